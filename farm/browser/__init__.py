@@ -1,0 +1,1 @@
+"""Engines, contexts and rendering: the only room that knows Playwright."""

@@ -1,0 +1,1 @@
+"""Leases in Redis: the only room that knows Redis."""

@@ -1,0 +1,1 @@
+"""What flows through the farm: frozen values, standard library only."""

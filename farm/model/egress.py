@@ -1,0 +1,24 @@
+"""How the gateway failed to reach an address, which the browser's own error does not say."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class GateFault(StrEnum):
+    """What went wrong between the gateway and the address that a page wanted."""
+
+    REFUSED = "refused"
+    """The guard: the address lies in a network that is not allowed. Never retried, never the site's fault."""
+    DNS = "dns"
+    CONNECT = "connect"
+    TIMEOUT = "timeout"
+    UPSTREAM = "upstream"
+    """The proxy that the gateway was told to use."""
+
+
+@dataclass(frozen=True, slots=True)
+class GateFailure:
+    """The last failure towards one authority (`host:port`) during a visit; `detail` has no credentials."""
+
+    fault: GateFault
+    detail: str

@@ -1,0 +1,68 @@
+"""Every failure has a class: the one tree that crosses the rooms.
+
+A foreign error (Playwright's, Redis's, the system's) is translated into it at the edge of its room. The
+text of an error that a user can cause is one sentence that names the remedy.
+"""
+
+from farm.model.outcome import FailureKind
+
+
+class FarmError(Exception):
+    """The root. `exit_code` is what `farm` ends with when the error reaches the user."""
+
+    exit_code = 1
+
+
+class UsageError(FarmError):
+    """The command or the configuration cannot be meant."""
+
+    exit_code = 2
+
+
+class FrontierUnavailable(FarmError):
+    """Redis does not answer, or refuses."""
+
+    exit_code = 3
+
+
+class FrontierRefused(FarmError):
+    """Redis answers, but the crawl in it cannot be worked with (another schema, an eviction policy)."""
+
+    exit_code = 2
+
+
+class BrowserUnavailable(FarmError):
+    """No browser can be started."""
+
+    exit_code = 4
+
+
+class OutputUnwritable(FarmError):
+    """A record cannot be kept."""
+
+    exit_code = 6
+
+
+class RenderError(FarmError):
+    """A visit failed for a reason that belongs to the page or its site; the slot is still good."""
+
+    def __init__(self, kind: FailureKind, detail: str) -> None:
+        super().__init__(f"{kind}: {detail}")
+        self.kind = kind
+        self.detail = detail
+
+
+class AddressRefused(RenderError):
+    """The gateway refused the address of the page itself: it lies in a network that is not allowed."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(FailureKind.NETWORK, detail)
+
+
+class SlotLost(FarmError):
+    """The slot's page, context or engine died or hung during a visit; the slot replaces it by itself."""
+
+    def __init__(self, kind: FailureKind, detail: str) -> None:
+        super().__init__(f"{kind}: {detail}")
+        self.kind = kind
+        self.detail = detail

@@ -1,0 +1,44 @@
+"""The numbers of a crawl, as the frontier counts them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Every URL that was accepted is in exactly one of the five states."""
+
+    accepted: int = 0
+    queued: int = 0
+    delayed: int = 0
+    leased: int = 0
+    done: int = 0
+    dead: int = 0
+
+    @property
+    def balanced(self) -> bool:
+        """Whether the sum of the states is what was accepted."""
+        return self.accepted == self.queued + self.delayed + self.leased + self.done + self.dead
+
+    @property
+    def open(self) -> int:
+        """How many URLs are still to be settled."""
+        return self.queued + self.delayed + self.leased
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """A crawl's ledger with what explains it.
+
+    `rendered` is the number of pages that count towards the limit; `duplicates` how many links the
+    filter turned away; `expired` how many leases came back by their deadline.
+    """
+
+    ledger: Ledger = field(default_factory=Ledger)
+    dead_by_reason: Mapping[str, int] = field(default_factory=dict)
+    rendered: int = 0
+    duplicates: int = 0
+    expired: int = 0
+    retried: int = 0
+    sites: int = 0
+    state: str = "running"

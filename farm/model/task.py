@@ -1,0 +1,72 @@
+"""A URL to be visited, and the right to visit it now."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Meta = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class UrlTask:
+    """A canonical URL on its way into the frontier.
+
+    `site` is the unit of politeness and isolation: the host, with the port where it is not the scheme's
+    default. `depth` counts links from a seed. A higher `priority` (0-9) is leased first. `meta` is
+    the user's, comes back in the record and must be JSON.
+    """
+
+    url: str
+    site: str
+    fingerprint: str
+    depth: int = 0
+    priority: int = 5
+    referrer: str | None = None
+    meta: Meta = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The exclusive, renewable and fenced right of one slot to visit one URL.
+
+    `attempt` is 1 on the first visit; only faults that count raise it. `throttled` counts how often the
+    URL was put off because its site asked for it. `token` fences: whoever holds an older one is refused.
+    """
+
+    task: UrlTask
+    slot: str
+    token: int
+    attempt: int = 1
+    throttled: int = 0
+
+    @property
+    def id(self) -> str:
+        """The leased URL's fingerprint, which is its id in the frontier."""
+        return self.task.fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRequest:
+    """A slot's wish for work.
+
+    `request_id` is new for every wish and the same for every repetition of it: the frontier then gives
+    the same lease again, so a reply that was lost costs nothing. `site_hint` is the site that the slot's
+    context served last; `limit` is the number of pages after which the crawl hands out no more (0: none).
+    """
+
+    slot: str
+    request_id: str
+    site_hint: str | None = None
+    limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """No lease now, and why: `empty`, `waiting`, `limit`, `paused`, `draining` or `stopped`.
+
+    `retry_in_s` says when asking again can make sense. `empty` means that the crawl is finished:
+    nothing is queued, delayed or leased anywhere.
+    """
+
+    reason: str
+    retry_in_s: float

@@ -1,0 +1,1 @@
+"""Events folded to numbers, and the ways to show them."""

@@ -1,0 +1,1 @@
+"""The loop from lease to settlement, and what keeps it alive."""

@@ -1,0 +1,104 @@
+"""What the loop needs of the other rooms, stated as protocols.
+
+The adapters fit structurally and are joined in `build`; no room here is imported. Every method may raise
+the errors of `model.errors` and no others, and returns within a deadline of its own.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from farm.model.egress import GateFailure
+from farm.model.ledger import Stats
+from farm.model.outcome import Ack, Bury, Release, Retry, Settled
+from farm.model.page import Link, RenderedPage
+from farm.model.record import Batch, Skip
+from farm.model.task import Idle, Lease, LeaseRequest, UrlTask
+
+
+class Frontier(Protocol):
+    """The lease queue. Raises `FrontierUnavailable` once its patience is over."""
+
+    async def add(self, tasks: Sequence[UrlTask]) -> int:
+        """Accept what is new and return how many were."""
+        ...
+
+    async def lease(self, request: LeaseRequest) -> Lease | Idle:
+        """Lease the best URL for this slot."""
+        ...
+
+    async def ack(
+        self, lease: Lease, outcome: Ack, following: LeaseRequest | None = None
+    ) -> tuple[Settled, Lease | Idle | None]:
+        """Settle as done, links included; hand out the next lease in the same round trip if asked to."""
+        ...
+
+    async def nack(self, lease: Lease, outcome: Retry | Bury | Release) -> Settled:
+        """Settle as not done: put off, given up, or given back."""
+        ...
+
+    async def maintain(self) -> int:
+        """Move what is due (delayed URLs, expired leases) and return how many URLs moved."""
+        ...
+
+    async def stats(self) -> Stats:
+        """Count."""
+        ...
+
+
+class LeaseKeeper(Protocol):
+    """Renews leases from a thread of its own; synchronous, so a busy event loop cannot starve it."""
+
+    def renew(self, leases: Sequence[Lease]) -> Sequence[bool]:
+        """Extend each lease by the visibility timeout; False where it is lost."""
+        ...
+
+
+class Gate(Protocol):
+    """One slot's way out: a loopback port of the gateway."""
+
+    @property
+    def proxy_url(self) -> str:
+        """The address that the slot's context is given as its proxy."""
+        ...
+
+    @property
+    def bytes_received(self) -> int:
+        """How many bytes came from outside since `begin`."""
+        ...
+
+    def begin(self) -> None:
+        """Start a visit: forget the failures and the bytes of the one before."""
+        ...
+
+    def failure(self, url: str) -> GateFailure | None:
+        """How the last attempt of this visit to reach the URL's host and port failed, if it did."""
+        ...
+
+
+class Slot(Protocol):
+    """One browser context, seen from the loop: it visits one URL at a time and replaces itself."""
+
+    @property
+    def name(self) -> str:
+        """Stable name of the slot, part of the lease's identity."""
+        ...
+
+    async def render(self, lease: Lease) -> RenderedPage:
+        """Visit the URL within the page deadline; raises `RenderError` or `SlotLost`."""
+        ...
+
+
+class Sink(Protocol):
+    """Where the records go."""
+
+    async def commit(self, batch: Batch) -> None:
+        """Return when the batch is durable; raises `OutputUnwritable`."""
+        ...
+
+
+class Scope(Protocol):
+    """What may be crawled."""
+
+    def sort(self, links: Sequence[Link], referrer: UrlTask) -> tuple[Sequence[UrlTask], Sequence[Skip]]:
+        """Canonicalise, drop repetitions, and part what is to be visited from what is not, and why."""
+        ...
