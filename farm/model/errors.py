@@ -52,13 +52,6 @@ class RenderError(FarmError):
         self.detail = detail
 
 
-class AddressRefused(RenderError):
-    """The gateway refused the address of the page itself: it lies in a network that is not allowed."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(FailureKind.NETWORK, detail)
-
-
 class SlotLost(FarmError):
     """The slot's page, context or engine died or hung during a visit; the slot replaces it by itself."""
 

@@ -1,0 +1,122 @@
+"""What happens in a farm, said once: the live view, the summary, the log and the metrics all fold these.
+
+`at` is the monotonic clock of the process, in seconds. A URL in an event carries no credentials.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from farm.model.ledger import Stats
+
+
+class Phase(StrEnum):
+    """What a slot is doing."""
+
+    WAITING = "waiting"
+    """Held back by admission: the ramp, the budget or the CPU."""
+    STARTING = "starting"
+    LEASING = "leasing"
+    IDLE = "idle"
+    NAVIGATING = "navigating"
+    SETTLING = "settling"
+    COMMITTING = "committing"
+    RECYCLING = "recycling"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class SlotPhase:
+    """A slot went to another phase; `url` is what it works on, empty where it has none."""
+
+    at: float
+    slot: str
+    phase: Phase
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PageDone:
+    """A page was rendered, committed and acknowledged."""
+
+    at: float
+    slot: str
+    url: str
+    status: int
+    total_ms: int
+    bytes_received: int
+    settled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VisitFailed:
+    """A visit failed; `fate` is `retry`, `dead` or `released`."""
+
+    at: float
+    slot: str
+    url: str
+    reason: str
+    detail: str
+    fate: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """URLs were passed over for one reason."""
+
+    at: float
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recycled:
+    """A unit (`context` or `engine`) was replaced, and why (`pages`, `crash`, `site`, ...)."""
+
+    at: float
+    unit: str
+    name: str
+    reason: str
+    took_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRead:
+    """A reading of the whole process tree against the budget; `processes` is how many it counted."""
+
+    at: float
+    used_bytes: int
+    budget_bytes: int
+    processes: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatsRead:
+    """A reading of the crawl's numbers, over all nodes."""
+
+    at: float
+    stats: Stats
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionSet:
+    """How many slots may work, and which limit bound (`contexts`, `ramp`, `memory`, ...)."""
+
+    at: float
+    limit: int
+    binding: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something a person should read: `level` is `info`, `warning` or `error`."""
+
+    at: float
+    level: str
+    text: str
+
+
+Event = (
+    SlotPhase | PageDone | VisitFailed | Skipped | Recycled | MemoryRead | StatsRead | AdmissionSet | Notice
+)
+Emit = Callable[[Event], None]
