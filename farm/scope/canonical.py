@@ -1,0 +1,112 @@
+"""One address, one text: what every other room takes as the URL of a page.
+
+Parsing is WHATWG's, by the parser that browsers' behaviour is specified by, because the browser is what
+will visit the address: a URL that Python's own parser reads differently would be deduplicated as one
+page and fetched as another. On top of it: only http and https, no fragment (unless it is a route), no
+user name or password, no tracking parameters, no empty query.
+
+What always holds: the canonical text of a canonical URL is itself, and it parses. What is left alone on
+purpose: the order of parameters, their percent-encoding and their case, a trailing slash, a trailing dot
+of the host. A server may tell all of these apart; taking two pages for one loses content, taking one for
+two costs a visit.
+"""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from ada_url import join_url, normalize_url
+
+from farm.model.outcome import SkipReason
+from farm.scope.trackers import without_trackers
+
+VERSION = 1
+"""Changes when the same input would get another text: nodes of one crawl must agree."""
+
+MAX_CHARS = 2000
+_UNREAD_CHARS = 65_536
+"""Longer inputs (`data:` images, mostly) are judged by their scheme, without being parsed."""
+
+_WEB = ("http://", "https://")
+_OTHER_SCHEME = re.compile(r"[\0-\x20]*(?!https?:)[a-z][a-z0-9+.-]*:", re.IGNORECASE)
+_USERINFO = re.compile(r"(//)[^/?#\\\s]*@")
+_EMPTY_ROUTES = frozenset({"", "/", "!", "!/"})
+
+
+@dataclass(frozen=True, slots=True)
+class CanonicalUrl:
+    """An address in its one form; `site` is its host, with the port where it is not the scheme's own."""
+
+    url: str
+    site: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why an input is no address to crawl; `url` is what may be shown of it: no credentials, cut short."""
+
+    reason: SkipReason
+    url: str
+
+
+def canonicalise(
+    raw: str, base: str | None = None, *, hash_routes: bool = False, keep_params: Collection[str] = ()
+) -> CanonicalUrl | Refusal:
+    """Return the one text of an address, resolved against `base`, or why it cannot be crawled.
+
+    With `hash_routes` a fragment that is a route (`#/…`, `#!…`) is part of the address. `keep_params`
+    are names of tracking parameters, in lower case, that this crawl wants kept. What does not parse is
+    refused for its scheme: there is no http(s) address in it.
+    """
+    if len(raw) > _UNREAD_CHARS:
+        return _refusal(SkipReason.SCHEME if _OTHER_SCHEME.match(raw) else SkipReason.TOO_LONG, raw)
+    try:
+        href = _parse(raw, base)
+    except ValueError:
+        return _refusal(SkipReason.SCHEME, raw)
+    if not href.startswith(_WEB):
+        return _refusal(SkipReason.SCHEME, href)
+
+    address, _, fragment = href.partition("#")
+    head, _, query = address.partition("?")
+    if query:
+        query = without_trackers(query, keep_params)
+    scheme, _, authority, path = head.split("/", 3)
+    site = authority.rpartition("@")[2]
+    url = f"{scheme}//{site}/{path}"
+    if query:
+        url = f"{url}?{query}"
+    if hash_routes and fragment.startswith(("/", "!")) and fragment not in _EMPTY_ROUTES:
+        url = f"{url}#{fragment}"
+    if len(url) > MAX_CHARS:
+        return _refusal(SkipReason.TOO_LONG, url)
+    return CanonicalUrl(url, site)
+
+
+def site_key(url: str) -> str:
+    """Return the site of a canonical URL: its host, with the port where it is not the scheme's own."""
+    return url.split("/", 3)[2]
+
+
+def host_of(site: str) -> str:
+    """Return a site's host, without the port; an IPv6 address keeps its brackets."""
+    host, colon, _ = site.rpartition(":")
+    return host if colon and not site.endswith("]") else site
+
+
+def _parse(raw: str, base: str | None) -> str:
+    try:
+        return normalize_url(raw) if base is None else join_url(base, raw)
+    except ValueError:
+        # The parser takes UTF-8 only. A lone surrogate, which a page's script can put into a link, is
+        # read as browsers read it: as the replacement character.
+        whole = raw.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        if whole == raw:
+            raise
+        return normalize_url(whole) if base is None else join_url(base, whole)
+
+
+def _refusal(reason: SkipReason, text: str) -> Refusal:
+    # Cut before the search: what follows the limit is never shown, and a huge input stays cheap.
+    shown = text[:MAX_CHARS].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return Refusal(reason, _USERINFO.sub(r"\1", shown))

@@ -1,0 +1,118 @@
+"""A page's links, sorted: what is to be visited, what is not and why, and what the record shows.
+
+The links of a page are canonicalised twice (for the frontier and for the record), and a site's menu stands
+on each of its pages, so what an address became is remembered for a while.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
+
+from farm.model.outcome import SkipReason
+from farm.model.page import Link
+from farm.model.record import Skip
+from farm.model.task import UrlTask
+from farm.model.url import fingerprint
+from farm.scope.canonical import CanonicalUrl, Refusal, canonicalise
+from farm.scope.rules import ScopeRules
+
+_REMEMBERED = 8192
+_REMEMBERED_CHARS = 1000
+"""Longer addresses are seldom a menu's, and would make the memory of it large."""
+
+
+class LinkSorter:
+    """Parts the links of a page by the rules of the crawl. `key` is the crawl's fingerprint key."""
+
+    def __init__(
+        self,
+        rules: ScopeRules,
+        key: bytes,
+        *,
+        hash_routes: bool = False,
+        keep_params: Collection[str] = (),
+        obey_nofollow: bool = True,
+    ) -> None:
+        self._rules = rules
+        self._key = key
+        self._hash_routes = hash_routes
+        self._keep_params = frozenset(name.lower() for name in keep_params)
+        self._obey_nofollow = obey_nofollow
+        self._remembered = lru_cache(_REMEMBERED)(self._canonicalise)
+
+    def canonical(self, raw: str) -> CanonicalUrl | Refusal:
+        """Return the canonical form of an absolute address, by the options of this crawl."""
+        return self._remembered(raw) if len(raw) <= _REMEMBERED_CHARS else self._canonicalise(raw)
+
+    def sort(self, links: Sequence[Link], referrer: UrlTask) -> tuple[Sequence[UrlTask], Sequence[Skip]]:
+        """Canonicalise, drop repetitions, and part what is to be visited from what is not, and why.
+
+        Both come in document order. An address is held to be `nofollow` only where every link to it says
+        so.
+        """
+        depth = referrer.depth + 1
+        unique: dict[str, tuple[CanonicalUrl | Refusal, bool]] = {}
+        for link in links:
+            found = self.canonical(link.url)
+            nofollow = self._obey_nofollow and _is_nofollow(link.rel)
+            before = unique.get(found.url)
+            if before is None or (before[1] and not nofollow):
+                unique[found.url] = found, nofollow
+
+        tasks: list[UrlTask] = []
+        skips: list[Skip] = []
+        for found, nofollow in unique.values():
+            reason = self._reason(found, depth, nofollow=nofollow)
+            if reason is not None:
+                skips.append(Skip(found.url, reason, referrer.url, depth))
+            elif isinstance(found, CanonicalUrl):
+                tasks.append(
+                    UrlTask(
+                        found.url,
+                        found.site,
+                        fingerprint(found.url, self._key),
+                        depth=depth,
+                        referrer=referrer.url,
+                    )
+                )
+        return tasks, skips
+
+    def canonical_links(self, links: Sequence[Link]) -> list[dict[str, str]]:
+        """Return the links for the record: http(s) only, unique by canonical URL, in document order.
+
+        The first link to an address is shown, except that the first *text* is taken where the first link
+        has none: a picture and a caption often lead to the same page.
+        """
+        unique: dict[str, dict[str, str]] = {}
+        for link in links:
+            found = self.canonical(link.url)
+            if isinstance(found, Refusal):
+                continue
+            shown = unique.get(found.url)
+            if shown is None:
+                unique[found.url] = {"url": found.url, "text": link.text, "rel": link.rel}
+            elif link.text and not shown["text"]:
+                shown["text"] = link.text
+        return list(unique.values())
+
+    def judge(self, raw: str, depth: int) -> SkipReason | None:
+        """Say why an absolute address, such as where a redirect led, is not to be visited."""
+        found = self.canonical(raw)
+        return self._reason(found, depth, nofollow=False)
+
+    def fingerprints(self, urls: Iterable[str]) -> list[str]:
+        """Return the fingerprints of the addresses that can be crawled, such as a redirect's stations."""
+        found = (self.canonical(url) for url in urls)
+        return [fingerprint(one.url, self._key) for one in found if isinstance(one, CanonicalUrl)]
+
+    def _reason(self, found: CanonicalUrl | Refusal, depth: int, *, nofollow: bool) -> SkipReason | None:
+        if isinstance(found, Refusal):
+            return found.reason
+        reason = self._rules.judge(found.url, depth)
+        return SkipReason.NOFOLLOW if reason is None and nofollow else reason
+
+    def _canonicalise(self, raw: str) -> CanonicalUrl | Refusal:
+        return canonicalise(raw, hash_routes=self._hash_routes, keep_params=self._keep_params)
+
+
+def _is_nofollow(rel: str) -> bool:
+    return bool(rel) and "nofollow" in rel.lower().split()

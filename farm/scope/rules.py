@@ -1,0 +1,153 @@
+"""The scope of a crawl: which canonical URLs belong to it, and why another does not.
+
+`page` is the seeds alone; `prefix` the same origin below a seed's folder; `host` the same host and port,
+http and https alike; `domain` the same registrable domain, any port; `any` everything. Patterns are
+searched in the canonical URL; an exclusion wins over an inclusion, and a seed needs no inclusion: what the
+user named is where the crawl starts, even when only pages behind it are wanted.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+
+from farm.model.errors import UsageError
+from farm.model.outcome import SkipReason
+from farm.scope.canonical import host_of, site_key
+from farm.scope.suffixes import registrable_domain
+
+
+class ScopeKind(StrEnum):
+    """How far from its seeds a crawl may go."""
+
+    PAGE = "page"
+    PREFIX = "prefix"
+    HOST = "host"
+    DOMAIN = "domain"
+    ANY = "any"
+
+
+class ScopeRules:
+    """Judges canonical URLs. Seeds may be added, and the scope extended, while the crawl runs."""
+
+    def __init__(
+        self,
+        kind: ScopeKind | str,
+        seeds: Iterable[str],
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        depth: int | None = None,
+    ) -> None:
+        self.kind = ScopeKind(kind)
+        self._include = tuple(_compiled("--include", pattern) for pattern in include)
+        self._exclude = tuple(_compiled("--exclude", pattern) for pattern in exclude)
+        self._depth = depth
+        # What is in scope: canonical URLs, folders, sites or registrable domains, as the kind has it.
+        self._inside: set[str] = set()
+        self._folder_paths: set[str] = set()
+        for url in seeds:
+            self.add_seed(url)
+
+    def add_seed(self, url: str) -> None:
+        """Take in another seed, given as canonical URL."""
+        if self.kind is ScopeKind.PREFIX:
+            self._folder_paths.add(_path(_folder(url)))
+        if self.kind is not ScopeKind.ANY:
+            self._inside.add(self._unit(url))
+
+    def judge(self, url: str, depth: int) -> SkipReason | None:
+        """Say why a canonical URL is not to be visited; None when it is.
+
+        The depth comes last: its reason is for pages that a deeper crawl would have visited.
+        """
+        if not self.covers(url):
+            return SkipReason.OUT_OF_SCOPE
+        if self._exclude and any(pattern.search(url) for pattern in self._exclude):
+            return SkipReason.EXCLUDED
+        if depth > 0 and self._include and not any(pattern.search(url) for pattern in self._include):
+            return SkipReason.EXCLUDED
+        if self._depth is not None and depth > self._depth:
+            return SkipReason.DEPTH
+        return None
+
+    def covers(self, url: str) -> bool:
+        """Whether the kind of the scope covers a canonical URL, whatever the patterns say."""
+        if self.kind is ScopeKind.ANY:
+            return True
+        if self.kind is ScopeKind.PREFIX:
+            return any(folder in self._inside for folder in _ancestors(url))
+        return self._unit(url) in self._inside
+
+    def extension(self, seed: str, target: str) -> str | None:
+        """Return what to `extend` the scope by after a seed redirected to `target`, if by anything.
+
+        Only another host, port or scheme of the same registrable domain counts: a seed that redirects to
+        `www.` means the site, one that redirects to somebody else's login page does not. The answer is
+        a text, so that nodes can tell each other.
+        """
+        if self.kind in {ScopeKind.PAGE, ScopeKind.ANY} or self.covers(target):
+            return None
+        if _owner(site_key(seed)) != _owner(site_key(target)):
+            return None
+        if self.kind is ScopeKind.PREFIX:
+            return _origin(target) + _path(_folder(seed))
+        return site_key(target)
+
+    def extend(self, site: str) -> None:
+        """Cover another site as if it were a seed's; takes a site or what `extension` returned.
+
+        In a scope of kind `prefix` a bare site is covered, on both schemes, below the paths of the seeds'
+        folders.
+        """
+        if self.kind is ScopeKind.PREFIX:
+            folders = {site} if "://" in site else _on_both_schemes(site, self._folder_paths)
+            self._inside |= folders
+        elif self.kind is ScopeKind.HOST:
+            self._inside.add(site)
+        elif self.kind is ScopeKind.DOMAIN:
+            self._inside.add(_owner(site))
+
+    def _unit(self, url: str) -> str:
+        if self.kind is ScopeKind.PAGE:
+            return url
+        if self.kind is ScopeKind.PREFIX:
+            return _folder(url)
+        site = site_key(url)
+        return site if self.kind is ScopeKind.HOST else _owner(site)
+
+
+def _owner(site: str) -> str:
+    return registrable_domain(host_of(site))
+
+
+def _origin(url: str) -> str:
+    return "/".join(url.split("/", 3)[:3])
+
+
+def _path(url: str) -> str:
+    return "/" + url.split("/", 3)[3]
+
+
+def _folder(url: str) -> str:
+    return url.partition("#")[0].partition("?")[0].rpartition("/")[0] + "/"
+
+
+def _ancestors(url: str) -> Iterable[str]:
+    folder = _folder(url)
+    end = folder.index("/", 8)
+    while end >= 0:
+        yield folder[: end + 1]
+        end = folder.find("/", end + 1)
+
+
+def _on_both_schemes(site: str, paths: Iterable[str]) -> set[str]:
+    return {f"{scheme}://{site}{path}" for scheme in ("http", "https") for path in paths}
+
+
+def _compiled(flag: str, pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise UsageError(
+            f"{flag} {pattern!r} is not a regular expression ({error}); "
+            "put a backslash before characters that are meant literally"
+        ) from None

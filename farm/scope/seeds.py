@@ -1,0 +1,142 @@
+"""The seeds of a crawl: from the command line, a file or standard input.
+
+A seeds file has a URL a line, or a JSON object a line (`url`, `priority`, `meta`). Blank lines and `#`
+comments are skipped; a bad line is reported with its number, and the rest is taken. Nothing here needs the
+crawl to exist: the seeds are read first, so that bad input leaves nothing half-created behind.
+"""
+
+import re
+import sys
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from farm.model.errors import UsageError
+from farm.model.outcome import SkipReason
+from farm.model.task import UrlTask
+from farm.model.url import fingerprint
+from farm.scope.canonical import MAX_CHARS, CanonicalUrl, canonicalise
+
+_KEYS = frozenset({"url", "priority", "meta"})
+_TOP_PRIORITY = 9
+_BARE_HOST = re.compile(r"(?:localhost|[^\s/:?#@]+\.[^\s/:?#@]+)(?::\d{1,5})?(?:[/?#]\S*)?", re.IGNORECASE)
+_SHOWN_CHARS = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """A canonical URL to start from."""
+
+    url: str
+    site: str
+    priority: int = 5
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def task(self, key: bytes) -> UrlTask:
+        """Return the task of this seed; `key` is the crawl's fingerprint key."""
+        return UrlTask(
+            self.url, self.site, fingerprint(self.url, key), priority=self.priority, meta=self.meta
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that is no seed: its number, from 1, and a sentence with the remedy."""
+
+    number: int
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seeds:
+    """What was read: the seeds, unique by URL and in order, and the lines that were none."""
+
+    seeds: tuple[Seed, ...] = ()
+    bad: tuple[BadLine, ...] = ()
+
+    @property
+    def urls(self) -> list[str]:
+        """The canonical URLs, for the rules of the scope."""
+        return [seed.url for seed in self.seeds]
+
+    def tasks(self, key: bytes) -> list[UrlTask]:
+        """Return the seeds as tasks of the crawl with this fingerprint key."""
+        return [seed.task(key) for seed in self.seeds]
+
+
+def read_seeds(source: str, *, hash_routes: bool = False, keep_params: Collection[str] = ()) -> Seeds:
+    """Read a seeds file, or standard input where `source` is `-`."""
+    if source == "-":
+        return parse_seeds(sys.stdin.buffer, hash_routes=hash_routes, keep_params=keep_params)
+    try:
+        with Path(source).open("rb") as lines:
+            return parse_seeds(lines, hash_routes=hash_routes, keep_params=keep_params)
+    except OSError as error:
+        raise UsageError(
+            f"the seeds file {source} cannot be read ({error.strerror}); "
+            "give --seeds a file with one URL a line"
+        ) from None
+
+
+def parse_seeds(
+    lines: Iterable[bytes], *, hash_routes: bool = False, keep_params: Collection[str] = ()
+) -> Seeds:
+    """Parse the lines of a seeds file; the first seed of a URL wins."""
+    seeds: dict[str, Seed] = {}
+    bad: list[BadLine] = []
+    for number, raw in enumerate(lines, start=1):
+        try:
+            line = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+            if not line or line.startswith("#"):
+                continue
+            entry = _object(line) if line.startswith("{") else {"url": line}
+            seed = _seed(entry, hash_routes=hash_routes, keep_params=keep_params)
+        except UnicodeDecodeError:
+            bad.append(BadLine(number, "it is not UTF-8; save the file as UTF-8"))
+        except UsageError as error:
+            bad.append(BadLine(number, str(error)))
+        else:
+            seeds.setdefault(seed.url, seed)
+    return Seeds(tuple(seeds.values()), tuple(bad))
+
+
+def parse_seed(raw: str, *, hash_routes: bool = False, keep_params: Collection[str] = ()) -> Seed:
+    """Return the seed of a URL as a user writes it; raises `UsageError` with the remedy."""
+    text = raw.strip()
+    found = canonicalise(text, hash_routes=hash_routes, keep_params=keep_params)
+    if isinstance(found, CanonicalUrl):
+        return Seed(found.url, found.site)
+    shown = found.url if len(found.url) <= _SHOWN_CHARS else found.url[: _SHOWN_CHARS - 1] + "…"
+    if _BARE_HOST.fullmatch(text):
+        raise UsageError(f'"{shown}" has no scheme; write https://{shown} or http://{shown}')
+    if found.reason is SkipReason.TOO_LONG:
+        raise UsageError(f'"{shown}" is longer than {MAX_CHARS} characters; give a shorter address')
+    if re.match(r"https?:", text, re.IGNORECASE):
+        raise UsageError(f'"{shown}" is not a valid URL; check its host and port')
+    raise UsageError(f'"{shown}" cannot be crawled; give a URL that starts with http:// or https://')
+
+
+def _seed(entry: Mapping[str, Any], *, hash_routes: bool, keep_params: Collection[str]) -> Seed:
+    unknown = sorted(entry.keys() - _KEYS)
+    if unknown:
+        raise UsageError(f'"{unknown[0]}" is no key of a seed; put what is your own under "meta"')
+    url, priority, meta = entry.get("url"), entry.get("priority", 5), entry.get("meta", {})
+    if not isinstance(url, str):
+        raise UsageError('it has no "url"; write {"url": "https://…"}')
+    if not isinstance(priority, int) or isinstance(priority, bool) or not 0 <= priority <= _TOP_PRIORITY:
+        raise UsageError(f'"priority" must be a whole number from 0 to {_TOP_PRIORITY}')
+    if not isinstance(meta, dict):
+        raise UsageError('"meta" must be a JSON object')
+    found = parse_seed(url, hash_routes=hash_routes, keep_params=keep_params)
+    return Seed(found.url, found.site, priority, meta)
+
+
+def _object(line: str) -> Mapping[str, Any]:
+    try:
+        entry: dict[str, Any] = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise UsageError(f"it is not valid JSON ({error}); write one object a line") from None
+    return entry
