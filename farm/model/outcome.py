@@ -88,3 +88,16 @@ class Settled(StrEnum):
     """The same settlement of the same lease, repeated: it had been carried out."""
     STALE = "stale"
     """Somebody else holds the lease now, or it was settled otherwise: nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """What it means where a visit ended.
+
+    `seen` are the fingerprints of the redirect's stations, which count as visited. `skip` says why the page
+    is not kept. `extension` is what the scope grows by: a seed led to another host of its own site.
+    """
+
+    seen: tuple[str, ...] = ()
+    skip: SkipReason | None = None
+    extension: str | None = None

@@ -4,14 +4,15 @@ The adapters fit structurally and are joined in `build`; no room here is importe
 the errors of `model.errors` and no others, and returns within a deadline of its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from farm.model.egress import GateFailure
 from farm.model.ledger import Stats
-from farm.model.outcome import Ack, Bury, Release, Retry, Settled
+from farm.model.outcome import Ack, Bury, Landing, Release, Retry, Settled
 from farm.model.page import Link, RenderedPage
-from farm.model.record import Batch, Skip
+from farm.model.record import Batch, Record, Skip
 from farm.model.task import Idle, Lease, LeaseRequest, UrlTask
 
 
@@ -42,6 +43,14 @@ class Frontier(Protocol):
 
     async def stats(self) -> Stats:
         """Count."""
+        ...
+
+    async def extend_scope(self, extension: str) -> None:
+        """Tell every node that the scope has grown."""
+        ...
+
+    async def scope_sites(self) -> set[str]:
+        """Return all extensions of the scope."""
         ...
 
 
@@ -87,6 +96,10 @@ class Slot(Protocol):
         """Visit the URL within the page deadline; raises `RenderError` or `SlotLost`."""
         ...
 
+    def retire(self) -> None:
+        """Give the context back between visits; the next visit opens a new one."""
+        ...
+
 
 class Sink(Protocol):
     """Where the records go."""
@@ -102,3 +115,15 @@ class Scope(Protocol):
     def sort(self, links: Sequence[Link], referrer: UrlTask) -> tuple[Sequence[UrlTask], Sequence[Skip]]:
         """Canonicalise, drop repetitions, and part what is to be visited from what is not, and why."""
         ...
+
+
+class Landings(Protocol):
+    """What it means where a visit ended."""
+
+    def land(self, task: UrlTask, page: RenderedPage) -> Landing:
+        """Judge the page's final address."""
+        ...
+
+
+Recorder = Callable[[Lease, RenderedPage, str, datetime, Mapping[str, int]], Record]
+"""Makes the record of a visit: the lease, the page, the slot's name, when it was fetched, timings in ms."""

@@ -1,0 +1,60 @@
+"""Start Playwright's Node driver as a process that the farm knows and owns.
+
+Playwright starts whatever `PLAYWRIGHT_NODEJS_PATH` names, in the farm's own process group and with the farm's
+environment. The launcher written here gives the driver a session of its own, so that Ctrl-C in a terminal
+reaches the farm alone and a drain can still use the browser; drops the farm's settings, which may hold
+secrets; puts temporary files into the engine's folder; and says its process id, so that the owner need not
+guess which child it is.
+"""
+
+import os
+import shlex
+import sys
+from inspect import getfile
+from pathlib import Path
+
+import playwright
+
+LAUNCHER = """#!{python} -IS
+import os
+os.setsid()
+with open({pid_file!r}, "w") as file:
+    file.write(str(os.getpid()))
+kept = {{k: v for k, v in os.environ.items() if not k.startswith(("FARM_", "PLAYWRIGHT_NODEJS_PATH"))}}
+kept["TMPDIR"] = {folder!r}
+os.execve({node!r}, [{node!r}, *__import__("sys").argv[1:]], kept)
+"""
+SHEBANG_LIMIT = 120
+
+
+NODE_VARIABLE = "PLAYWRIGHT_NODEJS_PATH"
+
+
+def node_path() -> str:
+    """Return the Node.js that Playwright would run: the user's choice, else the one it ships."""
+    return os.environ.get(NODE_VARIABLE) or str(Path(getfile(playwright)).parent / "driver" / "node")
+
+
+def write_launcher(folder: Path, node: str) -> Path:
+    """Write the launcher of `node` into the engine's folder and return its path."""
+    source = LAUNCHER.format(
+        python=sys.executable, pid_file=str(_pid_file(folder)), folder=str(folder), node=node
+    )
+    launcher = folder / "driver"
+    if len(sys.executable) > SHEBANG_LIMIT or " " in sys.executable:
+        # The kernel cuts long shebangs and splits at spaces: let the shell find the interpreter.
+        program = folder / "driver.py"
+        program.write_text(source)
+        source = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -IS {shlex.quote(str(program))} "$@"\n'
+    launcher.write_text(source)
+    launcher.chmod(0o700)
+    return launcher
+
+
+def driver_pid(folder: Path) -> int:
+    """Return the driver's process id once it has started; raises OSError or ValueError before."""
+    return int(_pid_file(folder).read_text())
+
+
+def _pid_file(folder: Path) -> Path:
+    return folder / "driver.pid"

@@ -1,0 +1,214 @@
+"""An engine: one Playwright driver (a Node process) and one Chromium, started, watched and ended together.
+
+It is the unit of failure: whatever dies inside, the whole engine is thrown away and another one takes its
+place, and nothing of it is left behind: no process, no folder. What always holds: once `start` has begun,
+`close` ends every process that was started, whether `start` succeeded or not.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from playwright.async_api import Browser, CDPSession, Error, Playwright, async_playwright
+
+from farm.browser import driver, flags, trust
+from farm.browser.find import BrowserBinary
+from farm.model.errors import BrowserUnavailable
+
+CLOSE_STEP_S = 3.0
+KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "FONTCONFIG_PATH", "FONTCONFIG_FILE")
+_starting = asyncio.Lock()
+"""The launcher is handed over in the process's environment, so starts take turns."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineParams:
+    """What every engine of a farm is started with."""
+
+    binary: BrowserBinary
+    sandbox: bool
+    ca_file: Path | None = None
+    launch_timeout_s: float = 30.0
+
+
+class Engine:
+    """One driver and one browser. `lost` is resolved with the reason when it is found dead."""
+
+    def __init__(self, number: int, params: EngineParams, folder: Path, own: Callable[[int], None]) -> None:
+        self.name = f"engine-{number}"
+        self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.user_agent = ""
+        self.pids: tuple[int, ...] = ()
+        self._params = params
+        self._folder = folder / self.name
+        self._own = own
+        self._playwright: Playwright | None = None
+        self._browser: Browser | None = None
+        self._pulse: CDPSession | None = None
+
+    async def start(self) -> None:
+        """Start both processes; raises BrowserUnavailable with the reason, and leaves nothing running then."""
+        try:
+            async with asyncio.timeout(self._params.launch_timeout_s):
+                await self._start()
+        except TimeoutError as error:
+            await self.close()
+            raise BrowserUnavailable(
+                f"{self._params.binary.path} did not start within {self._params.launch_timeout_s:g} s; "
+                "run `farm doctor`."
+            ) from error
+        except (Error, OSError) as error:
+            await self.close()
+            raise BrowserUnavailable(_why(self._params.binary, error)) from error
+        except asyncio.CancelledError:
+            await self.close()
+            raise
+
+    async def _start(self) -> None:
+        self._folder.mkdir(mode=0o700, parents=True)
+        if self._params.ca_file is not None:
+            await asyncio.to_thread(_trust, self._folder, self._params.ca_file)
+        async with _starting:
+            before = os.environ.get(driver.NODE_VARIABLE)
+            os.environ[driver.NODE_VARIABLE] = str(driver.write_launcher(self._folder, driver.node_path()))
+            try:
+                self._playwright = await async_playwright().start()
+            finally:
+                if before is None:
+                    del os.environ[driver.NODE_VARIABLE]
+                else:
+                    os.environ[driver.NODE_VARIABLE] = before
+        self._adopt(driver.driver_pid(self._folder))
+        self._browser = await self._playwright.chromium.launch(
+            executable_path=self._params.binary.path,
+            headless=True,
+            args=flags.launch_arguments(),
+            ignore_default_args=list(flags.UNWANTED_DEFAULTS),
+            chromium_sandbox=self._params.sandbox,
+            proxy={"server": flags.NOWHERE},
+            env={**_environment(), "HOME": str(self._folder), "TMPDIR": str(self._folder)},
+            # The farm drains on a signal; the driver must not close the browser under it.
+            handle_sigint=False,
+            handle_sigterm=False,
+            handle_sighup=False,
+            timeout=self._params.launch_timeout_s * 1000,
+        )
+        for child in psutil.Process(self.pids[0]).children():
+            self._adopt(child.pid)
+        self._browser.on("disconnected", lambda _: self.lose("the browser went away"))
+        self._pulse = await self._browser.new_browser_cdp_session()
+        version = await self._pulse.send("Browser.getVersion")
+        self.user_agent = str(version["userAgent"]).replace("HeadlessChrome", "Chrome")
+
+    @property
+    def browser(self) -> Browser:
+        """The running browser; raises BrowserUnavailable when the engine is not up."""
+        if self._browser is None or self.lost.done():
+            raise BrowserUnavailable(f"{self.name} is not up")
+        return self._browser
+
+    def lose(self, reason: str) -> None:
+        """Say that the engine is dead; whoever waits on `lost` hears of it once."""
+        if not self.lost.done():
+            self.lost.set_result(reason)
+
+    async def check(self, deadline_s: float) -> None:
+        """Ask the browser through the driver for a sign of life; lose the engine when none comes.
+
+        `is_connected` stays true after the driver's death, so it is no such sign.
+        """
+        if self._pulse is None or self.lost.done():
+            return
+        if any(not _alive(pid) for pid in self.pids):
+            self.lose("a process of the engine died")
+            return
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self._pulse.send("Browser.getVersion")
+        except TimeoutError:
+            self.lose(f"no sign of life for {deadline_s:g} s")
+        except Error as error:
+            self.lose(error.message.splitlines()[0])
+
+    async def close(self) -> None:
+        """End both processes, politely while that works, and remove the engine's folder."""
+        self.lose("closed")
+        if self._browser is not None:
+            with contextlib.suppress(Error, TimeoutError):
+                async with asyncio.timeout(CLOSE_STEP_S):
+                    await self._browser.close()
+        if self._playwright is not None:
+            with contextlib.suppress(Error, TimeoutError):
+                async with asyncio.timeout(CLOSE_STEP_S):
+                    await self._playwright.stop()
+        self._browser = self._playwright = self._pulse = None
+        if not self.pids:
+            # A start that was cut short: the driver may have said its number after all.
+            with contextlib.suppress(OSError, ValueError):
+                self._adopt(driver.driver_pid(self._folder))
+        await asyncio.to_thread(_kill, self.pids)
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
+    def _adopt(self, pid: int) -> None:
+        self.pids = (*self.pids, pid)
+        self._own(pid)
+
+
+def _environment() -> dict[str, str]:
+    """Return what a browser needs of the farm's environment, and none of its secrets."""
+    return {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
+
+
+def _trust(home: Path, ca_file: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-I", "-S", trust.__file__, str(home), str(ca_file)],
+        check=False,
+        timeout=20,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+    ).check_returncode()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _kill(leaders: tuple[int, ...]) -> None:
+    """Kill the process groups and wait until they are gone.
+
+    The driver and the browser each lead a group of their own. A group is found by its number also when its leader
+    is dead already, and with it the renderers that nobody is the parent of any more.
+    """
+    doomed = [process for process in psutil.process_iter() if _group(process.pid) in leaders]
+    for process in doomed:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(doomed, timeout=CLOSE_STEP_S)
+
+
+def _group(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except (ProcessLookupError, PermissionError):
+        return None
+
+
+def _why(binary: BrowserBinary, error: Error | OSError) -> str:
+    """Make one sentence of a failed launch."""
+    text = error.message if isinstance(error, Error) else str(error)
+    if "sandbox" in text.lower():
+        return f"{binary.path} cannot use its sandbox here; allow user namespaces, or give --no-sandbox."
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    missing = next((line for line in lines if "error while loading shared libraries" in line), None)
+    reason = missing or (lines[0] if lines else type(error).__name__)
+    return f"{binary.path} cannot be started ({reason}); run `farm doctor`."

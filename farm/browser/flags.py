@@ -1,0 +1,33 @@
+"""How Chromium is started: what is switched off so that nothing leaves but through the gateway.
+
+`--disable-features` given twice is not merged by Chromium, and Playwright passes a list of its own: nothing
+here uses that flag, so Playwright's stays in force.
+"""
+
+NOWHERE = "http://127.0.0.1:9"
+"""The engine's own proxy, the discard port: a context that is given no gate reaches nothing."""
+
+EGRESS = (
+    # The gateway resolves; a name that Chromium looked up by itself would be a way around the guard.
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+    "--disable-quic",
+    "--dns-prefetch-disable",
+    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+    "--webrtc-ip-handling-policy=disable_non_proxied_udp",
+    "--no-pings",
+)
+FRUGAL = (
+    "--disable-gpu",
+    "--mute-audio",
+    # A profile lives as long as its engine; without a bound its disk cache would grow all that time.
+    "--disk-cache-size=33554432",
+)
+UNWANTED_DEFAULTS = (
+    # Playwright lets every page open windows without a click; each would be a renderer to start and close.
+    "--disable-popup-blocking",
+)
+
+
+def launch_arguments() -> list[str]:
+    """Return the arguments that the farm adds to Playwright's own."""
+    return [*EGRESS, *FRUGAL]

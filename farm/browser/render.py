@@ -1,0 +1,181 @@
+"""One visit: navigate, settle, and collect everything in one call.
+
+Navigation is Playwright's, because it knows when a document is really there; the rest goes over the tab's own
+CDP session. `page.content()`, `wait_for_selector` and locators are not used anywhere: each makes Playwright put
+its own engine into every new document, which costs more than a small page.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import orjson
+from playwright.async_api import Error, Response
+
+from farm.browser.failure import is_navigated, is_no_page, translate
+from farm.browser.tab import Tab
+from farm.model.errors import RenderError, SlotLost
+from farm.model.event import Phase
+from farm.model.outcome import FailureKind
+from farm.model.page import Link, RenderedPage
+
+_JS = files("farm.browser").joinpath("js")
+SOURCE = "\n".join(_JS.joinpath(name).read_text(encoding="utf-8") for name in ("settle.js", "collect.js"))
+WORLD = "farm"
+PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml", ""})
+SETTLE_GRACE_S = 5.0
+"""A page's main thread may be busy when the cap falls due; so much later it counts as hung."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderParams:
+    """`wait` is `settle`, `load`, `domcontentloaded` or `css`; caps are characters and numbers of links."""
+
+    wait: str = "settle"
+    selector: str = ""
+    page_timeout_s: float = 60.0
+    settle_timeout_s: float = 10.0
+    quiet_ms: int = 100
+    html_cap: int = 8_000_000
+    text_cap: int = 2_000_000
+    link_cap: int = 10_000
+    link_text_cap: int = 300
+
+
+async def visit(tab: Tab, url: str, params: RenderParams, phase: Callable[[Phase], None]) -> RenderedPage:
+    """Visit the URL with the tab and return what the page showed.
+
+    Raises RenderError when the page or its site failed, SlotLost when the tab must be replaced. Takes no longer
+    than `page_timeout_s`; settling ends before that, so that what is there by then is returned.
+    """
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    ends = begun + params.page_timeout_s
+    phase(Phase.NAVIGATING)
+    tab.forget_document()
+    try:
+        response = await tab.guard(
+            tab.page.goto(url, wait_until="commit", timeout=params.page_timeout_s * 1000),
+            params.page_timeout_s,
+            "the navigation",
+        )
+    except Error as error:
+        document = tab.document_answer()
+        if is_no_page(error) and document is not None:
+            return _no_page(document, loop.time() - begun)
+        raise translate(error) from error
+    committed = loop.time()
+    if response is None:
+        # Only a change of the fragment brings no answer: the same document is shown again.
+        raise SlotLost(FailureKind.CRASH, "the navigation brought no answer")
+    phase(Phase.SETTLING)
+    content_type = response.headers.get("content-type", "")
+    seen = await _settle_and_collect(tab, params, ends, is_page=_mime(content_type) in PAGE_TYPES)
+    navigate_ms = round((committed - begun) * 1000)
+    settle_ms = round((loop.time() - committed) * 1000)
+    return _page(response, content_type, seen, {"navigate": navigate_ms, "settle": settle_ms})
+
+
+async def _settle_and_collect(
+    tab: Tab, params: RenderParams, ends: float, *, is_page: bool
+) -> dict[str, Any]:
+    """Evaluate until one evaluation survives: the page may navigate on its own while it is looked at."""
+    loop = asyncio.get_running_loop()
+    settle_ends = min(loop.time() + params.settle_timeout_s, ends - 1.0)
+    while True:
+        left_s = max(0.05, settle_ends - loop.time())
+        deadline_s = min(left_s + SETTLE_GRACE_S, max(0.05, ends - loop.time()))
+        try:
+            world = await tab.send(
+                "Page.createIsolatedWorld", deadline_s, frameId=tab.frame_id, worldName=WORLD
+            )
+            answer = await tab.send(
+                "Runtime.evaluate",
+                deadline_s,
+                expression=_expression(tab.nonce, params, left_s, is_page=is_page),
+                contextId=world["executionContextId"],
+                awaitPromise=True,
+                returnByValue=True,
+            )
+        except Error as error:
+            if is_navigated(error) and loop.time() < settle_ends:
+                continue
+            if is_navigated(error):
+                raise RenderError(FailureKind.TIMEOUT, "the page navigates without end") from error
+            raise translate(error) from error
+        thrown = answer.get("exceptionDetails")
+        if thrown is not None:
+            text = thrown.get("exception", {}).get("description") or thrown.get("text", "")
+            raise RenderError(FailureKind.CRASH, f"the page could not be read: {text[:200]}")
+        seen: dict[str, Any] = answer["result"]["value"]
+        if seen["url"].startswith("chrome-error:"):
+            raise RenderError(FailureKind.NETWORK, "the browser shows its own error page")
+        return seen
+
+
+def _expression(nonce: str, params: RenderParams, left_s: float, *, is_page: bool) -> str:
+    settle = {
+        "nonce": nonce,
+        "wait": params.wait,
+        "selector": params.selector,
+        "quietMs": params.quiet_ms,
+        "capMs": round(left_s * 1000),
+    }
+    collect = {
+        "htmlCap": params.html_cap,
+        "textCap": params.text_cap,
+        "linkCap": params.link_cap,
+        "linkTextCap": params.link_text_cap,
+        "isPage": is_page,
+    }
+    return (
+        f"(async () => {{ {SOURCE}\n const settled = await settle({orjson.dumps(settle).decode()});"
+        f" return {{ ...collect({orjson.dumps(collect).decode()}), ...settled }}; }})()"
+    )
+
+
+def _page(
+    response: Response, content_type: str, seen: dict[str, Any], timings: dict[str, int]
+) -> RenderedPage:
+    redirects: list[str] = []
+    request = response.request.redirected_from
+    while request is not None:
+        redirects.append(request.url)
+        request = request.redirected_from
+    return RenderedPage(
+        final_url=seen["url"],
+        status=response.status,
+        headers=response.headers,
+        content_type=content_type,
+        title=seen["title"],
+        text=seen["text"],
+        html=seen["html"],
+        links=tuple(Link(url, text, rel) for url, text, rel in seen["links"]),
+        settled=seen["settled"],
+        settle_reason=seen["reason"],
+        redirects=tuple(reversed(redirects)),
+        robots=seen["robots"],
+        canonical=seen["canonical"],
+        lang=seen["lang"],
+        timings_ms=timings,
+        truncated=tuple(seen["truncated"]),
+    )
+
+
+def _no_page(document: dict[str, Any], took_s: float) -> RenderedPage:
+    """Return what is known of an answer that is no document: a download, an empty body."""
+    headers = {str(name).lower(): str(value) for name, value in document["headers"].items()}
+    return RenderedPage(
+        final_url=document["url"],
+        status=int(document["status"]),
+        headers=headers,
+        content_type=headers.get("content-type", ""),
+        settle_reason="no_page",
+        timings_ms={"navigate": round(took_s * 1000), "settle": 0},
+    )
+
+
+def _mime(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()

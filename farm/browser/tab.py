@@ -1,0 +1,167 @@
+"""A tab: one browser context with its one page and the CDP session through which it is driven.
+
+The context is opened with the slot's own way out and gives nothing away between sites, because it never
+serves two. Every call has a deadline, and ends at once when the page crashes or the engine dies.
+"""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any, TypeVar
+
+from playwright.async_api import BrowserContext, CDPSession, Error, Page
+
+from farm.browser.engine import Engine
+from farm.browser.failure import translate
+from farm.model.errors import SlotLost
+from farm.model.outcome import FailureKind
+
+T = TypeVar("T")
+HOOK = files("farm.browser").joinpath("js/hook.js").read_text(encoding="utf-8")
+OPEN_S = 15.0
+CLOSE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class TabParams:
+    """What a context is opened with; `user_agent_suffix` is added to the browser's own."""
+
+    viewport: tuple[int, int] = (1280, 800)
+    user_agent: str | None = None
+    user_agent_suffix: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    blocked_urls: tuple[str, ...] = ()
+    insecure: bool = False
+
+
+class Tab:
+    """One open context. `site` and `served` are kept by the slot that owns it."""
+
+    def __init__(self, engine: Engine, context: BrowserContext, page: Page, cdp: CDPSession) -> None:
+        self.engine = engine
+        self.page = page
+        self.cdp = cdp
+        self.frame_id = ""
+        self.nonce = secrets.token_hex(8)
+        self.site: str | None = None
+        self.served = 0
+        self._document: dict[str, Any] | None = None
+        self._context = context
+        self._crashed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        page.on("crash", lambda _: self._crash("the page crashed"))
+        context.on("page", self._close_stranger)
+
+    @classmethod
+    async def open(cls, engine: Engine, proxy_url: str, params: TabParams) -> "Tab":
+        """Open a context on the engine; raises SlotLost when the engine cannot."""
+        context: BrowserContext | None = None
+        try:
+            async with asyncio.timeout(OPEN_S):
+                width, height = params.viewport
+                context = await engine.browser.new_context(
+                    proxy={"server": proxy_url},
+                    viewport={"width": width, "height": height},
+                    user_agent=params.user_agent or f"{engine.user_agent}{params.user_agent_suffix}",
+                    extra_http_headers=dict(params.headers),
+                    ignore_https_errors=params.insecure,
+                    accept_downloads=False,
+                    service_workers="block",
+                )
+                page = await context.new_page()
+                tab = cls(engine, context, page, await context.new_cdp_session(page))
+                await tab._prepare(params)
+                return tab
+        except TimeoutError as error:
+            engine.lose(f"no context within {OPEN_S:g} s")
+            raise SlotLost(FailureKind.CRASH, f"no context within {OPEN_S:g} s") from error
+        except Error as error:
+            if context is not None:
+                await _close(context)
+            raise SlotLost(FailureKind.CRASH, translate(error).detail) from error
+
+    async def _prepare(self, params: TabParams) -> None:
+        tree = await self.cdp.send("Page.getFrameTree")
+        self.frame_id = tree["frameTree"]["frame"]["id"]
+        # By Playwright, not by the session of our own: there it would need the Page domain and all its events.
+        await self.page.add_init_script(HOOK.replace('"NONCE"', f'"{self.nonce}"'))
+        # Blocking works only while the domain is enabled; without the caps Blink would keep every body for us.
+        await self.cdp.send("Network.enable", {"maxTotalBufferSize": 0, "maxResourceBufferSize": 0})
+        await self.cdp.send("Network.setBlockedURLs", {"urls": list(params.blocked_urls)})
+        self.cdp.on("Network.responseReceived", self._note_response)
+
+    def _note_response(self, event: dict[str, Any]) -> None:
+        if event["type"] == "Document" and event.get("frameId") == self.frame_id:
+            self._document = event["response"]
+
+    def forget_document(self) -> None:
+        """Start a visit: the answer of the one before is not this one's."""
+        self._document = None
+
+    def document_answer(self) -> dict[str, Any] | None:
+        """Return the last answer to the main request, as CDP gives it, also where no document came of it."""
+        return self._document
+
+    async def send(self, method: str, deadline_s: float, **params: Any) -> dict[str, Any]:
+        """Call CDP. Raises playwright's Error for the caller to judge, and SlotLost when nothing answers."""
+        result: dict[str, Any] = await self.guard(self.cdp.send(method, params), deadline_s, method)
+        return result
+
+    async def guard(self, call: Coroutine[Any, Any, T], deadline_s: float, what: str) -> T:
+        """Await a browser call, but no longer than the deadline, the page or the engine lasts."""
+        task: asyncio.Future[T] = asyncio.ensure_future(call)
+        watched: list[asyncio.Future[Any]] = [task, self._crashed, self.engine.lost]
+        try:
+            await asyncio.wait(
+                watched,
+                timeout=max(0.0, deadline_s),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if task.done():
+                return task.result()
+            if self.engine.lost.done():
+                raise SlotLost(FailureKind.CRASH, f"{self.engine.name}: {self.engine.lost.result()}")
+            if self._crashed.done():
+                raise SlotLost(FailureKind.CRASH, self._crashed.result())
+            raise SlotLost(FailureKind.TIMEOUT, f"{what} did not answer in time")
+        finally:
+            if not task.done():
+                task.cancel()
+                # The reply may still come, as an error for nobody: it must not be reported as unheard.
+                task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+
+    @property
+    def lost(self) -> bool:
+        """Whether the page or its engine is gone."""
+        return self._crashed.done() or self.engine.lost.done()
+
+    async def close(self) -> None:
+        """Close the context; an engine that cannot close one is lost, as its processes would pile up."""
+        self._crash("closed")
+        if not self.engine.lost.done() and not await _close(self._context):
+            self.engine.lose(f"a context did not close within {CLOSE_S:g} s")
+
+    def _crash(self, reason: str) -> None:
+        if not self._crashed.done():
+            self._crashed.set_result(reason)
+
+    async def _close_stranger(self, page: Page) -> None:
+        """Close a window that the page opened: a slot has one page, and nobody would look at another."""
+        with contextlib.suppress(Error, TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                await page.close()
+
+
+async def _close(context: BrowserContext) -> bool:
+    """Close within the deadline and say whether that worked."""
+    try:
+        async with asyncio.timeout(CLOSE_S):
+            await context.close()
+    except TimeoutError:
+        return False
+    except Error:
+        # It went away under us, which is what was wanted.
+        return True
+    return True

@@ -1,0 +1,67 @@
+"""What the workers of one node share: how many may work, when to look for work again, and when to stop."""
+
+import asyncio
+from enum import StrEnum
+
+
+class ExitReason(StrEnum):
+    """Why a run ended; `summary.json` carries it."""
+
+    FINISHED = "finished"
+    LIMIT = "limit"
+    TIME_LIMIT = "time_limit"
+    STOPPED = "stopped"
+    SIGINT = "sigint"
+    SIGTERM = "sigterm"
+
+
+class Control:
+    """Lives on the event loop. The first reason to end is the one that counts."""
+
+    def __init__(self) -> None:
+        self.limit = 0
+        self.reason: ExitReason | None = None
+        self._ending = asyncio.Event()
+        self.changes = 0
+        self._wake = asyncio.Event()
+
+    @property
+    def ending(self) -> bool:
+        """Whether no new lease is to be taken."""
+        return self._ending.is_set()
+
+    def end(self, reason: ExitReason) -> None:
+        """Take no new lease; what is being visited is finished."""
+        if self.reason is None:
+            self.reason = reason
+        self._ending.set()
+        self.wake()
+
+    async def ended(self) -> None:
+        """Wait for the end to be called."""
+        await self._ending.wait()
+
+    def admit(self, limit: int) -> None:
+        """Let the first `limit` slots work."""
+        if limit != self.limit:
+            self.limit = limit
+            self.wake()
+
+    def wake(self) -> None:
+        """Have every waiting worker look again: there is new work, or another limit."""
+        self.changes += 1
+        waiting, self._wake = self._wake, asyncio.Event()
+        waiting.set()
+
+    async def pause(self, since: int, longest_s: float) -> None:
+        """Wait until there is a change after the one numbered `since`, but no longer than that.
+
+        The caller reads `changes` before it looks for work: what changes while it looks is not missed.
+        """
+        if self.changes != since:
+            return
+        try:
+            async with asyncio.timeout(longest_s):
+                await self._wake.wait()
+        except TimeoutError:
+            return

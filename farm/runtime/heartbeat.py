@@ -1,0 +1,91 @@
+"""Renews the leases that are being worked on, from a thread that a busy event loop cannot starve.
+
+A lease is renewed only until the moment its holder named: a worker that hangs past its own deadline loses the
+lease by itself, and the URL goes to somebody else.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from farm.model.clock import Clock
+from farm.model.errors import FrontierUnavailable
+from farm.model.task import Lease
+from farm.runtime.ports import LeaseKeeper
+
+log = logging.getLogger("farm.heartbeat")
+JOIN_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    lease: Lease
+    until: float
+
+
+class Heartbeat:
+    """A thread that renews in batches, every third of the visibility timeout."""
+
+    def __init__(
+        self, connect: Callable[[], LeaseKeeper], visibility_s: float, clock: Clock, every: float = 1 / 3
+    ) -> None:
+        self._connect = connect
+        self._interval_s = visibility_s * every
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._held: dict[tuple[str, int], _Held] = {}
+        self._lost: set[tuple[str, int]] = set()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread, once the call to Redis that it may be in has ended."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join(JOIN_S)
+
+    def hold(self, lease: Lease, for_s: float) -> None:
+        """Renew the lease for so long at the most; a later call moves that end."""
+        with self._lock:
+            self._held[lease.id, lease.token] = _Held(lease, self._clock.monotonic() + for_s)
+
+    def drop(self, lease: Lease) -> None:
+        """Renew no longer: the lease is about to be settled."""
+        with self._lock:
+            self._held.pop((lease.id, lease.token), None)
+            self._lost.discard((lease.id, lease.token))
+
+    def is_lost(self, lease: Lease) -> bool:
+        """Whether a renewal was refused: somebody else has the URL, or it is settled."""
+        with self._lock:
+            return (lease.id, lease.token) in self._lost
+
+    def beat(self, keeper: LeaseKeeper) -> int:
+        """Renew once what is to be renewed and return how many leases that were."""
+        now = self._clock.monotonic()
+        with self._lock:
+            due = [held.lease for held in self._held.values() if held.until > now]
+        if not due:
+            return 0
+        kept = keeper.renew(due)
+        with self._lock:
+            for lease, is_kept in zip(due, kept, strict=True):
+                if not is_kept and (lease.id, lease.token) in self._held:
+                    del self._held[lease.id, lease.token]
+                    self._lost.add((lease.id, lease.token))
+        return len(due)
+
+    def _run(self) -> None:
+        keeper: LeaseKeeper | None = None
+        while not self._stop.wait(self._interval_s):
+            try:
+                keeper = keeper or self._connect()
+                self.beat(keeper)
+            except FrontierUnavailable as error:
+                # The next beat tries again; leases that expire meanwhile are visited twice, never lost.
+                log.warning("leases could not be renewed: %s", error)

@@ -1,0 +1,103 @@
+"""A node: the workers of one process and what keeps them alive, from the first lease to the drain.
+
+What always holds: `run` returns only when every worker has settled or released its lease; an error that concerns
+the whole farm ends all workers first and is raised then.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from farm.model.clock import Clock
+from farm.model.errors import FarmError
+from farm.model.event import Emit, StatsRead
+from farm.runtime.control import Control, ExitReason
+from farm.runtime.governor import Governor
+from farm.runtime.ports import Frontier
+from farm.runtime.worker import Worker
+
+log = logging.getLogger("farm.node")
+TICK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeParams:
+    """`drain_s` is what the visits under way get to end by themselves once the node is told to stop."""
+
+    drain_s: float = 8.0
+    time_limit_s: float | None = None
+
+
+class Node:
+    """Runs workers until the control ends, then drains them."""
+
+    def __init__(
+        self,
+        workers: Sequence[Worker],
+        governor: Governor,
+        frontier: Frontier,
+        extend_scope: Callable[[str], None],
+        control: Control,
+        emit: Emit,
+        clock: Clock,
+        params: NodeParams,
+    ) -> None:
+        self._workers = workers
+        self._governor = governor
+        self._frontier = frontier
+        self._extend_scope = extend_scope
+        self._control = control
+        self._emit = emit
+        self._clock = clock
+        self._params = params
+
+    async def run(self) -> ExitReason:
+        """Work until there is an end, and say which; raises the FarmError that stopped it otherwise."""
+        attendants = [
+            asyncio.create_task(self._governor.run(), name="governor"),
+            asyncio.create_task(self._tick(), name="tick"),
+        ]
+        if self._params.time_limit_s is not None:
+            attendants.append(asyncio.create_task(self._watch_time(), name="time limit"))
+        workers = [asyncio.create_task(w.run(), name=f"worker {i}") for i, w in enumerate(self._workers)]
+        ending = asyncio.create_task(self._control.ended(), name="ending")
+        try:
+            await asyncio.wait([*workers, *attendants, ending], return_when=asyncio.FIRST_COMPLETED)
+            while not self._control.ending and not _failed([*workers, *attendants]):
+                # A worker that returns before the end would be a bug of ours; the time limit just ended.
+                pending = [task for task in (*workers, *attendants, ending) if not task.done()]
+                await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            if not _failed([*workers, *attendants]):
+                await asyncio.wait(workers, timeout=self._params.drain_s, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            everything = [*workers, *attendants, ending]
+            for task in everything:
+                task.cancel()
+            await asyncio.gather(*everything, return_exceptions=True)
+        failure = _failed([*workers, *attendants])
+        if failure is not None:
+            raise failure
+        return self._control.reason or ExitReason.FINISHED
+
+    async def _tick(self) -> None:
+        """Move what is due, count, and hear of a wider scope: every node does, so none is needed."""
+        while not self._control.ending:
+            if await self._frontier.maintain():
+                self._control.wake()
+            for extension in await self._frontier.scope_sites():
+                self._extend_scope(extension)
+            self._emit(StatsRead(self._clock.monotonic(), await self._frontier.stats()))
+            await asyncio.sleep(TICK_S * (0.75 + 0.5 * random.random()))  # noqa: S311
+
+    async def _watch_time(self) -> None:
+        await asyncio.sleep(self._params.time_limit_s or 0.0)
+        self._control.end(ExitReason.TIME_LIMIT)
+
+
+def _failed(tasks: Sequence[asyncio.Task[None]]) -> BaseException | None:
+    """Return the first failure; one that a user can mend comes before a bug of ours."""
+    failures = [task.exception() for task in tasks if task.done() and not task.cancelled()]
+    known = [failure for failure in failures if isinstance(failure, FarmError)]
+    return next((failure for failure in (*known, *failures) if failure is not None), None)

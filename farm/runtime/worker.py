@@ -1,0 +1,257 @@
+"""A worker: one slot, one URL at a time, from lease to settlement.
+
+    lease -> render -> judge -> commit to the sink -> ack with the links (and the next lease)
+
+What always holds: a lease that was taken is settled, or left to its deadline when the process dies; a record is
+durable before its URL is acknowledged; a URL that fails keeps its reason.
+"""
+
+import asyncio
+import logging
+import random
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from farm.model.clock import Clock
+from farm.model.errors import RenderError, SlotLost
+from farm.model.event import Emit, PageDone, Phase, Skipped, SlotPhase, VisitFailed
+from farm.model.outcome import Ack, Bury, FailureKind, Release, Retry, Settled, SkipReason
+from farm.model.page import RenderedPage
+from farm.model.record import Batch, Skip
+from farm.model.task import Idle, Lease, LeaseRequest
+from farm.policy.retry import RetryParams, after_failure, after_gate_failure, after_status, retry_after_s
+from farm.runtime.control import Control, ExitReason
+from farm.runtime.heartbeat import Heartbeat
+from farm.runtime.ports import Frontier, Gate, Landings, Recorder, Scope, Sink, Slot
+
+log = logging.getLogger("farm.worker")
+RELEASE_S = 2.0
+IDLE_LONGEST_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerParams:
+    """`visit_s` bounds a visit, rendering and user code included; `commit_s` the sink and Redis after it."""
+
+    visit_s: float
+    commit_s: float
+    limit: int
+    retry: RetryParams
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """The other rooms, as the worker sees them."""
+
+    frontier: Frontier
+    sink: Sink
+    scope: Scope
+    landings: Landings
+    record: Recorder
+    heartbeat: Heartbeat
+    emit: Emit
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """How a visit is to be settled, and what it leaves behind; `page` where it is done with a record."""
+
+    settlement: Ack | Retry | Bury | Release
+    batch: Batch = field(default_factory=Batch)
+    page: RenderedPage | None = None
+    extension: str | None = None
+
+
+class Worker:
+    """Runs until the control ends. Errors that concern the whole farm pass through."""
+
+    def __init__(
+        self, index: int, slot: Slot, gate: Gate, rooms: Rooms, control: Control, params: WorkerParams
+    ) -> None:
+        self._index = index
+        self._slot = slot
+        self._gate = gate
+        self._rooms = rooms
+        self._control = control
+        self._params = params
+        self._site: str | None = None
+        self._asked = 0.0
+
+    async def run(self) -> None:
+        """Lease and visit until there is nothing to do any more."""
+        lease: Lease | None = None
+        try:
+            while lease is not None or not self._control.ending:
+                lease = await (self._visit(lease) if lease is not None else self._look())
+        finally:
+            self._phase(Phase.STOPPED)
+
+    async def _look(self) -> Lease | None:
+        """Ask for a lease once; without one, wait until asking again makes sense."""
+        since = self._control.changes
+        if self._index >= self._control.limit:
+            self._slot.retire()
+            self._phase(Phase.WAITING)
+            await self._control.pause(since, 60.0)
+            return None
+        answer = await self._rooms.frontier.lease(self._request())
+        return await self._take(answer, since)
+
+    async def _take(self, answer: Lease | Idle | None, since: int) -> Lease | None:
+        if isinstance(answer, Lease):
+            return answer
+        if answer is None:
+            return None
+        self._phase(Phase.IDLE)
+        match answer.reason:
+            case "empty":
+                self._control.end(ExitReason.FINISHED)
+            case "limit":
+                # Pages that are being visited elsewhere may still fail and leave room under the limit.
+                if (await self._rooms.frontier.stats()).ledger.leased == 0:
+                    self._control.end(ExitReason.LIMIT)
+            case "stopped" | "draining":
+                self._control.end(ExitReason.STOPPED)
+        # Jittered, so that many idle slots do not ask in step.
+        longest_s = min(answer.retry_in_s, IDLE_LONGEST_S) * (0.75 + 0.5 * random.random())  # noqa: S311
+        await self._control.pause(since, max(0.01, longest_s))
+        return None
+
+    def _request(self) -> LeaseRequest:
+        self._asked = self._rooms.clock.monotonic()
+        return LeaseRequest(self._slot.name, uuid.uuid4().hex, self._site, self._params.limit)
+
+    async def _visit(self, lease: Lease) -> Lease | None:
+        """Carry one lease to its settlement and return the next one, if it came with it."""
+        begun = self._rooms.clock.monotonic()
+        lease_ms = round((begun - self._asked) * 1000)
+        self._site = lease.task.site
+        self._rooms.heartbeat.hold(lease, self._params.visit_s)
+        try:
+            verdict = await self._judged(lease, lease_ms, begun)
+            self._rooms.heartbeat.hold(lease, self._params.commit_s)
+            self._phase(Phase.COMMITTING, lease.task.url)
+            if verdict.batch.records or verdict.batch.skips:
+                await self._rooms.sink.commit(verdict.batch)
+            return await self._settle(lease, verdict, begun)
+        except asyncio.CancelledError:
+            await self._give_back(lease)
+            raise
+        finally:
+            self._rooms.heartbeat.drop(lease)
+
+    async def _judged(self, lease: Lease, lease_ms: int, begun: float) -> _Verdict:
+        """Render and judge; every failure of the visit becomes a verdict."""
+        url, attempt, jitter = lease.task.url, lease.attempt, random.random()  # noqa: S311
+        params = self._params.retry
+        self._gate.begin()
+        try:
+            async with asyncio.timeout(self._params.visit_s):
+                page = await self._slot.render(lease)
+        except RenderError as error:
+            failure = self._gate.failure(url)
+            if failure is None or error.kind is FailureKind.TLS:
+                return _Verdict(after_failure(error.kind, error.detail, attempt, jitter, params))
+            judged = after_gate_failure(failure, attempt, jitter, params)
+            if isinstance(judged, SkipReason):
+                return self._late_skip(lease, judged)
+            return _Verdict(judged)
+        except SlotLost as error:
+            return _Verdict(after_failure(error.kind, error.detail, attempt, jitter, params))
+        except TimeoutError:
+            detail = f"the visit took more than {self._params.visit_s:g} s"
+            return _Verdict(after_failure(FailureKind.TIMEOUT, detail, attempt, jitter, params))
+        return self._done(lease, page, lease_ms, begun, jitter)
+
+    def _done(
+        self, lease: Lease, page: RenderedPage, lease_ms: int, begun: float, jitter: float
+    ) -> _Verdict:
+        """Judge a page that was rendered: its status, where it ended, and what it links to."""
+        page = replace(page, bytes_received=self._gate.bytes_received)
+        clock, params = self._rooms.clock, self._params.retry
+        wait_s = retry_after_s(page.headers.get("retry-after"), clock.wall(), params)
+        put_off = after_status(page.status, wait_s, lease.attempt, lease.throttled, jitter, params)
+        if put_off is not None:
+            return _Verdict(put_off)
+        landing = self._rooms.landings.land(lease.task, page)
+        if landing.skip is not None:
+            return self._late_skip(lease, landing.skip)
+        extracting = clock.monotonic()
+        links, skips = self._rooms.scope.sort(page.links, lease.task)
+        now = clock.monotonic()
+        timings: Mapping[str, int] = {
+            "lease": lease_ms,
+            **page.timings_ms,
+            "extract": round((now - extracting) * 1000),
+            "total": round((now - begun) * 1000),
+        }
+        record = self._rooms.record(lease, page, self._slot.name, clock.wall(), timings)
+        return _Verdict(Ack(links, landing.seen), Batch((record,), skips), page, landing.extension)
+
+    def _late_skip(self, lease: Lease, reason: SkipReason) -> _Verdict:
+        skip = Skip(lease.task.url, reason, lease.task.referrer, lease.task.depth)
+        return _Verdict(Ack(rendered=False), Batch(skips=(skip,)))
+
+    async def _settle(self, lease: Lease, verdict: _Verdict, begun: float) -> Lease | None:
+        frontier, settlement = self._rooms.frontier, verdict.settlement
+        if verdict.extension is not None:
+            await frontier.extend_scope(verdict.extension)
+        since = self._control.changes
+        if not isinstance(settlement, Ack):
+            settled = await frontier.nack(lease, settlement)
+            self._tell_failure(lease, settlement)
+            self._tell_stale(lease, settled)
+            return None
+        # The next lease comes with the same round trip, unless this slot is to stop or to wait.
+        goes_on = not self._control.ending and self._index < self._control.limit
+        settled, answer = await frontier.ack(lease, settlement, self._request() if goes_on else None)
+        self._tell_done(lease, verdict, begun)
+        self._tell_stale(lease, settled)
+        if settlement.links:
+            self._control.wake()
+        return await self._take(answer, since) if answer is not None else None
+
+    async def _give_back(self, lease: Lease) -> None:
+        """Release the lease while the farm is being stopped; if Redis is slow, its deadline returns it."""
+        try:
+            async with asyncio.timeout(RELEASE_S):
+                await self._rooms.frontier.nack(lease, Release("the farm was stopped"))
+        except TimeoutError:
+            log.warning("%s was not released in time; its lease runs out by itself", lease.task.url)
+
+    def _phase(self, phase: Phase, url: str = "") -> None:
+        self._rooms.emit(SlotPhase(self._rooms.clock.monotonic(), self._slot.name, phase, url))
+
+    def _tell_done(self, lease: Lease, verdict: _Verdict, begun: float) -> None:
+        now, page = self._rooms.clock.monotonic(), verdict.page
+        reasons = [skip.reason for skip in verdict.batch.skips]
+        for reason in dict.fromkeys(reasons):
+            self._rooms.emit(Skipped(now, reason, reasons.count(reason)))
+        if page is not None:
+            self._rooms.emit(
+                PageDone(
+                    now,
+                    self._slot.name,
+                    lease.task.url,
+                    page.status,
+                    round((now - begun) * 1000),
+                    self._gate.bytes_received,
+                    page.settled,
+                )
+            )
+
+    def _tell_failure(self, lease: Lease, settlement: Retry | Bury | Release) -> None:
+        now, name, url = self._rooms.clock.monotonic(), self._slot.name, lease.task.url
+        match settlement:
+            case Retry(reason=reason, detail=detail):
+                self._rooms.emit(VisitFailed(now, name, url, reason, detail, "retry"))
+            case Bury(reason=reason, detail=detail):
+                self._rooms.emit(VisitFailed(now, name, url, reason, detail, "dead"))
+            case Release(reason=reason):
+                self._rooms.emit(VisitFailed(now, name, url, "released", reason, "released"))
+
+    def _tell_stale(self, lease: Lease, settled: Settled) -> None:
+        if settled is Settled.STALE:
+            log.warning("%s was settled by another worker meanwhile; nothing is counted twice", lease.task.url)
