@@ -1,1 +1,1 @@
-"""Where records go: one writer, flush is commit."""
+"""Where the records go: one writer per sink, and what was committed is on the disk."""

@@ -1,0 +1,171 @@
+"""A file of JSON lines, each under a key, that survives being killed at any byte.
+
+What always holds once `append` has returned: the lines are on the disk, each key once. What always holds
+after opening: the file ends with a whole line, and everything in it is indexed. Only what a crash can have
+left is ever cut off (a torn last line, zeros after a power cut); a file that holds something else is
+somebody's work and is refused.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from farm.model.errors import OutputUnwritable
+from farm.sinks.index import LogIndex, write_all
+from farm.sinks.keys import Keys
+
+KeyOf = Callable[[bytes], bytes | None]
+"""Reads the key out of a line; None where the line has none."""
+
+_SAMPLES = 32
+_PENDING = 10_000
+_CRASH_BYTES = 1 << 30
+"""More than this is never cut off: no batch is as large, so no crash has left it."""
+
+# macOS has no fdatasync; a sync of the size too is what fdatasync does for a file that grew.
+_sync = getattr(os, "fdatasync", os.fsync)
+
+
+class AppendLog:
+    """The log at `path`, with its sidecar at `index_path`; one thread at a time may use it."""
+
+    def __init__(self, path: Path, index_path: Path, key_of: KeyOf, keys: Keys) -> None:
+        self._path = path
+        self._key_of = key_of
+        self._keys = keys
+        self._failure: str | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            index_path.parent.mkdir(parents=True, exist_ok=True)
+            is_new = not path.exists()
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            if is_new:
+                _sync_folder(path.parent)
+            self._index = LogIndex(index_path)
+            self._end = self._recover()
+        except OSError as error:
+            raise OutputUnwritable(self._sentence(error)) from error
+
+    @property
+    def lines(self) -> int:
+        """How many lines the log has."""
+        return self._index.length
+
+    def append(self, entries: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+        """Write the lines whose key is new, durably; return the keys that were.
+
+        A failure cuts the log back to its last good line, and no line is taken after it: what a failed
+        sync has left in the system's cache cannot be known.
+        """
+        if self._failure is not None:
+            raise OutputUnwritable(self._failure)
+        fresh = {key: line for key, line in entries if key not in self._keys}
+        if not fresh:
+            return []
+        ends: list[tuple[bytes, int]] = []
+        end = self._end
+        for key, line in fresh.items():
+            end += len(line)
+            ends.append((key, end))
+        try:
+            write_all(self._fd, b"".join(fresh.values()))
+            _sync(self._fd)
+            self._index.append(ends)
+        except OSError as error:
+            self._failure = self._sentence(error)
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, self._end)
+            raise OutputUnwritable(self._failure) from error
+        self._end = end
+        for key in fresh:
+            self._keys.add(key)
+        return list(fresh)
+
+    def close(self) -> None:
+        """Close the files."""
+        os.close(self._fd)
+        self._index.close()
+
+    def _recover(self) -> int:
+        size = os.fstat(self._fd).st_size
+        self._index.cut_to(size)
+        end = 0
+        if not self._index_is_true():
+            self._index.clear()
+        elif self._index.length:
+            for key in self._index:
+                self._keys.add(key)
+            _, _, end = self._index.entry(self._index.length - 1)
+        return self._index_tail(end, size)
+
+    def _index_is_true(self) -> bool:
+        """Check the sidecar against lines of the log: first, last and some between."""
+        count = self._index.length
+        for number in {*range(0, count, max(1, count // _SAMPLES)), *range(count - 1, count)}:
+            key, start, end = self._index.entry(number)
+            line = os.pread(self._fd, end - start, start)
+            if not line.endswith(b"\n") or line.count(b"\n") != 1 or self._key_of(line) != key:
+                return False
+        return True
+
+    def _index_tail(self, start: int, size: int) -> int:
+        """Take in what the sidecar does not know, and cut off what a crash has left; return the end."""
+        end = start
+        pending: list[tuple[bytes, int]] = []
+        with self._path.open("rb") as log:
+            log.seek(start)
+            for key, line_end in self._whole_lines(log, start):
+                end = line_end
+                if key not in self._keys:
+                    self._keys.add(key)
+                pending.append((key, line_end))
+                if len(pending) >= _PENDING:
+                    self._index.append(pending)
+                    pending.clear()
+        if end < size:
+            if size - end > _CRASH_BYTES or (end == 0 and not self._may_be_torn(size)):
+                raise OutputUnwritable(self._foreign(end))
+            os.ftruncate(self._fd, end)
+        if end > start or end < size:
+            # What was written and not yet synced when the process died counts as kept from now on.
+            _sync(self._fd)
+            self._index.append(pending)
+        return end
+
+    def _whole_lines(self, log: Iterator[bytes], start: int) -> Iterator[tuple[bytes, int]]:
+        end = start
+        for line in log:
+            if not line.endswith(b"\n") or b"\0" in line:
+                return
+            key = self._key_of(line)
+            if key is None:
+                raise OutputUnwritable(self._foreign(end))
+            end += len(line)
+            yield key, end
+
+    def _may_be_torn(self, size: int) -> bool:
+        """Whether a file without one whole line looks like the start of a first line."""
+        head = os.pread(self._fd, min(size, 64), 0)
+        return head[:2] in {b"{", b'{"'} or b"\0" in head
+
+    def _foreign(self, at: int) -> str:
+        return (
+            f"{self._path} holds something at byte {at} that this program has not written; "
+            "move the file away or choose another --output"
+        )
+
+    def _sentence(self, error: OSError) -> str:
+        return (
+            f"{self._path} cannot be written ({error.strerror or error}); "
+            "make room and see to its permissions, or choose another --output"
+        )
+
+
+def _sync_folder(folder: Path) -> None:
+    # A new file's name is in its folder, and is durable when the folder is.
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,96 @@
+"""What one visit becomes in a sink: the record, its keys in the order that the contract has.
+
+What always holds: no credentials. User names and passwords are taken out of addresses, and of response
+headers that carry a session only the name is kept.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from farm.model.page import RenderedPage
+from farm.model.record import Record
+from farm.model.task import Lease
+from farm.model.url import record_id
+
+MASK = "***"
+_SECRET_HEADERS = frozenset({"set-cookie", "set-cookie2", "authorization", "proxy-authorization", "cookie"})
+_USERINFO = re.compile(r"^([a-z][a-z0-9+.-]*://)[^/?#\\]*@", re.IGNORECASE)
+_TIMINGS = ("lease", "navigate", "settle", "extract", "total")
+
+
+@dataclass(frozen=True, slots=True)
+class RecordOptions:
+    """Which of the large fields are kept; the others are null, so that every record has the same keys."""
+
+    html: bool = True
+    text: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class VisitFacts:
+    """What the loop knows of a visit and the page does not.
+
+    `proxy` is a label without credentials, or None. `timings_ms` has `lease`, `extract` and `total`; the
+    page brings `navigate` and `settle`.
+    """
+
+    node: str
+    fetched_at: datetime
+    proxy: str | None = None
+    timings_ms: Mapping[str, int] = field(default_factory=dict)
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+def build_record(
+    crawl: str,
+    lease: Lease,
+    page: RenderedPage,
+    links: Sequence[Mapping[str, str]],
+    visit: VisitFacts,
+    options: RecordOptions | None = None,
+) -> Record:
+    """Return the record of a visit; `links` are the page's, canonical and unique, as the scope gives them."""
+    keep = options or RecordOptions()
+    task = lease.task
+    id_ = record_id(crawl, task.url)
+    fields: dict[str, Any] = {
+        "id": id_,
+        "url": task.url,
+        "final_url": _USERINFO.sub(r"\1", page.final_url),
+        "status": page.status,
+        "headers": {
+            name: MASK if name.lower() in _SECRET_HEADERS else value for name, value in page.headers.items()
+        },
+        "content_type": page.content_type,
+        "title": page.title,
+        "text": page.text if keep.text else None,
+        "html": page.html if keep.html else None,
+        "links": links,
+        "fields": visit.fields,
+        "depth": task.depth,
+        "referrer": task.referrer,
+        "fetched_at": timestamp(visit.fetched_at),
+        "attempt": lease.attempt,
+        "settled": page.settled,
+        "settle_reason": page.settle_reason,
+        "timings_ms": _timings(page.timings_ms, visit.timings_ms),
+        "bytes_received": page.bytes_received,
+        "node": visit.node,
+        "context": lease.slot,
+        "proxy": visit.proxy,
+        "meta": task.meta,
+    }
+    return Record(id_, task.url, fields)
+
+
+def timestamp(moment: datetime) -> str:
+    """Return a UTC moment as the files write it: `2026-03-01T12:00:00.123Z`."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def _timings(page: Mapping[str, int], visit: Mapping[str, int]) -> dict[str, int]:
+    known = {**page, **visit}
+    return {name: known.pop(name, 0) for name in _TIMINGS} | known

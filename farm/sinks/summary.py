@@ -1,0 +1,63 @@
+"""`summary.json`: what a run came to, for scripts; written whole or not at all."""
+
+import contextlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from dataclasses import fields as dataclass_fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from farm.model.errors import OutputUnwritable
+from farm.model.ledger import Ledger
+from farm.sinks.record import timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The fields of `summary.json`, in their order; in `settings` secrets are masked already."""
+
+    crawl: str
+    started_at: datetime
+    finished_at: datetime
+    exit_reason: str
+    ledger: Ledger
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    dead: Mapping[str, int] = field(default_factory=dict)
+    pages_per_s: float = 0.0
+    peak_memory_bytes: int = 0
+    memory_budget_bytes: int = 0
+    recycled: Mapping[str, int] = field(default_factory=lambda: {"contexts": 0, "engines": 0})
+    throttled: Mapping[str, int] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_summary(path: Path, summary: Summary) -> None:
+    """Write the file under another name and rename it, so that a reader never meets half of it."""
+    values = {one.name: _plain(getattr(summary, one.name)) for one in dataclass_fields(summary)}
+    content = orjson.dumps(values, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise OutputUnwritable(
+            f"{path} cannot be written ({error.strerror}); "
+            "make room and see to its permissions, or choose another --output"
+        ) from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return timestamp(value)
+    if isinstance(value, float):
+        return round(value, 3)
+    return dict(value) if isinstance(value, Mapping) else value

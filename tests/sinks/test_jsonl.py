@@ -1,0 +1,215 @@
+"""The JSONL sink."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from farm.model.errors import OutputUnwritable, RenderError
+from farm.model.outcome import SkipReason
+from farm.model.record import Batch, Record, Skip
+from farm.model.url import record_id
+from farm.sinks.jsonl import _CODES, JsonlSink
+
+if TYPE_CHECKING:
+    from farm.runtime.ports import Sink
+
+
+def record(number: int, **fields: Any) -> Record:
+    """Return a record of its own."""
+    url = f"https://shop.example/{number}"
+    id_ = record_id("test", url)
+    return Record(id_, url, {"id": id_, "url": url, "text": "ü\n" * number, **fields})
+
+
+def skip(number: int, reason: SkipReason = SkipReason.OUT_OF_SCOPE) -> Skip:
+    """Return a skip of its own."""
+    return Skip(f"https://other.example/{number}", reason, "https://shop.example/", 1)
+
+
+def read(path: Path) -> list[Mapping[str, Any]]:
+    """Return the lines of a file; it must end with a whole one."""
+    text = path.read_text(encoding="utf-8")
+    assert not text or text.endswith("\n")
+    return [json.loads(line) for line in text.split("\n")[:-1]]
+
+
+async def test_the_sink_fits_the_port(tmp_path: Path) -> None:
+    """What the loop needs of a sink is this."""
+    sink: Sink = JsonlSink(tmp_path)
+    await sink.commit(Batch())
+
+
+async def test_records_and_skips_are_lines_of_their_files(tmp_path: Path) -> None:
+    """What was committed can be read by anybody."""
+    sink = JsonlSink(tmp_path / "new" / "folder")
+    await sink.commit(Batch([record(1), record(2)], [skip(1)]))
+    assert [line["url"] for line in read(tmp_path / "new/folder/pages.jsonl")] == [
+        record(1).url,
+        record(2).url,
+    ]
+    assert read(tmp_path / "new/folder/skipped.jsonl") == [
+        {
+            "url": "https://other.example/1",
+            "reason": "out_of_scope",
+            "referrer": "https://shop.example/",
+            "depth": 1,
+        }
+    ]
+    assert {path.name for path in (tmp_path / "new/folder").iterdir()} == {
+        "pages.jsonl",
+        "skipped.jsonl",
+        ".farm",
+    }
+    await sink.close()
+
+
+async def test_numbers_are_counted_again_at_resume(tmp_path: Path) -> None:
+    """Each id once, each URL once per reason."""
+    for _ in range(2):
+        sink = JsonlSink(tmp_path)
+        await sink.commit(Batch([record(1)], [skip(1), skip(2), skip(1, SkipReason.ROBOTS)]))
+        await sink.commit(Batch([record(1), record(2)], [skip(1)]))
+        assert sink.records == 2
+        assert sink.skipped == {"out_of_scope": 2, "robots": 1}
+        await sink.close()
+    assert len(read(tmp_path / "pages.jsonl")) == 2
+    assert len(read(tmp_path / "skipped.jsonl")) == 3
+    (tmp_path / ".farm" / "skipped.index").unlink()
+    assert JsonlSink(tmp_path).skipped == {"out_of_scope": 2, "robots": 1}
+
+
+async def test_the_memory_of_skips_is_bounded(tmp_path: Path) -> None:
+    """A URL that comes again after a long while stands twice, which does no harm."""
+    sink = JsonlSink(tmp_path, remembered_skips=10)
+    for number in [*range(100), 0, 99]:
+        await sink.commit(Batch(skips=[skip(number)]))
+    await sink.close()
+    assert len(read(tmp_path / "skipped.jsonl")) == 101
+
+
+async def test_pages_cut_at_every_byte_of_the_last_records_are_whole_again_after_a_repeat(
+    tmp_path: Path,
+) -> None:
+    """A crash may end the file anywhere; the visits that were not acknowledged are repeated."""
+    sink = JsonlSink(tmp_path)
+    await sink.commit(Batch([record(number) for number in range(1, 5)]))
+    await sink.close()
+    path = tmp_path / "pages.jsonl"
+    whole = path.read_bytes()
+    second_line = whole.index(b"\n") + 1
+    for size in range(second_line, len(whole)):
+        path.write_bytes(whole[:size])
+        again = JsonlSink(tmp_path)
+        assert again.records == whole[:size].count(b"\n")
+        await again.commit(Batch([record(number) for number in range(1, 5)]))
+        await again.close()
+        assert path.read_bytes() == whole
+
+
+KILLED = """
+import asyncio, sys
+from pathlib import Path
+from farm.model.record import Batch, Record, Skip
+from farm.model.outcome import SkipReason
+from farm.model.url import record_id
+from farm.sinks.jsonl import JsonlSink
+
+async def slot(sink, numbers):
+    for number in numbers:
+        url = f"https://shop.example/{number}"
+        id_ = record_id("test", url)
+        text = "x" * (number * 7919 % 200_000)
+        await sink.commit(Batch([Record(id_, url, {"id": id_, "url": url, "text": text})],
+                                [Skip(url, SkipReason.TRAP, None, 0)]))
+        print(id_, flush=True)
+
+async def main():
+    sink = JsonlSink(Path(sys.argv[1]))
+    numbers = iter(range(int(sys.argv[2]), 1_000_000))
+    await asyncio.gather(*(slot(sink, numbers) for _ in range(8)))
+
+asyncio.run(main())
+"""
+
+
+def test_a_writer_killed_in_mid_write_has_lost_nothing_that_it_confirmed(tmp_path: Path) -> None:
+    """SIGKILL, three times over the same folder: what was confirmed is there, once, and every line is whole."""
+    confirmed: set[str] = set()
+    for run in range(3):
+        # Each run repeats a part of what the one before has written.
+        process = subprocess.Popen(
+            [sys.executable, "-c", KILLED, str(tmp_path), str(run * 20)], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        for _ in range(40 + run):
+            confirmed.add(process.stdout.readline().strip())
+        process.kill()
+        confirmed.update(line.strip() for line in process.stdout if line.endswith("\n"))
+        process.stdout.close()
+        process.wait()
+    sink = JsonlSink(tmp_path)
+    counts = Counter(line["id"] for line in read(tmp_path / "pages.jsonl"))
+    assert confirmed <= counts.keys()
+    assert set(counts.values()) == {1}
+    assert sink.records == len(counts)
+    assert sink.skipped == {"trap": len(read(tmp_path / "skipped.jsonl"))}
+
+
+async def test_half_a_surrogate_pair_does_not_stop_a_record(tmp_path: Path) -> None:
+    """A page's script can make one; it is kept as the replacement character."""
+    sink = JsonlSink(tmp_path)
+    await sink.commit(
+        Batch([record(1, title="a\ud800b", meta={"big": 1 << 70, "list": ("x\udfff", None, 1.5)})])
+    )
+    await sink.close()
+    (line,) = read(tmp_path / "pages.jsonl")
+    assert line["title"] == "a\ufffdb"
+    assert line["meta"] == {"big": 1 << 70, "list": ["x\ufffd", None, 1.5]}
+
+
+@pytest.mark.parametrize("value", [object(), b"bytes", {"a": {1, 2}}])
+async def test_a_record_that_is_no_json_is_its_pages_fault(tmp_path: Path, value: object) -> None:
+    """The sink goes on."""
+    sink = JsonlSink(tmp_path)
+    with pytest.raises(RenderError, match="corrupt: the record cannot be written as JSON"):
+        await sink.commit(Batch([record(1, meta=value)]))
+    with pytest.raises(RenderError, match="has not 32 hex digits"):
+        await sink.commit(Batch([Record("ab", "u", {})]))
+    await sink.commit(Batch([record(2)]))
+    await sink.close()
+    assert [line["url"] for line in read(tmp_path / "pages.jsonl")] == [record(2).url]
+
+
+async def test_many_slots_commit_at_once(tmp_path: Path) -> None:
+    """Each comes back only when its own record can be read."""
+    sink = JsonlSink(tmp_path)
+
+    async def visit(number: int) -> None:
+        await sink.commit(Batch([record(number)]))
+        assert record(number).id.encode() in (tmp_path / "pages.jsonl").read_bytes()
+
+    await asyncio.gather(*(visit(number) for number in range(50)))
+    await sink.close()
+    assert sink.records == 50
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder_is_one_sentence(tmp_path: Path) -> None:
+    """With the remedy, and nothing is left behind."""
+    tmp_path.chmod(0o500)
+    with pytest.raises(OutputUnwritable, match="choose another --output"):
+        JsonlSink(tmp_path)
+
+
+def test_every_reason_has_a_number_of_its_own() -> None:
+    """The numbers are in files."""
+    assert set(_CODES) == set(SkipReason)
+    assert len(set(_CODES.values())) == len(_CODES)

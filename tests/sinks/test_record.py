@@ -1,0 +1,83 @@
+"""What one visit becomes in a sink."""
+
+from datetime import UTC, datetime
+
+import orjson
+
+from farm.model.page import RenderedPage
+from farm.model.task import Lease, UrlTask
+from farm.model.url import record_id
+from farm.sinks.record import RecordOptions, VisitFacts, build_record
+
+CONTRACT = (
+    "id url final_url status headers content_type title text html links fields depth referrer fetched_at "
+    "attempt settled settle_reason timings_ms bytes_received node context proxy meta"
+)
+URL = "https://shop.example/a"
+LEASE = Lease(
+    UrlTask(URL, "shop.example", "0" * 16, depth=3, referrer="https://shop.example/", meta={"shelf": 7}),
+    slot="n1/c4",
+    token=9,
+    attempt=2,
+)
+PAGE = RenderedPage(
+    final_url="https://user:secret@shop.example/b#x@y",
+    status=404,
+    headers={"content-type": "text/html", "Set-Cookie": "session=secret"},
+    content_type="text/html",
+    title="T",
+    text="words",
+    html="<p>words",
+    settled=False,
+    settle_reason="cap",
+    bytes_received=5,
+    timings_ms={"settle": 3, "navigate": 2},
+)
+VISIT = VisitFacts(
+    node="n1",
+    fetched_at=datetime(2026, 3, 1, 12, 0, 0, 1999, UTC),
+    proxy="p1",
+    timings_ms={"total": 9, "extract": 4, "lease": 1, "commit": 5},
+)
+
+
+def test_the_keys_are_those_of_the_contract_in_its_order() -> None:
+    """Others script against them."""
+    record = build_record("c", LEASE, PAGE, [{"url": URL, "text": "", "rel": ""}], VISIT)
+    assert " ".join(record.fields) == CONTRACT
+    assert list(record.fields["timings_ms"].items()) == [
+        ("lease", 1),
+        ("navigate", 2),
+        ("settle", 3),
+        ("extract", 4),
+        ("total", 9),
+        ("commit", 5),
+    ]
+
+
+def test_url_and_id_are_those_of_the_lease() -> None:
+    """Wherever the page ended."""
+    record = build_record("c", LEASE, PAGE, [], VISIT)
+    assert record.url == record.fields["url"] == URL
+    assert record.id == record.fields["id"] == record_id("c", URL)
+    assert (record.fields["depth"], record.fields["referrer"]) == (3, "https://shop.example/")
+    assert (record.fields["attempt"], record.fields["context"], record.fields["node"]) == (2, "n1/c4", "n1")
+    assert record.fields["meta"] == {"shelf": 7}
+    assert record.fields["fetched_at"] == "2026-03-01T12:00:00.001Z"
+
+
+def test_no_credentials_are_kept() -> None:
+    """Not of an address, and not of a session."""
+    record = build_record("c", LEASE, PAGE, [], VISIT)
+    assert record.fields["final_url"] == "https://shop.example/b#x@y"
+    assert record.fields["headers"] == {"content-type": "text/html", "Set-Cookie": "***"}
+    assert b"secret" not in orjson.dumps(record.fields)
+
+
+def test_html_and_text_can_be_left_out() -> None:
+    """Their keys stay, so that every record looks alike."""
+    record = build_record("c", LEASE, PAGE, [], VISIT, RecordOptions(html=False, text=False))
+    assert " ".join(record.fields) == CONTRACT
+    assert (record.fields["html"], record.fields["text"]) == (None, None)
+    whole = build_record("c", LEASE, PAGE, [], VISIT)
+    assert (whole.fields["html"], whole.fields["text"]) == ("<p>words", "words")
