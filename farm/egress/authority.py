@@ -1,0 +1,94 @@
+"""`host:port` as a browser would write it: the name under which failures are kept and connections made.
+
+What always holds: a host is in the form that the URL standard gives it, so that every odd notation of an
+address (`2130706433`, `0x7f.1`, `127.0.0.1.`) has become the address by the time it is compared or judged.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import ip_address
+
+import ada_url
+
+from farm.egress.guard import IPAddress
+
+DEFAULT_PORTS = {"http:": 80, "ws:": 80, "https:": 443, "wss:": 443}
+
+# Nothing that would let the text be read as more than an authority.
+_PLAIN = re.compile(r"[^\s/\\?#@]+")
+_WITH_PORT = re.compile(rb".*:\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """A host (a name or an address, IPv6 without brackets) and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def address(self) -> IPAddress | None:
+        """The host as an address, if it is one."""
+        try:
+            return ip_address(self.host)
+        except ValueError:
+            return None
+
+    @property
+    def is_localhost(self) -> bool:
+        """Whether the name means this machine by definition, whatever a resolver says."""
+        name = self.host.rstrip(".")
+        return name == "localhost" or name.endswith(".localhost")
+
+
+@lru_cache(maxsize=4096)
+def authority_of(url: str) -> Authority | None:
+    """Return a URL's authority; None if it has none or cannot be read."""
+    try:
+        parsed = ada_url.URL(url)
+    except ValueError:
+        return None
+    default = DEFAULT_PORTS.get(parsed.protocol)
+    if default is None or not parsed.hostname:
+        return None
+    return Authority(parsed.hostname.strip("[]"), int(parsed.port) if parsed.port else default)
+
+
+def authority_from(text: str) -> Authority | None:
+    """Read `host[:port]` as it stands in a request; the port is 80 where none is named."""
+    return authority_of(f"http://{text}/") if _PLAIN.fullmatch(text) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A request target, taken apart; `host` and `path` are sent on as they were written."""
+
+    authority: Authority
+    host: bytes
+    path: bytes
+
+
+def target_from(written: bytes) -> Target | None:
+    """Read the absolute form (`http://host/path?query`) of a request to a proxy."""
+    scheme, mark, rest = written.partition(b"://")
+    if not mark or scheme.lower() not in {b"http", b"ws"}:
+        return None
+    rest = rest.partition(b"#")[0]
+    end = next((i for i, byte in enumerate(rest) if byte in b"/?"), len(rest))
+    # A browser never sends user and password here, and an origin must not get them by accident.
+    host = rest[:end].rpartition(b"@")[2]
+    path = rest[end:]
+    authority = authority_from(host.decode("latin-1"))
+    if authority is None:
+        return None
+    return Target(authority, host, path if path.startswith(b"/") else b"/" + path)
+
+
+def tunnel_target_from(written: bytes) -> Target | None:
+    """Read the target of a CONNECT (`host:port`)."""
+    authority = authority_from(written.decode("latin-1")) if _WITH_PORT.fullmatch(written) else None
+    return None if authority is None else Target(authority, written, b"")

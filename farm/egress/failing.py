@@ -1,0 +1,19 @@
+"""How an attempt to reach the outside ends badly, within this room."""
+
+from farm.model.egress import GateFailure, GateFault
+
+
+class Unreachable(Exception):
+    """The outside was not reached, or did not answer as it must; never leaves the room."""
+
+    def __init__(self, fault: GateFault, detail: str) -> None:
+        super().__init__(f"{fault}: {detail}")
+        self.failure = GateFailure(fault, detail)
+
+
+class WireLost(Exception):
+    """A connection broke while it was read or written."""
+
+
+class WireSilent(Exception):
+    """A connection neither moved a byte nor ended within its time."""

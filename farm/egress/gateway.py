@@ -1,0 +1,50 @@
+"""The gateway: a forward proxy on loopback with one port per slot.
+
+What always holds: everything that a slot's browser sends passes here or goes nowhere; nothing is left open when
+`close` has returned. The farm's own fetches (robots.txt, sitemaps) use a gate like any slot.
+"""
+
+from farm.egress.dial import Dialer
+from farm.egress.gate import SlotGate
+from farm.egress.guard import Guard
+from farm.egress.params import GatewayParams
+from farm.egress.proxies import Upstream
+from farm.egress.resolve import Lookup, Resolver, system_lookup
+
+
+class Gateway:
+    """Opens and closes the gates; what they share is the guard, the names and the deadlines."""
+
+    def __init__(
+        self, guard: Guard, params: GatewayParams | None = None, *, lookup: Lookup = system_lookup
+    ) -> None:
+        self._params = params or GatewayParams()
+        self._resolver = Resolver(ttl_s=self._params.dns_ttl_s, limit_s=self._params.dns_s, lookup=lookup)
+        self._gates: dict[int, SlotGate] = {}
+        self._dialer = Dialer(guard, self._resolver, self._params, own_ports=self._gates)
+        self._running = False
+
+    async def start(self) -> None:
+        """Be ready to open gates."""
+        self._running = True
+
+    async def open(self, slot_name: str, upstream: Upstream | None = None) -> SlotGate:
+        """Open a port for a slot."""
+        if not self._running:
+            raise RuntimeError("the gateway is not running")
+        gate = SlotGate(slot_name, self._dialer, self._params, upstream)
+        await gate.listen()
+        self._gates[gate.port] = gate
+        return gate
+
+    async def close_gate(self, gate: SlotGate) -> None:
+        """Close a slot's port and all its connections."""
+        self._gates.pop(gate.port, None)
+        await gate.close()
+
+    async def close(self) -> None:
+        """Close every gate."""
+        self._running = False
+        for gate in tuple(self._gates.values()):
+            await self.close_gate(gate)
+        await self._resolver.close()

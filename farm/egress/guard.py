@@ -1,0 +1,171 @@
+"""Which addresses may be reached: the farm's answer to server-side request forgery.
+
+Pure: no name is resolved here and nothing is opened. What always holds: a verdict is given on an address,
+never on a name or on a notation, so `localhost`, `0x7f.1` and a name that resolves inside all end at the
+same question; and an address that carries another one (NAT64, 6to4, ...) is allowed only if both are.
+Resolving, and connecting to the very address that was judged, is `dial`'s.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_network,
+)
+
+from farm.model.errors import UsageError
+
+IPAddress = IPv4Address | IPv6Address
+IPNetwork = IPv4Network | IPv6Network
+
+MAX_PORT = 65_535
+
+_BRACKETED = re.compile(r"\[(?P<host>[^\[\]]+)\](?P<length>/\d+)?(?::(?P<port>\d+))?")
+_DOTTED = re.compile(r"(?P<host>[\d.]+)(?P<length>/\d+)?(?::(?P<port>\d+))?")
+_BARE_V6 = re.compile(r"(?P<host>[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)(?P<length>/\d+)?(?P<port>)")
+
+# The first match gives the reason, so the narrower network stands first.
+_INSIDE_V4: tuple[tuple[IPv4Network, str], ...] = tuple(
+    (IPv4Network(network), reason)
+    for network, reason in (
+        ("169.254.169.254/32", "metadata"),
+        ("169.254.170.2/32", "metadata"),  # AWS ECS task credentials
+        ("100.100.100.200/32", "metadata"),  # Alibaba Cloud
+        ("192.0.0.192/32", "metadata"),  # Oracle Cloud
+        ("168.63.129.16/32", "metadata"),  # Azure's wire server, which looks like a public address
+        ("0.0.0.0/32", "unspecified"),
+        ("0.0.0.0/8", "reserved"),  # Linux connects 0.x to this machine
+        ("10.0.0.0/8", "private"),
+        ("100.64.0.0/10", "carrier-grade NAT"),
+        ("127.0.0.0/8", "loopback"),
+        ("169.254.0.0/16", "link-local"),
+        ("172.16.0.0/12", "private"),
+        ("192.0.0.0/24", "reserved"),
+        ("192.0.2.0/24", "reserved"),
+        ("192.88.99.0/24", "reserved"),
+        ("192.168.0.0/16", "private"),
+        ("198.18.0.0/15", "reserved"),
+        ("198.51.100.0/24", "reserved"),
+        ("203.0.113.0/24", "reserved"),
+        ("224.0.0.0/4", "multicast"),
+        ("240.0.0.0/4", "reserved"),
+    )
+)
+_INSIDE_V6: tuple[tuple[IPv6Network, str], ...] = tuple(
+    (IPv6Network(network), reason)
+    for network, reason in (
+        ("fd00:ec2::254/128", "metadata"),  # AWS
+        ("fd20:ce::254/128", "metadata"),  # Google Cloud
+        ("::/128", "unspecified"),
+        ("::1/128", "loopback"),
+        ("::ffff:0:0/96", "IPv4-mapped"),
+        ("::/96", "IPv4-compatible"),
+        ("64:ff9b::/96", "NAT64"),
+        ("64:ff9b:1::/48", "NAT64"),
+        ("2001::/32", "Teredo"),
+        ("2001::/23", "reserved"),
+        ("2001:db8::/32", "reserved"),
+        ("2002::/16", "6to4"),
+        ("3fff::/20", "reserved"),
+        ("fc00::/7", "private"),
+        ("fe80::/10", "link-local"),
+        ("fec0::/10", "private"),
+        ("ff00::/8", "multicast"),
+    )
+)
+# Everything that the registry has given out for the open internet; what lies beside it is reserved.
+_GLOBAL_V6 = IPv6Network("2000::/3")
+_NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"), IPv6Network("::/96"))
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedNetwork:
+    """A network that the operator opens, on one port or (None) on all."""
+
+    network: IPNetwork
+    port: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "AllowedNetwork":
+        """Read `CIDR[:port]`: `10.0.0.0/8`, `127.0.0.1:8080`, `fd00::/8`, `[::1]/128:8080`."""
+        text = text.strip()
+        found = _BRACKETED.fullmatch(text) or _DOTTED.fullmatch(text) or _BARE_V6.fullmatch(text)
+        if found is None or ("[" in text and ":" not in found["host"]):
+            raise UsageError(
+                f"Cannot read the network {text!r}: write CIDR[:port], such as 10.0.0.0/8 or [::1]/128:8080."
+            )
+        written = found["host"] + (found["length"] or "")
+        try:
+            network = ip_network(written, strict=False)
+        except ValueError:
+            raise UsageError(f"Cannot read the network {text!r}: {written!r} is not an address.") from None
+        if found["length"] and str(network.network_address) != str(ip_network(found["host"])[0]):
+            # Opening more than was meant would be the worse mistake.
+            raise UsageError(f"The network {text!r} has bits set behind its mask: write {network}.")
+        port = int(found["port"]) if found["port"] else None
+        if port is not None and not 0 < port <= MAX_PORT:
+            raise UsageError(f"The network {text!r} names the port {port}: ports are 1 to {MAX_PORT}.")
+        return cls(network, port)
+
+    def covers(self, ip: IPAddress, port: int) -> bool:
+        """Whether this address and port are opened by it."""
+        return (self.port is None or self.port == port) and ip in self.network
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether an address may be reached; if not, `reason` is what it is (`loopback`, `private`, ...)."""
+
+    allowed: bool
+    reason: str = ""
+
+
+_ALLOWED = Verdict(allowed=True)
+
+
+class Guard:
+    """The policy: the open internet, and what the operator opens besides."""
+
+    def __init__(self, allow: Sequence[AllowedNetwork] = ()) -> None:
+        self._allow = tuple(allow)
+
+    def decide(self, ip: IPAddress, port: int) -> Verdict:
+        """Judge one address; the port matters only where the operator opened a single one."""
+        verdict = self._decide_alone(ip, port)
+        if verdict.allowed and isinstance(ip, IPv6Address):
+            for carried in embedded(ip):
+                inner = self._decide_alone(carried, port)
+                if not inner.allowed:
+                    return Verdict(allowed=False, reason=f"{inner.reason} inside {ip}")
+        return verdict
+
+    def _decide_alone(self, ip: IPAddress, port: int) -> Verdict:
+        reason = inside(ip)
+        if not reason or any(network.covers(ip, port) for network in self._allow):
+            return _ALLOWED
+        return Verdict(allowed=False, reason=reason)
+
+
+def inside(ip: IPAddress) -> str:
+    """Name what keeps an address off the open internet; empty if nothing does."""
+    if isinstance(ip, IPv4Address):
+        return next((reason for network, reason in _INSIDE_V4 if ip in network), "")
+    reason = next((reason for network, reason in _INSIDE_V6 if ip in network), "")
+    return reason or ("" if ip in _GLOBAL_V6 else "reserved")
+
+
+def embedded(ip: IPv6Address) -> tuple[IPv4Address, ...]:
+    """Return the IPv4 addresses that an IPv6 address carries: where a translator would deliver to."""
+    if ip.ipv4_mapped is not None:
+        return (ip.ipv4_mapped,)
+    if ip.sixtofour is not None:
+        return (ip.sixtofour,)
+    if ip.teredo is not None:
+        return ip.teredo
+    if int(ip) > 1 and any(ip in network for network in _NAT64):
+        return (IPv4Address(int(ip) & 0xFFFF_FFFF),)
+    return ()

@@ -1,0 +1,80 @@
+"""Names to addresses, off the loop, with a deadline and a short memory.
+
+What always holds: one lookup per name at a time, however many wait for it; nobody waits longer than the
+limit, even though a lookup in the system's resolver cannot be stopped; an address is remembered for seconds
+only. Whether an address may be reached is the guard's, asked for every connection, remembered or not.
+"""
+
+import asyncio
+import socket
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from ipaddress import ip_address
+
+from farm.egress.failing import Unreachable
+from farm.egress.guard import IPAddress
+from farm.model.egress import GateFault
+
+Lookup = Callable[[str], Awaitable[Sequence[str]]]
+"""Asks for the addresses of a name; raises `OSError` where there are none."""
+
+MAX_NAMES = 4096
+
+
+async def system_lookup(name: str) -> Sequence[str]:
+    """Ask the system's resolver, in the order that it prefers."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(name, None, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+class Resolver:
+    """A cache in front of a lookup."""
+
+    def __init__(self, *, ttl_s: float, limit_s: float, lookup: Lookup = system_lookup) -> None:
+        self._ttl_s = ttl_s
+        self._limit_s = limit_s
+        self._lookup = lookup
+        self._known: OrderedDict[str, tuple[float, tuple[IPAddress, ...]]] = OrderedDict()
+        self._asking: dict[str, asyncio.Task[tuple[IPAddress, ...]]] = {}
+
+    async def resolve(self, name: str) -> tuple[IPAddress, ...]:
+        """Return the addresses of a name, at least one; raises `Unreachable`."""
+        known = self._known.get(name)
+        if known is not None and known[0] > asyncio.get_running_loop().time():
+            return known[1]
+        task = self._asking.get(name)
+        if task is None:
+            task = asyncio.create_task(self._ask(name), name=f"resolve {name}")
+            self._asking[name] = task
+            task.add_done_callback(lambda _: self._asking.pop(name, None))
+        # asyncio.wait leaves the task alone when the limit passes or a waiter is cancelled: others wait too.
+        done, _ = await asyncio.wait({task}, timeout=self._limit_s)
+        if not done or task.cancelled():
+            raise Unreachable(GateFault.DNS, f"no answer for {name} within {self._limit_s:g} s")
+        return task.result()
+
+    async def close(self) -> None:
+        """Give up what is under way."""
+        tasks = tuple(self._asking.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _ask(self, name: str) -> tuple[IPAddress, ...]:
+        try:
+            found = await self._lookup(name)
+            addresses = tuple(ip_address(text) for text in found)
+        except (OSError, ValueError) as error:  # ValueError: a label that no resolver can be asked for
+            raise Unreachable(GateFault.DNS, f"{name}: {_sentence(error)}") from None
+        if not addresses:
+            raise Unreachable(GateFault.DNS, f"{name} has no address")
+        self._known[name] = (asyncio.get_running_loop().time() + self._ttl_s, addresses)
+        self._known.move_to_end(name)
+        if len(self._known) > MAX_NAMES:
+            self._known.popitem(last=False)
+        return addresses
+
+
+def _sentence(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

@@ -1,0 +1,96 @@
+"""The handshakes with upstream proxies: CONNECT over HTTP by h11, SOCKS by python-socks.
+
+What always holds: after the handshake the connection carries bytes between the slot and the site and nothing
+else; credentials go to the proxy only, and an error names the proxy without them. A proxy that says that the
+site cannot be reached is believed (`CONNECT`, `TIMEOUT`); all else that goes wrong here is its own (`UPSTREAM`).
+"""
+
+import base64
+import socket
+from collections.abc import Sequence
+from http import HTTPStatus
+
+import h11
+from python_socks import ProxyError, ProxyType
+from python_socks.async_.asyncio import Proxy
+
+from farm.egress.authority import Authority
+from farm.egress.failing import Unreachable, WireLost, WireSilent
+from farm.egress.guard import IPAddress
+from farm.egress.params import GatewayParams
+from farm.egress.proxies import Upstream
+from farm.egress.wire import Wire
+from farm.model.egress import GateFault
+
+# What proxies answer when it is the site that cannot be reached (500 is tinyproxy's way).
+_SITE_FAULTS = {
+    HTTPStatus.INTERNAL_SERVER_ERROR: GateFault.CONNECT,
+    HTTPStatus.BAD_GATEWAY: GateFault.CONNECT,
+    HTTPStatus.SERVICE_UNAVAILABLE: GateFault.CONNECT,
+    HTTPStatus.GATEWAY_TIMEOUT: GateFault.TIMEOUT,
+}
+# SOCKS5: general failure, network and host unreachable, refused, expired; SOCKS4: rejected or failed.
+_SOCKS_SITE_FAULTS = {0x01, 0x03, 0x04, 0x05, 0x06, 0x5B}
+
+
+def authorization(upstream: Upstream) -> list[tuple[bytes, bytes]]:
+    """Return the header that shows the upstream's credentials; none where it has none."""
+    if not upstream.user:
+        return []
+    pair = f"{upstream.user.reveal()}:{upstream.password.reveal()}".encode()
+    return [(b"Proxy-Authorization", b"Basic " + base64.b64encode(pair))]
+
+
+async def ask_for_tunnel(wire: Wire, upstream: Upstream, authority: Authority, params: GatewayParams) -> None:
+    """Make a connection to an HTTP proxy a connection to the authority; raises `Unreachable`."""
+    h = h11.Connection(h11.CLIENT, max_incomplete_event_size=params.response_head_bytes)
+    target = str(authority).encode()
+    request = h11.Request(
+        method=b"CONNECT", target=target, headers=[(b"Host", target), *authorization(upstream)]
+    )
+    wire.write((h.send(request) or b"") + (h.send(h11.EndOfMessage()) or b""))
+    try:
+        while not isinstance(answer := h.next_event(), h11.Response):
+            if answer is h11.NEED_DATA:
+                h.receive_data(await wire.receive(params.connect_s))
+            elif not isinstance(answer, h11.InformationalResponse):
+                raise Unreachable(GateFault.UPSTREAM, f"{upstream} closed without an answer")
+    except (h11.RemoteProtocolError, WireLost, WireSilent) as error:
+        raise Unreachable(GateFault.UPSTREAM, f"{upstream}: {error}") from None
+    status = answer.status_code
+    if not HTTPStatus(HTTPStatus.OK) <= status < HTTPStatus.MULTIPLE_CHOICES:
+        fault = _SITE_FAULTS.get(HTTPStatus(status)) if status in set(HTTPStatus) else None
+        raise Unreachable(fault or GateFault.UPSTREAM, f"{upstream} answers {status} to CONNECT {authority}")
+    wire.unread(h.trailing_data[0])
+
+
+async def open_socks(
+    upstream: Upstream, at: IPAddress, authority: Authority, known: Sequence[IPAddress]
+) -> socket.socket:
+    """Return a socket that a SOCKS proxy has connected to the authority; raises `Unreachable`.
+
+    A SOCKS5 proxy is given the name, as a browser would, so that the site is met where the proxy stands. A
+    SOCKS4 proxy is given the IPv4 address that was checked, and the name (4a) only where there is none.
+    """
+    host = authority.host
+    kind = ProxyType.SOCKS5
+    if upstream.scheme == "socks4":
+        kind = ProxyType.SOCKS4
+        host = next((str(ip) for ip in known if ip.version == 4), host)  # noqa: PLR2004
+        if ":" in host:
+            raise Unreachable(GateFault.CONNECT, f"{upstream} cannot carry IPv6, which {authority} is")
+    proxy = Proxy(
+        kind,
+        str(at),
+        upstream.port,
+        username=upstream.user.reveal() or None,
+        password=upstream.password.reveal() or None,
+        rdns=True,
+    )
+    try:
+        return await proxy.connect(host, authority.port)
+    except ProxyError as error:
+        fault = GateFault.CONNECT if error.error_code in _SOCKS_SITE_FAULTS else GateFault.UPSTREAM
+        raise Unreachable(fault, f"{upstream} for {authority}: {error}") from None
+    except UnicodeError:
+        raise Unreachable(GateFault.DNS, f"{authority} is not a name that can be asked for") from None

@@ -1,0 +1,385 @@
+"""Plain HTTP in absolute form, direct."""
+
+import asyncio
+
+import pytest
+
+from farm.egress import GatewayParams
+from farm.model.egress import GateFault
+from farm.runtime.ports import Gate
+
+from .callers import calling, fetch
+from .conftest import OpenGate
+from .servers import answering, answering_once, closing, listening, ok, read_head, silent
+
+
+async def test_a_page_comes_through(open_gate: OpenGate) -> None:
+    """Request in absolute form, answer as the origin gave it; the port's type is what the loop expects."""
+    gate: Gate = await open_gate()
+    heads: list[bytes] = []
+    async with listening(answering(ok(b"hello", b"X-One: 1"), heads)) as origin:
+        answer = await fetch(gate, f"{origin.url}/a?b=c", "Accept: */*")  # type: ignore[arg-type]
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"X-One: 1" in answer
+    assert answer.endswith(b"\r\n\r\nhello")
+    assert heads[0].startswith(b"GET /a?b=c HTTP/1.1\r\n")
+    assert gate.failure(origin.url) is None
+    assert gate.proxy_url.startswith("http://127.0.0.1:")
+
+
+async def test_the_origin_sees_the_browser_and_no_proxy(open_gate: OpenGate) -> None:
+    """Hop-by-hop and Proxy-* headers end here; nothing is added; what stays keeps its order and case."""
+    gate = await open_gate()
+    heads: list[bytes] = []
+    async with listening(answering(ok(b""), heads)) as origin:
+        await fetch(
+            gate,
+            f"{origin.url}/",
+            "uSeR-aGeNt: me",
+            "Proxy-Authorization: Basic c2VjcmV0",
+            "Connection: keep-alive, X-Hop",
+            "X-Hop: 1",
+            "Keep-Alive: timeout=5",
+            "TE: trailers",
+            "Upgrade: h2c",
+            "Cookie: a=b",
+        )
+    assert heads[0] == (
+        f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{origin.port}\r\nuSeR-aGeNt: me\r\nCookie: a=b\r\n\r\n".encode()
+    )
+
+
+async def test_the_host_header_is_the_targets(open_gate: OpenGate) -> None:
+    """A request cannot name one host to the guard and another one to the origin."""
+    gate = await open_gate()
+    heads: list[bytes] = []
+    async with listening(answering(ok(b""), heads)) as origin, calling(gate) as caller:
+        caller.send(f"GET {origin.url}/ HTTP/1.1\r\nHost: other.example\r\n\r\n".encode())
+        assert await caller.head()
+    assert b"other.example" not in heads[0]
+
+
+async def test_connections_are_kept_on_both_sides(open_gate: OpenGate) -> None:
+    """Three requests, one connection of the browser, one outside."""
+    gate = await open_gate()
+    async with listening(answering(ok(b"x"))) as origin, calling(gate) as caller:
+        for _ in range(3):
+            caller.ask(f"{origin.url}/")
+            assert (await caller.head()).startswith(b"HTTP/1.1 200")
+            assert await caller.body(1) == b"x"
+        assert origin.connections == 1
+
+
+async def test_one_connection_of_the_browser_serves_two_origins(open_gate: OpenGate) -> None:
+    """Another authority gets another connection outside."""
+    gate = await open_gate()
+    async with (
+        listening(answering(ok(b"1"))) as one,
+        listening(answering(ok(b"2"))) as two,
+        calling(gate) as caller,
+    ):
+        for origin, body in ((one, b"1"), (two, b"2"), (one, b"1")):
+            caller.ask(f"{origin.url}/")
+            await caller.head()
+            assert await caller.body(1) == body
+        assert (one.connections, two.connections) == (2, 1)
+
+
+async def test_an_origin_that_closes_an_idle_connection_closes_the_browsers(open_gate: OpenGate) -> None:
+    """The browser learns of it as if it were connected itself, and asks again on a new connection."""
+    gate = await open_gate()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(ok(b"x"))
+        await writer.drain()
+
+    async with listening(talk) as origin, calling(gate) as caller:
+        caller.ask(f"{origin.url}/")
+        assert (await caller.head()).startswith(b"HTTP/1.1 200")
+        assert await caller.rest() == b"x"
+        assert gate.failure(origin.url) is None
+
+
+async def test_connection_close_of_the_origin_costs_only_its_side(open_gate: OpenGate) -> None:
+    """`Connection: close` is this hop's affair; the browser's connection goes on."""
+    gate = await open_gate()
+    async with listening(answering_once(ok(b"x", b"Connection: close"))) as origin, calling(gate) as caller:
+        for _ in range(2):
+            caller.ask(f"{origin.url}/")
+            assert b"onnection" not in await caller.head()
+            assert await caller.body(1) == b"x"
+        assert origin.connections == 2
+
+
+CHUNKED_ABC = b"3\r\nabc\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.0 200 OK\r\n\r\n"])
+async def test_the_end_of_a_connection_can_be_the_end_of_a_body(open_gate: OpenGate, head: bytes) -> None:
+    """The browser's connection goes on all the same."""
+    gate = await open_gate()
+    async with listening(answering_once(head + b"abc")) as origin, calling(gate) as caller:
+        for _ in range(2):
+            caller.ask(f"{origin.url}/")
+            assert (await caller.head()).startswith(b"HTTP/1.1 200")
+            assert await caller.body(len(CHUNKED_ABC)) == CHUNKED_ABC
+
+
+@pytest.mark.parametrize(
+    ("answer", "body"),
+    [
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + CHUNKED_ABC, CHUNKED_ABC),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b""),
+        (b"HTTP/1.1 200\r\nContent-Length: 1\r\n\r\nx", b"x"),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", b""),
+        (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", b""),
+        (b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n", b""),
+    ],
+)
+async def test_every_framing_ends_where_it_says(open_gate: OpenGate, answer: bytes, body: bytes) -> None:
+    """Nothing of one answer is left over for the next one on the same connections."""
+    gate = await open_gate()
+    async with listening(answering(answer)) as origin, calling(gate) as caller:
+        for _ in range(2):
+            caller.ask(f"{origin.url}/")
+            head = await caller.head()
+            assert head.startswith(answer[:12])
+            if b" 103 " in head:
+                assert (await caller.head()).startswith(b"HTTP/1.1 204")
+            assert await caller.body(len(body)) == body
+        assert origin.connections == 1
+
+
+async def test_a_head_request_has_no_body(open_gate: OpenGate) -> None:
+    """The length that a HEAD names is not waited for."""
+    gate = await open_gate()
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
+    async with listening(answering(answer)) as origin, calling(gate) as caller:
+        for _ in range(2):
+            caller.ask(f"{origin.url}/", method="HEAD")
+            assert b"Content-Length: 1000" in await caller.head()
+
+
+async def test_a_form_is_uploaded(open_gate: OpenGate) -> None:
+    """Bodies go out, of known length and in chunks; a wait for `100 Continue` is the origin's to end."""
+    gate = await open_gate()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = await read_head(reader)
+            if b"100-continue" in head:
+                writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            if b"chunked" in head:
+                body = await reader.readuntil(b"0\r\n\r\n")
+            else:
+                body = await reader.readexactly(5)
+            writer.write(ok(body))
+
+    async with listening(talk) as origin, calling(gate) as caller:
+        caller.ask(f"{origin.url}/", "Content-Length: 5", method="POST")
+        caller.send(b"hello")
+        await caller.head()
+        assert await caller.body(5) == b"hello"
+        caller.ask(f"{origin.url}/", "Transfer-Encoding: chunked", method="POST")
+        caller.send(b"5\r\nhello\r\n0\r\n\r\n")
+        await caller.head()
+        assert await caller.body(15) == b"5\r\nhello\r\n0\r\n\r\n"
+        caller.ask(f"{origin.url}/", "Content-Length: 5", "Expect: 100-continue", method="POST")
+        assert (await caller.head()).startswith(b"HTTP/1.1 100")
+        caller.send(b"hello")
+        await caller.head()
+        assert await caller.body(5) == b"hello"
+
+
+async def test_an_answer_before_the_end_of_the_upload_is_delivered(open_gate: OpenGate) -> None:
+    """A site that refuses a large upload is heard, although the upload never ends."""
+    gate = await open_gate()
+    answer = b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno"
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(answer)
+        await asyncio.Event().wait()
+
+    async with listening(talk) as origin, calling(gate) as caller:
+        caller.ask(f"{origin.url}/", "Content-Length: 100000000", method="POST")
+        caller.send(b"x" * 1_000_000)
+        assert (await caller.head()).startswith(b"HTTP/1.1 413")
+        assert await caller.body(2) == b"no"
+
+
+async def test_bytes_are_counted_per_visit(open_gate: OpenGate) -> None:
+    """What came from outside and what went there, since `begin`."""
+    gate = await open_gate()
+    heads: list[bytes] = []
+    answer = ok(b"x" * 1000)
+    async with listening(answering(answer, heads)) as origin:
+        await fetch(gate, f"{origin.url}/")
+        assert gate.bytes_received == len(answer)
+        assert gate.bytes_sent == len(heads[0])
+        gate.begin()
+        assert (gate.bytes_received, gate.bytes_sent) == (0, 0)
+        await fetch(gate, f"{origin.url}/")
+        assert gate.bytes_received == len(answer)
+
+
+async def test_an_origin_that_closes_without_an_answer_is_noted(open_gate: OpenGate) -> None:
+    """The browser gets no answer either, and the gate knows why."""
+    gate = await open_gate()
+    async with listening(closing) as origin:
+        assert await fetch(gate, f"{origin.url}/") == b""
+        failure = gate.failure(f"{origin.url}/else")
+    assert failure is not None
+    assert failure.fault is GateFault.CONNECT
+
+
+async def test_a_later_success_clears_the_failure(open_gate: OpenGate) -> None:
+    """Only the last attempt counts."""
+    gate = await open_gate()
+    answers = [closing, answering(ok(b"x"))]
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await answers.pop(0)(reader, writer)
+
+    async with listening(talk) as origin:
+        await fetch(gate, f"{origin.url}/")
+        assert gate.failure(origin.url) is not None
+        await fetch(gate, f"{origin.url}/")
+        assert gate.failure(origin.url) is None
+
+
+async def test_a_new_visit_has_no_failures(open_gate: OpenGate) -> None:
+    """`begin` forgets, and what was under way before notes its end in the old visit."""
+    gate = await open_gate()
+    come, go = asyncio.Event(), asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        come.set()
+        await go.wait()
+
+    async with listening(talk) as origin, calling(gate) as caller:
+        caller.ask(f"{origin.url}/")
+        await come.wait()
+        gate.begin()
+        go.set()
+        assert await caller.rest() == b""
+        assert gate.failure(origin.url) is None
+
+
+async def test_a_silent_origin_is_a_timeout(open_gate: OpenGate) -> None:
+    """No answer within the limit: closed, and noted as such."""
+    gate = await open_gate(params=GatewayParams(response_s=0.05))
+    async with listening(silent) as origin:
+        assert await fetch(gate, f"{origin.url}/") == b""
+        failure = gate.failure(origin.url)
+    assert failure is not None
+    assert failure.fault is GateFault.TIMEOUT
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc",
+    ],
+)
+async def test_a_body_that_is_cut_short_stays_cut_short(open_gate: OpenGate, answer: bytes) -> None:
+    """The browser must see that the body is not whole; the gate notes it."""
+    gate = await open_gate()
+    async with listening(answering_once(answer)) as origin, calling(gate) as caller:
+        caller.ask(f"{origin.url}/")
+        assert (await caller.head()).startswith(b"HTTP/1.1 200")
+        rest = await caller.rest()
+        assert b"abc" in rest
+        assert not rest.endswith(b"0\r\n\r\n")
+        assert gate.failure(origin.url) is not None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"SSH-2.0-OpenSSH_9\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 600_000,
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    ],
+)
+async def test_what_is_not_http_is_no_page(open_gate: OpenGate, answer: bytes) -> None:
+    """Another protocol, a head without end, two lengths: closed and noted."""
+    gate = await open_gate()
+    async with listening(answering_once(answer)) as origin:
+        assert await fetch(gate, f"{origin.url}/") == b""
+        failure = gate.failure(origin.url)
+    assert failure is not None
+    assert failure.fault is GateFault.CONNECT
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        b"GET https://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n",
+        b"CONNECT a.example HTTP/1.1\r\nHost: a.example\r\n\r\n",
+        b"nonsense\r\n\r\n",
+        b"\x16\x03\x01\x00\x00",
+        b"GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\nX: " + b"x" * 600_000,
+    ],
+)
+async def test_what_no_browser_asks_of_a_proxy_gets_no_answer(
+    open_gate: OpenGate, request_bytes: bytes
+) -> None:
+    """Origin form, foreign schemes, noise and endless heads: the connection is closed."""
+    gate = await open_gate()
+    async with calling(gate) as caller:
+        caller.send(request_bytes)
+        assert await caller.rest() == b""
+
+
+async def test_a_browser_that_leaves_ends_the_request_outside(open_gate: OpenGate) -> None:
+    """A navigation that is given up does not go on behind the browser's back."""
+    gate = await open_gate()
+    come, gone = asyncio.Event(), asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        come.set()
+        try:
+            await reader.read()
+        finally:
+            gone.set()
+
+    async with listening(talk) as origin:
+        async with calling(gate) as caller:
+            caller.ask(f"{origin.url}/")
+            await come.wait()
+        await asyncio.wait_for(gone.wait(), 5)
+
+
+async def test_a_slow_browser_slows_the_origin(open_gate: OpenGate) -> None:
+    """Back-pressure: what is not read is not fetched."""
+    gate = await open_gate(params=GatewayParams(buffer_bytes=64 * 1024))
+    size = 64 * 1024 * 1024
+    stuck = asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+        for _ in range(size // 65536):
+            writer.write(bytes(65536))
+            try:
+                await asyncio.wait_for(writer.drain(), 0.3)
+            except TimeoutError:
+                stuck.set()
+                await writer.drain()
+        await reader.read()
+
+    async with listening(talk) as origin, calling(gate) as caller:
+        caller.ask(f"{origin.url}/")
+        await asyncio.wait_for(stuck.wait(), 10)
+        assert gate.bytes_received < 32 * 1024 * 1024
+        await caller.head()
+        left = size
+        while left:
+            left -= len(await asyncio.wait_for(caller.reader.read(left), 10))
+        assert gate.bytes_received > size

@@ -1,0 +1,152 @@
+"""What the guard refuses: no connection, no page, and a gate that knows."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+
+import pytest
+
+from farm.egress import GatewayParams
+from farm.model.egress import GateFault
+
+from .callers import calling, fetch
+from .conftest import OpenGate
+from .servers import answering, listening, ok
+
+HOSTS = (
+    "127.0.0.1",
+    "localhost",
+    "LOCALHOST",
+    "localhost.",
+    "127.1",
+    "2130706433",
+    "0x7f000001",
+    "0x7f.1",
+    "0177.0.0.1",
+    "127.0.0.1.",
+    "[::1]",
+    "[::ffff:127.0.0.1]",
+    "[::ffff:7f00:1]",
+    "0.0.0.0",
+    "0",
+    "169.254.169.254",
+)
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("tunnel", [False, True])
+async def test_no_notation_leads_inside(open_gate: OpenGate, host: str, tunnel: bool) -> None:
+    """The listener hears nothing; a tunnel gets 502, a plain request no answer at all."""
+    gate = await open_gate(allow=())
+    async with listening(answering(ok(b"inside"))) as origin:
+        url = f"http://{host}:{origin.port}/"
+        if tunnel:
+            async with calling(gate) as caller:
+                assert b" 502 " in await caller.tunnel(f"{host}:{origin.port}")
+        else:
+            assert await fetch(gate, url) == b""
+        failure = gate.failure(url)
+        assert origin.connections == 0
+    assert failure is not None
+    assert failure.fault is GateFault.REFUSED
+
+
+async def test_a_redirect_into_the_inside_ends_at_the_guard(open_gate: OpenGate) -> None:
+    """Each hop is a request of its own, and each is judged."""
+    async with listening(answering(ok(b"secret"))) as inside:
+        jump = b"HTTP/1.1 302 Found\r\nLocation: %s/\r\nContent-Length: 0\r\n\r\n" % inside.url.encode()
+        async with listening(answering(jump)) as origin:
+            gate = await open_gate(allow=(f"127.0.0.1:{origin.port}",))
+            answer = await fetch(gate, origin.url + "/")
+            location = next(line[10:] for line in answer.split(b"\r\n") if line.startswith(b"Location: "))
+            assert await fetch(gate, location.decode()) == b""
+            failure = gate.failure(inside.url)
+        assert inside.connections == 0
+    assert failure is not None
+    assert failure.fault is GateFault.REFUSED
+    assert "loopback" in failure.detail
+
+
+async def test_nobody_reaches_a_gate_by_a_gate(open_gate: OpenGate) -> None:
+    """Even where loopback is opened, one slot's page cannot use its own or another slot's way out."""
+    gate = await open_gate()
+    async with calling(gate) as caller:
+        assert b" 502 " in await caller.tunnel(f"127.0.0.1:{gate.port}")
+    failure = gate.failure(gate.proxy_url)
+    assert failure is not None
+    assert failure.fault is GateFault.REFUSED
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a second loopback address")
+async def test_a_name_cannot_be_rebound_after_the_check(open_gate: OpenGate) -> None:
+    """The connection goes to the address that was judged; the name is asked once for it."""
+    asked: list[str] = []
+
+    async def lookup(name: str) -> Sequence[str]:
+        asked.append(name)
+        return ("127.0.0.2",) if len(asked) == 1 else ("127.0.0.1",)
+
+    async with (
+        listening(answering(ok(b"outside")), "127.0.0.2") as outside,
+        listening(answering(ok(b"inside")), "127.0.0.1", outside.port) as inside,
+    ):
+        params = GatewayParams(dns_ttl_s=0)
+        gate = await open_gate(allow=("127.0.0.2/32",), lookup=lookup, params=params)
+        url = f"http://rebind.example:{outside.port}/"
+        assert b"outside" in await fetch(gate, url)
+        assert asked == ["rebind.example"]
+        assert await fetch(gate, url) == b""
+        failure = gate.failure(url)
+        assert failure is not None
+        assert failure.fault is GateFault.REFUSED
+        assert (outside.connections, inside.connections) == (1, 0)
+
+
+async def test_of_several_addresses_only_the_allowed_are_tried(open_gate: OpenGate) -> None:
+    """A name with an address inside and one outside is reached outside."""
+
+    async def lookup(name: str) -> Sequence[str]:
+        return ("::1", "10.0.0.1", "127.0.0.1")
+
+    async with listening(answering(ok(b"x"))) as origin:
+        gate = await open_gate(lookup=lookup)
+        assert b"200 OK" in await fetch(gate, f"http://mixed.example:{origin.port}/")
+
+
+async def test_a_dead_address_is_passed_over(open_gate: OpenGate) -> None:
+    """The next address is tried when one refuses."""
+
+    async def lookup(name: str) -> Sequence[str]:
+        return ("127.0.0.3", "127.0.0.4", "127.0.0.1")
+
+    async with listening(answering(ok(b"x"))) as origin:
+        gate = await open_gate(lookup=lookup)
+        assert b"200 OK" in await fetch(gate, f"http://many.example:{origin.port}/")
+
+
+async def test_an_unknown_name_is_a_dns_failure(open_gate: OpenGate) -> None:
+    """Neither refused nor the connection's fault."""
+
+    async def lookup(name: str) -> Sequence[str]:
+        raise OSError(-2, "Name or service not known")
+
+    gate = await open_gate(lookup=lookup)
+    assert await fetch(gate, "http://nowhere.example/") == b""
+    failure = gate.failure("http://nowhere.example/x")
+    assert failure is not None
+    assert failure.fault is GateFault.DNS
+    assert "nowhere.example" in failure.detail
+
+
+async def test_a_resolver_that_hangs_is_given_up(open_gate: OpenGate) -> None:
+    """The limit holds although the lookup goes on, and closing ends it."""
+
+    async def lookup(name: str) -> Sequence[str]:
+        await asyncio.Event().wait()
+        return ()
+
+    gate = await open_gate(lookup=lookup, params=GatewayParams(dns_s=0.05))
+    assert await fetch(gate, "http://slow.example/") == b""
+    failure = gate.failure("http://slow.example/")
+    assert failure is not None
+    assert failure.fault is GateFault.DNS

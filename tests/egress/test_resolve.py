@@ -1,0 +1,64 @@
+"""Names to addresses."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from farm.egress.failing import Unreachable
+from farm.egress.resolve import Resolver, system_lookup
+from farm.model.egress import GateFault
+
+
+async def test_a_name_is_asked_for_once_at_a_time_and_then_remembered() -> None:
+    """Many connections to one host cost one lookup, now and for the next seconds."""
+    asked: list[str] = []
+    asking, go = asyncio.Event(), asyncio.Event()
+
+    async def lookup(name: str) -> Sequence[str]:
+        asked.append(name)
+        asking.set()
+        await go.wait()
+        return ("192.0.2.1", "2001:db8::1")
+
+    resolver = Resolver(ttl_s=30, limit_s=5, lookup=lookup)
+    waiting = [asyncio.create_task(resolver.resolve("busy.example")) for _ in range(10)]
+    await asking.wait()
+    waiting[0].cancel()  # who gives up does not spoil it for the others
+    go.set()
+    answers = await asyncio.gather(*waiting[1:])
+    assert [str(ip) for ip in answers[0]] == ["192.0.2.1", "2001:db8::1"]
+    assert await resolver.resolve("busy.example") == answers[0]
+    assert asked == ["busy.example"]
+    await resolver.close()
+
+
+async def test_a_memory_of_no_length_asks_every_time() -> None:
+    """Nothing is remembered past its time."""
+    answers = ["192.0.2.1", "192.0.2.2"]
+
+    async def lookup(name: str) -> Sequence[str]:
+        return (answers.pop(0),)
+
+    resolver = Resolver(ttl_s=0, limit_s=5, lookup=lookup)
+    assert str((await resolver.resolve("a.example"))[0]) == "192.0.2.1"
+    assert str((await resolver.resolve("a.example"))[0]) == "192.0.2.2"
+
+
+@pytest.mark.parametrize("name", ["a" * 64 + ".example", "nosuch.invalid", "a..b"])
+async def test_what_has_no_address_is_a_dns_failure(name: str) -> None:
+    """Names that the system's resolver cannot be asked for included."""
+    with pytest.raises(Unreachable) as raised:
+        await Resolver(ttl_s=0, limit_s=20, lookup=system_lookup).resolve(name)
+    assert raised.value.failure.fault is GateFault.DNS
+
+
+async def test_an_answer_without_addresses_is_a_dns_failure() -> None:
+    """An empty list is no address."""
+
+    async def lookup(name: str) -> Sequence[str]:
+        return ()
+
+    with pytest.raises(Unreachable) as raised:
+        await Resolver(ttl_s=0, limit_s=5, lookup=lookup).resolve("empty.example")
+    assert raised.value.failure.fault is GateFault.DNS
