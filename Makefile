@@ -1,0 +1,36 @@
+# Targets explain themselves: `make` lists them.
+
+PYTEST = .venv/bin/pytest
+CODE = farm fixtures tests scripts
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-all check lock clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup:  ## install what is missing: .venv, the packages, a browser, Redis (repeated, it only looks)
+	@scripts/setup.sh
+
+run: setup  ## crawl the demo shop and watch it live
+	@.venv/bin/python scripts/demo.py
+
+test: check  ## everything that a change must pass
+	$(PYTEST) -m "not slow"
+
+test-all: check  ## the same and all slow tests: real time, faults, processes killed
+	$(PYTEST)
+
+check: setup  ## lint, types, import contracts, links in the documents
+	.venv/bin/ruff check $(CODE)
+	.venv/bin/ruff format --check $(CODE)
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/python scripts/check_links.py
+
+lock:  ## bring the lock files up to date with pyproject.toml (UPGRADE=1: take the newest of everything)
+	@scripts/lock.sh $(if $(UPGRADE),--upgrade)
+
+clean:  ## remove what was made here: .venv, caches, results, demo crawls
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist bench-results crawls
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,139 @@
+#!/bin/sh
+# Set up what the farm needs and does not have: .venv with the locked packages, a browser, a Redis server.
+#
+# Repeated, it only looks: the stamp in .venv tells whether the packages are those of the lock file. Settings of
+# pip on this machine (index, certificates, cache) hold as they are. Without root and sudo it works where a
+# browser and Redis are there already. PYTHON names the interpreter to use (3.11 or later, with venv).
+set -eu
+cd "$(dirname "$0")/.."
+
+say() { printf 'setup: %s\n' "$*"; }
+fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+
+# --- the system's packages -------------------------------------------------------------------------------
+
+may_install() {
+    command -v apt-get >/dev/null && { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }
+}
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
+
+quietly() {  # run a command, and show what it said only when it failed
+    log=$(mktemp)
+    if "$@" >"$log" 2>&1 </dev/null; then rm -f "$log"; else tail -n 20 "$log" >&2; rm -f "$log"; return 1; fi
+}
+
+apt() { quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 "$@"; }
+
+lists_are_fresh=
+install_first_of() {  # the first of these packages that the distribution has
+    if [ -z "$lists_are_fresh" ]; then
+        apt update || say "apt could not refresh its lists; going on with those that are there"
+        lists_are_fresh=yes
+    fi
+    for package; do
+        apt-cache show "$package" >/dev/null 2>&1 || continue
+        say "installing $package with apt"
+        apt install --yes --no-install-recommends "$package" && return 0
+    done
+    return 1
+}
+
+# --- Redis: the farm starts one of its own, so the program is wanted and not the service --------------------
+
+redis() { command -v redis-server || command -v valkey-server; }
+
+install_redis() {
+    [ -e /usr/sbin/policy-rc.d ] || {
+        # Asked by the package before it starts its service; 101 is "no".
+        printf '#!/bin/sh\nexit 101\n' | as_root tee /usr/sbin/policy-rc.d >/dev/null
+        as_root chmod 755 /usr/sbin/policy-rc.d
+        trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
+    }
+    install_first_of redis-server valkey-server || return 1
+    if command -v systemctl >/dev/null; then
+        as_root systemctl disable redis-server valkey-server >/dev/null 2>&1 || :
+    fi
+}
+
+if ! redis >/dev/null; then
+    may_install && install_redis && redis >/dev/null ||
+        fail "there is no Redis: install redis-server or valkey-server (7.0 or later), then run this again."
+fi
+
+# --- Python and its packages --------------------------------------------------------------------------------
+
+fit='import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))'
+python=
+for name in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
+    if "$name" -c "$fit" 2>/dev/null; then python=$name; break; fi
+done
+[ -n "$python" ] ||
+    fail "Python 3.11 or later with venv is needed (on Debian: python3-venv); PYTHON=... names another one."
+
+# What the environment was made of: another lock, project, interpreter or place, and it is brought up to date.
+stamp() {
+    "$python" - <<'END'
+import hashlib, os, pathlib, sys
+parts = [pathlib.Path(name).read_bytes() for name in ("requirements.lock", "pyproject.toml")]
+parts += [os.path.realpath(sys.executable).encode(), sys.version.encode(), os.getcwd().encode()]
+print(hashlib.sha256(b"\0".join(parts)).hexdigest())
+END
+}
+
+wanted=$(stamp)
+if [ "$(cat .venv/.stamp 2>/dev/null)" != "$wanted" ] || ! .venv/bin/python -c '' 2>/dev/null; then
+    rm -f .venv/.stamp
+    # Made anew unless it is of the same interpreter and place.
+    made_of="$("$python" -c 'import os, sys; print(os.path.realpath(sys.executable), sys.version, os.getcwd())')"
+    if [ "$(cat .venv/.made-of 2>/dev/null)" != "$made_of" ] || ! .venv/bin/python -m pip --version >/dev/null 2>&1
+    then
+        say "creating .venv with $("$python" --version)"
+        "$python" -m venv --clear .venv
+        printf '%s\n' "$made_of" >.venv/.made-of
+    fi
+    say "installing the locked packages"
+    .venv/bin/python -m pip install --quiet --require-hashes --requirement requirements.lock ||
+        fail "pip could not install the locked packages; its own words are above."
+    .venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable . ||
+        fail "pip could not install the farm itself; its own words are above."
+    printf '%s\n' "$wanted" >.venv/.stamp
+fi
+
+# --- the browser ----------------------------------------------------------------------------------------------
+
+browser() {  # one that runs: of the system, else the one the farm would take from Playwright's own folder
+    for name in chromium-headless-shell headless_shell chromium google-chrome; do
+        path=$(command -v "$name") && "$path" --version >/dev/null 2>&1 </dev/null && echo "$path" && return 0
+    done
+    path=$(.venv/bin/python -c 'from farm.browser.find import find_browser; print(find_browser().path)' 2>/dev/null) &&
+        "$path" --version >/dev/null 2>&1 </dev/null && echo "$path"
+}
+
+fetch_browser() {  # Playwright's own, bounded: where its server cannot be reached this ends soon
+    PLAYWRIGHT_DOWNLOAD_CONNECTION_TIMEOUT=10000 .venv/bin/python - <<'END'
+import os, signal, subprocess, sys
+command = [sys.executable, "-m", "playwright", "install", "--only-shell", "chromium"]
+quiet = subprocess.DEVNULL
+# A group of its own: Playwright starts Node, and both must go when the time is over.
+fetching = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
+try:
+    sys.exit(fetching.wait(timeout=600))
+except subprocess.TimeoutExpired:
+    os.killpg(fetching.pid, signal.SIGKILL)
+    sys.exit(1)
+END
+}
+
+if ! browser >/dev/null; then
+    say "fetching Playwright's own browser"
+    fetch_browser && browser >/dev/null || {
+        say "that browser cannot be had or does not run here; trying the distribution's"
+        # Without a font pages have text but no picture of it.
+        may_install && install_first_of chromium-headless-shell chromium && install_first_of fonts-liberation || :
+    }
+    browser >/dev/null ||
+        fail "there is no browser: install chromium-headless-shell or chromium, then run this again."
+fi
+
+say "ready: $(.venv/bin/python --version) in .venv, $(browser), $(redis)"
