@@ -4,7 +4,7 @@ The adapters fit structurally and are joined in `build`; no room here is importe
 the errors of `model.errors` and no others, and returns within a deadline of its own.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -49,7 +49,7 @@ class Frontier(Protocol):
         """Tell every node that the scope has grown."""
         ...
 
-    async def scope_sites(self) -> set[str]:
+    async def scope_sites(self) -> Collection[str]:
         """Return all extensions of the scope."""
         ...
 
@@ -105,7 +105,7 @@ class Sink(Protocol):
     """Where the records go."""
 
     async def commit(self, batch: Batch) -> None:
-        """Return when the batch is durable; raises `OutputUnwritable`."""
+        """Return when the batch is durable; raises `OutputUnwritable`, or `RenderError` for a bad record."""
         ...
 
 
@@ -125,5 +125,5 @@ class Landings(Protocol):
         ...
 
 
-Recorder = Callable[[Lease, RenderedPage, str, datetime, Mapping[str, int]], Record]
-"""Makes the record of a visit: the lease, the page, the slot's name, when it was fetched, timings in ms."""
+Recorder = Callable[[Lease, RenderedPage, datetime, Mapping[str, int]], Record]
+"""Makes the record of a visit: the lease, the page, when it was fetched, timings in ms."""

@@ -32,8 +32,12 @@ IDLE_LONGEST_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class WorkerParams:
-    """`visit_s` bounds a visit, rendering and user code included; `commit_s` the sink and Redis after it."""
+    """`visit_s` bounds a visit, rendering and user code included; `commit_s` the sink and Redis after it.
 
+    `node` is this node's name, which makes the slots' names unique among all nodes.
+    """
+
+    node: str
     visit_s: float
     commit_s: float
     limit: int
@@ -121,7 +125,8 @@ class Worker:
 
     def _request(self) -> LeaseRequest:
         self._asked = self._rooms.clock.monotonic()
-        return LeaseRequest(self._slot.name, uuid.uuid4().hex, self._site, self._params.limit)
+        slot = f"{self._params.node}/{self._slot.name}"
+        return LeaseRequest(slot, uuid.uuid4().hex, self._site, self._params.limit)
 
     async def _visit(self, lease: Lease) -> Lease | None:
         """Carry one lease to its settlement and return the next one, if it came with it."""
@@ -133,8 +138,7 @@ class Worker:
             verdict = await self._judged(lease, lease_ms, begun)
             self._rooms.heartbeat.hold(lease, self._params.commit_s)
             self._phase(Phase.COMMITTING, lease.task.url)
-            if verdict.batch.records or verdict.batch.skips:
-                await self._rooms.sink.commit(verdict.batch)
+            verdict = await self._committed(verdict)
             return await self._settle(lease, verdict, begun)
         except asyncio.CancelledError:
             await self._give_back(lease)
@@ -165,9 +169,7 @@ class Worker:
             return _Verdict(after_failure(FailureKind.TIMEOUT, detail, attempt, jitter, params))
         return self._done(lease, page, lease_ms, begun, jitter)
 
-    def _done(
-        self, lease: Lease, page: RenderedPage, lease_ms: int, begun: float, jitter: float
-    ) -> _Verdict:
+    def _done(self, lease: Lease, page: RenderedPage, lease_ms: int, begun: float, jitter: float) -> _Verdict:
         """Judge a page that was rendered: its status, where it ended, and what it links to."""
         page = replace(page, bytes_received=self._gate.bytes_received)
         clock, params = self._rooms.clock, self._params.retry
@@ -187,12 +189,22 @@ class Worker:
             "extract": round((now - extracting) * 1000),
             "total": round((now - begun) * 1000),
         }
-        record = self._rooms.record(lease, page, self._slot.name, clock.wall(), timings)
+        record = self._rooms.record(lease, page, clock.wall(), timings)
         return _Verdict(Ack(links, landing.seen), Batch((record,), skips), page, landing.extension)
 
     def _late_skip(self, lease: Lease, reason: SkipReason) -> _Verdict:
         skip = Skip(lease.task.url, reason, lease.task.referrer, lease.task.depth)
         return _Verdict(Ack(rendered=False), Batch(skips=(skip,)))
+
+    async def _committed(self, verdict: _Verdict) -> _Verdict:
+        """Make what the visit leaves behind durable; a record that cannot be written is its page's fault."""
+        if not verdict.batch.records and not verdict.batch.skips:
+            return verdict
+        try:
+            await self._rooms.sink.commit(verdict.batch)
+        except RenderError as error:
+            return _Verdict(Bury(error.kind, error.detail))
+        return verdict
 
     async def _settle(self, lease: Lease, verdict: _Verdict, begun: float) -> Lease | None:
         frontier, settlement = self._rooms.frontier, verdict.settlement
@@ -254,4 +266,6 @@ class Worker:
 
     def _tell_stale(self, lease: Lease, settled: Settled) -> None:
         if settled is Settled.STALE:
-            log.warning("%s was settled by another worker meanwhile; nothing is counted twice", lease.task.url)
+            log.warning(
+                "%s was settled by another worker meanwhile; nothing is counted twice", lease.task.url
+            )

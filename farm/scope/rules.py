@@ -54,6 +54,13 @@ class ScopeRules:
         if self.kind is not ScopeKind.ANY:
             self._inside.add(self._unit(url))
 
+    def territory(self, seed: str) -> str | None:
+        """Return what a seed adds to the scope as a text for `extend`, so that nodes can tell each other.
+
+        None where the seeds themselves are all that counts, or nothing does.
+        """
+        return None if self.kind in {ScopeKind.PAGE, ScopeKind.ANY} else self._unit(seed)
+
     def judge(self, url: str, depth: int) -> SkipReason | None:
         """Say why a canonical URL is not to be visited; None when it is.
 

@@ -1,0 +1,168 @@
+"""The node of a run: every room opened in the order in which each needs the one before, and joined."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from farm import __version__
+from farm.browser import meter
+from farm.browser.blocking import blocked_urls
+from farm.browser.context import SlotParams
+from farm.browser.engine import EngineParams
+from farm.browser.pool import Pool, PoolParams
+from farm.browser.render import RenderParams
+from farm.browser.tab import TabParams
+from farm.build.place import TERMS, Place
+from farm.build.preflight import Plan
+from farm.egress import Gateway
+from farm.frontier.keeper import RedisLeaseKeeper
+from farm.model.clock import Clock
+from farm.model.event import Emit
+from farm.model.page import RenderedPage
+from farm.model.record import Record
+from farm.model.task import Lease
+from farm.policy.memory import MemoryParams
+from farm.policy.recycle import RecycleParams
+from farm.policy.retry import RetryParams
+from farm.runtime.control import Control
+from farm.runtime.governor import Governor, GovernorParams
+from farm.runtime.heartbeat import Heartbeat
+from farm.runtime.node import Node, NodeParams
+from farm.runtime.ports import Recorder
+from farm.runtime.warden import Warden
+from farm.runtime.worker import Rooms, Worker, WorkerParams
+from farm.scope.landing import LandingJudge
+from farm.scope.links import LinkSorter
+from farm.settings.commands import RunSettings
+from farm.sinks.jsonl import JsonlSink
+from farm.sinks.record import RecordOptions, VisitFacts, build_record
+
+VISIT_GRACE_S = 20.0
+"""On top of the page deadline: opening a context, waiting for an engine, closing what hung."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """A node ready to run, with what the summary asks of its parts."""
+
+    node: Node
+    control: Control
+    governor: Governor
+    sink: JsonlSink
+
+
+@asynccontextmanager
+async def assemble(
+    plan: Plan, place: Place, warden: Warden, emit: Emit, clock: Clock
+) -> AsyncIterator[Assembly]:
+    """Join the rooms; leaving takes them apart in the reverse order, each within a deadline of its own."""
+    settings = plan.settings
+    async with AsyncExitStack() as stack:
+        folder = Path(tempfile.mkdtemp(prefix="farm-"))
+        warden.folder(folder)
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        sink = await asyncio.to_thread(JsonlSink, plan.output)
+        stack.push_async_callback(sink.close)
+        gateway = Gateway(plan.guard)
+        await gateway.start()
+        stack.push_async_callback(gateway.close)
+        pool = Pool(
+            PoolParams(plan.engines),
+            EngineParams(plan.binary, plan.sandbox, settings.ca_file),
+            _slot_params(settings),
+            folder,
+            warden.kill,
+            emit,
+            clock,
+        )
+        stack.push_async_callback(pool.close)
+        heartbeat = Heartbeat(
+            lambda: RedisLeaseKeeper(place.redis_url, place.crawl.name), TERMS.visibility_s, clock
+        )
+        heartbeat.start()
+        stack.callback(heartbeat.close)
+        control = Control()
+        links = LinkSorter(place.rules, place.crawl.key, hash_routes=place.crawl.settings["hash_routes"])
+        rooms = Rooms(
+            frontier=place.frontier,
+            sink=sink,
+            scope=links,
+            landings=LandingJudge(place.rules, links),
+            record=_recorder(plan, links),
+            heartbeat=heartbeat,
+            emit=emit,
+            clock=clock,
+        )
+        params = WorkerParams(
+            visit_s=settings.page_timeout + VISIT_GRACE_S,
+            commit_s=settings.redis_patience + VISIT_GRACE_S,
+            node=plan.node,
+            limit=settings.limit,
+            retry=RetryParams(retries=place.crawl.settings["retries"]),
+        )
+        workers = []
+        for index in range(plan.contexts):
+            name = f"{index + 1:02d}"
+            gate = await gateway.open(name)
+            workers.append(Worker(index, pool.slot(name, gate.proxy_url), gate, rooms, control, params))
+        governor = Governor(
+            GovernorParams(plan.contexts, settings.ramp_up, plan.budget_bytes, MemoryParams()),
+            lambda: _sample(place.redis_pid),
+            control,
+            emit,
+            clock,
+        )
+        node = Node(
+            workers,
+            governor,
+            place.frontier,
+            place.rules.extend,
+            control,
+            emit,
+            clock,
+            NodeParams(time_limit_s=settings.time_limit),
+        )
+        yield Assembly(node, control, governor, sink)
+
+
+def _sample(redis_pid: int | None) -> tuple[int, int]:
+    reading = meter.read_tree(lambda: [redis_pid] if redis_pid is not None else [])
+    return reading.used_bytes, reading.processes
+
+
+def _slot_params(settings: RunSettings) -> SlotParams:
+    rule, _, selector = settings.wait.partition(":")
+    return SlotParams(
+        TabParams(
+            viewport=settings.viewport,
+            user_agent=settings.user_agent,
+            user_agent_suffix=f" CrawlFarm/{__version__}",
+            blocked_urls=blocked_urls(settings.block),
+            insecure=settings.insecure,
+        ),
+        RenderParams(
+            wait=rule,
+            selector=selector,
+            page_timeout_s=settings.page_timeout,
+            settle_timeout_s=settings.settle_timeout,
+        ),
+        RecycleParams(pages=settings.recycle_pages, per_url=settings.isolation == "url"),
+    )
+
+
+def _recorder(plan: Plan, links: LinkSorter) -> Recorder:
+    options = RecordOptions(html=plan.settings.html, text=plan.settings.text)
+
+    def record(
+        lease: Lease, page: RenderedPage, fetched_at: datetime, timings_ms: Mapping[str, int]
+    ) -> Record:
+        facts = VisitFacts(plan.node, fetched_at, timings_ms=timings_ms)
+        lease = replace(lease, slot=lease.slot.rpartition("/")[2])
+        return build_record(plan.crawl, lease, page, links.canonical_links(page.links), facts, options)
+
+    return record

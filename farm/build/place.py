@@ -1,0 +1,102 @@
+"""Where a crawl lives: the output folder with its lock, Redis, and the crawl in it."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from farm.build.preflight import Plan
+from farm.frontier.client import RedisClient
+from farm.frontier.connect import connect
+from farm.frontier.crawl import Crawl, find_crawl, open_crawl
+from farm.frontier.embedded import EmbeddedRedis
+from farm.frontier.frontier import RedisFrontier
+from farm.frontier.terms import Terms
+from farm.model.errors import FrontierRefused, UsageError
+from farm.runtime.lock import FolderLock
+from farm.runtime.warden import Warden
+from farm.scope.rules import ScopeRules
+
+log = logging.getLogger("farm.place")
+TERMS = Terms()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An open crawl; `redis_pid` is the embedded server's process."""
+
+    crawl: Crawl
+    frontier: RedisFrontier
+    rules: ScopeRules
+    redis_url: str
+    redis_pid: int | None
+
+
+@asynccontextmanager
+async def open_place(plan: Plan, warden: Warden) -> AsyncIterator[Place]:
+    """Open the crawl of a plan, creating it where it does not exist; leaves nothing running.
+
+    Raises FrontierUnavailable, FrontierRefused, UsageError or OutputUnwritable. A Redis of the user's is asked
+    before the output folder is made, so that a wrong address leaves no folder behind.
+    """
+    async with AsyncExitStack() as stack:
+        lock = FolderLock(plan.private / "lock")
+        stack.callback(lock.release)
+        redis_pid = None
+        if plan.embedded:
+            lock.take()
+            server = EmbeddedRedis(plan.private / "redis")
+            stack.push_async_callback(server.stop)
+            url = await server.start()
+            redis_pid = server.pid
+            if redis_pid is not None:
+                warden.terminate(redis_pid)
+                stack.callback(warden.free, redis_pid)
+        else:
+            url = plan.settings.redis
+        client = await connect(url, patience_s=plan.settings.redis_patience)
+        stack.push_async_callback(client.close)
+        crawl = await _open(plan, client)
+        if not plan.embedded:
+            lock.take()
+        for warning in client.warnings:
+            log.warning("%s", warning)
+        frontier = RedisFrontier(client, crawl)
+        yield Place(crawl, frontier, await _seed(plan, crawl, frontier), url, redis_pid)
+
+
+async def _open(plan: Plan, client: RedisClient) -> Crawl:
+    """Create or join; what the user did not say is taken from the crawl, what contradicts it is refused."""
+    agreed = dict(plan.agreed)
+    if not plan.settings.fresh:
+        try:
+            stored = (await find_crawl(client, plan.crawl)).settings
+        except FrontierRefused:
+            if not plan.seeds:
+                raise UsageError(
+                    f"There is no URL to start from and no crawl named {plan.crawl!r} to join; give a URL."
+                ) from None
+        else:
+            agreed |= {name: stored[name] for name in stored if not plan.explicit(name) and name in agreed}
+    return await open_crawl(client, plan.crawl, agreed, fresh=plan.settings.fresh, terms=TERMS)
+
+
+async def _seed(plan: Plan, crawl: Crawl, frontier: RedisFrontier) -> ScopeRules:
+    """Add the seeds and return the rules of the crawl, which know what other nodes' seeds brought."""
+    agreed = crawl.settings
+    rules = ScopeRules(
+        agreed["scope"],
+        [seed.url for seed in plan.seeds],
+        agreed["include"],
+        agreed["exclude"],
+        agreed["depth"],
+    )
+    for territory in {rules.territory(seed.url) for seed in plan.seeds} - {None}:
+        await frontier.extend_scope(territory or "")
+    for extension in await frontier.scope_sites():
+        rules.extend(extension)
+    await frontier.add([seed.task(crawl.key) for seed in plan.seeds])
+    if await frontier.state() in {"draining", "stopped"}:
+        # Whoever starts a node wants the crawl to go on.
+        await frontier.control("running")
+    return rules

@@ -1,0 +1,172 @@
+"""What a run will be, from its settings: everything that can be wrong is found before anything is created."""
+
+import os
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from farm.browser import trust
+from farm.browser.find import BrowserBinary, find_browser
+from farm.browser.meter import machine_bytes
+from farm.egress import AllowedNetwork, Guard
+from farm.model.errors import UsageError
+from farm.scope.canonical import host_of
+from farm.scope.rules import ScopeRules
+from farm.scope.seeds import Seed, parse_seed, read_seeds
+from farm.settings.commands import RunSettings
+
+CANONICALISATION = 1
+"""Raised whenever the same link would become another canonical URL: nodes must not mix two versions."""
+CONTEXT_BYTES = 200 * 2**20
+CONTEXTS_PER_CORE = 4
+CONTEXTS_PER_ENGINE = 10
+DEFAULT_CRAWL = "default"
+CRAWLS = Path("crawls")
+PRIVATE = ".farm"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run will do; `agreed` are the settings that every node of the crawl must share."""
+
+    settings: RunSettings
+    crawl: str
+    output: Path
+    seeds: tuple[Seed, ...]
+    agreed: Mapping[str, Any]
+    guard: Guard
+    binary: BrowserBinary
+    sandbox: bool
+    contexts: int
+    engines: int
+    budget_bytes: int
+    warnings: tuple[str, ...]
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the crawl has a Redis of its own in the output folder."""
+        return self.settings.redis == "embedded"
+
+    @property
+    def node(self) -> str:
+        """This node's name among the crawl's: the host, and which of its output folders.
+
+        The same after a restart, because the folder has one live run at a time: a slot that asks for work under
+        its old name gives its predecessor's lease back at once.
+        """
+        folder = blake2b(str(self.output.absolute()).encode(), digest_size=3).hexdigest()
+        return f"{socket.gethostname()}-{folder}"
+
+    @property
+    def private(self) -> Path:
+        """Where the farm keeps its own files inside the output folder."""
+        return self.output / PRIVATE
+
+    def explicit(self, name: str) -> bool:
+        """Whether the user gave this setting, in whichever way."""
+        return name in self.settings.model_fields_set
+
+
+def preflight(settings: RunSettings) -> Plan:
+    """Check the settings and the machine; raises UsageError or BrowserUnavailable, and creates nothing."""
+    seeds, warnings = _seeds(settings)
+    if settings.wait.startswith("css:") and not settings.wait.removeprefix("css:").strip():
+        raise UsageError("--wait css: needs a selector; write for example --wait css:.product.")
+    _check_authorities(settings.ca_file)
+    ScopeRules(settings.scope, (), settings.include, settings.exclude)
+    guard = Guard([AllowedNetwork.parse(text) for text in settings.allow_network])
+    output = output_folder(settings, seeds)
+    if not seeds and settings.redis == "embedded" and not (output / PRIVATE / "redis").is_dir():
+        raise UsageError(
+            f"There is no URL to start from and no crawl in {output}; give a URL, or the --output of a crawl."
+        )
+    binary = find_browser(settings.browser)
+    budget = settings.memory.of(machine_bytes())
+    contexts = settings.contexts or automatic_contexts(budget, psutil.cpu_count() or 1)
+    engines = min(contexts, settings.engines or -(-contexts // CONTEXTS_PER_ENGINE))
+    is_root = os.geteuid() == 0
+    if is_root and settings.sandbox:
+        warnings += ("Chromium's sandbox is off, because it does not work for root; run as another user.",)
+    if settings.insecure:
+        warnings += ("Certificates are not checked (--insecure).",)
+    return Plan(
+        settings=settings,
+        crawl=settings.crawl or DEFAULT_CRAWL,
+        output=output,
+        seeds=seeds,
+        agreed=_agreed(settings),
+        guard=guard,
+        binary=binary,
+        sandbox=settings.sandbox and not is_root,
+        contexts=contexts,
+        engines=engines,
+        budget_bytes=budget,
+        warnings=warnings,
+    )
+
+
+def automatic_contexts(budget_bytes: int, cores: int) -> int:
+    """Return how many contexts a machine carries: a page waits about as often as it computes, up to the budget.
+
+    More contexts than a few per core only queue for the CPU, which a page pays for with its deadline.
+    """
+    return max(1, min(cores * CONTEXTS_PER_CORE, budget_bytes // CONTEXT_BYTES))
+
+
+def output_folder(settings: RunSettings, seeds: tuple[Seed, ...]) -> Path:
+    """Return the folder of the crawl: as given, named after the crawl, or after the first seed's host."""
+    if settings.output is not None:
+        return settings.output
+    if settings.crawl:
+        return CRAWLS / settings.crawl
+    if seeds:
+        return CRAWLS / host_of(seeds[0].site).strip("[]").replace(":", "_")
+    return CRAWLS / DEFAULT_CRAWL
+
+
+def _seeds(settings: RunSettings) -> tuple[tuple[Seed, ...], tuple[str, ...]]:
+    routes = settings.hash_routes
+    found = {seed.url: seed for seed in (parse_seed(url, hash_routes=routes) for url in settings.urls)}
+    warnings: tuple[str, ...] = ()
+    if settings.seeds is not None:
+        read = read_seeds(settings.seeds, hash_routes=routes)
+        warnings = tuple(f"{settings.seeds}, line {bad.number}: {bad.sentence}" for bad in read.bad)
+        for seed in read.seeds:
+            found.setdefault(seed.url, seed)
+        if read.bad and not read.seeds:
+            raise UsageError(f"{warnings[0]}; no line of the file is a URL.")
+    return tuple(found.values()), warnings
+
+
+def _check_authorities(path: Path | None) -> None:
+    if path is None:
+        return
+    try:
+        text = path.read_text(encoding="ascii")
+        found = trust.certificates(text)
+        ssl.create_default_context(cadata=text)
+    except OSError as error:
+        raise UsageError(f"--ca-file {path} cannot be read ({error.strerror}); give a PEM file.") from None
+    except ValueError:
+        found = []
+    if not found:
+        raise UsageError(f"--ca-file {path} holds no certificate; give a file in PEM format.")
+
+
+def _agreed(settings: RunSettings) -> dict[str, Any]:
+    """Return the settings that are stored with the crawl when it is created."""
+    return {
+        "canonicalisation": CANONICALISATION,
+        "scope": settings.scope,
+        "include": list(settings.include),
+        "exclude": list(settings.exclude),
+        "depth": settings.depth,
+        "hash_routes": settings.hash_routes,
+        "retries": settings.retries,
+    }

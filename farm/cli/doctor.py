@@ -1,0 +1,31 @@
+"""`farm doctor`: is this machine fit, and what to do if not."""
+
+import asyncio
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from farm.build.doctor import Finding, examine
+from farm.settings.commands import DoctorSettings
+from farm.settings.load import load
+
+MARKS = {"ok": ("ok", "green"), "warning": ("warn", "yellow"), "error": ("FAIL", "red bold")}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the findings; the first error's code is the exit code."""
+    settings = load(DoctorSettings, arguments, "farm doctor", "Check whether this machine is fit for a farm.")
+    return asyncio.run(_examine(settings))
+
+
+async def _examine(settings: DoctorSettings) -> int:
+    console = Console()
+    failed: list[Finding] = []
+    async for finding in examine(settings):
+        mark, style = MARKS[finding.verdict]
+        line = Text.assemble((f"{mark:>4}  ", style), (f"{finding.subject:<8} ", "bold"), finding.text)
+        console.print(line, soft_wrap=True)
+        if finding.verdict == "error":
+            failed.append(finding)
+    return failed[0].exit_code if failed else 0

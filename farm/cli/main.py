@@ -1,0 +1,60 @@
+"""`farm COMMAND`: finds the command, and turns every error that a user can cause into one sentence."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from farm.model.errors import FarmError, UsageError
+
+COMMANDS = {
+    "run": "crawl; joins the crawl when it exists already",
+    "status": "the numbers of a crawl, from anywhere",
+    "doctor": "is this machine fit, and what to do if not",
+    "version": "print the version",
+}
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return dispatch(arguments)
+    except FarmError as error:
+        print(f"farm: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        # Before or after the part of a run that drains on the signal.
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has gone (`farm status | head`): nobody is left to be told.
+        sys.stderr.close()
+        return 0
+
+
+def dispatch(arguments: list[str]) -> int:
+    """Call the command that the first argument names; raises UsageError for an unknown one."""
+    if not arguments or arguments[0] in {"-h", "--help", "help"}:
+        print(usage())
+        return 0
+    name = "version" if arguments[0] in {"-V", "--version"} else arguments[0]
+    if name not in COMMANDS:
+        raise UsageError(f"{name!r} is not a command; `farm --help` lists them.")
+    command = import_module(f"farm.cli.{name}")
+    return int(command.main(arguments[1:]))
+
+
+def usage() -> str:
+    """Return the list of the commands."""
+    width = max(map(len, COMMANDS))
+    listing = "\n".join(f"  {name.ljust(width)}  {text}" for name, text in COMMANDS.items())
+    return (
+        "usage: farm COMMAND [options]\n\n"
+        "A headless-browser crawl farm.\n\n"
+        f"commands:\n{listing}\n\n"
+        "`farm COMMAND --help` explains a command."
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,141 @@
+"""The options, one model per room; a command's settings are the models that it needs, put together.
+
+A field's description is its line in `--help`. `json_schema_extra` has what argparse needs beyond the type:
+`metavar`, and `positional` for the one option without a flag.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, field_validator
+from pydantic_settings import NoDecode
+
+from farm.settings.units import CountOrAuto, Duration, Memory, MemoryBudget, Viewport, lines, words
+
+Lines = Annotated[tuple[str, ...], NoDecode]
+BLOCKABLE = ("images", "media", "fonts", "stylesheets", "trackers")
+
+
+def option(default: Any, text: str, **extra: Any) -> Any:
+    """Declare an option: its default, its help and what argparse needs beyond the type."""
+    bounds = {name: extra.pop(name) for name in ("ge", "gt", "le", "pattern") if name in extra}
+    return Field(default=default, description=text, json_schema_extra=extra or None, **bounds)
+
+
+class CrawlSettings(BaseModel):
+    """Which crawl, and where it lives."""
+
+    redis: str = option(
+        "embedded", "redis://, rediss:// or unix:// [a private Redis of its own]", metavar="URL"
+    )
+    redis_patience: Duration = option(300.0, "how long an outage of Redis is waited for [5m]", metavar="TIME")
+    crawl: str = option("", "name of the crawl [default]", metavar="NAME")
+    output: Path | None = option(None, "output folder [crawls/NAME]", metavar="DIR")
+
+
+class ScopeSettings(BaseModel):
+    """What is crawled."""
+
+    urls: Lines = option((), "where to start", metavar="URL", positional=True)
+    seeds: str | None = option(None, "more seeds: a file with one URL a line, - is stdin", metavar="FILE")
+    scope: Literal["page", "prefix", "host", "domain", "any"] = option(
+        "host", "how far to follow links [host]"
+    )
+    include: Lines = option((), "only URLs in which this is found (repeatable)", metavar="RE")
+    exclude: Lines = option((), "no URLs in which this is found (repeatable)", metavar="RE")
+    depth: int | None = option(None, "how many links away from a seed", metavar="N", ge=0)
+    limit: int = option(0, "how many pages to render, over all nodes [no limit]", metavar="N", ge=0)
+    time_limit: Duration | None = option(None, "how long to run [no limit]", metavar="TIME", gt=0)
+    hash_routes: bool = option(False, "a #/route is a page of its own")
+    fresh: bool = option(False, "forget the crawl of this name and start anew")
+
+    @field_validator("urls", "include", "exclude", mode="before")
+    @classmethod
+    def _lines(cls, value: Any) -> Any:
+        return lines(value)
+
+
+class PoolSettings(BaseModel):
+    """How many browsers, and how much memory."""
+
+    contexts: CountOrAuto = option(None, "browser contexts that work at once [auto]", metavar="N")
+    engines: CountOrAuto = option(None, "browsers they are spread over [auto]", metavar="N")
+    memory: MemoryBudget = option(Memory("75%", share=0.75), "budget of all processes [75%%]", metavar="SIZE")
+    ramp_up: Duration = option(10.0, "over which time contexts are started [10s]", metavar="TIME", ge=0)
+    recycle_pages: int = option(100, "pages a context serves [100]", metavar="N", ge=1)
+    isolation: Literal["site", "url"] = option("site", "what shares a context [site]")
+
+
+class BrowserSettings(BaseModel):
+    """Which browser."""
+
+    browser: Path | None = option(None, "browser to run [Playwright's, else the system's]", metavar="FILE")
+    sandbox: bool = option(True, "Chromium's sandbox [on, except for root]")
+
+
+class RenderSettings(BaseModel):
+    """How a page is rendered."""
+
+    wait: str = option(
+        "settle",
+        "settle, load, domcontentloaded or css:SELECTOR [settle]",
+        metavar="RULE",
+        pattern=r"^(settle|load|domcontentloaded|css:.+)$",
+    )
+    page_timeout: Duration = option(60.0, "deadline of a page [60s]", metavar="TIME", gt=0)
+    settle_timeout: Duration = option(10.0, "how long a page may take to settle [10s]", metavar="TIME", gt=0)
+    block: Lines = option(
+        ("images", "media", "fonts"),
+        "kinds that are not loaded: images,media,fonts,stylesheets,trackers or none [images,media,fonts]",
+        metavar="KINDS",
+    )
+    viewport: Viewport = option((1280, 800), "size of the window [1280x800]", metavar="WxH")
+    user_agent: str | None = option(
+        None, "user agent [the browser's own, with CrawlFarm added]", metavar="TEXT"
+    )
+    ca_file: Path | None = option(None, "trust the certificate authorities in this PEM file", metavar="FILE")
+    insecure: bool = option(False, "accept any certificate")
+
+    @field_validator("block", mode="before")
+    @classmethod
+    def _words(cls, value: Any) -> Any:
+        if isinstance(value, tuple | list):
+            value = ",".join(value)
+        kinds = words(value)
+        if kinds == ("none",):
+            return ()
+        unknown = [kind for kind in kinds if kind not in BLOCKABLE]
+        if unknown:
+            raise ValueError(f"{unknown[0]} is not one of {', '.join(BLOCKABLE)} or none")
+        return kinds
+
+
+class SafetySettings(BaseModel):
+    """Politeness and safety."""
+
+    retries: int = option(3, "how often a failed page is tried again [3]", metavar="N", ge=0)
+    allow_network: Lines = option(
+        (), "private network that may be reached, CIDR[:port] (repeatable) [none]", metavar="CIDR"
+    )
+
+    @field_validator("allow_network", mode="before")
+    @classmethod
+    def _lines(cls, value: Any) -> Any:
+        return lines(value)
+
+
+class OutputSettings(BaseModel):
+    """What a record holds."""
+
+    html: bool = option(True, "keep the pages' HTML [yes]")
+    text: bool = option(True, "keep the pages' text [yes]")
+
+
+class DisplaySettings(BaseModel):
+    """What is shown."""
+
+    live: Literal["auto", "on", "off"] = option("auto", "the live view [auto: when in a terminal]")
+    log_level: Literal["debug", "info", "warning", "error"] = option(
+        "info", "least level that is logged [info]"
+    )
+    log_format: Literal["text", "json"] = option("text", "format of the log [text]")

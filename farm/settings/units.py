@@ -1,0 +1,101 @@
+"""The units that users write: durations (`500ms 8s 10m 2h`), sizes (`512MiB 3GiB`), and parts of the machine."""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, PlainSerializer
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]i?B|B)", re.IGNORECASE)
+_SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+_BYTES = {
+    "b": 1,
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "tb": 10**12,
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+    "tib": 2**40,
+}
+_VIEWPORT = re.compile(r"(\d{2,5})x(\d{2,5})")
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A size, or a share of what the machine or its cgroup has; `text` is as the user wrote it."""
+
+    text: str
+    size_bytes: int | None = None
+    share: float | None = None
+
+    def of(self, machine_bytes: int) -> int:
+        """Return the budget in bytes on a machine of that size."""
+        return self.size_bytes if self.size_bytes is not None else int((self.share or 0) * machine_bytes)
+
+
+def parse_duration(value: Any) -> float:
+    """Return seconds; raises ValueError with what may be written."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    found = _DURATION.fullmatch(str(value).strip())
+    if found is None:
+        raise ValueError("write a duration such as 500ms, 8s, 10m or 2h")
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+def parse_memory(value: Any) -> Memory:
+    """Return a size or a share; raises ValueError with what may be written."""
+    if isinstance(value, Memory):
+        return value
+    text = str(value).strip()
+    share = _SHARE.fullmatch(text)
+    if share is not None and 0 < float(share[1]) <= 100:  # noqa: PLR2004
+        return Memory(text, share=float(share[1]) / 100)
+    size = _SIZE.fullmatch(text)
+    if size is None or float(size[1]) == 0:
+        raise ValueError("write a size such as 512MiB or 6GiB, or a share such as 75%")
+    return Memory(text, size_bytes=int(float(size[1]) * _BYTES[size[2].lower()]))
+
+
+def parse_viewport(value: Any) -> tuple[int, int]:
+    """Return width and height in pixels; raises ValueError with what may be written."""
+    if isinstance(value, tuple):
+        return value
+    found = _VIEWPORT.fullmatch(str(value).strip())
+    if found is None:
+        raise ValueError("write a viewport such as 1280x800")
+    return int(found[1]), int(found[2])
+
+
+def parse_count_or_auto(value: Any) -> int | None:
+    """Return a number of at least one, or None for `auto`; raises ValueError with what may be written."""
+    if value is None or str(value) == "auto":
+        return None
+    text = str(value)
+    if not text.isdigit() or int(text) < 1:
+        raise ValueError("write a number of at least 1, or auto")
+    return int(text)
+
+
+def lines(value: Any) -> Any:
+    """Take a text as a list of its lines: a list in an environment variable, with no commas to trip over."""
+    if isinstance(value, str):
+        return tuple(line.strip() for line in value.splitlines() if line.strip())
+    return value
+
+
+def words(value: Any) -> Any:
+    """Take a text as a list of words between commas."""
+    if isinstance(value, str):
+        return tuple(word.strip() for word in value.split(",") if word.strip())
+    return value
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration), PlainSerializer(lambda s: f"{s:g}s")]
+MemoryBudget = Annotated[Memory, BeforeValidator(parse_memory), PlainSerializer(lambda memory: memory.text)]
+Viewport = Annotated[tuple[int, int], BeforeValidator(parse_viewport)]
+CountOrAuto = Annotated[int | None, BeforeValidator(parse_count_or_auto)]
