@@ -27,6 +27,7 @@ from farm.egress.proxies import Upstream
 from farm.egress.resolve import Resolver
 from farm.egress.wire import Traffic, Wire
 from farm.model.egress import GateFault
+from farm.model.errors import UsageError
 
 MAX_ADDRESSES = 8
 _LOCALHOST = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
@@ -84,13 +85,15 @@ class Dialer:
     ) -> Wire:
         known = await self._screen(authority)
         try:
-            at = await self._resolver.resolve(upstream.host)
+            at = _known(Authority(upstream.host, upstream.port)) or await self._resolver.resolve(
+                upstream.host
+            )
         except Unreachable as unreachable:
             raise Unreachable(GateFault.UPSTREAM, unreachable.failure.detail) from None
         try:
             if upstream.is_socks:
                 return await self._socks(authority, known, upstream, at, traffic)
-            tls = self._tls_context() if upstream.scheme == "https" else None
+            tls = self.trust() if upstream.scheme == "https" else None
             wire = await self._open_any(at, upstream.port, traffic, tls=tls, tls_name=upstream.host)
         except OSError as error:  # ssl's errors are among them
             raise Unreachable(
@@ -113,7 +116,7 @@ class Dialer:
         traffic: Traffic,
     ) -> Wire:
         loop = asyncio.get_running_loop()
-        sock = await proxied.open_socks(upstream, at[0], authority, known)
+        sock = await proxied.open_socks(upstream, at, authority, known)
         try:
             _, wire = await loop.create_connection(lambda: self._wire(loop, traffic), sock=sock)
         except BaseException:
@@ -141,9 +144,18 @@ class Dialer:
         reason = self._objection(ip, authority.port)
         return Unreachable(GateFault.REFUSED, f"{authority} is {ip}: {reason}")
 
-    def _tls_context(self) -> ssl.SSLContext:
+    def trust(self) -> ssl.SSLContext:
+        """Return whom to trust as a proxy reached by TLS; raises `UsageError` if `ca_file` is unusable."""
         if self._tls is None:
-            self._tls = ssl.create_default_context(cafile=self._params.ca_file)
+            tls = ssl.create_default_context()
+            if self._params.ca_file is not None:
+                try:
+                    tls.load_verify_locations(self._params.ca_file)
+                except OSError as error:  # ssl's errors are among them
+                    raise UsageError(
+                        f"Cannot read certificates from {self._params.ca_file}: {error.strerror or error}."
+                    ) from None
+            self._tls = tls
         return self._tls
 
     def _wire(self, loop: asyncio.AbstractEventLoop, traffic: Traffic) -> Wire:

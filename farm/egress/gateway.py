@@ -25,7 +25,9 @@ class Gateway:
         self._running = False
 
     async def start(self) -> None:
-        """Be ready to open gates."""
+        """Be ready to open gates; raises `UsageError` where `ca_file` cannot be used."""
+        if self._params.ca_file is not None:
+            self._dialer.trust()
         self._running = True
 
     async def open(self, slot_name: str, upstream: Upstream | None = None) -> SlotGate:

@@ -19,32 +19,38 @@ Event = h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]
 Message = h11.Request | h11.InformationalResponse | h11.Response
 Headers = list[tuple[bytes, bytes]]
 
-# Transfer-Encoding stays: h11 reads the framing from it and writes its own.
+# h11 reads the framing from these and writes its own; no Connection header may take them away.
+_UNTOUCHABLE = frozenset({b"transfer-encoding", b"content-length", b"host"})
 _HOP_BY_HOP = frozenset({b"connection", b"keep-alive", b"te", b"trailer", b"upgrade"})
 
 
 class HttpWire:
     """A wire and the h11 connection that reads and writes it."""
 
-    __slots__ = ("h", "wire")
+    __slots__ = ("_said", "h", "wire")
 
     def __init__(self, wire: Wire, role: type[h11.CLIENT] | type[h11.SERVER], head_bytes: int) -> None:
         self.wire = wire
         self.h = h11.Connection(role, max_incomplete_event_size=head_bytes)
+        self._said: list[bytes] = []
 
     async def hear(self, limit_s: float) -> Event:
         """Return the next event; raises `WireSilent`, `WireLost` or h11's `RemoteProtocolError`."""
-        while True:
-            event = self.h.next_event()
-            if event is not h11.NEED_DATA:
-                return event
+        while (event := self.h.next_event()) is h11.NEED_DATA:
             self.h.receive_data(await self.wire.receive(limit_s))
+        return event
 
     def say(self, event: h11.Event) -> None:
-        """Write an event."""
+        """Note down an event; `flush` writes them, since each write is a system call of its own."""
         data = self.h.send(event)
         if data:
-            self.wire.write(data)
+            self._said.append(data)
+
+    def flush(self) -> None:
+        """Write what was said."""
+        if self._said:
+            self.wire.write(self._said[0] if len(self._said) == 1 else b"".join(self._said))
+            self._said.clear()
 
     @property
     def reusable(self) -> bool:
@@ -64,15 +70,15 @@ def is_websocket(request: h11.Request) -> bool:
 
 def end_to_end(message: Message, *, websocket: bool = False) -> Headers:
     """Return the headers that concern more than this hop, as they were written."""
-    drop = set(_HOP_BY_HOP)
-    for name, value in message.headers:
+    # On the hot path: iterating over raw items and lowering them is cheaper than h11's own view of them.
+    headers = [(raw, value, raw.lower()) for raw, value in message.headers.raw_items()]
+    drop = _HOP_BY_HOP
+    for _, value, name in headers:
         if name == b"connection":
-            drop.update(token.strip().lower() for token in value.split(b","))
-    drop -= {b"transfer-encoding", b"content-length", b"host"}  # not for a Connection header to take away
+            drop = drop | {token.strip().lower() for token in value.split(b",")}
+    drop -= _UNTOUCHABLE
     kept = [
-        (raw, value)
-        for (raw, value), (name, _) in zip(message.headers.raw_items(), message.headers, strict=True)
-        if name not in drop and not name.startswith(b"proxy-")
+        (raw, value) for raw, value, name in headers if name not in drop and not name.startswith(b"proxy-")
     ]
     if websocket:
         kept += [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
@@ -117,6 +123,7 @@ class Exchange:
         else:
             # An answer may come before the body has gone out whole, and then end the exchange.
             self._upload = asyncio.create_task(self._send_body(body))
+        self._far.flush()
         try:
             head = await self._head()
             if head.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
@@ -141,6 +148,7 @@ class Exchange:
                 h11.InformationalResponse(status_code=event.status_code, reason=event.reason, headers=headers)
             )
             if switched:
+                self._near.flush()
                 return event
 
     async def _send_answer(self, head: h11.Response | h11.InformationalResponse) -> None:
@@ -153,10 +161,10 @@ class Exchange:
         idle_s = self._params.idle_s
         while isinstance(event := await self._from_outside(idle_s), h11.Data):
             self._near.say(h11.Data(data=event.data))
-            await self._near.wire.drain(idle_s)
         if not isinstance(event, h11.EndOfMessage):
             raise Unreachable(self._blame, "closed within an answer")
         self._near.say(h11.EndOfMessage())
+        self._near.flush()
 
     async def _send_body(self, event: Event) -> None:
         idle_s = self._params.idle_s
@@ -164,22 +172,31 @@ class Exchange:
             event = await self._near.hear(idle_s)
         while isinstance(event, h11.Data):
             self._far.say(h11.Data(data=event.data))
+            self._far.flush()
             await self._far.wire.drain(idle_s)
             event = await self._near.hear(idle_s)
         if isinstance(event, h11.EndOfMessage):
             self._far.say(h11.EndOfMessage())
+            self._far.flush()
 
     async def _from_outside(self, limit_s: float) -> Event:
         while True:
             try:
-                event = await self._far.hear(limit_s)
+                event = self._far.h.next_event()
+            except h11.RemoteProtocolError as error:
+                raise Unreachable(self._blame, f"answers what is not HTTP: {error}") from None
+            if event is not h11.NEED_DATA:
+                self.answered = True
+                return event
+            # Only now: what came in one piece goes out in one piece.
+            self._near.flush()
+            await self._near.wire.drain(self._params.idle_s)
+            try:
+                data = await self._far.wire.receive(limit_s)
             except WireSilent as silent:
                 if self._upload is not None and not self._upload.done():
                     continue  # the site waits for the rest of the request, whose steps have limits of their own
                 raise Unreachable(GateFault.TIMEOUT, f"answers nothing, {silent}") from None
             except WireLost as lost:
                 raise Unreachable(self._blame, str(lost)) from None
-            except h11.RemoteProtocolError as error:
-                raise Unreachable(self._blame, f"answers what is not HTTP: {error}") from None
-            self.answered = True
-            return event
+            self._far.h.receive_data(data)

@@ -40,9 +40,6 @@ class Secret:
     def __bool__(self) -> bool:
         return bool(self._text)
 
-    def __reduce__(self) -> str | tuple[object, ...]:
-        raise TypeError("A secret is not pickled: it must not leave the process by accident.")
-
 
 _NONE = Secret("")
 

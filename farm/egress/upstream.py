@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 
 import h11
-from python_socks import ProxyError, ProxyType
+from python_socks import ProxyConnectionError, ProxyError, ProxyType
 from python_socks.async_.asyncio import Proxy
 
 from farm.egress.authority import Authority
@@ -65,9 +65,11 @@ async def ask_for_tunnel(wire: Wire, upstream: Upstream, authority: Authority, p
 
 
 async def open_socks(
-    upstream: Upstream, at: IPAddress, authority: Authority, known: Sequence[IPAddress]
+    upstream: Upstream, at: Sequence[IPAddress], authority: Authority, known: Sequence[IPAddress]
 ) -> socket.socket:
-    """Return a socket that a SOCKS proxy has connected to the authority; raises `Unreachable`.
+    """Return a socket that a SOCKS proxy, which is `at` some addresses, has connected to the authority.
+
+    Raises `Unreachable`, or `OSError` where no address of the proxy takes a connection.
 
     A SOCKS5 proxy is given the name, as a browser would, so that the site is met where the proxy stands. A
     SOCKS4 proxy is given the IPv4 address that was checked, and the name (4a) only where there is none.
@@ -79,18 +81,21 @@ async def open_socks(
         host = next((str(ip) for ip in known if ip.version == 4), host)  # noqa: PLR2004
         if ":" in host:
             raise Unreachable(GateFault.CONNECT, f"{upstream} cannot carry IPv6, which {authority} is")
-    proxy = Proxy(
-        kind,
-        str(at),
-        upstream.port,
-        username=upstream.user.reveal() or None,
-        password=upstream.password.reveal() or None,
-        rdns=True,
-    )
     try:
-        return await proxy.connect(host, authority.port)
+        for last, ip in enumerate(at, start=1 - len(at)):
+            try:
+                return await _proxy(kind, ip, upstream).connect(host, authority.port)
+            except ProxyConnectionError:
+                if last == 0:
+                    raise
     except ProxyError as error:
         fault = GateFault.CONNECT if error.error_code in _SOCKS_SITE_FAULTS else GateFault.UPSTREAM
         raise Unreachable(fault, f"{upstream} for {authority}: {error}") from None
     except UnicodeError:
         raise Unreachable(GateFault.DNS, f"{authority} is not a name that can be asked for") from None
+    raise OSError("no address")
+
+
+def _proxy(kind: ProxyType, at: IPAddress, upstream: Upstream) -> Proxy:
+    user, password = upstream.user.reveal() or None, upstream.password.reveal() or None
+    return Proxy(kind, str(at), upstream.port, username=user, password=password, rdns=True)

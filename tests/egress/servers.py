@@ -1,6 +1,7 @@
 """Small servers to stand outside: each says exactly what a test needs, byte by byte."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -34,7 +35,9 @@ class Listener:
 
 
 @asynccontextmanager
-async def listening(talk: Talk, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Listener]:
+async def listening(
+    talk: Talk, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Listener]:
     """Serve every connection by `talk`, which owns it; whatever is left at the end is cut."""
     listener = Listener()
     talks: set[asyncio.Task[None]] = set()
@@ -52,7 +55,7 @@ async def listening(talk: Talk, host: str = "127.0.0.1", port: int = 0) -> Async
         talks.add(task)
         task.add_done_callback(talks.discard)
 
-    server = await asyncio.start_server(accept, host, port)
+    server = await asyncio.start_server(accept, host, port, ssl=tls)
     listener.port = server.sockets[0].getsockname()[1]
     try:
         yield listener
