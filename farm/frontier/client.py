@@ -1,0 +1,90 @@
+"""One Redis as the frontier talks to it: every call has a deadline, a passing fault is waited out.
+
+Repeating is safe because every script is idempotent: by request id, by token, or by fingerprint.
+"""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from redis import exceptions as redis_errors
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
+from farm.frontier.faults import FOREIGN, passes, place_of, translate
+from farm.frontier.scripts import SCRIPTS, SHAS
+
+FIRST_WAIT_S = 0.05
+LONGEST_WAIT_S = 2.0
+
+Arg = str | bytes | int | float
+
+
+class RedisClient:
+    """An asynchronous client with patience: full-jitter repetition for up to `patience_s` per call."""
+
+    def __init__(
+        self, client: Any, url: str, *, patience_s: float = 300.0, warnings: Sequence[str] = ()
+    ) -> None:
+        self._client = client
+        self.url = url
+        self.place = place_of(url)
+        self.patience_s = patience_s
+        self.warnings = tuple(warnings)
+
+    async def run(self, name: str, key: str, *args: Arg) -> Any:
+        """Run a transition on the shard whose counters are under `key`."""
+        return await self._patiently(self._evaluate, name, key, *args)
+
+    async def command(self, *args: Arg, **options: Any) -> Any:
+        """Send one plain command."""
+        return await self._patiently(self._plain, *args, **options)
+
+    async def ask(self, *args: Arg) -> Any | None:
+        """Send a command that a server may forbid; None when it does."""
+        try:
+            return await self._client.execute_command(*args)
+        except redis_errors.ResponseError:
+            return None
+        except FOREIGN as error:
+            raise translate(error, self.place) from None
+
+    async def keys(self, pattern: str) -> list[bytes]:
+        """Find keys by SCAN: for starting anew and for audits, never on a hot path."""
+        try:
+            return [cast("bytes", key) async for key in self._client.scan_iter(match=pattern, count=1000)]
+        except FOREIGN as error:
+            raise translate(error, self.place) from None
+
+    async def close(self) -> None:
+        """Close every connection; what the server does about it no longer matters."""
+        try:
+            await self._client.aclose()
+        except FOREIGN:
+            return
+
+    async def _evaluate(self, name: str, key: str, *args: Arg) -> Any:
+        try:
+            return await self._client.execute_command("EVALSHA", SHAS[name], 1, key, *args)
+        except redis_errors.NoScriptError:
+            return await self._client.execute_command("EVAL", SCRIPTS[name].text, 1, key, *args)
+
+    async def _plain(self, *args: Arg, **options: Any) -> Any:
+        return await self._client.execute_command(*args, **options)
+
+    async def _patiently(self, call: Any, *args: Any, **options: Any) -> Any:
+        try:
+            return await call(*args, **options)
+        except FOREIGN as error:
+            if not passes(error) or self.patience_s <= 0:
+                raise translate(error, self.place) from None
+        try:
+            async for attempt in AsyncRetrying(
+                wait=wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S),
+                stop=stop_after_delay(self.patience_s),
+                retry=retry_if_exception(passes),
+                reraise=True,
+            ):
+                with attempt:
+                    return await call(*args, **options)
+        except FOREIGN as error:
+            raise translate(error, self.place) from None
+        raise AssertionError("tenacity either returns or raises")

@@ -1,0 +1,158 @@
+"""From a URL to a client: deadlines on every call, and a look at the server before the first lease.
+
+What would lose leases is refused here (an eviction policy, a server that is too old); what a person
+should know is returned as warnings.
+"""
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from farm.frontier.client import RedisClient
+from farm.frontier.faults import place_of
+from farm.model.errors import FrontierRefused, UsageError
+
+CALL_TIMEOUT_S = 5.0
+FIRST_PATIENCE_S = 5.0
+PATIENCE_S = 300.0
+CONNECTIONS = 64
+OLDEST = (7, 0)
+SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
+
+
+async def connect(
+    url: str,
+    *,
+    first_patience_s: float = FIRST_PATIENCE_S,
+    patience_s: float = PATIENCE_S,
+    timeout_s: float = CALL_TIMEOUT_S,
+) -> RedisClient:
+    """Connect and look at the server; `patience_s` is what later calls wait through an outage."""
+    client = RedisClient(build_async(url, timeout_s=timeout_s), url, patience_s=first_patience_s)
+    try:
+        facts = await _facts(client)
+        refuse_unfit(facts, client.place, clustered=is_cluster(url))
+        client.warnings = (*warnings_of_url(url), *warnings_of_server(facts))
+    except BaseException:
+        await client.close()
+        raise
+    client.patience_s = patience_s
+    return client
+
+
+def build_async(url: str, *, timeout_s: float = CALL_TIMEOUT_S) -> Any:
+    """Build redis-py's asynchronous client; its own repetitions are off, the patience is ours."""
+    check_url(url)
+    options = _options(timeout_s)
+    if is_cluster(url):
+        return redis.asyncio.RedisCluster.from_url(_plain(url), **options, cluster_error_retry_attempts=3)
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
+        url,
+        max_connections=CONNECTIONS,
+        timeout=timeout_s,
+        retry=AsyncRetry(NoBackoff(), 0),
+        **options,
+    )
+    return redis.asyncio.Redis.from_pool(pool)
+
+
+def build_sync(url: str, *, timeout_s: float = CALL_TIMEOUT_S) -> Any:
+    """Build redis-py's synchronous client, for a thread of its own."""
+    check_url(url)
+    options = _options(timeout_s)
+    if is_cluster(url):
+        return redis.RedisCluster.from_url(_plain(url), **options, cluster_error_retry_attempts=3)
+    return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **options)
+
+
+def is_cluster(url: str) -> bool:
+    """Whether the URL names a Redis Cluster."""
+    return urlsplit(url).scheme.endswith("+cluster")
+
+
+def check_url(url: str) -> None:
+    """Refuse a URL that names no Redis."""
+    parts = urlsplit(url)
+    if parts.scheme not in SCHEMES:
+        raise UsageError(
+            "--redis takes redis://, rediss://, unix:// or redis+cluster:// and a host or a path."
+        )
+    if not (parts.path if parts.scheme == "unix" else parts.hostname):
+        raise UsageError(f"--redis {place_of(url)} names no host; write for example redis://127.0.0.1:6379.")
+
+
+def refuse_unfit(facts: Mapping[str, Any], place: str, *, clustered: bool = False) -> None:
+    """Refuse a server on which leases would not be safe."""
+    version = tuple(int(part) for part in str(facts.get("redis_version", "0")).split(".")[:2])
+    if version < OLDEST:
+        raise FrontierRefused(
+            f"Redis at {place} is version {facts.get('redis_version')}; 7.0 or later is needed."
+        )
+    policy = facts.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        raise FrontierRefused(
+            f"Redis at {place} has the eviction policy {policy}, which deletes leases when memory is short; "
+            "set maxmemory-policy noeviction."
+        )
+    if facts.get("cluster_enabled") and not clustered:
+        raise FrontierRefused(f"Redis at {place} is part of a cluster; name it with redis+cluster://.")
+
+
+def warnings_of_url(url: str) -> tuple[str, ...]:
+    """Say in one sentence what is open to listeners on the network."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix" or _is_loopback(parts.hostname or ""):
+        return ()
+    lacks = []
+    if not parts.scheme.startswith("rediss"):
+        lacks.append("TLS")
+    if not parts.password:
+        lacks.append("a password")
+    if not lacks:
+        return ()
+    return (f"Redis at {place_of(url)} is reached over the network without {' and '.join(lacks)}.",)
+
+
+def warnings_of_server(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say when a restart of Redis would lose the crawl."""
+    if facts.get("aof_enabled") or facts.get("save"):
+        return ()
+    return ("Redis persists nothing (no AOF, no RDB): when it restarts, the crawl is lost.",)
+
+
+async def _facts(client: RedisClient) -> dict[str, Any]:
+    reply = await client.command("INFO")
+    nodes = list(reply.values()) if is_cluster(client.url) and "redis_version" not in reply else [reply]
+    facts: dict[str, Any] = dict(nodes[0])
+    config = await client.ask("CONFIG GET", "save")
+    facts["save"] = "unknown" if config is None else config.get("save", config.get(b"save", b""))
+    return facts
+
+
+def _options(timeout_s: float) -> dict[str, Any]:
+    return {
+        "protocol": 2,
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "client_name": "crawl-farm",
+    }
+
+
+def _plain(url: str) -> str:
+    return url.replace("+cluster://", "://", 1)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,133 @@
+"""A crawl in Redis: created once by whoever comes first, joined by everybody else."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from farm.frontier import keys
+from farm.frontier.client import RedisClient
+from farm.frontier.terms import Politeness, Terms
+from farm.model.errors import FrontierRefused, UsageError
+
+SCHEMA = 1
+KEY_BYTES = 16
+_FIRST_BUCKETS = 4096
+_DELETE_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Crawl:
+    """What every node of a crawl must know. `key` keys the fingerprints; `created` says who made it."""
+
+    name: str
+    settings: Mapping[str, Any]
+    key: bytes
+    created_at: datetime
+    created: bool
+    shards: int = 1
+
+
+async def open_crawl(
+    client: RedisClient,
+    name: str,
+    settings: Mapping[str, Any],
+    *,
+    fresh: bool = False,
+    terms: Terms | None = None,
+    politeness: Politeness | None = None,
+    own_time_ms: int | None = None,
+) -> Crawl:
+    """Create the crawl, or join it when the settings agree with those it was created with."""
+    keys.check_name(name)
+    if fresh:
+        await delete_crawl(client, name)
+    stored = orjson.dumps(dict(settings), option=orjson.OPT_SORT_KEYS)
+    crawl = await _open(client, name, stored, terms or Terms(), politeness or Politeness(), own_time_ms)
+    if crawl is None:
+        raise AssertionError("a script that may create found nothing and created nothing")
+    given = orjson.loads(stored)
+    if crawl.settings != given:
+        raise UsageError(difference(name, crawl.settings, given))
+    return crawl
+
+
+async def find_crawl(client: RedisClient, name: str) -> Crawl:
+    """Return a crawl that exists, as the commands that only look at it need it."""
+    keys.check_name(name)
+    crawl = await _open(client, name, b"", Terms(), Politeness(), None)
+    if crawl is None:
+        raise FrontierRefused(f"There is no crawl named {name!r} in Redis at {client.place}.")
+    return crawl
+
+
+async def delete_crawl(client: RedisClient, name: str) -> int:
+    """Delete every key of a crawl and return how many there were."""
+    found = await client.keys(keys.every_key(keys.check_name(name)))
+    for start in range(0, len(found), _DELETE_AT_ONCE):
+        await client.command("UNLINK", *found[start : start + _DELETE_AT_ONCE])
+    return len(found)
+
+
+def difference(name: str, stored: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    """Say in one sentence how the settings contradict those that are stored."""
+    told = [
+        f"{key} = {_show(stored, key)} (here {_show(given, key)})"
+        for key in sorted({*stored, *given})
+        if stored.get(key) != given.get(key)
+    ]
+    return (
+        f"The crawl {name!r} was created with {', '.join(told)}; "
+        "use the same settings, another --crawl, or --fresh."
+    )
+
+
+def _show(settings: Mapping[str, Any], key: str) -> str:
+    return orjson.dumps(settings[key]).decode() if key in settings else "nothing"
+
+
+async def _open(
+    client: RedisClient,
+    name: str,
+    settings: bytes,
+    terms: Terms,
+    politeness: Politeness,
+    own_time_ms: int | None,
+) -> Crawl | None:
+    counters: dict[str, str | int] = {
+        **terms.counters(),
+        **politeness.counters(),
+        "buckets": _FIRST_BUCKETS,
+        "shards": 1,
+        "state": "running",
+        "dedup": "exact",
+    }
+    created, *rest = await client.run(
+        "open",
+        keys.ctl(name),
+        "" if own_time_ms is None else own_time_ms,
+        settings,
+        SCHEMA,
+        os.urandom(KEY_BYTES).hex(),
+        datetime.now(UTC).isoformat(),
+        *(part for pair in counters.items() for part in pair),
+    )
+    if created < 0:
+        return None
+    schema, stored, key, created_at, shards = rest
+    if int(schema) > SCHEMA:
+        raise FrontierRefused(
+            f"The crawl {name!r} was written by a newer farm (schema {int(schema)}, this one knows {SCHEMA}); "
+            "upgrade the farm, or take another --crawl."
+        )
+    return Crawl(
+        name=name,
+        settings=orjson.loads(stored),
+        key=bytes.fromhex(key.decode()),
+        created_at=datetime.fromisoformat(created_at.decode()),
+        created=bool(created),
+        shards=int(shards),
+    )

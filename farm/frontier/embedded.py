@@ -1,0 +1,159 @@
+"""A private Redis for one output folder: started with the farm, stopped with it, its data kept.
+
+It listens on a unix socket alone, in a short private folder (a socket's path is limited to 107 bytes).
+A small file in the data folder says who it is, so that a farm that was killed leaves nothing in the way.
+"""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from farm.frontier.serverprocess import (
+    POLL_S,
+    SOCKET_FOLDER,
+    ServerProcess,
+    answers,
+    end,
+    identify,
+    read_identity,
+    write_identity,
+)
+from farm.model.errors import FrontierUnavailable, OutputUnwritable
+
+SERVERS = ("redis-server", "valkey-server")
+LOG = "redis.log"
+LONGEST_SOCKET = 107
+START_TIMEOUT_S = 120.0
+"""Long, because a large append-only file takes its time to load; a server that died is noticed at once."""
+
+
+class EmbeddedRedis:
+    """One redis-server (or valkey-server) whose data live in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.absolute()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._identity: ServerProcess | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process, while it runs."""
+        return None if self._identity is None else self._identity.pid
+
+    @staticmethod
+    def running_url(folder: Path) -> str | None:
+        """Return where the live server of a folder listens, for commands that look in from outside."""
+        identity = read_identity(folder)
+        return identity.url if identity is not None and identity.alive else None
+
+    async def start(self) -> str:
+        """Start the server and return its URL; a predecessor on the same folder is stopped first."""
+        program = next((found for name in SERVERS if (found := shutil.which(name))), None)
+        if program is None:
+            raise FrontierUnavailable(
+                "There is no redis-server on the PATH; install it (Debian: apt install redis-server), "
+                "or name a running Redis with --redis."
+            )
+        self._make_folder()
+        predecessor = read_identity(self._folder)
+        if predecessor is not None:
+            await end(predecessor)
+        socket = _private_socket()
+        log_size = self._log_size()
+        try:
+            self._identity = self._spawn(program, socket)
+            await self._wait_until_ready(log_size)
+        except BaseException:
+            await self._discard(socket)
+            raise
+        return self._identity.url
+
+    async def stop(self) -> None:
+        """Ask the server to write and leave; if it does not, terminate it; if need be, kill it."""
+        identity, self._identity = self._identity, None
+        if identity is None:
+            return
+        await end(identity, self._process)
+        self._process = None
+        write_identity(self._folder, None)
+
+    def _make_folder(self) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            (self._folder / LOG).touch()
+        except OSError as error:
+            raise OutputUnwritable(
+                f"The folder {self._folder} for Redis's data cannot be written ({error.strerror}); "
+                "name another with --output."
+            ) from None
+
+    def _spawn(self, program: str, socket: str) -> ServerProcess:
+        arguments = {
+            "port": "0",
+            "unixsocket": socket,
+            "unixsocketperm": "700",
+            "dir": "./",
+            "logfile": LOG,
+            "daemonize": "no",
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "aof-load-truncated": "yes",
+            "save": "",
+            "maxmemory-policy": "noeviction",
+        }
+        line = [part for name, value in arguments.items() for part in (f"--{name}", value)]
+        # A session of its own: Ctrl-C in the terminal is the farm's to answer, not the server's.
+        self._process = subprocess.Popen(
+            [program, *line],
+            cwd=self._folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        identity = identify(self._process, socket)
+        write_identity(self._folder, identity)
+        return identity
+
+    async def _wait_until_ready(self, log_size: int) -> None:
+        if self._identity is None or self._process is None:
+            raise AssertionError("nothing was started")
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not await asyncio.to_thread(answers, self._identity.socket):
+            if self._process.poll() is not None:
+                raise FrontierUnavailable(f"The private Redis did not start: {self._last_words(log_size)}.")
+            if time.monotonic() > deadline:
+                raise FrontierUnavailable(
+                    f"The private Redis was not ready in {START_TIMEOUT_S:.0f} s: {self._last_words(log_size)}."
+                )
+            await asyncio.sleep(POLL_S)
+
+    async def _discard(self, socket: str) -> None:
+        if self._identity is None:
+            shutil.rmtree(Path(socket).parent, ignore_errors=True)
+        else:
+            await self.stop()
+
+    def _log_size(self) -> int:
+        return (self._folder / LOG).stat().st_size
+
+    def _last_words(self, log_size: int) -> str:
+        text = (self._folder / LOG).read_bytes()[log_size:].decode(errors="replace")
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        telling = [line for line in lines if " # " in line and "WARNING" not in line and "oO0" not in line]
+        words = (telling or lines or ["it said nothing; see redis.log"])[-1]
+        return words.rpartition(" # ")[2].rstrip(".")
+
+
+def _private_socket() -> str:
+    for parent in (None, "/tmp"):  # noqa: S108 - only where TMPDIR is too long for a socket
+        folder = tempfile.mkdtemp(prefix=SOCKET_FOLDER, dir=parent)
+        socket = f"{folder}/s"
+        if len(os.fsencode(socket)) <= LONGEST_SOCKET:
+            return socket
+        shutil.rmtree(folder, ignore_errors=True)
+    raise FrontierUnavailable("No folder is short enough for the private Redis's socket; set TMPDIR to /tmp.")

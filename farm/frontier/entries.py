@@ -1,0 +1,109 @@
+"""A URL as it is stored: once, as JSON behind a short head that the scripts read.
+
+The payload is `[url, depth, referrer, meta]` without trailing defaults. A referrer mostly shares its
+beginning with the URL, so it is `[shared characters, rest]`: half a million queued URLs are the smaller for
+it. What comes back is checked field by field; it is never executed and never unpickled.
+"""
+
+import re
+from typing import Any
+
+import orjson
+
+from farm.model.errors import UsageError
+from farm.model.task import Lease, UrlTask
+
+_ENTRY = re.compile(rb"([0-9a-f]{16})([0-9])(?:(\d+)\.(\d+)\.(\d+))?(\[.*)\Z", re.DOTALL)
+_FINGERPRINT = re.compile(r"[0-9a-f]{16}\Z")
+_LONGEST_SITE = 300
+
+
+class CorruptEntry(ValueError):
+    """What stands in Redis is not an entry."""
+
+
+def link_of(task: UrlTask) -> bytes:
+    """Return a task as `add` and `ack` take it: id, band, site, newline, payload."""
+    if not _FINGERPRINT.match(task.fingerprint):
+        raise UsageError(f"The fingerprint {task.fingerprint!r} is not 16 hex digits.")
+    if not task.site or len(task.site) > _LONGEST_SITE or not task.site.isprintable():
+        raise UsageError(f"The site {task.site[:80]!r} of a URL cannot be kept.")
+    band = min(9, max(0, task.priority))
+    head = f"{task.fingerprint}{band}{task.site}\n".encode()
+    return head + _payload(task)
+
+
+def _payload(task: UrlTask) -> bytes:
+    fields: list[Any] = [task.url, task.depth, _shared(task), dict(task.meta)]
+    while len(fields) > 1 and not fields[-1]:
+        fields.pop()
+    try:
+        return orjson.dumps(fields)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"The meta of {task.url} cannot be written as JSON ({error}).") from None
+
+
+def _shared(task: UrlTask) -> list[Any] | None:
+    if task.referrer is None:
+        return None
+    shared, beyond = 0, min(len(task.url), len(task.referrer)) + 1
+    while beyond - shared > 1:
+        middle = (shared + beyond) // 2
+        if task.url[:middle] == task.referrer[:middle]:
+            shared = middle
+        else:
+            beyond = middle
+    return [shared, task.referrer[shared:]]
+
+
+def lease_of(token: bytes, site: bytes, entry: bytes, slot: str) -> Lease:
+    """Return the lease that a script handed out."""
+    match = _ENTRY.match(entry)
+    if not match:
+        raise CorruptEntry("it is not an entry")
+    fingerprint, band, fails, throttled, _, payload = match.groups()
+    url, depth, referrer, meta = _fields(payload)
+    task = UrlTask(
+        url=url,
+        site=site.decode(),
+        fingerprint=fingerprint.decode(),
+        depth=depth,
+        priority=int(band),
+        referrer=referrer,
+        meta=meta,
+    )
+    return Lease(
+        task=task,
+        slot=slot,
+        token=int(token),
+        attempt=int(fails or 0) + 1,
+        throttled=int(throttled or 0),
+    )
+
+
+def _fields(payload: bytes) -> tuple[str, int, str | None, dict[str, Any]]:
+    try:
+        fields = orjson.loads(payload)
+    except ValueError as error:
+        raise CorruptEntry(str(error)) from None
+    if not isinstance(fields, list) or not 1 <= len(fields) <= 4:  # noqa: PLR2004 - the four fields above
+        raise CorruptEntry("the payload is not a list of one to four fields")
+    defaults: list[Any] = [None, 0, None, {}]
+    url, depth, shared, meta = fields + defaults[len(fields) :]
+    if not isinstance(url, str) or not url:
+        raise CorruptEntry("the URL is not a text")
+    if type(depth) is not int or depth < 0:
+        raise CorruptEntry("the depth is not a number")
+    if not isinstance(meta, dict):
+        raise CorruptEntry("the meta is not an object")
+    return url, depth, _referrer(url, shared), meta
+
+
+def _referrer(url: str, shared: Any) -> str | None:
+    if shared is None:
+        return None
+    if isinstance(shared, list) and [type(part) for part in shared] == [int, str]:
+        length, rest = shared
+        if 0 <= length <= len(url):
+            return url[:length] + str(rest)
+    raise CorruptEntry("the referrer is neither empty nor shared text")

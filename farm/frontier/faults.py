@@ -1,0 +1,79 @@
+"""Redis's errors, told apart once: what passes by itself, what never will, and what a user reads.
+
+Nothing of redis-py leaves the room. A text that leaves it never holds a password.
+"""
+
+from urllib.parse import urlsplit
+
+from redis import exceptions as redis_errors
+
+from farm.model.errors import FarmError, FrontierRefused, FrontierUnavailable, UsageError
+
+FOREIGN = (redis_errors.RedisError, redis_errors.RedisClusterException, OSError, TimeoutError)
+"""What a call to redis-py can raise."""
+
+_PASSING = (
+    redis_errors.ConnectionError,
+    redis_errors.TimeoutError,
+    redis_errors.ReadOnlyError,
+    redis_errors.OutOfMemoryError,
+    redis_errors.ClusterDownError,
+    redis_errors.TryAgainError,
+    redis_errors.MovedError,
+    redis_errors.SlotNotCoveredError,
+    OSError,
+    TimeoutError,
+)
+_FINAL = (redis_errors.AuthenticationError, redis_errors.AuthorizationError)
+_PASSING_CODES = ("BUSY", "LOADING", "MISCONF", "NOREPLICAS", "MASTERDOWN", "UNBLOCKED", "OOM", "READONLY")
+
+
+def passes(error: BaseException) -> bool:
+    """Whether the same call can succeed later without anybody's doing."""
+    if _is_final(error):
+        return False
+    if isinstance(error, _PASSING):
+        return True
+    return isinstance(error, redis_errors.ResponseError) and str(error).startswith(_PASSING_CODES)
+
+
+def gone(place: str) -> FrontierRefused:
+    """Say that the crawl was deleted under our hands."""
+    return FrontierRefused(f"The crawl is no longer in Redis at {place}; it was deleted or started anew.")
+
+
+def _is_final(error: BaseException) -> bool:
+    # While it connects, redis-py wraps what the server said about the password in a ConnectionError.
+    return isinstance(error, _FINAL) or isinstance(error.__cause__, _FINAL)
+
+
+def place_of(url: str) -> str:
+    """Return where a Redis URL points to, without credentials."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return f"unix://{parts.path}"
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
+
+
+def _reason(error: BaseException) -> str:
+    text = " ".join(str(error).split()).rstrip(".")
+    return text or type(error).__name__
+
+
+def translate(error: BaseException, place: str) -> FarmError:
+    """Return the farm's error for a foreign one."""
+    reason = _reason(error)
+    if _is_final(error) or reason.startswith(("NOAUTH", "WRONGPASS", "NOPERM")):
+        return FrontierUnavailable(
+            f"Redis at {place} does not let us in ({reason}); check the user and the password in the URL."
+        )
+    if reason.startswith("NOCRAWL"):
+        return gone(place)
+    if reason.startswith("BADARG"):
+        return UsageError(f"The frontier was asked for what it cannot keep: {reason[7:]}.")
+    if passes(error):
+        return FrontierUnavailable(
+            f"Redis at {place} is not available ({reason}); start it, or name another with --redis."
+        )
+    return FrontierUnavailable(f"Redis at {place} refused a command ({reason}).")

@@ -1,0 +1,69 @@
+"""Leases are renewed from a thread of their own, over a connection of their own.
+
+The client is synchronous on purpose: an event loop that is busy with the browser's work cannot starve it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from redis import exceptions as redis_errors
+
+from farm.frontier import keys
+from farm.frontier.connect import build_sync
+from farm.frontier.faults import FOREIGN, passes, place_of, translate
+from farm.frontier.scripts import SCRIPTS, SHAS
+from farm.model.task import Lease
+
+RENEW_TIMEOUT_S = 3.0
+
+
+class RedisLeaseKeeper:
+    """Renews leases; connects at the first call, so it may be built in one thread and used in another."""
+
+    def __init__(
+        self,
+        url: str,
+        crawl: str,
+        *,
+        timeout_s: float = RENEW_TIMEOUT_S,
+        own_time_ms: Callable[[], int] | None = None,
+    ) -> None:
+        self._client = build_sync(url, timeout_s=timeout_s)
+        self._place = place_of(url)
+        self._crawl = crawl
+        self._own_time_ms = own_time_ms
+
+    def renew(self, leases: Sequence[Lease]) -> list[bool]:
+        """Extend each lease by the visibility timeout; False where it is lost.
+
+        Also without leases it ticks the crawl's clock. Raises `FrontierUnavailable` after two attempts,
+        since whoever keeps leases comes back soon anyway.
+        """
+        pairs = [part for lease in leases for part in (lease.id, lease.token)]
+        kept = self._run("renew", keys.ctl(self._crawl), pairs)
+        return [bool(one) for one in kept]
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def _run(self, name: str, key: str, args: Sequence[str | int]) -> list[int]:
+        own: int | str = "" if self._own_time_ms is None else self._own_time_ms()
+        try:
+            try:
+                return self._evaluate(name, key, own, *args)
+            except FOREIGN as error:
+                # A connection that the server closed while it was idle fails once; the next one is new.
+                if not passes(error):
+                    raise
+                return self._evaluate(name, key, own, *args)
+        except FOREIGN as error:
+            raise translate(error, self._place) from None
+
+    def _evaluate(self, name: str, key: str, *args: str | int) -> list[int]:
+        reply: Any
+        try:
+            reply = self._client.execute_command("EVALSHA", SHAS[name], 1, key, *args)
+        except redis_errors.NoScriptError:
+            reply = self._client.execute_command("EVAL", SCRIPTS[name].text, 1, key, *args)
+        return [int(one) for one in reply]

@@ -1,0 +1,60 @@
+"""Every key of a crawl in Redis, and what stands under it.
+
+All keys of one shard share the hash tag `{crawl:shard}`, so that a script may touch them all, on a
+standalone server and on a Cluster. A script is given the shard's counters as its only declared key and
+derives the others from it; what it may find there is this glossary:
+
+    {c:s}:crawl          hash    shard 0 only: schema, settings (JSON), key (fingerprint key), created_at
+    {c:s}:ctl            hash    the ledger, the virtual clock, the terms (see `terms`), the state
+    {c:s}:site:SITE      hash    b bands queued · f in flight · t theoretical arrival time (GCRA) · x blocked
+                                 until · i interval · u burst · l limit (where they differ from the terms) ·
+                                 x@ADDRESS blocked until, for one egress address
+    {c:s}:q:BAND:SITE    list    the entries of one site and priority band, the oldest first
+    {c:s}:ready:BAND     zset    the sites that have queued URLs in the band and room in flight, by the
+                                 time at which they are eligible next
+    {c:s}:lease          hash    id -> token, slot, site, egress address, entry (a line each)
+    {c:s}:due            zset    id -> deadline of its lease
+    {c:s}:delayed        zset    site and entry -> when it goes back to its queue
+    {c:s}:slot:SLOT      string  last settlement, last request, and what came of it
+    {c:s}:dead           hash    id -> reason, when, detail, site, entry (a line each)
+    {c:s}:dead:REASON    zset    id -> when it was buried
+    {c:s}:seen:BUCKET    set     integers: the fingerprints that are known
+    {c:s}:scope          set     shard 0 only: sites that redirects of seeds added to the scope
+
+All times are virtual milliseconds. A generation (recrawl) has its place in front of the shard's number.
+"""
+
+import re
+
+from farm.model.errors import UsageError
+
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+
+
+def check_name(crawl: str) -> str:
+    """Return the crawl's name when it can stand in a key."""
+    if not _NAME.match(crawl):
+        raise UsageError(
+            f"The crawl name {crawl!r} cannot be used; take 1 to 64 letters, digits, dots, dashes or underscores."
+        )
+    return crawl
+
+
+def prefix(crawl: str, shard: int = 0) -> str:
+    """Return what all keys of a shard begin with."""
+    return f"{{{crawl}:{shard}}}:"
+
+
+def ctl(crawl: str, shard: int = 0) -> str:
+    """Return the key of the counters, from which a script derives every other key."""
+    return prefix(crawl, shard) + "ctl"
+
+
+def scope(crawl: str) -> str:
+    """Return the key of the sites that were added to the crawl's scope."""
+    return prefix(crawl) + "scope"
+
+
+def every_key(crawl: str) -> str:
+    """Return a SCAN pattern for all keys of a crawl."""
+    return f"{{{crawl}:*}}:*"

@@ -1,0 +1,14 @@
+#!lua
+-- Purpose:   accept what is new among the given URLs.
+-- Guarantee: a URL is accepted once, however often it is added; all of a call's URLs or none.
+-- KEYS:      1 the shard's counters
+-- ARGV:      1 own time in ms or '' · 2.. links (id, band, site, newline, payload)
+-- Returns:   how many were accepted, or an error BADARG
+-- Uses:      core site queue seen links
+if not links_are_sound(2, #ARGV) then
+  return redis.error_reply('BADARG a link is not id, band, site and payload')
+end
+local accepted = accept_links(2, #ARGV)
+place_sites()
+save()
+return accepted

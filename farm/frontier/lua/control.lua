@@ -1,0 +1,12 @@
+#!lua flags=allow-oom
+-- Purpose:   say for all nodes whether leases are handed out: running, paused, draining or stopped.
+-- Guarantee: takes effect with the next lease; what is leased is not touched.
+-- KEYS:      1 the shard's counters
+-- ARGV:      1 own time in ms or '' · 2 the state, or '' to ask
+-- Returns:   the state
+-- Uses:      core
+if ARGV[2] ~= '' then
+  put('state', ARGV[2])
+end
+save()
+return C.state

@@ -1,0 +1,19 @@
+#!lua
+-- Purpose:   lease the best URL for a slot.
+-- Guarantee: a slot holds at most one lease; the same request gets the same lease again; politeness and
+--            limits are decided here, for all nodes at once.
+-- KEYS:      1 the shard's counters
+-- ARGV:      1 own time in ms or '' · 2 slot · 3 request · 4 site hint or '' · 5 page limit or 0
+--            6 egress address or '' · 7 nonce of three digits · 8 jitter in [0, 1)
+-- Returns:   {'LEASE', token, site, entry} or {'IDLE', reason, come back in ms}
+-- Uses:      core site queue lease hand_out
+local me = slot_state(ARGV[2])
+bring_home(8)
+local reply = hand_out(me, {
+  request = ARGV[3], hint = ARGV[4], limit = tonumber(ARGV[5]), egress = ARGV[6], nonce = ARGV[7],
+  jitter = tonumber(ARGV[8]),
+})
+place_sites()
+save_slot(me)
+save()
+return reply

@@ -1,0 +1,11 @@
+#!lua flags=allow-oom
+-- Purpose:   bring home what is due: expired leases and delayed URLs; tick the virtual clock.
+-- Guarantee: at most k entries move, so no call is long; any node may call it, at any time.
+-- KEYS:      1 the shard's counters
+-- ARGV:      1 own time in ms or '' · 2 k
+-- Returns:   how many moved
+-- Uses:      core site queue lease
+local moved = bring_home(tonumber(ARGV[2]))
+place_sites()
+save()
+return moved

@@ -1,0 +1,27 @@
+#!lua
+-- Purpose:   create the crawl, or say what it was created with.
+-- Guarantee: of many nodes that open a crawl at once, one creates it and all see the same settings.
+-- KEYS:      1 the shard's counters
+-- ARGV:      1 own time in ms or '' · 2 settings as JSON, or '' to find a crawl and never create one
+--            3 schema · 4 fingerprint key in hex · 5 created at · 6.. pairs of counter and first value
+-- Returns:   {1 when created, 0 when found, schema, settings, key, created at, shards} or {-1}: no crawl
+-- Uses:
+local call = redis.call
+local ctl = KEYS[1]
+local crawl = string.sub(ctl, 1, -4) .. 'crawl'
+local created = 0
+if call('EXISTS', crawl) == 0 then
+  if ARGV[2] == '' then
+    return { -1 }
+  end
+  local now = ARGV[1]
+  if now == '' then
+    local t = call('TIME')
+    now = string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000))
+  end
+  call('HSET', ctl, 'real', now, 'now', now, unpack(ARGV, 6))
+  call('HSET', crawl, 'schema', ARGV[3], 'settings', ARGV[2], 'key', ARGV[4], 'created_at', ARGV[5])
+  created = 1
+end
+local c = call('HMGET', crawl, 'schema', 'settings', 'key', 'created_at')
+return { created, c[1], c[2], c[3], c[4], call('HGET', ctl, 'shards') }

@@ -1,0 +1,62 @@
+"""The Lua transitions as they are sent: a file of `lua/` with the parts of `lua/lib/` that it uses.
+
+A file is one transition and opens with its contract; a contract that is missing or a part that does not
+exist is an error at import, so that no script without one reaches a server.
+"""
+
+import re
+from dataclasses import dataclass
+from hashlib import sha1
+from importlib.resources import files
+
+_FIELDS = ("Purpose", "Guarantee", "KEYS", "ARGV", "Returns", "Uses")
+_FIELD = re.compile(r"^-- (\w+):[ \t]*(.*)$", re.MULTILINE)
+_SHEBANG = re.compile(r"#!lua(?: flags=(?P<flags>[a-z,-]+))?\n")
+
+
+class BadScript(ValueError):
+    """A script file breaks the rules for headers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One transition: its text, and the digest by which the server knows it."""
+
+    name: str
+    text: str
+    flags: frozenset[str]
+
+    @property
+    def sha(self) -> str:
+        """What EVALSHA is sent."""
+        return sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+
+def compose(name: str, body: str, parts: dict[str, str]) -> Script:
+    """Check a script's header and put the parts that it uses in front of its body."""
+    shebang = _SHEBANG.match(body)
+    if not shebang:
+        raise BadScript(f"{name}.lua does not begin with #!lua")
+    header = {match[1]: match[2].strip() for match in _FIELD.finditer(body)}
+    missing = [field for field in _FIELDS if field not in header]
+    if missing:
+        raise BadScript(f"{name}.lua lacks {', '.join(missing)} in its header")
+    uses = header["Uses"].split()
+    unknown = [part for part in uses if part not in parts]
+    if unknown:
+        raise BadScript(f"{name}.lua uses {', '.join(unknown)}, of which there is no file")
+    flags = frozenset((shebang["flags"] or "").split(",")) - {""}
+    text = "\n".join([shebang[0].rstrip(), *(parts[part] for part in uses), body[shebang.end() :]])
+    return Script(name, text, flags)
+
+
+def load_all() -> dict[str, Script]:
+    """Read every transition from the package."""
+    folder = files("farm.frontier") / "lua"
+    parts = {f.name[:-4]: f.read_text() for f in (folder / "lib").iterdir() if f.name.endswith(".lua")}
+    bodies = {f.name[:-4]: f.read_text() for f in folder.iterdir() if f.name.endswith(".lua")}
+    return {name: compose(name, body, parts) for name, body in sorted(bodies.items())}
+
+
+SCRIPTS = load_all()
+SHAS = {name: script.sha for name, script in SCRIPTS.items()}

@@ -1,0 +1,122 @@
+"""The process behind a private Redis: who it is, whether it lives, and how it is made to leave."""
+
+import asyncio
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import orjson
+import psutil
+
+from farm.frontier.connect import build_sync
+from farm.frontier.faults import FOREIGN
+
+IDENTITY = "redis.json"
+SOCKET_FOLDER = "farm-redis-"
+SHUTDOWN_TIMEOUT_S = 10.0
+TERM_TIMEOUT_S = 5.0
+KILL_TIMEOUT_S = 5.0
+POLL_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class ServerProcess:
+    """Which process serves a folder; the start time tells it from a later one with the same number."""
+
+    pid: int
+    started: float
+    socket: str
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"unix://{self.socket}"
+
+    @property
+    def alive(self) -> bool:
+        """Whether that very process still runs."""
+        try:
+            process = psutil.Process(self.pid)
+            return (
+                abs(process.create_time() - self.started) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
+            )
+        except psutil.NoSuchProcess:
+            return False
+
+
+def identify(process: subprocess.Popen[bytes], socket: str) -> ServerProcess:
+    """Describe a server that was just started."""
+    return ServerProcess(process.pid, psutil.Process(process.pid).create_time(), socket)
+
+
+def write_identity(folder: Path, identity: ServerProcess | None) -> None:
+    """Say in the folder who serves it; never half a file."""
+    if identity is None:
+        (folder / IDENTITY).unlink(missing_ok=True)
+        return
+    draft = folder / (IDENTITY + ".new")
+    draft.write_bytes(orjson.dumps(asdict(identity)))
+    draft.replace(folder / IDENTITY)
+
+
+def read_identity(folder: Path) -> ServerProcess | None:
+    """Return who served the folder last; it may be gone."""
+    try:
+        stored = orjson.loads((folder / IDENTITY).read_bytes())
+        return ServerProcess(int(stored["pid"]), float(stored["started"]), str(stored["socket"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        # No file, or one that nobody of ours wrote: then there is nobody to stop.
+        return None
+
+
+def answers(socket: str) -> bool:
+    """Whether the server is there and has loaded its data."""
+    client = build_sync(f"unix://{socket}", timeout_s=1.0)
+    try:
+        return bool(client.ping())
+    except FOREIGN:
+        return False
+    finally:
+        client.close()
+
+
+async def end(server: ServerProcess, process: subprocess.Popen[bytes] | None = None) -> None:
+    """Climb the ladder until the process is gone, then remove its socket's folder."""
+    await asyncio.to_thread(_ask_to_leave, server.socket)
+    if not await _gone(server, process, SHUTDOWN_TIMEOUT_S):
+        _signal(server, psutil.Process.terminate)
+        if not await _gone(server, process, TERM_TIMEOUT_S):
+            _signal(server, psutil.Process.kill)
+            await _gone(server, process, KILL_TIMEOUT_S)
+    home = Path(server.socket).parent
+    if home.name.startswith(SOCKET_FOLDER):
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _ask_to_leave(socket: str) -> None:
+    client = build_sync(f"unix://{socket}", timeout_s=SHUTDOWN_TIMEOUT_S)
+    try:
+        client.shutdown(nosave=True)  # the append-only file is flushed all the same
+    except FOREIGN:
+        return
+    finally:
+        client.close()
+
+
+def _signal(server: ServerProcess, send: Callable[[psutil.Process], None]) -> None:
+    try:
+        send(psutil.Process(server.pid))
+    except psutil.NoSuchProcess:
+        return
+
+
+async def _gone(server: ServerProcess, process: subprocess.Popen[bytes] | None, within_s: float) -> bool:
+    deadline = time.monotonic() + within_s
+    while process.poll() is None if process is not None else server.alive:
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(POLL_S)
+    return True

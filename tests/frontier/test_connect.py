@@ -1,0 +1,120 @@
+"""From a URL to a client, and what is said about the server."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from farm.frontier.client import RedisClient
+from farm.frontier.connect import (
+    check_url,
+    connect,
+    refuse_unfit,
+    warnings_of_server,
+    warnings_of_url,
+)
+from farm.frontier.faults import place_of
+from farm.model.errors import FrontierRefused, FrontierUnavailable, UsageError
+
+
+async def test_nobody_there_is_one_sentence_within_the_first_patience() -> None:
+    """And it names where it looked."""
+    begun = time.monotonic()
+    with pytest.raises(FrontierUnavailable, match=r"redis://127\.0\.0\.1:1 is not available"):
+        await connect("redis://127.0.0.1:1", first_patience_s=0.3)
+    assert time.monotonic() - begun < 5
+
+
+async def test_a_password_is_never_said() -> None:
+    """Not in the error, not in the place, not in the warning."""
+    url = "redis://user:s3cret@127.0.0.1:1/0"
+    with pytest.raises(FrontierUnavailable) as caught:
+        await connect(url, first_patience_s=0)
+    said = f"{caught.value} {place_of(url)} {warnings_of_url('redis://u:s3cret@example.org')}"
+    assert "s3cret" not in said
+
+
+async def test_a_wrong_password_is_not_waited_out(client: RedisClient, redis_url: str) -> None:
+    """Patience is for what passes by itself."""
+    await client.command("CONFIG SET", "requirepass", "right")
+    try:
+        with pytest.raises(FrontierUnavailable, match="password in the URL"):
+            await connect(f"unix://:wrong@{redis_url.removeprefix('unix://')}", first_patience_s=60)
+    finally:
+        await client.command("CONFIG SET", "requirepass", "")
+
+
+@pytest.mark.parametrize("url", ["http://x", "redis://", "unix://", "redis", ""])
+def test_a_url_that_names_no_redis_is_refused(url: str) -> None:
+    """In one sentence."""
+    with pytest.raises(UsageError, match="--redis"):
+        check_url(url)
+
+
+async def test_an_eviction_policy_is_refused(client: RedisClient, redis_url: str) -> None:
+    """It would delete leases."""
+    await client.command("CONFIG SET", "maxmemory-policy", "allkeys-lru")
+    try:
+        with pytest.raises(FrontierRefused, match="allkeys-lru"):
+            await connect(redis_url)
+    finally:
+        await client.command("CONFIG SET", "maxmemory-policy", "noeviction")
+
+
+def test_an_old_server_and_a_cluster_node_are_refused() -> None:
+    """Each with what is needed instead."""
+    with pytest.raises(FrontierRefused, match=r"7\.0 or later"):
+        refuse_unfit({"redis_version": "6.2.7"}, "here")
+    with pytest.raises(FrontierRefused, match=r"redis\+cluster://"):
+        refuse_unfit({"redis_version": "7.2.0", "cluster_enabled": 1}, "here")
+
+
+def test_the_network_without_tls_or_password_is_one_warning() -> None:
+    """Loopback and sockets are no network."""
+    assert warnings_of_url("redis://example.org") == (
+        "Redis at redis://example.org is reached over the network without TLS and a password.",
+    )
+    assert "without a password" in warnings_of_url("rediss://example.org")[0]
+    for url in ("redis://127.0.0.1", "redis://localhost", "redis://[::1]", "unix:///x", "rediss://:p@h"):
+        assert warnings_of_url(url) == ()
+
+
+def test_a_server_that_persists_nothing_is_a_warning() -> None:
+    """Either of the two ways is enough."""
+    assert warnings_of_server({"aof_enabled": 1}) == ()
+    assert warnings_of_server({"save": "3600 1"}) == ()
+    assert "persists nothing" in warnings_of_server({"aof_enabled": 0, "save": ""})[0]
+
+
+@pytest.fixture
+async def mute() -> AsyncIterator[str]:
+    """Start a server that accepts connections and never says a word."""
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server.close()
+
+
+async def test_every_call_has_a_deadline(mute: str) -> None:
+    """A server that hangs is a server that is not available."""
+    begun = time.monotonic()
+    with pytest.raises(FrontierUnavailable):
+        await connect(mute, timeout_s=0.1, first_patience_s=0.2)
+    assert time.monotonic() - begun < 5
+
+
+async def test_a_cancelled_command_leaves_nobody_its_reply(client: RedisClient) -> None:
+    """Its connection is thrown away: otherwise the next caller would read somebody else's answer."""
+    for n in range(50):
+        task = asyncio.create_task(client.command("ECHO", f"mine {n}"))
+        for _ in range(n % 7):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        replies = await asyncio.gather(*(client.command("ECHO", f"{n}.{k}") for k in range(3)))
+        assert replies == [f"{n}.{k}".encode() for k in range(3)]

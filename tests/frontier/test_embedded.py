@@ -1,0 +1,151 @@
+# ruff: noqa: ASYNC240 - a test may touch a file
+"""The private Redis: nothing that a killed farm leaves behind is in its way."""
+
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+
+from farm.frontier import embedded
+from farm.frontier.connect import connect
+from farm.frontier.embedded import EmbeddedRedis
+from farm.frontier.serverprocess import IDENTITY
+from farm.model.errors import FrontierUnavailable, OutputUnwritable
+from tests.frontier.support import eventually
+
+
+async def _keep(url: str, value: str) -> None:
+    client = await connect(url)
+    await client.command("SET", "kept", value)
+    await client.close()
+
+
+async def _kept(url: str) -> str | None:
+    client = await connect(url)
+    value = await client.command("GET", "kept")
+    await client.close()
+    return None if value is None else str(value.decode())
+
+
+async def test_it_keeps_its_data_and_leaves_nothing_running(folder: Path) -> None:
+    """Stopped and started again, on another socket."""
+    server = EmbeddedRedis(folder)
+    url = await server.start()
+    pid = server.pid
+    assert pid is not None
+    assert EmbeddedRedis.running_url(folder) == url
+    client = await connect(url)
+    assert client.warnings == ()
+    await client.close()
+    await _keep(url, "v")
+    await server.stop()
+    await server.stop()
+    assert not psutil.pid_exists(pid)
+    assert not Path(url.removeprefix("unix://")).parent.exists()
+    assert EmbeddedRedis.running_url(folder) is None
+    assert await _kept(await server.start()) == "v"
+    await server.stop()
+
+
+async def test_ctrl_c_is_not_its_to_answer(folder: Path) -> None:
+    """It has a session of its own."""
+    server = EmbeddedRedis(folder)
+    await server.start()
+    assert server.pid is not None
+    assert os.getsid(server.pid) == server.pid
+    await server.stop()
+
+
+async def test_a_predecessor_that_still_runs_is_stopped_first(folder: Path) -> None:
+    """The farm was killed, its Redis was not; its data are all there."""
+    orphan = EmbeddedRedis(folder)
+    await _keep(await orphan.start(), "v")
+    pid = orphan.pid
+    assert pid is not None
+    heir = EmbeddedRedis(folder)
+    url = await heir.start()
+    assert await _kept(url) == "v"
+    assert psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    assert heir.pid != pid
+    await heir.stop()
+    await orphan.stop()
+
+
+async def test_a_killed_predecessor_is_no_obstacle(folder: Path) -> None:
+    """Neither are its socket and its folder."""
+    dead = EmbeddedRedis(folder)
+    url = await dead.start()
+    pid = dead.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    await eventually(lambda: EmbeddedRedis.running_url(folder) is None)
+    heir = EmbeddedRedis(folder)
+    await heir.start()
+    assert not Path(url.removeprefix("unix://")).parent.exists()
+    await heir.stop()
+    await dead.stop()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"pid": "x", "started": 0, "socket": "s"}'])
+async def test_an_unreadable_identity_is_ignored(folder: Path, content: bytes) -> None:
+    """A crash may have torn it."""
+    folder.mkdir()
+    (folder / IDENTITY).write_bytes(content)
+    server = EmbeddedRedis(folder)
+    await server.start()
+    await server.stop()
+
+
+async def test_another_process_with_the_number_is_left_alone(folder: Path) -> None:
+    """Numbers are used again; the start time tells."""
+    folder.mkdir()
+    (folder / IDENTITY).write_text(f'{{"pid": {os.getpid()}, "started": 1.0, "socket": "/nowhere/s"}}')
+    assert EmbeddedRedis.running_url(folder) is None
+    server = EmbeddedRedis(folder)
+    await server.start()
+    await server.stop()
+
+
+async def test_no_server_on_the_path_is_one_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what to install; nothing is created."""
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(FrontierUnavailable, match="apt install redis-server"):
+        await EmbeddedRedis(folder).start()
+    assert not folder.exists()
+
+
+async def test_a_failed_start_says_why(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From its log, and its socket's folder is gone."""
+    folder.mkdir()
+    (folder / "appendonlydir").mkdir()
+    (folder / "appendonlydir" / "appendonly.aof.manifest").write_text("nonsense\n")
+    socket = embedded._private_socket()
+    monkeypatch.setattr(embedded, "_private_socket", lambda: socket)
+    server = EmbeddedRedis(folder)
+    with pytest.raises(FrontierUnavailable, match=r"did not start: .*manifest"):
+        await server.start()
+    assert server.pid is None
+    assert not Path(socket).parent.exists()
+
+
+async def test_a_long_temporary_folder_is_avoided(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A socket's path has at most 107 bytes."""
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(deep))
+    server = EmbeddedRedis(folder)
+    url = await server.start()
+    assert len(url.removeprefix("unix://")) <= 107
+    await server.stop()
+    assert list(deep.iterdir()) == []
+
+
+async def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    """It is the output's folder, so the remedy is --output."""
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputUnwritable, match="--output"):
+        await EmbeddedRedis(tmp_path / "file" / "redis").start()

@@ -1,0 +1,85 @@
+"""What stands in Redis is checked when it comes back, and never believed."""
+
+import pytest
+
+from farm.frontier.entries import CorruptEntry, lease_of, link_of
+from farm.model.errors import UsageError
+from farm.model.task import UrlTask
+from tests.frontier.support import Bench
+
+ID = "0123456789abcdef"
+
+
+def test_defaults_cost_nothing() -> None:
+    """A plain URL is stored as little more than itself."""
+    assert link_of(UrlTask("http://a/", "a", ID)) == b'0123456789abcdef5a\n["http://a/"]'
+
+
+def test_a_referrer_is_stored_as_what_differs() -> None:
+    """Pages link within their site, so it mostly shares its beginning."""
+    link = link_of(UrlTask("http://a/b/c", "a", ID, referrer="http://a/b/d"))
+    assert link.endswith(b'["http://a/b/c",0,[11,"d"]]')
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        "[",
+        "[]",
+        '["u",1,null,{},5]',
+        "[7]",
+        '[""]',
+        '["u",-1]',
+        '["u",true]',
+        '["u",0,[99,""]]',
+        '["u",0,"r"]',
+        '["u",0,null,[]]',
+        '["u",0,null,{"a":NaN}]',
+    ],
+)
+def test_a_malformed_payload_is_told(payload: str) -> None:
+    """Each field is checked for itself."""
+    with pytest.raises(CorruptEntry):
+        lease_of(b"1", b"a", f"{ID}5{payload}".encode(), "s")
+
+
+@pytest.mark.parametrize("entry", ["", "x", ID, f"{ID}5", f"{ID.upper()}5[", f"{ID}51.2[]"])
+def test_a_malformed_entry_is_told(entry: str) -> None:
+    """The head as well."""
+    with pytest.raises(CorruptEntry):
+        lease_of(b"1", b"a", entry.encode(), "s")
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        UrlTask("http://a/", "a", "short"),
+        UrlTask("http://a/", "", ID),
+        UrlTask("http://a/", "a\nb", ID),
+        UrlTask("http://a/", "a" * 301, ID),
+        UrlTask("http://a/", "a", ID, meta={"k": object()}),
+    ],
+)
+def test_what_cannot_be_kept_is_refused_at_the_door(task: UrlTask) -> None:
+    """In one sentence, before Redis is asked."""
+    with pytest.raises(UsageError):
+        link_of(task)
+
+
+async def test_a_corrupt_payload_is_buried_and_the_next_is_leased(bench: Bench) -> None:
+    """The one behind it is not held up."""
+    await bench.add("a/1", "a/2")
+    broken = f"{bench.task('a/1').fingerprint}5[oops"
+    await bench.raw("LSET", "@q:5:a", 0, broken)
+    assert (await bench.lease()).task.url == "http://a/2"
+    assert (await bench.frontier.stats()).dead_by_reason == {"corrupt": 1}
+    assert (await bench.ledger()).dead == 1
+
+
+async def test_a_corrupt_entry_is_buried_by_the_script(bench: Bench) -> None:
+    """What does not even have an id gets one."""
+    await bench.add("a/1", "a/2")
+    await bench.raw("LSET", "@q:5:a", 0, "garbage")
+    assert (await bench.lease()).task.url == "http://a/2"
+    assert (await bench.frontier.stats()).dead_by_reason == {"corrupt": 1}
+    assert (await bench.ledger()).dead == 1

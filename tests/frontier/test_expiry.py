@@ -1,0 +1,89 @@
+"""What becomes of a lease whose holder is silent, and how time passes."""
+
+import asyncio
+
+from farm.frontier.frontier import RedisFrontier
+from farm.model.ledger import Ledger
+from farm.model.outcome import Ack, Settled
+from farm.model.task import LeaseRequest
+from tests.frontier.support import START_MS, Bench
+
+
+async def test_an_expired_lease_goes_back_and_consumes_no_attempt(bench: Bench) -> None:
+    """The visibility timeout is 30 s."""
+    await bench.add("a/1")
+    lease = await bench.lease()
+    bench.clock.advance(29.9)
+    assert await bench.frontier.maintain() == 0
+    bench.clock.advance(0.1)
+    assert await bench.frontier.maintain() == 1
+    assert await bench.ledger() == Ledger(accepted=1, queued=1)
+    again = await bench.lease("s2")
+    assert (again.id, again.attempt) == (lease.id, 1)
+    assert (await bench.frontier.stats()).expired == 1
+
+
+async def test_a_url_that_kills_its_workers_is_buried(bench: Bench) -> None:
+    """Three expiries are enough evidence."""
+    await bench.add("a/poison")
+    for n in range(3):
+        await bench.lease(f"s{n}")
+        bench.clock.advance(30)
+        await bench.frontier.maintain()
+    assert (await bench.frontier.stats()).dead_by_reason == {"worker_died": 1}
+
+
+async def test_a_renewed_lease_lives_on(bench: Bench) -> None:
+    """Renewing is a batch; each lease is answered for itself."""
+    await bench.add("a/1", "a/2")
+    kept, lost = await bench.lease("s1"), await bench.lease("s2")
+    keeper = bench.keeper()
+    bench.clock.advance(20)
+    assert keeper.renew([kept]) == [True]
+    bench.clock.advance(20)
+    assert keeper.renew([kept, lost]) == [True, True]
+    await bench.done(lost)
+    assert keeper.renew([lost, kept]) == [False, True]
+    assert keeper.renew([]) == []
+    keeper.close()
+
+
+async def test_a_keeper_works_in_a_thread_of_its_own(bench: Bench) -> None:
+    """Built in one thread, used in another."""
+    await bench.add("a/1")
+    lease = await bench.lease()
+    keeper = bench.keeper()
+    assert await asyncio.to_thread(keeper.renew, [lease]) == [True]
+    await asyncio.to_thread(keeper.close)
+
+
+async def test_an_expired_lease_can_be_lost_only_once(bench: Bench) -> None:
+    """A renewal that comes after the deadline but before anybody noticed still holds."""
+    await bench.add("a/1")
+    lease = await bench.lease()
+    keeper = bench.keeper()
+    bench.clock.advance(31)
+    assert keeper.renew([lease]) == [True]
+    assert (await bench.frontier.ack(lease, Ack()))[0] is Settled.OK
+    keeper.close()
+
+
+async def test_virtual_time_moves_by_at_most_a_step(bench: Bench) -> None:
+    """An hour's jump of the machine's clock expires nothing."""
+    real = RedisFrontier(bench.client, bench.crawl)
+    await bench.add("a/1")
+    await real.lease(LeaseRequest("s1", "r"))
+    before = int(await bench.raw("HGET", "@ctl", "now"))
+    await bench.raw("HINCRBY", "@ctl", "real", -3_600_000)
+    assert await real.maintain() == 0
+    assert before <= int(await bench.raw("HGET", "@ctl", "now")) <= before + 5000
+
+
+async def test_time_never_goes_back(bench: Bench) -> None:
+    """Nor do tokens."""
+    await bench.add("a/1", "a/2")
+    first = await bench.lease("s1")
+    bench.clock.advance(-500)
+    second = await bench.lease("s2")
+    assert second.token // 1000 > first.token // 1000
+    assert int(await bench.raw("HGET", "@ctl", "now")) == START_MS
