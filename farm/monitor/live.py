@@ -1,0 +1,106 @@
+"""The live view: a full screen, four times a second, from a thread of its own.
+
+The thread takes a snapshot, makes lines of it and writes them over the ones before: nothing is cleared, so
+nothing flickers. A terminal that does not take its output holds up this thread and nothing else; it is a
+daemon, and stopping it has a deadline.
+
+While the view is on nothing else may write to the terminal: the log goes to its file alone.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.segment import Segment
+
+from farm.model.clock import Clock
+from farm.monitor.screen import frame
+from farm.monitor.snapshot import Snapshot
+
+_EVERY_S = 0.25
+
+
+def can_be_shown(console: Console) -> bool:
+    """Whether the console is a terminal that a full screen can be drawn on."""
+    return console.is_terminal and not console.is_dumb_terminal
+
+
+class Terminal(Console):
+    """A console that tells of a closed terminal as any file does, instead of ending the program."""
+
+    def on_broken_pipe(self) -> None:
+        """Let the error pass that is being handled."""
+        raise  # noqa: PLE0704
+
+
+class Screen:
+    """A snapshot as rich draws it, in whatever size the terminal has at the moment."""
+
+    def __init__(self, snapshot: Snapshot, title: str) -> None:
+        self._snapshot = snapshot
+        self._title = title
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width, height = options.max_width, options.height or console.height
+        lines = frame(self._snapshot, width, height, self._title, unicode=not options.ascii_only)
+        for number, line in enumerate(lines):
+            if number:
+                yield Segment.line()
+            yield from line.render(console)
+
+
+class LiveView:
+    """Shows the snapshots that `source` makes; to be used as a context manager, or by `start` and `stop`."""
+
+    def __init__(
+        self,
+        source: Callable[[float], Snapshot],
+        title: str,
+        clock: Clock,
+        console: Console | None = None,
+    ) -> None:
+        self._source = source
+        self._title = title
+        self._clock = clock
+        self._console = console or Terminal()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="live-view", daemon=True)
+
+    def start(self) -> None:
+        """Take the screen."""
+        self._thread.start()
+
+    def stop(self, deadline_s: float = 1.0) -> None:
+        """Give the screen back; a terminal that does not react is left as it is after the deadline."""
+        self._ended.set()
+        self._thread.join(deadline_s)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _run(self) -> None:
+        live = Live(
+            self._screen(),
+            console=self._console,
+            screen=True,
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        # The terminal may go (a closed window, a lost connection); the crawl goes on without a view.
+        with contextlib.suppress(OSError), live:
+            while not self._ended.wait(_EVERY_S):
+                live.update(self._screen(), refresh=True)
+
+    def _screen(self) -> Screen:
+        return Screen(self._source(self._clock.monotonic()), self._title)

@@ -1,0 +1,183 @@
+"""The log: `farm.log` in the output folder, and standard error where no live view has the terminal.
+
+Records are written by a thread of their own. A pipe that nobody reads (`farm run … | less`) or a disk that is
+slow holds up that thread and never the event loop that keeps the leases; when too much waits, records are
+dropped and counted rather than kept in memory.
+"""
+
+import logging
+import queue
+import sys
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Literal, Protocol, TextIO
+
+import orjson
+
+from farm.model.errors import OutputUnwritable
+
+Form = Literal["text", "json"]
+
+_WAITING = 10_000
+_FILE_BYTES = 64 << 20
+_FILES_KEPT = 2
+
+
+class LogOutput:
+    """The log as it was set up; `close` undoes that."""
+
+    def __init__(self, handlers: Sequence[logging.Handler], level: int) -> None:
+        self._handlers = handlers
+        self._intake = _Intake()
+        self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
+        self._thread.start()
+        farm, root = logging.getLogger("farm"), logging.getLogger()
+        self._levels_before = farm.level, root.level
+        farm.setLevel(level)
+        # Of libraries only what is wrong; asyncio tells of forgotten exceptions there.
+        root.setLevel(max(level, logging.WARNING))
+        root.addHandler(self._intake)
+
+    def close(self, deadline_s: float = 2.0) -> None:
+        """Write what waits and close the files; after the deadline without it."""
+        farm, root = logging.getLogger("farm"), logging.getLogger()
+        root.removeHandler(self._intake)
+        farm.setLevel(self._levels_before[0])
+        root.setLevel(self._levels_before[1])
+        self._intake.end()
+        self._thread.join(deadline_s)
+        if not self._thread.is_alive():
+            for handler in self._handlers:
+                handler.close()
+
+    def _run(self) -> None:
+        for record in iter(self._intake.records.get, None):
+            for handler in self._handlers:
+                handler.handle(record)
+
+
+def start_logging(
+    folder: Path | None,
+    *,
+    level: str = "info",
+    form: Form = "text",
+    stderr: bool = True,
+) -> LogOutput:
+    """Log to `farm.log` in the folder, if one is given, and to standard error, if that is wanted.
+
+    Standard error shows a failure as one line; its traceback is in the file.
+    """
+    handlers: list[logging.Handler] = []
+    if folder is not None:
+        path = folder / "farm.log"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = _QuietFile(path, maxBytes=_FILE_BYTES, backupCount=_FILES_KEPT, encoding="utf-8")
+        except OSError as error:
+            raise OutputUnwritable(
+                f"{path} cannot be written ({error.strerror}); "
+                "see to the folder's permissions or choose another --output"
+            ) from error
+        file.setFormatter(JsonLines() if form == "json" else TextLines())
+        handlers.append(file)
+    if stderr:
+        stream = _QuietStream(sys.stderr)
+        stream.setFormatter(JsonLines() if form == "json" else TextLines(is_short=True))
+        handlers.append(stream)
+    return LogOutput(handlers, logging.getLevelNamesMapping()[level.upper()])
+
+
+class TextLines(logging.Formatter):
+    """`2026-03-01T12:00:00.123Z warning farm.worker: …`; short: the time of day, no logger, no traceback."""
+
+    def __init__(self, *, is_short: bool = False) -> None:
+        super().__init__()
+        self._is_short = is_short
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as a line, and a traceback after it where there is one."""
+        level, text = record.levelname.lower(), record.getMessage()
+        if self._is_short:
+            at = datetime.fromtimestamp(record.created, UTC).astimezone()
+            return f"{at:%H:%M:%S} {level:<7} {text}"
+        line = f"{_moment(record)} {level:<7} {record.name}: {text}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: `at`, `level`, `logger`, `text`, the facts of an event, a `traceback`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as a line."""
+        line: dict[str, object] = {
+            "at": _moment(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "text": record.getMessage(),
+        }
+        facts = getattr(record, "facts", None)
+        if isinstance(facts, dict):
+            line.update({name: value for name, value in facts.items() if name not in line})
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=str).decode()
+
+
+class _Intake(logging.Handler):
+    """Takes records in and never waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: queue.Queue[logging.LogRecord | None] = queue.Queue(_WAITING)
+        self._dropped = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            if self._dropped:
+                self.records.put_nowait(_dropped_record(self._dropped))
+                self._dropped = 0
+            self.records.put_nowait(record)
+        except queue.Full:
+            self._dropped += 1
+
+    def end(self) -> None:
+        """Let the writer end after what waits; where everything is full it is not waited for."""
+        try:
+            self.records.put_nowait(None)
+        except queue.Full:
+            self._dropped += 1
+
+
+class _Failing(Protocol):
+    """A handler that failed to write."""
+
+    def setLevel(self, level: int) -> None: ...  # noqa: N802
+
+
+def _silence(handler: _Failing) -> None:
+    # A full disk or a closed pipe: the sink says so for the records, and the log need not repeat it
+    # for each of its own lines, least of all to the terminal.
+    handler.setLevel(logging.CRITICAL + 1)
+
+
+class _QuietFile(RotatingFileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802
+        _silence(self)
+
+
+class _QuietStream(logging.StreamHandler[TextIO]):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802
+        _silence(self)
+
+
+def _dropped_record(number: int) -> logging.LogRecord:
+    text = f"{number} log lines were dropped: whoever reads the log is too slow"
+    return logging.LogRecord("farm.log", logging.WARNING, __file__, 0, text, None, None)
+
+
+def _moment(record: logging.LogRecord) -> str:
+    at = datetime.fromtimestamp(record.created, UTC)
+    return f"{at:%Y-%m-%dT%H:%M:%S}.{int(record.msecs):03d}Z"

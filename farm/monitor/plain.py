@@ -1,0 +1,113 @@
+"""Plain lines instead of the live view, for logs and pipes: what happened as it happens, and how it goes.
+
+Both are log records, so that they reach `farm.log` and standard error alike, as text or as JSON.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from farm.model.clock import Clock
+from farm.model.event import Event, Notice, Recycled, VisitFailed
+from farm.monitor.figures import amount, clock, lapse, one_line, rate, size
+from farm.monitor.snapshot import Snapshot
+
+_LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_log = logging.getLogger("farm.events")
+_progress = logging.getLogger("farm.progress")
+
+
+def log_event(event: Event) -> None:
+    """Log an event that somebody may want to read; an `Emit`, to be given every event."""
+    match event:
+        case VisitFailed(fate="dead"):
+            _tell(logging.WARNING, f"gave up {event.url} ({_why(event)})", event)
+        case VisitFailed(fate="retry"):
+            _tell(logging.INFO, f"will try {event.url} again ({_why(event)})", event)
+        case VisitFailed():
+            _tell(logging.DEBUG, f"gave back {event.url} ({_why(event)})", event)
+        case Recycled():
+            level = logging.INFO if event.unit == "engine" else logging.DEBUG
+            _tell(level, f"replaced {event.unit} {event.name} ({event.reason})", event)
+        case Notice():
+            _tell(_LEVELS.get(event.level, logging.INFO), one_line(event.text), event)
+        case _:
+            pass
+
+
+def progress_line(snapshot: Snapshot) -> str:
+    """Return how a crawl goes, in one line."""
+    ledger = snapshot.stats.ledger
+    parts = [
+        clock(snapshot.elapsed_s),
+        f"{amount(ledger.done)} done",
+        f"{amount(ledger.dead)} dead",
+        f"{amount(ledger.queued)} queued",
+        f"{amount(ledger.delayed)} delayed",
+        f"{amount(ledger.leased)} leased",
+        rate(snapshot.pages_per_s),
+        f"page {lapse(snapshot.page_ms_p50)}",
+        f"{snapshot.at_work} of {len(snapshot.slots)} contexts at work",
+    ]
+    if snapshot.memory_budget_bytes:
+        parts.append(f"{size(snapshot.memory_used_bytes)} of {size(snapshot.memory_budget_bytes)}")
+    if snapshot.admission_limit is not None and snapshot.admission_limit < len(snapshot.slots):
+        parts.append(f"held back by {snapshot.binding}")
+    return " · ".join(parts)
+
+
+class PlainView:
+    """Logs a progress line every ten seconds, and one at the end; a context manager like the live view."""
+
+    def __init__(self, source: Callable[[float], Snapshot], clock: Clock, every_s: float = 10.0) -> None:
+        self._source = source
+        self._clock = clock
+        self._every_s = every_s
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
+
+    def start(self) -> None:
+        """Begin; the first line comes after the first interval."""
+        self._thread.start()
+
+    def stop(self, deadline_s: float = 1.0) -> None:
+        """Log the last line and end."""
+        self._ended.set()
+        self._thread.join(deadline_s)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _run(self) -> None:
+        ended = False
+        while not ended:
+            ended = self._ended.wait(self._every_s)
+            snapshot = self._source(self._clock.monotonic())
+            _progress.info(progress_line(snapshot), extra={"facts": _facts(snapshot)})
+
+
+def _tell(level: int, text: str, event: Event) -> None:
+    if _log.isEnabledFor(level):
+        facts = {name: getattr(event, name) for name in event.__slots__ if name != "at"}
+        _log.log(level, "%s", text, extra={"facts": facts})
+
+
+def _why(event: VisitFailed) -> str:
+    return f"{event.reason}: {one_line(event.detail)}" if event.detail else event.reason
+
+
+def _facts(snapshot: Snapshot) -> dict[str, Any]:
+    ledger = snapshot.stats.ledger
+    return {
+        **{name: getattr(ledger, name) for name in ledger.__slots__},
+        "pages_per_s": round(snapshot.pages_per_s, 2),
+        "memory_used_bytes": snapshot.memory_used_bytes,
+    }

@@ -1,0 +1,90 @@
+"""The thread that shows the view."""
+
+import io
+import threading
+
+from rich.console import Console
+
+from farm.model.clock import SystemClock
+from farm.monitor.live import LiveView, Terminal, can_be_shown
+from farm.monitor.snapshot import Snapshot
+from farm.monitor.tally import Tally
+
+
+class Screenful(io.StringIO):
+    """A terminal in memory; `broken` makes every write fail."""
+
+    def __init__(self, *, broken: bool = False, gate: threading.Event | None = None) -> None:
+        super().__init__()
+        self.broken = broken
+        self.gate = gate
+        self.asked = threading.Event()
+
+    def write(self, text: str) -> int:
+        """Take text, once it may."""
+        self.asked.set()
+        if self.broken:
+            raise BrokenPipeError
+        if self.gate is not None:
+            self.gate.wait()
+        return super().write(text)
+
+    def isatty(self) -> bool:
+        """Say that it is one."""
+        return True
+
+
+def console(terminal: io.StringIO) -> Console:
+    """Return a console of 80x24 on this terminal."""
+    return Terminal(file=terminal, force_terminal=True, width=80, height=24, color_system=None)
+
+
+def test_the_view_takes_the_screen_and_gives_it_back() -> None:
+    """The cursor is hidden meanwhile; nothing is cleared between two frames."""
+    terminal = Screenful()
+    frames = threading.Semaphore(0)
+    tally = Tally(0.0)
+
+    def source(now: float) -> Snapshot:
+        frames.release()
+        return tally.snapshot(now)
+
+    with LiveView(source, "shop.example", SystemClock(), console(terminal)):
+        for _ in range(3):
+            assert frames.acquire(timeout=20)
+    text = terminal.getvalue()
+    assert text.startswith("\x1b[?1049h")
+    assert text.endswith("\x1b[?1049l")
+    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1
+    assert text.count("shop.example") >= 2
+    assert "\x1b[2J" not in text
+
+
+def test_a_terminal_that_is_gone_ends_the_view_and_nothing_else() -> None:
+    """The crawl goes on without one."""
+    view = LiveView(Tally(0.0).snapshot, "x", SystemClock(), console(Screenful(broken=True)))
+    with view:
+        view._thread.join(20)
+        assert not view._thread.is_alive()
+
+
+def test_a_terminal_that_takes_nothing_does_not_hold_up_the_end() -> None:
+    """Ctrl-S, or a line that hangs."""
+    gate = threading.Event()
+    terminal = Screenful(gate=gate)
+    view = LiveView(Tally(0.0).snapshot, "x", SystemClock(), console(terminal))
+    view.start()
+    assert terminal.asked.wait(20)
+    view.stop(0.01)
+    assert view._thread.is_alive()
+    gate.set()
+    view._thread.join(20)
+    assert not view._thread.is_alive()
+
+
+def test_only_a_real_terminal_gets_the_view() -> None:
+    """A pipe and a dumb terminal get plain lines."""
+    assert can_be_shown(console(Screenful()))
+    assert not can_be_shown(Console(file=io.StringIO()))
+    dumb = Console(file=Screenful(), force_terminal=True, _environ={"TERM": "dumb"})
+    assert not can_be_shown(dumb)

@@ -1,0 +1,154 @@
+"""The log."""
+
+import json
+import logging
+import os
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from farm.model.errors import OutputUnwritable
+from farm.monitor.log import LogOutput, start_logging
+
+log = logging.getLogger("farm.test")
+
+
+def fail() -> None:
+    """Log a failure with its traceback."""
+    try:
+        int("inside")
+    except ValueError:
+        log.exception("it failed")
+
+
+def test_the_file_has_everything_and_standard_error_is_short(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A traceback is for the file: a user gets a sentence."""
+    output = start_logging(tmp_path / "new")
+    log.info("hello %s", "ü")
+    log.debug("too fine")
+    fail()
+    output.close()
+    text = (tmp_path / "new" / "farm.log").read_text(encoding="utf-8")
+    assert "info    farm.test: hello ü\n" in text
+    assert "ValueError: invalid literal" in text
+    assert "too fine" not in text
+    lines = capsys.readouterr().err.splitlines()
+    assert [line[9:] for line in lines] == ["info    hello ü", "error   it failed"]
+
+
+def test_json_lines_have_the_facts_of_an_event(tmp_path: Path) -> None:
+    """One object a line, whatever the text is."""
+    output = start_logging(tmp_path, level="debug", form="json", stderr=False)
+    log.debug("two\nlines", extra={"facts": {"url": "https://shop.example/", "level": "mine", "odd": {1}}})
+    fail()
+    output.close()
+    first, second = (json.loads(line) for line in (tmp_path / "farm.log").read_text().splitlines())
+    assert first["text"] == "two\nlines"
+    assert first["url"] == "https://shop.example/"
+    assert (first["level"], first["logger"], first["odd"]) == ("debug", "farm.test", "{1}")
+    assert first["at"].endswith("Z")
+    assert "ValueError: invalid literal" in second["traceback"]
+
+
+def test_of_libraries_only_warnings_are_logged(tmp_path: Path) -> None:
+    """Whatever the level of the farm is."""
+    output = start_logging(tmp_path, level="debug", stderr=False)
+    logging.getLogger("library").info("chatter")
+    logging.getLogger("library").warning("trouble")
+    output.close()
+    assert [line.split()[1:] for line in (tmp_path / "farm.log").read_text().splitlines()] == [
+        ["warning", "library:", "trouble"]
+    ]
+
+
+def test_closing_leaves_logging_as_it_was(tmp_path: Path) -> None:
+    """Handlers and levels."""
+    root, farm = logging.getLogger(), logging.getLogger("farm")
+    before = (root.level, farm.level, list(root.handlers))
+    output = start_logging(tmp_path, level="error", stderr=False)
+    assert (root.level, farm.level) != before[:2]
+    output.close()
+    assert (root.level, farm.level, list(root.handlers)) == before
+
+
+def test_without_a_folder_there_is_only_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """For commands that have no output."""
+    output = start_logging(None)
+    log.warning("beware")
+    output.close()
+    assert "beware" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    """With the remedy."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(
+        OutputUnwritable, match=r"farm\.log cannot be written .*; see to the folder's permissions"
+    ):
+        start_logging(tmp_path / "file", stderr=False)
+
+
+class Stuck(logging.Handler):
+    """A handler that waits, as a pipe does that nobody reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = threading.Event()
+        self.gate = threading.Event()
+        self.texts: list[str] = []
+        self.taken = threading.Semaphore(0)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a record, once it may."""
+        self.begun.set()
+        self.gate.wait()
+        self.texts.append(record.getMessage())
+        self.taken.release()
+
+
+def test_a_pipe_that_nobody_reads_holds_up_nobody() -> None:
+    """What is too much is dropped and counted, and closing has a deadline."""
+    stuck = Stuck()
+    output = LogOutput([stuck], logging.INFO)
+    log.info("first")
+    assert stuck.begun.wait(20)
+    for number in range(10_050):
+        log.info("line %d", number)
+    output.close(0.01)
+    stuck.gate.set()
+
+
+def test_dropped_lines_are_counted_once_there_is_room() -> None:
+    """So that nobody takes the log for complete."""
+    stuck = Stuck()
+    output = LogOutput([stuck], logging.INFO)
+    log.info("first")
+    assert stuck.begun.wait(20)
+    for number in range(10_050):
+        log.info("line %d", number)
+    stuck.gate.set()
+    for _ in range(10_001):
+        assert stuck.taken.acquire(timeout=20)
+    log.info("last")
+    output.close(20)
+    assert stuck.texts[-2:] == ["50 log lines were dropped: whoever reads the log is too slow", "last"]
+
+
+def test_a_closed_pipe_silences_standard_error_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`farm run | head`: the file goes on."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w", buffering=1) as pipe:
+        monkeypatch.setattr(sys, "stderr", pipe)
+        output = start_logging(tmp_path)
+        log.info("one")
+        log.info("two")
+        output.close()
+        monkeypatch.undo()
+        with pytest.raises(BrokenPipeError):
+            pipe.close()
+    assert len((tmp_path / "farm.log").read_text().splitlines()) == 2

@@ -1,0 +1,175 @@
+"""The live view as lines of text."""
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from farm.model.event import Notice, Phase, SlotPhase, VisitFailed
+from farm.model.ledger import Ledger, Stats
+from farm.monitor.live import Screen
+from farm.monitor.screen import frame
+from farm.monitor.snapshot import Snapshot
+from farm.monitor.tally import Tally
+
+from .simulated import simulated
+
+SIZES = [
+    (80, 24),
+    (100, 30),
+    (120, 40),
+    (124, 28),
+    (160, 50),
+    (250, 80),
+    (60, 15),
+    (40, 10),
+    (20, 5),
+    (5, 2),
+    (1, 1),
+]
+
+
+def drawn(snapshot: Snapshot, width: int, height: int, title: str = "shop.example") -> list[str]:
+    """Return the lines that a terminal of this size would show."""
+    console = Console(width=width, height=height, file=io.StringIO(), force_terminal=True, color_system=None)
+    with console.capture() as capture:
+        console.print(Screen(snapshot, title), end="")
+    return capture.get().split("\n")
+
+
+@pytest.mark.parametrize("slots", [0, 1, 8, 40, 200])
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_the_view_is_never_larger_than_the_terminal(width: int, height: int, slots: int) -> None:
+    """Not by a line, and not by a cell."""
+    snapshot = simulated(slots, 12, sites=3).snapshot(112.0) if slots else Tally(0.0).snapshot(1.0)
+    lines = drawn(snapshot, width, height)
+    assert len(lines) <= height
+    assert max(len(line) for line in lines) <= width
+
+
+def test_a_view_of_eighty_by_twentyfour_has_everything() -> None:
+    """The numbers, each context, the last errors, and how to stop."""
+    lines = drawn(simulated(8, 60).snapshot(160.0), 80, 24)
+    text = "\n".join(lines)
+    assert lines[0].startswith(" farm  shop.example")
+    assert "crawling" in lines[0]
+    assert lines[0].endswith("1:00")
+    for word in (
+        "done",
+        "dead",
+        "queued",
+        "leased",
+        "delayed",
+        "median",
+        "of 6.0 GiB",
+        "held to 6 by",
+        "Skipped",
+    ):
+        assert word in text
+    assert sum(line.startswith(" c") for line in lines) == 8
+    assert "contexts on shop.example" in text
+    assert "last errors" in text
+    assert "Ctrl-C" in lines[-1]
+
+
+def test_what_does_not_fit_is_counted_by_phase_and_the_longest_visits_are_shown() -> None:
+    """Oldest first, so that a row keeps its place while its visit lasts."""
+    tally = Tally(0.0)
+    for number in range(1, 41):
+        phase = Phase.SETTLING if number <= 30 else Phase.IDLE
+        url = f"https://shop.example/{number}" if number <= 30 else ""
+        tally.fold(SlotPhase(100.0 - number, f"c{number}", phase, url))
+    lines = drawn(tally.snapshot(100.0), 80, 24)
+    at = next(index for index, line in enumerate(lines) if "contexts on" in line) + 1
+    counts = "● navigating 0   ● settling 30  ● committing 0   ● waiting 0   ● other 10"
+    assert lines[at].strip() == counts
+    shown = [line.split()[0] for line in lines[at + 1 : at + 9]]
+    assert shown == ["c30", "c29", "c28", "c27", "c26", "c25", "c24", "c23"]
+
+
+def test_a_wide_terminal_has_room_for_forty_contexts() -> None:
+    """In two columns, in the order of their numbers."""
+    lines = drawn(simulated(40, 30).snapshot(130.0), 160, 50)
+    rows = [line for line in lines if line.startswith(" c")]
+    assert len(rows) == 20
+    assert " c21 " in rows[0]
+    assert " c40 " in rows[-1]
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (160, 50)])
+def test_no_number_moves_another(width: int, height: int) -> None:
+    """The words after the figures stand where they stood, whatever the figures are."""
+    words = ("done", "dead", "queued", "leased", "delayed", "median", "p95", "retried", "Skipped", "peak")
+
+    def places(snapshot: Snapshot) -> list[tuple[int, int]]:
+        lines = drawn(snapshot, width, height)
+        return [
+            (row, line.index(word)) for word in words for row, line in enumerate(lines[:9]) if word in line
+        ]
+
+    calm = Snapshot(now=1.0, started=0.0)
+    busy = replace(
+        calm,
+        now=90_000.0,
+        stats=Stats(Ledger(9_999_999, 9_999_999, 999_999, 99_999, 9_999_999, 99_999), retried=999_999),
+        pages_per_s=999.9,
+        pages_per_s_overall=999.9,
+        history=(5,) * 100,
+        page_ms_p50=59_999,
+        page_ms_p95=59_999,
+        memory_used_bytes=(1 << 40) - 1,
+        memory_budget_bytes=(1 << 40) - 1,
+        memory_peak_bytes=1 << 30,
+    )
+    assert places(calm) == places(busy)
+    assert len(places(calm)) == len(words)
+
+
+def test_with_several_sites_the_host_is_shown() -> None:
+    """With one it stands in the title of the section, and the path has the room."""
+    one = "\n".join(drawn(simulated(8, 20).snapshot(120.0), 80, 24))
+    assert "shop.example/" not in one
+    several = "\n".join(drawn(simulated(8, 20, sites=3).snapshot(120.0), 80, 24))
+    assert "shop1.example/" in several
+
+
+def test_errors_are_newest_first_and_a_site_cannot_write_on_the_screen() -> None:
+    """A detail may hold anything, rich's own markup included."""
+    tally = Tally(0.0)
+    tally.fold(VisitFailed(61.0, "c1", "https://a.example/x", "timeout", "[bold]first[/bold]", "retry"))
+    tally.fold(VisitFailed(62.0, "c1", "https://a.example/x", "network", "second\n\x1b[2J", "dead"))
+    tally.fold(VisitFailed(63.0, "c1", "https://a.example/x", "released", "drain", "released"))
+    tally.fold(Notice(64.0, "error", "third\r"))
+    tally.fold(Notice(65.0, "info", "draining: 3 pages under way"))
+    lines = drawn(tally.snapshot(70.0), 100, 24)
+    at = next(index for index, line in enumerate(lines) if "last errors" in line) + 1
+    assert [line.split()[:2] for line in lines[at : at + 3]] == [
+        ["1:04", "error"],
+        ["1:02", "dead"],
+        ["1:01", "retry"],
+    ]
+    assert "[bold]first[/bold]" in lines[at + 2]
+    assert "\x1b[2J" not in "".join(lines)
+    assert lines[-1] == " draining: 3 pages under way"
+
+
+def test_a_terminal_without_unicode_gets_plain_signs() -> None:
+    """Every character is ASCII."""
+    lines = frame(simulated(40, 30).snapshot(130.0), 80, 24, "shop.example", unicode=False)
+    assert "".join(line.plain for line in lines).isascii()
+
+
+def test_a_drain_and_an_end_are_said_in_the_header() -> None:
+    """By the state of the crawl."""
+    calm = Snapshot(now=1.0, started=0.0)
+    assert "draining" in drawn(replace(calm, stats=Stats(state="draining")), 80, 24)[0]
+    assert "finished" in drawn(replace(calm, stats=Stats(state="finished")), 80, 24)[0]
+    assert "none so far" in "\n".join(drawn(calm, 80, 24))
+
+
+def test_a_title_that_is_too_long_is_cut() -> None:
+    """State and time stay."""
+    line = drawn(Snapshot(now=1.0, started=0.0), 60, 24, "x" * 200)[0]
+    assert line.endswith("0:01")
+    assert "…" in line
