@@ -34,8 +34,8 @@ def is_navigated(error: Error) -> bool:
     return any(text in error.message for text in NAVIGATED)
 
 
-def translate(error: Error) -> RenderError | SlotLost:
-    """Return the failure that a navigation's or a CDP call's error means."""
+def translate(error: Error, url: str | None = None) -> RenderError | SlotLost:
+    """Return the failure that a navigation's or a CDP call's error means; `url` is what was asked for last."""
     message = error.message.splitlines()[0] if error.message else type(error).__name__
     if isinstance(error, PlaywrightTimeout):
         return SlotLost(FailureKind.TIMEOUT, message)
@@ -46,7 +46,7 @@ def translate(error: Error) -> RenderError | SlotLost:
         return SlotLost(FailureKind.CRASH, f"the browser refused: {message}")
     code = found.group(1)
     if code.startswith(TLS_PREFIXES):
-        return RenderError(FailureKind.TLS, code)
+        return RenderError(FailureKind.TLS, code, url)
     if code in SLOW:
-        return RenderError(FailureKind.TIMEOUT, code)
-    return RenderError(FailureKind.NETWORK, code)
+        return RenderError(FailureKind.TIMEOUT, code, url)
+    return RenderError(FailureKind.NETWORK, code, url)

@@ -65,7 +65,7 @@ async def visit(tab: Tab, url: str, params: RenderParams, phase: Callable[[Phase
         document = tab.document_answer()
         if is_no_page(error) and document is not None:
             return _no_page(document, loop.time() - begun)
-        raise translate(error) from error
+        raise translate(error, tab.asked_url) from error
     committed = loop.time()
     if response is None:
         # Only a change of the fragment brings no answer: the same document is shown again.

@@ -48,6 +48,8 @@ class Tab:
         self.nonce = secrets.token_hex(8)
         self.site: str | None = None
         self.served = 0
+        self.asked_url: str | None = None
+        """Where the main request of this visit has got to: a redirect moves it on."""
         self._document: dict[str, Any] | None = None
         self._context = context
         self._crashed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -90,15 +92,20 @@ class Tab:
         # Blocking works only while the domain is enabled; without the caps Blink would keep every body for us.
         await self.cdp.send("Network.enable", {"maxTotalBufferSize": 0, "maxResourceBufferSize": 0})
         await self.cdp.send("Network.setBlockedURLs", {"urls": list(params.blocked_urls)})
+        self.cdp.on("Network.requestWillBeSent", self._note_request)
         self.cdp.on("Network.responseReceived", self._note_response)
+
+    def _note_request(self, event: dict[str, Any]) -> None:
+        if event.get("type") == "Document" and event.get("frameId") == self.frame_id:
+            self.asked_url = event["request"]["url"]
 
     def _note_response(self, event: dict[str, Any]) -> None:
         if event["type"] == "Document" and event.get("frameId") == self.frame_id:
             self._document = event["response"]
 
     def forget_document(self) -> None:
-        """Start a visit: the answer of the one before is not this one's."""
-        self._document = None
+        """Start a visit: the request and the answer of the one before are not this one's."""
+        self.asked_url = self._document = None
 
     def document_answer(self) -> dict[str, Any] | None:
         """Return the last answer to the main request, as CDP gives it, also where no document came of it."""

@@ -1,9 +1,10 @@
 """Where a crawl lives: the output folder with its lock, Redis, and the crawl in it."""
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from farm.build.preflight import Plan
 from farm.frontier.client import RedisClient
@@ -17,7 +18,6 @@ from farm.runtime.lock import FolderLock
 from farm.runtime.warden import Warden
 from farm.scope.rules import ScopeRules
 
-log = logging.getLogger("farm.place")
 TERMS = Terms()
 
 
@@ -30,6 +30,7 @@ class Place:
     rules: ScopeRules
     redis_url: str
     redis_pid: int | None
+    warnings: tuple[str, ...]
 
 
 @asynccontextmanager
@@ -49,6 +50,7 @@ async def open_place(plan: Plan, warden: Warden) -> AsyncIterator[Place]:
             stack.push_async_callback(server.stop)
             url = await server.start()
             redis_pid = server.pid
+            warden.folder(Path(urlsplit(url).path).parent)
             if redis_pid is not None:
                 warden.terminate(redis_pid)
                 stack.callback(warden.free, redis_pid)
@@ -59,10 +61,9 @@ async def open_place(plan: Plan, warden: Warden) -> AsyncIterator[Place]:
         crawl = await _open(plan, client)
         if not plan.embedded:
             lock.take()
-        for warning in client.warnings:
-            log.warning("%s", warning)
         frontier = RedisFrontier(client, crawl)
-        yield Place(crawl, frontier, await _seed(plan, crawl, frontier), url, redis_pid)
+        rules = await _seed(plan, crawl, frontier)
+        yield Place(crawl, frontier, rules, url, redis_pid, client.warnings)
 
 
 async def _open(plan: Plan, client: RedisClient) -> Crawl:

@@ -1,25 +1,34 @@
 """`farm run`: crawl."""
 
 import asyncio
+import logging
 import os
+import re
 import signal
-import sys
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
-from datetime import datetime
+from contextlib import ExitStack
 
 import uvloop
+from rich.console import Console
 
-from farm.build.assembly import assemble
-from farm.build.place import open_place
+from farm.build import closing
+from farm.build.assembly import Assembly, assemble
+from farm.build.place import Place, open_place
 from farm.build.preflight import Plan, preflight
-from farm.model.clock import SystemClock
-from farm.model.ledger import Ledger
+from farm.model.clock import Clock, SystemClock
+from farm.model.errors import FarmError, FrontierUnavailable
+from farm.model.event import Event
+from farm.model.ledger import Ledger, Stats
+from farm.monitor.live import LiveView, can_be_shown
+from farm.monitor.log import start_logging
+from farm.monitor.plain import PlainView, log_event
+from farm.monitor.tally import Tally
 from farm.runtime.control import Control, ExitReason
 from farm.runtime.warden import Warden
 from farm.settings.commands import RunSettings
 from farm.settings.load import load
 
+log = logging.getLogger("farm.run")
 WORK_LEFT = 5
 SIGNALLED = {ExitReason.SIGINT: 130, ExitReason.SIGTERM: 143}
 
@@ -36,14 +45,65 @@ async def _crawl(plan: Plan) -> int:
     clock = SystemClock()
     warden = Warden()
     try:
-        async with open_place(plan, warden) as place, assemble(plan, place, warden, print, clock) as assembly:
-            _obey_signals(assembly.control)
-            reason = await assembly.node.run()
-            stats = await place.frontier.stats()
-            print(stats)
-        return exit_code(reason, stats.ledger)
+        async with open_place(plan, warden) as place:
+            return await _work(plan, place, warden, clock)
     finally:
         await asyncio.to_thread(warden.close)
+
+
+async def _work(plan: Plan, place: Place, warden: Warden, clock: Clock) -> int:
+    """Run the node with its view, take it apart, and sum up."""
+    started_at, tally = clock.wall(), Tally(clock.monotonic())
+
+    def emit(event: Event) -> None:
+        tally.fold(event)
+        log_event(event)
+
+    with ExitStack() as shown:
+        live = _show(plan, tally, clock, shown)
+        for warning in (*plan.warnings, *place.warnings):
+            log.warning("%s", warning)
+        async with assemble(plan, place, warden, emit, clock) as assembly:
+            _obey_signals(assembly.control)
+            live.start()
+            shown.callback(live.stop)
+            reason, failure = await _run(assembly)
+        snapshot = tally.snapshot(clock.monotonic())
+        stats = await _last_stats(place, snapshot.stats, failure)
+        why = reason or _slug(failure)
+        await closing.write(plan, assembly, snapshot, stats, why, started_at, clock.wall())
+        log.info("%s: %s", why, closing.sentence(stats, plan))
+    if failure is not None:
+        raise failure
+    return exit_code(reason or ExitReason.FINISHED, stats.ledger)
+
+
+async def _run(assembly: Assembly) -> tuple[ExitReason | None, FarmError | None]:
+    """Run the node; an error that a user can mend is kept until the rest is closed and summed up."""
+    try:
+        return await assembly.node.run(), None
+    except FarmError as error:
+        log.error("%s", error)  # noqa: TRY400 - a sentence for the user; the traceback says no more
+        return None, error
+
+
+async def _last_stats(place: Place, known: Stats, failure: FarmError | None) -> Stats:
+    """Count once more, unless Redis is what failed."""
+    return known if isinstance(failure, FrontierUnavailable) else await place.frontier.stats()
+
+
+def _show(plan: Plan, tally: Tally, clock: Clock, stack: ExitStack) -> LiveView | PlainView:
+    """Set up the log and return the view that fits the terminal, not yet started."""
+    console = Console()
+    wanted = plan.settings.live
+    is_live = wanted == "on" or (wanted == "auto" and can_be_shown(console))
+    output = start_logging(
+        plan.output, level=plan.settings.log_level, form=plan.settings.log_format, stderr=not is_live
+    )
+    stack.callback(output.close)
+    if is_live:
+        return LiveView(tally.snapshot, f"farm · {plan.crawl} · {plan.output}", clock, console)
+    return PlainView(tally.snapshot, clock)
 
 
 def exit_code(reason: ExitReason, ledger: Ledger) -> int:
@@ -53,6 +113,11 @@ def exit_code(reason: ExitReason, ledger: Ledger) -> int:
     return WORK_LEFT if reason is not ExitReason.FINISHED and ledger.open else 0
 
 
+def _slug(failure: FarmError | None) -> str:
+    """Name an error as `summary.json` names reasons: `BrowserUnavailable` is `browser_unavailable`."""
+    return re.sub(r"(?<=.)([A-Z])", r"_\1", type(failure).__name__).lower()
+
+
 def _obey_signals(control: Control) -> None:
     """Drain on the first signal; on the second stop at once, and let the last will clean up."""
     loop = asyncio.get_running_loop()
@@ -60,6 +125,7 @@ def _obey_signals(control: Control) -> None:
     def on_signal(reason: ExitReason) -> None:
         if control.reason in SIGNALLED:
             os._exit(SIGNALLED[control.reason])
+        log.info("ending: visits under way are finished or given back; a second signal stops at once")
         control.end(reason)
 
     loop.add_signal_handler(signal.SIGINT, on_signal, ExitReason.SIGINT)

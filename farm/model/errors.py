@@ -44,12 +44,16 @@ class OutputUnwritable(FarmError):
 
 
 class RenderError(FarmError):
-    """A visit failed for a reason that belongs to the page or its site; the slot is still good."""
+    """A visit failed for a reason that belongs to the page or its site; the slot is still good.
 
-    def __init__(self, kind: FailureKind, detail: str) -> None:
+    `url` is where the main request had got to, after redirects, where that is known.
+    """
+
+    def __init__(self, kind: FailureKind, detail: str, url: str | None = None) -> None:
         super().__init__(f"{kind}: {detail}")
         self.kind = kind
         self.detail = detail
+        self.url = url
 
 
 class SlotLost(FarmError):

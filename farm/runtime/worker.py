@@ -155,7 +155,7 @@ class Worker:
             async with asyncio.timeout(self._params.visit_s):
                 page = await self._slot.render(lease)
         except RenderError as error:
-            failure = self._gate.failure(url)
+            failure = self._gate.failure(error.url or url)
             if failure is None or error.kind is FailureKind.TLS:
                 return _Verdict(after_failure(error.kind, error.detail, attempt, jitter, params))
             judged = after_gate_failure(failure, attempt, jitter, params)

@@ -1,0 +1,64 @@
+"""What a run came to: `summary.json`, from the last snapshot, the sink and the frontier."""
+
+import asyncio
+from datetime import datetime
+
+from farm.build.assembly import Assembly
+from farm.build.preflight import Plan
+from farm.model.ledger import Stats
+from farm.monitor.snapshot import Snapshot
+from farm.sinks.summary import Summary, write_summary
+
+SECRET = "***"  # noqa: S105 - what stands in place of one
+
+
+async def write(
+    plan: Plan,
+    assembly: Assembly,
+    snapshot: Snapshot,
+    stats: Stats,
+    reason: str,
+    started_at: datetime,
+    finished_at: datetime,
+) -> None:
+    """Write the summary; raises OutputUnwritable."""
+    summary = Summary(
+        crawl=plan.crawl,
+        started_at=started_at,
+        finished_at=finished_at,
+        exit_reason=reason,
+        ledger=stats.ledger,
+        skipped=assembly.sink.skipped,
+        dead=stats.dead_by_reason,
+        pages_per_s=snapshot.pages_per_s_overall,
+        peak_memory_bytes=snapshot.memory_peak_bytes,
+        memory_budget_bytes=plan.budget_bytes,
+        recycled={
+            "contexts": snapshot.recycled.get("context", 0),
+            "engines": snapshot.recycled.get("engine", 0),
+        },
+        settings=shown_settings(plan),
+    )
+    await asyncio.to_thread(write_summary, plan.output / "summary.json", summary)
+
+
+def shown_settings(plan: Plan) -> dict[str, object]:
+    """Return the settings as they are in force, without what must not be read by others."""
+    shown: dict[str, object] = plan.settings.model_dump(mode="json")
+    shown["output"] = str(plan.output)
+    shown["crawl"] = plan.crawl
+    shown["contexts"] = plan.contexts
+    shown["engines"] = plan.engines
+    scheme, at, host = plan.settings.redis.rpartition("@")
+    if at:
+        shown["redis"] = f"{scheme.partition('://')[0]}://{SECRET}@{host}"
+    return shown
+
+
+def sentence(stats: Stats, plan: Plan) -> str:
+    """Say in one line what the crawl came to."""
+    ledger = stats.ledger
+    parts = [f"{ledger.done:,} done", f"{ledger.dead:,} dead"]
+    if ledger.open:
+        parts.append(f"{ledger.open:,} left for the next run")
+    return f"{', '.join(parts)}; the records are in {plan.output / 'pages.jsonl'}"

@@ -1,0 +1,150 @@
+"""`farm` as a user runs it: a process of its own, watched from outside."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+FARM = (sys.executable, "-m", "farm.cli.main")
+STARTED: list["Running"] = []
+POLL_S = 0.05
+PATIENCE_S = 60.0
+
+
+@dataclass
+class Finished:
+    """How a run ended."""
+
+    code: int
+    output: str
+    folder: Path
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The records, in the order of the file."""
+        return read_lines(self.folder / "pages.jsonl")
+
+    @property
+    def skips(self) -> list[dict[str, Any]]:
+        """The URLs that were passed over."""
+        return read_lines(self.folder / "skipped.jsonl")
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """`summary.json`."""
+        loaded: dict[str, Any] = json.loads((self.folder / "summary.json").read_text())
+        return loaded
+
+    @property
+    def urls(self) -> list[str]:
+        """The records' URLs."""
+        return [record["url"] for record in self.records]
+
+
+@dataclass
+class Running:
+    """A farm that runs."""
+
+    process: subprocess.Popen[str]
+    folder: Path
+    seen: set[psutil.Process] = field(default_factory=set)
+
+    def family(self) -> set[psutil.Process]:
+        """Return every process that the farm has started so far, as far as it was looked at."""
+        try:
+            self.seen |= set(psutil.Process(self.process.pid).children(recursive=True))
+        except psutil.NoSuchProcess:
+            pass
+        return self.seen
+
+    def kill(self) -> None:
+        """SIGKILL, with a look at what it has started just before."""
+        self.family()
+        self.process.kill()
+        self.finish()
+
+    def finish(self, timeout_s: float = PATIENCE_S) -> Finished:
+        """Wait for the end."""
+        output, _ = self.process.communicate(timeout=timeout_s)
+        return Finished(self.process.returncode, output, self.folder)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the farm alone."""
+        self.family()
+        self.process.send_signal(number)
+
+
+def start(*arguments: str, folder: Path, environment: dict[str, str] | None = None) -> Running:
+    """Start `farm` with the arguments; its output and error output are kept together."""
+    process = subprocess.Popen(
+        [*FARM, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        cwd=folder.parent,
+        env={**os.environ, **(environment or {})},
+    )
+    running = Running(process, folder)
+    STARTED.append(running)
+    return running
+
+
+def end_all() -> None:
+    """Kill what a failed test has left running."""
+    while STARTED:
+        running = STARTED.pop()
+        if running.process.poll() is None:
+            running.kill()
+
+
+def crawl(folder: Path, *arguments: str, **settings: str) -> Running:
+    """Start a run on loopback without the live view, with its output in `folder`."""
+    given = {
+        "contexts": "2",
+        "ramp_up": "0s",
+        "allow_network": "127.0.0.0/8",
+        "live": "off",
+        "output": str(folder),
+    }
+    flags = [
+        part for name, value in (given | settings).items() for part in (f"--{name.replace('_', '-')}", value)
+    ]
+    return start("run", *arguments, *flags, folder=folder)
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Return a JSONL file's lines; none where there is no file."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def until(holds: Callable[[], bool], what: str, timeout_s: float = PATIENCE_S) -> None:
+    """Wait until it holds; AssertionError with `what` was waited for otherwise."""
+    deadline = time.monotonic() + timeout_s
+    pause = threading.Event()
+    while not holds():
+        assert time.monotonic() < deadline, f"{what} did not come within {timeout_s:g} s"
+        pause.wait(POLL_S)
+
+
+def alive(processes: set[psutil.Process]) -> list[psutil.Process]:
+    """Return those that still run; a zombie does not."""
+    found = []
+    for process in processes:
+        try:
+            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.NoSuchProcess:
+            continue
+    return found
