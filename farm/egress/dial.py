@@ -127,7 +127,7 @@ class Dialer:
     async def _screen(self, authority: Authority) -> tuple[IPAddress, ...]:
         """Refuse what lies inside, as far as it can be seen from here; return the addresses known here."""
         try:
-            known = _known(authority) or await self._resolver.resolve(authority.host)
+            known = _known(authority) or await self._resolver.resolve(authority.host, self._params.screen_s)
         except Unreachable:
             return ()  # the farm's own resolver may know less than the proxy's
         for ip in known:

@@ -9,6 +9,7 @@ namespace, of its own.
 """
 
 import asyncio
+from contextlib import suppress
 
 from farm.egress.authority import authority_of
 from farm.egress.dial import Dialer
@@ -106,15 +107,14 @@ class SlotGate:
         tasks = tuple(self._sessions)
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        live = tuple(self._outlet.traffic.live)
-        for wire in live:
-            wire.abort()
-        waits = [wire.lost for wire in live]
-        if waits:
-            await asyncio.wait(waits, timeout=self._params.close_s)
-        async with asyncio.timeout(self._params.close_s):
-            await server.wait_closed()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._params.close_s):
+                await asyncio.gather(*tasks, return_exceptions=True)
+                live = tuple(self._outlet.traffic.live)
+                for wire in live:
+                    wire.abort()
+                await asyncio.gather(*(wire.lost for wire in live))
+                await server.wait_closed()
 
     def _accept(self, near: Wire) -> None:
         if self._server is None or len(self._sessions) >= self._params.connections:

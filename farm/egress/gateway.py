@@ -4,6 +4,8 @@ What always holds: everything that a slot's browser sends passes here or goes no
 `close` has returned. The farm's own fetches (robots.txt, sitemaps) use a gate like any slot.
 """
 
+import asyncio
+
 from farm.egress.dial import Dialer
 from farm.egress.gate import SlotGate
 from farm.egress.guard import Guard
@@ -47,6 +49,5 @@ class Gateway:
     async def close(self) -> None:
         """Close every gate."""
         self._running = False
-        for gate in tuple(self._gates.values()):
-            await self.close_gate(gate)
+        await asyncio.gather(*(self.close_gate(gate) for gate in tuple(self._gates.values())))
         await self._resolver.close()

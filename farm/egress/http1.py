@@ -77,12 +77,14 @@ def end_to_end(message: Message, *, websocket: bool = False) -> Headers:
         if name == b"connection":
             drop = drop | {token.strip().lower() for token in value.split(b",")}
     drop -= _UNTOUCHABLE
-    kept = [
+    if websocket:
+        drop -= {b"upgrade", b"connection"}
+        headers = [
+            (raw, b"Upgrade" if name == b"connection" else value, name) for raw, value, name in headers
+        ]
+    return [
         (raw, value) for raw, value, name in headers if name not in drop and not name.startswith(b"proxy-")
     ]
-    if websocket:
-        kept += [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
-    return kept
 
 
 def outgoing(
@@ -141,7 +143,7 @@ class Exchange:
             if isinstance(event, h11.Response):
                 return event
             if not isinstance(event, h11.InformationalResponse):
-                raise Unreachable(self._blame, "closed without an answer")
+                raise Unreachable(self._blame, self._closed)
             switched = event.status_code == HTTPStatus.SWITCHING_PROTOCOLS
             headers = end_to_end(event, websocket=switched)
             self._near.say(
@@ -162,7 +164,7 @@ class Exchange:
         while isinstance(event := await self._from_outside(idle_s), h11.Data):
             self._near.say(h11.Data(data=event.data))
         if not isinstance(event, h11.EndOfMessage):
-            raise Unreachable(self._blame, "closed within an answer")
+            raise Unreachable(self._blame, self._closed)
         self._near.say(h11.EndOfMessage())
         self._near.flush()
 
@@ -179,12 +181,19 @@ class Exchange:
             self._far.say(h11.EndOfMessage())
             self._far.flush()
 
+    @property
+    def _closed(self) -> str:
+        return f"closed {'within' if self.answered else 'without'} an answer"
+
     async def _from_outside(self, limit_s: float) -> Event:
+        data = None
         while True:
             try:
                 event = self._far.h.next_event()
             except h11.RemoteProtocolError as error:
-                raise Unreachable(self._blame, f"answers what is not HTTP: {error}") from None
+                raise Unreachable(
+                    self._blame, self._closed if data == b"" else f"answers what is not HTTP: {error}"
+                ) from None
             if event is not h11.NEED_DATA:
                 self.answered = True
                 return event

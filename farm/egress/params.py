@@ -8,13 +8,16 @@ from pathlib import Path
 class GatewayParams:
     """How patient the gateway is, and how much it takes.
 
-    `connect_s` covers everything until a connection stands: the name, every address, the proxy's
-    handshake. `response_s` is the wait for an answer's head, `idle_s` the longest silence within a
-    body or a tunnel and between two requests. `buffer_bytes` is what one direction of one connection may
-    hold before its source is paused. `ca_file` is for proxies that are reached by TLS.
+    `connect_s` covers everything until a connection stands: the name (`dns_s`), every address, the proxy's
+    handshake. `screen_s` is how long the guard waits for a name that a proxy is going to resolve.
+    `response_s` is the wait for an answer's head, `idle_s` the longest silence within a body or a tunnel
+    and between two requests. `buffer_bytes` is what one direction of one connection may hold before its
+    source is paused. `connections` is the cap per gate; browsers stay at 32 and a few WebSockets.
+    `ca_file` is for proxies that are reached by TLS.
     """
 
     dns_s: float = 5.0
+    screen_s: float = 2.0
     connect_s: float = 15.0
     stagger_s: float = 0.3
     response_s: float = 60.0

@@ -9,7 +9,10 @@ import asyncio
 import socket
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from ipaddress import ip_address
+from threading import Thread
 
 from farm.egress.failing import Unreachable
 from farm.egress.guard import IPAddress
@@ -19,13 +22,40 @@ Lookup = Callable[[str], Awaitable[Sequence[str]]]
 """Asks for the addresses of a name; raises `OSError` where there are none."""
 
 MAX_NAMES = 4096
+MAX_LOOKUPS = 32
 
 
 async def system_lookup(name: str) -> Sequence[str]:
-    """Ask the system's resolver, in the order that it prefers."""
+    """Ask the system's resolver, in the order that it prefers.
+
+    Each lookup has a thread of its own. The loop's are few (uvloop has four) and shared, so a handful of names
+    whose servers are dead would hold up every other one; and being joined at the end, they would hold up the
+    end of the farm as well.
+    """
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(name, None, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-    return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
+    answer: asyncio.Future[Sequence[str]] = loop.create_future()
+
+    def settle(found: Sequence[str], error: Exception | None) -> None:
+        if answer.done():
+            return
+        if error is None:
+            answer.set_result(found)
+        else:
+            answer.set_exception(error)
+
+    def ask() -> None:
+        found: Sequence[str] = ()
+        failed = None
+        try:
+            infos = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+            found = tuple(dict.fromkeys(str(address[0]) for *_, address in infos))
+        except (OSError, UnicodeError) as error:
+            failed = error
+        with suppress(RuntimeError):  # the loop is gone, and so is whoever asked
+            loop.call_soon_threadsafe(settle, found, failed)
+
+    Thread(target=ask, name=f"resolve {name}", daemon=True).start()
+    return await answer
 
 
 class Resolver:
@@ -37,8 +67,9 @@ class Resolver:
         self._lookup = lookup
         self._known: OrderedDict[str, tuple[float, tuple[IPAddress, ...]]] = OrderedDict()
         self._asking: dict[str, asyncio.Task[tuple[IPAddress, ...]]] = {}
+        self._turn = asyncio.Semaphore(MAX_LOOKUPS)
 
-    async def resolve(self, name: str) -> tuple[IPAddress, ...]:
+    async def resolve(self, name: str, limit_s: float | None = None) -> tuple[IPAddress, ...]:
         """Return the addresses of a name, at least one; raises `Unreachable`."""
         known = self._known.get(name)
         if known is not None and known[0] > asyncio.get_running_loop().time():
@@ -47,11 +78,12 @@ class Resolver:
         if task is None:
             task = asyncio.create_task(self._ask(name), name=f"resolve {name}")
             self._asking[name] = task
-            task.add_done_callback(lambda _: self._asking.pop(name, None))
+            task.add_done_callback(partial(self._asked, name))
+        limit_s = self._limit_s if limit_s is None else limit_s
         # asyncio.wait leaves the task alone when the limit passes or a waiter is cancelled: others wait too.
-        done, _ = await asyncio.wait({task}, timeout=self._limit_s)
+        done, _ = await asyncio.wait({task}, timeout=limit_s)
         if not done or task.cancelled():
-            raise Unreachable(GateFault.DNS, f"no answer for {name} within {self._limit_s:g} s")
+            raise Unreachable(GateFault.DNS, f"no answer for {name} within {limit_s:g} s")
         return task.result()
 
     async def close(self) -> None:
@@ -61,9 +93,15 @@ class Resolver:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _asked(self, name: str, task: "asyncio.Task[tuple[IPAddress, ...]]") -> None:
+        self._asking.pop(name, None)
+        if not task.cancelled():
+            task.exception()  # seen, even where every waiter had given up before
+
     async def _ask(self, name: str) -> tuple[IPAddress, ...]:
         try:
-            found = await self._lookup(name)
+            async with self._turn:
+                found = await self._lookup(name)
             addresses = tuple(ip_address(text) for text in found)
         except (OSError, ValueError) as error:  # ValueError: a label that no resolver can be asked for
             raise Unreachable(GateFault.DNS, f"{name}: {_sentence(error)}") from None

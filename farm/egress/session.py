@@ -76,7 +76,7 @@ class Session:
         # What was written last is still on its way.
         near = self._near.wire
         near.close()
-        await asyncio.wait({near.lost}, timeout=self._params.close_s)
+        await asyncio.wait({near.lost}, timeout=self._params.idle_s)
 
     def drop(self) -> None:
         """Close both connections at once."""
@@ -115,6 +115,7 @@ class Session:
             return False
 
     async def _tunnel(self, authority: Authority, visit: Visit) -> None:
+        self._drop_far()
         upstream = self._outlet.upstream
         far = await self._dialer.dial(authority, upstream, self._outlet.traffic)
         self._far = HttpWire(far, h11.CLIENT, self._params.response_head_bytes)

@@ -23,7 +23,7 @@ from farm.egress.wire import Wire
 from farm.model.egress import GateFault
 
 # What proxies answer when it is the site that cannot be reached (500 is tinyproxy's way).
-_SITE_FAULTS = {
+_SITE_FAULTS: dict[int, GateFault] = {
     HTTPStatus.INTERNAL_SERVER_ERROR: GateFault.CONNECT,
     HTTPStatus.BAD_GATEWAY: GateFault.CONNECT,
     HTTPStatus.SERVICE_UNAVAILABLE: GateFault.CONNECT,
@@ -58,9 +58,9 @@ async def ask_for_tunnel(wire: Wire, upstream: Upstream, authority: Authority, p
     except (h11.RemoteProtocolError, WireLost, WireSilent) as error:
         raise Unreachable(GateFault.UPSTREAM, f"{upstream}: {error}") from None
     status = answer.status_code
-    if not HTTPStatus(HTTPStatus.OK) <= status < HTTPStatus.MULTIPLE_CHOICES:
-        fault = _SITE_FAULTS.get(HTTPStatus(status)) if status in set(HTTPStatus) else None
-        raise Unreachable(fault or GateFault.UPSTREAM, f"{upstream} answers {status} to CONNECT {authority}")
+    if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+        fault = _SITE_FAULTS.get(status, GateFault.UPSTREAM)
+        raise Unreachable(fault, f"{upstream} answers {status} to CONNECT {authority}")
     wire.unread(h.trailing_data[0])
 
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from farm.egress import GatewayParams
-from farm.model.egress import GateFault
+from farm.model.egress import GateFailure, GateFault
 from farm.runtime.ports import Gate
 
 from .callers import calling, fetch
@@ -230,8 +230,7 @@ async def test_an_origin_that_closes_without_an_answer_is_noted(open_gate: OpenG
     async with listening(closing) as origin:
         assert await fetch(gate, f"{origin.url}/") == b""
         failure = gate.failure(f"{origin.url}/else")
-    assert failure is not None
-    assert failure.fault is GateFault.CONNECT
+    assert failure == GateFailure(GateFault.CONNECT, "closed without an answer")
 
 
 async def test_a_later_success_clears_the_failure(open_gate: OpenGate) -> None:
@@ -294,7 +293,7 @@ async def test_a_body_that_is_cut_short_stays_cut_short(open_gate: OpenGate, ans
         rest = await caller.rest()
         assert b"abc" in rest
         assert not rest.endswith(b"0\r\n\r\n")
-        assert gate.failure(origin.url) is not None
+        assert gate.failure(origin.url) == GateFailure(GateFault.CONNECT, "closed within an answer")
 
 
 @pytest.mark.parametrize(
@@ -334,6 +333,26 @@ async def test_what_no_browser_asks_of_a_proxy_gets_no_answer(
     async with calling(gate) as caller:
         caller.send(request_bytes)
         assert await caller.rest() == b""
+
+
+async def test_a_tunnel_after_a_request_gives_the_first_connection_up(open_gate: OpenGate) -> None:
+    """A session has one connection outside at a time."""
+    gate = await open_gate()
+    gone = asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(ok(b""))
+        try:
+            await reader.read()
+        finally:
+            gone.set()
+
+    async with listening(talk) as first, listening(silent) as second, calling(gate) as caller:
+        caller.ask(f"{first.url}/")
+        await caller.head()
+        assert b" 200 " in await caller.tunnel(f"127.0.0.1:{second.port}")
+        await asyncio.wait_for(gone.wait(), 5)
 
 
 async def test_a_browser_that_leaves_ends_the_request_outside(open_gate: OpenGate) -> None:

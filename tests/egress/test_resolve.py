@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from farm.egress.failing import Unreachable
-from farm.egress.resolve import Resolver, system_lookup
+from farm.egress.resolve import MAX_LOOKUPS, Resolver, system_lookup
 from farm.model.egress import GateFault
 
 
@@ -45,7 +45,37 @@ async def test_a_memory_of_no_length_asks_every_time() -> None:
     assert str((await resolver.resolve("a.example"))[0]) == "192.0.2.2"
 
 
-@pytest.mark.parametrize("name", ["a" * 64 + ".example", "nosuch.invalid", "a..b"])
+async def test_names_that_hang_do_not_hold_up_the_others() -> None:
+    """Each lookup of the system's resolver has a thread of its own."""
+    asking = 0
+    all_asking, go = asyncio.Event(), asyncio.Event()
+
+    async def lookup(name: str) -> Sequence[str]:
+        nonlocal asking
+        asking += 1
+        if asking == MAX_LOOKUPS:
+            all_asking.set()
+        if name.startswith("dead"):
+            await go.wait()
+        return ("192.0.2.1",)
+
+    resolver = Resolver(ttl_s=30, limit_s=5, lookup=lookup)
+    dead = [asyncio.create_task(resolver.resolve(f"dead{n}.example")) for n in range(MAX_LOOKUPS - 1)]
+    assert await resolver.resolve("alive.example")
+    await all_asking.wait()
+    with pytest.raises(Unreachable):
+        await resolver.resolve("dead0.example", limit_s=0)
+    go.set()
+    await asyncio.gather(*dead)
+    await resolver.close()
+
+
+async def test_the_system_knows_this_machine() -> None:
+    """The lookup that is used outside of tests."""
+    assert set(await system_lookup("localhost")) & {"127.0.0.1", "::1"}
+
+
+@pytest.mark.parametrize("name", ["a" * 64 + ".example", "a..b"])
 async def test_what_has_no_address_is_a_dns_failure(name: str) -> None:
     """Names that the system's resolver cannot be asked for included."""
     with pytest.raises(Unreachable) as raised:
