@@ -1,6 +1,7 @@
 """What it means where a visit ended."""
 
 import pytest
+
 from farm.model.outcome import Landing, SkipReason
 from farm.model.page import RenderedPage
 from farm.model.task import UrlTask
