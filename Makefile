@@ -1,7 +1,7 @@
 # Targets explain themselves: `make` lists them.
 
 PYTEST = .venv/bin/pytest
-CODE = farm fixtures tests scripts
+CODE = farm fixtures tests scripts docker
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-all check lock clean
@@ -25,6 +25,7 @@ check: setup  ## lint, types, import contracts, links in the documents
 	.venv/bin/ruff check $(CODE)
 	.venv/bin/ruff format --check $(CODE)
 	.venv/bin/mypy
+	.venv/bin/mypy scripts docker
 	.venv/bin/lint-imports
 	.venv/bin/python scripts/check_links.py
 

@@ -93,9 +93,9 @@ if [ "$(cat .venv/.stamp 2>/dev/null)" != "$wanted" ] || ! .venv/bin/python -c '
         printf '%s\n' "$made_of" >.venv/.made-of
     fi
     say "installing the locked packages"
-    .venv/bin/python -m pip install --quiet --require-hashes --requirement requirements.lock ||
+    quietly .venv/bin/python -m pip install --require-hashes --requirement requirements.lock ||
         fail "pip could not install the locked packages; its own words are above."
-    .venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable . ||
+    quietly .venv/bin/python -m pip install --no-deps --no-build-isolation --editable . ||
         fail "pip could not install the farm itself; its own words are above."
     printf '%s\n' "$wanted" >.venv/.stamp
 fi

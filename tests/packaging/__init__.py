@@ -1,0 +1,1 @@
+"""Tests of how the project is installed, locked, documented and put into an image."""

@@ -1,0 +1,34 @@
+"""Links in the documents, and that the check of them finds what is broken."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts import check_links
+from tests.tree import ROOT
+
+
+def test_all_links_in_the_documents_lead_somewhere() -> None:
+    """As `make check` says."""
+    run = subprocess.run(
+        [sys.executable, "scripts/check_links.py"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stdout
+
+
+def test_a_broken_link_and_a_broken_anchor_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files, headings and headings of other files; code is not read."""
+    monkeypatch.setattr(check_links, "ROOT", tmp_path)
+    (tmp_path / "other.md").write_text("# A `farm` heading, twice\n")
+    page = tmp_path / "page.md"
+    page.write_text(
+        "[good](other.md#a-farm-heading-twice) [web](https://elsewhere.example/) [bad](none.md)\n"
+        "[worse](other.md#nowhere) [here](#missing)\n```\n[code](not-read.md)\n```\n"
+    )
+    assert list(check_links.broken(page)) == [
+        "page.md: there is no none.md",
+        "page.md: other.md has no heading #nowhere",
+        "page.md: it has no heading #missing",
+    ]

@@ -1,0 +1,53 @@
+"""The Makefile explains itself, and set-up on a machine that has everything only looks."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from tests.tree import ROOT
+
+
+def test_every_target_explains_itself() -> None:
+    """`make` alone lists each target with one line on it."""
+    rules = re.findall(r"^([a-z-]+):(.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert [name for name, rest in rules if "## " not in rest] == []
+    run = subprocess.run(
+        ["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert [name for name, _ in rules if f"make {name} " not in run.stdout] == []
+    assert {"setup", "run", "test", "test-all", "check", "clean"} <= {name for name, _ in rules}
+
+
+def test_ci_runs_what_people_run() -> None:
+    """One command, so that a change that passes here passes there."""
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    assert "exec make test" in script.read_text()
+
+
+def test_the_scripts_of_the_set_up_can_be_parsed_and_run() -> None:
+    """By the plainest shell that they name."""
+    for name in (
+        "scripts/setup.sh",
+        "scripts/lock.sh",
+        "docker/install.sh",
+        "docker/prove.sh",
+        "docker/root.sh",
+    ):
+        script = ROOT / name
+        shell = "bash" if script.read_text().startswith("#!/bin/bash") else "sh"
+        subprocess.run([shell, "-n", script], check=True)
+
+
+def test_set_up_without_python_says_so_in_one_sentence(tmp_path: Path) -> None:
+    """No traceback, nothing half-created."""
+    (tmp_path / "scripts").mkdir()
+    script = tmp_path / "scripts" / "setup.sh"
+    script.write_text((ROOT / "scripts" / "setup.sh").read_text())
+    environment = os.environ | {"PYTHON": "no-such-python"}
+    run = subprocess.run(["sh", script], env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert run.stderr.count("\n") == 1
+    assert "Python 3.11 or later" in run.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["scripts"]

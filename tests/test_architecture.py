@@ -1,0 +1,130 @@
+"""The rules of the house that no linter knows: sizes, words, sleeps, contracts, and what the files may name."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.tree import ROOT, project_files, relative
+
+LONGEST = 350
+NOT_USED = {"manager", "helper", "helpers", "util", "utils", "common", "misc"}
+
+MODULES = [path for path in project_files() if path.suffix == ".py"]
+LUA = [path for path in project_files() if path.suffix == ".lua"]
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
+def _definitions(path: Path) -> Iterator[tuple[str, str]]:
+    yield "module", path.stem
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.ClassDef):
+            yield "class", node.name
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield "function", node.name
+
+
+def _words(name: str) -> set[str]:
+    return set(re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower().split("_"))
+
+
+def _sleeps(call: ast.Call) -> bool:
+    named = ast.unparse(call.func) in {"time.sleep", "asyncio.sleep", "sleep"}
+    return named and [ast.unparse(argument) for argument in call.args] != ["0"]
+
+
+def test_no_module_is_too_long() -> None:
+    """A module that needs more lines has more than one purpose."""
+    suffixes = {".py", ".lua", ".js", ".sh", ".css"}
+    files = [path for path in project_files() if path.suffix in suffixes]
+    long = {relative(path): len(path.read_text("utf-8").splitlines()) for path in files}
+    assert {name: lines for name, lines in long.items() if lines > LONGEST} == {}
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    """In a docstring."""
+    assert [relative(path) for path in MODULES if not ast.get_docstring(_tree(path))] == []
+
+
+def test_words_that_say_nothing_are_not_used() -> None:
+    """No manager, helper or util; a handler is a user's page handler; nothing is called `process`."""
+    found = [
+        f"{relative(path)}: {kind} {name}"
+        for path in MODULES
+        for kind, name in _definitions(path)
+        if NOT_USED & _words(name)
+        or ("handler" in _words(name) and "extract" not in path.parts)
+        or (kind == "function" and name == "process")
+    ]
+    assert found == []
+
+
+def test_no_test_sleeps() -> None:
+    """A test waits for an event or moves a clock; to yield to the loop is no sleep."""
+    found = [
+        f"{relative(path)}:{node.lineno}"
+        for path in MODULES
+        if path.is_relative_to(ROOT / "tests")
+        for node in ast.walk(_tree(path))
+        if isinstance(node, ast.Call) and _sleeps(node)
+    ]
+    assert found == []
+
+
+def test_the_import_contracts_are_kept() -> None:
+    """Who may import whom, and who alone knows Redis and Playwright."""
+    lint = Path(sys.executable).with_name("lint-imports")
+    run = subprocess.run([lint, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_lua_is_in_files_and_nowhere_else() -> None:
+    """A transition stands in its own file, so that its contract stands on it."""
+    calls = re.compile(r"redis\.(call|pcall)\(")
+    assert [relative(path) for path in MODULES if calls.search(path.read_text("utf-8"))] == []
+
+
+@pytest.mark.parametrize("path", [p for p in LUA if p.parent.name == "lua"], ids=lambda path: path.stem)
+def test_every_transition_opens_with_its_contract(path: Path) -> None:
+    """What it is for, what it guarantees, its keys, arguments and answers."""
+    opening = re.match(r"#!lua[^\n]*\n((?:--[^\n]*\n)+)", path.read_text("utf-8"))
+    assert opening is not None, "it must begin with #!lua and a comment"
+    fields = re.findall(r"^-- (\w+):[ \t]*\S", opening[1], re.MULTILINE)
+    assert [name for name in ("Purpose", "Guarantee", "KEYS", "ARGV", "Returns") if name not in fields] == []
+
+
+# Written in pieces, so that this file does not name them either.
+_MACHINE = re.compile(
+    "|".join(
+        [
+            r"(?<![\w.])/(?:work|home|Users)/[a-z]\w*/",
+            r"(?<![\w.])/root/\.",
+            r"/opt/(?:wheels|pypi)",
+            r"py" + r"pi\.org",
+            r"python" + r"hosted\.org",
+            r"registry\.npm" + r"js\.org",
+            r"(?:deb|security)\.debi" + r"an\.org",
+        ]
+    )
+)
+
+
+def test_no_file_names_a_machine_or_an_index_of_packages() -> None:
+    """The project installs from whatever index the machine has, and lives in any folder."""
+    found = []
+    for path in project_files():
+        try:
+            text = path.read_text("utf-8")
+        except UnicodeDecodeError:
+            continue
+        found += [f"{relative(path)}: {match[0]}" for match in _MACHINE.finditer(text)]
+    assert found == []
