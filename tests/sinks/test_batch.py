@@ -91,7 +91,7 @@ async def test_encoding_and_writing_leave_the_event_loop_alone(disk: Disk) -> No
 async def test_a_batch_that_cannot_be_encoded_hurts_nobody_else(disk: Disk) -> None:
     """It is refused alone, and the writer goes on."""
     writer = BatchingWriter(disk.encode, disk.write)
-    disk.let.release(2)
+    disk.let.release(100)
     results = await asyncio.gather(*started(writer, "a", "bad", "b"), return_exceptions=True)
     assert [type(result) for result in results] == [type(None), RenderError, type(None)]
     await asyncio.gather(*started(writer, "c"))
