@@ -73,6 +73,9 @@ async def _work(plan: Plan, place: Place, warden: Warden, clock: Clock) -> int:
         why = reason or _slug(failure)
         await closing.write(plan, assembly, snapshot, stats, why, started_at, clock.wall())
         log.info("%s: %s", why, closing.sentence(stats, plan))
+    if isinstance(live, LiveView):
+        # The view took its screen with it: what the crawl came to stays in the terminal.
+        Console().print(f"{why}: {closing.sentence(stats, plan)}", highlight=False, soft_wrap=True)
     if failure is not None:
         raise failure
     return exit_code(reason or ExitReason.FINISHED, stats.ledger)

@@ -11,7 +11,7 @@ from tests.e2e.farm_process import Finished, crawl, end_all
 
 @pytest.fixture(scope="session")
 def whole_shop() -> Iterator[Shop]:
-    """A shop without faults."""
+    """Open a shop without faults."""
     with serve_shop_in_thread() as shop:
         yield shop
 
@@ -25,12 +25,12 @@ def whole_crawl(whole_shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> F
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    """An output folder that does not exist yet."""
+    """Name an output folder that does not exist yet."""
     return tmp_path / "out"
 
 
 @pytest.fixture(autouse=True)
 def _nothing_left() -> Iterator[None]:
-    """A test that fails leaves no farm behind."""
+    """Leave no farm behind when a test fails."""
     yield
     end_all()

@@ -1,5 +1,6 @@
 """`farm` as a user runs it: a process of its own, watched from outside."""
 
+import contextlib
 import json
 import os
 import signal
@@ -60,10 +61,8 @@ class Running:
 
     def family(self) -> set[psutil.Process]:
         """Return every process that the farm has started so far, as far as it was looked at."""
-        try:
+        with contextlib.suppress(psutil.NoSuchProcess):
             self.seen |= set(psutil.Process(self.process.pid).children(recursive=True))
-        except psutil.NoSuchProcess:
-            pass
         return self.seen
 
     def kill(self) -> None:

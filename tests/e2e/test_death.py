@@ -74,19 +74,19 @@ def crawl_with_tmp(out: Path, shop: Shop, temporary: Path) -> Running:
 def test_a_signal_drains_within_fifteen_seconds(out: Path, number: signal.Signals, code: int) -> None:
     """What is under way is finished or given back; the next run does the rest."""
     with serve_shop_in_thread() as shop:
-        running = crawl(out, shop.url, contexts="3")
-        seen_pages(shop, 12)
+        running = crawl(out, shop.url, contexts="3", depth="1")
+        seen_pages(shop, 8)
         running.signal(number)
         drained = running.finish(timeout_s=15)
         assert drained.code == code, drained.output
         assert_gone(running)
         ledger = drained.summary["ledger"]
         assert ledger["leased"] == 0
-        assert ledger["done"] == len(drained.records) < len(shop.oracle.urls)
+        assert ledger["done"] == len(drained.records) < len(shop.oracle.within(1))
         assert drained.summary["exit_reason"] == ("sigint" if code == 130 else "sigterm")
-        finished = crawl(out, shop.url, contexts="4").finish()
+        finished = crawl(out, shop.url, contexts="4", depth="1").finish()
         assert finished.code == 0, finished.output
-        assert Counter(finished.urls) == dict.fromkeys(shop.oracle.urls, 1)
+        assert Counter(finished.urls) == dict.fromkeys(shop.oracle.within(1), 1)
 
 
 def test_a_drain_gives_back_what_does_not_end(out: Path) -> None:
@@ -118,14 +118,14 @@ def test_a_second_signal_stops_at_once(out: Path) -> None:
 def test_a_browser_that_is_killed_costs_no_page(out: Path) -> None:
     """The engine is replaced, and the pages it was on are visited again."""
     with serve_shop_in_thread() as shop:
-        running = crawl(out, shop.url, contexts="3", engines="1")
-        seen_pages(shop, 10)
+        running = crawl(out, shop.url, contexts="3", engines="1", depth="1")
+        seen_pages(shop, 6)
         browsers = [p for p in running.family() if is_browser(p)]
         assert len(browsers) == 1
         browsers[0].kill()
         finished = running.finish()
         assert finished.code == 0, finished.output
-        assert Counter(finished.urls) == dict.fromkeys(shop.oracle.urls, 1)
+        assert Counter(finished.urls) == dict.fromkeys(shop.oracle.within(1), 1)
         assert finished.summary["recycled"]["engines"] >= 1
         assert_gone(running)
 
@@ -133,23 +133,23 @@ def test_a_browser_that_is_killed_costs_no_page(out: Path) -> None:
 def test_a_driver_that_is_killed_costs_no_page(out: Path) -> None:
     """Playwright says that it is connected after its driver's death; the farm notices all the same."""
     with serve_shop_in_thread() as shop:
-        running = crawl(out, shop.url, contexts="3", engines="1")
-        seen_pages(shop, 10)
+        running = crawl(out, shop.url, contexts="3", engines="1", depth="1")
+        seen_pages(shop, 6)
         drivers = [p for p in running.family() if "run-driver" in p.cmdline()]
         assert len(drivers) == 1
         drivers[0].kill()
         finished = running.finish()
         assert finished.code == 0, finished.output
-        assert Counter(finished.urls) == dict.fromkeys(shop.oracle.urls, 1)
+        assert Counter(finished.urls) == dict.fromkeys(shop.oracle.within(1), 1)
         assert_gone(running)
 
 
 def test_a_renderer_that_crashes_is_replaced_and_its_page_retried(out: Path) -> None:
     """A crash is the page's, the context's replacement takes the next one."""
     with serve_shop_in_thread(crash_first=("/about",)) as shop:
-        finished = crawl(out, shop.url, contexts="4").finish()
+        finished = crawl(out, shop.url, contexts="4", depth="1").finish()
     assert finished.code == 0, finished.output
-    assert Counter(finished.urls) == dict.fromkeys(shop.oracle.urls, 1)
+    assert Counter(finished.urls) == dict.fromkeys(shop.oracle.within(1), 1)
     assert finished.summary["ledger"]["dead"] == 0
 
 
@@ -157,9 +157,16 @@ def test_a_page_that_hangs_its_renderer_is_dead_and_the_slot_lives_on(out: Path)
     """`while (true)` costs the page its deadline; everything else is crawled."""
     with serve_shop_in_thread(hang_paths=("/about",)) as shop:
         finished = crawl(
-            out, shop.url, contexts="4", page_timeout="3s", settle_timeout="1s", retries="0"
+            *(out, shop.at("/about"), shop.at("/c/lamps"), shop.at("/c/clocks")),
+            **{
+                "contexts": "2",
+                "page_timeout": "3s",
+                "settle_timeout": "1s",
+                "retries": "0",
+                "scope": "page",
+            },
         ).finish()
-        everything = set(shop.oracle.urls) - {shop.at("/about")}
+        everything = {shop.at("/c/lamps"), shop.at("/c/clocks")}
     assert finished.code == 0, finished.output
     assert set(finished.urls) >= everything
     assert set(finished.summary["dead"]) <= {"timeout", "crash"}

@@ -13,7 +13,7 @@ from tests.e2e.farm_process import crawl, start
 
 @pytest.fixture(scope="module")
 def shop() -> Iterator[Shop]:
-    """A shop without faults, for runs that see a few of its pages."""
+    """Open a shop without faults, for runs that see a few of its pages."""
     with serve_shop_in_thread() as opened:
         yield opened
 
