@@ -5,8 +5,8 @@ headers end here in both directions; nothing is added that the origin could see.
 """
 
 import asyncio
-from collections.abc import Iterable
 from http import HTTPStatus
+from typing import NamedTuple
 
 import h11
 
@@ -19,9 +19,8 @@ Event = h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]
 Message = h11.Request | h11.InformationalResponse | h11.Response
 Headers = list[tuple[bytes, bytes]]
 
-# h11 reads the framing from these and writes its own; no Connection header may take them away.
-_UNTOUCHABLE = frozenset({b"transfer-encoding", b"content-length", b"host"})
-_HOP_BY_HOP = frozenset({b"connection", b"keep-alive", b"te", b"trailer", b"upgrade"})
+_FRAMING = frozenset({b"transfer-encoding", b"content-length"})
+_HOP_BY_HOP = frozenset({b"connection", b"keep-alive", b"te", b"trailer", b"upgrade", b"host"}) | _FRAMING
 
 
 class HttpWire:
@@ -46,6 +45,14 @@ class HttpWire:
         if data:
             self._said.append(data)
 
+    def say_head(self, event: h11.Event, rest: bytes) -> None:
+        """Note down a head, of which `event` has the framing and `rest` the other lines.
+
+        h11 has checked these lines when they came in; to have it check them again costs as much as all else.
+        """
+        head = self.h.send(event) or b""
+        self._said.append(head[:-2] + rest + head[-2:])
+
     def flush(self) -> None:
         """Write what was said."""
         if self._said:
@@ -63,39 +70,34 @@ class HttpWire:
         return self.wire
 
 
-def is_websocket(request: h11.Request) -> bool:
-    """Whether the request asks for a WebSocket."""
-    return any(name == b"upgrade" and value.lower() == b"websocket" for name, value in request.headers)
+class Head(NamedTuple):
+    """The headers of a message, parted by whom they concern."""
+
+    framing: Headers
+    """What h11 must know: where the body ends, and whether the connection becomes a WebSocket."""
+    rest: bytes
+    """What the two ends say to each other, as it was written."""
+    websocket: bool
 
 
-def end_to_end(message: Message, *, websocket: bool = False) -> Headers:
-    """Return the headers that concern more than this hop, as they were written."""
-    # On the hot path: iterating over raw items and lowering them is cheaper than h11's own view of them.
-    headers = [(raw, value, raw.lower()) for raw, value in message.headers.raw_items()]
-    drop = _HOP_BY_HOP
-    for _, value, name in headers:
+def part(message: Message) -> Head:
+    """Part a message's headers; those of the hop that it came by, and `Host`, are in neither half."""
+    headers = [(raw.lower(), raw, value) for raw, value in message.headers.raw_items()]
+    drop, websocket = _HOP_BY_HOP, False
+    for name, _, value in headers:
         if name == b"connection":
             drop = drop | {token.strip().lower() for token in value.split(b",")}
-    drop -= _UNTOUCHABLE
+        elif name == b"upgrade":
+            websocket = websocket or value.lower() == b"websocket"
+    framing = [(raw, value) for name, raw, value in headers if name in _FRAMING]
     if websocket:
-        drop -= {b"upgrade", b"connection"}
-        headers = [
-            (raw, b"Upgrade" if name == b"connection" else value, name) for raw, value, name in headers
-        ]
-    return [
-        (raw, value) for raw, value, name in headers if name not in drop and not name.startswith(b"proxy-")
+        framing += [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
+    rest = [
+        b"%s: %s\r\n" % (raw, value)
+        for name, raw, value in headers
+        if name not in drop and not name.startswith(b"proxy-")
     ]
-
-
-def outgoing(
-    request: h11.Request, host: bytes, target: bytes, extra: Iterable[tuple[bytes, bytes]] = ()
-) -> h11.Request:
-    """Return the request as the next hop is to see it; `Host` says what the target said."""
-    headers = [
-        (name, host if name.lower() == b"host" else value)
-        for name, value in end_to_end(request, websocket=is_websocket(request))
-    ]
-    return h11.Request(method=request.method, target=target, headers=[*headers, *extra])
+    return Head(framing, b"".join(rest), websocket)
 
 
 class Exchange:
@@ -114,12 +116,13 @@ class Exchange:
         self.answered = False
         """Whether anything of an answer came."""
 
-    async def carry(self, request: h11.Request, body: Event) -> bool:
+    async def carry(self, request: h11.Request, rest: bytes, body: Event) -> bool:
         """Carry the request out and the answer in; True if both sides switched to a WebSocket.
 
-        `body` is the request's end where it has no body; otherwise what is there of the body already.
+        `rest` are the header lines that `request` leaves out. `body` is the request's end where it has no
+        body; otherwise what is there of the body already.
         """
-        self._far.say(request)
+        self._far.say_head(request, rest)
         if isinstance(body, h11.EndOfMessage):
             self._far.say(h11.EndOfMessage())
         else:
@@ -145,9 +148,12 @@ class Exchange:
             if not isinstance(event, h11.InformationalResponse):
                 raise Unreachable(self._blame, self._closed)
             switched = event.status_code == HTTPStatus.SWITCHING_PROTOCOLS
-            headers = end_to_end(event, websocket=switched)
-            self._near.say(
-                h11.InformationalResponse(status_code=event.status_code, reason=event.reason, headers=headers)
+            framing, rest, _ = part(event)
+            self._near.say_head(
+                h11.InformationalResponse(
+                    status_code=event.status_code, reason=event.reason, headers=framing
+                ),
+                rest,
             )
             if switched:
                 self._near.flush()
@@ -157,8 +163,9 @@ class Exchange:
         if head.status_code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
             # A browser would take it for the gate's own, and ask for credentials that it must not have.
             raise Unreachable(self._blame, "asks for credentials (407)")
-        self._near.say(
-            h11.Response(status_code=head.status_code, reason=head.reason, headers=end_to_end(head))
+        framing, rest, _ = part(head)
+        self._near.say_head(
+            h11.Response(status_code=head.status_code, reason=head.reason, headers=framing), rest
         )
         idle_s = self._params.idle_s
         while isinstance(event := await self._from_outside(idle_s), h11.Data):

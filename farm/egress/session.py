@@ -14,7 +14,7 @@ import h11
 from farm.egress.authority import Authority, Target, target_from, tunnel_target_from
 from farm.egress.dial import Dialer
 from farm.egress.failing import Unreachable, WireLost, WireSilent
-from farm.egress.http1 import Event, Exchange, HttpWire, is_websocket, outgoing
+from farm.egress.http1 import Event, Exchange, HttpWire, part
 from farm.egress.params import GatewayParams
 from farm.egress.proxies import Upstream
 from farm.egress.relay import relay
@@ -143,17 +143,20 @@ class Session:
             raise
 
     async def _exchange(self, request: h11.Request, target: Target, body: Event, visit: Visit) -> bool:
-        authority, websocket = target.authority, is_websocket(request)
+        authority = target.authority
+        framing, rest, websocket = part(request)
         upstream = self._outlet.upstream
         # A WebSocket goes through a tunnel, as a browser would have it: proxies seldom pass an upgrade on.
         forward = upstream if upstream and not upstream.is_socks and not websocket else None
         far, reused = await self._far_for(authority, plain_http=forward is not None)
         near = self._near
-        exchange = Exchange(near, far, self._params, GateFault.UPSTREAM if forward else GateFault.CONNECT)
+        exchange = Exchange(near, far, self._params, GateFault.UPSTREAM if upstream else GateFault.CONNECT)
         path = b"http://" + target.host + target.path if forward else target.path
-        sent = outgoing(request, target.host, path, authorization(forward) if forward else ())
+        framing = [(b"Host", target.host), *framing, *(authorization(forward) if forward else ())]
         try:
-            switched = await exchange.carry(sent, body)
+            switched = await exchange.carry(
+                h11.Request(method=request.method, target=path, headers=framing), rest, body
+            )
         except Unreachable:
             if reused and not exchange.answered:
                 return False  # closed while idle: the browser asks again on a new connection by itself
