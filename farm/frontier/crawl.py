@@ -10,6 +10,7 @@ import orjson
 
 from farm.frontier import keys
 from farm.frontier.client import RedisClient
+from farm.frontier.counters import in_order
 from farm.frontier.terms import Politeness, Terms
 from farm.model.errors import FrontierRefused, UsageError
 
@@ -97,14 +98,7 @@ async def _open(
     politeness: Politeness,
     own_time_ms: int | None,
 ) -> Crawl | None:
-    counters: dict[str, str | int] = {
-        **terms.counters(),
-        **politeness.counters(),
-        "buckets": _FIRST_BUCKETS,
-        "shards": 1,
-        "state": "running",
-        "dedup": "exact",
-    }
+    counters = {**terms.counters(), **politeness.counters(), "buckets": _FIRST_BUCKETS, "shards": 1}
     created, *rest = await client.run(
         "open",
         keys.ctl(name),
@@ -113,7 +107,7 @@ async def _open(
         SCHEMA,
         os.urandom(KEY_BYTES).hex(),
         datetime.now(UTC).isoformat(),
-        *(part for pair in counters.items() for part in pair),
+        *in_order(counters),
     )
     if created < 0:
         return None

@@ -11,6 +11,7 @@ from typing import Any, assert_never
 
 from farm.frontier import keys
 from farm.frontier.client import Arg, RedisClient
+from farm.frontier.counters import STATES, decode
 from farm.frontier.crawl import Crawl
 from farm.frontier.entries import CorruptEntry, lease_of, link_of
 from farm.frontier.faults import gone
@@ -23,7 +24,6 @@ from farm.model.task import Idle, Lease, LeaseRequest, UrlTask
 AT_ONCE = 500
 """How many links one script takes; more would hold up everybody else's."""
 LONGEST_DETAIL = 500
-STATES = ("running", "paused", "draining", "stopped")
 
 
 class RedisFrontier:
@@ -97,20 +97,22 @@ class RedisFrontier:
 
     async def stats(self) -> Stats:
         """Count."""
-        counters = await self._client.command("HGETALL", self._ctl)
-        if not counters:
+        reply = await self._run("stats")
+        if not reply:
             raise gone(self._client.place)
-        return stats_of(counters)
+        stored, tally = reply
+        reasons = {tally[i].decode(): int(tally[i + 1]) for i in range(0, len(tally), 2)}
+        return stats_of([decode(stored)], reasons)
 
     async def control(self, state: str) -> None:
         """Say for all nodes whether leases are handed out: one of `STATES`."""
         if state not in STATES:
             raise UsageError(f"A crawl can be {', '.join(STATES)}, not {state!r}.")
-        await self._run("control", state)
+        await self._run("control", STATES.index(state))
 
     async def state(self) -> str:
         """Return what `control` said last."""
-        return str((await self._run("control", "")).decode())
+        return STATES[int(await self._run("control", ""))]
 
     async def extend_scope(self, site: str) -> None:
         """Add a site to the scope of the crawl, for every node: a seed was redirected there."""

@@ -4,22 +4,24 @@ All keys of one shard share the hash tag `{crawl:shard}`, so that a script may t
 standalone server and on a Cluster. A script is given the shard's counters as its only declared key and
 derives the others from it; what it may find there is this glossary:
 
-    {c:s}:crawl          hash    shard 0 only: schema, settings (JSON), key (fingerprint key), created_at
-    {c:s}:ctl            hash    the ledger, the virtual clock, the terms (see `terms`), the state
+    {c:s}:ctl            string  the counters (see `counters`): the ledger, the virtual clock, the terms
+    {c:s}:crawl          hash    shard 0 only: schema, settings (JSON), key (fingerprint key), created_at, shards
     {c:s}:site:SITE      hash    b bands queued · f in flight · t theoretical arrival time (GCRA) · x blocked
                                  until · i interval · u burst · l limit (where they differ from the terms) ·
-                                 x@ADDRESS blocked until, for one egress address
+                                 f@ADDRESS, t@ADDRESS, x@ADDRESS the same for one egress address
+    {c:s}:out:ADDRESS    hash    an egress address: f in flight · t theoretical arrival time
     {c:s}:q:BAND:SITE    list    the entries of one site and priority band, the oldest first
     {c:s}:ready:BAND     zset    the sites that have queued URLs in the band and room in flight, by the
-                                 time at which they are eligible next
+                                 time at which they are eligible next (a block counts)
     {c:s}:lease          hash    id -> token, slot, site, egress address, entry (a line each)
     {c:s}:due            zset    id -> deadline of its lease
     {c:s}:delayed        zset    site and entry -> when it goes back to its queue
     {c:s}:slot:SLOT      string  last settlement, last request, and what came of it
     {c:s}:dead           hash    id -> reason, when, detail, site, entry (a line each)
     {c:s}:dead:REASON    zset    id -> when it was buried
+    {c:s}:tally          hash    reason -> how many are dead of it
     {c:s}:seen:BUCKET    set     integers: the fingerprints that are known
-    {c:s}:scope          set     shard 0 only: sites that redirects of seeds added to the scope
+    {c:s}:scope          set     shard 0 only: what redirects of seeds added to the scope
 
 All times are virtual milliseconds. A generation (recrawl) has its place in front of the shard's number.
 """

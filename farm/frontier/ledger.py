@@ -1,37 +1,31 @@
-"""The shard's counters as numbers of the model."""
+"""The shards' counters as numbers of the model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from farm.frontier.counters import BANDS, STATES
 from farm.model.ledger import Ledger, Stats
 
-BANDS = 10
 
+def stats_of(shards: Sequence[Mapping[str, int]], dead_by_reason: Mapping[str, int]) -> Stats:
+    """Sum what the shards have counted; the first one's state is the crawl's."""
 
-def stats_of(counters: Mapping[bytes, bytes]) -> Stats:
-    """Return what a shard has counted."""
+    def total(name: str) -> int:
+        return sum(counters[name] for counters in shards)
 
-    def number(name: str) -> int:
-        return int(counters.get(name.encode(), b"0"))
-
-    dead = {
-        name.decode().removeprefix("dead:"): int(value)
-        for name, value in counters.items()
-        if name.startswith(b"dead:") and int(value)
-    }
     return Stats(
         ledger=Ledger(
-            accepted=number("accepted"),
-            queued=sum(number(f"q{band}") for band in range(BANDS)),
-            delayed=number("delayed"),
-            leased=number("leased"),
-            done=number("done"),
-            dead=number("dead"),
+            accepted=total("accepted"),
+            queued=sum(total(f"q{band}") for band in range(BANDS)),
+            delayed=total("delayed"),
+            leased=total("leased"),
+            done=total("done"),
+            dead=total("dead"),
         ),
-        dead_by_reason=dead,
-        rendered=number("rendered"),
-        duplicates=number("duplicates"),
-        expired=number("expired"),
-        retried=number("retried"),
-        sites=number("sites"),
-        state=counters.get(b"state", b"running").decode(),
+        dead_by_reason={reason: count for reason, count in dead_by_reason.items() if count},
+        rendered=total("rendered"),
+        duplicates=total("duplicates"),
+        expired=total("expired"),
+        retried=total("retried"),
+        sites=total("sites"),
+        state=STATES[shards[0]["state"]],
     )

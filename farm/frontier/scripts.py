@@ -13,6 +13,13 @@ _FIELDS = ("Purpose", "Guarantee", "KEYS", "ARGV", "Returns", "Uses")
 _FIELD = re.compile(r"^-- (\w+):[ \t]*(.*)$", re.MULTILINE)
 _SHEBANG = re.compile(r"#!lua(?: flags=(?P<flags>[a-z,-]+))?\n")
 
+_LITERAL = r"(?:'[^'\n]*'|[0-9][0-9.e]*)"
+_CONSTANTS = re.compile(
+    rf"^local ([A-Z][A-Z_]*(?:, [A-Z][A-Z_]*)*) = ({_LITERAL}(?:, {_LITERAL})*)$", re.MULTILINE
+)
+_VALUE = re.compile(_LITERAL)
+_WORD = re.compile(r"'(?:[^'\\]|\\.)*'|--[^\n]*|\b[A-Z][A-Z_]*\b")
+
 
 class BadScript(ValueError):
     """A script file breaks the rules for headers."""
@@ -46,8 +53,19 @@ def compose(name: str, body: str, parts: dict[str, str]) -> Script:
     if unknown:
         raise BadScript(f"{name}.lua uses {', '.join(unknown)}, of which there is no file")
     flags = frozenset((shebang["flags"] or "").split(",")) - {""}
-    text = "\n".join([shebang[0].rstrip(), *(parts[part] for part in uses), body[shebang.end() :]])
-    return Script(name, text, flags)
+    text = "\n".join([*(parts[part] for part in uses), body[shebang.end() :]])
+    return Script(name, shebang[0] + put_constants_in_place(text), flags)
+
+
+def put_constants_in_place(text: str) -> str:
+    """Replace the names in capitals that a script declares by their values.
+
+    Lua pays for a local of the script in every function that uses it, at every call; a constant is free.
+    """
+    constants: dict[str, str] = {}
+    for names, values in _CONSTANTS.findall(text):
+        constants.update(zip(names.split(", "), _VALUE.findall(values), strict=True))
+    return _WORD.sub(lambda word: constants.get(word[0], word[0]), _CONSTANTS.sub("", text))
 
 
 def load_all() -> dict[str, Script]:

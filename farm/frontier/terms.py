@@ -20,7 +20,7 @@ class Terms:
     def counters(self) -> dict[str, int]:
         """As they stand among the shard's counters."""
         return {
-            "vis": int(self.visibility_s * 1000),
+            "visibility": int(self.visibility_s * 1000),
             "step": int(self.clock_step_s * 1000),
             "lives": self.lives,
             "run": self.affinity_run,
@@ -31,21 +31,31 @@ class Terms:
 class Politeness:
     """Limits that hold over all nodes; 0 means none.
 
-    `interval_s` is the least time between two visits to one site, `burst` how many may be saved up.
+    An interval is the least time between two visits, `in_flight` how many visits there are at once: to
+    one site, by one egress address to one site (`pair`), by one egress address (`egress`), and in all
+    (`global`). `burst` is how many visits to a site may be saved up.
     """
 
     interval_s: float = 0.0
     burst: int = 1
     in_flight: int = 0
+    pair_interval_s: float = 0.0
+    pair_in_flight: int = 0
+    egress_interval_s: float = 0.0
+    egress_in_flight: int = 0
     global_interval_s: float = 0.0
     global_in_flight: int = 0
 
     def counters(self) -> dict[str, int]:
         """As they stand among the shard's counters."""
         return {
-            "iv": int(self.interval_s * 1000),
+            "interval": int(self.interval_s * 1000),
             "burst": self.burst,
-            "lim": self.in_flight,
-            "giv": int(self.global_interval_s * 1000),
-            "glim": self.global_in_flight,
+            "limit": self.in_flight,
+            "pair_interval": int(self.pair_interval_s * 1000),
+            "pair_limit": self.pair_in_flight,
+            "out_interval": int(self.egress_interval_s * 1000),
+            "out_limit": self.egress_in_flight,
+            "all_interval": int(self.global_interval_s * 1000),
+            "all_limit": self.global_in_flight,
         }

@@ -2,11 +2,11 @@
 -- Purpose:   say for all nodes whether leases are handed out: running, paused, draining or stopped.
 -- Guarantee: takes effect with the next lease; what is leased is not touched.
 -- KEYS:      1 the shard's counters
--- ARGV:      1 own time in ms or '' · 2 the state, or '' to ask
+-- ARGV:      1 own time in ms or '' · 2 the state (0 running, 1 paused, 2 draining, 3 stopped), or '' to ask
 -- Returns:   the state
 -- Uses:      core
 if ARGV[2] ~= '' then
-  put('state', ARGV[2])
+  C[STATE] = tonumber(ARGV[2])
 end
 save()
-return C.state
+return C[STATE]

@@ -8,8 +8,8 @@
 if not links_are_sound(4, #ARGV) then
   return redis.error_reply('BADARG a link is not id, band, site and payload')
 end
-local lease = held(ARGV[2])
-if not lease or lease.token ~= ARGV[3] then
+local token = held(ARGV[2])
+if not token or token ~= ARGV[3] then
   return -1
 end
 local accepted = accept_links(4, #ARGV)

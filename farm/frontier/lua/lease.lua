@@ -6,14 +6,10 @@
 -- ARGV:      1 own time in ms or '' · 2 slot · 3 request · 4 site hint or '' · 5 page limit or 0
 --            6 egress address or '' · 7 nonce of three digits · 8 jitter in [0, 1)
 -- Returns:   {'LEASE', token, site, entry} or {'IDLE', reason, come back in ms}
--- Uses:      core site queue lease hand_out
-local me = slot_state(ARGV[2])
+-- Uses:      core slot site queue lease throttle hand_out
 bring_home(8)
-local reply = hand_out(me, {
-  request = ARGV[3], hint = ARGV[4], limit = tonumber(ARGV[5]), egress = ARGV[6], nonce = ARGV[7],
-  jitter = tonumber(ARGV[8]),
-})
+local reply = hand_out(ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8])
 place_sites()
-save_slot(me)
+save_slot()
 save()
 return reply

@@ -6,44 +6,39 @@
 -- ARGV:      1 own time in ms or '' · 2 slot · 3 id · 4 token · 5 retry | bury | release · 6 reason
 --            7 detail · 8 delay in ms · 9 1 when throttled (no attempt is consumed)
 -- Returns:   'OK' | 'DUP' | 'STALE', or an error BADARG
--- Uses:      core site queue lease
+-- Uses:      core slot site queue lease
 local kind, wait = ARGV[5], tonumber(ARGV[8])
 if not wait or not (kind == 'retry' or kind == 'bury' or kind == 'release') then
   return redis.error_reply('BADARG a lease is settled by retry, bury or release')
 end
-local me = slot_state(ARGV[2])
-local lease = held(ARGV[3])
+local token, _, site_name, out, entry = held(ARGV[3])
 local deed = kind .. ' ' .. ARGV[3] .. ' ' .. ARGV[4]
-if not lease or lease.token ~= ARGV[4] then
-  return me.settled == deed and 'DUP' or 'STALE'
+if not token or token ~= ARGV[4] then
+  return me[SETTLED] == deed and 'DUP' or 'STALE'
 end
-local s = let_go(lease)
-local e = parse(lease.entry)
-if not e then
-  bury(lease.site, lease.id, lease.entry, 'corrupt', 'the entry cannot be read')
+local s = let_go(ARGV[3], site_name, out)
+local throttled = ARGV[9] == '1' and 1 or 0
+local again = recount(entry, 1 - throttled, throttled, 0)
+if not again then
+  bury(site_name, ARGV[3], entry, 'corrupt', 'the entry cannot be read')
 elseif kind == 'bury' then
-  bury(lease.site, e.id, lease.entry, ARGV[6], ARGV[7])
+  bury(site_name, ARGV[3], entry, ARGV[6], ARGV[7])
 elseif kind == 'release' then
-  enqueue(s, lease.entry, true)
+  enqueue(s, entry, 'LPUSH')
 else
-  bump('retried', 1)
-  if ARGV[9] == '1' then
-    e.throttled = e.throttled + 1
-    if lease.egress == '' then
-      s.blocked = max(s.blocked, now + wait)
-    else
-      call('HSET', P .. 'site:' .. s.name, 'x@' .. lease.egress, now + wait)
-    end
-  else
-    e.fails = e.fails + 1
+  local until_ms = now + wait
+  C[RETRIED] = C[RETRIED] + 1
+  if throttled == 1 and out == '' then
+    s[BLOCKED] = max(s[BLOCKED], until_ms)
+  elseif throttled == 1 then
+    call('HSET', P .. 'site:' .. site_name, 'x@' .. out, ('%.0f'):format(until_ms))
   end
-  delay(lease.site, compose(e), now + wait)
+  call('ZADD', P .. 'delayed', ('%.0f'):format(until_ms), site_name .. '\n' .. again)
+  C[DELAYED] = C[DELAYED] + 1
+  C[DELAYED_FROM] = min(C[DELAYED_FROM], until_ms)
 end
-me.settled = deed
-if me.id == ARGV[3] then
-  me.id, me.token = '', ''
-end
+settle(ARGV[3], deed)
 place_sites()
-save_slot(me)
+save_slot()
 save()
 return 'OK'

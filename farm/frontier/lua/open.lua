@@ -3,7 +3,7 @@
 -- Guarantee: of many nodes that open a crawl at once, one creates it and all see the same settings.
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2 settings as JSON, or '' to find a crawl and never create one
---            3 schema · 4 fingerprint key in hex · 5 created at · 6.. pairs of counter and first value
+--            3 schema · 4 fingerprint key in hex · 5 created at · 6.. all counters in their order
 -- Returns:   {1 when created, 0 when found, schema, settings, key, created at, shards} or {-1}: no crawl
 -- Uses:
 local call = redis.call
@@ -14,14 +14,17 @@ if call('EXISTS', crawl) == 0 then
   if ARGV[2] == '' then
     return { -1 }
   end
-  local now = ARGV[1]
-  if now == '' then
+  local now = tonumber(ARGV[1])
+  if not now then
     local t = call('TIME')
-    now = string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000))
+    now = t[1] * 1000 + math.floor(t[2] / 1000)
   end
-  call('HSET', ctl, 'real', now, 'now', now, unpack(ARGV, 6))
-  call('HSET', crawl, 'schema', ARGV[3], 'settings', ARGV[2], 'key', ARGV[4], 'created_at', ARGV[5])
+  local counters = { now, now }
+  for i = 8, #ARGV do
+    counters[i - 5] = tonumber(ARGV[i])
+  end
+  call('SET', ctl, struct.pack('<' .. string.rep('d', #counters), unpack(counters)))
+  call('HSET', crawl, 'schema', ARGV[3], 'settings', ARGV[2], 'key', ARGV[4], 'created_at', ARGV[5], 'shards', ARGV[29])
   created = 1
 end
-local c = call('HMGET', crawl, 'schema', 'settings', 'key', 'created_at')
-return { created, c[1], c[2], c[3], c[4], call('HGET', ctl, 'shards') }
+return { created, unpack(call('HMGET', crawl, 'schema', 'settings', 'key', 'created_at', 'shards')) }

@@ -5,15 +5,14 @@
 -- ARGV:      1 own time in ms or '' · 2.. pairs of id and token
 -- Returns:   for each pair 1 when renewed, 0 when lost
 -- Uses:      core site queue lease
-local kept = {}
+local kept, until_ms = {}, ('%.0f'):format(now + C[VISIBILITY])
 for i = 2, #ARGV, 2 do
-  local lease = held(ARGV[i])
-  if lease and lease.token == ARGV[i + 1] then
-    call('ZADD', P .. 'due', now + C.vis, ARGV[i])
-    kept[#kept + 1] = 1
-  else
-    kept[#kept + 1] = 0
+  local token = held(ARGV[i])
+  local current = token and token == ARGV[i + 1]
+  if current then
+    call('ZADD', P .. 'due', until_ms, ARGV[i])
   end
+  kept[#kept + 1] = current and 1 or 0
 end
 bring_home(8)
 place_sites()

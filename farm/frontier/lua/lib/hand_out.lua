@@ -1,148 +1,125 @@
 -- hand_out: choose the best URL for a slot and lease it, or say when to come back.
--- The site that the slot's context served last is preferred for at most `run` leases in a row; every
--- eighth lease starts at a rotating band, so that no priority starves.
-local SOON_MS, POLL_MS = 250, 250
-local EVERY = 8
+-- The site that the slot's context served last is preferred for at most RUN leases in a row; every eighth
+-- lease starts at a rotating band, so that no priority starves.
+local SOON_MS, SOONEST_MS, EVERY = 250, 10, 8
+-- How far into a band's ready sites a lease looks when its own way out is shut to the first ones.
+local LOOK_AHEAD = '8'
 
-local function idle(reason, retry_ms)
-  return { 'IDLE', reason, floor(retry_ms) }
+local function wait_until(at)
+  return { 'IDLE', 'waiting', max(SOONEST_MS, min(floor(at - now), SOON_MS)) }
 end
 
-local function when_due()
-  local soonest = now + POLL_MS
-  local function look(key)
-    local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
-    if head[2] then
-      soonest = min(soonest, tonumber(head[2]))
-    end
-  end
+local function soonest()
+  local at = min(C[LEASED] > 0 and head_of(P .. 'due') or NEVER, C[DELAYED] > 0 and head_of(P .. 'delayed') or NEVER)
   for band = 0, 9 do
-    if C['q' .. band] > 0 then
-      look(P .. 'ready:' .. band)
+    if C[Q + band] > 0 then
+      at = min(at, head_of(P .. 'ready:' .. band))
     end
   end
-  if C.delayed > 0 then
-    look(P .. 'delayed')
-  end
-  look(P .. 'due')
-  return max(10, soonest - now)
+  return at
 end
 
-local function first_band()
-  bump('turn', 1)
-  if C.turn % EVERY == 0 then
-    return (C.turn / EVERY) % 10
+local function refusal(limit, out)
+  if C[DELAYED] + C[LEASED] == 0 then
+    local queued = 0
+    for band = 0, 9 do
+      queued = queued + C[Q + band]
+    end
+    if queued == 0 then
+      return { 'IDLE', 'empty', 0 }
+    end
   end
-  return 9
+  if C[STATE] ~= 0 then
+    return { 'IDLE', ({ 'paused', 'draining', 'stopped' })[C[STATE]], SOON_MS }
+  elseif limit > 0 and C[RENDERED] + C[LEASED] >= limit then
+    return { 'IDLE', 'limit', C[LEASED] > 0 and SOON_MS or 0 }
+  end
+  local at = overall_at(out)
+  return at > now and wait_until(at) or nil
 end
 
--- How far into a band's ready sites a lease looks when its own address is blocked on the first ones.
-local LOOK_AHEAD = 8
-
-local function open_to(s, egress)
-  if egress == '' then
-    return true
-  end
-  local blocked = tonumber(call('HGET', P .. 'site:' .. s.name, 'x@' .. egress) or 0)
-  return blocked <= now
-end
-
-local function choose(hint, egress)
-  local start = first_band()
-  local preferred = hint and site(hint)
-  if preferred and not (has_room(preferred) and eligible_at(preferred) <= now and open_to(preferred, egress)) then
-    preferred = nil
-  end
+-- Returns site and band.
+local function choose(preferred, out)
+  C[TURN] = C[TURN] + 1
+  local start = C[TURN] % EVERY == 0 and (C[TURN] / EVERY) % 10 or 9
   for i = 0, 9 do
     local band = (start - i) % 10
-    if C['q' .. band] > 0 then
-      if preferred and find(preferred.bands, band, 1, true) then
+    if C[Q + band] > 0 then
+      if preferred and preferred[BANDS]:find(band, 1, true) then
         return preferred, band
       end
-      local look = egress == '' and 1 or LOOK_AHEAD
-      local ready = call('ZRANGE', P .. 'ready:' .. band, '-inf', now, 'BYSCORE', 'LIMIT', 0, look)
-      for _, name in ipairs(ready) do
+      -- What this call changed must be in the ready sets before they are read.
+      place_sites()
+      local look = out == '' and '1' or LOOK_AHEAD
+      local names = call('ZRANGE', P .. 'ready:' .. band, '-inf', now_text, 'BYSCORE', 'LIMIT', '0', look)
+      for _, name in ipairs(names) do
         local s = site(name)
-        if open_to(s, egress) then
+        if pair_at(s, out) <= now then
           return s, band
         end
       end
     end
   end
-  return nil
 end
 
 local function take(s, band)
-  local queue = P .. 'q:' .. band .. ':' .. s.name
+  local queue = P .. 'q:' .. band .. ':' .. s[NAME]
   local entry = call('LPOP', queue)
   if not entry or call('EXISTS', queue) == 0 then
-    s.bands = string.gsub(s.bands, band, '')
+    s[BANDS] = s[BANDS]:gsub(band, '')
   end
   if entry then
-    bump('q' .. band, -1)
+    C[Q + band] = C[Q + band] - 1
   else
-    call('ZREM', P .. 'ready:' .. band, s.name)
+    call('ZREM', P .. 'ready:' .. band, s[NAME])
   end
   return entry
 end
 
-local function spend(s, jitter)
-  s.flying = s.flying + 1
-  s.tat = max(s.tat, now) + floor(s.interval * (1 + 0.2 * jitter))
-  if C.giv > 0 then
-    put('tat', max(C.tat, now) + floor(C.giv * (1 + 0.2 * jitter)))
-  end
+local function grant(s, entry, request, out, nonce, jitter)
+  C[TOKEN] = max(C[TOKEN] + 1, micros)
+  local id, token, name = entry:sub(1, 16), ('%.0f'):format(C[TOKEN]) .. nonce, s[NAME]
+  call('HSET', P .. 'lease', id, table.concat({ token, ARGV[2], name, out, entry }, '\n'))
+  call('ZADD', P .. 'due', ('%.0f'):format(now + C[VISIBILITY]), id)
+  C[LEASED] = C[LEASED] + 1
+  spend(s, out, jitter)
+  local stayed = name == me[AT] and me[STAYED] + 0 < C[RUN] and me[STAYED] + 1 or 1
+  me[REQUEST], me[HELD], me[FENCE], me[AT], me[STAYED] = request, id, token, name, stayed
+  return { 'LEASE', token, name, entry }
 end
 
-local function refusal(limit)
-  local open = queued() + C.delayed + C.leased
-  if open == 0 then
-    return idle('empty', 0)
-  elseif C.state ~= 'running' then
-    return idle(C.state, SOON_MS)
-  elseif limit > 0 and C.rendered + C.leased >= limit then
-    return idle('limit', C.leased > 0 and SOON_MS or 0)
-  elseif C.glim > 0 and C.leased >= C.glim then
-    return idle('waiting', when_due())
-  elseif C.giv > 0 and C.tat > now then
-    return idle('waiting', C.tat - now)
-  end
-  return nil
-end
-
-local function hand_out(me, want)
-  local current = me.id ~= '' and held(me.id)
-  if current and current.token == me.token then
-    if me.request == want.request then
-      return { 'LEASE', current.token, current.site, current.entry }
+local function hand_out(request, hint, limit, out, nonce, jitter)
+  if me[HELD] ~= '' then
+    local token, _, site_name, held_out, entry = held(me[HELD])
+    if token and token == me[FENCE] then
+      if me[REQUEST] == request then
+        return { 'LEASE', token, site_name, entry }
+      end
+      expire(me[HELD], site_name, held_out, entry)
     end
-    expire(current)
   end
-  me.request, me.id, me.token = want.request, '', ''
-  place_sites()
-  local no = refusal(want.limit)
+  me[REQUEST], me[HELD], me[FENCE] = request, '', ''
+  local no = refusal(tonumber(limit), out)
   if no then
     return no
   end
-  local hint = want.hint ~= '' and (want.hint ~= me.site or me.run < C.run) and want.hint or nil
+  local preferred
+  if hint ~= '' and (hint ~= me[AT] or me[STAYED] + 0 < C[RUN]) then
+    local s = site(hint)
+    if has_room(s) and eligible_at(s) <= now and pair_at(s, out) <= now then
+      preferred = s
+    end
+  end
   while true do
-    local s, band = choose(hint, want.egress)
+    local s, band = choose(preferred, out)
     if not s then
-      return idle('waiting', when_due())
+      return wait_until(soonest())
     end
     local entry = take(s, band)
-    if entry and parse(entry) then
-      local id, token = sub(entry, 1, 16), next_token(want.nonce)
-      call('HSET', P .. 'lease', id, table.concat({ token, me.name, s.name, want.egress, entry }, '\n'))
-      call('ZADD', P .. 'due', now + C.vis, id)
-      bump('leased', 1)
-      spend(s, want.jitter)
-      me.run = s.name == me.site and me.run < C.run and me.run + 1 or 1
-      me.id, me.token, me.site = id, token, s.name
-      return { 'LEASE', token, s.name, entry }
+    if entry and entry:find(IS_ENTRY) then
+      return grant(s, entry, request, out, nonce, tonumber(jitter))
     elseif entry then
-      bury(s.name, sub(redis.sha1hex(entry), 1, 16), entry, 'corrupt', 'the entry cannot be read')
+      bury(s[NAME], redis.sha1hex(entry):sub(1, 16), entry, 'corrupt', 'the entry cannot be read')
     end
-    place_sites()
   end
 end

@@ -1,83 +1,83 @@
--- lease: who holds what, until when; what a slot did last; how a lease comes back by itself.
+-- lease: who holds what, until when; how a lease comes back by itself.
+local NEVER = 9e15
+
+-- Returns token, slot, site, egress address, entry; nothing where nobody holds the id.
 local function held(id)
   local record = call('HGET', P .. 'lease', id)
-  if not record then
-    return nil
+  if record then
+    return record:match('^(%d+)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n(.*)$')
   end
-  local token, slot, site_name, egress, entry = match(record, '^(%d+)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n(.*)$')
-  return { id = id, token = token, slot = slot, site = site_name, egress = egress, entry = entry }
 end
 
-local function let_go(lease)
-  call('HDEL', P .. 'lease', lease.id)
-  call('ZREM', P .. 'due', lease.id)
-  local s = site(lease.site)
-  s.flying = s.flying - 1
-  bump('leased', -1)
+local function let_go(id, site_name, out)
+  call('HDEL', P .. 'lease', id)
+  call('ZREM', P .. 'due', id)
+  C[LEASED] = C[LEASED] - 1
+  if out ~= '' then
+    call('HINCRBY', P .. 'site:' .. site_name, 'f@' .. out, -1)
+    call('HINCRBY', P .. 'out:' .. out, 'f', -1)
+  end
+  local s = site(site_name)
+  s[FLYING] = s[FLYING] - 1
   return s
 end
 
--- A slot's last settlement, last request and what came of it: what makes a repeated call harmless.
-local SLOT_LIFE_S = 86400
-
-local function slot_state(name)
-  local record = call('GET', P .. 'slot:' .. name)
-  if not record then
-    return { name = name, settled = '', request = '', id = '', token = '', site = '', run = 0 }
-  end
-  local settled, request, id, token, site_name, run =
-    match(record, '^([^\n]*)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n(%d+)$')
-  return {
-    name = name, settled = settled or '', request = request or '', id = id or '', token = token or '',
-    site = site_name or '', run = tonumber(run) or 0,
-  }
-end
-
-local function save_slot(me)
-  local record = table.concat({ me.settled, me.request, me.id, me.token, me.site, me.run }, '\n')
-  call('SET', P .. 'slot:' .. me.name, record, 'EX', SLOT_LIFE_S)
-end
-
 -- A lease whose holder is gone: it costs a life, not an attempt.
-local function expire(lease)
-  local s = let_go(lease)
-  bump('expired', 1)
-  local e = parse(lease.entry)
-  if not e then
-    bury(lease.site, lease.id, lease.entry, 'corrupt', 'the entry cannot be read')
-    return
-  end
-  e.expiries = e.expiries + 1
-  if e.expiries >= C.lives then
-    bury(lease.site, e.id, compose(e), 'worker_died', 'its lease expired ' .. e.expiries .. ' times')
+local function expire(id, site_name, out, entry)
+  local s = let_go(id, site_name, out)
+  local again, expiries = recount(entry, 0, 0, 1)
+  C[EXPIRED] = C[EXPIRED] + 1
+  if not again then
+    bury(site_name, id, entry, 'corrupt', 'the entry cannot be read')
+  elseif expiries >= C[LIVES] then
+    bury(site_name, id, again, 'worker_died', 'its lease expired ' .. expiries .. ' times')
   else
-    enqueue(s, compose(e), true)
+    enqueue(s, again, 'LPUSH')
   end
 end
 
--- At most `most` due entries; needs no leader, since every call brings a few of them home.
+local function head_of(key)
+  return tonumber(call('ZRANGE', key, '0', '0', 'WITHSCORES')[2]) or NEVER
+end
+
+-- A lease that somebody else has garbled must not stop the crawl: no call would get past it.
+local function clear_away(id)
+  local record = call('HGET', P .. 'lease', id)
+  call('ZREM', P .. 'due', id)
+  if record then
+    call('HDEL', P .. 'lease', id)
+    C[LEASED] = C[LEASED] - 1
+    bury('', id, record, 'corrupt', 'the lease cannot be read')
+  end
+end
+
+-- At most `most` due entries; needs no leader, since every call brings a few of them home. Nothing is asked of
+-- Redis before the time at which something can be due.
 local function bring_home(most)
   local moved = 0
-  if C.leased > 0 then
-    for _, id in ipairs(call('ZRANGE', P .. 'due', '-inf', now, 'BYSCORE', 'LIMIT', 0, most)) do
-      local lease = held(id)
-      if lease then
-        expire(lease)
+  if C[LEASED] > 0 and now >= C[DUE_FROM] then
+    local ids = call('ZRANGE', P .. 'due', '-inf', now_text, 'BYSCORE', 'LIMIT', '0', most)
+    for _, id in ipairs(ids) do
+      local token, _, site_name, out, entry = held(id)
+      if token then
+        expire(id, site_name, out, entry)
       else
-        call('ZREM', P .. 'due', id)
+        clear_away(id)
       end
-      moved = moved + 1
     end
+    C[DUE_FROM] = min(head_of(P .. 'due'), now + C[VISIBILITY])
+    moved = #ids
   end
-  if C.delayed > 0 and moved < most then
-    local due = call('ZRANGE', P .. 'delayed', '-inf', now, 'BYSCORE', 'LIMIT', 0, most - moved)
-    for _, member in ipairs(due) do
-      local break_at = find(member, '\n', 1, true)
+  if C[DELAYED] > 0 and now >= C[DELAYED_FROM] and moved < most then
+    local members = call('ZRANGE', P .. 'delayed', '-inf', now_text, 'BYSCORE', 'LIMIT', '0', most - moved)
+    for _, member in ipairs(members) do
+      local break_at = member:find('\n', 1, true)
       call('ZREM', P .. 'delayed', member)
-      bump('delayed', -1)
-      enqueue(site(sub(member, 1, break_at - 1)), sub(member, break_at + 1), false)
-      moved = moved + 1
+      enqueue(site(member:sub(1, break_at - 1)), member:sub(break_at + 1), 'RPUSH')
     end
+    C[DELAYED] = C[DELAYED] - #members
+    C[DELAYED_FROM] = head_of(P .. 'delayed')
+    moved = moved + #members
   end
   return moved
 end

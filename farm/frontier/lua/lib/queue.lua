@@ -1,60 +1,37 @@
 -- queue: a URL is stored once, as an entry, and moves: queue, lease, delayed, dead.
 -- An entry is id (16 hex digits), band (one digit), counts (empty, or failures.throttled.expiries), payload
 -- (a JSON array, which no script looks into).
-local function parse(entry)
-  local brace = find(entry, '[', 18, true)
-  if not brace or not match(entry, '^%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%d') then
+local IS_ENTRY = '^%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%d[%d.]*%['
+
+-- Changes an entry's counts; nil when it is none.
+local function recount(entry, fails, throttled, expiries)
+  if not entry:find(IS_ENTRY) then
     return nil
   end
-  local fails, throttled, expiries = match(sub(entry, 18, brace - 1), '^(%d+)%.(%d+)%.(%d+)$')
-  return {
-    id = sub(entry, 1, 16),
-    band = sub(entry, 17, 17),
-    fails = tonumber(fails) or 0,
-    throttled = tonumber(throttled) or 0,
-    expiries = tonumber(expiries) or 0,
-    payload = sub(entry, brace),
-  }
+  local brace = entry:find('[', 18, true)
+  local f, t, x = entry:sub(18, brace - 1):match('^(%d+)%.(%d+)%.(%d+)$')
+  f, t, x = (f or 0) + fails, (t or 0) + throttled, (x or 0) + expiries
+  local counts = f + t + x > 0 and ('%d.%d.%d'):format(f, t, x) or ''
+  return entry:sub(1, 17) .. counts .. entry:sub(brace), x
 end
 
-local function compose(e)
-  local counts = ''
-  if e.fails + e.throttled + e.expiries > 0 then
-    counts = format('%d.%d.%d', e.fails, e.throttled, e.expiries)
+-- A site comes into being with its first URL; merely asking for one creates nothing.
+local function enqueue(s, entry, push)
+  local band = entry:sub(17, 17)
+  if not s[KNOWN] then
+    s[KNOWN], s[ANEW] = true, true
+    C[SITES] = C[SITES] + 1
   end
-  return e.id .. e.band .. counts .. e.payload
-end
-
-local function enqueue(s, entry, first)
-  local band = sub(entry, 17, 17)
-  found(s)
-  local length = call(first and 'LPUSH' or 'RPUSH', P .. 'q:' .. band .. ':' .. s.name, entry)
-  bump('q' .. band, 1)
-  if length == 1 and not find(s.bands, band, 1, true) then
-    s.bands = s.bands .. band
+  local length = call(push, P .. 'q:' .. band .. ':' .. s[NAME], entry)
+  C[Q + band] = C[Q + band] + 1
+  if length == 1 and not s[BANDS]:find(band, 1, true) then
+    s[BANDS] = s[BANDS] .. band
   end
-end
-
-local function delay(site_name, entry, until_ms)
-  call('ZADD', P .. 'delayed', until_ms, site_name .. '\n' .. entry)
-  bump('delayed', 1)
 end
 
 local function bury(site_name, id, entry, reason, detail)
-  local at = format('%.0f', now)
-  call('HSET', P .. 'dead', id, table.concat({ reason, at, detail, site_name, entry }, '\n'))
-  call('ZADD', P .. 'dead:' .. reason, now, id)
-  call('HINCRBY', ctl, 'dead:' .. reason, 1)
-  bump('dead', 1)
-end
-
--- A link or a seed is id, band, site, newline, payload.
-local function accept(link)
-  local break_at = find(link, '\n', 18, true)
-  enqueue(site(sub(link, 18, break_at - 1)), sub(link, 1, 17) .. sub(link, break_at + 1), false)
-  bump('accepted', 1)
-end
-
-local function check_link(link)
-  return find(link, '^%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%d[^\n]+\n%[')
+  call('HSET', P .. 'dead', id, table.concat({ reason, now_text, detail, site_name, entry }, '\n'))
+  call('ZADD', P .. 'dead:' .. reason, now_text, id)
+  call('HINCRBY', P .. 'tally', reason, 1)
+  C[DEAD] = C[DEAD] + 1
 end

@@ -3,51 +3,45 @@
 -- 52 bits as integers, so Redis keeps it as an intset. Linear hashing splits one bucket at a time, which
 -- keeps every bucket below the server's set-max-intset-entries (512 by default).
 local FILL, FIRST_BUCKETS = 200, 4096
-local level
 
-local function bucket_of(top, rest)
-  if not level then
-    level = FIRST_BUCKETS
-    while level * 2 <= C.buckets do
-      level = level * 2
-    end
+-- The number of buckets before the current round of splitting, as a multiple of the first.
+local function round_of()
+  local folds = 1
+  while FIRST_BUCKETS * folds * 2 <= C[BUCKETS] do
+    folds = folds * 2
   end
-  local address = top + FIRST_BUCKETS * (rest % (level * 2 / FIRST_BUCKETS))
-  local low = address % level
-  if low < C.buckets - level then
-    return address
-  end
-  return low
+  return folds
 end
 
-local function split_a_bucket()
-  bucket_of(0, 0)
-  local from, to = C.buckets - level, C.buckets
-  local moved, top = {}, from % FIRST_BUCKETS
-  put('buckets', C.buckets + 1)
-  for _, member in ipairs(call('SMEMBERS', P .. 'seen:' .. format('%.0f', from))) do
-    local address = top + FIRST_BUCKETS * (tonumber(member) % (level * 2 / FIRST_BUCKETS))
-    if address == to then
-      moved[#moved + 1] = member
-    end
+-- Remember a fingerprint; true when it was not known. `folds` is of `round_of`.
+local function remember(id, folds)
+  local rest = tonumber(id:sub(4, 16), 16)
+  local top = tonumber(id:sub(1, 3), 16)
+  local bucket = top + FIRST_BUCKETS * (rest % folds)
+  if bucket < C[BUCKETS] - FIRST_BUCKETS * folds then
+    bucket = top + FIRST_BUCKETS * (rest % (folds * 2))
   end
-  for i = 1, #moved, 1000 do
-    local last = min(i + 999, #moved)
-    call('SADD', P .. 'seen:' .. format('%.0f', to), unpack(moved, i, last))
-    call('SREM', P .. 'seen:' .. format('%.0f', from), unpack(moved, i, last))
-  end
-  level = nil
+  return call('SADD', P .. 'seen:' .. bucket, ('%.0f'):format(rest)) == 1
 end
 
--- Remember a fingerprint; true when it was not known.
-local function remember(id)
-  local rest = tonumber(sub(id, 4, 16), 16)
-  local bucket = bucket_of(tonumber(sub(id, 1, 3), 16), rest)
-  return call('SADD', P .. 'seen:' .. format('%.0f', bucket), rest) == 1
-end
+-- Redis refuses more than some thousand arguments, and Lua more than 8,000 values at once.
+local CHUNK = 1000
 
 local function grow_seen()
-  while C.accepted + C.seen + C.dropped > FILL * C.buckets do
-    split_a_bucket()
+  while C[ACCEPTED] + C[SEEN] + C[DROPPED] > FILL * C[BUCKETS] do
+    local folds = round_of()
+    local from, to = C[BUCKETS] - FIRST_BUCKETS * folds, C[BUCKETS]
+    local moved = {}
+    for _, member in ipairs(call('SMEMBERS', P .. 'seen:' .. from)) do
+      if from % FIRST_BUCKETS + FIRST_BUCKETS * (tonumber(member) % (folds * 2)) == to then
+        moved[#moved + 1] = member
+      end
+    end
+    for i = 1, #moved, CHUNK do
+      local last = min(i + CHUNK - 1, #moved)
+      call('SADD', P .. 'seen:' .. to, unpack(moved, i, last))
+      call('SREM', P .. 'seen:' .. from, unpack(moved, i, last))
+    end
+    C[BUCKETS] = to + 1
   end
 end

@@ -1,83 +1,76 @@
 -- site: what is known of one site, and its place in the ready sets.
 -- A transition changes the tables that `site` returns; `place_sites` then writes them back and makes
 -- the ready sets agree, which is the only way a site enters or leaves one.
+local NAME, BANDS, FLYING, ARRIVAL, BLOCKED, SPACING, SAVED_UP, ROOM = 1, 2, 3, 4, 5, 6, 7, 8
+local HAD_BANDS, HAD_FLYING, HAD_ARRIVAL, HAD_BLOCKED, KNOWN, ANEW = 9, 10, 11, 12, 13, 14
+
 local sites, touched = {}, {}
 
 local function site(name)
   local s = sites[name]
-  if s then
-    return s
+  if not s then
+    local v = call('HMGET', P .. 'site:' .. name, 'b', 'f', 't', 'x', 'i', 'u', 'l')
+    local bands, flying, arrival, blocked = v[1] or '', tonumber(v[2]) or 0, tonumber(v[3]) or now, tonumber(v[4]) or 0
+    s = {
+      name, bands, flying, arrival, blocked,
+      tonumber(v[5]) or C[INTERVAL], tonumber(v[6]) or C[BURST], tonumber(v[7]) or C[LIMIT],
+      bands, flying, arrival, blocked, v[1] ~= false, false,
+    }
+    sites[name] = s
+    touched[#touched + 1] = s
   end
-  local v = call('HMGET', P .. 'site:' .. name, 'b', 'f', 't', 'x', 'i', 'u', 'l')
-  s = {
-    name = name,
-    bands = v[1] or '',
-    flying = tonumber(v[2]) or 0,
-    tat = tonumber(v[3]) or now,
-    blocked = tonumber(v[4]) or 0,
-    interval = tonumber(v[5]) or C.iv,
-    burst = tonumber(v[6]) or C.burst,
-    limit = tonumber(v[7]) or C.lim,
-  }
-  s.known = v[1] ~= false
-  s.was = { bands = s.bands, flying = s.flying, tat = s.tat, blocked = s.blocked }
-  sites[name] = s
-  touched[#touched + 1] = s
   return s
 end
 
--- A site comes into being with its first URL; merely asking for one creates nothing.
-local function found(s)
-  if not s.known then
-    s.known, s.fresh = true, true
-    bump('sites', 1)
-  end
-end
-
 local function eligible_at(s)
-  return max(s.tat - (s.burst - 1) * s.interval, s.blocked)
+  return max(s[ARRIVAL] - (s[SAVED_UP] - 1) * s[SPACING], s[BLOCKED])
 end
 
 local function has_room(s)
-  return s.limit == 0 or s.flying < s.limit
+  return s[ROOM] == 0 or s[FLYING] < s[ROOM]
+end
+
+local function place(s)
+  local bands, had = s[BANDS], s[HAD_BANDS]
+  local room, at = has_room(s), ('%.0f'):format(eligible_at(s))
+  for i = 1, #bands do
+    if room then
+      call('ZADD', P .. 'ready:' .. bands:sub(i, i), at, s[NAME])
+    else
+      call('ZREM', P .. 'ready:' .. bands:sub(i, i), s[NAME])
+    end
+  end
+  local fields, n = {}, 0
+  if bands ~= had or s[ANEW] then
+    for i = 1, #had do
+      local band = had:sub(i, i)
+      if not bands:find(band, 1, true) then
+        call('ZREM', P .. 'ready:' .. band, s[NAME])
+      end
+    end
+    fields[1], fields[2], n = 'b', bands, 2
+  end
+  if s[FLYING] ~= s[HAD_FLYING] then
+    fields[n + 1], fields[n + 2], n = 'f', s[FLYING], n + 2
+  end
+  if s[ARRIVAL] ~= s[HAD_ARRIVAL] or s[ANEW] then
+    fields[n + 1], fields[n + 2], n = 't', ('%.0f'):format(s[ARRIVAL]), n + 2
+  end
+  if s[BLOCKED] ~= s[HAD_BLOCKED] then
+    fields[n + 1], fields[n + 2], n = 'x', ('%.0f'):format(s[BLOCKED]), n + 2
+  end
+  if n > 0 then
+    call('HSET', P .. 'site:' .. s[NAME], unpack(fields))
+  end
+  s[HAD_BANDS], s[HAD_FLYING], s[HAD_ARRIVAL], s[HAD_BLOCKED], s[ANEW] = bands, s[FLYING], s[ARRIVAL], s[BLOCKED], false
 end
 
 local function place_sites()
-  for _, s in ipairs(touched) do
-    local was = s.was
-    local same_fields = s.bands == was.bands and s.flying == was.flying
-    if not (same_fields and s.tat == was.tat and s.blocked == was.blocked) or s.fresh then
-      local room, at = has_room(s), eligible_at(s)
-      for i = 1, #s.bands do
-        local band = sub(s.bands, i, i)
-        if room then
-          call('ZADD', P .. 'ready:' .. band, at, s.name)
-        else
-          call('ZREM', P .. 'ready:' .. band, s.name)
-        end
-      end
-      for i = 1, #was.bands do
-        local band = sub(was.bands, i, i)
-        if not find(s.bands, band, 1, true) then
-          call('ZREM', P .. 'ready:' .. band, s.name)
-        end
-      end
-      local fields, n = {}, 0
-      if s.bands ~= was.bands or s.fresh then
-        fields[1], fields[2], n = 'b', s.bands, 2
-      end
-      if s.flying ~= was.flying then
-        fields[n + 1], fields[n + 2], n = 'f', s.flying, n + 2
-      end
-      if s.tat ~= was.tat or s.fresh then
-        fields[n + 1], fields[n + 2], n = 't', s.tat, n + 2
-      end
-      if s.blocked ~= was.blocked then
-        fields[n + 1], fields[n + 2], n = 'x', s.blocked, n + 2
-      end
-      call('HSET', P .. 'site:' .. s.name, unpack(fields))
-      was.bands, was.flying, was.tat, was.blocked = s.bands, s.flying, s.tat, s.blocked
-      s.fresh = nil
+  for i = 1, #touched do
+    local s = touched[i]
+    if s[ANEW] or s[BANDS] ~= s[HAD_BANDS] or s[FLYING] ~= s[HAD_FLYING] or s[ARRIVAL] ~= s[HAD_ARRIVAL]
+      or s[BLOCKED] ~= s[HAD_BLOCKED] then
+      place(s)
     end
   end
 end

@@ -1,0 +1,45 @@
+"""The shard's counters as they are stored: one string of doubles, in the order that the scripts declare."""
+
+import re
+import struct
+from collections.abc import Mapping
+from importlib.resources import files
+
+BANDS = 10
+STATES = ("running", "paused", "draining", "stopped")
+
+
+def _declared() -> dict[str, int]:
+    text = (files("farm.frontier") / "lua" / "lib" / "core.lua").read_text()
+    declared: dict[str, int] = {}
+    for names, numbers in re.findall(r"^local ([A-Z_, ]+) = ([0-9, ]+)$", text, re.MULTILINE):
+        pairs = zip(names.split(", "), numbers.split(", "), strict=True)
+        declared.update({name.lower(): int(number) for name, number in pairs})
+    return declared
+
+
+_PLACES = _declared()
+COUNT = _PLACES.pop("counters")
+_FIRST_BAND = _PLACES.pop("q")
+PLACES: Mapping[str, int] = {**_PLACES, **{f"q{band}": _FIRST_BAND + band for band in range(BANDS)}}
+"""Counter -> its place, from 1 as in Lua."""
+_LAYOUT = struct.Struct(f"<{COUNT}d")
+
+
+def in_order(counters: Mapping[str, float]) -> list[str]:
+    """Return the given counters as `open` takes them: all in order, 0 where nothing is given."""
+    values = [0.0] * COUNT
+    for name, value in counters.items():
+        values[PLACES[name] - 1] = value
+    return [f"{value:.0f}" for value in values]
+
+
+def decode(stored: bytes) -> dict[str, int]:
+    """Return the counters by name."""
+    values = _LAYOUT.unpack(stored)
+    return {name: int(values[place - 1]) for name, place in PLACES.items()}
+
+
+def encode(counters: Mapping[str, float]) -> bytes:
+    """Return the counters as they are stored."""
+    return _LAYOUT.pack(*(float(value) for value in in_order(counters)))

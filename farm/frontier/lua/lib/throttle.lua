@@ -1,0 +1,53 @@
+-- throttle: whether a way out (an egress address) may visit a site now, and what a visit costs.
+-- Four levels: the site, the pair of site and address, the address, everything. A level's limit of 0 means
+-- none. The spacing is never shorter than asked, and up to a fifth longer, so that it is not metronomic.
+
+-- When the pair of site and address is eligible; NEVER while all of its places are taken.
+local function pair_at(s, out)
+  if out == '' then
+    return 0
+  end
+  local v = call('HMGET', P .. 'site:' .. s[NAME], 'x@' .. out, 't@' .. out, 'f@' .. out)
+  if C[PAIR_LIMIT] > 0 and (tonumber(v[3]) or 0) >= C[PAIR_LIMIT] then
+    return NEVER
+  end
+  return max(tonumber(v[1]) or 0, tonumber(v[2]) or 0)
+end
+
+-- When everything, and this address, is eligible.
+local function overall_at(out)
+  local at = C[ALL_INTERVAL] > 0 and C[TAT] or 0
+  if C[ALL_LIMIT] > 0 and C[LEASED] >= C[ALL_LIMIT] then
+    at = NEVER
+  end
+  if out ~= '' then
+    local v = call('HMGET', P .. 'out:' .. out, 't', 'f')
+    if C[OUT_LIMIT] > 0 and (tonumber(v[2]) or 0) >= C[OUT_LIMIT] then
+      at = NEVER
+    end
+    at = max(at, tonumber(v[1]) or 0)
+  end
+  return at
+end
+
+local function spend(s, out, jitter)
+  local wide = 1 + 0.2 * jitter
+  s[FLYING] = s[FLYING] + 1
+  s[ARRIVAL] = max(s[ARRIVAL], now) + floor(s[SPACING] * wide)
+  if C[ALL_INTERVAL] > 0 then
+    C[TAT] = max(C[TAT], now) + floor(C[ALL_INTERVAL] * wide)
+  end
+  if out ~= '' then
+    local pair, way = P .. 'site:' .. s[NAME], P .. 'out:' .. out
+    call('HINCRBY', pair, 'f@' .. out, 1)
+    call('HINCRBY', way, 'f', 1)
+    if C[PAIR_INTERVAL] > 0 then
+      local from = max(tonumber(call('HGET', pair, 't@' .. out)) or 0, now)
+      call('HSET', pair, 't@' .. out, ('%.0f'):format(from + C[PAIR_INTERVAL] * wide))
+    end
+    if C[OUT_INTERVAL] > 0 then
+      local from = max(tonumber(call('HGET', way, 't')) or 0, now)
+      call('HSET', way, 't', ('%.0f'):format(from + C[OUT_INTERVAL] * wide))
+    end
+  end
+end
