@@ -14,22 +14,22 @@ proxy's own address is the operator's word and is not judged.
 
 import asyncio
 import ssl
-from collections.abc import Container, Sequence
+from collections.abc import Awaitable, Container, Sequence
 from ipaddress import IPv4Address, IPv6Address
-from itertools import zip_longest
 
 from farm.egress import upstream as proxied
 from farm.egress.authority import Authority
-from farm.egress.failing import Unreachable
+from farm.egress.failing import TunnelForbidden, Unreachable
 from farm.egress.guard import Guard, IPAddress
 from farm.egress.params import GatewayParams
 from farm.egress.proxies import Upstream
+from farm.egress.race import first_of
 from farm.egress.resolve import Resolver
 from farm.egress.wire import Traffic, Wire
 from farm.model.egress import GateFault
 from farm.model.errors import UsageError
 
-MAX_ADDRESSES = 8
+MAX_TUNNELLESS = 1024
 _LOCALHOST = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
 
 
@@ -44,29 +44,41 @@ class Dialer:
         self._params = params
         self._own_ports = own_ports
         self._tls: ssl.SSLContext | None = None
+        self._tunnelless: set[tuple[Upstream, int]] = set()
 
-    async def dial(
-        self, authority: Authority, upstream: Upstream | None, traffic: Traffic, *, plain_http: bool = False
-    ) -> Wire:
-        """Connect to the authority, or raise `Unreachable`.
+    async def dial(self, authority: Authority, upstream: Upstream | None, traffic: Traffic) -> Wire:
+        """Connect to the authority, end to end, or raise `Unreachable`."""
+        if upstream is None:
+            late = Unreachable(GateFault.TIMEOUT, f"{authority} did not connect in time")
+            return await self._in_time(self._direct(authority, traffic), late)
+        return await self._in_time(self._through(authority, upstream, traffic), _late(upstream))
 
-        With `plain_http` and an upstream that speaks HTTP the connection is to the proxy itself, which then
-        takes requests in absolute form: many allow CONNECT to port 443 only.
+    async def dial_http(
+        self, authority: Authority, upstream: Upstream | None, traffic: Traffic
+    ) -> tuple[Wire, Upstream | None]:
+        """Connect for plain HTTP; the second value is a proxy that must be asked in absolute form.
+
+        A tunnel is tried first, for plain HTTP too: what comes out of it is the site's, while an answer in
+        absolute form may be the proxy's own error page and look like one of the site's. But some proxies
+        make tunnels to port 443 only; that is remembered, per proxy and port.
         """
-        limit_s = self._params.connect_s
+        if upstream is None or upstream.is_socks:
+            return await self.dial(authority, upstream, traffic), None
+        if (upstream, authority.port) not in self._tunnelless:
+            try:
+                return await self.dial(authority, upstream, traffic), None
+            except TunnelForbidden:
+                if len(self._tunnelless) >= MAX_TUNNELLESS:
+                    self._tunnelless.clear()
+                self._tunnelless.add((upstream, authority.port))
+        return await self._in_time(self._plain(authority, upstream, traffic), _late(upstream)), upstream
+
+    async def _in_time(self, dialling: Awaitable[Wire], late: Unreachable) -> Wire:
         try:
-            async with asyncio.timeout(limit_s):
-                if upstream is None:
-                    return await self._direct(authority, traffic)
-                return await self._through(authority, upstream, traffic, plain_http=plain_http)
+            async with asyncio.timeout(self._params.connect_s):
+                return await dialling
         except TimeoutError:
-            if upstream is None:
-                raise Unreachable(
-                    GateFault.TIMEOUT, f"{authority} did not connect within {limit_s:g} s"
-                ) from None
-            raise Unreachable(
-                GateFault.UPSTREAM, f"{upstream} did not connect within {limit_s:g} s"
-            ) from None
+            raise late from None
 
     async def _direct(self, authority: Authority, traffic: Traffic) -> Wire:
         found = _known(authority) or await self._resolver.resolve(authority.host)
@@ -74,51 +86,54 @@ class Dialer:
         if not allowed:
             raise self._refused(authority, found[0])
         try:
-            return await self._open_any(allowed, authority.port, traffic)
+            return await self._open(allowed, authority.port, traffic)
         except OSError as error:
-            raise Unreachable(
-                GateFault.CONNECT, f"{authority}: {error.strerror or type(error).__name__}"
-            ) from None
+            raise Unreachable(GateFault.CONNECT, f"{authority}: {_sentence(error)}") from None
 
-    async def _through(
-        self, authority: Authority, upstream: Upstream, traffic: Traffic, *, plain_http: bool
-    ) -> Wire:
+    async def _through(self, authority: Authority, upstream: Upstream, traffic: Traffic) -> Wire:
         known = await self._screen(authority)
+        if upstream.is_socks:
+            return await self._socks(authority, known, upstream, traffic)
+        wire = await self._to_proxy(upstream, traffic)
         try:
-            at = _known(Authority(upstream.host, upstream.port)) or await self._resolver.resolve(
-                upstream.host
-            )
-        except Unreachable as unreachable:
-            raise Unreachable(GateFault.UPSTREAM, unreachable.failure.detail) from None
-        try:
-            if upstream.is_socks:
-                return await self._socks(authority, known, upstream, at, traffic)
-            tls = self.trust() if upstream.scheme == "https" else None
-            wire = await self._open_any(at, upstream.port, traffic, tls=tls, tls_name=upstream.host)
-        except OSError as error:  # ssl's errors are among them
-            raise Unreachable(
-                GateFault.UPSTREAM, f"{upstream}: {error.strerror or type(error).__name__}"
-            ) from None
-        if not plain_http:
-            try:
-                await proxied.ask_for_tunnel(wire, upstream, authority, self._params)
-            except BaseException:
-                wire.abort()
-                raise
+            await proxied.ask_for_tunnel(wire, upstream, authority, self._params)
+        except BaseException:
+            wire.abort()
+            raise
         return wire
 
-    async def _socks(
-        self,
-        authority: Authority,
-        known: Sequence[IPAddress],
-        upstream: Upstream,
-        at: Sequence[IPAddress],
-        traffic: Traffic,
-    ) -> Wire:
-        loop = asyncio.get_running_loop()
-        sock = await proxied.open_socks(upstream, at, authority, known)
+    async def _plain(self, authority: Authority, upstream: Upstream, traffic: Traffic) -> Wire:
+        await self._screen(authority)
+        return await self._to_proxy(upstream, traffic)
+
+    async def _to_proxy(self, upstream: Upstream, traffic: Traffic) -> Wire:
+        at = await self._where(upstream)
+        tls = self.trust() if upstream.scheme == "https" else None
         try:
-            _, wire = await loop.create_connection(lambda: self._wire(loop, traffic), sock=sock)
+            return await self._open(at, upstream.port, traffic, tls, upstream.host)
+        except OSError as error:  # ssl's errors are among them
+            raise Unreachable(GateFault.UPSTREAM, f"{upstream}: {_sentence(error)}") from None
+
+    async def _where(self, upstream: Upstream) -> Sequence[IPAddress]:
+        literal = _known(Authority(upstream.host, upstream.port))
+        try:
+            return literal or await self._resolver.resolve(upstream.host)
+        except Unreachable as unreachable:
+            raise Unreachable(GateFault.UPSTREAM, unreachable.failure.detail) from None
+
+    async def _socks(
+        self, authority: Authority, known: Sequence[IPAddress], upstream: Upstream, traffic: Traffic
+    ) -> Wire:
+        at = await self._where(upstream)
+        try:
+            sock = await proxied.open_socks(upstream, at, authority, known)
+        except OSError as error:
+            raise Unreachable(GateFault.UPSTREAM, f"{upstream}: {_sentence(error)}") from None
+        loop = asyncio.get_running_loop()
+        try:
+            _, wire = await loop.create_connection(
+                lambda: Wire(loop, self._params.buffer_bytes, traffic), sock=sock
+            )
         except BaseException:
             sock.close()
             raise
@@ -158,10 +173,7 @@ class Dialer:
             self._tls = tls
         return self._tls
 
-    def _wire(self, loop: asyncio.AbstractEventLoop, traffic: Traffic) -> Wire:
-        return Wire(loop, self._params.buffer_bytes, traffic)
-
-    async def _open_any(
+    async def _open(
         self,
         addresses: Sequence[IPAddress],
         port: int,
@@ -169,13 +181,12 @@ class Dialer:
         tls: ssl.SSLContext | None = None,
         tls_name: str | None = None,
     ) -> Wire:
-        """Try the addresses in turn, the next one as soon as one fails or is slow; raises the last error."""
         loop = asyncio.get_running_loop()
+        name = tls_name if tls else None
 
         async def open_one(ip: IPAddress) -> Wire:
-            name = tls_name if tls else None
             _, wire = await loop.create_connection(
-                lambda: self._wire(loop, traffic),
+                lambda: Wire(loop, self._params.buffer_bytes, traffic),
                 str(ip),
                 port,
                 ssl=tls,
@@ -183,26 +194,15 @@ class Dialer:
             )
             return wire
 
-        if len(addresses) == 1:
-            return await open_one(addresses[0])
-        waiting = _interleaved(addresses)[:MAX_ADDRESSES]
-        running: set[asyncio.Task[Wire]] = set()
-        failed: OSError | None = None
-        try:
-            while waiting or running:
-                if waiting:
-                    running.add(asyncio.create_task(open_one(waiting.pop(0))))
-                stagger_s = self._params.stagger_s if waiting else None
-                done, _ = await asyncio.wait(running, timeout=stagger_s, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    running.discard(task)
-                    try:
-                        return task.result()
-                    except OSError as error:
-                        failed = error
-        finally:
-            await _give_up(running)
-        raise failed or OSError("no address")
+        return await first_of(addresses, open_one, self._params.stagger_s)
+
+
+def _late(upstream: Upstream) -> Unreachable:
+    return Unreachable(GateFault.UPSTREAM, f"{upstream} did not connect in time")
+
+
+def _sentence(error: OSError) -> str:
+    return error.strerror or type(error).__name__
 
 
 def _known(authority: Authority) -> tuple[IPAddress, ...]:
@@ -211,19 +211,3 @@ def _known(authority: Authority) -> tuple[IPAddress, ...]:
     if address is not None:
         return (address,)
     return _LOCALHOST if authority.is_localhost else ()
-
-
-async def _give_up(tasks: set["asyncio.Task[Wire]"]) -> None:
-    """Cancel the attempts that are no longer wanted; one that had just succeeded is closed again."""
-    for task in tasks:
-        task.cancel()
-    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(outcome, Wire):
-            outcome.abort()
-
-
-def _interleaved(addresses: Sequence[IPAddress]) -> list[IPAddress]:
-    """Let the families take turns, the resolver's first choice first."""
-    first = [ip for ip in addresses if ip.version == addresses[0].version]
-    second = [ip for ip in addresses if ip.version != addresses[0].version]
-    return [ip for pair in zip_longest(first, second) for ip in pair if ip is not None]

@@ -11,6 +11,10 @@ class Unreachable(Exception):
         self.failure = GateFailure(fault, detail)
 
 
+class TunnelForbidden(Unreachable):
+    """A proxy makes no tunnel to this port; plain HTTP may still go by it in absolute form."""
+
+
 class WireLost(Exception):
     """A connection broke while it was read or written."""
 

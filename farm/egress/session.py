@@ -62,6 +62,7 @@ class Session:
         self._near = HttpWire(near, h11.SERVER, params.head_bytes)
         self._far: HttpWire | None = None
         self._far_authority: Authority | None = None
+        self._forward: Upstream | None = None
         self._outlet = outlet
         self._dialer = dialer
         self._params = params
@@ -145,14 +146,13 @@ class Session:
     async def _exchange(self, request: h11.Request, target: Target, body: Event, visit: Visit) -> bool:
         authority = target.authority
         framing, rest, websocket = part(request)
-        upstream = self._outlet.upstream
-        # A WebSocket goes through a tunnel, as a browser would have it: proxies seldom pass an upgrade on.
-        forward = upstream if upstream and not upstream.is_socks and not websocket else None
-        far, reused = await self._far_for(authority, plain_http=forward is not None)
-        near = self._near
-        exchange = Exchange(near, far, self._params, GateFault.UPSTREAM if upstream else GateFault.CONNECT)
-        path = b"http://" + target.host + target.path if forward else target.path
-        framing = [(b"Host", target.host), *framing, *(authorization(forward) if forward else ())]
+        near, (far, reused) = self._near, await self._far_for(authority, websocket=websocket)
+        blame = GateFault.UPSTREAM if self._outlet.upstream else GateFault.CONNECT
+        exchange = Exchange(near, far, self._params, blame)
+        path, framing = target.path, [(b"Host", target.host), *framing]
+        if self._forward is not None:
+            path = b"http://" + target.host + path
+            framing += authorization(self._forward)
         try:
             switched = await exchange.carry(
                 h11.Request(method=request.method, target=path, headers=framing), rest, body
@@ -167,14 +167,20 @@ class Session:
             return False
         return self._ready_for_next(near, far)
 
-    async def _far_for(self, authority: Authority, *, plain_http: bool) -> tuple[HttpWire, bool]:
+    async def _far_for(self, authority: Authority, *, websocket: bool) -> tuple[HttpWire, bool]:
         """Return the connection outside, and whether it served an exchange before."""
-        if self._far is not None and self._far_authority == authority and self._far.wire.idle:
-            self._far.wire.on_end = None
-            return self._far, True
+        far = self._far
+        # A WebSocket needs a tunnel: proxies that are asked in absolute form seldom pass an upgrade on.
+        fit = self._far_authority == authority and not (websocket and self._forward)
+        if far is not None and fit and far.wire.idle:
+            far.wire.on_end = None
+            return far, True
         self._drop_far()
         upstream, traffic = self._outlet.upstream, self._outlet.traffic
-        wire = await self._dialer.dial(authority, upstream, traffic, plain_http=plain_http)
+        if websocket:
+            wire, self._forward = await self._dialer.dial(authority, upstream, traffic), None
+        else:
+            wire, self._forward = await self._dialer.dial_http(authority, upstream, traffic)
         self._far = HttpWire(wire, h11.CLIENT, self._params.response_head_bytes)
         self._far_authority = authority
         return self._far, False

@@ -15,7 +15,7 @@ from python_socks import ProxyConnectionError, ProxyError, ProxyType
 from python_socks.async_.asyncio import Proxy
 
 from farm.egress.authority import Authority
-from farm.egress.failing import Unreachable, WireLost, WireSilent
+from farm.egress.failing import TunnelForbidden, Unreachable, WireLost, WireSilent
 from farm.egress.guard import IPAddress
 from farm.egress.params import GatewayParams
 from farm.egress.proxies import Upstream
@@ -28,6 +28,14 @@ _SITE_FAULTS: dict[int, GateFault] = {
     HTTPStatus.BAD_GATEWAY: GateFault.CONNECT,
     HTTPStatus.SERVICE_UNAVAILABLE: GateFault.CONNECT,
     HTTPStatus.GATEWAY_TIMEOUT: GateFault.TIMEOUT,
+}
+# What they answer where they make tunnels to port 443 only, or none at all.
+_FORBIDDEN = {
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.METHOD_NOT_ALLOWED,
+    HTTPStatus.NOT_IMPLEMENTED,
 }
 # SOCKS5: general failure, network and host unreachable, refused, expired; SOCKS4: rejected or failed.
 _SOCKS_SITE_FAULTS = {0x01, 0x03, 0x04, 0x05, 0x06, 0x5B}
@@ -59,8 +67,9 @@ async def ask_for_tunnel(wire: Wire, upstream: Upstream, authority: Authority, p
         raise Unreachable(GateFault.UPSTREAM, f"{upstream}: {error}") from None
     status = answer.status_code
     if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+        failure = TunnelForbidden if status in _FORBIDDEN else Unreachable
         fault = _SITE_FAULTS.get(status, GateFault.UPSTREAM)
-        raise Unreachable(fault, f"{upstream} answers {status} to CONNECT {authority}")
+        raise failure(fault, f"{upstream} answers {status} to CONNECT {authority}")
     wire.unread(h.trailing_data[0])
 
 

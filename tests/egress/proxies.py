@@ -26,8 +26,11 @@ def as_named(host: str) -> str:
     return host
 
 
-def http_proxy(log: Log, credentials: str = "", hosts: Hosts = as_named) -> Talk:
-    """CONNECT and absolute form; 407 without the right `user:password`, 502 where nobody answers."""
+def http_proxy(log: Log, credentials: str = "", hosts: Hosts = as_named, *, tunnels: bool = True) -> Talk:
+    """CONNECT, unless it makes no `tunnels`, and absolute form.
+
+    It answers 407 without the right `user:password`, and 502 where nobody answers.
+    """
     expected = b"Proxy-Authorization: Basic " + base64.b64encode(credentials.encode())
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -38,6 +41,9 @@ def http_proxy(log: Log, credentials: str = "", hosts: Hosts = as_named) -> Talk
             if credentials and expected not in head.split(b"\r\n"):
                 writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\n")
                 writer.write(b'Proxy-Authenticate: Basic realm="x"\r\nContent-Length: 0\r\n\r\n')
+                continue
+            if method == "CONNECT" and not tunnels:
+                writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
                 continue
             authority = target if method == "CONNECT" else target.split("/")[2]
             log.asked.append(authority)
