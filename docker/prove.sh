@@ -94,8 +94,8 @@ set_up() {
     say "$SUITE, an ordinary user without anything"
     machine plain
     chroot "$root" chown -R someone: /src
-    ! enter "$root" someone make setup
-    [ ! -e "$root/src/.venv" ]
+    if enter "$root" someone make setup; then echo "it should have asked for Redis"; exit 1; fi
+    [ ! -e "$root/src/.venv" ] || { echo "something is half-created"; exit 1; }
     say "$SUITE, the same with Redis and a browser installed by somebody"
     apt_in "redis-server chromium-headless-shell"
     twice someone
