@@ -66,7 +66,7 @@ class RedisFrontier:
         links = [link_of(task) for task in outcome.links]
         while len(links) > AT_ONCE:
             part, links = links[:AT_ONCE], links[AT_ONCE:]
-            if await self._run("extend", lease.id, lease.token, *part) < 0:
+            if await self._run("extend", lease.slot, lease.id, lease.token, *part) < 0:
                 # Not settled yet: the ack says whether this is a repetition or a lost lease.
                 links = []
         wish = ("", "", 0, "", "000", 0) if following is None else self._wish(following)

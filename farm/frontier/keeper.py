@@ -39,8 +39,8 @@ class RedisLeaseKeeper:
         Also without leases it ticks the crawl's clock. Raises `FrontierUnavailable` after two attempts,
         since whoever keeps leases comes back soon anyway.
         """
-        pairs = [part for lease in leases for part in (lease.id, lease.token)]
-        kept = self._run("renew", keys.ctl(self._crawl), pairs)
+        fences = [part for lease in leases for part in (lease.slot, lease.id, lease.token)]
+        kept = self._run("renew", keys.ctl(self._crawl), fences)
         return [bool(one) for one in kept]
 
     def close(self) -> None:

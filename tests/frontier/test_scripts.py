@@ -58,7 +58,7 @@ async def test_bad_arguments_change_nothing(bench: Bench) -> None:
     before = await bench.raw("GET", "@ctl")
     calls: dict[str, list[Any]] = {
         "add": ["nonsense"],
-        "extend": [lease.id, lease.token, "nonsense"],
+        "extend": ["s1", lease.id, lease.token, "nonsense"],
         "ack": ["s1", lease.id, lease.token, 1, "", "", 0, "", "000", 0, 1, "not hex"],
         "nack": ["s1", lease.id, lease.token, "forget", "", "", 0, 0],
     }

@@ -7,7 +7,7 @@
 --            6 next request, or '' for none · 7 site hint · 8 page limit · 9 egress address · 10 nonce
 --            11 jitter · 12 how many fingerprints count as seen with it · 13.. those, then the links
 -- Returns:   {'OK' | 'DUP' | 'STALE', reply of lease...} or an error BADARG
--- Uses:      core slot site queue seen links lease throttle hand_out
+-- Uses:      core site queue seen links lease throttle hand_out
 local seen_last = 12 + tonumber(ARGV[12])
 if not links_are_sound(seen_last + 1, #ARGV) then
   return redis.error_reply('BADARG a link is not id, band, site and payload')
@@ -17,12 +17,12 @@ for i = 13, seen_last do
     return redis.error_reply('BADARG a fingerprint is 16 hex digits')
   end
 end
-local token, _, site_name, out = held(ARGV[3])
+local r = record_of(ARGV[2])
 local deed = 'ack ' .. ARGV[3] .. ' ' .. ARGV[4]
 local reply = { 'STALE' }
-if token and token == ARGV[4] then
+if r[ID] == ARGV[3] and r[FENCE] == ARGV[4] then
   reply[1] = 'OK'
-  let_go(ARGV[3], site_name, out)
+  let_go(r)
   C[DONE] = C[DONE] + 1
   C[RENDERED] = C[RENDERED] + ARGV[5]
   if #ARGV > 12 then
@@ -34,18 +34,18 @@ if token and token == ARGV[4] then
     end
     accept_links(seen_last + 1, #ARGV)
   end
-  settle(ARGV[3], deed)
-elseif me[SETTLED] == deed then
+  r[SETTLED] = deed
+elseif r[SETTLED] == deed then
   reply[1] = 'DUP'
 end
 if ARGV[6] ~= '' then
   bring_home(8)
-  local handed = hand_out(ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11])
+  local handed = hand_out(r, ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11])
   for i = 1, #handed do
     reply[i + 1] = handed[i]
   end
 end
 place_sites()
-save_slot()
+keep_slot(ARGV[2], r)
 save()
 return reply

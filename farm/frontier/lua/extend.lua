@@ -2,17 +2,17 @@
 -- Purpose:   accept links of a page whose links are too many for one ack.
 -- Guarantee: only the holder of the current token adds; a repetition adds nothing.
 -- KEYS:      1 the shard's counters
--- ARGV:      1 own time in ms or '' · 2 id · 3 token · 4.. links
+-- ARGV:      1 own time in ms or '' · 2 slot · 3 id · 4 token · 5.. links
 -- Returns:   how many were accepted, -1 when the lease is lost, or an error BADARG
 -- Uses:      core site queue seen links lease
-if not links_are_sound(4, #ARGV) then
+if not links_are_sound(5, #ARGV) then
   return redis.error_reply('BADARG a link is not id, band, site and payload')
 end
-local token = held(ARGV[2])
-if not token or token ~= ARGV[3] then
+local r = record_of(ARGV[2])
+if r[ID] ~= ARGV[3] or r[FENCE] ~= ARGV[4] then
   return -1
 end
-local accepted = accept_links(4, #ARGV)
+local accepted = accept_links(5, #ARGV)
 place_sites()
 save()
 return accepted

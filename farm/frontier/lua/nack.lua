@@ -6,23 +6,24 @@
 -- ARGV:      1 own time in ms or '' · 2 slot · 3 id · 4 token · 5 retry | bury | release · 6 reason
 --            7 detail · 8 delay in ms · 9 1 when throttled (no attempt is consumed)
 -- Returns:   'OK' | 'DUP' | 'STALE', or an error BADARG
--- Uses:      core slot site queue lease
+-- Uses:      core site queue lease
 local kind, wait = ARGV[5], tonumber(ARGV[8])
 if not wait or not (kind == 'retry' or kind == 'bury' or kind == 'release') then
   return redis.error_reply('BADARG a lease is settled by retry, bury or release')
 end
-local token, _, site_name, out, entry = held(ARGV[3])
+local r = record_of(ARGV[2])
 local deed = kind .. ' ' .. ARGV[3] .. ' ' .. ARGV[4]
-if not token or token ~= ARGV[4] then
-  return me[SETTLED] == deed and 'DUP' or 'STALE'
+if r[ID] ~= ARGV[3] or r[FENCE] ~= ARGV[4] then
+  return r[SETTLED] == deed and 'DUP' or 'STALE'
 end
-local s = let_go(ARGV[3], site_name, out)
+local out = r[OUT]
+local s, entry = let_go(r)
 local throttled = ARGV[9] == '1' and 1 or 0
 local again = recount(entry, 1 - throttled, throttled, 0)
 if not again then
-  bury(site_name, ARGV[3], entry, 'corrupt', 'the entry cannot be read')
+  bury(s[NAME], ARGV[3], entry, 'corrupt', 'the entry cannot be read')
 elseif kind == 'bury' then
-  bury(site_name, ARGV[3], entry, ARGV[6], ARGV[7])
+  bury(s[NAME], ARGV[3], entry, ARGV[6], ARGV[7])
 elseif kind == 'release' then
   enqueue(s, entry, 'LPUSH')
 else
@@ -31,14 +32,15 @@ else
   if throttled == 1 and out == '' then
     s[BLOCKED] = max(s[BLOCKED], until_ms)
   elseif throttled == 1 then
-    call('HSET', P .. 'site:' .. site_name, 'x@' .. out, ('%.0f'):format(until_ms))
+    call('HSET', P .. 'site:' .. s[NAME], 'x@' .. out, ('%.0f'):format(until_ms))
   end
-  call('ZADD', P .. 'delayed', ('%.0f'):format(until_ms), site_name .. '\n' .. again)
+  call('ZADD', P .. 'delayed', ('%.0f'):format(until_ms), s[NAME] .. '\n' .. again)
   C[DELAYED] = C[DELAYED] + 1
   C[DELAYED_FROM] = min(C[DELAYED_FROM], until_ms)
 end
-settle(ARGV[3], deed)
+r[SETTLED] = deed
+keep_record(ARGV[2], r)
+call('ZREM', P .. 'due', ARGV[2])
 place_sites()
-save_slot()
 save()
 return 'OK'

@@ -2,13 +2,13 @@
 -- Purpose:   extend leases by the visibility timeout, in one batch.
 -- Guarantee: only the current token renews; what was lost stays lost.
 -- KEYS:      1 the shard's counters
--- ARGV:      1 own time in ms or '' · 2.. pairs of id and token
--- Returns:   for each pair 1 when renewed, 0 when lost
+-- ARGV:      1 own time in ms or '' · 2.. slot, id and token of each
+-- Returns:   for each 1 when renewed, 0 when lost
 -- Uses:      core site queue lease
 local kept, until_ms = {}, ('%.0f'):format(now + C[VISIBILITY])
-for i = 2, #ARGV, 2 do
-  local token = held(ARGV[i])
-  local current = token and token == ARGV[i + 1]
+for i = 2, #ARGV, 3 do
+  local r = record_of(ARGV[i])
+  local current = r[ID] == ARGV[i + 1] and r[FENCE] == ARGV[i + 2]
   if current then
     call('ZADD', P .. 'due', until_ms, ARGV[i])
   end

@@ -76,35 +76,32 @@ local function take(s, band)
   return entry
 end
 
-local function grant(s, entry, request, out, nonce, jitter)
+local function grant(r, s, entry, request, out, nonce, jitter)
+  local name = s[NAME]
   C[TOKEN] = max(C[TOKEN] + 1, micros)
-  local id, token, name = entry:sub(1, 16), ('%.0f'):format(C[TOKEN]) .. nonce, s[NAME]
-  call('HSET', P .. 'lease', id, table.concat({ token, ARGV[2], name, out, entry }, '\n'))
-  call('ZADD', P .. 'due', ('%.0f'):format(now + C[VISIBILITY]), id)
   C[LEASED] = C[LEASED] + 1
+  r[STAYED] = name == r[AT] and r[STAYED] + 0 < C[RUN] and r[STAYED] + 1 or 1
+  r[REQUEST], r[ID], r[FENCE] = request, entry:sub(1, 16), ('%.0f'):format(C[TOKEN]) .. nonce
+  r[AT], r[OUT], r[ENTRY] = name, out, entry
   spend(s, out, jitter)
-  local stayed = name == me[AT] and me[STAYED] + 0 < C[RUN] and me[STAYED] + 1 or 1
-  me[REQUEST], me[HELD], me[FENCE], me[AT], me[STAYED] = request, id, token, name, stayed
-  return { 'LEASE', token, name, entry }
+  return { 'LEASE', r[FENCE], name, entry }
 end
 
-local function hand_out(request, hint, limit, out, nonce, jitter)
-  if me[HELD] ~= '' then
-    local token, _, site_name, held_out, entry = held(me[HELD])
-    if token and token == me[FENCE] then
-      if me[REQUEST] == request then
-        return { 'LEASE', token, site_name, entry }
-      end
-      expire(me[HELD], site_name, held_out, entry)
+-- Gives the slot of record r a lease; the caller keeps the record and the deadline.
+local function hand_out(r, request, hint, limit, out, nonce, jitter)
+  if r[ID] ~= '' then
+    if r[REQUEST] == request then
+      return { 'LEASE', r[FENCE], r[AT], r[ENTRY] }
     end
+    expire(r)
   end
-  me[REQUEST], me[HELD], me[FENCE] = request, '', ''
+  r[REQUEST] = request
   local no = refusal(tonumber(limit), out)
   if no then
     return no
   end
   local preferred
-  if hint ~= '' and (hint ~= me[AT] or me[STAYED] + 0 < C[RUN]) then
+  if hint ~= '' and (hint ~= r[AT] or r[STAYED] + 0 < C[RUN]) then
     local s = site(hint)
     if has_room(s) and eligible_at(s) <= now and pair_at(s, out) <= now then
       preferred = s
@@ -117,9 +114,19 @@ local function hand_out(request, hint, limit, out, nonce, jitter)
     end
     local entry = take(s, band)
     if entry and entry:find(IS_ENTRY) then
-      return grant(s, entry, request, out, nonce, tonumber(jitter))
+      return grant(r, s, entry, request, out, nonce, tonumber(jitter))
     elseif entry then
       bury(s[NAME], redis.sha1hex(entry):sub(1, 16), entry, 'corrupt', 'the entry cannot be read')
     end
+  end
+end
+
+-- Writes down what `hand_out` and a settlement did to a slot.
+local function keep_slot(slot, r)
+  keep_record(slot, r)
+  if r[ID] ~= '' then
+    call('ZADD', P .. 'due', ('%.0f'):format(now + C[VISIBILITY]), slot)
+  else
+    call('ZREM', P .. 'due', slot)
   end
 end

@@ -1,8 +1,9 @@
 -- site: what is known of one site, and its place in the ready sets.
 -- A transition changes the tables that `site` returns; `place_sites` then writes them back and makes
--- the ready sets agree, which is the only way a site enters or leaves one.
+-- the ready sets agree, which is the only way a site enters or leaves one. A site's score there is when it
+-- is eligible next; among eligible sites the one that was placed longest ago comes first.
 local NAME, BANDS, FLYING, ARRIVAL, BLOCKED, SPACING, SAVED_UP, ROOM = 1, 2, 3, 4, 5, 6, 7, 8
-local HAD_BANDS, HAD_FLYING, HAD_ARRIVAL, HAD_BLOCKED, KNOWN, ANEW = 9, 10, 11, 12, 13, 14
+local HAD_BANDS, HAD_FLYING, HAD_ARRIVAL, HAD_BLOCKED, KNOWN, ANEW, MOVED = 9, 10, 11, 12, 13, 14, 15
 
 local sites, touched = {}, {}
 
@@ -14,7 +15,7 @@ local function site(name)
     s = {
       name, bands, flying, arrival, blocked,
       tonumber(v[5]) or C[INTERVAL], tonumber(v[6]) or C[BURST], tonumber(v[7]) or C[LIMIT],
-      bands, flying, arrival, blocked, v[1] ~= false, false,
+      bands, flying, arrival, blocked, v[1] ~= false, false, false,
     }
     sites[name] = s
     touched[#touched + 1] = s
@@ -53,7 +54,8 @@ local function place(s)
   if s[FLYING] ~= s[HAD_FLYING] then
     fields[n + 1], fields[n + 2], n = 'f', s[FLYING], n + 2
   end
-  if s[ARRIVAL] ~= s[HAD_ARRIVAL] or s[ANEW] then
+  -- Without a spacing the place in the ready set says all that is needed.
+  if s[ARRIVAL] ~= s[HAD_ARRIVAL] and s[SPACING] > 0 then
     fields[n + 1], fields[n + 2], n = 't', ('%.0f'):format(s[ARRIVAL]), n + 2
   end
   if s[BLOCKED] ~= s[HAD_BLOCKED] then
@@ -63,13 +65,13 @@ local function place(s)
     call('HSET', P .. 'site:' .. s[NAME], unpack(fields))
   end
   s[HAD_BANDS], s[HAD_FLYING], s[HAD_ARRIVAL], s[HAD_BLOCKED], s[ANEW] = bands, s[FLYING], s[ARRIVAL], s[BLOCKED], false
+  s[MOVED] = false
 end
 
 local function place_sites()
   for i = 1, #touched do
     local s = touched[i]
-    if s[ANEW] or s[BANDS] ~= s[HAD_BANDS] or s[FLYING] ~= s[HAD_FLYING] or s[ARRIVAL] ~= s[HAD_ARRIVAL]
-      or s[BLOCKED] ~= s[HAD_BLOCKED] then
+    if s[MOVED] or s[ANEW] or s[BANDS] ~= s[HAD_BANDS] or s[FLYING] ~= s[HAD_FLYING] or s[BLOCKED] ~= s[HAD_BLOCKED] then
       place(s)
     end
   end

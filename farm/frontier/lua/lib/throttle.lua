@@ -34,6 +34,7 @@ local function spend(s, out, jitter)
   local wide = 1 + 0.2 * jitter
   s[FLYING] = s[FLYING] + 1
   s[ARRIVAL] = max(s[ARRIVAL], now) + floor(s[SPACING] * wide)
+  s[MOVED] = true
   if C[ALL_INTERVAL] > 0 then
     C[TAT] = max(C[TAT], now) + floor(C[ALL_INTERVAL] * wide)
   end
