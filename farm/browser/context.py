@@ -22,7 +22,7 @@ from farm.browser.engine import Engine
 from farm.browser.render import RenderParams, visit
 from farm.browser.tab import Tab, TabParams
 from farm.model.clock import Clock
-from farm.model.errors import SlotLost
+from farm.model.errors import RenderError, SlotLost
 from farm.model.event import Emit, Phase, Recycled, SlotPhase
 from farm.model.page import RenderedPage
 from farm.model.task import Lease
@@ -94,6 +94,15 @@ class ContextSlot:
         Raises RenderError, SlotLost (the slot is empty then and good for the next visit), or BrowserUnavailable
         when no browser can be started at all.
         """
+        try:
+            return await self._visit(lease)
+        except SlotLost as error:
+            if not error.innocent:
+                raise
+            # What the page before has done must not be held against this one: the slot is empty now.
+            return await self._visit(lease)
+
+    async def _visit(self, lease: Lease) -> RenderedPage:
         task = lease.task
         tab = await self._tab_for(task.site, task.url)
         self._go("visiting")
@@ -101,10 +110,8 @@ class ContextSlot:
         try:
             page = await visit(tab, task.url, self._params.render, self._phase(task.url))
             survived = True
-        except SlotLost:
-            raise
-        except Exception:
-            # The site failed, not the tab: what shows now is an error page, and the next navigation replaces it.
+        except RenderError:
+            # The site failed, not the tab: what shows is an error page, and the next navigation replaces it.
             survived = not tab.lost
             raise
         finally:

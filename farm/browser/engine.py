@@ -23,6 +23,7 @@ from farm.browser.find import BrowserBinary
 from farm.model.errors import BrowserUnavailable
 
 CLOSE_STEP_S = 3.0
+NO_SANDBOX = ("No usable sandbox", "Failed to move to new namespace", "setuid sandbox")
 KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "FONTCONFIG_PATH", "FONTCONFIG_FILE")
 _starting = asyncio.Lock()
 """The launcher is handed over in the process's environment, so starts take turns."""
@@ -206,7 +207,7 @@ def _group(pid: int) -> int | None:
 def _why(binary: BrowserBinary, error: Error | OSError) -> str:
     """Make one sentence of a failed launch."""
     text = error.message if isinstance(error, Error) else str(error)
-    if "sandbox" in text.lower():
+    if any(words in text for words in NO_SANDBOX):
         return f"{binary.path} cannot use its sandbox here; allow user namespaces, or give --no-sandbox."
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     missing = next((line for line in lines if "error while loading shared libraries" in line), None)

@@ -25,6 +25,9 @@ _JS = files("farm.browser").joinpath("js")
 SOURCE = "\n".join(_JS.joinpath(name).read_text(encoding="utf-8") for name in ("settle.js", "collect.js"))
 WORLD = "farm"
 PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml", ""})
+INTERRUPTED_TRIES = 6
+INTERRUPTED_PAUSE_S = 0.02
+LEAVE_S = 3.0
 SETTLE_GRACE_S = 5.0
 """A page's main thread may be busy when the cap falls due; so much later it counts as hung."""
 
@@ -56,11 +59,7 @@ async def visit(tab: Tab, url: str, params: RenderParams, phase: Callable[[Phase
     phase(Phase.NAVIGATING)
     tab.forget_document()
     try:
-        response = await tab.guard(
-            tab.page.goto(url, wait_until="commit", timeout=params.page_timeout_s * 1000),
-            params.page_timeout_s,
-            "the navigation",
-        )
+        response = await _navigate(tab, url, params.page_timeout_s)
     except Error as error:
         document = tab.document_answer()
         if is_no_page(error) and document is not None:
@@ -68,14 +67,51 @@ async def visit(tab: Tab, url: str, params: RenderParams, phase: Callable[[Phase
         raise translate(error, tab.asked_url) from error
     committed = loop.time()
     if response is None:
-        # Only a change of the fragment brings no answer: the same document is shown again.
-        raise SlotLost(FailureKind.CRASH, "the navigation brought no answer")
+        # The page before navigated at the same moment, or only the fragment differs and nothing was loaded.
+        raise SlotLost(FailureKind.CRASH, "the navigation brought no answer", innocent=tab.served > 0)
     phase(Phase.SETTLING)
     content_type = response.headers.get("content-type", "")
     seen = await _settle_and_collect(tab, params, ends, is_page=_mime(content_type) in PAGE_TYPES)
     navigate_ms = round((committed - begun) * 1000)
     settle_ms = round((loop.time() - committed) * 1000)
     return _page(response, content_type, seen, {"navigate": navigate_ms, "settle": settle_ms})
+
+
+async def _navigate(tab: Tab, url: str, deadline_s: float) -> Response | None:
+    """Go there; Playwright's errors are the caller's to judge.
+
+    After a visit that failed, the browser may still be on its way to its own error page, and that interrupts
+    the next navigation; a moment later it is there.
+    """
+    for attempt in range(INTERRUPTED_TRIES):
+        try:
+            return await _navigate_once(tab, url, deadline_s)
+        except Error as error:
+            if "interrupted by another navigation" not in error.message:
+                raise
+            await asyncio.sleep(INTERRUPTED_PAUSE_S * 2**attempt)
+    raise SlotLost(FailureKind.CRASH, "every navigation was interrupted by another one", innocent=True)
+
+
+async def _navigate_once(tab: Tab, url: str, deadline_s: float) -> Response | None:
+    """Navigate, and notice when it is the page before that holds it up.
+
+    As long as nothing was asked for, and again once the answer has come, all that is waited for is that the old
+    document goes; no script of the new one has run. A page that loops in its `beforeunload` or `pagehide` would
+    otherwise cost the next URL its deadline.
+    """
+    call = tab.page.goto(url, wait_until="commit", timeout=deadline_s * 1000)
+    going = asyncio.ensure_future(tab.guard(call, deadline_s, "the navigation"))
+    was_held_up, patience_s = False, min(LEAVE_S, deadline_s / 4)
+    try:
+        while not (await asyncio.wait({going}, timeout=patience_s))[0]:
+            held_up = tab.asked_url is None or tab.document_answer() is not None
+            if held_up and was_held_up and tab.served > 0:
+                raise SlotLost(FailureKind.TIMEOUT, "the page before would not go", innocent=True)
+            was_held_up = held_up
+        return going.result()
+    finally:
+        going.cancel()
 
 
 async def _settle_and_collect(
@@ -103,7 +139,8 @@ async def _settle_and_collect(
             if is_navigated(error) and loop.time() < settle_ends:
                 continue
             if is_navigated(error):
-                raise RenderError(FailureKind.TIMEOUT, "the page navigates without end") from error
+                # It would do so under the next visit too.
+                raise SlotLost(FailureKind.TIMEOUT, "the page navigates without end") from error
             raise translate(error) from error
         thrown = answer.get("exceptionDetails")
         if thrown is not None:

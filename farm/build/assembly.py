@@ -66,6 +66,8 @@ async def assemble(
         folder = Path(tempfile.mkdtemp(prefix="farm-"))
         warden.folder(folder)
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        if settings.fresh:
+            await asyncio.to_thread(JsonlSink.clear, plan.output)
         sink = await asyncio.to_thread(JsonlSink, plan.output)
         stack.push_async_callback(sink.close)
         gateway = Gateway(plan.guard)
@@ -122,6 +124,7 @@ async def assemble(
             governor,
             place.frontier,
             place.rules.extend,
+            lambda: sink.skipped,
             control,
             emit,
             clock,

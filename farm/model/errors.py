@@ -57,9 +57,13 @@ class RenderError(FarmError):
 
 
 class SlotLost(FarmError):
-    """The slot's page, context or engine died or hung during a visit; the slot replaces it by itself."""
+    """The slot's page, context or engine died or hung during a visit; the slot replaces it by itself.
 
-    def __init__(self, kind: FailureKind, detail: str) -> None:
+    `innocent` says that the URL had no part in it: the page visited before would not let go.
+    """
+
+    def __init__(self, kind: FailureKind, detail: str, *, innocent: bool = False) -> None:
         super().__init__(f"{kind}: {detail}")
         self.kind = kind
         self.detail = detail
+        self.innocent = innocent

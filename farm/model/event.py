@@ -3,7 +3,7 @@
 `at` is the monotonic clock of the process, in seconds. A URL in an event carries no credentials.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -62,11 +62,10 @@ class VisitFailed:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """URLs were passed over for one reason."""
+    """How many different URLs this output folder's runs have passed over, by reason."""
 
     at: float
-    reason: str
-    count: int
+    counts: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)

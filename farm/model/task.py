@@ -51,13 +51,15 @@ class LeaseRequest:
 
     `request_id` is new for every wish and the same for every repetition of it: the frontier then gives
     the same lease again, so a reply that was lost costs nothing. `site_hint` is the site that the slot's
-    context served last; `limit` is the number of pages after which the crawl hands out no more (0: none).
+    context served last; `limit` is the number of pages after which the crawl hands out no more (0: none);
+    `egress` names the address by which the slot goes out, where there are several.
     """
 
     slot: str
     request_id: str
     site_hint: str | None = None
     limit: int = 0
+    egress: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ class Tally:
                     self._visits_failed += event.fate != "released"
                     self._failures.append(event)
                 case Skipped():
-                    self._skipped[event.reason] += event.count
+                    self._skipped = Counter(event.counts)
                 case Recycled():
                     self._recycled[event.unit] += 1
                 case MemoryRead():

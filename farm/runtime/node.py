@@ -7,12 +7,12 @@ the whole farm ends all workers first and is raised then.
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from farm.model.clock import Clock
 from farm.model.errors import FarmError
-from farm.model.event import Emit, StatsRead
+from farm.model.event import Emit, Skipped, StatsRead
 from farm.runtime.control import Control, ExitReason
 from farm.runtime.governor import Governor
 from farm.runtime.ports import Frontier
@@ -39,6 +39,7 @@ class Node:
         governor: Governor,
         frontier: Frontier,
         extend_scope: Callable[[str], None],
+        skipped: Callable[[], Mapping[str, int]],
         control: Control,
         emit: Emit,
         clock: Clock,
@@ -48,6 +49,7 @@ class Node:
         self._governor = governor
         self._frontier = frontier
         self._extend_scope = extend_scope
+        self._skipped = skipped
         self._control = control
         self._emit = emit
         self._clock = clock
@@ -88,7 +90,9 @@ class Node:
                 self._control.wake()
             for extension in await self._frontier.scope_sites():
                 self._extend_scope(extension)
-            self._emit(StatsRead(self._clock.monotonic(), await self._frontier.stats()))
+            stats = await self._frontier.stats()
+            self._emit(StatsRead(self._clock.monotonic(), stats))
+            self._emit(Skipped(self._clock.monotonic(), self._skipped()))
             await asyncio.sleep(TICK_S * (0.75 + 0.5 * random.random()))  # noqa: S311
 
     async def _watch_time(self) -> None:

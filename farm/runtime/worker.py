@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from farm.model.clock import Clock
 from farm.model.errors import RenderError, SlotLost
-from farm.model.event import Emit, PageDone, Phase, Skipped, SlotPhase, VisitFailed
+from farm.model.event import Emit, PageDone, Phase, SlotPhase, VisitFailed
 from farm.model.outcome import Ack, Bury, FailureKind, Release, Retry, Settled, SkipReason
 from farm.model.page import RenderedPage
 from farm.model.record import Batch, Skip
@@ -238,9 +238,6 @@ class Worker:
 
     def _tell_done(self, lease: Lease, verdict: _Verdict, begun: float) -> None:
         now, page = self._rooms.clock.monotonic(), verdict.page
-        reasons = [skip.reason for skip in verdict.batch.skips]
-        for reason in dict.fromkeys(reasons):
-            self._rooms.emit(Skipped(now, reason, reasons.count(reason)))
         if page is not None:
             self._rooms.emit(
                 PageDone(

@@ -47,7 +47,7 @@ class ScopeSettings(BaseModel):
     limit: int = option(0, "how many pages to render, over all nodes [no limit]", metavar="N", ge=0)
     time_limit: Duration | None = option(None, "how long to run [no limit]", metavar="TIME", gt=0)
     hash_routes: bool = option(False, "a #/route is a page of its own")
-    fresh: bool = option(False, "forget the crawl of this name and start anew")
+    fresh: bool = option(False, "forget the crawl of this name, records included, and start anew")
 
     @field_validator("urls", "include", "exclude", mode="before")
     @classmethod

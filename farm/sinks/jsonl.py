@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from farm.model.errors import RenderError
+from farm.model.errors import OutputUnwritable, RenderError
 from farm.model.outcome import FailureKind, SkipReason
 from farm.model.record import Batch, Record, Skip
 from farm.sinks.batch import BatchingWriter
@@ -77,6 +77,16 @@ class JsonlSink:
         )
         self._writer = BatchingWriter(_encode, self._write)
 
+    @staticmethod
+    def clear(folder: Path) -> None:
+        """Remove the records and skips of a crawl that is started anew; raises `OutputUnwritable`."""
+        private = folder / PRIVATE_FOLDER
+        # The sidecars first: a crash between the two leaves a log whose index is made again.
+        for path in (private / "pages.index", private / "skipped.index"):
+            _remove(path)
+        for path in (folder / "pages.jsonl", folder / "skipped.jsonl"):
+            _remove(path)
+
     @property
     def records(self) -> int:
         """How many records the sink has, over all runs."""
@@ -105,6 +115,15 @@ class JsonlSink:
     def _write(self, group: Sequence[_Lines]) -> None:
         self._pages.append([entry for lines in group for entry in lines.pages])
         self._skipped.append([entry for lines in group for entry in lines.skipped])
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputUnwritable(
+            f"{path} cannot be removed ({error.strerror}); see to its permissions, or choose another --output."
+        ) from None
 
 
 def _encode(batch: Batch) -> _Lines:

@@ -158,13 +158,11 @@ def test_a_page_that_hangs_its_renderer_is_dead_and_the_slot_lives_on(out: Path)
     with serve_shop_in_thread(hang_paths=("/about",)) as shop:
         finished = crawl(
             *(out, shop.at("/about"), shop.at("/c/lamps"), shop.at("/c/clocks")),
-            **{
-                "contexts": "2",
-                "page_timeout": "3s",
-                "settle_timeout": "1s",
-                "retries": "0",
-                "scope": "page",
-            },
+            contexts="2",
+            page_timeout="3s",
+            settle_timeout="1s",
+            retries="0",
+            scope="page",
         ).finish()
         everything = {shop.at("/c/lamps"), shop.at("/c/clocks")}
     assert finished.code == 0, finished.output

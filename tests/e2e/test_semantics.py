@@ -57,9 +57,10 @@ def test_a_finished_crawl_that_is_run_again_fetches_nothing(shop: Shop, out: Pat
     assert len(shop.requests) == asked
 
 
-def test_fresh_forgets_the_crawl_but_no_id_stands_twice(shop: Shop, out: Path) -> None:
-    """`--fresh` visits again; the sink still has each page once."""
-    assert crawl(out, shop.url, depth="0").finish().code == 0
+def test_fresh_forgets_the_crawl_and_its_records(shop: Shop, out: Path) -> None:
+    """`--fresh` visits again, under other settings if need be; what the old crawl found is gone."""
+    before = crawl(out, shop.url, shop.at("/about"), scope="page").finish()
+    assert len(before.records) == 2
     asked = len(shop.requests.pages())
     finished = start(
         *("run", shop.url, "--fresh", "--depth", "0", "--output", str(out), "--live", "off"),
@@ -69,6 +70,7 @@ def test_fresh_forgets_the_crawl_but_no_id_stands_twice(shop: Shop, out: Path) -
     assert finished.code == 0, finished.output
     assert len(shop.requests.pages()) == asked + 1
     assert len(finished.records) == 1
+    assert finished.records[0]["fetched_at"] > before.records[-1]["fetched_at"]
 
 
 def test_settings_that_contradict_the_crawl_are_refused_with_the_difference(shop: Shop, out: Path) -> None:

@@ -6,6 +6,7 @@ python -m tests.monitor.simulated SLOTS [SECONDS]
 import random
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass
 
 from farm.model.clock import SystemClock
@@ -54,6 +55,7 @@ class SimulatedFarm:
     def __init__(self, tally: Tally, slots: int, *, sites: int = 1, started: float = 0.0) -> None:
         self._emit = tally.fold
         self._random = random.Random(7)
+        self._skipped: Counter[str] = Counter()
         self._sites = sites
         self._started = started
         self._slots = {f"c{number + 1}": Visit(started + number * 0.2) for number in range(slots)}
@@ -101,9 +103,10 @@ class SimulatedFarm:
         self._done += 1
         self._queued += self._random.choice((0, 0, 1, 3, 6)) if self._done < 3000 else -1
         self._emit(PageDone(now, name, url, 200, int(self._random.lognormvariate(6.6, 0.5)), 91_000, True))
-        self._emit(Skipped(now, "out_of_scope", self._random.randint(0, 9)))
+        self._skipped["out_of_scope"] += self._random.randint(0, 9)
+        self._emit(Skipped(now, dict(self._skipped)))
         if chance > 0.98:
-            self._emit(Skipped(now, self._random.choice(("robots", "depth", "nofollow", "scheme")), 1))
+            self._skipped[self._random.choice(("robots", "depth", "nofollow", "scheme"))] += 1
             self._emit(Recycled(now, "context", name, "pages", 40))
 
     def _each_second(self, now: float) -> None:

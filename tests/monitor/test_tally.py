@@ -116,9 +116,8 @@ def test_readings_are_kept_as_they_come() -> None:
         Recycled(2.0, "context", "c1", "pages", 10),
         Recycled(2.0, "engine", "e1", "crash", 10),
         Recycled(2.0, "context", "c1", "site", 10),
-        Skipped(2.0, "robots", 2),
-        Skipped(2.0, "depth", 5),
-        Skipped(2.0, "robots", 1),
+        Skipped(2.0, {"robots": 2}),
+        Skipped(2.0, {"depth": 5, "robots": 3}),
         VisitFailed(2.0, "c1", URL, "released", "drain", "released"),
         done(2.0),
     ):
@@ -159,7 +158,7 @@ def test_snapshots_may_be_taken_while_events_come_in() -> None:
         for number in range(5000):
             tally.fold(done(number / 100))
             tally.fold(SlotPhase(number / 100, f"c{number % 50}", Phase.SETTLING, URL))
-            tally.fold(Skipped(0.0, f"reason {number % 70}", 1))
+            tally.fold(Skipped(0.0, {f"reason {number % 70}": 1}))
         ended.set()
 
     thread = threading.Thread(target=fold)

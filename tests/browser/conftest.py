@@ -1,0 +1,99 @@
+"""The farm's own rendering on the demo shop: a real browser, a real gate, a real server."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from farm.browser.blocking import blocked_urls
+from farm.browser.context import ContextSlot, SlotParams
+from farm.browser.engine import EngineParams
+from farm.browser.find import find_browser
+from farm.browser.pool import Pool, PoolParams
+from farm.browser.render import RenderParams
+from farm.browser.tab import TabParams
+from farm.egress import AllowedNetwork, Gateway, Guard, SlotGate
+from farm.model.clock import SystemClock
+from farm.model.event import Event
+from farm.model.page import RenderedPage
+from farm.model.task import Lease, UrlTask
+from farm.policy.recycle import RecycleParams
+from farm.scope.canonical import site_key
+from fixtures.shop import Shop, serve_shop_in_thread
+
+
+@dataclass
+class Browsing:
+    """A pool with its gateway, and what it said."""
+
+    pool: Pool
+    gateway: Gateway
+    events: list[Event] = field(default_factory=list)
+    pids: list[int] = field(default_factory=list)
+    gates: dict[str, SlotGate] = field(default_factory=dict)
+
+    async def slot(self, name: str = "01") -> ContextSlot:
+        """Add a slot with a gate of its own."""
+        self.gates[name] = await self.gateway.open(name)
+        return self.pool.slot(name, self.gates[name].proxy_url)
+
+
+def lease(url: str) -> Lease:
+    """Return a lease of the URL, as the frontier would."""
+    return Lease(UrlTask(url, site_key(url), "0" * 16), "01", 1)
+
+
+async def visit(slot: ContextSlot, url: str) -> RenderedPage:
+    """Have the slot visit the URL."""
+    return await slot.render(lease(url))
+
+
+@asynccontextmanager
+async def browsing(
+    folder: Path,
+    render: RenderParams | None = None,
+    recycle: RecycleParams | None = None,
+    tab: TabParams | None = None,
+    engines: int = 1,
+    ca_file: Path | None = None,
+) -> AsyncIterator[Browsing]:
+    """Open a pool and its gateway; nothing of it is left afterwards."""
+    events: list[Event] = []
+    pids: list[int] = []
+    gateway = Gateway(Guard([AllowedNetwork.parse("127.0.0.0/8")]))
+    await gateway.start()
+    pool = Pool(
+        PoolParams(engines),
+        EngineParams(find_browser(), sandbox=os.geteuid() != 0, ca_file=ca_file),
+        SlotParams(
+            tab or TabParams(blocked_urls=blocked_urls(("images", "media", "fonts"))),
+            render or RenderParams(page_timeout_s=20.0, settle_timeout_s=5.0),
+            recycle or RecycleParams(),
+        ),
+        folder,
+        pids.append,
+        events.append,
+        SystemClock(),
+    )
+    try:
+        yield Browsing(pool, gateway, events, pids)
+    finally:
+        await pool.close()
+        await gateway.close()
+
+
+@pytest.fixture(scope="package")
+def shop() -> Iterator[Shop]:
+    """Open a shop without switches; its fault pages are all there."""
+    with serve_shop_in_thread() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def rendering(tmp_path: Path) -> AsyncIterator[Browsing]:
+    """Open a pool of one engine."""
+    async with browsing(tmp_path / "engines") as opened:
+        yield opened

@@ -1,0 +1,76 @@
+"""Which browser is found, on machines made for the purpose."""
+
+import json
+from inspect import getfile
+from pathlib import Path
+
+import playwright
+import pytest
+
+from farm.browser import find
+from farm.model.errors import BrowserUnavailable
+
+
+def program(path: Path, content: bytes = b"\x7fELF") -> Path:
+    """Write something that can be executed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give the test an empty machine: nothing on the PATH, nothing of Playwright's."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path / "browsers"))
+    return folder
+
+
+def test_no_browser_is_one_sentence_with_the_remedy(bare: Path) -> None:
+    """It names both ways to get one."""
+    with pytest.raises(BrowserUnavailable, match=r"playwright install.*chromium-headless-shell"):
+        find.find_browser()
+
+
+def test_the_headless_shell_is_preferred_to_full_chromium(bare: Path) -> None:
+    """A page costs it a fraction."""
+    program(bare / "chromium")
+    shell = program(bare / "chromium-headless-shell")
+    found = find.find_browser()
+    assert found == find.BrowserBinary(shell, headless_shell=True, source="system")
+
+
+def test_a_launcher_script_is_followed_to_the_program_it_starts(bare: Path, tmp_path: Path) -> None:
+    """A script that does not exec is another process than the browser."""
+    real = program(tmp_path / "lib" / "chromium" / "chromium-headless-shell")
+    program(bare / "chromium-headless-shell", f'#!/bin/sh -e\n\n{real} "$@"\n'.encode())
+    assert find.find_browser().path == real
+
+
+def test_a_launcher_that_leads_nowhere_is_no_browser(bare: Path) -> None:
+    """A snap's placeholder, for example."""
+    program(bare / "chromium-browser", b"#!/bin/sh\nexec /snap/bin/chromium\n")
+    with pytest.raises(BrowserUnavailable):
+        find.find_browser()
+
+
+def test_playwrights_own_comes_first_in_its_own_revision(bare: Path, tmp_path: Path) -> None:
+    """Another revision belongs to another version of Playwright."""
+    program(bare / "chromium-headless-shell")
+    listing = Path(getfile(playwright)).parent / "driver" / "package" / "browsers.json"
+    browsers = json.loads(listing.read_text())["browsers"]
+    revision = next(b["revision"] for b in browsers if b["name"] == "chromium-headless-shell")
+    own = tmp_path / "browsers" / f"chromium_headless_shell-{revision}" / "chrome-linux" / "headless_shell"
+    program(own)
+    assert find.find_browser() == find.BrowserBinary(own, headless_shell=True, source="playwright")
+
+
+def test_a_wanted_browser_is_taken_or_refused_by_name(bare: Path, tmp_path: Path) -> None:
+    """No other is run in its place."""
+    wanted = program(tmp_path / "my-chromium")
+    assert find.find_browser(wanted).path == wanted
+    with pytest.raises(BrowserUnavailable, match="no-such-browser"):
+        find.find_browser(tmp_path / "no-such-browser")

@@ -1,0 +1,11 @@
+"""What holds for all tests."""
+
+import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests with pytest-playwright's synchronous page last.
+
+    Its event loop runs on in the main thread until the session ends, and no other loop can run beside it.
+    """
+    items.sort(key=lambda item: "tests/plain" in item.nodeid)
