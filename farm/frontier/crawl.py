@@ -10,12 +10,14 @@ import orjson
 
 from farm.frontier import keys
 from farm.frontier.client import RedisClient
+from farm.frontier.connect import is_cluster
 from farm.frontier.counters import in_order
 from farm.frontier.terms import Politeness, Terms
 from farm.model.errors import FrontierRefused, UsageError
 
 SCHEMA = 1
 KEY_BYTES = 16
+CLUSTER_SHARDS = 8
 _FIRST_BUCKETS = 4096
 _DELETE_AT_ONCE = 500
 
@@ -40,26 +42,35 @@ async def open_crawl(
     fresh: bool = False,
     terms: Terms | None = None,
     politeness: Politeness | None = None,
+    shards: int | None = None,
     own_time_ms: int | None = None,
 ) -> Crawl:
-    """Create the crawl, or join it when the settings agree with those it was created with."""
+    """Create the crawl, or join it when the settings agree with those it was created with.
+
+    `shards` counts where the crawl is created: 1 unless Redis is a Cluster.
+    """
     keys.check_name(name)
     if fresh:
         await delete_crawl(client, name)
     stored = orjson.dumps(dict(settings), option=orjson.OPT_SORT_KEYS)
-    crawl = await _open(client, name, stored, terms or Terms(), politeness or Politeness(), own_time_ms)
+    count = shards or (CLUSTER_SHARDS if is_cluster(client.url) else 1)
+    first = _counters(count, terms or Terms(), politeness or Politeness())
+    crawl = await _open(client, name, stored, first, own_time_ms)
     if crawl is None:
         raise AssertionError("a script that may create found nothing and created nothing")
     given = orjson.loads(stored)
     if crawl.settings != given:
         raise UsageError(difference(name, crawl.settings, given))
+    for shard in range(1, crawl.shards):
+        # Also when joining: whoever created the crawl may have died before it came this far.
+        await _open(client, name, stored, {**first, "shard": shard, "shards": crawl.shards}, own_time_ms)
     return crawl
 
 
 async def find_crawl(client: RedisClient, name: str) -> Crawl:
     """Return a crawl that exists, as the commands that only look at it need it."""
     keys.check_name(name)
-    crawl = await _open(client, name, b"", Terms(), Politeness(), None)
+    crawl = await _open(client, name, b"", {}, None)
     if crawl is None:
         raise FrontierRefused(f"There is no crawl named {name!r} in Redis at {client.place}.")
     return crawl
@@ -68,8 +79,12 @@ async def find_crawl(client: RedisClient, name: str) -> Crawl:
 async def delete_crawl(client: RedisClient, name: str) -> int:
     """Delete every key of a crawl and return how many there were."""
     found = await client.keys(keys.every_key(keys.check_name(name)))
-    for start in range(0, len(found), _DELETE_AT_ONCE):
-        await client.command("UNLINK", *found[start : start + _DELETE_AT_ONCE])
+    by_tag: dict[bytes, list[bytes]] = {}
+    for key in found:
+        by_tag.setdefault(key.partition(b"}")[0], []).append(key)
+    for tagged in by_tag.values():
+        for start in range(0, len(tagged), _DELETE_AT_ONCE):
+            await client.command("UNLINK", *tagged[start : start + _DELETE_AT_ONCE])
     return len(found)
 
 
@@ -90,18 +105,25 @@ def _show(settings: Mapping[str, Any], key: str) -> str:
     return orjson.dumps(settings[key]).decode() if key in settings else "nothing"
 
 
+def _counters(shards: int, terms: Terms, politeness: Politeness) -> dict[str, int]:
+    return {
+        **terms.counters(),
+        **politeness.shared_by(shards).counters(),
+        "buckets": _FIRST_BUCKETS,
+        "shards": shards,
+    }
+
+
 async def _open(
     client: RedisClient,
     name: str,
     settings: bytes,
-    terms: Terms,
-    politeness: Politeness,
+    counters: Mapping[str, int],
     own_time_ms: int | None,
 ) -> Crawl | None:
-    counters = {**terms.counters(), **politeness.counters(), "buckets": _FIRST_BUCKETS, "shards": 1}
     created, *rest = await client.run(
         "open",
-        keys.ctl(name),
+        keys.ctl(name, counters.get("shard", 0)),
         "" if own_time_ms is None else own_time_ms,
         settings,
         SCHEMA,

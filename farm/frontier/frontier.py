@@ -5,20 +5,22 @@ and a lease is settled by the holder of its current token alone.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from random import Random
-from typing import Any, assert_never
+from typing import assert_never
 
-from farm.frontier import keys
+from farm.frontier import keys, outbox
 from farm.frontier.client import Arg, RedisClient
 from farm.frontier.counters import STATES, decode
 from farm.frontier.crawl import Crawl
-from farm.frontier.entries import CorruptEntry, lease_of, link_of
+from farm.frontier.entries import link_of
 from farm.frontier.faults import gone
 from farm.frontier.ledger import stats_of
+from farm.frontier.outbox import addressed
+from farm.frontier.shards import Shards
+from farm.frontier.wishes import Wishes
 from farm.model.errors import UsageError
 from farm.model.ledger import Stats
-from farm.model.outcome import Ack, Bury, FailureKind, Release, Retry, Settled
+from farm.model.outcome import Ack, Bury, Release, Retry, Settled
 from farm.model.task import Idle, Lease, LeaseRequest, UrlTask
 
 AT_ONCE = 500
@@ -37,18 +39,18 @@ class RedisFrontier:
         own_time_ms: Callable[[], int] | None = None,
         random: Random | None = None,
     ) -> None:
-        self._client = client
-        self._crawl = crawl
-        self._own_time_ms = own_time_ms
-        self._random = random or Random()  # noqa: S311 - a nonce and a jitter, not a secret
-        self._ctl = keys.ctl(crawl.name)
+        self.shards = Shards(client, crawl, own_time_ms)
+        self._wishes = Wishes(self.shards, random or Random())  # noqa: S311 - nonces and jitter, no secrets
 
     async def add(self, tasks: Sequence[UrlTask]) -> int:
         """Accept what is new and return how many were."""
-        links = [link_of(task) for task in tasks]
+        by_shard: dict[int, list[bytes]] = {}
+        for task in tasks:
+            by_shard.setdefault(self.shards.of(task.site), []).append(link_of(task))
         accepted = 0
-        for start in range(0, len(links), AT_ONCE):
-            accepted += int(await self._run("add", *links[start : start + AT_ONCE]))
+        for shard, links in by_shard.items():
+            for start in range(0, len(links), AT_ONCE):
+                accepted += int(await self.shards.run(shard, "add", *links[start : start + AT_ONCE]))
         return accepted
 
     async def lease(self, request: LeaseRequest) -> Lease | Idle:
@@ -56,26 +58,26 @@ class RedisFrontier:
 
         `retry_in_s` is 0 where asking again cannot help: `empty`, and `limit` with nothing leased.
         """
-        reply = await self._run("lease", request.slot, *self._wish(request))
-        return await self._open(reply, request)
+        return await self._wishes.lease(request)
 
     async def ack(
         self, lease: Lease, outcome: Ack, following: LeaseRequest | None = None
     ) -> tuple[Settled, Lease | Idle | None]:
         """Settle as done, links included; hand out the next lease in the same round trip if asked to."""
-        links = [link_of(task) for task in outcome.links]
+        shard = self.shards.of(lease.task.site)
+        links = self._outgoing(shard, outcome)
         while len(links) > AT_ONCE:
             part, links = links[:AT_ONCE], links[AT_ONCE:]
-            if await self._run("extend", lease.slot, lease.id, lease.token, *part) < 0:
+            if await self.shards.run(shard, "extend", lease.slot, lease.id, lease.token, *part) < 0:
                 # Not settled yet: the ack says whether this is a repetition or a lost lease.
                 links = []
-        wish = ("", "", 0, "", "000", 0) if following is None else self._wish(following)
+        wish = self._wishes.none() if following is None else self._wishes.arguments(following)
         head: tuple[Arg, ...] = (lease.slot, lease.id, lease.token, int(outcome.rendered), *wish)
-        verdict, *handed = await self._run("ack", *head, len(outcome.seen), *outcome.seen, *links)
-        settled = Settled(verdict.decode().lower())
+        reply = await self.shards.run(shard, "ack", *head, len(outcome.seen), *outcome.seen, *links)
+        settled = Settled(reply[0].decode().lower())
         if following is None:
             return settled, None
-        return settled, await self._open(handed, following)
+        return settled, await self._wishes.granted(shard, reply[1:], following)
 
     async def nack(self, lease: Lease, outcome: Retry | Bury | Release) -> Settled:
         """Settle as not done: put off, given up, or given back."""
@@ -88,70 +90,85 @@ class RedisFrontier:
                 deed = ("release", _line(why), "", 0, 0)
             case _:
                 assert_never(outcome)
-        verdict = await self._run("nack", lease.slot, lease.id, lease.token, *deed)
+        shard = self.shards.of(lease.task.site)
+        verdict = await self.shards.run(shard, "nack", lease.slot, lease.id, lease.token, *deed)
         return Settled(verdict.decode().lower())
 
     async def maintain(self, most: int = 100) -> int:
-        """Bring home at most `most` delayed URLs and expired leases that are due; tick the clock."""
-        return int(await self._run("maintain", most))
+        """Bring home at most `most` delayed URLs and expired leases of each shard; tick the clock.
+
+        Also delivers what shards have for each other. Returns how many URLs moved.
+        """
+        moved = 0
+        for shard, (came, waiting) in enumerate(await self.shards.each("maintain", most)):
+            moved += came
+            if waiting:
+                moved += await outbox.deliver(self.shards, shard)
+        return moved
 
     async def stats(self) -> Stats:
         """Count."""
-        reply = await self._run("stats")
-        if not reply:
-            raise gone(self._client.place)
-        stored, tally = reply
-        reasons = {tally[i].decode(): int(tally[i + 1]) for i in range(0, len(tally), 2)}
-        return stats_of([decode(stored)], reasons)
+        counted, reasons = [], dict[str, int]()
+        for reply in await self.shards.each("stats"):
+            if not reply:
+                raise gone(self.shards.client.place)
+            stored, tally = reply
+            counted.append(decode(stored))
+            for i in range(0, len(tally), 2):
+                reasons[tally[i].decode()] = reasons.get(tally[i].decode(), 0) + int(tally[i + 1])
+        return stats_of(counted, reasons)
 
     async def control(self, state: str) -> None:
         """Say for all nodes whether leases are handed out: one of `STATES`."""
         if state not in STATES:
             raise UsageError(f"A crawl can be {', '.join(STATES)}, not {state!r}.")
-        await self._run("control", STATES.index(state))
+        await self.shards.each("control", STATES.index(state))
 
     async def state(self) -> str:
         """Return what `control` said last."""
-        return STATES[int(await self._run("control", ""))]
+        return STATES[int(await self.shards.run(0, "control", ""))]
 
-    async def extend_scope(self, site: str) -> None:
-        """Add a site to the scope of the crawl, for every node: a seed was redirected there."""
-        await self._client.command("SADD", keys.scope(self._crawl.name), site)
+    async def limit_site(
+        self,
+        site: str,
+        *,
+        interval_s: float | None = None,
+        burst: int | None = None,
+        in_flight: int | None = None,
+    ) -> None:
+        """Change what one site bears, for every node; None leaves a limit as it is, 0 removes it."""
+        interval = "" if interval_s is None else round(interval_s * 1000)
+        limits = ("" if limit is None else limit for limit in (burst, in_flight))
+        await self.shards.run(self.shards.of(site), "throttle", site, interval, *limits, 0, "")
+
+    async def block(self, site: str, for_s: float, *, egress: str = "") -> None:
+        """Let nobody visit a site for a while, or nobody by one egress address."""
+        await self.shards.run(self.shards.of(site), "throttle", site, "", "", "", round(for_s * 1000), egress)
+
+    async def audit(self, most: int = 50) -> list[str]:
+        """Prove the invariants; return what does not hold, a sentence each. Reads the whole crawl."""
+        replies = await self.shards.each("audit", most)
+        return [violation.decode() for reply in replies for violation in reply]
+
+    async def extend_scope(self, extension: str) -> None:
+        """Add to the scope of the crawl, for every node: a seed was redirected there."""
+        await self.shards.client.command("SADD", keys.scope(self.shards.crawl.name), extension)
 
     async def scope_sites(self) -> frozenset[str]:
-        """Return the sites that were added to the scope."""
-        members = await self._client.command("SMEMBERS", keys.scope(self._crawl.name))
+        """Return what was added to the scope."""
+        members = await self.shards.client.command("SMEMBERS", keys.scope(self.shards.crawl.name))
         return frozenset(member.decode() for member in members)
 
-    def _wish(self, request: LeaseRequest) -> tuple[Arg, ...]:
-        if not request.request_id or "\n" in request.slot + request.request_id:
-            raise UsageError("A lease request needs an id, and neither id nor slot may hold a line break.")
-        nonce = f"{self._random.randrange(1000):03}"
-        jitter = f"{self._random.random():.3f}"
-        return (request.request_id, request.site_hint or "", request.limit, "", nonce, jitter)
-
-    async def _run(self, name: str, *args: Arg) -> Any:
-        own = "" if self._own_time_ms is None else self._own_time_ms()
-        return await self._client.run(name, self._ctl, own, *args)
-
-    async def _open(self, reply: Sequence[Any], request: LeaseRequest) -> Lease | Idle:
-        """Read what `lease` said; what cannot be read is buried, and the next is asked for."""
-        asked = request
-        while True:
-            if reply[0] == b"IDLE":
-                return Idle(reason=reply[1].decode(), retry_in_s=reply[2] / 1000)
-            _, token, site, entry = reply
-            try:
-                return lease_of(token, site, entry, request.slot)
-            except CorruptEntry as error:
-                await self._bury_corrupt(entry, token, site, request.slot, str(error))
-            asked = replace(asked, request_id=asked.request_id + "+")
-            reply = await self._run("lease", asked.slot, *self._wish(asked))
-
-    async def _bury_corrupt(self, entry: bytes, token: bytes, site: bytes, slot: str, why: str) -> None:
-        fingerprint = entry[:16].decode()
-        task = UrlTask(url="", site=site.decode(), fingerprint=fingerprint)
-        await self.nack(Lease(task, slot, int(token)), Bury(FailureKind.CORRUPT, why))
+    def _outgoing(self, shard: int, outcome: Ack) -> list[bytes]:
+        links = []
+        for task in outcome.links:
+            target = self.shards.of(task.site)
+            link = link_of(task)
+            links.append(link if target == shard else addressed(link, target))
+        # Which shard a redirect's target belongs to is not known from its fingerprint: all are told.
+        others = [other for other in range(self.shards.count) if other != shard]
+        links += [addressed(seen.encode(), other) for seen in outcome.seen for other in others]
+        return links
 
 
 def _line(text: str) -> str:

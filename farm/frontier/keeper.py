@@ -12,6 +12,7 @@ from farm.frontier import keys
 from farm.frontier.connect import build_sync
 from farm.frontier.faults import FOREIGN, passes, place_of, translate
 from farm.frontier.scripts import SCRIPTS, SHAS
+from farm.frontier.shards import shard_of
 from farm.model.task import Lease
 
 RENEW_TIMEOUT_S = 3.0
@@ -25,12 +26,14 @@ class RedisLeaseKeeper:
         url: str,
         crawl: str,
         *,
+        shards: int = 1,
         timeout_s: float = RENEW_TIMEOUT_S,
         own_time_ms: Callable[[], int] | None = None,
     ) -> None:
         self._client = build_sync(url, timeout_s=timeout_s)
         self._place = place_of(url)
         self._crawl = crawl
+        self._shards = shards
         self._own_time_ms = own_time_ms
 
     def renew(self, leases: Sequence[Lease]) -> list[bool]:
@@ -39,9 +42,17 @@ class RedisLeaseKeeper:
         Also without leases it ticks the crawl's clock. Raises `FrontierUnavailable` after two attempts,
         since whoever keeps leases comes back soon anyway.
         """
-        fences = [part for lease in leases for part in (lease.slot, lease.id, lease.token)]
-        kept = self._run("renew", keys.ctl(self._crawl), fences)
-        return [bool(one) for one in kept]
+        by_shard: dict[int, list[int]] = {shard: [] for shard in range(self._shards)}
+        for place, lease in enumerate(leases):
+            by_shard[shard_of(lease.task.site, self._shards)].append(place)
+        kept = [False] * len(leases)
+        for shard, places in by_shard.items():
+            fences = [part for n in places for part in (leases[n].slot, leases[n].id, leases[n].token)]
+            for place, one in zip(
+                places, self._run("renew", keys.ctl(self._crawl, shard), fences), strict=True
+            ):
+                kept[place] = bool(one)
+        return kept
 
     def close(self) -> None:
         """Close the connection."""

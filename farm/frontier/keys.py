@@ -20,6 +20,9 @@ derives the others from it; what it may find there is this glossary:
     {c:s}:dead           hash    id -> reason, when, detail, site, entry (a line each)
     {c:s}:dead:REASON    zset    id -> when it was buried
     {c:s}:tally          hash    reason -> how many are dead of it
+    {c:s}:outbox:SHARD   list    links (and bare fingerprints) for another shard, not yet delivered
+    {c:s}:struck         hash    shard -> how many of its outbox were delivered and struck out so far
+    {c:s}:once:ID        string  what a transfer of page quota came to, for an hour
     {c:s}:seen:BUCKET    set     integers: the fingerprints that are known
     {c:s}:scope          set     shard 0 only: what redirects of seeds added to the scope
 
@@ -50,6 +53,11 @@ def prefix(crawl: str, shard: int = 0) -> str:
 def ctl(crawl: str, shard: int = 0) -> str:
     """Return the key of the counters, from which a script derives every other key."""
     return prefix(crawl, shard) + "ctl"
+
+
+def dead(crawl: str, shard: int) -> str:
+    """Return the key of a shard's dead letters."""
+    return prefix(crawl, shard) + "dead"
 
 
 def scope(crawl: str) -> str:

@@ -1,6 +1,6 @@
 """What a crawl's nodes agree on about leasing; kept in Redis when the crawl is created."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,16 @@ class Politeness:
     global_interval_s: float = 0.0
     global_in_flight: int = 0
 
+    def shared_by(self, shards: int) -> "Politeness":
+        """Return each shard's part of the limits that do not belong to one site: together they never exceed."""
+        return replace(
+            self,
+            egress_interval_s=self.egress_interval_s * shards,
+            egress_in_flight=_part(self.egress_in_flight, shards),
+            global_interval_s=self.global_interval_s * shards,
+            global_in_flight=_part(self.global_in_flight, shards),
+        )
+
     def counters(self) -> dict[str, int]:
         """As they stand among the shard's counters."""
         return {
@@ -59,3 +69,7 @@ class Politeness:
             "all_interval": int(self.global_interval_s * 1000),
             "all_limit": self.global_in_flight,
         }
+
+
+def _part(limit: int, shards: int) -> int:
+    return max(1, limit // shards) if limit else 0

@@ -42,11 +42,18 @@ class Bench:
         terms: Terms | None = None,
         politeness: Politeness | None = None,
         name: str = "test",
+        shards: int | None = None,
     ) -> "Bench":
         """Create a crawl at the start of its own time."""
         clock = OwnTime(START_MS)
         crawl = await open_crawl(
-            client, name, {"scope": "host"}, terms=terms, politeness=politeness, own_time_ms=clock.ms
+            client,
+            name,
+            {"scope": "host"},
+            terms=terms,
+            politeness=politeness,
+            shards=shards,
+            own_time_ms=clock.ms,
         )
         frontier = RedisFrontier(client, crawl, own_time_ms=clock.read, random=Random(7))
         return cls(client, url, crawl, frontier, clock)
@@ -84,7 +91,8 @@ class Bench:
         assert verdict == "ok"
 
     async def ledger(self) -> Ledger:
-        """Return the ledger, which must balance."""
+        """Return the ledger, which must balance; the audit must find nothing."""
+        assert await self.frontier.audit() == []
         ledger = (await self.frontier.stats()).ledger
         assert ledger.balanced, ledger
         return ledger

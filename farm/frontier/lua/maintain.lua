@@ -3,9 +3,9 @@
 -- Guarantee: at most k entries move, so no call is long; any node may call it, at any time.
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2 k
--- Returns:   how many moved
+-- Returns:   {how many moved, how many wait in the outboxes}
 -- Uses:      core site queue lease
 local moved = bring_home(tonumber(ARGV[2]))
 place_sites()
 save()
-return moved
+return { moved, C[OUTBOX] }

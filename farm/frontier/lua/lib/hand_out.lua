@@ -20,7 +20,7 @@ local function soonest()
 end
 
 local function refusal(limit, out)
-  if C[DELAYED] + C[LEASED] == 0 then
+  if C[DELAYED] + C[LEASED] + C[OUTBOX] == 0 then
     local queued = 0
     for band = 0, 9 do
       queued = queued + C[Q + band]
@@ -29,9 +29,12 @@ local function refusal(limit, out)
       return { 'IDLE', 'empty', 0 }
     end
   end
+  if C[SHARDS] > 1 and limit > 0 then
+    limit = C[ALLOWED] > 0 and C[ALLOWED] or -1
+  end
   if C[STATE] ~= 0 then
     return { 'IDLE', ({ 'paused', 'draining', 'stopped' })[C[STATE]], SOON_MS }
-  elseif limit > 0 and C[RENDERED] + C[LEASED] >= limit then
+  elseif limit ~= 0 and C[RENDERED] + C[LEASED] >= limit then
     return { 'IDLE', 'limit', C[LEASED] > 0 and SOON_MS or 0 }
   end
   local at = overall_at(out)

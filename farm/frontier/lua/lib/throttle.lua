@@ -1,6 +1,7 @@
 -- throttle: whether a way out (an egress address) may visit a site now, and what a visit costs.
 -- Four levels: the site, the pair of site and address, the address, everything. A level's limit of 0 means
--- none. The spacing is never shorter than asked, and up to a fifth longer, so that it is not metronomic.
+-- none. The spacing is never shorter than asked, and up to a fifth longer, so that it is not metronomic; where
+-- visits are saved up it is exact, or the jitter would eat them.
 
 -- When the pair of site and address is eligible; NEVER while all of its places are taken.
 local function pair_at(s, out)
@@ -33,7 +34,7 @@ end
 local function spend(s, out, jitter)
   local wide = 1 + 0.2 * jitter
   s[FLYING] = s[FLYING] + 1
-  s[ARRIVAL] = max(s[ARRIVAL], now) + floor(s[SPACING] * wide)
+  s[ARRIVAL] = max(s[ARRIVAL], now) + floor(s[SPACING] * (s[SAVED_UP] > 1 and 1 or wide))
   s[MOVED] = true
   if C[ALL_INTERVAL] > 0 then
     C[TAT] = max(C[TAT], now) + floor(C[ALL_INTERVAL] * wide)

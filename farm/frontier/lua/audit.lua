@@ -1,0 +1,180 @@
+#!lua flags=no-writes
+-- Purpose:   prove the invariants, or say which do not hold.
+-- Guarantee: sees one moment; changes nothing. Reads every key of the shard, so it is for tests, for doctors and
+--            for crawls that stand still: a million URLs take seconds.
+-- KEYS:      1 the shard's counters
+-- ARGV:      1 own time in ms or '' · 2 how many violations to tell at most
+-- Returns:   the violations, a sentence each
+-- Uses:      core
+local found, most = {}, tonumber(ARGV[2])
+local function expect(holds, ...)
+  if not holds and #found < most then
+    local words = { ... }
+    for i = 1, #words do
+      words[i] = type(words[i]) == 'number' and ('%.0f'):format(words[i]) or tostring(words[i])
+    end
+    found[#found + 1] = table.concat(words, ' ')
+  end
+end
+
+local function each_key(pattern, visit)
+  local cursor, visited = '0', {}
+  repeat
+    local page = call('SCAN', cursor, 'MATCH', P .. pattern, 'COUNT', '1000')
+    cursor = page[1]
+    for _, key in ipairs(page[2]) do
+      if not visited[key] then
+        visited[key] = true
+        visit(key:sub(#P + 1), key)
+      end
+    end
+  until cursor == '0'
+end
+
+local function pairs_of(flat)
+  local result = {}
+  for i = 1, #flat, 2 do
+    result[flat[i]] = flat[i + 1]
+  end
+  return result
+end
+
+-- Every id is in one place.
+local places = {}
+local function put(entry, place)
+  if entry:find('^%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%d[%d.]*%[') then
+    local id = entry:sub(1, 16)
+    expect(not places[id], 'id', id, 'is in', places[id], 'and in', place)
+    places[id] = place
+  end
+end
+
+-- The queues, and which bands each site has.
+local queued, bands_of = {}, {}
+for band = 0, 9 do
+  queued[band] = 0
+end
+each_key('q:*', function(name, key)
+  local band, site_name = name:match('^q:(%d):(.*)$')
+  for _, entry in ipairs(call('LRANGE', key, '0', '-1')) do
+    put(entry, key)
+    queued[band + 0] = queued[band + 0] + 1
+    expect(entry:sub(17, 17) == band or not entry:find('^%x+%['), 'an entry of another band is in', key)
+  end
+  bands_of[site_name] = bands_of[site_name] or {}
+  bands_of[site_name][band] = true
+end)
+local all_queued = 0
+for band = 0, 9 do
+  expect(queued[band] == C[Q + band], 'band', band, 'has', queued[band], 'queued, counted', C[Q + band])
+  all_queued = all_queued + queued[band]
+end
+
+-- The leases, in flight by site, by pair and by address.
+local leased, flying, pairs_flying, out_flying = 0, {}, {}, {}
+local due = pairs_of(call('ZRANGE', P .. 'due', '0', '-1', 'WITHSCORES'))
+for slot, record in pairs(pairs_of(call('HGETALL', P .. 'slot'))) do
+  local id, token, name, out, entry = record:match('^[^\n]*\n[^\n]*\n(%x*)\n(%d*)\n([^\n]*)\n([^\n]*)\n%d+\n(.*)$')
+  expect(id, 'the record of slot', slot, 'cannot be read')
+  expect((id or '') ~= '' == (due[slot] ~= nil), 'slot', slot, 'has a lease without a deadline, or the reverse')
+  if id and id ~= '' then
+    leased = leased + 1
+    flying[name] = (flying[name] or 0) + 1
+    if out ~= '' then
+      pairs_flying[name .. '\n' .. out] = (pairs_flying[name .. '\n' .. out] or 0) + 1
+      out_flying[out] = (out_flying[out] or 0) + 1
+    end
+    put(entry, 'the lease of ' .. slot)
+    expect(entry:sub(1, 16) == id, 'slot', slot, 'holds', id, 'with the entry of another')
+    expect(tonumber(token:sub(1, -4)) <= C[TOKEN], 'token', token, 'is ahead of the last one,', C[TOKEN])
+  end
+  due[slot] = nil
+end
+expect(next(due) == nil, 'a deadline has no lease:', next(due))
+expect(leased == C[LEASED], leased, 'are leased, counted', C[LEASED])
+
+-- What waits.
+local delayed = call('ZRANGE', P .. 'delayed', '0', '-1')
+for _, member in ipairs(delayed) do
+  put(member:sub((member:find('\n', 1, true) or 0) + 1), 'delayed')
+end
+expect(#delayed == C[DELAYED], #delayed, 'are delayed, counted', C[DELAYED])
+
+-- The dead, by reason.
+local dead, by_reason = 0, {}
+for id, letter in pairs(pairs_of(call('HGETALL', P .. 'dead'))) do
+  local reason, entry = letter:match('^([^\n]*)\n[^\n]*\n[^\n]*\n[^\n]*\n(.*)$')
+  dead = dead + 1
+  if reason then
+    by_reason[reason] = (by_reason[reason] or 0) + 1
+    put(entry, 'dead')
+    expect(call('ZSCORE', P .. 'dead:' .. reason, id), 'dead letter', id, 'is not listed under', reason)
+  end
+end
+expect(dead == C[DEAD], dead, 'are dead, counted', C[DEAD])
+for reason, count in pairs(pairs_of(call('HGETALL', P .. 'tally'))) do
+  local listed = call('ZCARD', P .. 'dead:' .. reason)
+  expect(count + 0 == (by_reason[reason] or 0), count, 'are counted dead of', reason, 'but', by_reason[reason] or 0, 'are')
+  expect(count + 0 == listed, count, 'are counted dead of', reason, 'but', listed, 'are listed')
+end
+
+expect(C[ACCEPTED] == all_queued + #delayed + leased + C[DONE] + dead, 'the ledger does not balance: accepted',
+  C[ACCEPTED], 'queued', all_queued, 'delayed', #delayed, 'leased', leased, 'done', C[DONE], 'dead', dead)
+
+-- The sites: their fields, and their places in the ready sets.
+local sites, ready = 0, {}
+for band = 0, 9 do
+  ready[band] = pairs_of(call('ZRANGE', P .. 'ready:' .. band, '0', '-1', 'WITHSCORES'))
+end
+each_key('site:*', function(name, key)
+  local s, site_name = pairs_of(call('HGETALL', key)), name:sub(6)
+  local has = bands_of[site_name] or {}
+  sites = sites + (s.b and 1 or 0)
+  local f, limit = tonumber(s.f or 0), tonumber(s.l or C[LIMIT])
+  local spacing, burst = tonumber(s.i or C[INTERVAL]), tonumber(s.u or C[BURST])
+  local blocked = tonumber(s.x or 0)
+  expect(f == (flying[site_name] or 0), 'site', site_name, 'counts', f, 'in flight, it has', flying[site_name] or 0)
+  for field, value in pairs(s) do
+    local out = field:match('^f@(.*)$')
+    local has_pair = out and pairs_flying[site_name .. '\n' .. out] or 0
+    expect(not out or value + 0 == has_pair, 'site', site_name, 'counts', value, 'in flight by', out, 'has', has_pair)
+  end
+  for band = 0, 9 do
+    local key_of_band = tostring(band)
+    local is_queued = has[key_of_band] or false
+    local score = tonumber(ready[band][site_name])
+    local listed = ((s.b or ''):find(key_of_band, 1, true)) ~= nil
+    expect(is_queued == listed, 'site', site_name, 'lists its bands as', s.b, 'wrong about', band)
+    local belongs = is_queued and (limit == 0 or f < limit)
+    expect(belongs == (score ~= nil), 'site', site_name, belongs and 'is missing from' or 'does not belong to', 'ready', band)
+    if score and spacing > 0 then
+      local at = math.max(tonumber(s.t or 0) - (burst - 1) * spacing, blocked)
+      expect(not s.t or score == at, 'site', site_name, 'is ready at', score, 'eligible at', at)
+    elseif score then
+      expect(score >= blocked and score <= math.max(C[NOW], blocked), 'site', site_name, 'is ready at', score, 'out of turn')
+    end
+    ready[band][site_name] = nil
+  end
+  bands_of[site_name], flying[site_name] = nil, nil
+end)
+expect(sites == C[SITES], sites, 'sites are there, counted', C[SITES])
+expect(next(bands_of) == nil, 'site', next(bands_of), 'has a queue and no record')
+expect(next(flying) == nil, 'site', next(flying), 'has a lease and no record')
+for band = 0, 9 do
+  expect(next(ready[band]) == nil, 'site', next(ready[band]), 'is ready in band', band, 'and unknown')
+end
+each_key('out:*', function(name, key)
+  local f = tonumber(call('HGET', key, 'f') or 0)
+  expect(f == (out_flying[name:sub(5)] or 0), name, 'counts', f, 'in flight, it has', out_flying[name:sub(5)] or 0)
+end)
+
+-- The known fingerprints: nothing that was accepted is forgotten.
+if C[DEDUP] == 0 then
+  local known = 0
+  each_key('seen:*', function(_, key)
+    known = known + call('SCARD', key)
+  end)
+  local ought = C[ACCEPTED] + C[SEEN] + C[DROPPED]
+  expect(known == ought, known, 'fingerprints are known, accepted, seen and dropped are', ought)
+end
+return found

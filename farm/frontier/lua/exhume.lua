@@ -1,0 +1,36 @@
+#!lua flags=allow-oom
+-- Purpose:   take dead letters back into their queues (replay), or forget them for good (drop).
+-- Guarantee: a replayed URL starts with all its attempts; a dropped one stays known, so that no link brings it
+--            back; an id that is not dead is passed over; what cannot be read is dropped at most.
+-- KEYS:      1 the shard's counters
+-- ARGV:      1 own time in ms or '' · 2 replay | drop · 3.. ids
+-- Returns:   how many, or an error BADARG
+-- Uses:      core site queue
+if ARGV[2] ~= 'replay' and ARGV[2] ~= 'drop' then
+  return redis.error_reply('BADARG dead letters are replayed or dropped')
+end
+local moved = 0
+for i = 3, #ARGV do
+  local letter = call('HGET', P .. 'dead', ARGV[i])
+  if letter then
+    local reason, name, entry = letter:match('^([^\n]*)\n[^\n]*\n[^\n]*\n([^\n]*)\n(.*)$')
+    local readable = entry and name ~= '' and entry:find(IS_ENTRY)
+    if ARGV[2] == 'drop' or readable then
+      call('HDEL', P .. 'dead', ARGV[i])
+      if reason then
+        call('ZREM', P .. 'dead:' .. reason, ARGV[i])
+        call('HINCRBY', P .. 'tally', reason, -1)
+      end
+      C[DEAD] = C[DEAD] - 1
+      moved = moved + 1
+      if ARGV[2] == 'replay' then
+        enqueue(site(name), entry:sub(1, 17) .. entry:sub((entry:find('[', 18, true))), 'RPUSH')
+      else
+        C[ACCEPTED], C[DROPPED] = C[ACCEPTED] - 1, C[DROPPED] + 1
+      end
+    end
+  end
+end
+place_sites()
+save()
+return moved

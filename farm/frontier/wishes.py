@@ -1,0 +1,105 @@
+"""From a slot's wish to a lease: which shards are asked, what their answers mean together."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+from farm.frontier import quota
+from farm.frontier.client import Arg
+from farm.frontier.counters import decode
+from farm.frontier.entries import CorruptEntry, lease_of
+from farm.frontier.shards import Shards
+from farm.model.errors import UsageError
+from farm.model.outcome import FailureKind
+from farm.model.task import Idle, Lease, LeaseRequest
+
+_PRECEDENCE = ("stopped", "draining", "paused", "waiting", "limit", "empty")
+"""What several shards' refusals mean together: the first of these that any of them said."""
+SOON_S = 0.25
+
+
+class Wishes:
+    """Asks for leases until there is one, or a reason."""
+
+    def __init__(self, shards: Shards, random: Random) -> None:
+        self._shards = shards
+        self._random = random
+
+    @staticmethod
+    def none() -> tuple[Arg, ...]:
+        """Return the arguments of an ack after which nothing is wanted."""
+        return ("", "", 0, "", "000", 0)
+
+    def arguments(self, request: LeaseRequest) -> tuple[Arg, ...]:
+        """Return a wish as the scripts take it."""
+        if not request.request_id or "\n" in request.slot + request.request_id + request.egress:
+            raise UsageError("A lease request needs an id, and no part of it may hold a line break.")
+        nonce = f"{self._random.randrange(1000):03}"
+        jitter = f"{self._random.random():.3f}"
+        return (request.request_id, request.site_hint or "", request.limit, request.egress, nonce, jitter)
+
+    async def lease(self, request: LeaseRequest) -> Lease | Idle:
+        """Ask the shards in turn."""
+        return await self._ask(self._shards.order(request.request_id, request.site_hint), request, [])
+
+    async def granted(self, shard: int, reply: Sequence[Any], request: LeaseRequest) -> Lease | Idle:
+        """Read what an ack handed out; where its shard had nothing, ask the others."""
+        got = await self._read(shard, reply, request)
+        if isinstance(got, Lease) or self._shards.count == 1:
+            return got
+        others = [other for other in self._shards.order(request.request_id, None) if other != shard]
+        return await self._ask(others, request, [got])
+
+    async def _ask(self, order: Sequence[int], request: LeaseRequest, refusals: list[Idle]) -> Lease | Idle:
+        for shard in order:
+            reply = await self._shards.run(shard, "lease", request.slot, *self.arguments(request))
+            got = await self._read(shard, reply, request)
+            if isinstance(got, Lease):
+                return got
+            refusals.append(got)
+        return refusals[0] if self._shards.count == 1 else await self._together(refusals)
+
+    async def _read(self, shard: int, reply: Sequence[Any], request: LeaseRequest) -> Lease | Idle:
+        """Read what a shard said; what cannot be read is buried, and the next is asked for."""
+        asked = request
+        while True:
+            if reply[0] == b"IDLE":
+                idle = Idle(reason=reply[1].decode(), retry_in_s=reply[2] / 1000)
+                lendable = idle.reason == "limit" and self._shards.count > 1
+                if not lendable or not await quota.allow_more(self._shards, shard, request.limit):
+                    return idle
+            else:
+                _, token, site, entry = reply
+                try:
+                    return lease_of(token, site, entry, request.slot)
+                except CorruptEntry as error:
+                    bury = ("bury", FailureKind.CORRUPT, str(error), 0, 0)
+                    await self._shards.run(shard, "nack", request.slot, entry[:16], token, *bury)
+                asked = replace(asked, request_id=asked.request_id + "+")
+            reply = await self._shards.run(shard, "lease", asked.slot, *self.arguments(asked))
+
+    async def _together(self, refusals: Sequence[Idle]) -> Idle:
+        reason = min((idle.reason for idle in refusals), key=_PRECEDENCE.index)
+        soonest = min((idle.retry_in_s for idle in refusals if idle.reason == reason), default=SOON_S)
+        if reason == "empty" and not await self._is_finished():
+            return Idle("waiting", SOON_S)
+        if reason == "limit" and any(counters["leased"] for counters in await self._counters()):
+            return Idle("limit", SOON_S)
+        return Idle(reason, soonest)
+
+    async def _is_finished(self) -> bool:
+        """Whether all shards are empty; read twice, since a link may have been on its way between two."""
+        first = await self._counters()
+        empty = not any(
+            counters[name]
+            for counters in first
+            for name in ("delayed", "leased", "outbox", *(f"q{band}" for band in range(10)))
+        )
+        moving = ("accepted", "done", "dead", "seen", "token")
+        return empty and [[c[name] for name in moving] for c in first] == [
+            [c[name] for name in moving] for c in await self._counters()
+        ]
+
+    async def _counters(self) -> list[dict[str, int]]:
+        return [decode(reply[0]) for reply in await self._shards.each("stats")]

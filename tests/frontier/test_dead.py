@@ -1,0 +1,85 @@
+"""Dead letters: listed, shown, replayed, dropped."""
+
+import pytest
+
+from farm.frontier.dead import DeadLetters
+from farm.model.errors import UsageError
+from farm.model.ledger import Ledger
+from farm.model.outcome import Bury, FailureKind, Retry
+from tests.frontier.support import START_MS, Bench
+
+
+async def _bury(bench: Bench, count: int, reason: FailureKind = FailureKind.TIMEOUT) -> None:
+    await bench.add(*(f"{reason}/{n:03}" for n in range(count)))
+    for _ in range(count):
+        lease = await bench.lease()
+        await bench.frontier.nack(lease, Bury(reason, f"said {lease.task.url}"))
+
+
+async def test_a_letter_says_what_why_and_when(bench: Bench) -> None:
+    """And how often it was tried."""
+    await bench.frontier.add([bench.task("a/1", depth=2, meta={"k": 1})])
+    await bench.frontier.nack(await bench.lease(), Retry(FailureKind.TIMEOUT, 0))
+    lease = await bench.lease()
+    await bench.frontier.nack(lease, Bury(FailureKind.TIMEOUT, "no  answer\nat all"))
+    letter = await DeadLetters(bench.frontier).show(lease.id)
+    assert letter.task == lease.task
+    assert (letter.reason, letter.detail, letter.attempts) == ("timeout", "no answer at all", 2)
+    assert letter.at.timestamp() == START_MS / 1000
+    assert await DeadLetters(bench.frontier).page() == [letter]
+
+
+async def test_pages_run_through_the_reasons(bench: Bench) -> None:
+    """Each letter stands on one page."""
+    await _bury(bench, 7, FailureKind.TLS)
+    await _bury(bench, 5, FailureKind.CRASH)
+    dead = DeadLetters(bench.frontier)
+    pages = [await dead.page(start=start, size=4) for start in (0, 4, 8, 12)]
+    assert [len(page) for page in pages] == [4, 4, 4, 0]
+    assert len({letter.id for page in pages for letter in page}) == 12
+    assert [letter.reason for letter in await dead.page("tls", start=5, size=9)] == ["tls", "tls"]
+
+
+async def test_a_replayed_letter_starts_anew(bench: Bench) -> None:
+    """With all its attempts."""
+    await _bury(bench, 3, FailureKind.TLS)
+    await _bury(bench, 2, FailureKind.CRASH)
+    assert await DeadLetters(bench.frontier).replay("tls") == 3
+    assert await bench.ledger() == Ledger(accepted=5, queued=3, dead=2)
+    assert (await bench.lease()).attempt == 1
+    assert await DeadLetters(bench.frontier).replay() == 2
+    assert (await bench.ledger()).dead == 0
+
+
+async def test_a_dropped_letter_stays_known(bench: Bench) -> None:
+    """No link brings it back."""
+    await _bury(bench, 2)
+    assert await DeadLetters(bench.frontier).drop() == 2
+    assert await bench.ledger() == Ledger()
+    assert await bench.add("timeout/000") == 0
+
+
+async def test_an_unknown_id_or_reason_is_one_sentence(bench: Bench) -> None:
+    """And moves nothing, not even the ids before it."""
+    await _bury(bench, 1)
+    dead = DeadLetters(bench.frontier)
+    known = (await dead.page())[0].id
+    with pytest.raises(UsageError, match="no dead letter 'ffff'"):
+        await dead.replay_ids([known, "ffff"])
+    with pytest.raises(UsageError, match="no reason 'bored'"):
+        await dead.drop("bored")
+    assert (await bench.ledger()).dead == 1
+    assert await dead.replay_ids([known]) == 1
+
+
+async def test_what_cannot_be_read_can_only_be_dropped(bench: Bench) -> None:
+    """Replaying passes it over, and ends."""
+    await bench.add("a/1", "a/2")
+    await bench.raw("LSET", "@q:5:a", 0, "garbage")
+    await bench.done(await bench.lease())
+    dead = DeadLetters(bench.frontier)
+    (letter,) = await dead.page()
+    assert (letter.reason, letter.task) == ("corrupt", None)
+    assert await dead.replay() == 0
+    assert await dead.drop() == 1
+    assert (await bench.frontier.stats()).ledger.dead == 0

@@ -1,0 +1,139 @@
+"""Several shards: links between them, a page limit over them, an end that is the end. Here on one server."""
+
+import asyncio
+
+import pytest
+
+from farm.frontier.client import RedisClient
+from farm.frontier.crawl import Crawl, find_crawl, open_crawl
+from farm.frontier.dead import DeadLetters
+from farm.frontier.keeper import RedisLeaseKeeper
+from farm.model.outcome import Ack, Bury, FailureKind, Settled
+from farm.model.task import Idle, Lease
+from tests.frontier.support import Bench
+
+
+@pytest.fixture
+async def sharded(client: RedisClient, redis_url: str) -> Bench:
+    """Open a crawl of four shards."""
+    return await Bench.open(client, redis_url, shards=4)
+
+
+async def _crawl(bench: Bench, links: dict[str, list[str]], **more: int) -> list[str]:
+    """Crawl a graph to its end with three slots in turn, repeating every third ack."""
+    visited: list[str] = []
+    leases: dict[str, Lease] = {}
+    idles = 0
+    while idles < 3:
+        for slot in ("s1", "s2", "s3"):
+            wish = bench.wish(slot, **more)
+            lease = leases.pop(slot, None)
+            got: Lease | Idle | None
+            if lease is None:
+                got = await bench.frontier.lease(wish)
+            else:
+                url = lease.task.url.removeprefix("http://")
+                visited.append(url)
+                outcome = Ack(links=[bench.task(link) for link in links.get(url, [])])
+                settled, got = await bench.frontier.ack(lease, outcome, wish)
+                assert settled is Settled.OK
+                if len(visited) % 3 == 0:
+                    assert (await bench.frontier.ack(lease, outcome, wish))[0] is Settled.DUP
+            if isinstance(got, Lease):
+                leases[slot] = got
+            elif got is not None and got.retry_in_s == 0:
+                idles += 1
+            else:
+                await bench.frontier.maintain()
+    return visited
+
+
+def _graph(sites: int, pages: int) -> dict[str, list[str]]:
+    urls = [f"site{n % sites}/{n}" for n in range(sites * pages)]
+    return {url: [urls[(7 * n + k) % len(urls)] for k in range(5)] for n, url in enumerate(urls)}
+
+
+async def test_links_between_shards_arrive_once(sharded: Bench) -> None:
+    """The whole graph, each URL once, and the books balance."""
+    graph = _graph(13, 10)
+    await sharded.add("site0/0")
+    visited = await _crawl(sharded, graph)
+    assert sorted(visited) == sorted(graph)
+    ledger = await sharded.ledger()
+    assert (ledger.accepted, ledger.done) == (130, 130)
+
+
+async def test_empty_is_not_said_while_a_link_is_on_its_way(sharded: Bench) -> None:
+    """An outbox counts as work."""
+    await sharded.add("site0/0")
+    lease = await sharded.lease()
+    links = [sharded.task(f"site{n}/1") for n in range(9)]
+    settled, _ = await sharded.frontier.ack(
+        lease, Ack(links=[link for link in links if link.site != "site0"])
+    )
+    assert settled is Settled.OK
+    reasons = set()
+    for n in range(9):
+        got = await sharded.frontier.lease(sharded.wish(f"s{n}"))
+        reasons.add("lease" if isinstance(got, Lease) else got.reason)
+    assert "empty" not in reasons
+    while await sharded.frontier.maintain():
+        pass
+    assert (await sharded.ledger()).accepted == 9
+
+
+async def test_the_page_limit_holds_over_shards(sharded: Bench) -> None:
+    """It is lent in portions, so it is reached and not exceeded."""
+    graph = _graph(13, 10)
+    await sharded.frontier.add([sharded.task(url) for url in graph])
+    visited = await _crawl(sharded, graph, limit=41)
+    assert len(visited) == 41
+    assert (await sharded.ledger()).queued == 130 - 41
+
+
+async def test_what_was_seen_is_seen_by_every_shard(sharded: Bench) -> None:
+    """A redirect may end at a site of another shard."""
+    await sharded.add("site0/0")
+    targets = [sharded.task(f"site{n}/target") for n in range(9)]
+    await sharded.frontier.ack(await sharded.lease(), Ack(seen=[target.fingerprint for target in targets]))
+    await sharded.frontier.maintain()
+    assert await sharded.frontier.add(targets) == 0
+    await sharded.ledger()
+
+
+async def test_nodes_deliver_the_same_outbox_at_once(sharded: Bench) -> None:
+    """Nothing is struck out that was not delivered."""
+    await sharded.add("site0/0")
+    links = [sharded.task(f"site{n}/1") for n in range(1, 300)]
+    await sharded.frontier.ack(await sharded.lease(), Ack(links=links))
+    await asyncio.gather(*(sharded.frontier.maintain() for _ in range(8)))
+    while await sharded.frontier.maintain():
+        pass
+    assert (await sharded.ledger()).accepted == 300
+
+
+async def test_control_keeper_and_dead_letters_reach_every_shard(sharded: Bench) -> None:
+    """One crawl, however many shards."""
+    await sharded.add(*(f"site{n}/0" for n in range(9)))
+    leases = [await sharded.lease(f"s{n}") for n in range(9)]
+    keeper = RedisLeaseKeeper(
+        sharded.url, sharded.crawl.name, shards=sharded.crawl.shards, own_time_ms=sharded.clock.read
+    )
+    sharded.clock.advance(20)
+    assert keeper.renew(leases) == [True] * 9
+    keeper.close()
+    for lease in leases:
+        await sharded.frontier.nack(lease, Bury(FailureKind.TLS))
+    dead = DeadLetters(sharded.frontier)
+    assert len({letter.id for start in (0, 5) for letter in await dead.page(start=start, size=5)}) == 9
+    assert await dead.replay() == 9
+    await sharded.frontier.control("paused")
+    assert (await sharded.idle("s1")).reason == "paused"
+    await sharded.ledger()
+
+
+async def test_the_number_of_shards_is_fixed_when_the_crawl_is_created(sharded: Bench) -> None:
+    """Whoever joins takes what is stored."""
+    joined: Crawl = await open_crawl(sharded.client, "test", {"scope": "host"}, shards=9)
+    assert joined.shards == 4
+    assert (await find_crawl(sharded.client, "test")).shards == 4
