@@ -1,10 +1,10 @@
 # Targets explain themselves: `make` lists them.
 
 PYTEST = .venv/bin/pytest
-CODE = farm fixtures tests scripts docker
+CODE = farm fixtures tests scripts docker bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all check lock clean
+.PHONY: help setup run test test-all check bench profile lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,9 +29,15 @@ check: setup  ## lint, types, import contracts, links in the documents
 	.venv/bin/lint-imports
 	.venv/bin/python scripts/check_links.py
 
+bench: setup  ## compare with crawlee, crawl4ai, scrapy-playwright, puppeteer-cluster and raw CDP (ARGS="--rounds 1")
+	@.venv/bin/python -m bench $(ARGS)
+
+profile: setup  ## where the farm's CPU goes, by kind of process
+	@.venv/bin/python -m bench.profile $(ARGS)
+
 lock:  ## bring the lock files up to date with pyproject.toml (UPGRADE=1: take the newest of everything)
 	@scripts/lock.sh $(if $(UPGRADE),--upgrade)
 
 clean:  ## remove what was made here: .venv, caches, results, demo crawls
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist bench-results crawls
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist .bench bench-results crawls
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,176 @@
+"""Start a subject and sample its whole process tree: CPU a few times a second, memory once.
+
+CPU is read with what each process has inherited from the children it waited for, and the tree hangs below a
+reaper that inherits from all orphans: the sum over the tree at any moment is what the subject has used so far,
+processes included that have lived and died between two samples.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+REAPER = Path(__file__).with_name("reaper.py")
+CPU_EVERY_S = 0.2
+MEMORY_EVERY = 5
+"""Reading memory walks page tables, so it is read at every fifth sample only."""
+MIB = 2**20
+UNSETTLED = frozenset({"starting", "zygote"})
+"""A renderer is a fork of the zygote, and is called that until it has said its own name."""
+
+
+@dataclass
+class Watched:
+    """What was seen: the CPU's course, the memory's peak, and the CPU by kind of process (at the last look)."""
+
+    samples: list[tuple[float, float]] = field(default_factory=list)
+    peak_pss_mib: float = 0.0
+    by_process: dict[int, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
+    names: dict[int, str] = field(default_factory=dict)
+    history: list[tuple[float, dict[int, float]]] = field(default_factory=list)
+
+    def cpu_s(self, since: float, until: float) -> float:
+        """Return the CPU seconds between two moments of the monotonic clock."""
+        return self._at(until) - self._at(since)
+
+    def _at(self, moment: float) -> float:
+        before = (0.0, 0.0)
+        for sample in self.samples:
+            if sample[0] >= moment:
+                span = sample[0] - before[0]
+                share = (moment - before[0]) / span if span > 0 else 1.0
+                return before[1] + (sample[1] - before[1]) * share
+            before = sample
+        return before[1]
+
+    def cpu_by_kind(self, since: float, until: float) -> dict[str, float]:
+        """Return the CPU seconds between two moments by kind of process."""
+        kinds: dict[str, float] = defaultdict(float)
+        used: dict[int, list[float]] = defaultdict(list)
+        for moment, each in self.history:
+            if since - CPU_EVERY_S <= moment <= until + CPU_EVERY_S:
+                for pid, seconds in each.items():
+                    used[pid].append(seconds)
+        started_before = next((each for moment, each in self.history if moment >= since), {})
+        for pid, course in used.items():
+            # A process that was not there before the window counts from nought.
+            kinds[self.names.get(pid, "other")] += course[-1] - (course[0] if pid in started_before else 0.0)
+        return dict(kinds)
+
+
+class Watch:
+    """Samples the tree below a process from a thread of its own until told to stop."""
+
+    def __init__(self, pid: int, *, memory: bool = True) -> None:
+        self.seen = Watched()
+        self._root = psutil.Process(pid)
+        self._memory = memory
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> Watched:
+        """End and return what was seen."""
+        self._stop.set()
+        self._thread.join()
+        return self.seen
+
+    def _run(self) -> None:
+        count = 0
+        while not self._stop.is_set():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self._sample(with_memory=self._memory and count % MEMORY_EVERY == 0)
+            count += 1
+            self._stop.wait(CPU_EVERY_S)
+
+    def _sample(self, *, with_memory: bool) -> None:
+        moment, total, pss = time.monotonic(), 0.0, 0.0
+        each: dict[int, float] = {}
+        for process in (self._root, *self._root.children(recursive=True)):
+            try:
+                times = process.cpu_times()
+                total += times.user + times.system + times.children_user + times.children_system
+                each[process.pid] = times.user + times.system
+                if process.pid not in self.seen.names or self.seen.names[process.pid] in UNSETTLED:
+                    self.seen.names[process.pid] = kind_of(process)
+                if with_memory:
+                    pss += process.memory_full_info().pss
+            except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+                continue
+        # A tree that is read while a process moves to another parent may be short by one: CPU never falls.
+        if self.seen.samples:
+            total = max(total, self.seen.samples[-1][1])
+        self.seen.samples.append((moment, total))
+        self.seen.history.append((moment, each))
+        self.seen.peak_pss_mib = max(self.seen.peak_pss_mib, pss / MIB)
+
+
+def kind_of(process: psutil.Process) -> str:
+    """Say what a process is for, by its command line."""
+    line = process.cmdline()
+    if not line:
+        return "starting"
+    flags = {flag.partition("=")[0]: flag.partition("=")[2] for flag in line if flag.startswith("--")}
+    kind = flags.get("--type")
+    if kind == "utility":
+        return "network" if "NetworkService" in flags.get("--utility-sub-type", "") else "utility"
+    if kind is not None:
+        return {"gpu-process": "gpu"}.get(kind, kind)
+    name = Path(line[0]).name
+    for start, known in (("python", "python"), ("node", "node"), ("redis", "redis"), ("farm", "python")):
+        if name.startswith(start):
+            return known
+    return "browser" if "--headless" in flags or "chrom" in name or "headless" in name else "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a subject ended, and what was seen of it."""
+
+    code: int | None
+    wall_s: float
+    watched: Watched
+    output: str
+
+
+def run(
+    command: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    patience_s: float,
+    *,
+    memory: bool = True,
+) -> Ended:
+    """Run a subject to its end, or for `patience_s`; `code` is None where it had to be ended."""
+    log = folder / "output.log"
+    begun = time.monotonic()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-IS", str(REAPER), *command],
+            cwd=folder,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        watch = Watch(process.pid, memory=memory)
+        code: int | None
+        try:
+            code = process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            code = None
+            process.terminate()
+            process.wait()
+        except BaseException:
+            process.terminate()
+            raise
+        watched = watch.stop()
+    return Ended(code, time.monotonic() - begun, watched, log.read_text(errors="replace"))
