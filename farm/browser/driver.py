@@ -3,7 +3,8 @@
 Playwright starts whatever `PLAYWRIGHT_NODEJS_PATH` names, in the farm's own process group and with the farm's
 environment. The launcher written here gives the driver a session of its own, so that Ctrl-C in a terminal
 reaches the farm alone and a drain can still use the browser; drops the farm's settings, which may hold
-secrets; puts temporary files into the engine's folder; and says its process id, so that the owner need not
+secrets; keeps what the driver complains about from the terminal and the live view in it; puts temporary files
+into the engine's folder; and says its process id, so that the owner need not
 guess which child it is.
 """
 
@@ -18,6 +19,7 @@ import playwright
 LAUNCHER = """#!{python} -IS
 import os
 os.setsid()
+os.dup2(os.open({log!r}, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)
 with open({pid_file!r}, "w") as file:
     file.write(str(os.getpid()))
 kept = {{k: v for k, v in os.environ.items() if not k.startswith(("FARM_", "PLAYWRIGHT_NODEJS_PATH"))}}
@@ -38,7 +40,11 @@ def node_path() -> str:
 def write_launcher(folder: Path, node: str) -> Path:
     """Write the launcher of `node` into the engine's folder and return its path."""
     source = LAUNCHER.format(
-        python=sys.executable, pid_file=str(_pid_file(folder)), folder=str(folder), node=node
+        python=sys.executable,
+        log=str(folder / "driver.log"),
+        pid_file=str(_pid_file(folder)),
+        folder=str(folder),
+        node=node,
     )
     launcher = folder / "driver"
     if len(sys.executable) > SHEBANG_LIMIT or " " in sys.executable:

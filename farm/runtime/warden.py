@@ -7,6 +7,7 @@ freed, also when the program that keeps the will is itself killed: it is started
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 from farm.runtime import last_will
 
@@ -55,23 +56,29 @@ class Warden:
         try:
             self._send(line)
         except BrokenPipeError:
+            self._pipe.close()
             self._process.wait(timeout=CLOSE_S)
             self._process = self._start()
             self._send(*self._lines)
 
     def _send(self, *lines: str) -> None:
+        self._pipe.write("".join(f"{line}\n" for line in lines).encode())
+
+    @property
+    def _pipe(self) -> IO[bytes]:
         if self._process.stdin is None:
             raise AssertionError("the pipe is opened with the process")
-        self._process.stdin.write("".join(f"{line}\n" for line in lines))
-        self._process.stdin.flush()
+        return self._process.stdin
 
     @staticmethod
-    def _start() -> subprocess.Popen[str]:
-        # A session of its own: a terminal's Ctrl-C and hang-up are for the farm.
+    def _start() -> subprocess.Popen[bytes]:
+        # A session of its own: a terminal's Ctrl-C and hang-up are for the farm. It outlives the farm by a moment,
+        # and must not keep open what somebody reads the farm's output from.
         return subprocess.Popen(
             [sys.executable, "-IS", last_will.__file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            text=True,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
             start_new_session=True,
         )

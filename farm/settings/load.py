@@ -4,6 +4,7 @@ The flags are made from the fields, so that an option has one declaration.
 """
 
 import argparse
+import tomllib
 import types
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,6 +54,7 @@ class _Parser(argparse.ArgumentParser):
 
 def load(kind: type[S], arguments: Sequence[str], prog: str, about: str) -> S:
     """Return the settings of a command from its arguments; raises UsageError with the remedy."""
+    _check_file()
     parser = parser_for(kind, prog, about)
     given = vars(parser.parse_args(list(arguments)))
     try:
@@ -61,9 +63,23 @@ def load(kind: type[S], arguments: Sequence[str], prog: str, about: str) -> S:
         raise UsageError(_sentence(error)) from None
     except SettingsError as error:
         raise UsageError(f"{error}; see `{prog} --help`.") from None
+
+
+def _check_file() -> None:
+    """Refuse a key that no command knows: a typing error must not be silently without effect."""
+    from farm.settings.rooms import known_keys
+
+    try:
+        keys = tomllib.loads(CONFIG.read_text(encoding="utf-8")).keys()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UsageError(f"{CONFIG} cannot be read ({error.strerror}).") from None
     except ValueError as error:
-        # tomllib's: the file is there and is not TOML.
         raise UsageError(f"{CONFIG} cannot be read: {error}.") from None
+    unknown = sorted(keys - known_keys())
+    if unknown:
+        raise UsageError(f"{CONFIG} has {unknown[0]!r}, which is no setting; `farm run --help` lists them.")
 
 
 def parser_for(kind: type[CommandSettings], prog: str, about: str) -> argparse.ArgumentParser:

@@ -139,3 +139,20 @@ class DisplaySettings(BaseModel):
         "info", "least level that is logged [info]"
     )
     log_format: Literal["text", "json"] = option("text", "format of the log [text]")
+
+
+ROOMS = (
+    CrawlSettings,
+    ScopeSettings,
+    PoolSettings,
+    BrowserSettings,
+    RenderSettings,
+    SafetySettings,
+    OutputSettings,
+    DisplaySettings,
+)
+
+
+def known_keys() -> set[str]:
+    """Return the keys that `farm.toml` may have: the options of all commands."""
+    return {name for room in ROOMS for name in room.model_fields}

@@ -26,7 +26,7 @@ jitters = st.floats(0, 1, exclude_max=True)
 def test_a_delay_is_between_half_its_step_and_its_step(attempt: int, jitter: float) -> None:
     """And never above the cap."""
     step = min(60.0, 2.0 ** (attempt - 1))
-    assert step / 2 <= backoff_s(attempt, jitter, PARAMS) < step
+    assert step / 2 <= backoff_s(attempt, jitter, PARAMS) <= step
 
 
 @pytest.mark.parametrize(

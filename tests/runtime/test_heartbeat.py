@@ -1,0 +1,132 @@
+"""Renewal: whose leases, until when, and what is said of those that were lost."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import pytest
+
+from farm.model.errors import FrontierUnavailable
+from farm.model.task import Lease, UrlTask
+from farm.runtime.heartbeat import Heartbeat
+
+
+@dataclass
+class ManualClock:
+    """A clock that stands until it is moved."""
+
+    now: float = 0.0
+
+    def monotonic(self) -> float:
+        """Return what it was set to."""
+        return self.now
+
+    def wall(self) -> datetime:
+        """Return a moment of no importance."""
+        return datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@dataclass
+class Keeper:
+    """Renews all but the fingerprints it was told to refuse."""
+
+    refused: set[str] = field(default_factory=set)
+    renewed: list[list[str]] = field(default_factory=list)
+
+    def renew(self, leases: Sequence[Lease]) -> list[bool]:
+        """Note what is renewed."""
+        self.renewed.append([lease.id for lease in leases])
+        return [lease.id not in self.refused for lease in leases]
+
+
+def lease(number: int, token: int = 1) -> Lease:
+    """Return a lease."""
+    return Lease(UrlTask(f"http://shop.example/{number}", "shop.example", f"{number:016x}"), "01", token)
+
+
+def heartbeat(clock: ManualClock, keeper: Keeper) -> Heartbeat:
+    """Return a heartbeat that is beaten by hand."""
+    return Heartbeat(lambda: keeper, 30.0, clock)
+
+
+def test_held_leases_are_renewed_in_one_batch() -> None:
+    """One call, however many there are; none when there is none."""
+    clock, keeper = ManualClock(), Keeper()
+    heart = heartbeat(clock, keeper)
+    assert heart.beat(keeper) == 0
+    heart.hold(lease(1), 60)
+    heart.hold(lease(2), 60)
+    assert heart.beat(keeper) == 2
+    heart.drop(lease(1))
+    assert heart.beat(keeper) == 1
+    assert keeper.renewed == [[lease(1).id, lease(2).id], [lease(2).id]]
+
+
+def test_a_hung_worker_does_not_hold_its_lease_for_ever() -> None:
+    """Past the moment that was named, nothing is renewed."""
+    clock, keeper = ManualClock(), Keeper()
+    heart = heartbeat(clock, keeper)
+    heart.hold(lease(1), 60)
+    clock.now = 59.0
+    assert heart.beat(keeper) == 1
+    clock.now = 60.0
+    assert heart.beat(keeper) == 0
+    heart.hold(lease(1), 30)
+    assert heart.beat(keeper) == 1, "a phase of its own moves the end"
+
+
+def test_a_refused_renewal_is_told_and_not_repeated() -> None:
+    """Until the worker has let go of it."""
+    clock, keeper = ManualClock(), Keeper(refused={lease(1).id})
+    heart = heartbeat(clock, keeper)
+    heart.hold(lease(1), 60)
+    heart.beat(keeper)
+    assert heart.is_lost(lease(1))
+    assert not heart.is_lost(lease(1, token=2))
+    assert heart.beat(keeper) == 0
+    heart.drop(lease(1))
+    assert not heart.is_lost(lease(1))
+
+
+def test_the_thread_goes_on_after_an_outage() -> None:
+    """Redis away for one beat, back for the next."""
+    clock, beaten = ManualClock(), threading.Event()
+
+    class Flaky(Keeper):
+        def renew(self, leases: Sequence[Lease]) -> list[bool]:
+            super().renew(leases)
+            if len(self.renewed) == 1:
+                raise FrontierUnavailable("away")
+            beaten.set()
+            return [True] * len(leases)
+
+    keeper = Flaky()
+    heart = Heartbeat(lambda: keeper, 0.03, clock)
+    heart.hold(lease(1), 60)
+    heart.start()
+    assert beaten.wait(10)
+    heart.close()
+
+
+def test_closing_a_heart_that_never_beat_is_harmless() -> None:
+    """A start that failed half-way."""
+    heartbeat(ManualClock(), Keeper()).close()
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_lease_that_was_dropped_while_it_was_renewed_is_not_lost(*, held: bool) -> None:
+    """It was settled by its holder, which is why the frontier knows it no more."""
+    clock = ManualClock()
+
+    class Slow(Keeper):
+        def renew(self, leases: Sequence[Lease]) -> list[bool]:
+            if not held:
+                heart.drop(leases[0])
+            return [False] * len(leases)
+
+    keeper = Slow()
+    heart = heartbeat(clock, keeper)
+    heart.hold(lease(1), 60)
+    heart.beat(keeper)
+    assert heart.is_lost(lease(1)) is held
