@@ -17,7 +17,7 @@ from farm.build.place import Place, open_place
 from farm.build.preflight import Plan, preflight
 from farm.model.clock import Clock, SystemClock
 from farm.model.errors import FarmError, FrontierUnavailable
-from farm.model.event import Event
+from farm.model.event import Event, StatsRead
 from farm.model.ledger import Ledger, Stats
 from farm.monitor.live import LiveView, can_be_shown
 from farm.monitor.log import start_logging
@@ -68,8 +68,10 @@ async def _work(plan: Plan, place: Place, warden: Warden, clock: Clock) -> int:
             live.start()
             shown.callback(live.stop)
             reason, failure = await _run(assembly)
-        snapshot = tally.snapshot(clock.monotonic())
-        stats = await _last_stats(place, snapshot.stats, failure)
+            stats = await _last_stats(place, tally.snapshot(clock.monotonic()).stats, failure)
+            emit(StatsRead(clock.monotonic(), stats))
+            snapshot = tally.snapshot(clock.monotonic())
+            live.stop()
         why = reason or _slug(failure)
         await closing.write(plan, assembly, snapshot, stats, why, started_at, clock.wall())
         log.info("%s: %s", why, closing.sentence(stats, plan))

@@ -88,7 +88,7 @@ async def test_the_governor_admits_along_the_ramp_and_by_memory() -> None:
     async with asyncio.timeout(10):
         await read.wait()
         while control.limit != 3:
-            await asyncio.sleep(0)
+            await control.pause(control.changes, 1.0)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert governor.peak_bytes == 950
