@@ -99,7 +99,9 @@ class Bench:
 
     def keeper(self) -> RedisLeaseKeeper:
         """Make a keeper on the same clock."""
-        return RedisLeaseKeeper(self.url, self.crawl.name, own_time_ms=self.clock.read)
+        return RedisLeaseKeeper(
+            self.url, self.crawl.name, shards=self.crawl.shards, own_time_ms=self.clock.read
+        )
 
     async def raw(self, *args: Any) -> Any:
         """Send Redis a command; `@name` stands for the shard's key of that name."""
