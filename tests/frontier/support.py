@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from itertools import count
 from random import Random
@@ -124,6 +124,14 @@ class OwnTime:
     def advance(self, seconds: float) -> None:
         """Let time pass."""
         self.ms += round(seconds * 1000)
+
+
+async def eventually_async(holds: Callable[[], Awaitable[bool]], within_s: float = 30.0) -> None:
+    """Wait for something that has to be asked for."""
+    deadline = time.monotonic() + within_s
+    while not await holds():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        await asyncio.sleep(0.01)
 
 
 async def eventually(holds: Callable[[], bool], within_s: float = 10.0) -> None:

@@ -1,0 +1,81 @@
+"""A TCP proxy in front of Redis that misbehaves on command, once."""
+
+import asyncio
+from enum import StrEnum
+
+
+class Fault(StrEnum):
+    """What is done to the next script."""
+
+    BEFORE = "before"
+    """The connection is dropped and the command never arrives."""
+    DURING = "during"
+    """Half of the reply arrives."""
+    AFTER = "after"
+    """The command is carried out, its reply is lost."""
+    SLOW = "slow"
+    """The reply comes when the test says so."""
+    REFUSED = "refused"
+    """The server's answer is the error that the test names."""
+
+
+class FaultyProxy:
+    """Forwards bytes; `arm` it and the next script that passes meets the fault."""
+
+    def __init__(self, socket: str) -> None:
+        self._socket = socket
+        self._server: asyncio.Server | None = None
+        self._fault: Fault | None = None
+        self._error = b""
+        self._times = 0
+        self.release = asyncio.Event()
+        self.met = 0
+
+    async def start(self) -> str:
+        """Listen, and return the URL."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    def stop(self) -> None:
+        """Listen no more; what is open ends with its clients."""
+        if self._server is not None:
+            self._server.close()
+
+    def arm(self, fault: Fault, *, error: str = "", times: int = 1) -> None:
+        """Let the next scripts meet a fault."""
+        self._fault, self._error, self._times = fault, error.encode(), times
+        self.release.clear()
+
+    def _take(self, chunk: bytes) -> Fault | None:
+        if self._fault is None or b"EVAL" not in chunk or self._times == 0:
+            return None
+        self._times -= 1
+        self.met += 1
+        return self._fault
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        up_reader, up_writer = await asyncio.open_unix_connection(self._socket)
+        try:
+            while chunk := await reader.read(1 << 20):
+                fault = self._take(chunk)
+                if fault is Fault.BEFORE:
+                    return
+                if fault is Fault.REFUSED:
+                    writer.write(b"-" + self._error + b"\r\n")
+                    continue
+                up_writer.write(chunk)
+                reply = await up_reader.read(1 << 20)
+                if fault is Fault.AFTER:
+                    return
+                if fault is Fault.DURING:
+                    writer.write(reply[: max(1, len(reply) // 2)])
+                    await writer.drain()
+                    return
+                if fault is Fault.SLOW:
+                    await self.release.wait()
+                writer.write(reply)
+        except ConnectionError:
+            return
+        finally:
+            for side in (writer, up_writer):
+                side.close()
