@@ -12,6 +12,7 @@ from pathlib import Path
 from farm.browser.engine import Engine, EngineParams
 from farm.browser.find import find_browser
 from farm.browser.meter import machine_bytes
+from farm.build.visit import visited
 from farm.frontier.connect import connect
 from farm.frontier.embedded import EmbeddedRedis
 from farm.model.errors import FarmError
@@ -43,6 +44,20 @@ async def examine(settings: DoctorSettings) -> AsyncIterator[Finding]:
     for folder in (Path(tempfile.gettempdir()), Path("/dev/shm")):  # noqa: S108 - looked at, not written to
         if folder.is_dir():
             yield _room(folder)
+    if settings.audit:
+        yield await _audit(settings)
+
+
+async def _audit(settings: DoctorSettings) -> Finding:
+    """Prove the crawl's invariants; what does not hold is a bug of ours, and worth a report."""
+    try:
+        async with visited(settings) as (crawl, frontier):
+            found = await frontier.audit()
+    except FarmError as error:
+        return Finding("crawl", "error", str(error), error.exit_code)
+    if found:
+        return Finding("crawl", "error", f"{crawl.name} is inconsistent: {' '.join(found)}", 1)
+    return Finding("crawl", "ok", f"{crawl.name} holds every invariant")
 
 
 async def _browser(settings: DoctorSettings) -> Finding:

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from farm.build.preflight import Plan
+from farm.build.seeding import add_seeds
 from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
 from farm.frontier.crawl import Crawl, find_crawl, open_crawl
@@ -62,7 +63,10 @@ async def open_place(plan: Plan, warden: Warden) -> AsyncIterator[Place]:
         if not plan.embedded:
             lock.take()
         frontier = RedisFrontier(client, crawl)
-        rules = await _seed(plan, crawl, frontier)
+        rules, _ = await add_seeds(crawl, frontier, plan.seeds)
+        if await frontier.state() in {"draining", "stopped"}:
+            # Whoever starts a node wants the crawl to go on.
+            await frontier.control("running")
         yield Place(crawl, frontier, rules, url, redis_pid, client.warnings)
 
 
@@ -80,24 +84,3 @@ async def _open(plan: Plan, client: RedisClient) -> Crawl:
         else:
             agreed |= {name: stored[name] for name in stored if not plan.explicit(name) and name in agreed}
     return await open_crawl(client, plan.crawl, agreed, fresh=plan.settings.fresh, terms=TERMS)
-
-
-async def _seed(plan: Plan, crawl: Crawl, frontier: RedisFrontier) -> ScopeRules:
-    """Add the seeds and return the rules of the crawl, which know what other nodes' seeds brought."""
-    agreed = crawl.settings
-    rules = ScopeRules(
-        agreed["scope"],
-        [seed.url for seed in plan.seeds],
-        agreed["include"],
-        agreed["exclude"],
-        agreed["depth"],
-    )
-    for territory in {rules.territory(seed.url) for seed in plan.seeds} - {None}:
-        await frontier.extend_scope(territory or "")
-    for extension in await frontier.scope_sites():
-        rules.extend(extension)
-    await frontier.add([seed.task(crawl.key) for seed in plan.seeds])
-    if await frontier.state() in {"draining", "stopped"}:
-        # Whoever starts a node wants the crawl to go on.
-        await frontier.control("running")
-    return rules

@@ -8,10 +8,18 @@ from farm.model.errors import FarmError, UsageError
 
 COMMANDS = {
     "run": "crawl; joins the crawl when it exists already",
+    "add": "add seeds to a crawl",
     "status": "the numbers of a crawl, from anywhere",
+    "pause": "take no new pages, on all nodes, until `farm resume`",
+    "resume": "go on after `farm pause`",
+    "drain": "finish the pages under way on all nodes and end them",
+    "stop": "the same: end all nodes; what is queued stays queued",
+    "dead": "list, show, replay or drop the URLs that were given up",
     "doctor": "is this machine fit, and what to do if not",
     "version": "print the version",
 }
+STEERING = {"pause", "resume", "drain", "stop"}
+"""Four words for one thing: the state of a crawl."""
 INTERRUPTED = 130
 
 
@@ -40,8 +48,8 @@ def dispatch(arguments: list[str]) -> int:
     name = "version" if arguments[0] in {"-V", "--version"} else arguments[0]
     if name not in COMMANDS:
         raise UsageError(f"{name!r} is not a command; `farm --help` lists them.")
-    command = import_module(f"farm.cli.{name}")
-    return int(command.main(arguments[1:]))
+    command = import_module(f"farm.cli.{'steer' if name in STEERING else name}")
+    return int(command.main(arguments if name in STEERING else arguments[1:]))
 
 
 def usage() -> str:

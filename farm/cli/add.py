@@ -1,0 +1,38 @@
+"""`farm add`: more seeds for a crawl, whether it runs or not."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+
+from farm.build.seeding import add_seeds
+from farm.build.visit import visited
+from farm.model.errors import UsageError
+from farm.scope.seeds import Seed, parse_seed, read_seeds
+from farm.settings.commands import AddSettings
+from farm.settings.load import load
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Add the seeds and say how many were new."""
+    settings = load(AddSettings, arguments, "farm add", "Add seeds to a crawl.")
+    if not settings.urls and settings.seeds is None:
+        raise UsageError("There is nothing to add; give a URL, or --seeds FILE.")
+    added, given = asyncio.run(_add(settings))
+    print(f"{added:,} added, {given - added:,} known already")
+    return 0
+
+
+async def _add(settings: AddSettings) -> tuple[int, int]:
+    async with visited(settings) as (crawl, frontier):
+        routes = bool(crawl.settings["hash_routes"])
+        seeds: dict[str, Seed] = {}
+        for url in settings.urls:
+            seed = parse_seed(url, hash_routes=routes)
+            seeds[seed.url] = seed
+        if settings.seeds is not None:
+            read = read_seeds(settings.seeds, hash_routes=routes)
+            for bad in read.bad:
+                print(f"farm: {settings.seeds}, line {bad.number}: {bad.sentence}", file=sys.stderr)
+            seeds = {seed.url: seed for seed in read.seeds} | seeds
+        _, added = await add_seeds(crawl, frontier, list(seeds.values()))
+        return added, len(seeds)

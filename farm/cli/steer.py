@@ -1,0 +1,24 @@
+"""`farm pause`, `resume`, `drain` and `stop`: the state of a crawl, which all its nodes obey."""
+
+import asyncio
+from collections.abc import Sequence
+
+from farm.build.visit import visited
+from farm.settings.commands import SteerSettings
+from farm.settings.load import load
+
+STATES = {"pause": "paused", "resume": "running", "drain": "draining", "stop": "stopped"}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Set the state that the first argument names."""
+    word, *rest = arguments
+    settings = load(SteerSettings, rest, f"farm {word}", f"{word.capitalize()} a crawl on all its nodes.")
+    print(asyncio.run(_steer(settings, STATES[word])))
+    return 0
+
+
+async def _steer(settings: SteerSettings, state: str) -> str:
+    async with visited(settings) as (crawl, frontier):
+        await frontier.control(state)
+        return f"crawl {crawl.name}: {state}"

@@ -1,1 +1,0 @@
-"""What is read out of a rendered page."""

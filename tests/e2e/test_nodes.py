@@ -1,0 +1,163 @@
+"""Several nodes on one Redis, its outages, and the commands that look at a crawl and steer it from outside."""
+
+import json
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fixtures.shop import Shop, serve_shop_in_thread
+from tests.e2e.farm_process import Finished, crawl, start
+from tests.e2e.redis_server import RedisServer
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """Start a Redis that nodes share."""
+    server = RedisServer(tmp_path / "redis")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def shop() -> Iterator[Shop]:
+    """Open a shop whose visits the test counts."""
+    with serve_shop_in_thread() as opened:
+        yield opened
+
+
+def seen_pages(shop: Shop, number: int) -> None:
+    """Wait until the shop was asked for so many pages."""
+    assert shop.requests.wait_for(lambda journal: len(journal.pages()) >= number, 60)
+
+
+def farm(*arguments: str, folder: Path) -> Finished:
+    """Run a command to its end."""
+    return start(*arguments, folder=folder).finish()
+
+
+@pytest.mark.slow
+def test_two_nodes_share_a_crawl_and_a_killed_ones_pages_come_back(
+    shop: Shop, redis: RedisServer, tmp_path: Path
+) -> None:
+    """One is killed in the middle; the other ends the crawl, and no page stands twice in one folder."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    doomed = crawl(one, shop.url, redis=redis.url, crawl="shared", depth="1")
+    seen_pages(shop, 4)
+    survivor = crawl(two, redis=redis.url, crawl="shared")
+    seen_pages(shop, 8)
+    doomed.kill()
+    finished = survivor.finish(timeout_s=90)
+    assert finished.code == 0, finished.output
+    ledger = finished.summary["ledger"]
+    assert ledger["done"] == ledger["accepted"] == len(shop.oracle.within(1))
+    both = Finished(0, "", one).urls + finished.urls
+    assert set(both) == shop.oracle.within(1)
+    assert max(Counter(finished.urls).values()) == 1
+
+
+def test_an_outage_of_redis_is_waited_for(shop: Shop, redis: RedisServer, out: Path) -> None:
+    """Killed and started again: the crawl goes on, and every page is there once."""
+    running = crawl(out, shop.url, redis=redis.url, depth="1")
+    seen_pages(shop, 5)
+    redis.kill()
+    redis.start()
+    finished = running.finish(timeout_s=90)
+    assert finished.code == 0, finished.output
+    assert Counter(finished.urls) == dict.fromkeys(shop.oracle.within(1), 1)
+
+
+def test_a_redis_that_stays_away_ends_the_run_with_3_and_nothing_lost(
+    shop: Shop, redis: RedisServer, out: Path
+) -> None:
+    """After the patience; with Redis back, the next run does the rest."""
+    running = crawl(out, shop.url, redis=redis.url, depth="1", redis_patience="2s")
+    seen_pages(shop, 5)
+    redis.kill()
+    ended = running.finish(timeout_s=60)
+    assert ended.code == 3, ended.output
+    assert "Traceback" not in ended.output
+    redis.start()
+    finished = crawl(out, redis=redis.url).finish(timeout_s=90)
+    assert finished.code == 0, finished.output
+    assert Counter(finished.urls) == dict.fromkeys(shop.oracle.within(1), 1)
+
+
+def test_the_numbers_of_a_running_crawl_are_seen_from_outside(shop: Shop, out: Path) -> None:
+    """By its output folder, while it runs and afterwards."""
+    shop.hold()
+    running = crawl(out, shop.url, depth="0")
+    seen_pages(shop, 1)
+    during = json.loads(farm("status", "--json", "--output", str(out), folder=out).output)
+    assert during["ledger"]["leased"] == 1
+    shop.release()
+    assert running.finish().code == 0
+    after = farm("status", "--output", str(out), folder=out)
+    assert after.code == 0, after.output
+    assert "done" in after.output
+    audited = farm("doctor", "--audit", "--output", str(out), folder=out)
+    assert audited.code == 0, audited.output
+    assert "holds every invariant" in audited.output
+
+
+def test_a_crawl_is_paused_resumed_and_stopped_from_outside(shop: Shop, out: Path) -> None:
+    """Stopped with work left is 5."""
+    running = crawl(out, shop.url, contexts="1")
+    seen_pages(shop, 3)
+    assert farm("pause", "--output", str(out), folder=out).output == "crawl default: paused\n"
+    paused = json.loads(farm("status", "--json", "--output", str(out), folder=out).output)
+    assert paused["state"] == "paused"
+    assert farm("resume", "--output", str(out), folder=out).code == 0
+    seen_pages(shop, len(shop.requests.pages()) + 2)
+    assert farm("stop", "--output", str(out), folder=out).code == 0
+    stopped = running.finish()
+    assert stopped.code == 5, stopped.output
+    assert stopped.summary["exit_reason"] == "stopped"
+    assert stopped.summary["ledger"]["leased"] == 0
+
+
+def test_dead_letters_are_listed_shown_replayed_and_dropped(out: Path) -> None:
+    """A page that is repaired is visited again."""
+    with serve_shop_in_thread(error_every=1) as broken:
+        url, port = broken.url, broken.port
+        assert crawl(out, url, broken.at("/about"), scope="page", retries="0").finish().code == 0
+    output = ("--output", str(out))
+    [first, second] = [
+        json.loads(line) for line in farm("dead", "list", "--json", *output, folder=out).output.splitlines()
+    ]
+    assert {first["reason"], second["reason"]} == {"http_5xx"}
+    assert first["task"]["url"] in farm("dead", "show", first["id"], *output, folder=out).output
+    assert farm("dead", "drop", second["id"], *output, folder=out).output == "1 dropped\n"
+    assert farm("dead", "replay", "--reason", "http_5xx", *output, folder=out).output == "1 replayed\n"
+    unknown = farm("dead", "replay", "0" * 16, *output, folder=out)
+    assert (unknown.code, unknown.output.count("\n")) == (2, 1)
+    with serve_shop_in_thread(port=port):
+        finished = crawl(out).finish()
+    assert finished.code == 0, finished.output
+    assert finished.urls == [first["task"]["url"]]
+
+
+def test_seeds_are_added_to_a_crawl_that_is_over(shop: Shop, out: Path) -> None:
+    """And visited by the next run."""
+    assert crawl(out, shop.url, scope="page").finish().code == 0
+    added = farm("add", shop.at("/about"), shop.url, "--output", str(out), folder=out)
+    assert added.output == "1 added, 1 known already\n"
+    finished = crawl(out).finish()
+    assert finished.code == 0, finished.output
+    assert set(finished.urls) == {shop.url, shop.at("/about")}
+
+
+def test_a_drain_of_one_node_does_not_end_the_other(shop: Shop, redis: RedisServer, tmp_path: Path) -> None:
+    """Nodes come and go."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    leaving = crawl(one, shop.url, redis=redis.url, depth="1")
+    seen_pages(shop, 3)
+    staying = crawl(two, redis=redis.url)
+    leaving.signal(signal.SIGTERM)
+    assert leaving.finish(timeout_s=15).code == 143
+    finished = staying.finish()
+    assert finished.code == 0, finished.output
+    assert set(Finished(0, "", one).urls + finished.urls) == shop.oracle.within(1)
