@@ -23,6 +23,8 @@ CALL_TIMEOUT_S = 5.0
 FIRST_PATIENCE_S = 5.0
 PATIENCE_S = 300.0
 CONNECTIONS = 64
+REDIRECTIONS = 3
+"""How often one call to a Cluster asks anew where a slot has gone."""
 OLDEST = (7, 0)
 SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
 
@@ -52,7 +54,9 @@ def build_async(url: str, *, timeout_s: float = CALL_TIMEOUT_S) -> Any:
     check_url(url)
     options = _options(timeout_s)
     if is_cluster(url):
-        return redis.asyncio.RedisCluster.from_url(_plain(url), **options, cluster_error_retry_attempts=3)
+        return redis.asyncio.RedisCluster.from_url(
+            _plain(url), retry=AsyncRetry(NoBackoff(), REDIRECTIONS), **options
+        )
     pool = redis.asyncio.BlockingConnectionPool.from_url(
         url,
         max_connections=CONNECTIONS,
@@ -68,7 +72,7 @@ def build_sync(url: str, *, timeout_s: float = CALL_TIMEOUT_S) -> Any:
     check_url(url)
     options = _options(timeout_s)
     if is_cluster(url):
-        return redis.RedisCluster.from_url(_plain(url), **options, cluster_error_retry_attempts=3)
+        return redis.RedisCluster.from_url(_plain(url), retry=Retry(NoBackoff(), REDIRECTIONS), **options)
     return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **options)
 
 

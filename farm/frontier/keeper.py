@@ -30,7 +30,9 @@ class RedisLeaseKeeper:
         timeout_s: float = RENEW_TIMEOUT_S,
         own_time_ms: Callable[[], int] | None = None,
     ) -> None:
-        self._client = build_sync(url, timeout_s=timeout_s)
+        self._url = url
+        self._timeout_s = timeout_s
+        self._client: Any = None
         self._place = place_of(url)
         self._crawl = crawl
         self._shards = shards
@@ -56,7 +58,8 @@ class RedisLeaseKeeper:
 
     def close(self) -> None:
         """Close the connection."""
-        self._client.close()
+        if self._client is not None:
+            self._client.close()
 
     def _run(self, name: str, key: str, args: Sequence[str | int]) -> list[int]:
         own: int | str = "" if self._own_time_ms is None else self._own_time_ms()
@@ -73,6 +76,8 @@ class RedisLeaseKeeper:
 
     def _evaluate(self, name: str, key: str, *args: str | int) -> list[int]:
         reply: Any
+        if self._client is None:
+            self._client = build_sync(self._url, timeout_s=self._timeout_s)
         try:
             reply = self._client.execute_command("EVALSHA", SHAS[name], 1, key, *args)
         except redis_errors.NoScriptError:
