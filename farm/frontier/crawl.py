@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 import orjson
@@ -18,8 +19,16 @@ from farm.model.errors import FrontierRefused, UsageError
 SCHEMA = 1
 KEY_BYTES = 16
 CLUSTER_SHARDS = 8
+BLOOM_CAPACITY = 1_000_000
 _FIRST_BUCKETS = 4096
 _DELETE_AT_ONCE = 500
+
+
+class Dedup(StrEnum):
+    """How the crawl knows what it has seen."""
+
+    EXACT = "exact"
+    BLOOM = "bloom"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +52,28 @@ async def open_crawl(
     terms: Terms | None = None,
     politeness: Politeness | None = None,
     shards: int | None = None,
+    dedup: Dedup = Dedup.EXACT,
+    bloom_capacity: int = BLOOM_CAPACITY,
     own_time_ms: int | None = None,
 ) -> Crawl:
     """Create the crawl, or join it when the settings agree with those it was created with.
 
-    `shards` counts where the crawl is created: 1 unless Redis is a Cluster.
+    `shards` and `dedup` count where the crawl is created: one shard unless Redis is a Cluster; `bloom` turns
+    away one in 10,000 URLs that it never saw, and grows by generations beyond `bloom_capacity`.
     """
     keys.check_name(name)
     if fresh:
         await delete_crawl(client, name)
     stored = orjson.dumps(dict(settings), option=orjson.OPT_SORT_KEYS)
     count = shards or (CLUSTER_SHARDS if is_cluster(client.url) else 1)
-    first = _counters(count, terms or Terms(), politeness or Politeness())
+    known_by = await _known_by(client, dedup)
+    first = {
+        **_counters(count, terms or Terms(), politeness or Politeness()),
+        "dedup": known_by,
+        "capacity": -(-bloom_capacity // count),
+        "generations": 1,
+        "bloom_room": -(-bloom_capacity // count),
+    }
     crawl = await _open(client, name, stored, first, own_time_ms)
     if crawl is None:
         raise AssertionError("a script that may create found nothing and created nothing")
@@ -103,6 +122,14 @@ def difference(name: str, stored: Mapping[str, Any], given: Mapping[str, Any]) -
 
 def _show(settings: Mapping[str, Any], key: str) -> str:
     return orjson.dumps(settings[key]).decode() if key in settings else "nothing"
+
+
+async def _known_by(client: RedisClient, dedup: Dedup) -> int:
+    """Return the number by which the scripts know the kind of filter."""
+    if dedup is Dedup.EXACT:
+        return 0
+    found = await client.ask("COMMAND LIST", "FILTERBY", "PATTERN", "bf.reserve")
+    return 2 if found else 1
 
 
 def _counters(shards: int, terms: Terms, politeness: Politeness) -> dict[str, int]:

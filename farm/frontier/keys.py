@@ -24,6 +24,7 @@ derives the others from it; what it may find there is this glossary:
     {c:s}:struck         hash    shard -> how many of its outbox were delivered and struck out so far
     {c:s}:once:ID        string  what a transfer of page quota came to, for an hour
     {c:s}:seen:BUCKET    set     integers: the fingerprints that are known
+    {c:s}:bloom:GEN:N    string  127 blocks of a Bloom filter's generation (`bloom` alone: the server's own filter)
     {c:s}:scope          set     shard 0 only: what redirects of seeds added to the scope
 
 All times are virtual milliseconds. A generation (recrawl) has its place in front of the shard's number.

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from hashlib import sha1
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 _FIELDS = ("Purpose", "Guarantee", "KEYS", "ARGV", "Returns", "Uses")
 _FIELD = re.compile(r"^-- (\w+):[ \t]*(.*)$", re.MULTILINE)
@@ -68,13 +69,11 @@ def put_constants_in_place(text: str) -> str:
     return _WORD.sub(lambda word: constants.get(word[0], word[0]), _CONSTANTS.sub("", text))
 
 
-def load_all() -> dict[str, Script]:
-    """Read every transition from the package."""
-    folder = files("farm.frontier") / "lua"
-    parts = {f.name[:-4]: f.read_text() for f in (folder / "lib").iterdir() if f.name.endswith(".lua")}
-    bodies = {f.name[:-4]: f.read_text() for f in folder.iterdir() if f.name.endswith(".lua")}
-    return {name: compose(name, body, parts) for name, body in sorted(bodies.items())}
+def _read(folder: Traversable) -> dict[str, str]:
+    return {f.name[:-4]: f.read_text() for f in folder.iterdir() if f.name.endswith(".lua")}
 
 
-SCRIPTS = load_all()
+_FOLDER = files("farm.frontier") / "lua"
+PARTS = _read(_FOLDER / "lib")
+SCRIPTS = {name: compose(name, body, PARTS) for name, body in sorted(_read(_FOLDER).items())}
 SHAS = {name: script.sha for name, script in SCRIPTS.items()}

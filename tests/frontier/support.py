@@ -43,6 +43,7 @@ class Bench:
         politeness: Politeness | None = None,
         name: str = "test",
         shards: int | None = None,
+        **more: Any,
     ) -> "Bench":
         """Create a crawl at the start of its own time."""
         clock = OwnTime(START_MS)
@@ -54,6 +55,7 @@ class Bench:
             politeness=politeness,
             shards=shards,
             own_time_ms=clock.ms,
+            **more,
         )
         frontier = RedisFrontier(client, crawl, own_time_ms=clock.read, random=Random(7))
         return cls(client, url, crawl, frontier, clock)

@@ -5,7 +5,7 @@
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2 how many violations to tell at most
 -- Returns:   the violations, a sentence each
--- Uses:      core
+-- Uses:      core bloom seen
 local found, most = {}, tonumber(ARGV[2])
 local function expect(holds, ...)
   if not holds and #found < most then
@@ -169,6 +169,11 @@ each_key('out:*', function(name, key)
 end)
 
 -- The known fingerprints: nothing that was accepted is forgotten.
+local folds = round_of()
+for id in pairs(places) do
+  local known = C[DEDUP] > 0 and is_in_bloom(id, false) or C[DEDUP] == 0 and ask_set('SISMEMBER', id, folds) == 1
+  expect(known, 'id', id, 'is in', places[id], 'and not known')
+end
 if C[DEDUP] == 0 then
   local known = 0
   each_key('seen:*', function(_, key)

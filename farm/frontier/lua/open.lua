@@ -25,6 +25,9 @@ if call('EXISTS', crawl) == 0 then
   end
   call('SET', ctl, struct.pack('<' .. string.rep('d', #counters), unpack(counters)))
   call('HSET', crawl, 'schema', ARGV[3], 'settings', ARGV[2], 'key', ARGV[4], 'created_at', ARGV[5], 'shards', ARGV[29])
+  if counters[22] == 2 then
+    redis.call('BF.RESERVE', string.sub(ctl, 1, -4) .. 'bloom', '0.0001', counters[51], 'EXPANSION', '2')
+  end
   created = 1
 end
 return { created, unpack(call('HMGET', crawl, 'schema', 'settings', 'key', 'created_at', 'shards')) }

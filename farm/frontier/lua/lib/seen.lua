@@ -13,22 +13,30 @@ local function round_of()
   return folds
 end
 
--- Remember a fingerprint; true when it was not known. `folds` is of `round_of`.
-local function remember(id, folds)
+-- Ask the exact set with SADD or SISMEMBER; the reply is theirs. `folds` is of `round_of`.
+local function ask_set(command, id, folds)
   local rest = tonumber(id:sub(4, 16), 16)
   local top = tonumber(id:sub(1, 3), 16)
   local bucket = top + FIRST_BUCKETS * (rest % folds)
   if bucket < C[BUCKETS] - FIRST_BUCKETS * folds then
     bucket = top + FIRST_BUCKETS * (rest % (folds * 2))
   end
-  return call('SADD', P .. 'seen:' .. bucket, ('%.0f'):format(rest)) == 1
+  return call(command, P .. 'seen:' .. bucket, ('%.0f'):format(rest))
+end
+
+-- Remember a fingerprint; true when it was not known.
+local function remember(id, folds)
+  if C[DEDUP] > 0 then
+    return not is_in_bloom(id, true)
+  end
+  return ask_set('SADD', id, folds) == 1
 end
 
 -- Redis refuses more than some thousand arguments, and Lua more than 8,000 values at once.
 local CHUNK = 1000
 
 local function grow_seen()
-  while C[ACCEPTED] + C[SEEN] + C[DROPPED] > FILL * C[BUCKETS] do
+  while C[DEDUP] == 0 and C[ACCEPTED] + C[SEEN] + C[DROPPED] > FILL * C[BUCKETS] do
     local folds = round_of()
     local from, to = C[BUCKETS] - FIRST_BUCKETS * folds, C[BUCKETS]
     local moved = {}
