@@ -3,10 +3,9 @@
 import asyncio
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 
 from farm import __version__
@@ -19,6 +18,7 @@ from farm.browser.render import RenderParams
 from farm.browser.tab import TabParams
 from farm.build.place import TERMS, Place
 from farm.build.preflight import Plan
+from farm.detect import detect
 from farm.egress import Gateway
 from farm.frontier.keeper import RedisLeaseKeeper
 from farm.model.clock import Clock
@@ -33,7 +33,7 @@ from farm.runtime.control import Control
 from farm.runtime.governor import Governor, GovernorParams
 from farm.runtime.heartbeat import Heartbeat
 from farm.runtime.node import Node, NodeParams
-from farm.runtime.ports import Recorder
+from farm.runtime.ports import Recorder, VisitNotes
 from farm.runtime.warden import Warden
 from farm.runtime.worker import Rooms, Worker, WorkerParams
 from farm.scope.landing import LandingJudge
@@ -96,6 +96,7 @@ async def assemble(
             scope=links,
             landings=LandingJudge(place.rules, links),
             record=_recorder(plan, links),
+            detect=detect,
             heartbeat=heartbeat,
             emit=emit,
             clock=clock,
@@ -161,10 +162,8 @@ def _slot_params(settings: RunSettings) -> SlotParams:
 def _recorder(plan: Plan, links: LinkSorter) -> Recorder:
     options = RecordOptions(html=plan.settings.html, text=plan.settings.text)
 
-    def record(
-        lease: Lease, page: RenderedPage, fetched_at: datetime, timings_ms: Mapping[str, int]
-    ) -> Record:
-        facts = VisitFacts(plan.node, fetched_at, timings_ms=timings_ms)
+    def record(lease: Lease, page: RenderedPage, notes: VisitNotes) -> Record:
+        facts = VisitFacts(plan.node, notes.fetched_at, notes.proxy, notes.detection, notes.timings_ms)
         lease = replace(lease, slot=lease.slot.rpartition("/")[2])
         return build_record(plan.crawl, lease, page, links.canonical_links(page.links), facts, options)
 

@@ -5,9 +5,11 @@ the errors of `model.errors` and no others, and returns within a deadline of its
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from farm.model.detection import Detection
 from farm.model.egress import GateFailure
 from farm.model.ledger import Stats
 from farm.model.outcome import Ack, Bury, Landing, Release, Retry, Settled
@@ -125,5 +127,19 @@ class Landings(Protocol):
         ...
 
 
-Recorder = Callable[[Lease, RenderedPage, datetime, Mapping[str, int]], Record]
-"""Makes the record of a visit: the lease, the page, when it was fetched, timings in ms."""
+Detect = Callable[[RenderedPage], Detection | None]
+"""Says what a page is, where it is not the one that was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class VisitNotes:
+    """What a record says of a visit beside the page; `proxy` is a label without credentials."""
+
+    fetched_at: datetime
+    timings_ms: Mapping[str, int]
+    proxy: str | None
+    detection: Detection | None
+
+
+Recorder = Callable[[Lease, RenderedPage, VisitNotes], Record]
+"""Makes the record of a visit."""

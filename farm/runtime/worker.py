@@ -23,7 +23,7 @@ from farm.model.task import Idle, Lease, LeaseRequest
 from farm.policy.retry import RetryParams, after_failure, after_gate_failure, after_status, retry_after_s
 from farm.runtime.control import Control, ExitReason
 from farm.runtime.heartbeat import Heartbeat
-from farm.runtime.ports import Frontier, Gate, Landings, Recorder, Scope, Sink, Slot
+from farm.runtime.ports import Detect, Frontier, Gate, Landings, Recorder, Scope, Sink, Slot, VisitNotes
 
 log = logging.getLogger("farm.worker")
 RELEASE_S = 2.0
@@ -53,6 +53,7 @@ class Rooms:
     scope: Scope
     landings: Landings
     record: Recorder
+    detect: Detect
     heartbeat: Heartbeat
     emit: Emit
     clock: Clock
@@ -189,7 +190,8 @@ class Worker:
             "extract": round((now - extracting) * 1000),
             "total": round((now - begun) * 1000),
         }
-        record = self._rooms.record(lease, page, clock.wall(), timings)
+        notes = VisitNotes(clock.wall(), timings, None, self._rooms.detect(page))
+        record = self._rooms.record(lease, page, notes)
         return _Verdict(Ack(links, landing.seen), Batch((record,), skips), page, landing.extension)
 
     def _late_skip(self, lease: Lease, reason: SkipReason) -> _Verdict:

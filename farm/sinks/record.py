@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from farm.model.detection import Detection
 from farm.model.page import RenderedPage
 from farm.model.record import Record
 from farm.model.task import Lease
@@ -33,13 +34,15 @@ class RecordOptions:
 class VisitFacts:
     """What the loop knows of a visit and the page does not.
 
-    `proxy` is a label without credentials, or None. `timings_ms` has `lease`, `extract` and `total`; the
+    `proxy` is a label without credentials, or None; `detection` is what the page is in place of what was asked
+    for, if it is that. `timings_ms` has `lease`, `extract` and `total`; the
     page brings `navigate` and `settle`.
     """
 
     node: str
     fetched_at: datetime
     proxy: str | None = None
+    detection: Detection | None = None
     timings_ms: Mapping[str, int] = field(default_factory=dict)
     fields: Mapping[str, Any] = field(default_factory=dict)
 
@@ -81,9 +84,18 @@ def build_record(
         "node": visit.node,
         "context": lease.slot,
         "proxy": visit.proxy,
+        **_findings(visit.detection),
         "meta": task.meta,
     }
     return Record(id_, task.url, fields)
+
+
+def _findings(detection: Detection | None) -> dict[str, Any]:
+    """Say who kept the visitor out, and what was found on the page; both are null on a page as it should be."""
+    if detection is None:
+        return {"blocked_by": None, "evidence": None}
+    blocked_by = detection.by if detection.blocks else None
+    return {"blocked_by": blocked_by, "evidence": {"finding": detection.finding, "signs": detection.signs}}
 
 
 def timestamp(moment: datetime) -> str:

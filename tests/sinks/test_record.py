@@ -1,9 +1,11 @@
 """What one visit becomes in a sink."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import orjson
 
+from farm.model.detection import Detection, Finding
 from farm.model.page import RenderedPage
 from farm.model.task import Lease, UrlTask
 from farm.model.url import record_id
@@ -11,7 +13,7 @@ from farm.sinks.record import RecordOptions, VisitFacts, build_record
 
 CONTRACT = (
     "id url final_url status headers content_type title text html links fields depth referrer fetched_at "
-    "attempt settled settle_reason timings_ms bytes_received node context proxy meta"
+    "attempt settled settle_reason timings_ms bytes_received node context proxy blocked_by evidence meta"
 )
 URL = "https://shop.example/a"
 LEASE = Lease(
@@ -81,3 +83,16 @@ def test_html_and_text_can_be_left_out() -> None:
     assert (record.fields["html"], record.fields["text"]) == (None, None)
     whole = build_record("c", LEASE, PAGE, [], VISIT)
     assert (whole.fields["html"], whole.fields["text"]) == ("<p>words", "words")
+
+
+def test_what_stands_in_place_of_the_page_is_said_with_its_evidence() -> None:
+    """Who kept the visitor out, where somebody did; nothing on a page as it should be."""
+    assert build_record("c", LEASE, PAGE, [], VISIT).fields["evidence"] is None
+    block = Detection(Finding.CAPTCHA, "datadome", ("markup: var dd=",))
+    fields = build_record("c", LEASE, PAGE, [], replace(VISIT, detection=block)).fields
+    assert fields["blocked_by"] == "datadome"
+    assert fields["evidence"] == {"finding": "captcha", "signs": ("markup: var dd=",)}
+    soft = Detection(Finding.SOFT_404, "", ("title: 404",))
+    fields = build_record("c", LEASE, PAGE, [], replace(VISIT, detection=soft)).fields
+    assert fields["blocked_by"] is None
+    assert orjson.loads(orjson.dumps(fields["evidence"])) == {"finding": "soft_404", "signs": ["title: 404"]}

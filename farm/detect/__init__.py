@@ -1,0 +1,19 @@
+"""Pages that stand in place of the page that was asked for: blocks, captchas, challenges, soft failures.
+
+- `look` is what of a page is looked at, prepared once.
+- `rules` is the table of vendors; `vendors` reads it.
+- `soft` is what no vendor is behind: soft 404s, login walls, empty shells.
+"""
+
+from farm.detect import soft, vendors
+from farm.detect.look import look_at
+from farm.model.detection import Detection
+from farm.model.page import RenderedPage
+
+__all__ = ["detect"]
+
+
+def detect(page: RenderedPage) -> Detection | None:
+    """Return what the page is instead of what was asked for; None where it is taken for the real one."""
+    look = look_at(page)
+    return vendors.find(look) or soft.find(look)

@@ -1,0 +1,91 @@
+"""Pages that are not what was asked for, though nobody keeps the visitor out.
+
+What always holds: one sign is not enough. A title can say "not found" about lost property, a password field
+stands in many a header, and a page with a single picture has no text either.
+"""
+
+import re
+from urllib.parse import urlsplit
+
+from farm.detect.look import Look
+from farm.model.detection import Detection, Finding
+
+OK = range(200, 300)
+SHORT = 1_500
+
+_NOT_FOUND = re.compile(
+    r"^\W*(error\W+)?404\b|\b404\W*$"
+    r"|^(sorry\W+)?((this|that|the) )?(page|product|item|article|document|site)"
+    r" (was |is |has )?(not (be )?(found|available)|could(n.t| not) be found|no longer (exists|available)"
+    r"|does(n.t| not) exist|been removed|unavailable)"
+    r"|^not found\b|\bpage not found\W*$"
+    r"|seite (wurde )?nicht gefunden|page (introuvable|non trouvée)|página no encontrada|pagina non trovata"
+    r"|pagina niet gevonden|nie znaleziono strony|страница не найдена|ページが見つかりません|页面(不存在|未找到)",
+    re.IGNORECASE,
+)
+_NOTHING_HERE = re.compile(
+    r"(page|product|item|article|url|address|link)[^.]{0,60}(could(n.t| not) be found|was(n.t| not) found"
+    r"|can(no|')t be found|no longer (exists|available)|does(n.t| not) exist|has been (removed|moved or deleted))"
+    r"|can.?(no)?t find (the|that|this) page|there is nothing here|nothing (was )?found here|page not found",
+)
+_HEADING = re.compile(r"<h[12]\b[^>]*>(.{0,300}?)</h[12]>", re.DOTALL)
+_TAG = re.compile(r"<[^>]+>")
+
+_LOGIN_PATH = re.compile(r"/(log-?in|sign-?in|auth|sso|account/login|session/new|wp-login)\b", re.IGNORECASE)
+_LOGIN_TITLE = re.compile(
+    r"\b(log ?in|sign ?in|anmelden|einloggen|connexion|iniciar sesión|accedi)\b", re.IGNORECASE
+)
+_LOGIN_DEMAND = re.compile(
+    r"(you (must|need to|have to)( be)?|please) (log(ged)? ?in|sign(ed)? ?in)"
+    r"|(log|sign) ?in to (continue|view|see|access|read)"
+)
+_PASSWORD = re.compile(r"<input[^>]*type=[\"']?password")
+_SEEN = re.compile(r"<(img|picture|video|audio|canvas|svg|iframe|frame|object|embed|input|button|select)\b")
+_MOUNT = re.compile(
+    r"<(div|main)\b[^>]*\bid=[\"']?(root|app|__next|__nuxt|main|svelte|ember[^\"'>]*)[\"']?[^>]*>"
+)
+
+
+def find(look: Look) -> Detection | None:
+    """Judge an HTML page that came with a good status; the others say by their status what they are."""
+    if not look.is_html or look.status not in OK:
+        return None
+    return _soft_404(look) or _login_wall(look) or _empty_shell(look)
+
+
+def _soft_404(look: Look) -> Detection | None:
+    if look.text_chars > SHORT:
+        return None
+    signs = []
+    if found := _NOT_FOUND.search(look.title):
+        signs.append(f"title: {found[0]}")
+    headings = [_TAG.sub("", heading).strip() for heading in _HEADING.findall(look.markup[:50_000])]
+    if said := next(filter(None, map(_NOT_FOUND.search, headings)), None):
+        signs.append(f"heading: {said[0]}")
+    if told := _NOTHING_HERE.search(look.words):
+        signs.append(f"text: {told[0]}")
+    return Detection(Finding.SOFT_404, "", tuple(signs)) if len(signs) > 1 else None
+
+
+def _login_wall(look: Look) -> Detection | None:
+    if look.text_chars > SHORT or not _PASSWORD.search(look.markup):
+        return None
+    signs = ["a password field"]
+    if look.redirects and _LOGIN_PATH.search(urlsplit(look.final_url).path):
+        signs.append(f"sent to {urlsplit(look.final_url).path}"[:120])
+    if told := _LOGIN_DEMAND.search(look.words):
+        signs.append(f"text: {told[0]}")
+    if len(signs) == 1:
+        return None  # a page to log in on, which is what was asked for
+    if found := _LOGIN_TITLE.search(look.title):
+        signs.append(f"title: {found[0]}")
+    return Detection(Finding.LOGIN_WALL, "", tuple(signs))
+
+
+def _empty_shell(look: Look) -> Detection | None:
+    if look.text_chars or look.links or "<script" not in look.markup or _SEEN.search(look.markup):
+        return None
+    signs = ["no text, no link, nothing to see", "scripts"]
+    if found := _MOUNT.search(look.markup):
+        signs.append(f"markup: {found[0]}")
+    return Detection(Finding.EMPTY_SHELL, "", tuple(signs))

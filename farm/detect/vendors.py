@@ -1,0 +1,54 @@
+"""Reads the table of vendors' pages: the first row that fits names the vendor, and what fitted is the evidence."""
+
+import re
+from collections.abc import Iterator
+
+from farm.detect.look import Look
+from farm.detect.rules import RULES, Rule
+from farm.model.detection import Detection
+
+# A captcha's own answer field is not something to fill in.
+_FIELD = re.compile(
+    r"<textarea(?![^>]*-response)[^>]*>|<input[^>]*type=[\"']?(?:text|email|tel|search|password)\b"
+)
+LONGEST_SIGN = 120
+
+
+def find(look: Look) -> Detection | None:
+    """Return the first row's finding that fits."""
+    for rule in RULES:
+        fitting = signs(rule, look)
+        if fitting is not None:
+            return Detection(rule.finding, rule.by, fitting)
+    return None
+
+
+def signs(rule: Rule, look: Look) -> tuple[str, ...] | None:
+    """Say what fits, or None; the cheap conditions come first, since most pages fail them."""
+    if look.text_chars >= rule.below or (rule.statuses and look.status not in rule.statuses):
+        return None
+    told = []
+    for holds, sign in _conditions(rule, look):
+        if not holds:
+            return None
+        told.append(sign[:LONGEST_SIGN])
+    return tuple(told)
+
+
+def _conditions(rule: Rule, look: Look) -> Iterator[tuple[bool, str]]:
+    if rule.statuses:
+        yield True, f"status {look.status}"
+    for name, pattern in rule.headers.items():
+        value = look.headers.get(name, "")
+        yield pattern.search(value) is not None, f"header {name}: {value}"
+    for mark in rule.markup:
+        # What can be read on the page is talked about there, not at work.
+        yield mark in look.markup and mark not in look.words, f"markup: {mark}"
+    for what, text, wanted in (("title", look.title, rule.title), ("text", look.words, rule.words)):
+        if wanted is not None:
+            found = wanted.search(text)
+            yield found is not None, f"{what}: {found[0]}" if found else ""
+    for mark in rule.lacks:
+        yield mark not in look.markup, f"no {mark}"
+    if rule.formless:
+        yield _FIELD.search(look.markup) is None, f"nothing else but {look.text_chars} characters of text"

@@ -1,0 +1,84 @@
+"""What is recognised on the project's own set of pages, and what is left alone."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from farm.detect import detect, vendors
+from farm.detect.look import look_at
+from farm.detect.rules import RULES
+from farm.model.detection import Finding
+from farm.model.page import RenderedPage
+from fixtures.blocks import BlockPage, block_pages
+from tests.detect.static import rendered
+
+PAGES = block_pages()
+GUILTY = [page for page in PAGES if page.finding]
+INNOCENT = [page for page in PAGES if not page.finding]
+
+
+def confusion(found: dict[str, str]) -> str:
+    """Return the matrix of what pages are against what they were taken for."""
+    kinds = [*Finding, "page"]
+    counts = Counter((page.finding or "page", found[page.name]) for page in PAGES)
+    lines = [f"{'is / taken for':16}" + "".join(f"{kind:>12}" for kind in kinds)]
+    lines += [f"{actual:16}" + "".join(f"{counts[actual, taken]:>12}" for taken in kinds) for actual in kinds]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("page", GUILTY, ids=lambda page: page.name)
+def test_a_page_that_keeps_out_is_named_with_its_evidence(page: BlockPage) -> None:
+    """What it is, by whom, and why that is thought."""
+    found = detect(rendered(page))
+    assert found is not None
+    assert (found.finding, found.by) == (page.finding, page.by)
+    assert found.signs
+
+
+@pytest.mark.parametrize("page", INNOCENT, ids=lambda page: page.name)
+def test_a_page_that_only_looks_like_it_is_left_alone(page: BlockPage) -> None:
+    """An article about captchas, a contact form, a paywall, a small page."""
+    assert detect(rendered(page)) is None
+
+
+@pytest.mark.parametrize("number", range(len(RULES)), ids=lambda number: f"{number}-{RULES[number].by}")
+def test_every_row_of_the_table_has_a_page(number: int) -> None:
+    """A row that no page needs is a guess."""
+    rule = RULES[number]
+    fitting = [page.name for page in GUILTY if vendors.signs(rule, look_at(rendered(page))) is not None]
+    assert fitting, rule
+
+
+def test_the_confusion_matrix_has_nothing_beside_its_diagonal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Printed, so that a reader sees on how many pages the claim stands."""
+    found = {
+        page.name: detected.finding if (detected := detect(rendered(page))) else "page" for page in PAGES
+    }
+    with capsys.disabled():
+        print(f"\n{confusion(found)}")  # noqa: T201
+    assert found == {page.name: page.finding or "page" for page in PAGES}
+
+
+def test_a_long_page_is_looked_at_in_its_beginning_only() -> None:
+    """The cost is bounded whatever a site sends."""
+    page = RenderedPage(
+        "https://a.example/", 200, {}, "text/html", html="x" * 9_000_000, text="y " * 1_000_000
+    )
+    look = look_at(page)
+    assert len(look.markup) <= 200_000
+    assert len(look.words) <= 4_000
+    assert detect(page) is None
+
+
+def test_an_article_with_a_vendors_markup_around_it_is_an_article() -> None:
+    """The same markup as on a vendor's page, with a page's worth of text."""
+    (challenge,) = [page for page in PAGES if page.name == "cloudflare_managed"]
+    page = rendered(challenge)
+    assert detect(page) is not None
+    assert detect(replace(page, text=page.text + "A sentence of an article. " * 100)) is None
+
+
+def test_what_is_no_html_is_no_soft_failure() -> None:
+    """An empty JSON answer is an answer."""
+    assert detect(RenderedPage("https://a.example/x", 200, {}, "application/json", html="<script>")) is None
