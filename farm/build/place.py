@@ -10,7 +10,7 @@ from farm.build.preflight import Plan
 from farm.build.seeding import add_seeds
 from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
-from farm.frontier.crawl import Crawl, find_crawl, open_crawl
+from farm.frontier.crawl import Crawl, Dedup, find_crawl, open_crawl
 from farm.frontier.embedded import EmbeddedRedis
 from farm.frontier.frontier import RedisFrontier
 from farm.frontier.terms import Terms
@@ -83,4 +83,6 @@ async def _open(plan: Plan, client: RedisClient) -> Crawl:
                 ) from None
         else:
             agreed |= {name: stored[name] for name in stored if not plan.explicit(name) and name in agreed}
-    return await open_crawl(client, plan.crawl, agreed, fresh=plan.settings.fresh, terms=TERMS)
+    return await open_crawl(
+        client, plan.crawl, agreed, fresh=plan.settings.fresh, terms=TERMS, dedup=Dedup(agreed["dedup"])
+    )

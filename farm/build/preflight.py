@@ -169,4 +169,5 @@ def _agreed(settings: RunSettings) -> dict[str, Any]:
         "depth": settings.depth,
         "hash_routes": settings.hash_routes,
         "retries": settings.retries,
+        "dedup": settings.dedup,
     }

@@ -47,11 +47,14 @@ class ScopeSettings(BaseModel):
     limit: int = option(0, "how many pages to render, over all nodes [no limit]", metavar="N", ge=0)
     time_limit: Duration | None = option(None, "how long to run [no limit]", metavar="TIME", gt=0)
     hash_routes: bool = option(False, "a #/route is a page of its own")
+    dedup: Literal["exact", "bloom"] = option(
+        "exact", "what knows the URLs seen: exact sets, or a Bloom filter that is a quarter the size [exact]"
+    )
     fresh: bool = option(False, "forget the crawl of this name, records included, and start anew")
 
     @field_validator("urls", "include", "exclude", mode="before")
     @classmethod
-    def _lines(cls, value: Any) -> Any:
+    def _patterns(cls, value: Any) -> Any:
         return lines(value)
 
 
@@ -98,7 +101,7 @@ class RenderSettings(BaseModel):
 
     @field_validator("block", mode="before")
     @classmethod
-    def _words(cls, value: Any) -> Any:
+    def _kinds(cls, value: Any) -> Any:
         if isinstance(value, tuple | list):
             value = ",".join(value)
         kinds = words(value)
@@ -120,7 +123,7 @@ class SafetySettings(BaseModel):
 
     @field_validator("allow_network", mode="before")
     @classmethod
-    def _lines(cls, value: Any) -> Any:
+    def _networks(cls, value: Any) -> Any:
         return lines(value)
 
 

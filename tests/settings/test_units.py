@@ -1,0 +1,96 @@
+"""The units that users write, and the ways to give an option."""
+
+from pathlib import Path
+
+import pytest
+
+from farm.model.errors import UsageError
+from farm.settings.commands import RunSettings
+from farm.settings.load import load
+from farm.settings.units import parse_duration, parse_memory
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work where there is no `farm.toml` but the test's own."""
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*arguments: str) -> RunSettings:
+    """Load `farm run`'s settings."""
+    return load(RunSettings, arguments, "farm run", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("500ms", 0.5), ("8s", 8), ("10m", 600), ("2h", 7200), ("0s", 0), ("1.5s", 1.5), ("1d", 86400)],
+)
+def test_durations(text: str, seconds: float) -> None:
+    """As the contract writes them."""
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["8", "s", "-1s", "8 sec", "", "1e3s", "∞"])
+def test_what_is_no_duration_says_what_one_is(text: str) -> None:
+    """With examples."""
+    with pytest.raises(ValueError, match="500ms"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("512MiB", 512 * 2**20), ("3GiB", 3 * 2**30), ("50%", 500), ("1GB", 10**9), ("100%", 1000)],
+)
+def test_memory_is_a_size_or_a_share(text: str, size: int) -> None:
+    """A share of what the machine has."""
+    assert parse_memory(text).of(1000) == size
+
+
+@pytest.mark.parametrize("text", ["0%", "101%", "0GiB", "many", "5", "-1GiB"])
+def test_what_is_no_memory_says_what_is(text: str) -> None:
+    """With examples."""
+    with pytest.raises(ValueError, match="6GiB"):
+        parse_memory(text)
+
+
+def test_an_option_is_a_flag_a_variable_and_a_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A flag wins over the environment, the environment over the file, the file over the default."""
+    assert run().recycle_pages == 100
+    (tmp_path / "farm.toml").write_text("recycle_pages = 1\nexclude = ['a{1,2}', '[x]']\n")
+    assert run().recycle_pages == 1
+    assert run().exclude == ("a{1,2}", "[x]")
+    monkeypatch.setenv("FARM_RECYCLE_PAGES", "2")
+    assert run().recycle_pages == 2
+    assert run("--recycle-pages", "3").recycle_pages == 3
+
+
+def test_patterns_keep_their_commas_and_brackets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Repeated as flags, a line each in a variable."""
+    assert run("--exclude", "a{1,2}", "--exclude", "[b,c]").exclude == ("a{1,2}", "[b,c]")
+    monkeypatch.setenv("FARM_EXCLUDE", "a{1,2}\n[b,c]")
+    assert run().exclude == ("a{1,2}", "[b,c]")
+
+
+def test_only_what_was_given_counts_as_given() -> None:
+    """A crawl that is joined keeps its settings unless the user says otherwise."""
+    assert run("--depth", "2").model_fields_set == {"depth"}
+    assert run("http://a.example/").model_fields_set == {"urls"}
+
+
+def test_switches_have_two_sides() -> None:
+    """As the contract names them."""
+    settings = run("--no-html", "--no-sandbox", "--fresh")
+    assert (settings.html, settings.sandbox, settings.fresh, settings.text) == (False, False, True, True)
+
+
+def test_kinds_to_block_are_words_between_commas() -> None:
+    """Or none."""
+    assert run("--block", "images,trackers").block == ("images", "trackers")
+    assert run("--block", "none").block == ()
+
+
+def test_a_file_that_is_not_toml_is_one_sentence(tmp_path: Path) -> None:
+    """With the line."""
+    (tmp_path / "farm.toml").write_text("contexts = \n")
+    with pytest.raises(UsageError, match=r"farm\.toml cannot be read: .*line 1"):
+        run()
