@@ -11,7 +11,7 @@ local function expect(holds, ...)
   if not holds and #found < most then
     local words = { ... }
     for i = 1, #words do
-      words[i] = type(words[i]) == 'number' and ('%.0f'):format(words[i]) or tostring(words[i])
+      words[i] = type(words[i]) == 'number' and ('%d'):format(words[i]) or tostring(words[i])
     end
     found[#found + 1] = table.concat(words, ' ')
   end

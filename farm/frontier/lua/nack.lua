@@ -32,9 +32,9 @@ else
   if throttled == 1 and out == '' then
     s[BLOCKED] = max(s[BLOCKED], until_ms)
   elseif throttled == 1 then
-    call('HSET', P .. 'site:' .. s[NAME], 'x@' .. out, ('%.0f'):format(until_ms))
+    call('HSET', P .. 'site:' .. s[NAME], 'x@' .. out, ('%d'):format(until_ms))
   end
-  call('ZADD', P .. 'delayed', ('%.0f'):format(until_ms), s[NAME] .. '\n' .. again)
+  call('ZADD', P .. 'delayed', ('%d'):format(until_ms), s[NAME] .. '\n' .. again)
   C[DELAYED] = C[DELAYED] + 1
   C[DELAYED_FROM] = min(C[DELAYED_FROM], until_ms)
 end

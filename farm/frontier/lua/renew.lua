@@ -5,7 +5,7 @@
 -- ARGV:      1 own time in ms or '' · 2.. slot, id and token of each
 -- Returns:   for each 1 when renewed, 0 when lost
 -- Uses:      core site queue lease
-local kept, until_ms = {}, ('%.0f'):format(now + C[VISIBILITY])
+local kept, until_ms = {}, ('%d'):format(now + C[VISIBILITY])
 for i = 2, #ARGV, 3 do
   local r = record_of(ARGV[i])
   local current = r[ID] == ARGV[i + 1] and r[FENCE] == ARGV[i + 2]

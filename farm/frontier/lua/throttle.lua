@@ -18,7 +18,7 @@ if ARGV[6] ~= '0' then
   if ARGV[7] == '' then
     s[BLOCKED] = max(s[BLOCKED], until_ms)
   else
-    call('HSET', key, 'x@' .. ARGV[7], ('%.0f'):format(until_ms))
+    call('HSET', key, 'x@' .. ARGV[7], ('%d'):format(until_ms))
   end
 end
 s[MOVED] = true

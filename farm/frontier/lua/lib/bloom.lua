@@ -63,6 +63,10 @@ local function is_in_bloom(id, adds)
   end
   if adds then
     -- `key` is the newest generation's: the only one that takes anything.
+    if block == '' then
+      -- Whole at once: a string that grows is given twice the room.
+      call('SETRANGE', key, BLOCK_BYTES * BLOCKS_PER_STRING - 1, string.char(0))
+    end
     call('SETRANGE', key, from, with_bits(block, seed))
     C[BLOOM_ROOM] = C[BLOOM_ROOM] - 1
   end

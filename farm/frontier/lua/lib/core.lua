@@ -35,7 +35,7 @@ else
 end
 C[NOW] = now
 -- Redis prints a large number that it is handed much more slowly than Lua does.
-local now_text = ('%.0f'):format(now)
+local now_text = ('%d'):format(now)
 
 local function save()
   call('SET', KEYS[1], struct.pack(LAYOUT, unpack(C, 1, COUNTERS)))

@@ -84,7 +84,7 @@ local function grant(r, s, entry, request, out, nonce, jitter)
   C[TOKEN] = max(C[TOKEN] + 1, micros)
   C[LEASED] = C[LEASED] + 1
   r[STAYED] = name == r[AT] and r[STAYED] + 0 < C[RUN] and r[STAYED] + 1 or 1
-  r[REQUEST], r[ID], r[FENCE] = request, entry:sub(1, 16), ('%.0f'):format(C[TOKEN]) .. nonce
+  r[REQUEST], r[ID], r[FENCE] = request, entry:sub(1, 16), ('%d'):format(C[TOKEN]) .. nonce
   r[AT], r[OUT], r[ENTRY] = name, out, entry
   spend(s, out, jitter)
   return { 'LEASE', r[FENCE], name, entry }
@@ -128,7 +128,7 @@ end
 local function keep_slot(slot, r)
   keep_record(slot, r)
   if r[ID] ~= '' then
-    call('ZADD', P .. 'due', ('%.0f'):format(now + C[VISIBILITY]), slot)
+    call('ZADD', P .. 'due', ('%d'):format(now + C[VISIBILITY]), slot)
   else
     call('ZREM', P .. 'due', slot)
   end

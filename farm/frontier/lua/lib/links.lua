@@ -2,14 +2,15 @@
 -- A link or a seed is id, band, site, newline, payload. One whose site lives in another shard has that shard's
 -- number between angle brackets before it, and goes to the outbox; `deliver` takes it from there. A bare id there is
 -- a fingerprint that the other shard is to know. Nothing is written before all are checked.
-local IS_LINK = '^%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%d[^\n]+\n%['
-local IS_FOREIGN = '^<%d+>%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x'
-
+local IS_ID, IS_FOREIGN = '^%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%d', '^<%d+>%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x'
 local LESS_THAN = 60
 
 local function links_are_sound(first, last)
+  local find = string.find
   for i = first, last do
-    if not ARGV[i]:find(IS_LINK) and not ARGV[i]:find(IS_FOREIGN) then
+    local link = ARGV[i]
+    local break_at = find(link, '\n[', 18, true)
+    if not (break_at and break_at > 18 and find(link, IS_ID)) and not find(link, IS_FOREIGN) then
       return false
     end
   end

@@ -1,10 +1,11 @@
 -- seen: which fingerprints are known, exact to 2^-64, about 10 bytes each.
 -- The top 12 bits and, as the set grows, low bits of the other 52 choose a bucket; the bucket holds those
 -- 52 bits as integers, so Redis keeps it as an intset. Linear hashing splits one bucket at a time, which
--- keeps every bucket below the server's set-max-intset-entries (512 by default).
+-- keeps every bucket below the server's set-max-intset-entries (512 by default). A bucket is named by its top
+-- bits in hex and, once split, by the low ones.
 local FILL, FIRST_BUCKETS = 200, 4096
 
--- The number of buckets before the current round of splitting, as a multiple of the first.
+-- How many parts every bucket was split into when the current round of splitting began.
 local function round_of()
   local folds = 1
   while FIRST_BUCKETS * folds * 2 <= C[BUCKETS] do
@@ -13,15 +14,20 @@ local function round_of()
   return folds
 end
 
+local function bucket_name(top, part)
+  return P .. 'seen:' .. (part == 0 and top or top .. ':' .. part)
+end
+
 -- Ask the exact set with SADD or SISMEMBER; the reply is theirs. `folds` is of `round_of`.
 local function ask_set(command, id, folds)
-  local rest = tonumber(id:sub(4, 16), 16)
-  local top = tonumber(id:sub(1, 3), 16)
-  local bucket = top + FIRST_BUCKETS * (rest % folds)
-  if bucket < C[BUCKETS] - FIRST_BUCKETS * folds then
-    bucket = top + FIRST_BUCKETS * (rest % (folds * 2))
+  local rest, top, part = tonumber(id:sub(4, 16), 16), id:sub(1, 3), 0
+  if C[BUCKETS] > FIRST_BUCKETS then
+    part = rest % folds
+    if tonumber(top, 16) + FIRST_BUCKETS * part < C[BUCKETS] - FIRST_BUCKETS * folds then
+      part = rest % (folds * 2)
+    end
   end
-  return call(command, P .. 'seen:' .. bucket, ('%.0f'):format(rest))
+  return call(command, bucket_name(top, part), ('%d'):format(rest))
 end
 
 -- Remember a fingerprint; true when it was not known.
@@ -38,18 +44,20 @@ local CHUNK = 1000
 local function grow_seen()
   while C[DEDUP] == 0 and C[ACCEPTED] + C[SEEN] + C[DROPPED] > FILL * C[BUCKETS] do
     local folds = round_of()
-    local from, to = C[BUCKETS] - FIRST_BUCKETS * folds, C[BUCKETS]
+    local address = C[BUCKETS] - FIRST_BUCKETS * folds
+    local top, part = ('%03x'):format(address % FIRST_BUCKETS), floor(address / FIRST_BUCKETS)
+    local from, to = bucket_name(top, part), bucket_name(top, part + folds)
     local moved = {}
-    for _, member in ipairs(call('SMEMBERS', P .. 'seen:' .. from)) do
-      if from % FIRST_BUCKETS + FIRST_BUCKETS * (tonumber(member) % (folds * 2)) == to then
+    for _, member in ipairs(call('SMEMBERS', from)) do
+      if tonumber(member) % (folds * 2) ~= part then
         moved[#moved + 1] = member
       end
     end
     for i = 1, #moved, CHUNK do
       local last = min(i + CHUNK - 1, #moved)
-      call('SADD', P .. 'seen:' .. to, unpack(moved, i, last))
-      call('SREM', P .. 'seen:' .. from, unpack(moved, i, last))
+      call('SADD', to, unpack(moved, i, last))
+      call('SREM', from, unpack(moved, i, last))
     end
-    C[BUCKETS] = to + 1
+    C[BUCKETS] = C[BUCKETS] + 1
   end
 end

@@ -33,7 +33,7 @@ end
 
 local function place(s)
   local bands, had = s[BANDS], s[HAD_BANDS]
-  local room, at = has_room(s), ('%.0f'):format(eligible_at(s))
+  local room, at = has_room(s), ('%d'):format(eligible_at(s))
   for i = 1, #bands do
     if room then
       call('ZADD', P .. 'ready:' .. bands:sub(i, i), at, s[NAME])
@@ -56,10 +56,10 @@ local function place(s)
   end
   -- Without a spacing the place in the ready set says all that is needed.
   if s[ARRIVAL] ~= s[HAD_ARRIVAL] and s[SPACING] > 0 then
-    fields[n + 1], fields[n + 2], n = 't', ('%.0f'):format(s[ARRIVAL]), n + 2
+    fields[n + 1], fields[n + 2], n = 't', ('%d'):format(s[ARRIVAL]), n + 2
   end
   if s[BLOCKED] ~= s[HAD_BLOCKED] then
-    fields[n + 1], fields[n + 2], n = 'x', ('%.0f'):format(s[BLOCKED]), n + 2
+    fields[n + 1], fields[n + 2], n = 'x', ('%d'):format(s[BLOCKED]), n + 2
   end
   if n > 0 then
     call('HSET', P .. 'site:' .. s[NAME], unpack(fields))

@@ -45,11 +45,11 @@ local function spend(s, out, jitter)
     call('HINCRBY', way, 'f', 1)
     if C[PAIR_INTERVAL] > 0 then
       local from = max(tonumber(call('HGET', pair, 't@' .. out)) or 0, now)
-      call('HSET', pair, 't@' .. out, ('%.0f'):format(from + C[PAIR_INTERVAL] * wide))
+      call('HSET', pair, 't@' .. out, ('%d'):format(from + C[PAIR_INTERVAL] * wide))
     end
     if C[OUT_INTERVAL] > 0 then
       local from = max(tonumber(call('HGET', way, 't')) or 0, now)
-      call('HSET', way, 't', ('%.0f'):format(from + C[OUT_INTERVAL] * wide))
+      call('HSET', way, 't', ('%d'):format(from + C[OUT_INTERVAL] * wide))
     end
   end
 end

@@ -1,0 +1,280 @@
+"""How fast the frontier is, as ratios within one run, and what a queued URL costs.
+
+    python bench/frontier.py [--small]
+
+The scripts are driven by redis-benchmark over fifty connections. An ack needs the token of the lease before
+it, which redis-benchmark cannot know, so a few lines in front of the recorded script look it up in the
+slot's record; their cost is part of what is measured.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from hashlib import sha1
+from pathlib import Path
+from typing import Any
+
+from farm.frontier import keys
+from farm.frontier.client import RedisClient
+from farm.frontier.connect import connect
+from farm.frontier.crawl import Dedup, open_crawl
+from farm.frontier.embedded import EmbeddedRedis
+from farm.frontier.frontier import RedisFrontier
+from farm.frontier.scripts import PARTS, SCRIPTS, Script, compose
+from farm.model.outcome import Ack
+from farm.model.task import Lease, LeaseRequest
+
+CONNECTIONS = 50
+PAIRS = 8_000
+ROUNDS = 3
+PYTHON_S = 3.0
+LINKS, NEW_LINKS = 50, 5
+RESULTS = Path("bench-results") / "frontier.json"
+HEADER = """#!lua flags=allow-oom
+-- Purpose:   measure
+-- Guarantee: none
+-- KEYS:      1 the shard's counters
+-- ARGV:      1 own time
+-- Returns:   1
+-- Uses:      {uses}
+"""
+EMPTY = compose("empty", HEADER.format(uses="") + "return 1\n", PARTS)
+# ARGV[2] is any number; ARGV[13..] are the links.
+LOOK_UP = """do
+  ARGV[2] = 's' .. (ARGV[2] % 50)
+  local record = redis.call('HGET', KEYS[1]:sub(1, -4) .. 'slot', ARGV[2])
+  local request, id, token, at
+  if record then
+    request, id, token, at = record:match('^[^\\n]*\\n([^\\n]*)\\n([^\\n]*)\\n([^\\n]*)\\n([^\\n]*)\\n')
+  end
+  ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7] = id or '', token or '', '1', (request or 0) + 1 .. '', at or ''
+  ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12] = '0', '', '123', '0.5', '0'
+end
+"""
+FILL = compose(
+    "fill",
+    HEADER.format(uses="core site queue bloom seen links")
+    + """
+-- 2 from · 3 to · 4 sites: URLs of 60 characters, made in the server because that is quicker.
+local folds = round_of()
+for n = ARGV[2], ARGV[3] do
+  local name = ('site%06d.example'):format(n % ARGV[4])
+  local id = redis.sha1hex(n .. ''):sub(1, 16)
+  if remember(id, folds) then
+    local url = ('http://%s/%09d/a-page-of-that-category'):format(name, n):sub(1, 60)
+    enqueue(site(name), id .. '5["' .. url .. ('x'):rep(60 - #url) .. '",1]', 'RPUSH')
+    C[ACCEPTED] = C[ACCEPTED] + 1
+  end
+end
+grow_seen()
+place_sites()
+save()
+return 1
+""",
+    PARTS,
+)
+TELL = compose(
+    "tell",
+    HEADER.format(uses="core bloom seen")
+    + """
+-- 2 from · 3 to · 4 add or ask: fingerprints alone. Returns how many were known.
+local folds, known = round_of(), 0
+for n = ARGV[2], ARGV[3] do
+  local id = redis.sha1hex(n .. ''):sub(1, 16)
+  if ARGV[4] == 'add' then
+    if remember(id, folds) then
+      C[SEEN] = C[SEEN] + 1
+    else
+      known = known + 1
+    end
+  elseif is_in_bloom(id, false) then
+    known = known + 1
+  end
+end
+grow_seen()
+save()
+return known
+""",
+    PARTS,
+)
+
+
+@dataclass
+class Ground:
+    """A private server, and what is measured on it."""
+
+    client: RedisClient
+    socket: str
+    ctl: str = keys.ctl("bench")
+
+    async def crawl(self, **more: Any) -> RedisFrontier:
+        """Start anew."""
+        await self.client.command("FLUSHALL", "SYNC")
+        return RedisFrontier(self.client, await open_crawl(self.client, "bench", {}, **more))
+
+    async def load(self, script: Script) -> str:
+        """Make a script known."""
+        await self.client.command("SCRIPT LOAD", script.text)
+        return script.sha
+
+    async def each_thousand(self, script: Script, count: int, *args: Any, start: int = 0) -> int:
+        """Run a script over a range of numbers, a thousand at a time."""
+        sha, total = await self.load(script), 0
+        for first in range(start, start + count, 1000):
+            last = min(first + 999, start + count - 1)
+            total += await self.client.command("EVALSHA", sha, 1, self.ctl, "", first, last, *args)
+        return total
+
+    def drive(self, sha: str, count: int, *args: str) -> float:
+        """Return how many calls a second redis-benchmark gets from a script."""
+        command = ["redis-benchmark", "-s", self.socket, "-c", str(CONNECTIONS), "-r", "1000000000000"]
+        line = [*command, "-n", str(count), "--csv", "EVALSHA", sha, "1", self.ctl, "", *args]
+        said = subprocess.run(line, capture_output=True, text=True, check=True).stdout
+        # The title has the arguments in it, line breaks and all; seven columns follow.
+        return float(said.rsplit('","', 7)[1])
+
+    async def memory(self) -> int:
+        """Return the server's used memory."""
+        return int((await self.client.command("INFO", "memory"))["used_memory"])
+
+
+def pair() -> Script:
+    """Return the recorded ack and lease, behind the look-up."""
+    ack = SCRIPTS["ack"]
+    text = ack.text.replace("\n", "\n" + LOOK_UP, 1)
+    return Script("pair", text, ack.flags)
+
+
+async def rates(ground: Ground) -> dict[str, float]:
+    """Ack and lease against an empty script, with links and without."""
+    links = [
+        f'{sha1(str(n).encode(), usedforsecurity=False).hexdigest()[:16]}5site000001.example\n["x"]'
+        for n in range(LINKS - NEW_LINKS)
+    ]
+    links += [f'0000__rand_int__5site{n:06}.example\n["http://x/{"y" * 51}",1]' for n in range(NEW_LINKS)]
+    filler = ["x"] * 10
+    best: dict[str, float] = {}
+    for _ in range(ROUNDS):
+        await ground.crawl()
+        await ground.each_thousand(FILL, 4 * PAIRS, 1000)
+        empty, fused = await ground.load(EMPTY), await ground.load(pair())
+        measured = {
+            "empty script": ground.drive(empty, 4 * PAIRS, "__rand_int__", *filler),
+            "ack + lease": ground.drive(fused, PAIRS, "__rand_int__", *filler),
+            f"ack + lease, {LINKS} links": ground.drive(fused, PAIRS // 2, "__rand_int__", *filler, *links),
+        }
+        best = {name: max(rate, best.get(name, 0)) for name, rate in measured.items()}
+    return best
+
+
+async def python_rates(ground: Ground) -> dict[str, float]:
+    """Count the same from one Python process with eight slots."""
+    frontier = await ground.crawl()
+    await ground.each_thousand(FILL, 40_000, 1000)
+    sha = await ground.load(EMPTY)
+    deadline = 0.0
+    calls = 0
+
+    async def empty(_: str) -> None:
+        nonlocal calls
+        while time.monotonic() < deadline:
+            await ground.client.command("EVALSHA", sha, 1, ground.ctl, "")
+            calls += 1
+
+    async def slot(name: str) -> None:
+        nonlocal calls
+        got = await frontier.lease(LeaseRequest(name, "r"))
+        while isinstance(got, Lease) and time.monotonic() < deadline:
+            following = LeaseRequest(name, f"r{calls}", site_hint=got.task.site)
+            _, after = await frontier.ack(got, Ack(), following)
+            calls += 1
+            if after is not None:
+                got = after
+
+    measured: dict[str, float] = {}
+    for name, work in (("empty script", empty), ("ack + lease", slot)):
+        calls, deadline = 0, time.monotonic() + PYTHON_S
+        await asyncio.gather(*(work(f"s{n}") for n in range(8)))
+        measured[name] = calls / PYTHON_S
+    return measured
+
+
+async def size(ground: Ground, urls: int, sites: int) -> tuple[float, float]:
+    """Return pairs a second, and bytes for each queued URL, all structures counted."""
+    await ground.crawl()
+    before = await ground.memory()
+    await ground.each_thousand(FILL, urls, sites)
+    per_url = (await ground.memory() - before) / urls
+    sha = await ground.load(pair())
+    return max(
+        ground.drive(sha, PAIRS // ROUNDS, "__rand_int__", *["x"] * 10) for _ in range(ROUNDS)
+    ), per_url
+
+
+async def dedup(ground: Ground, kind: Dedup, urls: int) -> tuple[float, float | None]:
+    """Return bytes for each known URL, and the share of strangers that are taken for known."""
+    await ground.crawl(dedup=kind, bloom_capacity=urls)
+    before = await ground.memory()
+    await ground.each_thousand(TELL, urls, "add")
+    per_url = (await ground.memory() - before) / urls
+    if kind is Dedup.EXACT:
+        return per_url, None
+    return per_url, await ground.each_thousand(TELL, urls, "ask", start=10 * urls) / urls
+
+
+async def main(*, small: bool) -> None:
+    """Measure, print a table, keep the numbers."""
+    many = 100_000 if small else 1_000_000
+    with tempfile.TemporaryDirectory() as folder:
+        server = EmbeddedRedis(Path(folder))
+        client = await connect(await server.start())
+        try:
+            ground = Ground(client, client.url.removeprefix("unix://"))
+            driver, python = await rates(ground), await python_rates(ground)
+            few_rate, _ = await size(ground, 10_000, 1_000)
+            many_rate, per_url = await size(ground, many, many // 10)
+            exact, _ = await dedup(ground, Dedup.EXACT, many)
+            bloom, wrong = await dedup(ground, Dedup.BLOOM, many)
+        finally:
+            await client.close()
+            await server.stop()
+    fused, linked = driver["ack + lease"], driver[f"ack + lease, {LINKS} links"]
+    rows: list[tuple[str, float, str]] = [
+        ("empty script, redis-benchmark /s", driver["empty script"], ""),
+        ("ack + lease, redis-benchmark /s", fused, ""),
+        ("  of the empty script", fused / driver["empty script"], ">= 0.25"),
+        ("empty script, one Python process /s", python["empty script"], ""),
+        ("ack + lease, one Python process /s", python["ack + lease"], ""),
+        ("  of the empty script", python["ack + lease"] / python["empty script"], ">= 0.3"),
+        (f"ack with {LINKS} links, {NEW_LINKS} new /s", linked, ""),
+        ("  of the rate without links", linked / fused, ">= 0.25"),
+        (f"ack + lease at {many:,} URLs on {many // 10:,} sites /s", many_rate, ""),
+        ("  of that at 10,000 URLs on 1,000 sites", many_rate / few_rate, ">= 0.85"),
+        ("bytes a queued URL of 60 characters", per_url, "<= 200"),
+        (f"bytes a known URL at {many:,}, exact", exact, "<= 12"),
+        (f"bytes a known URL at {many:,}, Bloom", bloom, "<= 3"),
+        ("Bloom: strangers taken for known, %", 100 * (wrong or 0.0), "<= 0.01"),
+    ]
+    load = os.getloadavg()[0]
+    for name, value, aim in rows:
+        print(f"{name:<58}{value:>14,.3f}  {aim}")
+    print(f"load average {load:.1f} on {os.cpu_count()} cores; only the ratios of one run mean something")
+    keep({"load": load, "rows": [{"name": n.strip(), "value": v, "aim": a} for n, v, a in rows]})
+
+
+def keep(told: dict[str, Any]) -> None:
+    """Write the numbers down."""
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(told, indent=1))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Measure the frontier.")
+    parser.add_argument("--small", action="store_true", help="a tenth of the URLs")
+
+    asyncio.run(main(small=parser.parse_args().small))
