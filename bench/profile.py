@@ -17,7 +17,7 @@ from bench.workloads import PAGES, WHAT, workload
 from farm.browser.find import find_browser
 
 OWN = ("python", "node", "redis")
-KINDS = (*OWN, "browser", "renderer", "gpu", "network", "utility", "zygote", "other")
+KINDS = (*OWN, "browser", "renderer", "gpu", "network", "utility", "zygote", "bench", "other")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     failed = False
     for name in options.workload.split(","):
         with tried(
-            subjects((FARM,))[0],
+            subjects((options.subject,))[0],
             workload(name, options.pages),
             options.contexts,
             found.path,
@@ -39,7 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
             failed = failed or bool(figures.failure)
             print(f"\n{WHAT[name]}; {options.contexts} contexts: {figures.pages_per_s:.1f} pages/s")
             print(cpu_table(trial))
-            print(phase_table(trial))
+            if options.subject == FARM:
+                print(phase_table(trial))
             if figures.failure:
                 print(figures.failure, file=sys.stderr)
     return int(failed)
@@ -73,6 +74,9 @@ def phase_table(trial: Trial) -> str:
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.profile", description="Where the farm's CPU goes.")
     parser.add_argument("--workload", default="one", metavar="NAMES", help=f"of {', '.join(PAGES)} [one]")
+    parser.add_argument(
+        "--subject", default=FARM, metavar="NAME", help="whose CPU, as the benchmark names it"
+    )
     parser.add_argument("--contexts", type=int, default=8, metavar="N")
     parser.add_argument("--pages", type=int, metavar="N")
     parser.add_argument("--browser", type=Path, metavar="FILE")

@@ -23,8 +23,6 @@ CPU_EVERY_S = 0.2
 MEMORY_EVERY = 5
 """Reading memory walks page tables, so it is read at every fifth sample only."""
 MIB = 2**20
-UNSETTLED = frozenset({"starting", "zygote"})
-"""A renderer is a fork of the zygote, and is called that until it has said its own name."""
 
 
 @dataclass
@@ -99,8 +97,8 @@ class Watch:
                 times = process.cpu_times()
                 total += times.user + times.system + times.children_user + times.children_system
                 each[process.pid] = times.user + times.system
-                if process.pid not in self.seen.names or self.seen.names[process.pid] in UNSETTLED:
-                    self.seen.names[process.pid] = kind_of(process)
+                # Asked again each time: a process may become another program, and forks say late what they are.
+                self.seen.names[process.pid] = kind_of(process) or self.seen.names.get(process.pid, "other")
                 if with_memory:
                     pss += process.memory_full_info().pss
             except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
@@ -114,10 +112,10 @@ class Watch:
 
 
 def kind_of(process: psutil.Process) -> str:
-    """Say what a process is for, by its command line."""
+    """Say what a process is for, by its command line; nothing where it has none (any more)."""
     line = process.cmdline()
     if not line:
-        return "starting"
+        return ""
     flags = {flag.partition("=")[0]: flag.partition("=")[2] for flag in line if flag.startswith("--")}
     kind = flags.get("--type")
     if kind == "utility":
@@ -125,9 +123,11 @@ def kind_of(process: psutil.Process) -> str:
     if kind is not None:
         return {"gpu-process": "gpu"}.get(kind, kind)
     name = Path(line[0]).name
-    for start, known in (("python", "python"), ("node", "node"), ("redis", "redis"), ("farm", "python")):
+    if str(REAPER) in line:
+        return "bench"
+    for start in ("python", "node", "redis"):
         if name.startswith(start):
-            return known
+            return start
     return "browser" if "--headless" in flags or "chrom" in name or "headless" in name else "other"
 
 
