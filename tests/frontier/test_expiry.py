@@ -5,7 +5,7 @@ import asyncio
 from farm.frontier.counters import decode, encode
 from farm.frontier.frontier import RedisFrontier
 from farm.model.ledger import Ledger
-from farm.model.outcome import Ack, Settled
+from farm.model.outcome import Ack, Release, Settled
 from farm.model.task import LeaseRequest
 from tests.frontier.support import START_MS, Bench
 
@@ -88,3 +88,19 @@ async def test_time_never_goes_back(bench: Bench) -> None:
     second = await bench.lease("s2")
     assert second.token // 1000 > first.token // 1000
     assert decode(await bench.raw("GET", "@ctl"))["now"] == START_MS
+
+
+async def test_an_older_token_renews_nothing_and_adds_nothing(bench: Bench) -> None:
+    """The same slot may hold the same URL again: only the token tells which lease is meant."""
+    await bench.add("a/1")
+    old = await bench.lease("s1")
+    bench.clock.advance(31)
+    new = await bench.lease("s1")
+    assert (new.id, new.slot) == (old.id, old.slot)
+    keeper = bench.keeper()
+    assert keeper.renew([old, new]) == [False, True]
+    keeper.close()
+    links = [bench.task(f"a/{n}") for n in range(2, 700)]
+    assert (await bench.frontier.ack(old, Ack(links=links)))[0] is Settled.STALE
+    assert await bench.frontier.nack(old, Release("drain")) is Settled.STALE
+    assert (await bench.ledger()).accepted == 1

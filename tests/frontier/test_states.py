@@ -188,6 +188,35 @@ CASES: dict[str, tuple[dict[str, int], State, tuple[Any, ...], Any, dict[str, in
             "slot": {"hash": {"s1": f"bury {A1} {TOKEN}\nr0\n\n\na\n\n1\n"}},
         },
     ),
+    "nack release": (
+        {"accepted": 1, "sites": 1, "leased": 1, "token": 1_000_000},
+        {
+            "site:a": {"hash": {"b": "", "f": "1"}},
+            "slot": {"hash": {"s1": HELD}},
+            "due": {"zset": {"s1": NOW + 5}},
+        },
+        ("nack", "s1", A1, TOKEN, "release", "drain", "", 0, 0),
+        b"OK",
+        {"accepted": 1, "sites": 1, "q5": 1, "token": 1_000_000},
+        {
+            "site:a": {"hash": {"b": "5", "f": "0"}},
+            "q:5:a": {"list": [ENTRY_A1]},
+            "ready:5": {"zset": {"a": NOW}},
+            "slot": {"hash": {"s1": f"release {A1} {TOKEN}\nr0\n\n\na\n\n1\n"}},
+        },
+    ),
+    "exhume drop": (
+        {"accepted": 2, "done": 1, "dead": 1},
+        {
+            "dead": {"hash": {A1: f"tls\n5\nwhy\na\n{ENTRY_A1}"}},
+            "dead:tls": {"zset": {A1: 5}},
+            "tally": {"hash": {"tls": "1"}},
+        },
+        ("exhume", "drop", A1, A2),
+        1,
+        {"accepted": 1, "done": 1, "dropped": 1},
+        {"tally": {"hash": {"tls": "0"}}},
+    ),
     "renew": (
         {"accepted": 1, "sites": 1, "leased": 1, "token": 1_000_000, "due_from": NOW + 1},
         {

@@ -1,0 +1,201 @@
+"""Break the frontier's scripts one by one: each break must make a test fail.
+
+    python scripts/mutate.py [NAME...]
+
+The package and its tests are copied to a temporary folder, so the tree itself is never broken. A mutation that
+no test notices is named, and the exit code is 1.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TESTS = (
+    "states",
+    "scripts",
+    "leases",
+    "expiry",
+    "politeness",
+    "audit",
+    "shards",
+    "dead",
+    "crawl",
+    "entries",
+    "seen",
+    "model",
+)
+LUA = Path("farm/frontier/lua")
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One break: in a file, a text is replaced by another, everywhere."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+
+
+MUTATIONS = (
+    Mutation(
+        "ack without a token", "ack.lua", "r[ID] == ARGV[3] and r[FENCE] == ARGV[4]", "r[ID] == ARGV[3]"
+    ),
+    Mutation(
+        "nack without a token", "nack.lua", "r[ID] ~= ARGV[3] or r[FENCE] ~= ARGV[4]", "r[ID] ~= ARGV[3]"
+    ),
+    Mutation("renew without a token", "renew.lua", " and r[FENCE] == ARGV[i + 2]", ""),
+    Mutation("extend without a token", "extend.lua", " or r[FENCE] ~= ARGV[4]", ""),
+    Mutation("no in-flight decrement", "lib/lease.lua", "s[FLYING] = s[FLYING] - 1", "s[FLYING] = s[FLYING]"),
+    Mutation("no in-flight decrement by address", "lib/lease.lua", "'f@' .. out, -1)", "'f@' .. out, 0)"),
+    Mutation("add writes before it checks", "add.lua", "not links_are_sound(2, #ARGV)", "false"),
+    Mutation("ack writes before it checks", "ack.lua", "not links_are_sound(seen_last + 1, #ARGV)", "false"),
+    Mutation("seen is not checked", "ack.lua", "if not ARGV[i]:find(", "if false and ARGV[i]:find("),
+    Mutation("nack settles anyhow", "nack.lua", "if not wait or not (", "if not wait or false and not ("),
+    Mutation("time jumps", "lib/core.lua", "min(real - C[REAL], C[STEP])", "real - C[REAL]"),
+    Mutation("time goes back", "lib/core.lua", "now = max(C[NOW], now)", "now = now"),
+    Mutation("tokens repeat", "lib/hand_out.lua", "max(C[TOKEN] + 1, micros)", "micros"),
+    Mutation(
+        "an expiry costs an attempt", "lib/lease.lua", "recount(entry, 0, 0, 1)", "recount(entry, 1, 0, 1)"
+    ),
+    Mutation("poison lives", "lib/lease.lua", "expiries >= C[LIVES]", "false"),
+    Mutation("leases never expire", "lib/lease.lua", "now >= C[DUE_FROM]", "false"),
+    Mutation("delays never end", "lib/lease.lua", "now >= C[DELAYED_FROM]", "false"),
+    Mutation("a request is forgotten", "lib/hand_out.lua", "if r[REQUEST] == request then", "if false then"),
+    Mutation("a slot hoards", "lib/hand_out.lua", "    expire(r)\n", ""),
+    Mutation("a repetition is stale", "ack.lua", "elseif r[SETTLED] == deed", "elseif false"),
+    Mutation(
+        "the limit forgets what is leased",
+        "lib/hand_out.lua",
+        "C[RENDERED] + C[LEASED] >= limit",
+        "C[RENDERED] >= limit",
+    ),
+    Mutation("a pause is ignored", "lib/hand_out.lua", "if C[STATE] ~= 0 then", "if false then"),
+    Mutation(
+        "empty too early", "lib/hand_out.lua", "C[DELAYED] + C[LEASED] + C[OUTBOX] == 0", "C[OUTBOX] == 0"
+    ),
+    Mutation(
+        "the outbox is forgotten",
+        "lib/hand_out.lua",
+        "C[DELAYED] + C[LEASED] + C[OUTBOX]",
+        "C[DELAYED] + C[LEASED]",
+    ),
+    Mutation("no spacing", "lib/throttle.lua", "floor(s[SPACING] * (", "floor(0 * ("),
+    Mutation("no room counted", "lib/site.lua", "return s[ROOM] == 0 or s[FLYING] < s[ROOM]", "return true"),
+    Mutation("a block is ignored", "lib/site.lua", "* s[SPACING], s[BLOCKED])", "* s[SPACING], 0)"),
+    Mutation(
+        "a throttled retry blocks nobody",
+        "nack.lua",
+        "s[BLOCKED] = max(s[BLOCKED], until_ms)",
+        "s[BLOCKED] = 0",
+    ),
+    Mutation(
+        "a blocked address goes out", "lib/throttle.lua", "tonumber(v[1]) or 0, tonumber(v[2]) or 0)", "0, 0)"
+    ),
+    Mutation("a pair has no places", "lib/throttle.lua", "C[PAIR_LIMIT] > 0", "false"),
+    Mutation("an address has no places", "lib/throttle.lua", "C[OUT_LIMIT] > 0", "false"),
+    Mutation("everything has no places", "lib/throttle.lua", "C[ALL_LIMIT] > 0", "false"),
+    Mutation(
+        "everything has no rate", "lib/throttle.lua", "C[ALL_INTERVAL] > 0 and C[TAT]", "false and C[TAT]"
+    ),
+    Mutation("affinity never ends", "lib/hand_out.lua", "r[STAYED] + 0 < C[RUN]) then", "true) then"),
+    Mutation("no affinity", "lib/hand_out.lua", "preferred = s\n", "preferred = nil\n"),
+    Mutation("low priorities starve", "lib/hand_out.lua", "C[TURN] % EVERY == 0", "false"),
+    Mutation(
+        "a site stays ready without work",
+        "lib/site.lua",
+        "if not bands:find(band, 1, true) then",
+        "if false then",
+    ),
+    Mutation("duplicates are not counted", "lib/links.lua", "first + 1 - accepted - foreign", "0 * last"),
+    Mutation("a split loses fingerprints", "lib/seen.lua", "call('SADD', to, unpack(moved, i, last))", ""),
+    Mutation(
+        "a split asks the wrong bucket", "lib/seen.lua", "part = rest % (folds * 2)", "part = rest % folds"
+    ),
+    Mutation(
+        "one bit is enough",
+        "lib/bloom.lua",
+        "BITS_PER_ID, HASHES = 128, 127, 22, 13",
+        "BITS_PER_ID, HASHES = 128, 127, 22, 1",
+    ),
+    Mutation("a filter never grows", "lib/bloom.lua", "adds and C[BLOOM_ROOM] <= 0", "false"),
+    Mutation("anything is an entry", "lib/hand_out.lua", "entry and entry:find(IS_ENTRY)", "entry"),
+    Mutation(
+        "a dropped letter unbalances",
+        "exhume.lua",
+        "C[ACCEPTED] - 1, C[DROPPED] + 1",
+        "C[ACCEPTED], C[DROPPED]",
+    ),
+    Mutation(
+        "a replay keeps the counts",
+        "exhume.lua",
+        "entry:sub(1, 17) .. entry:sub((entry:find('[', 18, true)))",
+        "entry",
+    ),
+    Mutation("struck out unread", "outbox.lua", "if struck ~= tonumber(ARGV[4]) then", "if false then"),
+    Mutation("a quota is lent twice", "quota.lua", "C[ALLOWED] = C[ALLOWED] - count", "count = count"),
+    Mutation(
+        "a crawl is created over another", "open.lua", "if call('EXISTS', crawl) == 0 then", "if true then"
+    ),
+    Mutation("a deleted crawl is worked on", "lib/core.lua", "if not C then", "if false then"),
+)
+
+
+def notices(mutation: Mutation, folder: Path) -> bool:
+    """Whether a test fails on the broken copy."""
+    path = folder / LUA / mutation.file
+    sound = path.read_text()
+    if mutation.old not in sound:
+        sys.exit(f"{mutation.name}: {mutation.file} has no {mutation.old!r} any more; mend the mutation.")
+    path.write_text(sound.replace(mutation.old, mutation.new))
+    tests = [f"tests/frontier/test_{name}.py" for name in TESTS]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not slow", "-p", "no:cacheprovider"]
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    try:
+        ran = subprocess.run(
+            [*command, "--timeout", "60", *tests],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            check=False,
+        )
+    finally:
+        path.write_text(sound)
+    return ran.returncode == 1
+
+
+def main(names: list[str]) -> int:
+    """Try the mutations that are named, or all."""
+    survivors = []
+    with tempfile.TemporaryDirectory(prefix="farm-mutate-") as made:
+        folder = Path(made)
+        for part in ("farm", "tests/frontier"):
+            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "pyproject.toml", folder)
+        (folder / "tests" / "__init__.py").touch()
+        for mutation in MUTATIONS:
+            if names and mutation.name not in names:
+                continue
+            begun = time.monotonic()
+            noticed = notices(mutation, folder)
+            print(
+                f"{'noticed ' if noticed else 'SURVIVED'} {time.monotonic() - begun:6.1f} s  {mutation.name}",
+                flush=True,
+            )
+            if not noticed:
+                survivors.append(mutation.name)
+    print(
+        f"{len(survivors)} of {len(names or MUTATIONS)} survived"
+        + "".join(f"\n  {name}" for name in survivors)
+    )
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
