@@ -41,109 +41,198 @@ class Mutation:
     file: str
     old: str
     new: str
+    first: str = ""
+    """The tests that are likely to notice; all are run where they do not."""
 
 
 MUTATIONS = (
     Mutation(
-        "ack without a token", "ack.lua", "r[ID] == ARGV[3] and r[FENCE] == ARGV[4]", "r[ID] == ARGV[3]"
+        "ack without a token",
+        "ack.lua",
+        "r[ID] == ARGV[3] and r[FENCE] == ARGV[4]",
+        "r[ID] == ARGV[3]",
+        "leases",
     ),
     Mutation(
-        "nack without a token", "nack.lua", "r[ID] ~= ARGV[3] or r[FENCE] ~= ARGV[4]", "r[ID] ~= ARGV[3]"
+        "nack without a token",
+        "nack.lua",
+        "r[ID] ~= ARGV[3] or r[FENCE] ~= ARGV[4]",
+        "r[ID] ~= ARGV[3]",
+        "expiry",
     ),
-    Mutation("renew without a token", "renew.lua", " and r[FENCE] == ARGV[i + 2]", ""),
-    Mutation("extend without a token", "extend.lua", " or r[FENCE] ~= ARGV[4]", ""),
-    Mutation("no in-flight decrement", "lib/lease.lua", "s[FLYING] = s[FLYING] - 1", "s[FLYING] = s[FLYING]"),
-    Mutation("no in-flight decrement by address", "lib/lease.lua", "'f@' .. out, -1)", "'f@' .. out, 0)"),
-    Mutation("add writes before it checks", "add.lua", "not links_are_sound(2, #ARGV)", "false"),
-    Mutation("ack writes before it checks", "ack.lua", "not links_are_sound(seen_last + 1, #ARGV)", "false"),
-    Mutation("seen is not checked", "ack.lua", "if not ARGV[i]:find(", "if false and ARGV[i]:find("),
-    Mutation("nack settles anyhow", "nack.lua", "if not wait or not (", "if not wait or false and not ("),
-    Mutation("time jumps", "lib/core.lua", "min(real - C[REAL], C[STEP])", "real - C[REAL]"),
-    Mutation("time goes back", "lib/core.lua", "now = max(C[NOW], now)", "now = now"),
-    Mutation("tokens repeat", "lib/hand_out.lua", "max(C[TOKEN] + 1, micros)", "micros"),
+    Mutation("renew without a token", "renew.lua", " and r[FENCE] == ARGV[i + 2]", "", "expiry"),
+    Mutation("extend without a token", "extend.lua", " or r[FENCE] ~= ARGV[4]", "", "expiry"),
     Mutation(
-        "an expiry costs an attempt", "lib/lease.lua", "recount(entry, 0, 0, 1)", "recount(entry, 1, 0, 1)"
+        "no in-flight decrement",
+        "lib/lease.lua",
+        "s[FLYING] = s[FLYING] - 1",
+        "s[FLYING] = s[FLYING]",
+        "states",
     ),
-    Mutation("poison lives", "lib/lease.lua", "expiries >= C[LIVES]", "false"),
-    Mutation("leases never expire", "lib/lease.lua", "now >= C[DUE_FROM]", "false"),
-    Mutation("delays never end", "lib/lease.lua", "now >= C[DELAYED_FROM]", "false"),
-    Mutation("a request is forgotten", "lib/hand_out.lua", "if r[REQUEST] == request then", "if false then"),
-    Mutation("a slot hoards", "lib/hand_out.lua", "    expire(r)\n", ""),
-    Mutation("a repetition is stale", "ack.lua", "elseif r[SETTLED] == deed", "elseif false"),
+    Mutation(
+        "no in-flight decrement by address",
+        "lib/lease.lua",
+        "'f@' .. out, -1)",
+        "'f@' .. out, 0)",
+        "politeness",
+    ),
+    Mutation("add writes before it checks", "add.lua", "not links_are_sound(2, #ARGV)", "false", "scripts"),
+    Mutation(
+        "ack writes before it checks",
+        "ack.lua",
+        "not links_are_sound(seen_last + 1, #ARGV)",
+        "false",
+        "scripts",
+    ),
+    Mutation(
+        "seen is not checked", "ack.lua", "if not ARGV[i]:find(", "if false and ARGV[i]:find(", "scripts"
+    ),
+    Mutation(
+        "nack settles anyhow", "nack.lua", "if not wait or not (", "if not wait or false and not (", "scripts"
+    ),
+    Mutation("time jumps", "lib/core.lua", "min(real - C[REAL], C[STEP])", "real - C[REAL]", "expiry"),
+    Mutation("time goes back", "lib/core.lua", "now = max(C[NOW], now)", "now = now", "expiry"),
+    Mutation("tokens repeat", "lib/hand_out.lua", "max(C[TOKEN] + 1, micros)", "micros", "expiry"),
+    Mutation(
+        "an expiry costs an attempt",
+        "lib/lease.lua",
+        "recount(entry, 0, 0, 1)",
+        "recount(entry, 1, 0, 1)",
+        "states",
+    ),
+    Mutation("poison lives", "lib/lease.lua", "expiries >= C[LIVES]", "false", "expiry"),
+    Mutation("leases never expire", "lib/lease.lua", "now >= C[DUE_FROM]", "false", "expiry"),
+    Mutation("delays never end", "lib/lease.lua", "now >= C[DELAYED_FROM]", "false", "leases"),
+    Mutation(
+        "a request is forgotten",
+        "lib/hand_out.lua",
+        "if r[REQUEST] == request then",
+        "if false then",
+        "leases",
+    ),
+    Mutation("a slot hoards", "lib/hand_out.lua", "    expire(r)\n", "", "leases"),
+    Mutation("a repetition is stale", "ack.lua", "elseif r[SETTLED] == deed", "elseif false", "leases"),
     Mutation(
         "the limit forgets what is leased",
         "lib/hand_out.lua",
         "C[RENDERED] + C[LEASED] >= limit",
         "C[RENDERED] >= limit",
+        "leases",
     ),
-    Mutation("a pause is ignored", "lib/hand_out.lua", "if C[STATE] ~= 0 then", "if false then"),
+    Mutation("a pause is ignored", "lib/hand_out.lua", "if C[STATE] ~= 0 then", "if false then", "leases"),
     Mutation(
-        "empty too early", "lib/hand_out.lua", "C[DELAYED] + C[LEASED] + C[OUTBOX] == 0", "C[OUTBOX] == 0"
+        "empty too early",
+        "lib/hand_out.lua",
+        "C[DELAYED] + C[LEASED] + C[OUTBOX] == 0",
+        "C[OUTBOX] == 0",
+        "leases",
     ),
     Mutation(
         "the outbox is forgotten",
         "lib/hand_out.lua",
         "C[DELAYED] + C[LEASED] + C[OUTBOX]",
         "C[DELAYED] + C[LEASED]",
+        "shards",
     ),
-    Mutation("no spacing", "lib/throttle.lua", "floor(s[SPACING] * (", "floor(0 * ("),
-    Mutation("no room counted", "lib/site.lua", "return s[ROOM] == 0 or s[FLYING] < s[ROOM]", "return true"),
-    Mutation("a block is ignored", "lib/site.lua", "* s[SPACING], s[BLOCKED])", "* s[SPACING], 0)"),
+    Mutation("no spacing", "lib/throttle.lua", "floor(s[SPACING] * (", "floor(0 * (", "politeness"),
+    Mutation(
+        "no room counted",
+        "lib/site.lua",
+        "return s[ROOM] == 0 or s[FLYING] < s[ROOM]",
+        "return true",
+        "politeness",
+    ),
+    Mutation(
+        "a block is ignored", "lib/site.lua", "* s[SPACING], s[BLOCKED])", "* s[SPACING], 0)", "politeness"
+    ),
     Mutation(
         "a throttled retry blocks nobody",
         "nack.lua",
         "s[BLOCKED] = max(s[BLOCKED], until_ms)",
         "s[BLOCKED] = 0",
+        "politeness",
     ),
     Mutation(
-        "a blocked address goes out", "lib/throttle.lua", "tonumber(v[1]) or 0, tonumber(v[2]) or 0)", "0, 0)"
+        "a blocked address goes out",
+        "lib/throttle.lua",
+        "tonumber(v[1]) or 0, tonumber(v[2]) or 0)",
+        "0, 0)",
+        "politeness",
     ),
-    Mutation("a pair has no places", "lib/throttle.lua", "C[PAIR_LIMIT] > 0", "false"),
-    Mutation("an address has no places", "lib/throttle.lua", "C[OUT_LIMIT] > 0", "false"),
-    Mutation("everything has no places", "lib/throttle.lua", "C[ALL_LIMIT] > 0", "false"),
+    Mutation("a pair has no places", "lib/throttle.lua", "C[PAIR_LIMIT] > 0", "false", "politeness"),
+    Mutation("an address has no places", "lib/throttle.lua", "C[OUT_LIMIT] > 0", "false", "politeness"),
+    Mutation("everything has no places", "lib/throttle.lua", "C[ALL_LIMIT] > 0", "false", "politeness"),
     Mutation(
-        "everything has no rate", "lib/throttle.lua", "C[ALL_INTERVAL] > 0 and C[TAT]", "false and C[TAT]"
+        "everything has no rate",
+        "lib/throttle.lua",
+        "C[ALL_INTERVAL] > 0 and C[TAT]",
+        "false and C[TAT]",
+        "politeness",
     ),
-    Mutation("affinity never ends", "lib/hand_out.lua", "r[STAYED] + 0 < C[RUN]) then", "true) then"),
-    Mutation("no affinity", "lib/hand_out.lua", "preferred = s\n", "preferred = nil\n"),
-    Mutation("low priorities starve", "lib/hand_out.lua", "C[TURN] % EVERY == 0", "false"),
+    Mutation(
+        "affinity never ends", "lib/hand_out.lua", "r[STAYED] + 0 < C[RUN]) then", "true) then", "politeness"
+    ),
+    Mutation("no affinity", "lib/hand_out.lua", "preferred = s\n", "preferred = nil\n", "leases"),
+    Mutation("low priorities starve", "lib/hand_out.lua", "C[TURN] % EVERY == 0", "false", "politeness"),
     Mutation(
         "a site stays ready without work",
         "lib/site.lua",
         "if not bands:find(band, 1, true) then",
         "if false then",
+        "leases",
     ),
-    Mutation("duplicates are not counted", "lib/links.lua", "first + 1 - accepted - foreign", "0 * last"),
-    Mutation("a split loses fingerprints", "lib/seen.lua", "call('SADD', to, unpack(moved, i, last))", ""),
     Mutation(
-        "a split asks the wrong bucket", "lib/seen.lua", "part = rest % (folds * 2)", "part = rest % folds"
+        "duplicates are not counted", "lib/links.lua", "first + 1 - accepted - foreign", "0 * last", "leases"
+    ),
+    Mutation(
+        "a split loses fingerprints", "lib/seen.lua", "call('SADD', to, unpack(moved, i, last))", "", "seen"
+    ),
+    Mutation(
+        "a split asks the wrong bucket",
+        "lib/seen.lua",
+        "part = rest % (folds * 2)",
+        "part = rest % folds",
+        "seen",
     ),
     Mutation(
         "one bit is enough",
         "lib/bloom.lua",
         "BITS_PER_ID, HASHES = 128, 127, 22, 13",
         "BITS_PER_ID, HASHES = 128, 127, 22, 1",
+        "seen",
     ),
-    Mutation("a filter never grows", "lib/bloom.lua", "adds and C[BLOOM_ROOM] <= 0", "false"),
-    Mutation("anything is an entry", "lib/hand_out.lua", "entry and entry:find(IS_ENTRY)", "entry"),
+    Mutation("a filter never grows", "lib/bloom.lua", "adds and C[BLOOM_ROOM] <= 0", "false", "seen"),
+    Mutation(
+        "anything is an entry", "lib/hand_out.lua", "entry and entry:find(IS_ENTRY)", "entry", "entries"
+    ),
     Mutation(
         "a dropped letter unbalances",
         "exhume.lua",
         "C[ACCEPTED] - 1, C[DROPPED] + 1",
         "C[ACCEPTED], C[DROPPED]",
+        "dead",
     ),
     Mutation(
         "a replay keeps the counts",
         "exhume.lua",
         "entry:sub(1, 17) .. entry:sub((entry:find('[', 18, true)))",
         "entry",
+        "dead",
     ),
-    Mutation("struck out unread", "outbox.lua", "if struck ~= tonumber(ARGV[4]) then", "if false then"),
-    Mutation("a quota is lent twice", "quota.lua", "C[ALLOWED] = C[ALLOWED] - count", "count = count"),
     Mutation(
-        "a crawl is created over another", "open.lua", "if call('EXISTS', crawl) == 0 then", "if true then"
+        "struck out unread", "outbox.lua", "if struck ~= tonumber(ARGV[4]) then", "if false then", "states"
     ),
-    Mutation("a deleted crawl is worked on", "lib/core.lua", "if not C then", "if false then"),
+    Mutation(
+        "a quota is lent twice", "quota.lua", "C[ALLOWED] = C[ALLOWED] - count", "count = count", "shards"
+    ),
+    Mutation(
+        "a crawl is created over another",
+        "open.lua",
+        "if call('EXISTS', crawl) == 0 then",
+        "if true then",
+        "crawl",
+    ),
+    Mutation("a deleted crawl is worked on", "lib/core.lua", "if not C then", "if false then", "crawl"),
 )
 
 

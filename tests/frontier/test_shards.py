@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from farm.frontier import keys
 from farm.frontier.client import RedisClient
 from farm.frontier.crawl import Crawl, find_crawl, open_crawl
 from farm.frontier.dead import DeadLetters
@@ -72,6 +73,9 @@ async def test_empty_is_not_said_while_a_link_is_on_its_way(sharded: Bench) -> N
         lease, Ack(links=[link for link in links if link.site != "site0"])
     )
     assert settled is Settled.OK
+    home = keys.ctl("test", sharded.frontier.shards.of("site0"))
+    wish = ("s0", "r", "", 0, "", "000", 0)
+    assert (await sharded.client.run("lease", home, sharded.clock.ms, *wish))[1] == b"waiting"
     reasons = set()
     for n in range(9):
         got = await sharded.frontier.lease(sharded.wish(f"s{n}"))
