@@ -18,9 +18,11 @@ from farm.browser.render import RenderParams
 from farm.browser.tab import TabParams
 from farm.build.place import TERMS, Place
 from farm.build.preflight import Plan
+from farm.build.proxies import ProxyRoom
 from farm.detect import detect
-from farm.egress import Gateway
+from farm.egress import Gateway, GatewayParams
 from farm.frontier.keeper import RedisLeaseKeeper
+from farm.frontier.proxies import SharedBans
 from farm.model.clock import Clock
 from farm.model.event import Emit
 from farm.model.page import RenderedPage
@@ -34,8 +36,11 @@ from farm.runtime.governor import Governor, GovernorParams
 from farm.runtime.heartbeat import Heartbeat
 from farm.runtime.node import Node, NodeParams
 from farm.runtime.ports import Recorder, VisitNotes
+from farm.runtime.proxies import ProxyParams, Rotation
+from farm.runtime.rooms import Rooms, WorkerParams
 from farm.runtime.warden import Warden
-from farm.runtime.worker import Rooms, Worker, WorkerParams
+from farm.runtime.way import Direct
+from farm.runtime.worker import Worker
 from farm.scope.landing import LandingJudge
 from farm.scope.links import LinkSorter
 from farm.settings.commands import RunSettings
@@ -70,7 +75,7 @@ async def assemble(
             await asyncio.to_thread(JsonlSink.clear, plan.output)
         sink = await asyncio.to_thread(JsonlSink, plan.output)
         stack.push_async_callback(sink.close)
-        gateway = Gateway(plan.guard)
+        gateway = Gateway(plan.guard, _gateway_params(settings))
         await gateway.start()
         stack.push_async_callback(gateway.close)
         pool = Pool(
@@ -108,17 +113,21 @@ async def assemble(
             limit=settings.limit,
             retry=RetryParams(retries=place.crawl.settings["retries"]),
         )
+        room = _proxy_room(plan, place, emit, clock)
         workers = []
         for index in range(plan.contexts):
             name = f"{index + 1:02d}"
-            gate = await gateway.open(name)
-            workers.append(Worker(index, pool.slot(name, gate.proxy_url), gate, rooms, control, params))
+            gate = await gateway.open(name, room.first if room else None)
+            way = room.way(gate) if room else Direct()
+            slot = pool.slot(name, gate.proxy_url)
+            workers.append(Worker(index, slot, gate, way, rooms, control, params))
         governor = Governor(
             GovernorParams(plan.contexts, settings.ramp_up, plan.budget_bytes, MemoryParams()),
             lambda: _sample(place.redis_pid),
             control,
             emit,
             clock,
+            lambda: room.proxies.limits if room else {},
         )
         node = Node(
             workers,
@@ -130,8 +139,24 @@ async def assemble(
             emit,
             clock,
             NodeParams(time_limit_s=settings.time_limit),
+            [room.attend] if room else [],
         )
         yield Assembly(node, control, governor, sink)
+
+
+def _proxy_room(plan: Plan, place: Place, emit: Emit, clock: Clock) -> ProxyRoom | None:
+    if plan.proxies is None:
+        return None
+    settings = plan.settings
+    params = ProxyParams(Rotation(settings.proxy_rotation), settings.recycle_pages, settings.proxy_patience)
+    bans = SharedBans(place.frontier.shards.client, place.crawl.name)
+    return ProxyRoom(plan.proxies, bans, params, emit, clock)
+
+
+def _gateway_params(settings: RunSettings) -> GatewayParams:
+    size = settings.max_page_size
+    cap = size.of(meter.machine_bytes()) if size is not None else 0
+    return GatewayParams(ca_file=settings.ca_file, visit_bytes=cap)
 
 
 def _sample(redis_pid: int | None) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from farm.browser import trust
 from farm.browser.find import BrowserBinary, find_browser
 from farm.browser.meter import machine_bytes
 from farm.egress import AllowedNetwork, Guard
+from farm.egress.proxyfile import ProxyFile
 from farm.model.errors import UsageError
 from farm.scope.canonical import host_of
 from farm.scope.rules import ScopeRules
@@ -47,6 +48,7 @@ class Plan:
     engines: int
     budget_bytes: int
     warnings: tuple[str, ...]
+    proxies: ProxyFile | None
 
     @property
     def embedded(self) -> bool:
@@ -86,6 +88,11 @@ def preflight(settings: RunSettings) -> Plan:
         raise UsageError(
             f"There is no URL to start from and no crawl in {output}; give a URL, or the --output of a crawl."
         )
+    proxies = None
+    if settings.proxies is not None:
+        proxies = ProxyFile(settings.proxies)
+        proxies.read()
+        warnings += tuple(f"{proxies.path}, {bad}" for bad in proxies.bad)
     binary = find_browser(settings.browser)
     budget = settings.memory.of(machine_bytes())
     contexts = settings.contexts or automatic_contexts(budget, psutil.cpu_count() or 1)
@@ -108,6 +115,7 @@ def preflight(settings: RunSettings) -> Plan:
         engines=engines,
         budget_bytes=budget,
         warnings=warnings,
+        proxies=proxies,
     )
 
 

@@ -14,7 +14,8 @@ proxy's own address is the operator's word and is not judged.
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Container, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from farm.egress import upstream as proxied
@@ -50,8 +51,9 @@ class Dialer:
         """Connect to the authority, end to end, or raise `Unreachable`."""
         if upstream is None:
             late = Unreachable(GateFault.TIMEOUT, f"{authority} did not connect in time")
-            return await self._in_time(self._direct(authority, traffic), late)
-        return await self._in_time(self._through(authority, upstream, traffic), _late(upstream))
+            return await self._in_time(self._direct(authority, traffic), lambda: late)
+        way = _Way(upstream)
+        return await self._in_time(self._through(authority, way, traffic), way.late)
 
     async def dial_http(
         self, authority: Authority, upstream: Upstream | None, traffic: Traffic
@@ -71,14 +73,15 @@ class Dialer:
                 if len(self._tunnelless) >= MAX_TUNNELLESS:
                     self._tunnelless.clear()
                 self._tunnelless.add((upstream, authority.port))
-        return await self._in_time(self._plain(authority, upstream, traffic), _late(upstream)), upstream
+        way = _Way(upstream)
+        return await self._in_time(self._plain(authority, upstream, traffic), way.late), upstream
 
-    async def _in_time(self, dialling: Awaitable[Wire], late: Unreachable) -> Wire:
+    async def _in_time(self, dialling: Awaitable[Wire], late: Callable[[], Unreachable]) -> Wire:
         try:
             async with asyncio.timeout(self._params.connect_s):
                 return await dialling
         except TimeoutError:
-            raise late from None
+            raise late() from None
 
     async def _direct(self, authority: Authority, traffic: Traffic) -> Wire:
         found = _known(authority) or await self._resolver.resolve(authority.host)
@@ -90,11 +93,13 @@ class Dialer:
         except OSError as error:
             raise Unreachable(GateFault.CONNECT, f"{authority}: {_sentence(error)}") from None
 
-    async def _through(self, authority: Authority, upstream: Upstream, traffic: Traffic) -> Wire:
-        known = await self._screen(authority)
+    async def _through(self, authority: Authority, way: "_Way", traffic: Traffic) -> Wire:
+        known, upstream = await self._screen(authority), way.upstream
         if upstream.is_socks:
+            way.reached = True  # the handshake is python-socks's: how far it came is not seen
             return await self._socks(authority, known, upstream, traffic)
         wire = await self._to_proxy(upstream, traffic)
+        way.reached = True
         try:
             await proxied.ask_for_tunnel(wire, upstream, authority, self._params)
         except BaseException:
@@ -197,8 +202,17 @@ class Dialer:
         return await first_of(addresses, open_one, self._params.stagger_s)
 
 
-def _late(upstream: Upstream) -> Unreachable:
-    return Unreachable(GateFault.UPSTREAM, f"{upstream} did not connect in time")
+@dataclass(slots=True)
+class _Way:
+    """An attempt by a proxy, and whether the proxy itself had been reached when it ended."""
+
+    upstream: Upstream
+    reached: bool = False
+
+    def late(self) -> Unreachable:
+        """Say who is blamed when time runs out: one that was reached may be waiting for the site itself."""
+        fault = GateFault.TUNNEL if self.reached else GateFault.UPSTREAM
+        return Unreachable(fault, f"{self.upstream} did not connect in time")
 
 
 def _sentence(error: OSError) -> str:

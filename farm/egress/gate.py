@@ -16,8 +16,8 @@ from farm.egress.dial import Dialer
 from farm.egress.params import GatewayParams
 from farm.egress.proxies import Upstream
 from farm.egress.session import Outlet, Session, Visit
-from farm.egress.wire import Wire
-from farm.model.egress import GateFailure
+from farm.egress.wire import Traffic, Wire
+from farm.model.egress import GateFailure, GateFault
 
 
 class SlotGate:
@@ -27,7 +27,7 @@ class SlotGate:
         self.name = name
         self._dialer = dialer
         self._params = params
-        self._outlet = Outlet(upstream=upstream)
+        self._outlet = Outlet(upstream=upstream, traffic=Traffic(on_excess=self._overflow))
         self._received_before = 0
         self._sent_before = 0
         self._sessions: dict[asyncio.Task[None], Session] = {}
@@ -58,11 +58,18 @@ class SlotGate:
         """Start a visit: forget the failures and the bytes of the one before."""
         self._outlet.visit = Visit()  # what is still under way notes its end in the old one
         self._received_before = self._outlet.traffic.received
+        if self._params.visit_bytes:
+            self._outlet.traffic.cap = self._received_before + self._params.visit_bytes
         self._sent_before = self._outlet.traffic.sent
 
     def failure(self, url: str) -> GateFailure | None:
-        """How the last attempt of this visit to reach the URL's host and port failed, if it did."""
+        """How the last attempt of this visit to reach the URL's host and port failed, if it did.
+
+        A visit that brought too much has failed whatever is asked for.
+        """
         authority = authority_of(url)
+        if self._outlet.visit.excess is not None:
+            return self._outlet.visit.excess
         return None if authority is None else self._outlet.visit.failures.get(authority)
 
     # -- what the farm decides
@@ -77,9 +84,7 @@ class SlotGate:
         if upstream == self._outlet.upstream:
             return
         self._outlet.upstream = upstream
-        for task, session in self._sessions.items():
-            session.drop()
-            task.cancel()
+        self._cut()
 
     @property
     def connections(self) -> int:
@@ -116,8 +121,20 @@ class SlotGate:
                 await asyncio.gather(*(wire.lost for wire in live))
                 await server.wait_closed()
 
+    def _cut(self) -> None:
+        for task, session in self._sessions.items():
+            session.drop()
+            task.cancel()
+
+    def _overflow(self) -> None:
+        """Close everything of the visit, and open nothing before the next."""
+        size = self._params.visit_bytes
+        self._outlet.visit.excess = GateFailure(GateFault.TOO_LARGE, f"more than {size} bytes came")
+        self._cut()
+
     def _accept(self, near: Wire) -> None:
-        if self._server is None or len(self._sessions) >= self._params.connections:
+        is_full = len(self._sessions) >= self._params.connections
+        if self._server is None or is_full or self._outlet.visit.excess is not None:
             near.abort()
             return
         session = Session(near, self._outlet, self._dialer, self._params)

@@ -13,7 +13,8 @@ class GatewayParams:
     `response_s` is the wait for an answer's head, `idle_s` the longest silence within a body or a tunnel
     and between two requests. `buffer_bytes` is what one direction of one connection may hold before its
     source is paused. `connections` is the cap per gate; browsers stay at 32 and a few WebSockets.
-    `ca_file` is for proxies that are reached by TLS.
+    `visit_bytes` is what one visit may bring in, over all of its connections (0: no cap). `ca_file` is for
+    proxies that are reached by TLS.
     """
 
     dns_s: float = 5.0
@@ -28,4 +29,5 @@ class GatewayParams:
     head_bytes: int = 64 * 1024
     response_head_bytes: int = 256 * 1024
     connections: int = 256
+    visit_bytes: int = 0
     ca_file: Path | None = None

@@ -31,9 +31,10 @@ _NO_TUNNEL = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: clos
 
 @dataclass(slots=True)
 class Visit:
-    """What became of the attempts of one visit: the last failure per authority."""
+    """What became of one visit: the last failure per authority, and whether it brought too much."""
 
     failures: dict[Authority, GateFailure] = field(default_factory=dict)
+    excess: GateFailure | None = None
 
     def note(self, authority: Authority, failure: GateFailure) -> None:
         """Keep a failure; a page that tries thousands of addresses only pushes out its own older ones."""
@@ -126,7 +127,7 @@ class Session:
 
     async def _relay(self, near: Wire, far: Wire, authority: Authority, visit: Visit) -> None:
         asked, answered = near.moved, far.moved
-        blame = GateFault.UPSTREAM if self._outlet.upstream else GateFault.CONNECT
+        blame = GateFault.TUNNEL if self._outlet.upstream else GateFault.CONNECT
 
         def far_ended() -> None:
             if near.ended or near.moved == asked:
@@ -147,7 +148,7 @@ class Session:
         authority = target.authority
         framing, rest, websocket = part(request)
         near, (far, reused) = self._near, await self._far_for(authority, websocket=websocket)
-        blame = GateFault.UPSTREAM if self._outlet.upstream else GateFault.CONNECT
+        blame = GateFault.TUNNEL if self._outlet.upstream else GateFault.CONNECT
         exchange = Exchange(near, far, self._params, blame)
         path, framing = target.path, [(b"Host", target.host), *framing]
         if self._forward is not None:

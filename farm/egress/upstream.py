@@ -2,7 +2,8 @@
 
 What always holds: after the handshake the connection carries bytes between the slot and the site and nothing
 else; credentials go to the proxy only, and an error names the proxy without them. A proxy that says that the
-site cannot be reached is believed (`CONNECT`, `TIMEOUT`); all else that goes wrong here is its own (`UPSTREAM`).
+site cannot be reached is believed (`CONNECT`, `TIMEOUT`); one that does not let us in is at fault itself
+(`UPSTREAM`); one that only falls silent or hangs up may do so because of the site (`TUNNEL`).
 """
 
 import base64
@@ -62,13 +63,14 @@ async def ask_for_tunnel(wire: Wire, upstream: Upstream, authority: Authority, p
             if answer is h11.NEED_DATA:
                 h.receive_data(await wire.receive(params.connect_s))
             elif not isinstance(answer, h11.InformationalResponse):
-                raise Unreachable(GateFault.UPSTREAM, f"{upstream} closed without an answer")
+                raise Unreachable(GateFault.TUNNEL, f"{upstream} closed without an answer")
     except (h11.RemoteProtocolError, WireLost, WireSilent) as error:
-        raise Unreachable(GateFault.UPSTREAM, f"{upstream}: {error}") from None
+        raise Unreachable(GateFault.TUNNEL, f"{upstream}: {error}") from None
     status = answer.status_code
     if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         failure = TunnelForbidden if status in _FORBIDDEN else Unreachable
-        fault = _SITE_FAULTS.get(status, GateFault.UPSTREAM)
+        unsaid = GateFault.TUNNEL if status in _FORBIDDEN else GateFault.UPSTREAM
+        fault = _SITE_FAULTS.get(status, unsaid)
         raise failure(fault, f"{upstream} answers {status} to CONNECT {authority}")
     wire.unread(h.trailing_data[0])
 

@@ -20,7 +20,17 @@ class Traffic:
 
     received: int = 0
     sent: int = 0
+    cap: int | None = None
+    """Once so much was received, `on_excess` is called; whoever sets it takes it away again."""
+    on_excess: Callable[[], object] | None = None
     live: "set[Wire]" = field(default_factory=set)
+
+    def receive(self, size: int) -> None:
+        """Count what came in, and tell once when it is too much."""
+        self.received += size
+        if self.cap is not None and self.received > self.cap and self.on_excess is not None:
+            self.cap = None
+            self.on_excess()
 
 
 class Wire(asyncio.Protocol):
@@ -90,7 +100,7 @@ class Wire(asyncio.Protocol):
         size = len(data)
         self.moved += size
         if self._outside:
-            self._traffic.received += size
+            self._traffic.receive(size)
         if self._partner is not None:
             self._partner.write(data)
             return

@@ -26,6 +26,8 @@ derives the others from it; what it may find there is this glossary:
     {c:s}:seen:BUCKET    set     integers: the fingerprints that are known
     {c:s}:bloom:GEN:N    string  127 blocks of a Bloom filter's generation (`bloom` alone: the server's own filter)
     {c:s}:scope          set     shard 0 only: what redirects of seeds added to the scope
+    {c:s}:bans           hash    shard 0 only: proxy, or proxy and site -> when its ban ends (the server's own time
+                                 in ms), bans in a row
 
 All times are virtual milliseconds. A generation (recrawl) has its place in front of the shard's number.
 """

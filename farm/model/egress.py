@@ -13,7 +13,11 @@ class GateFault(StrEnum):
     CONNECT = "connect"
     TIMEOUT = "timeout"
     UPSTREAM = "upstream"
-    """The proxy that the gateway was told to use."""
+    """The proxy that the gateway was told to use: it cannot be reached, or does not let us in."""
+    TUNNEL = "tunnel"
+    """What came by way of the proxy broke: whether it was the proxy or the site cannot be told from here."""
+    TOO_LARGE = "too_large"
+    """More bytes came than a visit may bring; everything of it was closed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,12 @@ class OutputUnwritable(FarmError):
     exit_code = 6
 
 
+class AllProxiesDown(FarmError):
+    """No proxy works, and none has come back within the patience."""
+
+    exit_code = 7
+
+
 class RenderError(FarmError):
     """A visit failed for a reason that belongs to the page or its site; the slot is still good.
 

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+from farm.model.detection import Detection
 from farm.model.egress import GateFailure, GateFault
 from farm.model.outcome import Bury, FailureKind, Release, Retry, SkipReason
+from farm.model.proxy import ShutOut
 
 TOO_MANY_REQUESTS = 429
 SERVICE_UNAVAILABLE = 503
@@ -22,7 +24,9 @@ class RetryParams:
     """`retries` visits after the first; delays double from `base_s` up to `cap_s`.
 
     `throttle_cap` is how often a site may put one URL off before it is dead; `retry_after_cap_s` is the
-    longest Retry-After that is believed.
+    longest Retry-After that is believed. `broken_cap` is how often a URL is given back because what came by
+    a proxy broke, `blocked_cap` the same for blocks, `doubted_cap` for refusals that may be meant for everybody;
+    `shut_out_cap` is how often it waits for the time when any proxy may try its site again.
     """
 
     retries: int = 3
@@ -30,6 +34,10 @@ class RetryParams:
     cap_s: float = 60.0
     throttle_cap: int = 20
     retry_after_cap_s: float = 3600.0
+    broken_cap: int = 10
+    blocked_cap: int = 5
+    doubted_cap: int = 2
+    shut_out_cap: int = 4
 
 
 def backoff_s(attempt: int, jitter: float, params: RetryParams) -> float:
@@ -82,15 +90,49 @@ def after_failure(
 
 
 def after_gate_failure(
-    failure: GateFailure, attempt: int, jitter: float, params: RetryParams
+    failure: GateFailure, attempt: int, jitter: float, params: RetryParams, broken: int = 0
 ) -> Retry | Bury | Release | SkipReason:
-    """Judge a visit whose main request did not get through the gateway.
+    """Judge a visit whose main request did not get through the gateway; `broken` counts what a proxy broke.
 
-    A refused address is a late skip, not a failure. A proxy's fault gives the URL back unblemished.
+    A refused address is a late skip, not a failure. A proxy's fault gives the URL back unblemished: for ever where
+    the proxy itself is down (it is soon out), and a few times where the site may have had a part in it.
     """
     if failure.fault is GateFault.REFUSED:
         return SkipReason.PRIVATE_NETWORK
+    if failure.fault is GateFault.TOO_LARGE:
+        return Bury(FailureKind.TOO_LARGE, failure.detail)
     if failure.fault is GateFault.UPSTREAM:
         return Release(f"proxy: {failure.detail}")
+    if failure.fault is GateFault.TUNNEL:
+        if broken <= params.broken_cap:
+            return Release(f"proxy: {failure.detail}")
+        return after_failure(FailureKind.PROXY, failure.detail, attempt, jitter, params)
     kind = FailureKind.TIMEOUT if failure.fault is GateFault.TIMEOUT else FailureKind.NETWORK
     return after_failure(kind, failure.detail, attempt, jitter, params)
+
+
+def after_block(
+    detection: Detection | None, status: int, blocked: int, params: RetryParams
+) -> Release | Bury | None:
+    """Judge a page by which a site kept this address out; `blocked` counts them, this one included.
+
+    Another address is tried a few times. Then a block that was recognised ends the URL; a bare refusal is what the
+    site says to everybody (None: the page is done).
+    """
+    if detection is None:
+        return (
+            Release(f"status {status}: another address is tried") if blocked <= params.doubted_cap else None
+        )
+    what = f"{detection.by} {detection.finding}"
+    if blocked <= params.blocked_cap:
+        return Release(f"{what}: another address is tried")
+    return Bury(FailureKind.BLOCKED, f"{what}, {blocked} times")
+
+
+def after_shut_out(shut_out: ShutOut, throttled: int, params: RetryParams) -> Retry | Bury:
+    """Put a URL off until a proxy may try its site again; all of them are out for it now."""
+    reason = FailureKind.BLOCKED if shut_out.by_site else FailureKind.PROXY
+    detail = "every proxy is out for this site"
+    if throttled >= params.shut_out_cap:
+        return Bury(reason, detail)
+    return Retry(reason, shut_out.wait_s, detail, throttled=True)

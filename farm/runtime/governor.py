@@ -6,7 +6,7 @@ are policies' (`ramp`, `memory`, `admission`); here is only the loop around them
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from farm.model.clock import Clock
@@ -29,7 +29,10 @@ class GovernorParams:
 
 
 class Governor:
-    """Sets the control's limit. `sample` returns the bytes used and the number of processes; it may block."""
+    """Sets the control's limit. `sample` returns the bytes used and the number of processes; it may block.
+
+    `others` are limits that somebody else knows of.
+    """
 
     def __init__(
         self,
@@ -38,12 +41,14 @@ class Governor:
         control: Control,
         emit: Emit,
         clock: Clock,
+        others: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self._params = params
         self._sample = sample
         self._control = control
         self._emit = emit
         self._clock = clock
+        self._others = others
         self._memory = memory.MemoryState(params.contexts)
         self._admitted: Admission | None = None
         self._ramp = 1
@@ -83,7 +88,12 @@ class Governor:
 
     def _act(self) -> None:
         admission = admit(
-            {"contexts": self._params.contexts, "memory": self._memory.limit, "ramp": self._ramp}
+            {
+                **self._others(),
+                "contexts": self._params.contexts,
+                "memory": self._memory.limit,
+                "ramp": self._ramp,
+            }
         )
         if admission != self._admitted:
             self._admitted = admission

@@ -7,8 +7,9 @@ the whole farm ends all workers first and is raised then.
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from farm.model.clock import Clock
 from farm.model.errors import FarmError
@@ -31,7 +32,7 @@ class NodeParams:
 
 
 class Node:
-    """Runs workers until the control ends, then drains them."""
+    """Runs workers until the control ends, then drains them; `companions` run as long as they do."""
 
     def __init__(
         self,
@@ -44,6 +45,7 @@ class Node:
         emit: Emit,
         clock: Clock,
         params: NodeParams,
+        companions: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
     ) -> None:
         self._workers = workers
         self._governor = governor
@@ -54,12 +56,14 @@ class Node:
         self._emit = emit
         self._clock = clock
         self._params = params
+        self._companions = companions
 
     async def run(self) -> ExitReason:
         """Work until there is an end, and say which; raises the FarmError that stopped it otherwise."""
         attendants = [
             asyncio.create_task(self._governor.run(), name="governor"),
             asyncio.create_task(self._tick(), name="tick"),
+            *(asyncio.create_task(companion()) for companion in self._companions),
         ]
         if self._params.time_limit_s is not None:
             attendants.append(asyncio.create_task(self._watch_time(), name="time limit"))

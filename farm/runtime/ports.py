@@ -14,8 +14,10 @@ from farm.model.egress import GateFailure
 from farm.model.ledger import Stats
 from farm.model.outcome import Ack, Bury, Landing, Release, Retry, Settled
 from farm.model.page import Link, RenderedPage
+from farm.model.proxy import ShutOut
 from farm.model.record import Batch, Record, Skip
 from farm.model.task import Idle, Lease, LeaseRequest, UrlTask
+from farm.policy.proxy_score import Outcome
 
 
 class Frontier(Protocol):
@@ -100,6 +102,40 @@ class Slot(Protocol):
 
     def retire(self) -> None:
         """Give the context back between visits; the next visit opens a new one."""
+        ...
+
+
+class Way(Protocol):
+    """By which proxy a slot goes out, where there are proxies; chosen between visits only."""
+
+    @property
+    def label(self) -> str | None:
+        """The proxy's name in records, without credentials; None where the slot goes by none."""
+        ...
+
+    @property
+    def address(self) -> str:
+        """What the frontier calls this way out; empty where there is only one."""
+        ...
+
+    def ready(self, site: str | None) -> bool:
+        """Be ready for a lease, of this site if possible; False while no way is open."""
+        ...
+
+    def bear(self) -> None:
+        """Bear that no way is open; raises `AllProxiesDown` once the patience is over."""
+        ...
+
+    def take(self, site: str) -> ShutOut | None:
+        """Have a way to this site, or say why there is none."""
+        ...
+
+    def report(self, url_id: str, site: str, outcome: Outcome, latency_ms: float | None = None) -> int:
+        """Tell how a visit went; return how often this URL has met with the same."""
+        ...
+
+    def leave(self) -> None:
+        """Need no way for now."""
         ...
 
 

@@ -13,50 +13,30 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from farm.model.clock import Clock
+from farm.model.detection import Detection
+from farm.model.egress import GateFailure, GateFault
 from farm.model.errors import RenderError, SlotLost
-from farm.model.event import Emit, PageDone, Phase, SlotPhase, VisitFailed
+from farm.model.event import PageDone, Phase, SlotPhase, VisitFailed
 from farm.model.outcome import Ack, Bury, FailureKind, Release, Retry, Settled, SkipReason
 from farm.model.page import RenderedPage
 from farm.model.record import Batch, Skip
 from farm.model.task import Idle, Lease, LeaseRequest
-from farm.policy.retry import RetryParams, after_failure, after_gate_failure, after_status, retry_after_s
+from farm.policy.proxy_score import Outcome, after_error, after_fault, after_page
+from farm.policy.retry import (
+    after_block,
+    after_failure,
+    after_gate_failure,
+    after_shut_out,
+    after_status,
+    retry_after_s,
+)
 from farm.runtime.control import Control, ExitReason
-from farm.runtime.heartbeat import Heartbeat
-from farm.runtime.ports import Detect, Frontier, Gate, Landings, Recorder, Scope, Sink, Slot, VisitNotes
+from farm.runtime.ports import Gate, Slot, VisitNotes, Way
+from farm.runtime.rooms import Rooms, WorkerParams
 
 log = logging.getLogger("farm.worker")
 RELEASE_S = 2.0
 IDLE_LONGEST_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerParams:
-    """`visit_s` bounds a visit, rendering and user code included; `commit_s` the sink and Redis after it.
-
-    `node` is this node's name, which makes the slots' names unique among all nodes.
-    """
-
-    node: str
-    visit_s: float
-    commit_s: float
-    limit: int
-    retry: RetryParams
-
-
-@dataclass(frozen=True, slots=True)
-class Rooms:
-    """The other rooms, as the worker sees them."""
-
-    frontier: Frontier
-    sink: Sink
-    scope: Scope
-    landings: Landings
-    record: Recorder
-    detect: Detect
-    heartbeat: Heartbeat
-    emit: Emit
-    clock: Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +53,19 @@ class Worker:
     """Runs until the control ends. Errors that concern the whole farm pass through."""
 
     def __init__(
-        self, index: int, slot: Slot, gate: Gate, rooms: Rooms, control: Control, params: WorkerParams
+        self,
+        index: int,
+        slot: Slot,
+        gate: Gate,
+        way: Way,
+        rooms: Rooms,
+        control: Control,
+        params: WorkerParams,
     ) -> None:
         self._index = index
         self._slot = slot
         self._gate = gate
+        self._way = way
         self._rooms = rooms
         self._control = control
         self._params = params
@@ -91,6 +79,7 @@ class Worker:
             while lease is not None or not self._control.ending:
                 lease = await (self._visit(lease) if lease is not None else self._look())
         finally:
+            self._way.leave()
             self._phase(Phase.STOPPED)
 
     async def _look(self) -> Lease | None:
@@ -98,8 +87,14 @@ class Worker:
         since = self._control.changes
         if self._index >= self._control.limit:
             self._slot.retire()
+            self._way.leave()
             self._phase(Phase.WAITING)
             await self._control.pause(since, 60.0)
+            return None
+        if not self._way.ready(self._site):
+            self._way.bear()
+            self._phase(Phase.IDLE)
+            await self._control.pause(since, IDLE_LONGEST_S)
             return None
         answer = await self._rooms.frontier.lease(self._request())
         return await self._take(answer, since)
@@ -127,7 +122,7 @@ class Worker:
     def _request(self) -> LeaseRequest:
         self._asked = self._rooms.clock.monotonic()
         slot = f"{self._params.node}/{self._slot.name}"
-        return LeaseRequest(slot, uuid.uuid4().hex, self._site, self._params.limit)
+        return LeaseRequest(slot, uuid.uuid4().hex, self._site, self._params.limit, self._way.address)
 
     async def _visit(self, lease: Lease) -> Lease | None:
         """Carry one lease to its settlement and return the next one, if it came with it."""
@@ -151,29 +146,65 @@ class Worker:
         """Render and judge; every failure of the visit becomes a verdict."""
         url, attempt, jitter = lease.task.url, lease.attempt, random.random()  # noqa: S311
         params = self._params.retry
+        shut_out = self._way.take(lease.task.site)
+        if shut_out is not None:
+            return _Verdict(after_shut_out(shut_out, lease.throttled, params))
         self._gate.begin()
+        asked, kind = None, FailureKind.TIMEOUT
+        detail = f"the visit took more than {self._params.visit_s:g} s"
         try:
             async with asyncio.timeout(self._params.visit_s):
                 page = await self._slot.render(lease)
+            if not self._overflowed(url):
+                return self._done(lease, page, lease_ms, begun, jitter)
         except RenderError as error:
-            failure = self._gate.failure(error.url or url)
-            if failure is None or error.kind is FailureKind.TLS:
-                return _Verdict(after_failure(error.kind, error.detail, attempt, jitter, params))
-            judged = after_gate_failure(failure, attempt, jitter, params)
-            if isinstance(judged, SkipReason):
-                return self._late_skip(lease, judged)
-            return _Verdict(judged)
+            kind, detail, asked = error.kind, error.detail, error.url or url
         except SlotLost as error:
-            return _Verdict(after_failure(error.kind, error.detail, attempt, jitter, params))
+            kind, detail = error.kind, error.detail
         except TimeoutError:
-            detail = f"the visit took more than {self._params.visit_s:g} s"
-            return _Verdict(after_failure(FailureKind.TIMEOUT, detail, attempt, jitter, params))
-        return self._done(lease, page, lease_ms, begun, jitter)
+            pass  # as it is said above
+        failure = self._gate.failure(asked or url)
+        through = asked is None or kind is FailureKind.TLS
+        if failure is not None and (not through or failure.fault is GateFault.TOO_LARGE):
+            return self._not_through(lease, failure, jitter)
+        self._report(lease, after_error(kind))
+        return _Verdict(after_failure(kind, detail, attempt, jitter, params))
+
+    def _overflowed(self, url: str) -> bool:
+        """Whether the visit brought too much: what is there of its page may be cut off anywhere."""
+        failure = self._gate.failure(url)
+        return failure is not None and failure.fault is GateFault.TOO_LARGE
+
+    def _not_through(self, lease: Lease, failure: GateFailure, jitter: float) -> _Verdict:
+        """Judge a visit that the gateway did not get through."""
+        count = self._report(lease, after_fault(failure.fault))
+        judged = after_gate_failure(failure, lease.attempt, jitter, self._params.retry, count)
+        return self._late_skip(lease, judged) if isinstance(judged, SkipReason) else _Verdict(judged)
+
+    def _report(self, lease: Lease, outcome: Outcome, latency_ms: float | None = None) -> int:
+        return self._way.report(lease.id, lease.task.site, outcome, latency_ms)
+
+    def _kept_out(self, lease: Lease, page: RenderedPage, found: Detection | None) -> _Verdict | None:
+        """Judge a page that a proxy brought: None where it is to be taken as it is."""
+        outcome = after_page(page.status, blocked=found is not None and found.blocks)
+        count = self._report(lease, outcome, page.timings_ms.get("navigate"))
+        if outcome not in {Outcome.BLOCKED, Outcome.DOUBTED}:
+            return None
+        # With the cookies that it was given, the next visit would be known again whatever its address.
+        self._slot.retire()
+        block = found if outcome is Outcome.BLOCKED else None
+        judged = after_block(block, page.status, count, self._params.retry)
+        return None if judged is None else _Verdict(judged)
 
     def _done(self, lease: Lease, page: RenderedPage, lease_ms: int, begun: float, jitter: float) -> _Verdict:
         """Judge a page that was rendered: its status, where it ended, and what it links to."""
         page = replace(page, bytes_received=self._gate.bytes_received)
-        clock, params = self._rooms.clock, self._params.retry
+        clock, params, proxy = self._rooms.clock, self._params.retry, self._way.label
+        found = self._rooms.detect(page)
+        if proxy is not None:
+            verdict = self._kept_out(lease, page, found)
+            if verdict is not None:
+                return verdict
         wait_s = retry_after_s(page.headers.get("retry-after"), clock.wall(), params)
         put_off = after_status(page.status, wait_s, lease.attempt, lease.throttled, jitter, params)
         if put_off is not None:
@@ -190,7 +221,7 @@ class Worker:
             "extract": round((now - extracting) * 1000),
             "total": round((now - begun) * 1000),
         }
-        notes = VisitNotes(clock.wall(), timings, None, self._rooms.detect(page))
+        notes = VisitNotes(clock.wall(), timings, proxy, found)
         record = self._rooms.record(lease, page, notes)
         return _Verdict(Ack(links, landing.seen), Batch((record,), skips), page, landing.extension)
 
@@ -219,7 +250,11 @@ class Worker:
             self._tell_stale(lease, settled)
             return None
         # The next lease comes with the same round trip, unless this slot is to stop or to wait.
-        goes_on = not self._control.ending and self._index < self._control.limit
+        goes_on = (
+            not self._control.ending
+            and self._index < self._control.limit
+            and self._way.ready(lease.task.site)
+        )
         settled, answer = await frontier.ack(lease, settlement, self._request() if goes_on else None)
         self._tell_done(lease, verdict, begun)
         self._tell_stale(lease, settled)

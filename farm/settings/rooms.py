@@ -92,6 +92,9 @@ class RenderSettings(BaseModel):
         "kinds that are not loaded: images,media,fonts,stylesheets,trackers or none [images,media,fonts]",
         metavar="KINDS",
     )
+    max_page_size: MemoryBudget | None = option(
+        None, "bytes that a page may bring, all that it loads included [no limit]", metavar="SIZE"
+    )
     viewport: Viewport = option((1280, 800), "size of the window [1280x800]", metavar="WxH")
     user_agent: str | None = option(
         None, "user agent [the browser's own, with CrawlFarm added]", metavar="TEXT"
@@ -111,6 +114,20 @@ class RenderSettings(BaseModel):
         if unknown:
             raise ValueError(f"{unknown[0]} is not one of {', '.join(BLOCKABLE)} or none")
         return kinds
+
+
+class EgressSettings(BaseModel):
+    """Proxies."""
+
+    proxies: Path | None = option(
+        None, "proxies to go out by: a file with one URL a line (http, https, socks4, socks5)", metavar="FILE"
+    )
+    proxy_rotation: Literal["context", "page", "site"] = option(
+        "context", "what takes another proxy: a new context, every page, or every site its own [context]"
+    )
+    proxy_patience: Duration = option(
+        300.0, "how long it is waited for a proxy that works [5m]", metavar="TIME", ge=0
+    )
 
 
 class SafetySettings(BaseModel):
@@ -150,6 +167,7 @@ ROOMS = (
     PoolSettings,
     BrowserSettings,
     RenderSettings,
+    EgressSettings,
     SafetySettings,
     OutputSettings,
     DisplaySettings,

@@ -6,12 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from farm.model.detection import Detection, Finding
 from farm.model.egress import GateFailure, GateFault
 from farm.model.outcome import Bury, FailureKind, Release, Retry, SkipReason
+from farm.model.proxy import ShutOut
 from farm.policy.retry import (
     RetryParams,
+    after_block,
     after_failure,
     after_gate_failure,
+    after_shut_out,
     after_status,
     backoff_s,
     retry_after_s,
@@ -100,6 +104,46 @@ def test_a_gate_failure_is_told_apart() -> None:
     assert timeout.reason is FailureKind.TIMEOUT
     assert isinstance(dns, Retry)
     assert dns.reason is FailureKind.NETWORK
+
+
+def test_what_a_proxy_breaks_is_given_back_a_few_times() -> None:
+    """Then it counts as a failure, or a site behind a black hole would never end; a dead proxy never does."""
+    cap = PARAMS.broken_cap
+    broken, down = GateFailure(GateFault.TUNNEL, "x"), GateFailure(GateFault.UPSTREAM, "x")
+    assert isinstance(after_gate_failure(broken, 1, 0.0, PARAMS, cap), Release)
+    counted = after_gate_failure(broken, 1, 0.0, PARAMS, cap + 1)
+    assert isinstance(counted, Retry)
+    assert counted.reason is FailureKind.PROXY
+    assert isinstance(after_gate_failure(broken, PARAMS.retries + 1, 0.0, PARAMS, cap + 1), Bury)
+    assert isinstance(after_gate_failure(down, 1, 0.0, PARAMS, 10 * cap), Release)
+
+
+def test_a_visit_that_brings_too_much_is_dead_at_once() -> None:
+    """It would bring as much the next time."""
+    judged = after_gate_failure(GateFailure(GateFault.TOO_LARGE, "x"), 1, 0.0, PARAMS)
+    assert judged == Bury(FailureKind.TOO_LARGE, "x")
+
+
+def test_a_block_is_tried_by_another_address_and_then_ends_the_url() -> None:
+    """A refusal of which nobody knows whom it is meant for is done in the end, as the page that it is."""
+    block = Detection(Finding.CAPTCHA, "datadome", ("x",))
+    assert isinstance(after_block(block, 200, PARAMS.blocked_cap, PARAMS), Release)
+    ended = after_block(block, 200, PARAMS.blocked_cap + 1, PARAMS)
+    assert isinstance(ended, Bury)
+    assert ended.reason is FailureKind.BLOCKED
+    assert isinstance(after_block(None, 403, PARAMS.doubted_cap, PARAMS), Release)
+    assert after_block(None, 403, PARAMS.doubted_cap + 1, PARAMS) is None
+
+
+def test_a_site_that_shuts_every_proxy_out_ends() -> None:
+    """It is waited for a few times."""
+    waits = after_shut_out(ShutOut(60.0, by_site=True), 0, PARAMS)
+    assert isinstance(waits, Retry)
+    assert (waits.delay_s, waits.throttled) == (60.0, True)
+    assert waits.reason is FailureKind.BLOCKED
+    ended = after_shut_out(ShutOut(60.0, by_site=False), PARAMS.shut_out_cap, PARAMS)
+    assert isinstance(ended, Bury)
+    assert ended.reason is FailureKind.PROXY
 
 
 def test_a_date_in_another_zone_counts_from_now() -> None:

@@ -1,0 +1,61 @@
+"""The proxies of a run: the file, their health, what other nodes know of it, and the slots' gates."""
+
+import asyncio
+import logging
+
+from farm.egress import SlotGate, Upstream
+from farm.egress.proxyfile import ProxyFile
+from farm.frontier.proxies import SharedBans
+from farm.model.clock import Clock
+from farm.model.errors import UsageError
+from farm.model.event import Emit
+from farm.runtime.proxies import Proxies, ProxyParams
+from farm.runtime.way import ProxyWay
+
+log = logging.getLogger("farm.proxies")
+EVERY_S = 1.0
+
+
+class ProxyRoom:
+    """What a run with `--proxies` has in addition."""
+
+    def __init__(
+        self, file: ProxyFile, bans: SharedBans, params: ProxyParams, emit: Emit, clock: Clock
+    ) -> None:
+        self._file = file
+        self._bans = bans
+        self.proxies = Proxies(tuple(file.upstreams), params, emit, clock)
+
+    @property
+    def first(self) -> Upstream:
+        """Any of them: a gate that has not been told yet must not go direct."""
+        return next(iter(self._file.upstreams.values()))
+
+    def way(self, gate: SlotGate) -> ProxyWay:
+        """Return the way out of the slot behind this gate."""
+
+        def switch(label: str | None) -> None:
+            if label is not None:
+                gate.switch(self._file.upstreams[label])
+
+        return ProxyWay(gate.name, self.proxies, switch)
+
+    async def attend(self) -> None:
+        """Follow the file and share what is known with the other nodes, until cancelled."""
+        while True:
+            await self._follow()
+            self.proxies.learn(await self._bans.exchange(self.proxies.news()))
+            await asyncio.sleep(EVERY_S)
+
+    async def _follow(self) -> None:
+        if not await asyncio.to_thread(self._file.changed):
+            return
+        try:
+            await asyncio.to_thread(self._file.read)
+        except UsageError as error:
+            log.warning("%s The list before it stays in force.", error)
+            return
+        for bad in self._file.bad:
+            log.warning("%s, %s", self._file.path, bad)
+        self.proxies.replace(tuple(self._file.upstreams))
+        log.info("%s was read again: %d proxies", self._file.path, len(self._file.upstreams))

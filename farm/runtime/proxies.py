@@ -1,0 +1,229 @@
+"""Which proxy each slot goes out by, and what its visits say of the proxies.
+
+What always holds: a slot changes its proxy between visits only; a proxy that is out serves nobody, and one whose
+cooldown is over serves one slot until that slot's visit shows whether it is back. The decisions about health are
+`policy.proxy_score`'s; here is who uses what. Lives on the event loop.
+"""
+
+from collections import Counter, OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from hashlib import blake2b
+from typing import Any
+
+from farm.model.clock import Clock
+from farm.model.errors import AllProxiesDown
+from farm.model.event import Emit, Notice
+from farm.model.proxy import Ban, ShutOut
+from farm.policy.proxy_score import (
+    PAIR_WEIGHTS,
+    PROXY_WEIGHTS,
+    Health,
+    Outcome,
+    ScoreParams,
+    Standing,
+    step,
+    told,
+)
+
+REMEMBERED = 50_000
+
+
+class Rotation(StrEnum):
+    """When a slot takes another proxy."""
+
+    CONTEXT = "context"
+    PAGE = "page"
+    SITE = "site"
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyParams:
+    """`pages` is what a context serves; `patience_s` how long it is borne that no proxy works."""
+
+    rotation: Rotation = Rotation.CONTEXT
+    pages: int = 100
+    patience_s: float = 300.0
+    score: ScoreParams = field(default_factory=ScoreParams)
+
+
+class Proxies:
+    """All proxies of a node, by label; the labels carry no credentials."""
+
+    def __init__(self, labels: Sequence[str], params: ProxyParams, emit: Emit, clock: Clock) -> None:
+        self.params = params
+        self._emit = emit
+        self._clock = clock
+        self._proxies = {label: Health() for label in labels}
+        self._pairs: OrderedDict[tuple[str, str], Health] = OrderedDict()
+        self._users: dict[str, str] = {}
+        self._used_at: dict[str, int] = {}
+        self._turn = 0
+        self._counts: OrderedDict[tuple[str, Outcome], int] = OrderedDict()
+        self._blocking: OrderedDict[str, None] = OrderedDict()
+        self._news: dict[str, Ban] = {}
+        self._down_since: float | None = None
+
+    def replace(self, labels: Sequence[str]) -> None:
+        """Take another list of proxies; what is known of those that stay is kept."""
+        self._proxies = {label: self._proxies.get(label, Health()) for label in labels}
+        self._users = {slot: label for slot, label in self._users.items() if label in self._proxies}
+
+    # -- who goes by which
+
+    def usable(self, label: str, site: str | None, slot: str) -> bool:
+        """Whether the slot may go by this proxy, to this site if one is named."""
+        health, now = self._proxies.get(label), self._clock.monotonic()
+        if health is None:
+            return False
+        standing = health.standing(now)
+        if standing is Standing.ON_TRIAL:
+            taken = any(user != slot and used == label for user, used in self._users.items())
+            standing = Standing.OUT if taken else standing
+        pair = self._pairs.get((label, site)) if site is not None else None
+        return standing is not Standing.OUT and (pair is None or pair.standing(now) is not Standing.OUT)
+
+    def pick(self, slot: str, site: str | None) -> str | None:
+        """Give the slot the proxy that suits it best; None where there is none."""
+        self._users.pop(slot, None)
+        usable = [label for label in self._proxies if self.usable(label, site, slot)]
+        if not usable:
+            return None
+        if self.params.rotation is Rotation.SITE and site is not None:
+            # The same proxy on every node, and for as few sites as possible another one when the list changes.
+            chosen = max(usable, key=lambda label: blake2b(f"{site} {label}".encode()).digest())
+        else:
+            chosen = min(usable, key=self._rank)
+        self._users[slot] = chosen
+        self._turn += 1
+        self._used_at[chosen] = self._turn
+        return chosen
+
+    def trial_due(self) -> bool:
+        """Whether a proxy's cooldown is over and nobody tries it."""
+        now, used = self._clock.monotonic(), set(self._users.values())
+        return any(
+            health.standing(now) is Standing.ON_TRIAL and label not in used
+            for label, health in self._proxies.items()
+        )
+
+    def leave(self, slot: str) -> None:
+        """Note that the slot goes by none for now."""
+        self._users.pop(slot, None)
+
+    def shut_out(self, site: str) -> ShutOut:
+        """Return in how long a proxy may try the site again, and whether it is the site that keeps them out."""
+        now = self._clock.monotonic()
+        ends = [
+            max(health.out_until, self._pairs.get((label, site), Health()).out_until)
+            for label, health in self._proxies.items()
+        ]
+        return ShutOut(max(1.0, min(ends, default=now) - now), by_site=site in self._blocking)
+
+    def _rank(self, label: str) -> tuple[bool, bool, int, float, int]:
+        health, now = self._proxies[label], self._clock.monotonic()
+        users = Counter(self._users.values())
+        turn = self._used_at.get(label, 0)
+        by_page = self.params.rotation is Rotation.PAGE
+        on_trial = health.standing(now) is Standing.ON_TRIAL
+        score = -round(health.score(now, self.params.score), 1)
+        return not on_trial, health.row > 0, turn if by_page else users[label], score, turn
+
+    # -- what visits say
+
+    def report(self, label: str, url_id: str, site: str, outcome: Outcome, latency_ms: float | None) -> int:
+        """Learn from a visit; return how often the URL has met with this outcome, if that is to be counted."""
+        now, score = self._clock.monotonic(), self.params.score
+        if outcome is Outcome.GOOD:
+            self._is_up()
+        if outcome in PAIR_WEIGHTS:
+            pair = self._pairs.pop((label, site), Health())
+            after = step(pair, PAIR_WEIGHTS[outcome], latency_ms, now, score)
+            self._pairs[label, site] = after
+            if outcome is Outcome.BLOCKED:
+                self._blocking[site] = None
+            _forget(self._pairs, self._blocking)
+            if self._tell(f"{label} {site}", pair, after, outcome) and label in self._proxies:
+                self._judge(label, 1.0, None, outcome)
+        if outcome in PROXY_WEIGHTS and label in self._proxies:
+            self._judge(label, PROXY_WEIGHTS[outcome], latency_ms, outcome)
+        if outcome in {Outcome.GOOD, Outcome.UNCLEAR}:
+            return 0
+        count = self._counts.pop((url_id, outcome), 0) + 1
+        self._counts[url_id, outcome] = count
+        _forget(self._counts)
+        return count
+
+    def _judge(self, label: str, weight: float, latency_ms: float | None, outcome: Outcome) -> None:
+        before = self._proxies[label]
+        after = step(before, weight, latency_ms, self._clock.monotonic(), self.params.score)
+        self._proxies[label] = after
+        self._tell(label, before, after, outcome)
+
+    def _tell(self, subject: str, before: Health, after: Health, outcome: Outcome) -> bool:
+        """Let a person and the other nodes know; True where it has just gone out."""
+        now = self._clock.monotonic()
+        left_s = after.out_until - now
+        if after.bans > before.bans:
+            self._news[subject] = Ban(subject, left_s, after.bans)
+            who, _, site = subject.partition(" ")
+            where = f" for {site}" if site else ""
+            self._emit(
+                Notice(now, "warning", f"proxy {who} is out{where} for {left_s:.0f} s: {outcome.value}")
+            )
+            return True
+        if before.bans and not after.bans:
+            self._news[subject] = Ban(subject, 0.0, 0)
+            self._emit(Notice(now, "info", f"proxy {subject} is back"))
+        return False
+
+    # -- when none works
+
+    @property
+    def limits(self) -> Mapping[str, int]:
+        """What admission has to hear: while no proxy works, one slot is enough to try."""
+        return {} if self._down_since is None else {"proxies": 1}
+
+    def none_works(self) -> None:
+        """Note that a slot found none; raises AllProxiesDown when the patience is over."""
+        now, count = self._clock.monotonic(), len(self._proxies)
+        if self._down_since is None:
+            self._down_since = now
+            patience = f"waiting up to {self.params.patience_s:g} s"
+            self._emit(Notice(now, "warning", f"none of the {count} proxies works; {patience}"))
+        elif now - self._down_since > self.params.patience_s:
+            raise AllProxiesDown(
+                f"None of the {count} proxies has worked for {self.params.patience_s:g} s; "
+                "check them and their credentials, or give more time with --proxy-patience."
+            )
+
+    def _is_up(self) -> None:
+        if self._down_since is not None:
+            self._down_since = None
+            self._emit(Notice(self._clock.monotonic(), "info", "a proxy works again"))
+
+    # -- what other nodes know
+
+    def news(self) -> Sequence[Ban]:
+        """Return what has changed here since the last call."""
+        changed, self._news = tuple(self._news.values()), {}
+        return changed
+
+    def learn(self, bans: Sequence[Ban]) -> None:
+        """Take over what other nodes have found, as it stands in Redis."""
+        now = self._clock.monotonic()
+        for ban in bans:
+            label, _, site = ban.subject.partition(" ")
+            if site:
+                pair = self._pairs.get((label, site), Health())
+                self._pairs[label, site] = told(pair, now + ban.left_s, ban.bans)
+            elif label in self._proxies:
+                self._proxies[label] = told(self._proxies[label], now + ban.left_s, ban.bans)
+
+
+def _forget(*known: OrderedDict[Any, Any]) -> None:
+    """Drop the oldest of what would grow without end."""
+    for one in known:
+        while len(one) > REMEMBERED:
+            one.popitem(last=False)
