@@ -120,6 +120,16 @@ async def test_a_pair_of_site_and_address_has_limits(client: RedisClient, redis_
     assert await bench.frontier.audit() == []
 
 
+async def test_a_pair_has_places_without_a_rate(client: RedisClient, redis_url: str) -> None:
+    """They are free again when the lease is settled."""
+    bench = await Bench.open(client, redis_url, politeness=Politeness(pair_in_flight=1))
+    await bench.add("a/1", "a/2")
+    lease = await bench.lease("s1", egress="p1")
+    await bench.idle("s2", egress="p1")
+    await bench.done(lease)
+    await bench.lease("s2", egress="p1")
+
+
 async def test_a_throttled_retry_blocks_the_site_for_all(bench: Bench) -> None:
     """In the transaction that settles the lease; other sites go on."""
     await bench.add("a/1", "a/2", "b/1")
