@@ -9,27 +9,34 @@
     visiting   visited    ready
     visiting   lost       empty       the page, its context or its engine died or hung
 
-What always holds: a slot has at most one tab; a tab serves one site at the most; a tab that was lost is closed
-by the pool, never used again.
+A context that is soon to go has its successor opened beside it: before its last page, or on the evidence of its
+wear. What always holds: a slot has at most one tab and one successor; a tab serves one site at the most; a tab
+that was lost is closed by the pool, never used again; nothing that was opened is forgotten, also when the slot is
+cancelled while it waits.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from farm.browser.engine import Engine
+from playwright.async_api import Error
+
 from farm.browser.render import RenderParams, visit
 from farm.browser.tab import Tab, TabParams
 from farm.model.clock import Clock
 from farm.model.errors import RenderError, SlotLost
 from farm.model.event import Emit, Phase, Recycled, SlotPhase
+from farm.model.outcome import FailureKind
 from farm.model.page import RenderedPage
 from farm.model.task import Lease
-from farm.policy.recycle import RecycleParams, reason_to_recycle
+from farm.policy.recycle import RecycleParams, Wear, reason_to_recycle, worn
 
 GARBAGE_EVERY = 5
-GARBAGE_S = 3.0
+GARBAGE_S = 4.5
+OPENING_S = 20.0
+"""How long a slot waits for a tab; then its URL is given back, as it is not to blame."""
 
 
 class SlotState(StrEnum):
@@ -55,12 +62,25 @@ TRANSITIONS: dict[tuple[SlotState, str], SlotState] = {
 class Home(Protocol):
     """What a slot needs of its pool."""
 
-    async def engine(self) -> Engine:
-        """Return a living engine with room, waiting for one to be started; raises BrowserUnavailable."""
+    @property
+    def roomy(self) -> bool:
+        """Whether there is memory for a context more than there are slots."""
+        ...
+
+    def open(self, proxy_url: str, *, paced: bool) -> asyncio.Task[Tab]:
+        """Open a tab on a living engine, in turn with others where `paced`; the task raises what opening does."""
         ...
 
     def discard(self, tab: Tab) -> None:
         """Close the tab in the background."""
+        ...
+
+    def pardons(self, url: str) -> bool:
+        """Whether an engine's death under this URL is not yet held against it; counts it."""
+        ...
+
+    def paces_ms(self) -> Sequence[float]:
+        """How fast the slots' contexts have navigated lately."""
         ...
 
 
@@ -82,11 +102,14 @@ class ContextSlot:
         self.name = name
         self.state = SlotState.EMPTY
         self.tab: Tab | None = None
+        self.wear = Wear()
         self._proxy_url = proxy_url
         self._home = home
         self._params = params
         self._emit = emit
         self._clock = clock
+        self._due: str | None = None
+        self._successor: asyncio.Task[Tab] | None = None
 
     async def render(self, lease: Lease) -> RenderedPage:
         """Visit the leased URL, in a fresh context where the old one may not serve it.
@@ -94,65 +117,131 @@ class ContextSlot:
         Raises RenderError, SlotLost (the slot is empty then and good for the next visit), or BrowserUnavailable
         when no browser can be started at all.
         """
+        tab = await self._tab_for(lease.task.site, lease.task.url)
         try:
-            return await self._visit(lease)
+            return await self._visit(tab, lease)
         except SlotLost as error:
+            if tab.engine.lost.done():
+                # Any of the pages on it may have killed the engine: the first times it is nobody's fault.
+                innocent = self._home.pardons(lease.task.url)
+                raise SlotLost(error.kind, error.detail, innocent=innocent) from error
             if not error.innocent:
                 raise
-            # What the page before has done must not be held against this one: the slot is empty now.
-            return await self._visit(lease)
-
-    async def _visit(self, lease: Lease) -> RenderedPage:
-        task = lease.task
-        tab = await self._tab_for(task.site, task.url)
-        self._go("visiting")
-        survived = False
+        # What the page before has done must not be held against this one: the slot is empty now.
+        tab = await self._tab_for(lease.task.site, lease.task.url)
         try:
-            page = await visit(tab, task.url, self._params.render, self._phase(task.url))
-            survived = True
+            return await self._visit(tab, lease)
+        except SlotLost as error:
+            raise SlotLost(error.kind, error.detail) from error
+
+    async def _visit(self, tab: Tab, lease: Lease) -> RenderedPage:
+        self._go("visiting")
+        survived, navigate_ms = False, None
+        try:
+            page = await visit(tab, lease.task.url, self._params.render, self._phase(lease.task.url))
+            survived, navigate_ms = True, page.timings_ms.get("navigate")
+            tab.engine.proven = True
         except RenderError:
             # The site failed, not the tab: what shows is an error page, and the next navigation replaces it.
             survived = not tab.lost
             raise
         finally:
             tab.served += 1
+            self.wear = self.wear.after(navigate_ms)
             if survived:
                 self._go("visited")
+                self._look_ahead(tab)
             else:
                 self._lose("lost")
-        await self._collect_garbage(tab)
+        if tab.served % GARBAGE_EVERY == 0:
+            await self.collect_garbage()
         return page
 
     async def _tab_for(self, site: str, url: str) -> Tab:
-        if self.tab is not None:
-            why = "lost" if self.tab.lost else None
-            why = why or reason_to_recycle(self.tab.served, self.tab.site, site, self._params.recycle)
-            if why is None:
-                self.tab.site = site
-                return self.tab
-            self._phase(url)(Phase.RECYCLING)
-            self._lose(why)
-        else:
-            self._phase(url)(Phase.STARTING)
+        why = self._why_to_replace(self.tab, site) if self.tab is not None else "start"
+        if self.tab is not None and why is None:
+            self.tab.site = site
+            return self.tab
+        why = why or "start"
+        self._phase(url)(Phase.STARTING if self.tab is None else Phase.RECYCLING)
+        begun = self._clock.monotonic()
+        self._part(why)
         self._go("opening")
         try:
-            tab = await Tab.open(await self._home.engine(), self._proxy_url, self._params.tab)
+            self.tab = await self._opened(paced=why not in {"site", "url"})
         except BaseException:
             # Also when cancelled: the table must not stay in `opening` with nobody opening.
             self._go("lost")
             raise
-        self.tab = tab
-        tab.site = site
+        self.tab.site = site
+        self.wear = Wear(self._clock.monotonic())
         self._go("opened")
-        return tab
+        if why != "start":
+            self._tell(why, begun)
+        return self.tab
 
-    async def _collect_garbage(self, tab: Tab) -> None:
-        """Give a page's garbage back every few pages: it halves the peak, and costs next to nothing."""
-        if tab.served % GARBAGE_EVERY == 0 and self.state is SlotState.READY:
+    def _why_to_replace(self, tab: Tab, site: str) -> str | None:
+        if tab.lost:
+            return "lost"
+        why = reason_to_recycle(tab.served, tab.site, site, self._params.recycle)
+        is_up = self._successor is not None and self._successor.done()
+        # On evidence alone a context goes when its successor is up, or when there is no memory for both.
+        return why or (self._due if is_up or not self._home.roomy else None)
+
+    async def _opened(self, *, paced: bool) -> Tab:
+        """Take the successor if it is any good, or open a tab; gives up without blame when that takes too long."""
+        opening, self._successor = self._successor, None
+        lost = SlotLost(FailureKind.CRASH, "the engine died", innocent=True)
+        for _ in range(2):
+            opening = opening or self._home.open(self._proxy_url, paced=paced)
             try:
-                await tab.send("HeapProfiler.collectGarbage", GARBAGE_S)
-            except SlotLost:
+                async with asyncio.timeout(OPENING_S):
+                    tab = await asyncio.shield(opening)
+            except TimeoutError as error:
+                opening.add_done_callback(self._disown)
+                detail = f"no context within {OPENING_S:g} s"
+                raise SlotLost(FailureKind.TIMEOUT, detail, innocent=True) from error
+            except asyncio.CancelledError:
+                opening.add_done_callback(self._disown)
+                raise
+            except SlotLost as error:
+                lost = SlotLost(error.kind, error.detail, innocent=True)
+            else:
+                if not tab.lost:
+                    return tab
+            opening = None
+        raise lost
+
+    def _look_ahead(self, tab: Tab) -> None:
+        """After a visit: open the successor of a context that is soon to go, so that nobody waits for it."""
+        params = self._params.recycle
+        if tab.engine.leaving:
+            self._due = "engine"
+        self._due = self._due or worn(self.wear, self._clock.monotonic(), self._home.paces_ms(), params)
+        is_last = tab.served == params.pages - 1 and not params.per_url
+        if self._successor is None and (self._due or is_last) and self._home.roomy:
+            self._successor = self._home.open(self._proxy_url, paced=True)
+
+    async def collect_garbage(self) -> None:
+        """Give a page's garbage back every few pages: it halves the peak, and costs next to nothing."""
+        tab = self.tab
+        if tab is None or tab.lost:
+            return
+        try:
+            await tab.send("HeapProfiler.collectGarbage", GARBAGE_S)
+        except SlotLost:
+            if self.state is SlotState.READY and self.tab is tab:
                 self._lose("hung")
+        except Error:
+            # It is closing.
+            return
+
+    def recycle(self, why: str) -> None:
+        """Replace the context: at once between visits, else after the one under way."""
+        if self.state is SlotState.READY:
+            self._lose(why)
+        elif self.state is SlotState.VISITING:
+            self._due = why
 
     def retire(self) -> None:
         """Let the context go, between visits: the pool needs its memory, or the farm ends."""
@@ -160,11 +249,30 @@ class ContextSlot:
             self._lose("retired")
 
     def _lose(self, why: str) -> None:
+        if self.tab is not None:
+            self._tell(why, self._clock.monotonic())
+        self._part(why)
+
+    def _part(self, why: str) -> None:
+        """Let the tab go, and its successor with it where nobody waits for that."""
         tab, self.tab = self.tab, None
+        if tab is None:
+            return
+        self._due = None
         self._go("lost")
-        if tab is not None:
-            self._home.discard(tab)
-            self._emit(Recycled(self._clock.monotonic(), "context", self.name, why, 0))
+        self._home.discard(tab)
+        if self._successor is not None and why in {"lost", "retired", "hung"}:
+            self._successor.add_done_callback(self._disown)
+            self._successor = None
+
+    def _disown(self, opening: asyncio.Task[Tab]) -> None:
+        if not opening.cancelled() and opening.exception() is None:
+            self._home.discard(opening.result())
+
+    def _tell(self, why: str, begun: float) -> None:
+        now = self._clock.monotonic()
+        took_ms = round((now - begun) * 1000)
+        self._emit(Recycled(now, "context", self.name, why, took_ms, self.wear.used_bytes))
 
     def _go(self, event: str) -> None:
         following = TRANSITIONS.get((self.state, event))

@@ -16,9 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from playwright.async_api import Browser, CDPSession, Error, Playwright, async_playwright
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    CDPSession,
+    Error,
+    Page,
+    Playwright,
+    async_playwright,
+)
 
-from farm.browser import driver, flags, trust
+from farm.browser import driver, flags, proc, trust
 from farm.browser.find import BrowserBinary
 from farm.model.errors import BrowserUnavailable
 
@@ -37,6 +45,8 @@ class EngineParams:
     sandbox: bool
     ca_file: Path | None = None
     launch_timeout_s: float = 30.0
+    heap_mib: int = 0
+    """V8's limit for a heap; 0 leaves its own."""
 
 
 class Engine:
@@ -53,6 +63,13 @@ class Engine:
         self._playwright: Playwright | None = None
         self._browser: Browser | None = None
         self._pulse: CDPSession | None = None
+        self._opening = asyncio.Lock()
+        self.leaving = False
+        """Whether it is to be replaced: it gets no new context."""
+        self.left_at = self.started_at = 0.0
+        self.opening = 0
+        self.proven = False
+        """Whether a page was shown on it."""
 
     async def start(self) -> None:
         """Start both processes; raises BrowserUnavailable with the reason, and leaves nothing running then."""
@@ -90,7 +107,7 @@ class Engine:
         self._browser = await self._playwright.chromium.launch(
             executable_path=self._params.binary.path,
             headless=True,
-            args=flags.launch_arguments(),
+            args=flags.launch_arguments(self._params.heap_mib),
             ignore_default_args=list(flags.UNWANTED_DEFAULTS),
             chromium_sandbox=self._params.sandbox,
             proxy={"server": flags.NOWHERE},
@@ -114,6 +131,29 @@ class Engine:
         if self._browser is None or self.lost.done():
             raise BrowserUnavailable(f"{self.name} is not up")
         return self._browser
+
+    async def open_page(self, context: BrowserContext) -> tuple[Page, int]:
+        """Open the context's page and tell which renderer process has it; 0 where that cannot be told.
+
+        Pages open one after the other, so the renderer that is new afterwards is the page's. It keeps it, because
+        a context serves one site. When a window of another page opens at the same moment nobody's it is.
+        """
+        async with self._opening:
+            before = self._renderers()
+            page = await context.new_page()
+            new = self._renderers() - before
+        return page, new.pop() if len(new) == 1 else 0
+
+    def leave(self, now: float) -> None:
+        """Let the engine go when its last context has gone."""
+        self.leaving, self.left_at = True, now
+
+    def has(self, pid: int) -> bool:
+        """Whether the process is one of this engine's renderers."""
+        return pid in self._renderers()
+
+    def _renderers(self) -> set[int]:
+        return {pid for pid in proc.descendants(self.pids[1]) if proc.is_renderer(pid)}
 
     def lose(self, reason: str) -> None:
         """Say that the engine is dead; whoever waits on `lost` hears of it once."""

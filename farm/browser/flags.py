@@ -28,6 +28,7 @@ UNWANTED_DEFAULTS = (
 )
 
 
-def launch_arguments() -> list[str]:
-    """Return the arguments that the farm adds to Playwright's own."""
-    return [*EGRESS, *FRUGAL]
+def launch_arguments(heap_mib: int = 0) -> list[str]:
+    """Return the arguments that the farm adds to Playwright's own; `heap_mib` bounds V8's heaps, 0 does not."""
+    heap = [f"--js-flags=--max-old-space-size={heap_mib}"] if heap_mib else []
+    return [*EGRESS, *FRUGAL, *heap]

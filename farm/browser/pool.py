@@ -1,34 +1,50 @@
-"""The pool: engines that are replaced when they die, and the slots that live on them.
+"""The pool: engines that are replaced when they die or wear out, and the slots that live on them.
 
-Engines are started when a slot first needs one and spread the slots evenly. A launch that fails is tried again
-after a growing pause; a breaker ends that when no browser can live on this machine.
+Engines are started when a slot first needs one and spread the slots evenly. A launch that fails, or an engine that
+dies before it has shown one page, lengthens the pause before the next launch; a breaker ends that when no browser
+can live on this machine.
 """
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from farm.browser import relief
 from farm.browser.context import ContextSlot, SlotParams
 from farm.browser.engine import Engine, EngineParams
+from farm.browser.meter import Herd
 from farm.browser.tab import Tab
 from farm.model.clock import Clock
 from farm.model.errors import BrowserUnavailable
 from farm.model.event import Emit, Recycled
+from farm.model.memory import MemoryReading, Order
 from farm.policy.breaker import Breaker, BreakerParams
+from farm.policy.pace import Pace, book
 
 CHECK_EVERY_S = 1.0
 CHECK_DEADLINE_S = 3.0
+LEAVING_S = 120.0
+"""How long an engine that is to be replaced waits for its last contexts."""
+PARDONS = 2
+PARDONED_URLS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class PoolParams:
-    """`engines` browsers at the most."""
+    """`engines` browsers at the most; tabs that were lost together open `open_every_s` apart.
+
+    An engine goes after `engine_age_s`, rarely, for what only its end gives back.
+    """
 
     engines: int
     breaker: BreakerParams = field(default_factory=BreakerParams)
+    open_every_s: float = 0.0
+    cap_bytes: int = 0
+    engine_age_s: float = 6 * 3600.0
 
 
 class Pool:
@@ -52,18 +68,88 @@ class Pool:
         self._emit = emit
         self._clock = clock
         self._engines: list[Engine] = []
-        self._slots: list[ContextSlot] = []
+        self._slots: dict[str, ContextSlot] = {}
         self._breaker = Breaker()
         self._launching = asyncio.Lock()
         self._started = 0
-        self._background: set[asyncio.Task[None]] = set()
+        self._opening = 0
+        self._pace = Pace()
+        self._blamed: OrderedDict[str, int] = OrderedDict()
+        self._background: set[asyncio.Task[Any]] = set()
+        self._openings: set[asyncio.Task[Tab]] = set()
         self._watch: asyncio.Task[None] | None = None
+        self.roomy = True
 
     def slot(self, name: str, proxy_url: str) -> ContextSlot:
         """Add a slot whose contexts go out through `proxy_url`."""
         slot = ContextSlot(name, proxy_url, self, self._slot_params, self._emit, self._clock)
-        self._slots.append(slot)
+        self._slots[name] = slot
         return slot
+
+    # What slots ask for.
+
+    def open(self, proxy_url: str, *, paced: bool) -> asyncio.Task[Tab]:
+        """Open a tab on a living engine, in turn with others where `paced`."""
+        opening = self._spawn(self._open(proxy_url, paced=paced))
+        self._openings.add(opening)
+        opening.add_done_callback(self._openings.discard)
+        return opening
+
+    async def _open(self, proxy_url: str, *, paced: bool) -> Tab:
+        if paced:
+            jitter = random.random()  # noqa: S311
+            now = self._clock.monotonic()
+            self._pace, wait_s = book(self._pace, now, self._params.open_every_s, jitter)
+            await asyncio.sleep(wait_s)
+        engine = await self.engine()
+        self._opening += 1
+        engine.opening += 1
+        try:
+            return await Tab.open(engine, proxy_url, self._slot_params.tab, self._params.cap_bytes)
+        finally:
+            self._opening -= 1
+            engine.opening -= 1
+
+    def discard(self, tab: Tab) -> None:
+        """Close the tab in the background, so that its slot can go on at once."""
+        self._spawn(tab.close())
+
+    def pardons(self, url: str) -> bool:
+        """Whether an engine's death under this URL is not yet held against it; counts it."""
+        times = self._blamed.pop(url, 0) + 1
+        self._blamed[url] = times
+        if len(self._blamed) > PARDONED_URLS:
+            self._blamed.popitem(last=False)
+        return times <= PARDONS
+
+    def paces_ms(self) -> Sequence[float]:
+        """How fast the slots' contexts have navigated lately."""
+        return [pace for slot in self._slots.values() if (pace := slot.wear.pace_ms) is not None]
+
+    # What the governor asks for.
+
+    def open_slots(self) -> int:
+        """How many contexts there are, those included that are being opened."""
+        return sum(slot.tab is not None for slot in self._slots.values()) + self._opening
+
+    def herd(self, others: tuple[int, ...] = ()) -> Herd:
+        """Say what the meter is to measure; `others` are processes that belong to the farm besides."""
+        tabs = {slot.tab.pid: slot.name for slot in self._slots.values() if slot.tab and slot.tab.pid}
+        return Herd({engine.name: engine.pids for engine in self._engines}, tabs, others)
+
+    def note(self, reading: MemoryReading, *, roomy: bool) -> None:
+        """Tell each slot what its context holds, and whether there is memory for successors."""
+        self.roomy = roomy
+        for one in reading.renderers:
+            if one.slot in self._slots:
+                slot = self._slots[one.slot]
+                slot.wear = slot.wear.measured(one.used_bytes)
+
+    def relieve(self, order: Order) -> None:
+        """Carry the order out in the background."""
+        self._spawn(relief.carry_out(order, self._slots, self._engines, self._clock.monotonic()))
+
+    # Engines.
 
     async def engine(self) -> Engine:
         """Return the living engine with the fewest tabs, after starting one while there may be more."""
@@ -72,27 +158,27 @@ class Pool:
                 # Others may have started it while this one waited for its turn.
                 if len(self._living()) < self._wanted():
                     await self._launch()
-        tabs = {id(engine): 0 for engine in self._engines}
-        for slot in self._slots:
-            if slot.tab is not None and id(slot.tab.engine) in tabs:
-                tabs[id(slot.tab.engine)] += 1
         living = self._living()
         if not living:
             raise BrowserUnavailable("The browser died as soon as it was started; run `farm doctor`.")
-        return min(living, key=lambda engine: tabs[id(engine)])
+        return min(living, key=lambda engine: self._tabs_on(engine) + engine.opening)
+
+    def _tabs_on(self, engine: Engine) -> int:
+        return sum(slot.tab is not None and slot.tab.engine is engine for slot in self._slots.values())
 
     def _living(self) -> list[Engine]:
-        return [engine for engine in self._engines if not engine.lost.done()]
+        return [engine for engine in self._engines if not engine.lost.done() and not engine.leaving]
 
     def _wanted(self) -> int:
         """Grow with the slots at work: the second engine starts when the first has its share."""
         per_engine = -(-len(self._slots) // self._params.engines)
-        busy = 1 + sum(slot.tab is not None for slot in self._slots)
+        busy = 1 + sum(slot.tab is not None for slot in self._slots.values()) + self._opening
         return min(self._params.engines, -(-busy // max(1, per_engine)))
 
     async def _launch(self) -> None:
         """Start an engine; raises BrowserUnavailable once the breaker has opened."""
         while True:
+            self._check_breaker()
             pause_s = self._breaker.pause_s(random.random(), self._params.breaker)  # noqa: S311
             await asyncio.sleep(pause_s)
             begun = self._clock.monotonic()
@@ -105,38 +191,66 @@ class Pool:
                 if self._breaker.is_open(self._params.breaker):
                     raise
                 continue
-            self._breaker = self._breaker.after(success=True)
+            engine.started_at = self._clock.monotonic()
             self._engines.append(engine)
             if self._watch is None:
                 self._watch = asyncio.create_task(self._watch_engines(), name="engine watch")
-            took_ms = round((self._clock.monotonic() - begun) * 1000)
+            took_ms = round((engine.started_at - begun) * 1000)
             if self._started > self._params.engines:
-                self._emit(Recycled(self._clock.monotonic(), "engine", engine.name, "lost", took_ms))
+                self._emit(Recycled(engine.started_at, "engine", engine.name, "replaced", took_ms))
             return
 
+    def _check_breaker(self) -> None:
+        if self._breaker.is_open(self._params.breaker):
+            raise BrowserUnavailable(
+                f"The browser could not be kept alive: {self._breaker.failed} starts in a row came to nothing; "
+                "run `farm doctor`."
+            )
+
     async def _watch_engines(self) -> None:
-        """Notice a dead driver, a dead browser or a hung one, and clear it away."""
+        """Notice a dead driver, a dead browser or a hung one, and clear it away; let worn ones go."""
         while True:
-            await asyncio.gather(*(engine.check(CHECK_DEADLINE_S) for engine in self._living()))
-            for engine in [engine for engine in self._engines if engine.lost.done()]:
-                self._engines.remove(engine)
-                self._spawn(engine.close())
+            await asyncio.gather(*(engine.check(CHECK_DEADLINE_S) for engine in self._engines))
+            now = self._clock.monotonic()
+            if any(engine.proven for engine in self._living()):
+                self._breaker = self._breaker.after(success=True)
+            for engine in list(self._engines):
+                if now - engine.started_at >= self._params.engine_age_s and not engine.leaving:
+                    engine.leave(now)
+                if engine.leaving and (
+                    self._tabs_on(engine) + engine.opening == 0 or now - engine.left_at >= LEAVING_S
+                ):
+                    engine.lose("replaced")
+                if engine.lost.done():
+                    self._bury(engine)
             await asyncio.sleep(CHECK_EVERY_S)
 
-    def discard(self, tab: Tab) -> None:
-        """Close the tab in the background, so that its slot can go on at once."""
-        self._spawn(tab.close())
+    def _bury(self, engine: Engine) -> None:
+        """Clear a dead engine away; one that died before its first page counts as a launch that failed."""
+        self._engines.remove(engine)
+        self._spawn(engine.close())
+        if not engine.proven and not engine.leaving:
+            self._breaker = self._breaker.after(success=False)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.create_task(work)
         self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._background.discard(task)
+        if not task.cancelled():
+            # Whoever waits for it hears of its failure; an opening that nobody waits for any more has none.
+            task.exception()
 
     async def close(self) -> None:
         """Close every engine, and with it every tab; nothing that was started is left."""
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
+        for opening in self._openings:
+            opening.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         await asyncio.gather(*(engine.close() for engine in self._engines))
         self._engines.clear()

@@ -16,6 +16,7 @@ from playwright.async_api import BrowserContext, CDPSession, Error, Page
 
 from farm.browser.engine import Engine
 from farm.browser.failure import translate
+from farm.browser.leash import leash
 from farm.model.errors import SlotLost
 from farm.model.outcome import FailureKind
 
@@ -45,6 +46,8 @@ class Tab:
         self.page = page
         self.cdp = cdp
         self.frame_id = ""
+        self.pid = 0
+        """The renderer process; 0 where it is not known."""
         self.nonce = secrets.token_hex(8)
         self.site: str | None = None
         self.served = 0
@@ -57,8 +60,8 @@ class Tab:
         context.on("page", self._close_stranger)
 
     @classmethod
-    async def open(cls, engine: Engine, proxy_url: str, params: TabParams) -> "Tab":
-        """Open a context on the engine; raises SlotLost when the engine cannot."""
+    async def open(cls, engine: Engine, proxy_url: str, params: TabParams, cap_bytes: int = 0) -> "Tab":
+        """Open a context on the engine, its renderer capped; raises SlotLost when the engine cannot."""
         context: BrowserContext | None = None
         try:
             async with asyncio.timeout(OPEN_S):
@@ -72,8 +75,11 @@ class Tab:
                     accept_downloads=False,
                     service_workers="block",
                 )
-                page = await context.new_page()
+                page, pid = await engine.open_page(context)
                 tab = cls(engine, context, page, await context.new_cdp_session(page))
+                tab.pid = pid
+                if pid and cap_bytes:
+                    leash(pid, cap_bytes)
                 await tab._prepare(params)
                 return tab
         except TimeoutError as error:
@@ -149,6 +155,10 @@ class Tab:
         self._crash("closed")
         if not self.engine.lost.done() and not await _close(self._context):
             self.engine.lose(f"a context did not close within {CLOSE_S:g} s")
+
+    def condemn(self, reason: str) -> None:
+        """Say why the page is about to be killed, so that its visit ends with that reason."""
+        self._crash(reason)
 
     def _crash(self, reason: str) -> None:
         if not self._crashed.done():

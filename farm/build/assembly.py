@@ -1,6 +1,7 @@
 """The node of a run: every room opened in the order in which each needs the one before, and joined."""
 
 import asyncio
+import resource
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
@@ -9,16 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from farm import __version__
-from farm.browser import meter
 from farm.browser.blocking import blocked_urls
 from farm.browser.context import SlotParams
 from farm.browser.engine import EngineParams
+from farm.browser.leash import heap_mib, renderer_cap_bytes
+from farm.browser.meter import Meter, machine_bytes
 from farm.browser.pool import Pool, PoolParams
 from farm.browser.render import RenderParams
 from farm.browser.tab import TabParams
 from farm.build.place import TERMS, Place
 from farm.build.preflight import Plan
 from farm.build.proxies import ProxyRoom
+from farm.build.sampling import sampling
 from farm.detect import detect
 from farm.egress import Gateway, GatewayParams
 from farm.frontier.keeper import RedisLeaseKeeper
@@ -28,7 +31,7 @@ from farm.model.event import Emit
 from farm.model.page import RenderedPage
 from farm.model.record import Record
 from farm.model.task import Lease
-from farm.policy.memory import MemoryParams
+from farm.policy.bands import MemoryParams
 from farm.policy.recycle import RecycleParams
 from farm.policy.retry import RetryParams
 from farm.runtime.control import Control
@@ -78,9 +81,11 @@ async def assemble(
         gateway = Gateway(plan.guard, _gateway_params(settings))
         await gateway.start()
         stack.push_async_callback(gateway.close)
+        cap_bytes = renderer_cap_bytes(plan.budget_bytes)
+        pace_s = settings.ramp_up / plan.contexts
         pool = Pool(
-            PoolParams(plan.engines),
-            EngineParams(plan.binary, plan.sandbox, settings.ca_file),
+            PoolParams(plan.engines, open_every_s=pace_s, cap_bytes=cap_bytes),
+            EngineParams(plan.binary, plan.sandbox, settings.ca_file, heap_mib=heap_mib(cap_bytes)),
             _slot_params(settings),
             folder,
             warden.kill,
@@ -122,8 +127,15 @@ async def assemble(
             slot = pool.slot(name, gate.proxy_url)
             workers.append(Worker(index, slot, gate, way, rooms, control, params))
         governor = Governor(
-            GovernorParams(plan.contexts, settings.ramp_up, plan.budget_bytes, MemoryParams()),
-            lambda: _sample(place.redis_pid),
+            GovernorParams(
+                plan.contexts,
+                settings.ramp_up,
+                plan.budget_bytes,
+                MemoryParams(renderer_cap_bytes=cap_bytes, grow_every_s=pace_s),
+                fds=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+            ),
+            sampling(pool, place.redis_pid, Meter(cap_bytes), stack),
+            pool,
             control,
             emit,
             clock,
@@ -155,13 +167,8 @@ def _proxy_room(plan: Plan, place: Place, emit: Emit, clock: Clock) -> ProxyRoom
 
 def _gateway_params(settings: RunSettings) -> GatewayParams:
     size = settings.max_page_size
-    cap = size.of(meter.machine_bytes()) if size is not None else 0
+    cap = size.of(machine_bytes()) if size is not None else 0
     return GatewayParams(ca_file=settings.ca_file, visit_bytes=cap)
-
-
-def _sample(redis_pid: int | None) -> tuple[int, int]:
-    reading = meter.read_tree(lambda: [redis_pid] if redis_pid is not None else [])
-    return reading.used_bytes, reading.processes
 
 
 def _slot_params(settings: RunSettings) -> SlotParams:

@@ -37,6 +37,7 @@ async def write(
             "contexts": snapshot.recycled.get("context", 0),
             "engines": snapshot.recycled.get("engine", 0),
         },
+        relief={**snapshot.relieved, "freed_bytes": snapshot.relieved_bytes},
         settings=shown_settings(plan),
     )
     await asyncio.to_thread(write_summary, plan.output / "summary.json", summary)

@@ -70,13 +70,31 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Recycled:
-    """A unit (`context` or `engine`) was replaced, and why (`pages`, `crash`, `site`, ...)."""
+    """A unit (`context` or `engine`) was replaced, and why (`pages`, `memory`, `site`, ...).
+
+    `took_ms` is how long its slot was without one, `freed_bytes` what the old one held at the last reading.
+    """
 
     at: float
     unit: str
     name: str
     reason: str
     took_ms: int
+    freed_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Relieved:
+    """A measure against tight memory (`collect`, `recycle`, `shed`, `engine`, `kill`), and what came of it.
+
+    `freed_bytes` is what its target held less by the time it was looked at again.
+    """
+
+    at: float
+    measure: str
+    target: str
+    reason: str
+    freed_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +134,15 @@ class Notice:
 
 
 Event = (
-    SlotPhase | PageDone | VisitFailed | Skipped | Recycled | MemoryRead | StatsRead | AdmissionSet | Notice
+    SlotPhase
+    | PageDone
+    | VisitFailed
+    | Skipped
+    | Recycled
+    | Relieved
+    | MemoryRead
+    | StatsRead
+    | AdmissionSet
+    | Notice
 )
 Emit = Callable[[Event], None]

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from farm.model.clock import Clock
-from farm.model.event import Event, Notice, Recycled, VisitFailed
+from farm.model.event import AdmissionSet, Event, Notice, Recycled, Relieved, VisitFailed
 from farm.monitor.figures import amount, clock, lapse, one_line, rate, size
 from farm.monitor.snapshot import Snapshot
 
@@ -31,6 +31,12 @@ def log_event(event: Event) -> None:
         case Recycled():
             level = logging.INFO if event.unit == "engine" else logging.DEBUG
             _tell(level, f"replaced {event.unit} {event.name} ({event.reason})", event)
+        case Relieved(measure=measure):
+            level = logging.DEBUG if measure == "collect" else logging.INFO
+            target = f" {event.target}" if event.target else ""
+            _tell(level, f"{measure}{target} ({event.reason}): {size(event.freed_bytes)} given back", event)
+        case AdmissionSet():
+            _tell(logging.DEBUG, f"{event.limit} contexts may work, by {event.binding}", event)
         case Notice():
             _tell(_LEVELS.get(event.level, logging.INFO), one_line(event.text), event)
         case _:

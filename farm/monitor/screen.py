@@ -38,6 +38,7 @@ _HINT = "Ctrl-C finishes the pages under way and stops; a second one stops at on
 _STATES = {"running": ("crawling", "green"), "finished": ("finished", "bold green")}
 _Part = tuple[str, str]
 _Column = tuple[int, int]
+_MEASURES = ("collect", "recycle", "shed", "engine", "kill")
 _LIMITS = {
     "ramp": "the ramp-up",
     "memory": "the memory budget",
@@ -189,9 +190,15 @@ def _reasons(label: str, reasons: Mapping[str, int], glyphs: Glyphs, style: str)
 
 def _recycled(snapshot: Snapshot, glyphs: Glyphs) -> Text:
     contexts, engines = snapshot.recycled.get("context", 0), snapshot.recycled.get("engine", 0)
-    return _row(
+    line = _row(
         "Recycled", *_count(contexts, f"contexts {glyphs.between} {amount(engines)} engines", _FIGURE)
     )
+    measures = [
+        f"{name} {amount(snapshot.relieved[name])}" for name in _MEASURES if name in snapshot.relieved
+    ]
+    if measures:
+        line.append(f" {glyphs.between} {' '.join(measures)}, {size(snapshot.relieved_bytes)} back", "dim")
+    return line
 
 
 def _turned_away(snapshot: Snapshot) -> Text:

@@ -50,6 +50,8 @@ class Snapshot:
     memory_peak_bytes: int = 0
     processes: int = 0
     recycled: Mapping[str, int] = field(default_factory=dict)
+    relieved: Mapping[str, int] = field(default_factory=dict)
+    relieved_bytes: int = 0
     admission_limit: int | None = None
     binding: str = ""
     failures: tuple[VisitFailed, ...] = ()

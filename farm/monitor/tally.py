@@ -16,6 +16,7 @@ from farm.model.event import (
     PageDone,
     Phase,
     Recycled,
+    Relieved,
     Skipped,
     SlotPhase,
     StatsRead,
@@ -49,6 +50,8 @@ class Tally:
         self._memory: MemoryRead | None = None
         self._memory_peak = 0
         self._recycled: Counter[str] = Counter()
+        self._relieved: Counter[str] = Counter()
+        self._relieved_bytes = 0
         self._admission: AdmissionSet | None = None
         self._failures: deque[VisitFailed] = deque(maxlen=_FAILURES)
         self._skipped: Counter[str] = Counter()
@@ -56,7 +59,7 @@ class Tally:
         self._site: str | None = None
         self._several_sites = False
 
-    def fold(self, event: Event) -> None:
+    def fold(self, event: Event) -> None:  # noqa: C901 - one case for each event
         """Take one event in."""
         with self._lock:
             match event:
@@ -75,6 +78,9 @@ class Tally:
                     self._skipped = Counter(event.counts)
                 case Recycled():
                     self._recycled[event.unit] += 1
+                case Relieved():
+                    self._relieved[event.measure] += 1
+                    self._relieved_bytes += event.freed_bytes
                 case MemoryRead():
                     self._memory = event
                     self._memory_peak = max(self._memory_peak, event.used_bytes)
@@ -112,6 +118,8 @@ class Tally:
                 memory_peak_bytes=self._memory_peak,
                 processes=memory.processes if memory else 0,
                 recycled=dict(self._recycled),
+                relieved=dict(self._relieved),
+                relieved_bytes=self._relieved_bytes,
                 admission_limit=admission.limit if admission else None,
                 binding=admission.binding if admission else "",
                 failures=tuple(self._failures),

@@ -1,14 +1,63 @@
-"""When a context is replaced before it serves the next URL."""
+"""When a context is replaced before it serves the next URL: by the rules, or by the evidence of its wear."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+
+MIB = 2**20
+_EARLY = 3
+"""Pages after which a context's memory and pace count as those of a new one."""
+_KEPT = 8
 
 
 @dataclass(frozen=True, slots=True)
 class RecycleParams:
-    """`pages` visits a context serves at the most; `per_url` gives every URL a context of its own."""
+    """`pages` visits a context serves at the most; `per_url` gives every URL a context of its own.
+
+    The rest is evidence: an age, a growth of memory (in bytes, and as a multiple of what the context held when it
+    was new), and how many times slower than the others' its navigations have become.
+    """
 
     pages: int = 100
     per_url: bool = False
+    age_s: float = 1800.0
+    grown_bytes: int = 96 * MIB
+    grown_times: float = 2.5
+    slower_times: float = 3.0
+    slower_ms: float = 250.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wear:
+    """What is known of a context's wear. `navigate_ms` are its last navigations."""
+
+    opened_at: float = 0.0
+    pages: int = 0
+    early_bytes: int = 0
+    used_bytes: int = 0
+    navigate_ms: tuple[int, ...] = ()
+
+    def after(self, navigate_ms: int | None) -> "Wear":
+        """Count one more page; None where the navigation failed and says nothing of the context."""
+        kept = self.navigate_ms if navigate_ms is None else (*self.navigate_ms, navigate_ms)[-_KEPT:]
+        return replace(self, pages=self.pages + 1, navigate_ms=kept)
+
+    def measured(self, used_bytes: int) -> "Wear":
+        """Take a reading of its memory; the least one of its first pages is what it is compared with."""
+        early = self.early_bytes
+        if early == 0 or self.pages <= _EARLY:
+            early = min(early, used_bytes) if early and self.pages else used_bytes
+        return replace(self, used_bytes=used_bytes, early_bytes=early)
+
+    @property
+    def bytes_per_page(self) -> float:
+        """How much it has grown with each page."""
+        return (self.used_bytes - self.early_bytes) / max(1, self.pages)
+
+    @property
+    def pace_ms(self) -> float | None:
+        """The median of its last navigations; None while there are too few."""
+        return median(self.navigate_ms) if len(self.navigate_ms) == _KEPT else None
 
 
 def reason_to_recycle(
@@ -25,3 +74,17 @@ def reason_to_recycle(
     if params.per_url:
         return "url"
     return "pages" if served >= params.pages else None
+
+
+def worn(wear: Wear, now: float, others_pace_ms: Sequence[float], params: RecycleParams) -> str | None:
+    """Say by what evidence the context should go when its successor is up: `age`, `memory`, `slow`, or None."""
+    if wear.pages and now - wear.opened_at >= params.age_s:
+        return "age"
+    grown = wear.used_bytes - wear.early_bytes
+    if grown >= params.grown_bytes and wear.used_bytes >= params.grown_times * wear.early_bytes > 0:
+        return "memory"
+    if wear.pace_ms is not None and others_pace_ms:
+        usual = median(others_pace_ms)
+        if wear.pace_ms >= params.slower_times * usual and wear.pace_ms - usual >= params.slower_ms:
+            return "slow"
+    return None

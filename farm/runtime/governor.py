@@ -1,35 +1,52 @@
-"""How many slots may work: sample, decide, act.
+"""How many slots may work, and what is given back when memory is tight: sample, decide, act.
 
-The ramp, the memory budget and the number of contexts each give a limit; the smallest is admitted. The decisions
-are policies' (`ramp`, `memory`, `admission`); here is only the loop around them.
+The ramp, the memory budget, the processor and the number of contexts each give a limit; the smallest is admitted.
+The decisions are policies' (`ramp`, `memory`, `cpu`, `admission`); here is the loop around them, and the book of
+what each measure against tight memory brought.
 """
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+import psutil
 
 from farm.model.clock import Clock
-from farm.model.event import AdmissionSet, Emit, MemoryRead
-from farm.policy import memory, ramp
+from farm.model.event import AdmissionSet, Emit, MemoryRead, Notice
+from farm.model.memory import MemoryReading
+from farm.policy import cpu, memory, ramp
 from farm.policy.admission import Admission, admit
+from farm.policy.bands import Band, MemoryParams
+from farm.policy.cpu import CpuParams
 from farm.runtime.control import Control
+from farm.runtime.ports import Herd
+from farm.runtime.reliefbook import ReliefBook
 
-SAMPLE_EVERY_S = 2.0
+SAMPLE_EVERY_S = 0.25
+TIGHT_EVERY_S = 0.1
+TELL_EVERY_S = 1.0
+"""Readings are more frequent than anybody wants to see them."""
 
 
 @dataclass(frozen=True, slots=True)
 class GovernorParams:
-    """`budget_bytes` for the whole process tree; the ramp spreads the start of the contexts."""
+    """`budget_bytes` for the whole process tree; the ramp spreads the start of the contexts.
+
+    `fds` is how many files the process may open. `first_contexts` is where an automatic number starts from.
+    """
 
     contexts: int
     ramp_s: float
     budget_bytes: int
-    memory: memory.MemoryParams
+    memory: MemoryParams = field(default_factory=MemoryParams)
+    processor: CpuParams = field(default_factory=CpuParams)
+    first_contexts: int | None = None
+    fds: int = 0
 
 
 class Governor:
-    """Sets the control's limit. `sample` returns the bytes used and the number of processes; it may block.
+    """Sets the control's limit and relieves the herd. `sample` reads the memory, off the event loop.
 
     `others` are limits that somebody else knows of.
     """
@@ -37,7 +54,8 @@ class Governor:
     def __init__(
         self,
         params: GovernorParams,
-        sample: Callable[[], tuple[int, int]],
+        sample: Callable[[], Awaitable[MemoryReading]],
+        herd: Herd,
         control: Control,
         emit: Emit,
         clock: Clock,
@@ -45,17 +63,22 @@ class Governor:
     ) -> None:
         self._params = params
         self._sample = sample
+        self._herd = herd
         self._control = control
         self._emit = emit
         self._clock = clock
         self._others = others
         self._memory = memory.MemoryState(params.contexts)
+        self._cpu = cpu.CpuState(min(params.contexts, params.first_contexts or params.contexts))
+        self._book = ReliefBook(emit)
         self._admitted: Admission | None = None
         self._ramp = 1
+        self._told_at = float("-inf")
+        self._is_warned = False
         self.peak_bytes = 0
 
     async def run(self) -> None:
-        """Follow the ramp and the budget until cancelled."""
+        """Follow the ramp, the budget and the processor until cancelled."""
         begun = self._clock.monotonic()
         jitters = [random.random() for _ in range(self._params.contexts)]  # noqa: S311
         starts = ramp.start_times(self._params.contexts, self._params.ramp_s, jitters)
@@ -70,21 +93,62 @@ class Governor:
             sampling.cancel()
 
     async def _sample_for_ever(self) -> None:
+        psutil.cpu_percent()
         while True:
-            used, processes = await asyncio.to_thread(self._sample)
-            self.peak_bytes = max(self.peak_bytes, used)
+            reading = await self._sample()
             now = self._clock.monotonic()
-            self._emit(MemoryRead(now, used, self._params.budget_bytes, processes))
-            self._memory = memory.step(
-                self._memory,
-                used,
-                self._params.budget_bytes,
-                self._control.limit,
-                self._params.contexts,
-                self._params.memory,
-            )
-            self._act()
-            await asyncio.sleep(SAMPLE_EVERY_S)
+            self._govern(reading, now)
+            is_tight = self._memory.band >= Band.COLLECT
+            pause_s = TIGHT_EVERY_S if is_tight else SAMPLE_EVERY_S
+            await asyncio.sleep(pause_s)
+            self._follow_cpu(self._clock.monotonic() - now - pause_s)
+
+    def _govern(self, reading: MemoryReading, now: float) -> None:
+        """Decide on one reading and act."""
+        budget = self._params.budget_bytes
+        is_peak = reading.used_bytes > self.peak_bytes
+        self.peak_bytes = max(self.peak_bytes, reading.used_bytes)
+        if is_peak or now - self._told_at >= TELL_EVERY_S:
+            self._told_at = now
+            self._emit(MemoryRead(now, reading.used_bytes, budget, reading.processes))
+        self._book.look(reading, now)
+        self._memory = memory.step(
+            self._memory,
+            reading,
+            budget,
+            self._herd.open_slots(),
+            self._params.contexts,
+            now,
+            self._params.memory,
+        )
+        self._herd.note(reading, roomy=self._memory.band < Band.STOP)
+        for order in self._memory.orders:
+            self._book.enter(order, reading, now)
+            self._herd.relieve(order)
+        self._warn_of_files(reading.fds, now)
+        self._act()
+
+    def _follow_cpu(self, lag_s: float) -> None:
+        now = self._clock.monotonic()
+        if now - self._cpu.moved_at < self._params.processor.every_s:
+            return
+        busy = psutil.cpu_percent() / 100
+        self._cpu = cpu.step(
+            self._cpu,
+            busy,
+            lag_s,
+            self._herd.open_slots(),
+            self._params.contexts,
+            now,
+            self._params.processor,
+        )
+        self._act()
+
+    def _warn_of_files(self, fds: int, now: float) -> None:
+        if self._params.fds and fds > 0.8 * self._params.fds and not self._is_warned:
+            self._is_warned = True
+            text = f"{fds} of {self._params.fds} files are open; allow more with `ulimit -n`."
+            self._emit(Notice(now, "warning", text))
 
     def _act(self) -> None:
         admission = admit(
@@ -93,6 +157,7 @@ class Governor:
                 "contexts": self._params.contexts,
                 "memory": self._memory.limit,
                 "ramp": self._ramp,
+                "cpu": self._cpu.limit,
             }
         )
         if admission != self._admitted:

@@ -12,6 +12,7 @@ from typing import Protocol
 from farm.model.detection import Detection
 from farm.model.egress import GateFailure
 from farm.model.ledger import Stats
+from farm.model.memory import MemoryReading, Order
 from farm.model.outcome import Ack, Bury, Landing, Release, Retry, Settled
 from farm.model.page import Link, RenderedPage
 from farm.model.proxy import ShutOut
@@ -136,6 +137,22 @@ class Way(Protocol):
 
     def leave(self) -> None:
         """Need no way for now."""
+        ...
+
+
+class Herd(Protocol):
+    """All slots and what they live on, seen from the governor."""
+
+    def open_slots(self) -> int:
+        """How many slots have a context, or are being given one."""
+        ...
+
+    def note(self, reading: MemoryReading, *, roomy: bool) -> None:
+        """Hear of a reading, and whether there is memory for more contexts than there are slots."""
+        ...
+
+    def relieve(self, order: Order) -> None:
+        """Carry an order out in the background."""
         ...
 
 

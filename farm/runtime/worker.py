@@ -161,6 +161,8 @@ class Worker:
             kind, detail, asked = error.kind, error.detail, error.url or url
         except SlotLost as error:
             kind, detail = error.kind, error.detail
+            if error.innocent:
+                return _Verdict(Release(detail))
         except TimeoutError:
             pass  # as it is said above
         failure = self._gate.failure(asked or url)

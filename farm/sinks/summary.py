@@ -31,6 +31,8 @@ class Summary:
     peak_memory_bytes: int = 0
     memory_budget_bytes: int = 0
     recycled: Mapping[str, int] = field(default_factory=lambda: {"contexts": 0, "engines": 0})
+    relief: Mapping[str, int] = field(default_factory=dict)
+    """How often each measure against tight memory was taken, and `freed_bytes` of all of them."""
     throttled: Mapping[str, int] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
 

@@ -3,7 +3,6 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.policy import memory
 from farm.policy.admission import Admission, admit
 from farm.policy.breaker import Breaker, BreakerParams
 from farm.policy.ramp import start_times
@@ -39,25 +38,6 @@ def test_the_smallest_limit_is_admitted_and_named() -> None:
     """Of equal limits the first one is told."""
     assert admit({"contexts": 8, "memory": 3, "ramp": 5}) == Admission(3, "memory")
     assert admit({"contexts": 8, "memory": 8}) == Admission(8, "contexts")
-
-
-@given(st.lists(st.floats(0, 2), min_size=1, max_size=60), st.integers(1, 50))
-def test_memory_never_admits_nobody_nor_more_than_there_are(shares: list[float], slots: int) -> None:
-    """Whatever the readings."""
-    state = memory.MemoryState(slots)
-    for share in shares:
-        state = memory.step(state, int(share * 1000), 1000, state.limit, slots, memory.MemoryParams())
-        assert 1 <= state.limit <= slots
-
-
-def test_memory_sheds_above_the_budgets_edge_and_grows_again_below() -> None:
-    """One slot a reading, with a band in between in which nothing moves."""
-    params, state = memory.MemoryParams(grow=0.75, hold=0.85, shed=0.92), memory.MemoryState(4)
-    limits = []
-    for share in (0.5, 0.95, 0.95, 0.88, 0.80, 0.70, 0.70):
-        state = memory.step(state, int(share * 1000), 1000, state.limit, 4, params)
-        limits.append(state.limit)
-    assert limits == [4, 3, 2, 2, 2, 3, 4]
 
 
 def test_a_context_is_recycled_for_another_site_or_after_its_pages() -> None:

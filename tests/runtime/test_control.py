@@ -7,12 +7,8 @@ from pathlib import Path
 import pytest
 
 from farm.model.errors import OutputUnwritable, UsageError
-from farm.model.event import AdmissionSet, Event, MemoryRead
-from farm.policy.memory import MemoryParams
 from farm.runtime.control import Control, ExitReason
-from farm.runtime.governor import Governor, GovernorParams
 from farm.runtime.lock import FolderLock
-from tests.runtime.test_heartbeat import ManualClock
 
 
 async def test_the_first_reason_to_end_counts() -> None:
@@ -70,27 +66,3 @@ def test_a_folder_that_cannot_be_made_is_the_outputs_fault(tmp_path: Path) -> No
     (tmp_path / "out").write_text("")
     with pytest.raises(OutputUnwritable, match="choose another --output"):
         FolderLock(tmp_path / "out" / ".farm" / "lock").take()
-
-
-async def test_the_governor_admits_along_the_ramp_and_by_memory() -> None:
-    """No ramp: all at once; a reading over the budget takes one away."""
-    control, events, read = Control(), list[Event](), asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def sample() -> tuple[int, int]:
-        loop.call_soon_threadsafe(read.set)
-        return 950, 7
-
-    governor = Governor(
-        GovernorParams(4, 0.0, 1000, MemoryParams()), sample, control, events.append, ManualClock()
-    )
-    running = asyncio.create_task(governor.run())
-    async with asyncio.timeout(10):
-        await read.wait()
-        while control.limit != 3:
-            await control.pause(control.changes, 1.0)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    assert governor.peak_bytes == 950
-    assert MemoryRead(0.0, 950, 1000, 7) in events
-    assert [e.binding for e in events if isinstance(e, AdmissionSet)] == ["contexts", "memory"]

@@ -1,0 +1,62 @@
+"""What a reading of the farm's memory says, and what may be done about it.
+
+Bytes are proportional (PSS) or an estimate of that: a page shared by many processes counts once in all.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class RendererUse:
+    """A renderer process; `slot` is whose page it has, empty where that is not known."""
+
+    pid: int
+    used_bytes: int
+    engine: str = ""
+    slot: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryReading:
+    """The whole process tree at one moment.
+
+    `engines` has each engine's own use, its renderers left out. `limit_share` is how full the cgroup is whose
+    limit binds, 0 where none does. `fds` are the file descriptors of the farm's own process.
+    """
+
+    used_bytes: int
+    processes: int
+    renderers: tuple[RendererUse, ...] = ()
+    engines: Mapping[str, int] = field(default_factory=dict)
+    limit_share: float = 0.0
+    fds: int = 0
+    cpu_s: float = 0.0
+    """CPU time that the meter itself has used so far."""
+
+
+class Relief(StrEnum):
+    """What gives memory back, from the mildest to the last."""
+
+    COLLECT = "collect"
+    """A garbage collection in a context."""
+    RECYCLE = "recycle"
+    """A context is replaced before its next page."""
+    SHED = "shed"
+    """Fewer contexts may work."""
+    ENGINE = "engine"
+    """A whole engine is replaced."""
+    KILL = "kill"
+    """A renderer is killed under its page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Something to be done: `target` is a slot, an engine, or empty; `pid` the renderer it is about."""
+
+    relief: Relief
+    target: str
+    reason: str
+    used_bytes: int = 0
+    pid: int = 0

@@ -1,0 +1,109 @@
+"""The governor's loop: what it reads is decided upon, acted on and told."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from farm.model.event import AdmissionSet, Event, MemoryRead, Notice, Relieved
+from farm.model.memory import MemoryReading, Order, Relief, RendererUse
+from farm.policy.bands import MIB
+from farm.runtime.control import Control
+from farm.runtime.governor import Governor, GovernorParams
+from farm.runtime.reliefbook import ReliefBook
+from tests.runtime.test_heartbeat import ManualClock
+
+
+@dataclass
+class FakeHerd:
+    """Slots that do not exist."""
+
+    open: int = 4
+    orders: list[Order] = field(default_factory=list)
+    roomy: bool = True
+
+    def open_slots(self) -> int:
+        """Return how many it pretends to have."""
+        return self.open
+
+    def note(self, reading: MemoryReading, *, roomy: bool) -> None:
+        """Remember the last word on room."""
+        self.roomy = roomy
+
+    def relieve(self, order: Order) -> None:
+        """Write the order down."""
+        self.orders.append(order)
+
+
+@asynccontextmanager
+async def governing(
+    reading: MemoryReading, params: GovernorParams, herd: FakeHerd, until: Callable[[Control], bool]
+) -> AsyncIterator[tuple[Governor, Control, list[Event]]]:
+    """Run a governor on one reading, over and over, until the control is as wanted."""
+    control, events = Control(), list[Event]()
+
+    async def sample() -> MemoryReading:
+        return reading
+
+    governor = Governor(params, sample, herd, control, events.append, ManualClock())
+    running = asyncio.create_task(governor.run())
+    async with asyncio.timeout(10):
+        while not until(control):
+            await control.pause(control.changes, 0.05)
+    yield governor, control, events
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_full_budget_takes_slots_away_and_says_so() -> None:
+    """The limit, its reason, the peak, and no successors beside the contexts there are."""
+    herd = FakeHerd()
+    full = MemoryReading(900, 7)
+    async with governing(full, GovernorParams(4, 0.0, 1000), herd, lambda c: 0 < c.limit < 4) as (
+        g,
+        _,
+        events,
+    ):
+        assert g.peak_bytes == 900
+        assert MemoryRead(0.0, 900, 1000, 7) in events
+        assert [e.binding for e in events if isinstance(e, AdmissionSet)][-1] == "memory"
+        assert not herd.roomy
+        assert herd.orders[0].relief is Relief.SHED
+
+
+async def test_an_automatic_number_begins_small() -> None:
+    """And the processor is what binds it."""
+    params = GovernorParams(8, 0.0, 1000 * MIB, first_contexts=2)
+    async with governing(MemoryReading(10, 3), params, FakeHerd(), lambda c: c.limit == 2) as (_, _, events):
+        assert [e.binding for e in events if isinstance(e, AdmissionSet)][-1] == "cpu"
+
+
+async def test_files_that_run_out_are_told_once() -> None:
+    """With the remedy."""
+    params = GovernorParams(4, 0.0, 1000 * MIB, fds=100)
+    async with governing(MemoryReading(10, 3, fds=90), params, FakeHerd(), lambda c: c.limit == 4) as (
+        _,
+        _,
+        events,
+    ):
+        assert [e.text for e in events if isinstance(e, Notice)] == [
+            "90 of 100 files are open; allow more with `ulimit -n`."
+        ]
+
+
+def test_the_book_tells_what_a_measure_gave_back() -> None:
+    """Of a target that is gone all, of one that is there what it holds less."""
+    events: list[Event] = []
+    book = ReliefBook(events.append)
+    before = MemoryReading(500, 5, (RendererUse(1, 300, "e", "01"), RendererUse(2, 100, "e", "02")))
+    book.enter(Order(Relief.KILL, "01", "why", 300, 1), before, 0.0)
+    book.enter(Order(Relief.COLLECT, "02", "why", 100, 2), before, 0.0)
+    book.look(before, 0.5)
+    assert events == []
+    after = MemoryReading(160, 4, (RendererUse(2, 60, "e", "02"),))
+    book.look(after, 0.75)
+    book.look(after, 1.0)
+    assert events == [
+        Relieved(0.75, "kill", "01", "why", 300),
+        Relieved(1.0, "collect", "02", "why", 40),
+    ]
