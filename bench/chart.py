@@ -11,10 +11,10 @@ from bench.subjects import FARM, FLOOR
 from bench.trial import Figures
 from bench.workloads import WHAT
 
-WIDTH = 860
-LEFT, RIGHT = 176, 236
+WIDTH = 960
+LEFT, RIGHT = 200, 334
 BAR, STEP = 20, 30
-HEAD = 76
+HEAD = 78
 PANEL_HEAD, PANEL_FOOT = 46, 22
 STYLE = """
   .back { fill: #ffffff } text { font: 13px system-ui, -apple-system, 'Segoe UI', sans-serif; fill: #1f2933 }
@@ -73,15 +73,15 @@ def _bar(one: Figures, label: str, most: float, farm: float | None, top: int) ->
     kind = {FARM: "farm", FLOOR: "floor"}.get(one.subject, "peer")
     own = " own" if one.subject == FARM else ""
     ratio = ""
-    if farm and one.subject != FARM and one.pages_per_s:
-        share = farm / one.pages_per_s
-        ratio = f" · farm x {share:.2f}" if share < 1 else f" · farm x {share:.1f}"
-    memory = f"{one.cpu_ms:.0f} ms CPU · {one.peak_pss_mib:,.0f} MiB{ratio}"
+    if farm and one.subject != FARM:
+        ratio = f"{one.pages_per_s / farm:.2f} of the farm"
+    cost = f"{one.cpu_ms:.0f} ms CPU · {one.peak_pss_mib:,.0f} MiB"
     base = top + 15
     return (
         f'<text class="name{own}" x="{LEFT - 12}" y="{base}">{escape(label)}</text>'
         f'<rect class="track" x="{LEFT}" y="{top}" width="{room}" height="{BAR}" rx="4"/>'
         f'<rect class="{kind}" x="{LEFT}" y="{top}" width="{width:.1f}" height="{BAR}" rx="4"/>'
         f'<text class="own" x="{LEFT + room + 12}" y="{base}">{one.pages_per_s:.1f}</text>'
-        f'<text class="quiet" x="{LEFT + room + 48}" y="{base}">{escape(memory)}</text>'
+        f'<text class="quiet" x="{LEFT + room + 52}" y="{base}">{escape(cost)}</text>'
+        f'<text class="quiet name" x="{WIDTH - 24}" y="{base}">{escape(ratio)}</text>'
     )
