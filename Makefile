@@ -4,7 +4,7 @@ PYTEST = .venv/bin/pytest
 CODE = farm fixtures tests scripts docker bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all check bench profile lock clean
+.PHONY: help setup run test test-all check bench bench-frontier mutate profile lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,12 @@ check: setup  ## lint, types, import contracts, links in the documents
 
 bench: setup  ## compare with crawlee, crawl4ai, scrapy-playwright, puppeteer-cluster and raw CDP (ARGS="--rounds 1")
 	@.venv/bin/python -m bench $(ARGS)
+
+bench-frontier: setup  ## what a lease costs in Redis, next to an empty script (ARGS="--small")
+	@.venv/bin/python bench/frontier.py $(ARGS)
+
+mutate: setup  ## break the frontier's scripts one by one: each break must make a test fail
+	@.venv/bin/python scripts/mutate.py
 
 profile: setup  ## where the farm's CPU goes, by kind of process
 	@.venv/bin/python -m bench.profile $(ARGS)

@@ -94,7 +94,9 @@ async def assemble(
         )
         stack.push_async_callback(pool.close)
         heartbeat = Heartbeat(
-            lambda: RedisLeaseKeeper(place.redis_url, place.crawl.name), TERMS.visibility_s, clock
+            lambda: RedisLeaseKeeper(place.redis_url, place.crawl.name, shards=place.crawl.shards),
+            TERMS.visibility_s,
+            clock,
         )
         heartbeat.start()
         stack.callback(heartbeat.close)
