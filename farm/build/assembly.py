@@ -19,12 +19,14 @@ from farm.browser.pool import Pool, PoolParams
 from farm.browser.render import RenderParams
 from farm.browser.tab import TabParams
 from farm.build.place import TERMS, Place
+from farm.build.politeness import link_sorter, robots_desk, site_pacer
 from farm.build.preflight import Plan
 from farm.build.proxies import ProxyRoom
 from farm.build.sampling import sampling
 from farm.detect import detect
 from farm.egress import Gateway, GatewayParams
 from farm.frontier.keeper import RedisLeaseKeeper
+from farm.frontier.pace import Learnt
 from farm.frontier.proxies import SharedBans
 from farm.model.clock import Clock
 from farm.model.event import Emit
@@ -38,6 +40,7 @@ from farm.runtime.control import Control
 from farm.runtime.governor import Governor, GovernorParams
 from farm.runtime.heartbeat import Heartbeat
 from farm.runtime.node import Node, NodeParams
+from farm.runtime.pacer import Pacer
 from farm.runtime.ports import Recorder, VisitNotes
 from farm.runtime.proxies import ProxyParams, Rotation
 from farm.runtime.rooms import Rooms, WorkerParams
@@ -62,6 +65,7 @@ class Assembly:
     control: Control
     governor: Governor
     sink: JsonlSink
+    pacer: Pacer[Learnt]
 
 
 @asynccontextmanager
@@ -101,11 +105,18 @@ async def assemble(
         heartbeat.start()
         stack.callback(heartbeat.close)
         control = Control()
-        links = LinkSorter(place.rules, place.crawl.key, hash_routes=place.crawl.settings["hash_routes"])
+        retry = RetryParams(retries=place.crawl.settings["retries"])
+        room = _proxy_room(plan, place, emit, clock)
+        robots = robots_desk(place, gateway, room, retry, clock)
+        stack.push_async_callback(robots.close)
+        links = link_sorter(place, robots)
+        pacer = site_pacer(place, emit, clock)
         rooms = Rooms(
             frontier=place.frontier,
             sink=sink,
             scope=links,
+            robots=robots,
+            paces=pacer,
             landings=LandingJudge(place.rules, links),
             record=_recorder(plan, links),
             detect=detect,
@@ -118,9 +129,8 @@ async def assemble(
             commit_s=settings.redis_patience + VISIT_GRACE_S,
             node=plan.node,
             limit=settings.limit,
-            retry=RetryParams(retries=place.crawl.settings["retries"]),
+            retry=retry,
         )
-        room = _proxy_room(plan, place, emit, clock)
         workers = []
         for index in range(plan.contexts):
             name = f"{index + 1:02d}"
@@ -153,9 +163,9 @@ async def assemble(
             emit,
             clock,
             NodeParams(time_limit_s=settings.time_limit),
-            [room.attend] if room else [],
+            [pacer.run, *([room.attend] if room else [])],
         )
-        yield Assembly(node, control, governor, sink)
+        yield Assembly(node, control, governor, sink, pacer)
 
 
 def _proxy_room(plan: Plan, place: Place, emit: Emit, clock: Clock) -> ProxyRoom | None:

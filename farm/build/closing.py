@@ -38,6 +38,7 @@ async def write(
             "engines": snapshot.recycled.get("engine", 0),
         },
         relief={**snapshot.relieved, "freed_bytes": snapshot.relieved_bytes},
+        throttled=assembly.pacer.throttled,
         settings=shown_settings(plan),
     )
     await asyncio.to_thread(write_summary, plan.output / "summary.json", summary)

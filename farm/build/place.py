@@ -20,6 +20,8 @@ from farm.runtime.warden import Warden
 from farm.scope.rules import ScopeRules
 
 TERMS = Terms()
+FIRST_IN_FLIGHT = 8
+"""How many visits to a site there are at once before anything is known of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,6 +176,11 @@ def _agreed(settings: RunSettings) -> dict[str, Any]:
         "exclude": list(settings.exclude),
         "depth": settings.depth,
         "hash_routes": settings.hash_routes,
+        "robots": settings.robots,
         "retries": settings.retries,
+        "rate": settings.rate and settings.rate.text,
+        "site_concurrency": settings.site_concurrency,
+        "global_rate": settings.global_rate and settings.global_rate.text,
+        "global_concurrency": settings.global_concurrency,
         "dedup": settings.dedup,
     }

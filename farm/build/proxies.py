@@ -4,16 +4,22 @@ import asyncio
 import logging
 
 from farm.egress import SlotGate, Upstream
+from farm.egress.fetch import Fetcher
 from farm.egress.proxyfile import ProxyFile
 from farm.frontier.proxies import SharedBans
 from farm.model.clock import Clock
 from farm.model.errors import UsageError
 from farm.model.event import Emit
+from farm.model.fetch import Fetched, FetchFailed
+from farm.policy.proxy_score import Outcome, after_fault
+from farm.runtime.ports import Fetch
 from farm.runtime.proxies import Proxies, ProxyParams
 from farm.runtime.way import ProxyWay
 
 log = logging.getLogger("farm.proxies")
 EVERY_S = 1.0
+FETCHING = "fetch"
+"""What stands in a slot's place where the farm itself asks."""
 
 
 class ProxyRoom:
@@ -39,6 +45,24 @@ class ProxyRoom:
                 gate.switch(self._file.upstreams[label])
 
         return ProxyWay(gate.name, self.proxies, switch)
+
+    def fetching(self, fetcher: Fetcher) -> Fetch:
+        """Return how the farm's own requests go out: each by the proxy that suits best, which is judged by it."""
+
+        async def fetch(url: str, cap_bytes: int) -> Fetched | FetchFailed:
+            label = self.proxies.pick(FETCHING, None)
+            upstream = self.first if label is None else self._file.upstreams[label]
+            try:
+                got = await fetcher.fetch(url, cap_bytes, upstream=upstream)
+            finally:
+                self.proxies.leave(FETCHING)
+            if label is not None:
+                failure = got.gate if isinstance(got, FetchFailed) else None
+                outcome = Outcome.UNCLEAR if failure is None else after_fault(failure.fault)
+                self.proxies.report(label, url, url.split("/", 3)[2], outcome, None)
+            return got
+
+        return fetch
 
     async def attend(self) -> None:
         """Follow the file and share what is known with the other nodes, until cancelled."""

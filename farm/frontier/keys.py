@@ -8,6 +8,7 @@ derives the others from it; what it may find there is this glossary:
     {c:s}:crawl          hash    shard 0 only: schema, settings (JSON), key (fingerprint key), created_at, shards
     {c:s}:site:SITE      hash    b bands queued · f in flight · t theoretical arrival time (GCRA) · x blocked
                                  until · i interval · u burst · l limit (where they differ from the terms) ·
+                                 d crawl-delay · a what was learnt of its pace (JSON) ·
                                  f@ADDRESS, t@ADDRESS, x@ADDRESS the same for one egress address
     {c:s}:out:ADDRESS    hash    an egress address: f in flight · t theoretical arrival time
     {c:s}:q:BAND:SITE    list    the entries of one site and priority band, the oldest first
@@ -28,6 +29,8 @@ derives the others from it; what it may find there is this glossary:
     {c:s}:scope          set     shard 0 only: what redirects of seeds added to the scope
     {c:s}:bans           hash    shard 0 only: proxy, or proxy and site -> when its ban ends (the server's own time
                                  in ms), bans in a row
+    {c:robots}:ORIGIN    string  what is known of an origin's robots.txt, packed, until it expires
+    {c:robots}:claim ORIGIN  string  somebody is fetching it
 
 All times are virtual milliseconds. A generation (recrawl) has its place in front of the shard's number.
 """
@@ -66,6 +69,16 @@ def dead(crawl: str, shard: int) -> str:
 def scope(crawl: str) -> str:
     """Return the key of the sites that were added to the crawl's scope."""
     return prefix(crawl) + "scope"
+
+
+def robots(crawl: str, origin: str) -> str:
+    """Return the key of what is known of an origin's robots.txt."""
+    return f"{{{crawl}:robots}}:{origin}"
+
+
+def robots_claim(crawl: str, origin: str) -> str:
+    """Return the key that says that an origin's robots.txt is being fetched."""
+    return f"{{{crawl}:robots}}:claim {origin}"
 
 
 def every_key(crawl: str) -> str:

@@ -59,14 +59,14 @@ class Politeness:
     def counters(self) -> dict[str, int]:
         """As they stand among the shard's counters."""
         return {
-            "interval": int(self.interval_s * 1000),
+            "interval": round(self.interval_s * 1000),
             "burst": self.burst,
             "limit": self.in_flight,
-            "pair_interval": int(self.pair_interval_s * 1000),
+            "pair_interval": round(self.pair_interval_s * 1000),
             "pair_limit": self.pair_in_flight,
-            "out_interval": int(self.egress_interval_s * 1000),
+            "out_interval": round(self.egress_interval_s * 1000),
             "out_limit": self.egress_in_flight,
-            "all_interval": int(self.global_interval_s * 1000),
+            "all_interval": round(self.global_interval_s * 1000),
             "all_limit": self.global_in_flight,
         }
 

@@ -95,9 +95,11 @@ class Landing:
     """What it means where a visit ended.
 
     `seen` are the fingerprints of the redirect's stations, which count as visited. `skip` says why the page
-    is not kept. `extension` is what the scope grows by: a seed led to another host of its own site.
+    is not kept. `extension` is what the scope grows by: a seed led to another host of its own site. `nofollow`
+    says that the page wants none of its links followed.
     """
 
     seen: tuple[str, ...] = ()
     skip: SkipReason | None = None
     extension: str | None = None
+    nofollow: bool = False

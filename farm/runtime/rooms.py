@@ -6,7 +6,7 @@ from farm.model.clock import Clock
 from farm.model.event import Emit
 from farm.policy.retry import RetryParams
 from farm.runtime.heartbeat import Heartbeat
-from farm.runtime.ports import Detect, Frontier, Landings, Recorder, Scope, Sink
+from farm.runtime.ports import Detect, Frontier, Landings, Paces, Permission, Recorder, Scope, Sink
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class Rooms:
     frontier: Frontier
     sink: Sink
     scope: Scope
+    robots: Permission
+    paces: Paces
     landings: Landings
     record: Recorder
     detect: Detect

@@ -129,9 +129,13 @@ class Worker:
         begun = self._rooms.clock.monotonic()
         lease_ms = round((begun - self._asked) * 1000)
         self._site = lease.task.site
-        self._rooms.heartbeat.hold(lease, self._params.visit_s)
+        # Until its robots.txt is known a visit waits for the sites and for Redis, not for a page.
+        self._rooms.heartbeat.hold(lease, self._params.commit_s)
         try:
-            verdict = await self._judged(lease, lease_ms, begun)
+            verdict = await self._refused(lease, lease.task.url)
+            if verdict is None:
+                self._rooms.heartbeat.hold(lease, self._params.visit_s)
+                verdict = await self._judged(lease, lease_ms, begun)
             self._rooms.heartbeat.hold(lease, self._params.commit_s)
             self._phase(Phase.COMMITTING, lease.task.url)
             verdict = await self._committed(verdict)
@@ -155,8 +159,10 @@ class Worker:
         try:
             async with asyncio.timeout(self._params.visit_s):
                 page = await self._slot.render(lease)
+            self._rooms.paces.note(lease.task.site, begun, page.status, page.timings_ms.get("navigate", 0))
             if not self._overflowed(url):
-                return self._done(lease, page, lease_ms, begun, jitter)
+                refused = await self._refused(lease, page.final_url) if page.redirects else None
+                return refused or self._done(lease, page, lease_ms, begun, jitter)
         except RenderError as error:
             kind, detail, asked = error.kind, error.detail, error.url or url
         except SlotLost as error:
@@ -169,6 +175,8 @@ class Worker:
         through = asked is None or kind is FailureKind.TLS
         if failure is not None and (not through or failure.fault is GateFault.TOO_LARGE):
             return self._not_through(lease, failure, jitter)
+        if kind in {FailureKind.NETWORK, FailureKind.TIMEOUT}:
+            self._rooms.paces.note(lease.task.site, begun, 0, 0.0)
         self._report(lease, after_error(kind))
         return _Verdict(after_failure(kind, detail, attempt, jitter, params))
 
@@ -198,6 +206,13 @@ class Worker:
         judged = after_block(block, page.status, count, self._params.retry)
         return None if judged is None else _Verdict(judged)
 
+    async def _refused(self, lease: Lease, url: str) -> _Verdict | None:
+        """Ask what robots.txt says; a verdict where it refuses."""
+        refusal = await self._rooms.robots.refusal(lease, url)
+        if refusal is None:
+            return None
+        return self._late_skip(lease, refusal) if isinstance(refusal, SkipReason) else _Verdict(refusal)
+
     def _done(self, lease: Lease, page: RenderedPage, lease_ms: int, begun: float, jitter: float) -> _Verdict:
         """Judge a page that was rendered: its status, where it ended, and what it links to."""
         page = replace(page, bytes_received=self._gate.bytes_received)
@@ -215,7 +230,7 @@ class Worker:
         if landing.skip is not None:
             return self._late_skip(lease, landing.skip)
         extracting = clock.monotonic()
-        links, skips = self._rooms.scope.sort(page.links, lease.task)
+        links, skips = self._rooms.scope.sort(page.links, lease.task, nofollow=landing.nofollow)
         now = clock.monotonic()
         timings: Mapping[str, int] = {
             "lease": lease_ms,

@@ -1,9 +1,12 @@
 """Where a visit ended: redirects lead out of the scope, or show that the site lives on another host."""
 
+from dataclasses import replace
+
 from farm.model.outcome import Landing
 from farm.model.page import RenderedPage
 from farm.model.task import UrlTask
 from farm.scope.canonical import CanonicalUrl
+from farm.scope.directives import directives_of
 from farm.scope.links import LinkSorter
 from farm.scope.rules import ScopeKind, ScopeRules
 
@@ -21,6 +24,11 @@ class LandingJudge:
         A page that changes its address by itself on its own site (`pushState`) has not been left. In a scope of
         kind `page` a redirect is followed wherever it leads: the user asked for what that address shows.
         """
+        landing = self._place(task, page)
+        nofollow = directives_of(page.headers, page.robots).nofollow
+        return replace(landing, nofollow=True) if nofollow else landing
+
+    def _place(self, task: UrlTask, page: RenderedPage) -> Landing:
         final = self._links.canonical(page.final_url)
         if not isinstance(final, CanonicalUrl) or (not page.redirects and final.site == task.site):
             return Landing()

@@ -4,7 +4,7 @@ The links of a page are canonicalised twice (for the frontier and for the record
 on each of its pages, so what an address became is remembered for a while.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import lru_cache
 
 from farm.model.outcome import SkipReason
@@ -21,7 +21,10 @@ _REMEMBERED_CHARS = 1000
 
 
 class LinkSorter:
-    """Parts the links of a page by the rules of the crawl. `key` is the crawl's fingerprint key."""
+    """Parts the links of a page by the rules of the crawl. `key` is the crawl's fingerprint key.
+
+    `forbidden` says whether a canonical URL is known to be forbidden by its robots.txt.
+    """
 
     def __init__(
         self,
@@ -31,29 +34,33 @@ class LinkSorter:
         hash_routes: bool = False,
         keep_params: Collection[str] = (),
         obey_nofollow: bool = True,
+        forbidden: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._rules = rules
         self._key = key
         self._hash_routes = hash_routes
         self._keep_params = frozenset(name.lower() for name in keep_params)
         self._obey_nofollow = obey_nofollow
+        self._forbidden = forbidden
         self._remembered = lru_cache(_REMEMBERED)(self._canonicalise)
 
     def canonical(self, raw: str) -> CanonicalUrl | Refusal:
         """Return the canonical form of an absolute address, by the options of this crawl."""
         return self._remembered(raw) if len(raw) <= _REMEMBERED_CHARS else self._canonicalise(raw)
 
-    def sort(self, links: Sequence[Link], referrer: UrlTask) -> tuple[Sequence[UrlTask], Sequence[Skip]]:
+    def sort(
+        self, links: Sequence[Link], referrer: UrlTask, *, nofollow: bool = False
+    ) -> tuple[Sequence[UrlTask], Sequence[Skip]]:
         """Canonicalise, drop repetitions, and part what is to be visited from what is not, and why.
 
         Both come in document order. An address is held to be `nofollow` only where every link to it says
-        so.
+        so, or the page says it for all of them.
         """
-        depth = referrer.depth + 1
+        depth, page_nofollow = referrer.depth + 1, nofollow
         unique: dict[str, tuple[CanonicalUrl | Refusal, bool]] = {}
         for link in links:
             found = self.canonical(link.url)
-            nofollow = self._obey_nofollow and _is_nofollow(link.rel)
+            nofollow = self._obey_nofollow and (page_nofollow or _is_nofollow(link.rel))
             before = unique.get(found.url)
             if before is None or (before[1] and not nofollow):
                 unique[found.url] = found, nofollow
@@ -108,6 +115,8 @@ class LinkSorter:
         if isinstance(found, Refusal):
             return found.reason
         reason = self._rules.judge(found.url, depth)
+        if reason is None and self._forbidden(found.url):
+            return SkipReason.ROBOTS
         return SkipReason.NOFOLLOW if reason is None and nofollow else reason
 
     def _canonicalise(self, raw: str) -> CanonicalUrl | Refusal:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, field_validator
 from pydantic_settings import NoDecode
 
-from farm.settings.units import CountOrAuto, Duration, Memory, MemoryBudget, Viewport, lines, words
+from farm.settings.units import CountOrAuto, Duration, Memory, MemoryBudget, RateLimit, Viewport, lines, words
 
 Lines = Annotated[tuple[str, ...], NoDecode]
 BLOCKABLE = ("images", "media", "fonts", "stylesheets", "trackers")
@@ -46,6 +46,7 @@ class ScopeSettings(BaseModel):
     depth: int | None = option(None, "how many links away from a seed", metavar="N", ge=0)
     limit: int = option(0, "how many pages to render, over all nodes [no limit]", metavar="N", ge=0)
     time_limit: Duration | None = option(None, "how long to run [no limit]", metavar="TIME", gt=0)
+    robots: Literal["obey", "ignore"] = option("obey", "what to do about robots.txt and nofollow [obey]")
     hash_routes: bool = option(False, "a #/route is a page of its own")
     dedup: Literal["exact", "bloom"] = option(
         "exact", "what knows the URLs seen: exact sets, or a Bloom filter that is a quarter the size [exact]"
@@ -133,6 +134,19 @@ class EgressSettings(BaseModel):
 class SafetySettings(BaseModel):
     """Politeness and safety."""
 
+    rate: RateLimit | None = option(
+        None, "visits to one site, over all nodes [as fast as it bears]", metavar="RATE"
+    )
+    site_concurrency: int | None = option(
+        None,
+        "visits to one site at once, over all nodes [8 at first, then as many as it bears]",
+        metavar="N",
+        ge=1,
+    )
+    global_rate: RateLimit | None = option(None, "visits in all, over all nodes [no limit]", metavar="RATE")
+    global_concurrency: int | None = option(
+        None, "visits at once, over all nodes [no limit]", metavar="N", ge=1
+    )
     retries: int = option(3, "how often a failed page is tried again [3]", metavar="N", ge=0)
     allow_network: Lines = option(
         (), "private network that may be reached, CIDR[:port] (repeatable) [none]", metavar="CIDR"

@@ -1,4 +1,4 @@
-"""The units that users write: durations (`500ms 8s 10m 2h`), sizes (`512MiB 3GiB`), and parts of the machine."""
+"""The units that users write: durations (`8s`), sizes (`3GiB`), rates (`5/s`), and parts of the machine."""
 
 import re
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ _BYTES = {
     "gib": 2**30,
     "tib": 2**40,
 }
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(ms|s|m|h|d)")
 _VIEWPORT = re.compile(r"(\d{2,5})x(\d{2,5})")
 
 
@@ -45,6 +46,25 @@ def parse_duration(value: Any) -> float:
     if found is None:
         raise ValueError("write a duration such as 500ms, 8s, 10m or 2h")
     return float(found[1]) * _SECONDS[found[2]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many in so long; `text` is as the user wrote it."""
+
+    text: str
+    per_s: float
+
+
+def parse_rate(value: Any) -> Rate:
+    """Return a rate; raises ValueError with what may be written."""
+    if isinstance(value, Rate):
+        return value
+    text = str(value).strip()
+    found = _RATE.fullmatch(text)
+    if found is None or float(found[1]) == 0:
+        raise ValueError("write a rate such as 5/s, 30/m or 1000/h")
+    return Rate(text, float(found[1]) / _SECONDS[found[2]])
 
 
 def parse_memory(value: Any) -> Memory:
@@ -98,4 +118,5 @@ def words(value: Any) -> Any:
 Duration = Annotated[float, BeforeValidator(parse_duration), PlainSerializer(lambda s: f"{s:g}s")]
 MemoryBudget = Annotated[Memory, BeforeValidator(parse_memory), PlainSerializer(lambda memory: memory.text)]
 Viewport = Annotated[tuple[int, int], BeforeValidator(parse_viewport)]
+RateLimit = Annotated[Rate, BeforeValidator(parse_rate), PlainSerializer(lambda rate: rate.text)]
 CountOrAuto = Annotated[int | None, BeforeValidator(parse_count_or_auto)]

@@ -1,0 +1,63 @@
+"""What keeps the crawl polite, joined: who asks for robots.txt, who obeys it, who learns what a site bears."""
+
+import psutil
+
+from farm import __version__
+from farm.build.place import Place
+from farm.build.proxies import ProxyRoom
+from farm.egress.fetch import Fetcher, FetchParams
+from farm.egress.gateway import Gateway
+from farm.frontier.pace import Learnt, PaceBook
+from farm.frontier.robots import RobotsShelf
+from farm.model.clock import Clock
+from farm.model.event import Emit
+from farm.policy.aimd import PaceParams
+from farm.policy.retry import RetryParams
+from farm.runtime.pacer import Pacer
+from farm.runtime.robots import AllowAll, RobotsDesk
+from farm.scope.links import LinkSorter
+from farm.scope.robots import parse
+from farm.settings.units import parse_rate
+
+USER_AGENT = f"Mozilla/5.0 (compatible; CrawlFarm/{__version__})"
+STRAINED_PERCENT = 90.0
+"""How busy the machine is, by all its cores, when what it measures says nothing about a site."""
+
+
+def robots_desk(
+    place: Place, gateway: Gateway, proxies: ProxyRoom | None, retry: RetryParams, clock: Clock
+) -> RobotsDesk | AllowAll:
+    """Return who says what robots.txt has to say, if it is to be obeyed."""
+    if place.crawl.settings["robots"] == "ignore":
+        return AllowAll()
+    frontier = place.frontier
+
+    shelf = RobotsShelf(frontier.shards.client, place.crawl.name)
+    fetcher = Fetcher(gateway, FetchParams(USER_AGENT))
+    fetch = proxies.fetching(fetcher) if proxies else fetcher.fetch
+    return RobotsDesk(fetch, shelf, parse, PaceBook(frontier.shards).keep_apart, retry, clock)
+
+
+def site_pacer(place: Place, emit: Emit, clock: Clock) -> Pacer[Learnt]:
+    """Return who learns how much each site bears; what the user allows is the most."""
+    agreed = place.crawl.settings
+    rate = parse_rate(agreed["rate"]).per_s if agreed["rate"] else 0.0
+    params = PaceParams(most=agreed["site_concurrency"] or PaceParams().most, ceiling=rate)
+    psutil.cpu_percent()
+
+    def strained() -> bool:
+        return psutil.cpu_percent() > STRAINED_PERCENT
+
+    return Pacer(PaceBook(place.frontier.shards), params, strained, emit, clock)
+
+
+def link_sorter(place: Place, robots: RobotsDesk | AllowAll) -> LinkSorter:
+    """Return the sorter of the crawl's links."""
+    agreed = place.crawl.settings
+    return LinkSorter(
+        place.rules,
+        place.crawl.key,
+        hash_routes=agreed["hash_routes"],
+        obey_nofollow=agreed["robots"] == "obey",
+        forbidden=robots.forbids,
+    )

@@ -1,0 +1,24 @@
+#!lua flags=allow-oom
+-- Purpose:   read what the nodes have learnt about a site's pace, or write what one of them made of it.
+-- Guarantee: of nodes that learn at once none overwrites another: who comes second is told what is there now. A
+--            spacing never becomes shorter than the crawl's terms and the site's crawl-delay have it.
+-- KEYS:      1 the shard's counters
+-- ARGV:      1 own time in ms or '' · 2 site · 3 what was read, or '' where there was nothing
+--            4 what is to be there instead, or '' to read only · 5 places in flight · 6 interval in ms
+-- Returns:   {1 when written, what is there, now in ms, in flight, blocked until in ms, the terms' places}
+-- Uses:      core site
+local key = P .. 'site:' .. ARGV[2]
+local learnt = call('HGET', key, 'a') or ''
+local written = 0
+if ARGV[4] ~= '' and learnt == ARGV[3] then
+  local apart = max(tonumber(ARGV[6]), tonumber(call('HGET', key, 'd')) or 0, C[INTERVAL])
+  call('HSET', key, 'a', ARGV[4], 'l', ARGV[5], 'i', ('%d'):format(apart))
+  learnt, written = ARGV[4], 1
+end
+local s = site(ARGV[2])
+if written == 1 then
+  s[MOVED] = true
+  place_sites()
+end
+save()
+return { written, learnt, ('%d'):format(now), s[FLYING], ('%d'):format(s[BLOCKED]), C[LIMIT] }

@@ -1,0 +1,62 @@
+"""What robots.txt has to say about a visit: go, skip, or put it off.
+
+Status codes by RFC 9309 and as Google reads it: 2xx are rules; any other answer without rules allows all, except
+that a server which says that it is overloaded or broken (429, 5xx) forbids all until it answers again. No answer
+at all is judged like a visit that failed in the same way, and the page is not asked for.
+"""
+
+from enum import StrEnum
+
+from farm.model.egress import GateFault
+from farm.model.fetch import FetchFailed
+from farm.model.outcome import Bury, FailureKind, Release, Retry, SkipReason
+from farm.policy.retry import RetryParams, after_failure, after_gate_failure, backoff_s
+
+Refusal = Retry | Bury | Release | SkipReason
+
+LONGEST_CRAWL_DELAY_S = 60.0
+"""A longer crawl-delay is cut to this: some files ask for a day, and mean to say no."""
+RULES_S = 24 * 3600.0
+"""The RFC's longest life of a cached file."""
+CLOSED_S = 10.0
+FAILED_S = 5.0
+
+
+class RobotsAnswer(StrEnum):
+    """What a status of robots.txt means."""
+
+    RULES = "rules"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+def robots_answer(status: int) -> RobotsAnswer:
+    """Read the status of the last answer; a redirect's when there were too many of them."""
+    if 200 <= status < 300:  # noqa: PLR2004
+        return RobotsAnswer.RULES
+    if status >= 500 or status == 429:  # noqa: PLR2004
+        return RobotsAnswer.CLOSED
+    return RobotsAnswer.OPEN
+
+
+def crawl_delay_s(asked: float | None) -> float:
+    """Return the spacing to keep for a crawl-delay; 0 where none is asked for."""
+    return min(asked or 0.0, LONGEST_CRAWL_DELAY_S)
+
+
+def while_closed(
+    status: int, retry_after: float | None, throttled: int, jitter: float, params: RetryParams
+) -> Retry | Bury:
+    """Put a visit off, and its whole site with it, as long as robots.txt cannot be had."""
+    detail = f"robots.txt answers with status {status}"
+    if throttled >= params.throttle_cap:
+        return Bury(FailureKind.THROTTLED, f"{detail}; put off {throttled} times")
+    delay_s = max(retry_after or 0.0, CLOSED_S * (1 + jitter), backoff_s(throttled + 1, jitter, params))
+    return Retry(FailureKind.THROTTLED, delay_s, detail, throttled=True)
+
+
+def without_answer(failed: FetchFailed, attempt: int, jitter: float, params: RetryParams) -> Refusal:
+    """Judge a visit whose site does not even show its robots.txt."""
+    if failed.gate is not None and failed.gate.fault is not GateFault.TUNNEL:
+        return after_gate_failure(failed.gate, attempt, jitter, params)
+    return after_failure(failed.kind, f"robots.txt: {failed.detail}", attempt, jitter, params)

@@ -1,0 +1,90 @@
+"""The pacer: gathers what settled visits have shown of their sites and folds it into what all nodes know.
+
+What always holds: a visit is counted once; nodes that learn at the same moment add to each other; nothing here is
+in the way of a visit. What a refusal blocks is blocked with its settlement already, before anything is learnt.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Generic, TypeVar
+
+from farm.model.clock import Clock
+from farm.model.event import Emit, Notice
+from farm.policy.aimd import Pace, PaceParams, Sample, blocked, start, step
+from farm.runtime.ports import Learnt, PaceBook
+
+log = logging.getLogger("farm.pacer")
+EVERY_S = 0.5
+TRIES = 8
+L = TypeVar("L", bound=Learnt)
+_SAYS = {
+    "refused": "it says that it is asked too much",
+    "slow": "it has become slower",
+    "failing": "many visits fail",
+}
+
+
+class Pacer(Generic[L]):
+    """Learns on behalf of one node. `strained` says whether this machine is too busy to judge others by."""
+
+    def __init__(
+        self, book: PaceBook[L], params: PaceParams, strained: Callable[[], bool], emit: Emit, clock: Clock
+    ) -> None:
+        self._book = book
+        self._params = params
+        self._strained = strained
+        self._emit = emit
+        self._clock = clock
+        self._samples: dict[str, list[Sample]] = {}
+        self._paces: dict[str, Pace] = {}
+
+    def note(self, site: str, began: float, status: int, latency_ms: float) -> None:
+        """Take in a visit that has ended; `began` is of this process's clock, `status` 0 without an answer."""
+        sample = Sample(began, self._clock.monotonic(), status, latency_ms)
+        self._samples.setdefault(site, []).append(sample)
+
+    @property
+    def throttled(self) -> Mapping[str, int]:
+        """How often each site that this node visited has said that it is asked too much, over all nodes."""
+        return {site: pace.refused for site, pace in self._paces.items() if pace.refused}
+
+    async def run(self) -> None:
+        """Learn until cancelled."""
+        while True:
+            await asyncio.sleep(EVERY_S)
+            await self.learn()
+
+    async def learn(self) -> None:
+        """Fold what was noted so far."""
+        gathered, self._samples = self._samples, {}
+        strained = self._strained()
+        for site, samples in gathered.items():
+            await self._fold(site, [replace(sample, strained=strained) for sample in samples])
+
+    async def _fold(self, site: str, samples: list[Sample]) -> None:
+        known = await self._book.read(site)
+        for _ in range(TRIES):
+            params = replace(self._params, first=known.first or self._params.first)
+            # From this process's clock to the crawl's.
+            ahead = known.now_s - self._clock.monotonic()
+            told = [replace(s, began_s=s.began_s + ahead, ended_s=s.ended_s + ahead) for s in samples]
+            pace = step(known.pace or start(params), told, known.in_flight, known.now_s, params)
+            if known.blocked_until_s > known.now_s:
+                pace = blocked(pace, known.blocked_until_s)
+            faster = await self._book.write(site, known, pace)
+            if faster is None:
+                self._tell(site, known.pace, pace)
+                self._paces[site] = pace
+                return
+            known = faster
+        log.debug("%s: %d visits were not learnt from, so many nodes learn at once", site, len(samples))
+
+    def _tell(self, site: str, before: Pace | None, pace: Pace) -> None:
+        was = before.verdict if before else ""
+        if pace.verdict == was or pace.verdict not in _SAYS:
+            return
+        rate = f"{pace.rate:.2g} pages/s, " if pace.rate else ""
+        text = f"{site} is asked for less, because {_SAYS[pace.verdict]}: {rate}{int(pace.limit)} at once"
+        self._emit(Notice(self._clock.monotonic(), "info", text))

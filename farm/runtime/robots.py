@@ -1,0 +1,191 @@
+"""The robots desk: asked before every visit, and again where a redirect led.
+
+What always holds: no page is visited whose origin's rules are not known; an origin is asked once for all
+workers of a node, and, while Redis keeps the answer, once for all nodes; nobody holds a slot because of a
+crawl-delay.
+
+    known here -> known in Redis -> fetched by whoever claims it -> rules | open | closed (or no answer)
+"""
+
+import asyncio
+import random
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import orjson
+
+from farm.model.clock import Clock
+from farm.model.egress import GateFault
+from farm.model.fetch import FetchFailed
+from farm.model.outcome import Release, SkipReason
+from farm.model.task import Lease
+from farm.policy.politeness import (
+    CLOSED_S,
+    FAILED_S,
+    RULES_S,
+    Refusal,
+    RobotsAnswer,
+    crawl_delay_s,
+    robots_answer,
+    while_closed,
+    without_answer,
+)
+from farm.policy.retry import RetryParams, retry_after_s
+from farm.runtime.ports import Fetch, RobotsRules, RobotsShelf, SetSpacing
+
+REMEMBERED = 4096
+LOCAL_S = 600.0
+CLAIM_S = 40.0
+POLL_S = 0.2
+CAP_BYTES = 512 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of one origin, until a moment of this process's clock."""
+
+    answer: RobotsAnswer
+    rules: RobotsRules
+    until: float
+    status: int = 200
+    retry_after_s: float | None = None
+    failed: FetchFailed | None = None
+
+
+class RobotsDesk:
+    """Says whether a visit may take place. `close` ends what is being fetched."""
+
+    def __init__(
+        self,
+        fetch: Fetch,
+        shelf: RobotsShelf,
+        parse: Callable[[bytes], RobotsRules],
+        set_spacing: SetSpacing,
+        retry: RetryParams,
+        clock: Clock,
+    ) -> None:
+        self._fetch = fetch
+        self._shelf = shelf
+        self._parse = parse
+        self._set_spacing = set_spacing
+        self._retry = retry
+        self._clock = clock
+        self._known: OrderedDict[str, Known] = OrderedDict()
+        self._asking: dict[str, asyncio.Task[tuple[Known, bool]]] = {}
+
+    async def refusal(self, lease: Lease, url: str) -> Refusal | None:
+        """Say why the address is not to be visited with this lease, now or ever; None where it may be."""
+        if not url.startswith(("http://", "https://")):
+            return None
+        known, spaced_anew = await self._of(_origin(url))
+        jitter = random.random()  # noqa: S311
+        if known.failed is not None:
+            return without_answer(known.failed, lease.attempt, jitter, self._retry)
+        if known.answer is RobotsAnswer.CLOSED:
+            return while_closed(known.status, known.retry_after_s, lease.throttled, jitter, self._retry)
+        if not known.rules.allows(url):
+            return SkipReason.ROBOTS
+        if spaced_anew:
+            # This lease, and others, were granted before the spacing was known.
+            return Release("the site's crawl-delay was not known")
+        return None
+
+    def forbids(self, url: str) -> bool:
+        """Whether the rules are known here and forbid a canonical URL, so that it need not be queued."""
+        known = self._known.get(_origin(url))
+        return known is not None and known.until > self._clock.monotonic() and not known.rules.allows(url)
+
+    async def close(self) -> None:
+        """End what is being fetched."""
+        tasks = tuple(self._asking.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _of(self, origin: str) -> tuple[Known, bool]:
+        known = self._known.get(origin)
+        if known is not None and known.until > self._clock.monotonic():
+            self._known.move_to_end(origin)
+            return known, False
+        task = self._asking.get(origin)
+        if task is None:
+            task = asyncio.create_task(self._ask(origin), name=f"robots {origin}")
+            self._asking[origin] = task
+            task.add_done_callback(lambda _: self._asking.pop(origin, None))
+        # A worker that is cancelled leaves the others their answer.
+        return await asyncio.shield(task)
+
+    async def _ask(self, origin: str) -> tuple[Known, bool]:
+        gives_up = self._clock.monotonic() + CLAIM_S
+        waited = False
+        while True:
+            text = await self._shelf.read(origin)
+            if text is not None:
+                known = self._read(text)
+                return self._remember(origin, known), waited and known.rules.crawl_delay_s is not None
+            if await self._shelf.claim(origin, CLAIM_S) or self._clock.monotonic() > gives_up:
+                return await self._fetched(origin)
+            waited = True
+            await asyncio.sleep(POLL_S)
+
+    async def _fetched(self, origin: str) -> tuple[Known, bool]:
+        got = await self._fetch(f"{origin}/robots.txt", CAP_BYTES)
+        if isinstance(got, FetchFailed):
+            # What one node's way out meets says nothing about the others': it is not shared.
+            await self._shelf.yield_claim(origin)
+            nothing = self._parse(b"")
+            now = self._clock.monotonic()
+            # A proxy's fault gives the URL back at once: whoever takes it up again asks anew.
+            is_proxys = got.gate is not None and got.gate.fault is GateFault.UPSTREAM
+            until = now if is_proxys else now + FAILED_S
+            failed = Known(RobotsAnswer.CLOSED, nothing, until, failed=got)
+            return self._remember(origin, failed), False
+        answer = robots_answer(got.status)
+        wait_s = None
+        if answer is RobotsAnswer.CLOSED:
+            wait_s = retry_after_s(got.headers.get("retry-after"), self._clock.wall(), self._retry)
+        head = {"answer": answer, "status": got.status, "retry_after_s": wait_s}
+        body = got.body if answer is RobotsAnswer.RULES else b""
+        text = orjson.dumps(head) + b"\n" + body
+        known = self._read(text)
+        delay_s = crawl_delay_s(known.rules.crawl_delay_s)
+        if delay_s:
+            await self._set_spacing(origin.split("/", 2)[2], delay_s)
+        life_s = CLOSED_S if answer is RobotsAnswer.CLOSED else RULES_S
+        await self._shelf.write(origin, text, life_s)
+        return self._remember(origin, known), delay_s > 0
+
+    def _read(self, text: bytes) -> Known:
+        head, _, body = text.partition(b"\n")
+        told = orjson.loads(head)
+        answer = RobotsAnswer(told["answer"])
+        lasts_s = CLOSED_S if answer is RobotsAnswer.CLOSED else LOCAL_S
+        until = self._clock.monotonic() + lasts_s
+        return Known(answer, self._parse(body), until, told["status"], told["retry_after_s"])
+
+    def _remember(self, origin: str, known: Known) -> Known:
+        self._known[origin] = known
+        self._known.move_to_end(origin)
+        while len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return known
+
+
+class AllowAll:
+    """Stands in the desk's place where robots.txt is ignored."""
+
+    async def refusal(self, lease: Lease, url: str) -> Refusal | None:  # noqa: ARG002
+        """Refuse nothing."""
+        return None
+
+    def forbids(self, url: str) -> bool:  # noqa: ARG002
+        """Forbid nothing."""
+        return False
+
+    async def close(self) -> None:
+        """Do nothing: nothing is fetched."""
+
+
+def _origin(url: str) -> str:
+    return "/".join(url.split("/", 3)[:3])

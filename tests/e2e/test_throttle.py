@@ -1,0 +1,75 @@
+"""Politeness as the server sees it: every arrival is in its journal."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fixtures.shop import serve_shop_in_thread
+from tests.e2e.farm_process import crawl
+from tests.e2e.redis_server import RedisServer
+
+EDGE_S = 5.0
+"""The browsers' start, in which visits that were granted apart arrive together."""
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """Start a Redis that nodes share."""
+    server = RedisServer(tmp_path / "redis")
+    server.start()
+    yield server
+    server.kill()
+
+
+def most_in_a_second(times: list[float]) -> int:
+    """Return the most arrivals that any second saw, after the start."""
+    settled = [at for at in times if at > times[0] + EDGE_S]
+    return max(sum(first <= at < first + 1 for at in settled) for first in settled)
+
+
+@pytest.mark.slow
+def test_three_nodes_keep_one_rate_and_one_number_in_flight(redis: RedisServer, tmp_path: Path) -> None:
+    """Five a second and four at once, by the server's journal."""
+    with serve_shop_in_thread(latency_ms=300) as shop:
+        flags = {"redis": redis.url, "crawl": "shared", "rate": "5/s", "site_concurrency": "4"}
+        nodes = [crawl(tmp_path / str(number), shop.url, **flags) for number in range(3)]
+        ended = [node.finish(timeout_s=150) for node in nodes]
+        assert [node.code for node in ended] == [0, 0, 0]
+        assert sum(len(node.records) for node in ended) == len(shop.oracle.urls)
+        assert shop.requests.peak_in_flight() <= 4
+        times = [visit.at for visit in shop.requests.pages()]
+    assert len(times) / (times[-1] - times[0]) <= 5
+    # Granted apart, visits arrive together where a machine is too busy to start them; what is in flight bounds it.
+    assert most_in_a_second(times) <= 5 + 4
+
+
+@pytest.mark.slow
+def test_a_hidden_rate_is_respected(out: Path) -> None:
+    """The shop refuses beyond three in two seconds: few pages meet with that, and all are visited."""
+    with serve_shop_in_thread(pages_per_s=1.5, retry_after_s=1) as shop:
+        finished = crawl(out, shop.url, contexts="6").finish(timeout_s=150)
+        pages = shop.requests.pages()
+        begun = pages[0].at
+        late = [visit for visit in pages if visit.at > begun + 15]
+        assert sum(visit.status == 429 for visit in late) <= max(3, len(late) * 0.05)
+        assert len(finished.records) == len(shop.oracle.urls)
+    site = shop.url.split("/")[2]
+    assert finished.summary["throttled"][site] == sum(visit.status == 429 for visit in pages)
+
+
+@pytest.mark.slow
+def test_a_retry_after_is_kept_by_every_node(redis: RedisServer, tmp_path: Path) -> None:
+    """For so long no page is asked for, beyond those that were in flight."""
+    with serve_shop_in_thread(too_many_every=8, retry_after_s=3) as shop:
+        flags = {"redis": redis.url, "crawl": "shared", "depth": "1"}
+        nodes = [crawl(tmp_path / str(number), shop.url, **flags) for number in range(2)]
+        assert {node.finish(timeout_s=150).code for node in nodes} == {0}
+        pages = shop.requests.pages()
+    refused = [visit for visit in pages if visit.status == 429]
+    assert refused
+    for one in refused:
+        ended = one.ended_at or one.at
+        # What the other three contexts had been granted before is still on its way.
+        within = [later.at - ended for later in pages if ended < later.at < ended + 2.9]
+        assert len(within) <= 3

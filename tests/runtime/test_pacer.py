@@ -1,0 +1,112 @@
+"""The pacer on a clock of its own, with a book that other nodes write in as well."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from farm.model.event import Event, Notice
+from farm.policy.aimd import Pace, PaceParams
+from farm.runtime.pacer import Pacer
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What was read, at the book's time."""
+
+    pace: Pace | None
+    now_s: float
+    in_flight: int = 3
+    blocked_until_s: float = 0.0
+    first: int = 8
+
+
+@dataclass
+class Book:
+    """One site's pace; `rivals` are written by others just before the next write."""
+
+    pace: Pace | None = None
+    now_s: float = 1000.0
+    blocked_until_s: float = 0.0
+    rivals: list[Pace] = field(default_factory=list)
+
+    async def read(self, site: str) -> Learnt:
+        """Look."""
+        return Learnt(self.pace, self.now_s, blocked_until_s=self.blocked_until_s)
+
+    async def write(self, site: str, before: Learnt, pace: Pace) -> Learnt | None:
+        """Write, unless somebody was faster."""
+        if self.rivals:
+            self.pace = self.rivals.pop()
+            return Learnt(self.pace, self.now_s)
+        self.pace = pace
+        return None
+
+
+@dataclass
+class Bench:
+    """A pacer and what it says."""
+
+    book: Book = field(default_factory=Book)
+    strained: bool = False
+    now: float = 50.0
+    told: list[Event] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        params = PaceParams()
+        self.pacer = Pacer(self.book, params, lambda: self.strained, self.told.append, self)
+
+    def monotonic(self) -> float:
+        """Tell the test's time."""
+        return self.now
+
+    def wall(self) -> datetime:
+        """Tell the time of day."""
+        return datetime(2030, 1, 1, tzinfo=UTC)
+
+    async def learn(self, status: int, count: int = 1, latency_ms: float = 100.0) -> Pace:
+        """Note visits that began a tenth of a second ago, and fold them."""
+        for _ in range(count):
+            self.pacer.note("a", self.now - 0.1, status, latency_ms)
+        await self.pacer.learn()
+        assert self.book.pace is not None
+        return self.book.pace
+
+
+async def test_visits_are_told_in_the_crawls_time() -> None:
+    """Whatever the clock of the process says."""
+    bench = Bench()
+    pace = await bench.learn(200, 3)
+    assert pace.delivered == ((1000, 3),)
+    assert pace.busiest == 3
+    await bench.pacer.learn()
+    assert bench.book.pace == pace
+
+
+async def test_what_another_node_wrote_meanwhile_is_added_to() -> None:
+    """And not overwritten."""
+    bench = Bench()
+    bench.book.rivals = [Pace(5.0, opened=999.0, seen=7)]
+    pace = await bench.learn(200)
+    assert (pace.limit, pace.seen) == (5.0, 8)
+
+
+async def test_a_refusal_is_counted_said_and_cuts() -> None:
+    """And the rate grows only after what the site asked to wait."""
+    bench = Bench()
+    bench.book.blocked_until_s = 1030.0
+    pace = await bench.learn(429)
+    assert pace.rate > 0
+    assert pace.since == 1030.0
+    assert bench.pacer.throttled == {"a": 1}
+    notice = bench.told[0]
+    assert isinstance(notice, Notice)
+    assert "a is asked for less" in notice.text
+    await bench.learn(429)
+    assert len(bench.told) == 1
+
+
+async def test_a_busy_machine_teaches_nothing_about_latency() -> None:
+    """Only that the site answers."""
+    bench = Bench(strained=True)
+    pace = await bench.learn(200, 5, latency_ms=9000)
+    assert pace.latencies == ()
+    assert pace.seen == 5

@@ -1,0 +1,186 @@
+"""The robots desk on a clock of its own, with a shelf and a network of the test's."""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from farm.model.egress import GateFailure, GateFault
+from farm.model.fetch import Fetched, FetchFailed
+from farm.model.outcome import Bury, FailureKind, Release, Retry, SkipReason
+from farm.model.task import Lease, UrlTask
+from farm.policy.retry import RetryParams
+from farm.runtime.robots import RobotsDesk
+from farm.scope.robots import parse
+
+SITE = "http://a.example"
+CLOSED = b"User-agent: *\nDisallow: /x\n"
+
+
+@dataclass
+class Shelf:
+    """What all nodes know, in a dictionary."""
+
+    texts: dict[str, bytes] = field(default_factory=dict)
+    claims: set[str] = field(default_factory=set)
+    lives_s: list[float] = field(default_factory=list)
+
+    async def read(self, origin: str) -> bytes | None:
+        """Look."""
+        return self.texts.get(origin)
+
+    async def write(self, origin: str, text: bytes, for_s: float) -> None:
+        """Keep."""
+        self.texts[origin] = text
+        self.lives_s.append(for_s)
+        self.claims.discard(origin)
+
+    async def claim(self, origin: str, for_s: float) -> bool:
+        """Claim once."""
+        free = origin not in self.claims
+        self.claims.add(origin)
+        return free
+
+    async def yield_claim(self, origin: str) -> None:
+        """Free."""
+        self.claims.discard(origin)
+
+
+@dataclass
+class Node:
+    """A desk with a network that answers what the test says."""
+
+    shelf: Shelf = field(default_factory=Shelf)
+    answer: Fetched | FetchFailed = field(default_factory=lambda: Fetched(SITE, 200, {}, CLOSED))
+    asked: list[str] = field(default_factory=list)
+    spacings: list[tuple[str, float]] = field(default_factory=list)
+    now: float = 0.0
+    may_answer: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.may_answer.set()
+        self.desk = RobotsDesk(self.fetch, self.shelf, parse, self.space, RetryParams(), self)
+
+    async def fetch(self, url: str, cap_bytes: int) -> Fetched | FetchFailed:
+        """Answer when the test lets it."""
+        self.asked.append(url)
+        await self.may_answer.wait()
+        return self.answer
+
+    async def space(self, site: str, interval_s: float) -> None:
+        """Note a spacing."""
+        self.spacings.append((site, interval_s))
+
+    def monotonic(self) -> float:
+        """Tell the test's time."""
+        return self.now
+
+    def wall(self) -> datetime:
+        """Tell the time of day."""
+        return datetime(2030, 1, 1, tzinfo=UTC)
+
+    async def says(
+        self, path: str, *, attempt: int = 1, throttled: int = 0
+    ) -> Retry | Bury | Release | SkipReason | None:
+        """Ask about a path."""
+        url = SITE + path
+        lease = Lease(UrlTask(url, "a.example", "0" * 16), "s", 1, attempt, throttled)
+        return await self.desk.refusal(lease, url)
+
+
+async def test_an_origin_is_asked_once() -> None:
+    """For all workers that wait, for later ones, and for other nodes."""
+    node = Node()
+    node.may_answer.clear()
+    waiting = [asyncio.ensure_future(node.says(path)) for path in ("/x", "/y", "/x/z")]
+    await asyncio.wait(waiting, timeout=0)
+    node.may_answer.set()
+    assert await asyncio.gather(*waiting) == [SkipReason.ROBOTS, None, SkipReason.ROBOTS]
+    assert await node.says("/y") is None
+    other = Node(node.shelf)
+    assert await other.says("/x") is SkipReason.ROBOTS
+    assert (node.asked, other.asked) == ([f"{SITE}/robots.txt"], [])
+
+
+async def test_a_worker_that_is_stopped_leaves_the_others_their_answer() -> None:
+    """The fetch is nobody's own."""
+    node = Node()
+    node.may_answer.clear()
+    first, second = (asyncio.ensure_future(node.says("/x")) for _ in range(2))
+    await asyncio.wait([first], timeout=0)
+    first.cancel()
+    node.may_answer.set()
+    assert await second is SkipReason.ROBOTS
+    assert first.cancelled()
+
+
+async def test_rules_are_looked_up_again_after_a_while() -> None:
+    """From Redis, where they live for a day."""
+    node = Node()
+    await node.says("/x")
+    assert node.desk.forbids(f"{SITE}/x")
+    assert not node.desk.forbids(f"{SITE}/y")
+    assert not node.desk.forbids("http://unknown.example/x")
+    node.now = 700
+    assert not node.desk.forbids(f"{SITE}/x")
+    assert await node.says("/x") is SkipReason.ROBOTS
+    assert len(node.asked) == 1
+    assert node.shelf.lives_s == [24 * 3600]
+
+
+async def test_a_refusing_server_allows_everything() -> None:
+    """404, 401, 410, and redirects without an end."""
+    for status in (404, 401, 410, 301):
+        assert await Node(answer=Fetched(SITE, status, {}, CLOSED)).says("/x") is None
+
+
+async def test_an_overloaded_server_forbids_everything_for_now() -> None:
+    """5xx and 429 put the site off as long as it asks, and are asked again."""
+    for status in (500, 503, 429):
+        node = Node(answer=Fetched(SITE, status, {"retry-after": "120"}, b""))
+        refusal = await node.says("/y")
+        assert isinstance(refusal, Retry)
+        assert (refusal.delay_s, refusal.throttled) == (120, True)
+        assert isinstance(await node.says("/y", throttled=20), Bury)
+        node.now, node.shelf.texts = 121, {}
+        node.answer = Fetched(SITE, 200, {}, CLOSED)
+        assert await node.says("/y") is None
+
+
+async def test_without_an_answer_the_visit_has_failed_and_no_page_is_asked_for() -> None:
+    """As it would have failed by itself; other nodes are not told."""
+    node = Node(answer=FetchFailed(FailureKind.TIMEOUT, "silence"))
+    refusal = await node.says("/y")
+    assert isinstance(refusal, Retry)
+    assert (refusal.reason, refusal.throttled) == (FailureKind.TIMEOUT, False)
+    assert isinstance(await node.says("/y", attempt=4), Bury)
+    assert (len(node.asked), node.shelf.texts, node.shelf.claims) == (1, {}, set())
+    node.now, node.answer = 6, Fetched(SITE, 200, {}, CLOSED)
+    assert await node.says("/y") is None
+
+
+async def test_a_closed_network_and_a_proxy_at_fault_are_told_apart() -> None:
+    """As for a page: a late skip, and a URL given back."""
+    refused = FetchFailed(FailureKind.NETWORK, "", GateFailure(GateFault.REFUSED, ""))
+    assert await Node(answer=refused).says("/y") is SkipReason.PRIVATE_NETWORK
+    proxy = FetchFailed(FailureKind.NETWORK, "", GateFailure(GateFault.UPSTREAM, "407"))
+    assert isinstance(await Node(answer=proxy).says("/y"), Release)
+
+
+async def test_a_crawl_delay_gives_back_what_was_leased_before_it_was_known() -> None:
+    """And nothing after that: the frontier keeps the spacing."""
+    node = Node(answer=Fetched(SITE, 200, {}, b"User-agent: *\nCrawl-delay: 100000\n"))
+    assert isinstance(await node.says("/y"), Release)
+    assert node.spacings == [("a.example", 60)]
+    assert await node.says("/y") is None
+    assert await Node(node.shelf).says("/y") is None
+
+
+async def test_closing_ends_what_is_being_fetched() -> None:
+    """Nothing is left running."""
+    node = Node()
+    node.may_answer.clear()
+    waiting = asyncio.ensure_future(node.says("/x"))
+    await asyncio.wait([waiting], timeout=0)
+    await node.desk.close()
+    await asyncio.wait([waiting])
+    assert waiting.cancelled()
