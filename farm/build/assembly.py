@@ -109,7 +109,7 @@ async def assemble(
         room = _proxy_room(plan, place, emit, clock)
         robots = robots_desk(place, gateway, room, retry, clock)
         stack.push_async_callback(robots.close)
-        links = link_sorter(place, robots)
+        links = link_sorter(place, robots, clock.wall().year)
         pacer = site_pacer(place, emit, clock)
         rooms = Rooms(
             frontier=place.frontier,

@@ -17,6 +17,7 @@ from farm.runtime.pacer import Pacer
 from farm.runtime.robots import AllowAll, RobotsDesk
 from farm.scope.links import LinkSorter
 from farm.scope.robots import parse
+from farm.scope.traps import TrapParams, TrapWatch
 from farm.settings.units import parse_rate
 
 USER_AGENT = f"Mozilla/5.0 (compatible; CrawlFarm/{__version__})"
@@ -51,8 +52,8 @@ def site_pacer(place: Place, emit: Emit, clock: Clock) -> Pacer[Learnt]:
     return Pacer(PaceBook(place.frontier.shards), params, strained, emit, clock)
 
 
-def link_sorter(place: Place, robots: RobotsDesk | AllowAll) -> LinkSorter:
-    """Return the sorter of the crawl's links."""
+def link_sorter(place: Place, robots: RobotsDesk | AllowAll, year: int) -> LinkSorter:
+    """Return the sorter of the crawl's links; `year` is the present one, for calendars."""
     agreed = place.crawl.settings
     return LinkSorter(
         place.rules,
@@ -60,4 +61,5 @@ def link_sorter(place: Place, robots: RobotsDesk | AllowAll) -> LinkSorter:
         hash_routes=agreed["hash_routes"],
         obey_nofollow=agreed["robots"] == "obey",
         forbidden=robots.forbids,
+        trapped=TrapWatch(TrapParams(year)).springs,
     )

@@ -23,7 +23,8 @@ _REMEMBERED_CHARS = 1000
 class LinkSorter:
     """Parts the links of a page by the rules of the crawl. `key` is the crawl's fingerprint key.
 
-    `forbidden` says whether a canonical URL is known to be forbidden by its robots.txt.
+    `forbidden` says whether a canonical URL is known to be forbidden by its robots.txt, `trapped` whether it is
+    one of those that a site makes without end.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class LinkSorter:
         keep_params: Collection[str] = (),
         obey_nofollow: bool = True,
         forbidden: Callable[[str], bool] = lambda _: False,
+        trapped: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._rules = rules
         self._key = key
@@ -42,6 +44,7 @@ class LinkSorter:
         self._keep_params = frozenset(name.lower() for name in keep_params)
         self._obey_nofollow = obey_nofollow
         self._forbidden = forbidden
+        self._trapped = trapped
         self._remembered = lru_cache(_REMEMBERED)(self._canonicalise)
 
     def canonical(self, raw: str) -> CanonicalUrl | Refusal:
@@ -69,6 +72,8 @@ class LinkSorter:
         skips: list[Skip] = []
         for found, nofollow in unique.values():
             reason = self._reason(found, depth, nofollow=nofollow)
+            if reason is None and self._trapped(found.url):
+                reason = SkipReason.TRAP
             if reason is not None:
                 skips.append(Skip(found.url, reason, referrer.url, depth))
             elif isinstance(found, CanonicalUrl):
