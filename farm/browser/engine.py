@@ -56,6 +56,9 @@ class Engine:
         self.name = f"engine-{number}"
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.user_agent = ""
+        self.frames_on_demand = params.binary.headless_shell
+        self.frames = asyncio.Lock()
+        """Held while a frame is made: two at once kill the GPU process."""
         self.pids: tuple[int, ...] = ()
         self._params = params
         self._folder = folder / self.name
@@ -107,7 +110,7 @@ class Engine:
         self._browser = await self._playwright.chromium.launch(
             executable_path=self._params.binary.path,
             headless=True,
-            args=flags.launch_arguments(self._params.heap_mib),
+            args=flags.launch_arguments(self._params.heap_mib, frames_on_demand=self.frames_on_demand),
             ignore_default_args=list(flags.UNWANTED_DEFAULTS),
             chromium_sandbox=self._params.sandbox,
             proxy={"server": flags.NOWHERE},

@@ -40,7 +40,7 @@ class RenderParams:
     selector: str = ""
     page_timeout_s: float = 60.0
     settle_timeout_s: float = 10.0
-    quiet_ms: int = 100
+    quiet_ms: int = 50
     html_cap: int = 8_000_000
     text_cap: int = 2_000_000
     link_cap: int = 10_000
@@ -74,7 +74,9 @@ async def visit(tab: Tab, url: str, params: RenderParams, phase: Callable[[Phase
     seen = await _settle_and_collect(tab, params, ends, is_page=_mime(content_type) in PAGE_TYPES)
     navigate_ms = round((committed - begun) * 1000)
     settle_ms = round((loop.time() - committed) * 1000)
-    return _page(response, content_type, seen, {"navigate": navigate_ms, "settle": settle_ms})
+    return _page(
+        response, content_type, seen, {"navigate": navigate_ms, "settle": settle_ms, "idle": seen["idle"]}
+    )
 
 
 async def _navigate(tab: Tab, url: str, deadline_s: float) -> Response | None:
@@ -120,22 +122,40 @@ async def _settle_and_collect(
     """Evaluate until one evaluation survives: the page may navigate on its own while it is looked at."""
     loop = asyncio.get_running_loop()
     settle_ends = min(loop.time() + params.settle_timeout_s, ends - 1.0)
+    world, framed = None, False
     while True:
         left_s = max(0.05, settle_ends - loop.time())
         deadline_s = min(left_s + SETTLE_GRACE_S, max(0.05, ends - loop.time()))
         try:
-            world = await tab.send(
-                "Page.createIsolatedWorld", deadline_s, frameId=tab.frame_id, worldName=WORLD
-            )
+            if world is None:
+                world = await tab.send(
+                    "Page.createIsolatedWorld", deadline_s, frameId=tab.frame_id, worldName=WORLD
+                )
+                source, framed = SOURCE, False
+            else:
+                source = ""
             answer = await tab.send(
                 "Runtime.evaluate",
                 deadline_s,
-                expression=_expression(tab.nonce, params, left_s, is_page=is_page),
+                expression=_expression(
+                    source,
+                    tab.nonce,
+                    params,
+                    left_s,
+                    is_page=is_page,
+                    framed=framed,
+                    on_demand=tab.engine.frames_on_demand,
+                ),
                 contextId=world["executionContextId"],
                 awaitPromise=True,
                 returnByValue=True,
             )
+            if answer["result"].get("value", {}).get("frame"):
+                await tab.frame()
+                framed = True
+                continue
         except Error as error:
+            world = None
             if is_navigated(error) and loop.time() < settle_ends:
                 continue
             if is_navigated(error):
@@ -149,16 +169,32 @@ async def _settle_and_collect(
         seen: dict[str, Any] = answer["result"]["value"]
         if seen["url"].startswith("chrome-error:"):
             raise RenderError(FailureKind.NETWORK, "the browser shows its own error page")
+        if params.wait == "settle" and tab.loading and loop.time() < settle_ends:
+            # A script is on its way that no script can know of: a module that another one imports.
+            await tab.loaded(settle_ends - loop.time())
+            framed = False
+            continue
         return seen
 
 
-def _expression(nonce: str, params: RenderParams, left_s: float, *, is_page: bool) -> str:
+def _expression(
+    source: str,
+    nonce: str,
+    params: RenderParams,
+    left_s: float,
+    *,
+    is_page: bool,
+    framed: bool,
+    on_demand: bool,
+) -> str:
     settle = {
         "nonce": nonce,
         "wait": params.wait,
         "selector": params.selector,
         "quietMs": params.quiet_ms,
         "capMs": round(left_s * 1000),
+        "framed": framed,
+        "onDemand": on_demand,
     }
     collect = {
         "htmlCap": params.html_cap,
@@ -168,8 +204,8 @@ def _expression(nonce: str, params: RenderParams, left_s: float, *, is_page: boo
         "isPage": is_page,
     }
     return (
-        f"(async () => {{ {SOURCE}\n const settled = await settle({orjson.dumps(settle).decode()});"
-        f" return {{ ...collect({orjson.dumps(collect).decode()}), ...settled }}; }})()"
+        f"{source}\n settle({orjson.dumps(settle).decode()}).then((settled) => settled.frame ? settled :"
+        f" ({{ ...collect({orjson.dumps(collect).decode()}), ...settled }}))"
     )
 
 

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
+from inspect import signature
 from typing import Any, TypeVar
 
 from playwright.async_api import BrowserContext, CDPSession, Error, Page
@@ -24,6 +25,8 @@ T = TypeVar("T")
 HOOK = files("farm.browser").joinpath("js/hook.js").read_text(encoding="utf-8")
 OPEN_S = 15.0
 CLOSE_S = 5.0
+FRAME_S = 3.0
+"""A page that takes longer to lay itself out is hung, and holds up the frames of its engine's others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,9 @@ class Tab:
         self.asked_url: str | None = None
         """Where the main request of this visit has got to: a redirect moves it on."""
         self._document: dict[str, Any] | None = None
+        self.loading: set[str] = set()
+        """Scripts and frames' documents that were asked for and have not come."""
+        self._loaded = asyncio.Event()
         self._context = context
         self._crashed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         page.on("crash", lambda _: self._crash("the page crashed"))
@@ -98,20 +104,64 @@ class Tab:
         # Blocking works only while the domain is enabled; without the caps Blink would keep every body for us.
         await self.cdp.send("Network.enable", {"maxTotalBufferSize": 0, "maxResourceBufferSize": 0})
         await self.cdp.send("Network.setBlockedURLs", {"urls": list(params.blocked_urls)})
-        self.cdp.on("Network.requestWillBeSent", self._note_request)
-        self.cdp.on("Network.responseReceived", self._note_response)
+        on = {
+            "Network.requestWillBeSent": self._note_request,
+            "Network.responseReceived": self._note_response,
+            "Network.loadingFinished": self._note_end,
+            "Network.loadingFailed": self._note_end,
+        }
+
+        def note(event: dict[str, Any]) -> None:
+            method = on.get(event["method"])
+            if method is not None:
+                method(event["params"])
+
+        # Playwright inspects the signature at every event; one that is ready spares it a millisecond a page.
+        note.__signature__ = signature(note)  # type: ignore[attr-defined]
+        self.cdp.on("event", note)
 
     def _note_request(self, event: dict[str, Any]) -> None:
         if event.get("type") == "Document" and event.get("frameId") == self.frame_id:
             self.asked_url = event["request"]["url"]
+            self.loading.clear()
+            self._loaded.set()
+        elif event.get("type") in {"Script", "Document"} and event.get("loaderId"):
+            # A worker's own script belongs to no document, and its end is told to nobody here.
+            self.loading.add(event["requestId"])
+            self._loaded.clear()
 
     def _note_response(self, event: dict[str, Any]) -> None:
         if event["type"] == "Document" and event.get("frameId") == self.frame_id:
             self._document = event["response"]
 
+    def _note_end(self, event: dict[str, Any]) -> None:
+        if self.loading:
+            self.loading.discard(event["requestId"])
+            if not self.loading:
+                self._loaded.set()
+
+    async def loaded(self, deadline_s: float) -> None:
+        """Wait until nothing is `loading`, but no longer than the deadline; raises SlotLost with the page."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(deadline_s):
+                while self.loading and not self.lost:
+                    self._loaded.clear()
+                    await self.guard(self._loaded.wait(), deadline_s + 1.0, "a script")
+
+    async def frame(self) -> None:
+        """Have one frame made, without drawing it; it goes on when the caller is cancelled."""
+        making = asyncio.ensure_future(self._make_frame())
+        making.add_done_callback(lambda made: made.cancelled() or made.exception())
+        await asyncio.shield(making)
+
+    async def _make_frame(self) -> None:
+        async with self.engine.frames:
+            await self.send("HeadlessExperimental.beginFrame", FRAME_S, noDisplayUpdates=True)
+
     def forget_document(self) -> None:
         """Start a visit: the request and the answer of the one before are not this one's."""
         self.asked_url = self._document = None
+        self.loading.clear()
 
     def document_answer(self) -> dict[str, Any] | None:
         """Return the last answer to the main request, as CDP gives it, also where no document came of it."""

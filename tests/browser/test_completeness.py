@@ -21,7 +21,10 @@ from tests.browser.conftest import Browsing, browsing, visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-WAYS = ["", "-fetch", "-xhr", "-chain", "-frame", "-script", "-shadow"]
+WAYS = [
+    *("", "-fetch", "-xhr", "-chain", "-frame", "-idle", "-intersect", "-script"),
+    *("-shadow", "-iframe", "-socket", "-events", "-worker", "-module"),
+]
 SOON_MS = [50, 300]
 LATE_MS = 1000
 LAG_MS = 250
