@@ -74,9 +74,7 @@ async def visit(tab: Tab, url: str, params: RenderParams, phase: Callable[[Phase
     seen = await _settle_and_collect(tab, params, ends, is_page=_mime(content_type) in PAGE_TYPES)
     navigate_ms = round((committed - begun) * 1000)
     settle_ms = round((loop.time() - committed) * 1000)
-    return _page(
-        response, content_type, seen, {"navigate": navigate_ms, "settle": settle_ms, "idle": seen["idle"]}
-    )
+    return _page(response, content_type, seen, {"navigate": navigate_ms, "settle": settle_ms})
 
 
 async def _navigate(tab: Tab, url: str, deadline_s: float) -> Response | None:
