@@ -72,6 +72,21 @@ class SlotGate:
             return self._outlet.visit.excess
         return None if authority is None else self._outlet.visit.failures.get(authority)
 
+    def shortfall(self, url: str) -> GateFailure | None:
+        """Say what a page that was shown is without, through the proxy's fault or by the cap.
+
+        That the proxy is gone counts wherever the browser wanted to go. That something broke behind it counts for
+        the page's own host only: what others are like on a page is not the visit's business.
+        """
+        visit = self._outlet.visit
+        if visit.excess is not None:
+            return visit.excess
+        for failure in visit.broken.values():
+            if failure.fault is GateFault.UPSTREAM:
+                return failure
+        authority = authority_of(url)
+        return None if authority is None else visit.broken.get(authority)
+
     # -- what the farm decides
 
     @property

@@ -23,6 +23,7 @@ from farm.egress.wire import Traffic, Wire
 from farm.model.egress import GateFailure, GateFault
 
 MAX_FAILURES = 1024
+_BY_PROXY = frozenset({GateFault.UPSTREAM, GateFault.TUNNEL})
 
 _ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 # Every browser shows its own error for this, never the body of the answer.
@@ -34,11 +35,18 @@ class Visit:
     """What became of one visit: the last failure per authority, and whether it brought too much."""
 
     failures: dict[Authority, GateFailure] = field(default_factory=dict)
+    broken: dict[Authority, GateFailure] = field(default_factory=dict)
+    """The first failure per authority that was a proxy's: what it cost is missing, whatever came later."""
     excess: GateFailure | None = None
 
-    def note(self, authority: Authority, failure: GateFailure) -> None:
-        """Keep a failure; a page that tries thousands of addresses only pushes out its own older ones."""
+    def note(self, authority: Authority, failure: GateFailure, *, lacks: bool = True) -> None:
+        """Keep a failure; a page that tries thousands of addresses only pushes out its own older ones.
+
+        `lacks` says whether something that was asked for did not come because of it.
+        """
         self.failures[authority] = failure
+        if lacks and failure.fault in _BY_PROXY and len(self.broken) < MAX_FAILURES:
+            self.broken.setdefault(authority, failure)
         if len(self.failures) > MAX_FAILURES:
             del self.failures[next(iter(self.failures))]
 
@@ -133,7 +141,11 @@ class Session:
             if near.ended or near.moved == asked:
                 return  # the browser had enough, or never used the tunnel
             if far.error is not None:
-                visit.note(authority, GateFailure(blame, f"{authority}: the connection was reset"))
+                # With bytes of an answer behind it, a reset may well be how a site ends an idle connection.
+                lacks = far.moved == answered
+                visit.note(
+                    authority, GateFailure(blame, f"{authority}: the connection was reset"), lacks=lacks
+                )
             elif far.moved == answered:
                 visit.note(authority, GateFailure(blame, f"{authority} closed without an answer"))
 

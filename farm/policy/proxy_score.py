@@ -33,6 +33,8 @@ class Outcome(Enum):
     """It took too long, or a proxy said of a site that it cannot be reached."""
     DOUBTED = "doubted"
     """A refusal (401, 403) of which nobody knows whether it was meant for the address."""
+    PARTIAL = "partial"
+    """The page came, but not all that belongs to it."""
     BROKEN = "broken"
     """What came by way of it broke; the site may have had a part in it."""
     BLOCKED = "blocked"
@@ -90,6 +92,7 @@ PAIR_WEIGHTS = {
     Outcome.GOOD: 0.0,
     Outcome.SLOW: 0.5,
     Outcome.DOUBTED: 0.5,
+    Outcome.PARTIAL: 1.0,
     Outcome.BROKEN: 1.0,
     Outcome.BLOCKED: float("inf"),
 }

@@ -25,7 +25,8 @@ class RetryParams:
 
     `throttle_cap` is how often a site may put one URL off before it is dead; `retry_after_cap_s` is the
     longest Retry-After that is believed. `broken_cap` is how often a URL is given back because what came by
-    a proxy broke, `blocked_cap` the same for blocks, `doubted_cap` for refusals that may be meant for everybody;
+    a proxy broke, `partial_cap` because a part of its page did not come, `blocked_cap` because of blocks, and
+    `doubted_cap` because of refusals that may be meant for everybody;
     `shut_out_cap` is how often it waits for the time when any proxy may try its site again.
     """
 
@@ -35,6 +36,7 @@ class RetryParams:
     throttle_cap: int = 20
     retry_after_cap_s: float = 3600.0
     broken_cap: int = 10
+    partial_cap: int = 4
     blocked_cap: int = 5
     doubted_cap: int = 2
     shut_out_cap: int = 4
@@ -109,6 +111,11 @@ def after_gate_failure(
         return after_failure(FailureKind.PROXY, failure.detail, attempt, jitter, params)
     kind = FailureKind.TIMEOUT if failure.fault is GateFault.TIMEOUT else FailureKind.NETWORK
     return after_failure(kind, failure.detail, attempt, jitter, params)
+
+
+def after_shortfall(failure: GateFailure, partial: int, params: RetryParams) -> Release | None:
+    """Judge a page of which a part broke behind a proxy: None where it is taken as it is, since it always does."""
+    return Release(f"proxy: {failure.detail}") if partial <= params.partial_cap else None
 
 
 def after_block(

@@ -90,6 +90,10 @@ class Gate(Protocol):
         """How the last attempt of this visit to reach the URL's host and port failed, if it did."""
         ...
 
+    def shortfall(self, url: str) -> GateFailure | None:
+        """Say what a page that was shown is without, through the proxy's fault or by the cap."""
+        ...
+
 
 class Slot(Protocol):
     """One browser context, seen from the loop: it visits one URL at a time and replaces itself."""

@@ -28,6 +28,9 @@ from farm.policy.proxy_score import (
 )
 
 REMEMBERED = 50_000
+POOR = 0.4
+"""Of proxies with as many users each, those that score less come last; the others take turns."""
+_UNKNOWN = Health()
 
 
 class Rotation(StrEnum):
@@ -61,6 +64,7 @@ class Proxies:
         self._used_at: dict[str, int] = {}
         self._turn = 0
         self._counts: OrderedDict[tuple[str, Outcome], int] = OrderedDict()
+        self._lacking: OrderedDict[str, set[str]] = OrderedDict()
         self._blocking: OrderedDict[str, None] = OrderedDict()
         self._news: dict[str, Ban] = {}
         self._down_since: float | None = None
@@ -94,7 +98,7 @@ class Proxies:
             # The same proxy on every node, and for as few sites as possible another one when the list changes.
             chosen = max(usable, key=lambda label: blake2b(f"{site} {label}".encode()).digest())
         else:
-            chosen = min(usable, key=self._rank)
+            chosen = min(usable, key=lambda label: self._rank(label, site))
         self._users[slot] = chosen
         self._turn += 1
         self._used_at[chosen] = self._turn
@@ -116,19 +120,21 @@ class Proxies:
         """Return in how long a proxy may try the site again, and whether it is the site that keeps them out."""
         now = self._clock.monotonic()
         ends = [
-            max(health.out_until, self._pairs.get((label, site), Health()).out_until)
+            max(health.out_until, self._pairs.get((label, site), _UNKNOWN).out_until)
             for label, health in self._proxies.items()
         ]
         return ShutOut(max(1.0, min(ends, default=now) - now), by_site=site in self._blocking)
 
-    def _rank(self, label: str) -> tuple[bool, bool, int, float, int]:
+    def _rank(self, label: str, site: str | None) -> tuple[bool, bool, int, bool, int]:
         health, now = self._proxies[label], self._clock.monotonic()
         users = Counter(self._users.values())
         turn = self._used_at.get(label, 0)
         by_page = self.params.rotation is Rotation.PAGE
         on_trial = health.standing(now) is Standing.ON_TRIAL
-        score = -round(health.score(now, self.params.score), 1)
-        return not on_trial, health.row > 0, turn if by_page else users[label], score, turn
+        poor = health.score(now, self.params.score) < POOR
+        pair = self._pairs.get((label, site or ""), _UNKNOWN)
+        suspect = health.row + pair.row > 0
+        return not on_trial, suspect, turn if by_page else users[label], poor, turn
 
     # -- what visits say
 
@@ -137,6 +143,8 @@ class Proxies:
         now, score = self._clock.monotonic(), self.params.score
         if outcome is Outcome.GOOD:
             self._is_up()
+        if self._is_never_whole(label, site, outcome):
+            return REMEMBERED
         if outcome in PAIR_WEIGHTS:
             pair = self._pairs.pop((label, site), Health())
             after = step(pair, PAIR_WEIGHTS[outcome], latency_ms, now, score)
@@ -154,6 +162,21 @@ class Proxies:
         self._counts[url_id, outcome] = count
         _forget(self._counts)
         return count
+
+    def _is_never_whole(self, label: str, site: str, outcome: Outcome) -> bool:
+        """Whether the site's pages lack something by most proxies: then it is not the proxies' fault."""
+        lacking = (
+            self._lacking.setdefault(site, set()) if outcome is Outcome.PARTIAL else self._lacking.get(site)
+        )
+        if lacking is None:
+            return False
+        _forget(self._lacking)
+        if outcome is Outcome.GOOD:
+            lacking.discard(label)
+        elif outcome is Outcome.PARTIAL:
+            lacking.add(label)
+            return len(lacking) > max(1, len(self._proxies) // 2)
+        return False
 
     def _judge(self, label: str, weight: float, latency_ms: float | None, outcome: Outcome) -> None:
         before = self._proxies[label]
@@ -216,7 +239,7 @@ class Proxies:
         for ban in bans:
             label, _, site = ban.subject.partition(" ")
             if site:
-                pair = self._pairs.get((label, site), Health())
+                pair = self._pairs.get((label, site), _UNKNOWN)
                 self._pairs[label, site] = told(pair, now + ban.left_s, ban.bans)
             elif label in self._proxies:
                 self._proxies[label] = told(self._proxies[label], now + ban.left_s, ban.bans)

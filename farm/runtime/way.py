@@ -60,6 +60,7 @@ class ProxyWay:
         else:
             keeps = False
         if not keeps:
+            self._pages = 0
             self._go_by(self._proxies.pick(self._slot, site) or self._proxies.pick(self._slot, None))
         return self.label is not None
 
@@ -92,6 +93,5 @@ class ProxyWay:
     def _go_by(self, label: str | None) -> None:
         # Without a proxy the gate stays with the last one: never does anything go direct.
         if label is not None and label != self.label:
-            self._pages = 0
             self._switch(label)
         self.label = label

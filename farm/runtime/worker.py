@@ -26,6 +26,7 @@ from farm.policy.retry import (
     after_block,
     after_failure,
     after_gate_failure,
+    after_shortfall,
     after_shut_out,
     after_status,
     retry_after_s,
@@ -71,6 +72,7 @@ class Worker:
         self._params = params
         self._site: str | None = None
         self._asked = 0.0
+        self._went_by: str | None = None
 
     async def run(self) -> None:
         """Lease and visit until there is nothing to do any more."""
@@ -153,6 +155,7 @@ class Worker:
         shut_out = self._way.take(lease.task.site)
         if shut_out is not None:
             return _Verdict(after_shut_out(shut_out, lease.throttled, params))
+        self._went_by = self._way.label
         self._gate.begin()
         asked, kind = None, FailureKind.TIMEOUT
         detail = f"the visit took more than {self._params.visit_s:g} s"
@@ -160,9 +163,10 @@ class Worker:
             async with asyncio.timeout(self._params.visit_s):
                 page = await self._slot.render(lease)
             self._rooms.paces.note(lease.task.site, begun, page.status, page.timings_ms.get("navigate", 0))
-            if not self._overflowed(url):
-                refused = await self._refused(lease, page.final_url) if page.redirects else None
-                return refused or self._done(lease, page, lease_ms, begun, jitter)
+            verdict = self._short(lease, page, jitter)
+            if verdict is None and page.redirects:
+                verdict = await self._refused(lease, page.final_url)
+            return verdict or self._done(lease, page, lease_ms, begun, jitter)
         except RenderError as error:
             kind, detail, asked = error.kind, error.detail, error.url or url
         except SlotLost as error:
@@ -180,10 +184,16 @@ class Worker:
         self._report(lease, after_error(kind))
         return _Verdict(after_failure(kind, detail, attempt, jitter, params))
 
-    def _overflowed(self, url: str) -> bool:
-        """Whether the visit brought too much: what is there of its page may be cut off anywhere."""
-        failure = self._gate.failure(url)
-        return failure is not None and failure.fault is GateFault.TOO_LARGE
+    def _short(self, lease: Lease, page: RenderedPage, jitter: float) -> _Verdict | None:
+        """Judge what is missing on a page that was shown; None where it is whole, or as whole as it gets."""
+        failure = self._gate.shortfall(page.final_url)
+        if failure is None:
+            return None
+        if failure.fault is not GateFault.TUNNEL:
+            return self._not_through(lease, failure, jitter)
+        count = self._report(lease, Outcome.PARTIAL)
+        released = after_shortfall(failure, count, self._params.retry)
+        return None if released is None else _Verdict(released)
 
     def _not_through(self, lease: Lease, failure: GateFailure, jitter: float) -> _Verdict:
         """Judge a visit that the gateway did not get through."""
@@ -216,7 +226,7 @@ class Worker:
     def _done(self, lease: Lease, page: RenderedPage, lease_ms: int, begun: float, jitter: float) -> _Verdict:
         """Judge a page that was rendered: its status, where it ended, and what it links to."""
         page = replace(page, bytes_received=self._gate.bytes_received)
-        clock, params, proxy = self._rooms.clock, self._params.retry, self._way.label
+        clock, params, proxy = self._rooms.clock, self._params.retry, self._went_by
         found = self._rooms.detect(page)
         if proxy is not None:
             verdict = self._kept_out(lease, page, found)

@@ -15,6 +15,7 @@ from farm.policy.retry import (
     after_block,
     after_failure,
     after_gate_failure,
+    after_shortfall,
     after_shut_out,
     after_status,
     backoff_s,
@@ -116,6 +117,13 @@ def test_what_a_proxy_breaks_is_given_back_a_few_times() -> None:
     assert counted.reason is FailureKind.PROXY
     assert isinstance(after_gate_failure(broken, PARAMS.retries + 1, 0.0, PARAMS, cap + 1), Bury)
     assert isinstance(after_gate_failure(down, 1, 0.0, PARAMS, 10 * cap), Release)
+
+
+def test_a_page_that_is_never_whole_is_taken_as_it_is() -> None:
+    """What breaks behind every proxy is the page's own."""
+    broken = GateFailure(GateFault.TUNNEL, "x")
+    assert isinstance(after_shortfall(broken, PARAMS.partial_cap, PARAMS), Release)
+    assert after_shortfall(broken, PARAMS.partial_cap + 1, PARAMS) is None
 
 
 def test_a_visit_that_brings_too_much_is_dead_at_once() -> None:

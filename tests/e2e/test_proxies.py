@@ -1,0 +1,161 @@
+"""Crawls that go out by proxies: each page by its own, dead ones left, captchas met, none left to try."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from farm.egress import parse_proxies
+from fixtures.shop import Shop, serve_shop_in_thread
+from tests.e2e.farm_process import Finished, crawl, until
+from tests.e2e.test_shop import assert_complete
+from tests.egress.farm_of_proxies import SmallProxy, proxies_in_thread
+
+SECRETS = ("somebody", "hunter2")
+LOGIN = ":".join(SECRETS)
+
+
+def write(path: Path, *proxies: SmallProxy) -> str:
+    """Write a proxies file and return its name."""
+    path.write_text("".join(f"{proxy.line}\n" for proxy in proxies))
+    assert len(parse_proxies(path.read_text()).upstreams) == len(proxies)
+    return str(path)
+
+
+def by_proxy(finished: Finished) -> Counter[str]:
+    """Count the records of each proxy."""
+    return Counter(record["proxy"] for record in finished.records)
+
+
+@pytest.mark.slow
+def test_each_page_comes_by_the_proxy_of_its_context(out: Path, tmp_path: Path) -> None:
+    """Ten proxies with credentials, a farm's worth of contexts: every request goes by one of them.
+
+    Nothing that the run leaves, prints or shows in the list of processes has a credential in it.
+    """
+    proxies = [SmallProxy(credentials=LOGIN) for _ in range(10)]
+    with serve_shop_in_thread() as shop, proxies_in_thread(*proxies):
+        file = write(tmp_path / "proxies.txt", *proxies)
+        running = crawl(out, shop.url, contexts="10", proxies=file, log_level="debug")
+        until(lambda: bool(len(shop.requests.pages()) > 5), "pages")
+        commands = [" ".join(process.cmdline()) for process in running.family()]
+        finished = running.finish(180)
+        assert_complete(finished, shop.oracle)
+    used = by_proxy(finished)
+    assert set(used) <= {proxy.label for proxy in proxies}
+    assert len(used) > 5
+    assert all(proxy.authorized == len(proxy.asked) for proxy in proxies)
+    assert all(set(proxy.asked) <= {f"127.0.0.1:{shop.port}"} for proxy in proxies)
+    contexts = {(record["context"], record["proxy"]) for record in finished.records}
+    assert len({context for context, _ in contexts}) == len(contexts), "a context stays with its proxy"
+    left = {str(path): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert len(left) > 4
+    left |= {"output": finished.output.encode(), "processes": " ".join(commands).encode()}
+    for name, content in left.items():
+        for secret in SECRETS:
+            assert secret.encode() not in content, f"{secret} stands in {name}"
+
+
+def test_another_page_is_another_proxy_where_that_is_wanted(out: Path, tmp_path: Path) -> None:
+    """One context, three proxies, turn by turn."""
+    proxies = [SmallProxy() for _ in range(3)]
+    with serve_shop_in_thread() as shop, proxies_in_thread(*proxies):
+        file = write(tmp_path / "proxies.txt", *proxies)
+        finished = crawl(out, shop.url, contexts="1", proxies=file, proxy_rotation="page", limit="6").finish()
+    assert finished.code == 5, finished.output
+    assert set(by_proxy(finished).values()) == {2}
+
+
+def visits_spoiled(finished: Finished, proxy: SmallProxy) -> int:
+    """Count the visits that were given back because of a proxy, as the log tells it."""
+    log = _log(finished.folder)
+    return log.count(proxy.label) - log.count(f"proxy {proxy.label} is out")
+
+
+@pytest.mark.slow
+def test_what_dead_and_blocked_proxies_spoil_is_done_by_the_others(out: Path, tmp_path: Path) -> None:
+    """Three of ten die, one shows captchas: every page is there at its first attempt, the four are soon left."""
+    good = [SmallProxy() for _ in range(6)]
+    bad = [SmallProxy(dead_after=1) for _ in range(3)] + [SmallProxy(captcha=True)]
+    with serve_shop_in_thread() as shop, proxies_in_thread(*good, *bad):
+        file = write(tmp_path / "proxies.txt", *bad, *good)
+        finished = crawl(out, shop.url, contexts="10", proxies=file, log_level="debug").finish(180)
+        assert_complete(finished, shop.oracle)
+    assert {record["attempt"] for record in finished.records} == {1}
+    assert finished.summary["dead"] == {}
+    assert {record["blocked_by"] for record in finished.records} == {None}
+    for proxy in bad:
+        assert visits_spoiled(finished, proxy) <= 5, proxy
+        assert f"proxy {proxy.label} is out" in (out / "farm.log").read_text()
+
+
+def test_without_another_address_a_block_ends_as_blocked(out: Path, tmp_path: Path) -> None:
+    """The only proxy meets a captcha: it is out for the site, and nothing goes direct."""
+    proxy = SmallProxy(captcha=True)
+    with serve_shop_in_thread() as shop, proxies_in_thread(proxy):
+        file = write(tmp_path / "proxies.txt", proxy)
+        finished = crawl(out, shop.url, contexts="1", proxies=file, time_limit="6s").finish()
+        assert len(shop.requests) == 0
+    assert finished.code == 5, finished.output
+    assert finished.records == []
+    assert finished.summary["ledger"]["delayed"] == 1
+    assert "is out for 127.0.0.1" in (out / "farm.log").read_text()
+
+
+def test_when_every_proxy_is_down_the_run_waits_and_then_says_so(out: Path, tmp_path: Path) -> None:
+    """Exit code 7 after the patience, with nothing lost and nothing gone direct."""
+    proxies = [SmallProxy(dead_after=0), SmallProxy(credentials=LOGIN)]
+    with serve_shop_in_thread() as shop, proxies_in_thread(*proxies):
+        path = tmp_path / "proxies.txt"
+        wrong = proxies[1].line.replace(SECRETS[1], "wrong")
+        path.write_text(f"http://127.0.0.1:1\n{wrong}\n")
+        finished = crawl(out, shop.url, proxies=str(path), proxy_patience="2s").finish()
+        assert len(shop.requests) == 0
+    assert finished.code == 7, finished.output
+    assert "None of the 2 proxies has worked for 2 s" in finished.output
+    assert "wrong" not in finished.output
+    assert finished.summary["exit_reason"] == "all_proxies_down"
+    assert finished.summary["ledger"] | {"accepted": 1, "queued": 1} == finished.summary["ledger"]
+
+
+def test_a_file_that_changes_is_read_again(out: Path, tmp_path: Path) -> None:
+    """A run that waits for a proxy goes on when the file names one that works."""
+    proxy = SmallProxy()
+    with serve_shop_in_thread() as shop, proxies_in_thread(proxy):
+        path = tmp_path / "proxies.txt"
+        path.write_text("http://127.0.0.1:1\n")
+        running = crawl(out, shop.url, scope="page", proxies=str(path))
+        until(lambda: "none of the 1 proxies" in _log(out), "the wait")
+        write(path, proxy)
+        finished = running.finish()
+    assert finished.code == 0, finished.output
+    assert by_proxy(finished) == {proxy.label: 1}
+
+
+@pytest.mark.parametrize("content", ["", "ftp://somebody:hunter2@a:1\n"])
+def test_a_file_without_proxies_is_refused_in_one_sentence(out: Path, tmp_path: Path, content: str) -> None:
+    """Exit code 2, before anything is created."""
+    path = tmp_path / "proxies.txt"
+    path.write_text(content)
+    finished = crawl(out, "http://127.0.0.1:9/", proxies=str(path)).finish()
+    assert finished.code == 2
+    assert finished.output.count("\n") == 1
+    assert "hunter2" not in finished.output
+    assert not out.exists()
+
+
+def _log(out: Path) -> str:
+    path = out / "farm.log"
+    return path.read_text() if path.exists() else ""
+
+
+def test_a_visit_that_brings_too_much_is_dead_as_too_large(out: Path) -> None:
+    """The rest of the crawl goes on."""
+    with serve_shop_in_thread() as shop:
+        finished = _small_pages_only(out, shop)
+    assert finished.code == 0, finished.output
+    assert finished.summary["dead"] == {"too_large": 1}
+
+
+def _small_pages_only(out: Path, shop: Shop) -> Finished:
+    return crawl(out, shop.url, scope="page", max_page_size="2KiB").finish()

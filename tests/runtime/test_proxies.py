@@ -1,0 +1,205 @@
+"""Who goes by which proxy, and what visits do to that; on a clock of its own."""
+
+import pytest
+
+from farm.model.errors import AllProxiesDown
+from farm.model.event import Event, Notice
+from farm.model.proxy import Ban
+from farm.policy.proxy_score import Outcome
+from farm.runtime.proxies import Proxies, ProxyParams, Rotation
+from farm.runtime.way import ProxyWay
+from tests.runtime.test_heartbeat import ManualClock
+
+SITE = "shop.example"
+LABELS = ("a", "b", "c")
+
+
+class Slots:
+    """Proxies and the ways of some slots, with what the gates were told."""
+
+    def __init__(self, rotation: Rotation = Rotation.CONTEXT, labels: tuple[str, ...] = LABELS) -> None:
+        self.clock = ManualClock()
+        self.events: list[Event] = []
+        params = ProxyParams(rotation, pages=2, patience_s=10)
+        self.proxies = Proxies(labels, params, self.events.append, self.clock)
+        self.told: dict[str, list[str | None]] = {}
+
+    def way(self, slot: str) -> ProxyWay:
+        """Return a slot's way."""
+        return ProxyWay(slot, self.proxies, self.told.setdefault(slot, []).append)
+
+
+def spoil(way: ProxyWay, outcome: Outcome, times: int = 1, site: str = SITE) -> None:
+    """Have visits end badly, whatever proxy the slot takes for them."""
+    for number in range(times):
+        assert way.ready(site)
+        assert way.take(site) is None
+        way.report(f"{number}", site, outcome)
+
+
+def test_slots_spread_over_the_proxies() -> None:
+    """As many users each, whoever comes first."""
+    slots = Slots()
+    for number in range(6):
+        assert slots.way(f"s{number}").ready(None)
+    assert sorted(told[0] or "" for told in slots.told.values()) == ["a", "a", "b", "b", "c", "c"]
+
+
+def test_a_context_keeps_its_proxy_for_its_pages() -> None:
+    """Then the slot takes another one."""
+    slots = Slots()
+    way = slots.way("s")
+    labels = []
+    for _ in range(4):
+        assert way.ready(SITE)
+        assert way.take(SITE) is None
+        labels.append(way.label)
+        way.report("x", SITE, Outcome.GOOD, 50)
+    assert labels == ["a", "a", "b", "b"]
+
+
+def test_every_page_has_another_proxy_where_that_is_wanted() -> None:
+    """In turn."""
+    slots = Slots(Rotation.PAGE)
+    way = slots.way("s")
+    labels = []
+    for _ in range(6):
+        assert way.ready(SITE)
+        assert way.take(SITE) is None
+        labels.append(way.label)
+        way.report("x", SITE, Outcome.GOOD, 50)
+    assert labels == ["a", "b", "c", "a", "b", "c"]
+
+
+def test_a_site_has_one_proxy_for_all_slots() -> None:
+    """And on every node, since it follows from the names alone."""
+    one, other = Slots(Rotation.SITE), Slots(Rotation.SITE, tuple(reversed(LABELS)))
+    for site in (f"{number}.example" for number in range(20)):
+        labels = set()
+        for slots in (one, other):
+            way = slots.way("s")
+            assert way.ready(None)
+            assert way.take(site) is None
+            assert way.address == ""
+            labels.add(way.label)
+        assert len(labels) == 1
+
+
+def test_a_dead_proxy_is_left_after_three_failures_and_tried_by_one_slot_later() -> None:
+    """After its cooldown one slot goes to it; a success brings it back for all."""
+    slots = Slots(labels=("a", "b"))
+    one, two = slots.way("one"), slots.way("two")
+    assert one.ready(SITE)
+    assert two.ready(SITE)
+    assert (one.label, two.label) == ("a", "b")
+    for _ in range(3):
+        slots.proxies.report("a", "x", SITE, Outcome.DOWN, None)
+    assert one.ready(SITE)
+    assert one.label == "b"
+    slots.clock.now += 61
+    assert one.ready(SITE)
+    assert two.ready(SITE)
+    assert (one.label, two.label) == ("a", "b"), "one tries, the other stays"
+    one.take(SITE)
+    one.report("x", SITE, Outcome.GOOD, 50)
+    assert [event.text for event in slots.events if isinstance(event, Notice)][-1] == "proxy a is back"
+
+
+def test_a_block_drops_the_pair_and_not_the_proxy() -> None:
+    """The proxy goes on for another site."""
+    slots = Slots(labels=("a", "b"))
+    way = slots.way("s")
+    spoil(way, Outcome.BLOCKED)
+    assert way.ready(SITE)
+    assert way.label == "b"
+    assert slots.proxies.usable("a", "other.example", "s")
+    assert not slots.proxies.usable("a", SITE, "s")
+
+
+def test_a_site_that_blocks_every_proxy_is_put_off() -> None:
+    """For as long as the first of them is out; other sites are visited meanwhile."""
+    slots = Slots(labels=("a", "b"))
+    way = slots.way("s")
+    spoil(way, Outcome.BLOCKED)
+    slots.clock.now += 10
+    spoil(way, Outcome.BLOCKED)
+    assert way.ready(SITE), "there may be work for another site"
+    shut_out = way.take(SITE)
+    assert shut_out is not None
+    assert (shut_out.wait_s, shut_out.by_site) == (50, True)
+    assert way.ready(None)
+    assert way.take("other.example") is None
+
+
+def test_three_sites_that_drop_a_proxy_end_it_everywhere() -> None:
+    """One that shows captchas is no use for the fourth site either."""
+    slots = Slots(labels=("a",))
+    for number in range(3):
+        spoil(slots.way("s"), Outcome.BLOCKED, site=f"{number}.example")
+    assert not slots.proxies.usable("a", "another.example", "s")
+
+
+def test_the_wait_for_a_proxy_ends_with_the_patience() -> None:
+    """The reason is shown, one slot is enough to look, and any success begins the patience anew."""
+    slots = Slots(labels=("a",))
+    way = slots.way("s")
+    assert slots.proxies.limits == {}
+    spoil(way, Outcome.DOWN, 3)
+    assert not way.ready(SITE)
+    way.bear()
+    assert slots.proxies.limits == {"proxies": 1}
+    assert "none of the 1 proxies works" in str(slots.events[-1])
+    slots.clock.now += 9
+    way.bear()
+    slots.clock.now += 2
+    with pytest.raises(AllProxiesDown, match="--proxy-patience"):
+        way.bear()
+    slots.clock.now += 60
+    assert way.ready(SITE)
+    way.take(SITE)
+    way.report("x", SITE, Outcome.GOOD, 50)
+    assert slots.proxies.limits == {}
+
+
+def test_a_gate_without_a_proxy_is_never_told_to_go_direct() -> None:
+    """It stays with the last one until it is given another."""
+    slots = Slots(labels=("a",))
+    way = slots.way("s")
+    spoil(way, Outcome.DOWN, 3)
+    assert not way.ready(SITE)
+    way.leave()
+    assert None not in slots.told["s"]
+
+
+def test_a_proxy_that_the_file_no_longer_names_is_left() -> None:
+    """What is known of the others is kept."""
+    slots = Slots(labels=("a", "b"))
+    way = slots.way("s")
+    spoil(way, Outcome.BLOCKED)
+    slots.proxies.replace(("a", "c"))
+    assert way.ready(SITE)
+    assert way.label == "c"
+
+
+def test_what_is_found_here_is_told_and_what_others_found_counts() -> None:
+    """Bans of proxies and of pairs; what another node tells of proxies that are not here is passed over."""
+    here, there = Slots(), Slots()
+    spoil(here.way("s"), Outcome.BLOCKED)
+    for _ in range(3):
+        here.proxies.report("b", "x", SITE, Outcome.DOWN, None)
+    news = here.proxies.news()
+    assert list(news) == [Ban(f"a {SITE}", 60, 1), Ban("b", 60, 1)]
+    assert here.proxies.news() == ()
+    there.proxies.learn([*news, Ban("unknown", 60, 1)])
+    assert [label for label in LABELS if there.proxies.usable(label, SITE, "s")] == ["c"]
+    assert there.proxies.usable("a", "other.example", "s")
+
+
+def test_a_site_that_lacks_something_by_most_proxies_is_not_held_against_them() -> None:
+    """After the second of three the count says: take it as it is."""
+    slots = Slots()
+    assert slots.proxies.report("a", "x", SITE, Outcome.PARTIAL, None) == 1
+    assert slots.proxies.report("b", "x", SITE, Outcome.PARTIAL, None) > 1000
+    for _ in range(10):
+        slots.proxies.report("b", "y", SITE, Outcome.PARTIAL, None)
+    assert slots.proxies.usable("b", SITE, "s")
