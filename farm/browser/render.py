@@ -8,6 +8,7 @@ its own engine into every new document, which costs more than a small page.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from importlib.resources import files
 from typing import Any
 
@@ -63,6 +64,9 @@ async def visit(tab: Tab, url: str, params: RenderParams, phase: Callable[[Phase
     except Error as error:
         document = tab.document_answer()
         if is_no_page(error) and document is not None:
+            if tab.served > 0 and _promises_a_page(document):
+                # The visit before failed, and its error page came on top of this one.
+                raise SlotLost(FailureKind.CRASH, "the page was pushed aside", innocent=True) from error
             return _no_page(document, loop.time() - begun)
         raise translate(error, tab.asked_url) from error
     committed = loop.time()
@@ -246,6 +250,14 @@ def _no_page(document: dict[str, Any], took_s: float) -> RenderedPage:
         settle_reason="no_page",
         timings_ms={"navigate": round(took_s * 1000), "settle": 0},
     )
+
+
+def _promises_a_page(document: dict[str, Any]) -> bool:
+    """Whether the answer's head is that of a page, so that something must have been shown."""
+    headers = {str(name).lower(): str(value) for name, value in document["headers"].items()}
+    is_download = headers.get("content-disposition", "").startswith("attachment")
+    is_html = _mime(headers.get("content-type", "")) in PAGE_TYPES - {""}
+    return document["status"] == HTTPStatus.OK and is_html and not is_download
 
 
 def _mime(content_type: str) -> str:

@@ -133,7 +133,9 @@ class Proxies:
         on_trial = health.standing(now) is Standing.ON_TRIAL
         poor = health.score(now, self.params.score) < POOR
         pair = self._pairs.get((label, site or ""), _UNKNOWN)
-        suspect = health.row + pair.row > 0
+        # After a failure others are tried first for a while; for good only a ban keeps it out.
+        recent = now - self.params.score.cooldown_s
+        suspect = any(known.row > 0 and known.at > recent for known in (health, pair))
         return not on_trial, suspect, turn if by_page else users[label], poor, turn
 
     # -- what visits say

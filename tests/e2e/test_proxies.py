@@ -85,8 +85,11 @@ def test_what_dead_and_blocked_proxies_spoil_is_done_by_the_others(out: Path, tm
     assert finished.summary["dead"] == {}
     assert {record["blocked_by"] for record in finished.records} == {None}
     for proxy in bad:
-        assert visits_spoiled(finished, proxy) <= 5, proxy
-        assert f"proxy {proxy.label} is out" in (out / "farm.log").read_text()
+        spoiled = visits_spoiled(finished, proxy)
+        assert 1 <= spoiled <= 5, proxy
+        # One that is passed over after its first failures has not come to its third.
+        assert spoiled < 3 or f"proxy {proxy.label} is out" in _log(out)
+    assert f"proxy {bad[-1].label} is out for 127.0.0.1" in _log(out), "a captcha is enough"
 
 
 def test_without_another_address_a_block_ends_as_blocked(out: Path, tmp_path: Path) -> None:

@@ -171,6 +171,20 @@ def test_a_gate_without_a_proxy_is_never_told_to_go_direct() -> None:
     assert None not in slots.told["s"]
 
 
+def test_after_a_failure_others_are_tried_first_for_a_while() -> None:
+    """One failure is no ban: a minute later it is as good as the others."""
+    slots = Slots(labels=("a", "b"))
+    one, two = slots.way("one"), slots.way("two")
+    spoil(one, Outcome.DOWN)
+    assert one.ready(SITE)
+    assert two.ready(SITE)
+    assert (one.label, two.label) == ("b", "b")
+    slots.clock.now += 61
+    two.leave()
+    assert two.ready(SITE)
+    assert two.label == "a"
+
+
 def test_a_proxy_that_the_file_no_longer_names_is_left() -> None:
     """What is known of the others is kept."""
     slots = Slots(labels=("a", "b"))
