@@ -86,7 +86,7 @@ def proxies_in_thread(*proxies: SmallProxy) -> Iterator[None]:
             task.add_done_callback(talks.discard)
             try:
                 await proxy.talk(reader, writer)
-            except (ConnectionError, asyncio.IncompleteReadError):
+            except (OSError, asyncio.IncompleteReadError):
                 pass
             finally:
                 writer.transport.abort()
