@@ -51,7 +51,8 @@ class ProxyWay:
     def ready(self, site: str | None) -> bool:
         """Be ready for a lease: with a proxy that works, another one where it is time for it."""
         params = self._proxies.params
-        keeps = params.rotation is not Rotation.PAGE and self.label is not None
+        # A proxy that was taken and served no page yet has not had its turn.
+        keeps = self.label is not None and (params.rotation is not Rotation.PAGE or self._pages == 0)
         if keeps and params.rotation is Rotation.CONTEXT and self._pages >= params.pages:
             keeps = False
         if keeps and self.label is not None and self._proxies.usable(self.label, site, self._slot):
