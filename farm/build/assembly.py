@@ -23,6 +23,7 @@ from farm.build.politeness import link_sorter, robots_desk, site_pacer
 from farm.build.preflight import Plan
 from farm.build.proxies import ProxyRoom
 from farm.build.sampling import sampling
+from farm.build.sitemaps import sitemap_feed
 from farm.detect import detect
 from farm.egress import Gateway, GatewayParams
 from farm.frontier.keeper import RedisLeaseKeeper
@@ -131,6 +132,7 @@ async def assemble(
             limit=settings.limit,
             retry=retry,
         )
+        feed = sitemap_feed(plan, place, gateway, room, robots, links, sink, control)
         workers = []
         for index in range(plan.contexts):
             name = f"{index + 1:02d}"
@@ -163,7 +165,7 @@ async def assemble(
             emit,
             clock,
             NodeParams(time_limit_s=settings.time_limit),
-            [pacer.run, *([room.attend] if room else [])],
+            [pacer.run, *([room.attend] if room else []), *([feed.run] if feed else [])],
         )
         yield Assembly(node, control, governor, sink, pacer)
 

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+from typing import Protocol
 
 from farm.egress import SlotGate, Upstream
-from farm.egress.fetch import Fetcher
+from farm.egress.fetch import Fetcher, Take
 from farm.egress.proxyfile import ProxyFile
 from farm.frontier.proxies import SharedBans
 from farm.model.clock import Clock
@@ -12,7 +13,6 @@ from farm.model.errors import UsageError
 from farm.model.event import Emit
 from farm.model.fetch import Fetched, FetchFailed
 from farm.policy.proxy_score import Outcome, after_fault
-from farm.runtime.ports import Fetch
 from farm.runtime.proxies import Proxies, ProxyParams
 from farm.runtime.way import ProxyWay
 
@@ -20,6 +20,14 @@ log = logging.getLogger("farm.proxies")
 EVERY_S = 1.0
 FETCHING = "fetch"
 """What stands in a slot's place where the farm itself asks."""
+
+
+class Fetching(Protocol):
+    """Fetches as `Fetcher.fetch` does."""
+
+    async def __call__(self, url: str, cap_bytes: int, take: Take | None = None, /) -> Fetched | FetchFailed:
+        """Fetch."""
+        ...
 
 
 class ProxyRoom:
@@ -46,14 +54,14 @@ class ProxyRoom:
 
         return ProxyWay(gate.name, self.proxies, switch)
 
-    def fetching(self, fetcher: Fetcher) -> Fetch:
+    def fetching(self, fetcher: Fetcher) -> Fetching:
         """Return how the farm's own requests go out: each by the proxy that suits best, which is judged by it."""
 
-        async def fetch(url: str, cap_bytes: int) -> Fetched | FetchFailed:
+        async def fetch(url: str, cap_bytes: int, take: Take | None = None) -> Fetched | FetchFailed:
             label = self.proxies.pick(FETCHING, None)
             upstream = self.first if label is None else self._file.upstreams[label]
             try:
-                got = await fetcher.fetch(url, cap_bytes, upstream=upstream)
+                got = await fetcher.fetch(url, cap_bytes, take, upstream=upstream)
             finally:
                 self.proxies.leave(FETCHING)
             if label is not None:

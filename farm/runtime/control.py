@@ -23,6 +23,8 @@ class Control:
         self.reason: ExitReason | None = None
         self._ending = asyncio.Event()
         self.changes = 0
+        self.expecting = False
+        """Whether more URLs may come from elsewhere, so that an empty frontier is not the end."""
         self._wake = asyncio.Event()
 
     @property

@@ -204,6 +204,11 @@ class RobotsRules(Protocol):
         """The spacing that it asks for."""
         ...
 
+    @property
+    def sitemaps(self) -> Sequence[str]:
+        """The sitemaps that it names."""
+        ...
+
     def allows(self, url: str) -> bool:
         """Whether a canonical URL of its origin may be visited."""
         ...
@@ -226,6 +231,25 @@ class RobotsShelf(Protocol):
 
     async def yield_claim(self, origin: str) -> None:
         """Let somebody else fetch."""
+        ...
+
+
+class SitemapEntry(Protocol):
+    """An address in a sitemap."""
+
+    @property
+    def url(self) -> str:
+        """As it stands there."""
+        ...
+
+    @property
+    def is_sitemap(self) -> bool:
+        """Whether another sitemap stands there."""
+        ...
+
+    @property
+    def changed(self) -> datetime | None:
+        """When it changed last, where that is told."""
         ...
 
 

@@ -10,7 +10,7 @@ crawl-delay.
 import asyncio
 import random
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -95,6 +95,10 @@ class RobotsDesk:
         """Whether the rules are known here and forbid a canonical URL, so that it need not be queued."""
         known = self._known.get(_origin(url))
         return known is not None and known.until > self._clock.monotonic() and not known.rules.allows(url)
+
+    async def sitemaps(self, origin: str) -> Sequence[str]:
+        """Return the sitemaps that an origin names."""
+        return (await self._of(origin))[0].rules.sitemaps
 
     async def close(self) -> None:
         """End what is being fetched."""
@@ -182,6 +186,10 @@ class AllowAll:
     def forbids(self, url: str) -> bool:  # noqa: ARG002
         """Forbid nothing."""
         return False
+
+    async def sitemaps(self, origin: str) -> Sequence[str]:  # noqa: ARG002
+        """Know of none."""
+        return ()
 
     async def close(self) -> None:
         """Do nothing: nothing is fetched."""

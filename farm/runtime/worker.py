@@ -108,7 +108,7 @@ class Worker:
             return None
         self._phase(Phase.IDLE)
         match answer.reason:
-            case "empty":
+            case "empty" if not self._control.expecting:
                 self._control.end(ExitReason.FINISHED)
             case "limit":
                 # Pages that are being visited elsewhere may still fail and leave room under the limit.
@@ -117,7 +117,8 @@ class Worker:
             case "stopped" | "draining":
                 self._control.end(ExitReason.STOPPED)
         # Jittered, so that many idle slots do not ask in step.
-        longest_s = min(answer.retry_in_s, IDLE_LONGEST_S) * (0.75 + 0.5 * random.random())  # noqa: S311
+        expected_s = IDLE_LONGEST_S if answer.reason == "empty" else answer.retry_in_s
+        longest_s = min(expected_s, IDLE_LONGEST_S) * (0.75 + 0.5 * random.random())  # noqa: S311
         await self._control.pause(since, max(0.01, longest_s))
         return None
 

@@ -10,7 +10,17 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, field_validator
 from pydantic_settings import NoDecode
 
-from farm.settings.units import CountOrAuto, Duration, Memory, MemoryBudget, RateLimit, Viewport, lines, words
+from farm.settings.units import (
+    CountOrAuto,
+    Duration,
+    Memory,
+    MemoryBudget,
+    RateLimit,
+    UtcDate,
+    Viewport,
+    lines,
+    words,
+)
 
 Lines = Annotated[tuple[str, ...], NoDecode]
 BLOCKABLE = ("images", "media", "fonts", "stylesheets", "trackers")
@@ -38,6 +48,13 @@ class ScopeSettings(BaseModel):
 
     urls: Lines = option((), "where to start", metavar="URL", positional=True)
     seeds: str | None = option(None, "more seeds: a file with one URL a line, - is stdin", metavar="FILE")
+    sitemap: str = option(
+        "off",
+        "auto (from robots.txt), the URL of one, or off [off]",
+        metavar="URL",
+        pattern=r"^(auto|off|https?://.+)$",
+    )
+    sitemap_since: UtcDate | None = option(None, "only what sitemaps say has changed since", metavar="DATE")
     scope: Literal["page", "prefix", "host", "domain", "any"] = option(
         "host", "how far to follow links [host]"
     )

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer
@@ -101,6 +102,17 @@ def parse_count_or_auto(value: Any) -> int | None:
     return int(text)
 
 
+def parse_date(value: Any) -> datetime:
+    """Return the beginning of a day, or a moment; raises ValueError with what may be written."""
+    if isinstance(value, datetime):
+        return value
+    try:
+        moment = datetime.fromisoformat(str(value).strip())
+    except ValueError:
+        raise ValueError("write a date such as 2026-01-31") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 def lines(value: Any) -> Any:
     """Take a text as a list of its lines: a list in an environment variable, with no commas to trip over."""
     if isinstance(value, str):
@@ -120,3 +132,4 @@ MemoryBudget = Annotated[Memory, BeforeValidator(parse_memory), PlainSerializer(
 Viewport = Annotated[tuple[int, int], BeforeValidator(parse_viewport)]
 RateLimit = Annotated[Rate, BeforeValidator(parse_rate), PlainSerializer(lambda rate: rate.text)]
 CountOrAuto = Annotated[int | None, BeforeValidator(parse_count_or_auto)]
+UtcDate = Annotated[datetime, BeforeValidator(parse_date)]

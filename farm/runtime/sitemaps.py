@@ -1,0 +1,86 @@
+"""The sitemaps of a crawl: read beside the workers, and put where links are put.
+
+What always holds: a sitemap is read by one node, and again only where that node died over it; no more files
+than the cap are read, and none twice; while one is being read this node does not hold the crawl to be finished.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+
+from farm.model.page import Link
+from farm.model.record import Batch
+from farm.model.task import UrlTask
+from farm.runtime.control import Control
+from farm.runtime.ports import Frontier, RobotsShelf, Scope, Sink, SitemapEntry
+
+log = logging.getLogger("farm.sitemaps")
+MOST_FILES = 2000
+AT_ONCE = 500
+CLAIM_S = 600.0
+READ_S = 30 * 24 * 3600.0
+
+ReadSitemap = Callable[[str], Awaitable[Sequence[SitemapEntry]]]
+"""Reads one file; whatever is wrong with it is logged, and costs only what it would have listed."""
+
+
+class SitemapFeed:
+    """Feeds the frontier from sitemaps; `find` says where to begin, `since` how old a page may be."""
+
+    def __init__(
+        self,
+        find: Callable[[], Awaitable[Sequence[str]]],
+        read: ReadSitemap,
+        shelf: RobotsShelf,
+        scope: Scope,
+        frontier: Frontier,
+        sink: Sink,
+        control: Control,
+        since: datetime | None = None,
+    ) -> None:
+        self._find = find
+        self._read = read
+        self._shelf = shelf
+        self._scope = scope
+        self._frontier = frontier
+        self._sink = sink
+        self._control = control
+        self._since = since
+        control.expecting = True
+
+    async def run(self) -> None:
+        """Read all there are, then return."""
+        try:
+            waiting = deque(await self._find())
+            known = set(waiting)
+            while waiting and not self._control.ending:
+                for url in await self._take(waiting.popleft()):
+                    if url not in known and len(known) < MOST_FILES:
+                        known.add(url)
+                        waiting.append(url)
+        finally:
+            self._control.expecting = False
+            self._control.wake()
+
+    async def _take(self, url: str) -> list[str]:
+        """Read one file, add its pages, and return the sitemaps that it names."""
+        name = f"sitemap {url}"
+        if await self._shelf.read(name) is not None or not await self._shelf.claim(name, CLAIM_S):
+            return []
+        entries = [entry for entry in await self._read(url) if self._is_new(entry)]
+        pages = [Link(entry.url) for entry in entries if not entry.is_sitemap]
+        accepted = 0
+        # As if a seed linked to them: patterns, scope and depth hold for them as for any link.
+        referrer = UrlTask(url, "", "")
+        for start in range(0, len(pages), AT_ONCE):
+            tasks, skips = self._scope.sort(pages[start : start + AT_ONCE], referrer)
+            accepted += await self._frontier.add(tasks)
+            await self._sink.commit(Batch(skips=skips))
+            self._control.wake()
+        await self._shelf.write(name, b"read", READ_S)
+        log.info("%s lists %d pages, of which %d are new", url, len(pages), accepted)
+        return [entry.url for entry in entries if entry.is_sitemap]
+
+    def _is_new(self, entry: SitemapEntry) -> bool:
+        return self._since is None or entry.changed is None or entry.changed >= self._since
