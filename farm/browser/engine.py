@@ -31,6 +31,8 @@ from farm.browser.find import BrowserBinary
 from farm.model.errors import BrowserUnavailable
 
 CLOSE_STEP_S = 3.0
+BUSY_DEADLINE_S = 15.0
+"""How long an engine that computes may owe its answer; one that does not is lost at the first missing one."""
 NO_SANDBOX = ("No usable sandbox", "Failed to move to new namespace", "setuid sandbox")
 KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "FONTCONFIG_PATH", "FONTCONFIG_FILE")
 _starting = asyncio.Lock()
@@ -66,11 +68,12 @@ class Engine:
         self._playwright: Playwright | None = None
         self._browser: Browser | None = None
         self._pulse: CDPSession | None = None
+        self._silent_s = 0.0
         self._opening = asyncio.Lock()
         self.leaving = False
         """Whether it is to be replaced: it gets no new context."""
         self.left_at = self.started_at = 0.0
-        self.opening = 0
+        self.opening = self.took_ms = self.used_bytes = 0
         self.proven = False
         """Whether a page was shown on it."""
 
@@ -173,11 +176,17 @@ class Engine:
         if any(not _alive(pid) for pid in self.pids):
             self.lose("a process of the engine died")
             return
+        before = _cpu_s(self.pids)
         try:
             async with asyncio.timeout(deadline_s):
                 await self._pulse.send("Browser.getVersion")
+            self._silent_s = 0.0
         except TimeoutError:
-            self.lose(f"no sign of life for {deadline_s:g} s")
+            self._silent_s += deadline_s
+            # What computes is alive, and on a machine that has too much to do it may just not have come to it.
+            moved = all(now > then for now, then in zip(_cpu_s(self.pids), before, strict=False))
+            if not moved or self._silent_s >= BUSY_DEADLINE_S:
+                self.lose(f"no sign of life for {self._silent_s:g} s")
         except Error as error:
             self.lose(error.message.splitlines()[0])
 
@@ -225,6 +234,18 @@ def _alive(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def _cpu_s(pids: tuple[int, ...]) -> tuple[float, ...]:
+    """Return the CPU time of each process."""
+    found = []
+    for pid in pids:
+        try:
+            used = psutil.Process(pid).cpu_times()
+        except psutil.NoSuchProcess:
+            return ()
+        found.append(used.user + used.system)
+    return tuple(found)
 
 
 def _kill(leaders: tuple[int, ...]) -> None:

@@ -140,6 +140,8 @@ class Pool:
     def note(self, reading: MemoryReading, *, roomy: bool) -> None:
         """Tell each slot what its context holds, and whether there is memory for successors."""
         self.roomy = roomy
+        for engine in self._engines:
+            engine.used_bytes = reading.engines.get(engine.name, engine.used_bytes)
         for one in reading.renderers:
             if one.slot in self._slots:
                 slot = self._slots[one.slot]
@@ -195,9 +197,7 @@ class Pool:
             self._engines.append(engine)
             if self._watch is None:
                 self._watch = asyncio.create_task(self._watch_engines(), name="engine watch")
-            took_ms = round((engine.started_at - begun) * 1000)
-            if self._started > self._params.engines:
-                self._emit(Recycled(engine.started_at, "engine", engine.name, "replaced", took_ms))
+            engine.took_ms = round((engine.started_at - begun) * 1000)
             return
 
     def _check_breaker(self) -> None:
@@ -228,6 +228,10 @@ class Pool:
     def _bury(self, engine: Engine) -> None:
         """Clear a dead engine away; one that died before its first page counts as a launch that failed."""
         self._engines.remove(engine)
+        now = self._clock.monotonic()
+        self._emit(
+            Recycled(now, "engine", engine.name, engine.lost.result(), engine.took_ms, engine.used_bytes)
+        )
         self._spawn(engine.close())
         if not engine.proven and not engine.leaving:
             self._breaker = self._breaker.after(success=False)

@@ -26,7 +26,8 @@ CANONICALISATION = 1
 """Raised whenever the same link would become another canonical URL: nodes must not mix two versions."""
 CONTEXT_BYTES = 200 * 2**20
 CONTEXTS_PER_CORE = 4
-CONTEXTS_PER_ENGINE = 10
+CONTEXTS_PER_ENGINE = 20
+"""An engine without a page is a quarter of a gigabyte, as much as five or six contexts."""
 DEFAULT_CRAWL = "default"
 CRAWLS = Path("crawls")
 PRIVATE = ".farm"

@@ -27,13 +27,13 @@ class MemoryParams:
     come back after they were taken away.
     """
 
-    hold: float = 0.70
-    collect: float = 0.75
-    stop: float = 0.80
-    recycle: float = 0.84
-    shed: float = 0.88
-    engine: float = 0.92
-    kill: float = 0.95
+    hold: float = 0.76
+    collect: float = 0.78
+    stop: float = 0.82
+    recycle: float = 0.86
+    shed: float = 0.90
+    engine: float = 0.93
+    kill: float = 0.96
     gap: float = 0.03
     page_bytes: int = 64 * MIB
     renderer_cap_bytes: int = 1024 * MIB

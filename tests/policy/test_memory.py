@@ -90,7 +90,7 @@ def test_the_only_page_may_have_the_whole_budget() -> None:
 def test_a_slot_is_admitted_only_where_its_page_has_room() -> None:
     """Four contexts of 128 MiB under 1 GiB leave room for one more below the holding band."""
     renderers = tuple(RendererUse(n, 128 * MIB, "e", f"{n:02d}") for n in range(4))
-    params = MemoryParams(page_bytes=128 * MIB, grow_every_s=0.0)
+    params = MemoryParams(hold=0.7, page_bytes=128 * MIB, grow_every_s=0.0)
     state = memory.MemoryState(40)
     for number in range(20):
         now = number * 0.25
@@ -100,7 +100,7 @@ def test_a_slot_is_admitted_only_where_its_page_has_room() -> None:
 
 def test_a_full_container_counts_like_a_full_budget() -> None:
     """The kernel of a container kills whom it likes."""
-    tight = MemoryReading(100 * MIB, 5, limit_share=0.9)
+    tight = MemoryReading(100 * MIB, 5, limit_share=0.91)
     assert memory.step(memory.MemoryState(8), tight, GIB, 8, 8, 0.0, PARAMS).band is Band.SHED
 
 

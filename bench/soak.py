@@ -1,0 +1,288 @@
+"""A long crawl of hostile, leaking pages: does the pool keep its promises? `python -m bench.soak`, `make soak`.
+
+Forty contexts on a shop whose every page leaks, with a share of all the pages that hang, crash, loop or allocate
+without end. The whole process tree is measured from outside. Printed are the peak against the budget, the pages a
+second of the first and the last third, what became of every URL, and what is left of processes, descriptors and
+temporary files at the end; JSON and a chart are left in `bench-results/`. `SOAK=24h` makes it long.
+
+    --kill-every 5     SIGKILL a random browser, driver or renderer so often
+    --hostile 0        without hostile pages
+    --rest 60          then let the farm idle for so long with its contexts open, and say what that costs
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import psutil
+
+from bench import soakchart
+from bench.subjects import ROOT
+from farm.browser import proc
+from farm.settings.units import parse_duration, parse_memory
+
+MIB = 2**20
+SAMPLE_EVERY_S = 2.0
+PATIENCE_S = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The farm's process tree at one moment; `at` is in seconds from the start."""
+
+    at: float
+    pss_mib: float
+    processes: int
+    renderers: int
+    fds: int
+    cpu_s: float
+
+
+@dataclass
+class Soak:
+    """What was seen; `left` are processes and folders that outlived the farm."""
+
+    options: dict[str, Any]
+    samples: list[Sample] = field(default_factory=list)
+    pages: list[float] = field(default_factory=list)
+    arrivals: list[float] = field(default_factory=list)
+    limits: list[tuple[float, int, str]] = field(default_factory=list)
+    kills: dict[str, int] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+    left: list[str] = field(default_factory=list)
+    code: int | None = None
+    load: tuple[float, float] = (0.0, 0.0)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Soak, print, and return 1 when a promise was broken."""
+    options = _options(arguments)
+    with tempfile.TemporaryDirectory(prefix="soak-") as folder:
+        soak = run(options, Path(folder))
+    figures = judge(soak, options)
+    for name, value in figures.items():
+        print(f"{name:34}{value}")
+    results = ROOT / "bench-results"
+    results.mkdir(exist_ok=True)
+    path = results / f"soak-{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
+    path.write_text(json.dumps({"figures": figures, **asdict(soak)}, indent=1, default=str))
+    path.with_suffix(".svg").write_text(soakchart.draw(soak, parse_memory(options.memory).of(0) / MIB))
+    print(f"\n{path}\n{path.with_suffix('.svg')}")
+    return 0 if figures["verdict"] == "kept" else 1
+
+
+def run(options: argparse.Namespace, folder: Path) -> Soak:
+    """Serve the shop, run the farm, watch it to its end."""
+    soak = Soak(vars(options), load=(os.getloadavg()[0], 0.0))
+    seconds = parse_duration(options.time)
+    shop = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "bench.soakshop", f"{seconds}"),
+            *("--hostile", f"{options.hostile}", "--leak-mb", f"{options.leak_mb}"),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    if shop.stdout is None:
+        raise AssertionError("its output was asked for")
+    address = shop.stdout.readline().strip()
+    temporary = folder / "tmp"
+    temporary.mkdir()
+    began_wall = time.time()
+    began = time.monotonic()
+    with (folder / "output.log").open("wb") as output:
+        environment = {**os.environ, "TMPDIR": str(temporary)}
+        command = _command(options, address, folder)
+        farm = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
+    seen: dict[int, psutil.Process] = {}
+    try:
+        _watch(soak, farm, seen, began, seconds + PATIENCE_S + options.rest, options)
+        with urlopen(f"{address}/soak-arrivals") as answer:  # noqa: S310 - our own server
+            soak.arrivals = [round(at - began, 3) for at in json.load(answer)]
+    finally:
+        if farm.poll() is None:
+            farm.terminate()
+            farm.wait()
+        shop.terminate()
+        shop.wait()
+    soak.code = farm.returncode
+    soak.load = (soak.load[0], os.getloadavg()[0])
+    _read_output(soak, folder / "out", began_wall)
+    _, living = psutil.wait_procs(list(seen.values()), timeout=10)
+    soak.left = [f"{one.pid} {one.name()}" for one in living if one.status() != psutil.STATUS_ZOMBIE]
+    soak.left += [str(path) for path in temporary.iterdir()]
+    return soak
+
+
+def _command(options: argparse.Namespace, address: str, folder: Path) -> list[str]:
+    given = {
+        "contexts": options.contexts,
+        "memory": options.memory,
+        "ramp-up": options.ramp_up,
+        "page-timeout": options.page_timeout,
+        "settle-timeout": "3s",
+        "retries": options.retries,
+        "allow-network": "127.0.0.0/8",
+        "output": folder / "out",
+        "live": "off",
+        "log-level": "debug",
+        "log-format": "json",
+    }
+    flags = [part for name, value in given.items() for part in (f"--{name}", str(value))]
+    more = options.farm_arguments.split()
+    return [sys.executable, "-m", "farm.cli.main", "run", f"{address}/soak/1", "--no-html", *flags, *more]
+
+
+def _watch(
+    soak: Soak,
+    farm: subprocess.Popen[bytes],
+    seen: dict[int, psutil.Process],
+    began: float,
+    patience_s: float,
+    options: argparse.Namespace,
+) -> None:
+    """Sample until the farm ends; kill something now and then if that is wanted."""
+    chance = random.Random(options.seed)  # noqa: S311 - a choice of victims
+    kill_at = began + 20.0
+    while farm.poll() is None and time.monotonic() - began < patience_s:
+        pids = [farm.pid, *proc.descendants(farm.pid)]
+        renderers = [pid for pid in pids if proc.is_renderer(pid)]
+        for pid in pids:
+            with suppress(psutil.NoSuchProcess):
+                seen.setdefault(pid, psutil.Process(pid))
+        soak.samples.append(_sample(farm.pid, pids, len(renderers), began))
+        if options.kill_every and time.monotonic() >= kill_at:
+            kill_at += options.kill_every
+            kind = chance.choice(("browser", "driver", "renderer"))
+            victims = {"renderer": renderers}.get(kind) or [pid for pid in pids if _kind(pid) == kind]
+            if victims:
+                with suppress(ProcessLookupError):
+                    os.kill(chance.choice(victims), signal.SIGKILL)
+                soak.kills[kind] = soak.kills.get(kind, 0) + 1
+        with suppress(subprocess.TimeoutExpired):
+            farm.wait(SAMPLE_EVERY_S)
+
+
+def _sample(farm: int, pids: list[int], renderers: int, began: float) -> Sample:
+    pss = cpu_s = 0.0
+    fds = 0
+    for pid in pids:
+        with suppress(OSError, psutil.Error):
+            pss += proc.pss_bytes(pid) / MIB
+            times = psutil.Process(pid).cpu_times()
+            cpu_s += times.user + times.system
+            if pid == farm:
+                fds = psutil.Process(pid).num_fds()
+    at = round(time.monotonic() - began, 2)
+    return Sample(at, round(pss, 1), len(pids), renderers, fds, round(cpu_s, 2))
+
+
+def _kind(pid: int) -> str:
+    try:
+        line = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return ""
+    if any(part.endswith(b"/node") for part in line[:1]):
+        return "driver"
+    is_browser = b"--remote-debugging-pipe" in line and not any(part.startswith(b"--type=") for part in line)
+    return "browser" if is_browser else ""
+
+
+def _read_output(soak: Soak, folder: Path, began_wall: float) -> None:
+    """Take what the farm itself wrote of its run."""
+    with suppress(OSError):
+        soak.summary = json.loads((folder / "summary.json").read_text())
+        soak.summary.pop("settings", None)
+    with suppress(OSError), (folder / "pages.jsonl").open() as lines:
+        for line in lines:
+            at = datetime.fromisoformat(json.loads(line)["fetched_at"]).timestamp()
+            soak.pages.append(round(at - began_wall, 2))
+    for path in sorted(folder.glob("farm.log*"), reverse=True):
+        with path.open() as lines:
+            for line in lines:
+                entry = json.loads(line)
+                if "binding" in entry:
+                    at = datetime.fromisoformat(entry["at"]).timestamp() - began_wall
+                    soak.limits.append((round(at, 2), entry["limit"], entry["binding"]))
+
+
+def judge(soak: Soak, options: argparse.Namespace) -> dict[str, Any]:
+    """Return the figures, and whether the promises were kept."""
+    budget_mib = parse_memory(options.memory).of(0) / MIB
+    peak = max(sample.pss_mib for sample in soak.samples)
+    over = [sample for sample in soak.samples if sample.pss_mib > budget_mib]
+    ramp_s = parse_duration(options.ramp_up) + 5.0
+    ends = min(parse_duration(options.time), max(soak.pages, default=0.0))
+    third = (ends - ramp_s) / 3
+    first, last = (
+        sum(begin <= at < begin + third for at in soak.pages) / max(1.0, third)
+        for begin in (ramp_s, ends - third)
+    )
+    ledger = soak.summary.get("ledger", {})
+    whole = ledger.get("accepted") == ledger.get("done", 0) + ledger.get("dead", 0)
+    full_at = next((at for at, limit, _ in soak.limits if limit >= options.contexts), None)
+    kept = peak <= 1.05 * budget_mib and len(over) <= 1 and whole and not soak.left and soak.code == 0
+    fds = [sample.fds for sample in soak.samples if sample.fds]
+    return {
+        "verdict": "kept" if kept else "broken",
+        "exit code": soak.code,
+        "peak PSS, from outside": f"{peak:,.0f} MiB of {budget_mib:,.0f} ({peak / budget_mib:.0%})",
+        "peak, by the farm": f"{soak.summary.get('peak_memory_bytes', 0) / MIB:,.0f} MiB",
+        "samples over the budget": f"{len(over)} of {len(soak.samples)}",
+        "pages/s, first and last third": f"{first:.2f}, {last:.2f} (x {last / first if first else 0:.2f})",
+        "pages/s overall": f"{len(soak.pages) / max(1.0, ends):.2f}",
+        "ledger": ledger,
+        "dead": soak.summary.get("dead"),
+        "recycled": soak.summary.get("recycled"),
+        "relief": soak.summary.get("relief"),
+        "killed by us": soak.kills,
+        "contexts, median": statistics.median(sample.renderers for sample in soak.samples),
+        "all contexts admitted after": full_at,
+        "most arrivals in a second of the ramp": _burst(soak.arrivals, parse_duration(options.ramp_up)),
+        "files open, after the ramp, most": f"{next(iter(fds[10:]), 0)}, {max(fds)}",
+        "left behind": soak.left or "nothing",
+        "load of the machine": f"{soak.load[0]:.1f} before, {soak.load[1]:.1f} after",
+    }
+
+
+def _burst(arrivals: list[float], ramp_s: float) -> str:
+    if not arrivals or ramp_s <= 0:
+        return "none"
+    during = [at for at in arrivals if at <= arrivals[0] + ramp_s]
+    most = max(sum(start <= at < start + 1.0 for at in during) for start in during)
+    return f"{most} (a share is {len(during) / ramp_s:.1f})"
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.soak", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--time", default=os.environ.get("SOAK", "10m"), metavar="TIME")
+    parser.add_argument("--contexts", type=int, default=40, metavar="N")
+    parser.add_argument("--memory", default="3GiB", metavar="SIZE")
+    parser.add_argument("--ramp-up", default="10s", metavar="TIME")
+    parser.add_argument("--hostile", type=float, default=0.05, metavar="SHARE")
+    parser.add_argument("--leak-mb", type=float, default=5.0, metavar="MB")
+    parser.add_argument("--page-timeout", default="20s", metavar="TIME")
+    parser.add_argument("--retries", type=int, default=1, metavar="N")
+    parser.add_argument("--kill-every", type=float, default=0.0, metavar="SECONDS")
+    parser.add_argument("--rest", type=float, default=0.0, metavar="SECONDS")
+    parser.add_argument("--seed", type=int, default=1, metavar="N")
+    parser.add_argument("--farm-arguments", default="", metavar="TEXT", help="more options of `farm run`")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
