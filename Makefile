@@ -4,7 +4,7 @@ PYTEST = .venv/bin/pytest
 CODE = farm fixtures tests scripts docker bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all check bench bench-frontier mutate profile lock clean
+.PHONY: help setup run test test-all check bench bench-frontier mutate soak profile lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ bench-frontier: setup  ## what a lease costs in Redis, next to an empty script (
 
 mutate: setup  ## break the frontier's scripts one by one: each break must make a test fail
 	@.venv/bin/python scripts/mutate.py
+
+soak: setup  ## forty contexts on hostile, leaking pages for ten minutes (SOAK=24h: longer; ARGS="--kill-every 5")
+	@.venv/bin/python -m bench.soak $(ARGS)
 
 profile: setup  ## where the farm's CPU goes, by kind of process
 	@.venv/bin/python -m bench.profile $(ARGS)

@@ -120,6 +120,8 @@ def run(options: argparse.Namespace, folder: Path) -> Soak:
         shop.terminate()
         shop.wait()
     soak.code = farm.returncode
+    if soak.code != 0:
+        print((folder / "output.log").read_text(errors="replace")[-4000:], file=sys.stderr)
     soak.load = (soak.load[0], os.getloadavg()[0])
     _read_output(soak, folder / "out", began_wall)
     _, living = psutil.wait_procs(list(seen.values()), timeout=10)

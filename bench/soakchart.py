@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from bench.soak import Soak
 
 WIDTH, LEFT, RIGHT = 860, 64, 24
-HEAD, PANEL, GAP = 76, 130, 46
+HEAD, PANEL, GAP = 76, 136, 50
+ABOVE = 1.08
+"""How much higher a panel is than the most that it shows."""
 PAGES_BIN_S = 5.0
 LINES = """
   .memory { fill: none; stroke: #0f8a6c; stroke-width: 1.6 } .area { fill: #0f8a6c; opacity: .12 }
@@ -34,14 +36,14 @@ def draw(soak: "Soak", budget_mib: float) -> str:
     pages = [((n + 0.5) * PAGES_BIN_S, count / PAGES_BIN_S) for n, count in enumerate(bins[:-1])]
     most_contexts = max([value for _, value in (*contexts, *limits)] + [1.0])
     parts = [
-        _panel("Memory (PSS of the whole tree), MiB; dashed: the budget", 0, budget_mib * 1.1, ends),
-        _line(memory, 0, budget_mib * 1.1, ends, "memory"),
-        _line([(0.0, budget_mib), (ends, budget_mib)], 0, budget_mib * 1.1, ends, "limit"),
-        _panel("Renderers, and contexts admitted (dashed)", 1, most_contexts * 1.1, ends),
-        _line(contexts, 1, most_contexts * 1.1, ends, "other"),
-        _line(_stairs(limits, ends), 1, most_contexts * 1.1, ends, "limit"),
+        _panel("Memory (PSS of the whole tree), MiB; dashed: the budget", 0, budget_mib, ends),
+        _line(memory, 0, budget_mib, ends, "memory"),
+        _line([(0.0, budget_mib), (ends, budget_mib)], 0, budget_mib, ends, "limit"),
+        _panel("Renderers, and contexts admitted (dashed)", 1, most_contexts, ends),
+        _line(contexts, 1, most_contexts, ends, "other"),
+        _line(_stairs(limits, ends), 1, most_contexts, ends, "limit"),
     ]
-    most_pages = max([value for _, value in pages] + [1.0]) * 1.1
+    most_pages = max([value for _, value in pages] + [1.0])
     parts += [
         _panel("Pages a second", 2, most_pages, ends),
         _line(pages, 2, most_pages, ends, "memory"),
@@ -75,7 +77,7 @@ def _panel(title: str, number: int, most: float, ends: float) -> str:
     top = _top(number)
     parts = [f'<text class="panel" x="24" y="{top - 8}">{title}</text>']
     for share in (0.0, 0.5, 1.0):
-        y = top + PANEL * (1 - share)
+        y = top + PANEL * (1 - share / ABOVE)
         label = f"{most * share:,.0f}" if most >= 10 else f"{most * share:.1f}"  # noqa: PLR2004
         parts.append(f'<line class="line" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>')
         parts.append(f'<text class="quiet axis" x="{LEFT - 8}" y="{y + 4}">{label}</text>')
@@ -91,7 +93,7 @@ def _line(points: Points, number: int, most: float, ends: float, kind: str) -> s
     if not points:
         return ""
     top, room = _top(number), WIDTH - LEFT - RIGHT
-    places = [(LEFT + room * at / ends, top + PANEL * (1 - value / most)) for at, value in points]
+    places = [(LEFT + room * at / ends, top + PANEL * (1 - value / most / ABOVE)) for at, value in points]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     area = ""
     if kind == "memory":

@@ -88,7 +88,8 @@ class Engine:
                 f"{self._params.binary.path} did not start within {self._params.launch_timeout_s:g} s; "
                 "run `farm doctor`."
             ) from error
-        except (Error, OSError) as error:
+        except Exception as error:
+            # Not Playwright's Error alone: when its driver dies under a call, it raises a bare Exception.
             await self.close()
             raise BrowserUnavailable(_why(self._params.binary, error)) from error
         except asyncio.CancelledError:
@@ -187,18 +188,18 @@ class Engine:
             moved = all(now > then for now, then in zip(_cpu_s(self.pids), before, strict=False))
             if not moved or self._silent_s >= BUSY_DEADLINE_S:
                 self.lose(f"no sign of life for {self._silent_s:g} s")
-        except Error as error:
-            self.lose(error.message.splitlines()[0])
+        except Exception as error:  # noqa: BLE001 - as above
+            self.lose(str(error).partition("\n")[0] or type(error).__name__)
 
     async def close(self) -> None:
         """End both processes, politely while that works, and remove the engine's folder."""
         self.lose("closed")
         if self._browser is not None:
-            with contextlib.suppress(Error, TimeoutError):
+            with contextlib.suppress(Exception):
                 async with asyncio.timeout(CLOSE_STEP_S):
                     await self._browser.close()
         if self._playwright is not None:
-            with contextlib.suppress(Error, TimeoutError):
+            with contextlib.suppress(Exception):
                 async with asyncio.timeout(CLOSE_STEP_S):
                     await self._playwright.stop()
         self._browser = self._playwright = self._pulse = None
@@ -268,7 +269,7 @@ def _group(pid: int) -> int | None:
         return None
 
 
-def _why(binary: BrowserBinary, error: Error | OSError) -> str:
+def _why(binary: BrowserBinary, error: Exception) -> str:
     """Make one sentence of a failed launch."""
     text = error.message if isinstance(error, Error) else str(error)
     if any(words in text for words in NO_SANDBOX):

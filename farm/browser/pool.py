@@ -96,12 +96,15 @@ class Pool:
         return opening
 
     async def _open(self, proxy_url: str, *, paced: bool) -> Tab:
+        engine = await self.engine()
         if paced:
+            # Only now: those who waited for the same engine must not come all at once when it is up.
             jitter = random.random()  # noqa: S311
             now = self._clock.monotonic()
             self._pace, wait_s = book(self._pace, now, self._params.open_every_s, jitter)
-            await asyncio.sleep(wait_s)
-        engine = await self.engine()
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+                engine = await self.engine()
         self._opening += 1
         engine.opening += 1
         try:
@@ -155,14 +158,16 @@ class Pool:
 
     async def engine(self) -> Engine:
         """Return the living engine with the fewest tabs, after starting one while there may be more."""
-        if len(self._living()) < self._wanted():
+        while len(self._living()) < self._wanted():
             async with self._launching:
                 # Others may have started it while this one waited for its turn.
                 if len(self._living()) < self._wanted():
                     await self._launch()
+            if self._living():
+                break
+            # It died as soon as it was up: the watch counts that, and the breaker ends it.
+            await asyncio.sleep(CHECK_EVERY_S)
         living = self._living()
-        if not living:
-            raise BrowserUnavailable("The browser died as soon as it was started; run `farm doctor`.")
         return min(living, key=lambda engine: self._tabs_on(engine) + engine.opening)
 
     def _tabs_on(self, engine: Engine) -> int:

@@ -18,7 +18,7 @@ from playwright.async_api import BrowserContext, CDPSession, Error, Page
 from farm.browser.engine import Engine
 from farm.browser.failure import translate
 from farm.browser.leash import leash
-from farm.model.errors import SlotLost
+from farm.model.errors import BrowserUnavailable, SlotLost
 from farm.model.outcome import FailureKind
 
 T = TypeVar("T")
@@ -95,6 +95,13 @@ class Tab:
             if context is not None:
                 await _close(context)
             raise SlotLost(FailureKind.CRASH, translate(error).detail) from error
+        except BrowserUnavailable as error:
+            # It died after it was chosen; another one takes its place.
+            raise SlotLost(FailureKind.CRASH, str(error)) from error
+        except Exception as error:
+            # As in `_result`.
+            engine.lose(str(error))
+            raise SlotLost(FailureKind.CRASH, f"{engine.name}: {error}") from error
 
     async def _prepare(self, params: TabParams) -> None:
         tree = await self.cdp.send("Page.getFrameTree")
@@ -183,7 +190,7 @@ class Tab:
                 return_when=asyncio.FIRST_COMPLETED,
             )
             if task.done():
-                return task.result()
+                return self._result(task)
             if self.engine.lost.done():
                 raise SlotLost(FailureKind.CRASH, f"{self.engine.name}: {self.engine.lost.result()}")
             if self._crashed.done():
@@ -194,6 +201,16 @@ class Tab:
                 task.cancel()
                 # The reply may still come, as an error for nobody: it must not be reported as unheard.
                 task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+
+    def _result(self, task: asyncio.Future[T]) -> T:
+        try:
+            return task.result()
+        except (Error, SlotLost, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            # Playwright raises a bare Exception when its driver dies under a call.
+            self.engine.lose(str(error))
+            raise SlotLost(FailureKind.CRASH, f"{self.engine.name}: {error}") from error
 
     @property
     def lost(self) -> bool:
@@ -216,7 +233,7 @@ class Tab:
 
     async def _close_stranger(self, page: Page) -> None:
         """Close a window that the page opened: a slot has one page, and nobody would look at another."""
-        with contextlib.suppress(Error, TimeoutError):
+        with contextlib.suppress(Exception):
             async with asyncio.timeout(CLOSE_S):
                 await page.close()
 
@@ -228,7 +245,7 @@ async def _close(context: BrowserContext) -> bool:
             await context.close()
     except TimeoutError:
         return False
-    except Error:
+    except Exception:  # noqa: BLE001 - Error, or a bare Exception where the driver died
         # It went away under us, which is what was wanted.
         return True
     return True

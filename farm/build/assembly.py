@@ -89,7 +89,8 @@ async def assemble(
         cap_bytes = renderer_cap_bytes(plan.budget_bytes)
         pace_s = settings.ramp_up / plan.contexts
         pool = Pool(
-            PoolParams(plan.engines, open_every_s=pace_s, cap_bytes=cap_bytes),
+            # A little faster than the ramp, so that the time that the first launch takes is caught up.
+            PoolParams(plan.engines, open_every_s=0.8 * pace_s, cap_bytes=cap_bytes),
             EngineParams(plan.binary, plan.sandbox, settings.ca_file, heap_mib=heap_mib(cap_bytes)),
             _slot_params(settings),
             folder,
