@@ -61,7 +61,9 @@ def test_another_page_is_another_proxy_where_that_is_wanted(out: Path, tmp_path:
     proxies = [SmallProxy() for _ in range(3)]
     with serve_shop_in_thread() as shop, proxies_in_thread(*proxies):
         file = write(tmp_path / "proxies.txt", *proxies)
-        finished = crawl(out, shop.url, contexts="1", proxies=file, proxy_rotation="page", limit="6").finish()
+        finished = crawl(
+            out, shop.url, contexts="1", proxies=file, proxy_rotation="page", robots="ignore", limit="6"
+        ).finish()
     assert finished.code == 5, finished.output
     assert set(by_proxy(finished).values()) == {2}
 

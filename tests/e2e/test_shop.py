@@ -3,10 +3,12 @@
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from fixtures.authority import Flaw
 from fixtures.oracle import Oracle
 from fixtures.shop import Shop, serve_shop_in_thread
-from tests.e2e.farm_process import Finished, crawl
+from tests.e2e.farm_process import Finished, crawl, start
 
 
 def assert_complete(finished: Finished, oracle: Oracle) -> None:
@@ -105,10 +107,25 @@ def test_the_shop_is_crawled_over_https_with_its_own_authority(out: Path) -> Non
         assert_complete(finished, shop.oracle)
 
 
-def test_a_certificate_that_nobody_vouches_for_is_dead_as_tls(out: Path) -> None:
-    """Without --ca-file the shop's certificate is worth nothing."""
-    with serve_shop_in_thread(tls=Flaw.EXPIRED) as shop:
-        finished = crawl(out, shop.url, ca_file=str(shop.ca_file), retries="0").finish()
+@pytest.mark.parametrize("flaw", Flaw)
+def test_a_certificate_that_nobody_vouches_for_is_dead_as_tls(out: Path, flaw: Flaw) -> None:
+    """Expired, of another host, signed by itself; and a good one, of an authority that nobody has named."""
+    with serve_shop_in_thread(tls=flaw) as shop:
+        trusted = {} if flaw is Flaw.NONE else {"ca_file": str(shop.ca_file)}
+        finished = crawl(out, shop.url, **trusted, scope="page", retries="0").finish()
     assert finished.code == 0
     assert finished.records == []
     assert finished.summary["dead"] == {"tls": 1}
+
+
+def test_any_certificate_will_do_where_the_user_says_so(out: Path) -> None:
+    """With a warning."""
+    with serve_shop_in_thread(tls=Flaw.SELF_SIGNED) as shop:
+        finished = start(
+            *("run", shop.url, "--insecure", "--scope", "page", "--output", str(out), "--live", "off"),
+            *("--allow-network", "127.0.0.0/8", "--contexts", "1", "--ramp-up", "0s"),
+            folder=out,
+        ).finish()
+    assert finished.code == 0, finished.output
+    assert [record["status"] for record in finished.records] == [200]
+    assert "Certificates are not checked" in finished.output
