@@ -21,6 +21,9 @@ from farm.runtime.worker import Worker
 
 log = logging.getLogger("farm.node")
 TICK_S = 1.0
+CANCEL_TRIES = 3
+CANCEL_S = 2.5
+"""Longer than a worker takes to give its lease back, or asking again would cut that short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +81,7 @@ class Node:
             if not _failed([*workers, *attendants]):
                 await asyncio.wait(workers, timeout=self._params.drain_s, return_when=asyncio.FIRST_EXCEPTION)
         finally:
-            everything = [*workers, *attendants, ending]
-            for task in everything:
-                task.cancel()
-            await asyncio.gather(*everything, return_exceptions=True)
+            await _cancel([*workers, *attendants, ending])
         failure = _failed([*workers, *attendants])
         if failure is not None:
             raise failure
@@ -102,6 +102,23 @@ class Node:
     async def _watch_time(self) -> None:
         await asyncio.sleep(self._params.time_limit_s or 0.0)
         self._control.end(ExitReason.TIME_LIMIT)
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """End the tasks, and ask again: a cancellation may be lost in a library that was just about to return.
+
+    One that still runs at the deadline is left to the end of the process, and named: a drain must end.
+    """
+    for _ in range(CANCEL_TRIES):
+        pending = [task for task in tasks if not task.done()]
+        if not pending:
+            return
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=CANCEL_S)
+    stuck = [task.get_name() for task in tasks if not task.done()]
+    if stuck:
+        log.error("%s did not end when told to", ", ".join(stuck))
 
 
 def _failed(tasks: Sequence[asyncio.Task[None]]) -> BaseException | None:
