@@ -16,4 +16,5 @@ def start_times(slots: int, ramp_s: float, jitters: Sequence[float]) -> tuple[fl
     if slots <= 1 or ramp_s <= 0:
         return (0.0,) * slots
     part_s = ramp_s / slots
-    return (0.0, *(part_s * (i + jitters[i]) for i in range(1, slots)))
+    # Rounding must not put the last start behind the end.
+    return (0.0, *(min(ramp_s, part_s * (i + jitters[i])) for i in range(1, slots)))
