@@ -1,9 +1,10 @@
 """Where a crawl lives: the output folder with its lock, Redis, and the crawl in it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from farm.build.preflight import Plan
@@ -13,11 +14,12 @@ from farm.frontier.connect import connect
 from farm.frontier.crawl import Crawl, Dedup, find_crawl, open_crawl
 from farm.frontier.embedded import EmbeddedRedis
 from farm.frontier.frontier import RedisFrontier
-from farm.frontier.terms import Terms
+from farm.frontier.terms import Politeness, Terms
 from farm.model.errors import FrontierRefused, UsageError
 from farm.runtime.lock import FolderLock
 from farm.runtime.warden import Warden
 from farm.scope.rules import ScopeRules
+from farm.settings.units import parse_rate
 
 TERMS = Terms()
 FIRST_IN_FLIGHT = 8
@@ -86,5 +88,25 @@ async def _open(plan: Plan, client: RedisClient) -> Crawl:
         else:
             agreed |= {name: stored[name] for name in stored if not plan.explicit(name) and name in agreed}
     return await open_crawl(
-        client, plan.crawl, agreed, fresh=plan.settings.fresh, terms=TERMS, dedup=Dedup(agreed["dedup"])
+        client,
+        plan.crawl,
+        agreed,
+        fresh=plan.settings.fresh,
+        terms=TERMS,
+        politeness=politeness_of(agreed),
+        dedup=Dedup(agreed["dedup"]),
     )
+
+
+def politeness_of(agreed: Mapping[str, Any]) -> Politeness:
+    """Return what the crawl's settings ask of every lease."""
+    return Politeness(
+        interval_s=_interval_s(agreed["rate"]),
+        in_flight=min(agreed["site_concurrency"] or FIRST_IN_FLIGHT, FIRST_IN_FLIGHT),
+        global_interval_s=_interval_s(agreed["global_rate"]),
+        global_in_flight=agreed["global_concurrency"] or 0,
+    )
+
+
+def _interval_s(rate: str | None) -> float:
+    return 1 / parse_rate(rate).per_s if rate else 0.0
