@@ -8,9 +8,11 @@ derives the others from it; what it may find there is this glossary:
     {c:s}:crawl          hash    shard 0 only: schema, settings (JSON), key (fingerprint key), created_at, shards
     {c:s}:site:SITE      hash    b bands queued · f in flight · t theoretical arrival time (GCRA) · x blocked
                                  until · i interval · u burst · l limit (where they differ from the terms) ·
+                                 s when the next visit may begin (GCRA of beginnings, t is that of leases) ·
                                  d crawl-delay · a what was learnt of its pace (JSON) ·
-                                 f@ADDRESS, t@ADDRESS, x@ADDRESS the same for one egress address
-    {c:s}:out:ADDRESS    hash    an egress address: f in flight · t theoretical arrival time
+                                 f@ADDRESS, t@ADDRESS, x@ADDRESS, i@ADDRESS, s@ADDRESS, a@ADDRESS the same for
+                                 one egress address
+    {c:s}:out:ADDRESS    hash    an egress address: f in flight · t theoretical arrival time · s as above
     {c:s}:q:BAND:SITE    list    the entries of one site and priority band, the oldest first
     {c:s}:ready:BAND     zset    the sites that have queued URLs in the band and room in flight, by the
                                  time at which they are eligible next (a block counts)

@@ -35,25 +35,29 @@ class PaceBook:
     def __init__(self, shards: Shards) -> None:
         self._shards = shards
 
-    async def read(self, site: str) -> Learnt:
-        """Return what is known of a site."""
-        return _learnt(await self._tune(site, b"", b"", 0, 0))[1]
+    async def read(self, site: str, egress: str = "") -> Learnt:
+        """Return what is known of a site, or of one egress address at the site."""
+        return _learnt(await self._tune(site, b"", b"", 0, 0, egress))[1]
 
-    async def write(self, site: str, before: Learnt, pace: Pace) -> Learnt | None:
+    async def write(self, site: str, before: Learnt, pace: Pace, egress: str = "") -> Learnt | None:
         """Write what was made of it; what is there now, where somebody else was faster."""
         stored = orjson.dumps(asdict(pace))
         # The frontier spaces visits by up to a fifth more than it is told: the mean is what was learnt.
         interval_ms = round(1000 / (pace.rate * 1.1)) if pace.rate else 0
-        written, now = _learnt(await self._tune(site, before.stored, stored, int(pace.limit), interval_ms))
+        limit = int(pace.limit)
+        reply = await self._tune(site, before.stored, stored, limit, interval_ms, egress)
+        written, now = _learnt(reply)
         return None if written else now
 
     async def keep_apart(self, site: str, interval_s: float) -> None:
         """Keep a crawl-delay, whatever is learnt."""
         await self._shards.run(self._shards.of(site), "space", site, round(interval_s * 1000))
 
-    async def _tune(self, site: str, before: bytes, after: bytes, limit: int, interval_ms: int) -> Any:
+    async def _tune(
+        self, site: str, before: bytes, after: bytes, limit: int, interval_ms: int, egress: str
+    ) -> Any:
         shard = self._shards.of(site)
-        return await self._shards.run(shard, "tune", site, before, after, limit, interval_ms)
+        return await self._shards.run(shard, "tune", site, before, after, limit, interval_ms, egress)
 
 
 def _learnt(reply: Any) -> tuple[bool, Learnt]:

@@ -1,24 +1,34 @@
 #!lua flags=allow-oom
--- Purpose:   read what the nodes have learnt about a site's pace, or write what one of them made of it.
+-- Purpose:   read what the nodes have learnt about a site's pace, or write what one of them made of it; the same
+--            for the pace of one egress address at the site, of which only the spacing counts.
 -- Guarantee: of nodes that learn at once none overwrites another: who comes second is told what is there now. A
 --            spacing never becomes shorter than the crawl's terms and the site's crawl-delay have it.
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2 site · 3 what was read, or '' where there was nothing
 --            4 what is to be there instead, or '' to read only · 5 places in flight · 6 interval in ms
+--            7 egress address, or nothing for the site itself
 -- Returns:   {1 when written, what is there, now in ms, in flight, blocked until in ms, the terms' places}
 -- Uses:      core site
-local key = P .. 'site:' .. ARGV[2]
-local learnt = call('HGET', key, 'a') or ''
+local key, out = P .. 'site:' .. ARGV[2], ARGV[7] and ARGV[7] ~= '' and '@' .. ARGV[7] or ''
+local learnt = call('HGET', key, 'a' .. out) or ''
 local written = 0
-if ARGV[4] ~= '' and learnt == ARGV[3] then
+if ARGV[4] ~= '' and learnt == ARGV[3] and out ~= '' then
+  call('HSET', key, 'a' .. out, ARGV[4], 'i' .. out, ARGV[6])
+  learnt, written = ARGV[4], 1
+elseif ARGV[4] ~= '' and learnt == ARGV[3] then
   local apart = max(tonumber(ARGV[6]), tonumber(call('HGET', key, 'd')) or 0, C[INTERVAL])
   call('HSET', key, 'a', ARGV[4], 'l', ARGV[5], 'i', ('%d'):format(apart))
   learnt, written = ARGV[4], 1
 end
 local s = site(ARGV[2])
-if written == 1 then
+if written == 1 and out == '' then
   s[MOVED] = true
   place_sites()
 end
 save()
-return { written, learnt, ('%d'):format(now), s[FLYING], ('%d'):format(s[BLOCKED]), C[LIMIT] }
+local flying, blocked = s[FLYING], s[BLOCKED]
+if out ~= '' then
+  local v = call('HMGET', key, 'f' .. out, 'x' .. out)
+  flying, blocked = tonumber(v[1]) or 0, max(blocked, tonumber(v[2]) or 0)
+end
+return { written, learnt, ('%d'):format(now), flying, ('%d'):format(blocked), C[LIMIT] }

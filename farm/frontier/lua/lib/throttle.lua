@@ -15,6 +15,11 @@ local function pair_at(s, out)
   return max(tonumber(v[1]) or 0, tonumber(v[2]) or 0)
 end
 
+-- How far apart the visits to a site by one address are: as the terms have it, or as was learnt.
+local function pair_spacing(s, out)
+  return max(C[PAIR_INTERVAL], tonumber(call('HGET', P .. 'site:' .. s[NAME], 'i@' .. out)) or 0)
+end
+
 -- When everything, and this address, is eligible.
 local function overall_at(out)
   local at = C[ALL_INTERVAL] > 0 and C[TAT] or 0
@@ -43,9 +48,10 @@ local function spend(s, out, jitter)
     local pair, way = P .. 'site:' .. s[NAME], P .. 'out:' .. out
     call('HINCRBY', pair, 'f@' .. out, 1)
     call('HINCRBY', way, 'f', 1)
-    if C[PAIR_INTERVAL] > 0 then
+    local apart = pair_spacing(s, out)
+    if apart > 0 then
       local from = max(tonumber(call('HGET', pair, 't@' .. out)) or 0, now)
-      call('HSET', pair, 't@' .. out, ('%d'):format(from + C[PAIR_INTERVAL] * wide))
+      call('HSET', pair, 't@' .. out, ('%d'):format(from + apart * wide))
     end
     if C[OUT_INTERVAL] > 0 then
       local from = max(tonumber(call('HGET', way, 't')) or 0, now)
