@@ -23,7 +23,7 @@ from typing import Protocol
 
 from playwright.async_api import Error
 
-from farm.browser.render import RenderParams, visit
+from farm.browser.render import Answered, RenderParams, visit
 from farm.browser.tab import Tab, TabParams
 from farm.model.clock import Clock
 from farm.model.errors import RenderError, SlotLost
@@ -111,15 +111,15 @@ class ContextSlot:
         self._due: str | None = None
         self._successor: asyncio.Task[Tab] | None = None
 
-    async def render(self, lease: Lease) -> RenderedPage:
+    async def render(self, lease: Lease, answered: Answered | None = None) -> RenderedPage:
         """Visit the leased URL, in a fresh context where the old one may not serve it.
 
         Raises RenderError, SlotLost (the slot is empty then and good for the next visit), or BrowserUnavailable
-        when no browser can be started at all.
+        when no browser can be started at all. `answered` is told the head of the document's answer.
         """
         tab = await self._tab_for(lease.task.site, lease.task.url)
         try:
-            return await self._visit(tab, lease)
+            return await self._visit(tab, lease, answered)
         except SlotLost as error:
             if tab.engine.lost.done():
                 # Any of the pages on it may have killed the engine: the first times it is nobody's fault.
@@ -130,15 +130,16 @@ class ContextSlot:
         # What the page before has done must not be held against this one: the slot is empty now.
         tab = await self._tab_for(lease.task.site, lease.task.url)
         try:
-            return await self._visit(tab, lease)
+            return await self._visit(tab, lease, answered)
         except SlotLost as error:
             raise SlotLost(error.kind, error.detail) from error
 
-    async def _visit(self, tab: Tab, lease: Lease) -> RenderedPage:
+    async def _visit(self, tab: Tab, lease: Lease, answered: Answered | None) -> RenderedPage:
         self._go("visiting")
         survived, navigate_ms = False, None
         try:
-            page = await visit(tab, lease.task.url, self._params.render, self._phase(lease.task.url))
+            url = lease.task.url
+            page = await visit(tab, url, self._params.render, self._phase(url), answered)
             survived, navigate_ms = True, page.timings_ms.get("navigate")
             tab.engine.proven = True
         except RenderError:

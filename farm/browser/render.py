@@ -6,7 +6,7 @@ its own engine into every new document, which costs more than a small page.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from importlib.resources import files
@@ -33,6 +33,9 @@ SETTLE_GRACE_S = 5.0
 """A page's main thread may be busy when the cap falls due; so much later it counts as hung."""
 
 
+Answered = Callable[[int, Mapping[str, str]], Awaitable[None]]
+
+
 @dataclass(frozen=True, slots=True)
 class RenderParams:
     """`wait` is `settle`, `load`, `domcontentloaded` or `css`; caps are characters and numbers of links."""
@@ -48,10 +51,17 @@ class RenderParams:
     link_text_cap: int = 300
 
 
-async def visit(tab: Tab, url: str, params: RenderParams, phase: Callable[[Phase], None]) -> RenderedPage:
+async def visit(
+    tab: Tab,
+    url: str,
+    params: RenderParams,
+    phase: Callable[[Phase], None],
+    answered: Answered | None = None,
+) -> RenderedPage:
     """Visit the URL with the tab and return what the page showed.
 
-    Raises RenderError when the page or its site failed, SlotLost when the tab must be replaced. Takes no longer
+    `answered` is told status and headers as soon as they are there. Raises RenderError when the page or its site
+    failed, SlotLost when the tab must be replaced. Takes no longer
     than `page_timeout_s`; settling ends before that, so that what is there by then is returned.
     """
     loop = asyncio.get_running_loop()
@@ -73,6 +83,8 @@ async def visit(tab: Tab, url: str, params: RenderParams, phase: Callable[[Phase
     if response is None:
         # The page before navigated at the same moment, or only the fragment differs and nothing was loaded.
         raise SlotLost(FailureKind.CRASH, "the navigation brought no answer", innocent=tab.served > 0)
+    if answered is not None:
+        await answered(response.status, response.headers)
     phase(Phase.SETTLING)
     content_type = response.headers.get("content-type", "")
     seen = await _settle_and_collect(tab, params, ends, is_page=_mime(content_type) in PAGE_TYPES)

@@ -16,6 +16,7 @@ from farm.egress.dial import Dialer
 from farm.egress.params import GatewayParams
 from farm.egress.proxies import Upstream
 from farm.egress.session import Outlet, Session, Visit
+from farm.egress.turn import Ask, Turn
 from farm.egress.wire import Traffic, Wire
 from farm.model.egress import GateFailure, GateFault
 
@@ -54,9 +55,17 @@ class SlotGate:
         """How many bytes went outside since `begin`."""
         return self._outlet.traffic.sent - self._sent_before
 
-    def begin(self) -> None:
-        """Start a visit: forget the failures and the bytes of the one before."""
-        self._outlet.visit = Visit()  # what is still under way notes its end in the old one
+    def begin(self, url: str = "", ask: Ask | None = None) -> None:
+        """Start a visit: forget the failures and the bytes of the one before.
+
+        With `ask` the documents that the visit to the URL asks for wait until it says that they may go out.
+        """
+        visit = self._outlet.visit = Visit()  # what is still under way notes its end in the old one
+        authority = authority_of(url)
+        if ask is not None and authority is not None:
+            visit.turn = Turn(authority, ask)
+        for session in self._sessions.values():
+            session.hold(visit)
         self._received_before = self._outlet.traffic.received
         if self._params.visit_bytes:
             self._outlet.traffic.cap = self._received_before + self._params.visit_bytes

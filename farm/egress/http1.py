@@ -5,6 +5,7 @@ headers end here in both directions; nothing is added that the origin could see.
 """
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -107,11 +108,19 @@ class Exchange:
     it is, since there is nobody left to tell.
     """
 
-    def __init__(self, near: HttpWire, far: HttpWire, params: GatewayParams, blame: GateFault) -> None:
+    def __init__(
+        self,
+        near: HttpWire,
+        far: HttpWire,
+        params: GatewayParams,
+        blame: GateFault,
+        on_status: Callable[[int], object] | None = None,
+    ) -> None:
         self._near = near
         self._far = far
         self._params = params
         self._blame = blame
+        self._on_status = on_status
         self._upload: asyncio.Task[None] | None = None
         self.answered = False
         """Whether anything of an answer came."""
@@ -164,6 +173,8 @@ class Exchange:
             # A browser would take it for the gate's own, and ask for credentials that it must not have.
             raise Unreachable(self._blame, "asks for credentials (407)")
         framing, rest, _ = part(head)
+        if self._on_status is not None:
+            self._on_status(head.status_code)
         self._near.say_head(
             h11.Response(status_code=head.status_code, reason=head.reason, headers=framing), rest
         )

@@ -18,6 +18,7 @@ from farm.egress.http1 import Event, Exchange, HttpWire, part
 from farm.egress.params import GatewayParams
 from farm.egress.proxies import Upstream
 from farm.egress.relay import relay
+from farm.egress.turn import Turn
 from farm.egress.upstream import authorization
 from farm.egress.wire import Traffic, Wire
 from farm.model.egress import GateFailure, GateFault
@@ -38,6 +39,8 @@ class Visit:
     broken: dict[Authority, GateFailure] = field(default_factory=dict)
     """The first failure per authority that was a proxy's: what it cost is missing, whatever came later."""
     excess: GateFailure | None = None
+    turn: Turn | None = None
+    """What its documents wait for, where the farm has a say in it."""
 
     def note(self, authority: Authority, failure: GateFailure, *, lacks: bool = True) -> None:
         """Keep a failure; a page that tries thousands of addresses only pushes out its own older ones.
@@ -75,6 +78,8 @@ class Session:
         self._outlet = outlet
         self._dialer = dialer
         self._params = params
+        self._tunnel_to: Authority | None = None
+        self._waiting: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Serve request after request until either side has enough."""
@@ -88,8 +93,32 @@ class Session:
         near.close()
         await asyncio.wait({near.lost}, timeout=self._params.idle_s)
 
+    def hold(self, visit: Visit) -> None:
+        """Let what the browser sends next wait for its turn: the tunnel was opened for an earlier visit."""
+        turn, near = visit.turn, self._near.wire
+        near.hold = None
+        if turn is None or turn.authority != self._tunnel_to:
+            return
+
+        def held() -> None:
+            if self._waiting is None or self._waiting.done():
+                self._waiting = asyncio.create_task(self._wait(turn, visit))
+
+        near.hold = held
+
+    async def _wait(self, turn: Turn, visit: Visit) -> None:
+        try:
+            await turn.for_tunnel(turn.authority)
+        except Unreachable as unreachable:
+            visit.note(turn.authority, unreachable.failure)
+            self.drop()
+        else:
+            self._near.wire.release()
+
     def drop(self) -> None:
         """Close both connections at once."""
+        if self._waiting is not None and self._waiting is not asyncio.current_task():
+            self._waiting.cancel()
         self._near.wire.abort()
         self._drop_far()
 
@@ -129,6 +158,9 @@ class Session:
         upstream = self._outlet.upstream
         far = await self._dialer.dial(authority, upstream, self._outlet.traffic)
         self._far = HttpWire(far, h11.CLIENT, self._params.response_head_bytes)
+        if visit.turn is not None:
+            await visit.turn.for_tunnel(authority)
+        self._tunnel_to = authority
         self._near.wire.write(_ESTABLISHED)
         visit.clear(authority)
         await self._relay(self._near.give_up_h11(), far, authority, visit)
@@ -161,7 +193,10 @@ class Session:
         framing, rest, websocket = part(request)
         near, (far, reused) = self._near, await self._far_for(authority, websocket=websocket)
         blame = GateFault.TUNNEL if self._outlet.upstream else GateFault.CONNECT
-        exchange = Exchange(near, far, self._params, blame)
+        turn, answered = visit.turn, None
+        if turn is not None and await turn.for_request(target.host, request.headers):
+            answered = turn.answered
+        exchange = Exchange(near, far, self._params, blame, answered)
         path, framing = target.path, [(b"Host", target.host), *framing]
         if self._forward is not None:
             path = b"http://" + target.host + path

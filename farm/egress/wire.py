@@ -50,6 +50,7 @@ class Wire(asyncio.Protocol):
         "_waiter",
         "ended",
         "error",
+        "hold",
         "lost",
         "moved",
         "on_end",
@@ -84,6 +85,8 @@ class Wire(asyncio.Protocol):
         self.moved = 0
         self.on_end: Callable[[], object] | None = None
         """Called once when what comes in ends or the connection breaks, before any partner hears of it."""
+        self.hold: Callable[[], object] | None = None
+        """Called when something comes in for a partner, who is not given it before `release`."""
 
     # -- what the transport calls
 
@@ -101,12 +104,15 @@ class Wire(asyncio.Protocol):
         self.moved += size
         if self._outside:
             self._traffic.receive(size)
-        if self._partner is not None:
+        if self._partner is not None and self.hold is None:
             self._partner.write(data)
             return
         self._chunks.append(data)
         self._held += size
-        if self._held > self._buffer_bytes and self._reading:
+        if self._partner is not None and self.hold is not None:
+            self.pause()
+            self.hold()
+        elif self._held > self._buffer_bytes and self._reading:
             self.pause()
         self._wake()
 
@@ -217,6 +223,12 @@ class Wire(asyncio.Protocol):
             if on_end is not None:
                 on_end()
             partner.write_end()
+
+    def release(self) -> None:
+        """Give the partner what was held, and hold no more."""
+        self.hold = None
+        if self._partner is not None and not self.ended:
+            self.join(self._partner, self.on_end)
 
     def close(self) -> None:
         """Close once everything written is sent."""

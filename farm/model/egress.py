@@ -16,6 +16,8 @@ class GateFault(StrEnum):
     """The proxy that the gateway was told to use: it cannot be reached, or does not let us in."""
     TUNNEL = "tunnel"
     """What came by way of the proxy broke: whether it was the proxy or the site cannot be told from here."""
+    NOT_NOW = "not_now"
+    """The farm itself: the site is blocked, or its turn was too far off. Nothing was sent."""
     TOO_LARGE = "too_large"
     """More bytes came than a visit may bring; everything of it was closed."""
 

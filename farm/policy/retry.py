@@ -103,8 +103,8 @@ def after_gate_failure(
         return SkipReason.PRIVATE_NETWORK
     if failure.fault is GateFault.TOO_LARGE:
         return Bury(FailureKind.TOO_LARGE, failure.detail)
-    if failure.fault is GateFault.UPSTREAM:
-        return Release(f"proxy: {failure.detail}")
+    if failure.fault in {GateFault.UPSTREAM, GateFault.NOT_NOW}:
+        return Release(f"{'proxy: ' if failure.fault is GateFault.UPSTREAM else ''}{failure.detail}")
     if failure.fault is GateFault.TUNNEL:
         if broken <= params.broken_cap:
             return Release(f"proxy: {failure.detail}")

@@ -44,6 +44,14 @@ class Frontier(Protocol):
         """Settle as not done: put off, given up, or given back."""
         ...
 
+    async def start(self, site: str, egress: str = "") -> float:
+        """Ask whether a leased visit may begin now: 0, in how many seconds to ask again, less than 0: blocked."""
+        ...
+
+    async def block(self, site: str, for_s: float, *, egress: str = "") -> None:
+        """Let nobody visit a site for a while, or nobody by one egress address."""
+        ...
+
     async def maintain(self) -> int:
         """Move what is due (delayed URLs, expired leases) and return how many URLs moved."""
         ...
@@ -82,8 +90,12 @@ class Gate(Protocol):
         """How many bytes came from outside since `begin`."""
         ...
 
-    def begin(self) -> None:
-        """Start a visit: forget the failures and the bytes of the one before."""
+    def begin(self, url: str = "", ask: Callable[[str], Awaitable[bool]] | None = None) -> None:
+        """Start a visit: forget the failures and the bytes of the one before.
+
+        With `ask` the documents that the visit to the URL asks for wait until it says that they may go out; it is
+        given the host, with a port where there is one.
+        """
         ...
 
     def failure(self, url: str) -> GateFailure | None:
@@ -95,6 +107,10 @@ class Gate(Protocol):
         ...
 
 
+Answered = Callable[[int, Mapping[str, str]], Awaitable[None]]
+"""Told how a document was answered: the status and the headers, their names in lower case."""
+
+
 class Slot(Protocol):
     """One browser context, seen from the loop: it visits one URL at a time and replaces itself."""
 
@@ -103,8 +119,11 @@ class Slot(Protocol):
         """Stable name of the slot, part of the lease's identity."""
         ...
 
-    async def render(self, lease: Lease) -> RenderedPage:
-        """Visit the URL within the page deadline; raises `RenderError` or `SlotLost`."""
+    async def render(self, lease: Lease, answered: Answered | None = None) -> RenderedPage:
+        """Visit the URL within the page deadline; raises `RenderError` or `SlotLost`.
+
+        `answered` is told the status and the headers as soon as they are there.
+        """
         ...
 
     def retire(self) -> None:

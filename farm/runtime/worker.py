@@ -34,6 +34,7 @@ from farm.policy.retry import (
 from farm.runtime.control import Control, ExitReason
 from farm.runtime.ports import Gate, Slot, VisitNotes, Way
 from farm.runtime.rooms import Rooms, WorkerParams
+from farm.runtime.turn import Turn
 
 log = logging.getLogger("farm.worker")
 RELEASE_S = 2.0
@@ -157,13 +158,15 @@ class Worker:
         if shut_out is not None:
             return _Verdict(after_shut_out(shut_out, lease.throttled, params))
         self._went_by = self._way.label
-        self._gate.begin()
+        turn = Turn(lease, self._way.address, self._rooms.frontier, params, self._rooms.clock)
+        self._gate.begin(url, turn.ask)
         asked, kind = None, FailureKind.TIMEOUT
         detail = f"the visit took more than {self._params.visit_s:g} s"
         try:
             async with asyncio.timeout(self._params.visit_s):
-                page = await self._slot.render(lease)
-            self._rooms.paces.note(lease.task.site, begun, page.status, page.timings_ms.get("navigate", 0))
+                page = await self._slot.render(lease, turn.answered)
+            took_ms = max(0.0, page.timings_ms.get("navigate", 0) - turn.waited_s * 1000)
+            self._rooms.paces.note(lease.task.site, turn.began or begun, page.status, took_ms)
             verdict = self._short(lease, page, jitter)
             if verdict is None and page.redirects:
                 verdict = await self._refused(lease, page.final_url)

@@ -9,8 +9,8 @@ from fixtures.shop import serve_shop_in_thread
 from tests.e2e.farm_process import crawl
 from tests.e2e.redis_server import RedisServer
 
-EDGE_S = 5.0
-"""The browsers' start, in which visits that were granted apart arrive together."""
+HEARD_S = 0.5
+"""In which an answer has reached its browser, its farm and Redis, on a machine with much else to do."""
 
 
 @pytest.fixture
@@ -23,9 +23,8 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 def most_in_a_second(times: list[float]) -> int:
-    """Return the most arrivals that any second saw, after the start."""
-    settled = [at for at in times if at > times[0] + EDGE_S]
-    return max(sum(first <= at < first + 1 for at in settled) for first in settled)
+    """Return the most arrivals that any second saw."""
+    return max(sum(first <= at < first + 1 for at in times) for first in times)
 
 
 @pytest.mark.slow
@@ -39,9 +38,8 @@ def test_three_nodes_keep_one_rate_and_one_number_in_flight(redis: RedisServer, 
         assert sum(len(node.records) for node in ended) == len(shop.oracle.urls)
         assert shop.requests.peak_in_flight() <= 4
         times = [visit.at for visit in shop.requests.pages()]
-    assert len(times) / (times[-1] - times[0]) <= 5
-    # Granted apart, visits arrive together where a machine is too busy to start them; what is in flight bounds it.
-    assert most_in_a_second(times) <= 5 + 4
+    # The start included, in which the contexts take their time.
+    assert most_in_a_second(times) <= 5 + 1
 
 
 @pytest.mark.slow
@@ -60,7 +58,7 @@ def test_a_hidden_rate_is_respected(out: Path) -> None:
 
 @pytest.mark.slow
 def test_a_retry_after_is_kept_by_every_node(redis: RedisServer, tmp_path: Path) -> None:
-    """For so long no page is asked for, beyond those that were in flight."""
+    """For so long no page is asked for, beyond what is on its way while the refusal is heard of."""
     with serve_shop_in_thread(too_many_every=8, retry_after_s=3) as shop:
         flags = {"redis": redis.url, "crawl": "shared", "depth": "1"}
         nodes = [crawl(tmp_path / str(number), shop.url, **flags) for number in range(2)]
@@ -70,6 +68,4 @@ def test_a_retry_after_is_kept_by_every_node(redis: RedisServer, tmp_path: Path)
     assert refused
     for one in refused:
         ended = one.ended_at or one.at
-        # What the other three contexts had been granted before is still on its way.
-        within = [later.at - ended for later in pages if ended < later.at < ended + 2.9]
-        assert len(within) <= 3
+        assert [later.at - ended for later in pages if ended + HEARD_S < later.at < ended + 2.9] == []

@@ -1,0 +1,79 @@
+"""One visit's manners, against a frontier that answers what the test wrote down."""
+
+from dataclasses import dataclass, field
+from typing import cast
+
+import pytest
+
+from farm.model.errors import FrontierUnavailable
+from farm.model.task import Lease, UrlTask
+from farm.policy.retry import RetryParams
+from farm.runtime.ports import Frontier
+from farm.runtime.turn import Turn
+from tests.runtime.test_heartbeat import ManualClock
+
+LEASE = Lease(UrlTask("http://a.example/1", "a.example", "f"), "s", 1)
+
+
+@dataclass
+class Answers:
+    """Answers in turn; time passes by what was waited for."""
+
+    waits: list[float] = field(default_factory=list)
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    blocks: list[tuple[str, float, str]] = field(default_factory=list)
+    is_away: bool = False
+
+    async def start(self, site: str, egress: str = "") -> float:
+        """Say the next wait, then 0."""
+        if self.is_away:
+            raise FrontierUnavailable("away")
+        self.asked.append((site, egress))
+        return self.waits.pop(0) if self.waits else 0
+
+    async def block(self, site: str, for_s: float, *, egress: str = "") -> None:
+        """Note it down."""
+        self.blocks.append((site, for_s, egress))
+
+
+def turn(answers: Answers) -> Turn:
+    """Make the turn of a visit by proxy p."""
+    return Turn(LEASE, "p", cast("Frontier", answers), RetryParams(), ManualClock())
+
+
+async def test_a_turn_is_asked_for_until_it_has_come() -> None:
+    """For the lease's site, whatever port a tunnel names."""
+    answers = Answers([0.01, 0.01])
+    assert await turn(answers).ask("a.example:443")
+    assert answers.asked == [("a.example", "p")] * 3
+
+
+@pytest.mark.parametrize("waits", [[-0.5], [99.0], [0.0001, -3]])
+async def test_a_visit_that_would_wait_too_long_is_given_back(waits: list[float]) -> None:
+    """Under a block at once; the slot is free for another site."""
+    assert not await turn(Answers(waits)).ask("a.example")
+
+
+async def test_a_redirect_to_another_site_is_spaced_but_never_refused() -> None:
+    """Given back, it would only be redirected there again."""
+    answers = Answers([0.0001, -9])
+    assert await turn(answers).ask("b.example")
+    assert answers.asked == [("b.example", "p")] * 2
+    assert await turn(Answers([30.0])).ask("b.example")
+
+
+async def test_without_redis_the_visit_is_given_back() -> None:
+    """The settlement says what is wrong."""
+    assert not await turn(Answers(is_away=True)).ask("a.example")
+
+
+async def test_a_refusal_is_obeyed_before_it_is_settled() -> None:
+    """For as long as the site says, by the address that met it; other answers change nothing."""
+    answers = Answers()
+    visit = turn(answers)
+    await visit.answered(200, {"retry-after": "9"})
+    await visit.answered(429, {"retry-after": "9"})
+    await visit.answered(503, {"retry-after": "0"})
+    assert answers.blocks == [("a.example", 9.0, "p")]
+    await visit.answered(429, {"retry-after": "soon"})
+    assert 0.5 <= answers.blocks[1][1] <= 1
