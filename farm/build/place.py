@@ -103,6 +103,7 @@ def politeness_of(agreed: Mapping[str, Any]) -> Politeness:
     return Politeness(
         interval_s=_interval_s(agreed["rate"]),
         in_flight=min(agreed["site_concurrency"] or FIRST_IN_FLIGHT, FIRST_IN_FLIGHT),
+        egress_interval_s=_interval_s(agreed["proxy_rate"]),
         global_interval_s=_interval_s(agreed["global_rate"]),
         global_in_flight=agreed["global_concurrency"] or 0,
     )

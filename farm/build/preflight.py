@@ -181,6 +181,7 @@ def _agreed(settings: RunSettings) -> dict[str, Any]:
         "retries": settings.retries,
         "rate": settings.rate and settings.rate.text,
         "site_concurrency": settings.site_concurrency,
+        "proxy_rate": settings.proxy_rate and settings.proxy_rate.text,
         "global_rate": settings.global_rate and settings.global_rate.text,
         "global_concurrency": settings.global_concurrency,
         "dedup": settings.dedup,

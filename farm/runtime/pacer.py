@@ -1,18 +1,22 @@
 """The pacer: gathers what settled visits have shown of their sites and folds it into what all nodes know.
 
+By several egress addresses a site's places in flight are learnt of all of them together, and the rate of each
+address apart: a refusal was meant for the address that met it, and the others go on.
+
 What always holds: a visit is counted once; nodes that learn at the same moment add to each other; nothing here is
 in the way of a visit. What a refusal blocks is blocked with its settlement already, before anything is learnt.
 """
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Generic, TypeVar
 
 from farm.model.clock import Clock
 from farm.model.event import Emit, Notice
-from farm.policy.aimd import Pace, PaceParams, Sample, blocked, start, step
+from farm.policy.aimd import REFUSALS, Pace, PaceParams, Sample, blocked, start, step
 from farm.runtime.ports import Learnt, PaceBook
 
 log = logging.getLogger("farm.pacer")
@@ -37,18 +41,21 @@ class Pacer(Generic[L]):
         self._strained = strained
         self._emit = emit
         self._clock = clock
-        self._samples: dict[str, list[Sample]] = {}
-        self._paces: dict[str, Pace] = {}
+        self._samples: dict[tuple[str, str], list[Sample]] = {}
+        self._paces: dict[tuple[str, str], Pace] = {}
 
-    def note(self, site: str, began: float, status: int, latency_ms: float) -> None:
+    def note(self, site: str, began: float, status: int, latency_ms: float, egress: str = "") -> None:
         """Take in a visit that has ended; `began` is of this process's clock, `status` 0 without an answer."""
         sample = Sample(began, self._clock.monotonic(), status, latency_ms)
-        self._samples.setdefault(site, []).append(sample)
+        self._samples.setdefault((site, egress), []).append(sample)
 
     @property
     def throttled(self) -> Mapping[str, int]:
         """How often each site that this node visited has said that it is asked too much, over all nodes."""
-        return {site: pace.refused for site, pace in self._paces.items() if pace.refused}
+        refused: Counter[str] = Counter()
+        for (site, _), pace in self._paces.items():
+            refused[site] += pace.refused
+        return {site: count for site, count in refused.items() if count}
 
     async def run(self) -> None:
         """Learn until cancelled."""
@@ -60,11 +67,18 @@ class Pacer(Generic[L]):
         """Fold what was noted so far."""
         gathered, self._samples = self._samples, {}
         strained = self._strained()
-        for site, samples in gathered.items():
-            await self._fold(site, [replace(sample, strained=strained) for sample in samples])
+        by_site: dict[str, list[Sample]] = {}
+        for (site, egress), told in gathered.items():
+            samples = [replace(sample, strained=strained) for sample in told]
+            if egress:
+                await self._fold(site, samples, egress)
+                samples = [sample for sample in samples if sample.status not in REFUSALS]
+            by_site.setdefault(site, []).extend(samples)
+        for site, samples in by_site.items():
+            await self._fold(site, samples)
 
-    async def _fold(self, site: str, samples: list[Sample]) -> None:
-        known = await self._book.read(site)
+    async def _fold(self, site: str, samples: list[Sample], egress: str = "") -> None:
+        known = await self._book.read(site, egress)
         for _ in range(TRIES):
             params = replace(self._params, first=known.first or self._params.first)
             # From this process's clock to the crawl's.
@@ -73,18 +87,20 @@ class Pacer(Generic[L]):
             pace = step(known.pace or start(params), told, known.in_flight, known.now_s, params)
             if known.blocked_until_s > known.now_s:
                 pace = blocked(pace, known.blocked_until_s)
-            faster = await self._book.write(site, known, pace)
+            faster = await self._book.write(site, known, pace, egress)
             if faster is None:
-                self._tell(site, known.pace, pace)
-                self._paces[site] = pace
+                self._tell(f"{site} by {egress}" if egress else site, known.pace, pace, alone=not egress)
+                self._paces[site, egress] = pace
                 return
             known = faster
         log.debug("%s: %d visits were not learnt from, so many nodes learn at once", site, len(samples))
 
-    def _tell(self, site: str, before: Pace | None, pace: Pace) -> None:
+    def _tell(self, subject: str, before: Pace | None, pace: Pace, *, alone: bool) -> None:
         was = before.verdict if before else ""
-        if pace.verdict == was or pace.verdict not in _SAYS:
+        # Of one address among several only the rate counts.
+        if pace.verdict == was or pace.verdict not in (_SAYS if alone else {"refused"}):
             return
-        rate = f"{pace.rate:.2g} pages/s, " if pace.rate else ""
-        text = f"{site} is asked for less, because {_SAYS[pace.verdict]}: {rate}{int(pace.limit)} at once"
+        figures = [f"{pace.rate:.2g} pages/s"] if pace.rate else []
+        figures += [f"{int(pace.limit)} at once"] if alone else []
+        text = f"{subject} is asked for less, because {_SAYS[pace.verdict]}: {', '.join(figures)}"
         self._emit(Notice(self._clock.monotonic(), "info", text))

@@ -307,11 +307,11 @@ L = TypeVar("L", bound=Learnt)
 class PaceBook(Protocol[L]):
     """What all nodes have learnt of the sites' paces."""
 
-    async def read(self, site: str) -> L:
-        """Return what is known of a site."""
+    async def read(self, site: str, egress: str = "") -> L:
+        """Return what is known of a site, or of one egress address at the site."""
         ...
 
-    async def write(self, site: str, before: L, pace: Pace) -> L | None:
+    async def write(self, site: str, before: L, pace: Pace, egress: str = "") -> L | None:
         """Write what was made of it; what is there now, where somebody else was faster."""
         ...
 
@@ -319,7 +319,7 @@ class PaceBook(Protocol[L]):
 class Paces(Protocol):
     """Who learns from settled visits."""
 
-    def note(self, site: str, began: float, status: int, latency_ms: float) -> None:
+    def note(self, site: str, began: float, status: int, latency_ms: float, egress: str = "") -> None:
         """Take in a visit that has ended; `status` is 0 where there was no answer."""
         ...
 

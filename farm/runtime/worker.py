@@ -166,7 +166,9 @@ class Worker:
             async with asyncio.timeout(self._params.visit_s):
                 page = await self._slot.render(lease, turn.answered)
             took_ms = max(0.0, page.timings_ms.get("navigate", 0) - turn.waited_s * 1000)
-            self._rooms.paces.note(lease.task.site, turn.began or begun, page.status, took_ms)
+            self._rooms.paces.note(
+                lease.task.site, turn.began or begun, page.status, took_ms, self._way.address
+            )
             verdict = self._short(lease, page, jitter)
             if verdict is None and page.redirects:
                 verdict = await self._refused(lease, page.final_url)
@@ -184,7 +186,7 @@ class Worker:
         if failure is not None and (not through or failure.fault is GateFault.TOO_LARGE):
             return self._not_through(lease, failure, jitter)
         if kind in {FailureKind.NETWORK, FailureKind.TIMEOUT}:
-            self._rooms.paces.note(lease.task.site, begun, 0, 0.0)
+            self._rooms.paces.note(lease.task.site, turn.began or begun, 0, 0.0, self._way.address)
         self._report(lease, after_error(kind))
         return _Verdict(after_failure(kind, detail, attempt, jitter, params))
 

@@ -143,6 +143,9 @@ class EgressSettings(BaseModel):
     proxy_rotation: Literal["context", "page", "site"] = option(
         "context", "what takes another proxy: a new context, every page, or every site its own [context]"
     )
+    proxy_rate: RateLimit | None = option(
+        None, "visits by one proxy, to all sites and over all nodes [no limit]", metavar="RATE"
+    )
     proxy_patience: Duration = option(
         300.0, "how long it is waited for a proxy that works [5m]", metavar="TIME", ge=0
     )

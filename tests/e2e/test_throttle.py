@@ -8,6 +8,7 @@ import pytest
 from fixtures.shop import serve_shop_in_thread
 from tests.e2e.farm_process import crawl
 from tests.e2e.redis_server import RedisServer
+from tests.egress.farm_of_proxies import SmallProxy, proxies_in_thread
 
 HEARD_S = 0.5
 """In which an answer has reached its browser, its farm and Redis, on a machine with much else to do."""
@@ -69,3 +70,40 @@ def test_a_retry_after_is_kept_by_every_node(redis: RedisServer, tmp_path: Path)
     for one in refused:
         ended = one.ended_at or one.at
         assert [later.at - ended for later in pages if ended + HEARD_S < later.at < ended + 2.9] == []
+
+
+@pytest.mark.slow
+def test_a_retry_after_pauses_the_address_that_met_it(out: Path, tmp_path: Path) -> None:
+    """By ten proxies, each an address of its own: one waits, the others go on."""
+    proxies = [SmallProxy(source=f"127.0.0.{10 + number}") for number in range(10)]
+    with serve_shop_in_thread(too_many_every=20, retry_after_s=3) as shop, proxies_in_thread(*proxies):
+        file = tmp_path / "proxies.txt"
+        file.write_text("".join(f"{proxy.line}\n" for proxy in proxies))
+        finished = crawl(out, shop.url, contexts="10", proxies=str(file)).finish(timeout_s=150)
+        pages = shop.requests.pages()
+    assert sorted(finished.urls) == sorted(shop.oracle.urls)
+    refused = [visit for visit in pages if visit.status == 429]
+    assert refused
+    for one in refused:
+        ended = one.ended_at or one.at
+        by = [later.peer for later in pages if ended + HEARD_S < later.at < ended + 2.9]
+        assert one.peer not in by
+        # The crawl may end within the three seconds.
+        assert by or ended > pages[-1].at - 2
+
+
+@pytest.mark.slow
+def test_every_proxy_keeps_its_rate(out: Path, tmp_path: Path) -> None:
+    """Two proxies of two visits a second each, over all their sites."""
+    proxies = [SmallProxy(source=f"127.0.0.{10 + number}") for number in range(2)]
+    with serve_shop_in_thread() as shop, proxies_in_thread(*proxies):
+        file = tmp_path / "proxies.txt"
+        file.write_text("".join(f"{proxy.line}\n" for proxy in proxies))
+        flags = {"proxies": str(file), "proxy_rate": "2/s", "contexts": "4", "limit": "24"}
+        finished = crawl(out, shop.url, **flags).finish(timeout_s=150)
+        pages = shop.requests.pages()
+    assert finished.code == 5, finished.output
+    for proxy in proxies:
+        times = [visit.at for visit in pages if visit.peer == proxy.source]
+        assert len(times) >= 8
+        assert most_in_a_second(times) <= 2 + 1

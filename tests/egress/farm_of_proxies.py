@@ -26,6 +26,8 @@ class SmallProxy:
 
     port: int = 0
     credentials: str = ""
+    source: str | None = None
+    """The loopback address that it goes out by."""
     captcha: bool = False
     dead_after: int | None = None
     """After so many tunnels every connection is cut."""
@@ -67,7 +69,8 @@ class SmallProxy:
                 writer.write(b"HTTP/1.1 403 No\r\nContent-Type: text/html\r\n" + length + CAPTCHA)
         host, _, port = authority.rpartition(":")
         try:
-            site = await asyncio.open_connection(host, int(port))
+            source = (self.source, 0) if self.source else None
+            site = await asyncio.open_connection(host, int(port), local_addr=source)
         except OSError:
             return
         await pump(reader, writer, *site)

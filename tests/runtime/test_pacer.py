@@ -27,13 +27,18 @@ class Book:
     now_s: float = 1000.0
     blocked_until_s: float = 0.0
     rivals: list[Pace] = field(default_factory=list)
+    by_egress: dict[str, Pace] = field(default_factory=dict)
 
-    async def read(self, site: str) -> Learnt:
+    async def read(self, site: str, egress: str = "") -> Learnt:
         """Look."""
-        return Learnt(self.pace, self.now_s, blocked_until_s=self.blocked_until_s)
+        known = self.by_egress.get(egress) if egress else self.pace
+        return Learnt(known, self.now_s, blocked_until_s=self.blocked_until_s)
 
-    async def write(self, site: str, before: Learnt, pace: Pace) -> Learnt | None:
+    async def write(self, site: str, before: Learnt, pace: Pace, egress: str = "") -> Learnt | None:
         """Write, unless somebody was faster."""
+        if egress:
+            self.by_egress[egress] = pace
+            return None
         if self.rivals:
             self.pace = self.rivals.pop()
             return Learnt(self.pace, self.now_s)
@@ -62,10 +67,10 @@ class Bench:
         """Tell the time of day."""
         return datetime(2030, 1, 1, tzinfo=UTC)
 
-    async def learn(self, status: int, count: int = 1, latency_ms: float = 100.0) -> Pace:
+    async def learn(self, status: int, count: int = 1, latency_ms: float = 100.0, egress: str = "") -> Pace:
         """Note visits that began a tenth of a second ago, and fold them."""
         for _ in range(count):
-            self.pacer.note("a", self.now - 0.1, status, latency_ms)
+            self.pacer.note("a", self.now - 0.1, status, latency_ms, egress)
         await self.pacer.learn()
         assert self.book.pace is not None
         return self.book.pace
@@ -110,3 +115,19 @@ async def test_a_busy_machine_teaches_nothing_about_latency() -> None:
     pace = await bench.learn(200, 5, latency_ms=9000)
     assert pace.latencies == ()
     assert pace.seen == 5
+
+
+async def test_a_refusal_slows_the_address_that_met_it() -> None:
+    """The others, and the site's places in flight, are as they were; the site is counted once."""
+    bench = Bench()
+    await bench.learn(200, 3, egress="p1")
+    await bench.learn(429, egress="p1")
+    pace = await bench.learn(200, 2, egress="p2")
+    assert (pace.rate, pace.refused, pace.seen) == (0, 0, 5)
+    assert bench.book.by_egress["p1"].rate > 0
+    assert bench.book.by_egress["p2"].rate == 0
+    assert bench.pacer.throttled == {"a": 1}
+    (notice,) = bench.told
+    assert isinstance(notice, Notice)
+    assert "a by p1 is asked for less" in notice.text
+    assert "at once" not in notice.text
