@@ -13,6 +13,7 @@ from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
 from farm.frontier.crawl import Crawl, Dedup, find_crawl, open_crawl
 from farm.frontier.embedded import EmbeddedRedis
+from farm.frontier.feeds import Feeds
 from farm.frontier.frontier import RedisFrontier
 from farm.frontier.terms import Politeness, Terms
 from farm.model.errors import FrontierRefused, UsageError
@@ -22,6 +23,7 @@ from farm.scope.rules import ScopeRules
 from farm.settings.units import parse_rate
 
 TERMS = Terms()
+FEED_STARTS_S = 60.0
 FIRST_IN_FLIGHT = 8
 """How many visits to a site there are at once before anything is known of it."""
 
@@ -67,6 +69,9 @@ async def open_place(plan: Plan, warden: Warden) -> AsyncIterator[Place]:
         if not plan.embedded:
             lock.take()
         frontier = RedisFrontier(client, crawl)
+        if plan.settings.sitemap != "off":
+            # Before there is anything that could be done: another node might find the crawl finished.
+            await Feeds(client, crawl.name).hold(plan.node, FEED_STARTS_S)
         rules, _ = await add_seeds(crawl, frontier, plan.seeds)
         if await frontier.state() in {"draining", "stopped"}:
             # Whoever starts a node wants the crawl to go on.

@@ -9,6 +9,7 @@ from farm.build.preflight import Plan
 from farm.build.proxies import ProxyRoom
 from farm.egress.fetch import Fetcher, FetchParams
 from farm.egress.gateway import Gateway
+from farm.frontier.feeds import Feeds
 from farm.frontier.robots import RobotsShelf
 from farm.model.fetch import FetchFailed
 from farm.runtime.control import Control
@@ -72,4 +73,5 @@ def sitemap_feed(
 
     shelf = RobotsShelf(place.frontier.shards.client, place.crawl.name)
     since = plan.settings.sitemap_since
-    return SitemapFeed(find, read, shelf, scope, place.frontier, sink, control, since)
+    marks = Feeds(place.frontier.shards.client, place.crawl.name)
+    return SitemapFeed(find, read, shelf, scope, place.frontier, sink, control, marks, plan.node, since)

@@ -33,6 +33,8 @@ derives the others from it; what it may find there is this glossary:
                                  in ms), bans in a row
     {c:robots}:ORIGIN    string  what is known of an origin's robots.txt, packed, until it expires
     {c:robots}:claim ORIGIN  string  somebody is fetching it
+    {c:robots}:feeds     set     nodes that feed the crawl from sitemaps, or died over it
+    {c:robots}:feed NODE string  it still does, until the key expires
 
 All times are virtual milliseconds. A generation (recrawl) has its place in front of the shard's number.
 """
@@ -81,6 +83,16 @@ def robots(crawl: str, origin: str) -> str:
 def robots_claim(crawl: str, origin: str) -> str:
     """Return the key that says that an origin's robots.txt is being fetched."""
     return f"{{{crawl}:robots}}:claim {origin}"
+
+
+def feeds(crawl: str) -> str:
+    """Return the key of the nodes that feed the crawl from elsewhere."""
+    return f"{{{crawl}:robots}}:feeds"
+
+
+def feed(crawl: str, node: str) -> str:
+    """Return the key that says that a node still feeds the crawl."""
+    return f"{{{crawl}:robots}}:feed {node}"
 
 
 def every_key(crawl: str) -> str:

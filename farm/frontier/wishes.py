@@ -9,6 +9,7 @@ from farm.frontier import quota
 from farm.frontier.client import Arg
 from farm.frontier.counters import decode
 from farm.frontier.entries import CorruptEntry, lease_of
+from farm.frontier.feeds import Feeds
 from farm.frontier.shards import Shards
 from farm.model.errors import UsageError
 from farm.model.outcome import FailureKind
@@ -25,6 +26,7 @@ class Wishes:
     def __init__(self, shards: Shards, random: Random) -> None:
         self._shards = shards
         self._random = random
+        self._feeds = Feeds(shards.client, shards.crawl.name)
 
     @staticmethod
     def none() -> tuple[Arg, ...]:
@@ -41,15 +43,25 @@ class Wishes:
 
     async def lease(self, request: LeaseRequest) -> Lease | Idle:
         """Ask the shards in turn."""
-        return await self._ask(self._shards.order(request.request_id, request.site_hint), request, [])
+        order = self._shards.order(request.request_id, request.site_hint)
+        return await self._unless_fed(await self._ask(order, request, []), request)
 
     async def granted(self, shard: int, reply: Sequence[Any], request: LeaseRequest) -> Lease | Idle:
         """Read what an ack handed out; where its shard had nothing, ask the others."""
         got = await self._read(shard, reply, request)
-        if isinstance(got, Lease) or self._shards.count == 1:
+        if isinstance(got, Idle) and self._shards.count > 1:
+            others = [other for other in self._shards.order(request.request_id, None) if other != shard]
+            got = await self._ask(others, request, [got])
+        return await self._unless_fed(got, request)
+
+    async def _unless_fed(self, got: Lease | Idle, request: LeaseRequest) -> Lease | Idle:
+        """Let the crawl not end while somebody feeds it."""
+        if isinstance(got, Lease) or got.reason != "empty":
             return got
-        others = [other for other in self._shards.order(request.request_id, None) if other != shard]
-        return await self._ask(others, request, [got])
+        if await self._feeds.any():
+            return Idle("waiting", SOON_S)
+        # Whoever fed it may have added his last URLs after the first look and have gone before this one.
+        return await self._ask(self._shards.order(request.request_id, None), request, [])
 
     async def _ask(self, order: Sequence[int], request: LeaseRequest, refusals: list[Idle]) -> Lease | Idle:
         for shard in order:

@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 from farm.model.clock import Clock
 from farm.model.event import Emit, Notice
 from farm.policy.aimd import REFUSALS, Pace, PaceParams, Sample, blocked, start, step
-from farm.runtime.ports import Learnt, PaceBook
+from farm.runtime.manners import Learnt, PaceBook
 
 log = logging.getLogger("farm.pacer")
 EVERY_S = 0.5

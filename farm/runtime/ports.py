@@ -7,11 +7,10 @@ the errors of `model.errors` and no others, and returns within a deadline of its
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from farm.model.detection import Detection
 from farm.model.egress import GateFailure
-from farm.model.fetch import Fetched, FetchFailed
 from farm.model.ledger import Stats
 from farm.model.memory import MemoryReading, Order
 from farm.model.outcome import Ack, Bury, Landing, Release, Retry, Settled, SkipReason
@@ -19,7 +18,6 @@ from farm.model.page import Link, RenderedPage
 from farm.model.proxy import ShutOut
 from farm.model.record import Batch, Record, Skip
 from farm.model.task import Idle, Lease, LeaseRequest, UrlTask
-from farm.policy.aimd import Pace
 from farm.policy.proxy_score import Outcome
 
 
@@ -214,120 +212,6 @@ class Permission(Protocol):
         """Say why the address is not to be visited with this lease, now or ever; None where it may be."""
         ...
 
-
-class RobotsRules(Protocol):
-    """A robots.txt that was read."""
-
-    @property
-    def crawl_delay_s(self) -> float | None:
-        """The spacing that it asks for."""
-        ...
-
-    @property
-    def sitemaps(self) -> Sequence[str]:
-        """The sitemaps that it names."""
-        ...
-
-    def allows(self, url: str) -> bool:
-        """Whether a canonical URL of its origin may be visited."""
-        ...
-
-
-class RobotsShelf(Protocol):
-    """What all nodes know of the origins' robots.txt."""
-
-    async def read(self, origin: str) -> bytes | None:
-        """Return what is known; None where nothing is, or not any more."""
-        ...
-
-    async def write(self, origin: str, text: bytes, for_s: float) -> None:
-        """Keep a text for a while, and end the claim."""
-        ...
-
-    async def claim(self, origin: str, for_s: float) -> bool:
-        """Whether it is for the caller to fetch."""
-        ...
-
-    async def yield_claim(self, origin: str) -> None:
-        """Let somebody else fetch."""
-        ...
-
-
-class SitemapEntry(Protocol):
-    """An address in a sitemap."""
-
-    @property
-    def url(self) -> str:
-        """As it stands there."""
-        ...
-
-    @property
-    def is_sitemap(self) -> bool:
-        """Whether another sitemap stands there."""
-        ...
-
-    @property
-    def changed(self) -> datetime | None:
-        """When it changed last, where that is told."""
-        ...
-
-
-class Learnt(Protocol):
-    """A site's pace as it was read; the times are of the crawl's clock. `first` holds while nothing is known."""
-
-    @property
-    def pace(self) -> Pace | None:
-        """What was learnt so far."""
-        ...
-
-    @property
-    def now_s(self) -> float:
-        """When it was read."""
-        ...
-
-    @property
-    def in_flight(self) -> int:
-        """How many visits were under way."""
-        ...
-
-    @property
-    def blocked_until_s(self) -> float:
-        """Until when nobody visits it."""
-        ...
-
-    @property
-    def first(self) -> int:
-        """How many visits are under way at most at the start; 0 for any number."""
-        ...
-
-
-L = TypeVar("L", bound=Learnt)
-
-
-class PaceBook(Protocol[L]):
-    """What all nodes have learnt of the sites' paces."""
-
-    async def read(self, site: str, egress: str = "") -> L:
-        """Return what is known of a site, or of one egress address at the site."""
-        ...
-
-    async def write(self, site: str, before: L, pace: Pace, egress: str = "") -> L | None:
-        """Write what was made of it; what is there now, where somebody else was faster."""
-        ...
-
-
-class Paces(Protocol):
-    """Who learns from settled visits."""
-
-    def note(self, site: str, began: float, status: int, latency_ms: float, egress: str = "") -> None:
-        """Take in a visit that has ended; `status` is 0 where there was no answer."""
-        ...
-
-
-Fetch = Callable[[str, int], Awaitable[Fetched | FetchFailed]]
-"""Fetches an address without a browser: the URL, and how many bytes of the body at most."""
-SetSpacing = Callable[[str, float], Awaitable[None]]
-"""Lets the visits to a site be so many seconds apart, for every node."""
 
 Detect = Callable[[RenderedPage], Detection | None]
 """Says what a page is, where it is not the one that was asked for."""

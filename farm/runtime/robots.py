@@ -32,7 +32,7 @@ from farm.policy.politeness import (
     without_answer,
 )
 from farm.policy.retry import RetryParams, retry_after_s
-from farm.runtime.ports import Fetch, RobotsRules, RobotsShelf, SetSpacing
+from farm.runtime.manners import Fetch, RobotsRules, RobotsShelf, SetSpacing
 
 REMEMBERED = 4096
 LOCAL_S = 600.0

@@ -6,7 +6,8 @@ from farm.model.clock import Clock
 from farm.model.event import Emit
 from farm.policy.retry import RetryParams
 from farm.runtime.heartbeat import Heartbeat
-from farm.runtime.ports import Detect, Frontier, Landings, Paces, Permission, Recorder, Scope, Sink
+from farm.runtime.manners import Paces
+from farm.runtime.ports import Detect, Frontier, Landings, Permission, Recorder, Scope, Sink
 
 
 @dataclass(frozen=True, slots=True)

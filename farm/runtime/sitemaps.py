@@ -1,9 +1,10 @@
 """The sitemaps of a crawl: read beside the workers, and put where links are put.
 
 What always holds: a sitemap is read by one node, and again only where that node died over it; no more files
-than the cap are read, and none twice; while one is being read this node does not hold the crawl to be finished.
+than the cap are read, and none twice; while one is being read no node holds the crawl to be finished.
 """
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,13 +14,15 @@ from farm.model.page import Link
 from farm.model.record import Batch
 from farm.model.task import UrlTask
 from farm.runtime.control import Control
-from farm.runtime.ports import Frontier, RobotsShelf, Scope, Sink, SitemapEntry
+from farm.runtime.manners import FeedMarks, RobotsShelf, SitemapEntry
+from farm.runtime.ports import Frontier, Scope, Sink
 
 log = logging.getLogger("farm.sitemaps")
 MOST_FILES = 2000
 AT_ONCE = 500
 CLAIM_S = 600.0
 READ_S = 30 * 24 * 3600.0
+MARK_EVERY_S = 10.0
 
 ReadSitemap = Callable[[str], Awaitable[Sequence[SitemapEntry]]]
 """Reads one file; whatever is wrong with it is logged, and costs only what it would have listed."""
@@ -37,6 +40,8 @@ class SitemapFeed:
         frontier: Frontier,
         sink: Sink,
         control: Control,
+        marks: FeedMarks,
+        node: str,
         since: datetime | None = None,
     ) -> None:
         self._find = find
@@ -46,11 +51,14 @@ class SitemapFeed:
         self._frontier = frontier
         self._sink = sink
         self._control = control
+        self._marks = marks
+        self._node = node
         self._since = since
         control.expecting = True
 
     async def run(self) -> None:
         """Read all there are, then return."""
+        marking = asyncio.create_task(self._mark(), name="feed mark")
         try:
             waiting = deque(await self._find())
             known = set(waiting)
@@ -59,9 +67,18 @@ class SitemapFeed:
                     if url not in known and len(known) < MOST_FILES:
                         known.add(url)
                         waiting.append(url)
+            marking.cancel()
+            await self._marks.drop(self._node)
         finally:
+            # Where the reading was broken off the mark ends by itself: another node may take it up.
+            marking.cancel()
             self._control.expecting = False
             self._control.wake()
+
+    async def _mark(self) -> None:
+        while True:
+            await self._marks.hold(self._node)
+            await asyncio.sleep(MARK_EVERY_S)
 
     async def _take(self, url: str) -> list[str]:
         """Read one file, add its pages, and return the sitemaps that it names."""
