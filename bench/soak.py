@@ -92,6 +92,7 @@ def run(options: argparse.Namespace, folder: Path) -> Soak:
         [
             *(sys.executable, "-m", "bench.soakshop", f"{seconds}"),
             *("--hostile", f"{options.hostile}", "--leak-mb", f"{options.leak_mb}"),
+            *("--rest", f"{options.rest}"),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -134,8 +135,9 @@ def _command(options: argparse.Namespace, address: str, folder: Path) -> list[st
     given = {
         "contexts": options.contexts,
         "memory": options.memory,
+        "site-concurrency": options.contexts,
         "ramp-up": options.ramp_up,
-        "page-timeout": options.page_timeout,
+        "page-timeout": f"{max(parse_duration(options.page_timeout), options.rest * 1.5)}s",
         "settle-timeout": "3s",
         "retries": options.retries,
         "allow-network": "127.0.0.0/8",
@@ -256,9 +258,20 @@ def judge(soak: Soak, options: argparse.Namespace) -> dict[str, Any]:
         "all contexts admitted after": full_at,
         "most arrivals in a second of the ramp": _burst(soak.arrivals, parse_duration(options.ramp_up)),
         "files open, after the ramp, most": f"{next(iter(fds[10:]), 0)}, {max(fds)}",
+        "at rest, of one core": _rest(soak, options.rest),
         "left behind": soak.left or "nothing",
         "load of the machine": f"{soak.load[0]:.1f} before, {soak.load[1]:.1f} after",
     }
+
+
+def _rest(soak: Soak, rest_s: float) -> str:
+    """Say what the farm used while nearly all of its contexts had nothing to do."""
+    ends = max(soak.pages, default=0.0)
+    # Not the first seconds: pages that were left open go on with what they do for a moment.
+    quiet = [one for one in soak.samples if ends - rest_s + 10.0 <= one.at <= ends - 2.0]
+    if len(quiet) < 2:  # noqa: PLR2004
+        return "not tried"
+    return f"{(quiet[-1].cpu_s - quiet[0].cpu_s) / (quiet[-1].at - quiet[0].at):.1%}"
 
 
 def _burst(arrivals: list[float], ramp_s: float) -> str:

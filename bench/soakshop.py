@@ -44,7 +44,8 @@ class RecentJournal(Journal):
 class Index:
     """The pages of links."""
 
-    def __init__(self, seconds: float, hostile: float, seed: int = 1) -> None:
+    def __init__(self, seconds: float, hostile: float, rest: float, seed: int = 1) -> None:
+        self._rest = rest
         self._ends = time.monotonic() + seconds
         self._hostile = hostile
         self._chance = random.Random(seed)  # noqa: S311 - which page is hostile is no secret
@@ -58,6 +59,8 @@ class Index:
         if time.monotonic() < self._ends:
             # First, so that it is leased before the pages of this one run out; two, because one may die.
             paths[:0] = [f"/soak/{number + 1}", f"/soak/{number + 2}"]
+        elif self._rest:
+            paths.append("/soak-rest")
         links = "".join(f'<li><a href="{escape(path)}">{escape(path)}</a></li>' for path in paths)
         return web.Response(
             text=f"<!doctype html><title>{number}</title><ul>{links}</ul>", content_type="text/html"
@@ -75,6 +78,10 @@ class Index:
         async def answered(request: web.Request, handler: Answer) -> web.StreamResponse:
             if request.path.startswith("/soak/"):
                 return self.page(int(request.path.rpartition("/")[2]))
+            if request.path == "/soak-rest":
+                # The only page that is left: all other contexts have nothing to do meanwhile.
+                await asyncio.sleep(self._rest)
+                return web.Response(text="<!doctype html><title>Rested</title>", content_type="text/html")
             if request.path == "/soak-arrivals":
                 return web.json_response(list(self.arrivals))
             if "soak" in request.query:
@@ -84,9 +91,9 @@ class Index:
         return answered
 
 
-async def serve(seconds: float, hostile: float, leak_mb: float) -> None:
+async def serve(seconds: float, hostile: float, rest: float, leak_mb: float) -> None:
     """Serve until a signal comes."""
-    index = Index(seconds, hostile)
+    index = Index(seconds, hostile, rest)
     app = create_app(Switches(leak_mb=leak_mb), RecentJournal())
     # The shop's last route takes every path, so the index stands before all routes.
     app.middlewares.insert(0, index.middleware())
@@ -107,8 +114,9 @@ def main() -> None:
     parser.add_argument("seconds", type=float)
     parser.add_argument("--hostile", type=float, default=0.05)
     parser.add_argument("--leak-mb", type=float, default=5.0)
+    parser.add_argument("--rest", type=float, default=0.0)
     options = parser.parse_args()
-    asyncio.run(serve(options.seconds, options.hostile, options.leak_mb))
+    asyncio.run(serve(options.seconds, options.hostile, options.rest, options.leak_mb))
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ from farm.model.page import RenderedPage
 from farm.model.record import Record
 from farm.model.task import Lease
 from farm.policy.bands import MemoryParams
+from farm.policy.cpu import CpuParams
 from farm.policy.recycle import RecycleParams
 from farm.policy.retry import RetryParams
 from farm.runtime.control import Control
@@ -54,8 +55,10 @@ from farm.settings.commands import RunSettings
 from farm.sinks.jsonl import JsonlSink
 from farm.sinks.record import RecordOptions, VisitFacts, build_record
 
-VISIT_GRACE_S = 20.0
+VISIT_GRACE_S = 30.0
 """On top of the page deadline: opening a context, waiting for an engine, closing what hung."""
+SPREAD_S = 10.0
+"""Over how long the slots come back at most when an outage of Redis is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,7 @@ async def assemble(
             node=plan.node,
             limit=settings.limit,
             retry=retry,
+            spread_s=min(SPREAD_S, settings.ramp_up),
         )
         feed = sitemap_feed(plan, place, gateway, room, robots, links, sink, control)
         workers = []
@@ -147,6 +151,8 @@ async def assemble(
                 settings.ramp_up,
                 plan.budget_bytes,
                 MemoryParams(renderer_cap_bytes=cap_bytes, grow_every_s=pace_s),
+                CpuParams(seek=plan.first_contexts is not None),
+                plan.first_contexts,
                 fds=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
             ),
             sampling(pool, place.redis_pid, Meter(cap_bytes), stack),

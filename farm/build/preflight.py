@@ -24,8 +24,9 @@ from farm.settings.commands import RunSettings
 
 CANONICALISATION = 1
 """Raised whenever the same link would become another canonical URL: nodes must not mix two versions."""
-CONTEXT_BYTES = 200 * 2**20
-CONTEXTS_PER_CORE = 4
+CONTEXT_BYTES = 100 * 2**20
+CONTEXTS_PER_CORE = 16
+FIRST_PER_CORE = 2
 CONTEXTS_PER_ENGINE = 20
 """An engine without a page is a quarter of a gigabyte, as much as five or six contexts."""
 DEFAULT_CRAWL = "default"
@@ -50,6 +51,11 @@ class Plan:
     budget_bytes: int
     warnings: tuple[str, ...]
     proxies: ProxyFile | None
+
+    @property
+    def first_contexts(self) -> int | None:
+        """How many contexts an automatic number begins with; None where the user gave one."""
+        return None if self.settings.contexts else FIRST_PER_CORE * (psutil.cpu_count() or 1)
 
     @property
     def embedded(self) -> bool:
@@ -121,9 +127,10 @@ def preflight(settings: RunSettings) -> Plan:
 
 
 def automatic_contexts(budget_bytes: int, cores: int) -> int:
-    """Return how many contexts a machine carries: a page waits about as often as it computes, up to the budget.
+    """Return how many contexts there may be at the most, where the user leaves it to the farm.
 
-    More contexts than a few per core only queue for the CPU, which a page pays for with its deadline.
+    The run begins with a few per core and adds more for as long as all have work and the processor has time left:
+    how many a machine carries depends on how long the sites make their pages wait.
     """
     return max(1, min(cores * CONTEXTS_PER_CORE, budget_bytes // CONTEXT_BYTES))
 

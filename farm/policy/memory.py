@@ -59,7 +59,9 @@ def step(
         wanted = min(slots, max(1, open_slots, len(contexts) + int(room_bytes // page_bytes)))
         if wanted > limit and now - grown_at >= params.grow_every_s:
             limit, grown_at = limit + 1, now
-        limit = min(limit, wanted)
+        # What a page costs is an estimate that moves: a little of it is no reason to take a slot away.
+        if wanted < limit - slots // 10:
+            limit = wanted
     elif band >= Band.SHED and now - state.last(Relief.SHED) >= params.shed_every_s:
         limit = max(1, min(limit, open_slots))
         excess_bytes = (share - params.recycle) * budget_bytes
@@ -80,12 +82,12 @@ def _band(before: Band, share: float, params: MemoryParams) -> Band:
 
 
 def _page_bytes(before: float, contexts: list[RendererUse]) -> float:
-    """Follow the 90th percentile of what the contexts hold: up quickly, down slowly."""
+    """Follow the 90th percentile of what the contexts hold, over seconds: one greedy page is no measure of all."""
     if not contexts:
         return before
     ordered = sorted(one.used_bytes for one in contexts)
-    seen = ordered[min(len(ordered) - 1, len(ordered) * 9 // 10)]
-    return before + (seen - before) * (0.3 if seen > before else 0.05)
+    seen = ordered[(len(ordered) - 1) * 9 // 10]
+    return before + (seen - before) * (0.05 if seen > before else 0.02)
 
 
 def _noted(

@@ -1,6 +1,8 @@
 """What the workers of one node share: how many may work, when to look for work again, and when to stop."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 
 
@@ -26,6 +28,7 @@ class Control:
         self.expecting = False
         """Whether more URLs may come from elsewhere, so that an empty frontier is not the end."""
         self._wake = asyncio.Event()
+        self._resting = 0
 
     @property
     def ending(self) -> bool:
@@ -54,6 +57,15 @@ class Control:
         self.changes += 1
         waiting, self._wake = self._wake, asyncio.Event()
         waiting.set()
+
+    @contextmanager
+    def resting(self) -> Iterator[int]:
+        """Count a slot that has no work while it waits; gives how many do."""
+        self._resting += 1
+        try:
+            yield self._resting
+        finally:
+            self._resting -= 1
 
     async def pause(self, since: int, longest_s: float) -> None:
         """Wait until there is a change after the one numbered `since`, but no longer than that.

@@ -25,6 +25,8 @@ from farm.runtime.reliefbook import ReliefBook
 
 SAMPLE_EVERY_S = 0.25
 TIGHT_EVERY_S = 0.1
+WIDE, WIDE_EVERY_S = 0.4, 0.5
+"""Far below the budget no page can reach it between two looks, capped as each is."""
 TELL_EVERY_S = 1.0
 """Readings are more frequent than anybody wants to see them."""
 
@@ -99,7 +101,8 @@ class Governor:
             now = self._clock.monotonic()
             self._govern(reading, now)
             is_tight = self._memory.band >= Band.COLLECT
-            pause_s = TIGHT_EVERY_S if is_tight else SAMPLE_EVERY_S
+            is_wide = reading.used_bytes < WIDE * self._params.budget_bytes
+            pause_s = TIGHT_EVERY_S if is_tight else WIDE_EVERY_S if is_wide else SAMPLE_EVERY_S
             await asyncio.sleep(pause_s)
             self._follow_cpu(self._clock.monotonic() - now - pause_s)
 

@@ -22,6 +22,8 @@ class WorkerParams:
     commit_s: float
     limit: int
     retry: RetryParams
+    spread_s: float = 0.0
+    """After an outage the slots come back over so long, not all at once."""
 
 
 @dataclass(frozen=True, slots=True)

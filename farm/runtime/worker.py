@@ -38,7 +38,9 @@ from farm.runtime.turn import Turn
 
 log = logging.getLogger("farm.worker")
 RELEASE_S = 2.0
-IDLE_LONGEST_S = 1.0
+OUTAGE_S = 5.0
+"""A lease that took so long to come came after an outage: every other slot waited for it too."""
+IDLE_S, IDLE_LONGEST_S = 1.0, 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +119,11 @@ class Worker:
                     self._control.end(ExitReason.LIMIT)
             case "stopped" | "draining":
                 self._control.end(ExitReason.STOPPED)
-        # Jittered, so that many idle slots do not ask in step.
-        expected_s = IDLE_LONGEST_S if answer.reason == "empty" else answer.retry_in_s
-        longest_s = min(expected_s, IDLE_LONGEST_S) * (0.75 + 0.5 * random.random())  # noqa: S311
-        await self._control.pause(since, max(0.01, longest_s))
+        # Jittered, so that many idle slots do not ask in step; and the more there are, the less often each asks.
+        expected_s = IDLE_S if answer.reason == "empty" else answer.retry_in_s
+        with self._control.resting() as others:
+            longest_s = min(expected_s * max(1.0, others / 2), IDLE_LONGEST_S)
+            await self._control.pause(since, max(0.01, longest_s * (0.75 + 0.5 * random.random())))  # noqa: S311
         return None
 
     def _request(self) -> LeaseRequest:
@@ -138,7 +141,8 @@ class Worker:
         try:
             verdict = await self._refused(lease, lease.task.url)
             if verdict is None:
-                self._rooms.heartbeat.hold(lease, self._params.visit_s)
+                self._rooms.heartbeat.hold(lease, self._params.visit_s + self._params.spread_s)
+                await self._come_back(lease_ms)
                 verdict = await self._judged(lease, lease_ms, begun)
             self._rooms.heartbeat.hold(lease, self._params.commit_s)
             self._phase(Phase.COMMITTING, lease.task.url)
@@ -149,6 +153,12 @@ class Worker:
             raise
         finally:
             self._rooms.heartbeat.drop(lease)
+
+    async def _come_back(self, lease_ms: int) -> None:
+        """Wait for this slot's turn where all slots waited for their leases: Redis was away."""
+        if lease_ms >= OUTAGE_S * 1000:
+            part = (self._index + random.random()) / max(self._control.limit, self._index + 1)  # noqa: S311
+            await asyncio.sleep(self._params.spread_s * part)
 
     async def _judged(self, lease: Lease, lease_ms: int, begun: float) -> _Verdict:
         """Render and judge; every failure of the visit becomes a verdict."""

@@ -66,3 +66,12 @@ def test_a_folder_that_cannot_be_made_is_the_outputs_fault(tmp_path: Path) -> No
     (tmp_path / "out").write_text("")
     with pytest.raises(OutputUnwritable, match="choose another --output"):
         FolderLock(tmp_path / "out" / ".farm" / "lock").take()
+
+
+def test_those_who_rest_are_counted() -> None:
+    """So that many idle slots do not ask as often together as one would for each of them."""
+    control = Control()
+    with control.resting() as first, control.resting() as second:
+        assert (first, second) == (1, 2)
+    with control.resting() as again:
+        assert again == 1
