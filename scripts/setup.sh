@@ -82,7 +82,11 @@ END
 }
 
 wanted=$(stamp)
-if [ "$(cat .venv/.stamp 2>/dev/null)" != "$wanted" ] || ! .venv/bin/python -c '' 2>/dev/null; then
+if [ -L .venv ]; then
+    # Somebody else's, shared on purpose: it is used as it is, for clearing it would empty it under its owner.
+    .venv/bin/python -m pip --version >/dev/null 2>&1 ||
+        fail ".venv is a link to an environment that does not work; remove the link, then run this again."
+elif [ "$(cat .venv/.stamp 2>/dev/null)" != "$wanted" ] || ! .venv/bin/python -c '' 2>/dev/null; then
     rm -f .venv/.stamp
     # Made anew unless it is of the same interpreter and place.
     made_of="$("$python" -c 'import os, sys; print(os.path.realpath(sys.executable), sys.version, os.getcwd())')"

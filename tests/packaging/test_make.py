@@ -51,3 +51,18 @@ def test_set_up_without_python_says_so_in_one_sentence(tmp_path: Path) -> None:
     assert run.stderr.count("\n") == 1
     assert "Python 3.11 or later" in run.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["scripts"]
+
+
+def test_set_up_leaves_an_environment_behind_a_link_alone(tmp_path: Path) -> None:
+    """It belongs to another tree: to make it anew would empty it under its owner."""
+    tree, shared = tmp_path / "tree", tmp_path / "shared"
+    (tree / "scripts").mkdir(parents=True)
+    shared.mkdir()
+    (shared / "kept").touch()
+    (tree / ".venv").symlink_to(shared)
+    for name in ("scripts/setup.sh", "requirements.lock", "pyproject.toml"):
+        (tree / name).write_text((ROOT / name).read_text())
+    run = subprocess.run(["sh", tree / "scripts" / "setup.sh"], capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert "remove the link" in run.stderr
+    assert [path.name for path in shared.iterdir()] == ["kept"]
