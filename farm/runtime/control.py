@@ -1,8 +1,6 @@
 """What the workers of one node share: how many may work, when to look for work again, and when to stop."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 
 
@@ -28,7 +26,7 @@ class Control:
         self.expecting = False
         """Whether more URLs may come from elsewhere, so that an empty frontier is not the end."""
         self._wake = asyncio.Event()
-        self._resting = 0
+        self._resting: list[asyncio.Event] = []
 
     @property
     def ending(self) -> bool:
@@ -42,9 +40,14 @@ class Control:
         self._ending.set()
         self.wake()
 
-    async def ended(self) -> None:
-        """Wait for the end to be called."""
-        await self._ending.wait()
+    async def ended(self, within_s: float | None = None) -> bool:
+        """Wait for the end to be called, no longer than that, and say whether it was."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self._ending.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def admit(self, limit: int) -> None:
         """Let the first `limit` slots work."""
@@ -57,15 +60,33 @@ class Control:
         self.changes += 1
         waiting, self._wake = self._wake, asyncio.Event()
         waiting.set()
+        for called in self._resting:
+            called.set()
 
-    @contextmanager
-    def resting(self) -> Iterator[int]:
-        """Count a slot that has no work while it waits; gives how many do."""
-        self._resting += 1
+    @property
+    def resting(self) -> int:
+        """How many slots rest because there was no work for them."""
+        return len(self._resting)
+
+    def call_one(self) -> None:
+        """Have one of those who rest look again: where one found work, there may be more."""
+        called = next((event for event in self._resting if not event.is_set()), None)
+        if called is not None:
+            called.set()
+
+    async def rest(self, since: int, longest_s: float) -> None:
+        """As `pause`, for a slot that found no work: it can be called alone."""
+        if self.changes != since:
+            return
+        called = asyncio.Event()
+        self._resting.append(called)
         try:
-            yield self._resting
+            async with asyncio.timeout(longest_s):
+                await called.wait()
+        except TimeoutError:
+            return
         finally:
-            self._resting -= 1
+            self._resting.remove(called)
 
     async def pause(self, since: int, longest_s: float) -> None:
         """Wait until there is a change after the one numbered `since`, but no longer than that.

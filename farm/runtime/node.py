@@ -104,7 +104,7 @@ class Node:
         self._control.end(ExitReason.TIME_LIMIT)
 
 
-async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
     """End the tasks, and ask again: a cancellation may be lost in a library that was just about to return.
 
     One that still runs at the deadline is left to the end of the process, and named: a drain must end.
@@ -121,7 +121,7 @@ async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
         log.error("%s did not end when told to", ", ".join(stuck))
 
 
-def _failed(tasks: Sequence[asyncio.Task[None]]) -> BaseException | None:
+def _failed(tasks: Sequence[asyncio.Task[Any]]) -> BaseException | None:
     """Return the first failure; one that a user can mend comes before a bug of ours."""
     failures = [task.exception() for task in tasks if task.done() and not task.cancelled()]
     known = [failure for failure in failures if isinstance(failure, FarmError)]

@@ -31,6 +31,7 @@ from farm.policy.retry import (
     after_status,
     retry_after_s,
 )
+from farm.policy.turns import IDLE_S, ask_again_s, come_back_s
 from farm.runtime.control import Control, ExitReason
 from farm.runtime.ports import Gate, Slot, VisitNotes, Way
 from farm.runtime.rooms import Rooms, WorkerParams
@@ -38,9 +39,6 @@ from farm.runtime.turn import Turn
 
 log = logging.getLogger("farm.worker")
 RELEASE_S = 2.0
-OUTAGE_S = 5.0
-"""A lease that took so long to come came after an outage: every other slot waited for it too."""
-IDLE_S, IDLE_LONGEST_S = 1.0, 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +97,11 @@ class Worker:
         if not self._way.ready(self._site):
             self._way.bear()
             self._phase(Phase.IDLE)
-            await self._control.pause(since, IDLE_LONGEST_S)
+            await self._control.pause(since, IDLE_S)
             return None
         answer = await self._rooms.frontier.lease(self._request())
+        if isinstance(answer, Lease):
+            self._control.call_one()
         return await self._take(answer, since)
 
     async def _take(self, answer: Lease | Idle | None, since: int) -> Lease | None:
@@ -119,11 +119,9 @@ class Worker:
                     self._control.end(ExitReason.LIMIT)
             case "stopped" | "draining":
                 self._control.end(ExitReason.STOPPED)
-        # Jittered, so that many idle slots do not ask in step; and the more there are, the less often each asks.
         expected_s = IDLE_S if answer.reason == "empty" else answer.retry_in_s
-        with self._control.resting() as others:
-            longest_s = min(expected_s * max(1.0, others / 2), IDLE_LONGEST_S)
-            await self._control.pause(since, max(0.01, longest_s * (0.75 + 0.5 * random.random())))  # noqa: S311
+        rest_s = ask_again_s(expected_s, self._control.resting + 1, random.random())  # noqa: S311
+        await self._control.rest(since, rest_s)
         return None
 
     def _request(self) -> LeaseRequest:
@@ -142,8 +140,8 @@ class Worker:
             verdict = await self._refused(lease, lease.task.url)
             if verdict is None:
                 self._rooms.heartbeat.hold(lease, self._params.visit_s + self._params.spread_s)
-                await self._come_back(lease_ms)
-                verdict = await self._judged(lease, lease_ms, begun)
+                verdict = await self._come_back(lease_ms)
+                verdict = verdict or await self._judged(lease, lease_ms, begun)
             self._rooms.heartbeat.hold(lease, self._params.commit_s)
             self._phase(Phase.COMMITTING, lease.task.url)
             verdict = await self._committed(verdict)
@@ -154,11 +152,12 @@ class Worker:
         finally:
             self._rooms.heartbeat.drop(lease)
 
-    async def _come_back(self, lease_ms: int) -> None:
-        """Wait for this slot's turn where all slots waited for their leases: Redis was away."""
-        if lease_ms >= OUTAGE_S * 1000:
-            part = (self._index + random.random()) / max(self._control.limit, self._index + 1)  # noqa: S311
-            await asyncio.sleep(self._params.spread_s * part)
+    async def _come_back(self, lease_ms: int) -> _Verdict | None:
+        """Wait for this slot's turn where all slots waited for their leases; give the URL back at the end."""
+        slots, spread_s = self._control.limit, self._params.spread_s
+        wait_s = come_back_s(lease_ms / 1000, self._index, slots, spread_s, random.random())  # noqa: S311
+        is_over = wait_s > 0 and await self._control.ended(wait_s)
+        return _Verdict(Release("the farm was stopped")) if is_over else None
 
     async def _judged(self, lease: Lease, lease_ms: int, begun: float) -> _Verdict:
         """Render and judge; every failure of the visit becomes a verdict."""

@@ -79,7 +79,11 @@ class ScopeSettings(BaseModel):
 class PoolSettings(BaseModel):
     """How many browsers, and how much memory."""
 
-    contexts: CountOrAuto = option(None, "browser contexts that work at once [auto]", metavar="N")
+    contexts: CountOrAuto = option(
+        None,
+        "browser contexts that work at once [auto: two a core, more while there is CPU left]",
+        metavar="N",
+    )
     engines: CountOrAuto = option(None, "browsers they are spread over [auto]", metavar="N")
     memory: MemoryBudget = option(Memory("75%", share=0.75), "budget of all processes [75%%]", metavar="SIZE")
     ramp_up: Duration = option(10.0, "over which time contexts are started [10s]", metavar="TIME", ge=0)

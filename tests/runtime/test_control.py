@@ -68,10 +68,41 @@ def test_a_folder_that_cannot_be_made_is_the_outputs_fault(tmp_path: Path) -> No
         FolderLock(tmp_path / "out" / ".farm" / "lock").take()
 
 
-def test_those_who_rest_are_counted() -> None:
-    """So that many idle slots do not ask as often together as one would for each of them."""
+async def test_one_of_those_who_rest_can_be_called() -> None:
+    """A slot that finds work calls the next, not all at once: each call goes to another."""
     control = Control()
-    with control.resting() as first, control.resting() as second:
-        assert (first, second) == (1, 2)
-    with control.resting() as again:
-        assert again == 1
+    resting = [asyncio.create_task(control.rest(control.changes, 60)) for _ in range(3)]
+    await asyncio.sleep(0)
+    assert control.resting == 3
+    control.call_one()
+    control.call_one()
+    async with asyncio.timeout(5):
+        await asyncio.gather(*resting[:2])
+    assert control.resting == 1
+    assert not resting[2].done()
+    control.wake()
+    async with asyncio.timeout(5):
+        await resting[2]
+    control.call_one()
+
+
+async def test_a_rest_has_an_end_and_misses_nothing() -> None:
+    """It ends by itself, and does not begin where there was a change since."""
+    control = Control()
+    await control.rest(control.changes, 0.01)
+    since = control.changes
+    control.wake()
+    async with asyncio.timeout(5):
+        await control.rest(since, 60)
+    assert control.resting == 0
+
+
+async def test_who_waits_for_a_moment_hears_of_the_end() -> None:
+    """A slot that waits for its turn after an outage must not hold up a drain."""
+    control = Control()
+    assert not await control.ended(0.01)
+    waiting = asyncio.create_task(control.ended(60))
+    await asyncio.sleep(0)
+    control.end(ExitReason.SIGTERM)
+    async with asyncio.timeout(5):
+        assert await waiting
