@@ -36,6 +36,7 @@ from farm.model.record import Record
 from farm.model.task import Lease
 from farm.policy.bands import MemoryParams
 from farm.policy.cpu import CpuParams
+from farm.policy.proxy_score import ScoreParams
 from farm.policy.recycle import RecycleParams
 from farm.policy.retry import RetryParams
 from farm.runtime.control import Control
@@ -181,7 +182,12 @@ def _proxy_room(plan: Plan, place: Place, emit: Emit, clock: Clock) -> ProxyRoom
     if plan.proxies is None:
         return None
     settings = plan.settings
-    params = ProxyParams(Rotation(settings.proxy_rotation), settings.recycle_pages, settings.proxy_patience)
+    params = ProxyParams(
+        Rotation(settings.proxy_rotation),
+        settings.recycle_pages,
+        settings.proxy_patience,
+        ScoreParams(cooldown_s=settings.proxy_cooldown),
+    )
     bans = SharedBans(place.frontier.shards.client, place.crawl.name)
     return ProxyRoom(plan.proxies, bans, params, emit, clock)
 

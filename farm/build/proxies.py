@@ -55,10 +55,11 @@ class ProxyRoom:
         return ProxyWay(gate.name, self.proxies, switch)
 
     def fetching(self, fetcher: Fetcher) -> Fetching:
-        """Return how the farm's own requests go out: each by the proxy that suits best, which is judged by it."""
+        """Return how the farm's own requests go out: each by the proxy that suits its site and is judged by it."""
 
         async def fetch(url: str, cap_bytes: int, take: Take | None = None) -> Fetched | FetchFailed:
-            label = self.proxies.pick(FETCHING, None)
+            site = url.split("/", 3)[2]
+            label = self.proxies.pick(FETCHING, site) or self.proxies.pick(FETCHING, None)
             upstream = self.first if label is None else self._file.upstreams[label]
             try:
                 got = await fetcher.fetch(url, cap_bytes, take, upstream=upstream)
@@ -67,7 +68,7 @@ class ProxyRoom:
             if label is not None:
                 failure = got.gate if isinstance(got, FetchFailed) else None
                 outcome = Outcome.UNCLEAR if failure is None else after_fault(failure.fault)
-                self.proxies.report(label, url, url.split("/", 3)[2], outcome, None)
+                self.proxies.report(label, url, site, outcome, None)
             return got
 
         return fetch

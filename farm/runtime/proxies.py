@@ -81,12 +81,12 @@ class Proxies:
         health, now = self._proxies.get(label), self._clock.monotonic()
         if health is None:
             return False
-        standing = health.standing(now)
-        if standing is Standing.ON_TRIAL:
-            taken = any(user != slot and used == label for user, used in self._users.items())
-            standing = Standing.OUT if taken else standing
-        pair = self._pairs.get((label, site)) if site is not None else None
-        return standing is not Standing.OUT and (pair is None or pair.standing(now) is not Standing.OUT)
+        pair = self._pairs.get((label, site), _UNKNOWN) if site is not None else _UNKNOWN
+        standings = {health.standing(now), pair.standing(now)}
+        if Standing.OUT in standings:
+            return False
+        taken = any(user != slot and used == label for user, used in self._users.items())
+        return not (taken and Standing.ON_TRIAL in standings)
 
     def pick(self, slot: str, site: str | None) -> str | None:
         """Give the slot the proxy that suits it best; None where there is none."""
@@ -98,18 +98,28 @@ class Proxies:
             # The same proxy on every node, and for as few sites as possible another one when the list changes.
             chosen = max(usable, key=lambda label: blake2b(f"{site} {label}".encode()).digest())
         else:
-            chosen = min(usable, key=lambda label: self._rank(label, site))
+            users = Counter(self._users.values())
+            chosen = min(usable, key=lambda label: self._rank(label, site, users))
         self._users[slot] = chosen
         self._turn += 1
         self._used_at[chosen] = self._turn
         return chosen
 
-    def trial_due(self) -> bool:
-        """Whether a proxy's cooldown is over and nobody tries it."""
-        now, used = self._clock.monotonic(), set(self._users.values())
+    def trial_due(self, site: str | None) -> bool:
+        """Whether one that failed may be tried again, and nobody does."""
+        used = set(self._users.values())
         return any(
-            health.standing(now) is Standing.ON_TRIAL and label not in used
-            for label, health in self._proxies.items()
+            label not in used and self._served_time(label, site) and self.usable(label, site, "")
+            for label in self._proxies
+        )
+
+    def _served_time(self, label: str, site: str | None) -> bool:
+        """Whether it has failed, here or anywhere, and been left alone for long enough since."""
+        now, score = self._clock.monotonic(), self.params.score
+        known = (self._proxies[label], self._pairs.get((label, site or ""), _UNKNOWN))
+        return any(
+            one.standing(now) is Standing.ON_TRIAL or (one.row > 0 and one.at + score.cooldown_s <= now)
+            for one in known
         )
 
     def leave(self, slot: str) -> None:
@@ -125,12 +135,11 @@ class Proxies:
         ]
         return ShutOut(max(1.0, min(ends, default=now) - now), by_site=site in self._blocking)
 
-    def _rank(self, label: str, site: str | None) -> tuple[bool, bool, int, bool, int]:
+    def _rank(self, label: str, site: str | None, users: Counter[str]) -> tuple[bool, bool, int, bool, int]:
         health, now = self._proxies[label], self._clock.monotonic()
-        users = Counter(self._users.values())
         turn = self._used_at.get(label, 0)
         by_page = self.params.rotation is Rotation.PAGE
-        on_trial = health.standing(now) is Standing.ON_TRIAL
+        on_trial = not users[label] and self._served_time(label, site)
         poor = health.score(now, self.params.score) < POOR
         pair = self._pairs.get((label, site or ""), _UNKNOWN)
         # After a failure others are tried first for a while; for good only a ban keeps it out.

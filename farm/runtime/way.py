@@ -57,7 +57,7 @@ class ProxyWay:
             keeps = False
         if keeps and self.label is not None and self._proxies.usable(self.label, site, self._slot):
             # A slot that looks for work tries who was out: nobody else would come to it.
-            keeps = not self._proxies.trial_due()
+            keeps = not self._proxies.trial_due(site)
         else:
             keeps = False
         if not keeps:

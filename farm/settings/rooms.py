@@ -150,6 +150,12 @@ class EgressSettings(BaseModel):
     proxy_rate: RateLimit | None = option(
         None, "visits by one proxy, to all sites and over all nodes [no limit]", metavar="RATE"
     )
+    proxy_cooldown: Duration = option(
+        60.0,
+        "how long a proxy that failed is left alone; each time in a row twice as long [60s]",
+        metavar="TIME",
+        gt=0,
+    )
     proxy_patience: Duration = option(
         300.0, "how long it is waited for a proxy that works [5m]", metavar="TIME", ge=0
     )

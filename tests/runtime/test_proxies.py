@@ -105,6 +105,40 @@ def test_a_dead_proxy_is_left_after_three_failures_and_tried_by_one_slot_later()
     assert [event.text for event in slots.events if isinstance(event, Notice)][-1] == "proxy a is back"
 
 
+def test_one_that_failed_once_is_tried_again_though_all_others_work() -> None:
+    """Slots keep proxies that work: without a trial nobody would come to it before it is needed."""
+    slots = Slots(labels=("a", "b"))
+    one, two = slots.way("one"), slots.way("two")
+    assert one.ready(SITE)
+    assert one.take(SITE) is None
+    one.report("x", SITE, Outcome.DOWN)
+    assert one.ready(SITE)
+    assert two.ready(SITE)
+    assert (one.label, two.label) == ("b", "b")
+    slots.clock.now += 61
+    assert one.ready(SITE)
+    assert two.ready(SITE)
+    assert (one.label, two.label) == ("a", "b")
+
+
+def test_a_pair_whose_time_is_over_is_tried_by_one_slot() -> None:
+    """At that site: the other slots stay away until the first has seen a page."""
+    slots = Slots(labels=("a", "b"))
+    one, two = slots.way("one"), slots.way("two")
+    spoil(one, Outcome.BLOCKED)
+    for way in (one, two):
+        assert way.ready(SITE)
+    assert (one.label, two.label) == ("b", "b")
+    slots.clock.now += 61
+    assert one.ready(SITE)
+    assert one.label == "a"
+    assert not slots.proxies.usable("a", SITE, "two")
+    assert slots.proxies.usable("a", "other.example", "two")
+    assert one.take(SITE) is None
+    one.report("y", SITE, Outcome.GOOD, 50)
+    assert slots.proxies.usable("a", SITE, "two")
+
+
 def test_a_block_drops_the_pair_and_not_the_proxy() -> None:
     """The proxy goes on for another site."""
     slots = Slots(labels=("a", "b"))
