@@ -92,7 +92,7 @@ MUTATIONS = (
         "nack settles anyhow", "nack.lua", "if not wait or not (", "if not wait or false and not (", "scripts"
     ),
     Mutation("time jumps", "lib/core.lua", "min(real - C[REAL], C[STEP])", "real - C[REAL]", "expiry"),
-    Mutation("time goes back", "lib/core.lua", "now = max(C[NOW], now)", "now = now", "expiry"),
+    Mutation("time goes back", "lib/core.lua", "now = math.max(C[NOW], now)", "now = now", "expiry"),
     Mutation("tokens repeat", "lib/hand_out.lua", "max(C[TOKEN] + 1, micros)", "micros", "expiry"),
     Mutation(
         "an expiry costs an attempt",
@@ -151,7 +151,7 @@ MUTATIONS = (
     Mutation(
         "a throttled retry blocks nobody",
         "nack.lua",
-        "s[BLOCKED] = max(s[BLOCKED], until_ms)",
+        "s[BLOCKED] = math.max(s[BLOCKED], until_ms)",
         "s[BLOCKED] = 0",
         "politeness",
     ),
@@ -231,11 +231,53 @@ MUTATIONS = (
     Mutation(
         "a crawl is created over another",
         "open.lua",
-        "if call('EXISTS', crawl) == 0 then",
+        "if redis.call('EXISTS', crawl) == 0 then",
         "if true then",
         "crawl",
     ),
     Mutation("a deleted crawl is worked on", "lib/core.lua", "if not C then", "if false then", "crawl"),
+    Mutation("a quota's repetition counts", "quota.lua", "if before then", "if false then", "states"),
+    Mutation("a site stays where it was", "lib/site.lua", "return not s[MOVED] and", "return", "states"),
+    Mutation(
+        "a full site stays ready",
+        "lib/site.lua",
+        "and has_room(s) ==",
+        "and true or has_room(s) ==",
+        "states",
+    ),
+    Mutation(
+        "what a node learnt is overwritten",
+        "tune.lua",
+        "elseif ARGV[4] ~= '' and learnt == ARGV[3] then",
+        "elseif ARGV[4] ~= '' then",
+        "states",
+    ),
+    Mutation(
+        "a crawl-delay is tuned away",
+        "tune.lua",
+        "tonumber(redis.call('HGET', key, 'd')) or 0",
+        "0",
+        "states",
+    ),
+    Mutation(
+        "a crawl-delay speeds up",
+        "space.lua",
+        "math.max(tonumber(ARGV[3]),",
+        "math.min(tonumber(ARGV[3]),",
+        "states",
+    ),
+    Mutation(
+        "a visit begins under a block",
+        "start.lua",
+        "blocked > now and now - blocked or at - now",
+        "at - now",
+        "states",
+    ),
+    Mutation(
+        "visits begin together", "start.lua", "at = math.max(at, places[i].due - ahead)", "at = now", "states"
+    ),
+    Mutation("a shorter ban wins", "bans.lua", "tonumber(known:match('^%d+')) < ends", "true", "states"),
+    Mutation("bans never end", "bans.lua", "ends and tonumber(ends) > now", "ends", "states"),
 )
 
 
@@ -246,7 +288,7 @@ def notices(mutation: Mutation, folder: Path) -> bool:
     if mutation.old not in sound:
         sys.exit(f"{mutation.name}: {mutation.file} has no {mutation.old!r} any more; mend the mutation.")
     path.write_text(sound.replace(mutation.old, mutation.new))
-    tests = [f"tests/frontier/test_{name}.py" for name in TESTS]
+    tests = [f"tests/frontier/test_{name}.py" for name in sorted(TESTS, key=lambda n: n != mutation.first)]
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not slow", "-p", "no:cacheprovider"]
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     try:

@@ -10,7 +10,7 @@ STATES = ("running", "paused", "draining", "stopped")
 
 
 def _declared() -> dict[str, int]:
-    text = (files("farm.frontier") / "lua" / "lib" / "core.lua").read_text()
+    text = (files("farm.frontier") / "lua" / "lib" / "layout.lua").read_text()
     declared: dict[str, int] = {}
     for names, numbers in re.findall(r"^local ([A-Z_, ]+) = ([0-9, ]+)$", text, re.MULTILINE):
         pairs = zip(names.split(", "), numbers.split(", "), strict=True)
@@ -20,6 +20,7 @@ def _declared() -> dict[str, int]:
 
 _PLACES = _declared()
 COUNT = _PLACES.pop("counters")
+del _PLACES["changing"]
 _FIRST_BAND = _PLACES.pop("q")
 PLACES: Mapping[str, int] = {**_PLACES, **{f"q{band}": _FIRST_BAND + band for band in range(BANDS)}}
 """Counter -> its place, from 1 as in Lua."""

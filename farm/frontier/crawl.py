@@ -16,7 +16,7 @@ from farm.frontier.counters import in_order
 from farm.frontier.terms import Politeness, Terms
 from farm.model.errors import FrontierRefused, UsageError
 
-SCHEMA = 1
+SCHEMA = 2
 KEY_BYTES = 16
 CLUSTER_SHARDS = 8
 BLOOM_CAPACITY = 1_000_000
@@ -165,6 +165,11 @@ async def _open(
         raise FrontierRefused(
             f"The crawl {name!r} was written by a newer farm (schema {int(schema)}, this one knows {SCHEMA}); "
             "upgrade the farm, or take another --crawl."
+        )
+    if int(schema) < SCHEMA:
+        raise FrontierRefused(
+            f"The crawl {name!r} was written by an older farm (schema {int(schema)}, this one knows {SCHEMA}); "
+            "finish it with that farm, or take another --crawl."
         )
     return Crawl(
         name=name,

@@ -19,6 +19,7 @@ _CONSTANTS = re.compile(
     rf"^local ([A-Z][A-Z_]*(?:, [A-Z][A-Z_]*)*) = ({_LITERAL}(?:, {_LITERAL})*)$", re.MULTILINE
 )
 _VALUE = re.compile(_LITERAL)
+_FUNCTION = re.compile(r"^local function (\w+)", re.MULTILINE)
 _WORD = re.compile(r"'(?:[^'\\]|\\.)*'|--[^\n]*|\b[A-Z][A-Z_]*\b")
 
 
@@ -55,7 +56,7 @@ def compose(name: str, body: str, parts: dict[str, str]) -> Script:
         raise BadScript(f"{name}.lua uses {', '.join(unknown)}, of which there is no file")
     flags = frozenset((shebang["flags"] or "").split(",")) - {""}
     text = "\n".join([*(parts[part] for part in uses), body[shebang.end() :]])
-    return Script(name, shebang[0] + put_constants_in_place(text), flags)
+    return Script(name, shebang[0] + declare_functions_first(put_constants_in_place(text)), flags)
 
 
 def put_constants_in_place(text: str) -> str:
@@ -67,6 +68,15 @@ def put_constants_in_place(text: str) -> str:
     for names, values in _CONSTANTS.findall(text):
         constants.update(zip(names.split(", "), _VALUE.findall(values), strict=True))
     return _WORD.sub(lambda word: constants.get(word[0], word[0]), _CONSTANTS.sub("", text))
+
+
+def declare_functions_first(text: str) -> str:
+    """Put the names of all functions in front of the variables that they share.
+
+    To capture a variable Lua walks from the last one declared back to it: a tenth of what a call costs.
+    """
+    names = ", ".join(_FUNCTION.findall(text))
+    return f"local {names}\n" + _FUNCTION.sub(lambda f: f"function {f[1]}", text) if names else text
 
 
 def _read(folder: Traversable) -> dict[str, str]:

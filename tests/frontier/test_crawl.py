@@ -38,6 +38,14 @@ async def test_a_newer_schema_is_refused(client: RedisClient) -> None:
         await open_crawl(client, "shop", SETTINGS)
 
 
+async def test_an_older_schema_is_refused(client: RedisClient) -> None:
+    """What an old farm stored would be read wrongly."""
+    await open_crawl(client, "shop", SETTINGS)
+    await client.command("HSET", keys.prefix("shop") + "crawl", "schema", SCHEMA - 1)
+    with pytest.raises(FrontierRefused, match="older farm"):
+        await open_crawl(client, "shop", SETTINGS)
+
+
 async def test_an_unknown_crawl_is_named(client: RedisClient) -> None:
     """Looking creates nothing."""
     with pytest.raises(FrontierRefused, match="There is no crawl named 'shop'"):

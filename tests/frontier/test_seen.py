@@ -74,7 +74,7 @@ PROBE = compose(
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time · 2.. fingerprints
 -- Returns:   how many
--- Uses:      core bloom
+-- Uses:      layout core bloom
 local count = 0
 for i = 2, #ARGV do
   count = count + (is_in_bloom(ARGV[i], false) and 1 or 0)

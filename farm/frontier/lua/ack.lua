@@ -7,7 +7,7 @@
 --            6 next request, or '' for none · 7 site hint · 8 page limit · 9 egress address · 10 nonce
 --            11 jitter · 12 how many fingerprints count as seen with it · 13.. those, then the links
 -- Returns:   {'OK' | 'DUP' | 'STALE', reply of lease...} or an error BADARG
--- Uses:      core site queue bloom seen links lease throttle hand_out
+-- Uses:      layout core site queue bloom seen links lease throttle hand_out
 local seen_last = 12 + tonumber(ARGV[12])
 if not links_are_sound(seen_last + 1, #ARGV) then
   return redis.error_reply('BADARG a link is not id, band, site and payload')

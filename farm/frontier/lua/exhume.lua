@@ -5,21 +5,21 @@
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2 replay | drop · 3.. ids
 -- Returns:   how many, or an error BADARG
--- Uses:      core site queue
+-- Uses:      layout core site queue
 if ARGV[2] ~= 'replay' and ARGV[2] ~= 'drop' then
   return redis.error_reply('BADARG dead letters are replayed or dropped')
 end
 local moved = 0
 for i = 3, #ARGV do
-  local letter = call('HGET', P .. 'dead', ARGV[i])
+  local letter = redis.call('HGET', P .. 'dead', ARGV[i])
   if letter then
     local reason, name, entry = letter:match('^([^\n]*)\n[^\n]*\n[^\n]*\n([^\n]*)\n(.*)$')
     local readable = entry and name ~= '' and entry:find(IS_ENTRY)
     if ARGV[2] == 'drop' or readable then
-      call('HDEL', P .. 'dead', ARGV[i])
+      redis.call('HDEL', P .. 'dead', ARGV[i])
       if reason then
-        call('ZREM', P .. 'dead:' .. reason, ARGV[i])
-        call('HINCRBY', P .. 'tally', reason, -1)
+        redis.call('ZREM', P .. 'dead:' .. reason, ARGV[i])
+        redis.call('HINCRBY', P .. 'tally', reason, -1)
       end
       C[DEAD] = C[DEAD] - 1
       moved = moved + 1

@@ -6,7 +6,7 @@
 -- ARGV:      1 own time in ms or '' · 2 slot · 3 id · 4 token · 5 retry | bury | release · 6 reason
 --            7 detail · 8 delay in ms · 9 1 when throttled (no attempt is consumed)
 -- Returns:   'OK' | 'DUP' | 'STALE', or an error BADARG
--- Uses:      core site queue lease
+-- Uses:      layout core site queue lease
 local kind, wait = ARGV[5], tonumber(ARGV[8])
 if not wait or not (kind == 'retry' or kind == 'bury' or kind == 'release') then
   return redis.error_reply('BADARG a lease is settled by retry, bury or release')
@@ -30,17 +30,17 @@ else
   local until_ms = now + wait
   C[RETRIED] = C[RETRIED] + 1
   if throttled == 1 and out == '' then
-    s[BLOCKED] = max(s[BLOCKED], until_ms)
+    s[BLOCKED] = math.max(s[BLOCKED], until_ms)
   elseif throttled == 1 then
-    call('HSET', P .. 'site:' .. s[NAME], 'x@' .. out, ('%d'):format(until_ms))
+    redis.call('HSET', P .. 'site:' .. s[NAME], 'x@' .. out, ('%d'):format(until_ms))
   end
-  call('ZADD', P .. 'delayed', ('%d'):format(until_ms), s[NAME] .. '\n' .. again)
+  redis.call('ZADD', P .. 'delayed', ('%d'):format(until_ms), s[NAME] .. '\n' .. again)
   C[DELAYED] = C[DELAYED] + 1
-  C[DELAYED_FROM] = min(C[DELAYED_FROM], until_ms)
+  C[DELAYED_FROM] = math.min(C[DELAYED_FROM], until_ms)
 end
 r[SETTLED] = deed
 keep_record(ARGV[2], r)
-call('ZREM', P .. 'due', ARGV[2])
+redis.call('ZREM', P .. 'due', ARGV[2])
 place_sites()
 save()
 return 'OK'

@@ -6,25 +6,25 @@
 -- ARGV:      1 own time in ms or '' · 2 borrow | repay (first shard) | allow | withdraw (any shard)
 --            3 how many · 4 the limit (borrow) · 5 the transfer's own id, for its repetitions
 -- Returns:   how many were lent, repaid, allowed, or withdrawn because they are not needed
--- Uses:      core
+-- Uses:      layout core
 local deed, count, once = ARGV[2], tonumber(ARGV[3]), P .. 'once:' .. ARGV[5]
-local before = call('GET', once)
+local before = redis.call('GET', once)
 if before then
   return tonumber(before)
 end
 if deed == 'borrow' then
-  count = max(0, min(count, tonumber(ARGV[4]) - C[LENT]))
+  count = math.max(0, math.min(count, tonumber(ARGV[4]) - C[LENT]))
   C[LENT] = C[LENT] + count
 elseif deed == 'repay' then
   C[LENT] = C[LENT] - count
 elseif deed == 'allow' then
   C[ALLOWED] = C[ALLOWED] + count
 elseif deed == 'withdraw' then
-  count = max(0, C[ALLOWED] - C[RENDERED] - C[LEASED])
+  count = math.max(0, C[ALLOWED] - C[RENDERED] - C[LEASED])
   C[ALLOWED] = C[ALLOWED] - count
 else
   return redis.error_reply('BADARG a quota is borrowed, repaid, allowed or withdrawn')
 end
-call('SET', once, count, 'EX', '3600')
+redis.call('SET', once, count, 'EX', '3600')
 save()
 return count

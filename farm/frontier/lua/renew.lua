@@ -4,13 +4,13 @@
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2.. slot, id and token of each
 -- Returns:   for each 1 when renewed, 0 when lost
--- Uses:      core site queue lease
+-- Uses:      layout core site queue lease
 local kept, until_ms = {}, ('%d'):format(now + C[VISIBILITY])
 for i = 2, #ARGV, 3 do
   local r = record_of(ARGV[i])
   local current = r[ID] == ARGV[i + 1] and r[FENCE] == ARGV[i + 2]
   if current then
-    call('ZADD', P .. 'due', until_ms, ARGV[i])
+    redis.call('ZADD', P .. 'due', until_ms, ARGV[i])
   end
   kept[#kept + 1] = current and 1 or 0
 end

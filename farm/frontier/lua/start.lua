@@ -5,27 +5,27 @@
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2 site · 3 egress address or ''
 -- Returns:   0 when it begins now, in how many ms to ask again, or less than 0 while it is blocked
--- Uses:      core site throttle
+-- Uses:      layout core site throttle
 local s, out = site(ARGV[2]), ARGV[3]
 local places = { { P .. 'site:' .. s[NAME], 's', s[SPACING], (s[SAVED_UP] - 1) * s[SPACING] } }
 local blocked = s[BLOCKED]
 if out ~= '' then
-  blocked = max(blocked, tonumber(call('HGET', places[1][1], 'x@' .. out)) or 0)
+  blocked = math.max(blocked, tonumber(redis.call('HGET', places[1][1], 'x@' .. out)) or 0)
   places[2] = { places[1][1], 's@' .. out, pair_spacing(s, out), 0 }
   places[3] = { P .. 'out:' .. out, 's', C[OUT_INTERVAL], 0 }
 end
 local at = now
 for i = 1, #places do
   local key, field, spacing, ahead = unpack(places[i])
-  places[i].due = spacing > 0 and tonumber(call('HGET', key, field)) or 0
-  at = max(at, places[i].due - ahead)
+  places[i].due = spacing > 0 and tonumber(redis.call('HGET', key, field)) or 0
+  at = math.max(at, places[i].due - ahead)
 end
 local reply = blocked > now and now - blocked or at - now
 if reply == 0 then
   for i = 1, #places do
     local key, field, spacing = unpack(places[i])
     if spacing > 0 then
-      call('HSET', key, field, ('%d'):format(max(places[i].due, now) + spacing))
+      redis.call('HSET', key, field, ('%d'):format(math.max(places[i].due, now) + spacing))
     end
   end
 end

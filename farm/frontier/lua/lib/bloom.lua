@@ -11,8 +11,8 @@ local function is_in_block(block, seed)
   for _ = 1, HASHES do
     state = state * LEHMER % PRIME
     local place = state % BLOCK_BITS
-    local byte = block:byte(floor(place / 8) + 1) or 0
-    if floor(byte / 2 ^ (place % 8)) % 2 == 0 then
+    local byte = block:byte(math.floor(place / 8) + 1) or 0
+    if math.floor(byte / 2 ^ (place % 8)) % 2 == 0 then
       return false
     end
   end
@@ -27,8 +27,8 @@ local function with_bits(block, seed)
   for _ = 1, HASHES do
     state = state * LEHMER % PRIME
     local place = state % BLOCK_BITS
-    local at, mask = floor(place / 8) + 1, 2 ^ (place % 8)
-    if floor(bytes[at] / mask) % 2 == 0 then
+    local at, mask = math.floor(place / 8) + 1, 2 ^ (place % 8)
+    if math.floor(bytes[at] / mask) % 2 == 0 then
       bytes[at] = bytes[at] + mask
     end
   end
@@ -39,9 +39,9 @@ end
 local function is_in_bloom(id, adds)
   if C[DEDUP] == BY_SERVER then
     if adds then
-      return call('BF.ADD', P .. 'bloom', id) == 0
+      return redis.call('BF.ADD', P .. 'bloom', id) == 0
     end
-    return call('BF.EXISTS', P .. 'bloom', id) == 1
+    return redis.call('BF.EXISTS', P .. 'bloom', id) == 1
   end
   local high, low = tonumber(id:sub(1, 8), 16), tonumber(id:sub(9, 16), 16)
   -- Park and Miller's generator makes the places; its seed must not be 0, nor depend on the block alone.
@@ -53,10 +53,10 @@ local function is_in_bloom(id, adds)
   local key, from, block
   for generation = 0, C[GENERATIONS] - 1 do
     local blocks = math.ceil(C[CAPACITY] * 2 ^ generation * BITS_PER_ID / BLOCK_BITS)
-    local chosen = floor(high / 4294967296 * blocks)
-    key = P .. 'bloom:' .. generation .. ':' .. floor(chosen / BLOCKS_PER_STRING)
+    local chosen = math.floor(high / 4294967296 * blocks)
+    key = P .. 'bloom:' .. generation .. ':' .. math.floor(chosen / BLOCKS_PER_STRING)
     from = chosen % BLOCKS_PER_STRING * BLOCK_BYTES
-    block = call('GETRANGE', key, from, from + BLOCK_BYTES - 1)
+    block = redis.call('GETRANGE', key, from, from + BLOCK_BYTES - 1)
     if is_in_block(block, seed) then
       return true
     end
@@ -65,9 +65,9 @@ local function is_in_bloom(id, adds)
     -- `key` is the newest generation's: the only one that takes anything.
     if block == '' then
       -- Whole at once: a string that grows is given twice the room.
-      call('SETRANGE', key, BLOCK_BYTES * BLOCKS_PER_STRING - 1, string.char(0))
+      redis.call('SETRANGE', key, BLOCK_BYTES * BLOCKS_PER_STRING - 1, string.char(0))
     end
-    call('SETRANGE', key, from, with_bits(block, seed))
+    redis.call('SETRANGE', key, from, with_bits(block, seed))
     C[BLOOM_ROOM] = C[BLOOM_ROOM] - 1
   end
   return false

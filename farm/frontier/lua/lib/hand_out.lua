@@ -6,14 +6,14 @@ local SOON_MS, SOONEST_MS, EVERY = 250, 10, 8
 local LOOK_AHEAD = '8'
 
 local function wait_until(at)
-  return { 'IDLE', 'waiting', max(SOONEST_MS, min(floor(at - now), SOON_MS)) }
+  return { 'IDLE', 'waiting', math.max(SOONEST_MS, math.min(math.floor(at - now), SOON_MS)) }
 end
 
 local function soonest()
-  local at = min(C[LEASED] > 0 and head_of(P .. 'due') or NEVER, C[DELAYED] > 0 and head_of(P .. 'delayed') or NEVER)
+  local at = math.min(C[LEASED] > 0 and head_of(P .. 'due') or NEVER, C[DELAYED] > 0 and head_of(P .. 'delayed') or NEVER)
   for band = 0, 9 do
     if C[Q + band] > 0 then
-      at = min(at, head_of(P .. 'ready:' .. band))
+      at = math.min(at, head_of(P .. 'ready:' .. band))
     end
   end
   return at
@@ -54,7 +54,7 @@ local function choose(preferred, out)
       -- What this call changed must be in the ready sets before they are read.
       place_sites()
       local look = out == '' and '1' or LOOK_AHEAD
-      local names = call('ZRANGE', P .. 'ready:' .. band, '-inf', now_text, 'BYSCORE', 'LIMIT', '0', look)
+      local names = redis.call('ZRANGE', P .. 'ready:' .. band, '-inf', now_text, 'BYSCORE', 'LIMIT', '0', look)
       for _, name in ipairs(names) do
         local s = site(name)
         if pair_at(s, out) <= now then
@@ -67,21 +67,21 @@ end
 
 local function take(s, band)
   local queue = P .. 'q:' .. band .. ':' .. s[NAME]
-  local entry = call('LPOP', queue)
-  if not entry or call('EXISTS', queue) == 0 then
+  local entry = redis.call('LPOP', queue)
+  if not entry or redis.call('EXISTS', queue) == 0 then
     s[BANDS] = s[BANDS]:gsub(band, '')
   end
   if entry then
     C[Q + band] = C[Q + band] - 1
   else
-    call('ZREM', P .. 'ready:' .. band, s[NAME])
+    redis.call('ZREM', P .. 'ready:' .. band, s[NAME])
   end
   return entry
 end
 
 local function grant(r, s, entry, request, out, nonce, jitter)
   local name = s[NAME]
-  C[TOKEN] = max(C[TOKEN] + 1, micros)
+  C[TOKEN] = math.max(C[TOKEN] + 1, micros)
   C[LEASED] = C[LEASED] + 1
   r[STAYED] = name == r[AT] and r[STAYED] + 0 < C[RUN] and r[STAYED] + 1 or 1
   r[REQUEST], r[ID], r[FENCE] = request, entry:sub(1, 16), ('%d'):format(C[TOKEN]) .. nonce
@@ -128,8 +128,8 @@ end
 local function keep_slot(slot, r)
   keep_record(slot, r)
   if r[ID] ~= '' then
-    call('ZADD', P .. 'due', ('%d'):format(now + C[VISIBILITY]), slot)
+    redis.call('ZADD', P .. 'due', ('%d'):format(now + C[VISIBILITY]), slot)
   else
-    call('ZREM', P .. 'due', slot)
+    redis.call('ZREM', P .. 'due', slot)
   end
 end

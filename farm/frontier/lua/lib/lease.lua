@@ -6,15 +6,15 @@ local NEVER = 9e15
 
 -- A record that somebody else has garbled must not stop the crawl: no call would get past it.
 local function clear_away(slot, record)
-  call('HDEL', P .. 'slot', slot)
-  if call('ZREM', P .. 'due', slot) == 1 then
+  redis.call('HDEL', P .. 'slot', slot)
+  if redis.call('ZREM', P .. 'due', slot) == 1 then
     C[LEASED] = C[LEASED] - 1
     bury('', redis.sha1hex(record):sub(1, 16), record, 'corrupt', 'the lease cannot be read')
   end
 end
 
 local function record_of(slot)
-  local record = call('HGET', P .. 'slot', slot)
+  local record = redis.call('HGET', P .. 'slot', slot)
   if record then
     local r = { record:match('^([^\n]*)\n([^\n]*)\n(%x*)\n(%d*)\n([^\n]*)\n([^\n]*)\n(%d+)\n(.*)$') }
     if r[1] then
@@ -26,7 +26,7 @@ local function record_of(slot)
 end
 
 local function keep_record(slot, r)
-  call('HSET', P .. 'slot', slot, table.concat(r, '\n'))
+  redis.call('HSET', P .. 'slot', slot, table.concat(r, '\n'))
 end
 
 -- Takes the lease out of a record; the caller says where the entry goes, and keeps the record.
@@ -35,8 +35,8 @@ local function let_go(r)
   C[LEASED] = C[LEASED] - 1
   s[FLYING] = s[FLYING] - 1
   if out ~= '' then
-    call('HINCRBY', P .. 'site:' .. r[AT], 'f@' .. out, -1)
-    call('HINCRBY', P .. 'out:' .. out, 'f', -1)
+    redis.call('HINCRBY', P .. 'site:' .. r[AT], 'f@' .. out, -1)
+    redis.call('HINCRBY', P .. 'out:' .. out, 'f', -1)
   end
   r[ID], r[FENCE], r[OUT], r[ENTRY] = '', '', '', ''
   return s, entry
@@ -58,7 +58,7 @@ local function expire(r)
 end
 
 local function head_of(key)
-  return tonumber(call('ZRANGE', key, '0', '0', 'WITHSCORES')[2]) or NEVER
+  return tonumber(redis.call('ZRANGE', key, '0', '0', 'WITHSCORES')[2]) or NEVER
 end
 
 -- At most `most` due entries; needs no leader, since every call brings a few of them home. Nothing is asked of
@@ -66,24 +66,24 @@ end
 local function bring_home(most)
   local moved = 0
   if C[LEASED] > 0 and now >= C[DUE_FROM] then
-    local slots = call('ZRANGE', P .. 'due', '-inf', now_text, 'BYSCORE', 'LIMIT', '0', most)
+    local slots = redis.call('ZRANGE', P .. 'due', '-inf', now_text, 'BYSCORE', 'LIMIT', '0', most)
     for _, slot in ipairs(slots) do
       local r = record_of(slot)
       if r[ID] ~= '' then
         expire(r)
       end
       -- Whoever was silent that long is taken for dead, and is remembered no more.
-      call('HDEL', P .. 'slot', slot)
-      call('ZREM', P .. 'due', slot)
+      redis.call('HDEL', P .. 'slot', slot)
+      redis.call('ZREM', P .. 'due', slot)
     end
-    C[DUE_FROM] = min(head_of(P .. 'due'), now + C[VISIBILITY])
+    C[DUE_FROM] = math.min(head_of(P .. 'due'), now + C[VISIBILITY])
     moved = #slots
   end
   if C[DELAYED] > 0 and now >= C[DELAYED_FROM] and moved < most then
-    local members = call('ZRANGE', P .. 'delayed', '-inf', now_text, 'BYSCORE', 'LIMIT', '0', most - moved)
+    local members = redis.call('ZRANGE', P .. 'delayed', '-inf', now_text, 'BYSCORE', 'LIMIT', '0', most - moved)
     for _, member in ipairs(members) do
       local break_at = member:find('\n', 1, true)
-      call('ZREM', P .. 'delayed', member)
+      redis.call('ZREM', P .. 'delayed', member)
       enqueue(site(member:sub(1, break_at - 1)), member:sub(break_at + 1), 'RPUSH')
     end
     C[DELAYED] = C[DELAYED] - #members

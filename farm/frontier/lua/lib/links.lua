@@ -23,7 +23,7 @@ local function accept_links(first, last)
     local link = ARGV[i]
     if link:byte() == LESS_THAN then
       local shard, rest = link:match('^<(%d+)>(.*)$')
-      call('RPUSH', P .. 'outbox:' .. shard, rest)
+      redis.call('RPUSH', P .. 'outbox:' .. shard, rest)
       foreign = foreign + 1
     elseif remember(link, folds) then
       local break_at = link:find('\n', 18, true)

@@ -22,7 +22,7 @@ local function enqueue(s, entry, push)
     s[KNOWN], s[ANEW] = true, true
     C[SITES] = C[SITES] + 1
   end
-  local length = call(push, P .. 'q:' .. band .. ':' .. s[NAME], entry)
+  local length = redis.call(push, P .. 'q:' .. band .. ':' .. s[NAME], entry)
   C[Q + band] = C[Q + band] + 1
   if length == 1 and not s[BANDS]:find(band, 1, true) then
     s[BANDS] = s[BANDS] .. band
@@ -30,8 +30,8 @@ local function enqueue(s, entry, push)
 end
 
 local function bury(site_name, id, entry, reason, detail)
-  call('HSET', P .. 'dead', id, table.concat({ reason, now_text, detail, site_name, entry }, '\n'))
-  call('ZADD', P .. 'dead:' .. reason, now_text, id)
-  call('HINCRBY', P .. 'tally', reason, 1)
+  redis.call('HSET', P .. 'dead', id, table.concat({ reason, now_text, detail, site_name, entry }, '\n'))
+  redis.call('ZADD', P .. 'dead:' .. reason, now_text, id)
+  redis.call('HINCRBY', P .. 'tally', reason, 1)
   C[DEAD] = C[DEAD] + 1
 end

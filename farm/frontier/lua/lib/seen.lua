@@ -27,7 +27,7 @@ local function ask_set(command, id, folds)
       part = rest % (folds * 2)
     end
   end
-  return call(command, bucket_name(top, part), ('%d'):format(rest))
+  return redis.call(command, bucket_name(top, part), ('%d'):format(rest))
 end
 
 -- Remember a fingerprint; true when it was not known.
@@ -45,18 +45,18 @@ local function grow_seen()
   while C[DEDUP] == 0 and C[ACCEPTED] + C[SEEN] + C[DROPPED] > FILL * C[BUCKETS] do
     local folds = round_of()
     local address = C[BUCKETS] - FIRST_BUCKETS * folds
-    local top, part = ('%03x'):format(address % FIRST_BUCKETS), floor(address / FIRST_BUCKETS)
+    local top, part = ('%03x'):format(address % FIRST_BUCKETS), math.floor(address / FIRST_BUCKETS)
     local from, to = bucket_name(top, part), bucket_name(top, part + folds)
     local moved = {}
-    for _, member in ipairs(call('SMEMBERS', from)) do
+    for _, member in ipairs(redis.call('SMEMBERS', from)) do
       if tonumber(member) % (folds * 2) ~= part then
         moved[#moved + 1] = member
       end
     end
     for i = 1, #moved, CHUNK do
-      local last = min(i + CHUNK - 1, #moved)
-      call('SADD', to, unpack(moved, i, last))
-      call('SREM', from, unpack(moved, i, last))
+      local last = math.min(i + CHUNK - 1, #moved)
+      redis.call('SADD', to, unpack(moved, i, last))
+      redis.call('SREM', from, unpack(moved, i, last))
     end
     C[BUCKETS] = C[BUCKETS] + 1
   end

@@ -10,7 +10,7 @@ local sites, touched = {}, {}
 local function site(name)
   local s = sites[name]
   if not s then
-    local v = call('HMGET', P .. 'site:' .. name, 'b', 'f', 't', 'x', 'i', 'u', 'l')
+    local v = redis.call('HMGET', P .. 'site:' .. name, 'b', 'f', 't', 'x', 'i', 'u', 'l')
     local bands, flying, arrival, blocked = v[1] or '', tonumber(v[2]) or 0, tonumber(v[3]) or now, tonumber(v[4]) or 0
     s = {
       name, bands, flying, arrival, blocked,
@@ -24,21 +24,29 @@ local function site(name)
 end
 
 local function eligible_at(s)
-  return max(s[ARRIVAL] - (s[SAVED_UP] - 1) * s[SPACING], s[BLOCKED])
+  return math.max(s[ARRIVAL] - (s[SAVED_UP] - 1) * s[SPACING], s[BLOCKED])
 end
 
 local function has_room(s)
   return s[ROOM] == 0 or s[FLYING] < s[ROOM]
 end
 
+-- Whether a site stays where it is in the ready sets, which is where most settlements leave it.
+local function stays(s)
+  return not s[MOVED] and s[BANDS] == s[HAD_BANDS] and s[BLOCKED] == s[HAD_BLOCKED] and s[ARRIVAL] == s[HAD_ARRIVAL]
+    and has_room(s) == (s[ROOM] == 0 or s[HAD_FLYING] < s[ROOM])
+end
+
 local function place(s)
   local bands, had = s[BANDS], s[HAD_BANDS]
-  local room, at = has_room(s), ('%d'):format(eligible_at(s))
-  for i = 1, #bands do
-    if room then
-      call('ZADD', P .. 'ready:' .. bands:sub(i, i), at, s[NAME])
-    else
-      call('ZREM', P .. 'ready:' .. bands:sub(i, i), s[NAME])
+  if not stays(s) then
+    local room, at = has_room(s), ('%d'):format(eligible_at(s))
+    for i = 1, #bands do
+      if room then
+        redis.call('ZADD', P .. 'ready:' .. bands:sub(i, i), at, s[NAME])
+      else
+        redis.call('ZREM', P .. 'ready:' .. bands:sub(i, i), s[NAME])
+      end
     end
   end
   local fields, n = {}, 0
@@ -46,7 +54,7 @@ local function place(s)
     for i = 1, #had do
       local band = had:sub(i, i)
       if not bands:find(band, 1, true) then
-        call('ZREM', P .. 'ready:' .. band, s[NAME])
+        redis.call('ZREM', P .. 'ready:' .. band, s[NAME])
       end
     end
     fields[1], fields[2], n = 'b', bands, 2
@@ -62,7 +70,7 @@ local function place(s)
     fields[n + 1], fields[n + 2], n = 'x', ('%d'):format(s[BLOCKED]), n + 2
   end
   if n > 0 then
-    call('HSET', P .. 'site:' .. s[NAME], unpack(fields))
+    redis.call('HSET', P .. 'site:' .. s[NAME], unpack(fields))
   end
   s[HAD_BANDS], s[HAD_FLYING], s[HAD_ARRIVAL], s[HAD_BLOCKED], s[ANEW] = bands, s[FLYING], s[ARRIVAL], s[BLOCKED], false
   s[MOVED] = false

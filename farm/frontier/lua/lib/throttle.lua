@@ -8,16 +8,16 @@ local function pair_at(s, out)
   if out == '' then
     return 0
   end
-  local v = call('HMGET', P .. 'site:' .. s[NAME], 'x@' .. out, 't@' .. out, 'f@' .. out)
+  local v = redis.call('HMGET', P .. 'site:' .. s[NAME], 'x@' .. out, 't@' .. out, 'f@' .. out)
   if C[PAIR_LIMIT] > 0 and (tonumber(v[3]) or 0) >= C[PAIR_LIMIT] then
     return NEVER
   end
-  return max(tonumber(v[1]) or 0, tonumber(v[2]) or 0)
+  return math.max(tonumber(v[1]) or 0, tonumber(v[2]) or 0)
 end
 
 -- How far apart the visits to a site by one address are: as the terms have it, or as was learnt.
 local function pair_spacing(s, out)
-  return max(C[PAIR_INTERVAL], tonumber(call('HGET', P .. 'site:' .. s[NAME], 'i@' .. out)) or 0)
+  return math.max(C[PAIR_INTERVAL], tonumber(redis.call('HGET', P .. 'site:' .. s[NAME], 'i@' .. out)) or 0)
 end
 
 -- When everything, and this address, is eligible.
@@ -27,11 +27,11 @@ local function overall_at(out)
     at = NEVER
   end
   if out ~= '' then
-    local v = call('HMGET', P .. 'out:' .. out, 't', 'f')
+    local v = redis.call('HMGET', P .. 'out:' .. out, 't', 'f')
     if C[OUT_LIMIT] > 0 and (tonumber(v[2]) or 0) >= C[OUT_LIMIT] then
       at = NEVER
     end
-    at = max(at, tonumber(v[1]) or 0)
+    at = math.max(at, tonumber(v[1]) or 0)
   end
   return at
 end
@@ -39,23 +39,23 @@ end
 local function spend(s, out, jitter)
   local wide = 1 + 0.2 * jitter
   s[FLYING] = s[FLYING] + 1
-  s[ARRIVAL] = max(s[ARRIVAL], now) + floor(s[SPACING] * (s[SAVED_UP] > 1 and 1 or wide))
+  s[ARRIVAL] = math.max(s[ARRIVAL], now) + math.floor(s[SPACING] * (s[SAVED_UP] > 1 and 1 or wide))
   s[MOVED] = true
   if C[ALL_INTERVAL] > 0 then
-    C[TAT] = max(C[TAT], now) + floor(C[ALL_INTERVAL] * wide)
+    C[TAT] = math.max(C[TAT], now) + math.floor(C[ALL_INTERVAL] * wide)
   end
   if out ~= '' then
     local pair, way = P .. 'site:' .. s[NAME], P .. 'out:' .. out
-    call('HINCRBY', pair, 'f@' .. out, 1)
-    call('HINCRBY', way, 'f', 1)
+    redis.call('HINCRBY', pair, 'f@' .. out, 1)
+    redis.call('HINCRBY', way, 'f', 1)
     local apart = pair_spacing(s, out)
     if apart > 0 then
-      local from = max(tonumber(call('HGET', pair, 't@' .. out)) or 0, now)
-      call('HSET', pair, 't@' .. out, ('%d'):format(from + apart * wide))
+      local from = math.max(tonumber(redis.call('HGET', pair, 't@' .. out)) or 0, now)
+      redis.call('HSET', pair, 't@' .. out, ('%d'):format(from + apart * wide))
     end
     if C[OUT_INTERVAL] > 0 then
-      local from = max(tonumber(call('HGET', way, 't')) or 0, now)
-      call('HSET', way, 't', ('%d'):format(from + C[OUT_INTERVAL] * wide))
+      local from = math.max(tonumber(redis.call('HGET', way, 't')) or 0, now)
+      redis.call('HSET', way, 't', ('%d'):format(from + C[OUT_INTERVAL] * wide))
     end
   end
 end
