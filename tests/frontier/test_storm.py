@@ -23,7 +23,7 @@ from tests.frontier.servers import Server
 from tests.frontier.support import eventually_async
 from tests.frontier.worker_process import task_of, url_of
 
-TERMS = Terms(visibility_s=3, clock_step_s=1, lives=1000)
+TERMS = Terms(visibility_s=3, clock_step_s=1)
 KILL_EVERY_S = 0.5
 WORKERS = 6
 
