@@ -31,6 +31,7 @@ import psutil
 
 from bench import soakchart
 from bench.subjects import ROOT
+from bench.watch import kind_of
 from farm.browser import proc
 from farm.settings.units import parse_duration, parse_memory
 
@@ -49,6 +50,7 @@ class Sample:
     renderers: int
     fds: int
     cpu_s: float
+    cpu_by_kind: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -182,17 +184,18 @@ def _watch(
 
 
 def _sample(farm: int, pids: list[int], renderers: int, began: float) -> Sample:
-    pss = cpu_s = 0.0
-    fds = 0
+    pss, fds = 0.0, 0
+    kinds: dict[str, float] = {}
     for pid in pids:
         with suppress(OSError, psutil.Error):
             pss += proc.pss_bytes(pid) / MIB
-            times = psutil.Process(pid).cpu_times()
-            cpu_s += times.user + times.system
+            process = psutil.Process(pid)
+            times, kind = process.cpu_times(), "farm" if pid == farm else kind_of(process) or "other"
+            kinds[kind] = kinds.get(kind, 0.0) + times.user + times.system
             if pid == farm:
-                fds = psutil.Process(pid).num_fds()
-    at = round(time.monotonic() - began, 2)
-    return Sample(at, round(pss, 1), len(pids), renderers, fds, round(cpu_s, 2))
+                fds = process.num_fds()
+    at, cpu_s = round(time.monotonic() - began, 2), round(sum(kinds.values()), 2)
+    return Sample(at, round(pss, 1), len(pids), renderers, fds, cpu_s, kinds)
 
 
 def _kind(pid: int) -> str:
@@ -271,7 +274,15 @@ def _rest(soak: Soak, rest_s: float) -> str:
     quiet = [one for one in soak.samples if ends - rest_s + 10.0 <= one.at <= ends - 2.0]
     if len(quiet) < 2:  # noqa: PLR2004
         return "not tried"
-    return f"{(quiet[-1].cpu_s - quiet[0].cpu_s) / (quiet[-1].at - quiet[0].at):.1%}"
+    first, last = quiet[0], quiet[-1]
+    lasted_s = last.at - first.at
+    of_kinds = {
+        kind: (cpu_s - first.cpu_by_kind.get(kind, 0.0)) / lasted_s
+        for kind, cpu_s in last.cpu_by_kind.items()
+    }
+    parts = ", ".join(f"{kind} {share:.1%}" for kind, share in of_kinds.items() if share >= 0.0005)  # noqa: PLR2004
+    renderers = f"{last.renderers} renderers, {lasted_s:.0f} s"
+    return f"{(last.cpu_s - first.cpu_s) / lasted_s:.1%} ({parts}; {renderers})"
 
 
 def _burst(arrivals: list[float], ramp_s: float) -> str:

@@ -28,6 +28,7 @@ from playwright.async_api import (
 
 from farm.browser import driver, flags, proc, trust
 from farm.browser.find import BrowserBinary
+from farm.browser.loss import ending, playwright_errors
 from farm.model.errors import BrowserUnavailable
 
 CLOSE_STEP_S = 3.0
@@ -35,6 +36,8 @@ BUSY_DEADLINE_S = 15.0
 """How long an engine that computes may owe its answer; one that does not is lost at the first missing one."""
 NO_SANDBOX = ("No usable sandbox", "Failed to move to new namespace", "setuid sandbox")
 KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "FONTCONFIG_PATH", "FONTCONFIG_FILE")
+STARTING = (Error, OSError, ValueError, psutil.Error, subprocess.SubprocessError)
+"""What a start fails with on a machine that is not fit: of the browser, the folder, or a process that is gone."""
 _starting = asyncio.Lock()
 """The launcher is handed over in the process's environment, so starts take turns."""
 
@@ -80,19 +83,20 @@ class Engine:
     async def start(self) -> None:
         """Start both processes; raises BrowserUnavailable with the reason, and leaves nothing running then."""
         try:
-            async with asyncio.timeout(self._params.launch_timeout_s):
-                await self._start()
+            with playwright_errors():
+                async with asyncio.timeout(self._params.launch_timeout_s):
+                    await self._start()
         except TimeoutError as error:
             await self.close()
             raise BrowserUnavailable(
                 f"{self._params.binary.path} did not start within {self._params.launch_timeout_s:g} s; "
                 "run `farm doctor`."
             ) from error
-        except Exception as error:
-            # Not Playwright's Error alone: when its driver dies under a call, it raises a bare Exception.
+        except STARTING as error:
             await self.close()
             raise BrowserUnavailable(_why(self._params.binary, error)) from error
-        except asyncio.CancelledError:
+        except BaseException:
+            # Cancelled, or a bug of ours.
             await self.close()
             raise
 
@@ -180,7 +184,8 @@ class Engine:
         before = _cpu_s(self.pids)
         try:
             async with asyncio.timeout(deadline_s):
-                await self._pulse.send("Browser.getVersion")
+                with playwright_errors():
+                    await self._pulse.send("Browser.getVersion")
             self._silent_s = 0.0
         except TimeoutError:
             self._silent_s += deadline_s
@@ -188,20 +193,29 @@ class Engine:
             moved = all(now > then for now, then in zip(_cpu_s(self.pids), before, strict=False))
             if not moved or self._silent_s >= BUSY_DEADLINE_S:
                 self.lose(f"no sign of life for {self._silent_s:g} s")
-        except Exception as error:  # noqa: BLE001 - as above
+        except Error as error:
             self.lose(str(error).partition("\n")[0] or type(error).__name__)
 
     async def close(self) -> None:
         """End both processes, politely while that works, and remove the engine's folder."""
         self.lose("closed")
+        try:
+            await self._close_politely()
+        finally:
+            # Whatever came of that.
+            await self._kill()
+
+    async def _close_politely(self) -> None:
         if self._browser is not None:
-            with contextlib.suppress(Exception):
+            with ending():
                 async with asyncio.timeout(CLOSE_STEP_S):
                     await self._browser.close()
         if self._playwright is not None:
-            with contextlib.suppress(Exception):
+            with ending():
                 async with asyncio.timeout(CLOSE_STEP_S):
                     await self._playwright.stop()
+
+    async def _kill(self) -> None:
         self._browser = self._playwright = self._pulse = None
         if not self.pids:
             # A start that was cut short: the driver may have said its number after all.

@@ -6,6 +6,7 @@ can live on this machine.
 """
 
 import asyncio
+import logging
 import random
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Sequence
@@ -19,12 +20,13 @@ from farm.browser.engine import Engine, EngineParams
 from farm.browser.meter import Herd
 from farm.browser.tab import Tab
 from farm.model.clock import Clock
-from farm.model.errors import BrowserUnavailable
+from farm.model.errors import BrowserUnavailable, FarmError
 from farm.model.event import Emit, Recycled
 from farm.model.memory import MemoryReading, Order
 from farm.policy.breaker import Breaker, BreakerParams
 from farm.policy.pace import Pace, book
 
+log = logging.getLogger("farm.browser")
 CHECK_EVERY_S = 1.0
 CHECK_DEADLINE_S = 3.0
 LEAVING_S = 120.0
@@ -249,9 +251,12 @@ class Pool:
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._background.discard(task)
-        if not task.cancelled():
-            # Whoever waits for it hears of its failure; an opening that nobody waits for any more has none.
-            task.exception()
+        if task.cancelled():
+            return
+        # Whoever waits for it hears of its failure; an opening that nobody waits for any more has none.
+        error = task.exception()
+        if error is not None and not isinstance(error, FarmError):
+            log.error("what the pool did in the background failed: %s", error, exc_info=error)
 
     async def close(self) -> None:
         """Close every engine, and with it every tab; nothing that was started is left."""

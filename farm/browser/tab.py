@@ -18,6 +18,7 @@ from playwright.async_api import BrowserContext, CDPSession, Error, Page
 from farm.browser.engine import Engine
 from farm.browser.failure import translate
 from farm.browser.leash import leash
+from farm.browser.loss import DriverLost, ending, playwright_errors
 from farm.model.errors import BrowserUnavailable, SlotLost
 from farm.model.outcome import FailureKind
 
@@ -70,27 +71,31 @@ class Tab:
         """Open a context on the engine, its renderer capped; raises SlotLost when the engine cannot."""
         context: BrowserContext | None = None
         try:
-            async with asyncio.timeout(OPEN_S):
-                width, height = params.viewport
-                context = await engine.browser.new_context(
-                    proxy={"server": proxy_url},
-                    viewport={"width": width, "height": height},
-                    user_agent=params.user_agent or f"{engine.user_agent}{params.user_agent_suffix}",
-                    extra_http_headers=dict(params.headers),
-                    ignore_https_errors=params.insecure,
-                    accept_downloads=False,
-                    service_workers="block",
-                )
-                page, pid = await engine.open_page(context)
-                tab = cls(engine, context, page, await context.new_cdp_session(page))
-                tab.pid = pid
-                if pid and cap_bytes:
-                    leash(pid, cap_bytes)
-                await tab._prepare(params)
-                return tab
+            with playwright_errors():
+                async with asyncio.timeout(OPEN_S):
+                    width, height = params.viewport
+                    context = await engine.browser.new_context(
+                        proxy={"server": proxy_url},
+                        viewport={"width": width, "height": height},
+                        user_agent=params.user_agent or f"{engine.user_agent}{params.user_agent_suffix}",
+                        extra_http_headers=dict(params.headers),
+                        ignore_https_errors=params.insecure,
+                        accept_downloads=False,
+                        service_workers="block",
+                    )
+                    page, pid = await engine.open_page(context)
+                    tab = cls(engine, context, page, await context.new_cdp_session(page))
+                    tab.pid = pid
+                    if pid and cap_bytes:
+                        leash(pid, cap_bytes)
+                    await tab._prepare(params)
+                    return tab
         except TimeoutError as error:
             engine.lose(f"no context within {OPEN_S:g} s")
             raise SlotLost(FailureKind.CRASH, f"no context within {OPEN_S:g} s") from error
+        except DriverLost as error:
+            engine.lose(error.message)
+            raise SlotLost(FailureKind.CRASH, f"{engine.name}: {error.message}") from error
         except Error as error:
             if context is not None:
                 await _close(context)
@@ -98,10 +103,6 @@ class Tab:
         except BrowserUnavailable as error:
             # It died after it was chosen; another one takes its place.
             raise SlotLost(FailureKind.CRASH, str(error)) from error
-        except Exception as error:
-            # As in `_result`.
-            engine.lose(str(error))
-            raise SlotLost(FailureKind.CRASH, f"{engine.name}: {error}") from error
 
     async def _prepare(self, params: TabParams) -> None:
         tree = await self.cdp.send("Page.getFrameTree")
@@ -204,13 +205,11 @@ class Tab:
 
     def _result(self, task: asyncio.Future[T]) -> T:
         try:
-            return task.result()
-        except (Error, SlotLost, asyncio.CancelledError):
-            raise
-        except Exception as error:
-            # Playwright raises a bare Exception when its driver dies under a call.
-            self.engine.lose(str(error))
-            raise SlotLost(FailureKind.CRASH, f"{self.engine.name}: {error}") from error
+            with playwright_errors():
+                return task.result()
+        except DriverLost as error:
+            self.engine.lose(error.message)
+            raise SlotLost(FailureKind.CRASH, f"{self.engine.name}: {error.message}") from error
 
     @property
     def lost(self) -> bool:
@@ -233,7 +232,7 @@ class Tab:
 
     async def _close_stranger(self, page: Page) -> None:
         """Close a window that the page opened: a slot has one page, and nobody would look at another."""
-        with contextlib.suppress(Exception):
+        with ending():
             async with asyncio.timeout(CLOSE_S):
                 await page.close()
 
@@ -242,10 +241,9 @@ async def _close(context: BrowserContext) -> bool:
     """Close within the deadline and say whether that worked."""
     try:
         async with asyncio.timeout(CLOSE_S):
-            await context.close()
+            # An error says that it went away under us, which is what was wanted.
+            with contextlib.suppress(Error), playwright_errors():
+                await context.close()
     except TimeoutError:
         return False
-    except Exception:  # noqa: BLE001 - Error, or a bare Exception where the driver died
-        # It went away under us, which is what was wanted.
-        return True
     return True

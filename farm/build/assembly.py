@@ -14,6 +14,7 @@ from farm.browser.blocking import blocked_urls
 from farm.browser.context import SlotParams
 from farm.browser.engine import EngineParams
 from farm.browser.leash import heap_mib, renderer_cap_bytes
+from farm.browser.loss import hush_driver_loss
 from farm.browser.meter import Meter, machine_bytes
 from farm.browser.pool import Pool, PoolParams
 from farm.browser.render import RenderParams
@@ -79,6 +80,7 @@ async def assemble(
 ) -> AsyncIterator[Assembly]:
     """Join the rooms; leaving takes them apart in the reverse order, each within a deadline of its own."""
     settings = plan.settings
+    hush_driver_loss(asyncio.get_running_loop())
     async with AsyncExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="farm-"))
         warden.folder(folder)
