@@ -81,6 +81,7 @@ async def assemble(
     """Join the rooms; leaving takes them apart in the reverse order, each within a deadline of its own."""
     settings = plan.settings
     hush_driver_loss(asyncio.get_running_loop())
+    place.frontier.shards.client.outage.tell = emit
     async with AsyncExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="farm-"))
         warden.folder(folder)

@@ -3,13 +3,15 @@
 Repeating is safe because every script is idempotent: by request id, by token, or by fingerprint.
 """
 
+import time
 from collections.abc import Sequence
 from typing import Any, cast
 
 from redis import exceptions as redis_errors
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from farm.frontier.faults import FOREIGN, passes, place_of, translate
+from farm.frontier.faults import FOREIGN, passes, place_of, reason_of, translate
+from farm.frontier.outage import Outage
 from farm.frontier.scripts import SCRIPTS, SHAS
 
 FIRST_WAIT_S = 0.05
@@ -29,6 +31,7 @@ class RedisClient:
         self.place = place_of(url)
         self.patience_s = patience_s
         self.warnings = tuple(warnings)
+        self.outage = Outage(self.place, time.monotonic)
 
     async def run(self, name: str, key: str, *args: Arg) -> Any:
         """Run a transition on the shard whose counters are under `key`."""
@@ -72,7 +75,7 @@ class RedisClient:
 
     async def _patiently(self, call: Any, *args: Any, **options: Any) -> Any:
         try:
-            return await call(*args, **options)
+            return await self._once(call, *args, **options)
         except FOREIGN as error:
             if not passes(error) or self.patience_s <= 0:
                 raise translate(error, self.place) from None
@@ -84,7 +87,18 @@ class RedisClient:
                 reraise=True,
             ):
                 with attempt:
-                    return await call(*args, **options)
+                    return await self._once(call, *args, **options)
         except FOREIGN as error:
             raise translate(error, self.place) from None
         raise AssertionError("tenacity either returns or raises")
+
+    async def _once(self, call: Any, *args: Any, **options: Any) -> Any:
+        begun = time.monotonic()
+        try:
+            reply = await call(*args, **options)
+        except FOREIGN as error:
+            if passes(error):
+                self.outage.failed(begun, reason_of(error))
+            raise
+        self.outage.answered()
+        return reply

@@ -56,14 +56,15 @@ def place_of(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """Return what the server or the system said, in one line."""
     text = " ".join(str(error).split()).rstrip(".")
     return text or type(error).__name__
 
 
 def translate(error: BaseException, place: str) -> FarmError:
     """Return the farm's error for a foreign one."""
-    reason = _reason(error)
+    reason = reason_of(error)
     if _is_final(error) or reason.startswith(("NOAUTH", "WRONGPASS", "NOPERM")):
         return FrontierUnavailable(
             f"Redis at {place} does not let us in ({reason}); check the user and the password in the URL."

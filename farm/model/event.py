@@ -125,6 +125,23 @@ class AdmissionSet:
 
 
 @dataclass(frozen=True, slots=True)
+class RedisAway:
+    """Redis has not answered since `since`; calls wait for it."""
+
+    at: float
+    since: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RedisBack:
+    """Redis answers again."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """Something a person should read: `level` is `info`, `warning` or `error`."""
 
@@ -143,6 +160,8 @@ Event = (
     | MemoryRead
     | StatsRead
     | AdmissionSet
+    | RedisAway
+    | RedisBack
     | Notice
 )
 Emit = Callable[[Event], None]

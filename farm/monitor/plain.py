@@ -10,8 +10,17 @@ from types import TracebackType
 from typing import Any, Self
 
 from farm.model.clock import Clock
-from farm.model.event import AdmissionSet, Event, Notice, Recycled, Relieved, VisitFailed
-from farm.monitor.figures import amount, clock, lapse, one_line, rate, size
+from farm.model.event import (
+    AdmissionSet,
+    Event,
+    Notice,
+    Recycled,
+    RedisAway,
+    RedisBack,
+    Relieved,
+    VisitFailed,
+)
+from farm.monitor.figures import amount, clock, lapse, one_line, rate, size, span
 from farm.monitor.snapshot import Snapshot
 
 _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -37,6 +46,10 @@ def log_event(event: Event) -> None:
             _tell(level, f"{measure}{target} ({event.reason}): {size(event.freed_bytes)} given back", event)
         case AdmissionSet():
             _tell(logging.DEBUG, f"{event.limit} contexts may work, by {event.binding}", event)
+        case RedisAway():
+            _tell(logging.WARNING, event.text, event)
+        case RedisBack():
+            _tell(logging.INFO, event.text, event)
         case Notice():
             _tell(_LEVELS.get(event.level, logging.INFO), one_line(event.text), event)
         case _:
@@ -61,6 +74,8 @@ def progress_line(snapshot: Snapshot) -> str:
         parts.append(f"{size(snapshot.memory_used_bytes)} of {size(snapshot.memory_budget_bytes)}")
     if snapshot.admission_limit is not None and snapshot.admission_limit < len(snapshot.slots):
         parts.append(f"held back by {snapshot.binding}")
+    if snapshot.away_since is not None:
+        parts.append(f"Redis away for {span(snapshot.now - snapshot.away_since)}, leasing paused")
     return " · ".join(parts)
 
 

@@ -19,6 +19,7 @@ from farm.monitor.figures import (
     one_line,
     rate,
     size,
+    span,
     sparkline,
 )
 from farm.monitor.rows import fitted, section, slot_rows, trouble_rows
@@ -75,7 +76,7 @@ def frame(snapshot: Snapshot, width: int, height: int, title: str, *, unicode: b
 
 
 def _header(snapshot: Snapshot, title: str, width: int) -> Text:
-    state, style = _STATES.get(snapshot.stats.state, (snapshot.stats.state, "bold yellow"))
+    state, style = _state(snapshot)
     right = Text.assemble((state, style), "  ", (clock(snapshot.elapsed_s).rjust(8), "bold"), " ")
     left = Text.assemble(" ", ("farm", "bold cyan"), "  ", (one_line(title), "bold"))
     room = width - right.cell_len
@@ -83,6 +84,16 @@ def _header(snapshot: Snapshot, title: str, width: int) -> Text:
         left.truncate(max(0, room - 1), overflow="ellipsis")
     left.append(" " * (room - left.cell_len))
     return left.append_text(right)
+
+
+def _state(snapshot: Snapshot) -> _Part:
+    if snapshot.away_since is not None:
+        # What is known of the crawl is from before.
+        return (
+            f"Redis away for {span(max(0.0, snapshot.now - snapshot.away_since))}, leasing paused",
+            "bold red",
+        )
+    return _STATES.get(snapshot.stats.state, (snapshot.stats.state, "bold yellow"))
 
 
 def _numbers(snapshot: Snapshot, width: int, height: int, glyphs: Glyphs) -> list[Text]:

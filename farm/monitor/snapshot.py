@@ -57,6 +57,8 @@ class Snapshot:
     failures: tuple[VisitFailed, ...] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
     notices: tuple[Notice, ...] = ()
+    away_since: float | None = None
+    """Since when Redis has not answered; None while it does."""
     single_site: str | None = None
 
     @property

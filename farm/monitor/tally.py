@@ -16,6 +16,8 @@ from farm.model.event import (
     PageDone,
     Phase,
     Recycled,
+    RedisAway,
+    RedisBack,
     Relieved,
     Skipped,
     SlotPhase,
@@ -56,6 +58,7 @@ class Tally:
         self._failures: deque[VisitFailed] = deque(maxlen=_FAILURES)
         self._skipped: Counter[str] = Counter()
         self._notices: deque[Notice] = deque(maxlen=_NOTICES)
+        self._away_since: float | None = None
         self._site: str | None = None
         self._several_sites = False
 
@@ -88,6 +91,12 @@ class Tally:
                     self._stats = event.stats
                 case AdmissionSet():
                     self._admission = event
+                case RedisAway():
+                    self._away_since = event.since
+                    self._notices.append(Notice(event.at, "warning", event.text))
+                case RedisBack():
+                    self._away_since = None
+                    self._notices.append(Notice(event.at, "info", event.text))
                 case Notice():
                     self._notices.append(event)
 
@@ -125,6 +134,7 @@ class Tally:
                 failures=tuple(self._failures),
                 skipped=dict(self._skipped.most_common()),
                 notices=tuple(self._notices),
+                away_since=self._away_since,
                 single_site=None if self._several_sites else self._site,
             )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.shop import Shop, serve_shop_in_thread
-from tests.e2e.farm_process import Finished, crawl, start
+from tests.e2e.farm_process import Finished, crawl, start, until
 from tests.e2e.redis_server import RedisServer
 
 
@@ -60,13 +60,15 @@ def test_two_nodes_share_a_crawl_and_a_killed_ones_pages_come_back(
 
 
 def test_an_outage_of_redis_is_waited_for(shop: Shop, redis: RedisServer, out: Path) -> None:
-    """Killed and started again: the crawl goes on, and every page is there once."""
+    """Killed and started again: the log says so, the crawl goes on, and every page is there once."""
     running = crawl(out, shop.url, redis=redis.url, depth="1")
     seen_pages(shop, 5)
     redis.kill()
+    until(lambda: "leasing is paused" in (out / "farm.log").read_text(), "a word of the outage in the log")
     redis.start()
     finished = running.finish(timeout_s=90)
     assert finished.code == 0, finished.output
+    assert "Redis is back after" in finished.output
     assert Counter(finished.urls) == dict.fromkeys(shop.oracle.within(1), 1)
 
 

@@ -6,7 +6,16 @@ import threading
 import pytest
 
 from farm.model.clock import SystemClock
-from farm.model.event import Emit, Event, Notice, PageDone, Recycled, VisitFailed
+from farm.model.event import (
+    Emit,
+    Event,
+    Notice,
+    PageDone,
+    Recycled,
+    RedisAway,
+    RedisBack,
+    VisitFailed,
+)
 from farm.model.ledger import Ledger, Stats
 from farm.monitor.plain import PlainView, log_event, progress_line
 from farm.monitor.snapshot import Snapshot
@@ -29,6 +38,8 @@ URL = "https://shop.example/a"
         (VisitFailed(1.0, "c1", URL, "drain", "", "released"), logging.DEBUG, f"gave back {URL} (drain)"),
         (Recycled(1.0, "engine", "e1", "crash", 90), logging.INFO, "replaced engine e1 (crash)"),
         (Recycled(1.0, "context", "c1", "pages", 9), logging.DEBUG, "replaced context c1 (pages)"),
+        (RedisAway(5.0, 4.0, "Redis is away"), logging.WARNING, "Redis is away"),
+        (RedisBack(9.0, "Redis is back"), logging.INFO, "Redis is back"),
         (Notice(1.0, "error", "no room"), logging.ERROR, "no room"),
         (Notice(1.0, "odd", "100 %s"), logging.INFO, "100 %s"),
     ],
@@ -67,6 +78,8 @@ def test_a_progress_line_says_how_it_goes() -> None:
         "held back by memory",
     ):
         assert part in line
+    away = progress_line(Snapshot(now=9.0, started=0.0, away_since=4.0))
+    assert away.endswith(" · Redis away for 5s, leasing paused")
     calm = progress_line(Snapshot(now=1.0, started=0.0))
     assert (
         calm

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from farm.model.event import Notice, Phase, SlotPhase, VisitFailed
+from farm.model.event import Notice, Phase, RedisAway, RedisBack, SlotPhase, VisitFailed
 from farm.model.ledger import Ledger, Stats
 from farm.monitor.live import Screen
 from farm.monitor.screen import frame
@@ -173,3 +173,16 @@ def test_a_title_that_is_too_long_is_cut() -> None:
     line = drawn(Snapshot(now=1.0, started=0.0), 60, 24, "x" * 200)[0]
     assert line.endswith("0:01")
     assert "…" in line
+
+
+def test_the_view_says_that_redis_is_away() -> None:
+    """At the place of the crawl's state, which nobody knows then; and that it is back."""
+    tally = simulated(8, 60)
+    tally.fold(RedisAway(158.0, 150.0, "Redis at here is away"))
+    lines = drawn(tally.snapshot(160.0), 80, 24)
+    assert "Redis away for 10s, leasing paused" in lines[0]
+    assert any("Redis at here is away" in line for line in lines)
+    tally.fold(RedisBack(161.0, "Redis is back after 11 s"))
+    lines = drawn(tally.snapshot(162.0), 80, 24)
+    assert "crawling" in lines[0]
+    assert "Redis is back after 11 s" in lines[-1]

@@ -12,6 +12,8 @@ from farm.model.event import (
     PageDone,
     Phase,
     Recycled,
+    RedisAway,
+    RedisBack,
     Skipped,
     SlotPhase,
     StatsRead,
@@ -167,3 +169,17 @@ def test_snapshots_may_be_taken_while_events_come_in() -> None:
         tally.snapshot(50.0)
     thread.join()
     assert tally.snapshot(50.0).pages_done == 5000
+
+
+def test_an_outage_of_redis_lasts_until_it_is_back() -> None:
+    """Since when is in the snapshot, and both ends are among the notices."""
+    tally = Tally(0.0)
+    tally.fold(RedisAway(5.0, 4.0, "Redis is away"))
+    assert tally.snapshot(9.0).away_since == 4.0
+    tally.fold(RedisBack(10.0, "Redis is back"))
+    snapshot = tally.snapshot(11.0)
+    assert snapshot.away_since is None
+    assert [(one.level, one.text) for one in snapshot.notices] == [
+        ("warning", "Redis is away"),
+        ("info", "Redis is back"),
+    ]
