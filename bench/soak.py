@@ -8,6 +8,8 @@ temporary files at the end; JSON and a chart are left in `bench-results/`. `SOAK
     --kill-every 5     SIGKILL a random browser, driver or renderer so often
     --hostile 0        without hostile pages
     --rest 60          then let the farm idle for so long with its contexts open, and say what that costs
+    --beside /faults/hang/page     have this page open all the time, in one of the contexts
+    --compare          first the same without kills and without that page; say what they cost
 """
 
 import argparse
@@ -15,7 +17,6 @@ import json
 import os
 import random
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,7 @@ from urllib.request import urlopen
 import psutil
 
 from bench import soakchart
+from bench.soakjudge import compare, judge, pace, visits
 from bench.subjects import ROOT
 from bench.watch import kind_of
 from farm.browser import proc
@@ -48,6 +50,7 @@ class Sample:
     pss_mib: float
     processes: int
     renderers: int
+    renderers_mib: float
     fds: int
     cpu_s: float
     cpu_by_kind: dict[str, float] = field(default_factory=dict)
@@ -62,6 +65,9 @@ class Soak:
     pages: list[float] = field(default_factory=list)
     arrivals: list[float] = field(default_factory=list)
     limits: list[tuple[float, int, str]] = field(default_factory=list)
+    visits_ms: list[int] = field(default_factory=list)
+    readings: list[tuple[float, float, float, float]] = field(default_factory=list)
+    """The farm's own: when, MiB in all, MiB known to be contexts' own, CPU seconds of its meter so far."""
     kills: dict[str, int] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
     left: list[str] = field(default_factory=list)
@@ -72,9 +78,15 @@ class Soak:
 def main(arguments: list[str] | None = None) -> int:
     """Soak, print, and return 1 when a promise was broken."""
     options = _options(arguments)
-    with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-        soak = run(options, Path(folder))
+    calm = None
+    if options.compare:
+        undisturbed = argparse.Namespace(**{**vars(options), "kill_every": 0.0, "beside": ""})
+        calm = _run_in_a_folder(undisturbed)
+        print(f"undisturbed: {pace(calm, options)}, {visits(calm)}")
+    soak = _run_in_a_folder(options)
     figures = judge(soak, options)
+    if calm is not None:
+        figures["to the undisturbed"] = compare(calm, soak, options)
     for name, value in figures.items():
         print(f"{name:34}{value}")
     results = ROOT / "bench-results"
@@ -84,6 +96,11 @@ def main(arguments: list[str] | None = None) -> int:
     path.with_suffix(".svg").write_text(soakchart.draw(soak, parse_memory(options.memory).of(0) / MIB))
     print(f"\n{path}\n{path.with_suffix('.svg')}")
     return 0 if figures["verdict"] == "kept" else 1
+
+
+def _run_in_a_folder(options: argparse.Namespace) -> Soak:
+    with tempfile.TemporaryDirectory(prefix="soak-") as folder:
+        return run(options, Path(folder))
 
 
 def run(options: argparse.Namespace, folder: Path) -> Soak:
@@ -139,7 +156,7 @@ def _command(options: argparse.Namespace, address: str, folder: Path) -> list[st
         "memory": options.memory,
         "site-concurrency": options.contexts,
         "ramp-up": options.ramp_up,
-        "page-timeout": f"{max(parse_duration(options.page_timeout), options.rest * 1.5)}s",
+        "page-timeout": f"{_page_timeout_s(options)}s",
         "settle-timeout": "3s",
         "retries": options.retries,
         "allow-network": "127.0.0.0/8",
@@ -150,7 +167,14 @@ def _command(options: argparse.Namespace, address: str, folder: Path) -> list[st
     }
     flags = [part for name, value in given.items() for part in (f"--{name}", str(value))]
     more = options.farm_arguments.split()
-    return [sys.executable, "-m", "farm.cli.main", "run", f"{address}/soak/1", "--no-html", *flags, *more]
+    seeds = [f"{address}/soak/1", *([f"{address}{options.beside}"] if options.beside else [])]
+    return [sys.executable, "-m", "farm.cli.main", "run", *seeds, "--no-html", *flags, *more]
+
+
+def _page_timeout_s(options: argparse.Namespace) -> float:
+    """Return the deadline of a page; one that is to be there all the time must not meet it before the end."""
+    whole_s = parse_duration(options.time) * 1.2 if options.beside else 0.0
+    return float(max(parse_duration(options.page_timeout), options.rest * 1.5, whole_s))
 
 
 def _watch(
@@ -170,7 +194,7 @@ def _watch(
         for pid in pids:
             with suppress(psutil.NoSuchProcess):
                 seen.setdefault(pid, psutil.Process(pid))
-        soak.samples.append(_sample(farm.pid, pids, len(renderers), began))
+        soak.samples.append(_sample(farm.pid, pids, set(renderers), began))
         if options.kill_every and time.monotonic() >= kill_at:
             kill_at += options.kill_every
             kind = chance.choice(("browser", "driver", "renderer"))
@@ -183,19 +207,21 @@ def _watch(
             farm.wait(SAMPLE_EVERY_S)
 
 
-def _sample(farm: int, pids: list[int], renderers: int, began: float) -> Sample:
-    pss, fds = 0.0, 0
+def _sample(farm: int, pids: list[int], renderers: set[int], began: float) -> Sample:
+    pss, fds, of_renderers = 0.0, 0, 0.0
     kinds: dict[str, float] = {}
     for pid in pids:
         with suppress(OSError, psutil.Error):
-            pss += proc.pss_bytes(pid) / MIB
+            mib = proc.pss_bytes(pid) / MIB
+            pss += mib
+            of_renderers += mib if pid in renderers else 0.0
             process = psutil.Process(pid)
             times, kind = process.cpu_times(), "farm" if pid == farm else kind_of(process) or "other"
             kinds[kind] = kinds.get(kind, 0.0) + times.user + times.system
             if pid == farm:
                 fds = process.num_fds()
     at, cpu_s = round(time.monotonic() - began, 2), round(sum(kinds.values()), 2)
-    return Sample(at, round(pss, 1), len(pids), renderers, fds, cpu_s, kinds)
+    return Sample(at, round(pss, 1), len(pids), len(renderers), round(of_renderers, 1), fds, cpu_s, kinds)
 
 
 def _kind(pid: int) -> str:
@@ -216,81 +242,20 @@ def _read_output(soak: Soak, folder: Path, began_wall: float) -> None:
         soak.summary.pop("settings", None)
     with suppress(OSError), (folder / "pages.jsonl").open() as lines:
         for line in lines:
-            at = datetime.fromisoformat(json.loads(line)["fetched_at"]).timestamp()
+            record = json.loads(line)
+            at = datetime.fromisoformat(record["fetched_at"]).timestamp()
             soak.pages.append(round(at - began_wall, 2))
+            soak.visits_ms.append(record["timings_ms"]["total"])
     for path in sorted(folder.glob("farm.log*"), reverse=True):
         with path.open() as lines:
             for line in lines:
                 entry = json.loads(line)
+                at = round(datetime.fromisoformat(entry["at"]).timestamp() - began_wall, 2)
                 if "binding" in entry:
-                    at = datetime.fromisoformat(entry["at"]).timestamp() - began_wall
-                    soak.limits.append((round(at, 2), entry["limit"], entry["binding"]))
-
-
-def judge(soak: Soak, options: argparse.Namespace) -> dict[str, Any]:
-    """Return the figures, and whether the promises were kept."""
-    budget_mib = parse_memory(options.memory).of(0) / MIB
-    peak = max(sample.pss_mib for sample in soak.samples)
-    over = [sample for sample in soak.samples if sample.pss_mib > budget_mib]
-    ramp_s = parse_duration(options.ramp_up) + 5.0
-    ends = min(parse_duration(options.time), max(soak.pages, default=0.0))
-    third = (ends - ramp_s) / 3
-    first, last = (
-        sum(begin <= at < begin + third for at in soak.pages) / max(1.0, third)
-        for begin in (ramp_s, ends - third)
-    )
-    ledger = soak.summary.get("ledger", {})
-    whole = ledger.get("accepted") == ledger.get("done", 0) + ledger.get("dead", 0)
-    full_at = next((at for at, limit, _ in soak.limits if limit >= options.contexts), None)
-    kept = peak <= 1.05 * budget_mib and len(over) <= 1 and whole and not soak.left and soak.code == 0
-    fds = [sample.fds for sample in soak.samples if sample.fds]
-    return {
-        "verdict": "kept" if kept else "broken",
-        "exit code": soak.code,
-        "peak PSS, from outside": f"{peak:,.0f} MiB of {budget_mib:,.0f} ({peak / budget_mib:.0%})",
-        "peak, by the farm": f"{soak.summary.get('peak_memory_bytes', 0) / MIB:,.0f} MiB",
-        "samples over the budget": f"{len(over)} of {len(soak.samples)}",
-        "pages/s, first and last third": f"{first:.2f}, {last:.2f} (x {last / first if first else 0:.2f})",
-        "pages/s overall": f"{len(soak.pages) / max(1.0, ends):.2f}",
-        "ledger": ledger,
-        "dead": soak.summary.get("dead"),
-        "recycled": soak.summary.get("recycled"),
-        "relief": soak.summary.get("relief"),
-        "killed by us": soak.kills,
-        "contexts, median": statistics.median(sample.renderers for sample in soak.samples),
-        "all contexts admitted after": full_at,
-        "most arrivals in a second of the ramp": _burst(soak.arrivals, parse_duration(options.ramp_up)),
-        "files open, after the ramp, most": f"{next(iter(fds[10:]), 0)}, {max(fds)}",
-        "at rest, of one core": _rest(soak, options.rest),
-        "left behind": soak.left or "nothing",
-        "load of the machine": f"{soak.load[0]:.1f} before, {soak.load[1]:.1f} after",
-    }
-
-
-def _rest(soak: Soak, rest_s: float) -> str:
-    """Say what the farm used while nearly all of its contexts had nothing to do."""
-    ends = max(soak.pages, default=0.0)
-    # Not the first seconds: pages that were left open go on with what they do for a moment.
-    quiet = [one for one in soak.samples if ends - rest_s + 10.0 <= one.at <= ends - 2.0]
-    if len(quiet) < 2:  # noqa: PLR2004
-        return "not tried"
-    first, last = quiet[0], quiet[-1]
-    lasted_s = last.at - first.at
-    of_kinds = {
-        kind: (cpu_s - first.cpu_by_kind.get(kind, 0.0)) / lasted_s
-        for kind, cpu_s in last.cpu_by_kind.items()
-    }
-    parts = ", ".join(f"{kind} {share:.1%}" for kind, share in of_kinds.items() if share >= 0.0005)  # noqa: PLR2004
-    renderers = f"{last.renderers} renderers, {lasted_s:.0f} s"
-    return f"{(last.cpu_s - first.cpu_s) / lasted_s:.1%} ({parts}; {renderers})"
-
-
-def _burst(arrivals: list[float], ramp_s: float) -> str:
-    if not arrivals or ramp_s <= 0:
-        return "none"
-    during = [at for at in arrivals if at <= arrivals[0] + ramp_s]
-    most = max(sum(start <= at < start + 1.0 for at in during) for start in during)
-    return f"{most} (a share is {len(during) / ramp_s:.1f})"
+                    soak.limits.append((at, entry["limit"], entry["binding"]))
+                if "meter_cpu_s" in entry:
+                    mib = entry["used_bytes"] / MIB, entry["attributed_bytes"] / MIB
+                    soak.readings.append((at, *mib, entry["meter_cpu_s"]))
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
@@ -305,6 +270,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--retries", type=int, default=1, metavar="N")
     parser.add_argument("--kill-every", type=float, default=0.0, metavar="SECONDS")
     parser.add_argument("--rest", type=float, default=0.0, metavar="SECONDS")
+    parser.add_argument("--beside", default="", metavar="PATH")
+    parser.add_argument("--compare", action="store_true")
     parser.add_argument("--seed", type=int, default=1, metavar="N")
     parser.add_argument("--farm-arguments", default="", metavar="TEXT", help="more options of `farm run`")
     return parser.parse_args(arguments)

@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import psutil
 
@@ -63,10 +64,15 @@ class _Process:
 
 
 class Meter:
-    """Reads the tree; `cap_bytes` is what a renderer that nobody opened may hold. Used by one thread at a time."""
+    """Reads the tree, and the room in the `folders`. Used by one thread at a time.
 
-    def __init__(self, cap_bytes: int) -> None:
+    `cap_bytes` is what a renderer that nobody opened may hold.
+    """
+
+    def __init__(self, cap_bytes: int, folders: tuple[Path, ...] = ()) -> None:
         self._cap_bytes = cap_bytes
+        self._folders = folders
+        self._free_bytes: dict[str, int] = {}
         self._machine_bytes = int(psutil.virtual_memory().total)
         self._known: dict[int, _Process] = {}
         self._tree_at = self._cgroup_at = self._rationed_at = float("-inf")
@@ -92,6 +98,9 @@ class Meter:
             self._cgroup_at = now
             group = read_cgroup(self._machine_bytes)
             self._limit_share = group.used_bytes / group.limit_bytes if group else 0.0
+            self._free_bytes = {
+                str(folder): _free_bytes(folder) for folder in self._folders if folder.is_dir()
+            }
         self._cpu_s += time.thread_time() - began
         return self._reading(herd)
 
@@ -158,7 +167,13 @@ class Meter:
             limit_share=self._limit_share,
             fds=proc.open_files(),
             cpu_s=self._cpu_s,
+            free_bytes=self._free_bytes,
         )
+
+
+def _free_bytes(folder: Path) -> int:
+    room = os.statvfs(folder)
+    return room.f_bavail * room.f_frsize
 
 
 def machine_bytes() -> int:

@@ -57,6 +57,9 @@ from farm.settings.commands import RunSettings
 from farm.sinks.jsonl import JsonlSink
 from farm.sinks.record import RecordOptions, VisitFacts, build_record
 
+FOLDER_BYTES = 256 * 2**20
+"""Of the order of what the pages of an engine write to its folder, shared memory included."""
+SHARED_MEMORY = {"/dev/shm": 8 * 2**20}  # noqa: S108 - looked at; Playwright's Chromium shares memory by files
 VISIT_GRACE_S = 30.0
 """On top of the page deadline: opening a context, waiting for an engine, closing what hung."""
 SPREAD_S = 10.0
@@ -149,6 +152,7 @@ async def assemble(
             way = room.way(gate) if room else Direct()
             slot = pool.slot(name, gate.proxy_url)
             workers.append(Worker(index, slot, gate, way, rooms, control, params))
+        wanted = {str(folder): FOLDER_BYTES, **SHARED_MEMORY}
         governor = Governor(
             GovernorParams(
                 plan.contexts,
@@ -157,9 +161,10 @@ async def assemble(
                 MemoryParams(renderer_cap_bytes=cap_bytes, grow_every_s=pace_s),
                 CpuParams(seek=plan.first_contexts is not None),
                 plan.first_contexts,
+                free_bytes=wanted,
                 fds=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
             ),
-            sampling(pool, place.redis_pid, Meter(cap_bytes), stack),
+            sampling(pool, place.redis_pid, Meter(cap_bytes, tuple(map(Path, wanted))), stack),
             pool,
             control,
             emit,

@@ -38,6 +38,7 @@ async def write(
             "engines": snapshot.recycled.get("engine", 0),
         },
         relief={**snapshot.relieved, "freed_bytes": snapshot.relieved_bytes},
+        resources=assembly.governor.shortage.summary(),
         throttled=assembly.pacer.throttled,
         settings=shown_settings(plan),
     )

@@ -128,4 +128,5 @@ def _room(folder: Path) -> Finding:
     text = f"{free // MIB:,} MiB free in {folder}"
     if free < ROOM_WANTED and folder.name != "shm":
         return Finding("room", "warning", f"{text}; browsers' profiles need more, set TMPDIR.")
-    return Finding("room", "ok", text)
+    shared = "; the browsers share memory by files in TMPDIR, not here" if folder.name == "shm" else ""
+    return Finding("room", "ok", f"{text}{shared}")

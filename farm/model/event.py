@@ -99,12 +99,17 @@ class Relieved:
 
 @dataclass(frozen=True, slots=True)
 class MemoryRead:
-    """A reading of the whole process tree against the budget; `processes` is how many it counted."""
+    """A reading of the whole process tree against the budget; `processes` is how many it counted.
+
+    `attributed_bytes` of it are known to be contexts' own; `meter_cpu_s` is what all readings so far have cost.
+    """
 
     at: float
     used_bytes: int
     budget_bytes: int
     processes: int
+    attributed_bytes: int = 0
+    meter_cpu_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ class MemoryReading:
     """The whole process tree at one moment.
 
     `engines` has each engine's own use, its renderers left out. `limit_share` is how full the cgroup is whose
-    limit binds, 0 where none does. `fds` are the file descriptors of the farm's own process.
+    limit binds, 0 where none does. `fds` are the file descriptors of the farm's own process, `free_bytes` is the
+    room in each folder that the browsers write to.
     """
 
     used_bytes: int
@@ -34,6 +35,12 @@ class MemoryReading:
     fds: int = 0
     cpu_s: float = 0.0
     """CPU time that the meter itself has used so far."""
+    free_bytes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def attributed_bytes(self) -> int:
+        """What is known to be a context's own: that of the renderers whose slot is known."""
+        return sum(one.used_bytes for one in self.renderers if one.slot)
 
 
 class Relief(StrEnum):

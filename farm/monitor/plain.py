@@ -13,6 +13,7 @@ from farm.model.clock import Clock
 from farm.model.event import (
     AdmissionSet,
     Event,
+    MemoryRead,
     Notice,
     Recycled,
     RedisAway,
@@ -28,7 +29,7 @@ _log = logging.getLogger("farm.events")
 _progress = logging.getLogger("farm.progress")
 
 
-def log_event(event: Event) -> None:
+def log_event(event: Event) -> None:  # noqa: C901 - one case for each event
     """Log an event that somebody may want to read; an `Emit`, to be given every event."""
     match event:
         case VisitFailed(fate="dead"):
@@ -46,6 +47,9 @@ def log_event(event: Event) -> None:
             _tell(level, f"{measure}{target} ({event.reason}): {size(event.freed_bytes)} given back", event)
         case AdmissionSet():
             _tell(logging.DEBUG, f"{event.limit} contexts may work, by {event.binding}", event)
+        case MemoryRead():
+            text = f"{size(event.used_bytes)} of {size(event.budget_bytes)} in {event.processes} processes"
+            _tell(logging.DEBUG, text, event)
         case RedisAway():
             _tell(logging.WARNING, event.text, event)
         case RedisBack():

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import psutil
 
 from farm.model.clock import Clock
-from farm.model.event import AdmissionSet, Emit, MemoryRead, Notice
+from farm.model.event import AdmissionSet, Emit, MemoryRead
 from farm.model.memory import MemoryReading
 from farm.policy import cpu, memory, ramp
 from farm.policy.admission import Admission, admit
@@ -22,6 +22,7 @@ from farm.policy.cpu import CpuParams
 from farm.runtime.control import Control
 from farm.runtime.ports import Herd
 from farm.runtime.reliefbook import ReliefBook
+from farm.runtime.shortage import Shortage
 
 SAMPLE_EVERY_S = 0.25
 TIGHT_EVERY_S = 0.1
@@ -35,7 +36,8 @@ TELL_EVERY_S = 1.0
 class GovernorParams:
     """`budget_bytes` for the whole process tree; the ramp spreads the start of the contexts.
 
-    `fds` is how many files the process may open. `first_contexts` is where an automatic number starts from.
+    `fds` is how many files the process may open, `free_bytes` how much room each folder must have.
+    `first_contexts` is where an automatic number starts from.
     """
 
     contexts: int
@@ -45,6 +47,7 @@ class GovernorParams:
     processor: CpuParams = field(default_factory=CpuParams)
     first_contexts: int | None = None
     fds: int = 0
+    free_bytes: Mapping[str, int] = field(default_factory=dict)
 
 
 class Governor:
@@ -76,7 +79,7 @@ class Governor:
         self._admitted: Admission | None = None
         self._ramp = 1
         self._told_at = float("-inf")
-        self._is_warned = False
+        self.shortage = Shortage(params.fds, params.free_bytes, emit)
         self.peak_bytes = 0
 
     async def run(self) -> None:
@@ -113,7 +116,16 @@ class Governor:
         self.peak_bytes = max(self.peak_bytes, reading.used_bytes)
         if is_peak or now - self._told_at >= TELL_EVERY_S:
             self._told_at = now
-            self._emit(MemoryRead(now, reading.used_bytes, budget, reading.processes))
+            self._emit(
+                MemoryRead(
+                    now,
+                    reading.used_bytes,
+                    budget,
+                    reading.processes,
+                    reading.attributed_bytes,
+                    reading.cpu_s,
+                )
+            )
         self._book.look(reading, now)
         self._memory = memory.step(
             self._memory,
@@ -128,7 +140,7 @@ class Governor:
         for order in self._memory.orders:
             self._book.enter(order, reading, now)
             self._herd.relieve(order)
-        self._warn_of_files(reading.fds, now)
+        self.shortage.look(reading, now)
         self._act()
 
     def _follow_cpu(self, lag_s: float) -> None:
@@ -146,12 +158,6 @@ class Governor:
             self._params.processor,
         )
         self._act()
-
-    def _warn_of_files(self, fds: int, now: float) -> None:
-        if self._params.fds and fds > 0.8 * self._params.fds and not self._is_warned:
-            self._is_warned = True
-            text = f"{fds} of {self._params.fds} files are open; allow more with `ulimit -n`."
-            self._emit(Notice(now, "warning", text))
 
     def _act(self) -> None:
         admission = admit(

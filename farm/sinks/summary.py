@@ -33,6 +33,8 @@ class Summary:
     recycled: Mapping[str, int] = field(default_factory=lambda: {"contexts": 0, "engines": 0})
     relief: Mapping[str, int] = field(default_factory=dict)
     """How often each measure against tight memory was taken, and `freed_bytes` of all of them."""
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    """The most files that were open, and the least room that there was where the browsers write."""
     throttled: Mapping[str, int] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
 
