@@ -40,6 +40,8 @@ from farm.settings.units import parse_duration, parse_memory
 MIB = 2**20
 SAMPLE_EVERY_S = 2.0
 PATIENCE_S = 180.0
+AT_ONCE = 8
+"""How many visits to a site the farm begins with; the soak is not about what it learns of a site."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ def run(options: argparse.Namespace, folder: Path) -> Soak:
         [
             *(sys.executable, "-m", "bench.soakshop", f"{seconds}"),
             *("--hostile", f"{options.hostile}", "--leak-mb", f"{options.leak_mb}"),
-            *("--rest", f"{options.rest}"),
+            *("--rest", f"{options.rest}", "--sites", f"{-(-options.contexts // AT_ONCE)}"),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -119,19 +121,19 @@ def run(options: argparse.Namespace, folder: Path) -> Soak:
     )
     if shop.stdout is None:
         raise AssertionError("its output was asked for")
-    address = shop.stdout.readline().strip()
+    sites = shop.stdout.readline().split()
     temporary = folder / "tmp"
     temporary.mkdir()
     began_wall = time.time()
     began = time.monotonic()
     with (folder / "output.log").open("wb") as output:
         environment = {**os.environ, "TMPDIR": str(temporary)}
-        command = _command(options, address, folder)
+        command = _command(options, sites, folder)
         farm = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
     seen: dict[int, psutil.Process] = {}
     try:
         _watch(soak, farm, seen, began, seconds + PATIENCE_S + options.rest, options)
-        with urlopen(f"{address}/soak-arrivals") as answer:  # noqa: S310 - our own server
+        with urlopen(f"{sites[0]}/soak-arrivals") as answer:  # noqa: S310 - our own server
             soak.arrivals = [round(at - began, 3) for at in json.load(answer)]
     finally:
         if farm.poll() is None:
@@ -150,11 +152,10 @@ def run(options: argparse.Namespace, folder: Path) -> Soak:
     return soak
 
 
-def _command(options: argparse.Namespace, address: str, folder: Path) -> list[str]:
+def _command(options: argparse.Namespace, sites: list[str], folder: Path) -> list[str]:
     given = {
         "contexts": options.contexts,
         "memory": options.memory,
-        "site-concurrency": options.contexts,
         "ramp-up": options.ramp_up,
         "page-timeout": f"{_page_timeout_s(options)}s",
         "settle-timeout": "3s",
@@ -167,7 +168,9 @@ def _command(options: argparse.Namespace, address: str, folder: Path) -> list[st
     }
     flags = [part for name, value in given.items() for part in (f"--{name}", str(value))]
     more = options.farm_arguments.split()
-    seeds = [f"{address}/soak/1", *([f"{address}{options.beside}"] if options.beside else [])]
+    seeds = [f"{sites[0]}/soak/1", *(f"{site}/about" for site in sites)]
+    if options.beside:
+        seeds.append(sites[0] + options.beside)
     return [sys.executable, "-m", "farm.cli.main", "run", *seeds, "--no-html", *flags, *more]
 
 

@@ -1,6 +1,9 @@
 """The shop of the soak: the leaking demo shop, an index without end, hostile pages among the good.
 
-    python -m bench.soakshop SECONDS [--hostile SHARE] [--leak-mb N]      prints its address, serves until a signal
+    python -m bench.soakshop SECONDS [--hostile SHARE] [--leak-mb N] [--sites N]
+
+It prints its sites and serves until a signal. Each site is a loopback address of its own: before a site has shown
+what it bears, only a few contexts visit it at once.
 
 `/soak/N` links to the next index page, as long as there is time, and to forty pages that nobody has seen yet. When
 the time is over the index ends and the crawl runs dry, so that a soak ends with every URL done or dead.
@@ -27,7 +30,7 @@ from fixtures.shop.switches import Switches
 
 PER_PAGE = 40
 REMEMBERED = 20_000
-PLAIN_PORTS = ("127.0.0.1", 0)
+HOST = "127.0.0.{}"
 NOT_HOSTILE = ("/faults/status/", "/faults/auth", "/faults/redirect-out", "/faults/late-never", "/faults/big")
 
 
@@ -44,8 +47,10 @@ class RecentJournal(Journal):
 class Index:
     """The pages of links."""
 
-    def __init__(self, seconds: float, hostile: float, rest: float, seed: int = 1) -> None:
+    def __init__(self, seconds: float, hostile: float, rest: float, sites: int, seed: int = 1) -> None:
         self._rest = rest
+        self._sites = sites
+        self.port = 0
         self._ends = time.monotonic() + seconds
         self._hostile = hostile
         self._chance = random.Random(seed)  # noqa: S311 - which page is hostile is no secret
@@ -55,7 +60,7 @@ class Index:
 
     def page(self, number: int) -> web.Response:
         """Make index page N."""
-        paths = [self._path(f"soak={number}-{n}") for n in range(PER_PAGE)]
+        paths = [self._path(n, f"soak={number}-{n}") for n in range(PER_PAGE)]
         if time.monotonic() < self._ends:
             # First, so that it is leased before the pages of this one run out; two, because one may die.
             paths[:0] = [f"/soak/{number + 1}", f"/soak/{number + 2}"]
@@ -66,10 +71,11 @@ class Index:
             text=f"<!doctype html><title>{number}</title><ul>{links}</ul>", content_type="text/html"
         )
 
-    def _path(self, mark: str) -> str:
+    def _path(self, number: int, mark: str) -> str:
         hostile = self._chance.random() < self._hostile
         path = self._chance.choice(self._bad if hostile else self._good)
-        return f"{path}{'&' if '?' in path else '?'}{mark}"
+        host = HOST.format(number % self._sites + 1)
+        return f"http://{host}:{self.port}{path}{'&' if '?' in path else '?'}{mark}"
 
     def middleware(self) -> Middleware:
         """Return what answers for the index, and notes when a page of the shop is asked for."""
@@ -91,19 +97,21 @@ class Index:
         return answered
 
 
-async def serve(seconds: float, hostile: float, rest: float, leak_mb: float) -> None:
+async def serve(options: argparse.Namespace) -> None:
     """Serve until a signal comes."""
-    index = Index(seconds, hostile, rest)
-    app = create_app(Switches(leak_mb=leak_mb), RecentJournal())
+    index = Index(options.seconds, options.hostile, options.rest, options.sites)
+    app = create_app(Switches(leak_mb=options.leak_mb), RecentJournal())
     # The shop's last route takes every path, so the index stands before all routes.
     app.middlewares.insert(0, index.middleware())
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
     await runner.setup()
-    await web.TCPSite(runner, *PLAIN_PORTS).start()
+    for number in range(options.sites):
+        await web.TCPSite(runner, HOST.format(number + 1), index.port).start()
+        index.port = runner.addresses[0][1]
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    print(f"http://127.0.0.1:{runner.addresses[0][1]}", flush=True)
+    print(*(f"http://{HOST.format(number + 1)}:{index.port}" for number in range(options.sites)), flush=True)
     await stopped.wait()
     await runner.cleanup()
 
@@ -115,8 +123,8 @@ def main() -> None:
     parser.add_argument("--hostile", type=float, default=0.05)
     parser.add_argument("--leak-mb", type=float, default=5.0)
     parser.add_argument("--rest", type=float, default=0.0)
-    options = parser.parse_args()
-    asyncio.run(serve(options.seconds, options.hostile, options.rest, options.leak_mb))
+    parser.add_argument("--sites", type=int, default=1)
+    asyncio.run(serve(parser.parse_args()))
 
 
 if __name__ == "__main__":
