@@ -35,4 +35,6 @@ async def _add(settings: AddSettings) -> tuple[int, int]:
                 print(f"farm: {settings.seeds}, line {bad.number}: {bad.sentence}", file=sys.stderr)
             seeds = {seed.url: seed for seed in read.seeds} | seeds
         _, added = await add_seeds(crawl, frontier, list(seeds.values()))
+        if await frontier.is_on_disk() is False:
+            print("farm: Redis has not written them to its disk yet; add them again if it dies.", file=sys.stderr)
         return added, len(seeds)

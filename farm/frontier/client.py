@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, cast
 
+import redis.asyncio
 from redis import exceptions as redis_errors
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
@@ -16,6 +17,8 @@ from farm.frontier.scripts import SCRIPTS, SHAS
 
 FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 2.0
+ON_DISK_MS = 3000
+"""A log that is flushed every second is there by then; shorter than the timeout of a call."""
 
 Arg = str | bytes | int | float
 
@@ -49,6 +52,24 @@ class RedisClient:
             return None
         except FOREIGN as error:
             raise translate(error, self.place) from None
+
+    async def is_on_disk(self, key: str) -> bool | None:
+        """Wait until everything written so far is in the server's log on its disk, and say whether it is.
+
+        None where the server cannot tell: before Redis 7.2, without an append-only file, on a Cluster. Writes under
+        `key`, because a connection can only wait for what itself has written, and the log keeps the order.
+        """
+        if not isinstance(self._client, redis.asyncio.Redis):
+            return None
+        try:
+            async with self._client.client() as connection:
+                await connection.execute_command("EVAL", SCRIPTS["control"].text, 1, key, "", "")
+                local, _ = await connection.execute_command("WAITAOF", 1, 0, ON_DISK_MS)
+        except redis_errors.ResponseError:
+            return None
+        except FOREIGN as error:
+            raise translate(error, self.place) from None
+        return bool(local)
 
     async def keys(self, pattern: str) -> list[bytes]:
         """Find keys by SCAN: for starting anew and for audits, never on a hot path."""

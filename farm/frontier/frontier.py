@@ -53,6 +53,10 @@ class RedisFrontier:
                 accepted += int(await self.shards.run(shard, "add", *links[start : start + AT_ONCE]))
         return accepted
 
+    async def is_on_disk(self) -> bool | None:
+        """Wait until what was added survives the server's death, and say whether; None where it cannot tell."""
+        return await self.shards.client.is_on_disk(keys.ctl(self.shards.crawl.name))
+
     async def lease(self, request: LeaseRequest) -> Lease | Idle:
         """Lease the best URL for this slot, or say why there is none and when to ask again.
 

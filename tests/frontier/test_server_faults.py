@@ -117,6 +117,19 @@ async def test_the_log_is_torn_at_any_byte(server: Server, step: int) -> None:
         await server.end(signal.SIGKILL)
 
 
+async def test_a_server_says_whether_its_log_is_on_disk(server: Server) -> None:
+    """From 7.2 on it does; one that is older, or keeps no log, is not believed to."""
+    client = await connect(server.url)
+    frontier = await _frontier(client)
+    await frontier.add([_task(frontier, "a/1")])
+    knows = await client.command("COMMAND INFO", "waitaof") != [None]
+    assert await frontier.is_on_disk() is (True if knows else None)
+    await client.command("CONFIG SET", "appendonly", "no")
+    assert await frontier.is_on_disk() is None
+    assert await frontier.audit() == []
+    await client.close()
+
+
 async def test_a_server_that_cannot_save_is_waited_out(server: Server) -> None:
     """MISCONF from a real server: it takes nothing until it can write again."""
     client = await connect(server.url, patience_s=30)
