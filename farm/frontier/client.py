@@ -56,8 +56,8 @@ class RedisClient:
     async def is_on_disk(self, key: str) -> bool | None:
         """Wait until everything written so far is in the server's log on its disk, and say whether it is.
 
-        None where the server cannot tell: before Redis 7.2, without an append-only file, on a Cluster. Writes under
-        `key`, because a connection can only wait for what itself has written, and the log keeps the order.
+        None where the server cannot tell: before Redis 7.2, without an append-only file, on a Cluster. Writes
+        under `key`, because a connection can only wait for what itself has written, and the log keeps the order.
         """
         if not isinstance(self._client, redis.asyncio.Redis):
             return None
