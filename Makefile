@@ -4,7 +4,7 @@ PYTEST = .venv/bin/pytest
 CODE = farm fixtures tests scripts docker bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all check bench bench-frontier mutate soak profile lock clean
+.PHONY: help setup run test test-all check bench bench-frontier bench-throttle mutate soak profile lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ bench: setup  ## compare with crawlee, crawl4ai, scrapy-playwright, puppeteer-cl
 
 bench-frontier: setup  ## what a lease costs in Redis, next to an empty script (ARGS="--small")
 	@.venv/bin/python bench/frontier.py $(ARGS)
+
+bench-throttle: setup  ## politeness by the sites' own journal: rates, shares, hidden limits (ARGS="rate knee")
+	@.venv/bin/python -m bench.throttle $(ARGS)
 
 mutate: setup  ## break the frontier's scripts one by one: each break must make a test fail
 	@.venv/bin/python scripts/mutate.py

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from pathlib import Path
 
 from farm import __version__
@@ -19,19 +20,22 @@ from farm.browser.meter import Meter, machine_bytes
 from farm.browser.pool import Pool, PoolParams
 from farm.browser.render import RenderParams
 from farm.browser.tab import TabParams
+from farm.build.limits import own_limits
 from farm.build.place import TERMS, Place
-from farm.build.politeness import link_sorter, robots_desk, site_pacer
+from farm.build.politeness import Admittance, link_sorter, robots_desk, site_pacer
 from farm.build.preflight import Plan
 from farm.build.proxies import ProxyRoom
 from farm.build.sampling import sampling
 from farm.build.sitemaps import sitemap_feed
+from farm.build.strain import Strain
 from farm.detect import detect
 from farm.egress import Gateway, GatewayParams
+from farm.frontier.flow import FlowBoard
 from farm.frontier.keeper import RedisLeaseKeeper
 from farm.frontier.pace import Learnt
 from farm.frontier.proxies import SharedBans
 from farm.model.clock import Clock
-from farm.model.event import Emit
+from farm.model.event import Emit, Event
 from farm.model.page import RenderedPage
 from farm.model.record import Record
 from farm.model.task import Lease
@@ -41,6 +45,7 @@ from farm.policy.proxy_score import ScoreParams
 from farm.policy.recycle import RecycleParams
 from farm.policy.retry import RetryParams
 from farm.runtime.control import Control
+from farm.runtime.flow import FlowBook, FlowTeller
 from farm.runtime.governor import Governor, GovernorParams
 from farm.runtime.heartbeat import Heartbeat
 from farm.runtime.node import Node, NodeParams
@@ -51,6 +56,8 @@ from farm.runtime.rooms import Rooms, WorkerParams
 from farm.runtime.warden import Warden
 from farm.runtime.way import Direct
 from farm.runtime.worker import Worker
+from farm.scope.directives import directives_of
+from farm.scope.families import FamilyWatch
 from farm.scope.landing import LandingJudge
 from farm.scope.links import LinkSorter
 from farm.settings.commands import RunSettings
@@ -75,14 +82,24 @@ class Assembly:
     governor: Governor
     sink: JsonlSink
     pacer: Pacer[Learnt]
+    families: FamilyWatch
 
 
 @asynccontextmanager
 async def assemble(
-    plan: Plan, place: Place, warden: Warden, emit: Emit, clock: Clock
+    plan: Plan, place: Place, warden: Warden, tell: Emit, clock: Clock
 ) -> AsyncIterator[Assembly]:
     """Join the rooms; leaving takes them apart in the reverse order, each within a deadline of its own."""
-    settings = plan.settings
+    settings, book = plan.settings, FlowBook(clock.monotonic())
+    board = FlowBoard(place.frontier.shards.client, place.crawl.name)
+    flow = FlowTeller(plan.node, book, board, tell, clock)
+    strain = Strain(clock)
+
+    def emit(event: Event) -> None:
+        tell(event)
+        flow.fold(event)
+        strain.fold(event)
+
     hush_driver_loss(asyncio.get_running_loop())
     place.frontier.shards.client.outage.tell = emit
     async with AsyncExitStack() as stack:
@@ -121,16 +138,17 @@ async def assemble(
         room = _proxy_room(plan, place, emit, clock)
         robots = robots_desk(place, gateway, room, retry, clock)
         stack.push_async_callback(robots.close)
-        links = link_sorter(place, robots, clock.wall().year)
-        pacer = site_pacer(place, emit, clock)
+        families = FamilyWatch()
+        links = link_sorter(place, robots, families, clock.wall().year)
+        pacer = site_pacer(place, strain, emit, clock)
         rooms = Rooms(
             frontier=place.frontier,
             sink=sink,
             scope=links,
-            robots=robots,
+            robots=Admittance(robots, families),
             paces=pacer,
             landings=LandingJudge(place.rules, links),
-            record=_recorder(plan, links),
+            record=_recorder(plan, links, families),
             detect=detect,
             heartbeat=heartbeat,
             emit=emit,
@@ -169,7 +187,7 @@ async def assemble(
             control,
             emit,
             clock,
-            lambda: room.proxies.limits if room else {},
+            own_limits(place.crawl.settings, room, book, clock),
         )
         node = Node(
             workers,
@@ -181,9 +199,9 @@ async def assemble(
             emit,
             clock,
             NodeParams(time_limit_s=settings.time_limit),
-            [pacer.run, *([room.attend] if room else []), *([feed.run] if feed else [])],
+            [pacer.run, flow.run, *([room.attend] if room else []), *([feed.run] if feed else [])],
         )
-        yield Assembly(node, control, governor, sink, pacer)
+        yield Assembly(node, control, governor, sink, pacer, families)
 
 
 def _proxy_room(plan: Plan, place: Place, emit: Emit, clock: Clock) -> ProxyRoom | None:
@@ -226,11 +244,22 @@ def _slot_params(settings: RunSettings) -> SlotParams:
     )
 
 
-def _recorder(plan: Plan, links: LinkSorter) -> Recorder:
+def _recorder(plan: Plan, links: LinkSorter, families: FamilyWatch) -> Recorder:
     options = RecordOptions(html=plan.settings.html, text=plan.settings.text)
 
     def record(lease: Lease, page: RenderedPage, notes: VisitNotes) -> Record:
-        facts = VisitFacts(plan.node, notes.fetched_at, notes.proxy, notes.detection, notes.timings_ms)
+        original = None
+        if page.status == HTTPStatus.OK and notes.detection is None:
+            original = families.note(lease.task.url, page.title, page.text, page.html)
+        facts = VisitFacts(
+            plan.node,
+            notes.fetched_at,
+            notes.proxy,
+            notes.detection,
+            original,
+            directives_of(page.headers, page.robots).noindex,
+            notes.timings_ms,
+        )
         lease = replace(lease, slot=lease.slot.rpartition("/")[2])
         return build_record(plan.crawl, lease, page, links.canonical_links(page.links), facts, options)
 

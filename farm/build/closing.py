@@ -39,6 +39,7 @@ async def write(
         },
         relief={**snapshot.relieved, "freed_bytes": snapshot.relieved_bytes},
         resources=assembly.governor.shortage.summary(),
+        duplicate_content=assembly.families.repeated,
         throttled=assembly.pacer.throttled,
         settings=shown_settings(plan),
     )

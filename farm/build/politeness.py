@@ -1,28 +1,29 @@
 """What keeps the crawl polite, joined: who asks for robots.txt, who obeys it, who learns what a site bears."""
 
-import psutil
-
 from farm import __version__
 from farm.build.place import Place
 from farm.build.proxies import ProxyRoom
+from farm.build.strain import Strain
 from farm.egress.fetch import Fetcher, FetchParams
 from farm.egress.gateway import Gateway
 from farm.frontier.pace import Learnt, PaceBook
 from farm.frontier.robots import RobotsShelf
 from farm.model.clock import Clock
 from farm.model.event import Emit
+from farm.model.outcome import SkipReason
+from farm.model.task import Lease
 from farm.policy.aimd import PaceParams
+from farm.policy.politeness import Refusal
 from farm.policy.retry import RetryParams
 from farm.runtime.pacer import Pacer
 from farm.runtime.robots import AllowAll, RobotsDesk
+from farm.scope.families import FamilyWatch
 from farm.scope.links import LinkSorter
 from farm.scope.robots import parse
 from farm.scope.traps import TrapParams, TrapWatch
 from farm.settings.units import parse_rate
 
 USER_AGENT = f"Mozilla/5.0 (compatible; CrawlFarm/{__version__})"
-STRAINED_PERCENT = 90.0
-"""How busy the machine is, by all its cores, when what it measures says nothing about a site."""
 
 
 def robots_desk(
@@ -39,27 +40,38 @@ def robots_desk(
     return RobotsDesk(fetch, shelf, parse, PaceBook(frontier.shards).keep_apart, retry, clock)
 
 
-def site_pacer(place: Place, emit: Emit, clock: Clock) -> Pacer[Learnt]:
+def site_pacer(place: Place, strain: Strain, emit: Emit, clock: Clock) -> Pacer[Learnt]:
     """Return who learns how much each site bears; what the user allows is the most."""
     agreed = place.crawl.settings
     rate = parse_rate(agreed["rate"]).per_s if agreed["rate"] else 0.0
     params = PaceParams(most=agreed["site_concurrency"] or PaceParams().most, ceiling=rate)
-    psutil.cpu_percent()
-
-    def strained() -> bool:
-        return psutil.cpu_percent() > STRAINED_PERCENT
-
-    return Pacer(PaceBook(place.frontier.shards), params, strained, emit, clock)
+    return Pacer(PaceBook(place.frontier.shards), params, strain.is_felt, emit, clock)
 
 
-def link_sorter(place: Place, robots: RobotsDesk | AllowAll, year: int) -> LinkSorter:
+class Admittance:
+    """Says whether a visit may take place: not where all of its kind show the same, else as robots.txt says."""
+
+    def __init__(self, robots: RobotsDesk | AllowAll, families: FamilyWatch) -> None:
+        self._robots = robots
+        self._families = families
+
+    async def refusal(self, lease: Lease, url: str) -> Refusal | None:
+        """Say why the address is not to be visited with this lease, now or ever; None where it may be."""
+        if self._families.is_stopped(url):
+            return SkipReason.DUPLICATE_CONTENT
+        return await self._robots.refusal(lease, url)
+
+
+def link_sorter(place: Place, robots: RobotsDesk | AllowAll, families: FamilyWatch, year: int) -> LinkSorter:
     """Return the sorter of the crawl's links; `year` is the present one, for calendars."""
     agreed = place.crawl.settings
     return LinkSorter(
         place.rules,
         place.crawl.key,
         hash_routes=agreed["hash_routes"],
+        keep_params=agreed["keep_params"],
         obey_nofollow=agreed["robots"] == "obey",
         forbidden=robots.forbids,
         trapped=TrapWatch(TrapParams(year)).springs,
+        repeats=families.is_stopped,
     )

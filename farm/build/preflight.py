@@ -147,11 +147,12 @@ def output_folder(settings: RunSettings, seeds: tuple[Seed, ...]) -> Path:
 
 
 def _seeds(settings: RunSettings) -> tuple[tuple[Seed, ...], tuple[str, ...]]:
-    routes = settings.hash_routes
-    found = {seed.url: seed for seed in (parse_seed(url, hash_routes=routes) for url in settings.urls)}
+    routes, keep = settings.hash_routes, settings.keep_params
+    given = (parse_seed(url, hash_routes=routes, keep_params=keep) for url in settings.urls)
+    found = {seed.url: seed for seed in given}
     warnings: tuple[str, ...] = ()
     if settings.seeds is not None:
-        read = read_seeds(settings.seeds, hash_routes=routes)
+        read = read_seeds(settings.seeds, hash_routes=routes, keep_params=keep)
         warnings = tuple(f"{settings.seeds}, line {bad.number}: {bad.sentence}" for bad in read.bad)
         for seed in read.seeds:
             found.setdefault(seed.url, seed)
@@ -184,6 +185,7 @@ def _agreed(settings: RunSettings) -> dict[str, Any]:
         "exclude": list(settings.exclude),
         "depth": settings.depth,
         "hash_routes": settings.hash_routes,
+        "keep_params": sorted(settings.keep_params),
         "robots": settings.robots,
         "retries": settings.retries,
         "rate": settings.rate and settings.rate.text,

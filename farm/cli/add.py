@@ -24,13 +24,13 @@ def main(arguments: Sequence[str]) -> int:
 
 async def _add(settings: AddSettings) -> tuple[int, int]:
     async with visited(settings) as (crawl, frontier):
-        routes = bool(crawl.settings["hash_routes"])
+        routes, keep = bool(crawl.settings["hash_routes"]), crawl.settings.get("keep_params", ())
         seeds: dict[str, Seed] = {}
         for url in settings.urls:
-            seed = parse_seed(url, hash_routes=routes)
+            seed = parse_seed(url, hash_routes=routes, keep_params=keep)
             seeds[seed.url] = seed
         if settings.seeds is not None:
-            read = read_seeds(settings.seeds, hash_routes=routes)
+            read = read_seeds(settings.seeds, hash_routes=routes, keep_params=keep)
             for bad in read.bad:
                 print(f"farm: {settings.seeds}, line {bad.number}: {bad.sentence}", file=sys.stderr)
             seeds = {seed.url: seed for seed in read.seeds} | seeds

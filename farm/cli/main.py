@@ -15,6 +15,7 @@ COMMANDS = {
     "drain": "finish the pages under way on all nodes and end them",
     "stop": "the same: end all nodes; what is queued stays queued",
     "dead": "list, show, replay or drop the URLs that were given up",
+    "plan": "how many contexts and nodes, how long, what binds",
     "doctor": "is this machine fit, and what to do if not",
     "version": "print the version",
 }

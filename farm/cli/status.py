@@ -4,33 +4,49 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from farm.build.visit import visited
+from farm.frontier.flow import FlowBoard, NodeFlow, by_site
 from farm.model.ledger import Stats
+from farm.policy.capacity import together
 from farm.settings.commands import StatusSettings
 from farm.settings.load import load
+
+SITES = 10
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print the ledger of a crawl, for people or as JSON."""
     settings = load(StatusSettings, arguments, "farm status", "Print the numbers of a crawl.")
-    name, stats = asyncio.run(_read(settings))
+    name, stats, nodes = asyncio.run(_read(settings))
     if settings.as_json:
-        print(json.dumps({"crawl": name, **asdict(stats)}, indent=2))
+        print(json.dumps({"crawl": name, **asdict(stats), "flow": _flow(nodes)}, indent=2))
     else:
-        _show(name, stats)
+        _show(name, stats, nodes)
     return 0
 
 
-async def _read(settings: StatusSettings) -> tuple[str, Stats]:
+async def _read(settings: StatusSettings) -> tuple[str, Stats, list[NodeFlow]]:
+    """Return the ledger, and what the nodes at work say of their flow."""
     async with visited(settings) as (crawl, frontier):
-        return crawl.name, await frontier.stats()
+        nodes = await FlowBoard(frontier.shards.client, crawl.name).read()
+        return crawl.name, await frontier.stats(), [node for node in nodes if node.is_fresh]
 
 
-def _show(name: str, stats: Stats) -> None:
+def _flow(nodes: list[NodeFlow]) -> dict[str, Any]:
+    """Return Little's law in figures: visits a second, seconds a visit takes, visits under way."""
+    return {
+        **asdict(together(node.flow for node in nodes)),
+        "nodes": {node.node: {"contexts": node.limit, "bound_by": node.binding} for node in nodes},
+        "sites": {site: asdict(flow) for site, flow in by_site(nodes).items()},
+    }
+
+
+def _show(name: str, stats: Stats, nodes: list[NodeFlow]) -> None:
     table = Table(title=f"crawl {name} ({stats.state})", title_justify="left", show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
@@ -44,4 +60,14 @@ def _show(name: str, stats: Stats) -> None:
     table.add_row("leases expired", f"{stats.expired:,}")
     for reason, count in sorted(stats.dead_by_reason.items()):
         table.add_row(f"dead: {reason}", f"{count:,}")
+    if nodes:
+        table.add_section()
+        flow = together(node.flow for node in nodes)
+        table.add_row("visits under way (L)", f"{flow.under_way:.1f}")
+        table.add_row("visits a second", f"{flow.per_s:.2f}")
+        table.add_row("a visit takes (W)", f"{flow.took_s:.2f} s")
+        for site, one in list(by_site(nodes).items())[:SITES]:
+            table.add_row(f"  {site}", f"{one.per_s:.2f}/s x {one.took_s:.2f} s")
+        for node in nodes:
+            table.add_row(f"node {node.node}", f"{node.limit} contexts, by {node.binding}")
     Console().print(table)

@@ -33,6 +33,7 @@ derives the others from it; what it may find there is this glossary:
                                  in ms), bans in a row
     {c:robots}:ORIGIN    string  what is known of an origin's robots.txt, packed, until it expires
     {c:robots}:claim ORIGIN  string  somebody is fetching it
+    {c:robots}:flow      hash    node -> how its visits flow, and when it said so (JSON)
     {c:robots}:feeds     set     nodes that feed the crawl from sitemaps, or died over it
     {c:robots}:feed NODE string  it still does, until the key expires
 
@@ -93,6 +94,11 @@ def feeds(crawl: str) -> str:
 def feed(crawl: str, node: str) -> str:
     """Return the key that says that a node still feeds the crawl."""
     return f"{{{crawl}:robots}}:feed {node}"
+
+
+def flow(crawl: str) -> str:
+    """Return the key of what the nodes have measured."""
+    return f"{{{crawl}:robots}}:flow"
 
 
 def every_key(crawl: str) -> str:

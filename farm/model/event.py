@@ -58,6 +58,7 @@ class VisitFailed:
     reason: str
     detail: str
     fate: str
+    total_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,16 @@ class StatsRead:
 
 
 @dataclass(frozen=True, slots=True)
+class FlowRead:
+    """How this node's visits flow: so many end a second, each takes so long, so many are under way."""
+
+    at: float
+    per_s: float
+    took_s: float
+    under_way: float
+
+
+@dataclass(frozen=True, slots=True)
 class AdmissionSet:
     """How many slots may work, and which limit bound (`contexts`, `ramp`, `memory`, ...)."""
 
@@ -164,6 +175,7 @@ Event = (
     | Relieved
     | MemoryRead
     | StatsRead
+    | FlowRead
     | AdmissionSet
     | RedisAway
     | RedisBack

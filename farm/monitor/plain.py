@@ -74,6 +74,9 @@ def progress_line(snapshot: Snapshot) -> str:
         f"page {lapse(snapshot.page_ms_p50)}",
         f"{snapshot.at_work} of {len(snapshot.slots)} contexts at work",
     ]
+    if snapshot.visits_per_s:
+        visit = lapse(snapshot.visit_s * 1000)
+        parts.append(f"L {snapshot.under_way:.1f} = {rate(snapshot.visits_per_s)} x {visit}")
     if snapshot.memory_budget_bytes:
         parts.append(f"{size(snapshot.memory_used_bytes)} of {size(snapshot.memory_budget_bytes)}")
     if snapshot.admission_limit is not None and snapshot.admission_limit < len(snapshot.slots):

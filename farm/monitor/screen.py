@@ -45,6 +45,7 @@ _LIMITS = {
     "memory": "the memory budget",
     "cpu": "a busy processor",
     "rate": "the rate limit",
+    "places": "the places in flight",
     "proxies": "the proxies' rate",
     "contexts": "the number of contexts",
 }
@@ -189,6 +190,10 @@ def _slots(snapshot: Snapshot) -> Text:
     if limit is not None and limit < total:
         binding = _LIMITS.get(snapshot.binding, snapshot.binding)
         parts.append((f"   held to {limit} by {binding}", "yellow"))
+    elif snapshot.visits_per_s:
+        # Little's law: how many are under way, how many end a second, how long one takes.
+        flow = f"   L {snapshot.under_way:.1f} = {rate(snapshot.visits_per_s)} x {lapse(snapshot.visit_s * 1000)}"
+        parts.append((flow, "dim"))
     return _row("Contexts", *parts)
 
 

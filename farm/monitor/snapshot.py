@@ -30,7 +30,8 @@ class Snapshot:
     """Numbers of this process, and in `stats` those of the whole crawl.
 
     `history` are pages per bin of `BIN_S` seconds, the newest last and only whole bins; the rates are
-    made of them. `single_site` is the site of all pages so far as long as it is only one.
+    made of them. Of Little's law `visits_per_s` is lambda, `visit_s` W and `under_way` L. `single_site` is
+    the site of all pages so far as long as it is only one.
     """
 
     now: float
@@ -52,6 +53,9 @@ class Snapshot:
     recycled: Mapping[str, int] = field(default_factory=dict)
     relieved: Mapping[str, int] = field(default_factory=dict)
     relieved_bytes: int = 0
+    visits_per_s: float = 0.0
+    visit_s: float = 0.0
+    under_way: float = 0.0
     admission_limit: int | None = None
     binding: str = ""
     failures: tuple[VisitFailed, ...] = ()

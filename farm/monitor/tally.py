@@ -11,6 +11,7 @@ from collections import Counter, deque
 from farm.model.event import (
     AdmissionSet,
     Event,
+    FlowRead,
     MemoryRead,
     Notice,
     PageDone,
@@ -55,6 +56,7 @@ class Tally:
         self._relieved: Counter[str] = Counter()
         self._relieved_bytes = 0
         self._admission: AdmissionSet | None = None
+        self._flow = FlowRead(started, 0.0, 0.0, 0.0)
         self._failures: deque[VisitFailed] = deque(maxlen=_FAILURES)
         self._skipped: Counter[str] = Counter()
         self._notices: deque[Notice] = deque(maxlen=_NOTICES)
@@ -62,7 +64,7 @@ class Tally:
         self._site: str | None = None
         self._several_sites = False
 
-    def fold(self, event: Event) -> None:  # noqa: C901 - one case for each event
+    def fold(self, event: Event) -> None:  # noqa: C901, PLR0912 - one case for each event
         """Take one event in."""
         with self._lock:
             match event:
@@ -89,6 +91,8 @@ class Tally:
                     self._memory_peak = max(self._memory_peak, event.used_bytes)
                 case StatsRead():
                     self._stats = event.stats
+                case FlowRead():
+                    self._flow = event
                 case AdmissionSet():
                     self._admission = event
                 case RedisAway():
@@ -129,6 +133,9 @@ class Tally:
                 recycled=dict(self._recycled),
                 relieved=dict(self._relieved),
                 relieved_bytes=self._relieved_bytes,
+                visits_per_s=self._flow.per_s,
+                visit_s=self._flow.took_s,
+                under_way=self._flow.under_way,
                 admission_limit=admission.limit if admission else None,
                 binding=admission.binding if admission else "",
                 failures=tuple(self._failures),

@@ -215,6 +215,12 @@ class Proxies:
     # -- when none works
 
     @property
+    def working(self) -> int:
+        """How many proxies are not out."""
+        now = self._clock.monotonic()
+        return sum(health.standing(now) is not Standing.OUT for health in self._proxies.values())
+
+    @property
     def limits(self) -> Mapping[str, int]:
         """What admission has to hear: while no proxy works, one slot is enough to try."""
         return {} if self._down_since is None else {"proxies": 1}

@@ -16,11 +16,12 @@ from dataclasses import dataclass, field, replace
 from farm.model.detection import Detection
 from farm.model.egress import GateFailure, GateFault
 from farm.model.errors import RenderError, SlotLost
-from farm.model.event import PageDone, Phase, SlotPhase, VisitFailed
+from farm.model.event import Phase
 from farm.model.outcome import Ack, Bury, FailureKind, Release, Retry, Settled, SkipReason
 from farm.model.page import RenderedPage
 from farm.model.record import Batch, Skip
 from farm.model.task import Idle, Lease, LeaseRequest
+from farm.policy.aimd import REFUSALS
 from farm.policy.proxy_score import Outcome, after_error, after_fault, after_page
 from farm.policy.retry import (
     after_block,
@@ -35,6 +36,7 @@ from farm.policy.turns import IDLE_S, ask_again_s, come_back_s
 from farm.runtime.control import Control, ExitReason
 from farm.runtime.ports import Gate, Slot, VisitNotes, Way
 from farm.runtime.rooms import Rooms, WorkerParams
+from farm.runtime.telling import Telling
 from farm.runtime.turn import Turn
 
 log = logging.getLogger("farm.worker")
@@ -74,6 +76,7 @@ class Worker:
         self._site: str | None = None
         self._asked = 0.0
         self._went_by: str | None = None
+        self._tell = Telling(slot.name, rooms.emit, rooms.clock)
 
     async def run(self) -> None:
         """Lease and visit until there is nothing to do any more."""
@@ -83,7 +86,7 @@ class Worker:
                 lease = await (self._visit(lease) if lease is not None else self._look())
         finally:
             self._way.leave()
-            self._phase(Phase.STOPPED)
+            self._tell.phase(Phase.STOPPED)
 
     async def _look(self) -> Lease | None:
         """Ask for a lease once; without one, wait until asking again makes sense."""
@@ -91,12 +94,12 @@ class Worker:
         if self._index >= self._control.limit:
             self._slot.retire()
             self._way.leave()
-            self._phase(Phase.WAITING)
+            self._tell.phase(Phase.WAITING)
             await self._control.pause(since, 60.0)
             return None
         if not self._way.ready(self._site):
             self._way.bear()
-            self._phase(Phase.IDLE)
+            self._tell.phase(Phase.IDLE)
             await self._control.pause(since, IDLE_S)
             return None
         answer = await self._rooms.frontier.lease(self._request())
@@ -109,7 +112,7 @@ class Worker:
             return answer
         if answer is None:
             return None
-        self._phase(Phase.IDLE)
+        self._tell.phase(Phase.IDLE)
         match answer.reason:
             case "empty" if not self._control.expecting:
                 self._control.end(ExitReason.FINISHED)
@@ -143,7 +146,7 @@ class Worker:
                 verdict = await self._come_back(lease_ms)
                 verdict = verdict or await self._judged(lease, lease_ms, begun)
             self._rooms.heartbeat.hold(lease, self._params.commit_s)
-            self._phase(Phase.COMMITTING, lease.task.url)
+            self._tell.phase(Phase.COMMITTING, lease.task.url)
             verdict = await self._committed(verdict)
             return await self._settle(lease, verdict, begun)
         except asyncio.CancelledError:
@@ -174,14 +177,12 @@ class Worker:
         try:
             async with asyncio.timeout(self._params.visit_s):
                 page = await self._slot.render(lease, turn.answered)
-            took_ms = max(0.0, page.timings_ms.get("navigate", 0) - turn.waited_s * 1000)
-            self._rooms.paces.note(
-                lease.task.site, turn.began or begun, page.status, took_ms, self._way.address
-            )
+            found = self._rooms.detect(page)
+            self._learn(lease, page, found, turn, begun)
             verdict = self._short(lease, page, jitter)
             if verdict is None and page.redirects:
                 verdict = await self._refused(lease, page.final_url)
-            return verdict or self._done(lease, page, lease_ms, begun, jitter)
+            return verdict or self._done(lease, page, found, lease_ms, begun, jitter)
         except RenderError as error:
             kind, detail, asked = error.kind, error.detail, error.url or url
         except SlotLost as error:
@@ -238,11 +239,27 @@ class Worker:
             return None
         return self._late_skip(lease, refusal) if isinstance(refusal, SkipReason) else _Verdict(refusal)
 
-    def _done(self, lease: Lease, page: RenderedPage, lease_ms: int, begun: float, jitter: float) -> _Verdict:
+    def _learn(
+        self, lease: Lease, page: RenderedPage, found: Detection | None, turn: Turn, begun: float
+    ) -> None:
+        """Have it learnt how the site answered; a block that is not an address's own is as good as no answer."""
+        is_block = found is not None and found.blocks and page.status not in REFUSALS and not self._went_by
+        took_ms = max(0.0, page.timings_ms.get("navigate", 0) - turn.waited_s * 1000)
+        status = 0 if is_block else page.status
+        self._rooms.paces.note(lease.task.site, turn.began or begun, status, took_ms, self._way.address)
+
+    def _done(
+        self,
+        lease: Lease,
+        page: RenderedPage,
+        found: Detection | None,
+        lease_ms: int,
+        begun: float,
+        jitter: float,
+    ) -> _Verdict:
         """Judge a page that was rendered: its status, where it ended, and what it links to."""
         page = replace(page, bytes_received=self._gate.bytes_received)
         clock, params, proxy = self._rooms.clock, self._params.retry, self._went_by
-        found = self._rooms.detect(page)
         if proxy is not None:
             verdict = self._kept_out(lease, page, found)
             if verdict is not None:
@@ -288,7 +305,7 @@ class Worker:
         since = self._control.changes
         if not isinstance(settlement, Ack):
             settled = await frontier.nack(lease, settlement)
-            self._tell_failure(lease, settlement)
+            self._tell.failed(lease.task.url, settlement, begun)
             self._tell_stale(lease, settled)
             return None
         # The next lease comes with the same round trip, unless this slot is to stop or to wait.
@@ -298,7 +315,8 @@ class Worker:
             and self._way.ready(lease.task.site)
         )
         settled, answer = await frontier.ack(lease, settlement, self._request() if goes_on else None)
-        self._tell_done(lease, verdict, begun)
+        if verdict.page is not None:
+            self._tell.done(lease.task.url, verdict.page, self._gate.bytes_received, begun)
         self._tell_stale(lease, settled)
         if settlement.links:
             self._control.wake()
@@ -311,34 +329,6 @@ class Worker:
                 await self._rooms.frontier.nack(lease, Release("the farm was stopped"))
         except TimeoutError:
             log.warning("%s was not released in time; its lease runs out by itself", lease.task.url)
-
-    def _phase(self, phase: Phase, url: str = "") -> None:
-        self._rooms.emit(SlotPhase(self._rooms.clock.monotonic(), self._slot.name, phase, url))
-
-    def _tell_done(self, lease: Lease, verdict: _Verdict, begun: float) -> None:
-        now, page = self._rooms.clock.monotonic(), verdict.page
-        if page is not None:
-            self._rooms.emit(
-                PageDone(
-                    now,
-                    self._slot.name,
-                    lease.task.url,
-                    page.status,
-                    round((now - begun) * 1000),
-                    self._gate.bytes_received,
-                    page.settled,
-                )
-            )
-
-    def _tell_failure(self, lease: Lease, settlement: Retry | Bury | Release) -> None:
-        now, name, url = self._rooms.clock.monotonic(), self._slot.name, lease.task.url
-        match settlement:
-            case Retry(reason=reason, detail=detail):
-                self._rooms.emit(VisitFailed(now, name, url, reason, detail, "retry"))
-            case Bury(reason=reason, detail=detail):
-                self._rooms.emit(VisitFailed(now, name, url, reason, detail, "dead"))
-            case Release(reason=reason):
-                self._rooms.emit(VisitFailed(now, name, url, "released", reason, "released"))
 
     def _tell_stale(self, lease: Lease, settled: Settled) -> None:
         if settled is Settled.STALE:

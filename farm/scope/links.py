@@ -24,7 +24,7 @@ class LinkSorter:
     """Parts the links of a page by the rules of the crawl. `key` is the crawl's fingerprint key.
 
     `forbidden` says whether a canonical URL is known to be forbidden by its robots.txt, `trapped` whether it is
-    one of those that a site makes without end.
+    one of those that a site makes without end, `repeats` whether all of its kind show the same.
     """
 
     def __init__(
@@ -37,6 +37,7 @@ class LinkSorter:
         obey_nofollow: bool = True,
         forbidden: Callable[[str], bool] = lambda _: False,
         trapped: Callable[[str], bool] = lambda _: False,
+        repeats: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._rules = rules
         self._key = key
@@ -45,6 +46,7 @@ class LinkSorter:
         self._obey_nofollow = obey_nofollow
         self._forbidden = forbidden
         self._trapped = trapped
+        self._repeats = repeats
         self._remembered = lru_cache(_REMEMBERED)(self._canonicalise)
 
     def canonical(self, raw: str) -> CanonicalUrl | Refusal:
@@ -74,6 +76,8 @@ class LinkSorter:
             reason = self._reason(found, depth, nofollow=nofollow)
             if reason is None and self._trapped(found.url):
                 reason = SkipReason.TRAP
+            if reason is None and self._repeats(found.url):
+                reason = SkipReason.DUPLICATE_CONTENT
             if reason is not None:
                 skips.append(Skip(found.url, reason, referrer.url, depth))
             elif isinstance(found, CanonicalUrl):

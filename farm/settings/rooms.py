@@ -64,6 +64,11 @@ class ScopeSettings(BaseModel):
     limit: int = option(0, "how many pages to render, over all nodes [no limit]", metavar="N", ge=0)
     time_limit: Duration | None = option(None, "how long to run [no limit]", metavar="TIME", gt=0)
     robots: Literal["obey", "ignore"] = option("obey", "what to do about robots.txt and nofollow [obey]")
+    keep_params: Lines = option(
+        (),
+        "tracking parameters that stay, between commas (repeatable): they say which page it is",
+        metavar="NAMES",
+    )
     hash_routes: bool = option(False, "a #/route is a page of its own")
     dedup: Literal["exact", "bloom"] = option(
         "exact", "what knows the URLs seen: exact sets, or a Bloom filter that is a quarter the size [exact]"
@@ -74,6 +79,12 @@ class ScopeSettings(BaseModel):
     @classmethod
     def _patterns(cls, value: Any) -> Any:
         return lines(value)
+
+    @field_validator("keep_params", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        given = [value] if isinstance(value, str) else value
+        return tuple(name.strip().lower() for part in given for name in part.split(",") if name.strip())
 
 
 class PoolSettings(BaseModel):

@@ -35,14 +35,16 @@ class VisitFacts:
     """What the loop knows of a visit and the page does not.
 
     `proxy` is a label without credentials, or None; `detection` is what the page is in place of what was asked
-    for, if it is that. `timings_ms` has `lease`, `extract` and `total`; the
-    page brings `navigate` and `settle`.
+    for, if it is that; `duplicate_of` is the address that showed the same before; `noindex` is what the page says
+    of itself. `timings_ms` has `lease`, `extract` and `total`; the page brings `navigate` and `settle`.
     """
 
     node: str
     fetched_at: datetime
     proxy: str | None = None
     detection: Detection | None = None
+    duplicate_of: str | None = None
+    noindex: bool = False
     timings_ms: Mapping[str, int] = field(default_factory=dict)
     fields: Mapping[str, Any] = field(default_factory=dict)
 
@@ -85,6 +87,9 @@ def build_record(
         "context": lease.slot,
         "proxy": visit.proxy,
         **_findings(visit.detection),
+        "canonical": _USERINFO.sub(r"\1", page.canonical) if page.canonical else None,
+        "noindex": visit.noindex,
+        "duplicate_of": visit.duplicate_of,
         "meta": task.meta,
     }
     return Record(id_, task.url, fields)

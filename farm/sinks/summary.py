@@ -35,6 +35,8 @@ class Summary:
     """How often each measure against tight memory was taken, and `freed_bytes` of all of them."""
     resources: Mapping[str, Any] = field(default_factory=dict)
     """The most files that were open, and the least room that there was where the browsers write."""
+    duplicate_content: int = 0
+    """How many pages of this run showed what another address had shown before."""
     throttled: Mapping[str, int] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
 

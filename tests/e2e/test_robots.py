@@ -43,16 +43,15 @@ def test_a_crawl_delay_spaces_the_visits_of_all_contexts(out: Path) -> None:
         finished = running.finish()
         times = [visit.at for visit in shop.requests.pages()]
     assert len(finished.records) == 8
-    # The browser's start delays the first visits, so that what was spaced arrives together.
-    assert times[-1] - times[0] > 7 * 0.5 - 1.5
-    assert min(later - earlier for earlier, later in pairwise(times[3:])) > 0.3
+    assert min(later - earlier for earlier, later in pairwise(times)) > 0.4
 
 
 def test_a_page_that_says_nofollow_is_not_followed(out: Path) -> None:
     """The meta element: its links are skipped with that reason."""
     with serve_shop_in_thread() as shop:
         finished = crawl(out, shop.at("/faults/nofollow")).finish()
-    assert len(finished.records) == 1
+    (record,) = finished.records
+    assert record["noindex"]
     assert {skip["reason"] for skip in finished.skips} == {"nofollow"}
 
 

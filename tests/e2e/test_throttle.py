@@ -1,12 +1,13 @@
 """Politeness as the server sees it: every arrival is in its journal."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fixtures.shop import serve_shop_in_thread
-from tests.e2e.farm_process import crawl
+from tests.e2e.farm_process import crawl, start, until
 from tests.e2e.redis_server import RedisServer
 from tests.egress.farm_of_proxies import SmallProxy, proxies_in_thread
 
@@ -26,6 +27,16 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 def most_in_a_second(times: list[float]) -> int:
     """Return the most arrivals that any second saw."""
     return max(sum(first <= at < first + 1 for at in times) for first in times)
+
+
+def bound_by(out: Path) -> set[str]:
+    """Ask `farm status` what holds the nodes back."""
+    told = start("status", "--output", str(out), "--json", folder=out).finish()
+    if told.code != 0:
+        return set()
+    flow = json.loads(told.output)["flow"]
+    assert flow["under_way"] >= 0
+    return {node["bound_by"] for node in flow["nodes"].values()}
 
 
 @pytest.mark.slow
@@ -94,13 +105,15 @@ def test_a_retry_after_pauses_the_address_that_met_it(out: Path, tmp_path: Path)
 
 @pytest.mark.slow
 def test_every_proxy_keeps_its_rate(out: Path, tmp_path: Path) -> None:
-    """Two proxies of two visits a second each, over all their sites."""
+    """Two proxies of two visits a second each, over all their sites; no more contexts work than that can use."""
     proxies = [SmallProxy(source=f"127.0.0.{10 + number}") for number in range(2)]
     with serve_shop_in_thread() as shop, proxies_in_thread(*proxies):
         file = tmp_path / "proxies.txt"
         file.write_text("".join(f"{proxy.line}\n" for proxy in proxies))
-        flags = {"proxies": str(file), "proxy_rate": "2/s", "contexts": "4", "limit": "24"}
-        finished = crawl(out, shop.url, **flags).finish(timeout_s=150)
+        flags = {"proxies": str(file), "proxy_rate": "2/s", "contexts": "8", "limit": "40"}
+        running = crawl(out, shop.url, **flags)
+        until(lambda: "proxies" in bound_by(out), "a node that says what binds it")
+        finished = running.finish(timeout_s=150)
         pages = shop.requests.pages()
     assert finished.code == 5, finished.output
     for proxy in proxies:

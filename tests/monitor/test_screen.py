@@ -6,9 +6,19 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from farm.model.event import Notice, Phase, RedisAway, RedisBack, SlotPhase, VisitFailed
+from farm.model.event import (
+    AdmissionSet,
+    FlowRead,
+    Notice,
+    Phase,
+    RedisAway,
+    RedisBack,
+    SlotPhase,
+    VisitFailed,
+)
 from farm.model.ledger import Ledger, Stats
 from farm.monitor.live import Screen
+from farm.monitor.plain import progress_line
 from farm.monitor.screen import frame
 from farm.monitor.snapshot import Snapshot
 from farm.monitor.tally import Tally
@@ -186,3 +196,16 @@ def test_the_view_says_that_redis_is_away() -> None:
     lines = drawn(tally.snapshot(162.0), 80, 24)
     assert "crawling" in lines[0]
     assert "Redis is back after 11 s" in lines[-1]
+
+
+def test_littles_law_is_shown_where_no_limit_binds() -> None:
+    """How many visits are under way, how many end a second, how long one takes; else which limit it is."""
+    tally = Tally(0.0)
+    for number in range(4):
+        tally.fold(SlotPhase(1.0, f"{number:02d}", Phase.NAVIGATING, "http://a.example/"))
+    tally.fold(FlowRead(2.0, 2.5, 1.2, 3.0))
+    tally.fold(AdmissionSet(2.0, 4, "contexts"))
+    assert "L 3.0 = 2.5/s x 1.2 s" in "\n".join(drawn(tally.snapshot(3.0), 80, 24))
+    tally.fold(AdmissionSet(3.0, 2, "proxies"))
+    assert "held to 2 by the proxies' rate" in "\n".join(drawn(tally.snapshot(3.0), 80, 24))
+    assert "L 3.0 = 2.5/s x 1.2 s" in progress_line(tally.snapshot(3.0))

@@ -1,0 +1,40 @@
+"""Which of the crawl's own limits leave work for how many contexts: their part of admission."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from farm.build.proxies import ProxyRoom
+from farm.model.clock import Clock
+from farm.policy.capacity import useful_contexts
+from farm.runtime.flow import FlowBook
+from farm.settings.units import parse_rate
+
+
+def own_limits(
+    agreed: Mapping[str, Any], room: ProxyRoom | None, book: FlowBook, clock: Clock
+) -> Callable[[], Mapping[str, int]]:
+    """Return what says how many contexts are of use, by the name of the limit.
+
+    Rates become contexts by the time that a visit takes, as soon as that is known.
+    """
+    global_rate, site_rate, proxy_rate = (
+        parse_rate(agreed[name]).per_s if agreed[name] else 0.0
+        for name in ("global_rate", "rate", "proxy_rate")
+    )
+
+    def limits() -> Mapping[str, int]:
+        flow, sites = book.overall(clock.monotonic()), max(1, book.sites)
+        found = {} if room is None else dict(room.proxies.limits)
+        places = [agreed["global_concurrency"] or 0, sites * (agreed["site_concurrency"] or 0)]
+        if any(places):
+            found["places"] = min(filter(None, places))
+        if flow.took_s:
+            rates = [rate for rate in (global_rate, sites * site_rate) if rate]
+            if rates:
+                found["rate"] = useful_contexts(min(rates), flow.took_s)
+            if room is not None and proxy_rate:
+                c_max = useful_contexts(room.proxies.working * proxy_rate, flow.took_s)
+                found["proxies"] = min(found.get("proxies", c_max), c_max)
+        return found
+
+    return limits

@@ -1,0 +1,109 @@
+"""What Little's law is about, measured over the last minute: of this node, and of each site that it visits.
+
+How many visits are under way is counted by itself, from when slots take up an address and let it go; that it
+agrees with the rate and the time of the visits that ended is a check of the figures. Lives on the event loop.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from typing import Protocol
+
+from farm.model.clock import Clock
+from farm.model.event import AdmissionSet, Emit, Event, FlowRead, PageDone, SlotPhase, StatsRead, VisitFailed
+from farm.policy.capacity import Flow
+
+SPAN_S = 60.0
+EVERY_S = 2.0
+SITES = 20
+
+
+class FlowBook:
+    """Folds events; an `Emit` beside the others."""
+
+    def __init__(self, started: float) -> None:
+        self._started = started
+        self._ended: deque[tuple[float, str, float]] = deque()
+        self._busy: dict[str, float] = {}
+        self._spans: deque[tuple[float, float]] = deque()
+        self.sites = 0
+        """How many sites the crawl has met with."""
+
+    def fold(self, event: Event) -> None:
+        """Take one event in."""
+        match event:
+            case SlotPhase(slot=slot, at=at, url=url):
+                if url:
+                    self._busy.setdefault(slot, at)
+                elif slot in self._busy:
+                    self._spans.append((self._busy.pop(slot), at))
+            case PageDone(at=at, url=url, total_ms=took_ms) | VisitFailed(at=at, url=url, total_ms=took_ms):
+                self._ended.append((at, url.split("/", 3)[2], took_ms / 1000))
+            case StatsRead(stats=stats):
+                self.sites = stats.sites
+            case _:
+                pass
+
+    def overall(self, now: float) -> Flow:
+        """Return the flow of this node."""
+        span_s = self._forget(now)
+        under_way = sum(end - max(begin, now - span_s) for begin, end in self._spans)
+        under_way += sum(now - max(begin, now - span_s) for begin in self._busy.values())
+        took = [took_s for _, _, took_s in self._ended]
+        return _flow(took, span_s, under_way / span_s)
+
+    def by_site(self, now: float, most: int = SITES) -> Mapping[str, Flow]:
+        """Return the flows of the sites with the most visits."""
+        span_s = self._forget(now)
+        sites: dict[str, list[float]] = {}
+        for _, site, took_s in self._ended:
+            sites.setdefault(site, []).append(took_s)
+        ordered = sorted(sites.items(), key=lambda item: -len(item[1]))[:most]
+        return {site: _flow(took, span_s, sum(took) / span_s) for site, took in ordered}
+
+    def _forget(self, now: float) -> float:
+        span_s = max(1.0, min(SPAN_S, now - self._started))
+        while self._ended and self._ended[0][0] < now - span_s:
+            self._ended.popleft()
+        while self._spans and self._spans[0][1] < now - span_s:
+            self._spans.popleft()
+        return span_s
+
+
+def _flow(took: list[float], span_s: float, under_way: float) -> Flow:
+    return Flow(len(took) / span_s, sum(took) / len(took) if took else 0.0, under_way)
+
+
+class FlowBoard(Protocol):
+    """Where every node's flow can be read."""
+
+    async def tell(self, node: str, flow: Flow, sites: Mapping[str, Flow], limit: int, binding: str) -> None:
+        """Put this node's figures there."""
+        ...
+
+
+class FlowTeller:
+    """Tells the view and the other nodes how it flows, and which limit binds."""
+
+    def __init__(self, node: str, book: FlowBook, board: FlowBoard, emit: Emit, clock: Clock) -> None:
+        self._node = node
+        self._book = book
+        self._board = board
+        self._emit = emit
+        self._clock = clock
+        self._admission = AdmissionSet(0.0, 0, "")
+
+    def fold(self, event: Event) -> None:
+        """Take one event in."""
+        self._book.fold(event)
+        if isinstance(event, AdmissionSet):
+            self._admission = event
+
+    async def run(self) -> None:
+        """Tell until cancelled."""
+        while True:
+            await asyncio.sleep(EVERY_S)
+            now = self._clock.monotonic()
+            flow, sites = self._book.overall(now), self._book.by_site(now)
+            self._emit(FlowRead(now, flow.per_s, flow.took_s, flow.under_way))
+            await self._board.tell(self._node, flow, sites, self._admission.limit, self._admission.binding)

@@ -1,0 +1,84 @@
+"""Families of addresses that all show the same: told by the pages' content, counted, and stopped after a while.
+
+A family are the addresses of one site that differ only in numbers, in their last word or in the values of
+their parameters. What always holds: a page that nobody has seen before weighs more than one that repeats
+another, so that a catalogue of pages that differ is crawled whole; what is remembered is bounded, and is a
+node's own, so that several nodes let through a few more each.
+"""
+
+import logging
+import re
+from collections import OrderedDict
+from dataclasses import dataclass
+from hashlib import blake2b
+
+log = logging.getLogger("farm.scope")
+_DIGITS = re.compile(r"\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyParams:
+    """A family is stopped at a score of `most`; a page that repeats another adds 1, a new one takes `forgives`.
+
+    A text of fewer than `short` characters says little about a page: there the HTML is compared.
+    """
+
+    most: int = 50
+    forgives: int = 10
+    short: int = 100
+    remembered: int = 200_000
+    families: int = 20_000
+
+
+class FamilyWatch:
+    """Hears of every page that was kept, and says which addresses need no visit."""
+
+    def __init__(self, params: FamilyParams | None = None) -> None:
+        self._params = params or FamilyParams()
+        self._shown: OrderedDict[bytes, str] = OrderedDict()
+        self._scores: OrderedDict[str, int] = OrderedDict()
+        self.repeated = 0
+
+    def note(self, url: str, title: str, text: str, html: str) -> str | None:
+        """Take in a page; return the address that showed the same before, if there is one."""
+        words = " ".join(text.split())
+        content = words if len(words) >= self._params.short else html
+        family = family_of(url)
+        site = family.partition("/")[0]
+        digest = blake2b(f"{site}\n{title}\n{content}".encode("utf-8", "replace"), digest_size=12).digest()
+        first = self._shown.setdefault(digest, url)
+        self._shown.move_to_end(digest)
+        is_new = first == url
+        self.repeated += not is_new
+        self._score(family, -self._params.forgives if is_new else 1)
+        while len(self._shown) > self._params.remembered:
+            self._shown.popitem(last=False)
+        return None if is_new else first
+
+    def is_stopped(self, url: str) -> bool:
+        """Whether the address is one of a family that shows the same everywhere."""
+        return self._scores.get(family_of(url), 0) >= self._params.most
+
+    def _score(self, family: str, change: int) -> None:
+        before = self._scores.pop(family, 0)
+        if before >= self._params.most:
+            # What was under way when it was stopped.
+            change = 0
+        after = self._scores[family] = max(0, before + change)
+        if before < self._params.most <= after:
+            log.info("%s shows the same under all its addresses, and is left", family)
+        while len(self._scores) > self._params.families:
+            self._scores.popitem(last=False)
+
+
+def family_of(url: str) -> str:
+    """Return what a canonical URL has in common with its family: `shop.example/p/*?page`."""
+    address, _, query = url.partition("?")
+    site, _, path = address.split("/", 2)[2].partition("/")
+    *folders, last = path.split("/")
+    if last:
+        numbered = _DIGITS.sub("#", last)
+        last = numbered if numbered != last else "*"
+    names = "&".join(sorted({part.partition("=")[0] for part in query.split("&")})) if query else ""
+    parts = [*(_DIGITS.sub("#", folder) for folder in folders), last]
+    return f"{site}/{'/'.join(parts)}{'?' if names else ''}{names}"

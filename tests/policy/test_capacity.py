@@ -1,0 +1,76 @@
+"""Little's law, in both directions."""
+
+import pytest
+
+from farm.policy.capacity import Flow, Plan, Wanted, plan, together, useful_contexts
+
+MIB = 2**20
+WANTED = Wanted(
+    pages=36_000,
+    took_s=2.0,
+    contexts=8,
+    cores=2,
+    cpu_s=0.1,
+    context_bytes=200 * MIB,
+    budget_bytes=6400 * MIB,
+)
+
+
+def planned(**changes: float) -> Plan:
+    """Plan with some changes to what is wanted."""
+    return plan(Wanted(**{**{name: getattr(WANTED, name) for name in Wanted.__slots__}, **changes}))
+
+
+def test_a_rate_can_use_so_many_contexts() -> None:
+    """A little more than L, since visits do not come evenly."""
+    assert useful_contexts(10, 1.2) == 19
+    assert useful_contexts(0.1, 0.1) == 2
+
+
+def test_the_contexts_and_their_time_make_the_rate() -> None:
+    """Eight contexts at two seconds a page: four a second."""
+    made = planned()
+    assert made.limits == {"contexts": 4, "memory": 16, "cpu": 20}
+    assert (made.binding, made.per_s, made.lasts_s, made.nodes) == ("contexts", 4, 9000, 1)
+    assert made.memory_bytes == 8 * 200 * MIB
+
+
+@pytest.mark.parametrize(
+    ("changes", "binding", "per_s"),
+    [
+        ({"site_rate": 0.5, "sites": 3}, "rate", 1.5),
+        ({"site_concurrency": 1, "sites": 2}, "site_concurrency", 1),
+        ({"global_rate": 2.5}, "global_rate", 2.5),
+        ({"proxies": 4, "proxy_rate": 0.5}, "proxies", 2),
+        ({"cpu_s": 1.0}, "cpu", 2),
+        ({"budget_bytes": 400 * MIB}, "memory", 1),
+        ({"budget_bytes": 1}, "memory", 0.5),
+    ],
+)
+def test_the_smallest_limit_binds(changes: dict[str, float], binding: str, per_s: float) -> None:
+    """And says how long it takes."""
+    made = planned(**changes)
+    assert (made.binding, made.per_s) == (binding, per_s)
+    assert made.lasts_s == 36_000 / per_s
+
+
+@pytest.mark.parametrize(
+    ("changes", "nodes"),
+    [({"within_s": 9000}, 1), ({"within_s": 3000}, 3), ({"within_s": 3001}, 3), ({"within_s": 2999}, 4)],
+)
+def test_more_nodes_bring_more(changes: dict[str, float], nodes: int) -> None:
+    """As many as it takes."""
+    assert planned(**changes).nodes == nodes
+
+
+def test_no_number_of_nodes_moves_what_belongs_to_the_sites() -> None:
+    """Unless it is enough."""
+    assert planned(within_s=3600, global_rate=9).nodes == 0
+    assert planned(within_s=3600, global_rate=10).nodes == 3
+
+
+def test_flows_of_nodes_are_one() -> None:
+    """The time is weighted by the visits."""
+    both = together([Flow(3, 1.0, 3.0), Flow(1, 3.0, 3.5)])
+    assert (both.per_s, both.took_s, both.under_way) == (4, 1.5, 6.5)
+    assert together([]) == Flow()

@@ -1,0 +1,80 @@
+"""Equal content under many addresses: counted, and stopped; what differs is never touched."""
+
+from random import Random
+
+import pytest
+
+from farm.scope.families import FamilyWatch, family_of
+
+TEXT = "Nothing was found for your search; look at what others like, or ask us by telephone or by mail. " * 2
+
+
+@pytest.mark.parametrize(
+    ("url", "family"),
+    [
+        ("https://a.example/", "a.example/"),
+        ("https://a.example/product/17", "a.example/product/#"),
+        ("https://a.example/product/lamp-17", "a.example/product/lamp-#"),
+        ("https://a.example/product/blue-lamp", "a.example/product/*"),
+        ("https://a.example/2024/05/news", "a.example/#/#/*"),
+        ("https://a.example/list?sort=up&page=2", "a.example/*?page&sort"),
+        ("https://a.example:8080/x/?q=1", "a.example:8080/x/?q"),
+    ],
+)
+def test_a_family_differs_in_numbers_last_words_and_values(url: str, family: str) -> None:
+    """And in nothing else."""
+    assert family_of(url) == family
+
+
+def test_a_family_that_shows_the_same_everywhere_is_stopped() -> None:
+    """Not its neighbours, nor the same pattern of another site."""
+    watch = FamilyWatch()
+    first = "https://a.example/list?q=0"
+    assert watch.note(first, "List", TEXT, "") is None
+    for number in range(1, 60):
+        assert watch.is_stopped(first) == (number > 50)
+        assert watch.note(f"https://a.example/list?q={number}", "List", TEXT, f"<p>{number}") == first
+    assert watch.repeated == 59
+    assert watch.is_stopped("https://a.example/list?q=4711")
+    assert not watch.is_stopped("https://a.example/list?q=1&page=2")
+    assert not watch.is_stopped("https://a.example/other/1")
+    assert not watch.is_stopped("https://b.example/list?q=1")
+
+
+def test_a_page_that_is_visited_again_repeats_nothing() -> None:
+    """A retry shows what it showed before."""
+    watch = FamilyWatch()
+    for _ in range(60):
+        assert watch.note("https://a.example/p/1", "P", TEXT, "") is None
+    assert not watch.is_stopped("https://a.example/p/1")
+
+
+def test_a_plain_catalogue_never_trips() -> None:
+    """A hundred thousand products that all differ."""
+    watch = FamilyWatch()
+    for number in range(1, 100_001):
+        url = f"https://a.example/product/{number}"
+        assert watch.note(url, f"Product {number}", f"{TEXT} number {number}", "") is None
+        assert not watch.is_stopped(url)
+    assert watch.repeated == 0
+
+
+def test_a_catalogue_that_is_mostly_sold_out_is_crawled_whole() -> None:
+    """Seven of ten products say the same; three of ten would be lost."""
+    watch, random = FamilyWatch(), Random(4)
+    for number in range(20_000):
+        url = f"https://a.example/product/{number}"
+        sold_out = random.random() < 0.7
+        watch.note(url, "Product", TEXT if sold_out else f"{TEXT} {number}", "")
+        assert not watch.is_stopped(url)
+
+
+def test_pages_of_few_words_are_compared_by_their_html() -> None:
+    """A gallery has pictures and no words."""
+    watch = FamilyWatch()
+    for number in range(100):
+        url = f"https://a.example/picture/{number}"
+        assert watch.note(url, "Picture", "Next", f'<img src="{number}.jpg">') is None
+    for number in range(100, 200):
+        watch.note(f"https://a.example/picture/{number}", "Picture", "Next", "<img>")
+    assert watch.is_stopped("https://a.example/picture/1")
