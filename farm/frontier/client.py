@@ -3,8 +3,10 @@
 Repeating is safe because every script is idempotent: by request id, by token, or by fingerprint.
 """
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 import redis.asyncio
@@ -116,10 +118,27 @@ class RedisClient:
     async def _once(self, call: Any, *args: Any, **options: Any) -> Any:
         begun = time.monotonic()
         try:
-            reply = await call(*args, **options)
+            with _cancellation_kept():
+                reply = await call(*args, **options)
         except FOREIGN as error:
             if passes(error):
                 self.outage.failed(begun, reason_of(error))
             raise
         self.outage.answered()
         return reply
+
+
+@contextmanager
+def _cancellation_kept() -> Iterator[None]:
+    """Raise the cancellation that redis-py lost.
+
+    It sends under `asyncio.wait_for`, which before Python 3.12 forgets a cancellation that comes just as the
+    sending ends. A worker that was to stop would go on with its visit, and hold up the end of the farm.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    try:
+        yield
+    finally:
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError

@@ -207,6 +207,24 @@ async def test_a_task_cancelled_in_mid_command(bench: Bench) -> None:
     assert (await bench.frontier.stats()).expired == 0
 
 
+async def test_a_cancellation_in_mid_command_is_not_lost(bench: Bench) -> None:
+    """Whenever it comes: redis-py forgets one that comes just as it has sent, and the task would go on."""
+
+    async def ask_and_go_on() -> None:
+        await bench.frontier.stats()
+        await asyncio.sleep(60)
+
+    await bench.frontier.stats()
+    for steps in range(30):
+        task = asyncio.create_task(ask_and_go_on())
+        for _ in range(steps % 10):
+            await asyncio.sleep(0)
+        task.cancel()
+        async with asyncio.timeout(10):
+            await asyncio.gather(task, return_exceptions=True)
+        assert task.cancelled()
+
+
 async def test_script_flush_under_load(bench: Bench) -> None:
     """The texts are sent again, and nothing is done twice."""
     await bench.add(*(f"a/{n}" for n in range(200)))
