@@ -36,5 +36,8 @@ async def _add(settings: AddSettings) -> tuple[int, int]:
             seeds = {seed.url: seed for seed in read.seeds} | seeds
         _, added = await add_seeds(crawl, frontier, list(seeds.values()))
         if await frontier.is_on_disk() is False:
-            print("farm: Redis has not written them to its disk yet; add them again if it dies.", file=sys.stderr)
+            print(
+                "farm: Redis has not written them to its disk yet; add them again if it dies.",
+                file=sys.stderr,
+            )
         return added, len(seeds)

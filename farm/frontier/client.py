@@ -64,7 +64,8 @@ class RedisClient:
         if not isinstance(self._client, redis.asyncio.Redis):
             return None
         try:
-            async with self._client.client() as connection:
+            single: Any = self._client.client()
+            async with single as connection:
                 await connection.execute_command("EVAL", SCRIPTS["control"].text, 1, key, "", "")
                 local, _ = await connection.execute_command("WAITAOF", 1, 0, ON_DISK_MS)
         except redis_errors.ResponseError:
