@@ -98,12 +98,13 @@ class RedisFrontier:
         verdict = await self.shards.run(shard, "nack", lease.slot, lease.id, lease.token, *deed)
         return Settled(verdict.decode().lower())
 
-    async def start(self, site: str, egress: str = "") -> float:
+    async def start(self, site: str, egress: str = "", *, begun: bool = False) -> float:
         """Ask whether a leased visit may begin now: 0, or in how many seconds to ask again.
 
-        Less than 0 where the site is blocked, for so long: the lease is to be given back.
+        Less than 0 where the site is blocked, for so long: the lease is to be given back. One that has `begun`
+        without asking is only counted, so that the next ones keep their distance.
         """
-        return int(await self.shards.run(self.shards.of(site), "start", site, egress)) / 1000
+        return int(await self.shards.run(self.shards.of(site), "start", site, egress, int(begun))) / 1000
 
     async def maintain(self, most: int = 100) -> int:
         """Bring home at most `most` delayed URLs and expired leases of each shard; tick the clock.

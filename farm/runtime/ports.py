@@ -42,8 +42,11 @@ class Frontier(Protocol):
         """Settle as not done: put off, given up, or given back."""
         ...
 
-    async def start(self, site: str, egress: str = "") -> float:
-        """Ask whether a leased visit may begin now: 0, in how many seconds to ask again, less than 0: blocked."""
+    async def start(self, site: str, egress: str = "", *, begun: bool = False) -> float:
+        """Ask whether a leased visit may begin now: 0, in how many seconds to ask again, less than 0: blocked.
+
+        One that has `begun` already is only counted.
+        """
         ...
 
     async def block(self, site: str, for_s: float, *, egress: str = "") -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from farm.model.clock import Clock
 from farm.model.errors import FrontierUnavailable
+from farm.model.page import RenderedPage
 from farm.model.task import Lease
 from farm.policy.aimd import REFUSALS
 from farm.policy.retry import RetryParams, backoff_s, retry_after_s
@@ -55,6 +56,13 @@ class Turn:
             self.began = self._clock.monotonic()
             self.waited_s += self.began - asked
         return True
+
+    async def count_redirects(self, page: RenderedPage) -> None:
+        """Count the stations that the gate could not see: those of a redirect within TLS."""
+        if page.redirects:
+            for url in (*page.redirects[1:], page.final_url):
+                if url.startswith("https://"):
+                    await self._frontier.start(url.split("/", 3)[2], self._egress, begun=True)
 
     async def answered(self, status: int, headers: Mapping[str, str]) -> None:
         """Keep everybody away from a site that asks for it, while the visit is still to be settled."""

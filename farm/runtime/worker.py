@@ -177,6 +177,7 @@ class Worker:
         try:
             async with asyncio.timeout(self._params.visit_s):
                 page = await self._slot.render(lease, turn.answered)
+                await turn.count_redirects(page)
             found = self._rooms.detect(page)
             self._learn(lease, page, found, turn, begun)
             verdict = self._short(lease, page, jitter)

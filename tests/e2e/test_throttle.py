@@ -120,3 +120,14 @@ def test_every_proxy_keeps_its_rate(out: Path, tmp_path: Path) -> None:
         times = [visit.at for visit in pages if visit.peer == proxy.source]
         assert len(times) >= 8
         assert most_in_a_second(times) <= 2 + 1
+
+
+@pytest.mark.slow
+def test_a_rate_is_kept_within_tls(out: Path) -> None:
+    """The gate sees a tunnel and no request; contexts keep theirs from page to page."""
+    with serve_shop_in_thread(tls=True) as shop:
+        flags = {"rate": "4/s", "contexts": "4", "limit": "40", "ca_file": str(shop.ca_file)}
+        finished = crawl(out, shop.url, **flags).finish(timeout_s=150)
+        times = [visit.at for visit in shop.requests.pages()]
+    assert len(finished.records) == 40
+    assert most_in_a_second(times) <= 4 + 1

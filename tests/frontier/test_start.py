@@ -88,3 +88,13 @@ async def test_what_is_learnt_of_an_address_spaces_it_at_its_site_alone(bench: B
     bench.clock.advance(9)
     assert (await bench.lease("s4", egress="p1")).task.site == "a"
     assert await bench.frontier.audit() == []
+
+
+async def test_what_has_begun_without_asking_keeps_the_next_away(client: RedisClient, redis_url: str) -> None:
+    """A redirect's second station: nobody could put it off, under a block neither."""
+    bench = await Bench.open(client, redis_url, politeness=Politeness(interval_s=1))
+    assert [await bench.frontier.start("a", begun=begun) for begun in (False, True, True)] == [0, 0, 0]
+    assert await bench.frontier.start("a") == 3
+    await bench.frontier.block("b", 5)
+    assert await bench.frontier.start("b", begun=True) == 0
+    assert await bench.frontier.start("b") == -5

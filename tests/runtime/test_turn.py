@@ -6,6 +6,7 @@ from typing import cast
 import pytest
 
 from farm.model.errors import FrontierUnavailable
+from farm.model.page import RenderedPage
 from farm.model.task import Lease, UrlTask
 from farm.policy.retry import RetryParams
 from farm.runtime.ports import Frontier
@@ -22,12 +23,16 @@ class Answers:
     waits: list[float] = field(default_factory=list)
     asked: list[tuple[str, str]] = field(default_factory=list)
     blocks: list[tuple[str, float, str]] = field(default_factory=list)
+    counted: list[str] = field(default_factory=list)
     is_away: bool = False
 
-    async def start(self, site: str, egress: str = "") -> float:
+    async def start(self, site: str, egress: str = "", *, begun: bool = False) -> float:
         """Say the next wait, then 0."""
         if self.is_away:
             raise FrontierUnavailable("away")
+        if begun:
+            self.counted.append(site)
+            return 0
         self.asked.append((site, egress))
         return self.waits.pop(0) if self.waits else 0
 
@@ -77,3 +82,13 @@ async def test_a_refusal_is_obeyed_before_it_is_settled() -> None:
     assert answers.blocks == [("a.example", 9.0, "p")]
     await visit.answered(429, {"retry-after": "soon"})
     assert 0.5 <= answers.blocks[1][1] <= 1
+
+
+async def test_the_stations_of_a_redirect_within_tls_are_counted() -> None:
+    """The gate sees those of plain HTTP, and the first of a tunnel, where they wait."""
+    answers = Answers()
+    stations = ("https://a.example/1", "https://a.example/2", "http://b.example/3")
+    page = RenderedPage("https://c.example/4", 200, {}, "text/html", redirects=stations)
+    await turn(answers).count_redirects(page)
+    await turn(answers).count_redirects(RenderedPage("https://a.example/1", 200, {}, "text/html"))
+    assert answers.counted == ["a.example", "c.example"]

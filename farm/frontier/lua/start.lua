@@ -3,7 +3,7 @@
 -- Guarantee: however long slots take to get here from their leases, visits to a site begin no closer to each other
 --            than its spacing, and those by one address no closer than theirs; none begins under a block.
 -- KEYS:      1 the shard's counters
--- ARGV:      1 own time in ms or '' · 2 site · 3 egress address or ''
+-- ARGV:      1 own time in ms or '' · 2 site · 3 egress address or '' · 4 1 when it has begun: it is only counted
 -- Returns:   0 when it begins now, in how many ms to ask again, or less than 0 while it is blocked
 -- Uses:      layout core site throttle
 local s, out = site(ARGV[2]), ARGV[3]
@@ -20,7 +20,7 @@ for i = 1, #places do
   places[i].due = spacing > 0 and tonumber(redis.call('HGET', key, field)) or 0
   at = math.max(at, places[i].due - ahead)
 end
-local reply = blocked > now and now - blocked or at - now
+local reply = ARGV[4] == '1' and 0 or blocked > now and now - blocked or at - now
 if reply == 0 then
   for i = 1, #places do
     local key, field, spacing = unpack(places[i])
