@@ -7,48 +7,40 @@ its own engine into every new document, which costs more than a small page.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
-from importlib.resources import files
 from typing import Any
 
-import orjson
 from playwright.async_api import Error, Response
 
-from farm.browser.failure import is_navigated, is_no_page, translate
+from farm.browser.acting import Acted, ActParams, act
+from farm.browser.failure import is_no_page, translate
+from farm.browser.intercept import PAGE_TYPES
+from farm.browser.picture import PictureParams, pictures
+from farm.browser.reading import COLLECT_S, Reading, ReadParams
 from farm.browser.tab import Tab
-from farm.model.errors import RenderError, SlotLost
+from farm.model.errors import SlotLost
 from farm.model.event import Phase
 from farm.model.outcome import FailureKind
-from farm.model.page import Link, RenderedPage
+from farm.model.page import Capture, Link, RenderedPage
 
-_JS = files("farm.browser").joinpath("js")
-SOURCE = "\n".join(_JS.joinpath(name).read_text(encoding="utf-8") for name in ("settle.js", "collect.js"))
-WORLD = "farm"
-PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml", ""})
 INTERRUPTED_TRIES = 6
 INTERRUPTED_PAUSE_S = 0.02
 LEAVE_S = 3.0
-SETTLE_GRACE_S = 5.0
-"""A page's main thread may be busy when the cap falls due; so much later it counts as hung."""
+PICTURE_SHARE = 0.25
+"""Of a page's time, what is kept for its pictures."""
 
 
 Answered = Callable[[int, Mapping[str, str]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class RenderParams:
-    """`wait` is `settle`, `load`, `domcontentloaded` or `css`; caps are characters and numbers of links."""
+class RenderParams(ReadParams):
+    """How a page is visited, beside how it is read."""
 
-    wait: str = "settle"
-    selector: str = ""
     page_timeout_s: float = 60.0
-    settle_timeout_s: float = 10.0
-    quiet_ms: int = 50
-    html_cap: int = 8_000_000
-    text_cap: int = 2_000_000
-    link_cap: int = 10_000
-    link_text_cap: int = 300
+    act: ActParams = field(default_factory=ActParams)
+    pictures: PictureParams = field(default_factory=PictureParams)
 
 
 async def visit(
@@ -61,14 +53,15 @@ async def visit(
     """Visit the URL with the tab and return what the page showed.
 
     `answered` is told status and headers as soon as they are there. Raises RenderError when the page or its site
-    failed, SlotLost when the tab must be replaced. Takes no longer
-    than `page_timeout_s`; settling ends before that, so that what is there by then is returned.
+    failed, SlotLost when the tab must be replaced. Takes no longer than `page_timeout_s`; settling ends before
+    that, so that what is there by then is returned.
     """
     loop = asyncio.get_running_loop()
     begun = loop.time()
     ends = begun + params.page_timeout_s
     phase(Phase.NAVIGATING)
     tab.forget_document()
+    await tab.introduce(url, params.page_timeout_s)
     try:
         response = await _navigate(tab, url, params.page_timeout_s)
     except Error as error:
@@ -77,7 +70,7 @@ async def visit(
             if tab.served > 0 and _promises_a_page(document):
                 # The visit before failed, and its error page came on top of this one.
                 raise SlotLost(FailureKind.CRASH, "the page was pushed aside", innocent=True) from error
-            return _no_page(document, loop.time() - begun)
+            return _no_page(tab, document, loop.time() - begun)
         raise translate(error, tab.asked_url) from error
     committed = loop.time()
     if response is None:
@@ -87,10 +80,28 @@ async def visit(
         await answered(response.status, response.headers)
     phase(Phase.SETTLING)
     content_type = response.headers.get("content-type", "")
-    seen = await _settle_and_collect(tab, params, ends, is_page=_mime(content_type) in PAGE_TYPES)
+    is_page = _mime(content_type) in PAGE_TYPES
+    reading = Reading(tab, params, ends, is_page=is_page)
+    acted = await _acted(reading, params) if is_page and params.act else Acted()
+    seen = await reading.read()
     navigate_ms = round((committed - begun) * 1000)
-    settle_ms = round((loop.time() - committed) * 1000)
-    return _page(response, content_type, seen, {"navigate": navigate_ms, "settle": settle_ms})
+    timings = {"navigate": navigate_ms, "settle": round((loop.time() - committed) * 1000)}
+    captures, short = _files(tab)
+    if is_page and params.pictures:
+        taken, missing = await pictures(reading, params.pictures)
+        captures, short = [*captures, *taken], [*short, *missing]
+        timings["capture"] = round((loop.time() - committed) * 1000) - timings["settle"]
+    page = _page(response, content_type, seen, timings)
+    actions = {"clicked": acted.clicked, "scrolled": acted.scrolled} if params.act else {}
+    truncated = (*page.truncated, *(["actions"] if acted.cut_short else []), *short)
+    return replace(page, captures=tuple(captures), actions=actions, truncated=truncated)
+
+
+async def _acted(reading: Reading, params: RenderParams) -> Acted:
+    """Let the page settle, and do to it what the user wants, as long as enough time is left to read it."""
+    await reading.first_settled()
+    kept_s = COLLECT_S + (PICTURE_SHARE * params.page_timeout_s if params.pictures else 0.0)
+    return await act(reading, params.act, reading.ends - kept_s)
 
 
 async def _navigate(tab: Tab, url: str, deadline_s: float) -> Response | None:
@@ -130,99 +141,6 @@ async def _navigate_once(tab: Tab, url: str, deadline_s: float) -> Response | No
         going.cancel()
 
 
-async def _settle_and_collect(
-    tab: Tab, params: RenderParams, ends: float, *, is_page: bool
-) -> dict[str, Any]:
-    """Evaluate until one evaluation survives: the page may navigate on its own while it is looked at."""
-    loop = asyncio.get_running_loop()
-    settle_ends = min(loop.time() + params.settle_timeout_s, ends - 1.0)
-    world, framed = None, False
-    while True:
-        left_s = max(0.05, settle_ends - loop.time())
-        deadline_s = min(left_s + SETTLE_GRACE_S, max(0.05, ends - loop.time()))
-        try:
-            if world is None:
-                world = await tab.send(
-                    "Page.createIsolatedWorld", deadline_s, frameId=tab.frame_id, worldName=WORLD
-                )
-                source, framed = SOURCE, False
-            else:
-                source = ""
-            answer = await tab.send(
-                "Runtime.evaluate",
-                deadline_s,
-                expression=_expression(
-                    source,
-                    tab.nonce,
-                    params,
-                    left_s,
-                    is_page=is_page,
-                    framed=framed,
-                    on_demand=tab.engine.frames_on_demand,
-                ),
-                contextId=world["executionContextId"],
-                awaitPromise=True,
-                returnByValue=True,
-            )
-            if answer["result"].get("value", {}).get("frame"):
-                await tab.frame()
-                framed = True
-                continue
-        except Error as error:
-            world = None
-            if is_navigated(error) and loop.time() < settle_ends:
-                continue
-            if is_navigated(error):
-                # It would do so under the next visit too.
-                raise SlotLost(FailureKind.TIMEOUT, "the page navigates without end") from error
-            raise translate(error) from error
-        thrown = answer.get("exceptionDetails")
-        if thrown is not None:
-            text = thrown.get("exception", {}).get("description") or thrown.get("text", "")
-            raise RenderError(FailureKind.CRASH, f"the page could not be read: {text[:200]}")
-        seen: dict[str, Any] = answer["result"]["value"]
-        if seen["url"].startswith("chrome-error:"):
-            raise RenderError(FailureKind.NETWORK, "the browser shows its own error page")
-        if params.wait == "settle" and tab.loading and loop.time() < settle_ends:
-            # A script is on its way that no script can know of: a module that another one imports.
-            await tab.loaded(settle_ends - loop.time())
-            framed = False
-            continue
-        return seen
-
-
-def _expression(
-    source: str,
-    nonce: str,
-    params: RenderParams,
-    left_s: float,
-    *,
-    is_page: bool,
-    framed: bool,
-    on_demand: bool,
-) -> str:
-    settle = {
-        "nonce": nonce,
-        "wait": params.wait,
-        "selector": params.selector,
-        "quietMs": params.quiet_ms,
-        "capMs": round(left_s * 1000),
-        "framed": framed,
-        "onDemand": on_demand,
-    }
-    collect = {
-        "htmlCap": params.html_cap,
-        "textCap": params.text_cap,
-        "linkCap": params.link_cap,
-        "linkTextCap": params.link_text_cap,
-        "isPage": is_page,
-    }
-    return (
-        f"{source}\n settle({orjson.dumps(settle).decode()}).then((settled) => settled.frame ? settled :"
-        f" ({{ ...collect({orjson.dumps(collect).decode()}), ...settled }}))"
-    )
-
-
 def _page(
     response: Response, content_type: str, seen: dict[str, Any], timings: dict[str, int]
 ) -> RenderedPage:
@@ -251,9 +169,16 @@ def _page(
     )
 
 
-def _no_page(document: dict[str, Any], took_s: float) -> RenderedPage:
+def _files(tab: Tab) -> tuple[list[Capture], list[str]]:
+    """Return the bytes of an answer that is no page, where they are kept, and what is missing of them."""
+    file = tab.intercept.file
+    return [file] if file is not None else [], ["download"] if tab.intercept.too_large else []
+
+
+def _no_page(tab: Tab, document: dict[str, Any], took_s: float) -> RenderedPage:
     """Return what is known of an answer that is no document: a download, an empty body."""
     headers = {str(name).lower(): str(value) for name, value in document["headers"].items()}
+    captures, short = _files(tab)
     return RenderedPage(
         final_url=document["url"],
         status=int(document["status"]),
@@ -261,6 +186,8 @@ def _no_page(document: dict[str, Any], took_s: float) -> RenderedPage:
         content_type=headers.get("content-type", ""),
         settle_reason="no_page",
         timings_ms={"navigate": round(took_s * 1000), "settle": 0},
+        captures=tuple(captures),
+        truncated=tuple(short),
     )
 
 

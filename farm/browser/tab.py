@@ -7,7 +7,7 @@ serves two. Every call has a deadline, and ends at once when the page crashes or
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from importlib.resources import files
 from inspect import signature
@@ -17,12 +17,14 @@ from playwright.async_api import BrowserContext, CDPSession, Error, Page
 
 from farm.browser.engine import Engine
 from farm.browser.failure import translate
+from farm.browser.intercept import Interceptor, InterceptParams
 from farm.browser.leash import leash
 from farm.browser.loss import DriverLost, ending, playwright_errors
 from farm.model.errors import BrowserUnavailable, SlotLost
 from farm.model.outcome import FailureKind
 
 T = TypeVar("T")
+StateFor = Callable[[str], Any]
 HOOK = files("farm.browser").joinpath("js/hook.js").read_text(encoding="utf-8")
 OPEN_S = 15.0
 CLOSE_S = 5.0
@@ -37,15 +39,21 @@ class TabParams:
     viewport: tuple[int, int] = (1280, 800)
     user_agent: str | None = None
     user_agent_suffix: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
     blocked_urls: tuple[str, ...] = ()
     insecure: bool = False
+    locale: str | None = None
+    timezone: str | None = None
+    intercept: InterceptParams = field(default_factory=InterceptParams)
+    state_for: StateFor | None = None
+    """Which part of the user's storage state a context gets that is to serve this URL's site."""
 
 
 class Tab:
     """One open context. `site` and `served` are kept by the slot that owns it."""
 
-    def __init__(self, engine: Engine, context: BrowserContext, page: Page, cdp: CDPSession) -> None:
+    def __init__(
+        self, engine: Engine, context: BrowserContext, page: Page, cdp: CDPSession, params: TabParams
+    ) -> None:
         self.engine = engine
         self.page = page
         self.cdp = cdp
@@ -61,6 +69,8 @@ class Tab:
         self.loading: set[str] = set()
         """Scripts and frames' documents that were asked for and have not come."""
         self._loaded = asyncio.Event()
+        self.intercept = Interceptor(params.intercept, self)
+        self._state_for = params.state_for
         self._context = context
         self._crashed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         page.on("crash", lambda _: self._crash("the page crashed"))
@@ -78,13 +88,14 @@ class Tab:
                         proxy={"server": proxy_url},
                         viewport={"width": width, "height": height},
                         user_agent=params.user_agent or f"{engine.user_agent}{params.user_agent_suffix}",
-                        extra_http_headers=dict(params.headers),
                         ignore_https_errors=params.insecure,
+                        locale=params.locale,
+                        timezone_id=params.timezone,
                         accept_downloads=False,
                         service_workers="block",
                     )
                     page, pid = await engine.open_page(context)
-                    tab = cls(engine, context, page, await context.new_cdp_session(page))
+                    tab = cls(engine, context, page, await context.new_cdp_session(page), params)
                     tab.pid = pid
                     if pid and cap_bytes:
                         leash(pid, cap_bytes)
@@ -117,6 +128,7 @@ class Tab:
             "Network.responseReceived": self._note_response,
             "Network.loadingFinished": self._note_end,
             "Network.loadingFailed": self._note_end,
+            "Fetch.requestPaused": self.intercept.paused,
         }
 
         def note(event: dict[str, Any]) -> None:
@@ -127,6 +139,17 @@ class Tab:
         # Playwright inspects the signature at every event; one that is ready spares it a millisecond a page.
         note.__signature__ = signature(note)  # type: ignore[attr-defined]
         self.cdp.on("event", note)
+        await self.intercept.start(self.frame_id)
+
+    async def introduce(self, url: str, deadline_s: float) -> None:
+        """Before its first visit, give the context what the user has stored for this site."""
+        state = self._state_for(url) if self._state_for is not None and self.served == 0 else None
+        if state is None:
+            return
+        try:
+            await self.guard(self._context.set_storage_state(state), deadline_s, "the storage state")
+        except Error as error:
+            raise SlotLost(FailureKind.CRASH, f"the storage state was refused: {error.message}") from error
 
     def _note_request(self, event: dict[str, Any]) -> None:
         if event.get("type") == "Document" and event.get("frameId") == self.frame_id:
@@ -169,11 +192,12 @@ class Tab:
     def forget_document(self) -> None:
         """Start a visit: the request and the answer of the one before are not this one's."""
         self.asked_url = self._document = None
+        self.intercept.forget()
         self.loading.clear()
 
     def document_answer(self) -> dict[str, Any] | None:
         """Return the last answer to the main request, as CDP gives it, also where no document came of it."""
-        return self._document
+        return self._document or self.intercept.answer
 
     async def send(self, method: str, deadline_s: float, **params: Any) -> dict[str, Any]:
         """Call CDP. Raises playwright's Error for the caller to judge, and SlotLost when nothing answers."""

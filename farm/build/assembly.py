@@ -10,21 +10,18 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 
-from farm import __version__
-from farm.browser.blocking import blocked_urls
 from farm.browser.context import SlotParams
 from farm.browser.engine import EngineParams
 from farm.browser.leash import heap_mib, renderer_cap_bytes
 from farm.browser.loss import hush_driver_loss
 from farm.browser.meter import Meter, machine_bytes
 from farm.browser.pool import Pool, PoolParams
-from farm.browser.render import RenderParams
-from farm.browser.tab import TabParams
 from farm.build.limits import own_limits
 from farm.build.place import TERMS, Place
 from farm.build.politeness import Admittance, link_sorter, robots_desk, site_pacer
 from farm.build.preflight import Plan
 from farm.build.proxies import ProxyRoom
+from farm.build.rendering import slot_params
 from farm.build.sampling import sampling
 from farm.build.sitemaps import sitemap_feed
 from farm.build.strain import Strain
@@ -35,6 +32,7 @@ from farm.frontier.keeper import RedisLeaseKeeper
 from farm.frontier.pace import Learnt
 from farm.frontier.proxies import SharedBans
 from farm.model.clock import Clock
+from farm.model.errors import UsageError
 from farm.model.event import Emit, Event
 from farm.model.page import RenderedPage
 from farm.model.record import Record
@@ -42,7 +40,6 @@ from farm.model.task import Lease
 from farm.policy.bands import MemoryParams
 from farm.policy.cpu import CpuParams
 from farm.policy.proxy_score import ScoreParams
-from farm.policy.recycle import RecycleParams
 from farm.policy.retry import RetryParams
 from farm.runtime.control import Control
 from farm.runtime.flow import FlowBook, FlowTeller
@@ -119,7 +116,7 @@ async def assemble(
             # A little faster than the ramp, so that the time that the first launch takes is caught up.
             PoolParams(plan.engines, open_every_s=0.8 * pace_s, cap_bytes=cap_bytes),
             EngineParams(plan.binary, plan.sandbox, settings.ca_file, heap_mib=heap_mib(cap_bytes)),
-            _slot_params(settings),
+            _slot_params(plan, place),
             folder,
             warden.kill,
             emit,
@@ -224,24 +221,14 @@ def _gateway_params(settings: RunSettings) -> GatewayParams:
     return GatewayParams(ca_file=settings.ca_file, visit_bytes=cap)
 
 
-def _slot_params(settings: RunSettings) -> SlotParams:
-    rule, _, selector = settings.wait.partition(":")
-    return SlotParams(
-        TabParams(
-            viewport=settings.viewport,
-            user_agent=settings.user_agent,
-            user_agent_suffix=f" CrawlFarm/{__version__}",
-            blocked_urls=blocked_urls(settings.block),
-            insecure=settings.insecure,
-        ),
-        RenderParams(
-            wait=rule,
-            selector=selector,
-            page_timeout_s=settings.page_timeout,
-            settle_timeout_s=settings.settle_timeout,
-        ),
-        RecycleParams(pages=settings.recycle_pages, per_url=settings.isolation == "url"),
-    )
+def _slot_params(plan: Plan, place: Place) -> SlotParams:
+    settings = plan.settings
+    # A picture without its images is not what is meant, unless the user says so.
+    block = plan.explicit("block") or not (settings.screenshot or settings.pdf)
+    sites = [seed.site for seed in plan.seeds] or place.rules.hosts
+    if plan.secrets.headers and not sites:
+        raise UsageError("--header goes to the seeds' sites alone, and no seed is named here; give a URL.")
+    return slot_params(settings, plan.secrets, sites, machine_bytes(), block=block)
 
 
 def _recorder(plan: Plan, links: LinkSorter, families: FamilyWatch) -> Recorder:

@@ -53,6 +53,7 @@ def shown_settings(plan: Plan) -> dict[str, object]:
     shown["crawl"] = plan.crawl
     shown["contexts"] = plan.contexts
     shown["engines"] = plan.engines
+    shown["header"] = [f"{text.partition(':')[0]}: {SECRET}" for text in plan.settings.header]
     scheme, at, host = plan.settings.redis.rpartition("@")
     if at:
         shown["redis"] = f"{scheme.partition('://')[0]}://{SECRET}@{host}"

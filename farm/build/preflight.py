@@ -4,7 +4,7 @@ import os
 import socket
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import psutil
 from farm.browser import trust
 from farm.browser.find import BrowserBinary, find_browser
 from farm.browser.meter import machine_bytes
+from farm.build.rendering import Credentials, credentials
 from farm.egress import AllowedNetwork, Guard
 from farm.egress.proxyfile import ProxyFile
 from farm.model.errors import UsageError
@@ -51,6 +52,7 @@ class Plan:
     budget_bytes: int
     warnings: tuple[str, ...]
     proxies: ProxyFile | None
+    secrets: Credentials = field(default_factory=Credentials, repr=False)
 
     @property
     def first_contexts(self) -> int | None:
@@ -88,6 +90,7 @@ def preflight(settings: RunSettings) -> Plan:
     if settings.wait.startswith("css:") and not settings.wait.removeprefix("css:").strip():
         raise UsageError("--wait css: needs a selector; write for example --wait css:.product.")
     _check_authorities(settings.ca_file)
+    secrets = credentials(settings)
     ScopeRules(settings.scope, (), settings.include, settings.exclude)
     guard = Guard([AllowedNetwork.parse(text) for text in settings.allow_network])
     output = output_folder(settings, seeds)
@@ -123,6 +126,7 @@ def preflight(settings: RunSettings) -> Plan:
         budget_bytes=budget,
         warnings=warnings,
         proxies=proxies,
+        secrets=secrets,
     )
 
 

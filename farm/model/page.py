@@ -15,11 +15,22 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class Capture:
+    """A file that a visit brings besides the page: a `screenshot`, a `pdf`, or the bytes of a `download`."""
+
+    kind: str
+    suffix: str
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class RenderedPage:
     """What one visit brought back.
 
     `redirects` are the URLs that the main request went through, in order, without the final one.
-    `timings_ms` has `navigate` and `settle`. `truncated` names what a cap cut (`html`, `text`, `links`).
+    `timings_ms` has `navigate` and `settle`. `truncated` names what a cap or the deadline cut
+    (`html`, `text`, `links`, `actions`, or a kind of capture). `actions` says what was done to the page: `clicked`
+    by selector, `scrolled`.
     """
 
     final_url: str
@@ -39,4 +50,6 @@ class RenderedPage:
     bytes_received: int = 0
     timings_ms: Mapping[str, int] = field(default_factory=dict)
     truncated: tuple[str, ...] = ()
+    captures: tuple[Capture, ...] = ()
+    actions: Mapping[str, Any] = field(default_factory=dict)
     meta: Mapping[str, Any] = field(default_factory=dict)

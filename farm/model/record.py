@@ -1,7 +1,7 @@
 """What a sink keeps."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from farm.model.outcome import SkipReason
@@ -11,12 +11,14 @@ from farm.model.outcome import SkipReason
 class Record:
     """One page in a sink: `id` is a function of the crawl and `url`, `fields` are ready for JSON.
 
-    `fields` holds `id` and `url` too and keeps the order in which they are written.
+    `fields` holds `id` and `url` too and keeps the order in which they are written. `files` are what the record
+    names besides: their paths in the output folder, and what is in them.
     """
 
     id: str
     url: str
     fields: Mapping[str, Any]
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

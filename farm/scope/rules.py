@@ -54,6 +54,11 @@ class ScopeRules:
         if self.kind is not ScopeKind.ANY:
             self._inside.add(self._unit(url))
 
+    @property
+    def hosts(self) -> set[str]:
+        """Whose pages the crawl covers, as hosts or registrable domains; none where it covers everything."""
+        return {unit.split("/", 3)[2] if "://" in unit else unit for unit in self._inside}
+
     def territory(self, seed: str) -> str | None:
         """Return what a seed adds to the scope as a text for `extend`, so that nodes can tell each other.
 

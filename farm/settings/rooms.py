@@ -122,7 +122,8 @@ class RenderSettings(BaseModel):
     settle_timeout: Duration = option(10.0, "how long a page may take to settle [10s]", metavar="TIME", gt=0)
     block: Lines = option(
         ("images", "media", "fonts"),
-        "kinds that are not loaded: images,media,fonts,stylesheets,trackers or none [images,media,fonts]",
+        "kinds that are not loaded: images,media,fonts,stylesheets,trackers or none "
+        "[images,media,fonts; nothing with --screenshot or --pdf]",
         metavar="KINDS",
     )
     max_page_size: MemoryBudget | None = option(
@@ -132,8 +133,45 @@ class RenderSettings(BaseModel):
     user_agent: str | None = option(
         None, "user agent [the browser's own, with CrawlFarm added]", metavar="TEXT"
     )
+    click: Lines = option(
+        (),
+        "click the first visible element that matches, once the page has settled (repeatable)",
+        metavar="CSS",
+    )
+    click_times: int = option(
+        1, "how often each --click is repeated while it brings something new [1]", metavar="N", ge=1, le=1000
+    )
+    scroll: int = option(
+        0, "scroll to the end until nothing new comes, N times at most [0]", metavar="N", ge=0, le=1000
+    )
+    screenshot: bool = option(False, "a PNG of each page, all of it")
+    pdf: bool = option(False, "a PDF of each page")
+    download: bool = option(False, "keep the bytes of what is no page")
+    max_download: MemoryBudget = option(
+        Memory("32MiB", 32 * 2**20), "largest download that is kept [32MiB]", metavar="SIZE"
+    )
+    storage_state: Path | None = option(
+        None, "cookies and local storage, in Playwright's format; each goes to its own site", metavar="FILE"
+    )
+    header: Lines = option(
+        (), "a request header, for the seeds' sites alone (repeatable)", metavar="'NAME: VALUE'"
+    )
+    locale: str | None = option(
+        None,
+        "language of the browser, such as de-DE [the browser's own]",
+        metavar="TAG",
+        pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$",
+    )
+    timezone: str | None = option(
+        None, "time zone of the browser, such as Europe/Berlin [the machine's]", metavar="ZONE"
+    )
     ca_file: Path | None = option(None, "trust the certificate authorities in this PEM file", metavar="FILE")
     insecure: bool = option(False, "accept any certificate")
+
+    @field_validator("click", "header", mode="before")
+    @classmethod
+    def _lists(cls, value: Any) -> Any:
+        return lines(value)
 
     @field_validator("block", mode="before")
     @classmethod

@@ -23,6 +23,7 @@ _BYTES = {
     "tib": 2**40,
 }
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(ms|s|m|h|d)")
+VIEWPORT_MOST = 10_000
 _VIEWPORT = re.compile(r"(\d{2,5})x(\d{2,5})")
 
 
@@ -87,7 +88,7 @@ def parse_viewport(value: Any) -> tuple[int, int]:
     if isinstance(value, tuple):
         return value
     found = _VIEWPORT.fullmatch(str(value).strip())
-    if found is None:
+    if found is None or not all(0 < int(part) <= VIEWPORT_MOST for part in found.groups()):
         raise ValueError("write a viewport such as 1280x800")
     return int(found[1]), int(found[2])
 

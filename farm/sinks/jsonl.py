@@ -1,4 +1,4 @@
-"""The JSONL sink: `pages.jsonl` and `skipped.jsonl` in the output folder.
+"""The JSONL sink: `pages.jsonl` and `skipped.jsonl` in the output folder, and the files that records name.
 
 `pages.jsonl` has a record's id once, over any number of runs and crashes. `skipped.jsonl` has a URL once per
 reason, as far as a bounded memory reaches: the same foreign link stands on every page of a site.
@@ -18,9 +18,11 @@ from farm.model.errors import OutputUnwritable, RenderError
 from farm.model.outcome import FailureKind, SkipReason
 from farm.model.record import Batch, Record, Skip
 from farm.sinks.batch import BatchingWriter
+from farm.sinks.files import Files, clear
 from farm.sinks.keys import KEY_BYTES, AllKeys, RecentKeys
 from farm.sinks.lines import json_line
 from farm.sinks.log import AppendLog
+from farm.sinks.record import FOLDERS
 
 PRIVATE_FOLDER = ".farm"
 """Where the sidecars are, inside the output folder."""
@@ -75,7 +77,8 @@ class JsonlSink:
         self._skipped = AppendLog(
             folder / "skipped.jsonl", private / "skipped.index", _skip_line_key, self._skip_keys
         )
-        self._writer = BatchingWriter(_encode, self._write)
+        self._files = Files(folder, private)
+        self._writer = BatchingWriter(self._encode, self._write)
 
     @staticmethod
     def clear(folder: Path) -> None:
@@ -86,6 +89,7 @@ class JsonlSink:
             _remove(path)
         for path in (folder / "pages.jsonl", folder / "skipped.jsonl"):
             _remove(path)
+        clear(folder, FOLDERS.values())
 
     @property
     def records(self) -> int:
@@ -111,6 +115,14 @@ class JsonlSink:
         await self._writer.close(deadline_s)
         self._pages.close()
         self._skipped.close()
+
+    def _encode(self, batch: Batch) -> _Lines:
+        """Encode, and write what the records name: it must be there before they are."""
+        encoded = _encode(batch)
+        for record in batch.records:
+            for path, content in record.files.items():
+                self._files.write(path, content)
+        return encoded
 
     def _write(self, group: Sequence[_Lines]) -> None:
         self._pages.append([entry for lines in group for entry in lines.pages])

@@ -11,12 +11,14 @@ from datetime import datetime
 from typing import Any
 
 from farm.model.detection import Detection
-from farm.model.page import RenderedPage
+from farm.model.page import Capture, RenderedPage
 from farm.model.record import Record
 from farm.model.task import Lease
 from farm.model.url import record_id
 
 MASK = "***"
+FOLDERS = {"screenshot": "screenshots", "pdf": "pdfs", "download": "downloads"}
+"""By kind of capture, in the output folder."""
 _SECRET_HEADERS = frozenset({"set-cookie", "set-cookie2", "authorization", "proxy-authorization", "cookie"})
 _USERINFO = re.compile(r"^([a-z][a-z0-9+.-]*://)[^/?#\\]*@", re.IGNORECASE)
 _TIMINGS = ("lease", "navigate", "settle", "extract", "total")
@@ -90,9 +92,13 @@ def build_record(
         "canonical": _USERINFO.sub(r"\1", page.canonical) if page.canonical else None,
         "noindex": visit.noindex,
         "duplicate_of": visit.duplicate_of,
+        "lang": page.lang,
+        "actions": page.actions,
+        "files": {one.kind: file_path(one, id_) for one in page.captures},
+        "truncated": page.truncated,
         "meta": task.meta,
     }
-    return Record(id_, task.url, fields)
+    return Record(id_, task.url, fields, {file_path(one, id_): one.content for one in page.captures})
 
 
 def _findings(detection: Detection | None) -> dict[str, Any]:
@@ -101,6 +107,11 @@ def _findings(detection: Detection | None) -> dict[str, Any]:
         return {"blocked_by": None, "evidence": None}
     blocked_by = detection.by if detection.blocks else None
     return {"blocked_by": blocked_by, "evidence": {"finding": detection.finding, "signs": detection.signs}}
+
+
+def file_path(capture: Capture, id_: str) -> str:
+    """Return where a capture lies in the output folder: by its kind, and by the id's first two digits."""
+    return f"{FOLDERS[capture.kind]}/{id_[:2]}/{id_}.{capture.suffix}"
 
 
 def timestamp(moment: datetime) -> str:

@@ -14,7 +14,7 @@ from farm.sinks.record import RecordOptions, VisitFacts, build_record
 CONTRACT = (
     "id url final_url status headers content_type title text html links fields depth referrer fetched_at "
     "attempt settled settle_reason timings_ms bytes_received node context proxy blocked_by evidence "
-    "canonical noindex duplicate_of meta"
+    "canonical noindex duplicate_of lang actions files truncated meta"
 )
 URL = "https://shop.example/a"
 LEASE = Lease(

@@ -1,0 +1,96 @@
+"""What is done to a page before it is read: elements that are clicked, and scrolling until nothing new comes.
+
+Both happen on a settled page, and the page settles again after each. What is not there is not clicked and not
+waited for: what a page has announced, settling has waited for already. A page that goes elsewhere under a click is
+followed; nothing here outlasts `ends`.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from farm.browser.reading import Reading
+
+CALL_S = 5.0
+STEPS = 40
+"""How many windows one way down takes at the most; the rest of a longer page is jumped over."""
+AT_END_PX = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ActParams:
+    """`clicks` are CSS selectors, in order; each is clicked up to `click_times`, as long as that brings something.
+
+    `scrolls` is how often the page is scrolled to its end, at the most.
+    """
+
+    clicks: tuple[str, ...] = ()
+    click_times: int = 1
+    scrolls: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.clicks) or self.scrolls > 0
+
+
+@dataclass(slots=True)
+class Acted:
+    """What was done: clicks by selector, ways down; `cut_short` by the page's deadline."""
+
+    clicked: dict[str, int] = field(default_factory=dict)
+    scrolled: int = 0
+    cut_short: bool = False
+
+
+async def act(reading: Reading, params: ActParams, ends: float) -> Acted:
+    """Click, then scroll; the page has settled before, and settles after each."""
+    loop = asyncio.get_running_loop()
+    acted = Acted(clicked=dict.fromkeys(params.clicks, 0))
+    for selector in params.clicks:
+        for _ in range(params.click_times):
+            if loop.time() >= ends:
+                acted.cut_short = True
+                return acted
+            before = await _extent(reading)
+            pressed = await reading.act(f"press({orjson.dumps(selector).decode()})", CALL_S)
+            if pressed is False:
+                break
+            acted.clicked[selector] += 1
+            await reading.settled()
+            if not _grown(before, await _extent(reading)):
+                break
+    for _ in range(params.scrolls):
+        if loop.time() >= ends:
+            acted.cut_short = True
+            break
+        before = await _extent(reading)
+        await _way_down(reading, before, ends)
+        acted.scrolled += 1
+        await reading.settled()
+        if not _grown(before, await _extent(reading)):
+            break
+    return acted
+
+
+async def _extent(reading: Reading) -> dict[str, Any]:
+    return await reading.act("extent()", CALL_S) or {"elements": 0, "height": 0}
+
+
+def _grown(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    return bool(after["elements"] > before["elements"] or after["height"] > before["height"])
+
+
+async def _way_down(reading: Reading, extent: dict[str, Any], ends: float) -> None:
+    """Go down to what was the end when it began, a window at a time, with a frame after each.
+
+    Observers see what is in the window when a frame is made, and nothing of what was jumped over.
+    """
+    loop = asyncio.get_running_loop()
+    for number in range(STEPS):
+        is_last = number == STEPS - 1 or loop.time() >= ends
+        call = f"step({extent['height']}, {'true' if is_last else 'false'})"
+        to_go = await reading.act(call, CALL_S)
+        await reading.frame()
+        if is_last or to_go is None or to_go <= AT_END_PX:
+            return

@@ -1,0 +1,168 @@
+"""Requests that are held up for a moment: for headers that only some sites may see, and for the bytes of files.
+
+The Fetch domain pauses a request in the browser until it is told to go on, a round trip each; so it is switched on
+only for what needs it. What always holds: every request that was paused is let go or ended, and a header never
+leaves for a site that `may_see` refuses, redirects included: each hop is asked about by itself.
+"""
+
+import asyncio
+import contextlib
+import mimetypes
+import re
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.async_api import Error
+
+from farm.browser.stream import Sender, drained
+from farm.model.errors import SlotLost
+from farm.model.page import Capture
+
+CALL_S = 10.0
+BODY_S = 600.0
+"""Longer than any page may take: the page's own deadline ends it before."""
+PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml", ""})
+NO_BODY = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT, HTTPStatus.NOT_MODIFIED})
+SHOWN = re.compile(r"(text/.+|image/.+|application/(.+\+)?(json|xml))$")
+"""What the browser shows by itself; anything else would become a download."""
+SUFFIX = re.compile(r"\.([a-z0-9]{1,8})$", re.IGNORECASE)
+_TYPES = mimetypes.MimeTypes()
+
+
+def _anybody(_url: str) -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class InterceptParams:
+    """`headers` go to what `may_see` them; files of up to `file_bytes` are kept, none at 0.
+
+    `patterns` are the addresses that may get the headers, as CDP writes them: what else there is is not held up.
+    """
+
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    patterns: tuple[str, ...] = ("*",)
+    may_see: Callable[[str], bool] = _anybody
+    file_bytes: int = 0
+
+
+class Interceptor:
+    """One tab's: `paused` takes CDP's event, `file` and `too_large` are of the visit's main request."""
+
+    def __init__(self, params: InterceptParams, sender: Sender) -> None:
+        self.file: Capture | None = None
+        self.too_large = False
+        self.answer: dict[str, Any] | None = None
+        """The answer that brought the file, as the Network domain would tell it."""
+        self.frame_id = ""
+        self._params = params
+        self._sender = sender
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self, frame_id: str) -> None:
+        """Switch it on, where there is anything to do."""
+        self.frame_id = frame_id
+        patterns = []
+        if self._params.headers:
+            patterns += [{"urlPattern": one, "requestStage": "Request"} for one in self._params.patterns]
+        if self._params.file_bytes:
+            patterns.append({"urlPattern": "*", "resourceType": "Document", "requestStage": "Response"})
+        if patterns:
+            await self._sender.send("Fetch.enable", CALL_S, patterns=patterns)
+
+    def forget(self) -> None:
+        """Start a visit."""
+        self.file, self.too_large, self.answer = None, False, None
+
+    def paused(self, event: dict[str, Any]) -> None:
+        """Take a request that is held up; what it needs is done in the background."""
+        task = asyncio.ensure_future(self._handle(event))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _handle(self, event: dict[str, Any]) -> None:
+        # It may be gone by now, and the page with it: then there is nothing to let go.
+        with contextlib.suppress(Error, SlotLost):
+            if "responseStatusCode" in event and self._is_file(event):
+                await self._keep(event)
+            elif "responseStatusCode" in event or "responseErrorReason" in event:
+                await self._go_on(event)
+            else:
+                await self._go_on(event, self._headers(event["request"]))
+
+    async def _go_on(self, event: dict[str, Any], headers: list[dict[str, str]] | None = None) -> None:
+        given = {"headers": headers} if headers else {}
+        await self._sender.send("Fetch.continueRequest", CALL_S, requestId=event["requestId"], **given)
+
+    def _headers(self, request: dict[str, Any]) -> list[dict[str, str]] | None:
+        """Return all headers of a request that gets more; None where it gets none."""
+        if not self._params.headers or not self._params.may_see(request["url"]):
+            return None
+        own = {name.lower() for name in self._params.headers}
+        sent = {name: value for name, value in request["headers"].items() if name.lower() not in own}
+        return [{"name": name, "value": value} for name, value in {**sent, **self._params.headers}.items()]
+
+    def _is_file(self, event: dict[str, Any]) -> bool:
+        status = event["responseStatusCode"]
+        moved = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
+        if event["frameId"] != self.frame_id or moved or status in NO_BODY:
+            return False
+        headers = _flat(event)
+        return _mime(headers) not in PAGE_TYPES or _is_attachment(headers)
+
+    async def _keep(self, event: dict[str, Any]) -> None:
+        """Take the body, and give it back to the browser where that can show it."""
+        url, headers = event["request"]["url"], _flat(event)
+        length, cap = headers.get("content-length", ""), self._params.file_bytes
+        if length.isdigit() and int(length) > cap:
+            self.too_large = True
+            await self._go_on(event)
+            return
+        number = event["requestId"]
+        taken = await self._sender.send("Fetch.takeResponseBodyAsStream", CALL_S, requestId=number)
+        body = await drained(self._sender, taken["stream"], cap, BODY_S)
+        self.answer = {"url": url, "status": event["responseStatusCode"], "headers": headers}
+        if body is None:
+            self.too_large = True
+        else:
+            self.file = Capture("download", suffix_of(headers, url), body)
+        if body is None or _is_attachment(headers) or not SHOWN.match(_mime(headers)):
+            await self._sender.send("Fetch.failRequest", CALL_S, requestId=number, errorReason="Aborted")
+            return
+        # It is unpacked already.
+        left_out = {"content-encoding", "content-length", "transfer-encoding"}
+        kept = [one for one in event["responseHeaders"] if one["name"].lower() not in left_out]
+        await self._sender.send(
+            "Fetch.fulfillRequest",
+            CALL_S,
+            requestId=number,
+            responseCode=event["responseStatusCode"],
+            responseHeaders=kept,
+            body=b64encode(body).decode(),
+        )
+
+
+def suffix_of(headers: Mapping[str, str], url: str) -> str:
+    """Return what the file's name ends with, by its type, else by its address; `bin` where neither tells."""
+    mime = _mime(headers)
+    guessed = None if mime in {"", "application/octet-stream"} else _TYPES.guess_extension(mime)
+    if guessed is not None:
+        return guessed.lstrip(".")
+    found = SUFFIX.search(urlsplit(url).path)
+    return found.group(1).lower() if found else "bin"
+
+
+def _flat(event: dict[str, Any]) -> dict[str, str]:
+    return {one["name"].lower(): one["value"] for one in event.get("responseHeaders", ())}
+
+
+def _mime(headers: Mapping[str, str]) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _is_attachment(headers: Mapping[str, str]) -> bool:
+    return headers.get("content-disposition", "").strip().lower().startswith("attachment")

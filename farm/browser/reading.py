@@ -1,0 +1,185 @@
+"""Looking at one visit's page from the isolated world: wait until it has settled, read it, act on it.
+
+What always holds: a page may navigate on its own at any moment, and what was asked of it is asked again then; no
+answer is waited for longer than the page's deadline. What is evaluated keeps its functions in the world until the
+document goes, so they are sent once for each document.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import orjson
+from playwright.async_api import Error
+
+from farm.browser.failure import is_navigated, translate
+from farm.browser.tab import Tab
+from farm.model.errors import RenderError, SlotLost, UsageError
+from farm.model.outcome import FailureKind
+
+_JS = files("farm.browser").joinpath("js")
+SOURCE, ACT_SOURCE = (
+    "\n".join(_JS.joinpath(name).read_text(encoding="utf-8") for name in names)
+    for names in (("settle.js", "collect.js"), ("act.js",))
+)
+WORLD = "farm"
+SETTLE_GRACE_S = 5.0
+"""A page's main thread may be busy when the cap falls due; so much later it counts as hung."""
+FRAME_S = 3.0
+COLLECT_S = 1.0
+"""Of a page's time, what is kept for reading it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadParams:
+    """`wait` is `settle`, `load`, `domcontentloaded` or `css`; caps are characters and numbers of links."""
+
+    wait: str = "settle"
+    selector: str = ""
+    settle_timeout_s: float = 10.0
+    quiet_ms: int = 50
+    html_cap: int = 8_000_000
+    text_cap: int = 2_000_000
+    link_cap: int = 10_000
+    link_text_cap: int = 300
+
+
+class Reading:
+    """The page of one visit; `ends` is when the visit must be over, by the loop's clock."""
+
+    def __init__(self, tab: Tab, params: ReadParams, ends: float, *, is_page: bool) -> None:
+        self.tab = tab
+        self.ends = ends
+        self._params = params
+        self._is_page = is_page
+        self._loop = asyncio.get_running_loop()
+        self._world: int | None = None
+        self._known: set[str] = set()
+        self._framed = False
+
+    async def settled(self) -> None:
+        """Wait until the page has settled, by the rule for all pages, after something was done to it."""
+        await self._settle("settle", collect=False)
+
+    async def first_settled(self) -> None:
+        """Wait as the user wants it, and do not read yet."""
+        await self._settle(self._params.wait, collect=False)
+
+    async def read(self) -> dict[str, Any]:
+        """Wait until the page has settled, as the user wants it, and return all that is on it."""
+        return await self._settle(self._params.wait, collect=True)
+
+    async def _settle(self, wait: str, *, collect: bool) -> dict[str, Any]:
+        """Evaluate until one evaluation survives: the page may navigate on its own while it is looked at."""
+        loop = self._loop
+        settle_ends = min(loop.time() + self._params.settle_timeout_s, self.ends - COLLECT_S)
+        self._framed = False
+        while True:
+            left_s = max(0.05, settle_ends - loop.time())
+            deadline_s = min(left_s + SETTLE_GRACE_S, max(0.05, self.ends - loop.time()))
+            try:
+                await self._enter(deadline_s)
+                expression = self._settling(wait, left_s, collect=collect)
+                seen: dict[str, Any] = await self._evaluate(expression, (SOURCE,), deadline_s)
+                if seen.get("frame"):
+                    await self.tab.frame()
+                    self._framed = True
+                    continue
+            except Error as error:
+                self._world = None
+                if is_navigated(error) and loop.time() < settle_ends:
+                    continue
+                if is_navigated(error):
+                    # It would do so under the next visit too.
+                    raise SlotLost(FailureKind.TIMEOUT, "the page navigates without end") from error
+                raise translate(error) from error
+            if seen["url"].startswith("chrome-error:"):
+                raise RenderError(FailureKind.NETWORK, "the browser shows its own error page")
+            if wait == "settle" and self.tab.loading and loop.time() < settle_ends:
+                # A script is on its way that no script can know of: a module that another one imports.
+                await self.tab.loaded(settle_ends - loop.time())
+                self._framed = False
+                continue
+            return seen
+
+    async def act(self, call: str, deadline_s: float) -> Any:
+        """Call a function of `act.js`; None where the page navigated under it."""
+        deadline_s = min(deadline_s, self.left_s)
+        try:
+            await self._enter(deadline_s)
+            return await self._evaluate(call, (SOURCE, ACT_SOURCE), deadline_s)
+        except Error as error:
+            self._world = None
+            if is_navigated(error):
+                return None
+            raise translate(error) from error
+
+    async def frame(self) -> None:
+        """Let one frame pass, in which observers look at what is in the window now."""
+        if self.tab.engine.frames_on_demand:
+            await self.tab.frame()
+        else:
+            await self.act("passed()", FRAME_S)
+
+    @property
+    def left_s(self) -> float:
+        """How long the visit may still take."""
+        return max(0.05, self.ends - self._loop.time())
+
+    async def _enter(self, deadline_s: float) -> None:
+        """Have an isolated world in the document that is there now."""
+        if self._world is None:
+            made = await self.tab.send(
+                "Page.createIsolatedWorld", deadline_s, frameId=self.tab.frame_id, worldName=WORLD
+            )
+            self._world, self._framed = int(made["executionContextId"]), False
+            self._known.clear()
+
+    async def _evaluate(self, expression: str, sources: tuple[str, ...], deadline_s: float) -> Any:
+        """Evaluate in the isolated world; Playwright's errors pass."""
+        answer = await self.tab.send(
+            "Runtime.evaluate",
+            deadline_s,
+            expression="\n".join([*(one for one in sources if one not in self._known), expression]),
+            contextId=self._world,
+            awaitPromise=True,
+            returnByValue=True,
+        )
+        self._known.update(sources)
+        thrown = answer.get("exceptionDetails")
+        if thrown is not None:
+            raise _failure(thrown)
+        return answer["result"].get("value")
+
+    def _settling(self, wait: str, left_s: float, *, collect: bool) -> str:
+        params = self._params
+        settle = {
+            "nonce": self.tab.nonce,
+            "wait": wait,
+            "selector": params.selector,
+            "quietMs": params.quiet_ms,
+            "capMs": round(left_s * 1000),
+            "framed": self._framed,
+            "onDemand": self.tab.engine.frames_on_demand,
+        }
+        caps = {
+            "htmlCap": params.html_cap,
+            "textCap": params.text_cap,
+            "linkCap": params.link_cap,
+            "linkTextCap": params.link_text_cap,
+            "isPage": self._is_page,
+        }
+        read = f"...collect({orjson.dumps(caps).decode()})" if collect else "url: location.href"
+        return (
+            f"settle({orjson.dumps(settle).decode()}).then((settled) => settled.frame ? settled :"
+            f" ({{ {read}, ...settled }}))"
+        )
+
+
+def _failure(thrown: dict[str, Any]) -> RenderError | UsageError:
+    text = thrown.get("exception", {}).get("description") or thrown.get("text", "")
+    if "is not a valid selector" in text:
+        wrong = text.partition("'querySelector")[2].partition(": ")[2].splitlines()[0]
+        return UsageError(f"{wrong.rstrip('.')}; --wait css: and --click take what CSS calls a selector.")
+    return RenderError(FailureKind.CRASH, f"the page could not be read: {text[:200]}")

@@ -1,0 +1,172 @@
+"""How pages are rendered, from the settings: what may be wrong is found before anything is started.
+
+What is secret in it (headers, storage state) goes only where it belongs: a header to the seeds' sites, cookies and
+storage to the site that they are of.
+"""
+
+import re
+import zoneinfo
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from farm import __version__
+from farm.browser.acting import ActParams
+from farm.browser.blocking import blocked_urls
+from farm.browser.context import SlotParams
+from farm.browser.intercept import InterceptParams
+from farm.browser.picture import PictureParams
+from farm.browser.render import RenderParams
+from farm.browser.tab import TabParams
+from farm.model.errors import UsageError
+from farm.policy.recycle import RecycleParams
+from farm.scope.canonical import host_of
+from farm.scope.suffixes import registrable_domain
+from farm.settings.commands import RunSettings
+
+_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
+_NOT_OURS = {
+    "cookie": "give cookies by --storage-state",
+    "user-agent": "give it by --user-agent",
+    **dict.fromkeys(("host", "content-length", "connection", "transfer-encoding"), "it is the browser's own"),
+}
+_ZONE = re.compile(r"[A-Za-z]+(/[A-Za-z0-9_+-]+)*")
+State = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What the user gave that must not be shown: request headers, and a storage state as Playwright has it."""
+
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    state: State | None = field(default=None, repr=False)
+
+
+def credentials(settings: RunSettings) -> Credentials:
+    """Read headers and storage state; raises UsageError, which never repeats a value."""
+    check_timezone(settings.timezone)
+    headers = dict(_header(number, text) for number, text in enumerate(settings.header, 1))
+    state = read_state(settings.storage_state) if settings.storage_state is not None else None
+    return Credentials(headers, state)
+
+
+def _header(number: int, text: str) -> tuple[str, str]:
+    found = _HEADER.fullmatch(text)
+    if found is None:
+        raise UsageError(f"--header number {number} is no header; write it as 'Name: value'.")
+    name, value = found.groups()
+    remedy = _NOT_OURS.get(name.lower())
+    if remedy is not None:
+        raise UsageError(f"--header cannot be {name}: {remedy}.")
+    return name, value.strip()
+
+
+def check_timezone(zone: str | None) -> None:
+    """Raise UsageError for a time zone that there is not."""
+    if zone is None:
+        return
+    known = zoneinfo.available_timezones()
+    # Where the system has no list of them, only the form can be checked.
+    if not (zone in known if known else _ZONE.fullmatch(zone)):
+        raise UsageError(f"--timezone {zone} is no time zone; write a name such as Europe/Berlin or UTC.")
+
+
+def read_state(path: Path) -> State:
+    """Return a storage state; raises UsageError when it cannot be read or is something else."""
+    try:
+        state = orjson.loads(path.read_bytes())
+    except OSError as error:
+        raise UsageError(
+            f"--storage-state {path} cannot be read ({error.strerror}); "
+            "give a file that Playwright's storage_state(path=...) has written."
+        ) from None
+    except orjson.JSONDecodeError:
+        state = None
+    if not _is_state(state):
+        raise UsageError(
+            f"--storage-state {path} is no storage state; "
+            "give a file that Playwright's storage_state(path=...) has written."
+        )
+    checked: State = {"cookies": state.get("cookies", []), "origins": state.get("origins", [])}
+    return checked
+
+
+def _is_state(state: Any) -> bool:
+    if not isinstance(state, dict) or not state.keys() & {"cookies", "origins"}:
+        return False
+    cookies, origins = state.get("cookies", []), state.get("origins", [])
+    return (
+        isinstance(cookies, list)
+        and isinstance(origins, list)
+        and all(_has(one, "name", "value", "domain", "path") for one in cookies)
+        and all(_has(one, "origin") and isinstance(one.get("localStorage", []), list) for one in origins)
+        and all(_has(item, "name", "value") for one in origins for item in one.get("localStorage", []))
+    )
+
+
+def _has(value: Any, *names: str) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(name), str) for name in names)
+
+
+def state_of_site(state: State) -> Callable[[str], State | None]:
+    """Return what gives each URL the part of the state that is its site's; None where there is none."""
+
+    def of(url: str) -> State | None:
+        owner = _owner(url)
+        cookies = [one for one in state["cookies"] if registrable_domain(one["domain"].lstrip(".")) == owner]
+        origins = [one for one in state["origins"] if _owner(one["origin"]) == owner]
+        return {"cookies": cookies, "origins": origins} if cookies or origins else None
+
+    return of
+
+
+def _owner(url: str) -> str:
+    host = urlsplit(url).hostname or ""
+    return registrable_domain(f"[{host}]" if ":" in host else host)
+
+
+def header_params(headers: Mapping[str, str], sites: Iterable[str]) -> InterceptParams:
+    """Return how the headers go to the sites, their subdomains included, and nowhere else."""
+    owners = {registrable_domain(host_of(site)) for site in sites}
+    patterns = [
+        f"*://{prefix}{owner}{port}/*"
+        for owner in sorted(owners)
+        for prefix in ("", "*.")
+        for port in ("", ":*")
+    ]
+    return InterceptParams(headers, tuple(patterns), lambda url: _owner(url) in owners)
+
+
+def slot_params(
+    settings: RunSettings, secrets: Credentials, sites: Iterable[str], machine_bytes: int, *, block: bool
+) -> SlotParams:
+    """Return what all slots have in common; `sites` are the seeds', `block` whether anything is blocked."""
+    rule, _, selector = settings.wait.partition(":")
+    held = header_params(secrets.headers, sites)
+    file_bytes = settings.max_download.of(machine_bytes) if settings.download else 0
+    return SlotParams(
+        TabParams(
+            viewport=settings.viewport,
+            user_agent=settings.user_agent,
+            user_agent_suffix=f" CrawlFarm/{__version__}",
+            blocked_urls=blocked_urls(settings.block) if block else (),
+            insecure=settings.insecure,
+            locale=settings.locale,
+            timezone=settings.timezone,
+            intercept=InterceptParams(held.headers, held.patterns, held.may_see, file_bytes),
+            state_for=state_of_site(secrets.state) if secrets.state is not None else None,
+        ),
+        RenderParams(
+            wait=rule,
+            selector=selector,
+            page_timeout_s=settings.page_timeout,
+            settle_timeout_s=settings.settle_timeout,
+            act=ActParams(settings.click, settings.click_times, settings.scroll),
+            pictures=PictureParams(settings.screenshot, settings.pdf),
+        ),
+        RecycleParams(pages=settings.recycle_pages, per_url=settings.isolation == "url"),
+    )

@@ -1,0 +1,71 @@
+"""Files that records name: written whole or not at all, and on the disk before their record is.
+
+A file is written under another name in a folder of its own and renamed; what a crash leaves there is removed at
+the next start. A page that is visited again has the same names, so that a repeat is harmless.
+"""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from farm.model.errors import OutputUnwritable
+
+DRAFTS = "drafts"
+
+
+class Files:
+    """The files under `folder`; drafts are in `private`, on the same disk. One thread at a time may use it."""
+
+    def __init__(self, folder: Path, private: Path) -> None:
+        self._folder = folder
+        self._drafts = private / DRAFTS
+        self._number = 0
+        shutil.rmtree(self._drafts, ignore_errors=True)
+
+    def write(self, path: str, content: bytes) -> None:
+        """Write a file durably; raises `OutputUnwritable`, and leaves no part of it then."""
+        target = self._folder / path
+        self._number += 1
+        draft = self._drafts / str(self._number)
+        try:
+            for folder in (self._drafts, target.parent):
+                if not folder.is_dir():
+                    folder.mkdir(parents=True, exist_ok=True)
+                    _sync_folder(folder.parent)
+            with draft.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(target)
+            _sync_folder(target.parent)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                draft.unlink()
+            raise OutputUnwritable(
+                f"{target} cannot be written ({error.strerror}); "
+                "make room and see to its permissions, or choose another --output"
+            ) from error
+
+
+def clear(folder: Path, names: Iterable[str]) -> None:
+    """Remove the folders of a crawl that is started anew; raises `OutputUnwritable`."""
+    for name in names:
+        try:
+            shutil.rmtree(folder / name)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise OutputUnwritable(
+                f"{folder / name} cannot be removed ({error.strerror}); "
+                "see to its permissions, or choose another --output."
+            ) from None
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

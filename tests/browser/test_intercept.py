@@ -1,0 +1,235 @@
+"""What a context is given of the user, and to whom it goes; and the bytes of what is no page."""
+
+import gzip
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+
+from farm.browser.intercept import InterceptParams, suffix_of
+from farm.browser.tab import TabParams
+from farm.build.rendering import header_params, state_of_site
+from farm.model.page import RenderedPage
+from fixtures.shop import Shop
+from tests.browser.conftest import browsing, visit
+
+SECRET = "Bearer open-sesame"
+CAP = 200_000
+WHO = "<script>document.body.append(JSON.stringify([navigator.language, Intl.DateTimeFormat()"
+WHO += ".resolvedOptions().timeZone, innerWidth, innerHeight, navigator.userAgent]))</script>"
+
+
+@dataclass
+class Sites:
+    """Two sites on two addresses of loopback, and what each was asked with."""
+
+    own: str = ""
+    foreign: str = ""
+    asked: list[tuple[str, str, str | None]] = field(default_factory=list)
+
+    def tokens(self, host: str) -> set[str | None]:
+        """Return the values of the header that a host has seen."""
+        return {token for seen, _, token in self.asked if seen == host}
+
+
+@pytest_asyncio.fixture
+async def sites() -> AsyncIterator[Sites]:
+    """Serve a page that asks both, redirects, and files of many kinds."""
+    found = Sites()
+
+    def html(body: str) -> web.Response:
+        return web.Response(
+            text=f'<!doctype html><link rel="icon" href="data:,"><body>{body}', content_type="text/html"
+        )
+
+    async def answer(request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        host = request.host.partition(":")[0]
+        found.asked.append((host, name, request.headers.get("X-Token")))
+        cors = {"Access-Control-Allow-Origin": "*"}
+        asks = [f"fetch('{origin}/data').then((a) => a.text())" for origin in (found.own, found.foreign)]
+        answers: dict[str, Callable[[], web.Response]] = {
+            "data": lambda: web.Response(text="some", headers=cors),
+            "both": lambda: html(
+                f"<img src='{found.foreign}/data'><script>Promise.all([{', '.join(asks)}])"
+                ".then(() => document.body.append('All came.'));</script>"
+            ),
+            "leaves": lambda: web.Response(status=302, headers={"Location": f"{found.foreign}/landed"}),
+            "landed": lambda: html("Landed."),
+            "who": lambda: html(WHO),
+            "mine": lambda: html(
+                "<script>document.body.append('kept ' + localStorage.getItem('basket') + ' ' + document.cookie);"
+                "localStorage.setItem('basket', 'changed');</script>"
+            ),
+            "pdf": lambda: web.Response(body=b"%PDF-1.4 not much\n", content_type="application/pdf"),
+            "table": lambda: web.Response(
+                body=b"a,b\n1,2\n",
+                content_type="text/csv",
+                headers={"Content-Disposition": "attachment; filename=t.csv"},
+            ),
+            "packed": lambda: web.Response(
+                body=gzip.compress(b'{"list": [1, 2, 3]}'),
+                content_type="application/json",
+                headers={"Content-Encoding": "gzip"},
+            ),
+            "large": lambda: web.Response(body=bytes(CAP + 1), content_type="application/zip"),
+            "large-text": lambda: web.Response(text="x" * (CAP + 1)),
+        }
+        return answers[name]()
+
+    async def streamed(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/zip"})
+        await response.prepare(request)
+        for _ in range(4):
+            await response.write(bytes(CAP // 2))
+        return response
+
+    app = web.Application()
+    app.add_routes([web.get("/streamed", streamed), web.get("/{name}", answer)])
+    runner = web.AppRunner(app, shutdown_timeout=1.0)
+    await runner.setup()
+    for host in ("127.0.0.1", "127.0.0.2"):
+        await web.TCPSite(runner, host, 0).start()
+    found.own, found.foreign = (f"http://{host}:{port}" for host, port in runner.addresses)
+    yield found
+    await runner.cleanup()
+
+
+async def seen(folder: Path, params: TabParams, *urls: str) -> list[RenderedPage]:
+    """Visit the URLs one after the other, in one slot."""
+    async with browsing(folder / "engines", tab=params) as opened:
+        slot = await opened.slot()
+        return [await visit(slot, url) for url in urls]
+
+
+async def test_a_header_goes_to_the_seeds_sites_alone(tmp_path: Path, sites: Sites) -> None:
+    """Not to others that the page asks, and not along a redirect."""
+    given = header_params({"X-Token": SECRET}, [sites.own.partition("//")[2]])
+    pages = await seen(tmp_path, TabParams(intercept=given), f"{sites.own}/both", f"{sites.own}/leaves")
+    assert "All came." in pages[0].text
+    assert pages[1].final_url == f"{sites.foreign}/landed"
+    assert sites.tokens("127.0.0.1") == {SECRET}
+    assert sites.tokens("127.0.0.2") == {None}
+    assert {"data", "landed"} <= {name for host, name, _ in sites.asked if host == "127.0.0.2"}
+
+
+def test_an_address_that_only_looks_like_the_site_gets_no_header() -> None:
+    """CDP's patterns cannot tell where a host ends."""
+    given = header_params({"X-Token": SECRET}, ["shop.example", "www.shop.example:8443"])
+    for url in ("https://shop.example/a", "http://api.shop.example:81/", "https://WWW.shop.example/"):
+        assert given.may_see(url)
+    for url in (
+        "https://evil.example/x.shop.example/",
+        "https://shop.example.evil.example/",
+        "https://shop.example@evil.example/",
+        "https://notshop.example/",
+        "data:text/html,shop.example",
+    ):
+        assert not given.may_see(url)
+
+
+async def test_the_browser_is_what_the_user_says(tmp_path: Path, sites: Sites) -> None:
+    """Language, time zone, window and name."""
+    params = TabParams(
+        viewport=(640, 480), user_agent="Tester/1.0", locale="de-CH", timezone="Pacific/Auckland"
+    )
+    [page] = await seen(tmp_path, params, f"{sites.own}/who")
+    assert json.loads(page.text) == ["de-CH", "Pacific/Auckland", 640, 480, "Tester/1.0"]
+
+
+async def test_the_storage_state_is_there_on_the_first_page_and_is_the_pages_then(
+    tmp_path: Path, sites: Sites
+) -> None:
+    """It is put there once for a context: what the page makes of it stays."""
+    state = {
+        "cookies": [cookie("127.0.0.1", "session", "mine"), cookie("127.0.0.2", "other", "theirs")],
+        "origins": [{"origin": sites.own, "localStorage": [{"name": "basket", "value": "two lamps"}]}],
+    }
+    params = TabParams(state_for=state_of_site(state))
+    first, second = await seen(tmp_path, params, f"{sites.own}/mine", f"{sites.own}/mine")
+    assert "kept two lamps session=mine" in first.text
+    assert "kept changed session=mine" in second.text
+
+
+async def test_a_context_of_another_site_has_nothing_of_it(tmp_path: Path, sites: Sites) -> None:
+    """Not even what it could send there from a page of somebody else's."""
+    origins = [{"origin": sites.own, "localStorage": [{"name": "basket", "value": "two lamps"}]}]
+    state = {"cookies": [cookie("127.0.0.1", "session", "mine")], "origins": origins}
+    async with browsing(tmp_path / "engines", tab=TabParams(state_for=state_of_site(state))) as opened:
+        slot = await opened.slot()
+        page = await visit(slot, f"{sites.foreign}/mine")
+        assert "kept null" in page.text
+        assert slot.tab is not None
+        assert await slot.tab.page.context.cookies() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix", "body"),
+    [
+        ("pdf", "pdf", b"%PDF-1.4 not much\n"),
+        ("table", "csv", b"a,b\n1,2\n"),
+        ("packed", "json", b'{"list": [1, 2, 3]}'),
+        ("data", "txt", b"some"),
+    ],
+)
+async def test_the_bytes_of_what_is_no_page_are_kept(
+    tmp_path: Path, sites: Sites, name: str, suffix: str, body: bytes
+) -> None:
+    """Whether the browser would show it or not; unpacked, and asked for once."""
+    [page] = await seen(tmp_path, TabParams(intercept=InterceptParams(file_bytes=CAP)), f"{sites.own}/{name}")
+    [capture] = page.captures
+    assert (capture.kind, capture.suffix, capture.content) == ("download", suffix, body)
+    assert page.status == 200
+    assert page.truncated == ()
+    assert [asked for _, asked, _ in sites.asked].count(name) == 1
+    if name in {"packed", "data"}:
+        assert body.decode() in page.text
+
+
+@pytest.mark.parametrize("name", ["large", "large-text", "streamed"])
+async def test_what_is_too_large_is_not_kept_and_that_is_said(
+    tmp_path: Path, sites: Sites, name: str
+) -> None:
+    """No half of a file, whether its size is told beforehand or not."""
+    params = TabParams(intercept=InterceptParams(file_bytes=CAP))
+    [page, good] = await seen(tmp_path, params, f"{sites.own}/{name}", f"{sites.own}/landed")
+    assert page.captures == ()
+    assert page.truncated == ("download",)
+    assert page.status == 200
+    assert "Landed." in good.text
+    assert good.truncated == ()
+
+
+async def test_pages_are_no_downloads(tmp_path: Path, shop: Shop) -> None:
+    """Empty answers and errors neither."""
+    params = TabParams(intercept=InterceptParams(file_bytes=CAP))
+    pages = await seen(
+        tmp_path, params, *(shop.at(f"/faults/{name}") for name in ("204", "status/404", "empty"))
+    )
+    assert [page.status for page in pages] == [204, 404, 200]
+    assert [page.captures for page in pages] == [(), (), ()]
+
+
+def test_a_file_is_named_after_its_type_or_else_its_address() -> None:
+    """And never after anything that is more than a name."""
+    assert suffix_of({"content-type": "application/pdf; x=y"}, "https://a.example/b.php") == "pdf"
+    assert suffix_of({"content-type": "application/octet-stream"}, "https://a.example/b.TAR?x=.zip") == "tar"
+    assert suffix_of({"content-type": "nobody/knows"}, "https://a.example/b../c") == "bin"
+    assert suffix_of({}, "https://a.example/x.%2e%2e%2f") == "bin"
+
+
+def cookie(domain: str, name: str, value: str) -> dict[str, object]:
+    """Return a cookie as Playwright writes it."""
+    kept = {"path": "/", "expires": -1, "httpOnly": False, "secure": False, "sameSite": "Lax"}
+    return {"name": name, "value": value, "domain": domain, **kept}
+
+
+def test_what_is_secret_is_not_shown() -> None:
+    """A traceback or a log that has the parameters in it has no secrets."""
+    params = TabParams(intercept=InterceptParams({"Authorization": SECRET}))
+    assert SECRET not in repr(params)
+    assert SECRET not in repr(replace(params, locale="de"))

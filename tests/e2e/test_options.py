@@ -1,0 +1,65 @@
+"""What is done to pages and taken of them, from the command line to the files in the output folder."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fixtures.shop import Shop, serve_shop_in_thread
+from tests.e2e.farm_process import crawl
+
+SECRET = "open-sesame"
+
+
+@pytest.fixture
+def shop() -> Iterator[Shop]:
+    """Open a shop whose visits nobody else counts."""
+    with serve_shop_in_thread() as opened:
+        yield opened
+
+
+def test_a_run_leaves_the_files_that_its_records_name(shop: Shop, out: Path) -> None:
+    """Pictures of pages, bytes of what is none; and the secrets are nowhere in the output."""
+    state = out.parent / "state.json"
+    cookie = {"name": "session", "value": SECRET, "domain": "127.0.0.1", "path": "/"}
+    more = {"expires": -1, "httpOnly": False, "secure": False, "sameSite": "Lax"}
+    state.write_text(json.dumps({"cookies": [{**cookie, **more}], "origins": []}))
+    running = crawl(
+        out,
+        *(shop.at(f"/faults/{name}") for name in ("pdf", "cookie", "headers")),
+        *("--screenshot", "--pdf", "--download", "--header", f"X-Token: {SECRET}-too"),
+        *("--click", "#nothing", "--click", "body", "--locale", "de-CH", "--timezone", "UTC"),
+        scope="page",
+        scroll="2",
+        storage_state=str(state),
+    )
+    done = running.finish()
+    assert done.code == 0, done.output
+    records = {record["url"].rpartition("/")[2]: record for record in done.records}
+    assert set(records["pdf"]["files"]) == {"download"}
+    assert (out / records["pdf"]["files"]["download"]).read_bytes().startswith(b"%PDF-1.4")
+    for name in ("cookie", "headers"):
+        record = records[name]
+        assert set(record["files"]) == {"screenshot", "pdf"}
+        for path in record["files"].values():
+            assert (out / path).stat().st_size > 500
+            assert Path(path).stem == record["id"]
+        assert record["actions"] == {"clicked": {"#nothing": 0, "body": 1}, "scrolled": 1}
+        assert record["truncated"] == []
+    # The page shows what it was asked with: both secrets came, the language too.
+    assert f"{SECRET}-too" in records["headers"]["text"]
+    assert f"session={SECRET}" in records["headers"]["text"]
+    assert "de-CH" in records["headers"]["text"]
+    shown = (out / "summary.json").read_text() + (out / "farm.log").read_text() + done.output
+    assert SECRET not in shown
+    assert list((out / ".farm" / "drafts").iterdir()) == []
+
+
+def test_a_wrong_selector_ends_the_run_at_its_first_page(shop: Shop, out: Path) -> None:
+    """Only a browser can tell; it is the user's fault all the same, and no page is given up for it."""
+    finished = crawl(out, shop.url, "--click", "a[", scope="page").finish()
+    assert finished.code == 2
+    assert "'a[' is not a valid selector" in finished.output
+    assert finished.summary["ledger"]["dead"] == 0
+    assert "Traceback" not in finished.output
