@@ -13,6 +13,7 @@ derives the others from it; what it may find there is this glossary:
                                  f@ADDRESS, t@ADDRESS, x@ADDRESS, i@ADDRESS, s@ADDRESS, a@ADDRESS the same for
                                  one egress address
     {c:s}:out:ADDRESS    hash    an egress address: f in flight · t theoretical arrival time · s as above
+                                 (without an address: s of everything together)
     {c:s}:q:BAND:SITE    list    the entries of one site and priority band, the oldest first
     {c:s}:ready:BAND     zset    the sites that have queued URLs in the band and room in flight, by the
                                  time at which they are eligible next (a block counts)

@@ -98,3 +98,13 @@ async def test_what_has_begun_without_asking_keeps_the_next_away(client: RedisCl
     await bench.frontier.block("b", 5)
     assert await bench.frontier.start("b", begun=True) == 0
     assert await bench.frontier.start("b") == -5
+
+
+async def test_everything_together_has_a_spacing(client: RedisClient, redis_url: str) -> None:
+    """Whatever the sites and the addresses."""
+    bench = await Bench.open(client, redis_url, politeness=Politeness(global_interval_s=1))
+    assert await bench.frontier.start("a") == 0
+    assert await bench.frontier.start("b", "p1") == 1
+    bench.clock.advance(1)
+    assert await bench.frontier.start("b", "p1") == 0
+    assert await bench.frontier.audit() == []

@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 -- Purpose:   let a visit that was leased begin; asked when its first request is about to go out.
 -- Guarantee: however long slots take to get here from their leases, visits to a site begin no closer to each other
---            than its spacing, and those by one address no closer than theirs; none begins under a block.
+--            than its spacing, those by one address no closer than theirs, and all no closer than the crawl's; none
+--            begins under a block.
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2 site · 3 egress address or '' · 4 1 when it has begun: it is only counted
 -- Returns:   0 when it begins now, in how many ms to ask again, or less than 0 while it is blocked
@@ -14,6 +15,7 @@ if out ~= '' then
   places[2] = { places[1][1], 's@' .. out, pair_spacing(s, out), 0 }
   places[3] = { P .. 'out:' .. out, 's', C[OUT_INTERVAL], 0 }
 end
+places[#places + 1] = { P .. 'out:', 's', C[ALL_INTERVAL], 0 }
 local at = now
 for i = 1, #places do
   local key, field, spacing, ahead = unpack(places[i])
