@@ -57,7 +57,7 @@ class Admittance:
 
     async def refusal(self, lease: Lease, url: str) -> Refusal | None:
         """Say why the address is not to be visited with this lease, now or ever; None where it may be."""
-        if self._families.is_stopped(url):
+        if self._families.passes_over(url):
             return SkipReason.DUPLICATE_CONTENT
         return await self._robots.refusal(lease, url)
 

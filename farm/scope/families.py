@@ -2,13 +2,14 @@
 
 A family are the addresses of one site that differ only in numbers, in their last word or in the values of
 their parameters. What always holds: a page that nobody has seen before weighs more than one that repeats
-another, so that a catalogue of pages that differ is crawled whole; what is remembered is bounded, and is a
-node's own, so that several nodes let through a few more each.
+another, so that a catalogue of pages that differ is crawled whole; a family that was stopped is looked at now
+and then, and goes on when it shows something new (a site may have been out of order); what is remembered is
+bounded, and is a node's own, so that several nodes let through a few more each.
 """
 
 import logging
 import re
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -20,11 +21,13 @@ _DIGITS = re.compile(r"\d+")
 class FamilyParams:
     """A family is stopped at a score of `most`; a page that repeats another adds 1, a new one takes `forgives`.
 
-    A text of fewer than `short` characters says little about a page: there the HTML is compared.
+    Of a stopped family one visit in `look_every` takes place. A text of fewer than `short` characters says little
+    about a page: there the HTML is compared.
     """
 
     most: int = 50
     forgives: int = 10
+    look_every: int = 50
     short: int = 100
     remembered: int = 200_000
     families: int = 20_000
@@ -37,6 +40,7 @@ class FamilyWatch:
         self._params = params or FamilyParams()
         self._shown: OrderedDict[bytes, str] = OrderedDict()
         self._scores: OrderedDict[str, int] = OrderedDict()
+        self._passed_over: Counter[str] = Counter()
         self.repeated = 0
 
     def note(self, url: str, title: str, text: str, html: str) -> str | None:
@@ -59,14 +63,25 @@ class FamilyWatch:
         """Whether the address is one of a family that shows the same everywhere."""
         return self._scores.get(family_of(url), 0) >= self._params.most
 
+    def passes_over(self, url: str) -> bool:
+        """Whether a visit need not take place: it would be to a stopped family, and no look at it is due."""
+        family = family_of(url)
+        if self._scores.get(family, 0) < self._params.most:
+            return False
+        self._passed_over[family] += 1
+        return self._passed_over[family] % self._params.look_every != 0
+
     def _score(self, family: str, change: int) -> None:
         before = self._scores.pop(family, 0)
-        if before >= self._params.most:
-            # What was under way when it was stopped.
+        if before >= self._params.most and change > 0:
+            # What was under way when it was stopped, and what a look at it showed.
             change = 0
         after = self._scores[family] = max(0, before + change)
         if before < self._params.most <= after:
             log.info("%s shows the same under all its addresses, and is left", family)
+        elif after < self._params.most <= before:
+            del self._passed_over[family]
+            log.info("%s shows something new, and is visited again", family)
         while len(self._scores) > self._params.families:
             self._scores.popitem(last=False)
 

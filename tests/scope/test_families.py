@@ -78,3 +78,18 @@ def test_pages_of_few_words_are_compared_by_their_html() -> None:
     for number in range(100, 200):
         watch.note(f"https://a.example/picture/{number}", "Picture", "Next", "<img>")
     assert watch.is_stopped("https://a.example/picture/1")
+
+
+def test_a_family_that_shows_something_new_goes_on() -> None:
+    """One visit in fifty looks at it; links to it are left as long as it is stopped."""
+    watch = FamilyWatch()
+    for number in range(51):
+        watch.note(f"https://a.example/p/{number}", "Out of order", TEXT, "")
+    url = "https://a.example/p/99"
+    assert watch.is_stopped(url)
+    assert [watch.passes_over(url) for _ in range(100)].count(False) == 2
+    assert watch.note("https://a.example/p/52", "Out of order", TEXT, "") is not None
+    assert watch.passes_over(url)
+    watch.note("https://a.example/p/53", "A lamp", f"{TEXT} lamp", "")
+    assert not watch.is_stopped(url)
+    assert not watch.passes_over(url)
