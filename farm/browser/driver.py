@@ -1,11 +1,10 @@
 """Start Playwright's Node driver as a process that the farm knows and owns.
 
 Playwright starts whatever `PLAYWRIGHT_NODEJS_PATH` names, in the farm's own process group and with the farm's
-environment. The launcher written here gives the driver a session of its own, so that Ctrl-C in a terminal
-reaches the farm alone and a drain can still use the browser; drops the farm's settings, which may hold
-secrets; keeps what the driver complains about from the terminal and the live view in it; puts temporary files
-into the engine's folder; and says its process id, so that the owner need not
-guess which child it is.
+environment. The launcher written here gives the driver a session of its own, so that Ctrl-C in a terminal reaches
+the farm alone and a drain can still use the browser; drops what the driver does not need of the environment, which
+may hold secrets; keeps what the driver complains about from the terminal and the live view in it; puts temporary
+files into the engine's folder; and says its process id, so that the owner need not guess which child it is.
 """
 
 import os
@@ -16,13 +15,17 @@ from pathlib import Path
 
 import playwright
 
+from farm.model.environment import KEPT
+
 LAUNCHER = """#!{python} -IS
 import os
 os.setsid()
 os.dup2(os.open({log!r}, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)
 with open({pid_file!r}, "w") as file:
     file.write(str(os.getpid()))
-kept = {{k: v for k, v in os.environ.items() if not k.startswith(("FARM_", "PLAYWRIGHT_NODEJS_PATH"))}}
+names = {names!r}
+kept = {{k: v for k, v in os.environ.items() if k in names or k.startswith("PLAYWRIGHT_")}}
+kept.pop("PLAYWRIGHT_NODEJS_PATH", None)
 kept["TMPDIR"] = {folder!r}
 os.execve({node!r}, [{node!r}, *__import__("sys").argv[1:]], kept)
 """
@@ -45,6 +48,7 @@ def write_launcher(folder: Path, node: str) -> Path:
         pid_file=str(_pid_file(folder)),
         folder=str(folder),
         node=node,
+        names=KEPT,
     )
     launcher = folder / "driver"
     if len(sys.executable) > SHEBANG_LIMIT or " " in sys.executable:

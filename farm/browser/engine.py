@@ -29,13 +29,13 @@ from playwright.async_api import (
 from farm.browser import driver, flags, proc, trust
 from farm.browser.find import BrowserBinary
 from farm.browser.loss import ending, playwright_errors
+from farm.model.environment import kept
 from farm.model.errors import BrowserUnavailable
 
 CLOSE_STEP_S = 3.0
 BUSY_DEADLINE_S = 15.0
 """How long an engine that computes may owe its answer; one that does not is lost at the first missing one."""
 NO_SANDBOX = ("No usable sandbox", "Failed to move to new namespace", "setuid sandbox")
-KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "FONTCONFIG_PATH", "FONTCONFIG_FILE")
 STARTING = (Error, OSError, ValueError, psutil.Error, subprocess.SubprocessError)
 """What a start fails with on a machine that is not fit: of the browser, the folder, or a process that is gone."""
 _starting = asyncio.Lock()
@@ -122,7 +122,7 @@ class Engine:
             ignore_default_args=list(flags.UNWANTED_DEFAULTS),
             chromium_sandbox=self._params.sandbox,
             proxy={"server": flags.NOWHERE},
-            env={**_environment(), "HOME": str(self._folder), "TMPDIR": str(self._folder)},
+            env={**kept(os.environ), "HOME": str(self._folder), "TMPDIR": str(self._folder)},
             # The farm drains on a signal; the driver must not close the browser under it.
             handle_sigint=False,
             handle_sigterm=False,
@@ -229,16 +229,12 @@ class Engine:
         self._own(pid)
 
 
-def _environment() -> dict[str, str]:
-    """Return what a browser needs of the farm's environment, and none of its secrets."""
-    return {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
-
-
 def _trust(home: Path, ca_file: Path) -> None:
     subprocess.run(
         [sys.executable, "-I", "-S", trust.__file__, str(home), str(ca_file)],
         check=False,
         timeout=20,
+        env=kept(os.environ),
         stdin=subprocess.DEVNULL,
         capture_output=True,
     ).check_returncode()

@@ -9,8 +9,6 @@ from farm.model.ledger import Stats
 from farm.monitor.snapshot import Snapshot
 from farm.sinks.summary import Summary, write_summary
 
-SECRET = "***"  # noqa: S105 - what stands in place of one
-
 
 async def write(
     plan: Plan,
@@ -47,16 +45,12 @@ async def write(
 
 
 def shown_settings(plan: Plan) -> dict[str, object]:
-    """Return the settings as they are in force, without what must not be read by others."""
+    """Return the settings as they are in force; what must not be read by others is of a type that hides it."""
     shown: dict[str, object] = plan.settings.model_dump(mode="json")
     shown["output"] = str(plan.output)
     shown["crawl"] = plan.crawl
     shown["contexts"] = plan.contexts
     shown["engines"] = plan.engines
-    shown["header"] = [f"{text.partition(':')[0]}: {SECRET}" for text in plan.settings.header]
-    scheme, at, host = plan.settings.redis.rpartition("@")
-    if at:
-        shown["redis"] = f"{scheme.partition('://')[0]}://{SECRET}@{host}"
     return shown
 
 

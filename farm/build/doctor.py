@@ -18,6 +18,7 @@ from farm.frontier.embedded import EmbeddedRedis
 from farm.model.errors import FarmError
 from farm.runtime.warden import Warden
 from farm.settings.commands import DoctorSettings
+from farm.settings.rooms import EMBEDDED
 
 FDS_WANTED = 4096
 MEMORY_WANTED = 2 * 2**30
@@ -88,9 +89,9 @@ async def _browser(settings: DoctorSettings) -> Finding:
 
 
 async def _redis(settings: DoctorSettings) -> Finding:
-    if settings.redis != "embedded":
+    if settings.redis != EMBEDDED:
         try:
-            client = await connect(settings.redis)
+            client = await connect(settings.redis.reveal())
         except FarmError as error:
             return Finding("redis", "error", str(error), error.exit_code)
         place, warnings = client.place, client.warnings

@@ -62,7 +62,7 @@ async def open_place(plan: Plan, warden: Warden) -> AsyncIterator[Place]:
                 warden.terminate(redis_pid)
                 stack.callback(warden.free, redis_pid)
         else:
-            url = plan.settings.redis
+            url = plan.settings.redis.reveal()
         client = await connect(url, patience_s=plan.settings.redis_patience)
         stack.push_async_callback(client.close)
         crawl = await _open(plan, client)

@@ -22,6 +22,7 @@ from farm.scope.canonical import host_of
 from farm.scope.rules import ScopeRules
 from farm.scope.seeds import Seed, parse_seed, read_seeds
 from farm.settings.commands import RunSettings
+from farm.settings.rooms import EMBEDDED
 
 CANONICALISATION = 1
 """Raised whenever the same link would become another canonical URL: nodes must not mix two versions."""
@@ -62,7 +63,7 @@ class Plan:
     @property
     def embedded(self) -> bool:
         """Whether the crawl has a Redis of its own in the output folder."""
-        return self.settings.redis == "embedded"
+        return self.settings.redis == EMBEDDED
 
     @property
     def node(self) -> str:
@@ -94,7 +95,7 @@ def preflight(settings: RunSettings) -> Plan:
     ScopeRules(settings.scope, (), settings.include, settings.exclude)
     guard = Guard([AllowedNetwork.parse(text) for text in settings.allow_network])
     output = output_folder(settings, seeds)
-    if not seeds and settings.redis == "embedded" and not (output / PRIVATE / "redis").is_dir():
+    if not seeds and settings.redis == EMBEDDED and not (output / PRIVATE / "redis").is_dir():
         raise UsageError(
             f"There is no URL to start from and no crawl in {output}; give a URL, or the --output of a crawl."
         )

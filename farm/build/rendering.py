@@ -49,7 +49,7 @@ class Credentials:
 def credentials(settings: RunSettings) -> Credentials:
     """Read headers and storage state; raises UsageError, which never repeats a value."""
     check_timezone(settings.timezone)
-    headers = dict(_header(number, text) for number, text in enumerate(settings.header, 1))
+    headers = dict(_header(number, text.reveal()) for number, text in enumerate(settings.header, 1))
     state = read_state(settings.storage_state) if settings.storage_state is not None else None
     return Credentials(headers, state)
 

@@ -18,7 +18,7 @@ from farm.settings.rooms import CrawlSettings
 async def visited(settings: CrawlSettings) -> AsyncIterator[tuple[Crawl, RedisFrontier]]:
     """Open an existing crawl, its embedded Redis included: the run's while it lives, else one for the moment."""
     async with AsyncExitStack() as stack:
-        url = settings.redis
+        url = settings.redis.reveal()
         if url == "embedded":
             url = await _embedded(settings, stack)
         client = await connect(url)

@@ -7,6 +7,7 @@ import re
 import signal
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 
 import uvloop
 from rich.console import Console
@@ -37,8 +38,24 @@ def main(arguments: Sequence[str]) -> int:
     """Crawl until there is an end and return the exit code of it."""
     settings = load(RunSettings, arguments, "farm run", "Crawl from the URLs; join the crawl if it exists.")
     plan = preflight(settings)
+    plan = replace(plan, warnings=(*plan.warnings, *_exposed(settings, arguments)))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_crawl(plan))
+
+
+def _exposed(settings: RunSettings, arguments: Sequence[str]) -> tuple[str, ...]:
+    """Say it where a secret stands in the list of processes, which every user of the machine can read."""
+    given = {"redis": (settings.redis,), "header": settings.header}
+    return tuple(
+        f"Others can read --{name} in the list of processes; give it as FARM_{name.upper()} or in farm.toml."
+        for name, secrets in given.items()
+        if any(
+            secret.reveal() in argument
+            for secret in secrets
+            if str(secret) != secret.reveal()
+            for argument in arguments
+        )
+    )
 
 
 async def _crawl(plan: Plan) -> int:

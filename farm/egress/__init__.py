@@ -13,7 +13,7 @@ from farm.egress.gate import SlotGate
 from farm.egress.gateway import Gateway
 from farm.egress.guard import AllowedNetwork, Guard, Verdict
 from farm.egress.params import GatewayParams
-from farm.egress.proxies import BadLine, ProxyList, Secret, Upstream, parse_proxies
+from farm.egress.proxies import BadLine, ProxyList, Upstream, parse_proxies
 
 __all__ = [
     "AllowedNetwork",
@@ -22,7 +22,6 @@ __all__ = [
     "GatewayParams",
     "Guard",
     "ProxyList",
-    "Secret",
     "SlotGate",
     "Upstream",
     "Verdict",

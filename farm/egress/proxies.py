@@ -8,37 +8,11 @@ Which proxy a slot uses, and how well each does, is decided elsewhere.
 from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from farm.model.secret import Secret
+
 DEFAULT_PORTS = {"http": 80, "https": 443, "socks4": 1080, "socks5": 1080}
 _ALIASES = {"socks5h": "socks5", "socks4a": "socks4", "socks": "socks5"}
 _MAX_SOCKS_FIELD = 255
-
-
-class Secret:
-    """A text that is shown only to who asks for it by name."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def reveal(self) -> str:
-        """Return the text itself: for the wire, never for a message."""
-        return self._text
-
-    def __repr__(self) -> str:
-        return "Secret(***)"
-
-    def __str__(self) -> str:
-        return "***"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and self._text == other._text
-
-    def __hash__(self) -> int:
-        return hash(self._text)
-
-    def __bool__(self) -> bool:
-        return bool(self._text)
 
 
 _NONE = Secret("")

@@ -7,7 +7,7 @@ should know is returned as warnings.
 from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import redis
 import redis.asyncio
@@ -83,13 +83,28 @@ def is_cluster(url: str) -> bool:
 
 def check_url(url: str) -> None:
     """Refuse a URL that names no Redis."""
-    parts = urlsplit(url)
+    parts = _parts(url)
     if parts.scheme not in SCHEMES:
         raise UsageError(
             "--redis takes redis://, rediss://, unix:// or redis+cluster:// and a host or a path."
         )
     if not (parts.path if parts.scheme == "unix" else parts.hostname):
         raise UsageError(f"--redis {place_of(url)} names no host; write for example redis://127.0.0.1:6379.")
+
+
+def _parts(url: str) -> SplitResult:
+    """Take the URL apart; one that is not well-formed is not quoted: its password may stand anywhere."""
+    try:
+        parts = urlsplit(url)
+        if (parts.port or 1) > 0 and (
+            parts.scheme == "unix" or "@" not in f"{parts.path}{parts.query}{parts.fragment}"
+        ):
+            return parts
+    except ValueError:
+        pass
+    raise UsageError(
+        "--redis is no URL; in user and password write /, ?, #, @ and : as %2F, %3F, %23, %40 and %3A."
+    )
 
 
 def refuse_unfit(facts: Mapping[str, Any], place: str, *, clustered: bool = False) -> None:

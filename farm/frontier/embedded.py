@@ -22,6 +22,7 @@ from farm.frontier.serverprocess import (
     read_identity,
     write_identity,
 )
+from farm.model.environment import kept
 from farm.model.errors import FrontierUnavailable, OutputUnwritable
 
 SERVERS = ("redis-server", "valkey-server")
@@ -111,6 +112,7 @@ class EmbeddedRedis:
             [program, *line],
             cwd=self._folder,
             stdin=subprocess.DEVNULL,
+            env=kept(os.environ),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,

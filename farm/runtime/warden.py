@@ -4,11 +4,13 @@ See `last_will` for what happens when the farm dies. What always holds: what was
 freed, also when the program that keeps the will is itself killed: it is started again with all of it.
 """
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import IO
 
+from farm.model.environment import kept
 from farm.runtime import last_will
 
 CLOSE_S = 8.0
@@ -80,5 +82,6 @@ class Warden:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             bufsize=0,
+            env=kept(os.environ),
             start_new_session=True,
         )

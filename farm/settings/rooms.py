@@ -10,12 +10,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, field_validator
 from pydantic_settings import NoDecode
 
+from farm.model.secret import SecretUrl
 from farm.settings.units import (
     CountOrAuto,
     Duration,
+    HeaderLine,
     Memory,
     MemoryBudget,
     RateLimit,
+    RedisUrl,
     UtcDate,
     Viewport,
     lines,
@@ -23,6 +26,8 @@ from farm.settings.units import (
 )
 
 Lines = Annotated[tuple[str, ...], NoDecode]
+Headers = Annotated[tuple[HeaderLine, ...], NoDecode]
+EMBEDDED = SecretUrl("embedded")
 BLOCKABLE = ("images", "media", "fonts", "stylesheets", "trackers")
 
 
@@ -35,8 +40,8 @@ def option(default: Any, text: str, **extra: Any) -> Any:
 class CrawlSettings(BaseModel):
     """Which crawl, and where it lives."""
 
-    redis: str = option(
-        "embedded", "redis://, rediss:// or unix:// [a private Redis of its own]", metavar="URL"
+    redis: RedisUrl = option(
+        EMBEDDED, "redis://, rediss:// or unix:// [a private Redis of its own]", metavar="URL"
     )
     redis_patience: Duration = option(300.0, "how long an outage of Redis is waited for [5m]", metavar="TIME")
     crawl: str = option("", "name of the crawl [default]", metavar="NAME")
@@ -153,7 +158,7 @@ class RenderSettings(BaseModel):
     storage_state: Path | None = option(
         None, "cookies and local storage, in Playwright's format; each goes to its own site", metavar="FILE"
     )
-    header: Lines = option(
+    header: Headers = option(
         (), "a request header, for the seeds' sites alone (repeatable)", metavar="'NAME: VALUE'"
     )
     locale: str | None = option(

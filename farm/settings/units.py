@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import BeforeValidator, InstanceOf, PlainSerializer
+
+from farm.model.secret import SecretHeader, SecretUrl
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -114,6 +116,16 @@ def parse_date(value: Any) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def as_secret_url(value: Any) -> SecretUrl:
+    """Take a URL out of sight; whether it is one is found out by who uses it."""
+    return value if isinstance(value, SecretUrl) else SecretUrl(str(value))
+
+
+def as_secret_header(value: Any) -> SecretHeader:
+    """Take a header out of sight; whether it is one is found out by who uses it."""
+    return value if isinstance(value, SecretHeader) else SecretHeader(str(value))
+
+
 def lines(value: Any) -> Any:
     """Take a text as a list of its lines: a list in an environment variable, with no commas to trip over."""
     if isinstance(value, str):
@@ -132,5 +144,7 @@ Duration = Annotated[float, BeforeValidator(parse_duration), PlainSerializer(lam
 MemoryBudget = Annotated[Memory, BeforeValidator(parse_memory), PlainSerializer(lambda memory: memory.text)]
 Viewport = Annotated[tuple[int, int], BeforeValidator(parse_viewport)]
 RateLimit = Annotated[Rate, BeforeValidator(parse_rate), PlainSerializer(lambda rate: rate.text)]
+HeaderLine = Annotated[InstanceOf[SecretHeader], BeforeValidator(as_secret_header), PlainSerializer(str)]
+RedisUrl = Annotated[InstanceOf[SecretUrl], BeforeValidator(as_secret_url), PlainSerializer(str)]
 CountOrAuto = Annotated[int | None, BeforeValidator(parse_count_or_auto)]
 UtcDate = Annotated[datetime, BeforeValidator(parse_date)]

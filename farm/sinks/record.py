@@ -13,10 +13,10 @@ from typing import Any
 from farm.model.detection import Detection
 from farm.model.page import Capture, RenderedPage
 from farm.model.record import Record
+from farm.model.secret import MASK
 from farm.model.task import Lease
 from farm.model.url import record_id
 
-MASK = "***"
 FOLDERS = {"screenshot": "screenshots", "pdf": "pdfs", "download": "downloads"}
 """By kind of capture, in the output folder."""
 _SECRET_HEADERS = frozenset({"set-cookie", "set-cookie2", "authorization", "proxy-authorization", "cookie"})

@@ -57,6 +57,7 @@ def test_no_secret_is_in_the_settings_that_are_shown(tmp_path: Path) -> None:
     assert SECRET not in json.dumps(shown_settings(plan))
     assert shown_settings(plan)["header"] == ["Authorization: ***", "X-Other: ***"]
     assert SECRET not in repr(plan.secrets)
+    assert SECRET not in repr(plan)
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,14 @@ from tests.e2e.farm_process import until
 class RedisServer:
     """One redis-server with an append-only file in `folder`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, password: str = "") -> None:
         self._folder = folder
+        self._password = password
         folder.mkdir(parents=True, exist_ok=True)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
-        self.url = f"redis://127.0.0.1:{self.port}"
+        self.url = f"redis://{f':{password}@' if password else ''}127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -29,6 +30,7 @@ class RedisServer:
             "appendonly": "yes",
             "maxmemory-policy": "noeviction",
             "daemonize": "no",
+            **({"requirepass": self._password} if self._password else {}),
         }
         command = [
             "redis-server",
@@ -48,6 +50,6 @@ class RedisServer:
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
                 connection.sendall(b"PING\r\n")
-                return connection.recv(16).startswith(b"+PONG")
+                return connection.recv(16).startswith((b"+PONG", b"-NOAUTH"))
         except OSError:
             return False

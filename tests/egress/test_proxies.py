@@ -4,7 +4,8 @@ from dataclasses import asdict
 
 import pytest
 
-from farm.egress import BadLine, Secret, Upstream, parse_proxies
+from farm.egress import BadLine, Upstream, parse_proxies
+from farm.model.secret import Secret
 
 
 def test_a_file_gives_every_proxy_once_in_its_order() -> None:

@@ -35,6 +35,17 @@ async def test_a_password_is_never_said() -> None:
     assert "s3cret" not in said
 
 
+@pytest.mark.parametrize(
+    "password", ["s3c#ret", "s3c/ret", "s3c?ret", "12?s3cret", "s3cret#12", "s3:cret/", "[s3cret"]
+)
+def test_a_password_that_is_not_in_percent_form_is_not_quoted(password: str) -> None:
+    """Such a URL has no host where one is expected: nothing of it is shown, nobody is asked."""
+    with pytest.raises(UsageError, match="no URL") as caught:
+        check_url(f"redis://user:{password}@127.0.0.1:6379/0")
+    assert "s3c" not in str(caught.value)
+    assert "ret" not in str(caught.value)
+
+
 async def test_a_wrong_password_is_not_waited_out(client: RedisClient, redis_url: str) -> None:
     """Patience is for what passes by itself."""
     await client.command("CONFIG SET", "requirepass", "right")

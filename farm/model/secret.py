@@ -1,0 +1,61 @@
+"""What must not be read by others: proxies' users and passwords, Redis's, whatever a user hands over in a header.
+
+What always holds: neither `str` nor `repr` of it, and so no log line, error, record or dump of settings, shows the
+text; who needs it asks for it by name. This is the only type for such things.
+"""
+
+MASK = "***"
+
+
+class Secret:
+    """A text that is shown only to who asks for it by name."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text itself: for the wire, never for a message."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self})"
+
+    def __str__(self) -> str:
+        return MASK
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+
+class SecretUrl(Secret):
+    """A URL of which user, password and query are not shown."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        scheme, mark, rest = self._text.partition("://")
+        if not mark:
+            # `embedded`, or what was meant as a URL and may be nothing but a password.
+            return MASK if set("@:/") & set(self._text) else self._text
+        # Up to the last @, since a password that was not written in percent form may have one.
+        _, at, place = rest.rpartition("@")
+        place, query, _ = place.partition("?")
+        return f"{scheme}://{MASK + '@' if at else ''}{place}{query}{MASK if query else ''}"
+
+
+class SecretHeader(Secret):
+    """A header line `Name: value` of which the value is not shown."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        name, colon, _ = self._text.partition(":")
+        return f"{name}: {MASK}" if colon else MASK
