@@ -4,7 +4,7 @@ PYTEST = .venv/bin/pytest
 CODE = farm fixtures tests scripts docker bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all check bench bench-frontier bench-throttle mutate soak profile lock clean
+.PHONY: help setup run test test-all check bench bench-frontier bench-throttle bench-egress mutate soak profile lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ bench-frontier: setup  ## what a lease costs in Redis, next to an empty script (
 
 bench-throttle: setup  ## politeness by the sites' own journal: rates, shares, hidden limits (ARGS="rate knee")
 	@.venv/bin/python -m bench.throttle $(ARGS)
+
+bench-egress: setup  ## what the gateway carries, and what a page by ten real proxies costs (ARGS="--only gateway")
+	@.venv/bin/python -m bench.egress $(ARGS)
 
 mutate: setup  ## break the frontier's scripts one by one: each break must make a test fail
 	@.venv/bin/python scripts/mutate.py

@@ -94,6 +94,8 @@ class Tab:
                         accept_downloads=False,
                         service_workers="block",
                     )
+                    # Grants nothing, and thereby denies everything that a page could ask a person for.
+                    await context.grant_permissions([])
                     page, pid = await engine.open_page(context)
                     tab = cls(engine, context, page, await context.new_cdp_session(page), params)
                     tab.pid = pid
