@@ -9,6 +9,9 @@ from farm.policy.capacity import useful_contexts
 from farm.runtime.flow import FlowBook
 from farm.settings.units import parse_rate
 
+STEADY = 0.7
+"""A limit is lowered when it is less than this part of what it was."""
+
 
 def own_limits(
     agreed: Mapping[str, Any], room: ProxyRoom | None, book: FlowBook, clock: Clock
@@ -22,6 +25,15 @@ def own_limits(
         for name in ("global_rate", "rate", "proxy_rate")
     )
 
+    held: dict[str, int] = {}
+
+    def steady(name: str, contexts: int) -> int:
+        # A limit that wavers with every reading would close contexts only to open them again.
+        before = held.get(name)
+        if before is None or contexts > before or contexts < STEADY * before:
+            held[name] = contexts
+        return held[name]
+
     def limits() -> Mapping[str, int]:
         flow, sites = book.overall(clock.monotonic()), max(1, book.sites)
         found = {} if room is None else dict(room.proxies.limits)
@@ -31,9 +43,9 @@ def own_limits(
         if flow.took_s:
             rates = [rate for rate in (global_rate, sites * site_rate) if rate]
             if rates:
-                found["rate"] = useful_contexts(min(rates), flow.took_s)
+                found["rate"] = steady("rate", useful_contexts(min(rates), flow.took_s))
             if room is not None and proxy_rate:
-                c_max = useful_contexts(room.proxies.working * proxy_rate, flow.took_s)
+                c_max = steady("proxies", useful_contexts(room.proxies.working * proxy_rate, flow.took_s))
                 found["proxies"] = min(found.get("proxies", c_max), c_max)
         return found
 

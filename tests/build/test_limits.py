@@ -37,3 +37,15 @@ def test_a_rate_is_worth_as_many_contexts_as_its_visits_take(
     assert set(ask()) <= {"places"}
     book.fold(PageDone(9.0, "s1", "http://a/", 200, 2000, 0, settled=True))
     assert ask() == limits
+
+
+def test_a_limit_does_not_waver_with_every_reading() -> None:
+    """It is lowered only by much, since contexts are closed by that; it is raised at once."""
+    book, clock = FlowBook(0.0), ManualClock(10.0)
+    ask = own_limits(NONE | {"rate": "1/s"}, None, book, clock)
+    limits = []
+    for number, took_ms in enumerate((10_000, 9_000, 6_000, 12_000)):
+        clock.now = at = 100.0 * (number + 1)
+        book.fold(PageDone(at, "s1", "http://a/", 200, took_ms, 0, settled=True))
+        limits.append(ask()["rate"])
+    assert limits == [16, 16, 10, 19]

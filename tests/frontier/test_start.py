@@ -95,6 +95,9 @@ async def test_what_has_begun_without_asking_keeps_the_next_away(client: RedisCl
     bench = await Bench.open(client, redis_url, politeness=Politeness(interval_s=1))
     assert [await bench.frontier.start("a", begun=begun) for begun in (False, True, True)] == [0, 0, 0]
     assert await bench.frontier.start("a") == 3
+    for _ in range(9):
+        await bench.frontier.start("a", begun=True)
+    assert await bench.frontier.start("a") == 4
     await bench.frontier.block("b", 5)
     assert await bench.frontier.start("b", begun=True) == 0
     assert await bench.frontier.start("b") == -5

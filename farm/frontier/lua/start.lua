@@ -19,6 +19,7 @@ places[#places + 1] = { P .. 'out:', 's', C[ALL_INTERVAL], 0 }
 local at = now
 for i = 1, #places do
   local key, field, spacing, ahead = unpack(places[i])
+  places[i].ahead = ahead
   places[i].due = spacing > 0 and tonumber(redis.call('HGET', key, field)) or 0
   at = math.max(at, places[i].due - ahead)
 end
@@ -27,7 +28,9 @@ if reply == 0 then
   for i = 1, #places do
     local key, field, spacing = unpack(places[i])
     if spacing > 0 then
-      redis.call('HSET', key, field, ('%d'):format(math.max(places[i].due, now) + spacing))
+      -- A long chain of redirects must not keep a site with a long spacing away for ever.
+      local due = math.min(math.max(places[i].due, now) + spacing, now + 4 * spacing + places[i].ahead)
+      redis.call('HSET', key, field, ('%d'):format(due))
     end
   end
 end
