@@ -135,8 +135,6 @@ MUTATIONS = (
         "C[DELAYED] + C[LEASED]",
         "shards",
     ),
-    Mutation("visits begin together", "start.lua", "max(places[i].due, now) + spacing", "0", "start"),
-    Mutation("visits begin under a block", "start.lua", "blocked > now and", "false and", "start"),
     Mutation("no spacing", "lib/throttle.lua", "floor(s[SPACING] * (", "floor(0 * (", "politeness"),
     Mutation(
         "no room counted",
