@@ -1,34 +1,46 @@
 """A driver that died, as Playwright tells of it: the one place that knows its words.
 
-Most calls raise Playwright's Error then. A start that is under way raises a bare Exception, and the same bare
-Exception is left in a future that Playwright itself never reads, so that asyncio complains of it to the user when
-the future is forgotten. The engine notices the death by itself and is replaced: there is nothing in it to be told.
+Most calls raise Playwright's Error then. A call that is sent before Playwright has noticed raises what the loop
+says of the closed pipe; a start that is under way raises a bare Exception. The same two reach the loop's exception
+handler, from a future that Playwright never reads and from its callbacks, and would be told to the user. The
+engine notices the death by itself and is replaced: there is nothing in them to be told.
 """
 
 import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from traceback import walk_tb
 from typing import Any
 
 from playwright.async_api import Error
 
 log = logging.getLogger("farm.browser")
 WORDS = "Connection closed"
+PIPE_WORDS = "the handler is closed"
+"""Of uvloop, for a write to a pipe that it has closed; asyncio's own loop says nothing."""
 
 
 class DriverLost(Error):
-    """The bare Exception of a dead driver, as an Error like the others."""
+    """What a dead driver's callers get, as an Error like the others."""
 
 
 def is_driver_loss(error: BaseException) -> bool:
-    """Whether this is what Playwright raises, or leaves behind, when its driver is gone, by type and words."""
+    """Whether Playwright raises this, or leaves it behind, because its driver is gone: by type and words."""
+    if isinstance(error, RuntimeError):
+        return PIPE_WORDS in str(error)
     return type(error) is Exception and str(error).startswith(WORDS)
+
+
+def _is_of_playwright(error: BaseException) -> bool:
+    """Whether it was raised in Playwright, or nowhere: an exception that was only put into a future."""
+    frames = [frame.f_code.co_filename for frame, _ in walk_tb(error.__traceback__)]
+    return not frames or any("/playwright/" in name for name in frames)
 
 
 @contextmanager
 def playwright_errors() -> Iterator[None]:
-    """Make an Error of a dead driver's bare Exception; all else passes as it is."""
+    """Make an Error of all that a dead driver's callers get; all else passes as it is."""
     try:
         yield
     except Exception as error:
@@ -53,7 +65,7 @@ def hush_driver_loss(loop: asyncio.AbstractEventLoop) -> None:
 
     def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        if error is not None and is_driver_loss(error):
+        if error is not None and is_driver_loss(error) and _is_of_playwright(error):
             log.debug("a driver died: %s", error)
         elif before is not None:
             before(loop, context)

@@ -15,6 +15,7 @@ from farm.browser.find import find_browser
 from farm.browser.loss import DriverLost, ending, hush_driver_loss, playwright_errors
 
 GONE = "Connection closed while reading from the driver"
+PIPE = "unable to perform operation on <WriteUnixTransport closed=True reading=False 0x7f>; the handler is closed"
 
 
 async def test_a_killed_driver_is_no_complaint_of_asyncio(
@@ -52,11 +53,13 @@ async def test_any_other_complaint_goes_where_it_went(caplog: pytest.LogCaptureF
     assert heard == ["second"]
 
 
-def test_only_the_bare_exception_of_a_dead_driver_becomes_an_error() -> None:
+def test_only_what_a_dead_driver_raises_becomes_an_error() -> None:
     """By type and words: a bug of ours that happens while something is closed must be heard of."""
     with pytest.raises(DriverLost, match=GONE), playwright_errors():
         raise Exception(GONE)  # noqa: TRY002 - as Playwright does
-    for other in (ValueError(GONE), Exception("something else")):
+    with pytest.raises(DriverLost, match="the handler is closed"), playwright_errors():
+        raise RuntimeError(PIPE)
+    for other in (ValueError(GONE), Exception("something else"), RuntimeError("something else")):
         with pytest.raises(type(other)) as raised, ending():
             raise other
         assert raised.value is other
@@ -64,6 +67,6 @@ def test_only_the_bare_exception_of_a_dead_driver_becomes_an_error() -> None:
 
 def test_what_is_gone_already_need_not_be_closed() -> None:
     """Playwright's errors, a dead driver, and an answer that did not come in time."""
-    for error in (Error("Target closed"), Exception(GONE), TimeoutError()):
+    for error in (Error("Target closed"), Exception(GONE), RuntimeError(PIPE), TimeoutError()):
         with ending():
             raise error
