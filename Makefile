@@ -4,7 +4,7 @@ PYTEST = .venv/bin/pytest
 CODE = farm fixtures tests scripts docker bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all check bench bench-frontier bench-throttle bench-egress mutate soak profile lock clean
+.PHONY: help setup run test test-all check bench bench-frontier bench-readme bench-recall bench-throttle bench-egress mutate soak profile lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,12 @@ bench-throttle: setup  ## politeness by the sites' own journal: rates, shares, h
 
 bench-egress: setup  ## what the gateway carries, and what a page by ten real proxies costs (ARGS="--only gateway")
 	@.venv/bin/python -m bench.egress $(ARGS)
+
+bench-readme: setup  ## put the results of the last whole `make bench` into the README and docs/bench.svg
+	@.venv/bin/python -m bench.readme $(ARGS)
+
+bench-recall: setup  ## what is found of late content and of real applications, against a reference that waits 10 s
+	@.venv/bin/python -m bench.recall $(ARGS)
 
 mutate: setup  ## break the frontier's scripts one by one: each break must make a test fail
 	@.venv/bin/python scripts/mutate.py

@@ -56,7 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
     machine = report.machine(browser.path, when)
     path = RESULTS / f"bench-{when:%Y%m%d-%H%M%S}.json"
     rows = [one.row() for one in figures]
-    path.write_text(json.dumps({"machine": machine, "runs": rows, "medians": summary.rows()}, indent=1))
+    results = {"machine": machine, "versions": summary.versions, "runs": rows, "medians": summary.rows()}
+    path.write_text(json.dumps(results, indent=1))
     drawing = path.with_suffix(".svg")
     drawing.write_text(chart.draw(summary, machine))
     print(f"\n{report.machine_line(machine)}\n{path}\n{drawing}")

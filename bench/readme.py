@@ -1,0 +1,106 @@
+"""Put a benchmark's results into the README: `python -m bench.readme [RESULTS.json]`, `make bench-readme`.
+
+Draws the chart to `docs/bench.svg` and writes a table with date and machine between the marks in the README.
+Without an argument the newest results are taken that have every workload; less than that is no comparison.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from bench import chart, report
+from bench.subjects import FARM, FLOOR, ROOT
+from bench.trial import Figures
+from bench.workloads import PAGES, WHAT
+
+RESULTS = ROOT / "bench-results"
+README = ROOT / "README.md"
+CHART = ROOT / "docs" / "bench.svg"
+BEGIN, END = "<!-- benchmark -->", "<!-- /benchmark -->"
+
+
+class NoResults(Exception):
+    """There is nothing that could be shown."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write both files and say which; 1 where there are no results."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.readme", description="Put a benchmark's results into the README."
+    )
+    parser.add_argument(
+        "results", nargs="?", type=Path, help="of `make bench` [the newest that are complete]"
+    )
+    path = parser.parse_args(arguments).results
+    try:
+        path = path or newest(RESULTS)
+        shown(json.loads(path.read_text()), README, CHART)
+    except (NoResults, OSError, ValueError) as error:
+        print(f"nothing is changed: {error}", file=sys.stderr)
+        return 1
+    print(f"{path} -> {CHART}, {README}")
+    return 0
+
+
+def newest(folder: Path) -> Path:
+    """Return the newest results with every workload, the farm, the floor and a peer in them."""
+    for path in sorted(folder.glob("bench-*.json"), reverse=True):
+        runs = json.loads(path.read_text())["runs"]
+        subjects = {run["subject"] for run in runs}
+        if {run["workload"] for run in runs} == set(PAGES) and {FARM, FLOOR} < subjects:
+            return path
+    raise NoResults(f"{folder} has no results of a whole `make bench`")
+
+
+def shown(results: dict[str, Any], readme: Path, drawing: Path) -> None:
+    """Draw the chart and replace what stands between the marks; NoResults where the README has none."""
+    known = {field.name for field in fields(Figures)}
+    runs = [Figures(**{name: run[name] for name in known & run.keys()}) for run in results["runs"]]
+    if not runs:
+        raise NoResults("the results have no runs")
+    summary = report.summarise(runs, results.get("versions", {}))
+    text = readme.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise NoResults(f"{readme} has no {BEGIN} and {END}")
+    section = f"{begin}\n{_section(summary, results['machine'])}\n{end}"
+    drawing.parent.mkdir(exist_ok=True)
+    drawing.write_text(chart.draw(summary, results["machine"]), encoding="utf-8")
+    readme.write_text(before + section + after, encoding="utf-8")
+
+
+def _section(summary: report.Summary, machine: dict[str, Any]) -> str:
+    lines = [
+        "![Pages per second of the farm, its peers and the browser alone](docs/bench.svg)",
+        "",
+        f"`make bench`, medians of {summary.rounds} interleaved rounds, the farm with its queue in Redis and its",
+        f"records on the disk. {report.machine_line(machine)}.",
+        "",
+        "| Workload | Farm | Best peer | Farm / peer | Of raw CDP | Farm's recall |",
+        "|---|---|---|---|---|---|",
+    ]
+    for (name, workers), group in summary.groups.items():
+        by_name = {one.subject: one for one in group}
+        farm, floor = by_name.get(FARM), by_name.get(FLOOR)
+        if farm is None:
+            continue
+        peers = [one for one in group if one.subject not in {FARM, FLOOR}]
+        peer = max(peers, key=lambda one: one.pages_per_s, default=None)
+        cells = [
+            f"{WHAT[name][0].upper()}{WHAT[name][1:]}; {workers} workers",
+            f"{farm.pages_per_s:.1f} pages/s",
+            f"{peer.pages_per_s:.1f} ({summary.label(peer.subject)})" if peer else "-",
+            f"{farm.pages_per_s / peer.pages_per_s:.1f}" if peer and peer.pages_per_s else "-",
+            f"{farm.pages_per_s / floor.pages_per_s:.2f}" if floor and floor.pages_per_s else "-",
+            f"{min(farm.link_recall, farm.text_recall):.1%}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
