@@ -18,7 +18,8 @@ from farm.browser.find import find_browser
 from farm.browser.pool import Pool, PoolParams
 from farm.browser.render import RenderParams
 from farm.browser.tab import TabParams
-from farm.egress import AllowedNetwork, Gateway, Guard, SlotGate, Upstream
+from farm.egress import AllowedNetwork, Gateway, GatewayParams, Guard, SlotGate, Upstream
+from farm.egress.resolve import Lookup, system_lookup
 from farm.model.clock import SystemClock
 from farm.model.errors import RenderError, SlotLost
 from farm.policy.recycle import RecycleParams
@@ -127,10 +128,15 @@ def roads(to: Forbidden, page: str = ROADS) -> Talk:
 
 @asynccontextmanager
 async def one_slot(
-    folder: Path, *allowed: int, upstream: Upstream | None = None
+    folder: Path,
+    *allowed: int,
+    upstream: Upstream | None = None,
+    host: str = "127.0.0.1",
+    lookup: Lookup = system_lookup,
 ) -> AsyncIterator[tuple[ContextSlot, SlotGate, Gateway]]:
     """Open a slot whose pages may reach these ports of this machine and nothing else of it."""
-    gateway = Gateway(Guard([AllowedNetwork.parse(f"127.0.0.1/32:{port}") for port in allowed]))
+    guard = Guard([AllowedNetwork.parse(f"{host}/32:{port}") for port in allowed])
+    gateway = Gateway(guard, GatewayParams(dns_ttl_s=0), lookup=lookup)
     await gateway.start()
     gate = await gateway.open("01", upstream)
     pool = Pool(
