@@ -1,5 +1,6 @@
 """Everything that a run leaves, prints, or shows of its processes, searched for every secret that it was given."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,8 +20,25 @@ SECRETS = {
     "a proxy's user": "sOmEbOdY",
     "a proxy's password": "pRoXy-hUnTeR2",
     "another program's token": "tOkEn-hUnTeR2",
+    "a header": "hEaDeR-hUnTeR2",
+    "a cookie": "cOoKiE-hUnTeR2",
 }
-REDIS, USER, PASSWORD, TOKEN = SECRETS.values()
+REDIS, USER, PASSWORD, TOKEN, HEADER, COOKIE = SECRETS.values()
+STATE = {
+    "cookies": [
+        {
+            "name": "session",
+            "value": COOKIE,
+            "domain": "127.0.0.1",
+            "path": "/",
+            "expires": -1,
+            "httpOnly": True,
+            "secure": False,
+            "sameSite": "Lax",
+        }
+    ],
+    "origins": [],
+}
 
 
 @pytest.fixture
@@ -83,6 +101,9 @@ def test_no_secret_stands_anywhere(
     proxies = [SmallProxy(credentials=f"{USER}:{PASSWORD}"), SmallProxy(credentials=f"{USER}:wrong")]
     monkeypatch.setenv("FARM_REDIS", server.url)
     monkeypatch.setenv("SERVICE_TOKEN", TOKEN)
+    monkeypatch.setenv("FARM_HEADER", f"X-Api-Key: {HEADER}")
+    state = tmp_path / "state.json"
+    state.write_text(json.dumps(STATE))
     seen: dict[str, bytes] = {}
     with serve_shop_in_thread(crash_paths=("/contact",)) as shop, proxies_in_thread(*proxies):
         # The second one lets nobody in, so that there are failures to be told of.
@@ -93,6 +114,7 @@ def test_no_secret_stands_anywhere(
             out,
             shop.url,
             proxies=str(path),
+            storage_state=str(state),
             log_level="debug",
             log_format=form,
             live="on",
@@ -101,6 +123,8 @@ def test_no_secret_stands_anywhere(
         )
         until(lambda: looked_to_the_end(running, seen), "the end", 120)
         finished = running.finish()
+        sent = shop.requests.pages()[0].headers
+        assert (sent["X-Api-Key"], sent["Cookie"]) == (HEADER, f"session={COOKIE}")
     assert len(finished.records) > 5, finished.output
     assert "asks for credentials" in finished.output or "407" in (out / "farm.log").read_text()
     assert sum("environment" in name for name in seen) > 4, list(seen)
