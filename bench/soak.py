@@ -7,7 +7,7 @@ temporary files at the end; JSON and a chart are left in `bench-results/`. `SOAK
 
     --kill-every 5     SIGKILL a random browser, driver or renderer so often
     --hostile 0        without hostile pages
-    --rest 60          then let the farm idle for so long with its contexts open, and say what that costs
+    --rest 100         then pause the crawl for so long, and say what the idle farm costs
     --beside /faults/hang/page     have this page open all the time, in one of the contexts
     --compare          first the same without kills and without that page; say what they cost
 """
@@ -40,6 +40,8 @@ from farm.settings.units import parse_duration, parse_memory
 MIB = 2**20
 SAMPLE_EVERY_S = 2.0
 PATIENCE_S = 180.0
+REST_AFTER = 0.8
+"""Of the time: there must be work left to be paused."""
 AT_ONCE = 8
 """How many visits to a site the farm begins with; the soak is not about what it learns of a site."""
 
@@ -70,6 +72,7 @@ class Soak:
     visits_ms: list[int] = field(default_factory=list)
     readings: list[tuple[float, float, float, float]] = field(default_factory=list)
     """The farm's own: when, MiB in all, MiB known to be contexts' own, CPU seconds of its meter so far."""
+    rested: tuple[float, float] = (0.0, 0.0)
     kills: dict[str, int] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
     left: list[str] = field(default_factory=list)
@@ -113,7 +116,7 @@ def run(options: argparse.Namespace, folder: Path) -> Soak:
         [
             *(sys.executable, "-m", "bench.soakshop", f"{seconds}"),
             *("--hostile", f"{options.hostile}", "--leak-mb", f"{options.leak_mb}"),
-            *("--rest", f"{options.rest}", "--sites", f"{-(-options.contexts // AT_ONCE)}"),
+            *("--sites", f"{-(-options.contexts // AT_ONCE)}"),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -132,6 +135,13 @@ def run(options: argparse.Namespace, folder: Path) -> Soak:
         farm = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
     seen: dict[int, psutil.Process] = {}
     try:
+        if options.rest:
+            _watch(soak, farm, seen, began, REST_AFTER * seconds, options)
+            _tell(folder, "pause")
+            soak.rested = (time.monotonic() - began, 0.0)
+            _watch(soak, farm, seen, began, soak.rested[0] + options.rest, options)
+            soak.rested = (soak.rested[0], time.monotonic() - began)
+            _tell(folder, "resume")
         _watch(soak, farm, seen, began, seconds + PATIENCE_S + options.rest, options)
         with urlopen(f"{sites[0]}/soak-arrivals") as answer:  # noqa: S310 - our own server
             soak.arrivals = [round(at - began, 3) for at in json.load(answer)]
@@ -150,6 +160,12 @@ def run(options: argparse.Namespace, folder: Path) -> Soak:
     soak.left = [f"{one.pid} {one.name()}" for one in living if one.status() != psutil.STATUS_ZOMBIE]
     soak.left += [str(path) for path in temporary.iterdir()]
     return soak
+
+
+def _tell(folder: Path, command: str) -> None:
+    """Pause or resume the crawl."""
+    told = [sys.executable, "-m", "farm.cli.main", command, "--output", str(folder / "out")]
+    subprocess.run(told, check=True, stdout=subprocess.DEVNULL)
 
 
 def _command(options: argparse.Namespace, sites: list[str], folder: Path) -> list[str]:
@@ -177,7 +193,7 @@ def _command(options: argparse.Namespace, sites: list[str], folder: Path) -> lis
 def _page_timeout_s(options: argparse.Namespace) -> float:
     """Return the deadline of a page; one that is to be there all the time must not meet it before the end."""
     whole_s = parse_duration(options.time) * 1.2 if options.beside else 0.0
-    return float(max(parse_duration(options.page_timeout), options.rest * 1.5, whole_s))
+    return float(max(parse_duration(options.page_timeout), whole_s))
 
 
 def _watch(
@@ -190,7 +206,7 @@ def _watch(
 ) -> None:
     """Sample until the farm ends; kill something now and then if that is wanted."""
     chance = random.Random(options.seed)  # noqa: S311 - a choice of victims
-    kill_at = began + 20.0
+    kill_at = max(began + 20.0, time.monotonic())
     while farm.poll() is None and time.monotonic() - began < patience_s:
         pids = [farm.pid, *proc.descendants(farm.pid)]
         renderers = [pid for pid in pids if proc.is_renderer(pid)]

@@ -4,6 +4,7 @@ import argparse
 import statistics
 from typing import TYPE_CHECKING, Any
 
+from farm.policy.turns import IDLE_LONGEST_S, LET_GO_S
 from farm.settings.units import parse_duration, parse_memory
 
 if TYPE_CHECKING:
@@ -50,19 +51,24 @@ def judge(soak: "Soak", options: argparse.Namespace) -> dict[str, Any]:
         "the farm's reading to PSS": _reading_error(soak),
         "the meter, of one core": _meter_share(soak),
         "files open, after the ramp, most": f"{next(iter(fds[10:]), 0)}, {max(fds)}",
-        "at rest, of one core": _rest(soak, options.rest),
+        "at rest, of one core": _rest(soak),
         "left behind": soak.left or "nothing",
         "load of the machine": f"{soak.load[0]:.1f} before, {soak.load[1]:.1f} after",
     }
 
 
-def _rest(soak: "Soak", rest_s: float) -> str:
-    """Say what the farm used while nearly all of its contexts had nothing to do."""
-    ends = max(soak.pages, default=0.0)
-    # Not the first seconds: pages that were left open go on with what they do for a moment.
-    quiet = [one for one in soak.samples if ends - rest_s + 10.0 <= one.at <= ends - 2.0]
+def _rest(soak: "Soak") -> str:
+    """Say what the farm used while it was paused, with its contexts open and once they were let go."""
+    begins, ends = soak.rested
+    # The first seconds are those of the visits that were under way.
+    parts = ((begins + 8.0, begins + LET_GO_S), (begins + LET_GO_S + IDLE_LONGEST_S * 1.25 + 5.0, ends))
+    return " | then ".join(filter(None, (_share(soak, *part) for part in parts))) or "not tried"
+
+
+def _share(soak: "Soak", begins: float, ends: float) -> str:
+    quiet = [one for one in soak.samples if begins <= one.at <= ends]
     if len(quiet) < 2:  # noqa: PLR2004
-        return "not tried"
+        return ""
     first, last = quiet[0], quiet[-1]
     lasted_s = last.at - first.at
     of_kinds = {

@@ -47,8 +47,7 @@ class RecentJournal(Journal):
 class Index:
     """The pages of links."""
 
-    def __init__(self, seconds: float, hostile: float, rest: float, sites: int, seed: int = 1) -> None:
-        self._rest = rest
+    def __init__(self, seconds: float, hostile: float, sites: int, seed: int = 1) -> None:
         self._sites = sites
         self.port = 0
         self._ends = time.monotonic() + seconds
@@ -64,8 +63,6 @@ class Index:
         if time.monotonic() < self._ends:
             # First, so that it is leased before the pages of this one run out; two, because one may die.
             paths[:0] = [f"/soak/{number + 1}", f"/soak/{number + 2}"]
-        elif self._rest:
-            paths.append("/soak-rest")
         links = "".join(f'<li><a href="{escape(path)}">{escape(path)}</a></li>' for path in paths)
         return web.Response(
             text=f"<!doctype html><title>{number}</title><ul>{links}</ul>", content_type="text/html"
@@ -84,10 +81,6 @@ class Index:
         async def answered(request: web.Request, handler: Answer) -> web.StreamResponse:
             if request.path.startswith("/soak/"):
                 return self.page(int(request.path.rpartition("/")[2]))
-            if request.path == "/soak-rest":
-                # The only page that is left: all other contexts have nothing to do meanwhile.
-                await asyncio.sleep(self._rest)
-                return web.Response(text="<!doctype html><title>Rested</title>", content_type="text/html")
             if request.path == "/soak-arrivals":
                 return web.json_response(list(self.arrivals))
             if "soak" in request.query:
@@ -99,7 +92,7 @@ class Index:
 
 async def serve(options: argparse.Namespace) -> None:
     """Serve until a signal comes."""
-    index = Index(options.seconds, options.hostile, options.rest, options.sites)
+    index = Index(options.seconds, options.hostile, options.sites)
     app = create_app(Switches(leak_mb=options.leak_mb), RecentJournal())
     # The shop's last route takes every path, so the index stands before all routes.
     app.middlewares.insert(0, index.middleware())
@@ -122,7 +115,6 @@ def main() -> None:
     parser.add_argument("seconds", type=float)
     parser.add_argument("--hostile", type=float, default=0.05)
     parser.add_argument("--leak-mb", type=float, default=5.0)
-    parser.add_argument("--rest", type=float, default=0.0)
     parser.add_argument("--sites", type=int, default=1)
     asyncio.run(serve(parser.parse_args()))
 

@@ -5,7 +5,9 @@
 
 OUTAGE_S = 5.0
 """A lease that took so long to come came after an outage: every other slot waited for it too."""
-IDLE_S, IDLE_LONGEST_S = 1.0, 10.0
+IDLE_S, IDLE_LONGEST_S = 1.0, 20.0
+LET_GO_S = 30.0
+"""A context without work for so long is let go, with its memory and all that its page goes on doing."""
 
 
 def ask_again_s(expected_s: float, resting: int, jitter: float) -> float:

@@ -28,6 +28,8 @@ SAMPLE_EVERY_S = 0.25
 TIGHT_EVERY_S = 0.1
 WIDE, WIDE_EVERY_S = 0.4, 0.5
 """Far below the budget no page can reach it between two looks, capped as each is."""
+EMPTY_EVERY_S = 2.0
+"""Without a context open nothing grows."""
 TELL_EVERY_S = 1.0
 """Readings are more frequent than anybody wants to see them."""
 
@@ -105,7 +107,8 @@ class Governor:
             self._govern(reading, now)
             is_tight = self._memory.band >= Band.COLLECT
             is_wide = reading.used_bytes < WIDE * self._params.budget_bytes
-            pause_s = TIGHT_EVERY_S if is_tight else WIDE_EVERY_S if is_wide else SAMPLE_EVERY_S
+            slack_s = WIDE_EVERY_S if self._herd.open_slots() else EMPTY_EVERY_S
+            pause_s = TIGHT_EVERY_S if is_tight else slack_s if is_wide else SAMPLE_EVERY_S
             await asyncio.sleep(pause_s)
             self._follow_cpu(self._clock.monotonic() - now - pause_s)
 

@@ -32,7 +32,7 @@ from farm.policy.retry import (
     after_status,
     retry_after_s,
 )
-from farm.policy.turns import IDLE_S, ask_again_s, come_back_s
+from farm.policy.turns import IDLE_S, LET_GO_S, ask_again_s, come_back_s
 from farm.runtime.control import Control, ExitReason
 from farm.runtime.ports import Gate, Slot, VisitNotes, Way
 from farm.runtime.rooms import Rooms, WorkerParams
@@ -74,7 +74,7 @@ class Worker:
         self._control = control
         self._params = params
         self._site: str | None = None
-        self._asked = 0.0
+        self._asked = self._worked = 0.0
         self._went_by: str | None = None
         self._tell = Telling(slot.name, rooms.emit, rooms.clock)
 
@@ -123,6 +123,9 @@ class Worker:
             case "stopped" | "draining":
                 self._control.end(ExitReason.STOPPED)
         expected_s = IDLE_S if answer.reason == "empty" else answer.retry_in_s
+        if self._rooms.clock.monotonic() - self._worked >= LET_GO_S:
+            # What its last page does by itself goes on for as long as it is open.
+            self._slot.retire()
         rest_s = ask_again_s(expected_s, self._control.resting + 1, random.random())  # noqa: S311
         await self._control.rest(since, rest_s)
         return None
@@ -148,6 +151,7 @@ class Worker:
             self._rooms.heartbeat.hold(lease, self._params.commit_s)
             self._tell.phase(Phase.COMMITTING, lease.task.url)
             verdict = await self._committed(verdict)
+            self._worked = self._rooms.clock.monotonic()
             return await self._settle(lease, verdict, begun)
         except asyncio.CancelledError:
             await self._give_back(lease)

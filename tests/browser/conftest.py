@@ -58,6 +58,7 @@ async def browsing(
     recycle: RecycleParams | None = None,
     tab: TabParams | None = None,
     engines: int = 1,
+    open_every_s: float = 0.0,
     ca_file: Path | None = None,
 ) -> AsyncIterator[Browsing]:
     """Open a pool and its gateway; nothing of it is left afterwards."""
@@ -66,7 +67,7 @@ async def browsing(
     gateway = Gateway(Guard([AllowedNetwork.parse("127.0.0.0/8")]))
     await gateway.start()
     pool = Pool(
-        PoolParams(engines),
+        PoolParams(engines, open_every_s=open_every_s),
         EngineParams(find_browser(), sandbox=os.geteuid() != 0, ca_file=ca_file),
         SlotParams(
             tab or TabParams(blocked_urls=blocked_urls(("images", "media", "fonts"))),

@@ -18,8 +18,9 @@ from farm.model.event import Recycled
 from farm.model.memory import Order, Relief
 from farm.model.outcome import FailureKind
 from farm.policy.recycle import RecycleParams
-from fixtures.shop import Shop
+from fixtures.shop import Shop, serve_shop
 from fixtures.shop.journal import Journal
+from tests.arrivals import assert_spread, on_a_machine_of_our_own
 from tests.browser.conftest import Browsing, browsing, visit
 
 MIB = 2**20
@@ -180,3 +181,19 @@ async def test_an_engines_death_is_held_against_no_url_the_first_times(
             await visiting
         verdicts.append(lost.value.innocent)
     assert verdicts == [True, True, False]
+
+
+@pytest.mark.slow
+async def test_after_a_mass_recycle_contexts_come_back_one_after_the_other(tmp_path: Path) -> None:
+    """By the arrivals at the server: no second has more than twice its share of them."""
+    share = 2.0
+    async with serve_shop() as shop, browsing(tmp_path, open_every_s=1 / share) as opened:
+        slots = [await opened.slot(f"{number:02d}") for number in range(12)]
+        for round_ in ("start", "recycled"):
+            with on_a_machine_of_our_own():
+                begun = len(shop.requests.pages())
+                await asyncio.gather(*(visit(slot, shop.at(f"/about?{round_}")) for slot in slots))
+                assert_spread([one.at for one in shop.requests.pages()[begun:]], share)
+            for slot in slots:
+                slot.recycle("tight")
+            assert {slot.state for slot in slots} == {SlotState.EMPTY}
