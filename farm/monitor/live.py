@@ -1,4 +1,4 @@
-"""The live view: a full screen, four times a second, from a thread of its own.
+"""The live view: a full screen, four times a second while there is work, from a thread of its own.
 
 The thread takes a snapshot, makes lines of it and writes them over the ones before: nothing is cleared, so
 nothing flickers. A terminal that does not take its output holds up this thread and nothing else; it is a
@@ -22,6 +22,8 @@ from farm.monitor.screen import frame
 from farm.monitor.snapshot import Snapshot
 
 _EVERY_S = 0.25
+_IDLE_EVERY_S = 1.0
+"""Without a visit under way only the clock moves."""
 
 
 def can_be_shown(console: Console) -> bool:
@@ -67,6 +69,7 @@ class LiveView:
         self._title = title
         self._clock = clock
         self._console = console or Terminal()
+        self._pause_s = _EVERY_S
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="live-view", daemon=True)
 
@@ -99,8 +102,10 @@ class LiveView:
         )
         # The terminal may go (a closed window, a lost connection); the crawl goes on without a view.
         with contextlib.suppress(OSError), live:
-            while not self._ended.wait(_EVERY_S):
+            while not self._ended.wait(self._pause_s):
                 live.update(self._screen(), refresh=True)
 
     def _screen(self) -> Screen:
-        return Screen(self._source(self._clock.monotonic()), self._title)
+        snapshot = self._source(self._clock.monotonic())
+        self._pause_s = _EVERY_S if snapshot.at_work else _IDLE_EVERY_S
+        return Screen(snapshot, self._title)
