@@ -125,7 +125,7 @@ def _reading_error(soak: "Soak") -> str:
     whole, own = [], []
     for sample in soak.samples:
         near = min(soak.readings, key=lambda one: abs(one[0] - sample.at), default=None)
-        if near is not None and abs(near[0] - sample.at) <= 1.0:
+        if near is not None and sample.pss_mib and abs(near[0] - sample.at) <= 1.0:
             whole.append(abs(near[1] / sample.pss_mib - 1))
             own.append(near[2] / sample.renderers_mib if sample.renderers_mib else 1.0)
     if not whole:
