@@ -75,6 +75,7 @@ class Soak:
     rested: tuple[float, float] = (0.0, 0.0)
     kills: dict[str, int] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
+    log: str = ""
     left: list[str] = field(default_factory=list)
     code: int | None = None
     load: tuple[float, float] = (0.0, 0.0)
@@ -97,9 +98,10 @@ def main(arguments: list[str] | None = None) -> int:
     results = ROOT / "bench-results"
     results.mkdir(exist_ok=True)
     path = results / f"soak-{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
-    path.write_text(json.dumps({"figures": figures, **asdict(soak)}, indent=1, default=str))
+    path.write_text(json.dumps({"figures": figures, **asdict(soak), "log": ""}, indent=1, default=str))
     path.with_suffix(".svg").write_text(soakchart.draw(soak, parse_memory(options.memory).of(0) / MIB))
-    print(f"\n{path}\n{path.with_suffix('.svg')}")
+    path.with_suffix(".log").write_text(soak.log)
+    print(f"\n{path}\n{path.with_suffix('.svg')}\n{path.with_suffix('.log')}")
     return 0 if figures["verdict"] == "kept" else 1
 
 
@@ -186,7 +188,7 @@ def _command(options: argparse.Namespace, sites: list[str], folder: Path) -> lis
     more = options.farm_arguments.split()
     seeds = [f"{sites[0]}/soak/1", *(f"{site}/about" for site in sites)]
     if options.beside:
-        seeds.append(sites[0] + options.beside)
+        seeds.append(sites[-1] + options.beside)
     return [sys.executable, "-m", "farm.cli.main", "run", *seeds, "--no-html", *flags, *more]
 
 
@@ -269,6 +271,8 @@ def _read_output(soak: Soak, folder: Path, began_wall: float) -> None:
         with path.open() as lines:
             for line in lines:
                 entry = json.loads(line)
+                if entry["level"] != "debug":
+                    soak.log += line
                 at = round(datetime.fromisoformat(entry["at"]).timestamp() - began_wall, 2)
                 if "binding" in entry:
                     soak.limits.append((at, entry["limit"], entry["binding"]))

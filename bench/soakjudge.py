@@ -2,6 +2,7 @@
 
 import argparse
 import statistics
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from farm.policy.turns import IDLE_LONGEST_S, LET_GO_S
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from bench.soak import Soak
 
 MIB = 2**20
+STALL_S = 8.0
+"""Four samples that are missing."""
 
 
 def judge(soak: "Soak", options: argparse.Namespace) -> dict[str, Any]:
@@ -21,10 +24,7 @@ def judge(soak: "Soak", options: argparse.Namespace) -> dict[str, Any]:
     ramp_s = parse_duration(options.ramp_up) + 5.0
     ends = min(parse_duration(options.time), max(soak.pages, default=0.0))
     third = (ends - ramp_s) / 3
-    first, last = (
-        sum(begin <= at < begin + third for at in soak.pages) / max(1.0, third)
-        for begin in (ramp_s, ends - third)
-    )
+    first, last = (_pages_between(soak, begin, begin + third) for begin in (ramp_s, ends - third))
     ledger = soak.summary.get("ledger", {})
     whole = ledger.get("accepted") == ledger.get("done", 0) + ledger.get("dead", 0)
     full_at = next((at for at, limit, _ in soak.limits if limit >= options.contexts), None)
@@ -52,6 +52,8 @@ def judge(soak: "Soak", options: argparse.Namespace) -> dict[str, Any]:
         "the meter, of one core": _meter_share(soak),
         "files open, after the ramp, most": f"{next(iter(fds[10:]), 0)}, {max(fds)}",
         "at rest, of one core": _rest(soak),
+        "the machine stood still": ", ".join(f"{b - a:.0f} s at {a:.0f} s" for a, b in stalls(soak))
+        or "never",
         "left behind": soak.left or "nothing",
         "load of the machine": f"{soak.load[0]:.1f} before, {soak.load[1]:.1f} after",
     }
@@ -89,10 +91,21 @@ def compare(calm: "Soak", soak: "Soak", options: argparse.Namespace) -> str:
     return f"x {faster:.2f} pages/s, x {slower:.2f} p95 of a visit"
 
 
+def stalls(soak: "Soak") -> list[tuple[float, float]]:
+    """Return when nothing was sampled for long: farm, shop and sampler stand still together in a suspended VM."""
+    moments = [sample.at for sample in soak.samples]
+    return [(one, other) for one, other in pairwise(moments) if other - one > STALL_S]
+
+
+def _pages_between(soak: "Soak", begins: float, ends: float) -> float:
+    """Return the pages a second, of the seconds in which the machine ran."""
+    stalled = sum(max(0.0, min(ends, until) - max(begins, since)) for since, until in stalls(soak))
+    return sum(begins <= at < ends for at in soak.pages) / max(1.0, ends - begins - stalled)
+
+
 def _pages_per_s(soak: "Soak", options: argparse.Namespace) -> float:
     """Return the pace after the ramp and before the index ends."""
-    begins, ends = parse_duration(options.ramp_up) + 5.0, parse_duration(options.time)
-    return sum(begins <= at < ends for at in soak.pages) / max(1.0, ends - begins)
+    return _pages_between(soak, parse_duration(options.ramp_up) + 5.0, parse_duration(options.time))
 
 
 def pace(soak: "Soak", options: argparse.Namespace) -> str:

@@ -31,6 +31,7 @@ from fixtures.shop.switches import Switches
 PER_PAGE = 40
 REMEMBERED = 20_000
 HOST = "127.0.0.{}"
+HOSTILE_SITES = 3
 NOT_HOSTILE = ("/faults/status/", "/faults/auth", "/faults/redirect-out", "/faults/late-never", "/faults/big")
 
 
@@ -71,7 +72,8 @@ class Index:
     def _path(self, number: int, mark: str) -> str:
         hostile = self._chance.random() < self._hostile
         path = self._chance.choice(self._bad if hostile else self._good)
-        host = HOST.format(number % self._sites + 1)
+        # Their failures must not slow down the good sites: the farm learns from those how much a site bears.
+        host = HOST.format(self._sites + 1 + number % HOSTILE_SITES if hostile else number % self._sites + 1)
         return f"http://{host}:{self.port}{path}{'&' if '?' in path else '?'}{mark}"
 
     def middleware(self) -> Middleware:
@@ -98,13 +100,19 @@ async def serve(options: argparse.Namespace) -> None:
     app.middlewares.insert(0, index.middleware())
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
     await runner.setup()
-    for number in range(options.sites):
+    for number in range(options.sites + HOSTILE_SITES):
         await web.TCPSite(runner, HOST.format(number + 1), index.port).start()
         index.port = runner.addresses[0][1]
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    print(*(f"http://{HOST.format(number + 1)}:{index.port}" for number in range(options.sites)), flush=True)
+    print(
+        *(
+            f"http://{HOST.format(number + 1)}:{index.port}"
+            for number in range(options.sites + HOSTILE_SITES)
+        ),
+        flush=True,
+    )
     await stopped.wait()
     await runner.cleanup()
 

@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,13 +182,16 @@ class Engine:
         if any(not _alive(pid) for pid in self.pids):
             self.lose("a process of the engine died")
             return
-        before = _cpu_s(self.pids)
+        before, asked = _cpu_s(self.pids), time.monotonic()
         try:
             async with asyncio.timeout(deadline_s):
                 with playwright_errors():
                     await self._pulse.send("Browser.getVersion")
             self._silent_s = 0.0
         except TimeoutError:
+            if time.monotonic() - asked > 2 * deadline_s:
+                # The farm itself did not run, as on a machine that slept: that says nothing of the browser.
+                return
             self._silent_s += deadline_s
             # What computes is alive, and on a machine that has too much to do it may just not have come to it.
             moved = all(now > then for now, then in zip(_cpu_s(self.pids), before, strict=False))

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from pathlib import Path
 
 import psutil
@@ -196,3 +197,26 @@ async def test_a_context_is_replaced_after_its_pages_and_for_another_site(tmp_pa
     assert tabs[1] is not tabs[2]
     assert tabs[2] is tabs[3]
     assert tabs[3] is not tabs[4]
+
+
+async def test_a_farm_that_stood_still_itself_does_not_blame_its_browser(tmp_path: Path) -> None:
+    """A machine that slept: the deadline has passed when it wakes, and nobody had a chance to answer."""
+    engine = Engine(1, engine_params(), tmp_path, lambda _: None)
+    await engine.start()
+    processes = [psutil.Process(pid) for pid in engine.pids]
+    try:
+        for process in processes:
+            process.suspend()
+        checking = asyncio.create_task(engine.check(0.2))
+        await asyncio.sleep(0)
+        wakes = time.monotonic() + 0.8
+        while time.monotonic() < wakes:
+            pass
+        await checking
+        assert not engine.lost.done()
+        await engine.check(0.2)
+        assert engine.lost.result().startswith("no sign of life")
+    finally:
+        for process in processes:
+            process.resume()
+        await engine.close()
