@@ -1,7 +1,6 @@
 """Is this machine fit? Each check says what it found, and the remedy where that is not enough."""
 
 import asyncio
-import os
 import resource
 import shutil
 import tempfile
@@ -9,6 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from farm.browser import sandbox
 from farm.browser.engine import Engine, EngineParams
 from farm.browser.find import find_browser
 from farm.browser.meter import machine_bytes
@@ -62,13 +62,13 @@ async def _audit(settings: DoctorSettings) -> Finding:
 
 
 async def _browser(settings: DoctorSettings) -> Finding:
-    is_root = os.geteuid() == 0
+    without = sandbox.why_without() if settings.sandbox else ""
     warden = Warden()
     folder = Path(tempfile.mkdtemp(prefix="farm-doctor-"))
     warden.folder(folder)
     try:
         binary = find_browser(settings.browser)
-        params = EngineParams(binary, sandbox=settings.sandbox and not is_root)
+        params = EngineParams(binary, sandbox=settings.sandbox and not without)
         engine = Engine(1, params, folder, warden.kill)
         await engine.start()
         version = engine.user_agent.partition("Chrome/")[2].partition(" ")[0]
@@ -81,10 +81,8 @@ async def _browser(settings: DoctorSettings) -> Finding:
     text = f"{binary.path} ({kind} {version}) starts"
     if not binary.headless_shell:
         return Finding("browser", "warning", f"{text}; chromium-headless-shell renders several times faster.")
-    if is_root:
-        return Finding(
-            "browser", "warning", f"{text}, without its sandbox; run the farm as an ordinary user."
-        )
+    if without:
+        return Finding("browser", "warning", f"{text}, without its sandbox: {without}.")
     return Finding("browser", "ok", f"{text}{'' if settings.sandbox else ', without its sandbox'}")
 
 

@@ -1,6 +1,5 @@
 """What a run will be, from its settings: everything that can be wrong is found before anything is created."""
 
-import os
 import socket
 import ssl
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from farm.browser import trust
+from farm.browser import sandbox, trust
 from farm.browser.find import BrowserBinary, find_browser
 from farm.browser.meter import machine_bytes
 from farm.build.rendering import Credentials, credentials
@@ -108,9 +107,9 @@ def preflight(settings: RunSettings) -> Plan:
     budget = settings.memory.of(machine_bytes())
     contexts = settings.contexts or automatic_contexts(budget, psutil.cpu_count() or 1)
     engines = min(contexts, settings.engines or -(-contexts // CONTEXTS_PER_ENGINE))
-    is_root = os.geteuid() == 0
-    if is_root and settings.sandbox:
-        warnings += ("Chromium's sandbox is off, because it does not work for root; run as another user.",)
+    without = sandbox.why_without() if settings.sandbox else ""
+    if without:
+        warnings += (f"Chromium's sandbox is off, because {without}, or accept it with --no-sandbox.",)
     if settings.insecure:
         warnings += ("Certificates are not checked (--insecure).",)
     return Plan(
@@ -121,7 +120,7 @@ def preflight(settings: RunSettings) -> Plan:
         agreed=_agreed(settings),
         guard=guard,
         binary=binary,
-        sandbox=settings.sandbox and not is_root,
+        sandbox=settings.sandbox and not without,
         contexts=contexts,
         engines=engines,
         budget_bytes=budget,
