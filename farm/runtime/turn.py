@@ -5,8 +5,10 @@ happen several times in a visit, since addresses redirect and a context that die
 """
 
 import asyncio
+import contextlib
 import random
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from typing import Any
 
 from farm.model.clock import Clock
 from farm.model.errors import FrontierUnavailable
@@ -18,6 +20,7 @@ from farm.runtime.ports import Frontier
 
 LONGEST_S = 10.0
 """A turn that is further off is for another visit: this one's deadline runs."""
+TELL_S = 2.0
 ELSEWHERE_S = 1.0
 """How long the turn of a site is waited for that a redirect leads to: nobody can put that visit off."""
 
@@ -44,14 +47,15 @@ class Turn:
         site, longest_s = (self._lease.task.site, LONGEST_S) if own else (host, ELSEWHERE_S)
         asked, waits_s = self._clock.monotonic(), 0.0
         try:
-            while (wait_s := await self._frontier.start(site, self._egress)) != 0:
-                waits_s += abs(wait_s)
-                if waits_s > longest_s or wait_s < 0:
-                    return not own
-                await asyncio.sleep(wait_s)
-        except FrontierUnavailable:
-            # The settlement meets with the same, and says so.
-            return False
+            async with asyncio.timeout(longest_s):
+                while (wait_s := await self._frontier.start(site, self._egress)) != 0:
+                    waits_s += abs(wait_s)
+                    if waits_s > longest_s or wait_s < 0:
+                        return not own
+                    await asyncio.sleep(wait_s)
+        except (TimeoutError, FrontierUnavailable):
+            # Redis is away: the page's deadline is not to be spent on that. The settlement waits for it.
+            return not own
         finally:
             self.began = self._clock.monotonic()
             self.waited_s += self.began - asked
@@ -62,7 +66,7 @@ class Turn:
         if page.redirects:
             for url in (*page.redirects[1:], page.final_url):
                 if url.startswith("https://"):
-                    await self._frontier.start(url.split("/", 3)[2], self._egress, begun=True)
+                    await _soon(self._frontier.start(url.split("/", 3)[2], self._egress, begun=True))
 
     async def answered(self, status: int, headers: Mapping[str, str]) -> None:
         """Keep everybody away from a site that asks for it, while the visit is still to be settled."""
@@ -72,4 +76,11 @@ class Turn:
         asked_s = retry_after_s(headers.get("retry-after"), self._clock.wall(), self._retry)
         wait_s = backoff_s(lease.throttled + 1, random.random(), self._retry) if asked_s is None else asked_s  # noqa: S311
         if wait_s > 0:
-            await self._frontier.block(lease.task.site, wait_s, egress=self._egress)
+            await _soon(self._frontier.block(lease.task.site, wait_s, egress=self._egress))
+
+
+async def _soon(call: Coroutine[Any, Any, object]) -> None:
+    """Tell Redis what it is to know early; while it is away the settlement has to do."""
+    with contextlib.suppress(TimeoutError, FrontierUnavailable):
+        async with asyncio.timeout(TELL_S):
+            await call

@@ -29,7 +29,7 @@ class FamilyParams:
     forgives: int = 10
     look_every: int = 50
     short: int = 100
-    remembered: int = 200_000
+    remembered: int = 50_000
     families: int = 20_000
 
 

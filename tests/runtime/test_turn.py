@@ -1,5 +1,6 @@
 """One visit's manners, against a frontier that answers what the test wrote down."""
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -9,6 +10,7 @@ from farm.model.errors import FrontierUnavailable
 from farm.model.page import RenderedPage
 from farm.model.task import Lease, UrlTask
 from farm.policy.retry import RetryParams
+from farm.runtime import turn as module
 from farm.runtime.ports import Frontier
 from farm.runtime.turn import Turn
 from tests.runtime.test_heartbeat import ManualClock
@@ -25,9 +27,12 @@ class Answers:
     blocks: list[tuple[str, float, str]] = field(default_factory=list)
     counted: list[str] = field(default_factory=list)
     is_away: bool = False
+    hangs: bool = False
 
     async def start(self, site: str, egress: str = "", *, begun: bool = False) -> float:
         """Say the next wait, then 0."""
+        if self.hangs:
+            await asyncio.Event().wait()
         if self.is_away:
             raise FrontierUnavailable("away")
         if begun:
@@ -38,6 +43,8 @@ class Answers:
 
     async def block(self, site: str, for_s: float, *, egress: str = "") -> None:
         """Note it down."""
+        if self.hangs:
+            await asyncio.Event().wait()
         self.blocks.append((site, for_s, egress))
 
 
@@ -70,6 +77,22 @@ async def test_a_redirect_to_another_site_is_spaced_but_never_refused() -> None:
 async def test_without_redis_the_visit_is_given_back() -> None:
     """The settlement says what is wrong."""
     assert not await turn(Answers(is_away=True)).ask("a.example")
+
+
+async def test_an_outage_of_redis_does_not_cost_the_page_its_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is given back without blame; what was only to be told early is told by the settlement."""
+    for name in ("LONGEST_S", "ELSEWHERE_S", "TELL_S"):
+        monkeypatch.setattr(module, name, 0.01)
+    visit = turn(Answers(hangs=True))
+    async with asyncio.timeout(5):
+        assert not await visit.ask("a.example")
+        assert await visit.ask("b.example")
+        await visit.answered(429, {"retry-after": "9"})
+        stations = ("https://a.example/1", "https://a.example/2")
+        page = RenderedPage("https://a.example/3", 200, {}, "text/html", redirects=stations)
+        await visit.count_redirects(page)
 
 
 async def test_a_refusal_is_obeyed_before_it_is_settled() -> None:
