@@ -19,7 +19,7 @@ os._exit(23 if ctypes.CDLL(None).unshare(user | pid | net) else 0)
 REFUSED = 23
 PROBE_S = 10.0
 SET_UID = ("/usr/lib/chromium/chrome-sandbox", "/opt/google/chrome/chrome-sandbox")
-"""Where distributions put the helper that makes a sandbox without user namespaces."""
+"""Where distributions put the program that makes a sandbox without user namespaces."""
 REMEDY = (
     "allow user namespaces (sysctl kernel.unprivileged_userns_clone=1 or "
     "kernel.apparmor_restrict_unprivileged_userns=0; in a container, its seccomp profile)"
@@ -36,8 +36,8 @@ def why_without() -> str:
 
 
 def refused() -> bool:
-    """Whether the kernel refuses the namespaces and there is no helper; where that is not known, it does not."""
-    if sys.platform != "linux" or any(_is_helper(Path(path)) for path in SET_UID):
+    """Whether the kernel refuses it the namespaces, and nothing else makes it one; unknown counts as no."""
+    if sys.platform != "linux" or any(_is_set_uid(Path(path)) for path in SET_UID):
         return False
     try:
         done = subprocess.run(
@@ -53,7 +53,7 @@ def refused() -> bool:
     return done.returncode == REFUSED
 
 
-def _is_helper(path: Path) -> bool:
+def _is_set_uid(path: Path) -> bool:
     try:
         about = path.stat()
     except OSError:

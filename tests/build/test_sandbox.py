@@ -53,6 +53,6 @@ def test_a_refusal_of_the_kernel_is_noticed(before: str, code: int) -> None:
 
 def test_a_machine_that_gives_namespaces_is_not_said_to_refuse() -> None:
     """And what cannot be found out is left to the browser itself."""
-    assert sandbox._is_helper(Path("/nowhere")) is False
+    assert sandbox._is_set_uid(Path("/nowhere")) is False
     done = subprocess.run([sys.executable, "-IS", "-c", sandbox.PROBE], check=False)
     assert sandbox.refused() is (done.returncode == sandbox.REFUSED)
