@@ -2,8 +2,9 @@
 
 First the gateway alone (`gatework`). Then the farm, on one workload, in rounds of three runs each: straight, by
 ten real proxies, and by ten that ask for credentials; round by round, so that whatever else the machine does is
-shared by all. The page cost is the CPU of the farm's own processes per page: the proxies run on the same machine,
-so their CPU (told apart, `proxies ms`) lowers the rate, which theirs elsewhere would not.
+shared by all. The page cost is the CPU of the farm's own processes per page, next to the straight run of the same
+round; of several rounds the median counts. `python ms` is the process in which the gateway is. The proxies run on
+the same machine: their CPU (`proxies ms`) lowers the rate, which it would not elsewhere.
 """
 
 import argparse
@@ -13,8 +14,9 @@ import statistics
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,33 +45,42 @@ def main(arguments: list[str] | None = None) -> int:
     gate = [] if options.only == "farm" else carried()
     for one in gate:
         print(one.line(), flush=True)
-    runs: dict[str, list[tuple[Figures, float]]] = defaultdict(list)
+    runs: dict[str, list[Run]] = defaultdict(list)
     if options.only != "gateway":
+        ways = list(WAYS)
         for _ in range(options.rounds):
-            for way in WAYS:
+            for way in ways:
                 runs[way].append(_run(way, options))
-                figures, spent = runs[way][-1]
-                print(_line(way, figures, spent), file=sys.stderr, flush=True)
+                print(_line(way, runs[way][-1]), file=sys.stderr, flush=True)
+            ways = [*ways[1:], ways[0]]  # none is always the last of its round
         print(_table(runs))
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"egress-{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
     rows = [
-        {"way": way, "proxies_ms": spent, **figures.row()}
+        {"way": way, "proxies_ms": run.proxies_ms, "python_ms": run.python_ms, **run.figures.row()}
         for way, each in runs.items()
-        for figures, spent in each
+        for run in each
     ]
     kept = [{name: getattr(one, name) for name in one.__slots__} for one in gate]
     path.write_text(json.dumps({"machine": machine, "gateway": kept, "runs": rows}, indent=1))
     print(path)
-    return int(
-        any(figures.failure or figures.text_recall < 1 for each in runs.values() for figures, _ in each)
-    )
+    every = [run.figures for each in runs.values() for run in each]
+    return int(any(figures.failure or figures.text_recall < 1 for figures in every))
 
 
-def _run(way: str, options: argparse.Namespace) -> tuple[Figures, float]:
-    """Run the farm once; return its figures and the proxies' CPU per page."""
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run's figures, and the CPU per page of the farm's Python and of the proxies."""
+
+    figures: Figures
+    python_ms: float
+    proxies_ms: float
+
+
+def _run(way: str, options: argparse.Namespace) -> Run:
+    """Run the farm once."""
     with (
-        _arguments(way) as (given, proxies),
+        _arguments(way) as (given, proxies, idle_s),
         tried(
             subjects((FARM,))[0],
             workload(options.workload, options.pages),
@@ -80,22 +91,24 @@ def _run(way: str, options: argparse.Namespace) -> tuple[Figures, float]:
             memory=False,
         ) as trial,
     ):
-        return trial.figures, _cpu_s(proxies) * 1000 / max(1, trial.figures.pages)
+        pages = max(1, trial.figures.pages)
+        python_s = trial.ended.watched.cpu_by_kind(trial.first, trial.last).get("python", 0.0)
+        return Run(trial.figures, python_s * 1000 / pages, (_cpu_s(proxies) - idle_s) * 1000 / pages)
 
 
 @contextmanager
-def _arguments(way: str) -> Iterator[tuple[tuple[str, ...], list[RealProxy]]]:
-    """Give the options of a way, and the proxies that serve it."""
+def _arguments(way: str) -> Iterator[tuple[tuple[str, ...], list[RealProxy], float]]:
+    """Give the options of a way, the proxies that serve it, and the CPU that their start took."""
     credentials = WAYS[way]
     if credentials is None:
-        yield (), []
+        yield (), [], 0.0
         return
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-proxies-")))
         proxies = stack.enter_context(real_proxies(PROXIES, folder, credentials))
         path = folder / "proxies.txt"
         path.write_text("".join(f"{proxy.line}\n" for proxy in proxies))
-        yield ("--proxies", str(path)), proxies
+        yield ("--proxies", str(path)), proxies, _cpu_s(proxies)
 
 
 def _cpu_s(proxies: list[RealProxy]) -> float:
@@ -109,27 +122,35 @@ def _cpu_s(proxies: list[RealProxy]) -> float:
     return spent
 
 
-def _line(way: str, figures: Figures, spent: float) -> str:
+def _line(way: str, run: Run) -> str:
+    figures = run.figures
     return (
         f"{way:12} {figures.pages} pages  {figures.pages_per_s:5.1f}/s  {figures.cpu_ms:6.1f} ms CPU a page"
-        f"  p50 {figures.p50_ms or 0:5.0f} ms  proxies {spent:5.1f} ms  {figures.failure}"
+        f"  python {run.python_ms:5.1f} ms  p50 {figures.p50_ms or 0:5.0f} ms  proxies {run.proxies_ms:5.1f} ms"
+        f"  load before {figures.load_before:.1f}  {figures.failure}"
     )
 
 
-def _table(runs: dict[str, list[tuple[Figures, float]]]) -> str:
-    """Compare medians, and each round with its own straight run."""
-    lines = [f"{'way':12}{'pages/s':>9}{'CPU ms/page':>13}{'cost':>7}{'of its round':>20}{'proxies ms':>12}"]
-    straight = [figures.cpu_ms for figures, _ in runs["straight"]]
-    for way, each in runs.items():
-        cpu = [figures.cpu_ms for figures, _ in each]
-        ratios = sorted(mine / other for mine, other in zip(cpu, straight, strict=True))
+def _table(runs: dict[str, list[Run]]) -> str:
+    """Compare each run with the straight one of its round, and show the medians."""
+    head = f"{'way':12}{'pages/s':>9}{'CPU ms/page':>13}{'cost':>7}{'of each round':>22}"
+    lines = [f"{head}{'python ms':>11}{'proxies ms':>12}"]
+    for way in WAYS:
+        each = runs[way]
+        pairs = zip(each, runs["straight"], strict=True)
+        ratios = [mine.figures.cpu_ms / other.figures.cpu_ms for mine, other in pairs]
         lines.append(
-            f"{way:12}{statistics.median(figures.pages_per_s for figures, _ in each):9.1f}"
-            f"{statistics.median(cpu):13.1f}{statistics.median(cpu) / statistics.median(straight):7.2f}"
-            f"{f'{ratios[0]:.2f} .. {ratios[-1]:.2f}':>20}{statistics.median(spent for _, spent in each):12.1f}"
+            f"{way:12}{_median(run.figures.pages_per_s for run in each):9.1f}"
+            f"{_median(run.figures.cpu_ms for run in each):13.1f}{statistics.median(ratios):7.2f}"
+            f"{' '.join(f'{ratio:.2f}' for ratio in ratios):>22}"
+            f"{_median(run.python_ms for run in each):11.1f}{_median(run.proxies_ms for run in each):12.1f}"
         )
     lines.append(f"cost is of the straight run's; {MOST} is what it may be")
     return "\n".join(lines)
+
+
+def _median(values: Iterable[float]) -> float:
+    return statistics.median(values)
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
