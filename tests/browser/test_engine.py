@@ -220,3 +220,12 @@ async def test_a_farm_that_stood_still_itself_does_not_blame_its_browser(tmp_pat
         for process in processes:
             process.resume()
         await engine.close()
+
+
+async def test_events_of_the_browser_come_as_they_are(rendering: Browsing, shop: Shop) -> None:
+    """Playwright's own look through each of them costs as much as all the rest of Python does for a page."""
+    slot = await rendering.slot()
+    await visit(slot, shop.at("/about"))
+    assert slot.tab is not None
+    [listener] = slot.tab.cdp._impl_obj.listeners("event")
+    assert listener.__module__ == "farm.browser.tab"
