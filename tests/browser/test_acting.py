@@ -182,6 +182,7 @@ async def test_a_click_that_leads_away_is_followed(hands: Browsing, site: str) -
     assert "This is elsewhere." in page.text
 
 
+@pytest.mark.slow
 async def test_a_click_under_which_the_page_hangs_costs_the_tab(hands: Browsing, site: str) -> None:
     """Not the farm: the slot goes on with another."""
     begun = time.monotonic()
@@ -227,6 +228,7 @@ async def test_what_stands_half_way_is_seen_on_the_way(hands: Browsing, site: st
     assert "Half way." in page.text
 
 
+@pytest.mark.slow
 async def test_acting_ends_with_the_page_and_leaves_time_to_read_it(hands: Browsing, site: str) -> None:
     """A page without an end, and a user who wants a thousand ways down."""
     page = await acted(hands, f"{site}/endless", scrolls=1000)
