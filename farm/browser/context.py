@@ -108,6 +108,9 @@ class ContextSlot:
         self._params = params
         self._emit = emit
         self._clock = clock
+        self.since = 0.0
+        """When the visit under way began."""
+        self.is_curbed = False
         self._due: str | None = None
         self._successor: asyncio.Task[Tab] | None = None
 
@@ -136,6 +139,7 @@ class ContextSlot:
 
     async def _visit(self, tab: Tab, lease: Lease, answered: Answered | None) -> RenderedPage:
         self._go("visiting")
+        self.since = self._clock.monotonic()
         survived, navigate_ms = False, None
         try:
             url = lease.task.url
@@ -175,6 +179,7 @@ class ContextSlot:
             self._go("lost")
             raise
         self.tab.site = site
+        self.is_curbed = False
         self.wear = Wear(self._clock.monotonic())
         self._go("opened")
         if why != "start":
@@ -243,6 +248,11 @@ class ContextSlot:
             self._lose(why)
         elif self.state is SlotState.VISITING:
             self._due = why
+
+    def curbed(self) -> None:
+        """Note that the context's renderer has lost its priority: another one takes its place after the visit."""
+        self.is_curbed = True
+        self.recycle("cpu")
 
     def retire(self) -> None:
         """Let the context go, between visits: the pool needs its memory, or the farm ends."""

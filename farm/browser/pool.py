@@ -16,6 +16,7 @@ from typing import Any
 
 from farm.browser import relief
 from farm.browser.context import ContextSlot, SlotParams
+from farm.browser.curb import Curb
 from farm.browser.engine import Engine, EngineParams
 from farm.browser.meter import Herd
 from farm.browser.tab import Tab
@@ -76,6 +77,7 @@ class Pool:
         self._started = 0
         self._opening = 0
         self._pace = Pace()
+        self._curb = Curb()
         self._blamed: OrderedDict[str, int] = OrderedDict()
         self._background: set[asyncio.Task[Any]] = set()
         self._openings: set[asyncio.Task[Tab]] = set()
@@ -219,6 +221,7 @@ class Pool:
         while True:
             await asyncio.gather(*(engine.check(CHECK_DEADLINE_S) for engine in self._engines))
             now = self._clock.monotonic()
+            self._curb.look(self._slots.values(), now)
             if any(engine.proven for engine in self._living()):
                 self._breaker = self._breaker.after(success=True)
             for engine in list(self._engines):

@@ -11,6 +11,7 @@ import pytest
 
 from farm.browser import proc
 from farm.browser.context import SlotState
+from farm.browser.curb import LOOKED_AT_S, LOWEST, NICER, Curb
 from farm.browser.leash import leash
 from farm.browser.meter import Meter
 from farm.model.errors import SlotLost
@@ -197,3 +198,29 @@ async def test_after_a_mass_recycle_contexts_come_back_one_after_the_other(tmp_p
             for slot in slots:
                 slot.recycle("tight")
             assert {slot.state for slot in slots} == {SlotState.EMPTY}
+
+
+async def test_a_page_that_loops_is_put_behind_the_others(rendering: Browsing, shop: Shop) -> None:
+    """By its renderer's priority, once its visit has lasted; the context goes after it."""
+    slot, other = await rendering.slot("01"), await rendering.slot("02")
+    await visit(slot, shop.url)
+    await visit(other, shop.url)
+    tab, beside = slot.tab, other.tab
+    assert tab is not None
+    assert beside is not None
+    looping = asyncio.create_task(visit(slot, shop.at("/faults/loop?curbed")))
+    await shop.seen(lambda journal: any(v.path == "/faults/loop?curbed" for v in journal.all()))
+    curb, renderer = Curb(), psutil.Process(tab.pid)
+    async with asyncio.timeout(30):
+        while not slot.is_curbed:
+            curb.look([slot, other], slot.since + LOOKED_AT_S)
+            await tab.engine.check(10.0)
+    base = psutil.Process(beside.pid).nice()
+    assert base == psutil.Process().nice()
+    assert renderer.nice() == min(LOWEST, base + NICER)
+    renderer.kill()
+    with pytest.raises(SlotLost):
+        await looping
+    await visit(slot, shop.at("/about"))
+    assert slot.tab is not tab
+    assert not slot.is_curbed
