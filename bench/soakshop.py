@@ -87,9 +87,23 @@ class Index:
                 return web.json_response(list(self.arrivals))
             if "soak" in request.query:
                 self.arrivals.append(time.monotonic())
+                return _marked(await handler(request), request)
             return await handler(request)
 
         return answered
+
+
+def _marked(response: web.StreamResponse, request: web.Request) -> web.StreamResponse:
+    """Make a good page differ from the same one under another address, or the farm would leave them all."""
+    is_good = not request.path.startswith("/faults/")
+    if (
+        is_good
+        and isinstance(response, web.Response)
+        and response.content_type == "text/html"
+        and response.text
+    ):
+        response.text = f"{response.text}<p>Seen as {escape(request.query['soak'])}</p>"
+    return response
 
 
 async def serve(options: argparse.Namespace) -> None:
