@@ -15,7 +15,7 @@ from playwright.async_api import Error
 
 from farm.browser.reading import Reading
 from farm.browser.stream import drained
-from farm.browser.tab import FRAME_S, Tab
+from farm.browser.tab import Tab
 from farm.model.errors import SlotLost
 from farm.model.page import Capture
 
@@ -24,6 +24,8 @@ PIXELS = 40_000_000
 PDF_BYTES = 64 * 2**20
 BETWEEN_FRAMES_S = 0.005
 CALL_S = 5.0
+FRAME_S = 10.0
+"""A frame as high as the page costs a hundred times what one of the window does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ async def _take(tab: Tab, clip: dict[str, int], deadline_s: float) -> dict[str, 
         shot.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         while not shot.done():
             with contextlib.suppress(Error):
-                await tab.send("HeadlessExperimental.beginFrame", FRAME_S)
+                await tab.send("HeadlessExperimental.beginFrame", min(FRAME_S, deadline_s))
             await asyncio.wait({shot}, timeout=BETWEEN_FRAMES_S)
         return shot.result()
 
