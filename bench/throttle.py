@@ -1,6 +1,6 @@
 """Politeness as sites see it: real farms against sites with a hidden capacity, judged by the sites' own journal.
 
-    python -m bench.throttle [SHOW...]      rate shares hidden knee block; all of them without a name
+    python -m bench.throttle [SHOW...]      rate shares hidden refusal knee block; all of them without a name
 
 Every show prints what it measured and whether it holds, and all of it goes to `bench-results/throttle.json`. The
 exit code is 1 where something does not hold.
@@ -182,6 +182,27 @@ def show_hidden(limit: float = 12.0) -> Iterator[Finding]:
             )
 
 
+def show_refusal(times: int = 5, retry_after_s: int = 3) -> Iterator[Finding]:
+    """Visit a site by two farms that says 429 now and then: nobody comes before its time."""
+    with serve_origin(latency_s=0.1) as origin:
+        (bears,) = origin.bears.values()
+        bears.retry_after_s = retry_after_s
+        with farms(2, origin, contexts=4):
+            for _ in range(times):
+                time.sleep(2 * retry_after_s)
+                bears.refuses_next = True
+            time.sleep(2 * retry_after_s)
+        arrivals = origin.arrivals
+    late, came = 0.0, 0
+    for one in arrivals:
+        if one.status == HTTPStatus.TOO_MANY_REQUESTS:
+            until = one.ended_at + retry_after_s - 0.1
+            after = [other.at - one.ended_at for other in arrivals if one.ended_at < other.at < until]
+            late, came = max([late, *after]), max(came, len(after))
+    yield Finding("refusal", "seconds after a 429 until the last page came", late, most=0.5)
+    yield Finding("refusal", "pages that came in them, at most", came, most=8)
+
+
 def show_knee(knee: int = 6, latency_s: float = 0.4) -> Iterator[Finding]:
     """Visit a site that becomes slower beyond six at once."""
     with serve_origin(latency_s=latency_s) as origin:
@@ -222,6 +243,7 @@ SHOWS: dict[str, Callable[[], Iterator[Finding]]] = {
     "rate": show_rate,
     "shares": show_shares,
     "hidden": show_hidden,
+    "refusal": show_refusal,
     "knee": show_knee,
     "block": show_block,
 }
