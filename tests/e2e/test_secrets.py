@@ -94,7 +94,7 @@ def contents(server: RedisServer) -> bytes:
         return repr([all_of_it, client.client_list()]).encode()
 
 
-@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("form", ["text", pytest.param("json", marks=pytest.mark.slow)])
 def test_no_secret_stands_anywhere(
     out: Path, tmp_path: Path, server: RedisServer, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
