@@ -36,6 +36,8 @@ from farm.model.errors import BrowserUnavailable
 CLOSE_STEP_S = 3.0
 BUSY_DEADLINE_S = 15.0
 """How long an engine that computes may owe its answer; one that does not is lost at the first missing one."""
+OVERDUE = 3
+"""So many openings in a row that do not end in time, and the engine is taken for broken."""
 NO_SANDBOX = ("No usable sandbox", "Failed to move to new namespace", "setuid sandbox")
 STARTING = (Error, OSError, ValueError, psutil.Error, subprocess.SubprocessError)
 """What a start fails with on a machine that is not fit: of the browser, the folder, or a process that is gone."""
@@ -73,6 +75,7 @@ class Engine:
         self._browser: Browser | None = None
         self._pulse: CDPSession | None = None
         self._silent_s = 0.0
+        self._overdue = 0
         self._opening = asyncio.Lock()
         self.leaving = False
         """Whether it is to be replaced: it gets no new context."""
@@ -144,17 +147,24 @@ class Engine:
             raise BrowserUnavailable(f"{self.name} is not up")
         return self._browser
 
-    async def open_page(self, context: BrowserContext) -> tuple[Page, int]:
+    async def open_page(self, context: BrowserContext, deadline_s: float) -> tuple[Page, int]:
         """Open the context's page and tell which renderer process has it; 0 where that cannot be told.
 
         Pages open one after the other, so the renderer that is new afterwards is the page's. It keeps it, because
-        a context serves one site. When a window of another page opens at the same moment nobody's it is.
+        a context serves one site. When a window of another page opens at the same moment nobody's it is. Raises
+        TimeoutError; the deadline begins with the page's turn, or one that hangs would be held against the next.
         """
-        async with self._opening:
+        async with self._opening, asyncio.timeout(deadline_s):
             before = self._renderers()
             page = await context.new_page()
             new = self._renderers() - before
         return page, new.pop() if len(new) == 1 else 0
+
+    def opened(self, failure: str = "") -> None:
+        """Count the openings in a row that came to nothing; the engine is lost with the last that it may have."""
+        self._overdue = self._overdue + 1 if failure else 0
+        if self._overdue >= OVERDUE:
+            self.lose(f"{failure}, {self._overdue} times in a row")
 
     def leave(self, now: float) -> None:
         """Let the engine go when its last context has gone."""

@@ -81,6 +81,7 @@ class Tab:
     async def open(cls, engine: Engine, proxy_url: str, params: TabParams, cap_bytes: int = 0) -> "Tab":
         """Open a context on the engine, its renderer capped; raises SlotLost when the engine cannot."""
         context: BrowserContext | None = None
+        step = "context"
         try:
             with playwright_errors():
                 async with asyncio.timeout(OPEN_S):
@@ -97,16 +98,22 @@ class Tab:
                     )
                     # Grants nothing, and thereby denies everything that a page could ask a person for.
                     await context.grant_permissions([])
-                    page, pid = await engine.open_page(context)
+                step = "page"
+                page, pid = await engine.open_page(context, OPEN_S)
+                step = "session with the page"
+                async with asyncio.timeout(OPEN_S):
                     tab = cls(engine, context, page, await context.new_cdp_session(page), params)
                     tab.pid = pid
                     if pid and cap_bytes:
                         leash(pid, cap_bytes)
                     await tab._prepare(params)
-                    return tab
         except TimeoutError as error:
-            engine.lose(f"no context within {OPEN_S:g} s")
-            raise SlotLost(FailureKind.CRASH, f"no context within {OPEN_S:g} s") from error
+            detail = f"no {step} within {OPEN_S:g} s"
+            # One page that does not come may be its own misfortune; the others of the engine are not to pay for it.
+            if context is None or not await _close(context):
+                engine.lose(detail)
+            engine.opened(detail)
+            raise SlotLost(FailureKind.CRASH, detail) from error
         except DriverLost as error:
             engine.lose(error.message)
             raise SlotLost(FailureKind.CRASH, f"{engine.name}: {error.message}") from error
@@ -117,6 +124,8 @@ class Tab:
         except BrowserUnavailable as error:
             # It died after it was chosen; another one takes its place.
             raise SlotLost(FailureKind.CRASH, str(error)) from error
+        engine.opened()
+        return tab
 
     async def _prepare(self, params: TabParams) -> None:
         tree = await self.cdp.send("Page.getFrameTree")

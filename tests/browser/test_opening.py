@@ -1,0 +1,73 @@
+"""A page that does not come: its context is given up, and the others of the engine do not pay for it."""
+
+import asyncio
+
+import psutil
+import pytest
+
+from farm.browser import engine as engines
+from farm.browser import tab as tabs
+from farm.browser.engine import Engine
+from farm.browser.tab import Tab
+from farm.model.errors import SlotLost
+from fixtures.shop import Shop
+from tests.browser.conftest import Browsing, visit
+
+
+def nurseries(engine: Engine) -> list[psutil.Process]:
+    """Return the processes that renderers are born of."""
+    browser = psutil.Process(engine.pids[1])
+    return [child for child in browser.children(recursive=True) if "--type=zygote" in child.cmdline()]
+
+
+async def an_opening(browsing: Browsing) -> Tab:
+    """Open a tab as a slot does."""
+    gate = next(iter(browsing.gates.values()))
+    return await browsing.pool.open(gate.proxy_url, paced=False)
+
+
+async def test_a_page_that_does_not_come_costs_its_context_alone(
+    rendering: Browsing, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine, and the contexts that it has, go on."""
+    slot = await rendering.slot()
+    await visit(slot, shop.url)
+    assert slot.tab is not None
+    engine = slot.tab.engine
+    frozen = nurseries(engine)
+    assert frozen
+    monkeypatch.setattr(tabs, "OPEN_S", 0.5)
+    for process in frozen:
+        process.suspend()
+    try:
+        with pytest.raises(SlotLost, match="no page within"):
+            await an_opening(rendering)
+    finally:
+        for process in frozen:
+            process.resume()
+    monkeypatch.undo()
+    assert not engine.lost.done()
+    assert (await visit(slot, shop.at("/about"))).status == 200
+    tab = await an_opening(rendering)
+    assert tab.engine is engine
+    await tab.close()
+
+
+async def test_an_engine_that_opens_no_page_any_more_is_lost(
+    rendering: Browsing, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers all the same, so nothing else would notice."""
+    slot = await rendering.slot()
+    await visit(slot, shop.url)
+    assert slot.tab is not None
+    engine = slot.tab.engine
+    monkeypatch.setattr(tabs, "OPEN_S", 0.5)
+    for process in nurseries(engine):
+        process.suspend()
+    for _ in range(engines.OVERDUE):
+        with pytest.raises(SlotLost, match="no page within"):
+            await an_opening(rendering)
+    async with asyncio.timeout(5):
+        assert "times in a row" in await engine.lost
+    monkeypatch.undo()
+    assert (await visit(slot, shop.at("/about"))).status == 200
