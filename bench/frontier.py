@@ -45,20 +45,19 @@ HEADER = """#!lua flags=allow-oom
 -- Uses:      {uses}
 """
 EMPTY = compose("empty", HEADER.format(uses="") + "return 1\n", PARTS)
-# Any number in ARGV[2] chooses the slot; what the driver cannot know stands in the slot's record: r[2] to r[5] are
-# its request, id, token and site. ARGV[13..] are the links; a new one's id is turned, so that its random digits,
-# which choose the bucket, stand in front.
+# The end of a random number in ARGV[2] chooses one of a hundred slots; what the driver cannot know stands in the
+# slot's record: r[3], r[4] and r[8] are its token, site and entry. Of the links from ARGV[13] on the last are new:
+# their ids are turned, so that their random digits, which choose the bucket, stand in front.
 SLOT = """
-ARGV[2] = 's' .. ARGV[2] % 50
-for i = 13, #ARGV do
-  if ARGV[i]:sub(1, 4) == '0000' then
-    ARGV[i] = ARGV[i]:sub(9, 16) .. ARGV[i]:sub(1, 8) .. ARGV[i]:sub(17)
-  end
+ARGV[2] = 's' .. ARGV[2]:sub(-2)
+for i = math.max(13, #ARGV - 4), #ARGV do
+  ARGV[i] = ARGV[i]:sub(9, 16) .. ARGV[i]:sub(1, 8) .. ARGV[i]:sub(17)
 end
-ARGV[5], ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12] = '1', '0', '', '123', '0.5', '0'
 """
 RECORD = "local r = record_of(ARGV[2])\n"
-KNOWN = "ARGV[3], ARGV[4], ARGV[6], ARGV[7] = r[3], r[4], (tonumber(r[2]) or 0) + 1 .. '', r[5]\n"
+KNOWN = "ARGV[3], ARGV[4], ARGV[6], ARGV[7] = r[8]:sub(1, 16), r[3], 'r' .. r[3], r[4]\n"
+ARGUMENTS = ["__rand_int__", "", "", "1", "", "", "0", "", "123", "0.5", "0"]
+"""A slot, then id, token, rendered, request, hint, limit, egress address, nonce, jitter, seen."""
 FILL = compose(
     "fill",
     HEADER.format(uses="layout core site queue bloom seen links")
@@ -70,7 +69,7 @@ for n = ARGV[2], ARGV[3] do
   local id = redis.sha1hex(n .. ''):sub(1, 16)
   if remember(id, folds) then
     local url = ('http://%s/%09d/a-page-of-that-category'):format(name, n):sub(1, 60)
-    enqueue(site(name), id .. '5["' .. url .. ('x'):rep(60 - #url) .. '",1]', 'RPUSH')
+    enqueue(name, id .. '5["' .. url .. ('x'):rep(60 - #url) .. '",1]', 'RPUSH')
     C[ACCEPTED] = C[ACCEPTED] + 1
   end
 end
@@ -166,7 +165,6 @@ async def rates(ground: Ground) -> dict[str, float]:
         for n in range(LINKS - NEW_LINKS)
     ]
     links += [f'0000__rand_int__5site{n:06}.example\n["http://x/{"y" * 51}",1]' for n in range(NEW_LINKS)]
-    filler = ["x"] * 10
     rounds: list[dict[str, float]] = []
     for _ in range(ROUNDS):
         await ground.crawl()
@@ -174,9 +172,9 @@ async def rates(ground: Ground) -> dict[str, float]:
         await ground.settle()
         empty, fused = await ground.load(EMPTY), await ground.load(pair())
         measured = {
-            "empty script": ground.drive(empty, 4 * PAIRS, "__rand_int__", *filler),
-            "ack + lease": ground.drive(fused, PAIRS, "__rand_int__", *filler),
-            f"ack + lease, {LINKS} links": ground.drive(fused, PAIRS // 2, "__rand_int__", *filler, *links),
+            "empty script": ground.drive(empty, 4 * PAIRS, *ARGUMENTS),
+            "ack + lease": ground.drive(fused, PAIRS, *ARGUMENTS),
+            f"ack + lease, {LINKS} links": ground.drive(fused, PAIRS // 2, *ARGUMENTS, *links),
         }
         rounds.append(measured)
     return {name: median(one[name] for one in rounds) for name in rounds[0]}
@@ -221,7 +219,7 @@ async def size(ground: Ground, urls: int, sites: int) -> tuple[float, float]:
     await ground.each_thousand(FILL, urls, sites)
     per_url = (await ground.memory() - before) / urls
     await ground.settle()
-    return ground.drive(await ground.load(pair()), PAIRS, "__rand_int__", *["x"] * 10), per_url
+    return ground.drive(await ground.load(pair()), PAIRS, *ARGUMENTS), per_url
 
 
 async def dedup(ground: Ground, kind: Dedup, urls: int) -> tuple[float, float | None]:

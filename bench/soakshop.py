@@ -56,6 +56,8 @@ class Index:
         self._chance = random.Random(seed)  # noqa: S311 - which page is hostile is no secret
         self._good = [path for path in page_paths() if path != "/"]
         self._bad = [path for path in examples() if not path.startswith(NOT_HOSTILE)]
+        self._due = 0.0
+        self._bag: list[str] = []
         self.arrivals: deque[float] = deque(maxlen=REMEMBERED)
 
     def page(self, number: int) -> web.Response:
@@ -70,8 +72,14 @@ class Index:
         )
 
     def _path(self, number: int, mark: str) -> str:
-        hostile = self._chance.random() < self._hostile
-        path = self._chance.choice(self._bad if hostile else self._good)
+        # Evenly, and every kind as often as any other: by chance one third of a run had half as many loops as the
+        # next, and a loop costs what a hundred pages do.
+        self._due += self._hostile
+        hostile = self._due >= 1
+        if hostile:
+            self._due -= 1
+            self._bag = self._bag or self._chance.sample(self._bad, len(self._bad))
+        path = self._bag.pop() if hostile else self._chance.choice(self._good)
         # Their failures must not slow down the good sites: the farm learns from those how much a site bears.
         host = HOST.format(self._sites + 1 + number % HOSTILE_SITES if hostile else number % self._sites + 1)
         return f"http://{host}:{self.port}{path}{'&' if '?' in path else '?'}{mark}"

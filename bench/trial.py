@@ -111,7 +111,7 @@ def tried(
             images=times["images"],
             server_cpu_share=(spent.user + spent.system) / span,
             load_before=load_before,
-            failure=_failure(ended),
+            failure=_failure(ended, workload.pages - len(brought)),
         )
         yield Trial(figures, job, ended, times["first"], times["last"])
 
@@ -124,13 +124,13 @@ def _times(url: str) -> dict[str, Any]:
     return found
 
 
-def _failure(ended: watch.Ended) -> str:
+def _failure(ended: watch.Ended, missing: int) -> str:
     if ended.code is None:
         return f"had to be ended after {PATIENCE_S:g} s"
+    said = " | ".join(ended.output.strip().splitlines()[-8:])
     if ended.code != 0:
-        last = ended.output.strip().splitlines()[-1:]
-        return f"ended with {ended.code}: {' '.join(last)[:300]}"
-    return ""
+        return f"ended with {ended.code}: {said[-300:]}"
+    return f"{missing} pages are missing: {said[-900:]}" if missing else ""
 
 
 def _quantile(values: list[float], share: float) -> float | None:

@@ -50,19 +50,19 @@ MUTATIONS = (
     Mutation(
         "ack without a token",
         "ack.lua",
-        "r[ID] == ARGV[3] and r[FENCE] == ARGV[4]",
-        "r[ID] == ARGV[3]",
+        "holds(r, ARGV[3], ARGV[4])",
+        "holds(r, ARGV[3], r[FENCE])",
         "leases",
     ),
     Mutation(
         "nack without a token",
         "nack.lua",
-        "r[ID] ~= ARGV[3] or r[FENCE] ~= ARGV[4]",
-        "r[ID] ~= ARGV[3]",
+        "holds(r, ARGV[3], ARGV[4])",
+        "holds(r, ARGV[3], r[FENCE])",
         "expiry",
     ),
-    Mutation("renew without a token", "renew.lua", " and r[FENCE] == ARGV[i + 2]", "", "expiry"),
-    Mutation("extend without a token", "extend.lua", " or r[FENCE] ~= ARGV[4]", "", "expiry"),
+    Mutation("renew without a token", "renew.lua", "ARGV[i + 2])", "record_of(ARGV[i])[FENCE])", "expiry"),
+    Mutation("extend without a token", "extend.lua", "ARGV[3], ARGV[4])", "ARGV[3], r[FENCE])", "expiry"),
     Mutation(
         "no in-flight decrement",
         "lib/lease.lua",
@@ -91,18 +91,27 @@ MUTATIONS = (
     Mutation(
         "nack settles anyhow", "nack.lua", "if not wait or not (", "if not wait or false and not (", "scripts"
     ),
-    Mutation("time jumps", "lib/core.lua", "min(real - C[REAL], C[STEP])", "real - C[REAL]", "expiry"),
+    Mutation("time jumps", "lib/core.lua", "passed > C[STEP] and C[STEP] or passed", "passed", "expiry"),
     Mutation("time goes back", "lib/core.lua", "now = math.max(C[NOW], now)", "now = now", "expiry"),
     Mutation("tokens repeat", "lib/hand_out.lua", "max(C[TOKEN] + 1, micros)", "micros", "expiry"),
     Mutation(
         "an expiry costs an attempt",
-        "lib/lease.lua",
+        "lib/mishaps.lua",
         "recount(entry, 0, 0, 1)",
         "recount(entry, 1, 0, 1)",
         "states",
     ),
-    Mutation("poison lives", "lib/lease.lua", "expiries >= C[LIVES]", "false", "expiry"),
+    Mutation("poison lives", "lib/mishaps.lua", "expiries >= C[LIVES]", "false", "expiry"),
     Mutation("leases never expire", "lib/lease.lua", "now >= C[DUE_FROM]", "false", "expiry"),
+    Mutation(
+        "a lease ends with the slot's first", "lib/lease.lua", "tonumber(r[UNTIL]) > now", "false", "expiry"
+    ),
+    Mutation(
+        "the id of a lease is not asked", "lib/lease.lua", " and r[ENTRY]:sub(1, 16) == id", "", "leases"
+    ),
+    Mutation(
+        "no deadline for a slot's next lease", "lib/hand_out.lua", "now + C[VISIBILITY]", "now", "states"
+    ),
     Mutation("delays never end", "lib/lease.lua", "now >= C[DELAYED_FROM]", "false", "leases"),
     Mutation(
         "a request is forgotten",
@@ -155,13 +164,13 @@ MUTATIONS = (
     ),
     Mutation(
         "a blocked address goes out",
-        "lib/throttle.lua",
+        "lib/addresses.lua",
         "tonumber(v[1]) or 0, tonumber(v[2]) or 0)",
         "0, 0)",
         "politeness",
     ),
-    Mutation("a pair has no places", "lib/throttle.lua", "C[PAIR_LIMIT] > 0", "false", "politeness"),
-    Mutation("an address has no places", "lib/throttle.lua", "C[OUT_LIMIT] > 0", "false", "politeness"),
+    Mutation("a pair has no places", "lib/addresses.lua", "C[PAIR_LIMIT] > 0", "false", "politeness"),
+    Mutation("an address has no places", "lib/addresses.lua", "C[OUT_LIMIT] > 0", "false", "politeness"),
     Mutation("everything has no places", "lib/throttle.lua", "C[ALL_LIMIT] > 0", "false", "politeness"),
     Mutation(
         "everything has no rate",
@@ -170,9 +179,7 @@ MUTATIONS = (
         "false and C[TAT]",
         "politeness",
     ),
-    Mutation(
-        "affinity never ends", "lib/hand_out.lua", "r[STAYED] + 0 < C[RUN]) then", "true) then", "politeness"
-    ),
+    Mutation("affinity never ends", "lib/hand_out.lua", "r[STAYED] + 0 >= C[RUN]", "false", "politeness"),
     Mutation("no affinity", "lib/hand_out.lua", "preferred = s\n", "preferred = nil\n", "leases"),
     Mutation("low priorities starve", "lib/hand_out.lua", "C[TURN] % EVERY == 0", "false", "politeness"),
     Mutation(
@@ -235,12 +242,12 @@ MUTATIONS = (
     ),
     Mutation("a deleted crawl is worked on", "lib/core.lua", "if not C then", "if false then", "crawl"),
     Mutation("a quota's repetition counts", "quota.lua", "if before then", "if false then", "states"),
-    Mutation("a site stays where it was", "lib/site.lua", "return not s[MOVED] and", "return", "states"),
+    Mutation("a site stays where it was", "lib/site.lua", "stays = not s[MOVED] and", "stays =", "states"),
     Mutation(
         "a full site stays ready",
         "lib/site.lua",
-        "and has_room(s) ==",
-        "and true or has_room(s) ==",
+        "and room ==",
+        "and true or room ==",
         "states",
     ),
     Mutation(

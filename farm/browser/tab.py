@@ -109,7 +109,7 @@ class Tab:
                     await tab._prepare(params)
         except TimeoutError as error:
             detail = f"no {step} within {OPEN_S:g} s"
-            # One page that does not come may be its own misfortune; the others of the engine are not to pay for it.
+            # A page that does not come may be its own misfortune: the others of the engine are not to pay for it.
             if context is None or not await _close(context):
                 engine.lose(detail)
             engine.opened(detail)

@@ -1,4 +1,4 @@
-"""The shard's counters as they are stored: one string of doubles, in the order that the scripts declare."""
+"""The shard's counters as they are stored: one string of numbers, in the order that the scripts declare."""
 
 import re
 import struct
@@ -9,27 +9,29 @@ BANDS = 10
 STATES = ("running", "paused", "draining", "stopped")
 
 
+_TEXT = (files("farm.frontier") / "lua" / "lib" / "layout.lua").read_text()
+
+
 def _declared() -> dict[str, int]:
-    text = (files("farm.frontier") / "lua" / "lib" / "layout.lua").read_text()
     declared: dict[str, int] = {}
-    for names, numbers in re.findall(r"^local ([A-Z_, ]+) = ([0-9, ]+)$", text, re.MULTILINE):
+    for names, numbers in re.findall(r"^local ([A-Z_, ]+) = ([0-9, ]+)$", _TEXT, re.MULTILINE):
         pairs = zip(names.split(", "), numbers.split(", "), strict=True)
         declared.update({name.lower(): int(number) for name, number in pairs})
     return declared
 
 
 _PLACES = _declared()
-COUNT = _PLACES.pop("counters")
 del _PLACES["changing"]
 _FIRST_BAND = _PLACES.pop("q")
 PLACES: Mapping[str, int] = {**_PLACES, **{f"q{band}": _FIRST_BAND + band for band in range(BANDS)}}
 """Counter -> its place, from 1 as in Lua."""
-_LAYOUT = struct.Struct(f"<{COUNT}d")
+_KINDS = re.findall(r"^local LAYOUT = '<([di]+)'$", _TEXT, re.MULTILINE)[0]
+_LAYOUT = struct.Struct(f"<{_KINDS}")
 
 
 def in_order(counters: Mapping[str, float]) -> list[str]:
     """Return the given counters as `open` takes them: all in order, 0 where nothing is given."""
-    values = [0.0] * COUNT
+    values = [0.0] * len(_KINDS)
     for name, value in counters.items():
         values[PLACES[name] - 1] = value
     return [f"{value:.0f}" for value in values]
@@ -43,4 +45,5 @@ def decode(stored: bytes) -> dict[str, int]:
 
 def encode(counters: Mapping[str, float]) -> bytes:
     """Return the counters as they are stored."""
-    return _LAYOUT.pack(*(float(value) for value in in_order(counters)))
+    kinds = (int if kind == "i" else float for kind in _KINDS)
+    return _LAYOUT.pack(*(kind(value) for kind, value in zip(kinds, in_order(counters), strict=True)))

@@ -1,6 +1,7 @@
 """The Lua transitions as they are sent: a file of `lua/` with the parts of `lua/lib/` that it uses.
 
-A file is one transition and opens with its contract; a contract that is missing or a part that does not
+A file is one transition and opens with its contract, of which the parts are put in front of it by `-- Uses:`, and
+by `-- Uses here:` where a block of it needs them; a contract that is missing or a part that does not
 exist is an error at import, so that no script without one reaches a server.
 """
 
@@ -19,6 +20,7 @@ _CONSTANTS = re.compile(
     rf"^local ([A-Z][A-Z_]*(?:, [A-Z][A-Z_]*)*) = ({_LITERAL}(?:, {_LITERAL})*)$", re.MULTILINE
 )
 _VALUE = re.compile(_LITERAL)
+_HERE = re.compile(r"^ *-- Uses here: ([a-z_ ]+)$", re.MULTILINE)
 _FUNCTION = re.compile(r"^local function (\w+)", re.MULTILINE)
 _WORD = re.compile(r"'(?:[^'\\]|\\.)*'|--[^\n]*|\b[A-Z][A-Z_]*\b")
 
@@ -51,11 +53,14 @@ def compose(name: str, body: str, parts: dict[str, str]) -> Script:
     if missing:
         raise BadScript(f"{name}.lua lacks {', '.join(missing)} in its header")
     uses = header["Uses"].split()
-    unknown = [part for part in uses if part not in parts]
+    text = "\n".join([*(parts.get(part, "") for part in uses), body[shebang.end() :]])
+    later = " ".join(_HERE.findall(text)).split()
+    unknown = [part for part in (*uses, *later) if part not in parts]
     if unknown:
         raise BadScript(f"{name}.lua uses {', '.join(unknown)}, of which there is no file")
     flags = frozenset((shebang["flags"] or "").split(",")) - {""}
-    text = "\n".join([*(parts[part] for part in uses), body[shebang.end() :]])
+    # Functions that few calls need are made where they are needed: each costs as much as half a command of Redis.
+    text = _HERE.sub(lambda here: "\n".join(parts[part] for part in here[1].split()), text)
     return Script(name, shebang[0] + declare_functions_first(put_constants_in_place(text)), flags)
 
 

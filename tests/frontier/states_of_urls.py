@@ -12,7 +12,7 @@ TERMS = {**Terms().counters(), **Politeness().counters(), "buckets": 4096, "shar
 TERMS |= {"capacity": 1_000_000, "bloom_room": 1_000_000, "real": NOW, "now": NOW}
 ENTRY_A1, ENTRY_A2, ENTRY_B1 = f'{A1}5["http://a/1"]', f'{A2}5["http://a/2"]', f'{B1}7["http://b/1"]'
 TOKEN = "1000000123"
-HELD = f"\nr0\n{A1}\n{TOKEN}\na\n\n1\n{ENTRY_A1}"
+HELD = f"\nr0\n{TOKEN}\na\n\n1\n{NOW}\n{ENTRY_A1}"
 WISH = ("r1", "", 0, "", "123", 0)
 
 LINK_B1 = f'{B1}7b\n["http://b/1"]'
@@ -52,7 +52,7 @@ CASES: dict[str, Case] = {
             "site:a": {"hash": {"b": "5", "f": "1"}},
             "q:5:a": {"list": [ENTRY_A2]},
             "ready:5": {"zset": {"a": NOW}},
-            "slot": {"hash": {"s1": f"\nr1\n{A1}\n1000000000123\na\n\n1\n{ENTRY_A1}"}},
+            "slot": {"hash": {"s1": f"\nr1\n1000000000123\na\n\n1\n{NOW + 30_000}\n{ENTRY_A1}"}},
             "due": {"zset": {"s1": NOW + 30_000}},
         },
     ),
@@ -82,7 +82,67 @@ CASES: dict[str, Case] = {
             "site:b": {"hash": {"b": "7"}},
             "q:7:b": {"list": [ENTRY_B1]},
             "ready:7": {"zset": {"b": NOW}},
-            "slot": {"hash": {"s1": f"ack {A1} {TOKEN}\nr0\n\n\na\n\n1\n"}},
+            "slot": {"hash": {"s1": f"ack {A1} {TOKEN}\nr0\n\na\n\n1\n\n"}},
+        },
+    ),
+    "ack and lease": (
+        {"accepted": 2, "sites": 1, "leased": 1, "q5": 1, "token": 1_000_000, "due_from": NOW + 1},
+        {
+            "site:a": {"hash": {"b": "5", "f": "1"}},
+            "q:5:a": {"list": [ENTRY_A2]},
+            "ready:5": {"zset": {"a": NOW - 9}},
+            "slot": {"hash": {"s1": HELD}},
+            "due": {"zset": {"s1": NOW + 5}},
+        },
+        ("ack", "s1", A1, TOKEN, 1, *("r1", "a", 0, "", "123", 0), 0),
+        [b"OK", b"LEASE", b"1000000000123", b"a", ENTRY_A2.encode()],
+        {
+            "accepted": 2,
+            "sites": 1,
+            "leased": 1,
+            "done": 1,
+            "rendered": 1,
+            "turn": 1,
+            "token": NOW * 1000,
+            "due_from": NOW + 1,
+        },
+        {
+            "site:a": {"hash": {"b": "", "f": "1"}},
+            "slot": {
+                "hash": {"s1": f"ack {A1} {TOKEN}\nr1\n1000000000123\na\n\n2\n{NOW + 30_000}\n{ENTRY_A2}"}
+            },
+            "due": {"zset": {"s1": NOW + 5}},
+        },
+    ),
+    "ack and lease at the same site, which keeps its turn": (
+        {"accepted": 3, "sites": 1, "leased": 1, "q5": 2, "token": 1_000_000, "due_from": NOW + 1},
+        {
+            "site:a": {"hash": {"b": "5", "f": "1"}},
+            "q:5:a": {"list": [ENTRY_A2, ENTRY_B1]},
+            "ready:5": {"zset": {"a": NOW - 9}},
+            "slot": {"hash": {"s1": HELD}},
+            "due": {"zset": {"s1": NOW + 5}},
+        },
+        ("ack", "s1", A1, TOKEN, 0, *("r1", "a", 0, "", "123", 0), 0),
+        [b"OK", b"LEASE", b"1000000000123", b"a", ENTRY_A2.encode()],
+        {
+            "accepted": 3,
+            "sites": 1,
+            "leased": 1,
+            "done": 1,
+            "q5": 1,
+            "turn": 1,
+            "token": NOW * 1000,
+            "due_from": NOW + 1,
+        },
+        {
+            "site:a": {"hash": {"b": "5", "f": "1"}},
+            "q:5:a": {"list": [ENTRY_B1]},
+            "ready:5": {"zset": {"a": NOW - 9}},
+            "slot": {
+                "hash": {"s1": f"ack {A1} {TOKEN}\nr1\n1000000000123\na\n\n2\n{NOW + 30_000}\n{ENTRY_A2}"}
+            },
+            "due": {"zset": {"s1": NOW + 5}},
         },
     ),
     "extend": (
@@ -119,7 +179,7 @@ CASES: dict[str, Case] = {
         {
             "site:a": {"hash": {"b": "", "f": "0", "x": str(NOW + 2000)}},
             "delayed": {"zset": {f'a\n{A1}50.1.0["http://a/1"]': NOW + 2000}},
-            "slot": {"hash": {"s1": f"retry {A1} {TOKEN}\nr0\n\n\na\n\n1\n"}},
+            "slot": {"hash": {"s1": f"retry {A1} {TOKEN}\nr0\n\na\n\n1\n\n"}},
         },
     ),
     "nack bury": (
@@ -137,7 +197,7 @@ CASES: dict[str, Case] = {
             "dead": {"hash": {A1: f"tls\n{NOW}\nwhy\na\n{ENTRY_A1}"}},
             "dead:tls": {"zset": {A1: NOW}},
             "tally": {"hash": {"tls": "1"}},
-            "slot": {"hash": {"s1": f"bury {A1} {TOKEN}\nr0\n\n\na\n\n1\n"}},
+            "slot": {"hash": {"s1": f"bury {A1} {TOKEN}\nr0\n\na\n\n1\n\n"}},
         },
     ),
     "nack release": (
@@ -154,7 +214,7 @@ CASES: dict[str, Case] = {
             "site:a": {"hash": {"b": "5", "f": "0"}},
             "q:5:a": {"list": [ENTRY_A1]},
             "ready:5": {"zset": {"a": NOW}},
-            "slot": {"hash": {"s1": f"release {A1} {TOKEN}\nr0\n\n\na\n\n1\n"}},
+            "slot": {"hash": {"s1": f"release {A1} {TOKEN}\nr0\n\na\n\n1\n\n"}},
         },
     ),
     "exhume drop": (
@@ -208,6 +268,22 @@ CASES: dict[str, Case] = {
             "site:a": {"hash": {"b": "5", "f": "0"}},
             "q:5:a": {"list": [f'{A1}50.0.1["http://a/1"]', ENTRY_A2]},
             "ready:5": {"zset": {"a": NOW}},
+        },
+    ),
+    "maintain, leased again since": (
+        {"accepted": 1, "sites": 1, "leased": 1, "token": 1_000_000},
+        {
+            "site:a": {"hash": {"b": "", "f": "1"}},
+            "slot": {"hash": {"s1": HELD.replace(str(NOW), str(NOW + 5))}},
+            "due": {"zset": {"s1": NOW}},
+        },
+        ("maintain", 10),
+        [1, 0],
+        {"accepted": 1, "sites": 1, "leased": 1, "token": 1_000_000, "due_from": NOW + 5},
+        {
+            "site:a": {"hash": {"b": "", "f": "1"}},
+            "slot": {"hash": {"s1": HELD.replace(str(NOW), str(NOW + 5))}},
+            "due": {"zset": {"s1": NOW + 5}},
         },
     ),
 }

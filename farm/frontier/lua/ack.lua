@@ -7,10 +7,13 @@
 --            6 next request, or '' for none · 7 site hint · 8 page limit · 9 egress address · 10 nonce
 --            11 jitter · 12 how many fingerprints count as seen with it · 13.. those, then the links
 -- Returns:   {'OK' | 'DUP' | 'STALE', reply of lease...} or an error BADARG
--- Uses:      layout core site queue bloom seen links lease throttle hand_out
+-- Uses:      layout core site queue lease throttle hand_out
 local seen_last = 12 + tonumber(ARGV[12])
-if not links_are_sound(seen_last + 1, #ARGV) then
-  return redis.error_reply('BADARG a link is not id, band, site and payload')
+if #ARGV > 12 then
+  -- Uses here: bloom seen links
+  if not links_are_sound(seen_last + 1, #ARGV) then
+    return redis.error_reply('BADARG a link is not id, band, site and payload')
+  end
 end
 for i = 13, seen_last do
   if not ARGV[i]:find('^%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x$') then
@@ -20,7 +23,7 @@ end
 local r = record_of(ARGV[2])
 local deed = 'ack ' .. ARGV[3] .. ' ' .. ARGV[4]
 local reply = { 'STALE' }
-if r[ID] == ARGV[3] and r[FENCE] == ARGV[4] then
+if holds(r, ARGV[3], ARGV[4]) then
   reply[1] = 'OK'
   let_go(r)
   C[DONE] = C[DONE] + 1

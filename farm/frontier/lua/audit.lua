@@ -74,10 +74,10 @@ end
 local leased, flying, pairs_flying, out_flying = 0, {}, {}, {}
 local due = pairs_of(redis.call('ZRANGE', P .. 'due', '0', '-1', 'WITHSCORES'))
 for slot, record in pairs(pairs_of(redis.call('HGETALL', P .. 'slot'))) do
-  local id, token, name, out, entry = record:match('^[^\n]*\n[^\n]*\n(%x*)\n(%d*)\n([^\n]*)\n([^\n]*)\n%d+\n(.*)$')
-  expect(id, 'the record of slot', slot, 'cannot be read')
-  expect((id or '') ~= '' == (due[slot] ~= nil), 'slot', slot, 'has a lease without a deadline, or the reverse')
-  if id and id ~= '' then
+  local token, name, out, entry = record:match('^[^\n]*\n[^\n]*\n(%d*)\n([^\n]*)\n([^\n]*)\n%d+\n%d*\n(.*)$')
+  expect(token, 'the record of slot', slot, 'cannot be read')
+  expect((token or '') ~= '' == (due[slot] ~= nil), 'slot', slot, 'has a lease without a deadline, or the reverse')
+  if token and token ~= '' then
     leased = leased + 1
     flying[name] = (flying[name] or 0) + 1
     if out ~= '' then
@@ -85,7 +85,6 @@ for slot, record in pairs(pairs_of(redis.call('HGETALL', P .. 'slot'))) do
       out_flying[out] = (out_flying[out] or 0) + 1
     end
     put(entry, 'the lease of ' .. slot)
-    expect(entry:sub(1, 16) == id, 'slot', slot, 'holds', id, 'with the entry of another')
     expect(tonumber(token:sub(1, -4)) <= C[TOKEN], 'token', token, 'is ahead of the last one,', C[TOKEN])
   end
   due[slot] = nil

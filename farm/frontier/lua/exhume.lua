@@ -24,7 +24,7 @@ for i = 3, #ARGV do
       C[DEAD] = C[DEAD] - 1
       moved = moved + 1
       if ARGV[2] == 'replay' then
-        enqueue(site(name), entry:sub(1, 17) .. entry:sub((entry:find('[', 18, true))), 'RPUSH')
+        enqueue(name, entry:sub(1, 17) .. entry:sub((entry:find('[', 18, true))), 'RPUSH')
       else
         C[ACCEPTED], C[DROPPED] = C[ACCEPTED] - 1, C[DROPPED] + 1
       end

@@ -9,7 +9,7 @@ if not links_are_sound(5, #ARGV) then
   return redis.error_reply('BADARG a link is not id, band, site and payload')
 end
 local r = record_of(ARGV[2])
-if r[ID] ~= ARGV[3] or r[FENCE] ~= ARGV[4] then
+if not holds(r, ARGV[3], ARGV[4]) then
   return -1
 end
 local accepted = accept_links(5, #ARGV)

@@ -13,19 +13,20 @@ if not wait or not (kind == 'retry' or kind == 'bury' or kind == 'release') then
 end
 local r = record_of(ARGV[2])
 local deed = kind .. ' ' .. ARGV[3] .. ' ' .. ARGV[4]
-if r[ID] ~= ARGV[3] or r[FENCE] ~= ARGV[4] then
+if not holds(r, ARGV[3], ARGV[4]) then
   return r[SETTLED] == deed and 'DUP' or 'STALE'
 end
 local out = r[OUT]
 local s, entry = let_go(r)
 local throttled = ARGV[9] == '1' and 1 or 0
+for_mishaps()
 local again = recount(entry, 1 - throttled, throttled, 0)
 if not again then
   bury(s[NAME], ARGV[3], entry, 'corrupt', 'the entry cannot be read')
 elseif kind == 'bury' then
   bury(s[NAME], ARGV[3], entry, ARGV[6], ARGV[7])
 elseif kind == 'release' then
-  enqueue(s, entry, 'LPUSH')
+  enqueue(s[NAME], entry, 'LPUSH')
 else
   local until_ms = now + wait
   C[RETRIED] = C[RETRIED] + 1
@@ -39,8 +40,7 @@ else
   C[DELAYED_FROM] = math.min(C[DELAYED_FROM], until_ms)
 end
 r[SETTLED] = deed
-keep_record(ARGV[2], r)
-redis.call('ZREM', P .. 'due', ARGV[2])
+keep_slot(ARGV[2], r)
 place_sites()
 save()
 return 'OK'

@@ -7,8 +7,7 @@
 -- Uses:      layout core site queue lease
 local kept, until_ms = {}, ('%d'):format(now + C[VISIBILITY])
 for i = 2, #ARGV, 3 do
-  local r = record_of(ARGV[i])
-  local current = r[ID] == ARGV[i + 1] and r[FENCE] == ARGV[i + 2]
+  local current = holds(record_of(ARGV[i]), ARGV[i + 1], ARGV[i + 2])
   if current then
     redis.call('ZADD', P .. 'due', until_ms, ARGV[i])
   end

@@ -6,7 +6,7 @@
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2 site · 3 egress address or '' · 4 1 when it has begun: it is only counted
 -- Returns:   0 when it begins now, in how many ms to ask again, or less than 0 while it is blocked
--- Uses:      layout core site throttle
+-- Uses:      layout core site addresses
 local s, out = site(ARGV[2]), ARGV[3]
 local places = { { P .. 'site:' .. s[NAME], 's', s[SPACING], (s[SAVED_UP] - 1) * s[SPACING] } }
 local blocked = s[BLOCKED]

@@ -1,5 +1,6 @@
 -- core: the shard's counters, read once and written once per call, and its virtual clock.
--- A script changes C and ends with `save`.
+-- A script changes C and ends with `save`. Large numbers are given to Redis as text: it prints them slowly.
+local NEVER = 9e15
 local P = KEYS[1]:sub(1, -4)
 local C = redis.call('GET', KEYS[1])
 if not C then
@@ -15,14 +16,13 @@ if now then
   micros = now * 1000
 else
   local t = redis.call('TIME')
-  local real = t[1] * 1000 + math.floor(t[2] / 1000)
   micros = t[1] * 1000000 + t[2]
-  now = C[NOW] + math.max(0, math.min(real - C[REAL], C[STEP]))
+  local real = (micros - micros % 1000) / 1000
+  local passed = real - C[REAL]
+  now = C[NOW] + (passed < 0 and 0 or passed > C[STEP] and C[STEP] or passed)
   C[REAL] = real
 end
 C[NOW] = now
--- Redis prints a large number that it is handed much more slowly than Lua does.
-local now_text = ('%d'):format(now)
 
 -- What is behind CHANGING was settled when the crawl was made.
 local function save()

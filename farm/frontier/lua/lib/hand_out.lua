@@ -1,7 +1,7 @@
 -- hand_out: choose the best URL for a slot and lease it, or say when to come back.
 -- The site that the slot's context served last is preferred for at most RUN leases in a row; every eighth
 -- lease starts at a rotating band, so that no priority starves.
-local SOON_MS, SOONEST_MS, EVERY = 250, 10, 8
+local SOON_MS, SOONEST_MS, EVERY, ZERO = 250, 10, 8, 48
 -- How far into a band's ready sites a lease looks when its own way out is shut to the first ones.
 local LOOK_AHEAD = '8'
 
@@ -41,24 +41,25 @@ local function refusal(limit, out)
   return at > now and wait_until(at) or nil
 end
 
--- Returns site and band.
+-- Returns site and band, the band as a digit: Lua is slow to print a number.
 local function choose(preferred, out)
   C[TURN] = C[TURN] + 1
   local start = C[TURN] % EVERY == 0 and (C[TURN] / EVERY) % 10 or 9
   for i = 0, 9 do
     local band = (start - i) % 10
     if C[Q + band] > 0 then
-      if preferred and preferred[BANDS]:find(band, 1, true) then
-        return preferred, band
+      local digit = string.char(ZERO + band)
+      if preferred and preferred[BANDS]:find(digit, 1, true) then
+        return preferred, digit
       end
       -- What this call changed must be in the ready sets before they are read.
       place_sites()
       local look = out == '' and '1' or LOOK_AHEAD
-      local names = redis.call('ZRANGE', P .. 'ready:' .. band, '-inf', now_text, 'BYSCORE', 'LIMIT', '0', look)
+      local names = redis.call('ZRANGE', P .. 'ready:' .. digit, '-inf', ('%d'):format(now), 'BYSCORE', 'LIMIT', '0', look)
       for _, name in ipairs(names) do
         local s = site(name)
-        if pair_at(s, out) <= now then
-          return s, band
+        if (out == '' or pair_at(s, out) <= now) then
+          return s, digit
         end
       end
     end
@@ -79,34 +80,42 @@ local function take(s, band)
   return entry
 end
 
-local function grant(r, s, entry, request, out, nonce, jitter)
+-- Where nothing has to lie between visits, a site that a slot stays at keeps its turn: it moves behind the others when
+-- the slot comes and when its run ends.
+local function grant(r, s, entry, request, out, nonce, jitter, stays_on)
   local name = s[NAME]
   C[TOKEN] = math.max(C[TOKEN] + 1, micros)
   C[LEASED] = C[LEASED] + 1
-  r[STAYED] = name == r[AT] and r[STAYED] + 0 < C[RUN] and r[STAYED] + 1 or 1
-  r[REQUEST], r[ID], r[FENCE] = request, entry:sub(1, 16), ('%d'):format(C[TOKEN]) .. nonce
+  r[STAYED] = name == r[AT] and r[STAYED] + 0 < C[RUN] and ('%d'):format(r[STAYED] + 1) or '1'
+  r[REQUEST], r[FENCE], r[UNTIL] = request, ('%d'):format(C[TOKEN]) .. nonce, ('%d'):format(now + C[VISIBILITY])
   r[AT], r[OUT], r[ENTRY] = name, out, entry
-  spend(s, out, jitter)
+  spend(s, out, jitter, not stays_on)
   return { 'LEASE', r[FENCE], name, entry }
 end
 
 -- Gives the slot of record r a lease; the caller keeps the record and the deadline.
 local function hand_out(r, request, hint, limit, out, nonce, jitter)
-  if r[ID] ~= '' then
+  if r[FENCE] ~= '' then
     if r[REQUEST] == request then
       return { 'LEASE', r[FENCE], r[AT], r[ENTRY] }
     end
+    for_mishaps()
     expire(r)
   end
   r[REQUEST] = request
+  if out ~= '' then
+    for_addresses()
+  end
   local no = refusal(tonumber(limit), out)
   if no then
     return no
   end
   local preferred
-  if hint ~= '' and (hint ~= r[AT] or r[STAYED] + 0 < C[RUN]) then
+  if hint ~= '' then
     local s = site(hint)
-    if has_room(s) and eligible_at(s) <= now and pair_at(s, out) <= now then
+    if hint == r[AT] and r[STAYED] + 0 >= C[RUN] then
+      s[MOVED] = true
+    elseif has_room(s) and eligible_at(s) <= now and (out == '' or pair_at(s, out) <= now) then
       preferred = s
     end
   end
@@ -117,19 +126,10 @@ local function hand_out(r, request, hint, limit, out, nonce, jitter)
     end
     local entry = take(s, band)
     if entry and entry:find(IS_ENTRY) then
-      return grant(r, s, entry, request, out, nonce, tonumber(jitter))
+      return grant(r, s, entry, request, out, nonce, tonumber(jitter), s == preferred)
     elseif entry then
+      for_mishaps()
       bury(s[NAME], redis.sha1hex(entry):sub(1, 16), entry, 'corrupt', 'the entry cannot be read')
     end
-  end
-end
-
--- Writes down what `hand_out` and a settlement did to a slot.
-local function keep_slot(slot, r)
-  keep_record(slot, r)
-  if r[ID] ~= '' then
-    redis.call('ZADD', P .. 'due', ('%d'):format(now + C[VISIBILITY]), slot)
-  else
-    redis.call('ZREM', P .. 'due', slot)
   end
 end

@@ -2,15 +2,15 @@
 -- A link or a seed is id, band, site, newline, payload. One whose site lives in another shard has that shard's
 -- number between angle brackets before it, and goes to the outbox; `deliver` takes it from there. A bare id there is
 -- a fingerprint that the other shard is to know. Nothing is written before all are checked.
-local IS_ID, IS_FOREIGN = '^%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%d', '^<%d+>%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x'
+local IS_LINK = '^%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%d[^\n]+\n%['
+local IS_FOREIGN = '^<%d+>%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x'
 local LESS_THAN = 60
 
 local function links_are_sound(first, last)
   local find = string.find
   for i = first, last do
     local link = ARGV[i]
-    local break_at = find(link, '\n[', 18, true)
-    if not (break_at and break_at > 18 and find(link, IS_ID)) and not find(link, IS_FOREIGN) then
+    if not find(link, IS_LINK) and not (C[SHARDS] > 1 and find(link, IS_FOREIGN)) then
       return false
     end
   end
@@ -19,15 +19,16 @@ end
 
 local function accept_links(first, last)
   local accepted, foreign, folds = 0, 0, round_of()
+  local is_exact, is_sharded = C[DEDUP] == 0, C[SHARDS] > 1
   for i = first, last do
     local link = ARGV[i]
-    if link:byte() == LESS_THAN then
+    if is_sharded and link:byte() == LESS_THAN then
       local shard, rest = link:match('^<(%d+)>(.*)$')
       redis.call('RPUSH', P .. 'outbox:' .. shard, rest)
       foreign = foreign + 1
-    elseif remember(link, folds) then
+    elseif is_exact and ask_set('SADD', link, folds) == 1 or not is_exact and remember(link, folds) then
       local break_at = link:find('\n', 18, true)
-      enqueue(site(link:sub(18, break_at - 1)), link:sub(1, 17) .. link:sub(break_at + 1), 'RPUSH')
+      enqueue(link:sub(18, break_at - 1), link:sub(1, 17) .. link:sub(break_at + 1), 'RPUSH')
       accepted = accepted + 1
     end
   end

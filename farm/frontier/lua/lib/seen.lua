@@ -4,6 +4,8 @@
 -- keeps every bucket below the server's set-max-intset-entries (512 by default). A bucket is named by its top
 -- bits in hex and, once split, by the low ones.
 local FILL, FIRST_BUCKETS = 200, 4096
+-- Looked up once: they are called for every link of a page.
+local sub, format, call = string.sub, string.format, redis.call
 
 -- How many parts every bucket was split into when the current round of splitting began.
 local function round_of()
@@ -20,14 +22,16 @@ end
 
 -- Ask the exact set with SADD or SISMEMBER; the reply is theirs. `folds` is of `round_of`.
 local function ask_set(command, id, folds)
-  local rest, top, part = tonumber(id:sub(4, 16), 16), id:sub(1, 3), 0
+  local rest, top = tonumber(sub(id, 4, 16), 16), sub(id, 1, 3)
+  local bucket = P .. 'seen:' .. top
   if C[BUCKETS] > FIRST_BUCKETS then
-    part = rest % folds
+    local part = rest % folds
     if tonumber(top, 16) + FIRST_BUCKETS * part < C[BUCKETS] - FIRST_BUCKETS * folds then
       part = rest % (folds * 2)
     end
+    bucket = bucket_name(top, part)
   end
-  return redis.call(command, bucket_name(top, part), ('%d'):format(rest))
+  return call(command, bucket, format('%d', rest))
 end
 
 -- Remember a fingerprint; true when it was not known.

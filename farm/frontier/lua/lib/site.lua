@@ -11,10 +11,11 @@ local function site(name)
   local s = sites[name]
   if not s then
     local v = redis.call('HMGET', P .. 'site:' .. name, 'b', 'f', 't', 'x', 'i', 'u', 'l')
-    local bands, flying, arrival, blocked = v[1] or '', tonumber(v[2]) or 0, tonumber(v[3]) or now, tonumber(v[4]) or 0
+    local bands, flying = v[1] or '', v[2] and v[2] + 0 or 0
+    local arrival, blocked = v[3] and v[3] + 0 or now, v[4] and v[4] + 0 or 0
     s = {
       name, bands, flying, arrival, blocked,
-      tonumber(v[5]) or C[INTERVAL], tonumber(v[6]) or C[BURST], tonumber(v[7]) or C[LIMIT],
+      v[5] and v[5] + 0 or C[INTERVAL], v[6] and v[6] + 0 or C[BURST], v[7] and v[7] + 0 or C[LIMIT],
       bands, flying, arrival, blocked, v[1] ~= false, false, false,
     }
     sites[name] = s
@@ -31,16 +32,13 @@ local function has_room(s)
   return s[ROOM] == 0 or s[FLYING] < s[ROOM]
 end
 
--- Whether a site stays where it is in the ready sets, which is where most settlements leave it.
-local function stays(s)
-  return not s[MOVED] and s[BANDS] == s[HAD_BANDS] and s[BLOCKED] == s[HAD_BLOCKED] and s[ARRIVAL] == s[HAD_ARRIVAL]
-    and has_room(s) == (s[ROOM] == 0 or s[HAD_FLYING] < s[ROOM])
-end
-
 local function place(s)
-  local bands, had = s[BANDS], s[HAD_BANDS]
-  if not stays(s) then
-    local room, at = has_room(s), ('%d'):format(eligible_at(s))
+  local bands, had, room = s[BANDS], s[HAD_BANDS], has_room(s)
+  -- Whether it stays where it is in the ready sets, which is where most settlements leave it.
+  local stays = not s[MOVED] and bands == had and s[BLOCKED] == s[HAD_BLOCKED] and s[ARRIVAL] == s[HAD_ARRIVAL]
+    and room == (s[ROOM] == 0 or s[HAD_FLYING] < s[ROOM])
+  if not stays then
+    local at = ('%d'):format(eligible_at(s))
     for i = 1, #bands do
       if room then
         redis.call('ZADD', P .. 'ready:' .. bands:sub(i, i), at, s[NAME])

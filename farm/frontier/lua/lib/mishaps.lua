@@ -1,0 +1,44 @@
+-- mishaps: what few calls meet with: a lease whose holder is gone, an entry or a record that cannot be read, a burial.
+-- Changes an entry's counts; nil when it is none.
+local function recount(entry, fails, throttled, expiries)
+  if not entry:find(IS_ENTRY) then
+    return nil
+  end
+  local brace = entry:find('[', 18, true)
+  local f, t, x = entry:sub(18, brace - 1):match('^(%d+)%.(%d+)%.(%d+)$')
+  f, t, x = (f or 0) + fails, (t or 0) + throttled, (x or 0) + expiries
+  local counts = f + t + x > 0 and ('%d.%d.%d'):format(f, t, x) or ''
+  return entry:sub(1, 17) .. counts .. entry:sub(brace), x
+end
+
+local function bury(site_name, id, entry, reason, detail)
+  local now_text = ('%d'):format(now)
+  redis.call('HSET', P .. 'dead', id, table.concat({ reason, now_text, detail, site_name, entry }, '\n'))
+  redis.call('ZADD', P .. 'dead:' .. reason, now_text, id)
+  redis.call('HINCRBY', P .. 'tally', reason, 1)
+  C[DEAD] = C[DEAD] + 1
+end
+
+-- A record that somebody else has garbled must not stop the crawl: no call would get past it.
+local function clear_away(slot, record)
+  redis.call('HDEL', P .. 'slot', slot)
+  if redis.call('ZREM', P .. 'due', slot) == 1 then
+    C[LEASED] = C[LEASED] - 1
+    bury('', redis.sha1hex(record):sub(1, 16), record, 'corrupt', 'the lease cannot be read')
+  end
+end
+
+-- A lease whose holder is gone: it costs a life, not an attempt.
+local function expire(r)
+  local s, entry = let_go(r)
+  local id = entry:sub(1, 16)
+  local again, expiries = recount(entry, 0, 0, 1)
+  C[EXPIRED] = C[EXPIRED] + 1
+  if not again then
+    bury(s[NAME], id, entry, 'corrupt', 'the entry cannot be read')
+  elseif expiries >= C[LIVES] then
+    bury(s[NAME], id, again, 'worker_died', 'its lease expired ' .. expiries .. ' times')
+  else
+    enqueue(s[NAME], again, 'LPUSH')
+  end
+end
