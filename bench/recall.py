@@ -152,8 +152,10 @@ async def farm_pool(browser: Path | None) -> AsyncIterator[tuple[Pool, Gateway]]
     with tempfile.TemporaryDirectory(prefix="recall-", ignore_cleanup_errors=True) as folder:
         pool = Pool(
             PoolParams(1),
-            EngineParams(find_browser(browser), sandbox=os.geteuid() != 0),
-            SlotParams(TabParams(blocked_urls=blocked_urls(BLOCKED)), RenderParams(), RecycleParams()),
+            EngineParams(find_browser(browser), sandbox=os.geteuid() != 0, images=False),
+            SlotParams(
+                TabParams(blocked_urls=blocked_urls(BLOCKED), images=False), RenderParams(), RecycleParams()
+            ),
             Path(folder) / "engines",
             lambda _: None,
             lambda _: None,

@@ -1,7 +1,8 @@
 """Which requests of a page are not made at all: kinds of resources, by URL pattern.
 
-The patterns go to CDP's `Network.setBlockedURLs`, where the browser itself matches them; `page.route` would
-carry every request to Node and Python and back, and costs more than the page.
+Images the engine itself leaves out (see `flags`), which costs nothing per image; they have patterns for whoever
+has no engine of his own. The patterns go to CDP's `Network.setBlockedURLs`, where the browser itself matches
+them; `page.route` would carry every request to Node and Python and back, and costs more than the page.
 """
 
 from collections.abc import Iterable
@@ -29,6 +30,7 @@ TRACKERS = (
     "bat.bing.com",
 )
 KINDS = (*EXTENSIONS, "trackers")
+IMAGES = "images"
 
 
 def blocked_urls(kinds: Iterable[str]) -> tuple[str, ...]:

@@ -55,6 +55,8 @@ class EngineParams:
     launch_timeout_s: float = 30.0
     heap_mib: int = 0
     """V8's limit for a heap; 0 leaves its own."""
+    images: bool = True
+    """Whether images are loaded; where not, the tabs must know it too."""
 
 
 class Engine:
@@ -122,7 +124,9 @@ class Engine:
         self._browser = await self._playwright.chromium.launch(
             executable_path=self._params.binary.path,
             headless=True,
-            args=flags.launch_arguments(self._params.heap_mib, frames_on_demand=self.frames_on_demand),
+            args=flags.launch_arguments(
+                self._params.heap_mib, frames_on_demand=self.frames_on_demand, images=self._params.images
+            ),
             ignore_default_args=list(flags.UNWANTED_DEFAULTS),
             chromium_sandbox=self._params.sandbox,
             proxy={"server": flags.NOWHERE},

@@ -25,6 +25,7 @@ from farm.model.outcome import FailureKind
 T = TypeVar("T")
 StateFor = Callable[[str], Any]
 HOOK = files("farm.browser").joinpath("js/hook.js").read_text(encoding="utf-8")
+NO_IMAGES = files("farm.browser").joinpath("js/no_images.js").read_text(encoding="utf-8")
 AS_IT_IS = "_pw_impl_instance_"
 """Where Playwright keeps what it calls for a listener: a listener that is there itself gets events unchanged."""
 OPEN_S = 15.0
@@ -41,6 +42,7 @@ class TabParams:
     user_agent: str | None = None
     user_agent_suffix: str = ""
     blocked_urls: tuple[str, ...] = ()
+    images: bool = True
     insecure: bool = False
     locale: str | None = None
     timezone: str | None = None
@@ -131,7 +133,8 @@ class Tab:
         tree = await self.cdp.send("Page.getFrameTree")
         self.frame_id = tree["frameTree"]["frame"]["id"]
         # By Playwright, not by the session of our own: there it would need the Page domain and all its events.
-        await self.page.add_init_script(HOOK.replace('"NONCE"', f'"{self.nonce}"'))
+        hook = HOOK.replace('"NONCE"', f'"{self.nonce}"')
+        await self.page.add_init_script(hook if params.images else hook + NO_IMAGES)
         # Blocking works only while the domain is enabled; without the caps Blink would keep every body for us.
         await self.cdp.send("Network.enable", {"maxTotalBufferSize": 0, "maxResourceBufferSize": 0})
         await self.cdp.send("Network.setBlockedURLs", {"urls": list(params.blocked_urls)})

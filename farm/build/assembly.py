@@ -115,8 +115,7 @@ async def assemble(
         pool = Pool(
             # A little faster than the ramp, so that the time that the first launch takes is caught up.
             PoolParams(plan.engines, open_every_s=0.8 * pace_s, cap_bytes=cap_bytes),
-            EngineParams(plan.binary, plan.sandbox, settings.ca_file, heap_mib=heap_mib(cap_bytes)),
-            _slot_params(plan, place),
+            *_browser_params(plan, place, cap_bytes),
             folder,
             warden.kill,
             emit,
@@ -219,6 +218,13 @@ def _gateway_params(settings: RunSettings) -> GatewayParams:
     size = settings.max_page_size
     cap = size.of(machine_bytes()) if size is not None else 0
     return GatewayParams(ca_file=settings.ca_file, visit_bytes=cap)
+
+
+def _browser_params(plan: Plan, place: Place, cap_bytes: int) -> tuple[EngineParams, SlotParams]:
+    """Return what engines and slots are given: both must know whether images are loaded."""
+    slots, heap = _slot_params(plan, place), heap_mib(cap_bytes)
+    images = slots.tab.images
+    return EngineParams(plan.binary, plan.sandbox, plan.settings.ca_file, heap_mib=heap, images=images), slots
 
 
 def _slot_params(plan: Plan, place: Place) -> SlotParams:

@@ -16,7 +16,7 @@ import orjson
 
 from farm import __version__
 from farm.browser.acting import ActParams
-from farm.browser.blocking import blocked_urls
+from farm.browser.blocking import IMAGES, blocked_urls
 from farm.browser.context import SlotParams
 from farm.browser.intercept import InterceptParams
 from farm.browser.picture import PictureParams
@@ -148,12 +148,14 @@ def slot_params(
     rule, _, selector = settings.wait.partition(":")
     held = header_params(secrets.headers, sites)
     file_bytes = settings.max_download.of(machine_bytes) if settings.download else 0
+    blocked = settings.block if block else ()
     return SlotParams(
         TabParams(
             viewport=settings.viewport,
             user_agent=settings.user_agent,
             user_agent_suffix=f" CrawlFarm/{__version__}",
-            blocked_urls=blocked_urls(settings.block) if block else (),
+            blocked_urls=blocked_urls(kind for kind in blocked if kind != IMAGES),
+            images=IMAGES not in blocked,
             insecure=settings.insecure,
             locale=settings.locale,
             timezone=settings.timezone,

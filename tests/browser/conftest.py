@@ -66,11 +66,12 @@ async def browsing(
     pids: list[int] = []
     gateway = Gateway(Guard([AllowedNetwork.parse("127.0.0.0/8")]))
     await gateway.start()
+    params = tab or TabParams(blocked_urls=blocked_urls(("media", "fonts")), images=False)
     pool = Pool(
         PoolParams(engines, open_every_s=open_every_s),
-        EngineParams(find_browser(), sandbox=os.geteuid() != 0, ca_file=ca_file),
+        EngineParams(find_browser(), os.geteuid() != 0, ca_file, images=params.images),
         SlotParams(
-            tab or TabParams(blocked_urls=blocked_urls(("images", "media", "fonts"))),
+            params,
             render or RenderParams(page_timeout_s=20.0, settle_timeout_s=5.0),
             recycle or RecycleParams(),
         ),
