@@ -3,8 +3,8 @@
     python bench/frontier.py [--small]
 
 The scripts are driven by redis-benchmark over fifty connections. An ack needs the token of the lease before
-it, which redis-benchmark cannot know, so two lines in the recorded script take it from the slot's record, which
-the script has read; their cost is part of what is measured.
+it, which redis-benchmark cannot know, so a line in the recorded script takes it from the slot's record, which the
+script has read; its cost is part of what is measured. What chooses the slot is in the empty script as well.
 """
 
 import argparse
@@ -44,7 +44,6 @@ HEADER = """#!lua flags=allow-oom
 -- Returns:   1
 -- Uses:      {uses}
 """
-EMPTY = compose("empty", HEADER.format(uses="") + "return 1\n", PARTS)
 # The end of a random number in ARGV[2] chooses one of a hundred slots; what the driver cannot know stands in the
 # slot's record: r[3], r[4] and r[8] are its token, site and entry. Of the links from ARGV[13] on the last are new:
 # their ids are turned, so that their random digits, which choose the bucket, stand in front.
@@ -54,6 +53,8 @@ for i = math.max(13, #ARGV - 4), #ARGV do
   ARGV[i] = ARGV[i]:sub(9, 16) .. ARGV[i]:sub(1, 8) .. ARGV[i]:sub(17)
 end
 """
+# What chooses the slot is the driver's work, so the empty script does it as well.
+EMPTY = compose("empty", f"{HEADER.format(uses='')}{SLOT}return 1\n", PARTS)
 RECORD = "local r = record_of(ARGV[2])\n"
 KNOWN = "ARGV[3], ARGV[4], ARGV[6], ARGV[7] = r[8]:sub(1, 16), r[3], 'r' .. r[3], r[4]\n"
 ARGUMENTS = ["__rand_int__", "", "", "1", "", "", "0", "", "123", "0.5", "0"]
@@ -191,7 +192,7 @@ async def python_rates(ground: Ground) -> dict[str, float]:
     async def empty(_: str) -> None:
         nonlocal calls
         while time.monotonic() < deadline:
-            await ground.client.command("EVALSHA", sha, 1, ground.ctl, "")
+            await ground.client.command("EVALSHA", sha, 1, ground.ctl, "", "0")
             calls += 1
 
     async def slot(name: str) -> None:
