@@ -124,6 +124,7 @@ def test_a_server_error_that_stays_is_dead(out: Path) -> None:
     assert finished.summary["dead"] == {"http_5xx": 1}
 
 
+@pytest.mark.slow
 def test_too_many_requests_put_a_page_off_without_costing_an_attempt(out: Path) -> None:
     """A site that asks to wait is waited for."""
     with serve_shop_in_thread(too_many_every=2, retry_after_s=0) as busy:
