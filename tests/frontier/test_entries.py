@@ -83,3 +83,13 @@ async def test_a_corrupt_entry_is_buried_by_the_script(bench: Bench) -> None:
     assert (await bench.lease()).task.url == "http://a/2"
     assert (await bench.frontier.stats()).dead_by_reason == {"corrupt": 1}
     assert (await bench.ledger()).dead == 1
+
+
+async def test_what_is_no_entry_is_never_handed_out(bench: Bench) -> None:
+    """Not even to a client that would notice."""
+    await bench.add("a/1")
+    await bench.raw("LSET", "@q:5:a", 0, "garbage")
+    wish = ("s1", "r1", "", 0, "", "123", 0)
+    reply = await bench.client.run("lease", "{test:0}:ctl", bench.clock.ms, *wish)
+    assert reply[0] == b"IDLE"
+    assert (await bench.frontier.stats()).dead_by_reason == {"corrupt": 1}

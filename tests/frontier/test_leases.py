@@ -219,3 +219,13 @@ async def test_scope_grows_for_every_node(bench: Bench) -> None:
     await bench.frontier.extend_scope("www.a")
     await bench.frontier.extend_scope("www.a")
     assert await bench.frontier.scope_sites() == {"www.a"}
+
+
+async def test_a_token_settles_its_own_url_alone(bench: Bench) -> None:
+    """A lease is an id and a token; one that names another URL by a current token is none."""
+    await bench.add("a/1", "a/2")
+    lease = await bench.lease()
+    other = next(task.fingerprint for task in map(bench.task, ("a/1", "a/2")) if task.fingerprint != lease.id)
+    args = ("s1", other, lease.token, 1, "", "", 0, "", "000", 0, 0)
+    assert await bench.client.run("ack", "{test:0}:ctl", bench.clock.ms, *args) == [b"STALE"]
+    await bench.done(lease)
