@@ -106,6 +106,8 @@ MUTATIONS = (
     Mutation(
         "a lease ends with the slot's first", "lib/lease.lua", "tonumber(r[UNTIL]) > now", "false", "expiry"
     ),
+    Mutation("a late settlement is not written down", "ack.lua", "    keep_slot(ARGV[2], r)\n", "", "expiry"),
+    Mutation("a slot is not read again", "ack.lua", "    r = record_of(ARGV[2])\n", "", "expiry"),
     Mutation(
         "the id of a lease is not asked", "lib/lease.lua", " and r[ENTRY]:sub(1, 16) == id", "", "leases"
     ),

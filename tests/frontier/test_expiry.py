@@ -104,3 +104,30 @@ async def test_an_older_token_renews_nothing_and_adds_nothing(bench: Bench) -> N
     assert (await bench.frontier.ack(old, Ack(links=links)))[0] is Settled.STALE
     assert await bench.frontier.nack(old, Release("drain")) is Settled.STALE
     assert (await bench.ledger()).accepted == 1
+
+
+async def test_a_late_settlement_that_wants_more_settles_once(bench: Bench) -> None:
+    """Its own lease is among those that are due when the next one is looked for."""
+    await bench.add("a/1", "a/2", "a/3")
+    lease = await bench.lease()
+    await bench.lease("s2")
+    bench.clock.advance(3600)
+    verdict, following = await bench.frontier.ack(lease, Ack(), bench.wish())
+    assert verdict == "ok"
+    assert following is not None
+    ledger = await bench.ledger()
+    assert (ledger.done, ledger.leased, ledger.queued) == (1, 1, 1)
+
+
+async def test_a_settlement_of_long_ago_that_wants_more_expires_once(bench: Bench) -> None:
+    """The slot's present lease is due, and a zombie asks in the slot's name."""
+    await bench.add("a/1", "a/2")
+    old = await bench.lease()
+    await bench.done(old)
+    await bench.lease()
+    bench.clock.advance(3600)
+    verdict, following = await bench.frontier.ack(old, Ack(), bench.wish())
+    assert following is not None
+    ledger = await bench.ledger()
+    assert (ledger.done, ledger.leased, ledger.queued) == (1, 1, 0)
+    assert verdict in {"dup", "stale"}

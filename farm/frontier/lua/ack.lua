@@ -42,7 +42,15 @@ elseif r[SETTLED] == deed then
   reply[1] = 'DUP'
 end
 if ARGV[6] ~= '' then
-  bring_home(8)
+  if now >= C[DUE_FROM] then
+    -- The slot itself may be among what is due: what was settled is written down before that is looked at, and what
+    -- became of the slot is read after it, or a lease would be let go twice.
+    keep_slot(ARGV[2], r)
+    bring_home(8)
+    r = record_of(ARGV[2])
+  else
+    bring_home(8)
+  end
   local handed = hand_out(r, ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11])
   for i = 1, #handed do
     reply[i + 1] = handed[i]
