@@ -1,6 +1,7 @@
 // Runs where images are not loaded, after the hook: Blink then leaves every image untouched, without a request and
 // without an event, and a page that waits for its images would wait for ever. To a page that listens, an image that
-// was not loaded is one that failed, as one is whose request was refused; nobody else pays for that.
+// was not loaded is one that failed, as one is whose request was refused; nobody else pays for that. A handler in
+// the HTML that a script inserts later, and one that captures at the document, are not known of here.
 (() => {
   "use strict";
   const apply = Reflect.apply;
@@ -31,7 +32,7 @@
   const isWanted = (img) => {
     if (apply(get, heard, [img]) === 2) {
       for (const key of keys(img)) {
-        if (apply(startsWith, key, ["__reactProps$"])) return Boolean(img[key].onError || img[key].onLoad);
+        if (apply(startsWith, key, ["__reactProps$"])) return Boolean(img[key]?.onError || img[key]?.onLoad);
       }
     }
     return true;

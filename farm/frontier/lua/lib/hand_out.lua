@@ -58,7 +58,7 @@ local function choose(preferred, out)
       local names = redis.call('ZRANGE', P .. 'ready:' .. digit, '-inf', ('%d'):format(now), 'BYSCORE', 'LIMIT', '0', look)
       for _, name in ipairs(names) do
         local s = site(name)
-        if (out == '' or pair_at(s, out) <= now) then
+        if out == '' or pair_at(s, out) <= now then
           return s, digit
         end
       end

@@ -65,7 +65,7 @@ local function bring_home(most)
     local slots = redis.call('ZRANGE', P .. 'due', '-inf', ('%d'):format(now), 'BYSCORE', 'LIMIT', '0', most)
     for _, slot in ipairs(slots) do
       local r = record_of(slot)
-      if r[HAD] and tonumber(r[UNTIL]) > now then
+      if r[HAD] and (tonumber(r[UNTIL]) or 0) > now then
         redis.call('ZADD', P .. 'due', r[UNTIL], slot)
       else
         if r[HAD] then

@@ -19,14 +19,13 @@ end
 
 local function accept_links(first, last)
   local accepted, foreign, folds = 0, 0, round_of()
-  local is_exact, is_sharded = C[DEDUP] == 0, C[SHARDS] > 1
   for i = first, last do
     local link = ARGV[i]
-    if is_sharded and link:byte() == LESS_THAN then
+    if C[SHARDS] > 1 and link:byte() == LESS_THAN then
       local shard, rest = link:match('^<(%d+)>(.*)$')
       redis.call('RPUSH', P .. 'outbox:' .. shard, rest)
       foreign = foreign + 1
-    elseif is_exact and ask_set('SADD', link, folds) == 1 or not is_exact and remember(link, folds) then
+    elseif remember(link, folds) then
       local break_at = link:find('\n', 18, true)
       enqueue(link:sub(18, break_at - 1), link:sub(1, 17) .. link:sub(break_at + 1), 'RPUSH')
       accepted = accepted + 1

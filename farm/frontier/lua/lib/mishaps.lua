@@ -31,8 +31,8 @@ end
 -- A lease whose holder is gone: it costs a life, not an attempt.
 local function expire(r)
   local s, entry = let_go(r)
-  local id = entry:sub(1, 16)
   local again, expiries = recount(entry, 0, 0, 1)
+  local id = (again or redis.sha1hex(entry)):sub(1, 16)
   C[EXPIRED] = C[EXPIRED] + 1
   if not again then
     bury(s[NAME], id, entry, 'corrupt', 'the entry cannot be read')

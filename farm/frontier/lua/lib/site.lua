@@ -11,11 +11,10 @@ local function site(name)
   local s = sites[name]
   if not s then
     local v = redis.call('HMGET', P .. 'site:' .. name, 'b', 'f', 't', 'x', 'i', 'u', 'l')
-    local bands, flying = v[1] or '', v[2] and v[2] + 0 or 0
-    local arrival, blocked = v[3] and v[3] + 0 or now, v[4] and v[4] + 0 or 0
+    local bands, flying, arrival, blocked = v[1] or '', tonumber(v[2]) or 0, tonumber(v[3]) or now, tonumber(v[4]) or 0
     s = {
       name, bands, flying, arrival, blocked,
-      v[5] and v[5] + 0 or C[INTERVAL], v[6] and v[6] + 0 or C[BURST], v[7] and v[7] + 0 or C[LIMIT],
+      tonumber(v[5]) or C[INTERVAL], tonumber(v[6]) or C[BURST], tonumber(v[7]) or C[LIMIT],
       bands, flying, arrival, blocked, v[1] ~= false, false, false,
     }
     sites[name] = s
