@@ -122,7 +122,7 @@ class Engine:
                     os.environ[driver.NODE_VARIABLE] = before
         self._adopt(driver.driver_pid(self._folder))
         self._browser = await self._playwright.chromium.launch(
-            executable_path=self._params.binary.path,
+            executable_path=flags.write_launcher(self._folder, self._params.binary.path),
             headless=True,
             args=flags.launch_arguments(
                 self._params.heap_mib, frames_on_demand=self.frames_on_demand, images=self._params.images

@@ -1,8 +1,11 @@
 """How Chromium is started: what is switched off so that nothing leaves but through the gateway.
 
-`--disable-features` given twice is not merged by Chromium, and Playwright passes a list of its own: nothing
-here uses that flag, so Playwright's stays in force.
+Of two `--disable-features` Chromium heeds the last, and Playwright passes one, which is longer with every version:
+the browser is started by a program that puts the two together.
 """
+
+import shlex
+from pathlib import Path
 
 NOWHERE = "http://127.0.0.1:9"
 """The engine's own proxy, the discard port: a context that is given no gate reaches nothing."""
@@ -33,6 +36,22 @@ NO_IMAGES = (
     # Blink leaves images alone: no request, and none of the two events per image that a blocked one costs.
     f"--blink-settings={POINTER},loadsImagesAutomatically=false",
 )
+UNWANTED_FEATURES = (
+    # A new document in a new view, with its own compositor and all that hangs on it in both processes: between pages
+    # of one site nobody needs that, and it is a fifth of what a page costs the browser.
+    "RenderDocument",
+)
+LAUNCHER = """#!/bin/sh
+features={features}
+for argument; do
+  shift
+  case $argument in
+    --disable-features=*) features=${{argument#*=}},$features ;;
+    *) set -- "$@" "$argument" ;;
+  esac
+done
+exec {program} --disable-features="$features" "$@"
+"""
 UNWANTED_DEFAULTS = (
     # Playwright lets every page open windows without a click; each would be a renderer to start and close.
     "--disable-popup-blocking",
@@ -47,3 +66,13 @@ def launch_arguments(heap_mib: int = 0, *, frames_on_demand: bool, images: bool 
     heap = [f"--js-flags=--max-old-space-size={heap_mib}"] if heap_mib else []
     chosen = [*(FRAMES_ON_DEMAND if frames_on_demand else ()), *(() if images else NO_IMAGES)]
     return [*EGRESS, *FRUGAL, *heap, *chosen]
+
+
+def write_launcher(folder: Path, program: Path) -> Path:
+    """Write what Playwright is to start as the browser, and becomes it, into the engine's folder; return its path."""
+    launcher = folder / "browser"
+    launcher.write_text(
+        LAUNCHER.format(features=",".join(UNWANTED_FEATURES), program=shlex.quote(str(program)))
+    )
+    launcher.chmod(0o700)
+    return launcher
