@@ -37,7 +37,7 @@ NO_IMAGES = (
     f"--blink-settings={POINTER},loadsImagesAutomatically=false",
 )
 UNWANTED_FEATURES = (
-    # A new document in a new view, with its own compositor and all that hangs on it in both processes: between pages
+    # Each document in a view of its own, with a compositor and all that hangs on it in two processes: between pages
     # of one site nobody needs that, and it is a fifth of what a page costs the browser.
     "RenderDocument",
 )
@@ -69,7 +69,7 @@ def launch_arguments(heap_mib: int = 0, *, frames_on_demand: bool, images: bool 
 
 
 def write_launcher(folder: Path, program: Path) -> Path:
-    """Write what Playwright is to start as the browser, and becomes it, into the engine's folder; return its path."""
+    """Write into the engine's folder what Playwright is to start as the browser, and becomes it; return its path."""
     launcher = folder / "browser"
     launcher.write_text(
         LAUNCHER.format(features=",".join(UNWANTED_FEATURES), program=shlex.quote(str(program)))
