@@ -37,8 +37,8 @@ NO_IMAGES = (
     f"--blink-settings={POINTER},loadsImagesAutomatically=false",
 )
 UNWANTED_FEATURES = (
-    # Each document in a view of its own, with a compositor and all that hangs on it in two processes: between pages
-    # of one site nobody needs that, and it is a fifth of what a page costs the browser.
+    # A view for each document, with a compositor and all that hangs on it in two processes: between pages of one
+    # site nobody needs that, and it is a fifth of what a page costs the browser.
     "RenderDocument",
 )
 LAUNCHER = """#!/bin/sh
