@@ -69,7 +69,7 @@ def launch_arguments(heap_mib: int = 0, *, frames_on_demand: bool, images: bool 
 
 
 def write_launcher(folder: Path, program: Path) -> Path:
-    """Write into the engine's folder what Playwright is to start as the browser, and becomes it; return its path."""
+    """Write into the engine's folder what Playwright starts as the browser; return its path."""
     launcher = folder / "browser"
     launcher.write_text(
         LAUNCHER.format(features=",".join(UNWANTED_FEATURES), program=shlex.quote(str(program)))
