@@ -104,7 +104,11 @@ MUTATIONS = (
     Mutation("poison lives", "lib/mishaps.lua", "expiries >= C[LIVES]", "false", "expiry"),
     Mutation("leases never expire", "lib/lease.lua", "now >= C[DUE_FROM]", "false", "expiry"),
     Mutation(
-        "a lease ends with the slot's first", "lib/lease.lua", "(tonumber(r[UNTIL]) or 0) > now", "false", "expiry"
+        "a lease ends with the slot's first",
+        "lib/lease.lua",
+        "(tonumber(r[UNTIL]) or 0) > now",
+        "false",
+        "expiry",
     ),
     Mutation("a late settlement is not written down", "ack.lua", "    keep_slot(ARGV[2], r)\n", "", "expiry"),
     Mutation("a slot is not read again", "ack.lua", "    r = record_of(ARGV[2])\n", "", "expiry"),
