@@ -9,11 +9,13 @@ from typing import Any
 
 from bench import environments
 from bench.content import CARD_SELECTOR
-from farm.browser.blocking import blocked_urls
+from farm.browser.blocking import blocked_urls, by_extension
 
 PEERS = Path(__file__).parent / "peers"
 ROOT = Path(__file__).parent.parent
 BLOCKED = ("images", "media", "fonts")
+IMAGE_EXTENSIONS = ("png", "jpg", "jpeg", "gif", "webp", "avif", "svg", "ico", "bmp", "tif", "tiff")
+"""The others leave images out by URL; the farm's engine needs none."""
 FARM, FLOOR = "farm", "raw-cdp"
 SESSIONS = "crawl4ai-sessions"
 """crawl4ai once more, in another of its ways (see its program)."""
@@ -45,7 +47,7 @@ class Job:
             "browser": str(self.browser),
             "sandbox": self.sandbox,
             "selector": CARD_SELECTOR,
-            "blocked": blocked_urls(BLOCKED),
+            "blocked": [*by_extension(IMAGE_EXTENSIONS), *blocked_urls(BLOCKED)],
             "out": str(self.out),
         }
         path.write_text(json.dumps(given))

@@ -154,7 +154,7 @@ def slot_params(
             viewport=settings.viewport,
             user_agent=settings.user_agent,
             user_agent_suffix=f" CrawlFarm/{__version__}",
-            blocked_urls=blocked_urls(kind for kind in blocked if kind != IMAGES),
+            blocked_urls=blocked_urls(blocked),
             images=IMAGES not in blocked,
             insecure=settings.insecure,
             locale=settings.locale,
