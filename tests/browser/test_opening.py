@@ -1,6 +1,8 @@
 """A page that does not come: its context is given up, and the others of the engine do not pay for it."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psutil
 import pytest
@@ -14,10 +16,21 @@ from fixtures.shop import Shop
 from tests.browser.conftest import Browsing, visit
 
 
-def nurseries(engine: Engine) -> list[psutil.Process]:
-    """Return the processes that renderers are born of."""
+@contextmanager
+def barren(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Freeze the processes that renderers are born of, and have nobody wait long for one."""
     browser = psutil.Process(engine.pids[1])
-    return [child for child in browser.children(recursive=True) if "--type=zygote" in child.cmdline()]
+    frozen = [child for child in browser.children(recursive=True) if "--type=zygote" in child.cmdline()]
+    assert frozen
+    monkeypatch.setattr(tabs, "OPEN_S", 0.5)
+    for process in frozen:
+        process.suspend()
+    try:
+        yield
+    finally:
+        monkeypatch.undo()
+        for process in frozen:
+            process.resume()
 
 
 async def an_opening(browsing: Browsing) -> Tab:
@@ -34,18 +47,8 @@ async def test_a_page_that_does_not_come_costs_its_context_alone(
     await visit(slot, shop.url)
     assert slot.tab is not None
     engine = slot.tab.engine
-    frozen = nurseries(engine)
-    assert frozen
-    monkeypatch.setattr(tabs, "OPEN_S", 0.5)
-    for process in frozen:
-        process.suspend()
-    try:
-        with pytest.raises(SlotLost, match="no page within"):
-            await an_opening(rendering)
-    finally:
-        for process in frozen:
-            process.resume()
-    monkeypatch.undo()
+    with barren(engine, monkeypatch), pytest.raises(SlotLost, match="no page within"):
+        await an_opening(rendering)
     assert not engine.lost.done()
     assert (await visit(slot, shop.at("/about"))).status == 200
     tab = await an_opening(rendering)
@@ -61,13 +64,10 @@ async def test_an_engine_that_opens_no_page_any_more_is_lost(
     await visit(slot, shop.url)
     assert slot.tab is not None
     engine = slot.tab.engine
-    monkeypatch.setattr(tabs, "OPEN_S", 0.5)
-    for process in nurseries(engine):
-        process.suspend()
-    for _ in range(engines.OVERDUE):
-        with pytest.raises(SlotLost, match="no page within"):
-            await an_opening(rendering)
-    async with asyncio.timeout(5):
-        assert "times in a row" in await engine.lost
-    monkeypatch.undo()
+    with barren(engine, monkeypatch):
+        for _ in range(engines.OVERDUE):
+            with pytest.raises(SlotLost, match="no page within"):
+                await an_opening(rendering)
+        async with asyncio.timeout(5):
+            assert "times in a row" in await engine.lost
     assert (await visit(slot, shop.at("/about"))).status == 200
