@@ -64,11 +64,12 @@ FILL = compose(
     HEADER.format(uses="layout core site queue bloom seen links")
     + """
 -- 2 from · 3 to · 4 sites: URLs of 60 characters, made in the server because that is quicker.
+tallies()
 local folds = round_of()
 for n = ARGV[2], ARGV[3] do
   local name = ('site%06d.example'):format(n % ARGV[4])
   local id = redis.sha1hex(n .. ''):sub(1, 16)
-  if remember(id, folds) then
+  if remember(id, folds, rest_of(id)) then
     local url = ('http://%s/%09d/a-page-of-that-category'):format(name, n):sub(1, 60)
     enqueue(name, id .. '5["' .. url .. ('x'):rep(60 - #url) .. '",1]', 'RPUSH')
     C[ACCEPTED] = C[ACCEPTED] + 1
@@ -86,11 +87,12 @@ TELL = compose(
     HEADER.format(uses="layout core bloom seen")
     + """
 -- 2 from · 3 to · 4 add or ask: fingerprints alone. Returns how many were known.
+tallies()
 local folds, known = round_of(), 0
 for n = ARGV[2], ARGV[3] do
   local id = redis.sha1hex(n .. ''):sub(1, 16)
   if ARGV[4] == 'add' then
-    if remember(id, folds) then
+    if remember(id, folds, rest_of(id)) then
       C[SEEN] = C[SEEN] + 1
     else
       known = known + 1

@@ -101,6 +101,7 @@ MUTATIONS = (
         "recount(entry, 1, 0, 1)",
         "states",
     ),
+    Mutation("tallies are not kept", "lib/core.lua", "  if C[ACCEPTED] then", "  if false then", "leases"),
     Mutation("poison lives", "lib/mishaps.lua", "expiries >= C[LIVES]", "false", "expiry"),
     Mutation("leases never expire", "lib/lease.lua", "now >= C[DUE_FROM]", "false", "expiry"),
     Mutation(

@@ -21,7 +21,6 @@ def _declared() -> dict[str, int]:
 
 
 _PLACES = _declared()
-del _PLACES["changing"]
 _FIRST_BAND = _PLACES.pop("q")
 PLACES: Mapping[str, int] = {**_PLACES, **{f"q{band}": _FIRST_BAND + band for band in range(BANDS)}}
 """Counter -> its place, from 1 as in Lua."""

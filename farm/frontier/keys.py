@@ -18,8 +18,8 @@ derives the others from it; what it may find there is this glossary:
     {c:s}:ready:BAND     zset    the sites that have queued URLs in the band and room in flight, by the
                                  time at which they are eligible next (a block counts)
     {c:s}:slot           hash    slot -> last settlement, last request, token, site, egress address, leases in
-                                 a row from that site, deadline, entry (a line each); no token where nothing
-                                 is leased
+                                 a row from that site, deadline, entry (a NUL after each but the last); no token
+                                 where nothing is leased
     {c:s}:due            zset    slot -> deadline of its lease, or that of an earlier one: the record's counts
                                  where it is later
     {c:s}:delayed        zset    site and entry -> when it goes back to its queue

@@ -12,7 +12,15 @@ TERMS = {**Terms().counters(), **Politeness().counters(), "buckets": 4096, "shar
 TERMS |= {"capacity": 1_000_000, "bloom_room": 1_000_000, "real": NOW, "now": NOW}
 ENTRY_A1, ENTRY_A2, ENTRY_B1 = f'{A1}5["http://a/1"]', f'{A2}5["http://a/2"]', f'{B1}7["http://b/1"]'
 TOKEN = "1000000123"
-HELD = f"\nr0\n{TOKEN}\na\n\n1\n{NOW}\n{ENTRY_A1}"
+
+
+def record(settled: str, request: str, token: str, in_a_row: int, ends: object, entry: str) -> str:
+    """Return what a slot keeps whose last lease was of site a."""
+    return "\0".join((settled, request, token, "a", "", str(in_a_row), str(ends), entry))
+
+
+HELD = record("", "r0", TOKEN, 1, NOW, ENTRY_A1)
+NEXT_A2 = record(f"ack {A1} {TOKEN}", "r1", "1000000000123", 2, NOW + 30_000, ENTRY_A2)
 WISH = ("r1", "", 0, "", "123", 0)
 
 LINK_B1 = f'{B1}7b\n["http://b/1"]'
@@ -52,7 +60,7 @@ CASES: dict[str, Case] = {
             "site:a": {"hash": {"b": "5", "f": "1"}},
             "q:5:a": {"list": [ENTRY_A2]},
             "ready:5": {"zset": {"a": NOW}},
-            "slot": {"hash": {"s1": f"\nr1\n1000000000123\na\n\n1\n{NOW + 30_000}\n{ENTRY_A1}"}},
+            "slot": {"hash": {"s1": record("", "r1", "1000000000123", 1, NOW + 30_000, ENTRY_A1)}},
             "due": {"zset": {"s1": NOW + 30_000}},
         },
     ),
@@ -82,7 +90,7 @@ CASES: dict[str, Case] = {
             "site:b": {"hash": {"b": "7"}},
             "q:7:b": {"list": [ENTRY_B1]},
             "ready:7": {"zset": {"b": NOW}},
-            "slot": {"hash": {"s1": f"ack {A1} {TOKEN}\nr0\n\na\n\n1\n\n"}},
+            "slot": {"hash": {"s1": record(f"ack {A1} {TOKEN}", "r0", "", 1, "", "")}},
         },
     ),
     "ack and lease": (
@@ -108,9 +116,7 @@ CASES: dict[str, Case] = {
         },
         {
             "site:a": {"hash": {"b": "", "f": "1"}},
-            "slot": {
-                "hash": {"s1": f"ack {A1} {TOKEN}\nr1\n1000000000123\na\n\n2\n{NOW + 30_000}\n{ENTRY_A2}"}
-            },
+            "slot": {"hash": {"s1": NEXT_A2}},
             "due": {"zset": {"s1": NOW + 5}},
         },
     ),
@@ -139,9 +145,7 @@ CASES: dict[str, Case] = {
             "site:a": {"hash": {"b": "5", "f": "1"}},
             "q:5:a": {"list": [ENTRY_B1]},
             "ready:5": {"zset": {"a": NOW - 9}},
-            "slot": {
-                "hash": {"s1": f"ack {A1} {TOKEN}\nr1\n1000000000123\na\n\n2\n{NOW + 30_000}\n{ENTRY_A2}"}
-            },
+            "slot": {"hash": {"s1": NEXT_A2}},
             "due": {"zset": {"s1": NOW + 5}},
         },
     ),
@@ -179,7 +183,7 @@ CASES: dict[str, Case] = {
         {
             "site:a": {"hash": {"b": "", "f": "0", "x": str(NOW + 2000)}},
             "delayed": {"zset": {f'a\n{A1}50.1.0["http://a/1"]': NOW + 2000}},
-            "slot": {"hash": {"s1": f"retry {A1} {TOKEN}\nr0\n\na\n\n1\n\n"}},
+            "slot": {"hash": {"s1": record(f"retry {A1} {TOKEN}", "r0", "", 1, "", "")}},
         },
     ),
     "nack bury": (
@@ -197,7 +201,7 @@ CASES: dict[str, Case] = {
             "dead": {"hash": {A1: f"tls\n{NOW}\nwhy\na\n{ENTRY_A1}"}},
             "dead:tls": {"zset": {A1: NOW}},
             "tally": {"hash": {"tls": "1"}},
-            "slot": {"hash": {"s1": f"bury {A1} {TOKEN}\nr0\n\na\n\n1\n\n"}},
+            "slot": {"hash": {"s1": record(f"bury {A1} {TOKEN}", "r0", "", 1, "", "")}},
         },
     ),
     "nack release": (
@@ -214,7 +218,7 @@ CASES: dict[str, Case] = {
             "site:a": {"hash": {"b": "5", "f": "0"}},
             "q:5:a": {"list": [ENTRY_A1]},
             "ready:5": {"zset": {"a": NOW}},
-            "slot": {"hash": {"s1": f"release {A1} {TOKEN}\nr0\n\na\n\n1\n\n"}},
+            "slot": {"hash": {"s1": record(f"release {A1} {TOKEN}", "r0", "", 1, "", "")}},
         },
     ),
     "exhume drop": (

@@ -137,8 +137,8 @@ async def test_a_lease_without_a_deadline_does_not_stop_the_crawl(bench: Bench) 
     """Somebody else has garbled the record; it is due when its place in the set says so."""
     await bench.add("a/1", "a/2")
     lease = await bench.lease()
-    record = (await bench.raw("HGET", "@slot", "s1")).decode().split("\n")
-    await bench.raw("HSET", "@slot", "s1", "\n".join([*record[:6], "", *record[7:]]))
+    record = (await bench.raw("HGET", "@slot", "s1")).decode().split("\0")
+    await bench.raw("HSET", "@slot", "s1", "\0".join([*record[:6], "", *record[7:]]))
     bench.clock.advance(3600)
     assert await bench.frontier.maintain() > 0
     again = {(await bench.lease("s2")).id, (await bench.lease("s3")).id}

@@ -75,6 +75,7 @@ PROBE = compose(
 -- ARGV:      1 own time · 2.. fingerprints
 -- Returns:   how many
 -- Uses:      layout core bloom
+tallies()
 local count = 0
 for i = 2, #ARGV do
   count = count + (is_in_bloom(ARGV[i], false) and 1 or 0)

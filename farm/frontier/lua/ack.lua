@@ -29,9 +29,10 @@ if holds(r, ARGV[3], ARGV[4]) then
   C[DONE] = C[DONE] + 1
   C[RENDERED] = C[RENDERED] + ARGV[5]
   if #ARGV > 12 then
+    tallies()
     local folds = round_of()
     for i = 13, seen_last do
-      if remember(ARGV[i], folds) then
+      if remember(ARGV[i], folds, rest_of(ARGV[i])) then
         C[SEEN] = C[SEEN] + 1
       end
     end

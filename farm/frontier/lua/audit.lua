@@ -7,6 +7,7 @@
 -- Returns:   the violations, a sentence each
 -- Uses:      layout core bloom seen
 local found, most = {}, tonumber(ARGV[2])
+tallies()
 local function expect(holds, ...)
   if not holds and #found < most then
     local words = { ... }
@@ -74,7 +75,7 @@ end
 local leased, flying, pairs_flying, out_flying = 0, {}, {}, {}
 local due = pairs_of(redis.call('ZRANGE', P .. 'due', '0', '-1', 'WITHSCORES'))
 for slot, record in pairs(pairs_of(redis.call('HGETALL', P .. 'slot'))) do
-  local token, name, out, entry = record:match('^[^\n]*\n[^\n]*\n(%d*)\n([^\n]*)\n([^\n]*)\n%d+\n%d*\n(.*)$')
+  local token, name, out, entry = record:match('^%Z*%z%Z*%z(%d*)%z(%Z*)%z(%Z*)%z%d+%z%d*%z(.*)$')
   expect(token, 'the record of slot', slot, 'cannot be read')
   expect((token or '') ~= '' == (due[slot] ~= nil), 'slot', slot, 'has a lease without a deadline, or the reverse')
   if token and token ~= '' then
@@ -169,8 +170,11 @@ end)
 
 -- The known fingerprints: nothing that was accepted is forgotten.
 local folds = round_of()
+local function is_in_set(id)
+  return redis.call('SISMEMBER', bucket_of(id, folds, rest_of(id)), ('%d'):format(rest_of(id))) == 1
+end
 for id in pairs(places) do
-  local known = C[DEDUP] > 0 and is_in_bloom(id, false) or C[DEDUP] == 0 and ask_set('SISMEMBER', id, folds) == 1
+  local known = C[DEDUP] > 0 and is_in_bloom(id, false) or C[DEDUP] == 0 and is_in_set(id)
   expect(known, 'id', id, 'is in', places[id], 'and not known')
 end
 if C[DEDUP] == 0 then

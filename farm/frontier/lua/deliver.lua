@@ -9,8 +9,9 @@ local seen_last = 2 + tonumber(ARGV[2])
 if not links_are_sound(seen_last + 1, #ARGV) then
   return redis.error_reply('BADARG a link is not id, band, site and payload')
 end
+tallies()
 for i = 3, seen_last do
-  if remember(ARGV[i], round_of()) then
+  if remember(ARGV[i], round_of(), rest_of(ARGV[i])) then
     C[SEEN] = C[SEEN] + 1
     grow_seen()
   end

@@ -10,6 +10,7 @@ if ARGV[2] ~= 'replay' and ARGV[2] ~= 'drop' then
   return redis.error_reply('BADARG dead letters are replayed or dropped')
 end
 local moved = 0
+tallies()
 for i = 3, #ARGV do
   local letter = redis.call('HGET', P .. 'dead', ARGV[i])
   if letter then

@@ -12,6 +12,7 @@ local before = redis.call('GET', once)
 if before then
   return tonumber(before)
 end
+tallies()
 if deed == 'borrow' then
   count = math.max(0, math.min(count, tonumber(ARGV[4]) - C[LENT]))
   C[LENT] = C[LENT] + count

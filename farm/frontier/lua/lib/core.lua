@@ -1,12 +1,13 @@
 -- core: the shard's counters, read once and written once per call, and its virtual clock.
--- A script changes C and ends with `save`. Large numbers are given to Redis as text: it prints them slowly.
+-- A script changes C and ends with `save`; who needs a tally calls `tallies` before, and there is none without. Large
+-- numbers are given to Redis as text: it prints them slowly.
 local NEVER = 9e15
 local P = KEYS[1]:sub(1, -4)
-local C = redis.call('GET', KEYS[1])
-if not C then
+local C = redis.call('GETRANGE', KEYS[1], '0', COMMON_ENDS)
+if C == '' then
   return redis.error_reply('NOCRAWL no crawl is kept under ' .. KEYS[1])
 end
-C = { struct.unpack(LAYOUT, C) }
+C = { struct.unpack(COMMON_LAYOUT, C) }
 
 -- Virtual time: advances with the server's by at most STEP per observation, never goes back. So neither
 -- an outage nor a jump of the machine's clock expires every lease at once.
@@ -24,7 +25,18 @@ else
 end
 C[NOW] = now
 
--- What is behind CHANGING was settled when the crawl was made.
+local function tallies()
+  if not C[ACCEPTED] then
+    local t = { struct.unpack(TALLY_LAYOUT, redis.call('GETRANGE', KEYS[1], TALLIES_FROM, '-1')) }
+    for i = FIRST_TALLY, LAST_TALLY do
+      C[i] = t[i - FIRST_TALLY + 1]
+    end
+  end
+end
+
 local function save()
-  redis.call('SETRANGE', KEYS[1], '0', struct.pack(CHANGING_LAYOUT, unpack(C, 1, CHANGING)))
+  redis.call('SETRANGE', KEYS[1], '0', struct.pack(CHANGING_LAYOUT, unpack(C, 1, CHANGING_COUNT)))
+  if C[ACCEPTED] then
+    redis.call('SETRANGE', KEYS[1], TALLIES_FROM, struct.pack(TALLY_LAYOUT, unpack(C, FIRST_TALLY, LAST_TALLY)))
+  end
 end

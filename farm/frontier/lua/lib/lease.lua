@@ -8,16 +8,17 @@ local SETTLED, REQUEST, FENCE, AT, OUT, STAYED, UNTIL, ENTRY, HAD = 1, 2, 3, 4, 
 -- Makes the functions for what goes wrong: whoever calls one of them calls this before. Each costs a call as much as
 -- half a command of Redis, whether it is used or not.
 local function for_mishaps()
+  tallies()
   -- Uses here: mishaps
 end
 
 local function record_of(slot)
   local record = redis.call('HGET', P .. 'slot', slot)
   if record then
-    local r = { record:match('^([^\n]*)\n([^\n]*)\n(%d*)\n([^\n]*)\n([^\n]*)\n(%d+)\n(%d*)\n(.*)$') }
-    if r[SETTLED] then
-      r[HAD] = r[FENCE] ~= ''
-      return r
+    -- Seven strings, each with a NUL at its end, and the entry.
+    local ok, settled, request, fence, at, out, stayed, ends, from = pcall(struct.unpack, 'sssssss', record)
+    if ok and tonumber(stayed) and (fence == '' or tonumber(fence)) then
+      return { settled, request, fence, at, out, stayed, ends, record:sub(from), fence ~= '' }
     end
     for_mishaps()
     clear_away(slot, record)
@@ -32,7 +33,7 @@ end
 
 -- Writes down what a settlement and a lease did to a slot.
 local function keep_slot(slot, r)
-  redis.call('HSET', P .. 'slot', slot, table.concat(r, '\n', SETTLED, ENTRY))
+  redis.call('HSET', P .. 'slot', slot, table.concat(r, '\0', SETTLED, ENTRY))
   if r[FENCE] == '' and r[HAD] then
     redis.call('ZREM', P .. 'due', slot)
   elseif r[FENCE] ~= '' and not r[HAD] then

@@ -11,6 +11,7 @@ local function enqueue(name, entry, push)
   if redis.call(push, P .. 'q:' .. band .. ':' .. name, entry) == 1 then
     local s = site(name)
     if not s[KNOWN] then
+      tallies()
       s[KNOWN], s[ANEW] = true, true
       C[SITES] = C[SITES] + 1
     end

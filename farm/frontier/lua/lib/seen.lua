@@ -20,26 +20,27 @@ local function bucket_name(top, part)
   return P .. 'seen:' .. (part == 0 and top or top .. ':' .. part)
 end
 
--- Ask the exact set with SADD or SISMEMBER; the reply is theirs. `folds` is of `round_of`.
-local function ask_set(command, id, folds)
-  local rest, top = tonumber(sub(id, 4, 16), 16), sub(id, 1, 3)
-  local bucket = P .. 'seen:' .. top
-  if C[BUCKETS] > FIRST_BUCKETS then
-    local part = rest % folds
-    if tonumber(top, 16) + FIRST_BUCKETS * part < C[BUCKETS] - FIRST_BUCKETS * folds then
-      part = rest % (folds * 2)
-    end
-    bucket = bucket_name(top, part)
+-- The bucket of a fingerprint: `folds` is of `round_of`, `rest` the integer that the bucket holds.
+local function bucket_of(id, folds, rest)
+  local top, part = sub(id, 1, 3), rest % folds
+  if tonumber(top, 16) + FIRST_BUCKETS * part < C[BUCKETS] - FIRST_BUCKETS * folds then
+    part = rest % (folds * 2)
   end
-  return call(command, bucket, format('%d', rest))
+  return bucket_name(top, part)
+end
+
+local function rest_of(id)
+  return tonumber(sub(id, 4, 16), 16)
 end
 
 -- Remember a fingerprint; true when it was not known.
-local function remember(id, folds)
+local function remember(id, folds, rest)
   if C[DEDUP] > 0 then
     return not is_in_bloom(id, true)
   end
-  return ask_set('SADD', id, folds) == 1
+  -- As long as no bucket was split its name is at hand: this is done for every link of a page.
+  local bucket = C[BUCKETS] > FIRST_BUCKETS and bucket_of(id, folds, rest) or P .. 'seen:' .. sub(id, 1, 3)
+  return call('SADD', bucket, format('%d', rest)) == 1
 end
 
 -- Redis refuses more than some thousand arguments, and Lua more than 8,000 values at once.
