@@ -3,9 +3,10 @@
 import pytest
 
 from farm.frontier.entries import CorruptEntry, lease_of, link_of
-from farm.model.errors import UsageError
+from farm.frontier.scripts import SCRIPTS
+from farm.model.errors import FarmError, UsageError
 from farm.model.task import UrlTask
-from tests.frontier.support import Bench
+from tests.frontier.support import START_MS, Bench
 
 ID = "0123456789abcdef"
 
@@ -64,6 +65,28 @@ def test_what_cannot_be_kept_is_refused_at_the_door(task: UrlTask) -> None:
     """In one sentence, before Redis is asked."""
     with pytest.raises(UsageError):
         link_of(task)
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "",
+        "x",
+        f"{ID}5a",
+        f"{ID}xa\n[]",
+        f"{ID}5\n[]",
+        f"{ID}5a\n{{}}",
+        f"g{ID[1:]}5a\n[]",
+        f"{ID[:-1]}g5a\n[]",
+        f"<1>{ID}5a\n[]",
+    ],
+)
+async def test_a_link_that_is_none_is_refused_with_all_that_came_with_it(bench: Bench, link: str) -> None:
+    """Nothing of the call is written: there is one shard here, so nothing is for another one either."""
+    good = link_of(bench.task("a/1")).decode()
+    with pytest.raises(FarmError, match="a link is not id, band, site and payload"):
+        await bench.raw("EVAL", SCRIPTS["add"].text, 1, "@ctl", START_MS, good, link)
+    assert (await bench.ledger()).accepted == 0
 
 
 async def test_a_corrupt_payload_is_buried_and_the_next_is_leased(bench: Bench) -> None:

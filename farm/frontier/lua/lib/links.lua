@@ -12,8 +12,9 @@ local function links_are_sound(first, last)
   local find, byte, sub, tonumber = string.find, string.byte, string.sub, tonumber
   for i = first, last do
     local link = ARGV[i]
-    local band, rest, break_at = byte(link, 17) or 0, tonumber(sub(link, 4, 16), 16), find(link, '\n', 19, true)
-    if rest and tonumber(sub(link, 1, 3), 16) and band >= ZERO and band <= NINE and byte(link, (break_at or 0) + 1) == BRACKET then
+    local rest, band, break_at = tonumber(sub(link, 4, 16), 16), byte(link, 17) or 0, find(link, '\n', 18, true) or 0
+    local is_entry = break_at > 18 and byte(link, break_at + 1) == BRACKET
+    if rest and is_entry and tonumber(sub(link, 1, 3), 16) and band >= ZERO and band <= NINE then
       rests[i] = rest
     elseif C[SHARDS] == 1 or not find(link, IS_FOREIGN) then
       return false
