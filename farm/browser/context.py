@@ -33,7 +33,7 @@ from farm.model.page import RenderedPage
 from farm.model.task import Lease
 from farm.policy.recycle import RecycleParams, Wear, reason_to_recycle, worn
 
-GARBAGE_EVERY = 8
+GARBAGE_EVERY = 5
 GARBAGE_S = 4.5
 OPENING_S = 20.0
 """How long a slot waits for a tab; then its URL is given back, as it is not to blame."""
