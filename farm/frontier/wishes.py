@@ -35,8 +35,8 @@ class Wishes:
 
     def arguments(self, request: LeaseRequest) -> tuple[Arg, ...]:
         """Return a wish as the scripts take it."""
-        if not request.request_id or "\0" in request.slot + request.request_id + request.egress:
-            raise UsageError("A lease request needs an id, and no part of it may hold a NUL.")
+        if not request.request_id or {"\0", "\n"} & {*request.slot, *request.request_id, *request.egress}:
+            raise UsageError("A lease request needs an id, and no part of it may hold a NUL or a line break.")
         nonce = f"{self._random.randrange(1000):03}"
         jitter = f"{self._random.random():.3f}"
         return (request.request_id, request.site_hint or "", request.limit, request.egress, nonce, jitter)

@@ -78,6 +78,8 @@ def test_what_cannot_be_kept_is_refused_at_the_door(task: UrlTask) -> None:
         f"{ID}5a\n{{}}",
         f"g{ID[1:]}5a\n[]",
         f"{ID[:-1]}g5a\n[]",
+        f" {ID[1:]}5a\n[]",
+        f"{ID[:3]}-{ID[4:]}5a\n[]",
         f"<1>{ID}5a\n[]",
     ],
 )

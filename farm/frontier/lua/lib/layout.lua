@@ -2,7 +2,7 @@
 -- They are one string of numbers: reading forty fields of a hash would cost more than the rest of a lease. First come
 -- those that nearly every call changes, then the terms of the crawl, which none does, then the tallies, which are
 -- read and written by those alone who need them. Times are doubles, what is counted takes four bytes: Lua looks at
--- every byte of a string that it is handed.
+-- every byte of a string that it is handed. Place 42 is nobody's: unpacking says there where it stopped.
 -- Names in capitals are constants, put in place when a script is composed: Lua would otherwise pay for every
 -- one of them, in every function that uses it, at every call.
 local REAL, NOW, TOKEN, TAT, DUE_FROM, DELAYED_FROM = 1, 2, 3, 4, 5, 6

@@ -17,7 +17,7 @@ local function record_of(slot)
   if record then
     -- Seven strings, each with a NUL at its end, and the entry.
     local ok, settled, request, fence, at, out, stayed, ends, from = pcall(struct.unpack, 'sssssss', record)
-    if ok and tonumber(stayed) and (fence == '' or tonumber(fence)) then
+    if ok and tonumber(stayed) and (fence == '' or tonumber(fence)) and (ends == '' or tonumber(ends)) then
       return { settled, request, fence, at, out, stayed, ends, record:sub(from), fence ~= '' }
     end
     for_mishaps()

@@ -2,21 +2,15 @@
 -- A link or a seed is id, band, site, newline, payload. One whose site lives in another shard has that shard's
 -- number between angle brackets before it, and goes to the outbox; `deliver` takes it from there. A bare id there is
 -- a fingerprint that the other shard is to know. Nothing is written before all are checked.
+local IS_LINK = '^%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%d[^\n]+\n%['
 local IS_FOREIGN = '^<%d+>%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x'
-local LESS_THAN, ZERO, NINE, BRACKET = 60, 48, 57, 91
-
--- Of each link that stays: the part of its id that the exact set keeps.
-local rests = {}
+local LESS_THAN = 60
 
 local function links_are_sound(first, last)
-  local find, byte, sub, tonumber = string.find, string.byte, string.sub, tonumber
+  local find = string.find
   for i = first, last do
     local link = ARGV[i]
-    local rest, band, break_at = tonumber(sub(link, 4, 16), 16), byte(link, 17) or 0, find(link, '\n', 18, true) or 0
-    local is_entry = break_at > 18 and byte(link, break_at + 1) == BRACKET
-    if rest and is_entry and tonumber(sub(link, 1, 3), 16) and band >= ZERO and band <= NINE then
-      rests[i] = rest
-    elseif C[SHARDS] == 1 or not find(link, IS_FOREIGN) then
+    if not find(link, IS_LINK) and not (C[SHARDS] > 1 and find(link, IS_FOREIGN)) then
       return false
     end
   end
@@ -32,7 +26,7 @@ local function accept_links(first, last)
       local shard, rest = link:match('^<(%d+)>(.*)$')
       redis.call('RPUSH', P .. 'outbox:' .. shard, rest)
       foreign = foreign + 1
-    elseif remember(link, folds, rests[i]) then
+    elseif remember(link, folds, rest_of(link)) then
       local break_at = link:find('\n', 18, true)
       enqueue(link:sub(18, break_at - 1), link:sub(1, 17) .. link:sub(break_at + 1), 'RPUSH')
       accepted = accepted + 1
