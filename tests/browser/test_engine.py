@@ -2,12 +2,13 @@
 
 import asyncio
 import os
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
+from farm.browser import engine as engines
 from farm.browser.context import SlotState
 from farm.browser.engine import Engine, EngineParams
 from farm.browser.find import BrowserBinary, find_browser
@@ -201,7 +202,9 @@ async def test_a_context_is_replaced_after_its_pages_and_for_another_site(tmp_pa
     assert tabs[3] is not tabs[4]
 
 
-async def test_a_farm_that_stood_still_itself_does_not_blame_its_browser(tmp_path: Path) -> None:
+async def test_a_farm_that_stood_still_itself_does_not_blame_its_browser(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A machine that slept: the deadline has passed when it wakes, and nobody had a chance to answer."""
     engine = Engine(1, engine_params(), tmp_path, lambda _: None)
     await engine.start()
@@ -209,12 +212,10 @@ async def test_a_farm_that_stood_still_itself_does_not_blame_its_browser(tmp_pat
     try:
         for process in processes:
             process.suspend()
-        checking = asyncio.create_task(engine.check(0.2))
-        await asyncio.sleep(0)
-        wakes = time.monotonic() + 0.8
-        while time.monotonic() < wakes:
-            pass
-        await checking
+        with monkeypatch.context() as patched:
+            readings = iter((100.0, 100.8))
+            patched.setattr(engines, "time", SimpleNamespace(monotonic=lambda: next(readings)))
+            await engine.check(0.2)
         assert not engine.lost.done()
         await engine.check(0.2)
         assert engine.lost.result().startswith("no sign of life")
