@@ -15,6 +15,7 @@ from pathlib import Path
 
 import playwright
 
+from farm.browser.pipe import QUIET
 from farm.model.environment import KEPT
 
 LAUNCHER = """#!{python} -IS
@@ -27,7 +28,7 @@ names = {names!r}
 kept = {{k: v for k, v in os.environ.items() if k in names or k.startswith("PLAYWRIGHT_")}}
 kept.pop("PLAYWRIGHT_NODEJS_PATH", None)
 kept["TMPDIR"] = {folder!r}
-os.execve({node!r}, [{node!r}, *__import__("sys").argv[1:]], kept)
+os.execve({node!r}, [{node!r}, "--require", {quiet!r}, *__import__("sys").argv[1:]], kept)
 """
 SHEBANG_LIMIT = 120
 
@@ -42,12 +43,15 @@ def node_path() -> str:
 
 def write_launcher(folder: Path, node: str) -> Path:
     """Write the launcher of `node` into the engine's folder and return its path."""
+    quiet = folder / "quiet.cjs"
+    quiet.write_text(QUIET, encoding="utf-8")
     source = LAUNCHER.format(
         python=sys.executable,
         log=str(folder / "driver.log"),
         pid_file=str(_pid_file(folder)),
         folder=str(folder),
         node=node,
+        quiet=str(quiet),
         names=KEPT,
     )
     launcher = folder / "driver"

@@ -30,6 +30,7 @@ from playwright.async_api import (
 from farm.browser import driver, flags, proc, trust
 from farm.browser.find import BrowserBinary
 from farm.browser.loss import ending, playwright_errors
+from farm.browser.pipe import quicken
 from farm.model.environment import kept
 from farm.model.errors import BrowserUnavailable
 
@@ -114,7 +115,9 @@ class Engine:
             before = os.environ.get(driver.NODE_VARIABLE)
             os.environ[driver.NODE_VARIABLE] = str(driver.write_launcher(self._folder, driver.node_path()))
             try:
-                self._playwright = await async_playwright().start()
+                manager = async_playwright()
+                self._playwright = await manager.start()
+                quicken(manager)
             finally:
                 if before is None:
                     del os.environ[driver.NODE_VARIABLE]

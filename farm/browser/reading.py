@@ -14,6 +14,7 @@ import orjson
 from playwright.async_api import Error
 
 from farm.browser.failure import is_navigated, translate
+from farm.browser.pipe import decoded
 from farm.browser.tab import Tab
 from farm.model.errors import RenderError, SlotLost, UsageError
 from farm.model.outcome import FailureKind
@@ -81,7 +82,7 @@ class Reading:
             try:
                 await self._enter(deadline_s)
                 expression = self._settling(wait, left_s, collect=collect)
-                seen: dict[str, Any] = await self._evaluate(expression, (SOURCE,), deadline_s)
+                seen: dict[str, Any] = decoded(await self._evaluate(expression, (SOURCE,), deadline_s))
                 if seen.get("frame"):
                     await self.tab.frame()
                     self._framed = True
@@ -171,9 +172,10 @@ class Reading:
             "isPage": self._is_page,
         }
         read = f"...collect({orjson.dumps(caps).decode()})" if collect else "url: location.href"
+        # One string passes through browser and driver as it is: both would build every link anew.
         return (
-            f"settle({orjson.dumps(settle).decode()}).then((settled) => settled.frame ? settled :"
-            f" ({{ {read}, ...settled }}))"
+            f"settle({orjson.dumps(settle).decode()}).then((settled) =>"
+            f" JSON.stringify(settled.frame ? settled : {{ {read}, ...settled }}))"
         )
 
 
