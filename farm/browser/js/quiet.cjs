@@ -6,6 +6,9 @@
 // Playwright costs speed and nothing else.
 "use strict";
 
+// Playwright makes an Error for each call in case it fails; where it was made is told to nobody.
+Error.stackTraceLimit = 0;
+
 const LENGTH_BYTES = 4;
 const EVENT = /^\{"guid":"cdp-session@[^"]+","method":"event","params":\{"method":"Network\.(\w+)","params":\{(?:"requestId":"([^"]+)")?/;
 const ASKED_TYPE = /,"type":"(\w+)","frameId":"\w+","hasUserGesture":\w+/;
