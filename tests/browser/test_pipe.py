@@ -114,6 +114,9 @@ def written(*texts: str) -> str:
     [
         '{"id":"call@1","result":{}}',
         '{"guid":"page@0a","method":"__create__","params":{"type":"Request"}}',
+        '{"guid":"frame@0a","method":"navigated","params":{"url":"about:blank"}}',
+        '{"guid":"browser-context@0a","method":"page","params":{}}',
+        '{"guid":"page@0a","method":"crash","params":{}}',
         message("Fetch.requestPaused", {"requestId": "1"}),
         message("Network.webSocketCreated", {"requestId": "1"}),
         message("Network.requestWillBeSent", {"requestId": "1", "kind": "of another build"}),
@@ -144,7 +147,15 @@ def test_the_driver_keeps_events_of_other_kinds_and_other_ends_to_itself(tmp_pat
         for number in ("1", "2")
     ]
     small = message("Network.dataReceived", {"requestId": "1"})
-    said = [*asked, *came, small, *ends]
+    playwright = [
+        f'{{"guid":"{who}@0a","method":"{event}","params":{{}}}}'
+        for who, event in (
+            ("frame", "loadstate"),
+            ("browser-context", "request"),
+            ("browser-context", "response"),
+        )
+    ]
+    said = [*asked, *came, small, *playwright, *ends]
     passed = through_the_driver(tmp_path, *(piece for one in said for piece in pieces(one)))
     assert passed == written(asked[0], came[1], ends[0])
 

@@ -1,6 +1,7 @@
-// Loaded into Playwright's driver before it starts. Of what the browser tells a tab's own session about requests, it
-// passes on what the tab looks at: documents and scripts, six events of a page's thirty or more. Each of the others
-// would be written, read, parsed and handed round in Python to be dropped there.
+// Loaded into Playwright's driver before it starts. Of what the driver says about loading and requests it passes on
+// what the farm looks at: documents and scripts, as the browser tells them to a tab's own session. That is nine messages
+// of a page's forty-three; each of the others would be written, read, parsed and handed round in Python to be dropped
+// there. Who would wait for a load state, or listen to requests, by Playwright's objects must let them pass first.
 //
 // It reads messages as Playwright writes them, and passes on all that does not look exactly so: another version of
 // Playwright costs speed and nothing else.
@@ -11,6 +12,7 @@ Error.stackTraceLimit = 0;
 
 const LENGTH_BYTES = 4;
 const EVENT = /^\{"guid":"cdp-session@[^"]+","method":"event","params":\{"method":"Network\.(\w+)","params":\{(?:"requestId":"([^"]+)")?/;
+const UNHEARD = /^\{"guid":"(?:frame|browser-context)@[^"]+","method":"(?:loadstate|request|requestFinished|requestFailed|response)","params":/;
 const ASKED_TYPE = /,"type":"(\w+)","frameId":"\w+","hasUserGesture":\w+/;
 const ANSWER_TYPE = /,"timestamp":[\d.]+,"type":"(\w+)"/;
 const HEAD_BYTES = 512;
@@ -30,7 +32,7 @@ const followed = new Set();
 function isWanted(body) {
   const head = body.toString("latin1", 0, HEAD_BYTES);
   const [, name, id] = EVENT.exec(head) ?? [];
-  if (name === undefined) return true;
+  if (name === undefined) return !UNHEARD.test(head);
   if (UNSEEN.has(name)) return false;
   if (name === "requestWillBeSent") {
     const tail = body.toString("latin1", Math.max(0, body.length - TAIL_BYTES));
