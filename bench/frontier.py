@@ -61,7 +61,7 @@ ARGUMENTS = ["__rand_int__", "", "", "1", "", "", "0", "", "123", "0.5", "0"]
 """A slot, then id, token, rendered, request, hint, limit, egress address, nonce, jitter, seen."""
 FILL = compose(
     "fill",
-    HEADER.format(uses="layout core site queue bloom seen links")
+    HEADER.format(uses="layout core site queue seen links")
     + """
 -- 2 from · 3 to · 4 sites: URLs of 60 characters, made in the server because that is quicker.
 tallies()
@@ -69,10 +69,10 @@ local folds = round_of()
 for n = ARGV[2], ARGV[3] do
   local name = ('site%06d.example'):format(n % ARGV[4])
   local id = redis.sha1hex(n .. ''):sub(1, 16)
-  if remember(id, folds, rest_of(id)) then
+  if remember(id, folds) then
     local url = ('http://%s/%09d/a-page-of-that-category'):format(name, n):sub(1, 60)
     enqueue(name, id .. '5["' .. url .. ('x'):rep(60 - #url) .. '",1]', 'RPUSH')
-    C[ACCEPTED] = C[ACCEPTED] + 1
+    T[ACCEPTED] = T[ACCEPTED] + 1
   end
 end
 grow_seen()
@@ -84,16 +84,17 @@ return 1
 )
 TELL = compose(
     "tell",
-    HEADER.format(uses="layout core bloom seen")
+    HEADER.format(uses="layout core seen")
     + """
 -- 2 from · 3 to · 4 add or ask: fingerprints alone. Returns how many were known.
 tallies()
+for_bloom()
 local folds, known = round_of(), 0
 for n = ARGV[2], ARGV[3] do
   local id = redis.sha1hex(n .. ''):sub(1, 16)
   if ARGV[4] == 'add' then
-    if remember(id, folds, rest_of(id)) then
-      C[SEEN] = C[SEEN] + 1
+    if remember(id, folds) then
+      T[SEEN] = T[SEEN] + 1
     else
       known = known + 1
     end

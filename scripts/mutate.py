@@ -101,7 +101,7 @@ MUTATIONS = (
         "recount(entry, 1, 0, 1)",
         "states",
     ),
-    Mutation("tallies are not kept", "lib/core.lua", "  if C[ACCEPTED] then", "  if false then", "leases"),
+    Mutation("tallies are not kept", "lib/core.lua", "  if T then", "  if false then", "leases"),
     Mutation("poison lives", "lib/mishaps.lua", "expiries >= C[LIVES]", "false", "expiry"),
     Mutation("leases never expire", "lib/lease.lua", "now >= C[DUE_FROM]", "false", "expiry"),
     Mutation(
@@ -216,15 +216,15 @@ MUTATIONS = (
         "BITS_PER_ID, HASHES = 128, 127, 22, 1",
         "seen",
     ),
-    Mutation("a filter never grows", "lib/bloom.lua", "adds and C[BLOOM_ROOM] <= 0", "false", "seen"),
+    Mutation("a filter never grows", "lib/bloom.lua", "adds and T[BLOOM_ROOM] <= 0", "false", "seen"),
     Mutation(
         "anything is an entry", "lib/hand_out.lua", "entry and entry:find(IS_ENTRY)", "entry", "entries"
     ),
     Mutation(
         "a dropped letter unbalances",
         "exhume.lua",
-        "C[ACCEPTED] - 1, C[DROPPED] + 1",
-        "C[ACCEPTED], C[DROPPED]",
+        "T[ACCEPTED] - 1, T[DROPPED] + 1",
+        "T[ACCEPTED], T[DROPPED]",
         "dead",
     ),
     Mutation(

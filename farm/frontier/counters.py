@@ -12,15 +12,19 @@ STATES = ("running", "paused", "draining", "stopped")
 _TEXT = (files("farm.frontier") / "lua" / "lib" / "layout.lua").read_text()
 
 
-def _declared() -> dict[str, int]:
+def _declared(text: str) -> dict[str, int]:
     declared: dict[str, int] = {}
-    for names, numbers in re.findall(r"^local ([A-Z_, ]+) = ([0-9, ]+)$", _TEXT, re.MULTILINE):
+    for names, numbers in re.findall(r"^local ([A-Z_, ]+) = ([0-9, ]+)$", text, re.MULTILINE):
         pairs = zip(names.split(", "), numbers.split(", "), strict=True)
         declared.update({name.lower(): int(number) for name, number in pairs})
     return declared
 
 
-_PLACES = _declared()
+_COMMON, _BEGIN, _TALLIES = re.split(
+    r"^-- The tallies, which begin at place (\d+)", _TEXT, flags=re.MULTILINE
+)
+_PLACES = _declared(_COMMON)
+_PLACES |= {name: int(_BEGIN) - 1 + place for name, place in _declared(_TALLIES).items()}
 _FIRST_BAND = _PLACES.pop("q")
 PLACES: Mapping[str, int] = {**_PLACES, **{f"q{band}": _FIRST_BAND + band for band in range(BANDS)}}
 """Counter -> its place, from 1 as in Lua."""

@@ -54,13 +54,14 @@ def compose(name: str, body: str, parts: dict[str, str]) -> Script:
         raise BadScript(f"{name}.lua lacks {', '.join(missing)} in its header")
     uses = header["Uses"].split()
     text = "\n".join([*(parts.get(part, "") for part in uses), body[shebang.end() :]])
-    later = " ".join(_HERE.findall(text)).split()
-    unknown = [part for part in (*uses, *later) if part not in parts]
-    if unknown:
-        raise BadScript(f"{name}.lua uses {', '.join(unknown)}, of which there is no file")
     flags = frozenset((shebang["flags"] or "").split(",")) - {""}
     # Functions that few calls need are made where they are needed: each costs as much as half a command of Redis.
-    text = _HERE.sub(lambda here: "\n".join(parts[part] for part in here[1].split()), text)
+    while later := " ".join(_HERE.findall(text)).split():
+        uses += later
+        text = _HERE.sub(lambda here: "\n".join(parts.get(part, "") for part in here[1].split()), text)
+    unknown = [part for part in uses if part not in parts]
+    if unknown:
+        raise BadScript(f"{name}.lua uses {', '.join(unknown)}, of which there is no file")
     return Script(name, shebang[0] + declare_functions_first(put_constants_in_place(text)), flags)
 
 

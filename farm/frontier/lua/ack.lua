@@ -10,7 +10,7 @@
 -- Uses:      layout core site queue lease throttle hand_out
 local seen_last = 12 + tonumber(ARGV[12])
 if #ARGV > 12 then
-  -- Uses here: bloom seen links
+  -- Uses here: seen links
   if not links_are_sound(seen_last + 1, #ARGV) then
     return redis.error_reply('BADARG a link is not id, band, site and payload')
   end
@@ -32,8 +32,8 @@ if holds(r, ARGV[3], ARGV[4]) then
     tallies()
     local folds = round_of()
     for i = 13, seen_last do
-      if remember(ARGV[i], folds, rest_of(ARGV[i])) then
-        C[SEEN] = C[SEEN] + 1
+      if remember(ARGV[i], folds) then
+        T[SEEN] = T[SEEN] + 1
       end
     end
     accept_links(seen_last + 1, #ARGV)

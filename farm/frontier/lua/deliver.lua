@@ -4,15 +4,15 @@
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2 how many fingerprints · 3.. those, then the links
 -- Returns:   how many links were accepted, or an error BADARG
--- Uses:      layout core site queue bloom seen links
+-- Uses:      layout core site queue seen links
 local seen_last = 2 + tonumber(ARGV[2])
 if not links_are_sound(seen_last + 1, #ARGV) then
   return redis.error_reply('BADARG a link is not id, band, site and payload')
 end
 tallies()
 for i = 3, seen_last do
-  if remember(ARGV[i], round_of(), rest_of(ARGV[i])) then
-    C[SEEN] = C[SEEN] + 1
+  if remember(ARGV[i], round_of()) then
+    T[SEEN] = T[SEEN] + 1
     grow_seen()
   end
 end

@@ -22,12 +22,12 @@ for i = 3, #ARGV do
         redis.call('ZREM', P .. 'dead:' .. reason, ARGV[i])
         redis.call('HINCRBY', P .. 'tally', reason, -1)
       end
-      C[DEAD] = C[DEAD] - 1
+      T[DEAD] = T[DEAD] - 1
       moved = moved + 1
       if ARGV[2] == 'replay' then
         enqueue(name, entry:sub(1, 17) .. entry:sub((entry:find('[', 18, true))), 'RPUSH')
       else
-        C[ACCEPTED], C[DROPPED] = C[ACCEPTED] - 1, C[DROPPED] + 1
+        T[ACCEPTED], T[DROPPED] = T[ACCEPTED] - 1, T[DROPPED] + 1
       end
     end
   end

@@ -29,7 +29,7 @@ elseif kind == 'release' then
   enqueue(s[NAME], entry, 'LPUSH')
 else
   local until_ms = now + wait
-  C[RETRIED] = C[RETRIED] + 1
+  T[RETRIED] = T[RETRIED] + 1
   if throttled == 1 and out == '' then
     s[BLOCKED] = math.max(s[BLOCKED], until_ms)
   elseif throttled == 1 then

@@ -14,10 +14,10 @@ if before then
 end
 tallies()
 if deed == 'borrow' then
-  count = math.max(0, math.min(count, tonumber(ARGV[4]) - C[LENT]))
-  C[LENT] = C[LENT] + count
+  count = math.max(0, math.min(count, tonumber(ARGV[4]) - T[LENT]))
+  T[LENT] = T[LENT] + count
 elseif deed == 'repay' then
-  C[LENT] = C[LENT] - count
+  T[LENT] = T[LENT] - count
 elseif deed == 'allow' then
   C[ALLOWED] = C[ALLOWED] + count
 elseif deed == 'withdraw' then

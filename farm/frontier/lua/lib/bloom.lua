@@ -46,12 +46,12 @@ local function is_in_bloom(id, adds)
   local high, low = tonumber(id:sub(1, 8), 16), tonumber(id:sub(9, 16), 16)
   -- Park and Miller's generator makes the places; its seed must not be 0, nor depend on the block alone.
   local seed = low % (PRIME - 1) + 1
-  if adds and C[BLOOM_ROOM] <= 0 then
-    C[BLOOM_ROOM] = C[CAPACITY] * 2 ^ C[GENERATIONS]
-    C[GENERATIONS] = C[GENERATIONS] + 1
+  if adds and T[BLOOM_ROOM] <= 0 then
+    T[BLOOM_ROOM] = C[CAPACITY] * 2 ^ T[GENERATIONS]
+    T[GENERATIONS] = T[GENERATIONS] + 1
   end
   local key, from, block
-  for generation = 0, C[GENERATIONS] - 1 do
+  for generation = 0, T[GENERATIONS] - 1 do
     local blocks = math.ceil(C[CAPACITY] * 2 ^ generation * BITS_PER_ID / BLOCK_BITS)
     local chosen = math.floor(high / 4294967296 * blocks)
     key = P .. 'bloom:' .. generation .. ':' .. math.floor(chosen / BLOCKS_PER_STRING)
@@ -68,7 +68,7 @@ local function is_in_bloom(id, adds)
       redis.call('SETRANGE', key, BLOCK_BYTES * BLOCKS_PER_STRING - 1, string.char(0))
     end
     redis.call('SETRANGE', key, from, with_bits(block, seed))
-    C[BLOOM_ROOM] = C[BLOOM_ROOM] - 1
+    T[BLOOM_ROOM] = T[BLOOM_ROOM] - 1
   end
   return false
 end

@@ -1,6 +1,6 @@
 -- core: the shard's counters, read once and written once per call, and its virtual clock.
--- A script changes C and ends with `save`; who needs a tally calls `tallies` before, and there is none without. Large
--- numbers are given to Redis as text: it prints them slowly.
+-- A script changes C, and the tallies T, and ends with `save`; who needs a tally calls `tallies` before, and there is
+-- none without. Large numbers are given to Redis as text: it prints them slowly.
 local NEVER = 9e15
 local P = KEYS[1]:sub(1, -4)
 local C = redis.call('GETRANGE', KEYS[1], '0', COMMON_ENDS)
@@ -25,18 +25,14 @@ else
 end
 C[NOW] = now
 
+local T
 local function tallies()
-  if not C[ACCEPTED] then
-    local t = { struct.unpack(TALLY_LAYOUT, redis.call('GETRANGE', KEYS[1], TALLIES_FROM, '-1')) }
-    for i = FIRST_TALLY, LAST_TALLY do
-      C[i] = t[i - FIRST_TALLY + 1]
-    end
-  end
+  T = T or { struct.unpack(TALLY_LAYOUT, redis.call('GETRANGE', KEYS[1], TALLIES_FROM, '-1')) }
 end
 
 local function save()
   redis.call('SETRANGE', KEYS[1], '0', struct.pack(CHANGING_LAYOUT, unpack(C, 1, CHANGING_COUNT)))
-  if C[ACCEPTED] then
-    redis.call('SETRANGE', KEYS[1], TALLIES_FROM, struct.pack(TALLY_LAYOUT, unpack(C, FIRST_TALLY, LAST_TALLY)))
+  if T then
+    redis.call('SETRANGE', KEYS[1], TALLIES_FROM, struct.pack(TALLY_LAYOUT, unpack(T, 1, TALLY_COUNT)))
   end
 end

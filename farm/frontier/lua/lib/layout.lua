@@ -10,9 +10,10 @@ local DELAYED, LEASED, DONE, RENDERED, TURN, STATE, OUTBOX, ALLOWED, Q = 7, 8, 9
 local VISIBILITY, STEP, CAPACITY, INTERVAL, ALL_INTERVAL, PAIR_INTERVAL, OUT_INTERVAL = 25, 26, 27, 28, 29, 30, 31
 local DEDUP, SHARD, SHARDS, LIVES, RUN, BURST = 32, 33, 34, 35, 36, 37
 local LIMIT, ALL_LIMIT, PAIR_LIMIT, OUT_LIMIT = 38, 39, 40, 41
-local BLOOM_ROOM, ACCEPTED, DEAD, DUPLICATES, SEEN, DROPPED = 43, 44, 45, 46, 47, 48
-local EXPIRED, RETRIED, SITES, BUCKETS, LENT, GENERATIONS = 49, 50, 51, 52, 53, 54
 local LAYOUT = '<ddddddiiiiiiiiiiiiiiiiiidddddddiiiiiiiiiiidiiiiiiiiiii'
 local COMMON_LAYOUT, COMMON_ENDS = '<ddddddiiiiiiiiiiiiiiiiiidddddddiiiiiiiiii', '215'
 local CHANGING_LAYOUT, CHANGING_COUNT = '<ddddddiiiiiiiiiiiiiiiiii', 24
-local TALLY_LAYOUT, TALLIES_FROM, FIRST_TALLY, LAST_TALLY = '<diiiiiiiiiii', '220', 43, 54
+-- The tallies, which begin at place 43, counted from 1 again.
+local BLOOM_ROOM, ACCEPTED, DEAD, DUPLICATES, SEEN, DROPPED = 1, 2, 3, 4, 5, 6
+local EXPIRED, RETRIED, SITES, BUCKETS, LENT, GENERATIONS = 7, 8, 9, 10, 11, 12
+local TALLY_LAYOUT, TALLIES_FROM, TALLY_COUNT = '<diiiiiiiiiii', '220', 12

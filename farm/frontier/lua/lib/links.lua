@@ -26,14 +26,14 @@ local function accept_links(first, last)
       local shard, rest = link:match('^<(%d+)>(.*)$')
       redis.call('RPUSH', P .. 'outbox:' .. shard, rest)
       foreign = foreign + 1
-    elseif remember(link, folds, rest_of(link)) then
+    elseif remember(link, folds) then
       local break_at = link:find('\n', 18, true)
       enqueue(link:sub(18, break_at - 1), link:sub(1, 17) .. link:sub(break_at + 1), 'RPUSH')
       accepted = accepted + 1
     end
   end
-  C[ACCEPTED] = C[ACCEPTED] + accepted
-  C[DUPLICATES] = C[DUPLICATES] + last - first + 1 - accepted - foreign
+  T[ACCEPTED] = T[ACCEPTED] + accepted
+  T[DUPLICATES] = T[DUPLICATES] + last - first + 1 - accepted - foreign
   C[OUTBOX] = C[OUTBOX] + foreign
   if accepted > 0 then
     grow_seen()

@@ -16,7 +16,7 @@ local function bury(site_name, id, entry, reason, detail)
   redis.call('HSET', P .. 'dead', id, table.concat({ reason, now_text, detail, site_name, entry }, '\n'))
   redis.call('ZADD', P .. 'dead:' .. reason, now_text, id)
   redis.call('HINCRBY', P .. 'tally', reason, 1)
-  C[DEAD] = C[DEAD] + 1
+  T[DEAD] = T[DEAD] + 1
 end
 
 -- A record that somebody else has garbled must not stop the crawl: no call would get past it.
@@ -33,7 +33,7 @@ local function expire(r)
   local s, entry = let_go(r)
   local again, expiries = recount(entry, 0, 0, 1)
   local id = (again or redis.sha1hex(entry)):sub(1, 16)
-  C[EXPIRED] = C[EXPIRED] + 1
+  T[EXPIRED] = T[EXPIRED] + 1
   if not again then
     bury(s[NAME], id, entry, 'corrupt', 'the entry cannot be read')
   elseif expiries >= C[LIVES] then

@@ -13,7 +13,7 @@ local function enqueue(name, entry, push)
     if not s[KNOWN] then
       tallies()
       s[KNOWN], s[ANEW] = true, true
-      C[SITES] = C[SITES] + 1
+      T[SITES] = T[SITES] + 1
     end
     if not s[BANDS]:find(band, 1, true) then
       s[BANDS] = s[BANDS] .. band

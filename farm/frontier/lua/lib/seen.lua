@@ -10,7 +10,7 @@ local sub, format, call = string.sub, string.format, redis.call
 -- How many parts every bucket was split into when the current round of splitting began.
 local function round_of()
   local folds = 1
-  while FIRST_BUCKETS * folds * 2 <= C[BUCKETS] do
+  while FIRST_BUCKETS * folds * 2 <= T[BUCKETS] do
     folds = folds * 2
   end
   return folds
@@ -23,23 +23,28 @@ end
 -- The bucket of a fingerprint: `folds` is of `round_of`, `rest` the integer that the bucket holds.
 local function bucket_of(id, folds, rest)
   local top, part = sub(id, 1, 3), rest % folds
-  if tonumber(top, 16) + FIRST_BUCKETS * part < C[BUCKETS] - FIRST_BUCKETS * folds then
+  if tonumber(top, 16) + FIRST_BUCKETS * part < T[BUCKETS] - FIRST_BUCKETS * folds then
     part = rest % (folds * 2)
   end
   return bucket_name(top, part)
 end
 
-local function rest_of(id)
-  return tonumber(sub(id, 4, 16), 16)
+-- Makes the filter's functions, where there is one.
+local function for_bloom()
+  -- Uses here: bloom
 end
 
 -- Remember a fingerprint; true when it was not known.
-local function remember(id, folds, rest)
+local function remember(id, folds)
   if C[DEDUP] > 0 then
+    if not is_in_bloom then
+      for_bloom()
+    end
     return not is_in_bloom(id, true)
   end
+  local rest = tonumber(sub(id, 4, 16), 16)
   -- As long as no bucket was split its name is at hand: this is done for every link of a page.
-  local bucket = C[BUCKETS] > FIRST_BUCKETS and bucket_of(id, folds, rest) or P .. 'seen:' .. sub(id, 1, 3)
+  local bucket = T[BUCKETS] > FIRST_BUCKETS and bucket_of(id, folds, rest) or P .. 'seen:' .. sub(id, 1, 3)
   return call('SADD', bucket, format('%d', rest)) == 1
 end
 
@@ -47,9 +52,9 @@ end
 local CHUNK = 1000
 
 local function grow_seen()
-  while C[DEDUP] == 0 and C[ACCEPTED] + C[SEEN] + C[DROPPED] > FILL * C[BUCKETS] do
+  while C[DEDUP] == 0 and T[ACCEPTED] + T[SEEN] + T[DROPPED] > FILL * T[BUCKETS] do
     local folds = round_of()
-    local address = C[BUCKETS] - FIRST_BUCKETS * folds
+    local address = T[BUCKETS] - FIRST_BUCKETS * folds
     local top, part = ('%03x'):format(address % FIRST_BUCKETS), math.floor(address / FIRST_BUCKETS)
     local from, to = bucket_name(top, part), bucket_name(top, part + folds)
     local moved = {}
@@ -63,6 +68,6 @@ local function grow_seen()
       redis.call('SADD', to, unpack(moved, i, last))
       redis.call('SREM', from, unpack(moved, i, last))
     end
-    C[BUCKETS] = C[BUCKETS] + 1
+    T[BUCKETS] = T[BUCKETS] + 1
   end
 end
