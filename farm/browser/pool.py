@@ -268,6 +268,9 @@ class Pool:
             await asyncio.gather(self._watch, return_exceptions=True)
         for opening in self._openings:
             opening.cancel()
+        for engine in self._engines:
+            # So that nobody waits for a context of it to close.
+            engine.lose("closed")
         await asyncio.gather(*self._background, return_exceptions=True)
         await asyncio.gather(*(engine.close() for engine in self._engines))
         self._engines.clear()

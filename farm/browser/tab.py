@@ -30,6 +30,8 @@ AS_IT_IS = "_pw_impl_instance_"
 """Where Playwright keeps what it calls for a listener: a listener that is there itself gets events unchanged."""
 OPEN_S = 15.0
 CLOSE_S = 5.0
+LATE_S = 15.0
+"""Where endless loops have both cores, a browser that is well may take so long to let a context go."""
 FRAME_S = 3.0
 """A page that takes longer to lay itself out is hung, and holds up the frames of its engine's others."""
 
@@ -258,8 +260,16 @@ class Tab:
     async def close(self) -> None:
         """Close the context; an engine that cannot close one is lost, as its processes would pile up."""
         self._crash("closed")
-        if not self.engine.lost.done() and not await _close(self._context):
-            self.engine.lose(f"a context did not close within {CLOSE_S:g} s")
+        if self.engine.lost.done():
+            return
+        closing = asyncio.ensure_future(_close(self._context, LATE_S))
+        try:
+            watched: list[asyncio.Future[Any]] = [closing, self.engine.lost]
+            await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+            if closing.done() and not closing.result():
+                self.engine.lose(f"a context did not close within {LATE_S:g} s")
+        finally:
+            closing.cancel()
 
     def condemn(self, reason: str) -> None:
         """Say why the page is about to be killed, so that its visit ends with that reason."""
@@ -276,10 +286,10 @@ class Tab:
                 await page.close()
 
 
-async def _close(context: BrowserContext) -> bool:
+async def _close(context: BrowserContext, deadline_s: float = CLOSE_S) -> bool:
     """Close within the deadline and say whether that worked."""
     try:
-        async with asyncio.timeout(CLOSE_S):
+        async with asyncio.timeout(deadline_s):
             # An error says that it went away under us, which is what was wanted.
             with contextlib.suppress(Error), playwright_errors():
                 await context.close()

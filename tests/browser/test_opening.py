@@ -71,3 +71,30 @@ async def test_an_engine_that_opens_no_page_any_more_is_lost(
         async with asyncio.timeout(5):
             assert "times in a row" in await engine.lost
     assert (await visit(slot, shop.at("/about"))).status == 200
+
+
+@pytest.mark.parametrize("late_s", [0.5, 600.0])
+async def test_a_frozen_engine_that_does_not_let_a_context_go_is_lost(
+    rendering: Browsing, shop: Shop, monkeypatch: pytest.MonkeyPatch, late_s: float
+) -> None:
+    """Its contexts would pile up; once it is lost for another reason nobody waits for them."""
+    slot = await rendering.slot()
+    await visit(slot, shop.url)
+    assert slot.tab is not None
+    engine, tab = slot.tab.engine, await an_opening(rendering)
+    monkeypatch.setattr(tabs, "LATE_S", late_s)
+    browser = psutil.Process(engine.pids[1])
+    browser.suspend()
+    try:
+        closing = asyncio.create_task(tab.close())
+        done, _ = await asyncio.wait({closing}, timeout=0.2)
+        assert not done
+        if late_s > 1:
+            engine.lose("a process of the engine died")
+        async with asyncio.timeout(20):
+            await closing
+    finally:
+        browser.resume()
+    assert engine.lost.result() == (
+        "a process of the engine died" if late_s > 1 else "a context did not close within 0.5 s"
+    )
