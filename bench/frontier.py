@@ -88,7 +88,6 @@ TELL = compose(
     + """
 -- 2 from · 3 to · 4 add or ask: fingerprints alone. Returns how many were known.
 tallies()
-for_bloom()
 local folds, known = round_of(), 0
 for n = ARGV[2], ARGV[3] do
   local id = redis.sha1hex(n .. ''):sub(1, 16)
@@ -98,7 +97,7 @@ for n = ARGV[2], ARGV[3] do
     else
       known = known + 1
     end
-  elseif is_in_bloom(id, false) then
+  elseif is_known(id, folds) then
     known = known + 1
   end
 end

@@ -77,14 +77,9 @@ MUTATIONS = (
         "'f@' .. out, 0)",
         "politeness",
     ),
-    Mutation("add writes before it checks", "add.lua", "not links_are_sound(2, #ARGV)", "false", "scripts"),
-    Mutation(
-        "ack writes before it checks",
-        "ack.lua",
-        "not links_are_sound(seen_last + 1, #ARGV)",
-        "false",
-        "scripts",
-    ),
+    Mutation("anything is a link", "lib/links.lua", "not link:find(IS_LINK) and", "false and", "scripts"),
+    Mutation("add writes before it checks", "add.lua", "if not news then", "if false then", "scripts"),
+    Mutation("ack writes before it checks", "ack.lua", "if not news then", "if false then", "scripts"),
     Mutation(
         "seen is not checked", "ack.lua", "if not ARGV[i]:find(", "if false and ARGV[i]:find(", "scripts"
     ),
@@ -197,7 +192,7 @@ MUTATIONS = (
         "leases",
     ),
     Mutation(
-        "duplicates are not counted", "lib/links.lua", "first + 1 - accepted - foreign", "0 * last", "leases"
+        "duplicates are not counted", "lib/links.lua", "given - accepted - foreign", "0 * given", "leases"
     ),
     Mutation(
         "a split loses fingerprints", "lib/seen.lua", "call('SADD', to, unpack(moved, i, last))", "", "seen"

@@ -9,9 +9,11 @@
 -- Returns:   {'OK' | 'DUP' | 'STALE', reply of lease...} or an error BADARG
 -- Uses:      layout core site queue lease throttle hand_out
 local seen_last = 12 + tonumber(ARGV[12])
+local news
 if #ARGV > 12 then
   -- Uses here: seen links
-  if not links_are_sound(seen_last + 1, #ARGV) then
+  news = news_among(seen_last + 1, #ARGV)
+  if not news then
     return redis.error_reply('BADARG a link is not id, band, site and payload')
   end
 end
@@ -22,25 +24,24 @@ for i = 13, seen_last do
 end
 local r = record_of(ARGV[2])
 local deed = 'ack ' .. ARGV[3] .. ' ' .. ARGV[4]
-local reply = { 'STALE' }
+local status, handed = 'STALE', nil
 if holds(r, ARGV[3], ARGV[4]) then
-  reply[1] = 'OK'
+  status = 'OK'
   let_go(r)
   C[DONE] = C[DONE] + 1
   C[RENDERED] = C[RENDERED] + ARGV[5]
   if #ARGV > 12 then
-    tallies()
     local folds = round_of()
     for i = 13, seen_last do
       if remember(ARGV[i], folds) then
         T[SEEN] = T[SEEN] + 1
       end
     end
-    accept_links(seen_last + 1, #ARGV)
+    accept_links(news, #ARGV - seen_last)
   end
   r[SETTLED] = deed
 elseif r[SETTLED] == deed then
-  reply[1] = 'DUP'
+  status = 'DUP'
 end
 if ARGV[6] ~= '' then
   if now >= C[DUE_FROM] then
@@ -52,12 +53,9 @@ if ARGV[6] ~= '' then
   else
     bring_home(8)
   end
-  local handed = hand_out(r, ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11])
-  for i = 1, #handed do
-    reply[i + 1] = handed[i]
-  end
+  handed = hand_out(r, ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11])
 end
 place_sites()
 keep_slot(ARGV[2], r)
 save()
-return reply
+return handed and { status, unpack(handed) } or { status }

@@ -5,10 +5,11 @@
 -- ARGV:      1 own time in ms or '' · 2.. links (id, band, site, newline, payload)
 -- Returns:   how many were accepted, or an error BADARG
 -- Uses:      layout core site queue seen links
-if not links_are_sound(2, #ARGV) then
+local news = news_among(2, #ARGV)
+if not news then
   return redis.error_reply('BADARG a link is not id, band, site and payload')
 end
-local accepted = accept_links(2, #ARGV)
+local accepted = accept_links(news, #ARGV - 1)
 place_sites()
 save()
 return accepted

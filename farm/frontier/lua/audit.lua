@@ -169,15 +169,9 @@ each_key('out:*', function(name, key)
 end)
 
 -- The known fingerprints: nothing that was accepted is forgotten.
-for_bloom()
 local folds = round_of()
-local function is_in_set(id)
-  local rest = tonumber(sub(id, 4, 16), 16)
-  return redis.call('SISMEMBER', bucket_of(id, folds, rest), ('%d'):format(rest)) == 1
-end
 for id in pairs(places) do
-  local known = C[DEDUP] > 0 and is_in_bloom(id, false) or C[DEDUP] == 0 and is_in_set(id)
-  expect(known, 'id', id, 'is in', places[id], 'and not known')
+  expect(is_known(id, folds), 'id', id, 'is in', places[id], 'and not known')
 end
 if C[DEDUP] == 0 then
   local known = 0

@@ -6,17 +6,17 @@
 -- Returns:   how many links were accepted, or an error BADARG
 -- Uses:      layout core site queue seen links
 local seen_last = 2 + tonumber(ARGV[2])
-if not links_are_sound(seen_last + 1, #ARGV) then
+local news = news_among(seen_last + 1, #ARGV)
+if not news then
   return redis.error_reply('BADARG a link is not id, band, site and payload')
 end
-tallies()
 for i = 3, seen_last do
   if remember(ARGV[i], round_of()) then
     T[SEEN] = T[SEEN] + 1
     grow_seen()
   end
 end
-local accepted = accept_links(seen_last + 1, #ARGV)
+local accepted = accept_links(news, #ARGV - seen_last)
 place_sites()
 save()
 return accepted

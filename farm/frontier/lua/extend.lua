@@ -5,14 +5,15 @@
 -- ARGV:      1 own time in ms or '' · 2 slot · 3 id · 4 token · 5.. links
 -- Returns:   how many were accepted, -1 when the lease is lost, or an error BADARG
 -- Uses:      layout core site queue seen links lease
-if not links_are_sound(5, #ARGV) then
+local news = news_among(5, #ARGV)
+if not news then
   return redis.error_reply('BADARG a link is not id, band, site and payload')
 end
 local r = record_of(ARGV[2])
 if not holds(r, ARGV[3], ARGV[4]) then
   return -1
 end
-local accepted = accept_links(5, #ARGV)
+local accepted = accept_links(news, #ARGV - 4)
 place_sites()
 save()
 return accepted

@@ -1,28 +1,33 @@
 -- links: deduplicate and enqueue, in one go with whatever else the script does.
 -- A link or a seed is id, band, site, newline, payload. One whose site lives in another shard has that shard's
 -- number between angle brackets before it, and goes to the outbox; `deliver` takes it from there. A bare id there is
--- a fingerprint that the other shard is to know. Nothing is written before all are checked.
+-- a fingerprint that the other shard is to know. Nothing is written before all are looked at; those that are known,
+-- most of a page's, are looked at no closer.
 local IS_LINK = '^%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%d[^\n]+\n%['
 local IS_FOREIGN = '^<%d+>%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x'
 local LESS_THAN = 60
 
-local function links_are_sound(first, last)
-  local find = string.find
+-- Which of the arguments are not known here; nil when one of these is no link.
+local function news_among(first, last)
+  tallies()
+  local news, folds = {}, round_of()
   for i = first, last do
     local link = ARGV[i]
-    if not find(link, IS_LINK) and not (C[SHARDS] > 1 and find(link, IS_FOREIGN)) then
-      return false
+    if not is_known(link, folds) then
+      if not link:find(IS_LINK) and not (C[SHARDS] > 1 and link:find(IS_FOREIGN)) then
+        return nil
+      end
+      news[#news + 1] = link
     end
   end
-  return true
+  return news
 end
 
-local function accept_links(first, last)
-  tallies()
+-- Takes the news among so many links.
+local function accept_links(news, given)
   local accepted, foreign, folds = 0, 0, round_of()
-  for i = first, last do
-    local link = ARGV[i]
-    if C[SHARDS] > 1 and link:byte() == LESS_THAN then
+  for _, link in ipairs(news) do
+    if link:byte() == LESS_THAN then
       local shard, rest = link:match('^<(%d+)>(.*)$')
       redis.call('RPUSH', P .. 'outbox:' .. shard, rest)
       foreign = foreign + 1
@@ -33,7 +38,7 @@ local function accept_links(first, last)
     end
   end
   T[ACCEPTED] = T[ACCEPTED] + accepted
-  T[DUPLICATES] = T[DUPLICATES] + last - first + 1 - accepted - foreign
+  T[DUPLICATES] = T[DUPLICATES] + given - accepted - foreign
   C[OUTBOX] = C[OUTBOX] + foreign
   if accepted > 0 then
     grow_seen()

@@ -4,6 +4,7 @@
 -- keeps every bucket below the server's set-max-intset-entries (512 by default). A bucket is named by its top
 -- bits in hex and, once split, by the low ones.
 local FILL, FIRST_BUCKETS = 200, 4096
+local IS_ID = '^%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x'
 -- Looked up once: they are called for every link of a page.
 local sub, format, call = string.sub, string.format, redis.call
 
@@ -20,32 +21,47 @@ local function bucket_name(top, part)
   return P .. 'seen:' .. (part == 0 and top or top .. ':' .. part)
 end
 
--- The bucket of a fingerprint: `folds` is of `round_of`, `rest` the integer that the bucket holds.
-local function bucket_of(id, folds, rest)
-  local top, part = sub(id, 1, 3), rest % folds
-  if tonumber(top, 16) + FIRST_BUCKETS * part < T[BUCKETS] - FIRST_BUCKETS * folds then
+-- The bucket of a fingerprint and what stands for it there; `folds` is of `round_of`. What is no fingerprint is in
+-- no bucket.
+local function bucket_of(id, folds)
+  local top, rest = sub(id, 1, 3), tonumber(sub(id, 4, 16), 16)
+  local number = T[BUCKETS] > FIRST_BUCKETS and tonumber(top, 16)
+  if not rest or number == nil then
+    return P .. 'seen:', ''
+  elseif not number then
+    -- No bucket was split yet.
+    return P .. 'seen:' .. top, format('%d', rest)
+  end
+  local part = rest % folds
+  if number + FIRST_BUCKETS * part < T[BUCKETS] - FIRST_BUCKETS * folds then
     part = rest % (folds * 2)
   end
-  return bucket_name(top, part)
+  return bucket_name(top, part), format('%d', rest)
 end
 
 -- Makes the filter's functions, where there is one.
 local function for_bloom()
-  -- Uses here: bloom
+  if not is_in_bloom then
+    -- Uses here: bloom
+  end
+end
+
+-- Whether a fingerprint, or what a link has in its place, is known.
+local function is_known(id, folds)
+  if C[DEDUP] == 0 then
+    return call('SISMEMBER', bucket_of(id, folds)) == 1
+  end
+  for_bloom()
+  return id:find(IS_ID) and is_in_bloom(id:sub(1, 16), false)
 end
 
 -- Remember a fingerprint; true when it was not known.
 local function remember(id, folds)
-  if C[DEDUP] > 0 then
-    if not is_in_bloom then
-      for_bloom()
-    end
-    return not is_in_bloom(id, true)
+  if C[DEDUP] == 0 then
+    return call('SADD', bucket_of(id, folds)) == 1
   end
-  local rest = tonumber(sub(id, 4, 16), 16)
-  -- As long as no bucket was split its name is at hand: this is done for every link of a page.
-  local bucket = T[BUCKETS] > FIRST_BUCKETS and bucket_of(id, folds, rest) or P .. 'seen:' .. sub(id, 1, 3)
-  return call('SADD', bucket, format('%d', rest)) == 1
+  for_bloom()
+  return not is_in_bloom(id:sub(1, 16), true)
 end
 
 -- Redis refuses more than some thousand arguments, and Lua more than 8,000 values at once.
