@@ -155,7 +155,7 @@ MUTATIONS = (
         "politeness",
     ),
     Mutation(
-        "a block is ignored", "lib/site.lua", "* s[SPACING], s[BLOCKED])", "* s[SPACING], 0)", "politeness"
+        "a block is ignored", "lib/site.lua", "at > s[BLOCKED] and at or s[BLOCKED]", "at", "politeness"
     ),
     Mutation(
         "a throttled retry blocks nobody",

@@ -11,10 +11,12 @@ local function site(name)
   local s = sites[name]
   if not s then
     local v = redis.call('HMGET', P .. 'site:' .. name, 'b', 'f', 't', 'x', 'i', 'u', 'l')
-    local bands, flying, arrival, blocked = v[1] or '', tonumber(v[2]) or 0, tonumber(v[3]) or now, tonumber(v[4]) or 0
+    -- Most sites have none of the rest: what is not there is not worth a call.
+    local bands, flying = v[1] or '', v[2] and tonumber(v[2]) or 0
+    local arrival, blocked = v[3] and tonumber(v[3]) or now, v[4] and tonumber(v[4]) or 0
     s = {
       name, bands, flying, arrival, blocked,
-      tonumber(v[5]) or C[INTERVAL], tonumber(v[6]) or C[BURST], tonumber(v[7]) or C[LIMIT],
+      v[5] and tonumber(v[5]) or C[INTERVAL], v[6] and tonumber(v[6]) or C[BURST], v[7] and tonumber(v[7]) or C[LIMIT],
       bands, flying, arrival, blocked, v[1] ~= false, false, false,
     }
     sites[name] = s
@@ -24,7 +26,8 @@ local function site(name)
 end
 
 local function eligible_at(s)
-  return math.max(s[ARRIVAL] - (s[SAVED_UP] - 1) * s[SPACING], s[BLOCKED])
+  local at = s[ARRIVAL] - (s[SAVED_UP] - 1) * s[SPACING]
+  return at > s[BLOCKED] and at or s[BLOCKED]
 end
 
 local function has_room(s)

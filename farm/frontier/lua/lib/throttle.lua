@@ -20,7 +20,10 @@ end
 local function spend(s, out, jitter, moves)
   local wide = 1 + 0.2 * jitter
   s[FLYING] = s[FLYING] + 1
-  s[ARRIVAL] = math.max(s[ARRIVAL], now) + math.floor(s[SPACING] * (s[SAVED_UP] > 1 and 1 or wide))
+  s[ARRIVAL] = s[ARRIVAL] > now and s[ARRIVAL] or now
+  if s[SPACING] > 0 then
+    s[ARRIVAL] = s[ARRIVAL] + math.floor(s[SPACING] * (s[SAVED_UP] > 1 and 1 or wide))
+  end
   s[MOVED] = s[MOVED] or moves
   if C[ALL_INTERVAL] > 0 then
     C[TAT] = math.max(C[TAT], now) + math.floor(C[ALL_INTERVAL] * wide)
