@@ -121,6 +121,7 @@ def written(*texts: str) -> str:
         message("Network.webSocketCreated", {"requestId": "1"}),
         message("Network.requestWillBeSent", {"requestId": "1", "kind": "of another build"}),
         message("Network.responseReceived", {"requestId": "1", "type": "Image"}),
+        message("Network.loadingFinished", {"timestamp": 1.5, "requestId": "1"}),
         '{"method":"event","guid":"cdp-session@0a","params":{"method":"Network.dataReceived"}}',
         "",
     ],
@@ -158,6 +159,16 @@ def test_the_driver_keeps_events_of_other_kinds_and_other_ends_to_itself(tmp_pat
     said = [*asked, *came, small, *playwright, *ends]
     passed = through_the_driver(tmp_path, *(piece for one in said for piece in pieces(one)))
     assert passed == written(asked[0], came[1], ends[0])
+
+
+def test_an_end_belongs_to_its_own_tab(tmp_path: Path) -> None:
+    """Also where another tab numbers its requests alike."""
+    tail = {"type": "Script", "frameId": "0A", "hasUserGesture": False}
+    asked = message("Network.requestWillBeSent", {"requestId": "1", "request": {}, **tail})
+    ended = message("Network.loadingFinished", {"requestId": "1", "timestamp": 1.5})
+    said = [one.replace("@0a", f"@0{tab}") for one in (asked, ended) for tab in "ab"]
+    passed = through_the_driver(tmp_path, *(piece for one in said for piece in pieces(one)))
+    assert passed == written(*said)
 
 
 def test_what_is_no_message_passes_the_driver_as_it_is(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@
 Error.stackTraceLimit = 0;
 
 const LENGTH_BYTES = 4;
-const EVENT = /^\{"guid":"cdp-session@[^"]+","method":"event","params":\{"method":"Network\.(\w+)","params":\{(?:"requestId":"([^"]+)")?/;
+const EVENT = /^\{"guid":"(cdp-session@[^"]+)","method":"event","params":\{"method":"Network\.(\w+)","params":\{(?:"requestId":"([^"]+)")?/;
 const UNHEARD = /^\{"guid":"(?:frame|browser-context)@[^"]+","method":"(?:loadstate|request|requestFinished|requestFailed|response)","params":/;
 const ASKED_TYPE = /,"type":"(\w+)","frameId":"\w+","hasUserGesture":\w+/;
 const ANSWER_TYPE = /,"timestamp":[\d.]+,"type":"(\w+)"/;
@@ -31,9 +31,12 @@ const followed = new Set();
 
 function isWanted(body) {
   const head = body.toString("latin1", 0, HEAD_BYTES);
-  const [, name, id] = EVENT.exec(head) ?? [];
+  const [, session, name, number] = EVENT.exec(head) ?? [];
   if (name === undefined) return !UNHEARD.test(head);
   if (UNSEEN.has(name)) return false;
+  if (number === undefined) return true;
+  // Two tabs may number their requests alike.
+  const id = session + number;
   if (name === "requestWillBeSent") {
     const tail = body.toString("latin1", Math.max(0, body.length - TAIL_BYTES));
     const type = ASKED_TYPE.exec(tail)?.[1];
