@@ -8,6 +8,7 @@ import pytest
 from farm.egress import GatewayParams, Upstream
 from farm.model.egress import GateFault
 from fixtures.authority import Flaw
+from tests.turns import turns
 
 from .behind import KINDS, SITE, behind, public
 from .callers import calling, fetch
@@ -215,7 +216,7 @@ async def test_a_slow_proxy_is_waited_for_to_the_last_byte(open_gate: OpenGate) 
         for byte in b"HTTP/1.1 200 OK\r\nX: 1\r\n\r":
             writer.write(bytes([byte]))
             await writer.drain()
-            await asyncio.sleep(0)
+            await turns()
         writer.write(b"\nfirst words of the site")
         await reader.read()
 

@@ -16,6 +16,7 @@ from farm.frontier.connect import (
 )
 from farm.frontier.faults import place_of
 from farm.model.errors import FrontierRefused, FrontierUnavailable, UsageError
+from tests.turns import turns
 
 
 async def test_nobody_there_is_one_sentence_within_the_first_patience() -> None:
@@ -123,8 +124,7 @@ async def test_a_cancelled_command_leaves_nobody_its_reply(client: RedisClient) 
     """Its connection is thrown away: otherwise the next caller would read somebody else's answer."""
     for n in range(50):
         task = asyncio.create_task(client.command("ECHO", f"mine {n}"))
-        for _ in range(n % 7):
-            await asyncio.sleep(0)
+        await turns(n % 7)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         replies = await asyncio.gather(*(client.command("ECHO", f"{n}.{k}") for k in range(3)))

@@ -17,6 +17,7 @@ from farm.model.outcome import Ack, Bury, FailureKind, Release, Retry, Settled
 from farm.model.task import Lease
 from tests.frontier.proxy import Fault, FaultyProxy
 from tests.frontier.support import Bench
+from tests.turns import turns
 
 LOST = (Fault.BEFORE, Fault.DURING, Fault.AFTER)
 
@@ -196,8 +197,7 @@ async def test_a_task_cancelled_in_mid_command(bench: Bench) -> None:
     for n in range(60):
         wish = bench.wish(f"s{n}")
         task = asyncio.create_task(bench.frontier.lease(wish))
-        for _ in range(n % 9):
-            await asyncio.sleep(0)
+        await turns(n % 9)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         lease = await bench.frontier.lease(wish)
@@ -217,8 +217,7 @@ async def test_a_cancellation_in_mid_command_is_not_lost(bench: Bench) -> None:
     await bench.frontier.stats()
     for steps in range(30):
         task = asyncio.create_task(ask_and_go_on())
-        for _ in range(steps % 10):
-            await asyncio.sleep(0)
+        await turns(steps % 10)
         task.cancel()
         async with asyncio.timeout(10):
             await asyncio.gather(task, return_exceptions=True)

@@ -61,6 +61,7 @@ async def test_redis_restarts_and_nothing_is_consumed(
     await eventually_async(lambda: _is_written(client))
     await server.end(sign)
     waiting = asyncio.create_task(frontier.ack(lease, Ack(links=[_task(frontier, "a/9")])))
+    # Longer than a lease by the server's own clock, which nothing but time moves.
     await asyncio.sleep(outage_s)
     await server.start()
     assert (await waiting)[0] is Settled.OK

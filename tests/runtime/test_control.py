@@ -9,6 +9,7 @@ import pytest
 from farm.model.errors import OutputUnwritable, UsageError
 from farm.runtime.control import Control, ExitReason
 from farm.runtime.lock import FolderLock
+from tests.turns import turns
 
 
 async def test_the_first_reason_to_end_counts() -> None:
@@ -25,7 +26,7 @@ async def test_a_change_wakes_those_who_wait() -> None:
     """All of them, at once."""
     control = Control()
     waiting = [asyncio.create_task(control.pause(control.changes, 60)) for _ in range(3)]
-    await asyncio.sleep(0)
+    await turns()
     control.admit(2)
     async with asyncio.timeout(5):
         await asyncio.gather(*waiting)
@@ -72,7 +73,7 @@ async def test_one_of_those_who_rest_can_be_called() -> None:
     """A slot that finds work calls the next, not all at once: each call goes to another."""
     control = Control()
     resting = [asyncio.create_task(control.rest(control.changes, 60)) for _ in range(3)]
-    await asyncio.sleep(0)
+    await turns()
     assert control.resting == 3
     control.call_one()
     control.call_one()
@@ -102,7 +103,7 @@ async def test_who_waits_for_a_moment_hears_of_the_end() -> None:
     control = Control()
     assert not await control.ended(0.01)
     waiting = asyncio.create_task(control.ended(60))
-    await asyncio.sleep(0)
+    await turns()
     control.end(ExitReason.SIGTERM)
     async with asyncio.timeout(5):
         assert await waiting

@@ -10,6 +10,7 @@ from farm.model.errors import OutputUnwritable, RenderError
 from farm.model.outcome import FailureKind
 from farm.model.record import Batch, Record
 from farm.sinks.batch import BatchingWriter
+from tests.turns import turns
 
 
 def batch(name: str) -> Batch:
@@ -66,7 +67,7 @@ async def test_what_gathers_while_a_flush_runs_goes_into_the_next(disk: Disk) ->
     first = started(writer, "a")
     await disk.is_asked()
     rest = started(writer, "b", "c", "d")
-    await asyncio.sleep(0)
+    await turns()
     disk.let.release()
     await asyncio.gather(*first)
     await disk.is_asked()
@@ -105,7 +106,7 @@ async def test_after_a_failure_every_commit_fails(disk: Disk) -> None:
     group = started(writer, "a")
     await disk.is_asked()
     waiting = started(writer, "b")
-    await asyncio.sleep(0)
+    await turns()
     disk.let.release()
     for task in group + waiting:
         with pytest.raises(OutputUnwritable, match="the disk is full"):
@@ -137,7 +138,7 @@ async def test_a_cancelled_commit_is_taken_back_while_it_waits(disk: Disk) -> No
     (begun,) = started(writer, "a")
     await disk.is_asked()
     (waiting,) = started(writer, "b")
-    await asyncio.sleep(0)
+    await turns()
     begun.cancel()
     waiting.cancel()
     await asyncio.gather(begun, waiting, return_exceptions=True)
@@ -153,7 +154,7 @@ async def test_closing_writes_what_waits_and_takes_no_more(disk: Disk) -> None:
     await disk.is_asked()
     rest = started(writer, "b", "c")
     closing = asyncio.ensure_future(writer.close())
-    await asyncio.sleep(0)
+    await turns()
     disk.let.release(2)
     await closing
     await asyncio.gather(*first, *rest)

@@ -6,8 +6,10 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +22,8 @@ from farm.sinks.jsonl import _CODES, JsonlSink
 
 if TYPE_CHECKING:
     from farm.runtime.ports import Sink
+
+NOBODY = 65_534
 
 
 def record(number: int, **fields: Any) -> Record:
@@ -201,12 +205,29 @@ async def test_many_slots_commit_at_once(tmp_path: Path) -> None:
     assert sink.records == 50
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_read_only_folder_is_one_sentence(tmp_path: Path) -> None:
+@contextmanager
+def a_folder_of_nobody_mighty() -> Iterator[Path]:
+    """Make a folder that its owner may only read, and be an ordinary user meanwhile: root may write anywhere."""
+    is_root = os.geteuid() == 0
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o500)
+        if is_root:
+            os.chown(folder, NOBODY, NOBODY)
+            os.seteuid(NOBODY)
+        try:
+            yield folder
+        finally:
+            if is_root:
+                os.seteuid(0)
+
+
+def test_a_read_only_folder_is_one_sentence() -> None:
     """With the remedy, and nothing is left behind."""
-    tmp_path.chmod(0o500)
-    with pytest.raises(OutputUnwritable, match="choose another --output"):
-        JsonlSink(tmp_path)
+    with a_folder_of_nobody_mighty() as folder:
+        with pytest.raises(OutputUnwritable, match="choose another --output"):
+            JsonlSink(folder)
+        assert list(folder.iterdir()) == []
 
 
 def test_every_reason_has_a_number_of_its_own() -> None:
