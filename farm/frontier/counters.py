@@ -20,15 +20,19 @@ def _declared(text: str) -> dict[str, int]:
     return declared
 
 
-_COMMON, _BEGIN, _TALLIES = re.split(
-    r"^-- The tallies, which begin at place (\d+)", _TEXT, flags=re.MULTILINE
-)
+def _kinds_of(layout: str) -> str:
+    kinds: list[str] = re.findall(rf"^local {layout}_LAYOUT, .* = '<([di]+)'", _TEXT, re.MULTILINE)
+    return kinds[0]
+
+
+# Names that stand behind this line are the tallies, in Lua a table of their own.
+_COMMON, _TALLIES = _TEXT.split("local COMMON_LAYOUT")
+_KINDS = _kinds_of("COMMON") + _kinds_of("TALLY")
 _PLACES = _declared(_COMMON)
-_PLACES |= {name: int(_BEGIN) - 1 + place for name, place in _declared(_TALLIES).items()}
+_PLACES |= {name: len(_kinds_of("COMMON")) + place for name, place in _declared(_TALLIES).items()}
 _FIRST_BAND = _PLACES.pop("q")
 PLACES: Mapping[str, int] = {**_PLACES, **{f"q{band}": _FIRST_BAND + band for band in range(BANDS)}}
 """Counter -> its place, from 1 as in Lua."""
-_KINDS = re.findall(r"^local LAYOUT = '<([di]+)'$", _TEXT, re.MULTILINE)[0]
 _LAYOUT = struct.Struct(f"<{_KINDS}")
 
 

@@ -16,7 +16,7 @@ from farm.frontier.counters import in_order
 from farm.frontier.terms import Politeness, Terms
 from farm.model.errors import FrontierRefused, UsageError
 
-SCHEMA = 4
+SCHEMA = 5
 KEY_BYTES = 16
 CLUSTER_SHARDS = 8
 BLOOM_CAPACITY = 1_000_000

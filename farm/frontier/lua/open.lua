@@ -22,7 +22,8 @@ if redis.call('EXISTS', crawl) == 0 then
   for i = 8, #ARGV do
     counters[i - 5] = tonumber(ARGV[i])
   end
-  redis.call('SET', ctl, struct.pack(LAYOUT, unpack(counters)))
+  redis.call('SET', ctl, struct.pack(COMMON_LAYOUT, unpack(counters, 1, COMMON_COUNT))
+    .. struct.pack(TALLY_LAYOUT, unpack(counters, COMMON_COUNT + 1)))
   redis.call('HSET', crawl, 'schema', ARGV[3], 'settings', ARGV[2], 'key', ARGV[4], 'created_at', ARGV[5], 'shards', ARGV[5 + SHARDS])
   if counters[DEDUP] == 2 then
     redis.call('BF.RESERVE', string.sub(ctl, 1, -4) .. 'bloom', '0.0001', counters[CAPACITY], 'EXPANSION', '2')

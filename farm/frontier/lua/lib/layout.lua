@@ -2,7 +2,7 @@
 -- They are one string of numbers: reading forty fields of a hash would cost more than the rest of a lease. First come
 -- those that nearly every call changes, then the terms of the crawl, which none does, then the tallies, which are
 -- read and written by those alone who need them. Times are doubles, what is counted takes four bytes: Lua looks at
--- every byte of a string that it is handed. Place 42 is nobody's: unpacking says there where it stopped.
+-- every byte of a string that it is handed.
 -- Names in capitals are constants, put in place when a script is composed: Lua would otherwise pay for every
 -- one of them, in every function that uses it, at every call.
 local REAL, NOW, TOKEN, TAT, DUE_FROM, DELAYED_FROM = 1, 2, 3, 4, 5, 6
@@ -10,10 +10,9 @@ local DELAYED, LEASED, DONE, RENDERED, TURN, STATE, OUTBOX, ALLOWED, Q = 7, 8, 9
 local VISIBILITY, STEP, CAPACITY, INTERVAL, ALL_INTERVAL, PAIR_INTERVAL, OUT_INTERVAL = 25, 26, 27, 28, 29, 30, 31
 local DEDUP, SHARD, SHARDS, LIVES, RUN, BURST = 32, 33, 34, 35, 36, 37
 local LIMIT, ALL_LIMIT, PAIR_LIMIT, OUT_LIMIT = 38, 39, 40, 41
-local LAYOUT = '<ddddddiiiiiiiiiiiiiiiiiidddddddiiiiiiiiiiidiiiiiiiiiii'
-local COMMON_LAYOUT, COMMON_ENDS = '<ddddddiiiiiiiiiiiiiiiiiidddddddiiiiiiiiii', '215'
+local COMMON_LAYOUT, COMMON_COUNT, COMMON_ENDS = '<ddddddiiiiiiiiiiiiiiiiiidddddddiiiiiiiiii', 41, '215'
 local CHANGING_LAYOUT, CHANGING_COUNT = '<ddddddiiiiiiiiiiiiiiiiii', 24
--- The tallies, which begin at place 43, counted from 1 again.
+-- The tallies are counted from 1 again.
 local BLOOM_ROOM, ACCEPTED, DEAD, DUPLICATES, SEEN, DROPPED = 1, 2, 3, 4, 5, 6
 local EXPIRED, RETRIED, SITES, BUCKETS, LENT, GENERATIONS = 7, 8, 9, 10, 11, 12
-local TALLY_LAYOUT, TALLIES_FROM, TALLY_COUNT = '<diiiiiiiiiii', '220', 12
+local TALLY_LAYOUT, TALLIES_FROM, TALLY_COUNT = '<diiiiiiiiiii', '216', 12
