@@ -26,7 +26,7 @@ from farm.frontier.connect import connect
 from farm.frontier.crawl import Dedup, open_crawl
 from farm.frontier.embedded import EmbeddedRedis
 from farm.frontier.frontier import RedisFrontier
-from farm.frontier.scripts import PARTS, SCRIPTS, Script, compose
+from farm.frontier.scripts import PARTS, SCRIPTS, compose
 from farm.model.outcome import Ack
 from farm.model.task import Lease, LeaseRequest
 
@@ -42,7 +42,6 @@ HEADER = """#!lua flags=allow-oom
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time
 -- Returns:   1
--- Uses:      {uses}
 """
 # The end of a random number in ARGV[2] chooses one of a hundred slots; what the driver cannot know stands in the
 # slot's record: r[3], r[4] and r[8] are its token, site and entry. Of the links from ARGV[13] on the last are new:
@@ -53,17 +52,13 @@ for i = math.max(13, #ARGV - 4), #ARGV do
   ARGV[i] = ARGV[i]:sub(9, 16) .. ARGV[i]:sub(1, 8) .. ARGV[i]:sub(17)
 end
 """
-# What chooses the slot is the driver's work, so the empty script does it as well.
-EMPTY = compose("empty", f"{HEADER.format(uses='')}{SLOT}return 1\n", PARTS)
 RECORD = "local r = record_of(ARGV[2])\n"
 KNOWN = "ARGV[3], ARGV[4], ARGV[6], ARGV[7] = r[8]:sub(1, 16), r[3], 'r' .. r[3], r[4]\n"
 ARGUMENTS = ["__rand_int__", "", "", "1", "", "", "0", "", "123", "0.5", "0"]
 """A slot, then id, token, rendered, request, hint, limit, egress address, nonce, jitter, seen."""
-FILL = compose(
-    "fill",
-    HEADER.format(uses="layout core site queue seen links")
-    + """
+FILL = """
 -- 2 from · 3 to · 4 sites: URLs of 60 characters, made in the server because that is quicker.
+begin()
 tallies()
 local folds = round_of()
 for n = ARGV[2], ARGV[3] do
@@ -79,14 +74,10 @@ grow_seen()
 place_sites()
 save()
 return 1
-""",
-    PARTS,
-)
-TELL = compose(
-    "tell",
-    HEADER.format(uses="layout core seen")
-    + """
+"""
+TELL = """
 -- 2 from · 3 to · 4 add or ask: fingerprints alone. Returns how many were known.
+begin()
 tallies()
 local folds, known = round_of(), 0
 for n = ARGV[2], ARGV[3] do
@@ -104,9 +95,7 @@ end
 grow_seen()
 save()
 return known
-""",
-    PARTS,
-)
+"""
 
 
 @dataclass
@@ -122,17 +111,13 @@ class Ground:
         await self.client.command("FLUSHALL", "SYNC")
         return RedisFrontier(self.client, await open_crawl(self.client, "bench", {}, **more))
 
-    async def load(self, script: Script) -> str:
-        """Make a script known."""
-        await self.client.command("SCRIPT LOAD", script.text)
-        return script.sha
-
-    async def each_thousand(self, script: Script, count: int, *args: Any, start: int = 0) -> int:
+    async def each_thousand(self, script: str, count: int, *args: Any, start: int = 0) -> int:
         """Run a script over a range of numbers, a thousand at a time."""
-        sha, total = await self.load(script), 0
+        total = 0
         for first in range(start, start + count, 1000):
             last = min(first + 999, start + count - 1)
-            total += await self.client.command("EVALSHA", sha, 1, self.ctl, "", first, last, *args)
+            numbers = (first, last, *args)
+            total += await self.client.command("FCALL", LIBRARY.function(script), 1, self.ctl, "", *numbers)
         return total
 
     async def settle(self) -> None:
@@ -141,10 +126,11 @@ class Ground:
             while (await self.client.command("INFO", "persistence"))["aof_rewrite_in_progress"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
-    def drive(self, sha: str, count: int, *args: str) -> float:
+    def drive(self, script: str, count: int, *args: str) -> float:
         """Return how many calls a second redis-benchmark gets from a script."""
         command = ["redis-benchmark", "-s", self.socket, "-c", str(CONNECTIONS), "-r", "2147483647"]
-        line = [*command, "-n", str(count), "--csv", "EVALSHA", sha, "1", self.ctl, "", *args]
+        call = ["FCALL", LIBRARY.function(script), "1", self.ctl, "", *args]
+        line = [*command, "-n", str(count), "--csv", *call]
         said = subprocess.run(line, capture_output=True, text=True, check=True).stdout
         # The title has the arguments in it, line breaks and all; seven columns follow.
         return float(said.rsplit('","', 7)[1])
@@ -154,11 +140,20 @@ class Ground:
         return int((await self.client.command("INFO", "memory"))["used_memory"])
 
 
-def pair() -> Script:
+def pair() -> str:
     """Return the recorded ack and lease, which finds its token by itself."""
-    shebang, text = SCRIPTS["ack"].text.split("\n", 1)
-    before, after = text.split(RECORD)
-    return Script("pair", shebang + SLOT + before + RECORD + KNOWN + after, SCRIPTS["ack"].flags)
+    before, after = SCRIPTS["ack"].split("begin()\n")[1].split(RECORD)
+    return f"begin()\n{SLOT}{before}{RECORD}{KNOWN}{after}"
+
+
+# What chooses the slot is the driver's work, so the empty script does it as well.
+LIBRARY = compose(
+    {
+        name: HEADER + body
+        for name, body in (("empty", f"{SLOT}return 1\n"), ("pair", pair()), ("fill", FILL), ("tell", TELL))
+    },
+    PARTS,
+)
 
 
 async def rates(ground: Ground) -> dict[str, float]:
@@ -171,13 +166,12 @@ async def rates(ground: Ground) -> dict[str, float]:
     rounds: list[dict[str, float]] = []
     for _ in range(ROUNDS):
         await ground.crawl()
-        await ground.each_thousand(FILL, 4 * PAIRS, 1000)
+        await ground.each_thousand("fill", 4 * PAIRS, 1000)
         await ground.settle()
-        empty, fused = await ground.load(EMPTY), await ground.load(pair())
         measured = {
-            "empty script": ground.drive(empty, 4 * PAIRS, *ARGUMENTS),
-            "ack + lease": ground.drive(fused, PAIRS, *ARGUMENTS),
-            f"ack + lease, {LINKS} links": ground.drive(fused, PAIRS // 2, *ARGUMENTS, *links),
+            "empty script": ground.drive("empty", 4 * PAIRS, *ARGUMENTS),
+            "ack + lease": ground.drive("pair", PAIRS, *ARGUMENTS),
+            f"ack + lease, {LINKS} links": ground.drive("pair", PAIRS // 2, *ARGUMENTS, *links),
         }
         rounds.append(measured)
     return {name: median(one[name] for one in rounds) for name in rounds[0]}
@@ -186,15 +180,14 @@ async def rates(ground: Ground) -> dict[str, float]:
 async def python_rates(ground: Ground) -> dict[str, float]:
     """Count the same from one Python process with eight slots."""
     frontier = await ground.crawl()
-    await ground.each_thousand(FILL, 40_000, 1000)
-    sha = await ground.load(EMPTY)
+    await ground.each_thousand("fill", 40_000, 1000)
     deadline = 0.0
     calls = 0
 
     async def empty(_: str) -> None:
         nonlocal calls
         while time.monotonic() < deadline:
-            await ground.client.command("EVALSHA", sha, 1, ground.ctl, "", "0")
+            await ground.client.command("FCALL", LIBRARY.function("empty"), 1, ground.ctl, "", "0")
             calls += 1
 
     async def slot(name: str) -> None:
@@ -219,21 +212,21 @@ async def size(ground: Ground, urls: int, sites: int) -> tuple[float, float]:
     """Return pairs a second, and bytes for each queued URL, all structures counted."""
     await ground.crawl()
     before = await ground.memory()
-    await ground.each_thousand(FILL, urls, sites)
+    await ground.each_thousand("fill", urls, sites)
     per_url = (await ground.memory() - before) / urls
     await ground.settle()
-    return ground.drive(await ground.load(pair()), PAIRS, *ARGUMENTS), per_url
+    return ground.drive("pair", PAIRS, *ARGUMENTS), per_url
 
 
 async def dedup(ground: Ground, kind: Dedup, urls: int) -> tuple[float, float | None]:
     """Return bytes for each known URL, and the share of strangers that are taken for known."""
     await ground.crawl(dedup=kind, bloom_capacity=urls)
     before = await ground.memory()
-    await ground.each_thousand(TELL, urls, "add")
+    await ground.each_thousand("tell", urls, "add")
     per_url = (await ground.memory() - before) / urls
     if kind is Dedup.EXACT:
         return per_url, None
-    return per_url, await ground.each_thousand(TELL, urls, "ask", start=10 * urls) / urls
+    return per_url, await ground.each_thousand("tell", urls, "ask", start=10 * urls) / urls
 
 
 async def main(*, small: bool) -> None:
@@ -243,6 +236,7 @@ async def main(*, small: bool) -> None:
         server = EmbeddedRedis(Path(folder))
         client = await connect(await server.start())
         try:
+            await client.command("FUNCTION LOAD", "REPLACE", LIBRARY.text)
             ground = Ground(client, client.url.removeprefix("unix://"))
             driver, python = await rates(ground), await python_rates(ground)
             sizes = [

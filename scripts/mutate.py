@@ -238,7 +238,7 @@ MUTATIONS = (
     Mutation(
         "a crawl is created over another",
         "open.lua",
-        "if redis.call('EXISTS', crawl) == 0 then",
+        "if call('EXISTS', crawl) == 0 then",
         "if true then",
         "crawl",
     ),
@@ -262,7 +262,7 @@ MUTATIONS = (
     Mutation(
         "a crawl-delay is tuned away",
         "tune.lua",
-        "tonumber(redis.call('HGET', key, 'd')) or 0",
+        "tonumber(call('HGET', key, 'd')) or 0",
         "0",
         "states",
     ),

@@ -13,9 +13,9 @@ import redis.asyncio
 from redis import exceptions as redis_errors
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from farm.frontier.faults import FOREIGN, passes, place_of, reason_of, translate
+from farm.frontier.faults import FOREIGN, lacks_function, passes, place_of, reason_of, translate
 from farm.frontier.outage import Outage
-from farm.frontier.scripts import SCRIPTS, SHAS
+from farm.frontier.scripts import LIBRARY
 
 FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 2.0
@@ -40,7 +40,7 @@ class RedisClient:
 
     async def run(self, name: str, key: str, *args: Arg) -> Any:
         """Run a transition on the shard whose counters are under `key`."""
-        return await self._patiently(self._evaluate, name, key, *args)
+        return await self._patiently(_call, self._client, name, key, *args)
 
     async def command(self, *args: Arg, **options: Any) -> Any:
         """Send one plain command."""
@@ -66,7 +66,7 @@ class RedisClient:
         try:
             single: Any = self._client.client()
             async with single as connection:
-                await connection.execute_command("EVAL", SCRIPTS["control"].text, 1, key, "", "")
+                await _call(connection, "control", key, "", "")
                 local, _ = await connection.execute_command("WAITAOF", 1, 0, ON_DISK_MS)
         except redis_errors.ResponseError:
             return None
@@ -87,12 +87,6 @@ class RedisClient:
             await self._client.aclose()
         except FOREIGN:
             return
-
-    async def _evaluate(self, name: str, key: str, *args: Arg) -> Any:
-        try:
-            return await self._client.execute_command("EVALSHA", SHAS[name], 1, key, *args)
-        except redis_errors.NoScriptError:
-            return await self._client.execute_command("EVAL", SCRIPTS[name].text, 1, key, *args)
 
     async def _plain(self, *args: Arg, **options: Any) -> Any:
         return await self._client.execute_command(*args, **options)
@@ -127,6 +121,16 @@ class RedisClient:
             raise
         self.outage.answered()
         return reply
+
+
+async def _call(client: Any, name: str, key: str, *args: Arg) -> Any:
+    try:
+        return await client.execute_command("FCALL", LIBRARY.function(name), 1, key, *args)
+    except redis_errors.ResponseError as error:
+        if not lacks_function(error):
+            raise
+    await client.execute_command("FUNCTION LOAD", "REPLACE", LIBRARY.text)
+    return await client.execute_command("FCALL", LIBRARY.function(name), 1, key, *args)
 
 
 @contextmanager

@@ -29,6 +29,21 @@ OLDEST = (7, 0)
 SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
 
 
+class _Cluster(redis.asyncio.RedisCluster):
+    """Knows where the keys of an FCALL stand, which redis-py asks the server before each; as in an EVALSHA."""
+
+    async def _determine_slot(self, command: str, *args: Any) -> int:
+        return await super()._determine_slot("EVALSHA" if command == "FCALL" else command, *args)
+
+
+class _SyncCluster(redis.RedisCluster):
+    """The same."""
+
+    def determine_slot(self, *args: Any) -> int | None:
+        command, *rest = args
+        return super().determine_slot("EVALSHA" if command == "FCALL" else command, *rest)
+
+
 async def connect(
     url: str,
     *,
@@ -54,9 +69,7 @@ def build_async(url: str, *, timeout_s: float = CALL_TIMEOUT_S) -> Any:
     check_url(url)
     options = _options(timeout_s)
     if is_cluster(url):
-        return redis.asyncio.RedisCluster.from_url(
-            _plain(url), retry=AsyncRetry(NoBackoff(), REDIRECTIONS), **options
-        )
+        return _Cluster.from_url(_plain(url), retry=AsyncRetry(NoBackoff(), REDIRECTIONS), **options)
     pool = redis.asyncio.BlockingConnectionPool.from_url(
         url,
         max_connections=CONNECTIONS,
@@ -72,7 +85,7 @@ def build_sync(url: str, *, timeout_s: float = CALL_TIMEOUT_S) -> Any:
     check_url(url)
     options = _options(timeout_s)
     if is_cluster(url):
-        return redis.RedisCluster.from_url(_plain(url), retry=Retry(NoBackoff(), REDIRECTIONS), **options)
+        return _SyncCluster.from_url(_plain(url), retry=Retry(NoBackoff(), REDIRECTIONS), **options)
     return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **options)
 
 

@@ -25,7 +25,19 @@ _PASSING = (
     TimeoutError,
 )
 _FINAL = (redis_errors.AuthenticationError, redis_errors.AuthorizationError)
-_PASSING_CODES = ("BUSY", "LOADING", "MISCONF", "NOREPLICAS", "MASTERDOWN", "UNBLOCKED", "OOM", "READONLY")
+_LACKS_FUNCTION = "Function not found"
+_PASSING_CODES = (
+    "BUSY",
+    "LOADING",
+    "MISCONF",
+    "NOREPLICAS",
+    "MASTERDOWN",
+    "UNBLOCKED",
+    "OOM",
+    "READONLY",
+    # Flushed once more just as it was loaded.
+    _LACKS_FUNCTION,
+)
 
 
 def passes(error: BaseException) -> bool:
@@ -35,6 +47,11 @@ def passes(error: BaseException) -> bool:
     if isinstance(error, _PASSING):
         return True
     return isinstance(error, redis_errors.ResponseError) and str(error).startswith(_PASSING_CODES)
+
+
+def lacks_function(error: redis_errors.ResponseError) -> bool:
+    """Whether a server was asked for a function of a library that it has not."""
+    return str(error).startswith(_LACKS_FUNCTION)
 
 
 def gone(place: str) -> FrontierRefused:

@@ -10,8 +10,8 @@ from redis import exceptions as redis_errors
 
 from farm.frontier import keys
 from farm.frontier.connect import build_sync
-from farm.frontier.faults import FOREIGN, passes, place_of, translate
-from farm.frontier.scripts import SCRIPTS, SHAS
+from farm.frontier.faults import FOREIGN, lacks_function, passes, place_of, translate
+from farm.frontier.scripts import LIBRARY
 from farm.frontier.shards import shard_of
 from farm.model.task import Lease
 
@@ -75,11 +75,15 @@ class RedisLeaseKeeper:
             raise translate(error, self._place) from None
 
     def _evaluate(self, name: str, key: str, *args: str | int) -> list[int]:
-        reply: Any
         if self._client is None:
             self._client = build_sync(self._url, timeout_s=self._timeout_s)
+        call = ("FCALL", LIBRARY.function(name), 1, key, *args)
+        reply: Any
         try:
-            reply = self._client.execute_command("EVALSHA", SHAS[name], 1, key, *args)
-        except redis_errors.NoScriptError:
-            reply = self._client.execute_command("EVAL", SCRIPTS[name].text, 1, key, *args)
+            reply = self._client.execute_command(*call)
+        except redis_errors.ResponseError as error:
+            if not lacks_function(error):
+                raise
+            self._client.execute_command("FUNCTION LOAD", "REPLACE", LIBRARY.text)
+            reply = self._client.execute_command(*call)
         return [int(one) for one in reply]

@@ -1,17 +1,18 @@
-"""The Lua transitions as they are sent: a file of `lua/` with the parts of `lua/lib/` that it uses.
+"""The Lua transitions as the server keeps them: the files of `lua/` and their parts of `lua/lib/`, one library.
 
-A file is one transition and opens with its contract, of which the parts are put in front of it by `-- Uses:`, and
-by `-- Uses here:` where a block of it needs them; a contract that is missing or a part that does not
-exist is an error at import, so that no script without one reaches a server.
+A file is one transition and opens with its contract; a contract that is missing, and a part that would do more at
+loading than declare, are errors at import, so that no such script reaches a server. The library and its functions
+are named after their text: nodes of different versions share a server, each with its own.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha1
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-_FIELDS = ("Purpose", "Guarantee", "KEYS", "ARGV", "Returns", "Uses")
+_FIELDS = ("Purpose", "Guarantee", "KEYS", "ARGV", "Returns")
 _FIELD = re.compile(r"^-- (\w+):[ \t]*(.*)$", re.MULTILINE)
 _SHEBANG = re.compile(r"#!lua(?: flags=(?P<flags>[a-z,-]+))?\n")
 
@@ -20,76 +21,94 @@ _CONSTANTS = re.compile(
     rf"^local ([A-Z][A-Z_]*(?:, [A-Z][A-Z_]*)*) = ({_LITERAL}(?:, {_LITERAL})*)$", re.MULTILINE
 )
 _VALUE = re.compile(_LITERAL)
-_HERE = re.compile(r"^ *-- Uses here: ([a-z_ ]+)$", re.MULTILINE)
 _FUNCTION = re.compile(r"^local function (\w+)", re.MULTILINE)
+_VARIABLES = re.compile(r"^local (\w+(?:, \w+)*)$", re.MULTILINE)
+_DONE_AT_LOADING = re.compile(r"^(?!local function |end$|--)\S.*$", re.MULTILINE)
 _WORD = re.compile(r"'(?:[^'\\]|\\.)*'|--[^\n]*|\b[A-Z][A-Z_]*\b")
+
+_GIVEN = {"KEYS": "keys", "ARGV": "args", "call": "redis.call"}
+"""What each call is handed; every other variable of the parts begins as nil."""
 
 
 class BadScript(ValueError):
-    """A script file breaks the rules for headers."""
+    """A script file breaks the rules."""
 
 
 @dataclass(frozen=True, slots=True)
-class Script:
-    """One transition: its text, and the digest by which the server knows it."""
+class Library:
+    """Functions of one text: FUNCTION LOAD takes the text, FCALL the name of a function."""
 
     name: str
     text: str
-    flags: frozenset[str]
+    flags: Mapping[str, frozenset[str]]
+    """Script -> its flags."""
 
-    @property
-    def sha(self) -> str:
-        """What EVALSHA is sent."""
-        return sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+    def function(self, script: str) -> str:
+        """Return what FCALL is sent."""
+        return f"{self.name}_{script}"
 
 
-def compose(name: str, body: str, parts: dict[str, str]) -> Script:
-    """Check a script's header and put the parts that it uses in front of its body."""
+def compose(bodies: Mapping[str, str], parts: Mapping[str, str]) -> Library:
+    """Check the scripts and their parts, and make one library of them."""
+    text = "\n".join(parts.values())
+    for name, part in parts.items():
+        if line := _DONE_AT_LOADING.search(_VARIABLES.sub("", _CONSTANTS.sub("", part))):
+            raise BadScript(f"{name}.lua does more at loading than declare: {line[0]}")
+    variables = [name for names in _VARIABLES.findall(text) for name in names.split(", ")]
+    functions = _FUNCTION.findall(text)
+    for name in {*variables, *functions}:
+        if (variables + functions).count(name) > 1:
+            raise BadScript(f"{name} is declared twice")
+    # All names come first, so that no part must stand before another.
+    text = _VARIABLES.sub("", _FUNCTION.sub(lambda f: f"function {f[1]}", text))
+    anew = [name for name in variables if name not in _GIVEN]
+    begin = f"{', '.join([*_GIVEN, *anew])} = {', '.join(_GIVEN.values())}"
+    flags: dict[str, frozenset[str]] = {}
+    for name, body in bodies.items():
+        shebang = _checked(name, body)
+        flags[name] = frozenset((shebang["flags"] or "").split(",")) - {""}
+        quoted = ", ".join(f"'{flag}'" for flag in sorted(flags[name]))
+        text += (
+            f"\nredis.register_function{{function_name = '@_{name}', flags = {{ {quoted} }}, "
+            f"callback = function(keys, args)\n{begin}\n{body[shebang.end() :]}end}}\n"
+        )
+    text = put_constants_in_place(f"local {', '.join([*variables, *functions])}\n{text}")
+    own = f"farm_{sha1(text.encode(), usedforsecurity=False).hexdigest()[:12]}"
+    return Library(own, f"#!lua name={own}\n" + text.replace("'@_", f"'{own}_"), flags)
+
+
+def _checked(name: str, body: str) -> re.Match[str]:
     shebang = _SHEBANG.match(body)
     if not shebang:
         raise BadScript(f"{name}.lua does not begin with #!lua")
-    header = {match[1]: match[2].strip() for match in _FIELD.finditer(body)}
-    missing = [field for field in _FIELDS if field not in header]
-    if missing:
+    header = {match[1] for match in _FIELD.finditer(body)}
+    if missing := [field for field in _FIELDS if field not in header]:
         raise BadScript(f"{name}.lua lacks {', '.join(missing)} in its header")
-    uses = header["Uses"].split()
-    text = "\n".join([*(parts.get(part, "") for part in uses), body[shebang.end() :]])
-    flags = frozenset((shebang["flags"] or "").split(",")) - {""}
-    # Functions that few calls need are made where they are needed: each costs as much as half a command of Redis.
-    while later := " ".join(_HERE.findall(text)).split():
-        uses += later
-        text = _HERE.sub(lambda here: "\n".join(parts.get(part, "") for part in here[1].split()), text)
-    unknown = [part for part in uses if part not in parts]
-    if unknown:
-        raise BadScript(f"{name}.lua uses {', '.join(unknown)}, of which there is no file")
-    return Script(name, shebang[0] + declare_functions_first(put_constants_in_place(text)), flags)
+    return shebang
 
 
 def put_constants_in_place(text: str) -> str:
     """Replace the names in capitals that a script declares by their values.
 
-    Lua pays for a local of the script in every function that uses it, at every call; a constant is free.
+    A function of Lua holds at most sixty variables of others; a constant is none, and free.
     """
     constants: dict[str, str] = {}
     for names, values in _CONSTANTS.findall(text):
-        constants.update(zip(names.split(", "), _VALUE.findall(values), strict=True))
+        for name, value in zip(names.split(", "), _VALUE.findall(values), strict=True):
+            if constants.setdefault(name, value) != value:
+                raise BadScript(f"{name} is both {constants[name]} and {value}")
     return _WORD.sub(lambda word: constants.get(word[0], word[0]), _CONSTANTS.sub("", text))
 
 
-def declare_functions_first(text: str) -> str:
-    """Put the names of all functions in front of the variables that they share.
-
-    To capture a variable Lua walks from the last one declared back to it, for each function, at every call.
-    """
-    names = ", ".join(_FUNCTION.findall(text))
-    return f"local {names}\n" + _FUNCTION.sub(lambda f: f"function {f[1]}", text) if names else text
-
-
 def _read(folder: Traversable) -> dict[str, str]:
-    return {f.name[:-4]: f.read_text() for f in folder.iterdir() if f.name.endswith(".lua")}
+    return {
+        f.name[:-4]: f.read_text()
+        for f in sorted(folder.iterdir(), key=lambda f: f.name)
+        if f.name.endswith(".lua")
+    }
 
 
 _FOLDER = files("farm.frontier") / "lua"
 PARTS = _read(_FOLDER / "lib")
-SCRIPTS = {name: compose(name, body, PARTS) for name, body in sorted(_read(_FOLDER).items())}
-SHAS = {name: script.sha for name, script in SCRIPTS.items()}
+SCRIPTS = _read(_FOLDER)
+LIBRARY = compose(SCRIPTS, PARTS)

@@ -47,7 +47,7 @@ class FaultyProxy:
         self.release.clear()
 
     def _take(self, chunk: bytes) -> Fault | None:
-        if self._fault is None or b"EVAL" not in chunk or self._times == 0:
+        if self._fault is None or b"FCALL" not in chunk or self._times == 0:
             return None
         self._times -= 1
         self.met += 1

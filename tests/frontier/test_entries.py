@@ -3,7 +3,7 @@
 import pytest
 
 from farm.frontier.entries import CorruptEntry, lease_of, link_of
-from farm.frontier.scripts import SCRIPTS
+from farm.frontier.scripts import LIBRARY
 from farm.model.errors import FarmError, UsageError
 from farm.model.task import UrlTask
 from tests.frontier.support import START_MS, Bench
@@ -87,7 +87,7 @@ async def test_a_link_that_is_none_is_refused_with_all_that_came_with_it(bench: 
     """Nothing of the call is written: there is one shard here, so nothing is for another one either."""
     good = link_of(bench.task("a/1")).decode()
     with pytest.raises(FarmError, match="a link is not id, band, site and payload"):
-        await bench.raw("EVAL", SCRIPTS["add"].text, 1, "@ctl", START_MS, good, link)
+        await bench.raw("FCALL", LIBRARY.function("add"), 1, "@ctl", START_MS, good, link)
     assert (await bench.ledger()).accepted == 0
 
 

@@ -5,48 +5,77 @@ from typing import Any
 import pytest
 
 from farm.frontier.client import RedisClient
-from farm.frontier.scripts import SCRIPTS, BadScript, compose
-from farm.model.errors import UsageError
+from farm.frontier.scripts import LIBRARY, PARTS, BadScript, compose
+from farm.model.errors import FarmError, UsageError
 from tests.frontier.support import Bench
 
-HEADER = "-- Purpose: p\n-- Guarantee: g\n-- KEYS: 1\n-- ARGV: 1\n-- Returns: 1\n-- Uses: {uses}\n"
+HEADER = "#!lua{flags}\n-- Purpose: p\n-- Guarantee: g\n-- KEYS: 1\n-- ARGV: 1\n-- Returns: 1\n"
 TAKES_WORK = {"open", "add", "lease"}
 
 
 def test_what_takes_new_work_is_refused_by_a_full_redis_and_what_settles_is_not() -> None:
     """The flags say so, per script."""
-    for name, script in SCRIPTS.items():
-        settles = "allow-oom" in script.flags or "no-writes" in script.flags
+    for name, flags in LIBRARY.flags.items():
+        settles = "allow-oom" in flags or "no-writes" in flags
         assert settles != (name in TAKES_WORK), name
 
 
 @pytest.mark.parametrize(
     ("body", "complaint"),
-    [
-        ("return 1", "does not begin"),
-        ("#!lua\n-- Purpose: p\nreturn 1", "lacks Guarantee, KEYS"),
-        ("#!lua\n" + HEADER.format(uses="nothing"), "uses nothing"),
-    ],
+    [("return 1", "does not begin"), ("#!lua\n-- Purpose: p\nreturn 1", "bad.lua lacks Guarantee, KEYS")],
 )
 def test_a_script_without_its_contract_is_not_loaded(body: str, complaint: str) -> None:
     """The error names the file and what it lacks."""
     with pytest.raises(BadScript, match=complaint):
-        compose("bad", body, {})
+        compose({"bad": body}, {})
 
 
-async def test_every_script_compiles(client: RedisClient) -> None:
-    """With its parts in front of it."""
-    for script in SCRIPTS.values():
-        assert (await client.command("SCRIPT LOAD", script.text)) in (script.sha, script.sha.encode())
+@pytest.mark.parametrize(
+    ("parts", "complaint"),
+    [
+        ({"part": "local kept = {}"}, "part.lua does more at loading than declare: local kept = {}"),
+        ({"part": "local function f()\n  return 1\nend\nkept = f()"}, "declare: kept = f()"),
+        ({"part": "local f", "other": "local function f()\nend"}, "f is declared twice"),
+        ({"part": "local A = 1", "other": "local A = 2"}, "A is both 1 and 2"),
+    ],
+)
+def test_a_part_that_could_keep_something_from_call_to_call_is_not_loaded(
+    parts: dict[str, str], complaint: str
+) -> None:
+    """What the server keeps is functions and constants; a name means one thing in all of them."""
+    with pytest.raises(BadScript) as refused:
+        compose({}, parts)
+    assert complaint in str(refused.value)
 
 
-async def test_a_flushed_script_cache_is_no_obstacle(bench: Bench) -> None:
-    """The text is sent when the digest is not known."""
+async def test_a_call_begins_with_nothing_of_the_one_before(client: RedisClient) -> None:
+    """Also when that one failed halfway; and it has its own arguments."""
+    library = compose(
+        {
+            "fail": HEADER.format(flags="") + "kept = ARGV[1]\nerror('halfway')\n",
+            "tell": HEADER.format(flags=" flags=no-writes") + "return { kept or 'nothing', ARGV[1] }\n",
+        },
+        {"core": "local KEYS, ARGV, call", "part": "local kept"},
+    )
+    await client.command("FUNCTION LOAD", "REPLACE", library.text)
+    with pytest.raises(FarmError, match="halfway"):
+        await client.command("FCALL", library.function("fail"), 0, "a")
+    assert await client.command("FCALL", library.function("tell"), 0, "b") == [b"nothing", b"b"]
+
+
+def test_libraries_of_different_texts_have_different_names() -> None:
+    """So nodes of two versions share a server."""
+    other = compose({"add": HEADER.format(flags="") + "return 1\n"}, PARTS)
+    assert other.function("add") != LIBRARY.function("add")
+
+
+async def test_a_library_that_the_server_lost_is_no_obstacle(bench: Bench) -> None:
+    """It is sent when a function is not known: by the frontier, by the keeper of leases."""
     await bench.add("a/1")
-    await bench.client.command("SCRIPT FLUSH")
+    await bench.client.command("FUNCTION FLUSH")
     lease = await bench.lease()
     keeper = bench.keeper()
-    await bench.client.command("SCRIPT FLUSH")
+    await bench.client.command("FUNCTION FLUSH")
     assert keeper.renew([lease]) == [True]
     keeper.close()
 

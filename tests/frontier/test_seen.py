@@ -67,21 +67,22 @@ async def test_a_bloom_filter_knows_all_it_was_told(
 
 
 PROBE = compose(
-    "probe",
-    """#!lua flags=no-writes
+    {
+        "probe": """#!lua flags=no-writes
 -- Purpose:   count how many fingerprints a Bloom filter takes for known.
 -- Guarantee: changes nothing.
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time · 2.. fingerprints
 -- Returns:   how many
--- Uses:      layout core bloom
+begin()
 tallies()
 local count = 0
 for i = 2, #ARGV do
   count = count + (is_in_bloom(ARGV[i], false) and 1 or 0)
 end
 return count
-""",
+"""
+    },
     PARTS,
 )
 
@@ -93,9 +94,10 @@ async def test_a_full_bloom_filter_is_wrong_once_in_ten_thousand(client: RedisCl
     turned_away = capacity - await bench.frontier.add(_tasks(capacity, 4))
     assert (await _counters(bench))["generations"] == 1
     strangers = [task.fingerprint for task in _tasks(2 * capacity, 5)]
+    await client.command("FUNCTION LOAD", "REPLACE", PROBE.text)
     wrong = 0
     for start in range(0, len(strangers), 1000):
         part = strangers[start : start + 1000]
-        wrong += await bench.raw("EVAL", PROBE.text, 1, "@ctl", bench.clock.ms, *part)
+        wrong += await bench.raw("FCALL", PROBE.function("probe"), 1, "@ctl", bench.clock.ms, *part)
     assert wrong <= 2 * capacity // 10_000
     assert turned_away <= capacity // 10_000

@@ -7,11 +7,10 @@
 --            6 next request, or '' for none · 7 site hint · 8 page limit · 9 egress address · 10 nonce
 --            11 jitter · 12 how many fingerprints count as seen with it · 13.. those, then the links
 -- Returns:   {'OK' | 'DUP' | 'STALE', reply of lease...} or an error BADARG
--- Uses:      layout core site queue lease throttle hand_out
+begin()
 local seen_last = 12 + tonumber(ARGV[12])
 local news
 if #ARGV > 12 then
-  -- Uses here: seen links
   news = news_among(seen_last + 1, #ARGV)
   if not news then
     return redis.error_reply('BADARG a link is not id, band, site and payload')

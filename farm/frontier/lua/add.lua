@@ -4,7 +4,7 @@
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2.. links (id, band, site, newline, payload)
 -- Returns:   how many were accepted, or an error BADARG
--- Uses:      layout core site queue seen links
+begin()
 local news = news_among(2, #ARGV)
 if not news then
   return redis.error_reply('BADARG a link is not id, band, site and payload')

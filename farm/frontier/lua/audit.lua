@@ -5,7 +5,7 @@
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2 how many violations to tell at most
 -- Returns:   the violations, a sentence each
--- Uses:      layout core seen
+begin()
 local found, most = {}, tonumber(ARGV[2])
 tallies()
 local function expect(holds, ...)
@@ -21,7 +21,7 @@ end
 local function each_key(pattern, visit)
   local cursor, visited = '0', {}
   repeat
-    local page = redis.call('SCAN', cursor, 'MATCH', P .. pattern, 'COUNT', '1000')
+    local page = call('SCAN', cursor, 'MATCH', P .. pattern, 'COUNT', '1000')
     cursor = page[1]
     for _, key in ipairs(page[2]) do
       if not visited[key] then
@@ -57,7 +57,7 @@ for band = 0, 9 do
 end
 each_key('q:*', function(name, key)
   local band, site_name = name:match('^q:(%d):(.*)$')
-  for _, entry in ipairs(redis.call('LRANGE', key, '0', '-1')) do
+  for _, entry in ipairs(call('LRANGE', key, '0', '-1')) do
     put(entry, key)
     queued[band + 0] = queued[band + 0] + 1
     expect(entry:sub(17, 17) == band or not entry:find('^%x+%['), 'an entry of another band is in', key)
@@ -73,8 +73,8 @@ end
 
 -- The leases, in flight by site, by pair and by address.
 local leased, flying, pairs_flying, out_flying = 0, {}, {}, {}
-local due = pairs_of(redis.call('ZRANGE', P .. 'due', '0', '-1', 'WITHSCORES'))
-for slot, record in pairs(pairs_of(redis.call('HGETALL', P .. 'slot'))) do
+local due = pairs_of(call('ZRANGE', P .. 'due', '0', '-1', 'WITHSCORES'))
+for slot, record in pairs(pairs_of(call('HGETALL', P .. 'slot'))) do
   local token, name, out, entry = record:match('^%Z*%z%Z*%z(%d*)%z(%Z*)%z(%Z*)%z%d+%z%d*%z(.*)$')
   expect(token, 'the record of slot', slot, 'cannot be read')
   expect((token or '') ~= '' == (due[slot] ~= nil), 'slot', slot, 'has a lease without a deadline, or the reverse')
@@ -94,7 +94,7 @@ expect(next(due) == nil, 'a deadline has no lease:', next(due))
 expect(leased == C[LEASED], leased, 'are leased, counted', C[LEASED])
 
 -- What waits.
-local delayed = redis.call('ZRANGE', P .. 'delayed', '0', '-1')
+local delayed = call('ZRANGE', P .. 'delayed', '0', '-1')
 for _, member in ipairs(delayed) do
   put(member:sub((member:find('\n', 1, true) or 0) + 1), 'delayed')
 end
@@ -102,18 +102,18 @@ expect(#delayed == C[DELAYED], #delayed, 'are delayed, counted', C[DELAYED])
 
 -- The dead, by reason.
 local dead, by_reason = 0, {}
-for id, letter in pairs(pairs_of(redis.call('HGETALL', P .. 'dead'))) do
+for id, letter in pairs(pairs_of(call('HGETALL', P .. 'dead'))) do
   local reason, entry = letter:match('^([^\n]*)\n[^\n]*\n[^\n]*\n[^\n]*\n(.*)$')
   dead = dead + 1
   if reason then
     by_reason[reason] = (by_reason[reason] or 0) + 1
     put(entry, 'dead')
-    expect(redis.call('ZSCORE', P .. 'dead:' .. reason, id), 'dead letter', id, 'is not listed under', reason)
+    expect(call('ZSCORE', P .. 'dead:' .. reason, id), 'dead letter', id, 'is not listed under', reason)
   end
 end
 expect(dead == T[DEAD], dead, 'are dead, counted', T[DEAD])
-for reason, count in pairs(pairs_of(redis.call('HGETALL', P .. 'tally'))) do
-  local listed = redis.call('ZCARD', P .. 'dead:' .. reason)
+for reason, count in pairs(pairs_of(call('HGETALL', P .. 'tally'))) do
+  local listed = call('ZCARD', P .. 'dead:' .. reason)
   expect(count + 0 == (by_reason[reason] or 0), count, 'are counted dead of', reason, 'but', by_reason[reason] or 0, 'are')
   expect(count + 0 == listed, count, 'are counted dead of', reason, 'but', listed, 'are listed')
 end
@@ -124,10 +124,10 @@ expect(T[ACCEPTED] == all_queued + #delayed + leased + C[DONE] + dead, 'the ledg
 -- The sites: their fields, and their places in the ready sets.
 local sites, ready = 0, {}
 for band = 0, 9 do
-  ready[band] = pairs_of(redis.call('ZRANGE', P .. 'ready:' .. band, '0', '-1', 'WITHSCORES'))
+  ready[band] = pairs_of(call('ZRANGE', P .. 'ready:' .. band, '0', '-1', 'WITHSCORES'))
 end
 each_key('site:*', function(name, key)
-  local s, site_name = pairs_of(redis.call('HGETALL', key)), name:sub(6)
+  local s, site_name = pairs_of(call('HGETALL', key)), name:sub(6)
   local has = bands_of[site_name] or {}
   sites = sites + (s.b and 1 or 0)
   local f, limit = tonumber(s.f or 0), tonumber(s.l or C[LIMIT])
@@ -164,7 +164,7 @@ for band = 0, 9 do
   expect(next(ready[band]) == nil, 'site', next(ready[band]), 'is ready in band', band, 'and unknown')
 end
 each_key('out:*', function(name, key)
-  local f = tonumber(redis.call('HGET', key, 'f') or 0)
+  local f = tonumber(call('HGET', key, 'f') or 0)
   expect(f == (out_flying[name:sub(5)] or 0), name, 'counts', f, 'in flight, it has', out_flying[name:sub(5)] or 0)
 end)
 
@@ -176,7 +176,7 @@ end
 if C[DEDUP] == 0 then
   local known = 0
   each_key('seen:*', function(_, key)
-    known = known + redis.call('SCARD', key)
+    known = known + call('SCARD', key)
   end)
   local ought = T[ACCEPTED] + T[SEEN] + T[DROPPED]
   expect(known == ought, known, 'fingerprints are known, accepted, seen and dropped are', ought)

@@ -6,23 +6,22 @@
 -- ARGV:      1 own time in ms or '' · 2.. for each news its subject, for how many ms it is out, bans in a row (0: it
 --            is back)
 -- Returns:   for each that is out its subject, for how many ms, bans in a row
--- Uses:
 local key = string.sub(KEYS[1], 1, -4) .. 'bans'
 local now = tonumber(ARGV[1])
 if not now then
-  local t = redis.call('TIME')
+  local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
 for i = 2, #ARGV, 3 do
-  local known = redis.call('HGET', key, ARGV[i])
+  local known = call('HGET', key, ARGV[i])
   local ends = now + ARGV[i + 1]
   if ARGV[i + 2] == '0' then
-    redis.call('HDEL', key, ARGV[i])
+    call('HDEL', key, ARGV[i])
   elseif not known or tonumber(known:match('^%d+')) < ends then
-    redis.call('HSET', key, ARGV[i], ('%.0f %s'):format(ends, ARGV[i + 2]))
+    call('HSET', key, ARGV[i], ('%.0f %s'):format(ends, ARGV[i + 2]))
   end
 end
-local out, all = {}, redis.call('HGETALL', key)
+local out, all = {}, call('HGETALL', key)
 for i = 1, #all, 2 do
   local ends, bans = all[i + 1]:match('^(%d+) (%d+)$')
   if ends and tonumber(ends) > now then
@@ -30,7 +29,7 @@ for i = 1, #all, 2 do
     out[#out + 1] = tonumber(ends) - now
     out[#out + 1] = tonumber(bans)
   else
-    redis.call('HDEL', key, all[i])
+    call('HDEL', key, all[i])
   end
 end
 return out

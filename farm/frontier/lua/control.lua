@@ -4,7 +4,7 @@
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2 the state (0 running, 1 paused, 2 draining, 3 stopped), or '' to ask
 -- Returns:   the state
--- Uses:      layout core
+begin()
 if ARGV[2] ~= '' then
   C[STATE] = tonumber(ARGV[2])
 end

@@ -4,7 +4,7 @@
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2 how many fingerprints · 3.. those, then the links
 -- Returns:   how many links were accepted, or an error BADARG
--- Uses:      layout core site queue seen links
+begin()
 local seen_last = 2 + tonumber(ARGV[2])
 local news = news_among(seen_last + 1, #ARGV)
 if not news then

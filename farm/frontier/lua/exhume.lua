@@ -5,22 +5,22 @@
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2 replay | drop · 3.. ids
 -- Returns:   how many, or an error BADARG
--- Uses:      layout core site queue
+begin()
 if ARGV[2] ~= 'replay' and ARGV[2] ~= 'drop' then
   return redis.error_reply('BADARG dead letters are replayed or dropped')
 end
 local moved = 0
 tallies()
 for i = 3, #ARGV do
-  local letter = redis.call('HGET', P .. 'dead', ARGV[i])
+  local letter = call('HGET', P .. 'dead', ARGV[i])
   if letter then
     local reason, name, entry = letter:match('^([^\n]*)\n[^\n]*\n[^\n]*\n([^\n]*)\n(.*)$')
     local readable = entry and name ~= '' and entry:find(IS_ENTRY)
     if ARGV[2] == 'drop' or readable then
-      redis.call('HDEL', P .. 'dead', ARGV[i])
+      call('HDEL', P .. 'dead', ARGV[i])
       if reason then
-        redis.call('ZREM', P .. 'dead:' .. reason, ARGV[i])
-        redis.call('HINCRBY', P .. 'tally', reason, -1)
+        call('ZREM', P .. 'dead:' .. reason, ARGV[i])
+        call('HINCRBY', P .. 'tally', reason, -1)
       end
       T[DEAD] = T[DEAD] - 1
       moved = moved + 1

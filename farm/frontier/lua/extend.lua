@@ -4,7 +4,7 @@
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2 slot · 3 id · 4 token · 5.. links
 -- Returns:   how many were accepted, -1 when the lease is lost, or an error BADARG
--- Uses:      layout core site queue seen links lease
+begin()
 local news = news_among(5, #ARGV)
 if not news then
   return redis.error_reply('BADARG a link is not id, band, site and payload')

@@ -4,7 +4,7 @@
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2 k
 -- Returns:   {how many moved, how many wait in the outboxes}
--- Uses:      layout core site queue lease
+begin()
 local moved = bring_home(tonumber(ARGV[2]))
 place_sites()
 save()

@@ -6,7 +6,7 @@
 -- ARGV:      1 own time in ms or '' · 2 slot · 3 id · 4 token · 5 retry | bury | release · 6 reason
 --            7 detail · 8 delay in ms · 9 1 when throttled (no attempt is consumed)
 -- Returns:   'OK' | 'DUP' | 'STALE', or an error BADARG
--- Uses:      layout core site queue lease
+begin()
 local kind, wait = ARGV[5], tonumber(ARGV[8])
 if not wait or not (kind == 'retry' or kind == 'bury' or kind == 'release') then
   return redis.error_reply('BADARG a lease is settled by retry, bury or release')
@@ -19,7 +19,6 @@ end
 local out = r[OUT]
 local s, entry = let_go(r)
 local throttled = ARGV[9] == '1' and 1 or 0
-for_mishaps()
 local again = recount(entry, 1 - throttled, throttled, 0)
 if not again then
   bury(s[NAME], ARGV[3], entry, 'corrupt', 'the entry cannot be read')
@@ -29,13 +28,14 @@ elseif kind == 'release' then
   enqueue(s[NAME], entry, 'LPUSH')
 else
   local until_ms = now + wait
+  tallies()
   T[RETRIED] = T[RETRIED] + 1
   if throttled == 1 and out == '' then
     s[BLOCKED] = math.max(s[BLOCKED], until_ms)
   elseif throttled == 1 then
-    redis.call('HSET', P .. 'site:' .. s[NAME], 'x@' .. out, ('%d'):format(until_ms))
+    call('HSET', P .. 'site:' .. s[NAME], 'x@' .. out, ('%d'):format(until_ms))
   end
-  redis.call('ZADD', P .. 'delayed', ('%d'):format(until_ms), s[NAME] .. '\n' .. again)
+  call('ZADD', P .. 'delayed', ('%d'):format(until_ms), s[NAME] .. '\n' .. again)
   C[DELAYED] = C[DELAYED] + 1
   C[DELAYED_FROM] = math.min(C[DELAYED_FROM], until_ms)
 end

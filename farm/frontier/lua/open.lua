@@ -5,29 +5,28 @@
 -- ARGV:      1 own time in ms or '' · 2 settings as JSON, or '' to find a crawl and never create one
 --            3 schema · 4 fingerprint key in hex · 5 created at · 6.. all counters in their order
 -- Returns:   {1 when created, 0 when found, schema, settings, key, created at, shards} or {-1}: no crawl
--- Uses:      layout
 local ctl = KEYS[1]
 local crawl = string.sub(ctl, 1, -4) .. 'crawl'
 local created = 0
-if redis.call('EXISTS', crawl) == 0 then
+if call('EXISTS', crawl) == 0 then
   if ARGV[2] == '' then
     return { -1 }
   end
   local now = tonumber(ARGV[1])
   if not now then
-    local t = redis.call('TIME')
+    local t = call('TIME')
     now = t[1] * 1000 + math.floor(t[2] / 1000)
   end
   local counters = { now, now }
   for i = 8, #ARGV do
     counters[i - 5] = tonumber(ARGV[i])
   end
-  redis.call('SET', ctl, struct.pack(COMMON_LAYOUT, unpack(counters, 1, COMMON_COUNT))
+  call('SET', ctl, struct.pack(COMMON_LAYOUT, unpack(counters, 1, COMMON_COUNT))
     .. struct.pack(TALLY_LAYOUT, unpack(counters, COMMON_COUNT + 1)))
-  redis.call('HSET', crawl, 'schema', ARGV[3], 'settings', ARGV[2], 'key', ARGV[4], 'created_at', ARGV[5], 'shards', ARGV[5 + SHARDS])
+  call('HSET', crawl, 'schema', ARGV[3], 'settings', ARGV[2], 'key', ARGV[4], 'created_at', ARGV[5], 'shards', ARGV[5 + SHARDS])
   if counters[DEDUP] == 2 then
-    redis.call('BF.RESERVE', string.sub(ctl, 1, -4) .. 'bloom', '0.0001', counters[CAPACITY], 'EXPANSION', '2')
+    call('BF.RESERVE', string.sub(ctl, 1, -4) .. 'bloom', '0.0001', counters[CAPACITY], 'EXPANSION', '2')
   end
   created = 1
 end
-return { created, unpack(redis.call('HMGET', crawl, 'schema', 'settings', 'key', 'created_at', 'shards')) }
+return { created, unpack(call('HMGET', crawl, 'schema', 'settings', 'key', 'created_at', 'shards')) }

@@ -6,9 +6,9 @@
 -- ARGV:      1 own time in ms or '' · 2 borrow | repay (first shard) | allow | withdraw (any shard)
 --            3 how many · 4 the limit (borrow) · 5 the transfer's own id, for its repetitions
 -- Returns:   how many were lent, repaid, allowed, or withdrawn because they are not needed
--- Uses:      layout core
+begin()
 local deed, count, once = ARGV[2], tonumber(ARGV[3]), P .. 'once:' .. ARGV[5]
-local before = redis.call('GET', once)
+local before = call('GET', once)
 if before then
   return tonumber(before)
 end
@@ -26,6 +26,6 @@ elseif deed == 'withdraw' then
 else
   return redis.error_reply('BADARG a quota is borrowed, repaid, allowed or withdrawn')
 end
-redis.call('SET', once, count, 'EX', '3600')
+call('SET', once, count, 'EX', '3600')
 save()
 return count

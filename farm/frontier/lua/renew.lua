@@ -4,12 +4,12 @@
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2.. slot, id and token of each
 -- Returns:   for each 1 when renewed, 0 when lost
--- Uses:      layout core site queue lease
+begin()
 local kept, until_ms = {}, ('%d'):format(now + C[VISIBILITY])
 for i = 2, #ARGV, 3 do
   local current = holds(record_of(ARGV[i]), ARGV[i + 1], ARGV[i + 2])
   if current then
-    redis.call('ZADD', P .. 'due', until_ms, ARGV[i])
+    call('ZADD', P .. 'due', until_ms, ARGV[i])
   end
   kept[#kept + 1] = current and 1 or 0
 end

@@ -4,10 +4,10 @@
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2 site · 3 crawl-delay in ms
 -- Returns:   nothing
--- Uses:      layout core site
+begin()
 local key = P .. 'site:' .. ARGV[2]
-local apart = math.max(tonumber(ARGV[3]), tonumber(redis.call('HGET', key, 'i')) or C[INTERVAL])
-redis.call('HSET', key, 'd', ARGV[3], 'i', ('%d'):format(apart))
+local apart = math.max(tonumber(ARGV[3]), tonumber(call('HGET', key, 'i')) or C[INTERVAL])
+call('HSET', key, 'd', ARGV[3], 'i', ('%d'):format(apart))
 site(ARGV[2])[MOVED] = true
 place_sites()
 save()

@@ -6,12 +6,12 @@
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2 site · 3 egress address or '' · 4 1 when it has begun: it is only counted
 -- Returns:   0 when it begins now, in how many ms to ask again, or less than 0 while it is blocked
--- Uses:      layout core site addresses
+begin()
 local s, out = site(ARGV[2]), ARGV[3]
 local places = { { P .. 'site:' .. s[NAME], 's', s[SPACING], (s[SAVED_UP] - 1) * s[SPACING] } }
 local blocked = s[BLOCKED]
 if out ~= '' then
-  blocked = math.max(blocked, tonumber(redis.call('HGET', places[1][1], 'x@' .. out)) or 0)
+  blocked = math.max(blocked, tonumber(call('HGET', places[1][1], 'x@' .. out)) or 0)
   places[2] = { places[1][1], 's@' .. out, pair_spacing(s, out), 0 }
   places[3] = { P .. 'out:' .. out, 's', C[OUT_INTERVAL], 0 }
 end
@@ -20,7 +20,7 @@ local at = now
 for i = 1, #places do
   local key, field, spacing, ahead = unpack(places[i])
   places[i].ahead = ahead
-  places[i].due = spacing > 0 and tonumber(redis.call('HGET', key, field)) or 0
+  places[i].due = spacing > 0 and tonumber(call('HGET', key, field)) or 0
   at = math.max(at, places[i].due - ahead)
 end
 local reply = ARGV[4] == '1' and 0 or blocked > now and now - blocked or at - now
@@ -30,7 +30,7 @@ if reply == 0 then
     if spacing > 0 then
       -- A long chain of redirects must not keep a site with a long spacing away for ever.
       local due = math.min(math.max(places[i].due, now) + spacing, now + 4 * spacing + places[i].ahead)
-      redis.call('HSET', key, field, ('%d'):format(due))
+      call('HSET', key, field, ('%d'):format(due))
     end
   end
 end

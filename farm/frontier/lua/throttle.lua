@@ -5,11 +5,11 @@
 -- ARGV:      1 own time in ms or '' · 2 site · 3 interval in ms · 4 burst · 5 places in flight (each '' to leave it
 --            as it is) · 6 block for so many ms, or 0 · 7 the egress address that is blocked, or '' for all
 -- Returns:   nothing
--- Uses:      layout core site
+begin()
 local key = P .. 'site:' .. ARGV[2]
 for i, field in ipairs({ 'i', 'u', 'l' }) do
   if ARGV[i + 2] ~= '' then
-    redis.call('HSET', key, field, ARGV[i + 2])
+    call('HSET', key, field, ARGV[i + 2])
   end
 end
 local s = site(ARGV[2])
@@ -18,7 +18,7 @@ if ARGV[6] ~= '0' then
   if ARGV[7] == '' then
     s[BLOCKED] = math.max(s[BLOCKED], until_ms)
   else
-    redis.call('HSET', key, 'x@' .. ARGV[7], ('%d'):format(until_ms))
+    call('HSET', key, 'x@' .. ARGV[7], ('%d'):format(until_ms))
   end
 end
 s[MOVED] = true

@@ -8,16 +8,16 @@
 --            4 what is to be there instead, or '' to read only · 5 places in flight · 6 interval in ms
 --            7 egress address, or nothing for the site itself
 -- Returns:   {1 when written, what is there, now in ms, in flight, blocked until in ms, the terms' places}
--- Uses:      layout core site
+begin()
 local key, out = P .. 'site:' .. ARGV[2], ARGV[7] and ARGV[7] ~= '' and '@' .. ARGV[7] or ''
-local learnt = redis.call('HGET', key, 'a' .. out) or ''
+local learnt = call('HGET', key, 'a' .. out) or ''
 local written = 0
 if ARGV[4] ~= '' and learnt == ARGV[3] and out ~= '' then
-  redis.call('HSET', key, 'a' .. out, ARGV[4], 'i' .. out, ARGV[6])
+  call('HSET', key, 'a' .. out, ARGV[4], 'i' .. out, ARGV[6])
   learnt, written = ARGV[4], 1
 elseif ARGV[4] ~= '' and learnt == ARGV[3] then
-  local apart = math.max(tonumber(ARGV[6]), tonumber(redis.call('HGET', key, 'd')) or 0, C[INTERVAL])
-  redis.call('HSET', key, 'a', ARGV[4], 'l', ARGV[5], 'i', ('%d'):format(apart))
+  local apart = math.max(tonumber(ARGV[6]), tonumber(call('HGET', key, 'd')) or 0, C[INTERVAL])
+  call('HSET', key, 'a', ARGV[4], 'l', ARGV[5], 'i', ('%d'):format(apart))
   learnt, written = ARGV[4], 1
 end
 local s = site(ARGV[2])
@@ -28,7 +28,7 @@ end
 save()
 local flying, blocked = s[FLYING], s[BLOCKED]
 if out ~= '' then
-  local v = redis.call('HMGET', key, 'f' .. out, 'x' .. out)
+  local v = call('HMGET', key, 'f' .. out, 'x' .. out)
   flying, blocked = tonumber(v[1]) or 0, math.max(blocked, tonumber(v[2]) or 0)
 end
 return { written, learnt, ('%d'):format(now), flying, ('%d'):format(blocked), C[LIMIT] }

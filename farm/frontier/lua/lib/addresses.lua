@@ -1,7 +1,7 @@
 -- addresses: whether a way out (an egress address) may visit a site now, and what a visit costs it.
 -- When the pair of site and address is eligible; NEVER while all of its places are taken.
 local function pair_at(s, out)
-  local v = redis.call('HMGET', P .. 'site:' .. s[NAME], 'x@' .. out, 't@' .. out, 'f@' .. out)
+  local v = call('HMGET', P .. 'site:' .. s[NAME], 'x@' .. out, 't@' .. out, 'f@' .. out)
   if C[PAIR_LIMIT] > 0 and (tonumber(v[3]) or 0) >= C[PAIR_LIMIT] then
     return NEVER
   end
@@ -10,7 +10,7 @@ end
 
 -- When the address itself is.
 local function address_at(out)
-  local v = redis.call('HMGET', P .. 'out:' .. out, 't', 'f')
+  local v = call('HMGET', P .. 'out:' .. out, 't', 'f')
   if C[OUT_LIMIT] > 0 and (tonumber(v[2]) or 0) >= C[OUT_LIMIT] then
     return NEVER
   end
@@ -19,20 +19,20 @@ end
 
 -- How far apart the visits to a site by one address are: as the terms have it, or as was learnt.
 local function pair_spacing(s, out)
-  return math.max(C[PAIR_INTERVAL], tonumber(redis.call('HGET', P .. 'site:' .. s[NAME], 'i@' .. out)) or 0)
+  return math.max(C[PAIR_INTERVAL], tonumber(call('HGET', P .. 'site:' .. s[NAME], 'i@' .. out)) or 0)
 end
 
 local function spend_address(s, out, wide)
   local pair, way = P .. 'site:' .. s[NAME], P .. 'out:' .. out
-  redis.call('HINCRBY', pair, 'f@' .. out, 1)
-  redis.call('HINCRBY', way, 'f', 1)
+  call('HINCRBY', pair, 'f@' .. out, 1)
+  call('HINCRBY', way, 'f', 1)
   local apart = pair_spacing(s, out)
   if apart > 0 then
-    local from = math.max(tonumber(redis.call('HGET', pair, 't@' .. out)) or 0, now)
-    redis.call('HSET', pair, 't@' .. out, ('%d'):format(from + apart * wide))
+    local from = math.max(tonumber(call('HGET', pair, 't@' .. out)) or 0, now)
+    call('HSET', pair, 't@' .. out, ('%d'):format(from + apart * wide))
   end
   if C[OUT_INTERVAL] > 0 then
-    local from = math.max(tonumber(redis.call('HGET', way, 't')) or 0, now)
-    redis.call('HSET', way, 't', ('%d'):format(from + C[OUT_INTERVAL] * wide))
+    local from = math.max(tonumber(call('HGET', way, 't')) or 0, now)
+    call('HSET', way, 't', ('%d'):format(from + C[OUT_INTERVAL] * wide))
   end
 end

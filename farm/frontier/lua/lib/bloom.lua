@@ -39,9 +39,9 @@ end
 local function is_in_bloom(id, adds)
   if C[DEDUP] == BY_SERVER then
     if adds then
-      return redis.call('BF.ADD', P .. 'bloom', id) == 0
+      return call('BF.ADD', P .. 'bloom', id) == 0
     end
-    return redis.call('BF.EXISTS', P .. 'bloom', id) == 1
+    return call('BF.EXISTS', P .. 'bloom', id) == 1
   end
   local high, low = tonumber(id:sub(1, 8), 16), tonumber(id:sub(9, 16), 16)
   -- Park and Miller's generator makes the places; its seed must not be 0, nor depend on the block alone.
@@ -56,7 +56,7 @@ local function is_in_bloom(id, adds)
     local chosen = math.floor(high / 4294967296 * blocks)
     key = P .. 'bloom:' .. generation .. ':' .. math.floor(chosen / BLOCKS_PER_STRING)
     from = chosen % BLOCKS_PER_STRING * BLOCK_BYTES
-    block = redis.call('GETRANGE', key, from, from + BLOCK_BYTES - 1)
+    block = call('GETRANGE', key, from, from + BLOCK_BYTES - 1)
     if is_in_block(block, seed) then
       return true
     end
@@ -65,9 +65,9 @@ local function is_in_bloom(id, adds)
     -- `key` is the newest generation's: the only one that takes anything.
     if block == '' then
       -- Whole at once: a string that grows is given twice the room.
-      redis.call('SETRANGE', key, BLOCK_BYTES * BLOCKS_PER_STRING - 1, string.char(0))
+      call('SETRANGE', key, BLOCK_BYTES * BLOCKS_PER_STRING - 1, string.char(0))
     end
-    redis.call('SETRANGE', key, from, with_bits(block, seed))
+    call('SETRANGE', key, from, with_bits(block, seed))
     T[BLOOM_ROOM] = T[BLOOM_ROOM] - 1
   end
   return false

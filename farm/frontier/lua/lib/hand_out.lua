@@ -55,7 +55,7 @@ local function choose(preferred, out)
       -- What this call changed must be in the ready sets before they are read.
       place_sites()
       local look = out == '' and '1' or LOOK_AHEAD
-      local names = redis.call('ZRANGE', P .. 'ready:' .. digit, '-inf', ('%d'):format(now), 'BYSCORE', 'LIMIT', '0', look)
+      local names = call('ZRANGE', P .. 'ready:' .. digit, '-inf', ('%d'):format(now), 'BYSCORE', 'LIMIT', '0', look)
       for _, name in ipairs(names) do
         local s = site(name)
         if out == '' or pair_at(s, out) <= now then
@@ -68,14 +68,14 @@ end
 
 local function take(s, band)
   local queue = P .. 'q:' .. band .. ':' .. s[NAME]
-  local entry = redis.call('LPOP', queue)
-  if not entry or redis.call('EXISTS', queue) == 0 then
+  local entry = call('LPOP', queue)
+  if not entry or call('EXISTS', queue) == 0 then
     s[BANDS] = s[BANDS]:gsub(band, '')
   end
   if entry then
     C[Q + band] = C[Q + band] - 1
   else
-    redis.call('ZREM', P .. 'ready:' .. band, s[NAME])
+    call('ZREM', P .. 'ready:' .. band, s[NAME])
   end
   return entry
 end
@@ -99,13 +99,9 @@ local function hand_out(r, request, hint, limit, out, nonce, jitter)
     if r[REQUEST] == request then
       return { 'LEASE', r[FENCE], r[AT], r[ENTRY] }
     end
-    for_mishaps()
     expire(r)
   end
   r[REQUEST] = request
-  if out ~= '' then
-    for_addresses()
-  end
   local no = refusal(tonumber(limit), out)
   if no then
     return no
@@ -128,7 +124,6 @@ local function hand_out(r, request, hint, limit, out, nonce, jitter)
     if entry and entry:find(IS_ENTRY) then
       return grant(r, s, entry, request, out, nonce, tonumber(jitter), s == preferred)
     elseif entry then
-      for_mishaps()
       bury(s[NAME], redis.sha1hex(entry):sub(1, 16), entry, 'corrupt', 'the entry cannot be read')
     end
   end

@@ -5,22 +5,14 @@
 -- set, and a lease that is renewed keeps its record.
 local SETTLED, REQUEST, FENCE, AT, OUT, STAYED, UNTIL, ENTRY, HAD = 1, 2, 3, 4, 5, 6, 7, 8, 9
 
--- Makes the functions for what goes wrong: whoever calls one of them calls this before. Each costs a call as much as
--- half a command of Redis, whether it is used or not.
-local function for_mishaps()
-  tallies()
-  -- Uses here: mishaps
-end
-
 local function record_of(slot)
-  local record = redis.call('HGET', P .. 'slot', slot)
+  local record = call('HGET', P .. 'slot', slot)
   if record then
     -- Seven strings, each with a NUL at its end, and the entry.
     local ok, settled, request, fence, at, out, stayed, ends, from = pcall(struct.unpack, 'sssssss', record)
     if ok and tonumber(stayed) and (fence == '' or tonumber(fence)) and (ends == '' or tonumber(ends)) then
       return { settled, request, fence, at, out, stayed, ends, record:sub(from), fence ~= '' }
     end
-    for_mishaps()
     clear_away(slot, record)
   end
   return { '', '', '', '', '', '0', '', '', false }
@@ -33,11 +25,11 @@ end
 
 -- Writes down what a settlement and a lease did to a slot.
 local function keep_slot(slot, r)
-  redis.call('HSET', P .. 'slot', slot, table.concat(r, '\0', SETTLED, ENTRY))
+  call('HSET', P .. 'slot', slot, table.concat(r, '\0', SETTLED, ENTRY))
   if r[FENCE] == '' and r[HAD] then
-    redis.call('ZREM', P .. 'due', slot)
+    call('ZREM', P .. 'due', slot)
   elseif r[FENCE] ~= '' and not r[HAD] then
-    redis.call('ZADD', P .. 'due', r[UNTIL], slot)
+    call('ZADD', P .. 'due', r[UNTIL], slot)
   end
 end
 
@@ -47,15 +39,15 @@ local function let_go(r)
   C[LEASED] = C[LEASED] - 1
   s[FLYING] = s[FLYING] - 1
   if out ~= '' then
-    redis.call('HINCRBY', P .. 'site:' .. r[AT], 'f@' .. out, -1)
-    redis.call('HINCRBY', P .. 'out:' .. out, 'f', -1)
+    call('HINCRBY', P .. 'site:' .. r[AT], 'f@' .. out, -1)
+    call('HINCRBY', P .. 'out:' .. out, 'f', -1)
   end
   r[FENCE], r[OUT], r[UNTIL], r[ENTRY] = '', '', '', ''
   return s, entry
 end
 
 local function head_of(key)
-  return tonumber(redis.call('ZRANGE', key, '0', '0', 'WITHSCORES')[2]) or NEVER
+  return tonumber(call('ZRANGE', key, '0', '0', 'WITHSCORES')[2]) or NEVER
 end
 
 -- At most `most` due entries; needs no leader, since every call brings a few of them home. Nothing is asked of
@@ -63,29 +55,28 @@ end
 local function bring_home(most)
   local moved = 0
   if C[LEASED] > 0 and now >= C[DUE_FROM] then
-    local slots = redis.call('ZRANGE', P .. 'due', '-inf', ('%d'):format(now), 'BYSCORE', 'LIMIT', '0', most)
+    local slots = call('ZRANGE', P .. 'due', '-inf', ('%d'):format(now), 'BYSCORE', 'LIMIT', '0', most)
     for _, slot in ipairs(slots) do
       local r = record_of(slot)
       if r[HAD] and (tonumber(r[UNTIL]) or 0) > now then
-        redis.call('ZADD', P .. 'due', r[UNTIL], slot)
+        call('ZADD', P .. 'due', r[UNTIL], slot)
       else
         if r[HAD] then
-          for_mishaps()
           expire(r)
         end
         -- Whoever was silent that long is taken for dead, and is remembered no more.
-        redis.call('HDEL', P .. 'slot', slot)
-        redis.call('ZREM', P .. 'due', slot)
+        call('HDEL', P .. 'slot', slot)
+        call('ZREM', P .. 'due', slot)
       end
     end
     C[DUE_FROM] = math.min(head_of(P .. 'due'), now + C[VISIBILITY])
     moved = #slots
   end
   if C[DELAYED] > 0 and now >= C[DELAYED_FROM] and moved < most then
-    local members = redis.call('ZRANGE', P .. 'delayed', '-inf', ('%d'):format(now), 'BYSCORE', 'LIMIT', '0', most - moved)
+    local members = call('ZRANGE', P .. 'delayed', '-inf', ('%d'):format(now), 'BYSCORE', 'LIMIT', '0', most - moved)
     for _, member in ipairs(members) do
       local break_at = member:find('\n', 1, true)
-      redis.call('ZREM', P .. 'delayed', member)
+      call('ZREM', P .. 'delayed', member)
       enqueue(member:sub(1, break_at - 1), member:sub(break_at + 1), 'RPUSH')
     end
     C[DELAYED] = C[DELAYED] - #members

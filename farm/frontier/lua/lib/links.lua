@@ -29,7 +29,7 @@ local function accept_links(news, given)
   for _, link in ipairs(news) do
     if link:byte() == LESS_THAN then
       local shard, rest = link:match('^<(%d+)>(.*)$')
-      redis.call('RPUSH', P .. 'outbox:' .. shard, rest)
+      call('RPUSH', P .. 'outbox:' .. shard, rest)
       foreign = foreign + 1
     elseif remember(link, folds) then
       local break_at = link:find('\n', 18, true)

@@ -12,17 +12,18 @@ local function recount(entry, fails, throttled, expiries)
 end
 
 local function bury(site_name, id, entry, reason, detail)
+  tallies()
   local now_text = ('%d'):format(now)
-  redis.call('HSET', P .. 'dead', id, table.concat({ reason, now_text, detail, site_name, entry }, '\n'))
-  redis.call('ZADD', P .. 'dead:' .. reason, now_text, id)
-  redis.call('HINCRBY', P .. 'tally', reason, 1)
+  call('HSET', P .. 'dead', id, table.concat({ reason, now_text, detail, site_name, entry }, '\n'))
+  call('ZADD', P .. 'dead:' .. reason, now_text, id)
+  call('HINCRBY', P .. 'tally', reason, 1)
   T[DEAD] = T[DEAD] + 1
 end
 
 -- A record that somebody else has garbled must not stop the crawl: no call would get past it.
 local function clear_away(slot, record)
-  redis.call('HDEL', P .. 'slot', slot)
-  if redis.call('ZREM', P .. 'due', slot) == 1 then
+  call('HDEL', P .. 'slot', slot)
+  if call('ZREM', P .. 'due', slot) == 1 then
     C[LEASED] = C[LEASED] - 1
     bury('', redis.sha1hex(record):sub(1, 16), record, 'corrupt', 'the lease cannot be read')
   end
@@ -30,6 +31,7 @@ end
 
 -- A lease whose holder is gone: it costs a life, not an attempt.
 local function expire(r)
+  tallies()
   local s, entry = let_go(r)
   local again, expiries = recount(entry, 0, 0, 1)
   local id = (again or redis.sha1hex(entry)):sub(1, 16)

@@ -8,7 +8,7 @@ local IS_ENTRY = '^%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%d[%d.]*%['
 local function enqueue(name, entry, push)
   local band = entry:sub(17, 17)
   C[Q + band] = C[Q + band] + 1
-  if redis.call(push, P .. 'q:' .. band .. ':' .. name, entry) == 1 then
+  if call(push, P .. 'q:' .. band .. ':' .. name, entry) == 1 then
     local s = site(name)
     if not s[KNOWN] then
       tallies()

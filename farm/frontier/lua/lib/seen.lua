@@ -5,8 +5,6 @@
 -- bits in hex and, once split, by the low ones.
 local FILL, FIRST_BUCKETS = 200, 4096
 local IS_ID = '^%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x'
--- Looked up once: they are called for every link of a page.
-local sub, format, call = string.sub, string.format, redis.call
 
 -- How many parts every bucket was split into when the current round of splitting began.
 local function round_of()
@@ -24,26 +22,19 @@ end
 -- The bucket of a fingerprint and what stands for it there; `folds` is of `round_of`. What is no fingerprint is in
 -- no bucket.
 local function bucket_of(id, folds)
-  local top, rest = sub(id, 1, 3), tonumber(sub(id, 4, 16), 16)
+  local top, rest = id:sub(1, 3), tonumber(id:sub(4, 16), 16)
   local number = T[BUCKETS] > FIRST_BUCKETS and tonumber(top, 16)
   if not rest or number == nil then
     return P .. 'seen:', ''
   elseif not number then
     -- No bucket was split yet.
-    return P .. 'seen:' .. top, format('%d', rest)
+    return P .. 'seen:' .. top, ('%d'):format(rest)
   end
   local part = rest % folds
   if number + FIRST_BUCKETS * part < T[BUCKETS] - FIRST_BUCKETS * folds then
     part = rest % (folds * 2)
   end
-  return bucket_name(top, part), format('%d', rest)
-end
-
--- Makes the filter's functions, where there is one.
-local function for_bloom()
-  if not is_in_bloom then
-    -- Uses here: bloom
-  end
+  return bucket_name(top, part), ('%d'):format(rest)
 end
 
 -- Whether a fingerprint, or what a link has in its place, is known.
@@ -51,7 +42,6 @@ local function is_known(id, folds)
   if C[DEDUP] == 0 then
     return call('SISMEMBER', bucket_of(id, folds)) == 1
   end
-  for_bloom()
   return id:find(IS_ID) and is_in_bloom(id:sub(1, 16), false)
 end
 
@@ -60,7 +50,6 @@ local function remember(id, folds)
   if C[DEDUP] == 0 then
     return call('SADD', bucket_of(id, folds)) == 1
   end
-  for_bloom()
   return not is_in_bloom(id:sub(1, 16), true)
 end
 
@@ -74,15 +63,15 @@ local function grow_seen()
     local top, part = ('%03x'):format(address % FIRST_BUCKETS), math.floor(address / FIRST_BUCKETS)
     local from, to = bucket_name(top, part), bucket_name(top, part + folds)
     local moved = {}
-    for _, member in ipairs(redis.call('SMEMBERS', from)) do
+    for _, member in ipairs(call('SMEMBERS', from)) do
       if tonumber(member) % (folds * 2) ~= part then
         moved[#moved + 1] = member
       end
     end
     for i = 1, #moved, CHUNK do
       local last = math.min(i + CHUNK - 1, #moved)
-      redis.call('SADD', to, unpack(moved, i, last))
-      redis.call('SREM', from, unpack(moved, i, last))
+      call('SADD', to, unpack(moved, i, last))
+      call('SREM', from, unpack(moved, i, last))
     end
     T[BUCKETS] = T[BUCKETS] + 1
   end

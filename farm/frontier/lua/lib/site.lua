@@ -5,12 +5,10 @@
 local NAME, BANDS, FLYING, ARRIVAL, BLOCKED, SPACING, SAVED_UP, ROOM = 1, 2, 3, 4, 5, 6, 7, 8
 local HAD_BANDS, HAD_FLYING, HAD_ARRIVAL, HAD_BLOCKED, KNOWN, ANEW, MOVED = 9, 10, 11, 12, 13, 14, 15
 
-local sites, touched = {}, {}
-
 local function site(name)
   local s = sites[name]
   if not s then
-    local v = redis.call('HMGET', P .. 'site:' .. name, 'b', 'f', 't', 'x', 'i', 'u', 'l')
+    local v = call('HMGET', P .. 'site:' .. name, 'b', 'f', 't', 'x', 'i', 'u', 'l')
     -- Most sites have none of the rest: what is not there is not worth a call.
     local bands, flying = v[1] or '', v[2] and tonumber(v[2]) or 0
     local arrival, blocked = v[3] and tonumber(v[3]) or now, v[4] and tonumber(v[4]) or 0
@@ -43,9 +41,9 @@ local function place(s)
     local at = ('%d'):format(eligible_at(s))
     for i = 1, #bands do
       if room then
-        redis.call('ZADD', P .. 'ready:' .. bands:sub(i, i), at, s[NAME])
+        call('ZADD', P .. 'ready:' .. bands:sub(i, i), at, s[NAME])
       else
-        redis.call('ZREM', P .. 'ready:' .. bands:sub(i, i), s[NAME])
+        call('ZREM', P .. 'ready:' .. bands:sub(i, i), s[NAME])
       end
     end
   end
@@ -54,7 +52,7 @@ local function place(s)
     for i = 1, #had do
       local band = had:sub(i, i)
       if not bands:find(band, 1, true) then
-        redis.call('ZREM', P .. 'ready:' .. band, s[NAME])
+        call('ZREM', P .. 'ready:' .. band, s[NAME])
       end
     end
     fields[1], fields[2], n = 'b', bands, 2
@@ -70,7 +68,7 @@ local function place(s)
     fields[n + 1], fields[n + 2], n = 'x', ('%d'):format(s[BLOCKED]), n + 2
   end
   if n > 0 then
-    redis.call('HSET', P .. 'site:' .. s[NAME], unpack(fields))
+    call('HSET', P .. 'site:' .. s[NAME], unpack(fields))
   end
   s[HAD_BANDS], s[HAD_FLYING], s[HAD_ARRIVAL], s[HAD_BLOCKED], s[ANEW] = bands, s[FLYING], s[ARRIVAL], s[BLOCKED], false
   s[MOVED] = false

@@ -3,11 +3,6 @@
 -- none. The spacing is never shorter than asked, and up to a fifth longer, so that it is not metronomic; where
 -- visits are saved up it is exact, or the jitter would eat them.
 
--- Makes the functions for egress addresses, where there is one.
-local function for_addresses()
-  -- Uses here: addresses
-end
-
 -- When everything, and this address, is eligible.
 local function overall_at(out)
   local at = C[ALL_INTERVAL] > 0 and C[TAT] or 0
