@@ -25,6 +25,7 @@ from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
 from farm.frontier.crawl import Dedup, open_crawl
 from farm.frontier.embedded import EmbeddedRedis
+from farm.frontier.entries import fingerprint_of
 from farm.frontier.frontier import RedisFrontier
 from farm.frontier.scripts import PARTS, SCRIPTS, compose
 from farm.model.outcome import Ack
@@ -44,14 +45,8 @@ HEADER = """#!lua flags=allow-oom
 -- Returns:   1
 """
 # The end of a random number in ARGV[2] chooses one of a hundred slots; what the driver cannot know stands in the
-# slot's record: r[3], r[4] and r[8] are its token, site and entry. Of the links from ARGV[13] on the last are new:
-# their ids are turned, so that their random digits, which choose the bucket, stand in front.
-SLOT = """
-ARGV[2] = 's' .. ARGV[2]:sub(-2)
-for i = math.max(13, #ARGV - 4), #ARGV do
-  ARGV[i] = ARGV[i]:sub(9, 16) .. ARGV[i]:sub(1, 8) .. ARGV[i]:sub(17)
-end
-"""
+# slot's record: r[3], r[4] and r[8] are its token, site and entry.
+SLOT = "ARGV[2] = 's' .. ARGV[2]:sub(-2)\n"
 RECORD = "local r = record_of(ARGV[2])\n"
 KNOWN = "ARGV[3], ARGV[4], ARGV[6], ARGV[7] = r[8]:sub(1, 16), r[3], 'r' .. r[3], r[4]\n"
 ARGUMENTS = ["__rand_int__", "", "", "1", "", "", "0", "", "123", "0.5", "0"]
@@ -64,7 +59,7 @@ local folds = round_of()
 for n = ARGV[2], ARGV[3] do
   local name = ('site%06d.example'):format(n % ARGV[4])
   local id = redis.sha1hex(n .. ''):sub(1, 16)
-  if remember(id, folds) then
+  if remember(fingerprint_of(id), folds) then
     local url = ('http://%s/%09d/a-page-of-that-category'):format(name, n):sub(1, 60)
     enqueue(name, id .. '5["' .. url .. ('x'):rep(60 - #url) .. '",1]', 'RPUSH')
     T[ACCEPTED] = T[ACCEPTED] + 1
@@ -81,14 +76,14 @@ begin()
 tallies()
 local folds, known = round_of(), 0
 for n = ARGV[2], ARGV[3] do
-  local id = redis.sha1hex(n .. ''):sub(1, 16)
+  local fingerprint = fingerprint_of(redis.sha1hex(n .. ''):sub(1, 16))
   if ARGV[4] == 'add' then
-    if remember(id, folds) then
+    if remember(fingerprint, folds) then
       T[SEEN] = T[SEEN] + 1
     else
       known = known + 1
     end
-  elseif is_known(id, folds) then
+  elseif is_known(fingerprint, folds) then
     known = known + 1
   end
 end
@@ -158,11 +153,11 @@ LIBRARY = compose(
 
 async def rates(ground: Ground) -> dict[str, float]:
     """Ack and lease against an empty script, with links and without."""
-    links = [
-        f'{sha1(str(n).encode(), usedforsecurity=False).hexdigest()[:16]}5site000001.example\n["x"]'
-        for n in range(LINKS - NEW_LINKS)
-    ]
-    links += [f'0000__rand_int__5site{n:06}.example\n["http://x/{"y" * 51}",1]' for n in range(NEW_LINKS)]
+    ids = (sha1(str(n).encode(), usedforsecurity=False).hexdigest()[:16] for n in range(LINKS - NEW_LINKS))
+    links = [f'{fingerprint_of(known).decode()}5site000001.example\n["x"]' for known in ids]
+    # The last digits of the first number choose the bucket.
+    new = "5000000__rand_int__0__rand_int__"
+    links += [f'{new}5site{n:06}.example\n["http://x/{"y" * 51}",1]' for n in range(NEW_LINKS)]
     rounds: list[dict[str, float]] = []
     for _ in range(ROUNDS):
         await ground.crawl()

@@ -242,7 +242,9 @@ MUTATIONS = (
         "if true then",
         "crawl",
     ),
-    Mutation("a deleted crawl is worked on", "lib/core.lua", "if C == '' then", "if false then", "crawl"),
+    Mutation(
+        "a deleted crawl is worked on", "lib/core.lua", "if stored == '' then", "if false then", "crawl"
+    ),
     Mutation("a quota's repetition counts", "quota.lua", "if before then", "if false then", "states"),
     Mutation("a site stays where it was", "lib/site.lua", "stays = not s[MOVED] and", "stays =", "states"),
     Mutation(

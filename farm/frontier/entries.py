@@ -22,14 +22,19 @@ class CorruptEntry(ValueError):
     """What stands in Redis is not an entry."""
 
 
+def fingerprint_of(fingerprint: str) -> bytes:
+    """Return a fingerprint as the scripts take it: its low 52 bits in decimal, as the filter has them, and all."""
+    if not _FINGERPRINT.match(fingerprint):
+        raise UsageError(f"The fingerprint {fingerprint!r} is not 16 hex digits.")
+    return f"{int(fingerprint[3:], 16) | 1 << 52}{fingerprint}".encode()
+
+
 def link_of(task: UrlTask) -> bytes:
-    """Return a task as `add` and `ack` take it: id, band, site, newline, payload."""
-    if not _FINGERPRINT.match(task.fingerprint):
-        raise UsageError(f"The fingerprint {task.fingerprint!r} is not 16 hex digits.")
+    """Return a task as `add` and `ack` take it: fingerprint, band, site, newline, payload."""
     if not task.site or len(task.site) > _LONGEST_SITE or not task.site.isprintable():
         raise UsageError(f"The site {task.site[:80]!r} of a URL cannot be kept.")
     band = min(9, max(0, task.priority))
-    head = f"{task.fingerprint}{band}{task.site}\n".encode()
+    head = b"%s%d%s\n" % (fingerprint_of(task.fingerprint), band, task.site.encode())
     return head + _payload(task)
 
 

@@ -12,7 +12,7 @@ from farm.frontier import keys, outbox
 from farm.frontier.client import Arg, RedisClient
 from farm.frontier.counters import STATES, decode
 from farm.frontier.crawl import Crawl
-from farm.frontier.entries import link_of
+from farm.frontier.entries import fingerprint_of, link_of
 from farm.frontier.faults import gone
 from farm.frontier.ledger import stats_of
 from farm.frontier.outbox import addressed
@@ -77,7 +77,8 @@ class RedisFrontier:
                 links = []
         wish = self._wishes.none() if following is None else self._wishes.arguments(following)
         head: tuple[Arg, ...] = (lease.slot, lease.id, lease.token, int(outcome.rendered), *wish)
-        reply = await self.shards.run(shard, "ack", *head, len(outcome.seen), *outcome.seen, *links)
+        seen = [fingerprint_of(one) for one in outcome.seen]
+        reply = await self.shards.run(shard, "ack", *head, len(seen), *seen, *links)
         settled = Settled(reply[0].decode().lower())
         if following is None:
             return settled, None
@@ -179,7 +180,7 @@ class RedisFrontier:
             links.append(link if target == shard else addressed(link, target))
         # Which shard a redirect's target belongs to is not known from its fingerprint: all are told.
         others = [other for other in range(self.shards.count) if other != shard]
-        links += [addressed(seen.encode(), other) for seen in outcome.seen for other in others]
+        links += [addressed(fingerprint_of(seen), other) for seen in outcome.seen for other in others]
         return links
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from farm.frontier.shards import Shards
 
 AT_ONCE = 200
-_BARE = 16
+_BARE = 32
 
 
 def addressed(link: bytes, shard: int) -> bytes:

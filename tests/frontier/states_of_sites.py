@@ -1,6 +1,18 @@
 """What each transition does to the state that is about sites, shards, dead letters and bans."""
 
-from tests.frontier.states_of_urls import A1, A2, ENTRY_A1, ENTRY_B1, LINK_B1, NOW, SITE_A_IDLE, TERMS, Case
+from tests.frontier.states_of_urls import (
+    A1,
+    A2,
+    ENTRY_A1,
+    ENTRY_B1,
+    KNOWN_A2,
+    KNOWN_B1,
+    LINK_B1,
+    NOW,
+    SITE_A_IDLE,
+    TERMS,
+    Case,
+)
 
 CASES: dict[str, Case] = {
     "control": ({}, {}, ("control", 2), 2, {"state": 2}, {}),
@@ -37,11 +49,11 @@ CASES: dict[str, Case] = {
     "deliver": (
         {},
         {},
-        ("deliver", 1, A2, LINK_B1, LINK_B1),
+        ("deliver", 1, KNOWN_A2 + A2, LINK_B1, LINK_B1),
         1,
         {"accepted": 1, "sites": 1, "q7": 1, "seen": 1, "duplicates": 1},
         {
-            "seen:000": {"set": {str(0xA2), str(0xB1)}},
+            "seen:000": {"set": {KNOWN_A2, KNOWN_B1}},
             "site:b": {"hash": {"b": "7"}},
             "q:7:b": {"list": [ENTRY_B1]},
             "ready:7": {"zset": {"b": NOW}},

@@ -7,7 +7,8 @@ from tests.frontier.support import START_MS
 
 NOW = START_MS
 A1, A2, B1 = "00000000000000a1", "00000000000000a2", "00000000000000b1"
-SEEN_A1 = {"set": {str(0xA1)}}
+KNOWN_A1, KNOWN_A2, KNOWN_B1 = (str(2**52 + n) for n in (0xA1, 0xA2, 0xB1))
+SEEN_A1 = {"set": {KNOWN_A1}}
 TERMS = {**Terms().counters(), **Politeness().counters(), "buckets": 4096, "shards": 1, "generations": 1}
 TERMS |= {"capacity": 1_000_000, "bloom_room": 1_000_000, "real": NOW, "now": NOW}
 ENTRY_A1, ENTRY_A2, ENTRY_B1 = f'{A1}5["http://a/1"]', f'{A2}5["http://a/2"]', f'{B1}7["http://b/1"]'
@@ -23,7 +24,7 @@ HELD = record("", "r0", TOKEN, 1, NOW, ENTRY_A1)
 NEXT_A2 = record(f"ack {A1} {TOKEN}", "r1", "1000000000123", 2, NOW + 30_000, ENTRY_A2)
 WISH = ("r1", "", 0, "", "123", 0)
 
-LINK_B1 = f'{B1}7b\n["http://b/1"]'
+LINK_B1 = f'{KNOWN_B1}{B1}7b\n["http://b/1"]'
 SITE_A_IDLE = {"hash": {"b": ""}}
 
 State = dict[str, Any]
@@ -33,11 +34,11 @@ CASES: dict[str, Case] = {
     "add": (
         {"accepted": 1, "done": 1, "sites": 1},
         {"seen:000": SEEN_A1, "site:a": SITE_A_IDLE},
-        ("add", f'{A1}5a\n["http://a/1"]', LINK_B1),
+        ("add", f'{KNOWN_A1}{A1}5a\n["http://a/1"]', LINK_B1),
         1,
         {"accepted": 2, "done": 1, "sites": 2, "q7": 1, "duplicates": 1},
         {
-            "seen:000": {"set": {str(0xA1), str(0xB1)}},
+            "seen:000": {"set": {KNOWN_A1, KNOWN_B1}},
             "site:a": SITE_A_IDLE,
             "site:b": {"hash": {"b": "7"}},
             "q:7:b": {"list": [ENTRY_B1]},
@@ -47,7 +48,7 @@ CASES: dict[str, Case] = {
     "lease": (
         {"accepted": 2, "sites": 1, "q5": 2},
         {
-            "seen:000": {"set": {str(0xA1), str(0xA2)}},
+            "seen:000": {"set": {KNOWN_A1, KNOWN_A2}},
             "site:a": {"hash": {"b": "5"}},
             "q:5:a": {"list": [ENTRY_A1, ENTRY_A2]},
             "ready:5": {"zset": {"a": NOW - 9}},
@@ -56,7 +57,7 @@ CASES: dict[str, Case] = {
         [b"LEASE", b"1000000000123", b"a", ENTRY_A1.encode()],
         {"accepted": 2, "sites": 1, "q5": 1, "leased": 1, "turn": 1, "token": NOW * 1000},
         {
-            "seen:000": {"set": {str(0xA1), str(0xA2)}},
+            "seen:000": {"set": {KNOWN_A1, KNOWN_A2}},
             "site:a": {"hash": {"b": "5", "f": "1"}},
             "q:5:a": {"list": [ENTRY_A2]},
             "ready:5": {"zset": {"a": NOW}},
@@ -72,7 +73,7 @@ CASES: dict[str, Case] = {
             "slot": {"hash": {"s1": HELD}},
             "due": {"zset": {"s1": NOW + 5}},
         },
-        ("ack", "s1", A1, TOKEN, 1, *("", "", 0, "", "000", 0), 1, A2, LINK_B1),
+        ("ack", "s1", A1, TOKEN, 1, *("", "", 0, "", "000", 0), 1, KNOWN_A2 + A2, LINK_B1),
         [b"OK"],
         {
             "accepted": 2,
@@ -85,7 +86,7 @@ CASES: dict[str, Case] = {
             "due_from": NOW + 1,
         },
         {
-            "seen:000": {"set": {str(0xA1), str(0xA2), str(0xB1)}},
+            "seen:000": {"set": {KNOWN_A1, KNOWN_A2, KNOWN_B1}},
             "site:a": {"hash": {"b": "", "f": "0"}},
             "site:b": {"hash": {"b": "7"}},
             "q:7:b": {"list": [ENTRY_B1]},
@@ -161,7 +162,7 @@ CASES: dict[str, Case] = {
         1,
         {"accepted": 2, "sites": 2, "leased": 1, "token": 1_000_000, "q7": 1},
         {
-            "seen:000": {"set": {str(0xA1), str(0xB1)}},
+            "seen:000": {"set": {KNOWN_A1, KNOWN_B1}},
             "site:a": {"hash": {"b": "", "f": "1"}},
             "site:b": {"hash": {"b": "7"}},
             "q:7:b": {"list": [ENTRY_B1]},

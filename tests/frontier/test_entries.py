@@ -9,11 +9,12 @@ from farm.model.task import UrlTask
 from tests.frontier.support import START_MS, Bench
 
 ID = "0123456789abcdef"
+KNOWN = str(2**52 + 0x3456789ABCDEF)
 
 
 def test_defaults_cost_nothing() -> None:
     """A plain URL is stored as little more than itself."""
-    assert link_of(UrlTask("http://a/", "a", ID)) == b'0123456789abcdef5a\n["http://a/"]'
+    assert link_of(UrlTask("http://a/", "a", ID)) == f'{KNOWN}{ID}5a\n["http://a/"]'.encode()
 
 
 def test_a_referrer_is_stored_as_what_differs() -> None:
@@ -72,21 +73,24 @@ def test_what_cannot_be_kept_is_refused_at_the_door(task: UrlTask) -> None:
     [
         "",
         "x",
-        f"{ID}5a",
-        f"{ID}xa\n[]",
-        f"{ID}5\n[]",
-        f"{ID}5a\n{{}}",
-        f"g{ID[1:]}5a\n[]",
-        f"{ID[:-1]}g5a\n[]",
-        f" {ID[1:]}5a\n[]",
-        f"{ID[:3]}-{ID[4:]}5a\n[]",
-        f"<1>{ID}5a\n[]",
+        f"{ID}5a\n[]",
+        f"{KNOWN}{ID}5a",
+        f"{KNOWN}{ID}xa\n[]",
+        f"{KNOWN}{ID}5\n[]",
+        f"{KNOWN}{ID}5a\n{{}}",
+        f"{KNOWN}g{ID[1:]}5a\n[]",
+        f"{KNOWN}{ID[:-1]}g5a\n[]",
+        f"{KNOWN} {ID[1:]}5a\n[]",
+        f"{KNOWN[:-1]}a{ID}5a\n[]",
+        f" {KNOWN[1:]}{ID}5a\n[]",
+        f"{KNOWN}{ID[:3]}-{ID[4:]}5a\n[]",
+        f"<1>{KNOWN}{ID}5a\n[]",
     ],
 )
 async def test_a_link_that_is_none_is_refused_with_all_that_came_with_it(bench: Bench, link: str) -> None:
     """Nothing of the call is written: there is one shard here, so nothing is for another one either."""
     good = link_of(bench.task("a/1")).decode()
-    with pytest.raises(FarmError, match="a link is not id, band, site and payload"):
+    with pytest.raises(FarmError, match="a link is not fingerprint, band, site and payload"):
         await bench.raw("FCALL", LIBRARY.function("add"), 1, "@ctl", START_MS, good, link)
     assert (await bench.ledger()).accepted == 0
 

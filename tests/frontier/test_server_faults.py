@@ -170,6 +170,9 @@ async def test_a_server_busy_with_a_script_is_waited_out(server: Server) -> None
     frontier = await _frontier(client)
     await client.command("CONFIG SET", "busy-reply-threshold", "50")
     endless = asyncio.create_task(other.command("EVAL", "while true do end", 0))
+    async with asyncio.timeout(10):
+        while await client.ask("PING") is not None:
+            pass
     adding = asyncio.create_task(frontier.add([_task(frontier, "a/1")]))
     done, _ = await asyncio.wait([adding], timeout=0.5)
     assert not done

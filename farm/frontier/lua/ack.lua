@@ -13,12 +13,12 @@ local news
 if #ARGV > 12 then
   news = news_among(seen_last + 1, #ARGV)
   if not news then
-    return redis.error_reply('BADARG a link is not id, band, site and payload')
+    return redis.error_reply('BADARG a link is not fingerprint, band, site and payload')
   end
 end
 for i = 13, seen_last do
-  if not ARGV[i]:find('^%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x$') then
-    return redis.error_reply('BADARG a fingerprint is 16 hex digits')
+  if not ARGV[i]:find(IS_FINGERPRINT .. '$') then
+    return redis.error_reply('BADARG a fingerprint is 16 decimal and 16 hex digits')
   end
 end
 local r = record_of(ARGV[2])

@@ -2,12 +2,12 @@
 -- Purpose:   accept what is new among the given URLs.
 -- Guarantee: a URL is accepted once, however often it is added; all of a call's URLs or none.
 -- KEYS:      1 the shard's counters
--- ARGV:      1 own time in ms or '' · 2.. links (id, band, site, newline, payload)
+-- ARGV:      1 own time in ms or '' · 2.. links (fingerprint, band, site, newline, payload)
 -- Returns:   how many were accepted, or an error BADARG
 begin()
 local news = news_among(2, #ARGV)
 if not news then
-  return redis.error_reply('BADARG a link is not id, band, site and payload')
+  return redis.error_reply('BADARG a link is not fingerprint, band, site and payload')
 end
 local accepted = accept_links(news, #ARGV - 1)
 place_sites()

@@ -171,7 +171,7 @@ end)
 -- The known fingerprints: nothing that was accepted is forgotten.
 local folds = round_of()
 for id in pairs(places) do
-  expect(is_known(id, folds), 'id', id, 'is in', places[id], 'and not known')
+  expect(is_known(fingerprint_of(id), folds), 'id', id, 'is in', places[id], 'and not known')
 end
 if C[DEDUP] == 0 then
   local known = 0

@@ -8,7 +8,7 @@ begin()
 local seen_last = 2 + tonumber(ARGV[2])
 local news = news_among(seen_last + 1, #ARGV)
 if not news then
-  return redis.error_reply('BADARG a link is not id, band, site and payload')
+  return redis.error_reply('BADARG a link is not fingerprint, band, site and payload')
 end
 for i = 3, seen_last do
   if remember(ARGV[i], round_of()) then

@@ -7,7 +7,7 @@
 begin()
 local news = news_among(5, #ARGV)
 if not news then
-  return redis.error_reply('BADARG a link is not id, band, site and payload')
+  return redis.error_reply('BADARG a link is not fingerprint, band, site and payload')
 end
 local r = record_of(ARGV[2])
 if not holds(r, ARGV[3], ARGV[4]) then

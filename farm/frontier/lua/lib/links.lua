@@ -1,10 +1,10 @@
 -- links: deduplicate and enqueue, in one go with whatever else the script does.
--- A link or a seed is id, band, site, newline, payload. One whose site lives in another shard has that shard's
--- number between angle brackets before it, and goes to the outbox; `deliver` takes it from there. A bare id there is
--- a fingerprint that the other shard is to know. Nothing is written before all are looked at; those that are known,
+-- A link or a seed is fingerprint, band, site, newline, payload. One whose site lives in another shard has that shard's
+-- number between angle brackets before it, and goes to the outbox; `deliver` takes it from there. A bare
+-- fingerprint there is one that the other shard is to know. Nothing is written before all are looked at; those that are known,
 -- most of a page's, are looked at no closer.
-local IS_LINK = '^%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%d[^\n]+\n%['
-local IS_FOREIGN = '^<%d+>%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x'
+local IS_LINK = '^%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%d[^\n]+\n%['
+local IS_FOREIGN = '^<%d+>%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x'
 local LESS_THAN = 60
 
 -- Which of the arguments are not known here; nil when one of these is no link.
@@ -32,8 +32,8 @@ local function accept_links(news, given)
       call('RPUSH', P .. 'outbox:' .. shard, rest)
       foreign = foreign + 1
     elseif remember(link, folds) then
-      local break_at = link:find('\n', 18, true)
-      enqueue(link:sub(18, break_at - 1), link:sub(1, 17) .. link:sub(break_at + 1), 'RPUSH')
+      local break_at = link:find('\n', 34, true)
+      enqueue(link:sub(34, break_at - 1), link:sub(17, 33) .. link:sub(break_at + 1), 'RPUSH')
       accepted = accepted + 1
     end
   end
