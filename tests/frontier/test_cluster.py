@@ -178,3 +178,35 @@ async def test_one_node_of_a_cluster_is_not_taken_for_a_server(cluster_url: str)
     """Its keys would be a third of the crawl."""
     with pytest.raises(FrontierRefused, match=r"redis\+cluster://"):
         await connect(cluster_url.replace("+cluster", ""))
+
+
+async def test_a_call_costs_a_cluster_one_round_trip(client: RedisClient, cluster_url: str) -> None:
+    """Where its keys are is known here: no server is asked."""
+    frontier = await _open(client)
+    await frontier.add([task_of(n, frontier.shards.crawl.key) for n in range(30)])
+    masters = _masters(cluster_url)
+    for master in masters:
+        master.config_resetstat()
+    got = await frontier.lease(LeaseRequest("s", "r"))
+    assert isinstance(got, Lease)
+    keeper = RedisLeaseKeeper(cluster_url, "test", shards=frontier.shards.count)
+    assert await asyncio.to_thread(keeper.renew, [got]) == [True]
+    keeper.close()
+    commands = [name for master in masters for name in master.info("commandstats")]
+    assert commands.count("cmdstat_fcall") == MASTERS
+    assert "cmdstat_command|getkeys" not in commands
+
+
+async def test_a_master_that_lacks_the_library_is_given_it(client: RedisClient, cluster_url: str) -> None:
+    """As one does that joins a cluster and takes slots over."""
+    frontier = await _open(client)
+    await frontier.add([task_of(n, frontier.shards.crawl.key) for n in range(30)])
+    for master in _masters(cluster_url):
+        master.function_flush()
+        assert await frontier.audit() == []
+
+
+def _masters(cluster_url: str) -> list[Any]:
+    host, port = cluster_url.rsplit("/", 1)[1].split(":")
+    lines = redis.Redis(host=host, port=int(port)).execute_command("CLUSTER NODES")
+    return [redis.Redis(host=host, port=int(node.rsplit(":", 1)[1])) for node in lines]
