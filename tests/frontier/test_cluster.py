@@ -208,5 +208,5 @@ async def test_a_master_that_lacks_the_library_is_given_it(client: RedisClient, 
 
 def _masters(cluster_url: str) -> list[Any]:
     host, port = cluster_url.rsplit("/", 1)[1].split(":")
-    lines = redis.Redis(host=host, port=int(port)).execute_command("CLUSTER NODES")
-    return [redis.Redis(host=host, port=int(node.rsplit(":", 1)[1])) for node in lines]
+    nodes = redis.Redis(host=host, port=int(port)).cluster("nodes")
+    return [redis.Redis(host=host, port=int(node.rsplit(":", 1)[1])) for node in nodes]
