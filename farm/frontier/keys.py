@@ -29,7 +29,7 @@ derives the others from it; what it may find there is this glossary:
     {c:s}:outbox:SHARD   list    links (and bare fingerprints) for another shard, not yet delivered
     {c:s}:struck         hash    shard -> how many of its outbox were delivered and struck out so far
     {c:s}:once:ID        string  what a transfer of page quota came to, for an hour
-    {c:s}:seen:BUCKET    set     integers: the fingerprints that are known
+    {c:s}:seen:BUCKET    set     integers: the low 52 bits of the fingerprints that are known, bit 52 set
     {c:s}:bloom:GEN:N    string  127 blocks of a Bloom filter's generation (`bloom` alone: the server's own filter)
     {c:s}:scope          set     shard 0 only: what redirects of seeds added to the scope
     {c:s}:bans           hash    shard 0 only: proxy, or proxy and site -> when its ban ends (the server's own time

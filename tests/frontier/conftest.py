@@ -15,7 +15,7 @@ from tests.frontier.support import Bench
 
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start a server for this session; FRONTIER_TEST_REDIS names one that runs already (it is emptied)."""
+    """Start a server; FRONTIER_TEST_REDIS names one that runs already, by its socket (unix://): it is emptied."""
     given = os.environ.get("FRONTIER_TEST_REDIS")
     if given:
         yield given
