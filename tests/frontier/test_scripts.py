@@ -69,6 +69,11 @@ def test_libraries_of_different_texts_have_different_names() -> None:
     assert other.function("add") != LIBRARY.function("add")
 
 
+def test_a_server_is_sent_no_comments() -> None:
+    """It would keep them in memory, and in its log."""
+    assert "--" not in LIBRARY.text
+
+
 async def test_a_library_that_the_server_lost_is_no_obstacle(bench: Bench) -> None:
     """It is sent when a function is not known: by the frontier, by the keeper of leases."""
     await bench.add("a/1")
