@@ -34,7 +34,8 @@ def test_each_page_comes_by_the_proxy_of_its_context(out: Path, tmp_path: Path) 
     Nothing that the run leaves, prints or shows in the list of processes has a credential in it.
     """
     proxies = [SmallProxy(credentials=LOGIN) for _ in range(10)]
-    with serve_shop_in_thread() as shop, proxies_in_thread(*proxies):
+    # A busy processor holds contexts back; waiting for a shop keeps none busy.
+    with serve_shop_in_thread(latency_ms=1500) as shop, proxies_in_thread(*proxies):
         file = write(tmp_path / "proxies.txt", *proxies)
         running = crawl(out, shop.url, contexts="10", proxies=file, log_level="debug")
         until(lambda: bool(len(shop.requests.pages()) > 5), "pages")
