@@ -90,10 +90,13 @@ async def _redis(settings: DoctorSettings) -> Finding:
     if settings.redis != EMBEDDED:
         try:
             client = await connect(settings.redis.reveal())
+            try:
+                await client.probe()
+            finally:
+                await client.close()
         except FarmError as error:
             return Finding("redis", "error", str(error), error.exit_code)
         place, warnings = client.place, client.warnings
-        await client.close()
         return Finding("redis", "warning", " ".join(warnings)) if warnings else Finding("redis", "ok", place)
     with tempfile.TemporaryDirectory(prefix="farm-doctor-") as folder:
         server = EmbeddedRedis(Path(folder))

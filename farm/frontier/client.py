@@ -13,6 +13,7 @@ import redis.asyncio
 from redis import exceptions as redis_errors
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
+from farm.frontier import keys
 from farm.frontier.faults import FOREIGN, lacks_function, passes, place_of, reason_of, translate
 from farm.frontier.outage import Outage
 from farm.frontier.scripts import LIBRARY
@@ -45,6 +46,10 @@ class RedisClient:
     async def command(self, *args: Arg, **options: Any) -> Any:
         """Send one plain command."""
         return await self._patiently(self._plain, *args, **options)
+
+    async def probe(self) -> None:
+        """Call a transition that only looks at a crawl, which is not there: raises where that is not allowed."""
+        await self.run("stats", keys.ctl("probe"), "")
 
     async def ask(self, *args: Arg) -> Any | None:
         """Send a command that a server may forbid; None when it does."""

@@ -40,6 +40,10 @@ _PASSING_CODES = (
 )
 
 
+_DENIED_INSIDE = ("user executing the script can't run", "ACL failure in script")
+"""What Redis 7 and Redis 8 say of a command that a function may call and its user may not."""
+
+
 def passes(error: BaseException) -> bool:
     """Whether the same call can succeed later without anybody's doing."""
     if _is_final(error):
@@ -82,7 +86,12 @@ def reason_of(error: BaseException) -> str:
 def translate(error: BaseException, place: str) -> FarmError:
     """Return the farm's error for a foreign one."""
     reason = reason_of(error)
-    if _is_final(error) or reason.startswith(("NOAUTH", "WRONGPASS", "NOPERM")):
+    if isinstance(error, redis_errors.NoPermissionError) or any(said in reason for said in _DENIED_INSIDE):
+        return FrontierUnavailable(
+            f"Redis at {place} does not let its user do what the farm needs ({reason}); "
+            "give the right by ACL SETUSER, or name another user in the URL."
+        )
+    if _is_final(error) or reason.startswith(("NOAUTH", "WRONGPASS")):
         return FrontierUnavailable(
             f"Redis at {place} does not let us in ({reason}); check the user and the password in the URL."
         )

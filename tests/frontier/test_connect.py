@@ -15,7 +15,9 @@ from farm.frontier.connect import (
     warnings_of_url,
 )
 from farm.frontier.faults import place_of
+from farm.frontier.frontier import RedisFrontier
 from farm.model.errors import FrontierRefused, FrontierUnavailable, UsageError
+from tests.frontier.support import Bench
 from tests.turns import turns
 
 
@@ -55,6 +57,22 @@ async def test_a_wrong_password_is_not_waited_out(client: RedisClient, redis_url
             await connect(f"unix://:wrong@{redis_url.removeprefix('unix://')}", first_patience_s=60)
     finally:
         await client.command("CONFIG SET", "requirepass", "")
+
+
+@pytest.mark.parametrize("denied", ["fcall", "function|load", "getrange"])
+async def test_a_right_that_is_missing_is_told(
+    client: RedisClient, redis_url: str, bench: Bench, denied: str
+) -> None:
+    """Also one that only a script needs."""
+    await client.command("FUNCTION FLUSH")
+    await client.command("ACL SETUSER", "bob", "on", ">pw", "~*", "+@all", f"-{denied}")
+    restricted = await connect(f"unix://bob:pw@{redis_url.removeprefix('unix://')}", patience_s=60)
+    try:
+        with pytest.raises(FrontierUnavailable, match="ACL SETUSER"):
+            await RedisFrontier(restricted, bench.crawl).add([bench.task("a/1")])
+    finally:
+        await restricted.close()
+        await client.command("ACL DELUSER", "bob")
 
 
 @pytest.mark.parametrize("url", ["http://x", "redis://", "unix://", "redis", ""])
