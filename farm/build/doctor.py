@@ -13,7 +13,7 @@ from farm.browser.engine import Engine, EngineParams
 from farm.browser.find import find_browser
 from farm.browser.meter import machine_bytes
 from farm.build.visit import visited
-from farm.frontier.connect import connect
+from farm.frontier.connect import FIRST_PATIENCE_S, connect
 from farm.frontier.embedded import EmbeddedRedis
 from farm.model.errors import FarmError
 from farm.runtime.warden import Warden
@@ -89,9 +89,9 @@ async def _browser(settings: DoctorSettings) -> Finding:
 async def _redis(settings: DoctorSettings) -> Finding:
     if settings.redis != EMBEDDED:
         try:
-            client = await connect(settings.redis.reveal())
+            client = await connect(settings.redis.reveal(), patience_s=FIRST_PATIENCE_S)
             try:
-                await client.probe()
+                await client.probe(settings.crawl)
             finally:
                 await client.close()
         except FarmError as error:

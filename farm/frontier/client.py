@@ -47,9 +47,9 @@ class RedisClient:
         """Send one plain command."""
         return await self._patiently(self._plain, *args, **options)
 
-    async def probe(self) -> None:
-        """Call a transition that only looks at a crawl, which is not there: raises where that is not allowed."""
-        await self.run("stats", keys.ctl("probe"), "")
+    async def probe(self, crawl: str) -> None:
+        """Call a transition that only looks, whether there is such a crawl or not: raises where it may not."""
+        await self.run("stats", keys.ctl(crawl), "")
 
     async def ask(self, *args: Arg) -> Any | None:
         """Send a command that a server may forbid; None when it does."""

@@ -40,8 +40,8 @@ _PASSING_CODES = (
 )
 
 
-_DENIED_INSIDE = ("user executing the script can't run", "ACL failure in script")
-"""What Redis 7 and Redis 8 say of a command that a function may call and its user may not."""
+_DENIED_INSIDE = ("The user executing the script can't", "ACL failure in script")
+"""What Redis 7.0 and later ones say of a command or a key that is denied to a function's user."""
 
 
 def passes(error: BaseException) -> bool:

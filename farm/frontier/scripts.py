@@ -60,6 +60,10 @@ def compose(bodies: Mapping[str, str], parts: Mapping[str, str]) -> Library:
     for name in {*variables, *functions}:
         if (variables + functions).count(name) > 1:
             raise BadScript(f"{name} is declared twice")
+    assigned = re.compile(rf"^(?! *local ).*?\b({'|'.join(functions) or '$.'})(?:, \w+)* = .*$", re.MULTILINE)
+    for name, body in {**parts, **bodies}.items():
+        if line := assigned.search(_COMMENT.sub("", body)):
+            raise BadScript(f"{name}.lua replaces {line[1]} for every call to come: {line[0].strip()}")
     # All names come first, so that no part must stand before another.
     text = _VARIABLES.sub("", _FUNCTION.sub(lambda f: f"function {f[1]}", text))
     anew = [name for name in variables if name not in _GIVEN]

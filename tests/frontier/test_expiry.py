@@ -2,7 +2,11 @@
 
 import asyncio
 
+import pytest
+
+from farm.frontier import keys
 from farm.frontier.counters import decode, encode
+from farm.frontier.entries import link_of
 from farm.frontier.frontier import RedisFrontier
 from farm.model.ledger import Ledger
 from farm.model.outcome import Ack, Release, Settled
@@ -144,3 +148,25 @@ async def test_a_lease_without_a_deadline_does_not_stop_the_crawl(bench: Bench) 
     again = {(await bench.lease("s2")).id, (await bench.lease("s3")).id}
     assert lease.id in again
     assert (await bench.frontier.stats()).expired == 1
+
+
+@pytest.mark.parametrize("meets", ["ack", "nack", "extend", "renew", "lease"])
+async def test_a_lease_that_cannot_be_read_is_buried_by_whoever_meets_it(bench: Bench, meets: str) -> None:
+    """The books balance, its site has its place back, and the crawl ends."""
+    await bench.add("a/1")
+    lease = await bench.lease()
+    record = (await bench.raw("HGET", "@slot", "s1")).decode().split("\0")
+    await bench.raw("HSET", "@slot", "s1", "\0".join([*record[:5], "x", *record[6:]]))
+    held = ("s1", lease.id, lease.token)
+    wish = ("", "", 0, "", "000", 0)
+    calls: dict[str, tuple[str | int, ...]] = {
+        "ack": (*held, 1, *wish, 0),
+        "nack": (*held, "retry", "timeout", "", 0, 0),
+        "extend": (*held, link_of(bench.task("a/2")).decode()),
+        "renew": held,
+        "lease": ("s1", "r2", "", 0, "", "000", 0),
+    }
+    await bench.client.run(meets, keys.ctl("test"), bench.clock.ms, *calls[meets])
+    assert await bench.frontier.audit() == []
+    assert (await bench.frontier.stats()).dead_by_reason == {"corrupt": 1}
+    assert (await bench.idle("s2")).reason == "empty"

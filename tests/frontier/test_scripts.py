@@ -37,6 +37,10 @@ def test_a_script_without_its_contract_is_not_loaded(body: str, complaint: str) 
         ({"part": "local function f()\n  return 1\nend\nkept = f()"}, "declare: kept = f()"),
         ({"part": "local f", "other": "local function f()\nend"}, "f is declared twice"),
         ({"part": "local A = 1", "other": "local A = 2"}, "A is both 1 and 2"),
+        (
+            {"part": "local function f()\n  f, g = 1, 2\nend"},
+            "part.lua replaces f for every call to come: f, g = 1, 2",
+        ),
     ],
 )
 def test_a_part_that_could_keep_something_from_call_to_call_is_not_loaded(

@@ -14,6 +14,8 @@ end
 local r = record_of(ARGV[2])
 local deed = kind .. ' ' .. ARGV[3] .. ' ' .. ARGV[4]
 if not holds(r, ARGV[3], ARGV[4]) then
+  place_sites()
+  save()
   return r[SETTLED] == deed and 'DUP' or 'STALE'
 end
 local out = r[OUT]

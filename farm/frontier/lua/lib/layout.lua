@@ -3,8 +3,8 @@
 -- those that nearly every call changes, then the terms of the crawl, which none does, then the tallies, which are
 -- read and written by those alone who need them. Times are doubles, what is counted takes four bytes: Lua looks at
 -- every byte of a string that it is handed.
--- Names in capitals are constants, put in place when a script is composed: Lua would otherwise pay for every
--- one of them, in every function that uses it, at every call.
+-- Names in capitals are constants, put in place when the library is composed: a function of Lua holds at most sixty
+-- variables of others.
 local REAL, NOW, TOKEN, TAT, DUE_FROM, DELAYED_FROM = 1, 2, 3, 4, 5, 6
 local DELAYED, LEASED, DONE, RENDERED, TURN, STATE, OUTBOX, ALLOWED, Q = 7, 8, 9, 10, 11, 12, 13, 14, 15
 local VISIBILITY, STEP, CAPACITY, INTERVAL, ALL_INTERVAL, PAIR_INTERVAL, OUT_INTERVAL = 25, 26, 27, 28, 29, 30, 31

@@ -24,7 +24,12 @@ end
 local function clear_away(slot, record)
   call('HDEL', P .. 'slot', slot)
   if call('ZREM', P .. 'due', slot) == 1 then
-    C[LEASED] = C[LEASED] - 1
+    local name, out = record:match('^%Z*%z%Z*%z%Z*%z(%Z+)%z(%Z*)%z')
+    if name and site(name)[KNOWN] then
+      let_go({ [AT] = name, [OUT] = out, [ENTRY] = '' })
+    else
+      C[LEASED] = C[LEASED] - 1
+    end
     bury('', redis.sha1hex(record):sub(1, 16), record, 'corrupt', 'the lease cannot be read')
   end
 end
