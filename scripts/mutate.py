@@ -243,6 +243,27 @@ MUTATIONS = (
         "crawl",
     ),
     Mutation(
+        "an unreadable lease keeps its place",
+        "lib/mishaps.lua",
+        "if name and site(name)[KNOWN] then",
+        "if false then",
+        "expiry",
+    ),
+    Mutation(
+        "nack forgets what it buried",
+        "nack.lua",
+        "  place_sites()\n  save()\n  return r",
+        "  return r",
+        "expiry",
+    ),
+    Mutation(
+        "extend forgets what it buried",
+        "extend.lua",
+        "  save()\n  return -1",
+        "  return -1",
+        "expiry",
+    ),
+    Mutation(
         "a deleted crawl is worked on", "lib/core.lua", "if stored == '' then", "if false then", "crawl"
     ),
     Mutation("a quota's repetition counts", "quota.lua", "if before then", "if false then", "states"),
