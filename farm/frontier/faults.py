@@ -38,8 +38,6 @@ _PASSING_CODES = (
     # Flushed once more just as it was loaded.
     _LACKS_FUNCTION,
 )
-
-
 _DENIED_INSIDE = ("The user executing the script can't", "ACL failure in script")
 """What Redis 7.0 and later ones say of a command or a key that is denied to a function's user."""
 

@@ -52,18 +52,9 @@ class Library:
 def compose(bodies: Mapping[str, str], parts: Mapping[str, str]) -> Library:
     """Check the scripts and their parts, and make one library of them."""
     text = "\n".join(parts.values())
-    for name, part in parts.items():
-        if line := _DONE_AT_LOADING.search(_VARIABLES.sub("", _CONSTANTS.sub("", part))):
-            raise BadScript(f"{name}.lua does more at loading than declare: {line[0]}")
     variables = [name for names in _VARIABLES.findall(text) for name in names.split(", ")]
     functions = _FUNCTION.findall(text)
-    for name in {*variables, *functions}:
-        if (variables + functions).count(name) > 1:
-            raise BadScript(f"{name} is declared twice")
-    assigned = re.compile(rf"^(?! *local ).*?\b({'|'.join(functions) or '$.'})(?:, \w+)* = .*$", re.MULTILINE)
-    for name, body in {**parts, **bodies}.items():
-        if line := assigned.search(_COMMENT.sub("", body)):
-            raise BadScript(f"{name}.lua replaces {line[1]} for every call to come: {line[0].strip()}")
+    _refuse_what_would_stay(bodies, parts, variables, functions)
     # All names come first, so that no part must stand before another.
     text = _VARIABLES.sub("", _FUNCTION.sub(lambda f: f"function {f[1]}", text))
     anew = [name for name in variables if name not in _GIVEN]
@@ -81,6 +72,23 @@ def compose(bodies: Mapping[str, str], parts: Mapping[str, str]) -> Library:
     text = _COMMENT.sub("", put_constants_in_place(f"local {', '.join([*variables, *functions])}\n{text}"))
     own = f"farm_{sha1(text.encode(), usedforsecurity=False).hexdigest()[:12]}"
     return Library(own, f"#!lua name={own}\n" + text.replace("'@_", f"'{own}_"), flags)
+
+
+def _refuse_what_would_stay(
+    bodies: Mapping[str, str], parts: Mapping[str, str], variables: list[str], functions: list[str]
+) -> None:
+    """Raise where a call could leave something to the next one, or a name means two things."""
+    for name, part in parts.items():
+        if line := _DONE_AT_LOADING.search(_VARIABLES.sub("", _CONSTANTS.sub("", part))):
+            raise BadScript(f"{name}.lua does more at loading than declare: {line[0]}")
+    for name in {*variables, *functions}:
+        if (variables + functions).count(name) > 1:
+            raise BadScript(f"{name} is declared twice")
+    assigned = re.compile(rf"^(?! *local ).*?\b({'|'.join(functions) or '$.'})(?:, \w+)* = .*$", re.MULTILINE)
+    # As pairs, since a script and a part may have the same name.
+    for name, text in [*parts.items(), *bodies.items()]:
+        if line := assigned.search(_COMMENT.sub("", text)):
+            raise BadScript(f"{name}.lua replaces {line[1]} for every call to come: {line[0].strip()}")
 
 
 def _checked(name: str, body: str) -> re.Match[str]:

@@ -52,6 +52,13 @@ def test_a_part_that_could_keep_something_from_call_to_call_is_not_loaded(
     assert complaint in str(refused.value)
 
 
+def test_a_part_is_checked_also_where_a_script_has_its_name() -> None:
+    """There is a transition `lease`, and a part."""
+    part = "local function f()\n  f = nil\nend"
+    with pytest.raises(BadScript, match="f for every call"):
+        compose({"lease": HEADER.format(flags="") + "return 1\n"}, {"lease": part})
+
+
 async def test_a_call_begins_with_nothing_of_the_one_before(client: RedisClient) -> None:
     """Also when that one failed halfway; and it has its own arguments."""
     library = compose(

@@ -1,8 +1,8 @@
 -- links: deduplicate and enqueue, in one go with whatever else the script does.
 -- A link or a seed is fingerprint, band, site, newline, payload. One whose site lives in another shard has that shard's
--- number between angle brackets before it, and goes to the outbox; `deliver` takes it from there. A bare
--- fingerprint there is one that the other shard is to know. Nothing is written before all are looked at; those that are known,
--- most of a page's, are looked at no closer.
+-- number between angle brackets before it, and goes to the outbox; `deliver` takes it from there. A bare fingerprint
+-- there is one that the other shard is to know. Nothing is written before all are looked at; those that are known, most
+-- of a page's, are looked at no closer.
 local IS_LINK = '^%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%d[^\n]+\n%['
 local IS_FOREIGN = '^<%d+>%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x'
 local LESS_THAN = 60
