@@ -4,7 +4,7 @@ What always holds: a URL that was accepted is in exactly one of queued, delayed,
 and a lease is settled by the holder of its current token alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import assert_never
 
@@ -69,7 +69,8 @@ class RedisFrontier:
     ) -> tuple[Settled, Lease | Idle | None]:
         """Settle as done, links included; hand out the next lease in the same round trip if asked to."""
         shard = self.shards.of(lease.task.site)
-        links = self._outgoing(shard, outcome)
+        seen = [fingerprint_of(one) for one in outcome.seen]
+        links = self._outgoing(shard, outcome.links, seen)
         while len(links) > AT_ONCE:
             part, links = links[:AT_ONCE], links[AT_ONCE:]
             if await self.shards.run(shard, "extend", lease.slot, lease.id, lease.token, *part) < 0:
@@ -77,7 +78,6 @@ class RedisFrontier:
                 links = []
         wish = self._wishes.none() if following is None else self._wishes.arguments(following)
         head: tuple[Arg, ...] = (lease.slot, lease.id, lease.token, int(outcome.rendered), *wish)
-        seen = [fingerprint_of(one) for one in outcome.seen]
         reply = await self.shards.run(shard, "ack", *head, len(seen), *seen, *links)
         settled = Settled(reply[0].decode().lower())
         if following is None:
@@ -172,15 +172,15 @@ class RedisFrontier:
         members = await self.shards.client.command("SMEMBERS", keys.scope(self.shards.crawl.name))
         return frozenset(member.decode() for member in members)
 
-    def _outgoing(self, shard: int, outcome: Ack) -> list[bytes]:
+    def _outgoing(self, shard: int, tasks: Iterable[UrlTask], seen: Sequence[bytes]) -> list[bytes]:
         links = []
-        for task in outcome.links:
+        for task in tasks:
             target = self.shards.of(task.site)
             link = link_of(task)
             links.append(link if target == shard else addressed(link, target))
         # Which shard a redirect's target belongs to is not known from its fingerprint: all are told.
         others = [other for other in range(self.shards.count) if other != shard]
-        links += [addressed(fingerprint_of(seen), other) for seen in outcome.seen for other in others]
+        links += [addressed(one, other) for one in seen for other in others]
         return links
 
 

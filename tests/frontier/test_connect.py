@@ -59,17 +59,41 @@ async def test_a_wrong_password_is_not_waited_out(client: RedisClient, redis_url
         await client.command("CONFIG SET", "requirepass", "")
 
 
-@pytest.mark.parametrize("denied", ["fcall", "function|load", "getrange"])
+@pytest.mark.parametrize(
+    "rights",
+    [
+        ("~*", "+@all", "-fcall"),
+        ("~*", "+@all", "-function|load"),
+        ("~*", "+@all", "-getrange"),
+        ("~mine", "+@all"),
+        ("~{test:0}:ctl", "+@all"),
+    ],
+)
 async def test_a_right_that_is_missing_is_told(
-    client: RedisClient, redis_url: str, bench: Bench, denied: str
+    client: RedisClient, redis_url: str, bench: Bench, rights: tuple[str, ...]
 ) -> None:
-    """Also one that only a script needs."""
+    """To a command and to a key, also where only a script needs them."""
     await client.command("FUNCTION FLUSH")
-    await client.command("ACL SETUSER", "bob", "on", ">pw", "~*", "+@all", f"-{denied}")
+    await client.command("ACL SETUSER", "bob", "on", ">pw", *rights)
     restricted = await connect(f"unix://bob:pw@{redis_url.removeprefix('unix://')}", patience_s=60)
     try:
         with pytest.raises(FrontierUnavailable, match="ACL SETUSER"):
             await RedisFrontier(restricted, bench.crawl).add([bench.task("a/1")])
+    finally:
+        await restricted.close()
+        await client.command("ACL DELUSER", "bob")
+
+
+async def test_whoever_may_only_touch_a_crawl_can_try_its_functions(
+    client: RedisClient, redis_url: str
+) -> None:
+    """The doctor asks of the crawl's own keys."""
+    await client.command("ACL SETUSER", "bob", "on", ">pw", "~{mine:*", "+@all")
+    restricted = await connect(f"unix://bob:pw@{redis_url.removeprefix('unix://')}", patience_s=60)
+    try:
+        await restricted.probe("mine")
+        with pytest.raises(FrontierUnavailable, match="ACL SETUSER"):
+            await restricted.probe("yours")
     finally:
         await restricted.close()
         await client.command("ACL DELUSER", "bob")
