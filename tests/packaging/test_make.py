@@ -5,6 +5,7 @@ import re
 import subprocess
 from pathlib import Path
 
+from scripts.mutations import MUTATIONS
 from tests.tree import ROOT
 
 
@@ -24,6 +25,15 @@ def test_ci_runs_what_people_run() -> None:
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     assert "exec make test" in script.read_text()
+
+
+def test_every_mutation_still_breaks_something() -> None:
+    """Its text stands in its script and its tests exist, or `make mutate` would only say so an hour later."""
+    for mutation in MUTATIONS:
+        assert mutation.old in (ROOT / "farm/frontier/lua" / mutation.file).read_text(), mutation.name
+        assert mutation.old != mutation.new, mutation.name
+        assert (ROOT / f"tests/frontier/test_{mutation.first}.py").exists(), mutation.name
+    assert len({mutation.name for mutation in MUTATIONS}) == len(MUTATIONS)
 
 
 def test_the_scripts_of_the_set_up_can_be_parsed_and_run() -> None:
