@@ -35,6 +35,7 @@ from farm.model.environment import kept
 from farm.model.errors import BrowserUnavailable
 
 CLOSE_STEP_S = 3.0
+POLL_S = 0.01
 BUSY_DEADLINE_S = 15.0
 """How long an engine that computes may owe its answer; one that does not is lost at the first missing one."""
 OVERDUE = 3
@@ -262,8 +263,10 @@ def _trust(home: Path, ca_file: Path) -> None:
 
 
 def _alive(pid: int) -> bool:
+    """Whether anything of the process still runs: a zombie's other threads may, for a moment."""
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1
     except psutil.NoSuchProcess:
         return False
 
@@ -281,16 +284,19 @@ def _cpu_s(pids: tuple[int, ...]) -> tuple[float, ...]:
 
 
 def _kill(leaders: tuple[int, ...]) -> None:
-    """Kill the process groups and wait until they are gone.
+    """Kill the process groups and wait until nothing of them runs.
 
     The driver and the browser each lead a group of their own. A group is found by its number also when its leader
-    is dead already, and with it the renderers that nobody is the parent of any more.
+    is dead already, and with it the renderers that nobody is the parent of any more. They end as zombies of PID 1,
+    which asks for them when it likes, and in many a container never: that is not waited for.
     """
     doomed = [process for process in psutil.process_iter() if _group(process.pid) in leaders]
     for process in doomed:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(doomed, timeout=CLOSE_STEP_S)
+    deadline = time.monotonic() + CLOSE_STEP_S
+    while any(_alive(process.pid) for process in doomed) and time.monotonic() < deadline:
+        time.sleep(POLL_S)
 
 
 def _group(pid: int) -> int | None:

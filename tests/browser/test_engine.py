@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,6 +22,15 @@ from farm.policy.breaker import BreakerParams
 from farm.policy.recycle import RecycleParams
 from fixtures.shop import Shop
 from tests.browser.conftest import Browsing, browsing, visit
+
+HEIR = """
+import os, sys
+dead = os.posix_spawn("/bin/true", ["true"], {}, setsid=True)
+os.waitid(os.P_PID, dead, os.WEXITED | os.WNOWAIT)
+print(dead, flush=True)
+sys.stdin.read()
+"""
+"""Has a child that is dead and leads a group, and does not ask how it ended."""
 
 
 def engine_params(binary: BrowserBinary | None = None) -> EngineParams:
@@ -49,6 +60,25 @@ async def test_an_engine_leaves_no_process_and_no_file(tmp_path: Path) -> None:
     await engine.close()
     assert group(engine.pids) == []
     assert list((tmp_path / "engines").iterdir()) == []
+
+
+async def test_the_end_of_an_engine_does_not_wait_for_whoever_inherits_its_zombies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PID 1 of a container may never look at them; they run no more, and hold nothing."""
+    monkeypatch.setattr(engines, "CLOSE_STEP_S", 1e6)
+    heir = subprocess.Popen(  # noqa: ASYNC220 - it returns at once
+        [sys.executable, "-c", HEIR], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with heir:
+        assert heir.stdout is not None
+        engine = Engine(1, engine_params(), tmp_path, lambda _: None)
+        engine.pids = (int(heir.stdout.readline()),)
+        assert psutil.Process(engine.pids[0]).status() == psutil.STATUS_ZOMBIE
+        async with asyncio.timeout(30):
+            await engine.close()
+        assert psutil.Process(engine.pids[0]).status() == psutil.STATUS_ZOMBIE
+        heir.kill()
 
 
 async def test_driver_and_browser_lead_groups_of_their_own(tmp_path: Path) -> None:
