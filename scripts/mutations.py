@@ -150,7 +150,7 @@ MUTATIONS = (
         "false and C[TAT]",
         "politeness",
     ),
-    Mutation("affinity never ends", "lib/hand_out.lua", "r[STAYED] + 0 >= C[RUN]", "false", "politeness"),
+    Mutation("affinity never ends", "lib/hand_out.lua", "r[STAYED] >= C[RUN]", "false", "politeness"),
     Mutation("no affinity", "lib/hand_out.lua", "preferred = s\n", "preferred = nil\n", "leases"),
     Mutation("low priorities starve", "lib/hand_out.lua", "C[TURN] % EVERY == 0", "false", "politeness"),
     Mutation(

@@ -21,7 +21,7 @@ def record(settled: str, request: str, token: str, in_a_row: int, ends: object, 
 
 
 HELD = record("", "r0", TOKEN, 1, NOW, ENTRY_A1)
-NEXT_A2 = record(f"ack {A1} {TOKEN}", "r1", "1000000000123", 2, NOW + 30_000, ENTRY_A2)
+NEXT_A2 = record(f"ack {TOKEN}", "r1", "1000000000123", 2, NOW + 30_000, ENTRY_A2)
 WISH = ("r1", "", 0, "", "123", 0)
 
 LINK_B1 = f'{KNOWN_B1}{B1}7b\n["http://b/1"]'
@@ -91,7 +91,7 @@ CASES: dict[str, Case] = {
             "site:b": {"hash": {"b": "7"}},
             "q:7:b": {"list": [ENTRY_B1]},
             "ready:7": {"zset": {"b": NOW}},
-            "slot": {"hash": {"s1": record(f"ack {A1} {TOKEN}", "r0", "", 1, "", "")}},
+            "slot": {"hash": {"s1": record(f"ack {TOKEN}", "r0", "", 1, "", "")}},
         },
     ),
     "ack and lease": (
@@ -184,7 +184,7 @@ CASES: dict[str, Case] = {
         {
             "site:a": {"hash": {"b": "", "f": "0", "x": str(NOW + 2000)}},
             "delayed": {"zset": {f'a\n{A1}50.1.0["http://a/1"]': NOW + 2000}},
-            "slot": {"hash": {"s1": record(f"retry {A1} {TOKEN}", "r0", "", 1, "", "")}},
+            "slot": {"hash": {"s1": record(f"retry {TOKEN}", "r0", "", 1, "", "")}},
         },
     ),
     "nack bury": (
@@ -202,7 +202,7 @@ CASES: dict[str, Case] = {
             "dead": {"hash": {A1: f"tls\n{NOW}\nwhy\na\n{ENTRY_A1}"}},
             "dead:tls": {"zset": {A1: NOW}},
             "tally": {"hash": {"tls": "1"}},
-            "slot": {"hash": {"s1": record(f"bury {A1} {TOKEN}", "r0", "", 1, "", "")}},
+            "slot": {"hash": {"s1": record(f"bury {TOKEN}", "r0", "", 1, "", "")}},
         },
     ),
     "nack release": (
@@ -219,7 +219,7 @@ CASES: dict[str, Case] = {
             "site:a": {"hash": {"b": "5", "f": "0"}},
             "q:5:a": {"list": [ENTRY_A1]},
             "ready:5": {"zset": {"a": NOW}},
-            "slot": {"hash": {"s1": record(f"release {A1} {TOKEN}", "r0", "", 1, "", "")}},
+            "slot": {"hash": {"s1": record(f"release {TOKEN}", "r0", "", 1, "", "")}},
         },
     ),
     "exhume drop": (

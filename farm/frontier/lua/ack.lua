@@ -8,7 +8,7 @@
 --            11 jitter · 12 how many fingerprints count as seen with it · 13.. those, then the links
 -- Returns:   {'OK' | 'DUP' | 'STALE', reply of lease...} or an error BADARG
 begin()
-local seen_last = 12 + tonumber(ARGV[12])
+local seen_last = 12 + ARGV[12]
 local news
 if #ARGV > 12 then
   news = news_among(seen_last + 1, #ARGV)
@@ -22,7 +22,7 @@ for i = 13, seen_last do
   end
 end
 local r = record_of(ARGV[2])
-local deed = 'ack ' .. ARGV[3] .. ' ' .. ARGV[4]
+local deed = 'ack ' .. ARGV[4]
 local status, handed = 'STALE', nil
 if holds(r, ARGV[3], ARGV[4]) then
   status = 'OK'

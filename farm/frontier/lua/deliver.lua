@@ -5,7 +5,7 @@
 -- ARGV:      1 own time in ms or '' · 2 how many fingerprints · 3.. those, then the links
 -- Returns:   how many links were accepted, or an error BADARG
 begin()
-local seen_last = 2 + tonumber(ARGV[2])
+local seen_last = 2 + ARGV[2]
 local news = news_among(seen_last + 1, #ARGV)
 if not news then
   return redis.error_reply('BADARG a link is not fingerprint, band, site and payload')

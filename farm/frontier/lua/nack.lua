@@ -12,7 +12,7 @@ if not wait or not (kind == 'retry' or kind == 'bury' or kind == 'release') then
   return redis.error_reply('BADARG a lease is settled by retry, bury or release')
 end
 local r = record_of(ARGV[2])
-local deed = kind .. ' ' .. ARGV[3] .. ' ' .. ARGV[4]
+local deed = kind .. ' ' .. ARGV[4]
 if not holds(r, ARGV[3], ARGV[4]) then
   place_sites()
   save()

@@ -7,7 +7,7 @@ local NEVER = 9e15
 -- Given: keys, arguments, and redis.call.
 local KEYS, ARGV, call
 -- Begun: what all keys of the shard begin with, counters, tallies, the time, the sites that were looked at.
-local P, C, T, now, micros, sites, touched
+local P, C, T, now, micros, sites
 
 -- Virtual time: advances with the server's by at most STEP per observation, never goes back. So neither
 -- an outage nor a jump of the machine's clock expires every lease at once.
@@ -32,7 +32,7 @@ local function begin()
   if stored == '' then
     error(redis.error_reply('NOCRAWL no crawl is kept under ' .. KEYS[1]))
   end
-  P, C, sites, touched = KEYS[1]:sub(1, -4), { struct.unpack(COMMON_LAYOUT, stored) }, {}, {}
+  P, C, sites = KEYS[1]:sub(1, -4), { struct.unpack(COMMON_LAYOUT, stored) }, {}
   tick()
 end
 

@@ -86,7 +86,7 @@ local function grant(r, s, entry, request, out, nonce, jitter, stays_on)
   local name = s[NAME]
   C[TOKEN] = math.max(C[TOKEN] + 1, micros)
   C[LEASED] = C[LEASED] + 1
-  r[STAYED] = name == r[AT] and r[STAYED] + 0 < C[RUN] and ('%d'):format(r[STAYED] + 1) or '1'
+  r[STAYED] = name == r[AT] and r[STAYED] < C[RUN] and r[STAYED] + 1 or 1
   r[REQUEST], r[FENCE], r[UNTIL] = request, ('%d'):format(C[TOKEN]) .. nonce, ('%d'):format(now + C[VISIBILITY])
   r[AT], r[OUT], r[ENTRY] = name, out, entry
   spend(s, out, jitter, not stays_on)
@@ -109,7 +109,7 @@ local function hand_out(r, request, hint, limit, out, nonce, jitter)
   local preferred
   if hint ~= '' then
     local s = site(hint)
-    if hint == r[AT] and r[STAYED] + 0 >= C[RUN] then
+    if hint == r[AT] and r[STAYED] >= C[RUN] then
       s[MOVED] = true
     elseif has_room(s) and eligible_at(s) <= now and (out == '' or pair_at(s, out) <= now) then
       preferred = s
@@ -122,7 +122,7 @@ local function hand_out(r, request, hint, limit, out, nonce, jitter)
     end
     local entry = take(s, band)
     if entry and entry:find(IS_ENTRY) then
-      return grant(r, s, entry, request, out, nonce, tonumber(jitter), s == preferred)
+      return grant(r, s, entry, request, out, nonce, jitter, s == preferred)
     elseif entry then
       bury(s[NAME], redis.sha1hex(entry):sub(1, 16), entry, 'corrupt', 'the entry cannot be read')
     end

@@ -10,12 +10,13 @@ local function record_of(slot)
   if record then
     -- Seven strings, each with a NUL at its end, and the entry.
     local ok, settled, request, fence, at, out, stayed, ends, from = pcall(struct.unpack, 'sssssss', record)
-    if ok and tonumber(stayed) and (fence == '' or tonumber(fence)) and (ends == '' or tonumber(ends)) then
+    stayed = ok and tonumber(stayed)
+    if stayed and (fence == '' or tonumber(fence)) and (ends == '' or tonumber(ends)) then
       return { settled, request, fence, at, out, stayed, ends, record:sub(from), fence ~= '' }
     end
     clear_away(slot, record)
   end
-  return { '', '', '', '', '', '0', '', '', false }
+  return { '', '', '', '', '', 0, '', '', false }
 end
 
 -- Whether the slot holds the lease of this id and token.

@@ -18,7 +18,6 @@ local function site(name)
       bands, flying, arrival, blocked, v[1] ~= false, false, false,
     }
     sites[name] = s
-    touched[#touched + 1] = s
   end
   return s
 end
@@ -75,8 +74,7 @@ local function place(s)
 end
 
 local function place_sites()
-  for i = 1, #touched do
-    local s = touched[i]
+  for _, s in pairs(sites) do
     if s[MOVED] or s[ANEW] or s[BANDS] ~= s[HAD_BANDS] or s[FLYING] ~= s[HAD_FLYING] or s[BLOCKED] ~= s[HAD_BLOCKED] then
       place(s)
     end
