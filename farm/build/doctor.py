@@ -12,6 +12,7 @@ from farm.browser import sandbox
 from farm.browser.engine import Engine, EngineParams
 from farm.browser.find import find_browser
 from farm.browser.meter import machine_bytes
+from farm.build.preflight import DEFAULT_CRAWL
 from farm.build.visit import visited
 from farm.frontier.connect import FIRST_PATIENCE_S, connect
 from farm.frontier.embedded import EmbeddedRedis
@@ -91,7 +92,7 @@ async def _redis(settings: DoctorSettings) -> Finding:
         try:
             client = await connect(settings.redis.reveal(), patience_s=FIRST_PATIENCE_S)
             try:
-                await client.probe(settings.crawl)
+                await client.probe(settings.crawl or DEFAULT_CRAWL)
             finally:
                 await client.close()
         except FarmError as error:

@@ -49,7 +49,7 @@ class RedisClient:
 
     async def probe(self, crawl: str) -> None:
         """Call a transition that only looks, whether there is such a crawl or not: raises where it may not."""
-        await self.run("stats", keys.ctl(crawl), "")
+        await self.run("stats", keys.ctl(keys.check_name(crawl)), "")
 
     async def ask(self, *args: Arg) -> Any | None:
         """Send a command that a server may forbid; None when it does."""
