@@ -38,6 +38,13 @@ _PASSING_CODES = (
     # Flushed once more just as it was loaded.
     _LACKS_FUNCTION,
 )
+_REMEDIES = {
+    "maxmemory": "give it more memory",
+    "MISCONF": "see in its log why it cannot save, mostly a full disk",
+    "read only replica": "name its master with --redis",
+    "loading the dataset": "try again when it has loaded",
+}
+"""What helps a server that answers and refuses, by a word of its answer."""
 _DENIED_INSIDE = ("The user executing the script can't", "ACL failure in script")
 """What Redis 7.0 and later ones say of a command or a key that is denied to a function's user."""
 
@@ -98,7 +105,7 @@ def translate(error: BaseException, place: str) -> FarmError:
     if reason.startswith("BADARG"):
         return UsageError(f"The frontier was asked for what it cannot keep: {reason[7:]}.")
     if passes(error):
-        return FrontierUnavailable(
-            f"Redis at {place} is not available ({reason}); start it, or name another with --redis."
-        )
+        remedies = (remedy for word, remedy in _REMEDIES.items() if word in reason)
+        remedy = next(remedies, "start it, or name another with --redis")
+        return FrontierUnavailable(f"Redis at {place} is not available ({reason}); {remedy}.")
     return FrontierUnavailable(f"Redis at {place} refused a command ({reason}).")

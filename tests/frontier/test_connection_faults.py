@@ -152,28 +152,31 @@ async def test_a_reply_slower_than_the_deadline_costs_nothing(shaky: Shaky) -> N
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "remedy"),
     [
-        "LOADING Redis is loading the dataset in memory",
-        "BUSY Redis is busy running a script.",
-        "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
-        "READONLY You can't write against a read only replica.",
-        "NOREPLICAS Not enough good replicas to write.",
-        "OOM command not allowed when used memory > 'maxmemory'.",
-        "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
-        "CLUSTERDOWN The cluster is down",
-        "TRYAGAIN Multiple keys request during rehashing of slot",
+        ("LOADING Redis is loading the dataset in memory", "try again when it has loaded"),
+        ("BUSY Redis is busy running a script.", "start it"),
+        (
+            "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to.",
+            "see in its log",
+        ),
+        ("READONLY You can't write against a read only replica.", "name its master"),
+        ("NOREPLICAS Not enough good replicas to write.", "start it"),
+        ("OOM command not allowed when used memory > 'maxmemory'.", "give it more memory"),
+        ("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", "start it"),
+        ("CLUSTERDOWN The cluster is down", "start it"),
+        ("TRYAGAIN Multiple keys request during rehashing of slot", "start it"),
     ],
-    ids=lambda error: error.partition(" ")[0],
+    ids=lambda text: text.partition(" ")[0],
 )
-async def test_what_passes_by_itself_is_waited_out(shaky: Shaky, error: str) -> None:
-    """Within the patience; after it, it is one sentence."""
+async def test_what_passes_by_itself_is_waited_out(shaky: Shaky, error: str, remedy: str) -> None:
+    """Within the patience; after it, it is one sentence that says what helps."""
     await shaky.bench.add("a/1")
     shaky.proxy.arm(Fault.REFUSED, error=error, times=2)
     assert isinstance(await shaky.frontier.lease(shaky.bench.wish()), Lease)
     hasty = await connect(shaky.url, patience_s=0)
     shaky.proxy.arm(Fault.REFUSED, error=error, times=2)
-    with pytest.raises(FrontierUnavailable, match="is not available"):
+    with pytest.raises(FrontierUnavailable, match=f"is not available .*{remedy}"):
         await RedisFrontier(hasty, shaky.bench.crawl).stats()
     await hasty.close()
 
