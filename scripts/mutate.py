@@ -31,6 +31,7 @@ TESTS = (
     "crawl",
     "entries",
     "seen",
+    "server_filter",
     "model",
 )
 

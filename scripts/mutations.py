@@ -180,6 +180,13 @@ MUTATIONS = (
         "BITS_PER_ID, HASHES = 128, 127, 22, 1",
         "seen",
     ),
+    Mutation(
+        "the server's filter is asked for a link's whole text",
+        "lib/seen.lua",
+        "is_in_bloom(fingerprint:sub(17, 32), false)",
+        "is_in_bloom(fingerprint, false)",
+        "server_filter",
+    ),
     Mutation("a filter never grows", "lib/bloom.lua", "adds and T[BLOOM_ROOM] <= 0", "false", "seen"),
     Mutation(
         "anything is an entry", "lib/hand_out.lua", "entry and entry:find(IS_ENTRY)", "entry", "entries"
