@@ -1,6 +1,6 @@
 """What becomes of a visit: its verdict from the status or the failure, and the delay before the next try.
 
-Pure: chance comes in as `jitter` in [0, 1). The delay grows exponentially with full jitter ("Exponential
+Pure: chance comes in as `jitter` in [0, 1). The delay grows exponentially with equal jitter ("Exponential
 Backoff and Jitter", M. Brooker, AWS Architecture Blog, 2015), so that URLs that failed together do not
 come back together.
 """
