@@ -12,11 +12,12 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 
-from mutations import MUTATIONS, Mutation
-
 ROOT = Path(__file__).resolve().parent.parent
+LIST = ROOT / "scripts" / "mutations.toml"
 LUA = Path("farm/frontier/lua")
 TESTS = (
     "states",
@@ -32,8 +33,23 @@ TESTS = (
     "entries",
     "seen",
     "server_filter",
+    "garbled",
     "model",
 )
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One break, as the list has it."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    first: str
+
+
+MUTATIONS = tuple(Mutation(**row) for row in tomllib.loads(LIST.read_text())["mutation"])
 
 
 def notices(mutation: Mutation, folder: Path) -> bool:
@@ -62,7 +78,7 @@ def notices(mutation: Mutation, folder: Path) -> bool:
 def main(names: list[str]) -> int:
     """Try the mutations that are named, or all."""
     if unknown := set(names) - {mutation.name for mutation in MUTATIONS}:
-        sys.exit(f"No mutation is called {', '.join(sorted(unknown))}; scripts/mutations.py lists them.")
+        sys.exit(f"No mutation is called {', '.join(sorted(unknown))}; scripts/mutations.toml lists them.")
     survivors = []
     with tempfile.TemporaryDirectory(prefix="farm-mutate-") as made:
         folder = Path(made)

@@ -7,6 +7,7 @@ it. What comes back is checked field by field; it is never executed and never un
 
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -95,13 +96,21 @@ def _fields(payload: bytes) -> tuple[str, int, str | None, dict[str, Any]]:
         raise CorruptEntry("the payload is not a list of one to four fields")
     defaults: list[Any] = [None, 0, None, {}]
     url, depth, shared, meta = fields + defaults[len(fields) :]
-    if not isinstance(url, str) or not url:
-        raise CorruptEntry("the URL is not a text")
+    if not isinstance(url, str) or not _is_of_the_web(url):
+        raise CorruptEntry("the URL is not of the web")
     if type(depth) is not int or depth < 0:
         raise CorruptEntry("the depth is not a number")
     if not isinstance(meta, dict):
         raise CorruptEntry("the meta is not an object")
     return url, depth, _referrer(url, shared), meta
+
+
+def _is_of_the_web(url: str) -> bool:
+    """Whether a browser may be sent there: nobody who can write to Redis shall have it read files."""
+    try:
+        return url.startswith(("http://", "https://")) and bool(urlsplit(url).hostname)
+    except ValueError:
+        return False
 
 
 def _referrer(url: str, shared: Any) -> str | None:

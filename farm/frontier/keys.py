@@ -23,8 +23,9 @@ derives the others from it; what it may find there is this glossary:
     {c:s}:due            zset    slot -> deadline of its lease, or that of an earlier one: the record's counts
                                  where it is later
     {c:s}:delayed        zset    site and entry -> when it goes back to its queue
-    {c:s}:dead           hash    id -> reason, when, detail, site, entry (a line each)
-    {c:s}:dead:REASON    zset    id -> when it was buried
+    {c:s}:dead           hash    id -> reason, when (the server's own time in ms), detail, site, entry
+                                 (a line each)
+    {c:s}:dead:REASON    zset    id -> when it was buried, likewise
     {c:s}:tally          hash    reason -> how many are dead of it
     {c:s}:outbox:SHARD   list    links (and bare fingerprints) for another shard, not yet delivered
     {c:s}:struck         hash    shard -> how many of its outbox were delivered and struck out so far
@@ -40,7 +41,7 @@ derives the others from it; what it may find there is this glossary:
     {c:robots}:feeds     set     nodes that feed the crawl from sitemaps, or died over it
     {c:robots}:feed NODE string  it still does, until the key expires
 
-All times are virtual milliseconds. A generation (recrawl) has its place in front of the shard's number.
+All other times are virtual milliseconds. A generation (recrawl) has its place in front of the shard's number.
 """
 
 import re

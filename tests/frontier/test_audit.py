@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from farm.frontier.counters import decode, encode
+from farm.model.outcome import FailureKind, Retry
 from tests.frontier.support import Bench
 
 
@@ -43,6 +44,11 @@ async def test_a_sound_crawl_passes(bench: Bench) -> None:
         (("HSET", "@dead", "x", "timeout\n5\nd\na\n0123456789abcdef5[]"), "1 are dead, counted 0"),
         (("HSET", "@tally", "timeout", 1), "1 are counted dead of timeout but 0 are"),
         (("SADD", "@seen:fff:1", 5), "fingerprints are known"),
+        (("LSET", "@q:5:b", 0, "x"), "an entry that cannot be read is in"),
+        (("ZADD", "@delayed", 5, "x"), "what is delayed cannot be read: x"),
+        (("ZADD", "@due", 9e12, "s1"), "the lease of s1 ends at 9000000000000 which is too far off"),
+        (("RPUSH", "@outbox:1", "x"), "1 wait for other shards, counted 0"),
+        (("ZADD", "@dead:tls", 5, "x"), "letters are listed under dead:tls and none is there"),
     ],
 )
 async def test_each_broken_invariant_is_told(bench: Bench, command: tuple[Any, ...], complaint: str) -> None:
@@ -60,9 +66,22 @@ async def test_an_id_in_two_places_is_told(bench: Bench) -> None:
     assert any("is in" in violation for violation in await bench.frontier.audit())
 
 
-async def test_a_token_from_the_future_is_told(bench: Bench) -> None:
-    """Tokens only grow, so none is ahead of the last one."""
+@pytest.mark.parametrize(
+    ("counter", "complaint"),
+    [
+        ({"token": 5}, "is ahead of the last one"),
+        ({"due_from": 9e12}, "leases are looked at from 9000000000000"),
+        ({"delayed_from": 9e12}, "what is delayed is looked at from 9000000000000"),
+        ({"rendered": 5}, "5 are rendered, done 0"),
+        ({"outbox": 5}, "0 wait for other shards, counted 5"),
+    ],
+)
+async def test_a_counter_that_would_stall_the_crawl_is_told(
+    bench: Bench, counter: dict[str, float], complaint: str
+) -> None:
+    """Nothing would be looked at before its time, or waited for in vain."""
     await _ready_made(bench)
+    await bench.frontier.nack(await bench.lease("s2"), Retry(FailureKind.TIMEOUT, 9))
     counters = decode(await bench.raw("GET", "@ctl"))
-    await bench.raw("SET", "@ctl", encode({**counters, "token": 5}))
-    assert any("ahead" in violation for violation in await bench.frontier.audit())
+    await bench.raw("SET", "@ctl", encode({**counters, **counter}))
+    assert complaint in "\n".join(await bench.frontier.audit())

@@ -9,8 +9,8 @@ from farm.frontier.counters import decode, encode
 from farm.frontier.entries import link_of
 from farm.frontier.frontier import RedisFrontier
 from farm.model.ledger import Ledger
-from farm.model.outcome import Ack, Release, Settled
-from farm.model.task import LeaseRequest
+from farm.model.outcome import Ack, FailureKind, Release, Retry, Settled
+from farm.model.task import Lease, LeaseRequest
 from tests.frontier.support import START_MS, Bench
 
 
@@ -82,6 +82,47 @@ async def test_virtual_time_moves_by_at_most_a_step(bench: Bench) -> None:
     await bench.raw("SET", "@ctl", encode({**counters, "real": counters["real"] - 3_600_000}))
     assert await real.maintain() == 0
     assert decode(await bench.raw("GET", "@ctl"))["now"] == counters["now"] + 5000
+
+
+async def test_a_servers_clock_that_is_set_back_stops_the_time(bench: Bench) -> None:
+    """By an hour: nothing that was due is put off by it, and the time goes on from there."""
+    real = RedisFrontier(bench.client, bench.crawl)
+    await real.maintain()
+    counters = decode(await bench.raw("GET", "@ctl"))
+    await bench.raw("SET", "@ctl", encode({**counters, "real": counters["real"] + 3_600_000}))
+    await real.maintain()
+    after = decode(await bench.raw("GET", "@ctl"))
+    assert after["now"] == counters["now"]
+    assert abs(after["real"] - counters["real"]) < 60_000
+
+
+@pytest.mark.parametrize("call", ["renew", "ack"])
+async def test_whoever_settles_or_renews_brings_home_what_is_due(bench: Bench, call: str) -> None:
+    """No leader, no turn of its own: a delayed URL comes back with the next call."""
+    await bench.add("a/1", "b/1")
+    await bench.frontier.nack(await bench.lease("s1"), Retry(FailureKind.TIMEOUT, 5))
+    lease = await bench.lease("s2")
+    await bench.frontier.maintain()
+    bench.clock.advance(6)
+    if call == "renew":
+        keeper = bench.keeper()
+        assert keeper.renew([lease]) == [True]
+        keeper.close()
+    else:
+        _, following = await bench.frontier.ack(lease, Ack(), bench.wish("s2"))
+        assert isinstance(following, Lease)
+    assert (await bench.frontier.stats()).ledger.delayed == 0
+
+
+async def test_maintenance_moves_no_more_than_it_is_told(bench: Bench) -> None:
+    """So no call is long, however much is due at once."""
+    await bench.add(*(f"a/{n}" for n in range(7)))
+    leases = [await bench.lease(f"s{n}") for n in range(7)]
+    for lease in leases[:4]:
+        await bench.frontier.nack(lease, Retry(FailureKind.TIMEOUT, 5))
+    bench.clock.advance(60)
+    assert [await bench.frontier.maintain(3) for _ in range(4)] == [3, 3, 1, 0]
+    assert (await bench.ledger()).queued == 7
 
 
 async def test_time_never_goes_back(bench: Bench) -> None:

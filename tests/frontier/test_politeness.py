@@ -150,6 +150,62 @@ async def test_a_throttled_retry_by_an_address_blocks_that_address(bench: Bench)
     assert (await bench.lease("s2", egress="p2")).task.site == "a"
 
 
+@pytest.mark.parametrize("shut", [8, 70])
+async def test_sites_that_shut_an_address_out_do_not_hide_the_others(bench: Bench, shut: int) -> None:
+    """However many they are and however long they wait at the head of the ready sites."""
+    await bench.add(*(f"s{n:02}/{page}" for n in range(shut + 4) for page in range(2)))
+    for n in range(shut):
+        await bench.frontier.block(f"s{n:02}", 3600, egress="p1")
+    left = {f"s{n:02}" for n in range(shut, shut + 4)}
+    bench.clock.advance(1)
+    for site in left:
+        # They go to the end of the ready sites.
+        await bench.frontier.limit_site(site, in_flight=0)
+    for _ in range(40):
+        got = await bench.frontier.lease(bench.wish("s1", egress="p1"))
+        if isinstance(got, Lease):
+            left.discard(got.task.site)
+            await bench.done(got)
+    assert left == set()
+    assert await bench.frontier.audit() == []
+
+
+async def test_an_address_that_is_shut_out_everywhere_need_not_ask_at_once(bench: Bench) -> None:
+    """It comes back when the first site opens, or in a quarter of a second for what may come by then."""
+    await bench.add("a/1", "b/1")
+    await bench.frontier.block("a", 3600, egress="p1")
+    await bench.frontier.block("b", 3600, egress="p1")
+    assert (await bench.idle("s1", egress="p1")).retry_in_s == 0.25
+    await bench.frontier.block("c", 0.1, egress="p1")
+    await bench.add("c/1")
+    assert (await bench.idle("s1", egress="p1")).retry_in_s == 0.1
+
+
+async def test_a_site_that_shuts_an_address_out_is_no_hint_to_it(bench: Bench) -> None:
+    """Where the slot was is where it would go next."""
+    await bench.add("a/1", "a/2", "b/1")
+    await bench.done(await bench.lease("s1", egress="p1", site_hint="a"))
+    await bench.frontier.block("a", 20, egress="p1")
+    assert (await bench.lease("s1", egress="p1", site_hint="a")).task.site == "b"
+
+
+async def test_a_block_is_never_cut_short(bench: Bench) -> None:
+    """A second refusal that asks for less was sent before the first was heard."""
+    await bench.add("a/1", "a/2", "b/1", "b/2")
+    late, early = await bench.lease("s1"), await bench.lease("s2", site_hint="a")
+    by_p1, by_p1_too = await bench.lease("s3", egress="p1"), await bench.lease("s4", egress="p1")
+    assert [one.task.site for one in (late, early, by_p1, by_p1_too)] == ["a", "a", "b", "b"]
+    for first, second in ((late, early), (by_p1, by_p1_too)):
+        await bench.frontier.nack(first, Retry(FailureKind.THROTTLED, 600, throttled=True))
+        await bench.frontier.nack(second, Retry(FailureKind.THROTTLED, 1, throttled=True))
+    await bench.frontier.block("a", 1)
+    await bench.frontier.block("b", 1, egress="p1")
+    bench.clock.advance(590)
+    await bench.frontier.maintain()
+    assert (await bench.idle("s1", site_hint="a", egress="p1")).reason == "waiting"
+    assert (await bench.lease("s2")).task.site == "b"
+
+
 async def test_a_site_can_be_blocked_and_limited_from_outside(bench: Bench) -> None:
     """Crawl-delay and adaptive limits are written down for all nodes."""
     await bench.add("a/1", "a/2", "a/3")

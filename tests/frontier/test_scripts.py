@@ -108,7 +108,7 @@ async def test_bad_arguments_change_nothing(bench: Bench) -> None:
         "ack": [*ack, 1, "not hex"],
         "nack": ["s1", lease.id, lease.token, "forget", "", "", 0, 0],
     }
-    for name, args in [*calls.items(), ("ack", [*ack, 0, "nonsense"]), ("deliver", [0, "nonsense"])]:
+    for name, args in [*calls.items(), ("ack", [*ack, 0, "nonsense"])]:
         with pytest.raises(UsageError, match="cannot keep"):
             await bench.client.run(name, "{test:0}:ctl", bench.clock.ms, *args)
         assert await bench.raw("GET", "@ctl") == before

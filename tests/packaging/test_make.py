@@ -5,7 +5,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from scripts.mutations import MUTATIONS
+from scripts.mutate import MUTATIONS
 from tests.tree import ROOT
 
 

@@ -9,10 +9,10 @@
 -- Returns:   {'OK' | 'DUP' | 'STALE', reply of lease...} or an error BADARG
 begin()
 local seen_last = 12 + ARGV[12]
-local news
+local news, rubbish
 if #ARGV > 12 then
-  news = news_among(seen_last + 1, #ARGV)
-  if not news then
+  news, rubbish = news_among(seen_last + 1, #ARGV)
+  if rubbish then
     return redis.error_reply('BADARG a link is not fingerprint, band, site and payload')
   end
 end

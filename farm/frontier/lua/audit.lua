@@ -43,7 +43,7 @@ end
 -- Every id is in one place.
 local places = {}
 local function put(entry, place)
-  if entry:find('^%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%d[%d.]*%[') then
+  if entry:find(IS_ENTRY) then
     local id = entry:sub(1, 16)
     expect(not places[id], 'id', id, 'is in', places[id], 'and in', place)
     places[id] = place
@@ -60,7 +60,8 @@ each_key('q:*', function(name, key)
   for _, entry in ipairs(call('LRANGE', key, '0', '-1')) do
     put(entry, key)
     queued[band + 0] = queued[band + 0] + 1
-    expect(entry:sub(17, 17) == band or not entry:find('^%x+%['), 'an entry of another band is in', key)
+    expect(entry:find(IS_ENTRY), 'an entry that cannot be read is in', key)
+    expect(entry:sub(17, 17) == band or not entry:find(IS_ENTRY), 'an entry of another band is in', key)
   end
   bands_of[site_name] = bands_of[site_name] or {}
   bands_of[site_name][band] = true
@@ -75,7 +76,7 @@ end
 local leased, flying, pairs_flying, out_flying = 0, {}, {}, {}
 local due = pairs_of(call('ZRANGE', P .. 'due', '0', '-1', 'WITHSCORES'))
 for slot, record in pairs(pairs_of(call('HGETALL', P .. 'slot'))) do
-  local token, name, out, entry = record:match('^%Z*%z%Z*%z(%d*)%z(%Z*)%z(%Z*)%z%d+%z%d*%z(.*)$')
+  local token, name, out, ends, entry = record:match('^%Z*%z%Z*%z(%d*)%z(%Z*)%z(%Z*)%z%d+%z(%d*)%z(.*)$')
   expect(token, 'the record of slot', slot, 'cannot be read')
   expect((token or '') ~= '' == (due[slot] ~= nil), 'slot', slot, 'has a lease without a deadline, or the reverse')
   if token and token ~= '' then
@@ -86,6 +87,8 @@ for slot, record in pairs(pairs_of(call('HGETALL', P .. 'slot'))) do
       out_flying[out] = (out_flying[out] or 0) + 1
     end
     put(entry, 'the lease of ' .. slot)
+    local last = math.max(tonumber(ends) or 0, tonumber(due[slot]) or 0)
+    expect(last <= now + C[VISIBILITY], 'the lease of', slot, 'ends at', last, 'which is too far off')
     expect(tonumber(token:sub(1, -4)) <= C[TOKEN], 'token', token, 'is ahead of the last one,', C[TOKEN])
   end
   due[slot] = nil
@@ -96,9 +99,22 @@ expect(leased == C[LEASED], leased, 'are leased, counted', C[LEASED])
 -- What waits.
 local delayed = call('ZRANGE', P .. 'delayed', '0', '-1')
 for _, member in ipairs(delayed) do
-  put(member:sub((member:find('\n', 1, true) or 0) + 1), 'delayed')
+  local entry = member:match('^[^\n]+\n(.*)$')
+  expect(entry and entry:find(IS_ENTRY), 'what is delayed cannot be read:', member:sub(1, 80))
+  put(entry or '', 'delayed')
 end
 expect(#delayed == C[DELAYED], #delayed, 'are delayed, counted', C[DELAYED])
+
+-- Nothing is asked of Redis before the time at which something can be due.
+local first_due, first_delayed = head_of(P .. 'due'), head_of(P .. 'delayed')
+expect(C[LEASED] == 0 or C[DUE_FROM] <= first_due, 'leases are looked at from', C[DUE_FROM], 'one ends at', first_due)
+expect(C[DELAYED] == 0 or C[DELAYED_FROM] <= first_delayed, 'what is delayed is looked at from', C[DELAYED_FROM],
+  'the first is due at', first_delayed)
+local outgoing = 0
+each_key('outbox:*', function(_, key)
+  outgoing = outgoing + call('LLEN', key)
+end)
+expect(outgoing == C[OUTBOX], outgoing, 'wait for other shards, counted', C[OUTBOX])
 
 -- The dead, by reason.
 local dead, by_reason = 0, {}
@@ -117,7 +133,11 @@ for reason, count in pairs(pairs_of(call('HGETALL', P .. 'tally'))) do
   expect(count + 0 == (by_reason[reason] or 0), count, 'are counted dead of', reason, 'but', by_reason[reason] or 0, 'are')
   expect(count + 0 == listed, count, 'are counted dead of', reason, 'but', listed, 'are listed')
 end
+each_key('dead:*', function(name)
+  expect(by_reason[name:sub(6)], 'letters are listed under', name, 'and none is there')
+end)
 
+expect(C[RENDERED] <= C[DONE], C[RENDERED], 'are rendered, done', C[DONE])
 expect(T[ACCEPTED] == all_queued + #delayed + leased + C[DONE] + dead, 'the ledger does not balance: accepted',
   T[ACCEPTED], 'queued', all_queued, 'delayed', #delayed, 'leased', leased, 'done', C[DONE], 'dead', dead)
 

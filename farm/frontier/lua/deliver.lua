@@ -1,22 +1,30 @@
 #!lua flags=allow-oom
 -- Purpose:   take what another shard's outbox holds for this one: links, and fingerprints that count as seen.
--- Guarantee: taking the same again changes nothing, so whoever delivers may die at any point.
+-- Guarantee: taking the same again changes nothing, so whoever delivers may die at any point; what is neither is
+--            buried, once, or nobody could deliver what stands behind it.
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2 how many fingerprints · 3.. those, then the links
--- Returns:   how many links were accepted, or an error BADARG
+-- Returns:   how many links were accepted
 begin()
 local seen_last = 2 + ARGV[2]
-local news = news_among(seen_last + 1, #ARGV)
-if not news then
-  return redis.error_reply('BADARG a link is not fingerprint, band, site and payload')
-end
+local news, rubbish = news_among(seen_last + 1, #ARGV)
+rubbish = rubbish or {}
+local links = #ARGV - seen_last - #rubbish
 for i = 3, seen_last do
-  if remember(ARGV[i], round_of()) then
+  if not ARGV[i]:find(IS_FINGERPRINT .. '$') then
+    rubbish[#rubbish + 1] = ARGV[i]
+  elseif remember(ARGV[i], round_of()) then
     T[SEEN] = T[SEEN] + 1
     grow_seen()
   end
 end
-local accepted = accept_links(news, #ARGV - seen_last)
+for _, text in ipairs(rubbish) do
+  if remember(fingerprint_of(redis.sha1hex(text):sub(1, 16)), round_of()) then
+    T[ACCEPTED] = T[ACCEPTED] + 1
+    bury_unreadable('', text, 'what another shard found cannot be read')
+  end
+end
+local accepted = accept_links(news, links)
 place_sites()
 save()
 return accepted

@@ -6,6 +6,16 @@
 -- ARGV:      1 own time in ms or '' · 2 replay | drop · 3.. ids
 -- Returns:   how many, or an error BADARG
 begin()
+-- A letter that cannot be read does not say under which reason it is listed.
+local function unlist(id, reason)
+  local reasons = reason and call('ZSCORE', P .. 'dead:' .. reason, id) and { reason } or call('HKEYS', P .. 'tally')
+  for _, listed in ipairs(reasons) do
+    if call('ZREM', P .. 'dead:' .. listed, id) == 1 then
+      call('HINCRBY', P .. 'tally', listed, -1)
+    end
+  end
+end
+
 if ARGV[2] ~= 'replay' and ARGV[2] ~= 'drop' then
   return redis.error_reply('BADARG dead letters are replayed or dropped')
 end
@@ -18,10 +28,7 @@ for i = 3, #ARGV do
     local readable = entry and name ~= '' and entry:find(IS_ENTRY)
     if ARGV[2] == 'drop' or readable then
       call('HDEL', P .. 'dead', ARGV[i])
-      if reason then
-        call('ZREM', P .. 'dead:' .. reason, ARGV[i])
-        call('HINCRBY', P .. 'tally', reason, -1)
-      end
+      unlist(ARGV[i], reason)
       T[DEAD] = T[DEAD] - 1
       moved = moved + 1
       if ARGV[2] == 'replay' then

@@ -35,7 +35,7 @@ else
   if throttled == 1 and out == '' then
     s[BLOCKED] = math.max(s[BLOCKED], until_ms)
   elseif throttled == 1 then
-    call('HSET', P .. 'site:' .. s[NAME], 'x@' .. out, ('%d'):format(until_ms))
+    shut(s[NAME], out, until_ms)
   end
   call('ZADD', P .. 'delayed', ('%d'):format(until_ms), s[NAME] .. '\n' .. again)
   C[DELAYED] = C[DELAYED] + 1

@@ -18,7 +18,7 @@ if ARGV[6] ~= '0' then
   if ARGV[7] == '' then
     s[BLOCKED] = math.max(s[BLOCKED], until_ms)
   else
-    call('HSET', key, 'x@' .. ARGV[7], ('%d'):format(until_ms))
+    shut(ARGV[2], ARGV[7], until_ms)
   end
 end
 s[MOVED] = true

@@ -8,6 +8,12 @@ local function pair_at(s, out)
   return math.max(tonumber(v[1]) or 0, tonumber(v[2]) or 0)
 end
 
+-- Shuts a site to an address; a longer block stays.
+local function shut(name, out, until_ms)
+  local key, field = P .. 'site:' .. name, 'x@' .. out
+  call('HSET', key, field, ('%d'):format(math.max(tonumber(call('HGET', key, field)) or 0, until_ms)))
+end
+
 -- When the address itself is.
 local function address_at(out)
   local v = call('HMGET', P .. 'out:' .. out, 't', 'f')

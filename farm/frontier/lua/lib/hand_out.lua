@@ -2,8 +2,9 @@
 -- The site that the slot's context served last is preferred for at most RUN leases in a row; every eighth
 -- lease starts at a rotating band, so that no priority starves.
 local SOON_MS, SOONEST_MS, EVERY, ZERO = 250, 10, 8, 48
--- How far into a band's ready sites a lease looks when its own way out is shut to the first ones.
-local LOOK_AHEAD = '8'
+-- How many of a band's ready sites a lease looks at when its own way out may be shut to some: the first ones, then
+-- some of the others, elsewhere each time, so that no number of shut ones hides the rest.
+local FIRST, OTHERS = 8, 56
 
 local function wait_until(at)
   return { 'IDLE', 'waiting', math.max(SOONEST_MS, math.min(math.floor(at - now), SOON_MS)) }
@@ -41,8 +42,40 @@ local function refusal(limit, out)
   return at > now and wait_until(at) or nil
 end
 
--- Returns site and band, the band as a digit: Lua is slow to print a number.
-local function choose(preferred, out)
+-- The first of some ready sites that the way out is open to; else nil, and when it is open to one of them.
+local function open_among(ready, from, count, out)
+  local shut_until = NEVER
+  local names = call('ZRANGE', ready, '-inf', ('%d'):format(now), 'BYSCORE', 'LIMIT', from, count)
+  for i = 1, #names do
+    local s = site(names[i])
+    local at = out == '' and now or pair_at(s, out)
+    if at <= now then
+      return s, at
+    end
+    shut_until = math.min(shut_until, at)
+  end
+  return nil, shut_until
+end
+
+local function open_site(ready, out, jitter)
+  if out == '' then
+    return open_among(ready, '0', '1', out)
+  end
+  local s, shut_until = open_among(ready, 0, FIRST, out)
+  local others = s and 0 or call('ZCOUNT', ready, '-inf', ('%d'):format(now)) - FIRST
+  if others > 0 then
+    local from = FIRST - OTHERS + 1 + math.floor(jitter * (others + OTHERS - 1))
+    local at
+    s, at = open_among(ready, math.max(FIRST, from), OTHERS, out)
+    shut_until = math.min(shut_until, at)
+  end
+  return s, shut_until
+end
+
+-- Returns site and band, the band as a digit: Lua is slow to print a number. Where there is none, nil twice and when
+-- the way out is open to one that is ready.
+local function choose(preferred, out, jitter)
+  local shut_until = NEVER
   C[TURN] = C[TURN] + 1
   local start = C[TURN] % EVERY == 0 and (C[TURN] / EVERY) % 10 or 9
   for i = 0, 9 do
@@ -54,16 +87,14 @@ local function choose(preferred, out)
       end
       -- What this call changed must be in the ready sets before they are read.
       place_sites()
-      local look = out == '' and '1' or LOOK_AHEAD
-      local names = call('ZRANGE', P .. 'ready:' .. digit, '-inf', ('%d'):format(now), 'BYSCORE', 'LIMIT', '0', look)
-      for _, name in ipairs(names) do
-        local s = site(name)
-        if out == '' or pair_at(s, out) <= now then
-          return s, digit
-        end
+      local s, at = open_site(P .. 'ready:' .. digit, out, jitter)
+      if s then
+        return s, digit
       end
+      shut_until = math.min(shut_until, at)
     end
   end
+  return nil, nil, shut_until
 end
 
 local function take(s, band)
@@ -116,15 +147,15 @@ local function hand_out(r, request, hint, limit, out, nonce, jitter)
     end
   end
   while true do
-    local s, band = choose(preferred, out)
+    local s, band, shut_until = choose(preferred, out, jitter)
     if not s then
-      return wait_until(soonest())
+      return wait_until(shut_until < NEVER and shut_until or soonest())
     end
     local entry = take(s, band)
     if entry and entry:find(IS_ENTRY) then
       return grant(r, s, entry, request, out, nonce, jitter, s == preferred)
     elseif entry then
-      bury(s[NAME], redis.sha1hex(entry):sub(1, 16), entry, 'corrupt', 'the entry cannot be read')
+      bury_unreadable(s[NAME], entry, 'the entry cannot be read')
     end
   end
 end

@@ -76,9 +76,13 @@ local function bring_home(most)
   if C[DELAYED] > 0 and now >= C[DELAYED_FROM] and moved < most then
     local members = call('ZRANGE', P .. 'delayed', '-inf', ('%d'):format(now), 'BYSCORE', 'LIMIT', '0', most - moved)
     for _, member in ipairs(members) do
-      local break_at = member:find('\n', 1, true)
+      local name, entry = member:match('^([^\n]+)\n(.*)$')
       call('ZREM', P .. 'delayed', member)
-      enqueue(member:sub(1, break_at - 1), member:sub(break_at + 1), 'RPUSH')
+      if entry and entry:find(IS_ENTRY) then
+        enqueue(name, entry, 'RPUSH')
+      else
+        bury_unreadable(name or '', entry or member, 'the entry cannot be read')
+      end
     end
     C[DELAYED] = C[DELAYED] - #members
     C[DELAYED_FROM] = head_of(P .. 'delayed')

@@ -11,13 +11,22 @@ local function recount(entry, fails, throttled, expiries)
   return entry:sub(1, 17) .. counts .. entry:sub(brace), x
 end
 
+-- The date is the server's own: it is for people. No letter replaces another: what was garbled may have one's id.
 local function bury(site_name, id, entry, reason, detail)
   tallies()
-  local now_text = ('%d'):format(now)
-  call('HSET', P .. 'dead', id, table.concat({ reason, now_text, detail, site_name, entry }, '\n'))
-  call('ZADD', P .. 'dead:' .. reason, now_text, id)
+  local when = ('%d'):format(micros / 1000)
+  local letter = table.concat({ reason, when, detail, site_name, entry }, '\n')
+  while call('HSETNX', P .. 'dead', id, letter) == 0 do
+    id = redis.sha1hex(id):sub(1, 16)
+  end
+  call('ZADD', P .. 'dead:' .. reason, when, id)
   call('HINCRBY', P .. 'tally', reason, 1)
   T[DEAD] = T[DEAD] + 1
+end
+
+-- What cannot be read has no id that could be believed.
+local function bury_unreadable(site_name, text, detail)
+  bury(site_name, redis.sha1hex(text):sub(1, 16), text, 'corrupt', detail)
 end
 
 -- A record that somebody else has garbled must not stop the crawl: no call would get past it.
@@ -30,7 +39,7 @@ local function clear_away(slot, record)
     else
       C[LEASED] = C[LEASED] - 1
     end
-    bury('', redis.sha1hex(record):sub(1, 16), record, 'corrupt', 'the lease cannot be read')
+    bury_unreadable('', record, 'the lease cannot be read')
   end
 end
 
@@ -39,12 +48,11 @@ local function expire(r)
   tallies()
   local s, entry = let_go(r)
   local again, expiries = recount(entry, 0, 0, 1)
-  local id = (again or redis.sha1hex(entry)):sub(1, 16)
   T[EXPIRED] = T[EXPIRED] + 1
   if not again then
-    bury(s[NAME], id, entry, 'corrupt', 'the entry cannot be read')
+    bury_unreadable(s[NAME], entry, 'the entry cannot be read')
   elseif expiries >= C[LIVES] then
-    bury(s[NAME], id, again, 'worker_died', 'its lease expired ' .. expiries .. ' times')
+    bury(s[NAME], again:sub(1, 16), again, 'worker_died', 'its lease expired ' .. expiries .. ' times')
   else
     enqueue(s[NAME], again, 'LPUSH')
   end
