@@ -32,8 +32,9 @@ check: setup  ## lint, types, import contracts, links in the documents
 bench: setup  ## compare with crawlee, crawl4ai, scrapy-playwright, puppeteer-cluster and raw CDP (ARGS="--rounds 1")
 	@.venv/bin/python -m bench $(ARGS)
 
-bench-frontier: setup  ## what a lease costs in Redis, next to an empty script (ARGS="--small")
+bench-frontier: setup  ## what a lease costs in Redis, next to an empty script; a storm of kills (ARGS="--small")
 	@.venv/bin/python bench/frontier.py $(ARGS)
+	@$(PYTEST) -q -s -m slow -k storm_of_kills tests/frontier/test_storm.py
 
 bench-throttle: setup  ## politeness by the sites' own journal: rates, shares, hidden limits (ARGS="rate knee")
 	@.venv/bin/python -m bench.throttle $(ARGS)

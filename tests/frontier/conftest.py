@@ -10,6 +10,9 @@ import pytest
 from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
 from farm.frontier.embedded import EmbeddedRedis
+from farm.frontier.frontier import RedisFrontier
+from tests.frontier.proxy import FaultyProxy
+from tests.frontier.shaky import Shaky
 from tests.frontier.support import Bench
 
 
@@ -44,3 +47,15 @@ async def bench(client: RedisClient, redis_url: str) -> Bench:
 def folder(tmp_path: Path) -> Path:
     """Name a data folder for a private Redis."""
     return tmp_path / "redis"
+
+
+@pytest.fixture
+async def shaky(bench: Bench, redis_url: str) -> AsyncIterator[Shaky]:
+    """Put the proxy between a crawl and a frontier."""
+    proxy = FaultyProxy(redis_url.removeprefix("unix://"))
+    url = await proxy.start()
+    client = await connect(url, patience_s=10, timeout_s=0.3)
+    yield Shaky(bench, proxy, RedisFrontier(client, bench.crawl, own_time_ms=bench.clock.read), url)
+    await client.close()
+    proxy.stop()
+    assert proxy.met == proxy.armed, "a fault was waited for in vain"

@@ -27,9 +27,10 @@ class FaultyProxy:
         self._server: asyncio.Server | None = None
         self._fault: Fault | None = None
         self._error = b""
-        self._times = 0
+        self._times = self._spared = 0
         self.release = asyncio.Event()
-        self.met = 0
+        self.armed = self.met = 0
+        """How many scripts were to meet a fault, and how many have."""
 
     async def start(self) -> str:
         """Listen, and return the URL."""
@@ -41,13 +42,18 @@ class FaultyProxy:
         if self._server is not None:
             self._server.close()
 
-    def arm(self, fault: Fault, *, error: str = "", times: int = 1) -> None:
-        """Let the next scripts meet a fault."""
+    def arm(self, fault: Fault, *, error: str = "", times: int = 1, after: int = 0) -> None:
+        """Let the next scripts meet a fault; those that come `after` some that do not."""
+        self._spared = after
         self._fault, self._error, self._times = fault, error.encode(), times
+        self.armed += times
         self.release.clear()
 
     def _take(self, chunk: bytes) -> Fault | None:
         if self._fault is None or b"FCALL" not in chunk or self._times == 0:
+            return None
+        if self._spared:
+            self._spared -= 1
             return None
         self._times -= 1
         self.met += 1

@@ -107,6 +107,14 @@ CASES: dict[str, Case] = {
         {},
         {"site:a": {"hash": {"b": "", "f": "2", "d": "500", "a": "new", "l": "3", "i": "500"}}},
     ),
+    "tune, repeated": (
+        {},
+        {"site:a": {"hash": {"b": "", "a": "new", "l": "3", "i": "400"}}},
+        ("tune", "a", "old", "new", 3, 400),
+        [1, b"new", str(NOW).encode(), 0, b"0", TERMS["limit"]],
+        {},
+        {"site:a": {"hash": {"b": "", "a": "new", "l": "3", "i": "400"}}},
+    ),
     "tune, learnt by another": (
         {},
         {"site:a": {"hash": {"b": "", "a": "theirs"}}},

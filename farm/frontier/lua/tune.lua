@@ -2,7 +2,8 @@
 -- Purpose:   read what the nodes have learnt about a site's pace, or write what one of them made of it; the same
 --            for the pace of one egress address at the site, of which only the spacing counts.
 -- Guarantee: of nodes that learn at once none overwrites another: who comes second is told what is there now. A
---            spacing never becomes shorter than the crawl's terms and the site's crawl-delay have it.
+--            spacing never becomes shorter than the crawl's terms and the site's crawl-delay have it. A repetition
+--            finds what it wrote.
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2 site · 3 what was read, or '' where there was nothing
 --            4 what is to be there instead, or '' to read only · 5 places in flight · 6 interval in ms
@@ -12,10 +13,11 @@ begin()
 local key, out = P .. 'site:' .. ARGV[2], ARGV[7] and ARGV[7] ~= '' and '@' .. ARGV[7] or ''
 local learnt = call('HGET', key, 'a' .. out) or ''
 local written = 0
-if ARGV[4] ~= '' and learnt == ARGV[3] and out ~= '' then
+local mine = ARGV[4] ~= '' and (learnt == ARGV[3] or learnt == ARGV[4])
+if mine and out ~= '' then
   call('HSET', key, 'a' .. out, ARGV[4], 'i' .. out, ARGV[6])
   learnt, written = ARGV[4], 1
-elseif ARGV[4] ~= '' and learnt == ARGV[3] then
+elseif mine then
   local apart = math.max(tonumber(ARGV[6]), tonumber(call('HGET', key, 'd')) or 0, C[INTERVAL])
   call('HSET', key, 'a', ARGV[4], 'l', ARGV[5], 'i', ('%d'):format(apart))
   learnt, written = ARGV[4], 1
