@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from farm.build.preflight import CRAWLS, DEFAULT_CRAWL, PRIVATE
-from farm.frontier.connect import connect
+from farm.frontier.connect import FIRST_PATIENCE_S, connect
 from farm.frontier.crawl import Crawl, find_crawl
 from farm.frontier.embedded import EmbeddedRedis
 from farm.frontier.frontier import RedisFrontier
@@ -16,12 +16,15 @@ from farm.settings.rooms import CrawlSettings
 
 @asynccontextmanager
 async def visited(settings: CrawlSettings) -> AsyncIterator[tuple[Crawl, RedisFrontier]]:
-    """Open an existing crawl, its embedded Redis included: the run's while it lives, else one for the moment."""
+    """Open an existing crawl, its embedded Redis included: the run's while it lives, else one for the moment.
+
+    A run waits for minutes until Redis is well again; whoever types a command is to be told now that it is not.
+    """
     async with AsyncExitStack() as stack:
         url = settings.redis.reveal()
         if url == "embedded":
             url = await _embedded(settings, stack)
-        client = await connect(url)
+        client = await connect(url, patience_s=FIRST_PATIENCE_S)
         stack.push_async_callback(client.close)
         crawl = await find_crawl(client, settings.crawl or DEFAULT_CRAWL)
         yield crawl, RedisFrontier(client, crawl)

@@ -1,7 +1,7 @@
 """A crawl in Redis: created once by whoever comes first, joined by everybody else."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -22,6 +22,8 @@ CLUSTER_SHARDS = 8
 BLOOM_CAPACITY = 1_000_000
 _FIRST_BUCKETS = 4096
 _DELETE_AT_ONCE = 500
+_STORED = ("schema", "settings", "key", "created_at", "shards")
+"""The fields of a crawl, in the order in which `open` returns them."""
 
 
 class Dedup(StrEnum):
@@ -75,8 +77,6 @@ async def open_crawl(
         "bloom_room": -(-bloom_capacity // count),
     }
     crawl = await _open(client, name, stored, first, own_time_ms)
-    if crawl is None:
-        raise AssertionError("a script that may create found nothing and created nothing")
     given = orjson.loads(stored)
     if crawl.settings != given:
         raise UsageError(difference(name, crawl.settings, given))
@@ -87,12 +87,15 @@ async def open_crawl(
 
 
 async def find_crawl(client: RedisClient, name: str) -> Crawl:
-    """Return a crawl that exists, as the commands that only look at it need it."""
-    keys.check_name(name)
-    crawl = await _open(client, name, b"", {}, None)
-    if crawl is None:
+    """Return a crawl that exists, as the commands that only look at it need it.
+
+    By a plain command: a script that may write is refused by a server that is full, cannot save or is a replica,
+    and such a crawl above all must be looked at and stopped.
+    """
+    stored = await client.command("HMGET", keys.crawl(keys.check_name(name)), *_STORED)
+    if all(field is None for field in stored):
         raise FrontierRefused(f"There is no crawl named {name!r} in Redis at {client.place}.")
-    return crawl
+    return _crawl_of(name, stored, created=False)
 
 
 async def delete_crawl(client: RedisClient, name: str) -> int:
@@ -147,8 +150,8 @@ async def _open(
     settings: bytes,
     counters: Mapping[str, int],
     own_time_ms: int | None,
-) -> Crawl | None:
-    created, *rest = await client.run(
+) -> Crawl:
+    created, *stored = await client.run(
         "open",
         keys.ctl(name, counters.get("shard", 0)),
         "" if own_time_ms is None else own_time_ms,
@@ -158,9 +161,12 @@ async def _open(
         datetime.now(UTC).isoformat(),
         *in_order(counters),
     )
-    if created < 0:
-        return None
-    schema, stored, key, created_at, shards = rest
+    return _crawl_of(name, stored, created=bool(created))
+
+
+def _crawl_of(name: str, stored: Sequence[bytes], *, created: bool) -> Crawl:
+    """Return the crawl whose fields these are, if it is one of this farm's schema."""
+    schema, settings, key, created_at, shards = stored
     if int(schema) > SCHEMA:
         raise FrontierRefused(
             f"The crawl {name!r} was written by a newer farm (schema {int(schema)}, this one knows {SCHEMA}); "
@@ -173,9 +179,9 @@ async def _open(
         )
     return Crawl(
         name=name,
-        settings=orjson.loads(stored),
+        settings=orjson.loads(settings),
         key=bytes.fromhex(key.decode()),
         created_at=datetime.fromisoformat(created_at.decode()),
-        created=bool(created),
+        created=created,
         shards=int(shards),
     )

@@ -70,6 +70,11 @@ def ctl(crawl: str, shard: int = 0) -> str:
     return prefix(crawl, shard) + "ctl"
 
 
+def crawl(name: str) -> str:
+    """Return the key of what every node of a crawl must know."""
+    return prefix(name) + "crawl"
+
+
 def dead(crawl: str, shard: int) -> str:
     """Return the key of a shard's dead letters."""
     return prefix(crawl, shard) + "dead"

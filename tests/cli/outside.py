@@ -1,0 +1,114 @@
+"""A crawl in a real Redis, and the commands that look into it: in this process, by their own arguments."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from farm.build.place import open_place
+from farm.build.preflight import preflight
+from farm.cli.main import main
+from farm.frontier.client import RedisClient
+from farm.frontier.connect import connect
+from farm.frontier.crawl import find_crawl
+from farm.frontier.frontier import RedisFrontier
+from farm.model.outcome import Bury, FailureKind
+from farm.model.task import Lease, LeaseRequest
+from farm.runtime.warden import Warden
+from farm.settings.commands import RunSettings
+
+T = TypeVar("T")
+NAME = "t"
+MARK = "{t:0}:"
+"""What the crawl's keys begin with."""
+
+
+@dataclass
+class Said:
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def sentence(self) -> str:
+        """The one line that it ended with, on the error output, and nothing else."""
+        assert self.out == "", self.out
+        assert self.err.startswith("farm: "), self.err
+        assert self.err.count("\n") == 1, self.err
+        return self.err.removeprefix("farm: ").rstrip("\n")
+
+
+class Outside:
+    """A crawl `t` at `url`, from outside a run; nothing runs between two calls."""
+
+    def __init__(self, url: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.url = url
+        self.crawl = ("--redis", url, "--crawl", NAME)
+        self._folder = folder
+        self._capsys = capsys
+
+    def farm(self, *arguments: str) -> Said:
+        """Run a command on the crawl."""
+        self._capsys.readouterr()
+        code = main([*arguments, *self.crawl])
+        out, err = self._capsys.readouterr()
+        return Said(code, out, err)
+
+    def redis(self, *arguments: str | bytes | float) -> Any:
+        """Send one command; `@name` stands for the crawl's key of that name."""
+        named = [MARK + a[1:] if isinstance(a, str) and a.startswith("@") else a for a in arguments]
+        return self._with(lambda client: client.command(*named))
+
+    def create(self, *urls: str) -> None:
+        """Create the crawl as a run does."""
+
+        async def opened() -> None:
+            warden = Warden()
+            plan = preflight(
+                RunSettings(urls=urls, redis=self.url, crawl=NAME, output=self._folder, sandbox=False)
+            )
+            try:
+                async with open_place(plan, warden):
+                    pass
+            finally:
+                warden.close()
+
+        asyncio.run(opened())
+
+    def bury(self, reasons: Sequence[FailureKind]) -> list[str]:
+        """Lease a URL for each reason and give it up; return the ids."""
+
+        async def buried(client: RedisClient) -> list[str]:
+            frontier = RedisFrontier(client, await find_crawl(client, NAME))
+            ids = []
+            for n, reason in enumerate(reasons):
+                lease = await frontier.lease(LeaseRequest("s", f"r{n}"))
+                assert isinstance(lease, Lease), lease
+                await frontier.nack(lease, Bury(reason, "said so"))
+                ids.append(lease.id)
+            return ids
+
+        return self._with(buried)
+
+    def audit(self) -> list[str]:
+        """Return what does not hold."""
+
+        async def audited(client: RedisClient) -> list[str]:
+            return await RedisFrontier(client, await find_crawl(client, NAME)).audit()
+
+        return self._with(audited)
+
+    def _with(self, do: Callable[[RedisClient], Awaitable[T]]) -> T:
+        async def done() -> T:
+            client = await connect(self.url, patience_s=5)
+            try:
+                return await do(client)
+            finally:
+                await client.close()
+
+        return asyncio.run(done())
