@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from farm.build.agreed import check_agreed
 from farm.build.preflight import Plan
 from farm.build.seeding import add_seeds
 from farm.frontier.client import RedisClient
@@ -84,13 +85,15 @@ async def _open(plan: Plan, client: RedisClient) -> Crawl:
     agreed = dict(plan.agreed)
     if not plan.settings.fresh:
         try:
-            stored = (await find_crawl(client, plan.crawl)).settings
+            found = await find_crawl(client, plan.crawl)
         except FrontierRefused:
             if not plan.seeds:
                 raise UsageError(
                     f"There is no URL to start from and no crawl named {plan.crawl!r} to join; give a URL."
                 ) from None
         else:
+            check_agreed(found, client.place)
+            stored = found.settings
             agreed |= {name: stored[name] for name in stored if not plan.explicit(name) and name in agreed}
     return await open_crawl(
         client,

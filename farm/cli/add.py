@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
+from farm.build.agreed import FOR_SEEDS, check_agreed
 from farm.build.seeding import add_seeds
 from farm.build.visit import visited
 from farm.model.errors import UsageError
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str]) -> int:
 
 async def _add(settings: AddSettings) -> tuple[int, int]:
     async with visited(settings) as (crawl, frontier):
+        check_agreed(crawl, frontier.shards.client.place, *FOR_SEEDS)
         routes, keep = bool(crawl.settings["hash_routes"]), crawl.settings.get("keep_params", ())
         seeds: dict[str, Seed] = {}
         for url in settings.urls:

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from farm.build.visit import visited
 from farm.frontier.dead import DeadLetter, DeadLetters
@@ -59,7 +60,8 @@ def _print(letters: Sequence[DeadLetter], settings: DeadSettings) -> None:
     for name in ("id", "reason", "attempts", "url"):
         table.add_column(name, no_wrap=name != "url", overflow="fold")
     for letter in letters:
-        table.add_row(letter.id, letter.reason, str(letter.attempts), _url(letter))
+        # As texts: rich would take what stands between brackets for its own.
+        table.add_row(*map(Text, (letter.id, letter.reason, str(letter.attempts), _url(letter))))
     Console().print(table if letters else "no dead letters", highlight=False)
 
 
@@ -70,7 +72,7 @@ def _show(letter: DeadLetter) -> None:
         "reason": letter.reason,
         "detail": letter.detail,
         "attempts": letter.attempts,
-        "given up": f"{letter.at:%Y-%m-%d %H:%M:%S} UTC",
+        "given up": letter.at and f"{letter.at:%Y-%m-%d %H:%M:%S} UTC",
         "referrer": letter.task.referrer if letter.task is not None else None,
         "depth": letter.task.depth if letter.task is not None else None,
     }
@@ -85,5 +87,5 @@ def _url(letter: DeadLetter) -> str:
 
 def _plain(letter: DeadLetter) -> dict[str, Any]:
     fields = asdict(letter)
-    fields["at"] = letter.at.isoformat()
+    fields["at"] = letter.at and letter.at.isoformat()
     return fields

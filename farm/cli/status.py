@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from farm.build.visit import visited
 from farm.frontier.flow import FlowBoard, NodeFlow, by_site
@@ -59,7 +60,7 @@ def _show(name: str, stats: Stats, nodes: list[NodeFlow]) -> None:
     table.add_row("retries", f"{stats.retried:,}")
     table.add_row("leases expired", f"{stats.expired:,}")
     for reason, count in sorted(stats.dead_by_reason.items()):
-        table.add_row(f"dead: {reason}", f"{count:,}")
+        table.add_row(Text(f"dead: {reason}"), f"{count:,}")
     if nodes:
         table.add_section()
         flow = together(node.flow for node in nodes)
@@ -67,7 +68,7 @@ def _show(name: str, stats: Stats, nodes: list[NodeFlow]) -> None:
         table.add_row("visits a second", f"{flow.per_s:.2f}")
         table.add_row("a visit takes (W)", f"{flow.took_s:.2f} s")
         for site, one in list(by_site(nodes).items())[:SITES]:
-            table.add_row(f"  {site}", f"{one.per_s:.2f}/s x {one.took_s:.2f} s")
+            table.add_row(Text(f"  {site}"), f"{one.per_s:.2f}/s x {one.took_s:.2f} s")
         for node in nodes:
-            table.add_row(f"node {node.node}", f"{node.limit} contexts, by {node.binding}")
+            table.add_row(Text(f"node {node.node}"), Text(f"{node.limit} contexts, by {node.binding}"))
     Console().print(table)

@@ -45,8 +45,11 @@ def in_order(counters: Mapping[str, float]) -> list[str]:
 
 
 def decode(stored: bytes) -> dict[str, int]:
-    """Return the counters by name."""
-    values = _LAYOUT.unpack(stored)
+    """Return the counters by name; raises ValueError where they are none."""
+    try:
+        values = _LAYOUT.unpack(stored)
+    except struct.error as error:
+        raise ValueError(str(error)) from None
     return {name: int(values[place - 1]) for name, place in PLACES.items()}
 
 

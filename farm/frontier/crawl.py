@@ -1,6 +1,7 @@
 """A crawl in Redis: created once by whoever comes first, joined by everybody else."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from farm.frontier import keys
 from farm.frontier.client import RedisClient
 from farm.frontier.connect import is_cluster
 from farm.frontier.counters import in_order
+from farm.frontier.faults import unreadable
 from farm.frontier.terms import Politeness, Terms
 from farm.model.errors import FrontierRefused, UsageError
 
@@ -22,6 +24,7 @@ CLUSTER_SHARDS = 8
 BLOOM_CAPACITY = 1_000_000
 _FIRST_BUCKETS = 4096
 _DELETE_AT_ONCE = 500
+_MOST_SHARDS = 1000
 _STORED = ("schema", "settings", "key", "created_at", "shards")
 """The fields of a crawl, in the order in which `open` returns them."""
 
@@ -95,7 +98,7 @@ async def find_crawl(client: RedisClient, name: str) -> Crawl:
     stored = await client.command("HMGET", keys.crawl(keys.check_name(name)), *_STORED)
     if all(field is None for field in stored):
         raise FrontierRefused(f"There is no crawl named {name!r} in Redis at {client.place}.")
-    return _crawl_of(name, stored, created=False)
+    return _crawl_of(client, name, stored, created=False)
 
 
 async def delete_crawl(client: RedisClient, name: str) -> int:
@@ -161,12 +164,14 @@ async def _open(
         datetime.now(UTC).isoformat(),
         *in_order(counters),
     )
-    return _crawl_of(name, stored, created=bool(created))
+    return _crawl_of(client, name, stored, created=bool(created))
 
 
-def _crawl_of(name: str, stored: Sequence[bytes], *, created: bool) -> Crawl:
+def _crawl_of(client: RedisClient, name: str, stored: Sequence[Any], *, created: bool) -> Crawl:
     """Return the crawl whose fields these are, if it is one of this farm's schema."""
     schema, settings, key, created_at, shards = stored
+    if not re.fullmatch(rb"\d{1,9}", schema or b""):
+        raise unreadable(client.place, "its schema is no number")
     if int(schema) > SCHEMA:
         raise FrontierRefused(
             f"The crawl {name!r} was written by a newer farm (schema {int(schema)}, this one knows {SCHEMA}); "
@@ -177,11 +182,17 @@ def _crawl_of(name: str, stored: Sequence[bytes], *, created: bool) -> Crawl:
             f"The crawl {name!r} was written by an older farm (schema {int(schema)}, this one knows {SCHEMA}); "
             "finish it with that farm, or take another --crawl."
         )
-    return Crawl(
-        name=name,
-        settings=orjson.loads(settings),
-        key=bytes.fromhex(key.decode()),
-        created_at=datetime.fromisoformat(created_at.decode()),
-        created=created,
-        shards=int(shards),
-    )
+    try:
+        crawl = Crawl(
+            name=name,
+            settings=orjson.loads(settings),
+            key=bytes.fromhex(key.decode()),
+            created_at=datetime.fromisoformat(created_at.decode()),
+            created=created,
+            shards=int(shards),
+        )
+    except (AttributeError, TypeError, ValueError):
+        raise unreadable(client.place, "a field of it is garbled or missing") from None
+    if not (isinstance(crawl.settings, dict) and crawl.key and 1 <= crawl.shards <= _MOST_SHARDS):
+        raise unreadable(client.place, "a field of it is garbled")
+    return crawl

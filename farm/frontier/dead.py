@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from farm.frontier import keys
-from farm.frontier.entries import CorruptEntry, lease_of
+from farm.frontier.entries import lease_of
 from farm.frontier.frontier import AT_ONCE, RedisFrontier
 from farm.model.errors import UsageError
 from farm.model.outcome import FailureKind
@@ -17,11 +17,11 @@ PAGE = 100
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A URL that was given up. `task` is None where what was stored cannot be read."""
+    """A URL that was given up. `task` and `at` are None where what was stored of them cannot be read."""
 
     id: str
     reason: str
-    at: datetime
+    at: datetime | None
     detail: str
     attempts: int
     task: UrlTask | None
@@ -39,7 +39,7 @@ class DeadLetters:
         found: list[DeadLetter] = []
         for name, count in await self._tally(reason):
             if start < count and len(found) < size:
-                found += await self._letters(name, start, size - len(found))
+                found += [letter_of(*raw) for raw in await self._letters(name, start, size - len(found))]
             start = max(0, start - count)
         return found
 
@@ -52,49 +52,53 @@ class DeadLetters:
         return await self._all("drop", reason)
 
     async def replay_ids(self, ids: Sequence[str]) -> int:
-        """Take some letters back; an id that is not dead is an error that names it."""
-        return await self._some("replay", ids)
+        """Take some letters back; an id that is not dead or cannot be read is an error that names it."""
+        for fingerprint in ids:
+            if (await self.show(fingerprint)).task is None:
+                raise UsageError(
+                    f"The dead letter {fingerprint!r} cannot be read, so there is nothing to replay; "
+                    "`farm dead drop` forgets it."
+                )
+        return await self._move("replay", [_stored(fingerprint) for fingerprint in ids])
 
     async def drop_ids(self, ids: Sequence[str]) -> int:
         """Forget some letters; an id that is not dead is an error that names it."""
-        return await self._some("drop", ids)
+        for fingerprint in ids:
+            await self.show(fingerprint)
+        return await self._move("drop", [_stored(fingerprint) for fingerprint in ids])
 
     async def show(self, fingerprint: str) -> DeadLetter:
         """Return one letter."""
         for shard in range(self._shards.count):
             key = keys.dead(self._shards.crawl.name, shard)
-            letter = await self._shards.client.command("HGET", key, fingerprint)
+            letter = await self._shards.client.command("HGET", key, _stored(fingerprint))
             if letter is not None:
-                return letter_of(fingerprint.encode(), letter)
+                return letter_of(_stored(fingerprint), letter)
         raise UsageError(f"There is no dead letter {fingerprint!r}; `farm dead list` shows those there are.")
-
-    async def _some(self, deed: str, ids: Sequence[str]) -> int:
-        for fingerprint in ids:
-            await self.show(fingerprint)
-        return await self._move(deed, ids)
 
     async def _all(self, deed: str, reason: str | None) -> int:
         moved = 0
         for name, count in await self._tally(reason):
             start, left = 0, count
             while left > 0:
-                ids = [letter.id for letter in await self._letters(name, start, min(AT_ONCE, left))]
-                if not ids:
+                letters = await self._letters(name, start, min(AT_ONCE, left))
+                if not letters:
                     break
-                came = await self._move(deed, ids)
+                fit = [raw[0] for raw in letters if deed == "drop" or letter_of(*raw).task is not None]
+                came = await self._move(deed, fit)
                 # What could not be moved stays in its place, so the next page begins behind it.
-                moved, start, left = moved + came, start + len(ids) - came, left - len(ids)
+                moved, start, left = moved + came, start + len(letters) - came, left - len(letters)
         return moved
 
-    async def _move(self, deed: str, ids: Sequence[str]) -> int:
+    async def _move(self, deed: str, ids: Sequence[bytes]) -> int:
         return sum(await self._shards.each("exhume", deed, *ids))
 
-    async def _letters(self, reason: str, start: int, size: int) -> list[DeadLetter]:
-        """Return a page over all shards, one after the other."""
-        found: list[DeadLetter] = []
+    async def _letters(self, reason: str, start: int, size: int) -> list[tuple[bytes, bytes]]:
+        """Return a page of ids and letters over all shards, one after the other."""
+        found: list[tuple[bytes, bytes]] = []
         for shard in range(self._shards.count):
             raw = await self._shards.run(shard, "letters", reason, start, size - len(found))
-            found += [letter_of(raw[i], raw[i + 1]) for i in range(1, len(raw), 2)]
+            found += zip(raw[1::2], raw[2::2], strict=True)
             if len(found) >= size:
                 break
             start = max(0, start - int(raw[0]))
@@ -112,20 +116,33 @@ class DeadLetters:
 
 
 def letter_of(fingerprint: bytes, letter: bytes) -> DeadLetter:
-    """Return a letter as it is stored."""
+    """Return a letter as it is stored; what of it cannot be read is left out, so that it can still be dropped."""
     parts: list[Any] = letter.split(b"\n", 4)
+    name = fingerprint.decode(errors="backslashreplace")
     if len(parts) != 5:  # noqa: PLR2004 - reason, when, detail, site, entry
-        return DeadLetter(fingerprint.decode(), "corrupt", datetime.fromtimestamp(0, UTC), "", 0, None)
+        return DeadLetter(name, "corrupt", None, "", 0, None)
     reason, at, detail, site, entry = parts
     try:
         lease = lease_of(b"0", site, entry, "")
-    except CorruptEntry:
+    except ValueError:
         lease = None
     return DeadLetter(
-        id=fingerprint.decode(),
-        reason=reason.decode(),
-        at=datetime.fromtimestamp(int(at) / 1000, UTC),
+        id=name,
+        reason=reason.decode(errors="replace"),
+        at=_moment(at),
         detail=detail.decode(errors="replace"),
         attempts=0 if lease is None else lease.attempt,
         task=None if lease is None else lease.task,
     )
+
+
+def _moment(at_ms: bytes) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(int(at_ms) / 1000, UTC)
+    except (ArithmeticError, OSError, ValueError):
+        return None
+
+
+def _stored(fingerprint: str) -> bytes:
+    """Return an id as it stands in Redis; in an argument Python keeps bytes that are no text as surrogates."""
+    return fingerprint.encode(errors="surrogateescape")

@@ -3,11 +3,12 @@
 Nothing of redis-py leaves the room. A text that leaves it never holds a password.
 """
 
+import re
 from urllib.parse import urlsplit
 
 from redis import exceptions as redis_errors
 
-from farm.model.errors import FarmError, FrontierRefused, FrontierUnavailable, UsageError
+from farm.model.errors import CrawlUnreadable, FarmError, FrontierRefused, FrontierUnavailable, UsageError
 
 FOREIGN = (redis_errors.RedisError, redis_errors.RedisClusterException, OSError, TimeoutError)
 """What a call to redis-py can raise."""
@@ -47,6 +48,10 @@ _REMEDIES = {
 """What helps a server that answers and refuses, by a word of its answer."""
 _DENIED_INSIDE = ("The user executing the script can't", "ACL failure in script")
 """What Redis 7.0 and later ones say of a command or a key that is denied to a function's user."""
+_STUMBLES = re.compile(r"user_function:\d+: |WRONGTYPE|.*not an integer|.*not a valid float")
+"""What a function says that finds something else than a farm has written there."""
+_OF_LUA = re.compile(r"^user_function:\d+: | script: \w+, on @user_function:\d+$")
+"""Where in a script it stumbled: nothing to a user."""
 
 
 def passes(error: BaseException) -> bool:
@@ -66,6 +71,14 @@ def lacks_function(error: redis_errors.ResponseError) -> bool:
 def gone(place: str) -> FrontierRefused:
     """Say that the crawl was deleted under our hands."""
     return FrontierRefused(f"The crawl is no longer in Redis at {place}; it was deleted or started anew.")
+
+
+def unreadable(place: str, why: str) -> CrawlUnreadable:
+    """Say that something else stands there than a farm has written."""
+    return CrawlUnreadable(
+        f"The crawl in Redis at {place} cannot be read ({why}); "
+        "take another --crawl, or start it anew with `farm run --fresh`."
+    )
 
 
 def _is_final(error: BaseException) -> bool:
@@ -100,12 +113,18 @@ def translate(error: BaseException, place: str) -> FarmError:
         return FrontierUnavailable(
             f"Redis at {place} does not let us in ({reason}); check the user and the password in the URL."
         )
-    if reason.startswith("NOCRAWL"):
-        return gone(place)
-    if reason.startswith("BADARG"):
-        return UsageError(f"The frontier was asked for what it cannot keep: {reason[7:]}.")
     if passes(error):
         remedies = (remedy for word, remedy in _REMEDIES.items() if word in reason)
         remedy = next(remedies, "start it, or name another with --redis")
         return FrontierUnavailable(f"Redis at {place} is not available ({reason}); {remedy}.")
+    return _said_by_a_script(reason, place)
+
+
+def _said_by_a_script(reason: str, place: str) -> FarmError:
+    if reason.startswith("NOCRAWL"):
+        return gone(place)
+    if reason.startswith("BADARG"):
+        return UsageError(f"The frontier was asked for what it cannot keep: {reason[7:]}.")
+    if _STUMBLES.match(reason):
+        return unreadable(place, _OF_LUA.sub("", reason))
     return FrontierUnavailable(f"Redis at {place} refused a command ({reason}).")

@@ -55,17 +55,21 @@ class FlowBoard:
         for node, stored in (await self._client.command("HGETALL", self._key)).items():
             try:
                 told = orjson.loads(stored)
-                sites = {site: Flow(**one) for site, one in told["sites"].items()}
+                sites = {site: _flow(one) for site, one in told["sites"].items()}
                 age_s = now_s - float(told["at"])
-                flow, limit, binding = Flow(**told["flow"]), int(told["limit"]), str(told["binding"])
-            except (ValueError, TypeError, KeyError):
+                flow, limit, binding = _flow(told["flow"]), int(told["limit"]), str(told["binding"])
+                found.append(NodeFlow(node.decode(), age_s, flow, sites, limit, binding))
+            except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
                 continue
-            found.append(NodeFlow(node.decode(), age_s, flow, sites, limit, binding))
         return sorted(found, key=lambda one: one.age_s)
 
     async def _now_s(self) -> float:
         seconds, micros = await self._client.command("TIME")
         return int(seconds) + int(micros) / 1e6
+
+
+def _flow(told: Mapping[str, float]) -> Flow:
+    return Flow(**{name: float(figure) for name, figure in told.items()})
 
 
 def by_site(nodes: list[NodeFlow]) -> dict[str, Flow]:

@@ -10,10 +10,10 @@ from typing import assert_never
 
 from farm.frontier import keys, outbox
 from farm.frontier.client import Arg, RedisClient
-from farm.frontier.counters import STATES, decode
+from farm.frontier.counters import STATES
 from farm.frontier.crawl import Crawl
 from farm.frontier.entries import fingerprint_of, link_of
-from farm.frontier.faults import gone
+from farm.frontier.faults import gone, unreadable
 from farm.frontier.ledger import stats_of
 from farm.frontier.outbox import addressed
 from farm.frontier.shards import Shards
@@ -121,15 +121,13 @@ class RedisFrontier:
 
     async def stats(self) -> Stats:
         """Count."""
-        counted, reasons = [], dict[str, int]()
-        for reply in await self.shards.each("stats"):
-            if not reply:
-                raise gone(self.shards.client.place)
-            stored, tally = reply
-            counted.append(decode(stored))
-            for i in range(0, len(tally), 2):
-                reasons[tally[i].decode()] = reasons.get(tally[i].decode(), 0) + int(tally[i + 1])
-        return stats_of(counted, reasons)
+        replies = await self.shards.each("stats")
+        if not all(replies):
+            raise gone(self.shards.client.place)
+        try:
+            return stats_of(replies)
+        except ValueError:
+            raise unreadable(self.shards.client.place, "its counters are none") from None
 
     async def control(self, state: str) -> None:
         """Say for all nodes whether leases are handed out: one of `STATES`."""
@@ -139,7 +137,10 @@ class RedisFrontier:
 
     async def state(self) -> str:
         """Return what `control` said last."""
-        return STATES[int(await self.shards.run(0, "control", ""))]
+        state = int(await self.shards.run(0, "control", ""))
+        if not 0 <= state < len(STATES):
+            raise unreadable(self.shards.client.place, "its counters are none")
+        return STATES[state]
 
     async def limit_site(
         self,

@@ -1,13 +1,25 @@
-"""The shards' counters as numbers of the model."""
+"""What the shards have counted, as numbers of the model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from farm.frontier.counters import BANDS, STATES
+from farm.frontier.counters import BANDS, STATES, decode
 from farm.model.ledger import Ledger, Stats
 
 
-def stats_of(shards: Sequence[Mapping[str, int]], dead_by_reason: Mapping[str, int]) -> Stats:
-    """Sum what the shards have counted; the first one's state is the crawl's."""
+def stats_of(replies: Sequence[tuple[bytes, Sequence[bytes]]]) -> Stats:
+    """Sum what each shard answers to `stats`; the first one's state is the crawl's.
+
+    Raises ValueError where something else stands there.
+    """
+    shards, dead_by_reason = [], dict[str, int]()
+    try:
+        for stored, tally in replies:
+            shards.append(decode(stored))
+            for reason, count in zip(tally[::2], tally[1::2], strict=True):
+                dead_by_reason[reason.decode()] = dead_by_reason.get(reason.decode(), 0) + int(count)
+        state = STATES[shards[0]["state"]]
+    except (IndexError, OverflowError) as error:
+        raise ValueError(str(error)) from None
 
     def total(name: str) -> int:
         return sum(counters[name] for counters in shards)
@@ -27,5 +39,5 @@ def stats_of(shards: Sequence[Mapping[str, int]], dead_by_reason: Mapping[str, i
         expired=total("expired"),
         retried=total("retried"),
         sites=total("sites"),
-        state=STATES[shards[0]["state"]],
+        state=state,
     )

@@ -25,6 +25,12 @@ class FrontierUnavailable(FarmError):
     exit_code = 3
 
 
+class CrawlUnreadable(FrontierUnavailable):
+    """What stands in Redis under the crawl's name is not what a farm wrote."""
+
+    exit_code = 2
+
+
 class FrontierRefused(FarmError):
     """Redis answers, but the crawl in it cannot be worked with (another schema, an eviction policy)."""
 

@@ -1,5 +1,7 @@
 """Dead letters: listed, shown, replayed, dropped."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from farm.frontier.dead import DeadLetters
@@ -25,7 +27,7 @@ async def test_a_letter_says_what_why_and_when(bench: Bench) -> None:
     letter = await DeadLetters(bench.frontier).show(lease.id)
     assert letter.task == lease.task
     assert (letter.reason, letter.detail, letter.attempts) == ("timeout", "no answer at all", 2)
-    assert letter.at.timestamp() == START_MS / 1000
+    assert letter.at == datetime.fromtimestamp(START_MS / 1000, UTC)
     assert await DeadLetters(bench.frontier).page() == [letter]
 
 
@@ -83,3 +85,59 @@ async def test_what_cannot_be_read_can_only_be_dropped(bench: Bench) -> None:
     assert await dead.replay() == 0
     assert await dead.drop() == 1
     assert (await bench.frontier.stats()).ledger.dead == 0
+
+
+@pytest.mark.parametrize(
+    "letter",
+    [
+        b"tls\nxx\nsaid so\na\nENTRY",
+        b"tls\n99999999999999999999\nsaid so\na\nENTRY",
+        b"tls\n5\nsaid so\n\xff\nENTRY",
+        b"tls\n5\nsaid so\na\n\xff",
+        b"tls\n5\n\xff\n\xff\n" + b"0123456789abcdef5[\xff",
+    ],
+    ids=["no date", "a date too far", "a site that is no text", "no entry", "nothing that is a text"],
+)
+async def test_a_garbled_letter_is_listed_so_that_it_can_be_dropped(bench: Bench, letter: bytes) -> None:
+    """Whatever of it cannot be read; an id may be no text either."""
+    await _bury(bench, 2, FailureKind.TLS)
+    dead = DeadLetters(bench.frontier)
+    garbled, sound = await dead.page()
+    stored = await bench.raw("HGET", "@dead", garbled.id)
+    await bench.raw("HSET", "@dead", garbled.id, letter.replace(b"ENTRY", stored.split(b"\n", 4)[4]))
+    listed = (await dead.page())[0]
+    assert (listed.id, listed.reason) == (garbled.id, "tls")
+    assert listed.at is None or listed.task is None
+    assert await dead.show(garbled.id) == listed
+    assert await dead.drop_ids([garbled.id]) == 1
+    assert await dead.page() == [sound]
+
+
+async def test_an_id_that_is_no_text_is_dropped_with_the_rest(bench: Bench) -> None:
+    """By itself too, as the shell hands it over."""
+    await _bury(bench, 2, FailureKind.TLS)
+    dead = DeadLetters(bench.frontier)
+    for n, letter in enumerate(await dead.page()):
+        stored = await bench.raw("HGET", "@dead", letter.id)
+        await bench.raw("HDEL", "@dead", letter.id)
+        await bench.raw("ZREM", "@dead:tls", letter.id)
+        await bench.raw("HSET", "@dead", b"%d\xff" % n, stored)
+        await bench.raw("ZADD", "@dead:tls", n, b"%d\xff" % n)
+    assert [letter.id for letter in await dead.page()] == ["0\\xff", "1\\xff"]
+    with pytest.raises(UsageError, match="no dead letter"):
+        await dead.show("\udcff")
+    assert await dead.drop_ids(["0\udcff"]) == 1
+    assert await dead.drop() == 1
+    assert (await bench.frontier.stats()).ledger.dead == 0
+
+
+async def test_a_letter_that_cannot_be_read_is_not_replayed_by_its_id(bench: Bench) -> None:
+    """It is named, with what can be done about it, and nothing moves."""
+    await bench.add("a/1", "a/2")
+    await bench.raw("LSET", "@q:5:a", 0, "garbage")
+    await bench.done(await bench.lease())
+    dead = DeadLetters(bench.frontier)
+    (letter,) = await dead.page()
+    with pytest.raises(UsageError, match=r"cannot be read.*dead drop"):
+        await dead.replay_ids([letter.id])
+    assert (await bench.frontier.stats()).ledger.dead == 1
