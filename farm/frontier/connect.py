@@ -20,6 +20,8 @@ from farm.frontier.faults import place_of
 from farm.model.errors import FrontierRefused, UsageError
 
 CALL_TIMEOUT_S = 5.0
+SLOW_CALL_TIMEOUT_S = 120.0
+"""For what reads a whole crawl: seconds a million URLs."""
 FIRST_PATIENCE_S = 5.0
 PATIENCE_S = 300.0
 CONNECTIONS = 64
@@ -50,9 +52,15 @@ async def connect(
     first_patience_s: float = FIRST_PATIENCE_S,
     patience_s: float = PATIENCE_S,
     timeout_s: float = CALL_TIMEOUT_S,
+    slow_timeout_s: float = SLOW_CALL_TIMEOUT_S,
 ) -> RedisClient:
     """Connect and look at the server; `patience_s` is what later calls wait through an outage."""
-    client = RedisClient(build_async(url, timeout_s=timeout_s), url, patience_s=first_patience_s)
+    client = RedisClient(
+        build_async(url, timeout_s=timeout_s),
+        url,
+        slow=lambda: build_async(url, timeout_s=slow_timeout_s),
+        patience_s=first_patience_s,
+    )
     try:
         facts = await _facts(client)
         refuse_unfit(facts, client.place, clustered=is_cluster(url))
@@ -172,7 +180,7 @@ def _options(timeout_s: float) -> dict[str, Any]:
     return {
         "protocol": 2,
         "socket_timeout": timeout_s,
-        "socket_connect_timeout": timeout_s,
+        "socket_connect_timeout": min(timeout_s, CALL_TIMEOUT_S),
         "client_name": "crawl-farm",
     }
 

@@ -44,6 +44,8 @@ _REMEDIES = {
     "MISCONF": "see in its log why it cannot save, mostly a full disk",
     "read only replica": "name its master with --redis",
     "loading the dataset": "try again when it has loaded",
+    "busy running": "try again when it has ended that",
+    "Timeout reading": "try again when it is less busy, or name another with --redis",
 }
 """What helps a server that answers and refuses, by a word of its answer."""
 _DENIED_INSIDE = ("The user executing the script can't", "ACL failure in script")

@@ -160,8 +160,11 @@ class RedisFrontier:
         await self.shards.run(self.shards.of(site), "throttle", site, "", "", "", round(for_s * 1000), egress)
 
     async def audit(self, most: int = 50) -> list[str]:
-        """Prove the invariants; return what does not hold, a sentence each. Reads the whole crawl."""
-        replies = await self.shards.each("audit", most)
+        """Prove the invariants; return what does not hold, a sentence each.
+
+        Reads the whole crawl, and the server does nothing else meanwhile: it is asked once, and waited for.
+        """
+        replies = await self.shards.each_once("audit", most)
         return [violation.decode() for reply in replies for violation in reply]
 
     async def extend_scope(self, extension: str) -> None:

@@ -37,8 +37,7 @@ class Shards:
 
     async def run(self, shard: int, name: str, *args: Arg) -> Any:
         """Run a transition on one shard."""
-        own = "" if self._own_time_ms is None else self._own_time_ms()
-        return await self.client.run(name, self._ctls[shard], own, *args)
+        return await self.client.run(name, self._ctls[shard], self._own(), *args)
 
     async def each(self, name: str, *args: Arg) -> list[Any]:
         """Run a transition on every shard; the replies come in their order."""
@@ -46,7 +45,14 @@ class Shards:
             return [await self.run(0, name, *args)]
         return await asyncio.gather(*(self.run(shard, name, *args) for shard in range(self.count)))
 
+    async def each_once(self, name: str, *args: Arg) -> list[Any]:
+        """Run a transition that takes long, once on each shard, one after the other: they may share a server."""
+        return [await self.client.run_once(name, ctl, self._own(), *args) for ctl in self._ctls]
+
     def order(self, request_id: str, hint: str | None) -> list[int]:
         """Return the shards in the order in which a request asks them: the same whenever it is repeated."""
         first = self.of(hint) if hint else crc32(request_id.encode()) % self.count
         return [(first + step) % self.count for step in range(self.count)]
+
+    def _own(self) -> Arg:
+        return "" if self._own_time_ms is None else self._own_time_ms()
