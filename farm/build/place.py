@@ -17,7 +17,7 @@ from farm.frontier.embedded import EmbeddedRedis
 from farm.frontier.feeds import Feeds
 from farm.frontier.frontier import RedisFrontier
 from farm.frontier.terms import Politeness, Terms
-from farm.model.errors import FrontierRefused, UsageError
+from farm.model.errors import NoSuchCrawl, UsageError
 from farm.runtime.lock import FolderLock
 from farm.runtime.warden import Warden
 from farm.scope.rules import ScopeRules
@@ -86,7 +86,7 @@ async def _open(plan: Plan, client: RedisClient) -> Crawl:
     if not plan.settings.fresh:
         try:
             found = await find_crawl(client, plan.crawl)
-        except FrontierRefused:
+        except NoSuchCrawl:
             if not plan.seeds:
                 raise UsageError(
                     f"There is no URL to start from and no crawl named {plan.crawl!r} to join; give a URL."

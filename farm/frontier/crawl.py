@@ -16,7 +16,7 @@ from farm.frontier.connect import is_cluster
 from farm.frontier.counters import in_order
 from farm.frontier.faults import unreadable
 from farm.frontier.terms import Politeness, Terms
-from farm.model.errors import FrontierRefused, UsageError
+from farm.model.errors import FrontierRefused, NoSuchCrawl, UsageError
 
 SCHEMA = 5
 KEY_BYTES = 16
@@ -97,7 +97,7 @@ async def find_crawl(client: RedisClient, name: str) -> Crawl:
     """
     stored = await client.command("HMGET", keys.crawl(keys.check_name(name)), *_STORED)
     if all(field is None for field in stored):
-        raise FrontierRefused(f"There is no crawl named {name!r} in Redis at {client.place}.")
+        raise NoSuchCrawl(f"There is no crawl named {name!r} in Redis at {client.place}.")
     return _crawl_of(client, name, stored, created=False)
 
 

@@ -37,6 +37,10 @@ class FrontierRefused(FarmError):
     exit_code = 2
 
 
+class NoSuchCrawl(FrontierRefused):
+    """Nothing stands in Redis under the crawl's name."""
+
+
 class BrowserUnavailable(FarmError):
     """No browser can be started."""
 

@@ -8,7 +8,7 @@ from farm.frontier import keys
 from farm.frontier.client import RedisClient
 from farm.frontier.crawl import SCHEMA, delete_crawl, find_crawl, open_crawl
 from farm.frontier.frontier import RedisFrontier
-from farm.model.errors import FrontierRefused, UsageError
+from farm.model.errors import FrontierRefused, NoSuchCrawl, UsageError
 from tests.frontier.support import Bench
 
 SETTINGS = {"scope": "host", "seeds": ["a"], "depth": None}
@@ -48,7 +48,7 @@ async def test_an_older_schema_is_refused(client: RedisClient) -> None:
 
 async def test_an_unknown_crawl_is_named(client: RedisClient) -> None:
     """Looking creates nothing."""
-    with pytest.raises(FrontierRefused, match="There is no crawl named 'shop'"):
+    with pytest.raises(NoSuchCrawl, match="There is no crawl named 'shop'"):
         await find_crawl(client, "shop")
     assert await client.command("DBSIZE") == 0
 

@@ -1,0 +1,23 @@
+"""Joining a crawl from the command line: what is refused is told apart from what is not there."""
+
+import pytest
+
+from farm.frontier.crawl import SCHEMA
+from tests.cli.outside import Outside
+
+
+@pytest.mark.parametrize(("schema", "said"), [(SCHEMA + 1, "newer farm"), (SCHEMA - 1, "older farm")])
+def test_a_crawl_of_another_farm_is_not_said_to_be_missing(outside: Outside, schema: int, said: str) -> None:
+    """To a run that brings no URL, either."""
+    outside.redis("HSET", "@crawl", "schema", schema)
+    done = outside.farm("run", "--no-sandbox")
+    assert done.code == 2
+    assert said in done.sentence
+
+
+def test_a_run_without_a_url_needs_a_crawl(outside: Outside) -> None:
+    """And says that there is none of that name."""
+    outside.redis("FLUSHALL")
+    done = outside.farm("run", "--no-sandbox")
+    assert done.code == 2
+    assert "no URL to start from and no crawl named 't'" in done.sentence
