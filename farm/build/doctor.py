@@ -12,9 +12,10 @@ from farm.browser import sandbox
 from farm.browser.engine import Engine, EngineParams
 from farm.browser.find import find_browser
 from farm.browser.meter import machine_bytes
+from farm.build.patience import short_patience_s
 from farm.build.preflight import DEFAULT_CRAWL
 from farm.build.visit import visited
-from farm.frontier.connect import FIRST_PATIENCE_S, connect
+from farm.frontier.connect import connect
 from farm.frontier.embedded import EmbeddedRedis
 from farm.model.errors import FarmError
 from farm.runtime.warden import Warden
@@ -90,7 +91,10 @@ async def _browser(settings: DoctorSettings) -> Finding:
 async def _redis(settings: DoctorSettings) -> Finding:
     if settings.redis != EMBEDDED:
         try:
-            client = await connect(settings.redis.reveal(), patience_s=FIRST_PATIENCE_S)
+            patience_s = short_patience_s(settings)
+            client = await connect(
+                settings.redis.reveal(), first_patience_s=patience_s, patience_s=patience_s
+            )
             try:
                 await client.probe(settings.crawl or DEFAULT_CRAWL)
             finally:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from farm.build.agreed import check_agreed
+from farm.build.patience import short_patience_s
 from farm.build.preflight import Plan
 from farm.build.seeding import add_seeds
 from farm.frontier.client import RedisClient
@@ -64,7 +65,11 @@ async def open_place(plan: Plan, warden: Warden) -> AsyncIterator[Place]:
                 stack.callback(warden.free, redis_pid)
         else:
             url = plan.settings.redis.reveal()
-        client = await connect(url, patience_s=plan.settings.redis_patience)
+        client = await connect(
+            url,
+            first_patience_s=short_patience_s(plan.settings),
+            patience_s=plan.settings.redis_patience,
+        )
         stack.push_async_callback(client.close)
         crawl = await _open(plan, client)
         if not plan.embedded:

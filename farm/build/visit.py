@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from farm.build.patience import short_patience_s
 from farm.build.preflight import CRAWLS, DEFAULT_CRAWL, PRIVATE
-from farm.frontier.connect import FIRST_PATIENCE_S, connect
+from farm.frontier.connect import connect
 from farm.frontier.crawl import Crawl, find_crawl
 from farm.frontier.embedded import EmbeddedRedis
 from farm.frontier.frontier import RedisFrontier
@@ -24,7 +25,8 @@ async def visited(settings: CrawlSettings) -> AsyncIterator[tuple[Crawl, RedisFr
         url = settings.redis.reveal()
         if url == "embedded":
             url = await _embedded(settings, stack)
-        client = await connect(url, patience_s=FIRST_PATIENCE_S)
+        patience_s = short_patience_s(settings)
+        client = await connect(url, first_patience_s=patience_s, patience_s=patience_s)
         stack.push_async_callback(client.close)
         crawl = await find_crawl(client, settings.crawl or DEFAULT_CRAWL)
         yield crawl, RedisFrontier(client, crawl)

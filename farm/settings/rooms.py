@@ -43,7 +43,12 @@ class CrawlSettings(BaseModel):
     redis: RedisUrl = option(
         EMBEDDED, "redis://, rediss:// or unix:// [a private Redis of its own]", metavar="URL"
     )
-    redis_patience: Duration = option(300.0, "how long an outage of Redis is waited for [5m]", metavar="TIME")
+    redis_patience: Duration = option(
+        300.0,
+        "how long an outage of Redis is waited for [5m; before the first connection, and by other commands than "
+        "run, 5s]",
+        metavar="TIME",
+    )
     crawl: str = option("", "name of the crawl [default]", metavar="NAME")
     output: Path | None = option(None, "output folder [crawls/NAME]", metavar="DIR")
 

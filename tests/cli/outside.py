@@ -48,7 +48,7 @@ class Outside:
 
     def __init__(self, url: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.url = url
-        self.crawl = ("--redis", url, "--crawl", NAME)
+        self.crawl: tuple[str, ...] = ("--redis", url, "--crawl", NAME)
         self._folder = folder
         self._capsys = capsys
 
