@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -16,53 +17,101 @@ from farm.model.errors import UsageError
 from farm.settings.commands import DeadSettings
 from farm.settings.load import load
 
-ACTIONS = ("list", "show", "replay", "drop")
 ABOUT = "List the URLs that were given up; show one; replay or drop those named, those of a reason, or all."
+FITTING = {
+    "list": {"reason", "start", "size"},
+    "show": {"ids"},
+    "replay": {"reason", "ids"},
+    "drop": {"reason", "ids"},
+}
+"""Action -> what may be given to it."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Do what the first argument says."""
-    action, rest = (arguments[0], arguments[1:]) if arguments and arguments[0] in ACTIONS else ("", arguments)
-    settings = load(DeadSettings, rest, f"farm dead {action or '|'.join(ACTIONS)}", ABOUT)
+    action, rest = (arguments[0], arguments[1:]) if arguments and arguments[0] in FITTING else ("", arguments)
+    settings = load(DeadSettings, rest, f"farm dead {action or '|'.join(FITTING)}", ABOUT)
     if not action:
-        raise UsageError(f"`farm dead` takes one of {', '.join(ACTIONS)}.")
-    if action == "show" and len(settings.ids) != 1:
-        raise UsageError("`farm dead show` takes the id of one letter; `farm dead list` has them.")
+        raise UsageError(f"`farm dead` takes one of {', '.join(FITTING)}.")
+    _check(action, settings)
     asyncio.run(_act(action, settings))
     return 0
+
+
+def _check(action: str, settings: DeadSettings) -> None:
+    """Refuse what would be without effect: whoever gives it means something else."""
+    given = settings.model_fields_set & {"reason", "start", "size", "ids"}
+    if unfit := sorted(given - FITTING[action]):
+        name = "an id" if unfit[0] == "ids" else f"--{unfit[0]}"
+        raise UsageError(f"{name} does not go with `farm dead {action}`; see `farm dead {action} --help`.")
+    if action == "show" and len(settings.ids) != 1:
+        raise UsageError("`farm dead show` takes the id of one letter; `farm dead list` has them.")
+    if given >= {"reason", "ids"}:
+        raise UsageError(f"`farm dead {action}` takes ids or --reason, not both; leave one out.")
 
 
 async def _act(action: str, settings: DeadSettings) -> None:
     async with visited(settings) as (_, frontier):
         dead = DeadLetters(frontier)
         if action == "list":
-            _print(await dead.page(settings.reason, start=settings.start, size=settings.size), settings)
+            await _list(dead, settings)
         elif action == "show":
             letter = await dead.show(settings.ids[0])
             if settings.as_json:
-                _print([letter], settings)
+                print(json.dumps(_plain(letter)))
             else:
                 _show(letter)
         elif action == "replay":
             moved = await (dead.replay_ids(settings.ids) if settings.ids else dead.replay(settings.reason))
-            print(f"{moved:,} replayed")
+            left = None if settings.ids else await dead.count(settings.reason)
+            _tell(settings, "replayed", moved, left)
         else:
             moved = await (dead.drop_ids(settings.ids) if settings.ids else dead.drop(settings.reason))
-            print(f"{moved:,} dropped")
+            _tell(settings, "dropped", moved)
 
 
-def _print(letters: Sequence[DeadLetter], settings: DeadSettings) -> None:
+def _tell(settings: DeadSettings, done: str, moved: int, left: int | None = None) -> None:
+    """Say how many letters were moved, and how many of those that were meant could not be."""
+    if settings.as_json:
+        print(json.dumps({done: moved} if left is None else {done: moved, "still_dead": left}))
+    elif left:
+        print(f"{moved:,} {done}, {left:,} still dead: what cannot be read can only be dropped")
+    else:
+        print(f"{moved:,} {done}")
+
+
+async def _list(dead: DeadLetters, settings: DeadSettings) -> None:
+    letters = await dead.page(settings.reason, start=settings.start, size=settings.size)
+    total = await dead.count(settings.reason)
     if settings.as_json:
         for letter in letters:
             print(json.dumps(_plain(letter)))
-        return
+    elif letters:
+        _print(letters)
+    end = settings.start + len(letters)
+    if total == 0:
+        said = "no dead letters"
+    elif not letters:
+        said = f"no dead letters beyond {settings.start:,}; there are {total:,}"
+    elif end < total:
+        said = f"{settings.start + 1:,} to {end:,} of {total:,}; --start {end} lists the next ones"
+    else:
+        said = f"{settings.start + 1:,} to {end:,} of {total:,}"
+    if not settings.as_json:
+        print(said)
+    elif end < total:
+        # Beside the letters, whose lines are for a program.
+        print(f"farm: {said}", file=sys.stderr)
+
+
+def _print(letters: Sequence[DeadLetter]) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("id", "reason", "attempts", "url"):
         table.add_column(name, no_wrap=name != "url", overflow="fold")
     for letter in letters:
         # As texts: rich would take what stands between brackets for its own.
         table.add_row(*map(Text, (letter.id, letter.reason, str(letter.attempts), _url(letter))))
-    Console().print(table if letters else "no dead letters", highlight=False)
+    Console().print(table, highlight=False)
 
 
 def _show(letter: DeadLetter) -> None:

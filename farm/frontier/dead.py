@@ -43,6 +43,10 @@ class DeadLetters:
             start = max(0, start - count)
         return found
 
+    async def count(self, reason: str | None = None) -> int:
+        """Count all letters, or those of one reason."""
+        return sum(count for _, count in await self._tally(reason))
+
     async def replay(self, reason: str | None = None) -> int:
         """Take all letters, or those of one reason, back into their queues with all their attempts."""
         return await self._all("replay", reason)

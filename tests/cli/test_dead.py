@@ -1,0 +1,84 @@
+"""`farm dead` says how much there is, and takes nothing that it would not heed."""
+
+import json
+
+import pytest
+
+from farm.model.outcome import FailureKind
+from tests.cli.outside import Outside
+
+FOUR = (FailureKind.TLS, FailureKind.TLS, FailureKind.CRASH, FailureKind.TLS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("list", "0123456789abcdef"), "an id does not go with `farm dead list`"),
+        (("show", "0123456789abcdef", "--size", "3"), "--size does not go with"),
+        (("show", "0123456789abcdef", "--reason", "tls"), "--reason does not go with"),
+        (("replay", "--start", "3"), "--start does not go with"),
+        (("drop", "--size", "3"), "--size does not go with"),
+        (("drop", "--reason", "tls", "0123456789abcdef"), "not both"),
+        (("replay", "--reason", "tls", "0123456789abcdef"), "not both"),
+    ],
+    ids=lambda part: " ".join(part) if isinstance(part, tuple) else "",
+)
+def test_what_would_be_without_effect_is_refused(
+    outside: Outside, arguments: tuple[str, ...], said: str
+) -> None:
+    """Before anything is moved: `drop --size 3` would forget all letters."""
+    outside.bury(FOUR)
+    done = outside.farm("dead", *arguments)
+    assert done.code == 2
+    assert said in done.sentence
+    assert len(outside.farm("dead", "list", "--json").out.splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "1 to 4 of 4"),
+        (("--size", "3"), "1 to 3 of 4; --start 3 lists the next ones"),
+        (("--start", "3", "--size", "3"), "4 to 4 of 4"),
+        (("--start", "4"), "no dead letters beyond 4; there are 4"),
+        (("--reason", "tls", "--size", "1"), "1 to 1 of 3; --start 1 lists the next ones"),
+        (("--reason", "timeout"), "no dead letters"),
+    ],
+    ids=lambda part: " ".join(part) if isinstance(part, tuple) else "",
+)
+def test_a_page_says_of_how_many_it_is(outside: Outside, arguments: tuple[str, ...], said: str) -> None:
+    """And how to come to the next one."""
+    outside.bury(FOUR)
+    done = outside.farm("dead", "list", *arguments)
+    assert done.code == 0
+    assert done.out.splitlines()[-1] == said
+
+
+def test_a_page_for_a_program_is_letters_alone(outside: Outside) -> None:
+    """That there are more is said beside them."""
+    outside.bury(FOUR)
+    done = outside.farm("dead", "list", "--json", "--size", "3")
+    assert [json.loads(line)["reason"] for line in done.out.splitlines()] == ["crash", "tls", "tls"]
+    assert "1 to 3 of 4; --start 3" in done.err
+    assert outside.farm("dead", "list", "--json").err == ""
+
+
+def test_what_was_moved_is_told_to_a_program_too(outside: Outside) -> None:
+    """As an object."""
+    ids = outside.bury(FOUR)
+    assert json.loads(outside.farm("dead", "drop", ids[0], "--json").out) == {"dropped": 1}
+    replayed = outside.farm("dead", "replay", "--reason", "tls", "--json")
+    assert json.loads(replayed.out) == {"replayed": 2, "still_dead": 0}
+
+
+def test_replaying_says_why_not_all_came(outside: Outside) -> None:
+    """All that can be read does; one that cannot is named when it is asked for by its id."""
+    garbled, *_ = outside.bury(FOUR)
+    outside.redis("HSET", "@dead", garbled, "tls\n5\nsaid so\na.example\ngarbage")
+    by_id = outside.farm("dead", "replay", garbled)
+    assert by_id.code == 2
+    assert "cannot be read" in by_id.sentence
+    assert outside.farm("dead", "replay").out == (
+        "3 replayed, 1 still dead: what cannot be read can only be dropped\n"
+    )
+    assert outside.farm("dead", "drop", garbled).out == "1 dropped\n"
