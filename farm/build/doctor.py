@@ -52,14 +52,16 @@ async def examine(settings: DoctorSettings) -> AsyncIterator[Finding]:
 
 
 async def _audit(settings: DoctorSettings) -> Finding:
-    """Prove the crawl's invariants; what does not hold is a bug of ours, and worth a report."""
+    """Prove the crawl's invariants; what does not hold is a bug of ours, and worth a report: a line each."""
     try:
         async with visited(settings) as (crawl, frontier):
             found = await frontier.audit()
     except FarmError as error:
         return Finding("crawl", "error", str(error), error.exit_code)
     if found:
-        return Finding("crawl", "error", f"{crawl.name} is inconsistent: {' '.join(found)}", 1)
+        said = "\n".join(f"      - {violation}" for violation in found)
+        advice = "report these lines, with a copy of Redis's data; `farm run --fresh` starts it anew"
+        return Finding("crawl", "error", f"{crawl.name} is inconsistent; {advice}:\n{said}", 1)
     return Finding("crawl", "ok", f"{crawl.name} holds every invariant")
 
 

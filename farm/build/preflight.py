@@ -14,12 +14,13 @@ from farm.browser import sandbox, trust
 from farm.browser.find import BrowserBinary, find_browser
 from farm.browser.meter import machine_bytes
 from farm.build.rendering import Credentials, credentials
+from farm.build.seeding import given_seeds
 from farm.egress import AllowedNetwork, Guard
 from farm.egress.proxyfile import ProxyFile
 from farm.model.errors import UsageError
 from farm.scope.canonical import host_of
 from farm.scope.rules import ScopeRules
-from farm.scope.seeds import Seed, parse_seed, read_seeds
+from farm.scope.seeds import Seed
 from farm.settings.commands import RunSettings
 from farm.settings.rooms import EMBEDDED
 
@@ -86,7 +87,9 @@ class Plan:
 
 def preflight(settings: RunSettings) -> Plan:
     """Check the settings and the machine; raises UsageError or BrowserUnavailable, and creates nothing."""
-    seeds, warnings = _seeds(settings)
+    seeds, warnings = given_seeds(
+        settings.urls, settings.seeds, hash_routes=settings.hash_routes, keep_params=settings.keep_params
+    )
     if settings.wait.startswith("css:") and not settings.wait.removeprefix("css:").strip():
         raise UsageError("--wait css: needs a selector; write for example --wait css:.product.")
     _check_authorities(settings.ca_file)
@@ -151,21 +154,6 @@ def output_folder(settings: RunSettings, seeds: tuple[Seed, ...]) -> Path:
     if seeds:
         return CRAWLS / host_of(seeds[0].site).strip("[]").replace(":", "_")
     return CRAWLS / DEFAULT_CRAWL
-
-
-def _seeds(settings: RunSettings) -> tuple[tuple[Seed, ...], tuple[str, ...]]:
-    routes, keep = settings.hash_routes, settings.keep_params
-    given = (parse_seed(url, hash_routes=routes, keep_params=keep) for url in settings.urls)
-    found = {seed.url: seed for seed in given}
-    warnings: tuple[str, ...] = ()
-    if settings.seeds is not None:
-        read = read_seeds(settings.seeds, hash_routes=routes, keep_params=keep)
-        warnings = tuple(f"{settings.seeds}, line {bad.number}: {bad.sentence}" for bad in read.bad)
-        for seed in read.seeds:
-            found.setdefault(seed.url, seed)
-        if read.bad and not read.seeds:
-            raise UsageError(f"{warnings[0]}; no line of the file is a URL.")
-    return tuple(found.values()), warnings
 
 
 def _check_authorities(path: Path | None) -> None:

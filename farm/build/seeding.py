@@ -1,11 +1,32 @@
-"""Seeds into a crawl: the scope grows by them on every node, and the frontier takes them."""
+"""Seeds into a crawl: read from the arguments and a file, they widen the scope on every node and are queued."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from farm.frontier.crawl import Crawl
 from farm.frontier.frontier import RedisFrontier
+from farm.model.errors import UsageError
 from farm.scope.rules import ScopeRules
-from farm.scope.seeds import Seed
+from farm.scope.seeds import Seed, parse_seed, read_seeds
+
+
+def given_seeds(
+    urls: Sequence[str], file: str | None, *, hash_routes: bool, keep_params: Collection[str]
+) -> tuple[tuple[Seed, ...], tuple[str, ...]]:
+    """Return the seeds, unique by URL, and a sentence for each bad line of the file.
+
+    Raises UsageError where the file has lines and none of them is a URL: it is another file than was meant.
+    """
+    given = (parse_seed(url, hash_routes=hash_routes, keep_params=keep_params) for url in urls)
+    found = {seed.url: seed for seed in given}
+    if file is None:
+        return tuple(found.values()), ()
+    read = read_seeds(file, hash_routes=hash_routes, keep_params=keep_params)
+    said = tuple(f"{file}, line {bad.number}: {bad.sentence}" for bad in read.bad)
+    if read.bad and not read.seeds:
+        raise UsageError(f"{said[0]}; no line of the file is a URL.")
+    for seed in read.seeds:
+        found.setdefault(seed.url, seed)
+    return tuple(found.values()), said
 
 
 async def add_seeds(crawl: Crawl, frontier: RedisFrontier, seeds: Sequence[Seed]) -> tuple[ScopeRules, int]:

@@ -5,10 +5,9 @@ import sys
 from collections.abc import Sequence
 
 from farm.build.agreed import FOR_SEEDS, check_agreed
-from farm.build.seeding import add_seeds
+from farm.build.seeding import add_seeds, given_seeds
 from farm.build.visit import visited
 from farm.model.errors import UsageError
-from farm.scope.seeds import Seed, parse_seed, read_seeds
 from farm.settings.commands import AddSettings
 from farm.settings.load import load
 
@@ -27,16 +26,12 @@ async def _add(settings: AddSettings) -> tuple[int, int]:
     async with visited(settings) as (crawl, frontier):
         check_agreed(crawl, frontier.shards.client.place, *FOR_SEEDS)
         routes, keep = bool(crawl.settings["hash_routes"]), crawl.settings.get("keep_params", ())
-        seeds: dict[str, Seed] = {}
-        for url in settings.urls:
-            seed = parse_seed(url, hash_routes=routes, keep_params=keep)
-            seeds[seed.url] = seed
-        if settings.seeds is not None:
-            read = read_seeds(settings.seeds, hash_routes=routes, keep_params=keep)
-            for bad in read.bad:
-                print(f"farm: {settings.seeds}, line {bad.number}: {bad.sentence}", file=sys.stderr)
-            seeds = {seed.url: seed for seed in read.seeds} | seeds
-        _, added = await add_seeds(crawl, frontier, list(seeds.values()))
+        seeds, said = given_seeds(settings.urls, settings.seeds, hash_routes=routes, keep_params=keep)
+        for sentence in said:
+            print(f"farm: {sentence}", file=sys.stderr)
+        if not seeds:
+            raise UsageError(f"There is nothing to add in {settings.seeds}; put a URL on a line of it.")
+        _, added = await add_seeds(crawl, frontier, seeds)
         if await frontier.is_on_disk() is False:
             print(
                 "farm: Redis has not written them to its disk yet; add them again if it dies.",

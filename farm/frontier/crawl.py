@@ -97,7 +97,10 @@ async def find_crawl(client: RedisClient, name: str) -> Crawl:
     """
     stored = await client.command("HMGET", keys.crawl(keys.check_name(name)), *_STORED)
     if all(field is None for field in stored):
-        raise NoSuchCrawl(f"There is no crawl named {name!r} in Redis at {client.place}.")
+        raise NoSuchCrawl(
+            f"There is no crawl named {name!r} in Redis at {client.place}; "
+            "name another with --crawl, or begin it with `farm run URL`."
+        )
     return _crawl_of(client, name, stored, created=False)
 
 

@@ -41,7 +41,9 @@ class CrawlSettings(BaseModel):
     """Which crawl, and where it lives."""
 
     redis: RedisUrl = option(
-        EMBEDDED, "redis://, rediss:// or unix:// [a private Redis of its own]", metavar="URL"
+        EMBEDDED,
+        "redis://, rediss://, unix:// or redis+cluster:// [a private Redis of its own]",
+        metavar="URL",
     )
     redis_patience: Duration = option(
         300.0,

@@ -1,0 +1,70 @@
+"""What a command finds wanting is told with what to do about it."""
+
+from pathlib import Path
+
+import pytest
+
+from farm.cli.main import main
+from tests.cli.outside import Outside
+
+
+def test_a_crawl_that_is_not_there_is_told_with_a_remedy(outside: Outside) -> None:
+    """The name may be wrong, or it was never begun."""
+    outside.redis("FLUSHALL")
+    done = outside.farm("status")
+    assert done.code == 2
+    assert "no crawl named 't'" in done.sentence
+    assert "; name another with --crawl, or begin it with `farm run URL`." in done.sentence
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("gopher://a.example/\nnothing\n", "line 1: "),
+        ("", "nothing to add in seeds.txt"),
+        ("# none yet\n", "nothing to add"),
+    ],
+)
+def test_a_seeds_file_without_a_url_is_a_usage_error(outside: Outside, lines: str, said: str) -> None:
+    """As it is to a run."""
+    Path("seeds.txt").write_text(lines)
+    done = outside.farm("add", "--seeds", "seeds.txt")
+    assert done.code == 2
+    assert said in done.sentence
+
+
+def test_a_seeds_file_with_a_bad_line_is_taken_but_for_that(outside: Outside) -> None:
+    """It is named by its number."""
+    Path("seeds.txt").write_text("nothing\nhttp://e.example/\nhttp://a.example/\n")
+    done = outside.farm("add", "--seeds", "seeds.txt", "http://f.example/")
+    assert (done.code, done.out) == (0, "2 added, 1 known already\n")
+    assert done.err.startswith("farm: seeds.txt, line 1: ")
+
+
+def test_an_audit_tells_each_violation_on_a_line_of_its_own(outside: Outside) -> None:
+    """With what to do about them."""
+    outside.redis("RPUSH", "@q:5:nowhere.example", "garbage")
+    outside.redis("HSET", "@tally", "tls", 3)
+    done = outside.farm("doctor", "--audit", "--no-sandbox")
+    assert done.code == 1
+    head, *violations = done.out[done.out.index("t is inconsistent") :].splitlines()
+    assert "report these lines" in head
+    assert "--fresh" in head
+    assert len(violations) > 2
+    assert all(line.startswith("      - ") for line in violations)
+
+
+def test_an_audit_of_a_garbled_crawl_is_one_sentence(outside: Outside) -> None:
+    """Without the words of the script."""
+    outside.redis("SET", "@ctl", "garbage")
+    done = outside.farm("doctor", "--audit", "--no-sandbox")
+    assert done.code == 2
+    assert "cannot be read" in done.out
+    assert "user_function" not in done.out
+
+
+def test_every_kind_of_redis_is_named_by_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """A Cluster, too."""
+    with pytest.raises(SystemExit):
+        main(["status", "--help"])
+    assert "redis+cluster://" in capsys.readouterr().out
