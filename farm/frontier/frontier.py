@@ -174,7 +174,8 @@ class RedisFrontier:
     async def scope_sites(self) -> frozenset[str]:
         """Return what was added to the scope."""
         members = await self.shards.client.command("SMEMBERS", keys.scope(self.shards.crawl.name))
-        return frozenset(member.decode() for member in members)
+        # What is no text covers no site.
+        return frozenset(member.decode(errors="replace") for member in members)
 
     def _outgoing(self, shard: int, tasks: Iterable[UrlTask], seen: Sequence[bytes]) -> list[bytes]:
         links = []

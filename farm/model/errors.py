@@ -26,7 +26,10 @@ class FrontierUnavailable(FarmError):
 
 
 class CrawlUnreadable(FrontierUnavailable):
-    """What stands in Redis under the crawl's name is not what a farm wrote."""
+    """What stands in Redis under the crawl's name is not what a farm wrote.
+
+    Where Redis may be away this may happen too: what one call stumbles over need not be in the next one's way.
+    """
 
     exit_code = 2
 

@@ -22,7 +22,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def outside(
     redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Outside:
-    """Create the crawl with four URLs in it, each of a site of its own; no settings but its own count."""
+    """Create the crawl with four URLs in it, each of a site of its own, and go where no farm.toml is."""
     monkeypatch.chdir(tmp_path)
     outside = Outside(redis_url, tmp_path / "out", capsys)
     outside.redis("FLUSHALL")

@@ -80,6 +80,12 @@ def test_a_node_and_a_site_are_shown_as_they_are_called(outside: Outside) -> Non
     assert all(name in done.out for name in ("[/b]", "[/i]", "[/u]"))
 
 
+def test_a_scope_that_is_no_text_covers_nothing(outside: Outside) -> None:
+    """What else is added to the crawl is added all the same."""
+    outside.redis("SADD", "@scope", b"\xff")
+    assert outside.farm("add", "http://e.example/").out == "1 added, 0 known already\n"
+
+
 @pytest.mark.parametrize("command", [("dead", "list"), ("dead", "list", "--json"), ("dead", "replay")])
 def test_a_garbled_letter_hides_no_other(outside: Outside, command: tuple[str, ...]) -> None:
     """The sound one is listed and replayed."""
