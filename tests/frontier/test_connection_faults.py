@@ -251,6 +251,7 @@ async def test_an_audit_is_asked_for_once_and_waited_for(shaky: Shaky) -> None:
     shaky.proxy.release.set()
     assert await auditing == []
     assert shaky.proxy.met == 1
+    shaky.proxy.disarm()
 
 
 async def test_an_audit_that_takes_too_long_is_given_up(shaky: Shaky) -> None:
@@ -260,5 +261,6 @@ async def test_an_audit_that_takes_too_long_is_given_up(shaky: Shaky) -> None:
     with pytest.raises(FrontierUnavailable, match=r"is not available .*less busy"):
         await RedisFrontier(client, shaky.bench.crawl).audit()
     assert shaky.proxy.met == 1
+    shaky.proxy.disarm()
     shaky.proxy.release.set()
     await client.close()
