@@ -67,11 +67,15 @@ def lease_of(token: bytes, site: bytes, entry: bytes, slot: str) -> Lease:
     match = _ENTRY.match(entry)
     if not match:
         raise CorruptEntry("it is not an entry")
+    try:
+        name = site.decode()
+    except UnicodeDecodeError:
+        raise CorruptEntry("its site is not a text") from None
     fingerprint, band, fails, throttled, _, payload = match.groups()
     url, depth, referrer, meta = _fields(payload)
     task = UrlTask(
         url=url,
-        site=site.decode(),
+        site=name,
         fingerprint=fingerprint.decode(),
         depth=depth,
         priority=int(band),

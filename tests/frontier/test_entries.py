@@ -52,6 +52,12 @@ def test_a_malformed_entry_is_told(entry: str) -> None:
         lease_of(b"1", b"a", entry.encode(), "s")
 
 
+def test_a_site_that_is_no_text_is_told() -> None:
+    """It stands beside the entry."""
+    with pytest.raises(CorruptEntry):
+        lease_of(b"1", b"\xff", f'{ID}5["http://a/"]'.encode(), "s")
+
+
 @pytest.mark.parametrize(
     "task",
     [

@@ -10,7 +10,8 @@ import pytest
 
 from farm.frontier.connect import connect
 from farm.frontier.counters import decode
-from farm.frontier.crawl import Dedup
+from farm.frontier.crawl import Dedup, find_crawl, open_crawl
+from farm.model.errors import FrontierUnavailable, NoSuchCrawl
 from farm.model.outcome import Ack
 from farm.model.task import UrlTask
 from tests.frontier.servers import Server
@@ -64,6 +65,17 @@ async def test_the_servers_filter_knows_all_it_was_told_and_grows(bench: Bench) 
     assert told[told.index(b"Number of items inserted") + 1] == accepted
     assert await bench.client.keys("*:bloom:*") == []
     assert await bench.client.keys("*:seen:*") == []
+
+
+async def test_a_filter_that_may_not_be_made_leaves_no_crawl(bench: Bench, server: Server) -> None:
+    """Without it the server would make one by itself, far too small, and turn away what is new."""
+    await bench.client.command("ACL SETUSER", "bob", "on", ">pw", "~*", "+@all", "-bf.reserve")
+    restricted = await connect(f"unix://bob:pw@{server.socket}", patience_s=5)
+    with pytest.raises(FrontierUnavailable, match="ACL SETUSER"):
+        await open_crawl(restricted, "other", {}, dedup=Dedup.BLOOM)
+    await restricted.close()
+    with pytest.raises(NoSuchCrawl):
+        await find_crawl(bench.client, "other")
 
 
 async def test_links_and_redirects_are_known_by_their_fingerprints(bench: Bench) -> None:
