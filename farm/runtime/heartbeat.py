@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from farm.model.clock import Clock
-from farm.model.errors import FrontierUnavailable
+from farm.model.errors import FarmError
 from farm.model.task import Lease
 from farm.runtime.ports import LeaseKeeper
 
@@ -86,6 +86,7 @@ class Heartbeat:
             try:
                 keeper = keeper or self._connect()
                 self.beat(keeper)
-            except FrontierUnavailable as error:
-                # The next beat tries again; leases that expire meanwhile are visited twice, never lost.
+            except FarmError as error:
+                # The next beat tries again, also when the crawl is gone: another node may just start it anew.
+                # Leases that expire meanwhile are visited twice, never lost.
                 log.warning("leases could not be renewed: %s", error)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from farm.model.errors import FrontierUnavailable
+from farm.model.errors import FarmError, FrontierRefused, FrontierUnavailable, UsageError
 from farm.model.task import Lease, UrlTask
 from farm.runtime.heartbeat import Heartbeat
 
@@ -89,15 +89,16 @@ def test_a_refused_renewal_is_told_and_not_repeated() -> None:
     assert not heart.is_lost(lease(1))
 
 
-def test_the_thread_goes_on_after_an_outage() -> None:
-    """Redis away for one beat, back for the next."""
+@pytest.mark.parametrize("error", [FrontierUnavailable("away"), FrontierRefused("gone"), UsageError("odd")])
+def test_the_thread_goes_on_after_a_beat_that_failed(error: FarmError) -> None:
+    """Redis away for one beat, or the crawl in it while another node starts it anew; back for the next."""
     clock, beaten = ManualClock(), threading.Event()
 
     class Flaky(Keeper):
         def renew(self, leases: Sequence[Lease]) -> list[bool]:
             super().renew(leases)
             if len(self.renewed) == 1:
-                raise FrontierUnavailable("away")
+                raise error
             beaten.set()
             return [True] * len(leases)
 
