@@ -88,12 +88,12 @@ def build_async(url: str, *, timeout_s: float = CALL_TIMEOUT_S) -> Any:
     return redis.asyncio.Redis.from_pool(pool)
 
 
-def build_sync(url: str, *, timeout_s: float = CALL_TIMEOUT_S) -> Any:
+def build_sync(url: str, *, timeout_s: float = CALL_TIMEOUT_S, redirections: int = REDIRECTIONS) -> Any:
     """Build redis-py's synchronous client, for a thread of its own."""
     check_url(url)
     options = _options(timeout_s)
     if is_cluster(url):
-        return _SyncCluster.from_url(_plain(url), retry=Retry(NoBackoff(), REDIRECTIONS), **options)
+        return _SyncCluster.from_url(_plain(url), retry=Retry(NoBackoff(), redirections), **options)
     return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **options)
 
 

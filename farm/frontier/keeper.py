@@ -13,9 +13,11 @@ from farm.frontier.connect import build_sync
 from farm.frontier.faults import FOREIGN, lacks_function, passes, place_of, translate
 from farm.frontier.scripts import LIBRARY
 from farm.frontier.shards import shard_of
+from farm.model.errors import FarmError
 from farm.model.task import Lease
 
 RENEW_TIMEOUT_S = 3.0
+_SAID_NOTHING = (redis_errors.TimeoutError, TimeoutError)
 
 
 class RedisLeaseKeeper:
@@ -37,23 +39,34 @@ class RedisLeaseKeeper:
         self._crawl = crawl
         self._shards = shards
         self._own_time_ms = own_time_ms
+        self._silent: set[int] = set()
 
-    def renew(self, leases: Sequence[Lease]) -> list[bool]:
-        """Extend each lease by the visibility timeout; False where it is lost.
+    def renew(self, leases: Sequence[Lease]) -> list[bool | None]:
+        """Extend each lease by the visibility timeout; False where it is lost, None where nobody could tell.
 
-        Also without leases it ticks the crawl's clock. Raises `FrontierUnavailable` after two attempts,
-        since whoever keeps leases comes back soon anyway.
+        Also without leases it ticks the crawl's clock. Every shard is asked, whatever becomes of another: the
+        masters that are there must not let leases end because one is not. Raises where no shard answers, since
+        whoever keeps leases comes back soon anyway.
         """
-        by_shard: dict[int, list[int]] = {shard: [] for shard in range(self._shards)}
+        places: dict[int, list[int]] = {shard: [] for shard in range(self._shards)}
         for place, lease in enumerate(leases):
-            by_shard[shard_of(lease.task.site, self._shards)].append(place)
-        kept = [False] * len(leases)
-        for shard, places in by_shard.items():
-            fences = [part for n in places for part in (leases[n].slot, leases[n].id, leases[n].token)]
-            for place, one in zip(
-                places, self._run("renew", keys.ctl(self._crawl, shard), fences), strict=True
-            ):
-                kept[place] = bool(one)
+            places[shard_of(lease.task.site, self._shards)].append(place)
+        kept: list[bool | None] = [None] * len(leases)
+        failed: dict[int, FarmError] = {}
+        client = self._connected()
+        # Those that did not answer come last: each may take a whole timeout, and the others must not wait.
+        for shard in sorted(places, key=self._silent.__contains__):
+            fences = [part for n in places[shard] for part in (leases[n].slot, leases[n].id, leases[n].token)]
+            try:
+                answer = self._run(client, "renew", keys.ctl(self._crawl, shard), fences)
+            except FarmError as error:
+                failed[shard] = error
+            else:
+                for place, one in zip(places[shard], answer, strict=True):
+                    kept[place] = bool(one)
+        self._silent = set(failed)
+        if len(failed) == self._shards:
+            raise next(iter(failed.values()))
         return kept
 
     def close(self) -> None:
@@ -61,29 +74,38 @@ class RedisLeaseKeeper:
         if self._client is not None:
             self._client.close()
 
-    def _run(self, name: str, key: str, args: Sequence[str | int]) -> list[int]:
+    def _connected(self) -> Any:
+        if self._client is None:
+            try:
+                # On a Cluster one try each, or a master that is away would hold up the others' shards.
+                self._client = build_sync(self._url, timeout_s=self._timeout_s, redirections=0)
+            except FOREIGN as error:
+                raise translate(error, self._place) from None
+        return self._client
+
+    def _run(self, client: Any, name: str, key: str, args: Sequence[str | int]) -> list[int]:
         own: int | str = "" if self._own_time_ms is None else self._own_time_ms()
         try:
             try:
-                return self._evaluate(name, key, own, *args)
+                return _evaluate(client, name, key, own, *args)
             except FOREIGN as error:
-                # A connection that the server closed while it was idle fails once; the next one is new.
-                if not passes(error):
+                # A connection that the server closed while it was idle fails once; the next one is new. Of several
+                # shards one that says nothing is not waited for twice.
+                if not passes(error) or (self._shards > 1 and isinstance(error, _SAID_NOTHING)):
                     raise
-                return self._evaluate(name, key, own, *args)
+                return _evaluate(client, name, key, own, *args)
         except FOREIGN as error:
             raise translate(error, self._place) from None
 
-    def _evaluate(self, name: str, key: str, *args: str | int) -> list[int]:
-        if self._client is None:
-            self._client = build_sync(self._url, timeout_s=self._timeout_s)
-        call = ("FCALL", LIBRARY.function(name), 1, key, *args)
-        reply: Any
-        try:
-            reply = self._client.execute_command(*call)
-        except redis_errors.ResponseError as error:
-            if not lacks_function(error):
-                raise
-            self._client.execute_command("FUNCTION LOAD", "REPLACE", LIBRARY.text)
-            reply = self._client.execute_command(*call)
-        return [int(one) for one in reply]
+
+def _evaluate(client: Any, name: str, key: str, *args: str | int) -> list[int]:
+    call = ("FCALL", LIBRARY.function(name), 1, key, *args)
+    reply: Any
+    try:
+        reply = client.execute_command(*call)
+    except redis_errors.ResponseError as error:
+        if not lacks_function(error):
+            raise
+        client.execute_command("FUNCTION LOAD", "REPLACE", LIBRARY.text)
+        reply = client.execute_command(*call)
+    return [int(one) for one in reply]

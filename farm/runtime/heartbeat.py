@@ -75,9 +75,13 @@ class Heartbeat:
         kept = keeper.renew(due)
         with self._lock:
             for lease, is_kept in zip(due, kept, strict=True):
-                if not is_kept and (lease.id, lease.token) in self._held:
+                if is_kept is False and (lease.id, lease.token) in self._held:
                     del self._held[lease.id, lease.token]
                     self._lost.add((lease.id, lease.token))
+        unknown = sum(is_kept is None for is_kept in kept)
+        if unknown:
+            # As in an outage of the whole: they may be kept still, and the next beat asks again.
+            log.warning("%d of %d leases could not be renewed: a part of Redis is away", unknown, len(due))
         return len(due)
 
     def _run(self) -> None:

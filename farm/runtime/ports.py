@@ -73,8 +73,8 @@ class Frontier(Protocol):
 class LeaseKeeper(Protocol):
     """Renews leases from a thread of its own; synchronous, so a busy event loop cannot starve it."""
 
-    def renew(self, leases: Sequence[Lease]) -> Sequence[bool]:
-        """Extend each lease by the visibility timeout; False where it is lost."""
+    def renew(self, leases: Sequence[Lease]) -> Sequence[bool | None]:
+        """Extend each lease by the visibility timeout; False where it is lost, None where nobody could tell."""
         ...
 
 

@@ -1,14 +1,18 @@
 """A real Redis Cluster of three masters: the same crawl, on eight shards."""
 
 import asyncio
+import os
+import signal
 import socket
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from redis.crc import key_slot
 
 from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
@@ -16,7 +20,7 @@ from farm.frontier.crawl import delete_crawl, find_crawl, open_crawl
 from farm.frontier.dead import DeadLetters
 from farm.frontier.frontier import RedisFrontier
 from farm.frontier.keeper import RedisLeaseKeeper
-from farm.model.errors import FrontierRefused
+from farm.model.errors import FrontierRefused, FrontierUnavailable
 from farm.model.outcome import Ack, Bury, FailureKind, Settled
 from farm.model.task import Lease, LeaseRequest
 from tests.frontier.support import eventually_async
@@ -24,6 +28,7 @@ from tests.frontier.worker_process import links_of, task_of, url_of
 
 MASTERS = 3
 SLOTS = 16384
+SHARE = SLOTS // MASTERS + 1
 
 
 def _free_ports() -> list[int]:
@@ -41,7 +46,7 @@ def _free_ports() -> list[int]:
 
 
 def _start(folder: Path, port: int) -> subprocess.Popen[bytes]:
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     options = [
         "--port",
         str(port),
@@ -66,17 +71,59 @@ def _joined(ports: list[int]) -> bool:
     return all(s["cluster_state"] == "ok" and s["cluster_known_nodes"] == str(MASTERS) for s in states)
 
 
+@dataclass
+class Nodes:
+    """The masters, by their ports."""
+
+    folder: Path
+    ports: list[int]
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        """Where the first of them listens."""
+        return f"redis+cluster://127.0.0.1:{self.ports[0]}"
+
+    def start(self, place: int) -> None:
+        """Start one, on what it left behind."""
+        port = self.ports[place]
+        self.processes[place : place + 1] = [_start(self.folder / str(port), port)]
+
+    def owner(self, key: str) -> int:
+        """Return which of them has a key's slot."""
+        return key_slot(key.encode()) // SHARE
+
+    async def revive(self, place: int, *, was_killed: bool) -> None:
+        """Bring back one that was stopped or killed, and wait until the others know."""
+        process = self.processes[place]
+        process.send_signal(signal.SIGCONT)
+        if was_killed:
+            process.wait()
+            self.start(place)
+
+        async def joined() -> bool:
+            return _joined(self.ports)
+
+        await eventually_async(joined)
+
+
 @pytest.fixture(scope="module")
-def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> object:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     """Start three masters and share the slots out among them."""
-    ports = _free_ports()
-    folder = tmp_path_factory.mktemp("cluster")
-    nodes = [_start(folder / str(port), port) for port in ports]
-    asyncio.run(_form(ports))
-    yield f"redis+cluster://127.0.0.1:{ports[0]}"
-    for node in nodes:
-        node.kill()
-        node.wait()
+    nodes = Nodes(tmp_path_factory.mktemp("cluster"), _free_ports())
+    for place in range(MASTERS):
+        nodes.start(place)
+    asyncio.run(_form(nodes.ports))
+    yield nodes
+    for process in nodes.processes:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def cluster_url(cluster: Nodes) -> str:
+    """Name the cluster."""
+    return cluster.url
 
 
 async def _form(ports: list[int]) -> None:
@@ -90,10 +137,9 @@ async def _form(ports: list[int]) -> None:
         return _joined(ports)
 
     await eventually_async(up)
-    share = SLOTS // MASTERS + 1
     for place, port in enumerate(ports):
         node: Any = redis.Redis(port=port)
-        node.execute_command("CLUSTER", "ADDSLOTSRANGE", place * share, min(SLOTS, (place + 1) * share) - 1)
+        node.execute_command("CLUSTER", "ADDSLOTSRANGE", place * SHARE, min(SLOTS, (place + 1) * SHARE) - 1)
         node.execute_command("CLUSTER", "MEET", "127.0.0.1", ports[0])
     await eventually_async(joined)
 
@@ -160,6 +206,44 @@ async def test_leases_are_kept_and_letters_replayed_on_a_cluster(
         await frontier.nack(lease, Bury(FailureKind.TLS))
     assert await DeadLetters(frontier).replay() == 30
     assert await frontier.audit() == []
+
+
+@pytest.mark.parametrize("sign", [signal.SIGSTOP, signal.SIGKILL])
+async def test_a_master_that_is_away_takes_no_leases_of_the_others_along(
+    client: RedisClient, cluster: Nodes, sign: signal.Signals
+) -> None:
+    """Their shards are renewed, though its own is asked first; of its leases nothing is known."""
+    frontier = await _open(client)
+    await frontier.add([task_of(n, frontier.shards.crawl.key) for n in range(30)])
+    leases = [await frontier.lease(LeaseRequest(f"s{n}", "r")) for n in range(30)]
+    held = [lease for lease in leases if isinstance(lease, Lease)]
+    keeper = RedisLeaseKeeper(cluster.url, "test", shards=frontier.shards.count, timeout_s=0.5)
+    assert await asyncio.to_thread(keeper.renew, held) == [True] * 30
+    away = cluster.owner("{test:0}:ctl")
+    os.kill(cluster.processes[away].pid, sign)
+    try:
+        kept = await asyncio.to_thread(keeper.renew, held)
+        kept_later = await asyncio.to_thread(keeper.renew, held)
+    finally:
+        await cluster.revive(away, was_killed=sign is signal.SIGKILL)
+    shards = [frontier.shards.of(lease.task.site) for lease in held]
+    assert kept == [None if cluster.owner(f"{{test:{shard}}}:ctl") == away else True for shard in shards]
+    assert set(kept) == {True, None}
+    assert kept_later == kept
+    assert await asyncio.to_thread(keeper.renew, held) == [True] * 30
+    keeper.close()
+
+
+async def test_a_keeper_that_reaches_no_master_says_so(client: RedisClient, cluster_url: str) -> None:
+    """There nothing could be renewed."""
+    keeper = RedisLeaseKeeper(cluster_url, "gone", shards=8)
+    with pytest.raises(FrontierRefused, match="no longer"):
+        await asyncio.to_thread(keeper.renew, [])
+    keeper.close()
+    keeper = RedisLeaseKeeper("redis+cluster://127.0.0.1:1", "test", shards=8)
+    with pytest.raises(FrontierUnavailable, match=r"127\.0\.0\.1:1"):
+        await asyncio.to_thread(keeper.renew, [])
+    keeper.close()
 
 
 async def test_the_scope_and_the_settings_are_found_on_a_cluster(client: RedisClient) -> None:

@@ -34,7 +34,7 @@ class Keeper:
     refused: set[str] = field(default_factory=set)
     renewed: list[list[str]] = field(default_factory=list)
 
-    def renew(self, leases: Sequence[Lease]) -> list[bool]:
+    def renew(self, leases: Sequence[Lease]) -> list[bool | None]:
         """Note what is renewed."""
         self.renewed.append([lease.id for lease in leases])
         return [lease.id not in self.refused for lease in leases]
@@ -89,13 +89,32 @@ def test_a_refused_renewal_is_told_and_not_repeated() -> None:
     assert not heart.is_lost(lease(1))
 
 
+def test_a_lease_of_which_nobody_could_be_asked_is_held_on(caplog: pytest.LogCaptureFixture) -> None:
+    """One master of several is away: nothing is known of its leases, which is told; the next beat asks again."""
+    clock = ManualClock()
+
+    class Halved(Keeper):
+        def renew(self, leases: Sequence[Lease]) -> list[bool | None]:
+            return [None if kept else False for kept in super().renew(leases)]
+
+    keeper = Halved(refused={lease(1).id})
+    heart = heartbeat(clock, keeper)
+    heart.hold(lease(1), 60)
+    heart.hold(lease(2), 60)
+    heart.beat(keeper)
+    assert heart.is_lost(lease(1))
+    assert not heart.is_lost(lease(2))
+    assert "1 of 2 leases could not be renewed" in caplog.text
+    assert heart.beat(keeper) == 1
+
+
 @pytest.mark.parametrize("error", [FrontierUnavailable("away"), FrontierRefused("gone"), UsageError("odd")])
 def test_the_thread_goes_on_after_a_beat_that_failed(error: FarmError) -> None:
     """Redis away for one beat, or the crawl in it while another node starts it anew; back for the next."""
     clock, beaten = ManualClock(), threading.Event()
 
     class Flaky(Keeper):
-        def renew(self, leases: Sequence[Lease]) -> list[bool]:
+        def renew(self, leases: Sequence[Lease]) -> list[bool | None]:
             super().renew(leases)
             if len(self.renewed) == 1:
                 raise error
@@ -121,7 +140,7 @@ def test_a_lease_that_was_dropped_while_it_was_renewed_is_not_lost(*, held: bool
     clock = ManualClock()
 
     class Slow(Keeper):
-        def renew(self, leases: Sequence[Lease]) -> list[bool]:
+        def renew(self, leases: Sequence[Lease]) -> list[bool | None]:
             if not held:
                 heart.drop(leases[0])
             return [False] * len(leases)
