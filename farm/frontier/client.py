@@ -75,10 +75,10 @@ class RedisClient:
         """Call a transition that only looks, whether there is such a crawl or not: raises where it may not."""
         await self.run("stats", keys.ctl(keys.check_name(crawl)), "")
 
-    async def ask(self, *args: Arg) -> Any | None:
+    async def ask(self, *args: Arg, **options: Any) -> Any | None:
         """Send a command that a server may forbid; None when it does."""
         try:
-            return await self._client.execute_command(*args)
+            return await self._client.execute_command(*args, **options)
         except redis_errors.ResponseError:
             return None
         except FOREIGN as error:

@@ -62,9 +62,10 @@ async def connect(
         patience_s=first_patience_s,
     )
     try:
-        facts = await _facts(client)
-        refuse_unfit(facts, client.place, clustered=is_cluster(url))
-        client.warnings = (*warnings_of_url(url), *warnings_of_server(facts))
+        servers = await _facts(client)
+        for place, facts in servers.items():
+            refuse_unfit(facts, place, clustered=is_cluster(url))
+        client.warnings = (*warnings_of_url(url), *warnings_of_servers(servers))
     except BaseException:
         await client.close()
         raise
@@ -160,20 +161,35 @@ def warnings_of_url(url: str) -> tuple[str, ...]:
     return (f"Redis at {place_of(url)} is reached over the network without {' and '.join(lacks)}.",)
 
 
-def warnings_of_server(facts: Mapping[str, Any]) -> tuple[str, ...]:
-    """Say when a restart of Redis would lose the crawl."""
-    if facts.get("aof_enabled") or facts.get("save"):
+def warnings_of_servers(servers: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """Say when a restart of Redis would lose the crawl, or what one of its masters has of it."""
+    bare = [place for place, facts in servers.items() if not (facts.get("aof_enabled") or facts.get("save"))]
+    if not bare:
         return ()
-    return ("Redis persists nothing (no AOF, no RDB): when it restarts, the crawl is lost.",)
+    return (
+        f"Redis at {', '.join(bare)} persists nothing (no AOF, no RDB): when it restarts, the crawl is lost.",
+    )
 
 
-async def _facts(client: RedisClient) -> dict[str, Any]:
-    reply = await client.command("INFO")
-    nodes = list(reply.values()) if is_cluster(client.url) and "redis_version" not in reply else [reply]
-    facts: dict[str, Any] = dict(nodes[0])
-    config = await client.ask("CONFIG GET", "save")
-    facts["save"] = "unknown" if config is None else config.get("save", config.get(b"save", b""))
-    return facts
+async def _facts(client: RedisClient) -> dict[str, dict[str, Any]]:
+    """Return what each server says of itself, by its place: of a Cluster all primaries, for each has leases."""
+    whom = {"target_nodes": "primaries"} if is_cluster(client.url) else {}
+    servers = {
+        place: dict(facts) for place, facts in _by_place(client, await client.command("INFO", **whom)).items()
+    }
+    config = await client.ask("CONFIG GET", "save", **whom)
+    saves = {} if config is None else _by_place(client, config)
+    for place, facts in servers.items():
+        said = saves.get(place)
+        facts["save"] = "unknown" if said is None else said.get("save", said.get(b"save", b""))
+    return servers
+
+
+def _by_place(client: RedisClient, reply: Mapping[str, Any]) -> Mapping[str, Mapping[Any, Any]]:
+    """Tell the replies of several servers from that of one, which redis-py leaves bare."""
+    if is_cluster(client.url) and all(isinstance(one, Mapping) for one in reply.values()):
+        return reply
+    return {client.place: reply}
 
 
 def _options(timeout_s: float) -> dict[str, Any]:

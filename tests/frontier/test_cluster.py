@@ -264,6 +264,27 @@ async def test_one_node_of_a_cluster_is_not_taken_for_a_server(cluster_url: str)
         await connect(cluster_url.replace("+cluster", ""))
 
 
+@pytest.mark.parametrize("place", range(MASTERS))
+async def test_every_master_is_looked_at(cluster: Nodes, place: int) -> None:
+    """What would lose the leases of one loses a third of the crawl; it is named."""
+    master: Any = redis.Redis(port=cluster.ports[place])
+    name = f"127.0.0.1:{cluster.ports[place]}"
+    master.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        with pytest.raises(FrontierRefused, match=f"{name} has the eviction policy allkeys-lru"):
+            await connect(cluster.url)
+    finally:
+        master.config_set("maxmemory-policy", "noeviction")
+    master.config_set("appendonly", "no")
+    try:
+        client = await connect(cluster.url)
+        await client.close()
+    finally:
+        master.config_set("appendonly", "yes")
+    assert len(client.warnings) == 1
+    assert f"Redis at {name} persists nothing" in client.warnings[0]
+
+
 async def test_a_call_costs_a_cluster_one_round_trip(client: RedisClient, cluster_url: str) -> None:
     """Where its keys are is known here: no server is asked."""
     frontier = await _open(client)

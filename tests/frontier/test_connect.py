@@ -11,7 +11,7 @@ from farm.frontier.connect import (
     check_url,
     connect,
     refuse_unfit,
-    warnings_of_server,
+    warnings_of_servers,
     warnings_of_url,
 )
 from farm.frontier.faults import place_of
@@ -136,9 +136,10 @@ def test_the_network_without_tls_or_password_is_one_warning() -> None:
 
 def test_a_server_that_persists_nothing_is_a_warning() -> None:
     """Either of the two ways is enough."""
-    assert warnings_of_server({"aof_enabled": 1}) == ()
-    assert warnings_of_server({"save": "3600 1"}) == ()
-    assert "persists nothing" in warnings_of_server({"aof_enabled": 0, "save": ""})[0]
+    assert warnings_of_servers({"here": {"aof_enabled": 1}}) == ()
+    assert warnings_of_servers({"here": {"save": "3600 1"}}) == ()
+    bare = {"aof_enabled": 0, "save": ""}
+    assert "at here persists nothing" in warnings_of_servers({"here": bare, "there": {"aof_enabled": 1}})[0]
 
 
 @pytest.fixture
