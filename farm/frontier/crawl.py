@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import orjson
@@ -63,29 +64,31 @@ async def open_crawl(
 ) -> Crawl:
     """Create the crawl, or join it when the settings agree with those it was created with.
 
-    `shards` and `dedup` count where the crawl is created: one shard unless Redis is a Cluster; `bloom` turns
-    away one in 10,000 URLs that it never saw, and grows by generations beyond `bloom_capacity`.
+    `shards` and `dedup` count where the crawl is created: one shard unless Redis is a Cluster, and no more than
+    there are places in flight to share out; `bloom` turns away one in 10,000 URLs that it never saw, and grows by
+    generations beyond `bloom_capacity`.
     """
+    politeness = politeness or Politeness()
     keys.check_name(name)
     if fresh:
         await delete_crawl(client, name)
     stored = orjson.dumps(dict(settings), option=orjson.OPT_SORT_KEYS)
-    count = shards or (CLUSTER_SHARDS if is_cluster(client.url) else 1)
+    count = politeness.most_shards(shards or (CLUSTER_SHARDS if is_cluster(client.url) else 1))
     known_by = await _known_by(client, dedup)
-    first = {
-        **_counters(count, terms or Terms(), politeness or Politeness()),
-        "dedup": known_by,
-        "capacity": -(-bloom_capacity // count),
-        "generations": 1,
-        "bloom_room": -(-bloom_capacity // count),
-    }
-    crawl = await _open(client, name, stored, first, own_time_ms)
+    counters = partial(
+        _counters,
+        terms=terms or Terms(),
+        politeness=politeness,
+        known_by=known_by,
+        capacity=bloom_capacity,
+    )
+    crawl = await _open(client, name, stored, counters(0, count), own_time_ms)
     given = orjson.loads(stored)
     if crawl.settings != given:
         raise UsageError(difference(name, crawl.settings, given))
     for shard in range(1, crawl.shards):
         # Also when joining: whoever created the crawl may have died before it came this far.
-        await _open(client, name, stored, {**first, "shard": shard, "shards": crawl.shards}, own_time_ms)
+        await _open(client, name, stored, counters(shard, crawl.shards), own_time_ms)
     return crawl
 
 
@@ -141,11 +144,20 @@ async def _known_by(client: RedisClient, dedup: Dedup) -> int:
     return 2 if found else 1
 
 
-def _counters(shards: int, terms: Terms, politeness: Politeness) -> dict[str, int]:
+def _counters(
+    shard: int, shards: int, *, terms: Terms, politeness: Politeness, known_by: int, capacity: int
+) -> dict[str, int]:
+    """Return what a shard begins with: its own part of whatever all of them share."""
+    room = -(-capacity // shards)
     return {
         **terms.counters(),
-        **politeness.shared_by(shards).counters(),
+        **politeness.share_of(shard, shards).counters(),
+        "dedup": known_by,
+        "capacity": room,
+        "generations": 1,
+        "bloom_room": room,
         "buckets": _FIRST_BUCKETS,
+        "shard": shard,
         "shards": shards,
     }
 

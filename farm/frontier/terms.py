@@ -35,6 +35,11 @@ class Politeness:
     An interval is the least time between two visits, `in_flight` how many visits there are at once: to
     one site, by one egress address to one site (`pair`), by one egress address (`egress`), and in all
     (`global`). `burst` is how many visits to a site may be saved up.
+
+    What belongs to one site is decided in its shard alone. What does not is shared out among the shards when
+    the crawl is created, since a script sees one shard only. A share that its shard does not use is not lent to
+    another: a crawl whose sites lie in few shards stays below its limits. A rate holds in the mean; in less than
+    an interval times the number of shards, each shard may begin one visit.
     """
 
     interval_s: float = 0.0
@@ -47,14 +52,21 @@ class Politeness:
     global_interval_s: float = 0.0
     global_in_flight: int = 0
 
-    def shared_by(self, shards: int) -> "Politeness":
-        """Return each shard's part of the limits that do not belong to one site: together they never exceed."""
+    def most_shards(self, wanted: int) -> int:
+        """Return how many shards there can be, so that each has a place in flight of every limit shared out."""
+        return min(wanted, *(limit or wanted for limit in (self.egress_in_flight, self.global_in_flight)))
+
+    def share_of(self, shard: int, shards: int) -> "Politeness":
+        """Return a shard's part of the limits that do not belong to one site: together they are the limits.
+
+        There must be at most `most_shards`: a share of no place would read as no limit.
+        """
         return replace(
             self,
             egress_interval_s=self.egress_interval_s * shards,
-            egress_in_flight=_part(self.egress_in_flight, shards),
+            egress_in_flight=_share(self.egress_in_flight, shard, shards),
             global_interval_s=self.global_interval_s * shards,
-            global_in_flight=_part(self.global_in_flight, shards),
+            global_in_flight=_share(self.global_in_flight, shard, shards),
         )
 
     def counters(self) -> dict[str, int]:
@@ -72,5 +84,8 @@ class Politeness:
         }
 
 
-def _part(limit: int, shards: int) -> int:
-    return max(1, limit // shards) if limit else 0
+def _share(limit: int, shard: int, shards: int) -> int:
+    if not limit:
+        return 0
+    # The remainder goes to the first shards. Less than one place would be 0, and that is no limit.
+    return max(1, limit // shards + (shard < limit % shards))

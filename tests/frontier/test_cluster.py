@@ -20,6 +20,7 @@ from farm.frontier.crawl import delete_crawl, find_crawl, open_crawl
 from farm.frontier.dead import DeadLetters
 from farm.frontier.frontier import RedisFrontier
 from farm.frontier.keeper import RedisLeaseKeeper
+from farm.frontier.terms import Politeness
 from farm.model.errors import FrontierRefused, FrontierUnavailable
 from farm.model.outcome import Ack, Bury, FailureKind, Settled
 from farm.model.task import Lease, LeaseRequest
@@ -256,6 +257,17 @@ async def test_the_scope_and_the_settings_are_found_on_a_cluster(client: RedisCl
     assert await delete_crawl(client, "test") >= 10
     with pytest.raises(FrontierRefused, match="no crawl named"):
         await find_crawl(client, "test")
+
+
+async def test_a_small_limit_makes_few_shards(client: RedisClient) -> None:
+    """Each has a place of it, and there are no more than places."""
+    politeness = Politeness(global_in_flight=3, egress_in_flight=5)
+    crawl = await open_crawl(client, "test", {"scope": "any"}, fresh=True, politeness=politeness)
+    assert crawl.shards == 3
+    frontier = RedisFrontier(client, crawl)
+    await frontier.add([task_of(n, crawl.key) for n in range(60)])
+    got = [await frontier.lease(LeaseRequest(f"s{n}", "r")) for n in range(12)]
+    assert sum(isinstance(lease, Lease) for lease in got) == 3
 
 
 async def test_one_node_of_a_cluster_is_not_taken_for_a_server(cluster_url: str) -> None:

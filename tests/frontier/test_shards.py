@@ -6,9 +6,11 @@ import pytest
 
 from farm.frontier import keys
 from farm.frontier.client import RedisClient
+from farm.frontier.counters import decode
 from farm.frontier.crawl import Crawl, find_crawl, open_crawl
 from farm.frontier.dead import DeadLetters
 from farm.frontier.keeper import RedisLeaseKeeper
+from farm.frontier.terms import Politeness
 from farm.model.outcome import Ack, Bury, FailureKind, Settled
 from farm.model.task import Idle, Lease
 from tests.frontier.support import Bench
@@ -141,3 +143,50 @@ async def test_the_number_of_shards_is_fixed_when_the_crawl_is_created(sharded: 
     joined: Crawl = await open_crawl(sharded.client, "test", {"scope": "host"}, shards=9)
     assert joined.shards == 4
     assert (await find_crawl(sharded.client, "test")).shards == 4
+
+
+@pytest.mark.parametrize("limit", [1, 3, 8, 20])
+@pytest.mark.parametrize("level", ["global", "egress"])
+async def test_the_shares_of_a_limit_are_together_the_limit(
+    client: RedisClient, redis_url: str, level: str, limit: int
+) -> None:
+    """Not one lease more, not one less, and no shard is left without a place."""
+    politeness = Politeness(**{f"{level}_in_flight": limit})
+    bench = await Bench.open(client, redis_url, shards=8, politeness=politeness)
+    assert bench.crawl.shards == min(limit, 8)
+    await bench.add(*(f"site{n}/{page}" for n in range(40) for page in range(3)))
+    got = [await bench.frontier.lease(bench.wish(f"s{n}", egress="p1")) for n in range(30)]
+    leased = [lease for lease in got if isinstance(lease, Lease)]
+    assert len(leased) == limit
+    shards = bench.frontier.shards
+    assert {shards.of(lease.task.site) for lease in leased} == set(range(shards.count))
+    assert await bench.frontier.audit() == []
+
+
+async def test_the_shares_of_a_rate_are_together_the_rate(client: RedisClient, redis_url: str) -> None:
+    """In the mean: each shard may begin with one."""
+    bench = await Bench.open(client, redis_url, shards=4, politeness=Politeness(global_interval_s=1))
+    await bench.add(*(f"site{n}/{page}" for n in range(40) for page in range(3)))
+    leased = 0
+    for n in range(400):
+        got = await bench.frontier.lease(bench.wish(f"s{n}"))
+        if isinstance(got, Lease):
+            leased += 1
+            await bench.done(got)
+        bench.clock.advance(0.1)
+    # 40 s; the spacing is up to a fifth longer than asked.
+    assert 40 / 1.2 <= leased <= 40 + 4
+
+
+async def test_whoever_finishes_a_creation_gives_each_shard_its_own_share(
+    client: RedisClient, redis_url: str
+) -> None:
+    """Who began it may have died after the first shard; the number of shards is the stored one."""
+    politeness = Politeness(global_in_flight=7)
+    bench = await Bench.open(client, redis_url, shards=4, politeness=politeness)
+    for shard in range(1, 4):
+        for key in await client.keys(f"{{test:{shard}}}:*"):
+            await client.command("DEL", key)
+    await open_crawl(client, "test", {"scope": "host"}, shards=2, politeness=politeness)
+    shares = [decode(reply[0])["all_limit"] for reply in await bench.frontier.shards.each("stats")]
+    assert shares == [2, 2, 2, 1]
