@@ -67,7 +67,10 @@ class RedisFrontier:
     async def ack(
         self, lease: Lease, outcome: Ack, following: LeaseRequest | None = None
     ) -> tuple[Settled, Lease | Idle | None]:
-        """Settle as done, links included; hand out the next lease in the same round trip if asked to."""
+        """Settle as done, links included; hand out the next lease in the same round trip if asked to.
+
+        In a round trip of its own, where the slot has been served long enough by this shard.
+        """
         shard = self.shards.of(lease.task.site)
         seen = [fingerprint_of(one) for one in outcome.seen]
         links = self._outgoing(shard, outcome.links, seen)
@@ -76,12 +79,16 @@ class RedisFrontier:
             if await self.shards.run(shard, "extend", lease.slot, lease.id, lease.token, *part) < 0:
                 # Not settled yet: the ack says whether this is a repetition or a lost lease.
                 links = []
-        wish = self._wishes.none() if following is None else self._wishes.arguments(following)
+        stays = following is not None and self._wishes.stays(shard, following)
+        wish = self._wishes.arguments(following) if following and stays else self._wishes.none()
         head: tuple[Arg, ...] = (lease.slot, lease.id, lease.token, int(outcome.rendered), *wish)
         reply = await self.shards.run(shard, "ack", *head, len(seen), *seen, *links)
         settled = Settled(reply[0].decode().lower())
         if following is None:
             return settled, None
+        if not stays:
+            # Another shard's turn, and a script cannot hand out what is not in its own.
+            return settled, await self._wishes.lease_from(shard, following)
         return settled, await self._wishes.granted(shard, reply[1:], following)
 
     async def nack(self, lease: Lease, outcome: Retry | Bury | Release) -> Settled:

@@ -49,9 +49,12 @@ class Shards:
         """Run a transition that takes long, once on each shard, one after the other: they may share a server."""
         return [await self.client.run_once(name, ctl, self._own(), *args) for ctl in self._ctls]
 
-    def order(self, request_id: str, hint: str | None) -> list[int]:
-        """Return the shards in the order in which a request asks them: the same whenever it is repeated."""
-        first = self.of(hint) if hint else crc32(request_id.encode()) % self.count
+    def home(self, request_id: str, hint: str | None) -> int:
+        """Return the shard that a request is for: its site's, or any; the same whenever it is repeated."""
+        return self.of(hint) if hint else crc32(request_id.encode()) % self.count
+
+    def order(self, first: int) -> list[int]:
+        """Return all shards in their order, beginning with one."""
         return [(first + step) % self.count for step in range(self.count)]
 
     def _own(self) -> Arg:

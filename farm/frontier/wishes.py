@@ -10,7 +10,9 @@ from farm.frontier.client import Arg
 from farm.frontier.counters import decode
 from farm.frontier.entries import CorruptEntry, lease_of
 from farm.frontier.feeds import Feeds
+from farm.frontier.runs import Runs
 from farm.frontier.shards import Shards
+from farm.frontier.terms import Terms
 from farm.model.errors import UsageError
 from farm.model.outcome import FailureKind
 from farm.model.task import Idle, Lease, LeaseRequest
@@ -26,6 +28,7 @@ class Wishes:
     def __init__(self, shards: Shards, random: Random) -> None:
         self._shards = shards
         self._random = random
+        self._runs = Runs(shards.count, Terms().affinity_run)
         self._feeds = Feeds(shards.client, shards.crawl.name)
 
     @staticmethod
@@ -43,15 +46,25 @@ class Wishes:
 
     async def lease(self, request: LeaseRequest) -> Lease | Idle:
         """Ask the shards in turn."""
-        order = self._shards.order(request.request_id, request.site_hint)
+        return await self.lease_from(self._shards.home(request.request_id, request.site_hint), request)
+
+    async def lease_from(self, home: int, request: LeaseRequest) -> Lease | Idle:
+        """Ask the shards in turn, `home` first unless the slot's run there is over."""
+        order = self._shards.order(self._runs.first(request, home))
         return await self._unless_fed(await self._ask(order, request, []), request)
+
+    def stays(self, shard: int, request: LeaseRequest) -> bool:
+        """Whether a settlement's own shard is to be asked, in the same round trip."""
+        return self._runs.first(request, shard) == shard
 
     async def granted(self, shard: int, reply: Sequence[Any], request: LeaseRequest) -> Lease | Idle:
         """Read what an ack handed out; where its shard had nothing, ask the others."""
         got = await self._read(shard, reply, request)
         if isinstance(got, Idle) and self._shards.count > 1:
-            others = [other for other in self._shards.order(request.request_id, None) if other != shard]
-            got = await self._ask(others, request, [got])
+            order = self._shards.order(self._shards.home(request.request_id, None))
+            got = await self._ask([other for other in order if other != shard], request, [got])
+        elif isinstance(got, Lease):
+            self._runs.note(request, shard, anew=False)
         return await self._unless_fed(got, request)
 
     async def _unless_fed(self, got: Lease | Idle, request: LeaseRequest) -> Lease | Idle:
@@ -61,13 +74,15 @@ class Wishes:
         if await self._feeds.any():
             return Idle("waiting", SOON_S)
         # Whoever fed it may have added his last URLs after the first look and have gone before this one.
-        return await self._ask(self._shards.order(request.request_id, None), request, [])
+        order = self._shards.order(self._shards.home(request.request_id, None))
+        return await self._ask(order, request, [])
 
     async def _ask(self, order: Sequence[int], request: LeaseRequest, refusals: list[Idle]) -> Lease | Idle:
         for shard in order:
             reply = await self._shards.run(shard, "lease", request.slot, *self.arguments(request))
             got = await self._read(shard, reply, request)
             if isinstance(got, Lease):
+                self._runs.note(request, shard, anew=bool(refusals))
                 return got
             refusals.append(got)
         return refusals[0] if self._shards.count == 1 else await self._together(refusals)

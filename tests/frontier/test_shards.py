@@ -190,3 +190,62 @@ async def test_whoever_finishes_a_creation_gives_each_shard_its_own_share(
     await open_crawl(client, "test", {"scope": "host"}, shards=2, politeness=politeness)
     shares = [decode(reply[0])["all_limit"] for reply in await bench.frontier.shards.each("stats")]
     assert shares == [2, 2, 2, 1]
+
+
+def _site_of(bench: Bench, shard: int) -> str:
+    return next(site for n in range(99) if bench.frontier.shards.of(site := f"site{n}") == shard)
+
+
+async def test_no_shard_is_served_for_ever_while_others_have_work(sharded: Bench) -> None:
+    """A slot goes on to the next one after a run, however its leases are settled."""
+    sites = [_site_of(sharded, shard) for shard in range(4)]
+    await sharded.add(*(f"{sites[0]}/{n}" for n in range(200)))
+    await sharded.add(*(f"{site}/urgent" for site in sites[1:]), priority=9)
+    got: Lease | Idle | None = await sharded.lease(site_hint=sites[0])
+    served = list[str]()
+    while isinstance(got, Lease) and len(served) < 60:
+        served.append(got.task.site)
+        _, got = await sharded.frontier.ack(got, Ack(), sharded.wish(site_hint=got.task.site))
+    assert set(served[:44]) == set(sites)
+    assert served[:10] == [sites[0]] * 10
+    await sharded.ledger()
+
+
+async def test_no_shard_is_served_for_ever_where_visits_fail(sharded: Bench) -> None:
+    """Then the slot asks anew, for the same site."""
+    sites = [_site_of(sharded, shard) for shard in range(2)]
+    await sharded.add(*(f"{sites[0]}/{n}" for n in range(200)), f"{sites[1]}/urgent")
+    served = list[str]()
+    for _ in range(20):
+        lease = await sharded.lease(site_hint=sites[0])
+        served.append(lease.task.site)
+        await sharded.frontier.nack(lease, Bury(FailureKind.TLS))
+    assert sites[1] in served
+
+
+async def test_an_ack_that_ends_a_run_can_be_repeated(sharded: Bench) -> None:
+    """The same lease again, whichever shard it is of: a slot holds one."""
+    sites = [_site_of(sharded, shard) for shard in range(4)]
+    await sharded.add(*(f"{site}/{n}" for n in range(50) for site in sites))
+    lease = await sharded.lease(site_hint=sites[0])
+    for _ in range(100):
+        wish = sharded.wish(site_hint=lease.task.site)
+        _, got = await sharded.frontier.ack(lease, Ack(), wish)
+        assert isinstance(got, Lease)
+        assert await sharded.frontier.ack(lease, Ack(), wish) == (Settled.DUP, got)
+        lease = got
+    assert (await sharded.ledger()).leased == 1
+
+
+async def test_a_shard_that_alone_has_work_is_asked_in_one_round_trip(sharded: Bench) -> None:
+    """The others are asked once a run, not once a lease."""
+    site = _site_of(sharded, 2)
+    await sharded.add(*(f"{site}/{n}" for n in range(101)))
+    lease = await sharded.lease(site_hint=site)
+    await sharded.client.command("CONFIG RESETSTAT")
+    for _ in range(100):
+        _, got = await sharded.frontier.ack(lease, Ack(), sharded.wish(site_hint=site))
+        assert isinstance(got, Lease)
+        lease = got
+    calls = (await sharded.client.command("INFO", "commandstats"))["cmdstat_fcall"]["calls"]
+    assert calls == 100 + 10 * 4
