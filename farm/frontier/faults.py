@@ -48,6 +48,8 @@ _REMEDIES = {
     "Timeout reading": "try again when it is less busy, or name another with --redis",
 }
 """What helps a server that answers and refuses, by a word of its answer."""
+_NO_CLUSTER = "Cluster mode is not enabled"
+"""What redis-py says of a server that does not tell where the slots are."""
 _DENIED_INSIDE = ("The user executing the script can't", "ACL failure in script")
 """What Redis 7.0 and later ones say of a command or a key that is denied to a function's user."""
 _STUMBLES = re.compile(r"user_function:\d+: |WRONGTYPE|.*not an integer|.*not a valid float")
@@ -62,6 +64,9 @@ def passes(error: BaseException) -> bool:
         return False
     if isinstance(error, _PASSING):
         return True
+    if isinstance(error, redis_errors.RedisClusterException) and error.__cause__ is not None:
+        # No node of a Cluster could be asked who has which slots; the last one's reason says whether that passes.
+        return passes(error.__cause__)
     return isinstance(error, redis_errors.ResponseError) and str(error).startswith(_PASSING_CODES)
 
 
@@ -129,4 +134,5 @@ def _said_by_a_script(reason: str, place: str) -> FarmError:
         return UsageError(f"The frontier was asked for what it cannot keep: {reason[7:]}.")
     if _STUMBLES.match(reason):
         return unreadable(place, _OF_LUA.sub("", reason))
-    return FrontierUnavailable(f"Redis at {place} refused a command ({reason}).")
+    remedy = "; name a single server with redis://" if _NO_CLUSTER in reason else ""
+    return FrontierUnavailable(f"Redis at {place} refused a command ({reason}){remedy}.")

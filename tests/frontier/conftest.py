@@ -9,8 +9,10 @@ import pytest
 
 from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
+from farm.frontier.crawl import delete_crawl
 from farm.frontier.embedded import EmbeddedRedis
 from farm.frontier.frontier import RedisFrontier
+from tests.frontier.nodes import MASTERS, Nodes, free_ports
 from tests.frontier.proxy import FaultyProxy
 from tests.frontier.shaky import Shaky
 from tests.frontier.support import Bench
@@ -59,3 +61,31 @@ async def shaky(bench: Bench, redis_url: str) -> AsyncIterator[Shaky]:
     await client.close()
     proxy.stop()
     assert proxy.met == proxy.armed, "a fault was waited for in vain"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    """Start three masters and share the slots out among them."""
+    nodes = Nodes(tmp_path_factory.mktemp("cluster"), free_ports())
+    for place in range(MASTERS):
+        nodes.start(place)
+    asyncio.run(nodes.form())
+    yield nodes
+    for process in nodes.processes:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def cluster_url(cluster: Nodes) -> str:
+    """Name the cluster."""
+    return cluster.url
+
+
+@pytest.fixture
+async def cluster_client(cluster_url: str) -> AsyncIterator[RedisClient]:
+    """Connect to the cluster; the crawl named `test` is deleted in the end."""
+    client = await connect(cluster_url, patience_s=30)
+    yield client
+    await delete_crawl(client, "test")
+    await client.close()
