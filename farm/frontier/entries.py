@@ -7,7 +7,6 @@ it. What comes back is checked field by field; it is never executed and never un
 
 import re
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 
@@ -16,6 +15,11 @@ from farm.model.task import Lease, UrlTask
 
 _ENTRY = re.compile(rb"([0-9a-f]{16})([0-9])(?:(\d+)\.(\d+)\.(\d+))?(\[.*)\Z", re.DOTALL)
 _FINGERPRINT = re.compile(r"[0-9a-f]{16}\Z")
+_OF_THE_WEB = re.compile(
+    r"https?://(?:\[[0-9a-f:.]+\]|[^/?#\[\]@:\x00-\x20\x7f-\U0010ffff]+)(?::(\d{1,5}))?(?:[/?#]|\Z)"
+)
+"""A canonical URL's beginning; taking it apart would cost a lease a tenth of its time."""
+_LAST_PORT = 65535
 _LONGEST_SITE = 300
 
 
@@ -111,10 +115,8 @@ def _fields(payload: bytes) -> tuple[str, int, str | None, dict[str, Any]]:
 
 def _is_of_the_web(url: str) -> bool:
     """Whether a browser may be sent there: nobody who can write to Redis shall have it read files."""
-    try:
-        return url.startswith(("http://", "https://")) and bool(urlsplit(url).hostname)
-    except ValueError:
-        return False
+    match = _OF_THE_WEB.match(url)
+    return match is not None and int(match[1] or 0) <= _LAST_PORT
 
 
 def _referrer(url: str, shared: Any) -> str | None:

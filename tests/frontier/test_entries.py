@@ -1,11 +1,13 @@
 """What stands in Redis is checked when it comes back, and never believed."""
 
+import orjson
 import pytest
 
 from farm.frontier.entries import CorruptEntry, lease_of, link_of
 from farm.frontier.scripts import LIBRARY
 from farm.model.errors import FarmError, UsageError
 from farm.model.task import UrlTask
+from farm.scope.canonical import CanonicalUrl, canonicalise
 from tests.frontier.support import START_MS, Bench
 
 ID = "0123456789abcdef"
@@ -50,6 +52,26 @@ def test_a_malformed_entry_is_told(entry: str) -> None:
     """The head as well."""
     with pytest.raises(CorruptEntry):
         lease_of(b"1", b"a", entry.encode(), "s")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://a/",
+        "https://user:pw@bücher.example:8443/ä?b#c",
+        "http://127.0.0.1:8080",
+        "http://[::1]:65535/",
+        "http://[::ffff:1.2.3.4]?q",
+        "http://ex_am.ple/",
+        "http://a!b,c'd/",
+    ],
+)
+def test_every_canonical_url_comes_back(url: str) -> None:
+    """What the scope has let in is of the web, whatever its host looks like."""
+    found = canonicalise(url)
+    assert isinstance(found, CanonicalUrl)
+    entry = f"{ID}5{orjson.dumps([found.url]).decode()}"
+    assert lease_of(b"1", found.site.encode(), entry.encode(), "s").task.url == found.url
 
 
 def test_a_site_that_is_no_text_is_told() -> None:

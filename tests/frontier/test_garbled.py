@@ -55,7 +55,17 @@ async def test_the_same_garbage_twice_is_two_letters(bench: Bench, entry: str) -
 
 
 @pytest.mark.parametrize(
-    "url", ["file:///etc/passwd", "javascript:alert(1)", "http://[", "http://", "/a", "a/1"]
+    "url",
+    [
+        "file:///etc/passwd",
+        "javascript:alert(1)",
+        "http://[",
+        "http://",
+        "/a",
+        "a/1",
+        "http://a:65536/",
+        "http://a b/",
+    ],
 )
 async def test_what_is_no_address_of_the_web_is_never_handed_out(bench: Bench, url: str) -> None:
     """Whoever can write to Redis shall not have the browser read files."""
