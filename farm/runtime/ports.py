@@ -161,6 +161,10 @@ class Way(Protocol):
         """Tell how a visit went; return how often this URL has met with the same."""
         ...
 
+    def rest(self, site: str | None) -> None:
+        """Have no work for now: a proxy that is to be tried again is others' to try."""
+        ...
+
     def leave(self) -> None:
         """Need no way for now."""
         ...

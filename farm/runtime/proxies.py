@@ -109,12 +109,12 @@ class Proxies:
         """Whether one that failed may be tried again, and nobody does."""
         used = set(self._users.values())
         return any(
-            label not in used and self._served_time(label, site) and self.usable(label, site, "")
+            label not in used and self.is_tried(label, site) and self.usable(label, site, "")
             for label in self._proxies
         )
 
-    def _served_time(self, label: str, site: str | None) -> bool:
-        """Whether it has failed, here or anywhere, and been left alone for long enough since."""
+    def is_tried(self, label: str, site: str | None) -> bool:
+        """Whether it has failed, here or anywhere, and been left alone for long enough since to be tried again."""
         now, score = self._clock.monotonic(), self.params.score
         known = (self._proxies[label], self._pairs.get((label, site or ""), _UNKNOWN))
         return any(
@@ -139,7 +139,7 @@ class Proxies:
         health, now = self._proxies[label], self._clock.monotonic()
         turn = self._used_at.get(label, 0)
         by_page = self.params.rotation is Rotation.PAGE
-        on_trial = not users[label] and self._served_time(label, site)
+        on_trial = not users[label] and self.is_tried(label, site)
         poor = health.score(now, self.params.score) < POOR
         pair = self._pairs.get((label, site or ""), _UNKNOWN)
         # After a failure others are tried first for a while; for good only a ban keeps it out.

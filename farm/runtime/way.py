@@ -28,6 +28,9 @@ class Direct:
         """Learn nothing."""
         return 0
 
+    def rest(self, site: str | None) -> None:
+        """Stay."""
+
     def leave(self) -> None:
         """Stay."""
 
@@ -85,6 +88,11 @@ class ProxyWay:
         if outcome not in {Outcome.GOOD, Outcome.UNCLEAR}:
             self.leave()
         return count
+
+    def rest(self, site: str | None) -> None:
+        """Give up a proxy that is tried again: only a visit shows whether it is back, and others may have one."""
+        if self.label is not None and self._proxies.is_tried(self.label, site):
+            self.leave()
 
     def leave(self) -> None:
         """Go by none until there is work again."""

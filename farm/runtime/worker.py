@@ -112,6 +112,7 @@ class Worker:
             return answer
         if answer is None:
             return None
+        self._way.rest(self._site)
         self._tell.phase(Phase.IDLE)
         match answer.reason:
             case "empty" if not self._control.expecting:

@@ -139,6 +139,31 @@ def test_a_pair_whose_time_is_over_is_tried_by_one_slot() -> None:
     assert slots.proxies.usable("a", SITE, "two")
 
 
+@pytest.mark.parametrize("outcome", [Outcome.BLOCKED, Outcome.DOWN])
+def test_a_slot_without_work_leaves_a_trial_to_others(outcome: Outcome) -> None:
+    """It may wait for long, and until a visit has shown that the proxy is back nobody else may go by it."""
+    slots = Slots(labels=("a", "b"))
+    idle, busy = slots.way("idle"), slots.way("busy")
+    for number in range(3):
+        slots.proxies.report("a", f"{number}", SITE, outcome, None)
+    assert busy.ready(SITE)
+    assert busy.label == "b"
+    slots.clock.now += 61
+    assert idle.ready(SITE)
+    assert idle.label == "a"
+    assert busy.ready(SITE)
+    assert busy.label == "b"
+    idle.rest(SITE)
+    assert busy.ready(SITE)
+    assert busy.label == "a"
+    busy.rest(SITE)
+    assert idle.ready(SITE)
+    assert idle.take(SITE) is None
+    idle.report("y", SITE, Outcome.GOOD, 50)
+    idle.rest(SITE)
+    assert idle.label == "a", "what works is kept"
+
+
 def test_a_block_drops_the_pair_and_not_the_proxy() -> None:
     """The proxy goes on for another site."""
     slots = Slots(labels=("a", "b"))
