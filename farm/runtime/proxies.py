@@ -1,8 +1,8 @@
 """Which proxy each slot goes out by, and what its visits say of the proxies.
 
 What always holds: a slot changes its proxy between visits only; a proxy that is out serves nobody, and one whose
-cooldown is over serves one slot until that slot's visit shows whether it is back. The decisions about health are
-`policy.proxy_score`'s; here is who uses what. Lives on the event loop.
+cooldown is over serves one slot until that slot's visit shows whether it is back, or it has no work for one. The
+decisions about health are `policy.proxy_score`'s; here is who uses what. Lives on the event loop.
 """
 
 from collections import Counter, OrderedDict
