@@ -6,8 +6,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 _MADE = {"__pycache__", "crawls", "out", "bench-results", "dist", "build", "node_modules"}
-# `farm/build` is a room of the house, not something that was built.
-_ROOMS = {"farm/build"}
 
 
 @cache
@@ -17,10 +15,7 @@ def project_files() -> tuple[Path, ...]:
     for folder, folders, names in os.walk(ROOT):
         here = Path(folder)
         folders[:] = sorted(
-            name
-            for name in folders
-            if relative(here / name) in _ROOMS
-            or (name not in _MADE and (not name.startswith(".") or name == ".ci"))
+            name for name in folders if name not in _MADE and (not name.startswith(".") or name == ".ci")
         )
         files += [here / name for name in sorted(names) if not name.startswith(".") or name == ".gitignore"]
     return tuple(files)

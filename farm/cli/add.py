@@ -4,9 +4,9 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
-from farm.build.agreed import FOR_SEEDS, check_agreed
-from farm.build.seeding import add_seeds, given_seeds
-from farm.build.visit import visited
+from farm.app.agreed import FOR_SEEDS, check_agreed
+from farm.app.seeding import add_seeds, given_seeds
+from farm.app.visit import visited
 from farm.model.errors import UsageError
 from farm.settings.commands import AddSettings
 from farm.settings.load import load

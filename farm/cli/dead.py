@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from farm.build.visit import visited
+from farm.app.visit import visited
 from farm.frontier.dead import DeadLetter, DeadLetters
 from farm.model.errors import UsageError
 from farm.settings.commands import DeadSettings

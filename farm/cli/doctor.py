@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from farm.build.doctor import Finding, examine
+from farm.app.doctor import Finding, examine
 from farm.settings.commands import DoctorSettings
 from farm.settings.load import load
 

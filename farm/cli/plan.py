@@ -8,9 +8,9 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from farm.app.preflight import CONTEXT_BYTES, automatic_contexts
+from farm.app.visit import visited
 from farm.browser.meter import machine_bytes
-from farm.build.preflight import CONTEXT_BYTES, automatic_contexts
-from farm.build.visit import visited
 from farm.egress.proxyfile import ProxyFile
 from farm.frontier.flow import FlowBoard, by_site
 from farm.model.errors import UsageError

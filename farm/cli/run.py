@@ -13,10 +13,10 @@ from dataclasses import replace
 import uvloop
 from rich.console import Console
 
-from farm.build import closing
-from farm.build.assembly import Assembly, assemble
-from farm.build.place import Place, open_place
-from farm.build.preflight import Plan, preflight
+from farm.app import closing
+from farm.app.assembly import Assembly, assemble
+from farm.app.place import Place, open_place
+from farm.app.preflight import Plan, preflight
 from farm.model.clock import Clock, SystemClock
 from farm.model.errors import FarmError, FrontierUnavailable
 from farm.model.event import Event, StatsRead

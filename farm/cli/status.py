@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from farm.build.visit import visited
+from farm.app.visit import visited
 from farm.frontier.flow import FlowBoard, NodeFlow, by_site
 from farm.model.ledger import Stats
 from farm.policy.capacity import together

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from farm.build.visit import visited
+from farm.app.visit import visited
 from farm.settings.commands import SteerSettings
 from farm.settings.load import load
 

@@ -10,9 +10,9 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
+from farm.app.rendering import header_params, state_of_site
 from farm.browser.intercept import InterceptParams, suffix_of
 from farm.browser.tab import TabParams
-from farm.build.rendering import header_params, state_of_site
 from farm.model.page import RenderedPage
 from fixtures.shop import Shop
 from tests.browser.conftest import browsing, visit

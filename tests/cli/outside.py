@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from farm.build.place import open_place
-from farm.build.preflight import preflight
+from farm.app.place import open_place
+from farm.app.preflight import preflight
 from farm.cli.main import main
 from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect

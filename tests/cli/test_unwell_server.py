@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from farm.build.patience import short_patience_s
-from farm.build.visit import visited
+from farm.app.patience import short_patience_s
+from farm.app.visit import visited
 from farm.frontier.connect import FIRST_PATIENCE_S
 from farm.model.outcome import FailureKind
 from farm.settings.commands import RunSettings, StatusSettings

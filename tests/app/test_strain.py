@@ -3,8 +3,8 @@
 import psutil
 import pytest
 
-from farm.build import strain
-from farm.build.strain import Strain
+from farm.app import strain
+from farm.app.strain import Strain
 from farm.model.event import Relieved
 from tests.runtime.test_heartbeat import ManualClock
 

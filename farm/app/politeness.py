@@ -1,9 +1,9 @@
 """What keeps the crawl polite, joined: who asks for robots.txt, who obeys it, who learns what a site bears."""
 
 from farm import __version__
-from farm.build.place import Place
-from farm.build.proxies import ProxyRoom
-from farm.build.strain import Strain
+from farm.app.place import Place
+from farm.app.proxies import ProxyRoom
+from farm.app.strain import Strain
 from farm.egress.fetch import Fetcher, FetchParams
 from farm.egress.gateway import Gateway
 from farm.frontier.pace import Learnt, PaceBook

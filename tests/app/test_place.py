@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from farm.build.place import open_place
-from farm.build.preflight import preflight
+from farm.app.place import open_place
+from farm.app.preflight import preflight
 from farm.model.task import Idle, Lease, LeaseRequest
 from farm.runtime.warden import Warden
 from farm.settings.commands import RunSettings

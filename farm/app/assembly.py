@@ -10,21 +10,21 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 
+from farm.app.limits import own_limits
+from farm.app.place import TERMS, Place
+from farm.app.politeness import Admittance, link_sorter, robots_desk, site_pacer
+from farm.app.preflight import Plan
+from farm.app.proxies import ProxyRoom
+from farm.app.rendering import slot_params
+from farm.app.sampling import sampling
+from farm.app.sitemaps import sitemap_feed
+from farm.app.strain import Strain
 from farm.browser.context import SlotParams
 from farm.browser.engine import EngineParams
 from farm.browser.leash import heap_mib, renderer_cap_bytes
 from farm.browser.loss import hush_driver_loss
 from farm.browser.meter import Meter, machine_bytes
 from farm.browser.pool import Pool, PoolParams
-from farm.build.limits import own_limits
-from farm.build.place import TERMS, Place
-from farm.build.politeness import Admittance, link_sorter, robots_desk, site_pacer
-from farm.build.preflight import Plan
-from farm.build.proxies import ProxyRoom
-from farm.build.rendering import slot_params
-from farm.build.sampling import sampling
-from farm.build.sitemaps import sitemap_feed
-from farm.build.strain import Strain
 from farm.detect import detect
 from farm.egress import Gateway, GatewayParams
 from farm.frontier.flow import FlowBoard

@@ -3,10 +3,10 @@
 import logging
 from collections.abc import Sequence
 
-from farm.build.place import Place
-from farm.build.politeness import USER_AGENT
-from farm.build.preflight import Plan
-from farm.build.proxies import ProxyRoom
+from farm.app.place import Place
+from farm.app.politeness import USER_AGENT
+from farm.app.preflight import Plan
+from farm.app.proxies import ProxyRoom
 from farm.egress.fetch import Fetcher, FetchParams
 from farm.egress.gateway import Gateway
 from farm.frontier.feeds import Feeds

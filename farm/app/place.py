@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from farm.build.agreed import check_agreed
-from farm.build.patience import short_patience_s
-from farm.build.preflight import Plan
-from farm.build.seeding import add_seeds
+from farm.app.agreed import check_agreed
+from farm.app.patience import short_patience_s
+from farm.app.preflight import Plan
+from farm.app.seeding import add_seeds
 from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
 from farm.frontier.crawl import Crawl, Dedup, find_crawl, open_crawl

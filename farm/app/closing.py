@@ -3,8 +3,8 @@
 import asyncio
 from datetime import datetime
 
-from farm.build.assembly import Assembly
-from farm.build.preflight import Plan
+from farm.app.assembly import Assembly
+from farm.app.preflight import Plan
 from farm.model.ledger import Stats
 from farm.monitor.snapshot import Snapshot
 from farm.sinks.summary import Summary, write_summary

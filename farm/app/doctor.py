@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from farm.app.patience import short_patience_s
+from farm.app.preflight import DEFAULT_CRAWL
+from farm.app.visit import visited
 from farm.browser import sandbox
 from farm.browser.engine import Engine, EngineParams
 from farm.browser.find import find_browser
 from farm.browser.meter import machine_bytes
-from farm.build.patience import short_patience_s
-from farm.build.preflight import DEFAULT_CRAWL
-from farm.build.visit import visited
 from farm.frontier.connect import connect
 from farm.frontier.embedded import EmbeddedRedis
 from farm.model.errors import FarmError

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from farm.build.proxies import ProxyRoom
+from farm.app.proxies import ProxyRoom
 from farm.model.clock import Clock
 from farm.policy.capacity import useful_contexts
 from farm.runtime.flow import FlowBook

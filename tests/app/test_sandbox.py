@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from farm.app.preflight import preflight
 from farm.browser import sandbox
-from farm.build.preflight import preflight
 from farm.settings.commands import RunSettings
 
 IN_A_CHROOT = "import ctypes, os\nos.chroot('/tmp')\n"

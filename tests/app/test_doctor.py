@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.build.doctor import Finding, examine
+from farm.app.doctor import Finding, examine
 from farm.frontier.connect import connect
 from farm.frontier.embedded import EmbeddedRedis
 from farm.settings.commands import DoctorSettings

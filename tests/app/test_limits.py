@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from farm.build.limits import own_limits
+from farm.app.limits import own_limits
 from farm.model.event import PageDone, StatsRead
 from farm.model.ledger import Stats
 from farm.runtime.flow import FlowBook

@@ -10,11 +10,11 @@ from typing import Any
 
 import psutil
 
+from farm.app.rendering import Credentials, credentials
+from farm.app.seeding import given_seeds
 from farm.browser import sandbox, trust
 from farm.browser.find import BrowserBinary, find_browser
 from farm.browser.meter import machine_bytes
-from farm.build.rendering import Credentials, credentials
-from farm.build.seeding import given_seeds
 from farm.egress import AllowedNetwork, Guard
 from farm.egress.proxyfile import ProxyFile
 from farm.model.errors import UsageError
