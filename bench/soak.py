@@ -34,7 +34,7 @@ from bench import soakchart
 from bench.soakjudge import compare, judge, pace, visits
 from bench.subjects import ROOT
 from bench.watch import kind_of
-from farm.browser import proc
+from farm.resources import processes
 from farm.settings.units import parse_duration, parse_memory
 
 MIB = 2**20
@@ -210,8 +210,8 @@ def _watch(
     chance = random.Random(options.seed)  # noqa: S311 - a choice of victims
     kill_at = max(began + 20.0, time.monotonic())
     while farm.poll() is None and time.monotonic() - began < patience_s:
-        pids = [farm.pid, *proc.descendants(farm.pid)]
-        renderers = [pid for pid in pids if proc.is_renderer(pid)]
+        pids = [farm.pid, *processes.descendants(farm.pid)]
+        renderers = [pid for pid in pids if processes.is_renderer(pid)]
         for pid in pids:
             with suppress(psutil.NoSuchProcess):
                 seen.setdefault(pid, psutil.Process(pid))
@@ -233,7 +233,7 @@ def _sample(farm: int, pids: list[int], renderers: set[int], began: float) -> Sa
     kinds: dict[str, float] = {}
     for pid in pids:
         with suppress(OSError, psutil.Error):
-            mib = proc.pss_bytes(pid) / MIB
+            mib = processes.pss_bytes(pid) / MIB
             pss += mib
             of_renderers += mib if pid in renderers else 0.0
             process = psutil.Process(pid)

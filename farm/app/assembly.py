@@ -16,14 +16,10 @@ from farm.app.politeness import Admittance, link_sorter, robots_desk, site_pacer
 from farm.app.preflight import Plan
 from farm.app.proxies import ProxyRoom
 from farm.app.rendering import slot_params
-from farm.app.sampling import sampling
 from farm.app.sitemaps import sitemap_feed
-from farm.app.strain import Strain
 from farm.browser.context import SlotParams
 from farm.browser.engine import EngineParams
-from farm.browser.leash import heap_mib, renderer_cap_bytes
 from farm.browser.loss import hush_driver_loss
-from farm.browser.meter import Meter, machine_bytes
 from farm.browser.pool import Pool, PoolParams
 from farm.detect import detect
 from farm.egress import Gateway, GatewayParams
@@ -41,6 +37,10 @@ from farm.policy.bands import MemoryParams
 from farm.policy.cpu import CpuParams
 from farm.policy.proxy_score import ScoreParams
 from farm.policy.retry import RetryParams
+from farm.resources.cpu import CpuUsage
+from farm.resources.host_load import HostLoad
+from farm.resources.memory_limit import heap_mib, renderer_cap_bytes
+from farm.resources.memory_meter import MemoryMeter, MemorySampler, machine_bytes
 from farm.runtime.control import Control
 from farm.runtime.flow import FlowBook, FlowTeller
 from farm.runtime.governor import Governor, GovernorParams
@@ -90,12 +90,12 @@ async def assemble(
     settings, book = plan.settings, FlowBook(clock.monotonic())
     board = FlowBoard(place.frontier.shards.client, place.crawl.name)
     flow = FlowTeller(plan.node, book, board, tell, clock)
-    strain = Strain(clock)
+    host_load = HostLoad(clock)
 
     def emit(event: Event) -> None:
         tell(event)
         flow.fold(event)
-        strain.fold(event)
+        host_load.fold(event)
 
     hush_driver_loss(asyncio.get_running_loop())
     place.frontier.shards.client.outage.tell = emit
@@ -111,10 +111,11 @@ async def assemble(
         await gateway.start()
         stack.push_async_callback(gateway.close)
         cap_bytes = renderer_cap_bytes(plan.budget_bytes)
-        pace_s = settings.ramp_up / plan.contexts
         pool = Pool(
             # A little faster than the ramp, so that the time that the first launch takes is caught up.
-            PoolParams(plan.engines, open_every_s=0.8 * pace_s, cap_bytes=cap_bytes),
+            PoolParams(
+                plan.engines, open_every_s=0.8 * settings.ramp_up / plan.contexts, cap_bytes=cap_bytes
+            ),
             *_browser_params(plan, place, cap_bytes),
             folder,
             warden.kill,
@@ -136,7 +137,7 @@ async def assemble(
         stack.push_async_callback(robots.close)
         families = FamilyWatch()
         links = link_sorter(place, robots, families, clock.wall().year)
-        pacer = site_pacer(place, strain, emit, clock)
+        pacer = site_pacer(place, host_load, emit, clock)
         rooms = Rooms(
             frontier=place.frontier,
             sink=sink,
@@ -166,19 +167,12 @@ async def assemble(
             way = room.way(gate) if room else Direct()
             slot = pool.slot(name, gate.proxy_url)
             workers.append(Worker(index, slot, gate, way, rooms, control, params))
-        wanted = {str(folder): FOLDER_BYTES, **SHARED_MEMORY}
+        sampler = _memory_sampler(pool, place, cap_bytes, folder)
+        stack.callback(sampler.close)
         governor = Governor(
-            GovernorParams(
-                plan.contexts,
-                settings.ramp_up,
-                plan.budget_bytes,
-                MemoryParams(renderer_cap_bytes=cap_bytes, grow_every_s=pace_s),
-                CpuParams(seek=plan.first_contexts is not None),
-                plan.first_contexts,
-                free_bytes=wanted,
-                fds=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
-            ),
-            sampling(pool, place.redis_pid, Meter(cap_bytes, tuple(map(Path, wanted))), stack),
+            _governor_params(plan, cap_bytes, folder),
+            sampler.sample,
+            CpuUsage().busy_share,
             pool,
             control,
             emit,
@@ -212,6 +206,26 @@ def _proxy_room(plan: Plan, place: Place, emit: Emit, clock: Clock) -> ProxyRoom
     )
     bans = SharedBans(place.frontier.shards.client, place.crawl.name)
     return ProxyRoom(plan.proxies, bans, params, emit, clock)
+
+
+def _memory_sampler(pool: Pool, place: Place, cap_bytes: int, folder: Path) -> MemorySampler:
+    others = () if place.redis_pid is None else (place.redis_pid,)
+    meter = MemoryMeter(cap_bytes, (folder, *map(Path, SHARED_MEMORY)))
+    return MemorySampler(meter, lambda: pool.inventory(others))
+
+
+def _governor_params(plan: Plan, cap_bytes: int, folder: Path) -> GovernorParams:
+    pace_s = plan.settings.ramp_up / plan.contexts
+    return GovernorParams(
+        plan.contexts,
+        plan.settings.ramp_up,
+        plan.budget_bytes,
+        MemoryParams(renderer_cap_bytes=cap_bytes, grow_every_s=pace_s),
+        CpuParams(seek=plan.first_contexts is not None),
+        plan.first_contexts,
+        free_bytes={str(folder): FOLDER_BYTES, **SHARED_MEMORY},
+        fds=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+    )
 
 
 def _gateway_params(settings: RunSettings) -> GatewayParams:

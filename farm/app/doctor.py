@@ -14,10 +14,10 @@ from farm.app.visit import visited
 from farm.browser import sandbox
 from farm.browser.engine import Engine, EngineParams
 from farm.browser.find import find_browser
-from farm.browser.meter import machine_bytes
 from farm.frontier.connect import connect
 from farm.frontier.embedded import EmbeddedRedis
 from farm.model.errors import FarmError
+from farm.resources.memory_meter import machine_bytes
 from farm.runtime.warden import Warden
 from farm.settings.commands import DoctorSettings
 from farm.settings.rooms import EMBEDDED

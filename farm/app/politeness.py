@@ -3,7 +3,6 @@
 from farm import __version__
 from farm.app.place import Place
 from farm.app.proxies import ProxyRoom
-from farm.app.strain import Strain
 from farm.egress.fetch import Fetcher, FetchParams
 from farm.egress.gateway import Gateway
 from farm.frontier.pace import Learnt, PaceBook
@@ -15,6 +14,7 @@ from farm.model.task import Lease
 from farm.policy.aimd import PaceParams
 from farm.policy.politeness import Refusal
 from farm.policy.retry import RetryParams
+from farm.resources.host_load import HostLoad
 from farm.runtime.pacer import Pacer
 from farm.runtime.robots import AllowAll, RobotsDesk
 from farm.scope.families import FamilyWatch
@@ -40,12 +40,12 @@ def robots_desk(
     return RobotsDesk(fetch, shelf, parse, PaceBook(frontier.shards).keep_apart, retry, clock)
 
 
-def site_pacer(place: Place, strain: Strain, emit: Emit, clock: Clock) -> Pacer[Learnt]:
+def site_pacer(place: Place, host_load: HostLoad, emit: Emit, clock: Clock) -> Pacer[Learnt]:
     """Return who learns how much each site bears; what the user allows is the most."""
     agreed = place.crawl.settings
     rate = parse_rate(agreed["rate"]).per_s if agreed["rate"] else 0.0
     params = PaceParams(most=agreed["site_concurrency"] or PaceParams().most, ceiling=rate)
-    return Pacer(PaceBook(place.frontier.shards), params, strain.is_felt, emit, clock)
+    return Pacer(PaceBook(place.frontier.shards), params, host_load.is_overloaded, emit, clock)
 
 
 class Admittance:

@@ -8,16 +8,15 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from farm.app.rendering import Credentials, credentials
 from farm.app.seeding import given_seeds
 from farm.browser import sandbox, trust
 from farm.browser.find import BrowserBinary, find_browser
-from farm.browser.meter import machine_bytes
 from farm.egress import AllowedNetwork, Guard
 from farm.egress.proxyfile import ProxyFile
 from farm.model.errors import UsageError
+from farm.resources.cpu import core_count
+from farm.resources.memory_meter import machine_bytes
 from farm.scope.canonical import host_of
 from farm.scope.rules import ScopeRules
 from farm.scope.seeds import Seed
@@ -58,7 +57,7 @@ class Plan:
     @property
     def first_contexts(self) -> int | None:
         """How many contexts an automatic number begins with; None where the user gave one."""
-        return None if self.settings.contexts else FIRST_PER_CORE * (psutil.cpu_count() or 1)
+        return None if self.settings.contexts else FIRST_PER_CORE * (core_count())
 
     @property
     def embedded(self) -> bool:
@@ -111,7 +110,7 @@ def preflight(settings: RunSettings) -> Plan:
         warnings += tuple(f"{proxies.path}, {bad}" for bad in proxies.bad)
     binary = find_browser(settings.browser)
     budget = settings.memory.of(machine_bytes())
-    contexts = settings.contexts or automatic_contexts(budget, psutil.cpu_count() or 1)
+    contexts = settings.contexts or automatic_contexts(budget, core_count())
     engines = min(contexts, settings.engines or -(-contexts // CONTEXTS_PER_ENGINE))
     without = sandbox.why_without() if settings.sandbox else ""
     if without:

@@ -110,7 +110,7 @@ class ContextSlot:
         self._clock = clock
         self.since = 0.0
         """When the visit under way began."""
-        self.is_curbed = False
+        self.is_deprioritized = False
         self._due: str | None = None
         self._successor: asyncio.Task[Tab] | None = None
 
@@ -179,7 +179,7 @@ class ContextSlot:
             self._go("lost")
             raise
         self.tab.site = site
-        self.is_curbed = False
+        self.is_deprioritized = False
         self.wear = Wear(self._clock.monotonic())
         self._go("opened")
         if why != "start":
@@ -249,9 +249,9 @@ class ContextSlot:
         elif self.state is SlotState.VISITING:
             self._due = why
 
-    def curbed(self) -> None:
+    def mark_deprioritized(self) -> None:
         """Note that the context's renderer has lost its priority: another one takes its place after the visit."""
-        self.is_curbed = True
+        self.is_deprioritized = True
         self.recycle("cpu")
 
     def retire(self) -> None:

@@ -16,7 +16,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 from playwright.async_api import (
     Browser,
     BrowserContext,
@@ -27,21 +26,21 @@ from playwright.async_api import (
     async_playwright,
 )
 
-from farm.browser import driver, flags, proc, trust
+from farm.browser import driver, flags, trust
 from farm.browser.find import BrowserBinary
 from farm.browser.loss import ending, playwright_errors
 from farm.browser.pipe import quicken
 from farm.model.environment import kept
 from farm.model.errors import BrowserUnavailable
+from farm.resources import processes
 
 CLOSE_STEP_S = 3.0
-POLL_S = 0.01
 BUSY_DEADLINE_S = 15.0
 """How long an engine that computes may owe its answer; one that does not is lost at the first missing one."""
 OVERDUE = 3
 """So many openings in a row that do not end in time, and the engine is taken for broken."""
 NO_SANDBOX = ("No usable sandbox", "Failed to move to new namespace", "setuid sandbox")
-STARTING = (Error, OSError, ValueError, psutil.Error, subprocess.SubprocessError)
+STARTING = (Error, OSError, ValueError, subprocess.SubprocessError)
 """What a start fails with on a machine that is not fit: of the browser, the folder, or a process that is gone."""
 _starting = asyncio.Lock()
 """The launcher is handed over in the process's environment, so starts take turns."""
@@ -141,8 +140,8 @@ class Engine:
             handle_sighup=False,
             timeout=self._params.launch_timeout_s * 1000,
         )
-        for child in psutil.Process(self.pids[0]).children():
-            self._adopt(child.pid)
+        for child in processes.children(self.pids[0]):
+            self._adopt(child)
         self._browser.on("disconnected", lambda _: self.lose("the browser went away"))
         self._pulse = await self._browser.new_browser_cdp_session()
         version = await self._pulse.send("Browser.getVersion")
@@ -183,7 +182,7 @@ class Engine:
         return pid in self._renderers()
 
     def _renderers(self) -> set[int]:
-        return {pid for pid in proc.descendants(self.pids[1]) if proc.is_renderer(pid)}
+        return {pid for pid in processes.descendants(self.pids[1]) if processes.is_renderer(pid)}
 
     def lose(self, reason: str) -> None:
         """Say that the engine is dead; whoever waits on `lost` hears of it once."""
@@ -197,7 +196,7 @@ class Engine:
         """
         if self._pulse is None or self.lost.done():
             return
-        if any(not _alive(pid) for pid in self.pids):
+        if any(not processes.is_running(pid) for pid in self.pids):
             self.lose("a process of the engine died")
             return
         before, asked = _cpu_s(self.pids), time.monotonic()
@@ -243,7 +242,7 @@ class Engine:
             # A start that was cut short: the driver may have said its number after all.
             with contextlib.suppress(OSError, ValueError):
                 self._adopt(driver.driver_pid(self._folder))
-        await asyncio.to_thread(_kill, self.pids)
+        await asyncio.to_thread(processes.kill_groups, self.pids, CLOSE_STEP_S)
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     def _adopt(self, pid: int) -> None:
@@ -262,48 +261,12 @@ def _trust(home: Path, ca_file: Path) -> None:
     ).check_returncode()
 
 
-def _alive(pid: int) -> bool:
-    """Whether anything of the process still runs: a zombie's other threads may, for a moment."""
-    try:
-        process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1
-    except psutil.NoSuchProcess:
-        return False
-
-
 def _cpu_s(pids: tuple[int, ...]) -> tuple[float, ...]:
-    """Return the CPU time of each process."""
-    found = []
-    for pid in pids:
-        try:
-            used = psutil.Process(pid).cpu_times()
-        except psutil.NoSuchProcess:
-            return ()
-        found.append(used.user + used.system)
-    return tuple(found)
-
-
-def _kill(leaders: tuple[int, ...]) -> None:
-    """Kill the process groups and wait until nothing of them runs.
-
-    The driver and the browser each lead a group of their own. A group is found by its number also when its leader
-    is dead already, and with it the renderers that nobody is the parent of any more. They end as zombies of PID 1,
-    which asks for them when it likes, and in many a container never: that is not waited for.
-    """
-    doomed = [process for process in psutil.process_iter() if _group(process.pid) in leaders]
-    for process in doomed:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    deadline = time.monotonic() + CLOSE_STEP_S
-    while any(_alive(process.pid) for process in doomed) and time.monotonic() < deadline:
-        time.sleep(POLL_S)
-
-
-def _group(pid: int) -> int | None:
+    """Return the CPU time of each process in seconds; empty when one of them is gone."""
     try:
-        return os.getpgid(pid)
-    except (ProcessLookupError, PermissionError):
-        return None
+        return tuple(processes.cpu_s(pid) for pid in pids)
+    except ProcessLookupError:
+        return ()
 
 
 def _why(binary: BrowserBinary, error: Exception) -> str:

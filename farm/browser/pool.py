@@ -16,9 +16,8 @@ from typing import Any
 
 from farm.browser import relief
 from farm.browser.context import ContextSlot, SlotParams
-from farm.browser.curb import Curb
+from farm.browser.cpu_deprioritizer import CpuDeprioritizer
 from farm.browser.engine import Engine, EngineParams
-from farm.browser.meter import Herd
 from farm.browser.tab import Tab
 from farm.model.clock import Clock
 from farm.model.errors import BrowserUnavailable, FarmError
@@ -26,6 +25,7 @@ from farm.model.event import Emit, Recycled
 from farm.model.memory import MemoryReading, Order
 from farm.policy.breaker import Breaker, BreakerParams
 from farm.policy.pace import Pace, book
+from farm.resources.memory_meter import ProcessInventory
 
 log = logging.getLogger("farm.browser")
 CHECK_EVERY_S = 1.0
@@ -77,7 +77,7 @@ class Pool:
         self._started = 0
         self._opening = 0
         self._pace = Pace()
-        self._curb = Curb()
+        self._deprioritizer = CpuDeprioritizer()
         self._blamed: OrderedDict[str, int] = OrderedDict()
         self._background: set[asyncio.Task[Any]] = set()
         self._openings: set[asyncio.Task[Tab]] = set()
@@ -139,10 +139,10 @@ class Pool:
         """How many contexts there are, those included that are being opened."""
         return sum(slot.tab is not None for slot in self._slots.values()) + self._opening
 
-    def herd(self, others: tuple[int, ...] = ()) -> Herd:
-        """Say what the meter is to measure; `others` are processes that belong to the farm besides."""
+    def inventory(self, others: tuple[int, ...] = ()) -> ProcessInventory:
+        """Return the processes to measure; `others` are processes that belong to the farm besides."""
         tabs = {slot.tab.pid: slot.name for slot in self._slots.values() if slot.tab and slot.tab.pid}
-        return Herd({engine.name: engine.pids for engine in self._engines}, tabs, others)
+        return ProcessInventory({engine.name: engine.pids for engine in self._engines}, tabs, others)
 
     def note(self, reading: MemoryReading, *, roomy: bool) -> None:
         """Tell each slot what its context holds, and whether there is memory for successors."""
@@ -221,7 +221,7 @@ class Pool:
         while True:
             await asyncio.gather(*(engine.check(CHECK_DEADLINE_S) for engine in self._engines))
             now = self._clock.monotonic()
-            self._curb.look(self._slots.values(), now)
+            self._deprioritizer.look(self._slots.values(), now)
             if any(engine.proven for engine in self._living()):
                 self._breaker = self._breaker.after(success=True)
             for engine in list(self._engines):

@@ -17,10 +17,10 @@ from playwright.async_api import BrowserContext, CDPSession, Error, Page
 from farm.browser.engine import Engine
 from farm.browser.failure import translate
 from farm.browser.intercept import Interceptor, InterceptParams
-from farm.browser.leash import leash
 from farm.browser.loss import DriverLost, ending, playwright_errors
 from farm.model.errors import BrowserUnavailable, SlotLost
 from farm.model.outcome import FailureKind
+from farm.resources.memory_limit import limit_growth
 
 T = TypeVar("T")
 StateFor = Callable[[str], Any]
@@ -109,7 +109,7 @@ class Tab:
                     tab = cls(engine, context, page, await context.new_cdp_session(page), params)
                     tab.pid = pid
                     if pid and cap_bytes:
-                        leash(pid, cap_bytes)
+                        limit_growth(pid, cap_bytes)
                     await tab._prepare(params)
         except TimeoutError as error:
             detail = f"no {step} within {OPEN_S:g} s"

@@ -4,19 +4,19 @@ import asyncio
 import math
 from collections.abc import Sequence
 
-import psutil
 from rich.console import Console
 from rich.table import Table
 
 from farm.app.preflight import CONTEXT_BYTES, automatic_contexts
 from farm.app.visit import visited
-from farm.browser.meter import machine_bytes
 from farm.egress.proxyfile import ProxyFile
 from farm.frontier.flow import FlowBoard, by_site
 from farm.model.errors import UsageError
 from farm.model.ledger import Stats
 from farm.monitor.figures import size
 from farm.policy.capacity import Flow, Plan, Wanted, plan, together
+from farm.resources.cpu import core_count
+from farm.resources.memory_meter import machine_bytes
 from farm.settings.commands import PlanSettings
 from farm.settings.load import load
 from farm.settings.units import Rate
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     source = "given" if settings.page_time else f"measured in {settings.crawl or 'the crawl'}"
     if not settings.page_time and not flow.took_s:
         source = "assumed; give --page-time, or a crawl that has run"
-    budget, cores = settings.memory.of(machine_bytes()), psutil.cpu_count() or 1
+    budget, cores = settings.memory.of(machine_bytes()), core_count()
     contexts = settings.contexts or automatic_contexts(budget, cores)
     wanted = Wanted(
         pages=pages,

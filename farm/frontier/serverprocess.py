@@ -1,18 +1,20 @@
 """The process behind a private Redis: who it is, whether it lives, and how it is made to leave."""
 
 import asyncio
+import contextlib
+import os
 import shutil
+import signal
 import subprocess
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import orjson
-import psutil
 
 from farm.frontier.connect import build_sync
 from farm.frontier.faults import FOREIGN
+from farm.resources import processes
 
 IDENTITY = "redis.json"
 SOCKET_FOLDER = "farm-redis-"
@@ -39,17 +41,14 @@ class ServerProcess:
     def alive(self) -> bool:
         """Whether that very process still runs."""
         try:
-            process = psutil.Process(self.pid)
-            return (
-                abs(process.create_time() - self.started) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
-            )
-        except psutil.NoSuchProcess:
+            return abs(processes.started_at(self.pid) - self.started) < 1.0 and processes.is_running(self.pid)
+        except ProcessLookupError:
             return False
 
 
 def identify(process: subprocess.Popen[bytes], socket: str) -> ServerProcess:
     """Describe a server that was just started."""
-    return ServerProcess(process.pid, psutil.Process(process.pid).create_time(), socket)
+    return ServerProcess(process.pid, processes.started_at(process.pid), socket)
 
 
 def write_identity(folder: Path, identity: ServerProcess | None) -> None:
@@ -87,9 +86,9 @@ async def end(server: ServerProcess, process: subprocess.Popen[bytes] | None = N
     """Climb the ladder until the process is gone, then remove its socket's folder."""
     await asyncio.to_thread(_ask_to_leave, server.socket)
     if not await _gone(server, process, SHUTDOWN_TIMEOUT_S):
-        _signal(server, psutil.Process.terminate)
+        _signal(server, signal.SIGTERM)
         if not await _gone(server, process, TERM_TIMEOUT_S):
-            _signal(server, psutil.Process.kill)
+            _signal(server, signal.SIGKILL)
             await _gone(server, process, KILL_TIMEOUT_S)
     home = Path(server.socket).parent
     if home.name.startswith(SOCKET_FOLDER):
@@ -106,11 +105,11 @@ def _ask_to_leave(socket: str) -> None:
         client.close()
 
 
-def _signal(server: ServerProcess, send: Callable[[psutil.Process], None]) -> None:
-    try:
-        send(psutil.Process(server.pid))
-    except psutil.NoSuchProcess:
-        return
+def _signal(server: ServerProcess, number: signal.Signals) -> None:
+    # Only that very process: by now its number may be another's.
+    if server.alive:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(server.pid, number)
 
 
 async def _gone(server: ServerProcess, process: subprocess.Popen[bytes] | None, within_s: float) -> bool:

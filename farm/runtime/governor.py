@@ -10,8 +10,6 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-import psutil
-
 from farm.model.clock import Clock
 from farm.model.event import AdmissionSet, Emit, MemoryRead
 from farm.model.memory import MemoryReading
@@ -53,15 +51,17 @@ class GovernorParams:
 
 
 class Governor:
-    """Sets the control's limit and relieves the herd. `sample` reads the memory, off the event loop.
+    """Sets the control's limit and has the pool give memory back.
 
-    `others` are limits that somebody else knows of.
+    `sample` reads the memory, off the event loop; `busy_share` says how busy the machine's processor was since the
+    last call, in [0, 1]; `others` are further limits, by name.
     """
 
     def __init__(
         self,
         params: GovernorParams,
         sample: Callable[[], Awaitable[MemoryReading]],
+        busy_share: Callable[[], float],
         herd: Herd,
         control: Control,
         emit: Emit,
@@ -70,6 +70,7 @@ class Governor:
     ) -> None:
         self._params = params
         self._sample = sample
+        self._busy_share = busy_share
         self._herd = herd
         self._control = control
         self._emit = emit
@@ -91,16 +92,17 @@ class Governor:
         starts = ramp.start_times(self._params.contexts, self._params.ramp_s, jitters)
         sampling = asyncio.create_task(self._sample_for_ever(), name="memory")
         try:
-            for start in starts:
+            for started, start in enumerate(starts, 1):
                 await asyncio.sleep(max(0.0, begun + start - self._clock.monotonic()))
-                self._ramp = sum(1 for other in starts if begun + other <= self._clock.monotonic())
+                due = sum(begun + other <= self._clock.monotonic() for other in starts)
+                # By the clock alone a timer that wakes early would leave the last slot out for ever.
+                self._ramp = max(started, due)
                 self._act()
             await sampling
         finally:
             sampling.cancel()
 
     async def _sample_for_ever(self) -> None:
-        psutil.cpu_percent()
         while True:
             reading = await self._sample()
             now = self._clock.monotonic()
@@ -150,7 +152,7 @@ class Governor:
         now = self._clock.monotonic()
         if now - self._cpu.moved_at < self._params.processor.every_s:
             return
-        busy = psutil.cpu_percent() / 100
+        busy = self._busy_share()
         self._cpu = cpu.step(
             self._cpu,
             busy,

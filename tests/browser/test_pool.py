@@ -9,16 +9,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from farm.browser import proc
 from farm.browser.context import SlotState
-from farm.browser.curb import LOOKED_AT_S, LOWEST, NICER, Curb
-from farm.browser.leash import leash
-from farm.browser.meter import Meter
+from farm.browser.cpu_deprioritizer import LOOKED_AT_S, NICER, CpuDeprioritizer
 from farm.model.errors import SlotLost
 from farm.model.event import Recycled
 from farm.model.memory import Order, Relief
 from farm.model.outcome import FailureKind
 from farm.policy.recycle import RecycleParams
+from farm.resources import processes
+from farm.resources.memory_limit import limit_growth
+from farm.resources.memory_meter import MemoryMeter
 from fixtures.shop import Shop, serve_shop
 from fixtures.shop.journal import Journal
 from tests.arrivals import assert_spread, on_a_machine_of_our_own
@@ -53,13 +53,13 @@ async def test_a_reading_is_near_the_sum_and_knows_the_contexts(rendering: Brows
     slots = [await rendering.slot(f"{n}") for n in range(2)]
     for slot in slots:
         await visit(slot, shop.url)
-    meter = Meter(0)
-    await asyncio.to_thread(meter.sample, rendering.pool.herd())
+    meter = MemoryMeter(0)
+    await asyncio.to_thread(meter.sample, rendering.pool.inventory())
     for slot in slots:
         await visit(slot, shop.at("/about"))
-    reading = await asyncio.to_thread(meter.sample, rendering.pool.herd())
-    pids = [os.getpid(), *proc.descendants(os.getpid())]
-    exact = sum(proc.pss_bytes(pid) for pid in pids if psutil.pid_exists(pid))
+    reading = await asyncio.to_thread(meter.sample, rendering.pool.inventory())
+    pids = [os.getpid(), *processes.descendants(os.getpid())]
+    exact = sum(processes.pss_bytes(pid) for pid in pids if psutil.pid_exists(pid))
     assert {one.slot for one in reading.renderers} == {"0", "1"}
     assert abs(reading.used_bytes - exact) < 0.15 * exact
     assert set(reading.engines) == {"engine-1"}
@@ -74,7 +74,7 @@ async def test_a_page_that_allocates_without_end_is_stopped_by_the_kernel(
     await visit(neighbour, shop.url)
     assert greedy.tab is not None
     assert neighbour.tab is not None
-    assert leash(greedy.tab.pid, 200 * MIB)
+    assert limit_growth(greedy.tab.pid, 200 * MIB)
     tab, beside = greedy.tab, neighbour.tab
     # A good machine reads the page before it has all of its cap; then the context dies after the visit.
     outcome = await asyncio.gather(visit(greedy, shop.at("/faults/allocate")), return_exceptions=True)
@@ -208,19 +208,19 @@ async def test_a_page_that_loops_is_put_behind_the_others(rendering: Browsing, s
     tab, beside = slot.tab, other.tab
     assert tab is not None
     assert beside is not None
-    looping = asyncio.create_task(visit(slot, shop.at("/faults/loop?curbed")))
-    await shop.seen(lambda journal: any(v.path == "/faults/loop?curbed" for v in journal.all()))
-    curb, renderer = Curb(), psutil.Process(tab.pid)
+    looping = asyncio.create_task(visit(slot, shop.at("/faults/loop?deprioritized")))
+    await shop.seen(lambda journal: any(v.path == "/faults/loop?deprioritized" for v in journal.all()))
+    deprioritizer, renderer = CpuDeprioritizer(), psutil.Process(tab.pid)
     async with asyncio.timeout(30):
-        while not slot.is_curbed:
-            curb.look([slot, other], slot.since + LOOKED_AT_S)
+        while not slot.is_deprioritized:
+            deprioritizer.look([slot, other], slot.since + LOOKED_AT_S)
             await tab.engine.check(10.0)
     base = psutil.Process(beside.pid).nice()
     assert base == psutil.Process().nice()
-    assert renderer.nice() == min(LOWEST, base + NICER)
+    assert renderer.nice() == min(processes.LOWEST_PRIORITY, base + NICER)
     renderer.kill()
     with pytest.raises(SlotLost):
         await looping
     await visit(slot, shop.at("/about"))
     assert slot.tab is not tab
-    assert not slot.is_curbed
+    assert not slot.is_deprioritized

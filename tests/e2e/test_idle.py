@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from farm.browser import proc
+from farm.resources import processes
 from fixtures.shop import serve_shop_in_thread
 from tests.e2e.farm_process import crawl, start, until
 
@@ -19,7 +19,7 @@ def test_contexts_that_have_no_work_for_long_are_let_go(out: Path) -> None:
         family = psutil.Process(running.process.pid)
 
         def renderers() -> int:
-            return sum(proc.is_renderer(process.pid) for process in family.children(recursive=True))
+            return sum(processes.is_renderer(process.pid) for process in family.children(recursive=True))
 
         assert shop.requests.wait_for(lambda journal: len(journal.pages()) >= 5, 60)
         assert start("pause", "--output", str(out), folder=out).finish().code == 0

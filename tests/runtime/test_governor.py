@@ -45,7 +45,7 @@ async def governing(
     async def sample() -> MemoryReading:
         return reading
 
-    governor = Governor(params, sample, herd, control, events.append, ManualClock())
+    governor = Governor(params, sample, lambda: 0.0, herd, control, events.append, ManualClock())
     running = asyncio.create_task(governor.run())
     async with asyncio.timeout(10):
         while not until(control):
@@ -69,6 +69,13 @@ async def test_a_full_budget_takes_slots_away_and_says_so() -> None:
         assert [e.binding for e in events if isinstance(e, AdmissionSet)][-1] == "memory"
         assert not herd.roomy
         assert herd.orders[0].relief is Relief.SHED
+
+
+async def test_a_timer_that_wakes_early_loses_no_slot() -> None:
+    """The clock of this test does not move at all, as if each timer woke before its time."""
+    params = GovernorParams(4, 0.004, 1000 * MIB)
+    async with governing(MemoryReading(10, 3), params, FakeHerd(), lambda c: c.limit == 4) as (_, control, _):
+        assert control.limit == 4
 
 
 async def test_an_automatic_number_begins_small() -> None:

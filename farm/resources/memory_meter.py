@@ -9,18 +9,20 @@ A renderer belongs to the context whose page was opened with it (see `Tab`). The
 what the pool has at that moment and touches nothing of it.
 """
 
+import asyncio
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
-from farm.browser import proc
-from farm.browser.cgroup import read_cgroup
-from farm.browser.leash import leash
 from farm.model.memory import MemoryReading, RendererUse
+from farm.resources import processes
+from farm.resources.cgroup import read_cgroup
+from farm.resources.memory_limit import limit_growth
 
 MIB = 2**20
 TREE_EVERY_S = 1.0
@@ -33,8 +35,8 @@ PSS_CPU_SAVED_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Herd:
-    """What the pool has: each engine's driver and browser, and whose page each known renderer has."""
+class ProcessInventory:
+    """The processes that the farm knows: each engine's driver and browser, and which slot each renderer serves."""
 
     engines: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     tabs: Mapping[int, str] = field(default_factory=dict)
@@ -49,7 +51,7 @@ class _Process:
     private_then: int = 0
     read_at: float = float("-inf")
     is_renderer: bool = False
-    is_leashed: bool = False
+    is_limited: bool = False
     looks: int = 0
 
     @property
@@ -63,7 +65,7 @@ class _Process:
         return abs(self.private_bytes - self.private_then)
 
 
-class Meter:
+class MemoryMeter:
     """Reads the tree, and the room in the `folders`. Used by one thread at a time.
 
     `cap_bytes` is what a renderer that nobody opened may hold.
@@ -80,17 +82,17 @@ class Meter:
         self._ration_s = 10 * PSS_CPU_SAVED_S
         self._cpu_s = 0.0
 
-    def sample(self, herd: Herd) -> MemoryReading:
+    def sample(self, inventory: ProcessInventory) -> MemoryReading:
         """Return a reading; costs about a millisecond, and more where PSS is due."""
         began, now = time.thread_time(), time.monotonic()
         if now - self._tree_at >= TREE_EVERY_S:
             self._tree_at = now
-            self._look(herd)
-        for pid in herd.tabs:
-            self._known.setdefault(pid, _Process("", is_renderer=True, is_leashed=True))
+            self._look(inventory)
+        for pid in inventory.tabs:
+            self._known.setdefault(pid, _Process("", is_renderer=True, is_limited=True))
         for pid in list(self._known):
             try:
-                self._known[pid].private_bytes = proc.private_bytes(pid)
+                self._known[pid].private_bytes = processes.private_bytes(pid)
             except OSError:
                 del self._known[pid]
         self._correct(now)
@@ -102,27 +104,27 @@ class Meter:
                 str(folder): _free_bytes(folder) for folder in self._folders if folder.is_dir()
             }
         self._cpu_s += time.thread_time() - began
-        return self._reading(herd)
+        return self._reading(inventory)
 
-    def _look(self, herd: Herd) -> None:
+    def _look(self, inventory: ProcessInventory) -> None:
         """Find the processes that are there, and what they are."""
         leaves = {pid for pid, one in self._known.items() if one.is_renderer}
-        drivers = {pids[0]: name for name, pids in herd.engines.items() if pids}
+        drivers = {pids[0]: name for name, pids in inventory.engines.items() if pids}
         found: dict[int, str] = {os.getpid(): ""}
-        for root in (os.getpid(), *herd.others):
-            found |= dict.fromkeys((root, *proc.descendants(root, {*leaves, *drivers})), "")
-        for name, pids in herd.engines.items():
+        for root in (os.getpid(), *inventory.others):
+            found |= dict.fromkeys((root, *processes.descendants(root, {*leaves, *drivers})), "")
+        for name, pids in inventory.engines.items():
             for pid in pids:
-                found |= dict.fromkeys((pid, *proc.descendants(pid, leaves)), name)
+                found |= dict.fromkeys((pid, *processes.descendants(pid, leaves)), name)
         for pid, engine in found.items():
             one = self._known.setdefault(pid, _Process(engine))
             one.engine = engine
             one.looks += 1
             if engine and not one.is_renderer:
-                one.is_renderer = proc.is_renderer(pid)
-            elif one.is_renderer and not one.is_leashed:
+                one.is_renderer = processes.is_renderer(pid)
+            elif one.is_renderer and not one.is_limited:
                 # Not at first sight: it must have mapped its own before what it maps more is bounded.
-                one.is_leashed = leash(pid, self._cap_bytes) or one.looks > 1
+                one.is_limited = limit_growth(pid, self._cap_bytes) or one.looks > 1
         for pid in set(self._known) - set(found):
             del self._known[pid]
 
@@ -144,19 +146,19 @@ class Meter:
                 return
             began = time.thread_time()
             try:
-                one.pss_bytes = proc.pss_bytes(pid)
+                one.pss_bytes = processes.pss_bytes(pid)
             except OSError:
                 # Gone, or a sandboxed process that hides its maps: the private memory has to do.
                 one.pss_bytes = one.private_bytes
             one.private_then, one.read_at = one.private_bytes, now
             self._ration_s -= time.thread_time() - began
 
-    def _reading(self, herd: Herd) -> MemoryReading:
-        engines = dict.fromkeys(herd.engines, 0)
+    def _reading(self, inventory: ProcessInventory) -> MemoryReading:
+        engines = dict.fromkeys(inventory.engines, 0)
         renderers = []
         for pid, one in self._known.items():
             if one.is_renderer:
-                renderers.append(RendererUse(pid, one.used_bytes, one.engine, herd.tabs.get(pid, "")))
+                renderers.append(RendererUse(pid, one.used_bytes, one.engine, inventory.tabs.get(pid, "")))
             elif one.engine in engines:
                 engines[one.engine] += one.used_bytes
         return MemoryReading(
@@ -165,10 +167,28 @@ class Meter:
             renderers=tuple(renderers),
             engines=engines,
             limit_share=self._limit_share,
-            fds=proc.open_files(),
+            fds=processes.open_files(),
             cpu_s=self._cpu_s,
             free_bytes=self._free_bytes,
         )
+
+
+class MemorySampler:
+    """Takes readings off the event loop, in a thread of its own: the shared ones may be waiting for a disk."""
+
+    def __init__(self, meter: MemoryMeter, inventory: Callable[[], ProcessInventory]) -> None:
+        self._meter = meter
+        self._inventory = inventory
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="memory")
+
+    async def sample(self) -> MemoryReading:
+        """Return a reading of the processes that there are now."""
+        running = asyncio.get_running_loop()
+        return await running.run_in_executor(self._thread, self._meter.sample, self._inventory())
+
+    def close(self) -> None:
+        """End the thread after the reading that it may be taking."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
 
 def _free_bytes(folder: Path) -> int:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from farm.browser.cgroup import CgroupMemory, read_cgroup
+from farm.resources.cgroup import CgroupMemory, read_cgroup
 
 GIB = 2**30
 

@@ -1,11 +1,10 @@
 """The farm's own slowness is told apart from the sites'."""
 
-import psutil
 import pytest
 
-from farm.app import strain
-from farm.app.strain import Strain
 from farm.model.event import Relieved
+from farm.resources import cpu
+from farm.resources.host_load import HostLoad
 from tests.runtime.test_heartbeat import ManualClock
 
 
@@ -13,32 +12,32 @@ from tests.runtime.test_heartbeat import ManualClock
 def spent(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Put total and idle seconds in place of the machine's."""
     times = [100.0, 50.0]
-    monkeypatch.setattr(strain, "_times", lambda: (times[0], times[1]))
+    monkeypatch.setattr(cpu, "_times", lambda: (times[0], times[1]))
     return times
 
 
 def test_a_busy_processor_is_the_farms_own_slowness(spent: list[float]) -> None:
     """For the time since it was asked last."""
-    felt = Strain(ManualClock())
+    load = HostLoad(ManualClock())
     spent[:] = [102.0, 50.1]
-    assert felt.is_felt()
+    assert load.is_overloaded()
     spent[:] = [104.0, 51.1]
-    assert not felt.is_felt()
+    assert not load.is_overloaded()
 
 
 @pytest.mark.parametrize(("measure", "is_felt"), [("shed", True), ("recycle", True), ("collect", False)])
 def test_contexts_that_are_shed_disturb_the_others(spent: list[float], measure: str, is_felt: bool) -> None:
     """For a few seconds; collecting garbage disturbs nobody."""
     clock = ManualClock(10.0)
-    felt = Strain(clock)
-    felt.fold(Relieved(9.0, measure, "01", "tight", 0))
-    assert felt.is_felt() == is_felt
+    load = HostLoad(clock)
+    load.fold(Relieved(9.0, measure, "01", "tight", 0))
+    assert load.is_overloaded() == is_felt
     clock.now = 20.0
-    assert not felt.is_felt()
+    assert not load.is_overloaded()
 
 
 def test_the_machines_own_figures_are_read() -> None:
     """Idle is a part of the whole."""
-    total, idle = strain._times()
+    total, idle = cpu._times()
     assert 0 < idle < total
-    assert psutil.cpu_count()
+    assert cpu.core_count() >= 1
