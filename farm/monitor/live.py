@@ -8,10 +8,6 @@ While the view is on nothing else may write to the terminal: the log goes to its
 """
 
 import contextlib
-import threading
-from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
@@ -20,6 +16,7 @@ from rich.segment import Segment
 from farm.model.clock import Clock
 from farm.monitor.screen import frame
 from farm.monitor.snapshot import Snapshot
+from farm.monitor.view import Source, View
 
 _EVERY_S = 0.25
 _IDLE_EVERY_S = 1.0
@@ -55,41 +52,14 @@ class Screen:
             yield from line.render(console)
 
 
-class LiveView:
-    """Shows the snapshots that `source` makes; to be used as a context manager, or by `start` and `stop`."""
+class LiveView(View):
+    """Draws the snapshots on the whole terminal."""
 
-    def __init__(
-        self,
-        source: Callable[[float], Snapshot],
-        title: str,
-        clock: Clock,
-        console: Console | None = None,
-    ) -> None:
-        self._source = source
+    def __init__(self, source: Source, title: str, clock: Clock, console: Console | None = None) -> None:
+        super().__init__(source, clock, "live-view")
         self._title = title
-        self._clock = clock
         self._console = console or Terminal()
         self._pause_s = _EVERY_S
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="live-view", daemon=True)
-
-    def start(self) -> None:
-        """Take the screen."""
-        self._thread.start()
-
-    def stop(self, deadline_s: float = 1.0) -> None:
-        """Give the screen back; a terminal that does not react is left as it is after the deadline."""
-        self._ended.set()
-        self._thread.join(deadline_s)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _run(self) -> None:
         live = Live(
@@ -106,6 +76,6 @@ class LiveView:
                 live.update(self._screen(), refresh=True)
 
     def _screen(self) -> Screen:
-        snapshot = self._source(self._clock.monotonic())
+        snapshot = self._snapshot()
         self._pause_s = _EVERY_S if snapshot.at_work else _IDLE_EVERY_S
         return Screen(snapshot, self._title)

@@ -5,13 +5,13 @@ slow holds up that thread and never the event loop that keeps the leases; when t
 dropped and counted rather than kept in memory.
 """
 
+import contextlib
 import logging
 import queue
 import sys
-import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from logging.handlers import RotatingFileHandler
+from logging.handlers import QueueHandler, QueueListener, RotatingFileHandler
 from pathlib import Path
 from typing import Literal, Protocol, TextIO
 
@@ -30,10 +30,9 @@ class LogOutput:
     """The log as it was set up; `close` undoes that."""
 
     def __init__(self, handlers: Sequence[logging.Handler], level: int) -> None:
-        self._handlers = handlers
-        self._intake = _Intake()
-        self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
-        self._thread.start()
+        self._intake = _Intake(queue.Queue(_WAITING))
+        self._writer = _Writer(self._intake.queue, *handlers)
+        self._writer.start()
         farm, root = logging.getLogger("farm"), logging.getLogger()
         self._levels_before = farm.level, root.level
         farm.setLevel(level)
@@ -47,16 +46,7 @@ class LogOutput:
         root.removeHandler(self._intake)
         farm.setLevel(self._levels_before[0])
         root.setLevel(self._levels_before[1])
-        self._intake.end()
-        self._thread.join(deadline_s)
-        if not self._thread.is_alive():
-            for handler in self._handlers:
-                handler.close()
-
-    def _run(self) -> None:
-        for record in iter(self._intake.records.get, None):
-            for handler in self._handlers:
-                handler.handle(record)
+        self._writer.stop_within(deadline_s)
 
 
 def start_logging(
@@ -126,29 +116,40 @@ class JsonLines(logging.Formatter):
         return orjson.dumps(line, default=str).decode()
 
 
-class _Intake(logging.Handler):
-    """Takes records in and never waits."""
+class _Intake(QueueHandler):
+    """Takes records in and never waits; what finds the queue full is dropped and counted."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.records: queue.Queue[logging.LogRecord | None] = queue.Queue(_WAITING)
-        self._dropped = 0
+    _dropped = 0
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        # As it is: the writer is a thread of this process, and each output formats the traceback its own way.
+        return record
+
+    def enqueue(self, record: logging.LogRecord) -> None:
         try:
             if self._dropped:
-                self.records.put_nowait(_dropped_record(self._dropped))
+                self.queue.put_nowait(_dropped_record(self._dropped))
                 self._dropped = 0
-            self.records.put_nowait(record)
+            self.queue.put_nowait(record)
         except queue.Full:
             self._dropped += 1
 
-    def end(self) -> None:
-        """Let the writer end after what waits; where everything is full it is not waited for."""
-        try:
-            self.records.put_nowait(None)
-        except queue.Full:
-            self._dropped += 1
+
+class _Writer(QueueListener):
+    """The thread that writes; its own `stop` would wait without end for a pipe that nobody reads."""
+
+    def stop_within(self, deadline_s: float) -> None:
+        """End after what waits and close the handlers; after the deadline leave the thread, a daemon, alone."""
+        thread = self._thread
+        if thread is None:
+            return
+        with contextlib.suppress(queue.Full):
+            self.enqueue_sentinel()
+        thread.join(deadline_s)
+        if not thread.is_alive():
+            self._thread = None
+            for handler in self.handlers:
+                handler.close()
 
 
 class _Failing(Protocol):

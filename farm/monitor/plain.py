@@ -4,10 +4,7 @@ Both are log records, so that they reach `farm.log` and standard error alike, as
 """
 
 import logging
-import threading
-from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from farm.model.clock import Clock
 from farm.model.event import (
@@ -23,6 +20,7 @@ from farm.model.event import (
 )
 from farm.monitor.figures import amount, clock, lapse, one_line, rate, size, span
 from farm.monitor.snapshot import Snapshot
+from farm.monitor.view import Source, View
 
 _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _log = logging.getLogger("farm.events")
@@ -86,39 +84,18 @@ def progress_line(snapshot: Snapshot) -> str:
     return " · ".join(parts)
 
 
-class PlainView:
-    """Logs a progress line every ten seconds, and one at the end; a context manager like the live view."""
+class PlainView(View):
+    """Logs a progress line every `every_s` seconds, the first after that time, and one at the end."""
 
-    def __init__(self, source: Callable[[float], Snapshot], clock: Clock, every_s: float = 10.0) -> None:
-        self._source = source
-        self._clock = clock
+    def __init__(self, source: Source, clock: Clock, every_s: float = 10.0) -> None:
+        super().__init__(source, clock, "progress")
         self._every_s = every_s
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
-
-    def start(self) -> None:
-        """Begin; the first line comes after the first interval."""
-        self._thread.start()
-
-    def stop(self, deadline_s: float = 1.0) -> None:
-        """Log the last line and end."""
-        self._ended.set()
-        self._thread.join(deadline_s)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _run(self) -> None:
         ended = False
         while not ended:
             ended = self._ended.wait(self._every_s)
-            snapshot = self._source(self._clock.monotonic())
+            snapshot = self._snapshot()
             _progress.info(progress_line(snapshot), extra={"facts": _facts(snapshot)})
 
 
