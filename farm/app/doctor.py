@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from farm.app.paths import DEFAULT_CRAWL
 from farm.app.patience import short_patience_s
-from farm.app.preflight import DEFAULT_CRAWL
 from farm.app.visit import visited
 from farm.browser import sandbox
 from farm.browser.engine import Engine, EngineParams

@@ -8,6 +8,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from farm.app.paths import CRAWLS, DEFAULT_CRAWL, PRIVATE
 from farm.app.rendering import Credentials, credentials
 from farm.app.seeding import given_seeds
 from farm.browser import sandbox, trust
@@ -15,6 +16,7 @@ from farm.browser.find import BrowserBinary, find_browser
 from farm.egress import AllowedNetwork, Guard
 from farm.egress.proxyfile import ProxyFile
 from farm.model.errors import UsageError
+from farm.policy.capacity import automatic_contexts
 from farm.resources.cpu import core_count
 from farm.resources.memory_meter import machine_bytes
 from farm.scope.canonical import host_of
@@ -25,14 +27,9 @@ from farm.settings.rooms import EMBEDDED
 
 CANONICALISATION = 1
 """Raised whenever the same link would become another canonical URL: nodes must not mix two versions."""
-CONTEXT_BYTES = 100 * 2**20
-CONTEXTS_PER_CORE = 16
 FIRST_PER_CORE = 2
 CONTEXTS_PER_ENGINE = 20
 """An engine without a page is a quarter of a gigabyte, as much as five or six contexts."""
-DEFAULT_CRAWL = "default"
-CRAWLS = Path("crawls")
-PRIVATE = ".farm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,15 +130,6 @@ def preflight(settings: RunSettings) -> Plan:
         proxies=proxies,
         secrets=secrets,
     )
-
-
-def automatic_contexts(budget_bytes: int, cores: int) -> int:
-    """Return how many contexts there may be at the most, where the user leaves it to the farm.
-
-    The run begins with a few per core and adds more for as long as all have work and the processor has time left:
-    how many a machine carries depends on how long the sites make their pages wait.
-    """
-    return max(1, min(cores * CONTEXTS_PER_CORE, budget_bytes // CONTEXT_BYTES))
 
 
 def output_folder(settings: RunSettings, seeds: tuple[Seed, ...]) -> Path:

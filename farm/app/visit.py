@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from farm.app.paths import CRAWLS, DEFAULT_CRAWL, PRIVATE
 from farm.app.patience import short_patience_s
-from farm.app.preflight import CRAWLS, DEFAULT_CRAWL, PRIVATE
 from farm.frontier.connect import connect
 from farm.frontier.crawl import Crawl, find_crawl
 from farm.frontier.embedded import EmbeddedRedis

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from farm.app.preflight import CONTEXT_BYTES, automatic_contexts
 from farm.app.visit import visited
 from farm.egress.proxyfile import ProxyFile
 from farm.frontier.flow import FlowBoard, by_site
 from farm.model.errors import UsageError
 from farm.model.ledger import Stats
 from farm.monitor.figures import size
-from farm.policy.capacity import Flow, Plan, Wanted, plan, together
+from farm.policy.capacity import CONTEXT_BYTES, Flow, Plan, Wanted, automatic_contexts, plan, together
 from farm.resources.cpu import core_count
 from farm.resources.memory_meter import machine_bytes
 from farm.settings.commands import PlanSettings

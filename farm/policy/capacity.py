@@ -12,6 +12,10 @@ HEADROOM = 1.5
 """Visits do not come evenly: with exactly L contexts a rate would not be reached."""
 
 
+CONTEXT_BYTES = 100 * 2**20
+CONTEXTS_PER_CORE = 16
+
+
 @dataclass(frozen=True, slots=True)
 class Flow:
     """What was measured lately: `under_way` is L, `per_s` lambda, `took_s` W."""
@@ -122,3 +126,12 @@ def _nodes(wanted: Wanted, of_a_node: float, outer: float) -> int:
     needed = wanted.pages / wanted.within_s
     # What belongs to the sites and the proxies does not grow with the nodes.
     return 0 if needed > outer * (1 + 1e-9) else max(1, math.ceil(needed / of_a_node - 1e-9))
+
+
+def automatic_contexts(budget_bytes: int, cores: int) -> int:
+    """Return the most contexts that a run may have where the user leaves the number to the farm.
+
+    The run begins with a few per core and adds more while all have work and the processor has time left: how many
+    a machine carries depends on how long the sites make their pages wait.
+    """
+    return max(1, min(cores * CONTEXTS_PER_CORE, budget_bytes // CONTEXT_BYTES))

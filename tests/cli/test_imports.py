@@ -1,0 +1,22 @@
+"""A command that looks in starts at once: it loads no browser."""
+
+import subprocess
+import sys
+
+import pytest
+
+from farm.cli.main import COMMANDS, STEERING
+
+WITH_A_BROWSER = {"run", "doctor"}
+LOOKING_IN = sorted(COMMANDS.keys() - STEERING - WITH_A_BROWSER | {"steer"})
+
+
+@pytest.mark.parametrize("command", LOOKING_IN)
+def test_a_command_that_looks_in_does_not_import_playwright(command: str) -> None:
+    """Nor anything else of the browser package."""
+    look = (
+        f"import sys, farm.cli.{command}\n"
+        "print([name for name in sys.modules if name.startswith(('playwright', 'farm.browser'))])"
+    )
+    run = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
