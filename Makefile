@@ -4,7 +4,7 @@ PYTEST = .venv/bin/pytest
 CODE = farm fixtures tests scripts docker bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all check bench bench-frontier bench-readme bench-recall bench-throttle bench-egress mutate soak profile lock clean
+.PHONY: help setup run test test-all check bench bench-against bench-frontier bench-readme bench-recall bench-throttle bench-egress mutate soak profile lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ check: setup  ## lint, types, import contracts, links in the documents
 
 bench: setup  ## compare with crawlee, crawl4ai, scrapy-playwright, puppeteer-cluster and raw CDP (ARGS="--rounds 1")
 	@.venv/bin/python -m bench $(ARGS)
+
+bench-against: setup  ## the farm's own CPU a page against another revision, in pairs (BASE=HEAD~1 ARGS="--pairs 4")
+	@.venv/bin/python -m bench.against $(or $(BASE),HEAD~1) $(ARGS)
 
 bench-frontier: setup  ## what a lease costs in Redis, next to an empty script; a storm of kills (ARGS="--small")
 	@.venv/bin/python bench/frontier.py $(ARGS)

@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from bench import packages
+from bench.against import summary
 from bench.environments import NotInstallable
 from bench.packages import Package, unpacked
 from bench.readme import BEGIN, END, NoResults, newest, shown
@@ -131,3 +132,10 @@ def test_what_is_missing_is_seen_and_counts_where_it_is_due() -> None:
     assert "MISSED" in table([unlinked], [50])
     assert "not due" in table([late], [3000])
     assert not verdict([found(fetch[0], "One.\nTwo.", ["https://a.example/"], stamp_ms=500.0)])[1]
+
+
+def test_pairs_are_summed_up_with_their_interval() -> None:
+    """By hand: the logarithms of 0.9, 1.0 and 1.1 have the mean -0.0034 and a standard error of 0.058."""
+    said = summary([0.9, 1.0, 1.1])
+    assert said == "now / before: median 1.000, mean 0.997, 95 % interval 0.777 to 1.279"
+    assert summary([1.0]) == "now / before: median 1.000, mean 1.000"
