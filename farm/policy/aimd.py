@@ -2,9 +2,10 @@
 
 Two things are learnt apart. *In flight* follows the latency: its baseline is seen now and then at half the load,
 a sustained rise above it holds, more cuts (the gradient of Netflix' concurrency limits). *The rate* is free until
-the site says that it is too much (429, 503); then it is cut below what the site delivered, comes back to there
-along a cubic curve, stays a while, and probes beyond faster and faster (after CUBIC, RFC 9438), so that a limit
-that was doubled is found again in a minute and one that was not is seldom touched.
+the site says that it is too much (429, 503). The first time the search begins at what the site took before that,
+and goes on by doubling. Later the rate is cut below what the site delivered, comes back to there along a cubic
+curve, stays a while, and probes beyond faster and faster (after CUBIC, RFC 9438), so that a limit that was doubled
+is found again in a minute and one that was not is seldom touched.
 
 What always holds: a burst of refusals cuts once, since a visit granted before a cut says nothing about it;
 nothing grows that is not used; visits that a busy machine delayed neither cut nor teach.
@@ -58,8 +59,9 @@ class PaceParams:
     failures: float = 0.2
     slowest: float = 1.0
     search_from: float = 2.0
+    search_after_s: float = 5.0
     search_doubling_s: float = 4.0
-    rate_cut: float = 0.88
+    rate_cut: float = 0.92
     steepness: float = 2e-5
     back_after_s: float = 15.0
 
@@ -71,7 +73,8 @@ class Pace:
     `top` is the rate at which it was too much last; 0 while a first one is searched for. `since` is when the
     present rate began to hold: after the last cut, and after what the site asked to wait. `back_to` is the limit
     to return to after a probe. `delivered` are the answers of the last seconds, each with its number; `latencies`
-    those of the window. `refused` counts the refusals of the whole crawl.
+    those of the window. `refused` counts the refusals of the whole crawl. `refused_at` is when the first refused
+    visit began, and `taken` how many visits that began before it were answered.
     """
 
     limit: float
@@ -90,6 +93,8 @@ class Pace:
     latencies: tuple[int, ...] = ()
     delivered: tuple[tuple[int, int], ...] = ()
     refused: int = 0
+    refused_at: float = 0.0
+    taken: int = 0
     verdict: str = ""
 
 
@@ -128,6 +133,11 @@ def delivered_per_s(pace: Pace, now: float) -> float:
     return count / max(1.0, now - int(first))
 
 
+def _first_rate(pace: Pace, params: PaceParams) -> float:
+    """Return where the search for the rate begins: below what the site took before it first refused."""
+    return max(params.search_from, params.rate_cut * pace.taken / max(1.0, pace.refused_at - pace.opened))
+
+
 def _seen(pace: Pace, sample: Sample) -> Pace:
     failed = sample.status == 0 or sample.status >= 500  # noqa: PLR2004
     bins, latencies = dict(pace.delivered), pace.latencies
@@ -137,6 +147,9 @@ def _seen(pace: Pace, sample: Sample) -> Pace:
         # The farm's own slowness is in the latency of a strained visit, the load of before in an old one's.
         if not sample.strained and sample.began_s >= pace.opened and len(latencies) < _LATENCIES:
             latencies = (*latencies, round(sample.latency_ms))
+        if pace.rate and not pace.top and sample.began_s <= pace.refused_at:
+            # Begun before the first refusal, shown after it, as the visit of a page is longer than a refusal.
+            pace = replace(pace, taken=pace.taken + 1)
     return replace(
         pace,
         seen=pace.seen + 1,
@@ -159,8 +172,12 @@ def _refused(pace: Pace, sample: Sample, now: float, params: PaceParams) -> Pace
     elif now - pace.since >= params.window_s:
         top = max(delivered, params.slowest)
     else:
-        # Nothing is known yet: begin low, and look for the rate by doubling.
-        return replace(pace, rate=params.search_from, since=now, grown_at=now, verdict="refused")
+        # Nothing is known but what the site took before it refused, and of that the most is still to come in.
+        taken = sum(number for _, number in pace.delivered)
+        pace = replace(
+            pace, refused_at=sample.began_s, taken=taken, since=now, grown_at=now, verdict="refused"
+        )
+        return replace(pace, rate=_first_rate(pace, params))
     rate = max(params.slowest, top * params.rate_cut)
     return replace(pace, rate=rate, top=top, since=now, grown_at=now, verdict="refused")
 
@@ -214,7 +231,9 @@ def _grown(pace: Pace, now: float, params: PaceParams) -> Pace:
         # Not used: time stands still for the curve.
         return replace(pace, since=pace.since + now - pace.grown_at, grown_at=now)
     if not pace.top:
-        rate = params.search_from * 2 ** (lately / params.search_doubling_s)
+        rate = _first_rate(pace, params) * 2 ** (
+            max(0.0, lately - params.search_after_s) / params.search_doubling_s
+        )
     else:
         past = lately - params.back_after_s
         back = (1 - params.rate_cut) / params.back_after_s**3

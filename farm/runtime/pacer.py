@@ -24,8 +24,8 @@ EVERY_S = 0.5
 TRIES = 8
 L = TypeVar("L", bound=Learnt)
 _SAYS = {
-    "refused": "it says that it is asked too much",
-    "slow": "it has become slower",
+    "refused": "429 or 503 received",
+    "slow": "latency has risen",
     "failing": "many visits fail",
 }
 
@@ -100,7 +100,7 @@ class Pacer(Generic[L]):
         # Of one address among several only the rate counts.
         if pace.verdict == was or pace.verdict not in (_SAYS if alone else {"refused"}):
             return
-        figures = [f"{pace.rate:.2g} pages/s"] if pace.rate else []
-        figures += [f"{int(pace.limit)} at once"] if alone else []
-        text = f"{subject} is asked for less, because {_SAYS[pace.verdict]}: {', '.join(figures)}"
+        figures = [f"rate {pace.rate:.2g}/s"] if pace.rate else []
+        figures += [f"concurrency {int(pace.limit)}"] if alone else []
+        text = f"site {subject} throttled: {_SAYS[pace.verdict]}; {', '.join(figures)}"
         self._emit(Notice(self._clock.monotonic(), "info", text))

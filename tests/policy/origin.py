@@ -5,6 +5,7 @@ The origin answers 429 beyond a rate (a bucket with a small burst) and slows dow
 """
 
 import heapq
+from collections import deque
 from dataclasses import dataclass, field
 from random import Random
 
@@ -16,19 +17,30 @@ STEP_S = 0.02
 
 @dataclass
 class Origin:
-    """`rate` per second at most, 0 for any; latency rises beyond `knee` in flight."""
+    """`rate` per second at most, 0 for any; latency rises beyond `knee` in flight.
+
+    With `per_second` no span of one second may have more requests than that, refused ones left out.
+    """
 
     rate: float = 0.0
+    per_second: int = 0
     knee: int = 0
     latency_s: float = 0.2
     retry_after_s: float = 1.0
     burst: float = 4.0
     level: float = 0.0
     at: float = 0.0
+    lately: deque[float] = field(default_factory=deque)
 
     def answer(self, now: float, in_flight: int, noise: float) -> tuple[int, float]:
         """Return the status and the latency in seconds of a request that arrives now."""
         latency = self.latency_s * (0.9 + 0.2 * noise)
+        if self.per_second:
+            while self.lately and self.lately[0] <= now - 1:
+                self.lately.popleft()
+            if len(self.lately) >= self.per_second:
+                return 429, 0.02
+            self.lately.append(now)
         if self.rate:
             self.level = max(0.0, self.level - (now - self.at) * self.rate)
             self.at = now

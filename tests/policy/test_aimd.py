@@ -48,6 +48,20 @@ def test_twelve_a_second_are_used_to_four_fifths_within_a_minute(seed: int) -> N
     assert farm.between(250, 270)[0] >= 0.8 * 12, farm.between(250, 270)
 
 
+@pytest.mark.parametrize("per_second", [3, 6, 12])
+def test_what_a_site_takes_in_any_second_is_found_from_its_first_refusals(per_second: int) -> None:
+    """Over 260 pages, the start included, 70 % of it is used, with few refusals after the first burst."""
+    for seed in range(12):
+        farm = Farm(Origin(per_second=per_second, retry_after_s=2.0), seed, contexts=8, params=PARAMS)
+        while sum(status == 200 for _, status in farm.arrivals) < 260:
+            farm.run(0.5)
+        answered = [at for at, status in farm.arrivals if status == 200]
+        refusals = [at for at, status in farm.arrivals if status == 429]
+        bears = min(per_second, 8 / (farm.origin.latency_s + farm.work_s))
+        assert 260 / (answered[-1] - answered[0]) >= 0.7 * bears, seed
+        assert len([at for at in refusals if at > 1]) <= 5, (seed, refusals)
+
+
 @pytest.mark.parametrize("knee", [4, 6, 8, 10, 15, 20])
 def test_in_flight_settles_at_the_knee_of_the_latency(knee: int) -> None:
     """Within a quarter of it, from wherever it began."""
