@@ -33,8 +33,8 @@ from farm.model.event import Emit, Event
 from farm.model.page import RenderedPage
 from farm.model.record import Record
 from farm.model.task import Lease
-from farm.policy.bands import MemoryParams
 from farm.policy.cpu import CpuParams
+from farm.policy.memory import MemoryParams
 from farm.policy.proxy_score import ScoreParams
 from farm.policy.retry import RetryParams
 from farm.resources.cpu import CpuUsage

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from farm.browser import relief
+from farm.browser import reclaim
 from farm.browser.context import ContextSlot, SlotParams
 from farm.browser.cpu_deprioritizer import CpuDeprioritizer
 from farm.browser.engine import Engine, EngineParams
@@ -22,7 +22,7 @@ from farm.browser.tab import Tab
 from farm.model.clock import Clock
 from farm.model.errors import BrowserUnavailable, FarmError
 from farm.model.event import Emit, Recycled
-from farm.model.memory import MemoryReading, Order
+from farm.model.memory import MemoryReading, ReclaimAction
 from farm.policy.breaker import Breaker, BreakerParams
 from farm.policy.pace import Pace, book
 from farm.resources.memory_meter import ProcessInventory
@@ -154,9 +154,9 @@ class Pool:
                 slot = self._slots[one.slot]
                 slot.wear = slot.wear.measured(one.used_bytes)
 
-    def relieve(self, order: Order) -> None:
-        """Carry the order out in the background."""
-        self._spawn(relief.carry_out(order, self._slots, self._engines, self._clock.monotonic()))
+    def reclaim(self, action: ReclaimAction) -> None:
+        """Carry the action out in the background."""
+        self._spawn(reclaim.carry_out(action, self._slots, self._engines, self._clock.monotonic()))
 
     # Engines.
 

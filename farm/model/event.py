@@ -85,7 +85,7 @@ class Recycled:
 
 
 @dataclass(frozen=True, slots=True)
-class Relieved:
+class Reclaimed:
     """A measure against tight memory (`collect`, `recycle`, `shed`, `engine`, `kill`), and what came of it.
 
     `freed_bytes` is what its target held less by the time it was looked at again.
@@ -172,7 +172,7 @@ Event = (
     | VisitFailed
     | Skipped
     | Recycled
-    | Relieved
+    | Reclaimed
     | MemoryRead
     | StatsRead
     | FlowRead

@@ -43,8 +43,8 @@ class MemoryReading:
         return sum(one.used_bytes for one in self.renderers if one.slot)
 
 
-class Relief(StrEnum):
-    """What gives memory back, from the mildest to the last."""
+class Measure(StrEnum):
+    """What gives memory back, from the mildest measure to the last."""
 
     COLLECT = "collect"
     """A garbage collection in a context."""
@@ -59,10 +59,10 @@ class Relief(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ReclaimAction:
     """Something to be done: `target` is a slot, an engine, or empty; `pid` the renderer it is about."""
 
-    relief: Relief
+    measure: Measure
     target: str
     reason: str
     used_bytes: int = 0

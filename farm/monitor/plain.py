@@ -12,10 +12,10 @@ from farm.model.event import (
     Event,
     MemoryRead,
     Notice,
+    Reclaimed,
     Recycled,
     RedisAway,
     RedisBack,
-    Relieved,
     VisitFailed,
 )
 from farm.monitor.figures import amount, clock, lapse, one_line, rate, size, span
@@ -39,7 +39,7 @@ def log_event(event: Event) -> None:  # noqa: C901 - one case for each event
         case Recycled():
             level = logging.INFO if event.unit == "engine" else logging.DEBUG
             _tell(level, f"replaced {event.unit} {event.name} ({event.reason})", event)
-        case Relieved(measure=measure):
+        case Reclaimed(measure=measure):
             level = logging.DEBUG if measure == "collect" else logging.INFO
             target = f" {event.target}" if event.target else ""
             _tell(level, f"{measure}{target} ({event.reason}): {size(event.freed_bytes)} given back", event)

@@ -16,10 +16,10 @@ from farm.model.event import (
     Notice,
     PageDone,
     Phase,
+    Reclaimed,
     Recycled,
     RedisAway,
     RedisBack,
-    Relieved,
     Skipped,
     SlotPhase,
     StatsRead,
@@ -83,7 +83,7 @@ class Tally:
                     self._skipped = Counter(event.counts)
                 case Recycled():
                     self._recycled[event.unit] += 1
-                case Relieved():
+                case Reclaimed():
                     self._relieved[event.measure] += 1
                     self._relieved_bytes += event.freed_bytes
                 case MemoryRead():

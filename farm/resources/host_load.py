@@ -1,7 +1,7 @@
 """Whether the farm's own machine is so busy that what it measures says nothing about a site."""
 
 from farm.model.clock import Clock
-from farm.model.event import Event, Relieved
+from farm.model.event import Event, Reclaimed
 from farm.resources.cpu import CpuUsage
 
 BUSY_SHARE = 0.9
@@ -22,7 +22,7 @@ class HostLoad:
 
     def fold(self, event: Event) -> None:
         """Take one event in."""
-        if isinstance(event, Relieved) and event.measure in DISTURBING:
+        if isinstance(event, Reclaimed) and event.measure in DISTURBING:
             self._reclaimed_at = event.at
 
     def is_overloaded(self) -> bool:

@@ -1,8 +1,8 @@
 """How many slots may work, and what is given back when memory is tight: sample, decide, act.
 
 The ramp, the memory budget, the processor and the number of contexts each give a limit; the smallest is admitted.
-The decisions are policies' (`ramp`, `memory`, `cpu`, `admission`); here is the loop around them, and the book of
-what each measure against tight memory brought.
+The decisions are policies' (`ramp`, `memory`, `cpu`, `admission`); here is the loop around them. What each measure
+against tight memory gave back is followed by the reclaim tracker.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ from farm.model.event import AdmissionSet, Emit, MemoryRead
 from farm.model.memory import MemoryReading
 from farm.policy import cpu, memory, ramp
 from farm.policy.admission import Admission, admit
-from farm.policy.bands import Band, MemoryParams
 from farm.policy.cpu import CpuParams
+from farm.policy.memory import Band, MemoryParams
 from farm.runtime.control import Control
 from farm.runtime.ports import Herd
-from farm.runtime.reliefbook import ReliefBook
+from farm.runtime.reclaim_tracker import ReclaimTracker
 from farm.runtime.shortage import Shortage
 
 SAMPLE_EVERY_S = 0.25
@@ -78,7 +78,7 @@ class Governor:
         self._others = others
         self._memory = memory.MemoryState(params.contexts)
         self._cpu = cpu.CpuState(min(params.contexts, params.first_contexts or params.contexts))
-        self._book = ReliefBook(emit)
+        self._tracker = ReclaimTracker(emit)
         self._admitted: Admission | None = None
         self._ramp = 1
         self._told_at = float("-inf")
@@ -131,7 +131,7 @@ class Governor:
                     reading.cpu_s,
                 )
             )
-        self._book.look(reading, now)
+        self._tracker.observe(reading, now)
         self._memory = memory.step(
             self._memory,
             reading,
@@ -142,9 +142,11 @@ class Governor:
             self._params.memory,
         )
         self._herd.note(reading, roomy=self._memory.band < Band.STOP)
-        for order in self._memory.orders:
-            self._book.enter(order, reading, now)
-            self._herd.relieve(order)
+        for action in self._memory.actions:
+            self._tracker.record(action, reading, now)
+            self._herd.reclaim(action)
+        if self._memory.shed is not None:
+            self._tracker.record(self._memory.shed, reading, now)
         self.shortage.look(reading, now)
         self._act()
 

@@ -12,7 +12,7 @@ from typing import Protocol
 from farm.model.detection import Detection
 from farm.model.egress import GateFailure
 from farm.model.ledger import Stats
-from farm.model.memory import MemoryReading, Order
+from farm.model.memory import MemoryReading, ReclaimAction
 from farm.model.outcome import Ack, Bury, Landing, Release, Retry, Settled, SkipReason
 from farm.model.page import Link, RenderedPage
 from farm.model.proxy import ShutOut
@@ -181,8 +181,8 @@ class Herd(Protocol):
         """Hear of a reading, and whether there is memory for more contexts than there are slots."""
         ...
 
-    def relieve(self, order: Order) -> None:
-        """Carry an order out in the background."""
+    def reclaim(self, action: ReclaimAction) -> None:
+        """Carry an action out in the background."""
         ...
 
 

@@ -13,7 +13,7 @@ from farm.browser.context import SlotState
 from farm.browser.cpu_deprioritizer import LOOKED_AT_S, NICER, CpuDeprioritizer
 from farm.model.errors import SlotLost
 from farm.model.event import Recycled
-from farm.model.memory import Order, Relief
+from farm.model.memory import Measure, ReclaimAction
 from farm.model.outcome import FailureKind
 from farm.policy.recycle import RecycleParams
 from farm.resources import processes
@@ -93,7 +93,7 @@ async def test_a_kill_by_order_ends_the_visit_with_its_reason(rendering: Browsin
     assert slot.tab is not None
     visiting = asyncio.create_task(visit(slot, shop.at("/faults/hang?killed")))
     await shop.seen(lambda journal: any(v.path == "/faults/hang?killed" for v in journal.all()))
-    rendering.pool.relieve(Order(Relief.KILL, "01", "97% of the budget", 300 * MIB, slot.tab.pid))
+    rendering.pool.reclaim(ReclaimAction(Measure.KILL, "01", "97% of the budget", 300 * MIB, slot.tab.pid))
     with pytest.raises(SlotLost, match="killed at 300 MiB: 97% of the budget"):
         await visiting
     assert slot.state is SlotState.EMPTY
@@ -102,10 +102,10 @@ async def test_a_kill_by_order_ends_the_visit_with_its_reason(rendering: Browsin
 async def test_a_process_that_is_no_renderer_of_the_pool_is_not_killed(
     rendering: Browsing, shop: Shop
 ) -> None:
-    """A number may have another process by the time of the order."""
+    """A number may have another process by the time of the action."""
     slot = await rendering.slot()
     await visit(slot, shop.url)
-    rendering.pool.relieve(Order(Relief.KILL, "01", "a mistake", 1, rendering.pids[0]))
+    rendering.pool.reclaim(ReclaimAction(Measure.KILL, "01", "a mistake", 1, rendering.pids[0]))
     assert (await visit(slot, shop.at("/about"))).status == 200
     assert psutil.pid_exists(rendering.pids[0])
 
@@ -142,7 +142,7 @@ async def test_an_idle_context_is_recycled_at_once(rendering: Browsing, shop: Sh
     slot = await rendering.slot()
     await visit(slot, shop.url)
     assert slot.tab is not None
-    rendering.pool.relieve(Order(Relief.RECYCLE, "01", "tight", 1, slot.tab.pid))
+    rendering.pool.reclaim(ReclaimAction(Measure.RECYCLE, "01", "tight", 1, slot.tab.pid))
     await asyncio.gather(*rendering.pool._background)
     assert slot.state.value == "empty"
 
@@ -155,7 +155,7 @@ async def test_an_engine_that_leaves_is_replaced_when_its_contexts_have_gone(
     await visit(slot, shop.url)
     assert slot.tab is not None
     before = slot.tab.engine
-    rendering.pool.relieve(Order(Relief.ENGINE, before.name, "worn"))
+    rendering.pool.reclaim(ReclaimAction(Measure.ENGINE, before.name, "worn"))
     async with asyncio.timeout(60):
         for _ in range(20):
             await visit(slot, shop.at("/about"))

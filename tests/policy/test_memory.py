@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farm.model.memory import MemoryReading, Relief, RendererUse
+from farm.model.memory import Measure, MemoryReading, RendererUse
 from farm.policy import memory
-from farm.policy.bands import MIB, Band, MemoryParams
+from farm.policy.memory import MIB, Band, MemoryParams
 
 GIB = 1024 * MIB
 PARAMS = MemoryParams(renderer_cap_bytes=400 * MIB)
@@ -37,16 +37,16 @@ def test_a_measure_is_taken_only_in_its_band(shares: list[float]) -> None:
     """Nothing is killed, shed, recycled or collected while there is memory."""
     state = memory.MemoryState(8)
     bands = {
-        Relief.COLLECT: Band.COLLECT,
-        Relief.RECYCLE: Band.RECYCLE,
-        Relief.SHED: Band.SHED,
-        Relief.ENGINE: Band.ENGINE,
-        Relief.KILL: Band.KILL,
+        Measure.COLLECT: Band.COLLECT,
+        Measure.RECYCLE: Band.RECYCLE,
+        Measure.SHED: Band.SHED,
+        Measure.ENGINE: Band.ENGINE,
+        Measure.KILL: Band.KILL,
     }
     for number, share in enumerate(shares):
         state = memory.step(state, reading(share), GIB, 4, 8, number * 0.25, PARAMS)
-        for order in state.orders:
-            assert state.band >= bands[order.relief] or order.used_bytes > PARAMS.renderer_cap_bytes
+        for action in (*state.actions, *filter(None, [state.shed])):
+            assert state.band >= bands[action.measure] or action.used_bytes > PARAMS.renderer_cap_bytes
 
 
 @given(st.floats(0.0, 1.0), st.floats(-0.01, 0.01))
@@ -66,7 +66,7 @@ def test_what_is_over_the_cap_is_killed_in_any_band() -> None:
     state = memory.step(
         memory.MemoryState(2), MemoryReading(500 * MIB, 5, renderers), 4 * GIB, 2, 2, 0.0, PARAMS
     )
-    assert [(order.relief, order.pid) for order in state.orders] == [(Relief.KILL, 1)]
+    assert [(action.measure, action.pid) for action in state.actions] == [(Measure.KILL, 1)]
     assert state.band is Band.GROW
 
 
@@ -76,15 +76,15 @@ def test_a_kill_is_not_repeated_while_its_victim_is_still_counted() -> None:
     full = MemoryReading(GIB, 5, renderers)
     first = memory.step(memory.MemoryState(2), full, GIB, 2, 2, 0.0, PARAMS)
     second = memory.step(first, full, GIB, 2, 2, 0.1, PARAMS)
-    assert [order.pid for order in first.orders if order.relief is Relief.KILL] == [1]
-    assert [order.pid for order in second.orders if order.relief is Relief.KILL] == []
+    assert [action.pid for action in first.actions if action.measure is Measure.KILL] == [1]
+    assert [action.pid for action in second.actions if action.measure is Measure.KILL] == []
 
 
 def test_the_only_page_may_have_the_whole_budget() -> None:
     """A budget that a single page exceeds slows the crawl, and does not stop it."""
     full = MemoryReading(GIB, 5, (RendererUse(1, 300 * MIB, "e", "01"),))
     state = memory.step(memory.MemoryState(1), full, GIB, 1, 1, 0.0, PARAMS)
-    assert Relief.KILL not in {order.relief for order in state.orders}
+    assert Measure.KILL not in {action.measure for action in state.actions}
 
 
 def test_a_slot_is_admitted_only_where_its_page_has_room() -> None:
@@ -106,7 +106,7 @@ def test_a_full_container_counts_like_a_full_budget() -> None:
 
 @dataclass
 class Site:
-    """A farm on a manual clock whose pages leak: what the governor orders has its effect after a moment."""
+    """A farm on a manual clock whose pages leak: what the governor actions has its effect after a moment."""
 
     budget: int
     slots: int
@@ -116,7 +116,7 @@ class Site:
     fresh_bytes: int = 30 * MIB
     held: dict[int, int] = field(default_factory=dict)
     recycling: set[int] = field(default_factory=set)
-    orders: list[Relief] = field(default_factory=list)
+    actions: list[Measure] = field(default_factory=list)
     peak: float = 0.0
     limits: list[int] = field(default_factory=list)
 
@@ -136,12 +136,12 @@ class Site:
             seen = MemoryReading(used, 10, renderers)
             state = memory.step(state, seen, self.budget, len(self.held), self.slots, now, params)
             self.limits.append(state.limit)
-            for order in state.orders:
-                self.orders.append(order.relief)
-                if order.relief is Relief.RECYCLE:
-                    self.recycling.add(int(order.target))
-                if order.relief is Relief.KILL:
-                    self.held.pop(order.pid, None)
+            for action in state.actions:
+                self.actions.append(action.measure)
+                if action.measure is Measure.RECYCLE:
+                    self.recycling.add(int(action.target))
+                if action.measure is Measure.KILL:
+                    self.held.pop(action.pid, None)
 
     def _turn(self, slot: int, limit: int, every_s: float, chance: random.Random) -> None:
         if slot >= limit:
@@ -171,7 +171,7 @@ def test_hours_of_leaking_need_no_kill_and_keep_most_slots() -> None:
     """Recycling the worst is enough for a common leak; the slots that fit stay at work."""
     site = Site(3 * GIB, 30, 2 * MIB)
     site.run(7200.0, 0.5, 7)
-    assert Relief.KILL not in site.orders
+    assert Measure.KILL not in site.actions
     assert site.peak <= 1.0
     late = site.limits[len(site.limits) // 2 :]
     # At half a cap of 384 MiB each, hardly more than ten of the fattest would fit.

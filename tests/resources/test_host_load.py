@@ -2,7 +2,7 @@
 
 import pytest
 
-from farm.model.event import Relieved
+from farm.model.event import Reclaimed
 from farm.resources import cpu
 from farm.resources.host_load import HostLoad
 from tests.runtime.test_heartbeat import ManualClock
@@ -30,7 +30,7 @@ def test_contexts_that_are_shed_disturb_the_others(spent: list[float], measure: 
     """For a few seconds; collecting garbage disturbs nobody."""
     clock = ManualClock(10.0)
     load = HostLoad(clock)
-    load.fold(Relieved(9.0, measure, "01", "tight", 0))
+    load.fold(Reclaimed(9.0, measure, "01", "tight", 0))
     assert load.is_overloaded() == is_felt
     clock.now = 20.0
     assert not load.is_overloaded()

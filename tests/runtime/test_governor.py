@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from farm.model.event import AdmissionSet, Event, MemoryRead, Notice, Relieved
-from farm.model.memory import MemoryReading, Order, Relief, RendererUse
-from farm.policy.bands import MIB
+from farm.model.event import AdmissionSet, Event, MemoryRead, Notice, Reclaimed
+from farm.model.memory import Measure, MemoryReading, ReclaimAction, RendererUse
+from farm.policy.memory import MIB
 from farm.runtime.control import Control
 from farm.runtime.governor import Governor, GovernorParams
-from farm.runtime.reliefbook import ReliefBook
+from farm.runtime.reclaim_tracker import ReclaimTracker
 from tests.runtime.test_heartbeat import ManualClock
 
 
@@ -19,7 +19,7 @@ class FakeHerd:
     """Slots that do not exist."""
 
     open: int = 4
-    orders: list[Order] = field(default_factory=list)
+    actions: list[ReclaimAction] = field(default_factory=list)
     roomy: bool = True
 
     def open_slots(self) -> int:
@@ -30,9 +30,9 @@ class FakeHerd:
         """Remember the last word on room."""
         self.roomy = roomy
 
-    def relieve(self, order: Order) -> None:
-        """Write the order down."""
-        self.orders.append(order)
+    def reclaim(self, action: ReclaimAction) -> None:
+        """Write the action down."""
+        self.actions.append(action)
 
 
 @asynccontextmanager
@@ -68,7 +68,8 @@ async def test_a_full_budget_takes_slots_away_and_says_so() -> None:
         assert MemoryRead(0.0, 900, 1000, 7) in events
         assert [e.binding for e in events if isinstance(e, AdmissionSet)][-1] == "memory"
         assert not herd.roomy
-        assert herd.orders[0].relief is Relief.SHED
+        assert Measure.SHED not in {action.measure for action in herd.actions}
+        # To admit fewer is the governor's own: nobody else is asked to do it.
 
 
 async def test_a_timer_that_wakes_early_loses_no_slot() -> None:
@@ -98,19 +99,19 @@ async def test_files_that_run_out_are_told_once() -> None:
         ]
 
 
-def test_the_book_tells_what_a_measure_gave_back() -> None:
+def test_the_tracker_tells_what_a_measure_gave_back() -> None:
     """Of a target that is gone all, of one that is there what it holds less."""
     events: list[Event] = []
-    book = ReliefBook(events.append)
+    tracker = ReclaimTracker(events.append)
     before = MemoryReading(500, 5, (RendererUse(1, 300, "e", "01"), RendererUse(2, 100, "e", "02")))
-    book.enter(Order(Relief.KILL, "01", "why", 300, 1), before, 0.0)
-    book.enter(Order(Relief.COLLECT, "02", "why", 100, 2), before, 0.0)
-    book.look(before, 0.5)
+    tracker.record(ReclaimAction(Measure.KILL, "01", "why", 300, 1), before, 0.0)
+    tracker.record(ReclaimAction(Measure.COLLECT, "02", "why", 100, 2), before, 0.0)
+    tracker.observe(before, 0.5)
     assert events == []
     after = MemoryReading(160, 4, (RendererUse(2, 60, "e", "02"),))
-    book.look(after, 0.75)
-    book.look(after, 1.0)
+    tracker.observe(after, 0.75)
+    tracker.observe(after, 1.0)
     assert events == [
-        Relieved(0.75, "kill", "01", "why", 300),
-        Relieved(1.0, "collect", "02", "why", 40),
+        Reclaimed(0.75, "kill", "01", "why", 300),
+        Reclaimed(1.0, "collect", "02", "why", 40),
     ]
