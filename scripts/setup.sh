@@ -2,10 +2,12 @@
 # Set up what the farm needs and does not have: .venv with the locked packages, a browser, a Redis server.
 #
 # Repeated, it only looks: the stamp in .venv tells whether the packages are those of the lock file. Settings of
-# pip on this machine (index, certificates, cache) hold as they are. Without root and sudo it works where a
-# browser and Redis are there already. PYTHON names the interpreter to use (3.11 or later, with venv).
+# pip on this machine (index, certificates, cache) hold as they are. Without root and sudo it works where the
+# system's packages are there already, and else names all that are missing. PYTHON names the interpreter to use
+# (3.11 or later, with venv), VENV another folder than .venv.
 set -eu
 cd "$(dirname "$0")/.."
+venv=${VENV:-.venv}
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
@@ -56,20 +58,63 @@ install_redis() {
     fi
 }
 
-if ! redis >/dev/null; then
-    may_install && install_redis && redis >/dev/null ||
-        fail "there is no Redis: install redis-server or valkey-server (7.0 or later), then run this again."
-fi
-
-# --- Python and its packages --------------------------------------------------------------------------------
+# --- Python: what is named by PYTHON is used or refused, and nothing is installed in its place ----------------
 
 fit='import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))'
-python=
-for name in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
-    if "$name" -c "$fit" 2>/dev/null; then python=$name; break; fi
-done
-[ -n "$python" ] ||
-    fail "Python 3.11 or later with venv is needed (on Debian: python3-venv); PYTHON=... names another one."
+find_python() {
+    for python in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
+        ! "$python" -c "$fit" 2>/dev/null || return 0
+    done
+    return 1
+}
+
+# --- what is missing of the system's packages, all at once ----------------------------------------------------
+
+BROWSERS="chromium-headless-shell headless_shell chromium google-chrome"
+
+may_have_browser() {  # on PATH, or one of Playwright's, which is looked at once there is a Playwright
+    for name in $BROWSERS; do ! command -v "$name" >/dev/null || return 0; done
+    for folder in "${PLAYWRIGHT_BROWSERS_PATH:-${HOME:-}/.cache/ms-playwright}"/chromium*; do
+        [ ! -d "$folder" ] || return 0
+    done
+    return 1
+}
+
+package_of() {  # the first that the distribution has, by its lists; where there are none, the first
+    for package; do ! apt-cache show "$package" >/dev/null 2>&1 || { echo "$package"; return; }; done
+    echo "$1"
+}
+
+lack() {  # lack NAME PACKAGE...
+    missing="${missing:+$missing, }$1"
+    shift
+    packages="$packages $(package_of "$@")"
+}
+
+look() {  # sets what is missing, and the packages that bring it
+    missing= packages=
+    redis >/dev/null || lack "Redis 7.0 or later" redis-server valkey-server
+    find_python || lack "Python 3.11 or later with venv" python3-venv
+    command -v make >/dev/null || lack make make
+}
+
+look
+if [ -n "$missing" ] && may_install; then
+    redis >/dev/null || install_redis || :
+    find_python || [ -n "${PYTHON:-}" ] || install_first_of python3-venv || :
+    command -v make >/dev/null || install_first_of make || :
+    look
+fi
+if [ -n "$missing" ]; then
+    # A browser alone is no reason to stop yet: Playwright's own may be had without root.
+    may_have_browser || lack "a browser" chromium-headless-shell chromium
+    remedy="install it"
+    ! command -v apt-get >/dev/null || remedy="as root, run \`apt-get install$packages\`"
+    [ -z "${PYTHON:-}" ] || find_python || remedy="$remedy (PYTHON names \`$PYTHON\`)"
+    fail "missing: $missing; $remedy, then run this again."
+fi
+
+# --- the packages of Python -----------------------------------------------------------------------------------
 
 # What the environment was made of: another lock, project, interpreter or place, and it is brought up to date.
 stamp() {
@@ -82,40 +127,40 @@ END
 }
 
 wanted=$(stamp)
-if [ -L .venv ]; then
+if [ -L "$venv" ]; then
     # Somebody else's, shared on purpose: it is used as it is, for clearing it would empty it under its owner.
-    .venv/bin/python -m pip --version >/dev/null 2>&1 ||
-        fail ".venv is a link to an environment that does not work; remove the link, then run this again."
-elif [ "$(cat .venv/.stamp 2>/dev/null)" != "$wanted" ] || ! .venv/bin/python -c '' 2>/dev/null; then
-    rm -f .venv/.stamp
+    "$venv"/bin/python -m pip --version >/dev/null 2>&1 ||
+        fail "$venv is a link to an environment that does not work; remove the link, then run this again."
+elif [ "$(cat "$venv"/.stamp 2>/dev/null)" != "$wanted" ] || ! "$venv"/bin/python -c '' 2>/dev/null; then
+    rm -f "$venv"/.stamp
     # Made anew unless it is of the same interpreter and place.
     made_of="$("$python" -c 'import os, sys; print(os.path.realpath(sys.executable), sys.version, os.getcwd())')"
-    if [ "$(cat .venv/.made-of 2>/dev/null)" != "$made_of" ] || ! .venv/bin/python -m pip --version >/dev/null 2>&1
+    if [ "$(cat "$venv"/.made-of 2>/dev/null)" != "$made_of" ] || ! "$venv"/bin/python -m pip --version >/dev/null 2>&1
     then
-        say "creating .venv with $("$python" --version)"
-        "$python" -m venv --clear .venv
-        printf '%s\n' "$made_of" >.venv/.made-of
+        say "creating $venv with $("$python" --version)"
+        "$python" -m venv --clear "$venv"
+        printf '%s\n' "$made_of" >"$venv"/.made-of
     fi
     say "installing the locked packages"
-    quietly .venv/bin/python -m pip install --require-hashes --requirement requirements.lock ||
+    quietly "$venv"/bin/python -m pip install --require-hashes --requirement requirements.lock ||
         fail "pip could not install the locked packages; its own words are above."
-    quietly .venv/bin/python -m pip install --no-deps --no-build-isolation --editable . ||
+    quietly "$venv"/bin/python -m pip install --no-deps --no-build-isolation --editable . ||
         fail "pip could not install the farm itself; its own words are above."
-    printf '%s\n' "$wanted" >.venv/.stamp
+    printf '%s\n' "$wanted" >"$venv"/.stamp
 fi
 
 # --- the browser ----------------------------------------------------------------------------------------------
 
 browser() {  # one that runs: of the system, else the one the farm would take from Playwright's own folder
-    for name in chromium-headless-shell headless_shell chromium google-chrome; do
+    for name in $BROWSERS; do
         path=$(command -v "$name") && "$path" --version >/dev/null 2>&1 </dev/null && echo "$path" && return 0
     done
-    path=$(.venv/bin/python -c 'from farm.browser.find import find_browser; print(find_browser().path)' 2>/dev/null) &&
+    path=$("$venv"/bin/python -c 'from farm.browser.find import find_browser; print(find_browser().path)' 2>/dev/null) &&
         "$path" --version >/dev/null 2>&1 </dev/null && echo "$path"
 }
 
 fetch_browser() {  # Playwright's own, bounded: where its server cannot be reached this ends soon
-    PLAYWRIGHT_DOWNLOAD_CONNECTION_TIMEOUT=10000 .venv/bin/python - <<'END'
+    PLAYWRIGHT_DOWNLOAD_CONNECTION_TIMEOUT=10000 "$venv"/bin/python - <<'END'
 import os, signal, subprocess, sys
 command = [sys.executable, "-m", "playwright", "install", "--only-shell", "chromium"]
 quiet = subprocess.DEVNULL
@@ -137,7 +182,7 @@ if ! browser >/dev/null; then
         may_install && install_first_of chromium-headless-shell chromium && install_first_of fonts-liberation || :
     }
     browser >/dev/null ||
-        fail "there is no browser: install chromium-headless-shell or chromium, then run this again."
+        fail "missing: a browser; install $(package_of chromium-headless-shell chromium), then run this again."
 fi
 
-say "ready: $(.venv/bin/python --version) in .venv, $(browser), $(redis)"
+say "ready: $("$venv"/bin/python --version) in $venv, $(browser), $(redis)"

@@ -5,20 +5,27 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-_MADE = {"__pycache__", "crawls", "out", "bench-results", "dist", "build", "node_modules"}
+_MADE = {"__pycache__", "node_modules"}
+_MADE_AT_THE_ROOT = {"crawls", "out", "bench-results", "dist", "build"}
+
+
+def walk(root: Path) -> tuple[Path, ...]:
+    """Return every file below a project's root that is not made by working with the project, sorted by folder."""
+    files: list[Path] = []
+    for folder, folders, names in os.walk(root):
+        here = Path(folder)
+        made = _MADE | _MADE_AT_THE_ROOT if here == root else _MADE
+        folders[:] = sorted(
+            name for name in folders if name not in made and (not name.startswith(".") or name == ".ci")
+        )
+        files += [here / name for name in sorted(names) if not name.startswith(".") or name == ".gitignore"]
+    return tuple(files)
 
 
 @cache
 def project_files() -> tuple[Path, ...]:
-    """Every file that is not made by working with the project."""
-    files: list[Path] = []
-    for folder, folders, names in os.walk(ROOT):
-        here = Path(folder)
-        folders[:] = sorted(
-            name for name in folders if name not in _MADE and (not name.startswith(".") or name == ".ci")
-        )
-        files += [here / name for name in sorted(names) if not name.startswith(".") or name == ".gitignore"]
-    return tuple(files)
+    """Return the files of this project, as `walk` does."""
+    return walk(ROOT)
 
 
 def relative(path: Path) -> str:

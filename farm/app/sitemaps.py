@@ -56,9 +56,11 @@ def sitemap_feed(
             broken = got.detail
         elif got.status != OK:
             broken = f"status {got.status}"
+        ended = _wrong_at_the_end(reader)
+        broken = broken or ended
         if broken:
             log.warning("the sitemap %s was not read to its end: %s", url, broken)
-        return reader.close()
+        return reader.entries
 
     async def find() -> Sequence[str]:
         if wanted != "auto":
@@ -75,3 +77,12 @@ def sitemap_feed(
     since = plan.settings.sitemap_since
     marks = Feeds(place.frontier.shards.client, place.crawl.name)
     return SitemapFeed(find, read, shelf, scope, place.frontier, sink, control, marks, plan.node, since)
+
+
+def _wrong_at_the_end(reader: SitemapReader) -> str:
+    """End the parse; return what is wrong with the file as a whole, or nothing."""
+    try:
+        reader.close()
+    except BadSitemap as error:
+        return str(error)
+    return ""

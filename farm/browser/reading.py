@@ -58,6 +58,8 @@ class Reading:
         self._world: int | None = None
         self._known: set[str] = set()
         self._framed = False
+        self._stayed = False
+        """Whether the page was kept from a document that did not come."""
 
     async def settled(self) -> None:
         """Wait until the page has settled, by the rule for all pages, after something was done to it."""
@@ -72,9 +74,25 @@ class Reading:
         return await self._settle(self._params.wait, collect=True)
 
     async def _settle(self, wait: str, *, collect: bool) -> dict[str, Any]:
+        settle_ends = min(self._loop.time() + self._params.settle_timeout_s, self.ends - COLLECT_S)
+        # The browser answers nothing about a document that it is about to leave for one that does not come.
+        staying = self._loop.call_at(settle_ends, self._stay)
+        try:
+            seen = await self._settle_by(settle_ends, wait, collect=collect)
+        finally:
+            staying.cancel()
+        if self._stayed and wait == "settle":
+            seen.update(settled=False, reason="pending")
+        return seen
+
+    def _stay(self) -> None:
+        if self.tab.leaving:
+            self._stayed = True
+            self.tab.stay()
+
+    async def _settle_by(self, settle_ends: float, wait: str, *, collect: bool) -> dict[str, Any]:
         """Evaluate until one evaluation survives: the page may navigate on its own while it is looked at."""
         loop = self._loop
-        settle_ends = min(loop.time() + self._params.settle_timeout_s, self.ends - COLLECT_S)
         self._framed = False
         while True:
             left_s = max(0.05, settle_ends - loop.time())
@@ -98,7 +116,8 @@ class Reading:
             if seen["url"].startswith("chrome-error:"):
                 raise RenderError(FailureKind.NETWORK, "the browser shows its own error page")
             if wait == "settle" and self.tab.loading and loop.time() < settle_ends:
-                # A script is on its way that no script can know of: a module that another one imports.
+                # What is on its way is nothing that a script can know of: a module that another one imports, or
+                # the document that the page sends its visitor to.
                 await self.tab.loaded(settle_ends - loop.time())
                 self._framed = False
                 continue

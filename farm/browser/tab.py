@@ -32,6 +32,7 @@ OPEN_S = 15.0
 CLOSE_S = 5.0
 LATE_S = 15.0
 """Where endless loops have both cores, a browser that is well may take so long to let a context go."""
+STOP_S = 3.0
 FRAME_S = 3.0
 """A page that takes longer to lay itself out is hung, and holds up the frames of its engine's others."""
 
@@ -72,7 +73,10 @@ class Tab:
         """Where the main request of this visit has got to: a redirect moves it on."""
         self._document: dict[str, Any] | None = None
         self.loading: set[str] = set()
-        """Scripts and frames' documents that were asked for and have not come."""
+        """The document, scripts and frames' documents that were asked for and have not come."""
+        self.leaving = ""
+        """The request for the next document, as long as it has no answer: the browser holds back what is asked of
+        the old one until then."""
         self._loaded = asyncio.Event()
         self.intercept = Interceptor(params.intercept, self)
         self._state_for = params.state_for
@@ -171,8 +175,10 @@ class Tab:
     def _note_request(self, event: dict[str, Any]) -> None:
         if event.get("type") == "Document" and event.get("frameId") == self.frame_id:
             self.asked_url = event["request"]["url"]
-            self.loading.clear()
-            self._loaded.set()
+            # Also where the page itself sends the visitor on: until the answer is there, the old document stands.
+            self.leaving = event["requestId"]
+            self.loading = {self.leaving}
+            self._loaded.clear()
         elif event.get("type") in {"Script", "Document"} and event.get("loaderId"):
             # A worker's own script belongs to no document, and its end is told to nobody here.
             self.loading.add(event["requestId"])
@@ -181,12 +187,18 @@ class Tab:
     def _note_response(self, event: dict[str, Any]) -> None:
         if event["type"] == "Document" and event.get("frameId") == self.frame_id:
             self._document = event["response"]
+            self.leaving = ""
 
     def _note_end(self, event: dict[str, Any]) -> None:
         if self.loading:
-            self.loading.discard(event["requestId"])
-            if not self.loading:
-                self._loaded.set()
+            self._end_request(event["requestId"])
+
+    def _end_request(self, request_id: str) -> None:
+        if request_id == self.leaving:
+            self.leaving = ""
+        self.loading.discard(request_id)
+        if not self.loading:
+            self._loaded.set()
 
     async def loaded(self, deadline_s: float) -> None:
         """Wait until nothing is `loading`, but no longer than the deadline; raises SlotLost with the page."""
@@ -195,6 +207,13 @@ class Tab:
                 while self.loading and not self.lost:
                     self._loaded.clear()
                     await self.guard(self._loaded.wait(), deadline_s + 1.0, "a script")
+
+    def stay(self) -> None:
+        """Have the page give up the next document, where that has no answer yet: the old one can be read again."""
+        if self.leaving and not self.lost:
+            self._end_request(self.leaving)
+            stopping = asyncio.ensure_future(self.send("Page.stopLoading", STOP_S))
+            stopping.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
 
     async def frame(self) -> None:
         """Have one frame made, without drawing it; it goes on when the caller is cancelled."""
@@ -211,6 +230,7 @@ class Tab:
         self.asked_url = self._document = None
         self.intercept.forget()
         self.loading.clear()
+        self.leaving = ""
 
     def document_answer(self) -> dict[str, Any] | None:
         """Return the last answer to the main request, as CDP gives it, also where no document came of it."""

@@ -2,8 +2,9 @@
 
 Pure: no name is resolved here and nothing is opened. What always holds: a verdict is given on an address,
 never on a name or on a notation, so `localhost`, `0x7f.1` and a name that resolves inside all end at the
-same question; and an address that carries another one (NAT64, 6to4, ...) is allowed only if both are.
-Resolving, and connecting to the very address that was judged, is `dial`'s.
+same question; an address that carries another one (NAT64, 6to4, ...) is allowed only if both are; and what is
+opened is opened in its IPv4-mapped form too, since a socket takes both for the same address. Resolving, and
+connecting to the very address that was judged, is `dial`'s.
 """
 
 import re
@@ -79,6 +80,7 @@ _INSIDE_V6: tuple[tuple[IPv6Network, str], ...] = tuple(
 )
 # Everything that the registry has given out for the open internet; what lies beside it is reserved.
 _GLOBAL_V6 = IPv6Network("2000::/3")
+_MAPPED = IPv6Network("::ffff:0:0/96")
 _NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"), IPv6Network("::/96"))
 
 
@@ -91,7 +93,10 @@ class AllowedNetwork:
 
     @classmethod
     def parse(cls, text: str) -> "AllowedNetwork":
-        """Read `CIDR[:port]`: `10.0.0.0/8`, `127.0.0.1:8080`, `fd00::/8`, `[::1]/128:8080`."""
+        """Read `CIDR[:port]`: `10.0.0.0/8`, `127.0.0.1:8080`, `fd00::/8`, `[::1]/128:8080`.
+
+        A network of IPv4-mapped addresses is returned as the IPv4 network that it is. Raises UsageError.
+        """
         text = text.strip()
         found = _BRACKETED.fullmatch(text) or _DOTTED.fullmatch(text) or _BARE_V6.fullmatch(text)
         if found is None or ("[" in text and ":" not in found["host"]):
@@ -100,10 +105,10 @@ class AllowedNetwork:
             )
         written = found["host"] + (found["length"] or "")
         try:
-            network = ip_network(written, strict=False)
+            network = _unmapped(ip_network(written, strict=False))
         except ValueError:
             raise UsageError(f"Cannot read the network {text!r}: {written!r} is not an address.") from None
-        if found["length"] and str(network.network_address) != str(ip_network(found["host"])[0]):
+        if network.network_address != _unmapped(ip_network(found["host"])).network_address:
             # Opening more than was meant would be the worse mistake.
             raise UsageError(f"The network {text!r} has bits set behind its mask: write {network}.")
         port = int(found["port"]) if found["port"] else None
@@ -113,7 +118,18 @@ class AllowedNetwork:
 
     def covers(self, ip: IPAddress, port: int) -> bool:
         """Whether this address and port are opened by it."""
-        return (self.port is None or self.port == port) and ip in self.network
+        if self.port is not None and self.port != port:
+            return False
+        mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
+        return ip in self.network or (mapped is not None and mapped in self.network)
+
+
+def _unmapped(network: IPNetwork) -> IPNetwork:
+    """Return the IPv4 network that an IPv4-mapped one (`::ffff:10.0.0.0/104`) is, and any other as it is."""
+    if isinstance(network, IPv4Network) or not network.subnet_of(_MAPPED):
+        return network
+    address = IPv4Address(int(network.network_address) & 0xFFFF_FFFF)
+    return IPv4Network((address, network.prefixlen - _MAPPED.prefixlen))
 
 
 @dataclass(frozen=True, slots=True)

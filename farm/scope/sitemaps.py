@@ -50,9 +50,34 @@ class SitemapReader:
         self._item: dict[str, str] = {}
         self._text: list[str] = []
         self._text_chars = 0
+        self._over = False
 
     def feed(self, piece: bytes) -> bool:
         """Read a piece; False where no more is wanted. Raises BadSitemap."""
+        try:
+            self._over = not self._take(piece)
+        except BadSitemap:
+            self._over = True
+            raise
+        return not self._over
+
+    def close(self) -> Sequence[Entry]:
+        """End the parse and return all entries, once the whole file was read.
+
+        Raises BadSitemap where the file ends in the middle, or what is wrong shows only now: the parser may keep a
+        token until the end is there. `entries` are then what came before. A file that was refused or cut by a cap
+        is not read any further.
+        """
+        if self._over:
+            return self.entries
+        self._over = True
+        if self._xml is not None:
+            self._parse(self._xml, b"", is_last=True)
+        elif self._rest:
+            self._lines(b"\n")
+        return self.entries
+
+    def _take(self, piece: bytes) -> bool:
         if not self._begun:
             self._head += piece
             if len(self._head.lstrip()) < len(_GZIP_MAGIC):
@@ -71,12 +96,6 @@ class SitemapReader:
             raise BadSitemap(f"it cannot be unpacked ({error})") from None
         return True
 
-    def close(self) -> Sequence[Entry]:
-        """Return all entries, once the whole file was read."""
-        if self._xml is None and self._rest:
-            self._lines(b"\n")
-        return self.entries
-
     def _plain(self, piece: bytes) -> bool:
         if not piece:
             return True
@@ -88,11 +107,14 @@ class SitemapReader:
         if self._xml is None:
             self._lines(piece)
         else:
-            try:
-                self._xml.Parse(piece, False)
-            except expat.ExpatError as error:
-                raise BadSitemap(f"it is not XML ({error})") from None
+            self._parse(self._xml, piece, is_last=False)
         return self._size < MAX_BYTES and len(self.entries) < MAX_ENTRIES
+
+    def _parse(self, parser: expat.XMLParserType, piece: bytes, *, is_last: bool) -> None:
+        try:
+            parser.Parse(piece, is_last)
+        except expat.ExpatError as error:
+            raise BadSitemap(f"it is not XML ({error})") from None
 
     def _lines(self, piece: bytes) -> None:
         *lines, self._rest = (self._rest + piece).split(b"\n")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,10 @@ from fixtures.shop import Shop
 from tests.browser.conftest import Browsing, browsing, visit
 
 PAGE_S = 4.0
-BACK_S = PAGE_S + 5.0
+"""Of a page that hangs, and costs as much."""
+PATIENT_S = 60.0
+"""Of a page that ends by itself: it is never waited for so long, also where other programs have the processor."""
+BACK_S = PATIENT_S + 30.0
 
 HANGING = ["loop", "loop-after-load", "alert", "hang"]
 CRASHING = ["crash"]
@@ -23,11 +27,33 @@ ENDLESS = ["poll", "animate", "tick", "push-state", "console", "never-ends", "ne
 ODD = ["popup", "fork", "print", "beforeunload", "throw", "hostile", "loop-on-leave", "drip/20"]
 
 
+@asynccontextmanager
+async def _pool(factory: pytest.TempPathFactory, params: RenderParams) -> AsyncIterator[Browsing]:
+    folder: Path = factory.mktemp("hostile") / "engines"
+    async with browsing(folder, params) as opened:
+        yield opened
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def impatient(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browsing]:
-    """Open one pool for all of them: what one page does must not harm the next."""
-    folder: Path = tmp_path_factory.mktemp("hostile") / "engines"
-    async with browsing(folder, RenderParams(page_timeout_s=PAGE_S, settle_timeout_s=1.0)) as opened:
+    """Open one pool for all pages that hang: what one page does must not harm the next."""
+    async with _pool(tmp_path_factory, RenderParams(page_timeout_s=PAGE_S, settle_timeout_s=1.0)) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def capped(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browsing]:
+    """Open one pool for all pages that may never settle."""
+    params = RenderParams(page_timeout_s=PATIENT_S, settle_timeout_s=1.0)
+    async with _pool(tmp_path_factory, params) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def patient(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browsing]:
+    """Open one pool for all pages that settle in the end."""
+    params = RenderParams(page_timeout_s=PATIENT_S, settle_timeout_s=PATIENT_S / 2)
+    async with _pool(tmp_path_factory, params) as opened:
         yield opened
 
 
@@ -62,11 +88,9 @@ async def test_a_page_that_hangs_costs_its_deadline(impatient: Browsing, shop: S
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("path", CRASHING)
-async def test_a_page_that_crashes_is_said_to_have_crashed(
-    impatient: Browsing, shop: Shop, path: str
-) -> None:
+async def test_a_page_that_crashes_is_said_to_have_crashed(capped: Browsing, shop: Shop, path: str) -> None:
     """And at once, not at the deadline."""
-    result = await attempt(impatient, shop, path)
+    result = await attempt(capped, shop, path)
     assert isinstance(result, SlotLost)
     assert result.kind is FailureKind.CRASH
 
@@ -74,10 +98,10 @@ async def test_a_page_that_crashes_is_said_to_have_crashed(
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("path", ENDLESS)
 async def test_a_page_that_never_rests_is_taken_as_it_is_at_the_cap(
-    impatient: Browsing, shop: Shop, path: str
+    capped: Browsing, shop: Shop, path: str
 ) -> None:
     """Its content is there; whether it counts as settled depends on what it does."""
-    result = await attempt(impatient, shop, path)
+    result = await attempt(capped, shop, path)
     assert isinstance(result, RenderedPage), repr(result)
     assert result.status == 200
 
@@ -85,10 +109,10 @@ async def test_a_page_that_never_rests_is_taken_as_it_is_at_the_cap(
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("path", ODD)
 async def test_a_page_that_does_odd_things_is_rendered_all_the_same(
-    impatient: Browsing, shop: Shop, path: str
+    capped: Browsing, shop: Shop, path: str
 ) -> None:
     """Dialogues, windows, broken built-ins, a deep tree."""
-    result = await attempt(impatient, shop, path)
+    result = await attempt(capped, shop, path)
     assert isinstance(result, RenderedPage), repr(result)
     assert result.status == 200
 
@@ -104,17 +128,17 @@ async def test_a_page_that_goes_in_circles_comes_to_an_end(
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("path", ["reset", "garbage"])
-async def test_a_broken_connection_is_the_networks_fault(impatient: Browsing, shop: Shop, path: str) -> None:
+async def test_a_broken_connection_is_the_networks_fault(capped: Browsing, shop: Shop, path: str) -> None:
     """The tab survives it."""
-    result = await attempt(impatient, shop, path)
+    result = await attempt(capped, shop, path)
     assert isinstance(result, RenderError)
     assert result.kind is FailureKind.NETWORK
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_page_that_opens_windows_leaves_none_behind(impatient: Browsing, shop: Shop) -> None:
+async def test_a_page_that_opens_windows_leaves_none_behind(capped: Browsing, shop: Shop) -> None:
     """A slot has one page."""
-    slot = await impatient.slot("windows")
+    slot = await capped.slot("windows")
     await visit(slot, shop.at("/faults/popup"))
     assert slot.tab is not None
     context = slot.tab.page.context
@@ -126,17 +150,75 @@ async def test_a_page_that_opens_windows_leaves_none_behind(impatient: Browsing,
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_page_that_replaces_its_document_is_read_after_that(impatient: Browsing, shop: Shop) -> None:
+async def test_a_page_that_replaces_its_document_is_read_after_that(patient: Browsing, shop: Shop) -> None:
     """`document.open` throws away what was hooked in the old one."""
-    page = await attempt(impatient, shop, "document-open")
+    page = await attempt(patient, shop, "document-open")
     assert isinstance(page, RenderedPage)
     assert "Replaced." in page.text
 
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("path", ["redirect-script", "redirect-meta", "redirect-late"])
-async def test_a_client_side_redirect_is_followed(impatient: Browsing, shop: Shop, path: str) -> None:
+async def test_a_client_side_redirect_is_followed(patient: Browsing, shop: Shop, path: str) -> None:
     """The page that is recorded is the one that was reached."""
-    page = await attempt(impatient, shop, path)
+    page = await attempt(patient, shop, path)
     assert isinstance(page, RenderedPage)
     assert page.final_url != shop.at(f"/faults/{path}")
+
+
+class SlowSite:
+    """Sends its visitors on to a page that answers when the test wants it."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.answer = asyncio.Event()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request."""
+        head = await reader.readuntil(b"\r\n\r\n")
+        body = b"<title>Leaving</title>before<script>location.replace('/next')</script>"
+        if head.startswith(b"GET /next"):
+            self.asked.set()
+            await self.answer.wait()
+            body = b"<title>Arrived</title>after"
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n" + body)
+        writer.close()
+
+
+@asynccontextmanager
+async def slow_site() -> AsyncIterator[tuple[SlowSite, str]]:
+    """Open the site; yield it with its address."""
+    site = SlowSite()
+    server = await asyncio.start_server(site.serve, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    try:
+        yield site, f"http://{host}:{port}/"
+    finally:
+        site.answer.set()
+        server.close()
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_page_that_a_visitor_is_sent_to_is_waited_for(patient: Browsing) -> None:
+    """However long its answer takes: as long as it is under way, the old page has not settled."""
+    async with slow_site() as (site, url), asyncio.timeout(BACK_S):
+        visiting = asyncio.ensure_future(visit(await patient.slot("sent-on"), url))
+        await site.asked.wait()
+        assert not (await asyncio.wait({visiting}, timeout=1.0))[0]
+        site.answer.set()
+        page = await visiting
+    assert (page.final_url, page.text, page.settled) == (f"{url}next", "after", True)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_page_that_sends_its_visitor_nowhere_is_read_itself(capped: Browsing) -> None:
+    """At the cap, and it has not settled; its context is good for the next page."""
+    async with slow_site() as (site, url), asyncio.timeout(BACK_S):
+        slot = await capped.slot("sent-nowhere")
+        page = await visit(slot, url)
+        assert (page.final_url, page.text) == (url, "before")
+        assert (page.settled, page.settle_reason) == (False, "pending")
+        tab = slot.tab
+        site.answer.set()
+        page = await visit(slot, f"{url}next")
+        assert (page.text, slot.tab) == ("after", tab)

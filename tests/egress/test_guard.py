@@ -114,12 +114,22 @@ def test_a_carrying_network_opens_only_what_it_carries_there() -> None:
     assert guard.decide(ip_address("2002:808:808::"), 80).allowed
 
 
-def test_opening_loopback_does_not_open_its_mapped_form() -> None:
-    """Each form is opened by itself."""
-    assert not Guard([AllowedNetwork.parse("127.0.0.0/8")]).decide(ip_address("::ffff:127.0.0.1"), 80).allowed
-    both = Guard([AllowedNetwork.parse("127.0.0.0/8"), AllowedNetwork.parse("::ffff:0:0/96")])
-    assert both.decide(ip_address("::ffff:127.0.0.1"), 80).allowed
-    assert not both.decide(ip_address("::ffff:10.0.0.1"), 80).allowed
+@pytest.mark.parametrize("opened", ["127.0.0.0/8:8080", "[::ffff:127.0.0.0]/104:8080"])
+def test_an_address_and_its_mapped_form_are_one(opened: str) -> None:
+    """A socket takes both for the same, so whoever opens one has opened the other, and nothing else."""
+    guard = Guard([AllowedNetwork.parse(opened)])
+    for text in ("127.0.0.1", "::ffff:127.0.0.1"):
+        assert guard.decide(ip_address(text), 8080).allowed
+        assert not guard.decide(ip_address(text), 80).allowed
+    for text in ("10.0.0.1", "::ffff:10.0.0.1", "::ffff:8.8.8.8", "::127.0.0.1", "64:ff9b::7f00:1"):
+        assert not guard.decide(ip_address(text), 8080).allowed
+
+
+def test_a_network_around_the_mapped_addresses_opens_none_of_them() -> None:
+    """What they carry is judged by itself."""
+    guard = Guard([AllowedNetwork.parse("::/0")])
+    assert guard.decide(ip_address("fd00::1"), 80).allowed
+    assert not guard.decide(ip_address("::ffff:127.0.0.1"), 80).allowed
 
 
 def test_teredo_carries_two_addresses() -> None:
@@ -140,7 +150,10 @@ def test_teredo_carries_two_addresses() -> None:
         ("[::1]/128:8080", "::1/128", 8080),
         ("[::1]:8080", "::1/128", 8080),
         ("[fd00::]/8", "fd00::/8", None),
-        ("::ffff:0:0/96", "::ffff:0:0/96", None),
+        ("::ffff:0:0/96", "0.0.0.0/0", None),
+        ("::ffff:0.0.0.0/96", "0.0.0.0/0", None),
+        ("[::ffff:a00:0]/104:443", "10.0.0.0/8", 443),
+        ("::ffff:10.1.2.3", "10.1.2.3/32", None),
         ("0.0.0.0/0", "0.0.0.0/0", None),
     ],
 )
@@ -165,6 +178,7 @@ def test_networks_are_read(text: str, network: str, port: int | None) -> None:
         "[::1",
         "::1]:80",
         "[fd00::1]/8",
+        "::ffff:10.1.2.3/104",
         "fe80::1%eth0/64",
         "10.0.0.0/8:80:90",
     ],

@@ -22,6 +22,35 @@ ATOM = '<feed xmlns="http://www.w3.org/2005/Atom"><entry><link href="https://a.e
 TEXT = "\ufeffhttps://a.example/1\r\n\r\n# no\nhttps://a.example/2"
 
 
+def test_what_the_parser_keeps_until_the_end_is_read() -> None:
+    """A newer expat waits for more before it looks at a token again: the end has to be told."""
+    reader = SitemapReader()
+    for byte in ATOM.encode():
+        assert reader.feed(bytes([byte]))
+    assert list(reader.close()) == [Entry("https://a.example/e")]
+    assert list(reader.close()) == [Entry("https://a.example/e")]
+
+
+@pytest.mark.parametrize("size", [1, 10**9])
+def test_a_file_that_ends_in_the_middle_says_so_and_keeps_what_came_before(size: int) -> None:
+    """Only the end shows that there is none."""
+    reader = SitemapReader()
+    content = LIST.encode().partition(b"<url><lastmod>x")[0]
+    for start in range(0, len(content), size):
+        assert reader.feed(content[start : start + size])
+    with pytest.raises(BadSitemap):
+        reader.close()
+    assert reader.entries == FOUND
+
+
+def test_what_was_refused_is_not_read_any_further() -> None:
+    """Neither at its end, nor does the end hide what was wrong."""
+    reader = SitemapReader()
+    with pytest.raises(BadSitemap):
+        reader.feed(b"<urlset><url></urlset><url><loc>https://a.example/1</loc></url>")
+    assert list(reader.close()) == []
+
+
 def read(content: bytes, size: int = 10**9) -> list[Entry]:
     """Read a file in pieces of a size."""
     reader = SitemapReader()
@@ -49,6 +78,7 @@ def test_every_form_is_read(text: str, found: list[Entry], size: int) -> None:
     assert read(gzip.compress(text.encode()), size) == found
 
 
+@pytest.mark.parametrize("size", [1, 10**9])
 @pytest.mark.parametrize(
     "text",
     [
@@ -58,10 +88,10 @@ def test_every_form_is_read(text: str, found: list[Entry], size: int) -> None:
         "<html><body>Not found<br></body></html>",
     ],
 )
-def test_what_is_hostile_or_broken_is_refused(text: str) -> None:
+def test_what_is_hostile_or_broken_is_refused(text: str, size: int) -> None:
     """Nothing is expanded, nothing is fetched."""
     with pytest.raises(BadSitemap):
-        read(text.encode())
+        read(text.encode(), size)
 
 
 def test_what_came_before_a_break_counts() -> None:
