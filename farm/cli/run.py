@@ -3,10 +3,9 @@
 import asyncio
 import gc
 import logging
-import os
 import re
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -22,10 +21,12 @@ from farm.model.errors import FarmError, FrontierUnavailable
 from farm.model.event import Event, StatsRead
 from farm.model.ledger import Ledger, Stats
 from farm.monitor.live import LiveView, can_be_shown
-from farm.monitor.log import start_logging
+from farm.monitor.log import LOG_NAME, start_logging
 from farm.monitor.plain import PlainView, log_event
 from farm.monitor.tally import Tally
 from farm.runtime.control import Control, ExitReason
+from farm.runtime.loop_watchdog import LoopWatchdog
+from farm.runtime.signals import Signals
 from farm.runtime.warden import Warden
 from farm.settings.commands import RunSettings
 from farm.settings.load import load
@@ -65,16 +66,21 @@ def _exposed(settings: RunSettings, arguments: Sequence[str]) -> tuple[str, ...]
 
 async def _crawl(plan: Plan) -> int:
     clock = SystemClock()
-    warden = Warden()
+    warden, watchdog = Warden(), LoopWatchdog()
     try:
-        async with open_place(plan, warden) as place:
-            return await _work(plan, place, warden, clock)
+        with ExitStack() as watched:
+            watched.callback(watchdog.close)
+            watchdog.start()
+            async with open_place(plan, warden) as place:
+                return await _work(plan, place, warden, watchdog, watched, clock)
     finally:
         await asyncio.to_thread(warden.close)
 
 
-async def _work(plan: Plan, place: Place, warden: Warden, clock: Clock) -> int:
-    """Run the node with its view, take it apart, and sum up."""
+async def _work(
+    plan: Plan, place: Place, warden: Warden, watchdog: LoopWatchdog, watched: ExitStack, clock: Clock
+) -> int:
+    """Run the node with its view, take it apart, and sum up; what is `watched` ends after that."""
     started_at, tally = clock.wall(), Tally(clock.monotonic())
 
     def emit(event: Event) -> None:
@@ -83,10 +89,13 @@ async def _work(plan: Plan, place: Place, warden: Warden, clock: Clock) -> int:
 
     with ExitStack() as shown:
         live = _show(plan, tally, clock, shown)
+        warden.log_to((plan.output / LOG_NAME).absolute(), plan.settings.log_format)
         for warning in (*plan.warnings, *place.warnings):
             log.warning("%s", warning)
         async with assemble(plan, place, warden, emit, clock) as assembly:
-            _obey_signals(assembly.control)
+            signals = Signals(warden, watchdog, _drain(assembly.control))
+            watched.callback(signals.close)
+            signals.start()
             live.start()
             shown.callback(live.stop)
             reason, failure = await _run(assembly)
@@ -145,15 +154,11 @@ def _slug(failure: FarmError | None) -> str:
     return re.sub(r"(?<=.)([A-Z])", r"_\1", type(failure).__name__).lower()
 
 
-def _obey_signals(control: Control) -> None:
-    """Drain on the first signal; on the second stop at once, and let the last will clean up."""
-    loop = asyncio.get_running_loop()
+def _drain(control: Control) -> Callable[[int], None]:
+    """Return what the first signal does; the second one ends the process, and the last will cleans up."""
 
-    def on_signal(reason: ExitReason) -> None:
-        if control.reason in SIGNALLED:
-            os._exit(SIGNALLED[control.reason])
+    def drain(number: int) -> None:
         log.info("ending: visits under way are finished or given back; a second signal stops at once")
-        control.end(reason)
+        control.end(ExitReason.SIGINT if number == signal.SIGINT else ExitReason.SIGTERM)
 
-    loop.add_signal_handler(signal.SIGINT, on_signal, ExitReason.SIGINT)
-    loop.add_signal_handler(signal.SIGTERM, on_signal, ExitReason.SIGTERM)
+    return drain

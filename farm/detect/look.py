@@ -4,11 +4,14 @@ What always holds: the cost is bounded, whatever the page. Pages that keep a vis
 searched in the beginning of a short page's document only.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from farm.model.page import RenderedPage
 
+URL_CHARS = 8_000
+HEADER_CHARS = 1_000
 MARKUP_CHARS = 200_000
 TEXT_CHARS = 4_000
 _HTML = ("text/html", "application/xhtml+xml")
@@ -37,7 +40,7 @@ def look_at(page: RenderedPage) -> Look:
     words = "" if is_long else " ".join(page.text.split())
     return Look(
         status=page.status,
-        headers={name.lower(): value for name, value in page.headers.items()},
+        headers={name.lower(): value[:HEADER_CHARS] for name, value in page.headers.items()},
         is_html=page.content_type.partition(";")[0].strip().lower() in _HTML,
         title=" ".join(page.title[:300].split()),
         words=words.lower(),
@@ -45,6 +48,14 @@ def look_at(page: RenderedPage) -> Look:
         text_chars=len(page.text) if is_long else len(words),
         markup="" if is_long else page.html[:MARKUP_CHARS].lower(),
         links=len(page.links),
-        final_url=page.final_url,
+        final_url=page.final_url[:URL_CHARS],
         redirects=page.redirects,
     )
+
+
+def tags(opening: re.Pattern[str], markup: str) -> Iterator[str]:
+    """Return each tag that begins as `opening` says, which takes all up to its `>`; reads the markup once.
+
+    `opening` ends with `[^>]*`, so that it matches wherever a tag begins and goes on behind that tag.
+    """
+    return (found[0] for found in opening.finditer(markup))

@@ -5,13 +5,15 @@ stands in many a header, and a page with a single picture has no text either.
 """
 
 import re
+from itertools import islice
 from urllib.parse import urlsplit
 
-from farm.detect.look import Look
+from farm.detect.look import Look, tags
 from farm.model.detection import Detection, Finding
 
 OK = range(200, 300)
 SHORT = 1_500
+LONGEST_SIGN = 120
 
 _NOT_FOUND = re.compile(
     r"^\W*(error\W+)?404\b|\b404\W*$"
@@ -28,8 +30,13 @@ _NOTHING_HERE = re.compile(
     r"|can(no|')t be found|no longer (exists|available)|does(n.t| not) exist|has been (removed|moved or deleted))"
     r"|can.?(no)?t find (the|that|this) page|there is nothing here|nothing (was )?found here|page not found",
 )
-_HEADING = re.compile(r"<h[12]\b[^>]*>(.{0,300}?)</h[12]>", re.DOTALL)
-_TAG = re.compile(r"<[^>]+>")
+# Markup is read a tag at a time (`tags`): a pattern that looks for the end of a tag from every `<` of a document
+# reads it as often as it has tags.
+_HEADING = re.compile(r"<h[12]\b[^>]*")
+_HEADING_END = re.compile(r"</h[12]>")
+_TAG = re.compile(r"<[^<>]*>")
+_HEADINGS = 50
+_HEADING_CHARS = 300
 
 _LOGIN_PATH = re.compile(r"/(log-?in|sign-?in|auth|sso|account/login|session/new|wp-login)\b", re.IGNORECASE)
 _LOGIN_TITLE = re.compile(
@@ -39,11 +46,11 @@ _LOGIN_DEMAND = re.compile(
     r"(you (must|need to|have to)( be)?|please) (log(ged)? ?in|sign(ed)? ?in)"
     r"|(log|sign) ?in to (continue|view|see|access|read)"
 )
-_PASSWORD = re.compile(r"<input[^>]*type=[\"']?password")
+_INPUT = re.compile(r"<input[^>]*")
+_PASSWORD = re.compile(r"type=[\"']?password")
 _SEEN = re.compile(r"<(img|picture|video|audio|canvas|svg|iframe|frame|object|embed|input|button|select)\b")
-_MOUNT = re.compile(
-    r"<(div|main)\b[^>]*\bid=[\"']?(root|app|__next|__nuxt|main|svelte|ember[^\"'>]*)[\"']?[^>]*>"
-)
+_CONTAINER = re.compile(r"<(?:div|main)\b[^>]*")
+_MOUNT = re.compile(r"\bid=[\"']?(root|app|__next|__nuxt|main|svelte|ember)")
 
 
 def find(look: Look) -> Detection | None:
@@ -59,8 +66,7 @@ def _soft_404(look: Look) -> Detection | None:
     signs = []
     if found := _NOT_FOUND.search(look.title):
         signs.append(f"title: {found[0]}")
-    headings = [_TAG.sub("", heading).strip() for heading in _HEADING.findall(look.markup[:50_000])]
-    if said := next(filter(None, map(_NOT_FOUND.search, headings)), None):
+    if said := next(filter(None, map(_NOT_FOUND.search, _headings(look.markup[:50_000]))), None):
         signs.append(f"heading: {said[0]}")
     if told := _NOTHING_HERE.search(look.words):
         signs.append(f"text: {told[0]}")
@@ -68,11 +74,12 @@ def _soft_404(look: Look) -> Detection | None:
 
 
 def _login_wall(look: Look) -> Detection | None:
-    if look.text_chars > SHORT or not _PASSWORD.search(look.markup):
+    if look.text_chars > SHORT or not any(map(_PASSWORD.search, tags(_INPUT, look.markup))):
         return None
     signs = ["a password field"]
-    if look.redirects and _LOGIN_PATH.search(urlsplit(look.final_url).path):
-        signs.append(f"sent to {urlsplit(look.final_url).path}"[:120])
+    path = _path(look.final_url)
+    if look.redirects and _LOGIN_PATH.search(path):
+        signs.append(f"sent to {path}"[:LONGEST_SIGN])
     if told := _LOGIN_DEMAND.search(look.words):
         signs.append(f"text: {told[0]}")
     if len(signs) == 1:
@@ -86,6 +93,25 @@ def _empty_shell(look: Look) -> Detection | None:
     if look.text_chars or look.links or "<script" not in look.markup or _SEEN.search(look.markup):
         return None
     signs = ["no text, no link, nothing to see", "scripts"]
-    if found := _MOUNT.search(look.markup):
-        signs.append(f"markup: {found[0]}")
+    if found := next(filter(_MOUNT.search, tags(_CONTAINER, look.markup)), None):
+        signs.append(f"markup: {found}>"[:LONGEST_SIGN])
     return Detection(Finding.EMPTY_SHELL, "", tuple(signs))
+
+
+def _headings(markup: str) -> list[str]:
+    """Return the text of the first headings; one that is too long for a verdict is left out."""
+    found = []
+    for heading in islice(_HEADING.finditer(markup), _HEADINGS):
+        begins = heading.end() + 1
+        ends = _HEADING_END.search(markup, begins, begins + _HEADING_CHARS + len("</h1>"))
+        if ends is not None:
+            found.append(_TAG.sub("", markup[begins : ends.start()]).strip())
+    return found
+
+
+def _path(url: str) -> str:
+    try:
+        return urlsplit(url).path
+    except ValueError:
+        # What a script calls its document's address need not be one.
+        return ""

@@ -3,14 +3,14 @@
 import re
 from collections.abc import Iterator
 
-from farm.detect.look import Look
+from farm.detect.look import Look, tags
 from farm.detect.rules import RULES, Rule
 from farm.model.detection import Detection
 
+_FIELD = re.compile(r"<(?:textarea|input)[^>]*")
+_TEXT_TYPE = re.compile(r"type=[\"']?(?:text|email|tel|search|password)\b")
 # A captcha's own answer field is not something to fill in.
-_FIELD = re.compile(
-    r"<textarea(?![^>]*-response)[^>]*>|<input[^>]*type=[\"']?(?:text|email|tel|search|password)\b"
-)
+_ANSWER = "-response"
 LONGEST_SIGN = 120
 
 
@@ -51,4 +51,13 @@ def _conditions(rule: Rule, look: Look) -> Iterator[tuple[bool, str]]:
     for mark in rule.lacks:
         yield mark not in look.markup, f"no {mark}"
     if rule.formless:
-        yield _FIELD.search(look.markup) is None, f"nothing else but {look.text_chars} characters of text"
+        yield (
+            not any(map(_is_to_fill_in, tags(_FIELD, look.markup))),
+            f"nothing else but {look.text_chars} characters of text",
+        )
+
+
+def _is_to_fill_in(tag: str) -> bool:
+    if tag.startswith("<textarea"):
+        return _ANSWER not in tag
+    return _TEXT_TYPE.search(tag) is not None

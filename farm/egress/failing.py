@@ -2,11 +2,15 @@
 
 from farm.model.egress import GateFailure, GateFault
 
+DETAIL_CHARS = 300
+"""An error may quote what came: a header line of 256 KB."""
+
 
 class Unreachable(Exception):
     """The outside was not reached, or did not answer as it must; never leaves the room."""
 
     def __init__(self, fault: GateFault, detail: str) -> None:
+        detail = detail[:DETAIL_CHARS]
         super().__init__(f"{fault}: {detail}")
         self.failure = GateFailure(fault, detail)
 

@@ -9,16 +9,18 @@ themselves are visited by a browser that does check.
 import asyncio
 import ssl
 import zlib
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import h11
 from ada_url import join_url
 
+from farm.egress.failing import DETAIL_CHARS
 from farm.egress.gate import SlotGate
 from farm.egress.gateway import Gateway
+from farm.egress.http1 import EVENTS_A_TURN, HEADERS, INFORMATIONAL
 from farm.egress.proxies import Upstream
 from farm.model.egress import GateFault
 from farm.model.fetch import Fetched, FetchFailed
@@ -83,12 +85,14 @@ class Fetcher:
             return FetchFailed(FailureKind.TIMEOUT, f"{url} did not answer in time", gate.failure(url))
         except ssl.SSLError as error:
             return FetchFailed(FailureKind.TLS, f"{url}: {error.reason or 'no TLS'}", gate.failure(url))
-        except (OSError, EOFError, h11.ProtocolError, zlib.error) as error:
+        except (OSError, EOFError, ValueError, h11.ProtocolError, zlib.error) as error:
+            # Of what is no address (a port of six digits, a letter that HTTP has no place for): ValueError.
             failure = gate.failure(url)
             kind = FailureKind.NETWORK
             if failure is not None and failure.fault is GateFault.TIMEOUT:
                 kind = FailureKind.TIMEOUT
-            return FetchFailed(kind, f"{url}: {str(error) or type(error).__name__}", failure)
+            detail = str(error)[:DETAIL_CHARS] or type(error).__name__
+            return FetchFailed(kind, f"{url}: {detail}", failure)
         finally:
             await self._gateway.close_gate(gate)
 
@@ -141,15 +145,14 @@ async def _answer(
 ) -> Fetched:
     head: h11.Response | None = None
     unpack, kept, size, more = None, bytearray(), 0, True
-    while more:
-        event = connection.next_event()
-        if event is h11.NEED_DATA:
-            connection.receive_data(await reader.read(_CHUNK))
-        elif isinstance(event, h11.Response):
-            head = event
-            packed = dict(head.headers).get(b"content-encoding", b"").lower()
-            unpack = zlib.decompressobj(_GZIP_OR_ZLIB) if packed in {b"gzip", b"deflate", b"x-gzip"} else None
-        elif isinstance(event, h11.Data):
+    async with aclosing(_heard(connection, reader)) as events:
+        async for event in events:
+            if isinstance(event, h11.Response):
+                head = event
+                packed = dict(head.headers).get(b"content-encoding", b"").lower()
+                is_packed = packed in {b"gzip", b"deflate", b"x-gzip"}
+                unpack = zlib.decompressobj(_GZIP_OR_ZLIB) if is_packed else None
+                continue
             data = bytes(event.data)
             while data and more:
                 left = cap_bytes + 1 - size
@@ -161,12 +164,37 @@ async def _answer(
                 else:
                     more = take(piece)
                 more = more and size <= cap_bytes
-        elif isinstance(event, h11.EndOfMessage | h11.ConnectionClosed):
-            break
+                if data:
+                    await asyncio.sleep(0)  # 64 KB may be packed into a thousandth of that
+            if not more:
+                break
     if head is None:
         raise ConnectionError("closed without an answer")
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
     return Fetched(url, head.status_code, headers, bytes(kept[:cap_bytes]), size > cap_bytes)
+
+
+async def _heard(
+    connection: h11.Connection, reader: asyncio.StreamReader
+) -> AsyncGenerator[h11.Response | h11.Data, None]:
+    """Return an answer's head and the pieces of its body; raises ConnectionError where it has too many parts."""
+    count = informational = 0
+    while not isinstance(event := connection.next_event(), h11.EndOfMessage | h11.ConnectionClosed):
+        count += 1
+        if count % EVENTS_A_TURN == 0:
+            await asyncio.sleep(0)
+        if event is h11.NEED_DATA:
+            connection.receive_data(await reader.read(_CHUNK))
+        elif isinstance(event, h11.InformationalResponse):
+            informational += 1
+            if informational > INFORMATIONAL:
+                raise ConnectionError(f"more than {INFORMATIONAL} informational answers")
+        elif isinstance(event, h11.Response):
+            if len(event.headers) > HEADERS:
+                raise ConnectionError(f"more than {HEADERS} headers")
+            yield event
+        elif isinstance(event, h11.Data):
+            yield event
 
 
 def _target(answer: Fetched) -> str | None:

@@ -20,6 +20,13 @@ Event = h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]
 Message = h11.Request | h11.InformationalResponse | h11.Response
 Headers = list[tuple[bytes, bytes]]
 
+INFORMATIONAL = 16
+"""How many 1xx answers may come before the one that counts; a site can send them without end."""
+HEADERS = 1_000
+"""How many header lines an answer may have: each is parsed by the browser again, in all of its processes."""
+EVENTS_A_TURN = 256
+"""Chunks of one byte come by the ten thousand in one piece; after so many events the loop gets its turn."""
+
 _FRAMING = frozenset({b"transfer-encoding", b"content-length"})
 _HOP_BY_HOP = frozenset({b"connection", b"keep-alive", b"te", b"trailer", b"upgrade", b"host"}) | _FRAMING
 
@@ -27,18 +34,27 @@ _HOP_BY_HOP = frozenset({b"connection", b"keep-alive", b"te", b"trailer", b"upgr
 class HttpWire:
     """A wire and the h11 connection that reads and writes it."""
 
-    __slots__ = ("_said", "h", "wire")
+    __slots__ = ("_events", "_said", "h", "wire")
 
     def __init__(self, wire: Wire, role: type[h11.CLIENT] | type[h11.SERVER], head_bytes: int) -> None:
         self.wire = wire
         self.h = h11.Connection(role, max_incomplete_event_size=head_bytes)
         self._said: list[bytes] = []
+        self._events = 0
 
     async def hear(self, limit_s: float) -> Event:
         """Return the next event; raises `WireSilent`, `WireLost` or h11's `RemoteProtocolError`."""
         while (event := self.h.next_event()) is h11.NEED_DATA:
             self.h.receive_data(await self.wire.receive(limit_s))
+        await self.pause()
         return event
+
+    async def pause(self) -> None:
+        """Count an event, and let others run after so many."""
+        self._events += 1
+        if self._events >= EVENTS_A_TURN:
+            self._events = 0
+            await asyncio.sleep(0)
 
     def say(self, event: h11.Event) -> None:
         """Note down an event; `flush` writes them, since each write is a system call of its own."""
@@ -150,12 +166,14 @@ class Exchange:
         return False
 
     async def _head(self) -> h11.Response | h11.InformationalResponse:
-        while True:
+        for _ in range(INFORMATIONAL + 1):
             event = await self._from_outside(self._params.response_s)
+            if not isinstance(event, h11.Response | h11.InformationalResponse):
+                raise Unreachable(self._blame, self._closed)
+            if len(event.headers) > HEADERS:
+                raise Unreachable(self._blame, f"answers with more than {HEADERS} headers")
             if isinstance(event, h11.Response):
                 return event
-            if not isinstance(event, h11.InformationalResponse):
-                raise Unreachable(self._blame, self._closed)
             switched = event.status_code == HTTPStatus.SWITCHING_PROTOCOLS
             framing, rest, _ = part(event)
             self._near.say_head(
@@ -167,6 +185,7 @@ class Exchange:
             if switched:
                 self._near.flush()
                 return event
+        raise Unreachable(self._blame, f"answers more than {INFORMATIONAL} times that it is going to answer")
 
     async def _send_answer(self, head: h11.Response | h11.InformationalResponse) -> None:
         if head.status_code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
@@ -214,6 +233,7 @@ class Exchange:
                 ) from None
             if event is not h11.NEED_DATA:
                 self.answered = True
+                await self._far.pause()
                 return event
             # Only now: what came in one piece goes out in one piece.
             self._near.flush()

@@ -18,6 +18,7 @@ from python_socks.async_.asyncio import Proxy
 from farm.egress.authority import Authority
 from farm.egress.failing import TunnelForbidden, Unreachable, WireLost, WireSilent
 from farm.egress.guard import IPAddress
+from farm.egress.http1 import INFORMATIONAL
 from farm.egress.params import GatewayParams
 from farm.egress.proxies import Upstream
 from farm.egress.wire import Wire
@@ -58,12 +59,15 @@ async def ask_for_tunnel(wire: Wire, upstream: Upstream, authority: Authority, p
         method=b"CONNECT", target=target, headers=[(b"Host", target), *authorization(upstream)]
     )
     wire.write((h.send(request) or b"") + (h.send(h11.EndOfMessage()) or b""))
+    informational = 0
     try:
         while not isinstance(answer := h.next_event(), h11.Response):
             if answer is h11.NEED_DATA:
                 h.receive_data(await wire.receive(params.connect_s))
             elif not isinstance(answer, h11.InformationalResponse):
                 raise Unreachable(GateFault.TUNNEL, f"{upstream} closed without an answer")
+            elif (informational := informational + 1) > INFORMATIONAL:
+                raise Unreachable(GateFault.UPSTREAM, f"{upstream} gives no answer but informational ones")
     except (h11.RemoteProtocolError, WireLost, WireSilent) as error:
         raise Unreachable(GateFault.TUNNEL, f"{upstream}: {error}") from None
     status = answer.status_code

@@ -21,6 +21,7 @@ from farm.model.errors import OutputUnwritable
 
 Form = Literal["text", "json"]
 
+LOG_NAME = "farm.log"
 _WAITING = 10_000
 _FILE_BYTES = 64 << 20
 _FILES_KEPT = 2
@@ -62,7 +63,7 @@ def start_logging(
     """
     handlers: list[logging.Handler] = []
     if folder is not None:
-        path = folder / "farm.log"
+        path = folder / LOG_NAME
         try:
             folder.mkdir(parents=True, exist_ok=True)
             file = _QuietFile(path, maxBytes=_FILE_BYTES, backupCount=_FILES_KEPT, encoding="utf-8")

@@ -19,8 +19,12 @@ CLOSE_S = 8.0
 class Warden:
     """Owns the last will's process. Not thread-safe; every call is a short write to a pipe."""
 
-    def __init__(self) -> None:
+    def __init__(self, unheard_s: float = last_will.UNHEARD_S) -> None:
+        self._unheard_s = unheard_s
         self._lines: dict[str, None] = {}
+        # Not blocking: a signal's handler writes to it. Both ends live as long as the farm, so that they serve
+        # the next process too, if the one that keeps the will is killed.
+        self._heard_fd, self.signals_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._process = self._start()
 
     @property
@@ -46,9 +50,19 @@ class Warden:
         """Name a folder that is removed with everything in it."""
         self._say(f"folder {path}")
 
+    def log_to(self, path: Path, form: str) -> None:
+        """Name the log in which it is said that the farm was ended because it heard no signal."""
+        self._say(f"log {form} {path}")
+
+    def signal_heard(self) -> None:
+        """Say that the signal that `signals_fd` told of was heard: nobody has to end the farm for it."""
+        self._write("heard")
+
     def close(self) -> None:
         """Have the will executed now and wait for it: what has ended by itself is no trouble."""
         self._process.communicate(timeout=CLOSE_S)
+        os.close(self._heard_fd)
+        os.close(self.signals_fd)
 
     def _say(self, line: str) -> None:
         self._lines[line] = None
@@ -72,16 +86,16 @@ class Warden:
             raise AssertionError("the pipe is opened with the process")
         return self._process.stdin
 
-    @staticmethod
-    def _start() -> subprocess.Popen[bytes]:
+    def _start(self) -> subprocess.Popen[bytes]:
         # A session of its own: a terminal's Ctrl-C and hang-up are for the farm. It outlives the farm by a moment,
         # and must not keep open what somebody reads the farm's output from.
         return subprocess.Popen(
-            [sys.executable, "-IS", last_will.__file__],
+            [sys.executable, "-IS", last_will.__file__, str(self._heard_fd), str(self._unheard_s)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             bufsize=0,
             env=kept(os.environ),
+            pass_fds=(self._heard_fd,),
             start_new_session=True,
         )

@@ -1,0 +1,84 @@
+"""SIGINT and SIGTERM: heard by the event loop, and by the reaper process where the loop stands still.
+
+The first signal goes to the loop; the second one ends the process at once, without the loop. Python's handler runs
+between two steps of Python code in the main thread, so code that keeps the interpreter's lock for minutes would
+keep every signal unheard. Two things are the kernel's, and need no interpreter: the byte that Python's handler
+writes into the pipe to the reaper (`set_wakeup_fd`), and what a signal does that has no handler. So a handler is
+good for one signal (`sysv_signal`) and installed anew when it was heard; if it is not, the reaper sends the signal
+again, and the process ends by it.
+"""
+
+import asyncio
+import ctypes
+import os
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from farm.runtime.loop_watchdog import LoopWatchdog
+from farm.runtime.warden import Warden
+
+OBEYED = (signal.SIGINT, signal.SIGTERM)
+
+
+class Signals:
+    """Obeys both signals from `start` to `close`; `on_signal` is called in the loop, once."""
+
+    def __init__(self, warden: Warden, watchdog: LoopWatchdog, on_signal: Callable[[int], None]) -> None:
+        self._warden = warden
+        self._watchdog = watchdog
+        self._on_signal = on_signal
+        self._first: int | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._before: dict[int, Any] = {}
+        self._wakeup_before = -1
+
+    def start(self) -> None:
+        """Install the handlers, in the main thread and with the loop running in it."""
+        self._loop = asyncio.get_running_loop()
+        for number in OBEYED:
+            self._before[number] = signal.getsignal(number)
+            self._install(number)
+        # In place of the loop's own: it has its turn for the watchdog four times a second anyway.
+        self._wakeup_before = signal.set_wakeup_fd(self._warden.signals_fd, warn_on_full_buffer=False)
+
+    def close(self) -> None:
+        """Put back what was there before."""
+        signal.set_wakeup_fd(self._wakeup_before, warn_on_full_buffer=False)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._loop = None
+
+    def _install(self, number: int) -> None:
+        signal.signal(number, self._handle)
+        _once(number)
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        """Take a signal: it may be in the middle of anything that the loop's thread does."""
+        if self._first is not None:
+            os._exit(128 + self._first)
+        self._first = number
+        self._watchdog.note_signal(number)
+        for each in OBEYED:
+            self._install(each)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._hear, number)
+
+    def _hear(self, number: int) -> None:
+        self._watchdog.signal_heard()
+        self._warden.signal_heard()
+        self._on_signal(number)
+
+
+def _once(number: int) -> None:
+    """Have the handler that is installed be good for one signal; the next one does what it does without any."""
+    libc = ctypes.CDLL(None)
+    try:
+        install = libc.sysv_signal
+    except AttributeError:
+        return  # not glibc: a process that hears nothing is killed by the reaper instead
+    install.restype = ctypes.c_void_p
+    install.argtypes = (ctypes.c_int, ctypes.c_void_p)
+    with_python = install(number, None)
+    install(number, with_python)
