@@ -24,7 +24,7 @@ from farm.browser.pool import Pool, PoolParams
 from farm.detect import detect
 from farm.egress import Gateway, GatewayParams
 from farm.frontier.flow import FlowBoard
-from farm.frontier.keeper import RedisLeaseKeeper
+from farm.frontier.keeper import RedisLeaseRenewer
 from farm.frontier.pace import Learnt
 from farm.frontier.proxies import SharedBans
 from farm.model.clock import Clock
@@ -42,6 +42,7 @@ from farm.resources.host_load import HostLoad
 from farm.resources.memory_limit import heap_mib, renderer_cap_bytes
 from farm.resources.memory_meter import MemoryMeter, MemorySampler, machine_bytes
 from farm.runtime.control import Control
+from farm.runtime.egress_route import DirectRoute
 from farm.runtime.flow import FlowBook, FlowTeller
 from farm.runtime.governor import Governor, GovernorParams
 from farm.runtime.heartbeat import Heartbeat
@@ -49,10 +50,9 @@ from farm.runtime.node import Node, NodeParams
 from farm.runtime.pacer import Pacer
 from farm.runtime.ports import Recorder, VisitNotes
 from farm.runtime.proxies import ProxyParams, Rotation
-from farm.runtime.rooms import Rooms, WorkerParams
 from farm.runtime.warden import Warden
-from farm.runtime.way import Direct
 from farm.runtime.worker import Worker
+from farm.runtime.worker_deps import WorkerDeps, WorkerParams
 from farm.scope.directives import directives_of
 from farm.scope.families import FamilyWatch
 from farm.scope.landing import LandingJudge
@@ -124,7 +124,7 @@ async def assemble(
         )
         stack.push_async_callback(pool.close)
         heartbeat = Heartbeat(
-            lambda: RedisLeaseKeeper(place.redis_url, place.crawl.name, shards=place.crawl.shards),
+            lambda: RedisLeaseRenewer(place.redis_url, place.crawl.name, shards=place.crawl.shards),
             TERMS.visibility_s,
             clock,
         )
@@ -138,7 +138,7 @@ async def assemble(
         families = FamilyWatch()
         links = link_sorter(place, robots, families, clock.wall().year)
         pacer = site_pacer(place, host_load, emit, clock)
-        rooms = Rooms(
+        deps = WorkerDeps(
             frontier=place.frontier,
             sink=sink,
             scope=links,
@@ -164,9 +164,9 @@ async def assemble(
         for index in range(plan.contexts):
             name = f"{index + 1:02d}"
             gate = await gateway.open(name, room.first if room else None)
-            way = room.way(gate) if room else Direct()
+            route = room.route(gate) if room else DirectRoute()
             slot = pool.slot(name, gate.proxy_url)
-            workers.append(Worker(index, slot, gate, way, rooms, control, params))
+            workers.append(Worker(index, slot, gate, route, deps, control, params))
         sampler = _memory_sampler(pool, place, cap_bytes, folder)
         stack.callback(sampler.close)
         governor = Governor(

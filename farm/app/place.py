@@ -81,7 +81,7 @@ async def open_place(plan: Plan, warden: Warden) -> AsyncIterator[Place]:
         rules, _ = await add_seeds(crawl, frontier, plan.seeds)
         if await frontier.state() in {"draining", "stopped"}:
             # Whoever starts a node wants the crawl to go on.
-            await frontier.control("running")
+            await frontier.set_state("running")
         yield Place(crawl, frontier, rules, url, redis_pid, client.warnings)
 
 

@@ -13,8 +13,8 @@ from farm.model.errors import UsageError
 from farm.model.event import Emit
 from farm.model.fetch import Fetched, FetchFailed
 from farm.policy.proxy_score import Outcome, after_fault
+from farm.runtime.egress_route import ProxyRoute
 from farm.runtime.proxies import Proxies, ProxyParams
-from farm.runtime.way import ProxyWay
 
 log = logging.getLogger("farm.proxies")
 EVERY_S = 1.0
@@ -45,14 +45,14 @@ class ProxyRoom:
         """Any of them: a gate that has not been told yet must not go direct."""
         return next(iter(self._file.upstreams.values()))
 
-    def way(self, gate: SlotGate) -> ProxyWay:
-        """Return the way out of the slot behind this gate."""
+    def route(self, gate: SlotGate) -> ProxyRoute:
+        """Return the egress route of the slot behind this gate."""
 
         def switch(label: str | None) -> None:
             if label is not None:
                 gate.switch(self._file.upstreams[label])
 
-        return ProxyWay(gate.name, self.proxies, switch)
+        return ProxyRoute(gate.name, self.proxies, switch)
 
     def fetching(self, fetcher: Fetcher) -> Fetching:
         """Return how the farm's own requests go out: each by the proxy that suits its site and is judged by it."""

@@ -20,5 +20,5 @@ def main(arguments: Sequence[str]) -> int:
 
 async def _steer(settings: SteerSettings, state: str) -> str:
     async with visited(settings) as (crawl, frontier):
-        await frontier.control(state)
+        await frontier.set_state(state)
         return f"crawl {crawl.name}: {state}"

@@ -106,7 +106,7 @@ class RedisFrontier:
         verdict = await self.shards.run(shard, "nack", lease.slot, lease.id, lease.token, *deed)
         return Settled(verdict.decode().lower())
 
-    async def start(self, site: str, egress: str = "", *, begun: bool = False) -> float:
+    async def may_begin(self, site: str, egress: str = "", *, begun: bool = False) -> float:
         """Ask whether a leased visit may begin now: 0, or in how many seconds to ask again.
 
         Less than 0 where the site is blocked, for so long: the lease is to be given back. One that has `begun`
@@ -136,14 +136,14 @@ class RedisFrontier:
         except ValueError:
             raise unreadable(self.shards.client.place, "its counters are none") from None
 
-    async def control(self, state: str) -> None:
+    async def set_state(self, state: str) -> None:
         """Say for all nodes whether leases are handed out: one of `STATES`."""
         if state not in STATES:
             raise UsageError(f"A crawl can be {', '.join(STATES)}, not {state!r}.")
         await self.shards.each("control", STATES.index(state))
 
     async def state(self) -> str:
-        """Return what `control` said last."""
+        """Return what `set_state` said last."""
         state = int(await self.shards.run(0, "control", ""))
         if not 0 <= state < len(STATES):
             raise unreadable(self.shards.client.place, "its counters are none")

@@ -20,7 +20,7 @@ RENEW_TIMEOUT_S = 3.0
 _SAID_NOTHING = (redis_errors.TimeoutError, TimeoutError)
 
 
-class RedisLeaseKeeper:
+class RedisLeaseRenewer:
     """Renews leases; connects at the first call, so it may be built in one thread and used in another."""
 
     def __init__(

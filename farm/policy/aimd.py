@@ -14,7 +14,8 @@ nothing grows that is not used; visits that a busy machine delayed neither cut n
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-REFUSALS = frozenset({429, 503})
+from farm.policy.throttling import THROTTLING
+
 _BINS = 6
 _LATENCIES = 48
 
@@ -111,10 +112,10 @@ def step(pace: Pace, samples: Sequence[Sample], in_flight: int, now: float, para
     pace = replace(pace, busiest=max(pace.busiest, in_flight))
     # What was answered first: the rate that a site bears is told by what it delivered.
     for sample in samples:
-        if sample.status not in REFUSALS:
+        if sample.status not in THROTTLING:
             pace = _seen(pace, sample)
     for sample in samples:
-        if sample.status in REFUSALS:
+        if sample.status in THROTTLING:
             pace = _refused(pace, sample, now, params)
     if now - pace.opened >= params.window_s and pace.seen >= params.fewest:
         pace = _judged(pace, now, params)

@@ -11,6 +11,7 @@ from farm.model.egress import GateFault
 from farm.model.fetch import FetchFailed
 from farm.model.outcome import Bury, FailureKind, Release, Retry, SkipReason
 from farm.policy.retry import RetryParams, after_failure, after_gate_failure, backoff_s
+from farm.policy.throttling import TOO_MANY_REQUESTS
 
 Refusal = Retry | Bury | Release | SkipReason
 
@@ -34,7 +35,7 @@ def robots_answer(status: int) -> RobotsAnswer:
     """Read the status of the last answer; a redirect's when there were too many of them."""
     if 200 <= status < 300:  # noqa: PLR2004
         return RobotsAnswer.RULES
-    if status >= 500 or status == 429:  # noqa: PLR2004
+    if status >= 500 or status == TOO_MANY_REQUESTS:  # noqa: PLR2004
         return RobotsAnswer.CLOSED
     return RobotsAnswer.OPEN
 

@@ -12,6 +12,7 @@ from enum import Enum
 
 from farm.model.egress import GateFault
 from farm.model.outcome import FailureKind
+from farm.policy.throttling import THROTTLING
 
 
 class Standing(Enum):
@@ -44,12 +45,11 @@ class Outcome(Enum):
 
 
 _REFUSALS = frozenset({401, 403})
-_ASKS_FOR_TIME = frozenset({429, 503})
 
 
 def after_page(status: int, *, blocked: bool) -> Outcome:
     """Say what a page means for the proxy that brought it."""
-    if status in _ASKS_FOR_TIME and not blocked:
+    if status in THROTTLING and not blocked:
         return Outcome.UNCLEAR
     if blocked:
         return Outcome.BLOCKED

@@ -1,4 +1,4 @@
-"""What becomes of a visit: its verdict from the status or the failure, and the delay before the next try.
+"""Retries: what a failed visit is worth, and the delay before the next one.
 
 Pure: chance comes in as `jitter` in [0, 1). The delay grows exponentially with equal jitter ("Exponential
 Backoff and Jitter", M. Brooker, AWS Architecture Blog, 2015), so that URLs that failed together do not
@@ -6,17 +6,9 @@ come back together.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
-from farm.model.detection import Detection
 from farm.model.egress import GateFailure, GateFault
 from farm.model.outcome import Bury, FailureKind, Release, Retry, SkipReason
-from farm.model.proxy import ShutOut
-
-TOO_MANY_REQUESTS = 429
-SERVICE_UNAVAILABLE = 503
-SERVER_ERRORS = range(500, 600)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,37 +43,6 @@ def backoff_s(attempt: int, jitter: float, params: RetryParams) -> float:
     return step * (0.5 + 0.5 * jitter)
 
 
-def retry_after_s(value: str | None, now: datetime, params: RetryParams) -> float | None:
-    """Read a Retry-After header (seconds or an HTTP date); None where it is missing or garbage."""
-    if value is None:
-        return None
-    text = value.strip()
-    if text.isascii() and text.isdigit():
-        # Cut before converting: a site may send ten thousand digits, which int() would refuse.
-        return min(params.retry_after_cap_s, float(text[:12]))
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return min(params.retry_after_cap_s, max(0.0, (moment - now).total_seconds()))
-
-
-def after_status(
-    status: int, retry_after: float | None, attempt: int, throttled: int, jitter: float, params: RetryParams
-) -> Retry | Bury | None:
-    """Judge a page by its status; None means that it is done and its record is kept."""
-    if status in {TOO_MANY_REQUESTS, SERVICE_UNAVAILABLE}:
-        if throttled >= params.throttle_cap:
-            return Bury(FailureKind.THROTTLED, f"status {status}, put off {throttled} times")
-        delay_s = backoff_s(throttled + 1, jitter, params) if retry_after is None else retry_after
-        return Retry(FailureKind.THROTTLED, delay_s, f"status {status}", throttled=True)
-    if status in SERVER_ERRORS:
-        return after_failure(FailureKind.HTTP_5XX, f"status {status}", attempt, jitter, params)
-    return None
-
-
 def after_failure(
     kind: FailureKind, detail: str, attempt: int, jitter: float, params: RetryParams
 ) -> Retry | Bury:
@@ -111,35 +72,3 @@ def after_gate_failure(
         return after_failure(FailureKind.PROXY, failure.detail, attempt, jitter, params)
     kind = FailureKind.TIMEOUT if failure.fault is GateFault.TIMEOUT else FailureKind.NETWORK
     return after_failure(kind, failure.detail, attempt, jitter, params)
-
-
-def after_shortfall(failure: GateFailure, partial: int, params: RetryParams) -> Release | None:
-    """Judge a page of which a part broke behind a proxy: None where it is taken as it is, since it always does."""
-    return Release(f"proxy: {failure.detail}") if partial <= params.partial_cap else None
-
-
-def after_block(
-    detection: Detection | None, status: int, blocked: int, params: RetryParams
-) -> Release | Bury | None:
-    """Judge a page by which a site kept this address out; `blocked` counts them, this one included.
-
-    Another address is tried a few times. Then a block that was recognised ends the URL; a bare refusal is what the
-    site says to everybody (None: the page is done).
-    """
-    if detection is None:
-        return (
-            Release(f"status {status}: another address is tried") if blocked <= params.doubted_cap else None
-        )
-    what = f"{detection.by} {detection.finding}"
-    if blocked <= params.blocked_cap:
-        return Release(f"{what}: another address is tried")
-    return Bury(FailureKind.BLOCKED, f"{what}, {blocked} times")
-
-
-def after_shut_out(shut_out: ShutOut, throttled: int, params: RetryParams) -> Retry | Bury:
-    """Put a URL off until a proxy may try its site again; all of them are out for it now."""
-    reason = FailureKind.BLOCKED if shut_out.by_site else FailureKind.PROXY
-    detail = "every proxy is out for this site"
-    if throttled >= params.shut_out_cap:
-        return Bury(reason, detail)
-    return Retry(reason, shut_out.wait_s, detail, throttled=True)

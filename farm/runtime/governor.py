@@ -18,7 +18,7 @@ from farm.policy.admission import Admission, admit
 from farm.policy.cpu import CpuParams
 from farm.policy.memory import Band, MemoryParams
 from farm.runtime.control import Control
-from farm.runtime.ports import Herd
+from farm.runtime.ports import SlotPool
 from farm.runtime.reclaim_tracker import ReclaimTracker
 from farm.runtime.shortage import Shortage
 
@@ -62,7 +62,7 @@ class Governor:
         params: GovernorParams,
         sample: Callable[[], Awaitable[MemoryReading]],
         busy_share: Callable[[], float],
-        herd: Herd,
+        pool: SlotPool,
         control: Control,
         emit: Emit,
         clock: Clock,
@@ -71,7 +71,7 @@ class Governor:
         self._params = params
         self._sample = sample
         self._busy_share = busy_share
-        self._herd = herd
+        self._pool = pool
         self._control = control
         self._emit = emit
         self._clock = clock
@@ -109,7 +109,7 @@ class Governor:
             self._govern(reading, now)
             is_tight = self._memory.band >= Band.COLLECT
             is_wide = reading.used_bytes < WIDE * self._params.budget_bytes
-            slack_s = WIDE_EVERY_S if self._herd.open_slots() else EMPTY_EVERY_S
+            slack_s = WIDE_EVERY_S if self._pool.open_slots() else EMPTY_EVERY_S
             pause_s = TIGHT_EVERY_S if is_tight else slack_s if is_wide else SAMPLE_EVERY_S
             await asyncio.sleep(pause_s)
             self._follow_cpu(self._clock.monotonic() - now - pause_s)
@@ -136,15 +136,15 @@ class Governor:
             self._memory,
             reading,
             budget,
-            self._herd.open_slots(),
+            self._pool.open_slots(),
             self._params.contexts,
             now,
             self._params.memory,
         )
-        self._herd.note(reading, roomy=self._memory.band < Band.STOP)
+        self._pool.note(reading, roomy=self._memory.band < Band.STOP)
         for action in self._memory.actions:
             self._tracker.record(action, reading, now)
-            self._herd.reclaim(action)
+            self._pool.reclaim(action)
         if self._memory.shed is not None:
             self._tracker.record(self._memory.shed, reading, now)
         self.shortage.look(reading, now)
@@ -159,7 +159,7 @@ class Governor:
             self._cpu,
             busy,
             lag_s,
-            self._herd.open_slots(),
+            self._pool.open_slots(),
             self._params.contexts,
             now,
             self._params.processor,

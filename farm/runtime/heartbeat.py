@@ -1,18 +1,18 @@
 """Renews the leases that are being worked on, from a thread that a busy event loop cannot starve.
 
-A lease is renewed only until the moment its holder named: a worker that hangs past its own deadline loses the
-lease by itself, and the URL goes to somebody else.
+A lease is renewed only until the moment that its holder named: a worker that hangs past its own deadline loses the
+lease by itself, and the URL goes to another worker. A holder hears of the loss of its lease at once.
 """
 
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from farm.model.clock import Clock
 from farm.model.errors import FarmError
 from farm.model.task import Lease
-from farm.runtime.ports import LeaseKeeper
+from farm.runtime.ports import LeaseRenewer
 
 log = logging.getLogger("farm.heartbeat")
 JOIN_S = 5.0
@@ -22,13 +22,14 @@ JOIN_S = 5.0
 class _Held:
     lease: Lease
     until: float
+    on_lost: Callable[[], None] | None
 
 
 class Heartbeat:
     """A thread that renews in batches, every third of the visibility timeout."""
 
     def __init__(
-        self, connect: Callable[[], LeaseKeeper], visibility_s: float, clock: Clock, every: float = 1 / 3
+        self, connect: Callable[[], LeaseRenewer], visibility_s: float, clock: Clock, every: float = 1 / 3
     ) -> None:
         self._connect = connect
         self._interval_s = visibility_s * every
@@ -49,35 +50,50 @@ class Heartbeat:
         if self._thread.ident is not None:
             self._thread.join(JOIN_S)
 
-    def hold(self, lease: Lease, for_s: float) -> None:
-        """Renew the lease for so long at the most; a later call moves that end."""
+    def hold(self, lease: Lease, for_s: float, on_lost: Callable[[], None] | None = None) -> None:
+        """Renew the lease for so many seconds at the most; a later call moves that end.
+
+        `on_lost` is called once, from the heartbeat's thread, when a renewal is refused; a later call without one
+        keeps it. A lease that is lost already stays so.
+        """
+        key, until = (lease.id, lease.token), self._clock.monotonic() + for_s
         with self._lock:
-            self._held[lease.id, lease.token] = _Held(lease, self._clock.monotonic() + for_s)
+            if key in self._lost:
+                return
+            held = self._held.get(key)
+            if held is not None and on_lost is None:
+                self._held[key] = replace(held, until=until)
+            else:
+                self._held[key] = _Held(lease, until, on_lost)
 
     def drop(self, lease: Lease) -> None:
-        """Renew no longer: the lease is about to be settled."""
+        """Stop renewing the lease: it is settled, or given up."""
         with self._lock:
             self._held.pop((lease.id, lease.token), None)
             self._lost.discard((lease.id, lease.token))
 
     def is_lost(self, lease: Lease) -> bool:
-        """Whether a renewal was refused: somebody else has the URL, or it is settled."""
+        """Whether a renewal was refused: another worker has the URL, or it is settled."""
         with self._lock:
             return (lease.id, lease.token) in self._lost
 
-    def beat(self, keeper: LeaseKeeper) -> int:
+    def beat(self, renewer: LeaseRenewer) -> int:
         """Renew once what is to be renewed and return how many leases that were."""
         now = self._clock.monotonic()
         with self._lock:
             due = [held.lease for held in self._held.values() if held.until > now]
         if not due:
             return 0
-        kept = keeper.renew(due)
+        kept, told = renewer.renew(due), []
         with self._lock:
             for lease, is_kept in zip(due, kept, strict=True):
-                if is_kept is False and (lease.id, lease.token) in self._held:
-                    del self._held[lease.id, lease.token]
-                    self._lost.add((lease.id, lease.token))
+                key = (lease.id, lease.token)
+                if is_kept is False and key in self._held:
+                    told.append(self._held.pop(key).on_lost)
+                    self._lost.add(key)
+        for on_lost in told:
+            if on_lost is not None:
+                on_lost()
         unknown = sum(is_kept is None for is_kept in kept)
         if unknown:
             # As in an outage of the whole: they may be kept still, and the next beat asks again.
@@ -85,11 +101,11 @@ class Heartbeat:
         return len(due)
 
     def _run(self) -> None:
-        keeper: LeaseKeeper | None = None
+        renewer: LeaseRenewer | None = None
         while not self._stop.wait(self._interval_s):
             try:
-                keeper = keeper or self._connect()
-                self.beat(keeper)
+                renewer = renewer or self._connect()
+                self.beat(renewer)
             except FarmError as error:
                 # The next beat tries again, also when the crawl is gone: another node may just start it anew.
                 # Leases that expire meanwhile are visited twice, never lost.

@@ -16,8 +16,9 @@ from typing import Generic, TypeVar
 
 from farm.model.clock import Clock
 from farm.model.event import Emit, Notice
-from farm.policy.aimd import REFUSALS, Pace, PaceParams, Sample, blocked, start, step
-from farm.runtime.manners import Learnt, PaceBook
+from farm.policy.aimd import Pace, PaceParams, Sample, blocked, start, step
+from farm.policy.throttling import THROTTLING
+from farm.runtime.site_ports import Learnt, PaceBook
 
 log = logging.getLogger("farm.pacer")
 EVERY_S = 0.5
@@ -72,7 +73,7 @@ class Pacer(Generic[L]):
             samples = [replace(sample, strained=strained) for sample in told]
             if egress:
                 await self._fold(site, samples, egress)
-                samples = [sample for sample in samples if sample.status not in REFUSALS]
+                samples = [sample for sample in samples if sample.status not in THROTTLING]
             by_site.setdefault(site, []).extend(samples)
         for site, samples in by_site.items():
             await self._fold(site, samples)

@@ -1,7 +1,7 @@
-"""What the loop needs of the other rooms, stated as protocols.
+"""What a visit needs of the other packages, as protocols.
 
-The adapters fit structurally and are joined in `build`; no room here is imported. Every method may raise
-the errors of `model.errors` and no others, and returns within a deadline of its own.
+The adapters fit structurally and are joined in `app`; no adapter is imported here. Every method may raise the
+errors of `model.errors` and no others, and returns within a deadline of its own.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -42,7 +42,7 @@ class Frontier(Protocol):
         """Settle as not done: put off, given up, or given back."""
         ...
 
-    async def start(self, site: str, egress: str = "", *, begun: bool = False) -> float:
+    async def may_begin(self, site: str, egress: str = "", *, begun: bool = False) -> float:
         """Ask whether a leased visit may begin now: 0, in how many seconds to ask again, less than 0: blocked.
 
         One that has `begun` already is only counted.
@@ -70,8 +70,8 @@ class Frontier(Protocol):
         ...
 
 
-class LeaseKeeper(Protocol):
-    """Renews leases from a thread of its own; synchronous, so a busy event loop cannot starve it."""
+class LeaseRenewer(Protocol):
+    """Renews leases; synchronous, so that a thread of its own can do it when the event loop is busy."""
 
     def renew(self, leases: Sequence[Lease]) -> Sequence[bool | None]:
         """Extend each lease by the visibility timeout; False where it is lost, None where nobody could tell."""
@@ -79,7 +79,7 @@ class LeaseKeeper(Protocol):
 
 
 class Gate(Protocol):
-    """One slot's way out: a loopback port of the gateway."""
+    """One slot's port of the gateway, on loopback."""
 
     @property
     def proxy_url(self) -> str:
@@ -132,53 +132,53 @@ class Slot(Protocol):
         ...
 
 
-class Way(Protocol):
-    """By which proxy a slot goes out, where there are proxies; chosen between visits only."""
+class EgressRoute(Protocol):
+    """The route by which a slot reaches the sites; where there are proxies, one is chosen between visits only."""
 
     @property
     def label(self) -> str | None:
-        """The proxy's name in records, without credentials; None where the slot goes by none."""
+        """The proxy's name in records, without credentials; None for a direct connection."""
         ...
 
     @property
     def address(self) -> str:
-        """What the frontier calls this way out; empty where there is only one."""
+        """The frontier's name of this route; empty where there is only one."""
         ...
 
-    def ready(self, site: str | None) -> bool:
-        """Be ready for a lease, of this site if possible; False while no way is open."""
+    def acquire(self, site: str | None) -> bool:
+        """Choose a route for the next lease, for this site if possible; False where none is usable."""
         ...
 
-    def bear(self) -> None:
-        """Bear that no way is open; raises `AllProxiesDown` once the patience is over."""
+    def wait_or_fail(self) -> None:
+        """Wait for a usable route. Raises `AllProxiesDown` after the proxies' patience."""
         ...
 
-    def take(self, site: str) -> ShutOut | None:
-        """Have a way to this site, or say why there is none."""
+    def acquire_for(self, site: str) -> ShutOut | None:
+        """Choose a usable route to this site; return when one may try it again where none is usable."""
         ...
 
     def report(self, url_id: str, site: str, outcome: Outcome, latency_ms: float | None = None) -> int:
-        """Tell how a visit went; return how often this URL has met with the same."""
+        """Report the outcome of a visit; return how many visits of this URL had the same outcome."""
         ...
 
-    def rest(self, site: str | None) -> None:
-        """Have no work for now: a proxy that is to be tried again is others' to try."""
+    def yield_trial(self, site: str | None) -> None:
+        """Let other slots try a proxy that is on trial: this one has no work for it."""
         ...
 
-    def leave(self) -> None:
-        """Need no way for now."""
+    def release(self) -> None:
+        """Give the route up until the next `acquire`."""
         ...
 
 
-class Herd(Protocol):
-    """All slots and what they live on, seen from the governor."""
+class SlotPool(Protocol):
+    """All slots and the engines they run on, as the governor sees them."""
 
     def open_slots(self) -> int:
-        """How many slots have a context, or are being given one."""
+        """Return how many slots have a context, or are opening one."""
         ...
 
     def note(self, reading: MemoryReading, *, roomy: bool) -> None:
-        """Hear of a reading, and whether there is memory for more contexts than there are slots."""
+        """Take a reading in; `roomy` says whether memory allows more contexts than there are slots."""
         ...
 
     def reclaim(self, action: ReclaimAction) -> None:

@@ -31,8 +31,9 @@ from farm.policy.politeness import (
     while_closed,
     without_answer,
 )
-from farm.policy.retry import RetryParams, retry_after_s
-from farm.runtime.manners import Fetch, RobotsRules, RobotsShelf, SetSpacing
+from farm.policy.retry import RetryParams
+from farm.policy.throttling import retry_after_s
+from farm.runtime.site_ports import Fetch, RobotsRules, RobotsShelf, SetSpacing
 
 REMEMBERED = 4096
 LOCAL_S = 600.0

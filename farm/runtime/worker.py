@@ -2,49 +2,41 @@
 
     lease -> render -> judge -> commit to the sink -> ack with the links (and the next lease)
 
-What always holds: a lease that was taken is settled, or left to its deadline when the process dies; a record is
-durable before its URL is acknowledged; a URL that fails keeps its reason.
+What always holds: a lease that was taken is settled, given back, or left to its deadline when the process or Redis
+dies; a record is durable before its URL is acknowledged; a URL that fails keeps its reason; a visit that has
+lost its lease ends without a record. The worker gathers and carries out; `policy.verdict` decides.
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from farm.model.detection import Detection
-from farm.model.egress import GateFailure, GateFault
-from farm.model.errors import RenderError, SlotLost
+from farm.model.errors import BrowserUnavailable, FarmError, OutputUnwritable, RenderError, SlotLost
 from farm.model.event import Phase
 from farm.model.outcome import Ack, Bury, FailureKind, Release, Retry, Settled, SkipReason
 from farm.model.page import RenderedPage
 from farm.model.record import Batch, Skip
 from farm.model.task import Idle, Lease, LeaseRequest
-from farm.policy.aimd import REFUSALS
-from farm.policy.proxy_score import Outcome, after_error, after_fault, after_page
-from farm.policy.retry import (
-    after_block,
-    after_failure,
-    after_gate_failure,
-    after_shortfall,
-    after_shut_out,
-    after_status,
-    retry_after_s,
-)
+from farm.policy import verdict
 from farm.policy.turns import IDLE_S, LET_GO_S, ask_again_s, come_back_s
+from farm.policy.verdict import Attempt, Failed, Judgement
 from farm.runtime.control import Control, ExitReason
-from farm.runtime.ports import Gate, Slot, VisitNotes, Way
-from farm.runtime.rooms import Rooms, WorkerParams
-from farm.runtime.telling import Telling
-from farm.runtime.turn import Turn
+from farm.runtime.ports import EgressRoute, Gate, Slot, VisitNotes
+from farm.runtime.slot_events import SlotEvents
+from farm.runtime.visit_pacing import VisitPacing
+from farm.runtime.worker_deps import WorkerDeps, WorkerParams
 
 log = logging.getLogger("farm.worker")
 RELEASE_S = 2.0
+STOPPED = Release("the farm was stopped")
 
 
 @dataclass(frozen=True, slots=True)
-class _Verdict:
+class _Result:
     """How a visit is to be settled, and what it leaves behind; `page` where it is done with a record."""
 
     settlement: Ack | Retry | Bury | Release
@@ -61,22 +53,21 @@ class Worker:
         index: int,
         slot: Slot,
         gate: Gate,
-        way: Way,
-        rooms: Rooms,
+        route: EgressRoute,
+        deps: WorkerDeps,
         control: Control,
         params: WorkerParams,
     ) -> None:
         self._index = index
         self._slot = slot
         self._gate = gate
-        self._way = way
-        self._rooms = rooms
+        self._route = route
+        self._deps = deps
         self._control = control
         self._params = params
         self._site: str | None = None
         self._asked = self._worked = 0.0
-        self._went_by: str | None = None
-        self._tell = Telling(slot.name, rooms.emit, rooms.clock)
+        self._events = SlotEvents(slot.name, deps.emit, deps.clock)
 
     async def run(self) -> None:
         """Lease and visit until there is nothing to do any more."""
@@ -85,24 +76,24 @@ class Worker:
             while lease is not None or not self._control.ending:
                 lease = await (self._visit(lease) if lease is not None else self._look())
         finally:
-            self._way.leave()
-            self._tell.phase(Phase.STOPPED)
+            self._route.release()
+            self._events.phase(Phase.STOPPED)
 
     async def _look(self) -> Lease | None:
         """Ask for a lease once; without one, wait until asking again makes sense."""
         since = self._control.changes
         if self._index >= self._control.limit:
             self._slot.retire()
-            self._way.leave()
-            self._tell.phase(Phase.WAITING)
+            self._route.release()
+            self._events.phase(Phase.WAITING)
             await self._control.pause(since, 60.0)
             return None
-        if not self._way.ready(self._site):
-            self._way.bear()
-            self._tell.phase(Phase.IDLE)
+        if not self._route.acquire(self._site):
+            self._route.wait_or_fail()
+            self._events.phase(Phase.IDLE)
             await self._control.pause(since, IDLE_S)
             return None
-        answer = await self._rooms.frontier.lease(self._request())
+        answer = await self._deps.frontier.lease(self._request())
         if isinstance(answer, Lease):
             self._control.call_one()
         return await self._take(answer, since)
@@ -112,19 +103,19 @@ class Worker:
             return answer
         if answer is None:
             return None
-        self._way.rest(self._site)
-        self._tell.phase(Phase.IDLE)
+        self._route.yield_trial(self._site)
+        self._events.phase(Phase.IDLE)
         match answer.reason:
             case "empty" if not self._control.expecting:
                 self._control.end(ExitReason.FINISHED)
             case "limit":
                 # Pages that are being visited elsewhere may still fail and leave room under the limit.
-                if (await self._rooms.frontier.stats()).ledger.leased == 0:
+                if (await self._deps.frontier.stats()).ledger.leased == 0:
                     self._control.end(ExitReason.LIMIT)
             case "stopped" | "draining":
                 self._control.end(ExitReason.STOPPED)
         expected_s = IDLE_S if answer.reason == "empty" else answer.retry_in_s
-        if self._rooms.clock.monotonic() - self._worked >= LET_GO_S:
+        if self._deps.clock.monotonic() - self._worked >= LET_GO_S:
             # What its last page does by itself goes on for as long as it is open.
             self._slot.retire()
         rest_s = ask_again_s(expected_s, self._control.resting + 1, random.random())  # noqa: S311
@@ -132,153 +123,127 @@ class Worker:
         return None
 
     def _request(self) -> LeaseRequest:
-        self._asked = self._rooms.clock.monotonic()
+        self._asked = self._deps.clock.monotonic()
         slot = f"{self._params.node}/{self._slot.name}"
-        return LeaseRequest(slot, uuid.uuid4().hex, self._site, self._params.limit, self._way.address)
+        return LeaseRequest(slot, uuid.uuid4().hex, self._site, self._params.limit, self._route.address)
 
     async def _visit(self, lease: Lease) -> Lease | None:
         """Carry one lease to its settlement and return the next one, if it came with it."""
-        begun = self._rooms.clock.monotonic()
-        lease_ms = round((begun - self._asked) * 1000)
+        begun = self._deps.clock.monotonic()
         self._site = lease.task.site
-        # Until its robots.txt is known a visit waits for the sites and for Redis, not for a page.
-        self._rooms.heartbeat.hold(lease, self._params.commit_s)
         try:
-            verdict = await self._refused(lease, lease.task.url)
-            if verdict is None:
-                self._rooms.heartbeat.hold(lease, self._params.visit_s + self._params.spread_s)
-                verdict = await self._come_back(lease_ms)
-                verdict = verdict or await self._judged(lease, lease_ms, begun)
-            self._rooms.heartbeat.hold(lease, self._params.commit_s)
-            self._tell.phase(Phase.COMMITTING, lease.task.url)
-            verdict = await self._committed(verdict)
-            self._worked = self._rooms.clock.monotonic()
-            return await self._settle(lease, verdict, begun)
-        except asyncio.CancelledError:
+            result = await self._visited(lease, begun)
+            if result is None or self._deps.heartbeat.is_lost(lease):
+                self._abandon(lease, begun)
+                return None
+            self._deps.heartbeat.hold(lease, self._params.commit_s)
+            self._events.phase(Phase.COMMITTING, lease.task.url)
+            result = await self._committed(result)
+            self._worked = self._deps.clock.monotonic()
+            return await self._settle(lease, result, begun)
+        except (asyncio.CancelledError, BrowserUnavailable, OutputUnwritable):
+            # None of them is the URL's fault. While Redis is what fails, the lease runs out by itself.
             await self._give_back(lease)
             raise
         finally:
-            self._rooms.heartbeat.drop(lease)
+            self._deps.heartbeat.drop(lease)
 
-    async def _come_back(self, lease_ms: int) -> _Verdict | None:
-        """Wait for this slot's turn where all slots waited for their leases; give the URL back at the end."""
+    async def _visited(self, lease: Lease, begun: float) -> _Result | None:
+        """Return how the visit is to be settled; None where its lease was lost meanwhile."""
+        lease_ms, params = round((begun - self._asked) * 1000), self._params
+        scope = asyncio.timeout(None)
+        try:
+            async with scope:
+                # Until its robots.txt is known a visit waits for the sites and for Redis, not for a page.
+                self._deps.heartbeat.hold(lease, params.commit_s, _expiry_of(scope))
+                refusal = await self._deps.robots.refusal(lease, lease.task.url)
+                if refusal is not None:
+                    return _without_record(lease, refusal)
+                self._deps.heartbeat.hold(lease, params.visit_s + params.spread_s)
+                if await self._stopped_after_outage(lease_ms):
+                    return _Result(STOPPED)
+                return await self._judged(lease, lease_ms, begun)
+        except TimeoutError:
+            if not scope.expired():
+                raise
+            return None
+
+    async def _stopped_after_outage(self, lease_ms: int) -> bool:
+        """Wait for this slot's moment where all slots waited for their leases; True if the farm ends meanwhile."""
         slots, spread_s = self._control.limit, self._params.spread_s
         wait_s = come_back_s(lease_ms / 1000, self._index, slots, spread_s, random.random())  # noqa: S311
-        is_over = wait_s > 0 and await self._control.ended(wait_s)
-        return _Verdict(Release("the farm was stopped")) if is_over else None
+        return wait_s > 0 and await self._control.ended(wait_s)
 
-    async def _judged(self, lease: Lease, lease_ms: int, begun: float) -> _Verdict:
-        """Render and judge; every failure of the visit becomes a verdict."""
-        url, attempt, jitter = lease.task.url, lease.attempt, random.random()  # noqa: S311
-        params = self._params.retry
-        shut_out = self._way.take(lease.task.site)
+    async def _judged(self, lease: Lease, lease_ms: int, begun: float) -> _Result:
+        """Visit the URL, pass on what the visit says of site and proxy, and judge it."""
+        jitter, site, params = random.random(), lease.task.site, self._params.retry  # noqa: S311
+        shut_out = self._route.acquire_for(site)
+        proxy, address, page = self._route.label, self._route.address, None
         if shut_out is not None:
-            return _Verdict(after_shut_out(shut_out, lease.throttled, params))
-        self._went_by = self._way.label
-        turn = Turn(lease, self._way.address, self._rooms.frontier, params, self._rooms.clock)
-        self._gate.begin(url, turn.ask)
-        asked, kind = None, FailureKind.TIMEOUT
-        detail = f"the visit took more than {self._params.visit_s:g} s"
+            attempt = Attempt(lease, jitter, shut_out=shut_out)
+        else:
+            pacing = VisitPacing(lease, address, self._deps.frontier, jitter, params, self._deps.clock)
+            attempt, page = await self._attempt(lease, pacing, jitter, by_proxy=proxy is not None)
+            answer = verdict.answer_of(attempt)
+            if answer is not None:
+                took_ms = page.timings_ms.get("navigate", 0) - pacing.waited_s * 1000 if page else 0.0
+                self._deps.paces.note(site, pacing.began or begun, answer, max(0.0, took_ms), address)
+        if page is not None and page.redirects:
+            refusal = await self._deps.robots.refusal(lease, page.final_url)
+            attempt = replace(attempt, refusal=refusal)
+        outcome, count = verdict.outcome_of(attempt), 0
+        if outcome is not None:
+            navigate_ms = page.timings_ms.get("navigate") if page else None
+            count = self._route.report(lease.id, site, outcome, navigate_ms)
+        if verdict.needs_new_context(outcome):
+            self._slot.retire()
+        judged = verdict.decide(attempt, outcome, count, params)
+        if judged is not None:
+            return _without_record(lease, judged)
+        if page is None:
+            raise AssertionError("a visit without a page is never kept")
+        return self._done(attempt, page, proxy, lease_ms, begun)
+
+    async def _attempt(
+        self, lease: Lease, pacing: VisitPacing, jitter: float, *, by_proxy: bool
+    ) -> tuple[Attempt, RenderedPage | None]:
+        """Render the page; return what is known of the visit, and the page if it came."""
+        url, gate, visit_s = lease.task.url, self._gate, self._params.visit_s
+        asked = url
+        gate.begin(url, pacing.ask)
         try:
-            async with asyncio.timeout(self._params.visit_s):
-                page = await self._slot.render(lease, turn.answered)
-                await turn.count_redirects(page)
-            found = self._rooms.detect(page)
-            self._learn(lease, page, found, turn, begun)
-            verdict = self._short(lease, page, jitter)
-            if verdict is None and page.redirects:
-                verdict = await self._refused(lease, page.final_url)
-            return verdict or self._done(lease, page, found, lease_ms, begun, jitter)
+            async with asyncio.timeout(visit_s):
+                page = await self._slot.render(lease, pacing.answered)
+                await pacing.count_redirects(page)
         except RenderError as error:
-            kind, detail, asked = error.kind, error.detail, error.url or url
+            failed, asked = Failed(error.kind, error.detail, on_request=True), error.url or url
         except SlotLost as error:
-            kind, detail = error.kind, error.detail
-            if error.innocent:
-                return _Verdict(Release(detail))
+            failed = Failed(error.kind, error.detail, innocent=error.innocent)
         except TimeoutError:
-            pass  # as it is said above
-        failure = self._gate.failure(asked or url)
-        through = asked is None or kind is FailureKind.TLS
-        if failure is not None and (not through or failure.fault is GateFault.TOO_LARGE):
-            return self._not_through(lease, failure, jitter)
-        if kind in {FailureKind.NETWORK, FailureKind.TIMEOUT}:
-            self._rooms.paces.note(lease.task.site, turn.began or begun, 0, 0.0, self._way.address)
-        self._report(lease, after_error(kind))
-        return _Verdict(after_failure(kind, detail, attempt, jitter, params))
-
-    def _short(self, lease: Lease, page: RenderedPage, jitter: float) -> _Verdict | None:
-        """Judge what is missing on a page that was shown; None where it is whole, or as whole as it gets."""
-        failure = self._gate.shortfall(page.final_url)
-        if failure is None:
-            return None
-        if failure.fault is not GateFault.TUNNEL:
-            return self._not_through(lease, failure, jitter)
-        count = self._report(lease, Outcome.PARTIAL)
-        released = after_shortfall(failure, count, self._params.retry)
-        return None if released is None else _Verdict(released)
-
-    def _not_through(self, lease: Lease, failure: GateFailure, jitter: float) -> _Verdict:
-        """Judge a visit that the gateway did not get through."""
-        count = self._report(lease, after_fault(failure.fault))
-        judged = after_gate_failure(failure, lease.attempt, jitter, self._params.retry, count)
-        return self._late_skip(lease, judged) if isinstance(judged, SkipReason) else _Verdict(judged)
-
-    def _report(self, lease: Lease, outcome: Outcome, latency_ms: float | None = None) -> int:
-        return self._way.report(lease.id, lease.task.site, outcome, latency_ms)
-
-    def _kept_out(self, lease: Lease, page: RenderedPage, found: Detection | None) -> _Verdict | None:
-        """Judge a page that a proxy brought: None where it is to be taken as it is."""
-        outcome = after_page(page.status, blocked=found is not None and found.blocks)
-        count = self._report(lease, outcome, page.timings_ms.get("navigate"))
-        if outcome not in {Outcome.BLOCKED, Outcome.DOUBTED}:
-            return None
-        # With the cookies that it was given, the next visit would be known again whatever its address.
-        self._slot.retire()
-        block = found if outcome is Outcome.BLOCKED else None
-        judged = after_block(block, page.status, count, self._params.retry)
-        return None if judged is None else _Verdict(judged)
-
-    async def _refused(self, lease: Lease, url: str) -> _Verdict | None:
-        """Ask what robots.txt says; a verdict where it refuses."""
-        refusal = await self._rooms.robots.refusal(lease, url)
-        if refusal is None:
-            return None
-        return self._late_skip(lease, refusal) if isinstance(refusal, SkipReason) else _Verdict(refusal)
-
-    def _learn(
-        self, lease: Lease, page: RenderedPage, found: Detection | None, turn: Turn, begun: float
-    ) -> None:
-        """Have it learnt how the site answered; a block that is not an address's own is as good as no answer."""
-        is_block = found is not None and found.blocks and page.status not in REFUSALS and not self._went_by
-        took_ms = max(0.0, page.timings_ms.get("navigate", 0) - turn.waited_s * 1000)
-        status = 0 if is_block else page.status
-        self._rooms.paces.note(lease.task.site, turn.began or begun, status, took_ms, self._way.address)
+            failed = Failed(FailureKind.TIMEOUT, f"the visit took more than {visit_s:g} s")
+        else:
+            return Attempt(
+                lease,
+                jitter,
+                by_proxy,
+                gate_failure=gate.shortfall(page.final_url),
+                status=page.status,
+                detection=self._deps.detect(page),
+                delay_s=pacing.delay_s(page),
+            ), page
+        return Attempt(lease, jitter, by_proxy, failed=failed, gate_failure=gate.failure(asked)), None
 
     def _done(
-        self,
-        lease: Lease,
-        page: RenderedPage,
-        found: Detection | None,
-        lease_ms: int,
-        begun: float,
-        jitter: float,
-    ) -> _Verdict:
-        """Judge a page that was rendered: its status, where it ended, and what it links to."""
+        self, attempt: Attempt, page: RenderedPage, proxy: str | None, lease_ms: int, begun: float
+    ) -> _Result:
+        """Keep a page: where it ended, what it links to, and its record."""
+        lease, clock = attempt.lease, self._deps.clock
         page = replace(page, bytes_received=self._gate.bytes_received)
-        clock, params, proxy = self._rooms.clock, self._params.retry, self._went_by
-        if proxy is not None:
-            verdict = self._kept_out(lease, page, found)
-            if verdict is not None:
-                return verdict
-        wait_s = retry_after_s(page.headers.get("retry-after"), clock.wall(), params)
-        put_off = after_status(page.status, wait_s, lease.attempt, lease.throttled, jitter, params)
-        if put_off is not None:
-            return _Verdict(put_off)
-        landing = self._rooms.landings.land(lease.task, page)
+        landing = self._deps.landings.land(lease.task, page)
         if landing.skip is not None:
-            return self._late_skip(lease, landing.skip)
+            return _without_record(lease, landing.skip)
         extracting = clock.monotonic()
-        links, skips = self._rooms.scope.sort(page.links, lease.task, nofollow=landing.nofollow)
+        links, skips = self._deps.scope.sort(page.links, lease.task, nofollow=landing.nofollow)
         now = clock.monotonic()
         timings: Mapping[str, int] = {
             "lease": lease_ms,
@@ -286,54 +251,57 @@ class Worker:
             "extract": round((now - extracting) * 1000),
             "total": round((now - begun) * 1000),
         }
-        notes = VisitNotes(clock.wall(), timings, proxy, found)
-        record = self._rooms.record(lease, page, notes)
-        return _Verdict(Ack(links, landing.seen), Batch((record,), skips), page, landing.extension)
+        notes = VisitNotes(clock.wall(), timings, proxy, attempt.detection)
+        record = self._deps.record(lease, page, notes)
+        return _Result(Ack(links, landing.seen), Batch((record,), skips), page, landing.extension)
 
-    def _late_skip(self, lease: Lease, reason: SkipReason) -> _Verdict:
-        skip = Skip(lease.task.url, reason, lease.task.referrer, lease.task.depth)
-        return _Verdict(Ack(rendered=False), Batch(skips=(skip,)))
-
-    async def _committed(self, verdict: _Verdict) -> _Verdict:
+    async def _committed(self, result: _Result) -> _Result:
         """Make what the visit leaves behind durable; a record that cannot be written is its page's fault."""
-        if not verdict.batch.records and not verdict.batch.skips:
-            return verdict
+        if not result.batch.records and not result.batch.skips:
+            return result
         try:
-            await self._rooms.sink.commit(verdict.batch)
+            await self._deps.sink.commit(result.batch)
         except RenderError as error:
-            return _Verdict(Bury(error.kind, error.detail))
-        return verdict
+            return _Result(Bury(error.kind, error.detail))
+        return result
 
-    async def _settle(self, lease: Lease, verdict: _Verdict, begun: float) -> Lease | None:
-        frontier, settlement = self._rooms.frontier, verdict.settlement
-        if verdict.extension is not None:
-            await frontier.extend_scope(verdict.extension)
+    async def _settle(self, lease: Lease, result: _Result, begun: float) -> Lease | None:
+        frontier, settlement = self._deps.frontier, result.settlement
+        if result.extension is not None:
+            await frontier.extend_scope(result.extension)
         since = self._control.changes
         if not isinstance(settlement, Ack):
             settled = await frontier.nack(lease, settlement)
-            self._tell.failed(lease.task.url, settlement, begun)
+            self._events.failed(lease.task.url, settlement, begun)
             self._tell_stale(lease, settled)
             return None
         # The next lease comes with the same round trip, unless this slot is to stop or to wait.
         goes_on = (
             not self._control.ending
             and self._index < self._control.limit
-            and self._way.ready(lease.task.site)
+            and self._route.acquire(lease.task.site)
         )
         settled, answer = await frontier.ack(lease, settlement, self._request() if goes_on else None)
-        if verdict.page is not None:
-            self._tell.done(lease.task.url, verdict.page, self._gate.bytes_received, begun)
+        if result.page is not None:
+            self._events.done(lease.task.url, result.page, self._gate.bytes_received, begun)
         self._tell_stale(lease, settled)
         if settlement.links:
             self._control.wake()
         return await self._take(answer, since) if answer is not None else None
 
+    def _abandon(self, lease: Lease, begun: float) -> None:
+        """End a visit whose lease was lost: another worker has the URL, so nothing is committed or settled."""
+        log.warning("%s: the lease was lost during the visit; no record is written", lease.task.url)
+        self._events.failed(lease.task.url, Release("the lease was lost"), begun)
+
     async def _give_back(self, lease: Lease) -> None:
         """Release the lease while the farm is being stopped; if Redis is slow, its deadline returns it."""
+        if self._deps.heartbeat.is_lost(lease):
+            return
         try:
             async with asyncio.timeout(RELEASE_S):
-                await self._rooms.frontier.nack(lease, Release("the farm was stopped"))
-        except TimeoutError:
+                await self._deps.frontier.nack(lease, STOPPED)
+        except (TimeoutError, FarmError):
             log.warning("%s was not released in time; its lease runs out by itself", lease.task.url)
 
     def _tell_stale(self, lease: Lease, settled: Settled) -> None:
@@ -341,3 +309,28 @@ class Worker:
             log.warning(
                 "%s was settled by another worker meanwhile; nothing is counted twice", lease.task.url
             )
+
+
+def _without_record(lease: Lease, judged: Judgement) -> _Result:
+    """Return the settlement of a visit that brings no record; a skip is written down and acknowledged."""
+    if not isinstance(judged, SkipReason):
+        return _Result(judged)
+    skip = Skip(lease.task.url, judged, lease.task.referrer, lease.task.depth)
+    return _Result(Ack(rendered=False), Batch(skips=(skip,)))
+
+
+def _expiry_of(scope: asyncio.Timeout) -> Callable[[], None]:
+    """Return what ends the scope from another thread."""
+    loop = asyncio.get_running_loop()
+
+    def expire() -> None:
+        with contextlib.suppress(RuntimeError):
+            # The scope has been left already.
+            scope.reschedule(loop.time())
+
+    def from_thread() -> None:
+        with contextlib.suppress(RuntimeError):
+            # The loop is closed: its workers have ended.
+            loop.call_soon_threadsafe(expire)
+
+    return from_thread

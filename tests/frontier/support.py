@@ -12,7 +12,7 @@ from farm.frontier import keys
 from farm.frontier.client import RedisClient
 from farm.frontier.crawl import Crawl, open_crawl
 from farm.frontier.frontier import RedisFrontier
-from farm.frontier.keeper import RedisLeaseKeeper
+from farm.frontier.keeper import RedisLeaseRenewer
 from farm.frontier.terms import Politeness, Terms
 from farm.model.ledger import Ledger
 from farm.model.outcome import Ack
@@ -99,9 +99,9 @@ class Bench:
         assert ledger.balanced, ledger
         return ledger
 
-    def keeper(self) -> RedisLeaseKeeper:
+    def keeper(self) -> RedisLeaseRenewer:
         """Make a keeper on the same clock."""
-        return RedisLeaseKeeper(
+        return RedisLeaseRenewer(
             self.url, self.crawl.name, shards=self.crawl.shards, own_time_ms=self.clock.read
         )
 

@@ -11,7 +11,7 @@ from farm.frontier.connect import connect
 from farm.frontier.crawl import delete_crawl, find_crawl, open_crawl
 from farm.frontier.dead import DeadLetters
 from farm.frontier.frontier import RedisFrontier
-from farm.frontier.keeper import RedisLeaseKeeper
+from farm.frontier.keeper import RedisLeaseRenewer
 from farm.frontier.terms import Politeness
 from farm.model.errors import FrontierRefused
 from farm.model.outcome import Ack, Bury, FailureKind, Settled
@@ -72,7 +72,7 @@ async def test_leases_are_kept_and_letters_replayed_on_a_cluster(
     leases = [await frontier.lease(LeaseRequest(f"s{n}", "r")) for n in range(30)]
     held = [lease for lease in leases if isinstance(lease, Lease)]
     assert len(held) == 30
-    keeper = RedisLeaseKeeper(cluster_url, "test", shards=frontier.shards.count)
+    keeper = RedisLeaseRenewer(cluster_url, "test", shards=frontier.shards.count)
     assert await asyncio.to_thread(keeper.renew, held) == [True] * 30
     keeper.close()
     for lease in held:
@@ -119,7 +119,7 @@ async def test_a_call_costs_a_cluster_one_round_trip(client: RedisClient, cluste
         master.config_resetstat()
     got = await frontier.lease(LeaseRequest("s", "r"))
     assert isinstance(got, Lease)
-    keeper = RedisLeaseKeeper(cluster.url, "test", shards=frontier.shards.count)
+    keeper = RedisLeaseRenewer(cluster.url, "test", shards=frontier.shards.count)
     assert await asyncio.to_thread(keeper.renew, [got]) == [True]
     keeper.close()
     commands = [name for master in masters for name in master.info("commandstats")]

@@ -8,7 +8,7 @@ from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
 from farm.frontier.dead import DeadLetters
 from farm.frontier.frontier import RedisFrontier
-from farm.frontier.keeper import RedisLeaseKeeper
+from farm.frontier.keeper import RedisLeaseRenewer
 from farm.model.errors import FrontierUnavailable
 from farm.model.ledger import Ledger
 from farm.model.outcome import Ack, Bury, FailureKind, Release, Retry, Settled
@@ -82,7 +82,7 @@ async def test_renew_survives_a_dropped_connection(shaky: Shaky, fault: Fault) -
     """The keeper asks a second time by itself."""
     await shaky.bench.add("a/1")
     lease = await shaky.bench.lease()
-    keeper = RedisLeaseKeeper(shaky.url, "test", own_time_ms=shaky.bench.clock.read)
+    keeper = RedisLeaseRenewer(shaky.url, "test", own_time_ms=shaky.bench.clock.read)
     shaky.proxy.arm(fault)
     assert await asyncio.to_thread(keeper.renew, [lease]) == [True]
     await asyncio.to_thread(keeper.close)
@@ -97,7 +97,7 @@ async def test_maintain_control_and_stats_survive_a_dropped_connection(shaky: Sh
     shaky.proxy.arm(fault)
     await shaky.frontier.maintain()
     shaky.proxy.arm(fault)
-    await shaky.frontier.control("paused")
+    await shaky.frontier.set_state("paused")
     shaky.proxy.arm(fault)
     assert (await shaky.frontier.stats()).state == "paused"
     assert await shaky.bench.ledger() == Ledger(accepted=1, queued=1)

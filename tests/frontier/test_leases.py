@@ -189,15 +189,15 @@ async def test_paused_draining_and_stopped_hand_out_nothing(bench: Bench) -> Non
     await bench.add("a/1", "a/2")
     lease = await bench.lease()
     for state in ("paused", "draining", "stopped"):
-        await bench.frontier.control(state)
+        await bench.frontier.set_state(state)
         assert (await bench.idle("s2")).reason == state
         assert await bench.frontier.state() == state
     await bench.done(lease)
-    await bench.frontier.control("running")
+    await bench.frontier.set_state("running")
     assert (await bench.frontier.stats()).state == "running"
     await bench.lease("s2")
     with pytest.raises(UsageError, match="not 'gone'"):
-        await bench.frontier.control("gone")
+        await bench.frontier.set_state("gone")
 
 
 async def test_the_page_limit_is_never_exceeded(bench: Bench) -> None:

@@ -44,7 +44,7 @@ async def _learnt(shaky: Shaky) -> object:
 
 async def _begun(shaky: Shaky) -> object:
     lease = await shaky.bench.lease()
-    return await shaky.frontier.start(lease.task.site)
+    return await shaky.frontier.may_begin(lease.task.site)
 
 
 async def _banned(shaky: Shaky) -> object:

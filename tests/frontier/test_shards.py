@@ -9,7 +9,7 @@ from farm.frontier.client import RedisClient
 from farm.frontier.counters import decode
 from farm.frontier.crawl import Crawl, find_crawl, open_crawl
 from farm.frontier.dead import DeadLetters
-from farm.frontier.keeper import RedisLeaseKeeper
+from farm.frontier.keeper import RedisLeaseRenewer
 from farm.frontier.terms import Politeness
 from farm.model.outcome import Ack, Bury, FailureKind, Settled
 from farm.model.task import Idle, Lease
@@ -122,7 +122,7 @@ async def test_control_keeper_and_dead_letters_reach_every_shard(sharded: Bench)
     """One crawl, however many shards."""
     await sharded.add(*(f"site{n}/0" for n in range(9)))
     leases = [await sharded.lease(f"s{n}") for n in range(9)]
-    keeper = RedisLeaseKeeper(
+    keeper = RedisLeaseRenewer(
         sharded.url, sharded.crawl.name, shards=sharded.crawl.shards, own_time_ms=sharded.clock.read
     )
     sharded.clock.advance(20)
@@ -133,7 +133,7 @@ async def test_control_keeper_and_dead_letters_reach_every_shard(sharded: Bench)
     dead = DeadLetters(sharded.frontier)
     assert len({letter.id for start in (0, 5) for letter in await dead.page(start=start, size=5)}) == 9
     assert await dead.replay() == 9
-    await sharded.frontier.control("paused")
+    await sharded.frontier.set_state("paused")
     assert (await sharded.idle("s1")).reason == "paused"
     await sharded.ledger()
 

@@ -15,7 +15,7 @@ import pytest
 from farm.frontier.connect import connect
 from farm.frontier.crawl import open_crawl
 from farm.frontier.frontier import RedisFrontier
-from farm.frontier.keeper import RedisLeaseKeeper
+from farm.frontier.keeper import RedisLeaseRenewer
 from farm.frontier.terms import Terms
 from farm.model.outcome import Ack, Settled
 from farm.model.task import Lease, LeaseRequest
@@ -97,11 +97,11 @@ async def test_a_storm_of_kills_loses_nothing(server: Server, tmp_path: Path, pa
 
 ZOMBIE = """
 import sys
-from farm.frontier.keeper import RedisLeaseKeeper
+from farm.frontier.keeper import RedisLeaseRenewer
 from farm.model.task import Lease, UrlTask
 url, fingerprint, token = sys.argv[1:]
 lease = Lease(UrlTask("http://a/1", "a", fingerprint), "zombie", int(token))
-keeper = RedisLeaseKeeper(url, "test")
+keeper = RedisLeaseRenewer(url, "test")
 print(keeper.renew([lease])[0], flush=True)
 for _ in sys.stdin:
     print(keeper.renew([lease])[0], flush=True)
@@ -137,7 +137,7 @@ async def test_a_worker_that_slept_past_its_lease_is_told(server: Server) -> Non
     await zombie.wait()
     assert heard[-1] == b"False\n"
     assert (await frontier.ack(lease, Ack()))[0] is Settled.STALE
-    keeper = RedisLeaseKeeper(server.url, "test")
+    keeper = RedisLeaseRenewer(server.url, "test")
     assert await asyncio.to_thread(keeper.renew, [lease, current]) == [False, True]
     keeper.close()
     assert (await frontier.ack(current, Ack()))[0] is Settled.OK

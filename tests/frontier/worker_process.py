@@ -12,7 +12,7 @@ import uuid
 from farm.frontier.connect import connect
 from farm.frontier.crawl import find_crawl
 from farm.frontier.frontier import RedisFrontier
-from farm.frontier.keeper import RedisLeaseKeeper
+from farm.frontier.keeper import RedisLeaseRenewer
 from farm.model.errors import FrontierUnavailable
 from farm.model.outcome import Ack
 from farm.model.task import Idle, Lease, LeaseRequest, UrlTask
@@ -43,7 +43,7 @@ def task_of(number: int, key: bytes) -> UrlTask:
 class Keeper(threading.Thread):
     """Renews what the slots hold, several times within the visibility timeout."""
 
-    def __init__(self, keeper: RedisLeaseKeeper, every_s: float) -> None:
+    def __init__(self, keeper: RedisLeaseRenewer, every_s: float) -> None:
         super().__init__(daemon=True)
         self.held: dict[str, Lease] = {}
         self.ended = threading.Event()
@@ -68,7 +68,7 @@ async def work(url: str, crawl_name: str, name: str, sink: str, pages: int) -> N
     records.execute("PRAGMA synchronous=OFF")
     records.execute("CREATE TABLE IF NOT EXISTS pages (id TEXT PRIMARY KEY, url TEXT)")
     records.execute("CREATE TABLE IF NOT EXISTS repeats (id TEXT)")
-    keeper = Keeper(RedisLeaseKeeper(url, crawl_name, shards=crawl.shards), every_s=0.5)
+    keeper = Keeper(RedisLeaseRenewer(url, crawl_name, shards=crawl.shards), every_s=0.5)
     keeper.start()
 
     async def slot(place: int) -> None:

@@ -15,7 +15,7 @@ from tests.runtime.test_heartbeat import ManualClock
 
 
 @dataclass
-class FakeHerd:
+class FakeSlotPool:
     """Slots that do not exist."""
 
     open: int = 4
@@ -37,7 +37,7 @@ class FakeHerd:
 
 @asynccontextmanager
 async def governing(
-    reading: MemoryReading, params: GovernorParams, herd: FakeHerd, until: Callable[[Control], bool]
+    reading: MemoryReading, params: GovernorParams, pool: FakeSlotPool, until: Callable[[Control], bool]
 ) -> AsyncIterator[tuple[Governor, Control, list[Event]]]:
     """Run a governor on one reading, over and over, until the control is as wanted."""
     control, events = Control(), list[Event]()
@@ -45,7 +45,7 @@ async def governing(
     async def sample() -> MemoryReading:
         return reading
 
-    governor = Governor(params, sample, lambda: 0.0, herd, control, events.append, ManualClock())
+    governor = Governor(params, sample, lambda: 0.0, pool, control, events.append, ManualClock())
     running = asyncio.create_task(governor.run())
     async with asyncio.timeout(10):
         while not until(control):
@@ -57,9 +57,9 @@ async def governing(
 
 async def test_a_full_budget_takes_slots_away_and_says_so() -> None:
     """The limit, its reason, the peak, and no successors beside the contexts there are."""
-    herd = FakeHerd()
+    pool = FakeSlotPool()
     full = MemoryReading(900, 7)
-    async with governing(full, GovernorParams(4, 0.0, 1000), herd, lambda c: 0 < c.limit < 4) as (
+    async with governing(full, GovernorParams(4, 0.0, 1000), pool, lambda c: 0 < c.limit < 4) as (
         g,
         _,
         events,
@@ -67,29 +67,33 @@ async def test_a_full_budget_takes_slots_away_and_says_so() -> None:
         assert g.peak_bytes == 900
         assert MemoryRead(0.0, 900, 1000, 7) in events
         assert [e.binding for e in events if isinstance(e, AdmissionSet)][-1] == "memory"
-        assert not herd.roomy
-        assert Measure.SHED not in {action.measure for action in herd.actions}
+        assert not pool.roomy
+        assert Measure.SHED not in {action.measure for action in pool.actions}
         # To admit fewer is the governor's own: nobody else is asked to do it.
 
 
 async def test_a_timer_that_wakes_early_loses_no_slot() -> None:
     """The clock of this test does not move at all, as if each timer woke before its time."""
     params = GovernorParams(4, 0.004, 1000 * MIB)
-    async with governing(MemoryReading(10, 3), params, FakeHerd(), lambda c: c.limit == 4) as (_, control, _):
+    async with governing(MemoryReading(10, 3), params, FakeSlotPool(), lambda c: c.limit == 4) as (_, control, _):
         assert control.limit == 4
 
 
 async def test_an_automatic_number_begins_small() -> None:
     """And the processor is what binds it."""
     params = GovernorParams(8, 0.0, 1000 * MIB, first_contexts=2)
-    async with governing(MemoryReading(10, 3), params, FakeHerd(), lambda c: c.limit == 2) as (_, _, events):
+    async with governing(MemoryReading(10, 3), params, FakeSlotPool(), lambda c: c.limit == 2) as (
+        _,
+        _,
+        events,
+    ):
         assert [e.binding for e in events if isinstance(e, AdmissionSet)][-1] == "cpu"
 
 
 async def test_files_that_run_out_are_told_once() -> None:
     """With the remedy."""
     params = GovernorParams(4, 0.0, 1000 * MIB, fds=100)
-    async with governing(MemoryReading(10, 3, fds=90), params, FakeHerd(), lambda c: c.limit == 4) as (
+    async with governing(MemoryReading(10, 3, fds=90), params, FakeSlotPool(), lambda c: c.limit == 4) as (
         _,
         _,
         events,

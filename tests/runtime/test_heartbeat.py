@@ -28,7 +28,7 @@ class ManualClock:
 
 
 @dataclass
-class Keeper:
+class Renewer:
     """Renews all but the fingerprints it was told to refuse."""
 
     refused: set[str] = field(default_factory=set)
@@ -45,46 +45,46 @@ def lease(number: int, token: int = 1) -> Lease:
     return Lease(UrlTask(f"http://shop.example/{number}", "shop.example", f"{number:016x}"), "01", token)
 
 
-def heartbeat(clock: ManualClock, keeper: Keeper) -> Heartbeat:
+def heartbeat(clock: ManualClock, renewer: Renewer) -> Heartbeat:
     """Return a heartbeat that is beaten by hand."""
-    return Heartbeat(lambda: keeper, 30.0, clock)
+    return Heartbeat(lambda: renewer, 30.0, clock)
 
 
 def test_held_leases_are_renewed_in_one_batch() -> None:
     """One call, however many there are; none when there is none."""
-    clock, keeper = ManualClock(), Keeper()
-    heart = heartbeat(clock, keeper)
-    assert heart.beat(keeper) == 0
+    clock, renewer = ManualClock(), Renewer()
+    heart = heartbeat(clock, renewer)
+    assert heart.beat(renewer) == 0
     heart.hold(lease(1), 60)
     heart.hold(lease(2), 60)
-    assert heart.beat(keeper) == 2
+    assert heart.beat(renewer) == 2
     heart.drop(lease(1))
-    assert heart.beat(keeper) == 1
-    assert keeper.renewed == [[lease(1).id, lease(2).id], [lease(2).id]]
+    assert heart.beat(renewer) == 1
+    assert renewer.renewed == [[lease(1).id, lease(2).id], [lease(2).id]]
 
 
 def test_a_hung_worker_does_not_hold_its_lease_for_ever() -> None:
     """Past the moment that was named, nothing is renewed."""
-    clock, keeper = ManualClock(), Keeper()
-    heart = heartbeat(clock, keeper)
+    clock, renewer = ManualClock(), Renewer()
+    heart = heartbeat(clock, renewer)
     heart.hold(lease(1), 60)
     clock.now = 59.0
-    assert heart.beat(keeper) == 1
+    assert heart.beat(renewer) == 1
     clock.now = 60.0
-    assert heart.beat(keeper) == 0
+    assert heart.beat(renewer) == 0
     heart.hold(lease(1), 30)
-    assert heart.beat(keeper) == 1, "a phase of its own moves the end"
+    assert heart.beat(renewer) == 1, "a phase of its own moves the end"
 
 
 def test_a_refused_renewal_is_told_and_not_repeated() -> None:
     """Until the worker has let go of it."""
-    clock, keeper = ManualClock(), Keeper(refused={lease(1).id})
-    heart = heartbeat(clock, keeper)
+    clock, renewer = ManualClock(), Renewer(refused={lease(1).id})
+    heart = heartbeat(clock, renewer)
     heart.hold(lease(1), 60)
-    heart.beat(keeper)
+    heart.beat(renewer)
     assert heart.is_lost(lease(1))
     assert not heart.is_lost(lease(1, token=2))
-    assert heart.beat(keeper) == 0
+    assert heart.beat(renewer) == 0
     heart.drop(lease(1))
     assert not heart.is_lost(lease(1))
 
@@ -93,19 +93,19 @@ def test_a_lease_of_which_nobody_could_be_asked_is_held_on(caplog: pytest.LogCap
     """One master of several is away: nothing is known of its leases, which is told; the next beat asks again."""
     clock = ManualClock()
 
-    class Halved(Keeper):
+    class Halved(Renewer):
         def renew(self, leases: Sequence[Lease]) -> list[bool | None]:
             return [None if kept else False for kept in super().renew(leases)]
 
-    keeper = Halved(refused={lease(1).id})
-    heart = heartbeat(clock, keeper)
+    renewer = Halved(refused={lease(1).id})
+    heart = heartbeat(clock, renewer)
     heart.hold(lease(1), 60)
     heart.hold(lease(2), 60)
-    heart.beat(keeper)
+    heart.beat(renewer)
     assert heart.is_lost(lease(1))
     assert not heart.is_lost(lease(2))
     assert "1 of 2 leases could not be renewed" in caplog.text
-    assert heart.beat(keeper) == 1
+    assert heart.beat(renewer) == 1
 
 
 @pytest.mark.parametrize("error", [FrontierUnavailable("away"), FrontierRefused("gone"), UsageError("odd")])
@@ -113,7 +113,7 @@ def test_the_thread_goes_on_after_a_beat_that_failed(error: FarmError) -> None:
     """Redis away for one beat, or the crawl in it while another node starts it anew; back for the next."""
     clock, beaten = ManualClock(), threading.Event()
 
-    class Flaky(Keeper):
+    class Flaky(Renewer):
         def renew(self, leases: Sequence[Lease]) -> list[bool | None]:
             super().renew(leases)
             if len(self.renewed) == 1:
@@ -121,8 +121,8 @@ def test_the_thread_goes_on_after_a_beat_that_failed(error: FarmError) -> None:
             beaten.set()
             return [True] * len(leases)
 
-    keeper = Flaky()
-    heart = Heartbeat(lambda: keeper, 0.03, clock)
+    renewer = Flaky()
+    heart = Heartbeat(lambda: renewer, 0.03, clock)
     heart.hold(lease(1), 60)
     heart.start()
     assert beaten.wait(10)
@@ -131,7 +131,7 @@ def test_the_thread_goes_on_after_a_beat_that_failed(error: FarmError) -> None:
 
 def test_closing_a_heart_that_never_beat_is_harmless() -> None:
     """A start that failed half-way."""
-    heartbeat(ManualClock(), Keeper()).close()
+    heartbeat(ManualClock(), Renewer()).close()
 
 
 @pytest.mark.parametrize("held", [True, False])
@@ -139,14 +139,47 @@ def test_a_lease_that_was_dropped_while_it_was_renewed_is_not_lost(*, held: bool
     """It was settled by its holder, which is why the frontier knows it no more."""
     clock = ManualClock()
 
-    class Slow(Keeper):
+    class Slow(Renewer):
         def renew(self, leases: Sequence[Lease]) -> list[bool | None]:
             if not held:
                 heart.drop(leases[0])
             return [False] * len(leases)
 
-    keeper = Slow()
-    heart = heartbeat(clock, keeper)
+    renewer = Slow()
+    heart = heartbeat(clock, renewer)
     heart.hold(lease(1), 60)
-    heart.beat(keeper)
+    heart.beat(renewer)
     assert heart.is_lost(lease(1)) is held
+
+
+def test_a_holder_hears_of_its_loss_once_and_is_not_held_again() -> None:
+    """Also after it was held longer without saying again whom to tell; other leases go on."""
+    clock, renewer, told = ManualClock(), Renewer(), list[str]()
+    heart = heartbeat(clock, renewer)
+    heart.hold(lease(1), 60, lambda: told.append("one"))
+    heart.hold(lease(2), 60, lambda: told.append("two"))
+    heart.hold(lease(1), 90)
+    heart.beat(renewer)
+    assert told == []
+    renewer.refused = {lease(1).id}
+    heart.beat(renewer)
+    heart.hold(lease(1), 60)
+    assert heart.is_lost(lease(1))
+    assert heart.beat(renewer) == 1
+    assert told == ["one"]
+
+
+def test_a_holder_that_has_let_go_hears_nothing() -> None:
+    """Its lease is settled: that is why the renewal was refused."""
+    clock, told = ManualClock(), list[str]()
+
+    class Slow(Renewer):
+        def renew(self, leases: Sequence[Lease]) -> list[bool | None]:
+            heart.drop(leases[0])
+            return [False] * len(leases)
+
+    renewer = Slow()
+    heart = heartbeat(clock, renewer)
+    heart.hold(lease(1), 60, lambda: told.append("one"))
+    heart.beat(renewer)
+    assert told == []

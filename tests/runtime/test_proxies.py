@@ -6,8 +6,8 @@ from farm.model.errors import AllProxiesDown
 from farm.model.event import Event, Notice
 from farm.model.proxy import Ban
 from farm.policy.proxy_score import Outcome
+from farm.runtime.egress_route import ProxyRoute
 from farm.runtime.proxies import Proxies, ProxyParams, Rotation
-from farm.runtime.way import ProxyWay
 from tests.runtime.test_heartbeat import ManualClock
 
 SITE = "shop.example"
@@ -24,50 +24,50 @@ class Slots:
         self.proxies = Proxies(labels, params, self.events.append, self.clock)
         self.told: dict[str, list[str | None]] = {}
 
-    def way(self, slot: str) -> ProxyWay:
-        """Return a slot's way."""
-        return ProxyWay(slot, self.proxies, self.told.setdefault(slot, []).append)
+    def route(self, slot: str) -> ProxyRoute:
+        """Return a slot's route."""
+        return ProxyRoute(slot, self.proxies, self.told.setdefault(slot, []).append)
 
 
-def spoil(way: ProxyWay, outcome: Outcome, times: int = 1, site: str = SITE) -> None:
+def spoil(route: ProxyRoute, outcome: Outcome, times: int = 1, site: str = SITE) -> None:
     """Have visits end badly, whatever proxy the slot takes for them."""
     for number in range(times):
-        assert way.ready(site)
-        assert way.take(site) is None
-        way.report(f"{number}", site, outcome)
+        assert route.acquire(site)
+        assert route.acquire_for(site) is None
+        route.report(f"{number}", site, outcome)
 
 
 def test_slots_spread_over_the_proxies() -> None:
     """As many users each, whoever comes first."""
     slots = Slots()
     for number in range(6):
-        assert slots.way(f"s{number}").ready(None)
+        assert slots.route(f"s{number}").acquire(None)
     assert sorted(told[0] or "" for told in slots.told.values()) == ["a", "a", "b", "b", "c", "c"]
 
 
 def test_a_context_keeps_its_proxy_for_its_pages() -> None:
     """Then the slot takes another one."""
     slots = Slots()
-    way = slots.way("s")
+    route = slots.route("s")
     labels = []
     for _ in range(4):
-        assert way.ready(SITE)
-        assert way.take(SITE) is None
-        labels.append(way.label)
-        way.report("x", SITE, Outcome.GOOD, 50)
+        assert route.acquire(SITE)
+        assert route.acquire_for(SITE) is None
+        labels.append(route.label)
+        route.report("x", SITE, Outcome.GOOD, 50)
     assert labels == ["a", "a", "b", "b"]
 
 
 def test_every_page_has_another_proxy_where_that_is_wanted() -> None:
     """In turn."""
     slots = Slots(Rotation.PAGE)
-    way = slots.way("s")
+    route = slots.route("s")
     labels = []
     for _ in range(6):
-        assert way.ready(SITE)
-        assert way.take(SITE) is None
-        labels.append(way.label)
-        way.report("x", SITE, Outcome.GOOD, 50)
+        assert route.acquire(SITE)
+        assert route.acquire_for(SITE) is None
+        labels.append(route.label)
+        route.report("x", SITE, Outcome.GOOD, 50)
     assert labels == ["a", "b", "c", "a", "b", "c"]
 
 
@@ -77,30 +77,30 @@ def test_a_site_has_one_proxy_for_all_slots() -> None:
     for site in (f"{number}.example" for number in range(20)):
         labels = set()
         for slots in (one, other):
-            way = slots.way("s")
-            assert way.ready(None)
-            assert way.take(site) is None
-            assert way.address == ""
-            labels.add(way.label)
+            route = slots.route("s")
+            assert route.acquire(None)
+            assert route.acquire_for(site) is None
+            assert route.address == ""
+            labels.add(route.label)
         assert len(labels) == 1
 
 
 def test_a_dead_proxy_is_left_after_three_failures_and_tried_by_one_slot_later() -> None:
     """After its cooldown one slot goes to it; a success brings it back for all."""
     slots = Slots(labels=("a", "b"))
-    one, two = slots.way("one"), slots.way("two")
-    assert one.ready(SITE)
-    assert two.ready(SITE)
+    one, two = slots.route("one"), slots.route("two")
+    assert one.acquire(SITE)
+    assert two.acquire(SITE)
     assert (one.label, two.label) == ("a", "b")
     for _ in range(3):
         slots.proxies.report("a", "x", SITE, Outcome.DOWN, None)
-    assert one.ready(SITE)
+    assert one.acquire(SITE)
     assert one.label == "b"
     slots.clock.now += 61
-    assert one.ready(SITE)
-    assert two.ready(SITE)
+    assert one.acquire(SITE)
+    assert two.acquire(SITE)
     assert (one.label, two.label) == ("a", "b"), "one tries, the other stays"
-    one.take(SITE)
+    one.acquire_for(SITE)
     one.report("x", SITE, Outcome.GOOD, 50)
     assert [event.text for event in slots.events if isinstance(event, Notice)][-1] == "proxy a is back"
 
@@ -108,33 +108,33 @@ def test_a_dead_proxy_is_left_after_three_failures_and_tried_by_one_slot_later()
 def test_one_that_failed_once_is_tried_again_though_all_others_work() -> None:
     """Slots keep proxies that work: without a trial nobody would come to it before it is needed."""
     slots = Slots(labels=("a", "b"))
-    one, two = slots.way("one"), slots.way("two")
-    assert one.ready(SITE)
-    assert one.take(SITE) is None
+    one, two = slots.route("one"), slots.route("two")
+    assert one.acquire(SITE)
+    assert one.acquire_for(SITE) is None
     one.report("x", SITE, Outcome.DOWN)
-    assert one.ready(SITE)
-    assert two.ready(SITE)
+    assert one.acquire(SITE)
+    assert two.acquire(SITE)
     assert (one.label, two.label) == ("b", "b")
     slots.clock.now += 61
-    assert one.ready(SITE)
-    assert two.ready(SITE)
+    assert one.acquire(SITE)
+    assert two.acquire(SITE)
     assert (one.label, two.label) == ("a", "b")
 
 
 def test_a_pair_whose_time_is_over_is_tried_by_one_slot() -> None:
     """At that site: the other slots stay away until the first has seen a page."""
     slots = Slots(labels=("a", "b"))
-    one, two = slots.way("one"), slots.way("two")
+    one, two = slots.route("one"), slots.route("two")
     spoil(one, Outcome.BLOCKED)
-    for way in (one, two):
-        assert way.ready(SITE)
+    for route in (one, two):
+        assert route.acquire(SITE)
     assert (one.label, two.label) == ("b", "b")
     slots.clock.now += 61
-    assert one.ready(SITE)
+    assert one.acquire(SITE)
     assert one.label == "a"
     assert not slots.proxies.usable("a", SITE, "two")
     assert slots.proxies.usable("a", "other.example", "two")
-    assert one.take(SITE) is None
+    assert one.acquire_for(SITE) is None
     one.report("y", SITE, Outcome.GOOD, 50)
     assert slots.proxies.usable("a", SITE, "two")
 
@@ -143,34 +143,34 @@ def test_a_pair_whose_time_is_over_is_tried_by_one_slot() -> None:
 def test_a_slot_without_work_leaves_a_trial_to_others(outcome: Outcome) -> None:
     """It may wait for long, and until a visit has shown that the proxy is back nobody else may go by it."""
     slots = Slots(labels=("a", "b"))
-    idle, busy = slots.way("idle"), slots.way("busy")
+    idle, busy = slots.route("idle"), slots.route("busy")
     for number in range(3):
         slots.proxies.report("a", f"{number}", SITE, outcome, None)
-    assert busy.ready(SITE)
+    assert busy.acquire(SITE)
     assert busy.label == "b"
     slots.clock.now += 61
-    assert idle.ready(SITE)
+    assert idle.acquire(SITE)
     assert idle.label == "a"
-    assert busy.ready(SITE)
+    assert busy.acquire(SITE)
     assert busy.label == "b"
-    idle.rest(SITE)
-    assert busy.ready(SITE)
+    idle.yield_trial(SITE)
+    assert busy.acquire(SITE)
     assert busy.label == "a"
-    busy.rest(SITE)
-    assert idle.ready(SITE)
-    assert idle.take(SITE) is None
+    busy.yield_trial(SITE)
+    assert idle.acquire(SITE)
+    assert idle.acquire_for(SITE) is None
     idle.report("y", SITE, Outcome.GOOD, 50)
-    idle.rest(SITE)
+    idle.yield_trial(SITE)
     assert idle.label == "a", "what works is kept"
 
 
 def test_a_block_drops_the_pair_and_not_the_proxy() -> None:
     """The proxy goes on for another site."""
     slots = Slots(labels=("a", "b"))
-    way = slots.way("s")
-    spoil(way, Outcome.BLOCKED)
-    assert way.ready(SITE)
-    assert way.label == "b"
+    route = slots.route("s")
+    spoil(route, Outcome.BLOCKED)
+    assert route.acquire(SITE)
+    assert route.label == "b"
     assert slots.proxies.usable("a", "other.example", "s")
     assert not slots.proxies.usable("a", SITE, "s")
 
@@ -178,86 +178,86 @@ def test_a_block_drops_the_pair_and_not_the_proxy() -> None:
 def test_a_site_that_blocks_every_proxy_is_put_off() -> None:
     """For as long as the first of them is out; other sites are visited meanwhile."""
     slots = Slots(labels=("a", "b"))
-    way = slots.way("s")
-    spoil(way, Outcome.BLOCKED)
+    route = slots.route("s")
+    spoil(route, Outcome.BLOCKED)
     slots.clock.now += 10
-    spoil(way, Outcome.BLOCKED)
-    assert way.ready(SITE), "there may be work for another site"
-    shut_out = way.take(SITE)
+    spoil(route, Outcome.BLOCKED)
+    assert route.acquire(SITE), "there may be work for another site"
+    shut_out = route.acquire_for(SITE)
     assert shut_out is not None
     assert (shut_out.wait_s, shut_out.by_site) == (50, True)
-    assert way.ready(None)
-    assert way.take("other.example") is None
+    assert route.acquire(None)
+    assert route.acquire_for("other.example") is None
 
 
 def test_three_sites_that_drop_a_proxy_end_it_everywhere() -> None:
     """One that shows captchas is no use for the fourth site either."""
     slots = Slots(labels=("a",))
     for number in range(3):
-        spoil(slots.way("s"), Outcome.BLOCKED, site=f"{number}.example")
+        spoil(slots.route("s"), Outcome.BLOCKED, site=f"{number}.example")
     assert not slots.proxies.usable("a", "another.example", "s")
 
 
 def test_the_wait_for_a_proxy_ends_with_the_patience() -> None:
     """The reason is shown, one slot is enough to look, and any success begins the patience anew."""
     slots = Slots(labels=("a",))
-    way = slots.way("s")
+    route = slots.route("s")
     assert slots.proxies.limits == {}
-    spoil(way, Outcome.DOWN, 3)
-    assert not way.ready(SITE)
-    way.bear()
+    spoil(route, Outcome.DOWN, 3)
+    assert not route.acquire(SITE)
+    route.wait_or_fail()
     assert slots.proxies.limits == {"proxies": 1}
     assert "none of the 1 proxies works" in str(slots.events[-1])
     slots.clock.now += 9
-    way.bear()
+    route.wait_or_fail()
     slots.clock.now += 2
     with pytest.raises(AllProxiesDown, match="--proxy-patience"):
-        way.bear()
+        route.wait_or_fail()
     slots.clock.now += 60
-    assert way.ready(SITE)
-    way.take(SITE)
-    way.report("x", SITE, Outcome.GOOD, 50)
+    assert route.acquire(SITE)
+    route.acquire_for(SITE)
+    route.report("x", SITE, Outcome.GOOD, 50)
     assert slots.proxies.limits == {}
 
 
 def test_a_gate_without_a_proxy_is_never_told_to_go_direct() -> None:
     """It stays with the last one until it is given another."""
     slots = Slots(labels=("a",))
-    way = slots.way("s")
-    spoil(way, Outcome.DOWN, 3)
-    assert not way.ready(SITE)
-    way.leave()
+    route = slots.route("s")
+    spoil(route, Outcome.DOWN, 3)
+    assert not route.acquire(SITE)
+    route.release()
     assert None not in slots.told["s"]
 
 
 def test_after_a_failure_others_are_tried_first_for_a_while() -> None:
     """One failure is no ban: a minute later it is as good as the others."""
     slots = Slots(labels=("a", "b"))
-    one, two = slots.way("one"), slots.way("two")
+    one, two = slots.route("one"), slots.route("two")
     spoil(one, Outcome.DOWN)
-    assert one.ready(SITE)
-    assert two.ready(SITE)
+    assert one.acquire(SITE)
+    assert two.acquire(SITE)
     assert (one.label, two.label) == ("b", "b")
     slots.clock.now += 61
-    two.leave()
-    assert two.ready(SITE)
+    two.release()
+    assert two.acquire(SITE)
     assert two.label == "a"
 
 
 def test_a_proxy_that_the_file_no_longer_names_is_left() -> None:
     """What is known of the others is kept."""
     slots = Slots(labels=("a", "b"))
-    way = slots.way("s")
-    spoil(way, Outcome.BLOCKED)
+    route = slots.route("s")
+    spoil(route, Outcome.BLOCKED)
     slots.proxies.replace(("a", "c"))
-    assert way.ready(SITE)
-    assert way.label == "c"
+    assert route.acquire(SITE)
+    assert route.label == "c"
 
 
 def test_what_is_found_here_is_told_and_what_others_found_counts() -> None:
     """Bans of proxies and of pairs; what another node tells of proxies that are not here is passed over."""
     here, there = Slots(), Slots()
-    spoil(here.way("s"), Outcome.BLOCKED)
+    spoil(here.route("s"), Outcome.BLOCKED)
     for _ in range(3):
         here.proxies.report("b", "x", SITE, Outcome.DOWN, None)
     news = here.proxies.news()

@@ -1,4 +1,4 @@
-"""What politeness and sitemaps need of the other rooms, stated as protocols like those of `ports`."""
+"""What is shared about sites (robots.txt, sitemaps, paces), as protocols like those of `ports`."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime

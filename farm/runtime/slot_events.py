@@ -1,4 +1,4 @@
-"""What a worker tells of its slot: the phases, the visits that were done, and those that failed."""
+"""The events of one slot: its phases, the visits that brought a page, and those that failed."""
 
 from farm.model.clock import Clock
 from farm.model.event import Emit, PageDone, Phase, SlotPhase, VisitFailed
@@ -6,8 +6,8 @@ from farm.model.outcome import Bury, Release, Retry
 from farm.model.page import RenderedPage
 
 
-class Telling:
-    """Tells in the name of one slot; `begun` is when a visit's lease came, by the same clock."""
+class SlotEvents:
+    """Emits the events of one slot; `begun` is when a visit's lease came, by the same clock."""
 
     def __init__(self, slot: str, emit: Emit, clock: Clock) -> None:
         self._slot = slot
@@ -15,17 +15,17 @@ class Telling:
         self._clock = clock
 
     def phase(self, phase: Phase, url: str = "") -> None:
-        """Tell where the slot is now."""
+        """Emit the phase that the slot is in now."""
         self._emit(SlotPhase(self._clock.monotonic(), self._slot, phase, url))
 
     def done(self, url: str, page: RenderedPage, bytes_received: int, begun: float) -> None:
-        """Tell of a page that was kept."""
+        """Emit `PageDone` for a page that was kept."""
         now = self._clock.monotonic()
         took_ms = round((now - begun) * 1000)
         self._emit(PageDone(now, self._slot, url, page.status, took_ms, bytes_received, page.settled))
 
     def failed(self, url: str, settlement: Retry | Bury | Release, begun: float) -> None:
-        """Tell of a visit that brought no page, and what becomes of its URL."""
+        """Emit `VisitFailed` for a visit without a page, with what becomes of its URL."""
         now = self._clock.monotonic()
         took_ms = round((now - begun) * 1000)
         match settlement:

@@ -1,4 +1,4 @@
-"""One visit's manners, against a frontier that answers what the test wrote down."""
+"""The pacing of one visit, against a frontier that answers what the test wrote down."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -10,9 +10,9 @@ from farm.model.errors import FrontierUnavailable
 from farm.model.page import RenderedPage
 from farm.model.task import Lease, UrlTask
 from farm.policy.retry import RetryParams
-from farm.runtime import turn as module
+from farm.runtime import visit_pacing as module
 from farm.runtime.ports import Frontier
-from farm.runtime.turn import Turn
+from farm.runtime.visit_pacing import VisitPacing
 from tests.runtime.test_heartbeat import ManualClock
 
 LEASE = Lease(UrlTask("http://a.example/1", "a.example", "f"), "s", 1)
@@ -29,7 +29,7 @@ class Answers:
     is_away: bool = False
     hangs: bool = False
 
-    async def start(self, site: str, egress: str = "", *, begun: bool = False) -> float:
+    async def may_begin(self, site: str, egress: str = "", *, begun: bool = False) -> float:
         """Say the next wait, then 0."""
         if self.hangs:
             await asyncio.Event().wait()
@@ -48,35 +48,35 @@ class Answers:
         self.blocks.append((site, for_s, egress))
 
 
-def turn(answers: Answers) -> Turn:
-    """Make the turn of a visit by proxy p."""
-    return Turn(LEASE, "p", cast("Frontier", answers), RetryParams(), ManualClock())
+def paced(answers: Answers) -> VisitPacing:
+    """Return the pacing of a visit by proxy p."""
+    return VisitPacing(LEASE, "p", cast("Frontier", answers), 0.5, RetryParams(), ManualClock())
 
 
 async def test_a_turn_is_asked_for_until_it_has_come() -> None:
     """For the lease's site, whatever port a tunnel names."""
     answers = Answers([0.01, 0.01])
-    assert await turn(answers).ask("a.example:443")
+    assert await paced(answers).ask("a.example:443")
     assert answers.asked == [("a.example", "p")] * 3
 
 
 @pytest.mark.parametrize("waits", [[-0.5], [99.0], [0.0001, -3]])
 async def test_a_visit_that_would_wait_too_long_is_given_back(waits: list[float]) -> None:
     """Under a block at once; the slot is free for another site."""
-    assert not await turn(Answers(waits)).ask("a.example")
+    assert not await paced(Answers(waits)).ask("a.example")
 
 
 async def test_a_redirect_to_another_site_is_spaced_but_never_refused() -> None:
     """Given back, it would only be redirected there again."""
     answers = Answers([0.0001, -9])
-    assert await turn(answers).ask("b.example")
+    assert await paced(answers).ask("b.example")
     assert answers.asked == [("b.example", "p")] * 2
-    assert await turn(Answers([30.0])).ask("b.example")
+    assert await paced(Answers([30.0])).ask("b.example")
 
 
 async def test_without_redis_the_visit_is_given_back() -> None:
     """The settlement says what is wrong."""
-    assert not await turn(Answers(is_away=True)).ask("a.example")
+    assert not await paced(Answers(is_away=True)).ask("a.example")
 
 
 async def test_an_outage_of_redis_does_not_cost_the_page_its_deadline(
@@ -85,7 +85,7 @@ async def test_an_outage_of_redis_does_not_cost_the_page_its_deadline(
     """It is given back without blame; what was only to be told early is told by the settlement."""
     for name in ("LONGEST_S", "ELSEWHERE_S", "TELL_S"):
         monkeypatch.setattr(module, name, 0.01)
-    visit = turn(Answers(hangs=True))
+    visit = paced(Answers(hangs=True))
     async with asyncio.timeout(5):
         assert not await visit.ask("a.example")
         assert await visit.ask("b.example")
@@ -98,13 +98,32 @@ async def test_an_outage_of_redis_does_not_cost_the_page_its_deadline(
 async def test_a_refusal_is_obeyed_before_it_is_settled() -> None:
     """For as long as the site says, by the address that met it; other answers change nothing."""
     answers = Answers()
-    visit = turn(answers)
+    visit = paced(answers)
     await visit.answered(200, {"retry-after": "9"})
     await visit.answered(429, {"retry-after": "9"})
     await visit.answered(503, {"retry-after": "0"})
     assert answers.blocks == [("a.example", 9.0, "p")]
     await visit.answered(429, {"retry-after": "soon"})
-    assert 0.5 <= answers.blocks[1][1] <= 1
+    assert answers.blocks[1][1] == 0.75
+
+
+@pytest.mark.parametrize("headers", [{}, {"retry-after": "9"}])
+async def test_the_settlement_has_the_delay_that_the_site_was_blocked_for(headers: dict[str, str]) -> None:
+    """Computed apart, by two draws, the URL could come back while its site was still blocked."""
+    answers = Answers()
+    visit = paced(answers)
+    await visit.answered(429, headers)
+    page = RenderedPage("http://a.example/1", 429, {"retry-after": "99"}, "text/html")
+    assert visit.delay_s(page) == answers.blocks[0][1]
+
+
+async def test_an_answer_that_nobody_told_of_is_read_from_the_page() -> None:
+    """A document may be shown whose head was never reported, or another one than was reported last."""
+    visit = paced(Answers())
+    await visit.answered(200, {})
+    page = RenderedPage("http://a.example/1", 503, {"retry-after": "7"}, "text/html")
+    assert visit.delay_s(page) == 7.0
+    assert visit.delay_s(RenderedPage("http://a.example/1", 200, {}, "text/html")) is None
 
 
 async def test_the_stations_of_a_redirect_within_tls_are_counted() -> None:
@@ -112,6 +131,6 @@ async def test_the_stations_of_a_redirect_within_tls_are_counted() -> None:
     answers = Answers()
     stations = ("https://a.example/1", "https://a.example/2", "http://b.example/3")
     page = RenderedPage("https://c.example/4", 200, {}, "text/html", redirects=stations)
-    await turn(answers).count_redirects(page)
-    await turn(answers).count_redirects(RenderedPage("https://a.example/1", 200, {}, "text/html"))
+    await paced(answers).count_redirects(page)
+    await paced(answers).count_redirects(RenderedPage("https://a.example/1", 200, {}, "text/html"))
     assert answers.counted == ["a.example", "c.example"]

@@ -1,4 +1,4 @@
-"""What all workers of a node have in common: the other rooms, as they see them, and their parameters."""
+"""What all workers of a node share: their dependencies and their parameters."""
 
 from dataclasses import dataclass
 
@@ -6,8 +6,8 @@ from farm.model.clock import Clock
 from farm.model.event import Emit
 from farm.policy.retry import RetryParams
 from farm.runtime.heartbeat import Heartbeat
-from farm.runtime.manners import Paces
 from farm.runtime.ports import Detect, Frontier, Landings, Permission, Recorder, Scope, Sink
+from farm.runtime.site_ports import Paces
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,12 @@ class WorkerParams:
     limit: int
     retry: RetryParams
     spread_s: float = 0.0
-    """After an outage the slots come back over so long, not all at once."""
+    """After an outage of Redis the slots resume over this time, not all at once."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rooms:
-    """The other rooms, as the worker sees them."""
+class WorkerDeps:
+    """The parts of the farm that a worker uses."""
 
     frontier: Frontier
     sink: Sink

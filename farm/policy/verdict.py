@@ -1,0 +1,193 @@
+"""The verdict on a visit: what becomes of its URL, and what the visit says of its site and of its proxy.
+
+Pure: the worker gathers an `Attempt`, asks `answer_of`, `outcome_of` and `decide`, and carries the answers out.
+The rules are asked in one order, and the first that applies decides:
+
+    robots.txt refuses -> no proxy may be used -> no page came -> the page was cut off -> a block
+        -> a part is missing -> the status -> kept
+"""
+
+from dataclasses import dataclass
+
+from farm.model.detection import Detection
+from farm.model.egress import GateFailure, GateFault
+from farm.model.outcome import Bury, FailureKind, Release, Retry, SkipReason
+from farm.model.proxy import ShutOut
+from farm.model.task import Lease
+from farm.policy.proxy_score import Outcome, after_error, after_fault, after_page
+from farm.policy.retry import RetryParams, after_failure, after_gate_failure
+from farm.policy.throttling import THROTTLING, put_off
+
+SERVER_ERRORS = range(500, 600)
+_REJECTED = frozenset({Outcome.BLOCKED, Outcome.DOUBTED})
+
+Judgement = Retry | Bury | Release | SkipReason
+"""How a visit without a record is settled; a skip is acknowledged with its reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Why no page came.
+
+    `on_request` says that the main request failed, and not the slot or the deadline. `innocent` says that the
+    URL had no part in the loss of its slot.
+    """
+
+    kind: FailureKind
+    detail: str
+    on_request: bool = False
+    innocent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What is known of one visit once it has ended.
+
+    `refusal` is the answer of robots.txt to the address that the visit ended at. Without a page `failed` or
+    `shut_out` is set; with one, `status`, what it was detected as, and how long a throttling answer puts its
+    URL off (`delay_s`). `gate_failure` is the gateway's: of the main request where it `failed`, else of a part
+    that the page lacks.
+    """
+
+    lease: Lease
+    jitter: float
+    by_proxy: bool = False
+    refusal: Judgement | None = None
+    shut_out: ShutOut | None = None
+    failed: Failed | None = None
+    gate_failure: GateFailure | None = None
+    status: int = 0
+    detection: Detection | None = None
+    delay_s: float | None = None
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the page stands in place of the one that was asked for."""
+        return self.detection is not None and self.detection.blocks
+
+
+def answer_of(attempt: Attempt) -> int | None:
+    """Return the status from which the site's pace is learnt; 0 without an answer, None where nothing is learnt.
+
+    A block counts as no answer where it cannot be meant for one address of several.
+    """
+    failed = attempt.failed
+    if attempt.shut_out is not None:
+        return None
+    if failed is None:
+        is_for_all = attempt.is_blocked and attempt.status not in THROTTLING and not attempt.by_proxy
+        return 0 if is_for_all else attempt.status
+    if failed.innocent or _gate_failure(attempt, failed) is not None:
+        return None
+    return 0 if failed.kind in {FailureKind.NETWORK, FailureKind.TIMEOUT} else None
+
+
+def outcome_of(attempt: Attempt) -> Outcome | None:
+    """Return what the visit says of the proxy that it used; None where it used none, or says nothing."""
+    failed = attempt.failed
+    if not attempt.by_proxy or attempt.refusal is not None or attempt.shut_out is not None:
+        return None
+    if failed is not None:
+        if failed.innocent:
+            return None
+        failure = _gate_failure(attempt, failed)
+        return after_error(failed.kind) if failure is None else after_fault(failure.fault)
+    failure = attempt.gate_failure
+    if failure is not None and failure.fault is not GateFault.TUNNEL:
+        return after_fault(failure.fault)
+    outcome = after_page(attempt.status, blocked=attempt.is_blocked)
+    # That the site rejects the address says more than that a part of the rejection is missing. Were it only
+    # counted as an incomplete page, which is kept in the end, no count of blocks would ever end the URL.
+    return outcome if failure is None or outcome in _REJECTED else Outcome.PARTIAL
+
+
+def needs_new_context(outcome: Outcome | None) -> bool:
+    """Whether the context must go: by the cookies of a block the site knows it again, whatever its address."""
+    return outcome in _REJECTED
+
+
+def decide(attempt: Attempt, outcome: Outcome | None, count: int, params: RetryParams) -> Judgement | None:
+    """Return how the visit is settled; None where its page is kept.
+
+    `outcome` is that of `outcome_of`, and `count` how many visits of this URL had it, this one included.
+    """
+    if attempt.refusal is not None:
+        return attempt.refusal
+    if attempt.shut_out is not None:
+        return _after_shut_out(attempt.shut_out, attempt.lease.throttled, params)
+    if attempt.failed is not None:
+        return _after_no_page(attempt, attempt.failed, count, params)
+    judged = _after_incomplete_page(attempt, outcome, count, params)
+    return _after_status(attempt, params) if judged is None else judged
+
+
+def _gate_failure(attempt: Attempt, failed: Failed) -> GateFailure | None:
+    """Return the gateway's failure where it explains that no page came.
+
+    The browser's own error about TLS says more than that the connection broke. A lost slot and a missed
+    deadline have other reasons, unless the gateway cut the visit off.
+    """
+    failure = attempt.gate_failure
+    if failure is None or failure.fault is GateFault.TOO_LARGE:
+        return failure
+    return failure if failed.on_request and failed.kind is not FailureKind.TLS else None
+
+
+def _after_no_page(attempt: Attempt, failed: Failed, count: int, params: RetryParams) -> Judgement:
+    if failed.innocent:
+        return Release(failed.detail)
+    attempts, jitter = attempt.lease.attempt, attempt.jitter
+    failure = _gate_failure(attempt, failed)
+    if failure is not None:
+        return after_gate_failure(failure, attempts, jitter, params, count)
+    return after_failure(failed.kind, failed.detail, attempts, jitter, params)
+
+
+def _after_incomplete_page(
+    attempt: Attempt, outcome: Outcome | None, count: int, params: RetryParams
+) -> Judgement | None:
+    """Judge a page that is not the one asked for, or not all of it; None where it is taken as it is."""
+    failure = attempt.gate_failure
+    if failure is not None and failure.fault is not GateFault.TUNNEL:
+        return after_gate_failure(failure, attempt.lease.attempt, attempt.jitter, params, count)
+    if outcome in _REJECTED:
+        block = attempt.detection if outcome is Outcome.BLOCKED else None
+        return _after_block(block, attempt.status, count, params)
+    if failure is None:
+        return None
+    # A part that breaks behind every proxy is the page's own fault.
+    return Release(f"proxy: {failure.detail}") if count <= params.partial_cap else None
+
+
+def _after_block(
+    detection: Detection | None, status: int, count: int, params: RetryParams
+) -> Release | Bury | None:
+    """Try other addresses a few times; then a recognised block ends the URL.
+
+    A bare refusal (401, 403) is then what the site says to everybody: the page is kept.
+    """
+    if detection is None:
+        return Release(f"status {status}: another address is tried") if count <= params.doubted_cap else None
+    what = f"{detection.by} {detection.finding}"
+    if count <= params.blocked_cap:
+        return Release(f"{what}: another address is tried")
+    return Bury(FailureKind.BLOCKED, f"{what}, {count} times")
+
+
+def _after_shut_out(shut_out: ShutOut, throttled: int, params: RetryParams) -> Retry | Bury:
+    """Put a URL off until a proxy may try its site again: all of them are out for it now."""
+    reason = FailureKind.BLOCKED if shut_out.by_site else FailureKind.PROXY
+    detail = "every proxy is out for this site"
+    if throttled >= params.shut_out_cap:
+        return Bury(reason, detail)
+    return Retry(reason, shut_out.wait_s, detail, throttled=True)
+
+
+def _after_status(attempt: Attempt, params: RetryParams) -> Retry | Bury | None:
+    lease, status = attempt.lease, attempt.status
+    if attempt.delay_s is not None:
+        return put_off(status, attempt.delay_s, lease.throttled, params)
+    if status in SERVER_ERRORS:
+        detail = f"status {status}"
+        return after_failure(FailureKind.HTTP_5XX, detail, lease.attempt, attempt.jitter, params)
+    return None

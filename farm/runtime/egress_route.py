@@ -1,0 +1,109 @@
+"""The egress route of one slot: direct, or by a proxy that is chosen between visits.
+
+Both classes satisfy the worker's `EgressRoute`.
+"""
+
+from collections.abc import Callable
+
+from farm.model.proxy import ShutOut
+from farm.policy.proxy_score import Outcome
+from farm.runtime.proxies import Proxies, Rotation
+
+
+class DirectRoute:
+    """The route of a slot without proxies."""
+
+    label: str | None = None
+    address = ""
+
+    def acquire(self, site: str | None) -> bool:  # noqa: ARG002
+        """Return True: a direct connection is always available."""
+        return True
+
+    def wait_or_fail(self) -> None:
+        """Do nothing: `acquire` never fails."""
+
+    def acquire_for(self, site: str) -> ShutOut | None:  # noqa: ARG002
+        """Accept every site: a direct connection is always available."""
+        return None
+
+    def report(self, url_id: str, site: str, outcome: Outcome, latency_ms: float | None = None) -> int:  # noqa: ARG002
+        """Return 0: there is no proxy to learn about."""
+        return 0
+
+    def yield_trial(self, site: str | None) -> None:
+        """Do nothing: there is no proxy on trial."""
+
+    def release(self) -> None:
+        """Do nothing: there is no proxy to release."""
+
+
+class ProxyRoute:
+    """The route of one slot through the proxies. `switch` tells the slot's gate which proxy to use."""
+
+    def __init__(self, slot: str, proxies: Proxies, switch: Callable[[str | None], None]) -> None:
+        self._slot = slot
+        self._proxies = proxies
+        self._switch = switch
+        self._pages = 0
+        self.label: str | None = None
+
+    @property
+    def address(self) -> str:
+        """The frontier's name of this route; empty where the proxy depends on the site, not known yet."""
+        by_site = self._proxies.params.rotation is Rotation.SITE
+        return "" if by_site else self.label or ""
+
+    def acquire(self, site: str | None) -> bool:
+        """Choose a usable proxy for the next lease, as the rotation asks; False where there is none."""
+        params = self._proxies.params
+        # A proxy that was chosen and has served no page yet is kept, whatever the rotation.
+        keeps = self.label is not None and (params.rotation is not Rotation.PAGE or self._pages == 0)
+        if keeps and params.rotation is Rotation.CONTEXT and self._pages >= params.pages:
+            keeps = False
+        if keeps and self.label is not None and self._proxies.usable(self.label, site, self._slot):
+            # A slot that looks for work tries a proxy whose cooldown is over: nobody else would come to it.
+            keeps = not self._proxies.trial_due(site)
+        else:
+            keeps = False
+        if not keeps:
+            self._pages = 0
+            self._use(self._proxies.pick(self._slot, site) or self._proxies.pick(self._slot, None))
+        return self.label is not None
+
+    def wait_or_fail(self) -> None:
+        """Wait for a usable proxy. Raises `AllProxiesDown` after the proxies' patience."""
+        self._proxies.none_works()
+
+    def acquire_for(self, site: str) -> ShutOut | None:
+        """Choose a usable proxy for this site; return when one may try it again where none is usable."""
+        by_site = self._proxies.params.rotation is Rotation.SITE
+        if by_site or self.label is None or not self._proxies.usable(self.label, site, self._slot):
+            self._use(self._proxies.pick(self._slot, site))
+        self._pages += 1
+        return None if self.label is not None else self._proxies.shut_out(site)
+
+    def report(self, url_id: str, site: str, outcome: Outcome, latency_ms: float | None = None) -> int:
+        """Report the outcome of a visit; return how many visits of this URL had the same outcome."""
+        if self.label is None:
+            return 0
+        count = self._proxies.report(self.label, url_id, site, outcome, latency_ms)
+        if outcome not in {Outcome.GOOD, Outcome.UNCLEAR}:
+            self.release()
+        return count
+
+    def yield_trial(self, site: str | None) -> None:
+        """Release a proxy on trial: only a visit shows whether it is back, and another slot may have one."""
+        if self.label is not None and self._proxies.is_tried(self.label, site):
+            self.release()
+
+    def release(self) -> None:
+        """Use no proxy until the next `acquire`."""
+        self._proxies.leave(self._slot)
+        self._use(None)
+
+    def _use(self, label: str | None) -> None:
+        # Without a proxy the gate keeps the last one: nothing may ever go direct.
+        if label is not None and label != self.label:
+            self._switch(label)
+        self.label = label

@@ -1,0 +1,272 @@
+"""The verdict on a visit, as tables: what is known of it, and what becomes of its URL."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from farm.model.detection import Detection, Finding
+from farm.model.egress import GateFailure, GateFault
+from farm.model.outcome import Bury, FailureKind, Release, Retry, SkipReason
+from farm.model.proxy import ShutOut
+from farm.model.task import Lease, UrlTask
+from farm.policy.proxy_score import Outcome
+from farm.policy.retry import RetryParams
+from farm.policy.verdict import Attempt, Failed, Judgement, answer_of, decide, needs_new_context, outcome_of
+
+PARAMS = RetryParams(retries=3, base_s=1.0, cap_s=60.0)
+LEASE = Lease(UrlTask("http://a.example/1", "a.example", "f"), "01", 1)
+PAGE = Attempt(LEASE, 0.0, status=200)
+BY_PROXY = replace(PAGE, by_proxy=True)
+CAPTCHA = Detection(Finding.CAPTCHA, "datadome", ("x",))
+LOGIN = Detection(Finding.LOGIN_WALL, "", ("x",))
+FAULT = {fault: GateFailure(fault, "why") for fault in GateFault}
+SLOT, DEADLINE = Failed(FailureKind.CRASH, "crashed"), Failed(FailureKind.TIMEOUT, "too long")
+REQUEST = Failed(FailureKind.NETWORK, "net::ERR", on_request=True)
+INNOCENT = Failed(FailureKind.CRASH, "the engine died", innocent=True)
+
+
+def lost(failed: Failed, fault: GateFault | None = None) -> Attempt:
+    """Return a visit by a proxy that brought no page."""
+    return Attempt(LEASE, 0.0, by_proxy=True, failed=failed, gate_failure=FAULT[fault] if fault else None)
+
+
+def short(fault: GateFault, status: int = 200, detection: Detection | None = None) -> Attempt:
+    """Return a visit by a proxy whose page lacks a part."""
+    return replace(BY_PROXY, status=status, detection=detection, gate_failure=FAULT[fault])
+
+
+def judged(attempt: Attempt, count: int = 1) -> Judgement | None:
+    """Decide as the worker does."""
+    return decide(attempt, outcome_of(attempt), count, PARAMS)
+
+
+def again(kind: FailureKind, detail: str) -> Retry:
+    """Return the first retry, without jitter."""
+    return Retry(kind, 0.5, detail)
+
+
+@pytest.mark.parametrize("status", [200, 204, 301, 401, 403, 404, 410, 418])
+def test_an_answer_is_kept(status: int) -> None:
+    """Also one that says that there is nothing, and a block that no other address could get around."""
+    for detection in (None, LOGIN, CAPTCHA):
+        assert judged(replace(PAGE, status=status, detection=detection)) is None
+    assert judged(replace(BY_PROXY, status=200, detection=LOGIN)) is None
+
+
+WITHOUT_PAGE = [
+    (lost(REQUEST), Outcome.UNCLEAR, again(FailureKind.NETWORK, "net::ERR"), 0),
+    (lost(DEADLINE), Outcome.SLOW, again(FailureKind.TIMEOUT, "too long"), 0),
+    (lost(SLOT), Outcome.UNCLEAR, again(FailureKind.CRASH, "crashed"), None),
+    (lost(INNOCENT), None, Release("the engine died"), None),
+    (lost(INNOCENT, GateFault.UPSTREAM), None, Release("the engine died"), None),
+    (lost(REQUEST, GateFault.REFUSED), Outcome.UNCLEAR, SkipReason.PRIVATE_NETWORK, None),
+    (lost(REQUEST, GateFault.DNS), Outcome.SLOW, again(FailureKind.NETWORK, "why"), None),
+    (lost(REQUEST, GateFault.CONNECT), Outcome.SLOW, again(FailureKind.NETWORK, "why"), None),
+    (lost(REQUEST, GateFault.TIMEOUT), Outcome.SLOW, again(FailureKind.TIMEOUT, "why"), None),
+    (lost(REQUEST, GateFault.UPSTREAM), Outcome.DOWN, Release("proxy: why"), None),
+    (lost(REQUEST, GateFault.TUNNEL), Outcome.BROKEN, Release("proxy: why"), None),
+    (lost(REQUEST, GateFault.NOT_NOW), Outcome.UNCLEAR, Release("why"), None),
+    (lost(REQUEST, GateFault.TOO_LARGE), Outcome.UNCLEAR, Bury(FailureKind.TOO_LARGE, "why"), None),
+    # A slot that was lost and a deadline have reasons of their own, unless the gateway cut the visit off.
+    (lost(SLOT, GateFault.TUNNEL), Outcome.UNCLEAR, again(FailureKind.CRASH, "crashed"), None),
+    (lost(DEADLINE, GateFault.CONNECT), Outcome.SLOW, again(FailureKind.TIMEOUT, "too long"), 0),
+    (lost(SLOT, GateFault.TOO_LARGE), Outcome.UNCLEAR, Bury(FailureKind.TOO_LARGE, "why"), None),
+    (lost(DEADLINE, GateFault.TOO_LARGE), Outcome.UNCLEAR, Bury(FailureKind.TOO_LARGE, "why"), None),
+    # The browser's word about a certificate says more than that the connection was closed.
+    (
+        lost(Failed(FailureKind.TLS, "cert", on_request=True), GateFault.TUNNEL),
+        Outcome.UNCLEAR,
+        again(FailureKind.TLS, "cert"),
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize(("attempt", "outcome", "settlement", "answer"), WITHOUT_PAGE)
+def test_a_visit_without_a_page(
+    attempt: Attempt, outcome: Outcome | None, settlement: Judgement, answer: int | None
+) -> None:
+    """What it says of the proxy, what becomes of the URL, and what the site's pace learns."""
+    assert outcome_of(attempt) is outcome
+    assert judged(attempt) == settlement
+    assert answer_of(attempt) == answer
+    direct = replace(attempt, by_proxy=False)
+    assert outcome_of(direct) is None
+    assert judged(direct, 0) == settlement
+    assert answer_of(direct) == answer
+
+
+@pytest.mark.parametrize("failed", [REQUEST, SLOT, DEADLINE])
+def test_a_failure_is_retried_as_often_as_asked_for(failed: Failed) -> None:
+    """Three retries are four visits."""
+    tried = [replace(lost(failed), lease=replace(LEASE, attempt=number)) for number in range(1, 5)]
+    assert [type(judged(attempt)) for attempt in tried] == [Retry, Retry, Retry, Bury]
+
+
+def test_what_a_proxy_breaks_is_given_back_a_few_times() -> None:
+    """Then it counts as a failure, or a site behind a black hole would never end; a dead proxy never does."""
+    broken, down = lost(REQUEST, GateFault.TUNNEL), lost(REQUEST, GateFault.UPSTREAM)
+    assert judged(broken, PARAMS.broken_cap) == Release("proxy: why")
+    assert judged(broken, PARAMS.broken_cap + 1) == again(FailureKind.PROXY, "why")
+    assert judged(down, 10 * PARAMS.broken_cap) == Release("proxy: why")
+
+
+PAGES = [
+    (BY_PROXY, Outcome.GOOD, None),
+    (replace(BY_PROXY, status=404), Outcome.GOOD, None),
+    (replace(BY_PROXY, status=500), Outcome.GOOD, again(FailureKind.HTTP_5XX, "status 500")),
+    (
+        replace(BY_PROXY, status=429, delay_s=7.0),
+        Outcome.UNCLEAR,
+        Retry(FailureKind.THROTTLED, 7.0, "status 429", throttled=True),
+    ),
+    (
+        replace(BY_PROXY, status=429, delay_s=7.0, detection=CAPTCHA),
+        Outcome.BLOCKED,
+        Release("datadome captcha: another address is tried"),
+    ),
+    (replace(BY_PROXY, status=403), Outcome.DOUBTED, Release("status 403: another address is tried")),
+    (
+        replace(BY_PROXY, detection=CAPTCHA),
+        Outcome.BLOCKED,
+        Release("datadome captcha: another address is tried"),
+    ),
+    (short(GateFault.TUNNEL), Outcome.PARTIAL, Release("proxy: why")),
+    (short(GateFault.UPSTREAM), Outcome.DOWN, Release("proxy: why")),
+    (short(GateFault.TOO_LARGE), Outcome.UNCLEAR, Bury(FailureKind.TOO_LARGE, "why")),
+    (short(GateFault.TOO_LARGE, 403, CAPTCHA), Outcome.UNCLEAR, Bury(FailureKind.TOO_LARGE, "why")),
+    (
+        short(GateFault.TUNNEL, 200, CAPTCHA),
+        Outcome.BLOCKED,
+        Release("datadome captcha: another address is tried"),
+    ),
+    (short(GateFault.TUNNEL, 403), Outcome.DOUBTED, Release("status 403: another address is tried")),
+]
+
+
+@pytest.mark.parametrize(("attempt", "outcome", "settlement"), PAGES)
+def test_a_page_that_a_proxy_brought(
+    attempt: Attempt, outcome: Outcome, settlement: Judgement | None
+) -> None:
+    """What it says of the proxy, and what becomes of the URL the first time."""
+    assert outcome_of(attempt) is outcome
+    assert judged(attempt) == settlement
+
+
+def test_a_visit_that_was_cut_off_is_dead_without_a_proxy_too() -> None:
+    """It would bring as much the next time."""
+    cut = replace(short(GateFault.TOO_LARGE), by_proxy=False)
+    assert outcome_of(cut) is None
+    assert judged(cut, 0) == Bury(FailureKind.TOO_LARGE, "why")
+
+
+def test_a_block_is_tried_by_other_addresses_and_then_ends_the_url() -> None:
+    """A refusal of which nobody knows whom it is meant for is kept in the end, as the page that it is."""
+    block, refused = replace(BY_PROXY, detection=CAPTCHA), replace(BY_PROXY, status=403)
+    assert isinstance(judged(block, PARAMS.blocked_cap), Release)
+    times = PARAMS.blocked_cap + 1
+    assert judged(block, times) == Bury(FailureKind.BLOCKED, f"datadome captcha, {times} times")
+    assert isinstance(judged(refused, PARAMS.doubted_cap), Release)
+    assert judged(refused, PARAMS.doubted_cap + 1) is None
+
+
+def test_a_page_that_is_never_whole_is_taken_as_it_is() -> None:
+    """What breaks behind every proxy is the page's own; its status still counts."""
+    partial = short(GateFault.TUNNEL)
+    assert judged(partial, PARAMS.partial_cap) == Release("proxy: why")
+    assert judged(partial, PARAMS.partial_cap + 1) is None
+    error = judged(replace(partial, status=502), PARAMS.partial_cap + 1)
+    assert error == again(FailureKind.HTTP_5XX, "status 502")
+
+
+@pytest.mark.parametrize(("detection", "status"), [(CAPTCHA, 200), (None, 403)])
+def test_a_rejection_that_is_never_whole_ends_as_well(detection: Detection | None, status: int) -> None:
+    """Counted as an incomplete page alone it was given back for ever: an incomplete page is kept in the end."""
+    assert not isinstance(judged(short(GateFault.TUNNEL, status, detection), 1000), Release)
+
+
+@pytest.mark.parametrize("outcome", [None, *Outcome])
+def test_a_context_that_the_site_rejected_is_replaced(outcome: Outcome | None) -> None:
+    """Its cookies would give the next address away; nothing else costs a context."""
+    assert needs_new_context(outcome) is (outcome in {Outcome.BLOCKED, Outcome.DOUBTED})
+
+
+REFUSALS: list[Judgement] = [SkipReason.ROBOTS, Retry(FailureKind.THROTTLED, 9.0), Release("crawl-delay")]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+@pytest.mark.parametrize("attempt", [BY_PROXY, replace(BY_PROXY, detection=CAPTCHA), short(GateFault.TUNNEL)])
+def test_what_robots_txt_refuses_comes_first(attempt: Attempt, refusal: Judgement) -> None:
+    """The page that a redirect led to was not to be visited: it says nothing of the proxy either."""
+    refused = replace(attempt, refusal=refusal)
+    assert judged(refused) == refusal
+    assert outcome_of(refused) is None
+
+
+def test_a_site_that_shuts_every_proxy_out_ends() -> None:
+    """It is waited for a few times."""
+    waits = Attempt(LEASE, 0.0, shut_out=ShutOut(60.0, by_site=True))
+    detail = "every proxy is out for this site"
+    assert judged(waits) == Retry(FailureKind.BLOCKED, 60.0, detail, throttled=True)
+    assert answer_of(waits) is None
+    assert outcome_of(waits) is None
+    often = replace(LEASE, throttled=PARAMS.shut_out_cap)
+    assert judged(replace(waits, lease=often)) == Bury(FailureKind.BLOCKED, detail)
+    by_proxies = replace(waits, lease=often, shut_out=ShutOut(60.0, by_site=False))
+    assert judged(by_proxies) == Bury(FailureKind.PROXY, detail)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "answer"),
+    [
+        (PAGE, 200),
+        (replace(PAGE, status=503), 503),
+        (replace(PAGE, detection=LOGIN), 200),
+        (replace(PAGE, detection=CAPTCHA), 0),
+        (replace(PAGE, status=429, detection=CAPTCHA), 429),
+        (replace(BY_PROXY, detection=CAPTCHA), 200),
+    ],
+)
+def test_what_the_pace_of_a_site_learns_from_a_page(attempt: Attempt, answer: int) -> None:
+    """A block is as good as no answer, unless it may be meant for one address, or says what is asked for."""
+    assert answer_of(attempt) == answer
+
+
+attempts = st.builds(
+    Attempt,
+    lease=st.builds(
+        Lease, st.just(LEASE.task), st.just("01"), st.just(1), st.integers(1, 9), st.integers(0, 30)
+    ),
+    jitter=st.floats(0, 1, exclude_max=True),
+    by_proxy=st.booleans(),
+    refusal=st.none() | st.sampled_from(REFUSALS),
+    shut_out=st.none() | st.builds(ShutOut, st.floats(1, 60), st.booleans()),
+    failed=st.none()
+    | st.builds(Failed, st.sampled_from(FailureKind), st.just("x"), st.booleans(), st.booleans()),
+    gate_failure=st.none() | st.sampled_from(list(FAULT.values())),
+    status=st.integers(200, 599),
+    detection=st.sampled_from([None, LOGIN, CAPTCHA]),
+    delay_s=st.none() | st.floats(0, 60),
+)
+
+
+@given(attempts, st.integers(0, 100))
+def test_whatever_is_known_of_a_visit_it_is_judged(attempt: Attempt, count: int) -> None:
+    """Without a page nothing is ever kept, and no delay is less than nothing."""
+    settlement = judged(attempt, count)
+    if attempt.refusal is not None or attempt.shut_out is not None or attempt.failed is not None:
+        assert settlement is not None
+    if isinstance(settlement, Retry):
+        assert settlement.delay_s >= 0
+
+
+@given(attempts)
+def test_nothing_is_given_back_for_ever(attempt: Attempt) -> None:
+    """Of what the URL or its site can cause: only a dead proxy, a turn that did not come or an innocent loss."""
+    settlement = judged(attempt, 1000)
+    if isinstance(settlement, Release):
+        innocent = attempt.failed is not None and attempt.failed.innocent
+        fault = attempt.gate_failure.fault if attempt.gate_failure else None
+        assert innocent or settlement == attempt.refusal or fault in {GateFault.UPSTREAM, GateFault.NOT_NOW}

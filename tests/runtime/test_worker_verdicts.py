@@ -1,0 +1,194 @@
+"""A worker among fakes of its ports: how it carries verdicts out, and when it takes no lease."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from farm.model.detection import Detection, Finding
+from farm.model.egress import GateFailure, GateFault
+from farm.model.errors import RenderError, SlotLost
+from farm.model.outcome import Ack, FailureKind, Landing, Release, Retry, SkipReason
+from farm.model.proxy import ShutOut
+from farm.policy.proxy_score import Outcome
+from farm.runtime.control import ExitReason
+from tests.runtime.visit_fakes import DEADLINE_S, GIVEN_BACK, SITE, Bench, lease, page, worked
+from tests.turns import turns
+
+CAPTCHA = Detection(Finding.CAPTCHA, "datadome", ("x",))
+
+
+async def test_a_refused_url_is_skipped_without_a_visit() -> None:
+    """The skip is written down and acknowledged; it does not count as a page."""
+    bench = Bench(lease("1"))
+    bench.site.refusals = [SkipReason.ROBOTS]
+    await worked(bench)
+    assert bench.slot.rendered == []
+    assert [skip.reason for batch in bench.sink.batches for skip in batch.skips] == [SkipReason.ROBOTS]
+    assert bench.frontier.settled == [("1", Ack(rendered=False))]
+
+
+async def test_robots_txt_is_asked_again_where_a_redirect_led() -> None:
+    """The pace of the site is learnt all the same; the page is not kept."""
+    bench = Bench(lease("1"))
+    bench.site.refusals = [None, SkipReason.ROBOTS]
+    bench.slot.pages = [page(redirects=(f"http://{SITE}/1",), final_url=f"http://{SITE}/secret")]
+    await worked(bench)
+    assert bench.frontier.settled == [("1", Ack(rendered=False))]
+    assert (bench.records, bench.site.noted) == ([], [(SITE, 200)])
+
+
+async def test_where_a_redirect_led_out_of_scope_nothing_is_kept() -> None:
+    """Only the skip is."""
+    bench = Bench(lease("1"))
+    bench.site.landing = Landing(skip=SkipReason.OUT_OF_SCOPE)
+    await worked(bench)
+    assert bench.records == []
+    assert bench.frontier.settled == [("1", Ack(rendered=False))]
+
+
+async def test_a_throttled_url_waits_as_long_as_its_site_is_blocked() -> None:
+    """One delay, computed once, whatever chance there is in it."""
+    bench = Bench(lease("1"))
+    bench.slot.pages = [page(429)]
+    await worked(bench)
+    [(site, block_s)], [(_, settlement)] = bench.frontier.blocks, bench.frontier.settled
+    assert site == SITE
+    assert settlement == Retry(FailureKind.THROTTLED, block_s, "status 429", throttled=True)
+    assert bench.records == []
+
+
+@pytest.mark.parametrize(
+    ("error", "settlement", "noted"),
+    [
+        (RenderError(FailureKind.NETWORK, "reset"), FailureKind.NETWORK, [(SITE, 0)]),
+        (SlotLost(FailureKind.CRASH, "crashed"), FailureKind.CRASH, []),
+    ],
+)
+async def test_a_failed_visit_is_retried(
+    error: Exception, settlement: FailureKind, noted: list[tuple[str, int]]
+) -> None:
+    """And what it says of the site is learnt."""
+    bench = Bench(lease("1"))
+    bench.slot.pages = [error]
+    await worked(bench)
+    [(_, retry)] = bench.frontier.settled
+    assert isinstance(retry, Retry)
+    assert retry.reason is settlement
+    assert bench.site.noted == noted
+
+
+async def test_an_innocent_loss_gives_the_url_back() -> None:
+    """Nobody is blamed for it."""
+    bench = Bench(lease("1"))
+    bench.slot.pages = [SlotLost(FailureKind.CRASH, "the engine died", innocent=True)]
+    await worked(bench)
+    assert bench.frontier.settled == [("1", Release("the engine died"))]
+
+
+async def test_a_visit_that_does_not_end_is_ended() -> None:
+    """By its deadline, which is not taken for a lost lease."""
+    bench = Bench(lease("1"), stop_at="render", visit_s=0.01)
+    await worked(bench)
+    [(_, retry)] = bench.frontier.settled
+    assert isinstance(retry, Retry)
+    assert (retry.reason, retry.detail) == (FailureKind.TIMEOUT, "the visit took more than 0.01 s")
+    assert bench.site.noted == [(SITE, 0)]
+
+
+async def test_the_gateway_is_asked_about_the_address_that_failed() -> None:
+    """After a redirect it is another one than the URL's."""
+    bench = Bench(lease("1"))
+    bench.slot.pages = [RenderError(FailureKind.NETWORK, "reset", "http://b.example/")]
+    bench.gate.found = GateFailure(GateFault.REFUSED, "private")
+    await worked(bench)
+    assert bench.gate.asked_for == ["http://b.example/"]
+    assert bench.frontier.settled == [("1", Ack(rendered=False))]
+
+
+async def test_a_block_costs_the_context_and_goes_to_another_proxy() -> None:
+    """Its cookies would be known again; the page is not kept."""
+    bench = Bench(lease("1"))
+    bench.route.label, bench.detected = "p1", [CAPTCHA]
+    await worked(bench)
+    assert bench.route.reports == [("1", Outcome.BLOCKED)]
+    assert bench.slot.retired == 1
+    [(_, settlement)] = bench.frontier.settled
+    assert isinstance(settlement, Release)
+    assert bench.records == []
+
+
+async def test_a_page_by_a_proxy_names_it_and_a_direct_one_reports_nothing() -> None:
+    """Without proxies there is nothing to be learnt of them."""
+    bench = Bench(lease("1"))
+    bench.route.label = "p1"
+    await worked(bench)
+    assert bench.route.reports == [("1", Outcome.GOOD)]
+    assert bench.sink.batches[0].records[0].fields["proxy"] == "p1"
+    direct = await worked(Bench(lease("1")))
+    assert direct.route.reports == []
+
+
+async def test_a_site_without_a_usable_proxy_is_not_visited() -> None:
+    """Its URL waits for one."""
+    bench = Bench(lease("1"))
+    bench.route.shut_out = ShutOut(60.0, by_site=False)
+    await worked(bench)
+    assert bench.slot.rendered == []
+    [(_, retry)] = bench.frontier.settled
+    assert isinstance(retry, Retry)
+    assert (retry.delay_s, retry.throttled) == (60.0, True)
+
+
+async def test_the_worker_of_a_farm_that_ends_takes_no_other_lease() -> None:
+    """Also not with the ack of the page that it just kept."""
+    bench = Bench(lease("1"), lease("2"))
+    bench.steps.hooks["land"] = lambda: bench.control.end(ExitReason.SIGTERM)
+    await worked(bench)
+    assert bench.records == ["1"]
+    assert bench.frontier.leases == [lease("2")]
+
+
+async def test_a_slot_beyond_the_limit_waits_without_a_context() -> None:
+    """And without a route, until the limit grows."""
+    bench = Bench(lease("1"))
+    bench.control.admit(0)
+    task = asyncio.create_task(bench.worker.run())
+    await turns(3)
+    assert (bench.slot.retired, bench.route.released, bench.steps.made) == (1, 1, [])
+    bench.control.admit(1)
+    async with asyncio.timeout(DEADLINE_S):
+        await task
+    assert bench.records == ["1"]
+
+
+async def test_a_worker_without_a_usable_proxy_waits_for_one() -> None:
+    """It asks for no lease that it could not visit."""
+    bench = Bench(lease("1"))
+    bench.route.usable = False
+    task = asyncio.create_task(bench.worker.run())
+    await turns(3)
+    assert (bench.route.waited, bench.steps.made) == (1, [])
+    bench.route.usable = True
+    bench.control.wake()
+    async with asyncio.timeout(DEADLINE_S):
+        await task
+    assert bench.records == ["1"]
+
+
+async def test_an_outage_that_ends_with_the_farm_gives_the_lease_back() -> None:
+    """All slots waited for their leases; this one waits for its moment when the farm is told to end."""
+    bench = Bench(lease("1"))
+    bench.worker._params = replace(bench.worker._params, spread_s=1000.0)
+
+    def outage() -> None:
+        bench.clock.now += 60.0
+
+    bench.steps.hooks["lease"] = outage
+    task = asyncio.create_task(bench.worker.run())
+    await turns(5)
+    bench.control.end(ExitReason.SIGTERM)
+    async with asyncio.timeout(DEADLINE_S):
+        await task
+    assert bench.frontier.settled == GIVEN_BACK
+    assert bench.slot.rendered == []
