@@ -4,7 +4,7 @@ PYTEST = .venv/bin/pytest
 CODE = farm fixtures tests scripts docker bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all check bench bench-against bench-frontier bench-readme bench-recall bench-throttle bench-egress mutate soak profile lock clean
+.PHONY: help setup run test test-all check bench bench-against bench-frontier bench-readme bench-recall bench-throttle bench-egress mutate soak profile lock prove clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,8 +15,8 @@ setup:  ## install what is missing: .venv, the packages, a browser, Redis (repea
 run: setup  ## crawl the demo shop and watch it live
 	@.venv/bin/python scripts/demo.py
 
-test: check  ## everything that a change must pass
-	$(PYTEST) -m "not slow"
+test: check  ## everything that a change must pass (TESTS="tests/scope": only these)
+	$(PYTEST) -m "not slow" $(TESTS)
 
 test-all: check  ## the same and all slow tests: real time, faults, processes killed
 	$(PYTEST)
@@ -63,6 +63,9 @@ profile: setup  ## where the farm's CPU goes, by kind of process
 lock:  ## bring the lock files up to date with pyproject.toml (UPGRADE=1: take the newest of everything)
 	@scripts/lock.sh $(if $(UPGRADE),--upgrade)
 
+prove:  ## both commands of the README on bare Debian machines, as root (cut off, it goes on; ARGS="trixie sudo units")
+	@scripts/prove.sh $(ARGS)
+
 clean:  ## remove what was made here: .venv, caches, results, demo crawls
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist .bench bench-results crawls
+	rm -rf .venv .venv-distribution .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist .bench bench-results crawls
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -71,8 +71,13 @@ enter() {  # enter ROOT USER COMMAND...: run it there as USER, in the folder $IN
         set -- env PIP_CERT=$certificates SSL_CERT_FILE=$certificates TERM="${TERM:-dumb}" ${KEEP:-} \
             sh -eu -c "cd \"${IN:-/}\"; exec \"\$@\"" enter "$@"
         [ -z "${CONFINED:-}" ] || set -- python3 /run/confine.py "$CONFINED" "$@"
-        exec setpriv --reuid "$user" --regid "$user" --init-groups --reset-env \
+        set -- setpriv --reuid "$user" --regid "$user" --init-groups --reset-env \
             ${CONFINED:+--no-new-privs --bounding-set=-all --inh-caps=-all} "$@"
+        # The image has an init of its own. Else this shell stays process 1: it reaps what loses its parent, which
+        # make does not, and `script` waits for in vain.
+        [ -z "${CONFINED:-}" ] || exec "$@"
+        "$@"
+        exit
     ' enter "$@"
 }
 

@@ -58,8 +58,9 @@ install_redis() {
     fi
 }
 
-# --- Python: what is named by PYTHON is used or refused, and nothing is installed in its place ----------------
+# --- Python: what is named by PYTHON is used or refused, and no other is installed in its place ---------------
 
+DISTRIBUTION=/usr/bin/python3
 fit='import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))'
 find_python() {
     for python in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
@@ -101,7 +102,7 @@ look() {  # sets what is missing, and the packages that bring it
 look
 if [ -n "$missing" ] && may_install; then
     redis >/dev/null || install_redis || :
-    find_python || [ -n "${PYTHON:-}" ] || install_first_of python3-venv || :
+    find_python || [ "${PYTHON:-$DISTRIBUTION}" != "$DISTRIBUTION" ] || install_first_of python3-venv || :
     command -v make >/dev/null || install_first_of make || :
     look
 fi

@@ -7,10 +7,28 @@ from hypothesis import settings
 settings.register_profile("farm", deadline=None)
 settings.load_profile("farm")
 
+FOLDERS_WITH_A_BROWSER = ("tests/e2e/", "tests/plain/")
+FIXTURES_WITH_A_BROWSER = {"chromium", "rendering"}
+STARTERS = {"browsing", "one_slot", "Engine", "Pool"}
+"""What a module uses that starts browsers by itself."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests with pytest-playwright's synchronous page last.
+    """Mark the tests that start a browser, and put those with pytest-playwright's synchronous page last.
 
     Its event loop runs on in the main thread until the session ends, and no other loop can run beside it.
     """
+    for item in items:
+        if _starts_a_browser(item):
+            item.add_marker(pytest.mark.browser)
     items.sort(key=lambda item: "tests/plain" in item.nodeid)
+
+
+def _starts_a_browser(item: pytest.Item) -> bool:
+    fixtures = set(getattr(item, "fixturenames", ()))
+    module = getattr(item, "module", None)
+    return (
+        item.nodeid.startswith(FOLDERS_WITH_A_BROWSER)
+        or not fixtures.isdisjoint(FIXTURES_WITH_A_BROWSER)
+        or not STARTERS.isdisjoint(vars(module) if module is not None else ())
+    )

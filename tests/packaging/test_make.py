@@ -28,7 +28,7 @@ def test_ci_runs_what_people_run() -> None:
     """One command, so that a change that passes here passes there."""
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
-    assert "exec make test" in script.read_text()
+    assert "\nmake test\n" in script.read_text()
 
 
 def test_every_mutation_still_breaks_something() -> None:
@@ -148,3 +148,14 @@ def test_set_up_leaves_an_environment_behind_a_link_alone(tmp_path: Path) -> Non
     assert run.returncode == 1
     assert "remove the link" in run.stderr
     assert [path.name for path in shared.iterdir()] == ["kept"]
+
+
+def test_a_proof_of_what_is_not_known_is_refused_in_one_sentence() -> None:
+    """Before anything is made, and whoever asks."""
+    run = subprocess.run(
+        [ROOT / "scripts" / "prove.sh", "trixie", "units", "sid"], capture_output=True, text=True, check=False
+    )
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr == (
+        "prove: `sid` is none of bookworm trixie, root sudo, run units browser crawls, again.\n"
+    )
