@@ -96,6 +96,33 @@ def test_no_test_sleeps() -> None:
     assert found == []
 
 
+def test_throttling_statuses_stand_in_one_place() -> None:
+    """What is throttling is said once; the signs of a block are another matter."""
+    statuses = {429, 503}
+    found = {
+        relative(path)
+        for path in MODULES
+        if relative(path).startswith("farm/")
+        for node in ast.walk(_tree(path))
+        if isinstance(node, ast.Constant) and node.value in statuses and type(node.value) is int
+    }
+    assert found == {"farm/policy/throttling.py", "farm/detect/rules.py"}
+
+
+def test_an_engine_alone_writes_its_state() -> None:
+    """Whoever watches it tells it what happened: three classes wrote to it, and none could say what held."""
+    found = [
+        f"{relative(path)}:{node.lineno}"
+        for path in MODULES
+        if relative(path).startswith("farm/browser/")
+        for node in ast.walk(_tree(path))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, ast.Store)
+        and ast.unparse(node.value).rpartition(".")[2] in {"engine", "slot", "wear"}
+    ]
+    assert found == []
+
+
 def test_the_import_contracts_are_kept() -> None:
     """Who may import whom, and who alone knows Redis and Playwright."""
     lint = Path(sys.executable).with_name("lint-imports")

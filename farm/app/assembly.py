@@ -4,11 +4,12 @@ import asyncio
 import resource
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
+from typing import TypeVar
 
 from farm.app.limits import own_limits
 from farm.app.place import TERMS, Place
@@ -61,6 +62,7 @@ from farm.settings.commands import RunSettings
 from farm.sinks.jsonl import JsonlSink
 from farm.sinks.record import RecordOptions, VisitFacts, build_record
 
+T = TypeVar("T")
 FOLDER_BYTES = 256 * 2**20
 """Of the order of what the pages of an engine write to its folder, shared memory included."""
 SHARED_MEMORY = {"/dev/shm": 8 * 2**20}  # noqa: S108 - looked at; Playwright's Chromium shares memory by files
@@ -104,8 +106,8 @@ async def assemble(
         warden.folder(folder)
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         if settings.fresh:
-            await asyncio.to_thread(JsonlSink.clear, plan.output)
-        sink = await asyncio.to_thread(JsonlSink, plan.output)
+            await _to_its_end(JsonlSink.clear, plan.output)
+        sink = await _to_its_end(JsonlSink, plan.output)
         stack.push_async_callback(sink.close)
         gateway = Gateway(plan.guard, _gateway_params(settings))
         await gateway.start()
@@ -192,6 +194,16 @@ async def assemble(
             [pacer.run, flow.run, *([room.attend] if room else []), *([feed.run] if feed else [])],
         )
         yield Assembly(node, control, governor, sink, pacer, families)
+
+
+async def _to_its_end(call: Callable[[Path], T], folder: Path) -> T:
+    """Run the call in a thread; a cancellation waits for its end, since the next run may have the folder then."""
+    task = asyncio.ensure_future(asyncio.to_thread(call, folder))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 def _proxy_room(plan: Plan, place: Place, emit: Emit, clock: Clock) -> ProxyRoom | None:

@@ -5,7 +5,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from farm.app.agreed import check_agreed
 from farm.app.patience import short_patience_s
@@ -55,14 +54,17 @@ async def open_place(plan: Plan, warden: Warden) -> AsyncIterator[Place]:
         redis_pid = None
         if plan.embedded:
             lock.take()
-            server = EmbeddedRedis(plan.private / "redis")
-            stack.push_async_callback(server.stop)
+
+            def own(pid: int, socket_folder: Path) -> None:
+                warden.folder(socket_folder)
+                warden.terminate(pid)
+                # Runs after the server was stopped: until then its end is the last will's too.
+                stack.callback(warden.free, pid)
+                stack.push_async_callback(server.stop)
+
+            server = EmbeddedRedis(plan.private / "redis", own)
             url = await server.start()
             redis_pid = server.pid
-            warden.folder(Path(urlsplit(url).path).parent)
-            if redis_pid is not None:
-                warden.terminate(redis_pid)
-                stack.callback(warden.free, redis_pid)
         else:
             url = plan.settings.redis.reveal()
         client = await connect(

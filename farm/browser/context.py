@@ -145,7 +145,7 @@ class ContextSlot:
             url = lease.task.url
             page = await visit(tab, url, self._params.render, self._phase(url), answered)
             survived, navigate_ms = True, page.timings_ms.get("navigate")
-            tab.engine.proven = True
+            tab.engine.showed_page()
         except RenderError:
             # The site failed, not the tab: what shows is an error page, and the next navigation replaces it.
             survived = not tab.lost
@@ -248,6 +248,10 @@ class ContextSlot:
             self._lose(why)
         elif self.state is SlotState.VISITING:
             self._due = why
+
+    def measured(self, used_bytes: int) -> None:
+        """Note what the context's renderer holds."""
+        self.wear = self.wear.measured(used_bytes)
 
     def mark_deprioritized(self) -> None:
         """Note that the context's renderer has lost its priority: another one takes its place after the visit."""

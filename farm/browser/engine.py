@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -166,6 +166,27 @@ class Engine:
             page = await context.new_page()
             new = self._renderers() - before
         return page, new.pop() if len(new) == 1 else 0
+
+    def started(self, begun: float, now: float) -> None:
+        """Note when its start began, and that it is up now, by the pool's clock."""
+        self.started_at, self.took_ms = now, round((now - begun) * 1000)
+
+    @contextlib.contextmanager
+    def opens_tab(self) -> Iterator[None]:
+        """Count a tab that is being opened on it."""
+        self.opening += 1
+        try:
+            yield
+        finally:
+            self.opening -= 1
+
+    def showed_page(self) -> None:
+        """Note that a page was shown on it: it can live on this machine."""
+        self.proven = True
+
+    def measured(self, used_bytes: int) -> None:
+        """Note what its own processes hold, the renderers left out."""
+        self.used_bytes = used_bytes
 
     def opened(self, failure: str = "") -> None:
         """Count the openings in a row that came to nothing; the engine is lost with the last that it may have."""

@@ -110,12 +110,11 @@ class Pool:
                 await asyncio.sleep(wait_s)
                 engine = await self.engine()
         self._opening += 1
-        engine.opening += 1
         try:
-            return await Tab.open(engine, proxy_url, self._slot_params.tab, self._params.cap_bytes)
+            with engine.opens_tab():
+                return await Tab.open(engine, proxy_url, self._slot_params.tab, self._params.cap_bytes)
         finally:
             self._opening -= 1
-            engine.opening -= 1
 
     def discard(self, tab: Tab) -> None:
         """Close the tab in the background, so that its slot can go on at once."""
@@ -148,11 +147,10 @@ class Pool:
         """Tell each slot what its context holds, and whether there is memory for successors."""
         self.roomy = roomy
         for engine in self._engines:
-            engine.used_bytes = reading.engines.get(engine.name, engine.used_bytes)
+            engine.measured(reading.engines.get(engine.name, engine.used_bytes))
         for one in reading.renderers:
             if one.slot in self._slots:
-                slot = self._slots[one.slot]
-                slot.wear = slot.wear.measured(one.used_bytes)
+                self._slots[one.slot].measured(one.used_bytes)
 
     def reclaim(self, action: ReclaimAction) -> None:
         """Carry the action out in the background."""
@@ -202,11 +200,10 @@ class Pool:
                 if self._breaker.is_open(self._params.breaker):
                     raise
                 continue
-            engine.started_at = self._clock.monotonic()
+            engine.started(begun, self._clock.monotonic())
             self._engines.append(engine)
             if self._watch is None:
                 self._watch = asyncio.create_task(self._watch_engines(), name="engine watch")
-            engine.took_ms = round((engine.started_at - begun) * 1000)
             return
 
     def _check_breaker(self) -> None:

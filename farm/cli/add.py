@@ -1,12 +1,12 @@
 """`farm add`: more seeds for a crawl, whether it runs or not."""
 
-import asyncio
 import sys
 from collections.abc import Sequence
 
 from farm.app.agreed import FOR_SEEDS, check_agreed
 from farm.app.seeding import add_seeds, given_seeds
 from farm.app.visit import visited
+from farm.cli.interruptible import run_interruptible
 from farm.model.errors import UsageError
 from farm.settings.commands import AddSettings
 from farm.settings.load import load
@@ -17,7 +17,7 @@ def main(arguments: Sequence[str]) -> int:
     settings = load(AddSettings, arguments, "farm add", "Add seeds to a crawl.")
     if not settings.urls and settings.seeds is None:
         raise UsageError("There is nothing to add; give a URL, or --seeds FILE.")
-    added, given = asyncio.run(_add(settings))
+    added, given = run_interruptible(_add(settings))
     print(f"{added:,} added, {given - added:,} known already")
     return 0
 

@@ -1,6 +1,5 @@
 """`farm dead`: the URLs that were given up, why, and the way back."""
 
-import asyncio
 import json
 import sys
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from farm.app.visit import visited
+from farm.cli.interruptible import run_interruptible
 from farm.frontier.dead import DeadLetter, DeadLetters
 from farm.model.errors import UsageError
 from farm.settings.commands import DeadSettings
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     if not action:
         raise UsageError(f"`farm dead` takes one of {', '.join(FITTING)}.")
     _check(action, settings)
-    asyncio.run(_act(action, settings))
+    run_interruptible(_act(action, settings))
     return 0
 
 

@@ -1,12 +1,12 @@
 """`farm doctor`: is this machine fit, and what to do if not."""
 
-import asyncio
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.text import Text
 
 from farm.app.doctor import Finding, examine
+from farm.cli.interruptible import run_interruptible
 from farm.settings.commands import DoctorSettings
 from farm.settings.load import load
 
@@ -16,7 +16,7 @@ MARKS = {"ok": ("ok", "green"), "warning": ("warn", "yellow"), "error": ("FAIL",
 def main(arguments: Sequence[str]) -> int:
     """Print the findings; the first error's code is the exit code."""
     settings = load(DoctorSettings, arguments, "farm doctor", "Check whether this machine is fit for a farm.")
-    return asyncio.run(_examine(settings))
+    return run_interruptible(_examine(settings))
 
 
 async def _examine(settings: DoctorSettings) -> int:

@@ -1,8 +1,11 @@
 """`farm COMMAND`: finds the command, and turns every error that a user can cause into one sentence."""
 
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from types import FrameType
 
 from farm.model.errors import FarmError, UsageError
 
@@ -28,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        return dispatch(arguments)
+        with _exiting_on_sigterm():
+            return dispatch(arguments)
     except FarmError as error:
         print(f"farm: {error}", file=sys.stderr)
         return error.exit_code
@@ -39,6 +43,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read the output has gone (`farm status | head`): nobody is left to be told.
         sys.stderr.close()
         return 0
+
+
+@contextmanager
+def _exiting_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM raise SystemExit until an event loop has handlers of its own; a second one kills."""
+
+    def leave(number: int, _: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def dispatch(arguments: list[str]) -> int:

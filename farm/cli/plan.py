@@ -1,6 +1,5 @@
 """`farm plan`: how many contexts and nodes, how long, and what binds; by Little's law, from what was measured."""
 
-import asyncio
 import math
 from collections.abc import Sequence
 
@@ -8,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from farm.app.visit import visited
+from farm.cli.interruptible import run_interruptible
 from farm.egress.proxyfile import ProxyFile
 from farm.frontier.flow import FlowBoard, by_site
 from farm.model.errors import UsageError
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     settings = load(
         PlanSettings, arguments, "farm plan", "Say how many contexts it takes, how long, what binds."
     )
-    known = asyncio.run(_known(settings)) if _names_a_crawl(settings) else None
+    known = run_interruptible(_known(settings)) if _names_a_crawl(settings) else None
     stats, flow, sites = known or (None, Flow(), 0)
     pages = settings.pages or (stats.ledger.open if stats else 0)
     if not pages:

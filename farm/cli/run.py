@@ -16,6 +16,7 @@ from farm.app import closing
 from farm.app.assembly import Assembly, assemble
 from farm.app.place import Place, open_place
 from farm.app.preflight import Plan, preflight
+from farm.cli.interruptible import run_interruptible
 from farm.model.clock import Clock, SystemClock
 from farm.model.errors import FarmError, FrontierUnavailable
 from farm.model.event import Event, StatsRead
@@ -45,8 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     plan = replace(plan, warnings=(*plan.warnings, *_exposed(settings, arguments)))
     gc.freeze()
     gc.set_threshold(GARBAGE_AFTER)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_crawl(plan))
+    return run_interruptible(_crawl(plan), uvloop.new_event_loop)
 
 
 def _exposed(settings: RunSettings, arguments: Sequence[str]) -> tuple[str, ...]:

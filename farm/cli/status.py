@@ -1,6 +1,5 @@
 """`farm status`: the numbers of a crawl, from anywhere."""
 
-import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from farm.app.visit import visited
+from farm.cli.interruptible import run_interruptible
 from farm.frontier.flow import FlowBoard, NodeFlow, by_site
 from farm.model.ledger import Stats
 from farm.policy.capacity import together
@@ -23,7 +23,7 @@ SITES = 10
 def main(arguments: Sequence[str]) -> int:
     """Print the ledger of a crawl, for people or as JSON."""
     settings = load(StatusSettings, arguments, "farm status", "Print the numbers of a crawl.")
-    name, stats, nodes = asyncio.run(_read(settings))
+    name, stats, nodes = run_interruptible(_read(settings))
     if settings.as_json:
         print(json.dumps({"crawl": name, **asdict(stats), "flow": _flow(nodes)}, indent=2))
     else:

@@ -1,9 +1,9 @@
 """`farm pause`, `resume`, `drain` and `stop`: the state of a crawl, which all its nodes obey."""
 
-import asyncio
 from collections.abc import Sequence
 
 from farm.app.visit import visited
+from farm.cli.interruptible import run_interruptible
 from farm.settings.commands import SteerSettings
 from farm.settings.load import load
 
@@ -14,7 +14,7 @@ def main(arguments: Sequence[str]) -> int:
     """Set the state that the first argument names."""
     word, *rest = arguments
     settings = load(SteerSettings, rest, f"farm {word}", f"{word.capitalize()} a crawl on all its nodes.")
-    print(asyncio.run(_steer(settings, STATES[word])))
+    print(run_interruptible(_steer(settings, STATES[word])))
     return 0
 
 

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from farm.frontier.serverprocess import (
@@ -33,10 +34,14 @@ START_TIMEOUT_S = 120.0
 
 
 class EmbeddedRedis:
-    """One redis-server (or valkey-server) whose data live in `folder`."""
+    """One redis-server (or valkey-server) whose data live in `folder`.
 
-    def __init__(self, folder: Path) -> None:
+    `own` is told its process and its socket's folder as soon as there is one, before it has loaded its data.
+    """
+
+    def __init__(self, folder: Path, own: Callable[[int, Path], None] | None = None) -> None:
         self._folder = folder.absolute()
+        self._own = own
         self._process: subprocess.Popen[bytes] | None = None
         self._identity: ServerProcess | None = None
 
@@ -117,6 +122,8 @@ class EmbeddedRedis:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        if self._own is not None:
+            self._own(self._process.pid, Path(socket).parent)
         identity = identify(self._process, socket)
         write_identity(self._folder, identity)
         return identity

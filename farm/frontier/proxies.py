@@ -21,7 +21,17 @@ class SharedBans:
         """Tell the news and return every ban that lasts, those of other nodes included."""
         said: list[Arg] = []
         for ban in news:
-            said += [ban.subject, max(0, round(ban.left_s * 1000)), ban.bans]
+            said += [_subject_of(ban), max(0, round(ban.left_s * 1000)), ban.bans]
         own = "" if self._own_time_ms is None else self._own_time_ms()
         heard = await self._client.run("bans", self._key, own, *said)
-        return [Ban(heard[i].decode(), heard[i + 1] / 1000, heard[i + 2]) for i in range(0, len(heard), 3)]
+        return [_ban_of(*heard[i : i + 3]) for i in range(0, len(heard), 3)]
+
+
+def _subject_of(ban: Ban) -> str:
+    """Return what a ban is stored under: the proxy's label, and the site after a space. Neither contains one."""
+    return ban.proxy if ban.site is None else f"{ban.proxy} {ban.site}"
+
+
+def _ban_of(subject: bytes, left_ms: int, bans: int) -> Ban:
+    proxy, _, site = subject.decode().partition(" ")
+    return Ban(proxy, site or None, left_ms / 1000, bans)

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Ban:
-    """A proxy, or one proxy for one site, is out for `left_s`; `bans` in a row, and 0 when it is back.
+    """A proxy, by its label, is out for `left_s` seconds, for one site where `site` names it.
 
-    `subject` is the proxy's label, and the site after a space where the ban is for one.
+    `bans` counts the bans in a row; 0 says that the proxy is back.
     """
 
-    subject: str
+    proxy: str
+    site: str | None
     left_s: float
     bans: int
 

@@ -66,7 +66,7 @@ class Proxies:
         self._counts: OrderedDict[tuple[str, Outcome], int] = OrderedDict()
         self._lacking: OrderedDict[str, set[str]] = OrderedDict()
         self._blocking: OrderedDict[str, None] = OrderedDict()
-        self._news: dict[str, Ban] = {}
+        self._news: dict[tuple[str, str | None], Ban] = {}
         self._down_since: float | None = None
 
     def replace(self, labels: Sequence[str]) -> None:
@@ -163,7 +163,7 @@ class Proxies:
             if outcome is Outcome.BLOCKED:
                 self._blocking[site] = None
             _forget(self._pairs, self._blocking)
-            if self._tell(f"{label} {site}", pair, after, outcome) and label in self._proxies:
+            if self._tell(label, site, pair, after, outcome) and label in self._proxies:
                 self._judge(label, 1.0, None, outcome)
         if outcome in PROXY_WEIGHTS and label in self._proxies:
             self._judge(label, PROXY_WEIGHTS[outcome], latency_ms, outcome)
@@ -193,23 +193,21 @@ class Proxies:
         before = self._proxies[label]
         after = step(before, weight, latency_ms, self._clock.monotonic(), self.params.score)
         self._proxies[label] = after
-        self._tell(label, before, after, outcome)
+        self._tell(label, None, before, after, outcome)
 
-    def _tell(self, subject: str, before: Health, after: Health, outcome: Outcome) -> bool:
+    def _tell(self, label: str, site: str | None, before: Health, after: Health, outcome: Outcome) -> bool:
         """Let a person and the other nodes know; True where it has just gone out."""
         now = self._clock.monotonic()
         left_s = after.out_until - now
+        where = "" if site is None else f" for {site}"
         if after.bans > before.bans:
-            self._news[subject] = Ban(subject, left_s, after.bans)
-            who, _, site = subject.partition(" ")
-            where = f" for {site}" if site else ""
-            self._emit(
-                Notice(now, "warning", f"proxy {who} is out{where} for {left_s:.0f} s: {outcome.value}")
-            )
+            self._news[label, site] = Ban(label, site, left_s, after.bans)
+            text = f"proxy {label} is out{where} for {left_s:.0f} s: {outcome.value}"
+            self._emit(Notice(now, "warning", text))
             return True
         if before.bans and not after.bans:
-            self._news[subject] = Ban(subject, 0.0, 0)
-            self._emit(Notice(now, "info", f"proxy {subject} is back"))
+            self._news[label, site] = Ban(label, site, 0.0, 0)
+            self._emit(Notice(now, "info", f"proxy {label} is back{where}"))
         return False
 
     # -- when none works
@@ -254,12 +252,12 @@ class Proxies:
         """Take over what other nodes have found, as it stands in Redis."""
         now = self._clock.monotonic()
         for ban in bans:
-            label, _, site = ban.subject.partition(" ")
-            if site:
-                pair = self._pairs.get((label, site), _UNKNOWN)
-                self._pairs[label, site] = told(pair, now + ban.left_s, ban.bans)
-            elif label in self._proxies:
-                self._proxies[label] = told(self._proxies[label], now + ban.left_s, ban.bans)
+            if ban.site is not None:
+                pair = self._pairs.get((ban.proxy, ban.site), _UNKNOWN)
+                self._pairs[ban.proxy, ban.site] = told(pair, now + ban.left_s, ban.bans)
+            elif ban.proxy in self._proxies:
+                self._proxies[ban.proxy] = told(self._proxies[ban.proxy], now + ban.left_s, ban.bans)
+        _forget(self._pairs)
 
 
 def _forget(*known: OrderedDict[Any, Any]) -> None:

@@ -49,6 +49,15 @@ async def test_it_keeps_its_data_and_leaves_nothing_running(folder: Path) -> Non
     await server.stop()
 
 
+async def test_its_owner_hears_of_its_process_before_anything_else_can_happen(folder: Path) -> None:
+    """A farm that is killed while its Redis still loads its data has named it to whoever ends it then."""
+    told: list[tuple[int, Path, bool]] = []
+    server = EmbeddedRedis(folder, lambda pid, home: told.append((pid, home, (folder / IDENTITY).exists())))
+    url = await server.start()
+    assert told == [(server.pid, Path(url.removeprefix("unix://")).parent, False)]
+    await server.stop()
+
+
 async def test_ctrl_c_is_not_its_to_answer(folder: Path) -> None:
     """It has a session of its own."""
     server = EmbeddedRedis(folder)

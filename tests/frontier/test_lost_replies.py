@@ -49,7 +49,7 @@ async def _begun(shaky: Shaky) -> object:
 
 async def _banned(shaky: Shaky) -> object:
     bans = SharedBans(shaky.frontier.shards.client, "test", own_time_ms=shaky.bench.clock.read)
-    return await bans.exchange([Ban("p1", 60, 1)])
+    return await bans.exchange([Ban("p1", None, 60, 1)])
 
 
 async def _listed(shaky: Shaky) -> object:
@@ -72,7 +72,7 @@ async def _joined(shaky: Shaky) -> object:
         (_kept_apart, b"3000"),
         (_learnt, (None, Pace(4))),
         (_begun, 0),
-        (_banned, [Ban("p1", 60, 1)]),
+        (_banned, [Ban("p1", None, 60, 1)]),
         (_listed, ["tls"]),
         (_joined, True),
     ],

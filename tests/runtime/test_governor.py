@@ -75,7 +75,11 @@ async def test_a_full_budget_takes_slots_away_and_says_so() -> None:
 async def test_a_timer_that_wakes_early_loses_no_slot() -> None:
     """The clock of this test does not move at all, as if each timer woke before its time."""
     params = GovernorParams(4, 0.004, 1000 * MIB)
-    async with governing(MemoryReading(10, 3), params, FakeSlotPool(), lambda c: c.limit == 4) as (_, control, _):
+    async with governing(MemoryReading(10, 3), params, FakeSlotPool(), lambda c: c.limit == 4) as (
+        _,
+        control,
+        _,
+    ):
         assert control.limit == 4
 
 

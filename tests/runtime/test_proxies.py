@@ -261,9 +261,9 @@ def test_what_is_found_here_is_told_and_what_others_found_counts() -> None:
     for _ in range(3):
         here.proxies.report("b", "x", SITE, Outcome.DOWN, None)
     news = here.proxies.news()
-    assert list(news) == [Ban(f"a {SITE}", 60, 1), Ban("b", 60, 1)]
+    assert list(news) == [Ban("a", SITE, 60, 1), Ban("b", None, 60, 1)]
     assert here.proxies.news() == ()
-    there.proxies.learn([*news, Ban("unknown", 60, 1)])
+    there.proxies.learn([*news, Ban("unknown", None, 60, 1)])
     assert [label for label in LABELS if there.proxies.usable(label, SITE, "s")] == ["c"]
     assert there.proxies.usable("a", "other.example", "s")
 
