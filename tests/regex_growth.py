@@ -225,7 +225,12 @@ def _compiled(items: list[Any], flags: int) -> re.Pattern[str]:
 def _literals(tree: Any) -> Iterable[str]:
     """Return the characters that a pattern names, and the ends of its ranges, in both cases."""
     for item in tree:
-        if isinstance(item, tuple) and len(item) > 1 and item[0] in (sre.LITERAL, sre.NOT_LITERAL):
+        # By identity: a repeat begins with its least number, which may equal an opcode's.
+        if (
+            isinstance(item, tuple)
+            and len(item) > 1
+            and (item[0] is sre.LITERAL or item[0] is sre.NOT_LITERAL)
+        ):
             yield from _both(item[1])
         elif isinstance(item, tuple) and len(item) > 1 and item[0] is sre.RANGE:
             yield from _both(item[1][0]) + _both(item[1][1])

@@ -22,8 +22,6 @@ UNKNOWN_USE = ("search", "finditer", "match")
 
 BOUNDED = {
     "farm.detect.soft._NOT_FOUND": "a title or a heading of 300 characters",
-    "farm.scope.traps._SESSION": "an address in its canonical form, which is cut at 2,000 characters",
-    "farm.scope.traps._IN_PATH": "an address in its canonical form, which is cut at 2,000 characters",
 }
 """May take more than linear time, on text that is short: where the bound is."""
 NOT_FROM_OUTSIDE = {

@@ -266,7 +266,7 @@ def _slot_params(plan: Plan, place: Place) -> SlotParams:
 def _recorder(plan: Plan, links: LinkSorter, families: FamilyWatch) -> Recorder:
     options = RecordOptions(html=plan.settings.html, text=plan.settings.text)
 
-    def record(lease: Lease, page: RenderedPage, notes: VisitNotes) -> Record:
+    async def record(lease: Lease, page: RenderedPage, notes: VisitNotes) -> Record:
         original = None
         if page.status == HTTPStatus.OK and notes.detection is None:
             original = families.note(lease.task.url, page.title, page.text, page.html)
@@ -280,6 +280,7 @@ def _recorder(plan: Plan, links: LinkSorter, families: FamilyWatch) -> Recorder:
             notes.timings_ms,
         )
         lease = replace(lease, slot=lease.slot.rpartition("/")[2])
-        return build_record(plan.crawl, lease, page, links.canonical_links(page.links), facts, options)
+        shown = await links.canonical_links(page.links)
+        return build_record(plan.crawl, lease, page, shown, facts, options)
 
     return record

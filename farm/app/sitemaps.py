@@ -1,26 +1,34 @@
 """Sitemaps, joined: fetched by the gateway, read as they come, fed to the frontier."""
 
+import asyncio
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import partial
 
 from farm.app.place import Place
 from farm.app.politeness import USER_AGENT
 from farm.app.preflight import Plan
-from farm.app.proxies import ProxyRoom
+from farm.app.proxies import Fetching, ProxyRoom
 from farm.egress.fetch import Fetcher, FetchParams
 from farm.egress.gateway import Gateway
 from farm.frontier.feeds import Feeds
 from farm.frontier.robots import RobotsShelf
-from farm.model.fetch import FetchFailed
+from farm.model.fetch import Fetched, FetchFailed
 from farm.runtime.control import Control
 from farm.runtime.ports import Scope, Sink
 from farm.runtime.robots import AllowAll, RobotsDesk
 from farm.runtime.sitemaps import SitemapFeed
+from farm.scope.canonical import CanonicalUrl, canonicalise
 from farm.scope.sitemaps import MAX_BYTES, BadSitemap, Entry, SitemapReader
 
 log = logging.getLogger("farm.sitemaps")
 FILE_S = 120.0
 OK = 200
+AT_ONCE = 500
+SHOWN = 200
+WHOLE = re.compile(r"https?://", re.IGNORECASE)
 
 
 def sitemap_feed(
@@ -38,45 +46,82 @@ def sitemap_feed(
     if wanted == "off":
         return None
     fetcher = Fetcher(gateway, FetchParams(USER_AGENT, deadline_s=FILE_S))
-    fetch = proxies.fetching(fetcher) if proxies else fetcher.fetch
-
-    async def read(url: str) -> Sequence[Entry]:
-        reader, broken = SitemapReader(), ""
-
-        def take(piece: bytes) -> bool:
-            nonlocal broken
-            try:
-                return reader.feed(piece)
-            except BadSitemap as error:
-                broken = str(error)
-                return False
-
-        got = await fetch(url, MAX_BYTES, take)
-        if isinstance(got, FetchFailed):
-            broken = got.detail
-        elif got.status != OK:
-            broken = f"status {got.status}"
-        ended = _wrong_at_the_end(reader)
-        broken = broken or ended
-        if broken:
-            log.warning("the sitemap %s was not read to its end: %s", url, broken)
-        return reader.entries
+    fetch: Fetching = proxies.fetching(fetcher) if proxies else fetcher.fetch
 
     async def find() -> Sequence[str]:
         if wanted != "auto":
-            return [wanted]
+            return addresses([wanted], None)
         origins = dict.fromkeys("/".join(seed.url.split("/", 3)[:3]) for seed in plan.seeds)
-        return [
-            url
-            for origin in origins
-            for url in (await robots.sitemaps(origin) or (f"{origin}/sitemap.xml",))
-            if url.startswith(("http://", "https://"))
-        ]
+        found: list[str] = []
+        for origin in origins:
+            named = await robots.sitemaps(origin) or (f"{origin}/sitemap.xml",)
+            found += addresses(named, f"{origin}/robots.txt")
+        return found
 
     shelf = RobotsShelf(place.frontier.shards.client, place.crawl.name)
     since = plan.settings.sitemap_since
     marks = Feeds(place.frontier.shards.client, place.crawl.name)
-    return SitemapFeed(find, read, shelf, scope, place.frontier, sink, control, marks, plan.node, since)
+    return SitemapFeed(
+        find, partial(read, fetch), shelf, scope, place.frontier, sink, control, marks, plan.node, since
+    )
+
+
+async def read(fetch: Fetching, url: str) -> Sequence[Entry]:
+    """Read one file, a step at a time; what is wrong with it is logged, and what came before counts."""
+    reader, broken = SitemapReader(), ""
+
+    async def take(piece: bytes) -> bool:
+        nonlocal broken
+        try:
+            for more in reader.steps(piece):
+                if not more:
+                    return False
+                await asyncio.sleep(0)
+        except BadSitemap as error:
+            broken = str(error)
+            return False
+        return True
+
+    got = await fetch(url, MAX_BYTES, take)
+    if isinstance(got, FetchFailed):
+        broken = got.detail
+    elif got.status != OK:
+        broken = f"status {got.status}"
+    ended = _wrong_at_the_end(reader)
+    broken = broken or ended
+    if broken:
+        log.warning("the sitemap %s was not read to its end: %s", url, broken)
+    return await resolved(reader.entries, got.url if isinstance(got, Fetched) else url)
+
+
+def addresses(named: Iterable[str], base: str | None) -> list[str]:
+    """Return the addresses of sitemaps in their canonical form; what is none is told, and costs only itself."""
+    found = []
+    for one in named:
+        address = canonicalise(one, base)
+        if isinstance(address, CanonicalUrl):
+            found.append(address.url)
+        else:
+            log.warning("a sitemap is named that cannot be fetched: %s", ascii(address.url[:SHOWN]))
+    return found
+
+
+async def resolved(entries: Sequence[Entry], base: str) -> list[Entry]:
+    """Return the entries of the file at `base` with whole addresses; sitemaps that cannot be fetched are left out.
+
+    Pages stay as they stand there, where they are whole: they become canonical by the rules of the crawl.
+    """
+    found: list[Entry] = []
+    for number, entry in enumerate(entries, start=1):
+        if number % AT_ONCE == 0:
+            await asyncio.sleep(0)
+        if entry.is_sitemap:
+            found += [replace(entry, url=url) for url in addresses([entry.url], base)]
+        elif WHOLE.match(entry.url):
+            found.append(entry)
+        else:
+            found.append(replace(entry, url=canonicalise(entry.url, base).url))
+    return found
 
 
 def _wrong_at_the_end(reader: SitemapReader) -> str:

@@ -34,7 +34,11 @@ COLLECT_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class ReadParams:
-    """`wait` is `settle`, `load`, `domcontentloaded` or `css`; caps are characters and numbers of links."""
+    """`wait` is `settle`, `load`, `domcontentloaded` or `css`; caps are characters.
+
+    `link_cap` is a number of links, `links_cap` the characters of all of them together; `title_cap` holds for the
+    page's canonical address and what it says to robots too.
+    """
 
     wait: str = "settle"
     selector: str = ""
@@ -42,7 +46,9 @@ class ReadParams:
     quiet_ms: int = 50
     html_cap: int = 8_000_000
     text_cap: int = 2_000_000
+    title_cap: int = 10_000
     link_cap: int = 10_000
+    links_cap: int = 2_000_000
     link_text_cap: int = 300
 
 
@@ -186,7 +192,9 @@ class Reading:
         caps = {
             "htmlCap": params.html_cap,
             "textCap": params.text_cap,
+            "titleCap": params.title_cap,
             "linkCap": params.link_cap,
+            "linksCap": params.links_cap,
             "linkTextCap": params.link_text_cap,
             "isPage": self._is_page,
         }

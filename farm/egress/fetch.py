@@ -9,7 +9,7 @@ themselves are visited by a browser that does check.
 import asyncio
 import ssl
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -32,8 +32,9 @@ _HEAD_BYTES = 64 * 1024
 _REDIRECTED = frozenset({301, 302, 303, 307, 308})
 _PORTS = {"http": 80, "https": 443}
 _GZIP_OR_ZLIB = 47
+_GZIP_MAGIC = b"\x1f"
 
-Take = Callable[[bytes], bool]
+Take = Callable[[bytes], Awaitable[bool]]
 """Takes a piece of a body; False where no more is wanted."""
 
 
@@ -144,16 +145,15 @@ async def _answer(
     url: str, connection: h11.Connection, reader: asyncio.StreamReader, cap_bytes: int, take: Take | None
 ) -> Fetched:
     head: h11.Response | None = None
-    unpack, kept, size, more = None, bytearray(), 0, True
+    unpack, kept, size, more = None, bytearray(), -1, True
     async with aclosing(_heard(connection, reader)) as events:
         async for event in events:
             if isinstance(event, h11.Response):
                 head = event
-                packed = dict(head.headers).get(b"content-encoding", b"").lower()
-                is_packed = packed in {b"gzip", b"deflate", b"x-gzip"}
-                unpack = zlib.decompressobj(_GZIP_OR_ZLIB) if is_packed else None
                 continue
             data = bytes(event.data)
+            if head is not None and size < 0:
+                unpack, size = _unpacking(head, data), 0
             while data and more:
                 left = cap_bytes + 1 - size
                 piece = unpack.decompress(data, min(left, _CHUNK)) if unpack else data[:left]
@@ -162,7 +162,7 @@ async def _answer(
                 if take is None or head is None or head.status_code != 200:  # noqa: PLR2004
                     kept += piece
                 else:
-                    more = take(piece)
+                    more = await take(piece)
                 more = more and size <= cap_bytes
                 if data:
                     await asyncio.sleep(0)  # 64 KB may be packed into a thousandth of that
@@ -172,6 +172,13 @@ async def _answer(
         raise ConnectionError("closed without an answer")
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
     return Fetched(url, head.status_code, headers, bytes(kept[:cap_bytes]), size > cap_bytes)
+
+
+def _unpacking(head: h11.Response, begin: bytes) -> "zlib._Decompress | None":
+    """Return what unpacks a body that begins so; None where nothing is packed, also where the head says it is."""
+    said = dict(head.headers).get(b"content-encoding", b"").lower()
+    is_packed = begin[:1] == _GZIP_MAGIC if said in {b"gzip", b"x-gzip"} else said == b"deflate"
+    return zlib.decompressobj(_GZIP_OR_ZLIB) if is_packed else None
 
 
 async def _heard(

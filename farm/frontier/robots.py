@@ -8,6 +8,9 @@ import zlib
 from farm.frontier import keys
 from farm.frontier.client import RedisClient
 
+MAX_BYTES = 2**20
+"""Of a text; one that unpacks to more was not written by a node."""
+
 
 class RobotsShelf:
     """Keeps the texts of one crawl."""
@@ -21,10 +24,12 @@ class RobotsShelf:
         stored = await self._client.command("GET", keys.robots(self._crawl, origin))
         if stored is None:
             return None
+        unpack = zlib.decompressobj()
         try:
-            return zlib.decompress(stored)
+            text = unpack.decompress(stored, MAX_BYTES)
         except zlib.error:
             return None
+        return text if unpack.eof else None
 
     async def write(self, origin: str, text: bytes, for_s: float) -> None:
         """Keep a text for a while, and end the claim."""

@@ -29,8 +29,8 @@ class RenderedPage:
 
     `redirects` are the URLs that the main request went through, in order, without the final one.
     `timings_ms` has `navigate` and `settle`. `truncated` names what a cap or the deadline cut
-    (`html`, `text`, `links`, `actions`, or a kind of capture). `actions` says what was done to the page: `clicked`
-    by selector, `scrolled`.
+    (`html`, `text`, `title`, `links`, `actions`, or a kind of capture). `actions` says what was done to the page:
+    `clicked` by selector, `scrolled`.
     """
 
     final_url: str

@@ -13,6 +13,7 @@ from farm.policy.retry import RetryParams, backoff_s
 
 TOO_MANY_REQUESTS = 429
 SERVICE_UNAVAILABLE = 503
+_LONGEST_DATE = 64
 THROTTLING = frozenset({TOO_MANY_REQUESTS, SERVICE_UNAVAILABLE})
 """The statuses by which a site asks for fewer requests (RFC 6585, RFC 9110)."""
 
@@ -29,12 +30,14 @@ def retry_after_s(value: str | None, now: datetime, params: RetryParams) -> floa
         # Cut before converting: a site may send ten thousand digits, which int() would refuse.
         return min(params.retry_after_cap_s, float(text[:12]))
     try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
+        moment = parsedate_to_datetime(text[:_LONGEST_DATE])
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        wait_s = (moment - now).total_seconds()
+    except (ValueError, OverflowError, TypeError, IndexError):
+        # The last two are the parser's own faults; a year or an offset may be any number.
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return min(params.retry_after_cap_s, max(0.0, (moment - now).total_seconds()))
+    return min(params.retry_after_cap_s, max(0.0, wait_s))
 
 
 def throttle_delay_s(

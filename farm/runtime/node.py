@@ -1,13 +1,14 @@
 """A node: the workers of one process and what keeps them alive, from the first lease to the drain.
 
 What always holds: `run` returns only when every worker has settled or released its lease; an error that concerns
-the whole farm ends all workers first and is raised then.
+the whole farm ends all workers first and is raised then; a companion that fails otherwise ends nothing.
 """
 
 import asyncio
 import logging
 import random
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ from farm.runtime.worker import Worker
 
 log = logging.getLogger("farm.node")
 TICK_S = 1.0
+RESTART_S = 1.0
+LONGEST_RESTART_S = 300.0
 CANCEL_TRIES = 3
 CANCEL_S = 2.5
 """Longer than a worker takes to give its lease back, or asking again would cut that short."""
@@ -35,7 +38,10 @@ class NodeParams:
 
 
 class Node:
-    """Runs workers until the control ends, then drains them; `companions` run as long as they do."""
+    """Runs workers until the control ends, then drains them; `companions` run as long as they do.
+
+    A companion that fails by anything but a FarmError is logged and started again, each time after a longer pause.
+    """
 
     def __init__(
         self,
@@ -66,7 +72,7 @@ class Node:
         attendants = [
             asyncio.create_task(self._governor.run(), name="governor"),
             asyncio.create_task(self._tick(), name="tick"),
-            *(asyncio.create_task(companion()) for companion in self._companions),
+            *(asyncio.create_task(_kept_up(companion), name="companion") for companion in self._companions),
         ]
         if self._params.time_limit_s is not None:
             attendants.append(asyncio.create_task(self._watch_time(), name="time limit"))
@@ -102,6 +108,29 @@ class Node:
     async def _watch_time(self) -> None:
         await asyncio.sleep(self._params.time_limit_s or 0.0)
         self._control.end(ExitReason.TIME_LIMIT)
+
+
+async def _kept_up(companion: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a companion until it returns; a FarmError of its own passes."""
+    pause_s = RESTART_S
+    while True:
+        task = asyncio.create_task(companion(), name=getattr(companion, "__qualname__", "companion"))
+        try:
+            await asyncio.wait([task])
+        finally:
+            # Told as often as this is: one that loses a cancellation is told again.
+            while not task.done():
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([task])
+        failure = None if task.cancelled() else task.exception()
+        if failure is None:
+            return
+        if isinstance(failure, FarmError):
+            raise failure
+        log.error("%s has failed and is started again in %g s", task.get_name(), pause_s, exc_info=failure)
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, LONGEST_RESTART_S)
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:

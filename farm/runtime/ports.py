@@ -197,7 +197,7 @@ class Sink(Protocol):
 class Scope(Protocol):
     """What may be crawled."""
 
-    def sort(
+    async def sort(
         self, links: Sequence[Link], referrer: UrlTask, *, nofollow: bool = False
     ) -> tuple[Sequence[UrlTask], Sequence[Skip]]:
         """Canonicalise, drop repetitions, and part what is to be visited from what is not, and why."""
@@ -234,5 +234,5 @@ class VisitNotes:
     detection: Detection | None
 
 
-Recorder = Callable[[Lease, RenderedPage, VisitNotes], Record]
+Recorder = Callable[[Lease, RenderedPage, VisitNotes], Awaitable[Record]]
 """Makes the record of a visit."""

@@ -2,12 +2,13 @@
 
 What always holds: no page is visited whose origin's rules are not known; an origin is asked once for all
 workers of a node, and, while Redis keeps the answer, once for all nodes; nobody holds a slot because of a
-crawl-delay.
+crawl-delay; what is remembered is bounded by its size, not only by the number of origins.
 
     known here -> known in Redis -> fetched by whoever claims it -> rules | open | closed (or no answer)
 """
 
 import asyncio
+import logging
 import random
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -35,11 +36,17 @@ from farm.policy.retry import RetryParams
 from farm.policy.throttling import retry_after_s
 from farm.runtime.site_ports import Fetch, RobotsRules, RobotsShelf, SetSpacing
 
+log = logging.getLogger("farm.robots")
 REMEMBERED = 4096
+REMEMBERED_BYTES = 16 * 2**20
+"""Of the files' texts; the rules take some fifteen times that."""
+THREAD_BYTES = 32 * 1024
+"""A longer file is parsed in a thread: the longest takes some 60 ms."""
 LOCAL_S = 600.0
 CLAIM_S = 40.0
 POLL_S = 0.2
-CAP_BYTES = 512 * 1024
+CAP_BYTES = 512 * 1024 + 1
+"""One more than is read of a file, so that its reader sees that there was more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,7 @@ class Known:
     status: int = 200
     retry_after_s: float | None = None
     failed: FetchFailed | None = None
+    size: int = 0
 
 
 class RobotsDesk:
@@ -73,6 +81,7 @@ class RobotsDesk:
         self._retry = retry
         self._clock = clock
         self._known: OrderedDict[str, Known] = OrderedDict()
+        self._known_bytes = 0
         self._asking: dict[str, asyncio.Task[tuple[Known, bool]]] = {}
 
     async def refusal(self, lease: Lease, url: str) -> Refusal | None:
@@ -93,9 +102,12 @@ class RobotsDesk:
         return None
 
     def forbids(self, url: str) -> bool:
-        """Whether the rules are known here and forbid a canonical URL, so that it need not be queued."""
+        """Whether the rules are known here and forbid a canonical URL, so that it need not be queued.
+
+        False does not mean that it may be visited: where rules are slow to ask, they are asked before the visit.
+        """
         known = self._known.get(_origin(url))
-        return known is not None and known.until > self._clock.monotonic() and not known.rules.allows(url)
+        return known is not None and known.until > self._clock.monotonic() and known.rules.surely_forbids(url)
 
     async def sitemaps(self, origin: str) -> Sequence[str]:
         """Return the sitemaps that an origin names."""
@@ -126,8 +138,8 @@ class RobotsDesk:
         waited = False
         while True:
             text = await self._shelf.read(origin)
-            if text is not None:
-                known = self._read(text)
+            known = await self._read(text) if text is not None else None
+            if known is not None:
                 return self._remember(origin, known), waited and known.rules.crawl_delay_s is not None
             if await self._shelf.claim(origin, CLAIM_S) or self._clock.monotonic() > gives_up:
                 return await self._fetched(origin)
@@ -153,7 +165,13 @@ class RobotsDesk:
         head = {"answer": answer, "status": got.status, "retry_after_s": wait_s}
         body = got.body if answer is RobotsAnswer.RULES else b""
         text = orjson.dumps(head) + b"\n" + body
-        known = self._read(text)
+        known = await self._parsed(answer, body, got.status, wait_s)
+        if known.rules.widened:
+            log.warning(
+                "%s/robots.txt has too many wildcards: %d of its rules forbid all that begins as they do",
+                origin,
+                known.rules.widened,
+            )
         delay_s = crawl_delay_s(known.rules.crawl_delay_s)
         if delay_s:
             await self._set_spacing(origin.split("/", 2)[2], delay_s)
@@ -161,19 +179,33 @@ class RobotsDesk:
         await self._shelf.write(origin, text, life_s)
         return self._remember(origin, known), delay_s > 0
 
-    def _read(self, text: bytes) -> Known:
+    async def _read(self, text: bytes) -> Known | None:
+        """Read what a node has written; None where somebody has garbled it."""
         head, _, body = text.partition(b"\n")
-        told = orjson.loads(head)
-        answer = RobotsAnswer(told["answer"])
+        try:
+            told = orjson.loads(head)
+            answer = RobotsAnswer(told["answer"])
+            status, wait_s = int(told["status"]), told["retry_after_s"]
+            wait_s = None if wait_s is None else float(wait_s)
+        except (ValueError, TypeError, KeyError):
+            return None
+        return await self._parsed(answer, body, status, wait_s)
+
+    async def _parsed(self, answer: RobotsAnswer, body: bytes, status: int, wait_s: float | None) -> Known:
         lasts_s = CLOSED_S if answer is RobotsAnswer.CLOSED else LOCAL_S
         until = self._clock.monotonic() + lasts_s
-        return Known(answer, self._parse(body), until, told["status"], told["retry_after_s"])
+        long = len(body) > THREAD_BYTES
+        rules = await asyncio.to_thread(self._parse, body) if long else self._parse(body)
+        return Known(answer, rules, until, status, wait_s, size=len(body))
 
     def _remember(self, origin: str, known: Known) -> Known:
+        before = self._known.pop(origin, None)
         self._known[origin] = known
-        self._known.move_to_end(origin)
-        while len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
+        self._known_bytes += known.size - (before.size if before else 0)
+        while len(self._known) > REMEMBERED or (
+            len(self._known) > 1 and self._known_bytes > REMEMBERED_BYTES
+        ):
+            self._known_bytes -= self._known.popitem(last=False)[1].size
         return known
 
 

@@ -21,8 +21,17 @@ class RobotsRules(Protocol):
         """The sitemaps that it names."""
         ...
 
+    @property
+    def widened(self) -> int:
+        """How many of its rules forbid more than they say, because there are too many wildcards."""
+        ...
+
     def allows(self, url: str) -> bool:
         """Whether a canonical URL of its origin may be visited."""
+        ...
+
+    def surely_forbids(self, url: str) -> bool:
+        """Whether it is forbidden, where that can be told fast enough to ask it of every link of a page."""
         ...
 
 

@@ -1,7 +1,8 @@
 """The sitemaps of a crawl: read beside the workers, and put where links are put.
 
 What always holds: a sitemap is read by one node, and again only where that node died over it; no more files
-than the cap are read, and none twice; while one is being read no node holds the crawl to be finished.
+than the cap are read, and none twice; while one is being read no node holds the crawl to be finished; a file that
+cannot be read, whatever the reason, costs what it would have listed and nothing else.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
+from farm.model.errors import FarmError
 from farm.model.page import Link
 from farm.model.record import Batch
 from farm.model.task import UrlTask
@@ -60,10 +62,10 @@ class SitemapFeed:
         """Read all there are, then return."""
         marking = asyncio.create_task(self._mark(), name="feed mark")
         try:
-            waiting = deque(await self._find())
+            waiting = deque(dict.fromkeys(await self._find()))
             known = set(waiting)
             while waiting and not self._control.ending:
-                for url in await self._take(waiting.popleft()):
+                for url in await self._taken(waiting.popleft()):
                     if url not in known and len(known) < MOST_FILES:
                         known.add(url)
                         waiting.append(url)
@@ -80,6 +82,21 @@ class SitemapFeed:
             await self._marks.hold(self._node)
             await asyncio.sleep(MARK_EVERY_S)
 
+    async def _taken(self, url: str) -> Sequence[str]:
+        """Take one file; what goes wrong with it, a FarmError apart, is logged and leaves the others."""
+        task = asyncio.create_task(self._take(url), name=f"sitemap {url}")
+        try:
+            await asyncio.wait([task])
+        finally:
+            task.cancel()
+        failure = task.exception()
+        if failure is None:
+            return task.result()
+        if isinstance(failure, FarmError):
+            raise failure
+        log.error("the sitemap %s could not be read", url, exc_info=failure)
+        return ()
+
     async def _take(self, url: str) -> list[str]:
         """Read one file, add its pages, and return the sitemaps that it names."""
         name = f"sitemap {url}"
@@ -91,7 +108,7 @@ class SitemapFeed:
         # As if a seed linked to them: patterns, scope and depth hold for them as for any link.
         referrer = UrlTask(url, "", "")
         for start in range(0, len(pages), AT_ONCE):
-            tasks, skips = self._scope.sort(pages[start : start + AT_ONCE], referrer)
+            tasks, skips = await self._scope.sort(pages[start : start + AT_ONCE], referrer)
             accepted += await self._frontier.add(tasks)
             await self._sink.commit(Batch(skips=skips))
             self._control.wake()

@@ -202,7 +202,7 @@ class Worker:
             return _without_record(lease, judged)
         if page is None:
             raise AssertionError("a visit without a page is never kept")
-        return self._done(attempt, page, proxy, lease_ms, begun)
+        return await self._done(attempt, page, proxy, lease_ms, begun)
 
     async def _attempt(
         self, lease: Lease, pacing: VisitPacing, jitter: float, *, by_proxy: bool
@@ -233,7 +233,7 @@ class Worker:
             ), page
         return Attempt(lease, jitter, by_proxy, failed=failed, gate_failure=gate.failure(asked)), None
 
-    def _done(
+    async def _done(
         self, attempt: Attempt, page: RenderedPage, proxy: str | None, lease_ms: int, begun: float
     ) -> _Result:
         """Keep a page: where it ended, what it links to, and its record."""
@@ -243,7 +243,7 @@ class Worker:
         if landing.skip is not None:
             return _without_record(lease, landing.skip)
         extracting = clock.monotonic()
-        links, skips = self._deps.scope.sort(page.links, lease.task, nofollow=landing.nofollow)
+        links, skips = await self._deps.scope.sort(page.links, lease.task, nofollow=landing.nofollow)
         now = clock.monotonic()
         timings: Mapping[str, int] = {
             "lease": lease_ms,
@@ -252,7 +252,7 @@ class Worker:
             "total": round((now - begun) * 1000),
         }
         notes = VisitNotes(clock.wall(), timings, proxy, attempt.detection)
-        record = self._deps.record(lease, page, notes)
+        record = await self._deps.record(lease, page, notes)
         return _Result(Ack(links, landing.seen), Batch((record,), skips), page, landing.extension)
 
     async def _committed(self, result: _Result) -> _Result:

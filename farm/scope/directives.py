@@ -11,6 +11,9 @@ from farm.scope.robots import TOKEN
 # These words take a value after a colon, so what stands before it is no robot's name.
 _VALUED = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
 
+LONGEST = 16_384
+"""Characters that are read of the element and of the header each: what a site means stands in the first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Directives:
@@ -22,8 +25,8 @@ class Directives:
 
 def directives_of(headers: Mapping[str, str], meta: str) -> Directives:
     """Read a page's headers (names in lower case) and the content of its meta element."""
-    words = {word.strip().lower() for word in meta.split(",")}
-    words.update(_for_us(headers.get("x-robots-tag", "")))
+    words = {word.strip().lower() for word in meta[:LONGEST].split(",")}
+    words.update(_for_us(headers.get("x-robots-tag", "")[:LONGEST]))
     return Directives(bool(words & {"noindex", "none"}), bool(words & {"nofollow", "none"}))
 
 

@@ -22,7 +22,8 @@ class FamilyParams:
     """A family is stopped at a score of `most`; a page that repeats another adds 1, a new one takes `forgives`.
 
     Of a stopped family one visit in `look_every` takes place. A text of fewer than `short` characters says little
-    about a page: there the HTML is compared.
+    about a page: there the HTML is compared. What is remembered are so many pages, with addresses of so many
+    characters in all, and so many families.
     """
 
     most: int = 50
@@ -30,6 +31,7 @@ class FamilyParams:
     look_every: int = 50
     short: int = 100
     remembered: int = 50_000
+    remembered_chars: int = 8_000_000
     families: int = 20_000
 
 
@@ -39,8 +41,9 @@ class FamilyWatch:
     def __init__(self, params: FamilyParams | None = None) -> None:
         self._params = params or FamilyParams()
         self._shown: OrderedDict[bytes, str] = OrderedDict()
-        self._scores: OrderedDict[str, int] = OrderedDict()
-        self._passed_over: Counter[str] = Counter()
+        self._shown_chars = 0
+        self._scores: OrderedDict[bytes, int] = OrderedDict()
+        self._passed_over: Counter[bytes] = Counter()
         self.repeated = 0
 
     def note(self, url: str, title: str, text: str, html: str) -> str | None:
@@ -49,41 +52,45 @@ class FamilyWatch:
         content = words if len(words) >= self._params.short else html
         family = family_of(url)
         site = family.partition("/")[0]
-        digest = blake2b(f"{site}\n{title}\n{content}".encode("utf-8", "replace"), digest_size=12).digest()
-        first = self._shown.setdefault(digest, url)
+        digest = _digest(f"{site}\n{title}\n{content}")
+        first = self._shown.get(digest)
+        if first is None:
+            first = self._shown[digest] = url
+            self._shown_chars += len(url)
         self._shown.move_to_end(digest)
         is_new = first == url
         self.repeated += not is_new
         self._score(family, -self._params.forgives if is_new else 1)
-        while len(self._shown) > self._params.remembered:
-            self._shown.popitem(last=False)
+        while len(self._shown) > self._params.remembered or self._shown_chars > self._params.remembered_chars:
+            self._shown_chars -= len(self._shown.popitem(last=False)[1])
         return None if is_new else first
 
     def is_stopped(self, url: str) -> bool:
         """Whether the address is one of a family that shows the same everywhere."""
-        return self._scores.get(family_of(url), 0) >= self._params.most
+        return self._scores.get(_digest(family_of(url)), 0) >= self._params.most
 
     def passes_over(self, url: str) -> bool:
         """Whether a visit need not take place: it would be to a stopped family, and no look at it is due."""
-        family = family_of(url)
+        family = _digest(family_of(url))
         if self._scores.get(family, 0) < self._params.most:
             return False
         self._passed_over[family] += 1
         return self._passed_over[family] % self._params.look_every != 0
 
     def _score(self, family: str, change: int) -> None:
-        before = self._scores.pop(family, 0)
+        key = _digest(family)
+        before = self._scores.pop(key, 0)
         if before >= self._params.most and change > 0:
             # What was under way when it was stopped, and what a look at it showed.
             change = 0
-        after = self._scores[family] = max(0, before + change)
+        after = self._scores[key] = max(0, before + change)
         if before < self._params.most <= after:
             log.info("%s shows the same under all its addresses, and is left", family)
         elif after < self._params.most <= before:
-            del self._passed_over[family]
+            del self._passed_over[key]
             log.info("%s shows something new, and is visited again", family)
         while len(self._scores) > self._params.families:
-            self._scores.popitem(last=False)
+            self._passed_over.pop(self._scores.popitem(last=False)[0], None)
 
 
 def family_of(url: str) -> str:
@@ -97,3 +104,7 @@ def family_of(url: str) -> str:
     names = "&".join(sorted({part.partition("=")[0] for part in query.split("&")})) if query else ""
     parts = [*(_DIGITS.sub("#", folder) for folder in folders), last]
     return f"{site}/{'/'.join(parts)}{'?' if names else ''}{names}"
+
+
+def _digest(text: str) -> bytes:
+    return blake2b(text.encode("utf-8", "replace"), digest_size=12).digest()

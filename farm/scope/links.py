@@ -2,8 +2,12 @@
 
 The links of a page are canonicalised twice (for the frontier and for the record), and a site's menu stands
 on each of its pages, so what an address became is remembered for a while.
+
+What always holds: judging an address takes time linear in its length, and the event loop turns after each slice of
+them, so that a page of ten thousand links holds nobody up; a page of ordinary size is sorted at once.
 """
 
+import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import lru_cache
 
@@ -16,8 +20,11 @@ from farm.scope.canonical import CanonicalUrl, Refusal, canonicalise
 from farm.scope.rules import ScopeRules
 
 _REMEMBERED = 8192
-_REMEMBERED_CHARS = 1000
+_REMEMBERED_CHARS = 500
 """Longer addresses are seldom a menu's, and would make the memory of it large."""
+SLICE = 64 * 1024
+"""Characters of addresses, each counted with `_EACH` more: of the slowest kind they take some 20 ms."""
+_EACH = 100
 
 
 class LinkSorter:
@@ -53,7 +60,7 @@ class LinkSorter:
         """Return the canonical form of an absolute address, by the options of this crawl."""
         return self._remembered(raw) if len(raw) <= _REMEMBERED_CHARS else self._canonicalise(raw)
 
-    def sort(
+    async def sort(
         self, links: Sequence[Link], referrer: UrlTask, *, nofollow: bool = False
     ) -> tuple[Sequence[UrlTask], Sequence[Skip]]:
         """Canonicalise, drop repetitions, and part what is to be visited from what is not, and why.
@@ -63,7 +70,9 @@ class LinkSorter:
         """
         depth, page_nofollow = referrer.depth + 1, nofollow
         unique: dict[str, tuple[CanonicalUrl | Refusal, bool]] = {}
+        cost = 0
         for link in links:
+            cost = await _turn(cost, link.url)
             found = self.canonical(link.url)
             nofollow = self._obey_nofollow and (page_nofollow or _is_nofollow(link.rel))
             before = unique.get(found.url)
@@ -73,6 +82,7 @@ class LinkSorter:
         tasks: list[UrlTask] = []
         skips: list[Skip] = []
         for found, nofollow in unique.values():
+            cost = await _turn(cost, found.url)
             reason = self._reason(found, depth, nofollow=nofollow)
             if reason is None and self._trapped(found.url):
                 reason = SkipReason.TRAP
@@ -92,14 +102,16 @@ class LinkSorter:
                 )
         return tasks, skips
 
-    def canonical_links(self, links: Sequence[Link]) -> list[dict[str, str]]:
+    async def canonical_links(self, links: Sequence[Link]) -> list[dict[str, str]]:
         """Return the links for the record: http(s) only, unique by canonical URL, in document order.
 
         The first link to an address is shown, except that the first *text* is taken where the first link
         has none: a picture and a caption often lead to the same page.
         """
         unique: dict[str, dict[str, str]] = {}
+        cost = 0
         for link in links:
+            cost = await _turn(cost, link.url)
             found = self.canonical(link.url)
             if isinstance(found, Refusal):
                 continue
@@ -130,6 +142,15 @@ class LinkSorter:
 
     def _canonicalise(self, raw: str) -> CanonicalUrl | Refusal:
         return canonicalise(raw, hash_routes=self._hash_routes, keep_params=self._keep_params)
+
+
+async def _turn(cost: int, url: str) -> int:
+    """Count an address; let the loop turn where a slice is full, and return what the present one has cost."""
+    cost += len(url) + _EACH
+    if cost <= SLICE:
+        return cost
+    await asyncio.sleep(0)
+    return 0
 
 
 def _is_nofollow(rel: str) -> bool:

@@ -1,7 +1,7 @@
 """robots.txt by RFC 9309, read as Google's parser reads it where the RFC leaves it open.
 
-What always holds: any bytes parse, in time linear in their length; a pattern is matched without regular
-expressions, so no file can make matching slow. A file that is a web page by mistake has no rules and allows all.
+What always holds: any bytes parse, in time linear in their length, whatever stands on each line. A file that is
+a web page by mistake has no rules and allows all. What is too much to be held exactly forbids more, never less.
 
 Own code, because the maintained parsers were tried against these cases and miss some: a token followed by a
 version or by words (`CrawlFarm/1.0`, `* all others`), a byte order mark.
@@ -10,124 +10,133 @@ version or by words (`CrawlFarm/1.0`, `* all others`), a byte order mark.
 import re
 from dataclasses import dataclass, field
 
+from farm.scope.robotpaths import PathRules, normal_path
+
 TOKEN = "crawlfarm"  # noqa: S105 - the product token of robots.txt
 MAX_BYTES = 512 * 1024
 """The RFC asks for 500 KiB at least; what comes after is not read."""
-MAX_RULES = 20_000
+MAX_SITEMAPS = 2000
+MAX_LINK_STARS = 1000
+"""A page has thousands of links: rules with more wildcards in all are asked once the visit is due."""
 LONGEST_LINE = 2083 * 8
 
 _BOM = b"\xef\xbb\xbf"
 _AGENT = re.compile(r"[A-Za-z_-]+")
-_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
-_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
-_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_LINE = re.compile(r"[^\r\n]+")
+_NUMBER = re.compile(r"\d+(?:\.\d*)?|\.\d+", re.ASCII)
 _AGENTS = frozenset({"user-agent", "useragent", "user agent"})
 # The misspellings that Google's parser forgives: whoever wrote them meant it.
 _DISALLOWS = frozenset({"disallow", "dissallow", "dissalow", "disalow", "diasllow", "disallaw"})
 _SITEMAPS = frozenset({"sitemap", "site-map"})
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
-    """A path pattern: `pieces` between its stars, and whether its end is the path's end."""
-
-    pieces: tuple[str, ...]
-    anchored: bool
-    length: int
-    allow: bool
-
-    def matches(self, path: str) -> bool:
-        """Whether a path, with its query, falls under the pattern."""
-        first, *rest = self.pieces
-        if not path.startswith(first):
-            return False
-        if not rest:
-            return not self.anchored or len(path) == len(first)
-        at = len(first)
-        last = rest.pop() if self.anchored else ""
-        for piece in rest:
-            found = path.find(piece, at)
-            if found < 0:
-                return False
-            at = found + len(piece)
-        return not self.anchored or (len(path) - len(last) >= at and path.endswith(last))
-
-
 @dataclass(slots=True)
 class _Group:
-    """What is said to one of the two audiences that concern us: our token, or everybody."""
+    """What is said to one of the two audiences that concern us: our token, or everybody. `rules` is by pattern."""
 
     named: bool = False
-    patterns: list[Pattern] = field(default_factory=list)
+    rules: dict[str, bool] = field(default_factory=dict)
     crawl_delay_s: float | None = None
+
+    def add(self, value: str, *, allow: bool) -> None:
+        """Take in a pattern; of two equal ones the permission wins."""
+        text = normal_path(value)
+        self.rules[text] = allow or self.rules.get(text, False)
+
+
+class _Groups:
+    """The groups of a file, told line by line."""
+
+    def __init__(self, token: str) -> None:
+        self.ours, self.everybody, self._nobody = _Group(), _Group(), _Group()
+        self._token = token.lower()
+        self._audience: list[_Group] = []
+        self._naming = False
+
+    def name(self, value: str) -> None:
+        """Address an agent, together with those that were named on the lines right before."""
+        if not self._naming:
+            self._audience, self._naming = [], True
+        group = self._addressed(value)
+        group.named = True
+        # One audience may be named on every line of the file, and hears each rule once.
+        if not any(group is one for one in self._audience):
+            self._audience.append(group)
+
+    def rule(self, value: str, *, allow: bool) -> None:
+        """Tell those who are addressed a rule; an empty one says nothing."""
+        self._naming = False
+        if not value:
+            return
+        for group in self._audience:
+            group.add(value, allow=allow)
+            folder, slash, name = value.rpartition("/")
+            if allow and slash and name.startswith("index.htm"):
+                # A folder and its index page are one page, to Google and to most servers.
+                group.add(folder + "/$", allow=True)
+
+    def delay(self, value: str) -> None:
+        """Tell them a delay. It is no rule of the RFC's: it does not end the list of agents."""
+        for group in self._audience:
+            if group.crawl_delay_s is None:
+                group.crawl_delay_s = _seconds(value)
+
+    def _addressed(self, value: str) -> _Group:
+        if value == "*" or (value.startswith("*") and value[1:2].isspace()):
+            return self.everybody
+        found = _AGENT.match(value)
+        return self.ours if found and found[0].lower() == self._token else self._nobody
 
 
 @dataclass(frozen=True, slots=True)
 class RobotsRules:
-    """The rules of one origin for our token. `patterns` come with the most specific first."""
+    """The rules of one origin for our token."""
 
-    patterns: tuple[Pattern, ...] = ()
+    paths: PathRules = field(default_factory=PathRules)
     crawl_delay_s: float | None = None
     sitemaps: tuple[str, ...] = ()
 
+    @property
+    def widened(self) -> int:
+        """How many prohibitions hold for all that begins as they do, because there are too many wildcards."""
+        return self.paths.widened
+
     def allows(self, url: str) -> bool:
         """Whether a canonical URL of this origin may be visited."""
-        path = normal_path("/" + url.partition("#")[0].split("/", 3)[3])
-        if path == "/robots.txt":
-            return True
-        return next((pattern.allow for pattern in self.patterns if pattern.matches(path)), True)
+        return self.paths.allows(normal_path("/" + url.partition("#")[0].split("/", 3)[3]))
+
+    def surely_forbids(self, url: str) -> bool:
+        """Whether it is forbidden, by rules that are few enough to be asked about every link of a page."""
+        return self.paths.stars <= MAX_LINK_STARS and not self.allows(url)
 
 
 def parse(content: bytes, token: str = TOKEN) -> RobotsRules:
     """Read a robots.txt for a product token."""
-    ours, everybody, nobody = _Group(), _Group(), _Group()
-    audience: list[_Group] = []
-    naming = False
-    sitemaps: list[str] = []
-    text = content[:MAX_BYTES].removeprefix(_BOM).decode("latin-1")
-    for line in re.split(r"\r\n|\n|\r", text):
-        key, value = _parted(line[:LONGEST_LINE])
+    groups = _Groups(token)
+    sitemaps: dict[str, None] = {}
+    if len(content) > MAX_BYTES:
+        # Half a line would say something else: `Allow: /public` might become `Allow: /`.
+        content = content[: max(content.rfind(b"\n", 0, MAX_BYTES), content.rfind(b"\r", 0, MAX_BYTES), 0)]
+    for line in _LINE.finditer(content.removeprefix(_BOM).decode("latin-1")):
+        said = line[0].partition("#")[0]
+        key, value = _parted(said[:LONGEST_LINE])
         if key in _AGENTS:
-            if not naming:
-                audience, naming = [], True
-            group = _addressed(value, token.lower(), ours, everybody, nobody)
-            group.named = True
-            audience.append(group)
-        elif key in _DISALLOWS or key == "allow":
-            naming = False
-            for group in audience:
-                _add(group, value, allow=key == "allow")
+            groups.name(value)
+        elif key in _DISALLOWS:
+            groups.rule(value, allow=False)
+        elif key == "allow":
+            # Cut short it would allow more than it says.
+            groups.rule(value if len(said) <= LONGEST_LINE else "", allow=True)
         elif key == "crawl-delay":
-            # No rule of the RFC's: it neither ends the list of agents nor takes more than a plain number.
-            for group in audience:
-                if group.crawl_delay_s is None:
-                    group.crawl_delay_s = _seconds(value)
-        elif key in _SITEMAPS and value:
-            sitemaps.append(value)
-    group = ours if ours.named else everybody
-    # Longer is more specific; of equals the permission wins.
-    ordered = sorted(group.patterns, key=lambda pattern: (-pattern.length, not pattern.allow))
-    return RobotsRules(tuple(ordered), group.crawl_delay_s, tuple(dict.fromkeys(sitemaps)))
-
-
-def normal_path(path: str) -> str:
-    """Return a path in the form that is compared: what need not be escaped is not, the rest in capitals."""
-    path = _NOT_ASCII.sub(_escaped, path)
-    return _ESCAPE.sub(_unescaped, path) if "%" in path else path
-
-
-def _escaped(match: re.Match[str]) -> str:
-    # The file was read byte by byte, and a canonical URL has ASCII only.
-    return f"%{ord(match[0]):02X}"
-
-
-def _unescaped(match: re.Match[str]) -> str:
-    character = chr(int(match[1], 16))
-    return character if character in _UNRESERVED else match[0].upper()
+            groups.delay(value)
+        elif key in _SITEMAPS and value and len(sitemaps) < MAX_SITEMAPS:
+            sitemaps[_text(value)] = None
+    group = groups.ours if groups.ours.named else groups.everybody
+    return RobotsRules(PathRules.of(group.rules), group.crawl_delay_s, tuple(sitemaps))
 
 
 def _parted(line: str) -> tuple[str, str]:
-    line = line.partition("#")[0].strip(" \t\0")
+    line = line.strip(" \t\0")
     key, colon, value = line.partition(":")
     if not colon:
         # "Disallow /x": forgiven where it is two words.
@@ -136,29 +145,13 @@ def _parted(line: str) -> tuple[str, str]:
     return key.strip().lower(), value.strip()
 
 
-def _addressed(value: str, token: str, ours: _Group, everybody: _Group, nobody: _Group) -> _Group:
-    if value == "*" or (value.startswith("*") and value[1:2].isspace()):
-        return everybody
-    found = _AGENT.match(value)
-    return ours if found and found[0].lower() == token else nobody
-
-
-def _add(group: _Group, value: str, *, allow: bool) -> None:
-    if not value or len(group.patterns) >= MAX_RULES:
-        return
-    group.patterns.append(_pattern(value, allow=allow))
-    folder, slash, name = value.rpartition("/")
-    if allow and slash and name.startswith("index.htm"):
-        # A folder and its index page are one page, to Google and to most servers.
-        group.patterns.append(_pattern(folder + "/$", allow=True))
-
-
-def _pattern(value: str, *, allow: bool) -> Pattern:
-    text = normal_path(value)
-    anchored = text.endswith("$")
-    pieces = tuple((text[:-1] if anchored else text).split("*"))
-    return Pattern(pieces, anchored, len(text), allow)
+def _text(value: str) -> str:
+    """Return a value that was read byte by byte in its own letters."""
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return value
 
 
 def _seconds(value: str) -> float | None:
-    return float(value) if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value) else None
+    return float(value) if _NUMBER.fullmatch(value) else None

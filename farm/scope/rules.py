@@ -43,6 +43,7 @@ class ScopeRules:
         self._depth = depth
         # What is in scope: canonical URLs, folders, sites or registrable domains, as the kind has it.
         self._inside: set[str] = set()
+        self._longest = 0
         self._folder_paths: set[str] = set()
         for url in seeds:
             self.add_seed(url)
@@ -52,7 +53,7 @@ class ScopeRules:
         if self.kind is ScopeKind.PREFIX:
             self._folder_paths.add(_path(_folder(url)))
         if self.kind is not ScopeKind.ANY:
-            self._inside.add(self._unit(url))
+            self._cover({self._unit(url)})
 
     @property
     def hosts(self) -> set[str]:
@@ -86,7 +87,7 @@ class ScopeRules:
         if self.kind is ScopeKind.ANY:
             return True
         if self.kind is ScopeKind.PREFIX:
-            return any(folder in self._inside for folder in _ancestors(url))
+            return any(folder in self._inside for folder in _ancestors(url, self._longest))
         return self._unit(url) in self._inside
 
     def extension(self, seed: str, target: str) -> str | None:
@@ -112,11 +113,15 @@ class ScopeRules:
         """
         if self.kind is ScopeKind.PREFIX:
             folders = {site} if "://" in site else _on_both_schemes(site, self._folder_paths)
-            self._inside |= folders
+            self._cover(folders)
         elif self.kind is ScopeKind.HOST:
-            self._inside.add(site)
+            self._cover({site})
         elif self.kind is ScopeKind.DOMAIN:
-            self._inside.add(_owner(site))
+            self._cover({_owner(site)})
+
+    def _cover(self, units: set[str]) -> None:
+        self._inside |= units
+        self._longest = max(self._longest, *map(len, units), 0)
 
     def _unit(self, url: str) -> str:
         if self.kind is ScopeKind.PAGE:
@@ -143,10 +148,11 @@ def _folder(url: str) -> str:
     return url.partition("#")[0].partition("?")[0].rpartition("/")[0] + "/"
 
 
-def _ancestors(url: str) -> Iterable[str]:
+def _ancestors(url: str, longest: int) -> Iterable[str]:
+    """Return the folders above a URL, no longer ones than that: a path may have two thousand."""
     folder = _folder(url)
     end = folder.index("/", 8)
-    while end >= 0:
+    while 0 <= end < longest:
         yield folder[: end + 1]
         end = folder.find("/", end + 1)
 

@@ -1,25 +1,45 @@
 """Sitemaps as they stream in: XML (a list or an index), RSS, Atom, or plain text; packed or not.
 
 What always holds: no document type is read, so no entity is expanded and the parser fetches nothing; what is
-unpacked, kept of one element and listed by one file is capped; a file that breaks in the middle has told what came
-before. Addresses come as they stand there: making them canonical and judging them is done where links are.
+unpacked, and the depth, the elements, the longest tag and the entries of one file are capped; no tree is built; a
+file that breaks in the middle has told what came before. Addresses come as they stand there: resolving them,
+making them canonical and judging them is done where links are.
+
+Reading is done in steps, each of them short: whoever reads on an event loop lets it turn in between.
 """
 
-import zlib
-from collections.abc import Sequence
+import html
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from xml.parsers import expat
+
+from farm.scope.decoding import BadPacking, Decoder, Unpacker
 
 MAX_BYTES = 50 * 2**20
 """Of one file, unpacked; the protocol's own limit."""
 MAX_ENTRIES = 50_000
+MAX_ELEMENTS = 2_000_000
+MAX_DEPTH = 32
 LONGEST_TEXT = 4096
-_GZIP_MAGIC = b"\x1f\x8b"
-_PIECE = 64 * 1024
-_ITEMS = frozenset({"url", "sitemap", "item", "entry"})
-_ADDRESSES = frozenset({"loc", "link"})
-_DATES = frozenset({"lastmod", "updated", "pubdate"})
+LONGEST_TAG = 64 * 1024
+"""Of a tag or a comment: until it is whole the parser keeps it, and reads it again with each piece."""
+HEAD = 64 * 1024
+"""Characters before the first element of a sitemap: blanks, declarations, comments, what a script has printed."""
+_DATES = frozenset({"lastmod", "updated", "pubdate", "date"})
+_LISTS = frozenset({"urlset", "sitemapindex"})
+_ROOT = re.compile(r"<(?:[\w.-]{1,40}:)?(urlset|sitemapindex|rss|feed|rdf)(?=[\s/>])", re.IGNORECASE)
+_DECLARES = re.compile(r"<!(?:ENTITY|ATTLIST|ELEMENT)\b")
+_MARK = "\ue5ff"
+"""Stands for an ampersand that begins nothing that XML knows: sites write them, and expat refuses them."""
+_STRAY = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#\d{1,7}|#x[0-9a-fA-F]{1,6});)")
+_MARKED = re.compile(_MARK + r"(?:[A-Za-z][A-Za-z0-9]{1,31};)?")
+_UNENDED = re.compile(r"&[#\w]{0,32}\Z")
+_LINES = re.compile(r"[^\r\n]+")
+_MONTH = re.compile(r"(\d{4})(?:-(\d\d))?", re.ASCII)
+_LONGEST_DATE = 64
 
 
 class BadSitemap(ValueError):
@@ -41,25 +61,36 @@ class SitemapReader:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self._size = 0
-        self._head = b""
-        self._unpack: zlib._Decompress | None = None
-        self._xml: expat.XMLParserType | None = None
+        self._unpacker = Unpacker()
+        self._decoder = Decoder()
+        self._head = ""
+        self._look_at = 1
         self._begun = False
-        self._rest = b""
-        self._path: list[str] = []
-        self._item: dict[str, str] = {}
-        self._text: list[str] = []
-        self._text_chars = 0
+        self._xml: _XmlReader | None = None
+        self._rest = ""
         self._over = False
 
     def feed(self, piece: bytes) -> bool:
         """Read a piece; False where no more is wanted. Raises BadSitemap."""
+        return all(self.steps(piece))
+
+    def steps(self, piece: bytes) -> Iterator[bool]:
+        """Read a piece in short steps, and say after each whether more is wanted. Raises BadSitemap."""
         try:
-            self._over = not self._take(piece)
+            for part in self._unpacker.feed(piece):
+                if self._over:
+                    yield False
+                    return
+                self._size += len(part)
+                self._text(self._decoder.feed(part), is_last=False)
+                self._over = self._size >= MAX_BYTES or len(self.entries) >= MAX_ENTRIES
+                yield not self._over
+        except BadPacking as error:
+            self._over = True
+            raise BadSitemap(str(error)) from None
         except BadSitemap:
             self._over = True
             raise
-        return not self._over
 
     def close(self) -> Sequence[Entry]:
         """End the parse and return all entries, once the whole file was read.
@@ -68,112 +99,174 @@ class SitemapReader:
         token until the end is there. `entries` are then what came before. A file that was refused or cut by a cap
         is not read any further.
         """
-        if self._over:
-            return self.entries
-        self._over = True
-        if self._xml is not None:
-            self._parse(self._xml, b"", is_last=True)
-        elif self._rest:
-            self._lines(b"\n")
+        if not self._over:
+            self._over = True
+            self._text(self._decoder.feed(self._unpacker.close(), is_last=True), is_last=True)
         return self.entries
 
-    def _take(self, piece: bytes) -> bool:
+    def _text(self, text: str, *, is_last: bool) -> None:
         if not self._begun:
-            self._head += piece
-            if len(self._head.lstrip()) < len(_GZIP_MAGIC):
-                return True
-            piece, self._begun = self._head, True
-            if piece.startswith(_GZIP_MAGIC):
-                self._unpack = zlib.decompressobj(31)
-        if self._unpack is None:
-            return self._plain(piece)
-        try:
-            while piece:
-                if not self._plain(self._unpack.decompress(piece, _PIECE)):
-                    return False
-                piece = self._unpack.unconsumed_tail
-        except zlib.error as error:
-            raise BadSitemap(f"it cannot be unpacked ({error})") from None
+            self._head += text
+            # Looked at when it has doubled: it may come byte by byte.
+            if len(self._head) < min(self._look_at, HEAD) and not is_last:
+                return
+            self._look_at = 2 * len(self._head)
+            if not self._begins(is_last=is_last):
+                return
+            text, self._head = self._head, ""
+        if self._xml is not None:
+            self._xml.feed(text, is_last=is_last)
+        else:
+            self._lines(text, is_last=is_last)
+
+    def _begins(self, *, is_last: bool) -> bool:
+        """Whether it is clear what the file is; the head then begins where reading does. Raises BadSitemap."""
+        root = _root_of(self._head)
+        if root is not None:
+            if _DECLARES.search(self._head, 0, root.start()):
+                raise BadSitemap("it declares entities or elements of its own, which is refused")
+            self._xml = _XmlReader(root[1].lower(), self.entries)
+            self._head = self._head[root.start() :]
+        elif len(self._head) < HEAD and not is_last:
+            return False
+        elif self._head.lstrip("\ufeff \t\r\n").startswith("<"):
+            raise BadSitemap("it is neither a sitemap nor a feed")
+        self._begun = True
         return True
 
-    def _plain(self, piece: bytes) -> bool:
-        if not piece:
-            return True
-        first = self._size == 0
-        self._size += len(piece)
-        if first and piece.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-            self._xml = self._parser()
-            piece = piece.lstrip(b" \t\r\n")
-        if self._xml is None:
-            self._lines(piece)
-        else:
-            self._parse(self._xml, piece, is_last=False)
-        return self._size < MAX_BYTES and len(self.entries) < MAX_ENTRIES
+    def _lines(self, text: str, *, is_last: bool) -> None:
+        text = self._rest + text
+        end = len(text) if is_last else max(text.rfind("\n"), text.rfind("\r")) + 1
+        # A line that is too long stays too long, however much of it is dropped.
+        self._rest = text[end : end + LONGEST_TEXT]
+        for line in _LINES.finditer(text, 0, end):
+            address = line[0].strip("\ufeff \t")
+            if address[:8].lower().startswith(("http://", "https://")) and len(address) < LONGEST_TEXT:
+                _add(self.entries, Entry(address))
 
-    def _parse(self, parser: expat.XMLParserType, piece: bytes, *, is_last: bool) -> None:
+
+class _XmlReader:
+    """Reads the elements of a sitemap or a feed, from its root on, into `entries`."""
+
+    def __init__(self, root: str, entries: list[Entry]) -> None:
+        self._entries = entries
+        self._root = root
+        self._items = {"url", "sitemap"} if root in _LISTS else {"item", "entry"}
+        self._address = "loc" if root in _LISTS else "link"
+        self._path: list[str] = []
+        self._item: dict[str, str] = {}
+        self._chars: list[str] = []
+        self._length = 0
+        self._elements = 0
+        self._unread = ""
+        self._fed = 0
+        # The names of namespaces are not looked up: one of 60 KB would be copied for each element.
+        self._parser = expat.ParserCreate("utf-8")
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = self._end
+        self._parser.CharacterDataHandler = self._characters
+
+    def feed(self, text: str, *, is_last: bool) -> None:
+        """Parse on; raises BadSitemap."""
+        text = self._unread + text
+        open_ = None if is_last else _UNENDED.search(text, max(0, len(text) - 40))
+        self._unread = text[open_.start() :] if open_ else ""
+        text = text[: open_.start()] if open_ else text
+        content = _STRAY.sub(_MARK, text).encode("utf-8", "replace")
+        self._fed += len(content)
         try:
-            parser.Parse(piece, is_last)
+            self._parser.Parse(content, is_last)
         except expat.ExpatError as error:
+            if not self._path and self._elements:
+                return  # what follows the root is no part of it
             raise BadSitemap(f"it is not XML ({error})") from None
-
-    def _lines(self, piece: bytes) -> None:
-        *lines, self._rest = (self._rest + piece).split(b"\n")
-        self._rest = self._rest[:LONGEST_TEXT]
-        for line in lines:
-            text = line.decode("utf-8-sig", "replace").strip()
-            if text.startswith(("http://", "https://")) and len(text) < LONGEST_TEXT:
-                self._add(Entry(text))
-
-    def _parser(self) -> expat.XMLParserType:
-        parser = expat.ParserCreate(namespace_separator=" ")
-        parser.StartDoctypeDeclHandler = _no_document_type
-        parser.StartElementHandler = self._start
-        parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self._characters
-        return parser
+        if self._fed - self._parser.CurrentByteIndex > LONGEST_TAG:
+            raise BadSitemap(f"it has a tag of more than {LONGEST_TAG} bytes")
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        local = name.rpartition(" ")[2].lower()
+        self._elements += 1
+        local = name.rpartition(":")[2].lower()
         self._path.append(local)
-        self._text, self._text_chars = [], 0
-        if local in _ITEMS:
+        if len(self._path) > MAX_DEPTH or self._elements > MAX_ELEMENTS:
+            raise BadSitemap(
+                f"it has more than {MAX_ELEMENTS} elements, or more than {MAX_DEPTH} in one another"
+            )
+        self._chars, self._length = [], 0
+        if local in self._items:
             self._item = {}
-        elif local == "link" and "href" in attributes and attributes.get("rel", "alternate") == "alternate":
-            self._item.setdefault("url", attributes["href"])
+        elif (
+            self._root == "feed"
+            and local == "link"
+            and self._path[-2:-1] in (["item"], ["entry"])
+            and attributes.get("rel", "alternate") == "alternate"
+            and len(attributes.get("href", "")) < LONGEST_TEXT
+        ):
+            self._item.setdefault("url", _whole(attributes.get("href", "")))
 
     def _end(self, name: str) -> None:
-        local = name.rpartition(" ")[2].lower()
-        self._path.pop()
-        text = "".join(self._text).strip()
-        parent = self._path[-1] if self._path else ""
-        if parent in _ITEMS and text:
+        local = self._path.pop()
+        if local in self._items:
+            self._listed(local)
+        elif self._path and self._path[-1] in self._items:
             # `image:loc` and the like have other parents, and are no pages.
-            if local in _ADDRESSES:
-                self._item.setdefault("url", text)
-            elif local in _DATES:
-                self._item.setdefault("changed", text)
-        if local in _ITEMS and "url" in self._item:
-            self._add(Entry(self._item["url"], local == "sitemap", _moment(self._item.get("changed", ""))))
-        self._text = []
+            self._told(local, name)
+        self._chars, self._length = [], 0
+
+    def _told(self, local: str, name: str) -> None:
+        """Take in what stands in an element of an item."""
+        text = _whole("".join(self._chars)).strip()
+        if not text or self._length > LONGEST_TEXT:
+            return
+        if local == self._address and (self._root in _LISTS or ":" not in name):
+            self._item.setdefault("url", text)
+        elif local in _DATES:
+            self._item.setdefault("changed", text)
+
+    def _listed(self, local: str) -> None:
+        url = self._item.pop("url", "")
+        if url:
+            _add(self._entries, Entry(url, local == "sitemap", _moment(self._item.get("changed", ""))))
+        self._item = {}
 
     def _characters(self, text: str) -> None:
-        self._text_chars += len(text)
-        if self._text_chars <= LONGEST_TEXT:
-            self._text.append(text)
-
-    def _add(self, entry: Entry) -> None:
-        if len(self.entries) < MAX_ENTRIES:
-            self.entries.append(entry)
+        self._length += len(text)
+        if self._length <= LONGEST_TEXT:
+            self._chars.append(text)
 
 
-def _no_document_type(*_: object) -> None:
-    raise BadSitemap("it has a document type, which is refused: entities would be expanded")
+def _add(entries: list[Entry], entry: Entry) -> None:
+    if len(entries) < MAX_ENTRIES:
+        entries.append(entry)
+
+
+def _root_of(head: str) -> re.Match[str] | None:
+    """Return the first element of a sitemap that stands in no comment."""
+    at, root = 0, _ROOT.search(head)
+    while root is not None and (start := head.find("<!--", at, root.start())) >= 0:
+        end = head.find("-->", start + 4)
+        if end < 0:
+            return None
+        at = end + 3
+        if at > root.start():
+            root = _ROOT.search(head, at)
+    return root
+
+
+def _whole(text: str) -> str:
+    """Return a text with its ampersands, and with the characters that HTML has names for."""
+    return _MARKED.sub(lambda found: html.unescape("&" + found[0][1:]), text) if _MARK in text else text
 
 
 def _moment(text: str) -> datetime | None:
-    """Read a W3C date; what is none is as good as no date."""
+    """Read a W3C date, as short as a year, or a mail's; what is none is as good as no date."""
+    month = _MONTH.fullmatch(text)
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+        if month is not None:
+            moment = datetime(int(month[1]), int(month[2] or 1), 1, tzinfo=UTC)
+        elif text[:1].isdigit() and "-" in text[:5]:
+            moment = datetime.fromisoformat(text[:_LONGEST_DATE])
+        else:
+            moment = parsedate_to_datetime(text[:_LONGEST_DATE])
+    except (ValueError, OverflowError, TypeError, IndexError):
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

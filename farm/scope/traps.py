@@ -1,43 +1,75 @@
-"""Crawler traps: addresses that a site makes without end, told by their shape.
+"""Crawler traps: addresses that a site makes without end, told by their shape and their values.
 
-What always holds: numbers alone make no trap, so that a catalogue of any size is crawled whole; what is remembered
-is bounded, and is a node's own, so that several nodes let through a few more each.
+What always holds: numbers alone make no trap, so that a catalogue of any size is crawled whole; a judgement takes
+time linear in the length of the address; what is remembered is bounded, and is a node's own, so that several nodes
+let through a few more each.
 
 - a path that repeats itself: `/a/a/a/`, `/a/b/a/b/a/b/`
-- a calendar that has left the years in which there is something to see
+- a calendar that has gone beyond the years for which there are dates, or has gone on for long before 1970
 - a page under another session id, of which it was seen under one
-- filters that are combined without end: one path with several parameters, in more combinations than the cap
+- filters that are combined without end: several parameters of one path vary, in more combinations than the cap
 """
 
 import re
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from hashlib import blake2b
+from operator import eq
 
 FIRST_YEAR = 1970
 YEARS_AHEAD = 2
+LONGEST_PART = 8
+"""Folders; a longer part of a path that repeats itself is not looked for, so that the search stays linear."""
+_DRAWN_CHARS, _DRAWN_DIGITS = 16, 20
+_NAMES = 64
+"""Parameters of one path that are compared; filters have fewer."""
 _SESSION = re.compile(
-    r"(?:;jsessionid=[^?#/]*"
-    r"|(?<=[?&])(?:phpsessid|jsessionid|sessionid|session_id|sid|cfid|cftoken|aspsessionid\w*)=[^&#]*&?)",
+    r"(;jsessionid=[^;?#/]*)"
+    r"|(?<=[?&])(?:phpsessid|jsessionid|cfid|cftoken|aspsessionid[a-z]{0,12}|(sid|session_?id))=([^&#]*)&?",
     re.IGNORECASE,
 )
+_DRAWN = re.compile(r"[a-z0-9_-]+", re.IGNORECASE)
 # Only where a path calls itself a calendar: `/product/4711/12` is a product.
-_IN_PATH = re.compile(
-    r"/[^/?]*(?:calend|kalend|agenda|event|schedule)[^/?]*/(?:[^?]*/)?(\d{4})[/-](?:0?[1-9]|1[0-2])(?![0-9])",
-    re.IGNORECASE,
-)
+_CALENDAR = re.compile(r"calend|kalend|agenda|event|schedule", re.IGNORECASE)
+_IN_PATH = re.compile(r"/(\d{4})[/-](?:0?[1-9]|1[0-2])(?![0-9])")
 _IN_QUERY = re.compile(r"[?&](?:year=|(?:date|month|day)=(?=\d{4}-))(\d{4})(?![0-9])", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class TrapParams:
-    """`repeats` of a part of the path in a row; `combinations` of `parameters` or more that one path may have."""
+    """`repeats` of a part of the path in a row; `combinations` in which `parameters` or more of one path vary.
+
+    `past` is how many addresses of one calendar may lie before 1970: an archive has that many, an endless calendar
+    more.
+    """
 
     this_year: int
     repeats: int = 3
     combinations: int = 1000
     parameters: int = 3
+    past: int = 500
     remembered: int = 20_000
+
+
+@dataclass(slots=True)
+class _Combined:
+    """What was seen of one path: the combinations, each parameter's first value, and which parameters vary."""
+
+    seen: set[bytes] = field(default_factory=set)
+    first: dict[str, str] = field(default_factory=dict)
+    varied: set[str] = field(default_factory=set)
+
+    def compare(self, parts: Sequence[str]) -> None:
+        """Take in the parameters of another address; one that is missing or new somewhere varies."""
+        values = dict(part.partition("=")[::2] for part in parts[:_NAMES])
+        if not self.seen:
+            self.first = values
+            return
+        self.varied.update(name for name, value in self.first.items() if values.get(name) != value)
+        for name in values.keys() - self.first.keys():
+            if len(self.varied) < _NAMES:
+                self.varied.add(name)
 
 
 class TrapWatch:
@@ -46,62 +78,106 @@ class TrapWatch:
     def __init__(self, params: TrapParams) -> None:
         self._params = params
         self._sessions: OrderedDict[bytes, bytes] = OrderedDict()
-        self._combined: OrderedDict[str, set[bytes]] = OrderedDict()
+        self._combined: OrderedDict[bytes, _Combined] = OrderedDict()
+        self._past: OrderedDict[bytes, set[bytes]] = OrderedDict()
 
     def springs(self, url: str) -> bool:
         """Whether the URL is one that a site makes without end."""
         path = url.split("/", 3)[3].partition("?")[0]
         return (
             self._repeats(path.split("/"))
-            or self._beyond(url)
+            or self._beyond(url, path)
             or self._other_session(url)
             or self._facets(url)
         )
 
     def _repeats(self, segments: list[str]) -> bool:
         times = self._params.repeats
-        for length in range(1, len(segments) // times + 1):
-            for start in range(len(segments) - length * times + 1):
-                part = segments[start : start + length]
+        for length in range(1, min(LONGEST_PART, len(segments) // times) + 1):
+            # A part stands there so often in a row where that many segments equal the one a part later.
+            same = bytes(map(eq, segments, segments[length:]))
+            row = b"\1" * (length * (times - 1))
+            start = same.find(row)
+            while start >= 0:
                 # Numbers repeat by chance: `/1/1/1` is a chapter.
-                if all(one == "" or one.isdigit() for one in part):
-                    continue
-                if segments[start : start + length * times] == part * times:
+                if not all(one == "" or one.isdigit() for one in segments[start : start + length]):
                     return True
+                # All of this row is made of that part: the next begins after it.
+                end = same.find(b"\0", start)
+                start = same.find(row, end) if end >= 0 else -1
         return False
 
-    def _beyond(self, url: str) -> bool:
-        found = _IN_PATH.search(url, 8) or _IN_QUERY.search(url)
-        return found is not None and not FIRST_YEAR <= int(found[1]) <= self._params.this_year + YEARS_AHEAD
+    def _beyond(self, url: str, path: str) -> bool:
+        found = _calendar_year(path) or _IN_QUERY.search(url)
+        if found is None:
+            return False
+        year = int(found[1])
+        if year >= FIRST_YEAR:
+            return year > self._params.this_year + YEARS_AHEAD
+        before = path[: found.start(1)] if found.string is path else path
+        calendar, this = _digest(f"{url.split('/', 3)[2]}/{before}"), _digest(url)
+        seen = self._past.setdefault(calendar, set())
+        self._past.move_to_end(calendar)
+        if this not in seen and len(seen) >= self._params.past:
+            return True
+        seen.add(this)
+        if len(self._past) > self._params.remembered // 100:
+            self._past.popitem(last=False)
+        return False
 
     def _other_session(self, url: str) -> bool:
-        plain = _SESSION.sub("", url)
+        plain = _SESSION.sub(_without_session, url)
         if plain == url:
             return False
         key, this = _digest(plain), _digest(url)
         first = self._sessions.setdefault(key, this)
-        self._forget(self._sessions)
+        while len(self._sessions) > self._params.remembered:
+            self._sessions.popitem(last=False)
         return first != this
 
     def _facets(self, url: str) -> bool:
         path, _, query = url.partition("?")
         if query.count("&") + 1 < self._params.parameters or not query:
             return False
-        seen = self._combined.setdefault(path, set())
-        self._combined.move_to_end(path)
-        this = _digest("&".join(sorted(query.split("&"))))
-        if this in seen:
+        key = _digest(path)
+        known = self._combined.setdefault(key, _Combined())
+        self._combined.move_to_end(key)
+        parts = query.split("&")
+        this = _digest("&".join(sorted(parts)))
+        if this in known.seen:
             return False
-        if len(seen) >= self._params.combinations:
-            return True
-        seen.add(this)
+        known.compare(parts)
+        if len(known.seen) >= self._params.combinations:
+            return len(known.varied) >= self._params.parameters
+        known.seen.add(this)
         if len(self._combined) > self._params.remembered // 100:
             self._combined.popitem(last=False)
         return False
 
-    def _forget(self, known: OrderedDict[bytes, bytes]) -> None:
-        while len(known) > self._params.remembered:
-            known.popitem(last=False)
+
+def _without_session(match: re.Match[str]) -> str:
+    """Return nothing in place of a session's id, and what may say which page it is as it stands.
+
+    Where the name may mean anything (`sid` is also a story's number) the value has to look as if it was drawn.
+    """
+    if match[2] is None:
+        return ""
+    value = match[3]
+    is_long = len(value) >= (_DRAWN_DIGITS if value.isdigit() else _DRAWN_CHARS)
+    is_drawn = is_long and _DRAWN.fullmatch(value) and any(map(str.isdigit, value))
+    return "" if is_drawn else match[0]
+
+
+def _calendar_year(path: str) -> re.Match[str] | None:
+    """Return the last year that stands, with a month, below a folder that calls itself a calendar."""
+    named = _CALENDAR.search(path)
+    if named is None:
+        return None
+    below = path.find("/", named.end())
+    last = None
+    for last in _IN_PATH.finditer(path, below) if below >= 0 else ():  # noqa: B007
+        pass
+    return last
 
 
 def _digest(text: str) -> bytes:

@@ -133,7 +133,7 @@ async def test_a_body_that_is_packed_a_thousandfold_lets_others_run(fetcher: Fet
         turns, sizes = [0], []
         others = asyncio.ensure_future(_count_turns(turns))
 
-        def take(piece: bytes) -> bool:
+        async def take(piece: bytes) -> bool:
             sizes.append((len(piece), turns[0]))
             return True
 

@@ -75,7 +75,7 @@ async def test_a_body_can_be_taken_in_pieces(fetcher: Fetcher) -> None:
     """Until the taker has enough."""
     pieces: list[bytes] = []
 
-    def take(piece: bytes) -> bool:
+    async def take(piece: bytes) -> bool:
         pieces.append(piece)
         return sum(map(len, pieces)) < 200_000
 

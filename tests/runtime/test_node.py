@@ -260,3 +260,56 @@ async def test_the_tick_tells_the_numbers_and_hears_of_a_wider_scope() -> None:
     assert [type(event) for event in farm.events] == [StatsRead, Skipped]
     assert farm.extended == ["b.example"]
     assert farm.control.changes > changes + 1
+
+
+async def test_a_companion_that_fails_is_started_again(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a longer pause each time; it ends nothing."""
+    pauses: list[float] = []
+
+    async def pause(delay_s: float) -> None:
+        pauses.append(delay_s)
+
+    monkeypatch.setattr(asyncio, "sleep", pause)
+    failing = [ValueError("not an address"), KeyError("x"), LookupError("gbk")]
+
+    async def companion() -> None:
+        if failing:
+            raise failing.pop()
+
+    await node._kept_up(companion)
+    assert pauses == [node.RESTART_S, 2 * node.RESTART_S, 4 * node.RESTART_S]
+    assert [type(record.exc_info[1]) for record in caplog.records if record.exc_info] == [
+        LookupError,
+        KeyError,
+        ValueError,
+    ]
+
+
+async def test_what_concerns_the_farm_passes() -> None:
+    """A companion's FarmError ends the node, as anybody's."""
+
+    async def companion() -> None:
+        raise FrontierUnavailable("away")
+
+    with pytest.raises(FrontierUnavailable):
+        await node._kept_up(companion)
+
+
+async def test_a_companion_ends_with_its_node() -> None:
+    """Also one that loses a cancellation."""
+    begun = asyncio.Event()
+    ended = asyncio.Event()
+
+    async def companion() -> None:
+        try:
+            await swallowing(1, begun)
+        finally:
+            ended.set()
+
+    keeping = asyncio.create_task(node._kept_up(companion))
+    await begun.wait()
+    await node._cancel([keeping])
+    assert keeping.cancelled()
+    assert ended.is_set()

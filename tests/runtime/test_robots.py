@@ -4,11 +4,14 @@ import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import pytest
+
 from farm.model.egress import GateFailure, GateFault
 from farm.model.fetch import Fetched, FetchFailed
 from farm.model.outcome import Bury, FailureKind, Release, Retry, SkipReason
 from farm.model.task import Lease, UrlTask
 from farm.policy.retry import RetryParams
+from farm.runtime import robots
 from farm.runtime.robots import RobotsDesk
 from farm.scope.robots import parse
 
@@ -184,3 +187,36 @@ async def test_closing_ends_what_is_being_fetched() -> None:
     await node.desk.close()
     await asyncio.wait([waiting])
     assert waiting.cancelled()
+
+
+async def test_what_somebody_has_garbled_in_redis_is_fetched_anew() -> None:
+    """It is no answer, and ends nothing."""
+    for text in (b"", b"\0\n", b"[]\n", b"{}\n", b'{"answer": "x", "status": 1, "retry_after_s": null}\n'):
+        node = Node(Shelf({SITE: text}))
+        assert await node.says("/x") is SkipReason.ROBOTS
+        assert len(node.asked) == 1
+
+
+async def test_what_is_remembered_is_bounded_by_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long files push out those that were asked for longest ago; one alone is kept."""
+    monkeypatch.setattr(robots, "REMEMBERED_BYTES", 100_000)
+    node = Node(answer=Fetched(SITE, 200, {}, CLOSED + b"#" * 30_000))
+    origins = [f"http://{n}.example" for n in range(10)]
+    for origin in origins:
+        await node.desk.sitemaps(origin)
+    assert list(node.desk._known) == origins[-3:]
+    assert node.desk._known_bytes == sum(known.size for known in node.desk._known.values())
+    node.answer = Fetched(SITE, 200, {}, CLOSED + b"#" * 300_000)
+    await node.desk.sitemaps(SITE)
+    assert list(node.desk._known) == [SITE]
+
+
+async def test_a_file_with_too_many_wildcards_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """And forbids too much rather than too little; a long one is parsed beside the loop."""
+    rules = b"".join(b"Disallow: /x*%d\n" % n for n in range(20_000))
+    node = Node(answer=Fetched(SITE, 200, {}, b"User-agent: *\n" + rules))
+    assert await node.says("/x/19999") is SkipReason.ROBOTS
+    assert await node.says("/y") is None
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{SITE}/robots.txt has too many wildcards: 10000 of its rules forbid all that begins as they do"
+    ]

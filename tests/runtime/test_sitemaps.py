@@ -18,17 +18,21 @@ class Outside:
     def __init__(self) -> None:
         self.seen: list[str] = []
         self.fails = False
+        self.found = ["http://a/sitemap.xml"]
+        self.broken: dict[str, Exception] = {}
         self.marked = asyncio.Event()
 
     async def find(self) -> Sequence[str]:
-        """Name one sitemap, once the mark is set."""
+        """Name the sitemaps, once the mark is set."""
         await self.marked.wait()
-        return ["http://a/sitemap.xml"]
+        return self.found
 
     async def read(self, url: str) -> Any:
         """Find it empty; as the shelf: nobody has read it yet."""
         if not url.startswith("sitemap "):
             self.seen.append("read")
+        if url in self.broken:
+            raise self.broken[url]
         if self.fails:
             raise FrontierUnavailable("away")
         return None if url.startswith("sitemap ") else list[SitemapEntry]()
@@ -73,4 +77,18 @@ async def test_a_feed_that_is_broken_off_leaves_its_mark() -> None:
     with pytest.raises(FrontierUnavailable):
         await outside.feed(control).run()
     assert "dropped" not in outside.seen
+    assert not control.expecting
+
+
+async def test_a_file_that_cannot_be_read_costs_what_it_lists(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever goes wrong: the others are read, and nobody waits for it."""
+    outside, control = Outside(), Control()
+    outside.found = ["http://a/1.xml", "http://a/2.xml", "http://a/2.xml", "http://a/3.xml"]
+    outside.broken = {"http://a/1.xml": ValueError("no port"), "http://a/2.xml": LookupError("gbk")}
+    await outside.feed(control).run()
+    assert outside.seen == ["held by n1", "read", "read", "read", "written", "dropped"]
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
+        "the sitemap http://a/1.xml could not be read",
+        "the sitemap http://a/2.xml could not be read",
+    ]
     assert not control.expecting

@@ -252,7 +252,7 @@ class FakeSite:
     refusals: list[Retry | Bury | Release | SkipReason | None] = field(default_factory=list)
     noted: list[tuple[str, int]] = field(default_factory=list)
 
-    def sort(
+    async def sort(
         self, links: Sequence[Link], referrer: UrlTask, *, nofollow: bool = False
     ) -> tuple[Sequence[UrlTask], Sequence[Skip]]:
         """Find one link on every page."""
@@ -274,7 +274,7 @@ class FakeSite:
         self.noted.append((site, status))
 
 
-def record(lease: Lease, page: RenderedPage, notes: VisitNotes) -> Record:
+async def record(lease: Lease, page: RenderedPage, notes: VisitNotes) -> Record:
     """Make a small record."""
     fields: Mapping[str, Any] = {"status": page.status, "proxy": notes.proxy, "bytes": page.bytes_received}
     return Record(lease.id, lease.task.url, fields)

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from farm.scope.families import FamilyWatch, family_of
+from farm.scope.families import FamilyParams, FamilyWatch, family_of
 
 TEXT = "Nothing was found for your search; look at what others like, or ask us by telephone or by mail. " * 2
 
@@ -93,3 +93,24 @@ def test_a_family_that_shows_something_new_goes_on() -> None:
     watch.note("https://a.example/p/53", "A lamp", f"{TEXT} lamp", "")
     assert not watch.is_stopped(url)
     assert not watch.passes_over(url)
+
+
+def test_what_is_remembered_is_bounded_by_its_size() -> None:
+    """Long addresses, and families without end; the last pages are still known."""
+    watch = FamilyWatch(FamilyParams(remembered_chars=20_000, families=10))
+    urls = [f"https://a.example/{'x' * 1000}/{chr(97 + n % 26) * (n + 1)}/1" for n in range(100)]
+    for url in urls:
+        watch.note(url, url, TEXT, "")
+    assert sum(map(len, watch._shown.values())) == watch._shown_chars <= 20_000
+    assert len(watch._scores) == 10
+    assert watch.note(urls[-1] + "?x", urls[-1], TEXT, "") == urls[-1]
+
+
+def test_a_stopped_family_that_is_forgotten_leaves_nothing() -> None:
+    """Neither its score nor how often it was passed over."""
+    watch = FamilyWatch(FamilyParams(families=3, most=2))
+    for site in range(20):
+        for number in range(5):
+            watch.note(f"https://{site}.example/p/{number}", "x", TEXT, "")
+        watch.passes_over(f"https://{site}.example/p/1")
+    assert len(watch._passed_over) <= 3

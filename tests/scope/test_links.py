@@ -1,14 +1,23 @@
 """A page's links, sorted."""
 
+import asyncio
 from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from farm.model.outcome import SkipReason
 from farm.model.page import Link
 from farm.model.record import Skip
 from farm.model.task import UrlTask
 from farm.model.url import fingerprint
+from farm.scope.canonical import MAX_CHARS, CanonicalUrl
+from farm.scope.families import FamilyWatch
 from farm.scope.links import LinkSorter
 from farm.scope.rules import ScopeRules
+from farm.scope.traps import TrapParams, TrapWatch
+from tests.longest_turn import MeasuredLoop
 
 if TYPE_CHECKING:
     from farm.runtime.ports import Scope
@@ -24,28 +33,28 @@ def sorter(*, obey_nofollow: bool = True, hash_routes: bool = False) -> LinkSort
     return LinkSorter(rules, KEY, obey_nofollow=obey_nofollow, hash_routes=hash_routes)
 
 
-def test_the_sorter_fits_the_port() -> None:
+async def test_the_sorter_fits_the_port() -> None:
     """What the loop needs of the scope is this."""
     scope: Scope = sorter()
-    assert scope.sort([], REFERRER) == ([], [])
+    assert await scope.sort([], REFERRER) == ([], [])
 
 
-def test_a_link_becomes_a_task_one_step_deeper() -> None:
+async def test_a_link_becomes_a_task_one_step_deeper() -> None:
     """Priority and meta are the seed's own and are not inherited."""
-    tasks, skips = sorter().sort([Link("https://A.example/x#top")], REFERRER)
+    tasks, skips = await sorter().sort([Link("https://A.example/x#top")], REFERRER)
     url = "https://a.example/x"
     assert tasks == [UrlTask(url, "a.example", fingerprint(url, KEY), depth=3, priority=5, referrer=HOME)]
     assert skips == []
 
 
-def test_repetitions_within_a_page_are_dropped_and_the_document_order_is_kept() -> None:
+async def test_repetitions_within_a_page_are_dropped_and_the_document_order_is_kept() -> None:
     """Equality is that of canonical URLs."""
     links = [Link(f"https://a.example/{path}") for path in ("b", "a?utm_source=x", "b#2", "c", "a")]
-    tasks, _ = sorter().sort(links, REFERRER)
+    tasks, _ = await sorter().sort(links, REFERRER)
     assert [task.url for task in tasks] == [f"https://a.example/{path}" for path in ("b", "a", "c")]
 
 
-def test_what_is_not_visited_is_reported_once_with_its_reason() -> None:
+async def test_what_is_not_visited_is_reported_once_with_its_reason() -> None:
     """The referrer and the depth that it would have had belong to the report."""
     links = [
         Link("https://b.example/"),
@@ -56,7 +65,7 @@ def test_what_is_not_visited_is_reported_once_with_its_reason() -> None:
         Link("https://a.example/" + "x" * 3000),
         Link("https://a.example/ad", rel="UGC NoFollow"),
     ]
-    tasks, skips = sorter().sort(links, REFERRER)
+    tasks, skips = await sorter().sort(links, REFERRER)
     assert tasks == []
     assert [skip.reason for skip in skips] == [
         SkipReason.OUT_OF_SCOPE,
@@ -68,28 +77,28 @@ def test_what_is_not_visited_is_reported_once_with_its_reason() -> None:
     assert skips[0] == Skip("https://b.example/", SkipReason.OUT_OF_SCOPE, HOME, 3)
 
 
-def test_one_link_that_may_be_followed_is_enough() -> None:
+async def test_one_link_that_may_be_followed_is_enough() -> None:
     """A second link to the address without `nofollow` is the site's own word that it may be visited."""
     links = [Link("https://a.example/x", rel="nofollow"), Link("https://a.example/x")]
-    tasks, skips = sorter().sort(links, REFERRER)
+    tasks, skips = await sorter().sort(links, REFERRER)
     assert [task.url for task in tasks] == ["https://a.example/x"]
     assert skips == []
 
 
-def test_nofollow_can_be_ignored() -> None:
+async def test_nofollow_can_be_ignored() -> None:
     """For crawls of one's own site."""
-    tasks, _ = sorter(obey_nofollow=False).sort([Link("https://a.example/x", rel="nofollow")], REFERRER)
+    tasks, _ = await sorter(obey_nofollow=False).sort([Link("https://a.example/x", rel="nofollow")], REFERRER)
     assert len(tasks) == 1
 
 
-def test_hash_routes_are_pages_when_the_crawl_says_so() -> None:
+async def test_hash_routes_are_pages_when_the_crawl_says_so() -> None:
     """The option reaches every address."""
     links = [Link("https://a.example/#/x"), Link("https://a.example/#/y")]
-    tasks, _ = sorter(hash_routes=True).sort(links, REFERRER)
+    tasks, _ = await sorter(hash_routes=True).sort(links, REFERRER)
     assert [task.url for task in tasks] == [link.url for link in links]
 
 
-def test_the_record_shows_each_web_link_once_in_document_order() -> None:
+async def test_the_record_shows_each_web_link_once_in_document_order() -> None:
     """Out of scope or not; the first text that there is describes it."""
     links = [
         Link("https://b.example/", "B", "nofollow"),
@@ -98,7 +107,7 @@ def test_the_record_shows_each_web_link_once_in_document_order() -> None:
         Link("https://a.example/x#more", "X", "next"),
         Link("https://b.example", "again"),
     ]
-    assert sorter().canonical_links(links) == [
+    assert await sorter().canonical_links(links) == [
         {"url": "https://b.example/", "text": "B", "rel": "nofollow"},
         {"url": "https://a.example/x", "text": "X", "rel": ""},
     ]
@@ -117,9 +126,116 @@ def test_fingerprints_of_a_redirects_stations_are_those_of_the_canonical_urls() 
     assert sorter().fingerprints(stations) == [fingerprint("https://a.example/x", KEY)]
 
 
-def test_a_long_address_is_sorted_without_being_remembered() -> None:
+async def test_a_long_address_is_sorted_without_being_remembered() -> None:
     """The memory of addresses is for menus."""
     one = sorter()
     url = "https://a.example/" + "x" * 1500
-    assert [task.url for task in one.sort([Link(url)], REFERRER)[0]] == [url]
+    tasks, _ = await one.sort([Link(url)], REFERRER)
+    assert [task.url for task in tasks] == [url]
     assert one._remembered.cache_info().currsize == 0
+
+
+HOSTILE = {
+    "slashes": [f"{HOME}{'/' * 1900}{n}" for n in range(300)],
+    "a path that nearly repeats itself": [f"{HOME}{'a/a/b/' * 320}{n}" for n in range(300)],
+    "parameters": [f"{HOME}?{'a&' * 960}{n}" for n in range(300)],
+    "calendars": [f"{HOME}calend/{'1890/12/' * 230}{n}" for n in range(300)],
+    "foreign folders": [f"https://b.example/{'a/' * 950}{n}" for n in range(300)],
+    "letters": [f"{HOME}{chr(252) * 300}{n}" for n in range(300)],
+    "trackers": [f"{HOME}?{'utm_a=1&' * 8000}{n}" for n in range(30)],
+    "data": ["data:" + "x" * 5_000_000] * 10,
+    "many": [f"{HOME}product/{n}" for n in range(10_000)],
+}
+
+
+@pytest.mark.parametrize("kind", ["host", "prefix"])
+@pytest.mark.parametrize("urls", HOSTILE.values(), ids=HOSTILE)
+def test_no_page_of_links_holds_the_loop(urls: list[str], kind: str) -> None:
+    """It turns in between, whatever the links are."""
+    rules = ScopeRules(kind, [HOME])
+    traps, families = TrapWatch(TrapParams(2026)), FamilyWatch()
+    one = LinkSorter(rules, KEY, trapped=traps.springs, repeats=families.is_stopped)
+    links = [Link(url) for url in urls]
+
+    async def sort() -> MeasuredLoop:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, MeasuredLoop)
+        loop.forget()
+        await one.sort(links, REFERRER)
+        await one.canonical_links(links)
+        await asyncio.sleep(0)
+        return loop
+
+    with asyncio.Runner(loop_factory=MeasuredLoop) as runner:
+        runner.run(sort()).assert_short()
+
+
+async def test_a_page_of_ordinary_size_is_sorted_at_once() -> None:
+    """Each turn costs something."""
+    links = [Link(f"{HOME}product/{n}") for n in range(100)]
+    turns = 0
+
+    def count() -> None:
+        nonlocal turns
+        turns += 1
+        asyncio.get_running_loop().call_soon(count)
+
+    asyncio.get_running_loop().call_soon(count)
+    await sorter().sort(links, REFERRER)
+    assert turns == 0
+    await sorter().sort(links * 100, REFERRER)
+    assert turns > 3
+
+
+PARTS = st.sampled_from(
+    [
+        "http://",
+        "https:",
+        "//",
+        "a.example",
+        "[::1",
+        "]",
+        ":",
+        "99999",
+        "@",
+        "%",
+        "%zz",
+        "\\",
+        "..",
+        "?",
+        "#",
+        "&",
+        "=",
+        ";jsessionid=",
+        "sid=",
+        "1/",
+        "utm_a=",
+        "xn--",
+        "\ud800",
+        "\0",
+        " ",
+        "\n",
+        "\u0130",
+    ]
+)
+
+
+@given(st.lists(PARTS | st.text(max_size=5), max_size=12).map("".join))
+@example("http://h/\xe4.xml")
+@example("http://[::1/x")
+@example("http://127.0.0.1:99999/x")
+@example("http://127.0.0.1:abc/x")
+@example("https://" + "a." * 30_000)
+@example("https://" + "\u0130." * 10_000)
+@example("https://a.example/?" + "&" * 60_000)
+@settings(deadline=None)
+def test_any_address_is_canonical_or_refused(raw: str) -> None:
+    """And what is canonical stays as it is, is short, and is judged by everybody who sees it."""
+    one = sorter(hash_routes=True)
+    found = one.canonical(raw)
+    assert len(found.url) <= MAX_CHARS
+    if isinstance(found, CanonicalUrl):
+        assert one.canonical(found.url) == found
+        assert TrapWatch(TrapParams(2026)).springs(found.url) in {True, False}
+        assert ScopeRules("prefix", [HOME]).judge(found.url, 1) in {None, SkipReason.OUT_OF_SCOPE}
+        assert FamilyWatch().note(found.url, raw, raw, raw) is None

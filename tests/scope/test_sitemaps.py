@@ -1,9 +1,13 @@
 """Sitemaps in all their forms, in one piece and byte by byte; and those that are meant to hurt."""
 
 import gzip
+import time
+import tracemalloc
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from farm.scope.sitemaps import MAX_ENTRIES, BadSitemap, Entry, SitemapReader
 
@@ -47,7 +51,7 @@ def test_what_was_refused_is_not_read_any_further() -> None:
     """Neither at its end, nor does the end hide what was wrong."""
     reader = SitemapReader()
     with pytest.raises(BadSitemap):
-        reader.feed(b"<urlset><url></urlset><url><loc>https://a.example/1</loc></url>")
+        reader.feed(b"<urlset><url></urlset><url><loc>https://a.example/1</loc></url>" + b" " * 1000)
     assert list(reader.close()) == []
 
 
@@ -83,7 +87,7 @@ def test_every_form_is_read(text: str, found: list[Entry], size: int) -> None:
     "text",
     [
         '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]><urlset><url><loc>&b;</loc></url></urlset>',
-        '<!DOCTYPE x SYSTEM "http://evil.example/x.dtd"><urlset/>',
+        '<!DOCTYPE x [<!ATTLIST a b CDATA "long">]><urlset><a/></urlset>',
         "<urlset><url></urlset>",
         "<html><body>Not found<br></body></html>",
     ],
@@ -98,7 +102,7 @@ def test_what_came_before_a_break_counts() -> None:
     """A list that was cut off still lists."""
     reader = SitemapReader()
     with pytest.raises(BadSitemap):
-        reader.feed(LIST.encode().replace(b"<url><lastmod>", b"</url>"))
+        reader.feed(LIST.encode().replace(b"<url><lastmod>", b"</url>") + b" " * 1000)
     assert reader.entries == FOUND
 
 
@@ -108,4 +112,228 @@ def test_a_bomb_and_an_endless_list_are_cut() -> None:
     many = b"".join(b"https://a.example/%d\n" % n for n in range(MAX_ENTRIES + 5000))
     assert len(read(many, 100_000)) == MAX_ENTRIES
     huge = b"<urlset><url><loc>https://a.example/" + b"x" * 5_000_000 + b"</loc></url></urlset>"
-    assert all(len(entry.url) <= 5000 for entry in read(huge, 1000))
+    assert read(huge, 1000) == []
+
+
+URLSET = "<urlset><url><loc>http://a/1</loc></url><url><loc>http://a/2</loc></url></urlset>"
+TWO = [Entry("http://a/1"), Entry("http://a/2")]
+RSS_PAGE = "<item><title>a</title><link>http://a/{}</link><image><url>http://a/a.png</url></image></item>"
+HALF = len(URLSET) // 2
+WILD = {
+    "gzip members": gzip.compress(URLSET[:HALF].encode()) + gzip.compress(URLSET[HALF:].encode()),
+    "padding after gzip": gzip.compress(URLSET.encode()) + bytes(100),
+    "other links before the address": URLSET.replace(
+        "<url>", '<url><xhtml:link rel="alternate" href="http://a/de"/>'
+    ).encode(),
+    "a picture before the address": URLSET.replace(
+        "<url>", "<url><image:image><image:loc>http://a/x.png</image:loc></image:image>"
+    ).encode(),
+    "pictures in a feed": (
+        "<rss><channel><image><url>http://a/logo.png</url><link>http://a/</link></image>"
+        f"{RSS_PAGE.format(1)}{RSS_PAGE.format(2)}</channel></rss>"
+    ).encode(),
+    "other links in a feed": (
+        "<rss><channel>"
+        + "".join(f'<item><atom:link href="http://a/x"/><link>http://a/{n}</link></item>' for n in (1, 2))
+        + "</channel></rss>"
+    ).encode(),
+    "entities that nobody declared": URLSET.replace(
+        "<url>", "<url><title>Caf&eacute; &nbsp;</title>"
+    ).encode(),
+    "UTF-16": ('<?xml version="1.0" encoding="UTF-16"?>' + URLSET).encode("utf-16"),
+    "UTF-16 without a mark": URLSET.encode("utf-16-be"),
+    "UTF-32": URLSET.encode("utf-32"),
+    "blanks before the declaration": b"\n\n  \xef\xbb\xbf<?xml version='1.0' encoding='UTF-8'?>"
+    + URLSET.encode(),
+    "output before the declaration": b"<br />\n<b>Warning</b>: x\n<?xml version='1.0'?>" + URLSET.encode(),
+    "a document type": b'<!DOCTYPE urlset SYSTEM "http://127.0.0.1:1/x.dtd">' + URLSET.encode(),
+    "a comment that names the root": b"<!-- <urlset> --><!----><!-- <rss> -->" + URLSET.encode(),
+    "comments around": URLSET.replace("</loc>", "</loc><!-- <url><loc>http://a/3</loc></url> -->").encode(),
+    "words after the end": URLSET.encode() + b"<!-- 1 s --> done <b>",
+    "another prefix": URLSET.replace("<", "<sm:").replace("<sm:/", "</sm:").encode(),
+    "capitals": URLSET.replace("url", "URL").replace("loc", "Loc").encode(),
+    "a namespace in an attribute": URLSET.replace("<urlset>", '<urlset xmlns:xhtml="x" xmlns="y">').encode(),
+    "lines with CR": b"http://a/1\rhttp://a/2\r",
+    "lines in UTF-16": "http://a/1\r\nhttp://a/2".encode("utf-16"),
+}
+
+
+@pytest.mark.parametrize("size", [1, 13, 10**9])
+@pytest.mark.parametrize("content", WILD.values(), ids=WILD)
+def test_sitemaps_as_they_are_in_the_wild(content: bytes, size: int) -> None:
+    """What a person would read is read."""
+    assert read(content, size) == TWO
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["gbk", "gb2312", "Shift_JIS", "euc-kr", "big5", "utf8", "windows-1251", "x-unknown", "idna", "zlib"],
+)
+def test_any_encoding_may_be_declared(name: str) -> None:
+    """One that nobody knows, or that is no encoding of texts, is read as UTF-8."""
+    text = f'<?xml version="1.0" encoding="{name}"?>' + URLSET.replace(
+        "/1", "/\N{CJK UNIFIED IDEOGRAPH-4E2D}"
+    )
+    if name in {"windows-1251", "x-unknown", "idna", "zlib"}:
+        assert read((text.replace("\N{CJK UNIFIED IDEOGRAPH-4E2D}", "1")).encode()) == TWO
+    else:
+        assert read(text.encode(name), 7) == [Entry("http://a/\N{CJK UNIFIED IDEOGRAPH-4E2D}"), TWO[1]]
+
+
+def test_stray_ampersands_are_read_as_they_were_meant() -> None:
+    """In addresses above all, and in CDATA as everywhere."""
+    urls = [
+        "http://a/?a=1&b=2",
+        "http://a/?a&amp;b&c",
+        "http://a/?copy=1&copy=2&",
+        "<![CDATA[http://a/?a=1&b=2&amp;c]]>",
+    ]
+    text = "<urlset>" + "".join(f"<url><loc>{url}</loc></url>" for url in urls) + "</urlset>"
+    found = ["http://a/?a=1&b=2", "http://a/?a&b&c", "http://a/?copy=1&copy=2&", "http://a/?a=1&b=2&amp;c"]
+    for size in (1, 10**9):
+        assert [entry.url for entry in read(text.encode(), size)] == found
+
+
+@pytest.mark.parametrize(
+    ("told", "moment"),
+    [
+        ("2026-05-01", (2026, 5, 1)),
+        ("2026-05", (2026, 5, 1)),
+        ("2026", (2026, 1, 1)),
+        ("2026-05-01T10:00:00Z", (2026, 5, 1, 10)),
+        ("2026-05-01T10:00+02:00", (2026, 5, 1, 8)),
+        ("Fri, 01 May 2026 10:00:00 GMT", (2026, 5, 1, 10)),
+        ("Fri, 01 May 2026 10:00:00 +0200", (2026, 5, 1, 8)),
+        *((bad, None) for bad in ("soon", "0000", "2026-13", "9" * 5000, "1 Jan 9999999999999 00:00:00 GMT")),
+    ],
+)
+def test_dates_as_they_are_written(told: str, moment: tuple[int, ...] | None) -> None:
+    """What is none is as good as no date."""
+    text = f"<urlset><url><loc>http://a/1</loc><lastmod>{told}</lastmod></url></urlset>"
+    expected = None if moment is None else datetime(*moment, tzinfo=UTC)  # type: ignore[arg-type,misc]
+    assert read(text.encode()) == [Entry("http://a/1", changed=expected)]
+
+
+MB = 2**20
+HOSTILE = {
+    "in one another": (b"<urlset>", b"<a>"),
+    "beside each other": (b"<urlset>", b"<a/>"),
+    "pages": (b"<urlset>", b"<url><loc>&amp;</loc></url>"),
+    "an attribute": (b'<urlset><a b="', b"x" * 1000),
+    "attributes": (b"<urlset>", b"<a " + b" ".join(b"b%d=''" % n for n in range(1000)) + b"/>"),
+    "a comment": (b"<urlset><!--", b"x" * 1000),
+    "a comment before": (b"<!--", b"x" * 1000),
+    "comments": (b"<urlset>", b"<!---->"),
+    "beginnings of comments": (b"", b"<!--"),
+    "comments before": (b"", b"<!---->"),
+    "an address": (b"<urlset><url><loc>", b"x" * 1000),
+    "CDATA": (b"<urlset><url><loc><![CDATA[", b"x" * 1000),
+    "a namespace": (b"<urlset xmlns='" + b"x" * 60_000 + b"'>", b"<a/>"),
+    "ampersands": (b"<urlset><url><loc>", b"&"),
+    "names": (b"<urlset><url><loc>", b"&a"),
+    "references": (b"<urlset><url><loc>", b"&#65;"),
+    "brackets": (b"", b"<"),
+    "instructions": (b"<urlset>", b"<?a?>"),
+    "blanks": (b"", b" " * 1000),
+    "blank lines": (b"", b"\n" * 1000),
+    "lines": (b"", b"http://a/\n"),
+    "one line": (b"http://", b"x" * 1000),
+    "gzip members": (b"", gzip.compress(b"")),
+    "UTF-16": ("<urlset>".encode("utf-16"), "<a/>".encode("utf-16-le")),
+}
+
+
+PACKED = ("in one another", "beside each other", "blanks", "one line")
+
+
+@pytest.mark.parametrize(
+    ("begin", "again", "packed"),
+    [
+        *((*HOSTILE[kind], False) for kind in HOSTILE),
+        *((*HOSTILE[kind], True) for kind in PACKED),
+    ],
+    ids=[*HOSTILE, *(f"{kind}, packed" for kind in PACKED)],
+)
+def test_no_file_takes_much_memory_or_a_long_step(begin: bytes, again: bytes, *, packed: bool) -> None:
+    """Steps are of 16 KB; what they hold is bounded, however the file goes on and however it is packed."""
+    content = begin + again * (3 * MB // len(again))
+    if packed:
+        content = gzip.compress(content, 1)
+    pieces = [content[at : at + 65536] for at in range(0, len(content), 65536)]
+    reader, longest_s = SitemapReader(), 0.0
+    tracemalloc.start()
+    try:
+        for piece in pieces:
+            steps, more = reader.steps(piece), True
+            while more:
+                begun = time.thread_time()
+                more = next(steps, False)
+                longest_s = max(longest_s, time.thread_time() - begun)
+        reader.close()
+    except BadSitemap:
+        pass
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    entries = sum(len(entry.url) + 200 for entry in reader.entries)
+    assert peak - entries < 3 * MB
+    assert longest_s < 0.25
+
+
+TAGS = [
+    *("urlset", "/urlset", "url", "/url", "loc", "/loc", "lastmod", "rss", "item", "link", "/link"),
+    *("feed", "entry", "?xml", "!ENTITY", "!DOCTYPE"),
+]
+WORDS = [
+    '<link href="x"/>',
+    "<!--",
+    "-->",
+    "<![CDATA[",
+    "]]>",
+    "&",
+    "&amp;",
+    "&#0;",
+    "&#x110000;",
+    "?>",
+    "]>",
+    "[",
+    "<",
+]
+ELEMENTS = st.sampled_from(
+    [*(f"<{tag}>" for tag in TAGS), *WORDS, "http://a/", "\n", "\ud800", "\0", ">", '"', "encoding='gbk'"]
+)
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=300),
+        st.lists(ELEMENTS, max_size=30).map(lambda parts: "".join(parts).encode("utf-8", "surrogatepass")),
+    ),
+    st.sampled_from(["plain", "gzip", "twice", "utf-16"]),
+    st.integers(1, 100),
+)
+@example(b"\x1f\x8b", "plain", 1)
+@example(b"\x1f\x8b\x08", "plain", 3)
+@example(b"<?xml version='1.0' encoding='\x00'?><urlset>", "plain", 100)
+def test_any_bytes_are_read_or_refused(content: bytes, form: str, size: int) -> None:
+    """What is listed is no more than there was, and does not depend on the pieces."""
+    if form == "utf-16":
+        content = content.decode("latin-1").encode("utf-16")
+    elif form != "plain":
+        content = gzip.compress(content) * (2 if form == "twice" else 1)
+    whole, parts = listed(content, 10**9), listed(content, size)
+    assert sum(len(entry.url) for entry in whole) <= 2 * len(content) + 600
+    assert parts == whole
+
+
+def listed(content: bytes, size: int) -> list[Entry]:
+    """Return what a file lists, also where it is refused in the end."""
+    reader = SitemapReader()
+    try:
+        for start in range(0, len(content), size):
+            if not reader.feed(content[start : start + size]):
+                break
+        reader.close()
+    except BadSitemap:
+        pass
+    return reader.entries

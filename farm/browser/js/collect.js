@@ -2,7 +2,7 @@
 // page can neither see it nor change what it calls.
 //
 // Open shadow roots and same-origin frames are read like the document itself. What a cap cuts is named.
-function collect({ htmlCap, textCap, linkCap, linkTextCap, isPage }) {
+function collect({ htmlCap, textCap, titleCap, linkCap, linksCap, linkTextCap, isPage }) {
   const truncated = [];
   const cut = (text, cap, name) => {
     if (text.length <= cap) return text;
@@ -38,6 +38,7 @@ function collect({ htmlCap, textCap, linkCap, linkTextCap, isPage }) {
 
   const links = [];
   let overflow = false;
+  let linkChars = 0;
   for (const root of roots) {
     for (const anchor of root.querySelectorAll("a[href], area[href]")) {
       if (links.length >= linkCap) {
@@ -55,7 +56,15 @@ function collect({ htmlCap, textCap, linkCap, linkTextCap, isPage }) {
       } catch {
         continue;
       }
-      links.push([absolute, label.slice(0, linkTextCap), anchor.getAttribute("rel") ?? ""]);
+      // Judged by its scheme and by being too long, as far as this; a page may repeat one of a megabyte.
+      absolute = absolute.slice(0, /^https?:/.test(absolute) ? 65_537 : 2_000);
+      const link = [absolute, label.slice(0, linkTextCap), (anchor.getAttribute("rel") ?? "").slice(0, linkTextCap)];
+      linkChars += link[0].length + link[1].length + link[2].length;
+      if (linkChars > linksCap) {
+        overflow = true;
+        break;
+      }
+      links.push(link);
     }
   }
   if (overflow) truncated.push("links");
@@ -76,13 +85,13 @@ function collect({ htmlCap, textCap, linkCap, linkTextCap, isPage }) {
   const canonical = document.querySelector('link[rel~="canonical" i][href]');
   return {
     url: location.href,
-    title: document.title,
+    title: cut(document.title, titleCap, "title"),
     text: cut(text, textCap, "text"),
     html,
     links,
-    canonical: canonical ? canonical.href : null,
-    robots: meta ? (meta.getAttribute("content") ?? "") : "",
-    lang: document.documentElement?.lang ?? "",
+    canonical: canonical && canonical.href.length <= titleCap ? canonical.href : null,
+    robots: meta ? (meta.getAttribute("content") ?? "").slice(0, titleCap) : "",
+    lang: (document.documentElement?.lang ?? "").slice(0, 100),
     truncated,
   };
 }
