@@ -41,6 +41,7 @@ def test_a_seeds_file_with_a_bad_line_is_taken_but_for_that(outside: Outside) ->
     assert done.err.startswith("farm: seeds.txt, line 1: ")
 
 
+@pytest.mark.browser
 def test_an_audit_tells_each_violation_on_a_line_of_its_own(outside: Outside) -> None:
     """With what to do about them."""
     outside.redis("RPUSH", "@q:5:nowhere.example", "garbage")
@@ -54,6 +55,7 @@ def test_an_audit_tells_each_violation_on_a_line_of_its_own(outside: Outside) ->
     assert all(line.startswith("      - ") for line in violations)
 
 
+@pytest.mark.browser
 def test_an_audit_of_a_garbled_crawl_is_one_sentence(outside: Outside) -> None:
     """Without the words of the script."""
     outside.redis("SET", "@ctl", "garbage")
