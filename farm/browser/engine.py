@@ -40,6 +40,8 @@ BUSY_DEADLINE_S = 15.0
 OVERDUE = 3
 """So many openings in a row that do not end in time, and the engine is taken for broken."""
 NO_SANDBOX = ("No usable sandbox", "Failed to move to new namespace", "setuid sandbox")
+FLOODED = "flooded"
+"""In the engine's folder: the targets that the driver has ended, one a line (`js/quiet.cjs`)."""
 STARTING = (Error, OSError, ValueError, subprocess.SubprocessError)
 """What a start fails with on a machine that is not fit: of the browser, the folder, or a process that is gone."""
 _starting = asyncio.Lock()
@@ -187,6 +189,14 @@ class Engine:
     def measured(self, used_bytes: int) -> None:
         """Note what its own processes hold, the renderers left out."""
         self.used_bytes = used_bytes
+
+    def why_crashed(self, target: str) -> str:
+        """Return why the page of this target crashed: the driver ends one that floods the browser."""
+        flooded = ""
+        with contextlib.suppress(OSError):
+            flooded = (self._folder / FLOODED).read_text(encoding="ascii", errors="replace")
+        is_flood = bool(target) and target in flooded.splitlines()
+        return "the page flooded the browser with events and was ended" if is_flood else "the page crashed"
 
     def opened(self, failure: str = "") -> None:
         """Count the openings in a row that came to nothing; the engine is lost with the last that it may have."""

@@ -24,10 +24,15 @@ from farm.resources.memory_limit import limit_growth
 
 T = TypeVar("T")
 StateFor = Callable[[str], Any]
-HOOK = files("farm.browser").joinpath("js/hook.js").read_text(encoding="utf-8")
+HOOK, FLOOD = (
+    files("farm.browser").joinpath("js", name).read_text(encoding="utf-8") for name in ("hook.js", "flood.js")
+)
 NO_IMAGES = files("farm.browser").joinpath("js/no_images.js").read_text(encoding="utf-8")
 AS_IT_IS = "_pw_impl_instance_"
 """Where Playwright keeps what it calls for a listener: a listener that is there itself gets events unchanged."""
+_AWAITED = frozenset({"Script", "Document"})
+MOST_LOADING = 1_000
+"""Of the scripts of a page so many are waited for at once; a page can ask for a million."""
 OPEN_S = 15.0
 CLOSE_S = 5.0
 LATE_S = 15.0
@@ -82,7 +87,7 @@ class Tab:
         self._state_for = params.state_for
         self._context = context
         self._crashed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        page.on("crash", lambda _: self._crash("the page crashed"))
+        page.on("crash", lambda _: self._crash(engine.why_crashed(self.frame_id)))
         context.on("page", self._close_stranger)
 
     @classmethod
@@ -139,7 +144,7 @@ class Tab:
         tree = await self.cdp.send("Page.getFrameTree")
         self.frame_id = tree["frameTree"]["frame"]["id"]
         # By Playwright, not by the session of our own: there it would need the Page domain and all its events.
-        hook = HOOK.replace('"NONCE"', f'"{self.nonce}"')
+        hook = HOOK.replace('"NONCE"', f'"{self.nonce}"') + FLOOD
         await self.page.add_init_script(hook if params.images else hook + NO_IMAGES)
         # Blocking works only while the domain is enabled; without the caps Blink would keep every body for us.
         await self.cdp.send("Network.enable", {"maxTotalBufferSize": 0, "maxResourceBufferSize": 0})
@@ -179,7 +184,7 @@ class Tab:
             self.leaving = event["requestId"]
             self.loading = {self.leaving}
             self._loaded.clear()
-        elif event.get("type") in {"Script", "Document"} and event.get("loaderId"):
+        elif event.get("type") in _AWAITED and event.get("loaderId") and len(self.loading) < MOST_LOADING:
             # A worker's own script belongs to no document, and its end is told to nobody here.
             self.loading.add(event["requestId"])
             self._loaded.clear()

@@ -118,7 +118,6 @@ def written(*texts: str) -> str:
         '{"guid":"browser-context@0a","method":"page","params":{}}',
         '{"guid":"page@0a","method":"crash","params":{}}',
         message("Fetch.requestPaused", {"requestId": "1"}),
-        message("Network.webSocketCreated", {"requestId": "1"}),
         message("Network.requestWillBeSent", {"requestId": "1", "kind": "of another build"}),
         message("Network.responseReceived", {"requestId": "1", "type": "Image"}),
         message("Network.loadingFinished", {"timestamp": 1.5, "requestId": "1"}),
@@ -147,16 +146,27 @@ def test_the_driver_keeps_events_of_other_kinds_and_other_ends_to_itself(tmp_pat
         for name in ("Network.loadingFinished", "Network.loadingFailed")
         for number in ("1", "2")
     ]
-    small = message("Network.dataReceived", {"requestId": "1"})
+    small = [
+        message(f"Network.{name}", {"requestId": "1"})
+        for name in (
+            "dataReceived",
+            "webSocketCreated",
+            "webSocketFrameReceived",
+            "eventSourceMessageReceived",
+        )
+    ]
     playwright = [
         f'{{"guid":"{who}@0a","method":"{event}","params":{{}}}}'
         for who, event in (
             ("frame", "loadstate"),
             ("browser-context", "request"),
             ("browser-context", "response"),
+            ("browser-context", "console"),
+            ("browser-context", "pageError"),
+            ("page", "pageError"),
         )
     ]
-    said = [*asked, *came, small, *playwright, *ends]
+    said = [*asked, *came, *small, *playwright, *ends]
     passed = through_the_driver(tmp_path, *(piece for one in said for piece in pieces(one)))
     assert passed == written(asked[0], came[1], ends[0])
 

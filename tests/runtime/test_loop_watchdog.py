@@ -14,6 +14,7 @@ import pytest
 
 from farm.monitor.log import LOG_NAME
 from farm.runtime.loop_watchdog import BEAT_S, LoopWatchdog
+from tests.e2e.farm_process import until
 
 PROGRAM = """
 import asyncio, functools, re, sys, time
@@ -99,8 +100,7 @@ class Farm:
         """Wait until it says nothing more because it computes: its CPU time grows, and its output does not."""
         process = psutil.Process(self.process.pid)
         used = process.cpu_times().user
-        while process.cpu_times().user < used + 0.5:
-            time.sleep(0.02)
+        until(lambda: process.cpu_times().user > used + 0.5, "half a second of computing")
 
     def ended(self) -> int:
         """Wait for the end and return its code as a shell shows it; what the will names has ended too."""
