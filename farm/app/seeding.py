@@ -22,6 +22,8 @@ def given_seeds(
         return tuple(found.values()), ()
     read = read_seeds(file, hash_routes=hash_routes, keep_params=keep_params)
     said = tuple(f"{file}, line {bad.number}: {bad.sentence}" for bad in read.bad)
+    if read.more_bad:
+        said += (f"{file}: {read.more_bad} more lines are no URLs",)
     if read.bad and not read.seeds:
         raise UsageError(f"{said[0]}; no line of the file is a URL.")
     for seed in read.seeds:

@@ -3,14 +3,17 @@
 A seeds file has a URL a line, or a JSON object a line (`url`, `priority`, `meta`). Blank lines and `#`
 comments are skipped; a bad line is reported with its number, and the rest is taken. Nothing here needs the
 crawl to exist: the seeds are read first, so that bad input leaves nothing half-created behind.
+
+What always holds: any bytes are read, no line beyond its cap is ever held, and no more than `MAX_BAD` sentences
+are kept, so that a file that is something else altogether is told as quickly as it is seen.
 """
 
 import re
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 
@@ -24,6 +27,12 @@ _KEYS = frozenset({"url", "priority", "meta"})
 _TOP_PRIORITY = 9
 _BARE_HOST = re.compile(r"(?:localhost|[^\s/:?#@]+\.[^\s/:?#@]+)(?::\d{1,5})?(?:[/?#]\S*)?", re.IGNORECASE)
 _SHOWN_CHARS = 80
+MAX_LINE = 2**20
+MAX_META = 64 * 1024
+"""Bytes of JSON; each record of the crawl that comes of the seed carries them."""
+MAX_BAD = 100
+_PIECE = 64 * 1024
+_LINE_END = re.compile(rb"\r\n|\r|\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +61,14 @@ class BadLine:
 
 @dataclass(frozen=True, slots=True)
 class Seeds:
-    """What was read: the seeds, unique by URL and in order, and the lines that were none."""
+    """What was read: the seeds, unique by URL and in order, and the lines that were none.
+
+    `bad` are the first of these; `more_bad` is how many there were besides.
+    """
 
     seeds: tuple[Seed, ...] = ()
     bad: tuple[BadLine, ...] = ()
+    more_bad: int = 0
 
     @property
     def urls(self) -> list[str]:
@@ -70,10 +83,10 @@ class Seeds:
 def read_seeds(source: str, *, hash_routes: bool = False, keep_params: Collection[str] = ()) -> Seeds:
     """Read a seeds file, or standard input where `source` is `-`."""
     if source == "-":
-        return parse_seeds(sys.stdin.buffer, hash_routes=hash_routes, keep_params=keep_params)
+        return parse_seeds(_lines(sys.stdin.buffer), hash_routes=hash_routes, keep_params=keep_params)
     try:
-        with Path(source).open("rb") as lines:
-            return parse_seeds(lines, hash_routes=hash_routes, keep_params=keep_params)
+        with Path(source).open("rb") as file:
+            return parse_seeds(_lines(file), hash_routes=hash_routes, keep_params=keep_params)
     except OSError as error:
         raise UsageError(
             f"the seeds file {source} cannot be read ({error.strerror}); "
@@ -87,20 +100,26 @@ def parse_seeds(
     """Parse the lines of a seeds file; the first seed of a URL wins."""
     seeds: dict[str, Seed] = {}
     bad: list[BadLine] = []
+    wrong = 0
     for number, raw in enumerate(lines, start=1):
         try:
+            if len(raw) > MAX_LINE:
+                raise UsageError(f"it is longer than {MAX_LINE} bytes; write one URL a line")  # noqa: TRY301
             line = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
             if not line or line.startswith("#"):
                 continue
             entry = _object(line) if line.startswith("{") else {"url": line}
             seed = _seed(entry, hash_routes=hash_routes, keep_params=keep_params)
-        except UnicodeDecodeError:
-            bad.append(BadLine(number, "it is not UTF-8; save the file as UTF-8"))
-        except UsageError as error:
-            bad.append(BadLine(number, str(error)))
+        except (UnicodeDecodeError, UsageError) as error:
+            is_text = isinstance(error, UsageError)
+            wrong += 1
+            if len(bad) < MAX_BAD:
+                bad.append(
+                    BadLine(number, str(error) if is_text else "it is not UTF-8; save the file as UTF-8")
+                )
         else:
             seeds.setdefault(seed.url, seed)
-    return Seeds(tuple(seeds.values()), tuple(bad))
+    return Seeds(tuple(seeds.values()), tuple(bad), wrong - len(bad))
 
 
 def parse_seed(raw: str, *, hash_routes: bool = False, keep_params: Collection[str] = ()) -> Seed:
@@ -109,8 +128,8 @@ def parse_seed(raw: str, *, hash_routes: bool = False, keep_params: Collection[s
     found = canonicalise(text, hash_routes=hash_routes, keep_params=keep_params)
     if isinstance(found, CanonicalUrl):
         return Seed(found.url, found.site)
-    shown = found.url if len(found.url) <= _SHOWN_CHARS else found.url[: _SHOWN_CHARS - 1] + "…"
-    if _BARE_HOST.fullmatch(text):
+    shown = _shown(found.url)
+    if len(text) <= MAX_CHARS and _BARE_HOST.fullmatch(text):
         raise UsageError(f'"{shown}" has no scheme; write https://{shown} or http://{shown}')
     if found.reason is SkipReason.TOO_LONG:
         raise UsageError(f'"{shown}" is longer than {MAX_CHARS} characters; give a shorter address')
@@ -122,7 +141,7 @@ def parse_seed(raw: str, *, hash_routes: bool = False, keep_params: Collection[s
 def _seed(entry: Mapping[str, Any], *, hash_routes: bool, keep_params: Collection[str]) -> Seed:
     unknown = sorted(entry.keys() - _KEYS)
     if unknown:
-        raise UsageError(f'"{unknown[0]}" is no key of a seed; put what is your own under "meta"')
+        raise UsageError(f'"{_shown(unknown[0])}" is no key of a seed; put what is your own under "meta"')
     url, priority, meta = entry.get("url"), entry.get("priority", 5), entry.get("meta", {})
     if not isinstance(url, str):
         raise UsageError('it has no "url"; write {"url": "https://…"}')
@@ -130,6 +149,13 @@ def _seed(entry: Mapping[str, Any], *, hash_routes: bool, keep_params: Collectio
         raise UsageError(f'"priority" must be a whole number from 0 to {_TOP_PRIORITY}')
     if not isinstance(meta, dict):
         raise UsageError('"meta" must be a JSON object')
+    try:
+        # In a record it stands some levels deeper than here.
+        size = len(orjson.dumps([[[[meta]]]]))
+    except TypeError:
+        raise UsageError('"meta" is nested too deep; write it with fewer levels') from None
+    if size > MAX_META:
+        raise UsageError(f'"meta" is longer than {MAX_META} bytes; keep it elsewhere, and its key here')
     found = parse_seed(url, hash_routes=hash_routes, keep_params=keep_params)
     return Seed(found.url, found.site, priority, meta)
 
@@ -140,3 +166,23 @@ def _object(line: str) -> Mapping[str, Any]:
     except orjson.JSONDecodeError as error:
         raise UsageError(f"it is not valid JSON ({error}); write one object a line") from None
     return entry
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 1] + "…"
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Return the lines of a file, whichever way they end; of one that is too long only enough to tell."""
+    rest, is_long = b"", False
+    while piece := file.read(_PIECE):
+        if piece.endswith(b"\r"):
+            piece += file.read(1)
+        *lines, rest = _LINE_END.split(rest + piece)
+        for line in lines:
+            yield b"x" * (MAX_LINE + 1) if is_long else line
+            is_long = False
+        if is_long or len(rest) > MAX_LINE:
+            rest, is_long = b"", True
+    if rest or is_long:
+        yield b"x" * (MAX_LINE + 1) if is_long else rest

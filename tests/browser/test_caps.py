@@ -1,0 +1,86 @@
+"""What a page hands over is capped as a whole, whatever it is made of; what a cap cut is named."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+
+from farm.browser.reading import ReadParams
+from farm.browser.render import RenderParams
+from tests.browser.conftest import Browsing, browsing, visit
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+CAPS = ReadParams()
+MANY = 40
+PAGES = {
+    "/many": "".join(f'<a href="/{n}/{"x" * 60_000}">{n}</a>' for n in range(MANY)),
+    "/data": "".join(f'<a href="data:text/plain;{n},{"x" * 1_000_000}">{n}</a>' for n in range(3)),
+    "/rel": f'<a href="/x" rel="{"n" * 100_000}">x</a>',
+    "/head": (
+        f'<title>{"t" * 100_000}</title><meta name="robots" content="nofollow,{"x" * 100_000}">'
+        f'<link rel="canonical" href="/{"c" * 100_000}">'
+        f'<script>document.documentElement.lang = "l".repeat(100000)</script>'
+    ),
+}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def site() -> AsyncIterator[str]:
+    """Serve the pages."""
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(text=PAGES.get(request.path, ""), content_type="text/html")
+
+    app = web.Application()
+    app.add_routes([web.get("/{name}", answer)])
+    runner = web.AppRunner(app, shutdown_timeout=1.0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browsing]:
+    """Open one pool for all of them."""
+    folder: Path = tmp_path_factory.mktemp("caps") / "engines"
+    async with browsing(folder, RenderParams(page_timeout_s=20.0, settle_timeout_s=5.0)) as browsers:
+        yield browsers
+
+
+async def test_the_links_of_a_page_are_capped_together(opened: Browsing, site: str) -> None:
+    """The first ones are there, whole."""
+    page = await visit(await opened.slot("many"), f"{site}/many")
+    sizes = [len(link.url) for link in page.links]
+    assert 0 < len(sizes) < MANY
+    assert min(sizes) > 60_000
+    assert sum(sizes) <= CAPS.links_cap
+    assert page.truncated == ("links",)
+
+
+async def test_what_is_no_address_of_the_web_is_cut(opened: Browsing, site: str) -> None:
+    """Its scheme is all that is asked of it."""
+    page = await visit(await opened.slot("data"), f"{site}/data")
+    assert [link.url[:17] for link in page.links] == [f"data:text/plain;{n}" for n in range(3)]
+    assert {len(link.url) for link in page.links} == {2000}
+    assert page.truncated == ()
+
+
+async def test_attributes_are_cut(opened: Browsing, site: str) -> None:
+    """`rel` as a link's text is."""
+    page = await visit(await opened.slot("rel"), f"{site}/rel")
+    assert [len(link.rel) for link in page.links] == [CAPS.link_text_cap]
+
+
+async def test_the_head_of_a_page_is_cut(opened: Browsing, site: str) -> None:
+    """The title is told; a canonical address that long is none."""
+    page = await visit(await opened.slot("head"), f"{site}/head")
+    assert len(page.title) == CAPS.title_cap
+    assert page.robots.startswith("nofollow,")
+    assert len(page.robots) == CAPS.title_cap
+    assert page.canonical is None
+    assert len(page.lang) == 100
+    assert page.truncated == ("title",)
