@@ -1,7 +1,8 @@
-"""A node: the workers of one process and what keeps them alive, from the first lease to the drain.
+"""A node: the workers of one process and the tasks around them, from the first lease to the end of the drain.
 
-What always holds: `run` returns only when every worker has settled or released its lease; an error that concerns
-the whole farm ends all workers first and is raised then; a companion that fails otherwise ends nothing.
+What always holds: `run` returns only when every worker has settled or released its lease, or has been named as one
+that does not end; an error that concerns the whole farm ends all workers first and is raised then; a companion that
+fails otherwise ends nothing.
 """
 
 import asyncio
@@ -31,14 +32,14 @@ CANCEL_S = 2.5
 
 @dataclass(frozen=True, slots=True)
 class NodeParams:
-    """`drain_s` is what the visits under way get to end by themselves once the node is told to stop."""
+    """`drain_s` is how long the visits under way may go on once the node is told to stop, in seconds."""
 
     drain_s: float = 8.0
     time_limit_s: float | None = None
 
 
 class Node:
-    """Runs workers until the control ends, then drains them; `companions` run as long as they do.
+    """Runs workers until the control ends, then drains them; `companions` are tasks that run beside them.
 
     A companion that fails by anything but a FarmError is logged and started again, each time after a longer pause.
     """
@@ -68,7 +69,7 @@ class Node:
         self._companions = companions
 
     async def run(self) -> ExitReason:
-        """Work until there is an end, and say which; raises the FarmError that stopped it otherwise."""
+        """Return why the run ended; raises the FarmError that stopped it otherwise."""
         attendants = [
             asyncio.create_task(self._governor.run(), name="governor"),
             asyncio.create_task(self._tick(), name="tick"),
@@ -94,7 +95,7 @@ class Node:
         return self._control.reason or ExitReason.FINISHED
 
     async def _tick(self) -> None:
-        """Move what is due, count, and hear of a wider scope: every node does, so none is needed."""
+        """Move what is due, count, and extend the scope. Every node does so: the crawl depends on none of them."""
         while not self._control.ending:
             if await self._frontier.maintain():
                 self._control.wake()
@@ -134,7 +135,7 @@ async def _kept_up(companion: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
-    """End the tasks, and ask again: a cancellation may be lost in a library that was just about to return.
+    """Cancel the tasks, and again: a cancellation may be lost in a library that was just about to return.
 
     One that still runs at the deadline is left to the end of the process, and named: a drain must end.
     """

@@ -1,10 +1,10 @@
-"""The pacer: gathers what settled visits have shown of their sites and folds it into what all nodes know.
+"""The pacer: gathers the answers of settled visits and folds them into the pace of each site, shared by all nodes.
 
-By several egress addresses a site's places in flight are learnt of all of them together, and the rate of each
-address apart: a refusal was meant for the address that met it, and the others go on.
+With several egress addresses, a site's concurrency is learnt from all of them together, and the rate of each
+address apart: a throttling answer was meant for one address, and the others go on.
 
-What always holds: a visit is counted once; nodes that learn at the same moment add to each other; nothing here is
-in the way of a visit. What a refusal blocks is blocked with its settlement already, before anything is learnt.
+What always holds: a visit is counted once; nodes that learn at the same moment add to each other; no visit
+waits for the pacer. A throttling answer has blocked its site before anything is learnt from it.
 """
 
 import asyncio
@@ -25,14 +25,14 @@ EVERY_S = 0.5
 TRIES = 8
 L = TypeVar("L", bound=Learnt)
 _SAYS = {
-    "refused": "429 or 503 received",
-    "slow": "latency has risen",
-    "failing": "many visits fail",
+    "refused": "throttled: 429 or 503 received",
+    "slow": "slowed down: its latency rose",
+    "failing": "slowed down: many visits fail",
 }
 
 
 class Pacer(Generic[L]):
-    """Learns on behalf of one node. `strained` says whether this machine is too busy to judge others by."""
+    """Learns for one node. `strained` says whether this machine is too busy to judge a site's latency."""
 
     def __init__(
         self, book: PaceBook[L], params: PaceParams, strained: Callable[[], bool], emit: Emit, clock: Clock
@@ -46,26 +46,26 @@ class Pacer(Generic[L]):
         self._paces: dict[tuple[str, str], Pace] = {}
 
     def note(self, site: str, began: float, status: int, latency_ms: float, egress: str = "") -> None:
-        """Take in a visit that has ended; `began` is of this process's clock, `status` 0 without an answer."""
+        """Add a visit that has ended; `began` is of this process's clock, `status` 0 without an answer."""
         sample = Sample(began, self._clock.monotonic(), status, latency_ms)
         self._samples.setdefault((site, egress), []).append(sample)
 
     @property
     def throttled(self) -> Mapping[str, int]:
-        """How often each site that this node visited has said that it is asked too much, over all nodes."""
+        """How many throttling answers each site that this node visited has given, over all nodes."""
         refused: Counter[str] = Counter()
         for (site, _), pace in self._paces.items():
             refused[site] += pace.refused
         return {site: count for site, count in refused.items() if count}
 
     async def run(self) -> None:
-        """Learn until cancelled."""
+        """Fold twice a second until cancelled."""
         while True:
             await asyncio.sleep(EVERY_S)
             await self.learn()
 
     async def learn(self) -> None:
-        """Fold what was noted so far."""
+        """Fold the visits noted so far."""
         gathered, self._samples = self._samples, {}
         strained = self._strained()
         by_site: dict[str, list[Sample]] = {}
@@ -90,7 +90,9 @@ class Pacer(Generic[L]):
                 pace = blocked(pace, known.blocked_until_s)
             faster = await self._book.write(site, known, pace, egress)
             if faster is None:
-                self._tell(f"{site} by {egress}" if egress else site, known.pace, pace, alone=not egress)
+                self._tell(
+                    f"{site} by proxy {egress}" if egress else site, known.pace, pace, alone=not egress
+                )
                 self._paces[site, egress] = pace
                 return
             known = faster
@@ -103,5 +105,5 @@ class Pacer(Generic[L]):
             return
         figures = [f"rate {pace.rate:.2g}/s"] if pace.rate else []
         figures += [f"concurrency {int(pace.limit)}"] if alone else []
-        text = f"site {subject} throttled: {_SAYS[pace.verdict]}; {', '.join(figures)}"
+        text = f"site {subject} {_SAYS[pace.verdict]}; {', '.join(figures)}"
         self._emit(Notice(self._clock.monotonic(), "info", text))

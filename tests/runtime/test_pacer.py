@@ -104,7 +104,7 @@ async def test_a_refusal_is_counted_said_and_cuts() -> None:
     assert bench.pacer.throttled == {"a": 1}
     notice = bench.told[0]
     assert isinstance(notice, Notice)
-    assert "site a throttled: 429 or 503 received; " in notice.text
+    assert "site a throttled: 429 or 503 received; rate" in notice.text
     await bench.learn(429)
     assert len(bench.told) == 1
 
@@ -129,5 +129,5 @@ async def test_a_refusal_slows_the_address_that_met_it() -> None:
     assert bench.pacer.throttled == {"a": 1}
     (notice,) = bench.told
     assert isinstance(notice, Notice)
-    assert "site a by p1 throttled: " in notice.text
-    assert "at once" not in notice.text
+    assert "site a by proxy p1 throttled: 429 or 503 received; rate" in notice.text
+    assert "concurrency" not in notice.text

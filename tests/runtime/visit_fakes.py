@@ -18,7 +18,7 @@ from farm.policy.proxy_score import Outcome
 from farm.policy.retry import RetryParams
 from farm.runtime.control import Control
 from farm.runtime.heartbeat import Heartbeat
-from farm.runtime.ports import Answered, VisitNotes
+from farm.runtime.ports import Answered, Frontier, VisitNotes
 from farm.runtime.worker import Worker
 from farm.runtime.worker_deps import WorkerDeps, WorkerParams
 from tests.runtime.test_heartbeat import ManualClock, Renewer
@@ -281,9 +281,11 @@ async def record(lease: Lease, page: RenderedPage, notes: VisitNotes) -> Record:
 
 
 class Bench:
-    """One worker among fakes; what was done can be read from them."""
+    """One worker among fakes; what was done can be read from them. A `frontier` may be real."""
 
-    def __init__(self, *leases: Lease, stop_at: str = "", visit_s: float = 60.0) -> None:
+    def __init__(
+        self, *leases: Lease, stop_at: str = "", visit_s: float = 60.0, frontier: Frontier | None = None
+    ) -> None:
         self.steps = Steps(stop_at)
         self.clock = ManualClock()
         self.control = Control()
@@ -299,7 +301,7 @@ class Bench:
         self.events: list[Event] = []
         self.detected: list[Detection | None] = []
         deps = WorkerDeps(
-            self.frontier,
+            frontier or self.frontier,
             self.sink,
             self.site,
             self.site,
