@@ -99,12 +99,14 @@ class Ground:
 
     client: RedisClient
     socket: str
-    ctl: str = keys.ctl("bench")
+    ctl: str = ""
 
     async def crawl(self, **more: Any) -> RedisFrontier:
         """Start anew."""
         await self.client.command("FLUSHALL", "SYNC")
-        return RedisFrontier(self.client, await open_crawl(self.client, "bench", {}, **more))
+        opened = await open_crawl(self.client, "bench", {}, **more)
+        self.ctl = keys.ctl(opened)
+        return RedisFrontier(self.client, opened)
 
     async def each_thousand(self, script: str, count: int, *args: Any, start: int = 0) -> int:
         """Run a script over a range of numbers, a thousand at a time."""

@@ -25,7 +25,6 @@ from farm.browser.pool import Pool, PoolParams
 from farm.detect import detect
 from farm.egress import Gateway, GatewayParams
 from farm.frontier.flow import FlowBoard
-from farm.frontier.keeper import RedisLeaseRenewer
 from farm.frontier.pace import Learnt
 from farm.frontier.proxies import SharedBans
 from farm.model.clock import Clock
@@ -72,6 +71,10 @@ SPREAD_S = 10.0
 """Over how long the slots come back at most when an outage of Redis is over."""
 
 
+LIFE = 8
+"""How many digits of its incarnation a node's slots are named by."""
+
+
 @dataclass(frozen=True, slots=True)
 class Assembly:
     """A node ready to run, with what the summary asks of its parts."""
@@ -90,8 +93,8 @@ async def assemble(
 ) -> AsyncIterator[Assembly]:
     """Join the rooms; leaving takes them apart in the reverse order, each within a deadline of its own."""
     settings, book = plan.settings, FlowBook(clock.monotonic())
-    board = FlowBoard(place.frontier.shards.client, place.crawl.name)
-    flow = FlowTeller(plan.node, book, board, tell, clock)
+    board = FlowBoard(place.frontier.shards.client, place.crawl)
+    flow = FlowTeller(place.node, book, board, tell, clock)
     host_load = HostLoad(clock)
 
     def emit(event: Event) -> None:
@@ -102,6 +105,16 @@ async def assemble(
     hush_driver_loss(asyncio.get_running_loop())
     place.frontier.shards.client.outage.tell = emit
     async with AsyncExitStack() as stack:
+        # Before what may take long: whoever is silent meanwhile is taken for dead.
+        heartbeat = Heartbeat(
+            lambda: RedisLeaseRenewer(place.redis_url, place.crawl),
+            TERMS.visibility_s,
+            clock,
+            node=place.presence.identity,
+            replaced=place.presence.replaced,
+        )
+        heartbeat.start()
+        stack.callback(heartbeat.close)
         folder = Path(tempfile.mkdtemp(prefix="farm-"))
         warden.folder(folder)
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -125,14 +138,7 @@ async def assemble(
             clock,
         )
         stack.push_async_callback(pool.close)
-        heartbeat = Heartbeat(
-            lambda: RedisLeaseRenewer(place.redis_url, place.crawl.name, shards=place.crawl.shards),
-            TERMS.visibility_s,
-            clock,
-        )
-        heartbeat.start()
-        stack.callback(heartbeat.close)
-        control = Control()
+        control = Control(staying=settings.stay)
         retry = RetryParams(retries=place.crawl.settings["retries"])
         room = _proxy_room(plan, place, emit, clock)
         robots = robots_desk(place, gateway, room, retry, clock)
@@ -147,7 +153,7 @@ async def assemble(
             robots=Admittance(robots, families),
             paces=pacer,
             landings=LandingJudge(place.rules, links),
-            record=_recorder(plan, links, families),
+            record=_recorder(plan, place.node, links, families),
             detect=detect,
             heartbeat=heartbeat,
             emit=emit,
@@ -156,7 +162,8 @@ async def assemble(
         params = WorkerParams(
             visit_s=settings.page_timeout + VISIT_GRACE_S,
             commit_s=settings.redis_patience + VISIT_GRACE_S,
-            node=plan.node,
+            node=place.node,
+            life=place.presence.identity.incarnation[:LIFE],
             limit=settings.limit,
             retry=retry,
             spread_s=min(SPREAD_S, settings.ramp_up),
@@ -191,7 +198,13 @@ async def assemble(
             emit,
             clock,
             NodeParams(time_limit_s=settings.time_limit),
-            [pacer.run, flow.run, *([room.attend] if room else []), *([feed.run] if feed else [])],
+            [
+                pacer.run,
+                flow.run,
+                place.presence.run,
+                *([room.attend] if room else []),
+                *([feed.run] if feed else []),
+            ],
         )
         yield Assembly(node, control, governor, sink, pacer, families)
 
@@ -216,7 +229,7 @@ def _proxy_room(plan: Plan, place: Place, emit: Emit, clock: Clock) -> ProxyRoom
         settings.proxy_patience,
         ScoreParams(cooldown_s=settings.proxy_cooldown),
     )
-    bans = SharedBans(place.frontier.shards.client, place.crawl.name)
+    bans = SharedBans(place.frontier.shards.client, place.crawl)
     return ProxyRoom(plan.proxies, bans, params, emit, clock)
 
 
@@ -263,7 +276,7 @@ def _slot_params(plan: Plan, place: Place) -> SlotParams:
     return slot_params(settings, plan.secrets, sites, machine_bytes(), block=block)
 
 
-def _recorder(plan: Plan, links: LinkSorter, families: FamilyWatch) -> Recorder:
+def _recorder(plan: Plan, node: str, links: LinkSorter, families: FamilyWatch) -> Recorder:
     options = RecordOptions(html=plan.settings.html, text=plan.settings.text)
 
     async def record(lease: Lease, page: RenderedPage, notes: VisitNotes) -> Record:
@@ -271,7 +284,7 @@ def _recorder(plan: Plan, links: LinkSorter, families: FamilyWatch) -> Recorder:
         if page.status == HTTPStatus.OK and notes.detection is None:
             original = families.note(lease.task.url, page.title, page.text, page.html)
         facts = VisitFacts(
-            plan.node,
+            node,
             notes.fetched_at,
             notes.proxy,
             notes.detection,
@@ -279,7 +292,7 @@ def _recorder(plan: Plan, links: LinkSorter, families: FamilyWatch) -> Recorder:
             directives_of(page.headers, page.robots).noindex,
             notes.timings_ms,
         )
-        lease = replace(lease, slot=lease.slot.rpartition("/")[2])
+        lease = replace(lease, slot=lease.slot.rpartition("/")[2].partition(".")[0])
         shown = await links.canonical_links(page.links)
         return build_record(plan.crawl, lease, page, shown, facts, options)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from farm.app.paths import DEFAULT_CRAWL
 from farm.app.patience import short_patience_s
+from farm.app.redis_url import redis_url
 from farm.app.visit import visited
 from farm.browser import sandbox
 from farm.browser.engine import Engine, EngineParams
@@ -94,9 +95,7 @@ async def _redis(settings: DoctorSettings) -> Finding:
     if settings.redis != EMBEDDED:
         try:
             patience_s = short_patience_s(settings)
-            client = await connect(
-                settings.redis.reveal(), first_patience_s=patience_s, patience_s=patience_s
-            )
+            client = await connect(redis_url(settings), first_patience_s=patience_s, patience_s=patience_s)
             try:
                 await client.probe(settings.crawl or DEFAULT_CRAWL)
             finally:

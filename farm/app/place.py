@@ -2,13 +2,16 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from farm.app.agreed import check_agreed
+from farm.app.halted import refuse_or_wait
 from farm.app.patience import short_patience_s
 from farm.app.preflight import Plan
+from farm.app.presence import Presence, register
+from farm.app.redis_url import redis_url
 from farm.app.seeding import add_seeds
 from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
@@ -16,6 +19,7 @@ from farm.frontier.crawl import Crawl, Dedup, find_crawl, open_crawl
 from farm.frontier.embedded import EmbeddedRedis
 from farm.frontier.feeds import Feeds
 from farm.frontier.frontier import RedisFrontier
+from farm.frontier.nodes import NodeRegistry
 from farm.frontier.terms import Politeness, Terms
 from farm.model.errors import NoSuchCrawl, UsageError
 from farm.runtime.lock import FolderLock
@@ -38,7 +42,13 @@ class Place:
     rules: ScopeRules
     redis_url: str
     redis_pid: int | None
+    presence: Presence
     warnings: tuple[str, ...]
+
+    @property
+    def node(self) -> str:
+        """This node's name among the crawl's."""
+        return self.presence.identity.name
 
 
 @asynccontextmanager
@@ -66,7 +76,7 @@ async def open_place(plan: Plan, warden: Warden) -> AsyncIterator[Place]:
             url = await server.start()
             redis_pid = server.pid
         else:
-            url = plan.settings.redis.reveal()
+            url = redis_url(plan.settings)
         client = await connect(
             url,
             first_patience_s=short_patience_s(plan.settings),
@@ -74,17 +84,20 @@ async def open_place(plan: Plan, warden: Warden) -> AsyncIterator[Place]:
         )
         stack.push_async_callback(client.close)
         crawl = await _open(plan, client)
+        frontier = RedisFrontier(client, crawl)
+        if not crawl.created:
+            await refuse_or_wait(frontier, plan)
         if not plan.embedded:
             lock.take()
-        frontier = RedisFrontier(client, crawl)
+        presence = await register(NodeRegistry(frontier.shards), plan.settings.node, plan.private)
+        stack.push_async_callback(presence.leave)
         if plan.settings.sitemap != "off":
             # Before there is anything that could be done: another node might find the crawl finished.
-            await Feeds(client, crawl.name).hold(plan.node, FEED_STARTS_S)
+            await Feeds(client, crawl).hold(presence.identity.name, FEED_STARTS_S)
         rules, _ = await add_seeds(crawl, frontier, plan.seeds)
-        if await frontier.state() in {"draining", "stopped"}:
-            # Whoever starts a node wants the crawl to go on.
-            await frontier.set_state("running")
-        yield Place(crawl, frontier, rules, url, redis_pid, client.warnings)
+        # Many seeds take longer to add than a silent node is taken for alive.
+        await presence.confirm()
+        yield Place(crawl, frontier, rules, url, redis_pid, presence, client.warnings)
 
 
 async def _open(plan: Plan, client: RedisClient) -> Crawl:
@@ -107,7 +120,7 @@ async def _open(plan: Plan, client: RedisClient) -> Crawl:
         plan.crawl,
         agreed,
         fresh=plan.settings.fresh,
-        terms=TERMS,
+        terms=replace(TERMS, lives=agreed["lives"]),
         politeness=politeness_of(agreed),
         dedup=Dedup(agreed["dedup"]),
     )

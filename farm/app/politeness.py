@@ -34,7 +34,7 @@ def robots_desk(
         return AllowAll()
     frontier = place.frontier
 
-    shelf = RobotsShelf(frontier.shards.client, place.crawl.name)
+    shelf = RobotsShelf(frontier.shards.client, place.crawl)
     fetcher = Fetcher(gateway, FetchParams(USER_AGENT))
     fetch = proxies.fetching(fetcher) if proxies else fetcher.fetch
     return RobotsDesk(fetch, shelf, parse, PaceBook(frontier.shards).keep_apart, retry, clock)

@@ -1,17 +1,16 @@
 """What a run will be, from its settings: everything that can be wrong is found before anything is created."""
 
-import socket
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from farm.app.authorities import check_authorities
 from farm.app.paths import CRAWLS, DEFAULT_CRAWL, PRIVATE
+from farm.app.redis_url import redis_url
 from farm.app.rendering import Credentials, credentials
 from farm.app.seeding import given_seeds
-from farm.browser import sandbox, trust
+from farm.browser import sandbox
 from farm.browser.find import BrowserBinary, find_browser
 from farm.egress import AllowedNetwork, Guard
 from farm.egress.proxyfile import ProxyFile
@@ -62,16 +61,6 @@ class Plan:
         return self.settings.redis == EMBEDDED
 
     @property
-    def node(self) -> str:
-        """This node's name among the crawl's: the host, and which of its output folders.
-
-        The same after a restart, because the folder has one live run at a time: a slot that asks for work under
-        its old name gives its predecessor's lease back at once.
-        """
-        folder = blake2b(str(self.output.absolute()).encode(), digest_size=3).hexdigest()
-        return f"{socket.gethostname()}-{folder}"
-
-    @property
     def private(self) -> Path:
         """Where the farm keeps its own files inside the output folder."""
         return self.output / PRIVATE
@@ -88,7 +77,10 @@ def preflight(settings: RunSettings) -> Plan:
     )
     if settings.wait.startswith("css:") and not settings.wait.removeprefix("css:").strip():
         raise UsageError("--wait css: needs a selector; write for example --wait css:.product.")
-    _check_authorities(settings.ca_file)
+    if settings.ca_file is not None:
+        check_authorities("--ca-file", settings.ca_file)
+    if settings.redis != EMBEDDED:
+        redis_url(settings)
     secrets = credentials(settings)
     ScopeRules(settings.scope, (), settings.include, settings.exclude)
     guard = Guard([AllowedNetwork.parse(text) for text in settings.allow_network])
@@ -143,21 +135,6 @@ def output_folder(settings: RunSettings, seeds: tuple[Seed, ...]) -> Path:
     return CRAWLS / DEFAULT_CRAWL
 
 
-def _check_authorities(path: Path | None) -> None:
-    if path is None:
-        return
-    try:
-        text = path.read_text(encoding="ascii")
-        found = trust.certificates(text)
-        ssl.create_default_context(cadata=text)
-    except OSError as error:
-        raise UsageError(f"--ca-file {path} cannot be read ({error.strerror}); give a PEM file.") from None
-    except ValueError:
-        found = []
-    if not found:
-        raise UsageError(f"--ca-file {path} holds no certificate; give a file in PEM format.")
-
-
 def _agreed(settings: RunSettings) -> dict[str, Any]:
     """Return the settings that are stored with the crawl when it is created."""
     return {
@@ -170,6 +147,7 @@ def _agreed(settings: RunSettings) -> dict[str, Any]:
         "keep_params": sorted(settings.keep_params),
         "robots": settings.robots,
         "retries": settings.retries,
+        "lives": settings.lives,
         "rate": settings.rate and settings.rate.text,
         "site_concurrency": settings.site_concurrency,
         "proxy_rate": settings.proxy_rate and settings.proxy_rate.text,

@@ -58,11 +58,11 @@ def sitemap_feed(
             found += addresses(named, f"{origin}/robots.txt")
         return found
 
-    shelf = RobotsShelf(place.frontier.shards.client, place.crawl.name)
+    shelf = RobotsShelf(place.frontier.shards.client, place.crawl)
     since = plan.settings.sitemap_since
-    marks = Feeds(place.frontier.shards.client, place.crawl.name)
+    marks = Feeds(place.frontier.shards.client, place.crawl)
     return SitemapFeed(
-        find, partial(read, fetch), shelf, scope, place.frontier, sink, control, marks, plan.node, since
+        find, partial(read, fetch), shelf, scope, place.frontier, sink, control, marks, place.node, since
     )
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from farm.app.paths import CRAWLS, DEFAULT_CRAWL, PRIVATE
 from farm.app.patience import short_patience_s
+from farm.app.redis_url import redis_url
 from farm.frontier.connect import connect
 from farm.frontier.crawl import Crawl, find_crawl
 from farm.frontier.embedded import EmbeddedRedis
 from farm.frontier.frontier import RedisFrontier
 from farm.model.errors import UsageError
 from farm.runtime.lock import FolderLock
-from farm.settings.rooms import CrawlSettings
+from farm.settings.rooms import EMBEDDED, CrawlSettings
 
 
 @asynccontextmanager
@@ -22,9 +23,7 @@ async def visited(settings: CrawlSettings) -> AsyncIterator[tuple[Crawl, RedisFr
     A run waits for minutes until Redis is well again; whoever types a command is to be told now that it is not.
     """
     async with AsyncExitStack() as stack:
-        url = settings.redis.reveal()
-        if url == "embedded":
-            url = await _embedded(settings, stack)
+        url = await _embedded(settings, stack) if settings.redis == EMBEDDED else redis_url(settings)
         patience_s = short_patience_s(settings)
         client = await connect(url, first_patience_s=patience_s, patience_s=patience_s)
         stack.push_async_callback(client.close)

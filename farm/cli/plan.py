@@ -76,7 +76,7 @@ def _names_a_crawl(settings: PlanSettings) -> bool:
 async def _known(settings: PlanSettings) -> tuple[Stats, Flow, int]:
     """Return what the crawl has measured, its last nodes together."""
     async with visited(settings) as (crawl, frontier):
-        nodes = await FlowBoard(frontier.shards.client, crawl.name).read()
+        nodes = await FlowBoard(frontier.shards.client, crawl).read()
         at_work = [node for node in nodes if node.is_fresh] or nodes[:1]
         stats = await frontier.stats()
         return stats, together(node.flow for node in at_work), stats.sites or len(by_site(nodes))

@@ -12,13 +12,13 @@ from dataclasses import replace
 import uvloop
 from rich.console import Console
 
-from farm.app import closing
+from farm.app import closing, finished
 from farm.app.assembly import Assembly, assemble
 from farm.app.place import Place, open_place
 from farm.app.preflight import Plan, preflight
 from farm.cli.interruptible import run_interruptible
 from farm.model.clock import Clock, SystemClock
-from farm.model.errors import FarmError, FrontierUnavailable
+from farm.model.errors import CrawlGone, FarmError, FrontierUnavailable
 from farm.model.event import Event, StatsRead
 from farm.model.ledger import Ledger, Stats
 from farm.monitor.live import LiveView, can_be_shown
@@ -72,6 +72,10 @@ async def _crawl(plan: Plan) -> int:
             watched.callback(watchdog.close)
             watchdog.start()
             async with open_place(plan, warden) as place:
+                if await finished.is_over(plan, place):
+                    # Nothing is begun, not even a log: a supervisor may start us again and again.
+                    print(f"{ExitReason.FINISHED}: {closing.sentence(await place.frontier.stats(), plan)}")
+                    return 0
                 return await _work(plan, place, warden, watchdog, watched, clock)
     finally:
         await asyncio.to_thread(warden.close)
@@ -100,6 +104,8 @@ async def _work(
             shown.callback(live.stop)
             reason, failure = await _run(assembly)
             stats = await _last_stats(place, tally.snapshot(clock.monotonic()).stats, failure)
+            if reason is ExitReason.FINISHED:
+                await finished.note(plan, place)
             emit(StatsRead(clock.monotonic(), stats))
             snapshot = tally.snapshot(clock.monotonic())
             live.stop()
@@ -124,8 +130,8 @@ async def _run(assembly: Assembly) -> tuple[ExitReason | None, FarmError | None]
 
 
 async def _last_stats(place: Place, known: Stats, failure: FarmError | None) -> Stats:
-    """Count once more, unless Redis is what failed."""
-    return known if isinstance(failure, FrontierUnavailable) else await place.frontier.stats()
+    """Count once more, unless Redis is what failed, or the crawl is there no more."""
+    return known if isinstance(failure, FrontierUnavailable | CrawlGone) else await place.frontier.stats()
 
 
 def _show(plan: Plan, tally: Tally, clock: Clock, stack: ExitStack) -> LiveView | PlainView:

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
 async def _read(settings: StatusSettings) -> tuple[str, Stats, list[NodeFlow]]:
     """Return the ledger, and what the nodes at work say of their flow."""
     async with visited(settings) as (crawl, frontier):
-        nodes = await FlowBoard(frontier.shards.client, crawl.name).read()
+        nodes = await FlowBoard(frontier.shards.client, crawl).read()
         return crawl.name, await frontier.stats(), [node for node in nodes if node.is_fresh]
 
 

@@ -14,7 +14,15 @@ from redis import exceptions as redis_errors
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from farm.frontier import keys
-from farm.frontier.faults import FOREIGN, lacks_function, passes, place_of, reason_of, translate
+from farm.frontier.faults import (
+    FOREIGN,
+    lacks_function,
+    leads_astray,
+    passes,
+    place_of,
+    reason_of,
+    translate,
+)
 from farm.frontier.outage import Outage
 from farm.frontier.scripts import LIBRARY
 
@@ -73,7 +81,7 @@ class RedisClient:
 
     async def probe(self, crawl: str) -> None:
         """Call a transition that only looks, whether there is such a crawl or not: raises where it may not."""
-        await self.run("stats", keys.ctl(keys.check_name(crawl)), "")
+        await self.run("stats", keys.ctl(keys.Handle(keys.check_name(crawl))), "")
 
     async def ask(self, *args: Arg, **options: Any) -> Any | None:
         """Send a command that a server may forbid; None when it does."""
@@ -147,9 +155,20 @@ class RedisClient:
         except FOREIGN as error:
             if passes(error):
                 self.outage.failed(begun, reason_of(error))
+            if leads_astray(error):
+                await self._renew()
             raise
         self.outage.answered()
         return reply
+
+    async def _renew(self) -> None:
+        """Have the next call connect anew: behind an address that stays another server may be the master by now.
+
+        redis-py does so itself on a Cluster.
+        """
+        if isinstance(self._client, redis.asyncio.Redis):
+            with suppress(*FOREIGN):
+                await cast("Any", self._client.connection_pool).renew()
 
 
 async def _call(client: Any, name: str, key: str, *args: Arg) -> Any:

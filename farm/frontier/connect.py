@@ -7,7 +7,7 @@ should know is returned as warnings.
 from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import redis
 import redis.asyncio
@@ -15,9 +15,11 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from farm.frontier.address import check_url, is_cluster
 from farm.frontier.client import RedisClient
 from farm.frontier.faults import place_of
-from farm.model.errors import FrontierRefused, UsageError
+from farm.frontier.tls import mismatch
+from farm.model.errors import FrontierRefused, FrontierUnavailable
 
 CALL_TIMEOUT_S = 5.0
 SLOW_CALL_TIMEOUT_S = 120.0
@@ -28,7 +30,19 @@ CONNECTIONS = 64
 REDIRECTIONS = 3
 """How often one call to a Cluster asks anew where a slot has gone."""
 OLDEST = (7, 0)
-SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
+
+
+class _Pool(redis.asyncio.BlockingConnectionPool):
+    """Can be told that where its connections lead may be the wrong place by now."""
+
+    async def renew(self) -> None:
+        """Close what is idle, and what is in use as soon as it comes back: the next call resolves the name."""
+        async with self._lock:
+            idle, self._available_connections = self._available_connections, []
+        for connection in self._in_use_connections:
+            connection.mark_for_reconnect()  # type: ignore[no-untyped-call]
+        for connection in idle:
+            await connection.disconnect(nowait=True)
 
 
 class _Cluster(redis.asyncio.RedisCluster):
@@ -66,6 +80,13 @@ async def connect(
         for place, facts in servers.items():
             refuse_unfit(facts, place, clustered=is_cluster(url))
         client.warnings = (*warnings_of_url(url), *warnings_of_servers(servers))
+    except FrontierUnavailable:
+        await client.close()
+        # One side speaks TLS and the other does not: neither says so, they only fall silent.
+        sentence = await mismatch(url)
+        if sentence is None:
+            raise
+        raise FrontierUnavailable(sentence) from None
     except BaseException:
         await client.close()
         raise
@@ -79,7 +100,7 @@ def build_async(url: str, *, timeout_s: float = CALL_TIMEOUT_S) -> Any:
     options = _options(timeout_s)
     if is_cluster(url):
         return _Cluster.from_url(_plain(url), retry=AsyncRetry(NoBackoff(), REDIRECTIONS), **options)
-    pool = redis.asyncio.BlockingConnectionPool.from_url(
+    pool = _Pool.from_url(
         url,
         max_connections=CONNECTIONS,
         timeout=timeout_s,
@@ -96,37 +117,6 @@ def build_sync(url: str, *, timeout_s: float = CALL_TIMEOUT_S, redirections: int
     if is_cluster(url):
         return _SyncCluster.from_url(_plain(url), retry=Retry(NoBackoff(), redirections), **options)
     return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **options)
-
-
-def is_cluster(url: str) -> bool:
-    """Whether the URL names a Redis Cluster."""
-    return urlsplit(url).scheme.endswith("+cluster")
-
-
-def check_url(url: str) -> None:
-    """Refuse a URL that names no Redis."""
-    parts = _parts(url)
-    if parts.scheme not in SCHEMES:
-        raise UsageError(
-            "--redis takes redis://, rediss://, unix:// or redis+cluster:// and a host or a path."
-        )
-    if not (parts.path if parts.scheme == "unix" else parts.hostname):
-        raise UsageError(f"--redis {place_of(url)} names no host; write for example redis://127.0.0.1:6379.")
-
-
-def _parts(url: str) -> SplitResult:
-    """Take the URL apart; one that is not well-formed is not quoted: its password may stand anywhere."""
-    try:
-        parts = urlsplit(url)
-        if (parts.port or 1) > 0 and (
-            parts.scheme == "unix" or "@" not in f"{parts.path}{parts.query}{parts.fragment}"
-        ):
-            return parts
-    except ValueError:
-        pass
-    raise UsageError(
-        "--redis is no URL; in user and password write /, ?, #, @ and : as %2F, %3F, %23, %40 and %3A."
-    )
 
 
 def refuse_unfit(facts: Mapping[str, Any], place: str, *, clustered: bool = False) -> None:
@@ -154,6 +144,8 @@ def warnings_of_url(url: str) -> tuple[str, ...]:
     lacks = []
     if not parts.scheme.startswith("rediss"):
         lacks.append("TLS")
+    elif parse_qs(parts.query).get("ssl_cert_reqs") == ["none"]:
+        lacks.append("a look at its certificate")
     if not parts.password:
         lacks.append("a password")
     if not lacks:

@@ -12,21 +12,21 @@ from typing import Any
 import orjson
 
 from farm.frontier import keys
+from farm.frontier.address import is_cluster
 from farm.frontier.client import RedisClient
-from farm.frontier.connect import is_cluster
 from farm.frontier.counters import in_order
 from farm.frontier.faults import unreadable
 from farm.frontier.terms import Politeness, Terms
-from farm.model.errors import FrontierRefused, NoSuchCrawl, UsageError
+from farm.model.errors import CrawlUnreadable, FrontierRefused, NoSuchCrawl, UsageError
 
-SCHEMA = 5
+SCHEMA = 6
 KEY_BYTES = 16
 CLUSTER_SHARDS = 8
 BLOOM_CAPACITY = 1_000_000
 _FIRST_BUCKETS = 4096
 _DELETE_AT_ONCE = 500
 _MOST_SHARDS = 1000
-_STORED = ("schema", "settings", "key", "created_at", "shards")
+_STORED = ("schema", "settings", "key", "created_at", "shards", "generation")
 """The fields of a crawl, in the order in which `open` returns them."""
 
 
@@ -39,7 +39,10 @@ class Dedup(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Crawl:
-    """What every node of a crawl must know. `key` keys the fingerprints; `created` says who made it."""
+    """What every node of a crawl must know. `key` keys the fingerprints; `created` says who made it.
+
+    `generation` tells it from those that had its name before and after: whoever has an older one finds nothing.
+    """
 
     name: str
     settings: Mapping[str, Any]
@@ -47,6 +50,7 @@ class Crawl:
     created_at: datetime
     created: bool
     shards: int = 1
+    generation: str = keys.NO_GENERATION
 
 
 async def open_crawl(
@@ -70,8 +74,7 @@ async def open_crawl(
     """
     politeness = politeness or Politeness()
     keys.check_name(name)
-    if fresh:
-        await delete_crawl(client, name)
+    replaced = await _to_replace(client, name) if fresh else ""
     stored = orjson.dumps(dict(settings), option=orjson.OPT_SORT_KEYS)
     count = politeness.most_shards(shards or (CLUSTER_SHARDS if is_cluster(client.url) else 1))
     known_by = await _known_by(client, dedup)
@@ -82,13 +85,17 @@ async def open_crawl(
         known_by=known_by,
         capacity=bloom_capacity,
     )
-    crawl = await _open(client, name, stored, counters(0, count), own_time_ms)
+    crawl = await _open(client, name, stored, counters(0, count), own_time_ms, replaced=replaced)
     given = orjson.loads(stored)
     if crawl.settings != given:
         raise UsageError(difference(name, crawl.settings, given))
     for shard in range(1, crawl.shards):
         # Also when joining: whoever created the crawl may have died before it came this far.
-        await _open(client, name, stored, counters(shard, crawl.shards), own_time_ms)
+        await _open(
+            client, name, stored, counters(shard, crawl.shards), own_time_ms, generation=crawl.generation
+        )
+    if replaced:
+        await _delete_before(client, crawl)
     return crawl
 
 
@@ -107,16 +114,51 @@ async def find_crawl(client: RedisClient, name: str) -> Crawl:
     return _crawl_of(client, name, stored, created=False)
 
 
+async def mark_finished(client: RedisClient, crawl: Crawl, fed_by: str) -> None:
+    """Note that the crawl came to its end, and from which sitemaps it was fed; URLs added later open it again."""
+    await client.command("SET", keys.finished(crawl), fed_by)
+
+
+async def is_finished(client: RedisClient, crawl: Crawl, fed_by: str) -> bool:
+    """Whether the crawl came to its end, fed from these sitemaps; what was added later is not looked at."""
+    stored = await client.command("GET", keys.finished(crawl))
+    return bool(stored == fed_by.encode())
+
+
 async def delete_crawl(client: RedisClient, name: str) -> int:
-    """Delete every key of a crawl and return how many there were."""
+    """Delete every key of a crawl and return how many there were.
+
+    First what every call looks for: a node that is at work on the crawl is to find nothing rather than a part.
+    """
     found = await client.keys(keys.every_key(keys.check_name(name)))
+    await _unlink(client, [key for key in found if key.endswith((b":ctl", b":crawl"))])
+    await _unlink(client, [key for key in found if not key.endswith((b":ctl", b":crawl"))])
+    return len(found)
+
+
+async def _to_replace(client: RedisClient, name: str) -> str:
+    """Return the generation that is to be started anew; empty where there is none, any more."""
+    try:
+        return _generation(await client.command("HGET", keys.crawl(name), "generation"))
+    except (CrawlUnreadable, TypeError, ValueError):
+        # Nothing is there, or what no farm wrote, or an older one.
+        await delete_crawl(client, name)
+        return ""
+
+
+async def _delete_before(client: RedisClient, crawl: Crawl) -> None:
+    """Delete what is left of the crawls that had this name before."""
+    found = await client.keys(keys.every_key(crawl.name))
+    await _unlink(client, [key for key in found if (keys.generation_of(key) or "~") < crawl.generation])
+
+
+async def _unlink(client: RedisClient, found: Sequence[bytes]) -> None:
     by_tag: dict[bytes, list[bytes]] = {}
     for key in found:
         by_tag.setdefault(key.partition(b"}")[0], []).append(key)
     for tagged in by_tag.values():
         for start in range(0, len(tagged), _DELETE_AT_ONCE):
             await client.command("UNLINK", *tagged[start : start + _DELETE_AT_ONCE])
-    return len(found)
 
 
 def difference(name: str, stored: Mapping[str, Any], given: Mapping[str, Any]) -> str:
@@ -168,15 +210,20 @@ async def _open(
     settings: bytes,
     counters: Mapping[str, int],
     own_time_ms: int | None,
+    *,
+    replaced: str = "",
+    generation: str = "",
 ) -> Crawl:
     created, *stored = await client.run(
         "open",
-        keys.ctl(name, counters.get("shard", 0)),
+        keys.crawl(name, counters.get("shard", 0)),
         "" if own_time_ms is None else own_time_ms,
         settings,
         SCHEMA,
         os.urandom(KEY_BYTES).hex(),
         datetime.now(UTC).isoformat(),
+        replaced,
+        generation,
         *in_order(counters),
     )
     return _crawl_of(client, name, stored, created=bool(created))
@@ -184,7 +231,7 @@ async def _open(
 
 def _crawl_of(client: RedisClient, name: str, stored: Sequence[Any], *, created: bool) -> Crawl:
     """Return the crawl whose fields these are, if it is one of this farm's schema."""
-    schema, settings, key, created_at, shards = stored
+    schema, settings, key, created_at, shards, generation = stored
     if not re.fullmatch(rb"\d{1,9}", schema or b""):
         raise unreadable(client.place, "its schema is no number")
     if int(schema) > SCHEMA:
@@ -205,9 +252,16 @@ def _crawl_of(client: RedisClient, name: str, stored: Sequence[Any], *, created:
             created_at=datetime.fromisoformat(created_at.decode()),
             created=created,
             shards=int(shards),
+            generation=_generation(generation),
         )
     except (AttributeError, TypeError, ValueError):
         raise unreadable(client.place, "a field of it is garbled or missing") from None
     if not (isinstance(crawl.settings, dict) and crawl.key and 1 <= crawl.shards <= _MOST_SHARDS):
         raise unreadable(client.place, "a field of it is garbled")
     return crawl
+
+
+def _generation(stored: bytes) -> str:
+    if not re.fullmatch(rb"[0-9a-f]{11}", stored):
+        raise ValueError("the generation is none")
+    return stored.decode()

@@ -74,7 +74,7 @@ class DeadLetters:
     async def show(self, fingerprint: str) -> DeadLetter:
         """Return one letter."""
         for shard in range(self._shards.count):
-            key = keys.dead(self._shards.crawl.name, shard)
+            key = keys.dead(self._shards.crawl, shard)
             letter = await self._shards.client.command("HGET", key, _stored(fingerprint))
             if letter is not None:
                 return letter_of(_stored(fingerprint), letter)

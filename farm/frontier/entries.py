@@ -19,6 +19,8 @@ _OF_THE_WEB = re.compile(
     r"https?://(?:\[[0-9a-f:.]+\]|[^/?#\[\]@:\x00-\x20\x7f-\U0010ffff]+)(?::(\d{1,5}))?(?:[/?#]|\Z)"
 )
 """A canonical URL's beginning; taking it apart would cost a lease a tenth of its time."""
+IN_COMPANY = 2
+"""At so many deaths of nodes a URL was leased with others; from then on it is leased alone. As in `queue.lua`."""
 _LAST_PORT = 65535
 _LONGEST_SITE = 300
 
@@ -75,7 +77,7 @@ def lease_of(token: bytes, site: bytes, entry: bytes, slot: str) -> Lease:
         name = site.decode()
     except UnicodeDecodeError:
         raise CorruptEntry("its site is not a text") from None
-    fingerprint, band, fails, throttled, _, payload = match.groups()
+    fingerprint, band, fails, throttled, deaths, payload = match.groups()
     url, depth, referrer, meta = _fields(payload)
     task = UrlTask(
         url=url,
@@ -92,6 +94,7 @@ def lease_of(token: bytes, site: bytes, entry: bytes, slot: str) -> Lease:
         token=int(token),
         attempt=int(fails or 0) + 1,
         throttled=int(throttled or 0),
+        alone=int(deaths or 0) >= IN_COMPANY,
     )
 
 

@@ -8,7 +8,14 @@ from urllib.parse import urlsplit
 
 from redis import exceptions as redis_errors
 
-from farm.model.errors import CrawlUnreadable, FarmError, FrontierRefused, FrontierUnavailable, UsageError
+from farm.frontier.tls import tls_fault, tls_sentence
+from farm.model.errors import (
+    CrawlGone,
+    CrawlUnreadable,
+    FarmError,
+    FrontierUnavailable,
+    UsageError,
+)
 
 FOREIGN = (redis_errors.RedisError, redis_errors.RedisClusterException, OSError, TimeoutError)
 """What a call to redis-py can raise."""
@@ -25,6 +32,15 @@ _PASSING = (
     OSError,
     TimeoutError,
 )
+_ASTRAY = (
+    redis_errors.ConnectionError,
+    redis_errors.TimeoutError,
+    redis_errors.ReadOnlyError,
+    OSError,
+    TimeoutError,
+)
+_NO_DATABASE = re.compile(r"DB index is out of range|Invalid Database|invalid DB index")
+"""What a server and redis-py say of a database that the server does not have."""
 _FINAL = (redis_errors.AuthenticationError, redis_errors.AuthorizationError)
 _LACKS_FUNCTION = "Function not found"
 _PASSING_CODES = (
@@ -52,6 +68,8 @@ _NO_CLUSTER = "Cluster mode is not enabled"
 """What redis-py says of a server that does not tell where the slots are."""
 _DENIED_INSIDE = ("The user executing the script can't", "ACL failure in script")
 """What Redis 7.0 and later ones say of a command or a key that is denied to a function's user."""
+RIGHTS = "+@read +@write +@fast +@connection +@scripting +info"
+"""What the farm's functions and its plain commands take; Redis 7.0 does not say which one was denied."""
 _STUMBLES = re.compile(r"user_function:\d+: |WRONGTYPE|.*not an integer|.*not a valid float")
 """What a function says that finds something else than a farm has written there."""
 _OF_LUA = re.compile(r"^user_function:\d+: | script: \w+, on @user_function:\d+$")
@@ -75,9 +93,12 @@ def lacks_function(error: redis_errors.ResponseError) -> bool:
     return str(error).startswith(_LACKS_FUNCTION)
 
 
-def gone(place: str) -> FrontierRefused:
+def gone(place: str) -> CrawlGone:
     """Say that the crawl was deleted under our hands."""
-    return FrontierRefused(f"The crawl is no longer in Redis at {place}; it was deleted or started anew.")
+    return CrawlGone(
+        f"The crawl is no longer in Redis at {place}; it was deleted or started anew: "
+        "run this node again to work on what is there now."
+    )
 
 
 def unreadable(place: str, why: str) -> CrawlUnreadable:
@@ -88,9 +109,16 @@ def unreadable(place: str, why: str) -> CrawlUnreadable:
     )
 
 
+def leads_astray(error: BaseException) -> bool:
+    """Whether the connection may lead to where the master no longer is: the next one may lead to it."""
+    return isinstance(error, _ASTRAY) or str(error).startswith(("READONLY", "MASTERDOWN"))
+
+
 def _is_final(error: BaseException) -> bool:
     # While it connects, redis-py wraps what the server said about the password in a ConnectionError.
-    return isinstance(error, _FINAL) or isinstance(error.__cause__, _FINAL)
+    if isinstance(error, _FINAL) or isinstance(error.__cause__, _FINAL):
+        return True
+    return tls_fault(error) is not None or bool(_NO_DATABASE.search(str(error)))
 
 
 def place_of(url: str) -> str:
@@ -113,9 +141,14 @@ def translate(error: BaseException, place: str) -> FarmError:
     reason = reason_of(error)
     if isinstance(error, redis_errors.NoPermissionError) or any(said in reason for said in _DENIED_INSIDE):
         return FrontierUnavailable(
-            f"Redis at {place} does not let its user do what the farm needs ({reason}); "
-            "give the right by ACL SETUSER, or name another user in the URL."
+            f"Redis at {place} does not let its user do what the farm needs ({_OF_LUA.sub('', reason)}); "
+            f"give it by ACL SETUSER {RIGHTS} and the keys ~{{CRAWL:*, or name another user in the URL."
         )
+    tls = tls_fault(error)
+    if tls is not None:
+        return FrontierUnavailable(tls_sentence(tls, place))
+    if _NO_DATABASE.search(reason):
+        return UsageError(f"Redis at {place} has no database of that number; write /0, or no number at all.")
     if _is_final(error) or reason.startswith(("NOAUTH", "WRONGPASS")):
         return FrontierUnavailable(
             f"Redis at {place} does not let us in ({reason}); check the user and the password in the URL."

@@ -13,7 +13,7 @@ HELD_S = 30.0
 class Feeds:
     """The marks of one crawl."""
 
-    def __init__(self, client: RedisClient, crawl: str) -> None:
+    def __init__(self, client: RedisClient, crawl: keys.Named) -> None:
         self._client = client
         self._crawl = crawl
 

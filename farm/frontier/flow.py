@@ -33,7 +33,7 @@ class NodeFlow:
 class FlowBoard:
     """The board of one crawl."""
 
-    def __init__(self, client: RedisClient, crawl: str) -> None:
+    def __init__(self, client: RedisClient, crawl: keys.Named) -> None:
         self._client = client
         self._key = keys.flow(crawl)
 

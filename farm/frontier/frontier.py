@@ -55,7 +55,7 @@ class RedisFrontier:
 
     async def is_on_disk(self) -> bool | None:
         """Wait until what was added survives the server's death, and say whether; None where it cannot tell."""
-        return await self.shards.client.is_on_disk(keys.ctl(self.shards.crawl.name))
+        return await self.shards.client.is_on_disk(keys.ctl(self.shards.crawl))
 
     async def lease(self, request: LeaseRequest) -> Lease | Idle:
         """Lease the best URL for this slot, or say why there is none and when to ask again.
@@ -84,6 +84,7 @@ class RedisFrontier:
         head: tuple[Arg, ...] = (lease.slot, lease.id, lease.token, int(outcome.rendered), *wish)
         reply = await self.shards.run(shard, "ack", *head, len(seen), *seen, *links)
         settled = Settled(reply[0].decode().lower())
+        self._wishes.settled(lease)
         if following is None:
             return settled, None
         if not stays:
@@ -104,6 +105,7 @@ class RedisFrontier:
                 assert_never(outcome)
         shard = self.shards.of(lease.task.site)
         verdict = await self.shards.run(shard, "nack", lease.slot, lease.id, lease.token, *deed)
+        self._wishes.settled(lease)
         return Settled(verdict.decode().lower())
 
     async def may_begin(self, site: str, egress: str = "", *, begun: bool = False) -> float:
@@ -176,11 +178,11 @@ class RedisFrontier:
 
     async def extend_scope(self, extension: str) -> None:
         """Add to the scope of the crawl, for every node: a seed was redirected there."""
-        await self.shards.client.command("SADD", keys.scope(self.shards.crawl.name), extension)
+        await self.shards.client.command("SADD", keys.scope(self.shards.crawl), extension)
 
     async def scope_sites(self) -> frozenset[str]:
         """Return what was added to the scope."""
-        members = await self.shards.client.command("SMEMBERS", keys.scope(self.shards.crawl.name))
+        members = await self.shards.client.command("SMEMBERS", keys.scope(self.shards.crawl))
         # What is no text covers no site.
         return frozenset(member.decode(errors="replace") for member in members)
 

@@ -6,14 +6,17 @@ The client is synchronous on purpose: an event loop that is busy with the browse
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import redis
 from redis import exceptions as redis_errors
 
 from farm.frontier import keys
 from farm.frontier.connect import build_sync
-from farm.frontier.faults import FOREIGN, lacks_function, passes, place_of, translate
+from farm.frontier.faults import FOREIGN, lacks_function, leads_astray, passes, place_of, translate
+from farm.frontier.nodes import together
 from farm.frontier.scripts import LIBRARY
 from farm.frontier.shards import shard_of
 from farm.model.errors import FarmError
+from farm.model.node import Identity, Standing
 from farm.model.task import Lease
 
 RENEW_TIMEOUT_S = 3.0
@@ -26,9 +29,8 @@ class RedisLeaseRenewer:
     def __init__(
         self,
         url: str,
-        crawl: str,
+        crawl: keys.Sharded,
         *,
-        shards: int = 1,
         timeout_s: float = RENEW_TIMEOUT_S,
         own_time_ms: Callable[[], int] | None = None,
     ) -> None:
@@ -37,7 +39,7 @@ class RedisLeaseRenewer:
         self._client: Any = None
         self._place = place_of(url)
         self._crawl = crawl
-        self._shards = shards
+        self._shards = crawl.shards
         self._own_time_ms = own_time_ms
         self._silent: set[int] = set()
 
@@ -69,6 +71,20 @@ class RedisLeaseRenewer:
             raise next(iter(failed.values()))
         return kept
 
+    def heartbeat(self, node: Identity) -> Standing:
+        """Say in every shard that the node is alive. Raises where no shard answers."""
+        client, standings = self._connected(), []
+        failed: FarmError | None = None
+        for shard in sorted(range(self._shards), key=self._silent.__contains__):
+            try:
+                key = keys.ctl(self._crawl, shard)
+                standings.append(self._run(client, "heartbeat", key, (node.name, node.incarnation)))
+            except FarmError as error:
+                failed = error
+        if failed is not None and not standings:
+            raise failed
+        return together([int(one) for one in standings])
+
     def close(self) -> None:
         """Close the connection."""
         if self._client is not None:
@@ -83,7 +99,7 @@ class RedisLeaseRenewer:
                 raise translate(error, self._place) from None
         return self._client
 
-    def _run(self, client: Any, name: str, key: str, args: Sequence[str | int]) -> list[int]:
+    def _run(self, client: Any, name: str, key: str, args: Sequence[str | int]) -> Any:
         own: int | str = "" if self._own_time_ms is None else self._own_time_ms()
         try:
             try:
@@ -93,19 +109,20 @@ class RedisLeaseRenewer:
                 # shards one that says nothing is not waited for twice.
                 if not passes(error) or (self._shards > 1 and isinstance(error, _SAID_NOTHING)):
                     raise
+                if leads_astray(error) and isinstance(client, redis.Redis):
+                    # Whoever was the master may be none by now; the name is resolved anew.
+                    client.connection_pool.disconnect()
                 return _evaluate(client, name, key, own, *args)
         except FOREIGN as error:
             raise translate(error, self._place) from None
 
 
-def _evaluate(client: Any, name: str, key: str, *args: str | int) -> list[int]:
+def _evaluate(client: Any, name: str, key: str, *args: str | int) -> Any:
     call = ("FCALL", LIBRARY.function(name), 1, key, *args)
-    reply: Any
     try:
-        reply = client.execute_command(*call)
+        return client.execute_command(*call)
     except redis_errors.ResponseError as error:
         if not lacks_function(error):
             raise
         client.execute_command("FUNCTION LOAD", "REPLACE", LIBRARY.text)
-        reply = client.execute_command(*call)
-    return [int(one) for one in reply]
+        return client.execute_command(*call)

@@ -1,11 +1,13 @@
 """Every key of a crawl in Redis, and what stands under it.
 
 All keys of one shard share the hash tag `{crawl:shard}`, so that a script may touch them all, on a
-standalone server and on a Cluster. A script is given the shard's counters as its only declared key and
-derives the others from it; what it may find there is this glossary:
+standalone server and on a Cluster. Behind the tag of every key but `crawl` stands the generation, which is left
+out below: a crawl that is started anew has other keys, and whoever works on the old one finds none of his. A
+script is given the shard's counters as its only declared key and derives the others from it; what it may find
+there is this glossary:
 
     {c:s}:ctl            string  the counters (see `counters`): the ledger, the virtual clock, the terms
-    {c:s}:crawl          hash    shard 0 only: schema, settings (JSON), key (fingerprint key), created_at, shards
+    {c:s}:crawl          hash    schema, settings (JSON), key (fingerprint key), created_at, shards, generation
     {c:s}:site:SITE      hash    b bands queued · f in flight · t theoretical arrival time (GCRA) · x blocked
                                  until · i interval · u burst · l limit (where they differ from the terms) ·
                                  s when the next visit may begin (GCRA of beginnings, t is that of leases) ·
@@ -14,7 +16,8 @@ derives the others from it; what it may find there is this glossary:
                                  one egress address
     {c:s}:out:ADDRESS    hash    an egress address: f in flight · t theoretical arrival time · s as above
                                  (without an address: s of everything together)
-    {c:s}:q:BAND:SITE    list    the entries of one site and priority band, the oldest first
+    {c:s}:q:BAND:SITE    list    the entries of one site and priority band, the oldest first; band `s` are
+                                 suspects: URLs that were leased at more than one death of a node
     {c:s}:ready:BAND     zset    the sites that have queued URLs in the band and room in flight, by the
                                  time at which they are eligible next (a block counts)
     {c:s}:slot           hash    slot -> last settlement, last request, token, site, egress address, leases in
@@ -22,6 +25,9 @@ derives the others from it; what it may find there is this glossary:
                                  where nothing is leased
     {c:s}:due            zset    slot -> deadline of its lease, or that of an earlier one: the record's counts
                                  where it is later
+    {c:s}:nodes          zset    node -> when it was heard of last
+    {c:s}:node           hash    node -> its incarnation, and what it told of itself (JSON)
+    {c:s}:alone          hash    node -> its slot that has a suspect, while it has nothing else
     {c:s}:delayed        zset    site and entry -> when it goes back to its queue
     {c:s}:dead           hash    id -> reason, when (the server's own time in ms), detail, site, entry
                                  (a line each)
@@ -33,6 +39,7 @@ derives the others from it; what it may find there is this glossary:
     {c:s}:seen:BUCKET    set     integers: the low 52 bits of the fingerprints that are known, bit 52 set
     {c:s}:bloom:GEN:N    string  127 blocks of a Bloom filter's generation (`bloom` alone: the server's own filter)
     {c:s}:scope          set     shard 0 only: what redirects of seeds added to the scope
+    {c:s}:finished       string  shard 0 only: from which sitemaps the crawl was fed that came to its end
     {c:s}:bans           hash    shard 0 only: proxy, or proxy and site -> when its ban ends (the server's own time
                                  in ms), bans in a row
     {c:robots}:ORIGIN    string  what is known of an origin's robots.txt, packed, until it expires
@@ -41,14 +48,50 @@ derives the others from it; what it may find there is this glossary:
     {c:robots}:feeds     set     nodes that feed the crawl from sitemaps, or died over it
     {c:robots}:feed NODE string  it still does, until the key expires
 
-All other times are virtual milliseconds. A generation (recrawl) has its place in front of the shard's number.
+All other times are virtual milliseconds.
 """
 
 import re
+from dataclasses import dataclass
+from typing import Protocol
 
 from farm.model.errors import UsageError
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+_GENERATION = re.compile(rb"\{[^{}]+\}:([0-9a-f]{11}):")
+NO_GENERATION = "0" * 11
+
+
+class Named(Protocol):
+    """A crawl, as far as its keys go. A later generation is the greater text."""
+
+    @property
+    def name(self) -> str:
+        """What the user calls it."""
+        ...
+
+    @property
+    def generation(self) -> str:
+        """Which of the crawls that had this name, 11 hex digits."""
+        ...
+
+
+class Sharded(Named, Protocol):
+    """The same, and how many shards it has."""
+
+    @property
+    def shards(self) -> int:
+        """How many there are."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """A crawl of which nothing else is known."""
+
+    name: str
+    generation: str = NO_GENERATION
+    shards: int = 1
 
 
 def check_name(crawl: str) -> str:
@@ -60,56 +103,71 @@ def check_name(crawl: str) -> str:
     return crawl
 
 
-def prefix(crawl: str, shard: int = 0) -> str:
+def prefix(of: Named, shard: int = 0) -> str:
     """Return what all keys of a shard begin with."""
-    return f"{{{crawl}:{shard}}}:"
+    return f"{{{of.name}:{shard}}}:{of.generation}:"
 
 
-def ctl(crawl: str, shard: int = 0) -> str:
+def ctl(of: Named, shard: int = 0) -> str:
     """Return the key of the counters, from which a script derives every other key."""
-    return prefix(crawl, shard) + "ctl"
+    return prefix(of, shard) + "ctl"
 
 
-def crawl(name: str) -> str:
-    """Return the key of what every node of a crawl must know."""
-    return prefix(name) + "crawl"
+def crawl(name: str, shard: int = 0) -> str:
+    """Return the key of what every node of a crawl must know; the same for all generations."""
+    return f"{{{name}:{shard}}}:crawl"
 
 
-def dead(crawl: str, shard: int) -> str:
+def dead(of: Named, shard: int) -> str:
     """Return the key of a shard's dead letters."""
-    return prefix(crawl, shard) + "dead"
+    return prefix(of, shard) + "dead"
 
 
-def scope(crawl: str) -> str:
+def scope(of: Named) -> str:
     """Return the key of the sites that were added to the crawl's scope."""
-    return prefix(crawl) + "scope"
+    return prefix(of) + "scope"
 
 
-def robots(crawl: str, origin: str) -> str:
+def finished(of: Named) -> str:
+    """Return the key of how the crawl was fed that came to its end."""
+    return prefix(of) + "finished"
+
+
+def robots(of: Named, origin: str) -> str:
     """Return the key of what is known of an origin's robots.txt."""
-    return f"{{{crawl}:robots}}:{origin}"
+    return f"{_beside(of)}{origin}"
 
 
-def robots_claim(crawl: str, origin: str) -> str:
+def robots_claim(of: Named, origin: str) -> str:
     """Return the key that says that an origin's robots.txt is being fetched."""
-    return f"{{{crawl}:robots}}:claim {origin}"
+    return f"{_beside(of)}claim {origin}"
 
 
-def feeds(crawl: str) -> str:
+def feeds(of: Named) -> str:
     """Return the key of the nodes that feed the crawl from elsewhere."""
-    return f"{{{crawl}:robots}}:feeds"
+    return f"{_beside(of)}feeds"
 
 
-def feed(crawl: str, node: str) -> str:
+def feed(of: Named, node: str) -> str:
     """Return the key that says that a node still feeds the crawl."""
-    return f"{{{crawl}:robots}}:feed {node}"
+    return f"{_beside(of)}feed {node}"
 
 
-def flow(crawl: str) -> str:
+def flow(of: Named) -> str:
     """Return the key of what the nodes have measured."""
-    return f"{{{crawl}:robots}}:flow"
+    return f"{_beside(of)}flow"
 
 
 def every_key(crawl: str) -> str:
     """Return a SCAN pattern for all keys of a crawl."""
     return f"{{{crawl}:*}}:*"
+
+
+def generation_of(key: bytes) -> str | None:
+    """Return the generation that a key belongs to; None for one that belongs to none."""
+    match = _GENERATION.match(key)
+    return match[1].decode() if match else None
+
+
+def _beside(of: Named) -> str:
+    return f"{{{of.name}:robots}}:{of.generation}:"

@@ -27,7 +27,7 @@ def stats_of(replies: Sequence[tuple[bytes, Sequence[bytes]]]) -> Stats:
     return Stats(
         ledger=Ledger(
             accepted=total("accepted"),
-            queued=sum(total(f"q{band}") for band in range(BANDS)),
+            queued=total("suspects") + sum(total(f"q{band}") for band in range(BANDS)),
             delayed=total("delayed"),
             leased=total("leased"),
             done=total("done"),

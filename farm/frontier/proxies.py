@@ -11,7 +11,7 @@ class SharedBans:
     """A crawl's bans; `own_time_ms` replaces the server's clock in tests."""
 
     def __init__(
-        self, client: RedisClient, crawl: str, *, own_time_ms: Callable[[], int] | None = None
+        self, client: RedisClient, crawl: keys.Named, *, own_time_ms: Callable[[], int] | None = None
     ) -> None:
         self._client = client
         self._key = keys.ctl(crawl)

@@ -15,7 +15,7 @@ MAX_BYTES = 2**20
 class RobotsShelf:
     """Keeps the texts of one crawl."""
 
-    def __init__(self, client: RedisClient, crawl: str) -> None:
+    def __init__(self, client: RedisClient, crawl: keys.Named) -> None:
         self._client = client
         self._crawl = crawl
 

@@ -29,7 +29,7 @@ class Shards:
         self.crawl = crawl
         self.count = crawl.shards
         self._own_time_ms = own_time_ms
-        self._ctls = [keys.ctl(crawl.name, shard) for shard in range(crawl.shards)]
+        self._ctls = [keys.ctl(crawl, shard) for shard in range(crawl.shards)]
 
     def of(self, site: str) -> int:
         """Return the shard of a site."""

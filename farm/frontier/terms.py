@@ -8,13 +8,16 @@ class Terms:
     """How leases behave.
 
     `clock_step_s` is how far virtual time moves at most between two observations; every node must tick
-    more often than that. `lives` is after how many expiries a URL is buried as `worker_died`.
+    more often than that. `silence_s` is after how long without a heartbeat a registered node is taken for dead;
+    longer than a clock's step, or the first call after an outage would kill every node. `lives` is at how many
+    deaths of nodes a URL may have been leased alone: with the last of them it is buried as `worker_died`.
     `affinity_run` is how many leases in a row a slot gets from one site while others wait: a context that stays
     renders quicker, and by so much the shares of equal sites differ.
     """
 
     visibility_s: float = 30.0
     clock_step_s: float = 5.0
+    silence_s: float = 10.0
     lives: int = 3
     affinity_run: int = 10
 
@@ -23,6 +26,7 @@ class Terms:
         return {
             "visibility": int(self.visibility_s * 1000),
             "step": int(self.clock_step_s * 1000),
+            "silence": int(self.silence_s * 1000),
             "lives": self.lives,
             "run": self.affinity_run,
         }

@@ -10,6 +10,7 @@ from farm.frontier.client import Arg
 from farm.frontier.counters import decode
 from farm.frontier.entries import CorruptEntry, lease_of
 from farm.frontier.feeds import Feeds
+from farm.frontier.quarantine import Quarantine
 from farm.frontier.runs import Runs
 from farm.frontier.shards import Shards
 from farm.frontier.terms import Terms
@@ -29,20 +30,24 @@ class Wishes:
         self._shards = shards
         self._random = random
         self._runs = Runs(shards.count, Terms().affinity_run)
-        self._feeds = Feeds(shards.client, shards.crawl.name)
+        self._quarantine = Quarantine()
+        self._feeds = Feeds(shards.client, shards.crawl)
 
     @staticmethod
     def none() -> tuple[Arg, ...]:
         """Return the arguments of an ack after which nothing is wanted."""
-        return ("", "", 0, "", "000", 0)
+        return ("", "", 0, "", "000", 0, "")
 
-    def arguments(self, request: LeaseRequest) -> tuple[Arg, ...]:
-        """Return a wish as the scripts take it."""
+    def arguments(self, request: LeaseRequest, *, alone: bool = False) -> tuple[Arg, ...]:
+        """Return a wish as the scripts take it; `alone` where this node is known to hold nothing."""
         if not request.request_id or {"\0", "\n"} & {*request.slot, *request.request_id, *request.egress}:
             raise UsageError("A lease request needs an id, and no part of it may hold a NUL or a line break.")
         nonce = f"{self._random.randrange(1000):03}"
         jitter = f"{self._random.random():.3f}"
-        return (request.request_id, request.site_hint or "", request.limit, request.egress, nonce, jitter)
+        # Where there is one shard it sees for itself what the node holds.
+        alone = alone or self._shards.count == 1
+        hint = request.site_hint or ""
+        return (request.request_id, hint, request.limit, request.egress, nonce, jitter, int(alone))
 
     async def lease(self, request: LeaseRequest) -> Lease | Idle:
         """Ask the shards in turn."""
@@ -78,14 +83,39 @@ class Wishes:
         return await self._ask(order, request, [])
 
     async def _ask(self, order: Sequence[int], request: LeaseRequest, refusals: list[Idle]) -> Lease | Idle:
+        suspects = []
         for shard in order:
-            reply = await self._shards.run(shard, "lease", request.slot, *self.arguments(request))
-            got = await self._read(shard, reply, request)
+            if self._quarantine.is_closed_to(request.slot):
+                return Idle("waiting", SOON_S)
+            with self._quarantine.wish():
+                reply = await self._shards.run(shard, "lease", request.slot, *self.arguments(request))
+                got = await self._read(shard, reply, request)
             if isinstance(got, Lease):
                 self._runs.note(request, shard, anew=bool(refusals))
                 return got
+            if reply[0] == b"IDLE" and reply[-1] == b"suspect":
+                suspects.append(shard)
             refusals.append(got)
-        return refusals[0] if self._shards.count == 1 else await self._together(refusals)
+        if self._shards.count == 1:
+            return refusals[0]
+        return await self._suspect(suspects, request) or await self._together(refusals)
+
+    async def _suspect(self, shards: Sequence[int], request: LeaseRequest) -> Lease | None:
+        """Lease a suspect of these shards, unless this node holds something in any shard."""
+        for shard in shards:
+            with self._quarantine.wish_alone() as may:
+                if may:
+                    wish = self.arguments(request, alone=True)
+                    reply = await self._shards.run(shard, "lease", request.slot, *wish)
+                    got = await self._read(shard, reply, request)
+                    if isinstance(got, Lease):
+                        self._runs.note(request, shard, anew=True)
+                        return got
+        return None
+
+    def settled(self, lease: Lease) -> None:
+        """Note that a slot holds its lease no more."""
+        self._quarantine.settled(lease)
 
     async def _read(self, shard: int, reply: Sequence[Any], request: LeaseRequest) -> Lease | Idle:
         """Read what a shard said; what cannot be read is buried, and the next is asked for."""
@@ -99,10 +129,14 @@ class Wishes:
             else:
                 _, token, site, entry = reply
                 try:
-                    return lease_of(token, site, entry, request.slot)
+                    lease = lease_of(token, site, entry, request.slot)
                 except CorruptEntry as error:
                     bury = ("bury", FailureKind.CORRUPT, str(error), 0, 0)
                     await self._shards.run(shard, "nack", request.slot, entry[:16], token, *bury)
+                else:
+                    if self._shards.count > 1:
+                        self._quarantine.took(lease)
+                    return lease
                 asked = replace(asked, request_id=asked.request_id + "+")
             reply = await self._shards.run(shard, "lease", asked.slot, *self.arguments(asked))
 
@@ -121,7 +155,7 @@ class Wishes:
         empty = not any(
             counters[name]
             for counters in first
-            for name in ("delayed", "leased", "outbox", *(f"q{band}" for band in range(10)))
+            for name in ("delayed", "leased", "outbox", "suspects", *(f"q{band}" for band in range(10)))
         )
         moving = ("accepted", "done", "dead", "seen", "token")
         return empty and [[c[name] for name in moving] for c in first] == [

@@ -44,6 +44,18 @@ class NoSuchCrawl(FrontierRefused):
     """Nothing stands in Redis under the crawl's name."""
 
 
+class CrawlHalted(FarmError):
+    """The crawl was stopped or drained and is not to go on yet; `exit_code` says how the run ends for it."""
+
+    def __init__(self, text: str, exit_code: int) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
+class CrawlGone(FrontierRefused):
+    """The crawl that was worked on is there no more: it was deleted, or started anew."""
+
+
 class BrowserUnavailable(FarmError):
     """No browser can be started."""
 

@@ -30,7 +30,8 @@ class Lease:
     """The exclusive, renewable and fenced right of one slot to visit one URL.
 
     `attempt` is 1 on the first visit; only faults that count raise it. `throttled` counts how often the
-    URL was put off because its site asked for it. `token` fences: whoever holds an older one is refused.
+    URL was put off because its site asked for it. `token` fences: whoever holds an older one is refused. `alone`
+    says that the URL was leased when nodes died: this one holds nothing else until it is settled.
     """
 
     task: UrlTask
@@ -38,6 +39,7 @@ class Lease:
     token: int
     attempt: int = 1
     throttled: int = 0
+    alone: bool = False
 
     @property
     def id(self) -> str:

@@ -18,8 +18,10 @@ class ExitReason(StrEnum):
 class Control:
     """Lives on the event loop. The first reason to end is the one that counts."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, staying: bool = False) -> None:
         self.limit = 0
+        self.staying = staying
+        """Whether an empty frontier is never the end: somebody may add to it."""
         self.reason: ExitReason | None = None
         self._ending = asyncio.Event()
         self.changes = 0

@@ -1,5 +1,7 @@
 """Renews the leases that are being worked on, from a thread that a busy event loop cannot starve.
 
+The same thread says every few seconds that the node is alive.
+
 A lease is renewed only until the moment that its holder named: a worker that hangs past its own deadline loses the
 lease by itself, and the URL goes to another worker. A holder hears of the loss of its lease at once.
 """
@@ -11,11 +13,14 @@ from dataclasses import dataclass, replace
 
 from farm.model.clock import Clock
 from farm.model.errors import FarmError
+from farm.model.node import Identity, Standing
 from farm.model.task import Lease
 from farm.runtime.ports import LeaseRenewer
 
 log = logging.getLogger("farm.heartbeat")
 JOIN_S = 5.0
+ALIVE_EVERY_S = 2.5
+"""How often the node says that it is alive: several times in the silence after which it is taken for dead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +31,27 @@ class _Held:
 
 
 class Heartbeat:
-    """A thread that renews in batches, every third of the visibility timeout."""
+    """A thread that renews in batches, every third of the visibility timeout.
+
+    With a `node` it also says that the node is alive; `replaced` is called, in that thread and once, when another
+    incarnation has the node's name.
+    """
 
     def __init__(
-        self, connect: Callable[[], LeaseRenewer], visibility_s: float, clock: Clock, every: float = 1 / 3
+        self,
+        connect: Callable[[], LeaseRenewer],
+        visibility_s: float,
+        clock: Clock,
+        every: float = 1 / 3,
+        *,
+        node: Identity | None = None,
+        replaced: Callable[[], None] = lambda: None,
     ) -> None:
         self._connect = connect
         self._interval_s = visibility_s * every
         self._clock = clock
+        self._node = node
+        self._replaced = replaced
         self._lock = threading.Lock()
         self._held: dict[tuple[str, int], _Held] = {}
         self._lost: set[tuple[str, int]] = set()
@@ -100,13 +118,32 @@ class Heartbeat:
             log.warning("%d of %d leases could not be renewed: a part of Redis is away", unknown, len(due))
         return len(due)
 
+    def tell(self, renewer: LeaseRenewer) -> None:
+        """Say once that the node is alive."""
+        if self._node is None:
+            return
+        standing = renewer.heartbeat(self._node)
+        if standing is Standing.RETURNED:
+            log.warning("this node was taken for dead; what it had leased is visited again")
+        elif standing is Standing.REPLACED:
+            self._node = None
+            self._replaced()
+
     def _run(self) -> None:
         renewer: LeaseRenewer | None = None
-        while not self._stop.wait(self._interval_s):
+        turns = 1 if self._node is None else max(1, round(self._interval_s / ALIVE_EVERY_S))
+        turn = 0
+        while not self._stop.wait(self._interval_s / turns):
+            turn += 1
+            is_due = turn % turns == 0
             try:
                 renewer = renewer or self._connect()
-                self.beat(renewer)
+                self.tell(renewer)
+                if is_due:
+                    self.beat(renewer)
             except FarmError as error:
                 # The next beat tries again, also when the crawl is gone: another node may just start it anew.
                 # Leases that expire meanwhile are visited twice, never lost.
-                log.warning("leases could not be renewed: %s", error)
+                log.log(
+                    logging.WARNING if is_due else logging.DEBUG, "leases could not be renewed: %s", error
+                )

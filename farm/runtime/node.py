@@ -1,8 +1,8 @@
 """A node: the workers of one process and the tasks around them, from the first lease to the end of the drain.
 
 What always holds: `run` returns only when every worker has settled or released its lease, or has been named as one
-that does not end; an error that concerns the whole farm ends all workers first and is raised then; a companion that
-fails otherwise ends nothing.
+that does not end; an error that concerns the whole farm ends all workers first and is raised then; another failure
+of a companion ends nothing.
 """
 
 import asyncio
@@ -103,6 +103,9 @@ class Node:
                 self._extend_scope(extension)
             stats = await self._frontier.stats()
             self._emit(StatsRead(self._clock.monotonic(), stats))
+            if self._control.staying and stats.state in {"draining", "stopped"}:
+                # Where nothing is left a lease is answered by that, and not by the state.
+                self._control.end(ExitReason.STOPPED)
             self._emit(Skipped(self._clock.monotonic(), self._skipped()))
             await asyncio.sleep(TICK_S * (0.75 + 0.5 * random.random()))  # noqa: S311
 

@@ -13,6 +13,7 @@ from farm.model.detection import Detection
 from farm.model.egress import GateFailure
 from farm.model.ledger import Stats
 from farm.model.memory import MemoryReading, ReclaimAction
+from farm.model.node import Identity, Standing
 from farm.model.outcome import Ack, Bury, Landing, Release, Retry, Settled, SkipReason
 from farm.model.page import Link, RenderedPage
 from farm.model.proxy import ShutOut
@@ -75,6 +76,10 @@ class LeaseRenewer(Protocol):
 
     def renew(self, leases: Sequence[Lease]) -> Sequence[bool | None]:
         """Extend each lease by the visibility timeout; False where it is lost, None where nobody could tell."""
+        ...
+
+    def heartbeat(self, node: Identity) -> Standing:
+        """Say that the node is alive."""
         ...
 
 

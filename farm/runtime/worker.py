@@ -106,7 +106,7 @@ class Worker:
         self._route.yield_trial(self._site)
         self._events.phase(Phase.IDLE)
         match answer.reason:
-            case "empty" if not self._control.expecting:
+            case "empty" if not (self._control.expecting or self._control.staying):
                 self._control.end(ExitReason.FINISHED)
             case "limit":
                 # Pages that are being visited elsewhere may still fail and leave room under the limit.
@@ -124,7 +124,7 @@ class Worker:
 
     def _request(self) -> LeaseRequest:
         self._asked = self._deps.clock.monotonic()
-        slot = f"{self._params.node}/{self._slot.name}"
+        slot = f"{self._params.node}/{self._slot.name}.{self._params.life}"
         return LeaseRequest(slot, uuid.uuid4().hex, self._site, self._params.limit, self._route.address)
 
     async def _visit(self, lease: Lease) -> Lease | None:

@@ -14,7 +14,9 @@ from farm.runtime.site_ports import Paces
 class WorkerParams:
     """`visit_s` bounds a visit, rendering and user code included; `commit_s` the sink and Redis after it.
 
-    `node` is this node's name, which makes the slots' names unique among all nodes.
+    `node` is this node's name, which makes the slots' names unique among all nodes, and `life` tells them from
+    those of a run that had the name before: where that one was stopped and wakes, it must not ask for work in our
+    slots' names, or our leases would be given back.
     """
 
     node: str
@@ -22,6 +24,7 @@ class WorkerParams:
     commit_s: float
     limit: int
     retry: RetryParams
+    life: str = ""
     spread_s: float = 0.0
     """After an outage of Redis the slots resume over this time, not all at once."""
 

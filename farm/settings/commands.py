@@ -9,6 +9,7 @@ from farm.settings.rooms import (
     DisplaySettings,
     EgressSettings,
     Lines,
+    NodeSettings,
     OutputSettings,
     PoolSettings,
     RenderSettings,
@@ -21,6 +22,7 @@ from farm.settings.units import CountOrAuto, Duration, Memory, MemoryBudget, Rat
 
 class RunSettings(
     DisplaySettings,
+    NodeSettings,
     OutputSettings,
     SafetySettings,
     EgressSettings,

@@ -51,6 +51,11 @@ class CrawlSettings(BaseModel):
         "run, 5s]",
         metavar="TIME",
     )
+    redis_ca_file: Path | None = option(
+        None,
+        "trust the certificate authorities in this PEM file for rediss:// [the system's]",
+        metavar="FILE",
+    )
     crawl: str = option("", "name of the crawl [default]", metavar="NAME")
     output: Path | None = option(None, "output folder [crawls/NAME]", metavar="DIR")
 
@@ -239,6 +244,13 @@ class SafetySettings(BaseModel):
         None, "visits at once, over all nodes [no limit]", metavar="N", ge=1
     )
     retries: int = option(3, "how often a failed page is tried again [3]", metavar="N", ge=0)
+    lives: int = option(
+        3,
+        "deaths of nodes after which a URL that alone was being visited is given up [3]",
+        metavar="N",
+        ge=1,
+        le=1000,
+    )
     allow_network: Lines = option(
         (), "private network that may be reached, CIDR[:port] (repeatable) [none]", metavar="CIDR"
     )
@@ -254,6 +266,18 @@ class OutputSettings(BaseModel):
 
     html: bool = option(True, "keep the pages' HTML [yes]")
     text: bool = option(True, "keep the pages' text [yes]")
+
+
+class NodeSettings(BaseModel):
+    """This node among the others of the crawl."""
+
+    node: str | None = option(
+        None,
+        "name of this node [host name and a random part, kept in the output folder]",
+        metavar="NAME",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+    )
+    stay: bool = option(False, "wait for `farm add` when nothing is left [no]")
 
 
 class DisplaySettings(BaseModel):
@@ -275,6 +299,7 @@ ROOMS = (
     EgressSettings,
     SafetySettings,
     OutputSettings,
+    NodeSettings,
     DisplaySettings,
 )
 

@@ -11,6 +11,7 @@ import pytest
 from farm.app.place import open_place
 from farm.app.preflight import preflight
 from farm.cli.main import main
+from farm.frontier import keys
 from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
 from farm.frontier.crawl import find_crawl
@@ -23,7 +24,7 @@ from farm.settings.commands import RunSettings
 T = TypeVar("T")
 NAME = "t"
 MARK = "{t:0}:"
-"""What the crawl's keys begin with."""
+"""What the crawl's keys begin with; but for `crawl` the generation follows."""
 
 
 @dataclass
@@ -61,8 +62,21 @@ class Outside:
 
     def redis(self, *arguments: str | bytes | float) -> Any:
         """Send one command; `@name` stands for the crawl's key of that name."""
-        named = [MARK + a[1:] if isinstance(a, str) and a.startswith("@") else a for a in arguments]
-        return self._with(lambda client: client.command(*named))
+
+        async def send(client: RedisClient) -> Any:
+            generation = b""
+            if any(isinstance(a, str) and a.startswith("@") and a != "@crawl" for a in arguments):
+                generation = await client.command("HGET", f"{MARK}crawl", "generation")
+            crawl = keys.Handle(NAME, generation.decode())
+            special = {"@crawl": keys.crawl(NAME), "@flow": keys.flow(crawl)}
+            return await client.command(
+                *(
+                    special.get(a, keys.prefix(crawl) + a[1:]) if isinstance(a, str) and a[:1] == "@" else a
+                    for a in arguments
+                )
+            )
+
+        return self._with(send)
 
     def create(self, *urls: str) -> None:
         """Create the crawl as a run does."""

@@ -65,7 +65,7 @@ def test_settings_that_lack_everything_are_told_to_a_run_that_joins(outside: Out
 )
 def test_figures_that_cannot_be_read_are_left_out(outside: Outside, node: bytes, told: str) -> None:
     """A node's garbled word does not hide what the others say, nor the ledger."""
-    outside.redis("HSET", "{t:robots}:flow", node, told)
+    outside.redis("HSET", "@flow", node, told)
     done = outside.farm("status")
     assert (done.code, done.err) == (0, "")
     assert "accepted" in done.out
@@ -74,7 +74,7 @@ def test_figures_that_cannot_be_read_are_left_out(outside: Outside, node: bytes,
 def test_a_node_and_a_site_are_shown_as_they_are_called(outside: Outside) -> None:
     """What stands between brackets is no markup."""
     told = '{"at": 9e15, "sites": {"[/b]": {}}, "flow": {}, "limit": 1, "binding": "[/i]"}'
-    outside.redis("HSET", "{t:robots}:flow", "[/u]", told)
+    outside.redis("HSET", "@flow", "[/u]", told)
     done = outside.farm("status")
     assert done.code == 0
     assert all(name in done.out for name in ("[/b]", "[/i]", "[/u]"))

@@ -4,12 +4,13 @@ import json
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from fixtures.shop import Shop, serve_shop_in_thread
-from tests.e2e.farm_process import Finished, crawl, start, until
+from tests.e2e.farm_process import Finished, Running, crawl, start, until
 from tests.e2e.redis_server import RedisServer
 
 
@@ -163,3 +164,68 @@ def test_a_drain_of_one_node_does_not_end_the_other(shop: Shop, redis: RedisServ
     finished = staying.finish()
     assert finished.code == 0, finished.output
     assert set(Finished(0, "", one).urls + finished.urls) == shop.oracle.within(1)
+
+
+def test_a_crawl_that_is_started_anew_under_a_running_node_is_crawled_once(
+    shop: Shop, redis: RedisServer, tmp_path: Path
+) -> None:
+    """The node of the old crawl is told in a sentence and ends; nothing of it gets into the new one."""
+    old = crawl(tmp_path / "old", shop.url, redis=redis.url, depth="1")
+    seen_pages(shop, 4)
+    shop.hold()
+    new = crawl(tmp_path / "new", shop.url, "--fresh", redis=redis.url, depth="1")
+    ended = old.finish(timeout_s=60)
+    assert ended.code == 2, ended.output
+    assert "it was deleted or started anew" in ended.output
+    assert "Traceback" not in ended.output
+    assert ended.summary["exit_reason"] == "crawl_gone"
+    shop.release()
+    finished = new.finish(timeout_s=90)
+    assert finished.code == 0, finished.output
+    assert finished.summary["ledger"]["accepted"] == len(shop.oracle.within(1))
+    assert Counter(finished.urls) == dict.fromkeys(shop.oracle.within(1), 1)
+
+
+def test_three_kills_of_a_node_lose_nothing(shop: Shop, redis: RedisServer, out: Path) -> None:
+    """What was in flight each time is visited in the end, and everything below it.
+
+    At the third kill a page is leased alone, which is the first of its lives.
+    """
+    shop.hold()
+    for _ in range(3):
+        before = len(shop.requests.pages())
+        doomed = crawl(out, shop.url, shop.at("/about"), redis=redis.url, contexts="4", depth="1")
+        seen_pages(shop, before + 1)
+        doomed.kill()
+    shop.release()
+    finished = crawl(out, redis=redis.url, contexts="4").finish(timeout_s=120)
+    assert finished.code == 0, finished.output
+    assert finished.summary["dead"] == {}
+    assert set(finished.urls) >= shop.oracle.within(1)
+
+
+@pytest.mark.slow
+def test_a_page_that_kills_its_node_is_given_up_and_nothing_else_is(redis: RedisServer, out: Path) -> None:
+    """In a crash loop: the node is killed whenever it asks for the page."""
+    with serve_shop_in_thread(hang_paths=("/about",)) as shop:
+
+        def asked() -> int:
+            return sum(visit.path == "/about" for visit in shop.requests.pages())
+
+        def over(running: Running, before: int) -> bool:
+            return asked() > before or running.process.poll() is not None
+
+        kills, before = 0, 0
+        running = crawl(out, shop.url, redis=redis.url, contexts="4", depth="1", lives="1")
+        until(partial(over, running, before), "the page", 90)
+        while running.process.poll() is None:
+            kills, before = kills + 1, asked()
+            assert kills <= 3, "a crash loop without an end"
+            running.kill()
+            running = crawl(out, redis=redis.url, contexts="4")
+            until(partial(over, running, before), "the page, or the end", 90)
+        ended = running.finish()
+        assert ended.code == 0, ended.output
+        assert kills == 3
+        assert ended.summary["dead"] == {"worker_died": 1}
+        assert set(ended.urls) == shop.oracle.within(1) - {shop.at("/about")}

@@ -29,6 +29,8 @@ class FaultyProxy:
         self._error = b""
         self._times = self._spared = 0
         self.release = asyncio.Event()
+        self._dead: set[asyncio.StreamWriter] = set()
+        self._open: set[asyncio.StreamWriter] = set()
         self.armed = self.met = 0
         """How many scripts were to meet a fault, and how many have."""
 
@@ -53,6 +55,15 @@ class FaultyProxy:
         """Let the faults that are left be: they were for calls that are not to come."""
         self._times, self.armed = 0, self.met
 
+    def move(self, socket: str, *, dead: bool = False) -> None:
+        """Lead new connections elsewhere, as a service does whose target moved; what is open stays where it is.
+
+        `dead` connections stay open and are never answered again, as when the machine behind them is gone.
+        """
+        self._socket = socket
+        if dead:
+            self._dead |= self._open
+
     def _take(self, chunk: bytes) -> Fault | None:
         if self._fault is None or b"FCALL" not in chunk or self._times == 0:
             return None
@@ -65,8 +76,11 @@ class FaultyProxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         up_reader, up_writer = await asyncio.open_unix_connection(self._socket)
+        self._open.add(writer)
         try:
             while chunk := await reader.read(1 << 20):
+                if writer in self._dead:
+                    continue
                 fault = self._take(chunk)
                 if fault is Fault.BEFORE:
                     return
@@ -87,5 +101,7 @@ class FaultyProxy:
         except ConnectionError:
             return
         finally:
+            self._open.discard(writer)
+            self._dead.discard(writer)
             for side in (writer, up_writer):
                 side.close()

@@ -14,7 +14,29 @@ from tests.frontier.states_of_urls import (
     Case,
 )
 
+NODE_N = {"node": {"hash": {"n": "i1 {}"}}, "nodes": {"zset": {"n": NOW - 3000}}}
+
 CASES: dict[str, Case] = {
+    "register": (
+        {},
+        {},
+        ("register", "n", "i1", "", "{}"),
+        [1, 0],
+        {},
+        {"node": {"hash": {"n": "i1 {}"}}, "nodes": {"zset": {"n": NOW}}},
+    ),
+    "register, the name is taken": ({}, NODE_N, ("register", "n", "i2", "i0", "{}"), [0, 3000], {}, NODE_N),
+    "heartbeat": (
+        {},
+        NODE_N,
+        ("heartbeat", "n", "i1"),
+        1,
+        {},
+        {"node": {"hash": {"n": "i1 {}"}}, "nodes": {"zset": {"n": NOW}}},
+    ),
+    "heartbeat of one that was replaced": ({}, NODE_N, ("heartbeat", "n", "i0"), 0, {}, NODE_N),
+    "unregister": ({}, NODE_N, ("unregister", "n", "i1"), 0, {}, {}),
+    "nodes": ({}, NODE_N, ("nodes",), [b"n", b"i1", 3000, 10_000, b"{}"], {}, NODE_N),
     "control": ({}, {}, ("control", 2), 2, {"state": 2}, {}),
     "throttle": (
         {"accepted": 1, "sites": 1, "q5": 1},

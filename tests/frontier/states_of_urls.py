@@ -22,7 +22,7 @@ def record(settled: str, request: str, token: str, in_a_row: int, ends: object, 
 
 HELD = record("", "r0", TOKEN, 1, NOW, ENTRY_A1)
 NEXT_A2 = record(f"ack {TOKEN}", "r1", "1000000000123", 2, NOW + 30_000, ENTRY_A2)
-WISH = ("r1", "", 0, "", "123", 0)
+WISH = ("r1", "", 0, "", "123", 0, 1)
 
 LINK_B1 = f'{KNOWN_B1}{B1}7b\n["http://b/1"]'
 SITE_A_IDLE = {"hash": {"b": ""}}
@@ -73,7 +73,7 @@ CASES: dict[str, Case] = {
             "slot": {"hash": {"s1": HELD}},
             "due": {"zset": {"s1": NOW + 5}},
         },
-        ("ack", "s1", A1, TOKEN, 1, *("", "", 0, "", "000", 0), 1, KNOWN_A2 + A2, LINK_B1),
+        ("ack", "s1", A1, TOKEN, 1, *("", "", 0, "", "000", 0, 1), 1, KNOWN_A2 + A2, LINK_B1),
         [b"OK"],
         {
             "accepted": 2,
@@ -103,7 +103,7 @@ CASES: dict[str, Case] = {
             "slot": {"hash": {"s1": HELD}},
             "due": {"zset": {"s1": NOW + 5}},
         },
-        ("ack", "s1", A1, TOKEN, 1, *("r1", "a", 0, "", "123", 0), 0),
+        ("ack", "s1", A1, TOKEN, 1, *("r1", "a", 0, "", "123", 0, 1), 0),
         [b"OK", b"LEASE", b"1000000000123", b"a", ENTRY_A2.encode()],
         {
             "accepted": 2,
@@ -130,7 +130,7 @@ CASES: dict[str, Case] = {
             "slot": {"hash": {"s1": HELD}},
             "due": {"zset": {"s1": NOW + 5}},
         },
-        ("ack", "s1", A1, TOKEN, 0, *("r1", "a", 0, "", "123", 0), 0),
+        ("ack", "s1", A1, TOKEN, 0, *("r1", "a", 0, "", "123", 0, 1), 0),
         [b"OK", b"LEASE", b"1000000000123", b"a", ENTRY_A2.encode()],
         {
             "accepted": 3,

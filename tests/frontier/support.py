@@ -101,13 +101,11 @@ class Bench:
 
     def keeper(self) -> RedisLeaseRenewer:
         """Make a keeper on the same clock."""
-        return RedisLeaseRenewer(
-            self.url, self.crawl.name, shards=self.crawl.shards, own_time_ms=self.clock.read
-        )
+        return RedisLeaseRenewer(self.url, self.crawl, own_time_ms=self.clock.read)
 
     async def raw(self, *args: Any) -> Any:
         """Send Redis a command; `@name` stands for the shard's key of that name."""
-        prefix = keys.prefix(self.crawl.name)
+        prefix = keys.prefix(self.crawl)
         return await self.client.command(
             *(prefix + arg[1:] if isinstance(arg, str) and arg.startswith("@") else arg for arg in args)
         )

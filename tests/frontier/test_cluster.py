@@ -72,7 +72,7 @@ async def test_leases_are_kept_and_letters_replayed_on_a_cluster(
     leases = [await frontier.lease(LeaseRequest(f"s{n}", "r")) for n in range(30)]
     held = [lease for lease in leases if isinstance(lease, Lease)]
     assert len(held) == 30
-    keeper = RedisLeaseRenewer(cluster_url, "test", shards=frontier.shards.count)
+    keeper = RedisLeaseRenewer(cluster_url, frontier.shards.crawl)
     assert await asyncio.to_thread(keeper.renew, held) == [True] * 30
     keeper.close()
     for lease in held:
@@ -119,7 +119,7 @@ async def test_a_call_costs_a_cluster_one_round_trip(client: RedisClient, cluste
         master.config_resetstat()
     got = await frontier.lease(LeaseRequest("s", "r"))
     assert isinstance(got, Lease)
-    keeper = RedisLeaseRenewer(cluster.url, "test", shards=frontier.shards.count)
+    keeper = RedisLeaseRenewer(cluster.url, frontier.shards.crawl)
     assert await asyncio.to_thread(keeper.renew, [got]) == [True]
     keeper.close()
     commands = [name for master in masters for name in master.info("commandstats")]

@@ -13,6 +13,7 @@ from farm.frontier.connect import connect
 from farm.frontier.crawl import open_crawl
 from farm.frontier.frontier import RedisFrontier
 from farm.frontier.keeper import RedisLeaseRenewer
+from farm.frontier.keys import Handle
 from farm.model.errors import FrontierRefused, FrontierUnavailable
 from farm.model.event import RedisAway, RedisBack
 from farm.model.task import Lease, LeaseRequest
@@ -36,7 +37,7 @@ async def test_a_master_that_is_away_takes_no_leases_of_the_others_along(
     await frontier.add([task_of(n, frontier.shards.crawl.key) for n in range(30)])
     leases = [await frontier.lease(LeaseRequest(f"s{n}", "r")) for n in range(30)]
     held = [lease for lease in leases if isinstance(lease, Lease)]
-    keeper = RedisLeaseRenewer(cluster.url, "test", shards=frontier.shards.count, timeout_s=0.5)
+    keeper = RedisLeaseRenewer(cluster.url, frontier.shards.crawl, timeout_s=0.5)
     assert await asyncio.to_thread(keeper.renew, held) == [True] * 30
     away = cluster.owner("{test:0}:ctl")
     os.kill(cluster.processes[away].pid, sign)
@@ -55,11 +56,11 @@ async def test_a_master_that_is_away_takes_no_leases_of_the_others_along(
 
 async def test_a_keeper_that_reaches_no_master_says_so(client: RedisClient, cluster_url: str) -> None:
     """There nothing could be renewed."""
-    keeper = RedisLeaseRenewer(cluster_url, "gone", shards=8)
+    keeper = RedisLeaseRenewer(cluster_url, Handle("gone", shards=8))
     with pytest.raises(FrontierRefused, match="no longer"):
         await asyncio.to_thread(keeper.renew, [])
     keeper.close()
-    keeper = RedisLeaseRenewer("redis+cluster://127.0.0.1:1", "test", shards=8)
+    keeper = RedisLeaseRenewer("redis+cluster://127.0.0.1:1", Handle("test", shards=8))
     with pytest.raises(FrontierUnavailable, match="not available"):
         await asyncio.to_thread(keeper.renew, [])
     keeper.close()

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from farm.frontier.address import check_url
 from farm.frontier.client import RedisClient
 from farm.frontier.connect import (
-    check_url,
     connect,
     refuse_unfit,
     warnings_of_servers,
@@ -66,7 +66,7 @@ async def test_a_wrong_password_is_not_waited_out(client: RedisClient, redis_url
         ("~*", "+@all", "-function|load"),
         ("~*", "+@all", "-getrange"),
         ("~mine", "+@all"),
-        ("~{test:0}:ctl", "+@all"),
+        ("~{test:0}:*:ctl", "+@all"),
     ],
 )
 async def test_a_right_that_is_missing_is_told(

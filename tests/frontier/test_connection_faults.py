@@ -82,7 +82,7 @@ async def test_renew_survives_a_dropped_connection(shaky: Shaky, fault: Fault) -
     """The keeper asks a second time by itself."""
     await shaky.bench.add("a/1")
     lease = await shaky.bench.lease()
-    keeper = RedisLeaseRenewer(shaky.url, "test", own_time_ms=shaky.bench.clock.read)
+    keeper = RedisLeaseRenewer(shaky.url, shaky.bench.crawl, own_time_ms=shaky.bench.clock.read)
     shaky.proxy.arm(fault)
     assert await asyncio.to_thread(keeper.renew, [lease]) == [True]
     await asyncio.to_thread(keeper.close)

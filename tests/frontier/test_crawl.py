@@ -33,7 +33,7 @@ async def test_joining_with_other_settings_says_the_difference(client: RedisClie
 async def test_a_newer_schema_is_refused(client: RedisClient) -> None:
     """An old farm keeps its hands off."""
     await open_crawl(client, "shop", SETTINGS)
-    await client.command("HSET", keys.prefix("shop") + "crawl", "schema", SCHEMA + 1)
+    await client.command("HSET", keys.crawl("shop"), "schema", SCHEMA + 1)
     with pytest.raises(FrontierRefused, match="newer farm"):
         await open_crawl(client, "shop", SETTINGS)
 
@@ -41,7 +41,7 @@ async def test_a_newer_schema_is_refused(client: RedisClient) -> None:
 async def test_an_older_schema_is_refused(client: RedisClient) -> None:
     """What an old farm stored would be read wrongly."""
     await open_crawl(client, "shop", SETTINGS)
-    await client.command("HSET", keys.prefix("shop") + "crawl", "schema", SCHEMA - 1)
+    await client.command("HSET", keys.crawl("shop"), "schema", SCHEMA - 1)
     with pytest.raises(FrontierRefused, match="older farm"):
         await open_crawl(client, "shop", SETTINGS)
 

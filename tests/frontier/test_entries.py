@@ -3,6 +3,7 @@
 import orjson
 import pytest
 
+from farm.frontier import keys
 from farm.frontier.entries import CorruptEntry, lease_of, link_of
 from farm.frontier.scripts import LIBRARY
 from farm.model.errors import FarmError, UsageError
@@ -147,6 +148,6 @@ async def test_what_is_no_entry_is_never_handed_out(bench: Bench) -> None:
     await bench.add("a/1")
     await bench.raw("LSET", "@q:5:a", 0, "garbage")
     wish = ("s1", "r1", "", 0, "", "123", 0)
-    reply = await bench.client.run("lease", "{test:0}:ctl", bench.clock.ms, *wish)
+    reply = await bench.client.run("lease", keys.ctl(bench.crawl), bench.clock.ms, *wish)
     assert reply[0] == b"IDLE"
     assert (await bench.frontier.stats()).dead_by_reason == {"corrupt": 1}

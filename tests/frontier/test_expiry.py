@@ -28,16 +28,6 @@ async def test_an_expired_lease_goes_back_and_consumes_no_attempt(bench: Bench) 
     assert (await bench.frontier.stats()).expired == 1
 
 
-async def test_a_url_that_kills_its_workers_is_buried(bench: Bench) -> None:
-    """Three expiries are enough evidence."""
-    await bench.add("a/poison")
-    for n in range(3):
-        await bench.lease(f"s{n}")
-        bench.clock.advance(30)
-        await bench.frontier.maintain()
-    assert (await bench.frontier.stats()).dead_by_reason == {"worker_died": 1}
-
-
 async def test_a_renewed_lease_lives_on(bench: Bench) -> None:
     """Renewing is a batch; each lease is answered for itself."""
     await bench.add("a/1", "a/2")
@@ -199,15 +189,15 @@ async def test_a_lease_that_cannot_be_read_is_buried_by_whoever_meets_it(bench: 
     record = (await bench.raw("HGET", "@slot", "s1")).decode().split("\0")
     await bench.raw("HSET", "@slot", "s1", "\0".join([*record[:5], "x", *record[6:]]))
     held = ("s1", lease.id, lease.token)
-    wish = ("", "", 0, "", "000", 0)
+    wish = ("", "", 0, "", "000", 0, 1)
     calls: dict[str, tuple[str | int, ...]] = {
         "ack": (*held, 1, *wish, 0),
         "nack": (*held, "retry", "timeout", "", 0, 0),
         "extend": (*held, link_of(bench.task("a/2")).decode()),
         "renew": held,
-        "lease": ("s1", "r2", "", 0, "", "000", 0),
+        "lease": ("s1", "r2", "", 0, "", "000", 0, 1),
     }
-    await bench.client.run(meets, keys.ctl("test"), bench.clock.ms, *calls[meets])
+    await bench.client.run(meets, keys.ctl(bench.crawl), bench.clock.ms, *calls[meets])
     assert await bench.frontier.audit() == []
     assert (await bench.frontier.stats()).dead_by_reason == {"corrupt": 1}
     assert (await bench.idle("s2")).reason == "empty"

@@ -88,8 +88,8 @@ async def test_rubbish_for_another_shard_is_buried_there(
     away = [site for site in sites if bench.frontier.shards.of(site) == 1]
     await bench.add(f"{home[0]}/1")
     await bench.frontier.ack(await bench.lease(), Ack(links=[bench.task(f"{site}/2") for site in away]))
-    lost = await client.command("LINDEX", f"{keys.prefix('test')}outbox:1", 0)
-    await client.command("LSET", f"{keys.prefix('test')}outbox:1", 0, rubbish)
+    lost = await client.command("LINDEX", f"{keys.prefix(bench.crawl)}outbox:1", 0)
+    await client.command("LSET", f"{keys.prefix(bench.crawl)}outbox:1", 0, rubbish)
     seen = int(len(rubbish) == 32)
     for _ in range(2):
         assert await bench.frontier.shards.run(1, "deliver", seen, rubbish) == 0
@@ -102,7 +102,7 @@ async def test_rubbish_for_another_shard_is_buried_there(
 async def test_fingerprints_from_another_shard_split_the_buckets(client: RedisClient, redis_url: str) -> None:
     """As links do: a shard that hears mostly of redirects keeps its buckets small."""
     bench = await Bench.open(client, redis_url, shards=2)
-    ctl = keys.ctl("test", 1)
+    ctl = keys.ctl(bench.crawl, 1)
     counters = decode(await client.command("GET", ctl))
     # Pretend that most of what fits 4,096 buckets is known.
     await client.command("SET", ctl, encode({**counters, "dropped": 200 * 4096 - 100}))

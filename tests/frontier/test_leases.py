@@ -2,6 +2,7 @@
 
 import pytest
 
+from farm.frontier import keys
 from farm.model.errors import UsageError
 from farm.model.ledger import Ledger
 from farm.model.outcome import Ack, Bury, FailureKind, Release, Retry, Settled
@@ -226,6 +227,6 @@ async def test_a_token_settles_its_own_url_alone(bench: Bench) -> None:
     await bench.add("a/1", "a/2")
     lease = await bench.lease()
     other = next(task.fingerprint for task in map(bench.task, ("a/1", "a/2")) if task.fingerprint != lease.id)
-    args = ("s1", other, lease.token, 1, "", "", 0, "", "000", 0, 0)
-    assert await bench.client.run("ack", "{test:0}:ctl", bench.clock.ms, *args) == [b"STALE"]
+    args = ("s1", other, lease.token, 1, "", "", 0, "", "000", 0, 1, 0)
+    assert await bench.client.run("ack", keys.ctl(bench.crawl), bench.clock.ms, *args) == [b"STALE"]
     await bench.done(lease)

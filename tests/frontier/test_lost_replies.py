@@ -48,7 +48,7 @@ async def _begun(shaky: Shaky) -> object:
 
 
 async def _banned(shaky: Shaky) -> object:
-    bans = SharedBans(shaky.frontier.shards.client, "test", own_time_ms=shaky.bench.clock.read)
+    bans = SharedBans(shaky.frontier.shards.client, shaky.bench.crawl, own_time_ms=shaky.bench.clock.read)
     return await bans.exchange([Ban("p1", None, 60, 1)])
 
 

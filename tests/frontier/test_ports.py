@@ -9,6 +9,6 @@ from tests.frontier.support import Bench
 async def test_the_adapters_fit_the_ports(bench: Bench) -> None:
     """Structurally: nothing inherits."""
     frontier: Frontier = bench.frontier
-    keeper: LeaseRenewer = RedisLeaseRenewer(bench.url, bench.crawl.name, shards=bench.crawl.shards)
+    keeper: LeaseRenewer = RedisLeaseRenewer(bench.url, bench.crawl)
     assert isinstance(frontier, RedisFrontier)
     assert keeper.renew([]) == []

@@ -7,24 +7,25 @@ from farm.frontier.client import RedisClient
 from farm.frontier.crawl import delete_crawl
 from farm.frontier.robots import RobotsShelf
 
+TEST = keys.Handle("test")
 ORIGIN = "https://a.example:8443"
 
 
 async def test_a_text_is_kept_until_it_expires(client: RedisClient) -> None:
     """And goes with the crawl."""
-    shelf = RobotsShelf(client, "test")
+    shelf = RobotsShelf(client, TEST)
     assert await shelf.read(ORIGIN) is None
     await shelf.write(ORIGIN, b"rules " * 1000, 100)
     assert await shelf.read(ORIGIN) == b"rules " * 1000
-    assert 99_000 < await client.command("PTTL", keys.robots("test", ORIGIN)) <= 100_000
-    assert await client.command("STRLEN", keys.robots("test", ORIGIN)) < 200
+    assert 99_000 < await client.command("PTTL", keys.robots(TEST, ORIGIN)) <= 100_000
+    assert await client.command("STRLEN", keys.robots(TEST, ORIGIN)) < 200
     await delete_crawl(client, "test")
     assert await shelf.read(ORIGIN) is None
 
 
 async def test_of_many_nodes_one_fetches(client: RedisClient) -> None:
     """Until it is done, or gives up."""
-    shelf = RobotsShelf(client, "test")
+    shelf = RobotsShelf(client, TEST)
     claims = await asyncio.gather(*(shelf.claim(ORIGIN, 60) for _ in range(20)))
     assert sum(claims) == 1
     await shelf.yield_claim(ORIGIN)
@@ -35,5 +36,5 @@ async def test_of_many_nodes_one_fetches(client: RedisClient) -> None:
 
 async def test_a_garbled_text_is_nothing(client: RedisClient) -> None:
     """It is fetched again."""
-    await client.command("SET", keys.robots("test", ORIGIN), b"garbage")
-    assert await RobotsShelf(client, "test").read(ORIGIN) is None
+    await client.command("SET", keys.robots(TEST, ORIGIN), b"garbage")
+    assert await RobotsShelf(client, TEST).read(ORIGIN) is None

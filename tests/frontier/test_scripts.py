@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from farm.frontier import keys
 from farm.frontier.client import RedisClient
 from farm.frontier.scripts import LIBRARY, PARTS, BadScript, compose
 from farm.model.errors import FarmError, UsageError
@@ -101,7 +102,7 @@ async def test_bad_arguments_change_nothing(bench: Bench) -> None:
     await bench.add("a/1")
     lease = await bench.lease()
     before = await bench.raw("GET", "@ctl")
-    ack = ["s1", lease.id, lease.token, 1, "", "", 0, "", "000", 0]
+    ack = ["s1", lease.id, lease.token, 1, "", "", 0, "", "000", 0, 1]
     calls: dict[str, list[Any]] = {
         "add": ["nonsense"],
         "extend": ["s1", lease.id, lease.token, "nonsense"],
@@ -110,5 +111,5 @@ async def test_bad_arguments_change_nothing(bench: Bench) -> None:
     }
     for name, args in [*calls.items(), ("ack", [*ack, 0, "nonsense"])]:
         with pytest.raises(UsageError, match="cannot keep"):
-            await bench.client.run(name, "{test:0}:ctl", bench.clock.ms, *args)
+            await bench.client.run(name, keys.ctl(bench.crawl), bench.clock.ms, *args)
         assert await bench.raw("GET", "@ctl") == before

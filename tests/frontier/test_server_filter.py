@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from farm.frontier import keys
 from farm.frontier.connect import connect
 from farm.frontier.counters import decode
 from farm.frontier.crawl import Dedup, find_crawl, open_crawl
@@ -114,9 +115,18 @@ async def test_a_link_that_is_none_never_reaches_the_servers_filter(bench: Bench
     """What has no fingerprint is not looked up, and refuses the call."""
     await bench.add("a/1")
     lease = await bench.lease()
-    wish = ("", "", 0, "", "000", 0)
+    wish = ("", "", 0, "", "000", 0, 1)
     with pytest.raises(Exception, match="a link is not fingerprint"):
         await bench.client.run(
-            "ack", "{test:0}:ctl", bench.clock.ms, lease.slot, lease.id, lease.token, 1, *wish, 0, "garbage"
+            "ack",
+            keys.ctl(bench.crawl),
+            bench.clock.ms,
+            lease.slot,
+            lease.id,
+            lease.token,
+            1,
+            *wish,
+            0,
+            "garbage",
         )
     assert (await bench.ledger()).leased == 1

@@ -9,7 +9,6 @@ from farm.frontier.client import RedisClient
 from farm.frontier.counters import decode
 from farm.frontier.crawl import Crawl, find_crawl, open_crawl
 from farm.frontier.dead import DeadLetters
-from farm.frontier.keeper import RedisLeaseRenewer
 from farm.frontier.terms import Politeness
 from farm.model.outcome import Ack, Bury, FailureKind, Settled
 from farm.model.task import Idle, Lease
@@ -75,8 +74,8 @@ async def test_empty_is_not_said_while_a_link_is_on_its_way(sharded: Bench) -> N
     foreign = [link for link in links if shards.of(link.site) != shards.of("site0")]
     settled, _ = await sharded.frontier.ack(lease, Ack(links=foreign))
     assert settled is Settled.OK
-    home = keys.ctl("test", shards.of("site0"))
-    wish = ("s0", "r", "", 0, "", "000", 0)
+    home = keys.ctl(sharded.crawl, shards.of("site0"))
+    wish = ("s0", "r", "", 0, "", "000", 0, 1)
     assert (await sharded.client.run("lease", home, sharded.clock.ms, *wish))[1] == b"waiting"
     reasons = set()
     for n in range(9):
@@ -122,9 +121,7 @@ async def test_control_keeper_and_dead_letters_reach_every_shard(sharded: Bench)
     """One crawl, however many shards."""
     await sharded.add(*(f"site{n}/0" for n in range(9)))
     leases = [await sharded.lease(f"s{n}") for n in range(9)]
-    keeper = RedisLeaseRenewer(
-        sharded.url, sharded.crawl.name, shards=sharded.crawl.shards, own_time_ms=sharded.clock.read
-    )
+    keeper = sharded.keeper()
     sharded.clock.advance(20)
     assert keeper.renew(leases) == [True] * 9
     keeper.close()

@@ -36,11 +36,11 @@ async def _seed(bench: Bench, counters: Mapping[str, int], state: State) -> None
 async def _dump(bench: Bench) -> tuple[dict[str, int], State]:
     """Return the counters that are not terms, and every other key."""
     state: State = {}
-    prefix = keys.prefix("test")
+    prefix = keys.prefix(bench.crawl)
     for key in await bench.client.keys(keys.every_key("test")):
         name = key.decode().removeprefix(prefix)
         kind = (await bench.client.command("TYPE", key)).decode()
-        if name in ("ctl", "crawl"):
+        if name == "ctl" or key.endswith(b":crawl"):
             continue
         if kind == "hash":
             fields = await bench.client.command("HGETALL", key)
@@ -67,7 +67,7 @@ async def test_a_script_changes_what_it_says_and_nothing_else(bench: Bench, name
     """The full state is compared, key by key."""
     counters, before, (script, *args), reply, counted, after = CASES[name]
     await _seed(bench, counters, before)
-    answer = await bench.client.run(script, keys.ctl("test"), NOW, *args)
+    answer = await bench.client.run(script, keys.ctl(bench.crawl), NOW, *args)
     assert reply in (answer, ...)
     assert await _dump(bench) == (counted, after)
 

@@ -98,10 +98,11 @@ async def test_a_storm_of_kills_loses_nothing(server: Server, tmp_path: Path, pa
 ZOMBIE = """
 import sys
 from farm.frontier.keeper import RedisLeaseRenewer
+from farm.frontier.keys import Handle
 from farm.model.task import Lease, UrlTask
-url, fingerprint, token = sys.argv[1:]
+url, generation, fingerprint, token = sys.argv[1:]
 lease = Lease(UrlTask("http://a/1", "a", fingerprint), "zombie", int(token))
-keeper = RedisLeaseRenewer(url, "test")
+keeper = RedisLeaseRenewer(url, Handle("test", generation))
 print(keeper.renew([lease])[0], flush=True)
 for _ in sys.stdin:
     print(keeper.renew([lease])[0], flush=True)
@@ -119,7 +120,7 @@ async def test_a_worker_that_slept_past_its_lease_is_told(server: Server) -> Non
     assert isinstance(lease, Lease)
     zombie = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", ZOMBIE.replace("http://a/1", task.url).replace('"a"', f'"{task.site}"')),
-        *(server.url, lease.id, str(lease.token)),
+        *(server.url, crawl.generation, lease.id, str(lease.token)),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
@@ -137,7 +138,7 @@ async def test_a_worker_that_slept_past_its_lease_is_told(server: Server) -> Non
     await zombie.wait()
     assert heard[-1] == b"False\n"
     assert (await frontier.ack(lease, Ack()))[0] is Settled.STALE
-    keeper = RedisLeaseRenewer(server.url, "test")
+    keeper = RedisLeaseRenewer(server.url, crawl)
     assert await asyncio.to_thread(keeper.renew, [lease, current]) == [False, True]
     keeper.close()
     assert (await frontier.ack(current, Ack()))[0] is Settled.OK

@@ -68,7 +68,7 @@ async def work(url: str, crawl_name: str, name: str, sink: str, pages: int) -> N
     records.execute("PRAGMA synchronous=OFF")
     records.execute("CREATE TABLE IF NOT EXISTS pages (id TEXT PRIMARY KEY, url TEXT)")
     records.execute("CREATE TABLE IF NOT EXISTS repeats (id TEXT)")
-    keeper = Keeper(RedisLeaseRenewer(url, crawl_name, shards=crawl.shards), every_s=0.5)
+    keeper = Keeper(RedisLeaseRenewer(url, crawl), every_s=0.5)
     keeper.start()
 
     async def slot(place: int) -> None:

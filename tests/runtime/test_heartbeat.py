@@ -8,8 +8,11 @@ from datetime import UTC, datetime
 import pytest
 
 from farm.model.errors import FarmError, FrontierRefused, FrontierUnavailable, UsageError
+from farm.model.node import Identity, Standing
 from farm.model.task import Lease, UrlTask
 from farm.runtime.heartbeat import Heartbeat
+
+ME = Identity("n", "i1")
 
 
 @dataclass
@@ -33,6 +36,12 @@ class Renewer:
 
     refused: set[str] = field(default_factory=set)
     renewed: list[list[str]] = field(default_factory=list)
+    standings: list[Standing] = field(default_factory=list)
+
+    def heartbeat(self, node: Identity) -> Standing:
+        """Answer as it was told to."""
+        assert node == ME
+        return self.standings.pop(0)
 
     def renew(self, leases: Sequence[Lease]) -> list[bool | None]:
         """Note what is renewed."""
@@ -183,3 +192,41 @@ def test_a_holder_that_has_let_go_hears_nothing() -> None:
     heart.hold(lease(1), 60, lambda: told.append("one"))
     heart.beat(renewer)
     assert told == []
+
+
+def test_a_node_says_that_it_is_alive_and_hears_once_that_it_was_replaced(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Taken for dead, it is told so, and goes on; where another has its name, nothing is said any more."""
+    told: list[str] = []
+    renewer = Renewer(standings=[Standing.ALIVE, Standing.RETURNED, Standing.REPLACED])
+    heart = Heartbeat(lambda: renewer, 30.0, ManualClock(), node=ME, replaced=lambda: told.append("replaced"))
+    heart.tell(renewer)
+    assert not caplog.text
+    heart.tell(renewer)
+    assert "taken for dead" in caplog.text
+    assert not told
+    heart.tell(renewer)
+    heart.tell(renewer)
+    assert (told, renewer.standings) == (["replaced"], [])
+
+
+def test_the_thread_says_more_often_that_the_node_lives_than_it_renews(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Several times in the silence after which a node is taken for dead; leases last longer."""
+    renewed = threading.Event()
+
+    class Noting(Renewer):
+        def renew(self, leases: Sequence[Lease]) -> list[bool | None]:
+            renewed.set()
+            return super().renew(leases)
+
+    renewer = Noting(standings=[Standing.ALIVE] * 1000)
+    monkeypatch.setattr("farm.runtime.heartbeat.ALIVE_EVERY_S", 0.01)
+    heart = Heartbeat(lambda: renewer, 0.09, ManualClock(), node=ME)
+    heart.hold(lease(1), 60)
+    heart.start()
+    assert renewed.wait(20)
+    heart.close()
+    assert 1000 - len(renewer.standings) >= 3

@@ -5,18 +5,19 @@
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2 slot · 3 id · 4 token · 5 1 when the visit counts as rendered
 --            6 next request, or '' for none · 7 site hint · 8 page limit · 9 egress address · 10 nonce
---            11 jitter · 12 how many fingerprints count as seen with it · 13.. those, then the links
+--            11 jitter · 12 1 when the node holds nothing in other shards · 13 how many fingerprints count as seen
+--            with it · 14.. those, then the links
 -- Returns:   {'OK' | 'DUP' | 'STALE', reply of lease...} or an error BADARG
 begin()
-local seen_last = 12 + ARGV[12]
+local seen_last = 13 + ARGV[13]
 local news, rubbish
-if #ARGV > 12 then
+if #ARGV > 13 then
   news, rubbish = news_among(seen_last + 1, #ARGV)
   if rubbish then
     return redis.error_reply('BADARG a link is not fingerprint, band, site and payload')
   end
 end
-for i = 13, seen_last do
+for i = 14, seen_last do
   if not ARGV[i]:find(IS_FINGERPRINT .. '$') then
     return redis.error_reply('BADARG a fingerprint is 16 decimal and 16 hex digits')
   end
@@ -29,9 +30,9 @@ if holds(r, ARGV[3], ARGV[4]) then
   let_go(r)
   C[DONE] = C[DONE] + 1
   C[RENDERED] = C[RENDERED] + ARGV[5]
-  if #ARGV > 12 then
+  if #ARGV > 13 then
     local folds = round_of()
-    for i = 13, seen_last do
+    for i = 14, seen_last do
       if remember(ARGV[i], folds) then
         T[SEEN] = T[SEEN] + 1
       end
@@ -52,7 +53,7 @@ if ARGV[6] ~= '' then
   else
     bring_home(8)
   end
-  handed = hand_out(r, ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11])
+  handed = hand_out(r, ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12])
 end
 place_sites()
 keep_slot(ARGV[2], r)

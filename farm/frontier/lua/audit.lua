@@ -51,29 +51,33 @@ local function put(entry, place)
 end
 
 -- The queues, and which bands each site has.
-local queued, bands_of = {}, {}
+local queued, bands_of = { [SUSPECT] = 0 }, {}
 for band = 0, 9 do
-  queued[band] = 0
+  queued[tostring(band)] = 0
 end
 each_key('q:*', function(name, key)
-  local band, site_name = name:match('^q:(%d):(.*)$')
+  local band, site_name = name:match('^q:([%ds]):(.*)$')
   for _, entry in ipairs(call('LRANGE', key, '0', '-1')) do
     put(entry, key)
-    queued[band + 0] = queued[band + 0] + 1
+    queued[band] = queued[band] + 1
     expect(entry:find(IS_ENTRY), 'an entry that cannot be read is in', key)
-    expect(entry:sub(17, 17) == band or not entry:find(IS_ENTRY), 'an entry of another band is in', key)
+    local belongs = is_suspect(entry) and SUSPECT or entry:sub(17, 17)
+    expect(belongs == band or not entry:find(IS_ENTRY), 'an entry of another band is in', key)
   end
   bands_of[site_name] = bands_of[site_name] or {}
   bands_of[site_name][band] = true
 end)
-local all_queued = 0
+local all_queued = queued[SUSPECT]
+expect(queued[SUSPECT] == C[SUSPECTS], queued[SUSPECT], 'suspects are queued, counted', C[SUSPECTS])
 for band = 0, 9 do
-  expect(queued[band] == C[Q + band], 'band', band, 'has', queued[band], 'queued, counted', C[Q + band])
-  all_queued = all_queued + queued[band]
+  local has = queued[tostring(band)]
+  expect(has == C[Q + band], 'band', band, 'has', has, 'queued, counted', C[Q + band])
+  all_queued = all_queued + has
 end
 
 -- The leases, in flight by site, by pair and by address.
-local leased, flying, pairs_flying, out_flying = 0, {}, {}, {}
+local leased, flying, pairs_flying, out_flying, alone = 0, {}, {}, {}, pairs_of(call('HGETALL', P .. 'alone'))
+local suspects = 0
 local due = pairs_of(call('ZRANGE', P .. 'due', '0', '-1', 'WITHSCORES'))
 for slot, record in pairs(pairs_of(call('HGETALL', P .. 'slot'))) do
   local token, name, out, ends, entry = record:match('^%Z*%z%Z*%z(%d*)%z(%Z*)%z(%Z*)%z%d+%z(%d*)%z(.*)$')
@@ -87,6 +91,11 @@ for slot, record in pairs(pairs_of(call('HGETALL', P .. 'slot'))) do
       out_flying[out] = (out_flying[out] or 0) + 1
     end
     put(entry, 'the lease of ' .. slot)
+    if is_suspect(entry) then
+      suspects = suspects + 1
+      expect(alone[node_of(slot)] == slot, 'slot', slot, 'has a suspect, alone is', alone[node_of(slot)])
+      expect(is_alone(slot), 'slot', slot, 'has a suspect, and its node other leases')
+    end
     local last = math.max(tonumber(ends) or 0, tonumber(due[slot]) or 0)
     expect(last <= now + C[VISIBILITY], 'the lease of', slot, 'ends at', last, 'which is too far off')
     expect(tonumber(token:sub(1, -4)) <= C[TOKEN], 'token', token, 'is ahead of the last one,', C[TOKEN])
@@ -94,6 +103,8 @@ for slot, record in pairs(pairs_of(call('HGETALL', P .. 'slot'))) do
   due[slot] = nil
 end
 expect(next(due) == nil, 'a deadline has no lease:', next(due))
+expect(suspects == C[ALONE], suspects, 'suspects are leased, counted', C[ALONE])
+expect(call('HLEN', P .. 'alone') == suspects, 'nodes are kept alone without a suspect')
 expect(leased == C[LEASED], leased, 'are leased, counted', C[LEASED])
 
 -- What waits.
@@ -143,7 +154,11 @@ expect(T[ACCEPTED] == all_queued + #delayed + leased + C[DONE] + dead, 'the ledg
 
 -- The sites: their fields, and their places in the ready sets.
 local sites, ready = 0, {}
+local all_bands = { SUSPECT }
 for band = 0, 9 do
+  all_bands[#all_bands + 1] = tostring(band)
+end
+for _, band in ipairs(all_bands) do
   ready[band] = pairs_of(call('ZRANGE', P .. 'ready:' .. band, '0', '-1', 'WITHSCORES'))
 end
 each_key('site:*', function(name, key)
@@ -159,8 +174,8 @@ each_key('site:*', function(name, key)
     local has_pair = out and pairs_flying[site_name .. '\n' .. out] or 0
     expect(not out or value + 0 == has_pair, 'site', site_name, 'counts', value, 'in flight by', out, 'has', has_pair)
   end
-  for band = 0, 9 do
-    local key_of_band = tostring(band)
+  for _, band in ipairs(all_bands) do
+    local key_of_band = band
     local is_queued = has[key_of_band] or false
     local score = tonumber(ready[band][site_name])
     local listed = ((s.b or ''):find(key_of_band, 1, true)) ~= nil
@@ -180,7 +195,7 @@ end)
 expect(sites == T[SITES], sites, 'sites are there, counted', T[SITES])
 expect(next(bands_of) == nil, 'site', next(bands_of), 'has a queue and no record')
 expect(next(flying) == nil, 'site', next(flying), 'has a lease and no record')
-for band = 0, 9 do
+for _, band in ipairs(all_bands) do
   expect(next(ready[band]) == nil, 'site', next(ready[band]), 'is ready in band', band, 'and unknown')
 end
 each_key('out:*', function(name, key)

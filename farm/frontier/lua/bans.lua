@@ -6,7 +6,8 @@
 -- ARGV:      1 own time in ms or '' · 2.. for each news its subject, for how many ms it is out, bans in a row (0: it
 --            is back)
 -- Returns:   for each that is out its subject, for how many ms, bans in a row
-local key = string.sub(KEYS[1], 1, -4) .. 'bans'
+begin()
+local key = P .. 'bans'
 local now = tonumber(ARGV[1])
 if not now then
   local t = call('TIME')

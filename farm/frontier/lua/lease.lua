@@ -5,11 +5,13 @@
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2 slot · 3 request · 4 site hint or '' · 5 page limit or 0
 --            6 egress address or '' · 7 nonce of three digits · 8 jitter in [0, 1)
--- Returns:   {'LEASE', token, site, entry} or {'IDLE', reason, come back in ms}
+--            9 1 when the slot's node holds nothing in other shards
+-- Returns:   {'LEASE', token, site, entry} or {'IDLE', reason, come back in ms}; there {..., 'suspect'} where a suspect
+--            waits for the slot's node to hold nothing else
 begin()
 bring_home(8)
 local r = record_of(ARGV[2])
-local reply = hand_out(r, ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8])
+local reply = hand_out(r, ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9])
 place_sites()
 keep_slot(ARGV[2], r)
 save()

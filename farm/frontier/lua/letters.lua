@@ -4,7 +4,7 @@
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' (not used) · 2 reason · 3 how many to pass over · 4 how many to return
 -- Returns:   {how many there are in all, id, letter, id, letter...}
-local P = KEYS[1]:sub(1, -4)
+begin()
 local reply = { call('ZCARD', P .. 'dead:' .. ARGV[2]) }
 for _, id in ipairs(call('ZRANGE', P .. 'dead:' .. ARGV[2], ARGV[3], ARGV[3] + ARGV[4] - 1)) do
   reply[#reply + 1] = id

@@ -1,11 +1,16 @@
 #!lua flags=allow-oom
--- Purpose:   bring home what is due: expired leases and delayed URLs; tick the virtual clock.
+-- Purpose:   bring home what is due: expired leases, leases of nodes that fell silent, delayed URLs; tick the virtual
+--            clock.
 -- Guarantee: at most k entries move, so no call is long; any node may call it, at any time.
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2 k
 -- Returns:   {how many moved, how many wait in the outboxes}
 begin()
-local moved = bring_home(tonumber(ARGV[2]))
+local most = tonumber(ARGV[2])
+local moved = bring_home(most)
+if moved < most then
+  moved = moved + bury_silent(most - moved)
+end
 place_sites()
 save()
 return { moved, C[OUTBOX] }

@@ -17,11 +17,14 @@ local function soonest()
       at = math.min(at, head_of(P .. 'ready:' .. band))
     end
   end
+  if C[SUSPECTS] > 0 then
+    at = math.min(at, head_of(P .. 'ready:' .. SUSPECT))
+  end
   return at
 end
 
-local function refusal(limit, out)
-  if C[DELAYED] + C[LEASED] + C[OUTBOX] == 0 then
+local function refusal(slot, limit, out)
+  if C[DELAYED] + C[LEASED] + C[OUTBOX] + C[SUSPECTS] == 0 then
     local queued = 0
     for band = 0, 9 do
       queued = queued + C[Q + band]
@@ -37,6 +40,9 @@ local function refusal(limit, out)
     return { 'IDLE', ({ 'paused', 'draining', 'stopped' })[C[STATE]], SOON_MS }
   elseif limit ~= 0 and C[RENDERED] + C[LEASED] >= limit then
     return { 'IDLE', 'limit', C[LEASED] > 0 and SOON_MS or 0 }
+  end
+  if C[ALONE] > 0 and call('HGET', P .. 'alone', node_of(slot)) then
+    return { 'IDLE', 'waiting', SOON_MS }
   end
   local at = overall_at(out)
   return at > now and wait_until(at) or nil
@@ -97,13 +103,31 @@ local function choose(preferred, out, jitter)
   return nil, nil, shut_until
 end
 
+-- Returns site and band where a suspect may be leased; else nil twice, when the way out is open to one, and whether
+-- one only waits for the node to hold nothing else.
+local function choose_suspect(slot, alone, out, jitter)
+  if C[SUSPECTS] == 0 then
+    return nil, nil, NEVER
+  end
+  place_sites()
+  local s, shut_until = open_site(P .. 'ready:' .. SUSPECT, out, jitter)
+  if not s then
+    return nil, nil, shut_until
+  elseif alone == '1' and is_alone(slot) then
+    return s, SUSPECT
+  end
+  return nil, nil, NEVER, true
+end
+
 local function take(s, band)
   local queue = P .. 'q:' .. band .. ':' .. s[NAME]
   local entry = call('LPOP', queue)
   if not entry or call('EXISTS', queue) == 0 then
     s[BANDS] = s[BANDS]:gsub(band, '')
   end
-  if entry then
+  if entry and band == SUSPECT then
+    C[SUSPECTS] = C[SUSPECTS] - 1
+  elseif entry then
     C[Q + band] = C[Q + band] - 1
   else
     call('ZREM', P .. 'ready:' .. band, s[NAME])
@@ -120,12 +144,16 @@ local function grant(r, s, entry, request, out, nonce, jitter, stays_on)
   r[STAYED] = name == r[AT] and r[STAYED] < C[RUN] and r[STAYED] + 1 or 1
   r[REQUEST], r[FENCE], r[UNTIL] = request, ('%d'):format(C[TOKEN]) .. nonce, ('%d'):format(now + C[VISIBILITY])
   r[AT], r[OUT], r[ENTRY] = name, out, entry
+  if is_suspect(entry) then
+    refuse_company(r[SLOT])
+  end
   spend(s, out, jitter, not stays_on)
   return { 'LEASE', r[FENCE], name, entry }
 end
 
--- Gives the slot of record r a lease; the caller keeps the record and the deadline.
-local function hand_out(r, request, hint, limit, out, nonce, jitter)
+-- Gives the slot of record r a lease; the caller keeps the record and the deadline. `alone` is 1 where the slot's node
+-- holds nothing in other shards.
+local function hand_out(r, request, hint, limit, out, nonce, jitter, alone)
   if r[FENCE] ~= '' then
     if r[REQUEST] == request then
       return { 'LEASE', r[FENCE], r[AT], r[ENTRY] }
@@ -133,7 +161,7 @@ local function hand_out(r, request, hint, limit, out, nonce, jitter)
     expire(r)
   end
   r[REQUEST] = request
-  local no = refusal(tonumber(limit), out)
+  local no = refusal(r[SLOT], tonumber(limit), out)
   if no then
     return no
   end
@@ -148,6 +176,14 @@ local function hand_out(r, request, hint, limit, out, nonce, jitter)
   end
   while true do
     local s, band, shut_until = choose(preferred, out, jitter)
+    if not s then
+      local at, waits
+      s, band, at, waits = choose_suspect(r[SLOT], alone, out, jitter)
+      if waits then
+        return { 'IDLE', 'waiting', SOON_MS, 'suspect' }
+      end
+      shut_until = math.min(shut_until, at or NEVER)
+    end
     if not s then
       return wait_until(shut_until < NEVER and shut_until or soonest())
     end

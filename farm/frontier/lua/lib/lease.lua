@@ -3,7 +3,7 @@
 -- hold two leases, and a repeated call finds what it did the first time. When a lease ends stands in the record and
 -- in the set of what is due, and the later counts: so a slot that goes from lease to lease stays where it is in the
 -- set, and a lease that is renewed keeps its record.
-local SETTLED, REQUEST, FENCE, AT, OUT, STAYED, UNTIL, ENTRY, HAD = 1, 2, 3, 4, 5, 6, 7, 8, 9
+local SETTLED, REQUEST, FENCE, AT, OUT, STAYED, UNTIL, ENTRY, HAD, SLOT = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 
 local function record_of(slot)
   local record = call('HGET', P .. 'slot', slot)
@@ -12,11 +12,11 @@ local function record_of(slot)
     local ok, settled, request, fence, at, out, stayed, ends, from = pcall(struct.unpack, 'sssssss', record)
     stayed = ok and tonumber(stayed)
     if stayed and (fence == '' or tonumber(fence)) and (ends == '' or tonumber(ends)) then
-      return { settled, request, fence, at, out, stayed, ends, record:sub(from), fence ~= '' }
+      return { settled, request, fence, at, out, stayed, ends, record:sub(from), fence ~= '', slot }
     end
     clear_away(slot, record)
   end
-  return { '', '', '', '', '', 0, '', '', false }
+  return { '', '', '', '', '', 0, '', '', false, slot }
 end
 
 -- Whether the slot holds the lease of this id and token.
@@ -42,6 +42,9 @@ local function let_go(r)
   if out ~= '' then
     call('HINCRBY', P .. 'site:' .. r[AT], 'f@' .. out, -1)
     call('HINCRBY', P .. 'out:' .. out, 'f', -1)
+  end
+  if C[ALONE] > 0 then
+    admit_company(r[SLOT])
   end
   r[FENCE], r[OUT], r[UNTIL], r[ENTRY] = '', '', '', ''
   return s, entry

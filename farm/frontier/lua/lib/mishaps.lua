@@ -1,12 +1,12 @@
 -- mishaps: what few calls meet with: a lease whose holder is gone, an entry or a record that cannot be read, a burial.
 -- Changes an entry's counts; nil when it is none.
-local function recount(entry, fails, throttled, expiries)
+local function recount(entry, fails, throttled, deaths)
   if not entry:find(IS_ENTRY) then
     return nil
   end
   local brace = entry:find('[', 18, true)
   local f, t, x = entry:sub(18, brace - 1):match('^(%d+)%.(%d+)%.(%d+)$')
-  f, t, x = (f or 0) + fails, (t or 0) + throttled, (x or 0) + expiries
+  f, t, x = (f or 0) + fails, (t or 0) + throttled, (x or 0) + deaths
   local counts = f + t + x > 0 and ('%d.%d.%d'):format(f, t, x) or ''
   return entry:sub(1, 17) .. counts .. entry:sub(brace), x
 end
@@ -35,25 +35,36 @@ local function clear_away(slot, record)
   if call('ZREM', P .. 'due', slot) == 1 then
     local name, out = record:match('^%Z*%z%Z*%z%Z*%z(%Z+)%z(%Z*)%z')
     if name and site(name)[KNOWN] then
-      let_go({ [AT] = name, [OUT] = out, [ENTRY] = '' })
+      let_go({ [AT] = name, [OUT] = out, [ENTRY] = '', [SLOT] = slot })
     else
       C[LEASED] = C[LEASED] - 1
+      admit_company(slot)
     end
     bury_unreadable('', record, 'the lease cannot be read')
   end
 end
 
--- A lease whose holder is gone: it costs a life, not an attempt.
+-- A lease whose holder is gone. It costs no attempt, and a life only where the URL was leased alone. Others come first.
 local function expire(r)
   tallies()
   local s, entry = let_go(r)
-  local again, expiries = recount(entry, 0, 0, 1)
+  local again, deaths = recount(entry, 0, 0, 1)
   T[EXPIRED] = T[EXPIRED] + 1
   if not again then
     bury_unreadable(s[NAME], entry, 'the entry cannot be read')
-  elseif expiries >= C[LIVES] then
-    bury(s[NAME], again:sub(1, 16), again, 'worker_died', 'its lease expired ' .. expiries .. ' times')
+  elseif deaths >= IN_COMPANY + C[LIVES] then
+    bury(s[NAME], again:sub(1, 16), again, 'worker_died', 'its node died ' .. C[LIVES] .. ' times with nothing else leased')
   else
-    enqueue(s[NAME], again, 'LPUSH')
+    enqueue(s[NAME], again, 'RPUSH')
+  end
+end
+
+-- A lease whose holder went away without fault.
+local function give_back(r)
+  local s, entry = let_go(r)
+  if entry:find(IS_ENTRY) then
+    enqueue(s[NAME], entry, 'LPUSH')
+  else
+    bury_unreadable(s[NAME], entry, 'the entry cannot be read')
   end
 end

@@ -1,0 +1,136 @@
+"""This node among the others: registered under its name while the run lasts.
+
+What always holds: of two live runs that would have one name, the later ends before its first lease. A run that
+follows a dead one in the same folder has its name, and its leases, at once.
+"""
+
+import asyncio
+import os
+import re
+import secrets
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from farm.frontier.nodes import NodeRegistry
+from farm.model.errors import FarmError, OutputUnwritable, UsageError
+from farm.model.node import Identity
+
+LEAVE_S = 2.0
+"""What unregistering gets; where Redis is away, the node is taken for dead instead."""
+ASK_AGAIN_S = 0.5
+GIVE_UP_S = 30.0
+"""Longer than any silence of a live node: whoever has the name by then has been heard of."""
+LONGEST_HOST = 48
+_NAME, _INCARNATION, _LOCK = "node", "incarnation", "lock"
+_IS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+class Presence:
+    """The registration of one run. Without `leave` the node is taken for dead, seconds later."""
+
+    def __init__(self, registry: NodeRegistry, identity: Identity) -> None:
+        self.identity = identity
+        self._registry = registry
+        self._replaced = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    def replaced(self) -> None:
+        """Hear, from any thread, that another node has the name."""
+        with suppress(RuntimeError):  # the loop is closed: the run is over
+            self._loop.call_soon_threadsafe(self._replaced.set)
+
+    async def run(self) -> None:
+        """Raise UsageError once another node has the name."""
+        await self._replaced.wait()
+        raise self._lost()
+
+    async def confirm(self) -> None:
+        """Say that the node is alive, before there is a heartbeat; raises UsageError where it was replaced."""
+        if not (await self._registry.register(self.identity.name, self.identity.incarnation)).granted:
+            raise self._lost()
+
+    def _lost(self) -> UsageError:
+        return UsageError(
+            f"Another run has taken the node name {self.identity.name}; give this one another --node."
+        )
+
+    async def leave(self) -> None:
+        """Unregister; what is still leased goes back to its queues."""
+        with suppress(FarmError, TimeoutError):
+            async with asyncio.timeout(LEAVE_S):
+                await self._registry.unregister(self.identity.name, self.identity.incarnation)
+
+
+async def register(registry: NodeRegistry, given: str | None, private: Path) -> Presence:
+    """Register under the given name, or that of the folder; raises UsageError where a live node has it.
+
+    The folder must be locked by this run: whatever incarnation was kept in it is dead, and its leases come back at
+    once. A copy of a folder proves nothing, and no more does one without a kept incarnation: then a holder of the
+    name is listened for until it is heard of, or has been silent for as long as the dead are.
+    """
+    name = await asyncio.to_thread(_kept_name, private / _NAME) if given is None else given
+    identity = Identity(name, os.urandom(8).hex())
+    place = await asyncio.to_thread(_place, private / _LOCK)
+    predecessor = await asyncio.to_thread(_predecessor, private / _INCARNATION, place)
+    registration = await registry.register(name, identity.incarnation, predecessor)
+    heard_s, until = registration.silent_s, time.monotonic() + GIVE_UP_S
+    while not registration.granted:
+        await asyncio.sleep(ASK_AGAIN_S)
+        registration = await registry.register(name, identity.incarnation)
+        if not registration.granted and (registration.silent_s < heard_s or time.monotonic() > until):
+            advice = "name this one with --node" if given is None else "give this one another --node"
+            raise UsageError(
+                f"The node name {name} is in use by a run that is at work on this crawl; {advice}."
+            )
+        heard_s = registration.silent_s
+    await asyncio.to_thread(_write, private / _INCARNATION, f"{identity.incarnation} {place}")
+    return Presence(registry, identity)
+
+
+def _kept_name(path: Path) -> str:
+    """Return the folder's name, which it gets on its first run: the host's and a random part."""
+    kept = _read(path)
+    if _IS_NAME.match(kept):
+        return kept
+    host = re.sub(r"[^A-Za-z0-9.-]+", "-", socket.gethostname()).strip(".-")[:LONGEST_HOST] or "node"
+    name = f"{host}-{secrets.token_hex(3)}"
+    _write(path, name)
+    return name
+
+
+def _place(lock: Path) -> str:
+    """Return what tells this folder, on this machine since its start, from every copy of it.
+
+    The lock is the kernel's: only where it is the same file of the same kernel, having it proves that whoever had
+    it before is dead.
+    """
+    status = lock.stat()
+    return f"{_read(_BOOT)}:{status.st_dev:x}:{status.st_ino:x}"
+
+
+def _predecessor(path: Path, place: str) -> str:
+    """Return the incarnation that had this very folder before; empty where that is not certain."""
+    incarnation, _, kept_at = _read(path).partition(" ")
+    return incarnation if kept_at == place else ""
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace the file whole: a run that is killed here must not leave half a name."""
+    draft = path.with_name(f"{path.name}.new")
+    try:
+        draft.write_text(f"{text}\n", encoding="ascii")
+        draft.replace(path)
+    except OSError as error:
+        raise OutputUnwritable(
+            f"{path} cannot be written ({error.strerror}); see to its permissions, or choose another --output."
+        ) from None

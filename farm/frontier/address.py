@@ -1,0 +1,134 @@
+"""A Redis URL: what it may say, and what is wrong with one that no server can be reached by.
+
+redis-py hands every option of a URL on to its connections: an unknown one is an error without a word of the URL,
+and a timeout would replace the farm's own. So only the options listed here are taken.
+"""
+
+import os
+import ssl
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
+
+from farm.frontier.faults import place_of
+from farm.model.errors import UsageError
+
+SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
+CA_OPTION = "ssl_ca_certs"
+
+
+def is_cluster(url: str) -> bool:
+    """Whether the URL names a Redis Cluster."""
+    return urlsplit(url).scheme.endswith("+cluster")
+
+
+def is_encrypted(url: str) -> bool:
+    """Whether the URL asks for TLS."""
+    return urlsplit(url).scheme.startswith("rediss")
+
+
+def check_url(url: str) -> None:
+    """Raise UsageError for a URL that names no Redis, or has an option that it cannot have."""
+    parts = _parts(url)
+    if parts.scheme not in SCHEMES:
+        raise UsageError(
+            "--redis takes redis://, rediss://, unix:// or redis+cluster:// and a host or a path."
+        )
+    if not (parts.path if parts.scheme == "unix" else parts.hostname):
+        raise UsageError(f"--redis {place_of(url)} names no host; write for example redis://127.0.0.1:6379.")
+    if parts.fragment:
+        raise UsageError("--redis ends with a #, which a Redis URL cannot have; leave it out.")
+    options = _options_of(parts)
+    database = options.get("db")
+    if parts.scheme != "unix" and parts.path.strip("/"):
+        if database is not None:
+            raise UsageError("--redis names the database twice; write either /N or ?db=N.")
+        database = unquote(parts.path).strip("/")
+    if database is not None and not _is_number(database):
+        raise UsageError(
+            "--redis: the database is a whole number; write for example redis://127.0.0.1:6379/0."
+        )
+    if is_cluster(url) and int(database or 0):
+        raise UsageError("--redis: a Cluster has only the database 0; leave the number out.")
+
+
+def with_authority(url: str, ca_file: Path) -> str:
+    """Return the URL with the file of certificate authorities that its server is checked by."""
+    path = quote(str(ca_file.absolute()), safe="")
+    return f"{url}{'&' if urlsplit(url).query else '?'}{CA_OPTION}={path}"
+
+
+def _parts(url: str) -> SplitResult:
+    """Take the URL apart; one that is not well-formed is not quoted: its password may stand anywhere."""
+    try:
+        parts = urlsplit(url)
+        if (parts.port or 1) > 0 and (
+            parts.scheme == "unix" or "@" not in f"{parts.path}{parts.query}{parts.fragment}"
+        ):
+            return parts
+    except ValueError:
+        pass
+    raise UsageError(
+        "--redis is no URL; in user and password write /, ?, #, @ and : as %2F, %3F, %23, %40 and %3A."
+    )
+
+
+def _options_of(parts: SplitResult) -> dict[str, str]:
+    """Return the options of a URL, each checked; a value is not quoted, since it may be a part of a password."""
+    found: dict[str, str] = {}
+    for name, value in parse_qsl(parts.query, keep_blank_values=True, separator="&"):
+        if name not in _VALUES:
+            known = ", ".join(sorted(_VALUES))
+            raise UsageError(
+                f"--redis has the option {_shown(name)}, which is none; a Redis URL takes {known}."
+            )
+        if name in found:
+            raise UsageError(f"--redis has the option {name} twice; leave one out.")
+        if name.startswith("ssl_") and not parts.scheme.startswith("rediss"):
+            raise UsageError(f"--redis has the option {name} without TLS; write rediss:// or leave it out.")
+        is_right, wanted = _VALUES[name]
+        if not is_right(value):
+            raise UsageError(f"--redis: the option {name} takes {wanted}.")
+        found[name] = value
+    if "ssl_keyfile" in found and "ssl_certfile" not in found:
+        raise UsageError("--redis has a key without its certificate; add ssl_certfile=FILE.")
+    if "ssl_certfile" in found:
+        _check_pair(found["ssl_certfile"], found.get("ssl_keyfile"))
+    return found
+
+
+def _shown(name: str) -> str:
+    return repr(name[:40])
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < len("1000000000")
+
+
+def _holds_authorities(path: str) -> bool:
+    try:
+        ssl.create_default_context(cafile=path)
+    except (OSError, ValueError):
+        # A file that holds no certificate is an SSLError, which is an OSError.
+        return False
+    return True
+
+
+def _check_pair(certificate: str, key: str | None) -> None:
+    try:
+        ssl.create_default_context().load_cert_chain(certificate, key, password=lambda: "")
+    except (OSError, ValueError):
+        raise UsageError(
+            "--redis: ssl_certfile and ssl_keyfile are no certificate with its key; give files in PEM format."
+        ) from None
+
+
+_VALUES: Mapping[str, tuple[Callable[[str], bool], str]] = {
+    "db": (_is_number, "a whole number"),
+    CA_OPTION: (_holds_authorities, "a file of certificate authorities in PEM format"),
+    "ssl_certfile": (os.path.isfile, "a file with a certificate in PEM format"),
+    "ssl_keyfile": (os.path.isfile, "a file with a key in PEM format"),
+    "ssl_cert_reqs": ({"required", "none"}.__contains__, "required or none"),
+    "ssl_check_hostname": ({"true", "false"}.__contains__, "true or false"),
+}
+"""The options that a URL may have: which values they take, and how that is said."""
