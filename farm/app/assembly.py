@@ -25,6 +25,7 @@ from farm.browser.pool import Pool, PoolParams
 from farm.detect import detect
 from farm.egress import Gateway, GatewayParams
 from farm.frontier.flow import FlowBoard
+from farm.frontier.keeper import RedisLeaseRenewer
 from farm.frontier.pace import Learnt
 from farm.frontier.proxies import SharedBans
 from farm.model.clock import Clock
@@ -268,12 +269,10 @@ def _browser_params(plan: Plan, place: Place, cap_bytes: int) -> tuple[EnginePar
 
 def _slot_params(plan: Plan, place: Place) -> SlotParams:
     settings = plan.settings
-    # A picture without its images is not what is meant, unless the user says so.
-    block = plan.explicit("block") or not (settings.screenshot or settings.pdf)
     sites = [seed.site for seed in plan.seeds] or place.rules.hosts
     if plan.secrets.headers and not sites:
         raise UsageError("--header goes to the seeds' sites alone, and no seed is named here; give a URL.")
-    return slot_params(settings, plan.secrets, sites, machine_bytes(), block=block)
+    return slot_params(settings, plan.secrets, sites, machine_bytes())
 
 
 def _recorder(plan: Plan, node: str, links: LinkSorter, families: FamilyWatch) -> Recorder:

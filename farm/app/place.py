@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from farm.app.agreed import check_agreed
+from farm.app.agreed import adopted, check_agreed, joined
 from farm.app.halted import refuse_or_wait
 from farm.app.patience import short_patience_s
 from farm.app.preflight import Plan
 from farm.app.presence import Presence, register
 from farm.app.redis_url import redis_url
-from farm.app.seeding import add_seeds
+from farm.app.seeding import add_seeds, seeds_of
 from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
 from farm.frontier.crawl import Crawl, Dedup, find_crawl, open_crawl
@@ -35,8 +35,9 @@ FIRST_IN_FLIGHT = 8
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An open crawl; `redis_pid` is the embedded server's process."""
+    """An open crawl; `plan` has what the node has from it, `redis_pid` is the embedded server's process."""
 
+    plan: Plan
     crawl: Crawl
     frontier: RedisFrontier
     rules: ScopeRules
@@ -94,10 +95,12 @@ async def open_place(plan: Plan, warden: Warden) -> AsyncIterator[Place]:
         if plan.settings.sitemap != "off":
             # Before there is anything that could be done: another node might find the crawl finished.
             await Feeds(client, crawl).hold(presence.identity.name, FEED_STARTS_S)
+        plan = replace(plan, seeds=seeds_of(plan.settings, plan.seeds, crawl.settings))
         rules, _ = await add_seeds(crawl, frontier, plan.seeds)
         # Many seeds take longer to add than a silent node is taken for alive.
         await presence.confirm()
-        yield Place(crawl, frontier, rules, url, redis_pid, presence, client.warnings)
+        plan = replace(plan, settings=adopted(plan.settings, crawl, client.place))
+        yield Place(plan, crawl, frontier, rules, url, redis_pid, presence, client.warnings)
 
 
 async def _open(plan: Plan, client: RedisClient) -> Crawl:
@@ -113,8 +116,7 @@ async def _open(plan: Plan, client: RedisClient) -> Crawl:
                 ) from None
         else:
             check_agreed(found, client.place)
-            stored = found.settings
-            agreed |= {name: stored[name] for name in stored if not plan.explicit(name) and name in agreed}
+            agreed = joined(agreed, found.settings, frozenset(plan.settings.model_fields_set))
     return await open_crawl(
         client,
         plan.crawl,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from farm.app.agreed import agreed_settings
 from farm.app.authorities import check_authorities
 from farm.app.paths import CRAWLS, DEFAULT_CRAWL, PRIVATE
 from farm.app.redis_url import redis_url
@@ -24,8 +25,6 @@ from farm.scope.seeds import Seed
 from farm.settings.commands import RunSettings
 from farm.settings.rooms import EMBEDDED
 
-CANONICALISATION = 1
-"""Raised whenever the same link would become another canonical URL: nodes must not mix two versions."""
 FIRST_PER_CORE = 2
 CONTEXTS_PER_ENGINE = 20
 """An engine without a page is a quarter of a gigabyte, as much as five or six contexts."""
@@ -64,10 +63,6 @@ class Plan:
     def private(self) -> Path:
         """Where the farm keeps its own files inside the output folder."""
         return self.output / PRIVATE
-
-    def explicit(self, name: str) -> bool:
-        """Whether the user gave this setting, in whichever way."""
-        return name in self.settings.model_fields_set
 
 
 def preflight(settings: RunSettings) -> Plan:
@@ -111,7 +106,7 @@ def preflight(settings: RunSettings) -> Plan:
         crawl=settings.crawl or DEFAULT_CRAWL,
         output=output,
         seeds=seeds,
-        agreed=_agreed(settings),
+        agreed=agreed_settings(settings),
         guard=guard,
         binary=binary,
         sandbox=settings.sandbox and not without,
@@ -133,25 +128,3 @@ def output_folder(settings: RunSettings, seeds: tuple[Seed, ...]) -> Path:
     if seeds:
         return CRAWLS / host_of(seeds[0].site).strip("[]").replace(":", "_")
     return CRAWLS / DEFAULT_CRAWL
-
-
-def _agreed(settings: RunSettings) -> dict[str, Any]:
-    """Return the settings that are stored with the crawl when it is created."""
-    return {
-        "canonicalisation": CANONICALISATION,
-        "scope": settings.scope,
-        "include": list(settings.include),
-        "exclude": list(settings.exclude),
-        "depth": settings.depth,
-        "hash_routes": settings.hash_routes,
-        "keep_params": sorted(settings.keep_params),
-        "robots": settings.robots,
-        "retries": settings.retries,
-        "lives": settings.lives,
-        "rate": settings.rate and settings.rate.text,
-        "site_concurrency": settings.site_concurrency,
-        "proxy_rate": settings.proxy_rate and settings.proxy_rate.text,
-        "global_rate": settings.global_rate and settings.global_rate.text,
-        "global_concurrency": settings.global_concurrency,
-        "dedup": settings.dedup,
-    }

@@ -142,20 +142,19 @@ def header_params(headers: Mapping[str, str], sites: Iterable[str]) -> Intercept
 
 
 def slot_params(
-    settings: RunSettings, secrets: Credentials, sites: Iterable[str], machine_bytes: int, *, block: bool
+    settings: RunSettings, secrets: Credentials, sites: Iterable[str], machine_bytes: int
 ) -> SlotParams:
-    """Return what all slots have in common; `sites` are the seeds', `block` whether anything is blocked."""
+    """Return what all slots have in common; `sites` are the seeds'."""
     rule, _, selector = settings.wait.partition(":")
     held = header_params(secrets.headers, sites)
     file_bytes = settings.max_download.of(machine_bytes) if settings.download else 0
-    blocked = settings.block if block else ()
     return SlotParams(
         TabParams(
             viewport=settings.viewport,
             user_agent=settings.user_agent,
             user_agent_suffix=f" CrawlFarm/{__version__}",
-            blocked_urls=blocked_urls(blocked),
-            images=IMAGES not in blocked,
+            blocked_urls=blocked_urls(settings.block),
+            images=IMAGES not in settings.block,
             insecure=settings.insecure,
             locale=settings.locale,
             timezone=settings.timezone,

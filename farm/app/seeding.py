@@ -1,12 +1,14 @@
 """Seeds into a crawl: read from the arguments and a file, they widen the scope on every node and are queued."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from farm.frontier.crawl import Crawl
 from farm.frontier.frontier import RedisFrontier
 from farm.model.errors import UsageError
 from farm.scope.rules import ScopeRules
 from farm.scope.seeds import Seed, parse_seed, read_seeds
+from farm.settings.rooms import ScopeSettings
 
 
 def given_seeds(
@@ -29,6 +31,15 @@ def given_seeds(
     for seed in read.seeds:
         found.setdefault(seed.url, seed)
     return tuple(found.values()), said
+
+
+def seeds_of(settings: ScopeSettings, seeds: tuple[Seed, ...], agreed: Mapping[str, Any]) -> tuple[Seed, ...]:
+    """Return a node's seeds as its crawl writes URLs: they were read before the crawl was known."""
+    routes, keep = bool(agreed["hash_routes"]), tuple(agreed["keep_params"])
+    if (routes, set(keep)) == (settings.hash_routes, set(settings.keep_params)):
+        return seeds
+    again = (seed.again(hash_routes=routes, keep_params=keep) for seed in seeds)
+    return tuple({seed.url: seed for seed in again}.values())
 
 
 async def add_seeds(crawl: Crawl, frontier: RedisFrontier, seeds: Sequence[Seed]) -> tuple[ScopeRules, int]:

@@ -76,7 +76,7 @@ async def _crawl(plan: Plan) -> int:
                     # Nothing is begun, not even a log: a supervisor may start us again and again.
                     print(f"{ExitReason.FINISHED}: {closing.sentence(await place.frontier.stats(), plan)}")
                     return 0
-                return await _work(plan, place, warden, watchdog, watched, clock)
+                return await _work(place.plan, place, warden, watchdog, watched, clock)
     finally:
         await asyncio.to_thread(warden.close)
 

@@ -45,11 +45,9 @@ class NoSuchCrawl(FrontierRefused):
 
 
 class CrawlHalted(FarmError):
-    """The crawl was stopped or drained and is not to go on yet; `exit_code` says how the run ends for it."""
+    """The crawl was stopped or drained and is not to go on yet."""
 
-    def __init__(self, text: str, exit_code: int) -> None:
-        super().__init__(text)
-        self.exit_code = exit_code
+    exit_code = 5
 
 
 class CrawlGone(FrontierRefused):

@@ -11,7 +11,7 @@ are kept, so that a file that is something else altogether is told as quickly as
 import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -37,12 +37,18 @@ _LINE_END = re.compile(rb"\r\n|\r|\n")
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """A canonical URL to start from."""
+    """A canonical URL to start from; `raw` is what was given, where that is another text."""
 
     url: str
     site: str
     priority: int = 5
     meta: Mapping[str, Any] = field(default_factory=dict)
+    raw: str = ""
+
+    def again(self, *, hash_routes: bool, keep_params: Collection[str]) -> "Seed":
+        """Return the seed as a crawl with these settings writes its URL."""
+        found = parse_seed(self.raw or self.url, hash_routes=hash_routes, keep_params=keep_params)
+        return replace(found, priority=self.priority, meta=self.meta)
 
     def task(self, key: bytes) -> UrlTask:
         """Return the task of this seed; `key` is the crawl's fingerprint key."""
@@ -127,7 +133,7 @@ def parse_seed(raw: str, *, hash_routes: bool = False, keep_params: Collection[s
     text = raw.strip()
     found = canonicalise(text, hash_routes=hash_routes, keep_params=keep_params)
     if isinstance(found, CanonicalUrl):
-        return Seed(found.url, found.site)
+        return Seed(found.url, found.site, raw="" if text == found.url else text)
     shown = _shown(found.url)
     if len(text) <= MAX_CHARS and _BARE_HOST.fullmatch(text):
         raise UsageError(f'"{shown}" has no scheme; write https://{shown} or http://{shown}')
@@ -157,7 +163,7 @@ def _seed(entry: Mapping[str, Any], *, hash_routes: bool, keep_params: Collectio
     if size > MAX_META:
         raise UsageError(f'"meta" is longer than {MAX_META} bytes; keep it elsewhere, and its key here')
     found = parse_seed(url, hash_routes=hash_routes, keep_params=keep_params)
-    return Seed(found.url, found.site, priority, meta)
+    return replace(found, priority=priority, meta=meta)
 
 
 def _object(line: str) -> Mapping[str, Any]:

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from farm.app.agreed import OF_RECORDS
 from farm.app.place import open_place
 from farm.app.preflight import preflight
+from farm.model.errors import UsageError
 from farm.model.task import Idle, Lease, LeaseRequest
 from farm.runtime.warden import Warden
 from farm.settings.commands import RunSettings
@@ -42,3 +44,96 @@ async def test_the_limits_of_a_crawl_hold_for_every_lease(
 ) -> None:
     """As the options say, whoever asks."""
     assert await _sites(tmp_path, **settings) == sites
+
+
+async def _joined(folder: Path, **settings: Any) -> RunSettings:
+    """Open the crawl and return the settings that are in force on this node."""
+    warden = Warden()
+    try:
+        plan = preflight(RunSettings(output=folder / "out", **settings))
+        async with open_place(plan, warden) as place:
+            return place.plan.settings
+    finally:
+        warden.close()
+
+
+RECORDS: dict[str, Any] = {
+    "wait": "load",
+    "block": ("media",),
+    "max_page_size": "10MiB",
+    "viewport": "800x600",
+    "user_agent": "Farm",
+    "click": ("#more",),
+    "click_times": 2,
+    "scroll": 3,
+    "screenshot": True,
+    "pdf": True,
+    "download": True,
+    "max_download": "1MiB",
+    "locale": "de-DE",
+    "timezone": "Europe/Berlin",
+    "isolation": "url",
+    "html": False,
+    "text": False,
+}
+"""What changes a record, each as no default has it."""
+
+
+async def test_what_changes_a_record_is_taken_from_the_crawl(tmp_path: Path) -> None:
+    """By a node whose user does not say it; its own deadlines stay its own."""
+    assert set(RECORDS) == set(OF_RECORDS)
+    first = await _joined(tmp_path, urls=SEEDS, page_timeout="5s", **RECORDS)
+    second = await _joined(tmp_path, page_timeout="7s")
+    assert {name: getattr(second, name) for name in OF_RECORDS} == {
+        name: getattr(first, name) for name in OF_RECORDS
+    }
+    assert second.page_timeout == 7
+    again = await _joined(tmp_path, **RECORDS)
+    assert again.viewport == first.viewport
+
+
+@pytest.mark.parametrize("name", OF_RECORDS)
+async def test_what_changes_a_record_and_contradicts_the_crawl_is_refused(tmp_path: Path, name: str) -> None:
+    """With the difference."""
+    await _joined(tmp_path, urls=SEEDS)
+    with pytest.raises(UsageError, match=rf"was created with .*{name} = .*\(here .*or --fresh"):
+        await _joined(tmp_path, **{name: RECORDS[name]})
+
+
+async def test_a_picture_keeps_its_images_on_every_node(tmp_path: Path) -> None:
+    """Where the user does not say what is blocked, nothing is; who joins has it so without saying it."""
+    first = await _joined(tmp_path, urls=SEEDS, screenshot=True)
+    second = await _joined(tmp_path)
+    assert first.block == second.block == ()
+
+
+@pytest.mark.parametrize(
+    ("secret", "said"),
+    [
+        ({"header": ("X-Key: s3cret",)}, r'header_names = \["x-key"\] \(here \[\]\)'),
+        ({"storage_state": "state.json"}, r"with_storage_state = true \(here false\)"),
+    ],
+)
+async def test_secrets_are_asked_for_again(tmp_path: Path, secret: dict[str, Any], said: str) -> None:
+    """They are not kept in Redis; a node that went on without them would see other pages."""
+    (tmp_path / "state.json").write_text('{"cookies": []}')
+    if "storage_state" in secret:
+        secret = {"storage_state": tmp_path / "state.json"}
+    await _joined(tmp_path, urls=SEEDS, **secret)
+    with pytest.raises(UsageError, match=said) as caught:
+        await _joined(tmp_path)
+    assert "s3cret" not in str(caught.value)
+    await _joined(tmp_path, **secret)
+
+
+async def test_a_nodes_seeds_are_written_as_the_crawl_writes_urls(tmp_path: Path) -> None:
+    """Who joins need not say again that routes are pages, nor which parameters say which page it is."""
+    await _joined(tmp_path, urls=SEEDS, hash_routes=True, keep_params=("ref",))
+    warden = Warden()
+    try:
+        plan = preflight(RunSettings(output=tmp_path / "out", urls=("http://a.example/x?ref=2#/route",)))
+        async with open_place(plan, warden) as place:
+            assert [seed.url for seed in place.plan.seeds] == ["http://a.example/x?ref=2#/route"]
+            assert (await place.frontier.stats()).ledger.accepted == len(SEEDS) + 1
+    finally:
+        warden.close()

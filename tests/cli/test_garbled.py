@@ -17,6 +17,8 @@ GARBLED = [
     (("HSET", "@crawl", "settings", "[]"), ALL),
     (("HSET", "@crawl", "settings", "{}"), (("add", "http://e.example/"),)),
     (("HSET", "@crawl", "settings", json.dumps({"rate": "fast", "scope": "host"})), (RUN,)),
+    (("HSET", "@crawl", "settings", json.dumps({"wait": "a while"})), (RUN,)),
+    (("HSET", "@crawl", "settings", json.dumps({"canonicalisation": "one"})), (RUN,)),
     (("HSET", "@crawl", "key", "zz"), ALL),
     (("HDEL", "@crawl", "shards"), ALL),
     (("HSET", "@crawl", "shards", "-1"), ALL),

@@ -177,6 +177,12 @@ def test_a_node_that_wakes_after_its_name_was_taken_ends(
     asked = len(shop.requests.pages())
     successor = crawl(two, redis=redis.url, node="n")
     seen_pages(shop, asked + 1)
+    # The slots of its successor are not its own, so that it cannot ask in their names.
+    life = (two / ".farm" / "incarnation").read_text()[:8]
+    [key] = redis.ask("KEYS", "{default:0}:*slot").split()
+    slots = redis.ask("HKEYS", key).split()
+    assert slots
+    assert {slot.partition(".")[2] for slot in slots} == {life}
     sleeper.signal(signal.SIGCONT)
     woken = sleeper.finish(timeout_s=60)
     assert woken.code == 2, woken.output
@@ -185,6 +191,7 @@ def test_a_node_that_wakes_after_its_name_was_taken_ends(
     finished = successor.finish(timeout_s=90)
     assert finished.code == 0, finished.output
     whole(shop, woken, finished)
+    assert "settled by another worker" not in finished.output
     audited = farm("doctor", "--audit", "--redis", redis.url, folder=two)
     assert "holds every invariant" in audited.output, audited.output
 
@@ -251,7 +258,10 @@ def test_a_node_that_stays_waits_until_a_stopped_crawl_is_resumed(
     waiting = crawl(out, "--stay", redis=redis.url, time_limit="1s").finish()
     assert waiting.code == 5, waiting.output
     assert "Waiting for that (--stay)" in waiting.output
-    _terminated(ended)
+    _ended_by_signal(ended, signal.SIGTERM, 143)
+    interrupted = crawl(out, "--stay", redis=redis.url)
+    until(lambda: _clients(redis) > 0, "the waiting node's connection")
+    _ended_by_signal(interrupted, signal.SIGINT, 130)
     asked = len(shop.requests)
     resumed = crawl(out, "--stay", redis=redis.url)
     until(lambda: _clients(redis) > 0, "the waiting node's connection")
@@ -270,11 +280,12 @@ def _clients(redis: RedisServer) -> int:
     return redis.ask("CLIENT", "LIST").count("name=crawl-farm")
 
 
-def _terminated(node: Running) -> None:
-    """Check that SIGTERM ends a waiting node as it ends every other."""
-    node.signal(signal.SIGTERM)
+def _ended_by_signal(node: Running, number: signal.Signals, code: int) -> None:
+    """Check that a signal ends a waiting node as it ends every other."""
+    node.signal(number)
     ended = node.finish(timeout_s=30)
-    assert ended.code == 143, ended.output
+    assert ended.code == code, ended.output
+    assert "Traceback" not in ended.output
 
 
 def test_a_node_stays_for_what_is_added_later(shop: Shop, out: Path) -> None:

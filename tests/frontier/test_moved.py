@@ -2,12 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
 from farm.frontier.crawl import open_crawl
 from farm.frontier.frontier import RedisFrontier
@@ -15,60 +13,19 @@ from farm.frontier.keeper import RedisLeaseRenewer
 from farm.model.outcome import Ack, Settled
 from farm.model.task import Lease, LeaseRequest, UrlTask
 from farm.model.url import fingerprint
-from tests.frontier.nodes import free_ports
-from tests.frontier.proxy import FaultyProxy
-from tests.frontier.servers import Server
-from tests.frontier.support import eventually_async
+from tests.frontier.service import Service
 
 CALLS = 12
 """More than a handful of connections: each is at the wrong server."""
 
 
-@dataclass
-class Service:
-    """A master, its replica, and the address that leads to the master."""
-
-    ports: list[int]
-    servers: list[Server]
-    proxy: FaultyProxy
-    url: str
-
-    async def promote(self, *, dead: bool = False) -> None:
-        """Make the replica the master, once it has everything, and lead the address there."""
-        old, new = self.servers
-        client = await connect(new.url)
-        await eventually_async(lambda: _has_caught_up(client))
-        await client.command("REPLICAOF", "NO", "ONE")
-        await client.close()
-        if not dead:
-            client = await connect(old.url)
-            await client.command("REPLICAOF", "127.0.0.1", str(self.ports[1]))
-            await client.close()
-        self.proxy.move(new.socket, dead=dead)
-
-
-async def _has_caught_up(client: RedisClient) -> bool:
-    told = await client.command("INFO", "replication")
-    return bool(told["master_link_status"] == "up" and told["slave_read_repl_offset"] > 0)
-
-
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Service]:
     """Start a master and its replica behind a TCP proxy."""
-    ports = free_ports()[:2]
-    servers = [
-        Server(tmp_path / str(port), "--port", str(port), "--repl-diskless-sync-delay", "0") for port in ports
-    ]
-    for server in servers:
-        await server.start()
-    client = await connect(servers[1].url)
-    await client.command("REPLICAOF", "127.0.0.1", str(ports[0]))
-    await client.close()
-    proxy = FaultyProxy(servers[0].socket)
-    yield Service(ports, servers, proxy, await proxy.start())
-    proxy.stop()
-    for server in servers:
-        await server.remove()
+    service = Service(tmp_path)
+    await service.start()
+    yield service
+    await service.stop()
 
 
 def _task(frontier: RedisFrontier, path: str) -> UrlTask:
