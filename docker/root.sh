@@ -47,7 +47,8 @@ enter() {  # enter ROOT USER COMMAND...: run it there as USER, in the folder $IN
     shift 2
     export root user
     # $CONFINED is a seccomp profile in the root: with it the command is held as a container engine would hold it.
-    unshare --mount --pid --fork --kill-child --propagation private sh -eu -c '
+    # Whoever ends the caller, by whatever signal, ends all that runs there.
+    setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --propagation private sh -eu -c '
         mount --bind "$root" "$root"
         mount -t proc proc "$root/proc"
         mount --rbind /sys "$root/sys"
