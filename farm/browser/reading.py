@@ -22,12 +22,14 @@ from farm.model.outcome import FailureKind
 _JS = files("farm.browser").joinpath("js")
 SOURCE, ACT_SOURCE = (
     "\n".join(_JS.joinpath(name).read_text(encoding="utf-8") for name in names)
-    for names in (("settle.js", "collect.js"), ("act.js",))
+    for names in (("settle.js", "collect.js", "bounded.js"), ("act.js",))
 )
 WORLD = "farm"
 SETTLE_GRACE_S = 5.0
 """A page's main thread may be busy when the cap falls due; so much later it counts as hung."""
 FRAME_S = 3.0
+LINK_PARTS = 3
+ERROR_CHARS = 2_000
 COLLECT_S = 1.0
 """Of a page's time, what is kept for reading it."""
 
@@ -50,6 +52,13 @@ class ReadParams:
     link_cap: int = 10_000
     links_cap: int = 2_000_000
     link_text_cap: int = 300
+    url_cap: int = 8_000
+    """Longer addresses are not visited, and so need not be brought home."""
+    title_cap: int = 10_000
+    word_cap: int = 1_000
+    """Of what is a word or a few: `rel`, `lang`, meta robots."""
+    all_cap: int = 20_000_000
+    """Characters of all of it, as they are written."""
 
 
 class Reading:
@@ -106,7 +115,7 @@ class Reading:
             try:
                 await self._enter(deadline_s)
                 expression = self._settling(wait, left_s, collect=collect)
-                seen: dict[str, Any] = decoded(await self._evaluate(expression, (SOURCE,), deadline_s))
+                seen = checked(await self._evaluate(expression, (SOURCE,), deadline_s))
                 if seen.get("frame"):
                     await self.tab.frame()
                     self._framed = True
@@ -198,17 +207,53 @@ class Reading:
             "linkTextCap": params.link_text_cap,
             "isPage": self._is_page,
         }
-        read = f"...collect({orjson.dumps(caps).decode()})" if collect else "url: location.href"
+        bounds = {
+            "urlCap": params.url_cap,
+            "titleCap": params.title_cap,
+            "wordCap": params.word_cap,
+            "allCap": params.all_cap,
+        }
+        read = "JSON.stringify({ url: location.href, ...settled })"
+        if collect:
+            seen = f"{{ ...collect({orjson.dumps(caps).decode()}), ...settled }}"
+            read = f"bounded({seen}, {orjson.dumps(bounds).decode()})"
         # One string passes through browser and driver as it is: both would build every link anew.
         return (
             f"settle({orjson.dumps(settle).decode()}).then((settled) =>"
-            f" JSON.stringify(settled.frame ? settled : {{ {read}, ...settled }}))"
+            f" settled.frame ? JSON.stringify(settled) : {read})"
         )
 
 
+def checked(said: Any) -> dict[str, Any]:
+    """Return what a page's world answered; raises RenderError where it is not of the form that was asked for."""
+    try:
+        seen = decoded(said)
+    except (ValueError, TypeError, RecursionError):
+        seen = None
+    if not isinstance(seen, dict) or not (seen.get("frame") or _is_whole(seen)):
+        raise RenderError(FailureKind.CRASH, "the page could not be read: its answer is none")
+    return seen
+
+
+def _is_whole(seen: dict[str, Any]) -> bool:
+    if not all(isinstance(seen.get(name), str) for name in ("url", "reason")) or "settled" not in seen:
+        return False
+    if "links" not in seen:
+        return True  # it was not to be read yet
+    links = seen["links"]
+    return (
+        all(isinstance(seen.get(name), str) for name in ("title", "text", "html", "robots", "lang"))
+        and isinstance(seen.get("canonical"), str | None)
+        and isinstance(seen.get("truncated"), list)
+        and isinstance(links, list)
+        and all(isinstance(one, list) and len(one) == LINK_PARTS for one in links)
+        and all(isinstance(part, str) for one in links for part in one)
+    )
+
+
 def _failure(thrown: dict[str, Any]) -> RenderError | UsageError:
-    text = thrown.get("exception", {}).get("description") or thrown.get("text", "")
-    if "is not a valid selector" in text:
-        wrong = text.partition("'querySelector")[2].partition(": ")[2].splitlines()[0]
+    text = str(thrown.get("exception", {}).get("description") or thrown.get("text", ""))[:ERROR_CHARS]
+    wrong = text.partition("'querySelector")[2].partition(": ")[2].partition("\n")[0]
+    if "is not a valid selector" in text and wrong:
         return UsageError(f"{wrong.rstrip('.')}; --wait css: and --click take what CSS calls a selector.")
     return RenderError(FailureKind.CRASH, f"the page could not be read: {text[:200]}")

@@ -43,7 +43,7 @@ def ended(
     quiet.write_text(QUIET)
     program.write_text(PROGRAM)
     said.write_text("".join(f"{one}\0" for one in messages))
-    run: list[str | Path] = [node_path(), "--require", quiet, program, said, argument]
+    run = [node_path(), "--require", str(quiet), str(program), str(said), argument]
     out = subprocess.run(run, capture_output=True, timeout=30, check=True, text=True).stdout
     commands = [json.loads(one) for one in out.split("\0") if one]
     assert all(one["method"] == "Page.crash" for one in commands)

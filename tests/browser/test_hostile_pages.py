@@ -21,7 +21,7 @@ PATIENT_S = 60.0
 """Of a page that ends by itself: it is never waited for so long, also where other programs have the processor."""
 BACK_S = PATIENT_S + 30.0
 
-HANGING = ["loop", "loop-after-load", "alert", "hang"]
+HANGING = ["loop", "loop-after-load", "hang"]
 CRASHING = ["crash"]
 ENDLESS = ["poll", "animate", "tick", "push-state", "console", "never-ends", "never-loads"]
 ODD = ["popup", "fork", "print", "beforeunload", "throw", "hostile", "loop-on-leave", "drip/20"]
@@ -84,6 +84,14 @@ async def test_a_page_that_hangs_costs_its_deadline(impatient: Browsing, shop: S
         assert not result.settled
     else:
         assert result.kind is FailureKind.TIMEOUT
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_page_that_asks_for_ever_is_ended(impatient: Browsing, shop: Shop) -> None:
+    """By the count of what it sends, or at its deadline where the machine is slow."""
+    result = await attempt(impatient, shop, "alert")
+    assert isinstance(result, SlotLost)
+    assert result.kind is FailureKind.TIMEOUT or "flooded" in result.detail
 
 
 @pytest.mark.asyncio(loop_scope="module")
