@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -16,6 +17,7 @@ from farm.egress.gateway import Gateway
 from farm.frontier.feeds import Feeds
 from farm.frontier.robots import RobotsShelf
 from farm.model.fetch import Fetched, FetchFailed
+from farm.model.outcome import FailureKind
 from farm.runtime.control import Control
 from farm.runtime.ports import Scope, Sink
 from farm.runtime.robots import AllowAll, RobotsDesk
@@ -25,6 +27,8 @@ from farm.scope.sitemaps import MAX_BYTES, BadSitemap, Entry, SitemapReader
 
 log = logging.getLogger("farm.sitemaps")
 FILE_S = 120.0
+MOST_SILENT = 3
+"""A host may name two thousand files and end none: the crawl waits for it no longer than this many."""
 OK = 200
 AT_ONCE = 500
 SHOWN = 200
@@ -62,12 +66,28 @@ def sitemap_feed(
     since = plan.settings.sitemap_since
     marks = Feeds(place.frontier.shards.client, place.crawl)
     return SitemapFeed(
-        find, partial(read, fetch), shelf, scope, place.frontier, sink, control, marks, place.node, since
+        find,
+        partial(read, fetch, Counter()),
+        shelf,
+        scope,
+        place.frontier,
+        sink,
+        control,
+        marks,
+        place.node,
+        since,
     )
 
 
-async def read(fetch: Fetching, url: str) -> Sequence[Entry]:
-    """Read one file, a step at a time; what is wrong with it is logged, and what came before counts."""
+async def read(fetch: Fetching, silent: Counter[str], url: str) -> Sequence[Entry]:
+    """Read one file, a step at a time; what is wrong with it is logged, and what came before counts.
+
+    `silent` counts how many files of a host did not end in time, one after the other.
+    """
+    host = url.split("/", 3)[2]
+    if silent[host] >= MOST_SILENT:
+        log.warning("the sitemap %s is left: %d of this host did not end in time", url, silent[host])
+        return ()
     reader, broken = SitemapReader(), ""
 
     async def take(piece: bytes) -> bool:
@@ -83,6 +103,8 @@ async def read(fetch: Fetching, url: str) -> Sequence[Entry]:
         return True
 
     got = await fetch(url, MAX_BYTES, take)
+    is_silent = isinstance(got, FetchFailed) and got.kind is FailureKind.TIMEOUT
+    silent[host] = silent[host] + 1 if is_silent else 0
     if isinstance(got, FetchFailed):
         broken = got.detail
     elif got.status != OK:

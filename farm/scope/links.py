@@ -72,7 +72,9 @@ class LinkSorter:
         unique: dict[str, tuple[CanonicalUrl | Refusal, bool]] = {}
         cost = 0
         for link in links:
-            cost = await _turn(cost, link.url)
+            cost += len(link.url) + _EACH
+            if cost > SLICE:
+                cost = await _turn()
             found = self.canonical(link.url)
             nofollow = self._obey_nofollow and (page_nofollow or _is_nofollow(link.rel))
             before = unique.get(found.url)
@@ -82,7 +84,9 @@ class LinkSorter:
         tasks: list[UrlTask] = []
         skips: list[Skip] = []
         for found, nofollow in unique.values():
-            cost = await _turn(cost, found.url)
+            cost += len(found.url) + _EACH
+            if cost > SLICE:
+                cost = await _turn()
             reason = self._reason(found, depth, nofollow=nofollow)
             if reason is None and self._trapped(found.url):
                 reason = SkipReason.TRAP
@@ -111,7 +115,9 @@ class LinkSorter:
         unique: dict[str, dict[str, str]] = {}
         cost = 0
         for link in links:
-            cost = await _turn(cost, link.url)
+            cost += len(link.url) + _EACH
+            if cost > SLICE:
+                cost = await _turn()
             found = self.canonical(link.url)
             if isinstance(found, Refusal):
                 continue
@@ -144,11 +150,8 @@ class LinkSorter:
         return canonicalise(raw, hash_routes=self._hash_routes, keep_params=self._keep_params)
 
 
-async def _turn(cost: int, url: str) -> int:
-    """Count an address; let the loop turn where a slice is full, and return what the present one has cost."""
-    cost += len(url) + _EACH
-    if cost <= SLICE:
-        return cost
+async def _turn() -> int:
+    """Let the loop turn; return what the slice that begins has cost."""
     await asyncio.sleep(0)
     return 0
 

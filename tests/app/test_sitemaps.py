@@ -1,11 +1,12 @@
 """Addresses in sitemaps and of sitemaps, as sites write them."""
 
 import asyncio
+from collections import Counter
 
 import pytest
 
 from farm.app.proxies import Fetching
-from farm.app.sitemaps import addresses, read, resolved
+from farm.app.sitemaps import MOST_SILENT, addresses, read, resolved
 from farm.egress.fetch import Take
 from farm.model.fetch import Fetched, FetchFailed
 from farm.model.outcome import FailureKind
@@ -88,21 +89,23 @@ def bringing(*pieces: bytes) -> Fetching:
 async def test_a_file_is_read_from_where_it_was_found() -> None:
     """Its entries are relative to the end of the redirects."""
     content = b"<urlset><url><loc>x</loc></url></urlset>"
-    assert await read(bringing(content), "http://a.example/s") == [Entry("http://b.example/moved/x")]
+    assert await read(bringing(content), Counter(), "http://a.example/s") == [
+        Entry("http://b.example/moved/x")
+    ]
 
 
 async def test_a_broken_file_says_so_and_keeps_what_came_before(caplog: pytest.LogCaptureFixture) -> None:
     """Also one that could not be fetched to its end."""
     content = b"<urlset><url><loc>/x</loc></url></url>" + b" " * 1000
-    assert [entry.url for entry in await read(bringing(content, content), "http://a.example/s")] == [
-        "http://b.example/x"
-    ]
+    assert [
+        entry.url for entry in await read(bringing(content, content), Counter(), "http://a.example/s")
+    ] == ["http://b.example/x"]
     assert "it is not XML" in caplog.text
 
     async def fetch(url: str, cap_bytes: int, take: Take | None = None, /) -> Fetched | FetchFailed:
         return FetchFailed(FailureKind.NETWORK, "no route")
 
-    assert list(await read(fetch, "http://a.example/s")) == []
+    assert list(await read(fetch, Counter(), "http://a.example/s")) == []
     assert "no route" in caplog.text
 
 
@@ -114,9 +117,30 @@ def test_no_file_holds_the_loop() -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, MeasuredLoop)
         loop.forget()
-        found = await read(bringing(b"<urlset>" + pages + b"<a/>" * 1_000_000), "http://a.example/s")
+        found = await read(
+            bringing(b"<urlset>" + pages + b"<a/>" * 1_000_000), Counter(), "http://a.example/s"
+        )
         assert len(found) == 30_000
         return loop
 
     with asyncio.Runner(loop_factory=MeasuredLoop) as runner:
         runner.run(reading()).assert_short()
+
+
+async def test_a_host_whose_files_never_end_is_left(caplog: pytest.LogCaptureFixture) -> None:
+    """One that ends in between begins the count anew; other hosts are not touched."""
+    asked: list[str] = []
+
+    async def fetch(url: str, cap_bytes: int, take: Take | None = None, /) -> Fetched | FetchFailed:
+        asked.append(url)
+        if url.endswith("good"):
+            return Fetched(url, 200, {}, b"", truncated=False)
+        return FetchFailed(FailureKind.TIMEOUT, "no end")
+
+    silent: Counter[str] = Counter()
+    names = ["1", "2", "good", *(str(n) for n in range(3, 3 + 2 * MOST_SILENT))]
+    for name in names:
+        assert list(await read(fetch, silent, f"http://a.example/{name}")) == []
+    await read(fetch, silent, "http://b.example/1")
+    assert asked == [*(f"http://a.example/{name}" for name in names[: 3 + MOST_SILENT]), "http://b.example/1"]
+    assert f"is left: {MOST_SILENT} of this host did not end in time" in caplog.text

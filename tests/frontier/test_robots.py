@@ -1,11 +1,12 @@
 """What all nodes know of robots.txt, in Redis."""
 
 import asyncio
+import zlib
 
 from farm.frontier import keys
 from farm.frontier.client import RedisClient
 from farm.frontier.crawl import delete_crawl
-from farm.frontier.robots import RobotsShelf
+from farm.frontier.robots import MAX_BYTES, RobotsShelf
 
 TEST = keys.Handle("test")
 ORIGIN = "https://a.example:8443"
@@ -35,6 +36,8 @@ async def test_of_many_nodes_one_fetches(client: RedisClient) -> None:
 
 
 async def test_a_garbled_text_is_nothing(client: RedisClient) -> None:
-    """It is fetched again."""
-    await client.command("SET", keys.robots(TEST, ORIGIN), b"garbage")
-    assert await RobotsShelf(client, TEST).read(ORIGIN) is None
+    """It is fetched again; so is one that unpacks to more than a node would have written, or is cut off."""
+    packed = zlib.compress(b"rules")
+    for stored in (b"garbage", b"", zlib.compress(bytes(MAX_BYTES + 1)), packed[:-1]):
+        await client.command("SET", keys.robots(TEST, ORIGIN), stored)
+        assert await RobotsShelf(client, TEST).read(ORIGIN) is None
