@@ -48,7 +48,6 @@ class ReadParams:
     quiet_ms: int = 50
     html_cap: int = 8_000_000
     text_cap: int = 2_000_000
-    title_cap: int = 10_000
     link_cap: int = 10_000
     links_cap: int = 2_000_000
     link_text_cap: int = 300
