@@ -104,8 +104,17 @@ def _is_state(state: Any) -> bool:
         and isinstance(origins, list)
         and all(_has(one, "name", "value", "domain", "path") for one in cookies)
         and all(_has(one, "origin") and isinstance(one.get("localStorage", []), list) for one in origins)
+        and all(_is_address(one["origin"]) for one in origins)
         and all(_has(item, "name", "value") for one in origins for item in one.get("localStorage", []))
     )
+
+
+def _is_address(url: str) -> bool:
+    try:
+        urlsplit(url)
+    except ValueError:
+        return False
+    return True
 
 
 def _has(value: Any, *names: str) -> bool:

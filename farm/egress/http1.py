@@ -46,15 +46,17 @@ class HttpWire:
         """Return the next event; raises `WireSilent`, `WireLost` or h11's `RemoteProtocolError`."""
         while (event := self.h.next_event()) is h11.NEED_DATA:
             self.h.receive_data(await self.wire.receive(limit_s))
-        await self.pause()
+        if self.is_long():
+            await asyncio.sleep(0)
         return event
 
-    async def pause(self) -> None:
-        """Count an event, and let others run after so many."""
+    def is_long(self) -> bool:
+        """Count an event, and say whether it is time to let others run."""
         self._events += 1
-        if self._events >= EVENTS_A_TURN:
-            self._events = 0
-            await asyncio.sleep(0)
+        if self._events < EVENTS_A_TURN:
+            return False
+        self._events = 0
+        return True
 
     def say(self, event: h11.Event) -> None:
         """Note down an event; `flush` writes them, since each write is a system call of its own."""
@@ -233,7 +235,8 @@ class Exchange:
                 ) from None
             if event is not h11.NEED_DATA:
                 self.answered = True
-                await self._far.pause()
+                if self._far.is_long():
+                    await asyncio.sleep(0)
                 return event
             # Only now: what came in one piece goes out in one piece.
             self._near.flush()
