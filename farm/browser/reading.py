@@ -38,8 +38,7 @@ COLLECT_S = 1.0
 class ReadParams:
     """`wait` is `settle`, `load`, `domcontentloaded` or `css`; caps are characters.
 
-    `link_cap` is a number of links, `links_cap` the characters of all of them together; `title_cap` holds for the
-    page's canonical address and what it says to robots too.
+    `link_cap` is a number of links, `links_cap` the characters of all of them together.
     """
 
     wait: str = "settle"
@@ -200,7 +199,6 @@ class Reading:
         caps = {
             "htmlCap": params.html_cap,
             "textCap": params.text_cap,
-            "titleCap": params.title_cap,
             "linkCap": params.link_cap,
             "linksCap": params.links_cap,
             "linkTextCap": params.link_text_cap,

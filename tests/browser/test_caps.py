@@ -14,16 +14,10 @@ from tests.browser.conftest import Browsing, browsing, visit
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CAPS = ReadParams()
-MANY = 40
+MANY = 400
 PAGES = {
-    "/many": "".join(f'<a href="/{n}/{"x" * 60_000}">{n}</a>' for n in range(MANY)),
+    "/many": "".join(f'<a href="/{n}/{"x" * 7_000}">{n}</a>' for n in range(MANY)),
     "/data": "".join(f'<a href="data:text/plain;{n},{"x" * 1_000_000}">{n}</a>' for n in range(3)),
-    "/rel": f'<a href="/x" rel="{"n" * 100_000}">x</a>',
-    "/head": (
-        f'<title>{"t" * 100_000}</title><meta name="robots" content="nofollow,{"x" * 100_000}">'
-        f'<link rel="canonical" href="/{"c" * 100_000}">'
-        f'<script>document.documentElement.lang = "l".repeat(100000)</script>'
-    ),
 }
 
 
@@ -56,7 +50,7 @@ async def test_the_links_of_a_page_are_capped_together(opened: Browsing, site: s
     page = await visit(await opened.slot("many"), f"{site}/many")
     sizes = [len(link.url) for link in page.links]
     assert 0 < len(sizes) < MANY
-    assert min(sizes) > 60_000
+    assert min(sizes) > 7_000
     assert sum(sizes) <= CAPS.links_cap
     assert page.truncated == ("links",)
 
@@ -67,20 +61,3 @@ async def test_what_is_no_address_of_the_web_is_cut(opened: Browsing, site: str)
     assert [link.url[:17] for link in page.links] == [f"data:text/plain;{n}" for n in range(3)]
     assert {len(link.url) for link in page.links} == {2000}
     assert page.truncated == ()
-
-
-async def test_attributes_are_cut(opened: Browsing, site: str) -> None:
-    """`rel` as a link's text is."""
-    page = await visit(await opened.slot("rel"), f"{site}/rel")
-    assert [len(link.rel) for link in page.links] == [CAPS.link_text_cap]
-
-
-async def test_the_head_of_a_page_is_cut(opened: Browsing, site: str) -> None:
-    """The title is told; a canonical address that long is none."""
-    page = await visit(await opened.slot("head"), f"{site}/head")
-    assert len(page.title) == CAPS.title_cap
-    assert page.robots.startswith("nofollow,")
-    assert len(page.robots) == CAPS.title_cap
-    assert page.canonical is None
-    assert len(page.lang) == 100
-    assert page.truncated == ("title",)

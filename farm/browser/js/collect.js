@@ -2,7 +2,7 @@
 // page can neither see it nor change what it calls.
 //
 // Open shadow roots and same-origin frames are read like the document itself. What a cap cuts is named.
-function collect({ htmlCap, textCap, titleCap, linkCap, linksCap, linkTextCap, isPage }) {
+function collect({ htmlCap, textCap, linkCap, linksCap, linkTextCap, isPage }) {
   const truncated = [];
   const cut = (text, cap, name) => {
     if (text.length <= cap) return text;
@@ -56,9 +56,9 @@ function collect({ htmlCap, textCap, titleCap, linkCap, linksCap, linkTextCap, i
       } catch {
         continue;
       }
-      // Judged by its scheme and by being too long, as far as this; a page may repeat one of a megabyte.
-      absolute = absolute.slice(0, /^https?:/.test(absolute) ? 65_537 : 2_000);
-      const link = [absolute, label.slice(0, linkTextCap), (anchor.getAttribute("rel") ?? "").slice(0, linkTextCap)];
+      // Of another scheme no more is asked; a page may repeat one of a megabyte.
+      if (!/^https?:/.test(absolute)) absolute = absolute.slice(0, 2_000);
+      const link = [absolute, label.slice(0, linkTextCap), anchor.getAttribute("rel") ?? ""];
       linkChars += link[0].length + link[1].length + link[2].length;
       if (linkChars > linksCap) {
         overflow = true;
@@ -85,13 +85,13 @@ function collect({ htmlCap, textCap, titleCap, linkCap, linksCap, linkTextCap, i
   const canonical = document.querySelector('link[rel~="canonical" i][href]');
   return {
     url: location.href,
-    title: cut(document.title, titleCap, "title"),
+    title: document.title,
     text: cut(text, textCap, "text"),
     html,
     links,
-    canonical: canonical && canonical.href.length <= titleCap ? canonical.href : null,
-    robots: meta ? (meta.getAttribute("content") ?? "").slice(0, titleCap) : "",
-    lang: (document.documentElement?.lang ?? "").slice(0, 100),
+    canonical: canonical ? canonical.href : null,
+    robots: meta ? (meta.getAttribute("content") ?? "") : "",
+    lang: document.documentElement?.lang ?? "",
     truncated,
   };
 }
