@@ -12,6 +12,7 @@ from farm.sinks.summary import Summary, write_summary
 
 async def write(
     plan: Plan,
+    node: str,
     assembly: Assembly,
     snapshot: Snapshot,
     stats: Stats,
@@ -26,6 +27,8 @@ async def write(
         finished_at=finished_at,
         exit_reason=reason,
         ledger=stats.ledger,
+        node=node,
+        written=assembly.sink.written,
         skipped=assembly.sink.skipped,
         dead=stats.dead_by_reason,
         pages_per_s=snapshot.pages_per_s_overall,
@@ -54,10 +57,14 @@ def shown_settings(plan: Plan) -> dict[str, object]:
     return shown
 
 
-def sentence(stats: Stats, plan: Plan) -> str:
-    """Say in one line what the crawl came to."""
+def sentence(stats: Stats, plan: Plan, written: int | None = None) -> str:
+    """Say in one line what the crawl came to, over all nodes, and how many records this one wrote."""
     ledger = stats.ledger
     parts = [f"{ledger.done:,} done", f"{ledger.dead:,} dead"]
     if ledger.open:
         parts.append(f"{ledger.open:,} left for the next run")
-    return f"{', '.join(parts)}; the records are in {plan.output / 'pages.jsonl'}"
+    path = plan.output / "pages.jsonl"
+    if written is None:
+        return f"{', '.join(parts)}; the records are in {path}"
+    records = "record" if written == 1 else "records"
+    return f"{', '.join(parts)}; this node wrote {written:,} {records} to {path}"

@@ -56,13 +56,17 @@ async def _audit(settings: DoctorSettings) -> Finding:
     """Prove the crawl's invariants; what does not hold is a bug of ours, and worth a report: a line each."""
     try:
         async with visited(settings) as (crawl, frontier):
-            found = await frontier.audit()
+            examined = await frontier.examine()
     except FarmError as error:
         return Finding("crawl", "error", str(error), error.exit_code)
-    if found:
-        said = "\n".join(f"      - {violation}" for violation in found)
+    if examined.violations:
+        said = "\n".join(f"      - {violation}" for violation in examined.violations)
         advice = "report these lines, with a copy of Redis's data; `farm run --fresh` starts it anew"
         return Finding("crawl", "error", f"{crawl.name} is inconsistent; {advice}:\n{said}", 1)
+    if not examined.whole:
+        return Finding(
+            "crawl", "ok", f"{crawl.name} holds every invariant that can be seen while it is worked on"
+        )
     return Finding("crawl", "ok", f"{crawl.name} holds every invariant")
 
 

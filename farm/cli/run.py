@@ -110,11 +110,12 @@ async def _work(
             snapshot = tally.snapshot(clock.monotonic())
             live.stop()
         why = reason or _slug(failure)
-        await closing.write(plan, assembly, snapshot, stats, why, started_at, clock.wall())
-        log.info("%s: %s", why, closing.sentence(stats, plan))
+        await closing.write(plan, place.node, assembly, snapshot, stats, why, started_at, clock.wall())
+        said = f"{why}: {closing.sentence(stats, plan, assembly.sink.written)}"
+        log.info("%s", said)
     if isinstance(live, LiveView):
         # The view took its screen with it: what the crawl came to stays in the terminal.
-        Console().print(f"{why}: {closing.sentence(stats, plan)}", highlight=False, soft_wrap=True)
+        Console().print(said, highlight=False, soft_wrap=True)
     if failure is not None:
         raise failure
     return exit_code(reason or ExitReason.FINISHED, stats.ledger)

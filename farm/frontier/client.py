@@ -5,7 +5,7 @@ Repeating is safe because every script is idempotent: by request id, by token, o
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, cast
 
@@ -35,23 +35,17 @@ Arg = str | bytes | int | float
 
 
 class RedisClient:
-    """An asynchronous client with patience: full-jitter repetition for up to `patience_s` per call.
-
-    `slow` makes another one, which waits long for each reply.
-    """
+    """An asynchronous client with patience: full-jitter repetition for up to `patience_s` per call."""
 
     def __init__(
         self,
         client: Any,
         url: str,
         *,
-        slow: Callable[[], Any],
         patience_s: float = 300.0,
         warnings: Sequence[str] = (),
     ) -> None:
         self._client = client
-        self._make_slow = slow
-        self._slow: Any = None
         self.url = url
         self.place = place_of(url)
         self.patience_s = patience_s
@@ -61,19 +55,6 @@ class RedisClient:
     async def run(self, name: str, key: str, *args: Arg) -> Any:
         """Run a transition on the shard whose counters are under `key`."""
         return await self._patiently(_call, self._client, name, key, *args)
-
-    async def run_once(self, name: str, key: str, *args: Arg) -> Any:
-        """Run a transition that takes the server long, once.
-
-        While it is at work the server answers nobody: repeated, it would begin anew as soon as it has ended.
-        """
-        if self._slow is None:
-            self._slow = self._make_slow()
-        try:
-            with _cancellation_kept():
-                return await _call(self._slow, name, key, *args)
-        except FOREIGN as error:
-            raise translate(error, self.place) from None
 
     async def command(self, *args: Arg, **options: Any) -> Any:
         """Send one plain command."""
@@ -120,10 +101,8 @@ class RedisClient:
 
     async def close(self) -> None:
         """Close every connection; what the server does about it no longer matters."""
-        for client in (self._client, self._slow):
-            with suppress(*FOREIGN):
-                if client is not None:
-                    await client.aclose()
+        with suppress(*FOREIGN):
+            await self._client.aclose()
 
     async def _plain(self, *args: Arg, **options: Any) -> Any:
         return await self._client.execute_command(*args, **options)

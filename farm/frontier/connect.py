@@ -22,8 +22,6 @@ from farm.frontier.tls import mismatch
 from farm.model.errors import FrontierRefused, FrontierUnavailable
 
 CALL_TIMEOUT_S = 5.0
-SLOW_CALL_TIMEOUT_S = 120.0
-"""For what reads a whole crawl: seconds a million URLs."""
 FIRST_PATIENCE_S = 5.0
 PATIENCE_S = 300.0
 CONNECTIONS = 64
@@ -66,13 +64,11 @@ async def connect(
     first_patience_s: float = FIRST_PATIENCE_S,
     patience_s: float = PATIENCE_S,
     timeout_s: float = CALL_TIMEOUT_S,
-    slow_timeout_s: float = SLOW_CALL_TIMEOUT_S,
 ) -> RedisClient:
     """Connect and look at the server; `patience_s` is what later calls wait through an outage."""
     client = RedisClient(
         build_async(url, timeout_s=timeout_s),
         url,
-        slow=lambda: build_async(url, timeout_s=slow_timeout_s),
         patience_s=first_patience_s,
     )
     try:

@@ -9,6 +9,7 @@ from random import Random
 from typing import assert_never
 
 from farm.frontier import keys, outbox
+from farm.frontier.audit import Audit, audit
 from farm.frontier.client import Arg, RedisClient
 from farm.frontier.counters import STATES
 from farm.frontier.crawl import Crawl
@@ -171,10 +172,14 @@ class RedisFrontier:
     async def audit(self, most: int = 50) -> list[str]:
         """Prove the invariants; return what does not hold, a sentence each.
 
-        Reads the whole crawl, and the server does nothing else meanwhile: it is asked once, and waited for.
+        In slices, so that the server goes on answering others. Where the crawl is worked on meanwhile, sums over
+        slices are not compared; `examine` says whether they were.
         """
-        replies = await self.shards.each_once("audit", most)
-        return [violation.decode() for reply in replies for violation in reply]
+        return list((await self.examine(most)).violations)
+
+    async def examine(self, most: int = 50) -> Audit:
+        """Prove the invariants; return what does not hold, and whether everything was compared."""
+        return await audit(self.shards, most)
 
     async def extend_scope(self, extension: str) -> None:
         """Add to the scope of the crawl, for every node: a seed was redirected there."""

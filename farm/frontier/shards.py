@@ -45,10 +45,6 @@ class Shards:
             return [await self.run(0, name, *args)]
         return await asyncio.gather(*(self.run(shard, name, *args) for shard in range(self.count)))
 
-    async def each_once(self, name: str, *args: Arg) -> list[Any]:
-        """Run a transition that takes long, once on each shard, one after the other: they may share a server."""
-        return [await self.client.run_once(name, ctl, self._own(), *args) for ctl in self._ctls]
-
     def home(self, request_id: str, hint: str | None) -> int:
         """Return the shard that a request is for: its site's, or any; the same whenever it is repeated."""
         return self.of(hint) if hint else crc32(request_id.encode()) % self.count

@@ -77,6 +77,7 @@ class JsonlSink:
         self._skipped = AppendLog(
             folder / "skipped.jsonl", private / "skipped.index", _skip_line_key, self._skip_keys
         )
+        self._records_before = self._pages.lines
         self._files = Files(folder, private)
         self._writer = BatchingWriter(self._encode, self._write)
 
@@ -95,6 +96,11 @@ class JsonlSink:
     def records(self) -> int:
         """How many records the sink has, over all runs."""
         return self._pages.lines
+
+    @property
+    def written(self) -> int:
+        """How many records this run has written; those that were there already are not written again."""
+        return self._pages.lines - self._records_before
 
     @property
     def skipped(self) -> dict[str, int]:

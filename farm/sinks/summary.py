@@ -25,6 +25,10 @@ class Summary:
     finished_at: datetime
     exit_reason: str
     ledger: Ledger
+    """The crawl's, over all nodes."""
+    node: str = ""
+    written: int = 0
+    """How many records this node wrote in this run."""
     skipped: Mapping[str, int] = field(default_factory=dict)
     dead: Mapping[str, int] = field(default_factory=dict)
     pages_per_s: float = 0.0

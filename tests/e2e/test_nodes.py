@@ -8,7 +8,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from redis import from_url
 
+from farm.frontier.counters import decode
 from fixtures.shop import Shop, serve_shop_in_thread
 from tests.e2e.farm_process import Finished, Running, crawl, start, until
 from tests.e2e.redis_server import RedisServer
@@ -160,9 +162,17 @@ def test_a_drain_of_one_node_does_not_end_the_other(shop: Shop, redis: RedisServ
     seen_pages(shop, 3)
     staying = crawl(two, redis=redis.url)
     leaving.signal(signal.SIGTERM)
-    assert leaving.finish(timeout_s=15).code == 143
+    left = leaving.finish(timeout_s=15)
+    assert left.code == 143
     finished = staying.finish()
     assert finished.code == 0, finished.output
+    for run in (left, finished):
+        # The ledger is the crawl's; what a node wrote itself is told beside it.
+        written = len(run.records)
+        assert run.summary["written"] == written
+        assert f"this node wrote {written} record" in run.output
+    assert left.summary["node"] != finished.summary["node"]
+    assert finished.summary["ledger"]["done"] > finished.summary["written"]
     assert set(Finished(0, "", one).urls + finished.urls) == shop.oracle.within(1)
 
 
@@ -229,3 +239,28 @@ def test_a_page_that_kills_its_node_is_given_up_and_nothing_else_is(redis: Redis
         assert kills == 3
         assert ended.summary["dead"] == {"worker_died": 1}
         assert set(ended.urls) == shop.oracle.within(1) - {shop.at("/about")}
+
+
+def test_a_killed_nodes_places_come_back_long_before_its_leases_end(
+    shop: Shop, redis: RedisServer, tmp_path: Path
+) -> None:
+    """Its lease has the only place of the site, which stops the survivor; by the crawl's own clock."""
+    shop.hold()
+    doomed = crawl(
+        *(tmp_path / "one", shop.url), redis=redis.url, depth="1", site_concurrency="1", contexts="1"
+    )
+    seen_pages(shop, 1)
+    survivor = crawl(tmp_path / "two", redis=redis.url, contexts="1")
+    with from_url(redis.url) as server:
+        generation = server.hget("{default:0}:crawl", "generation")
+        here = f"{{default:0}}:{generation.decode()}:"
+        until(lambda: server.zcard(f"{here}nodes") == 2, "the second node")
+        doomed.kill()
+        [(slot, deadline)] = server.zrange(f"{here}due", 0, -1, withscores=True)
+        shop.release()
+        until(lambda: not server.hexists(f"{here}slot", slot), "the end of the lease")
+        assert decode(server.get(f"{here}ctl"))["now"] < deadline
+    finished = survivor.finish(timeout_s=90)
+    assert finished.code == 0, finished.output
+    assert Counter(finished.urls) == dict.fromkeys(shop.oracle.within(1), 1)
+    assert finished.summary["dead"] == {}

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from farm.frontier.audit import BUDGET, PIECES, Audit
 from farm.frontier.counters import decode, encode
+from farm.frontier.shards import Shards
 from farm.model.outcome import FailureKind, Retry
 from tests.frontier.support import Bench
 
@@ -85,3 +87,85 @@ async def test_a_counter_that_would_stall_the_crawl_is_told(
     counters = decode(await bench.raw("GET", "@ctl"))
     await bench.raw("SET", "@ctl", encode({**counters, **counter}))
     assert complaint in "\n".join(await bench.frontier.audit())
+
+
+async def test_an_audit_is_made_in_slices(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much there is, a call looks at a bounded part of it, and together they look at everything."""
+    await bench.add(*(f"one/{n}" for n in range(1500)), *(f"site{n}/1" for n in range(300)))
+    for n in range(40):
+        await bench.frontier.nack(await bench.lease(f"s{n}"), Retry(FailureKind.TIMEOUT, 99))
+        await bench.lease(f"s{n}")
+    looked_at: list[int] = []
+    run = Shards.run
+
+    async def counted(self: Shards, shard: int, name: str, *args: Any) -> Any:
+        reply = await run(self, shard, name, *args)
+        if name == "audit":
+            queues = [found for _, _, found in reply[1:] if len(found) == 2 and isinstance(found[1], bytes)]
+            looked_at.append(sum(count for count, _ in queues))
+            assert len(reply) - 1 <= PIECES
+        return reply
+
+    monkeypatch.setattr(Shards, "run", counted)
+    assert await bench.frontier.examine() == Audit([], whole=True)
+    assert sum(looked_at) == 1800 - 80
+    assert max(looked_at) <= BUDGET
+    assert len(looked_at) > 5
+
+
+async def test_a_violation_in_a_later_slice_is_told(bench: Bench) -> None:
+    """The last entry of a long queue is looked at as the first one is, and so is what it doubles."""
+    await bench.add(*(f"one/{n}" for n in range(1000)))
+    first = await bench.raw("LINDEX", "@q:5:one", 0)
+    await bench.raw("LSET", "@q:5:one", -1, first)
+    told = await bench.frontier.audit()
+    assert told == [f"id {first[:16].decode()} is in q:5:one and in q:5:one"]
+
+
+async def test_a_crawl_that_is_worked_on_is_not_accused(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What moves between two slices is in two places, or in none; what is wrong is told even so."""
+    await bench.add(*(f"a/{n}" for n in range(600)), "b/1")
+    run = Shards.run
+    busy = False
+
+    async def disturbed(self: Shards, shard: int, name: str, *args: Any) -> Any:
+        nonlocal busy
+        reply = await run(self, shard, name, *args)
+        if name == "audit" and not busy:
+            busy = True
+            for n in range(3):
+                await bench.lease(f"s{n}")
+                await bench.frontier.nack(await bench.lease("t"), Retry(FailureKind.TIMEOUT, 99))
+            busy = False
+        return reply
+
+    monkeypatch.setattr(Shards, "run", disturbed)
+    assert await bench.frontier.examine() == Audit([], whole=False)
+    await bench.raw("HSET", "@site:b", "b", "7")
+    assert any("site b lists its bands as 7" in said for said in await bench.frontier.audit())
+    counters = decode(await bench.raw("GET", "@ctl"))
+    await bench.raw("SET", "@ctl", encode({**counters, "accepted": counters["accepted"] + 1}))
+    assert any("the ledger does not balance" in said for said in await bench.frontier.audit())
+
+
+async def test_an_id_that_is_in_two_places_at_once_is_told_though_the_crawl_moves(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two slices are of two moments, so it is looked for in both places at one."""
+    await bench.add("a/1", "b/1", "c/1", "d/1")
+    entry = await bench.raw("LINDEX", "@q:5:b", 0)
+    await bench.raw("RPUSH", "@q:5:c", entry)
+    run = Shards.run
+
+    async def disturbed(self: Shards, shard: int, name: str, *args: Any) -> Any:
+        reply = await run(self, shard, name, *args)
+        if name == "stats":
+            await bench.frontier.add([bench.task("e/1")])
+        return reply
+
+    monkeypatch.setattr(Shards, "run", disturbed)
+    examined = await bench.frontier.examine()
+    assert not examined.whole
+    assert [said for said in examined.violations if "is in q:5:b and in q:5:c" in said]

@@ -162,6 +162,16 @@ async def test_a_suspect_comes_after_the_others_and_alone(bench: Bench) -> None:
     await bench.ledger()
 
 
+async def test_what_was_leased_at_a_death_comes_behind_the_others(bench: Bench) -> None:
+    """Of its site and band: whatever killed the node does not meet the next one first."""
+    await bench.add("a/1", "a/2", "a/3")
+    await restart(bench, "n", "i1")
+    assert path_of(await bench.lease("n/1")) == "a/1"
+    await restart(bench, "n", "i2")
+    order = [path_of(await bench.lease(f"m/{slot}")) for slot in range(3)]
+    assert order == ["a/2", "a/3", "a/1"]
+
+
 @pytest.mark.parametrize("how", ["retry", "release"])
 async def test_a_suspect_that_is_not_done_stays_one(bench: Bench, how: str) -> None:
     """Put off or given back, it costs no life; then it is alone again."""

@@ -77,11 +77,12 @@ async def test_records_and_skips_are_lines_of_their_files(tmp_path: Path) -> Non
 
 async def test_numbers_are_counted_again_at_resume(tmp_path: Path) -> None:
     """Each id once, each URL once per reason."""
-    for _ in range(2):
+    for written in (2, 0):
         sink = JsonlSink(tmp_path)
         await sink.commit(Batch([record(1)], [skip(1), skip(2), skip(1, SkipReason.ROBOTS)]))
         await sink.commit(Batch([record(1), record(2)], [skip(1)]))
         assert sink.records == 2
+        assert sink.written == written, "a record that was there already is none of this run's"
         assert sink.skipped == {"out_of_scope": 2, "robots": 1}
         await sink.close()
     assert len(read(tmp_path / "pages.jsonl")) == 2
