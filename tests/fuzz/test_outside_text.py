@@ -20,7 +20,8 @@ from farm.egress.proxies import parse_proxies
 from farm.model.detection import Detection
 from farm.model.errors import UsageError
 from farm.model.page import Link, RenderedPage
-from farm.policy.retry import RetryParams, retry_after_s
+from farm.policy.retry import RetryParams
+from farm.policy.throttling import retry_after_s
 
 MANY = settings(max_examples=150)
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
