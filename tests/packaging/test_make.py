@@ -157,5 +157,5 @@ def test_a_proof_of_what_is_not_known_is_refused_in_one_sentence() -> None:
     )
     assert (run.returncode, run.stdout) == (2, "")
     assert run.stderr == (
-        "prove: `sid` is none of bookworm trixie, root sudo, run units browser crawls, again.\n"
+        "prove: `sid` is none of bookworm trixie, root sudo, run units browser crawls1 crawls2, again.\n"
     )
