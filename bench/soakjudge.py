@@ -5,7 +5,7 @@ import statistics
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from farm.policy.turns import IDLE_LONGEST_S, LET_GO_S
+from farm.policy.idle_backoff import IDLE_LONGEST_S, LET_GO_S
 from farm.settings.units import parse_duration, parse_memory
 
 if TYPE_CHECKING:

@@ -12,22 +12,22 @@ from pathlib import Path
 from typing import TypeVar
 
 from farm.app.limits import own_limits
-from farm.app.place import TERMS, Place
 from farm.app.politeness import Admittance, link_sorter, robots_desk, site_pacer
-from farm.app.preflight import Plan
+from farm.app.preflight import RunPlan
 from farm.app.proxies import ProxyRoom
 from farm.app.rendering import slot_params
+from farm.app.session import TERMS, CrawlSession
 from farm.app.sitemaps import sitemap_feed
 from farm.browser.context import SlotParams
+from farm.browser.driver_errors import ignore_driver_exit
 from farm.browser.engine import EngineParams
-from farm.browser.loss import hush_driver_loss
 from farm.browser.pool import Pool, PoolParams
 from farm.detect import detect
 from farm.egress import Gateway, GatewayParams
-from farm.frontier.flow import FlowBoard
-from farm.frontier.keeper import RedisLeaseRenewer
-from farm.frontier.pace import Learnt
-from farm.frontier.proxies import SharedBans
+from farm.frontier.flow_store import FlowStore
+from farm.frontier.lease_renewer import RedisLeaseRenewer
+from farm.frontier.pace_store import PaceSnapshot
+from farm.frontier.proxy_bans import SharedBans
 from farm.model.clock import Clock
 from farm.model.errors import UsageError
 from farm.model.event import Emit, Event
@@ -44,20 +44,20 @@ from farm.resources.memory_limit import heap_mib, renderer_cap_bytes
 from farm.resources.memory_meter import MemoryMeter, MemorySampler, machine_bytes
 from farm.runtime.control import Control
 from farm.runtime.egress_route import DirectRoute
-from farm.runtime.flow import FlowBook, FlowTeller
+from farm.runtime.flow import FlowMeter, FlowReporter
 from farm.runtime.governor import Governor, GovernorParams
 from farm.runtime.heartbeat import Heartbeat
 from farm.runtime.node import Node, NodeParams
 from farm.runtime.pacer import Pacer
 from farm.runtime.ports import Recorder, VisitNotes
 from farm.runtime.proxies import ProxyParams, Rotation
-from farm.runtime.warden import Warden
+from farm.runtime.reaper import Reaper
 from farm.runtime.worker import Worker
 from farm.runtime.worker_deps import WorkerDeps, WorkerParams
 from farm.scope.directives import directives_of
-from farm.scope.families import FamilyWatch
-from farm.scope.landing import LandingJudge
+from farm.scope.duplicate_templates import DuplicateTemplates
 from farm.scope.links import LinkSorter
+from farm.scope.redirect_policy import RedirectPolicy
 from farm.settings.commands import RunSettings
 from farm.sinks.jsonl import JsonlSink
 from farm.sinks.record import RecordOptions, VisitFacts, build_record
@@ -84,18 +84,18 @@ class Assembly:
     control: Control
     governor: Governor
     sink: JsonlSink
-    pacer: Pacer[Learnt]
-    families: FamilyWatch
+    pacer: Pacer[PaceSnapshot]
+    families: DuplicateTemplates
 
 
 @asynccontextmanager
 async def assemble(
-    plan: Plan, place: Place, warden: Warden, tell: Emit, clock: Clock
+    plan: RunPlan, session: CrawlSession, reaper: Reaper, tell: Emit, clock: Clock
 ) -> AsyncIterator[Assembly]:
     """Join the rooms; leaving takes them apart in the reverse order, each within a deadline of its own."""
-    settings, book = plan.settings, FlowBook(clock.monotonic())
-    board = FlowBoard(place.frontier.shards.client, place.crawl)
-    flow = FlowTeller(place.node, book, board, tell, clock)
+    settings, book = plan.settings, FlowMeter(clock.monotonic())
+    board = FlowStore(session.frontier.shards.client, session.crawl)
+    flow = FlowReporter(session.node, book, board, tell, clock)
     host_load = HostLoad(clock)
 
     def emit(event: Event) -> None:
@@ -103,21 +103,21 @@ async def assemble(
         flow.fold(event)
         host_load.fold(event)
 
-    hush_driver_loss(asyncio.get_running_loop())
-    place.frontier.shards.client.outage.tell = emit
+    ignore_driver_exit(asyncio.get_running_loop())
+    session.frontier.shards.client.outage.tell = emit
     async with AsyncExitStack() as stack:
         # Before what may take long: whoever is silent meanwhile is taken for dead.
         heartbeat = Heartbeat(
-            lambda: RedisLeaseRenewer(place.redis_url, place.crawl),
+            lambda: RedisLeaseRenewer(session.redis_url, session.crawl),
             TERMS.visibility_s,
             clock,
-            node=place.presence.identity,
-            replaced=place.presence.replaced,
+            node=session.presence.identity,
+            replaced=session.presence.replaced,
         )
         heartbeat.start()
         stack.callback(heartbeat.close)
         folder = Path(tempfile.mkdtemp(prefix="farm-"))
-        warden.folder(folder)
+        reaper.folder(folder)
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         if settings.fresh:
             await _to_its_end(JsonlSink.clear, plan.output)
@@ -132,29 +132,29 @@ async def assemble(
             PoolParams(
                 plan.engines, open_every_s=0.8 * settings.ramp_up / plan.contexts, cap_bytes=cap_bytes
             ),
-            *_browser_params(plan, place, cap_bytes),
+            *_browser_params(plan, session, cap_bytes),
             folder,
-            warden.kill,
+            reaper.kill,
             emit,
             clock,
         )
         stack.push_async_callback(pool.close)
         control = Control(staying=settings.stay)
-        retry = RetryParams(retries=place.crawl.settings["retries"])
-        room = _proxy_room(plan, place, emit, clock)
-        robots = robots_desk(place, gateway, room, retry, clock)
+        retry = RetryParams(retries=session.crawl.settings["retries"])
+        room = _proxy_room(plan, session, emit, clock)
+        robots = robots_desk(session, gateway, room, retry, clock)
         stack.push_async_callback(robots.close)
-        families = FamilyWatch()
-        links = link_sorter(place, robots, families, clock.wall().year)
-        pacer = site_pacer(place, host_load, emit, clock)
+        families = DuplicateTemplates()
+        links = link_sorter(session, robots, families, clock.wall().year)
+        pacer = site_pacer(session, host_load, emit, clock)
         deps = WorkerDeps(
-            frontier=place.frontier,
+            frontier=session.frontier,
             sink=sink,
             scope=links,
             robots=Admittance(robots, families),
             paces=pacer,
-            landings=LandingJudge(place.rules, links),
-            record=_recorder(plan, place.node, links, families),
+            landings=RedirectPolicy(session.rules, links),
+            record=_recorder(plan, session.node, links, families),
             detect=detect,
             heartbeat=heartbeat,
             emit=emit,
@@ -163,13 +163,13 @@ async def assemble(
         params = WorkerParams(
             visit_s=settings.page_timeout + VISIT_GRACE_S,
             commit_s=settings.redis_patience + VISIT_GRACE_S,
-            node=place.node,
-            life=place.presence.identity.incarnation[:LIFE],
+            node=session.node,
+            life=session.presence.identity.incarnation[:LIFE],
             limit=settings.limit,
             retry=retry,
             spread_s=min(SPREAD_S, settings.ramp_up),
         )
-        feed = sitemap_feed(plan, place, gateway, room, robots, links, sink, control)
+        feed = sitemap_feed(plan, session, gateway, room, robots, links, sink, control)
         workers = []
         for index in range(plan.contexts):
             name = f"{index + 1:02d}"
@@ -177,7 +177,7 @@ async def assemble(
             route = room.route(gate) if room else DirectRoute()
             slot = pool.slot(name, gate.proxy_url)
             workers.append(Worker(index, slot, gate, route, deps, control, params))
-        sampler = _memory_sampler(pool, place, cap_bytes, folder)
+        sampler = _memory_sampler(pool, session, cap_bytes, folder)
         stack.callback(sampler.close)
         governor = Governor(
             _governor_params(plan, cap_bytes, folder),
@@ -187,13 +187,13 @@ async def assemble(
             control,
             emit,
             clock,
-            own_limits(place.crawl.settings, room, book, clock),
+            own_limits(session.crawl.settings, room, book, clock),
         )
         node = Node(
             workers,
             governor,
-            place.frontier,
-            place.rules.extend,
+            session.frontier,
+            session.rules.extend,
             lambda: sink.skipped,
             control,
             emit,
@@ -202,7 +202,7 @@ async def assemble(
             [
                 pacer.run,
                 flow.run,
-                place.presence.run,
+                session.presence.run,
                 *([room.attend] if room else []),
                 *([feed.run] if feed else []),
             ],
@@ -220,7 +220,7 @@ async def _to_its_end(call: Callable[[Path], T], folder: Path) -> T:
         raise
 
 
-def _proxy_room(plan: Plan, place: Place, emit: Emit, clock: Clock) -> ProxyRoom | None:
+def _proxy_room(plan: RunPlan, session: CrawlSession, emit: Emit, clock: Clock) -> ProxyRoom | None:
     if plan.proxies is None:
         return None
     settings = plan.settings
@@ -230,17 +230,17 @@ def _proxy_room(plan: Plan, place: Place, emit: Emit, clock: Clock) -> ProxyRoom
         settings.proxy_patience,
         ScoreParams(cooldown_s=settings.proxy_cooldown),
     )
-    bans = SharedBans(place.frontier.shards.client, place.crawl)
+    bans = SharedBans(session.frontier.shards.client, session.crawl)
     return ProxyRoom(plan.proxies, bans, params, emit, clock)
 
 
-def _memory_sampler(pool: Pool, place: Place, cap_bytes: int, folder: Path) -> MemorySampler:
-    others = () if place.redis_pid is None else (place.redis_pid,)
+def _memory_sampler(pool: Pool, session: CrawlSession, cap_bytes: int, folder: Path) -> MemorySampler:
+    others = () if session.redis_pid is None else (session.redis_pid,)
     meter = MemoryMeter(cap_bytes, (folder, *map(Path, SHARED_MEMORY)))
     return MemorySampler(meter, lambda: pool.inventory(others))
 
 
-def _governor_params(plan: Plan, cap_bytes: int, folder: Path) -> GovernorParams:
+def _governor_params(plan: RunPlan, cap_bytes: int, folder: Path) -> GovernorParams:
     pace_s = plan.settings.ramp_up / plan.contexts
     return GovernorParams(
         plan.contexts,
@@ -260,22 +260,22 @@ def _gateway_params(settings: RunSettings) -> GatewayParams:
     return GatewayParams(ca_file=settings.ca_file, visit_bytes=cap)
 
 
-def _browser_params(plan: Plan, place: Place, cap_bytes: int) -> tuple[EngineParams, SlotParams]:
+def _browser_params(plan: RunPlan, session: CrawlSession, cap_bytes: int) -> tuple[EngineParams, SlotParams]:
     """Return what engines and slots are given: both must know whether images are loaded."""
-    slots, heap = _slot_params(plan, place), heap_mib(cap_bytes)
+    slots, heap = _slot_params(plan, session), heap_mib(cap_bytes)
     images = slots.tab.images
     return EngineParams(plan.binary, plan.sandbox, plan.settings.ca_file, heap_mib=heap, images=images), slots
 
 
-def _slot_params(plan: Plan, place: Place) -> SlotParams:
+def _slot_params(plan: RunPlan, session: CrawlSession) -> SlotParams:
     settings = plan.settings
-    sites = [seed.site for seed in plan.seeds] or place.rules.hosts
+    sites = [seed.site for seed in plan.seeds] or session.rules.hosts
     if plan.secrets.headers and not sites:
         raise UsageError("--header goes to the seeds' sites alone, and no seed is named here; give a URL.")
     return slot_params(settings, plan.secrets, sites, machine_bytes())
 
 
-def _recorder(plan: Plan, node: str, links: LinkSorter, families: FamilyWatch) -> Recorder:
+def _recorder(plan: RunPlan, node: str, links: LinkSorter, families: DuplicateTemplates) -> Recorder:
     options = RecordOptions(html=plan.settings.html, text=plan.settings.text)
 
     async def record(lease: Lease, page: RenderedPage, notes: VisitNotes) -> Record:

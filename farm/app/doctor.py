@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from farm.app.existing_crawl import open_existing_crawl
 from farm.app.paths import DEFAULT_CRAWL
 from farm.app.patience import short_patience_s
 from farm.app.redis_url import redis_url
-from farm.app.visit import visited
 from farm.browser import sandbox
 from farm.browser.engine import Engine, EngineParams
 from farm.browser.find import find_browser
@@ -19,9 +19,9 @@ from farm.frontier.connect import connect
 from farm.frontier.embedded import EmbeddedRedis
 from farm.model.errors import FarmError
 from farm.resources.memory_meter import machine_bytes
-from farm.runtime.warden import Warden
+from farm.runtime.reaper import Reaper
 from farm.settings.commands import DoctorSettings
-from farm.settings.rooms import EMBEDDED
+from farm.settings.options import EMBEDDED
 
 FDS_WANTED = 4096
 MEMORY_WANTED = 2 * 2**30
@@ -30,7 +30,7 @@ MIB = 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Check:
     """`verdict` is `ok`, `warning` or `error`; an error's `exit_code` becomes the command's."""
 
     subject: str
@@ -39,7 +39,7 @@ class Finding:
     exit_code: int = 0
 
 
-async def examine(settings: DoctorSettings) -> AsyncIterator[Finding]:
+async def examine(settings: DoctorSettings) -> AsyncIterator[Check]:
     """Yield the findings one by one; the slow ones (a browser is really started) come first."""
     yield await _browser(settings)
     yield await _redis(settings)
@@ -52,50 +52,50 @@ async def examine(settings: DoctorSettings) -> AsyncIterator[Finding]:
         yield await _audit(settings)
 
 
-async def _audit(settings: DoctorSettings) -> Finding:
+async def _audit(settings: DoctorSettings) -> Check:
     """Prove the crawl's invariants; what does not hold is a bug of ours, and worth a report: a line each."""
     try:
-        async with visited(settings) as (crawl, frontier):
+        async with open_existing_crawl(settings) as (crawl, frontier):
             examined = await frontier.examine()
     except FarmError as error:
-        return Finding("crawl", "error", str(error), error.exit_code)
+        return Check("crawl", "error", str(error), error.exit_code)
     if examined.violations:
         said = "\n".join(f"      - {violation}" for violation in examined.violations)
         advice = "report these lines, with a copy of Redis's data; `farm run --fresh` starts it anew"
-        return Finding("crawl", "error", f"{crawl.name} is inconsistent; {advice}:\n{said}", 1)
+        return Check("crawl", "error", f"{crawl.name} is inconsistent; {advice}:\n{said}", 1)
     if not examined.whole:
-        return Finding(
+        return Check(
             "crawl", "ok", f"{crawl.name} holds every invariant that can be seen while it is worked on"
         )
-    return Finding("crawl", "ok", f"{crawl.name} holds every invariant")
+    return Check("crawl", "ok", f"{crawl.name} holds every invariant")
 
 
-async def _browser(settings: DoctorSettings) -> Finding:
+async def _browser(settings: DoctorSettings) -> Check:
     without = sandbox.why_without() if settings.sandbox else ""
-    warden = Warden()
+    reaper = Reaper()
     folder = Path(tempfile.mkdtemp(prefix="farm-doctor-"))
-    warden.folder(folder)
+    reaper.folder(folder)
     try:
         binary = find_browser(settings.browser)
         params = EngineParams(binary, sandbox=settings.sandbox and not without)
-        engine = Engine(1, params, folder, warden.kill)
+        engine = Engine(1, params, folder, reaper.kill)
         await engine.start()
         version = engine.user_agent.partition("Chrome/")[2].partition(" ")[0]
         await engine.close()
     except FarmError as error:
-        return Finding("browser", "error", str(error), error.exit_code)
+        return Check("browser", "error", str(error), error.exit_code)
     finally:
-        await asyncio.to_thread(warden.close)
+        await asyncio.to_thread(reaper.close)
     kind = "headless shell" if binary.headless_shell else "full Chromium"
     text = f"{binary.path} ({kind} {version}) starts"
     if not binary.headless_shell:
-        return Finding("browser", "warning", f"{text}; chromium-headless-shell renders several times faster.")
+        return Check("browser", "warning", f"{text}; chromium-headless-shell renders several times faster.")
     if without:
-        return Finding("browser", "warning", f"{text}, without its sandbox: {without}.")
-    return Finding("browser", "ok", f"{text}{'' if settings.sandbox else ', without its sandbox'}")
+        return Check("browser", "warning", f"{text}, without its sandbox: {without}.")
+    return Check("browser", "ok", f"{text}{'' if settings.sandbox else ', without its sandbox'}")
 
 
-async def _redis(settings: DoctorSettings) -> Finding:
+async def _redis(settings: DoctorSettings) -> Check:
     if settings.redis != EMBEDDED:
         try:
             patience_s = short_patience_s(settings)
@@ -105,40 +105,38 @@ async def _redis(settings: DoctorSettings) -> Finding:
             finally:
                 await client.close()
         except FarmError as error:
-            return Finding("redis", "error", str(error), error.exit_code)
+            return Check("redis", "error", str(error), error.exit_code)
         place, warnings = client.place, client.warnings
-        return Finding("redis", "warning", " ".join(warnings)) if warnings else Finding("redis", "ok", place)
+        return Check("redis", "warning", " ".join(warnings)) if warnings else Check("redis", "ok", place)
     with tempfile.TemporaryDirectory(prefix="farm-doctor-") as folder:
         server = EmbeddedRedis(Path(folder))
         try:
             await server.start()
         except FarmError as error:
-            return Finding("redis", "error", str(error), error.exit_code)
+            return Check("redis", "error", str(error), error.exit_code)
         await server.stop()
-    return Finding("redis", "ok", "a private Redis starts")
+    return Check("redis", "ok", "a private Redis starts")
 
 
-def _memory() -> Finding:
+def _memory() -> Check:
     total = machine_bytes()
     text = f"{total / 2**30:.1f} GiB for the farm to budget"
     if total < MEMORY_WANTED:
-        return Finding("memory", "warning", f"{text}; that is little, give --contexts 2 or fewer.")
-    return Finding("memory", "ok", text)
+        return Check("memory", "warning", f"{text}; that is little, give --contexts 2 or fewer.")
+    return Check("memory", "ok", text)
 
 
-def _files() -> Finding:
+def _files() -> Check:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < FDS_WANTED:
-        return Finding(
-            "files", "warning", f"{soft} open files are allowed (at most {hard}); `ulimit -n 4096`."
-        )
-    return Finding("files", "ok", f"{soft} open files are allowed")
+        return Check("files", "warning", f"{soft} open files are allowed (at most {hard}); `ulimit -n 4096`.")
+    return Check("files", "ok", f"{soft} open files are allowed")
 
 
-def _room(folder: Path) -> Finding:
+def _room(folder: Path) -> Check:
     free = shutil.disk_usage(folder).free
     text = f"{free // MIB:,} MiB free in {folder}"
     if free < ROOM_WANTED and folder.name != "shm":
-        return Finding("room", "warning", f"{text}; browsers' profiles need more, set TMPDIR.")
+        return Check("room", "warning", f"{text}; browsers' profiles need more, set TMPDIR.")
     shared = "; the browsers share memory by files in TMPDIR, not here" if folder.name == "shm" else ""
-    return Finding("room", "ok", f"{text}{shared}")
+    return Check("room", "ok", f"{text}{shared}")

@@ -7,30 +7,30 @@ shards. So the run that finds the end notes it.
 import asyncio
 from contextlib import suppress
 
-from farm.app.place import Place
-from farm.app.preflight import Plan
+from farm.app.preflight import RunPlan
+from farm.app.session import CrawlSession
 from farm.frontier.crawl import is_finished, mark_finished
 from farm.model.errors import FarmError
 
 NOTE_S = 2.0
 
 
-async def is_over(plan: Plan, place: Place) -> bool:
+async def is_over(plan: RunPlan, session: CrawlSession) -> bool:
     """Whether this run has nothing to do, and its folder has the summary of one that had."""
     if plan.settings.stay or not (plan.output / "summary.json").is_file():
         return False
-    if (await place.frontier.stats()).ledger.open:
+    if (await session.frontier.stats()).ledger.open:
         return False
-    return await is_finished(place.frontier.shards.client, place.crawl, _fed_by(plan))
+    return await is_finished(session.frontier.shards.client, session.crawl, _fed_by(plan))
 
 
-async def note(plan: Plan, place: Place) -> None:
+async def note(plan: RunPlan, session: CrawlSession) -> None:
     """Note that the crawl came to its end; where Redis takes no writes, the next run finds out by itself."""
     with suppress(FarmError, TimeoutError):
         async with asyncio.timeout(NOTE_S):
-            await mark_finished(place.frontier.shards.client, place.crawl, _fed_by(plan))
+            await mark_finished(session.frontier.shards.client, session.crawl, _fed_by(plan))
 
 
-def _fed_by(plan: Plan) -> str:
+def _fed_by(plan: RunPlan) -> str:
     since = plan.settings.sitemap_since
     return f"{plan.settings.sitemap} {since.isoformat() if since else ''}"

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 
-from farm.app.preflight import Plan
+from farm.app.preflight import RunPlan
 from farm.frontier.frontier import RedisFrontier
 from farm.model.errors import CrawlHalted
 
@@ -12,7 +12,7 @@ HALTED = frozenset({"draining", "stopped"})
 ASK_EVERY_S = 1.0
 
 
-async def refuse_or_wait(frontier: RedisFrontier, plan: Plan) -> None:
+async def refuse_or_wait(frontier: RedisFrontier, plan: RunPlan) -> None:
     """Return where the crawl may go on; with `--stay` wait for that, without a browser and without a lease.
 
     Raises CrawlHalted where nobody waits or the time limit is over.
@@ -33,7 +33,7 @@ async def refuse_or_wait(frontier: RedisFrontier, plan: Plan) -> None:
         raise CrawlHalted(sentence) from None
 
 
-def _resume(plan: Plan) -> str:
+def _resume(plan: RunPlan) -> str:
     if plan.embedded:
         return f"`farm resume --output {plan.output}`"
     return f"`farm resume --crawl {plan.crawl}` and the same --redis"

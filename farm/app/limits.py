@@ -6,7 +6,7 @@ from typing import Any
 from farm.app.proxies import ProxyRoom
 from farm.model.clock import Clock
 from farm.policy.capacity import useful_contexts
-from farm.runtime.flow import FlowBook
+from farm.runtime.flow import FlowMeter
 from farm.settings.units import parse_rate
 
 STEADY = 0.7
@@ -14,7 +14,7 @@ STEADY = 0.7
 
 
 def own_limits(
-    agreed: Mapping[str, Any], room: ProxyRoom | None, book: FlowBook, clock: Clock
+    agreed: Mapping[str, Any], room: ProxyRoom | None, book: FlowMeter, clock: Clock
 ) -> Callable[[], Mapping[str, int]]:
     """Return what says how many contexts are of use, by the name of the limit.
 

@@ -1,7 +1,7 @@
 """How long Redis is waited for, where the user has not said it."""
 
 from farm.frontier.connect import FIRST_PATIENCE_S
-from farm.settings.rooms import CrawlSettings
+from farm.settings.options import CrawlSettings
 
 
 def short_patience_s(settings: CrawlSettings) -> float:

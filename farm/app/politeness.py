@@ -1,12 +1,12 @@
 """What keeps the crawl polite, joined: who asks for robots.txt, who obeys it, who learns what a site bears."""
 
 from farm import __version__
-from farm.app.place import Place
 from farm.app.proxies import ProxyRoom
+from farm.app.session import CrawlSession
 from farm.egress.fetch import Fetcher, FetchParams
 from farm.egress.gateway import Gateway
-from farm.frontier.pace import Learnt, PaceBook
-from farm.frontier.robots import RobotsShelf
+from farm.frontier.pace_store import PaceSnapshot, PaceStore
+from farm.frontier.shared_cache import SharedCache
 from farm.model.clock import Clock
 from farm.model.event import Emit
 from farm.model.outcome import SkipReason
@@ -16,62 +16,64 @@ from farm.policy.politeness import Refusal
 from farm.policy.retry import RetryParams
 from farm.resources.host_load import HostLoad
 from farm.runtime.pacer import Pacer
-from farm.runtime.robots import AllowAll, RobotsDesk
-from farm.scope.families import FamilyWatch
+from farm.runtime.robots import AllowAll, RobotsChecker
+from farm.scope.duplicate_templates import DuplicateTemplates
 from farm.scope.links import LinkSorter
 from farm.scope.robots import parse
-from farm.scope.traps import TrapParams, TrapWatch
+from farm.scope.traps import TrapDetector, TrapParams
 from farm.settings.units import parse_rate
 
 USER_AGENT = f"Mozilla/5.0 (compatible; CrawlFarm/{__version__})"
 
 
 def robots_desk(
-    place: Place, gateway: Gateway, proxies: ProxyRoom | None, retry: RetryParams, clock: Clock
-) -> RobotsDesk | AllowAll:
+    session: CrawlSession, gateway: Gateway, proxies: ProxyRoom | None, retry: RetryParams, clock: Clock
+) -> RobotsChecker | AllowAll:
     """Return who says what robots.txt has to say, if it is to be obeyed."""
-    if place.crawl.settings["robots"] == "ignore":
+    if session.crawl.settings["robots"] == "ignore":
         return AllowAll()
-    frontier = place.frontier
+    frontier = session.frontier
 
-    shelf = RobotsShelf(frontier.shards.client, place.crawl)
+    shelf = SharedCache(frontier.shards.client, session.crawl)
     fetcher = Fetcher(gateway, FetchParams(USER_AGENT))
     fetch = proxies.fetching(fetcher) if proxies else fetcher.fetch
-    return RobotsDesk(fetch, shelf, parse, PaceBook(frontier.shards).keep_apart, retry, clock)
+    return RobotsChecker(fetch, shelf, parse, PaceStore(frontier.shards).keep_apart, retry, clock)
 
 
-def site_pacer(place: Place, host_load: HostLoad, emit: Emit, clock: Clock) -> Pacer[Learnt]:
+def site_pacer(session: CrawlSession, host_load: HostLoad, emit: Emit, clock: Clock) -> Pacer[PaceSnapshot]:
     """Return who learns how much each site bears; what the user allows is the most."""
-    agreed = place.crawl.settings
+    agreed = session.crawl.settings
     rate = parse_rate(agreed["rate"]).per_s if agreed["rate"] else 0.0
     params = PaceParams(most=agreed["site_concurrency"] or PaceParams().most, ceiling=rate)
-    return Pacer(PaceBook(place.frontier.shards), params, host_load.is_overloaded, emit, clock)
+    return Pacer(PaceStore(session.frontier.shards), params, host_load.is_overloaded, emit, clock)
 
 
 class Admittance:
     """Says whether a visit may take place: not where all of its kind show the same, else as robots.txt says."""
 
-    def __init__(self, robots: RobotsDesk | AllowAll, families: FamilyWatch) -> None:
+    def __init__(self, robots: RobotsChecker | AllowAll, families: DuplicateTemplates) -> None:
         self._robots = robots
         self._families = families
 
     async def refusal(self, lease: Lease, url: str) -> Refusal | None:
         """Say why the address is not to be visited with this lease, now or ever; None where it may be."""
-        if self._families.passes_over(url):
+        if self._families.should_skip(url):
             return SkipReason.DUPLICATE_CONTENT
         return await self._robots.refusal(lease, url)
 
 
-def link_sorter(place: Place, robots: RobotsDesk | AllowAll, families: FamilyWatch, year: int) -> LinkSorter:
+def link_sorter(
+    session: CrawlSession, robots: RobotsChecker | AllowAll, families: DuplicateTemplates, year: int
+) -> LinkSorter:
     """Return the sorter of the crawl's links; `year` is the present one, for calendars."""
-    agreed = place.crawl.settings
+    agreed = session.crawl.settings
     return LinkSorter(
-        place.rules,
-        place.crawl.key,
+        session.rules,
+        session.crawl.key,
         hash_routes=agreed["hash_routes"],
         keep_params=agreed["keep_params"],
         obey_nofollow=agreed["robots"] == "obey",
         forbidden=robots.forbids,
-        trapped=TrapWatch(TrapParams(year)).springs,
+        trapped=TrapDetector(TrapParams(year)).is_trap,
         repeats=families.is_stopped,
     )

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from farm.app.agreed import agreed_settings
 from farm.app.authorities import check_authorities
 from farm.app.paths import CRAWLS, DEFAULT_CRAWL, PRIVATE
 from farm.app.redis_url import redis_url
 from farm.app.rendering import Credentials, credentials
 from farm.app.seeding import given_seeds
+from farm.app.shared_settings import agreed_settings
 from farm.browser import sandbox
 from farm.browser.find import BrowserBinary, find_browser
 from farm.egress import AllowedNetwork, Guard
@@ -23,7 +23,7 @@ from farm.scope.canonical import host_of
 from farm.scope.rules import ScopeRules
 from farm.scope.seeds import Seed
 from farm.settings.commands import RunSettings
-from farm.settings.rooms import EMBEDDED
+from farm.settings.options import EMBEDDED
 
 FIRST_PER_CORE = 2
 CONTEXTS_PER_ENGINE = 20
@@ -31,7 +31,7 @@ CONTEXTS_PER_ENGINE = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RunPlan:
     """What a run will do; `agreed` are the settings that every node of the crawl must share."""
 
     settings: RunSettings
@@ -65,7 +65,7 @@ class Plan:
         return self.output / PRIVATE
 
 
-def preflight(settings: RunSettings) -> Plan:
+def preflight(settings: RunSettings) -> RunPlan:
     """Check the settings and the machine; raises UsageError or BrowserUnavailable, and creates nothing."""
     seeds, warnings = given_seeds(
         settings.urls, settings.seeds, hash_routes=settings.hash_routes, keep_params=settings.keep_params
@@ -101,7 +101,7 @@ def preflight(settings: RunSettings) -> Plan:
         warnings += (f"Chromium's sandbox is off, because {without}, or accept it with --no-sandbox.",)
     if settings.insecure:
         warnings += ("Certificates are not checked (--insecure).",)
-    return Plan(
+    return RunPlan(
         settings=settings,
         crawl=settings.crawl or DEFAULT_CRAWL,
         output=output,

@@ -4,10 +4,10 @@ import asyncio
 import logging
 from typing import Protocol
 
-from farm.egress import SlotGate, Upstream
+from farm.egress import SlotProxy, Upstream
 from farm.egress.fetch import Fetcher, Take
 from farm.egress.proxyfile import ProxyFile
-from farm.frontier.proxies import SharedBans
+from farm.frontier.proxy_bans import SharedBans
 from farm.model.clock import Clock
 from farm.model.errors import UsageError
 from farm.model.event import Emit
@@ -45,7 +45,7 @@ class ProxyRoom:
         """Any of them: a gate that has not been told yet must not go direct."""
         return next(iter(self._file.upstreams.values()))
 
-    def route(self, gate: SlotGate) -> ProxyRoute:
+    def route(self, gate: SlotProxy) -> ProxyRoute:
         """Return the egress route of the slot behind this gate."""
 
         def switch(label: str | None) -> None:

@@ -3,7 +3,7 @@
 from farm.app.authorities import check_authorities
 from farm.frontier.address import check_url, is_encrypted, with_authority
 from farm.model.errors import UsageError
-from farm.settings.rooms import CrawlSettings
+from farm.settings.options import CrawlSettings
 
 
 def redis_url(settings: CrawlSettings) -> str:

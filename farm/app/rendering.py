@@ -19,7 +19,7 @@ from farm.browser.acting import ActParams
 from farm.browser.blocking import IMAGES, blocked_urls
 from farm.browser.context import SlotParams
 from farm.browser.intercept import InterceptParams
-from farm.browser.picture import PictureParams
+from farm.browser.pictures import PictureParams
 from farm.browser.render import RenderParams
 from farm.browser.tab import TabParams
 from farm.model.errors import UsageError

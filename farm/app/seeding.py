@@ -8,7 +8,7 @@ from farm.frontier.frontier import RedisFrontier
 from farm.model.errors import UsageError
 from farm.scope.rules import ScopeRules
 from farm.scope.seeds import Seed, parse_seed, read_seeds
-from farm.settings.rooms import ScopeSettings
+from farm.settings.options import ScopeSettings
 
 
 def given_seeds(

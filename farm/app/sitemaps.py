@@ -8,19 +8,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from farm.app.place import Place
 from farm.app.politeness import USER_AGENT
-from farm.app.preflight import Plan
+from farm.app.preflight import RunPlan
 from farm.app.proxies import Fetching, ProxyRoom
+from farm.app.session import CrawlSession
 from farm.egress.fetch import Fetcher, FetchParams
 from farm.egress.gateway import Gateway
-from farm.frontier.feeds import Feeds
-from farm.frontier.robots import RobotsShelf
+from farm.frontier.active_feeders import ActiveFeeders
+from farm.frontier.shared_cache import SharedCache
 from farm.model.fetch import Fetched, FetchFailed
 from farm.model.outcome import FailureKind
 from farm.runtime.control import Control
 from farm.runtime.ports import Scope, Sink
-from farm.runtime.robots import AllowAll, RobotsDesk
+from farm.runtime.robots import AllowAll, RobotsChecker
 from farm.runtime.sitemaps import SitemapFeed
 from farm.scope.canonical import CanonicalUrl, canonicalise
 from farm.scope.sitemaps import MAX_BYTES, BadSitemap, Entry, SitemapReader
@@ -36,11 +36,11 @@ WHOLE = re.compile(r"https?://", re.IGNORECASE)
 
 
 def sitemap_feed(
-    plan: Plan,
-    place: Place,
+    plan: RunPlan,
+    session: CrawlSession,
     gateway: Gateway,
     proxies: ProxyRoom | None,
-    robots: RobotsDesk | AllowAll,
+    robots: RobotsChecker | AllowAll,
     scope: Scope,
     sink: Sink,
     control: Control,
@@ -62,19 +62,19 @@ def sitemap_feed(
             found += addresses(named, f"{origin}/robots.txt")
         return found
 
-    shelf = RobotsShelf(place.frontier.shards.client, place.crawl)
+    shelf = SharedCache(session.frontier.shards.client, session.crawl)
     since = plan.settings.sitemap_since
-    marks = Feeds(place.frontier.shards.client, place.crawl)
+    marks = ActiveFeeders(session.frontier.shards.client, session.crawl)
     return SitemapFeed(
         find,
         partial(read, fetch, Counter()),
         shelf,
         scope,
-        place.frontier,
+        session.frontier,
         sink,
         control,
         marks,
-        place.node,
+        session.node,
         since,
     )
 

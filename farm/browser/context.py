@@ -59,7 +59,7 @@ TRANSITIONS: dict[tuple[SlotState, str], SlotState] = {
 }
 
 
-class Home(Protocol):
+class TabSource(Protocol):
     """What a slot needs of its pool."""
 
     @property
@@ -75,7 +75,7 @@ class Home(Protocol):
         """Close the tab in the background."""
         ...
 
-    def pardons(self, url: str) -> bool:
+    def excuse_crash(self, url: str) -> bool:
         """Whether an engine's death under this URL is not yet held against it; counts it."""
         ...
 
@@ -97,7 +97,7 @@ class ContextSlot:
     """One URL at a time; satisfies the runtime's `Slot`."""
 
     def __init__(
-        self, name: str, proxy_url: str, home: Home, params: SlotParams, emit: Emit, clock: Clock
+        self, name: str, proxy_url: str, home: TabSource, params: SlotParams, emit: Emit, clock: Clock
     ) -> None:
         self.name = name
         self.state = SlotState.EMPTY
@@ -126,7 +126,7 @@ class ContextSlot:
         except SlotLost as error:
             if tab.engine.lost.done():
                 # Any of the pages on it may have killed the engine: the first times it is nobody's fault.
-                innocent = self._home.pardons(lease.task.url)
+                innocent = self._home.excuse_crash(lease.task.url)
                 raise SlotLost(error.kind, error.detail, innocent=innocent) from error
             if not error.innocent:
                 raise

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import playwright
 
-from farm.browser.pipe import QUIET
+from farm.browser.driver_transport import QUIET
 from farm.model.environment import KEPT
 
 LAUNCHER = """#!{python} -IS

@@ -27,9 +27,9 @@ from playwright.async_api import (
 )
 
 from farm.browser import driver, flags, trust
+from farm.browser.driver_errors import ending, playwright_errors
+from farm.browser.driver_transport import use_orjson
 from farm.browser.find import BrowserBinary
-from farm.browser.loss import ending, playwright_errors
-from farm.browser.pipe import quicken
 from farm.model.environment import kept
 from farm.model.errors import BrowserUnavailable
 from farm.resources import processes
@@ -119,7 +119,7 @@ class Engine:
             try:
                 manager = async_playwright()
                 self._playwright = await manager.start()
-                quicken(manager)
+                use_orjson(manager)
             finally:
                 if before is None:
                     del os.environ[driver.NODE_VARIABLE]

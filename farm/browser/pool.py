@@ -24,7 +24,7 @@ from farm.model.errors import BrowserUnavailable, FarmError
 from farm.model.event import Emit, Recycled
 from farm.model.memory import MemoryReading, ReclaimAction
 from farm.policy.breaker import Breaker, BreakerParams
-from farm.policy.pace import Pace, book
+from farm.policy.launch_spacing import LaunchSpacing, reserve
 from farm.resources.memory_meter import ProcessInventory
 
 log = logging.getLogger("farm.browser")
@@ -32,8 +32,8 @@ CHECK_EVERY_S = 1.0
 CHECK_DEADLINE_S = 3.0
 LEAVING_S = 120.0
 """How long an engine that is to be replaced waits for its last contexts."""
-PARDONS = 2
-PARDONED_URLS = 1000
+EXCUSED_CRASHES = 2
+EXCUSED_URLS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Pool:
         self._launching = asyncio.Lock()
         self._started = 0
         self._opening = 0
-        self._pace = Pace()
+        self._pace = LaunchSpacing()
         self._deprioritizer = CpuDeprioritizer()
         self._blamed: OrderedDict[str, int] = OrderedDict()
         self._background: set[asyncio.Task[Any]] = set()
@@ -105,7 +105,7 @@ class Pool:
             # Only now: those who waited for the same engine must not come all at once when it is up.
             jitter = random.random()  # noqa: S311
             now = self._clock.monotonic()
-            self._pace, wait_s = book(self._pace, now, self._params.open_every_s, jitter)
+            self._pace, wait_s = reserve(self._pace, now, self._params.open_every_s, jitter)
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
                 engine = await self.engine()
@@ -120,13 +120,13 @@ class Pool:
         """Close the tab in the background, so that its slot can go on at once."""
         self._spawn(tab.close())
 
-    def pardons(self, url: str) -> bool:
+    def excuse_crash(self, url: str) -> bool:
         """Whether an engine's death under this URL is not yet held against it; counts it."""
         times = self._blamed.pop(url, 0) + 1
         self._blamed[url] = times
-        if len(self._blamed) > PARDONED_URLS:
+        if len(self._blamed) > EXCUSED_URLS:
             self._blamed.popitem(last=False)
-        return times <= PARDONS
+        return times <= EXCUSED_CRASHES
 
     def paces_ms(self) -> Sequence[float]:
         """How fast the slots' contexts have navigated lately."""

@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 from playwright.async_api import Error
 
+from farm.browser.driver_transport import decoded
 from farm.browser.failure import is_navigated, translate
-from farm.browser.pipe import decoded
 from farm.browser.tab import Tab
 from farm.model.errors import RenderError, SlotLost, UsageError
 from farm.model.outcome import FailureKind

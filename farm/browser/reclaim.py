@@ -35,7 +35,7 @@ async def carry_out(
 def _kill(action: ReclaimAction, slot: ContextSlot | None, engines: Sequence[Engine]) -> None:
     """Kill the renderer under its page, after the page has been told why it dies."""
     if slot is not None and slot.tab is not None and slot.tab.pid == action.pid:
-        slot.tab.condemn(f"killed at {action.used_bytes // MIB} MiB: {action.reason}")
+        slot.tab.mark_doomed(f"killed at {action.used_bytes // MIB} MiB: {action.reason}")
     # The reading is a moment old, and a number may have another process by now: only an engine's is meant.
     if any(engine.has(action.pid) for engine in engines):
         with contextlib.suppress(ProcessLookupError, PermissionError):

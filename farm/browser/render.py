@@ -16,7 +16,7 @@ from playwright.async_api import Error, Response
 from farm.browser.acting import Acted, ActParams, act
 from farm.browser.failure import is_no_page, translate
 from farm.browser.intercept import PAGE_TYPES
-from farm.browser.picture import PictureParams, pictures
+from farm.browser.pictures import PictureParams, pictures
 from farm.browser.reading import COLLECT_S, Reading, ReadParams
 from farm.browser.tab import Tab
 from farm.model.errors import SlotLost
@@ -61,7 +61,7 @@ async def visit(
     ends = begun + params.page_timeout_s
     phase(Phase.NAVIGATING)
     tab.forget_document()
-    await tab.introduce(url, params.page_timeout_s)
+    await tab.apply_storage_state(url, params.page_timeout_s)
     try:
         response = await _navigate(tab, url, params.page_timeout_s)
     except Error as error:

@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 
 from playwright.async_api import BrowserContext, CDPSession, Error, Page
 
+from farm.browser.driver_errors import DriverExited, ending, playwright_errors
 from farm.browser.engine import Engine
 from farm.browser.failure import translate
 from farm.browser.intercept import Interceptor, InterceptParams
-from farm.browser.loss import DriverLost, ending, playwright_errors
 from farm.model.errors import BrowserUnavailable, SlotLost
 from farm.model.outcome import FailureKind
 from farm.resources.memory_limit import limit_growth
@@ -127,7 +127,7 @@ class Tab:
                 engine.lose(detail)
             engine.opened(detail)
             raise SlotLost(FailureKind.CRASH, detail) from error
-        except DriverLost as error:
+        except DriverExited as error:
             engine.lose(error.message)
             raise SlotLost(FailureKind.CRASH, f"{engine.name}: {error.message}") from error
         except Error as error:
@@ -167,7 +167,7 @@ class Tab:
         self.cdp.on("event", note)
         await self.intercept.start(self.frame_id)
 
-    async def introduce(self, url: str, deadline_s: float) -> None:
+    async def apply_storage_state(self, url: str, deadline_s: float) -> None:
         """Before its first visit, give the context what the user has stored for this site."""
         state = self._state_for(url) if self._state_for is not None and self.served == 0 else None
         if state is None:
@@ -273,7 +273,7 @@ class Tab:
         try:
             with playwright_errors():
                 return task.result()
-        except DriverLost as error:
+        except DriverExited as error:
             self.engine.lose(error.message)
             raise SlotLost(FailureKind.CRASH, f"{self.engine.name}: {error.message}") from error
 
@@ -296,7 +296,7 @@ class Tab:
         finally:
             closing.cancel()
 
-    def condemn(self, reason: str) -> None:
+    def mark_doomed(self, reason: str) -> None:
         """Say why the page is about to be killed, so that its visit ends with that reason."""
         self._crash(reason)
 

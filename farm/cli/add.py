@@ -3,9 +3,9 @@
 import sys
 from collections.abc import Sequence
 
-from farm.app.agreed import FOR_SEEDS, check_agreed
+from farm.app.existing_crawl import open_existing_crawl
 from farm.app.seeding import add_seeds, given_seeds
-from farm.app.visit import visited
+from farm.app.shared_settings import FOR_SEEDS, check_shared_settings
 from farm.cli.interruptible import run_interruptible
 from farm.model.errors import UsageError
 from farm.settings.commands import AddSettings
@@ -23,8 +23,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 async def _add(settings: AddSettings) -> tuple[int, int]:
-    async with visited(settings) as (crawl, frontier):
-        check_agreed(crawl, frontier.shards.client.place, *FOR_SEEDS)
+    async with open_existing_crawl(settings) as (crawl, frontier):
+        check_shared_settings(crawl, frontier.shards.client.place, *FOR_SEEDS)
         routes, keep = bool(crawl.settings["hash_routes"]), crawl.settings.get("keep_params", ())
         seeds, said = given_seeds(settings.urls, settings.seeds, hash_routes=routes, keep_params=keep)
         for sentence in said:

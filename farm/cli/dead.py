@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from farm.app.visit import visited
+from farm.app.existing_crawl import open_existing_crawl
 from farm.cli.interruptible import run_interruptible
 from farm.frontier.dead import DeadLetter, DeadLetters
 from farm.model.errors import UsageError
@@ -51,7 +51,7 @@ def _check(action: str, settings: DeadSettings) -> None:
 
 
 async def _act(action: str, settings: DeadSettings) -> None:
-    async with visited(settings) as (_, frontier):
+    async with open_existing_crawl(settings) as (_, frontier):
         dead = DeadLetters(frontier)
         if action == "list":
             await _list(dead, settings)

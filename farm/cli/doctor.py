@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from farm.app.doctor import Finding, examine
+from farm.app.doctor import Check, examine
 from farm.cli.interruptible import run_interruptible
 from farm.settings.commands import DoctorSettings
 from farm.settings.load import load
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str]) -> int:
 
 async def _examine(settings: DoctorSettings) -> int:
     console = Console()
-    failed: list[Finding] = []
+    failed: list[Check] = []
     async for finding in examine(settings):
         mark, style = MARKS[finding.verdict]
         line = Text.assemble((f"{mark:>4}  ", style), (f"{finding.subject:<8} ", "bold"), finding.text)

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from farm.app.visit import visited
+from farm.app.existing_crawl import open_existing_crawl
 from farm.cli.interruptible import run_interruptible
 from farm.egress.proxyfile import ProxyFile
-from farm.frontier.flow import FlowBoard, by_site
+from farm.frontier.flow_store import FlowStore, by_site
 from farm.model.errors import UsageError
 from farm.model.ledger import Stats
 from farm.monitor.figures import size
-from farm.policy.capacity import CONTEXT_BYTES, Flow, Plan, Wanted, automatic_contexts, plan, together
+from farm.policy.capacity import CONTEXT_BYTES, CapacityPlan, Flow, Wanted, automatic_contexts, plan, together
 from farm.resources.cpu import core_count
 from farm.resources.memory_meter import machine_bytes
 from farm.settings.commands import PlanSettings
@@ -75,8 +75,8 @@ def _names_a_crawl(settings: PlanSettings) -> bool:
 
 async def _known(settings: PlanSettings) -> tuple[Stats, Flow, int]:
     """Return what the crawl has measured, its last nodes together."""
-    async with visited(settings) as (crawl, frontier):
-        nodes = await FlowBoard(frontier.shards.client, crawl).read()
+    async with open_existing_crawl(settings) as (crawl, frontier):
+        nodes = await FlowStore(frontier.shards.client, crawl).read()
         at_work = [node for node in nodes if node.is_fresh] or nodes[:1]
         stats = await frontier.stats()
         return stats, together(node.flow for node in at_work), stats.sites or len(by_site(nodes))
@@ -94,7 +94,7 @@ def _per_s(rate: Rate | None) -> float:
     return rate.per_s if rate else 0.0
 
 
-def _show(wanted: Wanted, made: Plan, source: str) -> None:
+def _show(wanted: Wanted, made: CapacityPlan, source: str) -> None:
     table = Table(title=f"{wanted.pages:,} pages", title_justify="left", show_header=False)
     table.add_column(style="bold")
     table.add_column()

@@ -12,10 +12,10 @@ from dataclasses import replace
 import uvloop
 from rich.console import Console
 
-from farm.app import closing, finished
+from farm.app import finished, run_summary
 from farm.app.assembly import Assembly, assemble
-from farm.app.place import Place, open_place
-from farm.app.preflight import Plan, preflight
+from farm.app.preflight import RunPlan, preflight
+from farm.app.session import CrawlSession, open_session
 from farm.cli.interruptible import run_interruptible
 from farm.model.clock import Clock, SystemClock
 from farm.model.errors import CrawlGone, FarmError, FrontierUnavailable
@@ -27,8 +27,8 @@ from farm.monitor.plain import PlainView, log_event
 from farm.monitor.tally import Tally
 from farm.runtime.control import Control, ExitReason
 from farm.runtime.loop_watchdog import LoopWatchdog
+from farm.runtime.reaper import Reaper
 from farm.runtime.signals import Signals
-from farm.runtime.warden import Warden
 from farm.settings.commands import RunSettings
 from farm.settings.load import load
 
@@ -64,25 +64,32 @@ def _exposed(settings: RunSettings, arguments: Sequence[str]) -> tuple[str, ...]
     )
 
 
-async def _crawl(plan: Plan) -> int:
+async def _crawl(plan: RunPlan) -> int:
     clock = SystemClock()
-    warden, watchdog = Warden(), LoopWatchdog()
+    reaper, watchdog = Reaper(), LoopWatchdog()
     try:
         with ExitStack() as watched:
             watched.callback(watchdog.close)
             watchdog.start()
-            async with open_place(plan, warden) as place:
-                if await finished.is_over(plan, place):
+            async with open_session(plan, reaper) as session:
+                if await finished.is_over(plan, session):
                     # Nothing is begun, not even a log: a supervisor may start us again and again.
-                    print(f"{ExitReason.FINISHED}: {closing.sentence(await place.frontier.stats(), plan)}")
+                    print(
+                        f"{ExitReason.FINISHED}: {run_summary.sentence(await session.frontier.stats(), plan)}"
+                    )
                     return 0
-                return await _work(place.plan, place, warden, watchdog, watched, clock)
+                return await _work(session.plan, session, reaper, watchdog, watched, clock)
     finally:
-        await asyncio.to_thread(warden.close)
+        await asyncio.to_thread(reaper.close)
 
 
 async def _work(
-    plan: Plan, place: Place, warden: Warden, watchdog: LoopWatchdog, watched: ExitStack, clock: Clock
+    plan: RunPlan,
+    session: CrawlSession,
+    reaper: Reaper,
+    watchdog: LoopWatchdog,
+    watched: ExitStack,
+    clock: Clock,
 ) -> int:
     """Run the node with its view, take it apart, and sum up; what is `watched` ends after that."""
     started_at, tally = clock.wall(), Tally(clock.monotonic())
@@ -93,25 +100,25 @@ async def _work(
 
     with ExitStack() as shown:
         live = _show(plan, tally, clock, shown)
-        warden.log_to((plan.output / LOG_NAME).absolute(), plan.settings.log_format)
-        for warning in (*plan.warnings, *place.warnings):
+        reaper.log_to((plan.output / LOG_NAME).absolute(), plan.settings.log_format)
+        for warning in (*plan.warnings, *session.warnings):
             log.warning("%s", warning)
-        async with assemble(plan, place, warden, emit, clock) as assembly:
-            signals = Signals(warden, watchdog, _drain(assembly.control))
+        async with assemble(plan, session, reaper, emit, clock) as assembly:
+            signals = Signals(reaper, watchdog, _drain(assembly.control))
             watched.callback(signals.close)
             signals.start()
             live.start()
             shown.callback(live.stop)
             reason, failure = await _run(assembly)
-            stats = await _last_stats(place, tally.snapshot(clock.monotonic()).stats, failure)
+            stats = await _last_stats(session, tally.snapshot(clock.monotonic()).stats, failure)
             if reason is ExitReason.FINISHED:
-                await finished.note(plan, place)
+                await finished.note(plan, session)
             emit(StatsRead(clock.monotonic(), stats))
             snapshot = tally.snapshot(clock.monotonic())
             live.stop()
         why = reason or _slug(failure)
-        await closing.write(plan, place.node, assembly, snapshot, stats, why, started_at, clock.wall())
-        said = f"{why}: {closing.sentence(stats, plan, assembly.sink.written)}"
+        await run_summary.write(plan, session.node, assembly, snapshot, stats, why, started_at, clock.wall())
+        said = f"{why}: {run_summary.sentence(stats, plan, assembly.sink.written)}"
         log.info("%s", said)
     if isinstance(live, LiveView):
         # The view took its screen with it: what the crawl came to stays in the terminal.
@@ -130,12 +137,12 @@ async def _run(assembly: Assembly) -> tuple[ExitReason | None, FarmError | None]
         return None, error
 
 
-async def _last_stats(place: Place, known: Stats, failure: FarmError | None) -> Stats:
+async def _last_stats(session: CrawlSession, known: Stats, failure: FarmError | None) -> Stats:
     """Count once more, unless Redis is what failed, or the crawl is there no more."""
-    return known if isinstance(failure, FrontierUnavailable | CrawlGone) else await place.frontier.stats()
+    return known if isinstance(failure, FrontierUnavailable | CrawlGone) else await session.frontier.stats()
 
 
-def _show(plan: Plan, tally: Tally, clock: Clock, stack: ExitStack) -> LiveView | PlainView:
+def _show(plan: RunPlan, tally: Tally, clock: Clock, stack: ExitStack) -> LiveView | PlainView:
     """Set up the log and return the view that fits the terminal, not yet started."""
     console = Console()
     wanted = plan.settings.live
@@ -162,7 +169,7 @@ def _slug(failure: FarmError | None) -> str:
 
 
 def _drain(control: Control) -> Callable[[int], None]:
-    """Return what the first signal does; the second one ends the process, and the last will cleans up."""
+    """Return what the first signal does; the second one ends the process, and the reaper cleans up."""
 
     def drain(number: int) -> None:
         log.info("ending: visits under way are finished or given back; a second signal stops at once")

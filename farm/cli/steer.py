@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from farm.app.visit import visited
+from farm.app.existing_crawl import open_existing_crawl
 from farm.cli.interruptible import run_interruptible
 from farm.settings.commands import SteerSettings
 from farm.settings.load import load
@@ -19,6 +19,6 @@ def main(arguments: Sequence[str]) -> int:
 
 
 async def _steer(settings: SteerSettings, state: str) -> str:
-    async with visited(settings) as (crawl, frontier):
+    async with open_existing_crawl(settings) as (crawl, frontier):
         await frontier.set_state(state)
         return f"crawl {crawl.name}: {state}"

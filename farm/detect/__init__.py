@@ -6,7 +6,7 @@
 """
 
 from farm.detect import soft, vendors
-from farm.detect.look import look_at
+from farm.detect.page_features import features_of
 from farm.model.detection import Detection
 from farm.model.page import RenderedPage
 
@@ -15,5 +15,5 @@ __all__ = ["detect"]
 
 def detect(page: RenderedPage) -> Detection | None:
     """Return what the page is instead of what was asked for; None where it is taken for the real one."""
-    look = look_at(page)
+    look = features_of(page)
     return vendors.find(look) or soft.find(look)

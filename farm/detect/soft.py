@@ -8,7 +8,7 @@ import re
 from itertools import islice
 from urllib.parse import urlsplit
 
-from farm.detect.look import Look, tags
+from farm.detect.page_features import PageFeatures, tags
 from farm.model.detection import Detection, Finding
 
 OK = range(200, 300)
@@ -53,14 +53,14 @@ _CONTAINER = re.compile(r"<(?:div|main)\b[^>]*")
 _MOUNT = re.compile(r"\bid=[\"']?(root|app|__next|__nuxt|main|svelte|ember)")
 
 
-def find(look: Look) -> Detection | None:
+def find(look: PageFeatures) -> Detection | None:
     """Judge an HTML page that came with a good status; the others say by their status what they are."""
     if not look.is_html or look.status not in OK:
         return None
     return _soft_404(look) or _login_wall(look) or _empty_shell(look)
 
 
-def _soft_404(look: Look) -> Detection | None:
+def _soft_404(look: PageFeatures) -> Detection | None:
     if look.text_chars > SHORT:
         return None
     signs = []
@@ -73,7 +73,7 @@ def _soft_404(look: Look) -> Detection | None:
     return Detection(Finding.SOFT_404, "", tuple(signs)) if len(signs) > 1 else None
 
 
-def _login_wall(look: Look) -> Detection | None:
+def _login_wall(look: PageFeatures) -> Detection | None:
     if look.text_chars > SHORT or not any(map(_PASSWORD.search, tags(_INPUT, look.markup))):
         return None
     signs = ["a password field"]
@@ -89,7 +89,7 @@ def _login_wall(look: Look) -> Detection | None:
     return Detection(Finding.LOGIN_WALL, "", tuple(signs))
 
 
-def _empty_shell(look: Look) -> Detection | None:
+def _empty_shell(look: PageFeatures) -> Detection | None:
     if look.text_chars or look.links or "<script" not in look.markup or _SEEN.search(look.markup):
         return None
     signs = ["no text, no link, nothing to see", "scripts"]

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from farm.detect.look import Look, tags
+from farm.detect.page_features import PageFeatures, tags
 from farm.detect.rules import RULES, Rule
 from farm.model.detection import Detection
 
@@ -14,7 +14,7 @@ _ANSWER = "-response"
 LONGEST_SIGN = 120
 
 
-def find(look: Look) -> Detection | None:
+def find(look: PageFeatures) -> Detection | None:
     """Return the first row's finding that fits."""
     for rule in RULES:
         fitting = signs(rule, look)
@@ -23,7 +23,7 @@ def find(look: Look) -> Detection | None:
     return None
 
 
-def signs(rule: Rule, look: Look) -> tuple[str, ...] | None:
+def signs(rule: Rule, look: PageFeatures) -> tuple[str, ...] | None:
     """Say what fits, or None; the cheap conditions come first, since most pages fail them."""
     if look.text_chars >= rule.below or (rule.statuses and look.status not in rule.statuses):
         return None
@@ -35,7 +35,7 @@ def signs(rule: Rule, look: Look) -> tuple[str, ...] | None:
     return tuple(told)
 
 
-def _conditions(rule: Rule, look: Look) -> Iterator[tuple[bool, str]]:
+def _conditions(rule: Rule, look: PageFeatures) -> Iterator[tuple[bool, str]]:
     if rule.statuses:
         yield True, f"status {look.status}"
     for name, pattern in rule.headers.items():

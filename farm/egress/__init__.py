@@ -9,20 +9,20 @@
 - `proxies`: what a proxies file says.
 """
 
-from farm.egress.gate import SlotGate
 from farm.egress.gateway import Gateway
 from farm.egress.guard import AllowedNetwork, Guard, Verdict
 from farm.egress.params import GatewayParams
-from farm.egress.proxies import BadLine, ProxyList, Upstream, parse_proxies
+from farm.egress.proxies import BadProxyLine, ProxyList, Upstream, parse_proxies
+from farm.egress.slot_proxy import SlotProxy
 
 __all__ = [
     "AllowedNetwork",
-    "BadLine",
+    "BadProxyLine",
     "Gateway",
     "GatewayParams",
     "Guard",
     "ProxyList",
-    "SlotGate",
+    "SlotProxy",
     "Upstream",
     "Verdict",
     "parse_proxies",

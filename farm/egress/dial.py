@@ -20,7 +20,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from farm.egress import upstream as proxied
 from farm.egress.authority import Authority
-from farm.egress.failing import TunnelForbidden, Unreachable
+from farm.egress.errors import TunnelForbidden, Unreachable
 from farm.egress.guard import Guard, IPAddress
 from farm.egress.params import GatewayParams
 from farm.egress.proxies import Upstream

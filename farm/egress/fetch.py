@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 import h11
 from ada_url import join_url
 
-from farm.egress.failing import DETAIL_CHARS
-from farm.egress.gate import SlotGate
+from farm.egress.errors import DETAIL_CHARS
 from farm.egress.gateway import Gateway
 from farm.egress.http1 import EVENTS_A_TURN, HEADERS, INFORMATIONAL
 from farm.egress.proxies import Upstream
+from farm.egress.slot_proxy import SlotProxy
 from farm.model.egress import GateFault
 from farm.model.fetch import Fetched, FetchFailed
 from farm.model.outcome import FailureKind
@@ -97,7 +97,7 @@ class Fetcher:
         finally:
             await self._gateway.close_gate(gate)
 
-    async def _once(self, gate: SlotGate, url: str, cap_bytes: int, take: Take | None) -> Fetched:
+    async def _once(self, gate: SlotProxy, url: str, cap_bytes: int, take: Take | None) -> Fetched:
         parts = urlsplit(url)
         async with self._connected(gate, parts.scheme, parts.hostname or "", parts.port) as (reader, writer):
             connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_BYTES)
@@ -121,7 +121,7 @@ class Fetcher:
 
     @asynccontextmanager
     async def _connected(
-        self, gate: SlotGate, scheme: str, host: str, port: int | None
+        self, gate: SlotProxy, scheme: str, host: str, port: int | None
     ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
         reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
         try:

@@ -7,11 +7,11 @@ What always holds: everything that a slot's browser sends passes here or goes no
 import asyncio
 
 from farm.egress.dial import Dialer
-from farm.egress.gate import SlotGate
 from farm.egress.guard import Guard
 from farm.egress.params import GatewayParams
 from farm.egress.proxies import Upstream
 from farm.egress.resolve import Lookup, Resolver, system_lookup
+from farm.egress.slot_proxy import SlotProxy
 
 
 class Gateway:
@@ -22,7 +22,7 @@ class Gateway:
     ) -> None:
         self._params = params or GatewayParams()
         self._resolver = Resolver(ttl_s=self._params.dns_ttl_s, limit_s=self._params.dns_s, lookup=lookup)
-        self._gates: dict[int, SlotGate] = {}
+        self._gates: dict[int, SlotProxy] = {}
         self._dialer = Dialer(guard, self._resolver, self._params, own_ports=self._gates)
         self._running = False
 
@@ -32,16 +32,16 @@ class Gateway:
             self._dialer.trust()
         self._running = True
 
-    async def open(self, slot_name: str, upstream: Upstream | None = None) -> SlotGate:
+    async def open(self, slot_name: str, upstream: Upstream | None = None) -> SlotProxy:
         """Open a port for a slot."""
         if not self._running:
             raise RuntimeError("the gateway is not running")
-        gate = SlotGate(slot_name, self._dialer, self._params, upstream)
+        gate = SlotProxy(slot_name, self._dialer, self._params, upstream)
         await gate.listen()
         self._gates[gate.port] = gate
         return gate
 
-    async def close_gate(self, gate: SlotGate) -> None:
+    async def close_gate(self, gate: SlotProxy) -> None:
         """Close a slot's port and all its connections."""
         self._gates.pop(gate.port, None)
         await gate.close()

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import h11
 
-from farm.egress.failing import Unreachable, WireLost, WireSilent
+from farm.egress.errors import Unreachable, WireLost, WireSilent
 from farm.egress.params import GatewayParams
 from farm.egress.wire import Wire
 from farm.model.egress import GateFault

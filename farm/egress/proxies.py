@@ -78,7 +78,7 @@ def _credentials(parts: SplitResult, scheme: str) -> tuple[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class BadLine:
+class BadProxyLine:
     """A line that could not be read: its number, from 1, and what is wrong, without the line."""
 
     number: int
@@ -93,18 +93,18 @@ class ProxyList:
     """What a file gave: every proxy once, in its order, and the lines that gave none."""
 
     upstreams: tuple[Upstream, ...]
-    bad: tuple[BadLine, ...] = ()
+    bad: tuple[BadProxyLine, ...] = ()
 
 
 def parse_proxies(text: str) -> ProxyList:
     """Read a proxies file: one URL a line; blank lines and lines that begin with `#` are skipped."""
     upstreams: dict[Upstream, None] = {}
-    bad: list[BadLine] = []
+    bad: list[BadProxyLine] = []
     for number, line in enumerate(text.lstrip("\ufeff").splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         try:
             upstreams[Upstream.parse(line)] = None
         except ValueError as error:
-            bad.append(BadLine(number, str(error)))
+            bad.append(BadProxyLine(number, str(error)))
     return ProxyList(tuple(upstreams), tuple(bad))

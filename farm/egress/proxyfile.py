@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
 
-from farm.egress.proxies import BadLine, ProxyList, Upstream, parse_proxies
+from farm.egress.proxies import BadProxyLine, ProxyList, Upstream, parse_proxies
 from farm.model.errors import UsageError
 
 LARGEST_BYTES = 10_000_000
@@ -21,7 +21,7 @@ class ProxyFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.upstreams: Mapping[str, Upstream] = {}
-        self.bad: tuple[BadLine, ...] = ()
+        self.bad: tuple[BadProxyLine, ...] = ()
         self._seen: tuple[int, int, int] | None = None
 
     def read(self) -> None:

@@ -7,7 +7,7 @@ other one gets what was still on its way; a tunnel in which nothing moves for `i
 import asyncio
 from collections.abc import Callable
 
-from farm.egress.failing import WireSilent
+from farm.egress.errors import WireSilent
 from farm.egress.wire import Wire
 
 

@@ -14,7 +14,7 @@ from functools import partial
 from ipaddress import ip_address
 from threading import Thread
 
-from farm.egress.failing import Unreachable
+from farm.egress.errors import Unreachable
 from farm.egress.guard import IPAddress
 from farm.model.egress import GateFault
 

@@ -13,12 +13,12 @@ import h11
 
 from farm.egress.authority import Authority, Target, target_from, tunnel_target_from
 from farm.egress.dial import Dialer
-from farm.egress.failing import Unreachable, WireLost, WireSilent
+from farm.egress.errors import Unreachable, WireLost, WireSilent
 from farm.egress.http1 import Event, Exchange, HttpWire, part
+from farm.egress.navigation_hold import NavigationHold
 from farm.egress.params import GatewayParams
 from farm.egress.proxies import Upstream
 from farm.egress.relay import relay
-from farm.egress.turn import Turn
 from farm.egress.upstream import authorization
 from farm.egress.wire import Traffic, Wire
 from farm.model.egress import GateFailure, GateFault
@@ -39,7 +39,7 @@ class Visit:
     broken: dict[Authority, GateFailure] = field(default_factory=dict)
     """The first failure per authority that was a proxy's: what it cost is missing, whatever came later."""
     excess: GateFailure | None = None
-    turn: Turn | None = None
+    turn: NavigationHold | None = None
     """What its documents wait for, where the farm has a say in it."""
 
     def note(self, authority: Authority, failure: GateFailure, *, lacks: bool = True) -> None:
@@ -106,7 +106,7 @@ class Session:
 
         near.hold = held
 
-    async def _wait(self, turn: Turn, visit: Visit) -> None:
+    async def _wait(self, turn: NavigationHold, visit: Visit) -> None:
         try:
             await turn.for_tunnel(turn.authority)
         except Unreachable as unreachable:

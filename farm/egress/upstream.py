@@ -16,7 +16,7 @@ from python_socks import ProxyConnectionError, ProxyError, ProxyType
 from python_socks.async_.asyncio import Proxy
 
 from farm.egress.authority import Authority
-from farm.egress.failing import TunnelForbidden, Unreachable, WireLost, WireSilent
+from farm.egress.errors import TunnelForbidden, Unreachable, WireLost, WireSilent
 from farm.egress.guard import IPAddress
 from farm.egress.http1 import INFORMATIONAL
 from farm.egress.params import GatewayParams

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
-from farm.egress.failing import WireLost, WireSilent
+from farm.egress.errors import WireLost, WireSilent
 
 
 @dataclass(slots=True, eq=False)

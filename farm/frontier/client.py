@@ -16,9 +16,9 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_r
 from farm.frontier import keys
 from farm.frontier.faults import (
     FOREIGN,
+    is_transient,
     lacks_function,
     leads_astray,
-    passes,
     place_of,
     reason_of,
     translate,
@@ -111,13 +111,13 @@ class RedisClient:
         try:
             return await self._once(call, *args, **options)
         except FOREIGN as error:
-            if not passes(error) or self.patience_s <= 0:
+            if not is_transient(error) or self.patience_s <= 0:
                 raise translate(error, self.place) from None
         try:
             async for attempt in AsyncRetrying(
                 wait=wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S),
                 stop=stop_after_delay(self.patience_s),
-                retry=retry_if_exception(passes),
+                retry=retry_if_exception(is_transient),
                 reraise=True,
             ):
                 with attempt:
@@ -132,7 +132,7 @@ class RedisClient:
             with _cancellation_kept():
                 reply = await call(*args, **options)
         except FOREIGN as error:
-            if passes(error):
+            if is_transient(error):
                 self.outage.failed(begun, reason_of(error))
             if leads_astray(error):
                 await self._renew()

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from farm.frontier import keys
-from farm.frontier.entries import lease_of
+from farm.frontier.entries import decode_lease
 from farm.frontier.frontier import AT_ONCE, RedisFrontier
 from farm.model.errors import UsageError
 from farm.model.outcome import FailureKind
@@ -95,7 +95,7 @@ class DeadLetters:
         return moved
 
     async def _move(self, deed: str, ids: Sequence[bytes]) -> int:
-        return sum(await self._shards.each("exhume", deed, *ids))
+        return sum(await self._shards.each("move_dead", deed, *ids))
 
     async def _letters(self, reason: str, start: int, size: int) -> list[tuple[bytes, bytes]]:
         """Return a page of ids and letters over all shards, one after the other."""
@@ -127,7 +127,7 @@ def letter_of(fingerprint: bytes, letter: bytes) -> DeadLetter:
         return DeadLetter(name, "corrupt", None, "", 0, None)
     reason, at, detail, site, entry = parts
     try:
-        lease = lease_of(b"0", site, entry, "")
+        lease = decode_lease(b"0", site, entry, "")
     except ValueError:
         lease = None
     return DeadLetter(

@@ -36,7 +36,7 @@ def fingerprint_of(fingerprint: str) -> bytes:
     return f"{int(fingerprint[3:], 16) | 1 << 52}{fingerprint}".encode()
 
 
-def link_of(task: UrlTask) -> bytes:
+def encode_task(task: UrlTask) -> bytes:
     """Return a task as `add` and `ack` take it: fingerprint, band, site, newline, payload."""
     if not task.site or len(task.site) > _LONGEST_SITE or not task.site.isprintable():
         raise UsageError(f"The site {task.site[:80]!r} of a URL cannot be kept.")
@@ -68,7 +68,7 @@ def _shared(task: UrlTask) -> list[Any] | None:
     return [shared, task.referrer[shared:]]
 
 
-def lease_of(token: bytes, site: bytes, entry: bytes, slot: str) -> Lease:
+def decode_lease(token: bytes, site: bytes, entry: bytes, slot: str) -> Lease:
     """Return the lease that a script handed out."""
     match = _ENTRY.match(entry)
     if not match:

@@ -76,7 +76,7 @@ _OF_LUA = re.compile(r"^user_function:\d+: | script: \w+, on @user_function:\d+$
 """Where in a script it stumbled: nothing to a user."""
 
 
-def passes(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether the same call can succeed later without anybody's doing."""
     if _is_final(error):
         return False
@@ -84,7 +84,7 @@ def passes(error: BaseException) -> bool:
         return True
     if isinstance(error, redis_errors.RedisClusterException) and error.__cause__ is not None:
         # No node of a Cluster could be asked who has which slots; the last one's reason says whether that passes.
-        return passes(error.__cause__)
+        return is_transient(error.__cause__)
     return isinstance(error, redis_errors.ResponseError) and str(error).startswith(_PASSING_CODES)
 
 
@@ -153,7 +153,7 @@ def translate(error: BaseException, place: str) -> FarmError:
         return FrontierUnavailable(
             f"Redis at {place} does not let us in ({reason}); check the user and the password in the URL."
         )
-    if passes(error):
+    if is_transient(error):
         remedies = (remedy for word, remedy in _REMEDIES.items() if word in reason)
         remedy = next(remedies, "start it, or name another with --redis")
         return FrontierUnavailable(f"Redis at {place} is not available ({reason}); {remedy}.")

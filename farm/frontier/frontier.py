@@ -13,12 +13,12 @@ from farm.frontier.audit import Audit, audit
 from farm.frontier.client import Arg, RedisClient
 from farm.frontier.counters import STATES
 from farm.frontier.crawl import Crawl
-from farm.frontier.entries import fingerprint_of, link_of
+from farm.frontier.entries import encode_task, fingerprint_of
 from farm.frontier.faults import gone, unreadable
+from farm.frontier.lease_dispatch import LeaseDispatch
 from farm.frontier.ledger import stats_of
 from farm.frontier.outbox import addressed
 from farm.frontier.shards import Shards
-from farm.frontier.wishes import Wishes
 from farm.model.errors import UsageError
 from farm.model.ledger import Stats
 from farm.model.outcome import Ack, Bury, Release, Retry, Settled
@@ -41,13 +41,13 @@ class RedisFrontier:
         random: Random | None = None,
     ) -> None:
         self.shards = Shards(client, crawl, own_time_ms)
-        self._wishes = Wishes(self.shards, random or Random())  # noqa: S311 - nonces and jitter, no secrets
+        self._wishes = LeaseDispatch(self.shards, random or Random())  # noqa: S311 - nonces and jitter, no secrets
 
     async def add(self, tasks: Sequence[UrlTask]) -> int:
         """Accept what is new and return how many were."""
         by_shard: dict[int, list[bytes]] = {}
         for task in tasks:
-            by_shard.setdefault(self.shards.of(task.site), []).append(link_of(task))
+            by_shard.setdefault(self.shards.of(task.site), []).append(encode_task(task))
         accepted = 0
         for shard, links in by_shard.items():
             for start in range(0, len(links), AT_ONCE):
@@ -195,7 +195,7 @@ class RedisFrontier:
         links = []
         for task in tasks:
             target = self.shards.of(task.site)
-            link = link_of(task)
+            link = encode_task(task)
             links.append(link if target == shard else addressed(link, target))
         # Which shard a redirect's target belongs to is not known from its fingerprint: all are told.
         others = [other for other in range(self.shards.count) if other != shard]

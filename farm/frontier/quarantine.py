@@ -12,7 +12,7 @@ from farm.model.task import Lease
 
 
 class Quarantine:
-    """The leases of one node's slots, and its wishes that are under way."""
+    """The leases of one node's slots, and its dispatch that are under way."""
 
     def __init__(self) -> None:
         self._held: dict[str, Lease] = {}

@@ -63,7 +63,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CapacityPlan:
     """What comes of it: `limits` are rates of the whole crawl by what bounds them, `binding` names the smallest.
 
     `useful` are the contexts that the rate can use, over all nodes; `nodes` how many it takes to end in time, 0
@@ -79,7 +79,7 @@ class Plan:
     nodes: int
 
 
-def plan(wanted: Wanted) -> Plan:
+def plan(wanted: Wanted) -> CapacityPlan:
     """Work it out for one node, and how many nodes it takes to end within the time."""
     outer = _outer(wanted)
     node = _of_a_node(wanted)
@@ -87,7 +87,7 @@ def plan(wanted: Wanted) -> Plan:
     binding = min(limits, key=lambda name: limits[name])
     per_s = limits[binding]
     useful = useful_contexts(per_s, wanted.took_s)
-    return Plan(
+    return CapacityPlan(
         limits=limits,
         binding=binding,
         per_s=per_s,

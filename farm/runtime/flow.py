@@ -18,7 +18,7 @@ EVERY_S = 2.0
 SITES = 20
 
 
-class FlowBook:
+class FlowMeter:
     """Folds events; an `Emit` beside the others."""
 
     def __init__(self, started: float) -> None:
@@ -74,7 +74,7 @@ def _flow(took: list[float], span_s: float, under_way: float) -> Flow:
     return Flow(len(took) / span_s, sum(took) / len(took) if took else 0.0, under_way)
 
 
-class FlowBoard(Protocol):
+class FlowStore(Protocol):
     """Where every node's flow can be read."""
 
     async def tell(self, node: str, flow: Flow, sites: Mapping[str, Flow], limit: int, binding: str) -> None:
@@ -82,10 +82,10 @@ class FlowBoard(Protocol):
         ...
 
 
-class FlowTeller:
+class FlowReporter:
     """Tells the view and the other nodes how it flows, and which limit binds."""
 
-    def __init__(self, node: str, book: FlowBook, board: FlowBoard, emit: Emit, clock: Clock) -> None:
+    def __init__(self, node: str, book: FlowMeter, board: FlowStore, emit: Emit, clock: Clock) -> None:
         self._node = node
         self._book = book
         self._board = board

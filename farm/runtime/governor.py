@@ -20,7 +20,7 @@ from farm.policy.memory import Band, MemoryParams
 from farm.runtime.control import Control
 from farm.runtime.ports import SlotPool
 from farm.runtime.reclaim_tracker import ReclaimTracker
-from farm.runtime.shortage import Shortage
+from farm.runtime.shortage import ResourceWatch
 
 SAMPLE_EVERY_S = 0.25
 TIGHT_EVERY_S = 0.1
@@ -82,7 +82,7 @@ class Governor:
         self._admitted: Admission | None = None
         self._ramp = 1
         self._told_at = float("-inf")
-        self.shortage = Shortage(params.fds, params.free_bytes, emit)
+        self.shortage = ResourceWatch(params.fds, params.free_bytes, emit)
         self.peak_bytes = 0
 
     async def run(self) -> None:

@@ -7,7 +7,7 @@ as soon as this one runs again.
 
 A signal that the loop does not take within `unheard_s` ends the process here, with the exit code of that signal:
 the reaper process cleans up, as it does whenever the farm dies. Where not even this thread runs, the reaper does
-both (see `last_will`).
+both (see `reaper_process`).
 """
 
 import asyncio

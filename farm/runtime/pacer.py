@@ -18,12 +18,12 @@ from farm.model.clock import Clock
 from farm.model.event import Emit, Notice
 from farm.policy.aimd import Pace, PaceParams, Sample, blocked, start, step
 from farm.policy.throttling import THROTTLING
-from farm.runtime.site_ports import Learnt, PaceBook
+from farm.runtime.site_ports import PaceSnapshot, PaceStore
 
 log = logging.getLogger("farm.pacer")
 EVERY_S = 0.5
 TRIES = 8
-L = TypeVar("L", bound=Learnt)
+L = TypeVar("L", bound=PaceSnapshot)
 _SAYS = {
     "refused": "throttled: 429 or 503 received",
     "slow": "slowed down: its latency rose",
@@ -35,7 +35,7 @@ class Pacer(Generic[L]):
     """Learns for one node. `strained` says whether this machine is too busy to judge a site's latency."""
 
     def __init__(
-        self, book: PaceBook[L], params: PaceParams, strained: Callable[[], bool], emit: Emit, clock: Clock
+        self, book: PaceStore[L], params: PaceParams, strained: Callable[[], bool], emit: Emit, clock: Clock
     ) -> None:
         self._book = book
         self._params = params

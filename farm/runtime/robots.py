@@ -34,7 +34,7 @@ from farm.policy.politeness import (
 )
 from farm.policy.retry import RetryParams
 from farm.policy.throttling import retry_after_s
-from farm.runtime.site_ports import Fetch, RobotsRules, RobotsShelf, SetSpacing
+from farm.runtime.site_ports import Fetch, RobotsRules, SetSpacing, SharedCache
 
 log = logging.getLogger("farm.robots")
 REMEMBERED = 4096
@@ -62,13 +62,13 @@ class Known:
     size: int = 0
 
 
-class RobotsDesk:
+class RobotsChecker:
     """Says whether a visit may take place. `close` ends what is being fetched."""
 
     def __init__(
         self,
         fetch: Fetch,
-        shelf: RobotsShelf,
+        shelf: SharedCache,
         parse: Callable[[bytes], RobotsRules],
         set_spacing: SetSpacing,
         retry: RetryParams,

@@ -13,7 +13,7 @@ FILES_SHARE = 0.8
 RECOVERED = 1.25
 
 
-class Shortage:
+class ResourceWatch:
     """Looks at each reading.
 
     `files` is how many descriptors the process may have, 0 where that is unknown; `wanted` is how many bytes a

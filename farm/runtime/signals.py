@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any
 
 from farm.runtime.loop_watchdog import LoopWatchdog
-from farm.runtime.warden import Warden
+from farm.runtime.reaper import Reaper
 
 OBEYED = (signal.SIGINT, signal.SIGTERM)
 
@@ -25,8 +25,8 @@ OBEYED = (signal.SIGINT, signal.SIGTERM)
 class Signals:
     """Obeys both signals from `start` to `close`; `on_signal` is called in the loop, once."""
 
-    def __init__(self, warden: Warden, watchdog: LoopWatchdog, on_signal: Callable[[int], None]) -> None:
-        self._warden = warden
+    def __init__(self, reaper: Reaper, watchdog: LoopWatchdog, on_signal: Callable[[int], None]) -> None:
+        self._warden = reaper
         self._watchdog = watchdog
         self._on_signal = on_signal
         self._first: int | None = None

@@ -35,7 +35,7 @@ class RobotsRules(Protocol):
         ...
 
 
-class RobotsShelf(Protocol):
+class SharedCache(Protocol):
     """What all nodes know of the origins' robots.txt."""
 
     async def read(self, origin: str) -> bytes | None:
@@ -86,7 +86,7 @@ class SitemapEntry(Protocol):
         ...
 
 
-class Learnt(Protocol):
+class PaceSnapshot(Protocol):
     """A site's pace as it was read; the times are of the crawl's clock. `first` holds while nothing is known."""
 
     @property
@@ -115,10 +115,10 @@ class Learnt(Protocol):
         ...
 
 
-L = TypeVar("L", bound=Learnt)
+L = TypeVar("L", bound=PaceSnapshot)
 
 
-class PaceBook(Protocol[L]):
+class PaceStore(Protocol[L]):
     """What all nodes have learnt of the sites' paces."""
 
     async def read(self, site: str, egress: str = "") -> L:

@@ -17,7 +17,7 @@ from farm.model.record import Batch
 from farm.model.task import UrlTask
 from farm.runtime.control import Control
 from farm.runtime.ports import Frontier, Scope, Sink
-from farm.runtime.site_ports import FeedMarks, RobotsShelf, SitemapEntry
+from farm.runtime.site_ports import FeedMarks, SharedCache, SitemapEntry
 
 log = logging.getLogger("farm.sitemaps")
 MOST_FILES = 2000
@@ -31,13 +31,13 @@ ReadSitemap = Callable[[str], Awaitable[Sequence[SitemapEntry]]]
 
 
 class SitemapFeed:
-    """Feeds the frontier from sitemaps; `find` says where to begin, `since` how old a page may be."""
+    """ActiveFeeders the frontier from sitemaps; `find` says where to begin, `since` how old a page may be."""
 
     def __init__(
         self,
         find: Callable[[], Awaitable[Sequence[str]]],
         read: ReadSitemap,
-        shelf: RobotsShelf,
+        shelf: SharedCache,
         scope: Scope,
         frontier: Frontier,
         sink: Sink,

@@ -22,7 +22,7 @@ from farm.model.page import RenderedPage
 from farm.model.record import Batch, Skip
 from farm.model.task import Idle, Lease, LeaseRequest
 from farm.policy import verdict
-from farm.policy.turns import IDLE_S, LET_GO_S, ask_again_s, come_back_s
+from farm.policy.idle_backoff import IDLE_S, LET_GO_S, ask_again_s, come_back_s
 from farm.policy.verdict import Attempt, Failed, Judgement
 from farm.runtime.control import Control, ExitReason
 from farm.runtime.ports import EgressRoute, Gate, Slot, VisitNotes

@@ -58,7 +58,7 @@ class Seed:
 
 
 @dataclass(frozen=True, slots=True)
-class BadLine:
+class BadSeedLine:
     """A line that is no seed: its number, from 1, and a sentence with the remedy."""
 
     number: int
@@ -73,7 +73,7 @@ class Seeds:
     """
 
     seeds: tuple[Seed, ...] = ()
-    bad: tuple[BadLine, ...] = ()
+    bad: tuple[BadSeedLine, ...] = ()
     more_bad: int = 0
 
     @property
@@ -105,7 +105,7 @@ def parse_seeds(
 ) -> Seeds:
     """Parse the lines of a seeds file; the first seed of a URL wins."""
     seeds: dict[str, Seed] = {}
-    bad: list[BadLine] = []
+    bad: list[BadSeedLine] = []
     wrong = 0
     for number, raw in enumerate(lines, start=1):
         try:
@@ -121,7 +121,7 @@ def parse_seeds(
             wrong += 1
             if len(bad) < MAX_BAD:
                 bad.append(
-                    BadLine(number, str(error) if is_text else "it is not UTF-8; save the file as UTF-8")
+                    BadSeedLine(number, str(error) if is_text else "it is not UTF-8; save the file as UTF-8")
                 )
         else:
             seeds.setdefault(seed.url, seed)

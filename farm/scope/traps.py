@@ -72,7 +72,7 @@ class _Combined:
                 self.varied.add(name)
 
 
-class TrapWatch:
+class TrapDetector:
     """Judges canonical URLs, in the order in which they are met."""
 
     def __init__(self, params: TrapParams) -> None:
@@ -81,7 +81,7 @@ class TrapWatch:
         self._combined: OrderedDict[bytes, _Combined] = OrderedDict()
         self._past: OrderedDict[bytes, set[bytes]] = OrderedDict()
 
-    def springs(self, url: str) -> bool:
+    def is_trap(self, url: str) -> bool:
         """Whether the URL is one that a site makes without end."""
         path = url.split("/", 3)[3].partition("?")[0]
         return (

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from farm.settings.load import CommandSettings
-from farm.settings.rooms import (
+from farm.settings.options import (
     BrowserSettings,
     CrawlSettings,
     DisplaySettings,

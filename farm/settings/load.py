@@ -67,7 +67,7 @@ def load(kind: type[S], arguments: Sequence[str], prog: str, about: str) -> S:
 
 def _check_file() -> None:
     """Refuse a key that no command knows: a typing error must not be silently without effect."""
-    from farm.settings.rooms import known_keys
+    from farm.settings.options import known_keys
 
     try:
         keys = tomllib.loads(CONFIG.read_text(encoding="utf-8")).keys()

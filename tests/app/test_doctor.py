@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.app.doctor import Finding, examine
+from farm.app.doctor import Check, examine
 from farm.frontier.connect import connect
 from farm.frontier.embedded import EmbeddedRedis
 from farm.settings.commands import DoctorSettings
@@ -23,7 +23,7 @@ async def server(tmp_path: Path) -> AsyncIterator[str]:
     await server.stop()
 
 
-async def _said_of_redis(server: str, crawl: str = "") -> Finding:
+async def _said_of_redis(server: str, crawl: str = "") -> Check:
     settings = DoctorSettings(redis=f"unix://bob:pw@{server}", crawl=crawl, sandbox=False)
     (said,) = [finding async for finding in examine(settings) if finding.subject == "redis"]
     return said

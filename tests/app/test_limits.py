@@ -7,7 +7,7 @@ import pytest
 from farm.app.limits import own_limits
 from farm.model.event import PageDone, StatsRead
 from farm.model.ledger import Stats
-from farm.runtime.flow import FlowBook
+from farm.runtime.flow import FlowMeter
 from tests.runtime.test_heartbeat import ManualClock
 
 NONE: dict[str, Any] = dict.fromkeys(
@@ -31,7 +31,7 @@ def test_a_rate_is_worth_as_many_contexts_as_its_visits_take(
     agreed: dict[str, Any], limits: dict[str, int]
 ) -> None:
     """Two sites, two seconds a visit; until that is known a rate says nothing."""
-    book, clock = FlowBook(0.0), ManualClock(10.0)
+    book, clock = FlowMeter(0.0), ManualClock(10.0)
     ask = own_limits(NONE | agreed, None, book, clock)
     book.fold(StatsRead(1.0, Stats(sites=2)))
     assert set(ask()) <= {"places"}
@@ -41,7 +41,7 @@ def test_a_rate_is_worth_as_many_contexts_as_its_visits_take(
 
 def test_a_limit_does_not_waver_with_every_reading() -> None:
     """It is lowered only by much, since contexts are closed by that; it is raised at once."""
-    book, clock = FlowBook(0.0), ManualClock(10.0)
+    book, clock = FlowMeter(0.0), ManualClock(10.0)
     ask = own_limits(NONE | {"rate": "1/s"}, None, book, clock)
     limits = []
     for number, took_ms in enumerate((10_000, 9_000, 6_000, 12_000)):

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from farm.app.closing import shown_settings
 from farm.app.preflight import preflight
 from farm.app.rendering import check_timezone, credentials, read_state, state_of_site
+from farm.app.run_summary import shown_settings
 from farm.model.errors import UsageError
 from farm.settings.commands import RunSettings
 

@@ -15,7 +15,7 @@ from farm.browser.find import find_browser
 from farm.browser.pool import Pool, PoolParams
 from farm.browser.render import RenderParams
 from farm.browser.tab import TabParams
-from farm.egress import AllowedNetwork, Gateway, Guard, SlotGate
+from farm.egress import AllowedNetwork, Gateway, Guard, SlotProxy
 from farm.model.clock import SystemClock
 from farm.model.event import Event
 from farm.model.page import RenderedPage
@@ -33,7 +33,7 @@ class Browsing:
     gateway: Gateway
     events: list[Event] = field(default_factory=list)
     pids: list[int] = field(default_factory=list)
-    gates: dict[str, SlotGate] = field(default_factory=dict)
+    gates: dict[str, SlotProxy] = field(default_factory=dict)
 
     async def slot(self, name: str = "01") -> ContextSlot:
         """Add a slot with a gate of its own."""

@@ -51,7 +51,7 @@ ODD_PLACES = {
     ),
     "hash route": (
         "<script>const draw = () => { document.body.innerHTML = "
-        f"location.hash === '#/late' ? `{LATE}` : '<p>Home.</p>'; }};"
+        f"location.hash === '#/late' ? `{LATE}` : '<p>TabSource.</p>'; }};"
         "addEventListener('hashchange', draw); location.hash = '#/late';</script>"
     ),
 }

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from farm.browser.driver import node_path
+from farm.browser.driver_transport import QUIET
 from farm.browser.engine import FLOODED
-from farm.browser.pipe import QUIET
 
 PROGRAM = """
 const { spawn } = require("node:child_process");

@@ -18,7 +18,7 @@ from farm.browser.find import find_browser
 from farm.browser.pool import Pool, PoolParams
 from farm.browser.render import RenderParams
 from farm.browser.tab import TabParams
-from farm.egress import AllowedNetwork, Gateway, GatewayParams, Guard, SlotGate, Upstream
+from farm.egress import AllowedNetwork, Gateway, GatewayParams, Guard, SlotProxy, Upstream
 from farm.egress.resolve import Lookup, system_lookup
 from farm.model.clock import SystemClock
 from farm.model.errors import RenderError, SlotLost
@@ -133,7 +133,7 @@ async def one_slot(
     upstream: Upstream | None = None,
     host: str = "127.0.0.1",
     lookup: Lookup = system_lookup,
-) -> AsyncIterator[tuple[ContextSlot, SlotGate, Gateway]]:
+) -> AsyncIterator[tuple[ContextSlot, SlotProxy, Gateway]]:
     """Open a slot whose pages may reach these ports of this machine and nothing else of it."""
     guard = Guard([AllowedNetwork.parse(f"{host}/32:{port}") for port in allowed])
     gateway = Gateway(guard, GatewayParams(dns_ttl_s=0), lookup=lookup)

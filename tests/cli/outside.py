@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from farm.app.place import open_place
 from farm.app.preflight import preflight
+from farm.app.session import open_session
 from farm.cli.main import main
 from farm.frontier import keys
 from farm.frontier.client import RedisClient
@@ -18,7 +18,7 @@ from farm.frontier.crawl import find_crawl
 from farm.frontier.frontier import RedisFrontier
 from farm.model.outcome import Bury, FailureKind
 from farm.model.task import Lease, LeaseRequest
-from farm.runtime.warden import Warden
+from farm.runtime.reaper import Reaper
 from farm.settings.commands import RunSettings
 
 T = TypeVar("T")
@@ -82,15 +82,15 @@ class Outside:
         """Create the crawl as a run does."""
 
         async def opened() -> None:
-            warden = Warden()
+            reaper = Reaper()
             plan = preflight(
                 RunSettings(urls=urls, redis=self.url, crawl=NAME, output=self._folder, sandbox=False)
             )
             try:
-                async with open_place(plan, warden):
+                async with open_session(plan, reaper):
                     pass
             finally:
-                warden.close()
+                reaper.close()
 
         asyncio.run(opened())
 

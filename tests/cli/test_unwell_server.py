@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from farm.app.existing_crawl import open_existing_crawl
 from farm.app.patience import short_patience_s
-from farm.app.visit import visited
 from farm.frontier.connect import FIRST_PATIENCE_S
 from farm.model.outcome import FailureKind
 from farm.settings.commands import RunSettings, StatusSettings
@@ -58,7 +58,7 @@ def test_a_command_waits_no_longer_than_for_a_first_connection(outside: Outside)
     """Minutes are for a run, which nobody sits in front of."""
 
     async def patience_s() -> float:
-        async with visited(StatusSettings(redis=outside.url, crawl=NAME)) as (_, frontier):
+        async with open_existing_crawl(StatusSettings(redis=outside.url, crawl=NAME)) as (_, frontier):
             return frontier.shards.client.patience_s
 
     assert asyncio.run(patience_s()) == FIRST_PATIENCE_S

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from farm.detect import detect, soft
-from farm.detect.look import MARKUP_CHARS, look_at
+from farm.detect.page_features import MARKUP_CHARS, features_of
 from farm.model.detection import Finding
 from farm.model.page import Link, RenderedPage
 
@@ -121,5 +121,5 @@ def test_fields_are_told_from_a_captchas_own(markup: str, is_field: bool) -> Non
 
 def test_a_long_pages_markup_is_not_looked_at() -> None:
     """Nor one of its links' or headers' text."""
-    look = look_at(page("<p>" * 100_000, "x" * 5_000))
+    look = features_of(page("<p>" * 100_000, "x" * 5_000))
     assert look.markup == look.words == ""

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from farm.detect import detect, vendors
-from farm.detect.look import look_at
+from farm.detect.page_features import features_of
 from farm.detect.rules import RULES
 from farm.model.detection import Finding
 from farm.model.page import RenderedPage
@@ -46,7 +46,7 @@ def test_a_page_that_only_looks_like_it_is_left_alone(page: BlockPage) -> None:
 def test_every_row_of_the_table_has_a_page(number: int) -> None:
     """A row that no page needs is a guess."""
     rule = RULES[number]
-    fitting = [page.name for page in GUILTY if vendors.signs(rule, look_at(rendered(page))) is not None]
+    fitting = [page.name for page in GUILTY if vendors.signs(rule, features_of(rendered(page))) is not None]
     assert fitting, rule
 
 
@@ -65,7 +65,7 @@ def test_a_long_page_is_looked_at_in_its_beginning_only() -> None:
     page = RenderedPage(
         "https://a.example/", 200, {}, "text/html", html="x" * 9_000_000, text="y " * 1_000_000
     )
-    look = look_at(page)
+    look = features_of(page)
     assert len(look.markup) <= 200_000
     assert len(look.words) <= 4_000
     assert detect(page) is None

@@ -128,7 +128,7 @@ def test_a_signal_while_redis_is_waited_for_is_clean(
 
 
 def test_a_second_signal_during_the_start_ends_it_at_once(out: Path, temporary: Path) -> None:
-    """The last will clears up what was started."""
+    """The reaper clears up what was started."""
     with silent_server() as (url, connected):
         running = run(out, temporary, "--redis", url, "--redis-patience", "5m")
         assert connected.wait(END_S)

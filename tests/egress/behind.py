@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from farm.egress import GatewayParams, SlotGate, Upstream
+from farm.egress import GatewayParams, SlotProxy, Upstream
 from fixtures.authority import Authority, Flaw
 
 from .conftest import OpenGate
@@ -44,7 +44,7 @@ async def behind(
     asks: str = "",
     shows: str = "",
     flaw: Flaw = Flaw.NONE,
-) -> AsyncIterator[SlotGate]:
+) -> AsyncIterator[SlotProxy]:
     """Open a gate behind a proxy that asks for credentials and is shown some."""
     authority = Authority()
     ca_file = tmp_path / "ca.pem"

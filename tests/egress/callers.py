@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from farm.egress import SlotGate
+from farm.egress import SlotProxy
 
 from .servers import read_head
 
@@ -57,7 +57,7 @@ class Caller:
 
 
 @asynccontextmanager
-async def calling(gate: SlotGate) -> AsyncIterator[Caller]:
+async def calling(gate: SlotProxy) -> AsyncIterator[Caller]:
     """Connect to a gate."""
     reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
     try:
@@ -66,7 +66,7 @@ async def calling(gate: SlotGate) -> AsyncIterator[Caller]:
         writer.transport.abort()
 
 
-async def fetch(gate: SlotGate, url: str, *headers: str) -> bytes:
+async def fetch(gate: SlotProxy, url: str, *headers: str) -> bytes:
     """Return the whole answer to a request on a connection of its own; empty if there is none."""
     async with calling(gate) as caller:
         caller.ask(url, *headers)

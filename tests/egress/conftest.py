@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 import pytest
 import uvloop
 
-from farm.egress import AllowedNetwork, Gateway, GatewayParams, Guard, SlotGate, Upstream
+from farm.egress import AllowedNetwork, Gateway, GatewayParams, Guard, SlotProxy, Upstream
 from farm.egress.resolve import Lookup, system_lookup
 
 LOOPBACK = ("127.0.0.0/8",)
@@ -17,7 +17,7 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.Abstrac
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
-OpenGate = Callable[..., Awaitable[SlotGate]]
+OpenGate = Callable[..., Awaitable[SlotProxy]]
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ async def open_gate() -> AsyncIterator[OpenGate]:
         params: GatewayParams | None = None,
         lookup: Lookup = system_lookup,
         upstream: Upstream | None = None,
-    ) -> SlotGate:
+    ) -> SlotProxy:
         guard = Guard([AllowedNetwork.parse(text) for text in allow])
         gateway = Gateway(guard, params, lookup=lookup)
         gateways.append(gateway)

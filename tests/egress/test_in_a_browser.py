@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 from playwright.async_api import Browser, Error, Page, async_playwright
 
-from farm.egress import SlotGate
+from farm.egress import SlotProxy
 from farm.model.egress import GateFault
 
 from .conftest import OpenGate
@@ -31,7 +31,7 @@ async def chromium() -> AsyncIterator[Browser]:
         await started.close()
 
 
-async def page_by(chromium: Browser, gate: SlotGate) -> Page:
+async def page_by(chromium: Browser, gate: SlotProxy) -> Page:
     """Open a page whose every request goes by the gate."""
     context = await chromium.new_context(proxy={"server": gate.proxy_url})
     return await context.new_page()

@@ -6,7 +6,7 @@ import os
 import psutil
 import pytest
 
-from farm.egress import SlotGate
+from farm.egress import SlotProxy
 
 from .callers import Caller, calling
 from .conftest import OpenGate
@@ -18,7 +18,7 @@ GIBIBYTE = 1 << 30
 MEBIBYTE = 1 << 20
 
 
-async def ask_many(gate: SlotGate, url: str) -> int:
+async def ask_many(gate: SlotProxy, url: str) -> int:
     """Ask one after the other on one connection; return how many answers came whole."""
     whole = 0
     async with calling(gate) as caller:

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import pytest
 
-from farm.egress import BadLine, Upstream, parse_proxies
+from farm.egress import BadProxyLine, Upstream, parse_proxies
 from farm.model.secret import Secret
 
 
@@ -64,7 +64,7 @@ def test_a_bad_line_is_told_by_its_number_and_never_quoted(line: str) -> None:
     found = parse_proxies(f"# first\nhttp://a:1\n{line}\nhttp://b:1\n")
     assert [str(upstream) for upstream in found.upstreams] == ["http://a:1", "http://b:1"]
     (bad,) = found.bad
-    assert isinstance(bad, BadLine)
+    assert isinstance(bad, BadProxyLine)
     assert bad.number == 3
     assert str(bad).startswith("line 3: ")
     assert "hunter2" not in repr(bad)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from farm.egress.failing import Unreachable
+from farm.egress.errors import Unreachable
 from farm.egress.resolve import MAX_LOOKUPS, Resolver, system_lookup
 from farm.model.egress import GateFault
 

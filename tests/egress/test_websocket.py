@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession, WSMsgType, web
 
-from farm.egress import SlotGate, Upstream
+from farm.egress import SlotProxy, Upstream
 from farm.model.egress import GateFault
 from fixtures.authority import Authority
 
@@ -51,7 +51,7 @@ async def site(tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
         await runner.cleanup()
 
 
-async def talk(gate: SlotGate, url: str, tls: ssl.SSLContext | bool = True) -> None:
+async def talk(gate: SlotProxy, url: str, tls: ssl.SSLContext | bool = True) -> None:
     """Send messages small and large, and read them again."""
     async with (
         ClientSession() as session,

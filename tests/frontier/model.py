@@ -82,7 +82,7 @@ class Model(RuleBasedStateMachine):
                 accepted += 1
         return accepted
 
-    def bring_home(self) -> None:
+    def reclaim_due(self) -> None:
         """Do what any call may do on its way: the model at once, the frontier because it is told to."""
         now = self.bench.clock.ms
         for _ in range(1 + sum(at <= now - SILENCE_MS for at in self.heard_of.values())):
@@ -157,7 +157,7 @@ class Model(RuleBasedStateMachine):
     @rule(node=st.sampled_from(NODES), kill=st.booleans())
     def register(self, node: str, kill: bool) -> None:
         """Start a node, in place of one of its name if that was killed; a live one keeps its name."""
-        self.bring_home()
+        self.reclaim_due()
         self.incarnations += 1
         registry = NodeRegistry(self.bench.frontier.shards)
         got = self.run(registry.register(node, f"i{self.incarnations}", ANY if kill else ""))
@@ -171,7 +171,7 @@ class Model(RuleBasedStateMachine):
     @rule(node=st.sampled_from(NODES))
     def heartbeat(self, node: str) -> None:
         """Say that a node is alive, which may have been taken for dead."""
-        self.bring_home()
+        self.reclaim_due()
         if node not in self.lives:
             return
         registry = NodeRegistry(self.bench.frontier.shards)
@@ -182,7 +182,7 @@ class Model(RuleBasedStateMachine):
     @rule(node=st.sampled_from(NODES))
     def unregister(self, node: str) -> None:
         """End a node; what it still holds goes back without a fault."""
-        self.bring_home()
+        self.reclaim_due()
         registry = NodeRegistry(self.bench.frontier.shards)
         returned = self.run(registry.unregister(node, self.lives.pop(node, "none")))
         if node in self.heard_of:

@@ -50,7 +50,7 @@ CASES: dict[str, Case] = {
             "ready:5": {"zset": {"a": NOW + 5000}},
         },
     ),
-    "exhume replay": (
+    "move_dead replay": (
         {"accepted": 1, "sites": 1, "dead": 1},
         {
             "site:a": SITE_A_IDLE,
@@ -58,7 +58,7 @@ CASES: dict[str, Case] = {
             "dead:tls": {"zset": {A1: 5}},
             "tally": {"hash": {"tls": "1"}},
         },
-        ("exhume", "replay", A1, A2),
+        ("move_dead", "replay", A1, A2),
         1,
         {"accepted": 1, "sites": 1, "q5": 1},
         {

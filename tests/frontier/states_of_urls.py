@@ -222,14 +222,14 @@ CASES: dict[str, Case] = {
             "slot": {"hash": {"s1": record(f"release {TOKEN}", "r0", "", 1, "", "")}},
         },
     ),
-    "exhume drop": (
+    "move_dead drop": (
         {"accepted": 2, "done": 1, "dead": 1},
         {
             "dead": {"hash": {A1: f"tls\n5\nwhy\na\n{ENTRY_A1}"}},
             "dead:tls": {"zset": {A1: 5}},
             "tally": {"hash": {"tls": "1"}},
         },
-        ("exhume", "drop", A1, A2),
+        ("move_dead", "drop", A1, A2),
         1,
         {"accepted": 1, "done": 1, "dropped": 1},
         {"tally": {"hash": {"tls": "0"}}},

@@ -12,7 +12,7 @@ from farm.frontier import keys
 from farm.frontier.client import RedisClient
 from farm.frontier.crawl import Crawl, open_crawl
 from farm.frontier.frontier import RedisFrontier
-from farm.frontier.keeper import RedisLeaseRenewer
+from farm.frontier.lease_renewer import RedisLeaseRenewer
 from farm.frontier.terms import Politeness, Terms
 from farm.model.ledger import Ledger
 from farm.model.outcome import Ack

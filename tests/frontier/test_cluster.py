@@ -11,7 +11,7 @@ from farm.frontier.connect import connect
 from farm.frontier.crawl import delete_crawl, find_crawl, open_crawl
 from farm.frontier.dead import DeadLetters
 from farm.frontier.frontier import RedisFrontier
-from farm.frontier.keeper import RedisLeaseRenewer
+from farm.frontier.lease_renewer import RedisLeaseRenewer
 from farm.frontier.terms import Politeness
 from farm.model.errors import FrontierRefused
 from farm.model.outcome import Ack, Bury, FailureKind, Settled

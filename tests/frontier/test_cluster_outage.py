@@ -12,8 +12,8 @@ from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
 from farm.frontier.crawl import open_crawl
 from farm.frontier.frontier import RedisFrontier
-from farm.frontier.keeper import RedisLeaseRenewer
 from farm.frontier.keys import Handle
+from farm.frontier.lease_renewer import RedisLeaseRenewer
 from farm.model.errors import FrontierRefused, FrontierUnavailable
 from farm.model.event import RedisAway, RedisBack
 from farm.model.task import Lease, LeaseRequest

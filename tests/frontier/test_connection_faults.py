@@ -8,7 +8,7 @@ from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
 from farm.frontier.dead import DeadLetters
 from farm.frontier.frontier import RedisFrontier
-from farm.frontier.keeper import RedisLeaseRenewer
+from farm.frontier.lease_renewer import RedisLeaseRenewer
 from farm.model.errors import FrontierUnavailable
 from farm.model.ledger import Ledger
 from farm.model.outcome import Ack, Bury, FailureKind, Release, Retry, Settled

@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from farm.frontier import keys
-from farm.frontier.entries import CorruptEntry, lease_of, link_of
+from farm.frontier.entries import CorruptEntry, decode_lease, encode_task
 from farm.frontier.scripts import LIBRARY
 from farm.model.errors import FarmError, UsageError
 from farm.model.task import UrlTask
@@ -17,12 +17,12 @@ KNOWN = str(2**52 + 0x3456789ABCDEF)
 
 def test_defaults_cost_nothing() -> None:
     """A plain URL is stored as little more than itself."""
-    assert link_of(UrlTask("http://a/", "a", ID)) == f'{KNOWN}{ID}5a\n["http://a/"]'.encode()
+    assert encode_task(UrlTask("http://a/", "a", ID)) == f'{KNOWN}{ID}5a\n["http://a/"]'.encode()
 
 
 def test_a_referrer_is_stored_as_what_differs() -> None:
     """Pages link within their site, so it mostly shares its beginning."""
-    link = link_of(UrlTask("http://a/b/c", "a", ID, referrer="http://a/b/d"))
+    link = encode_task(UrlTask("http://a/b/c", "a", ID, referrer="http://a/b/d"))
     assert link.endswith(b'["http://a/b/c",0,[11,"d"]]')
 
 
@@ -45,14 +45,14 @@ def test_a_referrer_is_stored_as_what_differs() -> None:
 def test_a_malformed_payload_is_told(payload: str) -> None:
     """Each field is checked for itself."""
     with pytest.raises(CorruptEntry):
-        lease_of(b"1", b"a", f"{ID}5{payload}".encode(), "s")
+        decode_lease(b"1", b"a", f"{ID}5{payload}".encode(), "s")
 
 
 @pytest.mark.parametrize("entry", ["", "x", ID, f"{ID}5", f"{ID.upper()}5[", f"{ID}51.2[]"])
 def test_a_malformed_entry_is_told(entry: str) -> None:
     """The head as well."""
     with pytest.raises(CorruptEntry):
-        lease_of(b"1", b"a", entry.encode(), "s")
+        decode_lease(b"1", b"a", entry.encode(), "s")
 
 
 @pytest.mark.parametrize(
@@ -72,13 +72,13 @@ def test_every_canonical_url_comes_back(url: str) -> None:
     found = canonicalise(url)
     assert isinstance(found, CanonicalUrl)
     entry = f"{ID}5{orjson.dumps([found.url]).decode()}"
-    assert lease_of(b"1", found.site.encode(), entry.encode(), "s").task.url == found.url
+    assert decode_lease(b"1", found.site.encode(), entry.encode(), "s").task.url == found.url
 
 
 def test_a_site_that_is_no_text_is_told() -> None:
     """It stands beside the entry."""
     with pytest.raises(CorruptEntry):
-        lease_of(b"1", b"\xff", f'{ID}5["http://a/"]'.encode(), "s")
+        decode_lease(b"1", b"\xff", f'{ID}5["http://a/"]'.encode(), "s")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_site_that_is_no_text_is_told() -> None:
 def test_what_cannot_be_kept_is_refused_at_the_door(task: UrlTask) -> None:
     """In one sentence, before Redis is asked."""
     with pytest.raises(UsageError):
-        link_of(task)
+        encode_task(task)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_what_cannot_be_kept_is_refused_at_the_door(task: UrlTask) -> None:
 )
 async def test_a_link_that_is_none_is_refused_with_all_that_came_with_it(bench: Bench, link: str) -> None:
     """Nothing of the call is written: there is one shard here, so nothing is for another one either."""
-    good = link_of(bench.task("a/1")).decode()
+    good = encode_task(bench.task("a/1")).decode()
     with pytest.raises(FarmError, match="a link is not fingerprint, band, site and payload"):
         await bench.raw("FCALL", LIBRARY.function("add"), 1, "@ctl", START_MS, good, link)
     assert (await bench.ledger()).accepted == 0

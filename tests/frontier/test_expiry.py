@@ -6,7 +6,7 @@ import pytest
 
 from farm.frontier import keys
 from farm.frontier.counters import decode, encode
-from farm.frontier.entries import link_of
+from farm.frontier.entries import encode_task
 from farm.frontier.frontier import RedisFrontier
 from farm.model.ledger import Ledger
 from farm.model.outcome import Ack, FailureKind, Release, Retry, Settled
@@ -193,7 +193,7 @@ async def test_a_lease_that_cannot_be_read_is_buried_by_whoever_meets_it(bench: 
     calls: dict[str, tuple[str | int, ...]] = {
         "ack": (*held, 1, *wish, 0),
         "nack": (*held, "retry", "timeout", "", 0, 0),
-        "extend": (*held, link_of(bench.task("a/2")).decode()),
+        "extend": (*held, encode_task(bench.task("a/2")).decode()),
         "renew": held,
         "lease": ("s1", "r2", "", 0, "", "000", 0, 1),
     }

@@ -27,7 +27,7 @@ class FrontierMachine(Model):
     @rule(new=urls)
     def add(self, new: list[str]) -> None:
         """Add what may be known."""
-        self.bring_home()
+        self.reclaim_due()
         assert self.run(self.bench.add(*new)) == self.accept(new)
 
     @rule(
@@ -38,7 +38,7 @@ class FrontierMachine(Model):
     )
     def lease(self, slot: str, hint: str, out: str) -> Any:
         """Ask; where nothing is given, something must stand in the way."""
-        self.bring_home()
+        self.reclaim_due()
         if self.shards > 1 and slot in self.holds:
             return multiple()
         wish = self.bench.wish(slot, site_hint=hint or None, egress=out)
@@ -70,7 +70,7 @@ class FrontierMachine(Model):
     @rule(target=leases, lease=leases, links=urls, seen=urls, following=st.booleans(), rendered=st.booleans())
     def ack(self, lease: Lease, links: list[str], seen: list[str], following: bool, rendered: bool) -> Any:
         """Settle an old or a current lease, twice; perhaps with the next one."""
-        self.bring_home()
+        self.reclaim_due()
         outcome = Ack(
             links=[self.bench.task(url) for url in links],
             seen=[self.bench.task(url).fingerprint for url in seen],
@@ -108,7 +108,7 @@ class FrontierMachine(Model):
     @rule(lease=leases, delay_s=st.integers(0, 40), throttled=st.booleans())
     def retry(self, lease: Lease, delay_s: int, throttled: bool) -> None:
         """Put a URL off; an attempt is consumed unless its site asked for it."""
-        self.bring_home()
+        self.reclaim_due()
         outcome = Retry(FailureKind.NETWORK, delay_s, throttled=throttled and self.shards > 1)
         if self.settle(lease, self.run(self.of(lease.slot).nack(lease, outcome))):
             url = url_of(lease)
@@ -120,14 +120,14 @@ class FrontierMachine(Model):
     @rule(lease=leases, reason=st.sampled_from(list(FailureKind)))
     def bury(self, lease: Lease, reason: FailureKind) -> None:
         """Give a URL up."""
-        self.bring_home()
+        self.reclaim_due()
         if self.settle(lease, self.run(self.of(lease.slot).nack(lease, Bury(reason, "why")))):
             self.state[url_of(lease)] = "dead"
 
     @rule(lease=leases)
     def release(self, lease: Lease) -> None:
         """Give a URL back."""
-        self.bring_home()
+        self.reclaim_due()
         if self.settle(lease, self.run(self.of(lease.slot).nack(lease, Release("drain")))):
             self.state[url_of(lease)] = "queued"
 
@@ -138,7 +138,7 @@ class FrontierMachine(Model):
     @rule()
     def renew(self) -> None:
         """Renew all that is held, from another client."""
-        self.bring_home()
+        self.reclaim_due()
         keeper = self.bench.keeper()
         held = list(self.holds.values())
         assert keeper.renew(held) == [True] * len(held)
@@ -150,12 +150,12 @@ class FrontierMachine(Model):
     def pass_time(self, seconds: float) -> None:
         """Let time pass; what it brings home comes home."""
         self.bench.clock.advance(seconds)
-        self.bring_home()
+        self.reclaim_due()
 
     @rule(drop=st.booleans())
-    def exhume(self, drop: bool) -> None:
+    def move_dead(self, drop: bool) -> None:
         """Replay all dead letters, or drop them."""
-        self.bring_home()
+        self.reclaim_due()
         dead = [url for url, state in self.state.items() if state == "dead"]
         letters = DeadLetters(self.bench.frontier)
         assert self.run(letters.drop() if drop else letters.replay()) == len(dead)

@@ -9,7 +9,7 @@ import pytest
 from farm.frontier.connect import connect
 from farm.frontier.crawl import open_crawl
 from farm.frontier.frontier import RedisFrontier
-from farm.frontier.keeper import RedisLeaseRenewer
+from farm.frontier.lease_renewer import RedisLeaseRenewer
 from farm.model.outcome import Ack, Settled
 from farm.model.task import Lease, LeaseRequest, UrlTask
 from farm.model.url import fingerprint

@@ -1,7 +1,7 @@
 """The adapters fit the ports of the loop: the type checker proves it, here it is written down."""
 
 from farm.frontier.frontier import RedisFrontier
-from farm.frontier.keeper import RedisLeaseRenewer
+from farm.frontier.lease_renewer import RedisLeaseRenewer
 from farm.runtime.ports import Frontier, LeaseRenewer
 from tests.frontier.support import Bench
 

@@ -15,7 +15,7 @@ import pytest
 from farm.frontier.connect import connect
 from farm.frontier.crawl import open_crawl
 from farm.frontier.frontier import RedisFrontier
-from farm.frontier.keeper import RedisLeaseRenewer
+from farm.frontier.lease_renewer import RedisLeaseRenewer
 from farm.frontier.terms import Terms
 from farm.model.outcome import Ack, Settled
 from farm.model.task import Lease, LeaseRequest
@@ -97,7 +97,7 @@ async def test_a_storm_of_kills_loses_nothing(server: Server, tmp_path: Path, pa
 
 ZOMBIE = """
 import sys
-from farm.frontier.keeper import RedisLeaseRenewer
+from farm.frontier.lease_renewer import RedisLeaseRenewer
 from farm.frontier.keys import Handle
 from farm.model.task import Lease, UrlTask
 url, generation, fingerprint, token = sys.argv[1:]

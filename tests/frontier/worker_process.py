@@ -12,7 +12,7 @@ import uuid
 from farm.frontier.connect import connect
 from farm.frontier.crawl import find_crawl
 from farm.frontier.frontier import RedisFrontier
-from farm.frontier.keeper import RedisLeaseRenewer
+from farm.frontier.lease_renewer import RedisLeaseRenewer
 from farm.model.errors import FrontierUnavailable
 from farm.model.outcome import Ack
 from farm.model.task import Idle, Lease, LeaseRequest, UrlTask

@@ -2,7 +2,7 @@
 
 import pytest
 
-from farm.policy.capacity import Flow, Plan, Wanted, plan, together, useful_contexts
+from farm.policy.capacity import CapacityPlan, Flow, Wanted, plan, together, useful_contexts
 
 MIB = 2**20
 WANTED = Wanted(
@@ -16,8 +16,8 @@ WANTED = Wanted(
 )
 
 
-def planned(**changes: float) -> Plan:
-    """Plan with some changes to what is wanted."""
+def planned(**changes: float) -> CapacityPlan:
+    """CapacityPlan with some changes to what is wanted."""
     return plan(Wanted(**{**{name: getattr(WANTED, name) for name in Wanted.__slots__}, **changes}))
 
 

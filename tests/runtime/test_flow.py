@@ -6,7 +6,7 @@ import pytest
 
 from farm.model.event import Event, PageDone, Phase, SlotPhase, StatsRead, VisitFailed
 from farm.model.ledger import Stats
-from farm.runtime.flow import FlowBook
+from farm.runtime.flow import FlowMeter
 
 
 def visit(slot: str, url: str, begin: float, end: float, *, fails: bool = False) -> list[Event]:
@@ -25,7 +25,7 @@ def visit(slot: str, url: str, begin: float, end: float, *, fails: bool = False)
 
 def test_what_is_under_way_is_the_rate_times_the_time() -> None:
     """Counted apart, over many slots that come and go."""
-    book, random, events = FlowBook(0.0), Random(5), list[Event]()
+    book, random, events = FlowMeter(0.0), Random(5), list[Event]()
     for slot in range(12):
         now = random.random()
         while now < 200:
@@ -47,7 +47,7 @@ def test_what_is_under_way_is_the_rate_times_the_time() -> None:
 
 def test_a_visit_that_is_still_under_way_counts() -> None:
     """One slot that hangs for half of the time is half a visit."""
-    book = FlowBook(0.0)
+    book = FlowMeter(0.0)
     book.fold(SlotPhase(30.0, "s1", Phase.NAVIGATING, "http://a/"))
     assert book.overall(60.0).under_way == pytest.approx(0.5)
     assert book.overall(120.0).under_way == pytest.approx(1.0)
@@ -55,7 +55,7 @@ def test_a_visit_that_is_still_under_way_counts() -> None:
 
 def test_what_is_long_ago_is_forgotten() -> None:
     """And the number of sites is the frontier's."""
-    book = FlowBook(0.0)
+    book = FlowMeter(0.0)
     for event in visit("s1", "http://a/", 1.0, 2.0):
         book.fold(event)
     assert book.overall(10.0).per_s == pytest.approx(0.1)

@@ -23,7 +23,7 @@ import uvloop
 from farm.monitor.log import start_logging
 from farm.runtime.loop_watchdog import LoopWatchdog
 from farm.runtime.signals import Signals
-from farm.runtime.warden import Warden
+from farm.runtime.reaper import Reaper
 
 how, loop, folder, child = sys.argv[1:5]
 
@@ -44,13 +44,13 @@ def computes_for_a_while():
 
 async def main():
     output = start_logging(Path(folder), form="json", stderr=False)
-    warden = Warden(unheard_s=1.5)
-    warden.log_to(Path(folder) / "farm.log", "json")
-    warden.kill(int(child))
+    reaper = Reaper(unheard_s=1.5)
+    reaper.log_to(Path(folder) / "farm.log", "json")
+    reaper.kill(int(child))
     watchdog = LoopWatchdog(long_s=0.2, unheard_s=0.7)
     watchdog.start()
     heard = asyncio.get_running_loop().create_future()
-    signals = Signals(warden, watchdog, heard.set_result)
+    signals = Signals(reaper, watchdog, heard.set_result)
     signals.start()
     asyncio.get_running_loop().call_later(0.05, functools.partial(print, "ready", flush=True))
     if how == "stuck":
@@ -68,7 +68,7 @@ async def main():
         await asyncio.sleep(60)
     signals.close()
     watchdog.close()
-    warden.close()
+    reaper.close()
     output.close()
     return 128 + number if number else 0
 
@@ -80,7 +80,7 @@ SIGNALS = [signal.SIGTERM, signal.SIGINT]
 
 
 class Farm:
-    """The program above, with a process that its last will names."""
+    """The program above, with a process that its reaper names."""
 
     def __init__(self, how: str, loop: str, folder: Path) -> None:
         self.folder = folder
@@ -153,7 +153,7 @@ def test_a_loop_that_turns_hears_a_signal(
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_a_second_signal_ends_at_once(tmp_path: Path, started: list[Farm], loop: str) -> None:
-    """By the code of the first; the last will cleans up."""
+    """By the code of the first; the reaper cleans up."""
     farm = start("drains", loop, tmp_path, started)
     farm.process.send_signal(signal.SIGTERM)
     farm.says("heard 15")

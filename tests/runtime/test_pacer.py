@@ -9,7 +9,7 @@ from farm.runtime.pacer import Pacer
 
 
 @dataclass(frozen=True)
-class Learnt:
+class PaceSnapshot:
     """What was read, at the book's time."""
 
     pace: Pace | None
@@ -29,19 +29,21 @@ class Book:
     rivals: list[Pace] = field(default_factory=list)
     by_egress: dict[str, Pace] = field(default_factory=dict)
 
-    async def read(self, site: str, egress: str = "") -> Learnt:
+    async def read(self, site: str, egress: str = "") -> PaceSnapshot:
         """Look."""
         known = self.by_egress.get(egress) if egress else self.pace
-        return Learnt(known, self.now_s, blocked_until_s=self.blocked_until_s)
+        return PaceSnapshot(known, self.now_s, blocked_until_s=self.blocked_until_s)
 
-    async def write(self, site: str, before: Learnt, pace: Pace, egress: str = "") -> Learnt | None:
+    async def write(
+        self, site: str, before: PaceSnapshot, pace: Pace, egress: str = ""
+    ) -> PaceSnapshot | None:
         """Write, unless somebody was faster."""
         if egress:
             self.by_egress[egress] = pace
             return None
         if self.rivals:
             self.pace = self.rivals.pop()
-            return Learnt(self.pace, self.now_s)
+            return PaceSnapshot(self.pace, self.now_s)
         self.pace = pace
         return None
 

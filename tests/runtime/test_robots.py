@@ -12,7 +12,7 @@ from farm.model.outcome import Bury, FailureKind, Release, Retry, SkipReason
 from farm.model.task import Lease, UrlTask
 from farm.policy.retry import RetryParams
 from farm.runtime import robots
-from farm.runtime.robots import RobotsDesk
+from farm.runtime.robots import RobotsChecker
 from farm.scope.robots import parse
 
 SITE = "http://a.example"
@@ -61,7 +61,7 @@ class Node:
 
     def __post_init__(self) -> None:
         self.may_answer.set()
-        self.desk = RobotsDesk(self.fetch, self.shelf, parse, self.space, RetryParams(), self)
+        self.desk = RobotsChecker(self.fetch, self.shelf, parse, self.space, RetryParams(), self)
 
     async def fetch(self, url: str, cap_bytes: int) -> Fetched | FetchFailed:
         """Answer when the test lets it."""

@@ -13,10 +13,10 @@ from farm.model.record import Skip
 from farm.model.task import UrlTask
 from farm.model.url import fingerprint
 from farm.scope.canonical import MAX_CHARS, CanonicalUrl
-from farm.scope.families import FamilyWatch
+from farm.scope.duplicate_templates import DuplicateTemplates
 from farm.scope.links import LinkSorter
 from farm.scope.rules import ScopeRules
-from farm.scope.traps import TrapParams, TrapWatch
+from farm.scope.traps import TrapDetector, TrapParams
 from tests.longest_turn import MeasuredLoop
 
 if TYPE_CHECKING:
@@ -153,8 +153,8 @@ HOSTILE = {
 def test_no_page_of_links_holds_the_loop(urls: list[str], kind: str) -> None:
     """It turns in between, whatever the links are."""
     rules = ScopeRules(kind, [HOME])
-    traps, families = TrapWatch(TrapParams(2026)), FamilyWatch()
-    one = LinkSorter(rules, KEY, trapped=traps.springs, repeats=families.is_stopped)
+    traps, families = TrapDetector(TrapParams(2026)), DuplicateTemplates()
+    one = LinkSorter(rules, KEY, trapped=traps.is_trap, repeats=families.is_stopped)
     links = [Link(url) for url in urls]
 
     async def sort() -> MeasuredLoop:
@@ -236,6 +236,6 @@ def test_any_address_is_canonical_or_refused(raw: str) -> None:
     assert len(found.url) <= MAX_CHARS
     if isinstance(found, CanonicalUrl):
         assert one.canonical(found.url) == found
-        assert TrapWatch(TrapParams(2026)).springs(found.url) in {True, False}
+        assert TrapDetector(TrapParams(2026)).is_trap(found.url) in {True, False}
         assert ScopeRules("prefix", [HOME]).judge(found.url, 1) in {None, SkipReason.OUT_OF_SCOPE}
-        assert FamilyWatch().note(found.url, raw, raw, raw) is None
+        assert DuplicateTemplates().note(found.url, raw, raw, raw) is None

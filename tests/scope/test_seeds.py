@@ -12,12 +12,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from farm.app.seeding import given_seeds
-from farm.frontier.entries import link_of
+from farm.frontier.entries import encode_task
 from farm.model.errors import UsageError
 from farm.model.task import UrlTask
 from farm.model.url import fingerprint
 from farm.scope import seeds
-from farm.scope.seeds import MAX_BAD, BadLine, Seed, parse_seed, parse_seeds, read_seeds
+from farm.scope.seeds import MAX_BAD, BadSeedLine, Seed, parse_seed, parse_seeds, read_seeds
 
 KEY = b"k" * 16
 
@@ -88,7 +88,7 @@ def test_a_bad_line_is_reported_with_its_number_and_the_rest_is_taken(line: byte
     found = parse_seeds([b"https://first.example/\n", line + b"\n", b"https://last.example/\n"])
     assert found.urls == ["https://first.example/", "https://last.example/"]
     (bad,) = found.bad
-    assert isinstance(bad, BadLine)
+    assert isinstance(bad, BadSeedLine)
     assert bad.number == 2
     assert sentence in bad.sentence
 
@@ -203,4 +203,4 @@ def test_any_lines_are_read(lines: list[bytes]) -> None:
     assert len(found.seeds) + len(found.bad) + found.more_bad <= len(lines)
     assert all(len(bad.sentence) < 500 for bad in found.bad)
     for task in found.tasks(KEY):
-        assert link_of(task)
+        assert encode_task(task)

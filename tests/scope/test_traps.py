@@ -5,23 +5,23 @@ from collections.abc import Callable
 
 import pytest
 
-from farm.scope.traps import TrapParams, TrapWatch
+from farm.scope.traps import TrapDetector, TrapParams
 
 SITE = "https://a.example"
 
 
-def watch(**more: int) -> TrapWatch:
+def watch(**more: int) -> TrapDetector:
     """Watch in the year 2026."""
-    return TrapWatch(TrapParams(2026, **more))
+    return TrapDetector(TrapParams(2026, **more))
 
 
 def test_a_plain_catalogue_is_no_trap() -> None:
     """A hundred thousand products, all different; nor are its pages, or its archive."""
     traps = watch()
-    assert not any(traps.springs(f"{SITE}/product/{n}") for n in range(1, 100_001))
-    assert not any(traps.springs(f"{SITE}/product/{n}/{n % 12}") for n in range(1, 20_001))
-    assert not any(traps.springs(f"{SITE}/list?page={n}") for n in range(1, 20_001))
-    assert not any(traps.springs(f"{SITE}/news/{y}/{m:02}/") for y in range(1995, 2029) for m in range(1, 13))
+    assert not any(traps.is_trap(f"{SITE}/product/{n}") for n in range(1, 100_001))
+    assert not any(traps.is_trap(f"{SITE}/product/{n}/{n % 12}") for n in range(1, 20_001))
+    assert not any(traps.is_trap(f"{SITE}/list?page={n}") for n in range(1, 20_001))
+    assert not any(traps.is_trap(f"{SITE}/news/{y}/{m:02}/") for y in range(1995, 2029) for m in range(1, 13))
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_a_plain_catalogue_is_no_trap() -> None:
 )
 def test_shapes(path: str, springs: bool) -> None:
     """Paths that repeat themselves, calendars that have gone beyond the years for which there are dates."""
-    assert watch().springs(SITE + path) is springs
+    assert watch().is_trap(SITE + path) is springs
 
 
 ID, OTHER_ID = "9f86d081884c7d659a2feaa0c55ad015", "2c26b46b68ffc68ff99b453c1d304134"
@@ -67,10 +67,10 @@ ID, OTHER_ID = "9f86d081884c7d659a2feaa0c55ad015", "2c26b46b68ffc68ff99b453c1d30
 def test_a_page_is_visited_under_one_session(one: str, other: str) -> None:
     """The first one that is met, again and again; no other."""
     traps = watch()
-    assert not traps.springs(f"{SITE}/x{one}")
-    assert not traps.springs(f"{SITE}/x{one}")
-    assert traps.springs(f"{SITE}/x{other}")
-    assert not traps.springs(f"{SITE}/y{other}")
+    assert not traps.is_trap(f"{SITE}/x{one}")
+    assert not traps.is_trap(f"{SITE}/x{one}")
+    assert traps.is_trap(f"{SITE}/x{other}")
+    assert not traps.is_trap(f"{SITE}/y{other}")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_page_is_visited_under_one_session(one: str, other: str) -> None:
 def test_a_parameter_is_judged_by_its_values(shape: str) -> None:
     """What is named like a session or a filter may say which page it is."""
     traps = watch()
-    assert not any(traps.springs(SITE + shape.format(n)) for n in range(1, 1201))
+    assert not any(traps.is_trap(SITE + shape.format(n)) for n in range(1, 1201))
 
 
 @pytest.mark.parametrize("shape", ["/events/{}/{:02}/08", "/newspaper?year={}&month={}"])
@@ -94,18 +94,18 @@ def test_an_archive_before_1970_is_content_and_an_endless_calendar_is_not(shape:
     """Each calendar may have as many addresses before 1970 as the cap says."""
     traps = watch(past=500)
     urls = [SITE + shape.format(year, month) for year in range(1969, 1869, -1) for month in range(1, 13)]
-    assert [traps.springs(url) for url in urls] == [False] * 500 + [True] * 700
-    assert not traps.springs(urls[7])
-    assert not traps.springs(f"{SITE}/other{shape.format(1900, 1)}")
+    assert [traps.is_trap(url) for url in urls] == [False] * 500 + [True] * 700
+    assert not traps.is_trap(urls[7])
+    assert not traps.is_trap(f"{SITE}/other{shape.format(1900, 1)}")
 
 
 def test_filters_are_combined_up_to_the_cap() -> None:
     """What is known stays; another path has its own."""
     traps = watch(combinations=10)
     urls = [f"{SITE}/shoes?color={n}&size={n % 4}&sort={n % 2}" for n in range(30)]
-    assert [traps.springs(url) for url in urls] == [False] * 10 + [True] * 20
-    assert not traps.springs(urls[3])
-    assert not traps.springs(f"{SITE}/hats?sort=up&color=1&size=4")
+    assert [traps.is_trap(url) for url in urls] == [False] * 10 + [True] * 20
+    assert not traps.is_trap(urls[3])
+    assert not traps.is_trap(f"{SITE}/hats?sort=up&color=1&size=4")
 
 
 def test_a_filter_that_is_only_sometimes_there_varies() -> None:
@@ -114,7 +114,7 @@ def test_a_filter_that_is_only_sometimes_there_varies() -> None:
     chosen = [[name for bit, name in enumerate("abcd") if n >> bit & 1] for n in range(16)]
     urls = [f"{SITE}/shirts?x=1&y=1{''.join(f'&{name}=1' for name in names)}" for names in chosen]
     # The first has two parameters only; ten more are let through.
-    assert sum(map(traps.springs, urls)) == 16 - 1 - 10
+    assert sum(map(traps.is_trap, urls)) == 16 - 1 - 10
 
 
 HOSTILE = [
@@ -140,7 +140,7 @@ def test_a_judgement_is_linear_in_the_length_of_the_address(path: Callable[[int]
 
     def took_s(length: int) -> float:
         traps, url = watch(), SITE + path(length)
-        return min(_cpu_s(lambda: traps.springs(url)) for _ in range(5))
+        return min(_cpu_s(lambda: traps.is_trap(url)) for _ in range(5))
 
     assert took_s(16_000) < 16 * 6 * max(took_s(1000), 0.0002)
 
@@ -155,9 +155,9 @@ def test_what_is_remembered_is_bounded() -> None:
     """However many sessions and filters a site invents."""
     traps = watch(remembered=500)
     for n in range(5000):
-        traps.springs(f"{SITE}/x{n}?phpsessid={n}&a={n}&b={n}")
+        traps.is_trap(f"{SITE}/x{n}?phpsessid={n}&a={n}&b={n}")
     assert len(traps._sessions) <= 500
     assert len(traps._combined) <= 6
     for n in range(5000):
-        traps.springs(f"{SITE}/events{n}/1900/05/")
+        traps.is_trap(f"{SITE}/events{n}/1900/05/")
     assert len(traps._past) <= 6

@@ -27,7 +27,7 @@ local deed = 'ack ' .. ARGV[4]
 local status, handed = 'STALE', nil
 if holds(r, ARGV[3], ARGV[4]) then
   status = 'OK'
-  let_go(r)
+  release(r)
   C[DONE] = C[DONE] + 1
   C[RENDERED] = C[RENDERED] + ARGV[5]
   if #ARGV > 13 then
@@ -48,14 +48,14 @@ if ARGV[6] ~= '' then
     -- The slot itself may be among what is due: what was settled is written down before that is looked at, and what
     -- became of the slot is read after it, or a lease would be let go twice.
     keep_slot(ARGV[2], r)
-    bring_home(8)
+    reclaim_due(8)
     r = record_of(ARGV[2])
   else
-    bring_home(8)
+    reclaim_due(8)
   end
-  handed = hand_out(r, ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12])
+  handed = dispatch(r, ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12])
 end
-place_sites()
+reindex_sites()
 keep_slot(ARGV[2], r)
 save()
 return handed and { status, unpack(handed) } or { status }

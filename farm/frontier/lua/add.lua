@@ -10,6 +10,6 @@ if rubbish then
   return redis.error_reply('BADARG a link is not fingerprint, band, site and payload')
 end
 local accepted = accept_links(news, #ARGV - 1)
-place_sites()
+reindex_sites()
 save()
 return accepted

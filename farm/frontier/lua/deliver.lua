@@ -25,6 +25,6 @@ for _, text in ipairs(rubbish) do
   end
 end
 local accepted = accept_links(news, links)
-place_sites()
+reindex_sites()
 save()
 return accepted

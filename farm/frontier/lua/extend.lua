@@ -11,11 +11,11 @@ if rubbish then
 end
 local r = record_of(ARGV[2])
 if not holds(r, ARGV[3], ARGV[4]) then
-  place_sites()
+  reindex_sites()
   save()
   return -1
 end
 local accepted = accept_links(news, #ARGV - 4)
-place_sites()
+reindex_sites()
 save()
 return accepted

@@ -9,10 +9,10 @@
 -- Returns:   {'LEASE', token, site, entry} or {'IDLE', reason, come back in ms}; there {..., 'suspect'} where a suspect
 --            waits for the slot's node to hold nothing else
 begin()
-bring_home(8)
+reclaim_due(8)
 local r = record_of(ARGV[2])
-local reply = hand_out(r, ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9])
-place_sites()
+local reply = dispatch(r, ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9])
+reindex_sites()
 keep_slot(ARGV[2], r)
 save()
 return reply

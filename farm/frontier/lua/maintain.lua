@@ -7,10 +7,10 @@
 -- Returns:   {how many moved, how many wait in the outboxes}
 begin()
 local most = tonumber(ARGV[2])
-local moved = bring_home(most)
+local moved = reclaim_due(most)
 if moved < most then
   moved = moved + bury_silent(most - moved)
 end
-place_sites()
+reindex_sites()
 save()
 return { moved, C[OUTBOX] }

@@ -14,12 +14,12 @@ end
 local r = record_of(ARGV[2])
 local deed = kind .. ' ' .. ARGV[4]
 if not holds(r, ARGV[3], ARGV[4]) then
-  place_sites()
+  reindex_sites()
   save()
   return r[SETTLED] == deed and 'DUP' or 'STALE'
 end
 local out = r[OUT]
-local s, entry = let_go(r)
+local s, entry = release(r)
 local throttled = ARGV[9] == '1' and 1 or 0
 local again = recount(entry, 1 - throttled, throttled, 0)
 if not again then
@@ -43,6 +43,6 @@ else
 end
 r[SETTLED] = deed
 keep_slot(ARGV[2], r)
-place_sites()
+reindex_sites()
 save()
 return 'OK'

@@ -20,6 +20,6 @@ if holder ~= ARGV[3] then
 end
 call('HSET', P .. 'node', ARGV[2], ARGV[3] .. ' ' .. ARGV[5])
 call('ZADD', P .. 'nodes', ('%d'):format(now), ARGV[2])
-place_sites()
+reindex_sites()
 save()
 return { 1, taken }

@@ -13,7 +13,7 @@ for i = 2, #ARGV, 3 do
   end
   kept[#kept + 1] = current and 1 or 0
 end
-bring_home(8)
-place_sites()
+reclaim_due(8)
+reindex_sites()
 save()
 return kept

@@ -9,5 +9,5 @@ local key = P .. 'site:' .. ARGV[2]
 local apart = math.max(tonumber(ARGV[3]), tonumber(call('HGET', key, 'i')) or C[INTERVAL])
 call('HSET', key, 'd', ARGV[3], 'i', ('%d'):format(apart))
 site(ARGV[2])[MOVED] = true
-place_sites()
+reindex_sites()
 save()

@@ -22,5 +22,5 @@ if ARGV[6] ~= '0' then
   end
 end
 s[MOVED] = true
-place_sites()
+reindex_sites()
 save()

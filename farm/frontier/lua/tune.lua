@@ -25,7 +25,7 @@ end
 local s = site(ARGV[2])
 if written == 1 and out == '' then
   s[MOVED] = true
-  place_sites()
+  reindex_sites()
 end
 save()
 local flying, blocked = s[FLYING], s[BLOCKED]

@@ -10,7 +10,7 @@ if known and known:match('^%S+') == ARGV[3] then
   taken = take_back(ARGV[2], NEVER, false)
   call('HDEL', P .. 'node', ARGV[2])
   call('ZREM', P .. 'nodes', ARGV[2])
-  place_sites()
+  reindex_sites()
 end
 save()
 return taken

@@ -35,7 +35,7 @@ local function keep_slot(slot, r)
 end
 
 -- Takes the lease out of a record; the caller says where the entry goes, and keeps the record.
-local function let_go(r)
+local function release(r)
   local s, entry, out = site(r[AT]), r[ENTRY], r[OUT]
   C[LEASED] = C[LEASED] - 1
   s[FLYING] = s[FLYING] - 1
@@ -56,7 +56,7 @@ end
 
 -- At most `most` due entries; needs no leader, since every call brings a few of them home. Nothing is asked of
 -- Redis before the time at which something can be due.
-local function bring_home(most)
+local function reclaim_due(most)
   local moved = 0
   if C[LEASED] > 0 and now >= C[DUE_FROM] then
     local slots = call('ZRANGE', P .. 'due', '-inf', ('%d'):format(now), 'BYSCORE', 'LIMIT', '0', most)

@@ -1,5 +1,5 @@
 -- site: what is known of one site, and its place in the ready sets.
--- A transition changes the tables that `site` returns; `place_sites` then writes them back and makes
+-- A transition changes the tables that `site` returns; `reindex_sites` then writes them back and makes
 -- the ready sets agree, which is the only way a site enters or leaves one. A site's score there is when it
 -- is eligible next; among eligible sites the one that was placed longest ago comes first.
 local NAME, BANDS, FLYING, ARRIVAL, BLOCKED, SPACING, SAVED_UP, ROOM = 1, 2, 3, 4, 5, 6, 7, 8
@@ -73,7 +73,7 @@ local function place(s)
   s[MOVED] = false
 end
 
-local function place_sites()
+local function reindex_sites()
   for _, s in pairs(sites) do
     if s[MOVED] or s[ANEW] or s[BANDS] ~= s[HAD_BANDS] or s[FLYING] ~= s[HAD_FLYING] or s[BLOCKED] ~= s[HAD_BLOCKED] then
       place(s)

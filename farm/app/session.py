@@ -1,0 +1,143 @@
+"""Where a crawl lives: the output folder with its lock, Redis, and the crawl in it."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from farm.app.halted import refuse_or_wait
+from farm.app.patience import short_patience_s
+from farm.app.preflight import RunPlan
+from farm.app.presence import Presence, register
+from farm.app.redis_url import redis_url
+from farm.app.seeding import add_seeds, seeds_of
+from farm.app.shared_settings import adopted, check_shared_settings, joined
+from farm.frontier.active_feeders import ActiveFeeders
+from farm.frontier.client import RedisClient
+from farm.frontier.connect import connect
+from farm.frontier.crawl import Crawl, Dedup, find_crawl, open_crawl
+from farm.frontier.embedded import EmbeddedRedis
+from farm.frontier.frontier import RedisFrontier
+from farm.frontier.nodes import NodeRegistry
+from farm.frontier.terms import Politeness, Terms
+from farm.model.errors import NoSuchCrawl, UsageError
+from farm.runtime.lock import FolderLock
+from farm.runtime.reaper import Reaper
+from farm.scope.rules import ScopeRules
+from farm.settings.units import parse_rate
+
+TERMS = Terms()
+FEED_STARTS_S = 60.0
+FIRST_IN_FLIGHT = 8
+"""How many visits to a site there are at once before anything is known of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CrawlSession:
+    """An open crawl; `plan` has what the node has from it, `redis_pid` is the embedded server's process."""
+
+    plan: RunPlan
+    crawl: Crawl
+    frontier: RedisFrontier
+    rules: ScopeRules
+    redis_url: str
+    redis_pid: int | None
+    presence: Presence
+    warnings: tuple[str, ...]
+
+    @property
+    def node(self) -> str:
+        """This node's name among the crawl's."""
+        return self.presence.identity.name
+
+
+@asynccontextmanager
+async def open_session(plan: RunPlan, reaper: Reaper) -> AsyncIterator[CrawlSession]:
+    """Open the crawl of a plan, creating it where it does not exist; leaves nothing running.
+
+    Raises FrontierUnavailable, FrontierRefused, UsageError or OutputUnwritable. A Redis of the user's is asked
+    before the output folder is made, so that a wrong address leaves no folder behind.
+    """
+    async with AsyncExitStack() as stack:
+        lock = FolderLock(plan.private / "lock")
+        stack.callback(lock.release)
+        redis_pid = None
+        if plan.embedded:
+            lock.take()
+
+            def own(pid: int, socket_folder: Path) -> None:
+                reaper.folder(socket_folder)
+                reaper.terminate(pid)
+                # Runs after the server was stopped: until then its end is the reaper's too.
+                stack.callback(reaper.free, pid)
+                stack.push_async_callback(server.stop)
+
+            server = EmbeddedRedis(plan.private / "redis", own)
+            url = await server.start()
+            redis_pid = server.pid
+        else:
+            url = redis_url(plan.settings)
+        client = await connect(
+            url,
+            first_patience_s=short_patience_s(plan.settings),
+            patience_s=plan.settings.redis_patience,
+        )
+        stack.push_async_callback(client.close)
+        crawl = await _open(plan, client)
+        frontier = RedisFrontier(client, crawl)
+        if not crawl.created:
+            await refuse_or_wait(frontier, plan)
+        if not plan.embedded:
+            lock.take()
+        presence = await register(NodeRegistry(frontier.shards), plan.settings.node, plan.private)
+        stack.push_async_callback(presence.leave)
+        if plan.settings.sitemap != "off":
+            # Before there is anything that could be done: another node might find the crawl finished.
+            await ActiveFeeders(client, crawl).hold(presence.identity.name, FEED_STARTS_S)
+        plan = replace(plan, seeds=seeds_of(plan.settings, plan.seeds, crawl.settings))
+        rules, _ = await add_seeds(crawl, frontier, plan.seeds)
+        # Many seeds take longer to add than a silent node is taken for alive.
+        await presence.confirm()
+        plan = replace(plan, settings=adopted(plan.settings, crawl, client.place))
+        yield CrawlSession(plan, crawl, frontier, rules, url, redis_pid, presence, client.warnings)
+
+
+async def _open(plan: RunPlan, client: RedisClient) -> Crawl:
+    """Create or join; what the user did not say is taken from the crawl, what contradicts it is refused."""
+    agreed = dict(plan.agreed)
+    if not plan.settings.fresh:
+        try:
+            found = await find_crawl(client, plan.crawl)
+        except NoSuchCrawl:
+            if not plan.seeds:
+                raise UsageError(
+                    f"There is no URL to start from and no crawl named {plan.crawl!r} to join; give a URL."
+                ) from None
+        else:
+            check_shared_settings(found, client.place)
+            agreed = joined(agreed, found.settings, frozenset(plan.settings.model_fields_set))
+    return await open_crawl(
+        client,
+        plan.crawl,
+        agreed,
+        fresh=plan.settings.fresh,
+        terms=replace(TERMS, lives=agreed["lives"]),
+        politeness=politeness_of(agreed),
+        dedup=Dedup(agreed["dedup"]),
+    )
+
+
+def politeness_of(agreed: Mapping[str, Any]) -> Politeness:
+    """Return what the crawl's settings ask of every lease."""
+    return Politeness(
+        interval_s=_interval_s(agreed["rate"]),
+        in_flight=min(agreed["site_concurrency"] or FIRST_IN_FLIGHT, FIRST_IN_FLIGHT),
+        egress_interval_s=_interval_s(agreed["proxy_rate"]),
+        global_interval_s=_interval_s(agreed["global_rate"]),
+        global_in_flight=agreed["global_concurrency"] or 0,
+    )
+
+
+def _interval_s(rate: str | None) -> float:
+    return 1 / parse_rate(rate).per_s if rate else 0.0

@@ -1,0 +1,104 @@
+"""Pictures of a page: a screenshot of all of it, and a PDF.
+
+Where frames are made on demand, the browser takes a screenshot from frames that it is given while it waits for
+them. What always holds: the engine's frames are one at a time, also while a picture is taken, and none of them is
+cancelled; a picture that does not come in time costs the picture and the tab, not the page.
+"""
+
+import asyncio
+import contextlib
+from base64 import b64decode
+from dataclasses import dataclass
+from typing import Any
+
+from playwright.async_api import Error
+
+from farm.browser.reading import Reading
+from farm.browser.stream import drained
+from farm.browser.tab import Tab
+from farm.model.errors import SlotLost
+from farm.model.page import Capture
+
+PIXELS = 40_000_000
+"""As much of a page as a screenshot has: 1280 pixels wide, some 31,000 high."""
+PDF_BYTES = 64 * 2**20
+BETWEEN_FRAMES_S = 0.005
+CALL_S = 5.0
+FRAME_S = 10.0
+"""A frame as high as the page costs a hundred times what one of the window does."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureParams:
+    """Which pictures are taken."""
+
+    screenshot: bool = False
+    pdf: bool = False
+
+    def __bool__(self) -> bool:
+        return self.screenshot or self.pdf
+
+
+async def pictures(reading: Reading, params: PictureParams) -> tuple[list[Capture], list[str]]:
+    """Return the pictures, and the names of those that are missing or cut."""
+    taken: list[Capture] = []
+    short: list[str] = []
+    wanted = [("screenshot", _screenshot)] if params.screenshot else []
+    wanted += [("pdf", _pdf)] if params.pdf else []
+    for name, take in wanted:
+        try:
+            capture, is_whole = await take(reading)
+        except (Error, SlotLost) as error:
+            if isinstance(error, SlotLost):
+                # What the browser still owes would come under the next visit.
+                reading.tab.mark_doomed(f"no {name}: {error.detail}")
+            short.append(name)
+            continue
+        if capture is not None:
+            taken.append(capture)
+        if not is_whole:
+            short.append(name)
+    return taken, short
+
+
+async def _screenshot(reading: Reading) -> tuple[Capture | None, bool]:
+    tab = reading.tab
+    await reading.act("backToTop()", CALL_S)
+    metrics = await tab.send("Page.getLayoutMetrics", min(CALL_S, reading.left_s))
+    content, window = metrics["cssContentSize"], metrics["cssLayoutViewport"]
+    width = max(1, min(int(content["width"]), 2 * int(window["clientWidth"])))
+    height = max(1, int(content["height"]), int(window["clientHeight"]))
+    most = PIXELS // width
+    clip = {"x": 0, "y": 0, "width": width, "height": min(height, most), "scale": 1}
+    taking = asyncio.ensure_future(_take(tab, clip, reading.left_s))
+    taking.add_done_callback(lambda taken: taken.cancelled() or taken.exception())
+    # It goes on when the caller is cancelled: a frame under way must come to its end.
+    png = b64decode((await asyncio.shield(taking))["data"])
+    return Capture("screenshot", "png", png), height <= most
+
+
+async def _take(tab: Tab, clip: dict[str, int], deadline_s: float) -> dict[str, Any]:
+    call = tab.send("Page.captureScreenshot", deadline_s, format="png", captureBeyondViewport=True, clip=clip)
+    if not tab.engine.frames_on_demand:
+        return await call
+    async with tab.engine.frames:
+        shot = asyncio.ensure_future(call)
+        shot.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        while not shot.done():
+            with contextlib.suppress(Error):
+                await tab.send("HeadlessExperimental.beginFrame", min(FRAME_S, deadline_s))
+            await asyncio.wait({shot}, timeout=BETWEEN_FRAMES_S)
+        return shot.result()
+
+
+async def _pdf(reading: Reading) -> tuple[Capture | None, bool]:
+    tab = reading.tab
+    printed = await tab.send(
+        "Page.printToPDF",
+        reading.left_s,
+        printBackground=True,
+        preferCSSPageSize=True,
+        transferMode="ReturnAsStream",
+    )
+    content = await drained(tab, printed["stream"], PDF_BYTES, reading.left_s)
+    return (Capture("pdf", "pdf", content), True) if content is not None else (None, False)

@@ -1,0 +1,83 @@
+"""What the nodes have learnt about each site's pace: one state per site, which all of them add to.
+
+A node reads, thinks, and writes if nobody wrote meanwhile; otherwise it reads what was written and thinks again.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import orjson
+
+from farm.frontier.shards import Shards
+from farm.policy.aimd import Pace
+
+TRIES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class PaceSnapshot:
+    """A site's pace as it was read; `now_s` and `blocked_until_s` are of the crawl's clock.
+
+    `pace` is None where nothing was learnt yet, and `first` is the limit in flight that holds until then.
+    """
+
+    stored: bytes
+    pace: Pace | None
+    now_s: float
+    in_flight: int
+    blocked_until_s: float
+    first: int
+
+
+class PaceStore:
+    """Reads and writes the paces of one crawl."""
+
+    def __init__(self, shards: Shards) -> None:
+        self._shards = shards
+
+    async def read(self, site: str, egress: str = "") -> PaceSnapshot:
+        """Return what is known of a site, or of one egress address at the site."""
+        return _learnt(await self._tune(site, b"", b"", 0, 0, egress))[1]
+
+    async def write(
+        self, site: str, before: PaceSnapshot, pace: Pace, egress: str = ""
+    ) -> PaceSnapshot | None:
+        """Write what was made of it; what is there now, where somebody else was faster."""
+        stored = orjson.dumps(asdict(pace))
+        # The frontier spaces visits by up to a fifth more than it is told: the mean is what was learnt.
+        interval_ms = round(1000 / (pace.rate * 1.1)) if pace.rate else 0
+        limit = int(pace.limit)
+        reply = await self._tune(site, before.stored, stored, limit, interval_ms, egress)
+        written, now = _learnt(reply)
+        return None if written else now
+
+    async def keep_apart(self, site: str, interval_s: float) -> None:
+        """Keep a crawl-delay, whatever is learnt."""
+        await self._shards.run(self._shards.of(site), "space", site, round(interval_s * 1000))
+
+    async def _tune(
+        self, site: str, before: bytes, after: bytes, limit: int, interval_ms: int, egress: str
+    ) -> Any:
+        shard = self._shards.of(site)
+        return await self._shards.run(shard, "tune", site, before, after, limit, interval_ms, egress)
+
+
+def _learnt(reply: Any) -> tuple[bool, PaceSnapshot]:
+    written, stored, now_ms, in_flight, blocked_ms, first = reply
+    learnt = PaceSnapshot(
+        stored, _pace(stored), int(now_ms) / 1000, int(in_flight), int(blocked_ms) / 1000, int(first)
+    )
+    return bool(written), learnt
+
+
+def _pace(stored: bytes) -> Pace | None:
+    """Read a state; one that another version of the farm wrote is nothing, and learnt anew."""
+    if not stored:
+        return None
+    try:
+        fields = orjson.loads(stored)
+        fields["latencies"] = tuple(fields["latencies"])
+        fields["delivered"] = tuple((second, count) for second, count in fields["delivered"])
+        return Pace(**fields)
+    except (ValueError, TypeError, KeyError):
+        return None

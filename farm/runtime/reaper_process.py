@@ -1,0 +1,147 @@
+"""What a dead farm leaves behind is ended here: a program of its own that waits for the farm's death.
+
+It holds the reading end of a pipe whose writing end only the farm has. However the farm ends, also by SIGKILL, the
+kernel closes that end, and the reader kills every process group and removes every folder it was told of. Run as
+
+    python -IS reaper_process.py FD UNHEARD_S
+
+with the pipe as standard input, one line each: `kill PID` or `term PID` (the leader of a process group that is
+killed, or first asked to end), `folder PATH`, and `free PID` for what has ended by itself.
+
+FD is a pipe into which the farm's handler of signals writes a byte for each. If the farm does not say `heard`
+within UNHEARD_S seconds, nothing in it runs any more: it is sent the signal again, which has no handler then, and
+is killed if that does not end it. `log FORM PATH` names the log in which that is said. Standard library only.
+"""
+
+import json
+import os
+import select
+import shutil
+import signal
+import sys
+import time
+from datetime import UTC, datetime
+
+TERM_S = 3.0
+POLL_S = 0.05
+UNHEARD_S = 12.0
+"""Longer than the farm's own watchdog has: it says where the farm stands, as this cannot."""
+KILL_S = 2.0
+READ_BYTES = 65536
+
+
+def execute(kill: set[int], term: set[int], folders: set[str]) -> None:
+    """End the groups and remove the folders; those asked politely get a few seconds."""
+    for pid in kill:
+        send(pid, signal.SIGKILL)
+    for pid in term:
+        send(pid, signal.SIGTERM)
+    deadline = time.monotonic() + TERM_S
+    while term and time.monotonic() < deadline:
+        term = {pid for pid in term if send(pid, 0)}
+        time.sleep(POLL_S)
+    for pid in term:
+        send(pid, signal.SIGKILL)
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def send(group: int, number: int) -> bool:
+    """Signal a process group and say whether there was one."""
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+class Will:
+    """What is to be done, as the lines of the farm have it; `sent` and `heard` count signals."""
+
+    def __init__(self) -> None:
+        self.kill: set[int] = set()
+        self.term: set[int] = set()
+        self.folders: set[str] = set()
+        self.log = ("", "")
+        self.sent = self.heard = 0
+
+    def take(self, line: str) -> None:
+        """Take one line."""
+        word, _, rest = line.partition(" ")
+        if word == "folder":
+            self.folders.add(rest)
+        elif word == "kill":
+            self.kill.add(int(rest))
+        elif word == "term":
+            self.term.add(int(rest))
+        elif word == "free":
+            self.kill.discard(int(rest))
+            self.term.discard(int(rest))
+        elif word == "log":
+            form, _, path = rest.partition(" ")
+            self.log = form, path
+        elif word == "heard":
+            # Either pipe may be read first.
+            self.heard = max(self.heard + 1, self.sent)
+
+
+def say(log: tuple[str, str], text: str) -> None:
+    """Append a line to the farm's log, in its form: the farm itself cannot any more."""
+    form, path = log
+    if not path:
+        return
+    now = datetime.now(UTC)
+    at = f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z"
+    line = f"{at} error    farm.reaper: {text}"
+    if form == "json":
+        line = json.dumps({"at": at, "level": "error", "logger": "farm.reaper", "text": text})
+    try:
+        with open(path, "a", encoding="utf-8") as file:  # noqa: PTH123 - pathlib costs this process its quick start
+            file.write(line + "\n")
+    except OSError:
+        return
+
+
+def end(farm: int, unheard: int) -> None:
+    """End a farm that does not hear a signal: by that signal, or by the one that cannot be caught."""
+    for number, wait_s in ((unheard, KILL_S), (signal.SIGKILL, 0.0)):
+        if os.getppid() != farm:
+            return
+        os.kill(farm, number)
+        deadline = time.monotonic() + wait_s
+        while os.getppid() == farm and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+
+
+def main() -> None:
+    """Listen until the farm is gone."""
+    # A signal that is meant for the farm must not stop the one who cleans up after it.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    farm, signals = os.getppid(), int(sys.argv[1])
+    unheard_s = float(sys.argv[2])
+    will, rest, unheard, since = Will(), b"", 0, 0.0
+    while True:
+        is_unheard = will.sent > will.heard
+        left_s = max(0.0, since + unheard_s - time.monotonic()) if is_unheard else None
+        ready, _, _ = select.select([0, signals], [], [], left_s)
+        if is_unheard and not ready:
+            say(will.log, f"the farm has not heard signal {unheard} for {unheard_s:g} s, and is ended by it")
+            end(farm, unheard)
+            will.heard = will.sent
+        if signals in ready:
+            for byte in os.read(signals, READ_BYTES):
+                if byte in (signal.SIGINT, signal.SIGTERM):
+                    unheard, since, will.sent = byte, time.monotonic(), will.sent + 1
+        if 0 in ready:
+            came = os.read(0, READ_BYTES)
+            if not came:
+                break
+            *lines, rest = (rest + came).split(b"\n")
+            for line in lines:
+                will.take(os.fsdecode(line))
+    execute(will.kill, will.term, will.folders)
+
+
+if __name__ == "__main__":
+    main()

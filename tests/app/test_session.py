@@ -1,0 +1,139 @@
+"""A crawl is opened with what its settings ask of every lease."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from farm.app.preflight import preflight
+from farm.app.session import open_session
+from farm.app.shared_settings import OF_RECORDS
+from farm.model.errors import UsageError
+from farm.model.task import Idle, Lease, LeaseRequest
+from farm.runtime.reaper import Reaper
+from farm.settings.commands import RunSettings
+
+SEEDS = ("http://a.example/1", "http://a.example/2", "http://b.example/1", "http://b.example/2")
+
+
+async def _sites(folder: Path, **settings: Any) -> list[str]:
+    """Open a crawl of two sites and return where four slots that ask at once may go."""
+    reaper = Reaper()
+    try:
+        plan = preflight(RunSettings(urls=SEEDS, output=folder / "out", **settings))
+        async with open_session(plan, reaper) as session:
+            asked = [await session.frontier.lease(LeaseRequest(f"s{n}", f"r{n}")) for n in range(4)]
+            assert {one.reason for one in asked if isinstance(one, Idle)} <= {"waiting"}
+            return sorted(one.task.site for one in asked if isinstance(one, Lease))
+    finally:
+        reaper.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "sites"),
+    [
+        ({}, ["a.example", "a.example", "b.example", "b.example"]),
+        ({"rate": "1/m"}, ["a.example", "b.example"]),
+        ({"site_concurrency": 1}, ["a.example", "b.example"]),
+        ({"global_rate": "1/m"}, ["a.example"]),
+        ({"global_concurrency": 3}, ["a.example", "a.example", "b.example"]),
+    ],
+)
+async def test_the_limits_of_a_crawl_hold_for_every_lease(
+    tmp_path: Path, settings: dict[str, Any], sites: list[str]
+) -> None:
+    """As the options say, whoever asks."""
+    assert await _sites(tmp_path, **settings) == sites
+
+
+async def _joined(folder: Path, **settings: Any) -> RunSettings:
+    """Open the crawl and return the settings that are in force on this node."""
+    reaper = Reaper()
+    try:
+        plan = preflight(RunSettings(output=folder / "out", **settings))
+        async with open_session(plan, reaper) as session:
+            return session.plan.settings
+    finally:
+        reaper.close()
+
+
+RECORDS: dict[str, Any] = {
+    "wait": "load",
+    "block": ("media",),
+    "max_page_size": "10MiB",
+    "viewport": "800x600",
+    "user_agent": "Farm",
+    "click": ("#more",),
+    "click_times": 2,
+    "scroll": 3,
+    "screenshot": True,
+    "pdf": True,
+    "download": True,
+    "max_download": "1MiB",
+    "locale": "de-DE",
+    "timezone": "Europe/Berlin",
+    "isolation": "url",
+    "html": False,
+    "text": False,
+}
+"""What changes a record, each as no default has it."""
+
+
+async def test_what_changes_a_record_is_taken_from_the_crawl(tmp_path: Path) -> None:
+    """By a node whose user does not say it; its own deadlines stay its own."""
+    assert set(RECORDS) == set(OF_RECORDS)
+    first = await _joined(tmp_path, urls=SEEDS, page_timeout="5s", **RECORDS)
+    second = await _joined(tmp_path, page_timeout="7s")
+    assert {name: getattr(second, name) for name in OF_RECORDS} == {
+        name: getattr(first, name) for name in OF_RECORDS
+    }
+    assert second.page_timeout == 7
+    again = await _joined(tmp_path, **RECORDS)
+    assert again.viewport == first.viewport
+
+
+@pytest.mark.parametrize("name", OF_RECORDS)
+async def test_what_changes_a_record_and_contradicts_the_crawl_is_refused(tmp_path: Path, name: str) -> None:
+    """With the difference."""
+    await _joined(tmp_path, urls=SEEDS)
+    with pytest.raises(UsageError, match=rf"was created with .*{name} = .*\(here .*or --fresh"):
+        await _joined(tmp_path, **{name: RECORDS[name]})
+
+
+async def test_a_picture_keeps_its_images_on_every_node(tmp_path: Path) -> None:
+    """Where the user does not say what is blocked, nothing is; who joins has it so without saying it."""
+    first = await _joined(tmp_path, urls=SEEDS, screenshot=True)
+    second = await _joined(tmp_path)
+    assert first.block == second.block == ()
+
+
+@pytest.mark.parametrize(
+    ("secret", "said"),
+    [
+        ({"header": ("X-Key: s3cret",)}, r'header_names = \["x-key"\] \(here \[\]\)'),
+        ({"storage_state": "state.json"}, r"with_storage_state = true \(here false\)"),
+    ],
+)
+async def test_secrets_are_asked_for_again(tmp_path: Path, secret: dict[str, Any], said: str) -> None:
+    """They are not kept in Redis; a node that went on without them would see other pages."""
+    (tmp_path / "state.json").write_text('{"cookies": []}')
+    if "storage_state" in secret:
+        secret = {"storage_state": tmp_path / "state.json"}
+    await _joined(tmp_path, urls=SEEDS, **secret)
+    with pytest.raises(UsageError, match=said) as caught:
+        await _joined(tmp_path)
+    assert "s3cret" not in str(caught.value)
+    await _joined(tmp_path, **secret)
+
+
+async def test_a_nodes_seeds_are_written_as_the_crawl_writes_urls(tmp_path: Path) -> None:
+    """Who joins need not say again that routes are pages, nor which parameters say which page it is."""
+    await _joined(tmp_path, urls=SEEDS, hash_routes=True, keep_params=("ref",))
+    reaper = Reaper()
+    try:
+        plan = preflight(RunSettings(output=tmp_path / "out", urls=("http://a.example/x?ref=2#/route",)))
+        async with open_session(plan, reaper) as session:
+            assert [seed.url for seed in session.plan.seeds] == ["http://a.example/x?ref=2#/route"]
+            assert (await session.frontier.stats()).ledger.accepted == len(SEEDS) + 1
+    finally:
+        reaper.close()

@@ -1,0 +1,206 @@
+"""What the driver says, and how it is read."""
+
+import json
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from playwright.async_api import async_playwright
+
+from farm.browser.driver import node_path
+from farm.browser.driver_transport import QUIET, use_orjson
+from tests.browser.conftest import Browsing, visit
+
+SESSION = '{"guid":"cdp-session@0a","method":"event","params":'
+FILES = {
+    "/": (
+        "text/html",
+        """<!doctype html><link rel=stylesheet href=/a.css><body><script src=/a.js></script>
+        <script type=module>import('/b.mjs')</script><iframe src=/inner></iframe>""",
+    ),
+    "/inner": ("text/html", "<!doctype html><p>inner"),
+    "/a.css": ("text/css", "p { color: red }"),
+    "/a.js": ("text/javascript", "fetch('/a.json').then(() => document.body.append('fetched'))"),
+    "/b.mjs": ("text/javascript", "document.body.append('imported'); fetch('/gone').catch(() => 0)"),
+    "/a.json": ("application/json", "{}"),
+}
+
+
+@pytest_asyncio.fixture
+async def site() -> AsyncIterator[str]:
+    """Serve a page with something of every kind; what is not there cuts the connection."""
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path not in FILES:
+            assert request.transport is not None
+            request.transport.abort()
+        kind, text = FILES.get(request.path, ("text/plain", ""))
+        return web.Response(text=text, content_type=kind)
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.5, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    await runner.cleanup()
+
+
+async def test_a_tab_is_told_of_documents_and_scripts_alone(rendering: Browsing, site: str) -> None:
+    """Of their beginning and of their end; the page is whole."""
+    slot = await rendering.slot()
+    await visit(slot, site)
+    assert slot.tab is not None
+    told: list[dict[str, Any]] = []
+
+    def note(event: dict[str, Any]) -> None:
+        told.append(event)
+
+    slot.tab.cdp.on("event", note)
+    page = await visit(slot, f"{site}?again")
+    assert all(word in page.text for word in ("fetched", "imported", "inner"))
+    by_name: dict[str, list[dict[str, Any]]] = {}
+    for event in told:
+        by_name.setdefault(event["method"], []).append(event["params"])
+    assert set(by_name) == {
+        "Network.requestWillBeSent",
+        "Network.responseReceived",
+        "Network.loadingFinished",
+    }
+    begun = {event["requestId"]: event["type"] for event in by_name["Network.requestWillBeSent"]}
+    assert sorted(begun.values()) == ["Document", "Document", "Script", "Script"]
+    assert {event["type"] for event in by_name["Network.responseReceived"]} == {"Document"}
+    assert {event["requestId"] for event in by_name["Network.loadingFinished"]} == set(begun)
+    assert not slot.tab.loading
+
+
+def through_the_driver(folder: Path, *pieces: str) -> str:
+    """Return what comes out where these JavaScript expressions are written one after the other."""
+    quiet, program = folder / "quiet.cjs", folder / "program.cjs"
+    quiet.write_text(QUIET)
+    program.write_text(
+        "const head = (text, more = 0) => { const bytes = Buffer.alloc(4);"
+        "bytes.writeUInt32LE(Buffer.byteLength(text) + more); return bytes };"
+        + "".join(f"process.stdout.write({piece});" for piece in pieces)
+    )
+    ran = subprocess.run(
+        [node_path(), "--require", quiet, program], capture_output=True, timeout=20, check=True
+    )
+    return ran.stdout.decode("latin1")
+
+
+def message(event: str, params: dict[str, Any]) -> str:
+    """Return an event of a tab's own session, as the driver writes it."""
+    return f"{SESSION}{json.dumps({'method': event, 'params': params}, separators=(',', ':'))}}}"
+
+
+def pieces(text: str) -> tuple[str, str]:
+    """Return the two expressions by which the driver writes a message."""
+    quoted = json.dumps(text)
+    return f"head({quoted})", f"Buffer.from({quoted})"
+
+
+def written(*texts: str) -> str:
+    """Return the messages as they stand in the pipe."""
+    return "".join(len(text).to_bytes(4, "little").decode("latin1") + text for text in texts)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"id":"call@1","result":{}}',
+        '{"guid":"page@0a","method":"__create__","params":{"type":"Request"}}',
+        '{"guid":"frame@0a","method":"navigated","params":{"url":"about:blank"}}',
+        '{"guid":"browser-context@0a","method":"page","params":{}}',
+        '{"guid":"page@0a","method":"crash","params":{}}',
+        message("Fetch.requestPaused", {"requestId": "1"}),
+        message("Network.requestWillBeSent", {"requestId": "1", "kind": "of another build"}),
+        message("Network.responseReceived", {"requestId": "1", "type": "Image"}),
+        message("Network.loadingFinished", {"timestamp": 1.5, "requestId": "1"}),
+        '{"method":"event","guid":"cdp-session@0a","params":{"method":"Network.dataReceived"}}',
+        "",
+    ],
+)
+def test_what_the_driver_does_not_know_is_passed_on(tmp_path: Path, text: str) -> None:
+    """Whatever it is, and as it is."""
+    assert through_the_driver(tmp_path, *pieces(text)) == written(text)
+
+
+def test_the_driver_keeps_events_of_other_kinds_and_other_ends_to_itself(tmp_path: Path) -> None:
+    """A request that begins as something else has no end either."""
+    tail = {"frameId": "0A", "hasUserGesture": False}
+    asked = [
+        message("Network.requestWillBeSent", {"requestId": number, "request": {}, "type": kind, **tail})
+        for number, kind in (("1", "Script"), ("2", "Image"), ("3", "Fetch"))
+    ]
+    came = [
+        message("Network.responseReceived", {"requestId": "1", "timestamp": 1.5, "type": kind})
+        for kind in ("Script", "Document")
+    ]
+    ends = [
+        message(name, {"requestId": number, "timestamp": 1.5})
+        for name in ("Network.loadingFinished", "Network.loadingFailed")
+        for number in ("1", "2")
+    ]
+    small = [
+        message(f"Network.{name}", {"requestId": "1"})
+        for name in (
+            "dataReceived",
+            "webSocketCreated",
+            "webSocketFrameReceived",
+            "eventSourceMessageReceived",
+        )
+    ]
+    playwright = [
+        f'{{"guid":"{who}@0a","method":"{event}","params":{{}}}}'
+        for who, event in (
+            ("frame", "loadstate"),
+            ("browser-context", "request"),
+            ("browser-context", "response"),
+            ("browser-context", "console"),
+            ("browser-context", "pageError"),
+            ("page", "pageError"),
+        )
+    ]
+    said = [*asked, *came, *small, *playwright, *ends]
+    passed = through_the_driver(tmp_path, *(piece for one in said for piece in pieces(one)))
+    assert passed == written(asked[0], came[1], ends[0])
+
+
+def test_an_end_belongs_to_its_own_tab(tmp_path: Path) -> None:
+    """Also where another tab numbers its requests alike."""
+    tail = {"type": "Script", "frameId": "0A", "hasUserGesture": False}
+    asked = message("Network.requestWillBeSent", {"requestId": "1", "request": {}, **tail})
+    ended = message("Network.loadingFinished", {"requestId": "1", "timestamp": 1.5})
+    said = [one.replace("@0a", f"@0{tab}") for one in (asked, ended) for tab in "ab"]
+    passed = through_the_driver(tmp_path, *(piece for one in said for piece in pieces(one)))
+    assert passed == written(*said)
+
+
+def test_what_is_no_message_passes_the_driver_as_it_is(tmp_path: Path) -> None:
+    """A length that is none, words of its own, a text that is not as long as was said."""
+    dropped = json.dumps(message("Network.dataReceived", {"requestId": "1"}))
+    given = ["'word'", "Buffer.from('four')", "Buffer.from('more')", "'end'", f"head({dropped}, 1)"]
+    out = through_the_driver(tmp_path, *given, f"Buffer.from({dropped})")
+    length = (len(json.loads(dropped)) + 1).to_bytes(4, "little").decode("latin1")
+    assert out == "wordfourmoreend" + length + json.loads(dropped)
+
+
+async def test_this_playwright_reads_and_writes_by_the_faster_library() -> None:
+    """Also what that refuses: half a surrogate pair."""
+    manager = async_playwright()
+    playwright = await manager.start()
+    try:
+        assert use_orjson(manager)
+        assert manager._client is not None
+        transport = manager._client._transport
+        assert transport.deserialize_message(b'{"a":"\\ud83d"}') == {"a": "\ud83d"}
+        assert json.loads(transport.serialize_message({"a": "\ud83d"})) == {"a": "\ud83d"}
+        assert transport.serialize_message({"a": "\u00e9"}) == '{"a":"\u00e9"}'.encode()
+    finally:
+        await playwright.stop()
+    assert not use_orjson(object())

@@ -1,0 +1,116 @@
+"""Equal content under many addresses: counted, and stopped; what differs is never touched."""
+
+from random import Random
+
+import pytest
+
+from farm.scope.duplicate_templates import DuplicateParams, DuplicateTemplates, template_of
+
+TEXT = "Nothing was found for your search; look at what others like, or ask us by telephone or by mail. " * 2
+
+
+@pytest.mark.parametrize(
+    ("url", "family"),
+    [
+        ("https://a.example/", "a.example/"),
+        ("https://a.example/product/17", "a.example/product/#"),
+        ("https://a.example/product/lamp-17", "a.example/product/lamp-#"),
+        ("https://a.example/product/blue-lamp", "a.example/product/*"),
+        ("https://a.example/2024/05/news", "a.example/#/#/*"),
+        ("https://a.example/list?sort=up&page=2", "a.example/*?page&sort"),
+        ("https://a.example:8080/x/?q=1", "a.example:8080/x/?q"),
+    ],
+)
+def test_a_family_differs_in_numbers_last_words_and_values(url: str, family: str) -> None:
+    """And in nothing else."""
+    assert template_of(url) == family
+
+
+def test_a_family_that_shows_the_same_everywhere_is_stopped() -> None:
+    """Not its neighbours, nor the same pattern of another site."""
+    watch = DuplicateTemplates()
+    first = "https://a.example/list?q=0"
+    assert watch.note(first, "List", TEXT, "") is None
+    for number in range(1, 60):
+        assert watch.is_stopped(first) == (number > 50)
+        assert watch.note(f"https://a.example/list?q={number}", "List", TEXT, f"<p>{number}") == first
+    assert watch.repeated == 59
+    assert watch.is_stopped("https://a.example/list?q=4711")
+    assert not watch.is_stopped("https://a.example/list?q=1&page=2")
+    assert not watch.is_stopped("https://a.example/other/1")
+    assert not watch.is_stopped("https://b.example/list?q=1")
+
+
+def test_a_page_that_is_visited_again_repeats_nothing() -> None:
+    """A retry shows what it showed before."""
+    watch = DuplicateTemplates()
+    for _ in range(60):
+        assert watch.note("https://a.example/p/1", "P", TEXT, "") is None
+    assert not watch.is_stopped("https://a.example/p/1")
+
+
+def test_a_plain_catalogue_never_trips() -> None:
+    """A hundred thousand products that all differ."""
+    watch = DuplicateTemplates()
+    for number in range(1, 100_001):
+        url = f"https://a.example/product/{number}"
+        assert watch.note(url, f"Product {number}", f"{TEXT} number {number}", "") is None
+        assert not watch.is_stopped(url)
+    assert watch.repeated == 0
+
+
+def test_a_catalogue_that_is_mostly_sold_out_is_crawled_whole() -> None:
+    """Seven of ten products say the same; three of ten would be lost."""
+    watch, random = DuplicateTemplates(), Random(4)
+    for number in range(20_000):
+        url = f"https://a.example/product/{number}"
+        sold_out = random.random() < 0.7
+        watch.note(url, "Product", TEXT if sold_out else f"{TEXT} {number}", "")
+        assert not watch.is_stopped(url)
+
+
+def test_pages_of_few_words_are_compared_by_their_html() -> None:
+    """A gallery has pictures and no words."""
+    watch = DuplicateTemplates()
+    for number in range(100):
+        url = f"https://a.example/picture/{number}"
+        assert watch.note(url, "Picture", "Next", f'<img src="{number}.jpg">') is None
+    for number in range(100, 200):
+        watch.note(f"https://a.example/picture/{number}", "Picture", "Next", "<img>")
+    assert watch.is_stopped("https://a.example/picture/1")
+
+
+def test_a_family_that_shows_something_new_goes_on() -> None:
+    """One visit in fifty looks at it; links to it are left as long as it is stopped."""
+    watch = DuplicateTemplates()
+    for number in range(51):
+        watch.note(f"https://a.example/p/{number}", "Out of order", TEXT, "")
+    url = "https://a.example/p/99"
+    assert watch.is_stopped(url)
+    assert [watch.should_skip(url) for _ in range(100)].count(False) == 2
+    assert watch.note("https://a.example/p/52", "Out of order", TEXT, "") is not None
+    assert watch.should_skip(url)
+    watch.note("https://a.example/p/53", "A lamp", f"{TEXT} lamp", "")
+    assert not watch.is_stopped(url)
+    assert not watch.should_skip(url)
+
+
+def test_what_is_remembered_is_bounded_by_its_size() -> None:
+    """Long addresses, and families without end; the last pages are still known."""
+    watch = DuplicateTemplates(DuplicateParams(remembered_chars=20_000, families=10))
+    urls = [f"https://a.example/{'x' * 1000}/{chr(97 + n % 26) * (n + 1)}/1" for n in range(100)]
+    for url in urls:
+        watch.note(url, url, TEXT, "")
+    assert sum(map(len, watch._shown.values())) == watch._shown_chars <= 20_000
+    assert len(watch._scores) == 10
+    assert watch.note(urls[-1] + "?x", urls[-1], TEXT, "") == urls[-1]
+
+
+def test_a_stopped_family_that_is_forgotten_leaves_nothing() -> None:
+    """Neither its score nor how often it was passed over."""
+    watch = DuplicateTemplates(DuplicateParams(families=3, most=2))
+    for site in range(20):
+        for number in range(5):
+            watch.note(f"https://{site}.example/p/{number}", "x", TEXT, "")
+        watch.should_skip(f"https://{site}.example/p/1")
+    assert len(watch._passed_over) <= 3
