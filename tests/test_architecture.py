@@ -87,6 +87,17 @@ def test_words_that_say_nothing_are_not_used() -> None:
     assert found == []
 
 
+def test_one_class_name_has_one_meaning() -> None:
+    """In the whole product: a port and its adapter have names of their own, too."""
+    named: dict[str, list[str]] = {}
+    for path in MODULES:
+        if relative(path).startswith("farm/"):
+            for kind, name in _definitions(path):
+                if kind == "class" and not name.startswith("_"):
+                    named.setdefault(name, []).append(relative(path))
+    assert {name: paths for name, paths in named.items() if len(paths) > 1} == {}
+
+
 def test_no_test_sleeps() -> None:
     """A test waits for an event or moves a clock; what another process does is polled, up to a deadline."""
     tests = [

@@ -24,9 +24,8 @@ from farm.browser.engine import EngineParams
 from farm.browser.pool import Pool, PoolParams
 from farm.detect import detect
 from farm.egress import Gateway, GatewayParams
-from farm.frontier.flow_store import FlowStore
+from farm.frontier.flow_store import RedisFlowStore
 from farm.frontier.lease_renewer import RedisLeaseRenewer
-from farm.frontier.pace_store import PaceSnapshot
 from farm.frontier.proxy_bans import SharedBans
 from farm.model.clock import Clock
 from farm.model.errors import UsageError
@@ -84,7 +83,7 @@ class Assembly:
     control: Control
     governor: Governor
     sink: JsonlSink
-    pacer: Pacer[PaceSnapshot]
+    pacer: Pacer
     families: DuplicateTemplates
 
 
@@ -94,7 +93,7 @@ async def assemble(
 ) -> AsyncIterator[Assembly]:
     """Join the rooms; leaving takes them apart in the reverse order, each within a deadline of its own."""
     settings, book = plan.settings, FlowMeter(clock.monotonic())
-    board = FlowStore(session.frontier.shards.client, session.crawl)
+    board = RedisFlowStore(session.frontier.shards.client, session.crawl)
     flow = FlowReporter(session.node, book, board, tell, clock)
     host_load = HostLoad(clock)
 

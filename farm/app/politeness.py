@@ -5,8 +5,8 @@ from farm.app.proxies import ProxyRoom
 from farm.app.session import CrawlSession
 from farm.egress.fetch import Fetcher, FetchParams
 from farm.egress.gateway import Gateway
-from farm.frontier.pace_store import PaceSnapshot, PaceStore
-from farm.frontier.shared_cache import SharedCache
+from farm.frontier.pace_store import RedisPaceStore
+from farm.frontier.shared_cache import RedisSharedCache
 from farm.model.clock import Clock
 from farm.model.event import Emit
 from farm.model.outcome import SkipReason
@@ -34,18 +34,18 @@ def robots_desk(
         return AllowAll()
     frontier = session.frontier
 
-    shelf = SharedCache(frontier.shards.client, session.crawl)
+    shelf = RedisSharedCache(frontier.shards.client, session.crawl)
     fetcher = Fetcher(gateway, FetchParams(USER_AGENT))
     fetch = proxies.fetching(fetcher) if proxies else fetcher.fetch
-    return RobotsChecker(fetch, shelf, parse, PaceStore(frontier.shards).keep_apart, retry, clock)
+    return RobotsChecker(fetch, shelf, parse, RedisPaceStore(frontier.shards).keep_apart, retry, clock)
 
 
-def site_pacer(session: CrawlSession, host_load: HostLoad, emit: Emit, clock: Clock) -> Pacer[PaceSnapshot]:
+def site_pacer(session: CrawlSession, host_load: HostLoad, emit: Emit, clock: Clock) -> Pacer:
     """Return who learns how much each site bears; what the user allows is the most."""
     agreed = session.crawl.settings
     rate = parse_rate(agreed["rate"]).per_s if agreed["rate"] else 0.0
     params = PaceParams(most=agreed["site_concurrency"] or PaceParams().most, ceiling=rate)
-    return Pacer(PaceStore(session.frontier.shards), params, host_load.is_overloaded, emit, clock)
+    return Pacer(RedisPaceStore(session.frontier.shards), params, host_load.is_overloaded, emit, clock)
 
 
 class Admittance:

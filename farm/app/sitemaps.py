@@ -15,7 +15,7 @@ from farm.app.session import CrawlSession
 from farm.egress.fetch import Fetcher, FetchParams
 from farm.egress.gateway import Gateway
 from farm.frontier.active_feeders import ActiveFeeders
-from farm.frontier.shared_cache import SharedCache
+from farm.frontier.shared_cache import RedisSharedCache
 from farm.model.fetch import Fetched, FetchFailed
 from farm.model.outcome import FailureKind
 from farm.runtime.control import Control
@@ -62,7 +62,7 @@ def sitemap_feed(
             found += addresses(named, f"{origin}/robots.txt")
         return found
 
-    shelf = SharedCache(session.frontier.shards.client, session.crawl)
+    shelf = RedisSharedCache(session.frontier.shards.client, session.crawl)
     since = plan.settings.sitemap_since
     marks = ActiveFeeders(session.frontier.shards.client, session.crawl)
     return SitemapFeed(

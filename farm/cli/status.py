@@ -11,7 +11,7 @@ from rich.text import Text
 
 from farm.app.existing_crawl import open_existing_crawl
 from farm.cli.interruptible import run_interruptible
-from farm.frontier.flow_store import FlowStore, NodeFlow, by_site
+from farm.frontier.flow_store import NodeFlow, RedisFlowStore, by_site
 from farm.model.ledger import Stats
 from farm.policy.capacity import together
 from farm.settings.commands import StatusSettings
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
 async def _read(settings: StatusSettings) -> tuple[str, Stats, list[NodeFlow]]:
     """Return the ledger, and what the nodes at work say of their flow."""
     async with open_existing_crawl(settings) as (crawl, frontier):
-        nodes = await FlowStore(frontier.shards.client, crawl).read()
+        nodes = await RedisFlowStore(frontier.shards.client, crawl).read()
         return crawl.name, await frontier.stats(), [node for node in nodes if node.is_fresh]
 
 

@@ -30,7 +30,7 @@ class NodeFlow:
         return self.age_s < FRESH_S
 
 
-class FlowStore:
+class RedisFlowStore:
     """The board of one crawl."""
 
     def __init__(self, client: RedisClient, crawl: keys.Named) -> None:

@@ -3,33 +3,16 @@
 A node reads, thinks, and writes if nobody wrote meanwhile; otherwise it reads what was written and thinks again.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import orjson
 
 from farm.frontier.shards import Shards
-from farm.policy.aimd import Pace
-
-TRIES = 8
+from farm.policy.aimd import Pace, PaceSnapshot
 
 
-@dataclass(frozen=True, slots=True)
-class PaceSnapshot:
-    """A site's pace as it was read; `now_s` and `blocked_until_s` are of the crawl's clock.
-
-    `pace` is None where nothing was learnt yet, and `first` is the limit in flight that holds until then.
-    """
-
-    stored: bytes
-    pace: Pace | None
-    now_s: float
-    in_flight: int
-    blocked_until_s: float
-    first: int
-
-
-class PaceStore:
+class RedisPaceStore:
     """Reads and writes the paces of one crawl."""
 
     def __init__(self, shards: Shards) -> None:

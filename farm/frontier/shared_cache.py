@@ -12,7 +12,7 @@ MAX_BYTES = 2**20
 """Of a text; one that unpacks to more was not written by a node."""
 
 
-class SharedCache:
+class RedisSharedCache:
     """Keeps the texts of one crawl."""
 
     def __init__(self, client: RedisClient, crawl: keys.Named) -> None:

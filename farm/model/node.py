@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 
-class Standing(IntEnum):
+class NodeStanding(IntEnum):
     """What a node's heartbeat is answered."""
 
     REPLACED = 0

@@ -99,6 +99,22 @@ class Pace:
     verdict: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class PaceSnapshot:
+    """A site's pace as all nodes know it; `now_s` and `blocked_until_s` are of the crawl's clock.
+
+    `pace` is None where nothing was learnt yet, and `first` is the limit in flight that holds until then.
+    `stored` is what was read, by which a write finds out whether another node was faster.
+    """
+
+    stored: bytes
+    pace: Pace | None
+    now_s: float
+    in_flight: int
+    blocked_until_s: float
+    first: int
+
+
 def start(params: PaceParams) -> Pace:
     """Return the pace of a site of which nothing is known."""
     return Pace(float(params.first))

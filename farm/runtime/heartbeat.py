@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from farm.model.clock import Clock
 from farm.model.errors import FarmError
-from farm.model.node import Identity, Standing
+from farm.model.node import Identity, NodeStanding
 from farm.model.task import Lease
 from farm.runtime.ports import LeaseRenewer
 
@@ -123,9 +123,9 @@ class Heartbeat:
         if self._node is None:
             return
         standing = renewer.heartbeat(self._node)
-        if standing is Standing.RETURNED:
+        if standing is NodeStanding.RETURNED:
             log.warning("this node was taken for dead; what it had leased is visited again")
-        elif standing is Standing.REPLACED:
+        elif standing is NodeStanding.REPLACED:
             self._node = None
             self._replaced()
 

@@ -12,18 +12,16 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Generic, TypeVar
 
 from farm.model.clock import Clock
 from farm.model.event import Emit, Notice
 from farm.policy.aimd import Pace, PaceParams, Sample, blocked, start, step
 from farm.policy.throttling import THROTTLING
-from farm.runtime.site_ports import PaceSnapshot, PaceStore
+from farm.runtime.site_ports import PaceStore
 
 log = logging.getLogger("farm.pacer")
 EVERY_S = 0.5
 TRIES = 8
-L = TypeVar("L", bound=PaceSnapshot)
 _SAYS = {
     "refused": "throttled: 429 or 503 received",
     "slow": "slowed down: its latency rose",
@@ -31,11 +29,11 @@ _SAYS = {
 }
 
 
-class Pacer(Generic[L]):
+class Pacer:
     """Learns for one node. `strained` says whether this machine is too busy to judge a site's latency."""
 
     def __init__(
-        self, book: PaceStore[L], params: PaceParams, strained: Callable[[], bool], emit: Emit, clock: Clock
+        self, book: PaceStore, params: PaceParams, strained: Callable[[], bool], emit: Emit, clock: Clock
     ) -> None:
         self._book = book
         self._params = params

@@ -13,7 +13,7 @@ from farm.model.detection import Detection
 from farm.model.egress import GateFailure
 from farm.model.ledger import Stats
 from farm.model.memory import MemoryReading, ReclaimAction
-from farm.model.node import Identity, Standing
+from farm.model.node import Identity, NodeStanding
 from farm.model.outcome import Ack, Bury, Landing, Release, Retry, Settled, SkipReason
 from farm.model.page import Link, RenderedPage
 from farm.model.proxy import ShutOut
@@ -78,7 +78,7 @@ class LeaseRenewer(Protocol):
         """Extend each lease by the visibility timeout; False where it is lost, None where nobody could tell."""
         ...
 
-    def heartbeat(self, node: Identity) -> Standing:
+    def heartbeat(self, node: Identity) -> NodeStanding:
         """Say that the node is alive."""
         ...
 

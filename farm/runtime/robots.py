@@ -34,7 +34,7 @@ from farm.policy.politeness import (
 )
 from farm.policy.retry import RetryParams
 from farm.policy.throttling import retry_after_s
-from farm.runtime.site_ports import Fetch, RobotsRules, SetSpacing, SharedCache
+from farm.runtime.site_ports import Fetch, ParsedRobots, SetSpacing, SharedCache
 
 log = logging.getLogger("farm.robots")
 REMEMBERED = 4096
@@ -54,7 +54,7 @@ class Known:
     """What is known of one origin, until a moment of this process's clock."""
 
     answer: RobotsAnswer
-    rules: RobotsRules
+    rules: ParsedRobots
     until: float
     status: int = 200
     retry_after_s: float | None = None
@@ -69,7 +69,7 @@ class RobotsChecker:
         self,
         fetch: Fetch,
         shelf: SharedCache,
-        parse: Callable[[bytes], RobotsRules],
+        parse: Callable[[bytes], ParsedRobots],
         set_spacing: SetSpacing,
         retry: RetryParams,
         clock: Clock,

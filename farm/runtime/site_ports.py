@@ -2,13 +2,13 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from farm.model.fetch import Fetched, FetchFailed
-from farm.policy.aimd import Pace
+from farm.policy.aimd import Pace, PaceSnapshot
 
 
-class RobotsRules(Protocol):
+class ParsedRobots(Protocol):
     """A robots.txt that was read."""
 
     @property
@@ -86,46 +86,16 @@ class SitemapEntry(Protocol):
         ...
 
 
-class PaceSnapshot(Protocol):
-    """A site's pace as it was read; the times are of the crawl's clock. `first` holds while nothing is known."""
-
-    @property
-    def pace(self) -> Pace | None:
-        """What was learnt so far."""
-        ...
-
-    @property
-    def now_s(self) -> float:
-        """When it was read."""
-        ...
-
-    @property
-    def in_flight(self) -> int:
-        """How many visits were under way."""
-        ...
-
-    @property
-    def blocked_until_s(self) -> float:
-        """Until when nobody visits it."""
-        ...
-
-    @property
-    def first(self) -> int:
-        """How many visits are under way at most at the start; 0 for any number."""
-        ...
-
-
-L = TypeVar("L", bound=PaceSnapshot)
-
-
-class PaceStore(Protocol[L]):
+class PaceStore(Protocol):
     """What all nodes have learnt of the sites' paces."""
 
-    async def read(self, site: str, egress: str = "") -> L:
+    async def read(self, site: str, egress: str = "") -> PaceSnapshot:
         """Return what is known of a site, or of one egress address at the site."""
         ...
 
-    async def write(self, site: str, before: L, pace: Pace, egress: str = "") -> L | None:
+    async def write(
+        self, site: str, before: PaceSnapshot, pace: Pace, egress: str = ""
+    ) -> PaceSnapshot | None:
         """Write what was made of it; what is there now, where somebody else was faster."""
         ...
 

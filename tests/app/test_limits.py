@@ -8,7 +8,7 @@ from farm.app.limits import own_limits
 from farm.model.event import PageDone, StatsRead
 from farm.model.ledger import Stats
 from farm.runtime.flow import FlowMeter
-from tests.runtime.test_heartbeat import ManualClock
+from tests.clock import ManualClock
 
 NONE: dict[str, Any] = dict.fromkeys(
     ("rate", "site_concurrency", "global_rate", "global_concurrency", "proxy_rate")

@@ -13,10 +13,10 @@ from farm.frontier.crawl import delete_crawl, find_crawl, is_finished, mark_fini
 from farm.frontier.dead import DeadLetters
 from farm.frontier.frontier import RedisFrontier
 from farm.frontier.nodes import NodeRegistry
-from farm.frontier.pace_store import PaceStore
+from farm.frontier.pace_store import RedisPaceStore
 from farm.frontier.proxy_bans import SharedBans
 from farm.frontier.scripts import SCRIPTS
-from farm.frontier.shared_cache import SharedCache
+from farm.frontier.shared_cache import RedisSharedCache
 from farm.model.errors import CrawlGone, FarmError
 from farm.model.node import Identity
 from farm.model.outcome import Ack, Release
@@ -63,7 +63,7 @@ CALLS: dict[str, Old] = {
     "stats": lambda bench, _: bench.frontier.stats(),
     "throttle": lambda bench, _: bench.frontier.block("a", 60),
     "space": _shard("space", "a", 1000),
-    "tune": lambda bench, _: PaceStore(bench.frontier.shards).read("a"),
+    "tune": lambda bench, _: RedisPaceStore(bench.frontier.shards).read("a"),
     "bans": lambda bench, _: SharedBans(bench.client, bench.crawl).exchange([Ban("p1", None, 60, 1)]),
     "deliver": _shard("deliver", 0),
     "outbox": _shard("outbox", 1, 10, ""),
@@ -111,11 +111,11 @@ async def test_what_is_written_without_a_script_goes_to_the_old_generation(bench
     fresh = RedisFrontier(bench.client, anew)
     await bench.frontier.extend_scope("www.a")
     await ActiveFeeders(bench.client, bench.crawl).hold("n", 60)
-    await SharedCache(bench.client, bench.crawl).write("https://a", b"text", 60)
+    await RedisSharedCache(bench.client, bench.crawl).write("https://a", b"text", 60)
     await mark_finished(bench.client, bench.crawl, "auto")
     assert await fresh.scope_sites() == frozenset()
     assert not await ActiveFeeders(bench.client, anew).any()
-    assert await SharedCache(bench.client, anew).read("https://a") is None
+    assert await RedisSharedCache(bench.client, anew).read("https://a") is None
     assert not await is_finished(bench.client, anew, "auto")
     again = await open_crawl(bench.client, "test", SETTINGS, fresh=True)
     left = {keys.generation_of(key) for key in await bench.client.keys("*")}

@@ -9,7 +9,7 @@ from farm.frontier.connect import connect
 from farm.frontier.crawl import open_crawl
 from farm.frontier.dead import DeadLetters
 from farm.frontier.outbox import deliver
-from farm.frontier.pace_store import PaceStore
+from farm.frontier.pace_store import RedisPaceStore
 from farm.frontier.proxy_bans import SharedBans
 from farm.frontier.shards import Shards
 from farm.model.outcome import Ack, Bury, FailureKind
@@ -32,13 +32,13 @@ async def _blocked(shaky: Shaky) -> object:
 
 
 async def _kept_apart(shaky: Shaky) -> object:
-    await PaceStore(shaky.frontier.shards).keep_apart("a", 3)
+    await RedisPaceStore(shaky.frontier.shards).keep_apart("a", 3)
     return await shaky.bench.raw("HGET", "@site:a", "i")
 
 
 async def _learnt(shaky: Shaky) -> object:
-    sound = PaceStore(shaky.bench.frontier.shards)
-    refused = await PaceStore(shaky.frontier.shards).write("a", await sound.read("a"), Pace(4))
+    sound = RedisPaceStore(shaky.bench.frontier.shards)
+    refused = await RedisPaceStore(shaky.frontier.shards).write("a", await sound.read("a"), Pace(4))
     return refused, (await sound.read("a")).pace
 
 

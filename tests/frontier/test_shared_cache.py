@@ -6,7 +6,7 @@ import zlib
 from farm.frontier import keys
 from farm.frontier.client import RedisClient
 from farm.frontier.crawl import delete_crawl
-from farm.frontier.shared_cache import MAX_BYTES, SharedCache
+from farm.frontier.shared_cache import MAX_BYTES, RedisSharedCache
 
 TEST = keys.Handle("test")
 ORIGIN = "https://a.example:8443"
@@ -14,7 +14,7 @@ ORIGIN = "https://a.example:8443"
 
 async def test_a_text_is_kept_until_it_expires(client: RedisClient) -> None:
     """And goes with the crawl."""
-    shelf = SharedCache(client, TEST)
+    shelf = RedisSharedCache(client, TEST)
     assert await shelf.read(ORIGIN) is None
     await shelf.write(ORIGIN, b"rules " * 1000, 100)
     assert await shelf.read(ORIGIN) == b"rules " * 1000
@@ -26,7 +26,7 @@ async def test_a_text_is_kept_until_it_expires(client: RedisClient) -> None:
 
 async def test_of_many_nodes_one_fetches(client: RedisClient) -> None:
     """Until it is done, or gives up."""
-    shelf = SharedCache(client, TEST)
+    shelf = RedisSharedCache(client, TEST)
     claims = await asyncio.gather(*(shelf.claim(ORIGIN, 60) for _ in range(20)))
     assert sum(claims) == 1
     await shelf.yield_claim(ORIGIN)
@@ -40,4 +40,4 @@ async def test_a_garbled_text_is_nothing(client: RedisClient) -> None:
     packed = zlib.compress(b"rules")
     for stored in (b"garbage", b"", zlib.compress(bytes(MAX_BYTES + 1)), packed[:-1]):
         await client.command("SET", keys.robots(TEST, ORIGIN), stored)
-        assert await SharedCache(client, TEST).read(ORIGIN) is None
+        assert await RedisSharedCache(client, TEST).read(ORIGIN) is None

@@ -5,7 +5,7 @@ import pytest
 from farm.model.event import Reclaimed
 from farm.resources import cpu
 from farm.resources.host_load import HostLoad
-from tests.runtime.test_heartbeat import ManualClock
+from tests.clock import ManualClock
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from farm.policy.memory import MIB
 from farm.runtime.control import Control
 from farm.runtime.governor import Governor, GovernorParams
 from farm.runtime.reclaim_tracker import ReclaimTracker
-from tests.runtime.test_heartbeat import ManualClock
+from tests.clock import ManualClock
 
 
 @dataclass

@@ -20,7 +20,7 @@ from farm.runtime.control import Control, ExitReason
 from farm.runtime.governor import Governor
 from farm.runtime.node import Node, NodeParams
 from farm.runtime.worker import Worker
-from tests.runtime.test_heartbeat import ManualClock
+from tests.clock import ManualClock
 from tests.runtime.visit_fakes import FakeFrontier, Steps
 from tests.turns import turns
 

@@ -4,19 +4,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from farm.model.event import Event, Notice
-from farm.policy.aimd import Pace, PaceParams
+from farm.policy.aimd import Pace, PaceParams, PaceSnapshot
 from farm.runtime.pacer import Pacer
-
-
-@dataclass(frozen=True)
-class PaceSnapshot:
-    """What was read, at the book's time."""
-
-    pace: Pace | None
-    now_s: float
-    in_flight: int = 3
-    blocked_until_s: float = 0.0
-    first: int = 8
 
 
 @dataclass
@@ -32,7 +21,7 @@ class Book:
     async def read(self, site: str, egress: str = "") -> PaceSnapshot:
         """Look."""
         known = self.by_egress.get(egress) if egress else self.pace
-        return PaceSnapshot(known, self.now_s, blocked_until_s=self.blocked_until_s)
+        return PaceSnapshot(b"", known, self.now_s, 3, self.blocked_until_s, 8)
 
     async def write(
         self, site: str, before: PaceSnapshot, pace: Pace, egress: str = ""
@@ -43,7 +32,7 @@ class Book:
             return None
         if self.rivals:
             self.pace = self.rivals.pop()
-            return PaceSnapshot(self.pace, self.now_s)
+            return PaceSnapshot(b"", self.pace, self.now_s, 3, 0.0, 8)
         self.pace = pace
         return None
 

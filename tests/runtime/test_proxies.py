@@ -8,7 +8,7 @@ from farm.model.proxy import Ban
 from farm.policy.proxy_score import Outcome
 from farm.runtime.egress_route import ProxyRoute
 from farm.runtime.proxies import Proxies, ProxyParams, Rotation
-from tests.runtime.test_heartbeat import ManualClock
+from tests.clock import ManualClock
 
 SITE = "shop.example"
 LABELS = ("a", "b", "c")

@@ -13,7 +13,7 @@ from farm.policy.retry import RetryParams
 from farm.runtime import visit_pacing as module
 from farm.runtime.ports import Frontier
 from farm.runtime.visit_pacing import VisitPacing
-from tests.runtime.test_heartbeat import ManualClock
+from tests.clock import ManualClock
 
 LEASE = Lease(UrlTask("http://a.example/1", "a.example", "f"), "s", 1)
 
