@@ -1,7 +1,7 @@
 """The farm's side of the reaper: every process and folder that the farm makes is named to it before it is used.
 
-See `reaper_process` for what happens when the farm dies. What always holds: what was named stays on the reaper's list
-until it is freed, also when the reaper itself is killed: it is started again with the whole list.
+See `reaper_process` for what happens when the farm dies. What always holds: what was named stays on the reaper's
+list until it is freed, also when the reaper itself is killed: it is started again with the whole list.
 """
 
 import os

@@ -21,7 +21,8 @@ from farm.runtime.heartbeat import Heartbeat
 from farm.runtime.ports import Answered, Frontier, VisitNotes
 from farm.runtime.worker import Worker
 from farm.runtime.worker_deps import WorkerDeps, WorkerParams
-from tests.clock import ManualClock, Renewer
+from tests.clock import ManualClock
+from tests.runtime.test_heartbeat import Renewer
 
 DEADLINE_S = 20.0
 GIVEN_BACK = [("1", Release("the farm was stopped"))]
