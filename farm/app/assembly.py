@@ -11,7 +11,9 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
 
+from farm.app.disk import disk_quota
 from farm.app.limits import own_limits
+from farm.app.outcomes import CountedSink, LoggedTroubles, RunOutcomes
 from farm.app.politeness import Admittance, link_sorter, robots_desk, site_pacer
 from farm.app.preflight import RunPlan
 from farm.app.proxies import ProxyRoom
@@ -85,6 +87,7 @@ class Assembly:
     sink: JsonlSink
     pacer: Pacer
     families: DuplicateTemplates
+    outcomes: RunOutcomes
 
 
 @asynccontextmanager
@@ -95,12 +98,11 @@ async def assemble(
     settings, book = plan.settings, FlowMeter(clock.monotonic())
     board = RedisFlowStore(session.frontier.shards.client, session.crawl)
     flow = FlowReporter(session.node, book, board, tell, clock)
-    host_load = HostLoad(clock)
+    host_load, outcomes = HostLoad(clock), RunOutcomes()
 
     def emit(event: Event) -> None:
-        tell(event)
-        flow.fold(event)
-        host_load.fold(event)
+        for fold in (tell, flow.fold, host_load.fold, outcomes.fold):
+            fold(event)
 
     ignore_driver_exit(asyncio.get_running_loop())
     session.frontier.shards.client.outage.tell = emit
@@ -148,7 +150,7 @@ async def assemble(
         pacer = site_pacer(session, host_load, emit, clock)
         deps = WorkerDeps(
             frontier=session.frontier,
-            sink=sink,
+            sink=CountedSink(sink, outcomes),
             scope=links,
             robots=Admittance(robots, families),
             paces=pacer,
@@ -168,6 +170,8 @@ async def assemble(
             retry=retry,
             spread_s=min(SPREAD_S, settings.ramp_up),
         )
+        # What a user named and did not get is told again at the end.
+        stack.enter_context(LoggedTroubles("farm.sitemaps", outcomes))
         feed = sitemap_feed(plan, session, gateway, room, robots, links, sink, control)
         workers = []
         for index in range(plan.contexts):
@@ -188,6 +192,7 @@ async def assemble(
             clock,
             own_limits(session.crawl.settings, room, book, clock),
         )
+        quota = disk_quota(plan, sink, control, emit, clock)
         node = Node(
             workers,
             governor,
@@ -202,11 +207,10 @@ async def assemble(
                 pacer.run,
                 flow.run,
                 session.presence.run,
-                *([room.attend] if room else []),
-                *([feed.run] if feed else []),
+                *(one for one in (room and room.attend, feed and feed.run, quota) if one),
             ],
         )
-        yield Assembly(node, control, governor, sink, pacer, families)
+        yield Assembly(node, control, governor, sink, pacer, families, outcomes)
 
 
 async def _to_its_end(call: Callable[[Path], T], folder: Path) -> T:
@@ -268,10 +272,12 @@ def _browser_params(plan: RunPlan, session: CrawlSession, cap_bytes: int) -> tup
 
 def _slot_params(plan: RunPlan, session: CrawlSession) -> SlotParams:
     settings = plan.settings
-    sites = [seed.site for seed in plan.seeds] or session.rules.hosts
-    if plan.secrets.headers and not sites:
-        raise UsageError("--header goes to the seeds' sites alone, and no seed is named here; give a URL.")
-    return slot_params(settings, plan.secrets, sites, machine_bytes())
+    seeds = plan.origins or [f"https://{host}/" for host in session.rules.hosts]
+    if plan.secrets.headers and not seeds:
+        raise UsageError(
+            "--header goes to the seeds' own hosts alone, and no seed is known here; give a URL."
+        )
+    return slot_params(settings, plan.secrets, seeds, machine_bytes())
 
 
 def _recorder(plan: RunPlan, node: str, links: LinkSorter, families: DuplicateTemplates) -> Recorder:

@@ -11,6 +11,7 @@ from farm.app.preflight import RunPlan
 from farm.app.session import CrawlSession
 from farm.frontier.crawl import is_finished, mark_finished
 from farm.model.errors import FarmError
+from farm.model.ledger import Stats
 
 NOTE_S = 2.0
 
@@ -34,3 +35,18 @@ async def note(plan: RunPlan, session: CrawlSession) -> None:
 def _fed_by(plan: RunPlan) -> str:
     since = plan.settings.sitemap_since
     return f"{plan.settings.sitemap} {since.isoformat() if since else ''}"
+
+
+def sentence(stats: Stats, where: str) -> str:
+    """Say that there is nothing to do, and what would bring work."""
+    ledger = stats.ledger
+    if not stats.rendered and not ledger.dead:
+        return (
+            f"nothing new: the crawl is finished, and all of its {ledger.done:,} URLs were refused "
+            "(skipped.jsonl says why); --fresh begins again, with other settings if they are given"
+        )
+    remedy = f"`farm dead replay {where}` tries the dead again, " if ledger.dead else ""
+    return (
+        f"nothing new: the crawl is finished ({ledger.done:,} done, {ledger.dead:,} dead), no page was fetched; "
+        f"give another URL to go on, {remedy}--fresh starts anew"
+    )

@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from farm.app import resume
 from farm.app.authorities import check_authorities
 from farm.app.paths import CRAWLS, DEFAULT_CRAWL, PRIVATE
 from farm.app.redis_url import redis_url
 from farm.app.rendering import Credentials, credentials
 from farm.app.seeding import given_seeds
 from farm.app.shared_settings import agreed_settings
+from farm.app.sizes import check_sizes
 from farm.browser import sandbox
 from farm.browser.find import BrowserBinary, find_browser
 from farm.egress import AllowedNetwork, Guard
@@ -19,6 +21,7 @@ from farm.model.errors import UsageError
 from farm.policy.capacity import automatic_contexts
 from farm.resources.cpu import core_count
 from farm.resources.memory_meter import machine_bytes
+from farm.resources.processes import fd_limit
 from farm.scope.canonical import host_of
 from farm.scope.rules import ScopeRules
 from farm.scope.seeds import Seed
@@ -48,6 +51,9 @@ class RunPlan:
     warnings: tuple[str, ...]
     proxies: ProxyFile | None
     secrets: Credentials = field(default_factory=Credentials, repr=False)
+    notes: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    """Of the seeds, those of earlier runs included: where the headers may go."""
 
     @property
     def first_contexts(self) -> int | None:
@@ -70,6 +76,8 @@ def preflight(settings: RunSettings) -> RunPlan:
     seeds, warnings = given_seeds(
         settings.urls, settings.seeds, hash_routes=settings.hash_routes, keep_params=settings.keep_params
     )
+    output, crawl = output_folder(settings, seeds), settings.crawl or DEFAULT_CRAWL
+    settings, taken_up, origins = resume.take_up(settings, output / PRIVATE, crawl, agreed_settings(settings))
     if settings.wait.startswith("css:") and not settings.wait.removeprefix("css:").strip():
         raise UsageError("--wait css: needs a selector; write for example --wait css:.product.")
     if settings.ca_file is not None:
@@ -79,7 +87,6 @@ def preflight(settings: RunSettings) -> RunPlan:
     secrets = credentials(settings)
     ScopeRules(settings.scope, (), settings.include, settings.exclude)
     guard = Guard([AllowedNetwork.parse(text) for text in settings.allow_network])
-    output = output_folder(settings, seeds)
     if not seeds and settings.redis == EMBEDDED and not (output / PRIVATE / "redis").is_dir():
         raise UsageError(
             f"There is no URL to start from and no crawl in {output}; give a URL, or the --output of a crawl."
@@ -93,7 +100,7 @@ def preflight(settings: RunSettings) -> RunPlan:
         proxies.read()
         warnings += tuple(f"{proxies.path}, {bad}" for bad in proxies.bad)
     binary = find_browser(settings.browser)
-    budget = settings.memory.of(machine_bytes())
+    budget = check_sizes(settings.memory, machine_bytes(), settings.contexts, fd_limit())
     contexts = settings.contexts or automatic_contexts(budget, core_count())
     engines = min(contexts, settings.engines or -(-contexts // CONTEXTS_PER_ENGINE))
     without = sandbox.why_without() if settings.sandbox else ""
@@ -103,7 +110,7 @@ def preflight(settings: RunSettings) -> RunPlan:
         warnings += ("Certificates are not checked (--insecure).",)
     return RunPlan(
         settings=settings,
-        crawl=settings.crawl or DEFAULT_CRAWL,
+        crawl=crawl,
         output=output,
         seeds=seeds,
         agreed=agreed_settings(settings),
@@ -116,6 +123,8 @@ def preflight(settings: RunSettings) -> RunPlan:
         warnings=warnings,
         proxies=proxies,
         secrets=secrets,
+        notes=(taken_up,) if taken_up else (),
+        origins=tuple(dict.fromkeys([*origins, *(resume.origin_of(seed.url) for seed in seeds)])),
     )
 
 

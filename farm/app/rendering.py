@@ -8,6 +8,7 @@ import re
 import zoneinfo
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,7 +25,6 @@ from farm.browser.render import RenderParams
 from farm.browser.tab import TabParams
 from farm.model.errors import UsageError
 from farm.policy.recycle import RecycleParams
-from farm.scope.canonical import host_of
 from farm.scope.suffixes import registrable_domain
 from farm.settings.commands import RunSettings
 
@@ -34,7 +34,12 @@ _NOT_OURS = {
     "user-agent": "give it by --user-agent",
     **dict.fromkeys(("host", "content-length", "connection", "transfer-encoding"), "it is the browser's own"),
 }
+_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _ZONE = re.compile(r"[A-Za-z]+(/[A-Za-z0-9_+-]+)*")
+SESSION = -1
+"""What Playwright writes as `expires` of a cookie that ends with its session."""
+LATEST = 253_402_300_800
+"""The year 10,000, in seconds."""
 State = Mapping[str, Any]
 
 
@@ -102,7 +107,7 @@ def _is_state(state: Any) -> bool:
     return (
         isinstance(cookies, list)
         and isinstance(origins, list)
-        and all(_has(one, "name", "value", "domain", "path") for one in cookies)
+        and all(map(_is_cookie, cookies))
         and all(_has(one, "origin") and isinstance(one.get("localStorage", []), list) for one in origins)
         and all(_is_address(one["origin"]) for one in origins)
         and all(_has(item, "name", "value") for one in origins for item in one.get("localStorage", []))
@@ -115,6 +120,20 @@ def _is_address(url: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_cookie(one: Any) -> bool:
+    """Whether Playwright would take it: what it has besides its texts is of the right type, and in range."""
+    if not _has(one, "name", "value", "domain", "path"):
+        return False
+    expires = one.get("expires", SESSION)
+    is_number = isinstance(expires, int | float) and not isinstance(expires, bool)
+    return (
+        is_number
+        and (expires == SESSION or 0 < expires < LATEST)
+        and all(isinstance(one.get(name, False), bool) for name in ("httpOnly", "secure"))
+        and one.get("sameSite", "Lax") in {"Strict", "Lax", "None"}
+    )
 
 
 def _has(value: Any, *names: str) -> bool:
@@ -138,24 +157,74 @@ def _owner(url: str) -> str:
     return registrable_domain(f"[{host}]" if ":" in host else host)
 
 
-def header_params(headers: Mapping[str, str], sites: Iterable[str]) -> InterceptParams:
-    """Return how the headers go to the sites, their subdomains included, and nowhere else."""
-    owners = {registrable_domain(host_of(site)) for site in sites}
-    patterns = [
-        f"*://{prefix}{owner}{port}/*"
-        for owner in sorted(owners)
-        for prefix in ("", "*.")
-        for port in ("", ":*")
-    ]
-    return InterceptParams(headers, tuple(patterns), lambda url: _owner(url) in owners)
+@dataclass(frozen=True, slots=True)
+class HeaderScope:
+    """Where a seed's headers may go: its own host and subdomains, at its own port, and never unencrypted.
+
+    A seed on http may move to https, each at its usual port: that is the same site, better kept.
+    """
+
+    host: str
+    port: int
+    is_secure: bool
+
+    @classmethod
+    def of(cls, url: str) -> "HeaderScope | None":
+        """Return the scope of a seed; None where the URL has no host."""
+        parts = urlsplit(url)
+        if parts.hostname is None:
+            return None
+        return cls(parts.hostname, parts.port or _PORTS[parts.scheme], parts.scheme == "https")
+
+    def covers(self, url: str) -> bool:
+        """Whether the headers may go with a request to the URL."""
+        try:
+            parts = urlsplit(url)
+            port = parts.port or _PORTS.get(parts.scheme)
+        except ValueError:
+            return False
+        host, is_secure = parts.hostname or "", parts.scheme in {"https", "wss"}
+        if parts.scheme not in _PORTS or (self.is_secure and not is_secure):
+            return False
+        moved = is_secure and not self.is_secure and (self.port, port) == (_PORTS["http"], _PORTS["https"])
+        if port != self.port and not moved:
+            return False
+        return host == self.host or (host.endswith(f".{self.host}") and not is_address(self.host))
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The addresses that may be covered, as CDP writes them."""
+        shown = f"[{self.host}]" if ":" in self.host else self.host
+        names = (shown,) if is_address(self.host) else (shown, f"*.{shown}")
+        return tuple(f"*://{name}{port}/*" for name in names for port in ("", f":{self.port}"))
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an IP address, which has no subdomains."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def header_params(headers: Mapping[str, str], seeds: Iterable[str]) -> InterceptParams:
+    """Return how the headers go to the seeds' own hosts, their subdomains included, and nowhere else."""
+    scopes = {scope for scope in map(HeaderScope.of, seeds) if scope is not None}
+    patterns = dict.fromkeys(
+        pattern
+        for scope in sorted(scopes, key=lambda one: (one.host, one.port))
+        for pattern in scope.patterns
+    )
+    return InterceptParams(headers, tuple(patterns), lambda url: any(one.covers(url) for one in scopes))
 
 
 def slot_params(
-    settings: RunSettings, secrets: Credentials, sites: Iterable[str], machine_bytes: int
+    settings: RunSettings, secrets: Credentials, seeds: Iterable[str], machine_bytes: int
 ) -> SlotParams:
-    """Return what all slots have in common; `sites` are the seeds'."""
+    """Return what all slots have in common; `seeds` are their URLs."""
     rule, _, selector = settings.wait.partition(":")
-    held = header_params(secrets.headers, sites)
+    held = header_params(secrets.headers, seeds)
     file_bytes = settings.max_download.of(machine_bytes) if settings.download else 0
     return SlotParams(
         TabParams(

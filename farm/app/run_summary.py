@@ -1,16 +1,20 @@
-"""What a run came to: `summary.json`, from the last snapshot, the sink and the frontier."""
+"""What a run came to: `summary.json` and the report, from the last snapshot, the sink and the frontier."""
 
 import asyncio
+import shlex
 from datetime import datetime
+from pathlib import Path
 
 from farm.app.assembly import Assembly
+from farm.app.paths import DEFAULT_CRAWL
 from farm.app.preflight import RunPlan
 from farm.model.ledger import Stats
+from farm.monitor.report import RunReport
 from farm.monitor.snapshot import Snapshot
 from farm.sinks.summary import Summary, write_summary
 
 
-async def write(
+def summary_of(
     plan: RunPlan,
     node: str,
     assembly: Assembly,
@@ -19,9 +23,9 @@ async def write(
     reason: str,
     started_at: datetime,
     finished_at: datetime,
-) -> None:
-    """Write the summary; raises OutputUnwritable."""
-    summary = Summary(
+) -> Summary:
+    """Return the summary of a run as it stands."""
+    return Summary(
         crawl=plan.crawl,
         started_at=started_at,
         finished_at=finished_at,
@@ -44,7 +48,21 @@ async def write(
         throttled=assembly.pacer.throttled,
         settings=shown_settings(plan),
     )
-    await asyncio.to_thread(write_summary, plan.output / "summary.json", summary)
+
+
+async def write(plan: RunPlan, summary: Summary, *, is_idle: bool) -> None:
+    """Write the summary; raises OutputUnwritable.
+
+    A run that found nothing to do (`is_idle`) leaves the summary of the one before as it is.
+    """
+    path = summary_path(plan)
+    if not (is_idle and path.exists()):
+        await asyncio.to_thread(write_summary, path, summary)
+
+
+def summary_path(plan: RunPlan) -> Path:
+    """Return where the summary is."""
+    return plan.output / "summary.json"
 
 
 def shown_settings(plan: RunPlan) -> dict[str, object]:
@@ -57,14 +75,36 @@ def shown_settings(plan: RunPlan) -> dict[str, object]:
     return shown
 
 
-def sentence(stats: Stats, plan: RunPlan, written: int | None = None) -> str:
-    """Say in one line what the crawl came to, over all nodes, and how many records this one wrote."""
-    ledger = stats.ledger
-    parts = [f"{ledger.done:,} done", f"{ledger.dead:,} dead"]
-    if ledger.open:
-        parts.append(f"{ledger.open:,} left for the next run")
-    path = plan.output / "pages.jsonl"
-    if written is None:
-        return f"{', '.join(parts)}; the records are in {path}"
-    records = "record" if written == 1 else "records"
-    return f"{', '.join(parts)}; this node wrote {written:,} {records} to {path}"
+def report_of(plan: RunPlan, assembly: Assembly, snapshot: Snapshot, stats: Stats, reason: str) -> RunReport:
+    """Return what is told at the end. The dead are those of the crawl, with examples of this run."""
+    outcomes = assembly.outcomes
+    return RunReport(
+        why=reason,
+        elapsed_s=snapshot.elapsed_s,
+        recorded=outcomes.recorded,
+        records=assembly.sink.records,
+        bytes_received=snapshot.bytes_received,
+        output=str(plan.output),
+        statuses=outcomes.statuses,
+        blocked=outcomes.blocked,
+        refused={why: (count, outcomes.refused_example[why]) for why, count in outcomes.refused.items()},
+        skipped=assembly.sink.skipped,
+        dead={
+            why: (count, *outcomes.dead_example.get(why, ("", "")))
+            for why, count in stats.dead_by_reason.items()
+        },
+        troubles=tuple(outcomes.troubles),
+        left=stats.ledger.open,
+        go_on=f"farm run {where(plan)}",
+        dead_list=f"farm dead list {where(plan)}",
+    )
+
+
+def where(plan: RunPlan) -> str:
+    """Return the options that name the crawl to any command, ready for a shell; a password is not repeated."""
+    parts: list[str] = []
+    if not plan.embedded:
+        parts += ["--redis", str(plan.settings.redis)]
+        if plan.crawl != DEFAULT_CRAWL:
+            parts += ["--crawl", plan.crawl]
+    return shlex.join([*parts, "--output", str(plan.output)])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from farm.app.halted import refuse_or_wait
+from farm.app.offer import another_crawl
 from farm.app.patience import short_patience_s
 from farm.app.preflight import RunPlan
 from farm.app.presence import Presence, register
@@ -16,7 +17,7 @@ from farm.app.shared_settings import adopted, check_shared_settings, joined
 from farm.frontier.active_feeders import ActiveFeeders
 from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
-from farm.frontier.crawl import Crawl, Dedup, find_crawl, open_crawl
+from farm.frontier.crawl import Crawl, Dedup, contradictions, find_crawl, open_crawl
 from farm.frontier.embedded import EmbeddedRedis
 from farm.frontier.frontier import RedisFrontier
 from farm.frontier.nodes import NodeRegistry
@@ -117,6 +118,8 @@ async def _open(plan: RunPlan, client: RedisClient) -> Crawl:
         else:
             check_shared_settings(found, client.place)
             agreed = joined(agreed, found.settings, frozenset(plan.settings.model_fields_set))
+            if plan.embedded and contradictions(found.settings, agreed):
+                raise another_crawl(plan, found.settings, agreed)
     return await open_crawl(
         client,
         plan.crawl,

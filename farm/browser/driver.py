@@ -25,8 +25,7 @@ os.dup2(os.open({log!r}, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)
 with open({pid_file!r}, "w") as file:
     file.write(str(os.getpid()))
 names = {names!r}
-kept = {{k: v for k, v in os.environ.items() if k in names or k.startswith("PLAYWRIGHT_")}}
-kept.pop("PLAYWRIGHT_NODEJS_PATH", None)
+kept = {{k: v for k, v in os.environ.items() if k in names}}
 kept["TMPDIR"] = {folder!r}
 os.execve({node!r}, [{node!r}, "--require", {quiet!r}, *__import__("sys").argv[1:]], kept)
 """

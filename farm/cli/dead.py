@@ -1,5 +1,6 @@
 """`farm dead`: the URLs that were given up, why, and the way back."""
 
+import asyncio
 import json
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from farm.app.existing_crawl import open_existing_crawl
 from farm.cli.interruptible import run_interruptible
 from farm.frontier.dead import DeadLetter, DeadLetters
 from farm.model.errors import UsageError
+from farm.model.escape import escaped
 from farm.settings.commands import DeadSettings
 from farm.settings.load import load
 
@@ -22,7 +24,7 @@ FITTING = {
     "list": {"reason", "start", "size"},
     "show": {"ids"},
     "replay": {"reason", "ids"},
-    "drop": {"reason", "ids"},
+    "drop": {"reason", "ids", "yes"},
 }
 """Action -> what may be given to it."""
 
@@ -40,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _check(action: str, settings: DeadSettings) -> None:
     """Refuse what would be without effect: whoever gives it means something else."""
-    given = settings.model_fields_set & {"reason", "start", "size", "ids"}
+    given = settings.model_fields_set & {"reason", "start", "size", "ids", "yes"}
     if unfit := sorted(given - FITTING[action]):
         name = "an id" if unfit[0] == "ids" else f"--{unfit[0]}"
         raise UsageError(f"{name} does not go with `farm dead {action}`; see `farm dead {action} --help`.")
@@ -66,8 +68,21 @@ async def _act(action: str, settings: DeadSettings) -> None:
             left = None if settings.ids else await dead.count(settings.reason)
             _tell(settings, "replayed", moved, left)
         else:
+            if not settings.ids and settings.reason is None and not settings.yes:
+                await _confirm(await dead.count(None))
             moved = await (dead.drop_ids(settings.ids) if settings.ids else dead.drop(settings.reason))
             _tell(settings, "dropped", moved)
+
+
+async def _confirm(total: int) -> None:
+    """Ask before all letters are dropped; raises UsageError where nobody can be asked, or the answer is no."""
+    if not sys.stdin.isatty():
+        raise UsageError(
+            f"`farm dead drop` would drop all {total:,} letters for good; give --yes, --reason or ids."
+        )
+    answer = await asyncio.to_thread(input, f"Drop all {total:,} dead letters for good? [y/N] ")
+    if answer.strip().lower() not in {"y", "yes"}:
+        raise UsageError("Nothing was dropped; give --reason or ids to drop some.")
 
 
 def _tell(settings: DeadSettings, done: str, moved: int, left: int | None = None) -> None:
@@ -110,7 +125,8 @@ def _print(letters: Sequence[DeadLetter]) -> None:
         table.add_column(name, no_wrap=name != "url", overflow="fold")
     for letter in letters:
         # As texts: rich would take what stands between brackets for its own.
-        table.add_row(*map(Text, (letter.id, letter.reason, str(letter.attempts), _url(letter))))
+        cells = (letter.id, letter.reason, str(letter.attempts), _url(letter))
+        table.add_row(*(Text(escaped(cell)) for cell in cells))
     Console().print(table, highlight=False)
 
 
@@ -127,7 +143,7 @@ def _show(letter: DeadLetter) -> None:
     }
     for name, value in lines.items():
         if value not in {None, ""}:
-            print(f"{name:<9} {value}")
+            print(f"{name:<9} {escaped(str(value))}")
 
 
 def _url(letter: DeadLetter) -> str:

@@ -1,5 +1,7 @@
 """`farm COMMAND`: finds the command, and turns every error that a user can cause into one sentence."""
 
+import contextlib
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -7,7 +9,12 @@ from contextlib import contextmanager
 from importlib import import_module
 from types import FrameType
 
+from farm.cli.streams import open_standard_streams
 from farm.model.errors import FarmError, UsageError
+from farm.model.escape import escaped
+from farm.resources.files import OTHERS
+from farm.settings.nearest import did_you_mean
+from farm.settings.origin import located
 
 COMMANDS = {
     "run": "crawl; joins the crawl when it exists already",
@@ -30,14 +37,18 @@ INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    open_standard_streams()
+    # What a command writes may hold what was behind a login; `farm run` has --file-mode.
+    os.umask(os.umask(OTHERS) | OTHERS)
     try:
         with _exiting_on_sigterm():
             return dispatch(arguments)
     except FarmError as error:
-        print(f"farm: {error}", file=sys.stderr)
+        tell(located(str(error), arguments))
         return error.exit_code
     except KeyboardInterrupt:
         # Before or after the part of a run that drains on the signal.
+        tell("interrupted.")
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read the output has gone (`farm status | head`): nobody is left to be told.
@@ -60,16 +71,30 @@ def _exiting_on_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def tell(sentence: str) -> None:
+    """Print a sentence on standard error: on one line, with nothing in it that a terminal would act on."""
+    with contextlib.suppress(OSError, ValueError):
+        print(f"farm: {escaped(sentence)}", file=sys.stderr, flush=True)
+
+
 def dispatch(arguments: list[str]) -> int:
     """Call the command that the first argument names; raises UsageError for an unknown one."""
+    if arguments[:1] == ["help"] and len(arguments) > 1:
+        arguments = [arguments[1], "--help"]
     if not arguments or arguments[0] in {"-h", "--help", "help"}:
         print(usage())
         return 0
     name = "version" if arguments[0] in {"-V", "--version"} else arguments[0]
     if name not in COMMANDS:
-        raise UsageError(f"{name!r} is not a command; `farm --help` lists them.")
+        raise UsageError(_no_command(name))
     command = import_module(f"farm.cli.{'steer' if name in STEERING else name}")
     return int(command.main(arguments if name in STEERING else arguments[1:]))
+
+
+def _no_command(name: str) -> str:
+    if "://" in name:
+        return f"{name!r} is not a command; write `farm run {name}` to crawl it."
+    return f"{name!r} is not a command{did_you_mean(name, COMMANDS)}; `farm --help` lists them."
 
 
 def usage() -> str:

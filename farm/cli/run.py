@@ -3,40 +3,45 @@
 import asyncio
 import gc
 import logging
+import os
 import re
 import signal
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 
 import uvloop
 from rich.console import Console
 
-from farm.app import finished, run_summary
+from farm.app import finished, resume, run_summary
 from farm.app.assembly import Assembly, assemble
 from farm.app.preflight import RunPlan, preflight
 from farm.app.session import CrawlSession, open_session
 from farm.cli.interruptible import run_interruptible
+from farm.cli.show import print_lines
+from farm.cli.signals import REASONS, SIGNALLED, draining
 from farm.model.clock import Clock, SystemClock
-from farm.model.errors import CrawlGone, FarmError, FrontierUnavailable
+from farm.model.errors import CrawlGone, FarmError, FrontierUnavailable, NothingRecorded, OutputUnwritable
 from farm.model.event import Event, StatsRead
-from farm.model.ledger import Ledger, Stats
+from farm.model.ledger import Stats
 from farm.monitor.live import LiveView, can_be_shown
 from farm.monitor.log import LOG_NAME, start_logging
-from farm.monitor.plain import PlainView, log_event
+from farm.monitor.plain import PlainView, StateNews, log_event
+from farm.monitor.report import nothing_recorded, report_lines
 from farm.monitor.tally import Tally
-from farm.runtime.control import Control, ExitReason
+from farm.resources.files import umask_of
+from farm.runtime.control import ExitReason
 from farm.runtime.loop_watchdog import LoopWatchdog
 from farm.runtime.reaper import Reaper
 from farm.runtime.signals import Signals
 from farm.settings.commands import RunSettings
 from farm.settings.load import load
+from farm.sinks.summary import write_summary
 
 log = logging.getLogger("farm.run")
 WORK_LEFT = 5
 GARBAGE_AFTER = 10_000
 """Objects. By Python's own 700 it looks so often that it is 8 % of its time, and finds next to nothing."""
-SIGNALLED = {ExitReason.SIGINT: 130, ExitReason.SIGTERM: 143}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -44,6 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     settings = load(RunSettings, arguments, "farm run", "Crawl from the URLs; join the crawl if it exists.")
     plan = preflight(settings)
     plan = replace(plan, warnings=(*plan.warnings, *_exposed(settings, arguments)))
+    os.umask(umask_of(plan.settings.file_mode))
     gc.freeze()
     gc.set_threshold(GARBAGE_AFTER)
     return run_interruptible(_crawl(plan), uvloop.new_event_loop)
@@ -72,15 +78,24 @@ async def _crawl(plan: RunPlan) -> int:
             watched.callback(watchdog.close)
             watchdog.start()
             async with open_session(plan, reaper) as session:
+                begun_with = (plan.settings, plan.private, plan.crawl, plan.agreed, plan.origins)
+                await asyncio.to_thread(resume.keep, *begun_with)
                 if await finished.is_over(plan, session):
                     # Nothing is begun, not even a log: a supervisor may start us again and again.
-                    print(
-                        f"{ExitReason.FINISHED}: {run_summary.sentence(await session.frontier.stats(), plan)}"
-                    )
-                    return 0
+                    stats = await session.frontier.stats()
+                    print_lines([finished.sentence(stats, run_summary.where(plan))])
+                    return exit_code(ExitReason.FINISHED, stats)
                 return await _work(session.plan, session, reaper, watchdog, watched, clock)
     finally:
         await asyncio.to_thread(reaper.close)
+
+
+def _tell_beforehand(plan: RunPlan, session: CrawlSession) -> None:
+    """Log what a user should know before the first page."""
+    for warning in (*plan.warnings, *session.warnings):
+        log.warning("%s", warning)
+    for note in plan.notes:
+        log.info("%s", note)
 
 
 async def _work(
@@ -97,14 +112,34 @@ async def _work(
     def emit(event: Event) -> None:
         tally.fold(event)
         log_event(event)
+        news.fold(event)
 
+    news = StateNews(emit)
     with ExitStack() as shown:
         live = _show(plan, tally, clock, shown)
         reaper.log_to((plan.output / LOG_NAME).absolute(), plan.settings.log_format)
-        for warning in (*plan.warnings, *session.warnings):
-            log.warning("%s", warning)
+        _tell_beforehand(plan, session)
         async with assemble(plan, session, reaper, emit, clock) as assembly:
-            signals = Signals(reaper, watchdog, _drain(assembly.control))
+
+            def last_words(number: int) -> None:
+                snapshot = tally.snapshot(clock.monotonic())
+                live.stop()
+                summary = run_summary.summary_of(
+                    plan,
+                    session.node,
+                    assembly,
+                    snapshot,
+                    snapshot.stats,
+                    REASONS[signal.Signals(number)],
+                    started_at,
+                    clock.wall(),
+                )
+                with suppress(OutputUnwritable):
+                    write_summary(run_summary.summary_path(plan), summary)
+                report = run_summary.report_of(plan, assembly, snapshot, snapshot.stats, "at_once")
+                print_lines(report_lines(report))
+
+            signals = Signals(reaper, watchdog, draining(assembly.control, emit, clock), last_words)
             watched.callback(signals.close)
             signals.start()
             live.start()
@@ -117,15 +152,23 @@ async def _work(
             snapshot = tally.snapshot(clock.monotonic())
             live.stop()
         why = reason or _slug(failure)
-        await run_summary.write(plan, session.node, assembly, snapshot, stats, why, started_at, clock.wall())
-        said = f"{why}: {run_summary.sentence(stats, plan, assembly.sink.written)}"
-        log.info("%s", said)
+        summary = run_summary.summary_of(
+            plan, session.node, assembly, snapshot, stats, why, started_at, clock.wall()
+        )
+        is_idle = reason is ExitReason.FINISHED and not assembly.outcomes.settled
+        await run_summary.write(plan, summary, is_idle=is_idle)
+        report = run_summary.report_of(plan, assembly, snapshot, stats, "nothing_new" if is_idle else why)
+        for line in report_lines(report):
+            log.info("%s", line)
     if isinstance(live, LiveView):
         # The view took its screen with it: what the crawl came to stays in the terminal.
-        Console().print(said, highlight=False, soft_wrap=True)
+        print_lines(report_lines(report))
     if failure is not None:
         raise failure
-    return exit_code(reason or ExitReason.FINISHED, stats.ledger)
+    code = exit_code(reason or ExitReason.FINISHED, stats)
+    if code == NothingRecorded.exit_code:
+        raise NothingRecorded(f"{nothing_recorded(report)}.")
+    return code
 
 
 async def _run(assembly: Assembly) -> tuple[ExitReason | None, FarmError | None]:
@@ -156,23 +199,15 @@ def _show(plan: RunPlan, tally: Tally, clock: Clock, stack: ExitStack) -> LiveVi
     return PlainView(tally.snapshot, clock)
 
 
-def exit_code(reason: ExitReason, ledger: Ledger) -> int:
+def exit_code(reason: ExitReason, stats: Stats) -> int:
     """Return what the process ends with: a limit counts only when it left work."""
     if reason in SIGNALLED:
         return SIGNALLED[reason]
-    return WORK_LEFT if reason is not ExitReason.FINISHED and ledger.open else 0
+    if reason is not ExitReason.FINISHED and stats.ledger.open:
+        return WORK_LEFT
+    return 0 if stats.rendered or stats.ledger.open else NothingRecorded.exit_code
 
 
 def _slug(failure: FarmError | None) -> str:
     """Name an error as `summary.json` names reasons: `BrowserUnavailable` is `browser_unavailable`."""
     return re.sub(r"(?<=.)([A-Z])", r"_\1", type(failure).__name__).lower()
-
-
-def _drain(control: Control) -> Callable[[int], None]:
-    """Return what the first signal does; the second one ends the process, and the reaper cleans up."""
-
-    def drain(number: int) -> None:
-        log.info("ending: visits under way are finished or given back; a second signal stops at once")
-        control.end(ExitReason.SIGINT if number == signal.SIGINT else ExitReason.SIGTERM)
-
-    return drain

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from rich.console import Console
@@ -11,7 +11,9 @@ from rich.text import Text
 
 from farm.app.existing_crawl import open_existing_crawl
 from farm.cli.interruptible import run_interruptible
+from farm.frontier.active_feeders import ActiveFeeders
 from farm.frontier.flow_store import NodeFlow, RedisFlowStore, by_site
+from farm.model.escape import escaped
 from farm.model.ledger import Stats
 from farm.policy.capacity import together
 from farm.settings.commands import StatusSettings
@@ -35,7 +37,22 @@ async def _read(settings: StatusSettings) -> tuple[str, Stats, list[NodeFlow]]:
     """Return the ledger, and what the nodes at work say of their flow."""
     async with open_existing_crawl(settings) as (crawl, frontier):
         nodes = await RedisFlowStore(frontier.shards.client, crawl).read()
-        return crawl.name, await frontier.stats(), [node for node in nodes if node.is_fresh]
+        nodes = [node for node in nodes if node.is_fresh]
+        is_fed = await ActiveFeeders(frontier.shards.client, crawl).any()
+        stats = await frontier.stats()
+        state = state_of(stats, is_fed=is_fed, is_worked=bool(nodes))
+        return crawl.name, replace(stats, state=state), nodes
+
+
+def state_of(stats: Stats, *, is_fed: bool, is_worked: bool) -> str:
+    """Return what a crawl is: `running`, `paused`, `draining`, `stopped` or `finished`.
+
+    Without an open URL it is finished, unless sitemaps are still read, and whatever was said to it before; a
+    drain is over once no node is at work.
+    """
+    if stats.ledger.accepted and not stats.ledger.open and not is_fed:
+        return "finished"
+    return "stopped" if stats.state == "draining" and not is_worked else stats.state
 
 
 def _flow(nodes: list[NodeFlow]) -> dict[str, Any]:
@@ -48,7 +65,9 @@ def _flow(nodes: list[NodeFlow]) -> dict[str, Any]:
 
 
 def _show(name: str, stats: Stats, nodes: list[NodeFlow]) -> None:
-    table = Table(title=f"crawl {name} ({stats.state})", title_justify="left", show_header=False)
+    idle = ", no node at work" if stats.state in {"running", "paused"} and not nodes else ""
+    Console().print(f"crawl {name} ({stats.state}{idle})", highlight=False, markup=False, soft_wrap=True)
+    table = Table(show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
     for state, count in asdict(stats.ledger).items():
@@ -60,7 +79,7 @@ def _show(name: str, stats: Stats, nodes: list[NodeFlow]) -> None:
     table.add_row("retries", f"{stats.retried:,}")
     table.add_row("leases expired", f"{stats.expired:,}")
     for reason, count in sorted(stats.dead_by_reason.items()):
-        table.add_row(Text(f"dead: {reason}"), f"{count:,}")
+        table.add_row(Text(escaped(f"dead: {reason}")), f"{count:,}")
     if nodes:
         table.add_section()
         flow = together(node.flow for node in nodes)
@@ -68,7 +87,9 @@ def _show(name: str, stats: Stats, nodes: list[NodeFlow]) -> None:
         table.add_row("visits a second", f"{flow.per_s:.2f}")
         table.add_row("a visit takes (W)", f"{flow.took_s:.2f} s")
         for site, one in list(by_site(nodes).items())[:SITES]:
-            table.add_row(Text(f"  {site}"), f"{one.per_s:.2f}/s x {one.took_s:.2f} s")
+            table.add_row(Text(f"  {escaped(site)}"), f"{one.per_s:.2f}/s x {one.took_s:.2f} s")
         for node in nodes:
-            table.add_row(Text(f"node {node.node}"), Text(f"{node.limit} contexts, by {node.binding}"))
+            table.add_row(
+                Text(escaped(f"node {node.node}")), Text(escaped(f"{node.limit} contexts, by {node.binding}"))
+            )
     Console().print(table)

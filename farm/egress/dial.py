@@ -21,7 +21,7 @@ from ipaddress import IPv4Address, IPv6Address
 from farm.egress import upstream as proxied
 from farm.egress.authority import Authority
 from farm.egress.errors import TunnelForbidden, Unreachable
-from farm.egress.guard import Guard, IPAddress
+from farm.egress.guard import Guard, IPAddress, is_this_machine
 from farm.egress.params import GatewayParams
 from farm.egress.proxies import Upstream
 from farm.egress.race import first_of
@@ -156,7 +156,7 @@ class Dialer:
         return known
 
     def _objection(self, ip: IPAddress, port: int) -> str:
-        if ip.is_loopback and port in self._own_ports:
+        if port in self._own_ports and is_this_machine(ip):
             return "a gate of the farm itself"
         return self._guard.decide(ip, port).reason
 

@@ -9,6 +9,7 @@ import asyncio
 from farm.egress.dial import Dialer
 from farm.egress.guard import Guard
 from farm.egress.params import GatewayParams
+from farm.egress.peer import PeerCheck
 from farm.egress.proxies import Upstream
 from farm.egress.resolve import Lookup, Resolver, system_lookup
 from farm.egress.slot_proxy import SlotProxy
@@ -24,19 +25,21 @@ class Gateway:
         self._resolver = Resolver(ttl_s=self._params.dns_ttl_s, limit_s=self._params.dns_s, lookup=lookup)
         self._gates: dict[int, SlotProxy] = {}
         self._dialer = Dialer(guard, self._resolver, self._params, own_ports=self._gates)
+        self._peers: PeerCheck | None = None
         self._running = False
 
     async def start(self) -> None:
         """Be ready to open gates; raises `UsageError` where `ca_file` cannot be used."""
         if self._params.ca_file is not None:
             self._dialer.trust()
+        self._peers = PeerCheck()
         self._running = True
 
     async def open(self, slot_name: str, upstream: Upstream | None = None) -> SlotProxy:
         """Open a port for a slot."""
-        if not self._running:
+        if not self._running or self._peers is None:
             raise RuntimeError("the gateway is not running")
-        gate = SlotProxy(slot_name, self._dialer, self._params, upstream)
+        gate = SlotProxy(slot_name, self._dialer, self._params, upstream, self._peers)
         await gate.listen()
         self._gates[gate.port] = gate
         return gate
@@ -51,3 +54,6 @@ class Gateway:
         self._running = False
         await asyncio.gather(*(self.close_gate(gate) for gate in tuple(self._gates.values())))
         await self._resolver.close()
+        if self._peers is not None:
+            self._peers.close()
+            self._peers = None

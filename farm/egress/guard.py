@@ -81,6 +81,7 @@ _INSIDE_V6: tuple[tuple[IPv6Network, str], ...] = tuple(
 # Everything that the registry has given out for the open internet; what lies beside it is reserved.
 _GLOBAL_V6 = IPv6Network("2000::/3")
 _MAPPED = IPv6Network("::ffff:0:0/96")
+_ZERO = IPv4Network("0.0.0.0/8")
 _NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"), IPv6Network("::/96"))
 
 
@@ -172,6 +173,14 @@ def inside(ip: IPAddress) -> str:
         return next((reason for network, reason in _INSIDE_V4 if ip in network), "")
     reason = next((reason for network, reason in _INSIDE_V6 if ip in network), "")
     return reason or ("" if ip in _GLOBAL_V6 else "reserved")
+
+
+def is_this_machine(ip: IPAddress) -> bool:
+    """Whether a connection to the address comes to this machine: loopback, unspecified, or one that carries it."""
+    if isinstance(ip, IPv6Address):
+        return ip.is_loopback or ip.is_unspecified or any(map(is_this_machine, embedded(ip)))
+    # Linux connects 0.x to this machine.
+    return ip.is_loopback or ip in _ZERO
 
 
 def embedded(ip: IPv6Address) -> tuple[IPv4Address, ...]:

@@ -1,31 +1,38 @@
 """One slot's way out: a loopback port, the connections that came in by it, and what became of them.
 
-What always holds: the port is bound to 127.0.0.1, so nobody outside this machine reaches it. Other users *of*
-the machine could connect to it while it is open: what they gain is what any process here has already, a way
-to the open internet, but by the slot's proxy and to the networks that the operator opened for the farm.
-Credentials on the port would close that and cost a quarter of the throughput (the browser intercepts every
-request for them), so a farm with paid proxies or opened networks belongs on a machine, or in a network
-namespace, of its own.
+What always holds: the port is bound to 127.0.0.1, so nobody outside this machine reaches it; and where the kernel
+says whose the other end of a connection is (`peer`), only processes of the farm's own user are answered.
+Another user would gain a way out by the slot's proxy and to the networks that the operator opened. Credentials
+on the port would cost a quarter of the throughput (the browser intercepts every request for them); so where the
+kernel does not tell, a farm with paid proxies or opened networks belongs on a machine, or in a network namespace,
+of its own.
 """
 
 import asyncio
+import logging
 from contextlib import suppress
 
 from farm.egress.authority import authority_of
 from farm.egress.dial import Dialer
 from farm.egress.navigation_hold import Ask, NavigationHold
 from farm.egress.params import GatewayParams
+from farm.egress.peer import PeerCheck
 from farm.egress.proxies import Upstream
 from farm.egress.session import Outlet, Session, Visit
 from farm.egress.wire import Traffic, Wire
 from farm.model.egress import GateFailure, GateFault
 
+log = logging.getLogger("farm.egress")
+
 
 class SlotProxy:
     """The port of one slot; made by `Gateway.open`."""
 
-    def __init__(self, name: str, dialer: Dialer, params: GatewayParams, upstream: Upstream | None) -> None:
+    def __init__(
+        self, name: str, dialer: Dialer, params: GatewayParams, upstream: Upstream | None, peers: PeerCheck
+    ) -> None:
         self.name = name
+        self._peers = peers
         self._dialer = dialer
         self._params = params
         self._outlet = Outlet(upstream=upstream, traffic=Traffic(on_excess=self._overflow))
@@ -159,6 +166,11 @@ class SlotProxy:
     def _accept(self, near: Wire) -> None:
         is_full = len(self._sessions) >= self._params.connections
         if self._server is None or is_full or self._outlet.visit.excess is not None:
+            near.abort()
+            return
+        transport = near.transport
+        if not self._peers.is_own(transport.get_extra_info("peername"), transport.get_extra_info("sockname")):
+            log.warning("gate %s: a process of another user connected, and was not answered", self.name)
             near.abort()
             return
         session = Session(near, self._outlet, self._dialer, self._params)

@@ -15,7 +15,7 @@ from farm.frontier.shards import Shards
 from farm.frontier.sums import Sums, ledger_of
 
 BUDGET = 2000
-"""What one call looks at: about ten milliseconds of the server's time."""
+"""What one call looks at: ten to thirty milliseconds of the server's time."""
 PIECES = 300
 """How many pieces one call is offered."""
 _KINDS = frozenset(("slot", "due", "delayed", "dead", "tally"))

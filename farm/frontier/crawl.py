@@ -163,14 +163,18 @@ async def _unlink(client: RedisClient, found: Sequence[bytes]) -> None:
 
 def difference(name: str, stored: Mapping[str, Any], given: Mapping[str, Any]) -> str:
     """Say in one sentence how the settings contradict those that are stored."""
-    told = [
+    return (
+        f"The crawl {name!r} was created with {contradictions(stored, given)}; "
+        "use the same settings, another --crawl, or --fresh."
+    )
+
+
+def contradictions(stored: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    """List the settings that differ, as `scope = "host" (here "domain")`."""
+    return ", ".join(
         f"{key} = {_show(stored, key)} (here {_show(given, key)})"
         for key in sorted({*stored, *given})
         if stored.get(key) != given.get(key)
-    ]
-    return (
-        f"The crawl {name!r} was created with {', '.join(told)}; "
-        "use the same settings, another --crawl, or --fresh."
     )
 
 

@@ -25,6 +25,7 @@ from farm.frontier.serverprocess import (
 )
 from farm.model.environment import kept
 from farm.model.errors import FrontierUnavailable, OutputUnwritable
+from farm.resources.files import opened, own_folder
 
 SERVERS = ("redis-server", "valkey-server")
 LOG = "redis.log"
@@ -89,8 +90,8 @@ class EmbeddedRedis:
 
     def _make_folder(self) -> None:
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            (self._folder / LOG).touch()
+            own_folder(self._folder)
+            os.close(opened(self._folder / LOG, os.O_WRONLY | os.O_CREAT))
         except OSError as error:
             raise OutputUnwritable(
                 f"The folder {self._folder} for Redis's data cannot be written ({error.strerror}); "

@@ -15,7 +15,9 @@ import orjson
 from farm.frontier.connect import build_sync
 from farm.frontier.faults import FOREIGN
 from farm.resources import processes
+from farm.resources.files import create_anew, read_own
 
+LARGEST_BYTES = 1 << 16
 IDENTITY = "redis.json"
 SOCKET_FOLDER = "farm-redis-"
 SHUTDOWN_TIMEOUT_S = 10.0
@@ -57,18 +59,23 @@ def write_identity(folder: Path, identity: ServerProcess | None) -> None:
         (folder / IDENTITY).unlink(missing_ok=True)
         return
     draft = folder / (IDENTITY + ".new")
-    draft.write_bytes(orjson.dumps(asdict(identity)))
+    with os.fdopen(create_anew(draft, 0o600), "wb") as file:
+        file.write(orjson.dumps(asdict(identity)))
     draft.replace(folder / IDENTITY)
 
 
 def read_identity(folder: Path) -> ServerProcess | None:
-    """Return who served the folder last; it may be gone."""
+    """Return who served the folder last; it may be gone. A process that does not work in the folder is not it.
+
+    Raises UsageError where somebody else wrote the file: it would name a process to end and a socket to trust.
+    """
     try:
-        stored = orjson.loads((folder / IDENTITY).read_bytes())
-        return ServerProcess(int(stored["pid"]), float(stored["started"]), str(stored["socket"]))
+        stored = orjson.loads(read_own(folder / IDENTITY, LARGEST_BYTES))
+        found = ServerProcess(int(stored["pid"]), float(stored["started"]), str(stored["socket"]))
     except (OSError, ValueError, KeyError, TypeError):
         # No file, or one that nobody of ours wrote: then there is nobody to stop.
         return None
+    return found if not found.alive or processes.works_in(found.pid, folder) else None
 
 
 def answers(socket: str) -> bool:

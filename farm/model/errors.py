@@ -72,6 +72,12 @@ class AllProxiesDown(FarmError):
     exit_code = 7
 
 
+class NothingRecorded(FarmError):
+    """A crawl is finished, and every URL of it was refused or given up."""
+
+    exit_code = 8
+
+
 class RenderError(FarmError):
     """A visit failed for a reason that belongs to the page or its site; the slot is still good.
 

@@ -158,6 +158,14 @@ class RedisBack:
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """This node was told to end, and by what (`sigint`, ...); the visits under way are finished or given back."""
+
+    at: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """Something a person should read: `level` is `info`, `warning` or `error`."""
 
@@ -179,6 +187,7 @@ Event = (
     | AdmissionSet
     | RedisAway
     | RedisBack
+    | Ending
     | Notice
 )
 Emit = Callable[[Event], None]

@@ -7,10 +7,13 @@ dropped and counted rather than kept in memory.
 
 import contextlib
 import logging
+import os
 import queue
+import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from logging.handlers import QueueHandler, QueueListener, RotatingFileHandler
 from pathlib import Path
 from typing import Literal, Protocol, TextIO
@@ -18,10 +21,13 @@ from typing import Literal, Protocol, TextIO
 import orjson
 
 from farm.model.errors import OutputUnwritable
+from farm.model.escape import escaped
+from farm.resources.files import opened
 
 Form = Literal["text", "json"]
 
 LOG_NAME = "farm.log"
+_UNPRINTABLE = re.compile(r"[^ -~]")
 _WAITING = 10_000
 _FILE_BYTES = 64 << 20
 _FILES_KEPT = 2
@@ -89,13 +95,20 @@ class TextLines(logging.Formatter):
         self._is_short = is_short
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record as a line, and a traceback after it where there is one."""
-        level, text = record.levelname.lower(), record.getMessage()
+        """Return the record as a line, and a traceback after it where there is one, indented.
+
+        Nothing that came from outside can move a terminal's cursor, turn the reading direction or look like a
+        line of its own.
+        """
+        level, text = record.levelname.lower(), escaped(record.getMessage())
         if self._is_short:
             at = datetime.fromtimestamp(record.created, UTC).astimezone()
             return f"{at:%H:%M:%S} {level:<7} {text}"
         line = f"{_moment(record)} {level:<7} {record.name}: {text}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        if not record.exc_info:
+            return line
+        trace = self.formatException(record.exc_info).split("\n")
+        return "\n".join([line, *(f"    {escaped(one)}" for one in trace)])
 
 
 class JsonLines(logging.Formatter):
@@ -114,7 +127,21 @@ class JsonLines(logging.Formatter):
             line.update({name: value for name, value in facts.items() if name not in line})
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str).decode()
+        # Control characters below U+0020 are escaped by JSON itself; the others are here.
+        try:
+            text = orjson.dumps(line, default=str).decode()
+        except TypeError:
+            # Half of a surrogate pair, or a number beyond 64 bits.
+            text = orjson.dumps({name: escaped(str(value)) for name, value in line.items()}).decode()
+        return text if text.isprintable() else _UNPRINTABLE.sub(_json_escape, text)
+
+
+def _json_escape(found: re.Match[str]) -> str:
+    char = found[0]
+    if char.isprintable():
+        return char
+    units = char.encode("utf-16-be")
+    return "".join(f"\\u{units[n]:02x}{units[n + 1]:02x}" for n in range(0, len(units), 2))
 
 
 class _Intake(QueueHandler):
@@ -166,6 +193,11 @@ def _silence(handler: _Failing) -> None:
 
 
 class _QuietFile(RotatingFileHandler):
+    def _open(self) -> TextIOWrapper:
+        # Never through a link that somebody else may have put there.
+        file = os.fdopen(opened(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab")
+        return TextIOWrapper(file, encoding="utf-8")
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802
         _silence(self)
 

@@ -9,6 +9,7 @@ from typing import Any
 from farm.model.clock import Clock
 from farm.model.event import (
     AdmissionSet,
+    Emit,
     Event,
     MemoryRead,
     Notice,
@@ -16,6 +17,7 @@ from farm.model.event import (
     Recycled,
     RedisAway,
     RedisBack,
+    StatsRead,
     VisitFailed,
 )
 from farm.monitor.figures import amount, clock, lapse, one_line, rate, size, span
@@ -58,6 +60,29 @@ def log_event(event: Event) -> None:  # noqa: C901 - one case for each event
             pass
 
 
+_STATE_NEWS = {
+    "running": "the crawl goes on",
+    "paused": "the crawl was paused: no new page is taken before `farm resume`",
+    "draining": "the crawl is drained: the pages under way are finished, and this node ends",
+    "stopped": "the crawl was stopped: the pages under way are finished, and this node ends",
+}
+
+
+class StateNews:
+    """Tells, once each, what somebody has made of the crawl from elsewhere; `fold` is an `Emit`."""
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+        self._state = "running"
+
+    def fold(self, event: Event) -> None:
+        """Emit a notice where the state that was read is another than before."""
+        if isinstance(event, StatsRead) and event.stats.state != self._state:
+            self._state = event.stats.state
+            text = _STATE_NEWS.get(self._state, f"the crawl is {self._state}")
+            self._emit(Notice(event.at, "info", text))
+
+
 def progress_line(snapshot: Snapshot) -> str:
     """Return how a crawl goes, in one line."""
     ledger = snapshot.stats.ledger
@@ -79,6 +104,10 @@ def progress_line(snapshot: Snapshot) -> str:
         parts.append(f"{size(snapshot.memory_used_bytes)} of {size(snapshot.memory_budget_bytes)}")
     if snapshot.admission_limit is not None and snapshot.admission_limit < len(snapshot.slots):
         parts.append(f"held back by {snapshot.binding}")
+    if snapshot.is_ending:
+        parts.append("stopping")
+    elif snapshot.stats.state != "running":
+        parts.append(snapshot.stats.state)
     if snapshot.away_since is not None:
         parts.append(f"Redis away for {span(snapshot.now - snapshot.away_since)}, leasing paused")
     return " · ".join(parts)

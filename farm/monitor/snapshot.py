@@ -63,6 +63,8 @@ class Snapshot:
     notices: tuple[Notice, ...] = ()
     away_since: float | None = None
     """Since when Redis has not answered; None while it does."""
+    is_ending: bool = False
+    """Whether this node was told to end, and finishes what is under way."""
     single_site: str | None = None
 
     @property

@@ -10,6 +10,7 @@ from collections import Counter, deque
 
 from farm.model.event import (
     AdmissionSet,
+    Ending,
     Event,
     FlowRead,
     MemoryRead,
@@ -61,6 +62,7 @@ class Tally:
         self._skipped: Counter[str] = Counter()
         self._notices: deque[Notice] = deque(maxlen=_NOTICES)
         self._away_since: float | None = None
+        self._is_ending = False
         self._site: str | None = None
         self._several_sites = False
 
@@ -101,6 +103,8 @@ class Tally:
                 case RedisBack():
                     self._away_since = None
                     self._notices.append(Notice(event.at, "info", event.text))
+                case Ending():
+                    self._is_ending = True
                 case Notice():
                     self._notices.append(event)
 
@@ -142,6 +146,7 @@ class Tally:
                 skipped=dict(self._skipped.most_common()),
                 notices=tuple(self._notices),
                 away_since=self._away_since,
+                is_ending=self._is_ending,
                 single_site=None if self._several_sites else self._site,
             )
 

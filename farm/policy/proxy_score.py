@@ -97,6 +97,8 @@ PAIR_WEIGHTS = {
     Outcome.BLOCKED: float("inf"),
 }
 """What an outcome weighs for the pair; one that is not here changes nothing. A block is no matter of luck."""
+MAY_BE_THE_PAGES = frozenset({Outcome.SLOW, Outcome.DOUBTED, Outcome.PARTIAL, Outcome.BROKEN})
+"""Of these one URL weighs once, by whichever proxy: a page can be slow, forbidden or broken for everybody."""
 PROXY_WEIGHTS = {Outcome.GOOD: 0.0, Outcome.DOWN: 1.0}
 """The same for the proxy; that a pair of it goes out weighs 1 as well."""
 

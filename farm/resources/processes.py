@@ -6,6 +6,7 @@ answers the same questions, RSS standing in for PSS.
 
 import contextlib
 import os
+import resource
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -106,6 +107,20 @@ def open_files() -> int:
         return len(os.listdir(PROC / "self" / "fd")) if HAS_PROC else psutil.Process().num_fds()  # noqa: PTH208
     except OSError:
         return 0
+
+
+def fd_limit() -> int:
+    """Return how many files a process may have open."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def works_in(pid: int, folder: Path) -> bool:
+    """Return whether a process of this user has the folder as its working directory."""
+    try:
+        process = psutil.Process(pid)
+        return process.uids().real == os.getuid() and os.path.samefile(process.cwd(), folder)  # noqa: PTH121
+    except (psutil.Error, OSError):
+        return False
 
 
 def is_running(pid: int) -> bool:

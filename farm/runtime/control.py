@@ -10,9 +10,11 @@ class ExitReason(StrEnum):
     FINISHED = "finished"
     LIMIT = "limit"
     TIME_LIMIT = "time_limit"
+    DISK_LIMIT = "disk_limit"
     STOPPED = "stopped"
     SIGINT = "sigint"
     SIGTERM = "sigterm"
+    SIGHUP = "sighup"
 
 
 class Control:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import IO
 
 from farm.model.errors import OutputUnwritable, UsageError
+from farm.resources.files import opened, own_folder
 
 
 class FolderLock:
@@ -18,11 +19,12 @@ class FolderLock:
     def take(self) -> None:
         """Take the lock, making its folder where needed.
 
-        Raises UsageError when another run holds it, OutputUnwritable when the folder cannot be written to.
+        Raises UsageError when another run holds it or the folder is somebody else's, OutputUnwritable when the
+        folder cannot be written to.
         """
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            file = self._path.open("a+", encoding="ascii")
+            own_folder(self._path.parent)
+            file = os.fdopen(opened(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND), "a+", encoding="ascii")
         except OSError as error:
             raise OutputUnwritable(
                 f"{self._path.parent.parent} cannot be written to ({error.strerror}); "

@@ -17,6 +17,7 @@ from farm.model.errors import AllProxiesDown
 from farm.model.event import Emit, Notice
 from farm.model.proxy import Ban, ShutOut
 from farm.policy.proxy_score import (
+    MAY_BE_THE_PAGES,
     PAIR_WEIGHTS,
     PROXY_WEIGHTS,
     Health,
@@ -156,6 +157,8 @@ class Proxies:
             self._is_up()
         if self._is_never_whole(label, site, outcome):
             return REMEMBERED
+        if self._is_the_pages_own(url_id, outcome):
+            return self._count(url_id, outcome)
         if outcome in PAIR_WEIGHTS:
             pair = self._pairs.pop((label, site), Health())
             after = step(pair, PAIR_WEIGHTS[outcome], latency_ms, now, score)
@@ -167,12 +170,20 @@ class Proxies:
                 self._judge(label, 1.0, None, outcome)
         if outcome in PROXY_WEIGHTS and label in self._proxies:
             self._judge(label, PROXY_WEIGHTS[outcome], latency_ms, outcome)
-        if outcome in {Outcome.GOOD, Outcome.UNCLEAR}:
-            return 0
+        return 0 if outcome in {Outcome.GOOD, Outcome.UNCLEAR} else self._count(url_id, outcome)
+
+    def _count(self, url_id: str, outcome: Outcome) -> int:
         count = self._counts.pop((url_id, outcome), 0) + 1
         self._counts[url_id, outcome] = count
         _forget(self._counts)
         return count
+
+    def _is_the_pages_own(self, url_id: str, outcome: Outcome) -> bool:
+        """Whether the URL has met with this before, by whichever proxy: one page must not take them all out.
+
+        A proxy that is at fault shows it by several pages.
+        """
+        return outcome in MAY_BE_THE_PAGES and (url_id, outcome) in self._counts
 
     def _is_never_whole(self, label: str, site: str, outcome: Outcome) -> bool:
         """Whether the site's pages lack something by most proxies: then it is not the proxies' fault."""

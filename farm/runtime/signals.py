@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: heard by the event loop, and by the reaper process where the loop stands still.
+"""SIGINT, SIGTERM and SIGHUP: heard by the event loop, and by the reaper process where the loop stands still.
 
 The first signal goes to the loop; the second one ends the process at once, without the loop. Python's handler runs
 between two steps of Python code in the main thread, so code that keeps the interpreter's lock for minutes would
@@ -12,6 +12,7 @@ import asyncio
 import ctypes
 import os
 import signal
+import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -19,16 +20,28 @@ from typing import Any
 from farm.runtime.loop_watchdog import LoopWatchdog
 from farm.runtime.reaper import Reaper
 
-OBEYED = (signal.SIGINT, signal.SIGTERM)
+OBEYED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+LAST_WORDS_S = 2.0
 
 
 class Signals:
-    """Obeys both signals from `start` to `close`; `on_signal` is called in the loop, once."""
+    """Obeys the signals from `start` to `close`; `on_signal` is called in the loop, once.
 
-    def __init__(self, reaper: Reaper, watchdog: LoopWatchdog, on_signal: Callable[[int], None]) -> None:
+    `last_words` is called, for a moment, when a second signal ends the process at once. A SIGHUP that is ignored
+    (`nohup farm run`) stays ignored.
+    """
+
+    def __init__(
+        self,
+        reaper: Reaper,
+        watchdog: LoopWatchdog,
+        on_signal: Callable[[int], None],
+        last_words: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self._warden = reaper
         self._watchdog = watchdog
         self._on_signal = on_signal
+        self._last_words = last_words
         self._first: int | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._before: dict[int, Any] = {}
@@ -38,7 +51,10 @@ class Signals:
         """Install the handlers, in the main thread and with the loop running in it."""
         self._loop = asyncio.get_running_loop()
         for number in OBEYED:
-            self._before[number] = signal.getsignal(number)
+            before = signal.getsignal(number)
+            if number == signal.SIGHUP and before is signal.SIG_IGN:
+                continue
+            self._before[number] = before
             self._install(number)
         # In place of the loop's own: it has its turn for the watchdog four times a second anyway.
         self._wakeup_before = signal.set_wakeup_fd(self._warden.signals_fd, warn_on_full_buffer=False)
@@ -57,13 +73,21 @@ class Signals:
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         """Take a signal: it may be in the middle of anything that the loop's thread does."""
         if self._first is not None:
-            os._exit(128 + self._first)
+            self._end_at_once(self._first)
         self._first = number
         self._watchdog.note_signal(number)
-        for each in OBEYED:
+        for each in self._before:
             self._install(each)
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._hear, number)
+
+    def _end_at_once(self, number: int) -> None:
+        # A disk or a terminal that hangs, or a lock that the interrupted code holds, must not keep the second
+        # signal from its effect.
+        speaker = threading.Thread(target=self._last_words, args=(number,), daemon=True)
+        speaker.start()
+        speaker.join(LAST_WORDS_S)
+        os._exit(128 + number)
 
     def _hear(self, number: int) -> None:
         self._watchdog.signal_heard()

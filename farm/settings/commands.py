@@ -36,6 +36,12 @@ class RunSettings(
     """`farm run`."""
 
 
+class StoredSettings(
+    OutputSettings, SafetySettings, EgressSettings, RenderSettings, PoolSettings, ScopeSettings
+):
+    """What of a run's settings its output folder keeps; read from there alone."""
+
+
 class StatusSettings(CrawlSettings, CommandSettings):
     """`farm status`."""
 
@@ -77,6 +83,7 @@ class DeadSettings(CrawlSettings, CommandSettings):
     start: int = option(0, "how many letters to pass over", metavar="N", ge=0)
     size: int = option(100, "how many letters to list [100]", metavar="N", ge=1, le=10_000)
     as_json: bool = option(False, "print JSON, one object a line", flag="json")
+    yes: bool = option(False, "drop all without being asked")
     ids: Lines = option((), "the letters' ids [all]", metavar="ID", positional=True)
 
 

@@ -4,10 +4,11 @@ The flags are made from the fields, so that an option has one declaration.
 """
 
 import argparse
+import os
+import re
 import tomllib
 import types
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
@@ -21,8 +22,10 @@ from pydantic_settings import (
 )
 
 from farm.model.errors import UsageError
+from farm.settings.nearest import did_you_mean
+from farm.settings.origin import CONFIG, PREFIX, check_environment
 
-CONFIG = Path("farm.toml")
+_DEFAULT = re.compile(r"\s*\[[^\[\]]*\]$")
 S = TypeVar("S", bound="CommandSettings")
 
 
@@ -49,20 +52,46 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> Any:
         """Raise instead of printing the usage and leaving."""
-        raise UsageError(f"{message}; see `{self.prog} --help`.")
+        raise UsageError(f"{self._said(message)}; see `{self.prog} --help`.")
+
+    def _said(self, message: str) -> str:
+        known = [flag for action in self._actions for flag in action.option_strings]
+        _, unknown, rest = message.partition("unrecognized arguments: ")
+        if unknown:
+            given = rest.split()[0].partition("=")[0]
+            return f"{given} is no option of `{self.prog}`{did_you_mean(given, known)}"
+        found = re.match(r"argument (--[\w-]+).*: expected one argument", message)
+        action = next((one for one in self._actions if found and found[1] in one.option_strings), None)
+        if found is None or action is None:
+            return message
+        forms = ", ".join(map(str, action.choices)) if action.choices else action.metavar
+        return f"{found[1]} needs a value: {forms} ({_DEFAULT.sub('', action.help or '')})"
 
 
 def load(kind: type[S], arguments: Sequence[str], prog: str, about: str) -> S:
     """Return the settings of a command from its arguments; raises UsageError with the remedy."""
     _check_file()
+    check_environment(_every_key())
     parser = parser_for(kind, prog, about)
     given = vars(parser.parse_args(list(arguments)))
+    if "browser" in kind.model_fields and given["browser"] is None:
+        _check_browser()
     try:
         return kind(**{name: value for name, value in given.items() if value is not None and value != []})
     except ValidationError as error:
-        raise UsageError(_sentence(error)) from None
+        raise UsageError(_sentence(kind, error)) from None
     except SettingsError as error:
         raise UsageError(f"{error}; see `{prog} --help`.") from None
+
+
+def _every_key() -> set[str]:
+    """Return the options of all commands."""
+    from farm.settings import commands
+
+    kinds = [
+        one for one in vars(commands).values() if isinstance(one, type) and issubclass(one, BaseSettings)
+    ]
+    return {name for kind in kinds for name in kind.model_fields}
 
 
 def _check_file() -> None:
@@ -70,6 +99,7 @@ def _check_file() -> None:
     from farm.settings.options import known_keys
 
     try:
+        owner = CONFIG.stat().st_uid
         keys = tomllib.loads(CONFIG.read_text(encoding="utf-8")).keys()
     except FileNotFoundError:
         return
@@ -77,9 +107,28 @@ def _check_file() -> None:
         raise UsageError(f"{CONFIG} cannot be read ({error.strerror}).") from None
     except ValueError as error:
         raise UsageError(f"{CONFIG} cannot be read: {error}.") from None
+    if owner not in {os.geteuid(), 0}:
+        # It could name a program to run, or a proxy for all that is sent.
+        raise UsageError(
+            f"{CONFIG} belongs to another user and is not trusted; make it yours, or go elsewhere."
+        )
     unknown = sorted(keys - known_keys())
     if unknown:
-        raise UsageError(f"{CONFIG} has {unknown[0]!r}, which is no setting; `farm run --help` lists them.")
+        meant = did_you_mean(unknown[0], known_keys())
+        raise UsageError(
+            f"{CONFIG} has {unknown[0]!r}, which is no setting{meant}; `farm run --help` lists them."
+        )
+
+
+def _check_browser() -> None:
+    """Refuse a program that a file of the current folder names: a project from elsewhere may bring both."""
+    if PREFIX + "BROWSER" in os.environ or not CONFIG.exists():
+        return
+    named = tomllib.loads(CONFIG.read_text(encoding="utf-8")).get("browser")
+    if named is not None:
+        raise UsageError(
+            f"{CONFIG} names a program to run, {named}; if you trust it, give --browser {named}."
+        )
 
 
 def parser_for(kind: type[CommandSettings], prog: str, about: str) -> argparse.ArgumentParser:
@@ -110,7 +159,10 @@ def _add(group: Any, name: str, field: FieldInfo) -> None:
         keywords["metavar"] = extra.get("metavar", name.upper())
         if get_origin(plain) is tuple and name not in {"viewport", "block"}:
             keywords["action"] = "append"
-    group.add_argument("--" + str(extra.get("flag", name)).replace("_", "-"), **keywords)
+    flags = ["--" + _flag(name, field).replace("_", "-")]
+    if extra.get("short"):
+        flags.insert(0, f"-{extra['short']}")
+    group.add_argument(*flags, **keywords)
 
 
 def _without_none(annotation: Any) -> Any:
@@ -121,11 +173,20 @@ def _without_none(annotation: Any) -> Any:
     return annotation
 
 
-def _sentence(error: ValidationError) -> str:
+def _sentence(kind: type[CommandSettings], error: ValidationError) -> str:
     """Say the first thing that is wrong, with the option and what was given."""
     first = error.errors(include_url=False)[0]
     name = str(first["loc"][0]) if first["loc"] else "the settings"
+    field = kind.model_fields.get(name)
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
     if first["type"] == "string_pattern_mismatch":
         message = "is not one of the forms it can have"
-    return f"--{name.replace('_', '-')} {first['input']!s}: {message}."
+        if field is not None and field.description:
+            message += f" ({_DEFAULT.sub('', field.description)})"
+    flag = _flag(name, field) if field is not None else name
+    return f"--{flag.replace('_', '-')} {first['input']!s}: {message}."
+
+
+def _flag(name: str, field: FieldInfo) -> str:
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    return str(extra.get("flag", name))

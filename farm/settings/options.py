@@ -14,14 +14,17 @@ from farm.model.secret import SecretUrl
 from farm.settings.units import (
     CountOrAuto,
     Duration,
+    FileMode,
     HeaderLine,
     Memory,
     MemoryBudget,
     RateLimit,
     RedisUrl,
+    Size,
     UtcDate,
     Viewport,
     lines,
+    none_or,
     words,
 )
 
@@ -57,7 +60,7 @@ class CrawlSettings(BaseModel):
         metavar="FILE",
     )
     crawl: str = option("", "name of the crawl [default]", metavar="NAME")
-    output: Path | None = option(None, "output folder [crawls/NAME]", metavar="DIR")
+    output: Path | None = option(None, "output folder [crawls/NAME]", metavar="DIR", short="o")
 
 
 class ScopeSettings(BaseModel):
@@ -185,10 +188,20 @@ class RenderSettings(BaseModel):
     ca_file: Path | None = option(None, "trust the certificate authorities in this PEM file", metavar="FILE")
     insecure: bool = option(False, "accept any certificate")
 
-    @field_validator("click", "header", mode="before")
+    @field_validator("click", mode="before")
     @classmethod
     def _lists(cls, value: Any) -> Any:
         return lines(value)
+
+    @field_validator("header", mode="before")
+    @classmethod
+    def _headers(cls, value: Any) -> Any:
+        return none_or(lines(value))
+
+    @field_validator("storage_state", "ca_file", mode="before")
+    @classmethod
+    def _files(cls, value: Any) -> Any:
+        return none_or(value)
 
     @field_validator("block", mode="before")
     @classmethod
@@ -210,6 +223,12 @@ class EgressSettings(BaseModel):
     proxies: Path | None = option(
         None, "proxies to go out by: a file with one URL a line (http, https, socks4, socks5)", metavar="FILE"
     )
+
+    @field_validator("proxies", mode="before")
+    @classmethod
+    def _file(cls, value: Any) -> Any:
+        return none_or(value)
+
     proxy_rotation: Literal["context", "page", "site"] = option(
         "context", "what takes another proxy: a new context, every page, or every site its own [context]"
     )
@@ -258,7 +277,7 @@ class SafetySettings(BaseModel):
     @field_validator("allow_network", mode="before")
     @classmethod
     def _networks(cls, value: Any) -> Any:
-        return lines(value)
+        return none_or(lines(value))
 
 
 class OutputSettings(BaseModel):
@@ -266,6 +285,14 @@ class OutputSettings(BaseModel):
 
     html: bool = option(True, "keep the pages' HTML [yes]")
     text: bool = option(True, "keep the pages' text [yes]")
+    max_disk: Size | None = option(
+        None, "how large the output folder may become; at the limit the run ends [no limit]", metavar="SIZE"
+    )
+    file_mode: FileMode = option(
+        0o600,
+        "mode of the files that are written, such as 0640 for readers of the group [0600]",
+        metavar="MODE",
+    )
 
 
 class NodeSettings(BaseModel):

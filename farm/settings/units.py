@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, InstanceOf, PlainSerializer
+from pydantic_settings import NoDecode
 
 from farm.model.secret import SecretHeader, SecretUrl
 
@@ -26,6 +27,7 @@ _BYTES = {
 }
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(ms|s|m|h|d)")
 VIEWPORT_MOST = 10_000
+_MODES = frozenset(mode for mode in range(0o600, 0o667) if not mode & 0o111)
 _VIEWPORT = re.compile(r"(\d{2,5})x(\d{2,5})")
 
 
@@ -85,6 +87,14 @@ def parse_memory(value: Any) -> Memory:
     return Memory(text, size_bytes=int(float(size[1]) * _BYTES[size[2].lower()]))
 
 
+def parse_size(value: Any) -> Memory:
+    """Return a size; raises ValueError with what may be written."""
+    memory = parse_memory(value) if "%" not in str(value) else None
+    if memory is None or memory.size_bytes is None:
+        raise ValueError("write a size such as 512MiB or 20GiB")
+    return memory
+
+
 def parse_viewport(value: Any) -> tuple[int, int]:
     """Return width and height in pixels; raises ValueError with what may be written."""
     if isinstance(value, tuple):
@@ -103,6 +113,18 @@ def parse_count_or_auto(value: Any) -> int | None:
     if not text.isdigit() or int(text) < 1:
         raise ValueError("write a number of at least 1, or auto")
     return int(text)
+
+
+def parse_mode(value: Any) -> int:
+    """Return a file's mode; raises ValueError with what may be written."""
+    if isinstance(value, int) and not isinstance(value, bool) and value in _MODES:
+        return value
+    text = str(value).strip().removeprefix("0o")
+    if not re.fullmatch(r"0?[0-7]{3}", text) or int(text, 8) not in _MODES:
+        raise ValueError(
+            "write a mode such as 0600, 0640 or 0644: the owner reads and writes, nobody executes"
+        )
+    return int(text, 8)
 
 
 def parse_date(value: Any) -> datetime:
@@ -133,6 +155,13 @@ def lines(value: Any) -> Any:
     return value
 
 
+def none_or(value: Any) -> Any:
+    """Take `none` as nothing: the way to say that what a crawl was begun with is not wanted any more."""
+    if value == "none":
+        return None
+    return () if isinstance(value, list | tuple) and list(value) == ["none"] else value
+
+
 def words(value: Any) -> Any:
     """Take a text as a list of words between commas."""
     if isinstance(value, str):
@@ -142,9 +171,16 @@ def words(value: Any) -> Any:
 
 Duration = Annotated[float, BeforeValidator(parse_duration), PlainSerializer(lambda s: f"{s:g}s")]
 MemoryBudget = Annotated[Memory, BeforeValidator(parse_memory), PlainSerializer(lambda memory: memory.text)]
-Viewport = Annotated[tuple[int, int], BeforeValidator(parse_viewport)]
+Size = Annotated[Memory, BeforeValidator(parse_size), PlainSerializer(lambda memory: memory.text)]
+Viewport = Annotated[
+    tuple[int, int],
+    NoDecode,
+    BeforeValidator(parse_viewport),
+    PlainSerializer(lambda pixels: f"{pixels[0]}x{pixels[1]}"),
+]
 RateLimit = Annotated[Rate, BeforeValidator(parse_rate), PlainSerializer(lambda rate: rate.text)]
 HeaderLine = Annotated[InstanceOf[SecretHeader], BeforeValidator(as_secret_header), PlainSerializer(str)]
 RedisUrl = Annotated[InstanceOf[SecretUrl], BeforeValidator(as_secret_url), PlainSerializer(str)]
 CountOrAuto = Annotated[int | None, BeforeValidator(parse_count_or_auto)]
+FileMode = Annotated[int, BeforeValidator(parse_mode), PlainSerializer(lambda mode: f"0{mode:o}")]
 UtcDate = Annotated[datetime, BeforeValidator(parse_date)]

@@ -5,12 +5,14 @@ the next start. A page that is visited again has the same names, so that a repea
 """
 
 import contextlib
+import errno
 import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from farm.model.errors import OutputUnwritable
+from farm.resources.files import create_anew
 
 DRAFTS = "drafts"
 
@@ -22,6 +24,8 @@ class Files:
         self._folder = folder
         self._drafts = private / DRAFTS
         self._number = 0
+        self.written_bytes = 0
+        """How much was written since the start."""
         shutil.rmtree(self._drafts, ignore_errors=True)
 
     def write(self, path: str, content: bytes) -> None:
@@ -31,15 +35,18 @@ class Files:
         draft = self._drafts / str(self._number)
         try:
             for folder in (self._drafts, target.parent):
+                if folder.is_symlink():
+                    raise NotADirectoryError(errno.ENOTDIR, "its folder is a link")
                 if not folder.is_dir():
                     folder.mkdir(parents=True, exist_ok=True)
                     _sync_folder(folder.parent)
-            with draft.open("wb") as file:
+            with os.fdopen(create_anew(draft), "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(target)
             _sync_folder(target.parent)
+            self.written_bytes += len(content)
         except OSError as error:
             with contextlib.suppress(OSError):
                 draft.unlink()

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from operator import lt
 from pathlib import Path
 
+from farm.resources.files import opened
+
 _ENTRY = struct.Struct("=16sQ")
 _HEADER = b"farm-log-index-1".ljust(_ENTRY.size, b"\0")
 _CHUNK = _ENTRY.size * 65_536
@@ -19,7 +21,7 @@ class LogIndex:
     """An append-only file of (key, end) entries; `length` counts them."""
 
     def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._fd = opened(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         self.length = 0
         if os.pread(self._fd, len(_HEADER), 0) != _HEADER:
             self.clear()

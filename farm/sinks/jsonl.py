@@ -108,6 +108,11 @@ class JsonlSink:
         counts = dict(self._skip_keys.counts)
         return {str(reason): counts[code] for reason, code in _CODES.items() if code in counts}
 
+    @property
+    def file_bytes(self) -> int:
+        """How many bytes of files, besides the records, were written since the sink was opened."""
+        return self._files.written_bytes
+
     async def commit(self, batch: Batch) -> None:
         """Return when the batch is durable; raises `OutputUnwritable`.
 

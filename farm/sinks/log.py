@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from farm.model.errors import OutputUnwritable
+from farm.resources.files import opened
 from farm.sinks.index import LogIndex, write_all
 from farm.sinks.keys import Keys
 
@@ -39,7 +40,7 @@ class AppendLog:
             path.parent.mkdir(parents=True, exist_ok=True)
             index_path.parent.mkdir(parents=True, exist_ok=True)
             is_new = not path.exists()
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            self._fd = opened(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
             if is_new:
                 _sync_folder(path.parent)
             self._index = LogIndex(index_path)

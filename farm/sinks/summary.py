@@ -13,6 +13,7 @@ import orjson
 
 from farm.model.errors import OutputUnwritable
 from farm.model.ledger import Ledger
+from farm.resources.files import create_anew
 from farm.sinks.record import timestamp
 
 
@@ -51,7 +52,7 @@ def write_summary(path: Path, summary: Summary) -> None:
     content = orjson.dumps(values, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with draft.open("wb") as file:
+        with os.fdopen(create_anew(draft), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

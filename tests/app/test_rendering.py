@@ -69,6 +69,20 @@ def test_no_secret_is_in_the_settings_that_are_shown(tmp_path: Path) -> None:
         '{"cookies": {}}',
         '{"cookies": [{"name": "a"}]}',
         '{"origins": [{"origin": 7}]}',
+        *(
+            json.dumps({"cookies": [{**COOKIE, **wrong}]})
+            for wrong in (
+                {"expires": "tomorrow"},
+                {"expires": 0},
+                {"expires": -2},
+                {"expires": 1e20},
+                {"expires": True},
+                {"expires": None},
+                {"httpOnly": "yes"},
+                {"secure": 1},
+                {"sameSite": "lax"},
+            )
+        ),
         '{"origins": [{"origin": "https://a.example", "localStorage": [{"name": "b"}]}]}',
     ],
 )
@@ -107,3 +121,12 @@ def test_time_zones_that_there_are_pass() -> None:
     """By their usual names."""
     for zone in (None, "UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires"):
         check_timezone(zone)
+
+
+def test_a_storage_state_as_playwright_writes_it_is_taken(tmp_path: Path) -> None:
+    """With and without an end, whole seconds or not."""
+    more = {"httpOnly": True, "secure": False, "sameSite": "Lax"}
+    cookies = [{**COOKIE, **more, "expires": end} for end in (-1, 1893456000, 1893456000.25)]
+    path = tmp_path / "state.json"
+    path.write_text(json.dumps({"cookies": [*cookies, COOKIE], "origins": []}))
+    assert len(read_state(path)["cookies"]) == 4

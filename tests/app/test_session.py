@@ -96,7 +96,7 @@ async def test_what_changes_a_record_is_taken_from_the_crawl(tmp_path: Path) -> 
 async def test_what_changes_a_record_and_contradicts_the_crawl_is_refused(tmp_path: Path, name: str) -> None:
     """With the difference."""
     await _joined(tmp_path, urls=SEEDS)
-    with pytest.raises(UsageError, match=rf"was created with .*{name} = .*\(here .*or --fresh"):
+    with pytest.raises(UsageError, match=rf"was begun with .*{name} = .*\(here .*--fresh"):
         await _joined(tmp_path, **{name: RECORDS[name]})
 
 

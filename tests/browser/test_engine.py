@@ -10,12 +10,14 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+from farm.browser import driver
 from farm.browser import engine as engines
 from farm.browser.context import SlotState
 from farm.browser.engine import Engine, EngineParams
 from farm.browser.find import BrowserBinary, find_browser
 from farm.browser.pool import Pool, PoolParams
 from farm.model.clock import SystemClock
+from farm.model.environment import KEPT
 from farm.model.errors import BrowserUnavailable, SlotLost
 from farm.model.outcome import FailureKind
 from farm.policy.breaker import BreakerParams
@@ -262,3 +264,29 @@ async def test_events_of_the_browser_come_as_they_are(rendering: Browsing, shop:
     assert slot.tab is not None
     [listener] = slot.tab.cdp._impl_obj.listeners("event")
     assert listener.__module__ == "farm.browser.tab"
+
+
+def test_the_driver_gets_what_it_needs_of_the_environment_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By name: a variable of Playwright's own can switch off what keeps the browser behind the gateway."""
+    node = tmp_path / "node"
+    node.write_text(f"#!/bin/sh\nexec env > {tmp_path}/seen\n")
+    node.chmod(0o700)
+    for name in (
+        "PLAYWRIGHT_DISABLE_FORCED_CHROMIUM_PROXIED_LOOPBACK",
+        "PLAYWRIGHT_BROWSERS_PATH",
+        "PLAYWRIGHT_CHROMIUM_EXTRA_ARGS",
+        "NODE_OPTIONS",
+        "DEBUG",
+        "PWDEBUG",
+        "https_proxy",
+        "FARM_REDIS",
+    ):
+        monkeypatch.setenv(name, "1")
+    folder = tmp_path / "engine"
+    folder.mkdir()
+    subprocess.run([driver.write_launcher(folder, str(node))], check=True, timeout=20)
+    seen = {line.partition("=")[0] for line in (tmp_path / "seen").read_text().splitlines()}
+    assert seen - {"PWD", "SHLVL", "_", "OLDPWD"} <= {*KEPT, "TMPDIR"}
+    assert "PATH" in seen

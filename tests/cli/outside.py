@@ -50,7 +50,7 @@ class Outside:
     def __init__(self, url: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.url = url
         self.crawl: tuple[str, ...] = ("--redis", url, "--crawl", NAME)
-        self._folder = folder
+        self.folder = folder
         self._capsys = capsys
 
     def farm(self, *arguments: str) -> Said:
@@ -84,7 +84,7 @@ class Outside:
         async def opened() -> None:
             reaper = Reaper()
             plan = preflight(
-                RunSettings(urls=urls, redis=self.url, crawl=NAME, output=self._folder, sandbox=False)
+                RunSettings(urls=urls, redis=self.url, crawl=NAME, output=self.folder, sandbox=False)
             )
             try:
                 async with open_session(plan, reaper):

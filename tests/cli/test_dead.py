@@ -1,5 +1,6 @@
 """`farm dead` says how much there is, and takes nothing that it would not heed."""
 
+import io
 import json
 
 import pytest
@@ -19,6 +20,8 @@ FOUR = (FailureKind.TLS, FailureKind.TLS, FailureKind.CRASH, FailureKind.TLS)
         (("replay", "--start", "3"), "--start does not go with"),
         (("drop", "--size", "3"), "--size does not go with"),
         (("drop", "--reason", "tls", "0123456789abcdef"), "not both"),
+        (("drop",), "would drop all 4 letters for good; give --yes"),
+        (("list", "--yes"), "--yes does not go with"),
         (("replay", "--reason", "tls", "0123456789abcdef"), "not both"),
     ],
     ids=lambda part: " ".join(part) if isinstance(part, tuple) else "",
@@ -82,3 +85,27 @@ def test_replaying_says_why_not_all_came(outside: Outside) -> None:
         "3 replayed, 1 still dead: what cannot be read can only be dropped\n"
     )
     assert outside.farm("dead", "drop", garbled).out == "1 dropped\n"
+
+
+@pytest.mark.parametrize(("answer", "left"), [("y\n", 0), ("n\n", 4), ("\n", 4)])
+def test_all_letters_are_dropped_only_after_a_yes(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch, answer: str, left: int
+) -> None:
+    """They are what could still be tried again."""
+    outside.bury(FOUR)
+
+    class Typing(io.StringIO):
+        def isatty(self) -> bool:
+            """Say that a person sits there."""
+            return True
+
+    monkeypatch.setattr("sys.stdin", Typing(answer))
+    assert outside.farm("dead", "drop").code == (2 if left else 0)
+    assert len(outside.farm("dead", "list", "--json").out.splitlines()) == left
+
+
+def test_a_script_says_yes_beforehand(outside: Outside) -> None:
+    """And a reason needs no yes."""
+    outside.bury(FOUR)
+    assert outside.farm("dead", "drop", "--reason", "tls").out == "3 dropped\n"
+    assert outside.farm("dead", "drop", "--yes").out == "1 dropped\n"

@@ -33,7 +33,7 @@ def full(outside: Outside) -> Iterator[Outside]:
         (("resume",), "crawl t: running"),
         (("drain",), "crawl t: draining"),
         (("stop",), "crawl t: stopped"),
-        (("dead", "drop"), "2 dropped"),
+        (("dead", "drop", "--yes"), "2 dropped"),
         (("dead", "replay"), "2 replayed"),
     ],
     ids=lambda part: " ".join(part) if isinstance(part, tuple) else "",

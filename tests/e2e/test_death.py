@@ -70,7 +70,9 @@ def crawl_with_tmp(out: Path, shop: Shop, temporary: Path) -> Running:
     )
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_a_signal_drains_within_fifteen_seconds(out: Path, number: signal.Signals, code: int) -> None:
     """What is under way is finished or given back; the next run does the rest."""
     with serve_shop_in_thread() as shop:
@@ -83,7 +85,7 @@ def test_a_signal_drains_within_fifteen_seconds(out: Path, number: signal.Signal
         ledger = drained.summary["ledger"]
         assert ledger["leased"] == 0
         assert ledger["done"] == len(drained.records) < len(shop.oracle.within(1))
-        assert drained.summary["exit_reason"] == ("sigint" if code == 130 else "sigterm")
+        assert drained.summary["exit_reason"] == number.name.lower()
         finished = crawl(out, shop.url, contexts="4", depth="1").finish()
         assert finished.code == 0, finished.output
         assert Counter(finished.urls) == dict.fromkeys(shop.oracle.within(1), 1)
@@ -108,9 +110,13 @@ def test_a_second_signal_stops_at_once(out: Path) -> None:
         running = crawl(out, shop.url)
         seen_pages(shop, 1)
         running.signal(signal.SIGINT)
-        until(lambda: "ending" in (out / "farm.log").read_text(), "the drain's beginning")
+        until(lambda: "once more stops at once" in (out / "farm.log").read_text(), "the acknowledgement")
         running.signal(signal.SIGINT)
-        assert running.finish(timeout_s=3).code == 130
+        stopped = running.finish(timeout_s=10)
+        assert stopped.code == 130
+        assert "Ctrl-C: finishing the pages under way" in stopped.output
+        assert "\nstopped at once (the next run visits again what was under way) after " in stopped.output
+        assert stopped.summary["exit_reason"] == "sigint"
         assert_gone(running)
         shop.release()
 

@@ -128,7 +128,7 @@ def test_dead_letters_are_listed_shown_replayed_and_dropped(out: Path) -> None:
     """A page that is repaired is visited again."""
     with serve_shop_in_thread(error_every=1) as broken:
         url, port = broken.url, broken.port
-        assert crawl(out, url, broken.at("/about"), scope="page", retries="0").finish().code == 0
+        assert crawl(out, url, broken.at("/about"), scope="page", retries="0").finish().code == 8
     output = ("--output", str(out))
     [first, second] = [
         json.loads(line) for line in farm("dead", "list", "--json", *output, folder=out).output.splitlines()

@@ -1,13 +1,15 @@
 """What is done to pages and taken of them, from the command line to the files in the output folder."""
 
 import json
+import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fixtures.shop import Shop, serve_shop_in_thread
-from tests.e2e.farm_process import crawl
+from tests.e2e.farm_process import crawl, start
 
 SECRET = "open-sesame"
 
@@ -63,3 +65,39 @@ def test_a_wrong_selector_ends_the_run_at_its_first_page(shop: Shop, out: Path) 
     assert "'a[' is not a valid selector" in finished.output
     assert finished.summary["ledger"]["dead"] == 0
     assert "Traceback" not in finished.output
+
+
+def test_a_crawl_goes_on_with_what_it_was_begun_with(shop: Shop, out: Path) -> None:
+    """No URL is burnt as `private_network` because the flag that opened the network was not given again."""
+    begun = crawl(out, shop.url, "--no-html", depth="1", limit="2").finish()
+    assert begun.code == 5
+    resumed = start("run", "--output", str(out), "--live", "off", "--contexts", "2", folder=out).finish()
+    assert resumed.code == 0, resumed.output
+    assert "going on with what the crawl was begun with: --allow-network 127.0.0.0/8" in resumed.output
+    assert Counter(resumed.urls) == dict.fromkeys(shop.oracle.within(1), 1)
+    assert {record["html"] for record in resumed.records} == {None}
+    assert "private_network" not in resumed.summary["skipped"]
+
+
+def test_another_scope_for_the_same_host_is_offered_a_folder(shop: Shop, out: Path) -> None:
+    """Two lines of the README, one after the other."""
+    flags = ("--allow-network", "127.0.0.0/8", "--contexts", "1", "--live", "off")
+    first = start("run", shop.url, *flags, "--scope", "page", folder=out).finish()
+    assert first.code == 0, first.output
+    second = start("run", shop.url, *flags, "--scope", "prefix", folder=out).finish()
+    assert second.code == 2
+    offered = re.search(r"--output (\S+)-2,", second.output)
+    assert offered is not None, second.output
+    limited = (*flags, "--scope", "prefix", "--limit", "1", "--output", f"{offered[1]}-2")
+    assert start("run", shop.url, *limited, folder=out).finish().code == 5
+
+
+def test_a_disk_quota_ends_the_run_with_work_left(shop: Shop, out: Path) -> None:
+    """And says so; the next run, with more room, goes on."""
+    ended = crawl(out, shop.url, "--screenshot", depth="1", max_disk="1KiB").finish()
+    assert ended.code == 5, ended.output
+    assert "stopped by --max-disk" in ended.output
+    assert ended.summary["exit_reason"] == "disk_limit"
+    resumed = crawl(out, limit="1").finish()
+    assert resumed.code == 5, resumed.output
+    assert len(resumed.records) >= 1

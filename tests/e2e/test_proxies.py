@@ -160,7 +160,7 @@ def test_a_visit_that_brings_too_much_is_dead_as_too_large(out: Path) -> None:
     """The rest of the crawl goes on."""
     with serve_shop_in_thread() as shop:
         finished = _small_pages_only(out, shop)
-    assert finished.code == 0, finished.output
+    assert finished.code == 8, finished.output
     assert finished.summary["dead"] == {"too_large": 1}
 
 

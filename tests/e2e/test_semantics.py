@@ -119,7 +119,7 @@ def test_a_server_error_that_stays_is_dead(out: Path) -> None:
     with serve_shop_in_thread(error_every=1) as broken:
         finished = crawl(out, broken.url, retries="1").finish()
         assert len(broken.requests.pages()) == 2
-    assert finished.code == 0, finished.output
+    assert finished.code == 8, finished.output
     assert finished.records == []
     assert finished.summary["dead"] == {"http_5xx": 1}
 
@@ -175,7 +175,7 @@ def test_a_private_address_is_refused_and_not_retried(shop: Shop, out: Path) -> 
         *("run", shop.url, "--output", str(out), "--live", "off", "--contexts", "1", "--ramp-up", "0s"),
         folder=out,
     ).finish()
-    assert finished.code == 0, finished.output
+    assert finished.code == 8, finished.output
     assert finished.records == []
     assert finished.summary["skipped"] == {"private_network": 1}
     assert finished.summary["ledger"]["done"] == 1

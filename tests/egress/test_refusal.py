@@ -67,12 +67,16 @@ async def test_a_redirect_into_the_inside_ends_at_the_guard(open_gate: OpenGate)
     assert "loopback" in failure.detail
 
 
-async def test_nobody_reaches_a_gate_by_a_gate(open_gate: OpenGate) -> None:
-    """Even where loopback is opened, one slot's page cannot use its own or another slot's way out."""
-    gate = await open_gate()
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "127.1.2.3", "localhost", "0.0.0.0", "0.1.2.3", "[::1]", "[::]", "[::ffff:127.0.0.1]"],
+)
+async def test_nobody_reaches_a_gate_by_a_gate(open_gate: OpenGate, host: str) -> None:
+    """Even where all is opened, one slot's page cannot use its own or another slot's way out, by no name of it."""
+    gate = await open_gate(allow=("0.0.0.0/0", "::/0"))
     async with calling(gate) as caller:
-        assert b" 502 " in await caller.tunnel(f"127.0.0.1:{gate.port}")
-    failure = gate.failure(gate.proxy_url)
+        assert b" 502 " in await caller.tunnel(f"{host}:{gate.port}")
+    failure = gate.failure(f"http://{host}:{gate.port}/")
     assert failure is not None
     assert failure.fault is GateFault.REFUSED
 

@@ -1,6 +1,7 @@
 # ruff: noqa: ASYNC240 - a test may touch a file
 """The private Redis: nothing that a killed farm leaves behind is in its way."""
 
+import asyncio
 import os
 import signal
 from pathlib import Path
@@ -12,7 +13,7 @@ from farm.frontier import embedded
 from farm.frontier.connect import connect
 from farm.frontier.embedded import EmbeddedRedis
 from farm.frontier.serverprocess import IDENTITY
-from farm.model.errors import FrontierUnavailable, OutputUnwritable
+from farm.model.errors import FrontierUnavailable, OutputUnwritable, UsageError
 from tests.frontier.support import eventually
 
 
@@ -114,6 +115,38 @@ async def test_another_process_with_the_number_is_left_alone(folder: Path) -> No
     assert EmbeddedRedis.running_url(folder) is None
     server = EmbeddedRedis(folder)
     await server.start()
+    await server.stop()
+
+
+async def test_a_process_that_serves_another_folder_is_left_alone(folder: Path) -> None:
+    """A file that was copied, or written by somebody, names a process of ours by number and start."""
+    folder.mkdir(mode=0o700)
+    other = await asyncio.create_subprocess_exec("/bin/sleep", "60", cwd="/")
+    started = psutil.Process(other.pid).create_time()
+    (folder / IDENTITY).write_text(f'{{"pid": {other.pid}, "started": {started}, "socket": "/nowhere/s"}}')
+    assert EmbeddedRedis.running_url(folder) is None
+    server = EmbeddedRedis(folder)
+    await server.start()
+    assert other.returncode is None
+    await server.stop()
+    other.kill()
+    await other.wait()
+
+
+async def test_an_identity_of_another_owner_or_a_link_is_not_trusted(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would name a process to end, and a socket to trust as Redis."""
+    server = EmbeddedRedis(folder)
+    url = await server.start()
+    assert EmbeddedRedis.running_url(folder) == url
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "geteuid", lambda: os.getuid() + 1)
+        with pytest.raises(UsageError, match=r"redis\.json belongs to another user and is not trusted"):
+            EmbeddedRedis.running_url(folder)
+    (folder / IDENTITY).rename(tmp_path / "elsewhere")
+    (folder / IDENTITY).symlink_to(tmp_path / "elsewhere")
+    assert EmbeddedRedis.running_url(folder) is None
     await server.stop()
 
 

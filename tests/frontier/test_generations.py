@@ -162,6 +162,41 @@ async def test_all_shards_are_of_one_generation(client: RedisClient) -> None:
         await RedisFrontier(client, second).stats()
 
 
+async def test_a_crawl_that_another_has_just_started_anew_is_joined(
+    client: RedisClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both saw the same old generation, and only one can replace it."""
+    first = await open_crawl(client, "test", SETTINGS)
+    second = await open_crawl(client, "test", SETTINGS, fresh=True)
+
+    async def seen_before(*_: object) -> str:
+        return first.generation
+
+    monkeypatch.setattr("farm.frontier.crawl._to_replace", seen_before)
+    third = await open_crawl(client, "test", SETTINGS, fresh=True)
+    assert (third.generation, third.created) == (second.generation, False)
+    assert await RedisFrontier(client, second).audit() == []
+
+
+async def test_whoever_starts_anew_may_die_before_the_old_keys_are_deleted(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old crawl has ended all the same, and the next one to start anew deletes what is left."""
+    await bench.add("a/1")
+
+    async def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("farm.frontier.crawl._delete_before", die)
+        with pytest.raises(KeyboardInterrupt):
+            await open_crawl(bench.client, "test", SETTINGS, fresh=True)
+    with pytest.raises(CrawlGone):
+        await bench.frontier.maintain()
+    crawl = await open_crawl(bench.client, "test", SETTINGS, fresh=True)
+    assert {keys.generation_of(key) for key in await bench.client.keys("*")} == {None, crawl.generation}
+
+
 async def test_a_crawl_of_an_older_farm_is_started_anew(client: RedisClient) -> None:
     """It has no generation: all that is its is deleted."""
     await client.command("HSET", "{test:0}:crawl", "schema", 5, "settings", "{}")

@@ -152,3 +152,51 @@ def test_a_closed_pipe_silences_standard_error_alone(tmp_path: Path, monkeypatch
         with pytest.raises(BrokenPipeError):
             pipe.close()
     assert len((tmp_path / "farm.log").read_text().splitlines()) == 2
+
+
+HOSTILE = "\x1b[2J\x9b31m\u202egnp.exe\u2066\r\n2026-01-01 forged\u2028\u0085\x00\x07\ud800é漢"
+
+
+def test_nothing_from_outside_moves_the_cursor_or_forges_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A site says what it likes: in titles, URLs, certificates, errors; in a traceback too."""
+    output = start_logging(tmp_path)
+    log.warning("the site said %s", HOSTILE)
+    try:
+        json.loads(HOSTILE)
+    except ValueError:
+        log.exception("it failed")
+    log.error("it failed", exc_info=ValueError(HOSTILE))
+    output.close()
+    text = (tmp_path / "farm.log").read_text(encoding="utf-8")
+    assert "\\x1b[2J\\x9b31m\\u202egnp.exe" in text
+    assert "é漢" in text
+    for shown in (text, capsys.readouterr().err):
+        lines = shown.split("\n")
+        assert all(line.isprintable() for line in lines)
+        assert not [line for line in lines if line.startswith("2026-01-01")]
+    assert sum(line[:2] == "20" for line in text.split("\n")) == 3
+
+
+def test_json_lines_are_one_line_each_whoever_splits_them(tmp_path: Path) -> None:
+    """And the text is what it was, as far as JSON can hold it."""
+    output = start_logging(tmp_path, form="json", stderr=False)
+    log.warning("%s", HOSTILE.replace("\ud800", "\U000e0041"))
+    log.warning("%s", HOSTILE, extra={"facts": {"large": 1 << 70}})
+    output.close()
+    text = (tmp_path / "farm.log").read_text(encoding="utf-8")
+    first, second = (json.loads(line) for line in text.splitlines())
+    assert all(line.isprintable() for line in text.splitlines())
+    assert first["text"] == HOSTILE.replace("\ud800", "\U000e0041")
+    assert "\\ud800" in second["text"]
+    assert second["large"] == str(1 << 70)
+
+
+def test_the_log_is_not_written_through_a_link(tmp_path: Path) -> None:
+    """Somebody who may write to the folder could have any file of ours appended to."""
+    (tmp_path / "target").write_text("mine")
+    (tmp_path / "farm.log").symlink_to(tmp_path / "target")
+    with pytest.raises(OutputUnwritable, match=r"farm\.log cannot be written"):
+        start_logging(tmp_path)
+    assert (tmp_path / "target").read_text() == "mine"

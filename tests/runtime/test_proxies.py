@@ -276,3 +276,36 @@ def test_a_site_that_lacks_something_by_most_proxies_is_not_held_against_them() 
     for _ in range(10):
         slots.proxies.report("b", "y", SITE, Outcome.PARTIAL, None)
     assert slots.proxies.usable("b", SITE, "s")
+
+
+@pytest.mark.parametrize("outcome", [Outcome.BROKEN, Outcome.SLOW, Outcome.DOUBTED, Outcome.PARTIAL])
+def test_one_page_takes_no_proxy_out(outcome: Outcome) -> None:
+    """However often it is tried, and by whichever proxies: it resets its connection for everybody."""
+    slots = Slots()
+    route = slots.route("s")
+    for _ in range(50):
+        assert route.acquire(SITE)
+        assert route.acquire_for(SITE) is None, "every proxy is out for the site"
+        route.report("the page", SITE, outcome)
+    assert slots.proxies.working == len(LABELS)
+    assert not [one for one in slots.events if isinstance(one, Notice)]
+
+
+def test_a_proxy_at_fault_is_told_by_several_pages() -> None:
+    """Each page weighs once, and three are enough."""
+    slots = Slots(labels=("a",))
+    route = slots.route("s")
+    spoil(route, Outcome.BROKEN, 3)
+    assert not slots.proxies.usable("a", SITE, "s")
+
+
+def test_a_page_is_counted_each_time_all_the_same() -> None:
+    """So that it is given up in the end."""
+    slots = Slots()
+    route = slots.route("s")
+    counts = []
+    for _ in range(4):
+        assert route.acquire(SITE)
+        assert route.acquire_for(SITE) is None
+        counts.append(route.report("the page", SITE, Outcome.BROKEN))
+    assert counts == [1, 2, 3, 4]

@@ -9,6 +9,7 @@ from farm.model.detection import Detection, Finding
 from farm.model.page import RenderedPage
 from farm.model.task import Lease, UrlTask
 from farm.model.url import record_id
+from farm.sinks.lines import json_line
 from farm.sinks.record import RecordOptions, VisitFacts, build_record
 
 CONTRACT = (
@@ -97,3 +98,14 @@ def test_what_stands_in_place_of_the_page_is_said_with_its_evidence() -> None:
     fields = build_record("c", LEASE, PAGE, [], replace(VISIT, detection=soft)).fields
     assert fields["blocked_by"] is None
     assert orjson.loads(orjson.dumps(fields["evidence"])) == {"finding": "soft_404", "signs": ["title: 404"]}
+
+
+def test_a_record_is_one_line_whoever_splits_it() -> None:
+    """Many a reader takes U+2028, U+2029 and U+0085 for the end of a line."""
+    text = "a\u2028b\u2029c\u0085d\x0b\x0c\x1c\x1d\x1e\ne"
+    late = "“©" * 5000 + "\u2029"
+    for one, more in ((text, {}), (text, {"large": 1 << 70}), ("©\x85", {}), ("“\u2028", {}), (late, {})):
+        fields = {"text": one, **more}
+        line = json_line(fields)
+        assert len(line.decode().splitlines()) == 1
+        assert orjson.loads(line)["text"] == one

@@ -1,0 +1,97 @@
+"""What a run's visits came to, counted where they pass: the statuses, the blocks, and why there is no record.
+
+Lives on the event loop. Bounded: statuses, reasons and vendors are few, and each has one example.
+"""
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Self
+
+from farm.model.event import Event, VisitFailed
+from farm.model.record import Batch
+from farm.runtime.ports import Sink
+
+MOST_TROUBLES = 20
+
+
+@dataclass(slots=True)
+class RunOutcomes:
+    """Counts of one run of one node; `refused` are URLs that were leased and settled without a record."""
+
+    statuses: Counter[int] = field(default_factory=Counter)
+    blocked: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    dead: Counter[str] = field(default_factory=Counter)
+    refused_example: dict[str, str] = field(default_factory=dict)
+    """Reason -> the first URL that was refused for it."""
+    dead_example: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Reason -> the first URL that was given up for it, and the detail."""
+    troubles: list[str] = field(default_factory=list)
+    """Sentences about what else did not work, `MOST_TROUBLES` at most."""
+
+    @property
+    def recorded(self) -> int:
+        """How many records were committed."""
+        return self.statuses.total()
+
+    @property
+    def settled(self) -> int:
+        """How many URLs were done or given up."""
+        return self.recorded + self.refused.total() + self.dead.total()
+
+    def fold(self, event: Event) -> None:
+        """Take in a URL that was given up; other events say nothing here."""
+        if isinstance(event, VisitFailed) and event.fate == "dead":
+            self.dead[event.reason] += 1
+            self.dead_example.setdefault(event.reason, (event.url, event.detail))
+
+    def trouble(self, sentence: str) -> None:
+        """Keep a sentence for the report."""
+        if len(self.troubles) < MOST_TROUBLES and sentence not in self.troubles:
+            self.troubles.append(sentence)
+
+    def take(self, batch: Batch) -> None:
+        """Take in what a visit has left; without a record its URL was refused after it was leased."""
+        for record in batch.records:
+            self.statuses[record.fields.get("status") or 0] += 1
+            vendor = record.fields.get("blocked_by")
+            if vendor:
+                self.blocked[vendor] += 1
+        if not batch.records:
+            for skip in batch.skips:
+                self.refused[skip.reason] += 1
+                self.refused_example.setdefault(skip.reason, skip.url)
+
+
+class LoggedTroubles(logging.Handler):
+    """Keeps the warnings of one logger for the report; attached for as long as a run lasts."""
+
+    def __init__(self, logger: str, outcomes: RunOutcomes) -> None:
+        super().__init__(logging.WARNING)
+        self._logger = logging.getLogger(logger)
+        self._outcomes = outcomes
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the sentence."""
+        self._outcomes.trouble(record.getMessage())
+
+    def __enter__(self) -> Self:
+        self._logger.addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._logger.removeHandler(self)
+
+
+class CountedSink:
+    """A sink that counts what it has committed; satisfies `Sink`."""
+
+    def __init__(self, sink: Sink, outcomes: RunOutcomes) -> None:
+        self._sink = sink
+        self._outcomes = outcomes
+
+    async def commit(self, batch: Batch) -> None:
+        """Commit by the sink and count; raises what the sink raises, and counts nothing then."""
+        await self._sink.commit(batch)
+        self._outcomes.take(batch)

@@ -1,0 +1,18 @@
+"""Printing for people, whatever has become of the terminal meanwhile."""
+
+import os
+import sys
+from collections.abc import Iterable
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print the lines on standard output; nobody is told where it is closed or gone."""
+    try:
+        for line in lines:
+            print(line)
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        # What waits in the buffer is tried again when the program ends, and would make another exit code of it.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.close(nowhere)

@@ -1,0 +1,143 @@
+"""What a run came to, as the few lines that a person reads when it is over."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from farm.model.escape import escaped
+from farm.monitor.figures import amount, clock, rate, shortened, size
+
+_LABEL = 9
+_URL_CHARS = 100
+_DETAIL_CHARS = 120
+_MOST = 6
+_REMEDIES = {
+    "private_network": "open the network with --allow-network CIDR[:port]",
+    "robots": "the site's robots.txt forbids it; where you may, give --robots ignore",
+    "out_of_scope": "it leads out of the scope; a wider one is --scope domain",
+    "excluded": "see --include and --exclude",
+    "depth": "see --depth",
+    "nofollow": "the page asks for it; --robots ignore follows all the same",
+    "duplicate_content": "pages of that kind all show the same",
+}
+_LOOPBACK = ("localhost", "127.", "[::1]")
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What is known at the end; counts by reason with an example of each, the commands ready to be typed.
+
+    `left` is how many URLs are still open. `recorded` is of this run, `records` of the output folder.
+    """
+
+    why: str
+    elapsed_s: float
+    recorded: int
+    records: int
+    bytes_received: int
+    output: str
+    statuses: Mapping[int, int] = field(default_factory=dict)
+    blocked: Mapping[str, int] = field(default_factory=dict)
+    refused: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    dead: Mapping[str, tuple[int, str, str]] = field(default_factory=dict)
+    troubles: Sequence[str] = ()
+    left: int = 0
+    go_on: str = ""
+    dead_list: str = ""
+
+
+def report_lines(report: RunReport) -> list[str]:
+    """Return the report, a line each; every text from outside is escaped."""
+    pace = report.recorded / report.elapsed_s if report.elapsed_s > 0 else 0.0
+    recorded = f"{_pages(report.recorded)} recorded, {rate(pace)}, {size(report.bytes_received)} received"
+    lines = [f"{_words(report.why)} after {clock(report.elapsed_s)}: {recorded}"]
+    if report.statuses:
+        ordered = sorted(report.statuses.items(), key=lambda item: (-item[1], item[0]))
+        lines.append(_row("status", _list([(str(code), count) for code, count in ordered])))
+    if report.blocked:
+        lines.append(_row("blocked", f"{_by_count(report.blocked)} (`blocked_by` in the records)"))
+    for reason in _largest({name: one[0] for name, one in report.refused.items()}):
+        count, url = report.refused[reason]
+        lines.append(_row("refused", f"{reason} {amount(count)}: {_address(url)}; {_remedy(reason, url)}"))
+    if report.skipped:
+        lines.append(_row("skipped", f"{_by_count(report.skipped)} (skipped.jsonl says which)"))
+    for reason in _largest({name: one[0] for name, one in report.dead.items()}):
+        count, url, detail = report.dead[reason]
+        told = f" ({escaped(detail)[:_DETAIL_CHARS]})" if detail else ""
+        example = f": {_address(url)}{told}" if url else ""
+        lines.append(_row("dead", f"{reason} {amount(count)}{example}"))
+    if report.dead and report.dead_list:
+        lines.append(_row("", f"all of them: {report.dead_list}"))
+    lines += [_row("note", escaped(trouble)) for trouble in report.troubles]
+    lines.append(_row("records", f"{_pages(report.records)} in {escaped(report.output)}/pages.jsonl"))
+    if report.left:
+        lines.append(_row("left", f"{amount(report.left)} URLs; go on with: {report.go_on}"))
+    return lines
+
+
+def nothing_recorded(report: RunReport) -> str:
+    """Return in one sentence why there is not one page, and the remedy."""
+    refused = [(count, reason, url, "") for reason, (count, url) in report.refused.items()]
+    dead = [(count, reason, url, detail) for reason, (count, url, detail) in report.dead.items()]
+    found = max([*refused, *dead], key=lambda one: one[0], default=None)
+    if found is None:
+        return "not one page was recorded: no URL was accepted; see skipped.jsonl, and give another URL"
+    _, reason, url, detail = found
+    if reason in report.refused:
+        return (
+            f"not one page was recorded: {_address(url)} was refused ({reason}); {_remedy(reason, url)} "
+            "(and --fresh: what was refused counts as visited)"
+        )
+    told = f": {escaped(detail)[:_DETAIL_CHARS]}" if detail else ""
+    remedy = f"; see `{report.dead_list}`" if report.dead_list else ""
+    return f"not one page was recorded: {_address(url)} was given up ({reason}{told}){remedy}"
+
+
+def _remedy(reason: str, url: str) -> str:
+    host = url.split("/", 3)[2] if url.count("/") > 1 else ""
+    if reason == "private_network" and host.startswith(_LOOPBACK):
+        network = "[::1]/128" if host.startswith("[") else "127.0.0.0/8"
+        return f"open this machine's own addresses with --allow-network {network}"
+    return _REMEDIES.get(reason, "see skipped.jsonl")
+
+
+def _row(label: str, text: str) -> str:
+    return f"  {label:<{_LABEL}}{text}"
+
+
+def _address(url: str) -> str:
+    text = escaped(url)
+    return text if len(text) <= _URL_CHARS else shortened(text, _URL_CHARS)
+
+
+def _largest(counts: Mapping[str, int]) -> list[str]:
+    return sorted(counts, key=lambda name: (-counts[name], name))[:_MOST]
+
+
+def _by_count(counts: Mapping[str, int]) -> str:
+    return _list(sorted(counts.items(), key=lambda one: (-one[1], one[0])))
+
+
+def _list(counts: Sequence[tuple[str, int]]) -> str:
+    shown = [f"{escaped(name)} {amount(count)}" for name, count in counts[:_MOST]]
+    more = len(counts) - _MOST
+    return ", ".join([*shown, f"{more} more"] if more > 0 else shown)
+
+
+def _pages(number: int) -> str:
+    return f"{amount(number)} page{'' if number == 1 else 's'}"
+
+
+def _words(why: str) -> str:
+    return {
+        "finished": "finished",
+        "nothing_new": "nothing new: finished",
+        "limit": "stopped by --limit",
+        "time_limit": "stopped by --time-limit",
+        "disk_limit": "stopped by --max-disk",
+        "stopped": "stopped by `farm stop` or `farm drain`",
+        "at_once": "stopped at once (the next run visits again what was under way)",
+        "sigint": "stopped by Ctrl-C",
+        "sigterm": "stopped by SIGTERM",
+        "sighup": "stopped by SIGHUP",
+    }.get(why, why)

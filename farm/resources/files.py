@@ -1,0 +1,63 @@
+"""Files where others may write too: opened without following a link, and trusted only if they are ours."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+from farm.model.errors import UsageError
+
+OTHERS = 0o077
+
+
+def opened(path: str | os.PathLike[str], flags: int, mode: int = 0o666) -> int:
+    """Return a descriptor of the file itself.
+
+    Raises OSError, also where the path is a link, or is to be written and belongs to another user: who made it
+    reads what is put into it.
+    """
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    if flags & (os.O_WRONLY | os.O_RDWR) and os.fstat(descriptor).st_uid != os.geteuid():
+        os.close(descriptor)
+        raise PermissionError(errno.EPERM, "it belongs to another user")
+    return descriptor
+
+
+def create_anew(path: Path, mode: int = 0o666) -> int:
+    """Return a descriptor of a new file, whatever stood there before; raises OSError."""
+    path.unlink(missing_ok=True)
+    return opened(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+
+
+def read_own(path: Path, most_bytes: int) -> bytes:
+    """Return the beginning of a file that belongs to this user.
+
+    Raises OSError where it cannot be read or is a link, and UsageError where it belongs to somebody else.
+    """
+    with os.fdopen(opened(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        about = os.fstat(file.fileno())
+        if about.st_uid != os.geteuid():
+            raise UsageError(
+                f"{path} belongs to another user and is not trusted; run the command as that user, or choose "
+                "another --output."
+            )
+        return file.read(most_bytes) if stat.S_ISREG(about.st_mode) else b""
+
+
+def own_folder(path: Path) -> None:
+    """Make a folder that this user alone may enter, or see that it is one.
+
+    Raises OSError where it cannot be made, and UsageError where it is a link or belongs to somebody else.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    about = path.lstat()
+    if stat.S_ISLNK(about.st_mode) or about.st_uid != os.geteuid():
+        what = "is a link" if stat.S_ISLNK(about.st_mode) else "belongs to another user"
+        raise UsageError(f"{path} {what} and is not trusted; choose another --output.")
+    if about.st_mode & OTHERS:
+        path.chmod(stat.S_IMODE(about.st_mode) & ~OTHERS)
+
+
+def umask_of(mode: int) -> int:
+    """Return the mask by which new files get this mode, and new folders the same with leave to enter them."""
+    return 0o777 & ~(mode | (mode & 0o444) >> 2)

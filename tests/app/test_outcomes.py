@@ -1,0 +1,87 @@
+"""What a run's visits came to, counted where they pass."""
+
+import asyncio
+import logging
+
+import pytest
+
+from farm.app.outcomes import MOST_TROUBLES, CountedSink, LoggedTroubles, RunOutcomes
+from farm.model.errors import OutputUnwritable
+from farm.model.event import VisitFailed
+from farm.model.outcome import SkipReason
+from farm.model.record import Batch, Record, Skip
+
+
+class Kept:
+    """A sink that keeps, or fails."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.fails = fails
+
+    async def commit(self, batch: Batch) -> None:
+        """Take it."""
+        if self.fails:
+            raise OutputUnwritable("full")
+
+
+def page(status: int, vendor: str | None = None) -> Batch:
+    """Return what a visit with a record leaves: a link was skipped too."""
+    record = Record("1" * 32, "http://a.example/", {"status": status, "blocked_by": vendor})
+    return Batch((record,), (skip("http://b.example/", SkipReason.OUT_OF_SCOPE),))
+
+
+def skip(url: str, reason: SkipReason) -> Skip:
+    """Return a URL that was passed over."""
+    return Skip(url, reason, None, 0)
+
+
+def test_records_refusals_and_the_dead_are_counted_with_an_example() -> None:
+    """A link that is skipped on a page that was kept is no refusal."""
+    outcomes = RunOutcomes()
+    sink = CountedSink(Kept(), outcomes)
+
+    async def committed() -> None:
+        await sink.commit(page(200))
+        await sink.commit(page(403, "cloudflare"))
+        for url in ("http://localhost/", "http://localhost/2"):
+            await sink.commit(Batch(skips=(skip(url, SkipReason.PRIVATE_NETWORK),)))
+
+    asyncio.run(committed())
+    for url in ("http://a.example/x", "http://a.example/y"):
+        outcomes.fold(VisitFailed(0.0, "01", url, "network", "reset", "dead"))
+    outcomes.fold(VisitFailed(0.0, "01", "http://a.example/z", "network", "reset", "retry"))
+    assert dict(outcomes.statuses) == {200: 1, 403: 1}
+    assert dict(outcomes.blocked) == {"cloudflare": 1}
+    assert dict(outcomes.refused) == {"private_network": 2}
+    assert outcomes.refused_example == {"private_network": "http://localhost/"}
+    assert dict(outcomes.dead) == {"network": 2}
+    assert outcomes.dead_example == {"network": ("http://a.example/x", "reset")}
+    assert (outcomes.recorded, outcomes.settled) == (2, 6)
+
+
+def test_what_was_not_committed_does_not_count() -> None:
+    """The disk was full."""
+    outcomes = RunOutcomes()
+    with pytest.raises(OutputUnwritable):
+        asyncio.run(CountedSink(Kept(fails=True), outcomes).commit(page(200)))
+    assert outcomes.recorded == 0
+
+
+def test_troubles_are_bounded_and_told_once() -> None:
+    """However many sitemaps are missing."""
+    outcomes = RunOutcomes()
+    for number in range(2 * MOST_TROUBLES):
+        outcomes.trouble(f"sitemap {number}")
+        outcomes.trouble("sitemap 0")
+    assert len(outcomes.troubles) == MOST_TROUBLES
+
+
+def test_what_a_sitemap_did_not_bring_is_kept_for_the_report() -> None:
+    """For as long as the run lasts, and warnings alone."""
+    outcomes = RunOutcomes()
+    log = logging.getLogger("farm.sitemaps")
+    with LoggedTroubles("farm.sitemaps", outcomes):
+        log.info("%s lists %d pages", "http://a.example/s.xml", 3)
+        log.warning("the sitemap %s was not read to its end: %s", "http://a.example/s.xml", "status 404")
+    log.warning("later")
+    assert outcomes.troubles == ["the sitemap http://a.example/s.xml was not read to its end: status 404"]

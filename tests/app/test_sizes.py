@@ -1,0 +1,36 @@
+"""What a machine cannot carry is answered at once."""
+
+import pytest
+
+from farm.app.sizes import check_sizes
+from farm.model.errors import UsageError
+from farm.settings.units import parse_memory
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("memory", "contexts", "fds", "said"),
+    [
+        ("500GiB", None, 1024, "has 24.0 GiB"),
+        ("50MiB", None, 1024, "needs 384.0 MiB"),
+        ("1%", None, 1024, "needs 384.0 MiB"),
+        ("75%", 1_000_000, 10**9, "--contexts 1000000: a budget of 18.0 GiB carries"),
+        ("75%", 500, 1024, "ulimit -n"),
+    ],
+)
+def test_a_number_that_cannot_be_meant_is_refused(
+    memory: str, contexts: int | None, fds: int, said: str
+) -> None:
+    """With what the machine has."""
+    with pytest.raises(UsageError) as error:
+        check_sizes(parse_memory(memory), 24 * GIB, contexts, fds)
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("memory", "contexts"), [("75%", None), ("100%", 200), ("1GiB", 40), ("512MiB", 4), ("384MiB", 1)]
+)
+def test_numbers_that_people_use_are_taken(memory: str, contexts: int | None) -> None:
+    """Also tight ones: the budget is what holds them."""
+    assert check_sizes(parse_memory(memory), 24 * GIB, contexts, 1024) == parse_memory(memory).of(24 * GIB)

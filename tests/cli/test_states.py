@@ -1,0 +1,92 @@
+"""What `farm status` says of a crawl, and what a run's end is called."""
+
+import json
+
+import pytest
+
+from farm.cli.run import exit_code
+from farm.cli.status import state_of
+from farm.model.event import Event, Notice, StatsRead
+from farm.model.ledger import Ledger, Stats
+from farm.model.outcome import FailureKind
+from farm.monitor.plain import StateNews
+from farm.runtime.control import ExitReason
+from tests.cli.outside import Outside
+
+OPEN = Ledger(accepted=2, queued=1, done=1)
+OVER = Ledger(accepted=2, done=1, dead=1)
+
+
+@pytest.mark.parametrize(
+    ("ledger", "state", "is_fed", "is_worked", "said"),
+    [
+        (OVER, "running", False, False, "finished"),
+        (OVER, "running", False, True, "finished"),
+        (OVER, "stopped", False, False, "finished"),
+        (OVER, "running", True, True, "running"),
+        (OPEN, "running", False, False, "running"),
+        (OPEN, "paused", False, True, "paused"),
+        (OPEN, "draining", False, True, "draining"),
+        (OPEN, "draining", False, False, "stopped"),
+        (Ledger(), "running", False, False, "running"),
+    ],
+)
+def test_the_state_is_what_a_person_would_call_it(
+    ledger: Ledger, state: str, is_fed: bool, is_worked: bool, said: str
+) -> None:
+    """Finished when nothing is open and nothing can come; stopped when a drain is over."""
+    assert state_of(Stats(ledger, state=state), is_fed=is_fed, is_worked=is_worked) == said
+
+
+def test_status_says_finished_when_the_crawl_is(outside: Outside) -> None:
+    """And that nobody works on one that is not."""
+    assert "(running, no node at work)" in outside.farm("status").out
+    outside.bury([FailureKind.NETWORK] * 4)
+    assert json.loads(outside.farm("status", "--json").out)["state"] == "finished"
+    assert "crawl t (finished)" in outside.farm("status").out
+
+
+@pytest.mark.parametrize(
+    ("reason", "stats", "code"),
+    [
+        (ExitReason.FINISHED, Stats(OVER, rendered=1), 0),
+        (ExitReason.FINISHED, Stats(OVER, rendered=0), 8),
+        (ExitReason.FINISHED, Stats(Ledger(), rendered=0), 8),
+        (ExitReason.LIMIT, Stats(OPEN, rendered=1), 5),
+        (ExitReason.LIMIT, Stats(OVER, rendered=1), 0),
+        (ExitReason.SIGINT, Stats(OVER, rendered=0), 130),
+        (ExitReason.SIGTERM, Stats(OPEN), 143),
+        (ExitReason.SIGHUP, Stats(OPEN), 129),
+    ],
+)
+def test_the_exit_code_of_an_end(reason: ExitReason, stats: Stats, code: int) -> None:
+    """8 where not one page was recorded, by no node and in no run."""
+    assert exit_code(reason, stats) == code
+
+
+def test_a_change_of_state_is_told_once() -> None:
+    """Whoever looks at the lines sees that somebody paused the crawl."""
+    said: list[Event] = []
+    news = StateNews(said.append)
+    for state in ("running", "paused", "paused", "running", "draining"):
+        news.fold(StatsRead(1.0, Stats(state=state)))
+    texts = [event.text for event in said if isinstance(event, Notice)]
+    assert [text.split(":")[0] for text in texts] == [
+        "the crawl was paused",
+        "the crawl goes on",
+        "the crawl is drained",
+    ]
+    assert "`farm resume`" in texts[0]
+
+
+def test_a_crawl_that_is_over_is_not_fetched_again(outside: Outside) -> None:
+    """It says so, and the figures of the run that did the work stay."""
+    outside.bury([FailureKind.NETWORK] * 4)
+    folder = outside.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "summary.json").write_text('{"pages_per_s": 9.5}')
+    done = outside.farm("run", "--no-sandbox", "--output", str(folder))
+    assert done.code == 8
+    assert "nothing new" in done.err
+    assert "farm dead list --redis" in done.err
+    assert (folder / "summary.json").read_text() == '{"pages_per_s": 9.5}'

@@ -1,0 +1,124 @@
+"""The lines that a person reads when a run is over."""
+
+import pytest
+
+from farm.monitor.report import RunReport, nothing_recorded, report_lines
+
+REPORT = RunReport(
+    why="limit",
+    elapsed_s=10.0,
+    recorded=20,
+    records=120,
+    bytes_received=3 * 2**20,
+    output="crawls/shop.example",
+    statuses={200: 17, 404: 3},
+    blocked={"cloudflare": 2},
+    refused={"robots": (4, "https://shop.example/private")},
+    skipped={"out_of_scope": 12, "robots": 4},
+    dead={"timeout": (3, "https://shop.example/slow", "no answer"), "worker_died": (1, "", "")},
+    troubles=("the sitemap https://shop.example/s.xml was not read: status 404",),
+    left=7,
+    go_on="farm run --output crawls/shop.example",
+    dead_list="farm dead list --output crawls/shop.example",
+)
+
+FORBIDDEN = "the site's robots.txt forbids it; where you may, give --robots ignore"
+
+
+def test_the_report_says_what_came_of_a_run() -> None:
+    """Duration, pace, bytes, statuses, blocks, refusals, skips, the dead with examples, records, what is left."""
+    assert report_lines(REPORT) == [
+        "stopped by --limit after 0:10: 20 pages recorded, 2.0/s, 3.0 MiB received",
+        "  status   200 17, 404 3",
+        "  blocked  cloudflare 2 (`blocked_by` in the records)",
+        f"  refused  robots 4: https://shop.example/private; {FORBIDDEN}",
+        "  skipped  out_of_scope 12, robots 4 (skipped.jsonl says which)",
+        "  dead     timeout 3: https://shop.example/slow (no answer)",
+        "  dead     worker_died 1",
+        "           all of them: farm dead list --output crawls/shop.example",
+        "  note     the sitemap https://shop.example/s.xml was not read: status 404",
+        "  records  120 pages in crawls/shop.example/pages.jsonl",
+        "  left     7 URLs; go on with: farm run --output crawls/shop.example",
+    ]
+
+
+def test_a_run_without_trouble_is_three_lines() -> None:
+    """What did not happen is not told."""
+    quiet = RunReport("finished", 1.0, 1, 1, 100, "out", statuses={200: 1})
+    assert report_lines(quiet) == [
+        "finished after 0:01: 1 page recorded, 1.0/s, 100 B received",
+        "  status   200 1",
+        "  records  1 page in out/pages.jsonl",
+    ]
+
+
+def test_no_text_from_outside_moves_the_cursor() -> None:
+    """Details, names of vendors and addresses are what sites say."""
+    report = RunReport(
+        "finished",
+        1.0,
+        0,
+        0,
+        0,
+        "out\x1b[2J",
+        blocked={"\x1b]0;x\x07": 1},
+        refused={"robots": (1, "https://a.example/\u202e")},
+        dead={"network": (1, "https://a.example/\x9b", "one\ntwo")},
+        troubles=("\x1b[31m",),
+    )
+    assert all(line.isprintable() for line in [*report_lines(report), nothing_recorded(report)])
+
+
+def test_the_report_is_bounded() -> None:
+    """A site may answer with every status that there is, and with details without end."""
+    report = RunReport(
+        "finished",
+        1.0,
+        0,
+        0,
+        0,
+        "out",
+        statuses=dict.fromkeys(range(1000), 1),
+        dead={f"r{n}": (1, "https://a.example/" + "x" * 5000, "d" * 5000) for n in range(100)},
+    )
+    lines = report_lines(report)
+    assert len(lines) < 15
+    assert max(map(len, lines)) < 300
+    assert "994 more" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("url", "flag"),
+    [
+        ("http://localhost/", "--allow-network 127.0.0.0/8"),
+        ("http://127.0.0.1:8000/a", "--allow-network 127.0.0.0/8"),
+        ("http://[::1]:8000/a", "--allow-network [::1]/128"),
+        ("http://wiki.corp/", "--allow-network CIDR"),
+    ],
+)
+def test_a_refused_address_is_named_with_its_flag(url: str, flag: str) -> None:
+    """`finished: 1 done` and an empty file help nobody."""
+    report = RunReport("finished", 1.0, 0, 0, 0, "out", refused={"private_network": (1, url)})
+    said = nothing_recorded(report)
+    assert said.startswith(f"not one page was recorded: {url} was refused (private_network); ")
+    assert flag in said
+    assert "--fresh" in said
+
+
+def test_what_was_given_up_is_named_with_its_reason() -> None:
+    """The most frequent reason, with where all of them are listed."""
+    said = nothing_recorded(
+        RunReport(
+            "finished",
+            1.0,
+            0,
+            0,
+            0,
+            "out",
+            refused={"robots": (1, "http://a.example/r")},
+            dead={"network": (2, "http://a.example/", "connection refused")},
+            dead_list="farm dead list --output out",
+        )
+    )
+    assert "http://a.example/ was given up (network: connection refused)" in said
+    assert "`farm dead list --output out`" in said

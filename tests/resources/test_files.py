@@ -1,0 +1,124 @@
+"""Files in a folder where others may write too."""
+
+import os
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from farm.model.errors import OutputUnwritable, UsageError
+from farm.model.ledger import Ledger
+from farm.monitor.log import start_logging
+from farm.resources.files import create_anew, opened, own_folder, read_own, umask_of
+from farm.runtime.lock import FolderLock
+from farm.sinks.files import Files
+from farm.sinks.jsonl import JsonlSink
+from farm.sinks.summary import Summary, write_summary
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """Write a file that a link leads to."""
+    path = tmp_path / "target"
+    path.write_text("mine")
+    return path
+
+
+def test_a_link_is_not_followed(tmp_path: Path, target: Path) -> None:
+    """Neither to read nor to write."""
+    link = tmp_path / "link"
+    link.symlink_to(target)
+    for flags in (os.O_RDONLY, os.O_WRONLY | os.O_CREAT | os.O_TRUNC):
+        with pytest.raises(OSError, match="symbolic"):
+            opened(link, flags)
+    os.close(create_anew(link))
+    assert not link.is_symlink()
+    assert target.read_text() == "mine"
+
+
+def test_a_file_of_another_owner_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: Path
+) -> None:
+    """It may say anything."""
+    assert read_own(target, 100) == b"mine"
+    assert read_own(target, 2) == b"mi"
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(UsageError, match="belongs to another user and is not trusted"):
+        read_own(target, 100)
+
+
+@pytest.mark.parametrize("name", ["pages.jsonl", "skipped.jsonl", "farm.log"])
+def test_nothing_is_written_into_a_file_of_another_owner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """In a folder where everybody may write, who made it reads what is put into it."""
+    (tmp_path / name).touch()
+    real = os.fstat
+
+    def fstat(descriptor: int) -> os.stat_result:
+        about = list(real(descriptor))
+        about[4] += os.path.samestat(real(descriptor), (tmp_path / name).stat())
+        return os.stat_result(about)
+
+    monkeypatch.setattr(os, "fstat", fstat)
+    with pytest.raises(OutputUnwritable, match="it belongs to another user"):
+        start_logging(tmp_path) if name == "farm.log" else JsonlSink(tmp_path)
+    monkeypatch.undo()
+    assert (tmp_path / name).read_bytes() == b""
+
+
+def test_a_pipe_in_the_place_of_a_file_holds_nobody_up(tmp_path: Path) -> None:
+    """Opening one waits for a writer."""
+    os.mkfifo(tmp_path / "pipe")
+    assert read_own(tmp_path / "pipe", 100) == b""
+
+
+def test_a_private_folder_is_ours_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was open before is closed."""
+    folder = tmp_path / "out" / ".farm"
+    folder.mkdir(parents=True)
+    folder.chmod(0o755)
+    own_folder(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    (tmp_path / "link").symlink_to(folder)
+    with pytest.raises(UsageError, match="is a link and is not trusted"):
+        own_folder(tmp_path / "link")
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(UsageError, match="belongs to another user"):
+        own_folder(folder)
+    with pytest.raises(UsageError, match="belongs to another user"):
+        FolderLock(folder / "lock").take()
+
+
+@pytest.mark.parametrize(("mode", "mask"), [(0o600, 0o077), (0o640, 0o027), (0o644, 0o022), (0o660, 0o007)])
+def test_the_mask_of_a_mode(mode: int, mask: int) -> None:
+    """Folders get leave to enter for whoever may read."""
+    assert umask_of(mode) == mask
+
+
+@pytest.mark.parametrize("name", ["pages.jsonl", "skipped.jsonl", ".farm/pages.index"])
+def test_records_are_not_written_through_a_link(tmp_path: Path, target: Path, name: str) -> None:
+    """What it leads to stays as it is."""
+    path = tmp_path / "out" / name
+    path.parent.mkdir(parents=True)
+    path.symlink_to(target)
+    with pytest.raises(OutputUnwritable):
+        JsonlSink(tmp_path / "out")
+    assert target.read_text() == "mine"
+
+
+def test_neither_are_files_nor_the_summary(tmp_path: Path, target: Path) -> None:
+    """A folder of pictures that is a link is refused, a draft that is one is replaced."""
+    (tmp_path / "elsewhere").mkdir()
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "screenshots").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputUnwritable, match="its folder is a link"):
+        Files(out, out / ".farm").write("screenshots/a.png", b"x")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    (out / f".summary.json.{os.getpid()}").symlink_to(target)
+    now = datetime.now(UTC)
+    write_summary(out / "summary.json", Summary("c", now, now, "finished", Ledger()))
+    assert target.read_text() == "mine"
+    assert (out / "summary.json").read_text().startswith("{")
