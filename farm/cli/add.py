@@ -1,12 +1,12 @@
 """`farm add`: more seeds for a crawl, whether it runs or not."""
 
-import sys
 from collections.abc import Sequence
 
 from farm.app.existing_crawl import open_existing_crawl
 from farm.app.seeding import add_seeds, given_seeds
 from farm.app.shared_settings import FOR_SEEDS, check_shared_settings
 from farm.cli.interruptible import run_interruptible
+from farm.cli.show import tell
 from farm.model.errors import UsageError
 from farm.settings.commands import AddSettings
 from farm.settings.load import load
@@ -28,13 +28,10 @@ async def _add(settings: AddSettings) -> tuple[int, int]:
         routes, keep = bool(crawl.settings["hash_routes"]), crawl.settings.get("keep_params", ())
         seeds, said = given_seeds(settings.urls, settings.seeds, hash_routes=routes, keep_params=keep)
         for sentence in said:
-            print(f"farm: {sentence}", file=sys.stderr)
+            tell(sentence)
         if not seeds:
             raise UsageError(f"There is nothing to add in {settings.seeds}; put a URL on a line of it.")
         _, added = await add_seeds(crawl, frontier, seeds)
         if await frontier.is_on_disk() is False:
-            print(
-                "farm: Redis has not written them to its disk yet; add them again if it dies.",
-                file=sys.stderr,
-            )
+            tell("Redis has not written them to its disk yet; add them again if it dies.")
         return added, len(seeds)

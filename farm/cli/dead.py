@@ -13,6 +13,7 @@ from rich.text import Text
 
 from farm.app.existing_crawl import open_existing_crawl
 from farm.cli.interruptible import run_interruptible
+from farm.cli.show import tell
 from farm.frontier.dead import DeadLetter, DeadLetters
 from farm.model.errors import UsageError
 from farm.model.escape import escaped
@@ -116,7 +117,7 @@ async def _list(dead: DeadLetters, settings: DeadSettings) -> None:
         print(said)
     elif end < total:
         # Beside the letters, whose lines are for a program.
-        print(f"farm: {said}", file=sys.stderr)
+        tell(said)
 
 
 def _print(letters: Sequence[DeadLetter]) -> None:

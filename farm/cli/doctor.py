@@ -7,6 +7,7 @@ from rich.text import Text
 
 from farm.app.doctor import Check, examine
 from farm.cli.interruptible import run_interruptible
+from farm.model.escape import escaped_lines
 from farm.settings.commands import DoctorSettings
 from farm.settings.load import load
 
@@ -24,7 +25,8 @@ async def _examine(settings: DoctorSettings) -> int:
     failed: list[Check] = []
     async for finding in examine(settings):
         mark, style = MARKS[finding.verdict]
-        line = Text.assemble((f"{mark:>4}  ", style), (f"{finding.subject:<8} ", "bold"), finding.text)
+        line = Text.assemble((f"{mark:>4}  ", style), (f"{finding.subject:<8} ", "bold"))
+        line.append(escaped_lines(finding.text))
         console.print(line, soft_wrap=True)
         if finding.verdict == "error":
             failed.append(finding)

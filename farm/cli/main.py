@@ -1,6 +1,5 @@
 """`farm COMMAND`: finds the command, and turns every error that a user can cause into one sentence."""
 
-import contextlib
 import os
 import signal
 import sys
@@ -9,9 +8,9 @@ from contextlib import contextmanager
 from importlib import import_module
 from types import FrameType
 
+from farm.cli.show import tell
 from farm.cli.streams import open_standard_streams
 from farm.model.errors import FarmError, UsageError
-from farm.model.escape import escaped
 from farm.resources.files import OTHERS
 from farm.settings.nearest import did_you_mean
 from farm.settings.origin import located
@@ -69,12 +68,6 @@ def _exiting_on_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def tell(sentence: str) -> None:
-    """Print a sentence on standard error: on one line, with nothing in it that a terminal would act on."""
-    with contextlib.suppress(OSError, ValueError):
-        print(f"farm: {escaped(sentence)}", file=sys.stderr, flush=True)
 
 
 def dispatch(arguments: list[str]) -> int:

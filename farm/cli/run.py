@@ -35,7 +35,7 @@ from farm.runtime.loop_watchdog import LoopWatchdog
 from farm.runtime.reaper import Reaper
 from farm.runtime.signals import Signals
 from farm.settings.commands import RunSettings
-from farm.settings.load import load
+from farm.settings.load import load, set_by_file
 from farm.sinks.summary import write_summary
 
 log = logging.getLogger("farm.run")
@@ -49,6 +49,8 @@ def main(arguments: Sequence[str]) -> int:
     settings = load(RunSettings, arguments, "farm run", "Crawl from the URLs; join the crawl if it exists.")
     plan = preflight(settings)
     plan = replace(plan, warnings=(*plan.warnings, *_exposed(settings, arguments)))
+    if given := set_by_file(RunSettings):
+        plan = replace(plan, notes=(*plan.notes, f"farm.toml in this folder sets {', '.join(given)}"))
     os.umask(umask_of(plan.settings.file_mode))
     gc.freeze()
     gc.set_threshold(GARBAGE_AFTER)

@@ -1,8 +1,17 @@
 """Printing for people, whatever has become of the terminal meanwhile."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterable
+
+from farm.model.escape import escaped
+
+
+def tell(sentence: str) -> None:
+    """Print a sentence on standard error: on one line, with nothing in it that a terminal would act on."""
+    with contextlib.suppress(OSError, ValueError):
+        print(f"farm: {escaped(sentence)}", file=sys.stderr, flush=True)
 
 
 def print_lines(lines: Iterable[str]) -> None:

@@ -203,7 +203,9 @@ def _reasons(label: str, reasons: Mapping[str, int], glyphs: Glyphs, style: str)
     ordered = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
     line = _row(label, *_count(sum(reasons.values()), "", _FIGURE, f"bold {style}"))
     between = f" {glyphs.between} "
-    return line.append(" " + between.join(f"{reason} {amount(count)}" for reason, count in ordered), "dim")
+    return line.append(
+        " " + between.join(f"{one_line(reason)} {amount(count)}" for reason, count in ordered), "dim"
+    )
 
 
 def _recycled(snapshot: Snapshot, glyphs: Glyphs) -> Text:

@@ -120,6 +120,15 @@ def _check_file() -> None:
         )
 
 
+def set_by_file(kind: type[CommandSettings]) -> tuple[str, ...]:
+    """Return the command's settings that `farm.toml` gives, in the order of their names."""
+    try:
+        keys = tomllib.loads(CONFIG.read_text(encoding="utf-8")).keys()
+    except (OSError, ValueError):
+        return ()
+    return tuple(sorted(keys & kind.model_fields.keys()))
+
+
 def _check_browser() -> None:
     """Refuse a program that a file of the current folder names: a project from elsewhere may bring both."""
     if PREFIX + "BROWSER" in os.environ or not CONFIG.exists():

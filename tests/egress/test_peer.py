@@ -15,8 +15,9 @@ from tests.egress.servers import answering, listening, ok
 
 NOBODY = 65534
 ASKS = r"""
+trap '' PIPE
 exec 3<>/dev/tcp/127.0.0.1/$0 || exit 0
-printf 'GET http://127.0.0.1:%s/ HTTP/1.1\r\nHost: x\r\n\r\n' "$1" >&3
+printf 'GET http://127.0.0.1:%s/ HTTP/1.1\r\nHost: x\r\n\r\n' "$1" 2>/dev/null >&3
 head -c 12 <&3 2>/dev/null
 exit 0
 """

@@ -209,3 +209,17 @@ def test_littles_law_is_shown_where_no_limit_binds() -> None:
     tally.fold(AdmissionSet(3.0, 2, "proxies"))
     assert "held to 2 by the proxies' rate" in "\n".join(drawn(tally.snapshot(3.0), 80, 24))
     assert "L 3.0 = 2.5/s x 1.2 s" in progress_line(tally.snapshot(3.0))
+
+
+def test_no_text_from_outside_moves_the_cursor() -> None:
+    """Sites, proxies and whoever wrote to Redis may say anything."""
+    evil = "\x1b[2J\x9b\u202e\n\x07"
+    tally = Tally(0.0)
+    tally.fold(SlotPhase(1.0, "01", Phase.NAVIGATING, f"https://a.example/{evil}"))
+    tally.fold(VisitFailed(1.0, "01", f"https://a.example/{evil}", "network", evil, "dead"))
+    tally.fold(Notice(1.0, "warning", evil))
+    tally.fold(Notice(1.0, "info", evil))
+    snapshot = tally.snapshot(2.0)
+    snapshot = replace(snapshot, stats=Stats(dead_by_reason={evil: 1}), skipped={evil: 1})
+    for width, height in SIZES:
+        assert all(line.plain.isprintable() for line in frame(snapshot, width, height, f"x{evil}"))

@@ -10,7 +10,7 @@ import pytest
 from farm.cli.main import main
 from farm.model.errors import UsageError
 from farm.settings.commands import RunSettings
-from farm.settings.load import load
+from farm.settings.load import load, set_by_file
 from farm.settings.nearest import nearest
 from farm.settings.origin import check_environment
 
@@ -194,6 +194,13 @@ def test_a_file_of_the_folder_names_no_program_to_run(
     assert load(RunSettings, ["--browser", "x"], "farm run", "").browser == Path("x")
     monkeypatch.setenv("FARM_BROWSER", "y")
     assert load(RunSettings, [], "farm run", "").browser == Path("y")
+
+
+def test_what_the_file_sets_can_be_named(tmp_path: Path) -> None:
+    """So that nobody wonders where a setting comes from."""
+    assert set_by_file(RunSettings) == ()
+    (tmp_path / "farm.toml").write_text("rate = '5/s'\ncontexts = 3\npages = 9\n")
+    assert set_by_file(RunSettings) == ("contexts", "rate")
 
 
 def test_a_file_of_another_owner_is_not_trusted(
