@@ -14,7 +14,7 @@ import orjson
 from farm.browser.reading import Reading
 
 CALL_S = 5.0
-STEPS = 40
+STEPS = 100
 """How many windows one way down takes at the most; the rest of a longer page is jumped over."""
 AT_END_PX = 2
 
@@ -90,6 +90,7 @@ async def _way_down(reading: Reading, extent: dict[str, Any], ends: float) -> No
     for number in range(STEPS):
         is_last = number == STEPS - 1 or loop.time() >= ends
         call = f"step({extent['height']}, {'true' if is_last else 'false'})"
+        await reading.passing(CALL_S)
         to_go = await reading.act(call, CALL_S)
         await reading.frame()
         if is_last or to_go is None or to_go <= AT_END_PX:

@@ -29,6 +29,8 @@ FRAMES_ON_DEMAND = (
     # No frame is made until it is asked for: painting what nobody looks at is a sixth of a page's CPU.
     "--enable-begin-frame-control",
     "--run-all-compositor-stages-before-draw",
+    # In the compositor an animation would begin with what is drawn, which is nothing.
+    "--disable-threaded-animation",
 )
 POINTER = "primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4"
 """What Playwright sets by `--blink-settings`, of which the last one counts."""

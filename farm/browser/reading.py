@@ -6,6 +6,7 @@ document goes, so they are sent once for each document.
 """
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -22,13 +23,22 @@ from farm.model.outcome import FailureKind
 _JS = files("farm.browser").joinpath("js")
 SOURCE, ACT_SOURCE = (
     "\n".join(_JS.joinpath(name).read_text(encoding="utf-8") for name in names)
-    for names in (("settle.js", "collect.js", "bounded.js"), ("act.js",))
+    for names in (("settle.js", "text.js", "collect.js", "bounded.js"), ("act.js",))
 )
 WORLD = "farm"
-SETTLE_GRACE_S = 5.0
-"""A page's main thread may be busy when the cap falls due; so much later it counts as hung."""
+OVERDUE_S = 1.0
+"""So long after the cap a page that has not answered is asked for what there is, without any more waiting."""
+SETTLE_GRACE_S = 4.0
+"""A page's main thread may be busy then too; after so much more it counts as hung."""
+LAST_TRIES = 3
+"""How often a page that goes on to another document is asked for what there is, when its time is over."""
+INERT_PAUSE_S = 0.02
+BEGIN_S = 1.0
+"""How long after a page has left for another document its request may take to be seen."""
 FRAME_S = 3.0
 LINK_PARTS = 3
+NOT_YET = ("frame", "leaving", "later")
+"""What a page answers that is not settled yet."""
 ERROR_CHARS = 2_000
 COLLECT_S = 1.0
 """Of a page's time, what is kept for reading it."""
@@ -66,13 +76,26 @@ class Reading:
         self.tab = tab
         self.ends = ends
         self._params = params
-        self._is_page = is_page
+        caps = {
+            "htmlCap": params.html_cap,
+            "textCap": params.text_cap,
+            "linkCap": params.link_cap,
+            "linksCap": params.links_cap,
+            "linkTextCap": params.link_text_cap,
+            "isPage": is_page,
+        }
+        bounds = {
+            "urlCap": params.url_cap,
+            "titleCap": params.title_cap,
+            "wordCap": params.word_cap,
+            "allCap": params.all_cap,
+        }
+        self._caps, self._bounds = orjson.dumps(caps).decode(), orjson.dumps(bounds).decode()
         self._loop = asyncio.get_running_loop()
         self._world: int | None = None
         self._known: set[str] = set()
-        self._framed = False
-        self._stayed = False
-        """Whether the page was kept from a document that did not come."""
+        self._framed = self._stayed = False
+        self._misses = 0
 
     async def settled(self) -> None:
         """Wait until the page has settled, by the rule for all pages, after something was done to it."""
@@ -87,54 +110,84 @@ class Reading:
         return await self._settle(self._params.wait, collect=True)
 
     async def _settle(self, wait: str, *, collect: bool) -> dict[str, Any]:
-        settle_ends = min(self._loop.time() + self._params.settle_timeout_s, self.ends - COLLECT_S)
-        # The browser answers nothing about a document that it is about to leave for one that does not come.
-        staying = self._loop.call_at(settle_ends, self._stay)
-        try:
-            seen = await self._settle_by(settle_ends, wait, collect=collect)
-        finally:
-            staying.cancel()
-        if self._stayed and wait == "settle":
-            seen.update(settled=False, reason="pending")
-        return seen
-
-    def _stay(self) -> None:
-        if self.tab.leaving:
-            self._stayed = True
-            self.tab.stay()
-
-    async def _settle_by(self, settle_ends: float, wait: str, *, collect: bool) -> dict[str, Any]:
         """Evaluate until one evaluation survives: the page may navigate on its own while it is looked at."""
-        loop = self._loop
-        self._framed = False
+        settle_ends = min(self._loop.time() + self._params.settle_timeout_s, self.ends - COLLECT_S)
+        self._framed = self._stayed = False
+        self._misses = 0
+        pause_s = INERT_PAUSE_S
         while True:
-            left_s = max(0.05, settle_ends - loop.time())
-            deadline_s = min(left_s + SETTLE_GRACE_S, max(0.05, self.ends - loop.time()))
-            try:
-                await self._enter(deadline_s)
-                expression = self._settling(wait, left_s, collect=collect)
-                seen = checked(await self._evaluate(expression, (SOURCE,), deadline_s))
-                if seen.get("frame"):
-                    await self.tab.frame()
-                    self._framed = True
-                    continue
-            except Error as error:
-                self._world = None
-                if is_navigated(error) and loop.time() < settle_ends:
-                    continue
-                if is_navigated(error):
-                    # It would do so under the next visit too.
-                    raise SlotLost(FailureKind.TIMEOUT, "the page navigates without end") from error
-                raise translate(error) from error
+            left_s = max(0.0, settle_ends - self._loop.time())
+            seen = await self._once(wait, left_s, collect=collect)
+            if seen is None:
+                continue
+            if seen.get("frame"):
+                # The frames of an engine take turns, and a page of another slot may hold them up.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(left_s):
+                        await self.tab.frame()
+                self._framed = True
+                continue
+            if seen.get("leaving") or (wait != "css" and left_s > 0 and self.tab.journey.is_moving):
+                self._stayed = await self._followed(left_s)
+                continue
+            if seen.get("later"):
+                await asyncio.sleep(min(pause_s, left_s))
+                pause_s *= 1.5
+                continue
             if seen["url"].startswith("chrome-error:"):
                 raise RenderError(FailureKind.NETWORK, "the browser shows its own error page")
-            if wait == "settle" and self.tab.loading and loop.time() < settle_ends:
-                # What is on its way is nothing that a script can know of: a module that another one imports, or
-                # the document that the page sends its visitor to.
-                await self.tab.loaded(settle_ends - loop.time())
+            if wait == "settle" and self.tab.loading and left_s > 0:
+                # A script is on its way that no script can know of: a module that another one imports.
+                await self.tab.loaded(settle_ends - self._loop.time())
                 self._framed = False
                 continue
             return seen
+
+    async def _once(self, wait: str, left_s: float, *, collect: bool) -> dict[str, Any] | None:
+        """Ask the page once; None where it went elsewhere or did not answer, so that it must be asked again.
+
+        Raises SlotLost where it will not be asked again: the time is over.
+        """
+        grace_s = OVERDUE_S if left_s > 0 else SETTLE_GRACE_S
+        deadline_s = min(left_s + grace_s, max(0.05, self.ends - self._loop.time()))
+        is_cut = left_s <= 0 and self.tab.journey.is_moving
+        try:
+            if is_cut:
+                # While another document is on its way the browser holds back what this one is asked.
+                await self.tab.send("Page.stopLoading", OVERDUE_S)
+            await self._enter(deadline_s)
+            expression = self._settling(wait, left_s, collect=collect)
+            self._framed = self._stayed = False
+            seen = checked(await self._evaluate(expression, (SOURCE,), deadline_s))
+        except Error as error:
+            self._world = None
+            self._misses += left_s <= 0
+            if is_navigated(error) and self._misses < LAST_TRIES:
+                return None
+            if is_navigated(error):
+                # It would do so under the next visit too.
+                raise SlotLost(FailureKind.TIMEOUT, "the page navigates without end") from error
+            raise translate(error) from error
+        except SlotLost as error:
+            if error.kind is FailureKind.TIMEOUT and left_s > 0 and not self.tab.lost:
+                return None
+            raise
+        if is_cut:
+            seen["reason"] = "navigating"
+        return seen
+
+    async def _followed(self, left_s: float) -> bool:
+        """Wait until the document on its way takes over, or return True when it has failed."""
+        went = asyncio.ensure_future(self._evaluate("new Promise(() => {})", (), left_s))
+        stayed = asyncio.ensure_future(self.tab.journey.stayed(BEGIN_S))
+        try:
+            await asyncio.wait({went, stayed}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            return stayed.done()
+        finally:
+            for one in (went, stayed):
+                one.cancel()
+                # What it comes to is told by the next evaluation.
+                one.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
 
     async def act(self, call: str, deadline_s: float) -> Any:
         """Call a function of `act.js`; None where the page navigated under it."""
@@ -147,6 +200,10 @@ class Reading:
             if is_navigated(error):
                 return None
             raise translate(error) from error
+
+    async def passing(self, deadline_s: float) -> None:
+        """Keep what is in the window now, where it may be gone again when the page is read."""
+        await self.act(f"pass({self._caps})", deadline_s)
 
     async def frame(self) -> None:
         """Let one frame pass, in which observers look at what is in the window now."""
@@ -166,20 +223,23 @@ class Reading:
             made = await self.tab.send(
                 "Page.createIsolatedWorld", deadline_s, frameId=self.tab.frame_id, worldName=WORLD
             )
-            self._world, self._framed = int(made["executionContextId"]), False
+            self._world = int(made["executionContextId"])
+            self._framed = self._stayed = False
             self._known.clear()
 
     async def _evaluate(self, expression: str, sources: tuple[str, ...], deadline_s: float) -> Any:
         """Evaluate in the isolated world; Playwright's errors pass."""
+        unknown = [one for one in sources if one not in self._known]
+        # Also where no answer comes in time: what was sent will be evaluated, and must not be declared twice.
+        self._known.update(unknown)
         answer = await self.tab.send(
             "Runtime.evaluate",
             deadline_s,
-            expression="\n".join([*(one for one in sources if one not in self._known), expression]),
+            expression="\n".join([*unknown, expression]),
             contextId=self._world,
             awaitPromise=True,
             returnByValue=True,
         )
-        self._known.update(sources)
         thrown = answer.get("exceptionDetails")
         if thrown is not None:
             raise _failure(thrown)
@@ -194,30 +254,17 @@ class Reading:
             "quietMs": params.quiet_ms,
             "capMs": round(left_s * 1000),
             "framed": self._framed,
+            "stayed": self._stayed,
+            "inert": self.tab.journey.is_inert,
             "onDemand": self.tab.engine.frames_on_demand,
-        }
-        caps = {
-            "htmlCap": params.html_cap,
-            "textCap": params.text_cap,
-            "linkCap": params.link_cap,
-            "linksCap": params.links_cap,
-            "linkTextCap": params.link_text_cap,
-            "isPage": self._is_page,
-        }
-        bounds = {
-            "urlCap": params.url_cap,
-            "titleCap": params.title_cap,
-            "wordCap": params.word_cap,
-            "allCap": params.all_cap,
         }
         read = "JSON.stringify({ url: location.href, ...settled })"
         if collect:
-            seen = f"{{ ...collect({orjson.dumps(caps).decode()}), ...settled }}"
-            read = f"bounded({seen}, {orjson.dumps(bounds).decode()})"
+            read = f"bounded({{ ...collect({self._caps}), ...settled }}, {self._bounds})"
         # One string passes through browser and driver as it is: both would build every link anew.
         return (
             f"settle({orjson.dumps(settle).decode()}).then((settled) =>"
-            f" settled.frame ? JSON.stringify(settled) : {read})"
+            f" 'settled' in settled ? {read} : JSON.stringify(settled))"
         )
 
 
@@ -227,7 +274,7 @@ def checked(said: Any) -> dict[str, Any]:
         seen = decoded(said)
     except (ValueError, TypeError, RecursionError):
         seen = None
-    if not isinstance(seen, dict) or not (seen.get("frame") or _is_whole(seen)):
+    if not isinstance(seen, dict) or not (any(map(seen.get, NOT_YET)) or _is_whole(seen)):
         raise RenderError(FailureKind.CRASH, "the page could not be read: its answer is none")
     return seen
 

@@ -16,6 +16,7 @@ from playwright.async_api import Error, Response
 from farm.browser.acting import Acted, ActParams, act
 from farm.browser.failure import is_no_page, translate
 from farm.browser.intercept import PAGE_TYPES
+from farm.browser.journey import flat
 from farm.browser.pictures import PictureParams, pictures
 from farm.browser.reading import COLLECT_S, Reading, ReadParams
 from farm.browser.tab import Tab
@@ -71,7 +72,7 @@ async def visit(
                 # The visit before failed, and its error page came on top of this one.
                 raise SlotLost(FailureKind.CRASH, "the page was pushed aside", innocent=True) from error
             return _no_page(tab, document, loop.time() - begun)
-        raise translate(error, tab.asked_url) from error
+        raise translate(error, tab.journey.url) from error
     committed = loop.time()
     if response is None:
         # The page before navigated at the same moment, or only the fragment differs and nothing was loaded.
@@ -91,7 +92,9 @@ async def visit(
         taken, missing = await pictures(reading, params.pictures)
         captures, short = [*captures, *taken], [*short, *missing]
         timings["capture"] = round((loop.time() - committed) * 1000) - timings["settle"]
-    page = _page(response, content_type, seen, timings)
+    page = _page(tab, response, seen, timings)
+    if answered is not None and tab.journey.is_long:
+        await answered(page.status, page.headers)
     actions = {"clicked": acted.clicked, "scrolled": acted.scrolled} if params.act else {}
     truncated = (*page.truncated, *(["actions"] if acted.cut_short else []), *short)
     return replace(page, captures=tuple(captures), actions=actions, truncated=truncated)
@@ -120,6 +123,16 @@ async def _navigate(tab: Tab, url: str, deadline_s: float) -> Response | None:
     raise SlotLost(FailureKind.CRASH, "every navigation was interrupted by another one", innocent=True)
 
 
+async def _go(tab: Tab, url: str, deadline_s: float) -> Response | None:
+    """Load the document, also where only the fragment of the address differs from the one that shows."""
+    address, mark, _ = url.partition("#")
+    if mark and tab.page.url.partition("#")[0] == address:
+        # Else the browser would only scroll: without a request, in what the page before made of its document.
+        await tab.guard(tab.page.goto("about:blank", wait_until="commit"), LEAVE_S, "leaving the page before")
+    call = tab.page.goto(url, wait_until="commit", timeout=deadline_s * 1000)
+    return await tab.guard(call, deadline_s, "the navigation")
+
+
 async def _navigate_once(tab: Tab, url: str, deadline_s: float) -> Response | None:
     """Navigate, and notice when it is the page before that holds it up.
 
@@ -127,12 +140,11 @@ async def _navigate_once(tab: Tab, url: str, deadline_s: float) -> Response | No
     document goes; no script of the new one has run. A page that loops in its `beforeunload` or `pagehide` would
     otherwise cost the next URL its deadline.
     """
-    call = tab.page.goto(url, wait_until="commit", timeout=deadline_s * 1000)
-    going = asyncio.ensure_future(tab.guard(call, deadline_s, "the navigation"))
+    going = asyncio.ensure_future(_go(tab, url, deadline_s))
     was_held_up, patience_s = False, min(LEAVE_S, deadline_s / 4)
     try:
         while not (await asyncio.wait({going}, timeout=patience_s))[0]:
-            held_up = tab.asked_url is None or tab.document_answer() is not None
+            held_up = tab.journey.url is None or tab.document_answer() is not None
             if held_up and was_held_up and tab.served > 0:
                 raise SlotLost(FailureKind.TIMEOUT, "the page before would not go", innocent=True)
             was_held_up = held_up
@@ -141,26 +153,26 @@ async def _navigate_once(tab: Tab, url: str, deadline_s: float) -> Response | No
         going.cancel()
 
 
-def _page(
-    response: Response, content_type: str, seen: dict[str, Any], timings: dict[str, int]
-) -> RenderedPage:
-    redirects: list[str] = []
-    request = response.request.redirected_from
-    while request is not None:
-        redirects.append(request.url)
-        request = request.redirected_from
+def _page(tab: Tab, response: Response, seen: dict[str, Any], timings: dict[str, int]) -> RenderedPage:
+    status, headers = response.status, response.headers
+    way = tab.journey.way_to(seen["came"] if tab.journey.is_long else response.url)
+    if tab.journey.is_long and way.answer is not None:
+        # The page went on by itself: what answered for the document that was read counts.
+        status, headers = int(way.answer["status"]), flat(way.answer["headers"])
+    content_type = headers.get("content-type", "")
     return RenderedPage(
         final_url=seen["url"],
-        status=response.status,
-        headers=response.headers,
+        status=status,
+        headers=headers,
         content_type=content_type,
         title=seen["title"],
         text=seen["text"],
-        html=seen["html"],
+        html=seen["html"] if _mime(content_type) in PAGE_TYPES else "",
         links=tuple(Link(url, text, rel) for url, text, rel in seen["links"]),
         settled=seen["settled"],
         settle_reason=seen["reason"],
-        redirects=tuple(reversed(redirects)),
+        redirects=way.urls,
+        redirect_statuses=way.statuses,
         robots=seen["robots"],
         canonical=seen["canonical"],
         lang=seen["lang"],
@@ -177,7 +189,7 @@ def _files(tab: Tab) -> tuple[list[Capture], list[str]]:
 
 def _no_page(tab: Tab, document: dict[str, Any], took_s: float) -> RenderedPage:
     """Return what is known of an answer that is no document: a download, an empty body."""
-    headers = {str(name).lower(): str(value) for name, value in document["headers"].items()}
+    headers = flat(document["headers"])
     captures, short = _files(tab)
     return RenderedPage(
         final_url=document["url"],
@@ -193,7 +205,7 @@ def _no_page(tab: Tab, document: dict[str, Any], took_s: float) -> RenderedPage:
 
 def _promises_a_page(document: dict[str, Any]) -> bool:
     """Whether the answer's head is that of a page, so that something must have been shown."""
-    headers = {str(name).lower(): str(value) for name, value in document["headers"].items()}
+    headers = flat(document["headers"])
     is_download = headers.get("content-disposition", "").startswith("attachment")
     is_html = _mime(headers.get("content-type", "")) in PAGE_TYPES - {""}
     return document["status"] == HTTPStatus.OK and is_html and not is_download

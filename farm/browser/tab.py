@@ -18,16 +18,19 @@ from farm.browser.driver_errors import DriverExited, ending, playwright_errors
 from farm.browser.engine import Engine
 from farm.browser.failure import translate
 from farm.browser.intercept import Interceptor, InterceptParams
+from farm.browser.journey import Journey
 from farm.model.errors import BrowserUnavailable, SlotLost
 from farm.model.outcome import FailureKind
 from farm.resources.memory_limit import limit_growth
 
 T = TypeVar("T")
 StateFor = Callable[[str], Any]
-HOOK, FLOOD = (
-    files("farm.browser").joinpath("js", name).read_text(encoding="utf-8") for name in ("hook.js", "flood.js")
+PLATFORM, COUNTS, FLOOD, NO_IMAGES = (
+    files("farm.browser").joinpath("js", name).read_text(encoding="utf-8")
+    for name in ("platform.js", "hook.js", "flood.js", "no_images.js")
 )
-NO_IMAGES = files("farm.browser").joinpath("js/no_images.js").read_text(encoding="utf-8")
+HOOK = f"{{\n{PLATFORM}\n{COUNTS}\n}}\n"
+"""In a block, so that the page sees nothing of it."""
 AS_IT_IS = "_pw_impl_instance_"
 """Where Playwright keeps what it calls for a listener: a listener that is there itself gets events unchanged."""
 _AWAITED = frozenset({"Script", "Document"})
@@ -37,7 +40,6 @@ OPEN_S = 15.0
 CLOSE_S = 5.0
 LATE_S = 15.0
 """Where endless loops have both cores, a browser that is well may take so long to let a context go."""
-STOP_S = 3.0
 FRAME_S = 3.0
 """A page that takes longer to lay itself out is hung, and holds up the frames of its engine's others."""
 
@@ -74,14 +76,9 @@ class Tab:
         self.nonce = secrets.token_hex(8)
         self.site: str | None = None
         self.served = 0
-        self.asked_url: str | None = None
-        """Where the main request of this visit has got to: a redirect moves it on."""
-        self._document: dict[str, Any] | None = None
+        self.journey = Journey()
         self.loading: set[str] = set()
-        """The document, scripts and frames' documents that were asked for and have not come."""
-        self.leaving = ""
-        """The request for the next document, as long as it has no answer: the browser holds back what is asked of
-        the old one until then."""
+        """Scripts and frames' documents that were asked for and have not come."""
         self._loaded = asyncio.Event()
         self.intercept = Interceptor(params.intercept, self)
         self._state_for = params.state_for
@@ -143,8 +140,9 @@ class Tab:
     async def _prepare(self, params: TabParams) -> None:
         tree = await self.cdp.send("Page.getFrameTree")
         self.frame_id = tree["frameTree"]["frame"]["id"]
+        on_demand = "true" if self.engine.frames_on_demand else "false"
         # By Playwright, not by the session of our own: there it would need the Page domain and all its events.
-        hook = HOOK.replace('"NONCE"', f'"{self.nonce}"') + FLOOD
+        hook = HOOK.replace('"NONCE"', f'"{self.nonce}"').replace('"ON_DEMAND"', on_demand) + FLOOD
         await self.page.add_init_script(hook if params.images else hook + NO_IMAGES)
         # Blocking works only while the domain is enabled; without the caps Blink would keep every body for us.
         await self.cdp.send("Network.enable", {"maxTotalBufferSize": 0, "maxResourceBufferSize": 0})
@@ -153,7 +151,7 @@ class Tab:
             "Network.requestWillBeSent": self._note_request,
             "Network.responseReceived": self._note_response,
             "Network.loadingFinished": self._note_end,
-            "Network.loadingFailed": self._note_end,
+            "Network.loadingFailed": self._note_failure,
             "Fetch.requestPaused": self.intercept.paused,
         }
 
@@ -179,11 +177,9 @@ class Tab:
 
     def _note_request(self, event: dict[str, Any]) -> None:
         if event.get("type") == "Document" and event.get("frameId") == self.frame_id:
-            self.asked_url = event["request"]["url"]
-            # Also where the page itself sends the visitor on: until the answer is there, the old document stands.
-            self.leaving = event["requestId"]
-            self.loading = {self.leaving}
-            self._loaded.clear()
+            self.journey.asked(event)
+            self.loading.clear()
+            self._loaded.set()
         elif event.get("type") in _AWAITED and event.get("loaderId") and len(self.loading) < MOST_LOADING:
             # A worker's own script belongs to no document, and its end is told to nobody here.
             self.loading.add(event["requestId"])
@@ -191,19 +187,17 @@ class Tab:
 
     def _note_response(self, event: dict[str, Any]) -> None:
         if event["type"] == "Document" and event.get("frameId") == self.frame_id:
-            self._document = event["response"]
-            self.leaving = ""
+            self.journey.answered(event)
+
+    def _note_failure(self, event: dict[str, Any]) -> None:
+        self.journey.failed(event)
+        self._note_end(event)
 
     def _note_end(self, event: dict[str, Any]) -> None:
         if self.loading:
-            self._end_request(event["requestId"])
-
-    def _end_request(self, request_id: str) -> None:
-        if request_id == self.leaving:
-            self.leaving = ""
-        self.loading.discard(request_id)
-        if not self.loading:
-            self._loaded.set()
+            self.loading.discard(event["requestId"])
+            if not self.loading:
+                self._loaded.set()
 
     async def loaded(self, deadline_s: float) -> None:
         """Wait until nothing is `loading`, but no longer than the deadline; raises SlotLost with the page."""
@@ -212,13 +206,6 @@ class Tab:
                 while self.loading and not self.lost:
                     self._loaded.clear()
                     await self.guard(self._loaded.wait(), deadline_s + 1.0, "a script")
-
-    def stay(self) -> None:
-        """Have the page give up the next document, where that has no answer yet: the old one can be read again."""
-        if self.leaving and not self.lost:
-            self._end_request(self.leaving)
-            stopping = asyncio.ensure_future(self.send("Page.stopLoading", STOP_S))
-            stopping.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
 
     async def frame(self) -> None:
         """Have one frame made, without drawing it; it goes on when the caller is cancelled."""
@@ -232,14 +219,13 @@ class Tab:
 
     def forget_document(self) -> None:
         """Start a visit: the request and the answer of the one before are not this one's."""
-        self.asked_url = self._document = None
+        self.journey.forget()
         self.intercept.forget()
         self.loading.clear()
-        self.leaving = ""
 
     def document_answer(self) -> dict[str, Any] | None:
         """Return the last answer to the main request, as CDP gives it, also where no document came of it."""
-        return self._document or self.intercept.answer
+        return self.journey.answer or self.intercept.answer
 
     async def send(self, method: str, deadline_s: float, **params: Any) -> dict[str, Any]:
         """Call CDP. Raises playwright's Error for the caller to judge, and SlotLost when nothing answers."""

@@ -27,7 +27,9 @@ class Capture:
 class RenderedPage:
     """What one visit brought back.
 
-    `redirects` are the URLs that the main request went through, in order, without the final one.
+    `redirects` are the URLs that the visit went through, in order, without the final one: hops of redirects, and
+    documents that sent the visitor on by script or by a refresh. `redirect_statuses` are what they answered, 0
+    where that is not known. `status` and `headers` are those of the document that was read.
     `timings_ms` has `navigate` and `settle`. `truncated` names what a cap or the deadline cut
     (`html`, `text`, `title`, `links`, `actions`, or a kind of capture). `actions` says what was done to the page:
     `clicked` by selector, `scrolled`.
@@ -44,6 +46,7 @@ class RenderedPage:
     settled: bool = True
     settle_reason: str = "quiet"
     redirects: tuple[str, ...] = ()
+    redirect_statuses: tuple[int, ...] = ()
     robots: str = ""
     canonical: str | None = None
     lang: str = ""

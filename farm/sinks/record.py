@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain, repeat
 from typing import Any
 
 from farm.model.detection import Detection
@@ -21,6 +22,7 @@ FOLDERS = {"screenshot": "screenshots", "pdf": "pdfs", "download": "downloads"}
 """By kind of capture, in the output folder."""
 _SECRET_HEADERS = frozenset({"set-cookie", "set-cookie2", "authorization", "proxy-authorization", "cookie"})
 _USERINFO = re.compile(r"^([a-z][a-z0-9+.-]*://)[^/?#\\]*@", re.IGNORECASE)
+_URL_CAP = 2_000
 _TIMINGS = ("lease", "navigate", "settle", "extract", "total")
 
 
@@ -96,6 +98,10 @@ def build_record(
         "actions": page.actions,
         "files": {one.kind: file_path(one, id_) for one in page.captures},
         "truncated": page.truncated,
+        "redirects": [
+            {"url": _USERINFO.sub(r"\1", url)[:_URL_CAP], "status": status}
+            for url, status in zip(page.redirects, chain(page.redirect_statuses, repeat(0)), strict=False)
+        ],
         "meta": task.meta,
     }
     return Record(id_, task.url, fields, {file_path(one, id_): one.content for one in page.captures})

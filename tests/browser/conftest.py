@@ -51,6 +51,15 @@ async def visit(slot: ContextSlot, url: str) -> RenderedPage:
     return await slot.render(lease(url))
 
 
+async def seen(browser: Browsing, url: str) -> RenderedPage:
+    """Visit with a slot of its own, which is given back."""
+    slot = await browser.slot(url)
+    try:
+        return await visit(slot, url)
+    finally:
+        slot.retire()
+
+
 @asynccontextmanager
 async def browsing(
     folder: Path,

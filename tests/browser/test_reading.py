@@ -1,130 +1,247 @@
-"""What a page says of itself: of any size, of any type, and nothing of it gets past the reader unchecked."""
+"""What is read of a page: the words and links that a visitor sees, in order, whatever the page names things."""
 
-import json
 from collections.abc import AsyncIterator
-from contextlib import suppress
-from typing import Any
+from pathlib import Path
 
 import pytest
-from aiohttp import web
-from hypothesis import given, settings
-from hypothesis import strategies as some
+import pytest_asyncio
 
-from farm.browser.reading import ReadParams, checked
-from farm.detect import detect
-from farm.model.errors import RenderError
-from tests.browser.conftest import Browsing, visit
+from farm.browser.acting import ActParams
+from farm.browser.render import RenderParams
+from fixtures.pages import Answer, serving
+from tests.browser.conftest import Browsing, browsing, seen
 
-PARAMS = ReadParams()
-WHOLE = {
-    **dict.fromkeys(("url", "reason", "title", "text", "html", "robots", "lang"), "x"),
-    "settled": True,
-    "canonical": None,
-    "truncated": [],
-    "links": [["http://h/", "a", ""]],
-}
-ANYTHING = some.recursive(
-    some.none() | some.booleans() | some.floats() | some.integers() | some.text(),
-    lambda inner: some.lists(inner) | some.dictionaries(some.text(), inner),
-    max_leaves=10,
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SHADOW = (
+    "<script>for (const host of document.querySelectorAll('x-a'))"
+    " host.attachShadow({ mode: 'open' }).innerHTML = `"
 )
-FORMS = {
-    "form": '<form name="title"><input name="lang"></form>',
-    "image": '<img name="title">',
-    "two": '<img name="title"><img name="title">',
-    "frame": '<iframe name="title"></iframe>',
+END = "`</script>"
+# Name: the body, and the text that a visitor reads, after the "Start" of every page.
+TEXTS = {
+    "style": (f"<x-a></x-a>{SHADOW}<style>b {{ color: red; }}</style><b>Lamp</b>{END}", "Lamp"),
+    "bare": (f"<x-a></x-a>{SHADOW}Directly <b>and bold</b> and after{END}", "Directly and bold and after"),
+    "order": (
+        f"<h1>Head</h1><x-a><i>light</i></x-a><p>Tail</p>{SHADOW}<div>before <slot></slot> after</div>{END}",
+        "Head\nbefore light after\n\nTail",
+    ),
+    "declared": (
+        (
+            "<x-b><template shadowrootmode=open><style>:host { display: block; }</style><p>Declared</p>"
+            "<div><slot></slot></div></template><p>Slotted</p></x-b>"
+        ),
+        "Declared\n\nSlotted",
+    ),
+    "slot-without-content": (f"<x-a></x-a>{SHADOW}<slot>Instead</slot>{END}", "Instead"),
+    "not-slotted": (f"<x-a><p>Unseen</p></x-a>{SHADOW}<p>Seen</p>{END}", "Seen"),
+    "not-shown": (
+        (
+            f"<x-a></x-a>{SHADOW}<template>no</template><script>var no;<\\/script><p hidden>no</p>"
+            f"<div style='display:none'>no</div><p>Seen</p>{END}"
+        ),
+        "Seen",
+    ),
+    "hidden-hosts": (
+        (
+            "<x-a style='display:none'></x-a><div hidden><x-a></x-a></div>"
+            f"<div style='visibility:hidden'>no<x-a></x-a></div><p>Seen</p>{SHADOW}<p>no</p>no{END}"
+        ),
+        "Seen",
+    ),
+    "capitals": (f"<p style='text-transform:uppercase'>abc <x-a></x-a></p>{SHADOW}sh{END}", "ABC SH"),
+    "kept-space": (f"<pre>one\n  two <x-a></x-a></pre>{SHADOW}three{END}", "one\n  two three"),
+    "table": (f"<table><tr><td>a<td>b <x-a></x-a><tr><td>c<td>d</table>{SHADOW}sh{END}", "a\tb sh\nc\td"),
+    "breaks": (f"one<br>two <x-a></x-a>{SHADOW}three{END}", "one\ntwo three"),
+    "buttons": (
+        "<button>Edit</button><button>Publish</button><button>Delete</button>",
+        "Edit Publish Delete",
+    ),
+    "margins": ("<a style='margin-left:9px'>One</a><a style='margin-left:9px'>Two</a>", "One Two"),
+    "boxes": (
+        "<style>li { display: inline-block; }</style><ul><li>TabSource</li><li>About</li></ul>",
+        "TabSource About",
+    ),
+    "pages": (
+        "<p>12 EUR</p>" + "".join(f"<button>{n}</button>" for n in range(1, 12)),
+        "12 EUR\n\n" + " ".join(map(str, range(1, 12))),
+    ),
+    "nested": (
+        (
+            "<button>Go</button><span>on</span><div><button><a>Add</a>"
+            "<label style='padding:3px'>now</label></button><button>Remove</button></div>"
+        ),
+        "Go on\nAdd now Remove",
+    ),
+    "one-word": ("<p>un<b>believ</b>able <span>1</span><span>2</span></p>", "unbelievable 12"),
+    "frame": ("<p>Head</p><iframe srcdoc='<p>Framed</p>'></iframe><p>Tail</p>", "Head\n\nFramed\n\nTail"),
+    "hidden-frame": ("<p>Head</p><iframe hidden srcdoc='<p>no</p>'></iframe><p>Tail</p>", "Head\n\nTail"),
 }
-LARGE = {
-    "title": "document.title = 'x'.repeat(5e7);",
-    "lang": "document.documentElement.lang = 'x'.repeat(1e7);",
-    "robots": (
-        "const m = document.createElement('meta'); m.name = 'robots'; m.content = 'x'.repeat(1e7);"
-        "document.head.append(m);"
+NAMES = [
+    *(
+        "addEventListener",
+        "body",
+        "children",
+        "contentDocument",
+        "dispatchEvent",
+        "doctype",
+        "documentElement",
     ),
-    "canonical": (
-        "const l = document.createElement('link'); l.rel = 'canonical'; l.href = '/' + 'x'.repeat(1e5);"
-        "document.head.append(l);"
+    *(
+        "getAnimations",
+        "host",
+        "innerText",
+        "localName",
+        "navigation",
+        "nodeType",
+        "parentNode",
+        "querySelector",
     ),
-    "links": (
-        "for (let n = 0; n < 50; n += 1) { const a = document.createElement('a');"
-        "a.href = '/' + 'x'.repeat(1e5); document.body.append(a); }"
+    *("querySelectorAll", "readyState", "shadowRoot", "title", "childNodes", "ownerDocument", "performance"),
+]
+LINKS = {
+    "svg": (
+        (
+            "<svg xmlns:xlink='http://www.w3.org/1999/xlink'><a xlink:href='/one'><text>One</text></a>"
+            "<a href='/two'><text>Two</text></a></svg>"
+        ),
+        ["/one", "/two"],
     ),
-    "html": "document.body.append(document.createComment('\\ud800\\u0001'.repeat(3e6)));",
+    "map": ("<map name=m><area href='/one' alt=One></map>", ["/one"]),
+    "frames": ("<iframe src='/other'></iframe><iframe src='about:blank'></iframe>", ["/other"]),
+}
+FRAMESET = (
+    "<title>Set</title><frameset cols='50%,50%'>"
+    "<frame src='/left' name='body'><frame src='/right'></frameset>"
+)
+ROBOTS = {
+    "one": ("<meta name=robots content=nofollow>", {"nofollow"}),
+    "several": (
+        (
+            "<meta name=ROBOTS content='max-snippet:-1'><meta name=' robots ' content='noindex'>"
+            "<meta name=robots content='nofollow'><meta name=googlebot content=none>"
+        ),
+        {"max-snippet:-1", "noindex", "nofollow"},
+    ),
+}
+SANDBOXES = {
+    "sandbox-html": ("sandbox; default-src 'none'", "text/html"),
+    "sandbox-text": ("default-src 'none'; sandbox", "text/plain"),
+    "sandbox-same-origin": ("sandbox allow-same-origin", "text/html"),
+    "sandbox-scripts": ("sandbox allow-scripts", "text/html"),
+}
+VIRTUAL = """
+<style>#list { height: 40000px; position: relative; } .row { position: absolute; height: 40px; }</style>
+<div id=list></div><script>
+function draw() {
+  const first = Math.floor(scrollY / 40);
+  list.innerHTML = '';
+  for (let n = first; n < Math.min(1000, first + Math.ceil(innerHeight / 40)); n += 1)
+    list.insertAdjacentHTML('beforeend',
+      `<div class=row style="top: ${n * 40}px">Row ${n}. <a href="/row/${n}">go</a></div>`);
+}
+addEventListener('scroll', draw); draw();</script>"""
+NAMED = "".join(f"<form name={name}></form><img id={name}>" for name in NAMES)
+INPUTS = "".join(f"<input name={name}>" for name in NAMES)
+PAGES: dict[str, str | Answer] = {
+    **{f"text-{name}": body for name, (body, _) in TEXTS.items()},
+    **{f"links-{name}": body for name, (body, _) in LINKS.items()},
+    **{f"robots-{name}": body for name, (body, _) in ROBOTS.items()},
+    **{
+        name: Answer("<p>Words</p>", headers={"content-security-policy": policy}, content_type=kind)
+        for name, (policy, kind) in SANDBOXES.items()
+    },
+    "named": f"<p>Words <a href='/on'>on</a></p>{NAMED}<form>{INPUTS}<button>A</button><button>B</button></form>",
+    "frameset": Answer(raw=FRAMESET.encode()),
+    "left": "<p>Left <a href='/from-left'>l</a></p>",
+    "right": "<p>Right <a href='/from-right'>r</a></p>",
+    "other": "<p>Other</p>",
+    "virtual": VIRTUAL,
+    "drawing": Answer(
+        "<svg xmlns='http://www.w3.org/2000/svg' xmlns:xlink='http://www.w3.org/1999/xlink'><style>a {}</style>"
+        "<a xlink:href='/east'><text>East</text></a></svg>",
+        content_type="image/svg+xml",
+    ),
 }
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browsing]:
+    """Open one pool for all: each test has a slot of its own in it."""
+    folder: Path = tmp_path_factory.mktemp("reading") / "engines"
+    async with browsing(folder, RenderParams(page_timeout_s=20.0, settle_timeout_s=8.0)) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def site() -> AsyncIterator[str]:
-    """Serve these pages by name."""
-
-    async def answer(request: web.Request) -> web.Response:
-        name = request.path.strip("/")
-        script = f"<script>{LARGE[name]}</script>" if name in LARGE else ""
-        text = f"<!doctype html><title>The title</title><body><p>Content.{FORMS.get(name, '')}{script}"
-        return web.Response(text=text, content_type="text/html")
-
-    app = web.Application()
-    app.router.add_get("/{path:.*}", answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.5, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    await runner.cleanup()
+    """Serve the pages; the origin."""
+    async with serving(PAGES) as origin:
+        yield origin
 
 
-async def test_elements_in_place_of_a_documents_own_names_are_no_text(rendering: Browsing, site: str) -> None:
-    """In a page's own world `document.title` is a form where it has one of that name; not in the farm's."""
-    slot = await rendering.slot()
-    for name in FORMS:
-        page = await visit(slot, f"{site}/{name}")
-        assert page.title == "The title"
-        assert page.lang == ""
-        assert detect(page) is None
+@pytest.mark.parametrize("name", TEXTS)
+async def test_the_text_is_what_a_visitor_reads(browser: Browsing, site: str, name: str) -> None:
+    """In his order, without what he does not see, and no two words made one."""
+    page = await seen(browser, f"{site}/text-{name}")
+    assert page.text.removeprefix("Start").strip() == TEXTS[name][1]
 
 
-async def test_what_is_too_large_is_cut_and_named(rendering: Browsing, site: str) -> None:
-    """In the page, before it is carried anywhere."""
-    slot = await rendering.slot()
-    for name in LARGE:
-        page = await visit(slot, f"{site}/{name}")
-        assert name in page.truncated, name
-        assert len(page.title) <= PARAMS.title_cap
-        assert len(page.lang) <= PARAMS.word_cap
-        assert len(page.robots) <= PARAMS.word_cap
-        assert page.canonical is None
-        assert len(json.dumps(page.html)) + len(json.dumps(page.text)) <= PARAMS.all_cap
-        assert page.links == ()
+@pytest.mark.parametrize("name", LINKS)
+async def test_every_kind_of_link_is_found(browser: Browsing, site: str, name: str) -> None:
+    """Also those of drawings and maps, and the documents of frames."""
+    page = await seen(browser, f"{site}/links-{name}")
+    assert [link.url.removeprefix(site) for link in page.links] == LINKS[name][1]
 
 
-@settings(max_examples=50)
-@given(ANYTHING)
-def test_an_answer_of_any_form_is_a_failure_of_the_page(said: Any) -> None:
-    """Never an error of another kind."""
-    with suppress(RenderError):
-        checked(json.dumps(said))
-    with suppress(RenderError):
-        checked(said)
+async def test_a_drawing_has_words_and_links(browser: Browsing, site: str) -> None:
+    """A document without a body."""
+    page = await seen(browser, f"{site}/drawing")
+    assert (page.text, [link.url for link in page.links]) == ("East", [f"{site}/east"])
 
 
-@settings(max_examples=50)
-@given(some.sampled_from(sorted(WHOLE)), ANYTHING)
-def test_a_field_of_any_form_is_a_failure_or_fits(name: str, said: Any) -> None:
-    """What passes can be taken apart as the reader does."""
-    with suppress(RenderError):
-        seen = checked(json.dumps({**WHOLE, name: said}))
-        assert all(len(one) == 3 and all(isinstance(part, str) for part in one) for one in seen["links"])
-        assert isinstance(seen["title"], str)
+async def test_a_frameset_has_the_words_and_links_of_its_frames(browser: Browsing, site: str) -> None:
+    """One of them is called `body`."""
+    page = await seen(browser, f"{site}/frameset")
+    assert page.title == "Set"
+    assert "Left" in page.text
+    assert "Right" in page.text
+    links = {link.url.removeprefix(site) for link in page.links}
+    assert links == {"/left", "/right", "/from-left", "/from-right"}
 
 
-@pytest.mark.parametrize("said", [None, 1, "", "{", "[" * 100_000, b"\xff", "null", "[]", {}, "{}"])
-def test_what_is_no_answer_is_a_failure_of_the_page(said: Any) -> None:
-    """Found by the above, and thought of."""
-    with pytest.raises(RenderError):
-        checked(said)
+async def test_what_a_page_calls_its_elements_hides_nothing(browser: Browsing, site: str) -> None:
+    """Forms and inputs that have the names of what is read."""
+    page = await seen(browser, f"{site}/named")
+    assert page.title == "named"
+    assert page.text.split() == ["Start", "Words", "on", "A", "B"]
+    assert [link.url for link in page.links] == [f"{site}/on"]
+    assert "Words" in page.html
+    assert page.settled
 
 
-def test_an_answer_that_fits_is_returned() -> None:
-    """Half of a surrogate pair included."""
-    assert checked(json.dumps(WHOLE)) == WHOLE
-    assert checked('{"frame":true}') == {"frame": True}
-    assert checked(json.dumps({**WHOLE, "title": "\ud800"}))["title"] == "\ud800"
+@pytest.mark.parametrize("name", ROBOTS)
+async def test_the_rules_of_several_elements_add_up(browser: Browsing, site: str, name: str) -> None:
+    """Each may forbid something."""
+    page = await seen(browser, f"{site}/robots-{name}")
+    assert {word.strip() for word in page.robots.split(",")} == ROBOTS[name][1]
+
+
+@pytest.mark.parametrize("name", SANDBOXES)
+async def test_a_document_without_timers_is_read(browser: Browsing, site: str, name: str) -> None:
+    """Its policy switches them off, and what the collector waited on with them."""
+    page = await seen(browser, f"{site}/{name}")
+    assert "Words" in page.text
+    assert (page.settled, page.settle_reason) == (True, "quiet")
+
+
+@pytest.mark.slow
+async def test_the_rows_of_a_virtual_list_are_kept_on_the_way_down(site: str, tmp_path: Path) -> None:
+    """It shows no more than its window holds."""
+    render = RenderParams(page_timeout_s=60.0, act=ActParams(scrolls=20))
+    async with browsing(tmp_path / "engines", render) as opened:
+        page = await seen(opened, f"{site}/virtual")
+    rows = {f"Row {number}. go" for number in range(1000)}
+    assert rows <= set(page.text.split("\n"))
+    assert {link.url for link in page.links} == {f"{site}/row/{number}" for number in range(1000)}
+    assert len(page.text) < 2 * len("\n".join(rows))

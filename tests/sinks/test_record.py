@@ -15,7 +15,7 @@ from farm.sinks.record import RecordOptions, VisitFacts, build_record
 CONTRACT = (
     "id url final_url status headers content_type title text html links fields depth referrer fetched_at "
     "attempt settled settle_reason timings_ms bytes_received node context proxy blocked_by evidence "
-    "canonical noindex duplicate_of lang actions files truncated meta"
+    "canonical noindex duplicate_of lang actions files truncated redirects meta"
 )
 URL = "https://shop.example/a"
 LEASE = Lease(
@@ -32,6 +32,8 @@ PAGE = RenderedPage(
     title="T",
     text="words",
     html="<p>words",
+    redirects=("https://user:secret@shop.example/gone",),
+    redirect_statuses=(301,),
     settled=False,
     settle_reason="cap",
     bytes_received=5,
@@ -75,7 +77,14 @@ def test_no_credentials_are_kept() -> None:
     record = build_record("c", LEASE, PAGE, [], VISIT)
     assert record.fields["final_url"] == "https://shop.example/b#x@y"
     assert record.fields["headers"] == {"content-type": "text/html", "Set-Cookie": "***"}
+    assert record.fields["redirects"] == [{"url": "https://shop.example/gone", "status": 301}]
     assert b"secret" not in orjson.dumps(record.fields)
+
+
+def test_the_addresses_on_the_way_are_kept_in_bounds() -> None:
+    """A browser follows addresses of any length."""
+    page = replace(PAGE, redirects=("https://shop.example/" + "a" * 1_000_000,), redirect_statuses=(302,))
+    assert len(orjson.dumps(build_record("c", LEASE, page, [], VISIT).fields)) < 10_000
 
 
 def test_html_and_text_can_be_left_out() -> None:

@@ -1,7 +1,72 @@
-// Reads everything that a record needs out of the settled page, in one go. Runs in the isolated world, so that the
-// page can neither see it nor change what it calls.
+// Reads everything that a record needs out of the settled page, in one go. Runs in the isolated world, after text.js.
 //
-// Open shadow roots and same-origin frames are read like the document itself. What a cap cuts is named.
+// Open shadow roots and same-origin frames are read where they stand. What a cap cuts is named.
+function linksOf(roots, { linkCap, linksCap, linkTextCap }, truncated) {
+  const links = [];
+  let chars = 0;
+  const frames = { iframe: true, frame: true };
+  for (const root of roots) {
+    for (const element of allOf(root, "a, area[href], iframe[src], frame[src]")) {
+      const name = dom.name(element);
+      const own = frames[name] ? element.src : element.href;
+      const href = typeof own === "string" ? own : own?.baseVal;
+      if (!href) continue;
+      if (links.length >= linkCap) {
+        truncated.push("links");
+        return links;
+      }
+      let absolute = href;
+      try {
+        absolute = new URL(href, dom.base(element)).href;
+      } catch {
+        continue;
+      }
+      const isWeb = /^https?:/.test(absolute);
+      if (frames[name] && !isWeb) continue;
+      // Of another scheme no more is asked; a page may repeat one of a megabyte.
+      if (!isWeb) absolute = absolute.slice(0, 2_000);
+      const label = (
+        dom.content(element) ||
+        dom.attribute(element, "aria-label") ||
+        dom.attribute(element, "alt") ||
+        (frames[name] && dom.attribute(element, "title")) ||
+        ""
+      )
+        .replace(/\s+/g, " ")
+        .trim();
+      const link = [absolute, label.slice(0, linkTextCap), dom.attribute(element, "rel") ?? ""];
+      chars += link[0].length + link[1].length + link[2].length;
+      if (chars > linksCap) {
+        truncated.push("links");
+        return links;
+      }
+      links.push(link);
+    }
+  }
+  return links;
+}
+
+// What was shown on the way down and is not there any more, as in a list that keeps only the rows in its window.
+const shown = { lines: new Set(), links: new Map(), chars: 0 };
+function pass({ textCap, linkCap, linksCap, linkTextCap }) {
+  const found = survey();
+  const { roots } = found;
+  for (const line of read(found).split("\n")) {
+    if (!line.trim() || shown.lines.has(line) || shown.chars >= textCap) continue;
+    shown.lines.add(line);
+    shown.chars += line.length;
+  }
+  for (const link of linksOf(roots, { linkCap, linksCap, linkTextCap }, [])) {
+    if (shown.links.size < linkCap && !shown.links.has(link[0])) shown.links.set(link[0], link);
+  }
+}
+function withPassed(text) {
+  if (shown.lines.size === 0) return text;
+  const last = new Set(text.split("\n"));
+  const gone = [...shown.lines].filter((line) => !last.has(line));
+  return gone.length > 0 ? `${text}\n${gone.join("\n")}` : text;
+}
+
 function collect({ htmlCap, textCap, linkCap, linksCap, linkTextCap, isPage }) {
   const truncated = [];
   const cut = (text, cap, name) => {
@@ -9,89 +74,45 @@ function collect({ htmlCap, textCap, linkCap, linksCap, linkTextCap, isPage }) {
     truncated.push(name);
     return text.slice(0, cap);
   };
-  const roots = [];
-  const shadows = [];
-  const walk = (root) => {
-    roots.push(root);
-    for (const element of root.querySelectorAll("*")) {
-      if (element.shadowRoot) {
-        if (root.ownerDocument === document || root === document) shadows.push(element.shadowRoot);
-        walk(element.shadowRoot);
-      } else if (element.localName === "iframe" || element.localName === "frame") {
-        let inner = null;
-        try {
-          inner = element.contentDocument;
-        } catch {
-          // Another origin's frame: it is a page of its own.
-        }
-        if (inner && inner.documentElement) walk(inner);
-      }
-    }
-  };
-  walk(document);
-
-  const visible = (root) => {
-    if (root.body) return root.body.innerText;
-    return [...(root.children ?? [])].map((child) => child.innerText ?? "").join("\n");
-  };
-  const text = roots.map(visible).filter(Boolean).join("\n");
-
-  const links = [];
-  let overflow = false;
-  let linkChars = 0;
-  for (const root of roots) {
-    for (const anchor of root.querySelectorAll("a[href], area[href]")) {
-      if (links.length >= linkCap) {
-        overflow = true;
-        break;
-      }
-      const href = typeof anchor.href === "string" ? anchor.href : anchor.href?.baseVal;
-      if (!href) continue;
-      const label = (anchor.textContent || anchor.getAttribute("aria-label") || anchor.getAttribute("alt") || "")
-        .replace(/\s+/g, " ")
-        .trim();
-      let absolute = href;
-      try {
-        absolute = new URL(href, anchor.baseURI).href;
-      } catch {
-        continue;
-      }
-      // Of another scheme no more is asked; a page may repeat one of a megabyte.
-      if (!/^https?:/.test(absolute)) absolute = absolute.slice(0, 2_000);
-      const link = [absolute, label.slice(0, linkTextCap), anchor.getAttribute("rel") ?? ""];
-      linkChars += link[0].length + link[1].length + link[2].length;
-      if (linkChars > linksCap) {
-        overflow = true;
-        break;
-      }
-      links.push(link);
-    }
+  const found = survey();
+  const { roots, shadows } = found;
+  const text = withPassed(read(found));
+  const links = linksOf(roots, { linkCap, linksCap, linkTextCap }, truncated);
+  if (shown.links.size > 0) {
+    const last = new Set(links.map(([url]) => url));
+    for (const [url, link] of shown.links) if (links.length < linkCap && !last.has(url)) links.push(link);
   }
-  if (overflow) truncated.push("links");
 
+  const root = dom.root(document);
   let html = "";
-  if (isPage && document.documentElement) {
-    const doctype = document.doctype ? new XMLSerializer().serializeToString(document.doctype) + "\n" : "";
-    const element = document.documentElement;
+  if (isPage && root) {
+    const doctype = dom.doctype(document);
+    const head = doctype ? new XMLSerializer().serializeToString(doctype) + "\n" : "";
     if (shadows.length === 0) {
-      html = doctype + element.outerHTML;
+      html = head + root.outerHTML;
     } else {
-      const open = element.cloneNode(false).outerHTML.replace(/<\/[^>]*>$/, "");
-      html = doctype + open + element.getHTML({ shadowRoots: shadows }) + `</${element.localName}>`;
+      const tag = root.cloneNode(false).outerHTML.replace(/<\/[^>]*>$/, "");
+      html = head + tag + root.getHTML({ shadowRoots: shadows }) + `</${dom.name(root)}>`;
     }
     html = cut(html, htmlCap, "html");
   }
-  const meta = document.querySelector('meta[name="robots" i]');
-  const canonical = document.querySelector('link[rel~="canonical" i][href]');
+  const metas = [...dom.findAll(document, 'meta[name*="robots" i]')];
+  const canonical = dom.find(document, 'link[rel~="canonical" i][href]');
   return {
     url: location.href,
-    title: document.title,
+    // What was asked for: scripts may have given it another address since.
+    came: performance.getEntriesByType("navigation")[0]?.name ?? location.href,
+    title: dom.title(document),
     text: cut(text, textCap, "text"),
     html,
     links,
     canonical: canonical ? canonical.href : null,
-    robots: meta ? (meta.getAttribute("content") ?? "") : "",
-    lang: document.documentElement?.lang ?? "",
+    // Several add up: what any of them forbids is forbidden.
+    robots: metas
+      .filter((meta) => dom.attribute(meta, "name").trim().toLowerCase() === "robots")
+      .map((meta) => dom.attribute(meta, "content") ?? "")
+      .join(", "),
+    lang: root ? (dom.attribute(root, "lang") ?? "") : "",
     truncated,
   };
 }

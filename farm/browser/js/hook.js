@@ -9,11 +9,12 @@
 //
 // The page can break this only to its own loss: everything needed later is taken now, and a count that is missing
 // or wrong costs precision (the page settles a little early or at the cap), nothing else.
-((nonce, timerCapMs, chainMs, aliveMs, pollCap) => {
+((nonce, timerCapMs, chainMs, aliveMs, pollCap, onDemand) => {
   "use strict";
   const apply = Reflect.apply;
   const construct = Reflect.construct;
   const { setTimeout, clearTimeout, setInterval, clearInterval, fetch, CustomEvent, Proxy } = window;
+  const { defineProperty, getOwnPropertyDescriptor, getPrototypeOf } = Object;
   const { requestAnimationFrame, cancelAnimationFrame, requestIdleCallback, cancelIdleCallback } = window;
   const { dispatchEvent, addEventListener } = EventTarget.prototype;
   const then = Promise.prototype.then;
@@ -109,7 +110,26 @@
     true,
   );
   if (requestIdleCallback) {
-    [window.requestIdleCallback, window.cancelIdleCallback] = announced(requestIdleCallback, cancelIdleCallback, true);
+    // Where frames are made on demand a page with an animation is never idle by the browser's reckoning: it waits for
+    // the next frame. Such a callback comes with a deadline of its own after a moment, as in the pause between frames.
+    const IDLE_AFTER_MS = 20;
+    const IDLE_MS = 40;
+    const idle = function (callback, options) {
+      const asked = time();
+      const patience = options?.timeout > 0 ? options.timeout : Infinity;
+      const run = function (deadline) {
+        const began = time();
+        if (!deadline.didTimeout || began - asked >= patience) return apply(callback, this, [deadline]);
+        const timeRemaining = () => (IDLE_MS > time() - began ? IDLE_MS - (time() - began) : 0);
+        return apply(callback, this, [{ didTimeout: false, timeRemaining }]);
+      };
+      return apply(requestIdleCallback, window, [run, { timeout: patience < IDLE_AFTER_MS ? patience : IDLE_AFTER_MS }]);
+    };
+    [window.requestIdleCallback, window.cancelIdleCallback] = announced(
+      onDemand ? idle : requestIdleCallback,
+      cancelIdleCallback,
+      false,
+    );
   }
 
   // Of an interval only the first tick is waited for: it may be what fills the page, the others repeat it.
@@ -151,57 +171,75 @@
     active = time();
     end();
   };
-  const whileOpen = (promise) => {
+  // What may come or not is waited for until it comes, for `patienceMs` at the most, or as long as it takes.
+  const opened = (patienceMs) => {
+    let open = true;
     begin();
-    apply(then, promise, [finish, finish]);
+    const close = () => {
+      if (open) finish();
+      open = false;
+    };
+    if (patienceMs) apply(setTimeout, window, [close, patienceMs]);
+    return close;
+  };
+  const whileOpen = (promise, patienceMs) => {
+    const close = opened(patienceMs);
+    try {
+      apply(then, promise, [close, close]);
+    } catch {
+      close();
+    }
     return promise;
+  };
+  const answered = (target, names, patienceMs) => {
+    const close = opened(patienceMs);
+    for (const name of names) apply(addEventListener, target, [name, close]);
+    return close;
+  };
+  // Methods that return a promise: what it brings is on its way.
+  const promising = (holder, names, patienceMs) => {
+    for (const name of names) {
+      const ask = holder?.[name];
+      if (typeof ask !== "function") continue;
+      holder[name] = function (...args) {
+        const promise = apply(ask, this, args);
+        return alive() ? whileOpen(promise, patienceMs) : promise;
+      };
+    }
   };
   if (fetch) {
     window.fetch = function (...args) {
       const promise = apply(fetch, window, args);
       return isNews(args[0]?.url ?? args[0]) ? whileOpen(promise) : promise;
     };
-    for (const name of ["json", "text", "arrayBuffer", "blob", "formData"]) {
-      const read = Response.prototype[name];
-      Response.prototype[name] = function (...args) {
-        const promise = apply(read, this, args);
-        return alive() ? whileOpen(promise) : promise;
-      };
-    }
+    promising(Response.prototype, ["json", "text", "arrayBuffer", "blob", "bytes", "formData"]);
   }
   const { open, send } = XMLHttpRequest.prototype;
-  const targets = new WeakMap();
-  const { get: target, set: aim } = WeakMap.prototype;
+  const requests = new WeakMap();
+  const { get: request, set: keep } = WeakMap.prototype;
   XMLHttpRequest.prototype.open = function (...args) {
-    apply(aim, targets, [this, args[1]]);
+    // What was under way is given up without a word.
+    apply(request, requests, [this])?.close?.();
+    // A synchronous one is answered before anything else can happen.
+    apply(keep, requests, [this, { url: args[1], waits: args.length < 3 || Boolean(args[2]) }]);
     return apply(open, this, args);
   };
   XMLHttpRequest.prototype.send = function (...args) {
     const result = apply(send, this, args);
-    if (isNews(apply(target, targets, [this]))) answered(this, ["loadend"]);
+    const own = apply(request, requests, [this]);
+    if (own?.waits && isNews(own.url)) own.close = answered(this, ["loadend"]);
     return result;
   };
 
-  // What may answer or not is waited for until its first answer, for `patienceMs` at the most.
-  const answered = (target, names, patienceMs) => {
-    let open = true;
-    const close = () => {
-      if (open) finish();
-      open = false;
-    };
-    begin();
-    for (const name of names) apply(addEventListener, target, [name, close]);
-    if (patienceMs) apply(setTimeout, window, [close, patienceMs]);
-  };
   const ANSWERS = ["message", "error", "close"];
   for (const name of ["WebSocket", "EventSource", "Worker"]) {
     const native = window[name];
     if (!native) continue;
     window[name] = new Proxy(native, {
       construct(target, args, made) {
-        const opened = construct(target, args, made);
-        if (alive()) answered(opened, ANSWERS, aliveMs);
-        return opened;
+        const started = construct(target, args, made);
+        if (alive()) answered(started, ANSWERS, aliveMs);
+        return started;
       },
     });
     const verb = name === "Worker" ? "postMessage" : "send";
@@ -212,6 +250,61 @@
       if (alive()) answered(this, ANSWERS, aliveMs);
       return result;
     };
+  }
+  watchPlatform({ alive, opened, whileOpen, answered, promising, ANSWERS, timerCapMs, aliveMs });
+
+  // What the page has done that only a frame makes known: it scrolled, or it lets its view change by a transition.
+  const { startViewTransition } = Document.prototype;
+  const PICTURE_MS = 300;
+  let skipTransition = null;
+  if (startViewTransition) {
+    Document.prototype.startViewTransition = function (...args) {
+      const transition = apply(startViewTransition, this, args);
+      if (!alive()) return transition;
+      drawn += 1;
+      let open = true;
+      const over = () => {
+        drawn -= open && drawn > 0 ? 1 : 0;
+        open = false;
+      };
+      // It begins with a picture of the page before, which may never come where nothing is drawn.
+      let isUpdated = false;
+      const updated = () => {
+        isUpdated = true;
+      };
+      const skip = () => isUpdated || apply(skipTransition, transition, []);
+      try {
+        const { skipTransition: found } = getPrototypeOf(transition);
+        skipTransition ??= found;
+        apply(then, whileOpen(transition.updateCallbackDone, aliveMs), [updated, updated]);
+        apply(then, transition.finished, [over, over]);
+        if (onDemand) apply(setTimeout, window, [skip, PICTURE_MS]);
+        apply(setTimeout, window, [over, aliveMs]);
+      } catch {
+        over();
+      }
+      return transition;
+    };
+  }
+  if (onDemand) {
+    const scrolling = (holder, name, key) => {
+      const found = getOwnPropertyDescriptor(holder, name);
+      const act = found?.[key];
+      if (!act || !found.configurable) return;
+      const scroll = function (...args) {
+        const result = apply(act, this, args);
+        fresh = 1;
+        return result;
+      };
+      defineProperty(holder, name, { ...found, [key]: scroll });
+    };
+    for (const name of ["scroll", "scrollTo", "scrollBy"]) {
+      scrolling(window, name, "value");
+      scrolling(Element.prototype, name, "value");
+    }
+    scrolling(Element.prototype, "scrollIntoView", "value");
+    scrolling(Element.prototype, "scrollTop", "set");
+    scrolling(Element.prototype, "scrollLeft", "set");
   }
 
   for (const name of ["IntersectionObserver", "ResizeObserver"]) {
@@ -224,4 +317,4 @@
       return result;
     };
   }
-})("NONCE", 1000, 1300, 1300, 4);
+})("NONCE", 1000, 1300, 1300, 4, "ON_DEMAND");

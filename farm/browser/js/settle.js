@@ -1,14 +1,96 @@
-// Resolves when the page has settled, at the cap with what is missing, or when it needs a frame (`frame: true`), which
-// the caller then asks the browser for before it calls again. Runs in the isolated world.
+// Resolves when the page has settled, at the cap with what is missing, when it needs a frame (`frame: true`) that the
+// caller asks the browser for, or when the page is on its way to another document (`leaving: true`). In the last two
+// cases the caller asks again. With no time left it answers at once, without waiting for anything. Runs in the
+// isolated world.
 //
 // Settled: the documents are parsed and loaded, nothing that the page announced is pending (hook.js counts), and
 // the DOM has been quiet for a while. `wait` replaces the rule where the user knows better. Frames of the same
 // origin belong to the page.
-const memory = { changed: performance.now(), stirred: 0, framedAt: 0, mutated: true, seen: new WeakSet(), asking: false, wake: () => {} };
 
-async function settle({ nonce, wait, selector, quietMs, capMs, framed, onDemand }) {
+// A page may name its forms, images and frames after what is read here (`<form name="body">`), and `document.body` is
+// the form then. So properties are taken from the prototypes, which belong to this world.
+const native = (holder, name) => {
+  const { get, value } = Object.getOwnPropertyDescriptor(holder, name);
+  return get ? (it) => get.call(it) : (it, ...args) => value.apply(it, args);
+};
+const dom = {
+  readyState: native(Document.prototype, "readyState"),
+  getAnimations: native(Document.prototype, "getAnimations"),
+  find: native(Document.prototype, "querySelector"),
+  findAll: native(Document.prototype, "querySelectorAll"),
+  listen: native(EventTarget.prototype, "addEventListener"),
+  forget: native(EventTarget.prototype, "removeEventListener"),
+  dispatch: native(EventTarget.prototype, "dispatchEvent"),
+  childNodes: native(Node.prototype, "childNodes"),
+};
+
+const memory = {
+  begun: performance.now(),
+  changed: performance.now(),
+  stirred: 0,
+  framedAt: 0,
+  mutated: true,
+  moving: false,
+  leaving: false,
+  seen: new WeakSet(),
+  churn: new WeakMap(),
+  started: new WeakSet(),
+  styles: null,
+  sheets: 0,
+  asking: false,
+  touch() {},
+  wake() {},
+};
+if (window.navigation) {
+  dom.listen(navigation, "navigate", (event) => {
+    const { sameDocument, url } = event.destination;
+    if (sameDocument || event.downloadRequest !== null || !/^(https?|about|blob):/.test(url)) return;
+    memory.leaving = true;
+    memory.wake();
+  });
+  for (const name of ["navigatesuccess", "navigateerror"]) {
+    dom.listen(navigation, name, () => {
+      // It stayed within the document: the page took the navigation over, or called it off.
+      memory.leaving = false;
+      memory.stirred = performance.now();
+      memory.wake();
+    });
+  }
+}
+
+// Whether the changes may show something new. An element that has been changing for a second, never pausing, and is
+// no larger for it is a clock, a ticker or an animation.
+function isNews(records) {
+  const EARLY_MS = 300;
+  const PAUSE_MS = 500;
+  const CLOCK_MS = 1000;
+  const now = performance.now();
+  if (now - memory.begun < EARLY_MS) return true;
+  let found = false;
+  for (const { type, target } of records) {
+    let size = 0;
+    if (type === "characterData") size = target.length;
+    else if (type === "childList") {
+      const nodes = dom.childNodes(target);
+      size = nodes.length === 1 ? 1 + (nodes[0].length ?? 0) : nodes.length;
+    }
+    const known = memory.churn.get(target);
+    if (!known || now - known.at > PAUSE_MS) {
+      memory.churn.set(target, { since: now, at: now, most: size });
+      found = true;
+      continue;
+    }
+    known.at = now;
+    if (size > known.most || now - known.since < CLOCK_MS) found = true;
+    known.most = Math.max(known.most, size);
+  }
+  return found;
+}
+
+async function settle({ nonce, wait, selector, quietMs, capMs, framed, stayed, onDemand, inert }) {
   const FRAME_MS = 33;
   const STARVED_MS = 20;
+  const MOVING_MS = 1300;
   const started = performance.now();
   const left = () => capMs - (performance.now() - started);
   const answer = (settled, reason) => {
@@ -28,8 +110,9 @@ async function settle({ nonce, wait, selector, quietMs, capMs, framed, onDemand 
     }
     return found;
   };
-  const parsed = () => document.readyState !== "loading";
-  const loaded = () => windows().every((inner) => inner.document.readyState === "complete");
+  const stylesheets = () => [...dom.findAll(document, 'link[rel~="stylesheet" i][href]')];
+  const parsed = () => dom.readyState(document) !== "loading";
+  const loaded = () => windows().every((inner) => dom.readyState(inner.document) === "complete");
 
   let told = 0;
   const touch = () => {
@@ -37,44 +120,103 @@ async function settle({ nonce, wait, selector, quietMs, capMs, framed, onDemand 
     memory.mutated = true;
     if (memory.changed - told > 50) {
       told = memory.changed;
-      for (const inner of windows()) inner.dispatchEvent(new CustomEvent(nonce + "!"));
+      for (const inner of windows()) dom.dispatch(inner, new CustomEvent(nonce + "!"));
     }
     memory.wake();
+  };
+  const stir = () => {
+    memory.stirred = performance.now();
+    memory.wake();
+  };
+  // A style sheet on its way: what shows when it is there may be waiting for it. `patienceMs` where it may have ended.
+  const coming = (link, patienceMs) => {
+    if (link.sheet || link.disabled) return;
+    let open = true;
+    memory.sheets += 1;
+    const done = () => {
+      memory.sheets -= open ? 1 : 0;
+      open = false;
+      stir();
+    };
+    dom.listen(link, "load", done, { once: true });
+    dom.listen(link, "error", done, { once: true });
+    if (patienceMs) setTimeout(done, patienceMs);
+  };
+  // The style sheets of a page that has just been loaded have come or failed, but for what its last scripts have added.
+  const note = () => {
+    if (memory.styles !== null || dom.readyState(document) !== "complete") return;
+    const sheets = stylesheets();
+    memory.styles = new WeakSet(sheets);
+    for (const link of sheets) {
+      if (!link.sheet && performance.getEntriesByName(link.href).length === 0) coming(link, MOVING_MS);
+    }
   };
   const watch = (inner) => {
     if (memory.seen.has(inner.document)) return;
     memory.seen.add(inner.document);
     const what = { childList: true, subtree: true, characterData: true, attributes: true };
-    new MutationObserver(() => memory.touch()).observe(inner.document, what);
-    inner.document.addEventListener("readystatechange", () => memory.touch());
-    inner.addEventListener(nonce, () => {
+    new MutationObserver((records) => isNews(records) && memory.touch()).observe(inner.document, what);
+    if (inner === window) note();
+    dom.listen(inner.document, "readystatechange", () => {
+      if (inner === window) note();
+      memory.touch();
+    });
+    dom.listen(inner, nonce, () => {
       // What was waited for has come: what it changes follows.
-      if (memory.asking) return;
-      memory.stirred = performance.now();
-      memory.wake();
+      if (!memory.asking) stir();
     });
   };
   memory.touch = touch;
   const ask = () => {
     const sum = { pending: 0, frames: 0 };
-    for (const inner of windows()) {
+    const all = windows();
+    for (const inner of all) {
       watch(inner);
       const reply = (event) => {
         const [pending, frames, watching] = String(event.detail).split(" ", 3).map(Number);
         sum.pending += pending || 0;
         sum.frames += (frames || 0) + (watching && memory.mutated ? 1 : 0);
       };
-      inner.addEventListener(nonce, reply);
+      dom.listen(inner, nonce, reply);
       memory.asking = true;
-      inner.dispatchEvent(new CustomEvent(nonce + "?"));
+      dom.dispatch(inner, new CustomEvent(nonce + "?"));
       memory.asking = false;
-      inner.removeEventListener(nonce, reply);
+      dom.forget(inner, nonce, reply);
     }
+    // What a frame's size brings (resize, media queries), and lazy frames themselves, wait for one of the browser's.
+    if (all.length > 1 && memory.mutated) sum.frames += 1;
     return sum;
   };
-  const animated = () =>
-    performance.now() - memory.changed < 1300 &&
-    document.getAnimations().some((one) => one.playState === "running" && one.effect.getComputedTiming().endTime < 1300);
+  // Animations that have not begun, that end soon, or that have just ended: their events come with a frame.
+  const animated = () => {
+    if (performance.now() - memory.changed >= MOVING_MS) return false;
+    const was = memory.moving;
+    memory.moving = windows().some((inner) =>
+      dom
+        .getAnimations(inner.document)
+        .some((one) => {
+          if (one.playState !== "running") return false;
+          // The browser may leave it pending for ever where nothing is drawn: the frame counts that it was given.
+          const isNew = !memory.started.has(one);
+          memory.started.add(one);
+          return isNew || one.effect.getComputedTiming().endTime < MOVING_MS;
+        }),
+    );
+    return memory.moving || was;
+  };
+  const styling = () => {
+    for (const link of stylesheets()) {
+      if (memory.styles.has(link)) continue;
+      memory.styles.add(link);
+      coming(link, 0);
+    }
+    return memory.sheets > 0;
+  };
+  const refreshing = () => {
+    const meta = dom.find(document, 'meta[http-equiv="refresh" i][content]');
+    const found = /^\s*(\d*\.?\d*)\s*[;,]\s*(?:url\s*=)?\s*\S/i.exec(meta?.getAttribute("content") ?? "");
+    return found !== null && Number(found[1]) <= 1 && performance.now() - memory.begun < (Number(found[1]) + 1) * 1000;
+  };
   const pause = (ms) =>
     new Promise((resolve) => {
       const timer = setTimeout(resolve, ms);
@@ -91,30 +233,46 @@ async function settle({ nonce, wait, selector, quietMs, capMs, framed, onDemand 
       port1.onmessage = () => setTimeout(resolve, 0);
       port2.postMessage(null);
     });
+  // A frame in which the page takes part: of an animation that runs in the compositor it would hear nothing.
+  const drawing = () => {
+    requestAnimationFrame(() => {});
+    return { frame: true };
+  };
+  const over = () => {
+    if (wait === "css") return answer(false, `no element matches ${selector}`);
+    if (memory.leaving) return answer(false, "navigating");
+    return answer(false, !loaded() ? "loading" : ask().pending > 0 ? "pending" : "changing");
+  };
   let starved = 0;
 
   if (framed) {
     memory.framedAt = performance.now();
-    for (const inner of windows()) inner.dispatchEvent(new CustomEvent(nonce + "#"));
+    for (const inner of windows()) dom.dispatch(inner, new CustomEvent(nonce + "#"));
+  }
+  if (stayed) memory.leaving = false;
+  if (inert) {
+    // Neither timers nor listeners run in such a document, and no script changes it: the caller asks again.
+    if (wait === "css") return dom.find(document, selector) ? answer(true, wait) : capMs > 0 ? { later: true } : over();
+    if (loaded() || (wait === "domcontentloaded" && parsed())) return answer(true, wait === "settle" ? "quiet" : wait);
+    return capMs > 0 ? { later: true } : over();
   }
   try {
     for (;;) {
+      if (left() <= 0) return over();
       const { pending, frames } = ask();
-      if (left() <= 0) {
-        if (wait === "css") return answer(false, `no element matches ${selector}`);
-        return answer(false, !loaded() ? "loading" : pending > 0 ? "pending" : "changing");
-      }
+      if (wait === "css" && dom.find(document, selector)) return answer(true, wait);
+      if (memory.leaving && wait !== "css") return { leaving: true };
       if (wait === "domcontentloaded" && parsed()) return answer(true, wait);
       if (wait === "load" && loaded()) return answer(true, wait);
-      if (wait === "css" && document.querySelector(selector)) return answer(true, wait);
       if (frames > 0 && parsed()) {
         const soon = FRAME_MS - (performance.now() - memory.framedAt);
         if (soon > 0) await rest(soon);
+        if (left() <= 0) return over();
         memory.mutated = false;
-        if (onDemand) return { frame: true };
+        if (onDemand) return drawing();
         await Promise.race([new Promise((resolve) => requestAnimationFrame(resolve)), rest(250)]);
         memory.framedAt = performance.now();
-        for (const inner of windows()) inner.dispatchEvent(new CustomEvent(nonce + "#"));
+        for (const inner of windows()) dom.dispatch(inner, new CustomEvent(nonce + "#"));
         continue;
       }
       if (wait === "settle" && loaded() && pending === 0) {
@@ -123,9 +281,15 @@ async function settle({ nonce, wait, selector, quietMs, capMs, framed, onDemand 
           const then = memory.changed + memory.stirred;
           await turn();
           await turn();
-          if (then !== memory.changed + memory.stirred || ask().pending > 0) continue;
-          if (!animated()) return answer(true, "quiet");
-          if (onDemand) return { frame: true };
+          if (then !== memory.changed + memory.stirred || ask().pending > 0 || memory.leaving) continue;
+          const isMoving = animated();
+          if (!isMoving && !styling() && !refreshing()) return answer(true, "quiet");
+          if (isMoving && onDemand) {
+            const soon = FRAME_MS - (performance.now() - memory.framedAt);
+            if (soon > 0) await rest(soon);
+            if (left() > 0) return drawing();
+            continue;
+          }
         }
         // Not woken by changes: a page that changes all the time would make this a busy loop.
         memory.wake = () => {};

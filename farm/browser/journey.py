@@ -1,0 +1,165 @@
+"""Where one visit's main frame went: each document that was asked for, its answer, and how it was come to.
+
+A page may send its visitor on by script or by a refresh; what is recorded is the document that shows in the end,
+so its answer counts, and the addresses before it are the way there. Kept from the events of the tab's own session.
+What always holds: no more than `STATIONS` documents are kept, and hops of each, the first and the latest.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+STATIONS = 40
+
+
+@dataclass(slots=True)
+class Station:
+    """A document of the main frame: the addresses that its request went through, and its answer."""
+
+    request_id: str
+    urls: list[str]
+    answer: dict[str, Any] | None = None
+    statuses: list[int] = field(default_factory=list)
+    """Of the addresses before the last one: what each answered."""
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """The addresses before a document's own, what each of them answered (0 where unknown), and its own answer."""
+
+    urls: tuple[str, ...] = ()
+    statuses: tuple[int, ...] = ()
+    answer: dict[str, Any] | None = None
+
+
+class Journey:
+    """One tab's: `asked`, `answered` and `failed` take CDP's events, `forget` starts a visit."""
+
+    def __init__(self) -> None:
+        self._stations: list[Station] = []
+        self._changed = asyncio.Event()
+
+    def forget(self) -> None:
+        """Start a visit: the documents of the one before are not this one's."""
+        self._stations = []
+        self._changed.set()
+
+    def asked(self, event: Mapping[str, Any]) -> None:
+        """Take a request for a document of the main frame: a new one, or the next hop of a redirect."""
+        url = str(event["request"]["url"])
+        last = self._stations[-1] if self._stations else None
+        if last is not None and last.request_id == event["requestId"]:
+            if len(last.urls) >= STATIONS:
+                del last.urls[1], last.statuses[1]
+            last.urls.append(url)
+            last.statuses.append(int(event.get("redirectResponse", {}).get("status", 0)))
+        else:
+            if len(self._stations) >= STATIONS:
+                del self._stations[1]
+            self._stations.append(Station(str(event["requestId"]), [url]))
+        self._changed.set()
+
+    def answered(self, event: Mapping[str, Any]) -> None:
+        """Take the answer to such a request."""
+        for station in self._stations:
+            if station.request_id == event["requestId"]:
+                station.answer = event["response"]
+
+    def failed(self, event: Mapping[str, Any]) -> None:
+        """Take the end of any request that failed: a document that did not come is no station."""
+        for station in self._stations:
+            if station.request_id == event["requestId"]:
+                station.failed = True
+                self._changed.set()
+
+    async def stayed(self, begin_s: float) -> None:
+        """Return when no document is on its way any more because the last one failed.
+
+        One that was announced and is not asked for within `begin_s` counts as failed. Never returns where it came:
+        its document replaces the one that is looked at, which the caller hears of.
+        """
+        count = len(self._stations)
+        if self._is_idle:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(begin_s):
+                    while len(self._stations) == count:
+                        await self._change()
+            if len(self._stations) == count:
+                return
+        while not (self._stations and self._stations[-1].failed):
+            await self._change()
+
+    async def _change(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+    @property
+    def _is_idle(self) -> bool:
+        return not self._stations or self._stations[-1].answer is not None or self._stations[-1].failed
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether the page has asked for another document that has not answered yet."""
+        return self.is_long and not self._is_idle
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the page asked for another document than the first one."""
+        return len(self._stations) > 1
+
+    @property
+    def url(self) -> str | None:
+        """Where the main request has got to; None before the first."""
+        return self._stations[-1].urls[-1] if self._stations else None
+
+    @property
+    def answer(self) -> dict[str, Any] | None:
+        """The last answer, as CDP gives it; None before the first."""
+        return next((one.answer for one in reversed(self._stations) if one.answer is not None), None)
+
+    @property
+    def is_inert(self) -> bool:
+        """Whether the last document is one in which neither scripts nor timers run: its policy sandboxes it."""
+        answer = self.answer
+        if answer is None:
+            return False
+        headers = flat(answer["headers"])
+        return any(
+            words[0] == "sandbox" and "allow-scripts" not in words
+            for directive in headers.get("content-security-policy", "").lower().replace(",", ";").split(";")
+            if (words := directive.split())
+        )
+
+    def way_to(self, url: str) -> Way:
+        """Return how the document was come to that answered under this address.
+
+        Documents that never came, and addresses that only were loaded again, are no part of the way. Of a document
+        that is not known the way is empty.
+        """
+        address = url.partition("#")[0]
+        came = [station for station in self._stations if station.answer is not None and not station.failed]
+        known = [
+            number for number, station in enumerate(came) if station.urls[-1].partition("#")[0] == address
+        ]
+        if not known:
+            return Way()
+        last = came[known[-1]]
+        steps: list[tuple[str, int]] = []
+        for station in came[: known[-1] + 1]:
+            status = int((station.answer or {}).get("status", 0))
+            steps += zip(station.urls, (*station.statuses, status), strict=True)
+        way = [step for step, following in pairwise(steps) if step[0] != following[0]]
+        return Way(tuple(url for url, _ in way), tuple(status for _, status in way), last.answer)
+
+
+def flat(headers: Mapping[str, Any]) -> dict[str, str]:
+    """Return CDP's headers by lower-case name; several of one name are one, with commas, as HTTP has it."""
+    found = {}
+    for name, value in headers.items():
+        lower = str(name).lower()
+        found[lower] = str(value) if lower == "set-cookie" else str(value).replace("\n", ", ")
+    return found

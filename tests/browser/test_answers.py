@@ -1,0 +1,130 @@
+"""What a page says of itself: of any size, of any type, and nothing of it gets past the reader unchecked."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from aiohttp import web
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+from farm.browser.reading import ReadParams, checked
+from farm.detect import detect
+from farm.model.errors import RenderError
+from tests.browser.conftest import Browsing, visit
+
+PARAMS = ReadParams()
+WHOLE = {
+    **dict.fromkeys(("url", "reason", "title", "text", "html", "robots", "lang"), "x"),
+    "settled": True,
+    "canonical": None,
+    "truncated": [],
+    "links": [["http://h/", "a", ""]],
+}
+ANYTHING = some.recursive(
+    some.none() | some.booleans() | some.floats() | some.integers() | some.text(),
+    lambda inner: some.lists(inner) | some.dictionaries(some.text(), inner),
+    max_leaves=10,
+)
+FORMS = {
+    "form": '<form name="title"><input name="lang"></form>',
+    "image": '<img name="title">',
+    "two": '<img name="title"><img name="title">',
+    "frame": '<iframe name="title"></iframe>',
+}
+LARGE = {
+    "title": "document.title = 'x'.repeat(5e7);",
+    "lang": "document.documentElement.lang = 'x'.repeat(1e7);",
+    "robots": (
+        "const m = document.createElement('meta'); m.name = 'robots'; m.content = 'x'.repeat(1e7);"
+        "document.head.append(m);"
+    ),
+    "canonical": (
+        "const l = document.createElement('link'); l.rel = 'canonical'; l.href = '/' + 'x'.repeat(1e5);"
+        "document.head.append(l);"
+    ),
+    "links": (
+        "for (let n = 0; n < 50; n += 1) { const a = document.createElement('a');"
+        "a.href = '/' + 'x'.repeat(1e5); document.body.append(a); }"
+    ),
+    "html": "document.body.append(document.createComment('\\ud800\\u0001'.repeat(3e6)));",
+}
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[str]:
+    """Serve these pages by name."""
+
+    async def answer(request: web.Request) -> web.Response:
+        name = request.path.strip("/")
+        script = f"<script>{LARGE[name]}</script>" if name in LARGE else ""
+        text = f"<!doctype html><title>The title</title><body><p>Content.{FORMS.get(name, '')}{script}"
+        return web.Response(text=text, content_type="text/html")
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.5, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+async def test_elements_in_place_of_a_documents_own_names_are_no_text(rendering: Browsing, site: str) -> None:
+    """In a page's own world `document.title` is a form where it has one of that name; not in the farm's."""
+    slot = await rendering.slot()
+    for name in FORMS:
+        page = await visit(slot, f"{site}/{name}")
+        assert page.title == "The title"
+        assert page.lang == ""
+        assert detect(page) is None
+
+
+async def test_what_is_too_large_is_cut_and_named(rendering: Browsing, site: str) -> None:
+    """In the page, before it is carried anywhere."""
+    slot = await rendering.slot()
+    for name in LARGE:
+        page = await visit(slot, f"{site}/{name}")
+        assert name in page.truncated, name
+        assert len(page.title) <= PARAMS.title_cap
+        assert len(page.lang) <= PARAMS.word_cap
+        assert len(page.robots) <= PARAMS.word_cap
+        assert page.canonical is None
+        assert len(json.dumps(page.html)) + len(json.dumps(page.text)) <= PARAMS.all_cap
+        assert page.links == ()
+
+
+@settings(max_examples=50)
+@given(ANYTHING)
+def test_an_answer_of_any_form_is_a_failure_of_the_page(said: Any) -> None:
+    """Never an error of another kind."""
+    with suppress(RenderError):
+        checked(json.dumps(said))
+    with suppress(RenderError):
+        checked(said)
+
+
+@settings(max_examples=50)
+@given(some.sampled_from(sorted(WHOLE)), ANYTHING)
+def test_a_field_of_any_form_is_a_failure_or_fits(name: str, said: Any) -> None:
+    """What passes can be taken apart as the reader does."""
+    with suppress(RenderError):
+        seen = checked(json.dumps({**WHOLE, name: said}))
+        assert all(len(one) == 3 and all(isinstance(part, str) for part in one) for one in seen["links"])
+        assert isinstance(seen["title"], str)
+
+
+@pytest.mark.parametrize("said", [None, 1, "", "{", "[" * 100_000, b"\xff", "null", "[]", {}, "{}"])
+def test_what_is_no_answer_is_a_failure_of_the_page(said: Any) -> None:
+    """Found by the above, and thought of."""
+    with pytest.raises(RenderError):
+        checked(said)
+
+
+def test_an_answer_that_fits_is_returned() -> None:
+    """Half of a surrogate pair included."""
+    assert checked(json.dumps(WHOLE)) == WHOLE
+    assert checked('{"frame":true}') == {"frame": True}
+    assert checked(json.dumps({**WHOLE, "title": "\ud800"}))["title"] == "\ud800"
