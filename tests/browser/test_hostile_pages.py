@@ -225,7 +225,7 @@ async def test_a_page_that_sends_its_visitor_nowhere_is_read_itself(capped: Brow
         slot = await capped.slot("sent-nowhere")
         page = await visit(slot, url)
         assert (page.final_url, page.text) == (url, "before")
-        assert (page.settled, page.settle_reason) == (False, "pending")
+        assert (page.settled, page.settle_reason) == (False, "navigating")
         tab = slot.tab
         site.answer.set()
         page = await visit(slot, f"{url}next")
