@@ -141,6 +141,26 @@ def test_the_import_contracts_are_kept() -> None:
     assert run.returncode == 0, run.stdout + run.stderr
 
 
+def test_the_frontier_is_reached_by_its_facade() -> None:
+    """Whoever builds or steers a run asks `RedisFrontier`: its shards and its client are its own."""
+    hidden, adapters = (
+        {"shards", "client"},
+        {
+            *("ActiveFeeders", "DeadLetters", "NodeRegistry", "RedisFlowStore", "RedisPaceStore"),
+            *("RedisSharedCache", "SharedBans", "Shards"),
+        },
+    )
+    found = [
+        f"{relative(path)}:{node.lineno}"
+        for path in MODULES
+        if relative(path).startswith(("farm/app/", "farm/cli/"))
+        for node in ast.walk(_tree(path))
+        if (isinstance(node, ast.Attribute) and node.attr in hidden)
+        or (isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in adapters)
+    ]
+    assert found == []
+
+
 def test_lua_is_in_files_and_nowhere_else() -> None:
     """A transition of the farm's stands in its own file, so that its contract stands on it."""
     calls = re.compile(r"redis\.(call|pcall)\(")

@@ -18,7 +18,7 @@ from farm.app.politeness import Admittance, link_sorter, robots_desk, site_pacer
 from farm.app.preflight import RunPlan
 from farm.app.proxies import ProxyRoom
 from farm.app.rendering import slot_params
-from farm.app.session import TERMS, CrawlSession
+from farm.app.session import CrawlSession
 from farm.app.sitemaps import sitemap_feed
 from farm.browser.context import SlotParams
 from farm.browser.driver_errors import ignore_driver_exit
@@ -26,9 +26,7 @@ from farm.browser.engine import EngineParams
 from farm.browser.pool import Pool, PoolParams
 from farm.detect import detect
 from farm.egress import Gateway, GatewayParams
-from farm.frontier.flow_store import RedisFlowStore
 from farm.frontier.lease_renewer import RedisLeaseRenewer
-from farm.frontier.proxy_bans import SharedBans
 from farm.model.clock import Clock
 from farm.model.errors import UsageError
 from farm.model.event import Emit, Event
@@ -96,8 +94,7 @@ async def assemble(
 ) -> AsyncIterator[Assembly]:
     """Join the rooms; leaving takes them apart in the reverse order, each within a deadline of its own."""
     settings, book = plan.settings, FlowMeter(clock.monotonic())
-    board = RedisFlowStore(session.frontier.shards.client, session.crawl)
-    flow = FlowReporter(session.node, book, board, tell, clock)
+    flow = FlowReporter(session.node, book, session.frontier.flow, tell, clock)
     host_load, outcomes = HostLoad(clock), RunOutcomes()
 
     def emit(event: Event) -> None:
@@ -105,12 +102,13 @@ async def assemble(
             fold(event)
 
     ignore_driver_exit(asyncio.get_running_loop())
-    session.frontier.shards.client.outage.tell = emit
+    session.frontier.on_outage(emit)
+    terms = await session.frontier.terms()
     async with AsyncExitStack() as stack:
         # Before what may take long: whoever is silent meanwhile is taken for dead.
         heartbeat = Heartbeat(
             lambda: RedisLeaseRenewer(session.redis_url, session.crawl),
-            TERMS.visibility_s,
+            terms.visibility_s,
             clock,
             node=session.presence.identity,
             replaced=session.presence.replaced,
@@ -233,8 +231,7 @@ def _proxy_room(plan: RunPlan, session: CrawlSession, emit: Emit, clock: Clock) 
         settings.proxy_patience,
         ScoreParams(cooldown_s=settings.proxy_cooldown),
     )
-    bans = SharedBans(session.frontier.shards.client, session.crawl)
-    return ProxyRoom(plan.proxies, bans, params, emit, clock)
+    return ProxyRoom(plan.proxies, session.frontier.bans, params, emit, clock)
 
 
 def _memory_sampler(pool: Pool, session: CrawlSession, cap_bytes: int, folder: Path) -> MemorySampler:

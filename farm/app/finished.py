@@ -9,7 +9,6 @@ from contextlib import suppress
 
 from farm.app.preflight import RunPlan
 from farm.app.session import CrawlSession
-from farm.frontier.crawl import is_finished, mark_finished
 from farm.model.errors import FarmError
 from farm.model.ledger import Stats
 
@@ -22,14 +21,14 @@ async def is_over(plan: RunPlan, session: CrawlSession) -> bool:
         return False
     if (await session.frontier.stats()).ledger.open:
         return False
-    return await is_finished(session.frontier.shards.client, session.crawl, _fed_by(plan))
+    return await session.frontier.is_finished(_fed_by(plan))
 
 
 async def note(plan: RunPlan, session: CrawlSession) -> None:
     """Note that the crawl came to its end; where Redis takes no writes, the next run finds out by itself."""
     with suppress(FarmError, TimeoutError):
         async with asyncio.timeout(NOTE_S):
-            await mark_finished(session.frontier.shards.client, session.crawl, _fed_by(plan))
+            await session.frontier.mark_finished(_fed_by(plan))
 
 
 def _fed_by(plan: RunPlan) -> str:

@@ -5,8 +5,6 @@ from farm.app.proxies import ProxyRoom
 from farm.app.session import CrawlSession
 from farm.egress.fetch import Fetcher, FetchParams
 from farm.egress.gateway import Gateway
-from farm.frontier.pace_store import RedisPaceStore
-from farm.frontier.shared_cache import RedisSharedCache
 from farm.model.clock import Clock
 from farm.model.event import Emit
 from farm.model.outcome import SkipReason
@@ -33,11 +31,9 @@ def robots_desk(
     if session.crawl.settings["robots"] == "ignore":
         return AllowAll()
     frontier = session.frontier
-
-    shelf = RedisSharedCache(frontier.shards.client, session.crawl)
     fetcher = Fetcher(gateway, FetchParams(USER_AGENT))
     fetch = proxies.fetching(fetcher) if proxies else fetcher.fetch
-    return RobotsChecker(fetch, shelf, parse, RedisPaceStore(frontier.shards).keep_apart, retry, clock)
+    return RobotsChecker(fetch, frontier.cache, parse, frontier.paces.keep_apart, retry, clock)
 
 
 def site_pacer(session: CrawlSession, host_load: HostLoad, emit: Emit, clock: Clock) -> Pacer:
@@ -45,7 +41,7 @@ def site_pacer(session: CrawlSession, host_load: HostLoad, emit: Emit, clock: Cl
     agreed = session.crawl.settings
     rate = parse_rate(agreed["rate"]).per_s if agreed["rate"] else 0.0
     params = PaceParams(most=agreed["site_concurrency"] or PaceParams().most, ceiling=rate)
-    return Pacer(RedisPaceStore(session.frontier.shards), params, host_load.is_overloaded, emit, clock)
+    return Pacer(session.frontier.paces, params, host_load.is_overloaded, emit, clock)
 
 
 class Admittance:

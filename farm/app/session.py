@@ -14,13 +14,11 @@ from farm.app.presence import Presence, register
 from farm.app.redis_url import redis_url
 from farm.app.seeding import add_seeds, seeds_of
 from farm.app.shared_settings import adopted, check_shared_settings, joined
-from farm.frontier.active_feeders import ActiveFeeders
 from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
 from farm.frontier.crawl import Crawl, Dedup, contradictions, find_crawl, open_crawl
 from farm.frontier.embedded import EmbeddedRedis
 from farm.frontier.frontier import RedisFrontier
-from farm.frontier.nodes import NodeRegistry
 from farm.frontier.terms import Politeness, Terms
 from farm.model.errors import NoSuchCrawl, UsageError
 from farm.runtime.lock import FolderLock
@@ -91,11 +89,11 @@ async def open_session(plan: RunPlan, reaper: Reaper) -> AsyncIterator[CrawlSess
             await refuse_or_wait(frontier, plan)
         if not plan.embedded:
             lock.take()
-        presence = await register(NodeRegistry(frontier.shards), plan.settings.node, plan.private)
+        presence = await register(frontier.nodes, plan.settings.node, plan.private)
         stack.push_async_callback(presence.leave)
         if plan.settings.sitemap != "off":
             # Before there is anything that could be done: another node might find the crawl finished.
-            await ActiveFeeders(client, crawl).hold(presence.identity.name, FEED_STARTS_S)
+            await frontier.feeders.hold(presence.identity.name, FEED_STARTS_S)
         plan = replace(plan, seeds=seeds_of(plan.settings, plan.seeds, crawl.settings))
         rules, _ = await add_seeds(crawl, frontier, plan.seeds)
         # Many seeds take longer to add than a silent node is taken for alive.

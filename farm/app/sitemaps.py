@@ -14,8 +14,6 @@ from farm.app.proxies import Fetching, ProxyRoom
 from farm.app.session import CrawlSession
 from farm.egress.fetch import Fetcher, FetchParams
 from farm.egress.gateway import Gateway
-from farm.frontier.active_feeders import ActiveFeeders
-from farm.frontier.shared_cache import RedisSharedCache
 from farm.model.fetch import Fetched, FetchFailed
 from farm.model.outcome import FailureKind
 from farm.runtime.control import Control
@@ -62,18 +60,16 @@ def sitemap_feed(
             found += addresses(named, f"{origin}/robots.txt")
         return found
 
-    shelf = RedisSharedCache(session.frontier.shards.client, session.crawl)
     since = plan.settings.sitemap_since
-    marks = ActiveFeeders(session.frontier.shards.client, session.crawl)
     return SitemapFeed(
         find,
         partial(read, fetch, Counter()),
-        shelf,
+        session.frontier.cache,
         scope,
         session.frontier,
         sink,
         control,
-        marks,
+        session.frontier.feeders,
         session.node,
         since,
     )

@@ -24,7 +24,7 @@ def main(arguments: Sequence[str]) -> int:
 
 async def _add(settings: AddSettings) -> tuple[int, int]:
     async with open_existing_crawl(settings) as (crawl, frontier):
-        check_shared_settings(crawl, frontier.shards.client.place, *FOR_SEEDS)
+        check_shared_settings(crawl, frontier.place, *FOR_SEEDS)
         routes, keep = bool(crawl.settings["hash_routes"]), crawl.settings.get("keep_params", ())
         seeds, said = given_seeds(settings.urls, settings.seeds, hash_routes=routes, keep_params=keep)
         for sentence in said:

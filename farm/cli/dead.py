@@ -55,7 +55,7 @@ def _check(action: str, settings: DeadSettings) -> None:
 
 async def _act(action: str, settings: DeadSettings) -> None:
     async with open_existing_crawl(settings) as (_, frontier):
-        dead = DeadLetters(frontier)
+        dead = frontier.dead
         if action == "list":
             await _list(dead, settings)
         elif action == "show":

@@ -9,7 +9,7 @@ from rich.table import Table
 from farm.app.existing_crawl import open_existing_crawl
 from farm.cli.interruptible import run_interruptible
 from farm.egress.proxyfile import ProxyFile
-from farm.frontier.flow_store import RedisFlowStore, by_site
+from farm.frontier.flow_store import by_site
 from farm.model.errors import UsageError
 from farm.model.ledger import Stats
 from farm.monitor.figures import size
@@ -75,8 +75,8 @@ def _names_a_crawl(settings: PlanSettings) -> bool:
 
 async def _known(settings: PlanSettings) -> tuple[Stats, Flow, int]:
     """Return what the crawl has measured, its last nodes together."""
-    async with open_existing_crawl(settings) as (crawl, frontier):
-        nodes = await RedisFlowStore(frontier.shards.client, crawl).read()
+    async with open_existing_crawl(settings) as (_, frontier):
+        nodes = await frontier.flow.read()
         at_work = [node for node in nodes if node.is_fresh] or nodes[:1]
         stats = await frontier.stats()
         return stats, together(node.flow for node in at_work), stats.sites or len(by_site(nodes))

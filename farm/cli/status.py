@@ -11,8 +11,7 @@ from rich.text import Text
 
 from farm.app.existing_crawl import open_existing_crawl
 from farm.cli.interruptible import run_interruptible
-from farm.frontier.active_feeders import ActiveFeeders
-from farm.frontier.flow_store import NodeFlow, RedisFlowStore, by_site
+from farm.frontier.flow_store import NodeFlow, by_site
 from farm.model.escape import escaped
 from farm.model.ledger import Stats
 from farm.policy.capacity import together
@@ -36,9 +35,9 @@ def main(arguments: Sequence[str]) -> int:
 async def _read(settings: StatusSettings) -> tuple[str, Stats, list[NodeFlow]]:
     """Return the ledger, and what the nodes at work say of their flow."""
     async with open_existing_crawl(settings) as (crawl, frontier):
-        nodes = await RedisFlowStore(frontier.shards.client, crawl).read()
+        nodes = await frontier.flow.read()
         nodes = [node for node in nodes if node.is_fresh]
-        is_fed = await ActiveFeeders(frontier.shards.client, crawl).any()
+        is_fed = await frontier.feeders.any()
         stats = await frontier.stats()
         state = state_of(stats, is_fed=is_fed, is_worked=bool(nodes))
         return crawl.name, replace(stats, state=state), nodes

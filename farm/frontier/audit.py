@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from farm.frontier import keys
 from farm.frontier.counters import decode
-from farm.frontier.faults import gone, unreadable
+from farm.frontier.faults import crawl_deleted, unreadable
 from farm.frontier.shards import Shards
 from farm.frontier.sums import Sums, ledger_of
 
@@ -62,7 +62,7 @@ class _Auditor:
         """Look at everything once and return what does not hold."""
         stored = await self._shards.run(self._shard, "stats")
         if not stored:
-            raise gone(self._shards.client.place)
+            raise crawl_deleted(self._shards.client.place)
         before = after = self._counters(stored[0])
         pieces, told = await self._pieces(), dict[str, None]()
         while pieces:

@@ -11,7 +11,15 @@ from typing import Any, cast
 
 import redis.asyncio
 from redis import exceptions as redis_errors
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_chain,
+    wait_none,
+    wait_random_exponential,
+)
 
 from farm.frontier import keys
 from farm.frontier.faults import (
@@ -28,6 +36,12 @@ from farm.frontier.scripts import LIBRARY
 
 FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 2.0
+REPETITION_WAIT = wait_chain(
+    wait_none(), wait_random_exponential(multiplier=FIRST_WAIT_S / 2, max=LONGEST_WAIT_S)
+)
+"""The first repetition comes at once: mostly the server has closed a connection that was idle. The second waits
+for at most `FIRST_WAIT_S`, each later one for up to twice as long."""
+_PASSES = retry_if_exception(is_transient)
 ON_DISK_MS = 3000
 """A log that is flushed every second is there by then; shorter than the timeout of a call."""
 
@@ -108,23 +122,16 @@ class RedisClient:
         return await self._client.execute_command(*args, **options)
 
     async def _patiently(self, call: Any, *args: Any, **options: Any) -> Any:
+        """Make a call, repeated while it fails in a way that passes; raises the farm's errors."""
+        # Patience shorter than a call's deadline still allows one repetition: an idle connection fails once.
+        tries = stop_after_attempt(2 if self.patience_s > 0 else 1)
+        repeating = AsyncRetrying(
+            wait=REPETITION_WAIT, stop=tries & stop_after_delay(self.patience_s), retry=_PASSES, reraise=True
+        )
         try:
-            return await self._once(call, *args, **options)
-        except FOREIGN as error:
-            if not is_transient(error) or self.patience_s <= 0:
-                raise translate(error, self.place) from None
-        try:
-            async for attempt in AsyncRetrying(
-                wait=wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S),
-                stop=stop_after_delay(self.patience_s),
-                retry=retry_if_exception(is_transient),
-                reraise=True,
-            ):
-                with attempt:
-                    return await self._once(call, *args, **options)
+            return await repeating(self._once, call, *args, **options)
         except FOREIGN as error:
             raise translate(error, self.place) from None
-        raise AssertionError("tenacity either returns or raises")
 
     async def _once(self, call: Any, *args: Any, **options: Any) -> Any:
         begun = time.monotonic()

@@ -1,9 +1,14 @@
-"""The shard's counters as they are stored: one string of numbers, in the order that the scripts declare."""
+"""A shard's counters as they are stored, and the crawl's numbers that they add up to.
+
+They are one string of numbers, in the order that `lua/lib/layout.lua` declares.
+"""
 
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
+
+from farm.model.ledger import Ledger, Stats
 
 BANDS = 10
 STATES = ("running", "paused", "draining", "stopped")
@@ -57,3 +62,40 @@ def encode(counters: Mapping[str, float]) -> bytes:
     """Return the counters as they are stored."""
     kinds = (int if kind == "i" else float for kind in _KINDS)
     return _LAYOUT.pack(*(kind(value) for kind, value in zip(kinds, in_order(counters), strict=True)))
+
+
+def stats_of(replies: Sequence[tuple[bytes, Sequence[bytes]]]) -> Stats:
+    """Sum what each shard answers to `stats`; the first one's state is the crawl's.
+
+    Raises ValueError where something else stands there.
+    """
+    shards, dead_by_reason = [], dict[str, int]()
+    try:
+        for stored, tally in replies:
+            shards.append(decode(stored))
+            for reason, count in zip(tally[::2], tally[1::2], strict=True):
+                dead_by_reason[reason.decode()] = dead_by_reason.get(reason.decode(), 0) + int(count)
+        state = STATES[shards[0]["state"]]
+    except (IndexError, OverflowError) as error:
+        raise ValueError(str(error)) from None
+
+    def total(name: str) -> int:
+        return sum(counters[name] for counters in shards)
+
+    return Stats(
+        ledger=Ledger(
+            accepted=total("accepted"),
+            queued=total("suspects") + sum(total(f"q{band}") for band in range(BANDS)),
+            delayed=total("delayed"),
+            leased=total("leased"),
+            done=total("done"),
+            dead=total("dead"),
+        ),
+        dead_by_reason={reason: count for reason, count in dead_by_reason.items() if count},
+        rendered=total("rendered"),
+        duplicates=total("duplicates"),
+        expired=total("expired"),
+        retried=total("retried"),
+        sites=total("sites"),
+        state=state,
+    )

@@ -114,17 +114,6 @@ async def find_crawl(client: RedisClient, name: str) -> Crawl:
     return _crawl_of(client, name, stored, created=False)
 
 
-async def mark_finished(client: RedisClient, crawl: Crawl, fed_by: str) -> None:
-    """Note that the crawl came to its end, and from which sitemaps it was fed; URLs added later open it again."""
-    await client.command("SET", keys.finished(crawl), fed_by)
-
-
-async def is_finished(client: RedisClient, crawl: Crawl, fed_by: str) -> bool:
-    """Whether the crawl came to its end, fed from these sitemaps; what was added later is not looked at."""
-    stored = await client.command("GET", keys.finished(crawl))
-    return bool(stored == fed_by.encode())
-
-
 async def delete_crawl(client: RedisClient, name: str) -> int:
     """Delete every key of a crawl and return how many there were.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from farm.frontier import keys
 from farm.frontier.entries import decode_lease
-from farm.frontier.frontier import AT_ONCE, RedisFrontier
+from farm.frontier.shards import BATCH, Shards
 from farm.model.errors import UsageError
 from farm.model.outcome import FailureKind
 from farm.model.task import UrlTask
@@ -30,9 +30,8 @@ class DeadLetter:
 class DeadLetters:
     """The dead letters of a crawl."""
 
-    def __init__(self, frontier: RedisFrontier) -> None:
-        self._frontier = frontier
-        self._shards = frontier.shards
+    def __init__(self, shards: Shards) -> None:
+        self._shards = shards
 
     async def page(self, reason: str | None = None, *, start: int = 0, size: int = PAGE) -> list[DeadLetter]:
         """Return `size` letters from the `start`-th on: of one reason, or of all, reason by reason."""
@@ -85,7 +84,7 @@ class DeadLetters:
         for name, count in await self._tally(reason):
             start, left = 0, count
             while left > 0:
-                letters = await self._letters(name, start, min(AT_ONCE, left))
+                letters = await self._letters(name, start, min(BATCH, left))
                 if not letters:
                     break
                 fit = [raw[0] for raw in letters if deed == "drop" or letter_of(*raw).task is not None]
@@ -109,7 +108,7 @@ class DeadLetters:
         return found
 
     async def _tally(self, reason: str | None) -> list[tuple[str, int]]:
-        known = (await self._frontier.stats()).dead_by_reason
+        known = (await self._shards.stats()).dead_by_reason
         if reason is None:
             return sorted(known.items())
         if reason not in [*FailureKind, *known]:

@@ -93,7 +93,7 @@ def lacks_function(error: redis_errors.ResponseError) -> bool:
     return str(error).startswith(_LACKS_FUNCTION)
 
 
-def gone(place: str) -> CrawlGone:
+def crawl_deleted(place: str) -> CrawlGone:
     """Say that the crawl was deleted under our hands."""
     return CrawlGone(
         f"The crawl is no longer in Redis at {place}; it was deleted or started anew: "
@@ -162,7 +162,7 @@ def translate(error: BaseException, place: str) -> FarmError:
 
 def _said_by_a_script(reason: str, place: str) -> FarmError:
     if reason.startswith("NOCRAWL"):
-        return gone(place)
+        return crawl_deleted(place)
     if reason.startswith("BADARG"):
         return UsageError(f"The frontier was asked for what it cannot keep: {reason[7:]}.")
     if _STUMBLES.match(reason):

@@ -5,32 +5,41 @@ and a lease is settled by the holder of its current token alone.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from random import Random
 from typing import assert_never
 
-from farm.frontier import keys, outbox
+from farm.frontier import keys
+from farm.frontier.active_feeders import ActiveFeeders
 from farm.frontier.audit import Audit, audit
 from farm.frontier.client import Arg, RedisClient
 from farm.frontier.counters import STATES
 from farm.frontier.crawl import Crawl
+from farm.frontier.dead import DeadLetters
 from farm.frontier.entries import encode_task, fingerprint_of
-from farm.frontier.faults import gone, unreadable
+from farm.frontier.faults import unreadable
+from farm.frontier.flow_store import RedisFlowStore
 from farm.frontier.lease_dispatch import LeaseDispatch
-from farm.frontier.ledger import stats_of
-from farm.frontier.outbox import addressed
-from farm.frontier.shards import Shards
+from farm.frontier.nodes import NodeRegistry
+from farm.frontier.pace_store import RedisPaceStore
+from farm.frontier.proxy_bans import SharedBans
+from farm.frontier.shards import BATCH, Shards, addressed, deliver
+from farm.frontier.shared_cache import RedisSharedCache
+from farm.frontier.terms import Terms
 from farm.model.errors import UsageError
+from farm.model.event import RedisAway, RedisBack
 from farm.model.ledger import Stats
 from farm.model.outcome import Ack, Bury, Release, Retry, Settled
 from farm.model.task import Idle, Lease, LeaseRequest, UrlTask
 
-AT_ONCE = 500
-"""How many links one script takes; more would hold up everybody else's."""
 LONGEST_DETAIL = 500
 
 
 class RedisFrontier:
-    """A crawl's frontier. `own_time_ms` replaces the server's clock in tests."""
+    """All that is kept in Redis of one crawl: its URLs here, the rest by an attribute each.
+
+    `own_time_ms` replaces the server's clock in tests.
+    """
 
     def __init__(
         self,
@@ -41,7 +50,58 @@ class RedisFrontier:
         random: Random | None = None,
     ) -> None:
         self.shards = Shards(client, crawl, own_time_ms)
-        self._wishes = LeaseDispatch(self.shards, random or Random())  # noqa: S311 - nonces and jitter, no secrets
+        self.feeders = ActiveFeeders(client, crawl)
+        """Which nodes still feed the crawl from sitemaps."""
+        self._client = client
+        self._crawl = crawl
+        self._own_time_ms = own_time_ms
+        self._dispatch = LeaseDispatch(self.shards, self.feeders, random or Random())  # noqa: S311 - nonces and jitter, no secrets
+
+    @cached_property
+    def paces(self) -> RedisPaceStore:
+        """What the nodes have learnt about each site's pace."""
+        return RedisPaceStore(self.shards)
+
+    @cached_property
+    def flow(self) -> RedisFlowStore:
+        """What each node has measured of its flow."""
+        return RedisFlowStore(self._client, self._crawl)
+
+    @cached_property
+    def bans(self) -> SharedBans:
+        """Which proxies are banned."""
+        return SharedBans(self._client, self._crawl, own_time_ms=self._own_time_ms)
+
+    @cached_property
+    def cache(self) -> RedisSharedCache:
+        """The origins' robots.txt, fetched once for all nodes."""
+        return RedisSharedCache(self._client, self._crawl)
+
+    @cached_property
+    def nodes(self) -> NodeRegistry:
+        """Which nodes are at work on the crawl."""
+        return NodeRegistry(self.shards)
+
+    @cached_property
+    def dead(self) -> DeadLetters:
+        """The URLs that were given up."""
+        return DeadLetters(self.shards)
+
+    @property
+    def place(self) -> str:
+        """Where Redis is, without credentials: for sentences that a user reads."""
+        return self._client.place
+
+    def on_outage(self, tell: Callable[[RedisAway | RedisBack], None]) -> None:
+        """Have `tell` called when Redis goes away, and when it is back."""
+        self._client.outage.tell = tell
+
+    async def terms(self) -> Terms:
+        """Return the terms that the crawl was created with.
+
+        Raises CrawlGone where the crawl was deleted, CrawlUnreadable where its counters cannot be read.
+        """
+        return await self.shards.terms()
 
     async def add(self, tasks: Sequence[UrlTask]) -> int:
         """Accept what is new and return how many were."""
@@ -50,20 +110,20 @@ class RedisFrontier:
             by_shard.setdefault(self.shards.of(task.site), []).append(encode_task(task))
         accepted = 0
         for shard, links in by_shard.items():
-            for start in range(0, len(links), AT_ONCE):
-                accepted += int(await self.shards.run(shard, "add", *links[start : start + AT_ONCE]))
+            for start in range(0, len(links), BATCH):
+                accepted += int(await self.shards.run(shard, "add", *links[start : start + BATCH]))
         return accepted
 
     async def is_on_disk(self) -> bool | None:
         """Wait until what was added survives the server's death, and say whether; None where it cannot tell."""
-        return await self.shards.client.is_on_disk(keys.ctl(self.shards.crawl))
+        return await self._client.is_on_disk(keys.ctl(self._crawl))
 
     async def lease(self, request: LeaseRequest) -> Lease | Idle:
         """Lease the best URL for this slot, or say why there is none and when to ask again.
 
         `retry_in_s` is 0 where asking again cannot help: `empty`, and `limit` with nothing leased.
         """
-        return await self._wishes.lease(request)
+        return await self._dispatch.lease(request)
 
     async def ack(
         self, lease: Lease, outcome: Ack, following: LeaseRequest | None = None
@@ -75,23 +135,23 @@ class RedisFrontier:
         shard = self.shards.of(lease.task.site)
         seen = [fingerprint_of(one) for one in outcome.seen]
         links = self._outgoing(shard, outcome.links, seen)
-        while len(links) > AT_ONCE:
-            part, links = links[:AT_ONCE], links[AT_ONCE:]
+        while len(links) > BATCH:
+            part, links = links[:BATCH], links[BATCH:]
             if await self.shards.run(shard, "extend", lease.slot, lease.id, lease.token, *part) < 0:
                 # Not settled yet: the ack says whether this is a repetition or a lost lease.
                 links = []
-        stays = following is not None and self._wishes.stays(shard, following)
-        wish = self._wishes.arguments(following) if following and stays else self._wishes.none()
+        stays = following is not None and await self._dispatch.stays(shard, following)
+        wish = self._dispatch.arguments(following) if following and stays else self._dispatch.none()
         head: tuple[Arg, ...] = (lease.slot, lease.id, lease.token, int(outcome.rendered), *wish)
         reply = await self.shards.run(shard, "ack", *head, len(seen), *seen, *links)
         settled = Settled(reply[0].decode().lower())
-        self._wishes.settled(lease)
+        self._dispatch.settled(lease)
         if following is None:
             return settled, None
         if not stays:
             # Another shard's turn, and a script cannot hand out what is not in its own.
-            return settled, await self._wishes.lease_from(shard, following)
-        return settled, await self._wishes.granted(shard, reply[1:], following)
+            return settled, await self._dispatch.lease_from(shard, following)
+        return settled, await self._dispatch.granted(shard, reply[1:], following)
 
     async def nack(self, lease: Lease, outcome: Retry | Bury | Release) -> Settled:
         """Settle as not done: put off, given up, or given back."""
@@ -106,7 +166,7 @@ class RedisFrontier:
                 assert_never(outcome)
         shard = self.shards.of(lease.task.site)
         verdict = await self.shards.run(shard, "nack", lease.slot, lease.id, lease.token, *deed)
-        self._wishes.settled(lease)
+        self._dispatch.settled(lease)
         return Settled(verdict.decode().lower())
 
     async def may_begin(self, site: str, egress: str = "", *, begun: bool = False) -> float:
@@ -126,18 +186,15 @@ class RedisFrontier:
         for shard, (came, waiting) in enumerate(await self.shards.each("maintain", most)):
             moved += came
             if waiting:
-                moved += await outbox.deliver(self.shards, shard)
+                moved += await deliver(self.shards, shard)
         return moved
 
     async def stats(self) -> Stats:
-        """Count."""
-        replies = await self.shards.each("stats")
-        if not all(replies):
-            raise gone(self.shards.client.place)
-        try:
-            return stats_of(replies)
-        except ValueError:
-            raise unreadable(self.shards.client.place, "its counters are none") from None
+        """Return the crawl's numbers, summed over all shards.
+
+        Raises CrawlGone where the crawl was deleted, CrawlUnreadable where its counters cannot be read.
+        """
+        return await self.shards.stats()
 
     async def set_state(self, state: str) -> None:
         """Say for all nodes whether leases are handed out: one of `STATES`."""
@@ -149,25 +206,12 @@ class RedisFrontier:
         """Return what `set_state` said last."""
         state = int(await self.shards.run(0, "control", ""))
         if not 0 <= state < len(STATES):
-            raise unreadable(self.shards.client.place, "its counters are none")
+            raise unreadable(self._client.place, "its counters are none")
         return STATES[state]
-
-    async def limit_site(
-        self,
-        site: str,
-        *,
-        interval_s: float | None = None,
-        burst: int | None = None,
-        in_flight: int | None = None,
-    ) -> None:
-        """Change what one site bears, for every node; None leaves a limit as it is, 0 removes it."""
-        interval = "" if interval_s is None else round(interval_s * 1000)
-        limits = ("" if limit is None else limit for limit in (burst, in_flight))
-        await self.shards.run(self.shards.of(site), "throttle", site, interval, *limits, 0, "")
 
     async def block(self, site: str, for_s: float, *, egress: str = "") -> None:
         """Let nobody visit a site for a while, or nobody by one egress address."""
-        await self.shards.run(self.shards.of(site), "throttle", site, "", "", "", round(for_s * 1000), egress)
+        await self.shards.run(self.shards.of(site), "block", site, round(for_s * 1000), egress)
 
     async def audit(self, most: int = 50) -> list[str]:
         """Prove the invariants; return what does not hold, a sentence each.
@@ -181,13 +225,25 @@ class RedisFrontier:
         """Prove the invariants; return what does not hold, and whether everything was compared."""
         return await audit(self.shards, most)
 
+    async def mark_finished(self, fed_by: str) -> None:
+        """Note that the crawl came to its end, and from which sitemaps it was fed.
+
+        URLs that are added later open it again.
+        """
+        await self._client.command("SET", keys.finished(self._crawl), fed_by)
+
+    async def is_finished(self, fed_by: str) -> bool:
+        """Whether the crawl came to its end, fed from these sitemaps; what was added later is not looked at."""
+        stored = await self._client.command("GET", keys.finished(self._crawl))
+        return bool(stored == fed_by.encode())
+
     async def extend_scope(self, extension: str) -> None:
         """Add to the scope of the crawl, for every node: a seed was redirected there."""
-        await self.shards.client.command("SADD", keys.scope(self.shards.crawl), extension)
+        await self._client.command("SADD", keys.scope(self._crawl), extension)
 
     async def scope_sites(self) -> frozenset[str]:
         """Return what was added to the scope."""
-        members = await self.shards.client.command("SMEMBERS", keys.scope(self.shards.crawl))
+        members = await self._client.command("SMEMBERS", keys.scope(self._crawl))
         # What is no text covers no site.
         return frozenset(member.decode(errors="replace") for member in members)
 

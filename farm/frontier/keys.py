@@ -27,7 +27,7 @@ there is this glossary:
                                  where it is later
     {c:s}:nodes          zset    node -> when it was heard of last
     {c:s}:node           hash    node -> its incarnation, and what it told of itself (JSON)
-    {c:s}:alone          hash    node -> its slot that has a suspect, while it has nothing else
+    {c:s}:alone          hash    node -> its slot that has a suspect, while it leases nothing else
     {c:s}:delayed        zset    site and entry -> when it goes back to its queue
     {c:s}:dead           hash    id -> reason, when (the server's own time in ms), detail, site, entry
                                  (a line each)
@@ -37,7 +37,8 @@ there is this glossary:
     {c:s}:struck         hash    shard -> how many of its outbox were delivered and struck out so far
     {c:s}:once:ID        string  what a transfer of page quota came to, for an hour
     {c:s}:seen:BUCKET    set     integers: the low 52 bits of the fingerprints that are known, bit 52 set
-    {c:s}:bloom:GEN:N    string  127 blocks of a Bloom filter's generation (`bloom` alone: the server's own filter)
+    {c:s}:bloom:GEN:N    string  127 blocks of a Bloom filter's generation
+    {c:s}:bloom          filter  the server's own Bloom filter, in their place
     {c:s}:scope          set     shard 0 only: what redirects of seeds added to the scope
     {c:s}:finished       string  shard 0 only: from which sitemaps the crawl was fed that came to its end
     {c:s}:bans           hash    shard 0 only: proxy, or proxy and site -> when its ban ends (the server's own time

@@ -5,15 +5,11 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from farm.frontier import quota
 from farm.frontier.active_feeders import ActiveFeeders
 from farm.frontier.client import Arg
-from farm.frontier.counters import decode
 from farm.frontier.entries import CorruptEntry, decode_lease
 from farm.frontier.quarantine import Quarantine
-from farm.frontier.shard_affinity import ShardAffinity
-from farm.frontier.shards import Shards
-from farm.frontier.terms import Terms
+from farm.frontier.shards import ShardAffinity, Shards, allow_more
 from farm.model.errors import UsageError
 from farm.model.outcome import FailureKind
 from farm.model.task import Idle, Lease, LeaseRequest
@@ -26,12 +22,12 @@ SOON_S = 0.25
 class LeaseDispatch:
     """Asks for leases until there is one, or a reason."""
 
-    def __init__(self, shards: Shards, random: Random) -> None:
+    def __init__(self, shards: Shards, feeders: ActiveFeeders, random: Random) -> None:
         self._shards = shards
         self._random = random
-        self._runs = ShardAffinity(shards.count, Terms().affinity_run)
+        self._affinity = ShardAffinity(shards.count)
         self._quarantine = Quarantine()
-        self._feeds = ActiveFeeders(shards.client, shards.crawl)
+        self._feeders = feeders
 
     @staticmethod
     def none() -> tuple[Arg, ...]:
@@ -55,12 +51,18 @@ class LeaseDispatch:
 
     async def lease_from(self, home: int, request: LeaseRequest) -> Lease | Idle:
         """Ask the shards in turn, `home` first unless the slot's run there is over."""
-        order = self._shards.order(self._runs.first(request, home))
+        order = self._shards.order(await self._first(request, home))
         return await self._unless_fed(await self._ask(order, request, []), request)
 
-    def stays(self, shard: int, request: LeaseRequest) -> bool:
+    async def stays(self, shard: int, request: LeaseRequest) -> bool:
         """Whether a settlement's own shard is to be asked, in the same round trip."""
-        return self._runs.first(request, shard) == shard
+        return await self._first(request, shard) == shard
+
+    async def _first(self, request: LeaseRequest, home: int) -> int:
+        if self._shards.count == 1:
+            return home
+        # As the crawl has it stored: nodes of other versions have other defaults.
+        return self._affinity.first(request, home, (await self._shards.terms()).affinity_run)
 
     async def granted(self, shard: int, reply: Sequence[Any], request: LeaseRequest) -> Lease | Idle:
         """Read what an ack handed out; where its shard had nothing, ask the others."""
@@ -69,14 +71,14 @@ class LeaseDispatch:
             order = self._shards.order(self._shards.home(request.request_id, None))
             got = await self._ask([other for other in order if other != shard], request, [got])
         elif isinstance(got, Lease):
-            self._runs.note(request, shard, anew=False)
+            self._affinity.note(request, shard, anew=False)
         return await self._unless_fed(got, request)
 
     async def _unless_fed(self, got: Lease | Idle, request: LeaseRequest) -> Lease | Idle:
         """Let the crawl not end while somebody feeds it."""
         if isinstance(got, Lease) or got.reason != "empty":
             return got
-        if await self._feeds.any():
+        if await self._feeders.any():
             return Idle("waiting", SOON_S)
         # Whoever fed it may have added his last URLs after the first look and have gone before this one.
         order = self._shards.order(self._shards.home(request.request_id, None))
@@ -91,7 +93,7 @@ class LeaseDispatch:
                 reply = await self._shards.run(shard, "lease", request.slot, *self.arguments(request))
                 got = await self._read(shard, reply, request)
             if isinstance(got, Lease):
-                self._runs.note(request, shard, anew=bool(refusals))
+                self._affinity.note(request, shard, anew=bool(refusals))
                 return got
             if reply[0] == b"IDLE" and reply[-1] == b"suspect":
                 suspects.append(shard)
@@ -109,7 +111,7 @@ class LeaseDispatch:
                     reply = await self._shards.run(shard, "lease", request.slot, *wish)
                     got = await self._read(shard, reply, request)
                     if isinstance(got, Lease):
-                        self._runs.note(request, shard, anew=True)
+                        self._affinity.note(request, shard, anew=True)
                         return got
         return None
 
@@ -124,7 +126,7 @@ class LeaseDispatch:
             if reply[0] == b"IDLE":
                 idle = Idle(reason=reply[1].decode(), retry_in_s=reply[2] / 1000)
                 lendable = idle.reason == "limit" and self._shards.count > 1
-                if not lendable or not await quota.allow_more(self._shards, shard, request.limit):
+                if not lendable or not await allow_more(self._shards, shard, request.limit):
                     return idle
             else:
                 _, token, site, entry = reply
@@ -145,13 +147,13 @@ class LeaseDispatch:
         soonest = min((idle.retry_in_s for idle in refusals if idle.reason == reason), default=SOON_S)
         if reason == "empty" and not await self._is_finished():
             return Idle("waiting", SOON_S)
-        if reason == "limit" and any(counters["leased"] for counters in await self._counters()):
+        if reason == "limit" and any(counters["leased"] for counters in await self._shards.counters()):
             return Idle("limit", SOON_S)
         return Idle(reason, soonest)
 
     async def _is_finished(self) -> bool:
         """Whether all shards are empty; read twice, since a link may have been on its way between two."""
-        first = await self._counters()
+        first = await self._shards.counters()
         empty = not any(
             counters[name]
             for counters in first
@@ -159,8 +161,5 @@ class LeaseDispatch:
         )
         moving = ("accepted", "done", "dead", "seen", "token")
         return empty and [[c[name] for name in moving] for c in first] == [
-            [c[name] for name in moving] for c in await self._counters()
+            [c[name] for name in moving] for c in await self._shards.counters()
         ]
-
-    async def _counters(self) -> list[dict[str, int]]:
-        return [decode(reply[0]) for reply in await self._shards.each("stats")]

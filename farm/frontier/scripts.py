@@ -1,13 +1,16 @@
 """The Lua transitions as the server keeps them: the files of `lua/` and their parts of `lua/lib/`, one library.
 
-A file is one transition and opens with its contract; a contract that is missing, and a part that would do more at
-loading than declare, are errors at import, so that no such script reaches a server. The library and its functions
-are named after their text: nodes of different versions share a server, each with its own.
+A file is one transition and opens with its contract. A part says `-- Uses: part (functions)` in its header, and
+is placed behind the parts that it uses. A contract that is missing, a use that is not said, parts that use each
+other, and a part that would do more at loading than declare are errors at import, so that no such script
+reaches a server. The library and its functions are named after their text: nodes of different versions share a
+server, each with its own.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from hashlib import sha1
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -24,6 +27,11 @@ _VALUE = re.compile(_LITERAL)
 _FUNCTION = re.compile(r"^local function (\w+)", re.MULTILINE)
 _VARIABLES = re.compile(r"^local (\w+(?:, \w+)*)$", re.MULTILINE)
 _DONE_AT_LOADING = re.compile(r"^(?!local function |end$|--)\S.*$", re.MULTILINE)
+_USES = re.compile(r"^-- Uses:((?:[^\n]*\n--  )*[^\n]*)$", re.MULTILINE)
+_USED = re.compile(r"(\w+) \(([^)]*)\)")
+_CALL = re.compile(r"(?<![.:\w])(?<!function )([a-z]\w*)\(")
+_STRING = re.compile(r"'(?:[^'\\\n]|\\.)*'")
+_REST_OF_LINE = re.compile(r"--.*$", re.MULTILINE)
 _COMMENT = re.compile(r"^ *--.*\n", re.MULTILINE)
 _WORD = re.compile(r"'(?:[^'\\]|\\.)*'|--[^\n]*|\b[A-Z][A-Z_]*\b")
 
@@ -53,10 +61,9 @@ def compose(bodies: Mapping[str, str], parts: Mapping[str, str]) -> Library:
     """Check the scripts and their parts, and make one library of them."""
     text = "\n".join(parts.values())
     variables = [name for names in _VARIABLES.findall(text) for name in names.split(", ")]
-    functions = _FUNCTION.findall(text)
-    _refuse_what_would_stay(bodies, parts, variables, functions)
-    # All names come first, so that no part must stand before another.
-    text = _VARIABLES.sub("", _FUNCTION.sub(lambda f: f"function {f[1]}", text))
+    _refuse_what_would_stay(bodies, parts, variables, _FUNCTION.findall(text))
+    # The variables come first, since each script gives all of them their values.
+    text = _VARIABLES.sub("", "\n".join(in_order(parts).values()))
     anew = [name for name in variables if name not in _GIVEN]
     begin = f"{', '.join([*_GIVEN, *anew])} = {', '.join(_GIVEN.values())}"
     flags: dict[str, frozenset[str]] = {}
@@ -69,7 +76,7 @@ def compose(bodies: Mapping[str, str], parts: Mapping[str, str]) -> Library:
             f"callback = function(keys, args)\n{begin}\n{body[shebang.end() :]}end}}\n"
         )
     # What explains it stays here: a server keeps the text in memory and writes it to its log.
-    text = _COMMENT.sub("", put_constants_in_place(f"local {', '.join([*variables, *functions])}\n{text}"))
+    text = _COMMENT.sub("", put_constants_in_place(f"local {', '.join(variables)}\n{text}"))
     own = f"farm_{sha1(text.encode(), usedforsecurity=False).hexdigest()[:12]}"
     return Library(own, f"#!lua name={own}\n" + text.replace("'@_", f"'{own}_"), flags)
 
@@ -89,6 +96,54 @@ def _refuse_what_would_stay(
     for name, text in [*parts.items(), *bodies.items()]:
         if line := assigned.search(_COMMENT.sub("", text)):
             raise BadScript(f"{name}.lua replaces {line[1]} for every call to come: {line[0].strip()}")
+
+
+def in_order(parts: Mapping[str, str]) -> dict[str, str]:
+    """Return the parts so that each comes behind those it uses.
+
+    Raises BadScript where a part calls a function that its header does not name, names one that it does not call,
+    calls one above its declaration, or where parts use each other.
+    """
+    owners = {function: name for name, text in parts.items() for function in _FUNCTION.findall(text)}
+    needs: dict[str, set[str]] = {}
+    for name, text in parts.items():
+        said = _said_uses(name, text)
+        code = _REST_OF_LINE.sub("", _STRING.sub("''", _COMMENT.sub("", text)))
+        used = {(owners[call], call) for call in _CALL.findall(code) if owners.get(call, name) != name}
+        if missing := sorted(used - said):
+            raise BadScript(
+                f"{name}.lua uses {missing[0][1]} of {missing[0][0]}, and its header does not say so"
+            )
+        if stale := sorted(said - used):
+            raise BadScript(f"{name}.lua says that it uses {stale[0][1]} of {stale[0][0]}, and does not")
+        _refuse_early_calls(name, code)
+        needs[name] = {owner for owner, _ in used}
+    try:
+        return {name: parts[name] for name in TopologicalSorter(needs).static_order()}
+    except CycleError as error:
+        raise BadScript(f"parts use each other: {', '.join(error.args[1])}") from None
+
+
+def _said_uses(name: str, text: str) -> set[tuple[str, str]]:
+    """Return the pairs of part and function that a part's header names."""
+    line = _USES.search(text)
+    if line is None:
+        return set()
+    said = " ".join(line[1].replace("\n--", " ").split())
+    if _USED.sub("", said).strip(" ,"):
+        raise BadScript(f"{name}.lua has a line of uses that is not `-- Uses: part (functions), ...`")
+    return {
+        (part, function.strip())
+        for part, functions in _USED.findall(said)
+        for function in functions.split(",")
+    }
+
+
+def _refuse_early_calls(name: str, code: str) -> None:
+    """Raise where a part calls a function of its own above the line that declares it: there it would be nil."""
+    for declared in _FUNCTION.finditer(code):
+        if declared[1] in _CALL.findall(code[: declared.start()]):
+            raise BadScript(f"{name}.lua uses {declared[1]} above its declaration")
 
 
 def _checked(name: str, body: str) -> re.Match[str]:

@@ -1,5 +1,6 @@
 """What a crawl's nodes agree on about leasing; kept in Redis when the crawl is created."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 
@@ -30,6 +31,17 @@ class Terms:
             "lives": self.lives,
             "run": self.affinity_run,
         }
+
+    @classmethod
+    def of(cls, counters: Mapping[str, int]) -> "Terms":
+        """Return the terms that stand among a shard's counters."""
+        return cls(
+            visibility_s=counters["visibility"] / 1000,
+            clock_step_s=counters["step"] / 1000,
+            silence_s=counters["silence"] / 1000,
+            lives=counters["lives"],
+            affinity_run=counters["run"],
+        )
 
 
 @dataclass(frozen=True, slots=True)

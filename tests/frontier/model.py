@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from farm.frontier.connect import connect
 from farm.frontier.entries import IN_COMPANY
 from farm.frontier.frontier import RedisFrontier
-from farm.frontier.nodes import ANY, NodeRegistry
+from farm.frontier.nodes import ANY
 from farm.frontier.terms import Politeness, Terms
 from farm.model.node import NodeStanding
 from farm.model.outcome import Settled
@@ -159,7 +159,7 @@ class Model(RuleBasedStateMachine):
         """Start a node, in place of one of its name if that was killed; a live one keeps its name."""
         self.reclaim_due()
         self.incarnations += 1
-        registry = NodeRegistry(self.bench.frontier.shards)
+        registry = self.bench.frontier.nodes
         got = self.run(registry.register(node, f"i{self.incarnations}", ANY if kill else ""))
         assert got.granted == (kill or node not in self.heard_of)
         if got.granted:
@@ -174,7 +174,7 @@ class Model(RuleBasedStateMachine):
         self.reclaim_due()
         if node not in self.lives:
             return
-        registry = NodeRegistry(self.bench.frontier.shards)
+        registry = self.bench.frontier.nodes
         standing = self.run(registry.heartbeat(node, self.lives[node]))
         assert standing is (NodeStanding.ALIVE if node in self.heard_of else NodeStanding.RETURNED)
         self.heard_of[node] = self.bench.clock.ms
@@ -183,7 +183,7 @@ class Model(RuleBasedStateMachine):
     def unregister(self, node: str) -> None:
         """End a node; what it still holds goes back without a fault."""
         self.reclaim_due()
-        registry = NodeRegistry(self.bench.frontier.shards)
+        registry = self.bench.frontier.nodes
         returned = self.run(registry.unregister(node, self.lives.pop(node, "none")))
         if node in self.heard_of:
             held = [slot for slot in self.holds if slot.startswith(f"{node}/")]

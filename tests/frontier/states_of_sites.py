@@ -38,14 +38,14 @@ CASES: dict[str, Case] = {
     "unregister": ({}, NODE_N, ("unregister", "n", "i1"), 0, {}, {}),
     "nodes": ({}, NODE_N, ("nodes",), [b"n", b"i1", 3000, 10_000, b"{}"], {}, NODE_N),
     "control": ({}, {}, ("control", 2), 2, {"state": 2}, {}),
-    "throttle": (
+    "block": (
         {"accepted": 1, "sites": 1, "q5": 1},
         {"site:a": {"hash": {"b": "5"}}, "q:5:a": {"list": [ENTRY_A1]}, "ready:5": {"zset": {"a": NOW}}},
-        ("throttle", "a", 100, 2, 3, 5000, ""),
+        ("block", "a", 5000, ""),
         None,
         {"accepted": 1, "sites": 1, "q5": 1},
         {
-            "site:a": {"hash": {"b": "5", "i": "100", "u": "2", "l": "3", "x": str(NOW + 5000)}},
+            "site:a": {"hash": {"b": "5", "x": str(NOW + 5000)}},
             "q:5:a": {"list": [ENTRY_A1]},
             "ready:5": {"zset": {"a": NOW + 5000}},
         },

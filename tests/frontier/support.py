@@ -99,6 +99,15 @@ class Bench:
         assert ledger.balanced, ledger
         return ledger
 
+    async def limit_site(self, site: str, *, in_flight: int = 0, interval_s: float = 0) -> None:
+        """Write down limits of one site, as if they had been learnt; 0 is none."""
+        before = (await self.frontier.paces.read(site)).stored
+        learnt = f"learnt {next(self.requests)}"
+        limits = (in_flight, round(interval_s * 1000))
+        await self.frontier.shards.run(
+            self.frontier.shards.of(site), "tune", site, before, learnt, *limits, ""
+        )
+
     def keeper(self) -> RedisLeaseRenewer:
         """Make a keeper on the same clock."""
         return RedisLeaseRenewer(self.url, self.crawl, own_time_ms=self.clock.read)

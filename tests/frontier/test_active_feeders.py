@@ -2,7 +2,6 @@
 
 import asyncio
 
-from farm.frontier.active_feeders import ActiveFeeders
 from farm.frontier.client import RedisClient
 from farm.model.outcome import Ack
 from tests.frontier.support import Bench, eventually_async
@@ -10,7 +9,7 @@ from tests.frontier.support import Bench, eventually_async
 
 async def test_an_empty_frontier_is_the_end_only_when_nobody_feeds_it(bench: Bench) -> None:
     """Whichever node asks, after a lease or for one; the end comes with the last mark."""
-    feeds = ActiveFeeders(bench.client, bench.crawl)
+    feeds = bench.frontier.feeders
     await feeds.hold("one")
     await feeds.hold("two")
     assert (await bench.idle()).reason == "waiting"
@@ -27,7 +26,7 @@ async def test_an_empty_frontier_is_the_end_only_when_nobody_feeds_it(bench: Ben
 
 async def test_the_mark_of_a_dead_node_ends_by_itself(bench: Bench) -> None:
     """And leaves nothing behind."""
-    feeds = ActiveFeeders(bench.client, bench.crawl)
+    feeds = bench.frontier.feeders
     await feeds.hold("one", 0.05)
 
     async def is_over() -> bool:
@@ -40,7 +39,7 @@ async def test_the_mark_of_a_dead_node_ends_by_itself(bench: Bench) -> None:
 async def test_what_is_fed_between_two_looks_is_found(client: RedisClient, redis_url: str) -> None:
     """A feeder adds its last URL and goes while the first look is on its way."""
     bench = await Bench.open(client, redis_url, shards=3)
-    feeds = ActiveFeeders(bench.client, bench.crawl)
+    feeds = bench.frontier.feeders
     await feeds.hold("one")
 
     async def feeding() -> None:

@@ -9,7 +9,6 @@ import redis
 from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
 from farm.frontier.crawl import delete_crawl, find_crawl, open_crawl
-from farm.frontier.dead import DeadLetters
 from farm.frontier.frontier import RedisFrontier
 from farm.frontier.lease_renewer import RedisLeaseRenewer
 from farm.frontier.terms import Politeness
@@ -77,7 +76,7 @@ async def test_leases_are_kept_and_letters_replayed_on_a_cluster(
     keeper.close()
     for lease in held:
         await frontier.nack(lease, Bury(FailureKind.TLS))
-    assert await DeadLetters(frontier).replay() == 30
+    assert await frontier.dead.replay() == 30
     assert await frontier.audit() == []
 
 

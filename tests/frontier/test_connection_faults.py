@@ -6,7 +6,6 @@ import pytest
 
 from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
-from farm.frontier.dead import DeadLetters
 from farm.frontier.frontier import RedisFrontier
 from farm.frontier.lease_renewer import RedisLeaseRenewer
 from farm.model.errors import FrontierUnavailable
@@ -108,9 +107,9 @@ async def test_replay_survives_a_dropped_connection(shaky: Shaky, fault: Fault) 
     """A letter is replayed once."""
     await shaky.bench.add("a/1")
     await shaky.bench.frontier.nack(await shaky.bench.lease(), Bury(FailureKind.TLS))
-    letter = (await DeadLetters(shaky.bench.frontier).page())[0]
+    letter = (await shaky.bench.frontier.dead.page())[0]
     shaky.proxy.arm(fault)
-    await DeadLetters(shaky.frontier).replay_ids([letter.id])
+    await shaky.frontier.dead.replay_ids([letter.id])
     assert await shaky.bench.ledger() == Ledger(accepted=1, queued=1)
 
 

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from farm.frontier.dead import DeadLetters
 from farm.model.errors import UsageError
 from farm.model.ledger import Ledger
 from farm.model.outcome import Bury, FailureKind, Retry
@@ -24,18 +23,18 @@ async def test_a_letter_says_what_why_and_when(bench: Bench) -> None:
     await bench.frontier.nack(await bench.lease(), Retry(FailureKind.TIMEOUT, 0))
     lease = await bench.lease()
     await bench.frontier.nack(lease, Bury(FailureKind.TIMEOUT, "no  answer\nat all"))
-    letter = await DeadLetters(bench.frontier).show(lease.id)
+    letter = await bench.frontier.dead.show(lease.id)
     assert letter.task == lease.task
     assert (letter.reason, letter.detail, letter.attempts) == ("timeout", "no answer at all", 2)
     assert letter.at == datetime.fromtimestamp(START_MS / 1000, UTC)
-    assert await DeadLetters(bench.frontier).page() == [letter]
+    assert await bench.frontier.dead.page() == [letter]
 
 
 async def test_pages_run_through_the_reasons(bench: Bench) -> None:
     """Each letter stands on one page."""
     await _bury(bench, 7, FailureKind.TLS)
     await _bury(bench, 5, FailureKind.CRASH)
-    dead = DeadLetters(bench.frontier)
+    dead = bench.frontier.dead
     pages = [await dead.page(start=start, size=4) for start in (0, 4, 8, 12)]
     assert [len(page) for page in pages] == [4, 4, 4, 0]
     assert len({letter.id for page in pages for letter in page}) == 12
@@ -46,17 +45,17 @@ async def test_a_replayed_letter_starts_anew(bench: Bench) -> None:
     """With all its attempts."""
     await _bury(bench, 3, FailureKind.TLS)
     await _bury(bench, 2, FailureKind.CRASH)
-    assert await DeadLetters(bench.frontier).replay("tls") == 3
+    assert await bench.frontier.dead.replay("tls") == 3
     assert await bench.ledger() == Ledger(accepted=5, queued=3, dead=2)
     assert (await bench.lease()).attempt == 1
-    assert await DeadLetters(bench.frontier).replay() == 2
+    assert await bench.frontier.dead.replay() == 2
     assert (await bench.ledger()).dead == 0
 
 
 async def test_a_dropped_letter_stays_known(bench: Bench) -> None:
     """No link brings it back."""
     await _bury(bench, 2)
-    assert await DeadLetters(bench.frontier).drop() == 2
+    assert await bench.frontier.dead.drop() == 2
     assert await bench.ledger() == Ledger()
     assert await bench.add("timeout/000") == 0
 
@@ -64,7 +63,7 @@ async def test_a_dropped_letter_stays_known(bench: Bench) -> None:
 async def test_an_unknown_id_or_reason_is_one_sentence(bench: Bench) -> None:
     """And moves nothing, not even the ids before it."""
     await _bury(bench, 1)
-    dead = DeadLetters(bench.frontier)
+    dead = bench.frontier.dead
     known = (await dead.page())[0].id
     with pytest.raises(UsageError, match="no dead letter 'ffff'"):
         await dead.replay_ids([known, "ffff"])
@@ -79,7 +78,7 @@ async def test_what_cannot_be_read_can_only_be_dropped(bench: Bench) -> None:
     await bench.add("a/1", "a/2")
     await bench.raw("LSET", "@q:5:a", 0, "garbage")
     await bench.done(await bench.lease())
-    dead = DeadLetters(bench.frontier)
+    dead = bench.frontier.dead
     (letter,) = await dead.page()
     assert (letter.reason, letter.task) == ("corrupt", None)
     assert await dead.replay() == 0
@@ -101,7 +100,7 @@ async def test_what_cannot_be_read_can_only_be_dropped(bench: Bench) -> None:
 async def test_a_garbled_letter_is_listed_so_that_it_can_be_dropped(bench: Bench, letter: bytes) -> None:
     """Whatever of it cannot be read; an id may be no text either."""
     await _bury(bench, 2, FailureKind.TLS)
-    dead = DeadLetters(bench.frontier)
+    dead = bench.frontier.dead
     garbled, sound = await dead.page()
     stored = await bench.raw("HGET", "@dead", garbled.id)
     await bench.raw("HSET", "@dead", garbled.id, letter.replace(b"ENTRY", stored.split(b"\n", 4)[4]))
@@ -116,7 +115,7 @@ async def test_a_garbled_letter_is_listed_so_that_it_can_be_dropped(bench: Bench
 async def test_an_id_that_is_no_text_is_dropped_with_the_rest(bench: Bench) -> None:
     """By itself too, as the shell hands it over."""
     await _bury(bench, 2, FailureKind.TLS)
-    dead = DeadLetters(bench.frontier)
+    dead = bench.frontier.dead
     for n, letter in enumerate(await dead.page()):
         stored = await bench.raw("HGET", "@dead", letter.id)
         await bench.raw("HDEL", "@dead", letter.id)
@@ -136,7 +135,7 @@ async def test_a_letter_that_cannot_be_read_is_not_replayed_by_its_id(bench: Ben
     await bench.add("a/1", "a/2")
     await bench.raw("LSET", "@q:5:a", 0, "garbage")
     await bench.done(await bench.lease())
-    dead = DeadLetters(bench.frontier)
+    dead = bench.frontier.dead
     (letter,) = await dead.page()
     with pytest.raises(UsageError, match=r"cannot be read.*dead drop"):
         await dead.replay_ids([letter.id])

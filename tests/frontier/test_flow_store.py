@@ -1,14 +1,14 @@
 """Where the nodes put their figures."""
 
 from farm.frontier import keys
-from farm.frontier.flow_store import RedisFlowStore, by_site
+from farm.frontier.flow_store import by_site
 from farm.policy.capacity import Flow
 from tests.frontier.support import Bench
 
 
 async def test_what_nodes_tell_is_read_by_whoever_asks(bench: Bench) -> None:
     """Each node's last word; what cannot be read is left out."""
-    board = RedisFlowStore(bench.client, bench.crawl)
+    board = bench.frontier.flow
     await board.tell("n1", Flow(9, 9, 9), {}, 1, "ramp")
     await board.tell("n1", Flow(3, 1, 3), {"a": Flow(3, 1, 3)}, 8, "contexts")
     await board.tell("n2", Flow(1, 3, 3), {"a": Flow(0.5, 3, 1), "b": Flow(0.5, 3, 2)}, 4, "proxies")

@@ -5,7 +5,6 @@ import pytest
 from farm.frontier import keys
 from farm.frontier.client import RedisClient
 from farm.frontier.counters import decode, encode
-from farm.frontier.dead import DeadLetters
 from farm.model.ledger import Ledger
 from farm.model.outcome import Ack, Bury, FailureKind, Retry
 from farm.model.task import Idle
@@ -51,7 +50,7 @@ async def test_the_same_garbage_twice_is_two_letters(bench: Bench, entry: str) -
         await bench.raw("LSET", "@q:5:a", place, entry)
     assert await _finish(bench) == {"http://a/3"}
     assert (await bench.frontier.stats()).ledger == Ledger(accepted=3, done=1, dead=2)
-    assert len(await DeadLetters(bench.frontier).page("corrupt")) == 2
+    assert len(await bench.frontier.dead.page("corrupt")) == 2
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,10 @@ from typing import Any
 import pytest
 
 from farm.frontier import keys
-from farm.frontier.active_feeders import ActiveFeeders
 from farm.frontier.client import RedisClient
-from farm.frontier.crawl import delete_crawl, find_crawl, is_finished, mark_finished, open_crawl
-from farm.frontier.dead import DeadLetters
+from farm.frontier.crawl import delete_crawl, find_crawl, open_crawl
 from farm.frontier.frontier import RedisFrontier
-from farm.frontier.nodes import NodeRegistry
-from farm.frontier.pace_store import RedisPaceStore
-from farm.frontier.proxy_bans import SharedBans
 from farm.frontier.scripts import SCRIPTS
-from farm.frontier.shared_cache import RedisSharedCache
 from farm.model.errors import CrawlGone, FarmError
 from farm.model.node import Identity
 from farm.model.outcome import Ack, Release
@@ -61,20 +55,20 @@ CALLS: dict[str, Old] = {
     "start": lambda bench, _: bench.frontier.may_begin("a"),
     "control": lambda bench, _: bench.frontier.set_state("paused"),
     "stats": lambda bench, _: bench.frontier.stats(),
-    "throttle": lambda bench, _: bench.frontier.block("a", 60),
+    "block": lambda bench, _: bench.frontier.block("a", 60),
     "space": _shard("space", "a", 1000),
-    "tune": lambda bench, _: RedisPaceStore(bench.frontier.shards).read("a"),
-    "bans": lambda bench, _: SharedBans(bench.client, bench.crawl).exchange([Ban("p1", None, 60, 1)]),
+    "tune": lambda bench, _: bench.frontier.paces.read("a"),
+    "bans": lambda bench, _: bench.frontier.bans.exchange([Ban("p1", None, 60, 1)]),
     "deliver": _shard("deliver", 0),
     "outbox": _shard("outbox", 1, 10, ""),
     "quota": _shard("quota", "borrow", 8, 100, "once"),
     "letters": _shard("letters", "tls", 0, 10),
     "move_dead": _shard("move_dead", "drop", "0" * 16),
-    "dead": lambda bench, _: DeadLetters(bench.frontier).page(),
+    "dead": lambda bench, _: bench.frontier.dead.page(),
     "audit": lambda bench, _: bench.frontier.audit(),
-    "register": lambda bench, _: NodeRegistry(bench.frontier.shards).register("n", "i1"),
-    "unregister": lambda bench, _: NodeRegistry(bench.frontier.shards).unregister("n", "i1"),
-    "nodes": lambda bench, _: NodeRegistry(bench.frontier.shards).list(),
+    "register": lambda bench, _: bench.frontier.nodes.register("n", "i1"),
+    "unregister": lambda bench, _: bench.frontier.nodes.unregister("n", "i1"),
+    "nodes": lambda bench, _: bench.frontier.nodes.list(),
     "heartbeat": _heartbeat,
 }
 
@@ -110,13 +104,13 @@ async def test_what_is_written_without_a_script_goes_to_the_old_generation(bench
     anew = await open_crawl(bench.client, "test", SETTINGS, fresh=True)
     fresh = RedisFrontier(bench.client, anew)
     await bench.frontier.extend_scope("www.a")
-    await ActiveFeeders(bench.client, bench.crawl).hold("n", 60)
-    await RedisSharedCache(bench.client, bench.crawl).write("https://a", b"text", 60)
-    await mark_finished(bench.client, bench.crawl, "auto")
+    await bench.frontier.feeders.hold("n", 60)
+    await bench.frontier.cache.write("https://a", b"text", 60)
+    await bench.frontier.mark_finished("auto")
     assert await fresh.scope_sites() == frozenset()
-    assert not await ActiveFeeders(bench.client, anew).any()
-    assert await RedisSharedCache(bench.client, anew).read("https://a") is None
-    assert not await is_finished(bench.client, anew, "auto")
+    assert not await fresh.feeders.any()
+    assert await fresh.cache.read("https://a") is None
+    assert not await fresh.is_finished("auto")
     again = await open_crawl(bench.client, "test", SETTINGS, fresh=True)
     left = {keys.generation_of(key) for key in await bench.client.keys("*")}
     assert left == {None, again.generation}

@@ -7,11 +7,7 @@ import pytest
 from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
 from farm.frontier.crawl import open_crawl
-from farm.frontier.dead import DeadLetters
-from farm.frontier.outbox import deliver
-from farm.frontier.pace_store import RedisPaceStore
-from farm.frontier.proxy_bans import SharedBans
-from farm.frontier.shards import Shards
+from farm.frontier.shards import Shards, deliver
 from farm.model.outcome import Ack, Bury, FailureKind
 from farm.model.proxy import Ban
 from farm.policy.aimd import Pace
@@ -21,7 +17,7 @@ from tests.frontier.support import Bench
 
 
 async def _limited(shaky: Shaky) -> object:
-    await shaky.frontier.limit_site("a", interval_s=0.5, in_flight=2)
+    await shaky.frontier.paces.write("a", await shaky.bench.frontier.paces.read("a"), Pace(1))
     await shaky.bench.lease("s1")
     return (await shaky.bench.idle("s2")).reason
 
@@ -32,13 +28,13 @@ async def _blocked(shaky: Shaky) -> object:
 
 
 async def _kept_apart(shaky: Shaky) -> object:
-    await RedisPaceStore(shaky.frontier.shards).keep_apart("a", 3)
+    await shaky.frontier.paces.keep_apart("a", 3)
     return await shaky.bench.raw("HGET", "@site:a", "i")
 
 
 async def _learnt(shaky: Shaky) -> object:
-    sound = RedisPaceStore(shaky.bench.frontier.shards)
-    refused = await RedisPaceStore(shaky.frontier.shards).write("a", await sound.read("a"), Pace(4))
+    sound = shaky.bench.frontier.paces
+    refused = await shaky.frontier.paces.write("a", await sound.read("a"), Pace(4))
     return refused, (await sound.read("a")).pace
 
 
@@ -48,13 +44,13 @@ async def _begun(shaky: Shaky) -> object:
 
 
 async def _banned(shaky: Shaky) -> object:
-    bans = SharedBans(shaky.frontier.shards.client, shaky.bench.crawl, own_time_ms=shaky.bench.clock.read)
+    bans = shaky.frontier.bans
     return await bans.exchange([Ban("p1", None, 60, 1)])
 
 
 async def _listed(shaky: Shaky) -> object:
     await shaky.bench.frontier.nack(await shaky.bench.lease(), Bury(FailureKind.TLS))
-    return [letter.reason for letter in await DeadLetters(shaky.frontier).page("tls")]
+    return [letter.reason for letter in await shaky.frontier.dead.page("tls")]
 
 
 async def _joined(shaky: Shaky) -> object:

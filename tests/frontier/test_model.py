@@ -7,7 +7,6 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import Bundle, consumes, invariant, multiple, rule
 
-from farm.frontier.dead import DeadLetters
 from farm.model.outcome import Ack, Bury, FailureKind, Release, Retry, Settled
 from farm.model.task import Lease, LeaseRequest
 from tests.frontier.model import VISIBILITY_S, Model, url_of
@@ -157,7 +156,7 @@ class FrontierMachine(Model):
         """Replay all dead letters, or drop them."""
         self.reclaim_due()
         dead = [url for url, state in self.state.items() if state == "dead"]
-        letters = DeadLetters(self.bench.frontier)
+        letters = self.bench.frontier.dead
         assert self.run(letters.drop() if drop else letters.replay()) == len(dead)
         for url in dead:
             if drop:

@@ -23,7 +23,7 @@ async def crowd(client: RedisClient, redis_url: str, request: pytest.FixtureRequ
 
 def registry(bench: Bench) -> NodeRegistry:
     """Return the registry of a crawl."""
-    return NodeRegistry(bench.frontier.shards)
+    return bench.frontier.nodes
 
 
 async def lease_all(bench: Bench, node: str, number: int) -> list[str]:

@@ -160,7 +160,7 @@ async def test_sites_that_shut_an_address_out_do_not_hide_the_others(bench: Benc
     bench.clock.advance(1)
     for site in left:
         # They go to the end of the ready sites.
-        await bench.frontier.limit_site(site, in_flight=0)
+        await bench.limit_site(site)
     for _ in range(40):
         got = await bench.frontier.lease(bench.wish("s1", egress="p1"))
         if isinstance(got, Lease):
@@ -214,10 +214,10 @@ async def test_a_site_can_be_blocked_and_limited_from_outside(bench: Bench) -> N
     bench.clock.advance(5)
     await bench.frontier.block("a", 5, egress="p1")
     await bench.idle(egress="p1")
-    await bench.frontier.limit_site("a", in_flight=1)
+    await bench.limit_site("a", in_flight=1)
     lease = await bench.lease("s1")
     await bench.idle("s2")
-    await bench.frontier.limit_site("a", in_flight=0, interval_s=2)
+    await bench.limit_site("a", interval_s=2)
     assert await bench.frontier.audit() == []
     await bench.done(lease)
     await bench.lease("s2")

@@ -27,7 +27,7 @@ async def test_bans_are_stored_as_ever(bench: Bench) -> None:
     """Nodes of the version before read them: the site after a space."""
     bans = SharedBans(bench.client, bench.crawl, own_time_ms=bench.clock.read)
     await bans.exchange([Ban("http://a:1", None, 60.0, 1), Ban("http://a:1", "a.example:8080", 5.0, 2)])
-    stored = await bench.client.command("HKEYS", "{test:0}:bans")
+    stored = await bench.raw("HKEYS", "@bans")
     assert sorted(stored) == [b"http://a:1", b"http://a:1 a.example:8080"]
 
 

@@ -9,16 +9,16 @@ import pytest
 from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
 from farm.frontier.crawl import Dedup, delete_crawl, open_crawl
-from farm.frontier.dead import DeadLetters
 from farm.frontier.faults import RIGHTS
 from farm.frontier.frontier import RedisFrontier
-from farm.frontier.nodes import ANY, NodeRegistry
+from farm.frontier.nodes import ANY
 from farm.frontier.scripts import LIBRARY
 from farm.frontier.terms import Politeness, Terms
 from farm.model.errors import FrontierUnavailable
 from farm.model.outcome import Ack, Bury, FailureKind, Release, Retry
 from farm.model.task import Lease, LeaseRequest, UrlTask
 from farm.model.url import fingerprint
+from farm.policy.aimd import Pace
 from tests.frontier.support import OwnTime
 
 SELDOM = {"HEXISTS", "HKEYS", "SMEMBERS", "SREM", "TIME", "ZCOUNT"}
@@ -72,18 +72,19 @@ async def _use(client: RedisClient, dedup: Dedup) -> None:
     for settlement in (Retry(FailureKind.TLS, 0.0, ""), Bury(FailureKind.TLS, ""), Release("")):
         await frontier.nack(await lease(), settlement)
     await frontier.may_begin("a.example", "out")
-    await frontier.limit_site("a.example", interval_s=1.0)
+    await frontier.paces.keep_apart("a.example", 1.0)
+    await frontier.paces.write("a.example", await frontier.paces.read("a.example"), Pace(2))
     await frontier.block("a.example", 1.0)
     await frontier.set_state("running")
     await lease()
     clock.advance(600)
     await frontier.maintain()
-    letters = DeadLetters(frontier)
+    letters = frontier.dead
     await letters.page()
     await letters.replay()
     await frontier.stats()
     await frontier.audit()
-    nodes = NodeRegistry(frontier.shards)
+    nodes = frontier.nodes
     for incarnation in ("i1", "i2", "i3"):
         await nodes.register("n", incarnation, ANY)
         await lease()

@@ -1,12 +1,13 @@
 """The files of Lua keep their contracts."""
 
+import re
 from typing import Any
 
 import pytest
 
 from farm.frontier import keys
 from farm.frontier.client import RedisClient
-from farm.frontier.scripts import LIBRARY, PARTS, BadScript, compose
+from farm.frontier.scripts import LIBRARY, PARTS, BadScript, compose, in_order
 from farm.model.errors import FarmError, UsageError
 from tests.frontier.support import Bench
 
@@ -51,6 +52,65 @@ def test_a_part_that_could_keep_something_from_call_to_call_is_not_loaded(
     with pytest.raises(BadScript) as refused:
         compose({}, parts)
     assert complaint in str(refused.value)
+
+
+FIRST = "local function f()\n  return 1\nend\n"
+
+
+@pytest.mark.parametrize(
+    ("parts", "complaint"),
+    [
+        (
+            {"b": "local function g()\n  return f()\nend\n", "z": FIRST},
+            "b.lua uses f of z, and its header does not say so",
+        ),
+        (
+            {"b": "-- Uses: z (f)\nlocal function g()\n  return 'f()' -- f()\nend\n", "z": FIRST},
+            "b.lua says that it uses f of z, and does not",
+        ),
+        (
+            {"b": "-- Uses: y (f)\nlocal function g()\n  return f()\nend\n", "z": FIRST},
+            "b.lua uses f of z, and its header does not say so",
+        ),
+        (
+            {"b": "-- Uses: f of z\nlocal function g()\n  return f()\nend\n", "z": FIRST},
+            "b.lua has a line of uses",
+        ),
+        (
+            {
+                "b": "-- Uses: z (f)\nlocal function g()\n  return f()\nend\n",
+                "z": "-- Uses: b (g)\nlocal function f()\n  return g()\nend\n",
+            },
+            "parts use each other: ",
+        ),
+        ({"b": "local function g()\n  return f()\nend\n" + FIRST}, "b.lua uses f above its declaration"),
+    ],
+)
+def test_a_part_says_which_functions_of_others_it_uses(parts: dict[str, str], complaint: str) -> None:
+    """All of them and no others; and there is an order in which nothing is used above its declaration."""
+    with pytest.raises(BadScript) as refused:
+        compose({}, parts)
+    assert complaint in str(refused.value)
+
+
+def test_parts_come_behind_those_that_they_use() -> None:
+    """Whatever their files are called; a header may have several lines."""
+    parts = {
+        "a": "-- a: what\n-- Uses: m (g),\n--       z (f)\nlocal function h()\n  return g() + f()\nend\n",
+        "m": "-- Uses: z (f)\nlocal function g()\n  return f() + s:h() + math.f()\nend\n",
+        "z": FIRST,
+    }
+    assert list(in_order(parts)) == ["z", "m", "a"]
+
+
+def test_no_function_of_the_library_is_used_above_its_declaration() -> None:
+    """There a name would be a global one: nil, and only when the server comes to that line."""
+    declared: set[str] = set()
+    names = set(re.findall(r"^local function (\w+)", LIBRARY.text, re.MULTILINE))
+    for line in LIBRARY.text.splitlines():
+        declared |= set(re.findall(r"^local function (\w+)", line))
+        assert {name for name in re.findall(r"(?<![.:\w])(\w+)\(", line) if name in names} <= declared, line
+    assert {"release", "expire", "dispatch"} <= declared
 
 
 def test_a_part_is_checked_also_where_a_script_has_its_name() -> None:

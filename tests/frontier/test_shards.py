@@ -7,9 +7,10 @@ import pytest
 from farm.frontier import keys
 from farm.frontier.client import RedisClient
 from farm.frontier.counters import decode
-from farm.frontier.crawl import Crawl, find_crawl, open_crawl
-from farm.frontier.dead import DeadLetters
-from farm.frontier.terms import Politeness
+from farm.frontier.crawl import Crawl, delete_crawl, find_crawl, open_crawl
+from farm.frontier.frontier import RedisFrontier
+from farm.frontier.terms import Politeness, Terms
+from farm.model.errors import CrawlGone
 from farm.model.outcome import Ack, Bury, FailureKind, Settled
 from farm.model.task import Idle, Lease
 from tests.frontier.support import Bench
@@ -127,7 +128,7 @@ async def test_control_keeper_and_dead_letters_reach_every_shard(sharded: Bench)
     keeper.close()
     for lease in leases:
         await sharded.frontier.nack(lease, Bury(FailureKind.TLS))
-    dead = DeadLetters(sharded.frontier)
+    dead = sharded.frontier.dead
     assert len({letter.id for start in (0, 5) for letter in await dead.page(start=start, size=5)}) == 9
     assert await dead.replay() == 9
     await sharded.frontier.set_state("paused")
@@ -206,6 +207,40 @@ async def test_no_shard_is_served_for_ever_while_others_have_work(sharded: Bench
     assert set(served[:44]) == set(sites)
     assert served[:10] == [sites[0]] * 10
     await sharded.ledger()
+
+
+async def test_a_run_is_as_long_as_the_crawl_was_created_with(client: RedisClient, redis_url: str) -> None:
+    """A node of another version has another default, and only the stored one is the crawl's."""
+    created = await Bench.open(client, redis_url, shards=4, terms=Terms(affinity_run=3))
+    sites = [_site_of(created, shard) for shard in range(4)]
+    await created.add(*(f"{site}/{n}" for n in range(20) for site in sites))
+    joined = RedisFrontier(client, await find_crawl(client, "test"), own_time_ms=created.clock.read)
+    got: Lease | Idle | None = await joined.lease(created.wish(site_hint=sites[0]))
+    served = list[str]()
+    while isinstance(got, Lease) and len(served) < 4:
+        served.append(got.task.site)
+        _, got = await joined.ack(got, Ack(), created.wish(site_hint=got.task.site))
+    assert served[:3] == [sites[0]] * 3
+    assert served[3] != sites[0]
+
+
+async def test_the_terms_of_a_crawl_are_those_it_was_created_with(
+    client: RedisClient, redis_url: str
+) -> None:
+    """Each of them, whatever the defaults of the node that asks."""
+    terms = Terms(visibility_s=41.5, clock_step_s=7.0, silence_s=19.0, lives=5, affinity_run=6)
+    await Bench.open(client, redis_url, shards=2, terms=terms)
+    joined = RedisFrontier(client, await find_crawl(client, "test"))
+    assert await joined.terms() == terms
+
+
+async def test_a_crawl_that_is_deleted_meanwhile_is_said_to_be(sharded: Bench) -> None:
+    """By a lease request, which compares the shards' counters before it says that the crawl is empty."""
+    await delete_crawl(sharded.client, "test")
+    with pytest.raises(CrawlGone):
+        await sharded.frontier.shards.counters()
+    with pytest.raises(CrawlGone):
+        await sharded.frontier.terms()
 
 
 async def test_no_shard_is_served_for_ever_where_visits_fail(sharded: Bench) -> None:

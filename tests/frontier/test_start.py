@@ -1,7 +1,6 @@
 """The last word before a request goes out: spacing holds between beginnings, not only between leases."""
 
 from farm.frontier.client import RedisClient
-from farm.frontier.pace_store import RedisPaceStore
 from farm.frontier.terms import Politeness
 from farm.model.outcome import FailureKind, Retry
 from farm.policy.aimd import Pace
@@ -68,7 +67,7 @@ async def test_an_address_has_a_spacing_of_its_own_everywhere(client: RedisClien
 async def test_what_is_learnt_of_an_address_spaces_it_at_its_site_alone(bench: Bench) -> None:
     """In leases and in beginnings; the site and the other addresses are as before."""
     await bench.add(*(f"a/{n}" for n in range(9)), "b/1")
-    book = RedisPaceStore(bench.frontier.shards)
+    book = bench.frontier.paces
     known = await book.read("a", "p1")
     assert await book.write("a", known, Pace(8, rate=1 / 1.1), "p1") is None
     again = await book.write("a", known, Pace(7), "p1")

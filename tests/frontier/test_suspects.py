@@ -12,7 +12,7 @@ from farm.frontier.connect import connect
 from farm.frontier.counters import decode, encode
 from farm.frontier.entries import IN_COMPANY
 from farm.frontier.frontier import RedisFrontier
-from farm.frontier.nodes import ANY, NodeRegistry
+from farm.frontier.nodes import ANY
 from farm.frontier.scripts import PARTS
 from farm.frontier.terms import Terms
 from farm.model.ledger import Ledger
@@ -73,7 +73,7 @@ async def restart(bench: Bench, node: str, incarnation: str) -> None:
     """Start a node anew that was killed: another process, which knows nothing of what was leased."""
     clock = bench.clock.read
     bench.frontier = RedisFrontier(bench.client, bench.crawl, own_time_ms=clock, random=Random(7))
-    await NodeRegistry(bench.frontier.shards).register(node, incarnation, ANY)
+    await bench.frontier.nodes.register(node, incarnation, ANY)
 
 
 def test_the_scripts_and_python_agree_on_who_is_a_suspect() -> None:
@@ -203,7 +203,7 @@ async def test_a_garbled_lease_of_a_suspect_frees_its_node(bench: Bench, *, read
 async def test_an_outage_of_redis_costs_nothing(bench: Bench) -> None:
     """Time stands while nobody can look: leases run on, and no node is dead."""
     real = RedisFrontier(bench.client, bench.crawl)
-    nodes = NodeRegistry(real.shards)
+    nodes = real.nodes
     await nodes.register("n", "i1")
     await bench.add("a/1", "a/2")
     held = [await real.lease(bench.wish(f"n/{slot}")) for slot in range(2)]

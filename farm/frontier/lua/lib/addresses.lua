@@ -1,4 +1,5 @@
 -- addresses: whether a way out (an egress address) may visit a site now, and what a visit costs it.
+
 -- When the pair of site and address is eligible; NEVER while all of its places are taken.
 local function pair_at(s, out)
   local v = call('HMGET', P .. 'site:' .. s[NAME], 'x@' .. out, 't@' .. out, 'f@' .. out)

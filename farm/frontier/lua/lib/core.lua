@@ -46,3 +46,7 @@ local function save()
     call('SETRANGE', KEYS[1], TALLIES_FROM, struct.pack(TALLY_LAYOUT, unpack(T, 1, TALLY_COUNT)))
   end
 end
+
+local function head_of(key)
+  return tonumber(call('ZRANGE', key, '0', '0', 'WITHSCORES')[2]) or NEVER
+end

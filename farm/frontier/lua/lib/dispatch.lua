@@ -1,6 +1,9 @@
 -- dispatch: choose the best URL for a slot and lease it, or say when to come back.
 -- The site that the slot's context served last is preferred for at most RUN leases in a row; every eighth
 -- lease starts at a rotating band, so that no priority starves.
+-- Uses: addresses (pair_at), core (head_of), failures (bury_unreadable), nodes (node_of, is_alone,
+--       refuse_company), queue (is_suspect), reclaim (expire), site (site, reindex_sites, has_room, eligible_at),
+--       throttle (overall_at, spend)
 local SOON_MS, SOONEST_MS, EVERY, ZERO = 250, 10, 8, 48
 -- How many of a band's ready sites a lease looks at when its own way out may be shut to some: the first ones, then
 -- some of the others, elsewhere each time, so that no number of shut ones hides the rest.

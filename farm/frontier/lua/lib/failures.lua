@@ -1,4 +1,6 @@
--- failures: what few calls meet with: a lease whose holder is gone, an entry or a record that cannot be read, a burial.
+-- failures: what is counted against an entry, and how a URL is given up as a dead letter.
+-- Uses: core (tallies)
+
 -- Changes an entry's counts; nil when it is none.
 local function recount(entry, fails, throttled, deaths)
   if not entry:find(IS_ENTRY) then
@@ -27,44 +29,4 @@ end
 -- What cannot be read has no id that could be believed.
 local function bury_unreadable(site_name, text, detail)
   bury(site_name, redis.sha1hex(text):sub(1, 16), text, 'corrupt', detail)
-end
-
--- A record that somebody else has garbled must not stop the crawl: no call would get past it.
-local function clear_away(slot, record)
-  call('HDEL', P .. 'slot', slot)
-  if call('ZREM', P .. 'due', slot) == 1 then
-    local name, out = record:match('^%Z*%z%Z*%z%Z*%z(%Z+)%z(%Z*)%z')
-    if name and site(name)[KNOWN] then
-      release({ [AT] = name, [OUT] = out, [ENTRY] = '', [SLOT] = slot })
-    else
-      C[LEASED] = C[LEASED] - 1
-      admit_company(slot)
-    end
-    bury_unreadable('', record, 'the lease cannot be read')
-  end
-end
-
--- A lease whose holder is gone. It costs no attempt, and a life only where the URL was leased alone. Others come first.
-local function expire(r)
-  tallies()
-  local s, entry = release(r)
-  local again, deaths = recount(entry, 0, 0, 1)
-  T[EXPIRED] = T[EXPIRED] + 1
-  if not again then
-    bury_unreadable(s[NAME], entry, 'the entry cannot be read')
-  elseif deaths >= IN_COMPANY + C[LIVES] then
-    bury(s[NAME], again:sub(1, 16), again, 'worker_died', 'its node died ' .. C[LIVES] .. ' times with nothing else leased')
-  else
-    enqueue(s[NAME], again, 'RPUSH')
-  end
-end
-
--- A lease whose holder went away without fault.
-local function give_back(r)
-  local s, entry = release(r)
-  if entry:find(IS_ENTRY) then
-    enqueue(s[NAME], entry, 'LPUSH')
-  else
-    bury_unreadable(s[NAME], entry, 'the entry cannot be read')
-  end
 end

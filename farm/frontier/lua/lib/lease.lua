@@ -1,23 +1,10 @@
--- lease: who holds what, until when; how a lease comes back by itself.
+-- lease: which slot holds what, until when.
 -- A slot has one record: its last settlement, its last request, and the lease that it holds. So a slot cannot
 -- hold two leases, and a repeated call finds what it did the first time. When a lease ends stands in the record and
 -- in the set of what is due, and the later counts: so a slot that goes from lease to lease stays where it is in the
 -- set, and a lease that is renewed keeps its record.
+-- Uses: failures (bury_unreadable), nodes (admit_company), site (site)
 local SETTLED, REQUEST, FENCE, AT, OUT, STAYED, UNTIL, ENTRY, HAD, SLOT = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
-
-local function record_of(slot)
-  local record = call('HGET', P .. 'slot', slot)
-  if record then
-    -- Seven strings, each with a NUL at its end, and the entry.
-    local ok, settled, request, fence, at, out, stayed, ends, from = pcall(struct.unpack, 'sssssss', record)
-    stayed = ok and tonumber(stayed)
-    if stayed and (fence == '' or tonumber(fence)) and (ends == '' or tonumber(ends)) then
-      return { settled, request, fence, at, out, stayed, ends, record:sub(from), fence ~= '', slot }
-    end
-    clear_away(slot, record)
-  end
-  return { '', '', '', '', '', 0, '', '', false, slot }
-end
 
 -- Whether the slot holds the lease of this id and token.
 local function holds(r, id, token)
@@ -50,46 +37,31 @@ local function release(r)
   return s, entry
 end
 
-local function head_of(key)
-  return tonumber(call('ZRANGE', key, '0', '0', 'WITHSCORES')[2]) or NEVER
+-- A record that somebody else has garbled must not stop the crawl: no call would get past it.
+local function clear_away(slot, record)
+  call('HDEL', P .. 'slot', slot)
+  if call('ZREM', P .. 'due', slot) == 1 then
+    local name, out = record:match('^%Z*%z%Z*%z%Z*%z(%Z+)%z(%Z*)%z')
+    if name and site(name)[KNOWN] then
+      release({ [AT] = name, [OUT] = out, [ENTRY] = '', [SLOT] = slot })
+    else
+      C[LEASED] = C[LEASED] - 1
+      admit_company(slot)
+    end
+    bury_unreadable('', record, 'the lease cannot be read')
+  end
 end
 
--- At most `most` due entries; needs no leader, since every call brings a few of them home. Nothing is asked of
--- Redis before the time at which something can be due.
-local function reclaim_due(most)
-  local moved = 0
-  if C[LEASED] > 0 and now >= C[DUE_FROM] then
-    local slots = call('ZRANGE', P .. 'due', '-inf', ('%d'):format(now), 'BYSCORE', 'LIMIT', '0', most)
-    for _, slot in ipairs(slots) do
-      local r = record_of(slot)
-      if r[HAD] and (tonumber(r[UNTIL]) or 0) > now then
-        call('ZADD', P .. 'due', r[UNTIL], slot)
-      else
-        if r[HAD] then
-          expire(r)
-        end
-        -- Whoever was silent that long is taken for dead, and is remembered no more.
-        call('HDEL', P .. 'slot', slot)
-        call('ZREM', P .. 'due', slot)
-      end
+local function record_of(slot)
+  local record = call('HGET', P .. 'slot', slot)
+  if record then
+    -- Seven strings, each with a NUL at its end, and the entry.
+    local ok, settled, request, fence, at, out, stayed, ends, from = pcall(struct.unpack, 'sssssss', record)
+    stayed = ok and tonumber(stayed)
+    if stayed and (fence == '' or tonumber(fence)) and (ends == '' or tonumber(ends)) then
+      return { settled, request, fence, at, out, stayed, ends, record:sub(from), fence ~= '', slot }
     end
-    C[DUE_FROM] = math.min(head_of(P .. 'due'), now + C[VISIBILITY])
-    moved = #slots
+    clear_away(slot, record)
   end
-  if C[DELAYED] > 0 and now >= C[DELAYED_FROM] and moved < most then
-    local members = call('ZRANGE', P .. 'delayed', '-inf', ('%d'):format(now), 'BYSCORE', 'LIMIT', '0', most - moved)
-    for _, member in ipairs(members) do
-      local name, entry = member:match('^([^\n]+)\n(.*)$')
-      call('ZREM', P .. 'delayed', member)
-      if entry and entry:find(IS_ENTRY) then
-        enqueue(name, entry, 'RPUSH')
-      else
-        bury_unreadable(name or '', entry or member, 'the entry cannot be read')
-      end
-    end
-    C[DELAYED] = C[DELAYED] - #members
-    C[DELAYED_FROM] = head_of(P .. 'delayed')
-    moved = moved + #members
-  end
-  return moved
+  return { '', '', '', '', '', 0, '', '', false, slot }
 end

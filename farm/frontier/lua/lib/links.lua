@@ -3,6 +3,7 @@
 -- number between angle brackets before it, and goes to the outbox; `deliver` takes it from there. A bare fingerprint
 -- there is one that the other shard is to know. Nothing is written before all are looked at; those that are known, most
 -- of a page's, are looked at no closer.
+-- Uses: core (tallies), queue (enqueue), seen (round_of, is_known, remember, grow_seen)
 local IS_LINK = '^%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%d[^\n]+\n%['
 local IS_FOREIGN = '^<%d+>%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x'
 local LESS_THAN = 60

@@ -4,6 +4,7 @@
 -- Being leased when a node dies is no evidence: much else was. A URL that was leased at as many deaths as
 -- IN_COMPANY is a suspect. Suspects have a band of their own behind all others, and are leased only while their node
 -- holds nothing else, so that a further death speaks against them alone.
+-- Uses: core (tallies), site (site)
 local IS_ENTRY = '^%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%d[%d.]*%['
 local SUSPECT, IN_COMPANY, BRACKET = 's', 2, 91
 

@@ -6,6 +6,7 @@
 -- A fingerprint is given in both of its forms: the 52 bits as the bucket holds them, in 16 decimal digits (bit 52 is
 -- set, so that there are as many), then all 64 as the id, in 16 hex digits. Turning one into the other here was a third
 -- of what looking up a link costs.
+-- Uses: bloom (is_in_bloom)
 local FILL, FIRST_BUCKETS = 200, 4096
 local IS_FINGERPRINT, BEYOND = '^%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x', 4503599627370496
 

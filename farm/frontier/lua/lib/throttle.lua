@@ -2,6 +2,7 @@
 -- Four levels: the site, the pair of site and address, the address, everything. A level's limit of 0 means
 -- none. The spacing is never shorter than asked, and up to a fifth longer, so that it is not metronomic; where
 -- visits are saved up it is exact, or the jitter would eat them.
+-- Uses: addresses (address_at, spend_address)
 
 -- When everything, and this address, is eligible.
 local function overall_at(out)
