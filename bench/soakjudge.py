@@ -5,7 +5,7 @@ import statistics
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from farm.policy.idle_backoff import IDLE_LONGEST_S, LET_GO_S
+from farm.policy.stagger import IDLE_LONGEST_S, RETIRE_IDLE_S
 from farm.settings.units import parse_duration, parse_memory
 
 if TYPE_CHECKING:
@@ -63,7 +63,10 @@ def _rest(soak: "Soak") -> str:
     """Say what the farm used while it was paused, with its contexts open and once they were let go."""
     begins, ends = soak.rested
     # The first seconds are those of the visits that were under way.
-    parts = ((begins + 8.0, begins + LET_GO_S), (begins + LET_GO_S + IDLE_LONGEST_S * 1.25 + 5.0, ends))
+    parts = (
+        (begins + 8.0, begins + RETIRE_IDLE_S),
+        (begins + RETIRE_IDLE_S + IDLE_LONGEST_S * 1.25 + 5.0, ends),
+    )
     return " | then ".join(filter(None, (_share(soak, *part) for part in parts))) or "not tried"
 
 

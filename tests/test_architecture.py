@@ -129,7 +129,7 @@ def test_an_engine_alone_writes_its_state() -> None:
         for node in ast.walk(_tree(path))
         if isinstance(node, ast.Attribute)
         and isinstance(node.ctx, ast.Store)
-        and ast.unparse(node.value).rpartition(".")[2] in {"engine", "slot", "wear"}
+        and ast.unparse(node.value).rpartition(".")[2] in {"engine", "slot", "usage"}
     ]
     assert found == []
 

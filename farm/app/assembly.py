@@ -33,7 +33,7 @@ from farm.model.event import Emit, Event
 from farm.model.page import RenderedPage
 from farm.model.record import Record
 from farm.model.task import Lease
-from farm.policy.cpu import CpuParams
+from farm.policy.admission import CpuParams
 from farm.policy.memory import MemoryParams
 from farm.policy.proxy_score import ScoreParams
 from farm.policy.retry import RetryParams
@@ -47,9 +47,9 @@ from farm.runtime.flow import FlowMeter, FlowReporter
 from farm.runtime.governor import Governor, GovernorParams
 from farm.runtime.heartbeat import Heartbeat
 from farm.runtime.node import Node, NodeParams
-from farm.runtime.pacer import Pacer
+from farm.runtime.pace_learner import PaceLearner
 from farm.runtime.ports import Recorder, VisitNotes
-from farm.runtime.proxies import ProxyParams, Rotation
+from farm.runtime.proxy_pool import ProxyParams
 from farm.runtime.reaper import Reaper
 from farm.runtime.worker import Worker
 from farm.runtime.worker_deps import WorkerDeps, WorkerParams
@@ -83,8 +83,8 @@ class Assembly:
     control: Control
     governor: Governor
     sink: JsonlSink
-    pacer: Pacer
-    families: DuplicateTemplates
+    pacer: PaceLearner
+    templates: DuplicateTemplates
     outcomes: RunOutcomes
 
 
@@ -93,8 +93,8 @@ async def assemble(
     plan: RunPlan, session: CrawlSession, reaper: Reaper, tell: Emit, clock: Clock
 ) -> AsyncIterator[Assembly]:
     """Join the rooms; leaving takes them apart in the reverse order, each within a deadline of its own."""
-    settings, book = plan.settings, FlowMeter(clock.monotonic())
-    flow = FlowReporter(session.node, book, session.frontier.flow, tell, clock)
+    settings, meter = plan.settings, FlowMeter(clock.monotonic())
+    flow = FlowReporter(session.node, meter, session.frontier.flow, tell, clock)
     host_load, outcomes = HostLoad(clock), RunOutcomes()
 
     def emit(event: Event) -> None:
@@ -143,17 +143,17 @@ async def assemble(
         room = _proxy_room(plan, session, emit, clock)
         robots = robots_desk(session, gateway, room, retry, clock)
         stack.push_async_callback(robots.close)
-        families = DuplicateTemplates()
-        links = link_sorter(session, robots, families, clock.wall().year)
+        templates = DuplicateTemplates()
+        links = link_sorter(session, robots, templates, clock.wall().year)
         pacer = site_pacer(session, host_load, emit, clock)
         deps = WorkerDeps(
             frontier=session.frontier,
             sink=CountedSink(sink, outcomes),
             scope=links,
-            robots=Admittance(robots, families),
+            robots=Admittance(robots, templates),
             paces=pacer,
-            landings=RedirectPolicy(session.rules, links),
-            record=_recorder(plan, session.node, links, families),
+            redirects=RedirectPolicy(session.rules, links),
+            record=_recorder(plan, session.node, links, templates),
             detect=detect,
             heartbeat=heartbeat,
             emit=emit,
@@ -188,7 +188,7 @@ async def assemble(
             control,
             emit,
             clock,
-            own_limits(session.crawl.settings, room, book, clock),
+            own_limits(session.crawl.settings, room, meter, clock),
         )
         quota = disk_quota(plan, sink, control, emit, clock)
         node = Node(
@@ -208,7 +208,7 @@ async def assemble(
                 *(one for one in (room and room.attend, feed and feed.run, quota) if one),
             ],
         )
-        yield Assembly(node, control, governor, sink, pacer, families, outcomes)
+        yield Assembly(node, control, governor, sink, pacer, templates, outcomes)
 
 
 async def _to_its_end(call: Callable[[Path], T], folder: Path) -> T:
@@ -226,7 +226,7 @@ def _proxy_room(plan: RunPlan, session: CrawlSession, emit: Emit, clock: Clock) 
         return None
     settings = plan.settings
     params = ProxyParams(
-        Rotation(settings.proxy_rotation),
+        settings.proxy_rotation,
         settings.recycle_pages,
         settings.proxy_patience,
         ScoreParams(cooldown_s=settings.proxy_cooldown),
@@ -277,13 +277,13 @@ def _slot_params(plan: RunPlan, session: CrawlSession) -> SlotParams:
     return slot_params(settings, plan.secrets, seeds, machine_bytes())
 
 
-def _recorder(plan: RunPlan, node: str, links: LinkSorter, families: DuplicateTemplates) -> Recorder:
+def _recorder(plan: RunPlan, node: str, links: LinkSorter, templates: DuplicateTemplates) -> Recorder:
     options = RecordOptions(html=plan.settings.html, text=plan.settings.text)
 
     async def record(lease: Lease, page: RenderedPage, notes: VisitNotes) -> Record:
         original = None
         if page.status == HTTPStatus.OK and notes.detection is None:
-            original = families.note(lease.task.url, page.title, page.text, page.html)
+            original = templates.note(lease.task.url, page.title, page.text, page.html)
         facts = VisitFacts(
             node,
             notes.fetched_at,

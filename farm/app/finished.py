@@ -9,8 +9,8 @@ from contextlib import suppress
 
 from farm.app.preflight import RunPlan
 from farm.app.session import CrawlSession
+from farm.model.crawl import Stats
 from farm.model.errors import FarmError
-from farm.model.ledger import Stats
 
 NOTE_S = 2.0
 

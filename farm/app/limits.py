@@ -14,7 +14,7 @@ STEADY = 0.7
 
 
 def own_limits(
-    agreed: Mapping[str, Any], room: ProxyRoom | None, book: FlowMeter, clock: Clock
+    agreed: Mapping[str, Any], room: ProxyRoom | None, meter: FlowMeter, clock: Clock
 ) -> Callable[[], Mapping[str, int]]:
     """Return what says how many contexts are of use, by the name of the limit.
 
@@ -35,7 +35,7 @@ def own_limits(
         return held[name]
 
     def limits() -> Mapping[str, int]:
-        flow, sites = book.overall(clock.monotonic()), max(1, book.sites)
+        flow, sites = meter.overall(clock.monotonic()), max(1, meter.sites)
         found = {} if room is None else dict(room.proxies.limits)
         places = [agreed["global_concurrency"] or 0, sites * (agreed["site_concurrency"] or 0)]
         if any(places):

@@ -7,18 +7,17 @@ from farm.egress.fetch import Fetcher, FetchParams
 from farm.egress.gateway import Gateway
 from farm.model.clock import Clock
 from farm.model.event import Emit
-from farm.model.outcome import SkipReason
+from farm.model.outcome import Judgement, SkipReason
 from farm.model.task import Lease
 from farm.policy.aimd import PaceParams
-from farm.policy.politeness import Refusal
 from farm.policy.retry import RetryParams
 from farm.resources.host_load import HostLoad
-from farm.runtime.pacer import Pacer
+from farm.runtime.pace_learner import PaceLearner
 from farm.runtime.robots import AllowAll, RobotsChecker
 from farm.scope.duplicate_templates import DuplicateTemplates
 from farm.scope.links import LinkSorter
 from farm.scope.robots import parse
-from farm.scope.traps import TrapDetector, TrapParams
+from farm.scope.trap_detector import TrapDetector, TrapParams
 from farm.settings.units import parse_rate
 
 USER_AGENT = f"Mozilla/5.0 (compatible; CrawlFarm/{__version__})"
@@ -36,30 +35,30 @@ def robots_desk(
     return RobotsChecker(fetch, frontier.cache, parse, frontier.paces.keep_apart, retry, clock)
 
 
-def site_pacer(session: CrawlSession, host_load: HostLoad, emit: Emit, clock: Clock) -> Pacer:
+def site_pacer(session: CrawlSession, host_load: HostLoad, emit: Emit, clock: Clock) -> PaceLearner:
     """Return who learns how much each site bears; what the user allows is the most."""
     agreed = session.crawl.settings
     rate = parse_rate(agreed["rate"]).per_s if agreed["rate"] else 0.0
     params = PaceParams(most=agreed["site_concurrency"] or PaceParams().most, ceiling=rate)
-    return Pacer(session.frontier.paces, params, host_load.is_overloaded, emit, clock)
+    return PaceLearner(session.frontier.paces, params, host_load.is_overloaded, emit, clock)
 
 
 class Admittance:
     """Says whether a visit may take place: not where all of its kind show the same, else as robots.txt says."""
 
-    def __init__(self, robots: RobotsChecker | AllowAll, families: DuplicateTemplates) -> None:
+    def __init__(self, robots: RobotsChecker | AllowAll, templates: DuplicateTemplates) -> None:
         self._robots = robots
-        self._families = families
+        self._templates = templates
 
-    async def refusal(self, lease: Lease, url: str) -> Refusal | None:
+    async def refusal(self, lease: Lease, url: str) -> Judgement | None:
         """Say why the address is not to be visited with this lease, now or ever; None where it may be."""
-        if self._families.should_skip(url):
+        if self._templates.should_skip(url):
             return SkipReason.DUPLICATE_CONTENT
         return await self._robots.refusal(lease, url)
 
 
 def link_sorter(
-    session: CrawlSession, robots: RobotsChecker | AllowAll, families: DuplicateTemplates, year: int
+    session: CrawlSession, robots: RobotsChecker | AllowAll, templates: DuplicateTemplates, year: int
 ) -> LinkSorter:
     """Return the sorter of the crawl's links; `year` is the present one, for calendars."""
     agreed = session.crawl.settings
@@ -71,5 +70,5 @@ def link_sorter(
         obey_nofollow=agreed["robots"] == "obey",
         forbidden=robots.forbids,
         trapped=TrapDetector(TrapParams(year)).is_trap,
-        repeats=families.is_stopped,
+        repeats=templates.is_stopped,
     )

@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from farm.frontier.nodes import NodeRegistry
+from farm.model.crawl import Identity
 from farm.model.errors import FarmError, OutputUnwritable, UsageError
-from farm.model.node import Identity
 
 LEAVE_S = 2.0
 """What unregistering gets; where Redis is away, the node is taken for dead instead."""

@@ -9,12 +9,12 @@ from farm.egress.fetch import Fetcher, Take
 from farm.egress.proxyfile import ProxyFile
 from farm.frontier.proxy_bans import SharedBans
 from farm.model.clock import Clock
+from farm.model.egress import Fetched, FetchFailed
 from farm.model.errors import UsageError
 from farm.model.event import Emit
-from farm.model.fetch import Fetched, FetchFailed
 from farm.policy.proxy_score import Outcome, after_fault
 from farm.runtime.egress_route import ProxyRoute
-from farm.runtime.proxies import Proxies, ProxyParams
+from farm.runtime.proxy_pool import ProxyParams, ProxyPool
 
 log = logging.getLogger("farm.proxies")
 EVERY_S = 1.0
@@ -38,7 +38,7 @@ class ProxyRoom:
     ) -> None:
         self._file = file
         self._bans = bans
-        self.proxies = Proxies(tuple(file.upstreams), params, emit, clock)
+        self.proxies = ProxyPool(tuple(file.upstreams), params, emit, clock)
 
     @property
     def first(self) -> Upstream:
@@ -64,7 +64,7 @@ class ProxyRoom:
             try:
                 got = await fetcher.fetch(url, cap_bytes, take, upstream=upstream)
             finally:
-                self.proxies.leave(FETCHING)
+                self.proxies.release(FETCHING)
             if label is not None:
                 failure = got.gate if isinstance(got, FetchFailed) else None
                 outcome = Outcome.UNCLEAR if failure is None else after_fault(failure.fault)
@@ -77,7 +77,7 @@ class ProxyRoom:
         """Follow the file and share what is known with the other nodes, until cancelled."""
         while True:
             await self._follow()
-            self.proxies.learn(await self._bans.exchange(self.proxies.news()))
+            self.proxies.adopt_bans(await self._bans.exchange(self.proxies.take_changes()))
             await asyncio.sleep(EVERY_S)
 
     async def _follow(self) -> None:

@@ -25,7 +25,7 @@ from farm.browser.render import RenderParams
 from farm.browser.tab import TabParams
 from farm.model.errors import UsageError
 from farm.policy.recycle import RecycleParams
-from farm.scope.suffixes import registrable_domain
+from farm.scope.rules import registrable_domain
 from farm.settings.commands import RunSettings
 
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")

@@ -8,7 +8,7 @@ from pathlib import Path
 from farm.app.assembly import Assembly
 from farm.app.paths import DEFAULT_CRAWL
 from farm.app.preflight import RunPlan
-from farm.model.ledger import Stats
+from farm.model.crawl import Stats
 from farm.monitor.report import RunReport
 from farm.monitor.snapshot import Snapshot
 from farm.sinks.summary import Summary, write_summary
@@ -43,8 +43,8 @@ def summary_of(
             "engines": snapshot.recycled.get("engine", 0),
         },
         relief={**snapshot.relieved, "freed_bytes": snapshot.relieved_bytes},
-        resources=assembly.governor.shortage.summary(),
-        duplicate_content=assembly.families.repeated,
+        resources=assembly.governor.resources.summary(),
+        duplicate_content=assembly.templates.repeated,
         throttled=assembly.pacer.throttled,
         settings=shown_settings(plan),
     )

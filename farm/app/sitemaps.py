@@ -14,7 +14,7 @@ from farm.app.proxies import Fetching, ProxyRoom
 from farm.app.session import CrawlSession
 from farm.egress.fetch import Fetcher, FetchParams
 from farm.egress.gateway import Gateway
-from farm.model.fetch import Fetched, FetchFailed
+from farm.model.egress import Fetched, FetchFailed
 from farm.model.outcome import FailureKind
 from farm.runtime.control import Control
 from farm.runtime.ports import Scope, Sink

@@ -31,7 +31,7 @@ from farm.model.event import Emit, Phase, Recycled, SlotPhase
 from farm.model.outcome import FailureKind
 from farm.model.page import RenderedPage
 from farm.model.task import Lease
-from farm.policy.recycle import RecycleParams, Wear, reason_to_recycle, worn
+from farm.policy.recycle import ContextUsage, RecycleParams, reason_to_recycle, reason_to_replace
 
 GARBAGE_EVERY = 5
 GARBAGE_S = 4.5
@@ -102,7 +102,7 @@ class ContextSlot:
         self.name = name
         self.state = SlotState.EMPTY
         self.tab: Tab | None = None
-        self.wear = Wear()
+        self.usage = ContextUsage()
         self._proxy_url = proxy_url
         self._home = home
         self._params = params
@@ -152,7 +152,7 @@ class ContextSlot:
             raise
         finally:
             tab.served += 1
-            self.wear = self.wear.after(navigate_ms)
+            self.usage = self.usage.after(navigate_ms)
             if survived:
                 self._go("visited")
                 self._look_ahead(tab)
@@ -180,7 +180,7 @@ class ContextSlot:
             raise
         self.tab.site = site
         self.is_deprioritized = False
-        self.wear = Wear(self._clock.monotonic())
+        self.usage = ContextUsage(self._clock.monotonic())
         self._go("opened")
         if why != "start":
             self._tell(why, begun)
@@ -223,7 +223,9 @@ class ContextSlot:
         params = self._params.recycle
         if tab.engine.leaving:
             self._due = "engine"
-        self._due = self._due or worn(self.wear, self._clock.monotonic(), self._home.paces_ms(), params)
+        self._due = self._due or reason_to_replace(
+            self.usage, self._clock.monotonic(), self._home.paces_ms(), params
+        )
         is_last = tab.served == params.pages - 1 and not params.per_url
         if self._successor is None and (self._due or is_last) and self._home.roomy:
             self._successor = self._home.open(self._proxy_url, paced=True)
@@ -251,7 +253,7 @@ class ContextSlot:
 
     def measured(self, used_bytes: int) -> None:
         """Note what the context's renderer holds."""
-        self.wear = self.wear.measured(used_bytes)
+        self.usage = self.usage.measured(used_bytes)
 
     def mark_deprioritized(self) -> None:
         """Note that the context's renderer has lost its priority: another one takes its place after the visit."""
@@ -287,7 +289,7 @@ class ContextSlot:
     def _tell(self, why: str, begun: float) -> None:
         now = self._clock.monotonic()
         took_ms = round((now - begun) * 1000)
-        self._emit(Recycled(now, "context", self.name, why, took_ms, self.wear.used_bytes))
+        self._emit(Recycled(now, "context", self.name, why, took_ms, self.usage.used_bytes))
 
     def _go(self, event: str) -> None:
         following = TRANSITIONS.get((self.state, event))

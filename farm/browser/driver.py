@@ -16,7 +16,7 @@ from pathlib import Path
 import playwright
 
 from farm.browser.driver_transport import QUIET
-from farm.model.environment import KEPT
+from farm.model.secret import KEPT
 
 LAUNCHER = """#!{python} -IS
 import os

@@ -30,8 +30,8 @@ from farm.browser import driver, flags, trust
 from farm.browser.driver_errors import ending, playwright_errors
 from farm.browser.driver_transport import use_orjson
 from farm.browser.find import BrowserBinary
-from farm.model.environment import kept
 from farm.model.errors import BrowserUnavailable
+from farm.model.secret import kept
 from farm.resources import processes
 
 CLOSE_STEP_S = 3.0

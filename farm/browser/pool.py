@@ -23,8 +23,8 @@ from farm.model.clock import Clock
 from farm.model.errors import BrowserUnavailable, FarmError
 from farm.model.event import Emit, Recycled
 from farm.model.memory import MemoryReading, ReclaimAction
-from farm.policy.breaker import Breaker, BreakerParams
-from farm.policy.launch_spacing import LaunchSpacing, reserve
+from farm.policy.retry import Breaker, BreakerParams
+from farm.policy.stagger import LaunchSpacing, reserve
 from farm.resources.memory_meter import ProcessInventory
 
 log = logging.getLogger("farm.browser")
@@ -130,7 +130,7 @@ class Pool:
 
     def paces_ms(self) -> Sequence[float]:
         """How fast the slots' contexts have navigated lately."""
-        return [pace for slot in self._slots.values() if (pace := slot.wear.pace_ms) is not None]
+        return [pace for slot in self._slots.values() if (pace := slot.usage.pace_ms) is not None]
 
     # What the governor asks for.
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from farm.model.environment import kept
+from farm.model.secret import kept
 
 PROBE = """import ctypes, os
 user, pid, net = 0x10000000, 0x20000000, 0x40000000

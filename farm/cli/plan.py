@@ -10,10 +10,18 @@ from farm.app.existing_crawl import open_existing_crawl
 from farm.cli.interruptible import run_interruptible
 from farm.egress.proxyfile import ProxyFile
 from farm.frontier.flow_store import by_site
+from farm.model.crawl import Stats
 from farm.model.errors import UsageError
-from farm.model.ledger import Stats
 from farm.monitor.figures import size
-from farm.policy.capacity import CONTEXT_BYTES, CapacityPlan, Flow, Wanted, automatic_contexts, plan, together
+from farm.policy.capacity import (
+    CONTEXT_BYTES,
+    CapacityPlan,
+    Flow,
+    Workload,
+    automatic_contexts,
+    plan,
+    together,
+)
 from farm.resources.cpu import core_count
 from farm.resources.memory_meter import machine_bytes
 from farm.settings.commands import PlanSettings
@@ -49,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
         source = "assumed; give --page-time, or a crawl that has run"
     budget, cores = settings.memory.of(machine_bytes()), core_count()
     contexts = settings.contexts or automatic_contexts(budget, cores)
-    wanted = Wanted(
+    wanted = Workload(
         pages=pages,
         took_s=took_s,
         contexts=contexts,
@@ -94,7 +102,7 @@ def _per_s(rate: Rate | None) -> float:
     return rate.per_s if rate else 0.0
 
 
-def _show(wanted: Wanted, made: CapacityPlan, source: str) -> None:
+def _show(wanted: Workload, made: CapacityPlan, source: str) -> None:
     table = Table(title=f"{wanted.pages:,} pages", title_justify="left", show_header=False)
     table.add_column(style="bold")
     table.add_column()

@@ -21,9 +21,9 @@ from farm.cli.interruptible import run_interruptible
 from farm.cli.show import print_lines
 from farm.cli.signals import REASONS, SIGNALLED, draining
 from farm.model.clock import Clock, SystemClock
+from farm.model.crawl import Stats
 from farm.model.errors import CrawlGone, FarmError, FrontierUnavailable, NothingRecorded, OutputUnwritable
 from farm.model.event import Event, StatsRead
-from farm.model.ledger import Stats
 from farm.monitor.live import LiveView, can_be_shown
 from farm.monitor.log import LOG_NAME, start_logging
 from farm.monitor.plain import PlainView, StateNews, log_event

@@ -12,8 +12,8 @@ from rich.text import Text
 from farm.app.existing_crawl import open_existing_crawl
 from farm.cli.interruptible import run_interruptible
 from farm.frontier.flow_store import NodeFlow, by_site
+from farm.model.crawl import Stats
 from farm.model.escape import escaped
-from farm.model.ledger import Stats
 from farm.policy.capacity import together
 from farm.settings.commands import StatusSettings
 from farm.settings.load import load

@@ -7,8 +7,7 @@
 
 from farm.detect import soft, vendors
 from farm.detect.page_features import features_of
-from farm.model.detection import Detection
-from farm.model.page import RenderedPage
+from farm.model.page import Detection, RenderedPage
 
 __all__ = ["detect"]
 

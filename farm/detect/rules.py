@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from farm.model.detection import Finding
+from farm.model.page import Finding
 
 SHORT = 2_000
 BARE = 600

@@ -9,7 +9,7 @@ from itertools import islice
 from urllib.parse import urlsplit
 
 from farm.detect.page_features import PageFeatures, tags
-from farm.model.detection import Detection, Finding
+from farm.model.page import Detection, Finding
 
 OK = range(200, 300)
 SHORT = 1_500

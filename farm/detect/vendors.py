@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from farm.detect.page_features import PageFeatures, tags
 from farm.detect.rules import RULES, Rule
-from farm.model.detection import Detection
+from farm.model.page import Detection
 
 _FIELD = re.compile(r"<(?:textarea|input)[^>]*")
 _TEXT_TYPE = re.compile(r"type=[\"']?(?:text|email|tel|search|password)\b")

@@ -22,8 +22,7 @@ from farm.egress.gateway import Gateway
 from farm.egress.http1 import EVENTS_A_TURN, HEADERS, INFORMATIONAL
 from farm.egress.proxies import Upstream
 from farm.egress.slot_proxy import SlotProxy
-from farm.model.egress import GateFault
-from farm.model.fetch import Fetched, FetchFailed
+from farm.model.egress import Fetched, FetchFailed, GateFault
 from farm.model.outcome import FailureKind
 
 REDIRECTS = 5

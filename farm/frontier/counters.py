@@ -8,7 +8,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 
-from farm.model.ledger import Ledger, Stats
+from farm.model.crawl import Ledger, Stats
 
 BANDS = 10
 STATES = ("running", "paused", "draining", "stopped")

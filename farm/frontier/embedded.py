@@ -23,8 +23,8 @@ from farm.frontier.serverprocess import (
     read_identity,
     write_identity,
 )
-from farm.model.environment import kept
 from farm.model.errors import FrontierUnavailable, OutputUnwritable
+from farm.model.secret import kept
 from farm.resources.files import opened, own_folder
 
 SERVERS = ("redis-server", "valkey-server")

@@ -37,7 +37,9 @@ class RedisFlowStore:
         self._client = client
         self._key = keys.flow(crawl)
 
-    async def tell(self, node: str, flow: Flow, sites: Mapping[str, Flow], limit: int, binding: str) -> None:
+    async def publish(
+        self, node: str, flow: Flow, sites: Mapping[str, Flow], limit: int, binding: str
+    ) -> None:
         """Put a node's figures there, with the server's time."""
         told = {
             "at": await self._now_s(),

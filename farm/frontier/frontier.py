@@ -26,9 +26,9 @@ from farm.frontier.proxy_bans import SharedBans
 from farm.frontier.shards import BATCH, Shards, addressed, deliver
 from farm.frontier.shared_cache import RedisSharedCache
 from farm.frontier.terms import Terms
+from farm.model.crawl import Stats
 from farm.model.errors import UsageError
 from farm.model.event import RedisAway, RedisBack
-from farm.model.ledger import Stats
 from farm.model.outcome import Ack, Bury, Release, Retry, Settled
 from farm.model.task import Idle, Lease, LeaseRequest, UrlTask
 

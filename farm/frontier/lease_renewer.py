@@ -15,8 +15,8 @@ from farm.frontier.faults import FOREIGN, is_transient, lacks_function, leads_as
 from farm.frontier.nodes import together
 from farm.frontier.scripts import LIBRARY
 from farm.frontier.shards import shard_of
+from farm.model.crawl import Identity, NodeState
 from farm.model.errors import FarmError
-from farm.model.node import Identity, NodeStanding
 from farm.model.task import Lease
 
 RENEW_TIMEOUT_S = 3.0
@@ -71,7 +71,7 @@ class RedisLeaseRenewer:
             raise next(iter(failed.values()))
         return kept
 
-    def heartbeat(self, node: Identity) -> NodeStanding:
+    def heartbeat(self, node: Identity) -> NodeState:
         """Say in every shard that the node is alive. Raises where no shard answers."""
         client, standings = self._connected(), []
         failed: FarmError | None = None

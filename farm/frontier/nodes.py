@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 
 from farm.frontier.shards import Shards
+from farm.model.crawl import NodeState
 from farm.model.errors import UsageError
-from farm.model.node import NodeStanding
 
 ANY = "*"
 """In place of a predecessor's incarnation: whoever has the name is known to be dead."""
@@ -74,7 +74,7 @@ class NodeRegistry:
             number += (await self._shards.run(shard, "register", name, incarnation, ANY, told))[1]
         return Registration(granted=True, returned=number)
 
-    async def heartbeat(self, name: str, incarnation: str) -> NodeStanding:
+    async def heartbeat(self, name: str, incarnation: str) -> NodeState:
         """Say that the node is alive."""
         standings = await self._shards.each("heartbeat", name, incarnation)
         return together([int(one) for one in standings])
@@ -93,11 +93,11 @@ class NodeRegistry:
         return any(node.is_alive for node in await self.list() if node.name == name)
 
 
-def together(standings: list[int]) -> NodeStanding:
+def together(standings: list[int]) -> NodeState:
     """Return what the shards' answers mean together: replaced by any is replaced, returned in any is returned."""
-    if NodeStanding.REPLACED in standings:
-        return NodeStanding.REPLACED
-    return NodeStanding.RETURNED if NodeStanding.RETURNED in standings else NodeStanding.ALIVE
+    if NodeState.REPLACED in standings:
+        return NodeState.REPLACED
+    return NodeState.RETURNED if NodeState.RETURNED in standings else NodeState.ALIVE
 
 
 def _entry(name: bytes, incarnation: bytes, silent_ms: int, dead_after_ms: int, facts: bytes) -> NodeEntry:

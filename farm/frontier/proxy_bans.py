@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from farm.frontier import keys
 from farm.frontier.client import Arg, RedisClient
-from farm.model.proxy import Ban
+from farm.model.egress import Ban
 
 
 class SharedBans:

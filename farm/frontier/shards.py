@@ -19,8 +19,8 @@ from farm.frontier.counters import decode, stats_of
 from farm.frontier.crawl import Crawl
 from farm.frontier.faults import crawl_deleted, unreadable
 from farm.frontier.terms import Terms
+from farm.model.crawl import Stats
 from farm.model.errors import CrawlUnreadable
-from farm.model.ledger import Stats
 from farm.model.task import LeaseRequest
 
 BATCH = 500

@@ -1,7 +1,10 @@
-"""How the gateway failed to reach an address, which the browser's own error does not say."""
+"""What the way to a site brings back: answers, failures of the gateway, and bans of proxies."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from farm.model.outcome import FailureKind
 
 
 class GateFault(StrEnum):
@@ -28,3 +31,48 @@ class GateFailure:
 
     fault: GateFault
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An answer. `url` is where it came from in the end; header names are in lower case.
+
+    `body` is decoded, and empty where it was streamed. `status` is a redirect's where there were too many of
+    them. `truncated` says that a cap cut the body.
+    """
+
+    url: str
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FetchFailed:
+    """No answer. `gate` is what the gateway says about it, where it does."""
+
+    kind: FailureKind
+    detail: str
+    gate: GateFailure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ban:
+    """A proxy, by its label, is out for `left_s` seconds, for one site where `site` names it.
+
+    `bans` counts the bans in a row; 0 says that the proxy is back.
+    """
+
+    proxy: str
+    site: str | None
+    left_s: float
+    bans: int
+
+
+@dataclass(frozen=True, slots=True)
+class AllProxiesBanned:
+    """No proxy may be used for a site before `wait_s` have passed; `by_site` where the site showed blocks."""
+
+    wait_s: float
+    by_site: bool

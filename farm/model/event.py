@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from farm.model.ledger import Stats
+from farm.model.crawl import Stats
 
 
 class Phase(StrEnum):

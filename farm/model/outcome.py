@@ -3,25 +3,34 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 
 from farm.model.task import UrlTask
 
 
 class FailureKind(StrEnum):
-    """The reasons for which a URL can end in the dead letters."""
+    """The reasons for which a URL can end in the dead letters; `meaning` is what the documents say of each."""
 
-    HTTP_5XX = "http_5xx"
-    TIMEOUT = "timeout"
-    NETWORK = "network"
-    TLS = "tls"
-    CRASH = "crash"
-    WORKER_DIED = "worker_died"
-    THROTTLED = "throttled"
-    BLOCKED = "blocked"
-    PROXY = "proxy"
-    HANDLER = "handler"
-    CORRUPT = "corrupt"
-    TOO_LARGE = "too_large"
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str) -> Self:
+        """Make a member of its value and its meaning; the text of a member is its value alone."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    HTTP_5XX = "http_5xx", "The site answered each attempt with a server error (500 to 599, without 503)."
+    TIMEOUT = "timeout", "Each attempt took longer than a deadline."
+    NETWORK = "network", "The site could not be reached: DNS, connection or protocol."
+    TLS = "tls", "The site's certificate or its TLS was refused."
+    CRASH = "crash", "The page or its browser crashed on each attempt."
+    WORKER_DIED = "worker_died", "Nodes died while they visited this URL and no other."
+    THROTTLED = "throttled", "The site asked for fewer requests (429, 503) each time the URL was due."
+    BLOCKED = "blocked", "The site showed a block, a captcha or a challenge at each address."
+    PROXY = "proxy", "No proxy could bring the page."
+    CORRUPT = "corrupt", "The frontier's entry cannot be read, or the record cannot be written as JSON."
+    TOO_LARGE = "too_large", "The page brought more bytes than a visit may."
 
 
 class SkipReason(StrEnum):
@@ -78,6 +87,8 @@ class Release:
 
 
 Settlement = Ack | Retry | Bury | Release
+Judgement = Retry | Bury | Release | SkipReason
+"""How a visit without a record is settled; a skip is acknowledged with its reason."""
 
 
 class Settled(StrEnum):
@@ -91,7 +102,7 @@ class Settled(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Landing:
+class RedirectOutcome:
     """What it means where a visit ended.
 
     `seen` are the fingerprints of the redirect's stations, which count as visited. `skip` says why the page

@@ -1,7 +1,8 @@
-"""A page as the browser showed it once it had settled."""
+"""A page as the browser showed it once it had settled, and what it is where it is not the one asked for."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 
@@ -56,3 +57,36 @@ class RenderedPage:
     captures: tuple[Capture, ...] = ()
     actions: Mapping[str, Any] = field(default_factory=dict)
     meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Finding(StrEnum):
+    """The kinds of page that stand in place of the one that was asked for."""
+
+    BLOCK = "block"
+    """A refusal: nothing that the visitor does on this page lets it in."""
+    CAPTCHA = "captcha"
+    """A task for a person."""
+    CHALLENGE = "challenge"
+    """A task for the browser."""
+    SOFT_404 = "soft_404"
+    """Says that there is nothing, with a status that says that there is."""
+    LOGIN_WALL = "login_wall"
+    EMPTY_SHELL = "empty_shell"
+    """A document whose scripts never filled it."""
+
+
+_BLOCKING = frozenset({Finding.BLOCK, Finding.CAPTCHA, Finding.CHALLENGE})
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """What was found, `by` whom the visitor is kept out (empty where nobody does), and the signs of it."""
+
+    finding: Finding
+    by: str
+    signs: tuple[str, ...]
+
+    @property
+    def blocks(self) -> bool:
+        """Whether another address could get another page."""
+        return self.finding in _BLOCKING

@@ -1,14 +1,20 @@
-"""What must not be read by others: proxies' users and passwords, Redis's, whatever a user hands over in a header.
+"""Secrets: the one type for them, and what other processes get of the environment.
 
-What always holds: neither `str` nor `repr` of it, and so no log line, error, record or dump of settings, shows the
-text; who needs it asks for it by name. This is the only type for such things.
+What always holds: neither `str` nor `repr` of a secret, and so no log line, error, record or dump of settings,
+shows its text; code that needs the text calls `reveal`. Secrets are what a user may hand over: users and passwords
+of proxies and of Redis, and headers.
+
+Environment variables carry secrets too (`FARM_REDIS`, tokens of other programs). Every process inherits them, and
+a browser executes what strangers write: the farm's processes get only the variables that programs need to run.
 """
+
+from collections.abc import Mapping
 
 MASK = "***"
 
 
 class Secret:
-    """A text that is shown only to who asks for it by name."""
+    """A text that only `reveal` shows."""
 
     __slots__ = ("_text",)
 
@@ -59,3 +65,21 @@ class SecretHeader(Secret):
     def __str__(self) -> str:
         name, colon, _ = self._text.partition(":")
         return f"{name}: {MASK}" if colon else MASK
+
+
+KEPT = (
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "LD_LIBRARY_PATH",
+    "FONTCONFIG_PATH",
+    "FONTCONFIG_FILE",
+)
+
+
+def kept(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what of an environment is handed on."""
+    return {name: environment[name] for name in KEPT if name in environment}

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from farm.model.crawl import Stats
 from farm.model.event import Notice, Phase, VisitFailed
-from farm.model.ledger import Stats
 
 AT_WORK = frozenset({Phase.LEASING, Phase.NAVIGATING, Phase.SETTLING, Phase.COMMITTING})
 """The phases in which a slot has a page, or is getting one."""

@@ -8,6 +8,7 @@ import re
 import threading
 from collections import Counter, deque
 
+from farm.model.crawl import Stats
 from farm.model.event import (
     AdmissionSet,
     Ending,
@@ -26,7 +27,6 @@ from farm.model.event import (
     StatsRead,
     VisitFailed,
 )
-from farm.model.ledger import Stats
 from farm.monitor.snapshot import BIN_S, SlotView, Snapshot
 
 _BINS = 120

@@ -24,14 +24,14 @@ _LATENCIES = 48
 class Sample:
     """One settled visit. `status` is 0 where the site gave no answer.
 
-    `began_s` and `ended_s` are of the crawl's clock; `strained` says that the farm itself was slow.
+    `started_s` and `finished_s` are of the crawl's clock; `overloaded` says that the farm itself was slow.
     """
 
-    began_s: float
-    ended_s: float
+    started_s: float
+    finished_s: float
     status: int
     latency_ms: float
-    strained: bool = False
+    overloaded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def start(params: PaceParams) -> Pace:
 def step(pace: Pace, samples: Sequence[Sample], in_flight: int, now: float, params: PaceParams) -> Pace:
     """Fold what visits have shown since the last step; `in_flight` is how many are under way now."""
     if not pace.opened:
-        begun = min((sample.began_s for sample in samples), default=now)
+        begun = min((sample.started_s for sample in samples), default=now)
         pace = replace(pace, opened=begun, since=begun)
     pace = replace(pace, busiest=max(pace.busiest, in_flight))
     # What was answered first: the rate that a site bears is told by what it delivered.
@@ -159,18 +159,18 @@ def _seen(pace: Pace, sample: Sample) -> Pace:
     failed = sample.status == 0 or sample.status >= 500  # noqa: PLR2004
     bins, latencies = dict(pace.delivered), pace.latencies
     if not failed:
-        second = int(sample.ended_s)
+        second = int(sample.finished_s)
         bins[second] = bins.get(second, 0) + 1
-        # The farm's own slowness is in the latency of a strained visit, the load of before in an old one's.
-        if not sample.strained and sample.began_s >= pace.opened and len(latencies) < _LATENCIES:
+        # The farm's own slowness is in the latency of a overloaded visit, the load of before in an old one's.
+        if not sample.overloaded and sample.started_s >= pace.opened and len(latencies) < _LATENCIES:
             latencies = (*latencies, round(sample.latency_ms))
-        if pace.rate and not pace.top and sample.began_s <= pace.refused_at:
+        if pace.rate and not pace.top and sample.started_s <= pace.refused_at:
             # Begun before the first refusal, shown after it, as the visit of a page is longer than a refusal.
             pace = replace(pace, taken=pace.taken + 1)
     return replace(
         pace,
         seen=pace.seen + 1,
-        failed=pace.failed + (failed and not sample.strained),
+        failed=pace.failed + (failed and not sample.overloaded),
         latencies=latencies,
         delivered=tuple(sorted(bins.items())[-_BINS:]),
     )
@@ -178,7 +178,7 @@ def _seen(pace: Pace, sample: Sample) -> Pace:
 
 def _refused(pace: Pace, sample: Sample, now: float, params: PaceParams) -> Pace:
     pace = replace(pace, refused=pace.refused + 1)
-    if sample.began_s < pace.since:
+    if sample.started_s < pace.since:
         return pace
     delivered = delivered_per_s(pace, now)
     if pace.rate:
@@ -192,7 +192,7 @@ def _refused(pace: Pace, sample: Sample, now: float, params: PaceParams) -> Pace
         # Nothing is known but what the site took before it refused, and of that the most is still to come in.
         taken = sum(number for _, number in pace.delivered)
         pace = replace(
-            pace, refused_at=sample.began_s, taken=taken, since=now, grown_at=now, verdict="refused"
+            pace, refused_at=sample.started_s, taken=taken, since=now, grown_at=now, verdict="refused"
         )
         return replace(pace, rate=_first_rate(pace, params))
     rate = max(params.slowest, top * params.rate_cut)

@@ -39,7 +39,7 @@ def useful_contexts(per_s: float, took_s: float) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Workload:
     """What is planned. Rates are per second, 0 where there is no such limit.
 
     `contexts` and `cores` are of one node; `cpu_s` is what a page costs, `context_bytes` what a context holds and
@@ -79,7 +79,7 @@ class CapacityPlan:
     nodes: int
 
 
-def plan(wanted: Wanted) -> CapacityPlan:
+def plan(wanted: Workload) -> CapacityPlan:
     """Work it out for one node, and how many nodes it takes to end within the time."""
     outer = _outer(wanted)
     node = _of_a_node(wanted)
@@ -98,11 +98,11 @@ def plan(wanted: Wanted) -> CapacityPlan:
     )
 
 
-def _carried(wanted: Wanted) -> int:
+def _carried(wanted: Workload) -> int:
     return max(1, min(wanted.contexts, wanted.budget_bytes // wanted.context_bytes))
 
 
-def _of_a_node(wanted: Wanted) -> dict[str, float]:
+def _of_a_node(wanted: Workload) -> dict[str, float]:
     return {
         "contexts": wanted.contexts / wanted.took_s,
         "memory": max(1, wanted.budget_bytes // wanted.context_bytes) / wanted.took_s,
@@ -110,7 +110,7 @@ def _of_a_node(wanted: Wanted) -> dict[str, float]:
     }
 
 
-def _outer(wanted: Wanted) -> dict[str, float]:
+def _outer(wanted: Workload) -> dict[str, float]:
     limits = {
         "rate": wanted.sites * wanted.site_rate,
         "site_concurrency": wanted.sites * wanted.site_concurrency / wanted.took_s,
@@ -120,7 +120,7 @@ def _outer(wanted: Wanted) -> dict[str, float]:
     return {name: limit for name, limit in limits.items() if limit}
 
 
-def _nodes(wanted: Wanted, of_a_node: float, outer: float) -> int:
+def _nodes(wanted: Workload, of_a_node: float, outer: float) -> int:
     if not wanted.within_s:
         return 1
     needed = wanted.pages / wanted.within_s

@@ -1,4 +1,4 @@
-"""How well a proxy does: decayed counts, strikes in a row, and the way out, back on trial, and in again.
+"""How well a proxy does: decayed counts, strikes in a failures, and the way out, back on trial, and in again.
 
     free --strikes--> out --cooldown over--> on trial --success--> free
                                              on trial --failure--> out, for twice as long
@@ -15,13 +15,13 @@ from farm.model.outcome import FailureKind
 from farm.policy.throttling import THROTTLING
 
 
-class Standing(Enum):
+class ProxyState(Enum):
     """Whether a proxy may be used."""
 
-    FREE = "free"
+    AVAILABLE = "available"
     ON_TRIAL = "on trial"
     """Its cooldown is over: one visit shows whether it is back."""
-    OUT = "out"
+    BANNED = "banned"
 
 
 class Outcome(Enum):
@@ -75,7 +75,7 @@ def after_error(kind: FailureKind) -> Outcome:
 
 @dataclass(frozen=True, slots=True)
 class ScoreParams:
-    """`strikes` in a row end it; counts halve every `half_life_s`; a cooldown doubles up to its cap."""
+    """`strikes` in a failures end it; counts halve every `half_life_s`; a cooldown doubles up to its cap."""
 
     strikes: float = 3.0
     half_life_s: float = 300.0
@@ -84,7 +84,7 @@ class ScoreParams:
     latency_weight: float = 0.2
 
     def cooldown(self, bans: int) -> float:
-        """Return how long the ban number `bans` in a row lasts."""
+        """Return how long the ban number `bans` in a failures lasts."""
         return float(min(self.cooldown_cap_s, self.cooldown_s * 2 ** (min(bans, 32) - 1)))
 
 
@@ -105,24 +105,24 @@ PROXY_WEIGHTS = {Outcome.GOOD: 0.0, Outcome.DOWN: 1.0}
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """`good` and `bad` are decayed counts as of `at`, `row` the strikes since the last success.
+    """`good` and `bad` are decayed counts as of `at`, `failures` the strikes since the last success.
 
-    `out_until` is when the ban ends, or ended; `bans` how many there were without a success in between.
+    `banned_until` is when the ban ends, or ended; `bans` how many there were without a success in between.
     """
 
     good: float = 0.0
     bad: float = 0.0
     latency_ms: float = 0.0
-    row: float = 0.0
+    failures: float = 0.0
     at: float = 0.0
-    out_until: float = 0.0
+    banned_until: float = 0.0
     bans: int = 0
 
-    def standing(self, now: float) -> Standing:
+    def state(self, now: float) -> ProxyState:
         """Say whether it may be used now."""
         if not self.bans:
-            return Standing.FREE
-        return Standing.OUT if now < self.out_until else Standing.ON_TRIAL
+            return ProxyState.AVAILABLE
+        return ProxyState.BANNED if now < self.banned_until else ProxyState.ON_TRIAL
 
     def score(self, now: float, params: ScoreParams) -> float:
         """Return between 0 and 1 how good it is: the share of successes, less for slowness."""
@@ -133,8 +133,8 @@ class Health:
 
 def step(health: Health, weight: float, latency_ms: float | None, now: float, params: ScoreParams) -> Health:
     """Return the health after one more outcome of that weight; 0 is a success, and no latency says nothing."""
-    standing = health.standing(now)
-    if standing is Standing.OUT:
+    standing = health.state(now)
+    if standing is ProxyState.BANNED:
         return health
     kept = _decay(now - health.at, params)
     good, bad = health.good * kept, health.bad * kept
@@ -143,19 +143,19 @@ def step(health: Health, weight: float, latency_ms: float | None, now: float, pa
         if latency_ms is not None:
             latency += params.latency_weight * (latency_ms - latency) if health.good else latency_ms - latency
         return Health(good + 1, bad, latency, at=now)
-    row = health.row + weight
+    failures = health.failures + weight
     bad += min(weight, params.strikes)
-    if row < params.strikes and standing is Standing.FREE:
-        return replace(health, good=good, bad=bad, row=row, at=now)
+    if failures < params.strikes and standing is ProxyState.AVAILABLE:
+        return replace(health, good=good, bad=bad, failures=failures, at=now)
     bans = health.bans + 1
     return Health(good, bad, health.latency_ms, 0.0, now, now + params.cooldown(bans), bans)
 
 
-def told(health: Health, out_until: float, bans: int) -> Health:
+def adopt_ban(health: Health, banned_until: float, bans: int) -> Health:
     """Take over a ban that another node has found, where it ends later than what is known here."""
-    if out_until <= health.out_until:
+    if banned_until <= health.banned_until:
         return health
-    return replace(health, out_until=out_until, bans=max(bans, health.bans))
+    return replace(health, banned_until=banned_until, bans=max(bans, health.bans))
 
 
 def _decay(passed_s: float, params: ScoreParams) -> float:

@@ -1,4 +1,4 @@
-"""When a context is replaced before it serves the next URL: by the rules, or by the evidence of its wear."""
+"""When a context is replaced before it serves the next URL: by the rules, or by the evidence of its usage."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,8 +28,8 @@ class RecycleParams:
 
 
 @dataclass(frozen=True, slots=True)
-class Wear:
-    """What is known of a context's wear. `navigate_ms` are its last navigations."""
+class ContextUsage:
+    """What is known of a context's usage. `navigate_ms` are its last navigations."""
 
     opened_at: float = 0.0
     pages: int = 0
@@ -37,12 +37,12 @@ class Wear:
     used_bytes: int = 0
     navigate_ms: tuple[int, ...] = ()
 
-    def after(self, navigate_ms: int | None) -> "Wear":
+    def after(self, navigate_ms: int | None) -> "ContextUsage":
         """Count one more page; None where the navigation failed and says nothing of the context."""
         kept = self.navigate_ms if navigate_ms is None else (*self.navigate_ms, navigate_ms)[-_KEPT:]
         return replace(self, pages=self.pages + 1, navigate_ms=kept)
 
-    def measured(self, used_bytes: int) -> "Wear":
+    def measured(self, used_bytes: int) -> "ContextUsage":
         """Take a reading of its memory; the least one of its first pages is what it is compared with."""
         early = self.early_bytes
         if early == 0 or self.pages <= _EARLY:
@@ -76,15 +76,17 @@ def reason_to_recycle(
     return "pages" if served >= params.pages else None
 
 
-def worn(wear: Wear, now: float, others_pace_ms: Sequence[float], params: RecycleParams) -> str | None:
+def reason_to_replace(
+    usage: ContextUsage, now: float, others_pace_ms: Sequence[float], params: RecycleParams
+) -> str | None:
     """Say by what evidence the context should go when its successor is up: `age`, `memory`, `slow`, or None."""
-    if wear.pages and now - wear.opened_at >= params.age_s:
+    if usage.pages and now - usage.opened_at >= params.age_s:
         return "age"
-    grown = wear.used_bytes - wear.early_bytes
-    if grown >= params.grown_bytes and wear.used_bytes >= params.grown_times * wear.early_bytes > 0:
+    grown = usage.used_bytes - usage.early_bytes
+    if grown >= params.grown_bytes and usage.used_bytes >= params.grown_times * usage.early_bytes > 0:
         return "memory"
-    if wear.pace_ms is not None and others_pace_ms:
+    if usage.pace_ms is not None and others_pace_ms:
         usual = median(others_pace_ms)
-        if wear.pace_ms >= params.slower_times * usual and wear.pace_ms - usual >= params.slower_ms:
+        if usage.pace_ms >= params.slower_times * usual and usage.pace_ms - usual >= params.slower_ms:
             return "slow"
     return None

@@ -1,14 +1,15 @@
-"""Retries: what a failed visit is worth, and the delay before the next one.
+"""Retries: how a failed visit is settled, the delay before the next one, and the circuit breaker of launches.
 
-Pure: chance comes in as `jitter` in [0, 1). The delay grows exponentially with equal jitter ("Exponential
-Backoff and Jitter", M. Brooker, AWS Architecture Blog, 2015), so that URLs that failed together do not
-come back together.
+Pure: chance comes in as `jitter` in [0, 1). Delays grow exponentially with equal jitter ("Exponential Backoff and
+Jitter", M. Brooker, AWS Architecture Blog, 2015), so that URLs that failed together do not come back together.
+The breaker is that of "Release It!" (M. Nygard, 2007): consecutive failures open the circuit, and each one before
+that lengthens the pause.
 """
 
 from dataclasses import dataclass
 
 from farm.model.egress import GateFailure, GateFault
-from farm.model.outcome import Bury, FailureKind, Release, Retry, SkipReason
+from farm.model.outcome import Bury, FailureKind, Judgement, Release, Retry, SkipReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class RetryParams:
     longest Retry-After that is believed. `broken_cap` is how often a URL is given back because what came by
     a proxy broke, `partial_cap` because a part of its page did not come, `blocked_cap` because of blocks, and
     `doubted_cap` because of refusals that may be meant for everybody;
-    `shut_out_cap` is how often it waits for the time when any proxy may try its site again.
+    `all_banned_cap` is how often it waits for the time when any proxy may try its site again.
     """
 
     retries: int = 3
@@ -31,7 +32,7 @@ class RetryParams:
     partial_cap: int = 4
     blocked_cap: int = 5
     doubted_cap: int = 2
-    shut_out_cap: int = 4
+    all_banned_cap: int = 4
 
 
 def backoff_s(attempt: int, jitter: float, params: RetryParams) -> float:
@@ -39,8 +40,7 @@ def backoff_s(attempt: int, jitter: float, params: RetryParams) -> float:
 
     At least half the step is kept, so that a retry never follows its failure at once.
     """
-    step = float(min(params.cap_s, params.base_s * 2 ** (attempt - 1)))
-    return step * (0.5 + 0.5 * jitter)
+    return _equal_jitter(attempt, jitter, params.base_s, params.cap_s)
 
 
 def after_failure(
@@ -54,7 +54,7 @@ def after_failure(
 
 def after_gate_failure(
     failure: GateFailure, attempt: int, jitter: float, params: RetryParams, broken: int = 0
-) -> Retry | Bury | Release | SkipReason:
+) -> Judgement:
     """Judge a visit whose main request did not get through the gateway; `broken` counts what a proxy broke.
 
     A refused address is a late skip, not a failure. A proxy's fault gives the URL back unblemished: for ever where
@@ -72,3 +72,38 @@ def after_gate_failure(
         return after_failure(FailureKind.PROXY, failure.detail, attempt, jitter, params)
     kind = FailureKind.TIMEOUT if failure.fault is GateFault.TIMEOUT else FailureKind.NETWORK
     return after_failure(kind, failure.detail, attempt, jitter, params)
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerParams:
+    """`failures` in a row open the circuit; the pause doubles from `base_s` to `cap_s`."""
+
+    failures: int = 5
+    base_s: float = 0.25
+    cap_s: float = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """The number of failures since the last success."""
+
+    failed: int = 0
+
+    def is_open(self, params: BreakerParams) -> bool:
+        """Whether to give up."""
+        return self.failed >= params.failures
+
+    def pause_s(self, jitter: float, params: BreakerParams) -> float:
+        """Return the pause before the next try, jittered; zero when nothing failed."""
+        if self.failed == 0:
+            return 0.0
+        return _equal_jitter(self.failed, jitter, params.base_s, params.cap_s)
+
+    def after(self, *, success: bool) -> "Breaker":
+        """Count one more launch."""
+        return Breaker(0 if success else self.failed + 1)
+
+
+def _equal_jitter(number: int, jitter: float, base_s: float, cap_s: float) -> float:
+    """Return between half the step and the step, which doubles with each number from 1 up to the cap."""
+    return float(min(cap_s, base_s * 2 ** (number - 1))) * (0.5 + 0.5 * jitter)

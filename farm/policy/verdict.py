@@ -9,10 +9,9 @@ The rules are asked in one order, and the first that applies decides:
 
 from dataclasses import dataclass
 
-from farm.model.detection import Detection
-from farm.model.egress import GateFailure, GateFault
-from farm.model.outcome import Bury, FailureKind, Release, Retry, SkipReason
-from farm.model.proxy import ShutOut
+from farm.model.egress import AllProxiesBanned, GateFailure, GateFault
+from farm.model.outcome import Bury, FailureKind, Judgement, Release, Retry
+from farm.model.page import Detection
 from farm.model.task import Lease
 from farm.policy.proxy_score import Outcome, after_error, after_fault, after_page
 from farm.policy.retry import RetryParams, after_failure, after_gate_failure
@@ -20,9 +19,6 @@ from farm.policy.throttling import THROTTLING, put_off
 
 SERVER_ERRORS = range(500, 600)
 _REJECTED = frozenset({Outcome.BLOCKED, Outcome.DOUBTED})
-
-Judgement = Retry | Bury | Release | SkipReason
-"""How a visit without a record is settled; a skip is acknowledged with its reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +40,7 @@ class Attempt:
     """What is known of one visit once it has ended.
 
     `refusal` is the answer of robots.txt to the address that the visit ended at. Without a page `failed` or
-    `shut_out` is set; with one, `status`, what it was detected as, and how long a throttling answer puts its
+    `all_banned` is set; with one, `status`, what it was detected as, and how long a throttling answer puts its
     URL off (`delay_s`). `gate_failure` is the gateway's: of the main request where it `failed`, else of a part
     that the page lacks.
     """
@@ -53,7 +49,7 @@ class Attempt:
     jitter: float
     by_proxy: bool = False
     refusal: Judgement | None = None
-    shut_out: ShutOut | None = None
+    all_banned: AllProxiesBanned | None = None
     failed: Failed | None = None
     gate_failure: GateFailure | None = None
     status: int = 0
@@ -72,7 +68,7 @@ def answer_of(attempt: Attempt) -> int | None:
     A block counts as no answer where it cannot be meant for one address of several.
     """
     failed = attempt.failed
-    if attempt.shut_out is not None:
+    if attempt.all_banned is not None:
         return None
     if failed is None:
         is_for_all = attempt.is_blocked and attempt.status not in THROTTLING and not attempt.by_proxy
@@ -85,7 +81,7 @@ def answer_of(attempt: Attempt) -> int | None:
 def outcome_of(attempt: Attempt) -> Outcome | None:
     """Return what the visit says of the proxy that it used; None where it used none, or says nothing."""
     failed = attempt.failed
-    if not attempt.by_proxy or attempt.refusal is not None or attempt.shut_out is not None:
+    if not attempt.by_proxy or attempt.refusal is not None or attempt.all_banned is not None:
         return None
     if failed is not None:
         if failed.innocent:
@@ -113,8 +109,8 @@ def decide(attempt: Attempt, outcome: Outcome | None, count: int, params: RetryP
     """
     if attempt.refusal is not None:
         return attempt.refusal
-    if attempt.shut_out is not None:
-        return _after_shut_out(attempt.shut_out, attempt.lease.throttled, params)
+    if attempt.all_banned is not None:
+        return _after_all_banned(attempt.all_banned, attempt.lease.throttled, params)
     if attempt.failed is not None:
         return _after_no_page(attempt, attempt.failed, count, params)
     judged = _after_incomplete_page(attempt, outcome, count, params)
@@ -174,13 +170,13 @@ def _after_block(
     return Bury(FailureKind.BLOCKED, f"{what}, {count} times")
 
 
-def _after_shut_out(shut_out: ShutOut, throttled: int, params: RetryParams) -> Retry | Bury:
+def _after_all_banned(all_banned: AllProxiesBanned, throttled: int, params: RetryParams) -> Retry | Bury:
     """Put a URL off until a proxy may try its site again: all of them are out for it now."""
-    reason = FailureKind.BLOCKED if shut_out.by_site else FailureKind.PROXY
+    reason = FailureKind.BLOCKED if all_banned.by_site else FailureKind.PROXY
     detail = "every proxy is out for this site"
-    if throttled >= params.shut_out_cap:
+    if throttled >= params.all_banned_cap:
         return Bury(reason, detail)
-    return Retry(reason, shut_out.wait_s, detail, throttled=True)
+    return Retry(reason, all_banned.wait_s, detail, throttled=True)
 
 
 def _after_status(attempt: Attempt, params: RetryParams) -> Retry | Bury | None:

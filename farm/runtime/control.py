@@ -23,29 +23,29 @@ class Control:
     def __init__(self, *, staying: bool = False) -> None:
         self.limit = 0
         self.staying = staying
-        """Whether an empty frontier is never the end: somebody may add to it."""
+        """Whether an empty frontier is never the end: URLs may be added later."""
         self.reason: ExitReason | None = None
         self._ending = asyncio.Event()
         self.changes = 0
         self.expecting = False
         """Whether more URLs may come from elsewhere, so that an empty frontier is not the end."""
-        self._wake = asyncio.Event()
-        self._resting: list[asyncio.Event] = []
+        self._changed = asyncio.Event()
+        self._idle: list[asyncio.Event] = []
 
     @property
     def ending(self) -> bool:
-        """Whether no new lease is to be taken."""
+        """Whether no new lease may be taken."""
         return self._ending.is_set()
 
     def end(self, reason: ExitReason) -> None:
-        """Take no new lease; what is being visited is finished."""
+        """Take no new lease; the visits under way are finished."""
         if self.reason is None:
             self.reason = reason
         self._ending.set()
-        self.wake()
+        self.notify_all()
 
     async def ended(self, within_s: float | None = None) -> bool:
-        """Wait for the end to be called, no longer than that, and say whether it was."""
+        """Wait until `end` is called, at most `within_s` seconds; return whether it was."""
         try:
             async with asyncio.timeout(within_s):
                 await self._ending.wait()
@@ -57,50 +57,50 @@ class Control:
         """Let the first `limit` slots work."""
         if limit != self.limit:
             self.limit = limit
-            self.wake()
+            self.notify_all()
 
-    def wake(self) -> None:
-        """Have every waiting worker look again: there is new work, or another limit."""
+    def notify_all(self) -> None:
+        """Let every waiting worker look for work again: there is new work, or another limit."""
         self.changes += 1
-        waiting, self._wake = self._wake, asyncio.Event()
+        waiting, self._changed = self._changed, asyncio.Event()
         waiting.set()
-        for called in self._resting:
-            called.set()
+        for notified in self._idle:
+            notified.set()
 
     @property
-    def resting(self) -> int:
-        """How many slots rest because there was no work for them."""
-        return len(self._resting)
+    def idle_slots(self) -> int:
+        """How many slots wait because there was no work for them."""
+        return len(self._idle)
 
-    def call_one(self) -> None:
-        """Have one of those who rest look again: where one found work, there may be more."""
-        called = next((event for event in self._resting if not event.is_set()), None)
-        if called is not None:
-            called.set()
+    def notify_one(self) -> None:
+        """Let one idle slot look for work again: where another slot found some, there may be more."""
+        notified = next((event for event in self._idle if not event.is_set()), None)
+        if notified is not None:
+            notified.set()
 
-    async def rest(self, since: int, longest_s: float) -> None:
-        """As `pause`, for a slot that found no work: it can be called alone."""
+    async def wait_for_work(self, since: int, longest_s: float) -> None:
+        """Wait as `wait_for_change` does, for a slot that found no work: `notify_one` reaches it too."""
         if self.changes != since:
             return
-        called = asyncio.Event()
-        self._resting.append(called)
+        notified = asyncio.Event()
+        self._idle.append(notified)
         try:
             async with asyncio.timeout(longest_s):
-                await called.wait()
+                await notified.wait()
         except TimeoutError:
             return
         finally:
-            self._resting.remove(called)
+            self._idle.remove(notified)
 
-    async def pause(self, since: int, longest_s: float) -> None:
-        """Wait until there is a change after the one numbered `since`, but no longer than that.
+    async def wait_for_change(self, since: int, longest_s: float) -> None:
+        """Wait until there is a change after the one numbered `since`, at most `longest_s` seconds.
 
-        The caller reads `changes` before it looks for work: what changes while it looks is not missed.
+        The caller reads `changes` before it looks for work: a change in the meantime is not missed.
         """
         if self.changes != since:
             return
         try:
             async with asyncio.timeout(longest_s):
-                await self._wake.wait()
+                await self._changed.wait()
         except TimeoutError:
             return

@@ -5,9 +5,10 @@ Both classes satisfy the worker's `EgressRoute`.
 
 from collections.abc import Callable
 
-from farm.model.proxy import ShutOut
+from farm.model.egress import AllProxiesBanned
+from farm.policy.proxy_rotation import depends_on_site, keeps_proxy
 from farm.policy.proxy_score import Outcome
-from farm.runtime.proxies import Proxies, Rotation
+from farm.runtime.proxy_pool import ProxyPool
 
 
 class DirectRoute:
@@ -23,7 +24,7 @@ class DirectRoute:
     def wait_or_fail(self) -> None:
         """Do nothing: `acquire` never fails."""
 
-    def acquire_for(self, site: str) -> ShutOut | None:  # noqa: ARG002
+    def acquire_for(self, site: str) -> AllProxiesBanned | None:  # noqa: ARG002
         """Accept every site: a direct connection is always available."""
         return None
 
@@ -41,7 +42,7 @@ class DirectRoute:
 class ProxyRoute:
     """The route of one slot through the proxies. `switch` tells the slot's gate which proxy to use."""
 
-    def __init__(self, slot: str, proxies: Proxies, switch: Callable[[str | None], None]) -> None:
+    def __init__(self, slot: str, proxies: ProxyPool, switch: Callable[[str | None], None]) -> None:
         self._slot = slot
         self._proxies = proxies
         self._switch = switch
@@ -51,21 +52,18 @@ class ProxyRoute:
     @property
     def address(self) -> str:
         """The frontier's name of this route; empty where the proxy depends on the site, not known yet."""
-        by_site = self._proxies.params.rotation is Rotation.SITE
-        return "" if by_site else self.label or ""
+        return "" if depends_on_site(self._proxies.params.rotation) else self.label or ""
 
     def acquire(self, site: str | None) -> bool:
         """Choose a usable proxy for the next lease, as the rotation asks; False where there is none."""
         params = self._proxies.params
-        # A proxy that was chosen and has served no page yet is kept, whatever the rotation.
-        keeps = self.label is not None and (params.rotation is not Rotation.PAGE or self._pages == 0)
-        if keeps and params.rotation is Rotation.CONTEXT and self._pages >= params.pages:
-            keeps = False
-        if keeps and self.label is not None and self._proxies.usable(self.label, site, self._slot):
-            # A slot that looks for work tries a proxy whose cooldown is over: nobody else would come to it.
-            keeps = not self._proxies.trial_due(site)
-        else:
-            keeps = False
+        keeps = (
+            self.label is not None
+            and keeps_proxy(params.rotation, self._pages, params.pages)
+            and self._proxies.usable(self.label, site, self._slot)
+            # A slot that looks for work tries a proxy whose cooldown is over: no other slot would.
+            and not self._proxies.has_due_trial(site)
+        )
         if not keeps:
             self._pages = 0
             self._use(self._proxies.pick(self._slot, site) or self._proxies.pick(self._slot, None))
@@ -73,15 +71,15 @@ class ProxyRoute:
 
     def wait_or_fail(self) -> None:
         """Wait for a usable proxy. Raises `AllProxiesDown` after the proxies' patience."""
-        self._proxies.none_works()
+        self._proxies.wait_or_fail()
 
-    def acquire_for(self, site: str) -> ShutOut | None:
+    def acquire_for(self, site: str) -> AllProxiesBanned | None:
         """Choose a usable proxy for this site; return when one may try it again where none is usable."""
-        by_site = self._proxies.params.rotation is Rotation.SITE
+        by_site = depends_on_site(self._proxies.params.rotation)
         if by_site or self.label is None or not self._proxies.usable(self.label, site, self._slot):
             self._use(self._proxies.pick(self._slot, site))
         self._pages += 1
-        return None if self.label is not None else self._proxies.shut_out(site)
+        return None if self.label is not None else self._proxies.all_banned(site)
 
     def report(self, url_id: str, site: str, outcome: Outcome, latency_ms: float | None = None) -> int:
         """Report the outcome of a visit; return how many visits of this URL had the same outcome."""
@@ -94,12 +92,12 @@ class ProxyRoute:
 
     def yield_trial(self, site: str | None) -> None:
         """Release a proxy on trial: only a visit shows whether it is back, and another slot may have one."""
-        if self.label is not None and self._proxies.is_tried(self.label, site):
+        if self.label is not None and self._proxies.is_on_trial(self.label, site):
             self.release()
 
     def release(self) -> None:
         """Use no proxy until the next `acquire`."""
-        self._proxies.leave(self._slot)
+        self._proxies.release(self._slot)
         self._use(None)
 
     def _use(self, label: str | None) -> None:

@@ -77,7 +77,9 @@ def _flow(took: list[float], span_s: float, under_way: float) -> Flow:
 class FlowStore(Protocol):
     """Where every node's flow can be read."""
 
-    async def tell(self, node: str, flow: Flow, sites: Mapping[str, Flow], limit: int, binding: str) -> None:
+    async def publish(
+        self, node: str, flow: Flow, sites: Mapping[str, Flow], limit: int, binding: str
+    ) -> None:
         """Put this node's figures there."""
         ...
 
@@ -85,17 +87,17 @@ class FlowStore(Protocol):
 class FlowReporter:
     """Tells the view and the other nodes how it flows, and which limit binds."""
 
-    def __init__(self, node: str, book: FlowMeter, board: FlowStore, emit: Emit, clock: Clock) -> None:
+    def __init__(self, node: str, meter: FlowMeter, store: FlowStore, emit: Emit, clock: Clock) -> None:
         self._node = node
-        self._book = book
-        self._board = board
+        self._meter = meter
+        self._store = store
         self._emit = emit
         self._clock = clock
         self._admission = AdmissionSet(0.0, 0, "")
 
     def fold(self, event: Event) -> None:
         """Take one event in."""
-        self._book.fold(event)
+        self._meter.fold(event)
         if isinstance(event, AdmissionSet):
             self._admission = event
 
@@ -104,6 +106,6 @@ class FlowReporter:
         while True:
             await asyncio.sleep(EVERY_S)
             now = self._clock.monotonic()
-            flow, sites = self._book.overall(now), self._book.by_site(now)
+            flow, sites = self._meter.overall(now), self._meter.by_site(now)
             self._emit(FlowRead(now, flow.per_s, flow.took_s, flow.under_way))
-            await self._board.tell(self._node, flow, sites, self._admission.limit, self._admission.binding)
+            await self._store.publish(self._node, flow, sites, self._admission.limit, self._admission.binding)

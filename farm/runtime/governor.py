@@ -13,14 +13,13 @@ from dataclasses import dataclass, field
 from farm.model.clock import Clock
 from farm.model.event import AdmissionSet, Emit, MemoryRead
 from farm.model.memory import MemoryReading
-from farm.policy import cpu, memory, ramp
-from farm.policy.admission import Admission, admit
-from farm.policy.cpu import CpuParams
+from farm.policy import memory
+from farm.policy.admission import Admission, CpuParams, CpuState, admit, cpu_step
 from farm.policy.memory import Band, MemoryParams
+from farm.policy.stagger import start_times
 from farm.runtime.control import Control
 from farm.runtime.ports import SlotPool
-from farm.runtime.reclaim_tracker import ReclaimTracker
-from farm.runtime.shortage import ResourceWatch
+from farm.runtime.resource_watch import ReclaimTracker, ResourceWatch
 
 SAMPLE_EVERY_S = 0.25
 TIGHT_EVERY_S = 0.1
@@ -77,19 +76,19 @@ class Governor:
         self._clock = clock
         self._others = others
         self._memory = memory.MemoryState(params.contexts)
-        self._cpu = cpu.CpuState(min(params.contexts, params.first_contexts or params.contexts))
+        self._cpu = CpuState(min(params.contexts, params.first_contexts or params.contexts))
         self._tracker = ReclaimTracker(emit)
         self._admitted: Admission | None = None
         self._ramp = 1
         self._told_at = float("-inf")
-        self.shortage = ResourceWatch(params.fds, params.free_bytes, emit)
+        self.resources = ResourceWatch(params.fds, params.free_bytes, emit)
         self.peak_bytes = 0
 
     async def run(self) -> None:
         """Follow the ramp, the budget and the processor until cancelled."""
         begun = self._clock.monotonic()
         jitters = [random.random() for _ in range(self._params.contexts)]  # noqa: S311
-        starts = ramp.start_times(self._params.contexts, self._params.ramp_s, jitters)
+        starts = start_times(self._params.contexts, self._params.ramp_s, jitters)
         sampling = asyncio.create_task(self._sample_for_ever(), name="memory")
         try:
             for started, start in enumerate(starts, 1):
@@ -147,7 +146,7 @@ class Governor:
             self._pool.reclaim(action)
         if self._memory.shed is not None:
             self._tracker.record(self._memory.shed, reading, now)
-        self.shortage.look(reading, now)
+        self.resources.observe(reading, now)
         self._act()
 
     def _follow_cpu(self, lag_s: float) -> None:
@@ -155,7 +154,7 @@ class Governor:
         if now - self._cpu.moved_at < self._params.processor.every_s:
             return
         busy = self._busy_share()
-        self._cpu = cpu.step(
+        self._cpu = cpu_step(
             self._cpu,
             busy,
             lag_s,

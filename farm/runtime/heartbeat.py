@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from farm.model.clock import Clock
+from farm.model.crawl import Identity, NodeState
 from farm.model.errors import FarmError
-from farm.model.node import Identity, NodeStanding
 from farm.model.task import Lease
 from farm.runtime.ports import LeaseRenewer
 
@@ -123,9 +123,9 @@ class Heartbeat:
         if self._node is None:
             return
         standing = renewer.heartbeat(self._node)
-        if standing is NodeStanding.RETURNED:
+        if standing is NodeState.RETURNED:
             log.warning("this node was taken for dead; what it had leased is visited again")
-        elif standing is NodeStanding.REPLACED:
+        elif standing is NodeState.REPLACED:
             self._node = None
             self._replaced()
 

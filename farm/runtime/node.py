@@ -98,7 +98,7 @@ class Node:
         """Move what is due, count, and extend the scope. Every node does so: the crawl depends on none of them."""
         while not self._control.ending:
             if await self._frontier.maintain():
-                self._control.wake()
+                self._control.notify_all()
             for extension in await self._frontier.scope_sites():
                 self._extend_scope(extension)
             stats = await self._frontier.stats()

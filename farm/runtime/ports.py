@@ -9,14 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from farm.model.detection import Detection
-from farm.model.egress import GateFailure
-from farm.model.ledger import Stats
+from farm.model.crawl import Identity, NodeState, Stats
+from farm.model.egress import AllProxiesBanned, GateFailure
 from farm.model.memory import MemoryReading, ReclaimAction
-from farm.model.node import Identity, NodeStanding
-from farm.model.outcome import Ack, Bury, Landing, Release, Retry, Settled, SkipReason
-from farm.model.page import Link, RenderedPage
-from farm.model.proxy import ShutOut
+from farm.model.outcome import Ack, Bury, Judgement, RedirectOutcome, Release, Retry, Settled
+from farm.model.page import Detection, Link, RenderedPage
 from farm.model.record import Batch, Record, Skip
 from farm.model.task import Idle, Lease, LeaseRequest, UrlTask
 from farm.policy.proxy_score import Outcome
@@ -78,7 +75,7 @@ class LeaseRenewer(Protocol):
         """Extend each lease by the visibility timeout; False where it is lost, None where nobody could tell."""
         ...
 
-    def heartbeat(self, node: Identity) -> NodeStanding:
+    def heartbeat(self, node: Identity) -> NodeState:
         """Say that the node is alive."""
         ...
 
@@ -158,7 +155,7 @@ class EgressRoute(Protocol):
         """Wait for a usable route. Raises `AllProxiesDown` after the proxies' patience."""
         ...
 
-    def acquire_for(self, site: str) -> ShutOut | None:
+    def acquire_for(self, site: str) -> AllProxiesBanned | None:
         """Choose a usable route to this site; return when one may try it again where none is usable."""
         ...
 
@@ -209,10 +206,10 @@ class Scope(Protocol):
         ...
 
 
-class Landings(Protocol):
+class RedirectJudge(Protocol):
     """What it means where a visit ended."""
 
-    def land(self, task: UrlTask, page: RenderedPage) -> Landing:
+    def judge(self, task: UrlTask, page: RenderedPage) -> RedirectOutcome:
         """Judge the page's final address."""
         ...
 
@@ -220,7 +217,7 @@ class Landings(Protocol):
 class Permission(Protocol):
     """What robots.txt says."""
 
-    async def refusal(self, lease: Lease, url: str) -> Retry | Bury | Release | SkipReason | None:
+    async def refusal(self, lease: Lease, url: str) -> Judgement | None:
         """Say why the address is not to be visited with this lease, now or ever; None where it may be."""
         ...
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import IO
 
-from farm.model.environment import kept
+from farm.model.secret import kept
 from farm.runtime import reaper_process
 
 CLOSE_S = 8.0

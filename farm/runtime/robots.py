@@ -17,22 +17,20 @@ from dataclasses import dataclass
 import orjson
 
 from farm.model.clock import Clock
-from farm.model.egress import GateFault
-from farm.model.fetch import FetchFailed
-from farm.model.outcome import Release, SkipReason
+from farm.model.egress import FetchFailed, GateFault
+from farm.model.outcome import Judgement, Release, SkipReason
 from farm.model.task import Lease
-from farm.policy.politeness import (
+from farm.policy.retry import RetryParams
+from farm.policy.robots import (
     CLOSED_S,
     FAILED_S,
     RULES_S,
-    Refusal,
     RobotsAnswer,
     crawl_delay_s,
     robots_answer,
     while_closed,
     without_answer,
 )
-from farm.policy.retry import RetryParams
 from farm.policy.throttling import retry_after_s
 from farm.runtime.site_ports import Fetch, ParsedRobots, SetSpacing, SharedCache
 
@@ -50,7 +48,7 @@ CAP_BYTES = 512 * 1024 + 1
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class OriginRobots:
     """What is known of one origin, until a moment of this process's clock."""
 
     answer: RobotsAnswer
@@ -68,23 +66,23 @@ class RobotsChecker:
     def __init__(
         self,
         fetch: Fetch,
-        shelf: SharedCache,
+        cache: SharedCache,
         parse: Callable[[bytes], ParsedRobots],
         set_spacing: SetSpacing,
         retry: RetryParams,
         clock: Clock,
     ) -> None:
         self._fetch = fetch
-        self._shelf = shelf
+        self._cache = cache
         self._parse = parse
         self._set_spacing = set_spacing
         self._retry = retry
         self._clock = clock
-        self._known: OrderedDict[str, Known] = OrderedDict()
+        self._known: OrderedDict[str, OriginRobots] = OrderedDict()
         self._known_bytes = 0
-        self._asking: dict[str, asyncio.Task[tuple[Known, bool]]] = {}
+        self._asking: dict[str, asyncio.Task[tuple[OriginRobots, bool]]] = {}
 
-    async def refusal(self, lease: Lease, url: str) -> Refusal | None:
+    async def refusal(self, lease: Lease, url: str) -> Judgement | None:
         """Say why the address is not to be visited with this lease, now or ever; None where it may be."""
         if not url.startswith(("http://", "https://")):
             return None
@@ -120,7 +118,7 @@ class RobotsChecker:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _of(self, origin: str) -> tuple[Known, bool]:
+    async def _of(self, origin: str) -> tuple[OriginRobots, bool]:
         known = self._known.get(origin)
         if known is not None and known.until > self._clock.monotonic():
             self._known.move_to_end(origin)
@@ -133,30 +131,30 @@ class RobotsChecker:
         # A worker that is cancelled leaves the others their answer.
         return await asyncio.shield(task)
 
-    async def _ask(self, origin: str) -> tuple[Known, bool]:
+    async def _ask(self, origin: str) -> tuple[OriginRobots, bool]:
         gives_up = self._clock.monotonic() + CLAIM_S
         waited = False
         while True:
-            text = await self._shelf.read(origin)
+            text = await self._cache.read(origin)
             known = await self._read(text) if text is not None else None
             if known is not None:
                 return self._remember(origin, known), waited and known.rules.crawl_delay_s is not None
-            if await self._shelf.claim(origin, CLAIM_S) or self._clock.monotonic() > gives_up:
+            if await self._cache.claim(origin, CLAIM_S) or self._clock.monotonic() > gives_up:
                 return await self._fetched(origin)
             waited = True
             await asyncio.sleep(POLL_S)
 
-    async def _fetched(self, origin: str) -> tuple[Known, bool]:
+    async def _fetched(self, origin: str) -> tuple[OriginRobots, bool]:
         got = await self._fetch(f"{origin}/robots.txt", CAP_BYTES)
         if isinstance(got, FetchFailed):
             # What one node's way out meets says nothing about the others': it is not shared.
-            await self._shelf.yield_claim(origin)
+            await self._cache.yield_claim(origin)
             nothing = self._parse(b"")
             now = self._clock.monotonic()
             # A proxy's fault gives the URL back at once: whoever takes it up again asks anew.
             is_proxys = got.gate is not None and got.gate.fault is GateFault.UPSTREAM
             until = now if is_proxys else now + FAILED_S
-            failed = Known(RobotsAnswer.CLOSED, nothing, until, failed=got)
+            failed = OriginRobots(RobotsAnswer.CLOSED, nothing, until, failed=got)
             return self._remember(origin, failed), False
         answer = robots_answer(got.status)
         wait_s = None
@@ -176,10 +174,10 @@ class RobotsChecker:
         if delay_s:
             await self._set_spacing(origin.split("/", 2)[2], delay_s)
         life_s = CLOSED_S if answer is RobotsAnswer.CLOSED else RULES_S
-        await self._shelf.write(origin, text, life_s)
+        await self._cache.write(origin, text, life_s)
         return self._remember(origin, known), delay_s > 0
 
-    async def _read(self, text: bytes) -> Known | None:
+    async def _read(self, text: bytes) -> OriginRobots | None:
         """Read what a node has written; None where somebody has garbled it."""
         head, _, body = text.partition(b"\n")
         try:
@@ -191,14 +189,16 @@ class RobotsChecker:
             return None
         return await self._parsed(answer, body, status, wait_s)
 
-    async def _parsed(self, answer: RobotsAnswer, body: bytes, status: int, wait_s: float | None) -> Known:
+    async def _parsed(
+        self, answer: RobotsAnswer, body: bytes, status: int, wait_s: float | None
+    ) -> OriginRobots:
         lasts_s = CLOSED_S if answer is RobotsAnswer.CLOSED else LOCAL_S
         until = self._clock.monotonic() + lasts_s
         long = len(body) > THREAD_BYTES
         rules = await asyncio.to_thread(self._parse, body) if long else self._parse(body)
-        return Known(answer, rules, until, status, wait_s, size=len(body))
+        return OriginRobots(answer, rules, until, status, wait_s, size=len(body))
 
-    def _remember(self, origin: str, known: Known) -> Known:
+    def _remember(self, origin: str, known: OriginRobots) -> OriginRobots:
         before = self._known.pop(origin, None)
         self._known[origin] = known
         self._known_bytes += known.size - (before.size if before else 0)
@@ -212,7 +212,7 @@ class RobotsChecker:
 class AllowAll:
     """Stands in the desk's place where robots.txt is ignored."""
 
-    async def refusal(self, lease: Lease, url: str) -> Refusal | None:  # noqa: ARG002
+    async def refusal(self, lease: Lease, url: str) -> Judgement | None:  # noqa: ARG002
         """Refuse nothing."""
         return None
 

@@ -38,7 +38,7 @@ class Signals:
         on_signal: Callable[[int], None],
         last_words: Callable[[int], None] = lambda _: None,
     ) -> None:
-        self._warden = reaper
+        self._reaper = reaper
         self._watchdog = watchdog
         self._on_signal = on_signal
         self._last_words = last_words
@@ -57,7 +57,7 @@ class Signals:
             self._before[number] = before
             self._install(number)
         # In place of the loop's own: it has its turn for the watchdog four times a second anyway.
-        self._wakeup_before = signal.set_wakeup_fd(self._warden.signals_fd, warn_on_full_buffer=False)
+        self._wakeup_before = signal.set_wakeup_fd(self._reaper.signals_fd, warn_on_full_buffer=False)
 
     def close(self) -> None:
         """Put back what was there before."""
@@ -91,7 +91,7 @@ class Signals:
 
     def _hear(self, number: int) -> None:
         self._watchdog.signal_heard()
-        self._warden.signal_heard()
+        self._reaper.signal_heard()
         self._on_signal(number)
 
 

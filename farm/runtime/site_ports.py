@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from farm.model.fetch import Fetched, FetchFailed
+from farm.model.egress import Fetched, FetchFailed
 from farm.policy.aimd import Pace, PaceSnapshot
 
 
@@ -100,7 +100,7 @@ class PaceStore(Protocol):
         ...
 
 
-class Paces(Protocol):
+class PaceObserver(Protocol):
     """Who learns from settled visits."""
 
     def note(self, site: str, began: float, status: int, latency_ms: float, egress: str = "") -> None:

@@ -31,13 +31,13 @@ ReadSitemap = Callable[[str], Awaitable[Sequence[SitemapEntry]]]
 
 
 class SitemapFeed:
-    """ActiveFeeders the frontier from sitemaps; `find` says where to begin, `since` how old a page may be."""
+    """Feeds the frontier from sitemaps; `find` says where to begin, `since` how old a page may be."""
 
     def __init__(
         self,
         find: Callable[[], Awaitable[Sequence[str]]],
         read: ReadSitemap,
-        shelf: SharedCache,
+        cache: SharedCache,
         scope: Scope,
         frontier: Frontier,
         sink: Sink,
@@ -48,7 +48,7 @@ class SitemapFeed:
     ) -> None:
         self._find = find
         self._read = read
-        self._shelf = shelf
+        self._cache = cache
         self._scope = scope
         self._frontier = frontier
         self._sink = sink
@@ -75,7 +75,7 @@ class SitemapFeed:
             # Where the reading was broken off the mark ends by itself: another node may take it up.
             marking.cancel()
             self._control.expecting = False
-            self._control.wake()
+            self._control.notify_all()
 
     async def _mark(self) -> None:
         while True:
@@ -100,7 +100,7 @@ class SitemapFeed:
     async def _take(self, url: str) -> list[str]:
         """Read one file, add its pages, and return the sitemaps that it names."""
         name = f"sitemap {url}"
-        if await self._shelf.read(name) is not None or not await self._shelf.claim(name, CLAIM_S):
+        if await self._cache.read(name) is not None or not await self._cache.claim(name, CLAIM_S):
             return []
         entries = [entry for entry in await self._read(url) if self._is_new(entry)]
         pages = [Link(entry.url) for entry in entries if not entry.is_sitemap]
@@ -111,8 +111,8 @@ class SitemapFeed:
             tasks, skips = await self._scope.sort(pages[start : start + AT_ONCE], referrer)
             accepted += await self._frontier.add(tasks)
             await self._sink.commit(Batch(skips=skips))
-            self._control.wake()
-        await self._shelf.write(name, b"read", READ_S)
+            self._control.notify_all()
+        await self._cache.write(name, b"read", READ_S)
         log.info("%s lists %d pages, of which %d are new", url, len(pages), accepted)
         return [entry.url for entry in entries if entry.is_sitemap]
 

@@ -17,18 +17,17 @@ from dataclasses import dataclass, field, replace
 
 from farm.model.errors import BrowserUnavailable, FarmError, OutputUnwritable, RenderError, SlotLost
 from farm.model.event import Phase
-from farm.model.outcome import Ack, Bury, FailureKind, Release, Retry, Settled, SkipReason
+from farm.model.outcome import Ack, Bury, FailureKind, Judgement, Release, Retry, Settled, SkipReason
 from farm.model.page import RenderedPage
 from farm.model.record import Batch, Skip
 from farm.model.task import Idle, Lease, LeaseRequest
 from farm.policy import verdict
-from farm.policy.idle_backoff import IDLE_S, LET_GO_S, ask_again_s, come_back_s
-from farm.policy.verdict import Attempt, Failed, Judgement
+from farm.policy.stagger import IDLE_S, RETIRE_IDLE_S, idle_backoff_s, resume_delay_s
+from farm.policy.verdict import Attempt, Failed
 from farm.runtime.control import Control, ExitReason
 from farm.runtime.ports import EgressRoute, Gate, Slot, VisitNotes
-from farm.runtime.slot_events import SlotEvents
 from farm.runtime.visit_pacing import VisitPacing
-from farm.runtime.worker_deps import WorkerDeps, WorkerParams
+from farm.runtime.worker_deps import SlotEvents, WorkerDeps, WorkerParams
 
 log = logging.getLogger("farm.worker")
 RELEASE_S = 2.0
@@ -86,16 +85,16 @@ class Worker:
             self._slot.retire()
             self._route.release()
             self._events.phase(Phase.WAITING)
-            await self._control.pause(since, 60.0)
+            await self._control.wait_for_change(since, 60.0)
             return None
         if not self._route.acquire(self._site):
             self._route.wait_or_fail()
             self._events.phase(Phase.IDLE)
-            await self._control.pause(since, IDLE_S)
+            await self._control.wait_for_change(since, IDLE_S)
             return None
         answer = await self._deps.frontier.lease(self._request())
         if isinstance(answer, Lease):
-            self._control.call_one()
+            self._control.notify_one()
         return await self._take(answer, since)
 
     async def _take(self, answer: Lease | Idle | None, since: int) -> Lease | None:
@@ -115,11 +114,11 @@ class Worker:
             case "stopped" | "draining":
                 self._control.end(ExitReason.STOPPED)
         expected_s = IDLE_S if answer.reason == "empty" else answer.retry_in_s
-        if self._deps.clock.monotonic() - self._worked >= LET_GO_S:
+        if self._deps.clock.monotonic() - self._worked >= RETIRE_IDLE_S:
             # What its last page does by itself goes on for as long as it is open.
             self._slot.retire()
-        rest_s = ask_again_s(expected_s, self._control.resting + 1, random.random())  # noqa: S311
-        await self._control.rest(since, rest_s)
+        rest_s = idle_backoff_s(expected_s, self._control.idle_slots + 1, random.random())  # noqa: S311
+        await self._control.wait_for_work(since, rest_s)
         return None
 
     def _request(self) -> LeaseRequest:
@@ -171,16 +170,16 @@ class Worker:
     async def _stopped_after_outage(self, lease_ms: int) -> bool:
         """Wait for this slot's moment where all slots waited for their leases; True if the farm ends meanwhile."""
         slots, spread_s = self._control.limit, self._params.spread_s
-        wait_s = come_back_s(lease_ms / 1000, self._index, slots, spread_s, random.random())  # noqa: S311
+        wait_s = resume_delay_s(lease_ms / 1000, self._index, slots, spread_s, random.random())  # noqa: S311
         return wait_s > 0 and await self._control.ended(wait_s)
 
     async def _judged(self, lease: Lease, lease_ms: int, begun: float) -> _Result:
         """Visit the URL, pass on what the visit says of site and proxy, and judge it."""
         jitter, site, params = random.random(), lease.task.site, self._params.retry  # noqa: S311
-        shut_out = self._route.acquire_for(site)
+        all_banned = self._route.acquire_for(site)
         proxy, address, page = self._route.label, self._route.address, None
-        if shut_out is not None:
-            attempt = Attempt(lease, jitter, shut_out=shut_out)
+        if all_banned is not None:
+            attempt = Attempt(lease, jitter, all_banned=all_banned)
         else:
             pacing = VisitPacing(lease, address, self._deps.frontier, jitter, params, self._deps.clock)
             attempt, page = await self._attempt(lease, pacing, jitter, by_proxy=proxy is not None)
@@ -239,7 +238,7 @@ class Worker:
         """Keep a page: where it ended, what it links to, and its record."""
         lease, clock = attempt.lease, self._deps.clock
         page = replace(page, bytes_received=self._gate.bytes_received)
-        landing = self._deps.landings.land(lease.task, page)
+        landing = self._deps.redirects.judge(lease.task, page)
         if landing.skip is not None:
             return _without_record(lease, landing.skip)
         extracting = clock.monotonic()
@@ -286,7 +285,7 @@ class Worker:
             self._events.done(lease.task.url, result.page, self._gate.bytes_received, begun)
         self._tell_stale(lease, settled)
         if settlement.links:
-            self._control.wake()
+            self._control.notify_all()
         return await self._take(answer, since) if answer is not None else None
 
     def _abandon(self, lease: Lease, begun: float) -> None:

@@ -1,13 +1,15 @@
-"""What all workers of a node share: their dependencies and their parameters."""
+"""What a worker is given, its dependencies and parameters, and the events by which it reports."""
 
 from dataclasses import dataclass
 
 from farm.model.clock import Clock
-from farm.model.event import Emit
+from farm.model.event import Emit, PageDone, Phase, SlotPhase, VisitFailed
+from farm.model.outcome import Bury, Release, Retry
+from farm.model.page import RenderedPage
 from farm.policy.retry import RetryParams
 from farm.runtime.heartbeat import Heartbeat
-from farm.runtime.ports import Detect, Frontier, Landings, Permission, Recorder, Scope, Sink
-from farm.runtime.site_ports import Paces
+from farm.runtime.ports import Detect, Frontier, Permission, Recorder, RedirectJudge, Scope, Sink
+from farm.runtime.site_ports import PaceObserver
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +39,41 @@ class WorkerDeps:
     sink: Sink
     scope: Scope
     robots: Permission
-    paces: Paces
-    landings: Landings
+    paces: PaceObserver
+    redirects: RedirectJudge
     record: Recorder
     detect: Detect
     heartbeat: Heartbeat
     emit: Emit
     clock: Clock
+
+
+class SlotEvents:
+    """Emits the events of one slot; `begun` is when a visit's lease came, by the same clock."""
+
+    def __init__(self, slot: str, emit: Emit, clock: Clock) -> None:
+        self._slot = slot
+        self._emit = emit
+        self._clock = clock
+
+    def phase(self, phase: Phase, url: str = "") -> None:
+        """Emit the phase that the slot is in now."""
+        self._emit(SlotPhase(self._clock.monotonic(), self._slot, phase, url))
+
+    def done(self, url: str, page: RenderedPage, bytes_received: int, begun: float) -> None:
+        """Emit `PageDone` for a page that was kept."""
+        now = self._clock.monotonic()
+        took_ms = round((now - begun) * 1000)
+        self._emit(PageDone(now, self._slot, url, page.status, took_ms, bytes_received, page.settled))
+
+    def failed(self, url: str, settlement: Retry | Bury | Release, begun: float) -> None:
+        """Emit `VisitFailed` for a visit without a page, with what becomes of its URL."""
+        now = self._clock.monotonic()
+        took_ms = round((now - begun) * 1000)
+        match settlement:
+            case Retry(reason=reason, detail=detail):
+                self._emit(VisitFailed(now, self._slot, url, reason, detail, "retry", took_ms))
+            case Bury(reason=reason, detail=detail):
+                self._emit(VisitFailed(now, self._slot, url, reason, detail, "dead", took_ms))
+            case Release(reason=reason):
+                self._emit(VisitFailed(now, self._slot, url, "released", reason, "released", took_ms))

@@ -50,11 +50,11 @@ _LEGACY = frozenset(
 )
 
 
-class BadPacking(ValueError):
+class BadCompression(ValueError):
     """What is packed cannot be unpacked any further; the text says why."""
 
 
-class Unpacker:
+class Decompressor:
     """Takes a file in pieces; gzip is known by its first bytes."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Unpacker:
         self._is_plain = self._is_over = False
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
-        """Return what a piece of the file holds, in pieces; raises BadPacking."""
+        """Return what a piece of the file holds, in pieces; raises BadCompression."""
         while piece and not self._is_over:
             if self._is_plain:
                 for start in range(0, len(piece), PIECE):
@@ -95,7 +95,7 @@ class Unpacker:
             return piece
         self._members += 1
         if self._members > MAX_MEMBERS:
-            raise BadPacking(f"it is packed in more than {MAX_MEMBERS} members")
+            raise BadCompression(f"it is packed in more than {MAX_MEMBERS} members")
         self._unpack = zlib.decompressobj(_GZIP)
         return piece
 
@@ -105,7 +105,7 @@ class Unpacker:
                 yield unpack.decompress(piece, PIECE)
                 piece = unpack.unconsumed_tail
         except zlib.error as error:
-            raise BadPacking(f"it cannot be unpacked ({error})") from None
+            raise BadCompression(f"it cannot be unpacked ({error})") from None
 
 
 class Decoder:

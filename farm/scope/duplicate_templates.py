@@ -1,10 +1,10 @@
-"""Families of addresses that all show the same: told by the pages' content, counted, and stopped after a while.
+"""Templates of addresses that all show the same content: counted by the pages, and skipped after a while.
 
-A family are the addresses of one site that differ only in numbers, in their last word or in the values of
-their parameters. What always holds: a page that nobody has seen before weighs more than one that repeats
-another, so that a catalogue of pages that differ is crawled whole; a family that was stopped is looked at now
-and then, and goes on when it shows something new (a site may have been out of order); what is remembered is
-bounded, and is a node's own, so that several nodes let through a few more each.
+A template is what the addresses of one site have in common that differ only in numbers, in their last segment or
+in the values of their parameters. What always holds: a page with new content weighs more than one that repeats
+another, so that a catalogue of different pages is crawled whole; a stopped template is visited now and then, and
+is visited again when it shows new content (the site may have been out of order); memory is bounded. Each node has
+its own counts, so that several nodes let a few more pages through.
 """
 
 import logging
@@ -19,39 +19,40 @@ _DIGITS = re.compile(r"\d+")
 
 @dataclass(frozen=True, slots=True)
 class DuplicateParams:
-    """A family is stopped at a score of `most`; a page that repeats another adds 1, a new one takes `forgives`.
+    """A template is stopped at a score of `most`.
 
-    Of a stopped family one visit in `look_every` takes place. A text of fewer than `short` characters says little
-    about a page: there the HTML is compared. What is remembered are so many pages, with addresses of so many
-    characters in all, and so many families.
+    A page that repeats another adds 1 to the score, a new one takes `new_page_credit` off. Of the addresses of a
+    stopped template one in `revisit_every` is visited. A text of fewer than `short` characters says little about a
+    page: there the HTML is compared. `remembered` pages, with addresses of `remembered_chars` in all, and
+    `templates` are kept in memory.
     """
 
     most: int = 50
-    forgives: int = 10
-    look_every: int = 50
+    new_page_credit: int = 10
+    revisit_every: int = 50
     short: int = 100
     remembered: int = 50_000
     remembered_chars: int = 8_000_000
-    families: int = 20_000
+    templates: int = 20_000
 
 
 class DuplicateTemplates:
-    """Hears of every page that was kept, and says which addresses need no visit."""
+    """Learns from every page that is kept which addresses need no visit."""
 
     def __init__(self, params: DuplicateParams | None = None) -> None:
         self._params = params or DuplicateParams()
         self._shown: OrderedDict[bytes, str] = OrderedDict()
         self._shown_chars = 0
         self._scores: OrderedDict[bytes, int] = OrderedDict()
-        self._passed_over: Counter[bytes] = Counter()
+        self._skipped: Counter[bytes] = Counter()
         self.repeated = 0
 
     def note(self, url: str, title: str, text: str, html: str) -> str | None:
-        """Take in a page; return the address that showed the same before, if there is one."""
+        """Count a page; return the address that showed the same content before, None where none did."""
         words = " ".join(text.split())
         content = words if len(words) >= self._params.short else html
-        family = template_of(url)
-        site = family.partition("/")[0]
+        template = template_of(url)
+        site = template.partition("/")[0]
         digest = _digest(f"{site}\n{title}\n{content}")
         first = self._shown.get(digest)
         if first is None:
@@ -60,41 +61,41 @@ class DuplicateTemplates:
         self._shown.move_to_end(digest)
         is_new = first == url
         self.repeated += not is_new
-        self._score(family, -self._params.forgives if is_new else 1)
+        self._score(template, -self._params.new_page_credit if is_new else 1)
         while len(self._shown) > self._params.remembered or self._shown_chars > self._params.remembered_chars:
             self._shown_chars -= len(self._shown.popitem(last=False)[1])
         return None if is_new else first
 
     def is_stopped(self, url: str) -> bool:
-        """Whether the address is one of a family that shows the same everywhere."""
+        """Return whether the address belongs to a stopped template."""
         return self._scores.get(_digest(template_of(url)), 0) >= self._params.most
 
     def should_skip(self, url: str) -> bool:
-        """Whether a visit need not take place: it would be to a stopped family, and no look at it is due."""
-        family = _digest(template_of(url))
-        if self._scores.get(family, 0) < self._params.most:
+        """Return whether to skip a visit: its template is stopped, and no revisit is due."""
+        template = _digest(template_of(url))
+        if self._scores.get(template, 0) < self._params.most:
             return False
-        self._passed_over[family] += 1
-        return self._passed_over[family] % self._params.look_every != 0
+        self._skipped[template] += 1
+        return self._skipped[template] % self._params.revisit_every != 0
 
-    def _score(self, family: str, change: int) -> None:
-        key = _digest(family)
+    def _score(self, template: str, change: int) -> None:
+        key = _digest(template)
         before = self._scores.pop(key, 0)
         if before >= self._params.most and change > 0:
-            # What was under way when it was stopped, and what a look at it showed.
+            # These visits were under way when the template was stopped, or are revisits.
             change = 0
         after = self._scores[key] = max(0, before + change)
         if before < self._params.most <= after:
-            log.info("%s shows the same under all its addresses, and is left", family)
+            log.info("%s shows the same content at all its addresses; it is skipped from now on", template)
         elif after < self._params.most <= before:
-            del self._passed_over[key]
-            log.info("%s shows something new, and is visited again", family)
-        while len(self._scores) > self._params.families:
-            self._passed_over.pop(self._scores.popitem(last=False)[0], None)
+            del self._skipped[key]
+            log.info("%s shows new content; it is visited again", template)
+        while len(self._scores) > self._params.templates:
+            self._skipped.pop(self._scores.popitem(last=False)[0], None)
 
 
 def template_of(url: str) -> str:
-    """Return what a canonical URL has in common with its family: `shop.example/p/*?page`."""
+    """Return the template of a canonical URL, such as `shop.example/p/*?page`."""
     address, _, query = url.partition("?")
     site, _, path = address.split("/", 2)[2].partition("/")
     *folders, last = path.split("/")

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from farm.model.outcome import Landing
+from farm.model.outcome import RedirectOutcome
 from farm.model.page import RenderedPage
 from farm.model.task import UrlTask
 from farm.scope.canonical import CanonicalUrl
@@ -18,7 +18,7 @@ class RedirectPolicy:
         self._rules = rules
         self._links = links
 
-    def land(self, task: UrlTask, page: RenderedPage) -> Landing:
+    def judge(self, task: UrlTask, page: RenderedPage) -> RedirectOutcome:
         """Return what the page's final address means for a visit to `task`.
 
         A page that changes its address by itself on its own site (`pushState`) has not been left. In a scope of
@@ -28,14 +28,14 @@ class RedirectPolicy:
         nofollow = directives_of(page.headers, page.robots).nofollow
         return replace(landing, nofollow=True) if nofollow else landing
 
-    def _place(self, task: UrlTask, page: RenderedPage) -> Landing:
+    def _place(self, task: UrlTask, page: RenderedPage) -> RedirectOutcome:
         final = self._links.canonical(page.final_url)
         if not isinstance(final, CanonicalUrl) or (not page.redirects and final.site == task.site):
-            return Landing()
+            return RedirectOutcome()
         stations = (*page.redirects[1:], page.final_url) if page.redirects else ()
         seen = tuple(self._links.fingerprints(stations))
         if self._rules.kind is ScopeKind.PAGE:
-            return Landing(seen)
+            return RedirectOutcome(seen)
         extension = None
         if task.depth == 0:
             extension = self._rules.extension(task.url, final.url)
@@ -44,4 +44,4 @@ class RedirectPolicy:
         reason = self._rules.judge(final.url, task.depth)
         # What a refused address would have shown may still be wanted by another crawl, or under another rule:
         # it is not marked as seen.
-        return Landing(() if reason else seen, reason, extension)
+        return RedirectOutcome(() if reason else seen, reason, extension)

@@ -9,11 +9,12 @@ user named is where the crawl starts, even when only pages behind it are wanted.
 import re
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING
 
 from farm.model.errors import UsageError
 from farm.model.outcome import SkipReason
 from farm.scope.canonical import host_of, site_key
-from farm.scope.suffixes import registrable_domain
 
 
 class ScopeKind(StrEnum):
@@ -169,3 +170,30 @@ def _compiled(flag: str, pattern: str) -> re.Pattern[str]:
             f"{flag} {pattern!r} is not a regular expression ({error}); "
             "put a backslash before characters that are meant literally"
         ) from None
+
+
+if TYPE_CHECKING:
+    from publicsuffixlist import PublicSuffixList
+
+_IPV4 = re.compile(r"\d+\.\d+\.\d+\.\d+")
+
+
+@lru_cache(maxsize=16_384)
+def registrable_domain(host: str) -> str:
+    """Return the registrable domain of a canonical host.
+
+    An IP address, a name without a dot (`localhost`) and a public suffix itself (`github.io`) belong to
+    no wider domain: they are their own.
+    """
+    if host.startswith("[") or "." not in host or _IPV4.fullmatch(host):
+        return host
+    name = host.rstrip(".")
+    return _suffixes().privatesuffix(name) or name
+
+
+@cache
+def _suffixes() -> "PublicSuffixList":
+    # Loaded at the first question: it takes some 60 ms, which a crawl of one host never needs to pay.
+    from publicsuffixlist import PublicSuffixList
+
+    return PublicSuffixList()

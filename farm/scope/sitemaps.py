@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from xml.parsers import expat
 
-from farm.scope.decoding import BadPacking, Decoder, Unpacker
+from farm.scope.decoding import BadCompression, Decoder, Decompressor
 
 MAX_BYTES = 50 * 2**20
 """Of one file, unpacked; the protocol's own limit."""
@@ -61,7 +61,7 @@ class SitemapReader:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self._size = 0
-        self._unpacker = Unpacker()
+        self._unpacker = Decompressor()
         self._decoder = Decoder()
         self._head = ""
         self._look_at = 1
@@ -85,7 +85,7 @@ class SitemapReader:
                 self._text(self._decoder.feed(part), is_last=False)
                 self._over = self._size >= MAX_BYTES or len(self.entries) >= MAX_ENTRIES
                 yield not self._over
-        except BadPacking as error:
+        except BadCompression as error:
             self._over = True
             raise BadSitemap(str(error)) from None
         except BadSitemap:

@@ -9,6 +9,7 @@ import re
 import tomllib
 import types
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
@@ -164,6 +165,8 @@ def _add(group: Any, name: str, field: FieldInfo) -> None:
         keywords["action"] = argparse.BooleanOptionalAction
     elif get_origin(plain) is Literal:
         keywords["choices"] = get_args(plain)
+    elif isinstance(plain, type) and issubclass(plain, StrEnum):
+        keywords["choices"] = [str(member) for member in plain]
     else:
         keywords["metavar"] = extra.get("metavar", name.upper())
         if get_origin(plain) is tuple and name not in {"viewport", "block"}:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, field_validator
 from pydantic_settings import NoDecode
 
 from farm.model.secret import SecretUrl
+from farm.policy.proxy_rotation import Rotation
 from farm.settings.units import (
     CountOrAuto,
     Duration,
@@ -229,8 +230,9 @@ class EgressSettings(BaseModel):
     def _file(cls, value: Any) -> Any:
         return none_or(value)
 
-    proxy_rotation: Literal["context", "page", "site"] = option(
-        "context", "what takes another proxy: a new context, every page, or every site its own [context]"
+    proxy_rotation: Rotation = option(
+        Rotation.CONTEXT,
+        "what takes another proxy: a new context, every page, or every site its own [context]",
     )
     proxy_rate: RateLimit | None = option(
         None, "visits by one proxy, to all sites and over all nodes [no limit]", metavar="RATE"

@@ -17,12 +17,11 @@ import orjson
 from farm.model.errors import OutputUnwritable, RenderError
 from farm.model.outcome import FailureKind, SkipReason
 from farm.model.record import Batch, Record, Skip
+from farm.sinks.append_log import AppendLog
 from farm.sinks.batch import BatchingWriter
 from farm.sinks.files import Files, clear
-from farm.sinks.keys import KEY_BYTES, AllKeys, RecentKeys
-from farm.sinks.lines import json_line
-from farm.sinks.log import AppendLog
-from farm.sinks.record import FOLDERS
+from farm.sinks.log_index import KEY_BYTES, AllKeys, RecentKeys
+from farm.sinks.record import FOLDERS, json_line
 
 PRIVATE_FOLDER = ".farm"
 """Where the sidecars are, inside the output folder."""

@@ -11,8 +11,8 @@ from typing import Any
 
 import orjson
 
+from farm.model.crawl import Ledger
 from farm.model.errors import OutputUnwritable
-from farm.model.ledger import Ledger
 from farm.resources.files import create_anew
 from farm.sinks.record import timestamp
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from farm.app.limits import own_limits
+from farm.model.crawl import Stats
 from farm.model.event import PageDone, StatsRead
-from farm.model.ledger import Stats
 from farm.runtime.flow import FlowMeter
 from tests.clock import ManualClock
 

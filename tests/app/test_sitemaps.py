@@ -8,7 +8,7 @@ import pytest
 from farm.app.proxies import Fetching
 from farm.app.sitemaps import MOST_SILENT, addresses, read, resolved
 from farm.egress.fetch import Take
-from farm.model.fetch import Fetched, FetchFailed
+from farm.model.egress import Fetched, FetchFailed
 from farm.model.outcome import FailureKind
 from farm.scope.sitemaps import Entry
 from tests.longest_turn import MeasuredLoop

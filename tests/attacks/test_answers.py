@@ -9,8 +9,7 @@ import pytest
 from farm.egress import AllowedNetwork, Gateway, Guard
 from farm.egress.fetch import Fetcher, FetchParams
 from farm.egress.http1 import HEADERS, INFORMATIONAL
-from farm.model.egress import GateFault
-from farm.model.fetch import Fetched, FetchFailed
+from farm.model.egress import Fetched, FetchFailed, GateFault
 from tests.egress.callers import calling, fetch
 from tests.egress.conftest import OpenGate
 from tests.egress.servers import Talk, answering_once, listening, ok, read_head

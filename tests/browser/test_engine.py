@@ -17,11 +17,11 @@ from farm.browser.engine import Engine, EngineParams
 from farm.browser.find import BrowserBinary, find_browser
 from farm.browser.pool import Pool, PoolParams
 from farm.model.clock import SystemClock
-from farm.model.environment import KEPT
 from farm.model.errors import BrowserUnavailable, SlotLost
 from farm.model.outcome import FailureKind
-from farm.policy.breaker import BreakerParams
+from farm.model.secret import KEPT
 from farm.policy.recycle import RecycleParams
+from farm.policy.retry import BreakerParams
 from fixtures.shop import Shop
 from tests.browser.conftest import Browsing, browsing, visit
 

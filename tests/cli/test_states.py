@@ -6,8 +6,8 @@ import pytest
 
 from farm.cli.run import exit_code
 from farm.cli.status import state_of
+from farm.model.crawl import Ledger, Stats
 from farm.model.event import Event, Notice, StatsRead
-from farm.model.ledger import Ledger, Stats
 from farm.model.outcome import FailureKind
 from farm.monitor.plain import StateNews
 from farm.runtime.control import ExitReason

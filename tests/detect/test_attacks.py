@@ -6,8 +6,7 @@ import pytest
 
 from farm.detect import detect, soft
 from farm.detect.page_features import MARKUP_CHARS, features_of
-from farm.model.detection import Finding
-from farm.model.page import Link, RenderedPage
+from farm.model.page import Finding, Link, RenderedPage
 
 WORST_CPU_S = 0.25
 """Of the loop's thread. What was quadratic took a minute; what is linear takes a tenth of this."""

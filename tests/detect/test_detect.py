@@ -8,8 +8,7 @@ import pytest
 from farm.detect import detect, vendors
 from farm.detect.page_features import features_of
 from farm.detect.rules import RULES
-from farm.model.detection import Finding
-from farm.model.page import RenderedPage
+from farm.model.page import Finding, RenderedPage
 from fixtures.blocks import BlockPage, block_pages
 from tests.detect.static import rendered
 

@@ -22,7 +22,7 @@ def test_a_family_that_shows_the_same_everywhere_ends_the_crawl_by_itself(out: P
     assert summary["duplicate_content"] == len(others)
     assert summary["skipped"]["duplicate_content"] > 50
     assert summary["ledger"]["done"] == summary["ledger"]["accepted"]
-    assert "shows the same under all its addresses" in finished.output
+    assert "shows the same content at all its addresses" in finished.output
 
 
 def test_parameters_that_look_like_tracking_stay_on_demand(out: Path) -> None:

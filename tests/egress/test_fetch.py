@@ -9,8 +9,7 @@ import pytest
 
 from farm.egress import AllowedNetwork, Gateway, Guard
 from farm.egress.fetch import Fetcher, FetchParams
-from farm.model.egress import GateFault
-from farm.model.fetch import Fetched, FetchFailed
+from farm.model.egress import Fetched, FetchFailed, GateFault
 from farm.model.outcome import FailureKind
 from fixtures.authority import Authority, Flaw
 

@@ -12,7 +12,7 @@ from farm.frontier.entries import IN_COMPANY
 from farm.frontier.frontier import RedisFrontier
 from farm.frontier.nodes import ANY
 from farm.frontier.terms import Politeness, Terms
-from farm.model.node import NodeStanding
+from farm.model.crawl import NodeState
 from farm.model.outcome import Settled
 from farm.model.task import Lease
 from tests.frontier.support import Bench
@@ -176,7 +176,7 @@ class Model(RuleBasedStateMachine):
             return
         registry = self.bench.frontier.nodes
         standing = self.run(registry.heartbeat(node, self.lives[node]))
-        assert standing is (NodeStanding.ALIVE if node in self.heard_of else NodeStanding.RETURNED)
+        assert standing is (NodeState.ALIVE if node in self.heard_of else NodeState.RETURNED)
         self.heard_of[node] = self.bench.clock.ms
 
     @rule(node=st.sampled_from(NODES))

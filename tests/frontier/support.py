@@ -14,7 +14,7 @@ from farm.frontier.crawl import Crawl, open_crawl
 from farm.frontier.frontier import RedisFrontier
 from farm.frontier.lease_renewer import RedisLeaseRenewer
 from farm.frontier.terms import Politeness, Terms
-from farm.model.ledger import Ledger
+from farm.model.crawl import Ledger
 from farm.model.outcome import Ack
 from farm.model.task import Idle, Lease, LeaseRequest, UrlTask
 from farm.model.url import fingerprint

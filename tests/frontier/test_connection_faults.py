@@ -8,8 +8,8 @@ from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
 from farm.frontier.frontier import RedisFrontier
 from farm.frontier.lease_renewer import RedisLeaseRenewer
+from farm.model.crawl import Ledger
 from farm.model.errors import FrontierUnavailable
-from farm.model.ledger import Ledger
 from farm.model.outcome import Ack, Bury, FailureKind, Release, Retry, Settled
 from farm.model.task import Lease
 from tests.frontier.proxy import Fault

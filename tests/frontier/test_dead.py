@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from farm.model.crawl import Ledger
 from farm.model.errors import UsageError
-from farm.model.ledger import Ledger
 from farm.model.outcome import Bury, FailureKind, Retry
 from tests.frontier.support import START_MS, Bench
 

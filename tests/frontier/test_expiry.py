@@ -8,7 +8,7 @@ from farm.frontier import keys
 from farm.frontier.counters import decode, encode
 from farm.frontier.entries import encode_task
 from farm.frontier.frontier import RedisFrontier
-from farm.model.ledger import Ledger
+from farm.model.crawl import Ledger
 from farm.model.outcome import Ack, FailureKind, Release, Retry, Settled
 from farm.model.task import Lease, LeaseRequest
 from tests.frontier.support import START_MS, Bench

@@ -5,7 +5,7 @@ import pytest
 from farm.frontier import keys
 from farm.frontier.client import RedisClient
 from farm.frontier.counters import decode, encode
-from farm.model.ledger import Ledger
+from farm.model.crawl import Ledger
 from farm.model.outcome import Ack, Bury, FailureKind, Retry
 from farm.model.task import Idle
 from tests.frontier.support import Bench

@@ -11,10 +11,10 @@ from farm.frontier.client import RedisClient
 from farm.frontier.crawl import delete_crawl, find_crawl, open_crawl
 from farm.frontier.frontier import RedisFrontier
 from farm.frontier.scripts import SCRIPTS
+from farm.model.crawl import Identity
+from farm.model.egress import Ban
 from farm.model.errors import CrawlGone, FarmError
-from farm.model.node import Identity
 from farm.model.outcome import Ack, Release
-from farm.model.proxy import Ban
 from farm.model.task import Lease
 from tests.frontier.support import Bench
 

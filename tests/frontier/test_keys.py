@@ -8,8 +8,8 @@ import pytest
 
 from farm.frontier import keys
 from farm.frontier.scripts import PARTS, SCRIPTS
+from farm.model.egress import Ban
 from farm.model.outcome import Ack, Bury, FailureKind, Retry
-from farm.model.proxy import Ban
 from farm.policy.capacity import Flow
 from tests.frontier.support import Bench
 
@@ -109,7 +109,7 @@ async def test_every_key_of_a_crawl_that_was_worked_on_is_in_the_glossary(bench:
     await frontier.bans.exchange([Ban("p1", None, 60, 1)])
     await frontier.cache.claim("https://b", 60)
     await frontier.cache.write("https://a", b"text", 60)
-    await frontier.flow.tell("n", Flow(), {}, 1, "memory")
+    await frontier.flow.publish("n", Flow(), {}, 1, "memory")
     await frontier.feeders.hold("n")
     await frontier.extend_scope("www.a")
     await frontier.mark_finished("auto")

@@ -3,8 +3,8 @@
 import pytest
 
 from farm.frontier import keys
+from farm.model.crawl import Ledger
 from farm.model.errors import UsageError
-from farm.model.ledger import Ledger
 from farm.model.outcome import Ack, Bury, FailureKind, Release, Retry, Settled
 from farm.model.task import Idle, Lease
 from tests.frontier.support import Bench

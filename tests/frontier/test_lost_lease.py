@@ -2,7 +2,7 @@
 
 import asyncio
 
-from farm.model.ledger import Ledger
+from farm.model.crawl import Ledger
 from farm.runtime.control import ExitReason
 from tests.frontier.support import Bench
 from tests.runtime.visit_fakes import DEADLINE_S

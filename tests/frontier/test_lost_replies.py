@@ -8,8 +8,8 @@ from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
 from farm.frontier.crawl import open_crawl
 from farm.frontier.shards import Shards, deliver
+from farm.model.egress import Ban
 from farm.model.outcome import Ack, Bury, FailureKind
-from farm.model.proxy import Ban
 from farm.policy.aimd import Pace
 from tests.frontier.proxy import Fault, FaultyProxy
 from tests.frontier.shaky import LOST, Shaky

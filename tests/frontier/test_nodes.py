@@ -7,8 +7,8 @@ import pytest
 from farm.frontier.client import RedisClient
 from farm.frontier.nodes import ANY, NodeRegistry
 from farm.frontier.terms import Terms
+from farm.model.crawl import Identity, NodeState
 from farm.model.errors import UsageError
-from farm.model.node import Identity, NodeStanding
 from farm.model.outcome import Ack, Settled
 from tests.frontier.support import Bench
 
@@ -38,7 +38,7 @@ async def test_a_name_belongs_to_one_live_node(crowd: Bench) -> None:
     crowd.clock.advance(4)
     refused = await nodes.register("n", "i2")
     assert (refused.granted, refused.silent_s) == (False, 4.0)
-    assert await nodes.heartbeat("n", "i2") is NodeStanding.REPLACED
+    assert await nodes.heartbeat("n", "i2") is NodeState.REPLACED
     assert (await nodes.register("n", "i1")).granted, "a repetition after a lost reply"
     assert (await nodes.register("m", "i2")).granted
 
@@ -53,7 +53,7 @@ async def test_a_silent_nodes_name_is_free(crowd: Bench) -> None:
     crowd.clock.advance(0.001)
     assert not await nodes.is_alive("n")
     assert (await nodes.register("n", "i2")).granted
-    assert await nodes.heartbeat("n", "i1") is NodeStanding.REPLACED
+    assert await nodes.heartbeat("n", "i1") is NodeState.REPLACED
 
 
 @pytest.mark.parametrize("predecessor", ["i1", ANY])
@@ -69,7 +69,7 @@ async def test_a_restarted_node_recovers_its_own_leases_at_once(crowd: Bench, pr
     registration = await nodes.register("n", "i3", predecessor)
     assert (registration.granted, registration.returned) == (True, 5)
     assert (await crowd.frontier.ack(zombie, Ack()))[0] is Settled.STALE
-    assert await nodes.heartbeat("n", "i1") is NodeStanding.REPLACED
+    assert await nodes.heartbeat("n", "i1") is NodeState.REPLACED
     ledger = await crowd.ledger()
     assert (ledger.leased, ledger.queued) == (len(others), 6)
 
@@ -101,8 +101,8 @@ async def test_a_node_that_was_taken_for_dead_returns(crowd: Bench) -> None:
     crowd.clock.advance(SILENCE_S)
     await crowd.frontier.maintain()
     assert await nodes.list() == []
-    assert await nodes.heartbeat("n", "i1") is NodeStanding.RETURNED
-    assert await nodes.heartbeat("n", "i1") is NodeStanding.ALIVE
+    assert await nodes.heartbeat("n", "i1") is NodeState.RETURNED
+    assert await nodes.heartbeat("n", "i1") is NodeState.ALIVE
     assert await nodes.is_alive("n")
 
 
@@ -148,12 +148,12 @@ async def test_the_keeper_of_leases_says_that_the_node_is_alive(crowd: Bench) ->
     await nodes.register(me.name, me.incarnation)
     crowd.clock.advance(SILENCE_S / 2)
     keeper = crowd.keeper()
-    assert await asyncio.to_thread(keeper.heartbeat, me) is NodeStanding.ALIVE
+    assert await asyncio.to_thread(keeper.heartbeat, me) is NodeState.ALIVE
     crowd.clock.advance(SILENCE_S / 2)
     await crowd.frontier.maintain()
     assert await nodes.is_alive("n")
     await nodes.register("n", "i2", "i1")
-    assert await asyncio.to_thread(keeper.heartbeat, me) is NodeStanding.REPLACED
+    assert await asyncio.to_thread(keeper.heartbeat, me) is NodeState.REPLACED
     await asyncio.to_thread(keeper.close)
 
 

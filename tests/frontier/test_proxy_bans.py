@@ -1,7 +1,7 @@
 """What nodes tell each other about proxies."""
 
 from farm.frontier.proxy_bans import SharedBans
-from farm.model.proxy import Ban
+from farm.model.egress import Ban
 from tests.frontier.support import Bench
 
 

@@ -15,7 +15,7 @@ from farm.frontier.frontier import RedisFrontier
 from farm.frontier.nodes import ANY
 from farm.frontier.scripts import PARTS
 from farm.frontier.terms import Terms
-from farm.model.ledger import Ledger
+from farm.model.crawl import Ledger
 from farm.model.outcome import Ack, FailureKind, Release, Retry
 from farm.model.task import Idle, Lease
 from tests.frontier.support import Bench

@@ -17,9 +17,8 @@ from farm.detect import detect
 from farm.egress.authority import authority_from, authority_of, target_from, tunnel_target_from
 from farm.egress.http1 import part
 from farm.egress.proxies import parse_proxies
-from farm.model.detection import Detection
 from farm.model.errors import UsageError
-from farm.model.page import Link, RenderedPage
+from farm.model.page import Detection, Link, RenderedPage
 from farm.policy.retry import RetryParams
 from farm.policy.throttling import retry_after_s
 

@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from farm.model.clock import SystemClock
+from farm.model.crawl import Ledger, Stats
 from farm.model.event import (
     AdmissionSet,
     MemoryRead,
@@ -22,7 +23,6 @@ from farm.model.event import (
     StatsRead,
     VisitFailed,
 )
-from farm.model.ledger import Ledger, Stats
 from farm.monitor.live import LiveView
 from farm.monitor.tally import Tally
 

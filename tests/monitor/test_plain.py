@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from farm.model.clock import SystemClock
+from farm.model.crawl import Ledger, Stats
 from farm.model.event import (
     Emit,
     Event,
@@ -16,7 +17,6 @@ from farm.model.event import (
     RedisBack,
     VisitFailed,
 )
-from farm.model.ledger import Ledger, Stats
 from farm.monitor.plain import PlainView, log_event, progress_line
 from farm.monitor.snapshot import Snapshot
 from farm.monitor.tally import Tally

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from farm.model.crawl import Ledger, Stats
 from farm.model.event import (
     AdmissionSet,
     FlowRead,
@@ -16,7 +17,6 @@ from farm.model.event import (
     SlotPhase,
     VisitFailed,
 )
-from farm.model.ledger import Ledger, Stats
 from farm.monitor.live import Screen
 from farm.monitor.plain import progress_line
 from farm.monitor.screen import frame

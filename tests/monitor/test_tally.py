@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from farm.model.crawl import Ledger, Stats
 from farm.model.event import (
     AdmissionSet,
     Emit,
@@ -19,7 +20,6 @@ from farm.model.event import (
     StatsRead,
     VisitFailed,
 )
-from farm.model.ledger import Ledger, Stats
 from farm.monitor.snapshot import SlotView, Snapshot
 from farm.monitor.tally import Tally
 

@@ -1,11 +1,13 @@
 """Links in the documents, and that the check of them finds what is broken."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from farm.model.outcome import FailureKind
 from scripts import check_links
 from tests.tree import ROOT
 
@@ -32,3 +34,10 @@ def test_a_broken_link_and_a_broken_anchor_are_found(tmp_path: Path, monkeypatch
         "page.md: other.md has no heading #nowhere",
         "page.md: it has no heading #missing",
     ]
+
+
+def test_the_glossary_has_every_reason_for_giving_up_a_url() -> None:
+    """With the meaning that stands in the code, in its order, and no other."""
+    _, _, section = (ROOT / "docs/glossary.md").read_text("utf-8").partition("## Why a URL is given up\n")
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", section.partition("\n## ")[0], re.MULTILINE)
+    assert rows == [(str(kind), kind.meaning) for kind in FailureKind]

@@ -54,13 +54,13 @@ class Origin:
 
 @dataclass
 class Farm:
-    """Visits one origin with so many contexts; `strained` from a moment on makes everything slow."""
+    """Visits one origin with so many contexts; `overloaded` from a moment on makes everything slow."""
 
     origin: Origin
     seed: int = 1
     contexts: int = 30
     params: PaceParams = field(default_factory=PaceParams)
-    strained: bool = False
+    overloaded: bool = False
     work_s: float = 0.3
     now: float = 0.0
 
@@ -90,7 +90,7 @@ class Farm:
             end, began, status, latency = heapq.heappop(self.ends)
             if status == 429:
                 self.blocked = max(self.blocked, end + self.origin.retry_after_s)
-            self.samples.append(Sample(began, end, status, latency * 1000, self.strained))
+            self.samples.append(Sample(began, end, status, latency * 1000, self.overloaded))
 
     def _lease(self) -> None:
         free = min(self.contexts, int(self.pace.limit))
@@ -99,7 +99,7 @@ class Farm:
                 spacing = 1 / (self.pace.rate * 1.1)
                 self.eligible = max(self.eligible, self.now) + spacing * (1 + 0.2 * self.random.random())
             status, latency = self.origin.answer(self.now, len(self.ends) + 1, self.random.random())
-            if self.strained:
+            if self.overloaded:
                 latency *= 5
             self.arrivals.append((self.now, status))
             work = self.work_s if status == 200 else 0.05

@@ -81,7 +81,7 @@ def test_the_farms_own_slowness_cuts_nothing() -> None:
     farm = Farm(Origin(latency_s=0.2), params=PARAMS)
     farm.run(60)
     limit, baseline = farm.pace.limit, farm.pace.baseline_ms
-    farm.strained = True
+    farm.overloaded = True
     farm.run(60)
     assert farm.pace.limit >= limit - 1
     assert farm.pace.baseline_ms == baseline

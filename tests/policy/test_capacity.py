@@ -2,10 +2,10 @@
 
 import pytest
 
-from farm.policy.capacity import CapacityPlan, Flow, Wanted, plan, together, useful_contexts
+from farm.policy.capacity import CapacityPlan, Flow, Workload, plan, together, useful_contexts
 
 MIB = 2**20
-WANTED = Wanted(
+WANTED = Workload(
     pages=36_000,
     took_s=2.0,
     contexts=8,
@@ -18,7 +18,7 @@ WANTED = Wanted(
 
 def planned(**changes: float) -> CapacityPlan:
     """CapacityPlan with some changes to what is wanted."""
-    return plan(Wanted(**{**{name: getattr(WANTED, name) for name in Wanted.__slots__}, **changes}))
+    return plan(Workload(**{**{name: getattr(WANTED, name) for name in Workload.__slots__}, **changes}))
 
 
 def test_a_rate_can_use_so_many_contexts() -> None:

@@ -7,10 +7,10 @@ from farm.policy.proxy_score import (
     PROXY_WEIGHTS,
     Health,
     Outcome,
+    ProxyState,
     ScoreParams,
-    Standing,
+    adopt_ban,
     step,
-    told,
 )
 
 PARAMS = ScoreParams()
@@ -27,24 +27,24 @@ def after(health: Health, *weights: float, now: float = 0.0) -> Health:
 def test_three_failures_in_a_row_end_it_whatever_was_before() -> None:
     """A thousand successes do not keep a dead proxy in for a fourth failure."""
     health = after(Health(), *[GOOD] * 1000, DOWN, DOWN)
-    assert health.standing(0) is Standing.FREE
-    assert after(health, DOWN).standing(0) is Standing.OUT
+    assert health.state(0) is ProxyState.AVAILABLE
+    assert after(health, DOWN).state(0) is ProxyState.BANNED
 
 
 def test_a_success_in_between_begins_the_row_anew() -> None:
     """Two failures, a success, two failures: still in, though with a worse score."""
     health = after(Health(), DOWN, DOWN, GOOD, DOWN, DOWN)
-    assert health.standing(0) is Standing.FREE
+    assert health.state(0) is ProxyState.AVAILABLE
     assert health.score(0, PARAMS) < after(Health(), GOOD).score(0, PARAMS)
 
 
 def test_it_is_tried_again_after_its_cooldown_and_a_success_brings_it_back() -> None:
     """Out, on trial, free."""
     health = after(Health(), DOWN, DOWN, DOWN)
-    assert health.standing(59.9) is Standing.OUT
-    assert health.standing(60) is Standing.ON_TRIAL
+    assert health.state(59.9) is ProxyState.BANNED
+    assert health.state(60) is ProxyState.ON_TRIAL
     back = after(health, GOOD, now=61)
-    assert back.standing(61) is Standing.FREE
+    assert back.state(61) is ProxyState.AVAILABLE
     assert back.bans == 0
 
 
@@ -52,8 +52,8 @@ def test_a_failed_trial_doubles_the_cooldown_up_to_an_hour() -> None:
     """One failure is enough on trial."""
     health, now, lengths = after(Health(), DOWN, DOWN, DOWN), 0.0, []
     for _ in range(9):
-        lengths.append(health.out_until - now)
-        now = health.out_until
+        lengths.append(health.banned_until - now)
+        now = health.banned_until
         health = after(health, DOWN, now=now)
     assert lengths == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
 
@@ -66,10 +66,10 @@ def test_what_was_under_way_when_it_went_out_changes_nothing() -> None:
 
 def test_one_block_ends_a_pair() -> None:
     """A captcha is meant for the address."""
-    assert after(Health(), PAIR_WEIGHTS[Outcome.BLOCKED]).standing(0) is Standing.OUT
+    assert after(Health(), PAIR_WEIGHTS[Outcome.BLOCKED]).state(0) is ProxyState.BANNED
     doubted = PAIR_WEIGHTS[Outcome.DOUBTED]
-    assert after(Health(), *[doubted] * 5).standing(0) is Standing.FREE
-    assert after(Health(), *[doubted] * 6).standing(0) is Standing.OUT
+    assert after(Health(), *[doubted] * 5).state(0) is ProxyState.AVAILABLE
+    assert after(Health(), *[doubted] * 6).state(0) is ProxyState.BANNED
 
 
 def test_counts_fade() -> None:
@@ -88,6 +88,6 @@ def test_slow_proxies_score_less() -> None:
 
 def test_what_other_nodes_have_found_counts() -> None:
     """The later end of two bans."""
-    health = told(Health(), 100.0, 2)
-    assert health.standing(99) is Standing.OUT
-    assert told(health, 50.0, 1) == health
+    health = adopt_ban(Health(), 100.0, 2)
+    assert health.state(99) is ProxyState.BANNED
+    assert adopt_ban(health, 50.0, 1) == health

@@ -5,7 +5,14 @@ from hypothesis import strategies as st
 
 from farm.model.egress import GateFailure, GateFault
 from farm.model.outcome import Bury, FailureKind, Release, Retry, SkipReason
-from farm.policy.retry import RetryParams, after_failure, after_gate_failure, backoff_s
+from farm.policy.retry import (
+    Breaker,
+    BreakerParams,
+    RetryParams,
+    after_failure,
+    after_gate_failure,
+    backoff_s,
+)
 
 PARAMS = RetryParams(retries=3, base_s=1.0, cap_s=60.0)
 jitters = st.floats(0, 1, exclude_max=True)
@@ -56,3 +63,17 @@ def test_a_visit_that_brings_too_much_is_dead_at_once() -> None:
     """It would bring as much the next time."""
     judged = after_gate_failure(GateFailure(GateFault.TOO_LARGE, "x"), 1, 0.0, PARAMS)
     assert judged == Bury(FailureKind.TOO_LARGE, "x")
+
+
+@given(jitters)
+def test_the_breaker_opens_after_failures_in_a_row(jitter: float) -> None:
+    """A success closes it; each failure lengthens the pause."""
+    params, breaker, pauses = BreakerParams(failures=5), Breaker(), []
+    for _ in range(5):
+        assert not breaker.is_open(params)
+        pauses.append(breaker.pause_s(jitter, params))
+        breaker = breaker.after(success=False)
+    assert breaker.is_open(params)
+    assert pauses == sorted(pauses)
+    assert pauses[0] == 0
+    assert not breaker.after(success=True).is_open(params)

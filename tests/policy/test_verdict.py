@@ -6,14 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.model.detection import Detection, Finding
-from farm.model.egress import GateFailure, GateFault
-from farm.model.outcome import Bury, FailureKind, Release, Retry, SkipReason
-from farm.model.proxy import ShutOut
+from farm.model.egress import AllProxiesBanned, GateFailure, GateFault
+from farm.model.outcome import Bury, FailureKind, Judgement, Release, Retry, SkipReason
+from farm.model.page import Detection, Finding
 from farm.model.task import Lease, UrlTask
 from farm.policy.proxy_score import Outcome
 from farm.policy.retry import RetryParams
-from farm.policy.verdict import Attempt, Failed, Judgement, answer_of, decide, needs_new_context, outcome_of
+from farm.policy.verdict import Attempt, Failed, answer_of, decide, needs_new_context, outcome_of
 
 PARAMS = RetryParams(retries=3, base_s=1.0, cap_s=60.0)
 LEASE = Lease(UrlTask("http://a.example/1", "a.example", "f"), "01", 1)
@@ -207,14 +206,14 @@ def test_what_robots_txt_refuses_comes_first(attempt: Attempt, refusal: Judgemen
 
 def test_a_site_that_shuts_every_proxy_out_ends() -> None:
     """It is waited for a few times."""
-    waits = Attempt(LEASE, 0.0, shut_out=ShutOut(60.0, by_site=True))
+    waits = Attempt(LEASE, 0.0, all_banned=AllProxiesBanned(60.0, by_site=True))
     detail = "every proxy is out for this site"
     assert judged(waits) == Retry(FailureKind.BLOCKED, 60.0, detail, throttled=True)
     assert answer_of(waits) is None
     assert outcome_of(waits) is None
-    often = replace(LEASE, throttled=PARAMS.shut_out_cap)
+    often = replace(LEASE, throttled=PARAMS.all_banned_cap)
     assert judged(replace(waits, lease=often)) == Bury(FailureKind.BLOCKED, detail)
-    by_proxies = replace(waits, lease=often, shut_out=ShutOut(60.0, by_site=False))
+    by_proxies = replace(waits, lease=often, all_banned=AllProxiesBanned(60.0, by_site=False))
     assert judged(by_proxies) == Bury(FailureKind.PROXY, detail)
 
 
@@ -242,7 +241,7 @@ attempts = st.builds(
     jitter=st.floats(0, 1, exclude_max=True),
     by_proxy=st.booleans(),
     refusal=st.none() | st.sampled_from(REFUSALS),
-    shut_out=st.none() | st.builds(ShutOut, st.floats(1, 60), st.booleans()),
+    all_banned=st.none() | st.builds(AllProxiesBanned, st.floats(1, 60), st.booleans()),
     failed=st.none()
     | st.builds(Failed, st.sampled_from(FailureKind), st.just("x"), st.booleans(), st.booleans()),
     gate_failure=st.none() | st.sampled_from(list(FAULT.values())),
@@ -256,7 +255,7 @@ attempts = st.builds(
 def test_whatever_is_known_of_a_visit_it_is_judged(attempt: Attempt, count: int) -> None:
     """Without a page nothing is ever kept, and no delay is less than nothing."""
     settlement = judged(attempt, count)
-    if attempt.refusal is not None or attempt.shut_out is not None or attempt.failed is not None:
+    if attempt.refusal is not None or attempt.all_banned is not None or attempt.failed is not None:
         assert settlement is not None
     if isinstance(settlement, Retry):
         assert settlement.delay_s >= 0

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from farm.model.crawl import Ledger
 from farm.model.errors import OutputUnwritable, UsageError
-from farm.model.ledger import Ledger
 from farm.monitor.log import start_logging
 from farm.resources.files import create_anew, opened, own_folder, read_own, umask_of
 from farm.runtime.lock import FolderLock

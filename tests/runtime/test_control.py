@@ -25,7 +25,7 @@ async def test_the_first_reason_to_end_counts() -> None:
 async def test_a_change_wakes_those_who_wait() -> None:
     """All of them, at once."""
     control = Control()
-    waiting = [asyncio.create_task(control.pause(control.changes, 60)) for _ in range(3)]
+    waiting = [asyncio.create_task(control.wait_for_change(control.changes, 60)) for _ in range(3)]
     await turns()
     control.admit(2)
     async with asyncio.timeout(5):
@@ -37,15 +37,15 @@ async def test_a_change_while_somebody_looks_is_not_missed() -> None:
     """New work that came between the look and the wait."""
     control = Control()
     since = control.changes
-    control.wake()
+    control.notify_all()
     async with asyncio.timeout(5):
-        await control.pause(since, 60)
+        await control.wait_for_change(since, 60)
 
 
 async def test_a_pause_has_an_end() -> None:
     """Without any change."""
     control = Control()
-    await control.pause(control.changes, 0.01)
+    await control.wait_for_change(control.changes, 0.01)
 
 
 def test_a_folder_has_one_holder(tmp_path: Path) -> None:
@@ -72,30 +72,30 @@ def test_a_folder_that_cannot_be_made_is_the_outputs_fault(tmp_path: Path) -> No
 async def test_one_of_those_who_rest_can_be_called() -> None:
     """A slot that finds work calls the next, not all at once: each call goes to another."""
     control = Control()
-    resting = [asyncio.create_task(control.rest(control.changes, 60)) for _ in range(3)]
+    resting = [asyncio.create_task(control.wait_for_work(control.changes, 60)) for _ in range(3)]
     await turns()
-    assert control.resting == 3
-    control.call_one()
-    control.call_one()
+    assert control.idle_slots == 3
+    control.notify_one()
+    control.notify_one()
     async with asyncio.timeout(5):
         await asyncio.gather(*resting[:2])
-    assert control.resting == 1
+    assert control.idle_slots == 1
     assert not resting[2].done()
-    control.wake()
+    control.notify_all()
     async with asyncio.timeout(5):
         await resting[2]
-    control.call_one()
+    control.notify_one()
 
 
 async def test_a_rest_has_an_end_and_misses_nothing() -> None:
     """It ends by itself, and does not begin where there was a change since."""
     control = Control()
-    await control.rest(control.changes, 0.01)
+    await control.wait_for_work(control.changes, 0.01)
     since = control.changes
-    control.wake()
+    control.notify_all()
     async with asyncio.timeout(5):
-        await control.rest(since, 60)
-    assert control.resting == 0
+        await control.wait_for_work(since, 60)
+    assert control.idle_slots == 0
 
 
 async def test_who_waits_for_a_moment_hears_of_the_end() -> None:

@@ -4,8 +4,8 @@ from random import Random
 
 import pytest
 
+from farm.model.crawl import Stats
 from farm.model.event import Event, PageDone, Phase, SlotPhase, StatsRead, VisitFailed
-from farm.model.ledger import Stats
 from farm.runtime.flow import FlowMeter
 
 
@@ -25,7 +25,7 @@ def visit(slot: str, url: str, begin: float, end: float, *, fails: bool = False)
 
 def test_what_is_under_way_is_the_rate_times_the_time() -> None:
     """Counted apart, over many slots that come and go."""
-    book, random, events = FlowMeter(0.0), Random(5), list[Event]()
+    meter, random, events = FlowMeter(0.0), Random(5), list[Event]()
     for slot in range(12):
         now = random.random()
         while now < 200:
@@ -35,31 +35,31 @@ def test_what_is_under_way_is_the_rate_times_the_time() -> None:
             now += took + random.expovariate(1)
     for event in sorted(events, key=lambda one: one.at):
         if event.at <= 200:
-            book.fold(event)
-    flow = book.overall(200)
+            meter.fold(event)
+    flow = meter.overall(200)
     assert flow.under_way == pytest.approx(flow.per_s * flow.took_s, rel=0.05)
     assert 0.7 < flow.took_s < 0.9
-    sites = book.by_site(200)
+    sites = meter.by_site(200)
     assert len(sites) == 3
     assert sum(site.per_s for site in sites.values()) == pytest.approx(flow.per_s)
-    assert list(book.by_site(200, most=1)) == [next(iter(sites))]
+    assert list(meter.by_site(200, most=1)) == [next(iter(sites))]
 
 
 def test_a_visit_that_is_still_under_way_counts() -> None:
     """One slot that hangs for half of the time is half a visit."""
-    book = FlowMeter(0.0)
-    book.fold(SlotPhase(30.0, "s1", Phase.NAVIGATING, "http://a/"))
-    assert book.overall(60.0).under_way == pytest.approx(0.5)
-    assert book.overall(120.0).under_way == pytest.approx(1.0)
+    meter = FlowMeter(0.0)
+    meter.fold(SlotPhase(30.0, "s1", Phase.NAVIGATING, "http://a/"))
+    assert meter.overall(60.0).under_way == pytest.approx(0.5)
+    assert meter.overall(120.0).under_way == pytest.approx(1.0)
 
 
 def test_what_is_long_ago_is_forgotten() -> None:
     """And the number of sites is the frontier's."""
-    book = FlowMeter(0.0)
+    meter = FlowMeter(0.0)
     for event in visit("s1", "http://a/", 1.0, 2.0):
-        book.fold(event)
-    assert book.overall(10.0).per_s == pytest.approx(0.1)
-    assert book.overall(100.0).per_s == 0
-    assert book.by_site(100.0) == {}
-    book.fold(StatsRead(101.0, Stats(sites=7)))
-    assert book.sites == 7
+        meter.fold(event)
+    assert meter.overall(10.0).per_s == pytest.approx(0.1)
+    assert meter.overall(100.0).per_s == 0
+    assert meter.by_site(100.0) == {}
+    meter.fold(StatsRead(101.0, Stats(sites=7)))
+    assert meter.sites == 7

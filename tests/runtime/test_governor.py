@@ -10,7 +10,7 @@ from farm.model.memory import Measure, MemoryReading, ReclaimAction, RendererUse
 from farm.policy.memory import MIB
 from farm.runtime.control import Control
 from farm.runtime.governor import Governor, GovernorParams
-from farm.runtime.reclaim_tracker import ReclaimTracker
+from farm.runtime.resource_watch import ReclaimTracker
 from tests.clock import ManualClock
 
 
@@ -49,7 +49,7 @@ async def governing(
     running = asyncio.create_task(governor.run())
     async with asyncio.timeout(10):
         while not until(control):
-            await control.pause(control.changes, 0.05)
+            await control.wait_for_change(control.changes, 0.05)
     yield governor, control, events
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from farm.model.crawl import Identity, NodeState
 from farm.model.errors import FarmError, FrontierRefused, FrontierUnavailable, UsageError
-from farm.model.node import Identity, NodeStanding
 from farm.model.task import Lease, UrlTask
 from farm.runtime.heartbeat import Heartbeat
 from tests.clock import ManualClock
@@ -21,9 +21,9 @@ class Renewer:
 
     refused: set[str] = field(default_factory=set)
     renewed: list[list[str]] = field(default_factory=list)
-    standings: list[NodeStanding] = field(default_factory=list)
+    standings: list[NodeState] = field(default_factory=list)
 
-    def heartbeat(self, node: Identity) -> NodeStanding:
+    def heartbeat(self, node: Identity) -> NodeState:
         """Answer as it was told to."""
         assert node == ME
         return self.standings.pop(0)
@@ -184,7 +184,7 @@ def test_a_node_says_that_it_is_alive_and_hears_once_that_it_was_replaced(
 ) -> None:
     """Taken for dead, it is told so, and goes on; where another has its name, nothing is said any more."""
     told: list[str] = []
-    renewer = Renewer(standings=[NodeStanding.ALIVE, NodeStanding.RETURNED, NodeStanding.REPLACED])
+    renewer = Renewer(standings=[NodeState.ALIVE, NodeState.RETURNED, NodeState.REPLACED])
     heart = Heartbeat(lambda: renewer, 30.0, ManualClock(), node=ME, replaced=lambda: told.append("replaced"))
     heart.tell(renewer)
     assert not caplog.text
@@ -207,7 +207,7 @@ def test_the_thread_says_more_often_that_the_node_lives_than_it_renews(
             renewed.set()
             return super().renew(leases)
 
-    renewer = Noting(standings=[NodeStanding.ALIVE] * 1000)
+    renewer = Noting(standings=[NodeState.ALIVE] * 1000)
     monkeypatch.setattr("farm.runtime.heartbeat.ALIVE_EVERY_S", 0.01)
     heart = Heartbeat(lambda: renewer, 0.09, ManualClock(), node=ME)
     heart.hold(lease(1), 60)

@@ -1,4 +1,4 @@
-"""The robots desk on a clock of its own, with a shelf and a network of the test's."""
+"""The robots desk on a clock of its own, with a cache and a network of the test's."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from farm.model.egress import GateFailure, GateFault
-from farm.model.fetch import Fetched, FetchFailed
+from farm.model.egress import Fetched, FetchFailed, GateFailure, GateFault
 from farm.model.outcome import Bury, FailureKind, Release, Retry, SkipReason
 from farm.model.task import Lease, UrlTask
 from farm.policy.retry import RetryParams
@@ -52,7 +51,7 @@ class Shelf:
 class Node:
     """A desk with a network that answers what the test says."""
 
-    shelf: Shelf = field(default_factory=Shelf)
+    cache: Shelf = field(default_factory=Shelf)
     answer: Fetched | FetchFailed = field(default_factory=lambda: Fetched(SITE, 200, {}, CLOSED))
     asked: list[str] = field(default_factory=list)
     spacings: list[tuple[str, float]] = field(default_factory=list)
@@ -61,7 +60,7 @@ class Node:
 
     def __post_init__(self) -> None:
         self.may_answer.set()
-        self.desk = RobotsChecker(self.fetch, self.shelf, parse, self.space, RetryParams(), self)
+        self.desk = RobotsChecker(self.fetch, self.cache, parse, self.space, RetryParams(), self)
 
     async def fetch(self, url: str, cap_bytes: int) -> Fetched | FetchFailed:
         """Answer when the test lets it."""
@@ -99,7 +98,7 @@ async def test_an_origin_is_asked_once() -> None:
     node.may_answer.set()
     assert await asyncio.gather(*waiting) == [SkipReason.ROBOTS, None, SkipReason.ROBOTS]
     assert await node.says("/y") is None
-    other = Node(node.shelf)
+    other = Node(node.cache)
     assert await other.says("/x") is SkipReason.ROBOTS
     assert (node.asked, other.asked) == ([f"{SITE}/robots.txt"], [])
 
@@ -127,7 +126,7 @@ async def test_rules_are_looked_up_again_after_a_while() -> None:
     assert not node.desk.forbids(f"{SITE}/x")
     assert await node.says("/x") is SkipReason.ROBOTS
     assert len(node.asked) == 1
-    assert node.shelf.lives_s == [24 * 3600]
+    assert node.cache.lives_s == [24 * 3600]
 
 
 async def test_a_refusing_server_allows_everything() -> None:
@@ -144,7 +143,7 @@ async def test_an_overloaded_server_forbids_everything_for_now() -> None:
         assert isinstance(refusal, Retry)
         assert (refusal.delay_s, refusal.throttled) == (120, True)
         assert isinstance(await node.says("/y", throttled=20), Bury)
-        node.now, node.shelf.texts = 121, {}
+        node.now, node.cache.texts = 121, {}
         node.answer = Fetched(SITE, 200, {}, CLOSED)
         assert await node.says("/y") is None
 
@@ -156,7 +155,7 @@ async def test_without_an_answer_the_visit_has_failed_and_no_page_is_asked_for()
     assert isinstance(refusal, Retry)
     assert (refusal.reason, refusal.throttled) == (FailureKind.TIMEOUT, False)
     assert isinstance(await node.says("/y", attempt=4), Bury)
-    assert (len(node.asked), node.shelf.texts, node.shelf.claims) == (1, {}, set())
+    assert (len(node.asked), node.cache.texts, node.cache.claims) == (1, {}, set())
     node.now, node.answer = 6, Fetched(SITE, 200, {}, CLOSED)
     assert await node.says("/y") is None
 
@@ -175,7 +174,7 @@ async def test_a_crawl_delay_gives_back_what_was_leased_before_it_was_known() ->
     assert isinstance(await node.says("/y"), Release)
     assert node.spacings == [("a.example", 60)]
     assert await node.says("/y") is None
-    assert await Node(node.shelf).says("/y") is None
+    assert await Node(node.cache).says("/y") is None
 
 
 async def test_closing_ends_what_is_being_fetched() -> None:

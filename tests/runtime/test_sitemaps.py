@@ -28,7 +28,7 @@ class Outside:
         return self.found
 
     async def read(self, url: str) -> Any:
-        """Find it empty; as the shelf: nobody has read it yet."""
+        """Find it empty; as the cache: nobody has read it yet."""
         if not url.startswith("sitemap "):
             self.seen.append("read")
         if url in self.broken:

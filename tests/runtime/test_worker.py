@@ -13,7 +13,7 @@ from farm.model.errors import (
     RenderError,
 )
 from farm.model.event import PageDone, Phase, SlotPhase, VisitFailed
-from farm.model.outcome import Ack, Bury, FailureKind, Landing, Release, Settled
+from farm.model.outcome import Ack, Bury, FailureKind, RedirectOutcome, Release, Settled
 from farm.runtime import worker as module
 from farm.runtime.control import ExitReason
 from tests.runtime.visit_fakes import DEADLINE_S, GIVEN_BACK, LINK, SITE, Bench, lease, page, worked
@@ -55,7 +55,7 @@ AWAITS = ["robots", "may_begin", "render", "commit", "ack", "extend_scope", "nac
 async def test_a_cancelled_worker_gives_its_lease_back_once(place: str) -> None:
     """Wherever it waits: nothing is committed after that, and nothing twice."""
     bench = Bench(lease("1"), lease("2"), stop_at=place)
-    bench.site.landing = Landing(extension="b.example" if place == "extend_scope" else None)
+    bench.site.landing = RedirectOutcome(extension="b.example" if place == "extend_scope" else None)
     bench.slot.pages = [page(503)] if place == "nack" else []
     task = await stopped_at(bench)
     before = list(bench.records)
@@ -182,7 +182,7 @@ async def test_a_failure_of_the_frontier_ends_the_worker_and_asks_it_nothing_mor
 ) -> None:
     """An outage, a full Redis, a deleted crawl: the lease runs out by itself, and no record is written twice."""
     bench = Bench(lease("1"), lease("2"))
-    bench.site.landing = Landing(extension="b.example" if place == "extend_scope" else None)
+    bench.site.landing = RedirectOutcome(extension="b.example" if place == "extend_scope" else None)
     bench.slot.pages = [page(503)] if place == "nack" else []
     bench.steps.failures[place] = error
     with pytest.raises(type(error)):

@@ -5,11 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from farm.model.detection import Detection, Finding
-from farm.model.egress import GateFailure, GateFault
+from farm.model.egress import AllProxiesBanned, GateFailure, GateFault
 from farm.model.errors import RenderError, SlotLost
-from farm.model.outcome import Ack, FailureKind, Landing, Release, Retry, SkipReason
-from farm.model.proxy import ShutOut
+from farm.model.outcome import Ack, FailureKind, RedirectOutcome, Release, Retry, SkipReason
+from farm.model.page import Detection, Finding
 from farm.policy.proxy_score import Outcome
 from farm.runtime.control import ExitReason
 from tests.runtime.visit_fakes import DEADLINE_S, GIVEN_BACK, SITE, Bench, lease, page, worked
@@ -41,7 +40,7 @@ async def test_robots_txt_is_asked_again_where_a_redirect_led() -> None:
 async def test_where_a_redirect_led_out_of_scope_nothing_is_kept() -> None:
     """Only the skip is."""
     bench = Bench(lease("1"))
-    bench.site.landing = Landing(skip=SkipReason.OUT_OF_SCOPE)
+    bench.site.landing = RedirectOutcome(skip=SkipReason.OUT_OF_SCOPE)
     await worked(bench)
     assert bench.records == []
     assert bench.frontier.settled == [("1", Ack(rendered=False))]
@@ -132,7 +131,7 @@ async def test_a_page_by_a_proxy_names_it_and_a_direct_one_reports_nothing() -> 
 async def test_a_site_without_a_usable_proxy_is_not_visited() -> None:
     """Its URL waits for one."""
     bench = Bench(lease("1"))
-    bench.route.shut_out = ShutOut(60.0, by_site=False)
+    bench.route.all_banned = AllProxiesBanned(60.0, by_site=False)
     await worked(bench)
     assert bench.slot.rendered == []
     [(_, retry)] = bench.frontier.settled
@@ -170,7 +169,7 @@ async def test_a_worker_without_a_usable_proxy_waits_for_one() -> None:
     await turns(3)
     assert (bench.route.waited, bench.steps.made) == (1, [])
     bench.route.usable = True
-    bench.control.wake()
+    bench.control.notify_all()
     async with asyncio.timeout(DEADLINE_S):
         await task
     assert bench.records == ["1"]

@@ -5,13 +5,11 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from farm.model.detection import Detection
-from farm.model.egress import GateFailure
+from farm.model.crawl import Ledger, Stats
+from farm.model.egress import AllProxiesBanned, GateFailure
 from farm.model.event import Event
-from farm.model.ledger import Ledger, Stats
-from farm.model.outcome import Ack, Bury, Landing, Release, Retry, Settled, SkipReason
-from farm.model.page import Link, RenderedPage
-from farm.model.proxy import ShutOut
+from farm.model.outcome import Ack, Bury, RedirectOutcome, Release, Retry, Settled, SkipReason
+from farm.model.page import Detection, Link, RenderedPage
 from farm.model.record import Batch, Record, Skip
 from farm.model.task import Idle, Lease, LeaseRequest, UrlTask
 from farm.policy.proxy_score import Outcome
@@ -199,7 +197,7 @@ class FakeRoute:
 
     label: str | None = None
     address: str = ""
-    shut_out: ShutOut | None = None
+    all_banned: AllProxiesBanned | None = None
     usable: bool = True
     count: int = 1
     reports: list[tuple[str, Outcome]] = field(default_factory=list)
@@ -214,9 +212,9 @@ class FakeRoute:
         """Count it."""
         self.waited += 1
 
-    def acquire_for(self, site: str) -> ShutOut | None:
+    def acquire_for(self, site: str) -> AllProxiesBanned | None:
         """Say whether the site may be visited."""
-        return self.shut_out
+        return self.all_banned
 
     def report(self, url_id: str, site: str, outcome: Outcome, latency_ms: float | None = None) -> int:
         """Note it."""
@@ -249,7 +247,7 @@ class FakeSite:
     """What a worker asks and tells about sites: scope, redirects, robots.txt and paces."""
 
     steps: Steps
-    landing: Landing = field(default_factory=Landing)
+    landing: RedirectOutcome = field(default_factory=RedirectOutcome)
     refusals: list[Retry | Bury | Release | SkipReason | None] = field(default_factory=list)
     noted: list[tuple[str, int]] = field(default_factory=list)
 
@@ -260,7 +258,7 @@ class FakeSite:
         del links, referrer
         return ((), ()) if nofollow else ((LINK,), ())
 
-    def land(self, task: UrlTask, page: RenderedPage) -> Landing:
+    def judge(self, task: UrlTask, page: RenderedPage) -> RedirectOutcome:
         """Say what the test says."""
         self.steps.hook("land")
         return self.landing

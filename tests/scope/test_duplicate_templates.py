@@ -10,7 +10,7 @@ TEXT = "Nothing was found for your search; look at what others like, or ask us b
 
 
 @pytest.mark.parametrize(
-    ("url", "family"),
+    ("url", "template"),
     [
         ("https://a.example/", "a.example/"),
         ("https://a.example/product/17", "a.example/product/#"),
@@ -21,9 +21,9 @@ TEXT = "Nothing was found for your search; look at what others like, or ask us b
         ("https://a.example:8080/x/?q=1", "a.example:8080/x/?q"),
     ],
 )
-def test_a_family_differs_in_numbers_last_words_and_values(url: str, family: str) -> None:
+def test_a_family_differs_in_numbers_last_words_and_values(url: str, template: str) -> None:
     """And in nothing else."""
-    assert template_of(url) == family
+    assert template_of(url) == template
 
 
 def test_a_family_that_shows_the_same_everywhere_is_stopped() -> None:
@@ -96,8 +96,8 @@ def test_a_family_that_shows_something_new_goes_on() -> None:
 
 
 def test_what_is_remembered_is_bounded_by_its_size() -> None:
-    """Long addresses, and families without end; the last pages are still known."""
-    watch = DuplicateTemplates(DuplicateParams(remembered_chars=20_000, families=10))
+    """Long addresses, and templates without end; the last pages are still known."""
+    watch = DuplicateTemplates(DuplicateParams(remembered_chars=20_000, templates=10))
     urls = [f"https://a.example/{'x' * 1000}/{chr(97 + n % 26) * (n + 1)}/1" for n in range(100)]
     for url in urls:
         watch.note(url, url, TEXT, "")
@@ -108,9 +108,9 @@ def test_what_is_remembered_is_bounded_by_its_size() -> None:
 
 def test_a_stopped_family_that_is_forgotten_leaves_nothing() -> None:
     """Neither its score nor how often it was passed over."""
-    watch = DuplicateTemplates(DuplicateParams(families=3, most=2))
+    watch = DuplicateTemplates(DuplicateParams(templates=3, most=2))
     for site in range(20):
         for number in range(5):
             watch.note(f"https://{site}.example/p/{number}", "x", TEXT, "")
         watch.should_skip(f"https://{site}.example/p/1")
-    assert len(watch._passed_over) <= 3
+    assert len(watch._skipped) <= 3

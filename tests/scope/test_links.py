@@ -16,7 +16,7 @@ from farm.scope.canonical import MAX_CHARS, CanonicalUrl
 from farm.scope.duplicate_templates import DuplicateTemplates
 from farm.scope.links import LinkSorter
 from farm.scope.rules import ScopeRules
-from farm.scope.traps import TrapDetector, TrapParams
+from farm.scope.trap_detector import TrapDetector, TrapParams
 from tests.longest_turn import MeasuredLoop
 
 if TYPE_CHECKING:

@@ -8,11 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from farm.policy.politeness import LONGEST_CRAWL_DELAY_S, crawl_delay_s
-from farm.scope import robotpaths
+from farm.policy.robots import LONGEST_CRAWL_DELAY_S, crawl_delay_s
+from farm.scope import robots
 from farm.scope.directives import LONGEST, Directives, directives_of
-from farm.scope.robotpaths import MAX_STARS, PathRules, Pattern
-from farm.scope.robots import LONGEST_LINE, MAX_BYTES, parse
+from farm.scope.robots import LONGEST_LINE, MAX_BYTES, MAX_STARS, PathRules, Pattern, parse
 
 FOR_ALL = "User-agent: *\n"
 RFC_EXAMPLE = """
@@ -234,7 +233,7 @@ def test_beyond_the_cap_nothing_that_is_forbidden_is_allowed(
     """Here it is two wildcards."""
     rules = {"/" + text + ("$" if anchored else ""): allow for allow, text, anchored in told}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(robotpaths, "MAX_STARS", 2)
+        patch.setattr(robots, "MAX_STARS", 2)
         compiled = PathRules.of(rules)
     assert compiled.stars <= 2
     assert naive(rules, "/" + path) or not compiled.allows("/" + path)

@@ -4,8 +4,7 @@ import pytest
 
 from farm.model.errors import UsageError
 from farm.model.outcome import SkipReason
-from farm.scope.rules import ScopeKind, ScopeRules
-from farm.scope.suffixes import registrable_domain
+from farm.scope.rules import ScopeKind, ScopeRules, registrable_domain
 
 SEED = "https://www.shop.co.uk/docs/intro?x=1"
 

@@ -5,12 +5,10 @@ from datetime import UTC, datetime
 
 import orjson
 
-from farm.model.detection import Detection, Finding
-from farm.model.page import RenderedPage
+from farm.model.page import Detection, Finding, RenderedPage
 from farm.model.task import Lease, UrlTask
 from farm.model.url import record_id
-from farm.sinks.lines import json_line
-from farm.sinks.record import RecordOptions, VisitFacts, build_record
+from farm.sinks.record import RecordOptions, VisitFacts, build_record, json_line
 
 CONTRACT = (
     "id url final_url status headers content_type title text html links fields depth referrer fetched_at "

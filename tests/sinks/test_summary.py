@@ -8,8 +8,8 @@ from types import MappingProxyType
 
 import pytest
 
+from farm.model.crawl import Ledger
 from farm.model.errors import OutputUnwritable
-from farm.model.ledger import Ledger
 from farm.sinks.summary import Summary, write_summary
 
 SUMMARY = Summary(

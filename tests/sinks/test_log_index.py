@@ -5,7 +5,7 @@ from hashlib import blake2b
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.sinks.keys import AllKeys, RecentKeys
+from farm.sinks.log_index import AllKeys, RecentKeys
 
 
 def key(number: int) -> bytes:

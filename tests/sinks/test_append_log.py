@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from farm.model.errors import OutputUnwritable
-from farm.sinks import index as index_module
-from farm.sinks import log as log_module
-from farm.sinks.keys import AllKeys
-from farm.sinks.log import AppendLog
+from farm.sinks import append_log as log_module
+from farm.sinks import log_index as index_module
+from farm.sinks.append_log import AppendLog
+from farm.sinks.log_index import AllKeys
 
 HEADER_BYTES = ENTRY_BYTES = 24
 

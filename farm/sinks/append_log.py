@@ -13,8 +13,7 @@ from pathlib import Path
 
 from farm.model.errors import OutputUnwritable
 from farm.resources.files import opened
-from farm.sinks.index import LogIndex, write_all
-from farm.sinks.keys import Keys
+from farm.sinks.log_index import Keys, LogIndex, write_all
 
 KeyOf = Callable[[bytes], bytes | None]
 """Reads the key out of a line; None where the line has none."""

@@ -8,38 +8,29 @@ decisions about health are `policy.proxy_score`'s; here is who uses what. Lives 
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
-from hashlib import blake2b
 from typing import Any
 
 from farm.model.clock import Clock
+from farm.model.egress import AllProxiesBanned, Ban
 from farm.model.errors import AllProxiesDown
 from farm.model.event import Emit, Notice
-from farm.model.proxy import Ban, ShutOut
+from farm.policy.proxy_rotation import Candidate, Rotation, choose
 from farm.policy.proxy_score import (
     MAY_BE_THE_PAGES,
     PAIR_WEIGHTS,
     PROXY_WEIGHTS,
     Health,
     Outcome,
+    ProxyState,
     ScoreParams,
-    Standing,
+    adopt_ban,
     step,
-    told,
 )
 
 REMEMBERED = 50_000
 POOR = 0.4
 """Of proxies with as many users each, those that score less come last; the others take turns."""
 _UNKNOWN = Health()
-
-
-class Rotation(StrEnum):
-    """When a slot takes another proxy."""
-
-    CONTEXT = "context"
-    PAGE = "page"
-    SITE = "site"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +43,7 @@ class ProxyParams:
     score: ScoreParams = field(default_factory=ScoreParams)
 
 
-class Proxies:
+class ProxyPool:
     """All proxies of a node, by label; the labels carry no credentials."""
 
     def __init__(self, labels: Sequence[str], params: ProxyParams, emit: Emit, clock: Clock) -> None:
@@ -67,7 +58,7 @@ class Proxies:
         self._counts: OrderedDict[tuple[str, Outcome], int] = OrderedDict()
         self._lacking: OrderedDict[str, set[str]] = OrderedDict()
         self._blocking: OrderedDict[str, None] = OrderedDict()
-        self._news: dict[tuple[str, str | None], Ban] = {}
+        self._changes: dict[tuple[str, str | None], Ban] = {}
         self._down_since: float | None = None
 
     def replace(self, labels: Sequence[str]) -> None:
@@ -83,11 +74,11 @@ class Proxies:
         if health is None:
             return False
         pair = self._pairs.get((label, site), _UNKNOWN) if site is not None else _UNKNOWN
-        standings = {health.standing(now), pair.standing(now)}
-        if Standing.OUT in standings:
+        standings = {health.state(now), pair.state(now)}
+        if ProxyState.BANNED in standings:
             return False
         taken = any(user != slot and used == label for user, used in self._users.items())
-        return not (taken and Standing.ON_TRIAL in standings)
+        return not (taken and ProxyState.ON_TRIAL in standings)
 
     def pick(self, slot: str, site: str | None) -> str | None:
         """Give the slot the proxy that suits it best; None where there is none."""
@@ -95,58 +86,55 @@ class Proxies:
         usable = [label for label in self._proxies if self.usable(label, site, slot)]
         if not usable:
             return None
-        if self.params.rotation is Rotation.SITE and site is not None:
-            # The same proxy on every node, and for as few sites as possible another one when the list changes.
-            chosen = max(usable, key=lambda label: blake2b(f"{site} {label}".encode()).digest())
-        else:
-            users = Counter(self._users.values())
-            chosen = min(usable, key=lambda label: self._rank(label, site, users))
+        users = Counter(self._users.values())
+        chosen = choose(self.params.rotation, usable, site, lambda label: self._candidate(label, site, users))
         self._users[slot] = chosen
         self._turn += 1
         self._used_at[chosen] = self._turn
         return chosen
 
-    def trial_due(self, site: str | None) -> bool:
+    def has_due_trial(self, site: str | None) -> bool:
         """Whether one that failed may be tried again, and nobody does."""
         used = set(self._users.values())
         return any(
-            label not in used and self.is_tried(label, site) and self.usable(label, site, "")
+            label not in used and self.is_on_trial(label, site) and self.usable(label, site, "")
             for label in self._proxies
         )
 
-    def is_tried(self, label: str, site: str | None) -> bool:
+    def is_on_trial(self, label: str, site: str | None) -> bool:
         """Whether it has failed, here or anywhere, and been left alone for long enough since to be tried again."""
         now, score = self._clock.monotonic(), self.params.score
         known = (self._proxies[label], self._pairs.get((label, site or ""), _UNKNOWN))
         return any(
-            one.standing(now) is Standing.ON_TRIAL or (one.row > 0 and one.at + score.cooldown_s <= now)
+            one.state(now) is ProxyState.ON_TRIAL or (one.failures > 0 and one.at + score.cooldown_s <= now)
             for one in known
         )
 
-    def leave(self, slot: str) -> None:
+    def release(self, slot: str) -> None:
         """Note that the slot goes by none for now."""
         self._users.pop(slot, None)
 
-    def shut_out(self, site: str) -> ShutOut:
+    def all_banned(self, site: str) -> AllProxiesBanned:
         """Return in how long a proxy may try the site again, and whether it is the site that keeps them out."""
         now = self._clock.monotonic()
         ends = [
-            max(health.out_until, self._pairs.get((label, site), _UNKNOWN).out_until)
+            max(health.banned_until, self._pairs.get((label, site), _UNKNOWN).banned_until)
             for label, health in self._proxies.items()
         ]
-        return ShutOut(max(1.0, min(ends, default=now) - now), by_site=site in self._blocking)
+        return AllProxiesBanned(max(1.0, min(ends, default=now) - now), by_site=site in self._blocking)
 
-    def _rank(self, label: str, site: str | None, users: Counter[str]) -> tuple[bool, bool, int, bool, int]:
-        health, now = self._proxies[label], self._clock.monotonic()
-        turn = self._used_at.get(label, 0)
-        by_page = self.params.rotation is Rotation.PAGE
-        on_trial = not users[label] and self.is_tried(label, site)
-        poor = health.score(now, self.params.score) < POOR
+    def _candidate(self, label: str, site: str | None, users: Counter[str]) -> Candidate:
+        health, now, score = self._proxies[label], self._clock.monotonic(), self.params.score
         pair = self._pairs.get((label, site or ""), _UNKNOWN)
-        # After a failure others are tried first for a while; for good only a ban keeps it out.
-        recent = now - self.params.score.cooldown_s
-        suspect = any(known.row > 0 and known.at > recent for known in (health, pair))
-        return not on_trial, suspect, turn if by_page else users[label], poor, turn
+        # After a failure the other proxies are tried first for a while; only a ban excludes one.
+        recent = now - score.cooldown_s
+        return Candidate(
+            users[label],
+            self._used_at.get(label, 0),
+            has_due_trial=not users[label] and self.is_on_trial(label, site),
+            is_suspect=any(known.failures > 0 and known.at > recent for known in (health, pair)),
+            is_poor=health.score(now, score) < POOR,
+        )
 
     # -- what visits say
 
@@ -209,15 +197,15 @@ class Proxies:
     def _tell(self, label: str, site: str | None, before: Health, after: Health, outcome: Outcome) -> bool:
         """Let a person and the other nodes know; True where it has just gone out."""
         now = self._clock.monotonic()
-        left_s = after.out_until - now
+        left_s = after.banned_until - now
         where = "" if site is None else f" for {site}"
         if after.bans > before.bans:
-            self._news[label, site] = Ban(label, site, left_s, after.bans)
+            self._changes[label, site] = Ban(label, site, left_s, after.bans)
             text = f"proxy {label} is out{where} for {left_s:.0f} s: {outcome.value}"
             self._emit(Notice(now, "warning", text))
             return True
         if before.bans and not after.bans:
-            self._news[label, site] = Ban(label, site, 0.0, 0)
+            self._changes[label, site] = Ban(label, site, 0.0, 0)
             self._emit(Notice(now, "info", f"proxy {label} is back{where}"))
         return False
 
@@ -227,14 +215,14 @@ class Proxies:
     def working(self) -> int:
         """How many proxies are not out."""
         now = self._clock.monotonic()
-        return sum(health.standing(now) is not Standing.OUT for health in self._proxies.values())
+        return sum(health.state(now) is not ProxyState.BANNED for health in self._proxies.values())
 
     @property
     def limits(self) -> Mapping[str, int]:
         """What admission has to hear: while no proxy works, one slot is enough to try."""
         return {} if self._down_since is None else {"proxies": 1}
 
-    def none_works(self) -> None:
+    def wait_or_fail(self) -> None:
         """Note that a slot found none; raises AllProxiesDown when the patience is over."""
         now, count = self._clock.monotonic(), len(self._proxies)
         if self._down_since is None:
@@ -254,20 +242,20 @@ class Proxies:
 
     # -- what other nodes know
 
-    def news(self) -> Sequence[Ban]:
+    def take_changes(self) -> Sequence[Ban]:
         """Return what has changed here since the last call."""
-        changed, self._news = tuple(self._news.values()), {}
+        changed, self._changes = tuple(self._changes.values()), {}
         return changed
 
-    def learn(self, bans: Sequence[Ban]) -> None:
+    def adopt_bans(self, bans: Sequence[Ban]) -> None:
         """Take over what other nodes have found, as it stands in Redis."""
         now = self._clock.monotonic()
         for ban in bans:
             if ban.site is not None:
                 pair = self._pairs.get((ban.proxy, ban.site), _UNKNOWN)
-                self._pairs[ban.proxy, ban.site] = told(pair, now + ban.left_s, ban.bans)
+                self._pairs[ban.proxy, ban.site] = adopt_ban(pair, now + ban.left_s, ban.bans)
             elif ban.proxy in self._proxies:
-                self._proxies[ban.proxy] = told(self._proxies[ban.proxy], now + ban.left_s, ban.bans)
+                self._proxies[ban.proxy] = adopt_ban(self._proxies[ban.proxy], now + ban.left_s, ban.bans)
         _forget(self._pairs)
 
 

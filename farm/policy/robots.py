@@ -7,13 +7,10 @@ at all is judged like a visit that failed in the same way, and the page is not a
 
 from enum import StrEnum
 
-from farm.model.egress import GateFault
-from farm.model.fetch import FetchFailed
-from farm.model.outcome import Bury, FailureKind, Release, Retry, SkipReason
+from farm.model.egress import FetchFailed, GateFault
+from farm.model.outcome import Bury, FailureKind, Judgement, Retry
 from farm.policy.retry import RetryParams, after_failure, after_gate_failure, backoff_s
 from farm.policy.throttling import TOO_MANY_REQUESTS
-
-Refusal = Retry | Bury | Release | SkipReason
 
 LONGEST_CRAWL_DELAY_S = 60.0
 """A longer crawl-delay is cut to this: some files ask for a day, and mean to say no."""
@@ -56,7 +53,7 @@ def while_closed(
     return Retry(FailureKind.THROTTLED, delay_s, detail, throttled=True)
 
 
-def without_answer(failed: FetchFailed, attempt: int, jitter: float, params: RetryParams) -> Refusal:
+def without_answer(failed: FetchFailed, attempt: int, jitter: float, params: RetryParams) -> Judgement:
     """Judge a visit whose site does not even show its robots.txt."""
     if failed.gate is not None and failed.gate.fault is not GateFault.TUNNEL:
         return after_gate_failure(failed.gate, attempt, jitter, params)

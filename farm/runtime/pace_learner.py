@@ -29,15 +29,15 @@ _SAYS = {
 }
 
 
-class Pacer:
-    """Learns for one node. `strained` says whether this machine is too busy to judge a site's latency."""
+class PaceLearner:
+    """Learns for one node. `overloaded` says whether this machine is too busy to judge a site's latency."""
 
     def __init__(
-        self, book: PaceStore, params: PaceParams, strained: Callable[[], bool], emit: Emit, clock: Clock
+        self, store: PaceStore, params: PaceParams, overloaded: Callable[[], bool], emit: Emit, clock: Clock
     ) -> None:
-        self._book = book
+        self._store = store
         self._params = params
-        self._strained = strained
+        self._strained = overloaded
         self._emit = emit
         self._clock = clock
         self._samples: dict[tuple[str, str], list[Sample]] = {}
@@ -65,10 +65,10 @@ class Pacer:
     async def learn(self) -> None:
         """Fold the visits noted so far."""
         gathered, self._samples = self._samples, {}
-        strained = self._strained()
+        overloaded = self._strained()
         by_site: dict[str, list[Sample]] = {}
         for (site, egress), told in gathered.items():
-            samples = [replace(sample, strained=strained) for sample in told]
+            samples = [replace(sample, overloaded=overloaded) for sample in told]
             if egress:
                 await self._fold(site, samples, egress)
                 samples = [sample for sample in samples if sample.status not in THROTTLING]
@@ -77,16 +77,18 @@ class Pacer:
             await self._fold(site, samples)
 
     async def _fold(self, site: str, samples: list[Sample], egress: str = "") -> None:
-        known = await self._book.read(site, egress)
+        known = await self._store.read(site, egress)
         for _ in range(TRIES):
             params = replace(self._params, first=known.first or self._params.first)
             # From this process's clock to the crawl's.
             ahead = known.now_s - self._clock.monotonic()
-            told = [replace(s, began_s=s.began_s + ahead, ended_s=s.ended_s + ahead) for s in samples]
+            told = [
+                replace(s, started_s=s.started_s + ahead, finished_s=s.finished_s + ahead) for s in samples
+            ]
             pace = step(known.pace or start(params), told, known.in_flight, known.now_s, params)
             if known.blocked_until_s > known.now_s:
                 pace = blocked(pace, known.blocked_until_s)
-            faster = await self._book.write(site, known, pace, egress)
+            faster = await self._store.write(site, known, pace, egress)
             if faster is None:
                 self._tell(
                     f"{site} by proxy {egress}" if egress else site, known.pace, pace, alone=not egress

@@ -1,7 +1,8 @@
-"""The numbers of a crawl, as the frontier counts them."""
+"""The state of a crawl: its ledger, as the frontier counts it, and its nodes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +43,21 @@ class Stats:
     retried: int = 0
     sites: int = 0
     state: str = "running"
+
+
+class NodeState(IntEnum):
+    """What a node's heartbeat is answered."""
+
+    REPLACED = 0
+    """Another incarnation has the name: this one must end."""
+    ALIVE = 1
+    RETURNED = 2
+    """It had been taken for dead and is registered again; its leases of before are lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A node's name, and the incarnation that tells this life of it from every other."""
+
+    name: str
+    incarnation: str

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from farm.model.event import Event, Notice
 from farm.policy.aimd import Pace, PaceParams, PaceSnapshot
-from farm.runtime.pacer import Pacer
+from farm.runtime.pace_learner import PaceLearner
 
 
 @dataclass
@@ -42,13 +42,13 @@ class Bench:
     """A pacer and what it says."""
 
     book: Book = field(default_factory=Book)
-    strained: bool = False
+    overloaded: bool = False
     now: float = 50.0
     told: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         params = PaceParams()
-        self.pacer = Pacer(self.book, params, lambda: self.strained, self.told.append, self)
+        self.pacer = PaceLearner(self.book, params, lambda: self.overloaded, self.told.append, self)
 
     def monotonic(self) -> float:
         """Tell the test's time."""
@@ -102,7 +102,7 @@ async def test_a_refusal_is_counted_said_and_cuts() -> None:
 
 async def test_a_busy_machine_teaches_nothing_about_latency() -> None:
     """Only that the site answers."""
-    bench = Bench(strained=True)
+    bench = Bench(overloaded=True)
     pace = await bench.learn(200, 5, latency_ms=9000)
     assert pace.latencies == ()
     assert pace.seen == 5

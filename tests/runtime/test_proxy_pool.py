@@ -2,12 +2,13 @@
 
 import pytest
 
+from farm.model.egress import Ban
 from farm.model.errors import AllProxiesDown
 from farm.model.event import Event, Notice
-from farm.model.proxy import Ban
+from farm.policy.proxy_rotation import Rotation
 from farm.policy.proxy_score import Outcome
 from farm.runtime.egress_route import ProxyRoute
-from farm.runtime.proxies import Proxies, ProxyParams, Rotation
+from farm.runtime.proxy_pool import ProxyParams, ProxyPool
 from tests.clock import ManualClock
 
 SITE = "shop.example"
@@ -21,7 +22,7 @@ class Slots:
         self.clock = ManualClock()
         self.events: list[Event] = []
         params = ProxyParams(rotation, pages=2, patience_s=10)
-        self.proxies = Proxies(labels, params, self.events.append, self.clock)
+        self.proxies = ProxyPool(labels, params, self.events.append, self.clock)
         self.told: dict[str, list[str | None]] = {}
 
     def route(self, slot: str) -> ProxyRoute:
@@ -183,9 +184,9 @@ def test_a_site_that_blocks_every_proxy_is_put_off() -> None:
     slots.clock.now += 10
     spoil(route, Outcome.BLOCKED)
     assert route.acquire(SITE), "there may be work for another site"
-    shut_out = route.acquire_for(SITE)
-    assert shut_out is not None
-    assert (shut_out.wait_s, shut_out.by_site) == (50, True)
+    all_banned = route.acquire_for(SITE)
+    assert all_banned is not None
+    assert (all_banned.wait_s, all_banned.by_site) == (50, True)
     assert route.acquire(None)
     assert route.acquire_for("other.example") is None
 
@@ -260,10 +261,10 @@ def test_what_is_found_here_is_told_and_what_others_found_counts() -> None:
     spoil(here.route("s"), Outcome.BLOCKED)
     for _ in range(3):
         here.proxies.report("b", "x", SITE, Outcome.DOWN, None)
-    news = here.proxies.news()
+    news = here.proxies.take_changes()
     assert list(news) == [Ban("a", SITE, 60, 1), Ban("b", None, 60, 1)]
-    assert here.proxies.news() == ()
-    there.proxies.learn([*news, Ban("unknown", None, 60, 1)])
+    assert here.proxies.take_changes() == ()
+    there.proxies.adopt_bans([*news, Ban("unknown", None, 60, 1)])
     assert [label for label in LABELS if there.proxies.usable(label, SITE, "s")] == ["c"]
     assert there.proxies.usable("a", "other.example", "s")
 

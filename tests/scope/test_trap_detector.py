@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from farm.scope.traps import TrapDetector, TrapParams
+from farm.scope.trap_detector import TrapDetector, TrapParams
 
 SITE = "https://a.example"
 
