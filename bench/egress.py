@@ -1,6 +1,6 @@
 """What the way out costs: `python -m bench.egress [OPTIONS]`, `make bench-egress`.
 
-First the gateway alone (`gatework`). Then the farm, on one workload, in rounds of three runs each: straight, by
+First the gateway alone (`gateway_load`). Then the farm, on one workload, in rounds of three runs each: direct, by
 ten real proxies, and by ten that ask for credentials; round by round, so that whatever else the machine does is
 shared by all. The page cost is the CPU of the farm's own processes per page, next to the straight run of the same
 round; of several rounds the median counts. `python ms` is the process in which the gateway is. The proxies run on
@@ -23,7 +23,7 @@ from pathlib import Path
 import psutil
 
 from bench import report
-from bench.gatework import carried
+from bench.gateway_load import carried
 from bench.subjects import FARM, ROOT, subjects
 from bench.trial import Figures, tried
 from bench.workloads import PAGES, workload
@@ -42,8 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     machine = report.machine(find_browser(None).path, datetime.now(UTC))
     print(report.machine_line(machine))
-    gate = [] if options.only == "farm" else carried()
-    for one in gate:
+    slot_proxy = [] if options.only == "farm" else carried()
+    for one in slot_proxy:
         print(one.line(), flush=True)
     runs: dict[str, list[Run]] = defaultdict(list)
     if options.only != "gateway":
@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
         for way, each in runs.items()
         for run in each
     ]
-    kept = [{name: getattr(one, name) for name in one.__slots__} for one in gate]
+    kept = [{name: getattr(one, name) for name in one.__slots__} for one in slot_proxy]
     path.write_text(json.dumps({"machine": machine, "gateway": kept, "runs": rows}, indent=1))
     print(path)
     every = [run.figures for each in runs.values() for run in each]

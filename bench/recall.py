@@ -38,8 +38,8 @@ from farm.browser.tab import TabParams
 from farm.egress import AllowedNetwork, Gateway, Guard
 from farm.model.clock import SystemClock
 from farm.model.task import Lease, UrlTask
+from farm.model.url import site_of
 from farm.policy.recycle import RecycleParams
-from farm.scope.canonical import site_key
 from fixtures.shop import serve_shop_in_thread
 from fixtures.shop.faults import late
 
@@ -177,12 +177,12 @@ async def visits(
 
     async def work(number: int) -> None:
         name = f"{number:02d}"
-        gate = await gateway.open(name)
-        slot = pool.slot(name, gate.proxy_url)
+        slot_proxy = await gateway.open(name)
+        slot = pool.slot(name, slot_proxy.proxy_url)
         while waiting:
             case = waiting.pop()
             began = time.monotonic()
-            page = await slot.render(Lease(UrlTask(case.url, site_key(case.url), "0" * 16), name, 1))
+            page = await slot.render(Lease(UrlTask(case.url, site_of(case.url), "0" * 16), name, 1))
             now_ms = time.time() * 1000
             seen = read(page.text, (link.url for link in page.links), page.html)
             lag_ms = None if seen.late_ms is None else round(now_ms - seen.late_ms, 1)

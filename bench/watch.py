@@ -31,7 +31,6 @@ class Watched:
 
     samples: list[tuple[float, float]] = field(default_factory=list)
     peak_pss_mib: float = 0.0
-    by_process: dict[int, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
     names: dict[int, str] = field(default_factory=dict)
     history: list[tuple[float, dict[int, float]]] = field(default_factory=list)
 

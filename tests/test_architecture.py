@@ -120,6 +120,23 @@ def test_throttling_statuses_stand_in_one_place() -> None:
     assert found == {"farm/policy/throttling.py", "farm/detect/rules.py"}
 
 
+def test_urls_are_taken_apart_in_one_place() -> None:
+    """Whoever cuts one by hand decides by himself what a URL without a path, or with a port, means."""
+    by_hand = re.compile(r"""\.split\("/", [23]\)|\burl(split|parse)\(""")
+    of_pages = [
+        path
+        for path in MODULES
+        if relative(path).startswith("farm/") and not relative(path).startswith("farm/frontier/")
+    ]
+    found = {relative(path) for path in of_pages if by_hand.search(path.read_text("utf-8"))}
+    assert found == {
+        "farm/model/url.py",
+        "farm/scope/canonical.py",  # makes the canonical form
+        "farm/egress/fetch.py",  # makes a request of a URL
+        "farm/egress/proxy_file.py",  # a proxy's address
+    }
+
+
 def test_an_engine_alone_writes_its_state() -> None:
     """Whoever watches it tells it what happened: three classes wrote to it, and none could say what held."""
     found = [

@@ -174,10 +174,10 @@ async def assemble(
         workers = []
         for index in range(plan.contexts):
             name = f"{index + 1:02d}"
-            gate = await gateway.open(name, room.first if room else None)
-            route = room.route(gate) if room else DirectRoute()
-            slot = pool.slot(name, gate.proxy_url)
-            workers.append(Worker(index, slot, gate, route, deps, control, params))
+            slot_proxy = await gateway.open(name, room.first if room else None)
+            route = room.route(slot_proxy) if room else DirectRoute()
+            slot = pool.slot(name, slot_proxy.proxy_url)
+            workers.append(Worker(index, slot, slot_proxy, route, deps, control, params))
         sampler = _memory_sampler(pool, session, cap_bytes, folder)
         stack.callback(sampler.close)
         governor = Governor(

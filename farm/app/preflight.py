@@ -16,13 +16,13 @@ from farm.app.sizes import check_sizes
 from farm.browser import sandbox
 from farm.browser.find import BrowserBinary, find_browser
 from farm.egress import AllowedNetwork, Guard
-from farm.egress.proxyfile import ProxyFile
+from farm.egress.proxy_file import ProxyFile
 from farm.model.errors import UsageError
+from farm.model.url import host_of
 from farm.policy.capacity import automatic_contexts
 from farm.resources.cpu import core_count
 from farm.resources.memory_meter import machine_bytes
 from farm.resources.processes import fd_limit
-from farm.scope.canonical import host_of
 from farm.scope.rules import ScopeRules
 from farm.scope.seeds import Seed
 from farm.settings.commands import RunSettings

@@ -16,6 +16,7 @@ from pathlib import Path
 from farm.frontier.nodes import NodeRegistry
 from farm.model.crawl import Identity
 from farm.model.errors import FarmError, OutputUnwritable, UsageError
+from farm.resources.files import write_atomically
 
 LEAVE_S = 2.0
 """What unregistering gets; where Redis is away, the node is taken for dead instead."""
@@ -125,11 +126,9 @@ def _read(path: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Replace the file whole: a run that is killed here must not leave half a name."""
-    draft = path.with_name(f"{path.name}.new")
+    """Replace the file atomically: a run that is killed here must not leave half a name."""
     try:
-        draft.write_text(f"{text}\n", encoding="ascii")
-        draft.replace(path)
+        write_atomically(path, f"{text}\n".encode("ascii"), path.with_name(f"{path.name}.new"))
     except OSError as error:
         raise OutputUnwritable(
             f"{path} cannot be written ({error.strerror}); see to its permissions, or choose another --output."

@@ -1,4 +1,4 @@
-"""The proxies of a run: the file, their health, what other nodes know of it, and the slots' gates."""
+"""The proxies of a run: the file, their health, what other nodes know of it, and the slot proxies."""
 
 import asyncio
 import logging
@@ -6,12 +6,13 @@ from typing import Protocol
 
 from farm.egress import SlotProxy, Upstream
 from farm.egress.fetch import Fetcher, Take
-from farm.egress.proxyfile import ProxyFile
+from farm.egress.proxy_file import ProxyFile
 from farm.frontier.proxy_bans import SharedBans
 from farm.model.clock import Clock
 from farm.model.egress import Fetched, FetchFailed
 from farm.model.errors import UsageError
 from farm.model.event import Emit
+from farm.model.url import site_of
 from farm.policy.proxy_score import Outcome, after_fault
 from farm.runtime.egress_route import ProxyRoute
 from farm.runtime.proxy_pool import ProxyParams, ProxyPool
@@ -42,23 +43,23 @@ class ProxyRoom:
 
     @property
     def first(self) -> Upstream:
-        """Any of them: a gate that has not been told yet must not go direct."""
+        """Any of them: a slot proxy that has not been told yet must not go direct."""
         return next(iter(self._file.upstreams.values()))
 
-    def route(self, gate: SlotProxy) -> ProxyRoute:
-        """Return the egress route of the slot behind this gate."""
+    def route(self, slot_proxy: SlotProxy) -> ProxyRoute:
+        """Return the egress route of this slot proxy's slot."""
 
         def switch(label: str | None) -> None:
             if label is not None:
-                gate.switch(self._file.upstreams[label])
+                slot_proxy.switch(self._file.upstreams[label])
 
-        return ProxyRoute(gate.name, self.proxies, switch)
+        return ProxyRoute(slot_proxy.name, self.proxies, switch)
 
     def fetching(self, fetcher: Fetcher) -> Fetching:
         """Return how the farm's own requests go out: each by the proxy that suits its site and is judged by it."""
 
         async def fetch(url: str, cap_bytes: int, take: Take | None = None) -> Fetched | FetchFailed:
-            site = url.split("/", 3)[2]
+            site = site_of(url)
             label = self.proxies.pick(FETCHING, site) or self.proxies.pick(FETCHING, None)
             upstream = self.first if label is None else self._file.upstreams[label]
             try:
@@ -66,7 +67,7 @@ class ProxyRoom:
             finally:
                 self.proxies.release(FETCHING)
             if label is not None:
-                failure = got.gate if isinstance(got, FetchFailed) else None
+                failure = got.egress_failure if isinstance(got, FetchFailed) else None
                 outcome = Outcome.UNCLEAR if failure is None else after_fault(failure.fault)
                 self.proxies.report(label, url, site, outcome, None)
             return got

@@ -24,6 +24,7 @@ from farm.browser.pictures import PictureParams
 from farm.browser.render import RenderParams
 from farm.browser.tab import TabParams
 from farm.model.errors import UsageError
+from farm.model.url import hostname_of
 from farm.policy.recycle import RecycleParams
 from farm.scope.rules import registrable_domain
 from farm.settings.commands import RunSettings
@@ -109,17 +110,9 @@ def _is_state(state: Any) -> bool:
         and isinstance(origins, list)
         and all(map(_is_cookie, cookies))
         and all(_has(one, "origin") and isinstance(one.get("localStorage", []), list) for one in origins)
-        and all(_is_address(one["origin"]) for one in origins)
+        and all(hostname_of(one["origin"]) is not None for one in origins)
         and all(_has(item, "name", "value") for one in origins for item in one.get("localStorage", []))
     )
-
-
-def _is_address(url: str) -> bool:
-    try:
-        urlsplit(url)
-    except ValueError:
-        return False
-    return True
 
 
 def _is_cookie(one: Any) -> bool:
@@ -153,8 +146,7 @@ def state_of_site(state: State) -> Callable[[str], State | None]:
 
 
 def _owner(url: str) -> str:
-    host = urlsplit(url).hostname or ""
-    return registrable_domain(f"[{host}]" if ":" in host else host)
+    return registrable_domain(hostname_of(url) or "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from farm.egress.fetch import Fetcher, FetchParams
 from farm.egress.gateway import Gateway
 from farm.model.egress import Fetched, FetchFailed
 from farm.model.outcome import FailureKind
+from farm.model.url import origin_of, site_of
 from farm.runtime.control import Control
 from farm.runtime.ports import Scope, Sink
 from farm.runtime.robots import AllowAll, RobotsChecker
@@ -53,7 +54,7 @@ def sitemap_feed(
     async def find() -> Sequence[str]:
         if wanted != "auto":
             return addresses([wanted], None)
-        origins = dict.fromkeys("/".join(seed.url.split("/", 3)[:3]) for seed in plan.seeds)
+        origins = dict.fromkeys(origin_of(seed.url) for seed in plan.seeds)
         found: list[str] = []
         for origin in origins:
             named = await robots.sitemaps(origin) or (f"{origin}/sitemap.xml",)
@@ -80,7 +81,7 @@ async def read(fetch: Fetching, silent: Counter[str], url: str) -> Sequence[Entr
 
     `silent` counts how many files of a host did not end in time, one after the other.
     """
-    host = url.split("/", 3)[2]
+    host = site_of(url)
     if silent[host] >= MOST_SILENT:
         log.warning("the sitemap %s is left: %d of this host did not end in time", url, silent[host])
         return ()

@@ -63,7 +63,7 @@ class TabSource(Protocol):
     """What a slot needs of its pool."""
 
     @property
-    def roomy(self) -> bool:
+    def has_spare_memory(self) -> bool:
         """Whether there is memory for a context more than there are slots."""
         ...
 
@@ -97,14 +97,14 @@ class ContextSlot:
     """One URL at a time; satisfies the runtime's `Slot`."""
 
     def __init__(
-        self, name: str, proxy_url: str, home: TabSource, params: SlotParams, emit: Emit, clock: Clock
+        self, name: str, proxy_url: str, tabs: TabSource, params: SlotParams, emit: Emit, clock: Clock
     ) -> None:
         self.name = name
         self.state = SlotState.EMPTY
         self.tab: Tab | None = None
         self.usage = ContextUsage()
         self._proxy_url = proxy_url
-        self._home = home
+        self._tabs = tabs
         self._params = params
         self._emit = emit
         self._clock = clock
@@ -126,7 +126,7 @@ class ContextSlot:
         except SlotLost as error:
             if tab.engine.lost.done():
                 # Any of the pages on it may have killed the engine: the first times it is nobody's fault.
-                innocent = self._home.excuse_crash(lease.task.url)
+                innocent = self._tabs.excuse_crash(lease.task.url)
                 raise SlotLost(error.kind, error.detail, innocent=innocent) from error
             if not error.innocent:
                 raise
@@ -138,7 +138,7 @@ class ContextSlot:
             raise SlotLost(error.kind, error.detail) from error
 
     async def _visit(self, tab: Tab, lease: Lease, answered: Answered | None) -> RenderedPage:
-        self._go("visiting")
+        self._transition("visiting")
         self.since = self._clock.monotonic()
         survived, navigate_ms = False, None
         try:
@@ -154,10 +154,10 @@ class ContextSlot:
             tab.served += 1
             self.usage = self.usage.after(navigate_ms)
             if survived:
-                self._go("visited")
-                self._look_ahead(tab)
+                self._transition("visited")
+                self._prepare_successor(tab)
             else:
-                self._lose("lost")
+                self._drop("lost")
         if tab.served % GARBAGE_EVERY == 0:
             await self.collect_garbage()
         return page
@@ -170,20 +170,20 @@ class ContextSlot:
         why = why or "start"
         self._phase(url)(Phase.STARTING if self.tab is None else Phase.RECYCLING)
         begun = self._clock.monotonic()
-        self._part(why)
-        self._go("opening")
+        self._detach(why)
+        self._transition("opening")
         try:
             self.tab = await self._opened(paced=why not in {"site", "url"})
         except BaseException:
             # Also when cancelled: the table must not stay in `opening` with nobody opening.
-            self._go("lost")
+            self._transition("lost")
             raise
         self.tab.site = site
         self.is_deprioritized = False
         self.usage = ContextUsage(self._clock.monotonic())
-        self._go("opened")
+        self._transition("opened")
         if why != "start":
-            self._tell(why, begun)
+            self._emit_recycled(why, begun)
         return self.tab
 
     def _why_to_replace(self, tab: Tab, site: str) -> str | None:
@@ -192,23 +192,23 @@ class ContextSlot:
         why = reason_to_recycle(tab.served, tab.site, site, self._params.recycle)
         is_up = self._successor is not None and self._successor.done()
         # On evidence alone a context goes when its successor is up, or when there is no memory for both.
-        return why or (self._due if is_up or not self._home.roomy else None)
+        return why or (self._due if is_up or not self._tabs.has_spare_memory else None)
 
     async def _opened(self, *, paced: bool) -> Tab:
         """Take the successor if it is any good, or open a tab; gives up without blame when that takes too long."""
         opening, self._successor = self._successor, None
         lost = SlotLost(FailureKind.CRASH, "the engine died", innocent=True)
         for _ in range(2):
-            opening = opening or self._home.open(self._proxy_url, paced=paced)
+            opening = opening or self._tabs.open(self._proxy_url, paced=paced)
             try:
                 async with asyncio.timeout(OPENING_S):
                     tab = await asyncio.shield(opening)
             except TimeoutError as error:
-                opening.add_done_callback(self._disown)
+                opening.add_done_callback(self._discard_opened)
                 detail = f"no context within {OPENING_S:g} s"
                 raise SlotLost(FailureKind.TIMEOUT, detail, innocent=True) from error
             except asyncio.CancelledError:
-                opening.add_done_callback(self._disown)
+                opening.add_done_callback(self._discard_opened)
                 raise
             except SlotLost as error:
                 lost = SlotLost(error.kind, error.detail, innocent=True)
@@ -218,17 +218,17 @@ class ContextSlot:
             opening = None
         raise lost
 
-    def _look_ahead(self, tab: Tab) -> None:
+    def _prepare_successor(self, tab: Tab) -> None:
         """After a visit: open the successor of a context that is soon to go, so that nobody waits for it."""
         params = self._params.recycle
-        if tab.engine.leaving:
+        if tab.engine.retiring:
             self._due = "engine"
         self._due = self._due or reason_to_replace(
-            self.usage, self._clock.monotonic(), self._home.paces_ms(), params
+            self.usage, self._clock.monotonic(), self._tabs.paces_ms(), params
         )
         is_last = tab.served == params.pages - 1 and not params.per_url
-        if self._successor is None and (self._due or is_last) and self._home.roomy:
-            self._successor = self._home.open(self._proxy_url, paced=True)
+        if self._successor is None and (self._due or is_last) and self._tabs.has_spare_memory:
+            self._successor = self._tabs.open(self._proxy_url, paced=True)
 
     async def collect_garbage(self) -> None:
         """Give a page's garbage back every few pages: it halves the peak, and costs next to nothing."""
@@ -239,7 +239,7 @@ class ContextSlot:
             await tab.send("HeapProfiler.collectGarbage", GARBAGE_S)
         except SlotLost:
             if self.state is SlotState.READY and self.tab is tab:
-                self._lose("hung")
+                self._drop("hung")
         except Error:
             # It is closing.
             return
@@ -247,7 +247,7 @@ class ContextSlot:
     def recycle(self, why: str) -> None:
         """Replace the context: at once between visits, else after the one under way."""
         if self.state is SlotState.READY:
-            self._lose(why)
+            self._drop(why)
         elif self.state is SlotState.VISITING:
             self._due = why
 
@@ -263,35 +263,35 @@ class ContextSlot:
     def retire(self) -> None:
         """Let the context go, between visits: the pool needs its memory, or the farm ends."""
         if self.state is SlotState.READY:
-            self._lose("retired")
+            self._drop("retired")
 
-    def _lose(self, why: str) -> None:
+    def _drop(self, why: str) -> None:
         if self.tab is not None:
-            self._tell(why, self._clock.monotonic())
-        self._part(why)
+            self._emit_recycled(why, self._clock.monotonic())
+        self._detach(why)
 
-    def _part(self, why: str) -> None:
+    def _detach(self, why: str) -> None:
         """Let the tab go, and its successor with it where nobody waits for that."""
         tab, self.tab = self.tab, None
         if tab is None:
             return
         self._due = None
-        self._go("lost")
-        self._home.discard(tab)
+        self._transition("lost")
+        self._tabs.discard(tab)
         if self._successor is not None and why in {"lost", "retired", "hung"}:
-            self._successor.add_done_callback(self._disown)
+            self._successor.add_done_callback(self._discard_opened)
             self._successor = None
 
-    def _disown(self, opening: asyncio.Task[Tab]) -> None:
+    def _discard_opened(self, opening: asyncio.Task[Tab]) -> None:
         if not opening.cancelled() and opening.exception() is None:
-            self._home.discard(opening.result())
+            self._tabs.discard(opening.result())
 
-    def _tell(self, why: str, begun: float) -> None:
+    def _emit_recycled(self, why: str, begun: float) -> None:
         now = self._clock.monotonic()
         took_ms = round((now - begun) * 1000)
         self._emit(Recycled(now, "context", self.name, why, took_ms, self.usage.used_bytes))
 
-    def _go(self, event: str) -> None:
+    def _transition(self, event: str) -> None:
         following = TRANSITIONS.get((self.state, event))
         if following is None:
             raise AssertionError(f"{self.name}: `{event}` cannot happen in state `{self.state}`")

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from farm.browser.context import ContextSlot, SlotState
 from farm.resources import processes
 
-LOOKED_AT_S = 3.0
+LONG_VISIT_S = 3.0
 CPU_S = 1.0
 """So much CPU time after the first look, and the renderer's priority is lowered."""
 NICER = 10
@@ -22,11 +22,11 @@ class CpuDeprioritizer:
     def __init__(self) -> None:
         self._first: dict[str, tuple[float, float]] = {}
 
-    def look(self, slots: Iterable[ContextSlot], now: float) -> None:
+    def check(self, slots: Iterable[ContextSlot], now: float) -> None:
         """Lower the priority of each renderer that has computed for too long."""
         seen: dict[str, tuple[float, float]] = {}
         for slot in slots:
-            if slot.state is not SlotState.VISITING or now - slot.since < LOOKED_AT_S:
+            if slot.state is not SlotState.VISITING or now - slot.since < LONG_VISIT_S:
                 continue
             if slot.tab is None or not slot.tab.pid or slot.is_deprioritized:
                 continue

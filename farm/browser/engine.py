@@ -28,7 +28,6 @@ from playwright.async_api import (
 
 from farm.browser import driver, flags, trust
 from farm.browser.driver_errors import ending, playwright_errors
-from farm.browser.driver_transport import use_orjson
 from farm.browser.find import BrowserBinary
 from farm.model.errors import BrowserUnavailable
 from farm.model.secret import kept
@@ -78,13 +77,13 @@ class Engine:
         self._own = own
         self._playwright: Playwright | None = None
         self._browser: Browser | None = None
-        self._pulse: CDPSession | None = None
+        self._health_session: CDPSession | None = None
         self._silent_s = 0.0
         self._overdue = 0
         self._opening = asyncio.Lock()
-        self.leaving = False
+        self.retiring = False
         """Whether it is to be replaced: it gets no new context."""
-        self.left_at = self.started_at = 0.0
+        self.retiring_since = self.started_at = 0.0
         self.opening = self.took_ms = self.used_bytes = 0
         self.proven = False
         """Whether a page was shown on it."""
@@ -119,7 +118,7 @@ class Engine:
             try:
                 manager = async_playwright()
                 self._playwright = await manager.start()
-                use_orjson(manager)
+                driver.use_orjson(manager)
             finally:
                 if before is None:
                     del os.environ[driver.NODE_VARIABLE]
@@ -144,9 +143,9 @@ class Engine:
         )
         for child in processes.children(self.pids[0]):
             self._adopt(child)
-        self._browser.on("disconnected", lambda _: self.lose("the browser went away"))
-        self._pulse = await self._browser.new_browser_cdp_session()
-        version = await self._pulse.send("Browser.getVersion")
+        self._browser.on("disconnected", lambda _: self.mark_lost("the browser went away"))
+        self._health_session = await self._browser.new_browser_cdp_session()
+        version = await self._health_session.send("Browser.getVersion")
         self.user_agent = str(version["userAgent"]).replace("HeadlessChrome", "Chrome")
 
     @property
@@ -202,11 +201,11 @@ class Engine:
         """Count the openings in a row that came to nothing; the engine is lost with the last that it may have."""
         self._overdue = self._overdue + 1 if failure else 0
         if self._overdue >= OVERDUE:
-            self.lose(f"{failure}, {self._overdue} times in a row")
+            self.mark_lost(f"{failure}, {self._overdue} times in a row")
 
-    def leave(self, now: float) -> None:
+    def retire(self, now: float) -> None:
         """Let the engine go when its last context has gone."""
-        self.leaving, self.left_at = True, now
+        self.retiring, self.retiring_since = True, now
 
     def has(self, pid: int) -> bool:
         """Whether the process is one of this engine's renderers."""
@@ -215,7 +214,7 @@ class Engine:
     def _renderers(self) -> set[int]:
         return {pid for pid in processes.descendants(self.pids[1]) if processes.is_renderer(pid)}
 
-    def lose(self, reason: str) -> None:
+    def mark_lost(self, reason: str) -> None:
         """Say that the engine is dead; whoever waits on `lost` hears of it once."""
         if not self.lost.done():
             self.lost.set_result(reason)
@@ -225,16 +224,16 @@ class Engine:
 
         `is_connected` stays true after the driver's death, so it is no such sign.
         """
-        if self._pulse is None or self.lost.done():
+        if self._health_session is None or self.lost.done():
             return
         if any(not processes.is_running(pid) for pid in self.pids):
-            self.lose("a process of the engine died")
+            self.mark_lost("a process of the engine died")
             return
         before, asked = _cpu_s(self.pids), time.monotonic()
         try:
             async with asyncio.timeout(deadline_s):
                 with playwright_errors():
-                    await self._pulse.send("Browser.getVersion")
+                    await self._health_session.send("Browser.getVersion")
             self._silent_s = 0.0
         except TimeoutError:
             if time.monotonic() - asked > 2 * deadline_s:
@@ -244,13 +243,13 @@ class Engine:
             # What computes is alive, and on a machine that has too much to do it may just not have come to it.
             moved = all(now > then for now, then in zip(_cpu_s(self.pids), before, strict=False))
             if not moved or self._silent_s >= BUSY_DEADLINE_S:
-                self.lose(f"no sign of life for {self._silent_s:g} s")
+                self.mark_lost(f"no sign of life for {self._silent_s:g} s")
         except Error as error:
-            self.lose(str(error).partition("\n")[0] or type(error).__name__)
+            self.mark_lost(str(error).partition("\n")[0] or type(error).__name__)
 
     async def close(self) -> None:
         """End both processes, politely while that works, and remove the engine's folder."""
-        self.lose("closed")
+        self.mark_lost("closed")
         try:
             await self._close_politely()
         finally:
@@ -268,7 +267,7 @@ class Engine:
                     await self._playwright.stop()
 
     async def _kill(self) -> None:
-        self._browser = self._playwright = self._pulse = None
+        self._browser = self._playwright = self._health_session = None
         if not self.pids:
             # A start that was cut short: the driver may have said its number after all.
             with contextlib.suppress(OSError, ValueError):

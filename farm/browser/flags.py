@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 
 NOWHERE = "http://127.0.0.1:9"
-"""The engine's own proxy, the discard port: a context that is given no gate reaches nothing."""
+"""The engine's own proxy, the discard port: a context that is given no slot proxy reaches nothing."""
 
 EGRESS = (
     # The gateway resolves; a name that Chromium looked up by itself would be a way around the guard.

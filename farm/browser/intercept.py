@@ -14,13 +14,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
 
 from playwright.async_api import Error
 
-from farm.browser.stream import Sender, drained
+from farm.browser.stream import Sender, read_stream
 from farm.model.errors import SlotLost
 from farm.model.page import Capture
+from farm.model.url import path_of
 
 CALL_S = 10.0
 BODY_S = 600.0
@@ -124,7 +124,7 @@ class Interceptor:
             return
         number = event["requestId"]
         taken = await self._sender.send("Fetch.takeResponseBodyAsStream", CALL_S, requestId=number)
-        body = await drained(self._sender, taken["stream"], cap, BODY_S)
+        body = await read_stream(self._sender, taken["stream"], cap, BODY_S)
         self.answer = {"url": url, "status": event["responseStatusCode"], "headers": headers}
         if body is None:
             self.too_large = True
@@ -152,7 +152,7 @@ def suffix_of(headers: Mapping[str, str], url: str) -> str:
     guessed = None if mime in {"", "application/octet-stream"} else _TYPES.guess_extension(mime)
     if guessed is not None:
         return guessed.lstrip(".")
-    found = SUFFIX.search(urlsplit(url).path)
+    found = SUFFIX.search(path_of(url))
     return found.group(1).lower() if found else "bin"
 
 

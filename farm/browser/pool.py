@@ -30,7 +30,7 @@ from farm.resources.memory_meter import ProcessInventory
 log = logging.getLogger("farm.browser")
 CHECK_EVERY_S = 1.0
 CHECK_DEADLINE_S = 3.0
-LEAVING_S = 120.0
+RETIRE_S = 120.0
 """How long an engine that is to be replaced waits for its last contexts."""
 EXCUSED_CRASHES = 2
 EXCUSED_URLS = 1000
@@ -78,11 +78,11 @@ class Pool:
         self._opening = 0
         self._pace = LaunchSpacing()
         self._deprioritizer = CpuDeprioritizer()
-        self._blamed: OrderedDict[str, int] = OrderedDict()
+        self._crashes: OrderedDict[str, int] = OrderedDict()
         self._background: set[asyncio.Task[Any]] = set()
         self._openings: set[asyncio.Task[Tab]] = set()
         self._watch: asyncio.Task[None] | None = None
-        self.roomy = True
+        self.has_spare_memory = True
 
     def slot(self, name: str, proxy_url: str) -> ContextSlot:
         """Add a slot whose contexts go out through `proxy_url`."""
@@ -122,10 +122,10 @@ class Pool:
 
     def excuse_crash(self, url: str) -> bool:
         """Whether an engine's death under this URL is not yet held against it; counts it."""
-        times = self._blamed.pop(url, 0) + 1
-        self._blamed[url] = times
-        if len(self._blamed) > EXCUSED_URLS:
-            self._blamed.popitem(last=False)
+        times = self._crashes.pop(url, 0) + 1
+        self._crashes[url] = times
+        if len(self._crashes) > EXCUSED_URLS:
+            self._crashes.popitem(last=False)
         return times <= EXCUSED_CRASHES
 
     def paces_ms(self) -> Sequence[float]:
@@ -143,9 +143,9 @@ class Pool:
         tabs = {slot.tab.pid: slot.name for slot in self._slots.values() if slot.tab and slot.tab.pid}
         return ProcessInventory({engine.name: engine.pids for engine in self._engines}, tabs, others)
 
-    def note(self, reading: MemoryReading, *, roomy: bool) -> None:
+    def note(self, reading: MemoryReading, *, has_spare_memory: bool) -> None:
         """Tell each slot what its context holds, and whether there is memory for successors."""
-        self.roomy = roomy
+        self.has_spare_memory = has_spare_memory
         for engine in self._engines:
             engine.measured(reading.engines.get(engine.name, engine.used_bytes))
         for one in reading.renderers:
@@ -176,7 +176,7 @@ class Pool:
         return sum(slot.tab is not None and slot.tab.engine is engine for slot in self._slots.values())
 
     def _living(self) -> list[Engine]:
-        return [engine for engine in self._engines if not engine.lost.done() and not engine.leaving]
+        return [engine for engine in self._engines if not engine.lost.done() and not engine.retiring]
 
     def _wanted(self) -> int:
         """Grow with the slots at work: the second engine starts when the first has its share."""
@@ -218,21 +218,21 @@ class Pool:
         while True:
             await asyncio.gather(*(engine.check(CHECK_DEADLINE_S) for engine in self._engines))
             now = self._clock.monotonic()
-            self._deprioritizer.look(self._slots.values(), now)
+            self._deprioritizer.check(self._slots.values(), now)
             if any(engine.proven for engine in self._living()):
                 self._breaker = self._breaker.after(success=True)
             for engine in list(self._engines):
-                if now - engine.started_at >= self._params.engine_age_s and not engine.leaving:
-                    engine.leave(now)
-                if engine.leaving and (
-                    self._tabs_on(engine) + engine.opening == 0 or now - engine.left_at >= LEAVING_S
+                if now - engine.started_at >= self._params.engine_age_s and not engine.retiring:
+                    engine.retire(now)
+                if engine.retiring and (
+                    self._tabs_on(engine) + engine.opening == 0 or now - engine.retiring_since >= RETIRE_S
                 ):
-                    engine.lose("replaced")
+                    engine.mark_lost("replaced")
                 if engine.lost.done():
-                    self._bury(engine)
+                    self._remove(engine)
             await asyncio.sleep(CHECK_EVERY_S)
 
-    def _bury(self, engine: Engine) -> None:
+    def _remove(self, engine: Engine) -> None:
         """Clear a dead engine away; one that died before its first page counts as a launch that failed."""
         self._engines.remove(engine)
         now = self._clock.monotonic()
@@ -240,7 +240,7 @@ class Pool:
             Recycled(now, "engine", engine.name, engine.lost.result(), engine.took_ms, engine.used_bytes)
         )
         self._spawn(engine.close())
-        if not engine.proven and not engine.leaving:
+        if not engine.proven and not engine.retiring:
             self._breaker = self._breaker.after(success=False)
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
@@ -267,7 +267,7 @@ class Pool:
             opening.cancel()
         for engine in self._engines:
             # So that nobody waits for a context of it to close.
-            engine.lose("closed")
+            engine.mark_lost("closed")
         await asyncio.gather(*self._background, return_exceptions=True)
         await asyncio.gather(*(engine.close() for engine in self._engines))
         self._engines.clear()

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from playwright.async_api import Error
 
-from farm.browser.driver_transport import decoded
+from farm.browser.driver import decoded
 from farm.browser.failure import is_navigated, translate
 from farm.browser.tab import Tab
 from farm.model.errors import RenderError, SlotLost, UsageError

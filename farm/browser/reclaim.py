@@ -25,7 +25,7 @@ async def carry_out(
         case Measure.ENGINE:
             for engine in engines:
                 if engine.name == action.target:
-                    engine.leave(now)
+                    engine.retire(now)
         case Measure.KILL:
             _kill(action, slot, engines)
         case _:  # a target that is gone by now, or one that other measures are about

@@ -19,7 +19,7 @@ class Sender(Protocol):
         ...
 
 
-async def drained(tab: Sender, stream: str, cap_bytes: int, deadline_s: float) -> bytes | None:
+async def read_stream(tab: Sender, stream: str, cap_bytes: int, deadline_s: float) -> bytes | None:
     """Read one of the browser's streams to its end and close it; None where it has more than the cap."""
     parts: list[bytes] = []
     size = 0

@@ -121,11 +121,11 @@ class Tab:
             detail = f"no {step} within {OPEN_S:g} s"
             # A page that does not come may be its own misfortune: the others of the engine are not to pay for it.
             if context is None or not await _close(context):
-                engine.lose(detail)
+                engine.mark_lost(detail)
             engine.opened(detail)
             raise SlotLost(FailureKind.CRASH, detail) from error
         except DriverExited as error:
-            engine.lose(error.message)
+            engine.mark_lost(error.message)
             raise SlotLost(FailureKind.CRASH, f"{engine.name}: {error.message}") from error
         except Error as error:
             if context is not None:
@@ -260,7 +260,7 @@ class Tab:
             with playwright_errors():
                 return task.result()
         except DriverExited as error:
-            self.engine.lose(error.message)
+            self.engine.mark_lost(error.message)
             raise SlotLost(FailureKind.CRASH, f"{self.engine.name}: {error.message}") from error
 
     @property
@@ -278,7 +278,7 @@ class Tab:
             watched: list[asyncio.Future[Any]] = [closing, self.engine.lost]
             await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
             if closing.done() and not closing.result():
-                self.engine.lose(f"a context did not close within {LATE_S:g} s")
+                self.engine.mark_lost(f"a context did not close within {LATE_S:g} s")
         finally:
             closing.cancel()
 

@@ -6,10 +6,10 @@ stands in many a header, and a page with a single picture has no text either.
 
 import re
 from itertools import islice
-from urllib.parse import urlsplit
 
 from farm.detect.page_features import PageFeatures, tags
 from farm.model.page import Detection, Finding
+from farm.model.url import path_of
 
 OK = range(200, 300)
 SHORT = 1_500
@@ -53,47 +53,47 @@ _CONTAINER = re.compile(r"<(?:div|main)\b[^>]*")
 _MOUNT = re.compile(r"\bid=[\"']?(root|app|__next|__nuxt|main|svelte|ember)")
 
 
-def find(look: PageFeatures) -> Detection | None:
+def find(page: PageFeatures) -> Detection | None:
     """Judge an HTML page that came with a good status; the others say by their status what they are."""
-    if not look.is_html or look.status not in OK:
+    if not page.is_html or page.status not in OK:
         return None
-    return _soft_404(look) or _login_wall(look) or _empty_shell(look)
+    return _soft_404(page) or _login_wall(page) or _empty_shell(page)
 
 
-def _soft_404(look: PageFeatures) -> Detection | None:
-    if look.text_chars > SHORT:
+def _soft_404(page: PageFeatures) -> Detection | None:
+    if page.text_chars > SHORT:
         return None
     signs = []
-    if found := _NOT_FOUND.search(look.title):
+    if found := _NOT_FOUND.search(page.title):
         signs.append(f"title: {found[0]}")
-    if said := next(filter(None, map(_NOT_FOUND.search, _headings(look.markup[:50_000]))), None):
+    if said := next(filter(None, map(_NOT_FOUND.search, _headings(page.markup[:50_000]))), None):
         signs.append(f"heading: {said[0]}")
-    if told := _NOTHING_HERE.search(look.words):
+    if told := _NOTHING_HERE.search(page.words):
         signs.append(f"text: {told[0]}")
     return Detection(Finding.SOFT_404, "", tuple(signs)) if len(signs) > 1 else None
 
 
-def _login_wall(look: PageFeatures) -> Detection | None:
-    if look.text_chars > SHORT or not any(map(_PASSWORD.search, tags(_INPUT, look.markup))):
+def _login_wall(page: PageFeatures) -> Detection | None:
+    if page.text_chars > SHORT or not any(map(_PASSWORD.search, tags(_INPUT, page.markup))):
         return None
     signs = ["a password field"]
-    path = _path(look.final_url)
-    if look.redirects and _LOGIN_PATH.search(path):
+    path = path_of(page.final_url)
+    if page.redirects and _LOGIN_PATH.search(path):
         signs.append(f"sent to {path}"[:LONGEST_SIGN])
-    if told := _LOGIN_DEMAND.search(look.words):
+    if told := _LOGIN_DEMAND.search(page.words):
         signs.append(f"text: {told[0]}")
     if len(signs) == 1:
         return None  # a page to log in on, which is what was asked for
-    if found := _LOGIN_TITLE.search(look.title):
+    if found := _LOGIN_TITLE.search(page.title):
         signs.append(f"title: {found[0]}")
     return Detection(Finding.LOGIN_WALL, "", tuple(signs))
 
 
-def _empty_shell(look: PageFeatures) -> Detection | None:
-    if look.text_chars or look.links or "<script" not in look.markup or _SEEN.search(look.markup):
+def _empty_shell(page: PageFeatures) -> Detection | None:
+    if page.text_chars or page.links or "<script" not in page.markup or _SEEN.search(page.markup):
         return None
     signs = ["no text, no link, nothing to see", "scripts"]
-    if found := next(filter(_MOUNT.search, tags(_CONTAINER, look.markup)), None):
+    if found := next(filter(_MOUNT.search, tags(_CONTAINER, page.markup)), None):
         signs.append(f"markup: {found}>"[:LONGEST_SIGN])
     return Detection(Finding.EMPTY_SHELL, "", tuple(signs))
 
@@ -107,11 +107,3 @@ def _headings(markup: str) -> list[str]:
         if ends is not None:
             found.append(_TAG.sub("", markup[begins : ends.start()]).strip())
     return found
-
-
-def _path(url: str) -> str:
-    try:
-        return urlsplit(url).path
-    except ValueError:
-        # What a script calls its document's address need not be one.
-        return ""

@@ -14,46 +14,46 @@ _ANSWER = "-response"
 LONGEST_SIGN = 120
 
 
-def find(look: PageFeatures) -> Detection | None:
+def find(page: PageFeatures) -> Detection | None:
     """Return the first row's finding that fits."""
     for rule in RULES:
-        fitting = signs(rule, look)
+        fitting = signs(rule, page)
         if fitting is not None:
             return Detection(rule.finding, rule.by, fitting)
     return None
 
 
-def signs(rule: Rule, look: PageFeatures) -> tuple[str, ...] | None:
+def signs(rule: Rule, page: PageFeatures) -> tuple[str, ...] | None:
     """Say what fits, or None; the cheap conditions come first, since most pages fail them."""
-    if look.text_chars >= rule.below or (rule.statuses and look.status not in rule.statuses):
+    if page.text_chars >= rule.below or (rule.statuses and page.status not in rule.statuses):
         return None
     told = []
-    for holds, sign in _conditions(rule, look):
+    for holds, sign in _conditions(rule, page):
         if not holds:
             return None
         told.append(sign[:LONGEST_SIGN])
     return tuple(told)
 
 
-def _conditions(rule: Rule, look: PageFeatures) -> Iterator[tuple[bool, str]]:
+def _conditions(rule: Rule, page: PageFeatures) -> Iterator[tuple[bool, str]]:
     if rule.statuses:
-        yield True, f"status {look.status}"
+        yield True, f"status {page.status}"
     for name, pattern in rule.headers.items():
-        value = look.headers.get(name, "")
+        value = page.headers.get(name, "")
         yield pattern.search(value) is not None, f"header {name}: {value}"
     for mark in rule.markup:
         # What can be read on the page is talked about there, not at work.
-        yield mark in look.markup and mark not in look.words, f"markup: {mark}"
-    for what, text, wanted in (("title", look.title, rule.title), ("text", look.words, rule.words)):
+        yield mark in page.markup and mark not in page.words, f"markup: {mark}"
+    for what, text, wanted in (("title", page.title, rule.title), ("text", page.words, rule.words)):
         if wanted is not None:
             found = wanted.search(text)
             yield found is not None, f"{what}: {found[0]}" if found else ""
     for mark in rule.lacks:
-        yield mark not in look.markup, f"no {mark}"
+        yield mark not in page.markup, f"no {mark}"
     if rule.formless:
         yield (
-            not any(map(_is_to_fill_in, tags(_FIELD, look.markup))),
-            f"nothing else but {look.text_chars} characters of text",
+            not any(map(_is_to_fill_in, tags(_FIELD, page.markup))),
+            f"nothing else but {page.text_chars} characters of text",
         )
 
 

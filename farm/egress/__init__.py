@@ -1,18 +1,18 @@
-"""Every byte that leaves passes here.
+"""The farm's forward proxy: all traffic of the browsers, and of the farm itself, passes through it.
 
-    browser -> gate (a loopback port per slot) -> session -> dial -> guard -> the site, or the slot's proxy
+    browser -> slot proxy (a loopback port per slot) -> session -> dial -> guard -> the site, or an upstream proxy
 
-- `guard` decides which addresses may be reached; pure.
-- `authority`, `resolve`, `dial`, `upstream`: from `host:port` to a connection, by way of the guard.
-- `wire`, `relay`, `http1`, `session`: from a connection of the browser to one outside.
-- `gate`, `gateway`: what the rest of the farm sees.
-- `proxies`: what a proxies file says.
+- `guard` decides which addresses may be reached; it is pure.
+- `authority`, `resolve`, `dial`, `upstream` turn `host:port` into an open connection that the guard allows.
+- `connection`, `http1`, `navigation_hold`, `session` join a connection of the browser to one outside.
+- `gateway` and `slot_proxy` are the interface to the rest of the farm; `fetch` makes the farm's own requests.
+- `proxy_file` parses a proxies file.
 """
 
 from farm.egress.gateway import Gateway
 from farm.egress.guard import AllowedNetwork, Guard, Verdict
 from farm.egress.params import GatewayParams
-from farm.egress.proxies import BadProxyLine, ProxyList, Upstream, parse_proxies
+from farm.egress.proxy_file import BadProxyLine, ProxyList, Upstream, parse_proxies
 from farm.egress.slot_proxy import SlotProxy
 
 __all__ = [

@@ -1,7 +1,7 @@
-"""`host:port` as a browser would write it: the name under which failures are kept and connections made.
+"""`host:port` as a browser writes it: the key of connections and of their failures.
 
-What always holds: a host is in the form that the URL standard gives it, so that every odd notation of an
-address (`2130706433`, `0x7f.1`, `127.0.0.1.`) has become the address by the time it is compared or judged.
+Invariant: a host has the form that the URL standard gives it, so that every odd notation of an address
+(`2130706433`, `0x7f.1`, `127.0.0.1.`) is normalised before it is compared or passed to the guard.
 """
 
 import re
@@ -15,7 +15,7 @@ from farm.egress.guard import IPAddress
 
 DEFAULT_PORTS = {"http:": 80, "ws:": 80, "https:": 443, "wss:": 443}
 
-# Nothing that would let the text be read as more than an authority.
+# No character that would make the text more than an authority.
 _PLAIN = re.compile(r"[^\s/\\?#@]+")
 _WITH_PORT = re.compile(rb".*:\d+")
 
@@ -32,7 +32,7 @@ class Authority:
 
     @property
     def address(self) -> IPAddress | None:
-        """The host as an address, if it is one."""
+        """The host as an IP address; None if it is a name."""
         try:
             return ip_address(self.host)
         except ValueError:
@@ -40,14 +40,14 @@ class Authority:
 
     @property
     def is_localhost(self) -> bool:
-        """Whether the name means this machine by definition, whatever a resolver says."""
+        """Whether the name means this machine by definition, regardless of the resolver."""
         name = self.host.rstrip(".")
         return name == "localhost" or name.endswith(".localhost")
 
 
 @lru_cache(maxsize=4096)
 def authority_of(url: str) -> Authority | None:
-    """Return a URL's authority; None if it has none or cannot be read."""
+    """Return the authority of a URL; None if it has none or cannot be parsed."""
     try:
         parsed = ada_url.URL(url)
     except ValueError:
@@ -59,13 +59,13 @@ def authority_of(url: str) -> Authority | None:
 
 
 def authority_from(text: str) -> Authority | None:
-    """Read `host[:port]` as it stands in a request; the port is 80 where none is named."""
+    """Parse `host[:port]` from a request; the default port is 80. Returns None if it is malformed."""
     return authority_of(f"http://{text}/") if _PLAIN.fullmatch(text) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A request target, taken apart; `host` and `path` are sent on as they were written."""
+    """A parsed request target. `host` and `path` are forwarded exactly as they were written."""
 
     authority: Authority
     host: bytes
@@ -73,13 +73,13 @@ class Target:
 
 
 def target_from(written: bytes) -> Target | None:
-    """Read the absolute form (`http://host/path?query`) of a request to a proxy."""
+    """Parse the absolute form (`http://host/path?query`) of a request to a proxy; None if it is malformed."""
     scheme, mark, rest = written.partition(b"://")
     if not mark or scheme.lower() not in {b"http", b"ws"}:
         return None
     rest = rest.partition(b"#")[0]
     end = next((i for i, byte in enumerate(rest) if byte in b"/?"), len(rest))
-    # A browser never sends user and password here, and an origin must not get them by accident.
+    # A browser never sends user and password here; drop them, so that an origin does not get them by accident.
     host = rest[:end].rpartition(b"@")[2]
     path = rest[end:]
     authority = authority_from(host.decode("latin-1"))
@@ -89,6 +89,6 @@ def target_from(written: bytes) -> Target | None:
 
 
 def tunnel_target_from(written: bytes) -> Target | None:
-    """Read the target of a CONNECT (`host:port`)."""
+    """Parse the target of a CONNECT (`host:port`); None if it is malformed."""
     authority = authority_from(written.decode("latin-1")) if _WITH_PORT.fullmatch(written) else None
     return None if authority is None else Target(authority, written, b"")

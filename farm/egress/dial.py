@@ -1,15 +1,15 @@
-"""From `host:port` to an open connection, by way of the guard.
+"""Open a connection to `host:port`, directly or through an upstream proxy, if the guard allows it.
 
-What always holds: a connection that goes direct goes to an address that the guard has just allowed, not to a
-name that could resolve differently a moment later; every way ends within `connect_s`; every failure is an
-`Unreachable` that says whose it is.
+Invariants: a direct connection goes to an address that the guard has just allowed, not to a name that could
+resolve differently a moment later; every attempt ends within `connect_s`; every failure is an `Unreachable` whose
+fault tells the site from the proxy.
 
-What is checked when a slot has an upstream proxy. The proxy resolves names itself, in its own network, so
-the farm cannot bind the proxy to an address. Refused are: addresses inside (in every notation), `localhost`
-names, and names of which *any* address that the farm's own resolver knows lies inside. Not seen are names
-that only the proxy can resolve, and names that it resolves differently: what such a name reaches is the inside of
-the proxy's network, so a proxy that stands in one's own network must be told itself what it may reach. The
-proxy's own address is the operator's word and is not judged.
+What the guard can check when a slot has an upstream proxy: the proxy resolves names itself, in its own network, so
+the farm cannot bind it to an address. The farm refuses internal addresses (in every notation), `localhost` names,
+and names of which *any* address known to the farm's own resolver is internal. It cannot see names that only the
+proxy can resolve, or that the proxy resolves differently: these reach the proxy's own network, so a proxy inside
+the operator's network needs rules of its own. The operator configured the proxy's address, so the guard does not
+check it.
 """
 
 import asyncio
@@ -17,25 +17,26 @@ import ssl
 from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+from itertools import zip_longest
 
 from farm.egress import upstream as proxied
 from farm.egress.authority import Authority
+from farm.egress.connection import Connection, Traffic
 from farm.egress.errors import TunnelForbidden, Unreachable
 from farm.egress.guard import Guard, IPAddress, is_this_machine
 from farm.egress.params import GatewayParams
-from farm.egress.proxies import Upstream
-from farm.egress.race import first_of
+from farm.egress.proxy_file import Upstream
 from farm.egress.resolve import Resolver
-from farm.egress.wire import Traffic, Wire
-from farm.model.egress import GateFault
+from farm.model.egress import EgressFault
 from farm.model.errors import UsageError
 
-MAX_TUNNELLESS = 1024
+MAX_WITHOUT_TUNNEL = 1024
+MAX_ADDRESSES = 8
 _LOCALHOST = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
 
 
 class Dialer:
-    """Opens connections for all gates; `own_ports` are those of the gateway itself, which nobody may ask for."""
+    """Opens connections for all slot proxies. `own_ports` are the gateway's own, which it never connects to."""
 
     def __init__(
         self, guard: Guard, resolver: Resolver, params: GatewayParams, own_ports: Container[int]
@@ -45,127 +46,131 @@ class Dialer:
         self._params = params
         self._own_ports = own_ports
         self._tls: ssl.SSLContext | None = None
-        self._tunnelless: set[tuple[Upstream, int]] = set()
+        self._without_tunnel: set[tuple[Upstream, int]] = set()
 
-    async def dial(self, authority: Authority, upstream: Upstream | None, traffic: Traffic) -> Wire:
-        """Connect to the authority, end to end, or raise `Unreachable`."""
+    async def dial(self, authority: Authority, upstream: Upstream | None, traffic: Traffic) -> Connection:
+        """Open a connection to the authority, through a tunnel if there is an `upstream`; raises `Unreachable`."""
         if upstream is None:
-            late = Unreachable(GateFault.TIMEOUT, f"{authority} did not connect in time")
+            late = Unreachable(EgressFault.TIMEOUT, f"{authority} did not connect in time")
             return await self._in_time(self._direct(authority, traffic), lambda: late)
-        way = _Way(upstream)
-        return await self._in_time(self._through(authority, way, traffic), way.late)
+        attempt = _ProxyAttempt(upstream)
+        return await self._in_time(self._via_proxy(authority, attempt, traffic), attempt.late)
 
     async def dial_http(
         self, authority: Authority, upstream: Upstream | None, traffic: Traffic
-    ) -> tuple[Wire, Upstream | None]:
-        """Connect for plain HTTP; the second value is a proxy that must be asked in absolute form.
+    ) -> tuple[Connection, Upstream | None]:
+        """Open a connection for plain HTTP; the second value is the proxy if requests need the absolute form.
 
-        A tunnel is tried first, for plain HTTP too: what comes out of it is the site's, while an answer in
-        absolute form may be the proxy's own error page and look like one of the site's. But some proxies
-        make tunnels to port 443 only; that is remembered, per proxy and port.
+        A tunnel is tried first, for plain HTTP too: its responses come from the site, while a response to a
+        request in absolute form may be the proxy's own error page. Some proxies allow tunnels to port 443 only;
+        this is remembered per proxy and port. Raises `Unreachable`.
         """
         if upstream is None or upstream.is_socks:
             return await self.dial(authority, upstream, traffic), None
-        if (upstream, authority.port) not in self._tunnelless:
+        if (upstream, authority.port) not in self._without_tunnel:
             try:
                 return await self.dial(authority, upstream, traffic), None
             except TunnelForbidden:
-                if len(self._tunnelless) >= MAX_TUNNELLESS:
-                    self._tunnelless.clear()
-                self._tunnelless.add((upstream, authority.port))
-        way = _Way(upstream)
-        return await self._in_time(self._plain(authority, upstream, traffic), way.late), upstream
+                if len(self._without_tunnel) >= MAX_WITHOUT_TUNNEL:
+                    self._without_tunnel.clear()
+                self._without_tunnel.add((upstream, authority.port))
+        attempt = _ProxyAttempt(upstream)
+        return await self._in_time(self._absolute_form(authority, upstream, traffic), attempt.late), upstream
 
-    async def _in_time(self, dialling: Awaitable[Wire], late: Callable[[], Unreachable]) -> Wire:
+    async def _in_time(self, dialling: Awaitable[Connection], late: Callable[[], Unreachable]) -> Connection:
         try:
             async with asyncio.timeout(self._params.connect_s):
                 return await dialling
         except TimeoutError:
             raise late() from None
 
-    async def _direct(self, authority: Authority, traffic: Traffic) -> Wire:
-        found = _known(authority) or await self._resolver.resolve(authority.host)
-        allowed = [ip for ip in found if not self._objection(ip, authority.port)]
+    async def _direct(self, authority: Authority, traffic: Traffic) -> Connection:
+        found = _literal_addresses(authority) or await self._resolver.resolve(authority.host)
+        allowed = [ip for ip in found if not self._refusal_reason(ip, authority.port)]
         if not allowed:
             raise self._refused(authority, found[0])
         try:
             return await self._open(allowed, authority.port, traffic)
         except OSError as error:
-            raise Unreachable(GateFault.CONNECT, f"{authority}: {_sentence(error)}") from None
+            raise Unreachable(EgressFault.CONNECT, f"{authority}: {_sentence(error)}") from None
 
-    async def _through(self, authority: Authority, way: "_Way", traffic: Traffic) -> Wire:
-        known, upstream = await self._screen(authority), way.upstream
+    async def _via_proxy(
+        self, authority: Authority, attempt: "_ProxyAttempt", traffic: Traffic
+    ) -> Connection:
+        known, upstream = await self._check_target(authority), attempt.upstream
         if upstream.is_socks:
-            way.reached = True  # the handshake is python-socks's: how far it came is not seen
+            attempt.reached = True  # python-socks makes the handshake and does not tell how far it got
             return await self._socks(authority, known, upstream, traffic)
-        wire = await self._to_proxy(upstream, traffic)
-        way.reached = True
+        connection = await self._to_proxy(upstream, traffic)
+        attempt.reached = True
         try:
-            await proxied.ask_for_tunnel(wire, upstream, authority, self._params)
+            await proxied.open_tunnel(connection, upstream, authority, self._params)
         except BaseException:
-            wire.abort()
+            connection.abort()
             raise
-        return wire
+        return connection
 
-    async def _plain(self, authority: Authority, upstream: Upstream, traffic: Traffic) -> Wire:
-        await self._screen(authority)
+    async def _absolute_form(self, authority: Authority, upstream: Upstream, traffic: Traffic) -> Connection:
+        await self._check_target(authority)
         return await self._to_proxy(upstream, traffic)
 
-    async def _to_proxy(self, upstream: Upstream, traffic: Traffic) -> Wire:
-        at = await self._where(upstream)
+    async def _to_proxy(self, upstream: Upstream, traffic: Traffic) -> Connection:
+        at = await self._proxy_addresses(upstream)
         tls = self.trust() if upstream.scheme == "https" else None
         try:
             return await self._open(at, upstream.port, traffic, tls, upstream.host)
         except OSError as error:  # ssl's errors are among them
-            raise Unreachable(GateFault.UPSTREAM, f"{upstream}: {_sentence(error)}") from None
+            raise Unreachable(EgressFault.UPSTREAM, f"{upstream}: {_sentence(error)}") from None
 
-    async def _where(self, upstream: Upstream) -> Sequence[IPAddress]:
-        literal = _known(Authority(upstream.host, upstream.port))
+    async def _proxy_addresses(self, upstream: Upstream) -> Sequence[IPAddress]:
+        literal = _literal_addresses(Authority(upstream.host, upstream.port))
         try:
             return literal or await self._resolver.resolve(upstream.host)
         except Unreachable as unreachable:
-            raise Unreachable(GateFault.UPSTREAM, unreachable.failure.detail) from None
+            raise Unreachable(EgressFault.UPSTREAM, unreachable.failure.detail) from None
 
     async def _socks(
         self, authority: Authority, known: Sequence[IPAddress], upstream: Upstream, traffic: Traffic
-    ) -> Wire:
-        at = await self._where(upstream)
+    ) -> Connection:
+        at = await self._proxy_addresses(upstream)
         try:
             sock = await proxied.open_socks(upstream, at, authority, known)
         except OSError as error:
-            raise Unreachable(GateFault.UPSTREAM, f"{upstream}: {_sentence(error)}") from None
+            raise Unreachable(EgressFault.UPSTREAM, f"{upstream}: {_sentence(error)}") from None
         loop = asyncio.get_running_loop()
         try:
-            _, wire = await loop.create_connection(
-                lambda: Wire(loop, self._params.buffer_bytes, traffic), sock=sock
+            _, connection = await loop.create_connection(
+                lambda: Connection(loop, self._params.buffer_bytes, traffic), sock=sock
             )
         except BaseException:
             sock.close()
             raise
-        return wire
+        return connection
 
-    async def _screen(self, authority: Authority) -> tuple[IPAddress, ...]:
-        """Refuse what lies inside, as far as it can be seen from here; return the addresses known here."""
+    async def _check_target(self, authority: Authority) -> tuple[IPAddress, ...]:
+        """Return the target's addresses known to this machine; raises `Unreachable` if one is not allowed."""
         try:
-            known = _known(authority) or await self._resolver.resolve(authority.host, self._params.screen_s)
+            known = _literal_addresses(authority) or await self._resolver.resolve(
+                authority.host, self._params.screen_s
+            )
         except Unreachable:
             return ()  # the farm's own resolver may know less than the proxy's
         for ip in known:
-            if self._objection(ip, authority.port):
+            if self._refusal_reason(ip, authority.port):
                 raise self._refused(authority, ip)
         return known
 
-    def _objection(self, ip: IPAddress, port: int) -> str:
+    def _refusal_reason(self, ip: IPAddress, port: int) -> str:
         if port in self._own_ports and is_this_machine(ip):
-            return "a gate of the farm itself"
+            return "a port of the gateway itself"
         return self._guard.decide(ip, port).reason
 
     def _refused(self, authority: Authority, ip: IPAddress) -> Unreachable:
-        reason = self._objection(ip, authority.port)
-        return Unreachable(GateFault.REFUSED, f"{authority} is {ip}: {reason}")
+        reason = self._refusal_reason(ip, authority.port)
+        return Unreachable(EgressFault.REFUSED, f"{authority} is {ip}: {reason}")
 
     def trust(self) -> ssl.SSLContext:
-        """Return whom to trust as a proxy reached by TLS; raises `UsageError` if `ca_file` is unusable."""
+        """Return the TLS context for proxies; raises `UsageError` if `ca_file` cannot be read."""
         if self._tls is None:
             tls = ssl.create_default_context()
             if self._params.ca_file is not None:
@@ -185,33 +190,33 @@ class Dialer:
         traffic: Traffic,
         tls: ssl.SSLContext | None = None,
         tls_name: str | None = None,
-    ) -> Wire:
+    ) -> Connection:
         loop = asyncio.get_running_loop()
         name = tls_name if tls else None
 
-        async def open_one(ip: IPAddress) -> Wire:
-            _, wire = await loop.create_connection(
-                lambda: Wire(loop, self._params.buffer_bytes, traffic),
+        async def open_one(ip: IPAddress) -> Connection:
+            _, connection = await loop.create_connection(
+                lambda: Connection(loop, self._params.buffer_bytes, traffic),
                 str(ip),
                 port,
                 ssl=tls,
                 server_hostname=name,
             )
-            return wire
+            return connection
 
-        return await first_of(addresses, open_one, self._params.stagger_s)
+        return await connect_first(addresses, open_one, self._params.stagger_s)
 
 
 @dataclass(slots=True)
-class _Way:
-    """An attempt by a proxy, and whether the proxy itself had been reached when it ended."""
+class _ProxyAttempt:
+    """An attempt through a proxy, and whether it got as far as the proxy."""
 
     upstream: Upstream
     reached: bool = False
 
     def late(self) -> Unreachable:
-        """Say who is blamed when time runs out: one that was reached may be waiting for the site itself."""
-        fault = GateFault.TUNNEL if self.reached else GateFault.UPSTREAM
+        """Return the failure of a timeout: a proxy that was reached may itself be waiting for the site."""
+        fault = EgressFault.TUNNEL if self.reached else EgressFault.UPSTREAM
         return Unreachable(fault, f"{self.upstream} did not connect in time")
 
 
@@ -219,9 +224,56 @@ def _sentence(error: OSError) -> str:
     return error.strerror or type(error).__name__
 
 
-def _known(authority: Authority) -> tuple[IPAddress, ...]:
-    """Return the addresses that need no resolver: a literal's own, and those of this machine by name."""
+def _literal_addresses(authority: Authority) -> tuple[IPAddress, ...]:
+    """Return the addresses that need no resolver: of an IP literal and of `localhost`; else none."""
     address = authority.address
     if address is not None:
         return (address,)
     return _LOCALHOST if authority.is_localhost else ()
+
+
+async def connect_first(
+    addresses: Sequence[IPAddress], connect: Callable[[IPAddress], Awaitable[Connection]], stagger_s: float
+) -> Connection:
+    """Return the first connection that opens; raises the last `OSError` if none does.
+
+    A simple form of Happy Eyeballs (RFC 8305): the next address is tried when one fails or has not answered for
+    `stagger_s`. When this returns, every other attempt has ended.
+    """
+    if len(addresses) == 1:
+        return await connect(addresses[0])
+    waiting = interleaved(addresses)[:MAX_ADDRESSES]
+    running: set[asyncio.Future[Connection]] = set()
+    failed: OSError | None = None
+    try:
+        while waiting or running:
+            if waiting:
+                running.add(asyncio.ensure_future(connect(waiting.pop(0))))
+            done, _ = await asyncio.wait(
+                running, timeout=stagger_s if waiting else None, return_when=asyncio.FIRST_COMPLETED
+            )
+            for attempt in done:
+                running.discard(attempt)
+                try:
+                    return attempt.result()
+                except OSError as error:
+                    failed = error
+    finally:
+        await _cancel_attempts(running)
+    raise failed or OSError("no address")
+
+
+async def _cancel_attempts(attempts: set["asyncio.Future[Connection]"]) -> None:
+    """Cancel the remaining attempts, and close a connection that has just opened."""
+    for attempt in attempts:
+        attempt.cancel()
+    for outcome in await asyncio.gather(*attempts, return_exceptions=True):
+        if isinstance(outcome, Connection):
+            outcome.abort()
+
+
+def interleaved(addresses: Sequence[IPAddress]) -> list[IPAddress]:
+    """Alternate between IPv4 and IPv6, beginning with the family of the resolver's first address."""
+    first = [ip for ip in addresses if ip.version == addresses[0].version]
+    second = [ip for ip in addresses if ip.version != addresses[0].version]
+    return [ip for pair in zip_longest(first, second) for ip in pair if ip is not None]

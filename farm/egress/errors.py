@@ -1,27 +1,27 @@
-"""How an attempt to reach the outside ends badly, within this room."""
+"""The errors within this package; `fetch` and `SlotProxy.failure` translate them for the rest of the farm."""
 
-from farm.model.egress import GateFailure, GateFault
+from farm.model.egress import EgressFailure, EgressFault
 
 DETAIL_CHARS = 300
-"""An error may quote what came: a header line of 256 KB."""
+"""The longest detail: an error may quote a header line of 256 KB."""
 
 
 class Unreachable(Exception):
-    """The outside was not reached, or did not answer as it must; never leaves the room."""
+    """The destination was not reached, or its response is invalid; `failure` says why."""
 
-    def __init__(self, fault: GateFault, detail: str) -> None:
+    def __init__(self, fault: EgressFault, detail: str) -> None:
         detail = detail[:DETAIL_CHARS]
         super().__init__(f"{fault}: {detail}")
-        self.failure = GateFailure(fault, detail)
+        self.failure = EgressFailure(fault, detail)
 
 
 class TunnelForbidden(Unreachable):
-    """A proxy makes no tunnel to this port; plain HTTP may still go by it in absolute form."""
+    """A proxy allows no tunnel to this port; plain HTTP may still pass in absolute form."""
 
 
-class WireLost(Exception):
-    """A connection broke while it was read or written."""
+class ConnectionBroken(Exception):
+    """A connection broke during a read or a write."""
 
 
-class WireSilent(Exception):
-    """A connection neither moved a byte nor ended within its time."""
+class IdleTimeout(Exception):
+    """A connection moved no byte within its time limit."""

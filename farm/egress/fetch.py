@@ -1,9 +1,8 @@
-"""The farm's own requests: GET by a gate of the gateway, as any page's, with deadlines and caps.
+"""The farm's own GET requests (robots.txt, sitemaps): through the gateway like a page's, with deadlines and caps.
 
-What always holds: a fetch ends within its deadline, redirects included; no more than the cap is ever held, also of
-a body that is packed; whatever goes wrong is an answer, not an error. Certificates are not checked: many chains
-are completed by browsers only, what is fetched here is a site's wishes and lists of addresses, and the pages
-themselves are visited by a browser that does check.
+Invariants: a fetch ends within its deadline, redirects included; it never holds more than the cap, also of a
+compressed body; every failure is returned, not raised. Certificates are not verified: many servers send chains
+that only browsers complete, and the pages themselves are visited by a browser that does verify.
 """
 
 import asyncio
@@ -20,9 +19,9 @@ from ada_url import join_url
 from farm.egress.errors import DETAIL_CHARS
 from farm.egress.gateway import Gateway
 from farm.egress.http1 import EVENTS_A_TURN, HEADERS, INFORMATIONAL
-from farm.egress.proxies import Upstream
+from farm.egress.proxy_file import Upstream
 from farm.egress.slot_proxy import SlotProxy
-from farm.model.egress import Fetched, FetchFailed, GateFault
+from farm.model.egress import EgressFault, Fetched, FetchFailed
 from farm.model.outcome import FailureKind
 
 REDIRECTS = 5
@@ -34,12 +33,12 @@ _GZIP_OR_ZLIB = 47
 _GZIP_MAGIC = b"\x1f"
 
 Take = Callable[[bytes], Awaitable[bool]]
-"""Takes a piece of a body; False where no more is wanted."""
+"""Consumes a piece of a body; returns False to stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class FetchParams:
-    """`deadline_s` is for the whole fetch; `closing_s` for what a closed connection has left to say."""
+    """`deadline_s` bounds the whole fetch, `closing_s` the wait for its connection to close."""
 
     user_agent: str
     deadline_s: float = 20.0
@@ -47,12 +46,12 @@ class FetchParams:
 
 
 class Fetcher:
-    """Fetches by gates of its own, one for each fetch, so that two never hear of each other's failures."""
+    """Opens a slot proxy for each fetch, so that the failures of two fetches never mix."""
 
     def __init__(self, gateway: Gateway, params: FetchParams) -> None:
         self._gateway = gateway
         self._params = params
-        # Created here because loading the machine's authorities takes long, and none are asked.
+        # Created once, without loading the machine's authorities: that is slow, and none is used.
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._tls.check_hostname = False
         self._tls.verify_mode = ssl.CERT_NONE
@@ -66,39 +65,43 @@ class Fetcher:
         deadline_s: float | None = None,
         upstream: Upstream | None = None,
     ) -> Fetched | FetchFailed:
-        """Fetch with up to five redirects, by the proxy `upstream` where one is given.
+        """Fetch a URL, following up to five redirects, through the proxy `upstream` if there is one.
 
-        `take` gets the body of a 200 in pieces, instead of it being kept.
+        `take` receives the body of a 200 in pieces; without it the body is returned. Raises nothing of the
+        network.
         """
-        gate = await self._gateway.open("fetch", upstream)
+        slot_proxy = await self._gateway.open("fetch", upstream)
         try:
             async with asyncio.timeout(deadline_s or self._params.deadline_s):
-                answer = await self._once(gate, url, cap_bytes, take)
+                answer = await self._once(slot_proxy, url, cap_bytes, take)
                 for _ in range(REDIRECTS):
-                    target = _target(answer)
+                    target = _redirect_target(answer)
                     if target is None:
                         break
                     url = target
-                    answer = await self._once(gate, url, cap_bytes, take)
+                    answer = await self._once(slot_proxy, url, cap_bytes, take)
                 return answer
         except TimeoutError:
-            return FetchFailed(FailureKind.TIMEOUT, f"{url} did not answer in time", gate.failure(url))
+            return FetchFailed(FailureKind.TIMEOUT, f"{url} did not answer in time", slot_proxy.failure(url))
         except ssl.SSLError as error:
-            return FetchFailed(FailureKind.TLS, f"{url}: {error.reason or 'no TLS'}", gate.failure(url))
+            return FetchFailed(FailureKind.TLS, f"{url}: {error.reason or 'no TLS'}", slot_proxy.failure(url))
         except (OSError, EOFError, ValueError, h11.ProtocolError, zlib.error) as error:
-            # Of what is no address (a port of six digits, a letter that HTTP has no place for): ValueError.
-            failure = gate.failure(url)
+            # ValueError: of a malformed URL, such as a port of six digits or a character that HTTP does not allow.
+            failure = slot_proxy.failure(url)
             kind = FailureKind.NETWORK
-            if failure is not None and failure.fault is GateFault.TIMEOUT:
+            if failure is not None and failure.fault is EgressFault.TIMEOUT:
                 kind = FailureKind.TIMEOUT
             detail = str(error)[:DETAIL_CHARS] or type(error).__name__
             return FetchFailed(kind, f"{url}: {detail}", failure)
         finally:
-            await self._gateway.close_gate(gate)
+            await self._gateway.close_slot(slot_proxy)
 
-    async def _once(self, gate: SlotProxy, url: str, cap_bytes: int, take: Take | None) -> Fetched:
+    async def _once(self, slot_proxy: SlotProxy, url: str, cap_bytes: int, take: Take | None) -> Fetched:
         parts = urlsplit(url)
-        async with self._connected(gate, parts.scheme, parts.hostname or "", parts.port) as (reader, writer):
+        async with self._connected(slot_proxy, parts.scheme, parts.hostname or "", parts.port) as (
+            reader,
+            writer,
+        ):
             connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_BYTES)
             path = parts.path or "/"
             target = f"{path}?{parts.query}" if parts.query else path
@@ -120,9 +123,9 @@ class Fetcher:
 
     @asynccontextmanager
     async def _connected(
-        self, gate: SlotProxy, scheme: str, host: str, port: int | None
+        self, slot_proxy: SlotProxy, scheme: str, host: str, port: int | None
     ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", slot_proxy.port)
         try:
             if scheme == "https":
                 shown = f"[{host}]" if ":" in host else host
@@ -145,7 +148,7 @@ async def _answer(
 ) -> Fetched:
     head: h11.Response | None = None
     unpack, kept, size, more = None, bytearray(), -1, True
-    async with aclosing(_heard(connection, reader)) as events:
+    async with aclosing(_events(connection, reader)) as events:
         async for event in events:
             if isinstance(event, h11.Response):
                 head = event
@@ -164,7 +167,7 @@ async def _answer(
                     more = await take(piece)
                 more = more and size <= cap_bytes
                 if data:
-                    await asyncio.sleep(0)  # 64 KB may be packed into a thousandth of that
+                    await asyncio.sleep(0)  # a thousandth of 64 KB may expand to 64 KB
             if not more:
                 break
     if head is None:
@@ -174,16 +177,16 @@ async def _answer(
 
 
 def _unpacking(head: h11.Response, begin: bytes) -> "zlib._Decompress | None":
-    """Return what unpacks a body that begins so; None where nothing is packed, also where the head says it is."""
+    """Return the decompressor of a body that begins so; None if it is not compressed, whatever the head says."""
     said = dict(head.headers).get(b"content-encoding", b"").lower()
     is_packed = begin[:1] == _GZIP_MAGIC if said in {b"gzip", b"x-gzip"} else said == b"deflate"
     return zlib.decompressobj(_GZIP_OR_ZLIB) if is_packed else None
 
 
-async def _heard(
+async def _events(
     connection: h11.Connection, reader: asyncio.StreamReader
 ) -> AsyncGenerator[h11.Response | h11.Data, None]:
-    """Return an answer's head and the pieces of its body; raises ConnectionError where it has too many parts."""
+    """Yield the head of a response and the pieces of its body; raises ConnectionError if it has too many parts."""
     count = informational = 0
     while not isinstance(event := connection.next_event(), h11.EndOfMessage | h11.ConnectionClosed):
         count += 1
@@ -203,8 +206,8 @@ async def _heard(
             yield event
 
 
-def _target(answer: Fetched) -> str | None:
-    """Return where a redirect leads; None where the answer is none, or leads nowhere that can be fetched."""
+def _redirect_target(answer: Fetched) -> str | None:
+    """Return the target of a redirect; None if the response is not one, or its target is not a web address."""
     location = answer.headers.get("location")
     if answer.status not in _REDIRECTED or not location:
         return None

@@ -1,10 +1,10 @@
 """Which addresses may be reached: the farm's answer to server-side request forgery.
 
-Pure: no name is resolved here and nothing is opened. What always holds: a verdict is given on an address,
-never on a name or on a notation, so `localhost`, `0x7f.1` and a name that resolves inside all end at the
-same question; an address that carries another one (NAT64, 6to4, ...) is allowed only if both are; and what is
-opened is opened in its IPv4-mapped form too, since a socket takes both for the same address. Resolving, and
-connecting to the very address that was judged, is `dial`'s.
+Pure: it resolves no name and opens nothing. Invariants: a verdict concerns an address, never a name or a notation,
+so `localhost`, `0x7f.1` and a name that resolves to an internal address are treated alike; an address that embeds
+another one (NAT64, 6to4, ...) is allowed only if both are; a network that the operator allows is allowed in its
+IPv4-mapped form too, since a socket treats both as the same address. `dial` resolves, and connects to the very
+address that was checked.
 """
 
 import re
@@ -29,7 +29,7 @@ _BRACKETED = re.compile(r"\[(?P<host>[^\[\]]+)\](?P<length>/\d+)?(?::(?P<port>\d
 _DOTTED = re.compile(r"(?P<host>[\d.]+)(?P<length>/\d+)?(?::(?P<port>\d+))?")
 _BARE_V6 = re.compile(r"(?P<host>[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)(?P<length>/\d+)?(?P<port>)")
 
-# The first match gives the reason, so the narrower network stands first.
+# The first match gives the reason, so narrower networks come first.
 _INSIDE_V4: tuple[tuple[IPv4Network, str], ...] = tuple(
     (IPv4Network(network), reason)
     for network, reason in (
@@ -78,7 +78,7 @@ _INSIDE_V6: tuple[tuple[IPv6Network, str], ...] = tuple(
         ("ff00::/8", "multicast"),
     )
 )
-# Everything that the registry has given out for the open internet; what lies beside it is reserved.
+# Global unicast, the only range that IANA allocates for the public internet; the rest is reserved.
 _GLOBAL_V6 = IPv6Network("2000::/3")
 _MAPPED = IPv6Network("::ffff:0:0/96")
 _ZERO = IPv4Network("0.0.0.0/8")
@@ -87,14 +87,14 @@ _NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"), IPv6Networ
 
 @dataclass(frozen=True, slots=True)
 class AllowedNetwork:
-    """A network that the operator opens, on one port or (None) on all."""
+    """A network that the operator allows, on one port or (None) on all."""
 
     network: IPNetwork
     port: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> "AllowedNetwork":
-        """Read `CIDR[:port]`: `10.0.0.0/8`, `127.0.0.1:8080`, `fd00::/8`, `[::1]/128:8080`.
+        """Parse `CIDR[:port]`: `10.0.0.0/8`, `127.0.0.1:8080`, `fd00::/8`, `[::1]/128:8080`.
 
         A network of IPv4-mapped addresses is returned as the IPv4 network that it is. Raises UsageError.
         """
@@ -110,7 +110,7 @@ class AllowedNetwork:
         except ValueError:
             raise UsageError(f"Cannot read the network {text!r}: {written!r} is not an address.") from None
         if network.network_address != _unmapped(ip_network(found["host"])).network_address:
-            # Opening more than was meant would be the worse mistake.
+            # Allowing more than was meant would be the worse mistake.
             raise UsageError(f"The network {text!r} has bits set behind its mask: write {network}.")
         port = int(found["port"]) if found["port"] else None
         if port is not None and not 0 < port <= MAX_PORT:
@@ -118,7 +118,7 @@ class AllowedNetwork:
         return cls(network, port)
 
     def covers(self, ip: IPAddress, port: int) -> bool:
-        """Whether this address and port are opened by it."""
+        """Return whether this address and port are in the network."""
         if self.port is not None and self.port != port:
             return False
         mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
@@ -135,7 +135,7 @@ def _unmapped(network: IPNetwork) -> IPNetwork:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether an address may be reached; if not, `reason` is what it is (`loopback`, `private`, ...)."""
+    """Whether an address may be reached; if not, `reason` is its kind (`loopback`, `private`, ...)."""
 
     allowed: bool
     reason: str = ""
@@ -145,13 +145,13 @@ _ALLOWED = Verdict(allowed=True)
 
 
 class Guard:
-    """The policy: the open internet, and what the operator opens besides."""
+    """Allows the public internet, and the networks that the operator allows."""
 
     def __init__(self, allow: Sequence[AllowedNetwork] = ()) -> None:
         self._allow = tuple(allow)
 
     def decide(self, ip: IPAddress, port: int) -> Verdict:
-        """Judge one address; the port matters only where the operator opened a single one."""
+        """Return the verdict on an address. The port matters only if the operator allows a network on one port."""
         verdict = self._decide_alone(ip, port)
         if verdict.allowed and isinstance(ip, IPv6Address):
             for carried in embedded(ip):
@@ -168,7 +168,7 @@ class Guard:
 
 
 def inside(ip: IPAddress) -> str:
-    """Name what keeps an address off the open internet; empty if nothing does."""
+    """Return the kind of an address that is not public (`loopback`, `private`, ...); "" if it is public."""
     if isinstance(ip, IPv4Address):
         return next((reason for network, reason in _INSIDE_V4 if ip in network), "")
     reason = next((reason for network, reason in _INSIDE_V6 if ip in network), "")
@@ -184,7 +184,7 @@ def is_this_machine(ip: IPAddress) -> bool:
 
 
 def embedded(ip: IPv6Address) -> tuple[IPv4Address, ...]:
-    """Return the IPv4 addresses that an IPv6 address carries: where a translator would deliver to."""
+    """Return the IPv4 addresses embedded in an IPv6 address, to which a translator would deliver."""
     if ip.ipv4_mapped is not None:
         return (ip.ipv4_mapped,)
     if ip.sixtofour is not None:

@@ -1,7 +1,7 @@
-"""HTTP/1.1 on a wire, and one exchange carried from the browser's wire to the outside one.
+"""HTTP/1.1 on a connection, and the forwarding of one exchange between the browser and the outside.
 
-What always holds: bodies stream, with back-pressure, and are never whole in memory; hop-by-hop and `Proxy-*`
-headers end here in both directions; nothing is added that the origin could see. Framing is h11's business.
+Invariants: bodies stream, with back-pressure, and are never whole in memory; hop-by-hop and `Proxy-*` headers are
+removed in both directions; nothing is added that the origin could see. h11 does the framing.
 """
 
 import asyncio
@@ -11,96 +11,98 @@ from typing import NamedTuple
 
 import h11
 
-from farm.egress.errors import Unreachable, WireLost, WireSilent
+from farm.egress.connection import Connection
+from farm.egress.errors import ConnectionBroken, IdleTimeout, Unreachable
 from farm.egress.params import GatewayParams
-from farm.egress.wire import Wire
-from farm.model.egress import GateFault
+from farm.model.egress import EgressFault
 
 Event = h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]
 Message = h11.Request | h11.InformationalResponse | h11.Response
 Headers = list[tuple[bytes, bytes]]
 
 INFORMATIONAL = 16
-"""How many 1xx answers may come before the one that counts; a site can send them without end."""
+"""The most 1xx responses before the final one; a site can send them without end."""
 HEADERS = 1_000
-"""How many header lines an answer may have: each is parsed by the browser again, in all of its processes."""
+"""The most header lines of a response: the browser parses each again, in several processes."""
 EVENTS_A_TURN = 256
-"""Chunks of one byte come by the ten thousand in one piece; after so many events the loop gets its turn."""
+"""How many events are handled before yielding to the loop: one read may hold ten thousand chunks of one byte."""
 
 _FRAMING = frozenset({b"transfer-encoding", b"content-length"})
 _HOP_BY_HOP = frozenset({b"connection", b"keep-alive", b"te", b"trailer", b"upgrade", b"host"}) | _FRAMING
 
 
-class HttpWire:
-    """A wire and the h11 connection that reads and writes it."""
+class HttpConnection:
+    """A connection and the h11 connection that reads and writes it."""
 
-    __slots__ = ("_events", "_said", "h", "wire")
+    __slots__ = ("_events", "_pending", "connection", "h")
 
-    def __init__(self, wire: Wire, role: type[h11.CLIENT] | type[h11.SERVER], head_bytes: int) -> None:
-        self.wire = wire
+    def __init__(
+        self, connection: Connection, role: type[h11.CLIENT] | type[h11.SERVER], head_bytes: int
+    ) -> None:
+        self.connection = connection
         self.h = h11.Connection(role, max_incomplete_event_size=head_bytes)
-        self._said: list[bytes] = []
+        self._pending: list[bytes] = []
         self._events = 0
 
-    async def hear(self, limit_s: float) -> Event:
-        """Return the next event; raises `WireSilent`, `WireLost` or h11's `RemoteProtocolError`."""
+    async def next_event(self, limit_s: float) -> Event:
+        """Return the next event; raises `IdleTimeout`, `ConnectionBroken` or h11's `RemoteProtocolError`."""
         while (event := self.h.next_event()) is h11.NEED_DATA:
-            self.h.receive_data(await self.wire.receive(limit_s))
-        if self.is_long():
+            self.h.receive_data(await self.connection.receive(limit_s))
+        if self.should_yield():
             await asyncio.sleep(0)
         return event
 
-    def is_long(self) -> bool:
-        """Count an event, and say whether it is time to let others run."""
+    def should_yield(self) -> bool:
+        """Count an event; return True if it is time to yield to other tasks."""
         self._events += 1
         if self._events < EVENTS_A_TURN:
             return False
         self._events = 0
         return True
 
-    def say(self, event: h11.Event) -> None:
-        """Note down an event; `flush` writes them, since each write is a system call of its own."""
+    def send(self, event: h11.Event) -> None:
+        """Queue an event; `flush` writes what is queued, since each write is a system call."""
         data = self.h.send(event)
         if data:
-            self._said.append(data)
+            self._pending.append(data)
 
-    def say_head(self, event: h11.Event, rest: bytes) -> None:
-        """Note down a head, of which `event` has the framing and `rest` the other lines.
+    def send_head(self, event: h11.Event, rest: bytes) -> None:
+        """Queue a head: `event` has its framing headers, `rest` its other lines.
 
-        h11 has checked these lines when they came in; to have it check them again costs as much as all else.
+        h11 checked these lines when they were received; checking them again would double the cost of an exchange.
         """
         head = self.h.send(event) or b""
-        self._said.append(head[:-2] + rest + head[-2:])
+        self._pending.append(head[:-2] + rest + head[-2:])
 
     def flush(self) -> None:
-        """Write what was said."""
-        if self._said:
-            self.wire.write(self._said[0] if len(self._said) == 1 else b"".join(self._said))
-            self._said.clear()
+        """Write what is queued."""
+        if self._pending:
+            self.connection.write(self._pending[0] if len(self._pending) == 1 else b"".join(self._pending))
+            self._pending.clear()
 
     @property
     def reusable(self) -> bool:
-        """Whether another exchange can follow."""
-        return self.h.our_state is h11.DONE and self.h.their_state is h11.DONE and self.wire.open
+        """Whether the connection can serve another exchange."""
+        return self.h.our_state is h11.DONE and self.h.their_state is h11.DONE and self.connection.open
 
-    def give_up_h11(self) -> Wire:
-        """Return the bare wire for what is no HTTP any more, with the bytes that h11 had read too far."""
-        self.wire.unread(self.h.trailing_data[0])
-        return self.wire
+    def detach(self) -> Connection:
+        """Return the bare connection, for a tunnel or a WebSocket, with the bytes that h11 read ahead."""
+        self.connection.unread(self.h.trailing_data[0])
+        return self.connection
 
 
-class Head(NamedTuple):
-    """The headers of a message, parted by whom they concern."""
+class ForwardedHeaders(NamedTuple):
+    """The headers of a message that are forwarded: those that h11 must see, and the rest as bytes."""
 
     framing: Headers
-    """What h11 must know: where the body ends, and whether the connection becomes a WebSocket."""
+    """The headers that h11 needs: the end of the body, and an upgrade to a WebSocket."""
     rest: bytes
-    """What the two ends say to each other, as it was written."""
+    """The end-to-end headers, exactly as they were written."""
     websocket: bool
 
 
-def part(message: Message) -> Head:
-    """Part a message's headers; those of the hop that it came by, and `Host`, are in neither half."""
+def part(message: Message) -> ForwardedHeaders:
+    """Split a message's headers; hop-by-hop headers and `Host` are in neither part."""
     headers = [(raw.lower(), raw, value) for raw, value in message.headers.raw_items()]
     drop, websocket = _HOP_BY_HOP, False
     for name, _, value in headers:
@@ -116,22 +118,22 @@ def part(message: Message) -> Head:
         for name, raw, value in headers
         if name not in drop and not name.startswith(b"proxy-")
     ]
-    return Head(framing, b"".join(rest), websocket)
+    return ForwardedHeaders(framing, b"".join(rest), websocket)
 
 
 class Exchange:
-    """One request that stands at the browser's side, and its answer from outside.
+    """One request of the browser, and its response from outside.
 
-    What fails outside is `Unreachable` with `blame`; what fails at the browser's side is passed through as
-    it is, since there is nobody left to tell.
+    A failure outside raises `Unreachable` with the fault `blame`. A failure on the browser's side is raised as it
+    is, since there is nobody left to report it to.
     """
 
     def __init__(
         self,
-        near: HttpWire,
-        far: HttpWire,
+        near: HttpConnection,
+        far: HttpConnection,
         params: GatewayParams,
-        blame: GateFault,
+        blame: EgressFault,
         on_status: Callable[[int], object] | None = None,
     ) -> None:
         self._near = near
@@ -141,19 +143,19 @@ class Exchange:
         self._on_status = on_status
         self._upload: asyncio.Task[None] | None = None
         self.answered = False
-        """Whether anything of an answer came."""
+        """Whether any part of a response has arrived."""
 
-    async def carry(self, request: h11.Request, rest: bytes, body: Event) -> bool:
-        """Carry the request out and the answer in; True if both sides switched to a WebSocket.
+    async def run(self, request: h11.Request, rest: bytes, body: Event) -> bool:
+        """Forward the request and its response; return True if both sides switched to a WebSocket.
 
-        `rest` are the header lines that `request` leaves out. `body` is the request's end where it has no
-        body; otherwise what is there of the body already.
+        `rest` has the header lines that `request` leaves out. `body` is the end of the request if it has no body,
+        else what has already arrived of the body. Raises `Unreachable`.
         """
-        self._far.say_head(request, rest)
+        self._far.send_head(request, rest)
         if isinstance(body, h11.EndOfMessage):
-            self._far.say(h11.EndOfMessage())
+            self._far.send(h11.EndOfMessage())
         else:
-            # An answer may come before the body has gone out whole, and then end the exchange.
+            # A response may arrive before the whole body is sent, and ends the exchange then.
             self._upload = asyncio.create_task(self._send_body(body))
         self._far.flush()
         try:
@@ -173,12 +175,12 @@ class Exchange:
             if not isinstance(event, h11.Response | h11.InformationalResponse):
                 raise Unreachable(self._blame, self._closed)
             if len(event.headers) > HEADERS:
-                raise Unreachable(self._blame, f"answers with more than {HEADERS} headers")
+                raise Unreachable(self._blame, f"the response has more than {HEADERS} headers")
             if isinstance(event, h11.Response):
                 return event
             switched = event.status_code == HTTPStatus.SWITCHING_PROTOCOLS
             framing, rest, _ = part(event)
-            self._near.say_head(
+            self._near.send_head(
                 h11.InformationalResponse(
                     status_code=event.status_code, reason=event.reason, headers=framing
                 ),
@@ -187,37 +189,37 @@ class Exchange:
             if switched:
                 self._near.flush()
                 return event
-        raise Unreachable(self._blame, f"answers more than {INFORMATIONAL} times that it is going to answer")
+        raise Unreachable(self._blame, f"more than {INFORMATIONAL} informational responses")
 
     async def _send_answer(self, head: h11.Response | h11.InformationalResponse) -> None:
         if head.status_code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-            # A browser would take it for the gate's own, and ask for credentials that it must not have.
+            # The browser would take it for the slot proxy's own response, and ask the user for credentials.
             raise Unreachable(self._blame, "asks for credentials (407)")
         framing, rest, _ = part(head)
         if self._on_status is not None:
             self._on_status(head.status_code)
-        self._near.say_head(
+        self._near.send_head(
             h11.Response(status_code=head.status_code, reason=head.reason, headers=framing), rest
         )
         idle_s = self._params.idle_s
         while isinstance(event := await self._from_outside(idle_s), h11.Data):
-            self._near.say(h11.Data(data=event.data))
+            self._near.send(h11.Data(data=event.data))
         if not isinstance(event, h11.EndOfMessage):
             raise Unreachable(self._blame, self._closed)
-        self._near.say(h11.EndOfMessage())
+        self._near.send(h11.EndOfMessage())
         self._near.flush()
 
     async def _send_body(self, event: Event) -> None:
         idle_s = self._params.idle_s
         if event is h11.NEED_DATA:
-            event = await self._near.hear(idle_s)
+            event = await self._near.next_event(idle_s)
         while isinstance(event, h11.Data):
-            self._far.say(h11.Data(data=event.data))
+            self._far.send(h11.Data(data=event.data))
             self._far.flush()
-            await self._far.wire.drain(idle_s)
-            event = await self._near.hear(idle_s)
+            await self._far.connection.drain(idle_s)
+            event = await self._near.next_event(idle_s)
         if isinstance(event, h11.EndOfMessage):
-            self._far.say(h11.EndOfMessage())
+            self._far.send(h11.EndOfMessage())
             self._far.flush()
 
     @property
@@ -235,18 +237,18 @@ class Exchange:
                 ) from None
             if event is not h11.NEED_DATA:
                 self.answered = True
-                if self._far.is_long():
+                if self._far.should_yield():
                     await asyncio.sleep(0)
                 return event
-            # Only now: what came in one piece goes out in one piece.
+            # Flush only before waiting, so that what was read in one piece is written in one piece.
             self._near.flush()
-            await self._near.wire.drain(self._params.idle_s)
+            await self._near.connection.drain(self._params.idle_s)
             try:
-                data = await self._far.wire.receive(limit_s)
-            except WireSilent as silent:
+                data = await self._far.connection.receive(limit_s)
+            except IdleTimeout as silent:
                 if self._upload is not None and not self._upload.done():
-                    continue  # the site waits for the rest of the request, whose steps have limits of their own
-                raise Unreachable(GateFault.TIMEOUT, f"answers nothing, {silent}") from None
-            except WireLost as lost:
+                    continue  # the site waits for the rest of the request, which has its own time limit
+                raise Unreachable(EgressFault.TIMEOUT, f"answers nothing, {silent}") from None
+            except ConnectionBroken as lost:
                 raise Unreachable(self._blame, str(lost)) from None
             self._far.h.receive_data(data)

@@ -1,4 +1,4 @@
-"""The gateway's numbers: every deadline and every cap in one place."""
+"""The gateway's deadlines and caps."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,15 +6,15 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class GatewayParams:
-    """How patient the gateway is, and how much it takes.
+    """The limits of all slot proxies.
 
-    `connect_s` covers everything until a connection stands: the name (`dns_s`), every address, the proxy's
-    handshake. `screen_s` is how long the guard waits for a name that a proxy is going to resolve.
-    `response_s` is the wait for an answer's head, `idle_s` the longest silence within a body or a tunnel
+    `connect_s` covers everything until a connection is open: the name (`dns_s`), every address, the proxy's
+    handshake. `screen_s` bounds the farm's own look-up of a name that a proxy will resolve.
+    `response_s` is the wait for a response's head, `idle_s` the longest silence within a body or a tunnel
     and between two requests. `buffer_bytes` is what one direction of one connection may hold before its
-    source is paused. `connections` is the cap per gate; browsers stay at 32 and a few WebSockets.
-    `visit_bytes` is what one visit may bring in, over all of its connections (0: no cap). `ca_file` is for
-    proxies that are reached by TLS.
+    source is paused. `connections` is the cap per slot proxy; a browser opens 32 and a few WebSockets.
+    `visit_bytes` bounds what one visit may receive over all its connections (0: no cap). `ca_file` verifies
+    proxies that are reached over TLS.
     """
 
     dns_s: float = 5.0

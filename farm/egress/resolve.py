@@ -1,8 +1,8 @@
-"""Names to addresses, off the loop, with a deadline and a short memory.
+"""Resolve names outside the event loop, with a deadline and a short-lived cache.
 
-What always holds: one lookup per name at a time, however many wait for it; nobody waits longer than the
-limit, even though a lookup in the system's resolver cannot be stopped; an address is remembered for seconds
-only. Whether an address may be reached is the guard's, asked for every connection, remembered or not.
+Invariants: one look-up per name at a time, however many callers wait for it; no caller waits longer than the
+limit, even though a look-up in the system's resolver cannot be cancelled; an address is cached for seconds only.
+The guard checks the address of every connection, cached or not.
 """
 
 import asyncio
@@ -16,21 +16,20 @@ from threading import Thread
 
 from farm.egress.errors import Unreachable
 from farm.egress.guard import IPAddress
-from farm.model.egress import GateFault
+from farm.model.egress import EgressFault
 
 Lookup = Callable[[str], Awaitable[Sequence[str]]]
-"""Asks for the addresses of a name; raises `OSError` where there are none."""
+"""Returns the addresses of a name; raises `OSError` if there are none."""
 
 MAX_NAMES = 4096
 MAX_LOOKUPS = 32
 
 
 async def system_lookup(name: str) -> Sequence[str]:
-    """Ask the system's resolver, in the order that it prefers.
+    """Return the addresses from the system's resolver, in its order of preference; raises `OSError`.
 
-    Each lookup has a thread of its own. The loop's are few (uvloop has four) and shared, so a handful of names
-    whose servers are dead would hold up every other one; and being joined at the end, they would hold up the
-    end of the farm as well.
+    Each look-up has a thread of its own. The loop's threads are few and shared, so a handful of names with dead
+    servers would delay all others; and since they are joined at exit, they would delay the end of the farm too.
     """
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[Sequence[str]] = loop.create_future()
@@ -51,7 +50,7 @@ async def system_lookup(name: str) -> Sequence[str]:
             found = tuple(dict.fromkeys(str(address[0]) for *_, address in infos))
         except (OSError, UnicodeError) as error:
             failed = error
-        with suppress(RuntimeError):  # the loop is gone, and so is whoever asked
+        with suppress(RuntimeError):  # the loop is closed, and with it the caller
             loop.call_soon_threadsafe(settle, found, failed)
 
     Thread(target=ask, name=f"resolve {name}", daemon=True).start()
@@ -67,7 +66,7 @@ class Resolver:
         self._lookup = lookup
         self._known: OrderedDict[str, tuple[float, tuple[IPAddress, ...]]] = OrderedDict()
         self._asking: dict[str, asyncio.Task[tuple[IPAddress, ...]]] = {}
-        self._turn = asyncio.Semaphore(MAX_LOOKUPS)
+        self._lookups = asyncio.Semaphore(MAX_LOOKUPS)
 
     async def resolve(self, name: str, limit_s: float | None = None) -> tuple[IPAddress, ...]:
         """Return the addresses of a name, at least one; raises `Unreachable`."""
@@ -80,14 +79,14 @@ class Resolver:
             self._asking[name] = task
             task.add_done_callback(partial(self._asked, name))
         limit_s = self._limit_s if limit_s is None else limit_s
-        # asyncio.wait leaves the task alone when the limit passes or a waiter is cancelled: others wait too.
+        # asyncio.wait does not cancel the task after the limit or with its caller: others may wait for it.
         done, _ = await asyncio.wait({task}, timeout=limit_s)
         if not done or task.cancelled():
-            raise Unreachable(GateFault.DNS, f"no answer for {name} within {limit_s:g} s")
+            raise Unreachable(EgressFault.DNS, f"no answer for {name} within {limit_s:g} s")
         return task.result()
 
     async def close(self) -> None:
-        """Give up what is under way."""
+        """Cancel the look-ups under way."""
         tasks = tuple(self._asking.values())
         for task in tasks:
             task.cancel()
@@ -96,17 +95,17 @@ class Resolver:
     def _asked(self, name: str, task: "asyncio.Task[tuple[IPAddress, ...]]") -> None:
         self._asking.pop(name, None)
         if not task.cancelled():
-            task.exception()  # seen, even where every waiter had given up before
+            task.exception()  # retrieve it, even if no caller waits any more
 
     async def _ask(self, name: str) -> tuple[IPAddress, ...]:
         try:
-            async with self._turn:
+            async with self._lookups:
                 found = await self._lookup(name)
             addresses = tuple(ip_address(text) for text in found)
-        except (OSError, ValueError) as error:  # ValueError: a label that no resolver can be asked for
-            raise Unreachable(GateFault.DNS, f"{name}: {_sentence(error)}") from None
+        except (OSError, ValueError) as error:  # ValueError: a label that cannot be looked up
+            raise Unreachable(EgressFault.DNS, f"{name}: {_sentence(error)}") from None
         if not addresses:
-            raise Unreachable(GateFault.DNS, f"{name} has no address")
+            raise Unreachable(EgressFault.DNS, f"{name} has no address")
         self._known[name] = (asyncio.get_running_loop().time() + self._ttl_s, addresses)
         self._known.move_to_end(name)
         if len(self._known) > MAX_NAMES:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from farm.model.outcome import FailureKind
 
 
-class GateFault(StrEnum):
+class EgressFault(StrEnum):
     """What went wrong between the gateway and the address that a page wanted."""
 
     REFUSED = "refused"
@@ -26,10 +26,10 @@ class GateFault(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class GateFailure:
+class EgressFailure:
     """The last failure towards one authority (`host:port`) during a visit; `detail` has no credentials."""
 
-    fault: GateFault
+    fault: EgressFault
     detail: str
 
 
@@ -54,7 +54,7 @@ class FetchFailed:
 
     kind: FailureKind
     detail: str
-    gate: GateFailure | None = None
+    egress_failure: EgressFailure | None = None
 
 
 @dataclass(frozen=True, slots=True)

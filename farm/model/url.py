@@ -1,13 +1,57 @@
-"""Identities made from a canonical URL: its fingerprint in the frontier and its id in a sink.
+"""The parts of a URL, and the identities made from it: its fingerprint in the frontier and its id in a sink.
 
-Both are functions of the canonical text alone (and of a key), so that any node computes the same.
-Making a URL canonical is scope's work; here every URL is taken as canonical already.
+`site_of`, `origin_of` and `relative_url_of` cut a canonical URL as text, without parsing it; `hostname_of` and
+`path_of` parse any URL. None of them raises. The identities are functions of the canonical text alone (and of a
+key), so that any node computes the same. `scope/canonical.py` makes a URL canonical.
 """
 
 from hashlib import blake2b
+from urllib.parse import urlsplit
 
 FINGERPRINT_BYTES = 8
 RECORD_ID_BYTES = 16
+
+
+def site_of(url: str) -> str:
+    """Return the site of a canonical URL or an origin: `host`, or `host:port` if the port is not the default."""
+    return url.partition("://")[2].partition("/")[0]
+
+
+def origin_of(url: str) -> str:
+    """Return the origin of a canonical URL, without a slash at its end: `https://shop.example:8443`."""
+    scheme, mark, rest = url.partition("://")
+    return scheme + mark + rest.partition("/")[0]
+
+
+def relative_url_of(url: str) -> str:
+    """Return what follows the origin of a canonical URL: path, query and fragment; `/` if nothing does."""
+    return "/" + url.partition("://")[2].partition("/")[2]
+
+
+def host_of(site: str) -> str:
+    """Return the host of a site, without the port; an IPv6 address keeps its brackets."""
+    host, colon, _ = site.rpartition(":")
+    return host if colon and not site.endswith("]") else site
+
+
+def hostname_of(url: str) -> str | None:
+    """Return the host of any URL in lower case, an IPv6 address in brackets.
+
+    Returns "" if the URL has no host, and None if it cannot be parsed.
+    """
+    try:
+        hostname = urlsplit(url).hostname or ""
+    except ValueError:
+        return None
+    return f"[{hostname}]" if ":" in hostname else hostname
+
+
+def path_of(url: str) -> str:
+    """Return the path of any URL, without query and fragment; "" if the URL cannot be parsed."""
+    try:
+        return urlsplit(url).path
+    except ValueError:
+        return ""
 
 
 def fingerprint(url: str, key: bytes) -> str:

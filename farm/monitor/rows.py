@@ -3,6 +3,7 @@
 from rich.text import Text
 
 from farm.model.event import Notice, Phase, VisitFailed
+from farm.model.url import relative_url_of
 from farm.monitor.figures import Glyphs, amount, clock, one_line, shortened, span
 from farm.monitor.snapshot import SlotView, Snapshot
 
@@ -99,7 +100,7 @@ def _slot(slot: SlotView, snapshot: Snapshot, name_width: int, width: int, glyph
 def _address(url: str, width: int, snapshot: Snapshot, glyphs: Glyphs) -> str:
     if snapshot.single_site is not None:
         # The site stands in the section's title.
-        url = "/" + url.split("/", 3)[-1]
+        url = relative_url_of(url)
     return shortened(one_line(url), width, glyphs)
 
 

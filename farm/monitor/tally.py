@@ -27,6 +27,7 @@ from farm.model.event import (
     StatsRead,
     VisitFailed,
 )
+from farm.model.url import site_of
 from farm.monitor.snapshot import BIN_S, SlotView, Snapshot
 
 _BINS = 120
@@ -161,9 +162,9 @@ class Tally:
         if before is None:
             self._order = tuple(sorted(self._slots, key=_natural))
         if event.url and not self._several_sites:
-            site = event.url.split("/", 3)[2:3]
-            self._several_sites = self._site is not None and site != [self._site]
-            self._site = site[0] if site else self._site
+            site = site_of(event.url)
+            self._several_sites = self._site is not None and site != self._site
+            self._site = site or self._site
 
     def _advance(self, now: float) -> None:
         """Close the bins that lie before `now`."""

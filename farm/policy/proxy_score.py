@@ -10,7 +10,7 @@ that is fine everywhere else. What always holds: who is out is not hurt further 
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from farm.model.egress import GateFault
+from farm.model.egress import EgressFault
 from farm.model.outcome import FailureKind
 from farm.policy.throttling import THROTTLING
 
@@ -56,14 +56,14 @@ def after_page(status: int, *, blocked: bool) -> Outcome:
     return Outcome.DOUBTED if status in _REFUSALS else Outcome.GOOD
 
 
-def after_fault(fault: GateFault) -> Outcome:
+def after_fault(fault: EgressFault) -> Outcome:
     """Say what a visit that the gateway did not get through means for its proxy."""
     match fault:
-        case GateFault.UPSTREAM:
+        case EgressFault.UPSTREAM:
             return Outcome.DOWN
-        case GateFault.TUNNEL:
+        case EgressFault.TUNNEL:
             return Outcome.BROKEN
-        case GateFault.CONNECT | GateFault.DNS | GateFault.TIMEOUT:
+        case EgressFault.CONNECT | EgressFault.DNS | EgressFault.TIMEOUT:
             return Outcome.SLOW
     return Outcome.UNCLEAR
 

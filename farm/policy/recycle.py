@@ -50,11 +50,6 @@ class ContextUsage:
         return replace(self, used_bytes=used_bytes, early_bytes=early)
 
     @property
-    def bytes_per_page(self) -> float:
-        """How much it has grown with each page."""
-        return (self.used_bytes - self.early_bytes) / max(1, self.pages)
-
-    @property
     def pace_ms(self) -> float | None:
         """The median of its last navigations; None while there are too few."""
         return median(self.navigate_ms) if len(self.navigate_ms) == _KEPT else None

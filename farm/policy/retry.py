@@ -8,7 +8,7 @@ that lengthens the pause.
 
 from dataclasses import dataclass
 
-from farm.model.egress import GateFailure, GateFault
+from farm.model.egress import EgressFailure, EgressFault
 from farm.model.outcome import Bury, FailureKind, Judgement, Release, Retry, SkipReason
 
 
@@ -52,25 +52,25 @@ def after_failure(
     return Retry(kind, backoff_s(attempt, jitter, params), detail)
 
 
-def after_gate_failure(
-    failure: GateFailure, attempt: int, jitter: float, params: RetryParams, broken: int = 0
+def after_egress_failure(
+    failure: EgressFailure, attempt: int, jitter: float, params: RetryParams, broken: int = 0
 ) -> Judgement:
     """Judge a visit whose main request did not get through the gateway; `broken` counts what a proxy broke.
 
     A refused address is a late skip, not a failure. A proxy's fault gives the URL back unblemished: for ever where
     the proxy itself is down (it is soon out), and a few times where the site may have had a part in it.
     """
-    if failure.fault is GateFault.REFUSED:
+    if failure.fault is EgressFault.REFUSED:
         return SkipReason.PRIVATE_NETWORK
-    if failure.fault is GateFault.TOO_LARGE:
+    if failure.fault is EgressFault.TOO_LARGE:
         return Bury(FailureKind.TOO_LARGE, failure.detail)
-    if failure.fault in {GateFault.UPSTREAM, GateFault.NOT_NOW}:
-        return Release(f"{'proxy: ' if failure.fault is GateFault.UPSTREAM else ''}{failure.detail}")
-    if failure.fault is GateFault.TUNNEL:
+    if failure.fault in {EgressFault.UPSTREAM, EgressFault.NOT_NOW}:
+        return Release(f"{'proxy: ' if failure.fault is EgressFault.UPSTREAM else ''}{failure.detail}")
+    if failure.fault is EgressFault.TUNNEL:
         if broken <= params.broken_cap:
             return Release(f"proxy: {failure.detail}")
         return after_failure(FailureKind.PROXY, failure.detail, attempt, jitter, params)
-    kind = FailureKind.TIMEOUT if failure.fault is GateFault.TIMEOUT else FailureKind.NETWORK
+    kind = FailureKind.TIMEOUT if failure.fault is EgressFault.TIMEOUT else FailureKind.NETWORK
     return after_failure(kind, failure.detail, attempt, jitter, params)
 
 

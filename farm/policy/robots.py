@@ -7,9 +7,9 @@ at all is judged like a visit that failed in the same way, and the page is not a
 
 from enum import StrEnum
 
-from farm.model.egress import FetchFailed, GateFault
+from farm.model.egress import EgressFault, FetchFailed
 from farm.model.outcome import Bury, FailureKind, Judgement, Retry
-from farm.policy.retry import RetryParams, after_failure, after_gate_failure, backoff_s
+from farm.policy.retry import RetryParams, after_egress_failure, after_failure, backoff_s
 from farm.policy.throttling import TOO_MANY_REQUESTS
 
 LONGEST_CRAWL_DELAY_S = 60.0
@@ -55,6 +55,6 @@ def while_closed(
 
 def without_answer(failed: FetchFailed, attempt: int, jitter: float, params: RetryParams) -> Judgement:
     """Judge a visit whose site does not even show its robots.txt."""
-    if failed.gate is not None and failed.gate.fault is not GateFault.TUNNEL:
-        return after_gate_failure(failed.gate, attempt, jitter, params)
+    if failed.egress_failure is not None and failed.egress_failure.fault is not EgressFault.TUNNEL:
+        return after_egress_failure(failed.egress_failure, attempt, jitter, params)
     return after_failure(failed.kind, f"robots.txt: {failed.detail}", attempt, jitter, params)

@@ -9,12 +9,12 @@ The rules are asked in one order, and the first that applies decides:
 
 from dataclasses import dataclass
 
-from farm.model.egress import AllProxiesBanned, GateFailure, GateFault
+from farm.model.egress import AllProxiesBanned, EgressFailure, EgressFault
 from farm.model.outcome import Bury, FailureKind, Judgement, Release, Retry
 from farm.model.page import Detection
 from farm.model.task import Lease
 from farm.policy.proxy_score import Outcome, after_error, after_fault, after_page
-from farm.policy.retry import RetryParams, after_failure, after_gate_failure
+from farm.policy.retry import RetryParams, after_egress_failure, after_failure
 from farm.policy.throttling import THROTTLING, put_off
 
 SERVER_ERRORS = range(500, 600)
@@ -41,7 +41,7 @@ class Attempt:
 
     `refusal` is the answer of robots.txt to the address that the visit ended at. Without a page `failed` or
     `all_banned` is set; with one, `status`, what it was detected as, and how long a throttling answer puts its
-    URL off (`delay_s`). `gate_failure` is the gateway's: of the main request where it `failed`, else of a part
+    URL off (`delay_s`). `egress_failure` is the gateway's: of the main request where it `failed`, else of a part
     that the page lacks.
     """
 
@@ -51,7 +51,7 @@ class Attempt:
     refusal: Judgement | None = None
     all_banned: AllProxiesBanned | None = None
     failed: Failed | None = None
-    gate_failure: GateFailure | None = None
+    egress_failure: EgressFailure | None = None
     status: int = 0
     detection: Detection | None = None
     delay_s: float | None = None
@@ -73,7 +73,7 @@ def answer_of(attempt: Attempt) -> int | None:
     if failed is None:
         is_for_all = attempt.is_blocked and attempt.status not in THROTTLING and not attempt.by_proxy
         return 0 if is_for_all else attempt.status
-    if failed.innocent or _gate_failure(attempt, failed) is not None:
+    if failed.innocent or _egress_failure(attempt, failed) is not None:
         return None
     return 0 if failed.kind in {FailureKind.NETWORK, FailureKind.TIMEOUT} else None
 
@@ -86,10 +86,10 @@ def outcome_of(attempt: Attempt) -> Outcome | None:
     if failed is not None:
         if failed.innocent:
             return None
-        failure = _gate_failure(attempt, failed)
+        failure = _egress_failure(attempt, failed)
         return after_error(failed.kind) if failure is None else after_fault(failure.fault)
-    failure = attempt.gate_failure
-    if failure is not None and failure.fault is not GateFault.TUNNEL:
+    failure = attempt.egress_failure
+    if failure is not None and failure.fault is not EgressFault.TUNNEL:
         return after_fault(failure.fault)
     outcome = after_page(attempt.status, blocked=attempt.is_blocked)
     # That the site rejects the address says more than that a part of the rejection is missing. Were it only
@@ -117,14 +117,14 @@ def decide(attempt: Attempt, outcome: Outcome | None, count: int, params: RetryP
     return _after_status(attempt, params) if judged is None else judged
 
 
-def _gate_failure(attempt: Attempt, failed: Failed) -> GateFailure | None:
+def _egress_failure(attempt: Attempt, failed: Failed) -> EgressFailure | None:
     """Return the gateway's failure where it explains that no page came.
 
     The browser's own error about TLS says more than that the connection broke. A lost slot and a missed
     deadline have other reasons, unless the gateway cut the visit off.
     """
-    failure = attempt.gate_failure
-    if failure is None or failure.fault is GateFault.TOO_LARGE:
+    failure = attempt.egress_failure
+    if failure is None or failure.fault is EgressFault.TOO_LARGE:
         return failure
     return failure if failed.on_request and failed.kind is not FailureKind.TLS else None
 
@@ -133,9 +133,9 @@ def _after_no_page(attempt: Attempt, failed: Failed, count: int, params: RetryPa
     if failed.innocent:
         return Release(failed.detail)
     attempts, jitter = attempt.lease.attempt, attempt.jitter
-    failure = _gate_failure(attempt, failed)
+    failure = _egress_failure(attempt, failed)
     if failure is not None:
-        return after_gate_failure(failure, attempts, jitter, params, count)
+        return after_egress_failure(failure, attempts, jitter, params, count)
     return after_failure(failed.kind, failed.detail, attempts, jitter, params)
 
 
@@ -143,9 +143,9 @@ def _after_incomplete_page(
     attempt: Attempt, outcome: Outcome | None, count: int, params: RetryParams
 ) -> Judgement | None:
     """Judge a page that is not the one asked for, or not all of it; None where it is taken as it is."""
-    failure = attempt.gate_failure
-    if failure is not None and failure.fault is not GateFault.TUNNEL:
-        return after_gate_failure(failure, attempt.lease.attempt, attempt.jitter, params, count)
+    failure = attempt.egress_failure
+    if failure is not None and failure.fault is not EgressFault.TUNNEL:
+        return after_egress_failure(failure, attempt.lease.attempt, attempt.jitter, params, count)
     if outcome in _REJECTED:
         block = attempt.detection if outcome is Outcome.BLOCKED else None
         return _after_block(block, attempt.status, count, params)

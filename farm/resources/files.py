@@ -1,5 +1,6 @@
-"""Files where others may write too: opened without following a link, and trusted only if they are ours."""
+"""Files: opened without following a link, trusted only if they are ours, and written whole or not at all."""
 
+import contextlib
 import errno
 import os
 import stat
@@ -61,3 +62,32 @@ def own_folder(path: Path) -> None:
 def umask_of(mode: int) -> int:
     """Return the mask by which new files get this mode, and new folders the same with leave to enter them."""
     return 0o777 & ~(mode | (mode & 0o444) >> 2)
+
+
+def write_atomically(path: Path, content: bytes, draft: Path | None = None) -> None:
+    """Replace the file at `path`: readers, also after a crash, find the old content or the new, never a part.
+
+    The content is written to `draft` (on the same disk; by default a hidden name beside `path`), synced, renamed,
+    and is on the disk when this returns. Raises OSError, and leaves no draft then.
+    """
+    draft = draft or path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with os.fdopen(create_anew(draft), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        sync_folder(path.parent)
+    except OSError:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable: a new or renamed file is on the disk only when its folder is."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

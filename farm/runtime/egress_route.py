@@ -40,7 +40,7 @@ class DirectRoute:
 
 
 class ProxyRoute:
-    """The route of one slot through the proxies. `switch` tells the slot's gate which proxy to use."""
+    """The route of one slot through the proxies. `switch` tells the slot's proxy which proxy to use."""
 
     def __init__(self, slot: str, proxies: ProxyPool, switch: Callable[[str | None], None]) -> None:
         self._slot = slot
@@ -101,7 +101,7 @@ class ProxyRoute:
         self._use(None)
 
     def _use(self, label: str | None) -> None:
-        # Without a proxy the gate keeps the last one: nothing may ever go direct.
+        # Without a proxy the slot's proxy keeps the last one: nothing may ever go direct.
         if label is not None and label != self.label:
             self._switch(label)
         self.label = label

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from farm.model.clock import Clock
 from farm.model.event import AdmissionSet, Emit, Event, FlowRead, PageDone, SlotPhase, StatsRead, VisitFailed
+from farm.model.url import site_of
 from farm.policy.capacity import Flow
 
 SPAN_S = 60.0
@@ -38,7 +39,7 @@ class FlowMeter:
                 elif slot in self._busy:
                     self._spans.append((self._busy.pop(slot), at))
             case PageDone(at=at, url=url, total_ms=took_ms) | VisitFailed(at=at, url=url, total_ms=took_ms):
-                self._ended.append((at, url.split("/", 3)[2], took_ms / 1000))
+                self._ended.append((at, site_of(url), took_ms / 1000))
             case StatsRead(stats=stats):
                 self.sites = stats.sites
             case _:

@@ -140,7 +140,7 @@ class Governor:
             now,
             self._params.memory,
         )
-        self._pool.note(reading, roomy=self._memory.band < Band.STOP)
+        self._pool.note(reading, has_spare_memory=self._memory.band < Band.STOP)
         for action in self._memory.actions:
             self._tracker.record(action, reading, now)
             self._pool.reclaim(action)

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Protocol
 
 from farm.model.crawl import Identity, NodeState, Stats
-from farm.model.egress import AllProxiesBanned, GateFailure
+from farm.model.egress import AllProxiesBanned, EgressFailure
 from farm.model.memory import MemoryReading, ReclaimAction
 from farm.model.outcome import Ack, Bury, Judgement, RedirectOutcome, Release, Retry, Settled
 from farm.model.page import Detection, Link, RenderedPage
@@ -80,7 +80,7 @@ class LeaseRenewer(Protocol):
         ...
 
 
-class Gate(Protocol):
+class SlotEgress(Protocol):
     """One slot's port of the gateway, on loopback."""
 
     @property
@@ -101,11 +101,11 @@ class Gate(Protocol):
         """
         ...
 
-    def failure(self, url: str) -> GateFailure | None:
+    def failure(self, url: str) -> EgressFailure | None:
         """How the last attempt of this visit to reach the URL's host and port failed, if it did."""
         ...
 
-    def shortfall(self, url: str) -> GateFailure | None:
+    def shortfall(self, url: str) -> EgressFailure | None:
         """Say what a page that was shown is without, through the proxy's fault or by the cap."""
         ...
 
@@ -179,8 +179,8 @@ class SlotPool(Protocol):
         """Return how many slots have a context, or are opening one."""
         ...
 
-    def note(self, reading: MemoryReading, *, roomy: bool) -> None:
-        """Take a reading in; `roomy` says whether memory allows more contexts than there are slots."""
+    def note(self, reading: MemoryReading, *, has_spare_memory: bool) -> None:
+        """Take a reading in; `has_spare_memory` says whether memory allows more contexts than there are slots."""
         ...
 
     def reclaim(self, action: ReclaimAction) -> None:

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 import orjson
 
 from farm.model.clock import Clock
-from farm.model.egress import FetchFailed, GateFault
+from farm.model.egress import EgressFault, FetchFailed
 from farm.model.outcome import Judgement, Release, SkipReason
 from farm.model.task import Lease
+from farm.model.url import origin_of, site_of
 from farm.policy.retry import RetryParams
 from farm.policy.robots import (
     CLOSED_S,
@@ -86,7 +87,7 @@ class RobotsChecker:
         """Say why the address is not to be visited with this lease, now or ever; None where it may be."""
         if not url.startswith(("http://", "https://")):
             return None
-        known, spaced_anew = await self._of(_origin(url))
+        known, spaced_anew = await self._of(origin_of(url))
         jitter = random.random()  # noqa: S311
         if known.failed is not None:
             return without_answer(known.failed, lease.attempt, jitter, self._retry)
@@ -104,7 +105,7 @@ class RobotsChecker:
 
         False does not mean that it may be visited: where rules are slow to ask, they are asked before the visit.
         """
-        known = self._known.get(_origin(url))
+        known = self._known.get(origin_of(url))
         return known is not None and known.until > self._clock.monotonic() and known.rules.surely_forbids(url)
 
     async def sitemaps(self, origin: str) -> Sequence[str]:
@@ -152,7 +153,7 @@ class RobotsChecker:
             nothing = self._parse(b"")
             now = self._clock.monotonic()
             # A proxy's fault gives the URL back at once: whoever takes it up again asks anew.
-            is_proxys = got.gate is not None and got.gate.fault is GateFault.UPSTREAM
+            is_proxys = got.egress_failure is not None and got.egress_failure.fault is EgressFault.UPSTREAM
             until = now if is_proxys else now + FAILED_S
             failed = OriginRobots(RobotsAnswer.CLOSED, nothing, until, failed=got)
             return self._remember(origin, failed), False
@@ -172,7 +173,7 @@ class RobotsChecker:
             )
         delay_s = crawl_delay_s(known.rules.crawl_delay_s)
         if delay_s:
-            await self._set_spacing(origin.split("/", 2)[2], delay_s)
+            await self._set_spacing(site_of(origin), delay_s)
         life_s = CLOSED_S if answer is RobotsAnswer.CLOSED else RULES_S
         await self._cache.write(origin, text, life_s)
         return self._remember(origin, known), delay_s > 0
@@ -226,7 +227,3 @@ class AllowAll:
 
     async def close(self) -> None:
         """Do nothing: nothing is fetched."""
-
-
-def _origin(url: str) -> str:
-    return "/".join(url.split("/", 3)[:3])

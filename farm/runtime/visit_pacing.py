@@ -1,6 +1,6 @@
 """The pacing of one visit: documents wait for their site's turn, and a throttling answer blocks the site.
 
-The gate asks just before a document goes out; the slot tells as soon as a document's head has come. Both may
+The slot's proxy asks just before a document goes out; the slot tells when a document's head has come. Both may
 happen several times in a visit, since addresses redirect and a context that dies is replaced.
 """
 
@@ -13,6 +13,7 @@ from farm.model.clock import Clock
 from farm.model.errors import FrontierUnavailable
 from farm.model.page import RenderedPage
 from farm.model.task import Lease
+from farm.model.url import host_of, site_of
 from farm.policy.retry import RetryParams
 from farm.policy.throttling import throttle_delay_s
 from farm.runtime.ports import Frontier
@@ -53,7 +54,7 @@ class VisitPacing:
 
     async def ask(self, host: str) -> bool:
         """Return True once a document may be requested from the host, False where the URL is to be given back."""
-        own = host == self._lease.task.site or host.rpartition(":")[0] == self._lease.task.site
+        own = host == self._lease.task.site or host_of(host) == self._lease.task.site
         site, longest_s = (self._lease.task.site, LONGEST_S) if own else (host, ELSEWHERE_S)
         asked, waits_s = self._clock.monotonic(), 0.0
         try:
@@ -72,11 +73,11 @@ class VisitPacing:
         return True
 
     async def count_redirects(self, page: RenderedPage) -> None:
-        """Count the requests of redirects within TLS, which the gate cannot see."""
+        """Count the requests of redirects within TLS, which the slot's proxy cannot see."""
         if page.redirects:
             for url in (*page.redirects[1:], page.final_url):
                 if url.startswith("https://"):
-                    await _soon(self._frontier.may_begin(url.split("/", 3)[2], self._egress, begun=True))
+                    await _soon(self._frontier.may_begin(site_of(url), self._egress, begun=True))
 
     async def answered(self, status: int, headers: Mapping[str, str]) -> None:
         """Block a site that throttles for every node at once: the settlement comes later."""

@@ -25,7 +25,7 @@ from farm.policy import verdict
 from farm.policy.stagger import IDLE_S, RETIRE_IDLE_S, idle_backoff_s, resume_delay_s
 from farm.policy.verdict import Attempt, Failed
 from farm.runtime.control import Control, ExitReason
-from farm.runtime.ports import EgressRoute, Gate, Slot, VisitNotes
+from farm.runtime.ports import EgressRoute, Slot, SlotEgress, VisitNotes
 from farm.runtime.visit_pacing import VisitPacing
 from farm.runtime.worker_deps import SlotEvents, WorkerDeps, WorkerParams
 
@@ -51,7 +51,7 @@ class Worker:
         self,
         index: int,
         slot: Slot,
-        gate: Gate,
+        egress: SlotEgress,
         route: EgressRoute,
         deps: WorkerDeps,
         control: Control,
@@ -59,7 +59,7 @@ class Worker:
     ) -> None:
         self._index = index
         self._slot = slot
-        self._gate = gate
+        self._egress = egress
         self._route = route
         self._deps = deps
         self._control = control
@@ -207,9 +207,9 @@ class Worker:
         self, lease: Lease, pacing: VisitPacing, jitter: float, *, by_proxy: bool
     ) -> tuple[Attempt, RenderedPage | None]:
         """Render the page; return what is known of the visit, and the page if it came."""
-        url, gate, visit_s = lease.task.url, self._gate, self._params.visit_s
+        url, egress, visit_s = lease.task.url, self._egress, self._params.visit_s
         asked = url
-        gate.begin(url, pacing.ask)
+        egress.begin(url, pacing.ask)
         try:
             async with asyncio.timeout(visit_s):
                 page = await self._slot.render(lease, pacing.answered)
@@ -225,19 +225,19 @@ class Worker:
                 lease,
                 jitter,
                 by_proxy,
-                gate_failure=gate.shortfall(page.final_url),
+                egress_failure=egress.shortfall(page.final_url),
                 status=page.status,
                 detection=self._deps.detect(page),
                 delay_s=pacing.delay_s(page),
             ), page
-        return Attempt(lease, jitter, by_proxy, failed=failed, gate_failure=gate.failure(asked)), None
+        return Attempt(lease, jitter, by_proxy, failed=failed, egress_failure=egress.failure(asked)), None
 
     async def _done(
         self, attempt: Attempt, page: RenderedPage, proxy: str | None, lease_ms: int, begun: float
     ) -> _Result:
         """Keep a page: where it ended, what it links to, and its record."""
         lease, clock = attempt.lease, self._deps.clock
-        page = replace(page, bytes_received=self._gate.bytes_received)
+        page = replace(page, bytes_received=self._egress.bytes_received)
         landing = self._deps.redirects.judge(lease.task, page)
         if landing.skip is not None:
             return _without_record(lease, landing.skip)
@@ -282,7 +282,7 @@ class Worker:
         )
         settled, answer = await frontier.ack(lease, settlement, self._request() if goes_on else None)
         if result.page is not None:
-            self._events.done(lease.task.url, result.page, self._gate.bytes_received, begun)
+            self._events.done(lease.task.url, result.page, self._egress.bytes_received, begun)
         self._tell_stale(lease, settled)
         if settlement.links:
             self._control.notify_all()

@@ -82,17 +82,6 @@ def canonicalise(
     return CanonicalUrl(url, site)
 
 
-def site_key(url: str) -> str:
-    """Return the site of a canonical URL: its host, with the port where it is not the scheme's own."""
-    return url.split("/", 3)[2]
-
-
-def host_of(site: str) -> str:
-    """Return a site's host, without the port; an IPv6 address keeps its brackets."""
-    host, colon, _ = site.rpartition(":")
-    return host if colon and not site.endswith("]") else site
-
-
 def _parse(raw: str, base: str | None) -> str:
     try:
         return normalize_url(raw) if base is None else join_url(base, raw)

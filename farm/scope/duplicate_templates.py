@@ -13,6 +13,8 @@ from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from farm.model.url import relative_url_of, site_of
+
 log = logging.getLogger("farm.scope")
 _DIGITS = re.compile(r"\d+")
 
@@ -97,7 +99,7 @@ class DuplicateTemplates:
 def template_of(url: str) -> str:
     """Return the template of a canonical URL, such as `shop.example/p/*?page`."""
     address, _, query = url.partition("?")
-    site, _, path = address.split("/", 2)[2].partition("/")
+    site, path = site_of(address), relative_url_of(address)[1:]
     *folders, last = path.split("/")
     if last:
         numbered = _DIGITS.sub("#", last)

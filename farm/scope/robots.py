@@ -12,6 +12,8 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from farm.model.url import relative_url_of
+
 MAX_STARS = 10_000
 """In all rules of a file together; the longest files seen in the wild have a few hundred."""
 _STARS = re.compile(r"\*{2,}")
@@ -235,7 +237,7 @@ class RobotsRules:
 
     def allows(self, url: str) -> bool:
         """Whether a canonical URL of this origin may be visited."""
-        return self.paths.allows(normal_path("/" + url.partition("#")[0].split("/", 3)[3]))
+        return self.paths.allows(normal_path(relative_url_of(url).partition("#")[0]))
 
     def surely_forbids(self, url: str) -> bool:
         """Whether it is forbidden, by rules that are few enough to be asked about every link of a page."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from farm.model.errors import UsageError
 from farm.model.outcome import SkipReason
-from farm.scope.canonical import host_of, site_key
+from farm.model.url import host_of, origin_of, relative_url_of, site_of
 
 
 class ScopeKind(StrEnum):
@@ -52,14 +52,14 @@ class ScopeRules:
     def add_seed(self, url: str) -> None:
         """Take in another seed, given as canonical URL."""
         if self.kind is ScopeKind.PREFIX:
-            self._folder_paths.add(_path(_folder(url)))
+            self._folder_paths.add(relative_url_of(_folder(url)))
         if self.kind is not ScopeKind.ANY:
             self._cover({self._unit(url)})
 
     @property
     def hosts(self) -> set[str]:
         """Whose pages the crawl covers, as hosts or registrable domains; none where it covers everything."""
-        return {unit.split("/", 3)[2] if "://" in unit else unit for unit in self._inside}
+        return {site_of(unit) if "://" in unit else unit for unit in self._inside}
 
     def territory(self, seed: str) -> str | None:
         """Return what a seed adds to the scope as a text for `extend`, so that nodes can tell each other.
@@ -100,11 +100,11 @@ class ScopeRules:
         """
         if self.kind in {ScopeKind.PAGE, ScopeKind.ANY} or self.covers(target):
             return None
-        if _owner(site_key(seed)) != _owner(site_key(target)):
+        if _owner(site_of(seed)) != _owner(site_of(target)):
             return None
         if self.kind is ScopeKind.PREFIX:
-            return _origin(target) + _path(_folder(seed))
-        return site_key(target)
+            return origin_of(target) + relative_url_of(_folder(seed))
+        return site_of(target)
 
     def extend(self, site: str) -> None:
         """Cover another site as if it were a seed's; takes a site or what `extension` returned.
@@ -129,20 +129,12 @@ class ScopeRules:
             return url
         if self.kind is ScopeKind.PREFIX:
             return _folder(url)
-        site = site_key(url)
+        site = site_of(url)
         return site if self.kind is ScopeKind.HOST else _owner(site)
 
 
 def _owner(site: str) -> str:
     return registrable_domain(host_of(site))
-
-
-def _origin(url: str) -> str:
-    return "/".join(url.split("/", 3)[:3])
-
-
-def _path(url: str) -> str:
-    return "/" + url.split("/", 3)[3]
 
 
 def _folder(url: str) -> str:

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from operator import eq
 
+from farm.model.url import relative_url_of
+
 FIRST_YEAR = 1970
 YEARS_AHEAD = 2
 LONGEST_PART = 8
@@ -83,7 +85,7 @@ class TrapDetector:
 
     def is_trap(self, url: str) -> bool:
         """Whether the URL is one that a site makes without end."""
-        path = url.split("/", 3)[3].partition("?")[0]
+        path = relative_url_of(url)[1:].partition("?")[0]
         return (
             self._repeats(path.split("/"))
             or self._beyond(url, path)

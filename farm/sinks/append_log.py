@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from farm.model.errors import OutputUnwritable
-from farm.resources.files import opened
+from farm.resources.files import opened, sync_folder
 from farm.sinks.log_index import Keys, LogIndex, write_all
 
 KeyOf = Callable[[bytes], bytes | None]
@@ -41,7 +41,7 @@ class AppendLog:
             is_new = not path.exists()
             self._fd = opened(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
             if is_new:
-                _sync_folder(path.parent)
+                sync_folder(path.parent)
             self._index = LogIndex(index_path)
             self._end = self._recover()
         except OSError as error:
@@ -160,12 +160,3 @@ class AppendLog:
             f"{self._path} cannot be written ({error.strerror or error}); "
             "make room and see to its permissions, or choose another --output"
         )
-
-
-def _sync_folder(folder: Path) -> None:
-    # A new file's name is in its folder, and is durable when the folder is.
-    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

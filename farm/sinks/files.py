@@ -4,15 +4,13 @@ A file is written under another name in a folder of its own and renamed; what a 
 the next start. A page that is visited again has the same names, so that a repeat is harmless.
 """
 
-import contextlib
 import errno
-import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from farm.model.errors import OutputUnwritable
-from farm.resources.files import create_anew
+from farm.resources.files import sync_folder, write_atomically
 
 DRAFTS = "drafts"
 
@@ -39,17 +37,10 @@ class Files:
                     raise NotADirectoryError(errno.ENOTDIR, "its folder is a link")
                 if not folder.is_dir():
                     folder.mkdir(parents=True, exist_ok=True)
-                    _sync_folder(folder.parent)
-            with os.fdopen(create_anew(draft), "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(target)
-            _sync_folder(target.parent)
+                    sync_folder(folder.parent)
+            write_atomically(target, content, draft)
             self.written_bytes += len(content)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                draft.unlink()
             raise OutputUnwritable(
                 f"{target} cannot be written ({error.strerror}); "
                 "make room and see to its permissions, or choose another --output"
@@ -68,11 +59,3 @@ def clear(folder: Path, names: Iterable[str]) -> None:
                 f"{folder / name} cannot be removed ({error.strerror}); "
                 "see to its permissions, or choose another --output."
             ) from None
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,7 +1,5 @@
 """`summary.json`: what a run came to, for scripts; written whole or not at all."""
 
-import contextlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from dataclasses import fields as dataclass_fields
@@ -13,7 +11,7 @@ import orjson
 
 from farm.model.crawl import Ledger
 from farm.model.errors import OutputUnwritable
-from farm.resources.files import create_anew
+from farm.resources.files import write_atomically
 from farm.sinks.record import timestamp
 
 
@@ -47,19 +45,12 @@ class Summary:
 
 
 def write_summary(path: Path, summary: Summary) -> None:
-    """Write the file under another name and rename it, so that a reader never meets half of it."""
+    """Write the summary to `path` as JSON, whole or not at all. Raises `OutputUnwritable`."""
     values = {one.name: _plain(getattr(summary, one.name)) for one in dataclass_fields(summary)}
     content = orjson.dumps(values, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with os.fdopen(create_anew(draft), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        write_atomically(path, content)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            draft.unlink()
         raise OutputUnwritable(
             f"{path} cannot be written ({error.strerror}); "
             "make room and see to its permissions, or choose another --output"

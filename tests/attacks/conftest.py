@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 import pytest
 
-from tests.egress.conftest import open_gate
+from tests.egress.conftest import open_slot_proxy
 from tests.longest_turn import MeasuredLoop
 
-__all__ = ["open_gate"]
+__all__ = ["open_slot_proxy"]
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -9,9 +9,9 @@ import pytest
 from farm.egress import AllowedNetwork, Gateway, Guard
 from farm.egress.fetch import Fetcher, FetchParams
 from farm.egress.http1 import HEADERS, INFORMATIONAL
-from farm.model.egress import Fetched, FetchFailed, GateFault
+from farm.model.egress import EgressFault, Fetched, FetchFailed
 from tests.egress.callers import calling, fetch
-from tests.egress.conftest import OpenGate
+from tests.egress.conftest import OpenSlotProxy
 from tests.egress.servers import Talk, answering_once, listening, ok, read_head
 
 HINT = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n"
@@ -53,19 +53,19 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("kind", ENDLESS)
-async def test_a_head_that_never_ends_is_given_up(open_gate: OpenGate, kind: str) -> None:
-    """The browser gets no answer, and the gate says why; another exchange of the same gate goes on."""
-    gate = await open_gate()
+async def test_a_head_that_never_ends_is_given_up(open_slot_proxy: OpenSlotProxy, kind: str) -> None:
+    """The browser gets no answer, and the slot proxy says why; another exchange of the same slot proxy goes on."""
+    slot_proxy = await open_slot_proxy()
     async with listening(ENDLESS[kind]) as attacker, listening(answering_once(ok(b"hello"))) as site:
-        async with calling(gate) as caller:
+        async with calling(slot_proxy) as caller:
             caller.ask(f"{attacker.url}/")
-            assert await fetch(gate, f"{site.url}/")
+            assert await fetch(slot_proxy, f"{site.url}/")
             said = await caller.rest()
-        failure = gate.failure(attacker.url)
+        failure = slot_proxy.failure(attacker.url)
     assert b" 200 " not in said
     assert said.count(b"HTTP/1.1 1") <= INFORMATIONAL
     assert failure is not None
-    assert failure.fault is GateFault.CONNECT
+    assert failure.fault is EgressFault.CONNECT
     assert len(failure.detail) < 400
 
 
@@ -78,11 +78,11 @@ async def test_the_farms_own_fetch_gives_such_a_head_up(fetcher: Fetcher, kind: 
     assert len(answer.detail) < 500
 
 
-async def test_informational_answers_in_number_are_passed_on(open_gate: OpenGate) -> None:
+async def test_informational_answers_in_number_are_passed_on(open_slot_proxy: OpenSlotProxy) -> None:
     """A site may say once or twice that it is going to answer."""
-    gate = await open_gate()
+    slot_proxy = await open_slot_proxy()
     answer = HINT * INFORMATIONAL + b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx"
-    async with listening(answering_once(answer)) as site, calling(gate) as caller:
+    async with listening(answering_once(answer)) as site, calling(slot_proxy) as caller:
         caller.ask(f"{site.url}/", "Connection: close")
         said = await caller.rest()
     assert said.count(b" 103 ") == INFORMATIONAL
@@ -91,13 +91,13 @@ async def test_informational_answers_in_number_are_passed_on(open_gate: OpenGate
 
 @pytest.mark.parametrize(("count", "is_taken"), [(HEADERS - 1, True), (HEADERS + 1, False)])
 async def test_headers_are_counted(
-    open_gate: OpenGate, fetcher: Fetcher, count: int, *, is_taken: bool
+    open_slot_proxy: OpenSlotProxy, fetcher: Fetcher, count: int, *, is_taken: bool
 ) -> None:
     """Sixty thousand fit into the bytes of a head."""
-    gate = await open_gate()
+    slot_proxy = await open_slot_proxy()
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + b"set-cookie: a\r\n" * (count - 1) + b"\r\n"
     async with listening(answering_once(answer)) as site:
-        said = await fetch(gate, f"{site.url}/")
+        said = await fetch(slot_proxy, f"{site.url}/")
         fetched = await fetcher.fetch(f"{site.url}/", 10)
     assert said.startswith(b"HTTP/1.1 200") is is_taken
     assert isinstance(fetched, Fetched) is is_taken
@@ -111,11 +111,13 @@ PIECES = {
 
 
 @pytest.mark.parametrize("kind", PIECES)
-async def test_a_body_in_pieces_lets_others_run(open_gate: OpenGate, fetcher: Fetcher, kind: str) -> None:
+async def test_a_body_in_pieces_lets_others_run(
+    open_slot_proxy: OpenSlotProxy, fetcher: Fetcher, kind: str
+) -> None:
     """It is carried whole, and the loop has its turns meanwhile."""
-    gate = await open_gate()
+    slot_proxy = await open_slot_proxy()
     async with listening(answering_once(PIECES[kind])) as site:
-        async with calling(gate) as caller:
+        async with calling(slot_proxy) as caller:
             caller.ask(f"{site.url}/", "Connection: close")
             said = await caller.rest()
         fetched = await fetcher.fetch(f"{site.url}/", 1_000_000)

@@ -1,4 +1,4 @@
-"""The farm's own rendering on the demo shop: a real browser, a real gate, a real server."""
+"""The farm's own rendering on the demo shop: a real browser, a real slot proxy, a real server."""
 
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -20,8 +20,8 @@ from farm.model.clock import SystemClock
 from farm.model.event import Event
 from farm.model.page import RenderedPage
 from farm.model.task import Lease, UrlTask
+from farm.model.url import site_of
 from farm.policy.recycle import RecycleParams
-from farm.scope.canonical import site_key
 from fixtures.shop import Shop, serve_shop_in_thread
 
 
@@ -33,17 +33,17 @@ class Browsing:
     gateway: Gateway
     events: list[Event] = field(default_factory=list)
     pids: list[int] = field(default_factory=list)
-    gates: dict[str, SlotProxy] = field(default_factory=dict)
+    slot_proxies: dict[str, SlotProxy] = field(default_factory=dict)
 
     async def slot(self, name: str = "01") -> ContextSlot:
-        """Add a slot with a gate of its own."""
-        self.gates[name] = await self.gateway.open(name)
-        return self.pool.slot(name, self.gates[name].proxy_url)
+        """Add a slot with a slot proxy of its own."""
+        self.slot_proxies[name] = await self.gateway.open(name)
+        return self.pool.slot(name, self.slot_proxies[name].proxy_url)
 
 
 def lease(url: str) -> Lease:
     """Return a lease of the URL, as the frontier would."""
-    return Lease(UrlTask(url, site_key(url), "0" * 16), "01", 1)
+    return Lease(UrlTask(url, site_of(url), "0" * 16), "01", 1)
 
 
 async def visit(slot: ContextSlot, url: str) -> RenderedPage:

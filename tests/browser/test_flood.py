@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.browser.driver import node_path
-from farm.browser.driver_transport import QUIET
+from farm.browser.driver import QUIET, node_path
 from farm.browser.engine import FLOODED
 
 PROGRAM = """

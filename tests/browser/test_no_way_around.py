@@ -138,7 +138,7 @@ async def one_slot(
     guard = Guard([AllowedNetwork.parse(f"{host}/32:{port}") for port in allowed])
     gateway = Gateway(guard, GatewayParams(dns_ttl_s=0), lookup=lookup)
     await gateway.start()
-    gate = await gateway.open("01", upstream)
+    slot_proxy = await gateway.open("01", upstream)
     pool = Pool(
         PoolParams(1),
         EngineParams(find_browser(), sandbox=os.geteuid() != 0),
@@ -149,7 +149,7 @@ async def one_slot(
         SystemClock(),
     )
     try:
-        yield pool.slot("01", gate.proxy_url), gate, gateway
+        yield pool.slot("01", slot_proxy.proxy_url), slot_proxy, gateway
     finally:
         await pool.close()
         await gateway.close()
@@ -158,13 +158,13 @@ async def one_slot(
 async def test_no_road_leads_where_a_page_must_not_go(tmp_path: Path) -> None:
     """The page is shown, has tried them all, and nobody came."""
     async with forbidden() as inside, listening(roads(inside)) as site:
-        async with one_slot(tmp_path / "e", site.port) as (slot, gate, _):
+        async with one_slot(tmp_path / "e", site.port) as (slot, slot_proxy, _):
             page = await visit(slot, f"{site.url}/")
             assert page.status == 200
             assert {"fetch", "socket", "worker", "rtc", "form", "open", "redirect"} <= set(page.title.split())
             # A second visit gives the offer of QUIC and whatever was late their chance.
             await visit(slot, f"{site.url}/again")
-            refused = gate.failure(f"http://127.0.0.1:{inside.port}/")
+            refused = slot_proxy.failure(f"http://127.0.0.1:{inside.port}/")
         assert inside.came == []
     assert refused is not None, "the roads that lead by the gateway were walked"
 
@@ -172,10 +172,10 @@ async def test_no_road_leads_where_a_page_must_not_go(tmp_path: Path) -> None:
 async def test_a_page_that_sends_its_visitor_inside_is_refused(tmp_path: Path) -> None:
     """By meta refresh."""
     async with forbidden() as inside, listening(roads(inside, LEAVING)) as site:
-        async with one_slot(tmp_path / "e", site.port) as (slot, gate, _):
+        async with one_slot(tmp_path / "e", site.port) as (slot, slot_proxy, _):
             with suppress(RenderError, SlotLost):
                 await visit(slot, f"{site.url}/")
-            assert gate.failure(f"http://127.0.0.1:{inside.port}/") is not None
+            assert slot_proxy.failure(f"http://127.0.0.1:{inside.port}/") is not None
         assert inside.came == []
 
 
@@ -184,9 +184,9 @@ async def test_without_the_gateway_or_its_proxy_nothing_goes_direct(tmp_path: Pa
     """Neither what the page does next nor the next visit."""
     async with forbidden() as site, forbidden() as proxy:
         upstream = Upstream.parse(f"http://127.0.0.1:{proxy.port}") if gone == "upstream" else None
-        async with one_slot(tmp_path / "e", site.port, upstream=upstream) as (slot, gate, gateway):
+        async with one_slot(tmp_path / "e", site.port, upstream=upstream) as (slot, slot_proxy, gateway):
             if gone == "gateway":
-                await gateway.close_gate(gate)
+                await gateway.close_slot(slot_proxy)
             for _ in range(2):
                 with pytest.raises((RenderError, SlotLost)):
                     await visit(slot, f"http://127.0.0.1:{site.port}/")

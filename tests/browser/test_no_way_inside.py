@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.model.egress import GateFault
+from farm.model.egress import EgressFault
 from farm.model.errors import RenderError, SlotLost
 from tests.browser.conftest import visit
 from tests.browser.test_no_way_around import one_slot
@@ -59,17 +59,17 @@ async def test_no_notation_leads_inside(tmp_path: Path) -> None:
         page = TRIES.replace("HOSTS", repr(hosts)).replace("PORT", str(inside.port))
         async with (
             listening(answering(ok(page.encode(), HTML))) as site,
-            one_slot(tmp_path / "e", site.port) as (slot, gate, _),
+            one_slot(tmp_path / "e", site.port) as (slot, slot_proxy, _),
         ):
             await visit(slot, f"{site.url}/")
             assert slot.tab is not None
             # A browser lets WebSockets that fail wait for each other, for longer than a visit takes.
             told = slot.tab.page.locator("#told")
             assert await told.inner_text(timeout=60_000) == f"{2 * len(hosts)} tried, 0 reached"
-            refused = gate.failure(f"http://127.0.0.1:{inside.port}/")
+            refused = slot_proxy.failure(f"http://127.0.0.1:{inside.port}/")
         assert inside.came == []
     assert refused is not None
-    assert refused.fault is GateFault.REFUSED
+    assert refused.fault is EgressFault.REFUSED
 
 
 LEAVING = {
@@ -151,12 +151,12 @@ async def test_a_name_that_changes_its_address_leads_nowhere(tmp_path: Path) -> 
     async with (
         listening(talk, "127.0.0.2") as outside,
         listening(answering(ok(b"secret")), "127.0.0.1", outside.port) as inside,
-        one_slot(tmp_path / "e", outside.port, host="127.0.0.2", lookup=lookup) as (slot, gate, _),
+        one_slot(tmp_path / "e", outside.port, host="127.0.0.2", lookup=lookup) as (slot, slot_proxy, _),
     ):
         seen = await visit(slot, f"http://rebind.example:{outside.port}/")
-        refused = gate.failure(f"http://rebind.example:{outside.port}/")
+        refused = slot_proxy.failure(f"http://rebind.example:{outside.port}/")
         assert inside.connections == 0
     assert seen.text == "refused"
     assert len(asked) >= 2
     assert refused is not None
-    assert refused.fault is GateFault.REFUSED
+    assert refused.fault is EgressFault.REFUSED

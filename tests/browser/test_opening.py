@@ -35,8 +35,8 @@ def barren(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 async def an_opening(browsing: Browsing) -> Tab:
     """Open a tab as a slot does."""
-    gate = next(iter(browsing.gates.values()))
-    return await browsing.pool.open(gate.proxy_url, paced=False)
+    slot_proxy = next(iter(browsing.slot_proxies.values()))
+    return await browsing.pool.open(slot_proxy.proxy_url, paced=False)
 
 
 async def test_a_page_that_does_not_come_costs_its_context_alone(
@@ -90,7 +90,7 @@ async def test_a_frozen_engine_that_does_not_let_a_context_go_is_lost(
         done, _ = await asyncio.wait({closing}, timeout=0.2)
         assert not done
         if late_s > 1:
-            engine.lose("a process of the engine died")
+            engine.mark_lost("a process of the engine died")
         async with asyncio.timeout(20):
             await closing
     finally:

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from farm.browser.context import SlotState
-from farm.browser.cpu_deprioritizer import LOOKED_AT_S, NICER, CpuDeprioritizer
+from farm.browser.cpu_deprioritizer import LONG_VISIT_S, NICER, CpuDeprioritizer
 from farm.model.errors import SlotLost
 from farm.model.event import Recycled
 from farm.model.memory import Measure, ReclaimAction
@@ -129,7 +129,7 @@ async def test_a_successor_is_up_before_the_context_goes(tmp_path: Path, shop: S
 async def test_without_memory_for_both_the_old_context_goes_first(tmp_path: Path, shop: Shop) -> None:
     """No successor is opened."""
     async with browsing(tmp_path, recycle=RecycleParams(pages=3)) as opened:
-        opened.pool.roomy = False
+        opened.pool.has_spare_memory = False
         slot = await opened.slot()
         for _ in range(3):
             await visit(slot, shop.url)
@@ -213,7 +213,7 @@ async def test_a_page_that_loops_is_put_behind_the_others(rendering: Browsing, s
     deprioritizer, renderer = CpuDeprioritizer(), psutil.Process(tab.pid)
     async with asyncio.timeout(30):
         while not slot.is_deprioritized:
-            deprioritizer.look([slot, other], slot.since + LOOKED_AT_S)
+            deprioritizer.check([slot, other], slot.since + LONG_VISIT_S)
             await tab.engine.check(10.0)
     base = psutil.Process(beside.pid).nice()
     assert base == psutil.Process().nice()

@@ -124,7 +124,7 @@ def test_every_proxy_keeps_its_rate(out: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_rate_is_kept_within_tls(out: Path) -> None:
-    """The gate sees a tunnel and no request; contexts keep theirs from page to page."""
+    """The slot proxy sees a tunnel and no request; contexts keep theirs from page to page."""
     with serve_shop_in_thread(tls=True) as shop:
         flags = {"rate": "4/s", "contexts": "4", "limit": "40", "ca_file": str(shop.ca_file)}
         finished = crawl(out, shop.url, **flags).finish(timeout_s=150)

@@ -1,4 +1,4 @@
-"""A gate behind a proxy, in a world where every name resolves outside and the site is found by the proxy."""
+"""A slot proxy behind a proxy, in a world where every name resolves outside and the site is found by the proxy."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -7,7 +7,7 @@ from pathlib import Path
 from farm.egress import GatewayParams, SlotProxy, Upstream
 from fixtures.authority import Authority, Flaw
 
-from .conftest import OpenGate
+from .conftest import OpenSlotProxy
 from .proxies import Log, http_proxy, socks4_proxy, socks5_proxy
 from .servers import Talk, listening
 
@@ -37,7 +37,7 @@ def talk_for(kind: str, log: Log, credentials: str = "") -> Talk:
 @asynccontextmanager
 async def behind(
     kind: str,
-    open_gate: OpenGate,
+    open_slot_proxy: OpenSlotProxy,
     tmp_path: Path,
     log: Log,
     *,
@@ -45,7 +45,7 @@ async def behind(
     shows: str = "",
     flaw: Flaw = Flaw.NONE,
 ) -> AsyncIterator[SlotProxy]:
-    """Open a gate behind a proxy that asks for credentials and is shown some."""
+    """Open a slot proxy behind a proxy that asks for credentials and is shown some."""
     authority = Authority()
     ca_file = tmp_path / "ca.pem"
     ca_file.write_bytes(authority.pem)
@@ -54,4 +54,4 @@ async def behind(
         scheme = "http" if kind == "plain" else kind
         upstream = Upstream.parse(f"{scheme}://{shows}127.0.0.1:{proxy.port}")
         params = GatewayParams(ca_file=ca_file)
-        yield await open_gate(allow=(), lookup=public, params=params, upstream=upstream)
+        yield await open_slot_proxy(allow=(), lookup=public, params=params, upstream=upstream)

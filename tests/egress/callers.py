@@ -1,4 +1,4 @@
-"""The browser's side of a gate, byte by byte."""
+"""The browser's side of a slot proxy, byte by byte."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,7 +12,7 @@ LIMIT_S = 20
 
 
 class Caller:
-    """A connection to a gate."""
+    """A connection to a slot proxy."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -57,18 +57,18 @@ class Caller:
 
 
 @asynccontextmanager
-async def calling(gate: SlotProxy) -> AsyncIterator[Caller]:
-    """Connect to a gate."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
+async def calling(slot_proxy: SlotProxy) -> AsyncIterator[Caller]:
+    """Connect to a slot proxy."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", slot_proxy.port)
     try:
         yield Caller(reader, writer)
     finally:
         writer.transport.abort()
 
 
-async def fetch(gate: SlotProxy, url: str, *headers: str) -> bytes:
+async def fetch(slot_proxy: SlotProxy, url: str, *headers: str) -> bytes:
     """Return the whole answer to a request on a connection of its own; empty if there is none."""
-    async with calling(gate) as caller:
+    async with calling(slot_proxy) as caller:
         caller.ask(url, *headers)
         head = await caller.head()
         length = next(

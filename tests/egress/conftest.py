@@ -17,12 +17,12 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.Abstrac
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
-OpenGate = Callable[..., Awaitable[SlotProxy]]
+OpenSlotProxy = Callable[..., Awaitable[SlotProxy]]
 
 
 @pytest.fixture
-async def open_gate() -> AsyncIterator[OpenGate]:
-    """Open gates, each of a gateway of its own, that reach loopback unless told otherwise."""
+async def open_slot_proxy() -> AsyncIterator[OpenSlotProxy]:
+    """Open slot proxies, each of a gateway of its own, that reach loopback unless told otherwise."""
     gateways: list[Gateway] = []
 
     async def opened(

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from farm.egress import GatewayParams
-from farm.model.egress import GateFault
+from farm.model.egress import EgressFault
 
 from .callers import calling, fetch
-from .conftest import OpenGate
+from .conftest import OpenSlotProxy
 from .servers import answering, listening, ok, read_head
 
 
@@ -22,28 +22,28 @@ async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @pytest.mark.parametrize("tunnel", [False, True])
-async def test_a_visit_that_brings_too_much_is_cut_off(open_gate: OpenGate, tunnel: bool) -> None:
+async def test_a_visit_that_brings_too_much_is_cut_off(open_slot_proxy: OpenSlotProxy, tunnel: bool) -> None:
     """All of its connections; what it asks for afterwards is not even tried; the next visit is free of it."""
     params = GatewayParams(visit_bytes=1_000_000)
-    gate = await open_gate(params=params)
+    slot_proxy = await open_slot_proxy(params=params)
     async with listening(flood) as endless, listening(answering(ok(b"small"))) as origin:
-        gate.begin()
-        async with calling(gate) as caller:
+        slot_proxy.begin()
+        async with calling(slot_proxy) as caller:
             if tunnel:
                 assert b" 200 " in await caller.tunnel(f"127.0.0.1:{endless.port}")
                 caller.send(b"now\r\n\r\n")
             else:
                 caller.ask(f"{endless.url}/")
             await caller.rest()
-        failure = gate.failure(origin.url)
+        failure = slot_proxy.failure(origin.url)
         assert failure is not None
-        assert failure.fault is GateFault.TOO_LARGE
-        assert gate.bytes_received < 3_000_000
-        assert gate.connections == 0
-        async with calling(gate) as caller:
+        assert failure.fault is EgressFault.TOO_LARGE
+        assert slot_proxy.bytes_received < 3_000_000
+        assert slot_proxy.connections == 0
+        async with calling(slot_proxy) as caller:
             caller.ask(f"{origin.url}/")
             assert await caller.rest() == b""
         assert origin.connections == 0
-        gate.begin()
-        assert (await fetch(gate, f"{origin.url}/")).endswith(b"small")
-        assert gate.failure(origin.url) is None
+        slot_proxy.begin()
+        assert (await fetch(slot_proxy, f"{origin.url}/")).endswith(b"small")
+        assert slot_proxy.failure(origin.url) is None

@@ -9,7 +9,7 @@ import pytest
 
 from farm.egress import AllowedNetwork, Gateway, Guard
 from farm.egress.fetch import Fetcher, FetchParams
-from farm.model.egress import Fetched, FetchFailed, GateFault
+from farm.model.egress import EgressFault, Fetched, FetchFailed
 from farm.model.outcome import FailureKind
 from fixtures.authority import Authority, Flaw
 
@@ -30,7 +30,7 @@ async def fetcher() -> AsyncIterator[Fetcher]:
     gateway = Gateway(Guard([AllowedNetwork.parse("127.0.0.0/8")]))
     await gateway.start()
     yield Fetcher(gateway, FetchParams("CrawlFarm/test", deadline_s=5))
-    assert not gateway._gates
+    assert not gateway._slot_proxies
     await gateway.close()
 
 
@@ -105,8 +105,8 @@ async def test_no_redirect_leads_into_a_closed_network(fetcher: Fetcher) -> None
     async with listening(answering(moved)) as server:
         failed = await fetcher.fetch(server.url + "/", 1000)
     assert isinstance(failed, FetchFailed)
-    assert failed.gate is not None
-    assert failed.gate.fault is GateFault.REFUSED
+    assert failed.egress_failure is not None
+    assert failed.egress_failure.fault is EgressFault.REFUSED
 
 
 async def test_tls_is_spoken_and_its_chain_is_not_judged(fetcher: Fetcher, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ async def test_no_answer_is_told_apart(fetcher: Fetcher) -> None:
     failed = await fetcher.fetch(gone + "/", 1000)
     assert isinstance(failed, FetchFailed)
     assert failed.kind is FailureKind.NETWORK
-    assert failed.gate is not None
+    assert failed.egress_failure is not None
     async with listening(answering(b"SSH-2.0-no-http\r\n\r\n")) as server:
         failed = await fetcher.fetch(server.url + "/", 1000)
     assert isinstance(failed, FetchFailed)

@@ -1,44 +1,44 @@
-"""Plain HTTP that fails: never a page, and the gate knows why."""
+"""Plain HTTP that fails: never a page, and the slot proxy knows why."""
 
 import asyncio
 
 import pytest
 
 from farm.egress import GatewayParams
-from farm.model.egress import GateFailure, GateFault
+from farm.model.egress import EgressFailure, EgressFault
 
 from .callers import calling, fetch
-from .conftest import OpenGate
+from .conftest import OpenSlotProxy
 from .servers import answering, answering_once, closing, listening, ok, read_head, silent
 
 
-async def test_an_origin_that_closes_without_an_answer_is_noted(open_gate: OpenGate) -> None:
-    """The browser gets no answer either, and the gate knows why."""
-    gate = await open_gate()
+async def test_an_origin_that_closes_without_an_answer_is_noted(open_slot_proxy: OpenSlotProxy) -> None:
+    """The browser gets no answer either, and the slot proxy knows why."""
+    slot_proxy = await open_slot_proxy()
     async with listening(closing) as origin:
-        assert await fetch(gate, f"{origin.url}/") == b""
-        failure = gate.failure(f"{origin.url}/else")
-    assert failure == GateFailure(GateFault.CONNECT, "closed without an answer")
+        assert await fetch(slot_proxy, f"{origin.url}/") == b""
+        failure = slot_proxy.failure(f"{origin.url}/else")
+    assert failure == EgressFailure(EgressFault.CONNECT, "closed without an answer")
 
 
-async def test_a_later_success_clears_the_failure(open_gate: OpenGate) -> None:
+async def test_a_later_success_clears_the_failure(open_slot_proxy: OpenSlotProxy) -> None:
     """Only the last attempt counts."""
-    gate = await open_gate()
+    slot_proxy = await open_slot_proxy()
     answers = [closing, answering(ok(b"x"))]
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await answers.pop(0)(reader, writer)
 
     async with listening(talk) as origin:
-        await fetch(gate, f"{origin.url}/")
-        assert gate.failure(origin.url) is not None
-        await fetch(gate, f"{origin.url}/")
-        assert gate.failure(origin.url) is None
+        await fetch(slot_proxy, f"{origin.url}/")
+        assert slot_proxy.failure(origin.url) is not None
+        await fetch(slot_proxy, f"{origin.url}/")
+        assert slot_proxy.failure(origin.url) is None
 
 
-async def test_a_new_visit_has_no_failures(open_gate: OpenGate) -> None:
+async def test_a_new_visit_has_no_failures(open_slot_proxy: OpenSlotProxy) -> None:
     """`begin` forgets, and what was under way before notes its end in the old visit."""
-    gate = await open_gate()
+    slot_proxy = await open_slot_proxy()
     come, go = asyncio.Event(), asyncio.Event()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -46,23 +46,23 @@ async def test_a_new_visit_has_no_failures(open_gate: OpenGate) -> None:
         come.set()
         await go.wait()
 
-    async with listening(talk) as origin, calling(gate) as caller:
+    async with listening(talk) as origin, calling(slot_proxy) as caller:
         caller.ask(f"{origin.url}/")
         await come.wait()
-        gate.begin()
+        slot_proxy.begin()
         go.set()
         assert await caller.rest() == b""
-        assert gate.failure(origin.url) is None
+        assert slot_proxy.failure(origin.url) is None
 
 
-async def test_a_silent_origin_is_a_timeout(open_gate: OpenGate) -> None:
+async def test_a_silent_origin_is_a_timeout(open_slot_proxy: OpenSlotProxy) -> None:
     """No answer within the limit: closed, and noted as such."""
-    gate = await open_gate(params=GatewayParams(response_s=0.05))
+    slot_proxy = await open_slot_proxy(params=GatewayParams(response_s=0.05))
     async with listening(silent) as origin:
-        assert await fetch(gate, f"{origin.url}/") == b""
-        failure = gate.failure(origin.url)
+        assert await fetch(slot_proxy, f"{origin.url}/") == b""
+        failure = slot_proxy.failure(origin.url)
     assert failure is not None
-    assert failure.fault is GateFault.TIMEOUT
+    assert failure.fault is EgressFault.TIMEOUT
 
 
 @pytest.mark.parametrize(
@@ -72,16 +72,18 @@ async def test_a_silent_origin_is_a_timeout(open_gate: OpenGate) -> None:
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc",
     ],
 )
-async def test_a_body_that_is_cut_short_stays_cut_short(open_gate: OpenGate, answer: bytes) -> None:
-    """The browser must see that the body is not whole; the gate notes it."""
-    gate = await open_gate()
-    async with listening(answering_once(answer)) as origin, calling(gate) as caller:
+async def test_a_body_that_is_cut_short_stays_cut_short(
+    open_slot_proxy: OpenSlotProxy, answer: bytes
+) -> None:
+    """The browser must see that the body is not whole; the slot proxy notes it."""
+    slot_proxy = await open_slot_proxy()
+    async with listening(answering_once(answer)) as origin, calling(slot_proxy) as caller:
         caller.ask(f"{origin.url}/")
         assert (await caller.head()).startswith(b"HTTP/1.1 200")
         rest = await caller.rest()
         assert b"abc" in rest
         assert not rest.endswith(b"0\r\n\r\n")
-        assert gate.failure(origin.url) == GateFailure(GateFault.CONNECT, "closed within an answer")
+        assert slot_proxy.failure(origin.url) == EgressFailure(EgressFault.CONNECT, "closed within an answer")
 
 
 @pytest.mark.parametrize(
@@ -92,14 +94,14 @@ async def test_a_body_that_is_cut_short_stays_cut_short(open_gate: OpenGate, ans
         b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
     ],
 )
-async def test_what_is_not_http_is_no_page(open_gate: OpenGate, answer: bytes) -> None:
+async def test_what_is_not_http_is_no_page(open_slot_proxy: OpenSlotProxy, answer: bytes) -> None:
     """Another protocol, a head without end, two lengths: closed and noted."""
-    gate = await open_gate()
+    slot_proxy = await open_slot_proxy()
     async with listening(answering_once(answer)) as origin:
-        assert await fetch(gate, f"{origin.url}/") == b""
-        failure = gate.failure(origin.url)
+        assert await fetch(slot_proxy, f"{origin.url}/") == b""
+        failure = slot_proxy.failure(origin.url)
     assert failure is not None
-    assert failure.fault is GateFault.CONNECT
+    assert failure.fault is EgressFault.CONNECT
 
 
 @pytest.mark.parametrize(
@@ -114,10 +116,10 @@ async def test_what_is_not_http_is_no_page(open_gate: OpenGate, answer: bytes) -
     ],
 )
 async def test_what_no_browser_asks_of_a_proxy_gets_no_answer(
-    open_gate: OpenGate, request_bytes: bytes
+    open_slot_proxy: OpenSlotProxy, request_bytes: bytes
 ) -> None:
     """Origin form, foreign schemes, noise and endless heads: the connection is closed."""
-    gate = await open_gate()
-    async with calling(gate) as caller:
+    slot_proxy = await open_slot_proxy()
+    async with calling(slot_proxy) as caller:
         caller.send(request_bytes)
         assert await caller.rest() == b""

@@ -9,7 +9,7 @@ import pytest
 from farm.egress import SlotProxy
 
 from .callers import Caller, calling
-from .conftest import OpenGate
+from .conftest import OpenSlotProxy
 from .servers import answering, listening, ok, read_head
 
 CONNECTIONS = 200
@@ -18,10 +18,10 @@ GIBIBYTE = 1 << 30
 MEBIBYTE = 1 << 20
 
 
-async def ask_many(gate: SlotProxy, url: str) -> int:
+async def ask_many(slot_proxy: SlotProxy, url: str) -> int:
     """Ask one after the other on one connection; return how many answers came whole."""
     whole = 0
-    async with calling(gate) as caller:
+    async with calling(slot_proxy) as caller:
         for _ in range(EACH):
             caller.ask(url)
             head = await caller.head()
@@ -30,14 +30,14 @@ async def ask_many(gate: SlotProxy, url: str) -> int:
 
 
 @pytest.mark.slow
-async def test_ten_thousand_requests_over_two_hundred_connections(open_gate: OpenGate) -> None:
+async def test_ten_thousand_requests_over_two_hundred_connections(open_slot_proxy: OpenSlotProxy) -> None:
     """All answered, each connection kept, nothing left."""
-    gate = await open_gate()
+    slot_proxy = await open_slot_proxy()
     async with listening(answering(ok(b"x" * 1000))) as origin:
-        whole = await asyncio.gather(*(ask_many(gate, f"{origin.url}/") for _ in range(CONNECTIONS)))
+        whole = await asyncio.gather(*(ask_many(slot_proxy, f"{origin.url}/") for _ in range(CONNECTIONS)))
         assert sum(whole) == CONNECTIONS * EACH
         assert origin.connections == CONNECTIONS
-        assert gate.failure(origin.url) is None
+        assert slot_proxy.failure(origin.url) is None
 
 
 async def pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -69,10 +69,10 @@ async def swallow(caller: Caller) -> int:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tunnel", [False, True])
-async def test_a_gibibyte_passes_in_flat_memory(open_gate: OpenGate, tunnel: bool) -> None:
+async def test_a_gibibyte_passes_in_flat_memory(open_slot_proxy: OpenSlotProxy, tunnel: bool) -> None:
     """No body is ever whole in memory."""
-    gate = await open_gate()
-    async with listening(pour) as origin, calling(gate) as caller:
+    slot_proxy = await open_slot_proxy()
+    async with listening(pour) as origin, calling(slot_proxy) as caller:
         if tunnel:
             await caller.tunnel(f"127.0.0.1:{origin.port}")
             caller.send(b"now\r\n\r\n")
@@ -80,4 +80,4 @@ async def test_a_gibibyte_passes_in_flat_memory(open_gate: OpenGate, tunnel: boo
             caller.ask(f"{origin.url}/")
             assert (await caller.head()).startswith(b"HTTP/1.1 200")
         assert await swallow(caller) < 32 * MEBIBYTE
-        assert gate.bytes_received >= GIBIBYTE
+        assert slot_proxy.bytes_received >= GIBIBYTE

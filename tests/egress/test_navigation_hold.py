@@ -1,14 +1,14 @@
-"""A visit's documents wait at the gate for their turn; nothing else does."""
+"""A visit's documents wait at the slot proxy for their turn; nothing else does."""
 
 import asyncio
 from dataclasses import dataclass, field
 
 import pytest
 
-from farm.model.egress import GateFault
+from farm.model.egress import EgressFault
 
 from .callers import calling
-from .conftest import OpenGate
+from .conftest import OpenSlotProxy
 from .servers import answering, echo, listening, ok
 
 DOCUMENT = "Upgrade-Insecure-Requests: 1"
@@ -32,15 +32,15 @@ class Doorkeeper:
         return self.says
 
 
-async def test_a_document_goes_out_when_its_turn_has_come(open_gate: OpenGate) -> None:
+async def test_a_document_goes_out_when_its_turn_has_come(open_slot_proxy: OpenSlotProxy) -> None:
     """A subresource of the page before does not wait for it."""
-    gate, door, heads = await open_gate(), Doorkeeper(), list[bytes]()
+    slot_proxy, door, heads = await open_slot_proxy(), Doorkeeper(), list[bytes]()
     async with (
         listening(answering(ok(b"hi"), heads)) as origin,
-        calling(gate) as page,
-        calling(gate) as other,
+        calling(slot_proxy) as page,
+        calling(slot_proxy) as other,
     ):
-        gate.begin(f"{origin.url}/a", door.ask)
+        slot_proxy.begin(f"{origin.url}/a", door.ask)
         page.ask(f"{origin.url}/a", DOCUMENT)
         await door.came.wait()
         other.ask(f"{origin.url}/picture")
@@ -51,16 +51,18 @@ async def test_a_document_goes_out_when_its_turn_has_come(open_gate: OpenGate) -
         assert door.asked == [origin.url.removeprefix("http://")]
 
 
-async def test_each_station_of_a_redirect_has_its_turn_and_frames_have_none(open_gate: OpenGate) -> None:
+async def test_each_station_of_a_redirect_has_its_turn_and_frames_have_none(
+    open_slot_proxy: OpenSlotProxy,
+) -> None:
     """The answer that does not redirect is the last that is waited for."""
-    gate, door = await open_gate(), Doorkeeper()
+    slot_proxy, door = await open_slot_proxy(), Doorkeeper()
     door.opens.set()
     async with listening(answering(MOVED)) as moved, listening(answering(ok(b""))) as origin:
-        async with calling(gate) as page:
-            gate.begin(f"{moved.url}/", door.ask)
+        async with calling(slot_proxy) as page:
+            slot_proxy.begin(f"{moved.url}/", door.ask)
             page.ask(f"{moved.url}/", DOCUMENT)
             await page.head()
-        async with calling(gate) as page:
+        async with calling(slot_proxy) as page:
             page.ask(f"{origin.url}/", DOCUMENT, "Sec-Fetch-Dest: iframe")
             await page.head()
             assert len(door.asked) == 1
@@ -75,34 +77,38 @@ async def test_each_station_of_a_redirect_has_its_turn_and_frames_have_none(open
             assert len(door.asked) == 3
 
 
-async def test_a_visit_that_is_refused_sends_nothing(open_gate: OpenGate) -> None:
+async def test_a_visit_that_is_refused_sends_nothing(open_slot_proxy: OpenSlotProxy) -> None:
     """The browser sees a failure, the farm whose it is; the next visit has a turn of its own."""
-    gate, door, heads = await open_gate(), Doorkeeper(says=False), list[bytes]()
+    slot_proxy, door, heads = await open_slot_proxy(), Doorkeeper(says=False), list[bytes]()
     door.opens.set()
     async with listening(answering(ok(b"hi"), heads)) as origin:
-        gate.begin(f"{origin.url}/", door.ask)
+        slot_proxy.begin(f"{origin.url}/", door.ask)
         for _ in range(2):
-            async with calling(gate) as page:
+            async with calling(slot_proxy) as page:
                 page.ask(f"{origin.url}/", DOCUMENT)
                 assert await page.head() == b""
-        failure = gate.failure(f"{origin.url}/")
+        failure = slot_proxy.failure(f"{origin.url}/")
         assert failure is not None
-        assert failure.fault is GateFault.NOT_NOW
+        assert failure.fault is EgressFault.NOT_NOW
         assert (heads, len(door.asked)) == ([], 1)
         door.says = True
-        gate.begin(f"{origin.url}/", door.ask)
-        async with calling(gate) as page:
+        slot_proxy.begin(f"{origin.url}/", door.ask)
+        async with calling(slot_proxy) as page:
             page.ask(f"{origin.url}/", DOCUMENT)
             assert b" 200 " in await page.head()
 
 
-async def test_a_new_tunnel_waits_for_the_turn_once(open_gate: OpenGate) -> None:
+async def test_a_new_tunnel_waits_for_the_turn_once(open_slot_proxy: OpenSlotProxy) -> None:
     """Those that the browser opens besides wait for the same; other hosts' tunnels do not."""
-    gate, door = await open_gate(), Doorkeeper()
+    slot_proxy, door = await open_slot_proxy(), Doorkeeper()
     async with listening(echo) as origin, listening(echo) as other:
         authority = f"127.0.0.1:{origin.port}"
-        gate.begin(f"https://{authority}/", door.ask)
-        async with calling(gate) as first, calling(gate) as second, calling(gate) as elsewhere:
+        slot_proxy.begin(f"https://{authority}/", door.ask)
+        async with (
+            calling(slot_proxy) as first,
+            calling(slot_proxy) as second,
+            calling(slot_proxy) as elsewhere,
+        ):
             waiting = [asyncio.create_task(caller.tunnel(authority)) for caller in (first, second)]
             assert b" 200 " in await elsewhere.tunnel(f"127.0.0.1:{other.port}")
             await door.came.wait()
@@ -113,20 +119,27 @@ async def test_a_new_tunnel_waits_for_the_turn_once(open_gate: OpenGate) -> None
 
 
 @pytest.mark.parametrize("says", [True, False])
-async def test_a_tunnel_of_an_earlier_visit_waits_anew(open_gate: OpenGate, says: bool) -> None:
+async def test_a_tunnel_of_an_earlier_visit_waits_anew(open_slot_proxy: OpenSlotProxy, says: bool) -> None:
     """With what the browser sends first; a refusal closes it."""
-    gate, door = await open_gate(), Doorkeeper(says=says)
-    async with listening(echo) as origin, calling(gate) as caller:
+    slot_proxy, door, arrived = await open_slot_proxy(), Doorkeeper(says=says), bytearray()
+
+    async def recording_echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            arrived.extend(data)
+            writer.write(data)
+        writer.close()
+
+    async with listening(recording_echo) as origin, calling(slot_proxy) as caller:
         authority = f"127.0.0.1:{origin.port}"
         url = f"https://{authority}/"
-        gate.begin(url)
+        slot_proxy.begin(url)
         await caller.tunnel(authority)
         caller.send(b"one")
         assert await caller.body(3) == b"one"
-        gate.begin(url, door.ask)
+        slot_proxy.begin(url, door.ask)
         caller.send(b"two")
         await door.came.wait()
-        assert gate.bytes_sent == 0
+        assert (bytes(arrived), slot_proxy.bytes_received) == (b"one", 0)
         door.opens.set()
         if says:
             assert await caller.body(3) == b"two"
@@ -134,7 +147,8 @@ async def test_a_tunnel_of_an_earlier_visit_waits_anew(open_gate: OpenGate, says
             assert await caller.body(5) == b"three"
         else:
             assert await caller.rest() == b""
-            failure = gate.failure(url)
+            failure = slot_proxy.failure(url)
             assert failure is not None
-            assert failure.fault is GateFault.NOT_NOW
+            assert failure.fault is EgressFault.NOT_NOW
+            assert arrived == b"one"
         assert len(door.asked) == 1

@@ -10,7 +10,7 @@ import pytest
 
 from farm.egress import peer
 from farm.egress.peer import PeerCheck
-from tests.egress.conftest import OpenGate
+from tests.egress.conftest import OpenSlotProxy
 from tests.egress.servers import answering, listening, ok
 
 NOBODY = 65534
@@ -38,10 +38,10 @@ def test_the_kernel_says_whose_a_connection_is() -> None:
 
 @linux
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs a second user")
-async def test_another_user_is_not_answered(open_gate: OpenGate) -> None:
+async def test_another_user_is_not_answered(open_slot_proxy: OpenSlotProxy) -> None:
     """Not by a gate whose own user gets everything by the same port."""
     async with listening(answering(ok(b"inside"))) as origin:
-        gate = await open_gate()
+        gate = await open_slot_proxy()
         caller = await said_by(ASKS, str(gate.port), str(origin.port), user=NOBODY)
         assert caller == ""
         assert origin.connections == 0

@@ -7,7 +7,7 @@ import pytest
 
 from farm.egress.errors import Unreachable
 from farm.egress.resolve import MAX_LOOKUPS, Resolver, system_lookup
-from farm.model.egress import GateFault
+from farm.model.egress import EgressFault
 
 
 async def test_a_name_is_asked_for_once_at_a_time_and_then_remembered() -> None:
@@ -80,7 +80,7 @@ async def test_what_has_no_address_is_a_dns_failure(name: str) -> None:
     """Names that the system's resolver cannot be asked for included."""
     with pytest.raises(Unreachable) as raised:
         await Resolver(ttl_s=0, limit_s=20, lookup=system_lookup).resolve(name)
-    assert raised.value.failure.fault is GateFault.DNS
+    assert raised.value.failure.fault is EgressFault.DNS
 
 
 async def test_an_answer_without_addresses_is_a_dns_failure() -> None:
@@ -91,4 +91,4 @@ async def test_an_answer_without_addresses_is_a_dns_failure() -> None:
 
     with pytest.raises(Unreachable) as raised:
         await Resolver(ttl_s=0, limit_s=5, lookup=lookup).resolve("empty.example")
-    assert raised.value.failure.fault is GateFault.DNS
+    assert raised.value.failure.fault is EgressFault.DNS

@@ -16,7 +16,7 @@ from farm.app.rendering import read_state, state_of_site
 from farm.detect import detect
 from farm.egress.authority import authority_from, authority_of, target_from, tunnel_target_from
 from farm.egress.http1 import part
-from farm.egress.proxies import parse_proxies
+from farm.egress.proxy_file import parse_proxies
 from farm.model.errors import UsageError
 from farm.model.page import Detection, Link, RenderedPage
 from farm.policy.retry import RetryParams

@@ -35,6 +35,5 @@ def test_a_context_is_worn_by_age_by_growth_and_by_slowness() -> None:
         slow = slow.after(900)
     assert reason_to_replace(aged, 100.0, [], params) == "age"
     assert reason_to_replace(grown, 10.0, [], params) == "memory"
-    assert grown.bytes_per_page == 170 * MIB
     assert reason_to_replace(slow, 10.0, [30.0, 40.0, 900.0], params) == "slow"
     assert reason_to_replace(slow, 10.0, [900.0, 900.0], params) is None

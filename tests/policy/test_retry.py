@@ -3,14 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.model.egress import GateFailure, GateFault
+from farm.model.egress import EgressFailure, EgressFault
 from farm.model.outcome import Bury, FailureKind, Release, Retry, SkipReason
 from farm.policy.retry import (
     Breaker,
     BreakerParams,
     RetryParams,
+    after_egress_failure,
     after_failure,
-    after_gate_failure,
     backoff_s,
 )
 
@@ -32,15 +32,15 @@ def test_failures_are_retried_as_often_as_asked_for() -> None:
     assert isinstance(after_failure(FailureKind.CRASH, "x", 1, 0.0, RetryParams(retries=0)), Bury)
 
 
-def test_a_gate_failure_is_told_apart() -> None:
+def test_a_slot_proxy_failure_is_told_apart() -> None:
     """Refused is a late skip, a proxy's fault blemishes nothing, the rest is the network's."""
 
-    def judged(fault: GateFault) -> object:
-        return after_gate_failure(GateFailure(fault, "x"), 1, 0.0, PARAMS)
+    def judged(fault: EgressFault) -> object:
+        return after_egress_failure(EgressFailure(fault, "x"), 1, 0.0, PARAMS)
 
-    assert judged(GateFault.REFUSED) is SkipReason.PRIVATE_NETWORK
-    assert isinstance(judged(GateFault.UPSTREAM), Release)
-    timeout, dns = judged(GateFault.TIMEOUT), judged(GateFault.DNS)
+    assert judged(EgressFault.REFUSED) is SkipReason.PRIVATE_NETWORK
+    assert isinstance(judged(EgressFault.UPSTREAM), Release)
+    timeout, dns = judged(EgressFault.TIMEOUT), judged(EgressFault.DNS)
     assert isinstance(timeout, Retry)
     assert timeout.reason is FailureKind.TIMEOUT
     assert isinstance(dns, Retry)
@@ -50,18 +50,18 @@ def test_a_gate_failure_is_told_apart() -> None:
 def test_what_a_proxy_breaks_is_given_back_a_few_times() -> None:
     """Then it counts as a failure, or a site behind a black hole would never end; a dead proxy never does."""
     cap = PARAMS.broken_cap
-    broken, down = GateFailure(GateFault.TUNNEL, "x"), GateFailure(GateFault.UPSTREAM, "x")
-    assert isinstance(after_gate_failure(broken, 1, 0.0, PARAMS, cap), Release)
-    counted = after_gate_failure(broken, 1, 0.0, PARAMS, cap + 1)
+    broken, down = EgressFailure(EgressFault.TUNNEL, "x"), EgressFailure(EgressFault.UPSTREAM, "x")
+    assert isinstance(after_egress_failure(broken, 1, 0.0, PARAMS, cap), Release)
+    counted = after_egress_failure(broken, 1, 0.0, PARAMS, cap + 1)
     assert isinstance(counted, Retry)
     assert counted.reason is FailureKind.PROXY
-    assert isinstance(after_gate_failure(broken, PARAMS.retries + 1, 0.0, PARAMS, cap + 1), Bury)
-    assert isinstance(after_gate_failure(down, 1, 0.0, PARAMS, 10 * cap), Release)
+    assert isinstance(after_egress_failure(broken, PARAMS.retries + 1, 0.0, PARAMS, cap + 1), Bury)
+    assert isinstance(after_egress_failure(down, 1, 0.0, PARAMS, 10 * cap), Release)
 
 
 def test_a_visit_that_brings_too_much_is_dead_at_once() -> None:
     """It would bring as much the next time."""
-    judged = after_gate_failure(GateFailure(GateFault.TOO_LARGE, "x"), 1, 0.0, PARAMS)
+    judged = after_egress_failure(EgressFailure(EgressFault.TOO_LARGE, "x"), 1, 0.0, PARAMS)
     assert judged == Bury(FailureKind.TOO_LARGE, "x")
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.model.egress import AllProxiesBanned, GateFailure, GateFault
+from farm.model.egress import AllProxiesBanned, EgressFailure, EgressFault
 from farm.model.outcome import Bury, FailureKind, Judgement, Release, Retry, SkipReason
 from farm.model.page import Detection, Finding
 from farm.model.task import Lease, UrlTask
@@ -20,20 +20,20 @@ PAGE = Attempt(LEASE, 0.0, status=200)
 BY_PROXY = replace(PAGE, by_proxy=True)
 CAPTCHA = Detection(Finding.CAPTCHA, "datadome", ("x",))
 LOGIN = Detection(Finding.LOGIN_WALL, "", ("x",))
-FAULT = {fault: GateFailure(fault, "why") for fault in GateFault}
+FAULT = {fault: EgressFailure(fault, "why") for fault in EgressFault}
 SLOT, DEADLINE = Failed(FailureKind.CRASH, "crashed"), Failed(FailureKind.TIMEOUT, "too long")
 REQUEST = Failed(FailureKind.NETWORK, "net::ERR", on_request=True)
 INNOCENT = Failed(FailureKind.CRASH, "the engine died", innocent=True)
 
 
-def lost(failed: Failed, fault: GateFault | None = None) -> Attempt:
+def lost(failed: Failed, fault: EgressFault | None = None) -> Attempt:
     """Return a visit by a proxy that brought no page."""
-    return Attempt(LEASE, 0.0, by_proxy=True, failed=failed, gate_failure=FAULT[fault] if fault else None)
+    return Attempt(LEASE, 0.0, by_proxy=True, failed=failed, egress_failure=FAULT[fault] if fault else None)
 
 
-def short(fault: GateFault, status: int = 200, detection: Detection | None = None) -> Attempt:
+def short(fault: EgressFault, status: int = 200, detection: Detection | None = None) -> Attempt:
     """Return a visit by a proxy whose page lacks a part."""
-    return replace(BY_PROXY, status=status, detection=detection, gate_failure=FAULT[fault])
+    return replace(BY_PROXY, status=status, detection=detection, egress_failure=FAULT[fault])
 
 
 def judged(attempt: Attempt, count: int = 1) -> Judgement | None:
@@ -59,23 +59,23 @@ WITHOUT_PAGE = [
     (lost(DEADLINE), Outcome.SLOW, again(FailureKind.TIMEOUT, "too long"), 0),
     (lost(SLOT), Outcome.UNCLEAR, again(FailureKind.CRASH, "crashed"), None),
     (lost(INNOCENT), None, Release("the engine died"), None),
-    (lost(INNOCENT, GateFault.UPSTREAM), None, Release("the engine died"), None),
-    (lost(REQUEST, GateFault.REFUSED), Outcome.UNCLEAR, SkipReason.PRIVATE_NETWORK, None),
-    (lost(REQUEST, GateFault.DNS), Outcome.SLOW, again(FailureKind.NETWORK, "why"), None),
-    (lost(REQUEST, GateFault.CONNECT), Outcome.SLOW, again(FailureKind.NETWORK, "why"), None),
-    (lost(REQUEST, GateFault.TIMEOUT), Outcome.SLOW, again(FailureKind.TIMEOUT, "why"), None),
-    (lost(REQUEST, GateFault.UPSTREAM), Outcome.DOWN, Release("proxy: why"), None),
-    (lost(REQUEST, GateFault.TUNNEL), Outcome.BROKEN, Release("proxy: why"), None),
-    (lost(REQUEST, GateFault.NOT_NOW), Outcome.UNCLEAR, Release("why"), None),
-    (lost(REQUEST, GateFault.TOO_LARGE), Outcome.UNCLEAR, Bury(FailureKind.TOO_LARGE, "why"), None),
+    (lost(INNOCENT, EgressFault.UPSTREAM), None, Release("the engine died"), None),
+    (lost(REQUEST, EgressFault.REFUSED), Outcome.UNCLEAR, SkipReason.PRIVATE_NETWORK, None),
+    (lost(REQUEST, EgressFault.DNS), Outcome.SLOW, again(FailureKind.NETWORK, "why"), None),
+    (lost(REQUEST, EgressFault.CONNECT), Outcome.SLOW, again(FailureKind.NETWORK, "why"), None),
+    (lost(REQUEST, EgressFault.TIMEOUT), Outcome.SLOW, again(FailureKind.TIMEOUT, "why"), None),
+    (lost(REQUEST, EgressFault.UPSTREAM), Outcome.DOWN, Release("proxy: why"), None),
+    (lost(REQUEST, EgressFault.TUNNEL), Outcome.BROKEN, Release("proxy: why"), None),
+    (lost(REQUEST, EgressFault.NOT_NOW), Outcome.UNCLEAR, Release("why"), None),
+    (lost(REQUEST, EgressFault.TOO_LARGE), Outcome.UNCLEAR, Bury(FailureKind.TOO_LARGE, "why"), None),
     # A slot that was lost and a deadline have reasons of their own, unless the gateway cut the visit off.
-    (lost(SLOT, GateFault.TUNNEL), Outcome.UNCLEAR, again(FailureKind.CRASH, "crashed"), None),
-    (lost(DEADLINE, GateFault.CONNECT), Outcome.SLOW, again(FailureKind.TIMEOUT, "too long"), 0),
-    (lost(SLOT, GateFault.TOO_LARGE), Outcome.UNCLEAR, Bury(FailureKind.TOO_LARGE, "why"), None),
-    (lost(DEADLINE, GateFault.TOO_LARGE), Outcome.UNCLEAR, Bury(FailureKind.TOO_LARGE, "why"), None),
+    (lost(SLOT, EgressFault.TUNNEL), Outcome.UNCLEAR, again(FailureKind.CRASH, "crashed"), None),
+    (lost(DEADLINE, EgressFault.CONNECT), Outcome.SLOW, again(FailureKind.TIMEOUT, "too long"), 0),
+    (lost(SLOT, EgressFault.TOO_LARGE), Outcome.UNCLEAR, Bury(FailureKind.TOO_LARGE, "why"), None),
+    (lost(DEADLINE, EgressFault.TOO_LARGE), Outcome.UNCLEAR, Bury(FailureKind.TOO_LARGE, "why"), None),
     # The browser's word about a certificate says more than that the connection was closed.
     (
-        lost(Failed(FailureKind.TLS, "cert", on_request=True), GateFault.TUNNEL),
+        lost(Failed(FailureKind.TLS, "cert", on_request=True), EgressFault.TUNNEL),
         Outcome.UNCLEAR,
         again(FailureKind.TLS, "cert"),
         None,
@@ -106,7 +106,7 @@ def test_a_failure_is_retried_as_often_as_asked_for(failed: Failed) -> None:
 
 def test_what_a_proxy_breaks_is_given_back_a_few_times() -> None:
     """Then it counts as a failure, or a site behind a black hole would never end; a dead proxy never does."""
-    broken, down = lost(REQUEST, GateFault.TUNNEL), lost(REQUEST, GateFault.UPSTREAM)
+    broken, down = lost(REQUEST, EgressFault.TUNNEL), lost(REQUEST, EgressFault.UPSTREAM)
     assert judged(broken, PARAMS.broken_cap) == Release("proxy: why")
     assert judged(broken, PARAMS.broken_cap + 1) == again(FailureKind.PROXY, "why")
     assert judged(down, 10 * PARAMS.broken_cap) == Release("proxy: why")
@@ -132,16 +132,16 @@ PAGES = [
         Outcome.BLOCKED,
         Release("datadome captcha: another address is tried"),
     ),
-    (short(GateFault.TUNNEL), Outcome.PARTIAL, Release("proxy: why")),
-    (short(GateFault.UPSTREAM), Outcome.DOWN, Release("proxy: why")),
-    (short(GateFault.TOO_LARGE), Outcome.UNCLEAR, Bury(FailureKind.TOO_LARGE, "why")),
-    (short(GateFault.TOO_LARGE, 403, CAPTCHA), Outcome.UNCLEAR, Bury(FailureKind.TOO_LARGE, "why")),
+    (short(EgressFault.TUNNEL), Outcome.PARTIAL, Release("proxy: why")),
+    (short(EgressFault.UPSTREAM), Outcome.DOWN, Release("proxy: why")),
+    (short(EgressFault.TOO_LARGE), Outcome.UNCLEAR, Bury(FailureKind.TOO_LARGE, "why")),
+    (short(EgressFault.TOO_LARGE, 403, CAPTCHA), Outcome.UNCLEAR, Bury(FailureKind.TOO_LARGE, "why")),
     (
-        short(GateFault.TUNNEL, 200, CAPTCHA),
+        short(EgressFault.TUNNEL, 200, CAPTCHA),
         Outcome.BLOCKED,
         Release("datadome captcha: another address is tried"),
     ),
-    (short(GateFault.TUNNEL, 403), Outcome.DOUBTED, Release("status 403: another address is tried")),
+    (short(EgressFault.TUNNEL, 403), Outcome.DOUBTED, Release("status 403: another address is tried")),
 ]
 
 
@@ -156,7 +156,7 @@ def test_a_page_that_a_proxy_brought(
 
 def test_a_visit_that_was_cut_off_is_dead_without_a_proxy_too() -> None:
     """It would bring as much the next time."""
-    cut = replace(short(GateFault.TOO_LARGE), by_proxy=False)
+    cut = replace(short(EgressFault.TOO_LARGE), by_proxy=False)
     assert outcome_of(cut) is None
     assert judged(cut, 0) == Bury(FailureKind.TOO_LARGE, "why")
 
@@ -173,7 +173,7 @@ def test_a_block_is_tried_by_other_addresses_and_then_ends_the_url() -> None:
 
 def test_a_page_that_is_never_whole_is_taken_as_it_is() -> None:
     """What breaks behind every proxy is the page's own; its status still counts."""
-    partial = short(GateFault.TUNNEL)
+    partial = short(EgressFault.TUNNEL)
     assert judged(partial, PARAMS.partial_cap) == Release("proxy: why")
     assert judged(partial, PARAMS.partial_cap + 1) is None
     error = judged(replace(partial, status=502), PARAMS.partial_cap + 1)
@@ -183,7 +183,7 @@ def test_a_page_that_is_never_whole_is_taken_as_it_is() -> None:
 @pytest.mark.parametrize(("detection", "status"), [(CAPTCHA, 200), (None, 403)])
 def test_a_rejection_that_is_never_whole_ends_as_well(detection: Detection | None, status: int) -> None:
     """Counted as an incomplete page alone it was given back for ever: an incomplete page is kept in the end."""
-    assert not isinstance(judged(short(GateFault.TUNNEL, status, detection), 1000), Release)
+    assert not isinstance(judged(short(EgressFault.TUNNEL, status, detection), 1000), Release)
 
 
 @pytest.mark.parametrize("outcome", [None, *Outcome])
@@ -196,7 +196,9 @@ REFUSALS: list[Judgement] = [SkipReason.ROBOTS, Retry(FailureKind.THROTTLED, 9.0
 
 
 @pytest.mark.parametrize("refusal", REFUSALS)
-@pytest.mark.parametrize("attempt", [BY_PROXY, replace(BY_PROXY, detection=CAPTCHA), short(GateFault.TUNNEL)])
+@pytest.mark.parametrize(
+    "attempt", [BY_PROXY, replace(BY_PROXY, detection=CAPTCHA), short(EgressFault.TUNNEL)]
+)
 def test_what_robots_txt_refuses_comes_first(attempt: Attempt, refusal: Judgement) -> None:
     """The page that a redirect led to was not to be visited: it says nothing of the proxy either."""
     refused = replace(attempt, refusal=refusal)
@@ -244,7 +246,7 @@ attempts = st.builds(
     all_banned=st.none() | st.builds(AllProxiesBanned, st.floats(1, 60), st.booleans()),
     failed=st.none()
     | st.builds(Failed, st.sampled_from(FailureKind), st.just("x"), st.booleans(), st.booleans()),
-    gate_failure=st.none() | st.sampled_from(list(FAULT.values())),
+    egress_failure=st.none() | st.sampled_from(list(FAULT.values())),
     status=st.integers(200, 599),
     detection=st.sampled_from([None, LOGIN, CAPTCHA]),
     delay_s=st.none() | st.floats(0, 60),
@@ -267,5 +269,7 @@ def test_nothing_is_given_back_for_ever(attempt: Attempt) -> None:
     settlement = judged(attempt, 1000)
     if isinstance(settlement, Release):
         innocent = attempt.failed is not None and attempt.failed.innocent
-        fault = attempt.gate_failure.fault if attempt.gate_failure else None
-        assert innocent or settlement == attempt.refusal or fault in {GateFault.UPSTREAM, GateFault.NOT_NOW}
+        fault = attempt.egress_failure.fault if attempt.egress_failure else None
+        assert (
+            innocent or settlement == attempt.refusal or fault in {EgressFault.UPSTREAM, EgressFault.NOT_NOW}
+        )

@@ -10,7 +10,7 @@ import pytest
 from farm.model.crawl import Ledger
 from farm.model.errors import OutputUnwritable, UsageError
 from farm.monitor.log import start_logging
-from farm.resources.files import create_anew, opened, own_folder, read_own, umask_of
+from farm.resources.files import create_anew, opened, own_folder, read_own, umask_of, write_atomically
 from farm.runtime.lock import FolderLock
 from farm.sinks.files import Files
 from farm.sinks.jsonl import JsonlSink
@@ -122,3 +122,53 @@ def test_neither_are_files_nor_the_summary(tmp_path: Path, target: Path) -> None
     write_summary(out / "summary.json", Summary("c", now, now, "finished", Ledger()))
     assert target.read_text() == "mine"
     assert (out / "summary.json").read_text().startswith("{")
+
+
+def test_a_file_is_replaced_and_no_draft_stays(tmp_path: Path) -> None:
+    """Whether it was there before or not."""
+    path = tmp_path / "summary.json"
+    for content in (b"first", b"second, longer"):
+        write_atomically(path, content)
+        assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
+def test_a_write_that_fails_leaves_the_old_file_and_no_draft(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    """The disk may be full at either step."""
+    path, draft = tmp_path / "node", tmp_path / "node.new"
+    path.write_bytes(b"old")
+
+    def fails(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    owner: object = os if failing == "fsync" else Path
+    monkeypatch.setattr(owner, failing, fails)
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(path, b"new", draft)
+    monkeypatch.undo()
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_content_is_synced_before_it_is_renamed_and_the_name_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In another order a power loss could leave an empty file under the name, or the old one for good."""
+    steps: list[str] = []
+    sync, replace = os.fsync, Path.replace
+
+    def noted_sync(descriptor: int) -> None:
+        steps.append("sync a folder" if os.path.isdir(f"/dev/fd/{descriptor}") else "sync the file")  # noqa: PTH112
+        sync(descriptor)
+
+    def noted_replace(self: Path, target: Path) -> Path:
+        steps.append("rename")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", noted_sync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    write_atomically(tmp_path / "a", b"content")
+    assert steps == ["sync the file", "rename", "sync a folder"]

@@ -20,15 +20,15 @@ class FakeSlotPool:
 
     open: int = 4
     actions: list[ReclaimAction] = field(default_factory=list)
-    roomy: bool = True
+    has_spare_memory: bool = True
 
     def open_slots(self) -> int:
         """Return how many it pretends to have."""
         return self.open
 
-    def note(self, reading: MemoryReading, *, roomy: bool) -> None:
+    def note(self, reading: MemoryReading, *, has_spare_memory: bool) -> None:
         """Remember the last word on room."""
-        self.roomy = roomy
+        self.has_spare_memory = has_spare_memory
 
     def reclaim(self, action: ReclaimAction) -> None:
         """Write the action down."""
@@ -67,7 +67,7 @@ async def test_a_full_budget_takes_slots_away_and_says_so() -> None:
         assert g.peak_bytes == 900
         assert MemoryRead(0.0, 900, 1000, 7) in events
         assert [e.binding for e in events if isinstance(e, AdmissionSet)][-1] == "memory"
-        assert not pool.roomy
+        assert not pool.has_spare_memory
         assert Measure.SHED not in {action.measure for action in pool.actions}
         # To admit fewer is the governor's own: nobody else is asked to do it.
 

@@ -16,7 +16,7 @@ LABELS = ("a", "b", "c")
 
 
 class Slots:
-    """Proxies and the ways of some slots, with what the gates were told."""
+    """Proxies and the ways of some slots, with what the slot proxies were told."""
 
     def __init__(self, rotation: Rotation = Rotation.CONTEXT, labels: tuple[str, ...] = LABELS) -> None:
         self.clock = ManualClock()
@@ -221,7 +221,7 @@ def test_the_wait_for_a_proxy_ends_with_the_patience() -> None:
     assert slots.proxies.limits == {}
 
 
-def test_a_gate_without_a_proxy_is_never_told_to_go_direct() -> None:
+def test_a_slot_proxy_without_a_proxy_is_never_told_to_go_direct() -> None:
     """It stays with the last one until it is given another."""
     slots = Slots(labels=("a",))
     route = slots.route("s")

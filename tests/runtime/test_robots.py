@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from farm.model.egress import Fetched, FetchFailed, GateFailure, GateFault
+from farm.model.egress import EgressFailure, EgressFault, Fetched, FetchFailed
 from farm.model.outcome import Bury, FailureKind, Release, Retry, SkipReason
 from farm.model.task import Lease, UrlTask
 from farm.policy.retry import RetryParams
@@ -162,9 +162,9 @@ async def test_without_an_answer_the_visit_has_failed_and_no_page_is_asked_for()
 
 async def test_a_closed_network_and_a_proxy_at_fault_are_told_apart() -> None:
     """As for a page: a late skip, and a URL given back."""
-    refused = FetchFailed(FailureKind.NETWORK, "", GateFailure(GateFault.REFUSED, ""))
+    refused = FetchFailed(FailureKind.NETWORK, "", EgressFailure(EgressFault.REFUSED, ""))
     assert await Node(answer=refused).says("/y") is SkipReason.PRIVATE_NETWORK
-    proxy = FetchFailed(FailureKind.NETWORK, "", GateFailure(GateFault.UPSTREAM, "407"))
+    proxy = FetchFailed(FailureKind.NETWORK, "", EgressFailure(EgressFault.UPSTREAM, "407"))
     assert isinstance(await Node(answer=proxy).says("/y"), Release)
 
 

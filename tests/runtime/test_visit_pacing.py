@@ -127,7 +127,7 @@ async def test_an_answer_that_nobody_told_of_is_read_from_the_page() -> None:
 
 
 async def test_the_stations_of_a_redirect_within_tls_are_counted() -> None:
-    """The gate sees those of plain HTTP, and the first of a tunnel, where they wait."""
+    """The slot's proxy sees those of plain HTTP, and the first of a tunnel, where they wait."""
     answers = Answers()
     stations = ("https://a.example/1", "https://a.example/2", "http://b.example/3")
     page = RenderedPage("https://c.example/4", 200, {}, "text/html", redirects=stations)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from farm.model.egress import AllProxiesBanned, GateFailure, GateFault
+from farm.model.egress import AllProxiesBanned, EgressFailure, EgressFault
 from farm.model.errors import RenderError, SlotLost
 from farm.model.outcome import Ack, FailureKind, RedirectOutcome, Release, Retry, SkipReason
 from farm.model.page import Detection, Finding
@@ -99,9 +99,9 @@ async def test_the_gateway_is_asked_about_the_address_that_failed() -> None:
     """After a redirect it is another one than the URL's."""
     bench = Bench(lease("1"))
     bench.slot.pages = [RenderError(FailureKind.NETWORK, "reset", "http://b.example/")]
-    bench.gate.found = GateFailure(GateFault.REFUSED, "private")
+    bench.egress.found = EgressFailure(EgressFault.REFUSED, "private")
     await worked(bench)
-    assert bench.gate.asked_for == ["http://b.example/"]
+    assert bench.egress.asked_for == ["http://b.example/"]
     assert bench.frontier.settled == [("1", Ack(rendered=False))]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from farm.model.crawl import Ledger, Stats
-from farm.model.egress import AllProxiesBanned, GateFailure
+from farm.model.egress import AllProxiesBanned, EgressFailure
 from farm.model.event import Event
 from farm.model.outcome import Ack, Bury, RedirectOutcome, Release, Retry, Settled, SkipReason
 from farm.model.page import Detection, Link, RenderedPage
@@ -138,11 +138,11 @@ class FakeFrontier:
 
 
 @dataclass
-class FakeGate:
+class FakeSlotEgress:
     """Knows of the failures that the test names."""
 
-    found: GateFailure | None = None
-    lacks: GateFailure | None = None
+    found: EgressFailure | None = None
+    lacks: EgressFailure | None = None
     proxy_url: str = "http://127.0.0.1:1"
     bytes_received: int = 123
     ask: Callable[[str], Awaitable[bool]] | None = None
@@ -152,12 +152,12 @@ class FakeGate:
         """Keep what documents wait for."""
         self.ask = ask
 
-    def failure(self, url: str) -> GateFailure | None:
+    def failure(self, url: str) -> EgressFailure | None:
         """Say how the main request failed."""
         self.asked_for.append(url)
         return self.found
 
-    def shortfall(self, url: str) -> GateFailure | None:
+    def shortfall(self, url: str) -> EgressFailure | None:
         """Say what the page lacks."""
         return self.lacks
 
@@ -167,7 +167,7 @@ class FakeSlot:
     """Renders the pages in turn; an exception among them is raised."""
 
     steps: Steps
-    gate: FakeGate
+    egress: FakeSlotEgress
     pages: list[RenderedPage | Exception]
     name: str = "01"
     retired: int = 0
@@ -176,8 +176,8 @@ class FakeSlot:
     async def render(self, lease: Lease, answered: Answered | None = None) -> RenderedPage:
         """Visit as a browser does: ask for the document, hear of its answer, show the page."""
         self.rendered.append(lease.id)
-        if self.gate.ask is not None:
-            await self.gate.ask(lease.task.site)
+        if self.egress.ask is not None:
+            await self.egress.ask(lease.task.site)
         await self.steps.at("render")
         shown = self.pages.pop(0) if self.pages else page()
         if isinstance(shown, Exception):
@@ -290,8 +290,8 @@ class Bench:
         self.control = Control()
         self.control.admit(1)
         self.frontier = FakeFrontier(self.steps, list(leases))
-        self.gate = FakeGate()
-        self.slot = FakeSlot(self.steps, self.gate, [])
+        self.egress = FakeSlotEgress()
+        self.slot = FakeSlot(self.steps, self.egress, [])
         self.route = FakeRoute()
         self.sink = FakeSink(self.steps)
         self.site = FakeSite(self.steps)
@@ -313,7 +313,7 @@ class Bench:
             self.clock,
         )
         params = WorkerParams("node", visit_s, 60.0, 0, RetryParams())
-        self.worker = Worker(0, self.slot, self.gate, self.route, deps, self.control, params)
+        self.worker = Worker(0, self.slot, self.egress, self.route, deps, self.control, params)
 
     @property
     def records(self) -> list[str]:

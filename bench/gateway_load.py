@@ -2,7 +2,7 @@
 
 Three processes, so that each one's CPU can be told from the others': a server, the gateway, and whoever calls.
 
-    python -m bench.gatework server | gateway      prints its port, serves until its standard input ends
+    python -m bench.gateway_load server | gateway      prints its port, serves until its standard input ends
 """
 
 import asyncio
@@ -100,8 +100,8 @@ async def _serve() -> None:
 async def _gateway() -> None:
     gateway = Gateway(Guard([AllowedNetwork.parse("127.0.0.0/8")]))
     await gateway.start()
-    gate = await gateway.open("bench")
-    print(gate.port, flush=True)
+    slot_proxy = await gateway.open("bench")
+    print(slot_proxy.port, flush=True)
     await asyncio.to_thread(sys.stdin.read)
     await gateway.close()
 
@@ -110,7 +110,7 @@ async def _gateway() -> None:
 def _running(role: str) -> Iterator[tuple[int, psutil.Process]]:
     """Run one of the two; gives its port and its process."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench.gatework", role],
+        [sys.executable, "-m", "bench.gateway_load", role],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -128,9 +128,9 @@ async def _head(reader: asyncio.StreamReader) -> bytes:
     return await reader.readuntil(b"\r\n\r\n")
 
 
-async def _small(gate: int, origin: int) -> int:
+async def _small(slot_proxy: int, origin: int) -> int:
     """Ask one after the other on one connection."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", gate)
+    reader, writer = await asyncio.open_connection("127.0.0.1", slot_proxy)
     request = f"GET http://127.0.0.1:{origin}/ HTTP/1.1\r\nHost: 127.0.0.1:{origin}\r\n\r\n".encode()
     for _ in range(EACH):
         writer.write(request)
@@ -140,16 +140,16 @@ async def _small(gate: int, origin: int) -> int:
     return EACH
 
 
-async def many(gate: int, origin: int, look: Callable[[], None]) -> int:
+async def many(slot_proxy: int, origin: int, look: Callable[[], None]) -> int:
     """Ask over many connections at once."""
-    done = sum(await asyncio.gather(*(_small(gate, origin) for _ in range(CONNECTIONS))))
+    done = sum(await asyncio.gather(*(_small(slot_proxy, origin) for _ in range(CONNECTIONS))))
     look()
     return done
 
 
-async def large(gate: int, origin: int, look: Callable[[], None], *, tunnel: bool) -> int:
+async def large(slot_proxy: int, origin: int, look: Callable[[], None], *, tunnel: bool) -> int:
     """Take one large body."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", gate)
+    reader, writer = await asyncio.open_connection("127.0.0.1", slot_proxy)
     host = f"127.0.0.1:{origin}"
     target = "/large" if tunnel else f"http://{host}/large"
     if tunnel:
@@ -179,8 +179,8 @@ def carried() -> list[Carried]:
     }
     found = []
     for name, work in works.items():
-        with _running("server") as (origin, _), _running("gateway") as (gate, process):
-            uvloop.run(_small(gate, origin))  # what is made once is made now
+        with _running("server") as (origin, _), _running("gateway") as (slot_proxy, process):
+            uvloop.run(_small(slot_proxy, origin))  # what is made once is made now
             before = peak = process.memory_info().rss
 
             def look(process: psutil.Process = process) -> None:
@@ -188,7 +188,7 @@ def carried() -> list[Carried]:
                 peak = max(peak, process.memory_info().rss)
 
             spent, begun = process.cpu_times(), time.monotonic()
-            done = uvloop.run(work(gate, origin, look))
+            done = uvloop.run(work(slot_proxy, origin, look))
             wall_s, now = time.monotonic() - begun, process.cpu_times()
             cpu_s = now.user + now.system - spent.user - spent.system
             found.append(Carried(name, done, wall_s, cpu_s, before / MIB, (peak - before) / MIB))

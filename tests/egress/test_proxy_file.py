@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.egress.proxyfile import ProxyFile
+from farm.egress.proxy_file import ProxyFile
 from farm.model.errors import UsageError
 
 

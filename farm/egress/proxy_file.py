@@ -1,26 +1,34 @@
-"""What a proxies file says: one upstream proxy a line.
+"""Upstream proxies, and the proxies file that lists them, one URL a line.
 
-What always holds: user and password are behind `Secret`, so that neither a repr, a log line nor an error shows
-them; a bad line is reported by its number and never quoted, since what is wrong with it may be the password.
-Which proxy a slot uses, and how well each does, is decided elsewhere.
+The file is read at the start, and again whenever it changes. `runtime/proxies.py` chooses the proxy of a slot.
+
+Invariants:
+- User and password are `Secret`: no repr, log line or error shows them.
+- A bad line is reported by its number and never quoted, since what is wrong with it may be the password.
+- Every proxy has a label without credentials, unique in the file, by which the rest of the farm names it.
+- If the file becomes unreadable or empty, the last good list stays in force.
 """
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from farm.model.errors import UsageError
 from farm.model.secret import Secret
 
+LARGEST_BYTES = 10_000_000
 DEFAULT_PORTS = {"http": 80, "https": 443, "socks4": 1080, "socks5": 1080}
 _ALIASES = {"socks5h": "socks5", "socks4a": "socks4", "socks": "socks5"}
 _MAX_SOCKS_FIELD = 255
-
-
 _NONE = Secret("")
 
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """A proxy behind the gateway; `str` gives its address without credentials."""
+    """A proxy behind the gateway. `str` gives its address without credentials."""
 
     scheme: str
     host: str
@@ -67,7 +75,7 @@ def _credentials(parts: SplitResult, scheme: str) -> tuple[str, str]:
         if ":" in user:
             raise ValueError("a user of an HTTP proxy must not have a colon")
         return user, password
-    # What the protocol cannot carry is said here, not at the first page.
+    # Report what the protocol cannot carry here, not at the first page.
     if not (user + password).isascii() or max(len(user), len(password)) > _MAX_SOCKS_FIELD:
         raise ValueError("user and password of a SOCKS proxy must be ASCII and at most 255 characters")
     if scheme == "socks5" and bool(user) != bool(password):
@@ -79,7 +87,7 @@ def _credentials(parts: SplitResult, scheme: str) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class BadProxyLine:
-    """A line that could not be read: its number, from 1, and what is wrong, without the line."""
+    """A line that cannot be parsed: its number, from 1, and what is wrong. Never quotes the line."""
 
     number: int
     reason: str
@@ -90,14 +98,14 @@ class BadProxyLine:
 
 @dataclass(frozen=True, slots=True)
 class ProxyList:
-    """What a file gave: every proxy once, in its order, and the lines that gave none."""
+    """The parsed file: each proxy once, in file order, and the lines that cannot be parsed."""
 
     upstreams: tuple[Upstream, ...]
     bad: tuple[BadProxyLine, ...] = ()
 
 
 def parse_proxies(text: str) -> ProxyList:
-    """Read a proxies file: one URL a line; blank lines and lines that begin with `#` are skipped."""
+    """Parse a proxies file. Blank lines and lines that begin with `#` are skipped."""
     upstreams: dict[Upstream, None] = {}
     bad: list[BadProxyLine] = []
     for number, line in enumerate(text.lstrip("\ufeff").splitlines(), start=1):
@@ -108,3 +116,53 @@ def parse_proxies(text: str) -> ProxyList:
         except ValueError as error:
             bad.append(BadProxyLine(number, str(error)))
     return ProxyList(tuple(upstreams), tuple(bad))
+
+
+class ProxyFile:
+    """The file at `path`, with the proxies (`upstreams`, by label) and bad lines that it had when last read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.upstreams: Mapping[str, Upstream] = {}
+        self.bad: tuple[BadProxyLine, ...] = ()
+        self._seen: tuple[int, int, int] | None = None
+
+    def read(self) -> None:
+        """Read the file. Raises UsageError, and keeps the previous list, if it names no proxy."""
+        try:
+            about = self.path.stat()
+            self._seen = (about.st_mtime_ns, about.st_size, about.st_ino)
+            with self.path.open(encoding="utf-8") as file:
+                found = parse_proxies(file.read(LARGEST_BYTES))
+        except OSError as error:
+            raise UsageError(f"--proxies {self.path} cannot be read ({error.strerror}).") from None
+        except UnicodeDecodeError:
+            raise UsageError(f"--proxies {self.path} is no text in UTF-8.") from None
+        self.bad = found.bad
+        if not found.upstreams:
+            why = f"{found.bad[0]}; " if found.bad else ""
+            raise UsageError(f"--proxies {self.path} names no proxy; {why}write one URL a line.")
+        self.upstreams = labelled(found)
+
+    def changed(self) -> bool:
+        """Return whether the file has changed since it was last read."""
+        try:
+            about = self.path.stat()
+        except OSError:
+            return False  # it is being replaced, or gone: keep the current list
+        return (about.st_mtime_ns, about.st_size, about.st_ino) != self._seen
+
+
+def labelled(found: ProxyList) -> dict[str, Upstream]:
+    """Return the proxies by label: the address, plus a hash of the credentials if several share the address."""
+    times = Counter(str(upstream) for upstream in found.upstreams)
+    return {
+        str(upstream) if times[str(upstream)] == 1 else f"{upstream}#{_credentials_hash(upstream)}": upstream
+        for upstream in found.upstreams
+    }
+
+
+def _credentials_hash(upstream: Upstream) -> str:
+    """Return a short hash of the credentials, the same on every node and too short to reveal them."""
+    pair = f"{upstream.user.reveal()}\n{upstream.password.reveal()}"
+    return blake2b(pair.encode(), digest_size=3).hexdigest()

@@ -11,8 +11,7 @@ import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import async_playwright
 
-from farm.browser.driver import node_path
-from farm.browser.driver_transport import QUIET, use_orjson
+from farm.browser.driver import QUIET, node_path, use_orjson
 from tests.browser.conftest import Browsing, visit
 
 SESSION = '{"guid":"cdp-session@0a","method":"event","params":'

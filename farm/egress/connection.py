@@ -1,8 +1,8 @@
-"""One TCP connection as the gateway uses it: read by a coroutine first, joined to another one later.
+"""A TCP connection of the gateway: first read by a coroutine, later perhaps joined to another connection.
 
-What always holds: no more than about `buffer_bytes` wait in either direction (the source is paused before
-that); whoever waits, waits with a limit; and `lost` is resolved once the socket is gone, so that closing can be
-waited for. What the bytes mean is for `http1`; when joined wires end is for `relay`.
+Invariants: about `buffer_bytes` at most are buffered in either direction (the source is paused before that); every
+wait has a limit; `lost` is resolved when the socket is closed, so that closing can be awaited. `http1` interprets
+the bytes; `relay` joins two connections into a tunnel.
 """
 
 import asyncio
@@ -11,30 +11,29 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
-from farm.egress.errors import WireLost, WireSilent
+from farm.egress.errors import ConnectionBroken, IdleTimeout
 
 
 @dataclass(slots=True, eq=False)
 class Traffic:
-    """What one gate moves: the bytes that crossed the farm's edge, and every connection that is alive."""
+    """The bytes that a slot proxy has received from outside, and its open connections."""
 
     received: int = 0
-    sent: int = 0
     cap: int | None = None
-    """Once so much was received, `on_excess` is called; whoever sets it takes it away again."""
+    """When more than this has been received, `on_excess` is called once and the cap is removed."""
     on_excess: Callable[[], object] | None = None
-    live: "set[Wire]" = field(default_factory=set)
+    live: "set[Connection]" = field(default_factory=set)
 
     def receive(self, size: int) -> None:
-        """Count what came in, and tell once when it is too much."""
+        """Count received bytes; call `on_excess` once when the cap is exceeded."""
         self.received += size
         if self.cap is not None and self.received > self.cap and self.on_excess is not None:
             self.cap = None
             self.on_excess()
 
 
-class Wire(asyncio.Protocol):
-    """A connection of a gate: to the outside, or to the browser, in which case `on_made` hears of it."""
+class Connection(asyncio.Protocol):
+    """A connection of a slot proxy: from the browser if there is an `on_made` callback, else to the outside."""
 
     __slots__ = (
         "_buffer_bytes",
@@ -65,7 +64,7 @@ class Wire(asyncio.Protocol):
         loop: asyncio.AbstractEventLoop,
         buffer_bytes: int,
         traffic: Traffic,
-        on_made: Callable[["Wire"], None] | None = None,
+        on_made: Callable[["Connection"], None] | None = None,
     ) -> None:
         self._loop = loop
         self._buffer_bytes = buffer_bytes
@@ -79,16 +78,16 @@ class Wire(asyncio.Protocol):
         self.ended = False
         self._waiter: asyncio.Future[None] | None = None
         self._draining: asyncio.Future[None] | None = None
-        self._partner: Wire | None = None
+        self._partner: Connection | None = None
         self.lost: asyncio.Future[None] = loop.create_future()
         self.error: Exception | None = None
         self.moved = 0
         self.on_end: Callable[[], object] | None = None
-        """Called once when what comes in ends or the connection breaks, before any partner hears of it."""
+        """Called once when the input ends or the connection breaks, before the partner is told."""
         self.hold: Callable[[], object] | None = None
-        """Called when something comes in for a partner, who is not given it before `release`."""
+        """Called when bytes arrive for the partner; they are held until `release`."""
 
-    # -- what the transport calls
+    # -- called by the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
@@ -117,17 +116,17 @@ class Wire(asyncio.Protocol):
         self._wake()
 
     def eof_received(self) -> bool:
-        """Pass the end on; the connection stays, since the other direction may go on."""
+        """Forward the end of input; the connection stays open, since the other direction may go on."""
         self._end()
         if self._partner is not None:
             self._partner.write_end()
             if self._partner.ended:  # both directions are over
                 self.close()
                 self._partner.close()
-        return self.transport.can_write_eof()  # under TLS the transport closes whatever is said
+        return self.transport.can_write_eof()  # under TLS the transport closes in any case
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wake whoever waits: nothing will come any more."""
+        """Wake every waiter: no more bytes will arrive."""
         self.error = exc
         self._end()
         if self._draining is not None and not self._draining.done():
@@ -137,24 +136,24 @@ class Wire(asyncio.Protocol):
             self.lost.set_result(None)
 
     def pause_writing(self) -> None:
-        """Stop what feeds this side: it does not keep up."""
+        """Pause the partner's input: this side does not keep up."""
         self.writable = False
         if self._partner is not None:
             self._partner.pause()
 
     def resume_writing(self) -> None:
-        """Go on feeding it: it caught up."""
+        """Resume the partner's input, and wake `drain`."""
         self.writable = True
         if self._partner is not None:
             self._partner.resume()
         elif self._draining is not None and not self._draining.done():
             self._draining.set_result(None)
 
-    # -- what the gateway calls
+    # -- called by the gateway
 
     @property
     def idle(self) -> bool:
-        """Whether it is open and nothing waits to be read."""
+        """Whether it is open and nothing is buffered."""
         return self.open and not self._chunks
 
     @property
@@ -163,7 +162,7 @@ class Wire(asyncio.Protocol):
         return not self.ended and not self.transport.is_closing()
 
     async def receive(self, limit_s: float) -> bytes:
-        """Return the next bytes, or none at the end; raises `WireSilent` or `WireLost`."""
+        """Return the next bytes, or none at the end; raises `IdleTimeout` or `ConnectionBroken`."""
         if not self._chunks and not self.ended:
             self._waiter = self._loop.create_future()
             await self._within(self._waiter, limit_s)
@@ -174,33 +173,31 @@ class Wire(asyncio.Protocol):
                 self.resume()
             return data
         if self.error is not None:
-            raise WireLost(str(self.error))
+            raise ConnectionBroken(str(self.error))
         return b""
 
     def unread(self, data: bytes) -> None:
-        """Put back bytes that belong to what follows."""
+        """Put bytes back in front of the buffer."""
         if data:
             self._chunks.appendleft(data)
             self._held += len(data)
 
     def write(self, data: bytes) -> None:
-        """Send without waiting; `drain` is where a sender that is too fast waits."""
+        """Write without waiting; a sender waits in `drain`."""
         if self.transport.is_closing():
             return
-        if self._outside:
-            self._traffic.sent += len(data)
         self.transport.write(data)
 
     async def drain(self, limit_s: float) -> None:
-        """Wait until the other side keeps up; raises `WireSilent` or `WireLost`."""
+        """Wait until the write buffer has drained; raises `IdleTimeout` or `ConnectionBroken`."""
         if not self.writable and not self.transport.is_closing():
             self._draining = self._loop.create_future()
             await self._within(self._draining, limit_s)
         if self.transport.is_closing():
-            raise WireLost(str(self.error or "closed"))
+            raise ConnectionBroken(str(self.error or "closed"))
 
     def write_end(self) -> None:
-        """Say that no more will be sent; TLS knows no half-closed connection, so there all ends."""
+        """End the output. TLS has no half-closed connection, so under TLS the connection closes."""
         if self.transport.is_closing():
             return
         if self.transport.can_write_eof():
@@ -208,8 +205,8 @@ class Wire(asyncio.Protocol):
         else:
             self.close()
 
-    def join(self, partner: "Wire", on_end: Callable[[], object] | None = None) -> None:
-        """Hand everything that comes in to the partner from now on, beginning with what was kept."""
+    def join(self, partner: "Connection", on_end: Callable[[], object] | None = None) -> None:
+        """Forward all input to the partner from now on, beginning with what is buffered."""
         self._partner = partner
         self.on_end = on_end
         while self._chunks:
@@ -225,13 +222,13 @@ class Wire(asyncio.Protocol):
             partner.write_end()
 
     def release(self) -> None:
-        """Give the partner what was held, and hold no more."""
+        """Forward what was held, and stop holding."""
         self.hold = None
         if self._partner is not None and not self.ended:
             self.join(self._partner, self.on_end)
 
     def close(self) -> None:
-        """Close once everything written is sent."""
+        """Close after everything written is sent."""
         self.transport.close()
 
     def abort(self) -> None:
@@ -239,13 +236,13 @@ class Wire(asyncio.Protocol):
         self.transport.abort()
 
     def pause(self) -> None:
-        """Read no more for now."""
+        """Pause reading."""
         if self._reading and not self.transport.is_closing():
             self._reading = False
             self.transport.pause_reading()
 
     def resume(self) -> None:
-        """Read on."""
+        """Resume reading."""
         if not self._reading and not self.transport.is_closing():
             self._reading = True
             self.transport.resume_reading()
@@ -272,4 +269,24 @@ class Wire(asyncio.Protocol):
 
 def _expire(waiter: "asyncio.Future[None]", limit_s: float) -> None:
     if not waiter.done():
-        waiter.set_exception(WireSilent(f"silent for {limit_s:g} s"))
+        waiter.set_exception(IdleTimeout(f"silent for {limit_s:g} s"))
+
+
+async def relay(near: Connection, far: Connection, idle_s: float, on_far_end: Callable[[], object]) -> None:
+    """Forward bytes both ways until both connections are closed. Raises `IdleTimeout`, and closes neither then.
+
+    Bytes go from one transport to the other without a coroutine between; a side that reads slowly slows the other
+    down. When one side closes, the other still gets what is in flight. `on_far_end` is called before the browser
+    can see that the far side ended, so that `SlotProxy.failure` already knows the reason.
+    """
+    near.join(far)
+    far.join(near, on_far_end)
+    moved = -1
+    while not near.lost.done() and not far.lost.done():
+        if near.moved + far.moved == moved:
+            raise IdleTimeout(f"silent for {idle_s:g} s")
+        moved = near.moved + far.moved
+        await asyncio.wait({near.lost, far.lost}, timeout=idle_s, return_when=asyncio.FIRST_COMPLETED)
+    near.close()
+    far.close()
+    await asyncio.wait({near.lost, far.lost}, timeout=idle_s)
