@@ -66,7 +66,7 @@ for n = ARGV[2], ARGV[3] do
   end
 end
 grow_seen()
-place_sites()
+reindex_sites()
 save()
 return 1
 """

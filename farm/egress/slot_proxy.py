@@ -2,8 +2,8 @@
 
 Security: the port is bound to 127.0.0.1, so it cannot be reached from other machines. Where the kernel says who
 owns the other end of a connection (`peer`), only processes of the farm's own user are answered: another user would
-gain access to the slot's upstream proxy and to the networks that the operator allows. Credentials would
-cost a quarter of the throughput (the browser then intercepts every request to add them); so where the kernel does not
+gain access to the slot's upstream proxy and to the networks that the operator allows. Credentials would cost a
+quarter of the throughput, since the browser intercepts every request to add them. So where the kernel does not
 tell, a farm with paid proxies or allowed networks belongs on a machine, or in a network namespace, of its own.
 """
 

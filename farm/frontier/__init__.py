@@ -1,1 +1,1 @@
-"""Leases in Redis: the only room that knows Redis."""
+"""Leases in Redis: the only package that knows Redis."""

@@ -1,8 +1,8 @@
-"""The audit: does the crawl in Redis hold its invariants, looked at in slices of some milliseconds.
+"""The audit: whether the crawl in Redis keeps its invariants, checked in slices of some milliseconds.
 
 What concerns one site, one lease or one entry is checked where it stands, at one moment. What has to be added up
 over slices (the ledger, what sites count in flight) is compared where nothing moved from the first slice to the
-last; on a crawl that is worked on, only what one moment shows is told.
+last; on a crawl that is worked on, only what one moment shows is reported.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ class Audit:
 
 
 async def audit(shards: Shards, most: int) -> Audit:
-    """Audit every shard and tell at most `most` violations of each.
+    """Audit every shard and return at most `most` violations of each.
 
     Raises CrawlGone where there is no crawl, CrawlUnreadable where no farm wrote what stands there.
     """
@@ -108,7 +108,7 @@ class _Auditor:
         return self._counters(stored), left + pieces[len(results) :]
 
     async def _is_in_both(self, id_: bytes, one: str, other: str) -> bool:
-        """Look again at what two slices told of two moments."""
+        """Look again at what two slices found at two moments."""
         if one == other:
             return False
         where = f"{one}\n{other}".encode(errors="replace")

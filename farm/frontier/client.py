@@ -1,4 +1,4 @@
-"""One Redis as the frontier talks to it: every call has a deadline, a passing fault is waited out.
+"""One Redis as the frontier talks to it: every call has a deadline, and a transient fault is waited out.
 
 Repeating is safe because every script is idempotent: by request id, by token, or by fingerprint.
 """
@@ -114,7 +114,7 @@ class RedisClient:
             raise translate(error, self.place) from None
 
     async def close(self) -> None:
-        """Close every connection; what the server does about it no longer matters."""
+        """Close every connection; an error of the server is ignored."""
         with suppress(*FOREIGN):
             await self._client.aclose()
 
@@ -122,7 +122,7 @@ class RedisClient:
         return await self._client.execute_command(*args, **options)
 
     async def _patiently(self, call: Any, *args: Any, **options: Any) -> Any:
-        """Make a call, repeated while it fails in a way that passes; raises the farm's errors."""
+        """Make a call, repeated while it fails with a transient error; raises the farm's errors."""
         # Patience shorter than a call's deadline still allows one repetition: an idle connection fails once.
         tries = stop_after_attempt(2 if self.patience_s > 0 else 1)
         repeating = AsyncRetrying(

@@ -31,7 +31,7 @@ OLDEST = (7, 0)
 
 
 class _Pool(redis.asyncio.BlockingConnectionPool):
-    """Can be told that where its connections lead may be the wrong place by now."""
+    """A pool whose connections can be renewed: they may lead to a server that is no longer the master."""
 
     async def renew(self) -> None:
         """Close what is idle, and what is in use as soon as it comes back: the next call resolves the name."""
@@ -65,7 +65,11 @@ async def connect(
     patience_s: float = PATIENCE_S,
     timeout_s: float = CALL_TIMEOUT_S,
 ) -> RedisClient:
-    """Connect and look at the server; `patience_s` is what later calls wait through an outage."""
+    """Return a client of a server that was looked at; later calls wait up to `patience_s` through an outage.
+
+    Raises FrontierUnavailable where the server does not answer, FrontierRefused where leases would not be safe on
+    it.
+    """
     client = RedisClient(
         build_async(url, timeout_s=timeout_s),
         url,
@@ -91,7 +95,7 @@ async def connect(
 
 
 def build_async(url: str, *, timeout_s: float = CALL_TIMEOUT_S) -> Any:
-    """Build redis-py's asynchronous client; its own repetitions are off, the patience is ours."""
+    """Build redis-py's asynchronous client; its own repetitions are off, since `RedisClient` repeats."""
     check_url(url)
     options = _options(timeout_s)
     if is_cluster(url):

@@ -1,4 +1,4 @@
-"""A crawl in Redis: created once by whoever comes first, joined by everybody else."""
+"""A crawl in Redis: the first node creates it, every other node joins it."""
 
 import os
 import re
@@ -39,9 +39,9 @@ class Dedup(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Crawl:
-    """What every node of a crawl must know. `key` keys the fingerprints; `created` says who made it.
+    """What every node of a crawl must know. `key` keys the fingerprints; `created` says whether this call made it.
 
-    `generation` tells it from those that had its name before and after: whoever has an older one finds nothing.
+    `generation` tells it from those that had its name before and after: a node with an older one finds nothing.
     """
 
     name: str
@@ -90,7 +90,7 @@ async def open_crawl(
     if crawl.settings != given:
         raise UsageError(difference(name, crawl.settings, given))
     for shard in range(1, crawl.shards):
-        # Also when joining: whoever created the crawl may have died before it came this far.
+        # Also when joining: the node that created the crawl may have died before this.
         await _open(
             client, name, stored, counters(shard, crawl.shards), own_time_ms, generation=crawl.generation
         )
@@ -117,7 +117,7 @@ async def find_crawl(client: RedisClient, name: str) -> Crawl:
 async def delete_crawl(client: RedisClient, name: str) -> int:
     """Delete every key of a crawl and return how many there were.
 
-    First what every call looks for: a node that is at work on the crawl is to find nothing rather than a part.
+    The keys that every call looks for go first: a node at work on the crawl must find nothing rather than a part.
     """
     found = await client.keys(keys.every_key(keys.check_name(name)))
     await _unlink(client, [key for key in found if key.endswith((b":ctl", b":crawl"))])

@@ -79,7 +79,7 @@ class DeadLetters:
                 return letter_of(_stored(fingerprint), letter)
         raise UsageError(f"There is no dead letter {fingerprint!r}; `farm dead list` shows those there are.")
 
-    async def _all(self, deed: str, reason: str | None) -> int:
+    async def _all(self, action: str, reason: str | None) -> int:
         moved = 0
         for name, count in await self._tally(reason):
             start, left = 0, count
@@ -87,14 +87,14 @@ class DeadLetters:
                 letters = await self._letters(name, start, min(BATCH, left))
                 if not letters:
                     break
-                fit = [raw[0] for raw in letters if deed == "drop" or letter_of(*raw).task is not None]
-                came = await self._move(deed, fit)
+                fit = [raw[0] for raw in letters if action == "drop" or letter_of(*raw).task is not None]
+                came = await self._move(action, fit)
                 # What could not be moved stays in its place, so the next page begins behind it.
                 moved, start, left = moved + came, start + len(letters) - came, left - len(letters)
         return moved
 
-    async def _move(self, deed: str, ids: Sequence[bytes]) -> int:
-        return sum(await self._shards.each("move_dead", deed, *ids))
+    async def _move(self, action: str, ids: Sequence[bytes]) -> int:
+        return sum(await self._shards.each("move_dead", action, *ids))
 
     async def _letters(self, reason: str, start: int, size: int) -> list[tuple[bytes, bytes]]:
         """Return a page of ids and letters over all shards, one after the other."""

@@ -37,7 +37,7 @@ START_TIMEOUT_S = 120.0
 class EmbeddedRedis:
     """One redis-server (or valkey-server) whose data live in `folder`.
 
-    `own` is told its process and its socket's folder as soon as there is one, before it has loaded its data.
+    `own` is called with its process and its socket's folder once it is started, before it has loaded its data.
     """
 
     def __init__(self, folder: Path, own: Callable[[int, Path], None] | None = None) -> None:
@@ -80,7 +80,7 @@ class EmbeddedRedis:
         return self._identity.url
 
     async def stop(self) -> None:
-        """Ask the server to write and leave; if it does not, terminate it; if need be, kill it."""
+        """Have the server write its data and shut down; if it does not, terminate it, and then kill it."""
         identity, self._identity = self._identity, None
         if identity is None:
             return

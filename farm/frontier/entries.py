@@ -117,7 +117,7 @@ def _fields(payload: bytes) -> tuple[str, int, str | None, dict[str, Any]]:
 
 
 def _is_of_the_web(url: str) -> bool:
-    """Whether a browser may be sent there: nobody who can write to Redis shall have it read files."""
+    """Whether the URL is http or https: a writer to Redis must not make a browser read files."""
     match = _OF_THE_WEB.match(url)
     return match is not None and int(match[1] or 0) <= _LAST_PORT
 

@@ -1,6 +1,6 @@
-"""Redis's errors, told apart once: what passes by itself, what never will, and what a user reads.
+"""Redis's errors, classified in one place: which are transient, which are final, and what a user reads.
 
-Nothing of redis-py leaves the room. A text that leaves it never holds a password.
+No error of redis-py leaves the package, and no text that does holds a password.
 """
 
 import re
@@ -67,17 +67,17 @@ _REMEDIES = {
 _NO_CLUSTER = "Cluster mode is not enabled"
 """What redis-py says of a server that does not tell where the slots are."""
 _DENIED_INSIDE = ("The user executing the script can't", "ACL failure in script")
-"""What Redis 7.0 and later ones say of a command or a key that is denied to a function's user."""
+"""What Redis since 7.0 says of a command or a key that is denied to a function's user."""
 RIGHTS = "+@read +@write +@fast +@connection +@scripting +info"
 """What the farm's functions and its plain commands take; Redis 7.0 does not say which one was denied."""
 _STUMBLES = re.compile(r"user_function:\d+: |WRONGTYPE|.*not an integer|.*not a valid float")
-"""What a function says that finds something else than a farm has written there."""
+"""What a function says where it finds data that no farm wrote."""
 _OF_LUA = re.compile(r"^user_function:\d+: | script: \w+, on @user_function:\d+$")
 """Where in a script it stumbled: nothing to a user."""
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same call can succeed later without anybody's doing."""
+    """Whether the same call can succeed later without any intervention."""
     if _is_final(error):
         return False
     if isinstance(error, _PASSING):
@@ -94,7 +94,7 @@ def lacks_function(error: redis_errors.ResponseError) -> bool:
 
 
 def crawl_deleted(place: str) -> CrawlGone:
-    """Say that the crawl was deleted under our hands."""
+    """Return the error for a crawl that was deleted while this node worked on it."""
     return CrawlGone(
         f"The crawl is no longer in Redis at {place}; it was deleted or started anew: "
         "run this node again to work on what is there now."
@@ -102,7 +102,7 @@ def crawl_deleted(place: str) -> CrawlGone:
 
 
 def unreadable(place: str, why: str) -> CrawlUnreadable:
-    """Say that something else stands there than a farm has written."""
+    """Return the error for a crawl whose stored data no farm wrote."""
     return CrawlUnreadable(
         f"The crawl in Redis at {place} cannot be read ({why}); "
         "take another --crawl, or start it anew with `farm run --fresh`."
@@ -164,7 +164,7 @@ def _said_by_a_script(reason: str, place: str) -> FarmError:
     if reason.startswith("NOCRAWL"):
         return crawl_deleted(place)
     if reason.startswith("BADARG"):
-        return UsageError(f"The frontier was asked for what it cannot keep: {reason[7:]}.")
+        return UsageError(f"The frontier cannot keep what it was given: {reason[7:]}.")
     if _STUMBLES.match(reason):
         return unreadable(place, _OF_LUA.sub("", reason))
     remedy = "; name a single server with redis://" if _NO_CLUSTER in reason else ""

@@ -1,4 +1,4 @@
-"""What each node has measured of its flow, kept where `farm status` and `farm plan` find it."""
+"""What each node has measured of its flow, stored where `farm status` and `farm plan` read it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -10,12 +10,12 @@ from farm.frontier.client import RedisClient
 from farm.policy.capacity import Flow, together
 
 FRESH_S = 10.0
-"""What a node has told longer ago is history: it has ended, or cannot reach Redis."""
+"""A node whose report is older has ended, or cannot reach Redis."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeFlow:
-    """One node's figures, told `age_s` ago; `binding` is which limit held it to `limit` contexts."""
+    """One node's figures, reported `age_s` ago; `binding` names the limit that held it to `limit` contexts."""
 
     node: str
     age_s: float
@@ -31,7 +31,7 @@ class NodeFlow:
 
 
 class RedisFlowStore:
-    """The board of one crawl."""
+    """The reports of one crawl's nodes."""
 
     def __init__(self, client: RedisClient, crawl: keys.Named) -> None:
         self._client = client
@@ -40,7 +40,7 @@ class RedisFlowStore:
     async def publish(
         self, node: str, flow: Flow, sites: Mapping[str, Flow], limit: int, binding: str
     ) -> None:
-        """Put a node's figures there, with the server's time."""
+        """Store a node's figures, with the server's time."""
         told = {
             "at": await self._now_s(),
             "flow": asdict(flow),
@@ -51,7 +51,7 @@ class RedisFlowStore:
         await self._client.command("HSET", self._key, node, orjson.dumps(told))
 
     async def read(self) -> list[NodeFlow]:
-        """Return what every node has told last, the newest first; what cannot be read is left out."""
+        """Return every node's last report, the newest first; what cannot be read is left out."""
         now_s = await self._now_s()
         found = []
         for node, stored in (await self._client.command("HGETALL", self._key)).items():

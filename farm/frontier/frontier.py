@@ -104,7 +104,7 @@ class RedisFrontier:
         return await self.shards.terms()
 
     async def add(self, tasks: Sequence[UrlTask]) -> int:
-        """Accept what is new and return how many were."""
+        """Accept the tasks that are new and return how many were."""
         by_shard: dict[int, list[bytes]] = {}
         for task in tasks:
             by_shard.setdefault(self.shards.of(task.site), []).append(encode_task(task))
@@ -128,9 +128,10 @@ class RedisFrontier:
     async def ack(
         self, lease: Lease, outcome: Ack, following: LeaseRequest | None = None
     ) -> tuple[Settled, Lease | Idle | None]:
-        """Settle as done, links included; hand out the next lease in the same round trip if asked to.
+        """Settle as done, links included; grant the next lease in the same round trip if `following` asks for one.
 
-        In a round trip of its own, where the slot has been served long enough by this shard.
+        The next lease takes a round trip of its own where the slot's run at this shard is over. Returns how the
+        lease was settled, and the next one, or why there is none.
         """
         shard = self.shards.of(lease.task.site)
         seen = [fingerprint_of(one) for one in outcome.seen]
@@ -141,31 +142,37 @@ class RedisFrontier:
                 # Not settled yet: the ack says whether this is a repetition or a lost lease.
                 links = []
         stays = following is not None and await self._dispatch.stays(shard, following)
-        wish = self._dispatch.arguments(following) if following and stays else self._dispatch.none()
-        head: tuple[Arg, ...] = (lease.slot, lease.id, lease.token, int(outcome.rendered), *wish)
+        arguments = self._dispatch.arguments(following) if following and stays else self._dispatch.none()
+        head: tuple[Arg, ...] = (lease.slot, lease.id, lease.token, int(outcome.rendered), *arguments)
         reply = await self.shards.run(shard, "ack", *head, len(seen), *seen, *links)
         settled = Settled(reply[0].decode().lower())
         self._dispatch.settled(lease)
         if following is None:
             return settled, None
         if not stays:
-            # Another shard's turn, and a script cannot hand out what is not in its own.
+            # Another shard's turn, and a script cannot lease what is in another shard.
             return settled, await self._dispatch.lease_from(shard, following)
         return settled, await self._dispatch.granted(shard, reply[1:], following)
 
     async def nack(self, lease: Lease, outcome: Retry | Bury | Release) -> Settled:
-        """Settle as not done: put off, given up, or given back."""
+        """Settle as not done: delayed, buried, or released. Returns how the lease was settled."""
         match outcome:
             case Retry(reason, delay_s, detail, throttled):
-                deed: tuple[Arg, ...] = ("retry", reason, _line(detail), int(delay_s * 1000), int(throttled))
+                action: tuple[Arg, ...] = (
+                    "retry",
+                    reason,
+                    _line(detail),
+                    int(delay_s * 1000),
+                    int(throttled),
+                )
             case Bury(reason, detail):
-                deed = ("bury", reason, _line(detail), 0, 0)
+                action = ("bury", reason, _line(detail), 0, 0)
             case Release(why):
-                deed = ("release", _line(why), "", 0, 0)
+                action = ("release", _line(why), "", 0, 0)
             case _:
                 assert_never(outcome)
         shard = self.shards.of(lease.task.site)
-        verdict = await self.shards.run(shard, "nack", lease.slot, lease.id, lease.token, *deed)
+        verdict = await self.shards.run(shard, "nack", lease.slot, lease.id, lease.token, *action)
         self._dispatch.settled(lease)
         return Settled(verdict.decode().lower())
 
@@ -178,9 +185,9 @@ class RedisFrontier:
         return int(await self.shards.run(self.shards.of(site), "start", site, egress, int(begun))) / 1000
 
     async def maintain(self, most: int = 100) -> int:
-        """Bring home at most `most` delayed URLs and expired leases of each shard; tick the clock.
+        """Reclaim at most `most` delayed URLs and expired leases of each shard; advance the virtual clock.
 
-        Also delivers what shards have for each other. Returns how many URLs moved.
+        Also delivers the links between shards. Returns how many URLs moved.
         """
         moved = 0
         for shard, (came, waiting) in enumerate(await self.shards.each("maintain", most)):
@@ -197,24 +204,24 @@ class RedisFrontier:
         return await self.shards.stats()
 
     async def set_state(self, state: str) -> None:
-        """Say for all nodes whether leases are handed out: one of `STATES`."""
+        """Set for all nodes whether leases are granted: one of `STATES`. Raises UsageError for any other."""
         if state not in STATES:
             raise UsageError(f"A crawl can be {', '.join(STATES)}, not {state!r}.")
         await self.shards.each("control", STATES.index(state))
 
     async def state(self) -> str:
-        """Return what `set_state` said last."""
+        """Return the state that `set_state` set last."""
         state = int(await self.shards.run(0, "control", ""))
         if not 0 <= state < len(STATES):
             raise unreadable(self._client.place, "its counters are none")
         return STATES[state]
 
     async def block(self, site: str, for_s: float, *, egress: str = "") -> None:
-        """Let nobody visit a site for a while, or nobody by one egress address."""
+        """Block a site for `for_s` seconds, for all visits or for those by one egress address."""
         await self.shards.run(self.shards.of(site), "block", site, round(for_s * 1000), egress)
 
     async def audit(self, most: int = 50) -> list[str]:
-        """Prove the invariants; return what does not hold, a sentence each.
+        """Check the invariants; return the violations, a sentence each.
 
         In slices, so that the server goes on answering others. Where the crawl is worked on meanwhile, sums over
         slices are not compared; `examine` says whether they were.
@@ -222,7 +229,7 @@ class RedisFrontier:
         return list((await self.examine(most)).violations)
 
     async def examine(self, most: int = 50) -> Audit:
-        """Prove the invariants; return what does not hold, and whether everything was compared."""
+        """Check the invariants; return the violations, and whether everything was compared."""
         return await audit(self.shards, most)
 
     async def mark_finished(self, fed_by: str) -> None:
@@ -238,11 +245,11 @@ class RedisFrontier:
         return bool(stored == fed_by.encode())
 
     async def extend_scope(self, extension: str) -> None:
-        """Add to the scope of the crawl, for every node: a seed was redirected there."""
+        """Add a site to the scope of the crawl, for every node: a seed was redirected there."""
         await self._client.command("SADD", keys.scope(self._crawl), extension)
 
     async def scope_sites(self) -> frozenset[str]:
-        """Return what was added to the scope."""
+        """Return the sites that were added to the scope."""
         members = await self._client.command("SMEMBERS", keys.scope(self._crawl))
         # What is no text covers no site.
         return frozenset(member.decode(errors="replace") for member in members)
@@ -253,7 +260,7 @@ class RedisFrontier:
             target = self.shards.of(task.site)
             link = encode_task(task)
             links.append(link if target == shard else addressed(link, target))
-        # Which shard a redirect's target belongs to is not known from its fingerprint: all are told.
+        # A fingerprint does not say which shard its site is in: every shard is sent those of redirects.
         others = [other for other in range(self.shards.count) if other != shard]
         links += [addressed(one, other) for one in seen for other in others]
         return links

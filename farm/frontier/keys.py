@@ -1,10 +1,10 @@
 """Every key of a crawl in Redis, and what stands under it.
 
-All keys of one shard share the hash tag `{crawl:shard}`, so that a script may touch them all, on a
-standalone server and on a Cluster. Behind the tag of every key but `crawl` stands the generation, which is left
-out below: a crawl that is started anew has other keys, and whoever works on the old one finds none of his. A
-script is given the shard's counters as its only declared key and derives the others from it; what it may find
-there is this glossary:
+All keys of one shard share the hash tag `{crawl:shard}`, so that a script may touch them all, on a standalone
+server and on a Cluster. Behind the tag of every key but `crawl` stands the generation, which is left out below: a
+crawl that is started anew has other keys, and a node that works on the old one finds none of its own. A script is
+given the shard's counters as its only declared key and derives the others from it; what it may find there is this
+glossary:
 
     {c:s}:ctl            string  the counters (see `counters`): the ledger, the virtual clock, the terms
     {c:s}:crawl          hash    schema, settings (JSON), key (fingerprint key), created_at, shards, generation
@@ -18,15 +18,15 @@ there is this glossary:
                                  (without an address: s of everything together)
     {c:s}:q:BAND:SITE    list    the entries of one site and priority band, the oldest first; band `s` are
                                  suspects: URLs that were leased at more than one death of a node
-    {c:s}:ready:BAND     zset    the sites that have queued URLs in the band and room in flight, by the
+    {c:s}:ready:BAND     zset    the sites that have queued URLs in the band and a free place in flight, by the
                                  time at which they are eligible next (a block counts)
     {c:s}:slot           hash    slot -> last settlement, last request, token, site, egress address, leases in
                                  a row from that site, deadline, entry (a NUL after each but the last); no token
                                  where nothing is leased
     {c:s}:due            zset    slot -> deadline of its lease, or that of an earlier one: the record's counts
                                  where it is later
-    {c:s}:nodes          zset    node -> when it was heard of last
-    {c:s}:node           hash    node -> its incarnation, and what it told of itself (JSON)
+    {c:s}:nodes          zset    node -> when its last heartbeat came
+    {c:s}:node           hash    node -> its incarnation, and the facts it registered with (JSON)
     {c:s}:alone          hash    node -> its slot that has a suspect, while it leases nothing else
     {c:s}:delayed        zset    site and entry -> when it goes back to its queue
     {c:s}:dead           hash    id -> reason, when (the server's own time in ms), detail, site, entry
@@ -44,8 +44,8 @@ there is this glossary:
     {c:s}:bans           hash    shard 0 only: proxy, or proxy and site -> when its ban ends (the server's own time
                                  in ms), bans in a row
     {c:robots}:ORIGIN    string  what is known of an origin's robots.txt, packed, until it expires
-    {c:robots}:claim ORIGIN  string  somebody is fetching it
-    {c:robots}:flow      hash    node -> how its visits flow, and when it said so (JSON)
+    {c:robots}:claim ORIGIN  string  a node is fetching it
+    {c:robots}:flow      hash    node -> how its visits flow, and when it reported (JSON)
     {c:robots}:feeds     set     nodes that feed the crawl from sitemaps, or died over it
     {c:robots}:feed NODE string  it still does, until the key expires
 

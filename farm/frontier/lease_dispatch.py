@@ -1,4 +1,4 @@
-"""From a slot's wish to a lease: which shards are asked, what their answers mean together."""
+"""From a lease request to a lease: which shards are asked, and what their answers mean together."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,7 +20,7 @@ SOON_S = 0.25
 
 
 class LeaseDispatch:
-    """Asks for leases until there is one, or a reason."""
+    """Asks the shards for a lease until one grants it, or none can."""
 
     def __init__(self, shards: Shards, feeders: ActiveFeeders, random: Random) -> None:
         self._shards = shards
@@ -31,11 +31,14 @@ class LeaseDispatch:
 
     @staticmethod
     def none() -> tuple[Arg, ...]:
-        """Return the arguments of an ack after which nothing is wanted."""
+        """Return the arguments of an ack that requests no further lease."""
         return ("", "", 0, "", "000", 0, "")
 
     def arguments(self, request: LeaseRequest, *, alone: bool = False) -> tuple[Arg, ...]:
-        """Return a wish as the scripts take it; `alone` where this node is known to hold nothing."""
+        """Return a request as the scripts take it; `alone` where this node is known to hold no lease.
+
+        Raises UsageError where a part of it cannot be stored.
+        """
         if not request.request_id or {"\0", "\n"} & {*request.slot, *request.request_id, *request.egress}:
             raise UsageError("A lease request needs an id, and no part of it may hold a NUL or a line break.")
         nonce = f"{self._random.randrange(1000):03}"
@@ -65,7 +68,7 @@ class LeaseDispatch:
         return self._affinity.first(request, home, (await self._shards.terms()).affinity_run)
 
     async def granted(self, shard: int, reply: Sequence[Any], request: LeaseRequest) -> Lease | Idle:
-        """Read what an ack handed out; where its shard had nothing, ask the others."""
+        """Return what an ack granted; where its shard had nothing, ask the others."""
         got = await self._read(shard, reply, request)
         if isinstance(got, Idle) and self._shards.count > 1:
             order = self._shards.order(self._shards.home(request.request_id, None))
@@ -75,12 +78,12 @@ class LeaseDispatch:
         return await self._unless_fed(got, request)
 
     async def _unless_fed(self, got: Lease | Idle, request: LeaseRequest) -> Lease | Idle:
-        """Let the crawl not end while somebody feeds it."""
+        """Turn `empty` into `waiting` while a node still feeds the crawl."""
         if isinstance(got, Lease) or got.reason != "empty":
             return got
         if await self._feeders.any():
             return Idle("waiting", SOON_S)
-        # Whoever fed it may have added his last URLs after the first look and have gone before this one.
+        # The feeder may have added its last URLs after the first look and have ended before this one.
         order = self._shards.order(self._shards.home(request.request_id, None))
         return await self._ask(order, request, [])
 
@@ -89,7 +92,7 @@ class LeaseDispatch:
         for shard in order:
             if self._quarantine.is_closed_to(request.slot):
                 return Idle("waiting", SOON_S)
-            with self._quarantine.wish():
+            with self._quarantine.requesting():
                 reply = await self._shards.run(shard, "lease", request.slot, *self.arguments(request))
                 got = await self._read(shard, reply, request)
             if isinstance(got, Lease):
@@ -105,10 +108,10 @@ class LeaseDispatch:
     async def _suspect(self, shards: Sequence[int], request: LeaseRequest) -> Lease | None:
         """Lease a suspect of these shards, unless this node holds something in any shard."""
         for shard in shards:
-            with self._quarantine.wish_alone() as may:
+            with self._quarantine.requesting_alone() as may:
                 if may:
-                    wish = self.arguments(request, alone=True)
-                    reply = await self._shards.run(shard, "lease", request.slot, *wish)
+                    arguments = self.arguments(request, alone=True)
+                    reply = await self._shards.run(shard, "lease", request.slot, *arguments)
                     got = await self._read(shard, reply, request)
                     if isinstance(got, Lease):
                         self._affinity.note(request, shard, anew=True)
@@ -116,11 +119,11 @@ class LeaseDispatch:
         return None
 
     def settled(self, lease: Lease) -> None:
-        """Note that a slot holds its lease no more."""
+        """Record that a slot no longer holds its lease."""
         self._quarantine.settled(lease)
 
     async def _read(self, shard: int, reply: Sequence[Any], request: LeaseRequest) -> Lease | Idle:
-        """Read what a shard said; what cannot be read is buried, and the next is asked for."""
+        """Return what a shard answered; bury an entry that cannot be read, and request the next."""
         asked = request
         while True:
             if reply[0] == b"IDLE":
@@ -137,7 +140,7 @@ class LeaseDispatch:
                     await self._shards.run(shard, "nack", request.slot, entry[:16], token, *bury)
                 else:
                     if self._shards.count > 1:
-                        self._quarantine.took(lease)
+                        self._quarantine.leased(lease)
                     return lease
                 asked = replace(asked, request_id=asked.request_id + "+")
             reply = await self._shards.run(shard, "lease", asked.slot, *self.arguments(asked))

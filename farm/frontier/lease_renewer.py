@@ -44,11 +44,11 @@ class RedisLeaseRenewer:
         self._silent: set[int] = set()
 
     def renew(self, leases: Sequence[Lease]) -> list[bool | None]:
-        """Extend each lease by the visibility timeout; False where it is lost, None where nobody could tell.
+        """Extend each lease by the visibility timeout; False where it is lost, None where its shard is silent.
 
-        Also without leases it ticks the crawl's clock. Every shard is asked, whatever becomes of another: the
-        masters that are there must not let leases end because one is not. Raises where no shard answers, since
-        whoever keeps leases comes back soon anyway.
+        Without leases it still advances the crawl's virtual clock. Every shard is asked, whatever another answers:
+        leases on a master that is there must not expire because another is away. Raises FrontierUnavailable where
+        no shard answers: the caller renews again soon anyway.
         """
         places: dict[int, list[int]] = {shard: [] for shard in range(self._shards)}
         for place, lease in enumerate(leases):
@@ -110,7 +110,7 @@ class RedisLeaseRenewer:
                 if not is_transient(error) or (self._shards > 1 and isinstance(error, _SAID_NOTHING)):
                     raise
                 if leads_astray(error) and isinstance(client, redis.Redis):
-                    # Whoever was the master may be none by now; the name is resolved anew.
+                    # The server may no longer be the master; the next connection resolves the name anew.
                     client.connection_pool.disconnect()
                 return _evaluate(client, name, key, own, *args)
         except FOREIGN as error:

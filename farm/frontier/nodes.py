@@ -1,9 +1,9 @@
-"""The nodes at work on a crawl: who has which name, and who has fallen silent.
+"""The nodes at work on a crawl: which one has which name, and which are silent.
 
 A node registers under its name before its first lease, says every few seconds that it is alive (`heartbeat`, or
-the keeper of its leases from a thread of its own), and unregisters when it ends. A node that is silent for longer
-than the crawl's terms allow is taken for dead: whoever calls `maintain` next gives its leases back. An incarnation
-is one life of a node: a text without spaces that no other life has.
+the lease renewer from a thread of its own), and unregisters when it ends. A node that is silent for longer than
+the crawl's terms allow is taken for dead: the next call of `maintain` returns its leases to their queues. An
+incarnation is one life of a node: a text without spaces that no other life has.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from farm.model.crawl import NodeState
 from farm.model.errors import UsageError
 
 ANY = "*"
-"""In place of a predecessor's incarnation: whoever has the name is known to be dead."""
+"""In place of a predecessor's incarnation: the present holder of the name is known to be dead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class NodeEntry:
-    """A node that is registered; `facts` are what it told of itself."""
+    """A node that is registered; `facts` are what it registered with."""
 
     name: str
     incarnation: str
@@ -57,7 +57,7 @@ class NodeRegistry:
         predecessor: str = "",
         facts: Mapping[str, Any] | None = None,
     ) -> Registration:
-        """Take a name, unless a live node has it.
+        """Register a node under its name, unless a live node has it.
 
         `predecessor` is an incarnation that the caller knows to be dead (its own last life), or `ANY`. Raises
         UsageError where the name or the incarnation cannot be kept.
@@ -80,16 +80,16 @@ class NodeRegistry:
         return together([int(one) for one in standings])
 
     async def unregister(self, name: str, incarnation: str) -> int:
-        """End: what the node still holds goes back to its queues. Returns how many leases that were."""
+        """Remove the node; its leases go back to their queues. Returns how many there were."""
         return sum(await self._shards.each("unregister", name, incarnation))
 
     async def list(self) -> list[NodeEntry]:
-        """Return the nodes that are registered, the one that was silent for longest first."""
+        """Return the nodes that are registered, the one that has been silent for longest first."""
         flat = await self._shards.run(0, "nodes")
         return [_entry(*flat[start : start + 5]) for start in range(0, len(flat), 5)]
 
     async def is_alive(self, name: str) -> bool:
-        """Whether a node of this name is registered and was heard of lately."""
+        """Whether a node of this name is registered and was not silent for too long."""
         return any(node.is_alive for node in await self.list() if node.name == name)
 
 

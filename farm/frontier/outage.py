@@ -1,6 +1,6 @@
-"""Whether Redis answers, as the calls find out: an outage is told once, and its end once.
+"""Whether Redis answers, as the calls find out: an outage is reported once, and so is its end.
 
-A connection that was dropped and made again in a moment is no outage: nothing is told until no call has been
+A connection that was dropped and made again in a moment is no outage: nothing is reported until no call has been
 answered for a second.
 """
 
@@ -12,7 +12,7 @@ TELL_AFTER_S = 1.0
 
 
 class Outage:
-    """`tell` is for whoever watches; until it is set nobody does."""
+    """`tell` receives the events; until it is set they are dropped."""
 
     def __init__(self, place: str, monotonic: Callable[[], float]) -> None:
         self.tell: Callable[[RedisAway | RedisBack], None] = lambda _: None
@@ -22,7 +22,7 @@ class Outage:
         self._is_told = False
 
     def failed(self, begun: float, reason: str) -> None:
-        """Note a call, made at `begun`, that failed in a way that passes."""
+        """Note a call, made at `begun`, that failed with a transient error."""
         now = self._monotonic()
         if self._since is None:
             self._since = begun

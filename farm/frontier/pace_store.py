@@ -1,6 +1,7 @@
 """What the nodes have learnt about each site's pace: one state per site, which all of them add to.
 
-A node reads, thinks, and writes if nobody wrote meanwhile; otherwise it reads what was written and thinks again.
+A node reads a state, computes the next one, and writes it unless another node wrote meanwhile; then it computes
+anew from what was written.
 """
 
 from dataclasses import asdict
@@ -19,15 +20,15 @@ class RedisPaceStore:
         self._shards = shards
 
     async def read(self, site: str, egress: str = "") -> PaceSnapshot:
-        """Return what is known of a site, or of one egress address at the site."""
+        """Return the state of a site, or of one egress address at the site."""
         return _learnt(await self._tune(site, b"", b"", 0, 0, egress))[1]
 
     async def write(
         self, site: str, before: PaceSnapshot, pace: Pace, egress: str = ""
     ) -> PaceSnapshot | None:
-        """Write what was made of it; what is there now, where somebody else was faster."""
+        """Write the next state. Returns None, or the state that another node wrote since `before` was read."""
         stored = orjson.dumps(asdict(pace))
-        # The frontier spaces visits by up to a fifth more than it is told: the mean is what was learnt.
+        # The frontier spaces visits by up to a fifth more than this interval, so the mean is the learnt rate.
         interval_ms = round(1000 / (pace.rate * 1.1)) if pace.rate else 0
         limit = int(pace.limit)
         reply = await self._tune(site, before.stored, stored, limit, interval_ms, egress)
@@ -35,7 +36,7 @@ class RedisPaceStore:
         return None if written else now
 
     async def keep_apart(self, site: str, interval_s: float) -> None:
-        """Keep a crawl-delay, whatever is learnt."""
+        """Store a site's crawl-delay; no learnt interval becomes shorter."""
         await self._shards.run(self._shards.of(site), "space", site, round(interval_s * 1000))
 
     async def _tune(
@@ -54,7 +55,7 @@ def _learnt(reply: Any) -> tuple[bool, PaceSnapshot]:
 
 
 def _pace(stored: bytes) -> Pace | None:
-    """Read a state; one that another version of the farm wrote is nothing, and learnt anew."""
+    """Return a stored state; None for one that another version of the farm wrote, which is learnt anew."""
     if not stored:
         return None
     try:

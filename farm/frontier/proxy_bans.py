@@ -1,4 +1,4 @@
-"""Which proxies are out, told from node to node through Redis."""
+"""Which proxies are banned, exchanged between the nodes through Redis."""
 
 from collections.abc import Callable, Sequence
 
@@ -18,12 +18,12 @@ class SharedBans:
         self._own_time_ms = own_time_ms
 
     async def exchange(self, news: Sequence[Ban]) -> Sequence[Ban]:
-        """Tell the news and return every ban that lasts, those of other nodes included."""
-        said: list[Arg] = []
+        """Store new bans and return every ban in force, those of other nodes included."""
+        told: list[Arg] = []
         for ban in news:
-            said += [_subject_of(ban), max(0, round(ban.left_s * 1000)), ban.bans]
+            told += [_subject_of(ban), max(0, round(ban.left_s * 1000)), ban.bans]
         own = "" if self._own_time_ms is None else self._own_time_ms()
-        heard = await self._client.run("bans", self._key, own, *said)
+        heard = await self._client.run("bans", self._key, own, *told)
         return [_ban_of(*heard[i : i + 3]) for i in range(0, len(heard), 3)]
 
 

@@ -1,8 +1,8 @@
 """What one node holds over all shards, so that a suspect is visited with nothing else in flight.
 
-A shard sees its own leases only. So where there are several, the node itself says whether it holds anything: it
-asks for a suspect only while it does not, and for nothing else until the suspect is settled. Everything here
-happens in one event loop; a check and what follows from it are not interrupted.
+A shard sees its own leases only. So where there are several, the node itself says whether it holds a lease: it
+requests a suspect only while it does not, and nothing else until the suspect is settled. All of this runs in one
+event loop: no other task runs between a check and what follows from it.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from farm.model.task import Lease
 
 
 class Quarantine:
-    """The leases of one node's slots, and its dispatch that are under way."""
+    """The leases of one node's slots, and its requests that are under way."""
 
     def __init__(self) -> None:
         self._held: dict[str, Lease] = {}
@@ -20,23 +20,23 @@ class Quarantine:
         self._asks_alone = False
 
     def is_closed_to(self, slot: str) -> bool:
-        """Whether the slot may lease nothing now: another one has a suspect, or asks for one."""
+        """Whether the slot may lease nothing now: another slot has a suspect, or requests one."""
         return self._asks_alone or any(
             lease.alone for held_by, lease in self._held.items() if held_by != slot
         )
 
-    def took(self, lease: Lease) -> None:
-        """Note what a slot holds."""
+    def leased(self, lease: Lease) -> None:
+        """Record the lease of a slot."""
         self._held[lease.slot] = lease
 
     def settled(self, lease: Lease) -> None:
-        """Note that a lease is settled."""
+        """Record that a lease is settled."""
         if self._held.get(lease.slot) == lease:
             del self._held[lease.slot]
 
     @contextmanager
-    def wish(self) -> Iterator[None]:
-        """Ask for what is no suspect."""
+    def requesting(self) -> Iterator[None]:
+        """Count a request for a URL that is no suspect."""
         self._under_way += 1
         try:
             yield
@@ -44,8 +44,8 @@ class Quarantine:
             self._under_way -= 1
 
     @contextmanager
-    def wish_alone(self) -> Iterator[bool]:
-        """Ask for a suspect; False where the node holds something, or may be about to."""
+    def requesting_alone(self) -> Iterator[bool]:
+        """Reserve the node for a suspect; yields False where it holds a lease, or may be about to."""
         if self._held or self._under_way or self._asks_alone:
             yield False
             return

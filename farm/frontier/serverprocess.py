@@ -1,4 +1,4 @@
-"""The process behind a private Redis: who it is, whether it lives, and how it is made to leave."""
+"""The process behind a private Redis: which it is, whether it runs, and how it is stopped."""
 
 import asyncio
 import contextlib
@@ -54,7 +54,7 @@ def identify(process: subprocess.Popen[bytes], socket: str) -> ServerProcess:
 
 
 def write_identity(folder: Path, identity: ServerProcess | None) -> None:
-    """Say in the folder who serves it; never half a file."""
+    """Write into the folder which process serves it; never half a file."""
     if identity is None:
         (folder / IDENTITY).unlink(missing_ok=True)
         return
@@ -73,7 +73,7 @@ def read_identity(folder: Path) -> ServerProcess | None:
         stored = orjson.loads(read_own(folder / IDENTITY, LARGEST_BYTES))
         found = ServerProcess(int(stored["pid"]), float(stored["started"]), str(stored["socket"]))
     except (OSError, ValueError, KeyError, TypeError):
-        # No file, or one that nobody of ours wrote: then there is nobody to stop.
+        # No file, or one that no farm wrote: then there is no process to stop.
         return None
     return found if not found.alive or processes.works_in(found.pid, folder) else None
 
@@ -90,7 +90,7 @@ def answers(socket: str) -> bool:
 
 
 async def end(server: ServerProcess, process: subprocess.Popen[bytes] | None = None) -> None:
-    """Climb the ladder until the process is gone, then remove its socket's folder."""
+    """Shut the server down, else terminate, else kill it; then remove its socket's folder."""
     await asyncio.to_thread(_ask_to_leave, server.socket)
     if not await _gone(server, process, SHUTDOWN_TIMEOUT_S):
         _signal(server, signal.SIGTERM)

@@ -166,8 +166,8 @@ async def _withdraw_from_others(shards: Shards, shard: int) -> None:
                 await _move(shards, 0, "repay", unused)
 
 
-async def _move(shards: Shards, shard: int, deed: str, count: int = 0, limit: int = 0) -> int:
-    return int(await shards.run(shard, "quota", deed, count, limit, uuid4().hex))
+async def _move(shards: Shards, shard: int, action: str, count: int = 0, limit: int = 0) -> int:
+    return int(await shards.run(shard, "quota", action, count, limit, uuid4().hex))
 
 
 @dataclass(frozen=True, slots=True)

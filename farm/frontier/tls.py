@@ -1,4 +1,4 @@
-"""What goes wrong between the farm and a Redis that is reached by TLS, told in one sentence with the remedy."""
+"""What goes wrong between the farm and a Redis that is reached by TLS, in one sentence with the remedy."""
 
 import asyncio
 import ssl
@@ -8,7 +8,7 @@ PROBE_S = 3.0
 DEFAULT_PORT = 6379
 _DEEPEST = 8
 _SAYS_REDIS = (b"+PONG", b"-NOAUTH", b"-ERR", b"-LOADING", b"-DENIED", b"-NOPERM")
-"""How Redis answers a PING of somebody whom it does not know."""
+"""How Redis answers the PING of a client that has not authenticated."""
 _WRONG_NAME = (62, 64)
 """OpenSSL's numbers for a certificate of another host, or of another address."""
 _EXPIRED = (9, 10)
@@ -39,7 +39,7 @@ def tls_sentence(error: ssl.SSLError, place: str) -> str:
         return f"Redis at {place} has a certificate that is not trusted ({why}); {remedy}."
     reason = (error.reason or str(error)).replace("_", " ").lower()
     if "alert" in reason:
-        # Whoever sends one has looked at what we are, and has found that it is not what it takes.
+        # A peer that sends an alert has looked at our certificate and refuses it.
         return (
             f"Redis at {place} wants another certificate of this farm ({reason}); "
             "name it by ?ssl_certfile=FILE&ssl_keyfile=FILE in --redis."
@@ -48,7 +48,7 @@ def tls_sentence(error: ssl.SSLError, place: str) -> str:
 
 
 async def mismatch(url: str) -> str | None:
-    """Say that one side speaks TLS and the other does not; None where that is not so, or nobody answers.
+    """Say that one side speaks TLS and the other does not; None where that is not so, or there is no answer.
 
     Nothing secret is sent: a PING without TLS, or a handshake with TLS.
     """

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from bench import frontier
 from farm.frontier import keys
 from farm.frontier.client import RedisClient
-from farm.frontier.scripts import LIBRARY, PARTS, BadScript, compose, in_order
+from farm.frontier.scripts import LIBRARY, PARTS, BadScript, Library, compose, in_order
 from farm.model.errors import FarmError, UsageError
 from tests.frontier.support import Bench
 
@@ -111,6 +112,22 @@ def test_no_function_of_the_library_is_used_above_its_declaration() -> None:
         declared |= set(re.findall(r"^local function (\w+)", line))
         assert {name for name in re.findall(r"(?<![.:\w])(\w+)\(", line) if name in names} <= declared, line
     assert {"release", "expire", "dispatch"} <= declared
+
+
+OF_LUA = {"error", "function", "ipairs", "pairs", "pcall", "tonumber", "tostring", "type", "unpack"}
+
+
+@pytest.mark.parametrize("library", [LIBRARY, frontier.LIBRARY], ids=["the farm's", "the benchmark's"])
+def test_no_script_calls_what_is_not_declared(library: Library) -> None:
+    """A name that was changed elsewhere would be found when the server comes to that line."""
+    code = re.sub(r"'(?:[^'\\\n]|\\.)*'", "''", library.text)
+    declared = set(re.findall(r"function (\w+)", code))
+    declared |= {
+        name for names in re.findall(r"\blocal ([\w, ]+)", code) for name in re.findall(r"\w+", names)
+    }
+    called = set(re.findall(r"(?<![.:\w])([a-z]\w*)\(", code))
+    assert {"begin", "reindex_sites"} <= called
+    assert called - declared - OF_LUA == set()
 
 
 def test_a_part_is_checked_also_where_a_script_has_its_name() -> None:

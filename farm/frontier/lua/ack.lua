@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Purpose:   settle a lease as done, with the links that the page had; hand out the next one if wanted.
+-- Purpose:   settle a lease as done, with the links that the page had; grant the next one if requested.
 -- Guarantee: done, its links and the next lease are one transaction; only the current token settles; a
 --            repetition changes nothing and says the same.
 -- KEYS:      1 the shard's counters
@@ -23,7 +23,7 @@ for i = 14, seen_last do
   end
 end
 local r = record_of(ARGV[2])
-local deed = 'ack ' .. ARGV[4]
+local action = 'ack ' .. ARGV[4]
 local status, handed = 'STALE', nil
 if holds(r, ARGV[3], ARGV[4]) then
   status = 'OK'
@@ -39,8 +39,8 @@ if holds(r, ARGV[3], ARGV[4]) then
     end
     accept_links(news, #ARGV - seen_last)
   end
-  r[SETTLED] = deed
-elseif r[SETTLED] == deed then
+  r[SETTLED] = action
+elseif r[SETTLED] == action then
   status = 'DUP'
 end
 if ARGV[6] ~= '' then

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Purpose:   tell which proxies are out, and hear what other nodes have told.
--- Guarantee: of several ends of one ban the latest counts, until somebody says that the proxy is back; a ban whose
+-- Purpose:   store which proxies are banned, and return every ban in force, those of other nodes included.
+-- Guarantee: of several ends of one ban the latest counts, until a node reports that the proxy is back; a ban whose
 --            time is over is forgotten. The ledger is not touched.
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2.. for each news its subject, for how many ms it is out, bans in a row (0: it

@@ -9,7 +9,7 @@ local s, until_ms = site(ARGV[2]), now + ARGV[3]
 if ARGV[4] == '' then
   s[BLOCKED] = math.max(s[BLOCKED], until_ms)
 else
-  shut(ARGV[2], ARGV[4], until_ms)
+  block_address(ARGV[2], ARGV[4], until_ms)
 end
 s[MOVED] = true
 reindex_sites()

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Purpose:   take what another shard's outbox holds for this one: links, and fingerprints that count as seen.
--- Guarantee: taking the same again changes nothing, so whoever delivers may die at any point; what is neither is
---            buried, once, or nobody could deliver what stands behind it.
+-- Guarantee: taking the same again changes nothing, so the delivering node may die at any point; what is neither is
+--            buried, once, or nothing behind it could be delivered.
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2 how many fingerprints · 3.. those, then the links
 -- Returns:   how many links were accepted

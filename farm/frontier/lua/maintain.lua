@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Purpose:   bring home what is due: expired leases, leases of nodes that fell silent, delayed URLs; tick the virtual
+-- Purpose:   reclaim what is due: expired leases, leases of nodes that are silent, delayed URLs; advance the virtual
 --            clock.
 -- Guarantee: at most k entries move, so no call is long; any node may call it, at any time.
 -- KEYS:      1 the shard's counters

@@ -12,11 +12,11 @@ if not wait or not (kind == 'retry' or kind == 'bury' or kind == 'release') then
   return redis.error_reply('BADARG a lease is settled by retry, bury or release')
 end
 local r = record_of(ARGV[2])
-local deed = kind .. ' ' .. ARGV[4]
+local action = kind .. ' ' .. ARGV[4]
 if not holds(r, ARGV[3], ARGV[4]) then
   reindex_sites()
   save()
-  return r[SETTLED] == deed and 'DUP' or 'STALE'
+  return r[SETTLED] == action and 'DUP' or 'STALE'
 end
 local out = r[OUT]
 local s, entry = release(r)
@@ -35,13 +35,13 @@ else
   if throttled == 1 and out == '' then
     s[BLOCKED] = math.max(s[BLOCKED], until_ms)
   elseif throttled == 1 then
-    shut(s[NAME], out, until_ms)
+    block_address(s[NAME], out, until_ms)
   end
   call('ZADD', P .. 'delayed', ('%d'):format(until_ms), s[NAME] .. '\n' .. again)
   C[DELAYED] = C[DELAYED] + 1
   C[DELAYED_FROM] = math.min(C[DELAYED_FROM], until_ms)
 end
-r[SETTLED] = deed
+r[SETTLED] = action
 keep_slot(ARGV[2], r)
 reindex_sites()
 save()

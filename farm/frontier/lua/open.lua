@@ -28,7 +28,7 @@ if not exists or current and (ARGV[6] == current or generation ~= '' and generat
   for i = 10, #ARGV do
     counters[i - 7] = tonumber(ARGV[i])
   end
-  -- First, for it may be denied: what is added to a filter that nobody made gets a small one, wrong once in a hundred.
+  -- First, since it may be denied: an item added to a filter that was not reserved makes a small one, wrong once in 100.
   if counters[DEDUP] == BY_SERVER then
     call('BF.RESERVE', keys .. 'bloom', '0.0001', counters[CAPACITY], 'EXPANSION', '2')
   end

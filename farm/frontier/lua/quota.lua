@@ -7,20 +7,20 @@
 --            3 how many · 4 the limit (borrow) · 5 the transfer's own id, for its repetitions
 -- Returns:   how many were lent, repaid, allowed, or withdrawn because they are not needed
 begin()
-local deed, count, once = ARGV[2], tonumber(ARGV[3]), P .. 'once:' .. ARGV[5]
+local action, count, once = ARGV[2], tonumber(ARGV[3]), P .. 'once:' .. ARGV[5]
 local before = call('GET', once)
 if before then
   return tonumber(before)
 end
 tallies()
-if deed == 'borrow' then
+if action == 'borrow' then
   count = math.max(0, math.min(count, tonumber(ARGV[4]) - T[LENT]))
   T[LENT] = T[LENT] + count
-elseif deed == 'repay' then
+elseif action == 'repay' then
   T[LENT] = T[LENT] - count
-elseif deed == 'allow' then
+elseif action == 'allow' then
   C[ALLOWED] = C[ALLOWED] + count
-elseif deed == 'withdraw' then
+elseif action == 'withdraw' then
   count = math.max(0, C[ALLOWED] - C[RENDERED] - C[LEASED])
   C[ALLOWED] = C[ALLOWED] - count
 else

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Purpose:   read what the nodes have learnt about a site's pace, or write what one of them made of it; the same
 --            for the pace of one egress address at the site, of which only the spacing counts.
--- Guarantee: of nodes that learn at once none overwrites another: who comes second is told what is there now. A
+-- Guarantee: of nodes that learn at once none overwrites another: the second receives what is there now. A
 --            spacing never becomes shorter than the crawl's terms and the site's crawl-delay have it. A repetition
 --            finds what it wrote.
 -- KEYS:      1 the shard's counters

@@ -1,4 +1,4 @@
--- addresses: whether a way out (an egress address) may visit a site now, and what a visit costs it.
+-- addresses: whether an egress address may visit a site now, and what a visit costs it.
 
 -- When the pair of site and address is eligible; NEVER while all of its places are taken.
 local function pair_at(s, out)
@@ -9,8 +9,8 @@ local function pair_at(s, out)
   return math.max(tonumber(v[1]) or 0, tonumber(v[2]) or 0)
 end
 
--- Shuts a site to an address; a longer block stays.
-local function shut(name, out, until_ms)
+-- Blocks a site for one address; a longer block stays.
+local function block_address(name, out, until_ms)
   local key, field = P .. 'site:' .. name, 'x@' .. out
   call('HSET', key, field, ('%d'):format(math.max(tonumber(call('HGET', key, field)) or 0, until_ms)))
 end

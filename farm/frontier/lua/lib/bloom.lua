@@ -1,7 +1,7 @@
 -- bloom: which fingerprints are known, at 2.75 bytes each; about one in 20,000 unknown ones is taken for known.
--- A blocked Bloom filter: a fingerprint sets 13 bits of one block of 128 bytes, so that looking is one GETRANGE. The
+-- A blocked Bloom filter: a fingerprint sets 13 bits of one block of 128 bytes, so that a look-up is one GETRANGE. The
 -- blocks lie in strings that fit the allocator's 16 KiB class. When a generation is full the next one, twice as
--- large, takes what is new, and looking goes through all of them. Where the server has BF.*, that is used instead.
+-- large, takes what is new, and a look-up goes through all of them. Where the server has BF.*, that is used instead.
 local BLOCK_BYTES, BLOCKS_PER_STRING, BITS_PER_ID, HASHES = 128, 127, 22, 13
 local BLOCK_BITS, LEHMER, PRIME = 1024, 16807, 2147483647
 local BY_SERVER = 2
@@ -64,7 +64,7 @@ local function is_in_bloom(id, adds)
   if adds then
     -- `key` is the newest generation's: the only one that takes anything.
     if block == '' then
-      -- Whole at once: a string that grows is given twice the room.
+      -- Whole at once: a string that grows is given twice its size.
       call('SETRANGE', key, BLOCK_BYTES * BLOCKS_PER_STRING - 1, string.char(0))
     end
     call('SETRANGE', key, from, with_bits(block, seed))

@@ -5,8 +5,8 @@
 --       refuse_company), queue (is_suspect), reclaim (expire), site (site, reindex_sites, has_room, eligible_at),
 --       throttle (overall_at, spend)
 local SOON_MS, SOONEST_MS, EVERY, ZERO = 250, 10, 8, 48
--- How many of a band's ready sites a lease looks at when its own way out may be shut to some: the first ones, then
--- some of the others, elsewhere each time, so that no number of shut ones hides the rest.
+-- How many of a band's ready sites a lease looks at when its own egress address may be blocked at some: the first ones, then
+-- some of the others, elsewhere each time, so that no number of blocked ones hides the rest.
 local FIRST, OTHERS = 8, 56
 
 local function wait_until(at)
@@ -51,9 +51,9 @@ local function refusal(slot, limit, out)
   return at > now and wait_until(at) or nil
 end
 
--- The first of some ready sites that the way out is open to; else nil, and when it is open to one of them.
+-- The first of some ready sites that the address may visit; else nil, and when it may visit one of them.
 local function open_among(ready, from, count, out)
-  local shut_until = NEVER
+  local blocked_until = NEVER
   local names = call('ZRANGE', ready, '-inf', ('%d'):format(now), 'BYSCORE', 'LIMIT', from, count)
   for i = 1, #names do
     local s = site(names[i])
@@ -61,30 +61,30 @@ local function open_among(ready, from, count, out)
     if at <= now then
       return s, at
     end
-    shut_until = math.min(shut_until, at)
+    blocked_until = math.min(blocked_until, at)
   end
-  return nil, shut_until
+  return nil, blocked_until
 end
 
 local function open_site(ready, out, jitter)
   if out == '' then
     return open_among(ready, '0', '1', out)
   end
-  local s, shut_until = open_among(ready, 0, FIRST, out)
+  local s, blocked_until = open_among(ready, 0, FIRST, out)
   local others = s and 0 or call('ZCOUNT', ready, '-inf', ('%d'):format(now)) - FIRST
   if others > 0 then
     local from = FIRST - OTHERS + 1 + math.floor(jitter * (others + OTHERS - 1))
     local at
     s, at = open_among(ready, math.max(FIRST, from), OTHERS, out)
-    shut_until = math.min(shut_until, at)
+    blocked_until = math.min(blocked_until, at)
   end
-  return s, shut_until
+  return s, blocked_until
 end
 
 -- Returns site and band, the band as a digit: Lua is slow to print a number. Where there is none, nil twice and when
--- the way out is open to one that is ready.
+-- the address may visit one that is ready.
 local function choose(preferred, out, jitter)
-  local shut_until = NEVER
+  local blocked_until = NEVER
   C[TURN] = C[TURN] + 1
   local start = C[TURN] % EVERY == 0 and (C[TURN] / EVERY) % 10 or 9
   for i = 0, 9 do
@@ -100,22 +100,22 @@ local function choose(preferred, out, jitter)
       if s then
         return s, digit
       end
-      shut_until = math.min(shut_until, at)
+      blocked_until = math.min(blocked_until, at)
     end
   end
-  return nil, nil, shut_until
+  return nil, nil, blocked_until
 end
 
--- Returns site and band where a suspect may be leased; else nil twice, when the way out is open to one, and whether
+-- Returns site and band where a suspect may be leased; else nil twice, when the address may visit one, and whether
 -- one only waits for the node to hold nothing else.
 local function choose_suspect(slot, alone, out, jitter)
   if C[SUSPECTS] == 0 then
     return nil, nil, NEVER
   end
   reindex_sites()
-  local s, shut_until = open_site(P .. 'ready:' .. SUSPECT, out, jitter)
+  local s, blocked_until = open_site(P .. 'ready:' .. SUSPECT, out, jitter)
   if not s then
-    return nil, nil, shut_until
+    return nil, nil, blocked_until
   elseif alone == '1' and is_alone(slot) then
     return s, SUSPECT
   end
@@ -178,17 +178,17 @@ local function dispatch(r, request, hint, limit, out, nonce, jitter, alone)
     end
   end
   while true do
-    local s, band, shut_until = choose(preferred, out, jitter)
+    local s, band, blocked_until = choose(preferred, out, jitter)
     if not s then
       local at, waits
       s, band, at, waits = choose_suspect(r[SLOT], alone, out, jitter)
       if waits then
         return { 'IDLE', 'waiting', SOON_MS, 'suspect' }
       end
-      shut_until = math.min(shut_until, at or NEVER)
+      blocked_until = math.min(blocked_until, at or NEVER)
     end
     if not s then
-      return wait_until(shut_until < NEVER and shut_until or soonest())
+      return wait_until(blocked_until < NEVER and blocked_until or soonest())
     end
     local entry = take(s, band)
     if entry and entry:find(IS_ENTRY) then

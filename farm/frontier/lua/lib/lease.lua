@@ -11,7 +11,7 @@ local function holds(r, id, token)
   return r[FENCE] == token and token ~= '' and r[ENTRY]:sub(1, 16) == id
 end
 
--- Writes down what a settlement and a lease did to a slot.
+-- Stores what a settlement and a lease did to a slot.
 local function keep_slot(slot, r)
   call('HSET', P .. 'slot', slot, table.concat(r, '\0', SETTLED, ENTRY))
   if r[FENCE] == '' and r[HAD] then
@@ -37,7 +37,7 @@ local function release(r)
   return s, entry
 end
 
--- A record that somebody else has garbled must not stop the crawl: no call would get past it.
+-- A record that no farm wrote must not stop the crawl: no call would get past it.
 local function clear_away(slot, record)
   call('HDEL', P .. 'slot', slot)
   if call('ZREM', P .. 'due', slot) == 1 then

@@ -1,6 +1,6 @@
 -- reclaim: how delayed URLs, expired leases and the leases of dead nodes go back to their queues.
--- A node is registered in every shard, and each shard judges by its own virtual clock, which stands still while nobody
--- can reach it: so an outage kills no node. Slots of a node that never registered are left to the deadlines of their
+-- A node is registered in every shard, and each shard judges by its own virtual clock, which stands still while no node
+-- can reach it: so an outage kills none. Slots of a node that never registered are left to the deadlines of their
 -- leases.
 -- Uses: core (tallies, head_of), failures (recount, bury_unreadable, bury), lease (release, record_of), nodes
 --       (node_of), queue (enqueue)
@@ -30,7 +30,7 @@ local function give_back(r)
   end
 end
 
--- At most `most` due entries; needs no leader, since every call brings a few of them home. Nothing is asked of
+-- At most `most` due entries; needs no leader, since every call reclaims a few of them. Nothing is asked of
 -- Redis before the time at which something can be due.
 local function reclaim_due(most)
   local moved = 0
@@ -44,7 +44,7 @@ local function reclaim_due(most)
         if r[HAD] then
           expire(r)
         end
-        -- Whoever was silent that long is taken for dead, and is remembered no more.
+        -- A slot that was silent that long is taken for dead, and its record is deleted.
         call('HDEL', P .. 'slot', slot)
         call('ZREM', P .. 'due', slot)
       end
