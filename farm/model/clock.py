@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the shells around the pure policies read time from."""
+    """The source of time for the code around the pure policies."""
 
     def monotonic(self) -> float:
         """Seconds since an arbitrary start; never goes back."""

@@ -29,10 +29,10 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """A crawl's ledger with what explains it.
+    """A crawl's ledger and counters.
 
     `rendered` is the number of pages that count towards the limit; `duplicates` how many links the
-    filter turned away; `expired` how many leases came back by their deadline.
+    filter dropped; `expired` how many leases reached their deadline.
     """
 
     ledger: Ledger = field(default_factory=Ledger)
@@ -46,18 +46,18 @@ class Stats:
 
 
 class NodeState(IntEnum):
-    """What a node's heartbeat is answered."""
+    """The frontier's answer to a node's heartbeat."""
 
     REPLACED = 0
-    """Another incarnation has the name: this one must end."""
+    """Another incarnation uses the name: this one must end."""
     ALIVE = 1
     RETURNED = 2
-    """It had been taken for dead and is registered again; its leases of before are lost."""
+    """It was considered dead and is registered again; its earlier leases are lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A node's name, and the incarnation that tells this life of it from every other."""
+    """A node's name, and the incarnation that distinguishes this run from others of the name."""
 
     name: str
     incarnation: str

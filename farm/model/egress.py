@@ -8,21 +8,21 @@ from farm.model.outcome import FailureKind
 
 
 class EgressFault(StrEnum):
-    """What went wrong between the gateway and the address that a page wanted."""
+    """What failed between the gateway and the address that a page requested."""
 
     REFUSED = "refused"
-    """The guard: the address lies in a network that is not allowed. Never retried, never the site's fault."""
+    """The guard refused: the address is in a network that is not allowed. Never retried."""
     DNS = "dns"
     CONNECT = "connect"
     TIMEOUT = "timeout"
     UPSTREAM = "upstream"
-    """The proxy that the gateway was told to use: it cannot be reached, or does not let us in."""
+    """The upstream proxy cannot be reached, or refuses the farm."""
     TUNNEL = "tunnel"
-    """What came by way of the proxy broke: whether it was the proxy or the site cannot be told from here."""
+    """A connection through the proxy broke; whether by the proxy or by the site is unknown."""
     NOT_NOW = "not_now"
-    """The farm itself: the site is blocked, or its turn was too far off. Nothing was sent."""
+    """The farm itself did not send: the site is blocked, or the wait for its pace was too long."""
     TOO_LARGE = "too_large"
-    """More bytes came than a visit may bring; everything of it was closed."""
+    """More bytes came than a visit may bring; its connections were closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class EgressFailure:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """An answer. `url` is where it came from in the end; header names are in lower case.
+    """An answer. `url` is its address after redirects; header names are in lower case.
 
     `body` is decoded, and empty where it was streamed. `status` is a redirect's where there were too many of
     them. `truncated` says that a cap cut the body.
@@ -50,7 +50,7 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class FetchFailed:
-    """No answer. `gate` is what the gateway says about it, where it does."""
+    """No answer. `gate` is the gateway's failure, None where it had none."""
 
     kind: FailureKind
     detail: str
@@ -59,9 +59,9 @@ class FetchFailed:
 
 @dataclass(frozen=True, slots=True)
 class Ban:
-    """A proxy, by its label, is out for `left_s` seconds, for one site where `site` names it.
+    """A proxy, by its label, is banned for `left_s` seconds; for one site where `site` names it.
 
-    `bans` counts the bans in a row; 0 says that the proxy is back.
+    `bans` counts the bans in a row; 0 says that the proxy is available again.
     """
 
     proxy: str
@@ -72,7 +72,7 @@ class Ban:
 
 @dataclass(frozen=True, slots=True)
 class AllProxiesBanned:
-    """No proxy may be used for a site before `wait_s` have passed; `by_site` where the site showed blocks."""
+    """Every proxy is banned for a site for `wait_s` more seconds; `by_site` where the site showed blocks."""
 
     wait_s: float
     by_site: bool

@@ -1,57 +1,57 @@
-"""Every failure has a class: the one tree that crosses the rooms.
+"""The tree of errors that cross the packages: every failure has a class.
 
-A foreign error (Playwright's, Redis's, the system's) is translated into it at the edge of its room. The
-text of an error that a user can cause is one sentence that names the remedy.
+The package that calls a library translates its errors (Playwright's, Redis's, the system's) into these. The text
+of an error that a user can cause is one sentence that names the remedy.
 """
 
 from farm.model.outcome import FailureKind
 
 
 class FarmError(Exception):
-    """The root. `exit_code` is what `farm` ends with when the error reaches the user."""
+    """The root. `exit_code` is the exit code of `farm` when the error reaches the user."""
 
     exit_code = 1
 
 
 class UsageError(FarmError):
-    """The command or the configuration cannot be meant."""
+    """The command or the configuration is wrong."""
 
     exit_code = 2
 
 
 class FrontierUnavailable(FarmError):
-    """Redis does not answer, or refuses."""
+    """Redis does not answer, or refuses the connection."""
 
     exit_code = 3
 
 
 class CrawlUnreadable(FrontierUnavailable):
-    """What stands in Redis under the crawl's name is not what a farm wrote.
+    """The keys of the crawl in Redis hold data that no farm wrote.
 
-    Where Redis may be away this may happen too: what one call stumbles over need not be in the next one's way.
+    A call that tolerates an unavailable Redis tolerates this too: the next call may not read the same data.
     """
 
     exit_code = 2
 
 
 class FrontierRefused(FarmError):
-    """Redis answers, but the crawl in it cannot be worked with (another schema, an eviction policy)."""
+    """Redis answers, but the crawl in it cannot be used (another schema, an eviction policy)."""
 
     exit_code = 2
 
 
 class NoSuchCrawl(FrontierRefused):
-    """Nothing stands in Redis under the crawl's name."""
+    """Redis has no crawl of this name."""
 
 
 class CrawlHalted(FarmError):
-    """The crawl was stopped or drained and is not to go on yet."""
+    """The crawl was stopped or drained and has not been resumed."""
 
     exit_code = 5
 
 
 class CrawlGone(FrontierRefused):
-    """The crawl that was worked on is there no more: it was deleted, or started anew."""
+    """The crawl was deleted or started anew while this node worked on it."""
 
 
 class BrowserUnavailable(FarmError):
@@ -61,13 +61,13 @@ class BrowserUnavailable(FarmError):
 
 
 class OutputUnwritable(FarmError):
-    """A record cannot be kept."""
+    """A record cannot be written."""
 
     exit_code = 6
 
 
 class AllProxiesDown(FarmError):
-    """No proxy works, and none has come back within the patience."""
+    """No proxy worked for `proxy_patience` seconds."""
 
     exit_code = 7
 
@@ -81,7 +81,7 @@ class NothingRecorded(FarmError):
 class RenderError(FarmError):
     """A visit failed for a reason that belongs to the page or its site; the slot is still good.
 
-    `url` is where the main request had got to, after redirects, where that is known.
+    `url` is the address that the main request had reached after redirects, None where that is unknown.
     """
 
     def __init__(self, kind: FailureKind, detail: str, url: str | None = None) -> None:
@@ -92,9 +92,9 @@ class RenderError(FarmError):
 
 
 class SlotLost(FarmError):
-    """The slot's page, context or engine died or hung during a visit; the slot replaces it by itself.
+    """The slot's page, context or engine died or hung during a visit; the slot replaces it itself.
 
-    `innocent` says that the URL had no part in it: the page visited before would not let go.
+    `innocent` says that the URL did not cause it: the page before did not close, or the engine died.
     """
 
     def __init__(self, kind: FailureKind, detail: str, *, innocent: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""What happens in a farm, said once: the live view, the summary, the log and the metrics all fold these.
+"""The events of a farm; the live view, the summary and the log are folds of them.
 
 `at` is the monotonic clock of the process, in seconds. A URL in an event carries no credentials.
 """
@@ -27,7 +27,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SlotPhase:
-    """A slot went to another phase; `url` is what it works on, empty where it has none."""
+    """A slot entered a phase; `url` is what it works on, empty where it has none."""
 
     at: float
     slot: str
@@ -63,7 +63,7 @@ class VisitFailed:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """How many different URLs this output folder's runs have passed over, by reason."""
+    """How many different URLs the runs in this output folder have skipped, by reason."""
 
     at: float
     counts: Mapping[str, int]
@@ -88,7 +88,7 @@ class Recycled:
 class Reclaimed:
     """A measure against tight memory (`collect`, `recycle`, `shed`, `engine`, `kill`), and what came of it.
 
-    `freed_bytes` is what its target held less by the time it was looked at again.
+    `freed_bytes` is by how much its target had shrunk when it was observed again.
     """
 
     at: float
@@ -102,7 +102,7 @@ class Reclaimed:
 class MemoryRead:
     """A reading of the whole process tree against the budget; `processes` is how many it counted.
 
-    `attributed_bytes` of it are known to be contexts' own; `meter_cpu_s` is what all readings so far have cost.
+    `attributed_bytes` of it belong to contexts; `meter_cpu_s` is the CPU time of all readings so far.
     """
 
     at: float
@@ -123,7 +123,7 @@ class StatsRead:
 
 @dataclass(frozen=True, slots=True)
 class FlowRead:
-    """How this node's visits flow: so many end a second, each takes so long, so many are under way."""
+    """The flow of this node's visits: how many end a second, how long each takes, how many are under way."""
 
     at: float
     per_s: float
@@ -167,7 +167,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something a person should read: `level` is `info`, `warning` or `error`."""
+    """A message for a person; `level` is `info`, `warning` or `error`."""
 
     at: float
     level: str

@@ -1,4 +1,4 @@
-"""What a reading of the farm's memory says, and what may be done about it.
+"""Readings of the farm's memory, and the measures that give memory back.
 
 Bytes are proportional (PSS) or an estimate of that: a page shared by many processes counts once in all.
 """
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True)
 class RendererUse:
-    """A renderer process; `slot` is whose page it has, empty where that is not known."""
+    """A renderer process; `slot` names the slot of its page, empty where that is unknown."""
 
     pid: int
     used_bytes: int
@@ -24,7 +24,7 @@ class MemoryReading:
 
     `engines` has each engine's own use, its renderers left out. `limit_share` is how full the cgroup is whose
     limit binds, 0 where none does. `fds` are the file descriptors of the farm's own process, `free_bytes` is the
-    room in each folder that the browsers write to.
+    free space in each folder that the browsers write to.
     """
 
     used_bytes: int
@@ -39,7 +39,7 @@ class MemoryReading:
 
     @property
     def attributed_bytes(self) -> int:
-        """What is known to be a context's own: that of the renderers whose slot is known."""
+        """The bytes of the renderers whose slot is known."""
         return sum(one.used_bytes for one in self.renderers if one.slot)
 
 
@@ -60,7 +60,7 @@ class Measure(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReclaimAction:
-    """Something to be done: `target` is a slot, an engine, or empty; `pid` the renderer it is about."""
+    """A measure to take: `target` is a slot, an engine, or empty; `pid` is the renderer."""
 
     measure: Measure
     target: str

@@ -34,7 +34,7 @@ class FailureKind(StrEnum):
 
 
 class SkipReason(StrEnum):
-    """Why a URL is not visited, as it stands in `skipped.jsonl`."""
+    """Why a URL is not visited; the reasons in `skipped.jsonl`."""
 
     OUT_OF_SCOPE = "out_of_scope"
     EXCLUDED = "excluded"
@@ -50,7 +50,7 @@ class SkipReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """Done: the links go into the frontier in the same transaction.
+    """The visit is done: its links go into the frontier in the same transaction.
 
     `seen` are fingerprints that count as visited with this one (redirect targets). `rendered` says
     whether the visit counts towards the page limit; a late skip does not.
@@ -63,7 +63,7 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Visit it again after `delay_s`. `throttled` puts it off without consuming an attempt."""
+    """Visit the URL again after `delay_s`; with `throttled` that consumes no attempt."""
 
     reason: FailureKind
     delay_s: float
@@ -73,7 +73,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Bury:
-    """Give up: the URL goes to the dead letters with its reason, and can be replayed from there."""
+    """Give the URL up: it goes to the dead letters with its reason, and can be replayed from there."""
 
     reason: FailureKind
     detail: str = ""
@@ -81,7 +81,7 @@ class Bury:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Given back without fault (a drain, a proxy's failure): no attempt is consumed, due at once."""
+    """Give the lease back (a drain, a proxy's failure): no attempt is consumed, and the URL is due at once."""
 
     reason: str
 
@@ -92,22 +92,22 @@ Judgement = Retry | Bury | Release | SkipReason
 
 
 class Settled(StrEnum):
-    """What the frontier says to a settlement."""
+    """The frontier's answer to a settlement."""
 
     OK = "ok"
     DUP = "dup"
-    """The same settlement of the same lease, repeated: it had been carried out."""
+    """A repetition: the same settlement of the same lease had been carried out."""
     STALE = "stale"
-    """Somebody else holds the lease now, or it was settled otherwise: nothing was changed."""
+    """Another worker holds the lease now, or it was settled otherwise: nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class RedirectOutcome:
-    """What it means where a visit ended.
+    """What follows from the final address of a visit.
 
-    `seen` are the fingerprints of the redirect's stations, which count as visited. `skip` says why the page
-    is not kept. `extension` is what the scope grows by: a seed led to another host of its own site. `nofollow`
-    says that the page wants none of its links followed.
+    `seen` are the fingerprints of the redirects' addresses, which count as visited. `skip` is why the page is not
+    kept. `extension` is what is added to the scope: a seed redirected to another host of its own site. With
+    `nofollow` none of the page's links is followed.
     """
 
     seen: tuple[str, ...] = ()

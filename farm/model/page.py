@@ -17,7 +17,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """A file that a visit brings besides the page: a `screenshot`, a `pdf`, or the bytes of a `download`."""
+    """A file that a visit stores besides the page: a `screenshot`, a `pdf`, or the bytes of a `download`."""
 
     kind: str
     suffix: str
@@ -26,7 +26,7 @@ class Capture:
 
 @dataclass(frozen=True, slots=True)
 class RenderedPage:
-    """What one visit brought back.
+    """The result of one visit.
 
     `redirects` are the URLs that the visit went through, in order, without the final one: hops of redirects, and
     documents that sent the visitor on by script or by a refresh. `redirect_statuses` are what they answered, 0
@@ -60,16 +60,16 @@ class RenderedPage:
 
 
 class Finding(StrEnum):
-    """The kinds of page that stand in place of the one that was asked for."""
+    """The kinds of page that a site shows in place of the one requested."""
 
     BLOCK = "block"
-    """A refusal: nothing that the visitor does on this page lets it in."""
+    """A refusal without a task: nothing on this page lets the visitor in."""
     CAPTCHA = "captcha"
     """A task for a person."""
     CHALLENGE = "challenge"
     """A task for the browser."""
     SOFT_404 = "soft_404"
-    """Says that there is nothing, with a status that says that there is."""
+    """A page that says "not found" with a status of success."""
     LOGIN_WALL = "login_wall"
     EMPTY_SHELL = "empty_shell"
     """A document whose scripts never filled it."""
@@ -80,7 +80,7 @@ _BLOCKING = frozenset({Finding.BLOCK, Finding.CAPTCHA, Finding.CHALLENGE})
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """What was found, `by` whom the visitor is kept out (empty where nobody does), and the signs of it."""
+    """What was found, the vendor that blocks (`by`, empty where none does), and the signs of it."""
 
     finding: Finding
     by: str

@@ -1,4 +1,4 @@
-"""What a sink keeps."""
+"""What a visit leaves in a sink."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,8 +11,8 @@ from farm.model.outcome import SkipReason
 class Record:
     """One page in a sink: `id` is a function of the crawl and `url`, `fields` are ready for JSON.
 
-    `fields` holds `id` and `url` too and keeps the order in which they are written. `files` are what the record
-    names besides: their paths in the output folder, and what is in them.
+    `fields` has `id` and `url` too and keeps the order in which they are written. `files` are the files that the
+    record names: their contents by path in the output folder.
     """
 
     id: str
@@ -23,7 +23,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """A URL that was not visited, and why."""
+    """A URL that was not visited, with the reason."""
 
     url: str
     reason: SkipReason
@@ -33,7 +33,7 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one visit leaves behind; it is committed whole before the visit is acknowledged."""
+    """The records and skips of one visit, committed together before the visit is acknowledged."""
 
     records: Sequence[Record] = ()
     skips: Sequence[Skip] = ()

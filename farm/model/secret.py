@@ -22,7 +22,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """Return the text itself: for the wire, never for a message."""
+        """Return the text itself, to send it; never put it into a message."""
         return self._text
 
     def __repr__(self) -> str:
@@ -49,7 +49,7 @@ class SecretUrl(Secret):
     def __str__(self) -> str:
         scheme, mark, rest = self._text.partition("://")
         if not mark:
-            # `embedded`, or what was meant as a URL and may be nothing but a password.
+            # `embedded`, or a malformed URL that may be nothing but a password.
             return MASK if set("@:/") & set(self._text) else self._text
         # Up to the last @, since a password that was not written in percent form may have one.
         _, at, place = rest.rpartition("@")
@@ -81,5 +81,5 @@ KEPT = (
 
 
 def kept(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what of an environment is handed on."""
+    """Return the variables of an environment that a process of the farm gets."""
     return {name: environment[name] for name in KEPT if name in environment}

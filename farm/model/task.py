@@ -30,8 +30,8 @@ class Lease:
     """The exclusive, renewable and fenced right of one slot to visit one URL.
 
     `attempt` is 1 on the first visit; only faults that count raise it. `throttled` counts how often the
-    URL was put off because its site asked for it. `token` fences: whoever holds an older one is refused. `alone`
-    says that the URL was leased when nodes died: this one holds nothing else until it is settled.
+    URL was put off because its site throttled. `token` fences: a settlement with an older one is refused. `alone`
+    says that the URL was leased when nodes died: its node holds no other lease until it is settled.
     """
 
     task: UrlTask
@@ -49,12 +49,12 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class LeaseRequest:
-    """A slot's wish for work.
+    """A slot's request for a lease.
 
-    `request_id` is new for every wish and the same for every repetition of it: the frontier then gives
-    the same lease again, so a reply that was lost costs nothing. `site_hint` is the site that the slot's
-    context served last; `limit` is the number of pages after which the crawl hands out no more (0: none);
-    `egress` names the address by which the slot goes out, where there are several.
+    `request_id` is new for every request and the same for every repetition of it: the frontier then gives
+    the same lease again, so that a lost reply costs nothing. `site_hint` is the site that the slot's
+    context served last; `limit` is the number of pages after which the crawl gives no more leases (0: no limit);
+    `egress` names the slot's egress address, where there are several.
     """
 
     slot: str
@@ -68,7 +68,7 @@ class LeaseRequest:
 class Idle:
     """No lease now, and why: `empty`, `waiting`, `limit`, `paused`, `draining` or `stopped`.
 
-    `retry_in_s` says when asking again can make sense. `empty` means that the crawl is finished:
+    `retry_in_s` is when the next request can succeed. `empty` means that the crawl is finished:
     nothing is queued, delayed or leased anywhere.
     """
 

@@ -1,1 +1,1 @@
-"""Pure decisions: time and chance are parameters, nothing is awaited."""
+"""Pure decisions: time and randomness are parameters, nothing is awaited."""

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """`limit` slots may take work; `binding` names the limit that says so."""
+    """`limit` slots may work; `binding` names the smallest limit."""
 
     limit: int
     binding: str
 
 
 def admit(limits: Mapping[str, int]) -> Admission:
-    """Take the smallest limit; of equal ones the first named binds, so order them by what to tell a user.
+    """Return the smallest limit; of equal ones the first binds, so order them by what a user should see.
 
     Raises ValueError when no limit is given.
     """
@@ -42,7 +42,7 @@ class CpuParams:
 
 @dataclass(frozen=True, slots=True)
 class CpuState:
-    """`limit` slots may work; `moved_at` is when that was last looked at."""
+    """`limit` slots may work; `moved_at` is when the limit was last judged."""
 
     limit: int
     moved_at: float = float("-inf")

@@ -1,14 +1,14 @@
-"""How much one site bears: a controller of its visits in flight and of its rate, fed by what it answers.
+"""The pace of one site: a controller of its concurrency and of its rate, fed by the site's answers.
 
-Two things are learnt apart. *In flight* follows the latency: its baseline is seen now and then at half the load,
-a sustained rise above it holds, more cuts (the gradient of Netflix' concurrency limits). *The rate* is free until
-the site says that it is too much (429, 503). The first time the search begins at what the site took before that,
-and goes on by doubling. Later the rate is cut below what the site delivered, comes back to there along a cubic
-curve, stays a while, and probes beyond faster and faster (after CUBIC, RFC 9438), so that a limit that was doubled
-is found again in a minute and one that was not is seldom touched.
+The two are learnt separately. *Concurrency* follows the latency: its baseline is measured now and then at half the
+load, a sustained rise above it stops the growth, a larger one cuts (the gradient of Netflix' concurrency limits).
+*The rate* is unlimited until the site throttles (429, 503). The first search for it begins at what the site served
+before, and doubles. Later the rate is cut below what the site delivered, returns to that along a cubic curve,
+stays there, and probes beyond it faster and faster (after CUBIC, RFC 9438): a limit that was doubled is found in a
+minute, and one that was not is seldom reached.
 
-What always holds: a burst of refusals cuts once, since a visit granted before a cut says nothing about it;
-nothing grows that is not used; visits that a busy machine delayed neither cut nor teach.
+What always holds: a burst of throttling answers cuts once, since a visit that began before a cut says nothing
+about it; what is not used does not grow; visits that an overloaded machine delayed neither cut nor teach.
 """
 
 from collections.abc import Sequence
@@ -36,14 +36,13 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class PaceParams:
-    """`first` visits in flight at the start, `most` at any time; a rate of 0 is none.
+    """The concurrency is `first` at the start and `most` at the maximum; a rate of 0 is no limit.
 
     `grow`, `hold` and `cut` are latencies as multiples of the baseline: up to the first the limit grows, beyond
     the second it is cut if it stays so, beyond the third at once. A window is closed when it has `window_s` and
     `fewest` visits; every `probe_every` windows in which the limit was used one is spent at half of it, to see the
-    latency without the load. `ceiling` is a rate per second that is never exceeded, 0 for none. Below `slowest`
-    the refusals themselves and what they ask to wait hold the site down: refusals that have nothing to do with
-    the rate would otherwise bring it to a standstill.
+    latency without the load. `ceiling` is a rate per second that is never exceeded, 0 for none. The rate is
+    never cut below `slowest`: throttling that has nothing to do with the rate would otherwise stop the site.
     """
 
     first: int = 8
@@ -69,13 +68,13 @@ class PaceParams:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What is known of a site. `limit` is in flight, `rate` per second and 0 while it is free.
+    """What is learnt of a site. `limit` is its concurrency, `rate` is per second and 0 while unlimited.
 
-    `top` is the rate at which it was too much last; 0 while a first one is searched for. `since` is when the
-    present rate began to hold: after the last cut, and after what the site asked to wait. `back_to` is the limit
-    to return to after a probe. `delivered` are the answers of the last seconds, each with its number; `latencies`
-    those of the window. `refused` counts the refusals of the whole crawl. `refused_at` is when the first refused
-    visit began, and `taken` how many visits that began before it were answered.
+    `top` is the rate at which the site throttled last; 0 during the first search. `since` is when the
+    present rate began to hold: after the last cut, and after the site's Retry-After. `back_to` is the limit
+    to return to after a probe. `delivered` counts the answers of the last seconds, by second; `latencies`
+    those of the window. `refused` counts the throttling answers of the whole crawl. `refused_at` is when the first
+    throttled visit began, and `taken` how many visits that began before it were answered.
     """
 
     limit: float
@@ -101,10 +100,10 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class PaceSnapshot:
-    """A site's pace as all nodes know it; `now_s` and `blocked_until_s` are of the crawl's clock.
+    """A site's pace, shared by all nodes; `now_s` and `blocked_until_s` are of the crawl's clock.
 
     `pace` is None where nothing was learnt yet, and `first` is the limit in flight that holds until then.
-    `stored` is what was read, by which a write finds out whether another node was faster.
+    `stored` is the text that was read, by which a write detects that another node wrote first.
     """
 
     stored: bytes
@@ -116,17 +115,17 @@ class PaceSnapshot:
 
 
 def start(params: PaceParams) -> Pace:
-    """Return the pace of a site of which nothing is known."""
+    """Return the initial pace of a site."""
     return Pace(float(params.first))
 
 
 def step(pace: Pace, samples: Sequence[Sample], in_flight: int, now: float, params: PaceParams) -> Pace:
-    """Fold what visits have shown since the last step; `in_flight` is how many are under way now."""
+    """Return the pace after the visits since the last step; `in_flight` is how many are under way now."""
     if not pace.opened:
         begun = min((sample.started_s for sample in samples), default=now)
         pace = replace(pace, opened=begun, since=begun)
     pace = replace(pace, busiest=max(pace.busiest, in_flight))
-    # What was answered first: the rate that a site bears is told by what it delivered.
+    # Answers first: a cut of the rate depends on what the site delivered.
     for sample in samples:
         if sample.status not in THROTTLING:
             pace = _seen(pace, sample)
@@ -139,19 +138,19 @@ def step(pace: Pace, samples: Sequence[Sample], in_flight: int, now: float, para
 
 
 def blocked(pace: Pace, until: float) -> Pace:
-    """Start the clock of the rate's growth only when the site may be visited again."""
+    """Return the pace with the growth of its rate delayed until the site may be visited again."""
     return replace(pace, since=max(pace.since, until), grown_at=max(pace.grown_at, until))
 
 
 def delivered_per_s(pace: Pace, now: float) -> float:
-    """Return how many visits a second the site has answered lately."""
+    """Return how many visits a second the site answered in the last seconds."""
     first = max(pace.since, now - _BINS + 1)
     count = sum(n for second, n in pace.delivered if second >= int(first))
     return count / max(1.0, now - int(first))
 
 
 def _first_rate(pace: Pace, params: PaceParams) -> float:
-    """Return where the search for the rate begins: below what the site took before it first refused."""
+    """Return where the search for the rate begins: below what the site served before it first throttled."""
     return max(params.search_from, params.rate_cut * pace.taken / max(1.0, pace.refused_at - pace.opened))
 
 
@@ -161,11 +160,11 @@ def _seen(pace: Pace, sample: Sample) -> Pace:
     if not failed:
         second = int(sample.finished_s)
         bins[second] = bins.get(second, 0) + 1
-        # The farm's own slowness is in the latency of a overloaded visit, the load of before in an old one's.
+        # The latency of a visit on an overloaded machine is the machine's, that of an old visit the old load's.
         if not sample.overloaded and sample.started_s >= pace.opened and len(latencies) < _LATENCIES:
             latencies = (*latencies, round(sample.latency_ms))
         if pace.rate and not pace.top and sample.started_s <= pace.refused_at:
-            # Begun before the first refusal, shown after it, as the visit of a page is longer than a refusal.
+            # The visit began before the first throttling answer and ended after it: a page takes longer.
             pace = replace(pace, taken=pace.taken + 1)
     return replace(
         pace,
@@ -182,14 +181,14 @@ def _refused(pace: Pace, sample: Sample, now: float, params: PaceParams) -> Pace
         return pace
     delivered = delivered_per_s(pace, now)
     if pace.rate:
-        # The site gives less than before: half of it at worst, or a burst would starve it for minutes.
+        # The site serves less than before: half of it at worst, or a burst would slow it for minutes.
         top = min(pace.rate, max(delivered * 1.05, pace.rate / 2))
         if pace.top and now - pace.since < params.back_after_s:
             top *= 0.95
     elif now - pace.since >= params.window_s:
         top = max(delivered, params.slowest)
     else:
-        # Nothing is known but what the site took before it refused, and of that the most is still to come in.
+        # Only what the site served before it throttled is known, and most of those visits have not ended.
         taken = sum(number for _, number in pace.delivered)
         pace = replace(
             pace, refused_at=sample.started_s, taken=taken, since=now, grown_at=now, verdict="refused"
@@ -205,7 +204,7 @@ def _judged(pace: Pace, now: float, params: PaceParams) -> Pace:
     taught = len(pace.latencies) * 2 >= min(pace.seen, _LATENCIES)
     median = float(sorted(pace.latencies)[len(pace.latencies) // 2]) if taught else 0.0
     if median and (pace.back_to or not baseline or median < baseline):
-        # A probe tells anew what the latency is without the load, also when it has risen for good.
+        # A probe measures the latency without the load again, also after it has risen for good.
         baseline = median
     used = pace.busiest + 1 >= limit
     rise = median / baseline if median and baseline else 0.0
@@ -240,12 +239,12 @@ def _judged(pace: Pace, now: float, params: PaceParams) -> Pace:
 
 
 def _grown(pace: Pace, now: float, params: PaceParams) -> Pace:
-    """Move the rate along its curve, for as long as it is used."""
+    """Move the rate along its curve while it is used."""
     if not pace.rate or now <= pace.grown_at:
         return pace
     lately = now - pace.since
     if lately > 3 and delivered_per_s(pace, now) < 0.6 * pace.rate:  # noqa: PLR2004 - some whole seconds
-        # Not used: time stands still for the curve.
+        # The rate is not used: the curve does not advance.
         return replace(pace, since=pace.since + now - pace.grown_at, grown_at=now)
     if not pace.top:
         rate = _first_rate(pace, params) * 2 ** (

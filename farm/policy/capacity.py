@@ -1,7 +1,7 @@
 """Little's law, L = lambda W: how many visits are under way, how many end a second, and how long one takes.
 
-Read in one direction it says how many contexts a rate can use; in the other, which rate a number of contexts
-brings, which of the limits is the smallest, and how long a crawl lasts.
+It gives how many contexts a rate can use and, the other way round, which rate a number of contexts reaches, which
+limit is the smallest, and how long a crawl lasts.
 """
 
 import math
@@ -18,7 +18,7 @@ CONTEXTS_PER_CORE = 16
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """What was measured lately: `under_way` is L, `per_s` lambda, `took_s` W."""
+    """A measured flow of visits: `under_way` is L, `per_s` lambda, `took_s` W."""
 
     per_s: float = 0.0
     took_s: float = 0.0
@@ -26,7 +26,7 @@ class Flow:
 
 
 def together(flows: Iterable[Flow]) -> Flow:
-    """Return several nodes' flows as one."""
+    """Return the sum of several nodes' flows."""
     known = list(flows)
     per_s = sum(flow.per_s for flow in known)
     took_s = sum(flow.per_s * flow.took_s for flow in known) / per_s if per_s else 0.0
@@ -34,16 +34,16 @@ def together(flows: Iterable[Flow]) -> Flow:
 
 
 def useful_contexts(per_s: float, took_s: float) -> int:
-    """Return how many contexts a rate can use; more would only wait for their turn."""
+    """Return how many contexts a rate can use; more would only wait."""
     return math.ceil(per_s * took_s * HEADROOM) + 1
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What is planned. Rates are per second, 0 where there is no such limit.
+    """The crawl to plan for. Rates are per second, 0 where there is no such limit.
 
-    `contexts` and `cores` are of one node; `cpu_s` is what a page costs, `context_bytes` what a context holds and
-    `budget_bytes` what a node may use of them.
+    `contexts` and `cores` are of one node; `cpu_s` is the CPU time of a page, `context_bytes` the memory of a
+    context and `budget_bytes` the memory budget of a node.
     """
 
     pages: int
@@ -64,9 +64,9 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class CapacityPlan:
-    """What comes of it: `limits` are rates of the whole crawl by what bounds them, `binding` names the smallest.
+    """The plan: `limits` are rates of the whole crawl by what limits them, `binding` names the smallest.
 
-    `useful` are the contexts that the rate can use, over all nodes; `nodes` how many it takes to end in time, 0
+    `useful` are the contexts that the rate can use, over all nodes; `nodes` is how many nodes end in time, 0
     where no number does.
     """
 
@@ -80,7 +80,7 @@ class CapacityPlan:
 
 
 def plan(wanted: Workload) -> CapacityPlan:
-    """Work it out for one node, and how many nodes it takes to end within the time."""
+    """Return the plan for one node, with the number of nodes that end the crawl in time."""
     outer = _outer(wanted)
     node = _of_a_node(wanted)
     limits = node | outer
@@ -93,12 +93,12 @@ def plan(wanted: Workload) -> CapacityPlan:
         per_s=per_s,
         lasts_s=wanted.pages / per_s,
         useful=useful,
-        memory_bytes=min(useful, _carried(wanted)) * wanted.context_bytes,
+        memory_bytes=min(useful, _fitting_contexts(wanted)) * wanted.context_bytes,
         nodes=_nodes(wanted, min(node.values()), min(outer.values(), default=math.inf)),
     )
 
 
-def _carried(wanted: Workload) -> int:
+def _fitting_contexts(wanted: Workload) -> int:
     return max(1, min(wanted.contexts, wanted.budget_bytes // wanted.context_bytes))
 
 
@@ -124,14 +124,14 @@ def _nodes(wanted: Workload, of_a_node: float, outer: float) -> int:
     if not wanted.within_s:
         return 1
     needed = wanted.pages / wanted.within_s
-    # What belongs to the sites and the proxies does not grow with the nodes.
+    # The limits of sites and proxies do not grow with the number of nodes.
     return 0 if needed > outer * (1 + 1e-9) else max(1, math.ceil(needed / of_a_node - 1e-9))
 
 
 def automatic_contexts(budget_bytes: int, cores: int) -> int:
-    """Return the most contexts that a run may have where the user leaves the number to the farm.
+    """Return the maximum number of contexts for `--contexts auto`.
 
     The run begins with a few per core and adds more while all have work and the processor has time left: how many
-    a machine carries depends on how long the sites make their pages wait.
+    a machine can run depends on how long pages wait for their sites.
     """
     return max(1, min(cores * CONTEXTS_PER_CORE, budget_bytes // CONTEXT_BYTES))

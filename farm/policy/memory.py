@@ -1,12 +1,12 @@
-"""The memory governor's decisions: which band the farm is in, how many slots may work, what is to be given back.
+"""The memory governor's decisions: the band, how many slots may work, and which measures to take.
 
-Bands are shares of the budget. One is entered at its threshold and left `gap` below it, so that a reading which
-hovers at a threshold switches nothing on and off; every measure has a pause in which its effect can show. From the
-mildest to the last:
+Bands are shares of the budget. A band is entered at its threshold and left `gap` below it (hysteresis), so that a
+reading near a threshold does not switch back and forth; after each measure there is a pause in which its effect
+can show. From the mildest to the last:
 
     grow -> hold -> collect -> stop -> recycle -> shed -> engine -> kill
 
-A slot is admitted only where what a page costs (a running 90th percentile) is left below `hold`. What always
+A slot is admitted only while the memory of one page (a running 90th percentile) is free below `hold`. What always
 holds: at least one slot may work, because a budget that a single page exceeds must slow a crawl and not stop it.
 """
 
@@ -20,7 +20,7 @@ from farm.model.memory import Measure, MemoryReading, ReclaimAction, RendererUse
 MIB = 2**20
 _REMEMBERED = 256
 DoneAt = Mapping[tuple[Measure, str], float]
-"""When a measure was last taken, for each target, and under the empty target for any."""
+"""When a measure was last taken, by target; the empty target stands for any."""
 
 
 class Band(IntEnum):
@@ -40,8 +40,8 @@ class Band(IntEnum):
 class MemoryParams:
     """Shares of the budget at which bands begin, and the measures' pauses in seconds.
 
-    `renderer_cap_bytes` is what no renderer may hold whatever the band. `grow_every_s` is the pace at which slots
-    come back after they were taken away.
+    `renderer_cap_bytes` is the maximum of any renderer in any band. `grow_every_s` is the interval at which
+    slots are given back.
     """
 
     hold: float = 0.76
@@ -61,13 +61,13 @@ class MemoryParams:
     recycle_every_s: float = 1.0
     recycle_again_s: float = 10.0
     recycle_from: float = 1.25
-    """A context is worth recycling from so many times the median on, or from twice the cost of a page."""
+    """A context may be recycled from so many times the median on, or from twice the memory of a page."""
     recycle_part: int = 6
-    """Of all contexts this part is recycled at once at the most."""
+    """At most one in this many contexts is recycled at once."""
     shed_every_s: float = 1.5
     engine_every_s: float = 60.0
     engine_worn: float = 1.6
-    """An engine is worn when it holds so many times what the leanest one does."""
+    """An engine is replaced when it holds so many times the memory of the smallest one."""
     kill_again_s: float = 1.0
 
     def thresholds(self) -> tuple[float, ...]:
@@ -77,9 +77,9 @@ class MemoryParams:
 
 @dataclass(frozen=True, slots=True)
 class MemoryState:
-    """`limit` slots may work; `actions` are what the pool is to do on the last reading.
+    """`limit` slots may work; `actions` are the measures that the pool takes after the last reading.
 
-    `shed` says by how much the limit was lowered on it, for those who follow what that brings.
+    `shed` is set where the limit was lowered after it, for the tracker of what each measure frees.
     """
 
     limit: int
@@ -89,7 +89,7 @@ class MemoryState:
     shed: ReclaimAction | None = None
     grown_at: float = float("-inf")
     done_at: Mapping[tuple[Measure, str], float] = field(default_factory=dict)
-    """When a measure was last taken, for each target, and under the empty target for any."""
+    """When a measure was last taken, by target; the empty target stands for any."""
 
     def last(self, measure: Measure, target: str = "") -> float:
         """Return when the measure was last taken."""
@@ -117,7 +117,7 @@ def step(
         wanted = min(slots, max(1, open_slots, len(contexts) + int(room_bytes // page_bytes)))
         if wanted > limit and now - grown_at >= params.grow_every_s:
             limit, grown_at = limit + 1, now
-        # What a page costs is an estimate that moves: a little of it is no reason to take a slot away.
+        # The memory of a page is an estimate that moves: a small change must not take a slot away.
         if wanted < limit - slots // 10:
             limit = wanted
     elif band >= Band.SHED and now - state.last(Measure.SHED) >= params.shed_every_s:
@@ -143,7 +143,7 @@ def _band(before: Band, share: float, params: MemoryParams) -> Band:
 
 
 def _page_bytes(before: float, contexts: list[RendererUse]) -> float:
-    """Follow the 90th percentile of what the contexts hold, over seconds: one greedy page is no measure of all."""
+    """Return the 90th percentile of the contexts' memory, smoothed: one large page must not set it."""
     if not contexts:
         return before
     ordered = sorted(one.used_bytes for one in contexts)
@@ -154,7 +154,7 @@ def _page_bytes(before: float, contexts: list[RendererUse]) -> float:
 def _noted(
     done_at: Mapping[tuple[Measure, str], float], actions: tuple[ReclaimAction, ...], now: float
 ) -> dict[tuple[Measure, str], float]:
-    """Remember when each measure was taken, and forget what is long ago."""
+    """Return when each measure was last taken, without the oldest entries."""
     kept = dict(done_at)
     for action in actions:
         target = str(action.pid) if action.measure is Measure.KILL else action.target
@@ -185,40 +185,40 @@ def _plan(
     now: float,
     params: MemoryParams,
 ) -> tuple[ReclaimAction, ...]:
-    """Return what is to be done on this reading; slots are taken away by the caller."""
+    """Return the measures to take after this reading; the caller takes slots away."""
     case = _Case(done_at, now, f"{share:.0%} of the budget", params)
-    fattest = sorted(reading.renderers, key=lambda one: -one.used_bytes)
-    actions = _killed(case, fattest, (share - params.kill) * budget_bytes if band is Band.KILL else -1.0)
+    largest = sorted(reading.renderers, key=lambda one: -one.used_bytes)
+    actions = _kills(case, largest, (share - params.kill) * budget_bytes if band is Band.KILL else -1.0)
     killed = {action.pid for action in actions}
-    contexts = [one for one in fattest if one.slot and one.pid not in killed]
+    contexts = [one for one in largest if one.slot and one.pid not in killed]
     if band >= Band.ENGINE:
-        actions += _worn_engine(case, reading.engines)
-    actions += _swollen(case, contexts)
+        actions += _largest_engine(case, reading.engines)
+    actions += _half_of_cap(case, contexts)
     if band >= Band.RECYCLE:
-        actions += _worst_contexts(case, contexts, (share - params.stop) * budget_bytes)
+        actions += _largest_contexts(case, contexts, (share - params.stop) * budget_bytes)
     if band >= Band.COLLECT:
-        actions += _collected(case, contexts)
+        actions += _collections(case, contexts)
     return tuple(actions)
 
 
-def _killed(case: _Case, fattest: list[RendererUse], excess_bytes: float) -> list[ReclaimAction]:
-    """Kill what is over the cap, and the largest until what is left is below the band."""
+def _kills(case: _Case, largest: list[RendererUse], excess_bytes: float) -> list[ReclaimAction]:
+    """Kill the renderers over the cap, and the largest until the rest is below the band."""
     actions = []
     cap_bytes = case.params.renderer_cap_bytes
-    for one in fattest:
+    for one in largest:
         over_cap = one.used_bytes > cap_bytes
         if not case.ready(Measure.KILL, case.params.kill_again_s, str(one.pid)):
-            # What was just killed is still counted for a moment: it must not cost another page its renderer.
+            # A killed renderer is still counted for a moment: no other one must die for it.
             excess_bytes -= one.used_bytes
-        elif over_cap or (excess_bytes >= 0 and len(fattest) > 1):
-            # The only page there is may have all of the budget: killing it over and over would be no crawl.
+        elif over_cap or (excess_bytes >= 0 and len(largest) > 1):
+            # A single page may use all of the budget: killing it over and over would be no crawl.
             reason = f"more than {cap_bytes // MIB} MiB in one renderer" if over_cap else case.why
             actions.append(ReclaimAction(Measure.KILL, one.slot, reason, one.used_bytes, one.pid))
             excess_bytes -= one.used_bytes
     return actions
 
 
-def _worn_engine(case: _Case, engines: Mapping[str, int]) -> list[ReclaimAction]:
+def _largest_engine(case: _Case, engines: Mapping[str, int]) -> list[ReclaimAction]:
     if len(engines) < 2 or not case.ready(Measure.ENGINE, case.params.engine_every_s):  # noqa: PLR2004
         return []
     worst = max(engines, key=lambda name: engines[name])
@@ -227,8 +227,8 @@ def _worn_engine(case: _Case, engines: Mapping[str, int]) -> list[ReclaimAction]
     return [ReclaimAction(Measure.ENGINE, worst, case.why, engines[worst])]
 
 
-def _swollen(case: _Case, contexts: list[RendererUse]) -> list[ReclaimAction]:
-    """In any band recycle what is half-way to its cap: that costs nothing between two pages, a kill costs one."""
+def _half_of_cap(case: _Case, contexts: list[RendererUse]) -> list[ReclaimAction]:
+    """In any band recycle contexts at half of the cap: it costs nothing between two pages, a kill one page."""
     params = case.params
     return [
         ReclaimAction(Measure.RECYCLE, one.slot, "half of what a renderer may hold", one.used_bytes, one.pid)
@@ -238,22 +238,22 @@ def _swollen(case: _Case, contexts: list[RendererUse]) -> list[ReclaimAction]:
     ]
 
 
-def _worst_contexts(case: _Case, contexts: list[RendererUse], excess_bytes: float) -> list[ReclaimAction]:
-    """Recycle the fattest until what is over has been covered, a part of all at once at the most."""
+def _largest_contexts(case: _Case, contexts: list[RendererUse], excess_bytes: float) -> list[ReclaimAction]:
+    """Recycle the largest contexts until the excess is covered, at most a part of all at once."""
     params = case.params
     if not contexts or not case.ready(Measure.RECYCLE, params.recycle_every_s):
         return []
-    worth_bytes = params.recycle_from * contexts[len(contexts) // 2].used_bytes
+    least_bytes = params.recycle_from * contexts[len(contexts) // 2].used_bytes
     actions: list[ReclaimAction] = []
     for one in contexts[: max(1, len(contexts) // params.recycle_part)]:
-        if excess_bytes > 0 and one.used_bytes >= min(worth_bytes, params.page_bytes * 2):
+        if excess_bytes > 0 and one.used_bytes >= min(least_bytes, params.page_bytes * 2):
             excess_bytes -= one.used_bytes
             if case.ready(Measure.RECYCLE, params.recycle_again_s, one.slot):
                 actions.append(ReclaimAction(Measure.RECYCLE, one.slot, case.why, one.used_bytes, one.pid))
     return actions
 
 
-def _collected(case: _Case, contexts: list[RendererUse]) -> list[ReclaimAction]:
+def _collections(case: _Case, contexts: list[RendererUse]) -> list[ReclaimAction]:
     if not case.ready(Measure.COLLECT, case.params.collect_every_s):
         return []
     due = [one for one in contexts if case.ready(Measure.COLLECT, case.params.collect_again_s, one.slot)]

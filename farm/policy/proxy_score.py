@@ -1,10 +1,11 @@
-"""How well a proxy does: decayed counts, strikes in a failures, and the way out, back on trial, and in again.
+"""The health of a proxy: decayed counts of outcomes, failures in a row, bans and trials.
 
-    free --strikes--> out --cooldown over--> on trial --success--> free
-                                             on trial --failure--> out, for twice as long
+    available --strikes--> banned --cooldown over--> on trial --success--> available
+                                                     on trial --failure--> banned, for twice as long
 
-Pure. The same health is kept for a proxy and for a pair of proxy and site, because a site can shut out an address
-that is fine everywhere else. What always holds: who is out is not hurt further by what was still under way.
+Pure; a circuit breaker with a half-open state. A proxy has a health, and so has each pair of proxy and site, since
+a site can ban an address that works elsewhere. What always holds: visits under way when a ban began do not prolong
+it.
 """
 
 from dataclasses import dataclass, replace
@@ -25,30 +26,30 @@ class ProxyState(Enum):
 
 
 class Outcome(Enum):
-    """What a visit says of the proxy that it went by."""
+    """What a visit says about its proxy."""
 
     GOOD = "good"
     UNCLEAR = "unclear"
-    """Says nothing: the site asked for time, or the page failed by itself."""
+    """Nothing: the site throttled, or the page itself failed."""
     SLOW = "slow"
-    """It took too long, or a proxy said of a site that it cannot be reached."""
+    """It took too long, or the proxy reported that the site cannot be reached."""
     DOUBTED = "doubted"
-    """A refusal (401, 403) of which nobody knows whether it was meant for the address."""
+    """A refusal (401, 403) that may or may not be meant for the proxy's address."""
     PARTIAL = "partial"
-    """The page came, but not all that belongs to it."""
+    """The page came without some of its parts."""
     BROKEN = "broken"
-    """What came by way of it broke; the site may have had a part in it."""
+    """A connection through it broke, by its fault or the site's."""
     BLOCKED = "blocked"
     """The site showed a block, a captcha or a challenge."""
     DOWN = "down"
-    """The proxy itself was not reached, or did not let us in."""
+    """The proxy itself could not be reached, or refused the farm."""
 
 
 _REFUSALS = frozenset({401, 403})
 
 
 def after_page(status: int, *, blocked: bool) -> Outcome:
-    """Say what a page means for the proxy that brought it."""
+    """Return what a page says about its proxy."""
     if status in THROTTLING and not blocked:
         return Outcome.UNCLEAR
     if blocked:
@@ -57,7 +58,7 @@ def after_page(status: int, *, blocked: bool) -> Outcome:
 
 
 def after_fault(fault: EgressFault) -> Outcome:
-    """Say what a visit that the gateway did not get through means for its proxy."""
+    """Return what a failure of the gateway says about the proxy."""
     match fault:
         case EgressFault.UPSTREAM:
             return Outcome.DOWN
@@ -69,13 +70,13 @@ def after_fault(fault: EgressFault) -> Outcome:
 
 
 def after_error(kind: FailureKind) -> Outcome:
-    """Say what a page's own failure means for the proxy."""
+    """Return what a failure of the page says about the proxy."""
     return Outcome.SLOW if kind is FailureKind.TIMEOUT else Outcome.UNCLEAR
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreParams:
-    """`strikes` in a failures end it; counts halve every `half_life_s`; a cooldown doubles up to its cap."""
+    """`strikes` failures in a row ban; counts halve every `half_life_s`; a cooldown doubles up to a cap."""
 
     strikes: float = 3.0
     half_life_s: float = 300.0
@@ -84,7 +85,7 @@ class ScoreParams:
     latency_weight: float = 0.2
 
     def cooldown(self, bans: int) -> float:
-        """Return how long the ban number `bans` in a failures lasts."""
+        """Return how long the ban number `bans` in a row lasts, in seconds."""
         return float(min(self.cooldown_cap_s, self.cooldown_s * 2 ** (min(bans, 32) - 1)))
 
 
@@ -96,16 +97,16 @@ PAIR_WEIGHTS = {
     Outcome.BROKEN: 1.0,
     Outcome.BLOCKED: float("inf"),
 }
-"""What an outcome weighs for the pair; one that is not here changes nothing. A block is no matter of luck."""
+"""The weight of an outcome for the pair; others change nothing. One block bans: it is never an accident."""
 MAY_BE_THE_PAGES = frozenset({Outcome.SLOW, Outcome.DOUBTED, Outcome.PARTIAL, Outcome.BROKEN})
 """Of these one URL weighs once, by whichever proxy: a page can be slow, forbidden or broken for everybody."""
 PROXY_WEIGHTS = {Outcome.GOOD: 0.0, Outcome.DOWN: 1.0}
-"""The same for the proxy; that a pair of it goes out weighs 1 as well."""
+"""The same for the proxy; a ban of one of its pairs weighs 1 as well."""
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """`good` and `bad` are decayed counts as of `at`, `failures` the strikes since the last success.
+    """`good` and `bad` are decayed counts as of `at`, `failures` the weights since the last success.
 
     `banned_until` is when the ban ends, or ended; `bans` how many there were without a success in between.
     """
@@ -119,22 +120,22 @@ class Health:
     bans: int = 0
 
     def state(self, now: float) -> ProxyState:
-        """Say whether it may be used now."""
+        """Return whether it may be used now."""
         if not self.bans:
             return ProxyState.AVAILABLE
         return ProxyState.BANNED if now < self.banned_until else ProxyState.ON_TRIAL
 
     def score(self, now: float, params: ScoreParams) -> float:
-        """Return between 0 and 1 how good it is: the share of successes, less for slowness."""
+        """Return a score in [0, 1]: the share of successes, lower for slowness."""
         kept = _decay(now - self.at, params)
         share = (self.good * kept + 1) / ((self.good + self.bad) * kept + 2)
         return share / (1 + self.latency_ms / 10_000)
 
 
 def step(health: Health, weight: float, latency_ms: float | None, now: float, params: ScoreParams) -> Health:
-    """Return the health after one more outcome of that weight; 0 is a success, and no latency says nothing."""
-    standing = health.state(now)
-    if standing is ProxyState.BANNED:
+    """Return the health after one more outcome; a weight of 0 is a success, `latency_ms` may be unknown."""
+    state = health.state(now)
+    if state is ProxyState.BANNED:
         return health
     kept = _decay(now - health.at, params)
     good, bad = health.good * kept, health.bad * kept
@@ -145,14 +146,14 @@ def step(health: Health, weight: float, latency_ms: float | None, now: float, pa
         return Health(good + 1, bad, latency, at=now)
     failures = health.failures + weight
     bad += min(weight, params.strikes)
-    if failures < params.strikes and standing is ProxyState.AVAILABLE:
+    if failures < params.strikes and state is ProxyState.AVAILABLE:
         return replace(health, good=good, bad=bad, failures=failures, at=now)
     bans = health.bans + 1
     return Health(good, bad, health.latency_ms, 0.0, now, now + params.cooldown(bans), bans)
 
 
 def adopt_ban(health: Health, banned_until: float, bans: int) -> Health:
-    """Take over a ban that another node has found, where it ends later than what is known here."""
+    """Return the health with another node's ban, where that ends later than the one known here."""
     if banned_until <= health.banned_until:
         return health
     return replace(health, banned_until=banned_until, bans=max(bans, health.bans))

@@ -1,4 +1,4 @@
-"""When a context is replaced before it serves the next URL: by the rules, or by the evidence of its usage."""
+"""When a context is replaced before it serves the next URL: by rule, or by evidence of its usage."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from statistics import median
 
 MIB = 2**20
 _EARLY = 3
-"""Pages after which a context's memory and pace count as those of a new one."""
+"""Until so many pages a context counts as new."""
 _KEPT = 8
 
 
@@ -14,8 +14,8 @@ _KEPT = 8
 class RecycleParams:
     """`pages` visits a context serves at the most; `per_url` gives every URL a context of its own.
 
-    The rest is evidence: an age, a growth of memory (in bytes, and as a multiple of what the context held when it
-    was new), and how many times slower than the others' its navigations have become.
+    The rest is evidence: its age, the growth of its memory (in bytes, and as a multiple of what it held when new),
+    and how many times slower its navigations are than those of the other contexts.
     """
 
     pages: int = 100
@@ -29,7 +29,7 @@ class RecycleParams:
 
 @dataclass(frozen=True, slots=True)
 class ContextUsage:
-    """What is known of a context's usage. `navigate_ms` are its last navigations."""
+    """What a context has used. `navigate_ms` are its last navigations."""
 
     opened_at: float = 0.0
     pages: int = 0
@@ -38,12 +38,12 @@ class ContextUsage:
     navigate_ms: tuple[int, ...] = ()
 
     def after(self, navigate_ms: int | None) -> "ContextUsage":
-        """Count one more page; None where the navigation failed and says nothing of the context."""
+        """Return the usage after one more page; `navigate_ms` is None where the navigation failed."""
         kept = self.navigate_ms if navigate_ms is None else (*self.navigate_ms, navigate_ms)[-_KEPT:]
         return replace(self, pages=self.pages + 1, navigate_ms=kept)
 
     def measured(self, used_bytes: int) -> "ContextUsage":
-        """Take a reading of its memory; the least one of its first pages is what it is compared with."""
+        """Return the usage after a reading of its memory; it is compared with the smallest of its first pages."""
         early = self.early_bytes
         if early == 0 or self.pages <= _EARLY:
             early = min(early, used_bytes) if early and self.pages else used_bytes
@@ -58,9 +58,9 @@ class ContextUsage:
 def reason_to_recycle(
     served: int, context_site: str | None, next_site: str, params: RecycleParams
 ) -> str | None:
-    """Say why the context must go before it visits `next_site`: `site`, `pages`, `url`, or None.
+    """Return why the context must be closed before it visits `next_site`: `site`, `pages`, `url`, or None.
 
-    A context never serves two sites: cookies and storage of one must not reach another.
+    A context never serves two sites: cookies and storage of one must not reach the other.
     """
     if served == 0:
         return None
@@ -74,7 +74,7 @@ def reason_to_recycle(
 def reason_to_replace(
     usage: ContextUsage, now: float, others_pace_ms: Sequence[float], params: RecycleParams
 ) -> str | None:
-    """Say by what evidence the context should go when its successor is up: `age`, `memory`, `slow`, or None."""
+    """Return why the context should be replaced once its successor is open: `age`, `memory`, `slow`, or None."""
     if usage.pages and now - usage.opened_at >= params.age_s:
         return "age"
     grown = usage.used_bytes - usage.early_bytes

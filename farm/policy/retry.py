@@ -14,13 +14,13 @@ from farm.model.outcome import Bury, FailureKind, Judgement, Release, Retry, Ski
 
 @dataclass(frozen=True, slots=True)
 class RetryParams:
-    """`retries` visits after the first; delays double from `base_s` up to `cap_s`.
+    """`retries` visits follow the first; delays double from `base_s` up to `cap_s`.
 
-    `throttle_cap` is how often a site may put one URL off before it is dead; `retry_after_cap_s` is the
-    longest Retry-After that is believed. `broken_cap` is how often a URL is given back because what came by
-    a proxy broke, `partial_cap` because a part of its page did not come, `blocked_cap` because of blocks, and
-    `doubted_cap` because of refusals that may be meant for everybody;
-    `all_banned_cap` is how often it waits for the time when any proxy may try its site again.
+    `throttle_cap` is how often a site may put one URL off before it is dead; `retry_after_cap_s` is the longest
+    Retry-After that is honoured. `broken_cap` is how often a URL is given back because a connection through a
+    proxy broke, `partial_cap` because a part of its page is missing, `blocked_cap` because of blocks, and
+    `doubted_cap` because of refusals that may be meant for every address; `all_banned_cap` is how often it waits
+    because every proxy is banned for its site.
     """
 
     retries: int = 3
@@ -38,7 +38,7 @@ class RetryParams:
 def backoff_s(attempt: int, jitter: float, params: RetryParams) -> float:
     """Return the delay in seconds after the failure of visit number `attempt` (from 1).
 
-    At least half the step is kept, so that a retry never follows its failure at once.
+    It is at least half the step, so that a retry never follows its failure at once.
     """
     return _equal_jitter(attempt, jitter, params.base_s, params.cap_s)
 
@@ -46,7 +46,7 @@ def backoff_s(attempt: int, jitter: float, params: RetryParams) -> float:
 def after_failure(
     kind: FailureKind, detail: str, attempt: int, jitter: float, params: RetryParams
 ) -> Retry | Bury:
-    """Judge a failed visit by how many there have been."""
+    """Return a retry with its delay, or the dead letter once the retries are used up."""
     if attempt > params.retries:
         return Bury(kind, detail)
     return Retry(kind, backoff_s(attempt, jitter, params), detail)
@@ -55,10 +55,10 @@ def after_failure(
 def after_egress_failure(
     failure: EgressFailure, attempt: int, jitter: float, params: RetryParams, broken: int = 0
 ) -> Judgement:
-    """Judge a visit whose main request did not get through the gateway; `broken` counts what a proxy broke.
+    """Judge a visit whose main request failed in the gateway; `broken` counts connections that broke.
 
-    A refused address is a late skip, not a failure. A proxy's fault gives the URL back unblemished: for ever where
-    the proxy itself is down (it is soon out), and a few times where the site may have had a part in it.
+    A refused address is a late skip, not a failure. A proxy's fault gives the URL back without an attempt: always
+    where the proxy itself is down (it is soon banned), and `broken_cap` times where the site may be at fault.
     """
     if failure.fault is EgressFault.REFUSED:
         return SkipReason.PRIVATE_NETWORK
@@ -90,7 +90,7 @@ class Breaker:
     failed: int = 0
 
     def is_open(self, params: BreakerParams) -> bool:
-        """Whether to give up."""
+        """Return whether to give up."""
         return self.failed >= params.failures
 
     def pause_s(self, jitter: float, params: BreakerParams) -> float:

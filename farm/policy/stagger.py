@@ -7,31 +7,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 OUTAGE_S = 5.0
-"""A lease that took so long to come came after an outage: every other slot waited for it too."""
+"""A lease that took so long came after an outage: every other slot waited for its own too."""
 IDLE_S, IDLE_LONGEST_S = 1.0, 20.0
 RETIRE_IDLE_S = 30.0
-"""A context without work for so long is let go, with its memory and all that its page goes on doing."""
+"""A context without work for so long is closed: it holds memory, and its page goes on working."""
 
 
-def idle_backoff_s(expected_s: float, resting: int, jitter: float) -> float:
-    """Return how long a slot rests when there was no work for it, and none is expected before.
+def idle_backoff_s(expected_s: float, idle_slots: int, jitter: float) -> float:
+    """Return how long an idle slot waits before it asks again; work is expected in `expected_s` at the earliest.
 
-    The more slots rest, the less often each asks: together they ask about twice as often as one would. One that
-    finds work calls the next, so the others are not late for long.
+    The more slots are idle, the less often each asks: together they ask about twice as often as one would. A slot
+    that finds work notifies the next, so that the others are not late for long.
     """
-    longest_s = min(expected_s * max(1.0, resting / 2), IDLE_LONGEST_S)
+    longest_s = min(expected_s * max(1.0, idle_slots / 2), IDLE_LONGEST_S)
     return max(0.01, longest_s * (0.75 + 0.5 * jitter))
 
 
 def resume_delay_s(leased_after_s: float, index: int, slots: int, spread_s: float, jitter: float) -> float:
-    """Return how long the slot of this index waits with the lease it has, where all slots waited for theirs."""
+    """Return how long the slot with this index waits before its visit, if its lease came after an outage."""
     if leased_after_s < OUTAGE_S:
         return 0.0
     return spread_s * (index + jitter) / max(slots, index + 1)
 
 
 def start_times(slots: int, ramp_s: float, jitters: Sequence[float]) -> tuple[float, ...]:
-    """Return each slot's start in seconds after the ramp's begin, ascending; the first is 0.
+    """Return each slot's start in seconds after the beginning of the ramp, ascending; the first is 0.
+
+    A stratified draw: slot i starts at a random moment of the i-th of N equal parts of the ramp. Any window of it
+    then has close to its share of the starts, which neither a fixed step (it can synchronise with a period of the
+    site) nor independent draws (they cluster) give.
 
     `jitters` has one number in [0, 1) for each slot.
     """
@@ -44,20 +48,22 @@ def start_times(slots: int, ramp_s: float, jitters: Sequence[float]) -> tuple[fl
 
 @dataclass(frozen=True, slots=True)
 class LaunchSpacing:
-    """`booked` is the end of the last interval that was given away."""
+    """`reserved` is the end of the last interval that was reserved."""
 
-    booked: float = float("-inf")
+    reserved: float = float("-inf")
 
 
 def reserve(
     state: LaunchSpacing, now: float, every_s: float, jitter: float, burst: int = 2
 ) -> tuple[LaunchSpacing, float]:
-    """Return the next state and how long to wait; `jitter` is in [0, 1).
+    """Return the next state and how long to wait before opening a context, in seconds.
 
-    Up to `burst` openings go at once after a pause; then each has an interval of its own.
+    Up to `burst` openings go at once after a pause; then each has an interval of its own, at a random moment of
+    it. What was lost together (an outage, a shed, a mass recycle) then does not come back together: arrivals at a
+    site stay near the ramp's rate.
     """
     if every_s <= 0:
         return state, 0.0
-    begins = max(state.booked, now - burst * every_s)
+    begins = max(state.reserved, now - burst * every_s)
     opens = begins + every_s * jitter
     return LaunchSpacing(begins + every_s), max(0.0, opens - now)

@@ -1,4 +1,4 @@
-"""How a site says that it receives too many requests, and how long a URL is put off for it.
+"""Throttling answers: how a site asks for fewer requests, and how long a URL is put off for it.
 
 Pure: the time comes in as `now`, chance as `jitter` in [0, 1). The delay of an answer is computed once per
 visit: the block of the site and the settlement of the URL use the same one.
@@ -35,7 +35,7 @@ def retry_after_s(value: str | None, now: datetime, params: RetryParams) -> floa
             moment = moment.replace(tzinfo=UTC)
         wait_s = (moment - now).total_seconds()
     except (ValueError, OverflowError, TypeError, IndexError):
-        # The last two are the parser's own faults; a year or an offset may be any number.
+        # The last two are bugs of the parser; a year or an offset may be any number.
         return None
     return min(params.retry_after_cap_s, max(0.0, wait_s))
 

@@ -26,7 +26,7 @@ class Failed:
     """Why no page came.
 
     `on_request` says that the main request failed, and not the slot or the deadline. `innocent` says that the
-    URL had no part in the loss of its slot.
+    URL did not cause the loss of its slot.
     """
 
     kind: FailureKind
@@ -37,7 +37,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What is known of one visit once it has ended.
+    """The facts of one visit after its end.
 
     `refusal` is the answer of robots.txt to the address that the visit ended at. Without a page `failed` or
     `all_banned` is set; with one, `status`, what it was detected as, and how long a throttling answer puts its
@@ -58,7 +58,7 @@ class Attempt:
 
     @property
     def is_blocked(self) -> bool:
-        """Whether the page stands in place of the one that was asked for."""
+        """Whether the site showed a block in place of the page."""
         return self.detection is not None and self.detection.blocks
 
 
@@ -92,13 +92,13 @@ def outcome_of(attempt: Attempt) -> Outcome | None:
     if failure is not None and failure.fault is not EgressFault.TUNNEL:
         return after_fault(failure.fault)
     outcome = after_page(attempt.status, blocked=attempt.is_blocked)
-    # That the site rejects the address says more than that a part of the rejection is missing. Were it only
-    # counted as an incomplete page, which is kept in the end, no count of blocks would ever end the URL.
+    # A rejected address says more than a missing part of the rejection. Counted as an incomplete page, which is
+    # kept in the end, it would never reach the cap of blocks.
     return outcome if failure is None or outcome in _REJECTED else Outcome.PARTIAL
 
 
 def needs_new_context(outcome: Outcome | None) -> bool:
-    """Whether the context must go: by the cookies of a block the site knows it again, whatever its address."""
+    """Return whether the context must be closed: by its cookies the site recognises a blocked one."""
     return outcome in _REJECTED
 
 
@@ -142,7 +142,7 @@ def _after_no_page(attempt: Attempt, failed: Failed, count: int, params: RetryPa
 def _after_incomplete_page(
     attempt: Attempt, outcome: Outcome | None, count: int, params: RetryParams
 ) -> Judgement | None:
-    """Judge a page that is not the one asked for, or not all of it; None where it is taken as it is."""
+    """Judge a page that is a block or incomplete; None where it is kept as it is."""
     failure = attempt.egress_failure
     if failure is not None and failure.fault is not EgressFault.TUNNEL:
         return after_egress_failure(failure, attempt.lease.attempt, attempt.jitter, params, count)
@@ -151,7 +151,7 @@ def _after_incomplete_page(
         return _after_block(block, attempt.status, count, params)
     if failure is None:
         return None
-    # A part that breaks behind every proxy is the page's own fault.
+    # A part that breaks behind every proxy is the page's fault.
     return Release(f"proxy: {failure.detail}") if count <= params.partial_cap else None
 
 
@@ -160,7 +160,7 @@ def _after_block(
 ) -> Release | Bury | None:
     """Try other addresses a few times; then a recognised block ends the URL.
 
-    A bare refusal (401, 403) is then what the site says to everybody: the page is kept.
+    A bare refusal (401, 403) is then taken as the site's answer to everyone: the page is kept.
     """
     if detection is None:
         return Release(f"status {status}: another address is tried") if count <= params.doubted_cap else None
@@ -171,7 +171,7 @@ def _after_block(
 
 
 def _after_all_banned(all_banned: AllProxiesBanned, throttled: int, params: RetryParams) -> Retry | Bury:
-    """Put a URL off until a proxy may try its site again: all of them are out for it now."""
+    """Put a URL off until a proxy may try its site again: every one is banned for it now."""
     reason = FailureKind.BLOCKED if all_banned.by_site else FailureKind.PROXY
     detail = "every proxy is out for this site"
     if throttled >= params.all_banned_cap:

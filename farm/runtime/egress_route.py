@@ -51,11 +51,11 @@ class ProxyRoute:
 
     @property
     def address(self) -> str:
-        """The frontier's name of this route; empty where the proxy depends on the site, not known yet."""
+        """The frontier's name of this route; empty where it depends on the site, which is not known yet."""
         return "" if depends_on_site(self._proxies.params.rotation) else self.label or ""
 
     def acquire(self, site: str | None) -> bool:
-        """Choose a usable proxy for the next lease, as the rotation asks; False where there is none."""
+        """Choose a usable proxy for the next lease by the rotation; return False where there is none."""
         params = self._proxies.params
         keeps = (
             self.label is not None
@@ -70,11 +70,11 @@ class ProxyRoute:
         return self.label is not None
 
     def wait_or_fail(self) -> None:
-        """Wait for a usable proxy. Raises `AllProxiesDown` after the proxies' patience."""
+        """Wait for a usable proxy. Raises `AllProxiesDown` after `proxy_patience`."""
         self._proxies.wait_or_fail()
 
     def acquire_for(self, site: str) -> AllProxiesBanned | None:
-        """Choose a usable proxy for this site; return when one may try it again where none is usable."""
+        """Choose a usable proxy for this site; where every one is banned, return for how long."""
         by_site = depends_on_site(self._proxies.params.rotation)
         if by_site or self.label is None or not self._proxies.usable(self.label, site, self._slot):
             self._use(self._proxies.pick(self._slot, site))
@@ -91,7 +91,7 @@ class ProxyRoute:
         return count
 
     def yield_trial(self, site: str | None) -> None:
-        """Release a proxy on trial: only a visit shows whether it is back, and another slot may have one."""
+        """Release a proxy on trial: only a visit shows whether it works, and another slot may have one."""
         if self.label is not None and self._proxies.is_on_trial(self.label, site):
             self.release()
 
@@ -101,7 +101,7 @@ class ProxyRoute:
         self._use(None)
 
     def _use(self, label: str | None) -> None:
-        # Without a proxy the slot's proxy keeps the last one: nothing may ever go direct.
+        # Without a proxy the slot's proxy keeps the last one: no request may ever go direct.
         if label is not None and label != self.label:
             self._switch(label)
         self.label = label

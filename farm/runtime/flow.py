@@ -1,7 +1,7 @@
-"""What Little's law is about, measured over the last minute: of this node, and of each site that it visits.
+"""The quantities of Little's law, measured over the last minute: for this node, and for each site that it visits.
 
-How many visits are under way is counted by itself, from when slots take up an address and let it go; that it
-agrees with the rate and the time of the visits that ended is a check of the figures. Lives on the event loop.
+The number of visits under way is counted independently, from when slots begin and end them; that it agrees with
+the rate and the duration of visits checks the figures. Lives on the event loop.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ SITES = 20
 
 
 class FlowMeter:
-    """Folds events; an `Emit` beside the others."""
+    """Folds the events of this node."""
 
     def __init__(self, started: float) -> None:
         self._started = started
@@ -28,7 +28,7 @@ class FlowMeter:
         self._busy: dict[str, float] = {}
         self._spans: deque[tuple[float, float]] = deque()
         self.sites = 0
-        """How many sites the crawl has met with."""
+        """How many sites the crawl has."""
 
     def fold(self, event: Event) -> None:
         """Take one event in."""
@@ -76,17 +76,17 @@ def _flow(took: list[float], span_s: float, under_way: float) -> Flow:
 
 
 class FlowStore(Protocol):
-    """Where every node's flow can be read."""
+    """Where nodes publish their flows."""
 
     async def publish(
         self, node: str, flow: Flow, sites: Mapping[str, Flow], limit: int, binding: str
     ) -> None:
-        """Put this node's figures there."""
+        """Store this node's figures."""
         ...
 
 
 class FlowReporter:
-    """Tells the view and the other nodes how it flows, and which limit binds."""
+    """Publishes this node's flow, and which limit binds, for the view and the other nodes."""
 
     def __init__(self, node: str, meter: FlowMeter, store: FlowStore, emit: Emit, clock: Clock) -> None:
         self._node = node
@@ -103,7 +103,7 @@ class FlowReporter:
             self._admission = event
 
     async def run(self) -> None:
-        """Tell until cancelled."""
+        """Publish until cancelled."""
         while True:
             await asyncio.sleep(EVERY_S)
             now = self._clock.monotonic()

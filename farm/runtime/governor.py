@@ -1,8 +1,8 @@
-"""How many slots may work, and what is given back when memory is tight: sample, decide, act.
+"""How many slots may work, and which measures give memory back: sample, decide, act.
 
 The ramp, the memory budget, the processor and the number of contexts each give a limit; the smallest is admitted.
-The decisions are policies' (`ramp`, `memory`, `cpu`, `admission`); here is the loop around them. What each measure
-against tight memory gave back is followed by the reclaim tracker.
+The policies (`admission`, `stagger`, `memory`) decide; here is the loop around them. The reclaim tracker follows
+what each measure freed.
 """
 
 import asyncio
@@ -24,18 +24,18 @@ from farm.runtime.resource_watch import ReclaimTracker, ResourceWatch
 SAMPLE_EVERY_S = 0.25
 TIGHT_EVERY_S = 0.1
 WIDE, WIDE_EVERY_S = 0.4, 0.5
-"""Far below the budget no page can reach it between two looks, capped as each is."""
+"""Far below the budget no page can reach it between two readings, since each is capped."""
 EMPTY_EVERY_S = 2.0
-"""Without a context open nothing grows."""
-TELL_EVERY_S = 1.0
-"""Readings are more frequent than anybody wants to see them."""
+"""Without an open context nothing grows."""
+EMIT_EVERY_S = 1.0
+"""Readings are more frequent than a view needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class GovernorParams:
     """`budget_bytes` for the whole process tree; the ramp spreads the start of the contexts.
 
-    `fds` is how many files the process may open, `free_bytes` how much room each folder must have.
+    `fds` is how many files the process may open, `free_bytes` how much must be free in each folder.
     `first_contexts` is where an automatic number starts from.
     """
 
@@ -52,8 +52,8 @@ class GovernorParams:
 class Governor:
     """Sets the control's limit and has the pool give memory back.
 
-    `sample` reads the memory, off the event loop; `busy_share` says how busy the machine's processor was since the
-    last call, in [0, 1]; `others` are further limits, by name.
+    `sample` reads the memory, off the event loop; `busy_share` returns how busy the machine's processor was since
+    the last call, in [0, 1]; `others` are further limits, by name.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Governor:
         self._tracker = ReclaimTracker(emit)
         self._admitted: Admission | None = None
         self._ramp = 1
-        self._told_at = float("-inf")
+        self._emitted_at = float("-inf")
         self.resources = ResourceWatch(params.fds, params.free_bytes, emit)
         self.peak_bytes = 0
 
@@ -89,19 +89,19 @@ class Governor:
         begun = self._clock.monotonic()
         jitters = [random.random() for _ in range(self._params.contexts)]  # noqa: S311
         starts = start_times(self._params.contexts, self._params.ramp_s, jitters)
-        sampling = asyncio.create_task(self._sample_for_ever(), name="memory")
+        sampling = asyncio.create_task(self._sample_until_cancelled(), name="memory")
         try:
             for started, start in enumerate(starts, 1):
                 await asyncio.sleep(max(0.0, begun + start - self._clock.monotonic()))
                 due = sum(begun + other <= self._clock.monotonic() for other in starts)
-                # By the clock alone a timer that wakes early would leave the last slot out for ever.
+                # By the clock alone, a timer that fires early would never start the last slot.
                 self._ramp = max(started, due)
                 self._act()
             await sampling
         finally:
             sampling.cancel()
 
-    async def _sample_for_ever(self) -> None:
+    async def _sample_until_cancelled(self) -> None:
         while True:
             reading = await self._sample()
             now = self._clock.monotonic()
@@ -118,8 +118,8 @@ class Governor:
         budget = self._params.budget_bytes
         is_peak = reading.used_bytes > self.peak_bytes
         self.peak_bytes = max(self.peak_bytes, reading.used_bytes)
-        if is_peak or now - self._told_at >= TELL_EVERY_S:
-            self._told_at = now
+        if is_peak or now - self._emitted_at >= EMIT_EVERY_S:
+            self._emitted_at = now
             self._emit(
                 MemoryRead(
                     now,

@@ -1,9 +1,9 @@
 """Renews the leases that are being worked on, from a thread that a busy event loop cannot starve.
 
-The same thread says every few seconds that the node is alive.
+The same thread sends the node's heartbeat every few seconds.
 
-A lease is renewed only until the moment that its holder named: a worker that hangs past its own deadline loses the
-lease by itself, and the URL goes to another worker. A holder hears of the loss of its lease at once.
+A lease is renewed only until its holder's own deadline: a worker that hangs longer loses the lease, and the URL
+goes to another worker. A holder learns of the loss of its lease at once.
 """
 
 import logging
@@ -20,7 +20,7 @@ from farm.runtime.ports import LeaseRenewer
 log = logging.getLogger("farm.heartbeat")
 JOIN_S = 5.0
 ALIVE_EVERY_S = 2.5
-"""How often the node says that it is alive: several times in the silence after which it is taken for dead."""
+"""The interval of the node's heartbeat: several of them fit into the silence after which it is considered dead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,10 @@ class _Held:
 
 
 class Heartbeat:
-    """A thread that renews in batches, every third of the visibility timeout.
+    """A thread that renews leases in batches, every third of the visibility timeout.
 
-    With a `node` it also says that the node is alive; `replaced` is called, in that thread and once, when another
-    incarnation has the node's name.
+    With a `node` it also sends that node's heartbeat; `replaced` is called, in that thread and once, when another
+    incarnation uses the node's name.
     """
 
     def __init__(
@@ -63,13 +63,13 @@ class Heartbeat:
         self._thread.start()
 
     def close(self) -> None:
-        """End the thread, once the call to Redis that it may be in has ended."""
+        """End the thread after the call to Redis that may be under way."""
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join(JOIN_S)
 
     def hold(self, lease: Lease, for_s: float, on_lost: Callable[[], None] | None = None) -> None:
-        """Renew the lease for so many seconds at the most; a later call moves that end.
+        """Renew the lease for at most `for_s` seconds; a later call moves that end.
 
         `on_lost` is called once, from the heartbeat's thread, when a renewal is refused; a later call without one
         keeps it. A lease that is lost already stays so.
@@ -85,47 +85,47 @@ class Heartbeat:
                 self._held[key] = _Held(lease, until, on_lost)
 
     def drop(self, lease: Lease) -> None:
-        """Stop renewing the lease: it is settled, or given up."""
+        """Stop renewing the lease: it is settled or given back."""
         with self._lock:
             self._held.pop((lease.id, lease.token), None)
             self._lost.discard((lease.id, lease.token))
 
     def is_lost(self, lease: Lease) -> bool:
-        """Whether a renewal was refused: another worker has the URL, or it is settled."""
+        """Return whether a renewal was refused: another worker has the URL, or it is settled."""
         with self._lock:
             return (lease.id, lease.token) in self._lost
 
     def beat(self, renewer: LeaseRenewer) -> int:
-        """Renew once what is to be renewed and return how many leases that were."""
+        """Renew the leases that are due once; return how many were due."""
         now = self._clock.monotonic()
         with self._lock:
             due = [held.lease for held in self._held.values() if held.until > now]
         if not due:
             return 0
-        kept, told = renewer.renew(due), []
+        kept, callbacks = renewer.renew(due), []
         with self._lock:
             for lease, is_kept in zip(due, kept, strict=True):
                 key = (lease.id, lease.token)
                 if is_kept is False and key in self._held:
-                    told.append(self._held.pop(key).on_lost)
+                    callbacks.append(self._held.pop(key).on_lost)
                     self._lost.add(key)
-        for on_lost in told:
+        for on_lost in callbacks:
             if on_lost is not None:
                 on_lost()
         unknown = sum(is_kept is None for is_kept in kept)
         if unknown:
-            # As in an outage of the whole: they may be kept still, and the next beat asks again.
+            # As in a full outage: they may still be held, and the next beat asks again.
             log.warning("%d of %d leases could not be renewed: a part of Redis is away", unknown, len(due))
         return len(due)
 
-    def tell(self, renewer: LeaseRenewer) -> None:
-        """Say once that the node is alive."""
+    def send(self, renewer: LeaseRenewer) -> None:
+        """Send the node's heartbeat once."""
         if self._node is None:
             return
-        standing = renewer.heartbeat(self._node)
-        if standing is NodeState.RETURNED:
+        state = renewer.heartbeat(self._node)
+        if state is NodeState.RETURNED:
             log.warning("this node was taken for dead; what it had leased is visited again")
-        elif standing is NodeState.REPLACED:
+        elif state is NodeState.REPLACED:
             self._node = None
             self._replaced()
 
@@ -138,11 +138,11 @@ class Heartbeat:
             is_due = turn % turns == 0
             try:
                 renewer = renewer or self._connect()
-                self.tell(renewer)
+                self.send(renewer)
                 if is_due:
                     self.beat(renewer)
             except FarmError as error:
-                # The next beat tries again, also when the crawl is gone: another node may just start it anew.
+                # The next beat tries again, also when the crawl is gone: another node may be starting it anew.
                 # Leases that expire meanwhile are visited twice, never lost.
                 log.log(
                     logging.WARNING if is_due else logging.DEBUG, "leases could not be renewed: %s", error

@@ -1,6 +1,6 @@
 """A node: the workers of one process and the tasks around them, from the first lease to the end of the drain.
 
-What always holds: `run` returns only when every worker has settled or released its lease, or has been named as one
+What always holds: `run` returns only when every worker has settled or released its lease, or was logged as one
 that does not end; an error that concerns the whole farm ends all workers first and is raised then; another failure
 of a companion ends nothing.
 """
@@ -27,7 +27,7 @@ RESTART_S = 1.0
 LONGEST_RESTART_S = 300.0
 CANCEL_TRIES = 3
 CANCEL_S = 2.5
-"""Longer than a worker takes to give its lease back, or asking again would cut that short."""
+"""Longer than a worker takes to give its lease back: the next cancellation must not cut that short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,32 +70,32 @@ class Node:
 
     async def run(self) -> ExitReason:
         """Return why the run ended; raises the FarmError that stopped it otherwise."""
-        attendants = [
+        services = [
             asyncio.create_task(self._governor.run(), name="governor"),
             asyncio.create_task(self._tick(), name="tick"),
-            *(asyncio.create_task(_kept_up(companion), name="companion") for companion in self._companions),
+            *(asyncio.create_task(_restarted(companion), name="companion") for companion in self._companions),
         ]
         if self._params.time_limit_s is not None:
-            attendants.append(asyncio.create_task(self._watch_time(), name="time limit"))
+            services.append(asyncio.create_task(self._watch_time(), name="time limit"))
         workers = [asyncio.create_task(w.run(), name=f"worker {i}") for i, w in enumerate(self._workers)]
         ending = asyncio.create_task(self._control.ended(), name="ending")
         try:
-            await asyncio.wait([*workers, *attendants, ending], return_when=asyncio.FIRST_COMPLETED)
-            while not self._control.ending and not _failed([*workers, *attendants]):
-                # A worker that returns before the end would be a bug of ours; the time limit just ended.
-                pending = [task for task in (*workers, *attendants, ending) if not task.done()]
+            await asyncio.wait([*workers, *services, ending], return_when=asyncio.FIRST_COMPLETED)
+            while not self._control.ending and not _failed([*workers, *services]):
+                # A worker that returns before the end would be a bug; the time limit task just ended.
+                pending = [task for task in (*workers, *services, ending) if not task.done()]
                 await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-            if not _failed([*workers, *attendants]):
+            if not _failed([*workers, *services]):
                 await asyncio.wait(workers, timeout=self._params.drain_s, return_when=asyncio.FIRST_EXCEPTION)
         finally:
-            await _cancel([*workers, *attendants, ending])
-        failure = _failed([*workers, *attendants])
+            await _cancel([*workers, *services, ending])
+        failure = _failed([*workers, *services])
         if failure is not None:
             raise failure
         return self._control.reason or ExitReason.FINISHED
 
     async def _tick(self) -> None:
-        """Move what is due, count, and extend the scope. Every node does so: the crawl depends on none of them."""
+        """Move what is due, count, and extend the scope. Every node does so: the crawl needs no single one."""
         while not self._control.ending:
             if await self._frontier.maintain():
                 self._control.notify_all()
@@ -104,7 +104,7 @@ class Node:
             stats = await self._frontier.stats()
             self._emit(StatsRead(self._clock.monotonic(), stats))
             if self._control.staying and stats.state in {"draining", "stopped"}:
-                # Where nothing is left a lease is answered by that, and not by the state.
+                # With nothing left, a lease request is answered by that and not by the state.
                 self._control.end(ExitReason.STOPPED)
             self._emit(Skipped(self._clock.monotonic(), self._skipped()))
             await asyncio.sleep(TICK_S * (0.75 + 0.5 * random.random()))  # noqa: S311
@@ -114,15 +114,15 @@ class Node:
         self._control.end(ExitReason.TIME_LIMIT)
 
 
-async def _kept_up(companion: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a companion until it returns; a FarmError of its own passes."""
+async def _restarted(companion: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a companion until it returns; its FarmErrors propagate."""
     pause_s = RESTART_S
     while True:
         task = asyncio.create_task(companion(), name=getattr(companion, "__qualname__", "companion"))
         try:
             await asyncio.wait([task])
         finally:
-            # Told as often as this is: one that loses a cancellation is told again.
+            # Cancelled as often as this task is: a companion that loses a cancellation gets another.
             while not task.done():
                 task.cancel()
                 with suppress(asyncio.CancelledError):
@@ -132,7 +132,7 @@ async def _kept_up(companion: Callable[[], Coroutine[Any, Any, None]]) -> None:
             return
         if isinstance(failure, FarmError):
             raise failure
-        log.error("%s has failed and is started again in %g s", task.get_name(), pause_s, exc_info=failure)
+        log.error("%s failed and is restarted in %g s", task.get_name(), pause_s, exc_info=failure)
         await asyncio.sleep(pause_s)
         pause_s = min(2 * pause_s, LONGEST_RESTART_S)
 
@@ -140,7 +140,7 @@ async def _kept_up(companion: Callable[[], Coroutine[Any, Any, None]]) -> None:
 async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
     """Cancel the tasks, and again: a cancellation may be lost in a library that was just about to return.
 
-    One that still runs at the deadline is left to the end of the process, and named: a drain must end.
+    A task that still runs at the deadline is left to the end of the process, and logged: a drain must end.
     """
     for _ in range(CANCEL_TRIES):
         pending = [task for task in tasks if not task.done()]
@@ -155,7 +155,7 @@ async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
 
 
 def _failed(tasks: Sequence[asyncio.Task[Any]]) -> BaseException | None:
-    """Return the first failure; one that a user can mend comes before a bug of ours."""
+    """Return the first failure; a FarmError comes before a bug."""
     failures = [task.exception() for task in tasks if task.done() and not task.cancelled()]
     known = [failure for failure in failures if isinstance(failure, FarmError)]
     return next((failure for failure in (*known, *failures) if failure is not None), None)

@@ -1,10 +1,11 @@
-"""The pacer: gathers the answers of settled visits and folds them into the pace of each site, shared by all nodes.
+"""Learns the pace of each site from the answers of settled visits, together with all other nodes.
 
-With several egress addresses, a site's concurrency is learnt from all of them together, and the rate of each
-address apart: a throttling answer was meant for one address, and the others go on.
+With several egress addresses, a site's concurrency is learnt from all of them together, and the rate for each
+address: a throttling answer was meant for one address, and the others go on.
 
-What always holds: a visit is counted once; nodes that learn at the same moment add to each other; no visit
-waits for the pacer. A throttling answer has blocked its site before anything is learnt from it.
+What always holds: a visit is counted once; nodes that write at the same moment repeat the step (optimistic
+locking); no visit waits for the learner. A throttling answer has blocked its site before anything is learnt from
+it.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from farm.runtime.site_ports import PaceStore
 log = logging.getLogger("farm.pacer")
 EVERY_S = 0.5
 TRIES = 8
-_SAYS = {
+_TEXTS = {
     "refused": "throttled: 429 or 503 received",
     "slow": "slowed down: its latency rose",
     "failing": "slowed down: many visits fail",
@@ -30,14 +31,14 @@ _SAYS = {
 
 
 class PaceLearner:
-    """Learns for one node. `overloaded` says whether this machine is too busy to judge a site's latency."""
+    """Learns for one node. `overloaded` returns whether this machine is too busy to judge a site's latency."""
 
     def __init__(
         self, store: PaceStore, params: PaceParams, overloaded: Callable[[], bool], emit: Emit, clock: Clock
     ) -> None:
         self._store = store
         self._params = params
-        self._strained = overloaded
+        self._overloaded = overloaded
         self._emit = emit
         self._clock = clock
         self._samples: dict[tuple[str, str], list[Sample]] = {}
@@ -65,10 +66,10 @@ class PaceLearner:
     async def learn(self) -> None:
         """Fold the visits noted so far."""
         gathered, self._samples = self._samples, {}
-        overloaded = self._strained()
+        overloaded = self._overloaded()
         by_site: dict[str, list[Sample]] = {}
-        for (site, egress), told in gathered.items():
-            samples = [replace(sample, overloaded=overloaded) for sample in told]
+        for (site, egress), noted in gathered.items():
+            samples = [replace(sample, overloaded=overloaded) for sample in noted]
             if egress:
                 await self._fold(site, samples, egress)
                 samples = [sample for sample in samples if sample.status not in THROTTLING]
@@ -82,28 +83,32 @@ class PaceLearner:
             params = replace(self._params, first=known.first or self._params.first)
             # From this process's clock to the crawl's.
             ahead = known.now_s - self._clock.monotonic()
-            told = [
+            shared = [
                 replace(s, started_s=s.started_s + ahead, finished_s=s.finished_s + ahead) for s in samples
             ]
-            pace = step(known.pace or start(params), told, known.in_flight, known.now_s, params)
+            pace = step(known.pace or start(params), shared, known.in_flight, known.now_s, params)
             if known.blocked_until_s > known.now_s:
                 pace = blocked(pace, known.blocked_until_s)
-            faster = await self._store.write(site, known, pace, egress)
-            if faster is None:
-                self._tell(
+            newer = await self._store.write(site, known, pace, egress)
+            if newer is None:
+                self._report(
                     f"{site} by proxy {egress}" if egress else site, known.pace, pace, alone=not egress
                 )
                 self._paces[site, egress] = pace
                 return
-            known = faster
-        log.debug("%s: %d visits were not learnt from, so many nodes learn at once", site, len(samples))
+            known = newer
+        log.debug(
+            "%s: %d visits were not counted, because too many nodes write its pace at once",
+            site,
+            len(samples),
+        )
 
-    def _tell(self, subject: str, before: Pace | None, pace: Pace, *, alone: bool) -> None:
+    def _report(self, subject: str, before: Pace | None, pace: Pace, *, alone: bool) -> None:
         was = before.verdict if before else ""
         # Of one address among several only the rate counts.
-        if pace.verdict == was or pace.verdict not in (_SAYS if alone else {"refused"}):
+        if pace.verdict == was or pace.verdict not in (_TEXTS if alone else {"refused"}):
             return
         figures = [f"rate {pace.rate:.2g}/s"] if pace.rate else []
         figures += [f"concurrency {int(pace.limit)}"] if alone else []
-        text = f"site {subject} {_SAYS[pace.verdict]}; {', '.join(figures)}"
+        text = f"site {subject} {_TEXTS[pace.verdict]}; {', '.join(figures)}"
         self._emit(Notice(self._clock.monotonic(), "info", text))

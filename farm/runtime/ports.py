@@ -1,7 +1,7 @@
-"""What a visit needs of the other packages, as protocols.
+"""What the loop needs of the other packages, as protocols; `site_ports` has those about sites.
 
-The adapters fit structurally and are joined in `app`; no adapter is imported here. Every method may raise the
-errors of `model.errors` and no others, and returns within a deadline of its own.
+Adapters fit structurally and are joined in `app`; none is imported here. Every method may raise the errors of
+`model.errors` and no others, and returns within a deadline of its own.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -20,20 +20,20 @@ from farm.policy.proxy_score import Outcome
 
 
 class Frontier(Protocol):
-    """The lease queue. Raises `FrontierUnavailable` once its patience is over."""
+    """The lease queue. Raises `FrontierUnavailable` once its deadline for Redis is over."""
 
     async def add(self, tasks: Sequence[UrlTask]) -> int:
-        """Accept what is new and return how many were."""
+        """Add the URLs that are new; return how many were."""
         ...
 
     async def lease(self, request: LeaseRequest) -> Lease | Idle:
-        """Lease the best URL for this slot."""
+        """Lease the best URL for this slot; return `Idle` where there is none."""
         ...
 
     async def ack(
         self, lease: Lease, outcome: Ack, following: LeaseRequest | None = None
     ) -> tuple[Settled, Lease | Idle | None]:
-        """Settle as done, links included; hand out the next lease in the same round trip if asked to."""
+        """Settle as done, links included; with `following` return the next lease from the same round trip."""
         ...
 
     async def nack(self, lease: Lease, outcome: Retry | Bury | Release) -> Settled:
@@ -41,14 +41,14 @@ class Frontier(Protocol):
         ...
 
     async def may_begin(self, site: str, egress: str = "", *, begun: bool = False) -> float:
-        """Ask whether a leased visit may begin now: 0, in how many seconds to ask again, less than 0: blocked.
+        """Return 0 if a leased visit may begin now, else in how many seconds to ask again; less than 0: blocked.
 
-        One that has `begun` already is only counted.
+        A visit that has `begun` already is only counted.
         """
         ...
 
     async def block(self, site: str, for_s: float, *, egress: str = "") -> None:
-        """Let nobody visit a site for a while, or nobody by one egress address."""
+        """Block a site for `for_s` seconds on all nodes, or for one egress address."""
         ...
 
     async def maintain(self) -> int:
@@ -56,27 +56,27 @@ class Frontier(Protocol):
         ...
 
     async def stats(self) -> Stats:
-        """Count."""
+        """Return the ledger and the counters of the crawl."""
         ...
 
     async def extend_scope(self, extension: str) -> None:
-        """Tell every node that the scope has grown."""
+        """Add to the scope of every node."""
         ...
 
     async def scope_sites(self) -> Collection[str]:
-        """Return all extensions of the scope."""
+        """Return all additions to the scope."""
         ...
 
 
 class LeaseRenewer(Protocol):
-    """Renews leases; synchronous, so that a thread of its own can do it when the event loop is busy."""
+    """Renews leases; synchronous, for a thread that renews while the event loop is busy."""
 
     def renew(self, leases: Sequence[Lease]) -> Sequence[bool | None]:
-        """Extend each lease by the visibility timeout; False where it is lost, None where nobody could tell."""
+        """Extend each lease by the visibility timeout; False where it is lost, None where that is unknown."""
         ...
 
     def heartbeat(self, node: Identity) -> NodeState:
-        """Say that the node is alive."""
+        """Record that the node is alive; return its state."""
         ...
 
 
@@ -85,37 +85,37 @@ class SlotEgress(Protocol):
 
     @property
     def proxy_url(self) -> str:
-        """The address that the slot's context is given as its proxy."""
+        """The proxy URL for the slot's context."""
         ...
 
     @property
     def bytes_received(self) -> int:
-        """How many bytes came from outside since `begin`."""
+        """How many bytes were received from outside since `begin`."""
         ...
 
     def begin(self, url: str = "", ask: Callable[[str], Awaitable[bool]] | None = None) -> None:
-        """Start a visit: forget the failures and the bytes of the one before.
+        """Start a visit: reset failures and byte count.
 
-        With `ask` the documents that the visit to the URL asks for wait until it says that they may go out; it is
-        given the host, with a port where there is one.
+        With `ask`, a request for a document waits until `ask` returns True for its host (with a port where there
+        is one); False refuses the request.
         """
         ...
 
     def failure(self, url: str) -> EgressFailure | None:
-        """How the last attempt of this visit to reach the URL's host and port failed, if it did."""
+        """Return how the visit's last connection to the URL's host and port failed, None where it did not."""
         ...
 
     def shortfall(self, url: str) -> EgressFailure | None:
-        """Say what a page that was shown is without, through the proxy's fault or by the cap."""
+        """Return why a part of the page is missing, by the proxy's fault or the cap; None where none is."""
         ...
 
 
 Answered = Callable[[int, Mapping[str, str]], Awaitable[None]]
-"""Told how a document was answered: the status and the headers, their names in lower case."""
+"""Receives the status and the headers of a document, names in lower case."""
 
 
 class Slot(Protocol):
-    """One browser context, seen from the loop: it visits one URL at a time and replaces itself."""
+    """One browser context: it visits one URL at a time and replaces itself."""
 
     @property
     def name(self) -> str:
@@ -125,12 +125,12 @@ class Slot(Protocol):
     async def render(self, lease: Lease, answered: Answered | None = None) -> RenderedPage:
         """Visit the URL within the page deadline; raises `RenderError` or `SlotLost`.
 
-        `answered` is told the status and the headers as soon as they are there.
+        `answered` receives the status and the headers as soon as they arrive.
         """
         ...
 
     def retire(self) -> None:
-        """Give the context back between visits; the next visit opens a new one."""
+        """Close the context between visits; the next visit opens a new one."""
         ...
 
 
@@ -164,23 +164,23 @@ class EgressRoute(Protocol):
         ...
 
     def yield_trial(self, site: str | None) -> None:
-        """Let other slots try a proxy that is on trial: this one has no work for it."""
+        """Release a proxy on trial for other slots: this one has no work for it."""
         ...
 
     def release(self) -> None:
-        """Give the route up until the next `acquire`."""
+        """Release the route until the next `acquire`."""
         ...
 
 
 class SlotPool(Protocol):
-    """All slots and the engines they run on, as the governor sees them."""
+    """All slots and their engines, for the governor."""
 
     def open_slots(self) -> int:
         """Return how many slots have a context, or are opening one."""
         ...
 
     def note(self, reading: MemoryReading, *, has_spare_memory: bool) -> None:
-        """Take a reading in; `has_spare_memory` says whether memory allows more contexts than there are slots."""
+        """Take a reading; `has_spare_memory` says whether memory allows more contexts than there are slots."""
         ...
 
     def reclaim(self, action: ReclaimAction) -> None:
@@ -189,7 +189,7 @@ class SlotPool(Protocol):
 
 
 class Sink(Protocol):
-    """Where the records go."""
+    """The store of the records."""
 
     async def commit(self, batch: Batch) -> None:
         """Return when the batch is durable; raises `OutputUnwritable`, or `RenderError` for a bad record."""
@@ -197,38 +197,38 @@ class Sink(Protocol):
 
 
 class Scope(Protocol):
-    """What may be crawled."""
+    """The rules of what may be crawled."""
 
     async def sort(
         self, links: Sequence[Link], referrer: UrlTask, *, nofollow: bool = False
     ) -> tuple[Sequence[UrlTask], Sequence[Skip]]:
-        """Canonicalise, drop repetitions, and part what is to be visited from what is not, and why."""
+        """Canonicalise and deduplicate links; return the URLs to visit, and the others with their reasons."""
         ...
 
 
 class RedirectJudge(Protocol):
-    """What it means where a visit ended."""
+    """Judges the final addresses of visits."""
 
     def judge(self, task: UrlTask, page: RenderedPage) -> RedirectOutcome:
-        """Judge the page's final address."""
+        """Return what follows from the page's final address."""
         ...
 
 
 class Permission(Protocol):
-    """What robots.txt says."""
+    """The permissions of robots.txt."""
 
     async def refusal(self, lease: Lease, url: str) -> Judgement | None:
-        """Say why the address is not to be visited with this lease, now or ever; None where it may be."""
+        """Return why the address must not be visited with this lease, now or ever; None where it may be."""
         ...
 
 
 Detect = Callable[[RenderedPage], Detection | None]
-"""Says what a page is, where it is not the one that was asked for."""
+"""Returns what a page is where it is not the one requested, else None."""
 
 
 @dataclass(frozen=True, slots=True)
 class VisitNotes:
-    """What a record says of a visit beside the page; `proxy` is a label without credentials."""
+    """What a record says about a visit beside the page; `proxy` is a label without credentials."""
 
     fetched_at: datetime
     timings_ms: Mapping[str, int]

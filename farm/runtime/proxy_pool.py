@@ -1,8 +1,9 @@
-"""Which proxy each slot goes out by, and what its visits say of the proxies.
+"""The proxies of a node: which one each slot uses, and what visits say about them.
 
-What always holds: a slot changes its proxy between visits only; a proxy that is out serves nobody, and one whose
-cooldown is over serves one slot until that slot's visit shows whether it is back, or it has no work for one. The
-decisions about health are `policy.proxy_score`'s; here is who uses what. Lives on the event loop.
+What always holds: a slot changes its proxy between visits only; a banned proxy serves no slot, and one on trial
+serves one slot until a visit shows whether it is available, or that slot has no work for it. `policy.proxy_score`
+decides about health, `policy.proxy_rotation` which proxy comes next; here is who uses which. Lives on the event
+loop.
 """
 
 from collections import Counter, OrderedDict
@@ -29,13 +30,13 @@ from farm.policy.proxy_score import (
 
 REMEMBERED = 50_000
 POOR = 0.4
-"""Of proxies with as many users each, those that score less come last; the others take turns."""
+"""Of proxies with equally many users, those with a lower score come last; the others take turns."""
 _UNKNOWN = Health()
 
 
 @dataclass(frozen=True, slots=True)
 class ProxyParams:
-    """`pages` is what a context serves; `patience_s` how long it is borne that no proxy works."""
+    """`pages` is how many a context serves; `patience_s` how long to wait while no proxy is available."""
 
     rotation: Rotation = Rotation.CONTEXT
     pages: int = 100
@@ -44,7 +45,7 @@ class ProxyParams:
 
 
 class ProxyPool:
-    """All proxies of a node, by label; the labels carry no credentials."""
+    """All proxies of a node, by label; labels contain no credentials."""
 
     def __init__(self, labels: Sequence[str], params: ProxyParams, emit: Emit, clock: Clock) -> None:
         self.params = params
@@ -56,32 +57,32 @@ class ProxyPool:
         self._used_at: dict[str, int] = {}
         self._turn = 0
         self._counts: OrderedDict[tuple[str, Outcome], int] = OrderedDict()
-        self._lacking: OrderedDict[str, set[str]] = OrderedDict()
-        self._blocking: OrderedDict[str, None] = OrderedDict()
+        self._incomplete: OrderedDict[str, set[str]] = OrderedDict()
+        self._blocking_sites: OrderedDict[str, None] = OrderedDict()
         self._changes: dict[tuple[str, str | None], Ban] = {}
         self._down_since: float | None = None
 
     def replace(self, labels: Sequence[str]) -> None:
-        """Take another list of proxies; what is known of those that stay is kept."""
+        """Use another list of proxies; the health of those that stay is kept."""
         self._proxies = {label: self._proxies.get(label, Health()) for label in labels}
         self._users = {slot: label for slot, label in self._users.items() if label in self._proxies}
 
-    # -- who goes by which
+    # -- which slot uses which
 
     def usable(self, label: str, site: str | None, slot: str) -> bool:
-        """Whether the slot may go by this proxy, to this site if one is named."""
+        """Return whether the slot may use this proxy, for this site if one is given."""
         health, now = self._proxies.get(label), self._clock.monotonic()
         if health is None:
             return False
         pair = self._pairs.get((label, site), _UNKNOWN) if site is not None else _UNKNOWN
-        standings = {health.state(now), pair.state(now)}
-        if ProxyState.BANNED in standings:
+        states = {health.state(now), pair.state(now)}
+        if ProxyState.BANNED in states:
             return False
         taken = any(user != slot and used == label for user, used in self._users.items())
-        return not (taken and ProxyState.ON_TRIAL in standings)
+        return not (taken and ProxyState.ON_TRIAL in states)
 
     def pick(self, slot: str, site: str | None) -> str | None:
-        """Give the slot the proxy that suits it best; None where there is none."""
+        """Choose a proxy for the slot and return its label; None where none is usable."""
         self._users.pop(slot, None)
         usable = [label for label in self._proxies if self.usable(label, site, slot)]
         if not usable:
@@ -94,7 +95,7 @@ class ProxyPool:
         return chosen
 
     def has_due_trial(self, site: str | None) -> bool:
-        """Whether one that failed may be tried again, and nobody does."""
+        """Return whether a proxy that failed may be tried again, and no slot uses it."""
         used = set(self._users.values())
         return any(
             label not in used and self.is_on_trial(label, site) and self.usable(label, site, "")
@@ -102,7 +103,7 @@ class ProxyPool:
         )
 
     def is_on_trial(self, label: str, site: str | None) -> bool:
-        """Whether it has failed, here or anywhere, and been left alone for long enough since to be tried again."""
+        """Return whether the proxy failed, for this site or at all, and its cooldown is over."""
         now, score = self._clock.monotonic(), self.params.score
         known = (self._proxies[label], self._pairs.get((label, site or ""), _UNKNOWN))
         return any(
@@ -111,17 +112,17 @@ class ProxyPool:
         )
 
     def release(self, slot: str) -> None:
-        """Note that the slot goes by none for now."""
+        """Note that the slot uses no proxy for now."""
         self._users.pop(slot, None)
 
     def all_banned(self, site: str) -> AllProxiesBanned:
-        """Return in how long a proxy may try the site again, and whether it is the site that keeps them out."""
+        """Return in how long a proxy may be used for the site again, and whether the site blocks."""
         now = self._clock.monotonic()
         ends = [
             max(health.banned_until, self._pairs.get((label, site), _UNKNOWN).banned_until)
             for label, health in self._proxies.items()
         ]
-        return AllProxiesBanned(max(1.0, min(ends, default=now) - now), by_site=site in self._blocking)
+        return AllProxiesBanned(max(1.0, min(ends, default=now) - now), by_site=site in self._blocking_sites)
 
     def _candidate(self, label: str, site: str | None, users: Counter[str]) -> Candidate:
         health, now, score = self._proxies[label], self._clock.monotonic(), self.params.score
@@ -136,14 +137,14 @@ class ProxyPool:
             is_poor=health.score(now, score) < POOR,
         )
 
-    # -- what visits say
+    # -- the outcomes of visits
 
     def report(self, label: str, url_id: str, site: str, outcome: Outcome, latency_ms: float | None) -> int:
-        """Learn from a visit; return how often the URL has met with this outcome, if that is to be counted."""
+        """Learn from a visit; return how many visits of the URL had this outcome, 0 where that is not counted."""
         now, score = self._clock.monotonic(), self.params.score
         if outcome is Outcome.GOOD:
             self._is_up()
-        if self._is_never_whole(label, site, outcome):
+        if self._is_always_incomplete(label, site, outcome):
             return REMEMBERED
         if self._is_the_pages_own(url_id, outcome):
             return self._count(url_id, outcome)
@@ -152,8 +153,8 @@ class ProxyPool:
             after = step(pair, PAIR_WEIGHTS[outcome], latency_ms, now, score)
             self._pairs[label, site] = after
             if outcome is Outcome.BLOCKED:
-                self._blocking[site] = None
-            _forget(self._pairs, self._blocking)
+                self._blocking_sites[site] = None
+            _forget(self._pairs, self._blocking_sites)
             if self._tell(label, site, pair, after, outcome) and label in self._proxies:
                 self._judge(label, 1.0, None, outcome)
         if outcome in PROXY_WEIGHTS and label in self._proxies:
@@ -173,19 +174,21 @@ class ProxyPool:
         """
         return outcome in MAY_BE_THE_PAGES and (url_id, outcome) in self._counts
 
-    def _is_never_whole(self, label: str, site: str, outcome: Outcome) -> bool:
-        """Whether the site's pages lack something by most proxies: then it is not the proxies' fault."""
-        lacking = (
-            self._lacking.setdefault(site, set()) if outcome is Outcome.PARTIAL else self._lacking.get(site)
+    def _is_always_incomplete(self, label: str, site: str, outcome: Outcome) -> bool:
+        """Return whether pages of the site are incomplete by most proxies: then it is not the proxies' fault."""
+        incomplete = (
+            self._incomplete.setdefault(site, set())
+            if outcome is Outcome.PARTIAL
+            else self._incomplete.get(site)
         )
-        if lacking is None:
+        if incomplete is None:
             return False
-        _forget(self._lacking)
+        _forget(self._incomplete)
         if outcome is Outcome.GOOD:
-            lacking.discard(label)
+            incomplete.discard(label)
         elif outcome is Outcome.PARTIAL:
-            lacking.add(label)
-            return len(lacking) > max(1, len(self._proxies) // 2)
+            incomplete.add(label)
+            return len(incomplete) > max(1, len(self._proxies) // 2)
         return False
 
     def _judge(self, label: str, weight: float, latency_ms: float | None, outcome: Outcome) -> None:
@@ -195,7 +198,7 @@ class ProxyPool:
         self._tell(label, None, before, after, outcome)
 
     def _tell(self, label: str, site: str | None, before: Health, after: Health, outcome: Outcome) -> bool:
-        """Let a person and the other nodes know; True where it has just gone out."""
+        """Report a change to the user and to the other nodes; return True where a ban began."""
         now = self._clock.monotonic()
         left_s = after.banned_until - now
         where = "" if site is None else f" for {site}"
@@ -209,21 +212,21 @@ class ProxyPool:
             self._emit(Notice(now, "info", f"proxy {label} is back{where}"))
         return False
 
-    # -- when none works
+    # -- when no proxy is available
 
     @property
     def working(self) -> int:
-        """How many proxies are not out."""
+        """How many proxies are not banned."""
         now = self._clock.monotonic()
         return sum(health.state(now) is not ProxyState.BANNED for health in self._proxies.values())
 
     @property
     def limits(self) -> Mapping[str, int]:
-        """What admission has to hear: while no proxy works, one slot is enough to try."""
+        """The limit for admission: while no proxy is available, one slot is enough to try."""
         return {} if self._down_since is None else {"proxies": 1}
 
     def wait_or_fail(self) -> None:
-        """Note that a slot found none; raises AllProxiesDown when the patience is over."""
+        """Note that a slot found no usable proxy. Raises AllProxiesDown after `patience_s` without one."""
         now, count = self._clock.monotonic(), len(self._proxies)
         if self._down_since is None:
             self._down_since = now
@@ -240,15 +243,15 @@ class ProxyPool:
             self._down_since = None
             self._emit(Notice(self._clock.monotonic(), "info", "a proxy works again"))
 
-    # -- what other nodes know
+    # -- what nodes tell each other
 
     def take_changes(self) -> Sequence[Ban]:
-        """Return what has changed here since the last call."""
+        """Return the bans that began or ended here since the last call."""
         changed, self._changes = tuple(self._changes.values()), {}
         return changed
 
     def adopt_bans(self, bans: Sequence[Ban]) -> None:
-        """Take over what other nodes have found, as it stands in Redis."""
+        """Adopt the bans of other nodes, as Redis has them."""
         now = self._clock.monotonic()
         for ban in bans:
             if ban.site is not None:
@@ -260,7 +263,7 @@ class ProxyPool:
 
 
 def _forget(*known: OrderedDict[Any, Any]) -> None:
-    """Drop the oldest of what would grow without end."""
+    """Drop the oldest entries beyond the bound."""
     for one in known:
         while len(one) > REMEMBERED:
             one.popitem(last=False)

@@ -1,7 +1,7 @@
-"""The farm's side of the reaper: every process and folder that the farm makes is named to it before it is used.
+"""The farm's side of the reaper: every process and folder of the farm is registered before it is used.
 
-See `reaper_process` for what happens when the farm dies. What always holds: what was named stays on the reaper's
-list until it is freed, also when the reaper itself is killed: it is started again with the whole list.
+See `reaper_process` for what happens when the farm dies. What always holds: an entry stays on the reaper's list
+until it is freed, also when the reaper itself is killed: it is restarted with the whole list.
 """
 
 import os
@@ -19,52 +19,52 @@ CLOSE_S = 8.0
 class Reaper:
     """Owns the reaper's process. Not thread-safe; every call is a short write to a pipe."""
 
-    def __init__(self, unheard_s: float = reaper_process.UNHEARD_S) -> None:
-        self._unheard_s = unheard_s
+    def __init__(self, unhandled_s: float = reaper_process.UNHANDLED_S) -> None:
+        self._unhandled_s = unhandled_s
         self._lines: dict[str, None] = {}
         # Not blocking: a signal's handler writes to it. Both ends live as long as the farm, so that they serve
-        # the next process too, if the one that keeps the will is killed.
-        self._heard_fd, self.signals_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        # the next process too, if the reaper is killed.
+        self._signal_pipe_fd, self.signals_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._process = self._start()
 
     @property
     def pid(self) -> int:
-        """The process that keeps the will."""
+        """The reaper's process id."""
         return self._process.pid
 
     def kill(self, pid: int) -> None:
-        """Name the leader of a process group that is killed if the farm dies."""
-        self._say(f"kill {pid}")
+        """Register the leader of a process group that is killed if the farm dies."""
+        self._register(f"kill {pid}")
 
     def terminate(self, pid: int) -> None:
-        """Name the leader of a process group that is asked to end, and killed if it does not."""
-        self._say(f"term {pid}")
+        """Register the leader of a process group that is sent SIGTERM, and killed if it does not end."""
+        self._register(f"term {pid}")
 
     def free(self, pid: int) -> None:
-        """Take a process out of the will: it has ended."""
+        """Remove a process from the list: it has ended."""
         self._lines.pop(f"kill {pid}", None)
         self._lines.pop(f"term {pid}", None)
         self._write(f"free {pid}")
 
     def folder(self, path: Path) -> None:
-        """Name a folder that is removed with everything in it."""
-        self._say(f"folder {path}")
+        """Register a folder that is removed with its contents."""
+        self._register(f"folder {path}")
 
     def log_to(self, path: Path, form: str) -> None:
-        """Name the log in which it is said that the farm was ended because it heard no signal."""
-        self._say(f"log {form} {path}")
+        """Set the log in which the reaper writes that it ended a farm that handled no signal."""
+        self._register(f"log {form} {path}")
 
-    def signal_heard(self) -> None:
-        """Say that the signal that `signals_fd` told of was heard: nobody has to end the farm for it."""
-        self._write("heard")
+    def signal_handled(self) -> None:
+        """Report that the signal in `signals_fd` was handled: the reaper need not end the farm."""
+        self._write("handled")
 
     def close(self) -> None:
-        """Have the will executed now and wait for it: what has ended by itself is no trouble."""
+        """Let the reaper clean up now, and wait for it; what has ended already is skipped."""
         self._process.communicate(timeout=CLOSE_S)
-        os.close(self._heard_fd)
+        os.close(self._signal_pipe_fd)
         os.close(self.signals_fd)
 
-    def _say(self, line: str) -> None:
+    def _register(self, line: str) -> None:
         self._lines[line] = None
         self._write(line)
 
@@ -87,15 +87,21 @@ class Reaper:
         return self._process.stdin
 
     def _start(self) -> subprocess.Popen[bytes]:
-        # A session of its own: a terminal's Ctrl-C and hang-up are for the farm. It outlives the farm by a moment,
-        # and must not keep open what somebody reads the farm's output from.
+        # A session of its own: a terminal's Ctrl-C and hang-up are for the farm. The reaper outlives the farm by a
+        # moment, and must not keep the farm's output open for its reader.
         return subprocess.Popen(
-            [sys.executable, "-IS", reaper_process.__file__, str(self._heard_fd), str(self._unheard_s)],
+            [
+                sys.executable,
+                "-IS",
+                reaper_process.__file__,
+                str(self._signal_pipe_fd),
+                str(self._unhandled_s),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             bufsize=0,
             env=kept(os.environ),
-            pass_fds=(self._heard_fd,),
+            pass_fds=(self._signal_pipe_fd,),
             start_new_session=True,
         )

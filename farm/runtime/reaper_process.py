@@ -1,16 +1,17 @@
-"""What a dead farm leaves behind is ended here: a program of its own that waits for the farm's death.
+"""The reaper: a program that waits for the farm's death and ends what the farm leaves behind.
 
 It holds the reading end of a pipe whose writing end only the farm has. However the farm ends, also by SIGKILL, the
-kernel closes that end, and the reader kills every process group and removes every folder it was told of. Run as
+kernel closes that end, and the reaper kills every registered process group and removes every registered folder.
+Run as
 
-    python -IS reaper_process.py FD UNHEARD_S
+    python -IS reaper_process.py FD UNHANDLED_S
 
 with the pipe as standard input, one line each: `kill PID` or `term PID` (the leader of a process group that is
-killed, or first asked to end), `folder PATH`, and `free PID` for what has ended by itself.
+killed, or first sent SIGTERM), `folder PATH`, and `free PID` for a process that has ended.
 
-FD is a pipe into which the farm's handler of signals writes a byte for each. If the farm does not say `heard`
-within UNHEARD_S seconds, nothing in it runs any more: it is sent the signal again, which has no handler then, and
-is killed if that does not end it. `log FORM PATH` names the log in which that is said. Standard library only.
+FD is a pipe into which the farm's signal handler writes a byte for each signal. If the farm does not write
+`handled` within UNHANDLED_S seconds, nothing in it runs any more: it is sent the signal again, which has no
+handler then, and is killed if that does not end it. `log FORM PATH` names the log for that. Standard library only.
 """
 
 import json
@@ -24,14 +25,14 @@ from datetime import UTC, datetime
 
 TERM_S = 3.0
 POLL_S = 0.05
-UNHEARD_S = 12.0
-"""Longer than the farm's own watchdog has: it says where the farm stands, as this cannot."""
+UNHANDLED_S = 12.0
+"""Longer than the farm's own watchdog waits: that can log the stack, the reaper cannot."""
 KILL_S = 2.0
 READ_BYTES = 65536
 
 
 def execute(kill: set[int], term: set[int], folders: set[str]) -> None:
-    """End the groups and remove the folders; those asked politely get a few seconds."""
+    """End the groups and remove the folders; those that are sent SIGTERM get a few seconds."""
     for pid in kill:
         send(pid, signal.SIGKILL)
     for pid in term:
@@ -47,7 +48,7 @@ def execute(kill: set[int], term: set[int], folders: set[str]) -> None:
 
 
 def send(group: int, number: int) -> bool:
-    """Signal a process group and say whether there was one."""
+    """Signal a process group; return whether there was one."""
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):
@@ -55,15 +56,15 @@ def send(group: int, number: int) -> bool:
     return True
 
 
-class Will:
-    """What is to be done, as the lines of the farm have it; `sent` and `heard` count signals."""
+class CleanupList:
+    """What to end and to remove, by the farm's lines; `sent` and `handled` count signals."""
 
     def __init__(self) -> None:
         self.kill: set[int] = set()
         self.term: set[int] = set()
         self.folders: set[str] = set()
         self.log = ("", "")
-        self.sent = self.heard = 0
+        self.sent = self.handled = 0
 
     def take(self, line: str) -> None:
         """Take one line."""
@@ -80,13 +81,13 @@ class Will:
         elif word == "log":
             form, _, path = rest.partition(" ")
             self.log = form, path
-        elif word == "heard":
+        elif word == "handled":
             # Either pipe may be read first.
-            self.heard = max(self.heard + 1, self.sent)
+            self.handled = max(self.handled + 1, self.sent)
 
 
-def say(log: tuple[str, str], text: str) -> None:
-    """Append a line to the farm's log, in its form: the farm itself cannot any more."""
+def append_log(log: tuple[str, str], text: str) -> None:
+    """Append a line to the farm's log in its format: the farm itself cannot any more."""
     form, path = log
     if not path:
         return
@@ -102,9 +103,9 @@ def say(log: tuple[str, str], text: str) -> None:
         return
 
 
-def end(farm: int, unheard: int) -> None:
-    """End a farm that does not hear a signal: by that signal, or by the one that cannot be caught."""
-    for number, wait_s in ((unheard, KILL_S), (signal.SIGKILL, 0.0)):
+def end(farm: int, unhandled: int) -> None:
+    """End a farm that handles no signal: by that signal, then by SIGKILL."""
+    for number, wait_s in ((unhandled, KILL_S), (signal.SIGKILL, 0.0)):
         if os.getppid() != farm:
             return
         os.kill(farm, number)
@@ -114,33 +115,36 @@ def end(farm: int, unheard: int) -> None:
 
 
 def main() -> None:
-    """Listen until the farm is gone."""
-    # A signal that is meant for the farm must not stop the one who cleans up after it.
+    """Read until the farm is gone, then clean up."""
+    # A signal for the farm must not stop the reaper.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     farm, signals = os.getppid(), int(sys.argv[1])
-    unheard_s = float(sys.argv[2])
-    will, rest, unheard, since = Will(), b"", 0, 0.0
+    unhandled_s = float(sys.argv[2])
+    cleanup, rest, unhandled, since = CleanupList(), b"", 0, 0.0
     while True:
-        is_unheard = will.sent > will.heard
-        left_s = max(0.0, since + unheard_s - time.monotonic()) if is_unheard else None
+        is_unhandled = cleanup.sent > cleanup.handled
+        left_s = max(0.0, since + unhandled_s - time.monotonic()) if is_unhandled else None
         ready, _, _ = select.select([0, signals], [], [], left_s)
-        if is_unheard and not ready:
-            say(will.log, f"the farm has not heard signal {unheard} for {unheard_s:g} s, and is ended by it")
-            end(farm, unheard)
-            will.heard = will.sent
+        if is_unhandled and not ready:
+            append_log(
+                cleanup.log,
+                f"the farm has not handled signal {unhandled} for {unhandled_s:g} s, and is ended by it",
+            )
+            end(farm, unhandled)
+            cleanup.handled = cleanup.sent
         if signals in ready:
             for byte in os.read(signals, READ_BYTES):
                 if byte in (signal.SIGINT, signal.SIGTERM):
-                    unheard, since, will.sent = byte, time.monotonic(), will.sent + 1
+                    unhandled, since, cleanup.sent = byte, time.monotonic(), cleanup.sent + 1
         if 0 in ready:
             came = os.read(0, READ_BYTES)
             if not came:
                 break
             *lines, rest = (rest + came).split(b"\n")
             for line in lines:
-                will.take(os.fsdecode(line))
-    execute(will.kill, will.term, will.folders)
+                cleanup.take(os.fsdecode(line))
+    execute(cleanup.kill, cleanup.term, cleanup.folders)
 
 
 if __name__ == "__main__":

@@ -12,10 +12,12 @@ RECOVERED = 1.25
 
 
 class ResourceWatch:
-    """Looks at each reading.
+    """Warns of what runs short besides memory: file descriptors, and space for what the browsers write.
 
-    `files` is how many descriptors the process may have, 0 where that is unknown; `wanted` is how many bytes a
-    folder must have free.
+    Each is reported once when it runs short, and again only after it had recovered.
+
+    `files` is how many descriptors the process may open, 0 where that is unknown; `wanted` is how many bytes must
+    be free by folder. The extremes are for the summary.
     """
 
     def __init__(self, files: int, wanted: Mapping[str, int], emit: Emit) -> None:
@@ -27,7 +29,7 @@ class ResourceWatch:
         self.least_free: dict[str, int] = {}
 
     def observe(self, reading: MemoryReading, now: float) -> None:
-        """Follow one reading, and tell what has run short."""
+        """Take one reading, and report what has run short."""
         self.peak_files = max(self.peak_files, reading.fds)
         if self._files:
             short_by = reading.fds / (FILES_SHARE * self._files)
@@ -39,7 +41,7 @@ class ResourceWatch:
             self._judge(folder, self._wanted.get(folder, 0) / max(1, free), text, now)
 
     def summary(self) -> Mapping[str, object]:
-        """Return the extremes: the most files that were open, and the least room that there was."""
+        """Return the extremes: the most open files, and the least free bytes by folder."""
         return {
             "files_open": self.peak_files,
             "files_allowed": self._files,
@@ -61,7 +63,7 @@ OBSERVE_S = {
     Measure.ENGINE: 60.0,
     Measure.KILL: 1.0,
 }
-"""When at the latest; what is gone earlier is told earlier."""
+"""When at the latest; a target that is gone earlier is reported earlier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +74,18 @@ class _Entry:
 
 
 class ReclaimTracker:
-    """Told of every action and every reading; emits one `Reclaimed` for each action."""
+    """Follows every action and every reading; emits one `Reclaimed` for each action."""
 
     def __init__(self, emit: Emit) -> None:
         self._emit = emit
         self._open: list[_Entry] = []
 
     def record(self, action: ReclaimAction, reading: MemoryReading, now: float) -> None:
-        """Note an action that was given on this reading."""
+        """Note an action that was taken after this reading."""
         self._open.append(_Entry(action, now, _held(action, reading) or 0))
 
     def observe(self, reading: MemoryReading, now: float) -> None:
-        """See which measures have shown what they bring."""
+        """Emit what the measures freed whose effect has had time to show."""
         kept = []
         for entry in self._open:
             held = _held(entry.action, reading)
@@ -97,7 +99,7 @@ class ReclaimTracker:
 
 
 def _held(action: ReclaimAction, reading: MemoryReading) -> int | None:
-    """Return what the target of the action holds; None when it is gone."""
+    """Return the bytes that the target of the action holds; None when it is gone."""
     match action.measure:
         case Measure.SHED:
             return reading.used_bytes

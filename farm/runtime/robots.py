@@ -1,10 +1,10 @@
-"""The robots desk: asked before every visit, and again where a redirect led.
+"""The robots checker: asked before every visit, and again for the target of a redirect.
 
-What always holds: no page is visited whose origin's rules are not known; an origin is asked once for all
-workers of a node, and, while Redis keeps the answer, once for all nodes; nobody holds a slot because of a
-crawl-delay; what is remembered is bounded by its size, not only by the number of origins.
+What always holds: no page is visited before its origin's rules are known; an origin is asked once for all workers
+of a node and, while Redis has the answer, once for all nodes; no slot waits for a crawl-delay; the cache is
+bounded by its size, not only by the number of origins.
 
-    known here -> known in Redis -> fetched by whoever claims it -> rules | open | closed (or no answer)
+    cached here -> cached in Redis -> fetched by the node that claims it -> rules | open | closed (or no answer)
 """
 
 import asyncio
@@ -38,19 +38,19 @@ from farm.runtime.site_ports import Fetch, ParsedRobots, SetSpacing, SharedCache
 log = logging.getLogger("farm.robots")
 REMEMBERED = 4096
 REMEMBERED_BYTES = 16 * 2**20
-"""Of the files' texts; the rules take some fifteen times that."""
+"""Of the files' texts; the parsed rules take some fifteen times that."""
 THREAD_BYTES = 32 * 1024
 """A longer file is parsed in a thread: the longest takes some 60 ms."""
 LOCAL_S = 600.0
 CLAIM_S = 40.0
 POLL_S = 0.2
 CAP_BYTES = 512 * 1024 + 1
-"""One more than is read of a file, so that its reader sees that there was more."""
+"""One more than the parser reads, so that it detects a longer file."""
 
 
 @dataclass(frozen=True, slots=True)
 class OriginRobots:
-    """What is known of one origin, until a moment of this process's clock."""
+    """The robots.txt of one origin, valid until a moment of this process's clock."""
 
     answer: RobotsAnswer
     rules: ParsedRobots
@@ -62,7 +62,7 @@ class OriginRobots:
 
 
 class RobotsChecker:
-    """Says whether a visit may take place. `close` ends what is being fetched."""
+    """Says whether a visit is allowed. `close` ends the fetches."""
 
     def __init__(
         self,
@@ -81,10 +81,10 @@ class RobotsChecker:
         self._clock = clock
         self._known: OrderedDict[str, OriginRobots] = OrderedDict()
         self._known_bytes = 0
-        self._asking: dict[str, asyncio.Task[tuple[OriginRobots, bool]]] = {}
+        self._fetches: dict[str, asyncio.Task[tuple[OriginRobots, bool]]] = {}
 
     async def refusal(self, lease: Lease, url: str) -> Judgement | None:
-        """Say why the address is not to be visited with this lease, now or ever; None where it may be."""
+        """Return why the address must not be visited with this lease, now or ever; None where it may be."""
         if not url.startswith(("http://", "https://")):
             return None
         known, spaced_anew = await self._of(origin_of(url))
@@ -96,25 +96,25 @@ class RobotsChecker:
         if not known.rules.allows(url):
             return SkipReason.ROBOTS
         if spaced_anew:
-            # This lease, and others, were granted before the spacing was known.
+            # This lease and others were granted before the spacing was known.
             return Release("the site's crawl-delay was not known")
         return None
 
     def forbids(self, url: str) -> bool:
-        """Whether the rules are known here and forbid a canonical URL, so that it need not be queued.
+        """Return whether cached rules forbid a canonical URL, so that it need not be queued.
 
-        False does not mean that it may be visited: where rules are slow to ask, they are asked before the visit.
+        False does not mean that it may be visited: rules that are slow to match are asked before the visit only.
         """
         known = self._known.get(origin_of(url))
         return known is not None and known.until > self._clock.monotonic() and known.rules.surely_forbids(url)
 
     async def sitemaps(self, origin: str) -> Sequence[str]:
-        """Return the sitemaps that an origin names."""
+        """Return the addresses of the sitemaps in an origin's robots.txt."""
         return (await self._of(origin))[0].rules.sitemaps
 
     async def close(self) -> None:
-        """End what is being fetched."""
-        tasks = tuple(self._asking.values())
+        """End the fetches."""
+        tasks = tuple(self._fetches.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -124,23 +124,23 @@ class RobotsChecker:
         if known is not None and known.until > self._clock.monotonic():
             self._known.move_to_end(origin)
             return known, False
-        task = self._asking.get(origin)
+        task = self._fetches.get(origin)
         if task is None:
             task = asyncio.create_task(self._ask(origin), name=f"robots {origin}")
-            self._asking[origin] = task
-            task.add_done_callback(lambda _: self._asking.pop(origin, None))
-        # A worker that is cancelled leaves the others their answer.
+            self._fetches[origin] = task
+            task.add_done_callback(lambda _: self._fetches.pop(origin, None))
+        # A worker that is cancelled must not cancel the fetch for the others.
         return await asyncio.shield(task)
 
     async def _ask(self, origin: str) -> tuple[OriginRobots, bool]:
-        gives_up = self._clock.monotonic() + CLAIM_S
+        gives_up_at = self._clock.monotonic() + CLAIM_S
         waited = False
         while True:
             text = await self._cache.read(origin)
             known = await self._read(text) if text is not None else None
             if known is not None:
                 return self._remember(origin, known), waited and known.rules.crawl_delay_s is not None
-            if await self._cache.claim(origin, CLAIM_S) or self._clock.monotonic() > gives_up:
+            if await self._cache.claim(origin, CLAIM_S) or self._clock.monotonic() > gives_up_at:
                 return await self._fetched(origin)
             waited = True
             await asyncio.sleep(POLL_S)
@@ -148,14 +148,14 @@ class RobotsChecker:
     async def _fetched(self, origin: str) -> tuple[OriginRobots, bool]:
         got = await self._fetch(f"{origin}/robots.txt", CAP_BYTES)
         if isinstance(got, FetchFailed):
-            # What one node's way out meets says nothing about the others': it is not shared.
+            # A failure on one node's egress says nothing about other nodes': it is not shared.
             await self._cache.yield_claim(origin)
-            nothing = self._parse(b"")
+            no_rules = self._parse(b"")
             now = self._clock.monotonic()
-            # A proxy's fault gives the URL back at once: whoever takes it up again asks anew.
+            # A proxy's fault gives the URL back at once: its next visit fetches again.
             is_proxys = got.egress_failure is not None and got.egress_failure.fault is EgressFault.UPSTREAM
             until = now if is_proxys else now + FAILED_S
-            failed = OriginRobots(RobotsAnswer.CLOSED, nothing, until, failed=got)
+            failed = OriginRobots(RobotsAnswer.CLOSED, no_rules, until, failed=got)
             return self._remember(origin, failed), False
         answer = robots_answer(got.status)
         wait_s = None
@@ -167,7 +167,7 @@ class RobotsChecker:
         known = await self._parsed(answer, body, got.status, wait_s)
         if known.rules.widened:
             log.warning(
-                "%s/robots.txt has too many wildcards: %d of its rules forbid all that begins as they do",
+                "%s/robots.txt has too many wildcards: %d of its rules forbid every path with their prefix",
                 origin,
                 known.rules.widened,
             )
@@ -179,12 +179,12 @@ class RobotsChecker:
         return self._remember(origin, known), delay_s > 0
 
     async def _read(self, text: bytes) -> OriginRobots | None:
-        """Read what a node has written; None where somebody has garbled it."""
+        """Decode what a node has written; None where it is unreadable."""
         head, _, body = text.partition(b"\n")
         try:
-            told = orjson.loads(head)
-            answer = RobotsAnswer(told["answer"])
-            status, wait_s = int(told["status"]), told["retry_after_s"]
+            fields = orjson.loads(head)
+            answer = RobotsAnswer(fields["answer"])
+            status, wait_s = int(fields["status"]), fields["retry_after_s"]
             wait_s = None if wait_s is None else float(wait_s)
         except (ValueError, TypeError, KeyError):
             return None
@@ -211,7 +211,7 @@ class RobotsChecker:
 
 
 class AllowAll:
-    """Stands in the desk's place where robots.txt is ignored."""
+    """Takes the checker's place where robots.txt is ignored."""
 
     async def refusal(self, lease: Lease, url: str) -> Judgement | None:  # noqa: ARG002
         """Refuse nothing."""

@@ -1,4 +1,4 @@
-"""What is shared about sites (robots.txt, sitemaps, paces), as protocols like those of `ports`."""
+"""What the loop needs to know about sites (robots.txt, sitemaps, paces), as protocols like those in `ports`."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
@@ -9,61 +9,61 @@ from farm.policy.aimd import Pace, PaceSnapshot
 
 
 class ParsedRobots(Protocol):
-    """A robots.txt that was read."""
+    """The rules of a robots.txt."""
 
     @property
     def crawl_delay_s(self) -> float | None:
-        """The spacing that it asks for."""
+        """The spacing of visits in seconds that it asks for."""
         ...
 
     @property
     def sitemaps(self) -> Sequence[str]:
-        """The sitemaps that it names."""
+        """The addresses of sitemaps in it."""
         ...
 
     @property
     def widened(self) -> int:
-        """How many of its rules forbid more than they say, because there are too many wildcards."""
+        """How many of its rules were widened to their prefix, because there are too many wildcards."""
         ...
 
     def allows(self, url: str) -> bool:
-        """Whether a canonical URL of its origin may be visited."""
+        """Return whether a canonical URL of its origin may be visited."""
         ...
 
     def surely_forbids(self, url: str) -> bool:
-        """Whether it is forbidden, where that can be told fast enough to ask it of every link of a page."""
+        """Return whether it is forbidden, where matching is fast enough for every link of a page; else False."""
         ...
 
 
 class SharedCache(Protocol):
-    """What all nodes know of the origins' robots.txt."""
+    """A cache that all nodes share, with claims: robots.txt by origin, and sitemaps that were read."""
 
     async def read(self, origin: str) -> bytes | None:
-        """Return what is known; None where nothing is, or not any more."""
+        """Return the cached text; None where there is none, or it has expired."""
         ...
 
     async def write(self, origin: str, text: bytes, for_s: float) -> None:
-        """Keep a text for a while, and end the claim."""
+        """Store a text for `for_s` seconds, and end the claim."""
         ...
 
     async def claim(self, origin: str, for_s: float) -> bool:
-        """Whether it is for the caller to fetch."""
+        """Return whether the caller has the claim to fetch it."""
         ...
 
     async def yield_claim(self, origin: str) -> None:
-        """Let somebody else fetch."""
+        """End the claim: another node may fetch."""
         ...
 
 
 class FeedMarks(Protocol):
-    """Tells all nodes who still feeds the crawl from elsewhere."""
+    """The nodes that still feed the crawl from outside, for all nodes."""
 
     async def hold(self, node: str) -> None:
-        """Set a node's mark for a while, or keep it longer."""
+        """Set a node's mark, or prolong it."""
         ...
 
     async def drop(self, node: str) -> None:
-        """Take it away: all that the node had is added."""
+        """Remove the mark: everything from the node is added."""
         ...
 
 
@@ -72,43 +72,43 @@ class SitemapEntry(Protocol):
 
     @property
     def url(self) -> str:
-        """As it stands there."""
+        """The address as the sitemap has it."""
         ...
 
     @property
     def is_sitemap(self) -> bool:
-        """Whether another sitemap stands there."""
+        """Whether it is the address of another sitemap."""
         ...
 
     @property
     def changed(self) -> datetime | None:
-        """When it changed last, where that is told."""
+        """When it changed last, None where the sitemap does not say."""
         ...
 
 
 class PaceStore(Protocol):
-    """What all nodes have learnt of the sites' paces."""
+    """The paces of sites, shared by all nodes."""
 
     async def read(self, site: str, egress: str = "") -> PaceSnapshot:
-        """Return what is known of a site, or of one egress address at the site."""
+        """Return the pace of a site, or of one egress address at the site."""
         ...
 
     async def write(
         self, site: str, before: PaceSnapshot, pace: Pace, egress: str = ""
     ) -> PaceSnapshot | None:
-        """Write what was made of it; what is there now, where somebody else was faster."""
+        """Write a pace if nobody wrote since `before`; return None, or the newer pace that prevented it."""
         ...
 
 
 class PaceObserver(Protocol):
-    """Who learns from settled visits."""
+    """Learns from settled visits."""
 
     def note(self, site: str, began: float, status: int, latency_ms: float, egress: str = "") -> None:
-        """Take in a visit that has ended; `status` is 0 where there was no answer."""
+        """Take a visit that has ended; `status` is 0 without an answer."""
         ...
 
 
 Fetch = Callable[[str, int], Awaitable[Fetched | FetchFailed]]
-"""Fetches an address without a browser: the URL, and how many bytes of the body at most."""
+"""Fetches a URL without a browser, with a limit of the body in bytes."""
 SetSpacing = Callable[[str, float], Awaitable[None]]
-"""Lets the visits to a site be so many seconds apart, for every node."""
+"""Sets the spacing of visits to a site in seconds, for every node."""

@@ -1,8 +1,8 @@
-"""The sitemaps of a crawl: read beside the workers, and put where links are put.
+"""The sitemaps of a crawl: read beside the workers; their pages go the way of links.
 
-What always holds: a sitemap is read by one node, and again only where that node died over it; no more files
-than the cap are read, and none twice; while one is being read no node holds the crawl to be finished; a file that
-cannot be read, whatever the reason, costs what it would have listed and nothing else.
+What always holds: one node reads a sitemap, and another only where that node died meanwhile; at most `MOST_FILES`
+are read, and none twice; while one is being read, no node considers the crawl finished; a file that cannot be read
+costs its own entries and nothing else.
 """
 
 import asyncio
@@ -27,11 +27,11 @@ READ_S = 30 * 24 * 3600.0
 MARK_EVERY_S = 10.0
 
 ReadSitemap = Callable[[str], Awaitable[Sequence[SitemapEntry]]]
-"""Reads one file; whatever is wrong with it is logged, and costs only what it would have listed."""
+"""Reads one file; what is wrong with it is logged, and costs only its own entries."""
 
 
 class SitemapFeed:
-    """Feeds the frontier from sitemaps; `find` says where to begin, `since` how old a page may be."""
+    """Feeds the frontier from sitemaps; `find` returns the first ones, `since` is how old a page may be."""
 
     def __init__(
         self,
@@ -59,20 +59,20 @@ class SitemapFeed:
         control.expecting = True
 
     async def run(self) -> None:
-        """Read all there are, then return."""
+        """Read all sitemaps, then return."""
         marking = asyncio.create_task(self._mark(), name="feed mark")
         try:
             waiting = deque(dict.fromkeys(await self._find()))
             known = set(waiting)
             while waiting and not self._control.ending:
-                for url in await self._taken(waiting.popleft()):
+                for url in await self._read_safely(waiting.popleft()):
                     if url not in known and len(known) < MOST_FILES:
                         known.add(url)
                         waiting.append(url)
             marking.cancel()
             await self._marks.drop(self._node)
         finally:
-            # Where the reading was broken off the mark ends by itself: another node may take it up.
+            # After a break the mark expires by itself: another node may continue.
             marking.cancel()
             self._control.expecting = False
             self._control.notify_all()
@@ -82,9 +82,9 @@ class SitemapFeed:
             await self._marks.hold(self._node)
             await asyncio.sleep(MARK_EVERY_S)
 
-    async def _taken(self, url: str) -> Sequence[str]:
-        """Take one file; what goes wrong with it, a FarmError apart, is logged and leaves the others."""
-        task = asyncio.create_task(self._take(url), name=f"sitemap {url}")
+    async def _read_safely(self, url: str) -> Sequence[str]:
+        """Read one file; a failure other than a FarmError is logged and leaves the others."""
+        task = asyncio.create_task(self._feed(url), name=f"sitemap {url}")
         try:
             await asyncio.wait([task])
         finally:
@@ -97,8 +97,8 @@ class SitemapFeed:
         log.error("the sitemap %s could not be read", url, exc_info=failure)
         return ()
 
-    async def _take(self, url: str) -> list[str]:
-        """Read one file, add its pages, and return the sitemaps that it names."""
+    async def _feed(self, url: str) -> list[str]:
+        """Read one file, add its pages to the frontier, and return the sitemaps that it names."""
         name = f"sitemap {url}"
         if await self._cache.read(name) is not None or not await self._cache.claim(name, CLAIM_S):
             return []

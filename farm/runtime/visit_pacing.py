@@ -1,7 +1,7 @@
-"""The pacing of one visit: documents wait for their site's turn, and a throttling answer blocks the site.
+"""The pacing of one visit: documents wait for their site's pace, and a throttling answer blocks the site.
 
-The slot's proxy asks just before a document goes out; the slot tells when a document's head has come. Both may
-happen several times in a visit, since addresses redirect and a context that dies is replaced.
+The slot's proxy calls `ask` just before a document is requested, the slot calls `answered` as soon as its response
+head is there. Both may happen several times in a visit: addresses redirect, and a context that dies is replaced.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ from farm.policy.throttling import throttle_delay_s
 from farm.runtime.ports import Frontier
 
 LONGEST_S = 10.0
-"""The longest wait for the visit's own site: its deadline runs, and another slot can have the URL later."""
-TELL_S = 2.0
+"""The longest wait for the visit's own site: its deadline runs, and another slot can visit the URL later."""
+EARLY_S = 2.0
 ELSEWHERE_S = 1.0
 """The longest wait for a site that a redirect leads to: that request cannot be put off."""
 
@@ -48,12 +48,12 @@ class VisitPacing:
         self._clock = clock
         self._answer: tuple[int, float | None] | None = None
         self.waited_s = 0.0
-        """How long documents were held back, in seconds: this time says nothing about the site."""
+        """How long documents waited, in seconds: that is not the site's latency."""
         self.began: float | None = None
-        """When the last document went out, by this process's clock."""
+        """When the last document was requested, by this process's clock."""
 
     async def ask(self, host: str) -> bool:
-        """Return True once a document may be requested from the host, False where the URL is to be given back."""
+        """Return True once a document may be requested from the host, False where the URL must be given back."""
         own = host == self._lease.task.site or host_of(host) == self._lease.task.site
         site, longest_s = (self._lease.task.site, LONGEST_S) if own else (host, ELSEWHERE_S)
         asked, waits_s = self._clock.monotonic(), 0.0
@@ -65,7 +65,7 @@ class VisitPacing:
                         return not own
                     await asyncio.sleep(wait_s)
         except (TimeoutError, FrontierUnavailable):
-            # Redis is away: the page's deadline is not to be spent on that. The settlement waits for it.
+            # Redis is unavailable: the page's deadline is not spent on that. The settlement waits for it.
             return not own
         finally:
             self.began = self._clock.monotonic()
@@ -77,13 +77,13 @@ class VisitPacing:
         if page.redirects:
             for url in (*page.redirects[1:], page.final_url):
                 if url.startswith("https://"):
-                    await _soon(self._frontier.may_begin(site_of(url), self._egress, begun=True))
+                    await _early(self._frontier.may_begin(site_of(url), self._egress, begun=True))
 
     async def answered(self, status: int, headers: Mapping[str, str]) -> None:
         """Block a site that throttles for every node at once: the settlement comes later."""
         delay_s = self._delay_s(status, headers)
         if delay_s is not None and delay_s > 0:
-            await _soon(self._frontier.block(self._lease.task.site, delay_s, egress=self._egress))
+            await _early(self._frontier.block(self._lease.task.site, delay_s, egress=self._egress))
 
     def delay_s(self, page: RenderedPage) -> float | None:
         """Return how long the page's answer puts the URL off, in seconds; None where it does not throttle.
@@ -101,8 +101,8 @@ class VisitPacing:
         return delay_s
 
 
-async def _soon(call: Coroutine[Any, Any, object]) -> None:
-    """Tell Redis early what the settlement says again; while Redis is away that is enough."""
+async def _early(call: Coroutine[Any, Any, object]) -> None:
+    """Tell Redis early what the settlement repeats; while Redis is unavailable the settlement is enough."""
     with contextlib.suppress(TimeoutError, FrontierUnavailable):
-        async with asyncio.timeout(TELL_S):
+        async with asyncio.timeout(EARLY_S):
             await call

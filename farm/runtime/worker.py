@@ -2,9 +2,9 @@
 
     lease -> render -> judge -> commit to the sink -> ack with the links (and the next lease)
 
-What always holds: a lease that was taken is settled, given back, or left to its deadline when the process or Redis
-dies; a record is durable before its URL is acknowledged; a URL that fails keeps its reason; a visit that has
-lost its lease ends without a record. The worker gathers and carries out; `policy.verdict` decides.
+What always holds: every lease is settled, given back, or left to its deadline when the process or Redis dies; a
+record is durable before its URL is acknowledged; a URL that fails keeps its reason; a visit that has lost its
+lease ends without a record. The worker gathers facts and acts; `policy.verdict` decides.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ STOPPED = Release("the farm was stopped")
 
 @dataclass(frozen=True, slots=True)
 class _Result:
-    """How a visit is to be settled, and what it leaves behind; `page` where it is done with a record."""
+    """How to settle a visit, with its records and skips; `page` is set where it is done with a record."""
 
     settlement: Ack | Retry | Bury | Release
     batch: Batch = field(default_factory=Batch)
@@ -45,7 +45,7 @@ class _Result:
 
 
 class Worker:
-    """Runs until the control ends. Errors that concern the whole farm pass through."""
+    """Runs until the control ends. Errors that concern the whole farm propagate."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Worker:
         self._events = SlotEvents(slot.name, deps.emit, deps.clock)
 
     async def run(self) -> None:
-        """Lease and visit until there is nothing to do any more."""
+        """Lease and visit until there is no more work."""
         lease: Lease | None = None
         try:
             while lease is not None or not self._control.ending:
@@ -79,7 +79,7 @@ class Worker:
             self._events.phase(Phase.STOPPED)
 
     async def _look(self) -> Lease | None:
-        """Ask for a lease once; without one, wait until asking again makes sense."""
+        """Ask for a lease once; without one, wait until the next request can succeed."""
         since = self._control.changes
         if self._index >= self._control.limit:
             self._slot.retire()
@@ -115,10 +115,10 @@ class Worker:
                 self._control.end(ExitReason.STOPPED)
         expected_s = IDLE_S if answer.reason == "empty" else answer.retry_in_s
         if self._deps.clock.monotonic() - self._worked >= RETIRE_IDLE_S:
-            # What its last page does by itself goes on for as long as it is open.
+            # The last page goes on working for as long as it is open.
             self._slot.retire()
-        rest_s = idle_backoff_s(expected_s, self._control.idle_slots + 1, random.random())  # noqa: S311
-        await self._control.wait_for_work(since, rest_s)
+        wait_s = idle_backoff_s(expected_s, self._control.idle_slots + 1, random.random())  # noqa: S311
+        await self._control.wait_for_work(since, wait_s)
         return None
 
     def _request(self) -> LeaseRequest:
@@ -127,7 +127,7 @@ class Worker:
         return LeaseRequest(slot, uuid.uuid4().hex, self._site, self._params.limit, self._route.address)
 
     async def _visit(self, lease: Lease) -> Lease | None:
-        """Carry one lease to its settlement and return the next one, if it came with it."""
+        """Carry one lease to its settlement; return the next lease if it came in the same round trip."""
         begun = self._deps.clock.monotonic()
         self._site = lease.task.site
         try:
@@ -141,19 +141,19 @@ class Worker:
             self._worked = self._deps.clock.monotonic()
             return await self._settle(lease, result, begun)
         except (asyncio.CancelledError, BrowserUnavailable, OutputUnwritable):
-            # None of them is the URL's fault. While Redis is what fails, the lease runs out by itself.
+            # None of them is the URL's fault. While Redis is unavailable, the lease expires by itself.
             await self._give_back(lease)
             raise
         finally:
             self._deps.heartbeat.drop(lease)
 
     async def _visited(self, lease: Lease, begun: float) -> _Result | None:
-        """Return how the visit is to be settled; None where its lease was lost meanwhile."""
+        """Return how to settle the visit; None where its lease was lost meanwhile."""
         lease_ms, params = round((begun - self._asked) * 1000), self._params
         scope = asyncio.timeout(None)
         try:
             async with scope:
-                # Until its robots.txt is known a visit waits for the sites and for Redis, not for a page.
+                # Until its robots.txt is known, a visit waits for the site and for Redis, not for a page.
                 self._deps.heartbeat.hold(lease, params.commit_s, _expiry_of(scope))
                 refusal = await self._deps.robots.refusal(lease, lease.task.url)
                 if refusal is not None:
@@ -168,13 +168,13 @@ class Worker:
             return None
 
     async def _stopped_after_outage(self, lease_ms: int) -> bool:
-        """Wait for this slot's moment where all slots waited for their leases; True if the farm ends meanwhile."""
+        """After an outage, wait until this slot may resume; return True if the farm ends meanwhile."""
         slots, spread_s = self._control.limit, self._params.spread_s
         wait_s = resume_delay_s(lease_ms / 1000, self._index, slots, spread_s, random.random())  # noqa: S311
         return wait_s > 0 and await self._control.ended(wait_s)
 
     async def _judged(self, lease: Lease, lease_ms: int, begun: float) -> _Result:
-        """Visit the URL, pass on what the visit says of site and proxy, and judge it."""
+        """Visit the URL, report what the visit says about site and proxy, and judge it."""
         jitter, site, params = random.random(), lease.task.site, self._params.retry  # noqa: S311
         all_banned = self._route.acquire_for(site)
         proxy, address, page = self._route.label, self._route.address, None
@@ -206,7 +206,7 @@ class Worker:
     async def _attempt(
         self, lease: Lease, pacing: VisitPacing, jitter: float, *, by_proxy: bool
     ) -> tuple[Attempt, RenderedPage | None]:
-        """Render the page; return what is known of the visit, and the page if it came."""
+        """Render the page; return the facts of the visit, and the page if there is one."""
         url, egress, visit_s = lease.task.url, self._egress, self._params.visit_s
         asked = url
         egress.begin(url, pacing.ask)
@@ -235,14 +235,14 @@ class Worker:
     async def _done(
         self, attempt: Attempt, page: RenderedPage, proxy: str | None, lease_ms: int, begun: float
     ) -> _Result:
-        """Keep a page: where it ended, what it links to, and its record."""
+        """Keep a page: judge its final address, sort its links and make its record."""
         lease, clock = attempt.lease, self._deps.clock
         page = replace(page, bytes_received=self._egress.bytes_received)
-        landing = self._deps.redirects.judge(lease.task, page)
-        if landing.skip is not None:
-            return _without_record(lease, landing.skip)
+        redirect = self._deps.redirects.judge(lease.task, page)
+        if redirect.skip is not None:
+            return _without_record(lease, redirect.skip)
         extracting = clock.monotonic()
-        links, skips = await self._deps.scope.sort(page.links, lease.task, nofollow=landing.nofollow)
+        links, skips = await self._deps.scope.sort(page.links, lease.task, nofollow=redirect.nofollow)
         now = clock.monotonic()
         timings: Mapping[str, int] = {
             "lease": lease_ms,
@@ -252,10 +252,10 @@ class Worker:
         }
         notes = VisitNotes(clock.wall(), timings, proxy, attempt.detection)
         record = await self._deps.record(lease, page, notes)
-        return _Result(Ack(links, landing.seen), Batch((record,), skips), page, landing.extension)
+        return _Result(Ack(links, redirect.seen), Batch((record,), skips), page, redirect.extension)
 
     async def _committed(self, result: _Result) -> _Result:
-        """Make what the visit leaves behind durable; a record that cannot be written is its page's fault."""
+        """Commit the records and skips; a record that cannot be written buries its URL."""
         if not result.batch.records and not result.batch.skips:
             return result
         try:
@@ -272,9 +272,9 @@ class Worker:
         if not isinstance(settlement, Ack):
             settled = await frontier.nack(lease, settlement)
             self._events.failed(lease.task.url, settlement, begun)
-            self._tell_stale(lease, settled)
+            self._warn_if_stale(lease, settled)
             return None
-        # The next lease comes with the same round trip, unless this slot is to stop or to wait.
+        # The next lease comes in the same round trip, unless this slot has to stop or to wait.
         goes_on = (
             not self._control.ending
             and self._index < self._control.limit
@@ -283,7 +283,7 @@ class Worker:
         settled, answer = await frontier.ack(lease, settlement, self._request() if goes_on else None)
         if result.page is not None:
             self._events.done(lease.task.url, result.page, self._egress.bytes_received, begun)
-        self._tell_stale(lease, settled)
+        self._warn_if_stale(lease, settled)
         if settlement.links:
             self._control.notify_all()
         return await self._take(answer, since) if answer is not None else None
@@ -294,16 +294,16 @@ class Worker:
         self._events.failed(lease.task.url, Release("the lease was lost"), begun)
 
     async def _give_back(self, lease: Lease) -> None:
-        """Release the lease while the farm is being stopped; if Redis is slow, its deadline returns it."""
+        """Release the lease while the farm stops; if Redis is slow, the lease expires by its deadline."""
         if self._deps.heartbeat.is_lost(lease):
             return
         try:
             async with asyncio.timeout(RELEASE_S):
                 await self._deps.frontier.nack(lease, STOPPED)
         except (TimeoutError, FarmError):
-            log.warning("%s was not released in time; its lease runs out by itself", lease.task.url)
+            log.warning("%s was not released in time; its lease expires by itself", lease.task.url)
 
-    def _tell_stale(self, lease: Lease, settled: Settled) -> None:
+    def _warn_if_stale(self, lease: Lease, settled: Settled) -> None:
         if settled is Settled.STALE:
             log.warning(
                 "%s was settled by another worker meanwhile; nothing is counted twice", lease.task.url
@@ -311,7 +311,7 @@ class Worker:
 
 
 def _without_record(lease: Lease, judged: Judgement) -> _Result:
-    """Return the settlement of a visit that brings no record; a skip is written down and acknowledged."""
+    """Return the settlement of a visit without a record; a skip is recorded and acknowledged."""
     if not isinstance(judged, SkipReason):
         return _Result(judged)
     skip = Skip(lease.task.url, judged, lease.task.referrer, lease.task.depth)
@@ -319,12 +319,12 @@ def _without_record(lease: Lease, judged: Judgement) -> _Result:
 
 
 def _expiry_of(scope: asyncio.Timeout) -> Callable[[], None]:
-    """Return what ends the scope from another thread."""
+    """Return a callback that expires the timeout from another thread."""
     loop = asyncio.get_running_loop()
 
     def expire() -> None:
         with contextlib.suppress(RuntimeError):
-            # The scope has been left already.
+            # The timeout has been left already.
             scope.reschedule(loop.time())
 
     def from_thread() -> None:

@@ -16,9 +16,9 @@ from farm.runtime.site_ports import PaceObserver
 class WorkerParams:
     """`visit_s` bounds a visit, rendering and user code included; `commit_s` the sink and Redis after it.
 
-    `node` is this node's name, which makes the slots' names unique among all nodes, and `life` tells them from
-    those of a run that had the name before: where that one was stopped and wakes, it must not ask for work in our
-    slots' names, or our leases would be given back.
+    `node` is this node's name, which makes the slots' names unique among all nodes, and `life` distinguishes them
+    from those of an earlier run with the name: if that was suspended and continues, it must not request leases in
+    the names of these slots, or their leases would be given back.
     """
 
     node: str
@@ -33,7 +33,7 @@ class WorkerParams:
 
 @dataclass(frozen=True, slots=True)
 class WorkerDeps:
-    """The parts of the farm that a worker uses."""
+    """The parts of the farm that a worker uses, by their ports."""
 
     frontier: Frontier
     sink: Sink

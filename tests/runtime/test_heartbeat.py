@@ -186,13 +186,13 @@ def test_a_node_says_that_it_is_alive_and_hears_once_that_it_was_replaced(
     told: list[str] = []
     renewer = Renewer(standings=[NodeState.ALIVE, NodeState.RETURNED, NodeState.REPLACED])
     heart = Heartbeat(lambda: renewer, 30.0, ManualClock(), node=ME, replaced=lambda: told.append("replaced"))
-    heart.tell(renewer)
+    heart.send(renewer)
     assert not caplog.text
-    heart.tell(renewer)
+    heart.send(renewer)
     assert "taken for dead" in caplog.text
     assert not told
-    heart.tell(renewer)
-    heart.tell(renewer)
+    heart.send(renewer)
+    heart.send(renewer)
     assert (told, renewer.standings) == (["replaced"], [])
 
 

@@ -44,10 +44,10 @@ def computes_for_a_while():
 
 async def main():
     output = start_logging(Path(folder), form="json", stderr=False)
-    reaper = Reaper(unheard_s=1.5)
+    reaper = Reaper(unhandled_s=1.5)
     reaper.log_to(Path(folder) / "farm.log", "json")
     reaper.kill(int(child))
-    watchdog = LoopWatchdog(long_s=0.2, unheard_s=0.7)
+    watchdog = LoopWatchdog(long_s=0.2, unhandled_s=0.7)
     watchdog.start()
     heard = asyncio.get_running_loop().create_future()
     signals = Signals(reaper, watchdog, heard.set_result)
@@ -173,7 +173,7 @@ def test_a_loop_that_never_returns_is_ended_by_a_signal(
     farm.process.send_signal(number)
     assert farm.ended() == 128 + number
     told = [line["text"] for line in farm.log() if line["logger"] == "farm.loop"]
-    assert "stood still" in told[0]
+    assert "blocked" in told[0]
     assert "turns_without_end" in told[0]
     assert f"signal {int(number)}" in told[-1]
     assert "turns_without_end" in told[-1]
@@ -198,7 +198,7 @@ def test_code_that_never_gives_the_lock_back_is_ended_by_a_signal(
     farm.process.send_signal(number)
     assert farm.ended() == 128 + number
     told = [line["text"] for line in farm.log() if line["logger"] == "farm.reaper"]
-    assert told == [f"the farm has not heard signal {int(number)} for 1.5 s, and is ended by it"]
+    assert told == [f"the farm has not handled signal {int(number)} for 1.5 s, and is ended by it"]
 
 
 @pytest.mark.parametrize("loop", LOOPS)
@@ -208,7 +208,9 @@ def test_a_turn_that_held_the_lock_is_told_with_its_stack(
     """Afterwards, as nothing could be told before; the stack was taken while it stood."""
     farm = start("a while", loop, tmp_path, started)
     assert farm.process.wait(timeout=60) == 0
-    told = [line["text"] for line in farm.log() if line["logger"] == "farm.loop" and "stood" in line["text"]]
+    told = [
+        line["text"] for line in farm.log() if line["logger"] == "farm.loop" and "blocked" in line["text"]
+    ]
     assert "computes_for_a_while" in told[0]
     assert len(told[0]) < 10_000
 

@@ -278,7 +278,7 @@ async def test_a_companion_that_fails_is_started_again(
         if failing:
             raise failing.pop()
 
-    await node._kept_up(companion)
+    await node._restarted(companion)
     assert pauses == [node.RESTART_S, 2 * node.RESTART_S, 4 * node.RESTART_S]
     assert [type(record.exc_info[1]) for record in caplog.records if record.exc_info] == [
         LookupError,
@@ -294,7 +294,7 @@ async def test_what_concerns_the_farm_passes() -> None:
         raise FrontierUnavailable("away")
 
     with pytest.raises(FrontierUnavailable):
-        await node._kept_up(companion)
+        await node._restarted(companion)
 
 
 async def test_a_companion_ends_with_its_node() -> None:
@@ -308,7 +308,7 @@ async def test_a_companion_ends_with_its_node() -> None:
         finally:
             ended.set()
 
-    keeping = asyncio.create_task(node._kept_up(companion))
+    keeping = asyncio.create_task(node._restarted(companion))
     await begun.wait()
     await node._cancel([keeping])
     assert keeping.cancelled()

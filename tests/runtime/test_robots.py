@@ -217,5 +217,5 @@ async def test_a_file_with_too_many_wildcards_is_told(caplog: pytest.LogCaptureF
     assert await node.says("/x/19999") is SkipReason.ROBOTS
     assert await node.says("/y") is None
     assert [record.getMessage() for record in caplog.records] == [
-        f"{SITE}/robots.txt has too many wildcards: 10000 of its rules forbid all that begins as they do"
+        f"{SITE}/robots.txt has too many wildcards: 10000 of its rules forbid every path with their prefix"
     ]

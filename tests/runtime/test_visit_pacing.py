@@ -83,7 +83,7 @@ async def test_an_outage_of_redis_does_not_cost_the_page_its_deadline(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It is given back without blame; what was only to be told early is told by the settlement."""
-    for name in ("LONGEST_S", "ELSEWHERE_S", "TELL_S"):
+    for name in ("LONGEST_S", "ELSEWHERE_S", "EARLY_S"):
         monkeypatch.setattr(module, name, 0.01)
     visit = paced(Answers(hangs=True))
     async with asyncio.timeout(5):
