@@ -1,1 +1,1 @@
-"""Engines, contexts and rendering: the only room that knows Playwright."""
+"""Engines, contexts and rendering: the only package that imports Playwright."""

@@ -1,8 +1,8 @@
-"""Which requests of a page are not made at all: kinds of resources, by URL pattern.
+"""The URL patterns of the kinds of resources that `--block` keeps a page from loading.
 
-The patterns go to CDP's `Network.setBlockedURLs`, where the browser itself matches them; `page.route` would carry
-every request to Node and Python and back, and costs more than the page. Images have none: the engine itself leaves
-them out (see `flags`), which costs nothing per image.
+The browser matches the patterns (CDP's `Network.setBlockedURLs`); `page.route` would send every request to Node
+and Python and back, which costs more than the page. Images need no pattern: Blink does not load them (see
+`flags`), which costs nothing per image.
 """
 
 from collections.abc import Iterable
@@ -35,8 +35,7 @@ KINDS = (IMAGES, *EXTENSIONS, "trackers")
 def blocked_urls(kinds: Iterable[str]) -> tuple[str, ...]:
     """Return the patterns for the kinds (see KINDS), with `*` as the wildcard; raises KeyError for another.
 
-    A page itself is never blocked, only what it loads: patterns match the path's end, and a navigation to a film
-    by its own URL is let through by the browser's rule that the main request is exempt.
+    Only subresources are blocked: the browser exempts the main request, so a navigation to a video's URL passes.
     """
     patterns: list[str] = []
     for kind in kinds:
@@ -48,6 +47,6 @@ def blocked_urls(kinds: Iterable[str]) -> tuple[str, ...]:
 
 
 def by_extension(extensions: Iterable[str]) -> list[str]:
-    """Return the patterns of URLs whose path ends so, in lower and upper case, as cameras write it."""
+    """Return the patterns of URLs whose path has one of these extensions, in lower or upper case."""
     written = [case for extension in extensions for case in (extension, extension.upper())]
     return [f"*.{case}{query}" for case in written for query in ("", "?*")]

@@ -1,18 +1,17 @@
-"""A slot: the place of one browser context in the pool, which replaces its context by itself.
+"""A slot of the pool: it holds one browser context at a time, and replaces it when needed.
 
     state      event      next
     empty      opening    opening     no tab; the next visit opens one
     opening    opened     ready
     opening    lost       empty
     ready      visiting   visiting
-    ready      lost       empty       recycled, or found dead between visits
+    ready      lost       empty       recycled, or dead between visits
     visiting   visited    ready
     visiting   lost       empty       the page, its context or its engine died or hung
 
-A context that is soon to go has its successor opened beside it: before its last page, or on the evidence of its
-wear. What always holds: a slot has at most one tab and one successor; a tab serves one site at the most; a tab
-that was lost is closed by the pool, never used again; nothing that was opened is forgotten, also when the slot is
-cancelled while it waits.
+The successor of a context is opened before the context's last page, or when the context is worn. Invariants: a
+slot has at most one tab and one successor; a tab serves one site only; the pool closes a lost tab, which is never
+used again; a tab whose slot was cancelled while it opened is closed, not leaked.
 """
 
 import asyncio
@@ -36,11 +35,11 @@ from farm.policy.recycle import ContextUsage, RecycleParams, reason_to_recycle, 
 GARBAGE_EVERY = 5
 GARBAGE_S = 4.5
 OPENING_S = 20.0
-"""How long a slot waits for a tab; then its URL is given back, as it is not to blame."""
+"""How long a slot waits for a tab. Then its URL is released without counting an attempt."""
 
 
 class SlotState(StrEnum):
-    """Where a slot is in its table."""
+    """The states of the table above."""
 
     EMPTY = "empty"
     OPENING = "opening"
@@ -64,11 +63,11 @@ class TabSource(Protocol):
 
     @property
     def has_spare_memory(self) -> bool:
-        """Whether there is memory for a context more than there are slots."""
+        """Whether memory allows one context more than there are slots."""
         ...
 
     def open(self, proxy_url: str, *, paced: bool) -> asyncio.Task[Tab]:
-        """Open a tab on a living engine, in turn with others where `paced`; the task raises what opening does."""
+        """Open a tab on a live engine, spaced from others if `paced`. The task raises what `Tab.open` raises."""
         ...
 
     def discard(self, tab: Tab) -> None:
@@ -76,17 +75,17 @@ class TabSource(Protocol):
         ...
 
     def excuse_crash(self, url: str) -> bool:
-        """Whether an engine's death under this URL is not yet held against it; counts it."""
+        """Count a death of an engine while it visited this URL; return True if it is still excused."""
         ...
 
     def paces_ms(self) -> Sequence[float]:
-        """How fast the slots' contexts have navigated lately."""
+        """Return the median navigation time of each slot's context, in ms."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class SlotParams:
-    """What all slots of a pool have in common."""
+    """The parameters of all slots of a pool."""
 
     tab: TabParams
     render: RenderParams
@@ -94,7 +93,7 @@ class SlotParams:
 
 
 class ContextSlot:
-    """One URL at a time; satisfies the runtime's `Slot`."""
+    """Visits one URL at a time. Adapter of the port `Slot`."""
 
     def __init__(
         self, name: str, proxy_url: str, tabs: TabSource, params: SlotParams, emit: Emit, clock: Clock
@@ -109,28 +108,28 @@ class ContextSlot:
         self._emit = emit
         self._clock = clock
         self.since = 0.0
-        """When the visit under way began."""
+        """When the current visit began, by the clock."""
         self.is_deprioritized = False
         self._due: str | None = None
         self._successor: asyncio.Task[Tab] | None = None
 
     async def render(self, lease: Lease, answered: Answered | None = None) -> RenderedPage:
-        """Visit the leased URL, in a fresh context where the old one may not serve it.
+        """Visit the leased URL, in a new context if the current one must not serve it.
 
-        Raises RenderError, SlotLost (the slot is empty then and good for the next visit), or BrowserUnavailable
-        when no browser can be started at all. `answered` is told the head of the document's answer.
+        Raises RenderError, SlotLost (the slot is empty then and ready for the next visit), or BrowserUnavailable
+        if no browser can be started. `answered` is called with the head of the document's response.
         """
         tab = await self._tab_for(lease.task.site, lease.task.url)
         try:
             return await self._visit(tab, lease, answered)
         except SlotLost as error:
             if tab.engine.lost.done():
-                # Any of the pages on it may have killed the engine: the first times it is nobody's fault.
+                # Any page on the engine may have killed it: the first deaths are not counted against the URL.
                 innocent = self._tabs.excuse_crash(lease.task.url)
                 raise SlotLost(error.kind, error.detail, innocent=innocent) from error
             if not error.innocent:
                 raise
-        # What the page before has done must not be held against this one: the slot is empty now.
+        # The previous page caused this, so visit once more: the slot is empty now.
         tab = await self._tab_for(lease.task.site, lease.task.url)
         try:
             return await self._visit(tab, lease, answered)
@@ -147,7 +146,7 @@ class ContextSlot:
             survived, navigate_ms = True, page.timings_ms.get("navigate")
             tab.engine.showed_page()
         except RenderError:
-            # The site failed, not the tab: what shows is an error page, and the next navigation replaces it.
+            # The site failed, not the tab: it shows an error page, which the next navigation replaces.
             survived = not tab.lost
             raise
         finally:
@@ -175,7 +174,7 @@ class ContextSlot:
         try:
             self.tab = await self._opened(paced=why not in {"site", "url"})
         except BaseException:
-            # Also when cancelled: the table must not stay in `opening` with nobody opening.
+            # Also when cancelled: the state must not stay `opening` while nothing opens.
             self._transition("lost")
             raise
         self.tab.site = site
@@ -191,11 +190,11 @@ class ContextSlot:
             return "lost"
         why = reason_to_recycle(tab.served, tab.site, site, self._params.recycle)
         is_up = self._successor is not None and self._successor.done()
-        # On evidence alone a context goes when its successor is up, or when there is no memory for both.
+        # A worn context is replaced when its successor is open, or at once if there is no memory for both.
         return why or (self._due if is_up or not self._tabs.has_spare_memory else None)
 
     async def _opened(self, *, paced: bool) -> Tab:
-        """Take the successor if it is any good, or open a tab; gives up without blame when that takes too long."""
+        """Return the successor if it is usable, else a new tab. Raises an innocent SlotLost after `OPENING_S`."""
         opening, self._successor = self._successor, None
         lost = SlotLost(FailureKind.CRASH, "the engine died", innocent=True)
         for _ in range(2):
@@ -219,7 +218,7 @@ class ContextSlot:
         raise lost
 
     def _prepare_successor(self, tab: Tab) -> None:
-        """After a visit: open the successor of a context that is soon to go, so that nobody waits for it."""
+        """After a visit, open the successor of a context that is replaced soon: no visit waits for it."""
         params = self._params.recycle
         if tab.engine.retiring:
             self._due = "engine"
@@ -231,7 +230,7 @@ class ContextSlot:
             self._successor = self._tabs.open(self._proxy_url, paced=True)
 
     async def collect_garbage(self) -> None:
-        """Give a page's garbage back every few pages: it halves the peak, and costs next to nothing."""
+        """Collect the page's garbage: done every few pages, this halves the memory peak at little cost."""
         tab = self.tab
         if tab is None or tab.lost:
             return
@@ -241,27 +240,27 @@ class ContextSlot:
             if self.state is SlotState.READY and self.tab is tab:
                 self._drop("hung")
         except Error:
-            # It is closing.
+            # The context is closing.
             return
 
     def recycle(self, why: str) -> None:
-        """Replace the context: at once between visits, else after the one under way."""
+        """Replace the context: at once between visits, else after the current visit."""
         if self.state is SlotState.READY:
             self._drop(why)
         elif self.state is SlotState.VISITING:
             self._due = why
 
     def measured(self, used_bytes: int) -> None:
-        """Note what the context's renderer holds."""
+        """Record the memory of the context's renderer."""
         self.usage = self.usage.measured(used_bytes)
 
     def mark_deprioritized(self) -> None:
-        """Note that the context's renderer has lost its priority: another one takes its place after the visit."""
+        """Record that the renderer's priority was lowered: the context is replaced after the visit."""
         self.is_deprioritized = True
         self.recycle("cpu")
 
     def retire(self) -> None:
-        """Let the context go, between visits: the pool needs its memory, or the farm ends."""
+        """Close the context between visits: the pool needs its memory, or the farm ends."""
         if self.state is SlotState.READY:
             self._drop("retired")
 
@@ -271,7 +270,7 @@ class ContextSlot:
         self._detach(why)
 
     def _detach(self, why: str) -> None:
-        """Let the tab go, and its successor with it where nobody waits for that."""
+        """Discard the tab, and the successor too unless the next visit needs it."""
         tab, self.tab = self.tab, None
         if tab is None:
             return
@@ -301,5 +300,5 @@ class ContextSlot:
         return lambda phase: self._emit(SlotPhase(self._clock.monotonic(), self.name, phase, url))
 
     def __repr__(self) -> str:
-        """Show what tests assert: the name and the state."""
+        """Return the name and the state."""
         return f"<ContextSlot {self.name} {self.state}>"

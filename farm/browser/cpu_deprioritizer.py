@@ -1,8 +1,8 @@
-"""A page that computes without end gets a lower priority: only what nobody else wants of the processor.
+"""Lowers the CPU priority of a renderer that computes without end.
 
-A loop takes a whole core until its page's deadline, and every other page waits for it. Only visits that have
-lasted much longer than a page takes are looked at. The context is replaced after such a visit, because only root
-may raise a process's priority again.
+An endless loop takes a whole core until its page's deadline, and slows down every other page. Only visits that
+last much longer than usual are measured. The context is replaced after such a visit, because only root may raise a
+process's priority again.
 """
 
 from collections.abc import Iterable
@@ -12,18 +12,18 @@ from farm.resources import processes
 
 LONG_VISIT_S = 3.0
 CPU_S = 1.0
-"""So much CPU time after the first look, and the renderer's priority is lowered."""
+"""After this much CPU time since the first check the renderer's priority is lowered."""
 NICER = 10
 
 
 class CpuDeprioritizer:
-    """Looks at the slots once a second; keeps what a long visit's renderer had used at the first look."""
+    """Checks the slots once a second; remembers the CPU time of a long visit's renderer at the first check."""
 
     def __init__(self) -> None:
         self._first: dict[str, tuple[float, float]] = {}
 
     def check(self, slots: Iterable[ContextSlot], now: float) -> None:
-        """Lower the priority of each renderer that has computed for too long."""
+        """Lower the priority of each renderer that used too much CPU time."""
         seen: dict[str, tuple[float, float]] = {}
         for slot in slots:
             if slot.state is not SlotState.VISITING or now - slot.since < LONG_VISIT_S:
@@ -38,6 +38,6 @@ class CpuDeprioritizer:
                     processes.lower_priority(slot.tab.pid, NICER)
                     slot.mark_deprioritized()
             except ProcessLookupError:
-                # It is gone, which its visit will find out.
+                # The renderer has ended; its visit will fail by itself.
                 continue
         self._first = seen

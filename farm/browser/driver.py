@@ -47,12 +47,12 @@ NODE_VARIABLE = "PLAYWRIGHT_NODEJS_PATH"
 
 
 def node_path() -> str:
-    """Return the Node.js that Playwright would run: the user's choice, else the one it ships."""
+    """Return the path of the Node.js that Playwright runs: the user's choice, else the bundled one."""
     return os.environ.get(NODE_VARIABLE) or str(Path(getfile(playwright)).parent / "driver" / "node")
 
 
 def write_launcher(folder: Path, node: str) -> Path:
-    """Write the launcher of `node` into the engine's folder and return its path."""
+    """Write the launcher of `node` into the engine's folder; return its path."""
     quiet = folder / "quiet.cjs"
     quiet.write_text(QUIET, encoding="utf-8")
     source = LAUNCHER.format(
@@ -66,7 +66,7 @@ def write_launcher(folder: Path, node: str) -> Path:
     )
     launcher = folder / "driver"
     if len(sys.executable) > SHEBANG_LIMIT or " " in sys.executable:
-        # The kernel cuts long shebangs and splits at spaces: let the shell find the interpreter.
+        # The kernel truncates long shebangs and splits at spaces: start the interpreter from a shell.
         program = folder / "driver.py"
         program.write_text(source)
         source = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -IS {shlex.quote(str(program))} "$@"\n'
@@ -76,7 +76,7 @@ def write_launcher(folder: Path, node: str) -> Path:
 
 
 def driver_pid(folder: Path) -> int:
-    """Return the driver's process id once it has started; raises OSError or ValueError before."""
+    """Return the driver's process id; raises OSError or ValueError before it has started."""
     return int(_pid_file(folder).read_text())
 
 

@@ -1,9 +1,9 @@
-"""A driver that died, as Playwright tells of it: the one place that knows its words.
+"""Recognises how Playwright reports a driver that died.
 
-Most calls raise Playwright's Error then. A call that is sent before Playwright has noticed raises what the loop
-says of the closed pipe; a start that is under way raises a bare Exception. The same two reach the loop's exception
-handler, from a future that Playwright never reads and from its callbacks, and would be told to the user. The
-engine notices the death by itself and is replaced: there is nothing in them to be told.
+Most calls then raise Playwright's Error. A call that is sent before Playwright has noticed raises the event loop's
+error of a closed pipe; a start under way raises a bare Exception. The same two reach the loop's exception handler,
+from a future that Playwright never reads and from its callbacks, and would be shown to the user. They carry no
+information: the engine detects the death by itself and is replaced.
 """
 
 import asyncio
@@ -18,29 +18,29 @@ from playwright.async_api import Error
 log = logging.getLogger("farm.browser")
 WORDS = "Connection closed"
 PIPE_WORDS = "the handler is closed"
-"""Of uvloop, for a write to a pipe that it has closed; asyncio's own loop says nothing."""
+"""uvloop's message for a write to a closed pipe; asyncio's own loop has none."""
 
 
 class DriverExited(Error):
-    """What a dead driver's callers get, as an Error like the others."""
+    """A call to a dead driver failed; an Error like Playwright's others."""
 
 
 def is_driver_exit(error: BaseException) -> bool:
-    """Whether Playwright raises this, or leaves it behind, because its driver is gone: by type and words."""
+    """Return whether the error means that the driver has exited, by its type and message."""
     if isinstance(error, RuntimeError):
         return PIPE_WORDS in str(error)
     return type(error) is Exception and str(error).startswith(WORDS)
 
 
 def _is_of_playwright(error: BaseException) -> bool:
-    """Whether it was raised in Playwright, or nowhere: an exception that was only put into a future."""
+    """Return whether the error was raised in Playwright, or only set on a future (no traceback)."""
     frames = [frame.f_code.co_filename for frame, _ in walk_tb(error.__traceback__)]
     return not frames or any("/playwright/" in name for name in frames)
 
 
 @contextmanager
 def playwright_errors() -> Iterator[None]:
-    """Make an Error of all that a dead driver's callers get; all else passes as it is."""
+    """Translate the errors of a dead driver into DriverExited; others pass unchanged."""
     try:
         yield
     except Exception as error:
@@ -51,16 +51,16 @@ def playwright_errors() -> Iterator[None]:
 
 @contextmanager
 def ending() -> Iterator[None]:
-    """For calls that end something, under a deadline: it is gone already, or is killed after this."""
+    """Ignore errors and timeouts of a closing call: its target is gone already, or is killed afterwards."""
     try:
         with playwright_errors():
             yield
     except (Error, TimeoutError) as error:
-        log.debug("not closed politely: %s", str(error).partition("\n")[0] or "no answer in time")
+        log.debug("not closed cleanly: %s", str(error).partition("\n")[0] or "no answer in time")
 
 
 def ignore_driver_exit(loop: asyncio.AbstractEventLoop) -> None:
-    """Keep the future that nobody reads from the user; whatever else the loop complains of goes where it went."""
+    """Install an exception handler that ignores a dead driver's errors; others go to the previous handler."""
     before = loop.get_exception_handler()
 
     def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

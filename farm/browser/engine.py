@@ -1,8 +1,7 @@
 """An engine: one Playwright driver (a Node process) and one Chromium, started, watched and ended together.
 
-It is the unit of failure: whatever dies inside, the whole engine is thrown away and another one takes its
-place, and nothing of it is left behind: no process, no folder. What always holds: once `start` has begun,
-`close` ends every process that was started, whether `start` succeeded or not.
+It is the unit of failure: if either dies, the whole engine is replaced. Invariant: once `start` has begun, `close`
+ends every process that was started and removes the engine's folder, whether `start` succeeded or not.
 """
 
 import asyncio
@@ -35,34 +34,34 @@ from farm.resources import processes
 
 CLOSE_STEP_S = 3.0
 BUSY_DEADLINE_S = 15.0
-"""How long an engine that computes may owe its answer; one that does not is lost at the first missing one."""
+"""How long an engine that uses CPU may fail to answer; an idle one is lost at the first missed answer."""
 OVERDUE = 3
-"""So many openings in a row that do not end in time, and the engine is taken for broken."""
+"""After so many openings in a row that time out the engine counts as broken."""
 NO_SANDBOX = ("No usable sandbox", "Failed to move to new namespace", "setuid sandbox")
 FLOODED = "flooded"
-"""In the engine's folder: the targets that the driver has ended, one a line (`js/quiet.cjs`)."""
+"""A file in the engine's folder: the targets that the driver has ended, one a line (`js/quiet.cjs`)."""
 STARTING = (Error, OSError, ValueError, subprocess.SubprocessError)
-"""What a start fails with on a machine that is not fit: of the browser, the folder, or a process that is gone."""
+"""The errors of a start that fails because of the browser, the folder, or a process that has exited."""
 _starting = asyncio.Lock()
-"""The launcher is handed over in the process's environment, so starts take turns."""
+"""Serialises starts: the launcher is passed in this process's environment."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineParams:
-    """What every engine of a farm is started with."""
+    """The parameters of every engine."""
 
     binary: BrowserBinary
     sandbox: bool
     ca_file: Path | None = None
     launch_timeout_s: float = 30.0
     heap_mib: int = 0
-    """V8's limit for a heap; 0 leaves its own."""
+    """V8's heap limit; 0 keeps its default."""
     images: bool = True
-    """Whether images are loaded; where not, the tabs must know it too."""
+    """Whether images are loaded; `TabParams.images` must agree."""
 
 
 class Engine:
-    """One driver and one browser. `lost` is resolved with the reason when it is found dead."""
+    """One driver and one browser. `lost` is resolved with the reason when either is found dead."""
 
     def __init__(self, number: int, params: EngineParams, folder: Path, own: Callable[[int], None]) -> None:
         self.name = f"engine-{number}"
@@ -70,7 +69,7 @@ class Engine:
         self.user_agent = ""
         self.frames_on_demand = params.binary.headless_shell
         self.frames = asyncio.Lock()
-        """Held while a frame is made: two at once kill the GPU process."""
+        """Held while a frame is made: two at once crash the GPU process."""
         self.pids: tuple[int, ...] = ()
         self._params = params
         self._folder = folder / self.name
@@ -82,14 +81,14 @@ class Engine:
         self._overdue = 0
         self._opening = asyncio.Lock()
         self.retiring = False
-        """Whether it is to be replaced: it gets no new context."""
+        """Whether it will be replaced: it gets no new context."""
         self.retiring_since = self.started_at = 0.0
         self.opening = self.took_ms = self.used_bytes = 0
         self.proven = False
-        """Whether a page was shown on it."""
+        """Whether it has rendered a page."""
 
     async def start(self) -> None:
-        """Start both processes; raises BrowserUnavailable with the reason, and leaves nothing running then."""
+        """Start both processes. Raises BrowserUnavailable with the reason, and leaves nothing running then."""
         try:
             with playwright_errors():
                 async with asyncio.timeout(self._params.launch_timeout_s):
@@ -104,7 +103,7 @@ class Engine:
             await self.close()
             raise BrowserUnavailable(_why(self._params.binary, error)) from error
         except BaseException:
-            # Cancelled, or a bug of ours.
+            # Cancelled, or a bug.
             await self.close()
             raise
 
@@ -135,7 +134,7 @@ class Engine:
             chromium_sandbox=self._params.sandbox,
             proxy={"server": flags.NOWHERE},
             env={**kept(os.environ), "HOME": str(self._folder), "TMPDIR": str(self._folder)},
-            # The farm drains on a signal; the driver must not close the browser under it.
+            # The farm drains on a signal, so the driver must not close the browser.
             handle_sigint=False,
             handle_sigterm=False,
             handle_sighup=False,
@@ -150,17 +149,18 @@ class Engine:
 
     @property
     def browser(self) -> Browser:
-        """The running browser; raises BrowserUnavailable when the engine is not up."""
+        """The running browser; raises BrowserUnavailable if the engine is not running."""
         if self._browser is None or self.lost.done():
             raise BrowserUnavailable(f"{self.name} is not up")
         return self._browser
 
     async def open_page(self, context: BrowserContext, deadline_s: float) -> tuple[Page, int]:
-        """Open the context's page and tell which renderer process has it; 0 where that cannot be told.
+        """Open the context's page; return it with the process id of its renderer, 0 if that is unknown.
 
-        Pages open one after the other, so the renderer that is new afterwards is the page's. It keeps it, because
-        a context serves one site. When a window of another page opens at the same moment nobody's it is. Raises
-        TimeoutError; the deadline begins with the page's turn, or one that hangs would be held against the next.
+        Pages open one after the other, so the renderer that is new afterwards is the page's; it keeps it, because
+        a context serves one site. If another page opens a window at the same moment, the renderer is unknown.
+        Raises TimeoutError. The deadline begins when the page's turn comes, so that a page that hangs does not use
+        up the next one's time.
         """
         async with self._opening, asyncio.timeout(deadline_s):
             before = self._renderers()
@@ -169,12 +169,12 @@ class Engine:
         return page, new.pop() if len(new) == 1 else 0
 
     def started(self, begun: float, now: float) -> None:
-        """Note when its start began, and that it is up now, by the pool's clock."""
+        """Record the start, which `begun` then and is complete `now`, by the pool's clock."""
         self.started_at, self.took_ms = now, round((now - begun) * 1000)
 
     @contextlib.contextmanager
     def opens_tab(self) -> Iterator[None]:
-        """Count a tab that is being opened on it."""
+        """Count a tab while it is being opened."""
         self.opening += 1
         try:
             yield
@@ -182,15 +182,15 @@ class Engine:
             self.opening -= 1
 
     def showed_page(self) -> None:
-        """Note that a page was shown on it: it can live on this machine."""
+        """Record that it has rendered a page: it can run on this machine."""
         self.proven = True
 
     def measured(self, used_bytes: int) -> None:
-        """Note what its own processes hold, the renderers left out."""
+        """Record the memory of its own processes, without renderers."""
         self.used_bytes = used_bytes
 
     def why_crashed(self, target: str) -> str:
-        """Return why the page of this target crashed: the driver ends one that floods the browser."""
+        """Return why the page of this target crashed; the driver crashes one that floods the browser."""
         flooded = ""
         with contextlib.suppress(OSError):
             flooded = (self._folder / FLOODED).read_text(encoding="ascii", errors="replace")
@@ -198,31 +198,31 @@ class Engine:
         return "the page flooded the browser with events and was ended" if is_flood else "the page crashed"
 
     def opened(self, failure: str = "") -> None:
-        """Count the openings in a row that came to nothing; the engine is lost with the last that it may have."""
+        """Count failed openings in a row; after `OVERDUE` of them the engine is lost."""
         self._overdue = self._overdue + 1 if failure else 0
         if self._overdue >= OVERDUE:
             self.mark_lost(f"{failure}, {self._overdue} times in a row")
 
     def retire(self, now: float) -> None:
-        """Let the engine go when its last context has gone."""
+        """Accept no new contexts; the pool closes the engine after its last one."""
         self.retiring, self.retiring_since = True, now
 
     def has(self, pid: int) -> bool:
-        """Whether the process is one of this engine's renderers."""
+        """Return whether the process is one of this engine's renderers."""
         return pid in self._renderers()
 
     def _renderers(self) -> set[int]:
         return {pid for pid in processes.descendants(self.pids[1]) if processes.is_renderer(pid)}
 
     def mark_lost(self, reason: str) -> None:
-        """Say that the engine is dead; whoever waits on `lost` hears of it once."""
+        """Resolve `lost` with the reason; only the first call counts."""
         if not self.lost.done():
             self.lost.set_result(reason)
 
     async def check(self, deadline_s: float) -> None:
-        """Ask the browser through the driver for a sign of life; lose the engine when none comes.
+        """Health check: call the browser through the driver; mark the engine lost if no answer comes.
 
-        `is_connected` stays true after the driver's death, so it is no such sign.
+        `is_connected` stays true after the driver's death, so it cannot be used.
         """
         if self._health_session is None or self.lost.done():
             return
@@ -237,10 +237,10 @@ class Engine:
             self._silent_s = 0.0
         except TimeoutError:
             if time.monotonic() - asked > 2 * deadline_s:
-                # The farm itself did not run, as on a machine that slept: that says nothing of the browser.
+                # The farm itself was suspended, as on a sleeping machine: this says nothing about the browser.
                 return
             self._silent_s += deadline_s
-            # What computes is alive, and on a machine that has too much to do it may just not have come to it.
+            # An engine that uses CPU is alive; on an overloaded machine it may answer late.
             moved = all(now > then for now, then in zip(_cpu_s(self.pids), before, strict=False))
             if not moved or self._silent_s >= BUSY_DEADLINE_S:
                 self.mark_lost(f"no sign of life for {self._silent_s:g} s")
@@ -248,15 +248,14 @@ class Engine:
             self.mark_lost(str(error).partition("\n")[0] or type(error).__name__)
 
     async def close(self) -> None:
-        """End both processes, politely while that works, and remove the engine's folder."""
+        """Close the browser and the driver, kill what remains, and remove the engine's folder."""
         self.mark_lost("closed")
         try:
-            await self._close_politely()
+            await self._close_cleanly()
         finally:
-            # Whatever came of that.
             await self._kill()
 
-    async def _close_politely(self) -> None:
+    async def _close_cleanly(self) -> None:
         if self._browser is not None:
             with ending():
                 async with asyncio.timeout(CLOSE_STEP_S):
@@ -269,7 +268,7 @@ class Engine:
     async def _kill(self) -> None:
         self._browser = self._playwright = self._health_session = None
         if not self.pids:
-            # A start that was cut short: the driver may have said its number after all.
+            # The start was interrupted: the driver may have written its process id since.
             with contextlib.suppress(OSError, ValueError):
                 self._adopt(driver.driver_pid(self._folder))
         await asyncio.to_thread(processes.kill_groups, self.pids, CLOSE_STEP_S)
@@ -300,7 +299,7 @@ def _cpu_s(pids: tuple[int, ...]) -> tuple[float, ...]:
 
 
 def _why(binary: BrowserBinary, error: Exception) -> str:
-    """Make one sentence of a failed launch."""
+    """Return the reason of a failed launch as one sentence."""
     text = error.message if isinstance(error, Error) else str(error)
     if any(words in text for words in NO_SANDBOX):
         return f"{binary.path} cannot use its sandbox here; allow user namespaces, or give --no-sandbox."

@@ -1,4 +1,4 @@
-"""Playwright's errors, translated at the edge of the room into the farm's own tree."""
+"""Translates Playwright's errors into the farm's own."""
 
 import re
 
@@ -25,17 +25,17 @@ SLOW = {"ERR_TIMED_OUT", "ERR_CONNECTION_TIMED_OUT"}
 
 
 def is_no_page(error: Error) -> bool:
-    """Whether the main request brought something that is no document (a download, an empty answer)."""
+    """Return whether the main request brought no document, but a download or an empty response."""
     return any(text in error.message for text in NO_PAGE)
 
 
 def is_navigated(error: Error) -> bool:
-    """Whether the document went away under the call: the page navigated on its own."""
+    """Return whether the document was replaced during the call, because the page navigated."""
     return any(text in error.message for text in NAVIGATED)
 
 
 def translate(error: Error, url: str | None = None) -> RenderError | SlotLost:
-    """Return the failure that a navigation's or a CDP call's error means; `url` is what was asked for last."""
+    """Return the failure for the error of a navigation or a CDP call. `url` is the last URL requested."""
     message = error.message.splitlines()[0] if error.message else type(error).__name__
     if isinstance(error, PlaywrightTimeout):
         return SlotLost(FailureKind.TIMEOUT, message)

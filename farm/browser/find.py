@@ -1,8 +1,8 @@
-"""Which browser the farm drives: Playwright's own where it is there, else the system's.
+"""Finds the browser to drive: Playwright's own if it is installed, else the system's.
 
-The headless shell comes before full Chromium because a page costs it a fraction of the CPU. Only real
-executables are returned: a distribution's launcher may be a shell script that does not `exec`, and then the
-process that was started is not the browser and killing it would orphan the browser.
+The headless shell is preferred to full Chromium because a page costs it a fraction of the CPU. Only real
+executables are returned: a distribution's launcher may be a shell script that does not `exec`; killing its process
+would orphan the browser.
 """
 
 import json
@@ -35,7 +35,7 @@ REMEDY = "run `playwright install chromium --only-shell`, or install chromium-he
 
 @dataclass(frozen=True, slots=True)
 class BrowserBinary:
-    """An executable and whether it is the headless shell (the fast one); `source` says where it is from."""
+    """An executable; `source` is `configured`, `playwright` or `system`."""
 
     path: Path
     headless_shell: bool
@@ -43,9 +43,9 @@ class BrowserBinary:
 
 
 def find_browser(wanted: Path | None = None) -> BrowserBinary:
-    """Return the browser to drive: the wanted one, Playwright's, or the system's, in this order.
+    """Return the browser to drive: `wanted` if it is given, else Playwright's, else the system's.
 
-    Raises BrowserUnavailable with the remedy when there is none.
+    Raises BrowserUnavailable with the remedy if there is none.
     """
     if wanted is not None:
         path = _real_executable(wanted)
@@ -58,7 +58,7 @@ def find_browser(wanted: Path | None = None) -> BrowserBinary:
 
 
 def candidates() -> Iterator[BrowserBinary]:
-    """Yield every browser that was found, the preferred one first."""
+    """Yield every installed browser, the preferred one first."""
     for path in _playwright_paths():
         if _is_executable(path):
             yield _binary(path, "playwright")
@@ -78,7 +78,7 @@ def _is_executable(path: Path) -> bool:
 
 
 def _real_executable(path: Path) -> Path | None:
-    """Follow a launcher script to the program that it starts."""
+    """Return the executable itself, or the one that a launcher script starts; None if there is none."""
     if not _is_executable(path):
         return None
     with path.open("rb") as file:
@@ -99,7 +99,7 @@ def _is_script(path: Path) -> bool:
 
 
 def _playwright_paths() -> Iterator[Path]:
-    """Yield where this version of Playwright keeps its own browsers, headless shell first."""
+    """Yield the paths of this Playwright version's own browsers, headless shell first."""
     listing = Path(getfile(playwright)).parent / "driver" / "package" / "browsers.json"
     revisions = {b["name"]: b["revision"] for b in json.loads(listing.read_text())["browsers"]}
     root = _playwright_folder()

@@ -1,17 +1,17 @@
-"""How Chromium is started: what is switched off so that nothing leaves but through the gateway.
+"""Chromium's command line: all traffic goes through the gateway, and what a crawl does not need is off.
 
-Of two `--disable-features` Chromium heeds the last, and Playwright passes one, which is longer with every version:
-the browser is started by a program that puts the two together.
+Chromium heeds only the last `--disable-features`, and Playwright passes one whose value changes with every
+version. So a launcher script merges the farm's with Playwright's.
 """
 
 import shlex
 from pathlib import Path
 
 NOWHERE = "http://127.0.0.1:9"
-"""The engine's own proxy, the discard port: a context that is given no slot proxy reaches nothing."""
+"""The browser-wide proxy, the discard port: a context without a slot proxy reaches nothing."""
 
 EGRESS = (
-    # The gateway resolves; a name that Chromium looked up by itself would be a way around the guard.
+    # The gateway resolves names; if Chromium did, it would bypass the guard.
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
     "--disable-quic",
     "--dns-prefetch-disable",
@@ -22,25 +22,25 @@ EGRESS = (
 FRUGAL = (
     "--disable-gpu",
     "--mute-audio",
-    # A profile lives as long as its engine; without a bound its disk cache would grow all that time.
+    # A profile lives as long as its engine; without this bound its disk cache would grow all that time.
     "--disk-cache-size=33554432",
 )
 FRAMES_ON_DEMAND = (
-    # No frame is made until it is asked for: painting what nobody looks at is a sixth of a page's CPU.
+    # Frames are made on request only: painting unseen frames is a sixth of a page's CPU.
     "--enable-begin-frame-control",
     "--run-all-compositor-stages-before-draw",
     # In the compositor an animation would begin with what is drawn, which is nothing.
     "--disable-threaded-animation",
 )
 POINTER = "primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4"
-"""What Playwright sets by `--blink-settings`, of which the last one counts."""
+"""The values of Playwright's own `--blink-settings`, which this replaces: only the last one counts."""
 NO_IMAGES = (
-    # Blink leaves images alone: no request, and none of the two events per image that a blocked one costs.
+    # Blink does not load images: no request, and none of the two events that a blocked image costs.
     f"--blink-settings={POINTER},loadsImagesAutomatically=false",
 )
 UNWANTED_FEATURES = (
-    # A view for each document, with a compositor and all that hangs on it in two processes: between pages of one
-    # site nobody needs that, and it is a fifth of what a page costs the browser.
+    # It gives each document a view of its own, with a compositor and its connections in two processes. Pages of
+    # one site do not need that, and it is a fifth of a page's CPU in the browser.
     "RenderDocument",
 )
 LAUNCHER = """#!/bin/sh
@@ -55,18 +55,18 @@ done
 exec {program} --disable-features="$features" "$@"
 """
 UNWANTED_DEFAULTS = (
-    # Playwright lets every page open windows without a click; each would be a renderer to start and close.
+    # Playwright lets pages open windows without a click; each would start a renderer.
     "--disable-popup-blocking",
-    # And lets it navigate within its document as often as it likes: two hundred thousand `pushState` keep the
-    # browser's own process, and with it every other page, for half a minute. By itself it takes 200 in 10 s.
+    # Playwright lifts the limit of 200 navigations within a document per 10 s: 200,000 `pushState` would block the
+    # browser process, and with it every other page, for half a minute.
     "--disable-ipc-flooding-protection",
 )
 
 
 def launch_arguments(heap_mib: int = 0, *, frames_on_demand: bool, images: bool = True) -> list[str]:
-    """Return what the farm adds to Playwright's own arguments.
+    """Return the arguments that the farm adds to Playwright's.
 
-    `heap_mib` bounds V8's heaps, 0 does not. Only the headless shell has frames on demand.
+    `heap_mib` bounds V8's heaps; 0 sets no bound. Only the headless shell supports `frames_on_demand`.
     """
     heap = [f"--js-flags=--max-old-space-size={heap_mib}"] if heap_mib else []
     chosen = [*(FRAMES_ON_DEMAND if frames_on_demand else ()), *(() if images else NO_IMAGES)]
@@ -74,7 +74,7 @@ def launch_arguments(heap_mib: int = 0, *, frames_on_demand: bool, images: bool 
 
 
 def write_launcher(folder: Path, program: Path) -> Path:
-    """Write into the engine's folder what Playwright starts as the browser; return its path."""
+    """Write the browser's launcher script into the engine's folder; return its path."""
     launcher = folder / "browser"
     launcher.write_text(
         LAUNCHER.format(features=",".join(UNWANTED_FEATURES), program=shlex.quote(str(program)))

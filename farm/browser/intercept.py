@@ -1,8 +1,8 @@
-"""Requests that are held up for a moment: for headers that only some sites may see, and for the bytes of files.
+"""Intercepts requests to add headers that only some sites may see, and responses to save files.
 
-The Fetch domain pauses a request in the browser until it is told to go on, a round trip each; so it is switched on
-only for what needs it. What always holds: every request that was paused is let go or ended, and a header never
-leaves for a site that `may_see` refuses, redirects included: each hop is asked about by itself.
+CDP's Fetch domain pauses a request in the browser until the farm answers, a round trip each; so it is enabled only
+for the requests that need it. Invariants: every paused request is continued or failed; a header is never sent to a
+site that `may_see` refuses, and each hop of a redirect is checked by itself.
 """
 
 import asyncio
@@ -24,47 +24,47 @@ from farm.model.url import path_of
 
 CALL_S = 10.0
 BODY_S = 600.0
-"""Longer than any page may take: the page's own deadline ends it before."""
+"""Longer than any page may take: the page's own deadline applies first."""
 PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml", ""})
 NO_BODY = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT, HTTPStatus.NOT_MODIFIED})
 SHOWN = re.compile(r"(text/.+|image/.+|application/(.+\+)?(json|xml))$")
-"""What the browser shows by itself; anything else would become a download."""
+"""The types that the browser displays; any other would become a download."""
 SUFFIX = re.compile(r"\.([a-z0-9]{1,8})$", re.IGNORECASE)
 _TYPES = mimetypes.MimeTypes()
 
 
-def _anybody(_url: str) -> bool:
+def _any_url(_url: str) -> bool:
     return True
 
 
 @dataclass(frozen=True, slots=True)
 class InterceptParams:
-    """`headers` go to what `may_see` them; files of up to `file_bytes` are kept, none at 0.
+    """`headers` go to the URLs that `may_see` allows; files of up to `file_bytes` are saved, none if it is 0.
 
-    `patterns` are the addresses that may get the headers, as CDP writes them: what else there is is not held up.
+    `patterns` are CDP patterns of the URLs that may get the headers; other requests are not paused.
     """
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     patterns: tuple[str, ...] = ("*",)
-    may_see: Callable[[str], bool] = _anybody
+    may_see: Callable[[str], bool] = _any_url
     file_bytes: int = 0
 
 
 class Interceptor:
-    """One tab's: `paused` takes CDP's event, `file` and `too_large` are of the visit's main request."""
+    """The interceptor of one tab. `file` and `too_large` are those of the visit's main request."""
 
     def __init__(self, params: InterceptParams, sender: Sender) -> None:
         self.file: Capture | None = None
         self.too_large = False
         self.answer: dict[str, Any] | None = None
-        """The answer that brought the file, as the Network domain would tell it."""
+        """The response of the file, in the form of the Network domain."""
         self.frame_id = ""
         self._params = params
         self._sender = sender
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, frame_id: str) -> None:
-        """Switch it on, where there is anything to do."""
+        """Enable interception, if any request needs it."""
         self.frame_id = frame_id
         patterns = []
         if self._params.headers:
@@ -75,31 +75,31 @@ class Interceptor:
             await self._sender.send("Fetch.enable", CALL_S, patterns=patterns)
 
     def forget(self) -> None:
-        """Start a visit."""
+        """Reset for a new visit."""
         self.file, self.too_large, self.answer = None, False, None
 
     def paused(self, event: dict[str, Any]) -> None:
-        """Take a request that is held up; what it needs is done in the background."""
+        """Handle a paused request in the background."""
         task = asyncio.ensure_future(self._handle(event))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _handle(self, event: dict[str, Any]) -> None:
-        # It may be gone by now, and the page with it: then there is nothing to let go.
+        # The request, and its page, may be gone by now: then there is nothing to continue.
         with contextlib.suppress(Error, SlotLost):
             if "responseStatusCode" in event and self._is_file(event):
-                await self._keep(event)
+                await self._save(event)
             elif "responseStatusCode" in event or "responseErrorReason" in event:
-                await self._go_on(event)
+                await self._continue(event)
             else:
-                await self._go_on(event, self._headers(event["request"]))
+                await self._continue(event, self._headers(event["request"]))
 
-    async def _go_on(self, event: dict[str, Any], headers: list[dict[str, str]] | None = None) -> None:
+    async def _continue(self, event: dict[str, Any], headers: list[dict[str, str]] | None = None) -> None:
         given = {"headers": headers} if headers else {}
         await self._sender.send("Fetch.continueRequest", CALL_S, requestId=event["requestId"], **given)
 
     def _headers(self, request: dict[str, Any]) -> list[dict[str, str]] | None:
-        """Return all headers of a request that gets more; None where it gets none."""
+        """Return all headers of a request that gets additional ones; None if it gets none."""
         if not self._params.headers or not self._params.may_see(request["url"]):
             return None
         own = {name.lower() for name in self._params.headers}
@@ -108,19 +108,19 @@ class Interceptor:
 
     def _is_file(self, event: dict[str, Any]) -> bool:
         status = event["responseStatusCode"]
-        moved = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
-        if event["frameId"] != self.frame_id or moved or status in NO_BODY:
+        is_redirect = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
+        if event["frameId"] != self.frame_id or is_redirect or status in NO_BODY:
             return False
         headers = _flat(event)
         return _mime(headers) not in PAGE_TYPES or _is_attachment(headers)
 
-    async def _keep(self, event: dict[str, Any]) -> None:
-        """Take the body, and give it back to the browser where that can show it."""
+    async def _save(self, event: dict[str, Any]) -> None:
+        """Save the body, and pass it on to the browser if it can display it."""
         url, headers = event["request"]["url"], _flat(event)
         length, cap = headers.get("content-length", ""), self._params.file_bytes
         if length.isdigit() and int(length) > cap:
             self.too_large = True
-            await self._go_on(event)
+            await self._continue(event)
             return
         number = event["requestId"]
         taken = await self._sender.send("Fetch.takeResponseBodyAsStream", CALL_S, requestId=number)
@@ -133,7 +133,7 @@ class Interceptor:
         if body is None or _is_attachment(headers) or not SHOWN.match(_mime(headers)):
             await self._sender.send("Fetch.failRequest", CALL_S, requestId=number, errorReason="Aborted")
             return
-        # It is unpacked already.
+        # The body is already decompressed.
         left_out = {"content-encoding", "content-length", "transfer-encoding"}
         kept = [one for one in event["responseHeaders"] if one["name"].lower() not in left_out]
         await self._sender.send(
@@ -147,7 +147,7 @@ class Interceptor:
 
 
 def suffix_of(headers: Mapping[str, str], url: str) -> str:
-    """Return what the file's name ends with, by its type, else by its address; `bin` where neither tells."""
+    """Return the file's suffix by its type, else by its URL; `bin` if neither tells."""
     mime = _mime(headers)
     guessed = None if mime in {"", "application/octet-stream"} else _TYPES.guess_extension(mime)
     if guessed is not None:

@@ -1,8 +1,8 @@
-"""Pictures of a page: a screenshot of all of it, and a PDF.
+"""Full-page screenshots and PDFs.
 
-Where frames are made on demand, the browser takes a screenshot from frames that it is given while it waits for
-them. What always holds: the engine's frames are one at a time, also while a picture is taken, and none of them is
-cancelled; a picture that does not come in time costs the picture and the tab, not the page.
+If frames are made on demand, frames are requested until the browser has taken its screenshot. Invariants: an
+engine makes one frame at a time, also during a screenshot, and no frame is cancelled; if a picture is not ready in
+time, the picture and the tab are lost, not the page.
 """
 
 import asyncio
@@ -20,17 +20,17 @@ from farm.model.errors import SlotLost
 from farm.model.page import Capture
 
 PIXELS = 40_000_000
-"""As much of a page as a screenshot has: 1280 pixels wide, some 31,000 high."""
+"""The largest screenshot: at 1280 pixels of width some 31,000 of height."""
 PDF_BYTES = 64 * 2**20
 BETWEEN_FRAMES_S = 0.005
 CALL_S = 5.0
 FRAME_S = 10.0
-"""A frame as high as the page costs a hundred times what one of the window does."""
+"""A frame of the full page may cost a hundred times that of the viewport."""
 
 
 @dataclass(frozen=True, slots=True)
 class PictureParams:
-    """Which pictures are taken."""
+    """Which pictures to take."""
 
     screenshot: bool = False
     pdf: bool = False
@@ -40,7 +40,7 @@ class PictureParams:
 
 
 async def pictures(reading: Reading, params: PictureParams) -> tuple[list[Capture], list[str]]:
-    """Return the pictures, and the names of those that are missing or cut."""
+    """Return the pictures, and the names of those that are missing or truncated."""
     taken: list[Capture] = []
     short: list[str] = []
     wanted = [("screenshot", _screenshot)] if params.screenshot else []
@@ -50,7 +50,7 @@ async def pictures(reading: Reading, params: PictureParams) -> tuple[list[Captur
             capture, is_whole = await take(reading)
         except (Error, SlotLost) as error:
             if isinstance(error, SlotLost):
-                # What the browser still owes would come under the next visit.
+                # The late response would arrive during the next visit.
                 reading.tab.mark_doomed(f"no {name}: {error.detail}")
             short.append(name)
             continue
@@ -72,7 +72,7 @@ async def _screenshot(reading: Reading) -> tuple[Capture | None, bool]:
     clip = {"x": 0, "y": 0, "width": width, "height": min(height, most), "scale": 1}
     taking = asyncio.ensure_future(_take(tab, clip, reading.left_s))
     taking.add_done_callback(lambda taken: taken.cancelled() or taken.exception())
-    # It goes on when the caller is cancelled: a frame under way must come to its end.
+    # Not cancelled with the caller: a frame under way must be completed.
     png = b64decode((await asyncio.shield(taking))["data"])
     return Capture("screenshot", "png", png), height <= most
 

@@ -1,8 +1,8 @@
-"""The pool: engines that are replaced when they die or wear out, and the slots that live on them.
+"""The pool: the slots, and the engines that they run on, replaced when they die or wear out.
 
-Engines are started when a slot first needs one and spread the slots evenly. A launch that fails, or an engine that
-dies before it has shown one page, lengthens the pause before the next launch; a breaker ends that when no browser
-can live on this machine.
+Engines start when a slot first needs one; tabs are spread evenly over them. A failed launch, or an engine that
+dies before it has rendered a page, lengthens the pause before the next launch; a circuit breaker stops the
+launches if no browser can run on this machine.
 """
 
 import asyncio
@@ -31,16 +31,16 @@ log = logging.getLogger("farm.browser")
 CHECK_EVERY_S = 1.0
 CHECK_DEADLINE_S = 3.0
 RETIRE_S = 120.0
-"""How long an engine that is to be replaced waits for its last contexts."""
+"""How long a retiring engine waits for its last contexts."""
 EXCUSED_CRASHES = 2
 EXCUSED_URLS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class PoolParams:
-    """`engines` browsers at the most; tabs that were lost together open `open_every_s` apart.
+    """At most `engines` browsers run; tabs that were lost together reopen `open_every_s` apart.
 
-    An engine goes after `engine_age_s`, rarely, for what only its end gives back.
+    An engine is replaced after `engine_age_s`, because some memory is freed only by its end.
     """
 
     engines: int
@@ -51,7 +51,7 @@ class PoolParams:
 
 
 class Pool:
-    """Owns every engine and every tab that is on its way out; `own` is told each process that is started."""
+    """Owns the engines, and the tabs that are being closed. `own` is called with each process that is started."""
 
     def __init__(
         self,
@@ -85,15 +85,15 @@ class Pool:
         self.has_spare_memory = True
 
     def slot(self, name: str, proxy_url: str) -> ContextSlot:
-        """Add a slot whose contexts go out through `proxy_url`."""
+        """Add a slot whose contexts use the proxy `proxy_url`."""
         slot = ContextSlot(name, proxy_url, self, self._slot_params, self._emit, self._clock)
         self._slots[name] = slot
         return slot
 
-    # What slots ask for.
+    # Called by slots.
 
     def open(self, proxy_url: str, *, paced: bool) -> asyncio.Task[Tab]:
-        """Open a tab on a living engine, in turn with others where `paced`."""
+        """Open a tab on a live engine, spaced from others if `paced`."""
         opening = self._spawn(self._open(proxy_url, paced=paced))
         self._openings.add(opening)
         opening.add_done_callback(self._openings.discard)
@@ -102,7 +102,7 @@ class Pool:
     async def _open(self, proxy_url: str, *, paced: bool) -> Tab:
         engine = await self.engine()
         if paced:
-            # Only now: those who waited for the same engine must not come all at once when it is up.
+            # Only now: slots that waited for the same engine must not all open at once when it is up.
             jitter = random.random()  # noqa: S311
             now = self._clock.monotonic()
             self._pace, wait_s = reserve(self._pace, now, self._params.open_every_s, jitter)
@@ -117,11 +117,11 @@ class Pool:
             self._opening -= 1
 
     def discard(self, tab: Tab) -> None:
-        """Close the tab in the background, so that its slot can go on at once."""
+        """Close the tab in the background, so that its slot can continue at once."""
         self._spawn(tab.close())
 
     def excuse_crash(self, url: str) -> bool:
-        """Whether an engine's death under this URL is not yet held against it; counts it."""
+        """Count a death of an engine while it visited this URL; return True if it is still excused."""
         times = self._crashes.pop(url, 0) + 1
         self._crashes[url] = times
         if len(self._crashes) > EXCUSED_URLS:
@@ -144,7 +144,7 @@ class Pool:
         return ProcessInventory({engine.name: engine.pids for engine in self._engines}, tabs, others)
 
     def note(self, reading: MemoryReading, *, has_spare_memory: bool) -> None:
-        """Tell each slot what its context holds, and whether there is memory for successors."""
+        """Pass a reading on to the slots and engines."""
         self.has_spare_memory = has_spare_memory
         for engine in self._engines:
             engine.measured(reading.engines.get(engine.name, engine.used_bytes))
@@ -159,15 +159,15 @@ class Pool:
     # Engines.
 
     async def engine(self) -> Engine:
-        """Return the living engine with the fewest tabs, after starting one while there may be more."""
+        """Return the live engine with the fewest tabs; start engines while more are wanted."""
         while len(self._living()) < self._wanted():
             async with self._launching:
-                # Others may have started it while this one waited for its turn.
+                # Another task may have started it while this one waited for the lock.
                 if len(self._living()) < self._wanted():
                     await self._launch()
             if self._living():
                 break
-            # It died as soon as it was up: the watch counts that, and the breaker ends it.
+            # It died at once: the watch counts that, and the breaker ends the loop.
             await asyncio.sleep(CHECK_EVERY_S)
         living = self._living()
         return min(living, key=lambda engine: self._tabs_on(engine) + engine.opening)
@@ -179,13 +179,13 @@ class Pool:
         return [engine for engine in self._engines if not engine.lost.done() and not engine.retiring]
 
     def _wanted(self) -> int:
-        """Grow with the slots at work: the second engine starts when the first has its share."""
+        """Return how many engines the busy slots need: the second starts when the first has its share."""
         per_engine = -(-len(self._slots) // self._params.engines)
         busy = 1 + sum(slot.tab is not None for slot in self._slots.values()) + self._opening
         return min(self._params.engines, -(-busy // max(1, per_engine)))
 
     async def _launch(self) -> None:
-        """Start an engine; raises BrowserUnavailable once the breaker has opened."""
+        """Start an engine; raises BrowserUnavailable when the breaker is open."""
         while True:
             self._check_breaker()
             pause_s = self._breaker.pause_s(random.random(), self._params.breaker)  # noqa: S311
@@ -209,12 +209,12 @@ class Pool:
     def _check_breaker(self) -> None:
         if self._breaker.is_open(self._params.breaker):
             raise BrowserUnavailable(
-                f"The browser could not be kept alive: {self._breaker.failed} starts in a row came to nothing; "
+                f"The browser does not stay up: {self._breaker.failed} starts in a row failed; "
                 "run `farm doctor`."
             )
 
     async def _watch_engines(self) -> None:
-        """Notice a dead driver, a dead browser or a hung one, and clear it away; let worn ones go."""
+        """Check the engines: remove dead and hung ones, and retire old ones."""
         while True:
             await asyncio.gather(*(engine.check(CHECK_DEADLINE_S) for engine in self._engines))
             now = self._clock.monotonic()
@@ -233,7 +233,7 @@ class Pool:
             await asyncio.sleep(CHECK_EVERY_S)
 
     def _remove(self, engine: Engine) -> None:
-        """Clear a dead engine away; one that died before its first page counts as a launch that failed."""
+        """Remove a dead engine; if it died before its first page, it counts as a failed launch."""
         self._engines.remove(engine)
         now = self._clock.monotonic()
         self._emit(
@@ -253,20 +253,20 @@ class Pool:
         self._background.discard(task)
         if task.cancelled():
             return
-        # Whoever waits for it hears of its failure; an opening that nobody waits for any more has none.
+        # A waiting slot gets the failure; an opening that no slot waits for any more needs no report.
         error = task.exception()
         if error is not None and not isinstance(error, FarmError):
-            log.error("what the pool did in the background failed: %s", error, exc_info=error)
+            log.error("a background task of the pool failed: %s", error, exc_info=error)
 
     async def close(self) -> None:
-        """Close every engine, and with it every tab; nothing that was started is left."""
+        """Close every engine and tab; no process that was started is left."""
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
         for opening in self._openings:
             opening.cancel()
         for engine in self._engines:
-            # So that nobody waits for a context of it to close.
+            # So that nothing waits for its contexts to close.
             engine.mark_lost("closed")
         await asyncio.gather(*self._background, return_exceptions=True)
         await asyncio.gather(*(engine.close() for engine in self._engines))

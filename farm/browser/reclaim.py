@@ -1,4 +1,4 @@
-"""Carries out the governor's measures against tight memory, on a slot, an engine or a renderer."""
+"""Carries out the governor's reclaim actions on a slot, an engine or a renderer."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ MIB = 2**20
 async def carry_out(
     action: ReclaimAction, slots: Mapping[str, ContextSlot], engines: Sequence[Engine], now: float
 ) -> None:
-    """Carry the action out; a target that is gone by now has given its memory back already."""
+    """Carry the action out; a target that no longer exists has already freed its memory."""
     slot = slots.get(action.target)
     match action.measure:
         case Measure.COLLECT if slot is not None:
@@ -28,15 +28,15 @@ async def carry_out(
                     engine.retire(now)
         case Measure.KILL:
             _kill(action, slot, engines)
-        case _:  # a target that is gone by now, or one that other measures are about
+        case _:  # the target no longer exists, or the measure concerns admission
             return
 
 
 def _kill(action: ReclaimAction, slot: ContextSlot | None, engines: Sequence[Engine]) -> None:
-    """Kill the renderer under its page, after the page has been told why it dies."""
+    """Kill the renderer of a page; first tell the tab the reason."""
     if slot is not None and slot.tab is not None and slot.tab.pid == action.pid:
         slot.tab.mark_doomed(f"killed at {action.used_bytes // MIB} MiB: {action.reason}")
-    # The reading is a moment old, and a number may have another process by now: only an engine's is meant.
+    # The process id may have been reused since the reading: kill it only if it is an engine's renderer.
     if any(engine.has(action.pid) for engine in engines):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(action.pid, signal.SIGKILL)

@@ -1,7 +1,8 @@
-"""Whether Chromium can have its sandbox here: for root it does not work, and some kernels refuse it.
+"""Whether Chromium can use its sandbox on this machine.
 
-Tried as Chromium tries it, by a process that makes the namespaces and ends. A kernel, a container's profile or a
-distribution's policy may refuse that, and Chromium then does not start at all unless it goes without.
+It does not work for root, and a kernel, a container's profile or a distribution's policy may forbid the namespaces
+that it needs; Chromium then starts only without it. This is tested as Chromium does it, by a process that creates
+the namespaces and exits.
 """
 
 import os
@@ -19,7 +20,7 @@ os._exit(23 if ctypes.CDLL(None).unshare(user | pid | net) else 0)
 REFUSED = 23
 PROBE_S = 10.0
 SET_UID = ("/usr/lib/chromium/chrome-sandbox", "/opt/google/chrome/chrome-sandbox")
-"""Where distributions put the program that makes a sandbox without user namespaces."""
+"""The set-user-id programs with which distributions make a sandbox without user namespaces."""
 REMEDY = (
     "allow user namespaces (sysctl kernel.unprivileged_userns_clone=1 or "
     "kernel.apparmor_restrict_unprivileged_userns=0; in a container, its seccomp profile)"
@@ -27,7 +28,7 @@ REMEDY = (
 
 
 def why_without() -> str:
-    """Return why Chromium must go without its sandbox, with the remedy; empty where it need not."""
+    """Return why Chromium must run without its sandbox, with the remedy; "" if it can use it."""
     if os.geteuid() == 0:
         return "it does not work for root; run as another user"
     if refused():
@@ -36,7 +37,7 @@ def why_without() -> str:
 
 
 def refused() -> bool:
-    """Whether the kernel refuses it the namespaces, and nothing else makes it one; unknown counts as no."""
+    """Return whether the kernel refuses the namespaces, and there is no set-user-id sandbox; False if unknown."""
     if sys.platform != "linux" or any(_is_set_uid(Path(path)) for path in SET_UID):
         return False
     try:

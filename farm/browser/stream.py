@@ -1,4 +1,4 @@
-"""The browser's streams: a body or a PDF that is read piece by piece, up to a cap."""
+"""Reads a CDP stream (a body, a PDF) in pieces, up to a cap."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ CLOSE_S = 5.0
 
 
 class Sender(Protocol):
-    """What calls CDP: a tab."""
+    """Calls CDP: a tab."""
 
     async def send(self, method: str, deadline_s: float, **params: Any) -> dict[str, Any]:
         """Call within the deadline."""
@@ -20,7 +20,7 @@ class Sender(Protocol):
 
 
 async def read_stream(tab: Sender, stream: str, cap_bytes: int, deadline_s: float) -> bytes | None:
-    """Read one of the browser's streams to its end and close it; None where it has more than the cap."""
+    """Read a stream to its end and close it; None if it has more than `cap_bytes`."""
     parts: list[bytes] = []
     size = 0
     ends = asyncio.get_running_loop().time() + deadline_s

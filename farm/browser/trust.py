@@ -1,12 +1,12 @@
-"""Make an engine trust a certificate authority: a private NSS database in the engine's own home folder.
+"""Makes an engine trust a certificate authority, by a private NSS database in the engine's home folder.
 
-On Linux Chromium takes added authorities from `$HOME/.pki/nssdb` and from nowhere else that needs no root.
-The database is written through libnss3, which Chromium itself needs and which therefore is there; the
-`certutil` program often is not. Run as a program of its own, because NSS is initialised once a process:
+On Linux, `$HOME/.pki/nssdb` is the only place without root from which Chromium reads additional authorities. The
+database is written with libnss3, which is present because Chromium needs it; the program `certutil` often is not.
+It runs as a separate program, because NSS can be initialised only once per process:
 
     python trust.py HOME AUTHORITY.pem
 
-Nothing but the standard library is imported, so that it starts fast and runs isolated.
+It imports only the standard library, so that it starts fast and runs isolated.
 """
 
 import ctypes
@@ -28,14 +28,14 @@ class _Trust(ctypes.Structure):
 
 
 def certificates(pem: str) -> list[bytes]:
-    """Return the certificates of a PEM text as DER; raises ValueError when one is malformed."""
+    """Return the certificates of a PEM text as DER; raises ValueError if one is malformed."""
     return [ssl.PEM_cert_to_DER_cert(block) for block in PEM.findall(pem)]
 
 
 def trust(home: Path, authorities: list[bytes]) -> None:
     """Create the database in `home` with the authorities (DER) trusted to sign servers' certificates.
 
-    Raises OSError when libnss3 is missing or refuses.
+    Raises OSError if libnss3 is missing or a call of it fails.
     """
     folder = home / ".pki" / "nssdb"
     folder.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ def trust(home: Path, authorities: list[bytes]) -> None:
         item = _Item(0, der, len(der))
         certificate = nss.CERT_NewTempCertificate(database, ctypes.byref(item), None, 0, 1)
         if not certificate:
-            raise OSError(f"certificate {number + 1} is not one")
+            raise OSError(f"certificate {number + 1} is malformed")
         nickname = f"farm-{number}".encode()
         _check(nss.PK11_ImportCert(slot, certificate, 0, nickname, 0), "import the certificate")
         _check(nss.CERT_ChangeCertTrust(database, certificate, ctypes.byref(flags)), "trust it")

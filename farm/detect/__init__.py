@@ -1,8 +1,8 @@
-"""Pages that stand in place of the page that was asked for: blocks, captchas, challenges, soft failures.
+"""Detects pages that replace the requested one: blocks, captchas, challenges, soft failures.
 
 - `page_features` prepares once what the rules read of a page.
-- `rules` is the table of vendors; `vendors` reads it.
-- `soft` is what no vendor is behind: soft 404s, login walls, empty shells.
+- `rules` is the table of vendors' pages; `vendors` applies it.
+- `soft` detects what no vendor causes: soft 404s, login walls, empty shells.
 """
 
 from farm.detect import soft, vendors
@@ -13,6 +13,6 @@ __all__ = ["detect"]
 
 
 def detect(page: RenderedPage) -> Detection | None:
-    """Return what the page is instead of what was asked for; None where it is taken for the real one."""
+    """Return what the page is instead of the requested one; None if it seems to be the requested one."""
     features = features_of(page)
     return vendors.find(features) or soft.find(features)

@@ -1,7 +1,7 @@
-"""What of a page the rules look at, prepared once.
+"""The features of a page that the rules read, extracted once.
 
-What always holds: the cost is bounded, whatever the page. Pages that keep a visitor out are short, so markup is
-searched in the beginning of a short page's document only.
+Invariant: the cost is bounded for any page. Pages that keep a visitor out are short, so the rules read the markup
+and words of short pages only, and of their markup only the beginning.
 """
 
 import re
@@ -19,7 +19,7 @@ _HTML = ("text/html", "application/xhtml+xml")
 
 @dataclass(frozen=True, slots=True)
 class PageFeatures:
-    """A page as the rules see it: `markup` and `words` in lower case, and empty for a long page."""
+    """The features of a page. `markup` and `words` are in lower case, and empty for a long page."""
 
     status: int
     headers: Mapping[str, str]
@@ -34,8 +34,8 @@ class PageFeatures:
 
 
 def features_of(page: RenderedPage) -> PageFeatures:
-    """Prepare a page."""
-    # With so much to read on it, a page is what it says: no rule looks at its words or its markup.
+    """Return the features of a page."""
+    # A page with so much text is what it claims to be: no rule reads its words or markup.
     is_long = len(page.text) > TEXT_CHARS
     words = "" if is_long else " ".join(page.text.split())
     return PageFeatures(
@@ -44,7 +44,7 @@ def features_of(page: RenderedPage) -> PageFeatures:
         is_html=page.content_type.partition(";")[0].strip().lower() in _HTML,
         title=" ".join(page.title[:300].split()),
         words=words.lower(),
-        # A page of nothing but white space is an empty one.
+        # A page with white space only counts as empty.
         text_chars=len(page.text) if is_long else len(words),
         markup="" if is_long else page.html[:MARKUP_CHARS].lower(),
         links=len(page.links),
@@ -54,8 +54,8 @@ def features_of(page: RenderedPage) -> PageFeatures:
 
 
 def tags(opening: re.Pattern[str], markup: str) -> Iterator[str]:
-    """Return each tag that begins as `opening` says, which takes all up to its `>`; reads the markup once.
+    """Yield each tag that matches `opening`, without its `>`; linear in the length of the markup.
 
-    `opening` ends with `[^>]*`, so that it matches wherever a tag begins and goes on behind that tag.
+    `opening` must end with `[^>]*`, so that each match consumes the whole tag.
     """
     return (found[0] for found in opening.finditer(markup))

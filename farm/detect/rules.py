@@ -1,9 +1,9 @@
-"""The vendors' pages, one row each: what must hold together for a page to be taken for one.
+"""The table of vendors' pages: each row is a set of conditions that identify one.
 
-A row has to tell a vendor's page from a page that merely uses or mentions the vendor. Most sites behind
-Cloudflare load its script, every contact form has a captcha somewhere, and articles quote all of these
-sentences; so a row asks for a header that only the vendor's page has, or for markup *and* a page with little
-else on it. Every row has a page of its own under `fixtures/blocks`.
+A row must tell a vendor's page from a page that merely uses or mentions the vendor. Most sites behind Cloudflare
+load its script, many contact forms contain a captcha, and articles quote all of these sentences; so a row requires
+a header that only the vendor's page has, or markup *and* a page with little other text. Every row has a test page
+under `fixtures/blocks`.
 """
 
 import re
@@ -14,16 +14,16 @@ from farm.model.page import Finding
 
 SHORT = 2_000
 BARE = 600
-"""Characters of visible text: a page of a vendor's, and one with nothing on it but a task."""
+"""The most visible characters of a vendor's page, and of one that shows nothing but a task."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A page of one vendor's; all conditions that are given must hold.
+    """A page of one vendor; all given conditions must hold.
 
-    `headers` are patterns by name. `markup` must all be found and of `lacks` none (both in lower case).
-    `title` and `words` are patterns; `below` bounds the visible text, `formless` says that there is nothing to
-    fill in: a form that also asks for a message is there for something else than to keep people out.
+    `headers` are patterns by name. All of `markup` and none of `lacks` must occur (both in lower case). `title`
+    and `words` are patterns. `below` bounds the visible text. `formless` requires that there is no other form
+    field: a form that also asks for a message has another purpose than to keep visitors out.
     """
 
     by: str
@@ -98,12 +98,12 @@ RULES: tuple[Rule, ...] = (
         title=_is("^error: the request could not be satisfied"),
         words=_is(r"request blocked"),
     ),
-    # -- Google's own, and captchas with nothing else on the page
+    # -- Google's page, and pages with a captcha only
     Rule("google", _CAPTCHA, words=_is("unusual traffic from your computer network")),
     Rule("turnstile", _CAPTCHA, markup=('class="cf-turnstile',), below=BARE, formless=True),
     Rule("hcaptcha", _CAPTCHA, markup=('class="h-captcha',), lacks=_INVISIBLE, below=BARE, formless=True),
     Rule("recaptcha", _CAPTCHA, markup=('class="g-recaptcha',), lacks=_INVISIBLE, below=BARE, formless=True),
-    # -- no vendor's name on it
+    # -- unknown vendors
     Rule(
         "unknown",
         _CAPTCHA,

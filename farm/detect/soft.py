@@ -1,7 +1,7 @@
-"""Pages that are not what was asked for, though nobody keeps the visitor out.
+"""Detects soft 404s, login walls and empty shells: pages that are not the requested one, though nobody is blocked.
 
-What always holds: one sign is not enough. A title can say "not found" about lost property, a password field
-stands in many a header, and a page with a single picture has no text either.
+Invariant: one sign is not enough. A title may say "not found" about lost property, many headers contain a password
+field, and a page with a single picture has no text either.
 """
 
 import re
@@ -30,8 +30,8 @@ _NOTHING_HERE = re.compile(
     r"|can(no|')t be found|no longer (exists|available)|does(n.t| not) exist|has been (removed|moved or deleted))"
     r"|can.?(no)?t find (the|that|this) page|there is nothing here|nothing (was )?found here|page not found",
 )
-# Markup is read a tag at a time (`tags`): a pattern that looks for the end of a tag from every `<` of a document
-# reads it as often as it has tags.
+# Search markup tag by tag (`tags`): a pattern that searches for the end of a tag from every `<` takes quadratic
+# time.
 _HEADING = re.compile(r"<h[12]\b[^>]*")
 _HEADING_END = re.compile(r"</h[12]>")
 _TAG = re.compile(r"<[^<>]*>")
@@ -54,7 +54,7 @@ _MOUNT = re.compile(r"\bid=[\"']?(root|app|__next|__nuxt|main|svelte|ember)")
 
 
 def find(page: PageFeatures) -> Detection | None:
-    """Judge an HTML page that came with a good status; the others say by their status what they are."""
+    """Return the detection for an HTML page with a 2xx status; other pages tell by their status what they are."""
     if not page.is_html or page.status not in OK:
         return None
     return _soft_404(page) or _login_wall(page) or _empty_shell(page)
@@ -83,7 +83,7 @@ def _login_wall(page: PageFeatures) -> Detection | None:
     if told := _LOGIN_DEMAND.search(page.words):
         signs.append(f"text: {told[0]}")
     if len(signs) == 1:
-        return None  # a page to log in on, which is what was asked for
+        return None  # a login page that was itself requested
     if found := _LOGIN_TITLE.search(page.title):
         signs.append(f"title: {found[0]}")
     return Detection(Finding.LOGIN_WALL, "", tuple(signs))
@@ -99,7 +99,7 @@ def _empty_shell(page: PageFeatures) -> Detection | None:
 
 
 def _headings(markup: str) -> list[str]:
-    """Return the text of the first headings; one that is too long for a verdict is left out."""
+    """Return the text of the first headings; headings that are too long are skipped."""
     found = []
     for heading in islice(_HEADING.finditer(markup), _HEADINGS):
         begins = heading.end() + 1

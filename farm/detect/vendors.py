@@ -1,4 +1,4 @@
-"""Reads the table of vendors' pages: the first row that fits names the vendor, and what fitted is the evidence."""
+"""Applies the table of vendors' pages: the first matching row gives the vendor, its conditions the evidence."""
 
 import re
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ from farm.model.page import Detection
 
 _FIELD = re.compile(r"<(?:textarea|input)[^>]*")
 _TEXT_TYPE = re.compile(r"type=[\"']?(?:text|email|tel|search|password)\b")
-# A captcha's own answer field is not something to fill in.
+# The answer field of a captcha is not a form field.
 _ANSWER = "-response"
 LONGEST_SIGN = 120
 
 
 def find(page: PageFeatures) -> Detection | None:
-    """Return the first row's finding that fits."""
+    """Return the detection of the first matching row; None if no row matches."""
     for rule in RULES:
         fitting = signs(rule, page)
         if fitting is not None:
@@ -24,7 +24,7 @@ def find(page: PageFeatures) -> Detection | None:
 
 
 def signs(rule: Rule, page: PageFeatures) -> tuple[str, ...] | None:
-    """Say what fits, or None; the cheap conditions come first, since most pages fail them."""
+    """Return the evidence if all conditions of the rule hold, else None. Cheap conditions come first."""
     if page.text_chars >= rule.below or (rule.statuses and page.status not in rule.statuses):
         return None
     told = []
@@ -42,7 +42,7 @@ def _conditions(rule: Rule, page: PageFeatures) -> Iterator[tuple[bool, str]]:
         value = page.headers.get(name, "")
         yield pattern.search(value) is not None, f"header {name}: {value}"
     for mark in rule.markup:
-        # What can be read on the page is talked about there, not at work.
+        # Markup that appears in the visible text is quoted, not in use.
         yield mark in page.markup and mark not in page.words, f"markup: {mark}"
     for what, text, wanted in (("title", page.title, rule.title), ("text", page.words, rule.words)):
         if wanted is not None:

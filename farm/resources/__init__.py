@@ -1,1 +1,1 @@
-"""What the machine has and the farm's processes use: memory, processor, files. The only importer of psutil."""
+"""The machine's memory, processor, processes and files. The only package that imports psutil."""

@@ -1,4 +1,4 @@
-"""The memory limit of the container: of cgroup v2 or v1, of this group or of one above it."""
+"""The memory limit of the container: cgroup v2 or v1, of this group or an ancestor."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,21 +9,21 @@ SELF = Path("/proc/self/cgroup")
 
 @dataclass(frozen=True, slots=True)
 class CgroupMemory:
-    """`limit_bytes` of the tightest group, and what that group uses, without the file cache it could drop."""
+    """The limit of the tightest group, and its use without the file cache that it can drop."""
 
     limit_bytes: int
     used_bytes: int
 
 
 def read_cgroup(machine_bytes: int, root: Path = ROOT, own: Path = SELF) -> CgroupMemory | None:
-    """Return the limit that binds: the smallest below what the machine has; None where there is none."""
+    """Return the smallest limit below the machine's memory; None if there is none."""
     found = [one for folder in _folders(root, own) if (one := _read(folder)) is not None]
     binding = [one for one in found if one.limit_bytes < machine_bytes]
     return min(binding, key=lambda one: one.limit_bytes, default=None)
 
 
 def _folders(root: Path, own: Path) -> list[Path]:
-    """Return the group's folder and those above it; in a container the path inside is often just the root."""
+    """Return the folders of the group and its ancestors; in a container often just the root."""
     try:
         lines = own.read_text(encoding="ascii").splitlines()
     except (OSError, ValueError):

@@ -1,24 +1,24 @@
-"""The processor: how many cores there are, and how busy all of them were."""
+"""The number of cores, and their use."""
 
 import psutil
 
 
 def core_count() -> int:
-    """Return how many logical cores the machine has, at least 1."""
+    """Return the number of logical cores, at least 1."""
     return psutil.cpu_count() or 1
 
 
 class CpuUsage:
-    """Measures the machine's use between two calls.
+    """Measures the CPU use of the machine between two calls.
 
-    Each user has one of its own: psutil.cpu_percent() keeps one state for all callers.
+    Each caller has its own instance: psutil.cpu_percent() keeps one state for all callers.
     """
 
     def __init__(self) -> None:
         self._total_s, self._idle_s = _times()
 
     def busy_share(self) -> float:
-        """Return how busy all cores together were since the last call, in [0, 1]; 0 where no time has passed."""
+        """Return the share of CPU time used since the last call, over all cores, in [0, 1]."""
         total_s, idle_s = _times()
         passed_s = total_s - self._total_s
         busy = 1 - (idle_s - self._idle_s) / passed_s if passed_s > 0 else 0.0

@@ -1,12 +1,12 @@
-"""What the farm's whole process tree uses: Python, drivers and every Chromium process, embedded Redis included.
+"""Measures the memory of the farm's process tree: Python, drivers, every Chromium process, embedded Redis.
 
-PSS (proportional set size) counts a shared page once, divided among its users; RSS would count it for each of
-forty renderers. Reading the PSS of a process walks its page tables, 2 to 4 ms of CPU; its private resident memory
-is one short line, 15 us. So each process's PSS is read when it is new, when its private memory has moved, and now
-and then; in between it is taken to move as the private memory does. What the readings of PSS may cost is rationed.
+PSS (proportional set size) divides a shared page among its users; RSS would count it for each of forty renderers.
+Reading the PSS of a process walks its page tables, 2 to 4 ms of CPU; reading its private resident memory takes 15
+us. So the PSS of a process is read when the process is new, when its private memory has changed, and at intervals;
+in between it is assumed to change as the private memory does. A CPU budget limits the PSS readings.
 
-A renderer belongs to the context whose page was opened with it (see `Tab`). The meter runs in a thread; it is told
-what the pool has at that moment and touches nothing of it.
+A renderer belongs to the context whose page was opened with it (see `Tab`). The meter runs in a thread; it gets an
+inventory of the pool's processes, and does not touch the pool itself.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ PSS_CPU_SAVED_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class ProcessInventory:
-    """The processes that the farm knows: each engine's driver and browser, and which slot each renderer serves."""
+    """The known processes: driver and browser of each engine, the slot of each renderer, and `others`."""
 
     engines: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     tabs: Mapping[int, str] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class _Process:
     read_at: float = float("-inf")
     is_renderer: bool = False
     is_limited: bool = False
-    looks: int = 0
+    scans: int = 0
 
     @property
     def used_bytes(self) -> int:
@@ -66,9 +66,9 @@ class _Process:
 
 
 class MemoryMeter:
-    """Reads the tree, and the room in the `folders`. Used by one thread at a time.
+    """Measures the process tree, and the free disk space of the `folders`. Not thread-safe.
 
-    `cap_bytes` is what a renderer that nobody opened may hold.
+    `cap_bytes` is the memory cap for renderers that no slot opened.
     """
 
     def __init__(self, cap_bytes: int, folders: tuple[Path, ...] = ()) -> None:
@@ -77,17 +77,17 @@ class MemoryMeter:
         self._free_bytes: dict[str, int] = {}
         self._machine_bytes = int(psutil.virtual_memory().total)
         self._known: dict[int, _Process] = {}
-        self._tree_at = self._cgroup_at = self._rationed_at = float("-inf")
+        self._tree_at = self._cgroup_at = self._budgeted_at = float("-inf")
         self._limit_share = 0.0
-        self._ration_s = 10 * PSS_CPU_SAVED_S
+        self._pss_budget_s = 10 * PSS_CPU_SAVED_S
         self._cpu_s = 0.0
 
     def sample(self, inventory: ProcessInventory) -> MemoryReading:
-        """Return a reading; costs about a millisecond, and more where PSS is due."""
+        """Return a reading; takes about a millisecond, and more if PSS readings are due."""
         began, now = time.thread_time(), time.monotonic()
         if now - self._tree_at >= TREE_EVERY_S:
             self._tree_at = now
-            self._look(inventory)
+            self._scan(inventory)
         for pid in inventory.tabs:
             self._known.setdefault(pid, _Process("", is_renderer=True, is_limited=True))
         for pid in list(self._known):
@@ -95,7 +95,7 @@ class MemoryMeter:
                 self._known[pid].private_bytes = processes.private_bytes(pid)
             except OSError:
                 del self._known[pid]
-        self._correct(now)
+        self._read_pss(now)
         if now - self._cgroup_at >= CGROUP_EVERY_S:
             self._cgroup_at = now
             group = read_cgroup(self._machine_bytes)
@@ -106,8 +106,8 @@ class MemoryMeter:
         self._cpu_s += time.thread_time() - began
         return self._reading(inventory)
 
-    def _look(self, inventory: ProcessInventory) -> None:
-        """Find the processes that are there, and what they are."""
+    def _scan(self, inventory: ProcessInventory) -> None:
+        """Update the known processes from the process tree."""
         leaves = {pid for pid, one in self._known.items() if one.is_renderer}
         drivers = {pids[0]: name for name, pids in inventory.engines.items() if pids}
         found: dict[int, str] = {os.getpid(): ""}
@@ -119,21 +119,21 @@ class MemoryMeter:
         for pid, engine in found.items():
             one = self._known.setdefault(pid, _Process(engine))
             one.engine = engine
-            one.looks += 1
+            one.scans += 1
             if engine and not one.is_renderer:
                 one.is_renderer = processes.is_renderer(pid)
             elif one.is_renderer and not one.is_limited:
-                # Not at first sight: it must have mapped its own before what it maps more is bounded.
-                one.is_limited = limit_growth(pid, self._cap_bytes) or one.looks > 1
+                # Not in the first scan: it must have mapped its initial memory before growth is limited.
+                one.is_limited = limit_growth(pid, self._cap_bytes) or one.scans > 1
         for pid in set(self._known) - set(found):
             del self._known[pid]
 
-    def _correct(self, now: float) -> None:
-        """Read the PSS of those that moved most or were not read for long, as far as the ration goes."""
-        self._ration_s = min(
-            PSS_CPU_SAVED_S, self._ration_s + PSS_CPU_SHARE * min(10.0, now - self._rationed_at)
+    def _read_pss(self, now: float) -> None:
+        """Read the PSS of the processes that changed most or were not read for long, within the CPU budget."""
+        self._pss_budget_s = min(
+            PSS_CPU_SAVED_S, self._pss_budget_s + PSS_CPU_SHARE * min(10.0, now - self._budgeted_at)
         )
-        self._rationed_at = now
+        self._budgeted_at = now
         due = [
             (pid, one)
             for pid, one in self._known.items()
@@ -142,16 +142,16 @@ class MemoryMeter:
         ]
         due.sort(key=lambda item: (item[1].read_at >= 0, -item[1].moved_bytes, item[1].read_at))
         for pid, one in due:
-            if self._ration_s <= 0:
+            if self._pss_budget_s <= 0:
                 return
             began = time.thread_time()
             try:
                 one.pss_bytes = processes.pss_bytes(pid)
             except OSError:
-                # Gone, or a sandboxed process that hides its maps: the private memory has to do.
+                # The process has ended, or is sandboxed and hides its maps: use the private memory instead.
                 one.pss_bytes = one.private_bytes
             one.private_then, one.read_at = one.private_bytes, now
-            self._ration_s -= time.thread_time() - began
+            self._pss_budget_s -= time.thread_time() - began
 
     def _reading(self, inventory: ProcessInventory) -> MemoryReading:
         engines = dict.fromkeys(inventory.engines, 0)
@@ -174,7 +174,7 @@ class MemoryMeter:
 
 
 class MemorySampler:
-    """Takes readings off the event loop, in a thread of its own: the shared ones may be waiting for a disk."""
+    """Takes readings in a thread of its own: the event loop's shared threads may be waiting for a disk."""
 
     def __init__(self, meter: MemoryMeter, inventory: Callable[[], ProcessInventory]) -> None:
         self._meter = meter
@@ -182,22 +182,22 @@ class MemorySampler:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="memory")
 
     async def sample(self) -> MemoryReading:
-        """Return a reading of the processes that there are now."""
+        """Return a reading of the current processes."""
         running = asyncio.get_running_loop()
         return await running.run_in_executor(self._thread, self._meter.sample, self._inventory())
 
     def close(self) -> None:
-        """End the thread after the reading that it may be taking."""
+        """End the thread after the current reading."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
 def _free_bytes(folder: Path) -> int:
-    room = os.statvfs(folder)
-    return room.f_bavail * room.f_frsize
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize
 
 
 def machine_bytes() -> int:
-    """Return the memory that the farm may see: the machine's, or its cgroup's where that is less."""
+    """Return the memory of the machine, or the limit of its cgroup if that is less, in bytes."""
     total = int(psutil.virtual_memory().total)
     group = read_cgroup(total)
     return group.limit_bytes if group else total

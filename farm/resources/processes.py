@@ -1,7 +1,7 @@
-"""Processes by their number: what they use, whether they run, and how they are ended.
+"""Processes by id: their memory and CPU time, whether they run, and how to kill them.
 
-Memory is read as cheaply as the kernel gives it: 8 us for RSS, 2 to 4 ms for PSS. On systems without /proc psutil
-answers the same questions, RSS standing in for PSS.
+Memory is read from /proc directly: 8 us for RSS, 2 to 4 ms for PSS. On systems without /proc psutil is used, with
+RSS in place of PSS.
 """
 
 import contextlib
@@ -23,22 +23,22 @@ _KIB = 1024
 
 
 def private_bytes(pid: int) -> int:
-    """Return the resident memory that no file and no other process backs, nearly all of a renderer's own use.
+    """Return the private resident memory in bytes, nearly all of a renderer's own use.
 
-    Raises OSError when the process is gone.
+    Raises OSError if the process has ended.
     """
     if not HAS_PROC:
         return _psutil_rss(pid)
     fields = _line(f"/proc/{pid}/statm").split()
     resident = int(fields[1])
     if resident == 0:
-        # A zombie: it is there, and holds nothing.
+        # A zombie, which holds no memory.
         raise ProcessLookupError(pid)
     return (resident - int(fields[2])) * _PAGE
 
 
 def pss_bytes(pid: int) -> int:
-    """Return the proportional set size; raises OSError when the process is gone or hides it."""
+    """Return the proportional set size in bytes; raises OSError if the process has ended or hides it."""
     if not HAS_PROC:
         return _psutil_rss(pid)
     with (PROC / str(pid) / "smaps_rollup").open("rb") as file:
@@ -49,7 +49,7 @@ def pss_bytes(pid: int) -> int:
 
 
 def data_bytes(pid: int) -> int:
-    """Return the private writable memory that is mapped, which RLIMIT_DATA bounds; raises OSError."""
+    """Return the mapped private writable memory in bytes, which RLIMIT_DATA bounds; raises OSError."""
     with (PROC / str(pid) / "status").open("rb") as file:
         for line in file:
             if line.startswith(b"VmData:"):
@@ -58,7 +58,7 @@ def data_bytes(pid: int) -> int:
 
 
 def descendants(pid: int, leaves: Collection[int] = ()) -> list[int]:
-    """Return every living process below this one; below the `leaves`, which are returned, is not looked."""
+    """Return the descendants of a process. `leaves` are included, but not their descendants."""
     if not HAS_CHILDREN:
         with contextlib.suppress(psutil.Error):
             return [child.pid for child in psutil.Process(pid).children(recursive=True)]
@@ -75,7 +75,7 @@ def descendants(pid: int, leaves: Collection[int] = ()) -> list[int]:
 def _children(pid: int) -> list[int]:
     found: list[int] = []
     try:
-        # A child hangs on the thread that started it, and threads of the browser start processes too.
+        # A child belongs to the thread that started it, and several of the browser's threads start processes.
         for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - an object per thread costs more
             found += [int(part) for part in _line(f"/proc/{pid}/task/{thread}/children").split()]
     except OSError:
@@ -84,7 +84,7 @@ def _children(pid: int) -> list[int]:
 
 
 def _line(path: str) -> bytes:
-    """Return what the kernel says in one go: paths and buffers of Python would double the cost."""
+    """Read a file of /proc in one call: Python's paths and buffers would double the cost."""
     file = os.open(path, os.O_RDONLY)
     try:
         return os.read(file, 65536)
@@ -93,7 +93,7 @@ def _line(path: str) -> bytes:
 
 
 def is_renderer(pid: int) -> bool:
-    """Whether the process is one of Chromium's renderers; a fork that has not yet said what it is is none."""
+    """Return whether the process is a Chromium renderer; a fork that has no command line yet is not."""
     try:
         line = (PROC / str(pid) / "cmdline").read_bytes() if HAS_PROC else _psutil_line(pid)
     except OSError:
@@ -102,7 +102,7 @@ def is_renderer(pid: int) -> bool:
 
 
 def open_files() -> int:
-    """Return how many file descriptors this process has open."""
+    """Return the number of open file descriptors of this process."""
     try:
         return len(os.listdir(PROC / "self" / "fd")) if HAS_PROC else psutil.Process().num_fds()  # noqa: PTH208
     except OSError:
@@ -124,7 +124,7 @@ def works_in(pid: int, folder: Path) -> bool:
 
 
 def is_running(pid: int) -> bool:
-    """Return whether anything of the process still runs: a zombie's other threads may, for a moment."""
+    """Return whether the process still runs: a zombie's other threads may, for a moment."""
     try:
         process = psutil.Process(pid)
         return bool(process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1)
@@ -133,7 +133,7 @@ def is_running(pid: int) -> bool:
 
 
 def started_at(pid: int) -> float:
-    """Return when the process started, in seconds of the wall clock; raises ProcessLookupError when it is gone."""
+    """Return the start of the process in seconds since the epoch; raises ProcessLookupError if it has ended."""
     try:
         return float(psutil.Process(pid).create_time())
     except psutil.NoSuchProcess as error:
@@ -141,7 +141,7 @@ def started_at(pid: int) -> float:
 
 
 def children(pid: int) -> list[int]:
-    """Return the processes that this one started and that live; raises ProcessLookupError when it is gone."""
+    """Return the live children of the process; raises ProcessLookupError if it has ended."""
     try:
         return [child.pid for child in psutil.Process(pid).children()]
     except psutil.NoSuchProcess as error:
@@ -149,7 +149,7 @@ def children(pid: int) -> list[int]:
 
 
 def cpu_s(pid: int) -> float:
-    """Return the CPU time that the process has used, in seconds; raises ProcessLookupError when it is gone."""
+    """Return the CPU time of the process in seconds; raises ProcessLookupError if it has ended."""
     try:
         used = psutil.Process(pid).cpu_times()
     except psutil.Error as error:
@@ -158,7 +158,7 @@ def cpu_s(pid: int) -> float:
 
 
 def lower_priority(pid: int, by: int) -> None:
-    """Lower the process's priority; raises ProcessLookupError when it is gone or not ours."""
+    """Lower the process's priority; raises ProcessLookupError if it has ended or belongs to another user."""
     try:
         process = psutil.Process(pid)
         process.nice(min(LOWEST_PRIORITY, process.nice() + by))
@@ -167,11 +167,10 @@ def lower_priority(pid: int, by: int) -> None:
 
 
 def kill_groups(leaders: Sequence[int], within_s: float) -> None:
-    """Kill the process groups of these leaders, and wait until nothing of them runs, `within_s` at the longest.
+    """Kill the process groups of these leaders, and wait until none of their processes runs, at most `within_s`.
 
-    A group is found by its number also when its leader is dead already, and with it the processes that nobody is
-    the parent of any more. They end as zombies of PID 1, which collects them when it likes, and in many a
-    container never: that is not waited for.
+    A group is found by its id even if its leader is dead, and with it the orphans. Killed orphans become zombies
+    of PID 1, which in many containers never collects them, so zombies are not waited for.
     """
     doomed = [process for process in psutil.process_iter() if _group(process.pid) in leaders]
     for process in doomed:
