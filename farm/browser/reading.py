@@ -36,6 +36,7 @@ INERT_PAUSE_S = 0.02
 BEGIN_S = 1.0
 """How long after a page has left for another document its request may take to be seen."""
 FRAME_S = 3.0
+GIVE_UP_S = 3.0
 LINK_PARTS = 3
 NOT_YET = ("frame", "leaving", "later")
 """What a page answers that is not settled yet."""
@@ -114,9 +115,10 @@ class Reading:
         settle_ends = min(self._loop.time() + self._params.settle_timeout_s, self.ends - COLLECT_S)
         self._framed = self._stayed = False
         self._misses = 0
+        self.tab.on_break = self._give_up
         pause_s = INERT_PAUSE_S
         while True:
-            left_s = max(0.0, settle_ends - self._loop.time())
+            left_s = 0.0 if self.tab.broke_off else max(0.0, settle_ends - self._loop.time())
             seen = await self._once(wait, left_s, collect=collect)
             if seen is None:
                 continue
@@ -142,6 +144,20 @@ class Reading:
                 self._framed = False
                 continue
             return seen
+
+    def _give_up(self) -> None:
+        """End the wait for a document whose connection broke; where nothing waits yet, it does not begin to."""
+        if self._world is None or self.tab.lost:
+            return
+        ending = asyncio.ensure_future(
+            self.tab.send(
+                "Runtime.evaluate",
+                GIVE_UP_S,
+                expression="typeof memory === 'object' && memory.giveUp()",
+                contextId=self._world,
+            )
+        )
+        ending.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
 
     async def _once(self, wait: str, left_s: float, *, collect: bool) -> dict[str, Any] | None:
         """Ask the page once; None where it went elsewhere or did not answer, so that it must be asked again.

@@ -96,8 +96,11 @@ async def visit(
     if answered is not None and tab.journey.is_long:
         await answered(page.status, page.headers)
     actions = {"clicked": acted.clicked, "scrolled": acted.scrolled} if params.act else {}
-    truncated = (*page.truncated, *(["actions"] if acted.cut_short else []), *short)
-    return replace(page, captures=tuple(captures), actions=actions, truncated=truncated)
+    broken = ["document"] if tab.broke_off else []
+    truncated = (*broken, *page.truncated, *(["actions"] if acted.cut_short else []), *short)
+    return replace(
+        page, captures=tuple(captures), actions=actions, truncated=truncated, broke_off=tab.broke_off
+    )
 
 
 async def _acted(reading: Reading, params: RenderParams) -> Acted:

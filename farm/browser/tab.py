@@ -77,6 +77,10 @@ class Tab:
         self.site: str | None = None
         self.served = 0
         self.journey = Journey()
+        self.broke_off = ""
+        """Why the rest of the document does not come, in the browser's words; empty where nothing is missing."""
+        self.on_break: Callable[[], None] = _nothing
+        self._document_request = ""
         self.loading: set[str] = set()
         """Scripts and frames' documents that were asked for and have not come."""
         self._loaded = asyncio.Event()
@@ -188,8 +192,13 @@ class Tab:
     def _note_response(self, event: dict[str, Any]) -> None:
         if event["type"] == "Document" and event.get("frameId") == self.frame_id:
             self.journey.answered(event)
+            self._document_request, self.broke_off = event["requestId"], ""
 
     def _note_failure(self, event: dict[str, Any]) -> None:
+        # What the page itself gives up (`document.open`, another navigation) is cancelled, and is not missing.
+        if event["requestId"] == self._document_request and not event.get("canceled"):
+            self.broke_off = str(event.get("errorText")) or "it broke off"
+            self.on_break()
         self.journey.failed(event)
         self._note_end(event)
 
@@ -222,6 +231,8 @@ class Tab:
         self.journey.forget()
         self.intercept.forget()
         self.loading.clear()
+        self._document_request = self.broke_off = ""
+        self.on_break = _nothing
 
     def document_answer(self) -> dict[str, Any] | None:
         """Return the last answer to the main request, as CDP gives it, also where no document came of it."""
@@ -295,6 +306,10 @@ class Tab:
         with ending():
             async with asyncio.timeout(CLOSE_S):
                 await page.close()
+
+
+def _nothing() -> None:
+    """Stand in where nobody waits for a document."""
 
 
 async def _close(context: BrowserContext, deadline_s: float = CLOSE_S) -> bool:

@@ -35,6 +35,7 @@ INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
+    _have_standard_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     open_standard_streams()
     # What a command writes may hold what was behind a login; `farm run` has --file-mode.
@@ -53,6 +54,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read the output has gone (`farm status | head`): nobody is left to be told.
         sys.stderr.close()
         return 0
+
+
+def _have_standard_streams() -> None:
+    """Open what a supervisor has closed (`>&-`): the next file or socket would be taken for the output."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the process
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 @contextmanager

@@ -32,7 +32,8 @@ class RenderedPage:
     documents that sent the visitor on by script or by a refresh. `redirect_statuses` are what they answered, 0
     where that is not known. `status` and `headers` are those of the document that was read.
     `timings_ms` has `navigate` and `settle`. `truncated` names what a cap or the deadline cut
-    (`html`, `text`, `title`, `links`, `actions`, or a kind of capture). `actions` says what was done to the page:
+    (`html`, `text`, `title`, `links`, `actions`, or a kind of capture), and `document` where its connection broke
+    before all of it was there: `broke_off` says how. `actions` says what was done to the page:
     `clicked` by selector, `scrolled`.
     """
 
@@ -54,6 +55,7 @@ class RenderedPage:
     bytes_received: int = 0
     timings_ms: Mapping[str, int] = field(default_factory=dict)
     truncated: tuple[str, ...] = ()
+    broke_off: str = ""
     captures: tuple[Capture, ...] = ()
     actions: Mapping[str, Any] = field(default_factory=dict)
     meta: Mapping[str, Any] = field(default_factory=dict)

@@ -4,7 +4,7 @@ Pure: the worker gathers an `Attempt`, asks `answer_of`, `outcome_of` and `decid
 The rules are asked in one order, and the first that applies decides:
 
     robots.txt refuses -> no proxy may be used -> no page came -> the page was cut off -> a block
-        -> a part is missing -> the status -> kept
+        -> a part is missing -> the status -> the document broke off -> kept
 """
 
 from dataclasses import dataclass
@@ -40,9 +40,9 @@ class Attempt:
     """The facts of one visit after its end.
 
     `refusal` is the answer of robots.txt to the address that the visit ended at. Without a page `failed` or
-    `all_banned` is set; with one, `status`, what it was detected as, and how long a throttling answer puts its
-    URL off (`delay_s`). `egress_failure` is the gateway's: of the main request where it `failed`, else of a part
-    that the page lacks.
+    `all_banned` is set; with one, `status`, what it was detected as, how long a throttling answer puts its URL
+    off (`delay_s`), and how its document `broke_off`, if it did. `egress_failure` is the gateway's: of the main
+    request where it `failed`, else of a part that the page lacks.
     """
 
     lease: Lease
@@ -55,6 +55,7 @@ class Attempt:
     status: int = 0
     detection: Detection | None = None
     delay_s: float | None = None
+    broke_off: str = ""
 
     @property
     def is_blocked(self) -> bool:
@@ -186,4 +187,8 @@ def _after_status(attempt: Attempt, params: RetryParams) -> Retry | Bury | None:
     if status in SERVER_ERRORS:
         detail = f"status {status}"
         return after_failure(FailureKind.HTTP_5XX, detail, lease.attempt, attempt.jitter, params)
+    if attempt.broke_off and lease.attempt <= params.retries:
+        # Its links are missing too. In the end it is kept: some servers announce more than they have.
+        detail = f"the document broke off: {attempt.broke_off}"
+        return after_failure(FailureKind.NETWORK, detail, lease.attempt, attempt.jitter, params)
     return None

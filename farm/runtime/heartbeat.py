@@ -4,11 +4,16 @@ The same thread sends the node's heartbeat every few seconds.
 
 A lease is renewed only until its holder's own deadline: a worker that hangs longer loses the lease, and the URL
 goes to another worker. A holder learns of the loss of its lease at once.
+
+A process that was stopped and goes on (SIGSTOP, a paused machine) knows of no loss yet: before a record is
+written, `confirm` asks Redis where nothing was heard from it for long.
 """
 
+import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 from farm.model.clock import Clock
@@ -21,6 +26,8 @@ log = logging.getLogger("farm.heartbeat")
 JOIN_S = 5.0
 ALIVE_EVERY_S = 2.5
 """The interval of the node's heartbeat: several of them fit into the silence after which it is considered dead."""
+CERTAIN_S = 3 * ALIVE_EVERY_S
+"""How long an answer of Redis proves that leases are held: less than the silence after which a node is dead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +62,22 @@ class Heartbeat:
         self._lock = threading.Lock()
         self._held: dict[tuple[str, int], _Held] = {}
         self._lost: set[tuple[str, int]] = set()
-        self._stop = threading.Event()
+        self._stop = False
+        self._wake = threading.Event()
+        self._heard_at: float | None = None
+        """When the last round that succeeded began; None until the thread runs."""
+        self._asked: list[Future[None]] = []
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the thread, right after the node has registered."""
+        self._heard_at = self._clock.monotonic()
         self._thread.start()
 
     def close(self) -> None:
         """End the thread after the call to Redis that may be under way."""
-        self._stop.set()
+        self._stop = True
+        self._wake.set()
         if self._thread.ident is not None:
             self._thread.join(JOIN_S)
 
@@ -95,6 +108,24 @@ class Heartbeat:
         with self._lock:
             return (lease.id, lease.token) in self._lost
 
+    async def confirm(self, lease: Lease, within_s: float) -> bool:
+        """Return whether the lease is still held; asks Redis where nothing was heard from it for long.
+
+        False where Redis does not say within `within_s` seconds: whoever has the URL by then writes its record.
+        """
+        heard_at = self._heard_at
+        if heard_at is not None and self._clock.monotonic() - heard_at >= CERTAIN_S:
+            answered: Future[None] = Future()
+            with self._lock:
+                self._asked.append(answered)
+            self._wake.set()
+            try:
+                async with asyncio.timeout(within_s):
+                    await asyncio.wrap_future(answered)
+            except TimeoutError:
+                return False
+        return not self.is_lost(lease)
+
     def beat(self, renewer: LeaseRenewer) -> int:
         """Renew the leases that are due once; return how many were due."""
         now = self._clock.monotonic()
@@ -119,12 +150,13 @@ class Heartbeat:
         return len(due)
 
     def send(self, renewer: LeaseRenewer) -> None:
-        """Send the node's heartbeat once."""
+        """Send the node's heartbeat once; where the node was taken for dead, find out at once what it has lost."""
         if self._node is None:
             return
         state = renewer.heartbeat(self._node)
         if state is NodeState.RETURNED:
             log.warning("this node was taken for dead; what it had leased is visited again")
+            self.beat(renewer)
         elif state is NodeState.REPLACED:
             self._node = None
             self._replaced()
@@ -133,9 +165,16 @@ class Heartbeat:
         renewer: LeaseRenewer | None = None
         turns = 1 if self._node is None else max(1, round(self._interval_s / ALIVE_EVERY_S))
         turn = 0
-        while not self._stop.wait(self._interval_s / turns):
+        while True:
+            self._wake.wait(self._interval_s / turns)
+            self._wake.clear()
+            if self._stop:
+                return
             turn += 1
-            is_due = turn % turns == 0
+            begun = self._clock.monotonic()
+            with self._lock:
+                asked = [one for one in self._asked if not one.cancelled()]
+            is_due = turn % turns == 0 or bool(asked)
             try:
                 renewer = renewer or self._connect()
                 self.send(renewer)
@@ -147,3 +186,14 @@ class Heartbeat:
                 log.log(
                     logging.WARNING if is_due else logging.DEBUG, "leases could not be renewed: %s", error
                 )
+            else:
+                self._heard_at = begun
+                self._answer(asked)
+
+    def _answer(self, asked: Sequence[Future[None]]) -> None:
+        """Let those go on who had asked before the round began."""
+        with self._lock:
+            self._asked = [one for one in self._asked if one not in asked]
+        for one in asked:
+            if one.set_running_or_notify_cancel():
+                one.set_result(None)

@@ -132,7 +132,7 @@ class Worker:
         self._site = lease.task.site
         try:
             result = await self._visited(lease, begun)
-            if result is None or self._deps.heartbeat.is_lost(lease):
+            if result is None or not await self._deps.heartbeat.confirm(lease, self._params.commit_s):
                 self._abandon(lease, begun)
                 return None
             self._deps.heartbeat.hold(lease, self._params.commit_s)
@@ -229,6 +229,7 @@ class Worker:
                 status=page.status,
                 detection=self._deps.detect(page),
                 delay_s=pacing.delay_s(page),
+                broke_off=page.broke_off,
             ), page
         return Attempt(lease, jitter, by_proxy, failed=failed, egress_failure=egress.failure(asked)), None
 

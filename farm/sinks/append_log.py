@@ -1,7 +1,8 @@
 """A file of JSON lines, each under a key, that survives being killed at any byte.
 
 What always holds once `append` has returned: the lines are on the disk, each key once. What always holds
-after opening: the file ends with a whole line, and everything in it is indexed. Only what a crash can have
+after opening: the file ends with a whole line, and everything in it is indexed. A file that somebody moves,
+removes or changes while it is open takes no more lines, since nobody would find them. Only what a crash can have
 left is ever cut off (a torn last line, zeros after a power cut); a file that holds something else is
 somebody's work and is refused.
 """
@@ -56,7 +57,7 @@ class AppendLog:
         """Write the lines whose key is new, durably; return the keys that were.
 
         A failure cuts the log back to its last good line, and no line is taken after it: what a failed
-        sync has left in the system's cache cannot be known.
+        sync has left in the system's cache cannot be known. Raises OutputUnwritable.
         """
         if self._failure is not None:
             raise OutputUnwritable(self._failure)
@@ -68,9 +69,15 @@ class AppendLog:
         for key, line in fresh.items():
             end += len(line)
             ends.append((key, end))
+        if os.fstat(self._fd).st_size != self._end:
+            # Not cut back: what somebody has added may be theirs.
+            raise self._disturbed()
         try:
             write_all(self._fd, b"".join(fresh.values()))
             _sync(self._fd)
+            # Looked at last: what was confirmed must be where it is looked for.
+            if not self._is_in_place():
+                raise self._disturbed()
             self._index.append(ends)
         except OSError as error:
             self._failure = self._sentence(error)
@@ -86,6 +93,20 @@ class AppendLog:
         """Close the files."""
         os.close(self._fd)
         self._index.close()
+
+    def _is_in_place(self) -> bool:
+        """Whether the open file is the one that is found under the log's name."""
+        try:
+            return os.path.samestat(self._path.stat(), os.fstat(self._fd))
+        except FileNotFoundError:
+            return False
+
+    def _disturbed(self) -> OutputUnwritable:
+        self._failure = (
+            f"{self._path} was moved, removed or changed while the farm was writing to it; "
+            "leave the files of a crawl alone until it has ended, and start it again"
+        )
+        return OutputUnwritable(self._failure)
 
     def _recover(self) -> int:
         size = os.fstat(self._fd).st_size

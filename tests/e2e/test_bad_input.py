@@ -1,12 +1,14 @@
 """Wrong input: one sentence with the remedy, the exit code of the contract, and nothing half-created."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from farm.browser.find import find_browser
-from tests.e2e.farm_process import start
+from fixtures.shop import serve_shop_in_thread
+from tests.e2e.farm_process import FARM, read_lines, start
 
 SHOP = "http://127.0.0.1:9/"
 TABLE = [
@@ -111,3 +113,24 @@ def test_help_names_every_option_of_the_contract(tmp_path: Path) -> None:
     assert finished.code == 0
     for flag in ("--contexts", "--no-sandbox", "--allow-network", "--no-html", "--fresh", "--time-limit"):
         assert flag in finished.output
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_run_whose_standard_streams_are_closed_is_a_run(tmp_path: Path, closed: str) -> None:
+    """A file or a socket must not get their numbers: what is printed would go there, and an event loop aborts."""
+    folder = tmp_path / "out"
+    with serve_shop_in_thread() as shop:
+        arguments = (
+            "run",
+            shop.url,
+            "--depth",
+            "0",
+            "--output",
+            str(folder),
+            "--allow-network",
+            "127.0.0.0/8",
+        )
+        shell = ["sh", "-c", f'exec "$@" {closed}', "sh", *FARM, *arguments, "--contexts", "1"]
+        code = subprocess.run(shell, check=False, capture_output=True, timeout=90, cwd=tmp_path).returncode
+    assert code == 0
+    assert len(read_lines(folder / "pages.jsonl")) == 1

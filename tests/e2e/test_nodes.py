@@ -264,3 +264,21 @@ def test_a_killed_nodes_places_come_back_long_before_its_leases_end(
     assert finished.code == 0, finished.output
     assert Counter(finished.urls) == dict.fromkeys(shop.oracle.within(1), 1)
     assert finished.summary["dead"] == {}
+
+
+@pytest.mark.slow
+def test_a_node_that_was_stopped_writes_no_record_of_what_another_has_visited(
+    shop: Shop, redis: RedisServer, tmp_path: Path
+) -> None:
+    """It wakes with a page in its hands, and nothing has told it yet that it was taken for dead."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    shop.hold()
+    sleeper = crawl(one, shop.url, redis=redis.url, crawl="shared", depth="0")
+    seen_pages(shop, 1)
+    sleeper.signal(signal.SIGSTOP)
+    shop.release()
+    other = crawl(two, redis=redis.url, crawl="shared").finish()
+    sleeper.signal(signal.SIGCONT)
+    woken = sleeper.finish()
+    assert (woken.code, other.code) == (0, 0), woken.output
+    assert woken.urls + other.urls == [shop.url]

@@ -1,5 +1,6 @@
 """What the words of the command line mean: limits, joining, resuming, outcomes."""
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ import pytest
 
 from fixtures.shop import Shop, serve_shop_in_thread
 from tests.e2e.farm_process import crawl, start
+from tests.egress.servers import listening, ok, read_head
 
 
 @pytest.fixture(scope="module")
@@ -201,3 +203,28 @@ def test_cookies_of_one_site_never_reach_another(out: Path) -> None:
         assert finished.code == 0, finished.output
         visits = [v for shop in (one, two) for v in shop.requests.all() if v.path == "/faults/cookie"]
     assert [visit.headers.get("Cookie") for visit in visits] == [None, None]
+
+
+async def test_a_document_that_breaks_off_once_loses_no_page(out: Path) -> None:
+    """The first visit ends in the middle of the document, before its link: the second one brings it."""
+    body = b"<!doctype html><title>T</title>" + b"<p>More.</p>" * 200 + b"<a href=/next>Next</a>"
+    asked: list[bytes] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        path = (await read_head(reader)).split(b" ", 2)[1]
+        answer = ok(b"" if path == b"/robots.txt" else body, b"Content-Type: text/html", b"Connection: close")
+        if path == b"/" and path not in asked:
+            answer = answer[: len(answer) // 2]
+        asked.append(path)
+        writer.write(answer)
+        await writer.drain()
+
+    async with listening(talk) as site:
+        running = crawl(out, f"{site.url}/")
+        finished = await asyncio.to_thread(running.finish)
+    assert finished.code == 0, finished.output
+    assert [(record["url"][len(site.url) :], record["attempt"]) for record in finished.records] == [
+        ("/", 2),
+        ("/next", 1),
+    ]
+    assert not any(record["truncated"] for record in finished.records)

@@ -180,6 +180,15 @@ def test_a_page_that_is_never_whole_is_taken_as_it_is() -> None:
     assert error == again(FailureKind.HTTP_5XX, "status 502")
 
 
+def test_a_document_that_breaks_off_is_visited_again_and_in_the_end_taken_as_it_is() -> None:
+    """Its links are missing too; a server that always announces more than it has is no reason to lose the rest."""
+    broken = replace(PAGE, broke_off="net::ERR")
+    assert judged(broken) == again(FailureKind.NETWORK, "the document broke off: net::ERR")
+    last = replace(broken, lease=replace(LEASE, attempt=PARAMS.retries + 1))
+    assert judged(last) is None
+    assert isinstance(judged(replace(last, status=500)), Bury)
+
+
 @pytest.mark.parametrize(("detection", "status"), [(CAPTCHA, 200), (None, 403)])
 def test_a_rejection_that_is_never_whole_ends_as_well(detection: Detection | None, status: int) -> None:
     """Counted as an incomplete page alone it was given back for ever: an incomplete page is kept in the end."""

@@ -9,7 +9,7 @@ import pytest
 from farm.model.crawl import Identity, NodeState
 from farm.model.errors import FarmError, FrontierRefused, FrontierUnavailable, UsageError
 from farm.model.task import Lease, UrlTask
-from farm.runtime.heartbeat import Heartbeat
+from farm.runtime.heartbeat import CERTAIN_S, Heartbeat
 from tests.clock import ManualClock
 
 ME = Identity("n", "i1")
@@ -215,3 +215,47 @@ def test_the_thread_says_more_often_that_the_node_lives_than_it_renews(
     assert renewed.wait(20)
     heart.close()
     assert 1000 - len(renewer.standings) >= 3
+
+
+def test_a_node_that_was_taken_for_dead_learns_at_once_what_it_has_lost() -> None:
+    """Not at the next renewal, seconds later: a record of what another node visits must not be written."""
+    renewer = Renewer(refused={lease(1).id}, standings=[NodeState.RETURNED])
+    heart = Heartbeat(lambda: renewer, 30.0, ManualClock(), node=ME)
+    heart.hold(lease(1), 60)
+    heart.hold(lease(2), 60)
+    heart.send(renewer)
+    assert heart.is_lost(lease(1))
+    assert not heart.is_lost(lease(2))
+
+
+async def test_after_a_long_silence_a_lease_is_asked_about_before_it_counts() -> None:
+    """A process that was stopped goes on where it was, and has heard of nothing that happened meanwhile."""
+    clock, renewer = ManualClock(), Renewer(standings=[NodeState.RETURNED, NodeState.ALIVE])
+    heart = Heartbeat(lambda: renewer, 3600.0, clock, node=ME)
+    heart.hold(lease(1), 60)
+    heart.hold(lease(2), 60)
+    heart.start()
+    assert await heart.confirm(lease(1), 20)
+    assert renewer.renewed == []
+    renewer.refused = {lease(1).id}
+    clock.now += CERTAIN_S
+    assert not await heart.confirm(lease(1), 20)
+    assert await heart.confirm(lease(2), 20)
+    assert len(renewer.standings) == 1
+    heart.close()
+
+
+async def test_a_lease_that_nobody_can_vouch_for_counts_as_lost() -> None:
+    """Redis is away for longer than it is waited for: the URL comes back by itself."""
+    clock = ManualClock()
+
+    class Away(Renewer):
+        def heartbeat(self, node: Identity) -> NodeState:
+            raise FrontierUnavailable("away")
+
+    heart = Heartbeat(Away, 3600.0, clock, node=ME)
+    heart.hold(lease(1), 60)
+    heart.start()
+    clock.now += CERTAIN_S
+    assert not await heart.confirm(lease(1), 0.05)
+    heart.close()

@@ -217,6 +217,36 @@ except OutputUnwritable as error:
 """
 
 
+DISTURBANCES: dict[str, Callable[[Path], object]] = {
+    "removed": lambda path: path.unlink(),
+    "moved": lambda path: path.rename(path.with_name("kept.jsonl")),
+    "replaced": lambda path: (
+        path.rename(path.with_name("kept.jsonl")).with_name("log.jsonl").write_bytes(lines(1))
+    ),
+    "folder removed": lambda path: path.parent.rename(path.parent.with_name("gone")),
+    "emptied": lambda path: os.truncate(path, 0),
+    "added to": lambda path: path.write_bytes(path.read_bytes() + b'{"n'),
+}
+
+
+@pytest.mark.parametrize("how", DISTURBANCES)
+def test_a_log_that_somebody_disturbs_confirms_no_more_lines(tmp_path: Path, how: str) -> None:
+    """They would be in a file that nobody finds, or stand behind something that is no line."""
+    folder = tmp_path / "out"
+    log = opened(folder)
+    log.append([entry(1)])
+    DISTURBANCES[how](folder / "log.jsonl")
+    for number in (2, 3):
+        with pytest.raises(OutputUnwritable, match="moved, removed or changed while the farm was writing"):
+            log.append([entry(number)])
+    log.close()
+    again = opened(folder)
+    again.append([entry(1), entry(2)])
+    again.close()
+    kept = (folder / "log.jsonl").read_bytes().splitlines(keepends=True)
+    assert sorted(kept) == [entry(1)[1], entry(2)[1]]
+
+
 def test_a_file_that_may_not_grow_ends_with_a_whole_line(tmp_path: Path) -> None:
     """The system itself refuses in the middle of a line here."""
     (tmp_path / "tests_of_log.py").write_bytes(Path(__file__).read_bytes())

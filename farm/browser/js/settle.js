@@ -40,6 +40,7 @@ const memory = {
   asking: false,
   touch() {},
   wake() {},
+  giveUp() {},
 };
 if (window.navigation) {
   dom.listen(navigation, "navigate", (event) => {
@@ -113,6 +114,11 @@ async function settle({ nonce, wait, selector, quietMs, capMs, framed, stayed, o
   const stylesheets = () => [...dom.findAll(document, 'link[rel~="stylesheet" i][href]')];
   const parsed = () => dom.readyState(document) !== "loading";
   const loaded = () => windows().every((inner) => dom.readyState(inner.document) === "complete");
+  // The document has broken off: what is there is all that comes.
+  memory.giveUp = () => {
+    capMs = 0;
+    memory.wake();
+  };
 
   let told = 0;
   const touch = () => {
@@ -292,7 +298,7 @@ async function settle({ nonce, wait, selector, quietMs, capMs, framed, stayed, o
           }
         }
         // Not woken by changes: a page that changes all the time would make this a busy loop.
-        memory.wake = () => {};
+        memory.wake = memory.giveUp = () => {};
         const asked = Math.max(quietMs - quiet, quiet >= quietMs ? FRAME_MS : 0) + 1;
         const before = performance.now();
         await rest(asked);
@@ -306,6 +312,6 @@ async function settle({ nonce, wait, selector, quietMs, capMs, framed, stayed, o
       await pause(Math.max(1, Math.min(left(), 250)));
     }
   } finally {
-    memory.wake = () => {};
+    memory.wake = memory.giveUp = () => {};
   }
 }

@@ -1,0 +1,78 @@
+"""Documents whose connection breaks after their head: told from those that are whole, and not waited for."""
+
+import asyncio
+import gzip
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from farm.browser.render import RenderParams
+from tests.browser.conftest import Browsing, browsing, visit
+from tests.egress.servers import listening, ok, read_head
+
+CAP_S = 60.0
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"
+BODY = b"<!doctype html><title>T</title><p>Begun.</p>" + b"<p>More.</p>" * 200 + b"<a href=/next>Next</a>"
+PACKED = gzip.compress(BODY + os.urandom(4096))
+HALF = len(BODY) // 2
+BROKEN = {
+    "length": HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY[:HALF],
+    "chunks": HEAD + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (HALF, BODY[:HALF]),
+    "packed": HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(PACKED) + PACKED[:2000],
+}
+WHOLE = {
+    "plain": ok(BODY, b"Content-Type: text/html"),
+    "stopped": ok(
+        b"<!doctype html><title>T</title><p>Begun.</p><script>stop()</script>", b"Content-Type: text/html"
+    ),
+    "rewritten": ok(
+        b"<!doctype html><p>Begun.</p><script>document.open(); document.write('Begun.');document.close()</script>",
+        b"Content-Type: text/html",
+    ),
+    "to the end": HEAD + b"Connection: close\r\n\r\n" + BODY,
+}
+
+
+@pytest.fixture
+async def pages(tmp_path: Path) -> AsyncIterator[Browsing]:
+    """Open a pool that would wait long for a page to settle."""
+    async with browsing(
+        tmp_path / "engines", RenderParams(page_timeout_s=CAP_S + 10, settle_timeout_s=CAP_S)
+    ) as opened:
+        yield opened
+
+
+async def answered(pages: Browsing, answer: bytes) -> tuple[bool, tuple[str, ...], str, int]:
+    """Visit a site that answers so and hangs up: whether the document broke off, what is cut, text and time."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(answer)
+        await writer.drain()
+        writer.write_eof()
+        await reader.read()
+
+    async with listening(talk) as site:
+        page = await visit(await pages.slot(), f"{site.url}/")
+    return bool(page.broke_off), page.truncated, page.text, page.timings_ms["settle"]
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+async def test_a_document_that_breaks_off_is_told_and_not_waited_for(pages: Browsing, kind: str) -> None:
+    """It would be taken for a page without links, after all the time that a page may take to settle."""
+    broke_off, truncated, text, settle_ms = await answered(pages, BROKEN[kind])
+    assert broke_off
+    assert truncated == ("document",)
+    assert text.startswith("Begun.")
+    assert settle_ms < CAP_S * 1000 / 2
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+async def test_a_document_that_is_whole_is_no_broken_one(pages: Browsing, kind: str) -> None:
+    """Also where the page stops its loading itself, and where only the connection's end says that it is whole."""
+    broke_off, truncated, text, _ = await answered(pages, WHOLE[kind])
+    assert not broke_off
+    assert truncated == ()
+    assert text.startswith("Begun.")
