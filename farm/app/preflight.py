@@ -18,7 +18,7 @@ from farm.browser.find import BrowserBinary, find_browser
 from farm.egress import AllowedNetwork, Guard
 from farm.egress.proxy_file import ProxyFile
 from farm.model.errors import UsageError
-from farm.model.url import host_of
+from farm.model.url import host_of, origin_of
 from farm.policy.capacity import automatic_contexts
 from farm.resources.cpu import core_count
 from farm.resources.memory_meter import machine_bytes
@@ -124,7 +124,7 @@ def preflight(settings: RunSettings) -> RunPlan:
         proxies=proxies,
         secrets=secrets,
         notes=(taken_up,) if taken_up else (),
-        origins=tuple(dict.fromkeys([*origins, *(resume.origin_of(seed.url) for seed in seeds)])),
+        origins=tuple(dict.fromkeys([*origins, *(f"{origin_of(seed.url)}/" for seed in seeds)])),
     )
 
 

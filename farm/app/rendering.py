@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 
@@ -24,7 +23,7 @@ from farm.browser.pictures import PictureParams
 from farm.browser.render import RenderParams
 from farm.browser.tab import TabParams
 from farm.model.errors import UsageError
-from farm.model.url import hostname_of
+from farm.model.url import PORTS, endpoint_of, hostname_of
 from farm.policy.recycle import RecycleParams
 from farm.scope.rules import registrable_domain
 from farm.settings.commands import RunSettings
@@ -35,7 +34,6 @@ _NOT_OURS = {
     "user-agent": "give it by --user-agent",
     **dict.fromkeys(("host", "content-length", "connection", "transfer-encoding"), "it is the browser's own"),
 }
-_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _ZONE = re.compile(r"[A-Za-z]+(/[A-Za-z0-9_+-]+)*")
 SESSION = -1
 """What Playwright writes as `expires` of a cookie that ends with its session."""
@@ -163,22 +161,22 @@ class HeaderScope:
     @classmethod
     def of(cls, url: str) -> "HeaderScope | None":
         """Return the scope of a seed; None where the URL has no host."""
-        parts = urlsplit(url)
-        if parts.hostname is None:
+        endpoint = endpoint_of(url)
+        if endpoint is None:
             return None
-        return cls(parts.hostname, parts.port or _PORTS[parts.scheme], parts.scheme == "https")
+        scheme, host, port = endpoint
+        return cls(host, port, scheme == "https")
 
     def covers(self, url: str) -> bool:
         """Whether the headers may go with a request to the URL."""
-        try:
-            parts = urlsplit(url)
-            port = parts.port or _PORTS.get(parts.scheme)
-        except ValueError:
+        endpoint = endpoint_of(url)
+        if endpoint is None:
             return False
-        host, is_secure = parts.hostname or "", parts.scheme in {"https", "wss"}
-        if parts.scheme not in _PORTS or (self.is_secure and not is_secure):
+        scheme, host, port = endpoint
+        is_secure = scheme in {"https", "wss"}
+        if self.is_secure and not is_secure:
             return False
-        moved = is_secure and not self.is_secure and (self.port, port) == (_PORTS["http"], _PORTS["https"])
+        moved = is_secure and not self.is_secure and (self.port, port) == (PORTS["http"], PORTS["https"])
         if port != self.port and not moved:
             return False
         return host == self.host or (host.endswith(f".{self.host}") and not is_address(self.host))

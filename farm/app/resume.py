@@ -31,11 +31,6 @@ OF_ONE_RUN = frozenset(
 """How a run works, or when it ends: what every run says for itself."""
 
 
-def origin_of(url: str) -> str:
-    """Return the origin of a canonical URL, with the slash at its end."""
-    return "/".join(url.split("/", 3)[:3]) + "/"
-
-
 def take_up(
     settings: RunSettings, private: Path, crawl: str, agreed: Mapping[str, Any]
 ) -> tuple[RunSettings, str, Sequence[str]]:

@@ -38,8 +38,8 @@ def seeds_of(settings: ScopeSettings, seeds: tuple[Seed, ...], agreed: Mapping[s
     routes, keep = bool(agreed["hash_routes"]), tuple(agreed["keep_params"])
     if (routes, set(keep)) == (settings.hash_routes, set(settings.keep_params)):
         return seeds
-    again = (seed.again(hash_routes=routes, keep_params=keep) for seed in seeds)
-    return tuple({seed.url: seed for seed in again}.values())
+    reparsed = (seed.reparsed(hash_routes=routes, keep_params=keep) for seed in seeds)
+    return tuple({seed.url: seed for seed in reparsed}.values())
 
 
 async def add_seeds(crawl: Crawl, frontier: RedisFrontier, seeds: Sequence[Seed]) -> tuple[ScopeRules, int]:
@@ -51,8 +51,8 @@ async def add_seeds(crawl: Crawl, frontier: RedisFrontier, seeds: Sequence[Seed]
     rules = ScopeRules(
         agreed["scope"], [seed.url for seed in seeds], agreed["include"], agreed["exclude"], agreed["depth"]
     )
-    for territory in {rules.territory(seed.url) for seed in seeds} - {None}:
-        await frontier.extend_scope(territory or "")
+    for scope_unit in {rules.scope_unit(seed.url) for seed in seeds} - {None}:
+        await frontier.extend_scope(scope_unit or "")
     for extension in await frontier.scope_sites():
         rules.extend(extension)
     return rules, await frontier.add([seed.task(crawl.key) for seed in seeds])

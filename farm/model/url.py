@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 FINGERPRINT_BYTES = 8
 RECORD_ID_BYTES = 16
+PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+"""The default ports of the schemes of the web."""
 
 
 def site_of(url: str) -> str:
@@ -44,6 +46,19 @@ def hostname_of(url: str) -> str | None:
     except ValueError:
         return None
     return f"[{hostname}]" if ":" in hostname else hostname
+
+
+def endpoint_of(url: str) -> tuple[str, str, int] | None:
+    """Return scheme, host (without brackets) and port of any URL with a host; the scheme's default port if none.
+
+    Returns None if the URL cannot be parsed, has no host, or its scheme is none of the web.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port or PORTS.get(parts.scheme)
+    except ValueError:
+        return None
+    return None if parts.hostname is None or port is None else (parts.scheme, parts.hostname, port)
 
 
 def path_of(url: str) -> str:

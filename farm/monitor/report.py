@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from farm.model.escape import escaped
+from farm.model.url import site_of
 from farm.monitor.figures import amount, clock, rate, shortened, size
 
 _LABEL = 9
@@ -94,7 +95,7 @@ def nothing_recorded(report: RunReport) -> str:
 
 
 def _remedy(reason: str, url: str) -> str:
-    host = url.split("/", 3)[2] if url.count("/") > 1 else ""
+    host = site_of(url)
     if reason == "private_network" and host.startswith(_LOOPBACK):
         network = "[::1]/128" if host.startswith("[") else "127.0.0.0/8"
         return f"open this machine's own addresses with --allow-network {network}"

@@ -1,14 +1,12 @@
-"""One address, one text: what every other room takes as the URL of a page.
+"""Canonical URLs: one text for one address, which every other package takes as the URL of a page.
 
-Parsing is WHATWG's, by the parser that browsers' behaviour is specified by, because the browser is what
-will visit the address: a URL that Python's own parser reads differently would be deduplicated as one
-page and fetched as another. On top of it: only http and https, no fragment (unless it is a route), no
-user name or password, no tracking parameters, no empty query.
+The parser is WHATWG's, as in browsers, because a browser visits the address: a URL that Python's own parser reads
+differently would be deduplicated as one page and fetched as another. On top of it: only http and https, no
+fragment (unless it is a route), no user name or password, no tracking parameters, no empty query.
 
-What always holds: the canonical text of a canonical URL is itself, and it parses. What is left alone on
-purpose: the order of parameters, their percent-encoding and their case, a trailing slash, a trailing dot
-of the host. A server may tell all of these apart; taking two pages for one loses content, taking one for
-two costs a visit.
+What always holds: the canonical text of a canonical URL is itself, and it parses. Unchanged on
+purpose: the order of parameters, their percent-encoding and case, a trailing slash, a trailing dot of the host.
+A server may distinguish all of these: merging two pages loses content, splitting one costs a visit.
 """
 
 import re
@@ -20,7 +18,7 @@ from ada_url import join_url, normalize_url
 from farm.model.outcome import SkipReason
 
 VERSION = 1
-"""Changes when the same input would get another text: nodes of one crawl must agree."""
+"""Changes when the same input gets another text: the nodes of a crawl must agree."""
 
 MAX_CHARS = 2000
 _UNREAD_CHARS = 65_536
@@ -34,7 +32,7 @@ _EMPTY_ROUTES = frozenset({"", "/", "!", "!/"})
 
 @dataclass(frozen=True, slots=True)
 class CanonicalUrl:
-    """An address in its one form; `site` is its host, with the port where it is not the scheme's own."""
+    """A canonical URL; `site` is its host, with the port where it is not the scheme's default."""
 
     url: str
     site: str
@@ -42,7 +40,7 @@ class CanonicalUrl:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why an input is no address to crawl; `url` is what may be shown of it: no credentials, cut short."""
+    """Why an input cannot be crawled; `url` is its text for logs: without credentials, cut short."""
 
     reason: SkipReason
     url: str
@@ -51,11 +49,11 @@ class Refusal:
 def canonicalise(
     raw: str, base: str | None = None, *, hash_routes: bool = False, keep_params: Collection[str] = ()
 ) -> CanonicalUrl | Refusal:
-    """Return the one text of an address, resolved against `base`, or why it cannot be crawled.
+    """Return the canonical URL of an address, resolved against `base`, or why it cannot be crawled.
 
     With `hash_routes` a fragment that is a route (`#/…`, `#!…`) is part of the address. `keep_params`
     are names of tracking parameters, in lower case, that this crawl wants kept. What does not parse is
-    refused for its scheme: there is no http(s) address in it.
+    refused with the reason `scheme`.
     """
     if len(raw) > _UNREAD_CHARS:
         return _refusal(SkipReason.SCHEME if _OTHER_SCHEME.match(raw) else SkipReason.TOO_LONG, raw)
@@ -95,14 +93,16 @@ def _parse(raw: str, base: str | None) -> str:
 
 
 def _refusal(reason: SkipReason, text: str) -> Refusal:
-    # Cut before the search: what follows the limit is never shown, and a huge input stays cheap.
+    # Cut before the search: text beyond the limit is never shown, and a huge input stays cheap.
     shown = text[:MAX_CHARS].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return Refusal(reason, _USERINFO.sub(r"\1", shown))
 
 
 PREFIXES = ("utm_", "mtm_", "hsa_")
-"""Families: every name that starts so is dropped (Google's and Matomo's campaigns, HubSpot's ads)."""
+"""Every parameter whose name starts so is dropped (Google's and Matomo's campaigns, HubSpot's ads)."""
 
+# Tracking parameters, without names that only look like tracking (`ref`, `source`, `cid`): dropping one that
+# selects content would hide pages, keeping one that does not costs a second visit.
 NAMES = frozenset(
     {
         # click identifiers of advertising networks
@@ -128,14 +128,13 @@ _SUSPECT = re.compile(
 def without_trackers(query: str, keep: Collection[str] = ()) -> str:
     """Return the query without its tracking parameters; `keep` names (in lower case) stay.
 
-    What is kept stays byte for byte and in its order: a server may read order and repetition, and the
-    address has to remain one that the site itself has handed out.
+    The other parameters stay byte for byte and in their order: a server may depend on order and repetition.
     """
     if not _SUSPECT.search(query):
         return query
-    return "&".join(part for part in query.split("&") if not _tracks(part, keep))
+    return "&".join(part for part in query.split("&") if not _is_tracker(part, keep))
 
 
-def _tracks(part: str, keep: Collection[str]) -> bool:
+def _is_tracker(part: str, keep: Collection[str]) -> bool:
     name = part.partition("=")[0].lower()
     return (name in NAMES or name.startswith(PREFIXES)) and name not in keep

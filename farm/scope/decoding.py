@@ -1,7 +1,7 @@
-"""Bytes from outside as text, piece by piece: unpacked where they are gzip, and decoded as they say.
+"""Bytes from outside as text, piece by piece: decompressed where they are gzip, and decoded by their declaration.
 
-What always holds: what comes out in one piece is bounded, whatever went in, so that whoever reads can stop in
-between; no codec is used but those that browsers know, since others (`idna`, `punycode`) take quadratic time.
+What always holds: each piece of output is bounded, whatever the input, so that a reader can stop in between; only
+codecs that browsers know are used, since others (`idna`, `punycode`) take quadratic time.
 """
 
 import codecs
@@ -10,9 +10,9 @@ import zlib
 from collections.abc import Iterator
 
 PIECE = 16 * 1024
-"""Bytes that are unpacked, or characters that are decoded, at once."""
+"""Bytes that are decompressed, or characters that are decoded, at once."""
 MAX_MEMBERS = 2000
-"""Of one gzip file; tools that pack in parallel write one for each block."""
+"""Of one gzip file; tools that compress in parallel write one for each block."""
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP = 31
 _HEAD = 512
@@ -51,39 +51,39 @@ _LEGACY = frozenset(
 
 
 class BadCompression(ValueError):
-    """What is packed cannot be unpacked any further; the text says why."""
+    """The compressed data cannot be read any further; the text says why."""
 
 
 class Decompressor:
-    """Takes a file in pieces; gzip is known by its first bytes."""
+    """Decompresses a file in pieces; gzip is recognised by its first bytes."""
 
     def __init__(self) -> None:
         self._head = b""
-        self._unpack: zlib._Decompress | None = None
+        self._inflate: zlib._Decompress | None = None
         self._members = 0
         self._is_plain = self._is_over = False
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
-        """Return what a piece of the file holds, in pieces; raises BadCompression."""
+        """Yield the contents of a piece of the file, in pieces. Raises BadCompression."""
         while piece and not self._is_over:
             if self._is_plain:
                 for start in range(0, len(piece), PIECE):
                     yield piece[start : start + PIECE]
                 return
-            if self._unpack is None:
+            if self._inflate is None:
                 piece = self._begun(piece)
                 continue
-            yield from self._unpacked(self._unpack, piece)
-            piece = self._unpack.unused_data
-            if self._unpack.eof:
-                self._unpack = None
+            yield from self._decompressed(self._inflate, piece)
+            piece = self._inflate.unused_data
+            if self._inflate.eof:
+                self._inflate = None
 
     def close(self) -> bytes:
-        """Return what was too short to be known for anything."""
+        """Return the rest of a file that was too short to be recognised."""
         return self._head if self._members == 0 else b""
 
     def _begun(self, piece: bytes) -> bytes:
-        """Begin a file, or the next member of one that is packed: what follows the members is padding."""
+        """Begin a file, or the next member of a gzip file: what follows the members is padding."""
         piece = self._head + piece
         if len(piece) < len(_GZIP_MAGIC):
             self._head = piece
@@ -95,28 +95,28 @@ class Decompressor:
             return piece
         self._members += 1
         if self._members > MAX_MEMBERS:
-            raise BadCompression(f"it is packed in more than {MAX_MEMBERS} members")
-        self._unpack = zlib.decompressobj(_GZIP)
+            raise BadCompression(f"it is compressed in more than {MAX_MEMBERS} members")
+        self._inflate = zlib.decompressobj(_GZIP)
         return piece
 
-    def _unpacked(self, unpack: "zlib._Decompress", piece: bytes) -> Iterator[bytes]:
+    def _decompressed(self, inflate: "zlib._Decompress", piece: bytes) -> Iterator[bytes]:
         try:
-            while piece and not unpack.eof:
-                yield unpack.decompress(piece, PIECE)
-                piece = unpack.unconsumed_tail
+            while piece and not inflate.eof:
+                yield inflate.decompress(piece, PIECE)
+                piece = inflate.unconsumed_tail
         except zlib.error as error:
-            raise BadCompression(f"it cannot be unpacked ({error})") from None
+            raise BadCompression(f"it cannot be decompressed ({error})") from None
 
 
 class Decoder:
-    """Decodes by the byte order mark, else by the XML declaration, else as UTF-8; garbage is replaced."""
+    """Decodes by the byte order mark, else by the XML declaration, else as UTF-8; invalid bytes are replaced."""
 
     def __init__(self) -> None:
         self._head = b""
         self._decoder: codecs.IncrementalDecoder | None = None
 
     def feed(self, piece: bytes, *, is_last: bool = False) -> str:
-        """Return the text of a piece as far as it is whole."""
+        """Return the text of a piece, without an incomplete character at its end."""
         if self._decoder is None:
             self._head += piece
             if len(self._head) < _HEAD and not is_last:

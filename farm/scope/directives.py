@@ -1,6 +1,6 @@
-"""What a page says about itself to robots: the header `X-Robots-Tag` and the meta element `robots`.
+"""A page's directives for robots: the header `X-Robots-Tag` and the meta element `robots`.
 
-Both say the same words. A header may address one robot (`otherbot: noindex`); what is not for us does not count.
+Both use the same words. A header may address one robot (`otherbot: noindex`); those for others do not count.
 """
 
 from collections.abc import Iterator, Mapping
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from farm.scope.robots import TOKEN
 
-# These words take a value after a colon, so what stands before it is no robot's name.
+# These words take a value after a colon, so the text before it is no robot's name.
 _VALUED = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
 
 LONGEST = 16_384
-"""Characters that are read of the element and of the header each: what a site means stands in the first."""
+"""Characters that are read of the element and of the header each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,12 @@ class Directives:
 def directives_of(headers: Mapping[str, str], meta: str) -> Directives:
     """Read a page's headers (names in lower case) and the content of its meta element."""
     words = {word.strip().lower() for word in meta[:LONGEST].split(",")}
-    words.update(_for_us(headers.get("x-robots-tag", "")[:LONGEST]))
+    words.update(_words_for_us(headers.get("x-robots-tag", "")[:LONGEST]))
     return Directives(bool(words & {"noindex", "none"}), bool(words & {"nofollow", "none"}))
 
 
-def _for_us(value: str) -> Iterator[str]:
-    # Several headers come as one value, with line breaks or commas between; a name holds until the next one.
+def _words_for_us(value: str) -> Iterator[str]:
+    # Several headers arrive as one value, joined by line breaks or commas; a name applies until the next one.
     for header in value.split("\n"):
         addressed = True
         for part in header.split(","):

@@ -1,10 +1,10 @@
-"""A page's links, sorted: what is to be visited, what is not and why, and what the record shows.
+"""A page's links, sorted into those to visit and those to skip, with the reasons; and the links of its record.
 
-The links of a page are canonicalised twice (for the frontier and for the record), and a site's menu stands
-on each of its pages, so what an address became is remembered for a while.
+The links of a page are canonicalised twice (for the frontier and for the record), and a site's menu is on each of
+its pages, so the results are cached.
 
-What always holds: judging an address takes time linear in its length, and the event loop turns after each slice of
-them, so that a page of ten thousand links holds nobody up; a page of ordinary size is sorted at once.
+What always holds: judging an address takes time linear in its length, and the event loop runs after each slice of
+them, so that a page of ten thousand links does not block it; a page of ordinary size is sorted at once.
 """
 
 import asyncio
@@ -21,17 +21,17 @@ from farm.scope.rules import ScopeRules
 
 _REMEMBERED = 8192
 _REMEMBERED_CHARS = 500
-"""Longer addresses are seldom a menu's, and would make the memory of it large."""
+"""Longer addresses are seldom a menu's, and would make the cache large."""
 SLICE = 64 * 1024
-"""Characters of addresses, each counted with `_EACH` more: of the slowest kind they take some 20 ms."""
+"""Characters of addresses, with `_EACH` added for each: of the slowest kind they take some 20 ms."""
 _EACH = 100
 
 
 class LinkSorter:
-    """Parts the links of a page by the rules of the crawl. `key` is the crawl's fingerprint key.
+    """Sorts the links of a page by the rules of the crawl. `key` is the crawl's fingerprint key.
 
-    `forbidden` says whether a canonical URL is known to be forbidden by its robots.txt, `trapped` whether it is
-    one of those that a site makes without end, `repeats` whether all of its kind show the same.
+    `forbidden` says whether cached robots.txt rules forbid a canonical URL, `trapped` whether it is a crawler
+    trap, `repeats` whether its template is stopped as duplicate.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class LinkSorter:
     async def sort(
         self, links: Sequence[Link], referrer: UrlTask, *, nofollow: bool = False
     ) -> tuple[Sequence[UrlTask], Sequence[Skip]]:
-        """Canonicalise, drop repetitions, and part what is to be visited from what is not, and why.
+        """Canonicalise and deduplicate the links; return the URLs to visit, and the others with their reasons.
 
-        Both come in document order. An address is held to be `nofollow` only where every link to it says
-        so, or the page says it for all of them.
+        Both are in document order. An address is `nofollow` only where every link to it says so, or the page says
+        it for all of them.
         """
         depth, page_nofollow = referrer.depth + 1, nofollow
         unique: dict[str, tuple[CanonicalUrl | Refusal, bool]] = {}
@@ -74,7 +74,7 @@ class LinkSorter:
         for link in links:
             cost += len(link.url) + _EACH
             if cost > SLICE:
-                cost = await _turn()
+                cost = await _yield_to_loop()
             found = self.canonical(link.url)
             nofollow = self._obey_nofollow and (page_nofollow or _is_nofollow(link.rel))
             before = unique.get(found.url)
@@ -86,7 +86,7 @@ class LinkSorter:
         for found, nofollow in unique.values():
             cost += len(found.url) + _EACH
             if cost > SLICE:
-                cost = await _turn()
+                cost = await _yield_to_loop()
             reason = self._reason(found, depth, nofollow=nofollow)
             if reason is None and self._trapped(found.url):
                 reason = SkipReason.TRAP
@@ -109,15 +109,15 @@ class LinkSorter:
     async def canonical_links(self, links: Sequence[Link]) -> list[dict[str, str]]:
         """Return the links for the record: http(s) only, unique by canonical URL, in document order.
 
-        The first link to an address is shown, except that the first *text* is taken where the first link
-        has none: a picture and a caption often lead to the same page.
+        The first link to an address is kept, with the first *text* where it has none itself: a picture and a
+        caption often lead to the same page.
         """
         unique: dict[str, dict[str, str]] = {}
         cost = 0
         for link in links:
             cost += len(link.url) + _EACH
             if cost > SLICE:
-                cost = await _turn()
+                cost = await _yield_to_loop()
             found = self.canonical(link.url)
             if isinstance(found, Refusal):
                 continue
@@ -129,12 +129,12 @@ class LinkSorter:
         return list(unique.values())
 
     def judge(self, raw: str, depth: int) -> SkipReason | None:
-        """Say why an absolute address, such as where a redirect led, is not to be visited."""
+        """Return why an absolute address must not be visited; None where it may be."""
         found = self.canonical(raw)
         return self._reason(found, depth, nofollow=False)
 
     def fingerprints(self, urls: Iterable[str]) -> list[str]:
-        """Return the fingerprints of the addresses that can be crawled, such as a redirect's stations."""
+        """Return the fingerprints of those addresses that can be crawled."""
         found = (self.canonical(url) for url in urls)
         return [fingerprint(one.url, self._key) for one in found if isinstance(one, CanonicalUrl)]
 
@@ -150,8 +150,8 @@ class LinkSorter:
         return canonicalise(raw, hash_routes=self._hash_routes, keep_params=self._keep_params)
 
 
-async def _turn() -> int:
-    """Let the loop turn; return what the slice that begins has cost."""
+async def _yield_to_loop() -> int:
+    """Let the event loop run; return the cost of the next slice so far, 0."""
     await asyncio.sleep(0)
     return 0
 

@@ -1,4 +1,4 @@
-"""Where a visit ended: redirects lead out of the scope, or show that the site lives on another host."""
+"""Redirects: the final address of a visit is judged, and may add another host of the site to the scope."""
 
 from dataclasses import replace
 
@@ -12,28 +12,28 @@ from farm.scope.rules import ScopeKind, ScopeRules
 
 
 class RedirectPolicy:
-    """Judges the end of a visit by the rules of the crawl, and extends them where a seed's redirect says so."""
+    """Judges final addresses by the rules of the crawl, and extends the scope by the redirects of seeds."""
 
     def __init__(self, rules: ScopeRules, links: LinkSorter) -> None:
         self._rules = rules
         self._links = links
 
     def judge(self, task: UrlTask, page: RenderedPage) -> RedirectOutcome:
-        """Return what the page's final address means for a visit to `task`.
+        """Return what follows from the page's final address for a visit to `task`.
 
-        A page that changes its address by itself on its own site (`pushState`) has not been left. In a scope of
-        kind `page` a redirect is followed wherever it leads: the user asked for what that address shows.
+        A page that changes its address itself on its own site (`pushState`) counts as the same page. In a scope of
+        kind `page` a redirect may lead anywhere: the user asked for what the address shows.
         """
-        landing = self._place(task, page)
+        outcome = self._judged(task, page)
         nofollow = directives_of(page.headers, page.robots).nofollow
-        return replace(landing, nofollow=True) if nofollow else landing
+        return replace(outcome, nofollow=True) if nofollow else outcome
 
-    def _place(self, task: UrlTask, page: RenderedPage) -> RedirectOutcome:
+    def _judged(self, task: UrlTask, page: RenderedPage) -> RedirectOutcome:
         final = self._links.canonical(page.final_url)
         if not isinstance(final, CanonicalUrl) or (not page.redirects and final.site == task.site):
             return RedirectOutcome()
-        stations = (*page.redirects[1:], page.final_url) if page.redirects else ()
-        seen = tuple(self._links.fingerprints(stations))
+        addresses = (*page.redirects[1:], page.final_url) if page.redirects else ()
+        seen = tuple(self._links.fingerprints(addresses))
         if self._rules.kind is ScopeKind.PAGE:
             return RedirectOutcome(seen)
         extension = None
@@ -42,6 +42,5 @@ class RedirectPolicy:
             if extension is not None:
                 self._rules.extend(extension)
         reason = self._rules.judge(final.url, task.depth)
-        # What a refused address would have shown may still be wanted by another crawl, or under another rule:
-        # it is not marked as seen.
+        # A skipped address may be reached by another rule or another scope: it is not marked as seen.
         return RedirectOutcome(() if reason else seen, reason, extension)

@@ -1,10 +1,12 @@
 """robots.txt by RFC 9309, read as Google's parser reads it where the RFC leaves it open.
 
-What always holds: any bytes parse, in time linear in their length, whatever stands on each line. A file that is
-a web page by mistake has no rules and allows all. What is too much to be held exactly forbids more, never less.
+What always holds: any bytes parse, in time linear in their length. A file that is a web page by mistake has no
+rules and allows all. Rules without wildcards are found by a binary search, however many there are; at most
+`MAX_STARS` wildcards are compared with a path. A prohibition beyond that is widened to every path with its prefix,
+and a permission beyond it is dropped: rules that do not fit forbid more, never less.
 
-Own code, because the maintained parsers were tried against these cases and miss some: a token followed by a
-version or by words (`CrawlFarm/1.0`, `* all others`), a byte order mark.
+Own code, because the maintained parsers fail on some of the tested cases: a token followed by a version or by
+words (`CrawlFarm/1.0`, `* all others`), a byte order mark.
 """
 
 import re
@@ -22,12 +24,12 @@ _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 Weight = tuple[int, bool]
-"""What decides between rules that match: the length of the pattern, then the permission."""
+"""The precedence of a matching rule: the length of its pattern, then the permission."""
 NONE: Weight = (-1, True)
 
 
 def normal_path(path: str) -> str:
-    """Return a path in the form that is compared: what need not be escaped is not, the rest in capitals."""
+    """Return a path in the form that is compared: unreserved characters unescaped, other escapes in capitals."""
     path = _NOT_ASCII.sub(_escaped, path)
     return _ESCAPE.sub(_unescaped, path) if "%" in path else path
 
@@ -41,7 +43,7 @@ class Pattern:
     weight: Weight
 
     def matches(self, path: str) -> bool:
-        """Whether a path, with its query, falls under the pattern."""
+        """Return whether a path, with its query, matches the pattern."""
         first, *rest = self.pieces
         if not path.startswith(first):
             return False
@@ -57,7 +59,7 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True)
 class PathRules:
-    """What is allowed and forbidden; `of` compiles it.
+    """Compiled path rules: the most specific rule that matches a path decides. `of` compiles them.
 
     `prefixes` are sorted; `parents` has the place of the longest prefix that each one begins with itself (-1 for
     none), and `weights` the greatest weight among a prefix and all it begins with. `patterns` come with the most
@@ -104,7 +106,7 @@ class PathRules:
         return cls(prefixes, parents, weights, whole, tuple(patterns), stars, widened)
 
     def allows(self, path: str) -> bool:
-        """Whether a path, in the form of `normal_path`, may be visited."""
+        """Return whether a path, in the form of `normal_path`, may be visited."""
         if path == "/robots.txt":
             return True
         best = (self.whole or {}).get(path, NONE)
@@ -151,7 +153,7 @@ MAX_BYTES = 512 * 1024
 """The RFC asks for 500 KiB at least; what comes after is not read."""
 MAX_SITEMAPS = 2000
 MAX_LINK_STARS = 1000
-"""A page has thousands of links: rules with more wildcards in all are asked once the visit is due."""
+"""A page has thousands of links: rules with more wildcards in all are matched only before a visit."""
 LONGEST_LINE = 2083 * 8
 
 _BOM = b"\xef\xbb\xbf"
@@ -159,27 +161,27 @@ _AGENT = re.compile(r"[A-Za-z_-]+")
 _LINE = re.compile(r"[^\r\n]+")
 _NUMBER = re.compile(r"\d+(?:\.\d*)?|\.\d+", re.ASCII)
 _AGENTS = frozenset({"user-agent", "useragent", "user agent"})
-# The misspellings that Google's parser new_page_credit: whoever wrote them meant it.
+# The misspellings that Google's parser accepts.
 _DISALLOWS = frozenset({"disallow", "dissallow", "dissalow", "disalow", "diasllow", "disallaw"})
 _SITEMAPS = frozenset({"sitemap", "site-map"})
 
 
 @dataclass(slots=True)
 class _Group:
-    """What is said to one of the two audiences that concern us: our token, or everybody. `rules` is by pattern."""
+    """The rules for one of two audiences, our token or everybody; `rules` is by pattern."""
 
     named: bool = False
     rules: dict[str, bool] = field(default_factory=dict)
     crawl_delay_s: float | None = None
 
     def add(self, value: str, *, allow: bool) -> None:
-        """Take in a pattern; of two equal ones the permission wins."""
+        """Add a pattern; of two equal ones the permission wins."""
         text = normal_path(value)
         self.rules[text] = allow or self.rules.get(text, False)
 
 
 class _Groups:
-    """The groups of a file, told line by line."""
+    """The groups of a file, built line by line."""
 
     def __init__(self, token: str) -> None:
         self.ours, self.everybody, self._nobody = _Group(), _Group(), _Group()
@@ -188,17 +190,17 @@ class _Groups:
         self._naming = False
 
     def name(self, value: str) -> None:
-        """Address an agent, together with those that were named on the lines right before."""
+        """Address an agent, together with those named on the lines directly before."""
         if not self._naming:
             self._audience, self._naming = [], True
         group = self._addressed(value)
         group.named = True
-        # One audience may be named on every line of the file, and hears each rule once.
+        # One audience may be named on every line of the file, and gets each rule once.
         if not any(group is one for one in self._audience):
             self._audience.append(group)
 
     def rule(self, value: str, *, allow: bool) -> None:
-        """Tell those who are addressed a rule; an empty one says nothing."""
+        """Add a rule to the addressed groups; an empty one has no effect."""
         self._naming = False
         if not value:
             return
@@ -210,7 +212,7 @@ class _Groups:
                 group.add(folder + "/$", allow=True)
 
     def delay(self, value: str) -> None:
-        """Tell them a delay. It is no rule of the RFC's: it does not end the list of agents."""
+        """Set the crawl-delay of the addressed groups. Not in the RFC, it does not end the list of agents."""
         for group in self._audience:
             if group.crawl_delay_s is None:
                 group.crawl_delay_s = _seconds(value)
@@ -232,35 +234,35 @@ class RobotsRules:
 
     @property
     def widened(self) -> int:
-        """How many prohibitions hold for all that begins as they do, because there are too many wildcards."""
+        """How many prohibitions were widened to their prefix, because there are too many wildcards."""
         return self.paths.widened
 
     def allows(self, url: str) -> bool:
-        """Whether a canonical URL of this origin may be visited."""
+        """Return whether a canonical URL of this origin may be visited."""
         return self.paths.allows(normal_path(relative_url_of(url).partition("#")[0]))
 
     def surely_forbids(self, url: str) -> bool:
-        """Whether it is forbidden, by rules that are few enough to be asked about every link of a page."""
+        """Return whether it is forbidden, by rules with few enough wildcards to match every link of a page."""
         return self.paths.stars <= MAX_LINK_STARS and not self.allows(url)
 
 
 def parse(content: bytes, token: str = TOKEN) -> RobotsRules:
-    """Read a robots.txt for a product token."""
+    """Return the rules of a robots.txt for a product token."""
     groups = _Groups(token)
     sitemaps: dict[str, None] = {}
     if len(content) > MAX_BYTES:
-        # Half a line would say something else: `Allow: /public` might become `Allow: /`.
+        # Half a line would mean something else: `Allow: /public` might become `Allow: /`.
         content = content[: max(content.rfind(b"\n", 0, MAX_BYTES), content.rfind(b"\r", 0, MAX_BYTES), 0)]
     for line in _LINE.finditer(content.removeprefix(_BOM).decode("latin-1")):
-        said = line[0].partition("#")[0]
-        key, value = _parted(said[:LONGEST_LINE])
+        text = line[0].partition("#")[0]
+        key, value = _key_and_value(text[:LONGEST_LINE])
         if key in _AGENTS:
             groups.name(value)
         elif key in _DISALLOWS:
             groups.rule(value, allow=False)
         elif key == "allow":
-            # Cut short it would allow more than it says.
-            groups.rule(value if len(said) <= LONGEST_LINE else "", allow=True)
+            # Cut short, it would allow more than it says.
+            groups.rule(value if len(text) <= LONGEST_LINE else "", allow=True)
         elif key == "crawl-delay":
             groups.delay(value)
         elif key in _SITEMAPS and value and len(sitemaps) < MAX_SITEMAPS:
@@ -269,7 +271,7 @@ def parse(content: bytes, token: str = TOKEN) -> RobotsRules:
     return RobotsRules(PathRules.of(group.rules), group.crawl_delay_s, tuple(sitemaps))
 
 
-def _parted(line: str) -> tuple[str, str]:
+def _key_and_value(line: str) -> tuple[str, str]:
     line = line.strip(" \t\0")
     key, colon, value = line.partition(":")
     if not colon:
@@ -280,7 +282,7 @@ def _parted(line: str) -> tuple[str, str]:
 
 
 def _text(value: str) -> str:
-    """Return a value that was read byte by byte in its own letters."""
+    """Return a value that was read as Latin-1 decoded as UTF-8 where it is."""
     try:
         return value.encode("latin-1").decode()
     except UnicodeDecodeError:

@@ -28,7 +28,7 @@ class ScopeKind(StrEnum):
 
 
 class ScopeRules:
-    """Judges canonical URLs. Seeds may be added, and the scope extended, while the crawl runs."""
+    """Judges canonical URLs. Seeds may be added and the scope extended while the crawl runs."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class ScopeRules:
             self.add_seed(url)
 
     def add_seed(self, url: str) -> None:
-        """Take in another seed, given as canonical URL."""
+        """Add a seed, given as canonical URL."""
         if self.kind is ScopeKind.PREFIX:
             self._folder_paths.add(relative_url_of(_folder(url)))
         if self.kind is not ScopeKind.ANY:
@@ -58,20 +58,20 @@ class ScopeRules:
 
     @property
     def hosts(self) -> set[str]:
-        """Whose pages the crawl covers, as hosts or registrable domains; none where it covers everything."""
+        """The hosts or registrable domains that the scope covers; empty where it covers everything."""
         return {site_of(unit) if "://" in unit else unit for unit in self._inside}
 
-    def territory(self, seed: str) -> str | None:
-        """Return what a seed adds to the scope as a text for `extend`, so that nodes can tell each other.
+    def scope_unit(self, seed: str) -> str | None:
+        """Return what a seed adds to the scope, as a text for `extend` on other nodes.
 
-        None where the seeds themselves are all that counts, or nothing does.
+        None in a scope of kind `page` or `any`.
         """
         return None if self.kind in {ScopeKind.PAGE, ScopeKind.ANY} else self._unit(seed)
 
     def judge(self, url: str, depth: int) -> SkipReason | None:
-        """Say why a canonical URL is not to be visited; None when it is.
+        """Return why a canonical URL must not be visited; None where it may be.
 
-        The depth comes last: its reason is for pages that a deeper crawl would have visited.
+        The depth comes last: its reason is for pages that a deeper crawl would visit.
         """
         if not self.covers(url):
             return SkipReason.OUT_OF_SCOPE
@@ -84,7 +84,7 @@ class ScopeRules:
         return None
 
     def covers(self, url: str) -> bool:
-        """Whether the kind of the scope covers a canonical URL, whatever the patterns say."""
+        """Return whether the kind of the scope covers a canonical URL, whatever the patterns say."""
         if self.kind is ScopeKind.ANY:
             return True
         if self.kind is ScopeKind.PREFIX:
@@ -92,15 +92,15 @@ class ScopeRules:
         return self._unit(url) in self._inside
 
     def extension(self, seed: str, target: str) -> str | None:
-        """Return what to `extend` the scope by after a seed redirected to `target`, if by anything.
+        """Return what to `extend` the scope by after a seed redirected to `target`; None for nothing.
 
         Only another host, port or scheme of the same registrable domain counts: a seed that redirects to
-        `www.` means the site, one that redirects to somebody else's login page does not. The answer is
-        a text, so that nodes can tell each other.
+        `www.` means the site, one that redirects to another owner's login page does not. The answer is a text that
+        nodes share.
         """
         if self.kind in {ScopeKind.PAGE, ScopeKind.ANY} or self.covers(target):
             return None
-        if _owner(site_of(seed)) != _owner(site_of(target)):
+        if _registered_domain(site_of(seed)) != _registered_domain(site_of(target)):
             return None
         if self.kind is ScopeKind.PREFIX:
             return origin_of(target) + relative_url_of(_folder(seed))
@@ -118,7 +118,7 @@ class ScopeRules:
         elif self.kind is ScopeKind.HOST:
             self._cover({site})
         elif self.kind is ScopeKind.DOMAIN:
-            self._cover({_owner(site)})
+            self._cover({_registered_domain(site)})
 
     def _cover(self, units: set[str]) -> None:
         self._inside |= units
@@ -130,10 +130,10 @@ class ScopeRules:
         if self.kind is ScopeKind.PREFIX:
             return _folder(url)
         site = site_of(url)
-        return site if self.kind is ScopeKind.HOST else _owner(site)
+        return site if self.kind is ScopeKind.HOST else _registered_domain(site)
 
 
-def _owner(site: str) -> str:
+def _registered_domain(site: str) -> str:
     return registrable_domain(host_of(site))
 
 
@@ -142,7 +142,7 @@ def _folder(url: str) -> str:
 
 
 def _ancestors(url: str, longest: int) -> Iterable[str]:
-    """Return the folders above a URL, no longer ones than that: a path may have two thousand."""
+    """Yield the folders above a URL up to the length of the longest one in scope: a path may have two thousand."""
     folder = _folder(url)
     end = folder.index("/", 8)
     while 0 <= end < longest:
@@ -174,8 +174,7 @@ _IPV4 = re.compile(r"\d+\.\d+\.\d+\.\d+")
 def registrable_domain(host: str) -> str:
     """Return the registrable domain of a canonical host.
 
-    An IP address, a name without a dot (`localhost`) and a public suffix itself (`github.io`) belong to
-    no wider domain: they are their own.
+    An IP address, a name without a dot (`localhost`) and a public suffix itself (`github.io`) are their own.
     """
     if host.startswith("[") or "." not in host or _IPV4.fullmatch(host):
         return host
@@ -185,7 +184,7 @@ def registrable_domain(host: str) -> str:
 
 @cache
 def _suffixes() -> "PublicSuffixList":
-    # Loaded at the first question: it takes some 60 ms, which a crawl of one host never needs to pay.
+    # Loaded on first use: it takes some 60 ms, which a crawl of one host never needs.
     from publicsuffixlist import PublicSuffixList
 
     return PublicSuffixList()

@@ -1,11 +1,11 @@
 """The seeds of a crawl: from the command line, a file or standard input.
 
-A seeds file has a URL a line, or a JSON object a line (`url`, `priority`, `meta`). Blank lines and `#`
-comments are skipped; a bad line is reported with its number, and the rest is taken. Nothing here needs the
-crawl to exist: the seeds are read first, so that bad input leaves nothing half-created behind.
+A seeds file has one URL or one JSON object per line (`url`, `priority`, `meta`). Blank lines and `#` comments are
+skipped; a bad line is reported with its number, and the rest is taken. Nothing here needs the crawl to exist: the
+seeds are read first, so that bad input leaves no half-created crawl.
 
-What always holds: any bytes are read, no line beyond its cap is ever held, and no more than `MAX_BAD` sentences
-are kept, so that a file that is something else altogether is told as quickly as it is seen.
+What always holds: any bytes are accepted, no line is kept beyond its cap, and at most `MAX_BAD` sentences are
+kept, so that a file of another kind is reported at once.
 """
 
 import re
@@ -29,7 +29,7 @@ _BARE_HOST = re.compile(r"(?:localhost|[^\s/:?#@]+\.[^\s/:?#@]+)(?::\d{1,5})?(?:
 _SHOWN_CHARS = 80
 MAX_LINE = 2**20
 MAX_META = 64 * 1024
-"""Bytes of JSON; each record of the crawl that comes of the seed carries them."""
+"""Bytes of JSON; each record that comes from the seed contains them."""
 MAX_BAD = 100
 _PIECE = 64 * 1024
 _LINE_END = re.compile(rb"\r\n|\r|\n")
@@ -37,7 +37,7 @@ _LINE_END = re.compile(rb"\r\n|\r|\n")
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """A canonical URL to start from; `raw` is what was given, where that is another text."""
+    """A canonical URL to start from; `raw` is the text that was given, where it differs."""
 
     url: str
     site: str
@@ -45,8 +45,8 @@ class Seed:
     meta: Mapping[str, Any] = field(default_factory=dict)
     raw: str = ""
 
-    def again(self, *, hash_routes: bool, keep_params: Collection[str]) -> "Seed":
-        """Return the seed as a crawl with these settings writes its URL."""
+    def reparsed(self, *, hash_routes: bool, keep_params: Collection[str]) -> "Seed":
+        """Return the seed with its URL canonicalised by these settings."""
         found = parse_seed(self.raw or self.url, hash_routes=hash_routes, keep_params=keep_params)
         return replace(found, priority=self.priority, meta=self.meta)
 
@@ -59,7 +59,7 @@ class Seed:
 
 @dataclass(frozen=True, slots=True)
 class BadSeedLine:
-    """A line that is no seed: its number, from 1, and a sentence with the remedy."""
+    """A bad line: its number, from 1, and a sentence with the remedy."""
 
     number: int
     sentence: str
@@ -67,9 +67,9 @@ class BadSeedLine:
 
 @dataclass(frozen=True, slots=True)
 class Seeds:
-    """What was read: the seeds, unique by URL and in order, and the lines that were none.
+    """The seeds of a file, unique by URL and in order, and its bad lines.
 
-    `bad` are the first of these; `more_bad` is how many there were besides.
+    `bad` are the first bad lines; `more_bad` is how many follow.
     """
 
     seeds: tuple[Seed, ...] = ()
@@ -129,7 +129,7 @@ def parse_seeds(
 
 
 def parse_seed(raw: str, *, hash_routes: bool = False, keep_params: Collection[str] = ()) -> Seed:
-    """Return the seed of a URL as a user writes it; raises `UsageError` with the remedy."""
+    """Return the seed of a URL as a user writes it. Raises `UsageError` with the remedy."""
     text = raw.strip()
     found = canonicalise(text, hash_routes=hash_routes, keep_params=keep_params)
     if isinstance(found, CanonicalUrl):
@@ -156,7 +156,7 @@ def _seed(entry: Mapping[str, Any], *, hash_routes: bool, keep_params: Collectio
     if not isinstance(meta, dict):
         raise UsageError('"meta" must be a JSON object')
     try:
-        # In a record it stands some levels deeper than here.
+        # In a record it is some levels deeper than here.
         size = len(orjson.dumps([[[[meta]]]]))
     except TypeError:
         raise UsageError('"meta" is nested too deep; write it with fewer levels') from None
@@ -179,7 +179,7 @@ def _shown(text: str) -> str:
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
-    """Return the lines of a file, whichever way they end; of one that is too long only enough to tell."""
+    """Yield the lines of a file, with any line end; of one that is too long only enough to detect it."""
     rest, is_long = b"", False
     while piece := file.read(_PIECE):
         if piece.endswith(b"\r"):

@@ -1,11 +1,11 @@
-"""Sitemaps as they stream in: XML (a list or an index), RSS, Atom, or plain text; packed or not.
+"""A streaming reader of sitemaps: XML (a list or an index), RSS, Atom, or plain text; with or without gzip.
 
-What always holds: no document type is read, so no entity is expanded and the parser fetches nothing; what is
-unpacked, and the depth, the elements, the longest tag and the entries of one file are capped; no tree is built; a
-file that breaks in the middle has told what came before. Addresses come as they stand there: resolving them,
-making them canonical and judging them is done where links are.
+What always holds: no document type is read, so no entity is expanded and the parser fetches nothing; the
+decompressed size, the depth, the elements, the longest tag and the entries of one file are capped; no tree is
+built; the entries before an error are kept. Addresses are returned as the file has them: they are resolved,
+canonicalised and judged as links are.
 
-Reading is done in steps, each of them short: whoever reads on an event loop lets it turn in between.
+Reading is done in short steps: a reader on an event loop lets it run in between.
 """
 
 import html
@@ -19,21 +19,21 @@ from xml.parsers import expat
 from farm.scope.decoding import BadCompression, Decoder, Decompressor
 
 MAX_BYTES = 50 * 2**20
-"""Of one file, unpacked; the protocol's own limit."""
+"""Of one file, decompressed; the protocol's own limit."""
 MAX_ENTRIES = 50_000
 MAX_ELEMENTS = 2_000_000
 MAX_DEPTH = 32
 LONGEST_TEXT = 4096
 LONGEST_TAG = 64 * 1024
-"""Of a tag or a comment: until it is whole the parser keeps it, and reads it again with each piece."""
+"""Of a tag or a comment: the parser keeps an incomplete one, and reads it again with each piece."""
 HEAD = 64 * 1024
-"""Characters before the first element of a sitemap: blanks, declarations, comments, what a script has printed."""
+"""Characters before the first element of a sitemap: blanks, declarations, comments, a script's output."""
 _DATES = frozenset({"lastmod", "updated", "pubdate", "date"})
 _LISTS = frozenset({"urlset", "sitemapindex"})
 _ROOT = re.compile(r"<(?:[\w.-]{1,40}:)?(urlset|sitemapindex|rss|feed|rdf)(?=[\s/>])", re.IGNORECASE)
 _DECLARES = re.compile(r"<!(?:ENTITY|ATTLIST|ELEMENT)\b")
 _MARK = "\ue5ff"
-"""Stands for an ampersand that begins nothing that XML knows: sites write them, and expat refuses them."""
+"""Replaces an ampersand that begins no XML entity: sites write them, and expat refuses them."""
 _STRAY = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#\d{1,7}|#x[0-9a-fA-F]{1,6});)")
 _MARKED = re.compile(_MARK + r"(?:[A-Za-z][A-Za-z0-9]{1,31};)?")
 _UNENDED = re.compile(r"&[#\w]{0,32}\Z")
@@ -48,7 +48,7 @@ class BadSitemap(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An address in a sitemap; `is_sitemap` where another sitemap stands there. `changed` where it is told."""
+    """An address in a sitemap, which may be another sitemap's; `changed` is None where it is not given."""
 
     url: str
     is_sitemap: bool = False
@@ -56,12 +56,12 @@ class Entry:
 
 
 class SitemapReader:
-    """Takes one file in pieces. `entries` are what it has listed so far."""
+    """Reads one file in pieces. `entries` are those read so far."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self._size = 0
-        self._unpacker = Decompressor()
+        self._decompressor = Decompressor()
         self._decoder = Decoder()
         self._head = ""
         self._look_at = 1
@@ -71,13 +71,13 @@ class SitemapReader:
         self._over = False
 
     def feed(self, piece: bytes) -> bool:
-        """Read a piece; False where no more is wanted. Raises BadSitemap."""
+        """Read a piece; return False where no more is needed. Raises BadSitemap."""
         return all(self.steps(piece))
 
     def steps(self, piece: bytes) -> Iterator[bool]:
-        """Read a piece in short steps, and say after each whether more is wanted. Raises BadSitemap."""
+        """Read a piece in short steps; yield after each whether more is needed. Raises BadSitemap."""
         try:
-            for part in self._unpacker.feed(piece):
+            for part in self._decompressor.feed(piece):
                 if self._over:
                     yield False
                     return
@@ -93,25 +93,25 @@ class SitemapReader:
             raise
 
     def close(self) -> Sequence[Entry]:
-        """End the parse and return all entries, once the whole file was read.
+        """End the parse and return all entries, once the whole file was fed.
 
-        Raises BadSitemap where the file ends in the middle, or what is wrong shows only now: the parser may keep a
-        token until the end is there. `entries` are then what came before. A file that was refused or cut by a cap
-        is not read any further.
+        Raises BadSitemap where the file is incomplete, or an error shows only at its end: the parser may keep a
+        token until then. `entries` are those before the error. A file that was refused or cut by a cap is not read
+        further.
         """
         if not self._over:
             self._over = True
-            self._text(self._decoder.feed(self._unpacker.close(), is_last=True), is_last=True)
+            self._text(self._decoder.feed(self._decompressor.close(), is_last=True), is_last=True)
         return self.entries
 
     def _text(self, text: str, *, is_last: bool) -> None:
         if not self._begun:
             self._head += text
-            # Looked at when it has doubled: it may come byte by byte.
+            # Searched when it has doubled: it may arrive byte by byte.
             if len(self._head) < min(self._look_at, HEAD) and not is_last:
                 return
             self._look_at = 2 * len(self._head)
-            if not self._begins(is_last=is_last):
+            if not self._find_root(is_last=is_last):
                 return
             text, self._head = self._head, ""
         if self._xml is not None:
@@ -119,8 +119,8 @@ class SitemapReader:
         else:
             self._lines(text, is_last=is_last)
 
-    def _begins(self, *, is_last: bool) -> bool:
-        """Whether it is clear what the file is; the head then begins where reading does. Raises BadSitemap."""
+    def _find_root(self, *, is_last: bool) -> bool:
+        """Return whether the kind of file is known; the head then begins at its root. Raises BadSitemap."""
         root = _root_of(self._head)
         if root is not None:
             if _DECLARES.search(self._head, 0, root.start()):
@@ -137,7 +137,7 @@ class SitemapReader:
     def _lines(self, text: str, *, is_last: bool) -> None:
         text = self._rest + text
         end = len(text) if is_last else max(text.rfind("\n"), text.rfind("\r")) + 1
-        # A line that is too long stays too long, however much of it is dropped.
+        # A line that is too long stays too long when a part of it is dropped.
         self._rest = text[end : end + LONGEST_TEXT]
         for line in _LINES.finditer(text, 0, end):
             address = line[0].strip("\ufeff \t")
@@ -160,7 +160,7 @@ class _XmlReader:
         self._elements = 0
         self._unread = ""
         self._fed = 0
-        # The names of namespaces are not looked up: one of 60 KB would be copied for each element.
+        # Namespaces are not resolved: a name of 60 KB would be copied for each element.
         self._parser = expat.ParserCreate("utf-8")
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
@@ -178,7 +178,7 @@ class _XmlReader:
             self._parser.Parse(content, is_last)
         except expat.ExpatError as error:
             if not self._path and self._elements:
-                return  # what follows the root is no part of it
+                return  # text after the root is ignored
             raise BadSitemap(f"it is not XML ({error})") from None
         if self._fed - self._parser.CurrentByteIndex > LONGEST_TAG:
             raise BadSitemap(f"it has a tag of more than {LONGEST_TAG} bytes")
@@ -201,20 +201,20 @@ class _XmlReader:
             and attributes.get("rel", "alternate") == "alternate"
             and len(attributes.get("href", "")) < LONGEST_TEXT
         ):
-            self._item.setdefault("url", _whole(attributes.get("href", "")))
+            self._item.setdefault("url", _unescaped(attributes.get("href", "")))
 
     def _end(self, name: str) -> None:
         local = self._path.pop()
         if local in self._items:
-            self._listed(local)
+            self._end_item(local)
         elif self._path and self._path[-1] in self._items:
-            # `image:loc` and the like have other parents, and are no pages.
-            self._told(local, name)
+            # `image:loc` and the like have other parents; they are no pages.
+            self._take_text(local, name)
         self._chars, self._length = [], 0
 
-    def _told(self, local: str, name: str) -> None:
-        """Take in what stands in an element of an item."""
-        text = _whole("".join(self._chars)).strip()
+    def _take_text(self, local: str, name: str) -> None:
+        """Take the text of an element of an item."""
+        text = _unescaped("".join(self._chars)).strip()
         if not text or self._length > LONGEST_TEXT:
             return
         if local == self._address and (self._root in _LISTS or ":" not in name):
@@ -222,7 +222,7 @@ class _XmlReader:
         elif local in _DATES:
             self._item.setdefault("changed", text)
 
-    def _listed(self, local: str) -> None:
+    def _end_item(self, local: str) -> None:
         url = self._item.pop("url", "")
         if url:
             _add(self._entries, Entry(url, local == "sitemap", _moment(self._item.get("changed", ""))))
@@ -240,7 +240,7 @@ def _add(entries: list[Entry], entry: Entry) -> None:
 
 
 def _root_of(head: str) -> re.Match[str] | None:
-    """Return the first element of a sitemap that stands in no comment."""
+    """Return the match of the first root element outside comments."""
     at, root = 0, _ROOT.search(head)
     while root is not None and (start := head.find("<!--", at, root.start())) >= 0:
         end = head.find("-->", start + 4)
@@ -252,13 +252,13 @@ def _root_of(head: str) -> re.Match[str] | None:
     return root
 
 
-def _whole(text: str) -> str:
-    """Return a text with its ampersands, and with the characters that HTML has names for."""
+def _unescaped(text: str) -> str:
+    """Return a text with its ampersands restored and HTML's named characters decoded."""
     return _MARKED.sub(lambda found: html.unescape("&" + found[0][1:]), text) if _MARK in text else text
 
 
 def _moment(text: str) -> datetime | None:
-    """Read a W3C date, as short as a year, or a mail's; what is none is as good as no date."""
+    """Parse a W3C date, as short as a year, or an RFC 5322 date; None where it is neither."""
     month = _MONTH.fullmatch(text)
     try:
         if month is not None:

@@ -1,13 +1,13 @@
-"""Crawler traps: addresses that a site makes without end, told by their shape and their values.
+"""Crawler traps: addresses that a site generates without end, recognised by their shape and values.
 
 What always holds: numbers alone make no trap, so that a catalogue of any size is crawled whole; a judgement takes
-time linear in the length of the address; what is remembered is bounded, and is a node's own, so that several nodes
-let through a few more each.
+time linear in the length of the address; memory is bounded. Each node has its own, so that several nodes let a few
+more addresses through.
 
 - a path that repeats itself: `/a/a/a/`, `/a/b/a/b/a/b/`
-- a calendar that has gone beyond the years for which there are dates, or has gone on for long before 1970
-- a page under another session id, of which it was seen under one
-- filters that are combined without end: several parameters of one path vary, in more combinations than the cap
+- a calendar beyond the years that have dates, or with many pages before 1970
+- a page under a second session id
+- filters: several parameters of one path vary, in more combinations than the cap
 """
 
 import re
@@ -22,8 +22,8 @@ from farm.model.url import relative_url_of
 FIRST_YEAR = 1970
 YEARS_AHEAD = 2
 LONGEST_PART = 8
-"""Folders; a longer part of a path that repeats itself is not looked for, so that the search stays linear."""
-_DRAWN_CHARS, _DRAWN_DIGITS = 16, 20
+"""Folders; a longer repeated part of a path is not searched for, so that the search stays linear."""
+_RANDOM_CHARS, _RANDOM_DIGITS = 16, 20
 _NAMES = 64
 """Parameters of one path that are compared; filters have fewer."""
 _SESSION = re.compile(
@@ -31,7 +31,7 @@ _SESSION = re.compile(
     r"|(?<=[?&])(?:phpsessid|jsessionid|cfid|cftoken|aspsessionid[a-z]{0,12}|(sid|session_?id))=([^&#]*)&?",
     re.IGNORECASE,
 )
-_DRAWN = re.compile(r"[a-z0-9_-]+", re.IGNORECASE)
+_RANDOM = re.compile(r"[a-z0-9_-]+", re.IGNORECASE)
 # Only where a path calls itself a calendar: `/product/4711/12` is a product.
 _CALENDAR = re.compile(r"calend|kalend|agenda|event|schedule", re.IGNORECASE)
 _IN_PATH = re.compile(r"/(\d{4})[/-](?:0?[1-9]|1[0-2])(?![0-9])")
@@ -56,14 +56,14 @@ class TrapParams:
 
 @dataclass(slots=True)
 class _Combined:
-    """What was seen of one path: the combinations, each parameter's first value, and which parameters vary."""
+    """The parameters of one path: their combinations, each one's first value, and which of them vary."""
 
     seen: set[bytes] = field(default_factory=set)
     first: dict[str, str] = field(default_factory=dict)
     varied: set[str] = field(default_factory=set)
 
     def compare(self, parts: Sequence[str]) -> None:
-        """Take in the parameters of another address; one that is missing or new somewhere varies."""
+        """Compare the parameters of another address; one that is missing or new in an address varies."""
         values = dict(part.partition("=")[::2] for part in parts[:_NAMES])
         if not self.seen:
             self.first = values
@@ -75,7 +75,7 @@ class _Combined:
 
 
 class TrapDetector:
-    """Judges canonical URLs, in the order in which they are met."""
+    """Judges canonical URLs in the order in which they are found."""
 
     def __init__(self, params: TrapParams) -> None:
         self._params = params
@@ -84,7 +84,7 @@ class TrapDetector:
         self._past: OrderedDict[bytes, set[bytes]] = OrderedDict()
 
     def is_trap(self, url: str) -> bool:
-        """Whether the URL is one that a site makes without end."""
+        """Return whether the URL is a trap."""
         path = relative_url_of(url)[1:].partition("?")[0]
         return (
             self._repeats(path.split("/"))
@@ -96,7 +96,7 @@ class TrapDetector:
     def _repeats(self, segments: list[str]) -> bool:
         times = self._params.repeats
         for length in range(1, min(LONGEST_PART, len(segments) // times) + 1):
-            # A part stands there so often in a row where that many segments equal the one a part later.
+            # A part repeats in a row where that many segments equal the ones one part later.
             same = bytes(map(eq, segments, segments[length:]))
             row = b"\1" * (length * (times - 1))
             start = same.find(row)
@@ -104,7 +104,7 @@ class TrapDetector:
                 # Numbers repeat by chance: `/1/1/1` is a chapter.
                 if not all(one == "" or one.isdigit() for one in segments[start : start + length]):
                     return True
-                # All of this row is made of that part: the next begins after it.
+                # All of this run repeats that part: the next candidate begins after it.
                 end = same.find(b"\0", start)
                 start = same.find(row, end) if end >= 0 else -1
         return False
@@ -158,20 +158,20 @@ class TrapDetector:
 
 
 def _without_session(match: re.Match[str]) -> str:
-    """Return nothing in place of a session's id, and what may say which page it is as it stands.
+    """Return an empty text for a session id, and any other parameter unchanged.
 
-    Where the name may mean anything (`sid` is also a story's number) the value has to look as if it was drawn.
+    Where the name is ambiguous (`sid` is also a story's number) the value has to look random.
     """
     if match[2] is None:
         return ""
     value = match[3]
-    is_long = len(value) >= (_DRAWN_DIGITS if value.isdigit() else _DRAWN_CHARS)
-    is_drawn = is_long and _DRAWN.fullmatch(value) and any(map(str.isdigit, value))
-    return "" if is_drawn else match[0]
+    is_long = len(value) >= (_RANDOM_DIGITS if value.isdigit() else _RANDOM_CHARS)
+    is_random = is_long and _RANDOM.fullmatch(value) and any(map(str.isdigit, value))
+    return "" if is_random else match[0]
 
 
 def _calendar_year(path: str) -> re.Match[str] | None:
-    """Return the last year that stands, with a month, below a folder that calls itself a calendar."""
+    """Return the last year with a month below a folder that is named like a calendar."""
     named = _CALENDAR.search(path)
     if named is None:
         return None

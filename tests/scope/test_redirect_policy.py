@@ -86,7 +86,7 @@ def test_in_a_scope_of_pages_a_redirect_is_followed_wherever_it_leads() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "territory"),
+    ("kind", "scope_unit"),
     [
         ("page", None),
         ("prefix", "https://shop.example/docs/"),
@@ -95,12 +95,12 @@ def test_in_a_scope_of_pages_a_redirect_is_followed_wherever_it_leads() -> None:
         ("any", None),
     ],
 )
-def test_what_a_seed_adds_can_be_told_to_another_node(kind: str, territory: str | None) -> None:
+def test_what_a_seed_adds_can_be_told_to_another_node(kind: str, scope_unit: str | None) -> None:
     """It extends that node's scope by the same."""
     seed = "https://shop.example/docs/intro"
     rules = ScopeRules(kind, [seed])
-    assert rules.territory(seed) == territory
-    if territory is not None:
+    assert rules.scope_unit(seed) == scope_unit
+    if scope_unit is not None:
         other = ScopeRules(kind, ["https://other.example/docs/"])
-        other.extend(territory)
+        other.extend(scope_unit)
         assert other.covers(seed)
