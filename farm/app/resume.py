@@ -52,7 +52,7 @@ def take_up(
     if "header" in names:
         given = ", ".join(f"--header {name}" for name in stored["header"])
         raise UsageError(
-            f"This crawl was begun with {given}, whose value is not kept; give it again, or --header none to "
+            f"This crawl was begun with {given}, whose value is not kept; give it again, or begin anew "
             "go on without."
         )
     try:
