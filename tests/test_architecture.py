@@ -1,4 +1,4 @@
-"""The rules of the house that no linter knows: sizes, words, sleeps, contracts, and what the files may name."""
+"""The architecture's rules that no linter knows: sizes, words, sleeps, contracts, and what the files may name."""
 
 import ast
 import re

@@ -174,7 +174,7 @@ def _after_block(
 def _after_all_banned(all_banned: AllProxiesBanned, throttled: int, params: RetryParams) -> Retry | Bury:
     """Put a URL off until a proxy may try its site again: every one is banned for it now."""
     reason = FailureKind.BLOCKED if all_banned.by_site else FailureKind.PROXY
-    detail = "every proxy is out for this site"
+    detail = "every proxy is banned for this site"
     if throttled >= params.all_banned_cap:
         return Bury(reason, detail)
     return Retry(reason, all_banned.wait_s, detail, throttled=True)

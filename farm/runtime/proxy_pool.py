@@ -204,12 +204,12 @@ class ProxyPool:
         where = "" if site is None else f" for {site}"
         if after.bans > before.bans:
             self._changes[label, site] = Ban(label, site, left_s, after.bans)
-            text = f"proxy {label} is out{where} for {left_s:.0f} s: {outcome.value}"
+            text = f"proxy {label} is banned{where} for {left_s:.0f} s: {outcome.value}"
             self._emit(Notice(now, "warning", text))
             return True
         if before.bans and not after.bans:
             self._changes[label, site] = Ban(label, site, 0.0, 0)
-            self._emit(Notice(now, "info", f"proxy {label} is back{where}"))
+            self._emit(Notice(now, "info", f"proxy {label} works again{where}"))
         return False
 
     # -- when no proxy is available
@@ -231,7 +231,7 @@ class ProxyPool:
         if self._down_since is None:
             self._down_since = now
             patience = f"waiting up to {self.params.patience_s:g} s"
-            self._emit(Notice(now, "warning", f"none of the {count} proxies works; {patience}"))
+            self._emit(Notice(now, "warning", f"none of the {count} proxies is available; {patience}"))
         elif now - self._down_since > self.params.patience_s:
             raise AllProxiesDown(
                 f"None of the {count} proxies has worked for {self.params.patience_s:g} s; "
@@ -241,7 +241,7 @@ class ProxyPool:
     def _is_up(self) -> None:
         if self._down_since is not None:
             self._down_since = None
-            self._emit(Notice(self._clock.monotonic(), "info", "a proxy works again"))
+            self._emit(Notice(self._clock.monotonic(), "info", "a proxy is available again"))
 
     # -- what nodes tell each other
 

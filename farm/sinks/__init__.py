@@ -1,1 +1,1 @@
-"""Where the records go: one writer per sink, and what was committed is on the disk."""
+"""Sinks for records: one writer per sink; a committed record is durable."""

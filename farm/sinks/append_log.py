@@ -1,10 +1,16 @@
-"""A file of JSON lines, each under a key, that survives being killed at any byte.
+"""An append-only log of JSON lines, each with a key, that survives a kill at any byte.
 
+<<<<<<< HEAD
 What always holds once `append` has returned: the lines are on the disk, each key once. What always holds
 after opening: the file ends with a whole line, and everything in it is indexed. A file that somebody moves,
 removes or changes while it is open takes no more lines, since nobody would find them. Only what a crash can have
 left is ever cut off (a torn last line, zeros after a power cut); a file that holds something else is
 somebody's work and is refused.
+=======
+What always holds once `append` has returned: the lines are durable, each key once. What always holds after
+opening: the file ends with a complete line, and every line is indexed. Only what a crash can leave is ever cut off
+(a torn last line, zeros after a power cut); a file with other contents may be the user's and is refused.
+>>>>>>> p-core
 """
 
 import contextlib
@@ -17,19 +23,19 @@ from farm.resources.files import opened, sync_folder
 from farm.sinks.log_index import Keys, LogIndex, write_all
 
 KeyOf = Callable[[bytes], bytes | None]
-"""Reads the key out of a line; None where the line has none."""
+"""Returns the key of a line; None where the line has none."""
 
 _SAMPLES = 32
 _PENDING = 10_000
 _CRASH_BYTES = 1 << 30
-"""More than this is never cut off: no batch is as large, so no crash has left it."""
+"""More than this is never cut off: no batch is so large, so no crash left it."""
 
 # macOS has no fdatasync; a sync of the size too is what fdatasync does for a file that grew.
 _sync = getattr(os, "fdatasync", os.fsync)
 
 
 class AppendLog:
-    """The log at `path`, with its sidecar at `index_path`; one thread at a time may use it."""
+    """The log at `path` with its sidecar at `index_path`, for one thread at a time."""
 
     def __init__(self, path: Path, index_path: Path, key_of: KeyOf, keys: Keys) -> None:
         self._path = path
@@ -46,7 +52,7 @@ class AppendLog:
             self._index = LogIndex(index_path)
             self._end = self._recover()
         except OSError as error:
-            raise OutputUnwritable(self._sentence(error)) from error
+            raise OutputUnwritable(self._error_text(error)) from error
 
     @property
     def lines(self) -> int:
@@ -54,10 +60,15 @@ class AppendLog:
         return self._index.length
 
     def append(self, entries: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
-        """Write the lines whose key is new, durably; return the keys that were.
+        """Write the lines with new keys durably; return these keys. Raises `OutputUnwritable`.
 
+<<<<<<< HEAD
         A failure cuts the log back to its last good line, and no line is taken after it: what a failed
         sync has left in the system's cache cannot be known. Raises OutputUnwritable.
+=======
+        A failure truncates the log to its last good line, and the log accepts no line after it: the state of the
+        page cache after a failed sync is unknown.
+>>>>>>> p-core
         """
         if self._failure is not None:
             raise OutputUnwritable(self._failure)
@@ -80,7 +91,7 @@ class AppendLog:
                 raise self._disturbed()
             self._index.append(ends)
         except OSError as error:
-            self._failure = self._sentence(error)
+            self._failure = self._error_text(error)
             with contextlib.suppress(OSError):
                 os.ftruncate(self._fd, self._end)
             raise OutputUnwritable(self._failure) from error
@@ -112,7 +123,7 @@ class AppendLog:
         size = os.fstat(self._fd).st_size
         self._index.cut_to(size)
         end = 0
-        if not self._index_is_true():
+        if not self._index_is_valid():
             self._index.clear()
         elif self._index.length:
             for key in self._index:
@@ -120,7 +131,7 @@ class AppendLog:
             _, _, end = self._index.entry(self._index.length - 1)
         return self._index_tail(end, size)
 
-    def _index_is_true(self) -> bool:
+    def _index_is_valid(self) -> bool:
         """Check the sidecar against lines of the log: first, last and some between."""
         count = self._index.length
         for number in {*range(0, count, max(1, count // _SAMPLES)), *range(count - 1, count)}:
@@ -131,7 +142,7 @@ class AppendLog:
         return True
 
     def _index_tail(self, start: int, size: int) -> int:
-        """Take in what the sidecar does not know, and cut off what a crash has left; return the end."""
+        """Index the lines that the sidecar lacks, and cut off what a crash has left; return the end."""
         end = start
         pending: list[tuple[bytes, int]] = []
         with self._path.open("rb") as log:
@@ -149,7 +160,7 @@ class AppendLog:
                 raise OutputUnwritable(self._foreign(end))
             os.ftruncate(self._fd, end)
         if end > start or end < size:
-            # What was written and not yet synced when the process died counts as kept from now on.
+            # Lines that were written but not synced when the process died count as durable from now on.
             _sync(self._fd)
             self._index.append(pending)
         return end
@@ -166,18 +177,30 @@ class AppendLog:
             yield key, end
 
     def _may_be_torn(self, size: int) -> bool:
-        """Whether a file without one whole line looks like the start of a first line."""
+        """Return whether a file without a complete line looks like the start of a first line."""
         head = os.pread(self._fd, min(size, 64), 0)
         return head[:2] in {b"{", b'{"'} or b"\0" in head
 
     def _foreign(self, at: int) -> str:
         return (
-            f"{self._path} holds something at byte {at} that this program has not written; "
+            f"{self._path} has contents at byte {at} that this program has not written; "
             "move the file away or choose another --output"
         )
 
-    def _sentence(self, error: OSError) -> str:
+    def _error_text(self, error: OSError) -> str:
         return (
             f"{self._path} cannot be written ({error.strerror or error}); "
             "make room and see to its permissions, or choose another --output"
         )
+<<<<<<< HEAD
+=======
+
+
+def _sync_folder(folder: Path) -> None:
+    # A new file's name is durable when its folder is synced.
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+>>>>>>> p-core

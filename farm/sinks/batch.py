@@ -1,8 +1,8 @@
-"""One writer for many contexts: group commit.
+"""Group commit: one writer for many contexts.
 
-A context that commits while the disk is idle is written at once; whoever comes while a flush runs waits
-for that flush and goes into the next one with everybody else who came. Nobody waits for a batch to fill,
-and a slow disk makes the groups larger instead of the queue longer.
+A batch that is committed while the disk is idle is written at once; batches that arrive during a flush are written
+together in the next one. No batch waits for others, and a slow disk makes the groups larger instead of the queue
+longer.
 
 Encoding and writing happen in the writer's own thread, a daemon: a disk that hangs for good cannot keep the
 process from ending.
@@ -23,8 +23,8 @@ Encoded = TypeVar("Encoded")
 class BatchingWriter(Generic[Encoded]):
     """Commits batches through one thread.
 
-    `encode` may refuse one batch by any `FarmError`; the others of its group are not touched by that.
-    `write` makes a whole group durable or raises `OutputUnwritable`, after which nothing is taken any more.
+    `encode` may refuse one batch by any `FarmError`; the others of its group are not affected. `write` makes a
+    whole group durable or raises `OutputUnwritable`, after which no batch is accepted.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class BatchingWriter(Generic[Encoded]):
         self._encode = encode
         self._write = write
         self._commit_timeout_s = commit_timeout_s
-        self._wake = threading.Condition()
+        self._changed = threading.Condition()
         self._waiting: list[tuple[Batch, Future[None]]] = []
         self._closing = False
         self._failure: str | None = None
@@ -45,13 +45,12 @@ class BatchingWriter(Generic[Encoded]):
         self._finished: Future[None] = Future()
 
     async def commit(self, batch: Batch) -> None:
-        """Return when the batch is durable.
+        """Return when the batch is durable. Raises `OutputUnwritable` after `commit_timeout_s`.
 
-        A caller that is cancelled while its batch waits takes it back; once the flush has begun it is
-        written all the same.
+        Cancelling a caller removes its batch while it waits; once the flush has begun the batch is written.
         """
         durable: Future[None] = Future()
-        with self._wake:
+        with self._changed:
             if self._failure is not None:
                 raise OutputUnwritable(self._failure)
             if self._closing:
@@ -60,20 +59,20 @@ class BatchingWriter(Generic[Encoded]):
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="sink-writer", daemon=True)
                 self._thread.start()
-            self._wake.notify()
+            self._changed.notify()
         try:
             async with asyncio.timeout(self._commit_timeout_s):
                 await asyncio.wrap_future(durable)
         except TimeoutError:
-            # One who waited in vain is enough: the others need not find out one after the other.
+            # One timeout is enough: the other callers need not reach theirs one after the other.
             self._failure = _hangs("the records were", self._commit_timeout_s)
             raise OutputUnwritable(self._failure) from None
 
     async def close(self, deadline_s: float = 10.0) -> None:
-        """Write what waits and end the thread; raises `OutputUnwritable` when that takes too long."""
-        with self._wake:
+        """Write the waiting batches and end the thread. Raises `OutputUnwritable` after `deadline_s`."""
+        with self._changed:
             self._closing = True
-            self._wake.notify()
+            self._changed.notify()
             if self._thread is None:
                 return
         try:
@@ -90,18 +89,18 @@ class BatchingWriter(Generic[Encoded]):
             self._finished.set_result(None)
 
     def _next_group(self) -> list[tuple[Batch, Future[None]]]:
-        with self._wake:
-            self._wake.wait_for(lambda: self._waiting or self._closing)
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closing)
             group, self._waiting = self._waiting, []
             return group
 
     def _commit_group(self, group: Sequence[tuple[Batch, Future[None]]]) -> None:
-        promised = [(batch, durable) for batch, durable in group if durable.set_running_or_notify_cancel()]
+        committed = [(batch, durable) for batch, durable in group if durable.set_running_or_notify_cancel()]
         failure = "the sink's writer has stopped; see the log"
         try:
             encoded: list[Encoded] = []
             taken: list[Future[None]] = []
-            for batch, durable in promised:
+            for batch, durable in committed:
                 try:
                     encoded.append(self._encode(batch))
                 except FarmError as error:
@@ -116,16 +115,16 @@ class BatchingWriter(Generic[Encoded]):
         except OutputUnwritable as error:
             failure = str(error)
         finally:
-            # Also when something unforeseen ends this thread: nobody is left waiting for it.
-            unkept = [durable for _, durable in promised if not durable.done()]
-            if unkept:
-                self._fail(failure, unkept)
+            # Also when an unexpected error ends this thread: no caller may wait for ever.
+            failed = [durable for _, durable in committed if not durable.done()]
+            if failed:
+                self._fail(failure, failed)
 
-    def _fail(self, failure: str, unkept: Sequence[Future[None]]) -> None:
-        with self._wake:
+    def _fail(self, failure: str, failed: Sequence[Future[None]]) -> None:
+        with self._changed:
             self._failure = self._failure or failure
             late, self._waiting = self._waiting, []
-        for durable in unkept:
+        for durable in failed:
             durable.set_exception(OutputUnwritable(self._failure))
         for _, durable in late:
             if durable.set_running_or_notify_cancel():

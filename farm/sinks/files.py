@@ -1,7 +1,7 @@
-"""Files that records name: written whole or not at all, and on the disk before their record is.
+"""Files that records name: written whole or not at all, and durable before their record.
 
-A file is written under another name in a folder of its own and renamed; what a crash leaves there is removed at
-the next start. A page that is visited again has the same names, so that a repeat is harmless.
+A file is written as a draft in a folder of its own and renamed; drafts that a crash leaves are removed at the next
+start. A page that is visited again has the same file names, so that a repetition is harmless.
 """
 
 import errno
@@ -27,7 +27,7 @@ class Files:
         shutil.rmtree(self._drafts, ignore_errors=True)
 
     def write(self, path: str, content: bytes) -> None:
-        """Write a file durably; raises `OutputUnwritable`, and leaves no part of it then."""
+        """Write a file durably. Raises `OutputUnwritable` and then leaves no part of it."""
         target = self._folder / path
         self._number += 1
         draft = self._drafts / str(self._number)
@@ -48,7 +48,7 @@ class Files:
 
 
 def clear(folder: Path, names: Iterable[str]) -> None:
-    """Remove the folders of a crawl that is started anew; raises `OutputUnwritable`."""
+    """Remove the folders of a crawl that is started anew. Raises `OutputUnwritable`."""
     for name in names:
         try:
             shutil.rmtree(folder / name)

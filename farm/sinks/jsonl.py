@@ -1,7 +1,7 @@
 """The JSONL sink: `pages.jsonl` and `skipped.jsonl` in the output folder, and the files that records name.
 
-`pages.jsonl` has a record's id once, over any number of runs and crashes. `skipped.jsonl` has a URL once per
-reason, as far as a bounded memory reaches: the same foreign link stands on every page of a site.
+`pages.jsonl` has each record id once, over any number of runs and crashes. `skipped.jsonl` has a URL once per
+reason, as far as a bounded memory reaches: a site may have the same foreign link on every page.
 """
 
 import re
@@ -29,8 +29,8 @@ PRIVATE_FOLDER = ".farm"
 _REMEMBERED_SKIPS = 1_000_000
 _ID = re.compile(rb'\{"id":"([0-9a-f]{32})"')
 
-# The first byte of a skip's key says its reason, so that the sidecar alone tells how many there are of
-# each. The numbers are in files: a number is never given to another reason.
+# The first byte of a skip's key is its reason, so that the sidecar alone has the counts by reason. The numbers are
+# stored: never give one to another reason.
 _CODES: Mapping[SkipReason, int] = {
     SkipReason.OUT_OF_SCOPE: 1,
     SkipReason.EXCLUDED: 2,
@@ -52,7 +52,7 @@ class _Lines:
 
 
 class _SkipKeys(RecentKeys):
-    """The recent keys, and how many there were of each reason in all."""
+    """The recent keys, and the total counts by reason."""
 
     def __init__(self, capacity: int) -> None:
         super().__init__(capacity)
@@ -64,7 +64,7 @@ class _SkipKeys(RecentKeys):
 
 
 class JsonlSink:
-    """The sink in `folder`, opened at once: what a crash has left there is put in order first.
+    """The sink in `folder`; opening it repairs what a crash has left there.
 
     Raises `OutputUnwritable` when the folder cannot be written to.
     """
@@ -82,9 +82,9 @@ class JsonlSink:
 
     @staticmethod
     def clear(folder: Path) -> None:
-        """Remove the records and skips of a crawl that is started anew; raises `OutputUnwritable`."""
+        """Remove the records and skips of a crawl that is started anew. Raises `OutputUnwritable`."""
         private = folder / PRIVATE_FOLDER
-        # The sidecars first: a crash between the two leaves a log whose index is made again.
+        # The sidecars first: a crash between the two leaves a log whose index is rebuilt.
         for path in (private / "pages.index", private / "skipped.index"):
             _remove(path)
         for path in (folder / "pages.jsonl", folder / "skipped.jsonl"):
@@ -98,12 +98,12 @@ class JsonlSink:
 
     @property
     def written(self) -> int:
-        """How many records this run has written; those that were there already are not written again."""
+        """How many records this run has written; existing ones are not written again."""
         return self._pages.lines - self._records_before
 
     @property
     def skipped(self) -> dict[str, int]:
-        """How many lines `skipped.jsonl` has of each reason that occurs, over all runs."""
+        """The lines of `skipped.jsonl` by reason, over all runs."""
         counts = dict(self._skip_keys.counts)
         return {str(reason): counts[code] for reason, code in _CODES.items() if code in counts}
 
@@ -113,21 +113,21 @@ class JsonlSink:
         return self._files.written_bytes
 
     async def commit(self, batch: Batch) -> None:
-        """Return when the batch is durable; raises `OutputUnwritable`.
+        """Return when the batch is durable.
 
-        A record that cannot be written as JSON is its page's fault: `RenderError` of kind `corrupt`.
+        Raises `OutputUnwritable`, or `RenderError` of kind `corrupt` for a record that cannot be written as JSON.
         """
         if batch.records or batch.skips:
             await self._writer.commit(batch)
 
     async def close(self, deadline_s: float = 10.0) -> None:
-        """Write what waits and close the files."""
+        """Write the waiting batches and close the files."""
         await self._writer.close(deadline_s)
         self._pages.close()
         self._skipped.close()
 
     def _encode(self, batch: Batch) -> _Lines:
-        """Encode, and write what the records name: it must be there before they are."""
+        """Encode, and write the records' files: they must be durable before the records."""
         encoded = _encode(batch)
         for record in batch.records:
             for path, content in record.files.items():
@@ -160,7 +160,7 @@ def _encode(batch: Batch) -> _Lines:
 def _page_entry(record: Record) -> tuple[bytes, bytes]:
     key = bytes.fromhex(record.id)
     if len(key) != KEY_BYTES:
-        raise ValueError(f"the id {record.id} has not {2 * KEY_BYTES} hex digits")
+        raise ValueError(f"the id {record.id} does not have {2 * KEY_BYTES} hex digits")
     return key, json_line(record.fields)
 
 
@@ -175,7 +175,7 @@ def _skip_key(reason: SkipReason, url: str) -> bytes:
 
 
 def _page_key(line: bytes) -> bytes | None:
-    # The id comes first in a record, so that rebuilding an index need not parse the pages themselves.
+    # The id comes first in a record, so that rebuilding an index need not parse whole pages.
     found = _ID.match(line)
     if found:
         return bytes.fromhex(found[1].decode())

@@ -29,10 +29,10 @@ class LogIndex:
             self.clear()
 
     def cut_to(self, log_size: int) -> None:
-        """Keep the entries that can be true for a log of this size, and cut off the others.
+        """Keep the entries that are possible for a log of this size, and cut off the others.
 
-        Ends only grow: an entry that does not (zeros after a power cut) or lies behind the log's end
-        makes everything after it worthless.
+        Ends only grow: an entry that does not (zeros after a power cut), or is beyond the end of the log,
+        invalidates all entries after it.
         """
         length = before = 0
         for chunk in self._chunks():
@@ -65,7 +65,7 @@ class LogIndex:
         return key, start, end
 
     def append(self, entries: Iterable[tuple[bytes, int]]) -> None:
-        """Add entries; on a failure the file ends where it did."""
+        """Add entries; a failure leaves the file unchanged."""
         packed = [_ENTRY.pack(key, end) for key, end in entries]
         try:
             write_all(self._fd, b"".join(packed))
@@ -75,7 +75,7 @@ class LogIndex:
         self.length += len(packed)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all entries."""
         os.ftruncate(self._fd, 0)
         write_all(self._fd, _HEADER)
         self.length = 0
@@ -96,13 +96,13 @@ class LogIndex:
         at = len(_HEADER)
         while chunk := os.pread(self._fd, _CHUNK, at):
             at += len(chunk)
-            # A torn last entry is left out; a chunk is whole entries otherwise.
+            # A torn last entry is left out; a chunk has complete entries otherwise.
             if whole := chunk[: len(chunk) - len(chunk) % _ENTRY.size]:
                 yield whole
 
 
 def write_all(fd: int, content: bytes) -> None:
-    """Write everything: one call may take only a part (a disk nearly full, more than 2 GiB)."""
+    """Write all bytes: one call may write only a part (a disk nearly full, more than 2 GiB)."""
     rest = memoryview(content)
     while rest:
         rest = rest[os.write(fd, rest) :]
@@ -114,19 +114,19 @@ _BUCKETS = 1 << 16
 
 
 class Keys(Protocol):
-    """What a log asks before it writes."""
+    """A set of keys that a log checks before it writes."""
 
     def __contains__(self, key: bytes) -> bool:
-        """Whether the log is known to have a line with this key."""
+        """Return whether the log is known to have a line with this key."""
         ...
 
     def add(self, key: bytes) -> None:
-        """Remember a key that was not there."""
+        """Add a key that was not there."""
         ...
 
 
 class AllKeys:
-    """Every key, exactly, in about 18 bytes each: a tenth of what a set of byte strings takes.
+    """Every key, exactly, in about 18 bytes each: a tenth of a set of byte strings.
 
     The last two bytes of a key choose a bucket, which holds the other fourteen end to end. A search in
     one is a substring search in C over some hundred bytes; nothing is ever rehashed, so that a crawl of
@@ -146,13 +146,13 @@ class AllKeys:
             return False
         rest = key[:-2]
         at = bucket.find(rest)
-        # A find across the border of two keys is no find.
+        # A match across the border of two keys is none.
         while at >= 0 and at % _REST_BYTES:
             at = bucket.find(rest, at + 1)
         return at >= 0
 
     def add(self, key: bytes) -> None:
-        """Remember a key that was not there."""
+        """Add a key that was not there."""
         place = key[-2] << 8 | key[-1]
         bucket = self._buckets[place]
         if bucket is None:
@@ -165,7 +165,7 @@ class AllKeys:
 class RecentKeys:
     """The latest keys, in bounded memory: at least half of `capacity`, at most all of it.
 
-    For a log in which a line that stands twice after a long while does no harm.
+    For a log in which a repeated line after a long while does no harm.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -177,7 +177,7 @@ class RecentKeys:
         return key in self._young or key in self._old
 
     def add(self, key: bytes) -> None:
-        """Remember a key that was not there, and forget the oldest half when there are too many."""
+        """Add a key that was not there; drop the oldest half when there are too many."""
         self._young.add(key)
         if len(self._young) >= self._half:
             self._old, self._young = self._young, AllKeys()

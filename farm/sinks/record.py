@@ -1,7 +1,7 @@
-"""What one visit becomes in a sink: the record, its keys in the order that the contract has.
+"""The record of a visit, with its keys in the documented order, and its line of JSON.
 
-What always holds: no credentials. User names and passwords are taken out of addresses, and of response
-headers that carry a session only the name is kept.
+What always holds: no credentials. User names and passwords are removed from addresses, and response headers that
+carry a session keep their name only.
 """
 
 import json
@@ -42,11 +42,11 @@ class RecordOptions:
 
 @dataclass(frozen=True, slots=True)
 class VisitFacts:
-    """What the loop knows of a visit and the page does not.
+    """The facts of a visit that are not in its page.
 
-    `proxy` is a label without credentials, or None; `detection` is what the page is in place of what was asked
-    for, if it is that; `duplicate_of` is the address that showed the same before; `noindex` is what the page says
-    of itself. `timings_ms` has `lease`, `extract` and `total`; the page brings `navigate` and `settle`.
+    `proxy` is a label without credentials, or None; `detection` is what the page is where it is not the one
+    requested; `duplicate_of` is the address that showed the same content before; `noindex` is the page's
+    directive. `timings_ms` has `lease`, `extract` and `total`; the page brings `navigate` and `settle`.
     """
 
     node: str
@@ -67,7 +67,7 @@ def build_record(
     visit: VisitFacts,
     options: RecordOptions | None = None,
 ) -> Record:
-    """Return the record of a visit; `links` are the page's, canonical and unique, as the scope gives them."""
+    """Return the record of a visit; `links` are the page's canonical and unique links from the scope."""
     keep = options or RecordOptions()
     task = lease.task
     id_ = record_id(crawl, task.url)
@@ -114,7 +114,7 @@ def build_record(
 
 
 def _findings(detection: Detection | None) -> dict[str, Any]:
-    """Say who kept the visitor out, and what was found on the page; both are null on a page as it should be."""
+    """Return who blocked the visit, and the evidence on the page; both are null on a normal page."""
     if detection is None:
         return {"blocked_by": None, "evidence": None}
     blocked_by = detection.by if detection.blocks else None
@@ -122,12 +122,12 @@ def _findings(detection: Detection | None) -> dict[str, Any]:
 
 
 def file_path(capture: Capture, id_: str) -> str:
-    """Return where a capture lies in the output folder: by its kind, and by the id's first two digits."""
+    """Return a capture's path in the output folder: by its kind and the first two digits of the id."""
     return f"{FOLDERS[capture.kind]}/{id_[:2]}/{id_}.{capture.suffix}"
 
 
 def timestamp(moment: datetime) -> str:
-    """Return a UTC moment as the files write it: `2026-03-01T12:00:00.123Z`."""
+    """Return a UTC moment in the format of the files: `2026-03-01T12:00:00.123Z`."""
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
@@ -137,6 +137,7 @@ def _timings(page: Mapping[str, int], visit: Mapping[str, int]) -> dict[str, int
 
 
 def json_line(fields: Mapping[str, Any]) -> bytes:
+<<<<<<< HEAD
     """Return the fields as one line of UTF-8 JSON; raises `ValueError` for what cannot be written.
 
     What other readers take for the end of a line (U+0085, U+2028, U+2029) is escaped.
@@ -162,6 +163,9 @@ def _may_have(line: bytes, lead: bytes, rest: tuple[bytes, ...]) -> bool:
 
 def _encoded(fields: Mapping[str, Any]) -> bytes:
     r"""Return the fields as JSON with a newline; raises `ValueError` for what cannot be written.
+=======
+    r"""Return the fields as one line of UTF-8 JSON. Raises `ValueError` for values that JSON cannot have.
+>>>>>>> p-core
 
     A page's script can put half of a surrogate pair (`\ud800`) into a text, which no UTF-8 can hold:
     it becomes the replacement character, as it does when a browser sends it.
@@ -170,28 +174,28 @@ def _encoded(fields: Mapping[str, Any]) -> bytes:
         return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:
         pass
-    # Rare and slow: mend the texts, and leave integers beyond 64 bits to the standard library, which holds up all
-    # threads for three times as long.
+    # Rare and slow: repair the texts, and leave integers beyond 64 bits to the standard library, which holds the
+    # GIL three times as long.
     try:
-        mended = _mended(fields)
+        repaired = _repaired(fields)
     except RecursionError as error:
         raise ValueError(str(error)) from error
     try:
-        return orjson.dumps(mended, option=orjson.OPT_APPEND_NEWLINE)
+        return orjson.dumps(repaired, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:
         pass
     try:
-        text = json.dumps(mended, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = json.dumps(repaired, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except (TypeError, RecursionError) as error:
         raise ValueError(str(error)) from error
     return text.encode() + b"\n"
 
 
-def _mended(value: Any) -> Any:
+def _repaired(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, Mapping):
-        return {_mended(key): _mended(one) for key, one in value.items()}
+        return {_repaired(key): _repaired(one) for key, one in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
-        return [_mended(one) for one in value]
+        return [_repaired(one) for one in value]
     return value

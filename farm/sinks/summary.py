@@ -1,4 +1,4 @@
-"""`summary.json`: what a run came to, for scripts; written whole or not at all."""
+"""`summary.json`: the results of a run, for scripts; written whole or not at all."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ class Summary:
     finished_at: datetime
     exit_reason: str
     ledger: Ledger
-    """The crawl's, over all nodes."""
+    """That of the crawl, over all nodes."""
     node: str = ""
     written: int = 0
     """How many records this node wrote in this run."""
@@ -37,15 +37,19 @@ class Summary:
     relief: Mapping[str, int] = field(default_factory=dict)
     """How often each measure against tight memory was taken, and `freed_bytes` of all of them."""
     resources: Mapping[str, Any] = field(default_factory=dict)
-    """The most files that were open, and the least room that there was where the browsers write."""
+    """The most files that were open, and the least free space where the browsers write."""
     duplicate_content: int = 0
-    """How many pages of this run showed what another address had shown before."""
+    """How many pages of this run had the same content as an earlier address."""
     throttled: Mapping[str, int] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write_summary(path: Path, summary: Summary) -> None:
+<<<<<<< HEAD
     """Write the summary to `path` as JSON, whole or not at all. Raises `OutputUnwritable`."""
+=======
+    """Write the file under another name and rename it, so that a reader never sees a part of it."""
+>>>>>>> p-core
     values = {one.name: _plain(getattr(summary, one.name)) for one in dataclass_fields(summary)}
     content = orjson.dumps(values, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     try:

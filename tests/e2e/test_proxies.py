@@ -90,14 +90,14 @@ def test_what_dead_and_blocked_proxies_spoil_is_done_by_the_others(out: Path, tm
     for proxy in dead:
         failures = given_back(finished, proxy)
         # One that is passed over after its first failures has not come to its third.
-        assert failures < 3 or f"proxy {proxy.label} is out" in _log(out)
+        assert failures < 3 or f"proxy {proxy.label} is banned" in _log(out)
         assert failures <= 5, proxy
     assert 1 <= blocked.spoiled <= 5
-    assert f"proxy {blocked.label} is out for 127.0.0.1" in _log(out)
+    assert f"proxy {blocked.label} is banned for 127.0.0.1" in _log(out)
 
 
 def test_without_another_address_a_block_ends_as_blocked(out: Path, tmp_path: Path) -> None:
-    """The only proxy meets a captcha: it is out for the site, and nothing goes direct."""
+    """The only proxy meets a captcha: it is banned for the site, and nothing goes direct."""
     proxy = SmallProxy(captcha=True)
     with serve_shop_in_thread() as shop, proxies_in_thread(proxy):
         file = write(tmp_path / "proxies.txt", proxy)
@@ -106,7 +106,7 @@ def test_without_another_address_a_block_ends_as_blocked(out: Path, tmp_path: Pa
     assert finished.code == 5, finished.output
     assert finished.records == []
     assert finished.summary["ledger"]["delayed"] == 1
-    assert "is out for 127.0.0.1" in (out / "farm.log").read_text()
+    assert "is banned for 127.0.0.1" in (out / "farm.log").read_text()
 
 
 def test_when_every_proxy_is_down_the_run_waits_and_then_says_so(out: Path, tmp_path: Path) -> None:

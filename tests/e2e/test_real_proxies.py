@@ -133,7 +133,7 @@ def test_by_site_each_site_knows_one_address(out: Path, tmp_path: Path) -> None:
 
 def left(log: str, label: str) -> list[str]:
     """Return the lines of a log in which a proxy, or a proxy for a site, goes out."""
-    return [line for line in log.splitlines() if f"proxy {label} is out" in line]
+    return [line for line in log.splitlines() if f"proxy {label} is banned" in line]
 
 
 def test_three_of_ten_die_and_one_is_shown_captchas(out: Path, tmp_path: Path) -> None:
@@ -170,10 +170,10 @@ def test_three_of_ten_die_and_one_is_shown_captchas(out: Path, tmp_path: Path) -
     assert {record["blocked_by"] for record in finished.records} == {None}
     assert (finished.summary["dead"], finished.summary["throttled"]) == ({}, {})
     for proxy in dying:
-        before = log.partition(f"proxy {proxy.label} is out for {COOLDOWN_S} s")[0]
+        before = log.partition(f"proxy {proxy.label} is banned for {COOLDOWN_S} s")[0]
         assert before.count(f"released: proxy: {proxy.label}") <= 5
     for proxy in dying[:2]:
-        assert f"proxy {proxy.label} is back" in log
+        assert f"proxy {proxy.label} works again" in log
     assert len(left(log, dying[2].label)) > 1
     shown = [visit for visit in shop.requests.pages() if visit.peer == blocked.source]
     out_there = [line for line in left(log, blocked.label) if f"for localhost:{shop.port}" in line]

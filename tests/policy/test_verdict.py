@@ -218,7 +218,7 @@ def test_what_robots_txt_refuses_comes_first(attempt: Attempt, refusal: Judgemen
 def test_a_site_that_shuts_every_proxy_out_ends() -> None:
     """It is waited for a few times."""
     waits = Attempt(LEASE, 0.0, all_banned=AllProxiesBanned(60.0, by_site=True))
-    detail = "every proxy is out for this site"
+    detail = "every proxy is banned for this site"
     assert judged(waits) == Retry(FailureKind.BLOCKED, 60.0, detail, throttled=True)
     assert answer_of(waits) is None
     assert outcome_of(waits) is None

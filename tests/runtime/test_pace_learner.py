@@ -1,15 +1,15 @@
-"""The pacer on a clock of its own, with a book that other nodes write in as well."""
+"""The learner on a clock of its own, with a book that other nodes write in as well."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from farm.model.event import Event, Notice
 from farm.policy.aimd import Pace, PaceParams, PaceSnapshot
 from farm.runtime.pace_learner import PaceLearner
+from tests.clock import ManualClock
 
 
 @dataclass
-class Book:
+class Store:
     """One site's pace; `rivals` are written by others just before the next write."""
 
     pace: Pace | None = None
@@ -39,32 +39,24 @@ class Book:
 
 @dataclass
 class Bench:
-    """A pacer and what it says."""
+    """A learner and what it says."""
 
-    book: Book = field(default_factory=Book)
+    store: Store = field(default_factory=Store)
     overloaded: bool = False
-    now: float = 50.0
+    clock: ManualClock = field(default_factory=lambda: ManualClock(50.0))
     told: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         params = PaceParams()
-        self.pacer = PaceLearner(self.book, params, lambda: self.overloaded, self.told.append, self)
-
-    def monotonic(self) -> float:
-        """Tell the test's time."""
-        return self.now
-
-    def wall(self) -> datetime:
-        """Tell the time of day."""
-        return datetime(2030, 1, 1, tzinfo=UTC)
+        self.learner = PaceLearner(self.store, params, lambda: self.overloaded, self.told.append, self.clock)
 
     async def learn(self, status: int, count: int = 1, latency_ms: float = 100.0, egress: str = "") -> Pace:
         """Note visits that began a tenth of a second ago, and fold them."""
         for _ in range(count):
-            self.pacer.note("a", self.now - 0.1, status, latency_ms, egress)
-        await self.pacer.learn()
-        assert self.book.pace is not None
-        return self.book.pace
+            self.learner.note("a", self.clock.now - 0.1, status, latency_ms, egress)
+        await self.learner.learn()
+        assert self.store.pace is not None
+        return self.store.pace
 
 
 async def test_visits_are_told_in_the_crawls_time() -> None:
@@ -73,14 +65,14 @@ async def test_visits_are_told_in_the_crawls_time() -> None:
     pace = await bench.learn(200, 3)
     assert pace.delivered == ((1000, 3),)
     assert pace.busiest == 3
-    await bench.pacer.learn()
-    assert bench.book.pace == pace
+    await bench.learner.learn()
+    assert bench.store.pace == pace
 
 
 async def test_what_another_node_wrote_meanwhile_is_added_to() -> None:
     """And not overwritten."""
     bench = Bench()
-    bench.book.rivals = [Pace(5.0, opened=999.0, seen=7)]
+    bench.store.rivals = [Pace(5.0, opened=999.0, seen=7)]
     pace = await bench.learn(200)
     assert (pace.limit, pace.seen) == (5.0, 8)
 
@@ -88,11 +80,11 @@ async def test_what_another_node_wrote_meanwhile_is_added_to() -> None:
 async def test_a_refusal_is_counted_said_and_cuts() -> None:
     """And the rate grows only after what the site asked to wait."""
     bench = Bench()
-    bench.book.blocked_until_s = 1030.0
+    bench.store.blocked_until_s = 1030.0
     pace = await bench.learn(429)
     assert pace.rate > 0
     assert pace.since == 1030.0
-    assert bench.pacer.throttled == {"a": 1}
+    assert bench.learner.throttled == {"a": 1}
     notice = bench.told[0]
     assert isinstance(notice, Notice)
     assert "site a throttled: 429 or 503 received; rate" in notice.text
@@ -115,9 +107,9 @@ async def test_a_refusal_slows_the_address_that_met_it() -> None:
     await bench.learn(429, egress="p1")
     pace = await bench.learn(200, 2, egress="p2")
     assert (pace.rate, pace.refused, pace.seen) == (0, 0, 5)
-    assert bench.book.by_egress["p1"].rate > 0
-    assert bench.book.by_egress["p2"].rate == 0
-    assert bench.pacer.throttled == {"a": 1}
+    assert bench.store.by_egress["p1"].rate > 0
+    assert bench.store.by_egress["p2"].rate == 0
+    assert bench.learner.throttled == {"a": 1}
     (notice,) = bench.told
     assert isinstance(notice, Notice)
     assert "site a by proxy p1 throttled: 429 or 503 received; rate" in notice.text

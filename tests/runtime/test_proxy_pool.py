@@ -103,7 +103,7 @@ def test_a_dead_proxy_is_left_after_three_failures_and_tried_by_one_slot_later()
     assert (one.label, two.label) == ("a", "b"), "one tries, the other stays"
     one.acquire_for(SITE)
     one.report("x", SITE, Outcome.GOOD, 50)
-    assert [event.text for event in slots.events if isinstance(event, Notice)][-1] == "proxy a is back"
+    assert [event.text for event in slots.events if isinstance(event, Notice)][-1] == "proxy a works again"
 
 
 def test_one_that_failed_once_is_tried_again_though_all_others_work() -> None:
@@ -208,7 +208,7 @@ def test_the_wait_for_a_proxy_ends_with_the_patience() -> None:
     assert not route.acquire(SITE)
     route.wait_or_fail()
     assert slots.proxies.limits == {"proxies": 1}
-    assert "none of the 1 proxies works" in str(slots.events[-1])
+    assert "none of the 1 proxies is available" in str(slots.events[-1])
     slots.clock.now += 9
     route.wait_or_fail()
     slots.clock.now += 2

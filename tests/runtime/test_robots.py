@@ -1,8 +1,7 @@
-"""The robots desk on a clock of its own, with a cache and a network of the test's."""
+"""The robots checker on a manual clock, with a cache and a network of the test's."""
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 import pytest
 
@@ -13,13 +12,14 @@ from farm.policy.retry import RetryParams
 from farm.runtime import robots
 from farm.runtime.robots import RobotsChecker
 from farm.scope.robots import parse
+from tests.clock import ManualClock
 
 SITE = "http://a.example"
 CLOSED = b"User-agent: *\nDisallow: /x\n"
 
 
 @dataclass
-class Shelf:
+class Cache:
     """What all nodes know, in a dictionary."""
 
     texts: dict[str, bytes] = field(default_factory=dict)
@@ -49,18 +49,18 @@ class Shelf:
 
 @dataclass
 class Node:
-    """A desk with a network that answers what the test says."""
+    """A checker with a network that answers what the test says."""
 
-    cache: Shelf = field(default_factory=Shelf)
+    cache: Cache = field(default_factory=Cache)
     answer: Fetched | FetchFailed = field(default_factory=lambda: Fetched(SITE, 200, {}, CLOSED))
     asked: list[str] = field(default_factory=list)
     spacings: list[tuple[str, float]] = field(default_factory=list)
-    now: float = 0.0
+    clock: ManualClock = field(default_factory=ManualClock)
     may_answer: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.may_answer.set()
-        self.desk = RobotsChecker(self.fetch, self.cache, parse, self.space, RetryParams(), self)
+        self.checker = RobotsChecker(self.fetch, self.cache, parse, self.space, RetryParams(), self.clock)
 
     async def fetch(self, url: str, cap_bytes: int) -> Fetched | FetchFailed:
         """Answer when the test lets it."""
@@ -72,21 +72,13 @@ class Node:
         """Note a spacing."""
         self.spacings.append((site, interval_s))
 
-    def monotonic(self) -> float:
-        """Tell the test's time."""
-        return self.now
-
-    def wall(self) -> datetime:
-        """Tell the time of day."""
-        return datetime(2030, 1, 1, tzinfo=UTC)
-
     async def says(
         self, path: str, *, attempt: int = 1, throttled: int = 0
     ) -> Retry | Bury | Release | SkipReason | None:
         """Ask about a path."""
         url = SITE + path
         lease = Lease(UrlTask(url, "a.example", "0" * 16), "s", 1, attempt, throttled)
-        return await self.desk.refusal(lease, url)
+        return await self.checker.refusal(lease, url)
 
 
 async def test_an_origin_is_asked_once() -> None:
@@ -119,11 +111,11 @@ async def test_rules_are_looked_up_again_after_a_while() -> None:
     """From Redis, where they live for a day."""
     node = Node()
     await node.says("/x")
-    assert node.desk.forbids(f"{SITE}/x")
-    assert not node.desk.forbids(f"{SITE}/y")
-    assert not node.desk.forbids("http://unknown.example/x")
-    node.now = 700
-    assert not node.desk.forbids(f"{SITE}/x")
+    assert node.checker.forbids(f"{SITE}/x")
+    assert not node.checker.forbids(f"{SITE}/y")
+    assert not node.checker.forbids("http://unknown.example/x")
+    node.clock.now = 700
+    assert not node.checker.forbids(f"{SITE}/x")
     assert await node.says("/x") is SkipReason.ROBOTS
     assert len(node.asked) == 1
     assert node.cache.lives_s == [24 * 3600]
@@ -143,7 +135,7 @@ async def test_an_overloaded_server_forbids_everything_for_now() -> None:
         assert isinstance(refusal, Retry)
         assert (refusal.delay_s, refusal.throttled) == (120, True)
         assert isinstance(await node.says("/y", throttled=20), Bury)
-        node.now, node.cache.texts = 121, {}
+        node.clock.now, node.cache.texts = 121, {}
         node.answer = Fetched(SITE, 200, {}, CLOSED)
         assert await node.says("/y") is None
 
@@ -156,7 +148,7 @@ async def test_without_an_answer_the_visit_has_failed_and_no_page_is_asked_for()
     assert (refusal.reason, refusal.throttled) == (FailureKind.TIMEOUT, False)
     assert isinstance(await node.says("/y", attempt=4), Bury)
     assert (len(node.asked), node.cache.texts, node.cache.claims) == (1, {}, set())
-    node.now, node.answer = 6, Fetched(SITE, 200, {}, CLOSED)
+    node.clock.now, node.answer = 6, Fetched(SITE, 200, {}, CLOSED)
     assert await node.says("/y") is None
 
 
@@ -183,7 +175,7 @@ async def test_closing_ends_what_is_being_fetched() -> None:
     node.may_answer.clear()
     waiting = asyncio.ensure_future(node.says("/x"))
     await asyncio.wait([waiting], timeout=0)
-    await node.desk.close()
+    await node.checker.close()
     await asyncio.wait([waiting])
     assert waiting.cancelled()
 
@@ -191,7 +183,7 @@ async def test_closing_ends_what_is_being_fetched() -> None:
 async def test_what_somebody_has_garbled_in_redis_is_fetched_anew() -> None:
     """It is no answer, and ends nothing."""
     for text in (b"", b"\0\n", b"[]\n", b"{}\n", b'{"answer": "x", "status": 1, "retry_after_s": null}\n'):
-        node = Node(Shelf({SITE: text}))
+        node = Node(Cache({SITE: text}))
         assert await node.says("/x") is SkipReason.ROBOTS
         assert len(node.asked) == 1
 
@@ -202,12 +194,12 @@ async def test_what_is_remembered_is_bounded_by_its_size(monkeypatch: pytest.Mon
     node = Node(answer=Fetched(SITE, 200, {}, CLOSED + b"#" * 30_000))
     origins = [f"http://{n}.example" for n in range(10)]
     for origin in origins:
-        await node.desk.sitemaps(origin)
-    assert list(node.desk._known) == origins[-3:]
-    assert node.desk._known_bytes == sum(known.size for known in node.desk._known.values())
+        await node.checker.sitemaps(origin)
+    assert list(node.checker._known) == origins[-3:]
+    assert node.checker._known_bytes == sum(known.size for known in node.checker._known.values())
     node.answer = Fetched(SITE, 200, {}, CLOSED + b"#" * 300_000)
-    await node.desk.sitemaps(SITE)
-    assert list(node.desk._known) == [SITE]
+    await node.checker.sitemaps(SITE)
+    assert list(node.checker._known) == [SITE]
 
 
 async def test_a_file_with_too_many_wildcards_is_told(caplog: pytest.LogCaptureFixture) -> None:

@@ -186,7 +186,7 @@ async def test_a_record_that_is_no_json_is_its_pages_fault(tmp_path: Path, value
     sink = JsonlSink(tmp_path)
     with pytest.raises(RenderError, match="corrupt: the record cannot be written as JSON"):
         await sink.commit(Batch([record(1, meta=value)]))
-    with pytest.raises(RenderError, match="has not 32 hex digits"):
+    with pytest.raises(RenderError, match="does not have 32 hex digits"):
         await sink.commit(Batch([Record("ab", "u", {})]))
     await sink.commit(Batch([record(2)]))
     await sink.close()
