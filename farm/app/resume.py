@@ -53,7 +53,7 @@ def take_up(
         given = ", ".join(f"--header {name}" for name in stored["header"])
         raise UsageError(
             f"This crawl was begun with {given}, whose value is not kept; give it again, or begin anew "
-            "go on without."
+            "with --fresh."
         )
     try:
         taken = StoredSettings.model_validate({name: stored[name] for name in names})

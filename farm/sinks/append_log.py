@@ -1,16 +1,10 @@
 """An append-only log of JSON lines, each with a key, that survives a kill at any byte.
 
-<<<<<<< HEAD
 What always holds once `append` has returned: the lines are on the disk, each key once. What always holds
 after opening: the file ends with a whole line, and everything in it is indexed. A file that somebody moves,
 removes or changes while it is open takes no more lines, since nobody would find them. Only what a crash can have
 left is ever cut off (a torn last line, zeros after a power cut); a file that holds something else is
 somebody's work and is refused.
-=======
-What always holds once `append` has returned: the lines are durable, each key once. What always holds after
-opening: the file ends with a complete line, and every line is indexed. Only what a crash can leave is ever cut off
-(a torn last line, zeros after a power cut); a file with other contents may be the user's and is refused.
->>>>>>> p-core
 """
 
 import contextlib
@@ -62,13 +56,8 @@ class AppendLog:
     def append(self, entries: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
         """Write the lines with new keys durably; return these keys. Raises `OutputUnwritable`.
 
-<<<<<<< HEAD
         A failure cuts the log back to its last good line, and no line is taken after it: what a failed
         sync has left in the system's cache cannot be known. Raises OutputUnwritable.
-=======
-        A failure truncates the log to its last good line, and the log accepts no line after it: the state of the
-        page cache after a failed sync is unknown.
->>>>>>> p-core
         """
         if self._failure is not None:
             raise OutputUnwritable(self._failure)
@@ -192,15 +181,3 @@ class AppendLog:
             f"{self._path} cannot be written ({error.strerror or error}); "
             "make room and see to its permissions, or choose another --output"
         )
-<<<<<<< HEAD
-=======
-
-
-def _sync_folder(folder: Path) -> None:
-    # A new file's name is durable when its folder is synced.
-    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
->>>>>>> p-core

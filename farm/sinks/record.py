@@ -137,7 +137,6 @@ def _timings(page: Mapping[str, int], visit: Mapping[str, int]) -> dict[str, int
 
 
 def json_line(fields: Mapping[str, Any]) -> bytes:
-<<<<<<< HEAD
     """Return the fields as one line of UTF-8 JSON; raises `ValueError` for what cannot be written.
 
     What other readers take for the end of a line (U+0085, U+2028, U+2029) is escaped.
@@ -163,9 +162,6 @@ def _may_have(line: bytes, lead: bytes, rest: tuple[bytes, ...]) -> bool:
 
 def _encoded(fields: Mapping[str, Any]) -> bytes:
     r"""Return the fields as JSON with a newline; raises `ValueError` for what cannot be written.
-=======
-    r"""Return the fields as one line of UTF-8 JSON. Raises `ValueError` for values that JSON cannot have.
->>>>>>> p-core
 
     A page's script can put half of a surrogate pair (`\ud800`) into a text, which no UTF-8 can hold:
     it becomes the replacement character, as it does when a browser sends it.

@@ -45,11 +45,7 @@ class Summary:
 
 
 def write_summary(path: Path, summary: Summary) -> None:
-<<<<<<< HEAD
     """Write the summary to `path` as JSON, whole or not at all. Raises `OutputUnwritable`."""
-=======
-    """Write the file under another name and rename it, so that a reader never sees a part of it."""
->>>>>>> p-core
     values = {one.name: _plain(getattr(summary, one.name)) for one in dataclass_fields(summary)}
     content = orjson.dumps(values, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     try:
