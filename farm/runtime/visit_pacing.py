@@ -56,7 +56,7 @@ class VisitPacing:
         """Return True once a document may be requested from the host, False where the URL must be given back."""
         own = host == self._lease.task.site or host_of(host) == self._lease.task.site
         site, longest_s = (self._lease.task.site, LONGEST_S) if own else (host, ELSEWHERE_S)
-        asked, waits_s = self._clock.monotonic(), 0.0
+        started, waits_s = self._clock.monotonic(), 0.0
         try:
             async with asyncio.timeout(longest_s):
                 while (wait_s := await self._frontier.may_begin(site, self._egress)) != 0:
@@ -69,7 +69,7 @@ class VisitPacing:
             return not own
         finally:
             self.began = self._clock.monotonic()
-            self.waited_s += self.began - asked
+            self.waited_s += self.began - started
         return True
 
     async def count_redirects(self, page: RenderedPage) -> None:

@@ -208,14 +208,14 @@ class Worker:
     ) -> tuple[Attempt, RenderedPage | None]:
         """Render the page; return the facts of the visit, and the page if there is one."""
         url, egress, visit_s = lease.task.url, self._egress, self._params.visit_s
-        asked = url
+        requested = url
         egress.begin(url, pacing.ask)
         try:
             async with asyncio.timeout(visit_s):
                 page = await self._slot.render(lease, pacing.answered)
                 await pacing.count_redirects(page)
         except RenderError as error:
-            failed, asked = Failed(error.kind, error.detail, on_request=True), error.url or url
+            failed, requested = Failed(error.kind, error.detail, on_request=True), error.url or url
         except SlotLost as error:
             failed = Failed(error.kind, error.detail, innocent=error.innocent)
         except TimeoutError:
@@ -231,7 +231,7 @@ class Worker:
                 delay_s=pacing.delay_s(page),
                 broke_off=page.broke_off,
             ), page
-        return Attempt(lease, jitter, by_proxy, failed=failed, egress_failure=egress.failure(asked)), None
+        return Attempt(lease, jitter, by_proxy, failed=failed, egress_failure=egress.failure(requested)), None
 
     async def _done(
         self, attempt: Attempt, page: RenderedPage, proxy: str | None, lease_ms: int, begun: float

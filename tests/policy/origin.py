@@ -70,7 +70,7 @@ class Farm:
         self.ends: list[tuple[float, float, int, float]] = []
         self.samples: list[Sample] = []
         self.arrivals: list[tuple[float, int]] = []
-        self.eligible = self.blocked = self.told = 0.0
+        self.eligible = self.blocked = self.ticked_at = 0.0
 
     def run(self, seconds: float) -> None:
         """Let time pass."""
@@ -78,8 +78,8 @@ class Farm:
         while self.now < until:
             self._settle()
             self._lease()
-            if self.now >= self.told + TICK_S:
-                self.told = self.now
+            if self.now >= self.ticked_at + TICK_S:
+                self.ticked_at = self.now
                 self.pace = step(self.pace, self.samples, len(self.ends), self.now, self.params)
                 self.pace = blocked(self.pace, self.blocked) if self.blocked > self.now else self.pace
                 self.samples = []

@@ -4,7 +4,7 @@ from farm.policy.admission import Admission, CpuParams, CpuState, admit, cpu_ste
 
 
 def test_the_smallest_limit_is_admitted_and_named() -> None:
-    """Of equal limits the first one is told."""
+    """Of equal limits the first one is named."""
     assert admit({"contexts": 8, "memory": 3, "ramp": 5}) == Admission(3, "memory")
     assert admit({"contexts": 8, "memory": 8}) == Admission(8, "contexts")
 

@@ -109,7 +109,7 @@ def test_what_the_site_asks_to_wait_is_no_time_of_growth() -> None:
 
 
 def test_nothing_grows_that_is_not_used() -> None:
-    """Neither the limit nor the rate: nobody knows whether the site would bear more."""
+    """Neither the limit nor the rate: whether the site would serve more is unknown."""
     farm = Farm(Origin(latency_s=0.2), contexts=3, params=PARAMS)
     farm.run(120)
     assert farm.pace.limit == PARAMS.first

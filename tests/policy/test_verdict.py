@@ -162,7 +162,7 @@ def test_a_visit_that_was_cut_off_is_dead_without_a_proxy_too() -> None:
 
 
 def test_a_block_is_tried_by_other_addresses_and_then_ends_the_url() -> None:
-    """A refusal of which nobody knows whom it is meant for is kept in the end, as the page that it is."""
+    """A refusal that may be meant for every address is kept in the end as the page that it is."""
     block, refused = replace(BY_PROXY, detection=CAPTCHA), replace(BY_PROXY, status=403)
     assert isinstance(judged(block, PARAMS.blocked_cap), Release)
     times = PARAMS.blocked_cap + 1

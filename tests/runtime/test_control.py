@@ -49,7 +49,7 @@ async def test_a_pause_has_an_end() -> None:
 
 
 def test_a_folder_has_one_holder(tmp_path: Path) -> None:
-    """The second is told who the first is; after the release it may have it."""
+    """The second run learns the process id of the first; after the release it gets the lock."""
     first, second = (
         FolderLock(tmp_path / "out" / ".farm" / "lock"),
         FolderLock(tmp_path / "out" / ".farm" / "lock"),
@@ -63,7 +63,7 @@ def test_a_folder_has_one_holder(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_made_is_the_outputs_fault(tmp_path: Path) -> None:
-    """A file stands where the folder should be."""
+    """There is a file in place of the folder."""
     (tmp_path / "out").write_text("")
     with pytest.raises(OutputUnwritable, match="choose another --output"):
         FolderLock(tmp_path / "out" / ".farm" / "lock").take()
@@ -72,18 +72,18 @@ def test_a_folder_that_cannot_be_made_is_the_outputs_fault(tmp_path: Path) -> No
 async def test_one_of_those_who_rest_can_be_called() -> None:
     """A slot that finds work calls the next, not all at once: each call goes to another."""
     control = Control()
-    resting = [asyncio.create_task(control.wait_for_work(control.changes, 60)) for _ in range(3)]
+    idle = [asyncio.create_task(control.wait_for_work(control.changes, 60)) for _ in range(3)]
     await turns()
     assert control.idle_slots == 3
     control.notify_one()
     control.notify_one()
     async with asyncio.timeout(5):
-        await asyncio.gather(*resting[:2])
+        await asyncio.gather(*idle[:2])
     assert control.idle_slots == 1
-    assert not resting[2].done()
+    assert not idle[2].done()
     control.notify_all()
     async with asyncio.timeout(5):
-        await resting[2]
+        await idle[2]
     control.notify_one()
 
 

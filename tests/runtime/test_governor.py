@@ -1,4 +1,4 @@
-"""The governor's loop: what it reads is decided upon, acted on and told."""
+"""The governor's loop: it decides on readings, acts and emits events."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -69,7 +69,7 @@ async def test_a_full_budget_takes_slots_away_and_says_so() -> None:
         assert [e.binding for e in events if isinstance(e, AdmissionSet)][-1] == "memory"
         assert not pool.has_spare_memory
         assert Measure.SHED not in {action.measure for action in pool.actions}
-        # To admit fewer is the governor's own: nobody else is asked to do it.
+        # To admit fewer is the governor's own: the pool has no part in it.
 
 
 async def test_a_timer_that_wakes_early_loses_no_slot() -> None:

@@ -17,16 +17,16 @@ ME = Identity("n", "i1")
 
 @dataclass
 class Renewer:
-    """Renews all but the fingerprints it was told to refuse."""
+    """Renews all leases but those of the given fingerprints."""
 
     refused: set[str] = field(default_factory=set)
     renewed: list[list[str]] = field(default_factory=list)
-    standings: list[NodeState] = field(default_factory=list)
+    states: list[NodeState] = field(default_factory=list)
 
     def heartbeat(self, node: Identity) -> NodeState:
-        """Answer as it was told to."""
+        """Answer as the test has set."""
         assert node == ME
-        return self.standings.pop(0)
+        return self.states.pop(0)
 
     def renew(self, leases: Sequence[Lease]) -> list[bool | None]:
         """Note what is renewed."""
@@ -84,7 +84,7 @@ def test_a_refused_renewal_is_told_and_not_repeated() -> None:
 
 
 def test_a_lease_of_which_nobody_could_be_asked_is_held_on(caplog: pytest.LogCaptureFixture) -> None:
-    """One master of several is away: nothing is known of its leases, which is told; the next beat asks again."""
+    """One master of several is unavailable: the state of its leases is unknown; the next beat asks again."""
     clock = ManualClock()
 
     class Halved(Renewer):
@@ -148,24 +148,24 @@ def test_a_lease_that_was_dropped_while_it_was_renewed_is_not_lost(*, held: bool
 
 def test_a_holder_hears_of_its_loss_once_and_is_not_held_again() -> None:
     """Also after it was held longer without saying again whom to tell; other leases go on."""
-    clock, renewer, told = ManualClock(), Renewer(), list[str]()
+    clock, renewer, calls = ManualClock(), Renewer(), list[str]()
     heart = heartbeat(clock, renewer)
-    heart.hold(lease(1), 60, lambda: told.append("one"))
-    heart.hold(lease(2), 60, lambda: told.append("two"))
+    heart.hold(lease(1), 60, lambda: calls.append("one"))
+    heart.hold(lease(2), 60, lambda: calls.append("two"))
     heart.hold(lease(1), 90)
     heart.beat(renewer)
-    assert told == []
+    assert calls == []
     renewer.refused = {lease(1).id}
     heart.beat(renewer)
     heart.hold(lease(1), 60)
     assert heart.is_lost(lease(1))
     assert heart.beat(renewer) == 1
-    assert told == ["one"]
+    assert calls == ["one"]
 
 
 def test_a_holder_that_has_let_go_hears_nothing() -> None:
     """Its lease is settled: that is why the renewal was refused."""
-    clock, told = ManualClock(), list[str]()
+    clock, calls = ManualClock(), list[str]()
 
     class Slow(Renewer):
         def renew(self, leases: Sequence[Lease]) -> list[bool | None]:
@@ -174,26 +174,28 @@ def test_a_holder_that_has_let_go_hears_nothing() -> None:
 
     renewer = Slow()
     heart = heartbeat(clock, renewer)
-    heart.hold(lease(1), 60, lambda: told.append("one"))
+    heart.hold(lease(1), 60, lambda: calls.append("one"))
     heart.beat(renewer)
-    assert told == []
+    assert calls == []
 
 
 def test_a_node_says_that_it_is_alive_and_hears_once_that_it_was_replaced(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Taken for dead, it is told so, and goes on; where another has its name, nothing is said any more."""
-    told: list[str] = []
-    renewer = Renewer(standings=[NodeState.ALIVE, NodeState.RETURNED, NodeState.REPLACED])
-    heart = Heartbeat(lambda: renewer, 30.0, ManualClock(), node=ME, replaced=lambda: told.append("replaced"))
+    """Considered dead, it logs so and goes on; where another has its name, it sends no heartbeat any more."""
+    calls: list[str] = []
+    renewer = Renewer(states=[NodeState.ALIVE, NodeState.RETURNED, NodeState.REPLACED])
+    heart = Heartbeat(
+        lambda: renewer, 30.0, ManualClock(), node=ME, replaced=lambda: calls.append("replaced")
+    )
     heart.send(renewer)
     assert not caplog.text
     heart.send(renewer)
     assert "taken for dead" in caplog.text
-    assert not told
+    assert not calls
     heart.send(renewer)
     heart.send(renewer)
-    assert (told, renewer.standings) == (["replaced"], [])
+    assert (calls, renewer.states) == (["replaced"], [])
 
 
 def test_the_thread_says_more_often_that_the_node_lives_than_it_renews(
@@ -207,19 +209,19 @@ def test_the_thread_says_more_often_that_the_node_lives_than_it_renews(
             renewed.set()
             return super().renew(leases)
 
-    renewer = Noting(standings=[NodeState.ALIVE] * 1000)
+    renewer = Noting(states=[NodeState.ALIVE] * 1000)
     monkeypatch.setattr("farm.runtime.heartbeat.ALIVE_EVERY_S", 0.01)
     heart = Heartbeat(lambda: renewer, 0.09, ManualClock(), node=ME)
     heart.hold(lease(1), 60)
     heart.start()
     assert renewed.wait(20)
     heart.close()
-    assert 1000 - len(renewer.standings) >= 3
+    assert 1000 - len(renewer.states) >= 3
 
 
 def test_a_node_that_was_taken_for_dead_learns_at_once_what_it_has_lost() -> None:
     """Not at the next renewal, seconds later: a record of what another node visits must not be written."""
-    renewer = Renewer(refused={lease(1).id}, standings=[NodeState.RETURNED])
+    renewer = Renewer(refused={lease(1).id}, states=[NodeState.RETURNED])
     heart = Heartbeat(lambda: renewer, 30.0, ManualClock(), node=ME)
     heart.hold(lease(1), 60)
     heart.hold(lease(2), 60)
@@ -230,7 +232,7 @@ def test_a_node_that_was_taken_for_dead_learns_at_once_what_it_has_lost() -> Non
 
 async def test_after_a_long_silence_a_lease_is_asked_about_before_it_counts() -> None:
     """A process that was stopped goes on where it was, and has heard of nothing that happened meanwhile."""
-    clock, renewer = ManualClock(), Renewer(standings=[NodeState.RETURNED, NodeState.ALIVE])
+    clock, renewer = ManualClock(), Renewer(states=[NodeState.RETURNED, NodeState.ALIVE])
     heart = Heartbeat(lambda: renewer, 3600.0, clock, node=ME)
     heart.hold(lease(1), 60)
     heart.hold(lease(2), 60)
@@ -241,7 +243,7 @@ async def test_after_a_long_silence_a_lease_is_asked_about_before_it_counts() ->
     clock.now += CERTAIN_S
     assert not await heart.confirm(lease(1), 20)
     assert await heart.confirm(lease(2), 20)
-    assert len(renewer.standings) == 1
+    assert len(renewer.states) == 1
     heart.close()
 
 

@@ -1,4 +1,4 @@
-"""A loop that stands still: said with its stack, and no signal goes unheard. Real processes, real signals."""
+"""A blocked loop is logged with its stack, and every signal is handled. Real processes, real signals."""
 
 import asyncio
 import json
@@ -172,11 +172,11 @@ def test_a_loop_that_never_returns_is_ended_by_a_signal(
     farm.stands_still()
     farm.process.send_signal(number)
     assert farm.ended() == 128 + number
-    told = [line["text"] for line in farm.log() if line["logger"] == "farm.loop"]
-    assert "blocked" in told[0]
-    assert "turns_without_end" in told[0]
-    assert f"signal {int(number)}" in told[-1]
-    assert "turns_without_end" in told[-1]
+    logged = [line["text"] for line in farm.log() if line["logger"] == "farm.loop"]
+    assert "blocked" in logged[0]
+    assert "turns_without_end" in logged[0]
+    assert f"signal {int(number)}" in logged[-1]
+    assert "turns_without_end" in logged[-1]
 
 
 def test_a_second_signal_ends_a_loop_that_never_returns_at_once(tmp_path: Path, started: list[Farm]) -> None:
@@ -192,27 +192,27 @@ def test_a_second_signal_ends_a_loop_that_never_returns_at_once(tmp_path: Path, 
 def test_code_that_never_gives_the_lock_back_is_ended_by_a_signal(
     tmp_path: Path, started: list[Farm], number: signal.Signals
 ) -> None:
-    """No Python runs any more, in no thread: the reaper hears of the signal and ends the farm by it."""
+    """No Python runs any more, in no thread: the reaper gets the signal and ends the farm by it."""
     farm = start("locked", "uvloop", tmp_path, started)
     farm.stands_still()
     farm.process.send_signal(number)
     assert farm.ended() == 128 + number
-    told = [line["text"] for line in farm.log() if line["logger"] == "farm.reaper"]
-    assert told == [f"the farm has not handled signal {int(number)} for 1.5 s, and is ended by it"]
+    logged = [line["text"] for line in farm.log() if line["logger"] == "farm.reaper"]
+    assert logged == [f"the farm has not handled signal {int(number)} for 1.5 s, and is ended by it"]
 
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_a_turn_that_held_the_lock_is_told_with_its_stack(
     tmp_path: Path, started: list[Farm], loop: str
 ) -> None:
-    """Afterwards, as nothing could be told before; the stack was taken while it stood."""
+    """Afterwards, as nothing could be logged before; the stack was taken while it was blocked."""
     farm = start("a while", loop, tmp_path, started)
     assert farm.process.wait(timeout=60) == 0
-    told = [
+    logged = [
         line["text"] for line in farm.log() if line["logger"] == "farm.loop" and "blocked" in line["text"]
     ]
-    assert "computes_for_a_while" in told[0]
-    assert len(told[0]) < 10_000
+    assert "computes_for_a_while" in logged[0]
+    assert len(logged[0]) < 10_000
 
 
 async def test_watching_costs_next_to_nothing() -> None:

@@ -1,4 +1,4 @@
-"""A node among fakes: what ends it, what it drains, which error it raises, and what does not end when told to."""
+"""A node among fakes: what ends it, what it drains, which error it raises, and tasks that do not end."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -238,7 +238,7 @@ async def test_the_time_limit_ends_the_node() -> None:
 
 
 async def test_a_cancelled_node_leaves_no_task_behind() -> None:
-    """Also its caller may be told to end."""
+    """Its caller may be cancelled too."""
     farm = Farm()
     running = asyncio.create_task(farm.run())
     await turns(3)

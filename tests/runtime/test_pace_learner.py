@@ -1,4 +1,4 @@
-"""The learner on a clock of its own, with a book that other nodes write in as well."""
+"""The learner on a manual clock, with a store that other nodes write to as well."""
 
 from dataclasses import dataclass, field
 
@@ -26,7 +26,7 @@ class Store:
     async def write(
         self, site: str, before: PaceSnapshot, pace: Pace, egress: str = ""
     ) -> PaceSnapshot | None:
-        """Write, unless somebody was faster."""
+        """Write, unless another node wrote first."""
         if egress:
             self.by_egress[egress] = pace
             return None
@@ -44,11 +44,13 @@ class Bench:
     store: Store = field(default_factory=Store)
     overloaded: bool = False
     clock: ManualClock = field(default_factory=lambda: ManualClock(50.0))
-    told: list[Event] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         params = PaceParams()
-        self.learner = PaceLearner(self.store, params, lambda: self.overloaded, self.told.append, self.clock)
+        self.learner = PaceLearner(
+            self.store, params, lambda: self.overloaded, self.events.append, self.clock
+        )
 
     async def learn(self, status: int, count: int = 1, latency_ms: float = 100.0, egress: str = "") -> Pace:
         """Note visits that began a tenth of a second ago, and fold them."""
@@ -85,11 +87,11 @@ async def test_a_refusal_is_counted_said_and_cuts() -> None:
     assert pace.rate > 0
     assert pace.since == 1030.0
     assert bench.learner.throttled == {"a": 1}
-    notice = bench.told[0]
+    notice = bench.events[0]
     assert isinstance(notice, Notice)
     assert "site a throttled: 429 or 503 received; rate" in notice.text
     await bench.learn(429)
-    assert len(bench.told) == 1
+    assert len(bench.events) == 1
 
 
 async def test_a_busy_machine_teaches_nothing_about_latency() -> None:
@@ -110,7 +112,7 @@ async def test_a_refusal_slows_the_address_that_met_it() -> None:
     assert bench.store.by_egress["p1"].rate > 0
     assert bench.store.by_egress["p2"].rate == 0
     assert bench.learner.throttled == {"a": 1}
-    (notice,) = bench.told
+    (notice,) = bench.events
     assert isinstance(notice, Notice)
     assert "site a by proxy p1 throttled: 429 or 503 received; rate" in notice.text
     assert "concurrency" not in notice.text

@@ -16,18 +16,18 @@ LABELS = ("a", "b", "c")
 
 
 class Slots:
-    """Proxies and the ways of some slots, with what the slot proxies were told."""
+    """Proxies and the routes of some slots, with the proxies that their slot proxies were switched to."""
 
     def __init__(self, rotation: Rotation = Rotation.CONTEXT, labels: tuple[str, ...] = LABELS) -> None:
         self.clock = ManualClock()
         self.events: list[Event] = []
         params = ProxyParams(rotation, pages=2, patience_s=10)
         self.proxies = ProxyPool(labels, params, self.events.append, self.clock)
-        self.told: dict[str, list[str | None]] = {}
+        self.switched: dict[str, list[str | None]] = {}
 
     def route(self, slot: str) -> ProxyRoute:
         """Return a slot's route."""
-        return ProxyRoute(slot, self.proxies, self.told.setdefault(slot, []).append)
+        return ProxyRoute(slot, self.proxies, self.switched.setdefault(slot, []).append)
 
 
 def spoil(route: ProxyRoute, outcome: Outcome, times: int = 1, site: str = SITE) -> None:
@@ -39,11 +39,11 @@ def spoil(route: ProxyRoute, outcome: Outcome, times: int = 1, site: str = SITE)
 
 
 def test_slots_spread_over_the_proxies() -> None:
-    """As many users each, whoever comes first."""
+    """Each proxy has as many users."""
     slots = Slots()
     for number in range(6):
         assert slots.route(f"s{number}").acquire(None)
-    assert sorted(told[0] or "" for told in slots.told.values()) == ["a", "a", "b", "b", "c", "c"]
+    assert sorted(switched[0] or "" for switched in slots.switched.values()) == ["a", "a", "b", "b", "c", "c"]
 
 
 def test_a_context_keeps_its_proxy_for_its_pages() -> None:
@@ -107,7 +107,7 @@ def test_a_dead_proxy_is_left_after_three_failures_and_tried_by_one_slot_later()
 
 
 def test_one_that_failed_once_is_tried_again_though_all_others_work() -> None:
-    """Slots keep proxies that work: without a trial nobody would come to it before it is needed."""
+    """Slots keep proxies that work: without a trial no slot would use it before it is needed."""
     slots = Slots(labels=("a", "b"))
     one, two = slots.route("one"), slots.route("two")
     assert one.acquire(SITE)
@@ -142,7 +142,7 @@ def test_a_pair_whose_time_is_over_is_tried_by_one_slot() -> None:
 
 @pytest.mark.parametrize("outcome", [Outcome.BLOCKED, Outcome.DOWN])
 def test_a_slot_without_work_leaves_a_trial_to_others(outcome: Outcome) -> None:
-    """It may wait for long, and until a visit has shown that the proxy is back nobody else may go by it."""
+    """It may wait for long, and until a visit has shown that the proxy works no other slot may use it."""
     slots = Slots(labels=("a", "b"))
     idle, busy = slots.route("idle"), slots.route("busy")
     for number in range(3):
@@ -228,7 +228,7 @@ def test_a_slot_proxy_without_a_proxy_is_never_told_to_go_direct() -> None:
     spoil(route, Outcome.DOWN, 3)
     assert not route.acquire(SITE)
     route.release()
-    assert None not in slots.told["s"]
+    assert None not in slots.switched["s"]
 
 
 def test_after_a_failure_others_are_tried_first_for_a_while() -> None:

@@ -1,4 +1,4 @@
-"""What runs short besides memory is told once each time, and its extremes are kept."""
+"""What runs short besides memory is reported once each time, and its extremes are kept."""
 
 from farm.model.event import Event, Notice
 from farm.model.memory import MemoryReading
@@ -11,7 +11,7 @@ def reading(fds: int = 0, **free_mib: int) -> MemoryReading:
 
 
 def texts(events: list[Event]) -> list[str]:
-    """Return what was told, all of it warnings."""
+    """Return the texts of the notices, all of them warnings."""
     assert all(isinstance(event, Notice) and event.level == "warning" for event in events)
     return [event.text for event in events if isinstance(event, Notice)]
 

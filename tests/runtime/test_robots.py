@@ -96,7 +96,7 @@ async def test_an_origin_is_asked_once() -> None:
 
 
 async def test_a_worker_that_is_stopped_leaves_the_others_their_answer() -> None:
-    """The fetch is nobody's own."""
+    """The fetch belongs to no single worker."""
     node = Node()
     node.may_answer.clear()
     first, second = (asyncio.ensure_future(node.says("/x")) for _ in range(2))
@@ -141,7 +141,7 @@ async def test_an_overloaded_server_forbids_everything_for_now() -> None:
 
 
 async def test_without_an_answer_the_visit_has_failed_and_no_page_is_asked_for() -> None:
-    """As it would have failed by itself; other nodes are not told."""
+    """As it would have failed by itself; the failure is not shared with other nodes."""
     node = Node(answer=FetchFailed(FailureKind.TIMEOUT, "silence"))
     refusal = await node.says("/y")
     assert isinstance(refusal, Retry)

@@ -28,7 +28,7 @@ class Outside:
         return self.found
 
     async def read(self, url: str) -> Any:
-        """Find it empty; as the cache: nobody has read it yet."""
+        """Find it empty; as the cache: no node has read it yet."""
         if not url.startswith("sitemap "):
             self.seen.append("read")
         if url in self.broken:
@@ -81,7 +81,7 @@ async def test_a_feed_that_is_broken_off_leaves_its_mark() -> None:
 
 
 async def test_a_file_that_cannot_be_read_costs_what_it_lists(caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever goes wrong: the others are read, and nobody waits for it."""
+    """Whatever goes wrong: the others are read, and the crawl does not wait for it."""
     outside, control = Outside(), Control()
     outside.found = ["http://a/1.xml", "http://a/2.xml", "http://a/2.xml", "http://a/3.xml"]
     outside.broken = {"http://a/1.xml": ValueError("no port"), "http://a/2.xml": LookupError("gbk")}

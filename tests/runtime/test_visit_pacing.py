@@ -82,7 +82,7 @@ async def test_without_redis_the_visit_is_given_back() -> None:
 async def test_an_outage_of_redis_does_not_cost_the_page_its_deadline(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It is given back without blame; what was only to be told early is told by the settlement."""
+    """It is given back without blame; the settlement repeats what was to be reported early."""
     for name in ("LONGEST_S", "ELSEWHERE_S", "EARLY_S"):
         monkeypatch.setattr(module, name, 0.01)
     visit = paced(Answers(hangs=True))

@@ -176,7 +176,7 @@ async def test_a_worker_without_a_usable_proxy_waits_for_one() -> None:
 
 
 async def test_an_outage_that_ends_with_the_farm_gives_the_lease_back() -> None:
-    """All slots waited for their leases; this one waits for its moment when the farm is told to end."""
+    """All slots waited for their leases; this one waits to resume when the farm has to end."""
     bench = Bench(lease("1"))
     bench.worker._params = replace(bench.worker._params, spread_s=1000.0)
 

@@ -222,7 +222,7 @@ def test_a_base_of_its_own_changes_nothing_for_an_absolute_address(raw: str) -> 
 
 
 def test_the_site_is_the_host_and_a_port_that_is_not_the_default() -> None:
-    """The unit of politeness is told by the text alone."""
+    """The unit of politeness follows from the text alone."""
     assert site_of("https://shop.example/a") == "shop.example"
     assert site_of("http://shop.example:8080/") == "shop.example:8080"
     assert site_of("http://[::1]:8080/") == "[::1]:8080"

@@ -65,7 +65,7 @@ def test_a_seed_that_redirects_to_another_host_of_its_site_extends_the_scope() -
     [(0, "https://login.example/"), (1, "https://www.shop.example/"), (1, "https://b.example/")],
 )
 def test_a_redirect_out_of_the_scope_is_a_late_skip(depth: int, final: str) -> None:
-    """Of a seed to somebody else's host, of a later page to any other; the target does not count as seen."""
+    """Of a seed to another owner's host, of a later page to any other; the target does not count as seen."""
     rules = ScopeRules("host", [SEED])
     landing = judge(rules).judge(task(SEED, depth), page(final, SEED))
     assert landing == RedirectOutcome((), SkipReason.OUT_OF_SCOPE, None)

@@ -1,4 +1,4 @@
-"""robots.txt: the RFC's examples, what Google's parser does, and files that nobody should have written."""
+"""robots.txt: the RFC's examples, what Google's parser does, and malformed files."""
 
 import re
 import time
@@ -138,7 +138,7 @@ def test_groups_for_one_token_are_merged() -> None:
 
 
 def test_sitemaps_and_the_crawl_delay_are_read() -> None:
-    """Sitemaps belong to nobody's group; a delay to ours."""
+    """Sitemaps belong to no group; a delay to ours."""
     text = b"Sitemap: https://a.example/1\nUser-agent: *\nCrawl-delay: 9\nUser-agent: crawlfarm\n"
     text += b"Crawl-delay: 1.5\nDisallow: /x\nSitemap: https://a.example/2\n"
     rules = parse(text)
@@ -217,10 +217,12 @@ def naive(rules: dict[str, bool], path: str) -> bool:
 
 
 @given(RULES, st.text("ab/", max_size=8))
-def test_compiled_rules_judge_as_each_rule_by_itself(told: list[tuple[bool, str, bool]], path: str) -> None:
+def test_compiled_rules_judge_as_each_rule_by_itself(
+    entries: list[tuple[bool, str, bool]], path: str
+) -> None:
     """However prefixes, wildcards and anchors lie over one another."""
     rules: dict[str, bool] = {}
-    for allow, text, anchored in told:
+    for allow, text, anchored in entries:
         pattern = "/" + text + ("$" if anchored else "")
         rules[pattern] = allow or rules.get(pattern, False)
     assert PathRules.of(rules).allows("/" + path) is naive(rules, "/" + path)
@@ -228,10 +230,10 @@ def test_compiled_rules_judge_as_each_rule_by_itself(told: list[tuple[bool, str,
 
 @given(RULES, st.text("ab/", max_size=8))
 def test_beyond_the_cap_nothing_that_is_forbidden_is_allowed(
-    told: list[tuple[bool, str, bool]], path: str
+    entries: list[tuple[bool, str, bool]], path: str
 ) -> None:
     """Here it is two wildcards."""
-    rules = {"/" + text + ("$" if anchored else ""): allow for allow, text, anchored in told}
+    rules = {"/" + text + ("$" if anchored else ""): allow for allow, text, anchored in entries}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(robots, "MAX_STARS", 2)
         compiled = PathRules.of(rules)
@@ -263,13 +265,13 @@ def test_any_bytes_are_read(content: bytes, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "read_as"),
+    ("text", "read_as"),
     [("1.5", 1.5), (".5", 0.5), ("3.", 3), ("0", 0), ("9" * 400, float("inf")), ("007", 7)]
     + [(bad, None) for bad in ("-1", "nan", "inf", "1e9", "\N{SUPERSCRIPT TWO}", ".", "1,5", "+1", "0x10")],
 )
-def test_a_delay_is_a_plain_number(told: str, read_as: float | None) -> None:
+def test_a_delay_is_a_plain_number(text: str, read_as: float | None) -> None:
     """Whatever it is, no visits are kept apart for longer than the longest that is obeyed."""
-    found = parse(f"User-agent: *\nCrawl-delay: {told}\n".encode()).crawl_delay_s
+    found = parse(f"User-agent: *\nCrawl-delay: {text}\n".encode()).crawl_delay_s
     assert found == read_as
     assert 0 <= crawl_delay_s(found) <= LONGEST_CRAWL_DELAY_S
 

@@ -135,7 +135,7 @@ def test_a_pattern_that_does_not_compile_is_a_usage_error() -> None:
 def test_a_seed_that_redirects_within_its_site_extends_the_scope(
     kind: str, seed: str, target: str, extension: str | None
 ) -> None:
-    """To `www.` or to https, but not to somebody else's host."""
+    """To `www.` or to https, but not to another owner's host."""
     rules = ScopeRules(kind, [seed])
     assert rules.extension(seed, target) == extension
     if extension is not None:

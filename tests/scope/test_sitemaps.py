@@ -27,7 +27,7 @@ TEXT = "\ufeffhttps://a.example/1\r\n\r\n# no\nhttps://a.example/2"
 
 
 def test_what_the_parser_keeps_until_the_end_is_read() -> None:
-    """A newer expat waits for more before it looks at a token again: the end has to be told."""
+    """A newer expat waits for more before it looks at a token again: the end has to be announced."""
     reader = SitemapReader()
     for byte in ATOM.encode():
         assert reader.feed(bytes([byte]))
@@ -137,9 +137,7 @@ WILD = {
         + "".join(f'<item><atom:link href="http://a/x"/><link>http://a/{n}</link></item>' for n in (1, 2))
         + "</channel></rss>"
     ).encode(),
-    "entities that nobody declared": URLSET.replace(
-        "<url>", "<url><title>Caf&eacute; &nbsp;</title>"
-    ).encode(),
+    "undeclared entities": URLSET.replace("<url>", "<url><title>Caf&eacute; &nbsp;</title>").encode(),
     "UTF-16": ('<?xml version="1.0" encoding="UTF-16"?>' + URLSET).encode("utf-16"),
     "UTF-16 without a mark": URLSET.encode("utf-16-be"),
     "UTF-32": URLSET.encode("utf-32"),
@@ -170,7 +168,7 @@ def test_sitemaps_as_they_are_in_the_wild(content: bytes, size: int) -> None:
     ["gbk", "gb2312", "Shift_JIS", "euc-kr", "big5", "utf8", "windows-1251", "x-unknown", "idna", "zlib"],
 )
 def test_any_encoding_may_be_declared(name: str) -> None:
-    """One that nobody knows, or that is no encoding of texts, is read as UTF-8."""
+    """An unknown encoding, or one that is not for text, is read as UTF-8."""
     text = f'<?xml version="1.0" encoding="{name}"?>' + URLSET.replace(
         "/1", "/\N{CJK UNIFIED IDEOGRAPH-4E2D}"
     )
@@ -195,7 +193,7 @@ def test_stray_ampersands_are_read_as_they_were_meant() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "moment"),
+    ("written", "moment"),
     [
         ("2026-05-01", (2026, 5, 1)),
         ("2026-05", (2026, 5, 1)),
@@ -207,9 +205,9 @@ def test_stray_ampersands_are_read_as_they_were_meant() -> None:
         *((bad, None) for bad in ("soon", "0000", "2026-13", "9" * 5000, "1 Jan 9999999999999 00:00:00 GMT")),
     ],
 )
-def test_dates_as_they_are_written(told: str, moment: tuple[int, ...] | None) -> None:
+def test_dates_as_they_are_written(written: str, moment: tuple[int, ...] | None) -> None:
     """What is none is as good as no date."""
-    text = f"<urlset><url><loc>http://a/1</loc><lastmod>{told}</lastmod></url></urlset>"
+    text = f"<urlset><url><loc>http://a/1</loc><lastmod>{written}</lastmod></url></urlset>"
     expected = None if moment is None else datetime(*moment, tzinfo=UTC)  # type: ignore[arg-type,misc]
     assert read(text.encode()) == [Entry("http://a/1", changed=expected)]
 

@@ -65,7 +65,7 @@ def test_a_key_is_written_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("with_index", ["whole", "absent", "behind"])
 def test_a_log_cut_at_any_byte_goes_on_from_its_last_whole_line(tmp_path: Path, with_index: str) -> None:
-    """Whatever state the sidecar is in: the batch is repeated, and each line stands once."""
+    """Whatever state the sidecar is in: the batch is repeated, and the file has each line once."""
     whole = written(tmp_path, 1, 2, 3, 4)
     path, index = tmp_path / "log.jsonl", tmp_path / ".farm" / "log.index"
     sidecar = index.read_bytes()
@@ -264,7 +264,7 @@ def test_a_file_that_may_not_grow_ends_with_a_whole_line(tmp_path: Path) -> None
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
-    """A file stands where the folder should be."""
+    """There is a file in place of the folder."""
     (tmp_path / "file").write_text("")
     with pytest.raises(
         OutputUnwritable, match=r"cannot be written \(.*\); make room .* choose another --output"

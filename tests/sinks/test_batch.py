@@ -118,9 +118,9 @@ async def test_after_a_failure_every_commit_fails(disk: Disk) -> None:
 
 
 async def test_nobody_waits_for_a_writer_that_died(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Even an error that nobody foresaw reaches those who wait, and is told where threads tell theirs."""
-    told = threading.Event()
-    monkeypatch.setattr(threading, "excepthook", lambda _: told.set())
+    """Even an unexpected error reaches the callers, and the thread's exception hook."""
+    reported = threading.Event()
+    monkeypatch.setattr(threading, "excepthook", lambda _: reported.set())
     writer = BatchingWriter(disk.encode, disk.write)
     disk.error = ZeroDivisionError("a bug")
     disk.let.release()
@@ -129,7 +129,7 @@ async def test_nobody_waits_for_a_writer_that_died(disk: Disk, monkeypatch: pyte
     with pytest.raises(OutputUnwritable, match="the sink's writer has stopped"):
         await writer.commit(batch("b"))
     await writer.close()
-    assert await asyncio.to_thread(told.wait, 10)
+    assert await asyncio.to_thread(reported.wait, 10)
 
 
 async def test_a_cancelled_commit_is_taken_back_while_it_waits(disk: Disk) -> None:
@@ -165,7 +165,7 @@ async def test_closing_writes_what_waits_and_takes_no_more(disk: Disk) -> None:
 
 
 async def test_a_disk_that_hangs_ends_a_commit_and_a_close(disk: Disk) -> None:
-    """Both have a deadline; whoever comes later need not wait for it again."""
+    """Both have a deadline; a later caller need not wait for it again."""
     writer = BatchingWriter(disk.encode, disk.write, commit_timeout_s=0.01)
     with pytest.raises(OutputUnwritable, match=r"not written within 0\.01 s"):
         await writer.commit(batch("a"))

@@ -78,7 +78,7 @@ def test_a_failure_leaves_what_was_there_and_nothing_half(
 
 
 def test_what_a_crash_has_left_half_is_removed_at_the_next_start(tmp_path: Path) -> None:
-    """Drafts are nobody's files."""
+    """Drafts belong to no record."""
     draft = tmp_path / ".farm" / "drafts" / "7"
     draft.parent.mkdir(parents=True)
     draft.write_bytes(b"half")

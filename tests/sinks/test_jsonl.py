@@ -92,7 +92,7 @@ async def test_numbers_are_counted_again_at_resume(tmp_path: Path) -> None:
 
 
 async def test_the_memory_of_skips_is_bounded(tmp_path: Path) -> None:
-    """A URL that comes again after a long while stands twice, which does no harm."""
+    """A URL that is skipped again after a long while has two lines, which does no harm."""
     sink = JsonlSink(tmp_path, remembered_skips=10)
     for number in [*range(100), 0, 99]:
         await sink.commit(Batch(skips=[skip(number)]))

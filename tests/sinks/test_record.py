@@ -95,7 +95,7 @@ def test_html_and_text_can_be_left_out() -> None:
 
 
 def test_what_stands_in_place_of_the_page_is_said_with_its_evidence() -> None:
-    """Who kept the visitor out, where somebody did; nothing on a page as it should be."""
+    """Who blocked the visit, if anyone did; null on a normal page."""
     assert build_record("c", LEASE, PAGE, [], VISIT).fields["evidence"] is None
     block = Detection(Finding.CAPTCHA, "datadome", ("markup: var dd=",))
     fields = build_record("c", LEASE, PAGE, [], replace(VISIT, detection=block)).fields
