@@ -1,7 +1,7 @@
 """Compare the farm with its peers and with the floor: `python -m bench [OPTIONS]`, `make bench`.
 
-Every round runs every subject once, one after the other, so that whatever else the machine does is shared by
-all; the table has medians. JSON and a chart are left in `bench-results/`.
+Every round runs every subject once, one after the other, so that other load on the machine affects all alike; the
+table has medians. JSON and a chart are written to `bench-results/`.
 """
 
 import argparse
@@ -26,7 +26,7 @@ BUSY = 1.0
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure, print and write; 1 when a subject failed or brought incomplete pages."""
+    """Measure, print and write; return 1 if a subject failed or returned incomplete pages."""
     options = _options(arguments)
     browser = find_browser(options.browser)
     measured = _subjects(options.peers)
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
     figures: list[Figures] = []
     for name in options.workload:
-        # How it scales with the workers is shown on one workload; the others are about what is in their pages.
+        # One workload shows the scaling with workers; the others differ in their pages.
         for workers in options.contexts if name == options.workload[0] else options.contexts[-1:]:
             for number in range(options.rounds):
                 for subject in measured:

@@ -1,8 +1,8 @@
 """The farm's own CPU a page, this tree against another revision: `make bench-against BASE=REV`.
 
-Both are run in turn on the same workloads, in pairs whose order alternates, so that a machine whose speed drifts
-is shared by both. Compared is what Python, Node and Redis use, per page, as `bench.profile` of each tree tells it.
-The interval is Student's, of the logarithms of the pairs' ratios.
+Both run in turn on the same workloads, in pairs whose order alternates, so that a drifting machine affects both
+alike. It compares the CPU of Python, Node and Redis per page, as reported by `bench.profile` of each tree. The
+interval is Student's, of the logarithms of the pairs' ratios.
 """
 
 import argparse

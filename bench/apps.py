@@ -1,6 +1,6 @@
 """Two real applications that show an API's description: Swagger UI and Redoc, as their packages ship them.
 
-Both are served from loopback over the same OpenAPI document, which is made here: thirty paths with parameters,
+Both are served from loopback over the same OpenAPI document, generated here: thirty paths with parameters,
 schemas and examples, as large as those of a real service.
 """
 
@@ -38,9 +38,9 @@ STAMP = (
     "<script>new MutationObserver(() => { document.documentElement.dataset.late = Date.now(); })"
     ".observe(document, { childList: true, subtree: true, characterData: true });</script>"
 )
-"""Notes the moment of the last change; changed attributes are no content."""
+"""Records the moment of the last change; changes of attributes do not count."""
 PATHS = {"swagger-ui": "/swagger-ui/index.html", "redoc": "/redoc"}
-"""Where each application is."""
+"""The path of each application."""
 
 
 def described() -> dict[str, object]:
@@ -79,7 +79,7 @@ def described() -> dict[str, object]:
 
 
 def application() -> web.Application:
-    """Return the server of both; raises NotInstallable where a package cannot be had."""
+    """Return the server of both; raises NotInstallable if a package cannot be fetched."""
     folders = {"swagger-ui": unpacked(SWAGGER), "redoc": unpacked(REDOC)}
     text = json.dumps(described())
 

@@ -56,7 +56,7 @@ def draw(summary: Summary, machine: dict[str, Any]) -> str:
 def _panel(summary: Summary, title: str, group: list[Figures], top: int) -> str:
     most = max([one.pages_per_s for one in group] + [1e-9])
     farm = next((one.pages_per_s for one in group if one.subject == FARM), None)
-    # The farm, then the others by what they reach; the floor last, as the measure of all.
+    # The farm, then the others by rate; the floor last, as the reference.
     places = {FARM: 0, FLOOR: 2}
     rows = sorted(group, key=lambda one: (places.get(one.subject, 1), -one.pages_per_s))
     line = f'<line class="line" x1="24" x2="{WIDTH - 24}" y1="{top}" y2="{top}"/>'

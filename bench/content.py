@@ -1,8 +1,8 @@
-"""The pages of the benchmark, and what a perfect crawler would bring back from them.
+"""The pages of the benchmark, and the expected result of a complete crawl.
 
 Every page is an empty shell: its script asks for JSON once and draws cards from it with React. A card has a
-picture, a line and a link to another page of the workload, so that a crawler finds nothing new but must look
-at every link.
+picture, a line and a link to another page of the workload, so that a crawler finds nothing new but must check
+every link.
 """
 
 import json
@@ -13,7 +13,7 @@ CARDS = 40
 HEAVY_NODES = 3_000
 HEAVY_SCRIPT_BYTES = 1_000_000
 CARD_SELECTOR = "#last"
-"""Stands in the page once its content is complete: what those wait for who must be told."""
+"""Matches once the content is complete, for crawlers that need a selector to wait for."""
 
 SHELL = (
     '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Shelf {number}</title>'
@@ -49,7 +49,7 @@ ReactDOM.createRoot(document.getElementById("root")).render(e(Shelf));
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What must come back from a page: absolute links, and phrases that stand in its HTML."""
+    """The expected result of a page: absolute links, and phrases of its HTML."""
 
     links: frozenset[str]
     phrases: tuple[str, ...]
@@ -90,7 +90,7 @@ class Workload:
         return cards
 
     def expected(self, number: int) -> Expected:
-        """Return what a perfect crawler brings back from a page."""
+        """Return the expected result of a page."""
         items = self.items(number)
         phrases = [str(value) for item in items for value in (item["name"], item["price"])]
         phrases += [

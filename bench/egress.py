@@ -1,10 +1,10 @@
-"""What the way out costs: `python -m bench.egress [OPTIONS]`, `make bench-egress`.
+"""The cost of egress: `python -m bench.egress [OPTIONS]`, `make bench-egress`.
 
-First the gateway alone (`gateway_load`). Then the farm, on one workload, in rounds of three runs each: direct, by
-ten real proxies, and by ten that ask for credentials; round by round, so that whatever else the machine does is
-shared by all. The page cost is the CPU of the farm's own processes per page, next to the straight run of the same
-round; of several rounds the median counts. `python ms` is the process in which the gateway is. The proxies run on
-the same machine: their CPU (`proxies ms`) lowers the rate, which it would not elsewhere.
+First the gateway alone (`gateway_load`). Then the farm, on one workload, in rounds of three runs each: direct,
+through ten real proxies, and through ten that require credentials; round by round, so that other load on the
+machine affects all alike. The page cost is the CPU of the farm's own processes per page, relative to the direct
+run of the same round; of several rounds the median counts. `python ms` is the process with the gateway. The
+proxies run on the same machine: their CPU (`proxies ms`) lowers the rate.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from pathlib import Path
 import psutil
 
 from bench import report
-from bench.gateway_load import carried
+from bench.gateway_load import measure_gateway
 from bench.subjects import FARM, ROOT, subjects
 from bench.trial import Figures, tried
 from bench.workloads import PAGES, workload
@@ -34,16 +34,16 @@ RESULTS = ROOT / "bench-results"
 PROXIES = 10
 WAYS = {"straight": None, "proxies": "", "credentials": "somebody:hunter2"}
 MOST = 1.08
-"""What a page by proxies may cost of what it costs straight."""
+"""The most CPU of a page through proxies, as a multiple of a direct one."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure and print; 1 where pages are missing."""
+    """Measure and print; return 1 if pages are missing."""
     options = _options(arguments)
     machine = report.machine(find_browser(None).path, datetime.now(UTC))
     print(report.machine_line(machine))
-    slot_proxy = [] if options.only == "farm" else carried()
-    for one in slot_proxy:
+    gateway_loads = [] if options.only == "farm" else measure_gateway()
+    for one in gateway_loads:
         print(one.line(), flush=True)
     runs: dict[str, list[Run]] = defaultdict(list)
     if options.only != "gateway":
@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
         for way, each in runs.items()
         for run in each
     ]
-    kept = [{name: getattr(one, name) for name in one.__slots__} for one in slot_proxy]
+    kept = [{name: getattr(one, name) for name in one.__slots__} for one in gateway_loads]
     path.write_text(json.dumps({"machine": machine, "gateway": kept, "runs": rows}, indent=1))
     print(path)
     every = [run.figures for each in runs.values() for run in each]
@@ -98,7 +98,7 @@ def _run(way: str, options: argparse.Namespace) -> Run:
 
 @contextmanager
 def _arguments(way: str) -> Iterator[tuple[tuple[str, ...], list[RealProxy], float]]:
-    """Give the options of a way, the proxies that serve it, and the CPU that their start took."""
+    """Yield the options of a run, its proxies, and the CPU that their start took."""
     credentials = WAYS[way]
     if credentials is None:
         yield (), [], 0.0
@@ -132,7 +132,7 @@ def _line(way: str, run: Run) -> str:
 
 
 def _table(runs: dict[str, list[Run]]) -> str:
-    """Compare each run with the straight one of its round, and show the medians."""
+    """Compare each run with the direct one of its round, and print the medians."""
     head = f"{'way':12}{'pages/s':>9}{'CPU ms/page':>13}{'cost':>7}{'of each round':>22}"
     lines = [f"{head}{'python ms':>11}{'proxies ms':>12}"]
     for way in WAYS:

@@ -1,6 +1,6 @@
 """The peers' environments and the pages' React, made once under `.bench/` by pip and npm.
 
-Versions are pinned: a figure means something only together with what it is a figure of.
+Versions are pinned: a figure is meaningful only for a known version.
 """
 
 import json
@@ -24,11 +24,11 @@ INSTALL_S = 600.0
 
 
 class NotInstallable(Exception):
-    """A peer's environment cannot be made; the others can be measured all the same."""
+    """A peer's environment cannot be created; the others can still be measured."""
 
 
 def react_files() -> list[Path]:
-    """Return React's two files, installing them where they are not."""
+    """Return React's two files, installing them if needed."""
     folder = _node("react", REACT)
     return [folder / "node_modules" / name for name in REACT_FILES]
 
@@ -70,7 +70,7 @@ def _node(name: str, packages: tuple[str, ...]) -> Path:
 
 def _install(name: str, command: list[str], folder: Path) -> None:
     print(f"installing {name}: once, into {folder}", file=sys.stderr, flush=True)
-    # All use the browser that the farm uses: none is to fetch one of its own.
+    # All use the farm's browser: none may download its own.
     environment = {**os.environ, "PUPPETEER_SKIP_DOWNLOAD": "1", "PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD": "1"}
     try:
         done = subprocess.run(

@@ -1,9 +1,9 @@
-"""The floor: what the browser itself costs. CDP over a pipe, pages reused, and nothing else.
+"""The floor: the cost of the browser alone. CDP over a pipe, pages reused, and nothing else.
 
     python -m bench.floor JOB.json
 
-No Playwright, no queue, no isolation, no deadlines, no retries: a farm cannot be as fast as this, and how far
-it is off is the price of being one. It waits for the selector that the others who must be told wait for too.
+No Playwright, no queue, no isolation, no deadlines, no retries: a farm cannot be as fast, and the difference
+is the cost of its features. It waits for the same selector as the peers that need one.
 """
 
 import asyncio
@@ -70,7 +70,7 @@ class Browser:
         self._buffer = bytearray()
 
     async def listen(self) -> None:
-        """Start to read what the browser says."""
+        """Start to read the browser's messages."""
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=READ_AT_MOST)
         await loop.connect_read_pipe(
@@ -93,7 +93,7 @@ class Browser:
                 answer.set_result(said)
 
     async def ask(self, method: str, session: str | None = None, **params: Any) -> dict[str, Any]:
-        """Call CDP and return the result; RuntimeError where the browser refuses."""
+        """Call CDP and return the result; raises RuntimeError if the browser reports an error."""
         number = next(self._numbers)
         self._answers[number] = answer = asyncio.get_running_loop().create_future()
         call: dict[str, Any] = {"id": number, "method": method, "params": params}
@@ -121,7 +121,7 @@ async def work(browser: Browser, urls: asyncio.Queue[str], out: BinaryIO, job: d
     while not urls.empty():
         url = urls.get_nowait()
         begun = time.perf_counter()
-        # Answered when the new document is committed, so what is evaluated next is evaluated there.
+        # It returns when the new document is committed, so the next evaluation runs there.
         await browser.ask("Page.navigate", session, url=url)
         seen = await browser.ask(
             "Runtime.evaluate", session, expression=read, awaitPromise=True, returnByValue=True

@@ -1,10 +1,10 @@
-"""How fast the frontier is, as ratios within one run, and what a queued URL costs.
+"""The speed of the frontier, as ratios within one run, and the memory of a queued URL.
 
     python bench/frontier.py [--small]
 
 The scripts are driven by redis-benchmark over fifty connections. An ack needs the token of the lease before
 it, which redis-benchmark cannot know, so a line in the recorded script takes it from the slot's record, which the
-script has read; its cost is part of what is measured. What chooses the slot is in the empty script as well.
+script has read; its cost is included. The choice of the slot is in the empty script as well.
 """
 
 import argparse
@@ -95,14 +95,14 @@ return known
 
 @dataclass
 class Ground:
-    """A private server, and what is measured on it."""
+    """A private server, and the measurements on it."""
 
     client: RedisClient
     socket: str
     ctl: str = ""
 
     async def crawl(self, **more: Any) -> RedisFrontier:
-        """Start anew."""
+        """Flush the server."""
         await self.client.command("FLUSHALL", "SYNC")
         opened = await open_crawl(self.client, "bench", {}, **more)
         self.ctl = keys.ctl(opened)
@@ -222,7 +222,7 @@ async def size(ground: Ground, urls: int, sites: int) -> tuple[float, float]:
 
 
 async def dedup(ground: Ground, kind: Dedup, urls: int) -> tuple[float, float | None]:
-    """Return bytes for each known URL, and the share of strangers that are taken for known."""
+    """Return bytes for each known URL, and the false-positive rate."""
     await ground.crawl(dedup=kind, bloom_capacity=urls)
     before = await ground.memory()
     await ground.each_thousand("tell", urls, "add")
@@ -233,7 +233,7 @@ async def dedup(ground: Ground, kind: Dedup, urls: int) -> tuple[float, float | 
 
 
 async def main(*, small: bool) -> None:
-    """Measure, print a table, keep the numbers."""
+    """Measure, print a table, write the numbers."""
     many = 100_000 if small else 1_000_000
     with tempfile.TemporaryDirectory() as folder:
         server = EmbeddedRedis(Path(folder))

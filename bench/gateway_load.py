@@ -1,6 +1,6 @@
-"""What the gateway carries: small requests over many connections, and one large body, by a process of its own.
+"""The throughput of the gateway: small requests over many connections, and one large body.
 
-Three processes, so that each one's CPU can be told from the others': a server, the gateway, and whoever calls.
+Server, gateway and client are separate processes, so that the CPU of each can be measured.
 
     python -m bench.gateway_load server | gateway      prints its port, serves until its standard input ends
 """
@@ -31,8 +31,8 @@ MEMORY_EVERY = 16 * MIB
 
 
 @dataclass(frozen=True, slots=True)
-class Carried:
-    """What one piece of work took: of the gateway, and of the clock. `done` are requests, or bytes."""
+class LoadFigures:
+    """The figures of one load: time, and the gateway's CPU and memory. `done` counts requests, or bytes."""
 
     name: str
     done: int
@@ -42,7 +42,7 @@ class Carried:
     grown_mib: float
 
     def line(self) -> str:
-        """Say it in one line of the table."""
+        """Return the figures as a line of the table."""
         if self.done < LARGE_BYTES:
             pace = f"{self.done / self.wall_s:10,.0f} requests/s  {self.cpu_s / self.done * 1e6:7.0f} us CPU each"
         else:
@@ -51,7 +51,7 @@ class Carried:
 
 
 class _Origin(asyncio.Protocol):
-    """Answers small requests at once, and `/large` by a gibibyte, no faster than it is taken."""
+    """Responds to small requests at once, and to `/large` with a gibibyte, with back-pressure."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
@@ -108,7 +108,7 @@ async def _gateway() -> None:
 
 @contextlib.contextmanager
 def _running(role: str) -> Iterator[tuple[int, psutil.Process]]:
-    """Run one of the two; gives its port and its process."""
+    """Run the server or the gateway; yields its port and its process."""
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.gateway_load", role],
         cwd=ROOT,
@@ -129,7 +129,7 @@ async def _head(reader: asyncio.StreamReader) -> bytes:
 
 
 async def _small(slot_proxy: int, origin: int) -> int:
-    """Ask one after the other on one connection."""
+    """Send requests one after the other on one connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", slot_proxy)
     request = f"GET http://127.0.0.1:{origin}/ HTTP/1.1\r\nHost: 127.0.0.1:{origin}\r\n\r\n".encode()
     for _ in range(EACH):
@@ -141,14 +141,14 @@ async def _small(slot_proxy: int, origin: int) -> int:
 
 
 async def many(slot_proxy: int, origin: int, look: Callable[[], None]) -> int:
-    """Ask over many connections at once."""
+    """Send requests over many connections at once."""
     done = sum(await asyncio.gather(*(_small(slot_proxy, origin) for _ in range(CONNECTIONS))))
     look()
     return done
 
 
 async def large(slot_proxy: int, origin: int, look: Callable[[], None], *, tunnel: bool) -> int:
-    """Take one large body."""
+    """Receive one large body."""
     reader, writer = await asyncio.open_connection("127.0.0.1", slot_proxy)
     host = f"127.0.0.1:{origin}"
     target = "/large" if tunnel else f"http://{host}/large"
@@ -170,8 +170,8 @@ async def large(slot_proxy: int, origin: int, look: Callable[[], None], *, tunne
     return LARGE_BYTES
 
 
-def carried() -> list[Carried]:
-    """Have everything carried once, each by a gateway of its own."""
+def measure_gateway() -> list[LoadFigures]:
+    """Run each load once, each through a new gateway; return the figures."""
     works = {
         f"{CONNECTIONS * EACH:,} requests, {CONNECTIONS} connections": many,
         "1 GiB body": lambda *given: large(*given, tunnel=False),
@@ -180,7 +180,7 @@ def carried() -> list[Carried]:
     found = []
     for name, work in works.items():
         with _running("server") as (origin, _), _running("gateway") as (slot_proxy, process):
-            uvloop.run(_small(slot_proxy, origin))  # what is made once is made now
+            uvloop.run(_small(slot_proxy, origin))  # warm up
             before = peak = process.memory_info().rss
 
             def look(process: psutil.Process = process) -> None:
@@ -191,7 +191,7 @@ def carried() -> list[Carried]:
             done = uvloop.run(work(slot_proxy, origin, look))
             wall_s, now = time.monotonic() - begun, process.cpu_times()
             cpu_s = now.user + now.system - spent.user - spent.system
-            found.append(Carried(name, done, wall_s, cpu_s, before / MIB, (peak - before) / MIB))
+            found.append(LoadFigures(name, done, wall_s, cpu_s, before / MIB, (peak - before) / MIB))
     return found
 
 

@@ -1,7 +1,6 @@
-"""Packages of npm that are needed as files: fetched once, as their registry has them, without Node.
+"""Files of npm packages, fetched once from the registry, without Node.
 
-The registry is the user's: `npm_config_registry`, or what npm says where there is one. What comes must be what was
-pinned, byte for byte.
+The registry is the user's: `npm_config_registry`, or npm's setting. Each package must match its pinned digest.
 """
 
 import base64
@@ -42,7 +41,7 @@ REDOC = Package(
 
 
 def unpacked(package: Package) -> Path:
-    """Return the folder with the package's files, fetching it where it is not; raises NotInstallable."""
+    """Return the folder with the package's files, fetching it if needed; raises NotInstallable."""
     folder = CACHE / "packages" / f"{package.name}-{package.version}"
     if folder.is_dir():
         return folder
@@ -76,7 +75,7 @@ def _fetched(package: Package) -> bytes:
 
 
 def registry() -> str:
-    """Return the address of the registry that is to be asked; raises NotInstallable where nobody names one."""
+    """Return the URL of the registry; raises NotInstallable if none is configured."""
     # npm takes it in either case.
     named = next((value for name, value in os.environ.items() if name.lower() == "npm_config_registry"), "")
     if not named and shutil.which("npm"):

@@ -1,8 +1,8 @@
-"""Where the farm's CPU goes: `python -m bench.profile [OPTIONS]`, `make profile`.
+"""The farm's CPU by kind of process: `python -m bench.profile [OPTIONS]`, `make profile`.
 
 One run of the farm; the CPU of its processes by kind, per page, between the first and the last request, and how
-long the phases of a visit took. What processes used that lived and died between two looks is in the total only
-(`unseen`). The network service has its row where it is a process of its own.
+long the phases of a visit took. The CPU of processes that started and ended between two samples is in the total
+only (`unseen`). The network service has a row if it is a separate process.
 """
 
 import argparse
@@ -21,7 +21,7 @@ KINDS = (*OWN, "browser", "renderer", "gpu", "network", "utility", "zygote", "be
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run, print, and return 1 when the run failed."""
+    """Run and print; return 1 if the run failed."""
     options = _options(arguments)
     found = find_browser(options.browser)
     failed = False

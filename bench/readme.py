@@ -1,7 +1,7 @@
 """Put a benchmark's results into the README: `python -m bench.readme [RESULTS.json]`, `make bench-readme`.
 
 Draws the chart to `docs/bench.svg` and writes a table with date and machine between the marks in the README.
-Without an argument the newest results are taken that have every workload; less than that is no comparison.
+Without an argument it takes the newest results that have every workload.
 """
 
 import argparse
@@ -23,11 +23,11 @@ BEGIN, END = "<!-- benchmark -->", "<!-- /benchmark -->"
 
 
 class NoResults(Exception):
-    """There is nothing that could be shown."""
+    """There are no results to show."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write both files and say which; 1 where there are no results."""
+    """Write both files and print their names; return 1 if there are no results."""
     parser = argparse.ArgumentParser(
         prog="python -m bench.readme", description="Put a benchmark's results into the README."
     )
@@ -56,7 +56,7 @@ def newest(folder: Path) -> Path:
 
 
 def shown(results: dict[str, Any], readme: Path, drawing: Path) -> None:
-    """Draw the chart and replace what stands between the marks; NoResults where the README has none."""
+    """Draw the chart and replace what stands between the marks; raises NoResults if the README has no marks."""
     known = {field.name for field in fields(Figures)}
     runs = [Figures(**{name: run[name] for name in known & run.keys()}) for run in results["runs"]]
     if not runs:

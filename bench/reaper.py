@@ -3,8 +3,8 @@
     python -IS reaper.py COMMAND...
 
 Orphans become this process's children (Linux's child subreaper), so the tree below it is complete as long as
-it runs, and the CPU of every process that has ended is in somebody's account in that tree: short-lived
-processes cost what they cost. Ends with the command's status; what outlives the command is killed.
+it runs, and the CPU of every process that has ended is accounted to a process of that tree, also of short-lived
+ones. Exits with the command's status; processes that outlive the command are killed.
 """
 
 import ctypes

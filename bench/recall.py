@@ -1,9 +1,9 @@
-"""What the farm finds of late content, and how soon: `python -m bench.recall`, `make bench-recall`.
+"""How much late content the farm finds, and how soon: `python -m bench.recall`, `make bench-recall`.
 
 Every page is visited twice: by the farm, with its own settle rule, and by a plain browser that waits ten seconds
-before it reads the same things. What the reference has and the farm does not is missing. Pages say at which moment
-they changed last, so that it can be told how much later they were taken. Two real applications come after the
-pages that were made for this.
+before it reads the same things. Lines and links that only the reference has are missing. Pages record the moment
+of their last change, so that the delay of the capture can be measured. Two real applications follow the synthetic
+pages.
 """
 
 import argparse
@@ -45,9 +45,9 @@ from fixtures.shop.faults import late
 
 DELAYS_MS = (50, 300, 1000, 3000)
 SOON_MS = 1000
-"""What comes within so long of the page's last activity must be found."""
+"""Content that arrives within this time of the page's last activity must be found."""
 ACTIVE = frozenset({"-fetch", "-xhr", "-module", "-chunk", "-script", "-hash", "-unrest", "-stream"})
-"""Ways that keep a request in flight, which is activity: these must be found however late."""
+"""Mechanisms with a request in flight, which is activity: their content must be found however late."""
 THRICE = "-chain"
 LAG_MS = 250
 REFERENCE_S = 10.0
@@ -75,7 +75,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What came of a page: shares of the reference's lines and links, and the time since its last change."""
+    """The result of a page: shares of the reference's lines and links, and the time since its last change."""
 
     name: str
     delay_ms: int | None
@@ -105,14 +105,14 @@ class Read:
 
 
 def read(text: str, links: Iterable[str], html: str = "") -> Read:
-    """Take a page apart."""
+    """Return the parts of a page."""
     stamp = html.partition('data-late="')[2].partition('"')[0]
     lines = frozenset(line.strip() for line in text.splitlines() if line.strip())
     return Read(lines, frozenset(links), float(stamp) if stamp else None)
 
 
 def cases(origin: str, ways: Sequence[str], delays: Sequence[int]) -> list[Case]:
-    """Return the pages that were made for this."""
+    """Return the synthetic pages."""
     found = []
     for way in ways:
         for delay in delays:
@@ -195,7 +195,7 @@ async def visits(
 
 
 def compared(own: tuple[Read, Found], reference: Read) -> Found:
-    """Say how much of the reference the farm has."""
+    """Return how much of the reference the farm found."""
     seen, found = own
     values = asdict(found) | {
         "text_recall": _share(seen.lines, reference.lines),
@@ -281,7 +281,7 @@ async def measured(options: argparse.Namespace) -> list[Found]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure, print and write; 1 when something is missing that must be found, or comes too late."""
+    """Measure, print and write; return 1 if content that must be found is missing or late."""
     options = _options(arguments)
     try:
         found = asyncio.run(measured(options))

@@ -1,11 +1,11 @@
-"""The benchmark's web server: answers that were made beforehand, on one port of any number of addresses.
+"""The benchmark's web server: prepared responses, on one port of any number of addresses.
 
-A program of its own, so that its CPU can be told from everybody else's:
+It runs as a separate process, so that its CPU can be measured separately:
 
     python -m bench.server JOB.json      prints `ready`, serves until its standard input ends
 
-It speaks just enough HTTP/1.1 for browsers: GET, kept connections, no bodies. When asked for `/__times` it
-says when (monotonic clock, in seconds) it was first and last asked for anything, and how often for pages.
+It implements just enough HTTP/1.1 for browsers: GET, keep-alive, no request bodies. `/__times` returns the times
+of the first and last request (monotonic clock, in seconds), and the number of page requests.
 """
 
 import asyncio
@@ -63,7 +63,7 @@ class Answers:
         self.times.note(path)
         found = self.by_path.get(path)
         if found is None:
-            # Robots' rules, icons: nobody is kept from anything.
+            # robots.txt and icons: everything is allowed.
             found = packed("text/plain", b"", LOST)
         return found
 

@@ -1,15 +1,15 @@
-"""A long crawl of hostile, leaking pages: does the pool keep its promises? `python -m bench.soak`, `make soak`.
+"""A long crawl of hostile, leaking pages: does the pool keep its guarantees? `python -m bench.soak`, `make soak`.
 
 Forty contexts on a shop whose every page leaks, with a share of all the pages that hang, crash, loop or allocate
-without end. The whole process tree is measured from outside. Printed are the peak against the budget, the pages a
-second of the first and the last third, what became of every URL, and what is left of processes, descriptors and
-temporary files at the end; JSON and a chart are left in `bench-results/`. `SOAK=24h` makes it long.
+without end. The whole process tree is measured from outside. It prints the peak memory and the budget, the pages a
+second of the first and the last third, the ledger, and the processes, descriptors and temporary files left at the
+end; JSON and a chart are written to `bench-results/`. `SOAK=24h` makes it long.
 
-    --kill-every 5     SIGKILL a random browser, driver or renderer so often
+    --kill-every 5     SIGKILL a random browser, driver or renderer every 5 s
     --hostile 0        without hostile pages
-    --rest 100         then pause the crawl for so long, and say what the idle farm costs
+    --rest 100         then pause the crawl for 100 s, and measure the idle farm
     --beside /faults/hang/page     have this page open all the time, in one of the contexts
-    --compare          first the same without kills and without that page; say what they cost
+    --compare          first the same without kills and without that page; print the difference
 """
 
 import argparse
@@ -62,7 +62,7 @@ class Sample:
 
 @dataclass
 class Soak:
-    """What was seen; `left` are processes and folders that outlived the farm."""
+    """The measurements; `left` are processes and folders that outlived the farm."""
 
     options: dict[str, Any]
     samples: list[Sample] = field(default_factory=list)
@@ -82,7 +82,7 @@ class Soak:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Soak, print, and return 1 when a promise was broken."""
+    """Soak and print; return 1 if a guarantee was broken."""
     options = _options(arguments)
     calm = None
     if options.compare:

@@ -1,4 +1,4 @@
-"""What a soak came to, in figures: the promises, and what was seen besides."""
+"""The figures of a soak: its guarantees, and other measurements."""
 
 import argparse
 import statistics
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 MIB = 2**20
 STALL_S = 8.0
-"""Four samples that are missing."""
+"""A gap of four samples."""
 
 
 def judge(soak: "Soak", options: argparse.Namespace) -> dict[str, Any]:
-    """Return the figures, and whether the promises were kept."""
+    """Return the figures, and whether the guarantees were kept."""
     budget_mib = parse_memory(options.memory).of(0) / MIB
     peak = max(sample.pss_mib for sample in soak.samples)
     over = [sample for sample in soak.samples if sample.pss_mib > budget_mib]
@@ -60,7 +60,7 @@ def judge(soak: "Soak", options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _rest(soak: "Soak") -> str:
-    """Say what the farm used while it was paused, with its contexts open and once they were let go."""
+    """Return the CPU of the paused farm, with its contexts open and after they were closed."""
     begins, ends = soak.rested
     # The first seconds are those of the visits that were under way.
     parts = (
@@ -86,7 +86,7 @@ def _share(soak: "Soak", begins: float, ends: float) -> str:
 
 
 def compare(calm: "Soak", soak: "Soak", options: argparse.Namespace) -> str:
-    """Say what the kills, or the page beside, cost the rest."""
+    """Return the effect of the kills, or of the page beside, on the other pages."""
     (before, before_ms), (after, after_ms) = (
         (_pages_per_s(one, options), _percentile(one.visits_ms, 95)) for one in (calm, soak)
     )
@@ -107,7 +107,7 @@ def _pages_between(soak: "Soak", begins: float, ends: float) -> float:
 
 
 def _pages_per_s(soak: "Soak", options: argparse.Namespace) -> float:
-    """Return the pace after the ramp and before the index ends."""
+    """Return the pages a second after the ramp and before the index ends."""
     return _pages_between(soak, parse_duration(options.ramp_up) + 5.0, parse_duration(options.time))
 
 
@@ -137,7 +137,7 @@ def _histogram(arrivals: list[float], ramp_s: float) -> str:
 
 
 def _reading_error(soak: "Soak") -> str:
-    """Compare what the farm took its memory to be with what was read from outside at about that moment."""
+    """Compare the farm's own memory readings with the PSS measured from outside at about the same time."""
     whole, own = [], []
     for sample in soak.samples:
         near = min(soak.readings, key=lambda one: abs(one[0] - sample.at), default=None)

@@ -1,13 +1,13 @@
-"""The shop of the soak: the leaking demo shop, an index without end, hostile pages among the good.
+"""The shop of the soak: the leaking demo shop, an endless index, and hostile pages among good ones.
 
     python -m bench.soakshop SECONDS [--hostile SHARE] [--leak-mb N] [--sites N]
 
-It prints its sites and serves until a signal. Each site is a loopback address of its own: before a site has shown
-what it bears, only a few contexts visit it at once.
+It prints its sites and serves until a signal. Each site is a loopback address of its own: only a few contexts
+visit a site at once until its capacity is known.
 
-`/soak/N` links to the next index page, as long as there is time, and to forty pages that nobody has seen yet. When
-the time is over the index ends and the crawl runs dry, so that a soak ends with every URL done or dead.
-`/soak-arrivals` tells when pages were asked for.
+`/soak/N` links to the next index page, as long as there is time, and to forty pages that nobody has seen yet.
+After that time the index ends, so that the crawl ends with every URL done or dead. `/soak-arrivals` returns the
+times of the page requests.
 """
 
 import argparse
@@ -36,10 +36,10 @@ NOT_HOSTILE = ("/faults/status/", "/faults/auth", "/faults/redirect-out", "/faul
 
 
 class RecentJournal(Journal):
-    """Forgets what is long ago: a soak may last for days."""
+    """Forgets old entries: a soak may last for days."""
 
     def begin(self, method: str, path: str, headers: Mapping[str, str]) -> Visit:
-        """Note a request that arrived."""
+        """Record a request."""
         visit = super().begin(method, path, headers)
         del self._visits[:-REMEMBERED]
         return visit

@@ -1,4 +1,4 @@
-"""Who is measured, how each is started, and where its pages come to lie."""
+"""The measured crawlers, how each is started, and where it writes its pages."""
 
 import json
 import sys
@@ -24,7 +24,7 @@ PEER_NAMES = ("crawlee", "crawl4ai", SESSIONS, "scrapy-playwright", "puppeteer-c
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What every subject is given."""
+    """The parameters of every subject."""
 
     urls: tuple[str, ...]
     workers: int
@@ -56,7 +56,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """A page as a subject brought it back; `ms` is how long the subject says it took."""
+    """A page as a subject returned it; `ms` is the duration that the subject reports."""
 
     url: str
     html: str

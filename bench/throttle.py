@@ -2,8 +2,8 @@
 
     python -m bench.throttle [SHOW...]      rate shares hidden refusal knee block; all of them without a name
 
-Every show prints what it measured and whether it holds, and all of it goes to `bench-results/throttle.json`. The
-exit code is 1 where something does not hold.
+Every show prints its figures and whether they are within bounds, and writes them to `bench-results/throttle.json`.
+The exit code is 1 if one is not.
 """
 
 import argparse
@@ -33,7 +33,7 @@ START_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One figure of a show, with what it ought to be at least and at most."""
+    """One figure of a show, with its lower and upper bound."""
 
     show: str
     what: str
@@ -43,7 +43,7 @@ class Finding:
 
     @property
     def holds(self) -> bool:
-        """Whether it is as it ought to be."""
+        """Whether it is within its bounds."""
         return self.least <= self.measured <= self.most
 
     def line(self) -> str:
@@ -56,7 +56,7 @@ class Finding:
 
 @contextmanager
 def farms(count: int, origin: Origin, *flags: str, contexts: int) -> Iterator[None]:
-    """Run so many farms on one crawl of all sites until the context ends."""
+    """Run `count` farms on one crawl of all sites until the context ends."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="throttle-")))
         shared: tuple[str, ...] = ()
@@ -156,7 +156,7 @@ def show_shares(seconds: float = 120) -> Iterator[Finding]:
 
 
 def show_hidden(limit: float = 12.0) -> Iterator[Finding]:
-    """Visit a site that bears twelve a second and does not say so; then six; then twelve again."""
+    """Visit a site with a hidden capacity of twelve pages a second; then six; then twelve again."""
     with serve_origin(latency_s=0.2) as origin:
         (bears,) = origin.bears.values()
         bears.per_s = limit
@@ -183,7 +183,7 @@ def show_hidden(limit: float = 12.0) -> Iterator[Finding]:
 
 
 def show_refusal(times: int = 5, retry_after_s: int = 3) -> Iterator[Finding]:
-    """Visit a site by two farms that says 429 now and then: nobody comes before its time."""
+    """Visit a site that sends 429 now and then, by two farms: no request arrives before its Retry-After."""
     with serve_origin(latency_s=0.1) as origin:
         (bears,) = origin.bears.values()
         bears.retry_after_s = retry_after_s
@@ -221,7 +221,7 @@ def show_knee(knee: int = 6, latency_s: float = 0.4) -> Iterator[Finding]:
 
 
 def show_block(seconds: float = 40) -> Iterator[Finding]:
-    """Visit twenty sites of which one says 429 to everything: the nineteen do not notice."""
+    """Visit twenty sites of which one sends 429 to everything: the others are not affected."""
     rates, asked = [], 0
     for closed in (False, True):
         with serve_origin(20, latency_s=0.1) as origin, farms(1, origin, contexts=8):
@@ -250,7 +250,7 @@ SHOWS: dict[str, Callable[[], Iterator[Finding]]] = {
 
 
 def main() -> int:
-    """Run the shows and return 1 where one does not hold."""
+    """Run the shows; return 1 if one fails."""
     parser = argparse.ArgumentParser(prog="python -m bench.throttle", description=__doc__.splitlines()[0])
     parser.add_argument("shows", nargs="*", metavar="SHOW", help=", ".join(SHOWS))
     names = parser.parse_args().shows or list(SHOWS)

@@ -1,4 +1,4 @@
-"""One run of one subject over one workload, and the figures of it."""
+"""One run of one subject over one workload, and its figures."""
 
 import contextlib
 import json
@@ -25,7 +25,7 @@ PATIENCE_S = 240.0
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a run came to.
+    """The figures of a run.
 
     `pages_per_s` counts from the first request of a page to the last request of all: starting and stopping are
     paid once in a crawl of any length, and would hide the rate in a run of a minute. `wall_pages_per_s` has

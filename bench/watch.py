@@ -2,7 +2,7 @@
 
 CPU is read with what each process has inherited from the children it waited for, and the tree hangs below a
 reaper that inherits from all orphans: the sum over the tree at any moment is what the subject has used so far,
-processes included that have lived and died between two samples.
+including processes that started and ended between two samples.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ MIB = 2**20
 
 @dataclass
 class Watched:
-    """What was seen: the CPU's course, the memory's peak, and the CPU by kind of process (at the last look)."""
+    """The measurements: CPU over time, peak memory, and CPU by kind of process (at the last sample)."""
 
     samples: list[tuple[float, float]] = field(default_factory=list)
     peak_pss_mib: float = 0.0
@@ -75,7 +75,7 @@ class Watch:
         self._thread.start()
 
     def stop(self) -> Watched:
-        """End and return what was seen."""
+        """Stop, and return the measurements."""
         self._stop.set()
         self._thread.join()
         return self.seen
@@ -111,7 +111,7 @@ class Watch:
 
 
 def kind_of(process: psutil.Process) -> str:
-    """Say what a process is for, by its command line; nothing where it has none (any more)."""
+    """Return the kind of a process by its command line; "" if it has none (any more)."""
     line = process.cmdline()
     if not line:
         return ""
@@ -132,7 +132,7 @@ def kind_of(process: psutil.Process) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a subject ended, and what was seen of it."""
+    """How a subject ended, and its measurements."""
 
     code: int | None
     wall_s: float
@@ -148,7 +148,7 @@ def run(
     *,
     memory: bool = True,
 ) -> Ended:
-    """Run a subject to its end, or for `patience_s`; `code` is None where it had to be ended."""
+    """Run a subject to its end, or for `patience_s`; `code` is None if it had to be killed."""
     log = folder / "output.log"
     begun = time.monotonic()
     with log.open("wb") as output:

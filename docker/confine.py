@@ -16,7 +16,7 @@ _EPERM = 1
 
 
 def confine(profile: Path) -> None:
-    """Put this process, and all that it will start, under the profile."""
+    """Apply the profile to this process and its future children."""
     rules = json.loads(profile.read_text())
     if rules["defaultAction"] != "SCMP_ACT_ALLOW":
         raise SystemExit(f"{profile}: only profiles that allow by default are understood")
@@ -26,7 +26,7 @@ def confine(profile: Path) -> None:
     for rule in rules["syscalls"]:
         for name in rule["names"]:
             number = library.seccomp_syscall_resolve_name(name.encode())
-            # Calls of other architectures have no number here; the library refuses them, which is as well.
+            # System calls of other architectures have no number here; libseccomp rejects them, which is fine.
             library.seccomp_rule_add(context, ctypes.c_uint32(_ERRNO | _EPERM), number, ctypes.c_uint(0))
     if library.seccomp_load(context) != 0:
         raise SystemExit("the profile could not be loaded")

@@ -1,8 +1,8 @@
 # Fresh machines without a container engine: Debian roots made by debootstrap, entered in namespaces of their own.
 # To be sourced, as root, with ROOTS (a folder for the roots, by default below /tmp) and SUITE (trixie).
 #
-# A root takes along what this machine uses to reach its package indexes: apt's sources, pip's settings with the
-# folders that they name, and the certificates. Everything that runs in it ends when the command ends.
+# A root gets this machine's configuration of package indexes: apt's sources, pip's settings with the folders that they
+# name, and the certificates. All processes in it end when the command ends.
 
 ROOTS=${ROOTS:-/tmp/farm-roots}
 SUITE=${SUITE:-trixie}

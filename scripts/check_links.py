@@ -1,6 +1,6 @@
 """Check that every relative link in the project's Markdown leads to a file, and every anchor to a heading.
 
-Links to the web are left alone: a check must not depend on anybody's server.
+Web links are not checked: a check must not depend on other servers.
 """
 
 import re
@@ -27,7 +27,7 @@ def _is_hidden(path: Path) -> bool:
 
 
 def anchors(text: str) -> set[str]:
-    """Return the names by which the headings of a document can be linked to."""
+    """Return the names of the anchors of a document's headings."""
     names: set[str] = set()
     for heading in _HEADING.findall(_FENCE.sub("", text)):
         plain = re.sub(r"[`*_]|\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
@@ -36,7 +36,7 @@ def anchors(text: str) -> set[str]:
 
 
 def broken(document: Path) -> Iterator[str]:
-    """Yield one sentence for each link of a document that leads nowhere."""
+    """Yield one sentence for each broken link of a document."""
     text = _FENCE.sub("", document.read_text("utf-8"))
     for match in _LINK.finditer(text):
         target = match[1] or match[2]
@@ -52,7 +52,7 @@ def broken(document: Path) -> Iterator[str]:
 
 
 def main() -> int:
-    """Print what is broken; 1 if anything is."""
+    """Print the broken links; return 1 if there are any."""
     complaints = [line for document in documents() for line in broken(document)]
     print("\n".join(complaints) or "All links in the documents lead somewhere.")
     return 1 if complaints else 0

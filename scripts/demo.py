@@ -1,4 +1,4 @@
-"""`make run`: open the demo shop, crawl it with the live view, and say how the ledger came out.
+"""`make run`: open the demo shop, crawl it with the live view, and print the ledger.
 
 Ends with the farm's own exit code. A signal goes to the farm, which drains; the shop closes after it.
 """

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Write the lock files: exact versions with hashes, for every Python and platform that the farm runs on.
 #
-# They name no index: whoever installs uses the one that the machine is set up for. uv is taken from PATH or put
-# into an environment of its own; what it is told about indexes (UV_...) is the caller's affair.
+# They name no index: an installation uses the one that its machine is configured for. uv is taken from PATH or
+# installed into an environment of its own; the caller configures its index (UV_...).
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -19,6 +19,6 @@ compile() {
         --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' "$@"
 }
 
-# All that development needs; and what the image needs, at the same versions.
+# The packages of development; and those of the image, at the same versions.
 compile --group dev --output-file requirements.lock "$@"
 compile --group build --constraint requirements.lock --output-file docker/requirements.lock

@@ -1,9 +1,9 @@
-"""Break the frontier's scripts one by one: each break must make a test fail.
+"""Mutation tests of the frontier's Lua scripts: each mutation must make a test fail.
 
     python scripts/mutate.py [NAME...]
 
-The package and its tests are copied to a temporary folder, so the tree itself is never broken. A mutation that
-no test notices is named, and the exit code is 1.
+The package and its tests are copied to a temporary folder, so the tree itself is not changed. The program
+prints each mutation that no test notices, and exits with 1 then.
 """
 
 import os
@@ -43,7 +43,7 @@ TESTS = (
 
 @dataclass(frozen=True)
 class Mutation:
-    """One break, as the list has it."""
+    """A mutation of the list."""
 
     name: str
     file: str
@@ -56,11 +56,11 @@ MUTATIONS = tuple(Mutation(**row) for row in tomllib.loads(LIST.read_text())["mu
 
 
 def notices(mutation: Mutation, folder: Path) -> bool:
-    """Whether a test fails on the broken copy."""
+    """Return whether a test fails on the mutated copy."""
     path = folder / LUA / mutation.file
     sound = path.read_text()
     if mutation.old not in sound:
-        sys.exit(f"{mutation.name}: {mutation.file} has no {mutation.old!r} any more; mend the mutation.")
+        sys.exit(f"{mutation.name}: {mutation.file} has no {mutation.old!r} any more; update the mutation.")
     path.write_text(sound.replace(mutation.old, mutation.new))
     tests = [f"tests/frontier/test_{name}.py" for name in sorted(TESTS, key=lambda n: n != mutation.first)]
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not slow", "-p", "no:cacheprovider"]
@@ -79,7 +79,7 @@ def notices(mutation: Mutation, folder: Path) -> bool:
 
 
 def main(names: list[str]) -> int:
-    """Try the mutations that are named, or all."""
+    """Try the named mutations, or all."""
     if unknown := set(names) - {mutation.name for mutation in MUTATIONS}:
         sys.exit(f"No mutation is called {', '.join(sorted(unknown))}; scripts/mutations.toml lists them.")
     survivors = []

@@ -1,9 +1,9 @@
 #!/bin/bash
 # Prove both commands of the README on bare Debian machines: as root, in fresh roots (see docker/root.sh),
 #   scripts/prove.sh [bookworm] [trixie] [root] [sudo] [run] [units] [browser] [crawls1] [crawls2] [again]
-# By default all releases, both kinds of user, all slices. A slice that has passed for the present content of the
-# project is not repeated, so a proof that was cut off goes on when it is started again; `again` forgets what has
-# passed. Each slice fits ten minutes. ROOTS is the folder of the roots, 6 GB.
+# By default all releases, both kinds of user, all slices. A slice that has passed for the current content of the
+# project is skipped, so an interrupted proof continues when it is started again; `again` forgets what has passed.
+# Each slice takes less than ten minutes. ROOTS is the folder of the roots, 6 GB.
 #
 #   run       `make run` in a terminal: it sets up the machine, crawls, and every page of the shop must be done
 #   units     `make test`, the tests outside of the two folders that follow
@@ -40,7 +40,7 @@ command -v debootstrap >/dev/null ||
 mkdir -p "$ROOTS"
 free_gb=$(($(df --output=avail -k "$ROOTS" | tail -1) / 1048576))
 [ "$free_gb" -ge "$NEEDED_GB" ] || fail "$ROOTS has $free_gb GB free, $NEEDED_GB are needed; ROOTS names another folder."
-# Whatever runs in a root keeps it open: a proof that was cut off must have ended before the next one begins.
+# A process in a root keeps it busy: an interrupted proof must have ended before the next one begins.
 exec 9>"$ROOTS/lock"
 flock --wait 10 9 || fail "another proof is running in $ROOTS."
 

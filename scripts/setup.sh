@@ -1,9 +1,9 @@
 #!/bin/sh
-# Set up what the farm needs and does not have: .venv with the locked packages, a browser, a Redis server.
+# Install what the farm needs and does not have: .venv with the locked packages, a browser, a Redis server.
 #
-# Repeated, it only looks: the stamp in .venv tells whether the packages are those of the lock file. Settings of
-# pip on this machine (index, certificates, cache) hold as they are. Without root and sudo it works where the
-# system's packages are there already, and else names all that are missing. PYTHON names the interpreter to use
+# A second run only checks: the stamp in .venv tells whether the packages match the lock file. It uses pip's settings
+# of this machine (index, certificates, cache). Without root and sudo it works if the system's packages are installed,
+# and else names all that are missing. PYTHON names the interpreter to use
 # (3.11 or later, with venv), VENV another folder than .venv.
 set -eu
 cd "$(dirname "$0")/.."
@@ -20,7 +20,7 @@ may_install() {
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
 
-quietly() {  # run a command, and show what it said only when it failed
+quietly() {  # run a command; show its output only if it fails
     log=$(mktemp)
     if "$@" >"$log" 2>&1 </dev/null; then rm -f "$log"; else tail -n 20 "$log" >&2; rm -f "$log"; return 1; fi
 }
@@ -41,13 +41,13 @@ install_first_of() {  # the first of these packages that the distribution has
     return 1
 }
 
-# --- Redis: the farm starts one of its own, so the program is wanted and not the service --------------------
+# --- Redis: the farm starts its own server, so install the program without the service --------------------
 
 redis() { command -v redis-server || command -v valkey-server; }
 
 install_redis() {
     [ -e /usr/sbin/policy-rc.d ] || {
-        # Asked by the package before it starts its service; 101 is "no".
+        # The package calls it before it starts its service; 101 means no.
         printf '#!/bin/sh\nexit 101\n' | as_root tee /usr/sbin/policy-rc.d >/dev/null
         as_root chmod 755 /usr/sbin/policy-rc.d
         trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
@@ -58,7 +58,7 @@ install_redis() {
     fi
 }
 
-# --- Python: what is named by PYTHON is used or refused, and no other is installed in its place ---------------
+# --- Python: use the one that PYTHON names or fail; never install another in its place ---------------
 
 DISTRIBUTION=/usr/bin/python3
 fit='import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))'
@@ -69,7 +69,7 @@ find_python() {
     return 1
 }
 
-# --- what is missing of the system's packages, all at once ----------------------------------------------------
+# --- report all missing system packages at once ----------------------------------------------------
 
 BROWSERS="chromium-headless-shell headless_shell chromium google-chrome"
 
@@ -107,7 +107,7 @@ if [ -n "$missing" ] && may_install; then
     look
 fi
 if [ -n "$missing" ]; then
-    # A browser alone is no reason to stop yet: Playwright's own may be had without root.
+    # A missing browser alone does not stop here: Playwright's own can be installed without root.
     may_have_browser || lack "a browser" chromium-headless-shell chromium
     remedy="install it"
     ! command -v apt-get >/dev/null || remedy="as root, run \`apt-get install$packages\`"
@@ -117,7 +117,7 @@ fi
 
 # --- the packages of Python -----------------------------------------------------------------------------------
 
-# What the environment was made of: another lock, project, interpreter or place, and it is brought up to date.
+# The stamp: if lock file, project, interpreter or folder differ, the environment is updated.
 stamp() {
     "$python" - <<'END'
 import hashlib, os, pathlib, sys
@@ -129,12 +129,12 @@ END
 
 wanted=$(stamp)
 if [ -L "$venv" ]; then
-    # Somebody else's, shared on purpose: it is used as it is, for clearing it would empty it under its owner.
+    # A symbolic link, shared on purpose: use it unchanged, for clearing it would break it for its owner.
     "$venv"/bin/python -m pip --version >/dev/null 2>&1 ||
         fail "$venv is a link to an environment that does not work; remove the link, then run this again."
 elif [ "$(cat "$venv"/.stamp 2>/dev/null)" != "$wanted" ] || ! "$venv"/bin/python -c '' 2>/dev/null; then
     rm -f "$venv"/.stamp
-    # Made anew unless it is of the same interpreter and place.
+    # Recreate it unless it has the same interpreter and folder.
     made_of="$("$python" -c 'import os, sys; print(os.path.realpath(sys.executable), sys.version, os.getcwd())')"
     if [ "$(cat "$venv"/.made-of 2>/dev/null)" != "$made_of" ] || ! "$venv"/bin/python -m pip --version >/dev/null 2>&1
     then
@@ -165,7 +165,7 @@ fetch_browser() {  # Playwright's own, bounded: where its server cannot be reach
 import os, signal, subprocess, sys
 command = [sys.executable, "-m", "playwright", "install", "--only-shell", "chromium"]
 quiet = subprocess.DEVNULL
-# A group of its own: Playwright starts Node, and both must go when the time is over.
+# In a process group of its own: Playwright starts Node, and both must be killed at the time limit.
 fetching = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
 try:
     sys.exit(fetching.wait(timeout=600))
@@ -178,8 +178,8 @@ END
 if ! browser >/dev/null; then
     say "fetching Playwright's own browser"
     fetch_browser && browser >/dev/null || {
-        say "that browser cannot be had or does not run here; trying the distribution's"
-        # Without a font pages have text but no picture of it.
+        say "that browser cannot be downloaded or does not run here; trying the distribution's"
+        # Without fonts, screenshots show no text.
         may_install && install_first_of chromium-headless-shell chromium && install_first_of fonts-liberation || :
     }
     browser >/dev/null ||

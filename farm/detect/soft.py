@@ -66,10 +66,10 @@ def _soft_404(page: PageFeatures) -> Detection | None:
     signs = []
     if found := _NOT_FOUND.search(page.title):
         signs.append(f"title: {found[0]}")
-    if said := next(filter(None, map(_NOT_FOUND.search, _headings(page.markup[:50_000]))), None):
-        signs.append(f"heading: {said[0]}")
-    if told := _NOTHING_HERE.search(page.words):
-        signs.append(f"text: {told[0]}")
+    if heading := next(filter(None, map(_NOT_FOUND.search, _headings(page.markup[:50_000]))), None):
+        signs.append(f"heading: {heading[0]}")
+    if text := _NOTHING_HERE.search(page.words):
+        signs.append(f"text: {text[0]}")
     return Detection(Finding.SOFT_404, "", tuple(signs)) if len(signs) > 1 else None
 
 
@@ -80,8 +80,8 @@ def _login_wall(page: PageFeatures) -> Detection | None:
     path = path_of(page.final_url)
     if page.redirects and _LOGIN_PATH.search(path):
         signs.append(f"sent to {path}"[:LONGEST_SIGN])
-    if told := _LOGIN_DEMAND.search(page.words):
-        signs.append(f"text: {told[0]}")
+    if text := _LOGIN_DEMAND.search(page.words):
+        signs.append(f"text: {text[0]}")
     if len(signs) == 1:
         return None  # a login page that was itself requested
     if found := _LOGIN_TITLE.search(page.title):

@@ -27,12 +27,12 @@ def signs(rule: Rule, page: PageFeatures) -> tuple[str, ...] | None:
     """Return the evidence if all conditions of the rule hold, else None. Cheap conditions come first."""
     if page.text_chars >= rule.below or (rule.statuses and page.status not in rule.statuses):
         return None
-    told = []
+    evidence = []
     for holds, sign in _conditions(rule, page):
         if not holds:
             return None
-        told.append(sign[:LONGEST_SIGN])
-    return tuple(told)
+        evidence.append(sign[:LONGEST_SIGN])
+    return tuple(evidence)
 
 
 def _conditions(rule: Rule, page: PageFeatures) -> Iterator[tuple[bool, str]]:
