@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from farm.model.errors import OutputUnwritable
-from farm.resources.atomic import sync_folder, write_atomically
+from farm.resources.files import sync_folder, write_atomically
 
 DRAFTS = "drafts"
 

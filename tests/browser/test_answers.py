@@ -34,6 +34,22 @@ FORMS = {
     "two": '<img name="title"><img name="title">',
     "frame": '<iframe name="title"></iframe>',
 }
+FIELDS = {
+    "shadowRoot": '<form><input name="shadowRoot"></form><p>Within.',
+    "localName": '<form><input name="localName"><input name="children"></form><p>Within.',
+    "innerText": (
+        "<div></div><script>const div = document.querySelector('div');"
+        "div.attachShadow({ mode: 'open' }).innerHTML = '<form>Within.<input name=innerText></form>';</script>"
+    ),
+    "root": (
+        "<div></div><script>document.querySelector('div').attachShadow({ mode: 'open' }).innerHTML = '<i></i>';"
+        "const form = document.createElement('form'); document.documentElement.replaceWith(form);"
+        "form.append(document.createElement('div'), 'Within.');"
+        "form.firstChild.attachShadow({ mode: 'open' });"
+        "for (const name of ['outerHTML', 'lang', 'localName', 'cloneNode', 'getHTML'])"
+        " form.append(Object.assign(document.createElement('input'), { name }));</script>"
+    ),
+}
 LARGE = {
     "title": "document.title = 'x'.repeat(5e7);",
     "lang": "document.documentElement.lang = 'x'.repeat(1e7);",
@@ -60,7 +76,7 @@ async def site() -> AsyncIterator[str]:
     async def answer(request: web.Request) -> web.Response:
         name = request.path.strip("/")
         script = f"<script>{LARGE[name]}</script>" if name in LARGE else ""
-        text = f"<!doctype html><title>The title</title><body><p>Content.{FORMS.get(name, '')}{script}"
+        text = f"<!doctype html><title>The title</title><body><p>Content.{(FORMS | FIELDS).get(name, '')}{script}"
         return web.Response(text=text, content_type="text/html")
 
     app = web.Application()
@@ -80,6 +96,17 @@ async def test_elements_in_place_of_a_documents_own_names_are_no_text(rendering:
         assert page.title == "The title"
         assert page.lang == ""
         assert detect(page) is None
+
+
+@pytest.mark.parametrize("name", FIELDS)
+async def test_a_field_in_place_of_an_elements_own_name_costs_nothing(
+    rendering: Browsing, site: str, name: str
+) -> None:
+    """A form shows its fields as its own properties: such a page could not be read at all."""
+    page = await visit(await rendering.slot(), f"{site}/{name}")
+    assert "Within." in (page.text if name != "root" else page.html)
+    assert "[object" not in page.text
+    assert page.html.rstrip().endswith("</form>" if name == "root" else "</html>")
 
 
 async def test_what_is_too_large_is_cut_and_named(rendering: Browsing, site: str) -> None:

@@ -4,7 +4,8 @@ function roots() {
   const found = [document];
   for (let at = 0; at < found.length; at += 1) {
     for (const element of found[at].querySelectorAll("*")) {
-      if (element.shadowRoot) found.push(element.shadowRoot);
+      const shadow = dom.shadow(element);
+      if (shadow) found.push(shadow);
       if (element.localName !== "iframe" && element.localName !== "frame") continue;
       try {
         if (element.contentDocument?.documentElement) found.push(element.contentDocument);
