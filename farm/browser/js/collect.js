@@ -89,10 +89,10 @@ function collect({ htmlCap, textCap, linkCap, linksCap, linkTextCap, isPage }) {
     const doctype = dom.doctype(document);
     const head = doctype ? new XMLSerializer().serializeToString(doctype) + "\n" : "";
     if (shadows.length === 0) {
-      html = head + root.outerHTML;
+      html = head + dom.outer(root);
     } else {
-      const tag = root.cloneNode(false).outerHTML.replace(/<\/[^>]*>$/, "");
-      html = head + tag + root.getHTML({ shadowRoots: shadows }) + `</${dom.name(root)}>`;
+      const tag = dom.outer(dom.clone(root, false)).replace(/<\/[^>]*>$/, "");
+      html = head + tag + dom.serialized(root, { shadowRoots: shadows }) + `</${dom.name(root)}>`;
     }
     html = cut(html, htmlCap, "html");
   }

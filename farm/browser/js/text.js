@@ -23,6 +23,9 @@ Object.assign(dom, {
   namespace: native(Element.prototype, "namespaceURI"),
   owner: native(Node.prototype, "ownerDocument"),
   slotted: native(HTMLSlotElement.prototype, "assignedNodes"),
+  outer: native(Element.prototype, "outerHTML"),
+  clone: native(Node.prototype, "cloneNode"),
+  serialized: native(Element.prototype, "getHTML"),
 });
 const HTML = "http://www.w3.org/1999/xhtml";
 const allOf = (root, selector) => (dom.type(root) === 11 ? dom.findIn : dom.findAll)(root, selector);
