@@ -172,7 +172,8 @@ class Reading:
                 # While another document is on its way the browser holds back what this one is asked.
                 await self.tab.send("Page.stopLoading", OVERDUE_S)
             await self._enter(deadline_s)
-            expression = self._settling(wait, left_s, collect=collect)
+            # Only now: a document that breaks off before there is a world has nothing that could be woken.
+            expression = self._settling(wait, 0.0 if self.tab.broke_off else left_s, collect=collect)
             self._framed = self._stayed = False
             seen = checked(await self._evaluate(expression, (SOURCE,), deadline_s))
         except Error as error:

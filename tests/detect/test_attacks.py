@@ -7,6 +7,7 @@ import pytest
 from farm.detect import detect, soft
 from farm.detect.page_features import MARKUP_CHARS, features_of
 from farm.model.page import Finding, Link, RenderedPage
+from tests.longest_turn import collector_at_rest
 
 WORST_CPU_S = 0.25
 """Of the loop's thread. What was quadratic took a minute; what is linear takes a tenth of this."""
@@ -39,9 +40,11 @@ def test_no_markup_keeps_the_judge_busy(name: str, text: str) -> None:
     """As large as what is looked at, on a page short enough to be looked at."""
     html = ATTACKS[name] * (MARKUP_CHARS // len(ATTACKS[name]) + 1)
     attack = page(html, text, "404 " * 1_000, redirects=("http://h/login",))
-    begun = time.thread_time()
-    detect(attack)
-    assert time.thread_time() - begun < WORST_CPU_S
+    with collector_at_rest():
+        begun = time.thread_time()
+        detect(attack)
+        took_s = time.thread_time() - begun
+    assert took_s < WORST_CPU_S
 
 
 @pytest.mark.parametrize(
@@ -63,9 +66,11 @@ def test_no_markup_keeps_the_judge_busy(name: str, text: str) -> None:
 )
 def test_nothing_else_of_a_page_keeps_the_judge_busy(attack: RenderedPage) -> None:
     """What is not looked at costs nothing."""
-    begun = time.thread_time()
-    detect(attack)
-    assert time.thread_time() - begun < WORST_CPU_S
+    with collector_at_rest():
+        begun = time.thread_time()
+        detect(attack)
+        took_s = time.thread_time() - begun
+    assert took_s < WORST_CPU_S
 
 
 @pytest.mark.parametrize("url", ["data://[", "http://[::1/x", "about:srcdoc", "\ud800", ""])

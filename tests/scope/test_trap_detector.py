@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from farm.scope.trap_detector import TrapDetector, TrapParams
+from tests.longest_turn import collector_at_rest
 
 SITE = "https://a.example"
 
@@ -146,9 +147,10 @@ def test_a_judgement_is_linear_in_the_length_of_the_address(path: Callable[[int]
 
 
 def _cpu_s(work: Callable[[], object]) -> float:
-    begun = time.thread_time()
-    work()
-    return time.thread_time() - begun
+    with collector_at_rest():
+        begun = time.thread_time()
+        work()
+        return time.thread_time() - begun
 
 
 def test_what_is_remembered_is_bounded() -> None:
