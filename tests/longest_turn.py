@@ -1,8 +1,8 @@
 """How long a turn of an event loop keeps its thread, by the CPU time of the thread: other load does not change it.
 
 `MeasuredLoop` is asyncio's own loop, with a measure of each turn: all that was ready when the turn began, and the
-longest single callback in it by name. Use it as the loop factory of a test, or by `asyncio.Runner`. Python's collector
-rests meanwhile: in the process of a whole suite it takes a quarter of a second, and in the farm's it has little to do.
+longest single callback in it by name. Use it as the loop factory of a test, or by `asyncio.Runner`. Python's
+collector rests meanwhile: in the process of a whole suite it takes a quarter of a second at a time.
 """
 
 import asyncio
