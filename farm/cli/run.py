@@ -17,7 +17,7 @@ from farm.app import finished, resume, run_summary
 from farm.app.assembly import Assembly, assemble
 from farm.app.preflight import RunPlan, preflight
 from farm.app.session import CrawlSession, open_session
-from farm.cli.interruptible import run_interruptible
+from farm.cli.interruptible import checkpoint, run_interruptible
 from farm.cli.show import print_lines
 from farm.cli.signals import REASONS, SIGNALLED, draining
 from farm.model.clock import Clock, SystemClock
@@ -80,6 +80,7 @@ async def _crawl(plan: RunPlan) -> int:
             watched.callback(watchdog.close)
             watchdog.start()
             async with open_session(plan, reaper) as session:
+                checkpoint()
                 begun_with = (plan.settings, plan.private, plan.crawl, plan.agreed, plan.origins)
                 await asyncio.to_thread(resume.keep, *begun_with)
                 if await finished.is_over(plan, session):
@@ -141,6 +142,7 @@ async def _work(
                 report = run_summary.report_of(plan, assembly, snapshot, snapshot.stats, "at_once")
                 print_lines(report_lines(report))
 
+            checkpoint()
             signals = Signals(reaper, watchdog, draining(assembly.control, emit, clock), last_words)
             watched.callback(signals.close)
             signals.start()

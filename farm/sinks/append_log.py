@@ -32,7 +32,8 @@ class AppendLog:
     """The log at `path` with its sidecar at `index_path`, for one thread at a time."""
 
     def __init__(self, path: Path, index_path: Path, key_of: KeyOf, keys: Keys) -> None:
-        self._path = path
+        # Where it really is: a link on the way there may lead elsewhere later, and this log goes on where it was.
+        self._path = path.parent.resolve() / path.name
         self._key_of = key_of
         self._keys = keys
         self._failure: str | None = None

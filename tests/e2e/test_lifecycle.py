@@ -319,7 +319,7 @@ def test_a_finished_crawl_is_not_begun_again_by_a_supervisor(shop: Shop, out: Pa
         again = crawl(out, shop.url, depth="0")
         over = again.finish()
         assert over.code == 0, over.output
-        assert over.output.startswith("finished: 1 done, 0 dead"), over.output
+        assert over.output.startswith("nothing new: the crawl is finished (1 done, 0 dead)"), over.output
         assert over.output.count("\n") == 1
     assert [file.read_bytes() for file in files] == before
     assert len(shop.requests) == asked

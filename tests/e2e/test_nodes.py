@@ -170,7 +170,7 @@ def test_a_drain_of_one_node_does_not_end_the_other(shop: Shop, redis: RedisServ
         # The ledger is the crawl's; what a node wrote itself is told beside it.
         written = len(run.records)
         assert run.summary["written"] == written
-        assert f"this node wrote {written} record" in run.output
+        assert f"{written} {'page' if written == 1 else 'pages'} recorded" in run.output
     assert left.summary["node"] != finished.summary["node"]
     assert finished.summary["ledger"]["done"] > finished.summary["written"]
     assert set(Finished(0, "", one).urls + finished.urls) == shop.oracle.within(1)
