@@ -206,6 +206,7 @@ async def assemble(
                 flow.run,
                 session.presence.run,
                 *(one for one in (room and room.attend, feed and feed.run, quota) if one),
+                *([session.server.keep] if session.server else []),
             ],
         )
         yield Assembly(node, control, governor, sink, pacer, templates, outcomes)
@@ -235,9 +236,13 @@ def _proxy_room(plan: RunPlan, session: CrawlSession, emit: Emit, clock: Clock) 
 
 
 def _memory_sampler(pool: Pool, session: CrawlSession, cap_bytes: int, folder: Path) -> MemorySampler:
-    others = () if session.redis_pid is None else (session.redis_pid,)
     meter = MemoryMeter(cap_bytes, (folder, *map(Path, SHARED_MEMORY)))
-    return MemorySampler(meter, lambda: pool.inventory(others))
+
+    def others() -> tuple[int, ...]:
+        pid = session.server.pid if session.server is not None else None
+        return () if pid is None else (pid,)
+
+    return MemorySampler(meter, lambda: pool.inventory(others()))
 
 
 def _governor_params(plan: RunPlan, cap_bytes: int, folder: Path) -> GovernorParams:

@@ -34,14 +34,14 @@ FIRST_IN_FLIGHT = 8
 
 @dataclass(frozen=True, slots=True)
 class CrawlSession:
-    """An open crawl; `plan` has what the node has from it, `redis_pid` is the embedded server's process."""
+    """An open crawl; `plan` has what the node has from it, `server` is the private Redis where it has one."""
 
     plan: RunPlan
     crawl: Crawl
     frontier: RedisFrontier
     rules: ScopeRules
     redis_url: str
-    redis_pid: int | None
+    server: EmbeddedRedis | None
     presence: Presence
     warnings: tuple[str, ...]
 
@@ -61,20 +61,11 @@ async def open_session(plan: RunPlan, reaper: Reaper) -> AsyncIterator[CrawlSess
     async with AsyncExitStack() as stack:
         lock = FolderLock(plan.private / "lock")
         stack.callback(lock.release)
-        redis_pid = None
+        server = None
         if plan.embedded:
             lock.take()
-
-            def own(pid: int, socket_folder: Path) -> None:
-                reaper.folder(socket_folder)
-                reaper.terminate(pid)
-                # Runs after the server was stopped: until then its end is the reaper's too.
-                stack.callback(reaper.free, pid)
-                stack.push_async_callback(server.stop)
-
-            server = EmbeddedRedis(plan.private / "redis", own)
+            server = _private_redis(plan.private / "redis", reaper, stack)
             url = await server.start()
-            redis_pid = server.pid
         else:
             url = redis_url(plan.settings)
         client = await connect(
@@ -99,7 +90,27 @@ async def open_session(plan: RunPlan, reaper: Reaper) -> AsyncIterator[CrawlSess
         # Many seeds take longer to add than a silent node is taken for alive.
         await presence.confirm()
         plan = replace(plan, settings=adopted(plan.settings, crawl, client.place))
-        yield CrawlSession(plan, crawl, frontier, rules, url, redis_pid, presence, client.warnings)
+        yield CrawlSession(plan, crawl, frontier, rules, url, server, presence, client.warnings)
+
+
+def _private_redis(folder: Path, reaper: Reaper, stack: AsyncExitStack) -> EmbeddedRedis:
+    """Return a server, not started yet, that the stack stops, and the reaper where nobody is left to do so."""
+    owned: list[int] = []
+
+    def own(pid: int, socket_folder: Path) -> None:
+        reaper.folder(socket_folder)
+        reaper.terminate(pid)
+        if owned:
+            # It is started again because the one before has ended; it is stopped where that one would have been.
+            reaper.free(owned.pop())
+        else:
+            # Runs after the server was stopped: until then its end is the reaper's too.
+            stack.callback(lambda: reaper.free(owned[0]))
+            stack.push_async_callback(server.stop)
+        owned.append(pid)
+
+    server = EmbeddedRedis(folder, own)
+    return server
 
 
 async def _open(plan: RunPlan, client: RedisClient) -> Crawl:

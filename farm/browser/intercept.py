@@ -22,6 +22,7 @@ from farm.model.errors import SlotLost
 from farm.model.page import Capture
 from farm.model.url import path_of
 
+LENGTH_DIGITS = 18
 CALL_S = 10.0
 BODY_S = 600.0
 """Longer than any page may take: the page's own deadline applies first."""
@@ -58,6 +59,8 @@ class Interceptor:
         self.too_large = False
         self.answer: dict[str, Any] | None = None
         """The response of the file, in the form of the Network domain."""
+        self.broke_off = ""
+        """How much of the file came, where that is less than was announced."""
         self.frame_id = ""
         self._params = params
         self._sender = sender
@@ -77,6 +80,7 @@ class Interceptor:
     def forget(self) -> None:
         """Reset for a new visit."""
         self.file, self.too_large, self.answer = None, False, None
+        self.broke_off = ""
 
     def paused(self, event: dict[str, Any]) -> None:
         """Handle a paused request in the background."""
@@ -117,8 +121,9 @@ class Interceptor:
     async def _save(self, event: dict[str, Any]) -> None:
         """Save the body, and pass it on to the browser if it can display it."""
         url, headers = event["request"]["url"], _flat(event)
-        length, cap = headers.get("content-length", ""), self._params.file_bytes
-        if length.isdigit() and int(length) > cap:
+        told, cap = headers.get("content-length", "")[:LENGTH_DIGITS], self._params.file_bytes
+        length = int(told) if told.isascii() and told.isdigit() else 0
+        if length > cap:
             self.too_large = True
             await self._continue(event)
             return
@@ -128,6 +133,9 @@ class Interceptor:
         self.answer = {"url": url, "status": event["responseStatusCode"], "headers": headers}
         if body is None:
             self.too_large = True
+        # The browser tells the end of a stream and a broken connection alike. No half of a file is kept.
+        elif len(body) < length and "content-encoding" not in headers:
+            self.broke_off = f"{len(body)} of {length} bytes came"
         else:
             self.file = Capture("download", suffix_of(headers, url), body)
         if body is None or _is_attachment(headers) or not SHOWN.match(_mime(headers)):

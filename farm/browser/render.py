@@ -96,11 +96,10 @@ async def visit(
     if answered is not None and tab.journey.is_long:
         await answered(page.status, page.headers)
     actions = {"clicked": acted.clicked, "scrolled": acted.scrolled} if params.act else {}
-    broken = ["document"] if tab.broke_off else []
+    broke_off = tab.broke_off or tab.intercept.broke_off
+    broken = ["document"] if broke_off else []
     truncated = (*broken, *page.truncated, *(["actions"] if acted.cut_short else []), *short)
-    return replace(
-        page, captures=tuple(captures), actions=actions, truncated=truncated, broke_off=tab.broke_off
-    )
+    return replace(page, captures=tuple(captures), actions=actions, truncated=truncated, broke_off=broke_off)
 
 
 async def _acted(reading: Reading, params: RenderParams) -> Acted:
@@ -186,8 +185,8 @@ def _page(tab: Tab, response: Response, seen: dict[str, Any], timings: dict[str,
 
 def _files(tab: Tab) -> tuple[list[Capture], list[str]]:
     """Return the bytes of an answer that is no page, where they are kept, and what is missing of them."""
-    file = tab.intercept.file
-    return [file] if file is not None else [], ["download"] if tab.intercept.too_large else []
+    file, is_short = tab.intercept.file, tab.intercept.too_large or tab.intercept.broke_off
+    return [file] if file is not None else [], ["download"] if is_short else []
 
 
 def _no_page(tab: Tab, document: dict[str, Any], took_s: float) -> RenderedPage:
@@ -203,6 +202,7 @@ def _no_page(tab: Tab, document: dict[str, Any], took_s: float) -> RenderedPage:
         timings_ms={"navigate": round(took_s * 1000), "settle": 0},
         captures=tuple(captures),
         truncated=tuple(short),
+        broke_off=tab.intercept.broke_off,
     )
 
 

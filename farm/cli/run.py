@@ -40,6 +40,7 @@ from farm.sinks.summary import write_summary
 
 log = logging.getLogger("farm.run")
 WORK_LEFT = 5
+COUNT_S = 3.0
 GARBAGE_AFTER = 10_000
 """Objects. By Python's own 700 it looks so often that it is 8 % of its time, and finds next to nothing."""
 
@@ -185,8 +186,16 @@ async def _run(assembly: Assembly) -> tuple[ExitReason | None, FarmError | None]
 
 
 async def _last_stats(session: CrawlSession, known: Stats, failure: FarmError | None) -> Stats:
-    """Count once more, unless Redis is what failed, or the crawl is there no more."""
-    return known if isinstance(failure, FrontierUnavailable | CrawlGone) else await session.frontier.stats()
+    """Count once more, unless Redis is what failed, or the crawl is there no more.
+
+    Nobody who ends the farm waits for a Redis that is away: what was counted last is good enough then.
+    """
+    if isinstance(failure, FrontierUnavailable | CrawlGone):
+        return known
+    with suppress(FrontierUnavailable, TimeoutError):
+        async with asyncio.timeout(COUNT_S):
+            return await session.frontier.stats()
+    return known
 
 
 def _show(plan: RunPlan, tally: Tally, clock: Clock, stack: ExitStack) -> LiveView | PlainView:

@@ -5,11 +5,13 @@ A small file in the data folder says who it is, so that a farm that was killed l
 """
 
 import asyncio
+import logging
 import os
 import shutil
 import subprocess
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,9 +29,13 @@ from farm.model.errors import FrontierUnavailable, OutputUnwritable
 from farm.model.secret import kept
 from farm.resources.files import opened, own_folder
 
+log = logging.getLogger("farm.redis")
 SERVERS = ("redis-server", "valkey-server")
 LOG = "redis.log"
 LONGEST_SOCKET = 107
+WATCH_S = 0.5
+DEATHS, DEATHS_S = 5, 60.0
+"""A server that ends so often in so short a time is not started again."""
 START_TIMEOUT_S = 120.0
 """Long, because a large append-only file takes its time to load; a server that died is noticed at once."""
 
@@ -45,6 +51,7 @@ class EmbeddedRedis:
         self._own = own
         self._process: subprocess.Popen[bytes] | None = None
         self._identity: ServerProcess | None = None
+        self._program = ""
 
     @property
     def pid(self) -> int | None:
@@ -69,15 +76,38 @@ class EmbeddedRedis:
         predecessor = read_identity(self._folder)
         if predecessor is not None:
             await end(predecessor)
-        socket = _private_socket()
+        socket, self._program = _private_socket(), program
         log_size = self._log_size()
         try:
-            self._identity = self._spawn(program, socket)
+            self._identity = self._spawn(socket)
             await self._wait_until_ready(log_size)
         except BaseException:
             await self._discard(socket)
             raise
         return self._identity.url
+
+    async def keep(self) -> None:
+        """Start the server again, on its socket and its data, whenever it ends before `stop`; returns after that.
+
+        Nobody else would: it is killed where memory is short, and whoever waits for it would wait in vain. Raises
+        FrontierUnavailable where it ends again and again.
+        """
+        deaths: deque[float] = deque(maxlen=DEATHS)
+        log_size = self._log_size()
+        while (identity := self._identity) is not None and self._process is not None:
+            status = self._process.poll()
+            if status is not None:
+                now = time.monotonic()
+                if len(deaths) == DEATHS and now - deaths[0] < DEATHS_S:
+                    raise FrontierUnavailable(
+                        f"The private Redis has ended {DEATHS} times in a minute: {self._last_words(log_size)}."
+                    )
+                deaths.append(now)
+                how = f"by signal {-status}" if status < 0 else f"with status {status}"
+                log.warning("the private Redis was ended %s; it is started again", how)
+                log_size = self._log_size()
+                self._identity = self._spawn(identity.socket)
+            await asyncio.sleep(WATCH_S)
 
     async def stop(self) -> None:
         """Have the server write its data and shut down; if it does not, terminate it, and then kill it."""
@@ -98,7 +128,7 @@ class EmbeddedRedis:
                 "name another with --output."
             ) from None
 
-    def _spawn(self, program: str, socket: str) -> ServerProcess:
+    def _spawn(self, socket: str) -> ServerProcess:
         arguments = {
             "port": "0",
             "unixsocket": socket,
@@ -115,7 +145,7 @@ class EmbeddedRedis:
         line = [part for name, value in arguments.items() for part in (f"--{name}", value)]
         # A session of its own: Ctrl-C in the terminal is the farm's to answer, not the server's.
         self._process = subprocess.Popen(
-            [program, *line],
+            [self._program, *line],
             cwd=self._folder,
             stdin=subprocess.DEVNULL,
             env=kept(os.environ),

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from farm.browser.intercept import InterceptParams
 from farm.browser.render import RenderParams
+from farm.browser.tab import TabParams
 from tests.browser.conftest import Browsing, browsing, visit
 from tests.egress.servers import listening, ok, read_head
 
@@ -76,3 +78,16 @@ async def test_a_document_that_is_whole_is_no_broken_one(pages: Browsing, kind: 
     assert not broke_off
     assert truncated == ()
     assert text.startswith("Begun.")
+
+
+@pytest.mark.parametrize("mime", [b"application/octet-stream", b"text/csv", b"application/json"])
+@pytest.mark.parametrize("is_whole", [True, False])
+async def test_no_half_of_a_file_is_kept(tmp_path: Path, mime: bytes, *, is_whole: bool) -> None:
+    """The browser tells the end of a stream and a broken connection alike; what was announced tells them apart."""
+    content = b"1,2,3\n" * 10_000
+    answer = ok(content, b"Content-Type: " + mime)
+    params = TabParams(intercept=InterceptParams(file_bytes=2**20))
+    async with browsing(tmp_path / "engines", tab=params) as pages:
+        broke_off, truncated, _, _ = await answered(pages, answer if is_whole else answer[:-30_000])
+    assert broke_off is not is_whole
+    assert ("download" in truncated) is not is_whole

@@ -136,6 +136,19 @@ def test_a_browser_that_is_killed_costs_no_page(out: Path) -> None:
         assert_gone(running)
 
 
+def test_a_private_redis_that_is_killed_costs_no_page(out: Path) -> None:
+    """It is the farm's own: nobody else would start it again, and the run would wait for it until it gave up."""
+    with serve_shop_in_thread() as shop:
+        running = crawl(out, shop.url, depth="1")
+        seen_pages(shop, 3)
+        [server] = [one for one in running.family() if "redis" in one.name() or "valkey" in one.name()]
+        server.kill()
+        finished = running.finish()
+        assert finished.code == 0, finished.output
+        assert Counter(finished.urls) == dict.fromkeys(shop.oracle.within(1), 1)
+        assert_gone(running)
+
+
 def test_a_driver_that_is_killed_costs_no_page(out: Path) -> None:
     """Playwright says that it is connected after its driver's death; the farm notices all the same."""
     with serve_shop_in_thread() as shop:

@@ -282,3 +282,17 @@ def test_a_node_that_was_stopped_writes_no_record_of_what_another_has_visited(
     woken = sleeper.finish()
     assert (woken.code, other.code) == (0, 0), woken.output
     assert woken.urls + other.urls == [shop.url]
+
+
+def test_a_signal_during_an_outage_ends_the_run_long_before_the_patience_does(
+    shop: Shop, redis: RedisServer, out: Path
+) -> None:
+    """The visits are given up; nobody waits for a Redis that is away to count once more."""
+    running = crawl(out, shop.url, redis=redis.url, redis_patience="1h")
+    seen_pages(shop, 3)
+    redis.kill()
+    until(lambda: "is away" in (out / "farm.log").read_text(), "the outage")
+    running.signal(signal.SIGTERM)
+    finished = running.finish()
+    assert finished.code == 143, finished.output
+    assert finished.summary["exit_reason"] == "sigterm"

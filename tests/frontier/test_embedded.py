@@ -98,6 +98,50 @@ async def test_a_killed_predecessor_is_no_obstacle(folder: Path) -> None:
     await dead.stop()
 
 
+async def test_a_server_that_is_killed_is_started_again_where_it_was(folder: Path) -> None:
+    """On its socket and with its data, and its owner hears of it: those who wait for it wait for nobody else."""
+    told: list[int] = []
+    server = EmbeddedRedis(folder, lambda pid, _: told.append(pid))
+    url = await server.start()
+    await _keep(url, "v")
+    keeping = asyncio.create_task(server.keep())
+
+    async def outlives_its_process() -> None:
+        killed = server.pid
+        assert killed is not None
+        os.kill(killed, signal.SIGKILL)
+        await eventually(lambda: server.pid != killed)
+        assert await _kept(url) == "v"
+
+    await outlives_its_process()
+    await outlives_its_process()
+    assert EmbeddedRedis.running_url(folder) == url
+    assert told == [*dict.fromkeys(told)]
+    assert told[-1] == server.pid
+    assert len(told) == 3
+    await server.stop()
+    async with asyncio.timeout(20):
+        await keeping
+    assert not any(psutil.pid_exists(pid) for pid in told)
+
+
+async def test_a_server_that_ends_again_and_again_is_given_up(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the reason that it gives: its data have been spoilt under it."""
+    monkeypatch.setattr(embedded, "WATCH_S", 0.05)
+    server = EmbeddedRedis(folder)
+    await server.start()
+    assert server.pid is not None
+    for manifest in (folder / "appendonlydir").glob("*.manifest"):
+        manifest.write_text("nonsense\n")
+    os.kill(server.pid, signal.SIGKILL)
+    with pytest.raises(FrontierUnavailable, match=r"ended 5 times in a minute: .*manifest"):
+        async with asyncio.timeout(60):
+            await server.keep()
+    await server.stop()
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"pid": "x", "started": 0, "socket": "s"}'])
 async def test_an_unreadable_identity_is_ignored(folder: Path, content: bytes) -> None:
     """A crash may have torn it."""
