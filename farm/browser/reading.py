@@ -8,7 +8,6 @@ document goes, so they are sent once for each document.
 import asyncio
 import contextlib
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
 import orjson
@@ -16,15 +15,12 @@ from playwright.async_api import Error
 
 from farm.browser.driver import decoded
 from farm.browser.failure import is_navigated, translate
+from farm.browser.scripts import script
 from farm.browser.tab import Tab
 from farm.model.errors import RenderError, SlotLost, UsageError
 from farm.model.outcome import FailureKind
 
-_JS = files("farm.browser").joinpath("js")
-SOURCE, ACT_SOURCE = (
-    "\n".join(_JS.joinpath(name).read_text(encoding="utf-8") for name in names)
-    for names in (("settle.js", "text.js", "collect.js", "bounded.js"), ("act.js",))
-)
+SOURCE, ACT_SOURCE = script("settle.js", "text.js", "collect.js", "bounded.js"), script("act.js")
 WORLD = "farm"
 OVERDUE_S = 1.0
 """So long after the cap a page that has not answered is asked for what there is, without any more waiting."""

@@ -9,7 +9,6 @@ import contextlib
 import secrets
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from importlib.resources import files
 from typing import Any, TypeVar
 
 from playwright.async_api import BrowserContext, CDPSession, Error, Page
@@ -19,16 +18,14 @@ from farm.browser.engine import Engine
 from farm.browser.failure import translate
 from farm.browser.intercept import Interceptor, InterceptParams
 from farm.browser.journey import Journey
+from farm.browser.scripts import script
 from farm.model.errors import BrowserUnavailable, SlotLost
 from farm.model.outcome import FailureKind
 from farm.resources.memory_limit import limit_growth
 
 T = TypeVar("T")
 StateFor = Callable[[str], Any]
-PLATFORM, COUNTS, FLOOD, NO_IMAGES = (
-    files("farm.browser").joinpath("js", name).read_text(encoding="utf-8")
-    for name in ("platform.js", "hook.js", "flood.js", "no_images.js")
-)
+PLATFORM, COUNTS, FLOOD, NO_IMAGES = map(script, ("platform.js", "hook.js", "flood.js", "no_images.js"))
 HOOK = f"{{\n{PLATFORM}\n{COUNTS}\n}}\n"
 """In a block, so that the page sees nothing of it."""
 AS_IT_IS = "_pw_impl_instance_"
