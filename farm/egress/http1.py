@@ -13,6 +13,7 @@ import h11
 
 from farm.egress.connection import Connection
 from farm.egress.errors import ConnectionBroken, IdleTimeout, Unreachable
+from farm.egress.lenient_head import rewritten
 from farm.egress.params import GatewayParams
 from farm.model.egress import EgressFault
 
@@ -34,13 +35,14 @@ _HOP_BY_HOP = frozenset({b"connection", b"keep-alive", b"te", b"trailer", b"upgr
 class HttpConnection:
     """A connection and the h11 connection that reads and writes it."""
 
-    __slots__ = ("_events", "_pending", "connection", "h")
+    __slots__ = ("_events", "_head_bytes", "_pending", "connection", "h")
 
     def __init__(
         self, connection: Connection, role: type[h11.CLIENT] | type[h11.SERVER], head_bytes: int
     ) -> None:
         self.connection = connection
         self.h = h11.Connection(role, max_incomplete_event_size=head_bytes)
+        self._head_bytes = head_bytes
         self._pending: list[bytes] = []
         self._events = 0
 
@@ -73,6 +75,13 @@ class HttpConnection:
         """
         head = self.h.send(event) or b""
         self._pending.append(head[:-2] + rest + head[-2:])
+
+    def receive_anew(self, method: bytes, data: bytes) -> None:
+        """Read the response to a request that has been sent from `data` on, in place of what h11 refused."""
+        self.h = h11.Connection(h11.CLIENT, max_incomplete_event_size=self._head_bytes)
+        self.h.send(h11.Request(method=method, target=b"/", headers=[(b"Host", b"sent")]))
+        self.h.send(h11.EndOfMessage())
+        self.h.receive_data(data)
 
     def flush(self) -> None:
         """Write what is queued."""
@@ -142,6 +151,9 @@ class Exchange:
         self._blame = blame
         self._on_status = on_status
         self._upload: asyncio.Task[None] | None = None
+        self._method = b""
+        self._received: list[bytes] = []
+        """All that has come, until there is a head."""
         self.answered = False
         """Whether any part of a response has arrived."""
 
@@ -151,6 +163,7 @@ class Exchange:
         `rest` has the header lines that `request` leaves out. `body` is the end of the request if it has no body,
         else what has already arrived of the body. Raises `Unreachable`.
         """
+        self._method = request.method
         self._far.send_head(request, rest)
         if isinstance(body, h11.EndOfMessage):
             self._far.send(h11.EndOfMessage())
@@ -232,17 +245,26 @@ class Exchange:
             try:
                 event = self._far.h.next_event()
             except h11.RemoteProtocolError as error:
+                if self._read_leniently():
+                    continue
                 raise Unreachable(
                     self._blame, self._closed if data == b"" else f"answers what is not HTTP: {error}"
                 ) from None
             if event is not h11.NEED_DATA:
                 self.answered = True
+                self._received.clear()
                 if self._far.should_yield():
                     await asyncio.sleep(0)
                 return event
             # Flush only before waiting, so that what was read in one piece is written in one piece.
             self._near.flush()
             await self._near.connection.drain(self._params.idle_s)
+            data = await self._receive(limit_s)
+            self._far.h.receive_data(data)
+
+    async def _receive(self, limit_s: float) -> bytes:
+        """Return what comes next, empty at the end; raises `Unreachable`."""
+        while True:
             try:
                 data = await self._far.connection.receive(limit_s)
             except IdleTimeout as silent:
@@ -251,4 +273,24 @@ class Exchange:
                 raise Unreachable(EgressFault.TIMEOUT, f"answers nothing, {silent}") from None
             except ConnectionBroken as lost:
                 raise Unreachable(self._blame, str(lost)) from None
-            self._far.h.receive_data(data)
+            if self.answered:
+                return data
+            is_first = not self._received
+            self._received.append(data)
+            rest = data.lstrip(b"\r\n") if is_first else data
+            if rest or not data:
+                return rest
+            # An empty line before the head, alone: h11 would take it for a head.
+
+    def _read_leniently(self) -> bool:
+        """Read a head that h11 refuses as a browser would; False where it cannot be read either."""
+        received = b"".join(self._received)
+        self._received.clear()
+        # h11 says MUST_CLOSE, after an error, where the request has been sent whole.
+        if self.answered or self._far.h.our_state is not h11.MUST_CLOSE:
+            return False
+        head = rewritten(received)
+        if head is None:
+            return False
+        self._far.receive_anew(self._method, head)
+        return True

@@ -1,0 +1,73 @@
+"""Response heads that are not valid HTTP, read as Chromium does (`net/http/http_util.cc` and its neighbours).
+
+Only what h11 has refused comes here. What is left out is never seen by the browser, so both sides agree on where
+the body ends: a head whose lengths contradict each other stays refused.
+"""
+
+import re
+
+JUNK = 4
+"""So many bytes before the status line are skipped."""
+
+_END = re.compile(rb"\n\r?\n")
+_STATUS = re.compile(rb"http(?:/([0-9])\.([0-9]))?[ \t]*([0-9]*)([^\r\0]*)", re.IGNORECASE)
+_TOKEN = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
+_BLANKS = bytes.maketrans(b"\r\v\f", b"   ")
+_CODE_DIGITS = 3
+_LENGTH_DIGITS = 18
+
+
+def rewritten(received: bytes) -> bytes | None:
+    """Return these bytes with a valid head; None where theirs is not whole, or no browser would read it."""
+    start = received[: JUNK + len(b"http")].lower().find(b"http")
+    end = _END.search(received)
+    if start < 0 or end is None or b"\0" in received[: end.start()]:
+        return None
+    first, *lines = received[start : end.start()].split(b"\n")
+    status = _STATUS.match(first)
+    code = (status[3] or b"200") if status else b""
+    if status is None or len(code) != _CODE_DIGITS:
+        return None
+    fields = _fields(lines)
+    framing = _framing(fields, is_1_1=(status[1] or b"1", status[2] or b"0") >= (b"1", b"1"))
+    if framing is None:
+        return None
+    kept = [
+        (name, value)
+        for name, value in fields
+        if name.lower() not in (b"content-length", b"transfer-encoding")
+    ]
+    head = [b"HTTP/1.1 %b %b" % (code, status[4].translate(_BLANKS).strip())]
+    # Where a server writes this, the next response on the connection is not to be relied on.
+    head += [b"%b: %b" % field for field in (*kept, *framing, (b"Connection", b"close"))]
+    return b"\r\n".join(head) + b"\r\n\r\n" + received[end.end() :]
+
+
+def _fields(lines: list[bytes]) -> list[tuple[bytes, bytes]]:
+    """Return names and values; lines without a colon, and those whose name is no token, are left out."""
+    folded: list[list[bytes]] = []
+    for line in lines:
+        if not line.startswith((b" ", b"\t")):
+            folded.append([line])
+        elif folded:
+            folded[-1].append(line)
+    fields = []
+    for parts in folded:
+        name, colon, value = b" ".join(parts).partition(b":")
+        name = name.strip(b" \t")
+        if colon and _TOKEN.fullmatch(name):
+            fields.append((name, b" ".join(value.translate(_BLANKS).split())))
+    return fields
+
+
+def _framing(fields: list[tuple[bytes, bytes]], *, is_1_1: bool) -> list[tuple[bytes, bytes]] | None:
+    """Return what tells the end of the body, nothing where its connection's end does; None for a contradiction."""
+    codings, lengths = (
+        {one.strip().lower() for name, value in fields if name.lower() == wanted for one in value.split(b",")}
+        for wanted in (b"transfer-encoding", b"content-length")
+    )
+    if is_1_1 and b"chunked" in codings:
+        return [(b"Transfer-Encoding", b"chunked")]
+    if len(lengths) > 1:
+        return None
+    return [(b"Content-Length", one) for one in lengths if one.isdigit() and len(one) <= _LENGTH_DIGITS]
