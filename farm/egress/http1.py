@@ -13,7 +13,7 @@ import h11
 
 from farm.egress.connection import Connection
 from farm.egress.errors import ConnectionBroken, IdleTimeout, Unreachable
-from farm.egress.lenient_head import rewritten
+from farm.egress.lenient_head import ReceivedHead
 from farm.egress.params import GatewayParams
 from farm.model.egress import EgressFault
 
@@ -76,12 +76,11 @@ class HttpConnection:
         head = self.h.send(event) or b""
         self._pending.append(head[:-2] + rest + head[-2:])
 
-    def receive_anew(self, method: bytes, data: bytes) -> None:
-        """Read the response to a request that has been sent from `data` on, in place of what h11 refused."""
-        self.h = h11.Connection(h11.CLIENT, max_incomplete_event_size=self._head_bytes)
-        self.h.send(h11.Request(method=method, target=b"/", headers=[(b"Host", b"sent")]))
-        self.h.send(h11.EndOfMessage())
-        self.h.receive_data(data)
+    def read_anew(self, head: ReceivedHead) -> bool:
+        """Read what h11 has refused as a browser would; False if no browser would read it."""
+        anew = head.read_anew(self.h, self._head_bytes)
+        self.h = anew or self.h
+        return anew is not None
 
     def flush(self) -> None:
         """Write what is queued."""
@@ -151,9 +150,7 @@ class Exchange:
         self._blame = blame
         self._on_status = on_status
         self._upload: asyncio.Task[None] | None = None
-        self._method = b""
-        self._received: list[bytes] = []
-        """All that has come, until there is a head."""
+        self._received = ReceivedHead(b"GET")
         self.answered = False
         """Whether any part of a response has arrived."""
 
@@ -163,7 +160,7 @@ class Exchange:
         `rest` has the header lines that `request` leaves out. `body` is the end of the request if it has no body,
         else what has already arrived of the body. Raises `Unreachable`.
         """
-        self._method = request.method
+        self._received = ReceivedHead(request.method)
         self._far.send_head(request, rest)
         if isinstance(body, h11.EndOfMessage):
             self._far.send(h11.EndOfMessage())
@@ -245,14 +242,14 @@ class Exchange:
             try:
                 event = self._far.h.next_event()
             except h11.RemoteProtocolError as error:
-                if self._read_leniently():
+                if not self.answered and self._far.read_anew(self._received):
                     continue
                 raise Unreachable(
                     self._blame, self._closed if data == b"" else f"answers what is not HTTP: {error}"
                 ) from None
             if event is not h11.NEED_DATA:
                 self.answered = True
-                self._received.clear()
+                self._received.forget()
                 if self._far.should_yield():
                     await asyncio.sleep(0)
                 return event
@@ -275,22 +272,6 @@ class Exchange:
                 raise Unreachable(self._blame, str(lost)) from None
             if self.answered:
                 return data
-            is_first = not self._received
-            self._received.append(data)
-            rest = data.lstrip(b"\r\n") if is_first else data
-            if rest or not data:
-                return rest
-            # An empty line before the head, alone: h11 would take it for a head.
-
-    def _read_leniently(self) -> bool:
-        """Read a head that h11 refuses as a browser would; False where it cannot be read either."""
-        received = b"".join(self._received)
-        self._received.clear()
-        # h11 says MUST_CLOSE, after an error, where the request has been sent whole.
-        if self.answered or self._far.h.our_state is not h11.MUST_CLOSE:
-            return False
-        head = rewritten(received)
-        if head is None:
-            return False
-        self._far.receive_anew(self._method, head)
-        return True
+            taken = self._received.take(data)
+            if taken is not None:
+                return taken

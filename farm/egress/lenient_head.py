@@ -6,6 +6,8 @@ the body ends: a head whose lengths contradict each other stays refused.
 
 import re
 
+import h11
+
 JUNK = 4
 """So many bytes before the status line are skipped."""
 
@@ -15,6 +17,42 @@ _TOKEN = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
 _BLANKS = bytes.maketrans(b"\r\v\f", b"   ")
 _CODE_DIGITS = 3
 _LENGTH_DIGITS = 18
+
+
+class ReceivedHead:
+    """What has come of a response, until h11 has read its head."""
+
+    __slots__ = ("_method", "_pieces")
+
+    def __init__(self, method: bytes) -> None:
+        self._method = method
+        self._pieces: list[bytes] = []
+
+    def take(self, data: bytes) -> bytes | None:
+        """Keep what came, and return what h11 is to get of it; None where that is nothing yet."""
+        is_first = not self._pieces
+        self._pieces.append(data)
+        # An empty line before the head: h11 would take it for a head.
+        rest = data.lstrip(b"\r\n") if is_first else data
+        return rest if rest or not data else None
+
+    def forget(self) -> None:
+        """Forget what came: h11 has read the head."""
+        self._pieces.clear()
+
+    def read_anew(self, refused_by: h11.Connection, head_bytes: int) -> h11.Connection | None:
+        """Return a connection that reads what h11 refused as a browser would; None if no browser would read it."""
+        received = b"".join(self._pieces)
+        self._pieces.clear()
+        # After an error h11 says MUST_CLOSE where the request has been sent whole.
+        head = rewritten(received) if refused_by.our_state is h11.MUST_CLOSE else None
+        if head is None:
+            return None
+        anew = h11.Connection(h11.CLIENT, max_incomplete_event_size=head_bytes)
+        anew.send(h11.Request(method=self._method, target=b"/", headers=[(b"Host", b"sent")]))
+        anew.send(h11.EndOfMessage())
+        anew.receive_data(head)
+        return anew
 
 
 def rewritten(received: bytes) -> bytes | None:

@@ -99,6 +99,19 @@ def answering_once(answer: bytes) -> Talk:
     return talk
 
 
+def closing_after(answer: bytes) -> Talk:
+    """Answer one request by these bytes and close, also where TLS has no half of a connection."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    return talk
+
+
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Send back what comes in."""
     while data := await reader.read(65536):

@@ -13,7 +13,7 @@ from farm.model.egress import EgressFault, Fetched, FetchFailed
 from farm.model.outcome import FailureKind
 from fixtures.authority import Authority, Flaw
 
-from .servers import answering, listening, read_head
+from .servers import answering, closing_after, listening, read_head
 
 ROBOTS = b"User-agent: *\nDisallow: /x\n"
 
@@ -115,6 +115,20 @@ async def test_tls_is_spoken_and_its_chain_is_not_judged(fetcher: Fetcher, tmp_p
     async with listening(answering(answer(ROBOTS)), tls=context) as server:
         fetched = await got(fetcher, f"https://127.0.0.1:{server.port}/robots.txt")
     assert fetched.body == ROBOTS
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_a_malformed_head_is_read_as_browsers_do(
+    fetcher: Fetcher, tmp_path: Path, *, tls: bool
+) -> None:
+    """A blank line, a warning and a length that is none cost nothing, also within a tunnel."""
+    head = (
+        b"\r\nhttp/1.1 200\r\nPHP Warning: no such file\r\nContent-Length: none\r\nConnection: close\r\n\r\n"
+    )
+    context = Authority().issue().server_context(tmp_path) if tls else None
+    async with listening(closing_after(head + ROBOTS), tls=context) as server:
+        fetched = await got(fetcher, f"{'https' if tls else 'http'}://127.0.0.1:{server.port}/robots.txt")
+    assert (fetched.status, fetched.body) == (200, ROBOTS)
 
 
 async def test_no_answer_is_told_apart(fetcher: Fetcher) -> None:
