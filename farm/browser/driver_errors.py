@@ -38,6 +38,19 @@ def _is_of_playwright(error: BaseException) -> bool:
     return not frames or any("/playwright/" in name for name in frames)
 
 
+def _is_unread_pipe(context: dict[str, Any], error: BaseException) -> bool:
+    """Return whether this is the end of a pipe to a process, which asyncio keeps for a caller who need not come.
+
+    Before 3.11.4 it complained of it. The error of a task would have been raised below the task's own frames.
+    """
+    frames = [frame.f_code.co_filename for frame, _ in walk_tb(error.__traceback__)]
+    return (
+        isinstance(error, BrokenPipeError | ConnectionResetError)
+        and "future" in context
+        and all("/asyncio/" in name for name in frames)
+    )
+
+
 @contextmanager
 def playwright_errors() -> Iterator[None]:
     """Translate the errors of a dead driver into DriverExited; others pass unchanged."""
@@ -67,6 +80,8 @@ def ignore_driver_exit(loop: asyncio.AbstractEventLoop) -> None:
         error = context.get("exception")
         if error is not None and is_driver_exit(error) and _is_of_playwright(error):
             log.debug("a driver died: %s", error)
+        elif error is not None and _is_unread_pipe(context, error):
+            log.debug("a process died that was being written to: %s", error)
         elif before is not None:
             before(loop, context)
         else:

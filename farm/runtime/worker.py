@@ -299,8 +299,8 @@ class Worker:
         if self._deps.heartbeat.is_lost(lease):
             return
         try:
-            async with asyncio.timeout(RELEASE_S):
-                await self._deps.frontier.nack(lease, STOPPED)
+            # Not by `asyncio.timeout`: before Python 3.11.4 its end is not told to a task that is cancelled.
+            await asyncio.wait_for(self._deps.frontier.nack(lease, STOPPED), RELEASE_S)
         except (TimeoutError, FarmError):
             log.warning("%s was not released in time; its lease expires by itself", lease.task.url)
 

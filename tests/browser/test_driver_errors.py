@@ -56,6 +56,27 @@ async def test_any_other_complaint_goes_where_it_went(caplog: pytest.LogCaptureF
     assert heard == ["second"]
 
 
+async def test_the_unread_end_of_a_pipe_is_no_complaint(caplog: pytest.LogCaptureFixture) -> None:
+    """Python 3.11.2 complains of a pipe's end that nobody waits for; a task's own error is still heard of."""
+    loop = asyncio.get_running_loop()
+    ignore_driver_exit(loop)
+    unread = loop.create_future()
+    unread.set_exception(BrokenPipeError(32, "Broken pipe"))
+    del unread
+
+    async def write() -> None:
+        raise BrokenPipeError(32, "a task's own")
+
+    task = asyncio.create_task(write())
+    await asyncio.wait([task])
+    del task
+    gc.collect()
+    loop.set_exception_handler(None)
+    assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == [
+        "[Errno 32] a task's own"
+    ]
+
+
 def test_only_what_a_dead_driver_raises_becomes_an_error() -> None:
     """By type and words: a bug of ours that happens while something is closed must be heard of."""
     with pytest.raises(DriverExited, match=GONE), playwright_errors():
