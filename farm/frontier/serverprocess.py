@@ -75,7 +75,7 @@ def read_identity(folder: Path) -> ServerProcess | None:
     except (OSError, ValueError, KeyError, TypeError):
         # No file, or one that no farm wrote: then there is no process to stop.
         return None
-    return found if not found.alive or processes.works_in(found.pid, folder) else None
+    return None if found.alive and processes.works_elsewhere(found.pid, folder) else found
 
 
 def answers(socket: str) -> bool:

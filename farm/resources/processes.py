@@ -114,13 +114,21 @@ def fd_limit() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-def works_in(pid: int, folder: Path) -> bool:
-    """Return whether a process of this user has the folder as its working directory."""
+def works_elsewhere(pid: int, folder: Path) -> bool:
+    """Return whether a process is another user's or has another working directory; one that is ending has none."""
     try:
         process = psutil.Process(pid)
-        return process.uids().real == os.getuid() and os.path.samefile(process.cwd(), folder)  # noqa: PTH121
-    except (psutil.Error, OSError):
+        if process.uids().real != os.getuid():
+            return True
+        place = process.cwd()
+    except psutil.NoSuchProcess:
         return False
+    except psutil.Error:
+        return True
+    try:
+        return place != "" and not os.path.samefile(place, folder)  # noqa: PTH121 - it may have been removed
+    except OSError:
+        return True
 
 
 def is_running(pid: int) -> bool:
