@@ -7,6 +7,7 @@ import pytest
 
 from fixtures.shop import Shop, serve_shop_in_thread
 from tests.e2e.farm_process import Finished, crawl, end_all
+from tests.e2e.redis_server import RedisServer
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +22,22 @@ def whole_crawl(whole_shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> F
     """Crawl it once, as the README says."""
     folder = tmp_path_factory.mktemp("whole") / "out"
     return crawl(folder, whole_shop.url, contexts="4").finish()
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """Start a Redis that nodes share."""
+    server = RedisServer(tmp_path / "redis")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def shop() -> Iterator[Shop]:
+    """Open a shop whose visits the test counts."""
+    with serve_shop_in_thread() as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from typing import Any
 
 import psutil
 
+from fixtures.shop import Shop
+
 FARM = (sys.executable, "-m", "farm.cli.main")
 STARTED: list["Running"] = []
 POLL_S = 0.05
@@ -147,3 +149,13 @@ def alive(processes: set[psutil.Process]) -> list[psutil.Process]:
         except psutil.NoSuchProcess:
             continue
     return found
+
+
+def seen_pages(shop: Shop, number: int) -> None:
+    """Wait until the shop was asked for so many pages."""
+    assert shop.requests.wait_for(lambda journal: len(journal.pages()) >= number, 60)
+
+
+def farm(*arguments: str, folder: Path) -> Finished:
+    """Run a command to its end."""
+    return start(*arguments, folder=folder).finish()

@@ -9,14 +9,9 @@ import psutil
 import pytest
 
 from fixtures.shop import Shop, serve_shop_in_thread
-from tests.e2e.farm_process import Running, alive, crawl, start, until
+from tests.e2e.farm_process import Running, alive, crawl, seen_pages, start, until
 
 GONE_S = 5.0
-
-
-def seen_pages(shop: Shop, number: int) -> None:
-    """Wait until the shop was asked for so many pages."""
-    assert shop.requests.wait_for(lambda journal: len(journal.pages()) >= number, 60)
 
 
 def assert_gone(running: Running) -> None:

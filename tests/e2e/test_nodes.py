@@ -3,7 +3,6 @@
 import json
 import signal
 from collections import Counter
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -12,34 +11,8 @@ from redis import from_url
 
 from farm.frontier.counters import decode
 from fixtures.shop import Shop, serve_shop_in_thread
-from tests.e2e.farm_process import Finished, Running, crawl, start, until
+from tests.e2e.farm_process import Finished, Running, crawl, farm, seen_pages, until
 from tests.e2e.redis_server import RedisServer
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """Start a Redis that nodes share."""
-    server = RedisServer(tmp_path / "redis")
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def shop() -> Iterator[Shop]:
-    """Open a shop whose visits the test counts."""
-    with serve_shop_in_thread() as opened:
-        yield opened
-
-
-def seen_pages(shop: Shop, number: int) -> None:
-    """Wait until the shop was asked for so many pages."""
-    assert shop.requests.wait_for(lambda journal: len(journal.pages()) >= number, 60)
-
-
-def farm(*arguments: str, folder: Path) -> Finished:
-    """Run a command to its end."""
-    return start(*arguments, folder=folder).finish()
 
 
 @pytest.mark.slow

@@ -3,22 +3,12 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from fixtures.shop import Shop, serve_shop_in_thread
+from fixtures.shop import Shop
 from tests.e2e.farm_process import crawl, start
 
 SECRET = "open-sesame"
-
-
-@pytest.fixture
-def shop() -> Iterator[Shop]:
-    """Open a shop whose visits nobody else counts."""
-    with serve_shop_in_thread() as opened:
-        yield opened
 
 
 def test_a_run_leaves_the_files_that_its_records_name(shop: Shop, out: Path) -> None:

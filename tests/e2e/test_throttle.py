@@ -1,7 +1,6 @@
 """Politeness as the server sees it: every arrival is in its journal."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,15 +12,6 @@ from tests.egress.farm_of_proxies import SmallProxy, proxies_in_thread
 
 HEARD_S = 0.5
 """In which an answer has reached its browser, its farm and Redis, on a machine with much else to do."""
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """Start a Redis that nodes share."""
-    server = RedisServer(tmp_path / "redis")
-    server.start()
-    yield server
-    server.kill()
 
 
 def most_in_a_second(times: list[float]) -> int:
