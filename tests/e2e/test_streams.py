@@ -18,11 +18,11 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 
 @pytest.mark.parametrize("closed", ["0", "1", "2", "0,1,2"])
-def test_a_closed_stream_costs_nothing(whole_shop: Shop, out: Path, closed: str) -> None:
+def test_a_closed_stream_costs_nothing(shop: Shop, out: Path, closed: str) -> None:
     """The crawl is made, each record is a line, and the log has everything."""
     flags = ("--allow-network", "127.0.0.0/8", "--contexts", "1", "--ramp-up", "0s", "--output", str(out))
     done = subprocess.run(
-        [sys.executable, "-c", CLOSE, closed, *FARM, "run", whole_shop.url, "--scope", "page", *flags],
+        [sys.executable, "-c", CLOSE, closed, *FARM, "run", shop.url, "--scope", "page", *flags],
         cwd=out.parent,
         capture_output=True,
         text=True,
