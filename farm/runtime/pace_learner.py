@@ -69,7 +69,7 @@ class PaceLearner:
         overloaded = self._overloaded()
         by_site: dict[str, list[Sample]] = {}
         for (site, egress), noted in gathered.items():
-            samples = [replace(sample, overloaded=overloaded) for sample in noted]
+            samples = [replace(sample, overloaded=True) for sample in noted] if overloaded else noted
             if egress:
                 await self._fold(site, samples, egress)
                 samples = [sample for sample in samples if sample.status not in THROTTLING]

@@ -46,6 +46,8 @@ class DuplicateTemplates:
         self._shown: OrderedDict[bytes, str] = OrderedDict()
         self._shown_chars = 0
         self._scores: OrderedDict[bytes, int] = OrderedDict()
+        self._stopped: set[bytes] = set()
+        """Those of `_scores` that have reached `most`: mostly none, and then a link costs nothing here."""
         self._skipped: Counter[bytes] = Counter()
         self.repeated = 0
 
@@ -70,12 +72,11 @@ class DuplicateTemplates:
 
     def is_stopped(self, url: str) -> bool:
         """Return whether the address belongs to a stopped template."""
-        return self._scores.get(_digest(template_of(url)), 0) >= self._params.most
+        return bool(self._stopped) and _digest(template_of(url)) in self._stopped
 
     def should_skip(self, url: str) -> bool:
         """Return whether to skip a visit: its template is stopped, and no revisit is due."""
-        template = _digest(template_of(url))
-        if self._scores.get(template, 0) < self._params.most:
+        if not self._stopped or (template := _digest(template_of(url))) not in self._stopped:
             return False
         self._skipped[template] += 1
         return self._skipped[template] % self._params.revisit_every != 0
@@ -88,12 +89,16 @@ class DuplicateTemplates:
             change = 0
         after = self._scores[key] = max(0, before + change)
         if before < self._params.most <= after:
+            self._stopped.add(key)
             log.info("%s shows the same content at all its addresses; it is skipped from now on", template)
         elif after < self._params.most <= before:
+            self._stopped.discard(key)
             del self._skipped[key]
             log.info("%s shows new content; it is visited again", template)
         while len(self._scores) > self._params.templates:
-            self._skipped.pop(self._scores.popitem(last=False)[0], None)
+            oldest, _ = self._scores.popitem(last=False)
+            self._stopped.discard(oldest)
+            self._skipped.pop(oldest, None)
 
 
 def template_of(url: str) -> str:

@@ -95,6 +95,8 @@ class TrapDetector:
 
     def _repeats(self, segments: list[str]) -> bool:
         times = self._params.repeats
+        if len(set(segments)) == len(segments):
+            return False
         for length in range(1, min(LONGEST_PART, len(segments) // times) + 1):
             # A part repeats in a row where that many segments equal the ones one part later.
             same = bytes(map(eq, segments, segments[length:]))
@@ -110,7 +112,7 @@ class TrapDetector:
         return False
 
     def _beyond(self, url: str, path: str) -> bool:
-        found = _calendar_year(path) or _IN_QUERY.search(url)
+        found = _calendar_year(path) or ("?" in url and _IN_QUERY.search(url)) or None
         if found is None:
             return False
         year = int(found[1])
@@ -128,6 +130,8 @@ class TrapDetector:
         return False
 
     def _other_session(self, url: str) -> bool:
+        if "?" not in url and ";" not in url:
+            return False
         plain = _SESSION.sub(_without_session, url)
         if plain == url:
             return False

@@ -1,6 +1,6 @@
 // Loaded into Playwright's driver before it starts. Of what the driver says about loading and requests it passes on
-// what the farm looks at: documents and scripts, as the browser tells them to a tab's own session. That is nine messages
-// of a page's forty-three; each of the others would be written, read, parsed and handed round in Python to be dropped
+// what the farm looks at: documents, and scripts that take their time, as the browser tells them to a tab's own session.
+// That is three messages of a page's forty-three; each of the others would be written, read, parsed and handed round in Python to be dropped
 // there. Who would wait for a load state, or listen to requests, by Playwright's objects must let them pass first.
 //
 // And it ends a page that floods the browser with events (`watch`), before the driver and the farm fall behind.
@@ -23,34 +23,74 @@ const SEEN = new Set(["loadingFailed", "loadingFinished", "requestWillBeSent", "
 // The oldest go first: a request that was passed on and has no end belongs to a page that is gone.
 const MOST_FOLLOWED = 4096;
 const followed = new Set();
+const [PASS, DROP] = ["pass", "drop"];
 
-function isWanted(body) {
+const ADDRESSED = '{"guid":"'; // how an event begins, and no answer
+// Requests for scripts that have not ended, by session and number, oldest first: `[session, length, text]`. Nearly all
+// end before anybody looks, and then neither their beginning nor their end is passed on. The others are passed on before
+// the next event of their session and before any answer: only with an answer the farm looks at what is loading.
+const held = new Map();
+
+// Return what becomes of a message: PASS, DROP, or the id under which it is held and its session.
+function judge(body) {
   const head = body.toString("latin1", 0, HEAD_BYTES);
   const [, session, name, number] = EVENT.exec(head) ?? [];
-  if (name === undefined) return !UNHEARD.test(head);
-  if (!SEEN.has(name)) return false;
-  if (number === undefined) return true;
+  if (name === undefined) {
+    if (UNHEARD.test(head)) return DROP;
+    if (!head.startsWith(ADDRESSED)) tell();
+    return PASS;
+  }
+  if (!SEEN.has(name)) return DROP;
+  if (number === undefined) return passed(session);
   // Two tabs may number their requests alike.
   const id = session + number;
   if (name === "requestWillBeSent") {
     const tail = body.toString("latin1", Math.max(0, body.length - TAIL_BYTES));
     const type = ASKED_TYPE.exec(tail)?.[1];
-    if (type !== undefined && type !== "Document" && type !== "Script") return false;
-    followed.add(id);
-    if (followed.size > MOST_FOLLOWED) followed.delete(followed.values().next().value);
+    if (type === "Script") return { id, session };
+    if (type !== undefined && type !== "Document") return DROP;
+    follow(id);
   }
   if (name === "responseReceived") {
     const type = ANSWER_TYPE.exec(head)?.[1];
-    return type === undefined || type === "Document";
+    if (type !== undefined && type !== "Document") return DROP;
   }
-  if (name === "loadingFinished" || name === "loadingFailed") return followed.delete(id);
-  return true;
+  if ((name === "loadingFinished" || name === "loadingFailed") && (held.delete(id) || !followed.delete(id))) return DROP;
+  return passed(session);
+}
+
+function follow(id) {
+  followed.add(id);
+  if (followed.size > MOST_FOLLOWED) followed.delete(followed.values().next().value);
+}
+
+function passed(session) {
+  tell(session);
+  return PASS;
+}
+
+// Pass on the requests for scripts that are held, of one session or of all.
+function tell(session) {
+  for (const [id, [of, size, text]] of held) {
+    if (session !== undefined && of !== session) continue;
+    held.delete(id);
+    follow(id);
+    send(size, text);
+  }
 }
 
 // A message comes in two pieces: the bytes of its length, and its text.
 const out = process.stdout;
 const write = out.write.bind(out);
 let length = null;
+
+function send(size, text, ...more) {
+  out.cork();
+  write(size);
+  const goesOn = write(text, ...more);
+  out.uncork();
+  return goesOn;
+}
 
 out.write = (piece, ...more) => {
   if (length === null && Buffer.isBuffer(piece) && piece.length === LENGTH_BYTES) {
@@ -60,13 +100,16 @@ out.write = (piece, ...more) => {
   const announced = length;
   length = null;
   if (announced === null) return write(piece, ...more);
-  const isMessage = Buffer.isBuffer(piece) && piece.length === announced.readUInt32LE(0);
-  if (isMessage && !isWanted(piece)) return true;
-  out.cork();
-  write(announced);
-  const goesOn = write(piece, ...more);
-  out.uncork();
-  return goesOn;
+  if (Buffer.isBuffer(piece) && piece.length === announced.readUInt32LE(0)) {
+    const fate = judge(piece);
+    if (fate === DROP) return true;
+    if (fate !== PASS) {
+      held.set(fate.id, [fate.session, announced, piece]);
+      if (held.size > MOST_FOLLOWED) tell();
+      return true;
+    }
+  }
+  return send(announced, piece, ...more);
 };
 
 // A page can have its browser send events without end: console lines, errors, frames, workers, sockets. All of them pass
