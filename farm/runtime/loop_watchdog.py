@@ -1,6 +1,6 @@
 """A thread that watches the event loop: a callback that takes too long is logged with its stack.
 
-The loop notes the time four times a second, and the thread checks it as often, which together costs less than a
+The loop notes the time twice a second, and the thread checks it as often, which together costs less than a
 thousandth of a core. C code that holds the GIL (a regular expression, a parser) stops this thread too; for that
 case `faulthandler` has a thread of its own that needs no GIL, and its dump is logged as soon as this thread runs
 again.
@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 log = logging.getLogger("farm.loop")
-BEAT_S = 0.25
+BEAT_S = 0.5
 LONG_S = 1.0
 UNHANDLED_S = 10.0
 LOG_EVERY_S = 10.0

@@ -84,7 +84,8 @@ class PaceLearner:
             # From this process's clock to the crawl's.
             ahead = known.now_s - self._clock.monotonic()
             shared = [
-                replace(s, started_s=s.started_s + ahead, finished_s=s.finished_s + ahead) for s in samples
+                Sample(s.started_s + ahead, s.finished_s + ahead, s.status, s.latency_ms, s.overloaded)
+                for s in samples
             ]
             pace = step(known.pace or start(params), shared, known.in_flight, known.now_s, params)
             if known.blocked_until_s > known.now_s:

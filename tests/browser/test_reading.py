@@ -107,6 +107,13 @@ LINKS = {
         ),
         ["/one", "/two"],
     ),
+    "unresolvable": (
+        (
+            "<a href='http://[::1/x'>No</a><a href='http://a b/'>No</a><a href='http://h:99999/'>No</a>"
+            "<svg><a href='http://[::1/y'><text>No</text></a></svg><a href=' /one '>One</a>"
+        ),
+        ["/one"],
+    ),
     "map": ("<map name=m><area href='/one' alt=One></map>", ["/one"]),
     "frames": ("<iframe src='/other'></iframe><iframe src='about:blank'></iframe>", ["/other"]),
 }

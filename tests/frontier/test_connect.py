@@ -9,6 +9,7 @@ import pytest
 from farm.frontier.address import check_url
 from farm.frontier.client import RedisClient
 from farm.frontier.connect import (
+    CONNECTIONS,
     connect,
     refuse_unfit,
     warnings_of_servers,
@@ -172,3 +173,26 @@ async def test_a_cancelled_command_leaves_nobody_its_reply(client: RedisClient) 
         await asyncio.gather(task, return_exceptions=True)
         replies = await asyncio.gather(*(client.command("ECHO", f"{n}.{k}") for k in range(3)))
         assert replies == [f"{n}.{k}".encode() for k in range(3)]
+
+
+async def test_more_calls_than_connections_are_all_answered(client: RedisClient) -> None:
+    """Whoever waits is woken, also where others come and go at once; and nothing more is connected."""
+
+    async def calls(number: int) -> list[bytes]:
+        return [await client.command("ECHO", f"{number}/{turn}") for turn in range(5)]
+
+    replies = await asyncio.gather(*(calls(number) for number in range(4 * CONNECTIONS)))
+    assert replies == [
+        [f"{number}/{turn}".encode() for turn in range(5)] for number in range(4 * CONNECTIONS)
+    ]
+    assert len(await client.command("CLIENT LIST")) <= CONNECTIONS
+
+
+async def test_a_connection_that_was_closed_meanwhile_is_replaced(client: RedisClient) -> None:
+    """The next call does not fail at all, which would be repeated after a pause."""
+    failed: list[str] = []
+    client.outage.failed = lambda begun, reason: failed.append(reason)  # type: ignore[method-assign]  # noqa: ARG005
+    await asyncio.gather(*(client.command("ECHO", number) for number in range(8)))
+    assert await client.command("CLIENT KILL", "TYPE", "normal", "SKIPME", "yes") == 7
+    assert await asyncio.gather(*(client.command("ECHO", "x") for _ in range(8))) == [b"x"] * 8
+    assert failed == []

@@ -15,12 +15,9 @@ function linksOf(roots, { linkCap, linksCap, linkTextCap }, truncated) {
         truncated.push("links");
         return links;
       }
-      let absolute = href;
-      try {
-        absolute = new URL(href, dom.base(element)).href;
-      } catch {
-        continue;
-      }
+      // The browser has resolved it already, but for SVG's; what it could not resolve it gives as it stands.
+      if (!URL.canParse(href, own === href ? undefined : dom.base(element))) continue;
+      let absolute = own === href ? href : new URL(href, dom.base(element)).href;
       const isWeb = /^https?:/.test(absolute);
       if (frames[name] && !isWeb) continue;
       // Of another scheme no more is asked; a page may repeat one of a megabyte.
