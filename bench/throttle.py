@@ -1,6 +1,6 @@
 """Politeness as sites see it: real farms against sites with a hidden capacity, judged by the sites' own journal.
 
-    python -m bench.throttle [SHOW...]      rate shares hidden refusal knee block; all of them without a name
+    python -m bench.throttle [SHOW...]      rate shares hidden learn busy refusal knee block [all of them]
 
 Every show prints its figures and whether they are within bounds, and writes them to `bench-results/throttle.json`.
 The exit code is 1 if one is not.
@@ -9,6 +9,7 @@ The exit code is 1 if one is not.
 import argparse
 import json
 import math
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -108,11 +109,11 @@ def _end(started: "subprocess.Popen[bytes]") -> None:
         started.wait()
 
 
-def _until(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + START_S
+def _until(holds: Callable[[], bool], what: str, within_s: float = START_S) -> None:
+    deadline = time.monotonic() + within_s
     while not holds():
         if time.monotonic() > deadline:
-            raise SystemExit(f"{what} did not come within {START_S:g} s")
+            raise SystemExit(f"{what} did not come within {within_s:g} s")
         time.sleep(0.05)
 
 
@@ -182,6 +183,45 @@ def show_hidden(limit: float = 12.0) -> Iterator[Finding]:
             )
 
 
+def show_learn(limit: int = 6, pages: int = 260, runs: int = 5) -> Iterator[Finding]:
+    """Crawl 260 pages of a site that refuses above six in any one second, its limit unknown at the start."""
+    crawls = [_crawled(limit, pages) for _ in range(runs)]
+    used, refused, _ = (statistics.median(values) for values in zip(*crawls, strict=True))
+    yield Finding("learn", f"share of {limit}/s that is used, from the first page on", used, 0.75, 1.02)
+    yield Finding("learn", "share of 429", refused, most=0.02)
+
+
+def show_busy(limit: int = 6, pages: int = 260, runs: int = 5) -> Iterator[Finding]:
+    """Crawl the same, in turn alone and beside two busy loops: the machine's slowness is not the site's."""
+    ratios, longest = [], []
+    for _ in range(runs):
+        alone, _, _ = _crawled(limit, pages)
+        loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+        try:
+            beside, _, gap_s = _crawled(limit, pages)
+        finally:
+            for loop in loops:
+                _end(loop)
+        ratios.append(alone / beside)
+        longest.append(gap_s)
+    yield Finding("busy", "time beside two busy loops, by that alone", statistics.median(ratios), most=1.3)
+    yield Finding("busy", "seconds of the slowest ten pages in a row", statistics.median(longest), most=10)
+
+
+def _crawled(limit: int, pages: int) -> tuple[float, float, float]:
+    """Return the share of the limit that is used, the share of 429, and the seconds of the slowest ten pages."""
+    with serve_origin(latency_s=0.2) as origin:
+        (bears,) = origin.bears.values()
+        bears.in_a_second, bears.retry_after_s = limit, 2
+        with farms(1, origin, contexts=8):
+            _until(lambda: len(_answered(origin.arrivals)) >= pages, "the last page", 600)
+        arrivals = origin.arrivals
+    answered = sorted(one.ended_at for one in _answered(arrivals))[:pages]
+    until = [one for one in arrivals if one.at <= answered[-1]]
+    slowest = max(later - at for at, later in zip(answered, answered[10:], strict=False))
+    return pages / (answered[-1] - arrivals[0].at) / limit, _refused(until), slowest
+
+
 def show_refusal(times: int = 5, retry_after_s: int = 3) -> Iterator[Finding]:
     """Visit a site that sends 429 now and then, by two farms: no request arrives before its Retry-After."""
     with serve_origin(latency_s=0.1) as origin:
@@ -243,6 +283,8 @@ SHOWS: dict[str, Callable[[], Iterator[Finding]]] = {
     "rate": show_rate,
     "shares": show_shares,
     "hidden": show_hidden,
+    "learn": show_learn,
+    "busy": show_busy,
     "refusal": show_refusal,
     "knee": show_knee,
     "block": show_block,
