@@ -1,6 +1,8 @@
 # Targets explain themselves: `make` lists them.
 
 PYTEST = .venv/bin/pytest
+# Many tests wait: for a deadline, a process, a browser. What is shared by the tests of a file is made once.
+PARALLEL = -n 2 --dist loadfile
 CODE = farm fixtures tests scripts docker bench
 
 .DEFAULT_GOAL := help
@@ -16,7 +18,7 @@ run: setup  ## crawl the demo shop and watch it live
 	@.venv/bin/python scripts/demo.py
 
 test: check  ## everything that a change must pass (TESTS="tests/scope": only these)
-	$(PYTEST) -m "not slow" $(TESTS)
+	$(PYTEST) -m "not slow" $(PARALLEL) $(TESTS)
 
 test-all: check  ## the same and all slow tests: real time, faults, processes killed
 	$(PYTEST)

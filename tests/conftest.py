@@ -1,5 +1,7 @@
 """What holds for all tests."""
 
+from collections.abc import Generator
+
 import pytest
 from hypothesis import settings
 
@@ -22,6 +24,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if _starts_a_browser(item):
             item.add_marker(pytest.mark.browser)
     items.sort(key=lambda item: "tests/plain" in item.nodeid)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Escape half surrogates in what a test has logged: such a report could not be sent to the main process."""
+    report = yield
+    report.sections = [(name, _sendable(text)) for name, text in report.sections]
+    if report.longrepr is not None and _sendable(report.longreprtext) != report.longreprtext:
+        report.longrepr = _sendable(report.longreprtext)
+    return report
+
+
+def _sendable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _starts_a_browser(item: pytest.Item) -> bool:
