@@ -33,6 +33,7 @@ from farm.model.event import Emit, Event
 from farm.model.page import RenderedPage
 from farm.model.record import Record
 from farm.model.task import Lease
+from farm.model.url import HashRoutes
 from farm.policy.admission import CpuParams
 from farm.policy.memory import MemoryParams
 from farm.policy.proxy_score import ScoreParams
@@ -58,6 +59,7 @@ from farm.scope.duplicate_templates import DuplicateTemplates
 from farm.scope.links import LinkSorter
 from farm.scope.redirect_policy import RedirectPolicy
 from farm.settings.commands import RunSettings
+from farm.settings.units import parse_hash_routes
 from farm.sinks.jsonl import JsonlSink
 from farm.sinks.record import RecordOptions, VisitFacts, build_record
 
@@ -85,6 +87,7 @@ class Assembly:
     sink: JsonlSink
     pacer: PaceLearner
     templates: DuplicateTemplates
+    links: LinkSorter
     outcomes: RunOutcomes
 
 
@@ -143,7 +146,7 @@ async def assemble(
         room = _proxy_room(plan, session, emit, clock)
         robots = robots_desk(session, gateway, room, retry, clock)
         stack.push_async_callback(robots.close)
-        templates = DuplicateTemplates()
+        templates = DuplicateTemplates(hash_routes=_hash_routes(session) is HashRoutes.AUTO)
         links = link_sorter(session, robots, templates, clock.wall().year)
         pacer = site_pacer(session, host_load, emit, clock)
         deps = WorkerDeps(
@@ -209,7 +212,7 @@ async def assemble(
                 *([session.server.keep] if session.server else []),
             ],
         )
-        yield Assembly(node, control, governor, sink, pacer, templates, outcomes)
+        yield Assembly(node, control, governor, sink, pacer, templates, links, outcomes)
 
 
 async def _to_its_end(call: Callable[[Path], T], folder: Path) -> T:
@@ -279,7 +282,11 @@ def _slot_params(plan: RunPlan, session: CrawlSession) -> SlotParams:
         raise UsageError(
             "--header goes to the seeds' own hosts alone, and no seed is known here; give a URL."
         )
-    return slot_params(settings, plan.secrets, seeds, machine_bytes())
+    return slot_params(settings, plan.secrets, seeds, machine_bytes(), _hash_routes(session))
+
+
+def _hash_routes(session: CrawlSession) -> HashRoutes:
+    return parse_hash_routes(session.crawl.settings["hash_routes"])
 
 
 def _recorder(plan: RunPlan, node: str, links: LinkSorter, templates: DuplicateTemplates) -> Recorder:
@@ -288,7 +295,9 @@ def _recorder(plan: RunPlan, node: str, links: LinkSorter, templates: DuplicateT
     async def record(lease: Lease, page: RenderedPage, notes: VisitNotes) -> Record:
         original = None
         if page.status == HTTPStatus.OK and notes.detection is None:
-            original = templates.note(lease.task.url, page.title, page.text, page.html)
+            original = templates.note(
+                lease.task.url, page.title, page.text, page.html, has_router=page.hash_router is not None
+            )
         facts = VisitFacts(
             node,
             notes.fetched_at,
@@ -299,7 +308,7 @@ def _recorder(plan: RunPlan, node: str, links: LinkSorter, templates: DuplicateT
             notes.timings_ms,
         )
         lease = replace(lease, slot=lease.slot.rpartition("/")[2].partition(".")[0])
-        shown = await links.canonical_links(page.links)
+        shown = await links.canonical_links(page.links, page.hash_router)
         return build_record(plan.crawl, lease, page, shown, facts, options)
 
     return record

@@ -18,7 +18,7 @@ from farm.scope.duplicate_templates import DuplicateTemplates
 from farm.scope.links import LinkSorter
 from farm.scope.robots import parse
 from farm.scope.trap_detector import TrapDetector, TrapParams
-from farm.settings.units import parse_rate
+from farm.settings.units import parse_hash_routes, parse_rate
 
 USER_AGENT = f"Mozilla/5.0 (compatible; CrawlFarm/{__version__})"
 
@@ -65,7 +65,7 @@ def link_sorter(
     return LinkSorter(
         session.rules,
         session.crawl.key,
-        hash_routes=agreed["hash_routes"],
+        hash_routes=parse_hash_routes(agreed["hash_routes"]),
         keep_params=agreed["keep_params"],
         obey_nofollow=agreed["robots"] == "obey",
         forbidden=robots.forbids,

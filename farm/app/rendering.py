@@ -23,7 +23,7 @@ from farm.browser.pictures import PictureParams
 from farm.browser.render import RenderParams
 from farm.browser.tab import TabParams
 from farm.model.errors import UsageError
-from farm.model.url import PORTS, endpoint_of, hostname_of
+from farm.model.url import PORTS, HashRoutes, endpoint_of, hostname_of
 from farm.policy.recycle import RecycleParams
 from farm.scope.rules import registrable_domain
 from farm.settings.commands import RunSettings
@@ -210,9 +210,13 @@ def header_params(headers: Mapping[str, str], seeds: Iterable[str]) -> Intercept
 
 
 def slot_params(
-    settings: RunSettings, secrets: Credentials, seeds: Iterable[str], machine_bytes: int
+    settings: RunSettings,
+    secrets: Credentials,
+    seeds: Iterable[str],
+    machine_bytes: int,
+    hash_routes: HashRoutes = HashRoutes.OFF,
 ) -> SlotParams:
-    """Return what all slots have in common; `seeds` are their URLs."""
+    """Return what all slots have in common; `seeds` are their URLs, `hash_routes` is the crawl's."""
     rule, _, selector = settings.wait.partition(":")
     held = header_params(secrets.headers, seeds)
     file_bytes = settings.max_download.of(machine_bytes) if settings.download else 0
@@ -236,6 +240,8 @@ def slot_params(
             settle_timeout_s=settings.settle_timeout,
             act=ActParams(settings.click, settings.click_times, settings.scroll),
             pictures=PictureParams(settings.screenshot, settings.pdf),
+            # With `on` every such link is a page, whatever its script does.
+            find_router=hash_routes is not HashRoutes.ON,
         ),
         RecycleParams(pages=settings.recycle_pages, per_url=settings.isolation == "url"),
     )

@@ -11,6 +11,7 @@ from farm.app.preflight import RunPlan
 from farm.model.crawl import Stats
 from farm.monitor.report import RunReport
 from farm.monitor.snapshot import Snapshot
+from farm.scope.links import MOST_ROUTES
 from farm.sinks.summary import Summary, write_summary
 
 
@@ -94,6 +95,8 @@ def report_of(plan: RunPlan, assembly: Assembly, snapshot: Snapshot, stats: Stat
             for why, count in stats.dead_by_reason.items()
         },
         troubles=tuple(outcomes.troubles),
+        unvisited_routes=assembly.links.unvisited_routes,
+        most_routes=MOST_ROUTES,
         left=stats.ledger.open,
         go_on=f"farm run {where(plan)}",
         dead_list=f"farm dead list {where(plan)}",

@@ -6,13 +6,15 @@ from typing import Any
 from farm.frontier.crawl import Crawl
 from farm.frontier.frontier import RedisFrontier
 from farm.model.errors import UsageError
+from farm.model.url import HashRoutes
 from farm.scope.rules import ScopeRules
 from farm.scope.seeds import Seed, parse_seed, read_seeds
 from farm.settings.options import ScopeSettings
+from farm.settings.units import parse_hash_routes
 
 
 def given_seeds(
-    urls: Sequence[str], file: str | None, *, hash_routes: bool, keep_params: Collection[str]
+    urls: Sequence[str], file: str | None, *, hash_routes: HashRoutes, keep_params: Collection[str]
 ) -> tuple[tuple[Seed, ...], tuple[str, ...]]:
     """Return the seeds, unique by URL, and a sentence for each bad line of the file.
 
@@ -35,7 +37,7 @@ def given_seeds(
 
 def seeds_of(settings: ScopeSettings, seeds: tuple[Seed, ...], agreed: Mapping[str, Any]) -> tuple[Seed, ...]:
     """Return a node's seeds as its crawl writes URLs: they were read before the crawl was known."""
-    routes, keep = bool(agreed["hash_routes"]), tuple(agreed["keep_params"])
+    routes, keep = parse_hash_routes(agreed["hash_routes"]), tuple(agreed["keep_params"])
     if (routes, set(keep)) == (settings.hash_routes, set(settings.keep_params)):
         return seeds
     reparsed = (seed.reparsed(hash_routes=routes, keep_params=keep) for seed in seeds)

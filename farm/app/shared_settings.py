@@ -11,6 +11,7 @@ from typing import Any
 from farm.frontier.crawl import Crawl
 from farm.frontier.faults import unreadable
 from farm.model.errors import FrontierRefused
+from farm.model.url import HashRoutes
 from farm.settings.commands import RunSettings
 from farm.settings.options import (
     EgressSettings,
@@ -47,6 +48,7 @@ OF_RECORDS = (
 """Options that change what a record says; who joins without them has them from the crawl."""
 NOT_ADOPTED = frozenset({"canonicalisation", "header_names", "with_storage_state"})
 """What a node cannot have from the crawl: its own code, and secrets, which are not kept in Redis."""
+_YES_OR_NO = {HashRoutes.OFF: False, HashRoutes.ON: True}
 _CHECKED = (ScopeSettings, SafetySettings, EgressSettings, RenderSettings, PoolSettings, OutputSettings)
 
 
@@ -64,7 +66,8 @@ def agreed_settings(settings: RunSettings) -> dict[str, Any]:
         "include": list(settings.include),
         "exclude": list(settings.exclude),
         "depth": settings.depth,
-        "hash_routes": settings.hash_routes,
+        # As crawls have had it since the option said yes or no: those go on, and so do older nodes.
+        "hash_routes": _YES_OR_NO.get(settings.hash_routes, settings.hash_routes),
         "keep_params": sorted(settings.keep_params),
         "robots": settings.robots,
         "retries": settings.retries,

@@ -14,7 +14,7 @@ from typing import Any
 from playwright.async_api import Error, Response
 
 from farm.browser.acting import Acted, ActParams, act
-from farm.browser.failure import is_no_page, translate
+from farm.browser.failure import is_navigated, is_no_page, translate
 from farm.browser.intercept import PAGE_TYPES
 from farm.browser.journey import flat
 from farm.browser.pictures import PictureParams, pictures
@@ -23,7 +23,7 @@ from farm.browser.tab import Tab
 from farm.model.errors import SlotLost
 from farm.model.event import Phase
 from farm.model.outcome import FailureKind
-from farm.model.page import Capture, Link, RenderedPage
+from farm.model.page import Capture, HashRouter, Link, RenderedPage
 
 INTERRUPTED_TRIES = 6
 INTERRUPTED_PAUSE_S = 0.02
@@ -31,6 +31,19 @@ LEAVE_S = 3.0
 PICTURE_SHARE = 0.25
 """Of a page's time, what is kept for its pictures."""
 
+
+ROUTER = (
+    "((heard) => 'hashchange' in heard ||"
+    " ('popstate' in heard && (history.state !== null || /^#[/!]/.test(location.hash))))"
+    "(getEventListeners(window)) ? ('$docsify' in window ? 'docsify' : 'yes') : 'no'"
+)
+"""Evaluated in the page's own world. Routers that listen to `popstate` alone keep their place in the history's
+state, or begin by adding `#/` to the address; Swagger UI does neither, whose `#/` links open a part of the page.
+Docsify's routes are told apart: their parameter `id` is an anchor.
+"""
+ROUTER_MS = 200
+ROUTER_DEADLINE_S = 1.0
+TERMINATED = "Execution was terminated"
 
 Answered = Callable[[int, Mapping[str, str]], Awaitable[None]]
 
@@ -42,6 +55,8 @@ class RenderParams(ReadParams):
     page_timeout_s: float = 60.0
     act: ActParams = field(default_factory=ActParams)
     pictures: PictureParams = field(default_factory=PictureParams)
+    find_router: bool = False
+    """Whether to find out if a page with `#/` links to itself routes by them."""
 
 
 async def visit(
@@ -93,6 +108,8 @@ async def visit(
         captures, short = [*captures, *taken], [*short, *missing]
         timings["capture"] = round((loop.time() - committed) * 1000) - timings["settle"]
     page = _page(tab, response, seen, timings)
+    if params.find_router and seen.get("routes"):
+        page = replace(page, hash_router=await _hash_router(tab, page.final_url, reading.left_s))
     if answered is not None and tab.journey.is_long:
         await answered(page.status, page.headers)
     actions = {"clicked": acted.clicked, "scrolled": acted.scrolled} if params.act else {}
@@ -181,6 +198,33 @@ def _page(tab: Tab, response: Response, seen: dict[str, Any], timings: dict[str,
         timings_ms=timings,
         truncated=tuple(seen["truncated"]),
     )
+
+
+async def _hash_router(tab: Tab, url: str, left_s: float) -> HashRouter | None:
+    """Ask whether a script of the page at `url` listens to changes of the fragment; None where none does.
+
+    The browser knows every listener, so no hook is needed; it tells them to the page's own world alone. There the
+    page can answer what it likes, but only within `ROUTER_MS`. A page that is too busy to answer has no router.
+    """
+    try:
+        answer = await tab.send(
+            "Runtime.evaluate",
+            min(ROUTER_DEADLINE_S, left_s),
+            expression=ROUTER,
+            includeCommandLineAPI=True,
+            returnByValue=True,
+            timeout=ROUTER_MS,
+        )
+    except Error as error:
+        if is_navigated(error) or TERMINATED in error.message:
+            return None
+        raise translate(error) from error
+    except SlotLost as error:
+        if error.kind is not FailureKind.TIMEOUT or tab.lost:
+            raise
+        return None
+    found = answer["result"].get("value")
+    return HashRouter(url.partition("#")[0], found == "docsify") if found in {"docsify", "yes"} else None
 
 
 def _files(tab: Tab) -> tuple[list[Capture], list[str]]:

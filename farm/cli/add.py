@@ -10,6 +10,7 @@ from farm.cli.show import tell
 from farm.model.errors import UsageError
 from farm.settings.commands import AddSettings
 from farm.settings.load import load
+from farm.settings.units import parse_hash_routes
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -25,7 +26,8 @@ def main(arguments: Sequence[str]) -> int:
 async def _add(settings: AddSettings) -> tuple[int, int]:
     async with open_existing_crawl(settings) as (crawl, frontier):
         check_shared_settings(crawl, frontier.place, *FOR_SEEDS)
-        routes, keep = bool(crawl.settings["hash_routes"]), crawl.settings.get("keep_params", ())
+        routes = parse_hash_routes(crawl.settings["hash_routes"])
+        keep = crawl.settings.get("keep_params", ())
         seeds, said = given_seeds(settings.urls, settings.seeds, hash_routes=routes, keep_params=keep)
         for sentence in said:
             tell(sentence)

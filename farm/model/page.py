@@ -16,6 +16,18 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class HashRouter:
+    """What shows that a page's script routes by the fragment: it listens to its changes, and there are such links.
+
+    `document` is the page's address without a fragment: the links to it that go on with `#/` or `#!` are routes.
+    `id_is_anchor` says that the parameter `id` of a route only says where to scroll, as Docsify writes it.
+    """
+
+    document: str
+    id_is_anchor: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Capture:
     """A file that a visit stores besides the page: a `screenshot`, a `pdf`, or the bytes of a `download`."""
 
@@ -59,6 +71,7 @@ class RenderedPage:
     captures: tuple[Capture, ...] = ()
     actions: Mapping[str, Any] = field(default_factory=dict)
     meta: Mapping[str, Any] = field(default_factory=dict)
+    hash_router: HashRouter | None = None
 
 
 class Finding(StrEnum):

@@ -5,6 +5,7 @@
 key), so that any node computes the same. `scope/canonical.py` makes a URL canonical.
 """
 
+from enum import StrEnum
 from hashlib import blake2b
 from urllib.parse import urlsplit
 
@@ -12,6 +13,16 @@ FINGERPRINT_BYTES = 8
 RECORD_ID_BYTES = 16
 PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 """The default ports of the schemes of the web."""
+
+
+class HashRoutes(StrEnum):
+    """Which fragments of the form `#/…` or `#!…` are part of an address, so that each is a page."""
+
+    OFF = "off"
+    ON = "on"
+    """All, as they are written."""
+    AUTO = "auto"
+    """Those that a page's script routes by, in one form each."""
 
 
 def site_of(url: str) -> str:

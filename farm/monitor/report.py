@@ -42,6 +42,10 @@ class RunReport:
     skipped: Mapping[str, int] = field(default_factory=dict)
     dead: Mapping[str, tuple[int, str, str]] = field(default_factory=dict)
     troubles: Sequence[str] = ()
+    unvisited_routes: Mapping[str, int] = field(default_factory=dict)
+    """By site, how many `#/` addresses were linked that are no pages by `--hash-routes off`."""
+    most_routes: int = 1_000
+    """Beyond so many of a site they are not counted any more."""
     left: int = 0
     go_on: str = ""
     dead_list: str = ""
@@ -70,6 +74,7 @@ def report_lines(report: RunReport) -> list[str]:
     if report.dead and report.dead_list:
         lines.append(_row("", f"all of them: {report.dead_list}"))
     lines += [_row("note", escaped(trouble)) for trouble in report.troubles]
+    lines += [_row("note", sentence) for sentence in _unvisited(report)]
     lines.append(_row("records", f"{_pages(report.records)} in {escaped(report.output)}/pages.jsonl"))
     if report.left:
         lines.append(_row("left", f"{amount(report.left)} URLs; go on with: {report.go_on}"))
@@ -92,6 +97,21 @@ def nothing_recorded(report: RunReport) -> str:
     told = f": {escaped(detail)[:_DETAIL_CHARS]}" if detail else ""
     remedy = f"; see `{report.dead_list}`" if report.dead_list else ""
     return f"not one page was recorded: {_address(url)} was given up ({reason}{told}){remedy}"
+
+
+def _unvisited(report: RunReport) -> list[str]:
+    counts = report.unvisited_routes
+    sentences = []
+    for site in _largest(counts):
+        is_cut = counts[site] > report.most_routes
+        number = f"more than {amount(report.most_routes)}" if is_cut else amount(counts[site])
+        pages, were, them = ("page", "was", "it") if counts[site] == 1 else ("pages", "were", "them")
+        sentences.append(
+            f"{_address(site)} has {number} {pages} behind #/ addresses that {were} not visited; "
+            f"--hash-routes auto visits {them}"
+        )
+    more = len(counts) - len(sentences)
+    return [*sentences, f"so have {amount(more)} other sites"] if more > 0 else sentences
 
 
 def _remedy(reason: str, url: str) -> str:

@@ -13,7 +13,7 @@ from farm.model.crawl import Identity, NodeState, Stats
 from farm.model.egress import AllProxiesBanned, EgressFailure
 from farm.model.memory import MemoryReading, ReclaimAction
 from farm.model.outcome import Ack, Bury, Judgement, RedirectOutcome, Release, Retry, Settled
-from farm.model.page import Detection, Link, RenderedPage
+from farm.model.page import Detection, HashRouter, Link, RenderedPage
 from farm.model.record import Batch, Record, Skip
 from farm.model.task import Idle, Lease, LeaseRequest, UrlTask
 from farm.policy.proxy_score import Outcome
@@ -200,9 +200,17 @@ class Scope(Protocol):
     """The rules of what may be crawled."""
 
     async def sort(
-        self, links: Sequence[Link], referrer: UrlTask, *, nofollow: bool = False
+        self,
+        links: Sequence[Link],
+        referrer: UrlTask,
+        *,
+        nofollow: bool = False,
+        router: HashRouter | None = None,
     ) -> tuple[Sequence[UrlTask], Sequence[Skip]]:
-        """Canonicalise and deduplicate links; return the URLs to visit, and the others with their reasons."""
+        """Canonicalise and deduplicate links; return the URLs to visit, and the others with their reasons.
+
+        `router` is that of the page which has the links, where its script routes by the fragment.
+        """
         ...
 
 

@@ -243,7 +243,9 @@ class Worker:
         if redirect.skip is not None:
             return _without_record(lease, redirect.skip)
         extracting = clock.monotonic()
-        links, skips = await self._deps.scope.sort(page.links, lease.task, nofollow=redirect.nofollow)
+        links, skips = await self._deps.scope.sort(
+            page.links, lease.task, nofollow=redirect.nofollow, router=page.hash_router
+        )
         now = clock.monotonic()
         timings: Mapping[str, int] = {
             "lease": lease_ms,

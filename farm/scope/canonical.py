@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from ada_url import join_url, normalize_url
 
 from farm.model.outcome import SkipReason
+from farm.model.url import HashRoutes
 
 VERSION = 1
 """Changes when the same input gets another text: the nodes of a crawl must agree."""
@@ -27,6 +28,8 @@ _UNREAD_CHARS = 65_536
 _WEB = ("http://", "https://")
 _OTHER_SCHEME = re.compile(r"[\0-\x20]*(?!https?:)[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _USERINFO = re.compile(r"(//)[^/?#\\\s]*@")
+ROUTE_MARKS = ("/", "!")
+"""A fragment that begins so is a route of a script's, where it has one; others are anchors."""
 _EMPTY_ROUTES = frozenset({"", "/", "!", "!/"})
 
 
@@ -47,13 +50,19 @@ class Refusal:
 
 
 def canonicalise(
-    raw: str, base: str | None = None, *, hash_routes: bool = False, keep_params: Collection[str] = ()
+    raw: str,
+    base: str | None = None,
+    *,
+    hash_routes: HashRoutes = HashRoutes.OFF,
+    keep_params: Collection[str] = (),
+    anchor_params: Collection[str] = (),
 ) -> CanonicalUrl | Refusal:
     """Return the canonical URL of an address, resolved against `base`, or why it cannot be crawled.
 
-    With `hash_routes` a fragment that is a route (`#/…`, `#!…`) is part of the address. `keep_params`
-    are names of tracking parameters, in lower case, that this crawl wants kept. What does not parse is
-    refused with the reason `scheme`.
+    `hash_routes` says whether a fragment that is a route (`#/…`, `#!…`) is part of the address: as it is
+    written (`ON`), or as `route_of` writes it (`AUTO`), without `anchor_params`. `keep_params` are names of
+    tracking parameters, in lower case, that this crawl wants kept. What does not parse is refused with the
+    reason `scheme`.
     """
     if len(raw) > _UNREAD_CHARS:
         return _refusal(SkipReason.SCHEME if _OTHER_SCHEME.match(raw) else SkipReason.TOO_LONG, raw)
@@ -73,11 +82,28 @@ def canonicalise(
     url = f"{scheme}//{site}/{path}"
     if query:
         url = f"{url}?{query}"
-    if hash_routes and fragment.startswith(("/", "!")) and fragment not in _EMPTY_ROUTES:
-        url = f"{url}#{fragment}"
+    if fragment and hash_routes is not HashRoutes.OFF and fragment.startswith(ROUTE_MARKS):
+        if hash_routes is HashRoutes.AUTO:
+            fragment = route_of(fragment, keep_params, anchor_params)
+        if fragment not in _EMPTY_ROUTES:
+            url = f"{url}#{fragment}"
     if len(url) > MAX_CHARS:
         return _refusal(SkipReason.TOO_LONG, url)
     return CanonicalUrl(url, site)
+
+
+def route_of(fragment: str, keep_params: Collection[str] = (), anchor_params: Collection[str] = ()) -> str:
+    """Return the one form of a route: without an anchor of its own, its parameters sorted by name.
+
+    No server reads them: a script takes a parameter by its name, whatever stands before it. Values of the same
+    name keep their order. Tracking parameters and those named in `anchor_params` are dropped.
+    """
+    path, _, query = fragment.partition("#")[0].partition("?")
+    parts = [part for part in without_trackers(query, keep_params).split("&") if part]
+    if anchor_params:
+        parts = [part for part in parts if part.partition("=")[0] not in anchor_params]
+    parts.sort(key=lambda part: part.partition("=")[0])
+    return f"{path}?{'&'.join(parts)}" if parts else path
 
 
 def _parse(raw: str, base: str | None) -> str:

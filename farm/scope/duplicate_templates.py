@@ -5,6 +5,9 @@ in the values of their parameters. What always holds: a page with new content we
 another, so that a catalogue of different pages is crawled whole; a stopped template is visited now and then, and
 is visited again when it shows new content (the site may have been out of order); memory is bounded. Each node has
 its own counts, so that several nodes let a few more pages through.
+
+The hash routes of a document (`/app#/a`) are judged together, and sooner: that its script listens to the fragment
+does not say that it shows anything else for it. There the text alone counts, and the document without a route too.
 """
 
 import logging
@@ -27,6 +30,9 @@ class DuplicateParams:
     stopped template one in `revisit_every` is visited. A text of fewer than `short` characters says little about a
     page: there the HTML is compared. `remembered` pages, with addresses of `remembered_chars` in all, and
     `templates` are kept in memory.
+
+    The routes of a document are stopped once `routes_most` of them show nothing new, and `repeats_per_route` times
+    as many as show something new.
     """
 
     most: int = 50
@@ -36,13 +42,20 @@ class DuplicateParams:
     remembered: int = 50_000
     remembered_chars: int = 8_000_000
     templates: int = 20_000
+    routes_most: int = 3
+    repeats_per_route: int = 10
 
 
 class DuplicateTemplates:
     """Learns from every page that is kept which addresses need no visit."""
 
-    def __init__(self, params: DuplicateParams | None = None) -> None:
+    def __init__(self, params: DuplicateParams | None = None, *, hash_routes: bool = False) -> None:
+        """`hash_routes` says that fragments are part of addresses only where they are found to be routes."""
         self._params = params or DuplicateParams()
+        self._judges_routes = hash_routes
+        self._routes: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
+        """By document how many routes showed something new, and how many did not."""
+        self._stopped_routes: set[bytes] = set()
         self._shown: OrderedDict[bytes, str] = OrderedDict()
         self._shown_chars = 0
         self._scores: OrderedDict[bytes, int] = OrderedDict()
@@ -51,13 +64,20 @@ class DuplicateTemplates:
         self._skipped: Counter[bytes] = Counter()
         self.repeated = 0
 
-    def note(self, url: str, title: str, text: str, html: str) -> str | None:
-        """Count a page; return the address that showed the same content before, None where none did."""
+    def note(self, url: str, title: str, text: str, html: str, *, has_router: bool = False) -> str | None:
+        """Count a page; return the address that showed the same content before, None where none did.
+
+        `has_router` says that the page's script routes by the fragment.
+        """
         words = " ".join(text.split())
-        content = words if len(words) >= self._params.short else html
         template = template_of(url)
-        site = template.partition("/")[0]
-        digest = _digest(f"{site}\n{title}\n{content}")
+        document, mark, _ = url.partition("#")
+        if self._judges_routes and (mark or has_router):
+            digest = _digest(f"{document}#\n{words or html}")
+        else:
+            content = words if len(words) >= self._params.short else html
+            site = template.partition("/")[0]
+            digest = _digest(f"{site}\n{title}\n{content}")
         first = self._shown.get(digest)
         if first is None:
             first = self._shown[digest] = url
@@ -66,20 +86,45 @@ class DuplicateTemplates:
         is_new = first == url
         self.repeated += not is_new
         self._score(template, -self._params.new_page_credit if is_new else 1)
+        if mark and self._judges_routes:
+            self._count_route(document, is_new=is_new)
         while len(self._shown) > self._params.remembered or self._shown_chars > self._params.remembered_chars:
             self._shown_chars -= len(self._shown.popitem(last=False)[1])
         return None if is_new else first
 
     def is_stopped(self, url: str) -> bool:
-        """Return whether the address belongs to a stopped template."""
+        """Return whether the address belongs to a stopped template, or to a document whose routes are stopped."""
+        if self._stopped_routes and self._is_stopped_route(url):
+            return True
         return bool(self._stopped) and _digest(template_of(url)) in self._stopped
 
     def should_skip(self, url: str) -> bool:
         """Return whether to skip a visit: its template is stopped, and no revisit is due."""
+        if self._stopped_routes and self._is_stopped_route(url):
+            return True
         if not self._stopped or (template := _digest(template_of(url))) not in self._stopped:
             return False
         self._skipped[template] += 1
         return self._skipped[template] % self._params.revisit_every != 0
+
+    def _is_stopped_route(self, url: str) -> bool:
+        document, mark, _ = url.partition("#")
+        return bool(mark) and _digest(document) in self._stopped_routes
+
+    def _count_route(self, document: str, *, is_new: bool) -> None:
+        key = _digest(document)
+        new, repeats = self._routes.pop(key, (0, 0))
+        new, repeats = self._routes[key] = (new + is_new, repeats + (not is_new))
+        if repeats >= max(self._params.routes_most, self._params.repeats_per_route * new):
+            if key not in self._stopped_routes:
+                log.info("%s shows the same at all its #/ addresses; they are skipped from now on", document)
+            self._stopped_routes.add(key)
+        elif key in self._stopped_routes:
+            # Of a visit that was under way.
+            self._stopped_routes.discard(key)
+            log.info("%s shows something new at a #/ address; they are visited again", document)
+        while len(self._routes) > self._params.templates:
+            self._stopped_routes.discard(self._routes.popitem(last=False)[0])
 
     def _score(self, template: str, change: int) -> None:
         key = _digest(template)

@@ -8,15 +8,15 @@ them, so that a page of ten thousand links does not block it; a page of ordinary
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import lru_cache, partial
 
 from farm.model.outcome import SkipReason
-from farm.model.page import Link
+from farm.model.page import HashRouter, Link
 from farm.model.record import Skip
 from farm.model.task import UrlTask
-from farm.model.url import fingerprint
-from farm.scope.canonical import CanonicalUrl, Refusal, canonicalise
+from farm.model.url import HashRoutes, fingerprint
+from farm.scope.canonical import ROUTE_MARKS, CanonicalUrl, Refusal, canonicalise
 from farm.scope.rules import ScopeRules
 
 _REMEMBERED = 8192
@@ -25,6 +25,11 @@ _REMEMBERED_CHARS = 500
 SLICE = 64 * 1024
 """Characters of addresses, with `_EACH` added for each: of the slowest kind they take some 20 ms."""
 _EACH = 100
+DOCSIFY_ANCHOR = frozenset({"id"})
+MOST_ROUTES = 1_000
+MOST_SITES = 100
+"""Of so many sites so many routes that are not visited are counted."""
+Canonicaliser = Callable[[str], CanonicalUrl | Refusal]
 
 
 class LinkSorter:
@@ -39,7 +44,7 @@ class LinkSorter:
         rules: ScopeRules,
         key: bytes,
         *,
-        hash_routes: bool = False,
+        hash_routes: HashRoutes = HashRoutes.OFF,
         keep_params: Collection[str] = (),
         obey_nofollow: bool = True,
         forbidden: Callable[[str], bool] = lambda _: False,
@@ -54,20 +59,42 @@ class LinkSorter:
         self._forbidden = forbidden
         self._trapped = trapped
         self._repeats = repeats
-        self._remembered = lru_cache(_REMEMBERED)(self._canonicalise)
+        self._of_links = self._canonicaliser(
+            HashRoutes.ON if hash_routes is HashRoutes.ON else HashRoutes.OFF
+        )
+        self._of_routes = self._canonicaliser(HashRoutes.AUTO)
+        self._of_docsify = self._canonicaliser(HashRoutes.AUTO, DOCSIFY_ANCHOR)
+        self._unvisited: dict[str, set[str]] = {}
+
+        self._of_others = self._of_routes if hash_routes is HashRoutes.AUTO else self._of_links
 
     def canonical(self, raw: str) -> CanonicalUrl | Refusal:
-        """Return the canonical form of an absolute address, by the options of this crawl."""
-        return self._remembered(raw) if len(raw) <= _REMEMBERED_CHARS else self._canonicalise(raw)
+        """Return the canonical form of an absolute address, by the options of this crawl.
+
+        With `AUTO` a route is part of it; for the links of a page see `sort`.
+        """
+        return self._of_others(raw)
+
+    @property
+    def unvisited_routes(self) -> Mapping[str, int]:
+        """By site, how many linked routes are no pages by `OFF`, counted until they exceed `MOST_ROUTES`."""
+        return {site: len(urls) for site, urls in self._unvisited.items()}
 
     async def sort(
-        self, links: Sequence[Link], referrer: UrlTask, *, nofollow: bool = False
+        self,
+        links: Sequence[Link],
+        referrer: UrlTask,
+        *,
+        nofollow: bool = False,
+        router: HashRouter | None = None,
     ) -> tuple[Sequence[UrlTask], Sequence[Skip]]:
         """Canonicalise and deduplicate the links; return the URLs to visit, and the others with their reasons.
 
         Both are in document order. An address is `nofollow` only where every link to it says so, or the page says
-        it for all of them.
+        it for all of them. With `AUTO` the routes of the page's `router` are pages.
         """
+        canonical = self._for_page(router)
+        await self._count_routes(links, router, referrer.depth + 1)
         depth, page_nofollow = referrer.depth + 1, nofollow
         unique: dict[str, tuple[CanonicalUrl | Refusal, bool]] = {}
         cost = 0
@@ -75,7 +102,7 @@ class LinkSorter:
             cost += len(link.url) + _EACH
             if cost > SLICE:
                 cost = await _yield_to_loop()
-            found = self.canonical(link.url)
+            found = canonical(link.url)
             nofollow = self._obey_nofollow and (page_nofollow or _is_nofollow(link.rel))
             before = unique.get(found.url)
             if before is None or (before[1] and not nofollow):
@@ -106,19 +133,21 @@ class LinkSorter:
                 )
         return tasks, skips
 
-    async def canonical_links(self, links: Sequence[Link]) -> list[dict[str, str]]:
+    async def canonical_links(
+        self, links: Sequence[Link], router: HashRouter | None = None
+    ) -> list[dict[str, str]]:
         """Return the links for the record: http(s) only, unique by canonical URL, in document order.
 
         The first link to an address is kept, with the first *text* where it has none itself: a picture and a
         caption often lead to the same page.
         """
         unique: dict[str, dict[str, str]] = {}
-        cost = 0
+        canonical, cost = self._for_page(router), 0
         for link in links:
             cost += len(link.url) + _EACH
             if cost > SLICE:
                 cost = await _yield_to_loop()
-            found = self.canonical(link.url)
+            found = canonical(link.url)
             if isinstance(found, Refusal):
                 continue
             shown = unique.get(found.url)
@@ -146,8 +175,58 @@ class LinkSorter:
             return SkipReason.ROBOTS
         return SkipReason.NOFOLLOW if reason is None and nofollow else reason
 
-    def _canonicalise(self, raw: str) -> CanonicalUrl | Refusal:
-        return canonicalise(raw, hash_routes=self._hash_routes, keep_params=self._keep_params)
+    def _canonicaliser(self, hash_routes: HashRoutes, anchor_params: Collection[str] = ()) -> "_Remembering":
+        return _Remembering(
+            partial(
+                canonicalise,
+                hash_routes=hash_routes,
+                keep_params=self._keep_params,
+                anchor_params=anchor_params,
+            )
+        )
+
+    def _for_page(self, router: HashRouter | None) -> Canonicaliser:
+        """Return what makes the links of a page canonical: its routes are told from its anchors."""
+        of_links = self._of_links
+        if router is None or self._hash_routes is not HashRoutes.AUTO:
+            return of_links
+        of_routes, is_route = self._routes_of(router)
+        return lambda raw: of_routes(raw) if is_route(raw) else of_links(raw)
+
+    def _routes_of(self, router: HashRouter) -> tuple[Canonicaliser, Callable[[str], bool]]:
+        starts = tuple(f"{router.document}#{mark}" for mark in ROUTE_MARKS)
+        of_routes = self._of_docsify if router.id_is_anchor else self._of_routes
+        return of_routes, lambda raw: raw.startswith(starts)
+
+    async def _count_routes(self, links: Sequence[Link], router: HashRouter | None, depth: int) -> None:
+        """With `OFF`, count the routes of a page that would be pages with `AUTO`."""
+        if router is None or self._hash_routes is not HashRoutes.OFF:
+            return
+        of_routes, is_route = self._routes_of(router)
+        cost = 0
+        for link in links:
+            cost += len(link.url) + _EACH
+            if cost > SLICE:
+                cost = await _yield_to_loop()
+            found = of_routes(link.url) if is_route(link.url) else None
+            if not isinstance(found, CanonicalUrl) or "#" not in found.url:
+                continue
+            counted = self._unvisited.get(found.site)
+            if len(self._unvisited) >= MOST_SITES if counted is None else len(counted) > MOST_ROUTES:
+                return
+            if self._reason(found, depth, nofollow=False) is None:
+                self._unvisited.setdefault(found.site, set()).add(fingerprint(found.url, self._key))
+
+
+class _Remembering:
+    """Makes addresses canonical in one way, and remembers the last ones."""
+
+    def __init__(self, canonicalise: Canonicaliser) -> None:
+        self._canonicalise = canonicalise
+        self.remembered = lru_cache(_REMEMBERED)(canonicalise)
+
+    def __call__(self, raw: str) -> CanonicalUrl | Refusal:
+        return self.remembered(raw) if len(raw) <= _REMEMBERED_CHARS else self._canonicalise(raw)
 
 
 async def _yield_to_loop() -> int:

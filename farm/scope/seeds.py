@@ -20,7 +20,7 @@ import orjson
 from farm.model.errors import UsageError
 from farm.model.outcome import SkipReason
 from farm.model.task import UrlTask
-from farm.model.url import fingerprint
+from farm.model.url import HashRoutes, fingerprint
 from farm.scope.canonical import MAX_CHARS, CanonicalUrl, canonicalise
 
 _KEYS = frozenset({"url", "priority", "meta"})
@@ -45,7 +45,7 @@ class Seed:
     meta: Mapping[str, Any] = field(default_factory=dict)
     raw: str = ""
 
-    def reparsed(self, *, hash_routes: bool, keep_params: Collection[str]) -> "Seed":
+    def reparsed(self, *, hash_routes: HashRoutes, keep_params: Collection[str]) -> "Seed":
         """Return the seed with its URL canonicalised by these settings."""
         found = parse_seed(self.raw or self.url, hash_routes=hash_routes, keep_params=keep_params)
         return replace(found, priority=self.priority, meta=self.meta)
@@ -86,7 +86,9 @@ class Seeds:
         return [seed.task(key) for seed in self.seeds]
 
 
-def read_seeds(source: str, *, hash_routes: bool = False, keep_params: Collection[str] = ()) -> Seeds:
+def read_seeds(
+    source: str, *, hash_routes: HashRoutes = HashRoutes.OFF, keep_params: Collection[str] = ()
+) -> Seeds:
     """Read a seeds file, or standard input where `source` is `-`."""
     if source == "-":
         return parse_seeds(_lines(sys.stdin.buffer), hash_routes=hash_routes, keep_params=keep_params)
@@ -101,7 +103,7 @@ def read_seeds(source: str, *, hash_routes: bool = False, keep_params: Collectio
 
 
 def parse_seeds(
-    lines: Iterable[bytes], *, hash_routes: bool = False, keep_params: Collection[str] = ()
+    lines: Iterable[bytes], *, hash_routes: HashRoutes = HashRoutes.OFF, keep_params: Collection[str] = ()
 ) -> Seeds:
     """Parse the lines of a seeds file; the first seed of a URL wins."""
     seeds: dict[str, Seed] = {}
@@ -128,7 +130,9 @@ def parse_seeds(
     return Seeds(tuple(seeds.values()), tuple(bad), wrong - len(bad))
 
 
-def parse_seed(raw: str, *, hash_routes: bool = False, keep_params: Collection[str] = ()) -> Seed:
+def parse_seed(
+    raw: str, *, hash_routes: HashRoutes = HashRoutes.OFF, keep_params: Collection[str] = ()
+) -> Seed:
     """Return the seed of a URL as a user writes it. Raises `UsageError` with the remedy."""
     text = raw.strip()
     found = canonicalise(text, hash_routes=hash_routes, keep_params=keep_params)
@@ -144,7 +148,7 @@ def parse_seed(raw: str, *, hash_routes: bool = False, keep_params: Collection[s
     raise UsageError(f'"{shown}" cannot be crawled; give a URL that starts with http:// or https://')
 
 
-def _seed(entry: Mapping[str, Any], *, hash_routes: bool, keep_params: Collection[str]) -> Seed:
+def _seed(entry: Mapping[str, Any], *, hash_routes: HashRoutes, keep_params: Collection[str]) -> Seed:
     unknown = sorted(entry.keys() - _KEYS)
     if unknown:
         raise UsageError(f'"{_shown(unknown[0])}" is no key of a seed; put what is your own under "meta"')

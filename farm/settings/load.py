@@ -55,6 +55,21 @@ class _Parser(argparse.ArgumentParser):
         """Raise instead of printing the usage and leaving."""
         raise UsageError(f"{self._said(message)}; see `{self.prog} --help`.")
 
+    def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Parse; an option whose value may be left out takes one only where it is one of its own.
+
+        Else argparse would take what follows, mostly a URL, for its value.
+        """
+        alone = {flag: one for one in self._actions if one.nargs == "?" for flag in one.option_strings}
+        found = list(arguments)
+        for at, argument in enumerate(found):
+            if argument == "--":
+                break
+            action, following = alone.get(argument), found[at + 1 : at + 2]
+            if action is not None and not (following and following[0] in (action.choices or ())):
+                found[at] = f"{argument}={action.const}"
+        return self.parse_args(found)
+
     def _said(self, message: str) -> str:
         known = [flag for action in self._actions for flag in action.option_strings]
         _, unknown, rest = message.partition("unrecognized arguments: ")
@@ -74,7 +89,7 @@ def load(kind: type[S], arguments: Sequence[str], prog: str, about: str) -> S:
     _check_file()
     check_environment(_every_key())
     parser = parser_for(kind, prog, about)
-    given = vars(parser.parse_args(list(arguments)))
+    given = vars(parser.parse(arguments))
     if "browser" in kind.model_fields and given["browser"] is None:
         _check_browser()
     try:
@@ -141,7 +156,7 @@ def _check_browser() -> None:
         )
 
 
-def parser_for(kind: type[CommandSettings], prog: str, about: str) -> argparse.ArgumentParser:
+def parser_for(kind: type[CommandSettings], prog: str, about: str) -> _Parser:
     """Make the command's parser, its options in one group for each room."""
     parser = _Parser(prog=prog, description=about, allow_abbrev=False, argument_default=None)
     for room in reversed([base for base in kind.__mro__ if base.__name__.endswith("Settings")]):
@@ -172,6 +187,11 @@ def _add(group: Any, name: str, field: FieldInfo) -> None:
         if get_origin(plain) is tuple and name not in {"viewport", "block"}:
             keywords["action"] = "append"
     flags = ["--" + _flag(name, field).replace("_", "-")]
+    if "alone" in extra:
+        # It was a flag of yes or no once, and still is where no value follows.
+        keywords |= {"nargs": "?", "const": extra["alone"]}
+        no = {"action": "store_const", "const": extra["alone_no"], "help": argparse.SUPPRESS}
+        group.add_argument(flags[0].replace("--", "--no-", 1), dest=name, **no)
     if extra.get("short"):
         flags.insert(0, f"-{extra['short']}")
     group.add_argument(*flags, **keywords)

@@ -11,11 +11,13 @@ from pydantic import BaseModel, Field, field_validator
 from pydantic_settings import NoDecode
 
 from farm.model.secret import SecretUrl
+from farm.model.url import HashRoutes
 from farm.policy.proxy_rotation import Rotation
 from farm.settings.units import (
     CountOrAuto,
     Duration,
     FileMode,
+    HashRoutesOption,
     HeaderLine,
     Memory,
     MemoryBudget,
@@ -90,7 +92,13 @@ class ScopeSettings(BaseModel):
         "tracking parameters that stay, between commas (repeatable): they say which page it is",
         metavar="NAMES",
     )
-    hash_routes: bool = option(False, "a #/route is a page of its own")
+    hash_routes: HashRoutesOption = option(
+        HashRoutes.OFF,
+        "whether #/ and #! addresses are pages: auto where a page's script routes by them, on (which is what the "
+        "flag alone means) all of them as they are written [off]",
+        alone="on",
+        alone_no="off",
+    )
     dedup: Literal["exact", "bloom"] = option(
         "exact", "what knows the URLs seen: exact sets, or a Bloom filter that is a quarter the size [exact]"
     )

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, InstanceOf, PlainSerializer
 from pydantic_settings import NoDecode
 
 from farm.model.secret import SecretHeader, SecretUrl
+from farm.model.url import HashRoutes
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -27,6 +28,10 @@ _BYTES = {
 }
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(ms|s|m|h|d)")
 VIEWPORT_MOST = 10_000
+_HASH_ROUTES = {
+    **dict.fromkeys(("true", "yes", "1"), HashRoutes.ON),
+    **dict.fromkeys(("false", "no", "0"), HashRoutes.OFF),
+}
 _MODES = frozenset(mode for mode in range(0o600, 0o667) if not mode & 0o111)
 _VIEWPORT = re.compile(r"(\d{2,5})x(\d{2,5})")
 
@@ -138,6 +143,15 @@ def parse_date(value: Any) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def parse_hash_routes(value: Any) -> HashRoutes:
+    """Return which hash routes are pages; yes and no are as good as on and off. Raises ValueError."""
+    text = str(value).strip().lower()
+    try:
+        return HashRoutes(_HASH_ROUTES.get(text, text))
+    except ValueError:
+        raise ValueError(f"write {', '.join(HashRoutes)}") from None
+
+
 def as_secret_url(value: Any) -> SecretUrl:
     """Take a URL out of sight; whether it is one is found out by who uses it."""
     return value if isinstance(value, SecretUrl) else SecretUrl(str(value))
@@ -183,4 +197,5 @@ HeaderLine = Annotated[InstanceOf[SecretHeader], BeforeValidator(as_secret_heade
 RedisUrl = Annotated[InstanceOf[SecretUrl], BeforeValidator(as_secret_url), PlainSerializer(str)]
 CountOrAuto = Annotated[int | None, BeforeValidator(parse_count_or_auto)]
 FileMode = Annotated[int, BeforeValidator(parse_mode), PlainSerializer(lambda mode: f"0{mode:o}")]
+HashRoutesOption = Annotated[HashRoutes, BeforeValidator(parse_hash_routes)]
 UtcDate = Annotated[datetime, BeforeValidator(parse_date)]

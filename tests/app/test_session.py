@@ -10,6 +10,7 @@ from farm.app.session import open_session
 from farm.app.shared_settings import OF_RECORDS
 from farm.model.errors import UsageError
 from farm.model.task import Idle, Lease, LeaseRequest
+from farm.model.url import HashRoutes
 from farm.runtime.reaper import Reaper
 from farm.settings.commands import RunSettings
 
@@ -126,9 +127,27 @@ async def test_secrets_are_asked_for_again(tmp_path: Path, secret: dict[str, Any
     await _joined(tmp_path, **secret)
 
 
+@pytest.mark.parametrize("mode", HashRoutes)
+async def test_a_crawl_keeps_which_hash_routes_are_pages(tmp_path: Path, mode: HashRoutes) -> None:
+    """Yes and no as crawls have always had them, so that those go on; another mode is a contradiction."""
+    await _joined(tmp_path, urls=SEEDS, hash_routes=mode)
+    plan = preflight(RunSettings(output=tmp_path / "out"))
+    reaper = Reaper()
+    try:
+        async with open_session(plan, reaper) as session:
+            stored = session.crawl.settings["hash_routes"]
+    finally:
+        reaper.close()
+    assert stored is (mode is HashRoutes.ON) or (stored, mode) == ("auto", HashRoutes.AUTO)
+    await _joined(tmp_path, hash_routes=mode)
+    for other in set(HashRoutes) - {mode}:
+        with pytest.raises(UsageError, match="hash_routes = "):
+            await _joined(tmp_path, hash_routes=other)
+
+
 async def test_a_nodes_seeds_are_written_as_the_crawl_writes_urls(tmp_path: Path) -> None:
     """Who joins need not say again that routes are pages, nor which parameters say which page it is."""
-    await _joined(tmp_path, urls=SEEDS, hash_routes=True, keep_params=("ref",))
+    await _joined(tmp_path, urls=SEEDS, hash_routes=HashRoutes.ON, keep_params=("ref",))
     reaper = Reaper()
     try:
         plan = preflight(RunSettings(output=tmp_path / "out", urls=("http://a.example/x?ref=2#/route",)))

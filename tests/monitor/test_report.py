@@ -52,6 +52,28 @@ def test_a_run_without_trouble_is_three_lines() -> None:
     ]
 
 
+def test_routes_that_were_not_visited_are_told_with_the_remedy() -> None:
+    """By site; of many sites the first."""
+    counts = {"shop.example": 55, "one.example": 1, "large.example": 1001}
+    many = {f"{number}.example": 2 for number in range(5)}
+    lines = report_lines(RunReport("finished", 1.0, 1, 1, 100, "out", unvisited_routes=counts | many))
+    said = [line.removeprefix("  note     ") for line in lines if line.startswith("  note")]
+    assert said[:2] == [
+        (
+            "large.example has more than 1,000 pages behind #/ addresses that were not visited; "
+            "--hash-routes auto visits them"
+        ),
+        "shop.example has 55 pages behind #/ addresses that were not visited; --hash-routes auto visits them",
+    ]
+    assert said[-1] == "so have 2 other sites"
+    (line,) = report_lines(RunReport("finished", 1.0, 1, 1, 100, "out", unvisited_routes={"one.example": 1}))[
+        1:-1
+    ]
+    assert line.endswith(
+        "one.example has 1 page behind #/ addresses that was not visited; --hash-routes auto visits it"
+    )
+
+
 def test_no_text_from_outside_moves_the_cursor() -> None:
     """Details, names of vendors and addresses are what sites say."""
     report = RunReport(

@@ -9,7 +9,7 @@ from farm.model.crawl import Ledger, Stats
 from farm.model.egress import AllProxiesBanned, EgressFailure
 from farm.model.event import Event
 from farm.model.outcome import Ack, Bury, RedirectOutcome, Release, Retry, Settled, SkipReason
-from farm.model.page import Detection, Link, RenderedPage
+from farm.model.page import Detection, HashRouter, Link, RenderedPage
 from farm.model.record import Batch, Record, Skip
 from farm.model.task import Idle, Lease, LeaseRequest, UrlTask
 from farm.policy.proxy_score import Outcome
@@ -252,10 +252,15 @@ class FakeSite:
     noted: list[tuple[str, int]] = field(default_factory=list)
 
     async def sort(
-        self, links: Sequence[Link], referrer: UrlTask, *, nofollow: bool = False
+        self,
+        links: Sequence[Link],
+        referrer: UrlTask,
+        *,
+        nofollow: bool = False,
+        router: HashRouter | None = None,
     ) -> tuple[Sequence[UrlTask], Sequence[Skip]]:
         """Find one link on every page."""
-        del links, referrer
+        del links, referrer, router
         return ((), ()) if nofollow else ((LINK,), ())
 
     def judge(self, task: UrlTask, page: RenderedPage) -> RedirectOutcome:

@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.model.outcome import SkipReason
-from farm.model.url import site_of
+from farm.model.url import HashRoutes, site_of
 from farm.scope.canonical import MAX_CHARS, CanonicalUrl, Refusal, canonicalise
 
 
-def text(raw: str, base: str | None = None, *, hash_routes: bool = False) -> str:
+def text(raw: str, base: str | None = None, *, hash_routes: HashRoutes = HashRoutes.OFF) -> str:
     """Return the canonical text of an address that has one."""
     found = canonicalise(raw, base, hash_routes=hash_routes)
     assert isinstance(found, CanonicalUrl), found
@@ -75,6 +75,34 @@ def test_a_crawl_can_keep_a_tracking_parameter() -> None:
 @pytest.mark.parametrize(
     ("fragment", "kept"),
     [
+        ("#/item?tab=x&id=1", "#/item?id=1&tab=x"),
+        ("#/item?id=1&tab=x", "#/item?id=1&tab=x"),
+        ("#/item?tag=b&id=1&tag=a", "#/item?id=1&tag=b&tag=a"),
+        ("#/guide#install", "#/guide"),
+        ("#/guide?page=2#install", "#/guide?page=2"),
+        ("#!/guide?", "#!/guide"),
+        ("#/list?utm_source=x&&page=1&", "#/list?page=1"),
+        ("#/#install", ""),
+        ("#/?utm_source=x", ""),
+        ("#install", ""),
+    ],
+)
+def test_a_route_that_is_a_page_has_one_form(fragment: str, kept: str) -> None:
+    """No server reads its parameters, and an anchor within it is a place in the page."""
+    found = text(f"https://app.example/{fragment}", hash_routes=HashRoutes.AUTO)
+    assert found == f"https://app.example/{kept}"
+
+
+def test_a_parameter_can_be_an_anchor() -> None:
+    """As Docsify writes them; elsewhere the same name may say which page it is."""
+    url = "https://app.example/?id=1#/guide?id=install&page=2"
+    found = canonicalise(url, hash_routes=HashRoutes.AUTO, anchor_params={"id"})
+    assert found == CanonicalUrl("https://app.example/?id=1#/guide?page=2", "app.example")
+
+
+@pytest.mark.parametrize(
+    ("fragment", "kept"),
+    [
         ("#/product/1", "#/product/1"),
         ("#!/product/1", "#!/product/1"),
         ("#!product", "#!product"),
@@ -88,7 +116,7 @@ def test_a_crawl_can_keep_a_tracking_parameter() -> None:
 )
 def test_with_hash_routes_only_routes_survive_of_fragments(fragment: str, kept: str) -> None:
     """An anchor is a place in a page, a route is a page; the root route is the page without it."""
-    assert text(f"https://app.example/{fragment}", hash_routes=True) == f"https://app.example/{kept}"
+    assert text(f"https://app.example/{fragment}", hash_routes=HashRoutes.ON) == f"https://app.example/{kept}"
     assert text(f"https://app.example/{fragment}") == "https://app.example/"
 
 
@@ -199,8 +227,8 @@ URLISH = st.lists(
 ).map("".join)
 
 
-@given(raw=st.one_of(URLISH, URLISH.map("http://a".__add__)), hash_routes=st.booleans())
-def test_the_canonical_text_of_a_canonical_url_is_itself(raw: str, hash_routes: bool) -> None:
+@given(raw=st.one_of(URLISH, URLISH.map("http://a".__add__)), hash_routes=st.sampled_from(HashRoutes))
+def test_the_canonical_text_of_a_canonical_url_is_itself(raw: str, hash_routes: HashRoutes) -> None:
     """Whatever comes in, what comes out is stable, has no fragment but a route, and names its site."""
     found = canonicalise(raw, hash_routes=hash_routes)
     if isinstance(found, Refusal):
@@ -209,7 +237,7 @@ def test_the_canonical_text_of_a_canonical_url_is_itself(raw: str, hash_routes: 
     assert canonicalise(found.url, hash_routes=hash_routes) == found
     assert site_of(found.url) == found.site
     assert "@" not in found.site
-    assert hash_routes or "#" not in found.url
+    assert hash_routes is not HashRoutes.OFF or "#" not in found.url
     assert found.url.isascii()
 
 

@@ -41,6 +41,69 @@ def test_a_family_that_shows_the_same_everywhere_is_stopped() -> None:
     assert not watch.is_stopped("https://b.example/list?q=1")
 
 
+APP = "https://a.example/app"
+
+
+def test_routes_that_show_what_the_document_shows_are_stopped_after_three(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Their text counts, however short it is, and whatever else differs; it is said once."""
+    watch = DuplicateTemplates(hash_routes=True)
+    with caplog.at_level("INFO", "farm.scope"):
+        assert watch.note(APP, "App", "Start", "<p>", has_router=True) is None
+        for number in range(1, 6):
+            assert watch.is_stopped(f"{APP}#/x") == watch.should_skip(f"{APP}#/x") == (number > 3)
+            assert watch.note(f"{APP}#/{number}", f"App {number}", " Start\n", f"<p>{number}") == APP
+    assert [record.message for record in caplog.records] == [
+        f"{APP} shows the same at all its #/ addresses; they are skipped from now on"
+    ]
+    assert watch.repeated == 5
+    assert not any(map(watch.is_stopped, (APP, "https://a.example/app/#/x", "https://b.example/app#/x")))
+
+
+def test_routes_are_visited_as_long_as_they_show_something_new() -> None:
+    """A real application has some that repeat another: aliases, and what is not found."""
+    watch = DuplicateTemplates(hash_routes=True)
+    watch.note(APP, "App", "Start", "", has_router=True)
+    watch.note(f"{APP}#/a", "App", "A", "")
+    for number in range(9):
+        assert watch.note(f"{APP}#/{number}", "App", "A", "") == f"{APP}#/a"
+        assert not watch.is_stopped(f"{APP}#/x")
+    watch.note(f"{APP}#/9", "App", "A", "")
+    assert watch.is_stopped(f"{APP}#/x")
+    # It was under way when they were stopped.
+    assert watch.note(f"{APP}#/b", "App", "B", "") is None
+    assert not watch.is_stopped(f"{APP}#/x")
+
+
+def test_without_a_text_the_html_tells_routes_apart() -> None:
+    """An application may show pictures alone."""
+    watch = DuplicateTemplates(hash_routes=True)
+    watch.note(APP, "App", "", "<canvas>", has_router=True)
+    for number in range(20):
+        assert watch.note(f"{APP}#/{number}", "App", "", f"<img src={number}>") is None
+    assert not watch.is_stopped(f"{APP}#/x")
+
+
+def test_routes_that_the_user_wants_all_are_not_stopped_so_soon() -> None:
+    """They are addresses as any other then."""
+    watch = DuplicateTemplates()
+    for number in range(20):
+        watch.note(f"{APP}#/{number}", "App", TEXT, "")
+    assert watch.repeated == 19
+    assert not watch.is_stopped(f"{APP}#/x")
+
+
+def test_the_documents_whose_routes_are_counted_are_bounded() -> None:
+    """The oldest are forgotten."""
+    watch = DuplicateTemplates(DuplicateParams(templates=2), hash_routes=True)
+    for app in ("https://a.example/1", "https://a.example/2", "https://a.example/3"):
+        for number in range(4):
+            watch.note(f"{app}#/{number}", "", "Same", "")
+            watch.note(f"{app}#/{number}b", "", "Same", "")
+    assert len(watch._routes) == 2
+
+
 def test_a_page_that_is_visited_again_repeats_nothing() -> None:
     """A retry shows what it showed before."""
     watch = DuplicateTemplates()

@@ -1,6 +1,7 @@
 """A page's links, sorted."""
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -8,13 +9,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from farm.model.outcome import SkipReason
-from farm.model.page import Link
+from farm.model.page import HashRouter, Link
 from farm.model.record import Skip
 from farm.model.task import UrlTask
-from farm.model.url import fingerprint
+from farm.model.url import HashRoutes, fingerprint
 from farm.scope.canonical import MAX_CHARS, CanonicalUrl
 from farm.scope.duplicate_templates import DuplicateTemplates
-from farm.scope.links import LinkSorter
+from farm.scope.links import MOST_ROUTES, MOST_SITES, LinkSorter
 from farm.scope.rules import ScopeRules
 from farm.scope.trap_detector import TrapDetector, TrapParams
 from tests.longest_turn import MeasuredLoop
@@ -27,7 +28,7 @@ HOME = "https://a.example/"
 REFERRER = UrlTask(HOME, "a.example", fingerprint(HOME, KEY), depth=2, priority=8, meta={"shelf": 1})
 
 
-def sorter(*, obey_nofollow: bool = True, hash_routes: bool = False) -> LinkSorter:
+def sorter(*, obey_nofollow: bool = True, hash_routes: HashRoutes = HashRoutes.OFF) -> LinkSorter:
     """Return a sorter for the host of the referrer."""
     rules = ScopeRules("host", [HOME], exclude=["private"])
     return LinkSorter(rules, KEY, obey_nofollow=obey_nofollow, hash_routes=hash_routes)
@@ -94,8 +95,82 @@ async def test_nofollow_can_be_ignored() -> None:
 async def test_hash_routes_are_pages_when_the_crawl_says_so() -> None:
     """The option reaches every address."""
     links = [Link("https://a.example/#/x"), Link("https://a.example/#/y")]
-    tasks, _ = await sorter(hash_routes=True).sort(links, REFERRER)
+    tasks, _ = await sorter(hash_routes=HashRoutes.ON).sort(links, REFERRER)
     assert [task.url for task in tasks] == [link.url for link in links]
+
+
+ROUTES = [
+    Link("https://a.example/app#/guide?id=install"),
+    Link("https://a.example/app#/guide#usage"),
+    Link("https://a.example/app#!news"),
+    Link("https://a.example/app#top"),
+    Link("https://a.example/app#/"),
+    Link("https://a.example/other#/x"),
+]
+ROUTER = HashRouter("https://a.example/app")
+
+
+@pytest.mark.parametrize(
+    ("mode", "router", "found"),
+    [
+        (HashRoutes.OFF, ROUTER, ["app", "other"]),
+        (HashRoutes.AUTO, None, ["app", "other"]),
+        (HashRoutes.AUTO, ROUTER, ["app#/guide?id=install", "app#/guide", "app#!news", "app", "other"]),
+        (HashRoutes.AUTO, replace(ROUTER, id_is_anchor=True), ["app#/guide", "app#!news", "app", "other"]),
+        (
+            HashRoutes.ON,
+            None,
+            ["app#/guide?id=install", "app#/guide#usage", "app#!news", "app", "other#/x"],
+        ),
+    ],
+)
+async def test_routes_are_pages_where_the_page_routes_by_them(
+    mode: HashRoutes, router: HashRouter | None, found: list[str]
+) -> None:
+    """With `auto`, and only those of its own document; the record shows the same addresses."""
+    one = sorter(hash_routes=mode)
+    tasks, skips = await one.sort(ROUTES, REFERRER, router=router)
+    assert [task.url for task in tasks] == [f"https://a.example/{url}" for url in found]
+    assert skips == []
+    assert [link["url"] for link in await one.canonical_links(ROUTES, router)] == [task.url for task in tasks]
+
+
+async def test_routes_that_are_no_pages_are_counted() -> None:
+    """Each once, and as `auto` would visit them; not where the page does not route by them, nor out of scope."""
+    one = sorter()
+    await one.sort(ROUTES, REFERRER)
+    assert one.unvisited_routes == {}
+    for _ in range(2):
+        await one.sort(ROUTES, REFERRER, router=ROUTER)
+    assert one.unvisited_routes == {"a.example": 3}
+    for url in ("https://b.example/", "https://a.example/private/"):
+        await one.sort([Link(f"{url}#/x")], REFERRER, router=HashRouter(url))
+    assert one.unvisited_routes == {"a.example": 3}
+    for mode in (HashRoutes.ON, HashRoutes.AUTO):
+        other = sorter(hash_routes=mode)
+        await other.sort(ROUTES, REFERRER, router=ROUTER)
+        assert other.unvisited_routes == {}
+
+
+async def test_the_count_of_routes_that_are_no_pages_is_bounded() -> None:
+    """By site, and by the number of sites."""
+    one = LinkSorter(ScopeRules("any", [HOME]), KEY)
+    await one.sort(
+        [Link(f"{ROUTER.document}#/{number}") for number in range(2 * MOST_ROUTES)], REFERRER, router=ROUTER
+    )
+    for number in range(2 * MOST_SITES):
+        url = f"https://a.example:{8000 + number}/"
+        await one.sort([Link(f"{url}#/x")], REFERRER, router=HashRouter(url))
+    assert one.unvisited_routes["a.example"] == MOST_ROUTES + 1
+    assert len(one.unvisited_routes) == MOST_SITES
+
+
+async def test_an_address_that_is_no_link_keeps_its_route() -> None:
+    """A seed, or where a redirect led, is somebody's word that it is a page."""
+    url = "https://a.example/app#/b?y=1&x=2"
+    assert sorter(hash_routes=HashRoutes.AUTO).fingerprints([url]) == [
+        fingerprint("https://a.example/app#/b?x=2&y=1", KEY)
+    ]
 
 
 async def test_the_record_shows_each_web_link_once_in_document_order() -> None:
@@ -132,7 +207,7 @@ async def test_a_long_address_is_sorted_without_being_remembered() -> None:
     url = "https://a.example/" + "x" * 1500
     tasks, _ = await one.sort([Link(url)], REFERRER)
     assert [task.url for task in tasks] == [url]
-    assert one._remembered.cache_info().currsize == 0
+    assert one._of_links.remembered.cache_info().currsize == 0
 
 
 HOSTILE = {
@@ -231,7 +306,7 @@ PARTS = st.sampled_from(
 @settings(deadline=None)
 def test_any_address_is_canonical_or_refused(raw: str) -> None:
     """And what is canonical stays as it is, is short, and is judged by everybody who sees it."""
-    one = sorter(hash_routes=True)
+    one = sorter(hash_routes=HashRoutes.ON)
     found = one.canonical(raw)
     assert len(found.url) <= MAX_CHARS
     if isinstance(found, CanonicalUrl):

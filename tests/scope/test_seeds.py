@@ -15,7 +15,7 @@ from farm.app.seeding import given_seeds
 from farm.frontier.entries import encode_task
 from farm.model.errors import UsageError
 from farm.model.task import UrlTask
-from farm.model.url import fingerprint
+from farm.model.url import HashRoutes, fingerprint
 from farm.scope import seeds
 from farm.scope.seeds import MAX_BAD, BadSeedLine, Seed, parse_seed, parse_seeds, read_seeds
 
@@ -110,7 +110,7 @@ def test_a_file_is_read_line_by_line(tmp_path: Path) -> None:
     """By its path."""
     file = tmp_path / "seeds.txt"
     file.write_text("https://shop.example/#/a\n", encoding="utf-8")
-    assert read_seeds(str(file), hash_routes=True).urls == ["https://shop.example/#/a"]
+    assert read_seeds(str(file), hash_routes=HashRoutes.ON).urls == ["https://shop.example/#/a"]
 
 
 def test_standard_input_is_a_dash(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +173,7 @@ def test_another_file_than_was_meant_is_told_in_few_sentences(tmp_path: Path) ->
     file.write_bytes(b"x\n" * 10_000 + b"https://a.example/\n")
     found = read_seeds(str(file))
     assert (len(found.bad), found.more_bad) == (MAX_BAD, 10_000 - MAX_BAD)
-    _, said = given_seeds([], str(file), hash_routes=False, keep_params=())
+    _, said = given_seeds([], str(file), hash_routes=HashRoutes.OFF, keep_params=())
     assert len(said) == MAX_BAD + 1
     assert said[-1].endswith("9900 more lines are no URLs")
 

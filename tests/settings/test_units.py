@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from farm.model.errors import UsageError
+from farm.model.url import HashRoutes
 from farm.settings.commands import RunSettings
 from farm.settings.load import load
 from farm.settings.units import parse_duration, parse_memory
@@ -81,6 +82,43 @@ def test_switches_have_two_sides() -> None:
     """As the contract names them."""
     settings = run("--no-html", "--no-sandbox", "--fresh")
     assert (settings.html, settings.sandbox, settings.fresh, settings.text) == (False, False, True, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "mode"),
+    [
+        ([], HashRoutes.OFF),
+        (["--hash-routes"], HashRoutes.ON),
+        (["--hash-routes", "http://a.example/"], HashRoutes.ON),
+        (["--hash-routes", "--limit", "3", "http://a.example/"], HashRoutes.ON),
+        (["http://a.example/", "--hash-routes"], HashRoutes.ON),
+        (["--no-hash-routes", "http://a.example/"], HashRoutes.OFF),
+        (["--hash-routes", "auto", "http://a.example/"], HashRoutes.AUTO),
+        (["--hash-routes=auto", "http://a.example/"], HashRoutes.AUTO),
+        (["--hash-routes", "off"], HashRoutes.OFF),
+    ],
+)
+def test_hash_routes_is_still_a_flag_where_no_value_follows(arguments: list[str], mode: HashRoutes) -> None:
+    """What scripts give today goes on working: what follows the flag is no value of it."""
+    settings = run(*arguments)
+    assert settings.hash_routes is mode
+    assert settings.urls == tuple(one for one in arguments if one.startswith("http:"))
+
+
+@pytest.mark.parametrize(("text", "mode"), [("true", "on"), ("0", "off"), ("auto", "auto"), ("On", "on")])
+def test_hash_routes_may_be_yes_or_no(monkeypatch: pytest.MonkeyPatch, text: str, mode: str) -> None:
+    """As a variable has said it until now."""
+    monkeypatch.setenv("FARM_HASH_ROUTES", text)
+    assert run().hash_routes == mode
+
+
+def test_what_is_no_mode_of_hash_routes_says_what_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the command line and elsewhere."""
+    with pytest.raises(UsageError, match="--hash-routes: invalid choice: 'atuo'"):
+        run("--hash-routes=atuo")
+    monkeypatch.setenv("FARM_HASH_ROUTES", "some")
+    with pytest.raises(UsageError, match="--hash-routes some: write off, on, auto"):
+        run()
 
 
 def test_kinds_to_block_are_words_between_commas() -> None:

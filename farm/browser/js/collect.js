@@ -93,6 +93,8 @@ function collect({ htmlCap, textCap, linkCap, linksCap, linkTextCap, isPage }) {
     }
     html = cut(html, htmlCap, "html");
   }
+  const own = location.href.split("#", 1)[0] + "#";
+  const isRoute = ([url]) => url.startsWith(own) && /[/!]/.test(url[own.length]) && url.length > own.length + 1;
   const metas = [...dom.findAll(document, 'meta[name*="robots" i]')];
   const canonical = dom.find(document, 'link[rel~="canonical" i][href]');
   return {
@@ -103,6 +105,7 @@ function collect({ htmlCap, textCap, linkCap, linksCap, linkTextCap, isPage }) {
     text: cut(text, textCap, "text"),
     html,
     links,
+    routes: links.some(isRoute),
     canonical: canonical ? canonical.href : null,
     // Several add up: what any of them forbids is forbidden.
     robots: metas
