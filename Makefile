@@ -6,7 +6,7 @@ PARALLEL = -n 2 --dist loadfile
 CODE = farm fixtures tests scripts docker bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all check bench bench-against bench-frontier bench-readme bench-recall bench-throttle bench-egress mutate soak profile lock prove clean
+.PHONY: help setup run test test-all check bench bench-against bench-detect bench-frontier bench-readme bench-recall bench-throttle bench-egress mutate soak profile lock prove clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench-readme: setup  ## put the results of the last whole `make bench` into the 
 
 bench-recall: setup  ## what is found of late content and of real applications, against a reference that waits 10 s
 	@.venv/bin/python -m bench.recall $(ARGS)
+
+bench-detect: setup  ## how many of some 950 real pages are taken for a block: none may be
+	@.venv/bin/python -m bench.detect
 
 mutate: setup  ## break the frontier's scripts one by one: each break must make a test fail
 	@.venv/bin/python scripts/mutate.py
