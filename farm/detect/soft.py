@@ -78,12 +78,14 @@ def _login_wall(page: PageFeatures) -> Detection | None:
         return None
     signs = ["a password field"]
     path = path_of(page.final_url)
-    if page.redirects and _LOGIN_PATH.search(path):
+    if _LOGIN_PATH.search(path):
+        if not page.redirects:
+            return None  # a login page that was itself requested, whatever it says
         signs.append(f"sent to {path}"[:LONGEST_SIGN])
     if text := _LOGIN_DEMAND.search(page.words):
         signs.append(f"text: {text[0]}")
     if len(signs) == 1:
-        return None  # a login page that was itself requested
+        return None
     if found := _LOGIN_TITLE.search(page.title):
         signs.append(f"title: {found[0]}")
     return Detection(Finding.LOGIN_WALL, "", tuple(signs))

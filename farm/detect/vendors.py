@@ -12,11 +12,16 @@ _TEXT_TYPE = re.compile(r"type=[\"']?(?:text|email|tel|search|password)\b")
 # The answer field of a captcha is not a form field.
 _ANSWER = "-response"
 LONGEST_SIGN = 120
+# Most pages have more text than most rows allow, so that only the rest is looked at: the rows that allow `bound`.
+_BY_BOUND = tuple(
+    (bound, tuple(rule for rule in RULES if rule.below >= bound))
+    for bound in sorted({rule.below for rule in RULES})
+)
 
 
 def find(page: PageFeatures) -> Detection | None:
     """Return the detection of the first matching row; None if no row matches."""
-    for rule in RULES:
+    for rule in next((rules for bound, rules in _BY_BOUND if page.text_chars < bound), ()):
         fitting = signs(rule, page)
         if fitting is not None:
             return Detection(rule.finding, rule.by, fitting)
@@ -41,13 +46,15 @@ def _conditions(rule: Rule, page: PageFeatures) -> Iterator[tuple[bool, str]]:
     for name, pattern in rule.headers.items():
         value = page.headers.get(name, "")
         yield pattern.search(value) is not None, f"header {name}: {value}"
+    if rule.title is not None:
+        found = rule.title.search(page.title)
+        yield found is not None, f"title: {found[0]}" if found else ""
     for mark in rule.markup:
         # Markup that appears in the visible text is quoted, not in use.
         yield mark in page.markup and mark not in page.words, f"markup: {mark}"
-    for what, text, wanted in (("title", page.title, rule.title), ("text", page.words, rule.words)):
-        if wanted is not None:
-            found = wanted.search(text)
-            yield found is not None, f"{what}: {found[0]}" if found else ""
+    if rule.words is not None:
+        found = rule.words.search(page.words)
+        yield found is not None, f"text: {found[0]}" if found else ""
     for mark in rule.lacks:
         yield mark not in page.markup, f"no {mark}"
     if rule.formless:

@@ -10,7 +10,7 @@ from farm.detect.page_features import features_of
 from farm.detect.rules import RULES
 from farm.model.page import Finding, RenderedPage
 from fixtures.blocks import BlockPage, block_pages
-from tests.detect.static import rendered
+from tests.detect.static import rendered, written_pages
 
 PAGES = block_pages()
 GUILTY = [page for page in PAGES if page.finding]
@@ -45,7 +45,8 @@ def test_a_page_that_only_looks_like_it_is_left_alone(page: BlockPage) -> None:
 def test_every_row_of_the_table_has_a_page(number: int) -> None:
     """A row that no page needs is a guess."""
     rule = RULES[number]
-    fitting = [page.name for page in GUILTY if vendors.signs(rule, features_of(rendered(page))) is not None]
+    pages = (*GUILTY, *written_pages("blocked_blind"), *written_pages("blocked_informed"))
+    fitting = [page.name for page in pages if vendors.signs(rule, features_of(rendered(page))) is not None]
     assert fitting, rule
 
 
@@ -81,3 +82,57 @@ def test_an_article_with_a_vendors_markup_around_it_is_an_article() -> None:
 def test_what_is_no_html_is_no_soft_failure() -> None:
     """An empty JSON answer is an answer."""
     assert detect(RenderedPage("https://a.example/x", 200, {}, "application/json", html="<script>")) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Your IP address has been blocked.",
+        "The request was rejected.",
+        "Access denied due to suspicious activity.",
+        "We noticed unusual traffic coming from your network.",
+        "Ihre IP-Adresse wurde gesperrt.",
+        "Votre adresse IP a été bloquée.",
+        "Su dirección IP ha sido bloqueada.",
+        "Seu acesso foi bloqueado.",
+        "Ваш IP-адрес заблокирован.",
+        "您的访问已被拦截。",
+    ],
+)
+def test_a_refusal_of_the_visit_is_a_block_where_the_status_refuses(text: str) -> None:
+    """With a status of success somebody only says so."""
+    page = RenderedPage("https://a.example/x", 403, {}, "text/html", text=text, html=f"<p>{text}")
+    found = detect(page)
+    assert found is not None
+    assert (found.finding, found.by) == (Finding.BLOCK, "unknown")
+    assert detect(replace(page, status=200)) is None
+
+
+@pytest.mark.parametrize(
+    ("title", "text"),
+    [
+        ("Security check | Shop", "Please verify that you are human."),
+        ("Please wait...", "Checking your browser before you enter."),
+        ("Sicherheitsüberprüfung", "Bitte bestätigen Sie, dass Sie kein Roboter sind."),
+        ("Un instant...", "Veuillez confirmer que vous n'êtes pas un robot."),
+        ("Un momento", "Confirme que es humano."),
+        ("Verificação de segurança", "Confirme que você não é um robô."),
+        ("Verifica di sicurezza", "Conferma di non essere un robot."),
+        ("Вы не робот?", "Подтвердите, что вы не робот."),
+        ("安全验证", "请完成下方验证后继续操作"),
+        ("セキュリティチェック", "ロボットではないことを確認してください。"),
+    ],
+)
+def test_a_captcha_of_an_unknown_vendor_needs_the_title_and_the_demand(title: str, text: str) -> None:
+    """A title alone is had by pages that load, and a demand alone by pages that quote it."""
+    page = RenderedPage(
+        "https://a.example/x", 200, {}, "text/html", title=title, text=text, html=f"<p>{text}"
+    )
+    found = detect(page)
+    assert found is not None
+    assert (found.finding, found.by) == (Finding.CAPTCHA, "unknown")
+    assert detect(replace(page, title=f"About the words: {title}")) is None
+    assert (
+        detect(replace(page, text="Twelve lamps, and a page of text about each of them, with its price."))
+        is None
+    )
