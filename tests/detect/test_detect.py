@@ -88,6 +88,7 @@ def test_what_is_no_html_is_no_soft_failure() -> None:
     "text",
     [
         "Your IP address has been blocked.",
+        "You've been blocked by the network.",
         "The request was rejected.",
         "Access denied due to suspicious activity.",
         "We noticed unusual traffic coming from your network.",
@@ -97,6 +98,7 @@ def test_what_is_no_html_is_no_soft_failure() -> None:
         "Seu acesso foi bloqueado.",
         "Ваш IP-адрес заблокирован.",
         "您的访问已被拦截。",
+        "自動アクセスのため、アクセスを制限しています。",
     ],
 )
 def test_a_refusal_of_the_visit_is_a_block_where_the_status_refuses(text: str) -> None:
@@ -109,10 +111,28 @@ def test_a_refusal_of_the_visit_is_a_block_where_the_status_refuses(text: str) -
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "Your order was blocked because of an unusual address.",
+        "Your card is blocked. We noticed suspicious activity on it.",
+        "Your account has been limited. Read how we protect it from bots.",
+    ],
+)
+def test_the_refusal_of_something_else_is_no_block(text: str) -> None:
+    """Of an order, a card, an account: also with a status that refuses."""
+    assert (
+        detect(RenderedPage("https://a.example/x", 403, {}, "text/html", text=text, html=f"<p>{text}"))
+        is None
+    )
+
+
+@pytest.mark.parametrize(
     ("title", "text"),
     [
         ("Security check | Shop", "Please verify that you are human."),
         ("Please wait...", "Checking your browser before you enter."),
+        ("Verifying your connection...", "Your connection needs to be verified before you can go on."),
+        ("Robot Challenge Screen", "Complete the captcha to prove you're a human."),
         ("Sicherheitsüberprüfung", "Bitte bestätigen Sie, dass Sie kein Roboter sind."),
         ("Un instant...", "Veuillez confirmer que vous n'êtes pas un robot."),
         ("Un momento", "Confirme que es humano."),
