@@ -38,10 +38,9 @@ from farm.policy.admission import CpuParams
 from farm.policy.memory import MemoryParams
 from farm.policy.proxy_score import ScoreParams
 from farm.policy.retry import RetryParams
-from farm.resources.cpu import CpuUsage
-from farm.resources.host_load import HostLoad
-from farm.resources.memory_limit import heap_mib, renderer_cap_bytes
-from farm.resources.memory_meter import MemoryMeter, MemorySampler, machine_bytes
+from farm.resources.host_load import CpuUsage, HostLoad
+from farm.resources.memory_limit import heap_mib, machine_bytes, renderer_cap_bytes
+from farm.resources.memory_meter import MemoryMeter, MemorySampler
 from farm.runtime.control import Control
 from farm.runtime.egress_route import DirectRoute
 from farm.runtime.flow import FlowMeter, FlowReporter

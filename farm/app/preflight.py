@@ -20,8 +20,8 @@ from farm.egress.proxy_file import ProxyFile
 from farm.model.errors import UsageError
 from farm.model.url import host_of, origin_of
 from farm.policy.capacity import automatic_contexts
-from farm.resources.cpu import core_count
-from farm.resources.memory_meter import machine_bytes
+from farm.resources.host_load import core_count
+from farm.resources.memory_limit import machine_bytes
 from farm.resources.processes import fd_limit
 from farm.scope.rules import ScopeRules
 from farm.scope.seeds import Seed

@@ -22,8 +22,8 @@ from farm.policy.capacity import (
     plan,
     together,
 )
-from farm.resources.cpu import core_count
-from farm.resources.memory_meter import machine_bytes
+from farm.resources.host_load import core_count
+from farm.resources.memory_limit import machine_bytes
 from farm.settings.commands import PlanSettings
 from farm.settings.load import load
 from farm.settings.units import Rate

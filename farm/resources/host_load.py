@@ -1,8 +1,12 @@
-"""Whether this machine is so busy that measured latencies say nothing about a site."""
+"""The machine's processor: how many cores it has, and how busy it is.
+
+A machine that is overloaded answers for the sites: the latencies that are measured on it say nothing about them.
+"""
+
+import psutil
 
 from farm.model.clock import Clock
 from farm.model.event import Event, Reclaimed
-from farm.resources.cpu import CpuUsage
 
 BUSY_SHARE = 0.9
 """The share of CPU time, over all cores, above which the machine counts as overloaded."""
@@ -10,6 +14,29 @@ RECLAIMED_S = 5.0
 """How long after a disturbing measure all visits count as disturbed."""
 DISTURBING = frozenset({"recycle", "shed", "engine", "kill"})
 """The reclaim measures that disturb visits; collecting garbage does not."""
+
+
+def core_count() -> int:
+    """Return the number of logical cores, at least 1."""
+    return psutil.cpu_count() or 1
+
+
+class CpuUsage:
+    """Measures the CPU use of the machine between two calls.
+
+    Each caller has its own instance: psutil.cpu_percent() keeps one state for all callers.
+    """
+
+    def __init__(self) -> None:
+        self._total_s, self._idle_s = _times()
+
+    def busy_share(self) -> float:
+        """Return the share of CPU time used since the last call, over all cores, in [0, 1]."""
+        total_s, idle_s = _times()
+        passed_s = total_s - self._total_s
+        busy = 1 - (idle_s - self._idle_s) / passed_s if passed_s > 0 else 0.0
+        self._total_s, self._idle_s = total_s, idle_s
+        return min(1.0, max(0.0, busy))
 
 
 class HostLoad:
@@ -29,3 +56,8 @@ class HostLoad:
         """Return whether the CPU was overloaded since the last call, or memory was just reclaimed."""
         busy = self._cpu.busy_share()
         return busy > BUSY_SHARE or self._clock.monotonic() - self._reclaimed_at < RECLAIMED_S
+
+
+def _times() -> tuple[float, float]:
+    times = psutil.cpu_times()
+    return float(sum(times)), float(times.idle + getattr(times, "iowait", 0.0))

@@ -21,8 +21,7 @@ import psutil
 
 from farm.model.memory import MemoryReading, RendererUse
 from farm.resources import processes
-from farm.resources.cgroup import read_cgroup
-from farm.resources.memory_limit import limit_growth
+from farm.resources.memory_limit import limit_growth, read_cgroup
 
 MIB = 2**20
 TREE_EVERY_S = 1.0
@@ -194,10 +193,3 @@ class MemorySampler:
 def _free_bytes(folder: Path) -> int:
     disk = os.statvfs(folder)
     return disk.f_bavail * disk.f_frsize
-
-
-def machine_bytes() -> int:
-    """Return the memory of the machine, or the limit of its cgroup if that is less, in bytes."""
-    total = int(psutil.virtual_memory().total)
-    group = read_cgroup(total)
-    return group.limit_bytes if group else total

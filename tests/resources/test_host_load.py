@@ -3,7 +3,7 @@
 import pytest
 
 from farm.model.event import Reclaimed
-from farm.resources import cpu
+from farm.resources import host_load
 from farm.resources.host_load import HostLoad
 from tests.clock import ManualClock
 
@@ -12,7 +12,7 @@ from tests.clock import ManualClock
 def spent(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Put total and idle seconds in place of the machine's."""
     times = [100.0, 50.0]
-    monkeypatch.setattr(cpu, "_times", lambda: (times[0], times[1]))
+    monkeypatch.setattr(host_load, "_times", lambda: (times[0], times[1]))
     return times
 
 
@@ -38,6 +38,6 @@ def test_contexts_that_are_shed_disturb_the_others(spent: list[float], measure: 
 
 def test_the_machines_own_figures_are_read() -> None:
     """Idle is a part of the whole."""
-    total, idle = cpu._times()
+    total, idle = host_load._times()
     assert 0 < idle < total
-    assert cpu.core_count() >= 1
+    assert host_load.core_count() >= 1

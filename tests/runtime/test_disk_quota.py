@@ -5,10 +5,9 @@ from pathlib import Path
 
 from farm.model.clock import SystemClock
 from farm.model.event import Event, Notice
-from farm.resources.disk import folder_bytes
 from farm.runtime import disk_quota
 from farm.runtime.control import Control, ExitReason
-from farm.runtime.disk_quota import DiskQuota
+from farm.runtime.disk_quota import DiskQuota, folder_bytes
 
 
 async def test_the_run_ends_at_the_limit_and_not_before() -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from farm.resources.cgroup import CgroupMemory, read_cgroup
+from farm.resources.memory_limit import CgroupMemory, read_cgroup
 
 GIB = 2**30
 
