@@ -48,11 +48,10 @@ from farm.runtime.governor import Governor, GovernorParams
 from farm.runtime.heartbeat import Heartbeat
 from farm.runtime.node import Node, NodeParams
 from farm.runtime.pace_learner import PaceLearner
-from farm.runtime.ports import Recorder, VisitNotes
 from farm.runtime.proxy_pool import ProxyParams
 from farm.runtime.reaper import Reaper
 from farm.runtime.worker import Worker
-from farm.runtime.worker_deps import WorkerDeps, WorkerParams
+from farm.runtime.worker_deps import Recorder, VisitNotes, WorkerDeps, WorkerParams
 from farm.scope.directives import directives_of
 from farm.scope.duplicate_templates import DuplicateTemplates
 from farm.scope.links import LinkSorter

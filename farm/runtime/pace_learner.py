@@ -18,7 +18,7 @@ from farm.model.clock import Clock
 from farm.model.event import Emit, Notice
 from farm.policy.aimd import Pace, PaceParams, Sample, blocked, start, step
 from farm.policy.throttling import THROTTLING
-from farm.runtime.site_ports import PaceStore
+from farm.runtime.ports import PaceStore
 
 log = logging.getLogger("farm.pacer")
 EVERY_S = 0.5

@@ -33,7 +33,7 @@ from farm.policy.robots import (
     without_answer,
 )
 from farm.policy.throttling import retry_after_s
-from farm.runtime.site_ports import Fetch, ParsedRobots, SetSpacing, SharedCache
+from farm.runtime.ports import Fetch, ParsedRobots, SetSpacing, SharedCache
 
 log = logging.getLogger("farm.robots")
 REMEMBERED = 4096

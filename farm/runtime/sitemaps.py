@@ -16,8 +16,7 @@ from farm.model.page import Link
 from farm.model.record import Batch
 from farm.model.task import UrlTask
 from farm.runtime.control import Control
-from farm.runtime.ports import Frontier, Scope, Sink
-from farm.runtime.site_ports import FeedMarks, SharedCache, SitemapEntry
+from farm.runtime.ports import FeedMarks, Frontier, Scope, SharedCache, Sink, SitemapEntry
 
 log = logging.getLogger("farm.sitemaps")
 MOST_FILES = 2000

@@ -1,15 +1,18 @@
 """What a worker is given, its dependencies and parameters, and the events by which it reports."""
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from farm.model.clock import Clock
 from farm.model.event import Emit, PageDone, Phase, SlotPhase, VisitFailed
 from farm.model.outcome import Bury, Release, Retry
-from farm.model.page import RenderedPage
+from farm.model.page import Detection, RenderedPage
+from farm.model.record import Record
+from farm.model.task import Lease
 from farm.policy.retry import RetryParams
 from farm.runtime.heartbeat import Heartbeat
-from farm.runtime.ports import Detect, Frontier, Permission, Recorder, RedirectJudge, Scope, Sink
-from farm.runtime.site_ports import PaceObserver
+from farm.runtime.ports import Detect, Frontier, PaceObserver, Permission, RedirectJudge, Scope, Sink
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,20 @@ class WorkerParams:
     life: str = ""
     spread_s: float = 0.0
     """After an outage of Redis the slots resume over this time, not all at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class VisitNotes:
+    """What a record says about a visit beside the page; `proxy` is a label without credentials."""
+
+    fetched_at: datetime
+    timings_ms: Mapping[str, int]
+    proxy: str | None
+    detection: Detection | None
+
+
+Recorder = Callable[[Lease, RenderedPage, VisitNotes], Awaitable[Record]]
+"""Makes the record of a visit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import pytest
 
 from farm.model.errors import FrontierUnavailable
 from farm.runtime.control import Control
-from farm.runtime.site_ports import SitemapEntry
+from farm.runtime.ports import SitemapEntry
 from farm.runtime.sitemaps import SitemapFeed
 
 
