@@ -7,7 +7,7 @@ from typing import Protocol
 from farm.egress import SlotProxy, Upstream
 from farm.egress.fetch import Fetcher, Take
 from farm.egress.proxy_file import ProxyFile
-from farm.frontier.proxy_bans import SharedBans
+from farm.frontier.shared_cache import SharedBans
 from farm.model.clock import Clock
 from farm.model.egress import Fetched, FetchFailed
 from farm.model.errors import UsageError

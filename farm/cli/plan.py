@@ -9,7 +9,7 @@ from rich.table import Table
 from farm.app.existing_crawl import open_existing_crawl
 from farm.cli.interruptible import run_interruptible
 from farm.egress.proxy_file import ProxyFile
-from farm.frontier.flow_store import by_site
+from farm.frontier.nodes import by_site
 from farm.model.crawl import Stats
 from farm.model.errors import UsageError
 from farm.monitor.figures import size

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from farm.app.existing_crawl import open_existing_crawl
 from farm.cli.interruptible import run_interruptible
-from farm.frontier.flow_store import NodeFlow, by_site
+from farm.frontier.nodes import NodeFlow, by_site
 from farm.model.crawl import Stats
 from farm.model.escape import escaped
 from farm.policy.capacity import together

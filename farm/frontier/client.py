@@ -5,7 +5,7 @@ Repeating is safe because every script is idempotent: by request id, by token, o
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, cast
 
@@ -23,8 +23,8 @@ from farm.frontier.faults import (
     reason_of,
     translate,
 )
-from farm.frontier.outage import Outage
 from farm.frontier.scripts import LIBRARY
+from farm.model.event import RedisAway, RedisBack
 
 FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 2.0
@@ -33,8 +33,43 @@ REPETITION_WAIT = wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_W
 _PASSES = retry_if_exception(is_transient)
 ON_DISK_MS = 3000
 """A log that is flushed every second is there by then; shorter than the timeout of a call."""
+TELL_AFTER_S = 1.0
 
 Arg = str | bytes | int | float
+
+
+class Outage:
+    """Whether Redis answers, as the calls find out: an outage is reported once, and so is its end.
+
+    A connection that was dropped and made again in a moment is no outage: nothing is reported until no call has
+    been answered for a second. `tell` receives the events; until it is set they are dropped.
+    """
+
+    def __init__(self, place: str, monotonic: Callable[[], float]) -> None:
+        self.tell: Callable[[RedisAway | RedisBack], None] = lambda _: None
+        self._place = place
+        self._monotonic = monotonic
+        self._since: float | None = None
+        self._is_told = False
+
+    def failed(self, begun: float, reason: str) -> None:
+        """Note a call, made at `begun`, that failed with a transient error."""
+        now = self._monotonic()
+        if self._since is None:
+            self._since = begun
+        if not self._is_told and now - self._since >= TELL_AFTER_S:
+            self._is_told = True
+            text = f"Redis at {self._place} is away ({reason}); leasing is paused until it is back"
+            self.tell(RedisAway(now, self._since, text))
+
+    def answered(self) -> None:
+        """Note a call that was answered."""
+        if self._since is None:
+            return
+        now, since, was_told = self._monotonic(), self._since, self._is_told
+        self._since, self._is_told = None, False
+        if was_told:
+            self.tell(RedisBack(now, f"Redis is back after {now - since:.0f} s; leasing goes on"))
 
 
 class RedisClient:

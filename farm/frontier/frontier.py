@@ -10,7 +10,6 @@ from random import Random
 from typing import assert_never
 
 from farm.frontier import keys
-from farm.frontier.active_feeders import ActiveFeeders
 from farm.frontier.audit import Audit, audit
 from farm.frontier.client import Arg, RedisClient
 from farm.frontier.counters import STATES
@@ -18,13 +17,11 @@ from farm.frontier.crawl import Crawl
 from farm.frontier.dead import DeadLetters
 from farm.frontier.entries import encode_task, fingerprint_of
 from farm.frontier.faults import unreadable
-from farm.frontier.flow_store import RedisFlowStore
 from farm.frontier.lease_dispatch import LeaseDispatch
-from farm.frontier.nodes import NodeRegistry
+from farm.frontier.nodes import ActiveFeeders, NodeRegistry, RedisFlowStore
 from farm.frontier.pace_store import RedisPaceStore
-from farm.frontier.proxy_bans import SharedBans
 from farm.frontier.shards import BATCH, Shards, addressed, deliver
-from farm.frontier.shared_cache import RedisSharedCache
+from farm.frontier.shared_cache import RedisSharedCache, SharedBans
 from farm.frontier.terms import Terms
 from farm.model.crawl import Stats
 from farm.model.errors import UsageError

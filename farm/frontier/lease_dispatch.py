@@ -5,9 +5,9 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from farm.frontier.active_feeders import ActiveFeeders
 from farm.frontier.client import Arg
 from farm.frontier.entries import CorruptEntry, decode_lease
+from farm.frontier.nodes import ActiveFeeders
 from farm.frontier.quarantine import Quarantine
 from farm.frontier.shards import ShardAffinity, Shards, allow_more
 from farm.model.errors import UsageError

@@ -12,7 +12,7 @@ from redis import exceptions as redis_errors
 from farm.frontier import keys
 from farm.frontier.connect import build_sync
 from farm.frontier.faults import FOREIGN, is_transient, lacks_function, leads_astray, place_of, translate
-from farm.frontier.nodes import together
+from farm.frontier.nodes import state_over_shards
 from farm.frontier.scripts import LIBRARY
 from farm.frontier.shards import shard_of
 from farm.model.crawl import Identity, NodeState
@@ -83,7 +83,7 @@ class RedisLeaseRenewer:
                 failed = error
         if failed is not None and not standings:
             raise failed
-        return together([int(one) for one in standings])
+        return state_over_shards([int(one) for one in standings])
 
     def close(self) -> None:
         """Close the connection."""

@@ -1,23 +1,34 @@
-"""The nodes at work on a crawl: which one has which name, and which are silent.
+"""The nodes at work on a crawl, by what each has said last: its name, its flow, and that it feeds the crawl.
 
 A node registers under its name before its first lease, says every few seconds that it is alive (`heartbeat`, or
 the lease renewer from a thread of its own), and unregisters when it ends. A node that is silent for longer than
 the crawl's terms allow is taken for dead: the next call of `maintain` returns its leases to their queues. An
 incarnation is one life of a node: a text without spaces that no other life has.
+
+While a node feeds the crawl from sitemaps, an empty frontier is not the crawl's end. What always holds: its mark
+is set before the crawl can be seen to be empty, and removed after its last URL was added; the mark of a node that
+dies expires.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import orjson
 
+from farm.frontier import keys
+from farm.frontier.client import RedisClient
 from farm.frontier.shards import Shards
 from farm.model.crawl import NodeState
 from farm.model.errors import UsageError
+from farm.policy.capacity import Flow, together
 
 ANY = "*"
 """In place of a predecessor's incarnation: the present holder of the name is known to be dead."""
+FRESH_S = 10.0
+"""A node whose report of its flow is older has ended, or cannot reach Redis."""
+FEEDS_S = 30.0
+"""How long the mark of a node that feeds the crawl lasts, unless it is prolonged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +88,7 @@ class NodeRegistry:
     async def heartbeat(self, name: str, incarnation: str) -> NodeState:
         """Say that the node is alive."""
         standings = await self._shards.each("heartbeat", name, incarnation)
-        return together([int(one) for one in standings])
+        return state_over_shards([int(one) for one in standings])
 
     async def unregister(self, name: str, incarnation: str) -> int:
         """Remove the node; its leases go back to their queues. Returns how many there were."""
@@ -93,11 +104,102 @@ class NodeRegistry:
         return any(node.is_alive for node in await self.list() if node.name == name)
 
 
-def together(standings: list[int]) -> NodeState:
+def state_over_shards(standings: list[int]) -> NodeState:
     """Return what the shards' answers mean together: replaced by any is replaced, returned in any is returned."""
     if NodeState.REPLACED in standings:
         return NodeState.REPLACED
     return NodeState.RETURNED if NodeState.RETURNED in standings else NodeState.ALIVE
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFlow:
+    """One node's figures, reported `age_s` ago; `binding` names the limit that held it to `limit` contexts."""
+
+    node: str
+    age_s: float
+    flow: Flow
+    sites: Mapping[str, Flow] = field(default_factory=dict)
+    limit: int = 0
+    binding: str = ""
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the node is at work."""
+        return self.age_s < FRESH_S
+
+
+class RedisFlowStore:
+    """What each node of a crawl has measured of its flow, for whoever shows or plans it."""
+
+    def __init__(self, client: RedisClient, crawl: keys.Named) -> None:
+        self._client = client
+        self._key = keys.flow(crawl)
+
+    async def publish(
+        self, node: str, flow: Flow, sites: Mapping[str, Flow], limit: int, binding: str
+    ) -> None:
+        """Store a node's figures, with the server's time."""
+        told = {
+            "at": await self._now_s(),
+            "flow": asdict(flow),
+            "sites": {site: asdict(one) for site, one in sites.items()},
+            "limit": limit,
+            "binding": binding,
+        }
+        await self._client.command("HSET", self._key, node, orjson.dumps(told))
+
+    async def read(self) -> list[NodeFlow]:
+        """Return every node's last report, the newest first; what cannot be read is left out."""
+        now_s = await self._now_s()
+        found = []
+        for node, stored in (await self._client.command("HGETALL", self._key)).items():
+            try:
+                told = orjson.loads(stored)
+                sites = {site: _flow(one) for site, one in told["sites"].items()}
+                age_s = now_s - float(told["at"])
+                flow, limit, binding = _flow(told["flow"]), int(told["limit"]), str(told["binding"])
+                found.append(NodeFlow(node.decode(), age_s, flow, sites, limit, binding))
+            except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
+                continue
+        return sorted(found, key=lambda one: one.age_s)
+
+    async def _now_s(self) -> float:
+        seconds, micros = await self._client.command("TIME")
+        return int(seconds) + int(micros) / 1e6
+
+
+def by_site(nodes: list[NodeFlow]) -> dict[str, Flow]:
+    """Return each site's flow over all nodes, the busiest first."""
+    sites = {site for node in nodes for site in node.sites}
+    flows = {site: together(node.sites[site] for node in nodes if site in node.sites) for site in sites}
+    return dict(sorted(flows.items(), key=lambda item: (-item[1].per_s, item[0])))
+
+
+class ActiveFeeders:
+    """The marks of the nodes that feed a crawl."""
+
+    def __init__(self, client: RedisClient, crawl: keys.Named) -> None:
+        self._client = client
+        self._crawl = crawl
+
+    async def hold(self, node: str, for_s: float = FEEDS_S) -> None:
+        """Set a node's mark for `for_s` seconds, or prolong it."""
+        await self._client.command("SADD", keys.feeds(self._crawl), node)
+        await self._client.command("SET", keys.feed(self._crawl, node), "1", "PX", round(for_s * 1000))
+
+    async def drop(self, node: str) -> None:
+        """Remove a node's mark: it has added all its URLs."""
+        await self._client.command("DEL", keys.feed(self._crawl, node))
+        await self._client.command("SREM", keys.feeds(self._crawl), node)
+
+    async def any(self) -> bool:
+        """Whether any node still feeds the crawl."""
+        for member in await self._client.command("SMEMBERS", keys.feeds(self._crawl)):
+            node = member.decode()
+            if await self._client.command("EXISTS", keys.feed(self._crawl, node)):
+                return True
+            await self._client.command("SREM", keys.feeds(self._crawl), node)
+        return False
 
 
 def _entry(name: bytes, incarnation: bytes, silent_ms: int, dead_after_ms: int, facts: bytes) -> NodeEntry:
@@ -112,3 +214,7 @@ def _entry(name: bytes, incarnation: bytes, silent_ms: int, dead_after_ms: int, 
         is_alive=silent_ms < dead_after_ms,
         facts=told if isinstance(told, dict) else {},
     )
+
+
+def _flow(told: Mapping[str, float]) -> Flow:
+    return Flow(**{name: float(figure) for name, figure in told.items()})

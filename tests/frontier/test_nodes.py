@@ -1,16 +1,18 @@
-"""The registry of nodes: who has a name, who is alive, and what becomes of a dead one's leases."""
+"""The nodes: who has a name, who is alive, what becomes of a dead one, what each measures, and who feeds."""
 
 import asyncio
 
 import pytest
 
+from farm.frontier import keys
 from farm.frontier.client import RedisClient
-from farm.frontier.nodes import ANY, NodeRegistry
+from farm.frontier.nodes import ANY, NodeRegistry, by_site
 from farm.frontier.terms import Terms
 from farm.model.crawl import Identity, NodeState
 from farm.model.errors import UsageError
 from farm.model.outcome import Ack, Settled
-from tests.frontier.support import Bench
+from farm.policy.capacity import Flow
+from tests.frontier.support import Bench, eventually_async
 
 SILENCE_S = Terms().silence_s
 
@@ -163,3 +165,73 @@ async def test_a_name_that_cannot_be_kept_is_refused(bench: Bench, name: str) ->
     with pytest.raises(UsageError, match="cannot be used"):
         await registry(bench).register(name, "i1")
     assert await registry(bench).list() == []
+
+
+async def test_what_nodes_tell_is_read_by_whoever_asks(bench: Bench) -> None:
+    """Each node's last word; what cannot be read is left out."""
+    store = bench.frontier.flow
+    await store.publish("n1", Flow(9, 9, 9), {}, 1, "ramp")
+    await store.publish("n1", Flow(3, 1, 3), {"a": Flow(3, 1, 3)}, 8, "contexts")
+    await store.publish("n2", Flow(1, 3, 3), {"a": Flow(0.5, 3, 1), "b": Flow(0.5, 3, 2)}, 4, "proxies")
+    await bench.client.command("HSET", keys.flow(bench.crawl), "n3", "{}")
+    nodes = await store.read()
+    assert {node.node: (node.limit, node.binding) for node in nodes} == {
+        "n1": (8, "contexts"),
+        "n2": (4, "proxies"),
+    }
+    assert all(node.is_fresh for node in nodes)
+    assert {site: flow.per_s for site, flow in by_site(nodes).items()} == {"a": 3.5, "b": 0.5}
+    assert list(by_site(nodes)) == ["a", "b"]
+
+
+async def test_an_empty_frontier_is_the_end_only_when_nobody_feeds_it(bench: Bench) -> None:
+    """Whichever node asks, after a lease or for one; the end comes with the last mark."""
+    feeds = bench.frontier.feeders
+    await feeds.hold("one")
+    await feeds.hold("two")
+    assert (await bench.idle()).reason == "waiting"
+    await bench.add("a/1")
+    lease = await bench.lease()
+    _, following = await bench.frontier.ack(lease, Ack(), bench.wish())
+    assert following is not None
+    assert following.reason == "waiting"  # type: ignore[union-attr]
+    await feeds.drop("one")
+    assert (await bench.idle()).reason == "waiting"
+    await feeds.drop("two")
+    assert (await bench.idle()).reason == "empty"
+
+
+async def test_the_mark_of_a_dead_node_ends_by_itself(bench: Bench) -> None:
+    """And leaves nothing behind."""
+    feeds = bench.frontier.feeders
+    await feeds.hold("one", 0.05)
+
+    async def is_over() -> bool:
+        return not await feeds.any()
+
+    await eventually_async(is_over)
+    assert await bench.client.keys("{test:robots}:*") == []
+
+
+async def test_what_is_fed_between_two_looks_is_found(client: RedisClient, redis_url: str) -> None:
+    """A feeder adds its last URL and goes while the first look is on its way."""
+    bench = await Bench.open(client, redis_url, shards=3)
+    feeds = bench.frontier.feeders
+    await feeds.hold("one")
+
+    async def feeding() -> None:
+        for n in range(30):
+            await bench.add(f"site{n}/1")
+        await feeds.drop("one")
+
+    task, done = asyncio.create_task(feeding()), 0
+    while True:
+        got = await bench.frontier.lease(bench.wish())
+        if getattr(got, "reason", "") == "empty":
+            break
+        if not hasattr(got, "reason"):
+            await bench.done(got)
+            done += 1
+    await task
+    assert done == 30
+    assert (await bench.ledger()).done == 30

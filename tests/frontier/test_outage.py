@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from farm.frontier.client import Outage
 from farm.frontier.connect import connect
-from farm.frontier.outage import Outage
 from farm.model.event import RedisAway, RedisBack
 from tests.frontier.servers import Server
 
