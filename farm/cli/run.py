@@ -24,11 +24,11 @@ from farm.model.clock import Clock, SystemClock
 from farm.model.crawl import Stats
 from farm.model.errors import CrawlGone, FarmError, FrontierUnavailable, NothingRecorded, OutputUnwritable
 from farm.model.event import Event, StatsRead
-from farm.monitor.live import LiveView, can_be_shown
+from farm.monitor.event_log import StateNews, log_event
 from farm.monitor.log import LOG_NAME, start_logging
-from farm.monitor.plain import PlainView, StateNews, log_event
 from farm.monitor.report import nothing_recorded, report_lines
 from farm.monitor.tally import Tally
+from farm.monitor.views import LiveView, PlainView, can_be_shown
 from farm.resources.files import umask_of
 from farm.runtime.control import ExitReason
 from farm.runtime.loop_watchdog import LoopWatchdog

@@ -23,8 +23,8 @@ from farm.model.event import (
     StatsRead,
     VisitFailed,
 )
-from farm.monitor.live import LiveView
 from farm.monitor.tally import Tally
+from farm.monitor.views import LiveView
 
 GIB = 1 << 30
 STEPS = (

@@ -17,11 +17,10 @@ from farm.model.event import (
     SlotPhase,
     VisitFailed,
 )
-from farm.monitor.live import Screen
-from farm.monitor.plain import progress_line
 from farm.monitor.screen import frame
 from farm.monitor.snapshot import Snapshot
 from farm.monitor.tally import Tally
+from farm.monitor.views import Screen, progress_line
 
 from .simulated import simulated
 

@@ -1,12 +1,7 @@
-"""Plain lines instead of the live view, for logs and pipes: what happened as it happens, and how it goes.
-
-Both are log records, so that they reach `farm.log` and standard error alike, as text or as JSON.
-"""
+"""Events as log records, so that they reach `farm.log` and standard error alike, as text or as JSON."""
 
 import logging
-from typing import Any
 
-from farm.model.clock import Clock
 from farm.model.event import (
     AdmissionSet,
     Emit,
@@ -20,13 +15,10 @@ from farm.model.event import (
     StatsRead,
     VisitFailed,
 )
-from farm.monitor.figures import amount, clock, lapse, one_line, rate, size, span
-from farm.monitor.snapshot import Snapshot
-from farm.monitor.view import Source, View
+from farm.monitor.figures import one_line, size
 
 _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _log = logging.getLogger("farm.events")
-_progress = logging.getLogger("farm.progress")
 
 
 def log_event(event: Event) -> None:  # noqa: C901 - one case for each event
@@ -83,51 +75,6 @@ class StateNews:
             self._emit(Notice(event.at, "info", text))
 
 
-def progress_line(snapshot: Snapshot) -> str:
-    """Return how a crawl goes, in one line."""
-    ledger = snapshot.stats.ledger
-    parts = [
-        clock(snapshot.elapsed_s),
-        f"{amount(ledger.done)} done",
-        f"{amount(ledger.dead)} dead",
-        f"{amount(ledger.queued)} queued",
-        f"{amount(ledger.delayed)} delayed",
-        f"{amount(ledger.leased)} leased",
-        rate(snapshot.pages_per_s),
-        f"page {lapse(snapshot.page_ms_p50)}",
-        f"{snapshot.at_work} of {len(snapshot.slots)} contexts at work",
-    ]
-    if snapshot.visits_per_s:
-        visit = lapse(snapshot.visit_s * 1000)
-        parts.append(f"L {snapshot.under_way:.1f} = {rate(snapshot.visits_per_s)} x {visit}")
-    if snapshot.memory_budget_bytes:
-        parts.append(f"{size(snapshot.memory_used_bytes)} of {size(snapshot.memory_budget_bytes)}")
-    if snapshot.admission_limit is not None and snapshot.admission_limit < len(snapshot.slots):
-        parts.append(f"held back by {snapshot.binding}")
-    if snapshot.is_ending:
-        parts.append("stopping")
-    elif snapshot.stats.state != "running":
-        parts.append(snapshot.stats.state)
-    if snapshot.away_since is not None:
-        parts.append(f"Redis away for {span(snapshot.now - snapshot.away_since)}, leasing paused")
-    return " · ".join(parts)
-
-
-class PlainView(View):
-    """Logs a progress line every `every_s` seconds, the first after that time, and one at the end."""
-
-    def __init__(self, source: Source, clock: Clock, every_s: float = 10.0) -> None:
-        super().__init__(source, clock, "progress")
-        self._every_s = every_s
-
-    def _run(self) -> None:
-        ended = False
-        while not ended:
-            ended = self._ended.wait(self._every_s)
-            snapshot = self._snapshot()
-            _progress.info(progress_line(snapshot), extra={"facts": _facts(snapshot)})
-
-
 def _tell(level: int, text: str, event: Event) -> None:
     if _log.isEnabledFor(level):
         facts = {name: getattr(event, name) for name in event.__slots__ if name != "at"}
@@ -136,12 +83,3 @@ def _tell(level: int, text: str, event: Event) -> None:
 
 def _why(event: VisitFailed) -> str:
     return f"{event.reason}: {one_line(event.detail)}" if event.detail else event.reason
-
-
-def _facts(snapshot: Snapshot) -> dict[str, Any]:
-    ledger = snapshot.stats.ledger
-    return {
-        **{name: getattr(ledger, name) for name in ledger.__slots__},
-        "pages_per_s": round(snapshot.pages_per_s, 2),
-        "memory_used_bytes": snapshot.memory_used_bytes,
-    }

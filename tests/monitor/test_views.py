@@ -1,14 +1,19 @@
-"""The thread that shows the view."""
+"""The threads that show a run: on the whole screen, or by lines of progress."""
 
 import io
+import logging
 import threading
 
+import pytest
 from rich.console import Console
 
 from farm.model.clock import SystemClock
-from farm.monitor.live import LiveView, Terminal, can_be_shown
+from farm.model.crawl import Ledger, Stats
 from farm.monitor.snapshot import Snapshot
 from farm.monitor.tally import Tally
+from farm.monitor.views import LiveView, PlainView, Terminal, can_be_shown, progress_line
+
+from .simulated import simulated
 
 
 class Screenful(io.StringIO):
@@ -88,3 +93,52 @@ def test_only_a_real_terminal_gets_the_view() -> None:
     assert not can_be_shown(Console(file=io.StringIO()))
     dumb = Console(file=Screenful(), force_terminal=True, _environ={"TERM": "dumb"})
     assert not can_be_shown(dumb)
+
+
+def test_a_progress_line_says_how_it_goes() -> None:
+    """In one line."""
+    line = progress_line(simulated(8, 60).snapshot(160.0))
+    assert line.startswith("1:00 · ")
+    for part in (
+        " done · ",
+        " dead · ",
+        " queued · ",
+        "/s · page ",
+        "of 8 contexts at work",
+        "held back by memory",
+    ):
+        assert part in line
+    away = progress_line(Snapshot(now=9.0, started=0.0, away_since=4.0))
+    assert away.endswith(" · Redis away for 5s, leasing paused")
+    calm = progress_line(Snapshot(now=1.0, started=0.0))
+    assert (
+        calm
+        == "0:01 · 0 done · 0 dead · 0 queued · 0 delayed · 0 leased · 0.0/s · page 0 ms · 0 of 0 contexts at work"
+    )
+
+
+def test_progress_is_told_at_intervals_and_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    """Also when the end comes before the first interval."""
+    asked = threading.Semaphore(0)
+    tally = Tally(0.0)
+
+    def source(now: float) -> Snapshot:
+        asked.release()
+        return tally.snapshot(now)
+
+    with caplog.at_level(logging.INFO, "farm"):
+        with PlainView(source, SystemClock(), every_s=0.001):
+            for _ in range(3):
+                assert asked.acquire(timeout=20)
+        told = len(caplog.records)
+        assert told >= 3
+        with PlainView(tally.snapshot, SystemClock()):
+            pass
+        assert len(caplog.records) == told + 1
+    assert caplog.records[-1].__dict__["facts"]["done"] == 0
+
+
+def test_the_facts_of_progress_are_the_ledger() -> None:
+    """For a log of JSON."""
+    snapshot = Snapshot(now=1.0, started=0.0, stats=Stats(Ledger(accepted=3, done=3)))
+    assert "3 done" in progress_line(snapshot)
