@@ -5,15 +5,14 @@
 - `guard` decides which addresses may be reached; it is pure.
 - `authority`, `resolve`, `dial`, `upstream` turn `host:port` into an open connection that the guard allows.
 - `connection`, `http1`, `navigation_hold`, `session` join a connection of the browser to one outside.
-- `gateway` and `slot_proxy` are the interface to the rest of the farm; `fetch` makes the farm's own requests.
+- `gateway` is the interface to the rest of the farm; `fetch` makes the farm's own requests.
 - `proxy_file` parses a proxies file.
 """
 
-from farm.egress.gateway import Gateway
+from farm.egress.gateway import Gateway, SlotProxy
 from farm.egress.guard import AllowedNetwork, Guard, Verdict
 from farm.egress.params import GatewayParams
 from farm.egress.proxy_file import BadProxyLine, ProxyList, Upstream, parse_proxies
-from farm.egress.slot_proxy import SlotProxy
 
 __all__ = [
     "AllowedNetwork",

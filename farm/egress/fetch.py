@@ -17,11 +17,10 @@ import h11
 from ada_url import join_url
 
 from farm.egress.errors import DETAIL_CHARS
-from farm.egress.gateway import Gateway
+from farm.egress.gateway import Gateway, SlotProxy
 from farm.egress.http1 import EVENTS_A_TURN, HEADERS, INFORMATIONAL
 from farm.egress.lenient_head import ReceivedHead
 from farm.egress.proxy_file import Upstream
-from farm.egress.slot_proxy import SlotProxy
 from farm.model.egress import EgressFault, Fetched, FetchFailed
 from farm.model.outcome import FailureKind
 

@@ -1,18 +1,188 @@
-"""The gateway: a forward proxy on loopback with one port per slot.
+"""The gateway: a forward proxy on loopback with one port per slot, the slot proxy.
 
 Invariants: all traffic of a slot's browser passes through its slot proxy or is dropped; nothing is left open when
 `close` has returned. The farm's own fetches (robots.txt, sitemaps) use slot proxies too.
+
+Security: the port is bound to 127.0.0.1, so it cannot be reached from other machines. Where the kernel says who
+owns the other end of a connection (`peer`), only processes of the farm's own user are answered: another user would
+gain access to the slot's upstream proxy and to the networks that the operator allows. Credentials would cost a
+quarter of the throughput, since the browser intercepts every request to add them. So where the kernel does not
+tell, a farm with paid proxies or allowed networks belongs on a machine, or in a network namespace, of its own.
 """
 
 import asyncio
+import logging
+from contextlib import suppress
 
+from farm.egress.authority import authority_of
+from farm.egress.connection import Connection, Traffic
 from farm.egress.dial import Dialer
 from farm.egress.guard import Guard
+from farm.egress.navigation_hold import Ask, NavigationHold
 from farm.egress.params import GatewayParams
 from farm.egress.peer import PeerCheck
 from farm.egress.proxy_file import Upstream
 from farm.egress.resolve import Lookup, Resolver, system_lookup
-from farm.egress.slot_proxy import SlotProxy
+from farm.egress.session import Session, SlotProxyState, Visit
+from farm.model.egress import EgressFailure, EgressFault
+
+log = logging.getLogger("farm.egress")
+
+
+class SlotProxy:
+    """The port of one slot, its connections and their failures; made by `Gateway.open`."""
+
+    def __init__(
+        self, name: str, dialer: Dialer, params: GatewayParams, upstream: Upstream | None, peers: PeerCheck
+    ) -> None:
+        self.name = name
+        self._peers = peers
+        self._dialer = dialer
+        self._params = params
+        self._state = SlotProxyState(upstream=upstream, traffic=Traffic(on_excess=self._overflow))
+        self._received_before = 0
+        self._sessions: dict[asyncio.Task[None], Session] = {}
+        self._server: asyncio.Server | None = None
+        self.port = 0
+
+    def __repr__(self) -> str:
+        return f"<SlotProxy {self.name} on {self.port} by {self.upstream or 'no proxy'}>"
+
+    # -- what the slot sees
+
+    @property
+    def proxy_url(self) -> str:
+        """The URL of this proxy, for the slot's browser context."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def bytes_received(self) -> int:
+        """The bytes received from outside since `begin`."""
+        return self._state.traffic.received - self._received_before
+
+    def begin(self, url: str = "", ask: Ask | None = None) -> None:
+        """Start a visit: reset the failures and the byte count.
+
+        With `ask` the visit's document requests wait until it allows them.
+        """
+        visit = self._state.visit = Visit()  # requests still under way record their end in the previous visit
+        authority = authority_of(url)
+        if ask is not None and authority is not None:
+            visit.hold = NavigationHold(authority, ask)
+        for session in self._sessions.values():
+            session.hold_for(visit)
+        self._received_before = self._state.traffic.received
+        if self._params.visit_bytes:
+            self._state.traffic.cap = self._received_before + self._params.visit_bytes
+
+    def failure(self, url: str) -> EgressFailure | None:
+        """Return how the visit's last attempt to reach the URL's host and port failed; None if it did not.
+
+        A visit that exceeded its bytes has failed for every URL.
+        """
+        authority = authority_of(url)
+        if self._state.visit.excess is not None:
+            return self._state.visit.excess
+        return None if authority is None else self._state.visit.failures.get(authority)
+
+    def shortfall(self, url: str) -> EgressFailure | None:
+        """Return the failure because of which a page that loaded is incomplete; None if it is complete.
+
+        It is incomplete if it exceeded the bytes of a visit, if the proxy was unreachable for any host, or if a
+        connection through the proxy broke for the page's own host. Other hosts' broken connections do not count.
+        """
+        visit = self._state.visit
+        if visit.excess is not None:
+            return visit.excess
+        for failure in visit.broken.values():
+            if failure.fault is EgressFault.UPSTREAM:
+                return failure
+        authority = authority_of(url)
+        return None if authority is None else visit.broken.get(authority)
+
+    # -- what the farm decides
+
+    @property
+    def upstream(self) -> Upstream | None:
+        """The upstream proxy; None if connections are direct."""
+        return self._state.upstream
+
+    def switch(self, upstream: Upstream | None) -> None:
+        """Use another upstream proxy from now on; connections through the old one are closed."""
+        if upstream == self._state.upstream:
+            return
+        self._state.upstream = upstream
+        self._cut()
+
+    @property
+    def connections(self) -> int:
+        """The number of open connections of the browser."""
+        return len(self._sessions)
+
+    # -- what the gateway calls
+
+    async def listen(self) -> None:
+        """Open the port."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: Connection(loop, self._params.buffer_bytes, self._state.traffic, self._accept),
+            "127.0.0.1",
+            0,
+        )
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """Close the port and every connection; returns once they are gone, or after `close_s`."""
+        if self._server is None:
+            return
+        server, self._server = self._server, None
+        server.close()
+        tasks = tuple(self._sessions)
+        for task in tasks:
+            task.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._params.close_s):
+                await asyncio.gather(*tasks, return_exceptions=True)
+                live = tuple(self._state.traffic.live)
+                for connection in live:
+                    connection.abort()
+                await asyncio.gather(*(connection.lost for connection in live))
+                await server.wait_closed()
+
+    def _cut(self) -> None:
+        for task, session in self._sessions.items():
+            session.drop()
+            task.cancel()
+
+    def _overflow(self) -> None:
+        """Close all connections of the visit, and accept none before the next."""
+        size = self._params.visit_bytes
+        self._state.visit.excess = EgressFailure(EgressFault.TOO_LARGE, f"more than {size} bytes came")
+        self._cut()
+
+    def _accept(self, near: Connection) -> None:
+        is_full = len(self._sessions) >= self._params.connections
+        if self._server is None or is_full or self._state.visit.excess is not None:
+            near.abort()
+            return
+        transport = near.transport
+        if not self._peers.is_own(transport.get_extra_info("peername"), transport.get_extra_info("sockname")):
+            log.warning("slot proxy %s: a process of another user connected, and was not answered", self.name)
+            near.abort()
+            return
+        session = Session(near, self._state, self._dialer, self._params)
+        task = asyncio.create_task(session.run(), name=f"egress {self.name}")
+        near.on_end = task.cancel  # if the browser closes it, stop the work for it
+        self._sessions[task] = session
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        # Not in the session: a task that is cancelled before its first step never runs its `finally`.
+        self._sessions.pop(task).drop()
+        if not task.cancelled() and task.exception() is not None:
+            task.get_loop().call_exception_handler(
+                {"message": f"a session of slot proxy {self.name} broke", "exception": task.exception()}
+            )
 
 
 class Gateway:
