@@ -6,8 +6,8 @@ from farm.model.outcome import RedirectOutcome
 from farm.model.page import RenderedPage
 from farm.model.task import UrlTask
 from farm.scope.canonical import CanonicalUrl
-from farm.scope.directives import directives_of
 from farm.scope.links import LinkSorter
+from farm.scope.robots import directives_of
 from farm.scope.rules import ScopeKind, ScopeRules
 
 

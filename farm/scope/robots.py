@@ -1,17 +1,21 @@
-"""robots.txt by RFC 9309, read as Google's parser reads it where the RFC leaves it open.
+"""What a site asks of robots: its robots.txt, and the directives of a page.
 
-What always holds: any bytes parse, in time linear in their length. A file that is a web page by mistake has no
-rules and allows all. Rules without wildcards are found by a binary search, however many there are; at most
-`MAX_STARS` wildcards are compared with a path. A prohibition beyond that is widened to every path with its prefix,
-and a permission beyond it is dropped: rules that do not fit forbid more, never less.
+robots.txt is read by RFC 9309, and as Google's parser reads it where the RFC leaves it open. What always holds:
+any bytes parse, in time linear in their length. A file that is a web page by mistake has no rules and allows
+all. Rules without wildcards are found by a binary search, however many there are; at most `MAX_STARS` wildcards
+are compared with a path. A prohibition beyond that is widened to every path with its prefix, and a permission
+beyond it is dropped: rules that do not fit forbid more, never less.
 
 Own code, because the maintained parsers fail on some of the tested cases: a token followed by a version or by
 words (`CrawlFarm/1.0`, `* all others`), a byte order mark.
+
+A page's directives are in the header `X-Robots-Tag` and in the meta element `robots`. Both use the same words. A
+header may address one robot (`otherbot: noindex`); those for others do not count.
 """
 
 import re
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from farm.model.url import relative_url_of
@@ -291,3 +295,38 @@ def _text(value: str) -> str:
 
 def _seconds(value: str) -> float | None:
     return float(value) if _NUMBER.fullmatch(value) else None
+
+
+# These words take a value after a colon, so the text before it is no robot's name.
+_VALUED = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
+
+LONGEST_DIRECTIVES = 16_384
+"""Characters that are read of the element and of the header each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Directives:
+    """`noindex` is only recorded; with `nofollow` no link of the page is followed."""
+
+    noindex: bool = False
+    nofollow: bool = False
+
+
+def directives_of(headers: Mapping[str, str], meta: str) -> Directives:
+    """Read a page's headers (names in lower case) and the content of its meta element."""
+    words = {word.strip().lower() for word in meta[:LONGEST_DIRECTIVES].split(",")}
+    words.update(_words_for_us(headers.get("x-robots-tag", "")[:LONGEST_DIRECTIVES]))
+    return Directives(bool(words & {"noindex", "none"}), bool(words & {"nofollow", "none"}))
+
+
+def _words_for_us(value: str) -> Iterator[str]:
+    # Several headers arrive as one value, joined by line breaks or commas; a name applies until the next one.
+    for header in value.split("\n"):
+        addressed = True
+        for part in header.split(","):
+            name, colon, rest = part.partition(":")
+            word = part
+            if colon and name.strip().lower() not in _VALUED:
+                addressed, word = name.strip().lower() in {TOKEN, "*"}, rest
+            if addressed:
+                yield word.strip().lower()

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from farm.policy.robots import LONGEST_CRAWL_DELAY_S, crawl_delay_s
 from farm.scope import robots
-from farm.scope.directives import LONGEST, Directives, directives_of
 from farm.scope.robots import LONGEST_LINE, MAX_BYTES, MAX_STARS, PathRules, Pattern, parse
 from tests.longest_turn import collector_at_rest
 
@@ -318,19 +317,19 @@ def test_reading_and_matching_are_linear(content: Callable[[int], bytes]) -> Non
 @pytest.mark.parametrize(
     ("header", "meta", "found"),
     [
-        ("", "", Directives()),
-        ("", "NOINDEX, nofollow", Directives(noindex=True, nofollow=True)),
-        ("none", "", Directives(noindex=True, nofollow=True)),
-        ("noindex", "nofollow", Directives(noindex=True, nofollow=True)),
-        ("otherbot: noindex, nofollow", "", Directives()),
-        ("otherbot: noindex, crawlfarm: nofollow", "", Directives(nofollow=True)),
-        ("unavailable_after: 25 Jun 2030 15:00:00 PST, nofollow", "", Directives(nofollow=True)),
-        ("otherbot: noindex\nnofollow", "", Directives(nofollow=True)),
+        ("", "", robots.Directives()),
+        ("", "NOINDEX, nofollow", robots.Directives(noindex=True, nofollow=True)),
+        ("none", "", robots.Directives(noindex=True, nofollow=True)),
+        ("noindex", "nofollow", robots.Directives(noindex=True, nofollow=True)),
+        ("otherbot: noindex, nofollow", "", robots.Directives()),
+        ("otherbot: noindex, crawlfarm: nofollow", "", robots.Directives(nofollow=True)),
+        ("unavailable_after: 25 Jun 2030 15:00:00 PST, nofollow", "", robots.Directives(nofollow=True)),
+        ("otherbot: noindex\nnofollow", "", robots.Directives(nofollow=True)),
     ],
 )
-def test_what_a_page_says_about_itself(header: str, meta: str, found: Directives) -> None:
+def test_what_a_page_says_about_itself(header: str, meta: str, found: robots.Directives) -> None:
     """The header and the meta element say the same words; what is said to others does not count."""
-    assert directives_of({"x-robots-tag": header}, meta) == found
+    assert robots.directives_of({"x-robots-tag": header}, meta) == found
 
 
 @given(st.text(max_size=50), st.text("abnoidexfw:,\n *", max_size=50))
@@ -338,5 +337,7 @@ def test_what_a_page_says_about_itself(header: str, meta: str, found: Directives
 @example("", "a:" * 1_000_000 + "noindex")
 def test_any_directives_are_read(meta: str, header: str) -> None:
     """No more of them than the cap."""
-    found = directives_of({"x-robots-tag": header}, meta)
-    assert found == directives_of({"x-robots-tag": header[:LONGEST]}, meta[:LONGEST])
+    found = robots.directives_of({"x-robots-tag": header}, meta)
+    assert found == robots.directives_of(
+        {"x-robots-tag": header[: robots.LONGEST_DIRECTIVES]}, meta[: robots.LONGEST_DIRECTIVES]
+    )
