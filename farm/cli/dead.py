@@ -16,7 +16,7 @@ from farm.cli.interruptible import run_interruptible
 from farm.cli.show import tell
 from farm.frontier.dead import DeadLetter, DeadLetters
 from farm.model.errors import UsageError
-from farm.model.escape import escaped
+from farm.monitor.figures import escaped
 from farm.settings.commands import DeadSettings
 from farm.settings.load import load
 

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from farm.app.doctor import Check, examine
 from farm.cli.interruptible import run_interruptible
-from farm.model.escape import escaped_lines
+from farm.monitor.figures import escaped_lines
 from farm.settings.commands import DoctorSettings
 from farm.settings.load import load
 

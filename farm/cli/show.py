@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Iterable
 
-from farm.model.escape import escaped
+from farm.monitor.figures import escaped
 
 
 def tell(sentence: str) -> None:

@@ -13,7 +13,7 @@ from farm.app.existing_crawl import open_existing_crawl
 from farm.cli.interruptible import run_interruptible
 from farm.frontier.nodes import NodeFlow, by_site
 from farm.model.crawl import Stats
-from farm.model.escape import escaped
+from farm.monitor.figures import escaped
 from farm.policy.capacity import together
 from farm.settings.commands import StatusSettings
 from farm.settings.load import load

@@ -1,4 +1,8 @@
-"""Numbers and addresses as people read them, in a width that does not change as they do."""
+"""Numbers, addresses and texts as people read them.
+
+Numbers have a width that does not change as they do. Texts come from outside, and are made safe to show: a
+terminal acts on what it prints, and a log is read line by line.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -106,3 +110,23 @@ def bar(fraction: float, width: int, glyphs: Glyphs = UNICODE) -> tuple[str, str
 def one_line(text: str) -> str:
     """Return a text without the characters that would move a terminal's cursor."""
     return "".join(char if char.isprintable() else " " for char in text)
+
+
+def escaped(text: str) -> str:
+    r"""Return the text with every character that is not printable written as an escape (`\x1b`, `\u202e`, `\n`).
+
+    Covers control characters (ESC, C1), line separators, bidirectional and zero-width controls and lone
+    surrogates. A text that is printable is returned as it is.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else _escape(char) for char in text)
+
+
+def escaped_lines(text: str) -> str:
+    """Return a text of several lines, each escaped, joined by newlines."""
+    return "\n".join(escaped(line) for line in text.split("\n"))
+
+
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")

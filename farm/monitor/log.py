@@ -21,7 +21,7 @@ from typing import Literal, Protocol, TextIO
 import orjson
 
 from farm.model.errors import OutputUnwritable
-from farm.model.escape import escaped
+from farm.monitor.figures import escaped
 from farm.resources.files import opened
 
 Form = Literal["text", "json"]

@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from farm.model.escape import escaped
 from farm.model.url import site_of
-from farm.monitor.figures import amount, clock, rate, shortened, size
+from farm.monitor.figures import amount, clock, escaped, rate, shortened, size
 
 _LABEL = 9
 _URL_CHARS = 100
