@@ -1,43 +1,70 @@
 """A private Redis for one output folder: started with the farm, stopped with it, its data kept.
 
 It listens on a unix socket alone, in a short private folder (a socket's path is limited to 107 bytes).
-A small file in the data folder says who it is, so that a farm that was killed leaves nothing in the way.
+A small file in the data folder says which process it is, so that a farm that was killed leaves nothing in the way.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from farm.frontier.serverprocess import (
-    POLL_S,
-    SOCKET_FOLDER,
-    ServerProcess,
-    answers,
-    end,
-    identify,
-    read_identity,
-    write_identity,
-)
+import orjson
+
+from farm.frontier.connect import build_sync
+from farm.frontier.faults import FOREIGN
 from farm.model.errors import FrontierUnavailable, OutputUnwritable
 from farm.model.secret import kept
-from farm.resources.files import opened, own_folder
+from farm.resources import processes
+from farm.resources.files import create_anew, opened, own_folder, read_own
 
 log = logging.getLogger("farm.redis")
 SERVERS = ("redis-server", "valkey-server")
 LOG = "redis.log"
 LONGEST_SOCKET = 107
+LARGEST_BYTES = 1 << 16
+IDENTITY = "redis.json"
+SOCKET_FOLDER = "farm-redis-"
+SHUTDOWN_TIMEOUT_S = 10.0
+TERM_TIMEOUT_S = 5.0
+KILL_TIMEOUT_S = 5.0
+POLL_S = 0.02
 WATCH_S = 0.5
 DEATHS, DEATHS_S = 5, 60.0
 """A server that ends so often in so short a time is not started again."""
 START_TIMEOUT_S = 120.0
 """Long, because a large append-only file takes its time to load; a server that died is noticed at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerProcess:
+    """Which process serves a folder; the start time tells it from a later one with the same number."""
+
+    pid: int
+    started: float
+    socket: str
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"unix://{self.socket}"
+
+    @property
+    def alive(self) -> bool:
+        """Whether that very process still runs."""
+        try:
+            return abs(processes.started_at(self.pid) - self.started) < 1.0 and processes.is_running(self.pid)
+        except ProcessLookupError:
+            return False
 
 
 class EmbeddedRedis:
@@ -189,6 +216,60 @@ class EmbeddedRedis:
         return words.rpartition(" # ")[2].rstrip(".")
 
 
+def identify(process: subprocess.Popen[bytes], socket: str) -> ServerProcess:
+    """Describe a server that was just started."""
+    return ServerProcess(process.pid, processes.started_at(process.pid), socket)
+
+
+def write_identity(folder: Path, identity: ServerProcess | None) -> None:
+    """Write into the folder which process serves it; never half a file."""
+    if identity is None:
+        (folder / IDENTITY).unlink(missing_ok=True)
+        return
+    draft = folder / (IDENTITY + ".new")
+    with os.fdopen(create_anew(draft, 0o600), "wb") as file:
+        file.write(orjson.dumps(asdict(identity)))
+    draft.replace(folder / IDENTITY)
+
+
+def read_identity(folder: Path) -> ServerProcess | None:
+    """Return who served the folder last; it may be gone. A process that does not work in the folder is not it.
+
+    Raises UsageError where somebody else wrote the file: it would name a process to end and a socket to trust.
+    """
+    try:
+        stored = orjson.loads(read_own(folder / IDENTITY, LARGEST_BYTES))
+        found = ServerProcess(int(stored["pid"]), float(stored["started"]), str(stored["socket"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        # No file, or one that no farm wrote: then there is no process to stop.
+        return None
+    return None if found.alive and processes.works_elsewhere(found.pid, folder) else found
+
+
+def answers(socket: str) -> bool:
+    """Whether the server is there and has loaded its data."""
+    client = build_sync(f"unix://{socket}", timeout_s=1.0)
+    try:
+        return bool(client.ping())
+    except FOREIGN:
+        return False
+    finally:
+        client.close()
+
+
+async def end(server: ServerProcess, process: subprocess.Popen[bytes] | None = None) -> None:
+    """Shut the server down, else terminate, else kill it; then remove its socket's folder."""
+    await asyncio.to_thread(_ask_to_leave, server.socket)
+    if not await _gone(server, process, SHUTDOWN_TIMEOUT_S):
+        _signal(server, signal.SIGTERM)
+        if not await _gone(server, process, TERM_TIMEOUT_S):
+            _signal(server, signal.SIGKILL)
+            await _gone(server, process, KILL_TIMEOUT_S)
+    home = Path(server.socket).parent
+    if home.name.startswith(SOCKET_FOLDER):
+        shutil.rmtree(home, ignore_errors=True)
+
+
 def _private_socket() -> str:
     for parent in (None, "/tmp"):  # noqa: S108 - only where TMPDIR is too long for a socket
         folder = tempfile.mkdtemp(prefix=SOCKET_FOLDER, dir=parent)
@@ -197,3 +278,29 @@ def _private_socket() -> str:
             return socket
         shutil.rmtree(folder, ignore_errors=True)
     raise FrontierUnavailable("No folder is short enough for the private Redis's socket; set TMPDIR to /tmp.")
+
+
+def _ask_to_leave(socket: str) -> None:
+    client = build_sync(f"unix://{socket}", timeout_s=SHUTDOWN_TIMEOUT_S)
+    try:
+        client.shutdown(nosave=True)  # the append-only file is flushed all the same
+    except FOREIGN:
+        return
+    finally:
+        client.close()
+
+
+def _signal(server: ServerProcess, number: signal.Signals) -> None:
+    # Only that very process: by now its number may be another's.
+    if server.alive:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(server.pid, number)
+
+
+async def _gone(server: ServerProcess, process: subprocess.Popen[bytes] | None, within_s: float) -> bool:
+    deadline = time.monotonic() + within_s
+    while process.poll() is None if process is not None else server.alive:
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(POLL_S)
+    return True

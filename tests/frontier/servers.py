@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from farm.frontier.serverprocess import answers
+from farm.frontier.embedded import answers
 from tests.frontier.support import eventually_async
 
 

@@ -11,8 +11,7 @@ import pytest
 
 from farm.frontier import embedded
 from farm.frontier.connect import connect
-from farm.frontier.embedded import EmbeddedRedis
-from farm.frontier.serverprocess import IDENTITY
+from farm.frontier.embedded import IDENTITY, EmbeddedRedis
 from farm.model.errors import FrontierUnavailable, OutputUnwritable, UsageError
 from tests.frontier.support import eventually
 
