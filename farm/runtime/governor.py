@@ -1,8 +1,8 @@
 """How many slots may work, and which measures give memory back: sample, decide, act.
 
 The ramp, the memory budget, the processor and the number of contexts each give a limit; the smallest is admitted.
-The policies (`admission`, `stagger`, `memory`) decide; here is the loop around them. The reclaim tracker follows
-what each measure freed.
+The policies (`admission`, `stagger`, `memory`) decide; here is the loop around them. The same readings show what
+each measure freed, and what else runs short: file descriptors, and space for what the browsers write.
 """
 
 import asyncio
@@ -11,15 +11,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from farm.model.clock import Clock
-from farm.model.event import AdmissionSet, Emit, MemoryRead
-from farm.model.memory import MemoryReading
+from farm.model.event import AdmissionSet, Emit, MemoryRead, Notice, Reclaimed
+from farm.model.memory import Measure, MemoryReading, ReclaimAction
 from farm.policy import memory
 from farm.policy.admission import Admission, CpuParams, CpuState, admit, cpu_step
-from farm.policy.memory import Band, MemoryParams
+from farm.policy.memory import MIB, Band, MemoryParams
 from farm.policy.stagger import start_times
 from farm.runtime.control import Control
 from farm.runtime.ports import SlotPool
-from farm.runtime.resource_watch import ReclaimTracker, ResourceWatch
 
 SAMPLE_EVERY_S = 0.25
 TIGHT_EVERY_S = 0.1
@@ -29,6 +28,16 @@ EMPTY_EVERY_S = 2.0
 """Without an open context nothing grows."""
 EMIT_EVERY_S = 1.0
 """Readings are more frequent than a view needs."""
+OBSERVE_S = {
+    Measure.COLLECT: 1.0,
+    Measure.RECYCLE: 10.0,
+    Measure.SHED: 3.0,
+    Measure.ENGINE: 60.0,
+    Measure.KILL: 1.0,
+}
+"""After how many seconds it is told what a measure gave back; of a target that is gone, it is told earlier."""
+FILES_SHARE = 0.8
+RECOVERED = 1.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,3 +188,91 @@ class Governor:
             self._admitted = admission
             self._control.admit(admission.limit)
             self._emit(AdmissionSet(self._clock.monotonic(), admission.limit, admission.binding))
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    action: ReclaimAction
+    at: float
+    before_bytes: int
+
+
+class ReclaimTracker:
+    """Follows every action and every reading; emits one `Reclaimed` for each action."""
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+        self._open: list[_Entry] = []
+
+    def record(self, action: ReclaimAction, reading: MemoryReading, now: float) -> None:
+        """Note an action that was taken after this reading."""
+        self._open.append(_Entry(action, now, _held(action, reading) or 0))
+
+    def observe(self, reading: MemoryReading, now: float) -> None:
+        """Emit what the measures freed whose effect has had time to show."""
+        kept = []
+        for entry in self._open:
+            held = _held(entry.action, reading)
+            if held is not None and now - entry.at < OBSERVE_S[entry.action.measure]:
+                kept.append(entry)
+                continue
+            freed = max(0, entry.before_bytes - (held or 0))
+            action = entry.action
+            self._emit(Reclaimed(now, str(action.measure), action.target, action.reason, freed))
+        self._open = kept
+
+
+class ResourceWatch:
+    """Warns of what runs short by the governor's readings.
+
+    Each is reported once when it runs short, and again only after it had recovered.
+
+    `files` is how many descriptors the process may open, 0 where that is unknown; `wanted` is how many bytes must
+    be free by folder. The extremes are for the summary.
+    """
+
+    def __init__(self, files: int, wanted: Mapping[str, int], emit: Emit) -> None:
+        self._files = files
+        self._wanted = wanted
+        self._emit = emit
+        self._short: set[str] = set()
+        self.peak_files = 0
+        self.least_free: dict[str, int] = {}
+
+    def observe(self, reading: MemoryReading, now: float) -> None:
+        """Take one reading, and report what has run short."""
+        self.peak_files = max(self.peak_files, reading.fds)
+        if self._files:
+            short_by = reading.fds / (FILES_SHARE * self._files)
+            text = f"{reading.fds} of {self._files} files are open; allow more with `ulimit -n`."
+            self._judge("files", short_by, text, now)
+        for folder, free in reading.free_bytes.items():
+            self.least_free[folder] = min(free, self.least_free.get(folder, free))
+            text = f"Only {free // MIB:,} MiB are free in {folder}; make room there."
+            self._judge(folder, self._wanted.get(folder, 0) / max(1, free), text, now)
+
+    def summary(self) -> Mapping[str, object]:
+        """Return the extremes: the most open files, and the least free bytes by folder."""
+        return {
+            "files_open": self.peak_files,
+            "files_allowed": self._files,
+            "least_free_bytes": dict(self.least_free),
+        }
+
+    def _judge(self, what: str, short_by: float, text: str, now: float) -> None:
+        if short_by >= 1.0 and what not in self._short:
+            self._short.add(what)
+            self._emit(Notice(now, "warning", text))
+        elif short_by * RECOVERED < 1.0:
+            self._short.discard(what)
+
+
+def _held(action: ReclaimAction, reading: MemoryReading) -> int | None:
+    """Return the bytes that the target of the action holds; None when it is gone."""
+    match action.measure:
+        case Measure.SHED:
+            return reading.used_bytes
+        case Measure.ENGINE:
+            return reading.engines.get(action.target)
+        case _:
+            return next((one.used_bytes for one in reading.renderers if one.pid == action.pid), None)
