@@ -109,7 +109,7 @@ LINKS = {
     ),
     "unresolvable": (
         (
-            "<a href='http://[::1/x'>No</a><a href='http://a b/'>No</a><a href='http://h:99999/'>No</a>"
+            "<a href='http://[::1/x'>No</a><a href='http://h:99999/'>No</a>"
             "<svg><a href='http://[::1/y'><text>No</text></a></svg><a href=' /one '>One</a>"
         ),
         ["/one"],
