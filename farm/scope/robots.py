@@ -158,9 +158,11 @@ MAX_BYTES = 512 * 1024
 MAX_SITEMAPS = 2000
 MAX_LINK_STARS = 1000
 """A page has thousands of links: rules with more wildcards in all are matched only before a visit."""
-LONGEST_LINE = 2083 * 8
+LONGEST_LINE = 2083 * 8 - 1
+"""Google's length. A longer prohibition is cut to it, a longer permission is not read."""
 
-_BOM = b"\xef\xbb\xbf"
+# Of UTF-8, or what an editor left of it.
+_BOM = re.compile(rb"\xef(?:\xbb\xbf?)?")
 _AGENT = re.compile(r"[A-Za-z_-]+")
 _LINE = re.compile(r"[^\r\n]+")
 _NUMBER = re.compile(r"\d+(?:\.\d*)?|\.\d+", re.ASCII)
@@ -257,7 +259,8 @@ def parse(content: bytes, token: str = TOKEN) -> RobotsRules:
     if len(content) > MAX_BYTES:
         # Half a line would mean something else: `Allow: /public` might become `Allow: /`.
         content = content[: max(content.rfind(b"\n", 0, MAX_BYTES), content.rfind(b"\r", 0, MAX_BYTES), 0)]
-    for line in _LINE.finditer(content.removeprefix(_BOM).decode("latin-1")):
+    mark = _BOM.match(content)
+    for line in _LINE.finditer(content[mark.end() if mark else 0 :].decode("latin-1")):
         text = line[0].partition("#")[0]
         key, value = _key_and_value(text[:LONGEST_LINE])
         if key in _AGENTS:
