@@ -22,7 +22,7 @@ from farm.runtime.ports import Scope, Sink
 from farm.runtime.robots import AllowAll, RobotsChecker
 from farm.runtime.sitemaps import SitemapFeed
 from farm.scope.canonical import CanonicalUrl, canonicalise
-from farm.scope.sitemaps import MAX_BYTES, BadSitemap, Entry, SitemapReader
+from farm.scope.sitemaps import MAX_BYTES, BadSitemap, Entry, SitemapReader, with_scheme
 
 log = logging.getLogger("farm.sitemaps")
 FILE_S = 120.0
@@ -106,8 +106,8 @@ async def read(fetch: Fetching, silent: Counter[str], url: str) -> Sequence[Entr
         broken = got.detail
     elif got.status != OK:
         broken = f"status {got.status}"
-    ended = _wrong_at_the_end(reader)
-    broken = broken or ended
+    ended = _wrong_at_the_end(reader, is_whole=not broken)
+    broken = broken or reader.cut or ended
     if broken:
         log.warning("the sitemap %s was not read to its end: %s", url, broken)
     return await resolved(reader.entries, got.url if isinstance(got, Fetched) else url)
@@ -117,7 +117,7 @@ def addresses(named: Iterable[str], base: str | None) -> list[str]:
     """Return the addresses of sitemaps in their canonical form; what is none is told, and costs only itself."""
     found = []
     for one in named:
-        address = canonicalise(one, base)
+        address = canonicalise(with_scheme(one, base) if base else one, base)
         if isinstance(address, CanonicalUrl):
             found.append(address.url)
         else:
@@ -138,15 +138,17 @@ async def resolved(entries: Sequence[Entry], base: str) -> list[Entry]:
             found += [replace(entry, url=url) for url in addresses([entry.url], base)]
         elif WHOLE.match(entry.url):
             found.append(entry)
+        elif WHOLE.match(url := with_scheme(entry.url, base)):
+            found.append(replace(entry, url=url))
         else:
             found.append(replace(entry, url=canonicalise(entry.url, base).url))
     return found
 
 
-def _wrong_at_the_end(reader: SitemapReader) -> str:
+def _wrong_at_the_end(reader: SitemapReader, *, is_whole: bool) -> str:
     """End the parse; return what is wrong with the file as a whole, or nothing."""
     try:
-        reader.close()
+        reader.close(is_whole=is_whole)
     except BadSitemap as error:
         return str(error)
     return ""

@@ -2,20 +2,22 @@
 
 What always holds: no document type is read, so no entity is expanded and the parser fetches nothing; the
 decompressed size, the depth, the elements, the longest tag and the entries of one file are capped; no tree is
-built; the entries before an error are kept. Addresses are returned as the file has them: they are resolved,
-canonicalised and judged as links are.
+built; the entries before an error are kept, and so is an entry with a whole address in which the file breaks.
+Addresses are returned as the file has them: they are resolved, canonicalised and judged as links are.
 
 Reading is done in short steps: a reader on an event loop lets it run in between.
 """
 
 import html
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from xml.parsers import expat
+from xml.parsers.expat import errors
 
+from farm.model.url import site_of
 from farm.scope.decoding import BadCompression, Decoder, Decompressor
 
 MAX_BYTES = 50 * 2**20
@@ -30,6 +32,8 @@ HEAD = 64 * 1024
 """Characters before the first element of a sitemap: blanks, declarations, comments, a script's output."""
 _DATES = frozenset({"lastmod", "updated", "pubdate", "date"})
 _LISTS = frozenset({"urlset", "sitemapindex"})
+_IDENTITIES = frozenset({"guid", "id"})
+"""Of an entry in a feed: mostly its address too, also where the feed denies it (`isPermaLink="false"`)."""
 _ROOT = re.compile(r"<(?:[\w.-]{1,40}:)?(urlset|sitemapindex|rss|feed|rdf)(?=[\s/>])", re.IGNORECASE)
 _DECLARES = re.compile(r"<!(?:ENTITY|ATTLIST|ELEMENT)\b")
 _MARK = "\ue5ff"
@@ -38,6 +42,11 @@ _STRAY = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#\d{1,7}|#x[0-9a-fA-F]{1,6});)"
 _MARKED = re.compile(_MARK + r"(?:[A-Za-z][A-Za-z0-9]{1,31};)?")
 _UNENDED = re.compile(r"&[#\w]{0,32}\Z")
 _LINES = re.compile(r"[^\r\n]+")
+_BLANKS = "\ufeff\u200b \t\n\xa0"
+"""Two that Python does not count as blank, and those that stand between them."""
+_BEHIND_HOST = re.compile(r"[/?#]")
+_NO_SITEMAP = "it is neither a sitemap nor a feed"
+_UNCLOSED_TOKEN = errors.codes[errors.XML_ERROR_UNCLOSED_TOKEN]
 _MONTH = re.compile(r"(\d{4})(?:-(\d\d))?", re.ASCII)
 _LONGEST_DATE = 64
 
@@ -55,11 +64,23 @@ class Entry:
     changed: datetime | None = None
 
 
+def with_scheme(address: str, base: str) -> str:
+    """Return an address in the sitemap at `base` with a scheme, where it begins with a host instead of one.
+
+    A host is known by `www.`, or because it is the sitemap's own; other addresses are returned as they are.
+    """
+    host, own = _BEHIND_HOST.split(address, maxsplit=1)[0].lower(), site_of(base)
+    if host in {own, own.removeprefix("www.")} or (host.startswith("www.") and host.count(".") > 1):
+        return f"{base.partition(':')[0]}://{address}"
+    return address
+
+
 class SitemapReader:
-    """Reads one file in pieces. `entries` are those read so far."""
+    """Reads one file in pieces. `entries` are those read so far; `cut` says which limit ended it, or is empty."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
+        self.cut = ""
         self._size = 0
         self._decompressor = Decompressor()
         self._decoder = Decoder()
@@ -68,6 +89,7 @@ class SitemapReader:
         self._begun = False
         self._xml: _XmlReader | None = None
         self._rest = ""
+        self._has_words = False
         self._over = False
 
     def feed(self, piece: bytes) -> bool:
@@ -81,9 +103,12 @@ class SitemapReader:
                 if self._over:
                     yield False
                     return
+                left = MAX_BYTES - self._size
                 self._size += len(part)
-                self._text(self._decoder.feed(part), is_last=False)
-                self._over = self._size >= MAX_BYTES or len(self.entries) >= MAX_ENTRIES
+                if len(part) > left:
+                    self.cut = f"it has more than {MAX_BYTES} bytes"
+                self._text(self._decoder.feed(part[:left]), is_last=False)
+                self._over = bool(self.cut)
                 yield not self._over
         except BadCompression as error:
             self._over = True
@@ -92,19 +117,29 @@ class SitemapReader:
             self._over = True
             raise
 
-    def close(self) -> Sequence[Entry]:
-        """End the parse and return all entries, once the whole file was fed.
+    def close(self, *, is_whole: bool = True) -> Sequence[Entry]:
+        """End the parse and return all entries, once the file was fed.
 
-        Raises BadSitemap where the file is incomplete, or an error shows only at its end: the parser may keep a
-        token until then. `entries` are those before the error. A file that was refused or cut by a cap is not read
-        further.
+        Without `is_whole` its end is missing, and the last line of a text may be half an address. Raises
+        BadSitemap where the file is incomplete, where it has words but no address, or where an error shows only at
+        its end: the parser may keep a token until then. `entries` are those before the error. A file that was
+        refused or cut by a limit is not read further.
         """
         if not self._over:
             self._over = True
-            self._text(self._decoder.feed(self._decompressor.close(), is_last=True), is_last=True)
+            text = self._decoder.feed(self._decompressor.close(), is_last=True)
+            self._text(text, is_last=True, is_whole=is_whole)
+            if self._has_words and not self.entries:
+                raise BadSitemap(_NO_SITEMAP)
         return self.entries
 
-    def _text(self, text: str, *, is_last: bool) -> None:
+    def _add(self, entry: Entry) -> None:
+        if len(self.entries) < MAX_ENTRIES:
+            self.entries.append(entry)
+        else:
+            self.cut = f"it lists more than {MAX_ENTRIES} addresses"
+
+    def _text(self, text: str, *, is_last: bool, is_whole: bool = True) -> None:
         if not self._begun:
             self._head += text
             # Searched when it has doubled: it may arrive byte by byte.
@@ -117,7 +152,7 @@ class SitemapReader:
         if self._xml is not None:
             self._xml.feed(text, is_last=is_last)
         else:
-            self._lines(text, is_last=is_last)
+            self._lines(text, is_last=is_last and is_whole)
 
     def _find_root(self, *, is_last: bool) -> bool:
         """Return whether the kind of file is known; the head then begins at its root. Raises BadSitemap."""
@@ -125,12 +160,12 @@ class SitemapReader:
         if root is not None:
             if _DECLARES.search(self._head, 0, root.start()):
                 raise BadSitemap("it declares entities or elements of its own, which is refused")
-            self._xml = _XmlReader(root[1].lower(), self.entries)
+            self._xml = _XmlReader(root[1].lower(), self._add)
             self._head = self._head[root.start() :]
         elif len(self._head) < HEAD and not is_last:
             return False
         elif self._head.lstrip("\ufeff \t\r\n").startswith("<"):
-            raise BadSitemap("it is neither a sitemap nor a feed")
+            raise BadSitemap(_NO_SITEMAP)
         self._begun = True
         return True
 
@@ -140,20 +175,28 @@ class SitemapReader:
         # A line that is too long stays too long when a part of it is dropped.
         self._rest = text[end : end + LONGEST_TEXT]
         for line in _LINES.finditer(text, 0, end):
-            address = line[0].strip("\ufeff \t")
-            if address[:8].lower().startswith(("http://", "https://")) and len(address) < LONGEST_TEXT:
-                _add(self.entries, Entry(address))
+            address = _trimmed(line[0])
+            is_address = _has_scheme(address) or (address[:4].lower() == "www." and len(address.split()) == 1)
+            if is_address and len(address) < LONGEST_TEXT:
+                self._add(Entry(address))
+            elif address and not address.startswith("#"):
+                self._has_words = True
 
 
 class _XmlReader:
-    """Reads the elements of a sitemap or a feed, from its root on, into `entries`."""
+    """Reads the elements of a sitemap or a feed, from its root on; `add` takes each entry."""
 
-    def __init__(self, root: str, entries: list[Entry]) -> None:
-        self._entries = entries
+    def __init__(self, root: str, add: Callable[[Entry], None]) -> None:
+        self._add = add
         self._root = root
         self._items = {"url", "sitemap"} if root in _LISTS else {"item", "entry"}
         self._address = "loc" if root in _LISTS else "link"
+        self._identities = frozenset[str]() if root in _LISTS else _IDENTITIES
         self._path: list[str] = []
+        self._address_depth = 0
+        self._open_items = 0
+        self._prefix = ""
+        self._is_sitemap = False
         self._item: dict[str, str] = {}
         self._chars: list[str] = []
         self._length = 0
@@ -179,54 +222,85 @@ class _XmlReader:
         except expat.ExpatError as error:
             if not self._path and self._elements:
                 return  # text after the root is ignored
+            if self._address_depth and error.code == _UNCLOSED_TOKEN:
+                self._take_address()  # it is whole: the file breaks in the tag behind it
+            self._end_item()
             raise BadSitemap(f"it is not XML ({error})") from None
         if self._fed - self._parser.CurrentByteIndex > LONGEST_TAG:
             raise BadSitemap(f"it has a tag of more than {LONGEST_TAG} bytes")
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self._elements += 1
-        local = name.rpartition(":")[2].lower()
-        self._path.append(local)
-        if len(self._path) > MAX_DEPTH or self._elements > MAX_ELEMENTS:
+        if len(self._path) >= MAX_DEPTH or self._elements > MAX_ELEMENTS:
             raise BadSitemap(
                 f"it has more than {MAX_ELEMENTS} elements, or more than {MAX_DEPTH} in one another"
             )
-        self._chars, self._length = [], 0
-        if local in self._items:
-            self._item = {}
-        elif (
-            self._root == "feed"
-            and local == "link"
-            and self._path[-2:-1] in (["item"], ["entry"])
-            and attributes.get("rel", "alternate") == "alternate"
-            and len(attributes.get("href", "")) < LONGEST_TEXT
-        ):
-            self._item.setdefault("url", _unescaped(attributes.get("href", "")))
-
-    def _end(self, name: str) -> None:
-        local = self._path.pop()
-        if local in self._items:
-            self._end_item(local)
-        elif self._path and self._path[-1] in self._items:
-            # `image:loc` and the like have other parents; they are no pages.
-            self._take_text(local, name)
-        self._chars, self._length = [], 0
-
-    def _take_text(self, local: str, name: str) -> None:
-        """Take the text of an element of an item."""
-        text = _unescaped("".join(self._chars)).strip()
-        if not text or self._length > LONGEST_TEXT:
+        prefix, _, local = name.rpartition(":")
+        local = local.lower()
+        # `image:loc`, `atom:link` and the like are no pages.
+        is_foreign = bool(self._open_items and prefix and prefix != self._prefix)
+        if self._address_depth or (is_foreign and local in self._items):
+            self._path.append("")  # of elements within an address, such as `<loc><url>`, the text counts
             return
-        if local == self._address and (self._root in _LISTS or ":" not in name):
-            self._item.setdefault("url", text)
-        elif local in _DATES:
-            self._item.setdefault("changed", text)
+        in_item = self._in_item()
+        if in_item:
+            self._take_own_text()
+        self._path.append(local)
+        self._chars, self._length = [], 0
+        if local in self._items:
+            self._end_item()
+            self._open_items += 1
+            self._prefix, self._is_sitemap = prefix, local == "sitemap"
+        elif in_item and local == self._address and not is_foreign:
+            href = attributes.get("href") if self._root == "feed" else None
+            if href is None:
+                self._address_depth = len(self._path)
+            elif 0 < len(href) < LONGEST_TEXT and attributes.get("rel", "alternate") == "alternate":
+                self._item.setdefault("url", _unescaped(href))
 
-    def _end_item(self, local: str) -> None:
-        url = self._item.pop("url", "")
+    def _end(self, _name: str) -> None:
+        local = self._path.pop()
+        if self._address_depth > len(self._path):
+            self._take_address()
+        elif self._address_depth:
+            return
+        elif local in self._items:
+            self._take_own_text()
+            self._open_items -= 1
+            self._end_item()
+        elif self._in_item() and (local in _DATES or local in self._identities):
+            text = self._own_text()
+            if local in _DATES and text:
+                self._item.setdefault("changed", text)
+            elif _has_scheme(text):
+                self._item.setdefault("identity", text)
+        self._chars, self._length = [], 0
+
+    def _in_item(self) -> bool:
+        return bool(self._path) and self._path[-1] in self._items
+
+    def _take_address(self) -> None:
+        self._address_depth = 0
+        text = self._own_text()
+        if text and "url" in self._item and self._root in _LISTS:
+            self._end_item()  # a second `<loc>`: the element before was not closed
+        if text:
+            self._item.setdefault("url", text)
+
+    def _take_own_text(self) -> None:
+        """Take the text that stands in an item itself, as in `<sitemap>https://…</sitemap>`."""
+        if self._chars and "url" not in self._item and _has_scheme(text := self._own_text()):
+            self._item.setdefault("text", text)
+
+    def _own_text(self) -> str:
+        """Return the text since the last tag, or within the address; nothing where it is too long."""
+        return _trimmed(_unescaped("".join(self._chars))) if self._length <= LONGEST_TEXT else ""
+
+    def _end_item(self) -> None:
+        item, self._item = self._item, {}
+        url = item.get("url") or item.get("text") or item.get("identity")
         if url:
-            _add(self._entries, Entry(url, local == "sitemap", _moment(self._item.get("changed", ""))))
-        self._item = {}
+            self._add(Entry(url, self._is_sitemap, _moment(item.get("changed", ""))))
 
     def _characters(self, text: str) -> None:
         self._length += len(text)
@@ -234,9 +308,12 @@ class _XmlReader:
             self._chars.append(text)
 
 
-def _add(entries: list[Entry], entry: Entry) -> None:
-    if len(entries) < MAX_ENTRIES:
-        entries.append(entry)
+def _trimmed(text: str) -> str:
+    return text.strip() if text.isascii() else text.strip().strip(_BLANKS)
+
+
+def _has_scheme(text: str) -> bool:
+    return text[:8].lower().startswith(("http://", "https://"))
 
 
 def _root_of(head: str) -> re.Match[str] | None:

@@ -25,6 +25,11 @@ ROBOTS = "http://a.example/robots.txt"
         ("/x.xml", "http://a.example/x.xml"),
         ("x.xml", "http://a.example/x.xml"),
         ("//b.example/x.xml", "http://b.example/x.xml"),
+        ("a.example/x.xml", "http://a.example/x.xml"),
+        ("A.example", "http://a.example/"),
+        ("WWW.b.example?x", "http://www.b.example/?x"),
+        ("b.example/x.xml", "http://a.example/b.example/x.xml"),
+        ("www.xml", "http://a.example/www.xml"),
         ("http://b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.example/", "http://xn--bcher-kva.example/"),
     ],
 )

@@ -8,8 +8,8 @@ import pytest
 
 from farm.model.errors import FrontierUnavailable
 from farm.runtime.control import Control
-from farm.runtime.ports import SitemapEntry
 from farm.runtime.sitemaps import SitemapFeed
+from farm.scope.sitemaps import Entry
 
 
 class Outside:
@@ -20,6 +20,7 @@ class Outside:
         self.fails = False
         self.found = ["http://a/sitemap.xml"]
         self.broken: dict[str, Exception] = {}
+        self.listed: dict[str, list[Entry]] = {}
         self.marked = asyncio.Event()
 
     async def find(self) -> Sequence[str]:
@@ -28,14 +29,14 @@ class Outside:
         return self.found
 
     async def read(self, url: str) -> Any:
-        """Find it empty; as the cache: no node has read it yet."""
+        """Find in it what is listed; as the cache: no node has read it yet."""
         if not url.startswith("sitemap "):
             self.seen.append("read")
         if url in self.broken:
             raise self.broken[url]
         if self.fails:
             raise FrontierUnavailable("away")
-        return None if url.startswith("sitemap ") else list[SitemapEntry]()
+        return None if url.startswith("sitemap ") else self.listed.get(url, [])
 
     async def claim(self, name: str, for_s: float) -> bool:
         """Let the feed have it."""
@@ -68,6 +69,15 @@ async def test_a_feed_is_marked_until_all_is_added() -> None:
     await feed.run()
     assert outside.seen == ["held by n1", "read", "written", "dropped"]
     assert not control.expecting
+
+
+async def test_an_index_that_names_a_sitemap_twice_has_it_read_once() -> None:
+    """And itself not again."""
+    outside = Outside()
+    names = ("http://a/1.xml", "http://a/2.xml", "http://a/1.xml", "http://a/sitemap.xml")
+    outside.listed["http://a/sitemap.xml"] = [Entry(name, is_sitemap=True) for name in names]
+    await outside.feed(Control()).run()
+    assert outside.seen == ["held by n1", *["read", "written"] * 3, "dropped"]
 
 
 async def test_a_feed_that_is_broken_off_leaves_its_mark() -> None:
