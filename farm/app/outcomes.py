@@ -9,10 +9,14 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from farm.model.event import Event, VisitFailed
-from farm.model.record import Batch
+from farm.model.record import Batch, Record
+from farm.model.url import site_of
 from farm.runtime.ports import Sink
+from farm.sinks.record import misses_script
 
 MOST_TROUBLES = 20
+MOST_HOSTS = 100
+"""Of the hosts whose scripts did not come; pages may name any number of them."""
 
 
 @dataclass(slots=True)
@@ -29,6 +33,13 @@ class RunOutcomes:
     """Reason -> the first URL that was given up for it, and the detail."""
     troubles: list[str] = field(default_factory=list)
     """Sentences about what else did not work, `MOST_TROUBLES` at most."""
+
+    without_scripts: int = 0
+    """How many records are of pages that miss scripts."""
+    script_hosts: Counter[str] = field(default_factory=Counter)
+    """Host -> how many of these pages miss a script of it, for `MOST_HOSTS` of them."""
+    script_example: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Host -> the first page that misses a script of it, and what went wrong."""
 
     @property
     def recorded(self) -> int:
@@ -58,10 +69,20 @@ class RunOutcomes:
             vendor = record.fields.get("blocked_by")
             if vendor:
                 self.blocked[vendor] += 1
+            if record.fields.get("page_errors"):
+                self._take_errors(record)
         if not batch.records:
             for skip in batch.skips:
                 self.refused[skip.reason] += 1
                 self.refused_example.setdefault(skip.reason, skip.url)
+
+    def _take_errors(self, record: Record) -> None:
+        missing = [entry for entry in record.fields["page_errors"] if misses_script(entry)]
+        self.without_scripts += bool(missing)
+        for host, entry in {site_of(entry["url"]): entry for entry in reversed(missing)}.items():
+            if host in self.script_hosts or len(self.script_hosts) < MOST_HOSTS:
+                self.script_hosts[host] += 1
+                self.script_example.setdefault(host, (record.url, entry["message"].partition(": ")[2]))
 
 
 class LoggedTroubles(logging.Handler):

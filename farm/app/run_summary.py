@@ -94,6 +94,11 @@ def report_of(plan: RunPlan, assembly: Assembly, snapshot: Snapshot, stats: Stat
             why: (count, *outcomes.dead_example.get(why, ("", "")))
             for why, count in stats.dead_by_reason.items()
         },
+        without_scripts=outcomes.without_scripts,
+        script_hosts={
+            host: (count, *outcomes.script_example[host])
+            for host, count in outcomes.script_hosts.most_common(1)
+        },
         troubles=tuple(outcomes.troubles),
         unvisited_routes=assembly.links.unvisited_routes,
         most_routes=MOST_ROUTES,

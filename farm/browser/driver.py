@@ -29,8 +29,9 @@ import playwright
 
 from farm.model.secret import KEPT
 
-QUIET = files("farm.browser").joinpath("js/quiet.cjs").read_text(encoding="utf-8")
-"""A script that the driver loads first: it drops the events that no tab reads."""
+_PARTS = ("quiet.cjs", "page_errors.cjs", "watch.cjs")
+QUIET = "".join(files("farm.browser").joinpath(f"js/{name}").read_text(encoding="utf-8") for name in _PARTS)
+"""A script that the driver loads first: it drops the events that no tab reads, and tells what failed on a page."""
 LAUNCHER = """#!{python} -IS
 import os
 os.setsid()

@@ -39,7 +39,7 @@ OVERDUE = 3
 """After so many openings in a row that time out the engine counts as broken."""
 NO_SANDBOX = ("No usable sandbox", "Failed to move to new namespace", "setuid sandbox")
 FLOODED = "flooded"
-"""A file in the engine's folder: the targets that the driver has ended, one a line (`js/quiet.cjs`)."""
+"""A file in the engine's folder: the targets that the driver has ended, one a line (`js/watch.cjs`)."""
 STARTING = (Error, OSError, ValueError, subprocess.SubprocessError)
 """The errors of a start that fails because of the browser, the folder, or a process that has exited."""
 _starting = asyncio.Lock()

@@ -197,6 +197,8 @@ def _page(tab: Tab, response: Response, seen: dict[str, Any], timings: dict[str,
         lang=seen["lang"],
         timings_ms=timings,
         truncated=tuple(seen["truncated"]),
+        errors=tab.errors.found,
+        errors_more=tab.errors.more,
     )
 
 

@@ -18,6 +18,7 @@ from farm.browser.engine import Engine
 from farm.browser.failure import translate
 from farm.browser.intercept import Interceptor, InterceptParams
 from farm.browser.journey import Journey
+from farm.browser.page_errors import PageErrors
 from farm.browser.scripts import script
 from farm.model.errors import BrowserUnavailable, SlotLost
 from farm.model.outcome import FailureKind
@@ -74,6 +75,7 @@ class Tab:
         self.site: str | None = None
         self.served = 0
         self.journey = Journey()
+        self.errors = PageErrors()
         self.broke_off = ""
         """Why the rest of the document does not come, in the browser's words; empty where nothing is missing."""
         self.on_break: Callable[[], None] = _nothing
@@ -154,6 +156,7 @@ class Tab:
             "Network.loadingFinished": self._note_end,
             "Network.loadingFailed": self._note_failure,
             "Fetch.requestPaused": self.intercept.paused,
+            "Farm.pageError": self.errors.note,
         }
 
         def note(event: dict[str, Any]) -> None:
@@ -178,6 +181,8 @@ class Tab:
 
     def _note_request(self, event: dict[str, Any]) -> None:
         if event.get("type") == "Document" and event.get("frameId") == self.frame_id:
+            if self.journey.url is None:
+                self.errors.forget()  # what the page before has said since the visit began
             self.journey.asked(event)
             self.loading.clear()
             self._loaded.set()
@@ -226,6 +231,7 @@ class Tab:
     def forget_document(self) -> None:
         """Start a visit: the request and the answer of the one before are not this one's."""
         self.journey.forget()
+        self.errors.forget()
         self.intercept.forget()
         self.loading.clear()
         self._document_request = self.broke_off = ""

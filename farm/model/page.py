@@ -1,7 +1,7 @@
 """A page as the browser showed it once it had settled, and what it is where it is not the one asked for."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -36,6 +36,26 @@ class Capture:
     content: bytes = field(repr=False)
 
 
+MOST_ERRORS = 20
+"""How many errors of a page are kept; of the others, how many they were."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageError:
+    """Something that failed on a page.
+
+    `kind` is `request` (a document of a frame, a script, a stylesheet, XHR or fetch that failed; a script or a
+    stylesheet that was answered 4xx or 5xx), `console` (`console.error`) or `exception` (uncaught, or a rejection
+    that nobody handled). `url` is the request's, else the script's that it came from. `resource` is what a request
+    was for (`document`, `script`, `stylesheet`, `xhr`, `fetch`), empty where it is none.
+    """
+
+    kind: str
+    url: str
+    message: str
+    resource: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class RenderedPage:
     """The result of one visit.
@@ -46,7 +66,8 @@ class RenderedPage:
     `timings_ms` has `navigate` and `settle`. `truncated` names what a cap or the deadline cut
     (`html`, `text`, `title`, `links`, `actions`, or a kind of capture), and `document` where its connection broke
     before all of it was there: `broke_off` says how. `actions` says what was done to the page:
-    `clicked` by selector, `scrolled`.
+    `clicked` by selector, `scrolled`. `errors` are what failed on the page, `MOST_ERRORS` at most;
+    `errors_more` counts what failed besides.
     """
 
     final_url: str
@@ -72,6 +93,21 @@ class RenderedPage:
     actions: Mapping[str, Any] = field(default_factory=dict)
     meta: Mapping[str, Any] = field(default_factory=dict)
     hash_router: HashRouter | None = None
+    errors: tuple[PageError, ...] = ()
+    errors_more: int = 0
+
+    def explained(self, cause_of: Callable[[str], str]) -> "RenderedPage":
+        """Return the page with the cause of each request that had no answer; `cause_of` a URL is empty if unknown.
+
+        The browser says only that its proxy, which is the farm's, did not connect.
+        """
+        if not any(one.resource for one in self.errors):
+            return self
+        causes = {one.url: cause_of(one.url) for one in self.errors if one.message.startswith("net::")}
+        return replace(
+            self,
+            errors=tuple(replace(one, message=causes.get(one.url) or one.message) for one in self.errors),
+        )
 
 
 class Finding(StrEnum):

@@ -10,6 +10,8 @@ _LABEL = 9
 _URL_CHARS = 100
 _DETAIL_CHARS = 120
 _MOST = 6
+_MANY = 0.05
+"""From this share of the records on it is worth a line that pages miss scripts."""
 _REMEDIES = {
     "private_network": "open the network with --allow-network CIDR[:port]",
     "robots": "the site's robots.txt forbids it; where you may, give --robots ignore",
@@ -26,7 +28,9 @@ _LOOPBACK = ("localhost", "127.", "[::1]")
 class RunReport:
     """What is known at the end; counts by reason with an example of each, the commands ready to be typed.
 
-    `left` is how many URLs are still open. `recorded` is of this run, `records` of the output folder.
+    `without_scripts` counts pages that miss scripts; `script_hosts` says by host how many miss one of it, with a
+    page and what went wrong. `left` is how many URLs are still open. `recorded` is of this run, `records` of the
+    output folder.
     """
 
     why: str
@@ -40,6 +44,8 @@ class RunReport:
     refused: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
     dead: Mapping[str, tuple[int, str, str]] = field(default_factory=dict)
+    without_scripts: int = 0
+    script_hosts: Mapping[str, tuple[int, str, str]] = field(default_factory=dict)
     troubles: Sequence[str] = ()
     unvisited_routes: Mapping[str, int] = field(default_factory=dict)
     """By site, how many `#/` addresses were linked that are no pages by `--hash-routes off`."""
@@ -60,6 +66,7 @@ def report_lines(report: RunReport) -> list[str]:
         lines.append(_row("status", _list([(str(code), count) for code, count in ordered])))
     if report.blocked:
         lines.append(_row("blocked", f"{_by_count(report.blocked)} (`blocked_by` in the records)"))
+    lines += _missing_scripts(report)
     for reason in _largest({name: one[0] for name, one in report.refused.items()}):
         count, url = report.refused[reason]
         lines.append(_row("refused", f"{reason} {amount(count)}: {_address(url)}; {_remedy(reason, url)}"))
@@ -111,6 +118,16 @@ def _unvisited(report: RunReport) -> list[str]:
         )
     more = len(counts) - len(sentences)
     return [*sentences, f"so have {amount(more)} other sites"] if more > 0 else sentences
+
+
+def _missing_scripts(report: RunReport) -> list[str]:
+    """Return in one line that many pages miss scripts, with the host that most of them miss; else no line."""
+    if not report.script_hosts or report.without_scripts < _MANY * report.recorded:
+        return []
+    host, (count, url, detail) = max(report.script_hosts.items(), key=lambda one: one[1][0])
+    misses = "misses" if report.without_scripts == 1 else "miss"
+    told = f"{escaped(host)[:_URL_CHARS]} on {amount(count)} ({escaped(detail)[:_DETAIL_CHARS]})"
+    return [_row("scripts", f"{_pages(report.without_scripts)} {misses} scripts: {told}: {_address(url)}")]
 
 
 def _remedy(reason: str, url: str) -> str:

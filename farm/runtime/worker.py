@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from farm.model.egress import EgressFailure
 from farm.model.errors import BrowserUnavailable, FarmError, OutputUnwritable, RenderError, SlotLost
 from farm.model.event import Phase
 from farm.model.outcome import Ack, Bury, FailureKind, Judgement, Release, Retry, Settled, SkipReason
@@ -213,6 +214,7 @@ class Worker:
         try:
             async with asyncio.timeout(visit_s):
                 page = await self._slot.render(lease, pacing.answered)
+                page = page.explained(lambda url: _cause(egress.failure(url)))
                 await pacing.count_redirects(page)
         except RenderError as error:
             failed, requested = Failed(error.kind, error.detail, on_request=True), error.url or url
@@ -319,6 +321,10 @@ def _without_record(lease: Lease, judged: Judgement) -> _Result:
         return _Result(judged)
     skip = Skip(lease.task.url, judged, lease.task.referrer, lease.task.depth)
     return _Result(Ack(rendered=False), Batch(skips=(skip,)))
+
+
+def _cause(failure: EgressFailure | None) -> str:
+    return f"{failure.fault}: {failure.detail}" if failure is not None else ""
 
 
 def _expiry_of(scope: asyncio.Timeout) -> Callable[[], None]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from farm.model.page import Capture, Detection, RenderedPage
+from farm.model.page import Capture, Detection, PageError, RenderedPage
 from farm.model.record import Record
 from farm.model.secret import MASK
 from farm.model.task import Lease
@@ -25,6 +25,8 @@ FOLDERS = {"screenshot": "screenshots", "pdf": "pdfs", "download": "downloads"}
 _SECRET_HEADERS = frozenset({"set-cookie", "set-cookie2", "authorization", "proxy-authorization", "cookie"})
 _USERINFO = re.compile(r"^([a-z][a-z0-9+.-]*://)[^/?#\\]*@", re.IGNORECASE)
 _URL_CAP = 2_000
+_ERROR_CHARS = 300
+_USERINFO_INSIDE = re.compile(r"(://)[^\s/?#\\@]{1,300}@")
 # Such characters stand in texts alone: JSON has no place for them elsewhere.
 _LINE_ENDS = tuple((char.encode(), rb"\u%04x" % ord(char)) for char in ("\x85", "\u2028", "\u2029"))
 _LEADS = ((b"\xc2", (b"\x85",)), (b"\xe2", (b"\x80\xa8", b"\x80\xa9")))
@@ -104,6 +106,7 @@ def build_record(
         "actions": page.actions,
         "files": {one.kind: file_path(one, id_) for one in page.captures},
         "truncated": page.truncated,
+        "page_errors": _errors(page) if page.errors else (),
         "redirects": [
             {"url": _USERINFO.sub(r"\1", url)[:_URL_CAP], "status": status}
             for url, status in zip(page.redirects, chain(page.redirect_statuses, repeat(0)), strict=False)
@@ -111,6 +114,27 @@ def build_record(
         "meta": task.meta,
     }
     return Record(id_, task.url, fields, {file_path(one, id_): one.content for one in page.captures})
+
+
+def _errors(page: RenderedPage) -> list[dict[str, str]]:
+    """Return what failed on the page; a last entry of the kind `more` says how much more there was."""
+    shown = [
+        {"kind": one.kind, "url": _USERINFO.sub(r"\1", one.url)[:_URL_CAP], "message": _error_message(one)}
+        for one in page.errors
+    ]
+    more = [{"kind": "more", "url": "", "message": f"{page.errors_more} more"}] if page.errors_more else []
+    return shown + more
+
+
+def _error_message(error: PageError) -> str:
+    """Return what went wrong, after what a request was for, as in `script: answered 404`."""
+    message = f"{error.resource}: {error.message}" if error.resource else error.message
+    return _USERINFO_INSIDE.sub(r"\1", message)[:_ERROR_CHARS]
+
+
+def misses_script(entry: Mapping[str, str]) -> bool:
+    """Return whether this entry of `page_errors` says that a script of the page did not come."""
+    return entry["kind"] == "request" and entry["message"].startswith("script: ")
 
 
 def _findings(detection: Detection | None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from farm.app.outcomes import MOST_TROUBLES, CountedSink, LoggedTroubles, RunOutcomes
+from farm.app.outcomes import MOST_HOSTS, MOST_TROUBLES, CountedSink, LoggedTroubles, RunOutcomes
 from farm.model.errors import OutputUnwritable
 from farm.model.event import VisitFailed
 from farm.model.outcome import SkipReason
@@ -33,6 +33,33 @@ def page(status: int, vendor: str | None = None) -> Batch:
 def skip(url: str, reason: SkipReason) -> Skip:
     """Return a URL that was passed over."""
     return Skip(url, reason, None, 0)
+
+
+def test_pages_that_miss_scripts_are_counted_by_host() -> None:
+    """Each once, whatever else failed on it; with a bound on the hosts."""
+    outcomes = RunOutcomes()
+
+    def take(number: int, *errors: tuple[str, str, str]) -> None:
+        fields = {
+            "status": 200,
+            "page_errors": [dict(zip(("kind", "url", "message"), one, strict=True)) for one in errors],
+        }
+        outcomes.take(Batch((Record("1" * 32, f"http://a.example/{number}", fields),)))
+
+    script = ("request", "http://cdn.example/app.js", "script: dns: unknown")
+    take(
+        1, ("request", "http://cdn.example/a.css", "stylesheet: answered 404"), ("console", "", "script: no")
+    )
+    take(2, script, ("request", "http://cdn.example/b.js", "script: answered 404"))
+    take(3, script, ("request", "http://other.example/c.js", "script: answered 500"))
+    take(4)
+    assert outcomes.without_scripts == 2
+    assert dict(outcomes.script_hosts) == {"cdn.example": 2, "other.example": 1}
+    assert outcomes.script_example["cdn.example"] == ("http://a.example/2", "dns: unknown")
+    for number in range(2 * MOST_HOSTS):
+        take(number, ("request", f"http://h{number}.example/", "script: net::ERR_FAILED"))
+    assert len(outcomes.script_hosts) == len(outcomes.script_example) == MOST_HOSTS
+    assert outcomes.without_scripts == 2 + 2 * MOST_HOSTS
 
 
 def test_records_refusals_and_the_dead_are_counted_with_an_example() -> None:

@@ -71,7 +71,9 @@ async def test_a_tab_is_told_of_documents_and_of_scripts_that_are_loading(
         "Network.requestWillBeSent",
         "Network.responseReceived",
         "Network.loadingFinished",
+        "Farm.pageError",
     }
+    assert [(one["type"], one["url"]) for one in by_name["Farm.pageError"]] == [("fetch", f"{site}gone")]
     begun = {event["requestId"]: event["type"] for event in by_name["Network.requestWillBeSent"]}
     assert list(begun.values()).count("Document") == 2
     assert set(begun.values()) <= {"Document", "Script"}

@@ -82,7 +82,8 @@ def test_a_record_has_the_fields_of_the_contract_in_order(whole_crawl: Finished)
     record = whole_crawl.records[0]
     names = "id url final_url status headers content_type title text html links fields depth referrer"
     names += " fetched_at attempt settled settle_reason timings_ms bytes_received node context proxy"
-    names += " blocked_by evidence canonical noindex duplicate_of lang actions files truncated redirects meta"
+    names += " blocked_by evidence canonical noindex duplicate_of lang actions files truncated"
+    names += " page_errors redirects meta"
     assert list(record) == names.split()
     assert set(record["timings_ms"]) == {"lease", "navigate", "settle", "extract", "total"}
     assert record["bytes_received"] > 0

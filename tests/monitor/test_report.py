@@ -1,5 +1,7 @@
 """The lines that a person reads when a run is over."""
 
+from dataclasses import replace
+
 import pytest
 
 from farm.monitor.report import RunReport, nothing_recorded, report_lines
@@ -40,6 +42,21 @@ def test_the_report_says_what_came_of_a_run() -> None:
         "  records  120 pages in crawls/shop.example/pages.jsonl",
         "  left     7 URLs; go on with: farm run --output crawls/shop.example",
     ]
+
+
+def test_many_pages_that_miss_scripts_are_a_line() -> None:
+    """With the host that most of them miss, and an example; a few of many pages are none."""
+    hosts = {
+        "odd.example": (1, "https://shop.example/1", "answered 404"),
+        "cdn.example": (12, "https://shop.example/2", "dns: cdn.example: Name or service not known"),
+    }
+    report = replace(REPORT, without_scripts=13, script_hosts=hosts)
+    assert (
+        "  scripts  13 pages miss scripts: cdn.example on 12 (dns: cdn.example: Name or service not known): "
+        "https://shop.example/2"
+    ) in report_lines(report)
+    few = replace(report, without_scripts=1, recorded=100)
+    assert not any("miss" in line for line in report_lines(few))
 
 
 def test_a_run_without_trouble_is_three_lines() -> None:

@@ -5,15 +5,15 @@ from datetime import UTC, datetime
 
 import orjson
 
-from farm.model.page import Detection, Finding, RenderedPage
+from farm.model.page import Detection, Finding, PageError, RenderedPage
 from farm.model.task import Lease, UrlTask
 from farm.model.url import record_id
-from farm.sinks.record import RecordOptions, VisitFacts, build_record, json_line
+from farm.sinks.record import RecordOptions, VisitFacts, build_record, json_line, misses_script
 
 CONTRACT = (
     "id url final_url status headers content_type title text html links fields depth referrer fetched_at "
     "attempt settled settle_reason timings_ms bytes_received node context proxy blocked_by evidence "
-    "canonical noindex duplicate_of lang actions files truncated redirects meta"
+    "canonical noindex duplicate_of lang actions files truncated page_errors redirects meta"
 )
 URL = "https://shop.example/a"
 LEASE = Lease(
@@ -68,6 +68,26 @@ def test_url_and_id_are_those_of_the_lease() -> None:
     assert (record.fields["attempt"], record.fields["context"], record.fields["node"]) == (2, "n1/c4", "n1")
     assert record.fields["meta"] == {"shelf": 7}
     assert record.fields["fetched_at"] == "2026-03-01T12:00:00.001Z"
+
+
+def test_what_failed_on_the_page_is_an_entry_each() -> None:
+    """A request with what it was for; without credentials; and how many more there were."""
+    secret = "https://user:secret@cdn.example/a.js"
+    errors = (
+        PageError("request", secret, "dns: cdn.example: Name or service not known", "script"),
+        PageError("console", "https://shop.example/b.js", f"no answer of {secret}, and mail@shop.example"),
+    )
+    record = build_record("c", LEASE, replace(PAGE, errors=errors, errors_more=7), [], VISIT)
+    script, line, more = record.fields["page_errors"]
+    assert script == {
+        "kind": "request",
+        "url": "https://cdn.example/a.js",
+        "message": "script: dns: cdn.example: Name or service not known",
+    }
+    assert line["message"] == "no answer of https://cdn.example/a.js, and mail@shop.example"
+    assert more == {"kind": "more", "url": "", "message": "7 more"}
+    assert [misses_script(one) for one in (script, line, more)] == [True, False, False]
+    assert not build_record("c", LEASE, PAGE, [], VISIT).fields["page_errors"]
 
 
 def test_no_credentials_are_kept() -> None:

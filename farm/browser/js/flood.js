@@ -1,7 +1,7 @@
 // Runs in the page's own world before any of its scripts: what a page tells its console is told to nobody here, but
 // passes through the process that serves every page of the engine. So a document may say a thousand things, which is
 // more than a page says that is well, and what goes on after that is dropped where it begins. A page can get around this
-// (a worker has a console of its own); then the driver ends it (`quiet.cjs`).
+// (a worker has a console of its own); then the driver ends it (`watch.cjs`).
 ((most, chars) => {
   "use strict";
   const apply = Reflect.apply;
