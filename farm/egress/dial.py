@@ -14,6 +14,7 @@ check it.
 
 import asyncio
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
@@ -22,6 +23,7 @@ from itertools import zip_longest
 from farm.egress import upstream as proxied
 from farm.egress.authority import Authority
 from farm.egress.connection import Connection, Traffic
+from farm.egress.dead_hosts import DeadHosts
 from farm.egress.errors import TunnelForbidden, Unreachable
 from farm.egress.guard import Guard, IPAddress, is_this_machine
 from farm.egress.params import GatewayParams
@@ -36,28 +38,40 @@ _LOCALHOST = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
 
 
 class Dialer:
-    """Opens connections for all slot proxies. `own_ports` are the gateway's own, which it never connects to."""
+    """Opens connections for all slot proxies. `own_ports` are the gateway's own, which it never connects to.
+
+    Direct connections that fail are remembered (`dead_hosts`) for callers that may `recall`: those whose page is
+    not lost without them. `now` is a monotonic clock. Of what a proxy reaches nothing is remembered.
+    """
 
     def __init__(
-        self, guard: Guard, resolver: Resolver, params: GatewayParams, own_ports: Container[int]
+        self,
+        guard: Guard,
+        resolver: Resolver,
+        params: GatewayParams,
+        own_ports: Container[int],
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._guard = guard
         self._resolver = resolver
         self._params = params
         self._own_ports = own_ports
+        self._now = now
+        self._dead = DeadHosts(params.dead_first_s, params.dead_longest_s, params.connect_s)
         self._tls: ssl.SSLContext | None = None
         self._without_tunnel: set[tuple[Upstream, int]] = set()
 
-    async def dial(self, authority: Authority, upstream: Upstream | None, traffic: Traffic) -> Connection:
+    async def dial(
+        self, authority: Authority, upstream: Upstream | None, traffic: Traffic, *, recall: bool = False
+    ) -> Connection:
         """Open a connection to the authority, through a tunnel if there is an `upstream`; raises `Unreachable`."""
         if upstream is None:
-            late = Unreachable(EgressFault.TIMEOUT, f"{authority} did not connect in time")
-            return await self._in_time(self._direct(authority, traffic), lambda: late)
+            return await self._directly(authority, traffic, recall=recall)
         attempt = _ProxyAttempt(upstream)
         return await self._in_time(self._via_proxy(authority, attempt, traffic), attempt.late)
 
     async def dial_http(
-        self, authority: Authority, upstream: Upstream | None, traffic: Traffic
+        self, authority: Authority, upstream: Upstream | None, traffic: Traffic, *, recall: bool = False
     ) -> tuple[Connection, Upstream | None]:
         """Open a connection for plain HTTP; the second value is the proxy if requests need the absolute form.
 
@@ -66,7 +80,7 @@ class Dialer:
         this is remembered per proxy and port. Raises `Unreachable`.
         """
         if upstream is None or upstream.is_socks:
-            return await self.dial(authority, upstream, traffic), None
+            return await self.dial(authority, upstream, traffic, recall=recall), None
         if (upstream, authority.port) not in self._without_tunnel:
             try:
                 return await self.dial(authority, upstream, traffic), None
@@ -84,6 +98,28 @@ class Dialer:
         except TimeoutError:
             raise late() from None
 
+    async def _directly(self, authority: Authority, traffic: Traffic, *, recall: bool) -> Connection:
+        host, port, began = authority.host, str(authority), self._now()
+        if recall:
+            known = self._dead.recall(host, began) or self._dead.recall(port, began)
+            if known is not None:
+                raise Unreachable(known.fault, f"{known.detail} (remembered)")
+        late = Unreachable(EgressFault.TIMEOUT, f"{authority} did not connect in time")
+        try:
+            connection = await self._in_time(self._direct(authority, traffic), lambda: late)
+        except Unreachable as unreachable:
+            failure, certain = unreachable.failure, unreachable.certain
+            if failure.fault is EgressFault.DNS:
+                self._dead.failed(host, failure, began, self._now(), certain=certain)
+            else:
+                self._dead.reached(host)
+                if certain or failure.fault is EgressFault.TIMEOUT:
+                    self._dead.failed(port, failure, began, self._now(), certain=certain)
+            raise
+        self._dead.reached(host)
+        self._dead.reached(port)
+        return connection
+
     async def _direct(self, authority: Authority, traffic: Traffic) -> Connection:
         found = _literal_addresses(authority) or await self._resolver.resolve(authority.host)
         allowed = [ip for ip in found if not self._refusal_reason(ip, authority.port)]
@@ -92,7 +128,11 @@ class Dialer:
         try:
             return await self._open(allowed, authority.port, traffic)
         except OSError as error:
-            raise Unreachable(EgressFault.CONNECT, f"{authority}: {_sentence(error)}") from None
+            # Other errors may be this machine's own: no network, no more files.
+            certain = isinstance(error, ConnectionRefusedError)
+            raise Unreachable(
+                EgressFault.CONNECT, f"{authority}: {_sentence(error)}", certain=certain
+            ) from None
 
     async def _via_proxy(
         self, authority: Authority, attempt: "_ProxyAttempt", traffic: Traffic

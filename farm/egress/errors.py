@@ -7,12 +7,16 @@ DETAIL_CHARS = 300
 
 
 class Unreachable(Exception):
-    """The destination was not reached, or its response is invalid; `failure` says why."""
+    """The destination was not reached, or its response is invalid; `failure` says why.
 
-    def __init__(self, fault: EgressFault, detail: str) -> None:
+    `certain` says that another attempt a moment later would end in the same way.
+    """
+
+    def __init__(self, fault: EgressFault, detail: str, *, certain: bool = False) -> None:
         detail = detail[:DETAIL_CHARS]
         super().__init__(f"{fault}: {detail}")
         self.failure = EgressFailure(fault, detail)
+        self.certain = certain
 
 
 class TunnelForbidden(Unreachable):

@@ -12,6 +12,8 @@ tell, a farm with paid proxies or allowed networks belongs on a machine, or in a
 
 import asyncio
 import logging
+import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from farm.egress.authority import authority_of
@@ -60,13 +62,16 @@ class SlotProxy:
         """The bytes received from outside since `begin`."""
         return self._state.traffic.received - self._received_before
 
-    def begin(self, url: str = "", ask: Ask | None = None) -> None:
+    def begin(self, url: str = "", ask: Ask | None = None, *, is_retry: bool = False) -> None:
         """Start a visit: reset the failures and the byte count.
 
-        With `ask` the visit's document requests wait until it allows them.
+        With `ask` the visit's document requests wait until it allows them. In a retry every host is tried, also
+        those that are remembered as not reached.
         """
-        visit = self._state.visit = Visit()  # requests still under way record their end in the previous visit
         authority = authority_of(url)
+        host = authority.host if authority is not None else ""
+        # Requests still under way record their end in the previous visit.
+        visit = self._state.visit = Visit(host=host, is_retry=is_retry)
         if ask is not None and authority is not None:
             visit.hold = NavigationHold(authority, ask)
         for session in self._sessions.values():
@@ -189,12 +194,17 @@ class Gateway:
     """Opens and closes the slot proxies, which share the guard, the resolver and the limits."""
 
     def __init__(
-        self, guard: Guard, params: GatewayParams | None = None, *, lookup: Lookup = system_lookup
+        self,
+        guard: Guard,
+        params: GatewayParams | None = None,
+        *,
+        lookup: Lookup = system_lookup,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._params = params or GatewayParams()
         self._resolver = Resolver(ttl_s=self._params.dns_ttl_s, limit_s=self._params.dns_s, lookup=lookup)
         self._slot_proxies: dict[int, SlotProxy] = {}
-        self._dialer = Dialer(guard, self._resolver, self._params, own_ports=self._slot_proxies)
+        self._dialer = Dialer(guard, self._resolver, self._params, self._slot_proxies, now)
         self._peers: PeerCheck | None = None
         self._running = False
 

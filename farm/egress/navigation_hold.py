@@ -19,6 +19,11 @@ Ask = Callable[[str], Awaitable[bool]]
 _NAVIGATES, _DESTINATION = b"upgrade-insecure-requests", b"sec-fetch-dest"
 
 
+def is_navigation(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Return whether a request is for the document of a page or of a frame."""
+    return any(name == _NAVIGATES for name, _ in headers)
+
+
 @dataclass(slots=True)
 class NavigationHold:
     """The hold on a visit to `authority`."""

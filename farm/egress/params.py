@@ -13,6 +13,7 @@ class GatewayParams:
     `response_s` is the wait for a response's head, `idle_s` the longest silence within a body or a tunnel
     and between two requests. `buffer_bytes` is what one direction of one connection may hold before its
     source is paused. `connections` is the cap per slot proxy; a browser opens 32 and a few WebSockets.
+    A host that was not reached is remembered for `dead_first_s`, and up to `dead_longest_s` while it stays so.
     `visit_bytes` bounds what one visit may receive over all its connections (0: no cap). `ca_file` verifies
     proxies that are reached over TLS.
     """
@@ -25,6 +26,8 @@ class GatewayParams:
     idle_s: float = 120.0
     close_s: float = 5.0
     dns_ttl_s: float = 30.0
+    dead_first_s: float = 30.0
+    dead_longest_s: float = 300.0
     buffer_bytes: int = 256 * 1024
     head_bytes: int = 64 * 1024
     response_head_bytes: int = 256 * 1024

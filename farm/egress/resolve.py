@@ -103,14 +103,23 @@ class Resolver:
                 found = await self._lookup(name)
             addresses = tuple(ip_address(text) for text in found)
         except (OSError, ValueError) as error:  # ValueError: a label that cannot be looked up
-            raise Unreachable(EgressFault.DNS, f"{name}: {_sentence(error)}") from None
+            raise Unreachable(
+                EgressFault.DNS, f"{name}: {_sentence(error)}", certain=_is_certain(error)
+            ) from None
         if not addresses:
-            raise Unreachable(EgressFault.DNS, f"{name} has no address")
+            raise Unreachable(EgressFault.DNS, f"{name} has no address", certain=True)
         self._known[name] = (asyncio.get_running_loop().time() + self._ttl_s, addresses)
         self._known.move_to_end(name)
         if len(self._known) > MAX_NAMES:
             self._known.popitem(last=False)
         return addresses
+
+
+def _is_certain(error: Exception) -> bool:
+    """Whether the name does not exist, or cannot; else the servers that know it may answer a moment later."""
+    return not isinstance(error, OSError) or (
+        isinstance(error, socket.gaierror) and error.errno in {socket.EAI_NONAME, socket.EAI_NODATA}
+    )
 
 
 def _sentence(error: Exception) -> str:

@@ -16,7 +16,7 @@ from farm.egress.connection import Connection, Traffic, relay
 from farm.egress.dial import Dialer
 from farm.egress.errors import ConnectionBroken, IdleTimeout, Unreachable
 from farm.egress.http1 import Event, Exchange, HttpConnection, part
-from farm.egress.navigation_hold import NavigationHold
+from farm.egress.navigation_hold import NavigationHold, is_navigation
 from farm.egress.params import GatewayParams
 from farm.egress.proxy_file import Upstream
 from farm.egress.upstream import authorization
@@ -40,6 +40,9 @@ class Visit:
     excess: EgressFailure | None = None
     hold: NavigationHold | None = None
     """What its documents wait for; None if they need not wait."""
+    host: str = ""
+    """The host of its page; empty if the visit has none."""
+    is_retry: bool = False
 
     def note(self, authority: Authority, failure: EgressFailure, *, lacks: bool = True) -> None:
         """Record a failure; beyond `MAX_FAILURES` authorities the oldest is dropped.
@@ -51,6 +54,15 @@ class Visit:
             self.broken.setdefault(authority, failure)
         if len(self.failures) > MAX_FAILURES:
             del self.failures[next(iter(self.failures))]
+
+    def may_recall(self, authority: Authority) -> bool:
+        """Return whether a remembered failure may answer for the authority: only a part of the page is lost by it.
+
+        Never for the page's own host, whatever the port, and never in a retry: its document may have been
+        redirected, which a tunnel hides, and a page that failed because of a memory must be able to succeed.
+        """
+        own = self.host.removeprefix("www.")
+        return bool(own) and not self.is_retry and authority.host.removeprefix("www.") != own
 
     def clear(self, authority: Authority) -> None:
         """Forget the last failure: a later attempt reached the authority."""
@@ -157,7 +169,8 @@ class Session:
     async def _tunnel(self, authority: Authority, visit: Visit) -> None:
         self._drop_far()
         upstream = self._state.upstream
-        far = await self._dialer.dial(authority, upstream, self._state.traffic)
+        recall = visit.may_recall(authority)
+        far = await self._dialer.dial(authority, upstream, self._state.traffic, recall=recall)
         self._far = HttpConnection(far, h11.CLIENT, self._params.response_head_bytes)
         if visit.hold is not None:
             await visit.hold.for_tunnel(authority)
@@ -192,7 +205,8 @@ class Session:
     async def _exchange(self, request: h11.Request, target: Target, body: Event, visit: Visit) -> bool:
         authority = target.authority
         framing, rest, websocket = part(request)
-        near, (far, reused) = self._near, await self._far_for(authority, websocket=websocket)
+        recall = not is_navigation(request.headers) and visit.may_recall(authority)
+        near, (far, reused) = self._near, await self._far_for(authority, websocket=websocket, recall=recall)
         blame = EgressFault.TUNNEL if self._state.upstream else EgressFault.CONNECT
         hold, answered = visit.hold, None
         if hold is not None and await hold.for_request(target.host, request.headers):
@@ -216,7 +230,9 @@ class Session:
             return False
         return self._ready_for_next(near, far)
 
-    async def _far_for(self, authority: Authority, *, websocket: bool) -> tuple[HttpConnection, bool]:
+    async def _far_for(
+        self, authority: Authority, *, websocket: bool, recall: bool
+    ) -> tuple[HttpConnection, bool]:
         """Return the connection to the authority, and whether it has served an exchange before."""
         far = self._far
         # A WebSocket needs a tunnel: proxies seldom forward an upgrade in absolute form.
@@ -227,9 +243,11 @@ class Session:
         self._drop_far()
         upstream, traffic = self._state.upstream, self._state.traffic
         if websocket:
-            connection, self._forward = await self._dialer.dial(authority, upstream, traffic), None
+            connection = await self._dialer.dial(authority, upstream, traffic, recall=recall)
+            self._forward = None
         else:
-            connection, self._forward = await self._dialer.dial_http(authority, upstream, traffic)
+            dialling = self._dialer.dial_http(authority, upstream, traffic, recall=recall)
+            connection, self._forward = await dialling
         self._far = HttpConnection(connection, h11.CLIENT, self._params.response_head_bytes)
         self._far_authority = authority
         return self._far, False

@@ -55,6 +55,12 @@ class PageError:
     message: str
     resource: str = ""
 
+    def explained(self, cause_of: Callable[[str], str]) -> "PageError":
+        """Return the error of a request that had no answer with its cause; any other as it is."""
+        is_unanswered = bool(self.resource) and self.message.startswith("net::")
+        cause = cause_of(self.url) if is_unanswered else ""
+        return replace(self, message=cause) if cause else self
+
 
 @dataclass(frozen=True, slots=True)
 class RenderedPage:
@@ -101,13 +107,9 @@ class RenderedPage:
 
         The browser says only that its proxy, which is the farm's, did not connect.
         """
-        if not any(one.resource for one in self.errors):
+        if not self.errors:
             return self
-        causes = {one.url: cause_of(one.url) for one in self.errors if one.message.startswith("net::")}
-        return replace(
-            self,
-            errors=tuple(replace(one, message=causes.get(one.url) or one.message) for one in self.errors),
-        )
+        return replace(self, errors=tuple(one.explained(cause_of) for one in self.errors))
 
 
 class Finding(StrEnum):

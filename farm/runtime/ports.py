@@ -93,8 +93,10 @@ class SlotEgress(Protocol):
         """How many bytes were received from outside since `begin`."""
         ...
 
-    def begin(self, url: str = "", ask: Callable[[str], Awaitable[bool]] | None = None) -> None:
-        """Start a visit: reset failures and byte count.
+    def begin(
+        self, url: str = "", ask: Callable[[str], Awaitable[bool]] | None = None, *, is_retry: bool = False
+    ) -> None:
+        """Start a visit: reset failures and byte count. In a retry no failure is remembered from before.
 
         With `ask`, a request for a document waits until `ask` returns True for its host (with a port where there
         is one); False refuses the request.

@@ -210,7 +210,7 @@ class Worker:
         """Render the page; return the facts of the visit, and the page if there is one."""
         url, egress, visit_s = lease.task.url, self._egress, self._params.visit_s
         requested = url
-        egress.begin(url, pacing.ask)
+        egress.begin(url, pacing.ask, is_retry=lease.attempt > 1)
         try:
             async with asyncio.timeout(visit_s):
                 page = await self._slot.render(lease, pacing.answered)

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from farm.model.egress import EgressFailure, EgressFault
 from farm.model.errors import (
     BrowserUnavailable,
     FarmError,
@@ -14,6 +15,7 @@ from farm.model.errors import (
 )
 from farm.model.event import PageDone, Phase, SlotPhase, VisitFailed
 from farm.model.outcome import Ack, Bury, FailureKind, RedirectOutcome, Release, Settled
+from farm.model.page import PageError
 from farm.runtime import worker as module
 from farm.runtime.control import ExitReason
 from tests.runtime.visit_fakes import DEADLINE_S, GIVEN_BACK, LINK, SITE, Bench, lease, page, worked
@@ -46,6 +48,31 @@ async def test_pages_are_committed_before_they_are_acknowledged() -> None:
     assert [event.bytes_received for event in bench.events if isinstance(event, PageDone)] == [123, 123]
     assert isinstance(bench.events[-1], SlotPhase)
     assert bench.events[-1].phase is Phase.STOPPED
+
+
+async def test_what_a_page_misses_is_told_by_the_cause_that_the_gateway_knows() -> None:
+    """The browser knows no more than that its proxy did not connect; what a site answered stands as it is."""
+    bench = Bench(lease("1"))
+    bench.egress.found = EgressFailure(EgressFault.DNS, "cdn.example: no such name")
+    errors = (
+        PageError("request", "https://cdn.example/a.js", "net::ERR_TUNNEL_CONNECTION_FAILED", "script"),
+        PageError("request", "https://cdn.example/b.js", "answered 404", "script"),
+        PageError("console", "https://cdn.example/c.js", "net::ERR_FAILED, it says"),
+    )
+    bench.slot.pages = [page(errors=errors)]
+    await worked(bench)
+    [batch] = bench.sink.batches
+    assert batch.records[0].fields["errors"] == [
+        "dns: cdn.example: no such name",
+        "answered 404",
+        "net::ERR_FAILED, it says",
+    ]
+
+
+async def test_the_gateway_is_told_of_a_retry() -> None:
+    """There it tries every host, whatever it remembers."""
+    bench = await worked(Bench(lease("1"), lease("2", attempt=2)))
+    assert bench.egress.retries == [False, True]
 
 
 AWAITS = ["robots", "may_begin", "render", "commit", "ack", "extend_scope", "nack"]

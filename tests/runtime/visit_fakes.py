@@ -147,10 +147,14 @@ class FakeSlotEgress:
     bytes_received: int = 123
     ask: Callable[[str], Awaitable[bool]] | None = None
     asked_for: list[str] = field(default_factory=list)
+    retries: list[bool] = field(default_factory=list)
 
-    def begin(self, url: str = "", ask: Callable[[str], Awaitable[bool]] | None = None) -> None:
-        """Keep what documents wait for."""
+    def begin(
+        self, url: str = "", ask: Callable[[str], Awaitable[bool]] | None = None, *, is_retry: bool = False
+    ) -> None:
+        """Keep what documents wait for, and whether it is a retry."""
         self.ask = ask
+        self.retries.append(is_retry)
 
     def failure(self, url: str) -> EgressFailure | None:
         """Say how the main request failed."""
@@ -280,7 +284,12 @@ class FakeSite:
 
 async def record(lease: Lease, page: RenderedPage, notes: VisitNotes) -> Record:
     """Make a small record."""
-    fields: Mapping[str, Any] = {"status": page.status, "proxy": notes.proxy, "bytes": page.bytes_received}
+    fields: Mapping[str, Any] = {
+        "status": page.status,
+        "proxy": notes.proxy,
+        "bytes": page.bytes_received,
+        "errors": [one.message for one in page.errors],
+    }
     return Record(lease.id, lease.task.url, fields)
 
 
