@@ -253,6 +253,8 @@ class ContextSlot:
     def measured(self, used_bytes: int) -> None:
         """Record the memory of the context's renderer."""
         self.usage = self.usage.measured(used_bytes)
+        if self.tab is not None:
+            self.tab.used_bytes = used_bytes
 
     def mark_deprioritized(self) -> None:
         """Record that the renderer's priority was lowered: the context is replaced after the visit."""

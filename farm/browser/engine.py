@@ -189,13 +189,13 @@ class Engine:
         """Record the memory of its own processes, without renderers."""
         self.used_bytes = used_bytes
 
-    def why_crashed(self, target: str) -> str:
-        """Return why the page of this target crashed; the driver crashes one that floods the browser."""
+    def why_crashed(self, target: str) -> str | None:
+        """Return why the driver crashed the page of this target: it floods the browser; None if it did not."""
         flooded = ""
         with contextlib.suppress(OSError):
             flooded = (self._folder / FLOODED).read_text(encoding="ascii", errors="replace")
         is_flood = bool(target) and target in flooded.splitlines()
-        return "the page flooded the browser with events and was ended" if is_flood else "the page crashed"
+        return "the page flooded the browser with events and was ended" if is_flood else None
 
     def opened(self, failure: str = "") -> None:
         """Count failed openings in a row; after `OVERDUE` of them the engine is lost."""

@@ -21,6 +21,7 @@ from farm.browser.journey import Journey
 from farm.browser.page_errors import PageErrors
 from farm.browser.scripts import script
 from farm.model.errors import BrowserUnavailable, SlotLost
+from farm.model.memory import over_cap
 from farm.model.outcome import FailureKind
 from farm.resources.memory_limit import limit_growth
 
@@ -34,6 +35,8 @@ AS_IT_IS = "_pw_impl_instance_"
 _AWAITED = frozenset({"Script", "Document"})
 MOST_LOADING = 1_000
 """Of the scripts of a page so many are waited for at once; a page can ask for a million."""
+NEAR_CAP = 0.5
+"""Readings are half a second apart, in which a page allocates a quarter of a gigabyte."""
 OPEN_S = 15.0
 CLOSE_S = 5.0
 LATE_S = 15.0
@@ -71,6 +74,8 @@ class Tab:
         self.frame_id = ""
         self.pid = 0
         """The renderer process; 0 where it is not known."""
+        self.cap_bytes = self.used_bytes = 0
+        """The renderer's memory cap, 0 where it has none, and its memory at the last reading."""
         self.nonce = secrets.token_hex(8)
         self.site: str | None = None
         self.served = 0
@@ -87,7 +92,7 @@ class Tab:
         self._state_for = params.state_for
         self._context = context
         self._crashed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        page.on("crash", lambda _: self._crash(engine.why_crashed(self.frame_id)))
+        page.on("crash", lambda _: self._crash(self._why_crashed()))
         context.on("page", self._close_stranger)
 
     @classmethod
@@ -117,8 +122,8 @@ class Tab:
                 async with asyncio.timeout(OPEN_S):
                     tab = cls(engine, context, page, await context.new_cdp_session(page), params)
                     tab.pid = pid
-                    if pid and cap_bytes:
-                        limit_growth(pid, cap_bytes)
+                    if pid and cap_bytes and limit_growth(pid, cap_bytes):
+                        tab.cap_bytes = cap_bytes
                     await tab._prepare(params)
         except TimeoutError as error:
             detail = f"no {step} within {OPEN_S:g} s"
@@ -276,6 +281,11 @@ class Tab:
         except DriverExited as error:
             self.engine.mark_lost(error.message)
             raise SlotLost(FailureKind.CRASH, f"{self.engine.name}: {error.message}") from error
+        except Error as error:
+            # The calls that a crash ends fail at the moment at which it is told.
+            if self._crashed.done():
+                raise SlotLost(FailureKind.CRASH, self._crashed.result()) from error
+            raise
 
     @property
     def lost(self) -> bool:
@@ -295,6 +305,16 @@ class Tab:
                 self.engine.mark_lost(f"a context did not close within {LATE_S:g} s")
         finally:
             closing.cancel()
+
+    def _why_crashed(self) -> str:
+        """Return why the page crashed; the browser does not tell that an allocation failed.
+
+        So a page that crashes with the larger part of its cap in use is taken to have needed the rest.
+        """
+        why = self.engine.why_crashed(self.frame_id)
+        if why is None and self.cap_bytes and self.used_bytes >= NEAR_CAP * self.cap_bytes:
+            why = f"the page needed {over_cap(self.cap_bytes)}"
+        return why or "the page crashed"
 
     def mark_doomed(self, reason: str) -> None:
         """Say why the page is about to be killed, so that its visit ends with that reason."""

@@ -7,6 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+MIB = 2**20
+RENDERER_MOST_BYTES = 4096 * MIB
+"""The largest memory cap of a renderer, under any budget: V8's heaps and buffers lie within 4 GiB of addresses."""
+
+
+def over_cap(cap_bytes: int) -> str:
+    """Return what to say of a page that needed more than the memory cap of its renderer."""
+    remedy = "; give more by --memory" if cap_bytes < RENDERER_MOST_BYTES else ", the most that there is"
+    return f"more than the renderer's {cap_bytes // MIB} MiB{remedy}"
+
 
 @dataclass(frozen=True, slots=True)
 class RendererUse:

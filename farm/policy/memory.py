@@ -15,9 +15,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from math import ceil
 
-from farm.model.memory import Measure, MemoryReading, ReclaimAction, RendererUse
+from farm.model.memory import MIB, Measure, MemoryReading, ReclaimAction, RendererUse, over_cap
 
-MIB = 2**20
 _REMEMBERED = 256
 DoneAt = Mapping[tuple[Measure, str], float]
 """When a measure was last taken, by target; the empty target stands for any."""
@@ -206,13 +205,13 @@ def _kills(case: _Case, largest: list[RendererUse], excess_bytes: float) -> list
     actions = []
     cap_bytes = case.params.renderer_cap_bytes
     for one in largest:
-        over_cap = one.used_bytes > cap_bytes
+        is_over = one.used_bytes > cap_bytes
         if not case.ready(Measure.KILL, case.params.kill_again_s, str(one.pid)):
             # A killed renderer is still counted for a moment: no other one must die for it.
             excess_bytes -= one.used_bytes
-        elif over_cap or (excess_bytes >= 0 and len(largest) > 1):
+        elif is_over or (excess_bytes >= 0 and len(largest) > 1):
             # A single page may use all of the budget: killing it over and over would be no crawl.
-            reason = f"more than {cap_bytes // MIB} MiB in one renderer" if over_cap else case.why
+            reason = over_cap(cap_bytes) if is_over else case.why
             actions.append(ReclaimAction(Measure.KILL, one.slot, reason, one.used_bytes, one.pid))
             excess_bytes -= one.used_bytes
     return actions

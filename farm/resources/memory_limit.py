@@ -17,15 +17,18 @@ from pathlib import Path
 
 import psutil
 
+from farm.model.memory import MIB, RENDERER_MOST_BYTES
 from farm.resources import processes
 
 ROOT = Path("/sys/fs/cgroup")
 SELF = Path("/proc/self/cgroup")
-MIB = 2**20
 FLOOR_BYTES = 256 * MIB
-CEILING_BYTES = 1024 * MIB
 SHARE = 0.12
-"""The share of the budget: as much as lies between the band in which contexts are shed and the budget."""
+"""The share of the budget: less than lies between the band in which contexts are recycled and the budget.
+
+So one renderer that grows to its cap, at whatever speed, does not bring the farm over its budget. It is a share of
+the whole and not of an engine's part: an engine's other renderers are as many as its contexts, and are small.
+"""
 _HEAP_SHARE = 0.75
 
 
@@ -53,7 +56,7 @@ def machine_bytes() -> int:
 
 def renderer_cap_bytes(budget_bytes: int) -> int:
     """Return the memory cap of one renderer under a budget, in bytes."""
-    return int(min(CEILING_BYTES, max(FLOOR_BYTES, SHARE * budget_bytes)))
+    return int(min(RENDERER_MOST_BYTES, max(FLOOR_BYTES, SHARE * budget_bytes)))
 
 
 def heap_mib(cap_bytes: int) -> int:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 from farm.model.clock import Clock
 from farm.model.event import AdmissionSet, Emit, MemoryRead, Notice, Reclaimed
-from farm.model.memory import Measure, MemoryReading, ReclaimAction
+from farm.model.memory import MIB, Measure, MemoryReading, ReclaimAction
 from farm.policy import memory
 from farm.policy.admission import Admission, CpuParams, CpuState, admit, cpu_step
-from farm.policy.memory import MIB, Band, MemoryParams
+from farm.policy.memory import Band, MemoryParams
 from farm.policy.stagger import start_times
 from farm.runtime.control import Control
 from farm.runtime.ports import SlotPool

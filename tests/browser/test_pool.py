@@ -65,22 +65,32 @@ async def test_a_reading_is_near_the_sum_and_knows_the_contexts(rendering: Brows
     assert set(reading.engines) == {"engine-1"}
 
 
+@pytest.mark.parametrize(
+    ("used_mib", "why"),
+    [
+        (150, "the page needed more than the renderer's 200 MiB; give more by --memory"),
+        (50, "the page crashed"),
+    ],
+)
 async def test_a_page_that_allocates_without_end_is_stopped_by_the_kernel(
-    rendering: Browsing, shop: Shop
+    rendering: Browsing, shop: Shop, used_mib: int, why: str
 ) -> None:
-    """At its cap and not at what the machine has; the context beside it does not notice."""
+    """At its cap, by the last reading, and not at what the machine has; the context beside it does not notice."""
     greedy, neighbour = await rendering.slot("greedy"), await rendering.slot("neighbour")
     await visit(greedy, shop.url)
     await visit(neighbour, shop.url)
     assert greedy.tab is not None
     assert neighbour.tab is not None
     assert limit_growth(greedy.tab.pid, 200 * MIB)
+    greedy.tab.cap_bytes = 200 * MIB
+    greedy.measured(used_mib * MIB)
     tab, beside = greedy.tab, neighbour.tab
     # A good machine reads the page before it has all of its cap; then the context dies after the visit.
     outcome = await asyncio.gather(visit(greedy, shop.at("/faults/allocate")), return_exceptions=True)
     if isinstance(outcome[0], SlotLost):
-        assert outcome[0].kind is FailureKind.CRASH
+        assert (outcome[0].kind, outcome[0].detail) == (FailureKind.CRASH, why)
     await crashed(tab._crashed)
+    assert tab._crashed.result() == why
     await visit(neighbour, shop.at("/about"))
     assert neighbour.tab is beside
     assert (await visit(greedy, shop.at("/about"))).status == 200

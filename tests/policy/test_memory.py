@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farm.model.memory import Measure, MemoryReading, RendererUse
+from farm.model.memory import MIB, Measure, MemoryReading, RendererUse
 from farm.policy import memory
-from farm.policy.memory import MIB, Band, MemoryParams
+from farm.policy.memory import Band, MemoryParams
 
 GIB = 1024 * MIB
 PARAMS = MemoryParams(renderer_cap_bytes=400 * MIB)

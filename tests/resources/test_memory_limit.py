@@ -1,10 +1,15 @@
-"""The container's memory limit, in both versions of cgroups."""
+"""The container's memory limit, in both versions of cgroups, and what one renderer may hold."""
 
 from pathlib import Path
 
-from farm.resources.memory_limit import CgroupMemory, read_cgroup
+from hypothesis import given
+from hypothesis import strategies as st
 
-GIB = 2**30
+from farm.model.memory import MIB, RENDERER_MOST_BYTES, over_cap
+from farm.policy.memory import MemoryParams
+from farm.resources.memory_limit import FLOOR_BYTES, CgroupMemory, heap_mib, read_cgroup, renderer_cap_bytes
+
+GIB = 1024 * MIB
 
 
 def group(folder: Path, limit: str, used: int, cache: int, *, version: int) -> None:
@@ -43,3 +48,24 @@ def test_no_limit_below_the_machine_is_none(tmp_path: Path) -> None:
     own.write_text("4:memory:/\n")
     group(tmp_path / "cg" / "memory", str(2**63 - 4096), GIB, 0, version=1)
     assert read_cgroup(8 * GIB, tmp_path / "cg", own) is None
+
+
+def test_the_cap_grows_with_the_budget() -> None:
+    """A share of it, between two bounds: a large document passes where there is much."""
+    caps = [renderer_cap_bytes(gib * GIB) // MIB for gib in (1, 6, 18, 24, 64)]
+    assert caps == [256, 737, 2211, 2949, 4096]
+    assert heap_mib(4 * GIB) == 3072
+
+
+@given(st.integers(384 * MIB, 1024 * GIB))
+def test_a_renderer_that_grows_to_its_cap_stays_within_the_budget(budget_bytes: int) -> None:
+    """It begins at the latest where contexts are recycled; only the floor may break this, on a small machine."""
+    cap = renderer_cap_bytes(budget_bytes)
+    assert FLOOR_BYTES <= cap <= RENDERER_MOST_BYTES
+    assert cap == FLOOR_BYTES or cap <= (1 - MemoryParams().recycle) * budget_bytes
+
+
+def test_the_remedy_is_told_where_there_is_one() -> None:
+    """No budget gives a renderer more than the most."""
+    assert over_cap(1024 * MIB) == "more than the renderer's 1024 MiB; give more by --memory"
+    assert over_cap(RENDERER_MOST_BYTES) == "more than the renderer's 4096 MiB, the most that there is"

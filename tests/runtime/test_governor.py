@@ -6,8 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from farm.model.event import AdmissionSet, Event, MemoryRead, Notice, Reclaimed
-from farm.model.memory import Measure, MemoryReading, ReclaimAction, RendererUse
-from farm.policy.memory import MIB
+from farm.model.memory import MIB, Measure, MemoryReading, ReclaimAction, RendererUse
 from farm.runtime.control import Control
 from farm.runtime.governor import Governor, GovernorParams, ReclaimTracker, ResourceWatch
 from tests.clock import ManualClock
