@@ -44,6 +44,7 @@ NOT_FROM_OUTSIDE = {
     "farm.frontier.counters._kinds_of": "the project's own Lua",
     "farm.scope.seeds._BARE_HOST": "a line of the user's seeds",
     "farm.scope.rules._compiled": "the user's own --include and --exclude",
+    "farm.app.site_rendering.renders": "the user's own globs, on a path of 2,000 characters",
 }
 WALKED = {"farm.detect.rules._is": "the rows of RULES are judged one by one"}
 

@@ -189,7 +189,7 @@ async def assemble(
             control,
             emit,
             clock,
-            own_limits(session.crawl.settings, room, meter, clock),
+            own_limits(session.crawl.settings, settings.site, room, meter, clock),
         )
         quota = disk_quota(plan, sink, control, emit, clock)
         node = Node(

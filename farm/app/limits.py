@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from farm.app.proxies import ProxyRoom
+from farm.app.sites import Tables, most_of
 from farm.model.clock import Clock
 from farm.policy.capacity import useful_contexts
 from farm.runtime.flow import FlowMeter
@@ -14,7 +15,7 @@ STEADY = 0.7
 
 
 def own_limits(
-    agreed: Mapping[str, Any], room: ProxyRoom | None, meter: FlowMeter, clock: Clock
+    agreed: Mapping[str, Any], tables: Tables, room: ProxyRoom | None, meter: FlowMeter, clock: Clock
 ) -> Callable[[], Mapping[str, int]]:
     """Return what says how many contexts are of use, by the name of the limit.
 
@@ -37,11 +38,12 @@ def own_limits(
     def limits() -> Mapping[str, int]:
         flow, sites = meter.overall(clock.monotonic()), max(1, meter.sites)
         found = {} if room is None else dict(room.proxies.limits)
-        places = [agreed["global_concurrency"] or 0, sites * (agreed["site_concurrency"] or 0)]
+        of_sites = int(most_of(tables, "concurrency", agreed["site_concurrency"] or 0, sites))
+        places = [agreed["global_concurrency"] or 0, of_sites]
         if any(places):
             found["places"] = min(filter(None, places))
         if flow.took_s:
-            rates = [rate for rate in (global_rate, sites * site_rate) if rate]
+            rates = [rate for rate in (global_rate, most_of(tables, "rate", site_rate, sites)) if rate]
             if rates:
                 found["rate"] = steady("rate", useful_contexts(min(rates), flow.took_s))
             if room is not None and proxy_rate:

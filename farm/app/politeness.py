@@ -3,6 +3,7 @@
 from farm import __version__
 from farm.app.proxies import ProxyRoom
 from farm.app.session import CrawlSession
+from farm.app.sites import own_paces
 from farm.egress.fetch import Fetcher, FetchParams
 from farm.egress.gateway import Gateway
 from farm.model.clock import Clock
@@ -40,7 +41,8 @@ def site_pacer(session: CrawlSession, host_load: HostLoad, emit: Emit, clock: Cl
     agreed = session.crawl.settings
     rate = parse_rate(agreed["rate"]).per_s if agreed["rate"] else 0.0
     params = PaceParams(most=agreed["site_concurrency"] or PaceParams().most, ceiling=rate)
-    return PaceLearner(session.frontier.paces, params, host_load.is_overloaded, emit, clock)
+    own = own_paces(session.plan.settings.site, params)
+    return PaceLearner(session.frontier.paces, params, host_load.is_overloaded, emit, clock, own)
 
 
 class Admittance:

@@ -78,8 +78,6 @@ def preflight(settings: RunSettings) -> RunPlan:
     )
     output, crawl = output_folder(settings, seeds), settings.crawl or DEFAULT_CRAWL
     settings, taken_up, origins = resume.take_up(settings, output / PRIVATE, crawl, agreed_settings(settings))
-    if settings.wait.startswith("css:") and not settings.wait.removeprefix("css:").strip():
-        raise UsageError("--wait css: needs a selector; write for example --wait css:.product.")
     if settings.ca_file is not None:
         check_authorities("--ca-file", settings.ca_file)
     if settings.redis != EMBEDDED:

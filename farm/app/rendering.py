@@ -6,24 +6,34 @@ storage to the site that they are of.
 
 import re
 import zoneinfo
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from ipaddress import ip_address
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from farm import __version__
+from farm.app.site_rendering import loads_images, own_params, renders
 from farm.browser.acting import ActParams
-from farm.browser.blocking import IMAGES, blocked_urls
+from farm.browser.blocking import blocked_urls
 from farm.browser.context import SlotParams
 from farm.browser.intercept import InterceptParams
 from farm.browser.pictures import PictureParams
 from farm.browser.render import RenderParams
 from farm.browser.tab import TabParams
 from farm.model.errors import UsageError
-from farm.model.url import PORTS, HashRoutes, endpoint_of, hostname_of
+from farm.model.secret import SecretHeader
+from farm.model.url import (
+    ANY_SUBDOMAIN,
+    PORTS,
+    HashRoutes,
+    endpoint_of,
+    hostname_of,
+    is_address,
+    names_covering,
+    site_of,
+)
 from farm.policy.recycle import RecycleParams
 from farm.scope.rules import registrable_domain
 from farm.settings.commands import RunSettings
@@ -47,25 +57,36 @@ class Credentials:
     """What the user gave that must not be shown: request headers, and a storage state as Playwright has it."""
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    site_headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    """Those of the site tables, by their names."""
     state: State | None = field(default=None, repr=False)
 
 
 def credentials(settings: RunSettings) -> Credentials:
     """Read headers and storage state; raises UsageError, which never repeats a value."""
     check_timezone(settings.timezone)
-    headers = dict(_header(number, text.reveal()) for number, text in enumerate(settings.header, 1))
+    headers = _headers("--header", settings.header)
+    own = {
+        name: _headers(f'farm.toml, [site."{name}"]: headers', table.headers)
+        for name, table in settings.site.items()
+        if table.headers
+    }
     state = read_state(settings.storage_state) if settings.storage_state is not None else None
-    return Credentials(headers, state)
+    return Credentials(headers, own, state)
 
 
-def _header(number: int, text: str) -> tuple[str, str]:
+def _headers(where: str, given: Iterable[SecretHeader]) -> dict[str, str]:
+    return dict(_header(where, number, text.reveal()) for number, text in enumerate(given, 1))
+
+
+def _header(where: str, number: int, text: str) -> tuple[str, str]:
     found = _HEADER.fullmatch(text)
     if found is None:
-        raise UsageError(f"--header number {number} is no header; write it as 'Name: value'.")
+        raise UsageError(f"{where} number {number} is no header; write it as 'Name: value'.")
     name, value = found.groups()
     remedy = _NOT_OURS.get(name.lower())
     if remedy is not None:
-        raise UsageError(f"--header cannot be {name}: {remedy}.")
+        raise UsageError(f"{where} cannot be {name}: {remedy}.")
     return name, value.strip()
 
 
@@ -157,6 +178,7 @@ class HeaderScope:
     host: str
     port: int
     is_secure: bool
+    subdomains_only: bool = False
 
     @classmethod
     def of(cls, url: str) -> "HeaderScope | None":
@@ -179,28 +201,50 @@ class HeaderScope:
         moved = is_secure and not self.is_secure and (self.port, port) == (PORTS["http"], PORTS["https"])
         if port != self.port and not moved:
             return False
-        return host == self.host or (host.endswith(f".{self.host}") and not is_address(self.host))
+        if host == self.host:
+            return not self.subdomains_only
+        return host.endswith(f".{self.host}") and not is_address(self.host)
 
     @property
     def patterns(self) -> tuple[str, ...]:
         """The addresses that may be covered, as CDP writes them."""
         shown = f"[{self.host}]" if ":" in self.host else self.host
-        names = (shown,) if is_address(self.host) else (shown, f"*.{shown}")
+        below = () if is_address(self.host) else (f"*.{shown}",)
+        names = below if self.subdomains_only else (shown, *below)
         return tuple(f"*://{name}{port}/*" for name in names for port in ("", f":{self.port}"))
-
-
-def is_address(host: str) -> bool:
-    """Whether a host is an IP address, which has no subdomains."""
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def header_params(headers: Mapping[str, str], seeds: Iterable[str]) -> InterceptParams:
     """Return how the headers go to the seeds' own hosts, their subdomains included, and nowhere else."""
-    scopes = {scope for scope in map(HeaderScope.of, seeds) if scope is not None}
+    return _limited_to(headers, {scope for scope in map(HeaderScope.of, seeds) if scope is not None})
+
+
+def site_header_params(
+    headers: Mapping[str, Mapping[str, str]], seeds: Iterable[str]
+) -> dict[str, InterceptParams]:
+    """Return how the headers of the site tables go, each to its host and the subdomains.
+
+    Never unencrypted, except where a seed of that site is: a table does not say by which scheme a site is reached.
+    """
+    sites = {name.removeprefix(ANY_SUBDOMAIN) for name in headers}
+    urls = {site: {f"https://{site}/"} for site in sites}
+    for seed in seeds if sites else ():
+        if seed.startswith("http://"):
+            for name in names_covering(site_of(seed)):
+                if (site := name.removeprefix(ANY_SUBDOMAIN)) in sites:
+                    urls[site].add(seed)
+    limited = {}
+    for name, own in headers.items():
+        site = name.removeprefix(ANY_SUBDOMAIN)
+        scopes = {scope for url in urls[site] if (scope := HeaderScope.of(url)) is not None}
+        if name != site:
+            host = hostname_of(f"https://{site}/")
+            scopes = {replace(scope, subdomains_only=scope.host == host) for scope in scopes}
+        limited[name] = _limited_to(own, scopes)
+    return limited
+
+
+def _limited_to(headers: Mapping[str, str], scopes: Collection[HeaderScope]) -> InterceptParams:
     patterns = dict.fromkeys(
         pattern
         for scope in sorted(scopes, key=lambda one: (one.host, one.port))
@@ -218,6 +262,18 @@ def slot_params(
 ) -> SlotParams:
     """Return what all slots have in common; `seeds` are their URLs, `hash_routes` is the crawl's."""
     rule, _, selector = settings.wait.partition(":")
+    tables, images = settings.site, loads_images(settings.block, settings.site)
+    render = RenderParams(
+        wait=rule,
+        selector=selector,
+        page_timeout_s=settings.page_timeout,
+        settle_timeout_s=settings.settle_timeout,
+        act=ActParams(settings.click, settings.click_times, settings.scroll),
+        pictures=PictureParams(settings.screenshot, settings.pdf),
+        # With `on` every such link is a page, whatever its script does.
+        find_router=hash_routes is not HashRoutes.ON,
+    )
+    own_headers = site_header_params(secrets.site_headers, seeds)
     held = header_params(secrets.headers, seeds)
     file_bytes = settings.max_download.of(machine_bytes) if settings.download else 0
     return SlotParams(
@@ -225,23 +281,16 @@ def slot_params(
             viewport=settings.viewport,
             user_agent=settings.user_agent,
             user_agent_suffix=f" CrawlFarm/{__version__}",
-            blocked_urls=blocked_urls(settings.block),
-            images=IMAGES not in settings.block,
+            blocked_urls=blocked_urls(settings.block, images=images),
+            images=images,
             insecure=settings.insecure,
             locale=settings.locale,
             timezone=settings.timezone,
             intercept=InterceptParams(held.headers, held.patterns, held.may_see, file_bytes),
             state_for=state_of_site(secrets.state) if secrets.state is not None else None,
+            own_for=own_params(tables, own_headers, images=images),
         ),
-        RenderParams(
-            wait=rule,
-            selector=selector,
-            page_timeout_s=settings.page_timeout,
-            settle_timeout_s=settings.settle_timeout,
-            act=ActParams(settings.click, settings.click_times, settings.scroll),
-            pictures=PictureParams(settings.screenshot, settings.pdf),
-            # With `on` every such link is a page, whatever its script does.
-            find_router=hash_routes is not HashRoutes.ON,
-        ),
+        render,
         RecycleParams(pages=settings.recycle_pages, per_url=settings.isolation == "url"),
+        renders(tables, render),
     )

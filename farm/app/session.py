@@ -14,6 +14,7 @@ from farm.app.presence import Presence, register
 from farm.app.redis_url import redis_url
 from farm.app.seeding import add_seeds, seeds_of
 from farm.app.shared_settings import adopted, check_shared_settings, joined
+from farm.app.sites import FIRST_IN_FLIGHT, check_headers, site_terms
 from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
 from farm.frontier.crawl import Crawl, Dedup, contradictions, find_crawl, open_crawl
@@ -28,8 +29,6 @@ from farm.settings.units import parse_rate
 
 TERMS = Terms()
 FEED_STARTS_S = 60.0
-FIRST_IN_FLIGHT = 8
-"""How many visits to a site there are at once before anything is known of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +85,11 @@ async def open_session(plan: RunPlan, reaper: Reaper) -> AsyncIterator[CrawlSess
             # Before there is anything that could be done: another node might find the crawl finished.
             await frontier.feeders.hold(presence.identity.name, FEED_STARTS_S)
         plan = replace(plan, seeds=seeds_of(plan.settings, plan.seeds, crawl.settings))
+        plan = replace(plan, settings=adopted(plan.settings, crawl, client.place))
+        await frontier.paces.limit_sites(site_terms(plan.settings.site))
         rules, _ = await add_seeds(crawl, frontier, plan.seeds)
         # Many seeds take longer to add than a silent node is taken for alive.
         await presence.confirm()
-        plan = replace(plan, settings=adopted(plan.settings, crawl, client.place))
         yield CrawlSession(plan, crawl, frontier, rules, url, server, presence, client.warnings)
 
 
@@ -127,6 +127,7 @@ async def _open(plan: RunPlan, client: RedisClient) -> Crawl:
         else:
             check_shared_settings(found, client.place)
             agreed = joined(agreed, found.settings, frozenset(plan.settings.model_fields_set))
+            check_headers(agreed, found.settings)
             if plan.embedded and contradictions(found.settings, agreed):
                 raise another_crawl(plan, found.settings, agreed)
     return await open_crawl(

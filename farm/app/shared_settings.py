@@ -8,6 +8,7 @@ deadlines (`--contexts`, `--memory`, `--page-timeout`), its way out (proxies, `-
 from collections.abc import Mapping
 from typing import Any
 
+from farm.app.sites import agreed_tables
 from farm.frontier.crawl import Crawl
 from farm.frontier.faults import unreadable
 from farm.model.errors import FrontierRefused
@@ -20,7 +21,9 @@ from farm.settings.options import (
     RenderSettings,
     SafetySettings,
     ScopeSettings,
+    SiteSettings,
 )
+from farm.settings.sites import SiteTable
 
 CANONICALISATION = 1
 """Raised whenever the same link would become another canonical URL: nodes must not mix two versions."""
@@ -46,10 +49,18 @@ OF_RECORDS = (
     "text",
 )
 """Options that change what a record says; who joins without them has them from the crawl."""
-NOT_ADOPTED = frozenset({"canonicalisation", "header_names", "with_storage_state"})
+NOT_ADOPTED = frozenset({"canonicalisation", "header_names", "site_headers", "with_storage_state"})
 """What a node cannot have from the crawl: its own code, and secrets, which are not kept in Redis."""
 _YES_OR_NO = {HashRoutes.OFF: False, HashRoutes.ON: True}
-_CHECKED = (ScopeSettings, SafetySettings, EgressSettings, RenderSettings, PoolSettings, OutputSettings)
+_CHECKED = (
+    ScopeSettings,
+    SafetySettings,
+    EgressSettings,
+    RenderSettings,
+    PoolSettings,
+    OutputSettings,
+    SiteSettings,
+)
 
 
 def agreed_settings(settings: RunSettings) -> dict[str, Any]:
@@ -82,6 +93,7 @@ def agreed_settings(settings: RunSettings) -> dict[str, Any]:
             {header.reveal().partition(":")[0].strip().lower() for header in settings.header}
         ),
         "with_storage_state": settings.storage_state is not None,
+        **agreed_tables(settings.site),
         **of_records,
     }
 
@@ -96,12 +108,29 @@ def adopted(settings: RunSettings, crawl: Crawl, place: str) -> RunSettings:
         except (TypeError, ValueError):
             raise unreadable(place, "its settings are none that a farm has") from None
         values |= {name: getattr(checked, name) for name in stored}
-    return settings.model_copy(update=values)
+    return settings.model_copy(update={**values, "site": _tables(settings, crawl, place)})
+
+
+def stored_tables(agreed: Mapping[str, Any], place: str) -> dict[str, SiteTable]:
+    """Return the site tables that a crawl is kept with, without their headers."""
+    try:
+        return SiteSettings.model_validate({"site": agreed.get("site", {})}).site
+    except (TypeError, ValueError):
+        raise unreadable(place, "its settings are none that a farm has") from None
+
+
+def _tables(settings: RunSettings, crawl: Crawl, place: str) -> dict[str, SiteTable]:
+    own = settings.site
+    return {
+        name: table.model_copy(update={"headers": own[name].headers if name in own else ()})
+        for name, table in stored_tables(crawl.settings, place).items()
+    }
 
 
 def joined(given: Mapping[str, Any], stored: Mapping[str, Any], explicit: frozenset[str]) -> dict[str, Any]:
     """Return what a node says that joins: what its user did not say is as the crawl has it."""
-    silent = given.keys() - explicit - NOT_ADOPTED
+    # A node without tables does not mention them at all.
+    silent = {*given, "site"} - explicit - NOT_ADOPTED
     return {**given, **{name: stored[name] for name in silent & stored.keys()}}
 
 

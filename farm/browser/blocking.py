@@ -7,6 +7,7 @@ and Python and back, which costs more than the page. Images need no pattern: Bli
 
 from collections.abc import Iterable
 
+OF_IMAGES = ("png", "jpg", "jpeg", "gif", "webp", "avif", "svg", "ico", "bmp")
 EXTENSIONS = {
     "media": ("mp4", "webm", "mp3", "m4a", "ogg", "ogv", "wav", "flac", "aac", "mov", "m3u8", "mpd", "ts"),
     "fonts": ("woff", "woff2", "ttf", "otf", "eot"),
@@ -32,8 +33,10 @@ IMAGES = "images"
 KINDS = (IMAGES, *EXTENSIONS, "trackers")
 
 
-def blocked_urls(kinds: Iterable[str]) -> tuple[str, ...]:
+def blocked_urls(kinds: Iterable[str], *, images: bool = False) -> tuple[str, ...]:
     """Return the patterns for the kinds (see KINDS), with `*` as the wildcard; raises KeyError for another.
+
+    `images` says whether the browser loads images, so that those that are blocked need patterns too.
 
     Only subresources are blocked: the browser exempts the main request, so a navigation to a video's URL passes.
     """
@@ -41,7 +44,9 @@ def blocked_urls(kinds: Iterable[str]) -> tuple[str, ...]:
     for kind in kinds:
         if kind == "trackers":
             patterns += [f"*://*{host}/*" for host in TRACKERS]
-        elif kind != IMAGES:
+        elif kind == IMAGES:
+            patterns += by_extension(OF_IMAGES) if images else ()
+        else:
             patterns += by_extension(EXTENSIONS[kind])
     return tuple(patterns)
 

@@ -90,6 +90,8 @@ class SlotParams:
     tab: TabParams
     render: RenderParams
     recycle: RecycleParams
+    render_for: Callable[[str], RenderParams] | None = None
+    """How a URL is rendered, where that is not the same for all."""
 
 
 class ContextSlot:
@@ -142,7 +144,8 @@ class ContextSlot:
         survived, navigate_ms = False, None
         try:
             url = lease.task.url
-            page = await visit(tab, url, self._params.render, self._phase(url), answered)
+            params, own = self._params.render, self._params.render_for
+            page = await visit(tab, url, own(url) if own else params, self._phase(url), answered)
             survived, navigate_ms = True, page.timings_ms.get("navigate")
             tab.engine.showed_page()
         except RenderError:

@@ -10,7 +10,7 @@ import contextlib
 import mimetypes
 import re
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -63,15 +63,24 @@ class Interceptor:
         """How much of the file came, where that is less than was announced."""
         self.frame_id = ""
         self._params = params
+        self._with_headers = [params] if params.headers else []
         self._sender = sender
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, frame_id: str) -> None:
         """Enable interception, if any request needs it."""
         self.frame_id = frame_id
-        patterns = []
-        if self._params.headers:
-            patterns += [{"urlPattern": one, "requestStage": "Request"} for one in self._params.patterns]
+        await self._enable()
+
+    async def add(self, more: Sequence[InterceptParams]) -> None:
+        """Add headers; of two of one name the later counts. The browser's errors pass."""
+        if more:
+            self._with_headers += more
+            await self._enable()
+
+    async def _enable(self) -> None:
+        wanted = dict.fromkeys(pattern for one in self._with_headers for pattern in one.patterns)
+        patterns = [{"urlPattern": one, "requestStage": "Request"} for one in wanted]
         if self._params.file_bytes:
             patterns.append({"urlPattern": "*", "resourceType": "Document", "requestStage": "Response"})
         if patterns:
@@ -104,11 +113,16 @@ class Interceptor:
 
     def _headers(self, request: dict[str, Any]) -> list[dict[str, str]] | None:
         """Return all headers of a request that gets additional ones; None if it gets none."""
-        if not self._params.headers or not self._params.may_see(request["url"]):
+        added = {
+            name.lower(): (name, value)
+            for one in self._with_headers
+            if one.may_see(request["url"])
+            for name, value in one.headers.items()
+        }
+        if not added:
             return None
-        own = {name.lower() for name in self._params.headers}
-        sent = {name: value for name, value in request["headers"].items() if name.lower() not in own}
-        return [{"name": name, "value": value} for name, value in {**sent, **self._params.headers}.items()]
+        sent = [(name, value) for name, value in request["headers"].items() if name.lower() not in added]
+        return [{"name": name, "value": value} for name, value in (*sent, *added.values())]
 
     def _is_file(self, event: dict[str, Any]) -> bool:
         status = event["responseStatusCode"]

@@ -77,7 +77,7 @@ async def visit(
     ends = begun + params.page_timeout_s
     phase(Phase.NAVIGATING)
     tab.forget_document()
-    await tab.apply_storage_state(url, params.page_timeout_s)
+    await tab.prepare_for(url, params.page_timeout_s)
     try:
         response = await _navigate(tab, url, params.page_timeout_s)
     except Error as error:

@@ -46,6 +46,15 @@ FRAME_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
+class OwnParams:
+    """What a context gets for the site that it serves; `blocked_urls` in place of those of all, unless None."""
+
+    blocked_urls: tuple[str, ...] | None = None
+    headers: tuple[InterceptParams, ...] = ()
+    """Added to those of all; of two of one name the later counts."""
+
+
+@dataclass(frozen=True, slots=True)
 class TabParams:
     """What a context is opened with; `user_agent_suffix` is added to the browser's own."""
 
@@ -60,6 +69,8 @@ class TabParams:
     intercept: InterceptParams = field(default_factory=InterceptParams)
     state_for: StateFor | None = None
     """Which part of the user's storage state a context gets that is to serve this URL's site."""
+    own_for: Callable[[str], OwnParams | None] | None = None
+    """What else a context gets that is to serve this URL's site."""
 
 
 class Tab:
@@ -90,6 +101,7 @@ class Tab:
         self._loaded = asyncio.Event()
         self.intercept = Interceptor(params.intercept, self)
         self._state_for = params.state_for
+        self._own_for = params.own_for
         self._context = context
         self._crashed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         page.on("crash", lambda _: self._crash(self._why_crashed()))
@@ -174,9 +186,26 @@ class Tab:
         self.cdp.on("event", note)
         await self.intercept.start(self.frame_id)
 
-    async def apply_storage_state(self, url: str, deadline_s: float) -> None:
-        """Before its first visit, give the context what the user has stored for this site."""
-        state = self._state_for(url) if self._state_for is not None and self.served == 0 else None
+    async def prepare_for(self, url: str, deadline_s: float) -> None:
+        """Before its first visit, give the context what the user has for this site; raises SlotLost."""
+        if self.served > 0:
+            return
+        if self._own_for is not None:
+            await self._apply_own(self._own_for(url), deadline_s)
+        if self._state_for is not None:
+            await self._apply_state(self._state_for(url), deadline_s)
+
+    async def _apply_own(self, own: OwnParams | None, deadline_s: float) -> None:
+        if own is None:
+            return
+        try:
+            if own.blocked_urls is not None:
+                await self.send("Network.setBlockedURLs", deadline_s, urls=list(own.blocked_urls))
+            await self.intercept.add(own.headers)
+        except Error as error:
+            raise SlotLost(FailureKind.CRASH, f"the site's settings were refused: {error.message}") from error
+
+    async def _apply_state(self, state: Any, deadline_s: float) -> None:
         if state is None:
             return
         try:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from farm.app.existing_crawl import open_existing_crawl
 from farm.app.seeding import add_seeds, given_seeds
-from farm.app.shared_settings import FOR_SEEDS, check_shared_settings
+from farm.app.shared_settings import FOR_SEEDS, check_shared_settings, stored_tables
+from farm.app.sites import site_terms
 from farm.cli.interruptible import run_interruptible
 from farm.cli.show import tell
 from farm.model.errors import UsageError
@@ -33,6 +34,8 @@ async def _add(settings: AddSettings) -> tuple[int, int]:
             tell(sentence)
         if not seeds:
             raise UsageError(f"There is nothing to add in {settings.seeds}; put a URL on a line of it.")
+        # Whoever began the crawl may have died before it said so.
+        await frontier.paces.limit_sites(site_terms(stored_tables(crawl.settings, frontier.place)))
         _, added = await add_seeds(crawl, frontier, seeds)
         if await frontier.is_on_disk() is False:
             tell("Redis has not written them to its disk yet; add them again if it dies.")

@@ -2,11 +2,12 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -26,6 +27,8 @@ BLOOM_CAPACITY = 1_000_000
 _FIRST_BUCKETS = 4096
 _DELETE_AT_ONCE = 500
 _MOST_SHARDS = 1000
+_MOST_DIFFERENCES = 6
+_SHOWN_CHARS = 200
 _STORED = ("schema", "settings", "key", "created_at", "shards", "generation")
 """The fields of a crawl, in the order in which `open` returns them."""
 
@@ -159,16 +162,30 @@ def difference(name: str, stored: Mapping[str, Any], given: Mapping[str, Any]) -
 
 
 def contradictions(stored: Mapping[str, Any], given: Mapping[str, Any]) -> str:
-    """List the settings that differ, as `scope = "host" (here "domain")`."""
-    return ", ".join(
-        f"{key} = {_show(stored, key)} (here {_show(given, key)})"
-        for key in sorted({*stored, *given})
-        if stored.get(key) != given.get(key)
-    )
+    """List the first settings that differ, as `scope = "host" (here "domain")`; of tables the keys that do."""
+    found = list(islice(_differences(stored, given, ""), _MOST_DIFFERENCES + 1))
+    if len(found) > _MOST_DIFFERENCES:
+        found[-1] = "and more"
+    return ", ".join(found)
+
+
+def _differences(stored: Mapping[str, Any], given: Mapping[str, Any], within: str) -> Iterator[str]:
+    for key in sorted({*stored, *given}):
+        theirs, ours = stored.get(key), given.get(key)
+        name = f'{within}."{key}"' if "." in key or "*" in key else f"{within}.{key}".removeprefix(".")
+        if theirs == ours:
+            continue
+        if isinstance(theirs, Mapping) and isinstance(ours, Mapping):
+            yield from _differences(theirs, ours, name)
+        else:
+            yield f"{name} = {_show(stored, key)} (here {_show(given, key)})"
 
 
 def _show(settings: Mapping[str, Any], key: str) -> str:
-    return orjson.dumps(settings[key]).decode() if key in settings else "nothing"
+    if key not in settings:
+        return "nothing"
+    shown = orjson.dumps(settings[key]).decode()
+    return shown if len(shown) <= _SHOWN_CHARS else f"{shown[:_SHOWN_CHARS]}…"
 
 
 async def _known_by(client: RedisClient, dedup: Dedup) -> int:

@@ -11,9 +11,12 @@ glossary:
     {c:s}:site:SITE      hash    b bands queued · f in flight · t theoretical arrival time (GCRA) · x blocked
                                  until · i interval · u burst · l limit (where they differ from the terms) ·
                                  s when the next visit may begin (GCRA of beginnings, t is that of leases) ·
-                                 d crawl-delay · a what was learnt of its pace (JSON) ·
+                                 d crawl-delay · o own interval, c own places in flight (of the user's
+                                 tables) · a what was learnt of its pace (JSON) ·
                                  f@ADDRESS, t@ADDRESS, x@ADDRESS, i@ADDRESS, s@ADDRESS, a@ADDRESS the same for
                                  one egress address
+    {c:s}:limits         hash    site, or *. and a domain above it -> interval, places in flight, and how many at
+                                 first (0: the crawl's)
     {c:s}:out:ADDRESS    hash    an egress address: f in flight · t theoretical arrival time · s as above
                                  (without an address: s of everything together)
     {c:s}:q:BAND:SITE    list    the entries of one site and priority band, the oldest first; band `s` are
@@ -122,6 +125,11 @@ def crawl(name: str, shard: int = 0) -> str:
 def dead(of: Named, shard: int) -> str:
     """Return the key of a shard's dead letters."""
     return prefix(of, shard) + "dead"
+
+
+def limits(of: Named, shard: int) -> str:
+    """Return the key of what the user's tables say of single sites."""
+    return prefix(of, shard) + "limits"
 
 
 def scope(of: Named) -> str:

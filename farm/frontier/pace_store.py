@@ -4,12 +4,15 @@ A node reads a state, computes the next one, and writes it unless another node w
 anew from what was written.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 import orjson
 
-from farm.frontier.shards import Shards
+from farm.frontier import keys
+from farm.frontier.shards import BATCH, Shards
+from farm.frontier.terms import SiteTerms
 from farm.policy.aimd import Pace, PaceSnapshot
 
 
@@ -38,6 +41,18 @@ class RedisPaceStore:
     async def keep_apart(self, site: str, interval_s: float) -> None:
         """Store a site's crawl-delay; no learnt interval becomes shorter."""
         await self._shards.run(self._shards.of(site), "space", site, round(interval_s * 1000))
+
+    async def limit_sites(self, terms: Mapping[str, SiteTerms]) -> None:
+        """Store limits of single sites, by their names or `*.` and a domain above them.
+
+        They hold for sites that come into being afterwards: every node stores them before it adds a URL.
+        """
+        told = [(name, one.stored()) for name, one in terms.items()]
+        for shard in range(self._shards.count):
+            key = keys.limits(self._shards.crawl, shard)
+            for start in range(0, len(told), BATCH):
+                part = [text for pair in told[start : start + BATCH] for text in pair]
+                await self._shards.client.command("HSET", key, *part)
 
     async def _tune(
         self, site: str, before: bytes, after: bytes, limit: int, interval_ms: int, egress: str

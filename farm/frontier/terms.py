@@ -100,6 +100,23 @@ class Politeness:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class SiteTerms:
+    """The limits of one site in place of the crawl's; 0 means that the crawl's hold.
+
+    `first_in_flight` is how many visits there are at once before anything is known of the site, `in_flight` how
+    many there may ever be.
+    """
+
+    interval_s: float = 0.0
+    in_flight: int = 0
+    first_in_flight: int = 0
+
+    def stored(self) -> str:
+        """Return them as the scripts read them."""
+        return f"{round(self.interval_s * 1000)} {self.in_flight} {self.first_in_flight}"
+
+
 def _share(limit: int, shard: int, shards: int) -> int:
     if not limit:
         return 0

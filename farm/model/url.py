@@ -7,12 +7,16 @@ key), so that any node computes the same. `scope/canonical.py` makes a URL canon
 
 from enum import StrEnum
 from hashlib import blake2b
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 FINGERPRINT_BYTES = 8
 RECORD_ID_BYTES = 16
 PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 """The default ports of the schemes of the web."""
+ANY_SUBDOMAIN = "*."
+MOST_LABELS = 127
+"""A name in DNS has no more."""
 
 
 class HashRoutes(StrEnum):
@@ -45,6 +49,27 @@ def host_of(site: str) -> str:
     """Return the host of a site, without the port; an IPv6 address keeps its brackets."""
     host, colon, _ = site.rpartition(":")
     return host if colon and not site.endswith("]") else site
+
+
+def is_address(host: str) -> bool:
+    """Return whether a host, an IPv6 address with or without brackets, is an IP address: it has no subdomains."""
+    try:
+        ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def names_covering(site: str) -> tuple[str, ...]:
+    """Return the names by which a site may be meant, the most special first.
+
+    `a.b.example:81` is meant by its own name, by `*.b.example:81` and by `*.example:81`.
+    """
+    names, rest = [site], site
+    if site.count(".") < MOST_LABELS:
+        while (rest := rest.partition(".")[2]) != "":
+            names.append(ANY_SUBDOMAIN + rest)
+    return tuple(names)
 
 
 def hostname_of(url: str) -> str | None:

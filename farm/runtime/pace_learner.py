@@ -31,16 +31,26 @@ _TEXTS = {
 
 
 class PaceLearner:
-    """Learns for one node. `overloaded` returns whether this machine is too busy to judge a site's latency."""
+    """Learns for one node. `overloaded` returns whether this machine is too busy to judge a site's latency.
+
+    `own` returns the params of a site that has its own limits, None for any other.
+    """
 
     def __init__(
-        self, store: PaceStore, params: PaceParams, overloaded: Callable[[], bool], emit: Emit, clock: Clock
+        self,
+        store: PaceStore,
+        params: PaceParams,
+        overloaded: Callable[[], bool],
+        emit: Emit,
+        clock: Clock,
+        own: Callable[[str], PaceParams | None] = lambda _: None,
     ) -> None:
         self._store = store
         self._params = params
         self._overloaded = overloaded
         self._emit = emit
         self._clock = clock
+        self._own = own
         self._samples: dict[tuple[str, str], list[Sample]] = {}
         self._paces: dict[tuple[str, str], Pace] = {}
 
@@ -78,9 +88,9 @@ class PaceLearner:
             await self._fold(site, samples)
 
     async def _fold(self, site: str, samples: list[Sample], egress: str = "") -> None:
-        known = await self._store.read(site, egress)
+        known, own = await self._store.read(site, egress), self._own(site)
         for _ in range(TRIES):
-            params = replace(self._params, first=known.first or self._params.first)
+            params = own or replace(self._params, first=known.first or self._params.first)
             # From this process's clock to the crawl's.
             ahead = known.now_s - self._clock.monotonic()
             shared = [

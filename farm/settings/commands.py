@@ -15,6 +15,7 @@ from farm.settings.options import (
     RenderSettings,
     SafetySettings,
     ScopeSettings,
+    SiteSettings,
     option,
 )
 from farm.settings.units import CountOrAuto, Duration, Memory, MemoryBudget, RateLimit
@@ -26,6 +27,7 @@ class RunSettings(
     OutputSettings,
     SafetySettings,
     EgressSettings,
+    SiteSettings,
     RenderSettings,
     BrowserSettings,
     PoolSettings,

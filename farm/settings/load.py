@@ -25,7 +25,10 @@ from pydantic_settings import (
 from farm.model.errors import UsageError
 from farm.settings.nearest import did_you_mean
 from farm.settings.origin import CONFIG, PREFIX, check_environment
+from farm.settings.sites import blamed
 
+TABLES = frozenset({"site"})
+"""Settings that are tables of `farm.toml`, and neither a flag nor a variable."""
 _DEFAULT = re.compile(r"\s*\[[^\[\]]*\]$")
 S = TypeVar("S", bound="CommandSettings")
 
@@ -160,7 +163,7 @@ def parser_for(kind: type[CommandSettings], prog: str, about: str) -> _Parser:
     """Make the command's parser, its options in one group for each room."""
     parser = _Parser(prog=prog, description=about, allow_abbrev=False, argument_default=None)
     for room in reversed([base for base in kind.__mro__ if base.__name__.endswith("Settings")]):
-        own = [name for name in room.__annotations__ if name in kind.model_fields]
+        own = [name for name in room.__annotations__ if name in kind.model_fields and name not in TABLES]
         if own:
             title = (room.__doc__ or room.__name__).splitlines()[0].rstrip(".").lower()
             group = parser.add_argument_group(title)
@@ -211,12 +214,16 @@ def _sentence(kind: type[CommandSettings], error: ValidationError) -> str:
     name = str(first["loc"][0]) if first["loc"] else "the settings"
     field = kind.model_fields.get(name)
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
+    if name in TABLES:
+        return blamed(first, message)
     if first["type"] == "string_pattern_mismatch":
         message = "is not one of the forms it can have"
         if field is not None and field.description:
             message += f" ({_DEFAULT.sub('', field.description)})"
     flag = _flag(name, field) if field is not None else name
-    return f"--{flag.replace('_', '-')} {first['input']!s}: {message}."
+    # What is no text was given by the file, and may hold a secret that has no type of its own yet.
+    shown = "" if name == "header" else f" {first['input']!s}"
+    return f"--{flag.replace('_', '-')}{shown}: {message}."
 
 
 def _flag(name: str, field: FieldInfo) -> str:

@@ -13,7 +13,9 @@ from pydantic_settings import NoDecode
 from farm.model.secret import SecretUrl
 from farm.model.url import HashRoutes
 from farm.policy.proxy_rotation import Rotation
+from farm.settings.sites import SiteTables
 from farm.settings.units import (
+    BlockedKinds,
     CountOrAuto,
     Duration,
     FileMode,
@@ -26,15 +28,14 @@ from farm.settings.units import (
     Size,
     UtcDate,
     Viewport,
+    WaitRule,
     lines,
     none_or,
-    words,
 )
 
 Lines = Annotated[tuple[str, ...], NoDecode]
 Headers = Annotated[tuple[HeaderLine, ...], NoDecode]
 EMBEDDED = SecretUrl("embedded")
-BLOCKABLE = ("images", "media", "fonts", "stylesheets", "trackers")
 
 
 def option(default: Any, text: str, **extra: Any) -> Any:
@@ -141,15 +142,12 @@ class BrowserSettings(BaseModel):
 class RenderSettings(BaseModel):
     """How a page is rendered."""
 
-    wait: str = option(
-        "settle",
-        "settle, load, domcontentloaded or css:SELECTOR [settle]",
-        metavar="RULE",
-        pattern=r"^(settle|load|domcontentloaded|css:.+)$",
+    wait: WaitRule = option(
+        "settle", "settle, load, domcontentloaded or css:SELECTOR [settle]", metavar="RULE"
     )
     page_timeout: Duration = option(60.0, "deadline of a page [60s]", metavar="TIME", gt=0)
     settle_timeout: Duration = option(10.0, "how long a page may take to settle [10s]", metavar="TIME", gt=0)
-    block: Lines = option(
+    block: BlockedKinds = option(
         ("images", "media", "fonts"),
         "kinds that are not loaded: images,media,fonts,stylesheets,trackers or none "
         "[images,media,fonts; nothing with --screenshot or --pdf]",
@@ -212,18 +210,11 @@ class RenderSettings(BaseModel):
     def _files(cls, value: Any) -> Any:
         return none_or(value)
 
-    @field_validator("block", mode="before")
-    @classmethod
-    def _kinds(cls, value: Any) -> Any:
-        if isinstance(value, tuple | list):
-            value = ",".join(value)
-        kinds = words(value)
-        if kinds == ("none",):
-            return ()
-        unknown = [kind for kind in kinds if kind not in BLOCKABLE]
-        if unknown:
-            raise ValueError(f"{unknown[0]} is not one of {', '.join(BLOCKABLE)} or none")
-        return kinds
+
+class SiteSettings(BaseModel):
+    """What is known of single sites."""
+
+    site: SiteTables = option({}, "rate, concurrency, wait, block and headers of one site")
 
 
 class EgressSettings(BaseModel):
@@ -254,6 +245,17 @@ class EgressSettings(BaseModel):
     proxy_patience: Duration = option(
         300.0, "how long it is waited for a proxy that works [5m]", metavar="TIME", ge=0
     )
+    proxy_bytes: Size | None = option(
+        None,
+        "how many bytes, both ways, may go by the proxies, over all nodes and runs of the crawl; at the limit the "
+        "run ends [no limit]",
+        metavar="SIZE",
+    )
+
+    @field_validator("proxy_bytes", mode="before")
+    @classmethod
+    def _size(cls, value: Any) -> Any:
+        return none_or(value)
 
 
 class SafetySettings(BaseModel):
@@ -333,6 +335,7 @@ ROOMS = (
     PoolSettings,
     BrowserSettings,
     RenderSettings,
+    SiteSettings,
     EgressSettings,
     SafetySettings,
     OutputSettings,

@@ -32,6 +32,9 @@ _HASH_ROUTES = {
     **dict.fromkeys(("true", "yes", "1"), HashRoutes.ON),
     **dict.fromkeys(("false", "no", "0"), HashRoutes.OFF),
 }
+BLOCKABLE = ("images", "media", "fonts", "stylesheets", "trackers")
+_WAITS = frozenset({"settle", "load", "domcontentloaded"})
+_SELECTOR = "css:"
 _MODES = frozenset(mode for mode in range(0o600, 0o667) if not mode & 0o111)
 _VIEWPORT = re.compile(r"(\d{2,5})x(\d{2,5})")
 
@@ -108,6 +111,28 @@ def parse_viewport(value: Any) -> tuple[int, int]:
     if found is None or not all(0 < int(part) <= VIEWPORT_MOST for part in found.groups()):
         raise ValueError("write a viewport such as 1280x800")
     return int(found[1]), int(found[2])
+
+
+def parse_wait(value: Any) -> str:
+    """Return what a page is waited for; raises ValueError with what may be written."""
+    text = str(value)
+    if text.startswith(_SELECTOR):
+        if not text.removeprefix(_SELECTOR).strip():
+            raise ValueError("it needs a selector; write for example css:.product")
+    elif text not in _WAITS:
+        raise ValueError("write settle, load, domcontentloaded or css:SELECTOR")
+    return text
+
+
+def parse_kinds(value: Any) -> tuple[str, ...]:
+    """Return the kinds that are not loaded, none for `none`; raises ValueError for one that there is not."""
+    kinds = words(",".join(map(str, value)) if isinstance(value, tuple | list) else str(value))
+    if kinds == ("none",):
+        return ()
+    unknown = [kind for kind in kinds if kind not in BLOCKABLE]
+    if unknown:
+        raise ValueError(f"{unknown[0]} is not one of {', '.join(BLOCKABLE)} or none")
+    return tuple(kinds)
 
 
 def parse_count_or_auto(value: Any) -> int | None:
@@ -196,6 +221,8 @@ RateLimit = Annotated[Rate, BeforeValidator(parse_rate), PlainSerializer(lambda 
 HeaderLine = Annotated[InstanceOf[SecretHeader], BeforeValidator(as_secret_header), PlainSerializer(str)]
 RedisUrl = Annotated[InstanceOf[SecretUrl], BeforeValidator(as_secret_url), PlainSerializer(str)]
 CountOrAuto = Annotated[int | None, BeforeValidator(parse_count_or_auto)]
+WaitRule = Annotated[str, BeforeValidator(parse_wait)]
+BlockedKinds = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_kinds)]
 FileMode = Annotated[int, BeforeValidator(parse_mode), PlainSerializer(lambda mode: f"0{mode:o}")]
 HashRoutesOption = Annotated[HashRoutes, BeforeValidator(parse_hash_routes)]
 UtcDate = Annotated[datetime, BeforeValidator(parse_date)]

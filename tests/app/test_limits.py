@@ -32,7 +32,7 @@ def test_a_rate_is_worth_as_many_contexts_as_its_visits_take(
 ) -> None:
     """Two sites, two seconds a visit; until that is known a rate says nothing."""
     book, clock = FlowMeter(0.0), ManualClock(10.0)
-    ask = own_limits(NONE | agreed, None, book, clock)
+    ask = own_limits(NONE | agreed, {}, None, book, clock)
     book.fold(StatsRead(1.0, Stats(sites=2)))
     assert set(ask()) <= {"places"}
     book.fold(PageDone(9.0, "s1", "http://a/", 200, 2000, 0, settled=True))
@@ -42,7 +42,7 @@ def test_a_rate_is_worth_as_many_contexts_as_its_visits_take(
 def test_a_limit_does_not_waver_with_every_reading() -> None:
     """It is lowered only by much, since contexts are closed by that; it is raised at once."""
     book, clock = FlowMeter(0.0), ManualClock(10.0)
-    ask = own_limits(NONE | {"rate": "1/s"}, None, book, clock)
+    ask = own_limits(NONE | {"rate": "1/s"}, {}, None, book, clock)
     limits = []
     for number, took_ms in enumerate((10_000, 9_000, 6_000, 12_000)):
         clock.now = at = 100.0 * (number + 1)

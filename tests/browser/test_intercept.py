@@ -12,7 +12,7 @@ from aiohttp import web
 
 from farm.app.rendering import header_params, state_of_site
 from farm.browser.intercept import InterceptParams, suffix_of
-from farm.browser.tab import TabParams
+from farm.browser.tab import OwnParams, TabParams
 from farm.model.page import RenderedPage
 from fixtures.shop import Shop
 from tests.browser.conftest import browsing, visit
@@ -115,6 +115,37 @@ async def test_a_header_goes_to_the_seeds_sites_alone(tmp_path: Path, sites: Sit
     assert sites.tokens("127.0.0.1") == {SECRET}
     assert sites.tokens("127.0.0.2") == {None}
     assert {"data", "landed"} <= {name for host, name, _ in sites.asked if host == "127.0.0.2"}
+
+
+async def test_a_context_gets_what_is_its_sites_own(tmp_path: Path, sites: Sites) -> None:
+    """Headers in place of those of all, from its first request on; the context of another site gets none."""
+    everywhere = InterceptParams(
+        {"X-Token": "all"}, (f"{sites.own}/*",), lambda url: url.startswith(sites.own)
+    )
+    own = replace(everywhere, headers={"X-TOKEN": SECRET})
+    params = TabParams(
+        intercept=everywhere,
+        own_for=lambda url: OwnParams(None, (own,)) if url.startswith(sites.own) else None,
+    )
+    pages = await pages_of(
+        tmp_path, params, *(f"{site}/both" for site in (sites.own, sites.own, sites.foreign))
+    )
+    assert ["All came." in page.text for page in pages] == [True, True, True]
+    asked = [token for host, name, token in sites.asked if host == "127.0.0.1" and name == "both"]
+    assert asked == [SECRET, SECRET]
+    assert sites.tokens("127.0.0.2") == {None}
+    assert sites.tokens("127.0.0.1") == {SECRET, "all"}, "the other site's page asked with what all have"
+
+
+@pytest.mark.parametrize("own", [None, OwnParams(("*/data*",))])
+async def test_a_context_blocks_what_its_site_blocks(
+    tmp_path: Path, sites: Sites, own: OwnParams | None
+) -> None:
+    """In place of what all sites block."""
+    params = TabParams(blocked_urls=("*.nothing",), own_for=lambda _: own)
+    [page] = await pages_of(tmp_path, params, f"{sites.own}/both")
+    came = {name for _, name, _ in sites.asked}
+    assert ("data" in came) is (own is None), page.text
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,12 @@ from itertools import pairwise
 
 import pytest
 
+from farm.frontier import keys
 from farm.frontier.client import RedisClient
-from farm.frontier.terms import Politeness, Terms
+from farm.frontier.terms import Politeness, SiteTerms, Terms
 from farm.model.outcome import FailureKind, Release, Retry
 from farm.model.task import Idle, Lease
+from farm.policy.aimd import Pace
 from tests.frontier.support import Bench
 
 
@@ -279,3 +281,67 @@ async def test_a_hint_creates_nothing(bench: Bench, hint: str) -> None:
     assert (await bench.lease(site_hint=hint)).task.site == "b"
     assert (await bench.frontier.stats()).sites == 1
     assert await bench.idle("s2", site_hint=hint) == Idle("waiting", 0.25)
+
+
+OWN = {
+    "a": SiteTerms(interval_s=2),
+    "*.wide.example": SiteTerms(0, 2, 2),
+    "x.wide.example": SiteTerms(0, 1, 1),
+}
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+async def test_a_sites_own_limits_hold_in_place_of_the_crawls(
+    client: RedisClient, redis_url: str, shards: int
+) -> None:
+    """By its name, else by the nearest domain above it; also where they allow more."""
+    crawls = Politeness(interval_s=1, in_flight=1)
+    bench = await Bench.open(client, redis_url, politeness=crawls, shards=shards)
+    await bench.frontier.paces.limit_sites(OWN)
+    sites = ("a", "b", "x.wide.example", "y.wide.example", "wide.example")
+    await bench.add(*(f"{site}/{number}" for site in sites for number in range(3)))
+    fields = {}
+    for site in sites:
+        shard = bench.frontier.shards.of(site)
+        key = f"{keys.prefix(bench.crawl, shard)}site:{site}"
+        fields[site] = await client.command("HMGET", key, "i", "l", "o", "c")
+    assert fields == {
+        "a": [b"2000", None, b"2000", None],
+        "b": [None] * 4,
+        "x.wide.example": [None, b"1", None, b"1"],
+        "y.wide.example": [None, b"2", None, b"2"],
+        "wide.example": [None] * 4,
+    }
+    leased = [await bench.lease(f"s{number}") for number in range(5)]
+    assert sorted(lease.task.site for lease in leased) == sorted(sites)
+    await bench.idle("s9")
+    bench.clock.advance(1.25)
+    # The crawl's interval is over, and only one site has a free place.
+    assert (await bench.lease("s9")).task.site == "y.wide.example"
+    for lease in leased:
+        await bench.done(lease)
+    more = {(await bench.lease(f"t{number}")).task.site for number in range(3)}
+    assert more == {"b", "x.wide.example", "wide.example"}
+    assert await bench.frontier.audit() == []
+
+
+async def test_what_is_learnt_never_exceeds_a_sites_own_limits(bench: Bench) -> None:
+    """Whatever a node writes; and a crawl-delay that is known before the site comes into being counts."""
+    paces = bench.frontier.paces
+    await paces.limit_sites({"a": SiteTerms(2, 3, 3), "b": SiteTerms(2, 3, 3)})
+    await paces.keep_apart("b", 5)
+    await bench.add("a/1", "b/1")
+    assert await bench.raw("HMGET", "@site:b", "i", "l") == [b"5000", b"3"]
+    await paces.write("a", await paces.read("a"), Pace(50, rate=100))
+    assert await bench.raw("HMGET", "@site:a", "i", "l") == [b"2000", b"3"]
+    await paces.write("a", await paces.read("a"), Pace(2, rate=0.1))
+    assert await bench.raw("HMGET", "@site:a", "i", "l") == [b"9091", b"2"]
+
+
+async def test_many_sites_with_limits_are_told_in_parts(bench: Bench) -> None:
+    """The most that there may be, and again by every node that joins."""
+    many = {f"{number}.example": SiteTerms(1) for number in range(10_000)}
+    for _ in range(2):
+        await bench.frontier.paces.limit_sites(many)
+    assert await bench.raw("HLEN", "@limits") == len(many)
+    assert await bench.raw("HGET", "@limits", "9999.example") == b"1000 0 0"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from farm.model.event import Event, Notice
-from farm.policy.aimd import Pace, PaceParams, PaceSnapshot
+from farm.policy.aimd import Pace, PaceParams, PaceSnapshot, start
 from farm.runtime.pace_learner import PaceLearner
 from tests.clock import ManualClock
 
@@ -116,3 +116,17 @@ async def test_a_refusal_slows_the_address_that_met_it() -> None:
     assert isinstance(notice, Notice)
     assert "site a by proxy p1 throttled: 429 or 503 received; rate" in notice.text
     assert "concurrency" not in notice.text
+
+
+async def test_a_site_with_limits_of_its_own_is_learnt_within_them() -> None:
+    """The other sites have the crawl's."""
+    own = PaceParams(first=2, most=2)
+    limits = {}
+    for site in ("a", "b"):
+        store, clock = Store(), ManualClock(50.0)
+        learner = PaceLearner(store, PaceParams(), lambda: False, lambda _: None, clock, {"a": own}.get)
+        learner.note(site, clock.now - 0.1, 200, 100.0)
+        await learner.learn()
+        assert store.pace is not None
+        limits[site] = store.pace.limit
+    assert limits == {"a": start(own).limit, "b": start(PaceParams()).limit} == {"a": 2, "b": 8}

@@ -2,8 +2,8 @@
 -- Purpose:   read what the nodes have learnt about a site's pace, or write what one of them made of it; the same
 --            for the pace of one egress address at the site, of which only the spacing counts.
 -- Guarantee: of nodes that learn at once none overwrites another: the second receives what is there now. A
---            spacing never becomes shorter than the crawl's terms and the site's crawl-delay have it. A repetition
---            finds what it wrote.
+--            spacing never becomes shorter than the site's own limits, or else the crawl's terms, and its crawl-delay
+--            have it, nor do the places become more than its own limits have. A repetition finds what it wrote.
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2 site · 3 what was read, or '' where there was nothing
 --            4 what is to be there instead, or '' to read only · 5 places in flight · 6 interval in ms
@@ -18,8 +18,10 @@ if mine and out ~= '' then
   call('HSET', key, 'a' .. out, ARGV[4], 'i' .. out, ARGV[6])
   learnt, written = ARGV[4], 1
 elseif mine then
-  local apart = math.max(tonumber(ARGV[6]), tonumber(call('HGET', key, 'd')) or 0, C[INTERVAL])
-  call('HSET', key, 'a', ARGV[4], 'l', ARGV[5], 'i', ('%d'):format(apart))
+  local own = call('HMGET', key, 'd', 'o', 'c')
+  local apart = math.max(tonumber(ARGV[6]), tonumber(own[1]) or 0, tonumber(own[2]) or C[INTERVAL])
+  local places = math.min(tonumber(ARGV[5]), tonumber(own[3]) or NEVER)
+  call('HSET', key, 'a', ARGV[4], 'l', places, 'i', ('%d'):format(apart))
   learnt, written = ARGV[4], 1
 end
 local s = site(ARGV[2])

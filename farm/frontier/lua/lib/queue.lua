@@ -4,7 +4,7 @@
 -- Being leased when a node dies is no evidence: much else was. A URL that was leased at as many deaths as
 -- IN_COMPANY is a suspect. Suspects have a band of their own behind all others, and are leased only while their node
 -- holds nothing else, so that a further death speaks against them alone.
--- Uses: core (tallies), site (site)
+-- Uses: core (tallies), site (site, limit_site)
 local IS_ENTRY = '^%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%d[%d.]*%['
 local SUSPECT, IN_COMPANY, BRACKET = 's', 2, 91
 
@@ -31,6 +31,7 @@ local function enqueue(name, entry, push)
       tallies()
       s[KNOWN], s[ANEW] = true, true
       T[SITES] = T[SITES] + 1
+      limit_site(s)
     end
     if not s[BANDS]:find(band, 1, true) then
       s[BANDS] = s[BANDS] .. band

@@ -22,6 +22,39 @@ local function site(name)
   return s
 end
 
+local MOST_LABELS = 127
+
+-- A site that comes into being gets the limits that the user has for it: by its name, else by the first of the domains
+-- above it that has any.
+local function limit_site(s)
+  local key, name = P .. 'limits', s[NAME]
+  local names, _, dots = { name }, name:gsub('%.', '')
+  if call('EXISTS', key) == 0 then
+    return
+  end
+  local rest = dots < MOST_LABELS and name:match('%.(.+)$')
+  while rest do
+    names[#names + 1] = '*.' .. rest
+    rest = rest:match('%.(.+)$')
+  end
+  local found = call('HMGET', key, unpack(names))
+  for i = 1, #names do
+    local apart, most, first = (found[i] or ''):match('^(%d+) (%d+) (%d+)$')
+    if apart then
+      local own = P .. 'site:' .. name
+      if apart ~= '0' then
+        s[SPACING] = math.max(tonumber(apart), tonumber(call('HGET', own, 'd')) or 0)
+        call('HSET', own, 'o', apart, 'i', ('%d'):format(s[SPACING]))
+      end
+      if most ~= '0' then
+        s[ROOM] = tonumber(first)
+        call('HSET', own, 'c', most, 'l', first)
+      end
+      return
+    end
+  end
+end
+
 local function eligible_at(s)
   local at = s[ARRIVAL] - (s[SAVED_UP] - 1) * s[SPACING]
   return at > s[BLOCKED] and at or s[BLOCKED]
