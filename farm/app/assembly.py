@@ -16,7 +16,7 @@ from farm.app.limits import own_limits
 from farm.app.outcomes import CountedSink, LoggedTroubles, RunOutcomes
 from farm.app.politeness import Admittance, link_sorter, robots_desk, site_pacer
 from farm.app.preflight import RunPlan
-from farm.app.proxies import ProxyRoom
+from farm.app.proxies import ProxyRoom, byte_budget
 from farm.app.rendering import slot_params
 from farm.app.session import CrawlSession
 from farm.app.sitemaps import sitemap_feed
@@ -41,6 +41,7 @@ from farm.policy.retry import RetryParams
 from farm.resources.host_load import CpuUsage, HostLoad
 from farm.resources.memory_limit import heap_mib, machine_bytes, renderer_cap_bytes
 from farm.resources.memory_meter import MemoryMeter, MemorySampler
+from farm.runtime.byte_budget import ByteBudget
 from farm.runtime.control import Control
 from farm.runtime.egress_route import DirectRoute
 from farm.runtime.flow import FlowMeter, FlowReporter
@@ -87,6 +88,8 @@ class Assembly:
     templates: DuplicateTemplates
     links: LinkSorter
     outcomes: RunOutcomes
+    budget: ByteBudget | None
+    """What counts the bytes by proxies; None without proxies."""
 
 
 @asynccontextmanager
@@ -142,6 +145,7 @@ async def assemble(
         control = Control(staying=settings.stay)
         retry = RetryParams(retries=session.crawl.settings["retries"])
         room = _proxy_room(plan, session, emit, clock)
+        budget = await byte_budget(session, gateway, control, emit, clock) if room else None
         robots = robots_desk(session, gateway, room, retry, clock)
         stack.push_async_callback(robots.close)
         templates = DuplicateTemplates(hash_routes=_hash_routes(session) is HashRoutes.AUTO)
@@ -191,7 +195,6 @@ async def assemble(
             clock,
             own_limits(session.crawl.settings, settings.site, room, meter, clock),
         )
-        quota = disk_quota(plan, sink, control, emit, clock)
         node = Node(
             workers,
             governor,
@@ -206,11 +209,12 @@ async def assemble(
                 pacer.run,
                 flow.run,
                 session.presence.run,
-                *(one for one in (room and room.attend, feed and feed.run, quota) if one),
+                *(one for one in (room and room.attend, budget and budget.run, feed and feed.run) if one),
+                *filter(None, [disk_quota(plan, sink, control, emit, clock)]),
                 *([session.server.keep] if session.server else []),
             ],
         )
-        yield Assembly(node, control, governor, sink, pacer, templates, links, outcomes)
+        yield Assembly(node, control, governor, sink, pacer, templates, links, outcomes, budget)
 
 
 async def _to_its_end(call: Callable[[Path], T], folder: Path) -> T:

@@ -90,6 +90,8 @@ def preflight(settings: RunSettings) -> RunPlan:
             f"There is no URL to start from and no crawl in {output}; give a URL, or the --output of a crawl."
         )
     proxies = None
+    if settings.proxy_bytes is not None and settings.proxies is None:
+        raise UsageError("--proxy-bytes counts what goes by proxies; give --proxies FILE, or leave it out.")
     if settings.proxy_rate is not None and settings.proxy_rotation == "site":
         # Which proxy a visit goes by is known only when its site is: too late to wait for the proxy's turn.
         raise UsageError("--proxy-rate does not go with --proxy-rotation site; take context or page.")

@@ -4,8 +4,10 @@ import asyncio
 import logging
 from typing import Protocol
 
+from farm.app.session import CrawlSession
 from farm.egress import SlotProxy, Upstream
 from farm.egress.fetch import Fetcher, Take
+from farm.egress.gateway import Gateway
 from farm.egress.proxy_file import ProxyFile
 from farm.frontier.shared_cache import SharedBans
 from farm.model.clock import Clock
@@ -14,6 +16,8 @@ from farm.model.errors import UsageError
 from farm.model.event import Emit
 from farm.model.url import site_of
 from farm.policy.proxy_score import Outcome, after_fault
+from farm.runtime.byte_budget import ByteBudget
+from farm.runtime.control import Control
 from farm.runtime.egress_route import ProxyRoute
 from farm.runtime.proxy_pool import ProxyParams, ProxyPool
 
@@ -93,3 +97,17 @@ class ProxyRoom:
             log.warning("%s, %s", self._file.path, bad)
         self.proxies.replace(tuple(self._file.upstreams))
         log.info("%s was read again: %d proxies", self._file.path, len(self._file.upstreams))
+
+
+async def byte_budget(
+    session: CrawlSession, gateway: Gateway, control: Control, emit: Emit, clock: Clock
+) -> ByteBudget:
+    """Return what counts the bytes of a run by proxies; where the budget is spent it has ended the run already."""
+    settings, given = session.plan.settings, None
+    if "proxy_bytes" in settings.model_fields_set:
+        size = settings.proxy_bytes
+        given = (size.size_bytes or 0) if size is not None else 0
+    run, store = session.presence.identity.incarnation, session.frontier.proxy_bytes
+    budget = ByteBudget(run, lambda: gateway.bytes_carried, store, given, control, emit, clock)
+    await budget.check()
+    return budget

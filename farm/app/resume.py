@@ -23,7 +23,7 @@ FILE = "settings.json"
 OF_ONE_RUN = frozenset(
     {
         *("redis", "redis_patience", "crawl", "output", "urls", "seeds", "fresh"),
-        *("limit", "time_limit", "max_disk"),
+        *("limit", "time_limit", "max_disk", "proxy_bytes"),
         *("contexts", "engines", "memory", "ramp_up", "recycle_pages", "browser", "sandbox"),
         *("live", "log_level", "log_format"),
     }

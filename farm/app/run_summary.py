@@ -2,6 +2,7 @@
 
 import asyncio
 import shlex
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
@@ -47,6 +48,7 @@ def summary_of(
         resources=assembly.governor.resources.summary(),
         duplicate_content=assembly.templates.repeated,
         throttled=assembly.pacer.throttled,
+        proxy_bytes=asdict(snapshot.proxied),
         settings=shown_settings(plan),
     )
 

@@ -150,7 +150,7 @@ async def _work(
             live.start()
             shown.callback(live.stop)
             reason, failure = await _run(assembly)
-            stats = await _last_stats(session, tally.snapshot(clock.monotonic()).stats, failure)
+            stats = await _last_stats(session, assembly, tally.snapshot(clock.monotonic()).stats, failure)
             if reason is ExitReason.FINISHED:
                 await finished.note(plan, session)
             emit(StatsRead(clock.monotonic(), stats))
@@ -185,8 +185,10 @@ async def _run(assembly: Assembly) -> tuple[ExitReason | None, FarmError | None]
         return None, error
 
 
-async def _last_stats(session: CrawlSession, known: Stats, failure: FarmError | None) -> Stats:
-    """Count once more, unless Redis is what failed, or the crawl is there no more.
+async def _last_stats(
+    session: CrawlSession, assembly: Assembly, known: Stats, failure: FarmError | None
+) -> Stats:
+    """Count once more, the proxies' bytes too, unless Redis is what failed, or the crawl is there no more.
 
     Nobody who ends the farm waits for a Redis that is away: what was counted last is good enough then.
     """
@@ -194,6 +196,8 @@ async def _last_stats(session: CrawlSession, known: Stats, failure: FarmError | 
         return known
     with suppress(FrontierUnavailable, TimeoutError):
         async with asyncio.timeout(COUNT_S):
+            if assembly.budget is not None:
+                await assembly.budget.check()
             return await session.frontier.stats()
     return known
 

@@ -13,7 +13,8 @@ from farm.app.existing_crawl import open_existing_crawl
 from farm.cli.interruptible import run_interruptible
 from farm.frontier.nodes import NodeFlow, by_site
 from farm.model.crawl import Stats
-from farm.monitor.figures import escaped
+from farm.model.egress import ProxyBytes
+from farm.monitor.figures import by_proxies, escaped
 from farm.policy.capacity import together
 from farm.settings.commands import StatusSettings
 from farm.settings.load import load
@@ -24,23 +25,24 @@ SITES = 10
 def main(arguments: Sequence[str]) -> int:
     """Print the ledger of a crawl, for people or as JSON."""
     settings = load(StatusSettings, arguments, "farm status", "Print the numbers of a crawl.")
-    name, stats, nodes = run_interruptible(_read(settings))
+    name, stats, proxied, nodes = run_interruptible(_read(settings))
     if settings.as_json:
-        print(json.dumps({"crawl": name, **asdict(stats), "flow": _flow(nodes)}, indent=2))
+        told = {"crawl": name, **asdict(stats), "proxy_bytes": asdict(proxied), "flow": _flow(nodes)}
+        print(json.dumps(told, indent=2))
     else:
-        _show(name, stats, nodes)
+        _show(name, stats, proxied, nodes)
     return 0
 
 
-async def _read(settings: StatusSettings) -> tuple[str, Stats, list[NodeFlow]]:
-    """Return the ledger, and what the nodes at work say of their flow."""
+async def _read(settings: StatusSettings) -> tuple[str, Stats, ProxyBytes, list[NodeFlow]]:
+    """Return the ledger, what went by proxies, and what the nodes at work say of their flow."""
     async with open_existing_crawl(settings) as (crawl, frontier):
         nodes = await frontier.flow.read()
         nodes = [node for node in nodes if node.is_fresh]
         is_fed = await frontier.feeders.any()
         stats = await frontier.stats()
         state = state_of(stats, is_fed=is_fed, is_worked=bool(nodes))
-        return crawl.name, replace(stats, state=state), nodes
+        return crawl.name, replace(stats, state=state), await frontier.proxy_bytes.read(), nodes
 
 
 def state_of(stats: Stats, *, is_fed: bool, is_worked: bool) -> str:
@@ -63,7 +65,7 @@ def _flow(nodes: list[NodeFlow]) -> dict[str, Any]:
     }
 
 
-def _show(name: str, stats: Stats, nodes: list[NodeFlow]) -> None:
+def _show(name: str, stats: Stats, proxied: ProxyBytes, nodes: list[NodeFlow]) -> None:
     idle = ", no node at work" if stats.state in {"running", "paused"} and not nodes else ""
     Console().print(f"crawl {name} ({stats.state}{idle})", highlight=False, markup=False, soft_wrap=True)
     table = Table(show_header=False)
@@ -77,6 +79,8 @@ def _show(name: str, stats: Stats, nodes: list[NodeFlow]) -> None:
     table.add_row("duplicates turned away", f"{stats.duplicates:,}")
     table.add_row("retries", f"{stats.retried:,}")
     table.add_row("leases expired", f"{stats.expired:,}")
+    if carried := by_proxies(proxied):
+        table.add_row("by proxies", carried)
     for reason, count in sorted(stats.dead_by_reason.items()):
         table.add_row(Text(escaped(f"dead: {reason}")), f"{count:,}")
     if nodes:

@@ -15,10 +15,19 @@ from farm.egress.errors import ConnectionBroken, IdleTimeout
 
 
 @dataclass(slots=True, eq=False)
+class Carried:
+    """The bytes of a whole gateway, to the outside and from there."""
+
+    total: int = 0
+
+
+@dataclass(slots=True, eq=False)
 class Traffic:
     """The bytes that a slot proxy has received from outside, and its open connections."""
 
     received: int = 0
+    carried: Carried = field(default_factory=Carried)
+    """What all slot proxies add to, what is sent included."""
     cap: int | None = None
     """When more than this has been received, `on_excess` is called once and the cap is removed."""
     on_excess: Callable[[], object] | None = None
@@ -27,6 +36,7 @@ class Traffic:
     def receive(self, size: int) -> None:
         """Count received bytes; call `on_excess` once when the cap is exceeded."""
         self.received += size
+        self.carried.total += size
         if self.cap is not None and self.received > self.cap and self.on_excess is not None:
             self.cap = None
             self.on_excess()
@@ -186,6 +196,8 @@ class Connection(asyncio.Protocol):
         """Write without waiting; a sender waits in `drain`."""
         if self.transport.is_closing():
             return
+        if self._outside:
+            self._traffic.carried.total += len(data)
         self.transport.write(data)
 
     async def drain(self, limit_s: float) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from farm.egress.authority import authority_of
-from farm.egress.connection import Connection, Traffic
+from farm.egress.connection import Carried, Connection, Traffic
 from farm.egress.dial import Dialer
 from farm.egress.guard import Guard
 from farm.egress.navigation_hold import Ask, NavigationHold
@@ -35,13 +35,21 @@ class SlotProxy:
     """The port of one slot, its connections and their failures; made by `Gateway.open`."""
 
     def __init__(
-        self, name: str, dialer: Dialer, params: GatewayParams, upstream: Upstream | None, peers: PeerCheck
+        self,
+        name: str,
+        dialer: Dialer,
+        params: GatewayParams,
+        upstream: Upstream | None,
+        peers: PeerCheck,
+        carried: Carried,
     ) -> None:
         self.name = name
         self._peers = peers
         self._dialer = dialer
         self._params = params
-        self._state = SlotProxyState(upstream=upstream, traffic=Traffic(on_excess=self._overflow))
+        self._state = SlotProxyState(
+            upstream=upstream, traffic=Traffic(carried=carried, on_excess=self._overflow)
+        )
         self._received_before = 0
         self._sessions: dict[asyncio.Task[None], Session] = {}
         self._server: asyncio.Server | None = None
@@ -207,6 +215,12 @@ class Gateway:
         self._dialer = Dialer(guard, self._resolver, self._params, self._slot_proxies, now)
         self._peers: PeerCheck | None = None
         self._running = False
+        self._carried = Carried()
+
+    @property
+    def bytes_carried(self) -> int:
+        """How many bytes the connections to the outside have carried so far, both ways."""
+        return self._carried.total
 
     async def start(self) -> None:
         """Allow slot proxies to be opened; raises `UsageError` if `ca_file` cannot be read."""
@@ -219,7 +233,7 @@ class Gateway:
         """Open a port for a slot; raises RuntimeError if the gateway is not running."""
         if not self._running or self._peers is None:
             raise RuntimeError("the gateway is not running")
-        slot_proxy = SlotProxy(slot_name, self._dialer, self._params, upstream, self._peers)
+        slot_proxy = SlotProxy(slot_name, self._dialer, self._params, upstream, self._peers, self._carried)
         await slot_proxy.listen()
         self._slot_proxies[slot_proxy.port] = slot_proxy
         return slot_proxy

@@ -20,6 +20,7 @@ from farm.frontier.faults import unreadable
 from farm.frontier.lease_dispatch import LeaseDispatch
 from farm.frontier.nodes import ActiveFeeders, NodeRegistry, RedisFlowStore
 from farm.frontier.pace_store import RedisPaceStore
+from farm.frontier.proxy_bytes import RedisProxyBytes
 from farm.frontier.shards import BATCH, Shards, addressed, deliver
 from farm.frontier.shared_cache import RedisSharedCache, SharedBans
 from farm.frontier.terms import Terms
@@ -68,6 +69,11 @@ class RedisFrontier:
     def bans(self) -> SharedBans:
         """Which proxies are banned."""
         return SharedBans(self._client, self._crawl, own_time_ms=self._own_time_ms)
+
+    @cached_property
+    def proxy_bytes(self) -> RedisProxyBytes:
+        """How many bytes went by proxies."""
+        return RedisProxyBytes(self.shards)
 
     @cached_property
     def cache(self) -> RedisSharedCache:

@@ -46,6 +46,8 @@ glossary:
     {c:s}:finished       string  shard 0 only: from which sitemaps the crawl was fed that came to its end
     {c:s}:bans           hash    shard 0 only: proxy, or proxy and site -> when its ban ends (the server's own time
                                  in ms), bans in a row
+    {c:s}:proxied        hash    shard 0 only: bytes that went by proxies, budget of them (0: none)
+    {c:s}:proxied:RUN    string  shard 0 only: how many of them were this run's so far, for a week
     {c:robots}:ORIGIN    string  what is known of an origin's robots.txt, packed, until it expires
     {c:robots}:claim ORIGIN  string  a node is fetching it
     {c:robots}:flow      hash    node -> how its visits flow, and when it reported (JSON)
@@ -135,6 +137,11 @@ def limits(of: Named, shard: int) -> str:
 def scope(of: Named) -> str:
     """Return the key of the sites that were added to the crawl's scope."""
     return prefix(of) + "scope"
+
+
+def proxied(of: Named) -> str:
+    """Return the key of how many bytes went by the proxies."""
+    return prefix(of) + "proxied"
 
 
 def finished(of: Named) -> str:

@@ -71,6 +71,19 @@ class Ban:
 
 
 @dataclass(frozen=True, slots=True)
+class ProxyBytes:
+    """How many bytes the crawl's proxies carried, both ways, and how many they may; a `budget` of 0 is none."""
+
+    used: int = 0
+    budget: int = 0
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether there is a budget and it is used up."""
+        return 0 < self.budget <= self.used
+
+
+@dataclass(frozen=True, slots=True)
 class AllProxiesBanned:
     """Every proxy is banned for a site for `wait_s` more seconds; `by_site` where the site showed blocks."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from farm.model.crawl import Stats
+from farm.model.egress import ProxyBytes
 
 
 class Phase(StrEnum):
@@ -132,6 +133,14 @@ class FlowRead:
 
 
 @dataclass(frozen=True, slots=True)
+class ProxyBytesRead:
+    """A reading of the bytes that went by proxies, over all nodes and runs of the crawl."""
+
+    at: float
+    bytes: ProxyBytes
+
+
+@dataclass(frozen=True, slots=True)
 class AdmissionSet:
     """How many slots may work, and which limit bound (`contexts`, `ramp`, `memory`, ...)."""
 
@@ -184,6 +193,7 @@ Event = (
     | MemoryRead
     | StatsRead
     | FlowRead
+    | ProxyBytesRead
     | AdmissionSet
     | RedisAway
     | RedisBack

@@ -7,6 +7,8 @@ terminal acts on what it prints, and a log is read line by line.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from farm.model.egress import ProxyBytes
+
 _MINUTE_S = 60
 _HOUR_S = 3600
 _DAY_S = 86_400
@@ -130,3 +132,11 @@ def escaped_lines(text: str) -> str:
 
 def _escape(char: str) -> str:
     return char.encode("unicode_escape").decode("ascii")
+
+
+def by_proxies(carried: ProxyBytes) -> str:
+    """Return what went by proxies, and of how much; empty where nothing did and nothing limits it."""
+    if not carried.used and not carried.budget:
+        return ""
+    of = f" of {size(carried.budget)}" if carried.budget else ""
+    return f"{size(carried.used)}{of}"

@@ -172,6 +172,7 @@ def _words(why: str) -> str:
         "limit": "stopped by --limit",
         "time_limit": "stopped by --time-limit",
         "disk_limit": "stopped by --max-disk",
+        "proxy_bytes": "stopped by --proxy-bytes",
         "stopped": "stopped by `farm stop` or `farm drain`",
         "at_once": "stopped at once (the next run visits again what was under way)",
         "sigint": "stopped by Ctrl-C",

@@ -14,6 +14,7 @@ from farm.monitor.figures import (
     Glyphs,
     amount,
     bar,
+    by_proxies,
     clock,
     lapse,
     one_line,
@@ -156,11 +157,13 @@ def _pages(snapshot: Snapshot, width: int, glyphs: Glyphs) -> Text:
 
 def _queue(snapshot: Snapshot) -> Text:
     ledger = snapshot.stats.ledger
+    carried = by_proxies(snapshot.proxied)
     return _row(
         "Queue",
         *_count(ledger.queued, "queued", _FIRST),
         *_count(ledger.leased, "leased", _SECOND),
         *_count(ledger.delayed, "delayed", _THIRD, "bold yellow"),
+        (f"  {carried} by proxies" if carried else "", "dim"),
     )
 
 

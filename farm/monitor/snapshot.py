@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from farm.model.crawl import Stats
+from farm.model.egress import ProxyBytes
 from farm.model.event import Notice, Phase, VisitFailed
 
 AT_WORK = frozenset({Phase.LEASING, Phase.NAVIGATING, Phase.SETTLING, Phase.COMMITTING})
@@ -58,6 +59,8 @@ class Snapshot:
     under_way: float = 0.0
     admission_limit: int | None = None
     binding: str = ""
+    proxied: ProxyBytes = field(default_factory=ProxyBytes)
+    """What the crawl's proxies carried, over all nodes and runs."""
     failures: tuple[VisitFailed, ...] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
     notices: tuple[Notice, ...] = ()

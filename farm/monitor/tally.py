@@ -9,6 +9,7 @@ import threading
 from collections import Counter, deque
 
 from farm.model.crawl import Stats
+from farm.model.egress import ProxyBytes
 from farm.model.event import (
     AdmissionSet,
     Ending,
@@ -18,6 +19,7 @@ from farm.model.event import (
     Notice,
     PageDone,
     Phase,
+    ProxyBytesRead,
     Reclaimed,
     Recycled,
     RedisAway,
@@ -58,6 +60,7 @@ class Tally:
         self._relieved: Counter[str] = Counter()
         self._relieved_bytes = 0
         self._admission: AdmissionSet | None = None
+        self._proxied = ProxyBytes()
         self._flow = FlowRead(started, 0.0, 0.0, 0.0)
         self._failures: deque[VisitFailed] = deque(maxlen=_FAILURES)
         self._skipped: Counter[str] = Counter()
@@ -96,6 +99,8 @@ class Tally:
                     self._stats = event.stats
                 case FlowRead():
                     self._flow = event
+                case ProxyBytesRead():
+                    self._proxied = event.bytes
                 case AdmissionSet():
                     self._admission = event
                 case RedisAway():
@@ -143,6 +148,7 @@ class Tally:
                 under_way=self._flow.under_way,
                 admission_limit=admission.limit if admission else None,
                 binding=admission.binding if admission else "",
+                proxied=self._proxied,
                 failures=tuple(self._failures),
                 skipped=dict(self._skipped.most_common()),
                 notices=tuple(self._notices),

@@ -21,7 +21,7 @@ from rich.live import Live
 from rich.segment import Segment
 
 from farm.model.clock import Clock
-from farm.monitor.figures import amount, clock, lapse, rate, size, span
+from farm.monitor.figures import amount, by_proxies, clock, lapse, rate, size, span
 from farm.monitor.screen import frame
 from farm.monitor.snapshot import Snapshot
 
@@ -162,6 +162,8 @@ def progress_line(snapshot: Snapshot) -> str:
         parts.append(f"L {snapshot.under_way:.1f} = {rate(snapshot.visits_per_s)} x {visit}")
     if snapshot.memory_budget_bytes:
         parts.append(f"{size(snapshot.memory_used_bytes)} of {size(snapshot.memory_budget_bytes)}")
+    if carried := by_proxies(snapshot.proxied):
+        parts.append(f"{carried} by proxies")
     if snapshot.admission_limit is not None and snapshot.admission_limit < len(snapshot.slots):
         parts.append(f"held back by {snapshot.binding}")
     if snapshot.is_ending:

@@ -11,6 +11,7 @@ class ExitReason(StrEnum):
     LIMIT = "limit"
     TIME_LIMIT = "time_limit"
     DISK_LIMIT = "disk_limit"
+    PROXY_BYTES = "proxy_bytes"
     STOPPED = "stopped"
     SIGINT = "sigint"
     SIGTERM = "sigterm"

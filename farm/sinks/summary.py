@@ -41,6 +41,8 @@ class Summary:
     duplicate_content: int = 0
     """How many pages of this run had the same content as an earlier address."""
     throttled: Mapping[str, int] = field(default_factory=dict)
+    proxy_bytes: Mapping[str, int] = field(default_factory=dict)
+    """What the proxies carried of their budget (0: none), over all nodes and runs of the crawl."""
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from farm.egress import GatewayParams
+from farm.egress import AllowedNetwork, Gateway, GatewayParams, Guard, parse_proxies
 from farm.model.egress import EgressFault
 
 from .callers import calling, fetch
@@ -47,3 +47,34 @@ async def test_a_visit_that_brings_too_much_is_cut_off(open_slot_proxy: OpenSlot
         slot_proxy.begin()
         assert (await fetch(slot_proxy, f"{origin.url}/")).endswith(b"small")
         assert slot_proxy.failure(origin.url) is None
+
+
+async def test_a_gateway_counts_all_that_goes_out_and_comes_back() -> None:
+    """By every slot proxy, those that are closed included, with the handshakes of the proxy."""
+    outside: list[int] = []
+
+    async def counting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A proxy that allows tunnels, and answers within by itself.
+        head = await read_head(reader)
+        said = b"HTTP/1.1 200 Fine\r\n\r\n"
+        writer.write(said)
+        body = await reader.readexactly(50_000)
+        writer.write(bytes(300_000))
+        outside.append(len(head) + len(said) + len(body) + 300_000)
+        writer.write_eof()
+        await reader.read()
+
+    gateway = Gateway(Guard([AllowedNetwork.parse("127.0.0.0/8")]))
+    await gateway.start()
+    async with listening(counting) as proxy:
+        [upstream] = parse_proxies(f"http://somebody:hunter2@127.0.0.1:{proxy.port}").upstreams
+        for _ in range(2):
+            slot_proxy = await gateway.open("slot", upstream)
+            async with calling(slot_proxy) as caller:
+                assert b" 200 " in await caller.tunnel("site.example:443")
+                caller.send(bytes(50_000))
+                assert len(await caller.rest()) == 300_000
+            await gateway.close_slot(slot_proxy)
+    assert len(outside) == 2
+    assert gateway.bytes_carried == sum(outside)
+    await gateway.close()

@@ -177,6 +177,22 @@ CASES: dict[str, Case] = {
         {},
         {"site:a": {"hash": {"b": "", "x@p": str(NOW + 9)}}},
     ),
+    "proxied: only what is new is added": (
+        {},
+        {"proxied": {"hash": {"bytes": "1000", "budget": "5000"}}, "proxied:me": {"string": "400"}},
+        ("proxied", "me", 700, 2000),
+        [b"1300", b"2000"],
+        {},
+        {"proxied": {"hash": {"bytes": "1300", "budget": "2000"}}, "proxied:me": {"string": "700"}},
+    ),
+    "proxied: less than was said before": (
+        {},
+        {"proxied": {"hash": {"bytes": "1000"}}, "proxied:me": {"string": "400"}},
+        ("proxied", "me", 300, ""),
+        [b"1000", b"0"],
+        {},
+        {"proxied": {"hash": {"bytes": "1000"}}, "proxied:me": {"string": "400"}},
+    ),
     "bans": (
         {},
         {

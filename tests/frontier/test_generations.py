@@ -11,6 +11,7 @@ from farm.frontier.client import RedisClient
 from farm.frontier.crawl import delete_crawl, find_crawl, open_crawl
 from farm.frontier.frontier import RedisFrontier
 from farm.frontier.scripts import SCRIPTS
+from farm.frontier.terms import SiteTerms
 from farm.model.crawl import Identity
 from farm.model.egress import Ban
 from farm.model.errors import CrawlGone, FarmError
@@ -58,6 +59,7 @@ CALLS: dict[str, Old] = {
     "block": lambda bench, _: bench.frontier.block("a", 60),
     "space": _shard("space", "a", 1000),
     "tune": lambda bench, _: bench.frontier.paces.read("a"),
+    "proxied": lambda bench, _: bench.frontier.proxy_bytes.add("one", 1, 2),
     "bans": lambda bench, _: bench.frontier.bans.exchange([Ban("p1", None, 60, 1)]),
     "deliver": _shard("deliver", 0),
     "outbox": _shard("outbox", 1, 10, ""),
@@ -107,6 +109,7 @@ async def test_what_is_written_without_a_script_goes_to_the_old_generation(bench
     await bench.frontier.feeders.hold("n", 60)
     await bench.frontier.cache.write("https://a", b"text", 60)
     await bench.frontier.mark_finished("auto")
+    await bench.frontier.paces.limit_sites({"a": SiteTerms(1)})
     assert await fresh.scope_sites() == frozenset()
     assert not await fresh.feeders.any()
     assert await fresh.cache.read("https://a") is None

@@ -13,7 +13,7 @@ from farm.frontier.faults import RIGHTS
 from farm.frontier.frontier import RedisFrontier
 from farm.frontier.nodes import ANY
 from farm.frontier.scripts import LIBRARY
-from farm.frontier.terms import Politeness, Terms
+from farm.frontier.terms import Politeness, SiteTerms, Terms
 from farm.model.errors import FrontierUnavailable
 from farm.model.outcome import Ack, Bury, FailureKind, Release, Retry
 from farm.model.task import Lease, LeaseRequest, UrlTask
@@ -76,6 +76,8 @@ async def _use(client: RedisClient, dedup: Dedup) -> None:
     await frontier.paces.write("a.example", await frontier.paces.read("a.example"), Pace(2))
     await frontier.block("a.example", 1.0)
     await frontier.set_state("running")
+    await frontier.proxy_bytes.add("one", 1, 2)
+    await frontier.paces.limit_sites({"*.example": SiteTerms(0.001, 9, 9)})
     await lease()
     clock.advance(600)
     await frontier.maintain()

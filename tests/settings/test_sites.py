@@ -1,5 +1,6 @@
 """The tables of `farm.toml` for single sites: what they may hold, and what is said of what they may not."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ from farm.model.errors import UsageError
 from farm.model.url import names_covering
 from farm.settings.commands import RunSettings
 from farm.settings.load import load
-from farm.settings.sites import MOST_TABLES, check_tables, parse_site_name
+from farm.settings.sites import MOST_TABLES, SiteTable, check_tables, parse_site_name
+from tests.tree import ROOT
 
 SECRET = "s3cret"
 URL = "http://shop.example/"
@@ -53,6 +55,15 @@ def test_a_table_has_the_forms_of_the_flags() -> None:
     shown = settings.model_dump_json()
     assert SECRET not in shown + repr(settings)
     assert '"headers":["X-Token: ***"]' in shown
+
+
+def test_the_example_in_the_readme_is_one() -> None:
+    """With every key that there is."""
+    found = re.search(r"```toml\n(.+?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    assert found is not None
+    [table] = loaded(found[1]).site.values()
+    assert all(getattr(table, name) for name in SiteTable.model_fields)
+    assert table.block == ("images", "media", "fonts", "trackers")
 
 
 @pytest.mark.parametrize(
