@@ -67,7 +67,7 @@ class TabSource(Protocol):
         ...
 
     def open(self, proxy_url: str, *, paced: bool) -> asyncio.Task[Tab]:
-        """Open a tab on a live engine, spaced from others if `paced`. The task raises what `Tab.open` raises."""
+        """Open a tab on a live engine, spaced from others if `paced`. The task raises what `open_tab` raises."""
         ...
 
     def discard(self, tab: Tab) -> None:

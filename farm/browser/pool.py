@@ -18,6 +18,7 @@ from farm.browser import reclaim
 from farm.browser.context import ContextSlot, SlotParams
 from farm.browser.cpu_deprioritizer import CpuDeprioritizer
 from farm.browser.engine import Engine, EngineParams
+from farm.browser.opening import open_tab
 from farm.browser.tab import Tab
 from farm.model.clock import Clock
 from farm.model.errors import BrowserUnavailable, FarmError
@@ -112,7 +113,7 @@ class Pool:
         self._opening += 1
         try:
             with engine.opens_tab():
-                return await Tab.open(engine, proxy_url, self._slot_params.tab, self._params.cap_bytes)
+                return await open_tab(engine, proxy_url, self._slot_params.tab, self._params.cap_bytes)
         finally:
             self._opening -= 1
 

@@ -15,15 +15,13 @@ from playwright.async_api import BrowserContext, CDPSession, Error, Page
 
 from farm.browser.driver_errors import DriverExited, ending, playwright_errors
 from farm.browser.engine import Engine
-from farm.browser.failure import translate
 from farm.browser.intercept import Interceptor, InterceptParams
 from farm.browser.journey import Journey
 from farm.browser.page_errors import PageErrors
 from farm.browser.scripts import script
-from farm.model.errors import BrowserUnavailable, SlotLost
+from farm.model.errors import SlotLost
 from farm.model.memory import over_cap
 from farm.model.outcome import FailureKind
-from farm.resources.memory_limit import limit_growth
 
 T = TypeVar("T")
 StateFor = Callable[[str], Any]
@@ -37,7 +35,6 @@ MOST_LOADING = 1_000
 """Of the scripts of a page so many are waited for at once; a page can ask for a million."""
 NEAR_CAP = 0.5
 """Readings are half a second apart, in which a page allocates a quarter of a gigabyte."""
-OPEN_S = 15.0
 CLOSE_S = 5.0
 LATE_S = 15.0
 """Where endless loops have both cores, a browser that is well may take so long to let a context go."""
@@ -107,57 +104,8 @@ class Tab:
         page.on("crash", lambda _: self._crash(self._why_crashed()))
         context.on("page", self._close_stranger)
 
-    @classmethod
-    async def open(cls, engine: Engine, proxy_url: str, params: TabParams, cap_bytes: int = 0) -> "Tab":
-        """Open a context on the engine, its renderer capped; raises SlotLost when the engine cannot."""
-        context: BrowserContext | None = None
-        step = "context"
-        try:
-            with playwright_errors():
-                async with asyncio.timeout(OPEN_S):
-                    width, height = params.viewport
-                    context = await engine.browser.new_context(
-                        proxy={"server": proxy_url},
-                        viewport={"width": width, "height": height},
-                        user_agent=params.user_agent or f"{engine.user_agent}{params.user_agent_suffix}",
-                        ignore_https_errors=params.insecure,
-                        locale=params.locale,
-                        timezone_id=params.timezone,
-                        accept_downloads=False,
-                        service_workers="block",
-                    )
-                    # Grants nothing, and thereby denies everything that a page could ask a person for.
-                    await context.grant_permissions([])
-                step = "page"
-                page, pid = await engine.open_page(context, OPEN_S)
-                step = "session with the page"
-                async with asyncio.timeout(OPEN_S):
-                    tab = cls(engine, context, page, await context.new_cdp_session(page), params)
-                    tab.pid = pid
-                    if pid and cap_bytes and limit_growth(pid, cap_bytes):
-                        tab.cap_bytes = cap_bytes
-                    await tab._prepare(params)
-        except TimeoutError as error:
-            detail = f"no {step} within {OPEN_S:g} s"
-            # A page that does not come may be its own misfortune: the others of the engine are not to pay for it.
-            if context is None or not await _close(context):
-                engine.mark_lost(detail)
-            engine.opened(detail)
-            raise SlotLost(FailureKind.CRASH, detail) from error
-        except DriverExited as error:
-            engine.mark_lost(error.message)
-            raise SlotLost(FailureKind.CRASH, f"{engine.name}: {error.message}") from error
-        except Error as error:
-            if context is not None:
-                await _close(context)
-            raise SlotLost(FailureKind.CRASH, translate(error).detail) from error
-        except BrowserUnavailable as error:
-            # It died after it was chosen; another one takes its place.
-            raise SlotLost(FailureKind.CRASH, str(error)) from error
-        engine.opened()
-        return tab
-
-    async def _prepare(self, params: TabParams) -> None:
+    async def prepare(self, params: TabParams) -> None:
+        """Make a new tab ready for its first visit: what is counted, blocked and listened to in it."""
         tree = await self.cdp.send("Page.getFrameTree")
         self.frame_id = tree["frameTree"]["frame"]["id"]
         on_demand = "true" if self.engine.frames_on_demand else "false"
@@ -326,7 +274,7 @@ class Tab:
         self._crash("closed")
         if self.engine.lost.done():
             return
-        closing = asyncio.ensure_future(_close(self._context, LATE_S))
+        closing = asyncio.ensure_future(close_context(self._context, LATE_S))
         try:
             watched: list[asyncio.Future[Any]] = [closing, self.engine.lost]
             await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
@@ -364,7 +312,7 @@ def _nothing() -> None:
     """Stand in where nobody waits for a document."""
 
 
-async def _close(context: BrowserContext, deadline_s: float = CLOSE_S) -> bool:
+async def close_context(context: BrowserContext, deadline_s: float = CLOSE_S) -> bool:
     """Close within the deadline and say whether that worked."""
     try:
         async with asyncio.timeout(deadline_s):
