@@ -1,7 +1,8 @@
 // Loaded into Playwright's driver before it starts. Of what the driver says about loading and requests it passes on
 // what the farm looks at: documents, and scripts that take their time, as the browser tells them to a tab's own session.
-// That is three messages of a page's forty-three; each of the others would be written, read, parsed and handed round in Python to be dropped
-// there. Who would wait for a load state, or listen to requests, by Playwright's objects must let them pass first.
+// That is three messages of a page's forty-three; each of the others would be written, read, parsed and handed round in
+// Python to be dropped there. Who would wait for a load state, or listen to requests, by Playwright's objects must let
+// them pass first.
 //
 // What fails on a page it tells in an event of its own (`page_errors.cjs`), and it ends a page that floods the browser
 // with events (`watch.cjs`), before the driver and the farm fall behind. The three are one script.
