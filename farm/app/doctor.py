@@ -10,8 +10,7 @@ from pathlib import Path
 
 from farm.app.existing_crawl import open_existing_crawl
 from farm.app.paths import DEFAULT_CRAWL
-from farm.app.patience import short_patience_s
-from farm.app.redis_url import redis_url
+from farm.app.redis_access import redis_url, short_patience_s
 from farm.browser import sandbox
 from farm.browser.engine import Engine, EngineParams
 from farm.browser.find import find_browser

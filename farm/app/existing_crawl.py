@@ -5,8 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from farm.app.paths import CRAWLS, DEFAULT_CRAWL, PRIVATE
-from farm.app.patience import short_patience_s
-from farm.app.redis_url import redis_url
+from farm.app.redis_access import redis_url, short_patience_s
 from farm.frontier.connect import connect
 from farm.frontier.crawl import Crawl, find_crawl
 from farm.frontier.embedded import EmbeddedRedis

@@ -6,19 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from farm.app import resume
-from farm.app.authorities import check_authorities
 from farm.app.paths import CRAWLS, DEFAULT_CRAWL, PRIVATE
-from farm.app.redis_url import redis_url
+from farm.app.redis_access import check_authorities, redis_url
 from farm.app.rendering import Credentials, credentials
 from farm.app.seeding import given_seeds
 from farm.app.shared_settings import agreed_settings
-from farm.app.sizes import check_sizes
 from farm.browser import sandbox
 from farm.browser.find import BrowserBinary, find_browser
 from farm.egress import AllowedNetwork, Guard
 from farm.egress.proxy_file import ProxyFile
 from farm.model.errors import UsageError
 from farm.model.url import host_of, origin_of
+from farm.monitor.figures import size
 from farm.policy.capacity import automatic_contexts
 from farm.resources.host_load import core_count
 from farm.resources.memory_limit import machine_bytes
@@ -27,10 +26,18 @@ from farm.scope.rules import ScopeRules
 from farm.scope.seeds import Seed
 from farm.settings.commands import RunSettings
 from farm.settings.options import EMBEDDED
+from farm.settings.units import Memory
 
 FIRST_PER_CORE = 2
 CONTEXTS_PER_ENGINE = 20
 """An engine without a page is a quarter of a gigabyte, as much as five or six contexts."""
+
+LEAST_BUDGET_BYTES = 384 * 2**20
+"""An engine without a page is a quarter of a gigabyte, and the farm itself and Redis need some too."""
+LEAST_CONTEXT_BYTES = 16 * 2**20
+"""No context with a page open has been seen to need less."""
+FDS_EACH = 4
+"""A port, and the connections of a page that does nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,3 +144,35 @@ def output_folder(settings: RunSettings, seeds: tuple[Seed, ...]) -> Path:
     if seeds:
         return CRAWLS / host_of(seeds[0].site).strip("[]").replace(":", "_")
     return CRAWLS / DEFAULT_CRAWL
+
+
+def check_sizes(memory: Memory, machine_bytes: int, contexts: int | None, fds: int) -> int:
+    """Return the budget in bytes; raises UsageError where it, or the contexts given, cannot be meant.
+
+    `machine_bytes` is what the machine or its cgroup has, `fds` how many files a process may have open.
+    """
+    budget = memory.of(machine_bytes)
+    if budget > machine_bytes:
+        raise UsageError(
+            f"--memory {memory.text}: this machine, or its container, has {size(machine_bytes)}; "
+            "give less, or a share such as 75%."
+        )
+    if budget < LEAST_BUDGET_BYTES:
+        raise UsageError(
+            f"--memory {memory.text}: that is {size(budget)}, and one browser with one page needs "
+            f"{size(LEAST_BUDGET_BYTES)}; give more."
+        )
+    if contexts is None:
+        return budget
+    carried = (budget - LEAST_BUDGET_BYTES) // LEAST_CONTEXT_BYTES + 1
+    if contexts > carried:
+        raise UsageError(
+            f"--contexts {contexts}: a budget of {size(budget)} carries {carried:,} at the very most; "
+            "give fewer, or auto."
+        )
+    if contexts * FDS_EACH > fds:
+        raise UsageError(
+            f"--contexts {contexts}: that takes more files than the {fds:,} that a process may have open here; "
+            "give fewer, or raise `ulimit -n`."
+        )
+    return budget

@@ -6,12 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from farm.app.halted import refuse_or_wait
-from farm.app.offer import another_crawl
-from farm.app.patience import short_patience_s
 from farm.app.preflight import RunPlan
 from farm.app.presence import Presence, register
-from farm.app.redis_url import redis_url
+from farm.app.redis_access import redis_url, short_patience_s
+from farm.app.rerun import another_crawl, refuse_or_wait
 from farm.app.seeding import add_seeds, seeds_of
 from farm.app.shared_settings import adopted, check_shared_settings, joined
 from farm.app.sites import FIRST_IN_FLIGHT, check_headers, site_terms

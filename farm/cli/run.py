@@ -13,7 +13,7 @@ from dataclasses import replace
 import uvloop
 from rich.console import Console
 
-from farm.app import finished, resume, run_summary
+from farm.app import rerun, resume, run_summary
 from farm.app.assembly import Assembly, assemble
 from farm.app.preflight import RunPlan, preflight
 from farm.app.session import CrawlSession, open_session
@@ -84,10 +84,10 @@ async def _crawl(plan: RunPlan) -> int:
                 checkpoint()
                 begun_with = (plan.settings, plan.private, plan.crawl, plan.agreed, plan.origins)
                 await asyncio.to_thread(resume.keep, *begun_with)
-                if await finished.is_over(plan, session):
+                if await rerun.is_over(plan, session.frontier):
                     # Nothing is begun, not even a log: a supervisor may start us again and again.
                     stats = await session.frontier.stats()
-                    print_lines([finished.sentence(stats, run_summary.where(plan))])
+                    print_lines([rerun.nothing_new(stats, run_summary.where(plan))])
                     return exit_code(ExitReason.FINISHED, stats)
                 return await _work(session.plan, session, reaper, watchdog, watched, clock)
     finally:
@@ -152,7 +152,7 @@ async def _work(
             reason, failure = await _run(assembly)
             stats = await _last_stats(session, assembly, tally.snapshot(clock.monotonic()).stats, failure)
             if reason is ExitReason.FINISHED:
-                await finished.note(plan, session)
+                await rerun.note_end(plan, session.frontier)
             emit(StatsRead(clock.monotonic(), stats))
             snapshot = tally.snapshot(clock.monotonic())
             live.stop()

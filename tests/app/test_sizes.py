@@ -2,7 +2,7 @@
 
 import pytest
 
-from farm.app.sizes import check_sizes
+from farm.app.preflight import check_sizes
 from farm.model.errors import UsageError
 from farm.settings.units import parse_memory
 
