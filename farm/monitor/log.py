@@ -177,7 +177,10 @@ class _Writer(QueueListener):
         if not thread.is_alive():
             self._thread = None
             for handler in self.handlers:
-                handler.close()
+                # Closing writes what is buffered: on a full disk it fails as each line did, and the run's own
+                # error is the one to tell.
+                with contextlib.suppress(OSError):
+                    handler.close()
 
 
 class _Failing(Protocol):

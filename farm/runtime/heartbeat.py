@@ -165,6 +165,7 @@ class Heartbeat:
         renewer: LeaseRenewer | None = None
         turns = 1 if self._node is None else max(1, round(self._interval_s / ALIVE_EVERY_S))
         turn = 0
+        failing = False
         while True:
             self._wake.wait(self._interval_s / turns)
             self._wake.clear()
@@ -183,10 +184,14 @@ class Heartbeat:
             except FarmError as error:
                 # The next beat tries again, also when the crawl is gone: another node may be starting it anew.
                 # Leases that expire meanwhile are visited twice, never lost.
+                # Said once an outage: an hour of it has a thousand beats.
+                is_news = is_due and not failing
+                failing = failing or is_due
                 log.log(
-                    logging.WARNING if is_due else logging.DEBUG, "leases could not be renewed: %s", error
+                    logging.WARNING if is_news else logging.DEBUG, "leases could not be renewed: %s", error
                 )
             else:
+                failing = False
                 self._heard_at = begun
                 self._answer(asked)
 

@@ -200,3 +200,17 @@ def test_the_log_is_not_written_through_a_link(tmp_path: Path) -> None:
     with pytest.raises(OutputUnwritable, match=r"farm\.log cannot be written"):
         start_logging(tmp_path)
     assert (tmp_path / "target").read_text() == "mine"
+
+
+def test_a_full_disk_does_not_hide_what_the_run_ended_with() -> None:
+    """Closing the file writes what is buffered, and fails as every line before."""
+
+    class Full(logging.FileHandler):
+        def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+            failed.set()
+
+    failed = threading.Event()
+    output = LogOutput([Full("/dev/full")], logging.INFO)
+    log.info("one")
+    assert failed.wait(20)
+    output.close()

@@ -1,5 +1,6 @@
 """Renewal: whose leases, until when, and what is said of those that were lost."""
 
+import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -261,3 +262,29 @@ async def test_a_lease_that_nobody_can_vouch_for_counts_as_lost() -> None:
     clock.now += CERTAIN_S
     assert not await heart.confirm(lease(1), 0.05)
     heart.close()
+
+
+def test_an_outage_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """And the next one again: an hour of Redis away is a thousand beats."""
+    clock, beaten = ManualClock(), threading.Event()
+    answers = [False, False, False, True, False, False]
+
+    class Flaky(Renewer):
+        def renew(self, leases: Sequence[Lease]) -> list[bool | None]:
+            turn = len(self.renewed)
+            super().renew(leases)
+            if turn < len(answers) and not answers[turn]:
+                raise FrontierUnavailable("away")
+            if turn >= len(answers):
+                beaten.set()
+            return [True] * len(leases)
+
+    renewer = Flaky()
+    heart = Heartbeat(lambda: renewer, 0.01, clock)
+    heart.hold(lease(1), 60)
+    with caplog.at_level(logging.INFO, "farm"):
+        heart.start()
+        assert beaten.wait(10)
+        heart.close()
+    told = [record for record in caplog.records if "could not be renewed" in record.getMessage()]
+    assert len(told) == 2
