@@ -80,7 +80,7 @@ def nothing_new(stats: Stats, where: str) -> str:
     ledger = stats.ledger
     if not stats.rendered and not ledger.dead:
         return (
-            f"nothing new: the crawl is finished, and all of its {ledger.done:,} URLs were refused "
+            f"nothing new: the crawl is finished, and {_all(ledger.done)} refused "
             "(skipped.jsonl says why); --fresh begins again, with other settings if they are given"
         )
     remedy = f"`farm dead replay {where}` tries the dead again, " if ledger.dead else ""
@@ -103,3 +103,7 @@ def _free(folder: Path) -> Path:
     """Return the first of `NAME-2`, `NAME-3`, ... beside the folder that is not there."""
     names = (folder.with_name(f"{folder.name}-{number}") for number in count(2))
     return next(path for path in names if not path.exists())
+
+
+def _all(urls: int) -> str:
+    return "its one URL was" if urls == 1 else f"all of its {urls:,} URLs were"

@@ -76,14 +76,19 @@ def report_lines(report: RunReport) -> list[str]:
         count, url, detail = report.dead[reason]
         told = f" ({escaped(detail)[:_DETAIL_CHARS]})" if detail else ""
         example = f": {_address(url)}{told}" if url else ""
-        lines.append(_row("dead", f"{reason} {amount(count)}{example}"))
+        lines.append(_row("dead", f"{reason} {amount(count)}{example}{_dead_remedy(reason, detail)}"))
     if report.dead and report.dead_list:
         lines.append(_row("", f"all of them: {report.dead_list}"))
     lines += [_row("note", escaped(trouble)) for trouble in report.troubles]
     lines += [_row("note", sentence) for sentence in _unvisited(report)]
     lines.append(_row("records", f"{_pages(report.records)} in {escaped(report.output)}/pages.jsonl"))
     if report.left:
-        lines.append(_row("left", f"{amount(report.left)} URLs; go on with: {report.go_on}"))
+        lines.append(
+            _row(
+                "left",
+                f"{amount(report.left)} URL{'' if report.left == 1 else 's'}; go on with: {report.go_on}",
+            )
+        )
     return lines
 
 
@@ -101,7 +106,7 @@ def nothing_recorded(report: RunReport) -> str:
             "(and --fresh: what was refused counts as visited)"
         )
     told = f": {escaped(detail)[:_DETAIL_CHARS]}" if detail else ""
-    remedy = f"; see `{report.dead_list}`" if report.dead_list else ""
+    remedy = _dead_remedy(reason, detail) + (f"; see `{report.dead_list}`" if report.dead_list else "")
     return f"not one page was recorded: {_address(url)} was given up ({reason}{told}){remedy}"
 
 
@@ -136,6 +141,13 @@ def _remedy(reason: str, url: str) -> str:
         network = "[::1]/128" if host.startswith("[") else "127.0.0.0/8"
         return f"open this machine's own addresses with --allow-network {network}"
     return _REMEDIES.get(reason, "see skipped.jsonl")
+
+
+def _dead_remedy(reason: str, detail: str) -> str:
+    if reason != "tls" or "ERR_CERT_" not in detail:
+        return ""
+    trusted = "trust its authority with --ca-file FILE, or " if "AUTHORITY_INVALID" in detail else ""
+    return f"; {trusted}accept any certificate with --insecure, after `farm dead replay`"
 
 
 def _row(label: str, text: str) -> str:
@@ -178,4 +190,5 @@ def _words(why: str) -> str:
         "sigint": "stopped by Ctrl-C",
         "sigterm": "stopped by SIGTERM",
         "sighup": "stopped by SIGHUP",
+        "usage_error": "ended by a setting that cannot be used",
     }.get(why, why)

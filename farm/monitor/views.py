@@ -164,7 +164,9 @@ def progress_line(snapshot: Snapshot) -> str:
         parts.append(f"{size(snapshot.memory_used_bytes)} of {size(snapshot.memory_budget_bytes)}")
     if carried := by_proxies(snapshot.proxied):
         parts.append(f"{carried} by proxies")
-    if snapshot.admission_limit is not None and snapshot.admission_limit < len(snapshot.slots):
+    is_held = snapshot.admission_limit is not None and snapshot.admission_limit < len(snapshot.slots)
+    # Where nothing is queued, nothing waits for a further context.
+    if is_held and ledger.queued:
         parts.append(f"held back by {snapshot.binding}")
     if snapshot.is_ending:
         parts.append("stopping")

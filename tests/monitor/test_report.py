@@ -161,3 +161,33 @@ def test_what_was_given_up_is_named_with_its_reason() -> None:
     )
     assert "http://a.example/ was given up (network: connection refused)" in said
     assert "`farm dead list --output out`" in said
+
+
+@pytest.mark.parametrize(
+    ("detail", "remedy"),
+    [
+        (
+            "ERR_CERT_AUTHORITY_INVALID",
+            "; trust its authority with --ca-file FILE, or accept any certificate",
+        ),
+        ("ERR_CERT_DATE_INVALID", "; accept any certificate with --insecure, after `farm dead replay`"),
+        ("ERR_SSL_PROTOCOL_ERROR", ""),
+        ("", ""),
+    ],
+)
+def test_a_certificate_that_was_refused_is_told_with_the_remedy(detail: str, remedy: str) -> None:
+    """An authority can be trusted, another fault only be accepted; what is no certificate has no remedy here."""
+    url = "https://a.example/"
+    report = RunReport("finished", 1.0, 0, 0, 0, "out", dead={"tls": (1, url, detail)})
+    line = next(line for line in report_lines(report) if line.startswith("  dead"))
+    assert remedy in line
+    assert remedy in nothing_recorded(report)
+    assert ("--insecure" in line) == bool(remedy)
+
+
+def test_what_is_left_is_counted_in_the_singular_too() -> None:
+    """One URL."""
+    report = RunReport("usage_error", 1.0, 0, 0, 0, "out", left=1, go_on="farm run --output out")
+    lines = report_lines(report)
+    assert lines[0].startswith("ended by a setting that cannot be used after 0:01: ")
+    assert lines[-1] == "  left     1 URL; go on with: farm run --output out"

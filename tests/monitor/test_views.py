@@ -3,6 +3,7 @@
 import io
 import logging
 import threading
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -142,3 +143,12 @@ def test_the_facts_of_progress_are_the_ledger() -> None:
     """For a log of JSON."""
     snapshot = Snapshot(now=1.0, started=0.0, stats=Stats(Ledger(accepted=3, done=3)))
     assert "3 done" in progress_line(snapshot)
+
+
+def test_nothing_is_held_back_where_nothing_is_queued() -> None:
+    """The contexts are fewer than they may be, and no page waits for one."""
+    snapshot = simulated(8, 60).snapshot(160.0)
+    ledger = replace(snapshot.stats.ledger, queued=0)
+    idle = replace(snapshot, stats=replace(snapshot.stats, ledger=ledger))
+    assert "held back by memory" in progress_line(snapshot)
+    assert "held back" not in progress_line(idle)
