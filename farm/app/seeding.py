@@ -1,16 +1,19 @@
 """Seeds into a crawl: read from the arguments and a file, they widen the scope on every node and are queued."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from farm.frontier.crawl import Crawl
 from farm.frontier.frontier import RedisFrontier
 from farm.model.errors import UsageError
 from farm.model.url import HashRoutes
+from farm.scope.canonical import has_credentials
 from farm.scope.rules import ScopeRules
 from farm.scope.seeds import Seed, parse_seed, read_seeds
 from farm.settings.options import ScopeSettings
 from farm.settings.units import parse_hash_routes
+
+_BASIC = "give them by --header 'Authorization: Basic ...'"
 
 
 def given_seeds(
@@ -18,21 +21,36 @@ def given_seeds(
 ) -> tuple[tuple[Seed, ...], tuple[str, ...]]:
     """Return the seeds, unique by URL, and a sentence for each bad line of the file.
 
+    A user and a password in a URL are not part of the seed; a sentence says so once.
+
     Raises UsageError where the file has lines and none of them is a URL: it is another file than was meant.
     """
     given = (parse_seed(url, hash_routes=hash_routes, keep_params=keep_params) for url in urls)
     found = {seed.url: seed for seed in given}
     if file is None:
-        return tuple(found.values()), ()
+        return _without_credentials(found.values(), ())
     read = read_seeds(file, hash_routes=hash_routes, keep_params=keep_params)
-    said = tuple(f"{file}, line {bad.number}: {bad.sentence}" for bad in read.bad)
+    name = "standard input" if file == "-" else file
+    said = tuple(f"{name}, line {bad.number}: {bad.sentence}" for bad in read.bad)
     if read.more_bad:
-        said += (f"{file}: {read.more_bad} more lines are no URLs",)
+        said += (f"{name}: {read.more_bad} more lines are no URLs",)
     if read.bad and not read.seeds:
         raise UsageError(f"{said[0]}; no line of the file is a URL.")
     for seed in read.seeds:
         found.setdefault(seed.url, seed)
-    return tuple(found.values()), said
+    return _without_credentials(found.values(), said)
+
+
+def _without_credentials(
+    found: Iterable[Seed], said: tuple[str, ...]
+) -> tuple[tuple[Seed, ...], tuple[str, ...]]:
+    """Return seeds and sentences, with one about the first seed whose user and password are not sent."""
+    seeds = tuple(found)
+    url = next((seed.url for seed in seeds if has_credentials(seed.raw)), None)
+    return seeds, said if url is None else (
+        *said,
+        f"{url} is visited without its user and password; {_BASIC}",
+    )
 
 
 def seeds_of(settings: ScopeSettings, seeds: tuple[Seed, ...], agreed: Mapping[str, Any]) -> tuple[Seed, ...]:

@@ -118,6 +118,11 @@ def _parse(raw: str, base: str | None) -> str:
         return normalize_url(whole) if base is None else join_url(base, whole)
 
 
+def has_credentials(raw: str) -> bool:
+    """Whether an address names a user or a password before its host."""
+    return _USERINFO.search(raw[:MAX_CHARS]) is not None
+
+
 def _refusal(reason: SkipReason, text: str) -> Refusal:
     # Cut before the search: text beyond the limit is never shown, and a huge input stays cheap.
     shown = text[:MAX_CHARS].encode("utf-16", "surrogatepass").decode("utf-16", "replace")

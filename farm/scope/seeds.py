@@ -138,6 +138,8 @@ def parse_seed(
     found = canonicalise(text, hash_routes=hash_routes, keep_params=keep_params)
     if isinstance(found, CanonicalUrl):
         return Seed(found.url, found.site, raw="" if text == found.url else text)
+    if text == "-":
+        raise UsageError('"-" is no URL; give --seeds - to read URLs from standard input')
     shown = _shown(found.url)
     if len(text) <= MAX_CHARS and _BARE_HOST.fullmatch(text):
         raise UsageError(f'"{shown}" has no scheme; write https://{shown} or http://{shown}')

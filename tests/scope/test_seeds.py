@@ -178,6 +178,32 @@ def test_another_file_than_was_meant_is_told_in_few_sentences(tmp_path: Path) ->
     assert said[-1].endswith("9900 more lines are no URLs")
 
 
+def test_a_bad_line_of_standard_input_is_named_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`-` is how it is asked for, not what it is called."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"x\nhttps://a.example/\n")))
+    _, said = given_seeds([], "-", hash_routes=HashRoutes.OFF, keep_params=())
+    assert said[0].startswith("standard input, line 1: ")
+
+
+@pytest.mark.parametrize("where", ["argument", "file"])
+def test_a_password_in_a_url_is_said_not_to_be_sent(tmp_path: Path, where: str) -> None:
+    """Once, without the password; another URL says nothing."""
+    urls = ["https://ann:sesame@a.example/1", "https://ann:sesame@a.example/2", "https://b.example/@ann"]
+    file = tmp_path / "seeds.txt"
+    file.write_text("\n".join(urls))
+    chosen: dict[str, tuple[list[str], str | None]] = {"argument": (urls, None), "file": ([], str(file))}
+    seeds, said = given_seeds(*chosen[where], hash_routes=HashRoutes.OFF, keep_params=())
+    assert [seed.url for seed in seeds] == [
+        "https://a.example/1",
+        "https://a.example/2",
+        "https://b.example/@ann",
+    ]
+    (sentence,) = said
+    assert sentence.startswith("https://a.example/1 is visited without its user and password; ")
+    assert "sesame" not in sentence
+    assert given_seeds(urls[2:], None, hash_routes=HashRoutes.OFF, keep_params=())[1] == ()
+
+
 PLAIN = (
     st.none()
     | st.booleans()
