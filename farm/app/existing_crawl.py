@@ -14,6 +14,8 @@ from farm.model.errors import UsageError
 from farm.runtime.lock import FolderLock
 from farm.settings.options import EMBEDDED, CrawlSettings
 
+_NAMED = 5
+
 
 @asynccontextmanager
 async def open_existing_crawl(settings: CrawlSettings) -> AsyncIterator[tuple[Crawl, RedisFrontier]]:
@@ -56,4 +58,6 @@ def _only_crawl(name: str) -> Path:
         return found[0]
     if not found:
         raise UsageError(f"There is no crawl under {CRAWLS}; name its folder with --output.")
-    raise UsageError(f"There are {len(found)} crawls under {CRAWLS}; name one with --output.")
+    named = ", ".join(map(str, found[:_NAMED]))
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    raise UsageError(f"There are {len(found)} crawls, {named}{more}; name one with --output.")

@@ -19,6 +19,7 @@ from farm.model.errors import UsageError
 from farm.monitor.figures import escaped
 from farm.settings.commands import DeadSettings
 from farm.settings.load import load
+from farm.settings.nearest import did_you_mean
 
 ABOUT = "List the URLs that were given up; show one; replay or drop those named, those of a reason, or all."
 FITTING = {
@@ -35,7 +36,8 @@ def main(arguments: Sequence[str]) -> int:
     action, rest = (arguments[0], arguments[1:]) if arguments and arguments[0] in FITTING else ("", arguments)
     settings = load(DeadSettings, rest, f"farm dead {action or '|'.join(FITTING)}", ABOUT)
     if not action:
-        raise UsageError(f"`farm dead` takes one of {', '.join(FITTING)}.")
+        meant = did_you_mean(arguments[0], FITTING) if arguments else ""
+        raise UsageError(f"`farm dead` takes one of {', '.join(FITTING)}{meant}.")
     _check(action, settings)
     run_interruptible(_act(action, settings))
     return 0

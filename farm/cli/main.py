@@ -22,7 +22,7 @@ COMMANDS = {
     "pause": "take no new pages, on all nodes, until `farm resume`",
     "resume": "go on after `farm pause`, `drain` or `stop`",
     "drain": "finish the pages under way on all nodes and end them, until `farm resume`",
-    "stop": "the same: end all nodes, until `farm resume`; what is queued stays queued",
+    "stop": "the same as drain; what is queued stays queued",
     "dead": "list, show, replay or drop the URLs that were given up",
     "plan": "how many contexts and nodes, how long, what binds",
     "doctor": "is this machine fit, and what to do if not",
@@ -101,6 +101,8 @@ def dispatch(arguments: list[str]) -> int:
 def _no_command(name: str) -> str:
     if "://" in name:
         return f"{name!r} is not a command; write `farm run {name}` to crawl it."
+    if name in {"list", "show", "replay", "drop"}:
+        return f"{name!r} is not a command; write `farm dead {name}`."
     return f"{name!r} is not a command{did_you_mean(name, COMMANDS)}; `farm --help` lists them."
 
 
@@ -112,7 +114,13 @@ def usage() -> str:
         "usage: farm COMMAND [options]\n\n"
         "A headless-browser crawl farm.\n\n"
         f"commands:\n{listing}\n\n"
-        "`farm COMMAND --help` explains a command."
+        "`farm help COMMAND` explains a command and its options. Each option is also an environment variable\n"
+        "(FARM_CONTEXTS=8) and a key of farm.toml in the current folder (contexts = 8); a flag wins.\n\n"
+        "examples:\n"
+        "  farm run https://shop.example/               records in crawls/shop.example/pages.jsonl\n"
+        "  farm run --output crawls/shop.example        go on with what was begun\n"
+        "  farm status --output crawls/shop.example     its numbers\n"
+        "  farm dead list --output crawls/shop.example  what was given up, and why"
     )
 
 

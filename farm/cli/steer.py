@@ -8,12 +8,18 @@ from farm.settings.commands import SteerSettings
 from farm.settings.load import load
 
 STATES = {"pause": "paused", "resume": "running", "drain": "draining", "stop": "stopped"}
+ABOUT = {
+    "pause": "Let all nodes of a crawl take no new page, until `farm resume`; they stay.",
+    "resume": "Let a crawl go on after `farm pause`, `drain` or `stop`; `farm run` starts nodes that have ended.",
+    "drain": "Let all nodes of a crawl finish the pages under way and end; none begins until `farm resume`.",
+    "stop": "The same as `farm drain`: all nodes finish the pages under way and end; what is queued stays queued.",
+}
 
 
 def main(arguments: Sequence[str]) -> int:
     """Set the state that the first argument names."""
     word, *rest = arguments
-    settings = load(SteerSettings, rest, f"farm {word}", f"{word.capitalize()} a crawl on all its nodes.")
+    settings = load(SteerSettings, rest, f"farm {word}", ABOUT[word])
     print(run_interruptible(_steer(settings, STATES[word])))
     return 0
 

@@ -78,7 +78,15 @@ class _Parser(argparse.ArgumentParser):
         _, unknown, rest = message.partition("unrecognized arguments: ")
         if unknown:
             given = rest.split()[0].partition("=")[0]
+            if not given.startswith("-"):
+                return f"`{self.prog}` takes no argument {given!r}; an output folder is given by --output"
             return f"{given} is no option of `{self.prog}`{did_you_mean(given, known)}"
+        found = re.match(r"argument (--[\w-]+): invalid choice: '(.*?)' \(", message)
+        action = next((one for one in self._actions if found and found[1] in one.option_strings), None)
+        if found is not None and action is not None and action.choices:
+            choices = [str(one) for one in action.choices]
+            meant = did_you_mean(found[2], choices)
+            return f"{found[1]} {found[2] or repr('')}: write one of {', '.join(choices)}{meant}"
         found = re.match(r"argument (--[\w-]+).*: expected one argument", message)
         action = next((one for one in self._actions if found and found[1] in one.option_strings), None)
         if found is None or action is None:
@@ -161,7 +169,17 @@ def _check_browser() -> None:
 
 def parser_for(kind: type[CommandSettings], prog: str, about: str) -> _Parser:
     """Make the command's parser, its options in one group for each room."""
-    parser = _Parser(prog=prog, description=about, allow_abbrev=False, argument_default=None)
+    named = [field.json_schema_extra for field in kind.model_fields.values()]
+    operands = [
+        f" [{one['metavar']} ...]" for one in named if isinstance(one, dict) and one.get("positional")
+    ]
+    parser = _Parser(
+        prog=prog,
+        usage=f"{prog} [options]{''.join(operands)}",
+        description=about,
+        allow_abbrev=False,
+        argument_default=None,
+    )
     for room in reversed([base for base in kind.__mro__ if base.__name__.endswith("Settings")]):
         own = [name for name in room.__annotations__ if name in kind.model_fields and name not in TABLES]
         if own:
@@ -219,11 +237,40 @@ def _sentence(kind: type[CommandSettings], error: ValidationError) -> str:
     if first["type"] == "string_pattern_mismatch":
         message = "is not one of the forms it can have"
         if field is not None and field.description:
-            message += f" ({_DEFAULT.sub('', field.description)})"
+            message += f" ({_forms(field)})"
+    elif first["type"].startswith(("int_", "greater_than", "less_than")) and _is_count(field):
+        message = f"write a whole number{_bounds(field)}"
+    elif first["type"].startswith("bool_"):
+        message = "write true or false"
+    elif first["type"] == "tuple_type":
+        message = 'write a list of texts, such as ["one", "two"]'
     flag = _flag(name, field) if field is not None else name
     # What is no text was given by the file, and may hold a secret that has no type of its own yet.
-    shown = "" if name == "header" else f" {first['input']!s}"
+    shown = "" if name == "header" else f" {str(first['input']) or repr('')}"
     return f"--{flag.replace('_', '-')}{shown}: {message}."
+
+
+def _forms(field: FieldInfo) -> str:
+    """Return what an option of a pattern may be: its own words for it, else its help."""
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    return str(extra.get("forms", _DEFAULT.sub("", field.description or "")))
+
+
+def _is_count(field: FieldInfo | None) -> bool:
+    return field is not None and _without_none(field.annotation) is int
+
+
+def _bounds(field: FieldInfo | None) -> str:
+    """Return the bounds of a number as words: ` of at least 1`, ` from 1 to 1000`, or nothing."""
+    found = {
+        name: getattr(one, name)
+        for one in (field.metadata if field else ())
+        for name in ("ge", "le")
+        if hasattr(one, name)
+    }
+    if "ge" in found and "le" in found:
+        return f" from {found['ge']} to {found['le']}"
+    return f" of at least {found['ge']}" if "ge" in found else ""
 
 
 def _flag(name: str, field: FieldInfo) -> str:

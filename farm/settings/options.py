@@ -64,7 +64,12 @@ class CrawlSettings(BaseModel):
         metavar="FILE",
     )
     crawl: str = option("", "name of the crawl [default]", metavar="NAME")
-    output: Path | None = option(None, "output folder [crawls/NAME]", metavar="DIR", short="o")
+    output: Path | None = option(
+        None,
+        "output folder [crawls/NAME with --crawl, else crawls/HOST of the first URL]",
+        metavar="DIR",
+        short="o",
+    )
 
 
 class ScopeSettings(BaseModel):
@@ -85,7 +90,9 @@ class ScopeSettings(BaseModel):
     include: Lines = option((), "only URLs in which this is found (repeatable)", metavar="RE")
     exclude: Lines = option((), "no URLs in which this is found (repeatable)", metavar="RE")
     depth: int | None = option(None, "how many links away from a seed", metavar="N", ge=0)
-    limit: int = option(0, "how many pages to render, over all nodes [no limit]", metavar="N", ge=0)
+    limit: int = option(
+        0, "how many pages to render, over all nodes and runs of the crawl [no limit]", metavar="N", ge=0
+    )
     time_limit: Duration | None = option(None, "how long to run [no limit]", metavar="TIME", gt=0)
     robots: Literal["obey", "ignore"] = option("obey", "what to do about robots.txt and nofollow [obey]")
     keep_params: Lines = option(
@@ -315,6 +322,7 @@ class NodeSettings(BaseModel):
         "name of this node [host name and a random part, kept in the output folder]",
         metavar="NAME",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        forms="1 to 64 letters, digits, dots, dashes or underscores, a letter or digit first",
     )
     stay: bool = option(False, "wait for `farm add` when nothing is left [no]")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.cli.main import main
+from farm.cli.main import COMMANDS, main
 from farm.model.errors import UsageError
 from farm.settings.commands import RunSettings
 from farm.settings.load import load, set_by_file
@@ -226,3 +226,83 @@ def test_modes_of_files(text: str) -> None:
 def test_what_is_no_mode_of_a_file(capsys: pytest.CaptureFixture[str], text: str) -> None:
     """Nobody executes records, and their owner writes them."""
     assert "0600, 0640 or 0644" in said(capsys, "run", URL, "--file-mode", text)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--limit", "many"], "--limit many: write a whole number of at least 0."),
+        (["--limit="], "--limit '': write a whole number of at least 0."),
+        (["--retries", "-1"], "--retries -1: write a whole number of at least 0."),
+        (["--depth", "1.5"], "--depth 1.5: write a whole number of at least 0."),
+        (["--scroll", "5000"], "--scroll 5000: write a whole number from 0 to 1000."),
+        (["--site-concurrency", "0"], "--site-concurrency 0: write a whole number of at least 1."),
+        (["--node", "a b"], "1 to 64 letters, digits, dots, dashes or underscores"),
+        (
+            ["--scope", "hosts"],
+            "--scope hosts: write one of page, prefix, host, domain, any (did you mean host?)",
+        ),
+        (["--live="], "--live '': write one of auto, on, off;"),
+    ],
+)
+def test_a_value_that_cannot_be_is_told_with_what_can(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+) -> None:
+    """In the words of the farm, not of its libraries."""
+    assert sentence in said(capsys, "run", URL, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("html = 'maybe'", "--html maybe: write true or false."),
+        ("header = { a = 'b' }", 'write a list of texts, such as ["one", "two"].'),
+    ],
+)
+def test_a_value_of_another_type_in_the_file_is_told_with_what_can_be(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, line: str, sentence: str
+) -> None:
+    """With the line of the file."""
+    (tmp_path / "farm.toml").write_text(line + "\n")
+    whole = said(capsys, "run", URL)
+    assert whole.startswith("farm: farm.toml, line 1: ")
+    assert sentence in whole
+
+
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        (["status", "crawls/x"], "takes no argument 'crawls/x'; an output folder is given by --output"),
+        (["replay"], "write `farm dead replay`"),
+        (["dead", "lst"], "did you mean list?"),
+        (["run", "-"], "give --seeds - to read URLs from standard input"),
+    ],
+)
+def test_what_was_probably_meant_is_said(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], remedy: str
+) -> None:
+    """An argument where an option belongs, a command's second word without its first."""
+    assert remedy in said(capsys, *arguments)
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_has_help(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    """Also the one without options; the synopsis is one line."""
+    try:
+        code: object = main(["help", command])
+    except SystemExit as ended:
+        code = ended.code
+    out = capsys.readouterr().out
+    assert code == 0
+    assert out.startswith(f"usage: farm {command}")
+    assert out.splitlines()[1] == ""
+
+
+def test_the_crawls_that_there_are_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """So that one of them can be copied; of many, the first."""
+    for number in range(7):
+        Path(f"crawls/c{number}/.farm/redis").mkdir(parents=True)
+    named = said(capsys, "status")
+    assert (
+        "There are 7 crawls, crawls/c0, crawls/c1, crawls/c2, crawls/c3, crawls/c4 and 2 more; name" in named
+    )
