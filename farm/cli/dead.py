@@ -20,6 +20,7 @@ from farm.monitor.figures import escaped
 from farm.settings.commands import DeadSettings
 from farm.settings.load import load
 from farm.settings.nearest import did_you_mean
+from farm.sinks.record import timestamp
 
 ABOUT = "List the URLs that were given up; show one; replay or drop those named, those of a reason, or all."
 FITTING = {
@@ -155,5 +156,5 @@ def _url(letter: DeadLetter) -> str:
 
 def _plain(letter: DeadLetter) -> dict[str, Any]:
     fields = asdict(letter)
-    fields["at"] = letter.at and letter.at.isoformat()
+    fields["at"] = letter.at and timestamp(letter.at)
     return fields

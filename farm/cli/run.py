@@ -212,7 +212,7 @@ def _show(plan: RunPlan, tally: Tally, clock: Clock, stack: ExitStack) -> LiveVi
     )
     stack.callback(output.close)
     if is_live:
-        return LiveView(tally.snapshot, f"farm · {plan.crawl} · {plan.output}", clock, console)
+        return LiveView(tally.snapshot, f"{plan.crawl} · {plan.output}", clock, console)
     return PlainView(tally.snapshot, clock)
 
 

@@ -191,4 +191,11 @@ def _words(why: str) -> str:
         "sigterm": "stopped by SIGTERM",
         "sighup": "stopped by SIGHUP",
         "usage_error": "ended by a setting that cannot be used",
-    }.get(why, why)
+        "frontier_unavailable": "ended because Redis was away",
+        "frontier_refused": "ended because the crawl in Redis refused",
+        "crawl_unreadable": "ended because the crawl in Redis cannot be read",
+        "crawl_gone": "ended because the crawl was begun anew or deleted",
+        "browser_unavailable": "ended because no browser could be started",
+        "output_unwritable": "ended because the output cannot be written",
+        "all_proxies_down": "ended because every proxy is down",
+    }.get(why, why.replace("_", " "))

@@ -160,7 +160,7 @@ class RenderSettings(BaseModel):
         "[images,media,fonts; nothing with --screenshot or --pdf]",
         metavar="KINDS",
     )
-    max_page_size: MemoryBudget | None = option(
+    max_page_size: Size | None = option(
         None, "bytes that a page may bring, all that it loads included [no limit]", metavar="SIZE"
     )
     viewport: Viewport = option((1280, 800), "size of the window [1280x800]", metavar="WxH")
@@ -181,7 +181,7 @@ class RenderSettings(BaseModel):
     screenshot: bool = option(False, "a PNG of each page, all of it")
     pdf: bool = option(False, "a PDF of each page")
     download: bool = option(False, "keep the bytes of what is no page")
-    max_download: MemoryBudget = option(
+    max_download: Size = option(
         Memory("32MiB", 32 * 2**20), "largest download that is kept [32MiB]", metavar="SIZE"
     )
     storage_state: Path | None = option(

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import pytest
 
@@ -34,7 +35,13 @@ def test_what_would_be_without_effect_is_refused(
     done = outside.farm("dead", *arguments)
     assert done.code == 2
     assert said in done.sentence
-    assert len(outside.farm("dead", "list", "--json").out.splitlines()) == 4
+    letters = outside.farm("dead", "list", "--json").out.splitlines()
+    assert len(letters) == 4
+    moments = [json.loads(letter)["at"] for letter in letters]
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", one) for one in moments if one), (
+        moments
+    )
+    assert any(moments)
 
 
 @pytest.mark.parametrize(

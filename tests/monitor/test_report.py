@@ -1,9 +1,11 @@
 """The lines that a person reads when a run is over."""
 
+import re
 from dataclasses import replace
 
 import pytest
 
+from farm.model.errors import FarmError, FrontierRefused
 from farm.monitor.report import RunReport, nothing_recorded, report_lines
 
 REPORT = RunReport(
@@ -191,3 +193,11 @@ def test_what_is_left_is_counted_in_the_singular_too() -> None:
     lines = report_lines(report)
     assert lines[0].startswith("ended by a setting that cannot be used after 0:01: ")
     assert lines[-1] == "  left     1 URL; go on with: farm run --output out"
+
+
+@pytest.mark.parametrize("kind", [*FarmError.__subclasses__(), *FrontierRefused.__subclasses__()])
+def test_an_error_that_ends_a_run_is_told_in_words(kind: type[FarmError]) -> None:
+    """Not by the name that `summary.json` has for scripts."""
+    why = re.sub(r"(?<=.)([A-Z])", r"_\1", kind.__name__).lower()
+    first = report_lines(RunReport(why, 1.0, 0, 0, 0, "out"))[0]
+    assert "_" not in first.partition(" after ")[0]

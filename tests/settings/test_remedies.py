@@ -237,6 +237,7 @@ def test_what_is_no_mode_of_a_file(capsys: pytest.CaptureFixture[str], text: str
         (["--depth", "1.5"], "--depth 1.5: write a whole number of at least 0."),
         (["--scroll", "5000"], "--scroll 5000: write a whole number from 0 to 1000."),
         (["--site-concurrency", "0"], "--site-concurrency 0: write a whole number of at least 1."),
+        (["--max-download", "75%"], "--max-download 75%: write a size such as 512MiB or 20GiB."),
         (["--node", "a b"], "1 to 64 letters, digits, dots, dashes or underscores"),
         (
             ["--scope", "hosts"],
