@@ -25,24 +25,29 @@ SITES = 10
 def main(arguments: Sequence[str]) -> int:
     """Print the ledger of a crawl, for people or as JSON."""
     settings = load(StatusSettings, arguments, "farm status", "Print the numbers of a crawl.")
-    name, stats, proxied, nodes = run_interruptible(_read(settings))
+    name, stats, proxied, at_work, nodes = run_interruptible(_read(settings))
     if settings.as_json:
         told = {"crawl": name, **asdict(stats), "proxy_bytes": asdict(proxied), "flow": _flow(nodes)}
         print(json.dumps(told, indent=2))
     else:
-        _show(name, stats, proxied, nodes)
+        _show(name, stats, proxied, at_work, nodes)
     return 0
 
 
-async def _read(settings: StatusSettings) -> tuple[str, Stats, ProxyBytes, list[NodeFlow]]:
-    """Return the ledger, what went by proxies, and what the nodes at work say of their flow."""
+async def _read(settings: StatusSettings) -> tuple[str, Stats, ProxyBytes, int, list[NodeFlow]]:
+    """Return the ledger, what went by proxies, how many nodes are at work, and their flows.
+
+    A node that has just begun has no flow.
+    """
     async with open_existing_crawl(settings) as (crawl, frontier):
-        nodes = await frontier.flow.read()
-        nodes = [node for node in nodes if node.is_fresh]
+        # A node that has ended is unregistered at once; what it measured stays for `farm plan`.
+        alive = {node.name for node in await frontier.nodes.list() if node.is_alive}
+        nodes = [node for node in await frontier.flow.read() if node.is_fresh and node.node in alive]
         is_fed = await frontier.feeders.any()
         stats = await frontier.stats()
-        state = state_of(stats, is_fed=is_fed, is_worked=bool(nodes))
-        return crawl.name, replace(stats, state=state), await frontier.proxy_bytes.read(), nodes
+        state = state_of(stats, is_fed=is_fed, is_worked=bool(alive))
+        proxied = await frontier.proxy_bytes.read()
+        return crawl.name, replace(stats, state=state), proxied, len(alive), nodes
 
 
 def state_of(stats: Stats, *, is_fed: bool, is_worked: bool) -> str:
@@ -65,8 +70,8 @@ def _flow(nodes: list[NodeFlow]) -> dict[str, Any]:
     }
 
 
-def _show(name: str, stats: Stats, proxied: ProxyBytes, nodes: list[NodeFlow]) -> None:
-    idle = ", no node at work" if stats.state in {"running", "paused"} and not nodes else ""
+def _show(name: str, stats: Stats, proxied: ProxyBytes, at_work: int, nodes: list[NodeFlow]) -> None:
+    idle = ", no node at work" if stats.state in {"running", "paused"} and not at_work else ""
     Console().print(f"crawl {name} ({stats.state}{idle})", highlight=False, markup=False, soft_wrap=True)
     table = Table(show_header=False)
     table.add_column(style="bold")
@@ -92,7 +97,11 @@ def _show(name: str, stats: Stats, proxied: ProxyBytes, nodes: list[NodeFlow]) -
         for site, one in list(by_site(nodes).items())[:SITES]:
             table.add_row(Text(f"  {escaped(site)}"), f"{one.per_s:.2f}/s x {one.took_s:.2f} s")
         for node in nodes:
-            table.add_row(
-                Text(escaped(f"node {node.node}")), Text(escaped(f"{node.limit} contexts, by {node.binding}"))
-            )
+            table.add_row(Text(escaped(f"node {node.node}")), Text(escaped(_held(node))))
     Console().print(table)
+
+
+def _held(node: NodeFlow) -> str:
+    """Return how many contexts a node may use and what allows no more, as the live view says it."""
+    contexts = f"{node.limit} context{'' if node.limit == 1 else 's'}"
+    return f"{contexts}, held by {node.binding}" if node.binding else contexts

@@ -109,6 +109,24 @@ class Outside:
 
         return self._with(buried)
 
+    def register(self, name: str, incarnation: str) -> None:
+        """Register a node, as a run does when it begins."""
+
+        async def registered(client: RedisClient) -> None:
+            frontier = RedisFrontier(client, await find_crawl(client, NAME))
+            await frontier.nodes.register(name, incarnation)
+
+        self._with(registered)
+
+    def unregister(self, name: str, incarnation: str) -> None:
+        """Remove a node, as a run does when it ends."""
+
+        async def removed(client: RedisClient) -> None:
+            frontier = RedisFrontier(client, await find_crawl(client, NAME))
+            await frontier.nodes.unregister(name, incarnation)
+
+        self._with(removed)
+
     def audit(self) -> list[str]:
         """Return what does not hold."""
 

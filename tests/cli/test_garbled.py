@@ -76,6 +76,7 @@ def test_figures_that_cannot_be_read_are_left_out(outside: Outside, node: bytes,
 def test_a_node_and_a_site_are_shown_as_they_are_called(outside: Outside) -> None:
     """What stands between brackets is no markup."""
     told = '{"at": 9e15, "sites": {"[/b]": {}}, "flow": {}, "limit": 1, "binding": "[/i]"}'
+    outside.register("[/u]", "life")
     outside.redis("HSET", "@flow", "[/u]", told)
     done = outside.farm("status")
     assert done.code == 0

@@ -46,6 +46,26 @@ def test_status_says_finished_when_the_crawl_is(outside: Outside) -> None:
     assert "crawl t (finished)" in outside.farm("status").out
 
 
+def test_a_node_is_at_work_from_its_registration_to_its_end(outside: Outside) -> None:
+    """Also before it has measured anything; its last figures are not shown when it has ended."""
+    told = {
+        "at": int(outside.redis("TIME")[0]),
+        "flow": {},
+        "sites": {"a.example": {"per_s": 2.0, "took_s": 0.5, "under_way": 1.0}},
+        "limit": 1,
+        "binding": "ramp",
+    }
+    outside.register("n1", "life")
+    assert "crawl t (running)" in outside.farm("status").out
+    outside.redis("HSET", "@flow", "n1", json.dumps(told))
+    assert "1 context, held by ramp" in outside.farm("status").out
+    outside.unregister("n1", "life")
+    over = outside.farm("status").out
+    assert "crawl t (running, no node at work)" in over
+    assert "held by" not in over
+    assert json.loads(outside.farm("status", "--json").out)["flow"]["nodes"] == {}
+
+
 @pytest.mark.parametrize(
     ("reason", "stats", "code"),
     [
