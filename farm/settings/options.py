@@ -7,7 +7,7 @@ A field's description is its line in `--help`. `json_schema_extra` has what argp
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, Field, field_validator
 from pydantic_settings import NoDecode
 
 from farm.model.secret import SecretUrl
@@ -33,7 +33,8 @@ from farm.settings.units import (
     none_or,
 )
 
-Lines = Annotated[tuple[str, ...], NoDecode]
+Words = Annotated[tuple[str, ...], NoDecode]
+Lines = Annotated[Words, BeforeValidator(lines)]
 Headers = Annotated[tuple[HeaderLine, ...], NoDecode]
 EMBEDDED = SecretUrl("embedded")
 
@@ -95,7 +96,7 @@ class ScopeSettings(BaseModel):
     )
     time_limit: Duration | None = option(None, "how long to run [no limit]", metavar="TIME", gt=0)
     robots: Literal["obey", "ignore"] = option("obey", "what to do about robots.txt and nofollow [obey]")
-    keep_params: Lines = option(
+    keep_params: Words = option(
         (),
         "tracking parameters that stay, between commas (repeatable): they say which page it is",
         metavar="NAMES",
@@ -111,11 +112,6 @@ class ScopeSettings(BaseModel):
         "exact", "what knows the URLs seen: exact sets, or a Bloom filter that is a quarter the size [exact]"
     )
     fresh: bool = option(False, "forget the crawl of this name, records included, and start anew")
-
-    @field_validator("urls", "include", "exclude", mode="before")
-    @classmethod
-    def _patterns(cls, value: Any) -> Any:
-        return lines(value)
 
     @field_validator("keep_params", mode="before")
     @classmethod
@@ -202,11 +198,6 @@ class RenderSettings(BaseModel):
     ca_file: Path | None = option(None, "trust the certificate authorities in this PEM file", metavar="FILE")
     insecure: bool = option(False, "accept any certificate")
 
-    @field_validator("click", mode="before")
-    @classmethod
-    def _lists(cls, value: Any) -> Any:
-        return lines(value)
-
     @field_validator("header", mode="before")
     @classmethod
     def _headers(cls, value: Any) -> Any:
@@ -289,7 +280,7 @@ class SafetySettings(BaseModel):
         ge=1,
         le=1000,
     )
-    allow_network: Lines = option(
+    allow_network: Words = option(
         (), "private network that may be reached, CIDR[:port] (repeatable) [none]", metavar="CIDR"
     )
 
