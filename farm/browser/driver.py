@@ -10,15 +10,15 @@ environment. The launcher written here
 - writes the driver's process id to a file, so that the owner need not guess which child it is.
 
 Two measures that Playwright does not offer make messages cheaper: `quiet.cjs` drops, in the driver, events that no
-tab reads, and `use_orjson` encodes and decodes messages faster. Under a version of Playwright that is built
-differently, `use_orjson` does nothing.
+tab reads, and puts the farm's scripts into messages only where they leave for the browser; `use_orjson` encodes and
+decodes messages faster. Under a version of Playwright that is built differently, neither does anything.
 """
 
 import json
 import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from inspect import getfile
 from pathlib import Path
@@ -27,9 +27,11 @@ from typing import Any
 import orjson
 import playwright
 
+from farm.browser.scripts import MARKED
 from farm.model.secret import KEPT
 
-_PARTS = ("quiet.cjs", "page_errors.cjs", "watch.cjs")
+_PARTS = ("quiet.cjs", "page_errors.cjs", "outgoing.cjs", "watch.cjs")
+_NO_SCRIPTS = "const SCRIPTS = {};"
 QUIET = "".join(files("farm.browser").joinpath(f"js/{name}").read_text(encoding="utf-8") for name in _PARTS)
 """A script that the driver loads first: it drops the events that no tab reads, and tells what failed on a page."""
 LAUNCHER = """#!{python} -IS
@@ -55,7 +57,7 @@ def node_path() -> str:
 def write_launcher(folder: Path, node: str) -> Path:
     """Write the launcher of `node` into the engine's folder; return its path."""
     quiet = folder / "quiet.cjs"
-    quiet.write_text(QUIET, encoding="utf-8")
+    quiet.write_text(_with_scripts(QUIET, MARKED), encoding="utf-8")
     source = LAUNCHER.format(
         python=sys.executable,
         log=str(folder / "driver.log"),
@@ -74,6 +76,12 @@ def write_launcher(folder: Path, node: str) -> Path:
     launcher.write_text(source)
     launcher.chmod(0o700)
     return launcher
+
+
+def _with_scripts(quiet: str, marked: Mapping[str, str]) -> str:
+    """Return the driver's script that knows what the marks stand for, as it stands within a string of JSON."""
+    within = {mark: json.dumps(source)[1:-1] for mark, source in marked.items()}
+    return quiet.replace(_NO_SCRIPTS, f"const SCRIPTS = {json.dumps(within)};", 1)
 
 
 def driver_pid(folder: Path) -> int:

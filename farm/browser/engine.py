@@ -68,6 +68,8 @@ class Engine:
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.user_agent = ""
         self.frames_on_demand = params.binary.headless_shell
+        self.knows_marks = True
+        """Whether its driver puts the scripts in the place of their marks, as far as is known."""
         self.frames = asyncio.Lock()
         """Held while a frame is made: two at once crash the GPU process."""
         self.pids: tuple[int, ...] = ()

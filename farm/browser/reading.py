@@ -15,12 +15,11 @@ from playwright.async_api import Error
 
 from farm.browser.driver import decoded
 from farm.browser.failure import is_navigated, translate
-from farm.browser.scripts import script
+from farm.browser.scripts import ACTING_MARK, MARKED, READING_MARK
 from farm.browser.tab import Tab
 from farm.model.errors import RenderError, SlotLost, UsageError
 from farm.model.outcome import FailureKind
 
-SOURCE, ACT_SOURCE = script("settle.js", "text.js", "collect.js", "bounded.js"), script("act.js")
 WORLD = "farm"
 OVERDUE_S = 1.0
 """So long after the cap a page that has not answered is asked for what there is, without any more waiting."""
@@ -171,7 +170,7 @@ class Reading:
             # Only now: a document that breaks off before there is a world has nothing that could be woken.
             expression = self._settling(wait, 0.0 if self.tab.broke_off else left_s, collect=collect)
             self._framed = self._stayed = False
-            seen = checked(await self._evaluate(expression, (SOURCE,), deadline_s))
+            seen = checked(await self._evaluate(expression, (READING_MARK,), deadline_s))
         except Error as error:
             self._world = None
             self._misses += left_s <= 0
@@ -207,7 +206,7 @@ class Reading:
         deadline_s = min(deadline_s, self.left_s)
         try:
             await self._enter(deadline_s)
-            return await self._evaluate(call, (SOURCE, ACT_SOURCE), deadline_s)
+            return await self._evaluate(call, (READING_MARK, ACTING_MARK), deadline_s)
         except Error as error:
             self._world = None
             if is_navigated(error):
@@ -240,23 +239,34 @@ class Reading:
             self._framed = self._stayed = False
             self._known.clear()
 
-    async def _evaluate(self, expression: str, sources: tuple[str, ...], deadline_s: float) -> Any:
-        """Evaluate in the isolated world; Playwright's errors pass."""
-        unknown = [one for one in sources if one not in self._known]
+    async def _evaluate(self, expression: str, marks: tuple[str, ...], deadline_s: float) -> Any:
+        """Evaluate in the isolated world, with the scripts that the marks stand for; Playwright's errors pass."""
+        unknown = [one for one in marks if one not in self._known]
         # Also where no answer comes in time: what was sent will be evaluated, and must not be declared twice.
         self._known.update(unknown)
-        answer = await self.tab.send(
+        engine = self.tab.engine
+        if not engine.knows_marks:
+            unknown = [MARKED[one] for one in unknown]
+        answer = await self._call("\n".join([*unknown, expression]), deadline_s)
+        thrown = answer.get("exceptionDetails")
+        if thrown is not None and unknown and engine.knows_marks and _is_unknown(thrown):
+            # A driver that is built differently has sent the marks as they are.
+            engine.knows_marks = False
+            answer = await self._call("\n".join([*map(MARKED.__getitem__, unknown), expression]), deadline_s)
+            thrown = answer.get("exceptionDetails")
+        if thrown is not None:
+            raise _failure(thrown)
+        return answer["result"].get("value")
+
+    async def _call(self, expression: str, deadline_s: float) -> dict[str, Any]:
+        return await self.tab.send(
             "Runtime.evaluate",
             deadline_s,
-            expression="\n".join([*unknown, expression]),
+            expression=expression,
             contextId=self._world,
             awaitPromise=True,
             returnByValue=True,
         )
-        thrown = answer.get("exceptionDetails")
-        if thrown is not None:
-            raise _failure(thrown)
-        return answer["result"].get("value")
 
     def _settling(self, wait: str, left_s: float, *, collect: bool) -> str:
         params = self._params
@@ -306,6 +316,10 @@ def _is_whole(seen: dict[str, Any]) -> bool:
         and all(isinstance(one, list) and len(one) == LINK_PARTS for one in links)
         and all(isinstance(part, str) for one in links for part in one)
     )
+
+
+def _is_unknown(thrown: dict[str, Any]) -> bool:
+    return str(thrown.get("exception", {}).get("description")).startswith("ReferenceError: ")
 
 
 def _failure(thrown: dict[str, Any]) -> RenderError | UsageError:

@@ -11,7 +11,9 @@ import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import async_playwright
 
+from farm.browser import reading as readings
 from farm.browser.driver import QUIET, node_path, use_orjson
+from farm.browser.scripts import MARKED, READING_MARK
 from tests.browser.conftest import Browsing, visit
 
 SESSION = '{"guid":"cdp-session@0a","method":"event","params":'
@@ -247,6 +249,23 @@ def test_what_is_no_message_passes_the_driver_as_it_is(tmp_path: Path) -> None:
     out = through_the_driver(tmp_path, *given, f"Buffer.from({dropped})")
     length = (len(json.loads(dropped)) + 1).to_bytes(4, "little").decode("latin1")
     assert out == "wordfourmoreend" + length + json.loads(dropped)
+
+
+async def test_scripts_are_sent_whole_where_the_driver_does_not_know_their_marks(
+    rendering: Browsing, site: str
+) -> None:
+    """It is found out once for an engine; the page is read all the same."""
+    slot = await rendering.slot()
+    await visit(slot, site)
+    assert slot.tab is not None
+    engine, knew = slot.tab.engine, slot.tab.engine.knows_marks
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(readings, "MARKED", {"/*unknown*/": MARKED[READING_MARK]})
+        patched.setattr(readings, "READING_MARK", "/*unknown*/")
+        page = await visit(slot, f"{site}?again")
+        again = await visit(slot, f"{site}?once-more")
+    assert (knew, engine.knows_marks) == (True, False)
+    assert all(word in text for text in (page.text, again.text) for word in ("fetched", "imported", "inner"))
 
 
 async def test_this_playwright_reads_and_writes_by_the_faster_library() -> None:

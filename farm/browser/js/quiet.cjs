@@ -4,8 +4,9 @@
 // Python to be dropped there. Who would wait for a load state, or listen to requests, by Playwright's objects must let
 // them pass first.
 //
-// What fails on a page it tells in an event of its own (`page_errors.cjs`), and it ends a page that floods the browser
-// with events (`watch.cjs`), before the driver and the farm fall behind. The three are one script.
+// What fails on a page it tells in an event of its own (`page_errors.cjs`), what goes to the browser it gathers
+// (`outgoing.cjs`), and it ends a page that floods the browser with events (`watch.cjs`), before the driver and the farm
+// fall behind. The four are one script.
 //
 // It reads messages as Playwright writes them, and passes on all that does not look exactly so: another version of
 // Playwright costs speed and nothing else.

@@ -137,6 +137,9 @@ const { spawn } = children;
 children.spawn = function (program, argv, ...rest) {
   const child = spawn.call(this, program, argv, ...rest);
   const [, , , to, from] = child.stdio ?? [];
-  if (to && from && Array.isArray(argv) && argv.includes("--remote-debugging-pipe")) watch(to, from);
+  if (to && from && Array.isArray(argv) && argv.includes("--remote-debugging-pipe")) {
+    gather(to);
+    watch(to, from);
+  }
   return child;
 };
