@@ -10,8 +10,8 @@ environment. The launcher written here
 - writes the driver's process id to a file, so that the owner need not guess which child it is.
 
 Two measures that Playwright does not offer make messages cheaper: `quiet.cjs` drops, in the driver, events that no
-tab reads, and puts the farm's scripts into messages only where they leave for the browser; `use_orjson` encodes and
-decodes messages faster. Under a version of Playwright that is built differently, neither does anything.
+tab reads, and puts the farm's scripts into messages only where these leave for the browser; `use_orjson` encodes
+and decodes messages faster. Under a version of Playwright that is built differently, neither does anything.
 """
 
 import json
