@@ -205,6 +205,10 @@ class Engine:
         if self._overdue >= OVERDUE:
             self.mark_lost(f"{failure}, {self._overdue} times in a row")
 
+    def send_whole(self) -> None:
+        """Send scripts whole from now on: this driver does not know their marks."""
+        self.knows_marks = False
+
     def retire(self, now: float) -> None:
         """Accept no new contexts; the pool closes the engine after its last one."""
         self.retiring, self.retiring_since = True, now

@@ -251,7 +251,7 @@ class Reading:
         thrown = answer.get("exceptionDetails")
         if thrown is not None and unknown and engine.knows_marks and _is_unknown(thrown):
             # A driver that is built differently has sent the marks as they are.
-            engine.knows_marks = False
+            engine.send_whole()
             answer = await self._call("\n".join([*map(MARKED.__getitem__, unknown), expression]), deadline_s)
             thrown = answer.get("exceptionDetails")
         if thrown is not None:
