@@ -1,5 +1,6 @@
 """What holds for all tests."""
 
+import signal
 from collections.abc import Generator
 
 import pytest
@@ -8,6 +9,10 @@ from hypothesis import settings
 # How long an example takes is the machine's affair: with its own deadline hypothesis fails where others are busy.
 settings.register_profile("farm", deadline=None)
 settings.load_profile("farm")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # In the background of a script a shell has it ignored, and the farms that the tests start would ignore it too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FOLDERS_WITH_A_BROWSER = ("tests/e2e/", "tests/plain/")
 FIXTURES_WITH_A_BROWSER = {"chromium", "rendering"}
