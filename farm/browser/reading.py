@@ -244,15 +244,15 @@ class Reading:
         unknown = [one for one in marks if one not in self._known]
         # Also where no answer comes in time: what was sent will be evaluated, and must not be declared twice.
         self._known.update(unknown)
-        engine = self.tab.engine
-        if not engine.knows_marks:
-            unknown = [MARKED[one] for one in unknown]
-        answer = await self._call("\n".join([*unknown, expression]), deadline_s)
+        # As it is now: another tab may find out meanwhile, and this one must still repeat its own call.
+        marked = self.tab.engine.knows_marks
+        whole = "\n".join([*map(MARKED.__getitem__, unknown), expression])
+        answer = await self._call("\n".join([*unknown, expression]) if marked else whole, deadline_s)
         thrown = answer.get("exceptionDetails")
-        if thrown is not None and unknown and engine.knows_marks and _is_unknown(thrown):
+        if thrown is not None and unknown and marked and _is_unknown(thrown):
             # A driver that is built differently has sent the marks as they are.
-            engine.send_whole()
-            answer = await self._call("\n".join([*map(MARKED.__getitem__, unknown), expression]), deadline_s)
+            self.tab.engine.send_whole()
+            answer = await self._call(whole, min(deadline_s, self.left_s))
             thrown = answer.get("exceptionDetails")
         if thrown is not None:
             raise _failure(thrown)

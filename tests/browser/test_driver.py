@@ -1,5 +1,6 @@
 """What the driver says, and how it is read."""
 
+import asyncio
 import json
 import subprocess
 from collections.abc import AsyncIterator
@@ -255,17 +256,24 @@ async def test_scripts_are_sent_whole_where_the_driver_does_not_know_their_marks
     rendering: Browsing, site: str
 ) -> None:
     """It is found out once for an engine; the page is read all the same."""
-    slot = await rendering.slot()
-    await visit(slot, site)
+    slot, other = await rendering.slot(), await rendering.slot()
+    await asyncio.gather(visit(slot, site), visit(other, site))
     assert slot.tab is not None
+    assert other.tab is not None
+    assert slot.tab.engine is other.tab.engine
     engine, knew = slot.tab.engine, slot.tab.engine.knows_marks
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(readings, "MARKED", {"/*unknown*/": MARKED[READING_MARK]})
         patched.setattr(readings, "READING_MARK", "/*unknown*/")
-        page = await visit(slot, f"{site}?again")
+        # Both have sent marks before either knows.
+        page, beside = await asyncio.gather(visit(slot, f"{site}?again"), visit(other, f"{site}?beside"))
         again = await visit(slot, f"{site}?once-more")
     assert (knew, engine.knows_marks) == (True, False)
-    assert all(word in text for text in (page.text, again.text) for word in ("fetched", "imported", "inner"))
+    assert all(
+        word in text
+        for text in (page.text, beside.text, again.text)
+        for word in ("fetched", "imported", "inner")
+    )
 
 
 async def test_this_playwright_reads_and_writes_by_the_faster_library() -> None:
