@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"\n{workload}: own ms of CPU a page\n{'pair':>4}{'before':>9}{'now':>9}{'ratio':>8}")
             for pair in range(options.pairs):
                 trees = (before, ROOT) if pair % 2 == 0 else (ROOT, before)
-                own_ms = {tree: _own_ms(tree, workload) for tree in trees}
+                own_ms = {tree: _own_ms(tree, workload, options.pages) for tree in trees}
                 ratios.append(own_ms[ROOT] / own_ms[before])
                 figures = f"{own_ms[before]:9.1f}{own_ms[ROOT]:9.1f}{ratios[-1]:8.3f}"
                 print(f"{pair + 1:4}{figures}", flush=True)
@@ -61,8 +61,9 @@ def _checkout(revision: str, folder: Path) -> Path:
     return folder
 
 
-def _own_ms(tree: Path, workload: str) -> float:
+def _own_ms(tree: Path, workload: str, pages: int | None) -> float:
     command: list[str | Path] = [tree / ".venv/bin/python", "-m", "bench.profile", "--workload", workload]
+    command += ["--pages", str(pages)] if pages else []
     run = subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=RUN_S, check=False)
     if run.returncode != 0:
         raise SystemExit(f"the run in {tree} failed:\n{run.stdout}{run.stderr}")
@@ -73,6 +74,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.against", description="Compare with a revision.")
     parser.add_argument("revision", help="what to compare with, as git names it")
     parser.add_argument("--pairs", type=int, default=8, metavar="N", help="runs of each [8]")
+    parser.add_argument("--pages", type=int, metavar="N", help="pages a run: more of them, less noise")
     parser.add_argument("--workload", default="one,heavy", metavar="NAMES", help=f"of {', '.join(PAGES)}")
     return parser.parse_args(arguments)
 
