@@ -101,6 +101,7 @@ class RenderedPage:
     hash_router: HashRouter | None = None
     errors: tuple[PageError, ...] = ()
     errors_more: int = 0
+    rendered_by: str = "browser"
 
     def explained(self, cause_of: Callable[[str], str]) -> "RenderedPage":
         """Return the page with the cause of each request that had no answer; `cause_of` a URL is empty if unknown.

@@ -1,10 +1,82 @@
-"""What a visit leaves in a sink."""
+"""What a visit leaves in a sink, and the one declaration of a record's columns."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from farm.model.outcome import SkipReason
+
+RECORD_SCHEMA = 2
+"""The version of the columns: it grows when one of them goes or means something else, not when one is added."""
+
+ColumnType = Literal["text", "integer", "boolean", "timestamp", "json"]
+"""How a sink stores a column: `timestamp` is UTC as `2026-03-01T12:00:00.123Z`, `json` a list or an object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the records. `meaning` is Markdown; a value can be null only where it says so."""
+
+    name: str
+    type: ColumnType
+    meaning: str
+
+
+COLUMNS = (
+    Column("id", "text", "32 hex digits, a function of the crawl and `url`; the primary key"),
+    Column("url", "text", "the canonical URL that was visited"),
+    Column("final_url", "text", "where the page ended, after redirects and scripts; without credentials"),
+    Column("status", "integer", "the HTTP status of the document that was read"),
+    Column("headers", "json", "its response headers by name; those that carry a session are `***`"),
+    Column("content_type", "text", "its `Content-Type`, parameters included"),
+    Column("title", "text", "the document's title"),
+    Column("text", "text", "the visible text; null with `--no-text`"),
+    Column("html", "text", "the DOM as it was when the page had settled; null with `--no-html`"),
+    Column("links", "json", "`[{url, text, rel}]`: canonical, each once, in the order of the document"),
+    Column("lang", "text", "the `lang` of the document's element, as it stands there"),
+    Column("canonical", "text", "the page's `rel=canonical`, absolute; null where it names none"),
+    Column("rendered_by", "text", "what brought the page: `browser`"),
+    Column(
+        "revision",
+        "integer",
+        "how often this id was rendered again by repair or a later crawl: 0 the first time",
+    ),
+    Column(
+        "blocked_by",
+        "text",
+        "who keeps the visitor out (`cloudflare`, `datadome`, …); null where nobody does",
+    ),
+    Column(
+        "evidence", "json", "`{finding, signs}`: what was shown in place of the page; null on a normal page"
+    ),
+    Column("truncated", "json", "the names of what a cap or the deadline cut"),
+    Column(
+        "files", "json", "the paths of files by kind (`screenshot`, `pdf`, `download`), in the output folder"
+    ),
+    Column(
+        "actions",
+        "json",
+        "`{clicked, scrolled}`: what was done to the page; empty where nothing was asked for",
+    ),
+    Column("noindex", "boolean", "whether the page asks not to be indexed, by `X-Robots-Tag` or meta robots"),
+    Column("duplicate_of", "text", "the URL that showed the same content before; null where none did"),
+    Column("page_errors", "json", "`[{kind, url, message}]`: what failed on the page without failing it"),
+    Column("redirects", "json", "`[{url, status}]`: the way to `final_url`, without it"),
+    Column("depth", "integer", "how many links lead from a seed to this page"),
+    Column("referrer", "text", "the page whose link led here; null for a seed"),
+    Column("fetched_at", "timestamp", "when the page had been read"),
+    Column("attempt", "integer", "which attempt this was, from 1"),
+    Column("settled", "boolean", "whether the page had come to rest when it was read"),
+    Column("settle_reason", "text", "why it counts as settled, or what was still missing"),
+    Column("timings_ms", "json", "`{lease, navigate, settle, extract, total}` in milliseconds"),
+    Column("bytes_received", "integer", "what came over the network for the visit, in bytes"),
+    Column("node", "text", "the node that visited the page"),
+    Column("context", "text", "the number of the context on that node"),
+    Column("proxy", "text", "the label of the proxy, without credentials; null for a direct connection"),
+    Column("meta", "json", "what the seed's `meta` said"),
+    Column("schema", "integer", f"the version of these columns: {RECORD_SCHEMA}"),
+)
+"""The columns of a record in the order in which they are written, the same in every sink."""
 
 
 @dataclass(frozen=True, slots=True)

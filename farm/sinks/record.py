@@ -1,4 +1,4 @@
-"""The record of a visit, with its keys in the documented order, and its line of JSON.
+"""The record of a visit, with its keys in the order of the declared columns, and its line of JSON.
 
 What always holds: no credentials. User names and passwords are removed from addresses, and response headers that
 carry a session keep their name only.
@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from farm.model.page import Capture, Detection, PageError, RenderedPage
-from farm.model.record import Record
+from farm.model.record import RECORD_SCHEMA, Record
 from farm.model.secret import MASK
 from farm.model.task import Lease
 from farm.model.url import record_id
@@ -48,7 +48,8 @@ class VisitFacts:
 
     `proxy` is a label without credentials, or None; `detection` is what the page is where it is not the one
     requested; `duplicate_of` is the address that showed the same content before; `noindex` is the page's
-    directive. `timings_ms` has `lease`, `extract` and `total`; the page brings `navigate` and `settle`.
+    directive. `revision` is how often the page was rendered before. `timings_ms` has `lease`, `extract` and
+    `total`; the page brings `navigate` and `settle`.
     """
 
     node: str
@@ -58,7 +59,7 @@ class VisitFacts:
     duplicate_of: str | None = None
     noindex: bool = False
     timings_ms: Mapping[str, int] = field(default_factory=dict)
-    fields: Mapping[str, Any] = field(default_factory=dict)
+    revision: int = 0
 
 
 def build_record(
@@ -86,7 +87,21 @@ def build_record(
         "text": page.text if keep.text else None,
         "html": page.html if keep.html else None,
         "links": links,
-        "fields": visit.fields,
+        "lang": page.lang,
+        "canonical": _USERINFO.sub(r"\1", page.canonical) if page.canonical else None,
+        "rendered_by": page.rendered_by,
+        "revision": visit.revision,
+        **_findings(visit.detection),
+        "truncated": page.truncated,
+        "files": {one.kind: file_path(one, id_) for one in page.captures},
+        "actions": page.actions,
+        "noindex": visit.noindex,
+        "duplicate_of": visit.duplicate_of,
+        "page_errors": _errors(page) if page.errors else (),
+        "redirects": [
+            {"url": _USERINFO.sub(r"\1", url)[:_URL_CAP], "status": status}
+            for url, status in zip(page.redirects, chain(page.redirect_statuses, repeat(0)), strict=False)
+        ],
         "depth": task.depth,
         "referrer": task.referrer,
         "fetched_at": timestamp(visit.fetched_at),
@@ -98,20 +113,8 @@ def build_record(
         "node": visit.node,
         "context": lease.slot,
         "proxy": visit.proxy,
-        **_findings(visit.detection),
-        "canonical": _USERINFO.sub(r"\1", page.canonical) if page.canonical else None,
-        "noindex": visit.noindex,
-        "duplicate_of": visit.duplicate_of,
-        "lang": page.lang,
-        "actions": page.actions,
-        "files": {one.kind: file_path(one, id_) for one in page.captures},
-        "truncated": page.truncated,
-        "page_errors": _errors(page) if page.errors else (),
-        "redirects": [
-            {"url": _USERINFO.sub(r"\1", url)[:_URL_CAP], "status": status}
-            for url, status in zip(page.redirects, chain(page.redirect_statuses, repeat(0)), strict=False)
-        ],
         "meta": task.meta,
+        "schema": RECORD_SCHEMA,
     }
     return Record(id_, task.url, fields, {file_path(one, id_): one.content for one in page.captures})
 

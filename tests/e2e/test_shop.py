@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from farm.model.record import COLUMNS, RECORD_SCHEMA
 from fixtures.authority import Flaw
 from fixtures.oracle import Oracle
 from fixtures.shop import Shop, serve_shop_in_thread
@@ -80,11 +81,8 @@ def test_what_is_not_of_the_shop_is_skipped_with_its_reason(whole_crawl: Finishe
 def test_a_record_has_the_fields_of_the_contract_in_order(whole_crawl: Finished) -> None:
     """Scripts rely on the names."""
     record = whole_crawl.records[0]
-    names = "id url final_url status headers content_type title text html links fields depth referrer"
-    names += " fetched_at attempt settled settle_reason timings_ms bytes_received node context proxy"
-    names += " blocked_by evidence canonical noindex duplicate_of lang actions files truncated"
-    names += " page_errors redirects meta"
-    assert list(record) == names.split()
+    assert list(record) == [column.name for column in COLUMNS]
+    assert (record["rendered_by"], record["revision"], record["schema"]) == ("browser", 0, RECORD_SCHEMA)
     assert set(record["timings_ms"]) == {"lease", "navigate", "settle", "extract", "total"}
     assert record["bytes_received"] > 0
     assert record["html"].lower().startswith("<!doctype html>")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from farm.model.outcome import FailureKind
+from farm.model.record import COLUMNS
 from scripts import check_links
 from tests.tree import ROOT
 
@@ -41,3 +42,10 @@ def test_the_glossary_has_every_reason_for_giving_up_a_url() -> None:
     _, _, section = (ROOT / "docs/glossary.md").read_text("utf-8").partition("## Why a URL is given up\n")
     rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", section.partition("\n## ")[0], re.MULTILINE)
     assert rows == [(str(kind), kind.meaning) for kind in FailureKind]
+
+
+def test_the_columns_of_a_record_are_those_of_the_code() -> None:
+    """With type and meaning, in the order in which they are written, and no other."""
+    _, _, section = (ROOT / "docs/records.md").read_text("utf-8").partition("## Columns\n")
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (.+) \|$", section.partition("\n## ")[0], re.MULTILINE)
+    assert rows == [(column.name, column.type, column.meaning) for column in COLUMNS]

@@ -6,14 +6,15 @@ from datetime import UTC, datetime
 import orjson
 
 from farm.model.page import Detection, Finding, PageError, RenderedPage
+from farm.model.record import COLUMNS, ColumnType
 from farm.model.task import Lease, UrlTask
 from farm.model.url import record_id
 from farm.sinks.record import RecordOptions, VisitFacts, build_record, json_line, misses_script
 
 CONTRACT = (
-    "id url final_url status headers content_type title text html links fields depth referrer fetched_at "
-    "attempt settled settle_reason timings_ms bytes_received node context proxy blocked_by evidence "
-    "canonical noindex duplicate_of lang actions files truncated page_errors redirects meta"
+    "id url final_url status headers content_type title text html links lang canonical rendered_by revision "
+    "blocked_by evidence truncated files actions noindex duplicate_of page_errors redirects depth referrer "
+    "fetched_at attempt settled settle_reason timings_ms bytes_received node context proxy meta schema"
 )
 URL = "https://shop.example/a"
 LEASE = Lease(
@@ -49,6 +50,7 @@ def test_the_keys_are_those_of_the_contract_in_its_order() -> None:
     """Others script against them."""
     record = build_record("c", LEASE, PAGE, [{"url": URL, "text": "", "rel": ""}], VISIT)
     assert " ".join(record.fields) == CONTRACT
+    assert tuple(record.fields) == tuple(column.name for column in COLUMNS)
     assert list(record.fields["timings_ms"].items()) == [
         ("lease", 1),
         ("navigate", 2),
@@ -57,6 +59,31 @@ def test_the_keys_are_those_of_the_contract_in_its_order() -> None:
         ("total", 9),
         ("commit", 5),
     ]
+
+
+VALUES: dict[ColumnType, tuple[type, ...]] = {
+    "text": (str,),
+    "integer": (int,),
+    "boolean": (bool,),
+    "timestamp": (str,),
+    "json": (dict, list),
+}
+
+
+def test_every_value_is_of_its_columns_type() -> None:
+    """Databases make their tables by the declaration; null stands only where the meaning says so."""
+    full = replace(PAGE, canonical=URL, lang="en")
+    block = Detection(Finding.CAPTCHA, "datadome", ("markup: var dd=",))
+    visit = replace(VISIT, detection=block, duplicate_of=URL)
+    bare = replace(LEASE, task=replace(LEASE.task, referrer=None))
+    rich = build_record("c", LEASE, full, [], visit)
+    poor = build_record(
+        "c", bare, PAGE, [], replace(VISIT, proxy=None), RecordOptions(html=False, text=False)
+    )
+    rows = [orjson.loads(json_line(record.fields)) for record in (rich, poor)]
+    for column in COLUMNS:
+        assert type(rows[0][column.name]) in VALUES[column.type], column.name
+        assert (rows[1][column.name] is None) == ("null" in column.meaning), column.name
 
 
 def test_url_and_id_are_those_of_the_lease() -> None:
