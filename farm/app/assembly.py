@@ -13,7 +13,6 @@ from typing import TypeVar
 
 from farm.app.disk import disk_quota
 from farm.app.limits import own_limits
-from farm.app.outcomes import CountedSink, LoggedTroubles, RunOutcomes
 from farm.app.politeness import Admittance, link_sorter, robots_desk, site_pacer
 from farm.app.preflight import RunPlan
 from farm.app.proxies import ProxyRoom, byte_budget
@@ -34,6 +33,7 @@ from farm.model.page import RenderedPage
 from farm.model.record import Record
 from farm.model.task import Lease
 from farm.model.url import HashRoutes
+from farm.monitor.outcomes import CountedSink, LoggedTroubles, RunOutcomes
 from farm.policy.admission import CpuParams
 from farm.policy.memory import MemoryParams
 from farm.policy.proxy_score import ScoreParams
@@ -60,7 +60,7 @@ from farm.scope.robots import directives_of
 from farm.settings.commands import RunSettings
 from farm.settings.units import parse_hash_routes
 from farm.sinks.jsonl import JsonlSink
-from farm.sinks.record import RecordOptions, VisitFacts, build_record
+from farm.sinks.record import RecordOptions, VisitFacts, build_record, misses_script
 
 T = TypeVar("T")
 FOLDER_BYTES = 256 * 2**20
@@ -99,7 +99,7 @@ async def assemble(
     """Join the rooms; leaving takes them apart in the reverse order, each within a deadline of its own."""
     settings, meter = plan.settings, FlowMeter(clock.monotonic())
     flow = FlowReporter(session.node, meter, session.frontier.flow, tell, clock)
-    host_load, outcomes = HostLoad(clock), RunOutcomes()
+    host_load, outcomes = HostLoad(clock), RunOutcomes(misses_script)
 
     def emit(event: Event) -> None:
         for fold in (tell, flow.fold, host_load.fold, outcomes.fold):

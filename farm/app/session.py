@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from farm.app.preflight import RunPlan
-from farm.app.presence import Presence, register
 from farm.app.redis_access import redis_url, short_patience_s
 from farm.app.rerun import another_crawl, refuse_or_wait
 from farm.app.seeding import add_seeds, seeds_of
@@ -21,6 +20,7 @@ from farm.frontier.frontier import RedisFrontier
 from farm.frontier.terms import Politeness, Terms
 from farm.model.errors import NoSuchCrawl, UsageError
 from farm.runtime.lock import FolderLock
+from farm.runtime.presence import Presence, register
 from farm.runtime.reaper import Reaper
 from farm.scope.rules import ScopeRules
 from farm.settings.units import parse_rate

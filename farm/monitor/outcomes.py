@@ -5,14 +5,13 @@ Lives on the event loop. Bounded: statuses, reasons and vendors are few, and eac
 
 import logging
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Protocol, Self
 
 from farm.model.event import Event, VisitFailed
 from farm.model.record import Batch, Record
 from farm.model.url import site_of
-from farm.runtime.ports import Sink
-from farm.sinks.record import misses_script
 
 MOST_TROUBLES = 20
 MOST_HOSTS = 100
@@ -21,8 +20,12 @@ MOST_HOSTS = 100
 
 @dataclass(slots=True)
 class RunOutcomes:
-    """Counts of one run of one node; `refused` are URLs that were leased and settled without a record."""
+    """Counts of one run of one node; `refused` are URLs that were leased and settled without a record.
 
+    `misses_script` says whether an entry of a record's `page_errors` is of a script that did not come.
+    """
+
+    misses_script: Callable[[Mapping[str, str]], bool]
     statuses: Counter[int] = field(default_factory=Counter)
     blocked: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
@@ -77,7 +80,7 @@ class RunOutcomes:
                 self.refused_example.setdefault(skip.reason, skip.url)
 
     def _take_errors(self, record: Record) -> None:
-        missing = [entry for entry in record.fields["page_errors"] if misses_script(entry)]
+        missing = [entry for entry in record.fields["page_errors"] if self.misses_script(entry)]
         self.without_scripts += bool(missing)
         for host, entry in {site_of(entry["url"]): entry for entry in reversed(missing)}.items():
             if host in self.script_hosts or len(self.script_hosts) < MOST_HOSTS:
@@ -105,10 +108,18 @@ class LoggedTroubles(logging.Handler):
         self._logger.removeHandler(self)
 
 
-class CountedSink:
-    """A sink that counts what it has committed; satisfies `Sink`."""
+class CommitTarget(Protocol):
+    """Where records are committed."""
 
-    def __init__(self, sink: Sink, outcomes: RunOutcomes) -> None:
+    async def commit(self, batch: Batch) -> None:
+        """Return when the batch is durable."""
+        ...
+
+
+class CountedSink:
+    """A sink that counts what it has committed."""
+
+    def __init__(self, sink: CommitTarget, outcomes: RunOutcomes) -> None:
         self._sink = sink
         self._outcomes = outcomes
 

@@ -12,8 +12,8 @@ import socket
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
-from farm.frontier.nodes import NodeRegistry
 from farm.model.crawl import Identity
 from farm.model.errors import FarmError, OutputUnwritable, UsageError
 from farm.resources.files import write_atomically
@@ -29,10 +29,36 @@ _IS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
+class NodeRegistration(Protocol):
+    """What registering came to; `silent_s` is how long ago the holder of a name that is taken was heard of."""
+
+    @property
+    def granted(self) -> bool:
+        """Whether the name is this incarnation's."""
+        ...
+
+    @property
+    def silent_s(self) -> float:
+        """How many seconds ago the holder of the name was alive; 0 where it was granted."""
+        ...
+
+
+class NodeNames(Protocol):
+    """The names of a crawl's nodes."""
+
+    async def register(self, name: str, incarnation: str, predecessor: str = "", /) -> NodeRegistration:
+        """Register under the name, unless a live node other than the predecessor has it."""
+        ...
+
+    async def unregister(self, name: str, incarnation: str, /) -> int:
+        """Remove the node; return how many of its leases go back to their queues."""
+        ...
+
+
 class Presence:
     """The registration of one run. Without `leave` the node is taken for dead, seconds later."""
 
-    def __init__(self, registry: NodeRegistry, identity: Identity) -> None:
+    def __init__(self, registry: NodeNames, identity: Identity) -> None:
         self.identity = identity
         self._registry = registry
         self._replaced = asyncio.Event()
@@ -65,7 +91,7 @@ class Presence:
                 await self._registry.unregister(self.identity.name, self.identity.incarnation)
 
 
-async def register(registry: NodeRegistry, given: str | None, private: Path) -> Presence:
+async def register(registry: NodeNames, given: str | None, private: Path) -> Presence:
     """Register under the given name, or that of the folder; raises UsageError where a live node has it.
 
     The folder must be locked by this run: whatever incarnation was kept in it is dead, and its leases come back at

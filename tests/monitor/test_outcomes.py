@@ -5,11 +5,12 @@ import logging
 
 import pytest
 
-from farm.app.outcomes import MOST_HOSTS, MOST_TROUBLES, CountedSink, LoggedTroubles, RunOutcomes
 from farm.model.errors import OutputUnwritable
 from farm.model.event import VisitFailed
 from farm.model.outcome import SkipReason
 from farm.model.record import Batch, Record, Skip
+from farm.monitor.outcomes import MOST_HOSTS, MOST_TROUBLES, CountedSink, LoggedTroubles, RunOutcomes
+from farm.sinks.record import misses_script
 
 
 class Kept:
@@ -37,7 +38,7 @@ def skip(url: str, reason: SkipReason) -> Skip:
 
 def test_pages_that_miss_scripts_are_counted_by_host() -> None:
     """Each once, whatever else failed on it; with a bound on the hosts."""
-    outcomes = RunOutcomes()
+    outcomes = RunOutcomes(misses_script)
 
     def take(number: int, *errors: tuple[str, str, str]) -> None:
         fields = {
@@ -64,7 +65,7 @@ def test_pages_that_miss_scripts_are_counted_by_host() -> None:
 
 def test_records_refusals_and_the_dead_are_counted_with_an_example() -> None:
     """A link that is skipped on a page that was kept is no refusal."""
-    outcomes = RunOutcomes()
+    outcomes = RunOutcomes(misses_script)
     sink = CountedSink(Kept(), outcomes)
 
     async def committed() -> None:
@@ -88,7 +89,7 @@ def test_records_refusals_and_the_dead_are_counted_with_an_example() -> None:
 
 def test_what_was_not_committed_does_not_count() -> None:
     """The disk was full."""
-    outcomes = RunOutcomes()
+    outcomes = RunOutcomes(misses_script)
     with pytest.raises(OutputUnwritable):
         asyncio.run(CountedSink(Kept(fails=True), outcomes).commit(page(200)))
     assert outcomes.recorded == 0
@@ -96,7 +97,7 @@ def test_what_was_not_committed_does_not_count() -> None:
 
 def test_troubles_are_bounded_and_told_once() -> None:
     """However many sitemaps are missing."""
-    outcomes = RunOutcomes()
+    outcomes = RunOutcomes(misses_script)
     for number in range(2 * MOST_TROUBLES):
         outcomes.trouble(f"sitemap {number}")
         outcomes.trouble("sitemap 0")
@@ -105,7 +106,7 @@ def test_troubles_are_bounded_and_told_once() -> None:
 
 def test_what_a_sitemap_did_not_bring_is_kept_for_the_report() -> None:
     """For as long as the run lasts, and warnings alone."""
-    outcomes = RunOutcomes()
+    outcomes = RunOutcomes(misses_script)
     log = logging.getLogger("farm.sitemaps")
     with LoggedTroubles("farm.sitemaps", outcomes):
         log.info("%s lists %d pages", "http://a.example/s.xml", 3)
