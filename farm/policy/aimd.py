@@ -41,8 +41,8 @@ class PaceParams:
     `grow`, `hold` and `cut` are latencies as multiples of the baseline: up to the first the limit grows, beyond
     the second it is cut if it stays so, beyond the third at once. A window is closed when it has `window_s` and
     `fewest` visits; every `probe_every` windows in which the limit was used one is spent at half of it, to see the
-    latency without the load. `ceiling` is a rate per second that is never exceeded, 0 for none. The rate is
-    never cut below `slowest`: throttling that has nothing to do with the rate would otherwise stop the site.
+    latency without the load. `ceiling` is a rate per second that is never exceeded, 0 for none. The rate is not
+    cut below `slowest` either: throttling that has nothing to do with the rate would otherwise stop the site.
     """
 
     first: int = 8
@@ -134,7 +134,9 @@ def step(pace: Pace, samples: Sequence[Sample], in_flight: int, now: float, para
             pace = _refused(pace, sample, now, params)
     if now - pace.opened >= params.window_s and pace.seen >= params.fewest:
         pace = _judged(pace, now, params)
-    return _grown(pace, now, params)
+    pace = _grown(pace, now, params)
+    # A cut, the search for the rate and `slowest` reckon with what the site bears, not with what the user allows.
+    return replace(pace, rate=min(pace.rate, params.ceiling)) if params.ceiling else pace
 
 
 def blocked(pace: Pace, until: float) -> Pace:
@@ -254,6 +256,4 @@ def _grown(pace: Pace, now: float, params: PaceParams) -> Pace:
         past = lately - params.back_after_s
         back = (1 - params.rate_cut) / params.back_after_s**3
         rate = pace.top * (1 + (back if past < 0 else params.steepness) * past**3)
-    if params.ceiling:
-        rate = min(rate, params.ceiling)
     return replace(pace, rate=max(pace.rate, rate), grown_at=now)

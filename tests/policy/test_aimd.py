@@ -137,3 +137,20 @@ def test_a_ceiling_is_never_exceeded() -> None:
     farm.run(200)
     assert farm.pace.rate <= 5
     assert delivered_per_s(farm.pace, farm.now) < 12
+
+
+@pytest.mark.parametrize("ceiling", [0.5, 1.5, 8.0])
+@pytest.mark.parametrize("served", [0, 100])
+def test_no_rate_is_above_what_the_user_allows(ceiling: float, served: int) -> None:
+    """Neither the first after a 429, whatever the site served before, nor a later one."""
+    params = PaceParams(ceiling=ceiling)
+    good = [Sample(t / 10, t / 10 + 0.2, 200, 200) for t in range(served)]
+    end = served / 10
+    pace = step(start(params), [*good, Sample(end, end, 429, 5)], 8, end, params)
+    rates = [pace.rate]
+    for second in range(1, 60):
+        now = end + second
+        pace = step(pace, [Sample(now - 0.5, now, 429 if second == 40 else 200, 200)], 8, now, params)
+        rates.append(pace.rate)
+    assert min(rates) > 0
+    assert max(rates) <= ceiling
