@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from farm.app.existing_crawl import open_existing_crawl
 from farm.cli.interruptible import run_interruptible
+from farm.cli.status import state_of
+from farm.frontier.frontier import RedisFrontier
 from farm.settings.commands import SteerSettings
 from farm.settings.load import load
 
@@ -20,11 +22,22 @@ def main(arguments: Sequence[str]) -> int:
     """Set the state that the first argument names."""
     word, *rest = arguments
     settings = load(SteerSettings, rest, f"farm {word}", ABOUT[word])
-    print(run_interruptible(_steer(settings, STATES[word])))
+    print(run_interruptible(_steer(settings, word)))
     return 0
 
 
-async def _steer(settings: SteerSettings, state: str) -> str:
+async def _steer(settings: SteerSettings, word: str) -> str:
     async with open_existing_crawl(settings) as (crawl, frontier):
-        await frontier.set_state(state)
-        return f"crawl {crawl.name}: {state}"
+        if word != "resume" and await _is_over(frontier):
+            # A state that is set now would hold up whoever adds URLs later.
+            return f"crawl {crawl.name}: finished; there is nothing to {word}"
+        await frontier.set_state(STATES[word])
+        return f"crawl {crawl.name}: {STATES[word]}"
+
+
+async def _is_over(frontier: RedisFrontier) -> bool:
+    """Whether no URL is left and no node waits for more (`--stay`)."""
+    if any(node.is_alive for node in await frontier.nodes.list()):
+        return False
+    stats = await frontier.stats()
+    return state_of(stats, is_fed=await frontier.feeders.any(), is_worked=False) == "finished"

@@ -110,3 +110,13 @@ def test_a_crawl_that_is_over_is_not_fetched_again(outside: Outside) -> None:
     assert "nothing new" in done.err
     assert "farm dead list --redis" in done.err
     assert (folder / "summary.json").read_text() == '{"pages_per_s": 9.5}'
+
+
+@pytest.mark.parametrize("word", ["pause", "drain", "stop"])
+def test_a_finished_crawl_is_not_steered(outside: Outside, word: str) -> None:
+    """A state that nobody sees would hold up the URLs that are added next; a node that waits for them is told."""
+    outside.bury([FailureKind.NETWORK] * 4)
+    assert outside.farm(word).out == f"crawl t: finished; there is nothing to {word}\n"
+    assert outside.farm("resume").out == "crawl t: running\n"
+    outside.register("waits", "life")
+    assert "finished" not in outside.farm(word).out
