@@ -136,13 +136,17 @@ def preflight(settings: RunSettings) -> RunPlan:
 
 
 def output_folder(settings: RunSettings, seeds: tuple[Seed, ...]) -> Path:
-    """Return the folder of the crawl: as given, named after the crawl, or after the first seed's host."""
+    """Return the folder of the crawl: as given, named after the crawl, or after the first seed's host.
+
+    A port that is not the default one of its scheme belongs to the name: `crawls/127.0.0.1_8080`.
+    """
     if settings.output is not None:
         return settings.output
     if settings.crawl:
         return CRAWLS / settings.crawl
     if seeds:
-        return CRAWLS / host_of(seeds[0].site).strip("[]").replace(":", "_")
+        host, port = host_of(seeds[0].site), seeds[0].site.removeprefix(host_of(seeds[0].site))
+        return CRAWLS / f"{host.strip('[]')}{port}".replace(":", "_")
     return CRAWLS / DEFAULT_CRAWL
 
 

@@ -67,7 +67,7 @@ class CrawlSettings(BaseModel):
     crawl: str = option("", "name of the crawl [default]", metavar="NAME")
     output: Path | None = option(
         None,
-        "output folder [crawls/NAME with --crawl, else crawls/HOST of the first URL]",
+        "output folder [crawls/NAME with --crawl, else crawls/HOST or crawls/HOST_PORT of the first URL]",
         metavar="DIR",
         short="o",
     )

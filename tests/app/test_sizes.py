@@ -1,9 +1,14 @@
-"""What a machine cannot carry is answered at once."""
+"""What a machine cannot carry is answered at once; where a crawl's files are by default."""
+
+from pathlib import Path
 
 import pytest
 
-from farm.app.preflight import check_sizes
+from farm.app.preflight import check_sizes, output_folder
 from farm.model.errors import UsageError
+from farm.model.url import HashRoutes
+from farm.scope.seeds import parse_seed
+from farm.settings.commands import RunSettings
 from farm.settings.units import parse_memory
 
 GIB = 2**30
@@ -34,3 +39,20 @@ def test_a_number_that_cannot_be_meant_is_refused(
 def test_numbers_that_people_use_are_taken(memory: str, contexts: int | None) -> None:
     """Also tight ones: the budget is what holds them."""
     assert check_sizes(parse_memory(memory), 24 * GIB, contexts, 1024) == parse_memory(memory).of(24 * GIB)
+
+
+@pytest.mark.parametrize(
+    ("url", "folder"),
+    [
+        ("https://shop.example/", "shop.example"),
+        ("https://shop.example:443/", "shop.example"),
+        ("https://shop.example:8443/", "shop.example_8443"),
+        ("http://127.0.0.1:8080/", "127.0.0.1_8080"),
+        ("http://[::1]/", "__1"),
+        ("http://[::1]:8080/", "__1_8080"),
+    ],
+)
+def test_the_folder_is_named_after_the_first_seeds_host_and_port(url: str, folder: str) -> None:
+    """Two ports are two sites."""
+    seed = parse_seed(url, hash_routes=HashRoutes.OFF, keep_params=())
+    assert output_folder(RunSettings(), (seed,)) == Path("crawls") / folder

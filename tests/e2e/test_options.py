@@ -91,3 +91,14 @@ def test_a_disk_quota_ends_the_run_with_work_left(shop: Shop, out: Path) -> None
     resumed = crawl(out, limit="1").finish()
     assert resumed.code == 5, resumed.output
     assert len(resumed.records) >= 1
+
+
+def test_two_ports_of_a_host_have_folders_of_their_own(shop: Shop, whole_shop: Shop, out: Path) -> None:
+    """They are two sites: the second crawl must not go on with the first."""
+    for one in (shop, whole_shop):
+        flags = ("--scope", "page", "--contexts", "1", "--allow-network", "127.0.0.0/8")
+        finished = start("run", one.at("about"), *flags, folder=out).finish()
+        assert finished.code == 0, finished.output
+        folder = out.parent / "crawls" / f"127.0.0.1_{one.port}"
+        records = [json.loads(line) for line in (folder / "pages.jsonl").read_text().splitlines()]
+        assert [record["url"] for record in records] == [one.at("about")]
