@@ -54,8 +54,7 @@ from farm.runtime.reaper import Reaper
 from farm.runtime.worker import Worker
 from farm.runtime.worker_deps import Recorder, VisitNotes, WorkerDeps, WorkerParams
 from farm.scope.duplicate_templates import DuplicateTemplates
-from farm.scope.links import LinkSorter
-from farm.scope.redirect_policy import RedirectPolicy
+from farm.scope.links import LinkSorter, RedirectPolicy
 from farm.scope.robots import directives_of
 from farm.settings.commands import RunSettings
 from farm.settings.units import parse_hash_routes

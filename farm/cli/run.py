@@ -24,10 +24,9 @@ from farm.model.clock import Clock, SystemClock
 from farm.model.crawl import Stats
 from farm.model.errors import CrawlGone, FarmError, FrontierUnavailable, NothingRecorded, OutputUnwritable
 from farm.model.event import Event, StatsRead
-from farm.monitor.event_log import StateNews, log_event
-from farm.monitor.log import LOG_NAME, start_logging
+from farm.monitor.log import LOG_NAME, StateNews, log_event, start_logging
 from farm.monitor.report import nothing_recorded, report_lines
-from farm.monitor.tally import Tally
+from farm.monitor.snapshot import Tally
 from farm.monitor.views import LiveView, PlainView, can_be_shown
 from farm.resources.files import umask_of
 from farm.runtime.control import ExitReason

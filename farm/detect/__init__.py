@@ -1,11 +1,11 @@
 """Detects pages that replace the requested one: blocks, captchas, challenges, soft failures.
 
 - `page_features` prepares once what the rules read of a page.
-- `rules` is the table of vendors' pages; `vendors` applies it.
+- `rules` are the pages by which vendors keep visitors out.
 - `soft` detects what no vendor causes: soft 404s, login walls, empty shells.
 """
 
-from farm.detect import soft, vendors
+from farm.detect import rules, soft
 from farm.detect.page_features import features_of
 from farm.model.page import Detection, RenderedPage
 
@@ -15,4 +15,4 @@ __all__ = ["detect"]
 def detect(page: RenderedPage) -> Detection | None:
     """Return what the page is instead of the requested one; None if it seems to be the requested one."""
     features = features_of(page)
-    return vendors.find(features) or soft.find(features)
+    return rules.find(features) or soft.find(features)

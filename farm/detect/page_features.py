@@ -14,6 +14,7 @@ URL_CHARS = 8_000
 HEADER_CHARS = 1_000
 MARKUP_CHARS = 200_000
 TEXT_CHARS = 4_000
+LONGEST_SIGN = 120
 _HTML = ("text/html", "application/xhtml+xml")
 
 

@@ -7,13 +7,12 @@ field, and a page with a single picture has no text either.
 import re
 from itertools import islice
 
-from farm.detect.page_features import PageFeatures, tags
+from farm.detect.page_features import LONGEST_SIGN, PageFeatures, tags
 from farm.model.page import Detection, Finding
 from farm.model.url import path_of
 
 OK = range(200, 300)
 SHORT = 1_500
-LONGEST_SIGN = 120
 
 _NOT_FOUND = re.compile(
     r"^\W*(error\W+)?404\b|\b404\W*$"

@@ -1,8 +1,8 @@
 """The log: `farm.log` in the output folder, and standard error where no live view has the terminal.
 
-Records are written by a thread of their own. A pipe that nobody reads (`farm run … | less`) or a disk that is
-slow holds up that thread and never the event loop that keeps the leases; when too much waits, records are
-dropped and counted rather than kept in memory.
+Events are log records too, so that they reach both alike, as text or as JSON. Records are written by a thread of
+their own. A pipe that nobody reads (`farm run … | less`) or a disk that is slow holds up that thread and never the
+event loop that keeps the leases; when too much waits, records are dropped and counted rather than kept in memory.
 """
 
 import contextlib
@@ -21,7 +21,20 @@ from typing import Literal, Protocol, TextIO
 import orjson
 
 from farm.model.errors import OutputUnwritable
-from farm.monitor.figures import escaped
+from farm.model.event import (
+    AdmissionSet,
+    Emit,
+    Event,
+    MemoryRead,
+    Notice,
+    Reclaimed,
+    Recycled,
+    RedisAway,
+    RedisBack,
+    StatsRead,
+    VisitFailed,
+)
+from farm.monitor.figures import escaped, one_line, size
 from farm.resources.files import opened
 
 Form = Literal["text", "json"]
@@ -31,6 +44,8 @@ _UNPRINTABLE = re.compile(r"[^ -~]")
 _WAITING = 10_000
 _FILE_BYTES = 64 << 20
 _FILES_KEPT = 2
+_LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_events = logging.getLogger("farm.events")
 
 
 class LogOutput:
@@ -218,3 +233,67 @@ def _dropped_record(number: int) -> logging.LogRecord:
 def _moment(record: logging.LogRecord) -> str:
     at = datetime.fromtimestamp(record.created, UTC)
     return f"{at:%Y-%m-%dT%H:%M:%S}.{int(record.msecs):03d}Z"
+
+
+def log_event(event: Event) -> None:  # noqa: C901 - one case for each event
+    """Log an event that somebody may want to read; an `Emit`, to be given every event."""
+    match event:
+        case VisitFailed(fate="dead"):
+            _tell(logging.WARNING, f"gave up {event.url} ({_why(event)})", event)
+        case VisitFailed(fate="retry"):
+            _tell(logging.INFO, f"will try {event.url} again ({_why(event)})", event)
+        case VisitFailed():
+            _tell(logging.DEBUG, f"gave back {event.url} ({_why(event)})", event)
+        case Recycled():
+            level = logging.INFO if event.unit == "engine" else logging.DEBUG
+            _tell(level, f"replaced {event.unit} {event.name} ({event.reason})", event)
+        case Reclaimed(measure=measure):
+            level = logging.DEBUG if measure == "collect" else logging.INFO
+            target = f" {event.target}" if event.target else ""
+            _tell(level, f"{measure}{target} ({event.reason}): {size(event.freed_bytes)} given back", event)
+        case AdmissionSet():
+            _tell(logging.DEBUG, f"{event.limit} contexts may work, by {event.binding}", event)
+        case MemoryRead():
+            text = f"{size(event.used_bytes)} of {size(event.budget_bytes)} in {event.processes} processes"
+            _tell(logging.DEBUG, text, event)
+        case RedisAway():
+            _tell(logging.WARNING, event.text, event)
+        case RedisBack():
+            _tell(logging.INFO, event.text, event)
+        case Notice():
+            _tell(_LEVELS.get(event.level, logging.INFO), one_line(event.text), event)
+        case _:
+            pass
+
+
+_STATE_NEWS = {
+    "running": "the crawl goes on",
+    "paused": "the crawl was paused: no new page is taken before `farm resume`",
+    "draining": "the crawl is drained: the pages under way are finished, and this node ends",
+    "stopped": "the crawl was stopped: the pages under way are finished, and this node ends",
+}
+
+
+class StateNews:
+    """Tells, once each, what somebody has made of the crawl from elsewhere; `fold` is an `Emit`."""
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+        self._state = "running"
+
+    def fold(self, event: Event) -> None:
+        """Emit a notice where the state that was read is another than before."""
+        if isinstance(event, StatsRead) and event.stats.state != self._state:
+            self._state = event.stats.state
+            text = _STATE_NEWS.get(self._state, f"the crawl is {self._state}")
+            self._emit(Notice(event.at, "info", text))
+
+
+def _tell(level: int, text: str, event: Event) -> None:
+    if _events.isEnabledFor(level):
+        facts = {name: getattr(event, name) for name in event.__slots__ if name != "at"}
+        _events.log(level, "%s", text, extra={"facts": facts})
+
+
+def _why(event: VisitFailed) -> str:
+    return f"{event.reason}: {one_line(event.detail)}" if event.detail else event.reason

@@ -1,4 +1,4 @@
-"""A page's links, sorted into those to visit and those to skip, with the reasons; and the links of its record.
+"""Judges the addresses that a page leads to: its links, to visit or to skip with the reason, and its redirects.
 
 The links of a page are canonicalised twice (for the frontier and for the record), and a site's menu is on each of
 its pages, so the results are cached.
@@ -9,15 +9,17 @@ them, so that a page of ten thousand links does not block it; a page of ordinary
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 
-from farm.model.outcome import SkipReason
-from farm.model.page import HashRouter, Link
+from farm.model.outcome import RedirectOutcome, SkipReason
+from farm.model.page import HashRouter, Link, RenderedPage
 from farm.model.record import Skip
 from farm.model.task import UrlTask
 from farm.model.url import HashRoutes, fingerprint
 from farm.scope.canonical import ROUTE_MARKS, CanonicalUrl, Refusal, canonicalise
-from farm.scope.rules import ScopeRules
+from farm.scope.robots import directives_of
+from farm.scope.rules import ScopeKind, ScopeRules
 
 _REMEMBERED = 8192
 _REMEMBERED_CHARS = 500
@@ -216,6 +218,41 @@ class LinkSorter:
                 return
             if self._reason(found, depth, nofollow=False) is None:
                 self._unvisited.setdefault(found.site, set()).add(fingerprint(found.url, self._key))
+
+
+class RedirectPolicy:
+    """Judges final addresses by the rules of the crawl, and extends the scope by the redirects of seeds."""
+
+    def __init__(self, rules: ScopeRules, links: LinkSorter) -> None:
+        self._rules = rules
+        self._links = links
+
+    def judge(self, task: UrlTask, page: RenderedPage) -> RedirectOutcome:
+        """Return what follows from the page's final address for a visit to `task`.
+
+        A page that changes its address itself on its own site (`pushState`) counts as the same page. In a scope of
+        kind `page` a redirect may lead anywhere: the user asked for what the address shows.
+        """
+        outcome = self._judged(task, page)
+        nofollow = directives_of(page.headers, page.robots).nofollow
+        return replace(outcome, nofollow=True) if nofollow else outcome
+
+    def _judged(self, task: UrlTask, page: RenderedPage) -> RedirectOutcome:
+        final = self._links.canonical(page.final_url)
+        if not isinstance(final, CanonicalUrl) or (not page.redirects and final.site == task.site):
+            return RedirectOutcome()
+        addresses = (*page.redirects[1:], page.final_url) if page.redirects else ()
+        seen = tuple(self._links.fingerprints(addresses))
+        if self._rules.kind is ScopeKind.PAGE:
+            return RedirectOutcome(seen)
+        extension = None
+        if task.depth == 0:
+            extension = self._rules.extension(task.url, final.url)
+            if extension is not None:
+                self._rules.extend(extension)
+        reason = self._rules.judge(final.url, task.depth)
+        # A skipped address may be reached by another rule or another scope: it is not marked as seen.
+        return RedirectOutcome(() if reason else seen, reason, extension)
 
 
 class _Remembering:

@@ -9,7 +9,7 @@ from farm.cli.status import state_of
 from farm.model.crawl import Ledger, Stats
 from farm.model.event import Event, Notice, StatsRead
 from farm.model.outcome import FailureKind
-from farm.monitor.event_log import StateNews
+from farm.monitor.log import StateNews
 from farm.runtime.control import ExitReason
 from tests.cli.outside import Outside
 

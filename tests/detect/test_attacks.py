@@ -5,7 +5,7 @@ import time
 import pytest
 
 from farm.detect import detect, soft
-from farm.detect.page_features import MARKUP_CHARS, features_of
+from farm.detect.page_features import LONGEST_SIGN, MARKUP_CHARS, features_of
 from farm.model.page import Finding, Link, RenderedPage
 from tests.longest_turn import collector_at_rest
 
@@ -87,7 +87,7 @@ def test_signs_are_short() -> None:
     found = detect(page(html))
     assert found is not None
     assert found.finding is Finding.EMPTY_SHELL
-    assert all(len(sign) <= soft.LONGEST_SIGN for sign in found.signs)
+    assert all(len(sign) <= LONGEST_SIGN for sign in found.signs)
 
 
 @pytest.mark.parametrize(

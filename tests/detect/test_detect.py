@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from farm.detect import detect, vendors
+from farm.detect import detect, rules
 from farm.detect.page_features import features_of
 from farm.detect.rules import RULES
 from farm.model.page import Finding, RenderedPage
@@ -46,7 +46,7 @@ def test_every_row_of_the_table_has_a_page(number: int) -> None:
     """A row that no page needs is a guess."""
     rule = RULES[number]
     pages = (*GUILTY, *written_pages("blocked_blind"), *written_pages("blocked_informed"))
-    fitting = [page.name for page in pages if vendors.signs(rule, features_of(rendered(page))) is not None]
+    fitting = [page.name for page in pages if rules.signs(rule, features_of(rendered(page))) is not None]
     assert fitting, rule
 
 

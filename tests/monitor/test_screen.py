@@ -18,8 +18,7 @@ from farm.model.event import (
     VisitFailed,
 )
 from farm.monitor.screen import frame
-from farm.monitor.snapshot import Snapshot
-from farm.monitor.tally import Tally
+from farm.monitor.snapshot import Snapshot, Tally
 from farm.monitor.views import Screen, progress_line
 
 from .simulated import simulated

@@ -7,8 +7,7 @@ from farm.model.page import RenderedPage
 from farm.model.task import UrlTask
 from farm.model.url import fingerprint
 from farm.runtime.ports import RedirectJudge
-from farm.scope.links import LinkSorter
-from farm.scope.redirect_policy import RedirectPolicy
+from farm.scope.links import LinkSorter, RedirectPolicy
 from farm.scope.rules import ScopeRules
 
 KEY = b"k" * 16

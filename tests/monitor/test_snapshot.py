@@ -20,8 +20,7 @@ from farm.model.event import (
     StatsRead,
     VisitFailed,
 )
-from farm.monitor.snapshot import SlotView, Snapshot
-from farm.monitor.tally import Tally
+from farm.monitor.snapshot import SlotView, Snapshot, Tally
 
 URL = "https://shop.example/a"
 
