@@ -41,7 +41,7 @@ NOT_FROM_OUTSIDE = {
     "farm.frontier.scripts._REST_OF_LINE": "the project's own Lua",
     "farm.frontier.scripts._STRING": "the project's own Lua",
     "farm.frontier.scripts._refuse_what_would_stay": "the project's own Lua",
-    "farm.frontier.counters._kinds_of": "the project's own Lua",
+    "farm.frontier.shards._kinds_of": "the project's own Lua",
     "farm.scope.seeds._BARE_HOST": "a line of the user's seeds",
     "farm.scope.rules._compiled": "the user's own --include and --exclude",
     "farm.app.site_rendering.renders": "the user's own globs, on a path of 2,000 characters",

@@ -9,7 +9,7 @@ from farm.egress import SlotProxy, Upstream
 from farm.egress.fetch import Fetcher, Take
 from farm.egress.gateway import Gateway
 from farm.egress.proxy_file import ProxyFile
-from farm.frontier.shared_cache import SharedBans
+from farm.frontier.shared_state import SharedBans
 from farm.model.clock import Clock
 from farm.model.egress import Fetched, FetchFailed
 from farm.model.errors import UsageError

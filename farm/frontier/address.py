@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
-from farm.frontier.faults import place_of
 from farm.model.errors import UsageError
 
 SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
@@ -50,6 +49,15 @@ def check_url(url: str) -> None:
         )
     if is_cluster(url) and int(database or 0):
         raise UsageError("--redis: a Cluster has only the database 0; leave the number out.")
+
+
+def place_of(url: str) -> str:
+    """Return where a Redis URL points to, without credentials."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return f"unix://{parts.path}"
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
 
 
 def with_authority(url: str, ca_file: Path) -> str:

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from farm.frontier import keys
-from farm.frontier.counters import BANDS, decode
 from farm.frontier.faults import crawl_deleted, unreadable
-from farm.frontier.shards import Shards
+from farm.frontier.shards import BANDS, Shards, decode_counters
 
 BUDGET = 2000
 """What one call looks at: ten to thirty milliseconds of the server's time."""
@@ -80,7 +79,7 @@ class _Auditor:
 
     def _counters(self, stored: bytes) -> dict[str, int]:
         try:
-            return decode(stored)
+            return decode_counters(stored)
         except (OverflowError, ValueError):
             raise unreadable(self._shards.client.place, "its counters are none") from None
 

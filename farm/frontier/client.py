@@ -14,15 +14,8 @@ from redis import exceptions as redis_errors
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from farm.frontier import keys
-from farm.frontier.faults import (
-    FOREIGN,
-    is_transient,
-    lacks_function,
-    leads_astray,
-    place_of,
-    reason_of,
-    translate,
-)
+from farm.frontier.address import place_of
+from farm.frontier.faults import FOREIGN, is_transient, lacks_function, leads_astray, reason_of, translate
 from farm.frontier.scripts import LIBRARY
 from farm.model.event import RedisAway, RedisBack
 

@@ -4,6 +4,8 @@ What would lose leases is refused here (an eviction policy, a server that is too
 should know is returned as warnings.
 """
 
+import asyncio
+import ssl
 from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any
@@ -15,10 +17,8 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from farm.frontier.address import check_url, is_cluster
+from farm.frontier.address import check_url, is_cluster, place_of
 from farm.frontier.client import RedisClient
-from farm.frontier.faults import place_of
-from farm.frontier.tls import mismatch
 from farm.model.errors import FrontierRefused, FrontierUnavailable
 
 CALL_TIMEOUT_S = 5.0
@@ -28,6 +28,10 @@ CONNECTIONS = 64
 REDIRECTIONS = 3
 """How often one call to a Cluster asks anew where a slot has gone."""
 OLDEST = (7, 0)
+PROBE_S = 3.0
+DEFAULT_PORT = 6379
+_SAYS_REDIS = (b"+PONG", b"-NOAUTH", b"-ERR", b"-LOADING", b"-DENIED", b"-NOPERM")
+"""How Redis answers the PING of a client that has not authenticated."""
 
 
 class _Pool(redis.asyncio.BlockingConnectionPool):
@@ -116,7 +120,7 @@ async def connect(
     except FrontierUnavailable:
         await client.close()
         # One side speaks TLS and the other does not: neither says so, they only fall silent.
-        sentence = await mismatch(url)
+        sentence = await _tls_mismatch(url)
         if sentence is None:
             raise
         raise FrontierUnavailable(sentence) from None
@@ -237,3 +241,44 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+async def _tls_mismatch(url: str) -> str | None:
+    """Say that one side speaks TLS and the other does not; None where that is not so, or there is no answer.
+
+    Nothing secret is sent: a PING without TLS, or a handshake with TLS.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "unix" or not parts.hostname:
+        return None
+    host, port = parts.hostname, parts.port or DEFAULT_PORT
+    plain = f"{parts.scheme.replace('rediss', 'redis', 1)}://"
+    place = f"{parts.scheme}://{host}:{port}"
+    try:
+        async with asyncio.timeout(PROBE_S):
+            if parts.scheme.startswith("rediss"):
+                if await _answers_plainly(host, port):
+                    return f"Redis at {place} does not speak TLS; write {plain}, or give it a tls-port."
+            elif await _speaks_tls(host, port):
+                return f"Redis at {place} speaks TLS; write {plain.replace('redis', 'rediss', 1)} in --redis."
+    except (OSError, TimeoutError):
+        return None
+    return None
+
+
+async def _answers_plainly(host: str, port: int) -> bool:
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        writer.write(b"PING\r\n")
+        return (await reader.read(64)).startswith(_SAYS_REDIS)
+    finally:
+        writer.close()
+
+
+async def _speaks_tls(host: str, port: int) -> bool:
+    """Whether a handshake gets as far as TLS goes: who refuses us for want of a certificate speaks it as well."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    _, writer = await asyncio.open_connection(host, port, ssl=context)
+    writer.close()
+    return True

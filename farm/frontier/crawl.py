@@ -15,8 +15,8 @@ import orjson
 from farm.frontier import keys
 from farm.frontier.address import is_cluster
 from farm.frontier.client import RedisClient
-from farm.frontier.counters import in_order
 from farm.frontier.faults import unreadable
+from farm.frontier.shards import counters_in_order
 from farm.frontier.terms import Politeness, Terms
 from farm.model.errors import CrawlUnreadable, FrontierRefused, NoSuchCrawl, UsageError
 
@@ -234,7 +234,7 @@ async def _open(
         datetime.now(UTC).isoformat(),
         replaced,
         generation,
-        *in_order(counters),
+        *counters_in_order(counters),
     )
     return _crawl_of(client, name, stored, created=bool(created))
 

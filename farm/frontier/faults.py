@@ -1,14 +1,13 @@
-"""Redis's errors, classified in one place: which are transient, which are final, and what a user reads.
+"""Redis's errors and those of TLS to it, classified: which are transient, which final, and what a user reads.
 
 No error of redis-py leaves the package, and no text that does holds a password.
 """
 
 import re
-from urllib.parse import urlsplit
+import ssl
 
 from redis import exceptions as redis_errors
 
-from farm.frontier.tls import tls_fault, tls_sentence
 from farm.model.errors import (
     CrawlGone,
     CrawlUnreadable,
@@ -74,6 +73,11 @@ _STUMBLES = re.compile(r"user_function:\d+: |WRONGTYPE|.*not an integer|.*not a 
 """What a function says where it finds data that no farm wrote."""
 _OF_LUA = re.compile(r"^user_function:\d+: | script: \w+, on @user_function:\d+$")
 """Where in a script it stumbled: nothing to a user."""
+_DEEPEST = 8
+"""How far behind an error of redis-py a failure of TLS is looked for."""
+_WRONG_NAME = (62, 64)
+"""OpenSSL's numbers for a certificate of another host, or of another address."""
+_EXPIRED = (9, 10)
 
 
 def is_transient(error: BaseException) -> bool:
@@ -118,16 +122,7 @@ def _is_final(error: BaseException) -> bool:
     # While it connects, redis-py wraps what the server said about the password in a ConnectionError.
     if isinstance(error, _FINAL) or isinstance(error.__cause__, _FINAL):
         return True
-    return tls_fault(error) is not None or bool(_NO_DATABASE.search(str(error)))
-
-
-def place_of(url: str) -> str:
-    """Return where a Redis URL points to, without credentials."""
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        return f"unix://{parts.path}"
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
+    return _tls_fault(error) is not None or bool(_NO_DATABASE.search(str(error)))
 
 
 def reason_of(error: BaseException) -> str:
@@ -144,9 +139,9 @@ def translate(error: BaseException, place: str) -> FarmError:
             f"Redis at {place} does not let its user do what the farm needs ({_OF_LUA.sub('', reason)}); "
             f"give it by ACL SETUSER {RIGHTS} and the keys ~{{CRAWL:*, or name another user in the URL."
         )
-    tls = tls_fault(error)
+    tls = _tls_fault(error)
     if tls is not None:
-        return FrontierUnavailable(tls_sentence(tls, place))
+        return FrontierUnavailable(_tls_sentence(tls, place))
     if _NO_DATABASE.search(reason):
         return UsageError(f"Redis at {place} has no database of that number; write /0, or no number at all.")
     if _is_final(error) or reason.startswith(("NOAUTH", "WRONGPASS")):
@@ -169,3 +164,36 @@ def _said_by_a_script(reason: str, place: str) -> FarmError:
         return unreadable(place, _OF_LUA.sub("", reason))
     remedy = "; name a single server with redis://" if _NO_CLUSTER in reason else ""
     return FrontierUnavailable(f"Redis at {place} refused a command ({reason}){remedy}.")
+
+
+def _tls_fault(error: BaseException) -> ssl.SSLError | None:
+    """Return the failure of TLS behind an error of redis-py; None where there is none."""
+    one: BaseException | None = error
+    for _ in range(_DEEPEST):
+        if isinstance(one, ssl.SSLError) and not isinstance(one, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+            return one
+        if one is None:
+            break
+        one = one.__cause__ or one.__context__
+    return None
+
+
+def _tls_sentence(error: ssl.SSLError, place: str) -> str:
+    """Say what is wrong with TLS at a place, and what to do about it."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        why = error.verify_message
+        if error.verify_code in _WRONG_NAME:
+            remedy = "name the host in --redis as its certificate does"
+        elif error.verify_code in _EXPIRED:
+            remedy = "renew it, or see to the clock of this machine"
+        else:
+            remedy = "name a file with the authority that signed it with --redis-ca-file"
+        return f"Redis at {place} has a certificate that is not trusted ({why}); {remedy}."
+    reason = (error.reason or str(error)).replace("_", " ").lower()
+    if "alert" in reason:
+        # A peer that sends an alert has looked at our certificate and refuses it.
+        return (
+            f"Redis at {place} wants another certificate of this farm ({reason}); "
+            "name it by ?ssl_certfile=FILE&ssl_keyfile=FILE in --redis."
+        )
+    return f"Redis at {place} cannot be reached by TLS ({reason}); write redis:// if it does not speak TLS."

@@ -12,17 +12,14 @@ from typing import assert_never
 from farm.frontier import keys
 from farm.frontier.audit import Audit, audit
 from farm.frontier.client import Arg, RedisClient
-from farm.frontier.counters import STATES
 from farm.frontier.crawl import Crawl
 from farm.frontier.dead import DeadLetters
 from farm.frontier.entries import encode_task, fingerprint_of
 from farm.frontier.faults import unreadable
 from farm.frontier.lease_dispatch import LeaseDispatch
 from farm.frontier.nodes import ActiveFeeders, NodeRegistry, RedisFlowStore
-from farm.frontier.pace_store import RedisPaceStore
-from farm.frontier.proxy_bytes import RedisProxyBytes
-from farm.frontier.shards import BATCH, Shards, addressed, deliver
-from farm.frontier.shared_cache import RedisSharedCache, SharedBans
+from farm.frontier.shards import BATCH, STATES, Shards, addressed, deliver
+from farm.frontier.shared_state import RedisPaceStore, RedisProxyBytes, RedisSharedCache, SharedBans
 from farm.frontier.terms import Terms
 from farm.model.crawl import Stats
 from farm.model.errors import UsageError

@@ -6,7 +6,7 @@ crawl that is started anew has other keys, and a node that works on the old one 
 given the shard's counters as its only declared key and derives the others from it; what it may find there is this
 glossary:
 
-    {c:s}:ctl            string  the counters (see `counters`): the ledger, the virtual clock, the terms
+    {c:s}:ctl            string  the counters (see `shards`): the ledger, the virtual clock, the terms
     {c:s}:crawl          hash    schema, settings (JSON), key (fingerprint key), created_at, shards, generation
     {c:s}:site:SITE      hash    b bands queued · f in flight · t theoretical arrival time (GCRA) · x blocked
                                  until · i interval · u burst · l limit (where they differ from the terms) ·

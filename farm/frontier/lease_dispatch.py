@@ -1,15 +1,21 @@
-"""From a lease request to a lease: which shards are asked, and what their answers mean together."""
+"""From a lease request to a lease: which shards are asked in which turn, and what their answers mean together.
 
-from collections.abc import Sequence
-from dataclasses import replace
+A script sees its own shard only. What concerns several of them is decided here: which shard a slot asks first, a
+page limit over all, and that a suspect is visited with nothing else in flight. All of this runs in one event loop:
+no other task runs between a check and what follows from it.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
+from uuid import uuid4
 
 from farm.frontier.client import Arg
 from farm.frontier.entries import CorruptEntry, decode_lease
 from farm.frontier.nodes import ActiveFeeders
-from farm.frontier.quarantine import Quarantine
-from farm.frontier.shards import ShardAffinity, Shards, allow_more
+from farm.frontier.shards import Shards
 from farm.model.errors import UsageError
 from farm.model.outcome import FailureKind
 from farm.model.task import Idle, Lease, LeaseRequest
@@ -17,6 +23,8 @@ from farm.model.task import Idle, Lease, LeaseRequest
 _PRECEDENCE = ("stopped", "draining", "paused", "waiting", "limit", "empty")
 """What several shards' refusals mean together: the first of these that any of them said."""
 SOON_S = 0.25
+QUOTA_PORTION = 8
+"""How many pages a shard borrows at once."""
 
 
 class LeaseDispatch:
@@ -166,3 +174,122 @@ class LeaseDispatch:
         return empty and [[c[name] for name in moving] for c in first] == [
             [c[name] for name in moving] for c in await self._shards.counters()
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    request_id: str
+    shard: int
+    length: int
+
+
+class ShardAffinity:
+    """How many leases in a row each slot got from one shard, so that none is served alone while others have work.
+
+    A script hands out the best of its own shard and knows of no other: only the caller can go elsewhere. A slot
+    belongs to one node, so its run concerns no other node, and need not outlive the process.
+    """
+
+    def __init__(self, shards: int) -> None:
+        self._shards = shards
+        self._runs: dict[str, _Run] = {}
+
+    def first(self, request: LeaseRequest, home: int, longest: int) -> int:
+        """Return the shard to ask first: `home`, or the one behind it when the slot's run there is over.
+
+        `longest` is how many leases in a row one shard gives before the others are asked. A request that was
+        granted and is repeated goes where it was granted, or its slot would hold two leases.
+        """
+        run = self._runs.get(request.slot)
+        if run is None:
+            return home
+        if run.request_id == request.request_id:
+            return run.shard
+        is_over = run.shard == home and run.length >= longest
+        return (home + 1) % self._shards if is_over else home
+
+    def note(self, request: LeaseRequest, shard: int, *, anew: bool) -> None:
+        """Note which shard granted a request; `anew` when others were asked before and had nothing."""
+        if self._shards == 1:
+            return
+        run = self._runs.get(request.slot)
+        if run is not None and run.request_id == request.request_id:
+            return
+        length = run.length + 1 if run is not None and run.shard == shard and not anew else 1
+        self._runs[request.slot] = _Run(request.request_id, shard, length)
+
+
+class Quarantine:
+    """The leases of one node's slots in all shards, and its requests that are under way.
+
+    A shard sees its own leases only. So where there are several, the node itself says whether it holds a lease: it
+    requests a suspect only while it does not, and nothing else until the suspect is settled.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[str, Lease] = {}
+        self._under_way = 0
+        self._asks_alone = False
+
+    def is_closed_to(self, slot: str) -> bool:
+        """Whether the slot may lease nothing now: another slot has a suspect, or requests one."""
+        return self._asks_alone or any(
+            lease.alone for held_by, lease in self._held.items() if held_by != slot
+        )
+
+    def leased(self, lease: Lease) -> None:
+        """Record the lease of a slot."""
+        self._held[lease.slot] = lease
+
+    def settled(self, lease: Lease) -> None:
+        """Record that a lease is settled."""
+        if self._held.get(lease.slot) == lease:
+            del self._held[lease.slot]
+
+    @contextmanager
+    def requesting(self) -> Iterator[None]:
+        """Count a request for a URL that is no suspect."""
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+
+    @contextmanager
+    def requesting_alone(self) -> Iterator[bool]:
+        """Reserve the node for a suspect; yields False where it holds a lease, or may be about to."""
+        if self._held or self._under_way or self._asks_alone:
+            yield False
+            return
+        self._asks_alone = True
+        try:
+            yield True
+        finally:
+            self._asks_alone = False
+
+
+async def allow_more(shards: Shards, shard: int, limit: int) -> bool:
+    """Let a shard hand out some more leases under the page limit; False when nothing is left to lend.
+
+    The limit is lent in small portions, so that it is never exceeded. A shard that is refused borrows from the
+    first one; when all is lent, what other shards do not need is withdrawn from them and lent again.
+    """
+    lent = await _move(shards, 0, "borrow", QUOTA_PORTION, limit)
+    if not lent:
+        await _withdraw_from_others(shards, shard)
+        lent = await _move(shards, 0, "borrow", QUOTA_PORTION, limit)
+    if lent:
+        await _move(shards, shard, "allow", lent)
+    return lent > 0
+
+
+async def _withdraw_from_others(shards: Shards, shard: int) -> None:
+    for other in range(shards.count):
+        if other != shard:
+            unused = await _move(shards, other, "withdraw")
+            if unused:
+                await _move(shards, 0, "repay", unused)
+
+
+async def _move(shards: Shards, shard: int, action: str, count: int = 0, limit: int = 0) -> int:
+    return int(await shards.run(shard, "quota", action, count, limit, uuid4().hex))

@@ -10,8 +10,9 @@ import redis
 from redis import exceptions as redis_errors
 
 from farm.frontier import keys
+from farm.frontier.address import place_of
 from farm.frontier.connect import build_sync
-from farm.frontier.faults import FOREIGN, is_transient, lacks_function, leads_astray, place_of, translate
+from farm.frontier.faults import FOREIGN, is_transient, lacks_function, leads_astray, translate
 from farm.frontier.nodes import state_over_shards
 from farm.frontier.scripts import LIBRARY
 from farm.frontier.shards import shard_of

@@ -1,36 +1,61 @@
-"""The shards of one crawl: which one a site lives in, how a transition gets there, what they do together.
+"""The shards of one crawl: which one a site lives in, how a transition gets there, what their counters add up to.
 
 All state of one site is in one shard, so that every decision about it is one script. A standalone server has one
-shard; on a Cluster their number is fixed when the crawl is created. A script sees its own shard only, so what
-concerns several of them is done here: links from one to another, a page limit over all, and the turns in which a
-slot asks them.
+shard; on a Cluster their number is fixed when the crawl is created. A script sees its own shard only, so links
+from one to another are delivered here. A shard's counters are one string of numbers, in the order that
+`lua/lib/layout.lua` declares.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import re
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
 from typing import Any
-from uuid import uuid4
 from zlib import crc32
 
 from farm.frontier import keys
 from farm.frontier.client import Arg, RedisClient
-from farm.frontier.counters import decode, stats_of
-from farm.frontier.crawl import Crawl
 from farm.frontier.faults import crawl_deleted, unreadable
 from farm.frontier.terms import Terms
-from farm.model.crawl import Stats
+from farm.model.crawl import Ledger, Stats
 from farm.model.errors import CrawlUnreadable
-from farm.model.task import LeaseRequest
 
+BANDS = 10
+STATES = ("running", "paused", "draining", "stopped")
 BATCH = 500
 """How many links or ids one call takes; more would hold up every other caller."""
 OUTBOX_BATCH = 200
 """How many items of an outbox are delivered in one call."""
-QUOTA_PORTION = 8
-"""How many pages a shard borrows at once."""
 _BARE = 32
 """The length of a bare fingerprint in an outbox; a link is longer."""
+
+
+_TEXT = (files("farm.frontier") / "lua" / "lib" / "layout.lua").read_text()
+
+
+def _declared(text: str) -> dict[str, int]:
+    declared: dict[str, int] = {}
+    for names, numbers in re.findall(r"^local ([A-Z_, ]+) = ([0-9, ]+)$", text, re.MULTILINE):
+        pairs = zip(names.split(", "), numbers.split(", "), strict=True)
+        declared.update({name.lower(): int(number) for name, number in pairs})
+    return declared
+
+
+def _kinds_of(layout: str) -> str:
+    kinds: list[str] = re.findall(rf"^local {layout}_LAYOUT, .* = '<([di]+)'", _TEXT, re.MULTILINE)
+    return kinds[0]
+
+
+# Names that stand behind this line are the tallies, in Lua a table of their own.
+_COMMON, _TALLIES = _TEXT.split("local COMMON_LAYOUT")
+_KINDS = _kinds_of("COMMON") + _kinds_of("TALLY")
+_PLACES = _declared(_COMMON)
+_PLACES |= {name: len(_kinds_of("COMMON")) + place for name, place in _declared(_TALLIES).items()}
+_FIRST_BAND = _PLACES.pop("q")
+PLACES: Mapping[str, int] = {**_PLACES, **{f"q{band}": _FIRST_BAND + band for band in range(BANDS)}}
+"""Counter -> its place, from 1 as in Lua."""
+_LAYOUT = struct.Struct(f"<{_KINDS}")
 
 
 def shard_of(site: str, shards: int) -> int:
@@ -42,7 +67,7 @@ class Shards:
     """The shards of one crawl. `own_time_ms` replaces the server's clock in tests."""
 
     def __init__(
-        self, client: RedisClient, crawl: Crawl, own_time_ms: Callable[[], int] | None = None
+        self, client: RedisClient, crawl: keys.Sharded, own_time_ms: Callable[[], int] | None = None
     ) -> None:
         self.client = client
         self.crawl = crawl
@@ -88,7 +113,7 @@ class Shards:
         """Return each shard's counters by name, in the shards' order; raises as `stats` does."""
         replies = await self._replies()
         try:
-            return [decode(stored) for stored, _ in replies]
+            return [decode_counters(stored) for stored, _ in replies]
         except (OverflowError, ValueError):
             raise self._garbled() from None
 
@@ -112,6 +137,68 @@ class Shards:
 
     def _own(self) -> Arg:
         return "" if self._own_time_ms is None else self._own_time_ms()
+
+
+def counters_in_order(counters: Mapping[str, float]) -> list[str]:
+    """Return the given counters as `open` takes them: all in order, 0 where nothing is given."""
+    values = [0.0] * len(_KINDS)
+    for name, value in counters.items():
+        values[PLACES[name] - 1] = value
+    return [f"{value:.0f}" for value in values]
+
+
+def decode_counters(stored: bytes) -> dict[str, int]:
+    """Return the counters by name; raises ValueError where they are none."""
+    try:
+        values = _LAYOUT.unpack(stored)
+    except struct.error as error:
+        raise ValueError(str(error)) from None
+    return {name: int(values[place - 1]) for name, place in PLACES.items()}
+
+
+def encode_counters(counters: Mapping[str, float]) -> bytes:
+    """Return the counters as they are stored."""
+    kinds = (int if kind == "i" else float for kind in _KINDS)
+    return _LAYOUT.pack(
+        *(kind(value) for kind, value in zip(kinds, counters_in_order(counters), strict=True))
+    )
+
+
+def stats_of(replies: Sequence[tuple[bytes, Sequence[bytes]]]) -> Stats:
+    """Sum what each shard answers to `stats`; the first one's state is the crawl's.
+
+    Raises ValueError where something else stands there.
+    """
+    shards, dead_by_reason = [], dict[str, int]()
+    try:
+        for stored, tally in replies:
+            shards.append(decode_counters(stored))
+            for reason, count in zip(tally[::2], tally[1::2], strict=True):
+                dead_by_reason[reason.decode()] = dead_by_reason.get(reason.decode(), 0) + int(count)
+        state = STATES[shards[0]["state"]]
+    except (IndexError, OverflowError) as error:
+        raise ValueError(str(error)) from None
+
+    def total(name: str) -> int:
+        return sum(counters[name] for counters in shards)
+
+    return Stats(
+        ledger=Ledger(
+            accepted=total("accepted"),
+            queued=total("suspects") + sum(total(f"q{band}") for band in range(BANDS)),
+            delayed=total("delayed"),
+            leased=total("leased"),
+            done=total("done"),
+            dead=total("dead"),
+        ),
+        dead_by_reason={reason: count for reason, count in dead_by_reason.items() if count},
+        rendered=total("rendered"),
+        duplicates=total("duplicates"),
+        expired=total("expired"),
+        retried=total("retried"),
+        sites=total("sites"),
+        state=state,
+    )
 
 
 def addressed(link: bytes, shard: int) -> bytes:
@@ -141,73 +228,3 @@ async def _hand_over(shards: Shards, target: int, items: Sequence[Any]) -> None:
     seen = [item for item in items if len(item) == _BARE]
     links = [item for item in items if len(item) != _BARE]
     await shards.run(target, "deliver", len(seen), *seen, *links)
-
-
-async def allow_more(shards: Shards, shard: int, limit: int) -> bool:
-    """Let a shard hand out some more leases under the page limit; False when nothing is left to lend.
-
-    The limit is lent in small portions, so that it is never exceeded. A shard that is refused borrows from the
-    first one; when all is lent, what other shards do not need is withdrawn from them and lent again.
-    """
-    lent = await _move(shards, 0, "borrow", QUOTA_PORTION, limit)
-    if not lent:
-        await _withdraw_from_others(shards, shard)
-        lent = await _move(shards, 0, "borrow", QUOTA_PORTION, limit)
-    if lent:
-        await _move(shards, shard, "allow", lent)
-    return lent > 0
-
-
-async def _withdraw_from_others(shards: Shards, shard: int) -> None:
-    for other in range(shards.count):
-        if other != shard:
-            unused = await _move(shards, other, "withdraw")
-            if unused:
-                await _move(shards, 0, "repay", unused)
-
-
-async def _move(shards: Shards, shard: int, action: str, count: int = 0, limit: int = 0) -> int:
-    return int(await shards.run(shard, "quota", action, count, limit, uuid4().hex))
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    request_id: str
-    shard: int
-    length: int
-
-
-class ShardAffinity:
-    """How many leases in a row each slot got from one shard, so that none is served alone while others have work.
-
-    A script hands out the best of its own shard and knows of no other: only the caller can go elsewhere. A slot
-    belongs to one node, so its run concerns no other node, and need not outlive the process.
-    """
-
-    def __init__(self, shards: int) -> None:
-        self._shards = shards
-        self._runs: dict[str, _Run] = {}
-
-    def first(self, request: LeaseRequest, home: int, longest: int) -> int:
-        """Return the shard to ask first: `home`, or the one behind it when the slot's run there is over.
-
-        `longest` is how many leases in a row one shard gives before the others are asked. A request that was
-        granted and is repeated goes where it was granted, or its slot would hold two leases.
-        """
-        run = self._runs.get(request.slot)
-        if run is None:
-            return home
-        if run.request_id == request.request_id:
-            return run.shard
-        is_over = run.shard == home and run.length >= longest
-        return (home + 1) % self._shards if is_over else home
-
-    def note(self, request: LeaseRequest, shard: int, *, anew: bool) -> None:
-        """Note which shard granted a request; `anew` when others were asked before and had nothing."""
-        if self._shards == 1:
-            return
-        run = self._runs.get(request.slot)
-        if run is not None and run.request_id == request.request_id:
-            return
-        length = run.length + 1 if run is not None and run.shard == shard and not anew else 1
-        self._runs[request.slot] = _Run(request.request_id, shard, length)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from redis import from_url
 
-from farm.frontier.counters import decode
+from farm.frontier.shards import decode_counters
 from fixtures.shop import Shop, serve_shop_in_thread
 from tests.e2e.farm_process import Finished, Running, crawl, farm, seen_pages, until
 from tests.e2e.redis_server import RedisServer
@@ -232,7 +232,7 @@ def test_a_killed_nodes_places_come_back_long_before_its_leases_end(
         [(slot, deadline)] = server.zrange(f"{here}due", 0, -1, withscores=True)
         shop.release()
         until(lambda: not server.hexists(f"{here}slot", slot), "the end of the lease")
-        assert decode(server.get(f"{here}ctl"))["now"] < deadline
+        assert decode_counters(server.get(f"{here}ctl"))["now"] < deadline
     finished = survivor.finish(timeout_s=90)
     assert finished.code == 0, finished.output
     assert Counter(finished.urls) == dict.fromkeys(shop.oracle.within(1), 1)

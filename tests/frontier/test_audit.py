@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from farm.frontier.audit import BUDGET, PIECES, Audit
-from farm.frontier.counters import decode, encode
-from farm.frontier.shards import Shards
+from farm.frontier.shards import Shards, decode_counters, encode_counters
 from farm.model.outcome import FailureKind, Retry
 from tests.frontier.support import Bench
 
@@ -84,8 +83,8 @@ async def test_a_counter_that_would_stall_the_crawl_is_told(
     """Nothing would be looked at before its time, or waited for in vain."""
     await _ready_made(bench)
     await bench.frontier.nack(await bench.lease("s2"), Retry(FailureKind.TIMEOUT, 9))
-    counters = decode(await bench.raw("GET", "@ctl"))
-    await bench.raw("SET", "@ctl", encode({**counters, **counter}))
+    counters = decode_counters(await bench.raw("GET", "@ctl"))
+    await bench.raw("SET", "@ctl", encode_counters({**counters, **counter}))
     assert complaint in "\n".join(await bench.frontier.audit())
 
 
@@ -145,8 +144,8 @@ async def test_a_crawl_that_is_worked_on_is_not_accused(
     assert await bench.frontier.examine() == Audit([], whole=False)
     await bench.raw("HSET", "@site:b", "b", "7")
     assert any("site b lists its bands as 7" in said for said in await bench.frontier.audit())
-    counters = decode(await bench.raw("GET", "@ctl"))
-    await bench.raw("SET", "@ctl", encode({**counters, "accepted": counters["accepted"] + 1}))
+    counters = decode_counters(await bench.raw("GET", "@ctl"))
+    await bench.raw("SET", "@ctl", encode_counters({**counters, "accepted": counters["accepted"] + 1}))
     assert any("the ledger does not balance" in said for said in await bench.frontier.audit())
 
 

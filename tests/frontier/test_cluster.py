@@ -32,7 +32,7 @@ async def _open(client: RedisClient) -> RedisFrontier:
 async def test_a_graph_is_crawled_over_three_masters(client: RedisClient) -> None:
     """Each page once, links between shards delivered, the books of all shards balanced."""
     frontier = await _open(client)
-    crawl = frontier.shards.crawl
+    crawl = frontier._crawl
     assert crawl.shards == 8
     assert len({await client.command("CLUSTER KEYSLOT", f"{{test:{n}}}:ctl") for n in range(8)}) == 8
     await frontier.add([task_of(0, crawl.key)])
@@ -67,11 +67,11 @@ async def test_leases_are_kept_and_letters_replayed_on_a_cluster(
 ) -> None:
     """The keeper and the dead letters find their shards."""
     frontier = await _open(client)
-    await frontier.add([task_of(n, frontier.shards.crawl.key) for n in range(30)])
+    await frontier.add([task_of(n, frontier._crawl.key) for n in range(30)])
     leases = [await frontier.lease(LeaseRequest(f"s{n}", "r")) for n in range(30)]
     held = [lease for lease in leases if isinstance(lease, Lease)]
     assert len(held) == 30
-    keeper = RedisLeaseRenewer(cluster_url, frontier.shards.crawl)
+    keeper = RedisLeaseRenewer(cluster_url, frontier._crawl)
     assert await asyncio.to_thread(keeper.renew, held) == [True] * 30
     keeper.close()
     for lease in held:
@@ -112,13 +112,13 @@ async def test_one_node_of_a_cluster_is_not_taken_for_a_server(cluster_url: str)
 async def test_a_call_costs_a_cluster_one_round_trip(client: RedisClient, cluster: Nodes) -> None:
     """Where its keys are is known here: no server is asked."""
     frontier = await _open(client)
-    await frontier.add([task_of(n, frontier.shards.crawl.key) for n in range(30)])
+    await frontier.add([task_of(n, frontier._crawl.key) for n in range(30)])
     masters = _masters(cluster)
     for master in masters:
         master.config_resetstat()
     got = await frontier.lease(LeaseRequest("s", "r"))
     assert isinstance(got, Lease)
-    keeper = RedisLeaseRenewer(cluster.url, frontier.shards.crawl)
+    keeper = RedisLeaseRenewer(cluster.url, frontier._crawl)
     assert await asyncio.to_thread(keeper.renew, [got]) == [True]
     keeper.close()
     commands = [name for master in masters for name in master.info("commandstats")]
@@ -129,7 +129,7 @@ async def test_a_call_costs_a_cluster_one_round_trip(client: RedisClient, cluste
 async def test_a_master_that_lacks_the_library_is_given_it(client: RedisClient, cluster: Nodes) -> None:
     """As one does that joins a cluster and takes slots over."""
     frontier = await _open(client)
-    await frontier.add([task_of(n, frontier.shards.crawl.key) for n in range(30)])
+    await frontier.add([task_of(n, frontier._crawl.key) for n in range(30)])
     for master in _masters(cluster):
         master.function_flush()
         assert await frontier.audit() == []

@@ -34,10 +34,10 @@ async def test_a_master_that_is_away_takes_no_leases_of_the_others_along(
 ) -> None:
     """Their shards are renewed, though its own is asked first; of its leases nothing is known."""
     frontier = RedisFrontier(client, await open_crawl(client, "test", {"scope": "any"}, fresh=True))
-    await frontier.add([task_of(n, frontier.shards.crawl.key) for n in range(30)])
+    await frontier.add([task_of(n, frontier._crawl.key) for n in range(30)])
     leases = [await frontier.lease(LeaseRequest(f"s{n}", "r")) for n in range(30)]
     held = [lease for lease in leases if isinstance(lease, Lease)]
-    keeper = RedisLeaseRenewer(cluster.url, frontier.shards.crawl, timeout_s=0.5)
+    keeper = RedisLeaseRenewer(cluster.url, frontier._crawl, timeout_s=0.5)
     assert await asyncio.to_thread(keeper.renew, held) == [True] * 30
     away = cluster.owner("{test:0}:ctl")
     os.kill(cluster.processes[away].pid, sign)

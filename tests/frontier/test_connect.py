@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from farm.frontier.address import check_url
+from farm.frontier.address import check_url, place_of
 from farm.frontier.client import RedisClient
 from farm.frontier.connect import (
     CONNECTIONS,
@@ -15,7 +15,6 @@ from farm.frontier.connect import (
     warnings_of_servers,
     warnings_of_url,
 )
-from farm.frontier.faults import place_of
 from farm.frontier.frontier import RedisFrontier
 from farm.model.errors import FrontierRefused, FrontierUnavailable, UsageError
 from tests.frontier.support import Bench

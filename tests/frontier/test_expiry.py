@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from farm.frontier import keys
-from farm.frontier.counters import decode, encode
 from farm.frontier.entries import encode_task
 from farm.frontier.frontier import RedisFrontier
+from farm.frontier.shards import decode_counters, encode_counters
 from farm.model.crawl import Ledger
 from farm.model.outcome import Ack, FailureKind, Release, Retry, Settled
 from farm.model.task import Lease, LeaseRequest
@@ -68,20 +68,20 @@ async def test_virtual_time_moves_by_at_most_a_step(bench: Bench) -> None:
     real = RedisFrontier(bench.client, bench.crawl)
     await bench.add("a/1")
     await real.lease(LeaseRequest("s1", "r"))
-    counters = decode(await bench.raw("GET", "@ctl"))
-    await bench.raw("SET", "@ctl", encode({**counters, "real": counters["real"] - 3_600_000}))
+    counters = decode_counters(await bench.raw("GET", "@ctl"))
+    await bench.raw("SET", "@ctl", encode_counters({**counters, "real": counters["real"] - 3_600_000}))
     assert await real.maintain() == 0
-    assert decode(await bench.raw("GET", "@ctl"))["now"] == counters["now"] + 5000
+    assert decode_counters(await bench.raw("GET", "@ctl"))["now"] == counters["now"] + 5000
 
 
 async def test_a_servers_clock_that_is_set_back_stops_the_time(bench: Bench) -> None:
     """By an hour: nothing that was due is put off by it, and the time goes on from there."""
     real = RedisFrontier(bench.client, bench.crawl)
     await real.maintain()
-    counters = decode(await bench.raw("GET", "@ctl"))
-    await bench.raw("SET", "@ctl", encode({**counters, "real": counters["real"] + 3_600_000}))
+    counters = decode_counters(await bench.raw("GET", "@ctl"))
+    await bench.raw("SET", "@ctl", encode_counters({**counters, "real": counters["real"] + 3_600_000}))
     await real.maintain()
-    after = decode(await bench.raw("GET", "@ctl"))
+    after = decode_counters(await bench.raw("GET", "@ctl"))
     assert after["now"] == counters["now"]
     assert abs(after["real"] - counters["real"]) < 60_000
 
@@ -122,7 +122,7 @@ async def test_time_never_goes_back(bench: Bench) -> None:
     bench.clock.advance(-500)
     second = await bench.lease("s2")
     assert second.token // 1000 > first.token // 1000
-    assert decode(await bench.raw("GET", "@ctl"))["now"] == START_MS
+    assert decode_counters(await bench.raw("GET", "@ctl"))["now"] == START_MS
 
 
 async def test_an_older_token_renews_nothing_and_adds_nothing(bench: Bench) -> None:

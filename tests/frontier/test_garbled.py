@@ -4,7 +4,7 @@ import pytest
 
 from farm.frontier import keys
 from farm.frontier.client import RedisClient
-from farm.frontier.counters import decode, encode
+from farm.frontier.shards import decode_counters, encode_counters
 from farm.model.crawl import Ledger
 from farm.model.outcome import Ack, Bury, FailureKind, Retry
 from farm.model.task import Idle
@@ -102,12 +102,12 @@ async def test_fingerprints_from_another_shard_split_the_buckets(client: RedisCl
     """As links do: a shard that hears mostly of redirects keeps its buckets small."""
     bench = await Bench.open(client, redis_url, shards=2)
     ctl = keys.ctl(bench.crawl, 1)
-    counters = decode(await client.command("GET", ctl))
+    counters = decode_counters(await client.command("GET", ctl))
     # Pretend that most of what fits 4,096 buckets is known.
-    await client.command("SET", ctl, encode({**counters, "dropped": 200 * 4096 - 100}))
+    await client.command("SET", ctl, encode_counters({**counters, "dropped": 200 * 4096 - 100}))
     known = [f"{2**52 + n}{n:016x}" for n in range(1100)]
     assert await bench.frontier.shards.run(1, "deliver", len(known), *known) == 0
-    counters = decode(await client.command("GET", ctl))
+    counters = decode_counters(await client.command("GET", ctl))
     assert (counters["seen"], counters["buckets"]) == (1100, 4096 + 5)
 
 

@@ -30,7 +30,7 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
 
 def _task(frontier: RedisFrontier, path: str) -> UrlTask:
     url = f"http://a.example/{path}"
-    return UrlTask(url, "a.example", fingerprint(url, frontier.shards.crawl.key))
+    return UrlTask(url, "a.example", fingerprint(url, frontier._crawl.key))
 
 
 @pytest.mark.parametrize("dead", [False, True], ids=["demoted", "silent"])
@@ -58,7 +58,7 @@ async def test_the_thread_that_renews_leases_finds_it_too(service: Service) -> N
     await frontier.add([_task(frontier, "1")])
     lease = await frontier.lease(LeaseRequest("node/1", "r1"))
     assert isinstance(lease, Lease)
-    keeper = RedisLeaseRenewer(service.url, frontier.shards.crawl)
+    keeper = RedisLeaseRenewer(service.url, frontier._crawl)
     assert await asyncio.to_thread(keeper.renew, [lease]) == [True]
     await service.promote()
     assert await asyncio.to_thread(keeper.renew, [lease]) == [True]

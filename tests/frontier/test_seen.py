@@ -5,9 +5,9 @@ import random
 import pytest
 
 from farm.frontier.client import RedisClient
-from farm.frontier.counters import decode, encode
 from farm.frontier.crawl import Dedup
 from farm.frontier.scripts import PARTS, compose
+from farm.frontier.shards import decode_counters, encode_counters
 from farm.model.task import UrlTask
 from tests.frontier.support import Bench
 
@@ -20,7 +20,7 @@ def _tasks(count: int, seed: int) -> list[UrlTask]:
 
 
 async def _counters(bench: Bench) -> dict[str, int]:
-    return decode(await bench.raw("GET", "@ctl"))
+    return decode_counters(await bench.raw("GET", "@ctl"))
 
 
 async def test_a_crowded_bucket_is_as_exact_as_any(bench: Bench) -> None:
@@ -38,7 +38,7 @@ async def test_nothing_is_forgotten_when_buckets_are_split(client: RedisClient, 
     bench = await Bench.open(client, redis_url)
     counters = await _counters(bench)
     # Pretend that most of what fits 4,096 buckets is known: the rest makes them split.
-    await bench.raw("SET", "@ctl", encode({**counters, "dropped": 200 * 4096 - 1000}))
+    await bench.raw("SET", "@ctl", encode_counters({**counters, "dropped": 200 * 4096 - 1000}))
     tasks = _tasks(10_000, 2)
     for start in range(0, len(tasks), 500):
         assert await bench.frontier.add(tasks[start : start + 500]) == 500

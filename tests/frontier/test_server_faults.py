@@ -44,7 +44,7 @@ async def _has_failed_to_save(client: RedisClient) -> bool:
 
 def _task(frontier: RedisFrontier, url: str) -> UrlTask:
     full = f"http://{url}"
-    return UrlTask(full, url.partition("/")[0], fingerprint(full, frontier.shards.crawl.key))
+    return UrlTask(full, url.partition("/")[0], fingerprint(full, frontier._crawl.key))
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL])

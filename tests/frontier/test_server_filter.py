@@ -11,8 +11,8 @@ import pytest
 
 from farm.frontier import keys
 from farm.frontier.connect import connect
-from farm.frontier.counters import decode
 from farm.frontier.crawl import Dedup, find_crawl, open_crawl
+from farm.frontier.shards import decode_counters
 from farm.model.errors import FrontierUnavailable, NoSuchCrawl
 from farm.model.outcome import Ack
 from farm.model.task import UrlTask
@@ -98,7 +98,7 @@ async def test_links_and_redirects_are_known_by_their_fingerprints(bench: Bench)
     assert urls == {"http://a/3", "http://a/4", "http://a/6"}
     assert (await bench.idle("late")).reason == "waiting"
     assert (await bench.ledger()).accepted == 5
-    assert decode(await bench.raw("GET", "@ctl"))["seen"] == 1
+    assert decode_counters(await bench.raw("GET", "@ctl"))["seen"] == 1
 
 
 async def test_the_servers_filter_outlives_the_server(bench: Bench, server: Server) -> None:

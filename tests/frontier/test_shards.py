@@ -6,9 +6,9 @@ import pytest
 
 from farm.frontier import keys
 from farm.frontier.client import RedisClient
-from farm.frontier.counters import decode
 from farm.frontier.crawl import Crawl, delete_crawl, find_crawl, open_crawl
 from farm.frontier.frontier import RedisFrontier
+from farm.frontier.shards import decode_counters
 from farm.frontier.terms import Politeness, Terms
 from farm.model.errors import CrawlGone
 from farm.model.outcome import Ack, Bury, FailureKind, Settled
@@ -186,7 +186,7 @@ async def test_whoever_finishes_a_creation_gives_each_shard_its_own_share(
         for key in await client.keys(f"{{test:{shard}}}:*"):
             await client.command("DEL", key)
     await open_crawl(client, "test", {"scope": "host"}, shards=2, politeness=politeness)
-    shares = [decode(reply[0])["all_limit"] for reply in await bench.frontier.shards.each("stats")]
+    shares = [decode_counters(reply[0])["all_limit"] for reply in await bench.frontier.shards.each("stats")]
     assert shares == [2, 2, 2, 1]
 
 

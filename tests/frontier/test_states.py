@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import pytest
 
 from farm.frontier import keys
-from farm.frontier.counters import decode, encode
 from farm.frontier.scripts import SCRIPTS
+from farm.frontier.shards import decode_counters, encode_counters
 from tests.frontier import states_of_sites, states_of_urls
 from tests.frontier.states_of_urls import NOW, TERMS, State
 from tests.frontier.support import Bench
@@ -18,7 +18,7 @@ async def _seed(bench: Bench, counters: Mapping[str, int], state: State) -> None
     for key in await bench.client.keys(keys.every_key("test")):
         if not key.endswith(b":crawl"):
             await bench.client.command("DEL", key)
-    await bench.raw("SET", "@ctl", encode({**TERMS, **counters}))
+    await bench.raw("SET", "@ctl", encode_counters({**TERMS, **counters}))
     for name, value in state.items():
         match value:
             case {"hash": fields}:
@@ -58,7 +58,7 @@ async def _dump(bench: Bench) -> tuple[dict[str, int], State]:
             state[name] = {"string": (await bench.client.command("GET", key)).decode()}
         else:
             state[name] = {"set": {member.decode() for member in await bench.client.command("SMEMBERS", key)}}
-    counters = decode(await bench.raw("GET", "@ctl"))
+    counters = decode_counters(await bench.raw("GET", "@ctl"))
     return {name: value for name, value in counters.items() if value != TERMS.get(name, 0)}, state
 
 

@@ -50,7 +50,7 @@ async def test_a_storm_of_kills_loses_nothing(server: Server, tmp_path: Path, pa
     chance = random.Random(pages)
     client = await connect(server.url, patience_s=120)
     frontier = RedisFrontier(client, await open_crawl(client, "storm", {}, terms=TERMS))
-    await frontier.add([task_of(0, frontier.shards.crawl.key)])
+    await frontier.add([task_of(0, frontier._crawl.key)])
     sinks = [tmp_path / f"w{n}.sqlite" for n in range(WORKERS)]
     workers = [_start(server, sink, pages) for sink in sinks]
     restarts = [(pages // 3, signal.SIGTERM), (2 * pages // 3, signal.SIGKILL)]

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from farm.frontier.connect import connect
-from farm.frontier.counters import decode, encode
 from farm.frontier.entries import IN_COMPANY
 from farm.frontier.frontier import RedisFrontier
 from farm.frontier.nodes import ANY
 from farm.frontier.scripts import PARTS
+from farm.frontier.shards import decode_counters, encode_counters
 from farm.frontier.terms import Terms
 from farm.model.crawl import Ledger
 from farm.model.outcome import Ack, FailureKind, Release, Retry
@@ -207,8 +207,8 @@ async def test_an_outage_of_redis_costs_nothing(bench: Bench) -> None:
     await nodes.register("n", "i1")
     await bench.add("a/1", "a/2")
     held = [await real.lease(bench.wish(f"n/{slot}")) for slot in range(2)]
-    counters = decode(await bench.raw("GET", "@ctl"))
-    await bench.raw("SET", "@ctl", encode({**counters, "real": counters["real"] - 3_600_000}))
+    counters = decode_counters(await bench.raw("GET", "@ctl"))
+    await bench.raw("SET", "@ctl", encode_counters({**counters, "real": counters["real"] - 3_600_000}))
     assert await real.maintain() == 0
     assert await nodes.is_alive("n")
     for lease in held:

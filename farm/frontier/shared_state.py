@@ -1,0 +1,188 @@
+"""What a crawl's nodes have found out for each other: paces of sites, robots.txt, bans and bytes of proxies."""
+
+import re
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+
+from farm.frontier import keys
+from farm.frontier.client import Arg, RedisClient
+from farm.frontier.faults import unreadable
+from farm.frontier.shards import BATCH, Shards
+from farm.frontier.terms import SiteTerms
+from farm.model.egress import Ban, ProxyBytes
+from farm.policy.aimd import Pace, PaceSnapshot
+
+MAX_BYTES = 2**20
+"""Of a text; one that unpacks to more was not written by a node."""
+_NUMBER = re.compile(rb"\d{1,18}")
+
+
+class RedisPaceStore:
+    """Reads and writes the paces of one crawl: one state per site, which all nodes add to.
+
+    A node reads a state, computes the next one, and writes it unless another node wrote meanwhile; then it
+    computes anew from what was written.
+    """
+
+    def __init__(self, shards: Shards) -> None:
+        self._shards = shards
+
+    async def read(self, site: str, egress: str = "") -> PaceSnapshot:
+        """Return the state of a site, or of one egress address at the site."""
+        return _learnt(await self._tune(site, b"", b"", 0, 0, egress))[1]
+
+    async def write(
+        self, site: str, before: PaceSnapshot, pace: Pace, egress: str = ""
+    ) -> PaceSnapshot | None:
+        """Write the next state. Returns None, or the state that another node wrote since `before` was read."""
+        stored = orjson.dumps(asdict(pace))
+        # The frontier spaces visits by up to a fifth more than this interval, so the mean is the learnt rate.
+        interval_ms = round(1000 / (pace.rate * 1.1)) if pace.rate else 0
+        limit = int(pace.limit)
+        reply = await self._tune(site, before.stored, stored, limit, interval_ms, egress)
+        written, now = _learnt(reply)
+        return None if written else now
+
+    async def keep_apart(self, site: str, interval_s: float) -> None:
+        """Store a site's crawl-delay; no learnt interval becomes shorter."""
+        await self._shards.run(self._shards.of(site), "space", site, round(interval_s * 1000))
+
+    async def limit_sites(self, terms: Mapping[str, SiteTerms]) -> None:
+        """Store limits of single sites, by their names or `*.` and a domain above them.
+
+        They hold for sites that come into being afterwards: every node stores them before it adds a URL.
+        """
+        told = [(name, one.stored()) for name, one in terms.items()]
+        for shard in range(self._shards.count):
+            key = keys.limits(self._shards.crawl, shard)
+            for start in range(0, len(told), BATCH):
+                part = [text for pair in told[start : start + BATCH] for text in pair]
+                await self._shards.client.command("HSET", key, *part)
+
+    async def _tune(
+        self, site: str, before: bytes, after: bytes, limit: int, interval_ms: int, egress: str
+    ) -> Any:
+        shard = self._shards.of(site)
+        return await self._shards.run(shard, "tune", site, before, after, limit, interval_ms, egress)
+
+
+class RedisSharedCache:
+    """The texts of robots.txt of one crawl, one per origin; the cache does not look into them.
+
+    A claim makes one node fetch a text while the others wait.
+    """
+
+    def __init__(self, client: RedisClient, crawl: keys.Named) -> None:
+        self._client = client
+        self._crawl = crawl
+
+    async def read(self, origin: str) -> bytes | None:
+        """Return an origin's text; None where there is none, it has expired, or it cannot be unpacked."""
+        stored = await self._client.command("GET", keys.robots(self._crawl, origin))
+        if stored is None:
+            return None
+        unpack = zlib.decompressobj()
+        try:
+            text = unpack.decompress(stored, MAX_BYTES)
+        except zlib.error:
+            return None
+        return text if unpack.eof else None
+
+    async def write(self, origin: str, text: bytes, for_s: float) -> None:
+        """Store a text for `for_s` seconds, and end the claim."""
+        key = keys.robots(self._crawl, origin)
+        await self._client.command("SET", key, zlib.compress(text, 1), "PX", max(1, round(for_s * 1000)))
+        await self.yield_claim(origin)
+
+    async def claim(self, origin: str, for_s: float) -> bool:
+        """Return whether the caller is the one to fetch; its claim expires after `for_s` seconds."""
+        key = keys.robots_claim(self._crawl, origin)
+        return (await self._client.command("SET", key, "1", "NX", "PX", round(for_s * 1000))) is not None
+
+    async def yield_claim(self, origin: str) -> None:
+        """End the claim, so that another node may fetch."""
+        await self._client.command("DEL", keys.robots_claim(self._crawl, origin))
+
+
+class SharedBans:
+    """A crawl's bans; `own_time_ms` replaces the server's clock in tests."""
+
+    def __init__(
+        self, client: RedisClient, crawl: keys.Named, *, own_time_ms: Callable[[], int] | None = None
+    ) -> None:
+        self._client = client
+        self._key = keys.ctl(crawl)
+        self._own_time_ms = own_time_ms
+
+    async def exchange(self, news: Sequence[Ban]) -> Sequence[Ban]:
+        """Store new bans and return every ban in force, those of other nodes included."""
+        told: list[Arg] = []
+        for ban in news:
+            told += [_subject_of(ban), max(0, round(ban.left_s * 1000)), ban.bans]
+        own = "" if self._own_time_ms is None else self._own_time_ms()
+        heard = await self._client.run("bans", self._key, own, *told)
+        return [_ban_of(*heard[i : i + 3]) for i in range(0, len(heard), 3)]
+
+
+class RedisProxyBytes:
+    """The bytes of one crawl over all its runs and nodes, kept in its first shard."""
+
+    def __init__(self, shards: Shards) -> None:
+        self._shards = shards
+
+    async def add(self, run: str, carried_bytes: int, budget_bytes: int | None = None) -> ProxyBytes:
+        """Add what a run has carried since it said so last; return what all have.
+
+        `carried_bytes` are those of the whole run so far, `run` a text that no other run has. With
+        `budget_bytes` that is the crawl's budget from now on, 0 for none. Raises CrawlUnreadable.
+        """
+        budget = "" if budget_bytes is None else budget_bytes
+        reply = await self._shards.run(0, "proxied", run, carried_bytes, budget)
+        return _proxy_bytes(self._shards.client, reply)
+
+    async def read(self) -> ProxyBytes:
+        """Return what the proxies have carried, and the budget; changes nothing. Raises CrawlUnreadable."""
+        client = self._shards.client
+        stored = await client.command("HMGET", keys.proxied(self._shards.crawl), "bytes", "budget")
+        return _proxy_bytes(client, [field or b"0" for field in stored])
+
+
+def _learnt(reply: Any) -> tuple[bool, PaceSnapshot]:
+    written, stored, now_ms, in_flight, blocked_ms, first = reply
+    learnt = PaceSnapshot(
+        stored, _pace(stored), int(now_ms) / 1000, int(in_flight), int(blocked_ms) / 1000, int(first)
+    )
+    return bool(written), learnt
+
+
+def _pace(stored: bytes) -> Pace | None:
+    """Return a stored state; None for one that another version of the farm wrote, which is learnt anew."""
+    if not stored:
+        return None
+    try:
+        fields = orjson.loads(stored)
+        fields["latencies"] = tuple(fields["latencies"])
+        fields["delivered"] = tuple((second, count) for second, count in fields["delivered"])
+        return Pace(**fields)
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _subject_of(ban: Ban) -> str:
+    """Return what a ban is stored under: the proxy's label, and the site after a space. Neither contains one."""
+    return ban.proxy if ban.site is None else f"{ban.proxy} {ban.site}"
+
+
+def _ban_of(subject: bytes, left_ms: int, bans: int) -> Ban:
+    proxy, _, site = subject.decode().partition(" ")
+    return Ban(proxy, site or None, left_ms / 1000, bans)
+
+
+def _proxy_bytes(client: RedisClient, fields: list[bytes]) -> ProxyBytes:
+    if not all(_NUMBER.fullmatch(field) for field in fields):
+        raise unreadable(client.place, "the bytes of its proxies are none")
+    return ProxyBytes(*map(int, fields))

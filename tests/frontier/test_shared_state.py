@@ -1,0 +1,187 @@
+"""What a crawl's nodes have found out for each other, in Redis: paces of sites, robots.txt, the proxies' state."""
+
+import asyncio
+import zlib
+from dataclasses import replace
+
+import pytest
+
+from farm.frontier import keys
+from farm.frontier.client import RedisClient
+from farm.frontier.crawl import delete_crawl
+from farm.frontier.frontier import RedisFrontier
+from farm.frontier.shared_state import MAX_BYTES, RedisSharedCache, SharedBans
+from farm.frontier.terms import Politeness
+from farm.model.egress import Ban, ProxyBytes
+from farm.model.errors import CrawlUnreadable
+from farm.model.outcome import FailureKind, Retry
+from farm.policy.aimd import Pace
+from tests.frontier.support import Bench
+
+
+async def test_what_is_learnt_holds_with_the_next_lease(client: RedisClient, redis_url: str) -> None:
+    """Places in flight, and a spacing whose mean is the rate."""
+    bench = await Bench.open(client, redis_url, politeness=Politeness(in_flight=8))
+    await bench.add(*(f"a/{n}" for n in range(9)))
+    book = bench.frontier.paces
+    known = await book.read("a")
+    assert (known.pace, known.first, known.in_flight) == (None, 8, 0)
+    assert await book.write("a", known, Pace(2.7, rate=2.0)) is None
+    await bench.lease("s1")
+    assert (await bench.idle("s2")).reason == "waiting"
+    bench.clock.advance(0.56)
+    await bench.lease("s2")
+    bench.clock.advance(0.56)
+    await bench.idle("s3")
+    known = await book.read("a")
+    assert (known.pace, known.in_flight) == (Pace(2.7, rate=2.0), 2)
+    assert await bench.frontier.audit() == []
+
+
+async def test_of_two_that_learn_at_once_the_second_is_told(bench: Bench) -> None:
+    """So that it adds to what the first has learnt."""
+    book = bench.frontier.paces
+    before = await book.read("a")
+    assert await book.write("a", before, Pace(5, latencies=(1, 2), delivered=((7, 3),))) is None
+    there = await book.write("a", before, Pace(6))
+    assert there is not None
+    assert there.pace == Pace(5, latencies=(1, 2), delivered=((7, 3),))
+    assert await book.write("a", there, Pace(6)) is None
+
+
+async def test_a_crawl_delay_and_the_users_rate_outlast_what_is_learnt(
+    client: RedisClient, redis_url: str
+) -> None:
+    """Whichever is known first."""
+    bench = await Bench.open(client, redis_url, politeness=Politeness(interval_s=0.2))
+    book = bench.frontier.paces
+    await book.write("a", await book.read("a"), Pace(8, rate=100))
+    assert await bench.raw("HGET", "@site:a", "i") == b"200"
+    await book.keep_apart("a", 3)
+    assert await bench.raw("HGET", "@site:a", "i") == b"3000"
+    known = await book.read("a")
+    await book.write("a", known, replace(known.pace or Pace(8), rate=50))
+    assert await bench.raw("HGET", "@site:a", "i") == b"3000"
+
+
+async def test_a_block_is_seen_by_whoever_learns(bench: Bench) -> None:
+    """It came with the settlement."""
+    await bench.add("a/1")
+    lease = await bench.lease()
+    await bench.frontier.nack(lease, Retry(FailureKind.THROTTLED, 30, throttled=True))
+    known = await bench.frontier.paces.read("a")
+    assert known.blocked_until_s == known.now_s + 30
+
+
+async def test_a_state_of_another_version_is_learnt_anew(bench: Bench) -> None:
+    """And can be written over."""
+    await bench.raw("HSET", "@site:a", "a", b'{"limit": 3, "other": 4}')
+    book = bench.frontier.paces
+    known = await book.read("a")
+    assert known.pace is None
+    assert await book.write("a", known, Pace(4)) is None
+
+
+TEST = keys.Handle("test")
+ORIGIN = "https://a.example:8443"
+
+
+async def test_a_text_is_kept_until_it_expires(client: RedisClient) -> None:
+    """And goes with the crawl."""
+    shelf = RedisSharedCache(client, TEST)
+    assert await shelf.read(ORIGIN) is None
+    await shelf.write(ORIGIN, b"rules " * 1000, 100)
+    assert await shelf.read(ORIGIN) == b"rules " * 1000
+    assert 99_000 < await client.command("PTTL", keys.robots(TEST, ORIGIN)) <= 100_000
+    assert await client.command("STRLEN", keys.robots(TEST, ORIGIN)) < 200
+    await delete_crawl(client, "test")
+    assert await shelf.read(ORIGIN) is None
+
+
+async def test_of_many_nodes_one_fetches(client: RedisClient) -> None:
+    """Until it is done, or gives up."""
+    shelf = RedisSharedCache(client, TEST)
+    claims = await asyncio.gather(*(shelf.claim(ORIGIN, 60) for _ in range(20)))
+    assert sum(claims) == 1
+    await shelf.yield_claim(ORIGIN)
+    assert await shelf.claim(ORIGIN, 60)
+    await shelf.write(ORIGIN, b"", 60)
+    assert await shelf.claim(ORIGIN, 60)
+
+
+async def test_a_garbled_text_is_nothing(client: RedisClient) -> None:
+    """It is fetched again; so is one that unpacks to more than a node would have written, or is cut off."""
+    packed = zlib.compress(b"rules")
+    for stored in (b"garbage", b"", zlib.compress(bytes(MAX_BYTES + 1)), packed[:-1]):
+        await client.command("SET", keys.robots(TEST, ORIGIN), stored)
+        assert await RedisSharedCache(client, TEST).read(ORIGIN) is None
+
+
+async def test_a_ban_is_heard_by_every_node_until_it_is_over(bench: Bench) -> None:
+    """Then it is forgotten."""
+    one, other = (SharedBans(bench.client, bench.crawl, own_time_ms=bench.clock.read) for _ in range(2))
+    assert (
+        await one.exchange([Ban("http://a:1", None, 60.0, 1), Ban("http://b:1", "shop.example", 5.0, 2)])
+        != []
+    )
+    assert sorted(await other.exchange([]), key=str) == [
+        Ban("http://a:1", None, 60.0, 1),
+        Ban("http://b:1", "shop.example", 5.0, 2),
+    ]
+    bench.clock.ms += 5_000
+    assert await other.exchange([]) == [Ban("http://a:1", None, 55.0, 1)]
+    bench.clock.ms += 55_000
+    assert await other.exchange([]) == []
+    assert await bench.frontier.audit() == []
+
+
+async def test_bans_are_stored_as_ever(bench: Bench) -> None:
+    """Nodes of the version before read them: the site after a space."""
+    bans = SharedBans(bench.client, bench.crawl, own_time_ms=bench.clock.read)
+    await bans.exchange([Ban("http://a:1", None, 60.0, 1), Ban("http://a:1", "a.example:8080", 5.0, 2)])
+    stored = await bench.raw("HKEYS", "@bans")
+    assert sorted(stored) == [b"http://a:1", b"http://a:1 a.example:8080"]
+
+
+async def test_the_later_end_counts_and_a_proxy_can_be_back(bench: Bench) -> None:
+    """A node that heard late does not shorten what another one has said."""
+    bans = SharedBans(bench.client, bench.crawl, own_time_ms=bench.clock.read)
+    await bans.exchange([Ban("http://a:1", None, 60.0, 2)])
+    assert await bans.exchange([Ban("http://a:1", None, 10.0, 1)]) == [Ban("http://a:1", None, 60.0, 2)]
+    assert await bans.exchange([Ban("http://a:1", None, 0.0, 0)]) == []
+
+
+async def test_each_run_adds_what_is_new_of_it(bench: Bench) -> None:
+    """A repetition adds nothing, since a reply may be lost; nor does one that comes late."""
+    carried = bench.frontier.proxy_bytes
+    assert await carried.read() == ProxyBytes()
+    assert await carried.add("one", 1000) == ProxyBytes(1000, 0)
+    assert await carried.add("one", 1000) == ProxyBytes(1000, 0)
+    assert await carried.add("two", 5 * 2**40) == ProxyBytes(1000 + 5 * 2**40, 0)
+    assert await carried.add("one", 2500) == ProxyBytes(2500 + 5 * 2**40, 0)
+    assert await carried.read() == ProxyBytes(2500 + 5 * 2**40, 0)
+    assert await bench.raw("TTL", "@proxied:one") > 600_000
+    assert await bench.frontier.audit() == []
+
+
+async def test_the_budget_that_was_given_last_holds_for_all(bench: Bench) -> None:
+    """Who gives none leaves it as it is."""
+    one = bench.frontier.proxy_bytes
+    other = RedisFrontier(bench.client, bench.crawl).proxy_bytes
+    assert not (await one.add("one", 10, 100)).is_spent
+    assert await other.add("two", 0) == ProxyBytes(10, 100)
+    spent = await other.add("two", 90)
+    assert (spent, spent.is_spent) == (ProxyBytes(100, 100), True)
+    raised = await one.add("three", 0, 101)
+    assert (raised, raised.is_spent) == (ProxyBytes(100, 101), False)
+    without = await one.add("three", 50, 0)
+    assert (without, without.is_spent) == (ProxyBytes(150, 0), False)
+
+
+async def test_bytes_that_are_none_are_said_to_be_unreadable(bench: Bench) -> None:
+    """Anybody may have written to Redis."""
+    await bench.raw("HSET", "@proxied", "bytes", "7", "budget", "much")
+    with pytest.raises(CrawlUnreadable):
+        await bench.frontier.proxy_bytes.read()
+    with pytest.raises(CrawlUnreadable):
+        await bench.frontier.proxy_bytes.add("one", 1)
