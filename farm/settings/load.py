@@ -36,7 +36,10 @@ S = TypeVar("S", bound="CommandSettings")
 class CommandSettings(BaseSettings):
     """Base of every command's settings."""
 
-    model_config = SettingsConfigDict(env_prefix="FARM_", toml_file=CONFIG, extra="ignore", frozen=True)
+    # A default is what the field holds, such as seconds, and nothing that a user may write.
+    model_config = SettingsConfigDict(
+        env_prefix="FARM_", toml_file=CONFIG, extra="ignore", frozen=True, validate_default=False
+    )
 
     @classmethod
     def settings_customise_sources(

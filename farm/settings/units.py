@@ -1,6 +1,7 @@
 """The units that users write: durations (`8s`), sizes (`3GiB`), rates (`5/s`), and parts of the machine."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -26,6 +27,11 @@ _BYTES = {
     "gib": 2**30,
     "tib": 2**40,
 }
+_LOOSE = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*(?:/|per\b)?\s*([a-z]{0,12})", re.IGNORECASE)
+"""A number with no unit, or with one that is spelt in another way: `5`, `5 sec`, `6G`, `5 per second`."""
+_TIMES = {"": "s", "ms": "ms", "milli": "ms", "mo": "", "m": "m", "s": "s", "h": "h", "d": "d"}
+_RATES = {name: unit and f"/{unit}" for name, unit in _TIMES.items()}
+_SIZES = {"": "MiB or {0}GiB", "k": "KiB", "m": "MiB", "g": "GiB", "t": "TiB", "b": "B"}
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(ms|s|m|h|d)")
 VIEWPORT_MOST = 10_000
 _HASH_ROUTES = {
@@ -53,13 +59,23 @@ class Memory:
 
 
 def parse_duration(value: Any) -> float:
-    """Return seconds; raises ValueError with what may be written."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+    """Return seconds; raises ValueError with what may be written: not a number alone, in no source."""
     found = _DURATION.fullmatch(str(value).strip())
     if found is None:
-        raise ValueError("write a duration such as 500ms, 8s, 10m or 2h")
+        raise ValueError(f"write a duration such as 500ms, 8s, 10m or 2h{_meant(value, _TIMES)}")
     return float(found[1]) * _SECONDS[found[2]]
+
+
+def _meant(value: Any, units: Mapping[str, str]) -> str:
+    """Return ` (did you mean 5s?)` for what is nearly right, or nothing; `units` are by how their names begin."""
+    found = _LOOSE.fullmatch(str(value).strip())
+    if found is None or (units is not _TIMES and not float(found[1])):
+        return ""
+    word = found[2].lower()
+    unit = next(
+        (unit for name, unit in units.items() if word == name or (name and word.startswith(name))), ""
+    )
+    return f" (did you mean {found[1]}{unit.format(found[1])}?)" if unit else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +93,7 @@ def parse_rate(value: Any) -> Rate:
     text = str(value).strip()
     found = _RATE.fullmatch(text)
     if found is None or float(found[1]) == 0:
-        raise ValueError("write a rate such as 5/s, 30/m or 1000/h")
+        raise ValueError(f"write a rate such as 5/s, 30/m or 1000/h{_meant(value, _RATES)}")
     return Rate(text, float(found[1]) / _SECONDS[found[2]])
 
 
@@ -91,15 +107,20 @@ def parse_memory(value: Any) -> Memory:
         return Memory(text, share=float(share[1]) / 100)
     size = _SIZE.fullmatch(text)
     if size is None or float(size[1]) == 0:
-        raise ValueError("write a size such as 512MiB or 6GiB, or a share such as 75%")
+        raise ValueError(
+            f"write a size such as 512MiB or 6GiB, or a share such as 75%{_meant(value, _SIZES)}"
+        )
     return Memory(text, size_bytes=int(float(size[1]) * _BYTES[size[2].lower()]))
 
 
 def parse_size(value: Any) -> Memory:
     """Return a size; raises ValueError with what may be written."""
-    memory = parse_memory(value) if "%" not in str(value) else None
+    try:
+        memory = parse_memory(value)
+    except ValueError:
+        memory = None
     if memory is None or memory.size_bytes is None:
-        raise ValueError("write a size such as 512MiB or 20GiB")
+        raise ValueError(f"write a size such as 512MiB or 20GiB{_meant(value, _SIZES)}")
     return memory
 
 

@@ -1,5 +1,6 @@
 """The units that users write, and the ways to give an option."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from farm.model.errors import UsageError
 from farm.model.url import HashRoutes
 from farm.settings.commands import RunSettings
 from farm.settings.load import load
-from farm.settings.units import parse_duration, parse_memory
+from farm.settings.units import parse_duration, parse_memory, parse_rate, parse_size
 
 
 @pytest.fixture(autouse=True)
@@ -132,3 +133,70 @@ def test_a_file_that_is_not_toml_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "farm.toml").write_text("contexts = \n")
     with pytest.raises(UsageError, match=r"farm\.toml cannot be read: .*line 1"):
         run()
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("5", "5s"),
+        ("0", "0s"),
+        ("1.5", "1.5s"),
+        ("5 sec", "5s"),
+        ("5seconds", "5s"),
+        ("5 min", "5m"),
+        ("20msec", "20ms"),
+        ("2 Hours", "2h"),
+        ("3 months", ""),
+        ("3 weeks", ""),
+        ("soon", ""),
+        ("9" * 1000, ""),
+    ],
+)
+def test_a_duration_that_is_nearly_right_is_told_the_right_form(text: str, meant: str) -> None:
+    """Which is what most people write first."""
+    assert said_by(parse_duration, text) == meant
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [("5", "5/s"), ("5/sec", "5/s"), ("30 per minute", "30/m"), ("5s", "5/s"), ("0", ""), ("fast", "")],
+)
+def test_a_rate_that_is_nearly_right_is_told_the_right_form(text: str, meant: str) -> None:
+    """None for what can be no rate at all."""
+    assert said_by(parse_rate, text) == meant
+
+
+@pytest.mark.parametrize("parse", [parse_memory, parse_size])
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [("6G", "6GiB"), ("512m", "512MiB"), ("2 gigabytes", "2GiB"), ("512", "512MiB or 512GiB"), ("0", "")],
+)
+def test_a_size_that_is_nearly_right_is_told_the_right_form(
+    parse: Callable[[str], object], text: str, meant: str
+) -> None:
+    """Also where no share may be given."""
+    assert said_by(parse, text) == meant
+
+
+def said_by(parse: Callable[[str], object], text: str) -> str:
+    """Return what is offered in place of a text that is refused; nothing where nothing is."""
+    with pytest.raises(ValueError, match="write a ") as error:
+        parse(text)
+    return str(error.value).partition("(did you mean ")[2].removesuffix("?)")
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"), [("page_timeout", "5s"), ("rate", "5/s"), ("max_disk", "5MiB or 5GiB")]
+)
+@pytest.mark.parametrize("source", ["flag", "variable", "file"])
+def test_a_number_without_its_unit_is_refused_in_every_source(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: str, meant: str, source: str
+) -> None:
+    """What means five seconds in one place must not be an error in another."""
+    flags = [f"--{key.replace('_', '-')}", "5"] if source == "flag" else []
+    if source == "variable":
+        monkeypatch.setenv(f"FARM_{key.upper()}", "5")
+    if source == "file":
+        (tmp_path / "farm.toml").write_text(f"{key} = 5\n")
+    with pytest.raises(UsageError, match=f"did you mean {meant}"):
+        run(*flags)
