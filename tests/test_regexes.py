@@ -25,7 +25,7 @@ BOUNDED = {
 }
 """May take more than linear time, on text that is short: where the bound is."""
 NOT_FROM_OUTSIDE = {
-    "farm.app.rendering._HEADER": "the user's --header",
+    "farm.browser.site_params._HEADER": "the user's --header",
     "farm.browser.trust.PEM": "the user's --ca-file",
     "farm.egress.guard._BARE_V6": "the user's --allow-network",
     "farm.frontier.scripts._FIELD": "the project's own Lua",
@@ -44,7 +44,7 @@ NOT_FROM_OUTSIDE = {
     "farm.frontier.shards._kinds_of": "the project's own Lua",
     "farm.scope.seeds._BARE_HOST": "a line of the user's seeds",
     "farm.scope.rules._compiled": "the user's own --include and --exclude",
-    "farm.app.site_rendering.renders": "the user's own globs, on a path of 2,000 characters",
+    "farm.browser.site_params.renders": "the user's own globs, on a path of 2,000 characters",
 }
 WALKED = {"farm.detect.rules._is": "the rows of RULES are judged one by one"}
 

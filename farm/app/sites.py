@@ -6,23 +6,17 @@ headers are a node's own, since they are secrets.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 from farm.frontier.terms import SiteTerms
 from farm.model.errors import UsageError
-from farm.model.url import ANY_SUBDOMAIN, names_covering
+from farm.model.url import ANY_SUBDOMAIN, covering
 from farm.policy.aimd import PaceParams
 from farm.settings.sites import SiteTable
 
-T = TypeVar("T")
 FIRST_IN_FLIGHT = 8
 """How many visits to a site there are at once before anything is known of it."""
 Tables = Mapping[str, SiteTable]
-
-
-def covering(tables: Mapping[str, T], site: str) -> T | None:
-    """Return what the most special of the names that cover a site stands for; None where none does."""
-    return next((tables[name] for name in names_covering(site) if name in tables), None) if tables else None
 
 
 def agreed_tables(tables: Tables) -> dict[str, Any]:

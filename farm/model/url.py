@@ -5,11 +5,14 @@
 key), so that any node computes the same. `scope/canonical.py` makes a URL canonical.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from hashlib import blake2b
 from ipaddress import ip_address
+from typing import TypeVar
 from urllib.parse import urlsplit
 
+T = TypeVar("T")
 FINGERPRINT_BYTES = 8
 RECORD_ID_BYTES = 16
 PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
@@ -70,6 +73,11 @@ def names_covering(site: str) -> tuple[str, ...]:
         while (rest := rest.partition(".")[2]) != "":
             names.append(ANY_SUBDOMAIN + rest)
     return tuple(names)
+
+
+def covering(named: Mapping[str, T], site: str) -> T | None:
+    """Return what the most special of the names that cover a site stands for; None where none does."""
+    return next((named[name] for name in names_covering(site) if name in named), None) if named else None
 
 
 def hostname_of(url: str) -> str | None:

@@ -1,6 +1,7 @@
 """The units that users write: durations (`8s`), sizes (`3GiB`), rates (`5/s`), and parts of the machine."""
 
 import re
+import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,6 +43,7 @@ BLOCKABLE = ("images", "media", "fonts", "stylesheets", "trackers")
 _WAITS = frozenset({"settle", "load", "domcontentloaded"})
 _SELECTOR = "css:"
 _MODES = frozenset(mode for mode in range(0o600, 0o667) if not mode & 0o111)
+_ZONE = re.compile(r"[A-Za-z]+(/[A-Za-z0-9_+-]+)*")
 _VIEWPORT = re.compile(r"(\d{2,5})x(\d{2,5})")
 
 
@@ -187,6 +189,12 @@ def parse_date(value: Any) -> datetime:
     except ValueError:
         raise ValueError("write a date such as 2026-01-31") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def is_timezone(zone: str) -> bool:
+    """Return whether there is a time zone of this name; where the system has no list, whether it could be one."""
+    known = zoneinfo.available_timezones()
+    return zone in known if known else _ZONE.fullmatch(zone) is not None
 
 
 def parse_hash_routes(value: Any) -> HashRoutes:

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from farm.app.preflight import preflight
-from farm.app.rendering import check_timezone, credentials, read_state, state_of_site
+from farm.app.rendering import credentials
 from farm.app.run_summary import shown_settings
 from farm.model.errors import UsageError
 from farm.settings.commands import RunSettings
+from farm.settings.units import is_timezone
 
 SECRET = "open-sesame"
 COOKIE = {"name": "a", "value": SECRET, "domain": ".shop.example", "path": "/"}
@@ -60,73 +61,15 @@ def test_no_secret_is_in_the_settings_that_are_shown(tmp_path: Path) -> None:
     assert SECRET not in repr(plan)
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        "",
-        "[]",
-        "{}",
-        '{"cookies": {}}',
-        '{"cookies": [{"name": "a"}]}',
-        '{"origins": [{"origin": 7}]}',
-        *(
-            json.dumps({"cookies": [{**COOKIE, **wrong}]})
-            for wrong in (
-                {"expires": "tomorrow"},
-                {"expires": 0},
-                {"expires": -2},
-                {"expires": 1e20},
-                {"expires": True},
-                {"expires": None},
-                {"httpOnly": "yes"},
-                {"secure": 1},
-                {"sameSite": "lax"},
-            )
-        ),
-        '{"origins": [{"origin": "https://a.example", "localStorage": [{"name": "b"}]}]}',
-    ],
-)
-def test_what_is_no_storage_state_is_refused(tmp_path: Path, content: str) -> None:
-    """With how to make one."""
-    path = tmp_path / "state.json"
-    path.write_text(content)
-    with pytest.raises(UsageError, match="is no storage state; give a file that Playwright"):
-        read_state(path)
-
-
-def test_a_storage_state_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """One sentence."""
-    with pytest.raises(UsageError, match=r"state\.json cannot be read \(No such file"):
-        read_state(tmp_path / "state.json")
-
-
-def test_each_site_gets_its_own_part_of_the_state() -> None:
-    """Subdomains are of the same site; nobody else gets anything."""
-    other = {**COOKIE, "domain": "pay.example"}
-    of = state_of_site({"cookies": [COOKIE, other], "origins": [ORIGIN]})
-    assert of("https://api.shop.example/x") == {"cookies": [COOKIE], "origins": [ORIGIN]}
-    assert of("https://pay.example/") == {"cookies": [other], "origins": []}
-    assert of("https://evil-shop.example/") is None
-    assert of("https://shop.example.evil.example/") is None
-
-
 @pytest.mark.parametrize("zone", ["Mars/Olympus", "../etc/passwd", "", "Europe/"])
 def test_a_time_zone_that_there_is_not_is_refused(zone: str) -> None:
     """Chromium would refuse it at every page."""
+    assert not is_timezone(zone)
     with pytest.raises(UsageError, match="Europe/Berlin"):
-        check_timezone(zone)
+        credentials(RunSettings(timezone=zone))
 
 
 def test_time_zones_that_there_are_pass() -> None:
     """By their usual names."""
     for zone in (None, "UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires"):
-        check_timezone(zone)
-
-
-def test_a_storage_state_as_playwright_writes_it_is_taken(tmp_path: Path) -> None:
-    """With and without an end, whole seconds or not."""
-    more = {"httpOnly": True, "secure": False, "sameSite": "Lax"}
-    cookies = [{**COOKIE, **more, "expires": end} for end in (-1, 1893456000, 1893456000.25)]
-    path = tmp_path / "state.json"
-    path.write_text(json.dumps({"cookies": [*cookies, COOKIE], "origins": []}))
-    assert len(read_state(path)["cookies"]) == 4
+        credentials(RunSettings(timezone=zone))

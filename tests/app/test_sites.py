@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from farm.app.preflight import preflight
-from farm.app.rendering import credentials, site_header_params, slot_params
+from farm.app.rendering import credentials, slot_params
 from farm.app.session import open_session
-from farm.app.sites import covering, most_of, own_paces, site_terms
+from farm.app.sites import most_of, own_paces, site_terms
 from farm.browser.render import RenderParams
 from farm.frontier.terms import SiteTerms
 from farm.model.errors import UsageError
@@ -39,22 +39,6 @@ def rendering(site: dict[str, Any], **more: Any) -> Callable[[str], tuple[str, s
         return own.wait, own.selector
 
     return of
-
-
-def test_the_most_special_table_covers_a_site() -> None:
-    """Its own, else that of the nearest domain above it."""
-    found = tables(shop__example={"rate": "1/s"}, any__example={"rate": "2/s"}, any__shop__example={})
-    rates = {
-        site: (table.rate.text if table.rate else "") if (table := covering(found, site)) else None
-        for site in ("shop.example", "a.shop.example", "b.a.shop.example", "x.example", "shop.example:81")
-    }
-    assert rates == {
-        "shop.example": "1/s",
-        "a.shop.example": "",
-        "b.a.shop.example": "",
-        "x.example": "2/s",
-        "shop.example:81": None,
-    }
 
 
 @pytest.mark.parametrize(
@@ -104,46 +88,6 @@ def test_a_site_blocks_what_its_table_says() -> None:
     )
     assert not without.tab.images
     assert "*.png" not in without.tab.blocked_urls
-
-
-@pytest.mark.parametrize(
-    ("name", "seeds", "seen", "unseen"),
-    [
-        (
-            "shop.example",
-            ["https://shop.example/"],
-            ["https://shop.example/a", "https://api.shop.example/"],
-            ["http://shop.example/", "https://shop.example:8443/", "https://notshop.example/"],
-        ),
-        ("shop.example", [], ["https://shop.example/"], ["http://shop.example/"]),
-        (
-            "shop.example",
-            ["http://www.shop.example/"],
-            ["http://www.shop.example/", "https://shop.example/"],
-            ["http://shop.example/", "http://api.shop.example/"],
-        ),
-        (
-            "shop.example:81",
-            ["http://shop.example:81/"],
-            ["http://shop.example:81/"],
-            ["http://shop.example/"],
-        ),
-        (
-            "*.shop.example",
-            ["http://shop.example/"],
-            ["https://a.shop.example/", "http://a.shop.example/"],
-            ["https://shop.example/", "http://shop.example/", "https://a.shop.example:81/"],
-        ),
-        ("127.0.0.1:81", ["http://127.0.0.1:81/"], ["http://127.0.0.1:81/"], ["http://1.127.0.0.1:81/"]),
-    ],
-)
-def test_a_tables_headers_go_to_its_host_alone(
-    name: str, seeds: list[str], seen: list[str], unseen: list[str]
-) -> None:
-    """Unencrypted only to a seed that is."""
-    params = site_header_params({name: {"X-Token": SECRET}}, seeds)[name]
-    assert [url for url in seen if not params.may_see(url)] == []
-    assert [url for url in unseen if params.may_see(url)] == []
 
 
 def test_only_a_context_of_the_site_or_below_it_has_its_headers() -> None:

@@ -10,10 +10,11 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from farm.app.rendering import header_params, state_of_site
 from farm.browser.intercept import InterceptParams, suffix_of
+from farm.browser.site_params import header_params, state_of_site
 from farm.browser.tab import OwnParams, TabParams
 from farm.model.page import RenderedPage
+from farm.scope.rules import registrable_domain
 from fixtures.shop import Shop
 from tests.browser.conftest import browsing, visit
 
@@ -215,7 +216,7 @@ async def test_the_storage_state_is_there_on_the_first_page_and_is_the_pages_the
         "cookies": [cookie("127.0.0.1", "session", "mine"), cookie("127.0.0.2", "other", "theirs")],
         "origins": [{"origin": sites.own, "localStorage": [{"name": "basket", "value": "two lamps"}]}],
     }
-    params = TabParams(state_for=state_of_site(state))
+    params = TabParams(state_for=state_of_site(state, registrable_domain))
     first, second = await pages_of(tmp_path, params, f"{sites.own}/mine", f"{sites.own}/mine")
     assert "kept two lamps session=mine" in first.text
     assert "kept changed session=mine" in second.text
@@ -225,7 +226,9 @@ async def test_a_context_of_another_site_has_nothing_of_it(tmp_path: Path, sites
     """Not even what it could send there from a page of somebody else's."""
     origins = [{"origin": sites.own, "localStorage": [{"name": "basket", "value": "two lamps"}]}]
     state = {"cookies": [cookie("127.0.0.1", "session", "mine")], "origins": origins}
-    async with browsing(tmp_path / "engines", tab=TabParams(state_for=state_of_site(state))) as opened:
+    async with browsing(
+        tmp_path / "engines", tab=TabParams(state_for=state_of_site(state, registrable_domain))
+    ) as opened:
         slot = await opened.slot()
         page = await visit(slot, f"{sites.foreign}/mine")
         assert "kept null" in page.text

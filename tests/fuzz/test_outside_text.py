@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from farm.app.rendering import read_state, state_of_site
+from farm.browser.site_params import read_state, state_of_site
 from farm.detect import detect
 from farm.egress.authority import authority_from, authority_of, target_from, tunnel_target_from
 from farm.egress.http1 import part
@@ -21,6 +21,7 @@ from farm.model.errors import UsageError
 from farm.model.page import Detection, Link, RenderedPage
 from farm.policy.retry import RetryParams
 from farm.policy.throttling import retry_after_s
+from farm.scope.rules import registrable_domain
 
 MANY = settings(max_examples=150)
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -178,7 +179,7 @@ def test_a_storage_state_is_read_or_refused(state: Any) -> None:
         path.write_bytes(json.dumps(state).encode())
         with suppress(UsageError):
             read = read_state(path)
-            state_of_site(read)("http://h.example/")
+            state_of_site(read, registrable_domain)("http://h.example/")
 
 
 @pytest.mark.parametrize(

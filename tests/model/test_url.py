@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.model.url import host_of, hostname_of, origin_of, path_of, relative_url_of, site_of
+from farm.model.url import covering, host_of, hostname_of, origin_of, path_of, relative_url_of, site_of
 from farm.scope.canonical import CanonicalUrl, canonicalise
 
 CANONICAL = {
@@ -72,3 +72,11 @@ def test_any_url_has_a_host_name_and_a_path_or_says_that_it_has_none() -> None:
     assert (hostname_of("about:blank"), hostname_of("http://[::1")) == ("", None)
     assert path_of("http://a.example/f/g.pdf?x=/y#/z") == "/f/g.pdf"
     assert (path_of("http://a.example"), path_of("http://[::1")) == ("", "")
+
+
+def test_the_most_special_name_covers_a_site() -> None:
+    """Its own, else that of the nearest domain above it; a port belongs to the name."""
+    named = {"shop.example": 1, "*.example": 2, "*.shop.example": 3}
+    sites = ("shop.example", "a.shop.example", "b.a.shop.example", "x.example", "shop.example:81")
+    assert [covering(named, site) for site in sites] == [1, 3, 3, 2, None]
+    assert covering({}, "shop.example") is None
