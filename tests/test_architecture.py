@@ -117,7 +117,7 @@ def test_throttling_statuses_stand_in_one_place() -> None:
         for node in ast.walk(_tree(path))
         if isinstance(node, ast.Constant) and node.value in statuses and type(node.value) is int
     }
-    assert found == {"farm/policy/throttling.py", "farm/detect/rules.py"}
+    assert found == {"farm/policy/retry.py", "farm/detect/rules.py"}
 
 
 def test_urls_are_taken_apart_in_one_place() -> None:

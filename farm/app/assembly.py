@@ -36,11 +36,10 @@ from farm.model.url import HashRoutes
 from farm.monitor.outcomes import CountedSink, LoggedTroubles, RunOutcomes
 from farm.policy.admission import CpuParams
 from farm.policy.memory import MemoryParams
-from farm.policy.proxy_score import ScoreParams
+from farm.policy.proxies import ScoreParams
 from farm.policy.retry import RetryParams
 from farm.resources.host_load import CpuUsage, HostLoad
-from farm.resources.memory_limit import heap_mib, machine_bytes, renderer_cap_bytes
-from farm.resources.memory_meter import MemoryMeter, MemorySampler
+from farm.resources.memory import MemoryMeter, MemorySampler, heap_mib, machine_bytes, renderer_cap_bytes
 from farm.runtime.byte_budget import ByteBudget
 from farm.runtime.control import Control
 from farm.runtime.egress_route import DirectRoute

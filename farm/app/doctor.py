@@ -17,7 +17,7 @@ from farm.browser.find import find_browser
 from farm.frontier.connect import connect
 from farm.frontier.embedded import EmbeddedRedis
 from farm.model.errors import FarmError
-from farm.resources.memory_limit import machine_bytes
+from farm.resources.memory import machine_bytes
 from farm.runtime.reaper import Reaper
 from farm.settings.commands import DoctorSettings
 from farm.settings.options import EMBEDDED

@@ -11,7 +11,7 @@ from farm.frontier.crawl import Crawl, find_crawl
 from farm.frontier.embedded import EmbeddedRedis
 from farm.frontier.frontier import RedisFrontier
 from farm.model.errors import UsageError
-from farm.runtime.lock import FolderLock
+from farm.resources.files import FolderLock
 from farm.settings.options import EMBEDDED, CrawlSettings
 
 _NAMED = 5

@@ -20,7 +20,7 @@ from farm.model.url import host_of, origin_of
 from farm.monitor.figures import size
 from farm.policy.capacity import automatic_contexts
 from farm.resources.host_load import core_count
-from farm.resources.memory_limit import machine_bytes
+from farm.resources.memory import machine_bytes
 from farm.resources.processes import fd_limit
 from farm.scope.rules import ScopeRules
 from farm.scope.seeds import Seed

@@ -15,7 +15,7 @@ from farm.model.egress import Fetched, FetchFailed
 from farm.model.errors import UsageError
 from farm.model.event import Emit
 from farm.model.url import site_of
-from farm.policy.proxy_score import Outcome, after_fault
+from farm.policy.proxies import Outcome, after_fault
 from farm.runtime.byte_budget import ByteBudget
 from farm.runtime.control import Control
 from farm.runtime.egress_route import ProxyRoute

@@ -19,7 +19,7 @@ from farm.frontier.embedded import EmbeddedRedis
 from farm.frontier.frontier import RedisFrontier
 from farm.frontier.terms import Politeness, Terms
 from farm.model.errors import NoSuchCrawl, UsageError
-from farm.runtime.lock import FolderLock
+from farm.resources.files import FolderLock
 from farm.runtime.presence import Presence, register
 from farm.runtime.reaper import Reaper
 from farm.scope.rules import ScopeRules

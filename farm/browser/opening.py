@@ -13,7 +13,7 @@ from farm.browser.failure import translate
 from farm.browser.tab import Tab, TabParams, close_context
 from farm.model.errors import BrowserUnavailable, SlotLost
 from farm.model.outcome import FailureKind
-from farm.resources.memory_limit import limit_growth
+from farm.resources.memory import limit_growth
 
 OPEN_S = 15.0
 

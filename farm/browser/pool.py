@@ -26,7 +26,7 @@ from farm.model.event import Emit, Recycled
 from farm.model.memory import MemoryReading, ReclaimAction
 from farm.policy.retry import Breaker, BreakerParams
 from farm.policy.stagger import LaunchSpacing, reserve
-from farm.resources.memory_meter import ProcessInventory
+from farm.resources.memory import ProcessInventory
 
 log = logging.getLogger("farm.browser")
 CHECK_EVERY_S = 1.0

@@ -23,7 +23,7 @@ from farm.policy.capacity import (
     together,
 )
 from farm.resources.host_load import core_count
-from farm.resources.memory_limit import machine_bytes
+from farm.resources.memory import machine_bytes
 from farm.settings.commands import PlanSettings
 from farm.settings.load import load
 from farm.settings.units import Rate

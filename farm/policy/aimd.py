@@ -14,7 +14,7 @@ about it; what is not used does not grow; visits that an overloaded machine dela
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from farm.policy.throttling import THROTTLING
+from farm.policy.retry import THROTTLING
 
 _BINS = 6
 _LATENCIES = 48

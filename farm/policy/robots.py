@@ -9,8 +9,7 @@ from enum import StrEnum
 
 from farm.model.egress import EgressFault, FetchFailed
 from farm.model.outcome import Bury, FailureKind, Judgement, Retry
-from farm.policy.retry import RetryParams, after_egress_failure, after_failure, backoff_s
-from farm.policy.throttling import TOO_MANY_REQUESTS
+from farm.policy.retry import TOO_MANY_REQUESTS, RetryParams, after_egress_failure, after_failure, backoff_s
 
 LONGEST_CRAWL_DELAY_S = 60.0
 """A longer crawl-delay is cut to this: some files ask for a day."""

@@ -13,9 +13,8 @@ from farm.model.egress import AllProxiesBanned, EgressFailure, EgressFault
 from farm.model.outcome import Bury, FailureKind, Judgement, Release, Retry
 from farm.model.page import Detection
 from farm.model.task import Lease
-from farm.policy.proxy_score import Outcome, after_error, after_fault, after_page
-from farm.policy.retry import RetryParams, after_egress_failure, after_failure
-from farm.policy.throttling import THROTTLING, put_off
+from farm.policy.proxies import Outcome, after_error, after_fault, after_page
+from farm.policy.retry import THROTTLING, RetryParams, after_egress_failure, after_failure, put_off
 
 SERVER_ERRORS = range(500, 600)
 _REJECTED = frozenset({Outcome.BLOCKED, Outcome.DOUBTED})

@@ -1,12 +1,15 @@
-"""Files: opened without following a link, trusted only if they are ours, and written whole or not at all."""
+"""Files and folders: opened without following a link, trusted only if ours, written whole, locked, counted."""
 
 import contextlib
 import errno
+import fcntl
 import os
 import stat
+from collections.abc import Collection
 from pathlib import Path
+from typing import IO
 
-from farm.model.errors import UsageError
+from farm.model.errors import OutputUnwritable, UsageError
 
 OTHERS = 0o077
 
@@ -91,3 +94,77 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def folder_bytes(folder: Path, without: Collection[str] = ()) -> int:
+    """Return the bytes of all files below a folder, links not followed; `without` are names at its top.
+
+    What is gone or cannot be read meanwhile counts as nothing. Blocking: call it in a thread.
+    """
+    total = 0
+    waiting = [folder]
+    while waiting:
+        place = waiting.pop()
+        try:
+            with os.scandir(place) as entries:
+                for entry in entries:
+                    if place == folder and entry.name in without:
+                        continue
+                    try:
+                        about = entry.stat(follow_symlinks=False)
+                    except OSError:
+                        continue
+                    if stat.S_ISDIR(about.st_mode):
+                        waiting.append(place / entry.name)
+                    else:
+                        total += about.st_size
+        except OSError:
+            continue
+    return total
+
+
+class FolderLock:
+    """One live run per output folder: a lock that the kernel drops when its holder dies, however it dies.
+
+    Held from `take` to `release`; the file stays, and says who held it last.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[str] | None = None
+
+    def take(self) -> None:
+        """Take the lock, making its folder where needed.
+
+        Raises UsageError when another run holds it or the folder is somebody else's, OutputUnwritable when the
+        folder cannot be written to.
+        """
+        try:
+            own_folder(self._path.parent)
+            file = os.fdopen(opened(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND), "a+", encoding="ascii")
+        except OSError as error:
+            raise OutputUnwritable(
+                f"{self._path.parent.parent} cannot be written to ({error.strerror}); "
+                "see to its permissions, or choose another --output."
+            ) from None
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            file.close()
+            raise UsageError(
+                f"{self._path.parent.parent} is in use by the run with process id {holder}; "
+                "wait for it, stop it, or choose another --output."
+            ) from None
+        file.seek(0)
+        file.truncate()
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        self._file = file
+
+    def release(self) -> None:
+        """Give the lock up; harmless when it is not held."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None

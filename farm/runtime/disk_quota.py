@@ -1,10 +1,7 @@
 """The limit on what a crawl may take on the disk: reached, no new page is taken."""
 
 import asyncio
-import os
-import stat
-from collections.abc import Callable, Collection
-from pathlib import Path
+from collections.abc import Callable
 
 from farm.model.clock import Clock
 from farm.model.event import Emit, Notice
@@ -38,30 +35,3 @@ class DiskQuota:
                 self._control.end(ExitReason.DISK_LIMIT)
                 return
             await self._control.ended(EVERY_S)
-
-
-def folder_bytes(folder: Path, without: Collection[str] = ()) -> int:
-    """Return the bytes of all files below a folder, links not followed; `without` are names at its top.
-
-    What is gone or cannot be read meanwhile counts as nothing. Blocking: call it in a thread.
-    """
-    total = 0
-    waiting = [folder]
-    while waiting:
-        place = waiting.pop()
-        try:
-            with os.scandir(place) as entries:
-                for entry in entries:
-                    if place == folder and entry.name in without:
-                        continue
-                    try:
-                        about = entry.stat(follow_symlinks=False)
-                    except OSError:
-                        continue
-                    if stat.S_ISDIR(about.st_mode):
-                        waiting.append(place / entry.name)
-                    else:
-                        total += about.st_size
-        except OSError:
-            continue
-    return total

@@ -6,8 +6,7 @@ Both classes satisfy the worker's `EgressRoute`.
 from collections.abc import Callable
 
 from farm.model.egress import AllProxiesBanned
-from farm.policy.proxy_rotation import depends_on_site, keeps_proxy
-from farm.policy.proxy_score import Outcome
+from farm.policy.proxies import Outcome, depends_on_site, keeps_proxy
 from farm.runtime.proxy_pool import ProxyPool
 
 

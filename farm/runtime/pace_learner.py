@@ -17,7 +17,7 @@ from dataclasses import replace
 from farm.model.clock import Clock
 from farm.model.event import Emit, Notice
 from farm.policy.aimd import Pace, PaceParams, Sample, blocked, start, step
-from farm.policy.throttling import THROTTLING
+from farm.policy.retry import THROTTLING
 from farm.runtime.ports import PaceStore
 
 log = logging.getLogger("farm.pacer")

@@ -16,7 +16,7 @@ from farm.model.page import Detection, HashRouter, Link, RenderedPage
 from farm.model.record import Batch, Skip
 from farm.model.task import Idle, Lease, LeaseRequest, UrlTask
 from farm.policy.aimd import Pace, PaceSnapshot
-from farm.policy.proxy_score import Outcome
+from farm.policy.proxies import Outcome
 
 
 class Frontier(Protocol):

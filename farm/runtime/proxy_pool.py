@@ -1,9 +1,8 @@
 """The proxies of a node: which one each slot uses, and what visits say about them.
 
 What always holds: a slot changes its proxy between visits only; a banned proxy serves no slot, and one on trial
-serves one slot until a visit shows whether it is available, or that slot has no work for it. `policy.proxy_score`
-decides about health, `policy.proxy_rotation` which proxy comes next; here is who uses which. Lives on the event
-loop.
+serves one slot until a visit shows whether it is available, or that slot has no work for it. `policy.proxies`
+decides about health and which proxy comes next; here is who uses which. Lives on the event loop.
 """
 
 from collections import Counter, OrderedDict
@@ -15,16 +14,18 @@ from farm.model.clock import Clock
 from farm.model.egress import AllProxiesBanned, Ban
 from farm.model.errors import AllProxiesDown
 from farm.model.event import Emit, Notice
-from farm.policy.proxy_rotation import Candidate, Rotation, choose
-from farm.policy.proxy_score import (
+from farm.policy.proxies import (
     MAY_BE_THE_PAGES,
     PAIR_WEIGHTS,
     PROXY_WEIGHTS,
+    Candidate,
     Health,
     Outcome,
     ProxyState,
+    Rotation,
     ScoreParams,
     adopt_ban,
+    choose,
     step,
 )
 

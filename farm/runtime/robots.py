@@ -21,7 +21,7 @@ from farm.model.egress import EgressFault, FetchFailed
 from farm.model.outcome import Judgement, Release, SkipReason
 from farm.model.task import Lease
 from farm.model.url import origin_of, site_of
-from farm.policy.retry import RetryParams
+from farm.policy.retry import RetryParams, retry_after_s
 from farm.policy.robots import (
     CLOSED_S,
     FAILED_S,
@@ -32,7 +32,6 @@ from farm.policy.robots import (
     while_closed,
     without_answer,
 )
-from farm.policy.throttling import retry_after_s
 from farm.runtime.ports import Fetch, ParsedRobots, SetSpacing, SharedCache
 
 log = logging.getLogger("farm.robots")

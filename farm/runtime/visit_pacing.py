@@ -14,8 +14,7 @@ from farm.model.errors import FrontierUnavailable
 from farm.model.page import RenderedPage
 from farm.model.task import Lease
 from farm.model.url import host_of, site_of
-from farm.policy.retry import RetryParams
-from farm.policy.throttling import throttle_delay_s
+from farm.policy.retry import RetryParams, throttle_delay_s
 from farm.runtime.ports import Frontier
 
 LONGEST_S = 10.0

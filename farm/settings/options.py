@@ -12,7 +12,7 @@ from pydantic_settings import NoDecode
 
 from farm.model.secret import SecretUrl
 from farm.model.url import HashRoutes
-from farm.policy.proxy_rotation import Rotation
+from farm.policy.proxies import Rotation
 from farm.settings.sites import SiteTables
 from farm.settings.units import (
     BlockedKinds,

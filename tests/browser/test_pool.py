@@ -17,8 +17,7 @@ from farm.model.memory import Measure, ReclaimAction
 from farm.model.outcome import FailureKind
 from farm.policy.recycle import RecycleParams
 from farm.resources import processes
-from farm.resources.memory_limit import limit_growth
-from farm.resources.memory_meter import MemoryMeter
+from farm.resources.memory import MemoryMeter, limit_growth
 from fixtures.shop import Shop, serve_shop
 from fixtures.shop.journal import Journal
 from tests.arrivals import assert_spread, on_a_machine_of_our_own

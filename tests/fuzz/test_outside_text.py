@@ -19,8 +19,7 @@ from farm.egress.http1 import part
 from farm.egress.proxy_file import parse_proxies
 from farm.model.errors import UsageError
 from farm.model.page import Detection, Link, RenderedPage
-from farm.policy.retry import RetryParams
-from farm.policy.throttling import retry_after_s
+from farm.policy.retry import RetryParams, retry_after_s
 from farm.scope.rules import registrable_domain
 
 MANY = settings(max_examples=150)

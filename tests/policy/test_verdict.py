@@ -10,7 +10,7 @@ from farm.model.egress import AllProxiesBanned, EgressFailure, EgressFault
 from farm.model.outcome import Bury, FailureKind, Judgement, Release, Retry, SkipReason
 from farm.model.page import Detection, Finding
 from farm.model.task import Lease, UrlTask
-from farm.policy.proxy_score import Outcome
+from farm.policy.proxies import Outcome
 from farm.policy.retry import RetryParams
 from farm.policy.verdict import Attempt, Failed, answer_of, decide, needs_new_context, outcome_of
 

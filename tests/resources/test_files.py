@@ -10,8 +10,16 @@ import pytest
 from farm.model.crawl import Ledger
 from farm.model.errors import OutputUnwritable, UsageError
 from farm.monitor.log import start_logging
-from farm.resources.files import create_anew, opened, own_folder, read_own, umask_of, write_atomically
-from farm.runtime.lock import FolderLock
+from farm.resources.files import (
+    FolderLock,
+    create_anew,
+    folder_bytes,
+    opened,
+    own_folder,
+    read_own,
+    umask_of,
+    write_atomically,
+)
 from farm.sinks.files import Files
 from farm.sinks.jsonl import JsonlSink
 from farm.sinks.summary import Summary, write_summary
@@ -172,3 +180,38 @@ def test_the_content_is_synced_before_it_is_renamed_and_the_name_after(
     monkeypatch.setattr(Path, "replace", noted_replace)
     write_atomically(tmp_path / "a", b"content")
     assert steps == ["sync the file", "rename", "sync a folder"]
+
+
+def test_a_folder_is_all_its_files_and_no_link(tmp_path: Path) -> None:
+    """What is left out is so at the top alone."""
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "x").write_bytes(b"1" * 10)
+    (tmp_path / "a" / "y").write_bytes(b"1" * 20)
+    (tmp_path / "a" / "b" / "a").write_bytes(b"1" * 40)
+    whole = folder_bytes(tmp_path)
+    (tmp_path / "link").symlink_to("/usr")
+    assert whole == 70
+    assert folder_bytes(tmp_path) < 70 + 100
+    assert folder_bytes(tmp_path, {"a", "link"}) == 10
+    assert folder_bytes(tmp_path / "nowhere") == 0
+
+
+def test_a_folder_has_one_holder(tmp_path: Path) -> None:
+    """The second run learns the process id of the first; after the release it gets the lock."""
+    first, second = (
+        FolderLock(tmp_path / "out" / ".farm" / "lock"),
+        FolderLock(tmp_path / "out" / ".farm" / "lock"),
+    )
+    first.take()
+    with pytest.raises(UsageError, match=f"process id {os.getpid()}"):
+        second.take()
+    first.release()
+    second.take()
+    second.release()
+
+
+def test_a_folder_that_cannot_be_made_is_the_outputs_fault(tmp_path: Path) -> None:
+    """There is a file in place of the folder."""
+    (tmp_path / "out").write_text("")
+    with pytest.raises(OutputUnwritable, match="choose another --output"):
+        FolderLock(tmp_path / "out" / ".farm" / "lock").take()

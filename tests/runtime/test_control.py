@@ -1,14 +1,8 @@
 """What the workers of a node share, and the lock on an output folder."""
 
 import asyncio
-import os
-from pathlib import Path
 
-import pytest
-
-from farm.model.errors import OutputUnwritable, UsageError
 from farm.runtime.control import Control, ExitReason
-from farm.runtime.lock import FolderLock
 from tests.turns import turns
 
 
@@ -46,27 +40,6 @@ async def test_a_pause_has_an_end() -> None:
     """Without any change."""
     control = Control()
     await control.wait_for_change(control.changes, 0.01)
-
-
-def test_a_folder_has_one_holder(tmp_path: Path) -> None:
-    """The second run learns the process id of the first; after the release it gets the lock."""
-    first, second = (
-        FolderLock(tmp_path / "out" / ".farm" / "lock"),
-        FolderLock(tmp_path / "out" / ".farm" / "lock"),
-    )
-    first.take()
-    with pytest.raises(UsageError, match=f"process id {os.getpid()}"):
-        second.take()
-    first.release()
-    second.take()
-    second.release()
-
-
-def test_a_folder_that_cannot_be_made_is_the_outputs_fault(tmp_path: Path) -> None:
-    """There is a file in place of the folder."""
-    (tmp_path / "out").write_text("")
-    with pytest.raises(OutputUnwritable, match="choose another --output"):
-        FolderLock(tmp_path / "out" / ".farm" / "lock").take()
 
 
 async def test_one_of_those_who_rest_can_be_called() -> None:

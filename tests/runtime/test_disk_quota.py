@@ -1,13 +1,12 @@
 """The limit on what a crawl may take on the disk."""
 
 import asyncio
-from pathlib import Path
 
 from farm.model.clock import SystemClock
 from farm.model.event import Event, Notice
 from farm.runtime import disk_quota
 from farm.runtime.control import Control, ExitReason
-from farm.runtime.disk_quota import DiskQuota, folder_bytes
+from farm.runtime.disk_quota import DiskQuota
 
 
 async def test_the_run_ends_at_the_limit_and_not_before() -> None:
@@ -33,17 +32,3 @@ async def test_a_run_that_ends_is_not_looked_at_any_more() -> None:
     control.end(ExitReason.FINISHED)
     await asyncio.wait_for(quota, 30)
     assert (control.reason, said) == (ExitReason.FINISHED, [])
-
-
-def test_a_folder_is_all_its_files_and_no_link(tmp_path: Path) -> None:
-    """What is left out is so at the top alone."""
-    (tmp_path / "a" / "b").mkdir(parents=True)
-    (tmp_path / "x").write_bytes(b"1" * 10)
-    (tmp_path / "a" / "y").write_bytes(b"1" * 20)
-    (tmp_path / "a" / "b" / "a").write_bytes(b"1" * 40)
-    whole = folder_bytes(tmp_path)
-    (tmp_path / "link").symlink_to("/usr")
-    assert whole == 70
-    assert folder_bytes(tmp_path) < 70 + 100
-    assert folder_bytes(tmp_path, {"a", "link"}) == 10
-    assert folder_bytes(tmp_path / "nowhere") == 0

@@ -5,8 +5,7 @@ import pytest
 from farm.model.egress import Ban
 from farm.model.errors import AllProxiesDown
 from farm.model.event import Event, Notice
-from farm.policy.proxy_rotation import Rotation
-from farm.policy.proxy_score import Outcome
+from farm.policy.proxies import Outcome, Rotation
 from farm.runtime.egress_route import ProxyRoute
 from farm.runtime.proxy_pool import ProxyParams, ProxyPool
 from tests.clock import ManualClock

@@ -9,7 +9,7 @@ from farm.model.egress import AllProxiesBanned, EgressFailure, EgressFault
 from farm.model.errors import RenderError, SlotLost
 from farm.model.outcome import Ack, FailureKind, RedirectOutcome, Release, Retry, SkipReason
 from farm.model.page import Detection, Finding
-from farm.policy.proxy_score import Outcome
+from farm.policy.proxies import Outcome
 from farm.runtime.control import ExitReason
 from tests.runtime.visit_fakes import DEADLINE_S, GIVEN_BACK, SITE, Bench, lease, page, worked
 from tests.turns import turns

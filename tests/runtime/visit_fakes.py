@@ -12,7 +12,7 @@ from farm.model.outcome import Ack, Bury, RedirectOutcome, Release, Retry, Settl
 from farm.model.page import Detection, HashRouter, Link, RenderedPage
 from farm.model.record import Batch, Record, Skip
 from farm.model.task import Idle, Lease, LeaseRequest, UrlTask
-from farm.policy.proxy_score import Outcome
+from farm.policy.proxies import Outcome
 from farm.policy.retry import RetryParams
 from farm.runtime.control import Control
 from farm.runtime.heartbeat import Heartbeat

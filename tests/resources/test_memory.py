@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from farm.model.memory import MIB, RENDERER_MOST_BYTES, over_cap
 from farm.policy.memory import MemoryParams
-from farm.resources.memory_limit import FLOOR_BYTES, CgroupMemory, heap_mib, read_cgroup, renderer_cap_bytes
+from farm.resources.memory import FLOOR_BYTES, CgroupMemory, heap_mib, read_cgroup, renderer_cap_bytes
 
 GIB = 1024 * MIB
 

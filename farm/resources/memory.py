@@ -1,16 +1,22 @@
-"""Measures the memory of the farm's process tree: Python, drivers, every Chromium process, embedded Redis.
+"""The farm's memory: what each process of its tree uses, what the machine has, what one renderer may take of it.
 
 PSS (proportional set size) divides a shared page among its users; RSS would count it for each of forty renderers.
 Reading the PSS of a process walks its page tables, 2 to 4 ms of CPU; reading its private resident memory takes 15
 us. So the PSS of a process is read when the process is new, when its private memory has changed, and at intervals;
 in between it is assumed to change as the private memory does. A CPU budget limits the PSS readings.
 
-A renderer belongs to the context whose page was opened with it (see `Tab`). The meter runs in a thread; it gets an
-inventory of the pool's processes, and does not touch the pool itself.
+A page can allocate half a gigabyte a second, faster than any sampling. RLIMIT_DATA bounds the private memory of a
+process: an allocation beyond it fails, the renderer exits, and the visit ends as a crash. It covers script heaps,
+typed arrays, DOM and decoded pictures; it does not cover memory shared between processes (canvases on their way to
+the screen), which the governor's readings do. V8's own heap limit is lower, so that a page with much garbage is
+collected and not killed.
 """
 
 import asyncio
+import contextlib
 import os
+import resource
+import sys
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,11 +25,19 @@ from pathlib import Path
 
 import psutil
 
-from farm.model.memory import MemoryReading, RendererUse
+from farm.model.memory import MIB, RENDERER_MOST_BYTES, MemoryReading, RendererUse
 from farm.resources import processes
-from farm.resources.memory_limit import limit_growth, read_cgroup
 
-MIB = 2**20
+ROOT = Path("/sys/fs/cgroup")
+SELF = Path("/proc/self/cgroup")
+FLOOR_BYTES = 256 * MIB
+SHARE = 0.12
+"""The share of the budget: less than lies between the band in which contexts are recycled and the budget.
+
+So one renderer that grows to its cap, at whatever speed, does not bring the farm over its budget. It is a share of
+the whole and not of an engine's part: an engine's other renderers are as many as its contexts, and are small.
+"""
+_HEAP_SHARE = 0.75
 TREE_EVERY_S = 1.0
 CGROUP_EVERY_S = 1.0
 AGED_S = 30.0
@@ -31,6 +45,55 @@ MOVED_BYTES = 8 * MIB
 MOVED_SHARE = 0.1
 PSS_CPU_SHARE = 0.005
 PSS_CPU_SAVED_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class CgroupMemory:
+    """The limit of the tightest group, and its use without the file cache that it can drop."""
+
+    limit_bytes: int
+    used_bytes: int
+
+
+def read_cgroup(machine_bytes: int, root: Path = ROOT, own: Path = SELF) -> CgroupMemory | None:
+    """Return the smallest limit below the machine's memory, of this group or an ancestor; None if there is none.
+
+    Read from cgroup v2 or v1.
+    """
+    found = [one for folder in _folders(root, own) if (one := _read_group(folder)) is not None]
+    binding = [one for one in found if one.limit_bytes < machine_bytes]
+    return min(binding, key=lambda one: one.limit_bytes, default=None)
+
+
+def machine_bytes() -> int:
+    """Return the memory of the machine, or the limit of its cgroup if that is less, in bytes."""
+    total = int(psutil.virtual_memory().total)
+    group = read_cgroup(total)
+    return group.limit_bytes if group else total
+
+
+def renderer_cap_bytes(budget_bytes: int) -> int:
+    """Return the memory cap of one renderer under a budget, in bytes."""
+    return int(min(RENDERER_MOST_BYTES, max(FLOOR_BYTES, SHARE * budget_bytes)))
+
+
+def heap_mib(cap_bytes: int) -> int:
+    """Return V8's heap limit for a renderer with this cap, in MiB."""
+    return int(cap_bytes * _HEAP_SHARE) // MIB
+
+
+def limit_growth(pid: int, cap_bytes: int) -> bool:
+    """Limit the renderer to `cap_bytes` more than it has mapped now; return whether the limit is set.
+
+    A new renderer has mapped 0.6 GB of stacks and reservations that it never touches.
+    """
+    if sys.platform != "linux":
+        return False
+    with contextlib.suppress(OSError, psutil.Error, ValueError):
+        most = processes.data_bytes(pid) + cap_bytes
+        psutil.Process(pid).rlimit(resource.RLIMIT_DATA, (most, most))
+        return True
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +130,9 @@ class _Process:
 class MemoryMeter:
     """Measures the process tree, and the free disk space of the `folders`. Not thread-safe.
 
-    `cap_bytes` is the memory cap for renderers that no slot opened.
+    It runs in a thread, gets an inventory of the pool's processes, and does not touch the pool itself. A renderer
+    belongs to the context whose page was opened with it (see `Tab`). `cap_bytes` is the memory cap for renderers
+    that no slot opened.
     """
 
     def __init__(self, cap_bytes: int, folders: tuple[Path, ...] = ()) -> None:
@@ -188,6 +253,40 @@ class MemorySampler:
     def close(self) -> None:
         """End the thread after the current reading."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _folders(root: Path, own: Path) -> list[Path]:
+    """Return the folders of the group and its ancestors; in a container often just the root."""
+    try:
+        lines = own.read_text(encoding="ascii").splitlines()
+    except (OSError, ValueError):
+        lines = []
+    folders = [root, root / "memory"]
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        base = root if not controllers else root / "memory"
+        if not controllers or "memory" in controllers.split(","):
+            parts = [part for part in path.split("/") if part and part != ".."]
+            folders += [base.joinpath(*parts[: depth + 1]) for depth in range(len(parts))]
+    return folders
+
+
+def _read_group(folder: Path) -> CgroupMemory | None:
+    for limit, usage, cache in (
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        try:
+            text = (folder / limit).read_text(encoding="ascii").strip()
+            if not text.isdigit():
+                continue
+            used = int((folder / usage).read_text(encoding="ascii"))
+            stat = (folder / "memory.stat").read_text(encoding="ascii").splitlines()
+        except (OSError, ValueError):
+            continue
+        droppable = next((int(line.split()[1]) for line in stat if line.startswith(f"{cache} ")), 0)
+        return CgroupMemory(int(text), max(0, used - droppable))
+    return None
 
 
 def _free_bytes(folder: Path) -> int:
