@@ -40,14 +40,13 @@ from farm.policy.proxies import ScoreParams
 from farm.policy.retry import RetryParams
 from farm.resources.host_load import CpuUsage, HostLoad
 from farm.resources.memory import MemoryMeter, MemorySampler, heap_mib, machine_bytes, renderer_cap_bytes
-from farm.runtime.byte_budget import ByteBudget
-from farm.runtime.control import Control
+from farm.runtime.control import ByteBudget, Control
 from farm.runtime.egress_route import DirectRoute
 from farm.runtime.flow import FlowMeter, FlowReporter
 from farm.runtime.governor import Governor, GovernorParams
 from farm.runtime.heartbeat import Heartbeat
 from farm.runtime.node import Node, NodeParams
-from farm.runtime.pace_learner import PaceLearner
+from farm.runtime.pacing import PaceLearner
 from farm.runtime.proxy_pool import ProxyParams
 from farm.runtime.reaper import Reaper
 from farm.runtime.worker import Worker

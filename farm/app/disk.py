@@ -7,8 +7,7 @@ from farm.app.preflight import RunPlan
 from farm.model.clock import Clock
 from farm.model.event import Emit
 from farm.resources.files import folder_bytes
-from farm.runtime.control import Control
-from farm.runtime.disk_quota import DiskQuota
+from farm.runtime.control import Control, DiskQuota
 from farm.sinks.jsonl import JsonlSink
 from farm.sinks.record import FOLDERS
 

@@ -13,7 +13,7 @@ from farm.model.task import Lease
 from farm.policy.aimd import PaceParams
 from farm.policy.retry import RetryParams
 from farm.resources.host_load import HostLoad
-from farm.runtime.pace_learner import PaceLearner
+from farm.runtime.pacing import PaceLearner
 from farm.runtime.robots import AllowAll, RobotsChecker
 from farm.scope.duplicate_templates import DuplicateTemplates
 from farm.scope.links import LinkSorter

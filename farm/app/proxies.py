@@ -16,8 +16,7 @@ from farm.model.errors import UsageError
 from farm.model.event import Emit
 from farm.model.url import site_of
 from farm.policy.proxies import Outcome, after_fault
-from farm.runtime.byte_budget import ByteBudget
-from farm.runtime.control import Control
+from farm.runtime.control import ByteBudget, Control
 from farm.runtime.egress_route import ProxyRoute
 from farm.runtime.proxy_pool import ProxyParams, ProxyPool
 

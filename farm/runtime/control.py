@@ -1,7 +1,19 @@
-"""What the workers of one node share: how many may work, when to look for work again, and when to stop."""
+"""How a run is steered: how many workers work, when they look for work again, and what ends it.
+
+The limits on bytes are looked at beside the workers; reached, no new page is taken.
+"""
 
 import asyncio
+from collections.abc import Callable
 from enum import StrEnum
+from typing import Protocol
+
+from farm.model.clock import Clock
+from farm.model.egress import ProxyBytes
+from farm.model.event import Emit, Notice, ProxyBytesRead
+
+PROXY_BYTES_EVERY_S = 1.0
+DISK_EVERY_S = 2.0
 
 
 class ExitReason(StrEnum):
@@ -19,7 +31,7 @@ class ExitReason(StrEnum):
 
 
 class Control:
-    """Lives on the event loop. The first reason to end is the one that counts."""
+    """What the workers of one node share; lives on the event loop. The first reason to end counts."""
 
     def __init__(self, *, staying: bool = False) -> None:
         self.limit = 0
@@ -105,3 +117,82 @@ class Control:
                 await self._changed.wait()
         except TimeoutError:
             return
+
+
+class ProxyBytesStore(Protocol):
+    """The bytes of all nodes."""
+
+    async def add(self, run: str, carried_bytes: int, budget_bytes: int | None = None) -> ProxyBytes:
+        """Add what a run has carried since it said so last; return what all have, and the budget."""
+        ...
+
+
+class ByteBudget:
+    """Ends the run once the proxies have carried the crawl's budget.
+
+    What goes through them until every node has heard of it, a second, comes on top, and so does what the visits
+    that are under way then still bring. `carried` returns the bytes of this run so far; `given_bytes` is the
+    budget that its user gave, 0 for none, None where the crawl's is to stay.
+    """
+
+    def __init__(
+        self,
+        run: str,
+        carried: Callable[[], int],
+        store: ProxyBytesStore,
+        given_bytes: int | None,
+        control: Control,
+        emit: Emit,
+        clock: Clock,
+    ) -> None:
+        self._run = run
+        self._carried = carried
+        self._store = store
+        self._given = given_bytes
+        self._control = control
+        self._emit = emit
+        self._clock = clock
+
+    async def check(self) -> None:
+        """Add this node's bytes, and end the run if all nodes' are as many as the budget has."""
+        read = await self._store.add(self._run, self._carried(), self._given)
+        # Said once: whoever gives another one later is not to be contradicted.
+        self._given = None
+        now = self._clock.monotonic()
+        self._emit(ProxyBytesRead(now, read))
+        if read.is_spent and not self._control.ending:
+            text = f"--proxy-bytes: {read.used:,} bytes went by the proxies, the limit is {read.budget:,}"
+            self._emit(Notice(now, "warning", text))
+            self._control.end(ExitReason.PROXY_BYTES)
+
+    async def run(self) -> None:
+        """Check every second, until the run ends."""
+        while not await self._control.ended(PROXY_BYTES_EVERY_S):
+            await self.check()
+
+
+class DiskQuota:
+    """Ends the run once `used_bytes` is at the limit; what is written between two looks comes on top.
+
+    `used_bytes` blocks for as long as the disk takes, and is called in a thread.
+    """
+
+    def __init__(
+        self, limit_bytes: int, used_bytes: Callable[[], int], control: Control, emit: Emit, clock: Clock
+    ) -> None:
+        self._limit = limit_bytes
+        self._used_bytes = used_bytes
+        self._control = control
+        self._emit = emit
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Look now and every two seconds, until the run ends."""
+        while not self._control.ending:
+            used = await asyncio.to_thread(self._used_bytes)
+            if used >= self._limit:
+                text = f"--max-disk: the output folder has {used:,} bytes, the limit is {self._limit:,}"
+                self._emit(Notice(self._clock.monotonic(), "warning", text))
+                self._control.end(ExitReason.DISK_LIMIT)
+                return
+            await self._control.ended(DISK_EVERY_S)

@@ -26,8 +26,8 @@ from farm.policy import verdict
 from farm.policy.stagger import IDLE_S, RETIRE_IDLE_S, idle_backoff_s, resume_delay_s
 from farm.policy.verdict import Attempt, Failed
 from farm.runtime.control import Control, ExitReason
+from farm.runtime.pacing import VisitPacing
 from farm.runtime.ports import EgressRoute, Slot, SlotEgress
-from farm.runtime.visit_pacing import VisitPacing
 from farm.runtime.worker_deps import SlotEvents, VisitNotes, WorkerDeps, WorkerParams
 
 log = logging.getLogger("farm.worker")

@@ -1,0 +1,223 @@
+"""Pacing: documents wait for their site's pace, which is learnt from the answers of the site.
+
+With several egress addresses, a site's concurrency is learnt from all of them together, and the rate for each
+address: a throttling answer was meant for one address, and the others go on.
+
+What always holds: a throttling answer blocks its site before anything is learnt from it; a visit is counted once;
+nodes that write at the same moment repeat the step (optimistic locking); no visit waits for the learner.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
+from typing import Any
+
+from farm.model.clock import Clock
+from farm.model.errors import FrontierUnavailable
+from farm.model.event import Emit, Notice
+from farm.model.page import RenderedPage
+from farm.model.task import Lease
+from farm.model.url import host_of, site_of
+from farm.policy.aimd import Pace, PaceParams, Sample, blocked, start, step
+from farm.policy.retry import THROTTLING, RetryParams, throttle_delay_s
+from farm.runtime.ports import Frontier, PaceStore
+
+log = logging.getLogger("farm.pacer")
+LONGEST_S = 10.0
+"""The longest wait for the visit's own site: its deadline runs, and another slot can visit the URL later."""
+EARLY_S = 2.0
+ELSEWHERE_S = 1.0
+"""The longest wait for a site that a redirect leads to: that request cannot be put off."""
+LEARN_EVERY_S = 0.5
+TRIES = 8
+_TEXTS = {
+    "refused": "throttled: 429 or 503 received",
+    "slow": "slowed down: its latency rose",
+    "failing": "slowed down: many visits fail",
+}
+
+
+class VisitPacing:
+    """Paces the visit of one lease by one egress address (empty where there is only one).
+
+    The slot's proxy calls `ask` just before a document is requested, the slot calls `answered` as soon as its
+    response head is there. Both may happen several times in a visit: addresses redirect, and a context that dies
+    is replaced.
+
+    `jitter` in [0, 1) is the visit's: the block of the site and the settlement use the same delay.
+    """
+
+    def __init__(
+        self,
+        lease: Lease,
+        egress: str,
+        frontier: Frontier,
+        jitter: float,
+        retry: RetryParams,
+        clock: Clock,
+    ) -> None:
+        self._lease = lease
+        self._egress = egress
+        self._frontier = frontier
+        self._jitter = jitter
+        self._retry = retry
+        self._clock = clock
+        self._answer: tuple[int, float | None] | None = None
+        self.waited_s = 0.0
+        """How long documents waited, in seconds: that is not the site's latency."""
+        self.began: float | None = None
+        """When the last document was requested, by this process's clock."""
+
+    async def ask(self, host: str) -> bool:
+        """Return True once a document may be requested from the host, False where the URL must be given back."""
+        own = host == self._lease.task.site or host_of(host) == self._lease.task.site
+        site, longest_s = (self._lease.task.site, LONGEST_S) if own else (host, ELSEWHERE_S)
+        started, waits_s = self._clock.monotonic(), 0.0
+        try:
+            async with asyncio.timeout(longest_s):
+                while (wait_s := await self._frontier.may_begin(site, self._egress)) != 0:
+                    waits_s += abs(wait_s)
+                    if waits_s > longest_s or wait_s < 0:
+                        return not own
+                    await asyncio.sleep(wait_s)
+        except (TimeoutError, FrontierUnavailable):
+            # Redis is unavailable: the page's deadline is not spent on that. The settlement waits for it.
+            return not own
+        finally:
+            self.began = self._clock.monotonic()
+            self.waited_s += self.began - started
+        return True
+
+    async def count_redirects(self, page: RenderedPage) -> None:
+        """Count the requests of redirects within TLS, which the slot's proxy cannot see."""
+        if page.redirects:
+            for url in (*page.redirects[1:], page.final_url):
+                if url.startswith("https://"):
+                    await _early(self._frontier.may_begin(site_of(url), self._egress, begun=True))
+
+    async def answered(self, status: int, headers: Mapping[str, str]) -> None:
+        """Block a site that throttles for every node at once: the settlement comes later."""
+        delay_s = self._delay_s(status, headers)
+        if delay_s is not None and delay_s > 0:
+            await _early(self._frontier.block(self._lease.task.site, delay_s, egress=self._egress))
+
+    def delay_s(self, page: RenderedPage) -> float | None:
+        """Return how long the page's answer puts the URL off, in seconds; None where it does not throttle.
+
+        It is what the site was blocked for when that answer came.
+        """
+        if self._answer is not None and self._answer[0] == page.status:
+            return self._answer[1]
+        return self._delay_s(page.status, page.headers)
+
+    def _delay_s(self, status: int, headers: Mapping[str, str]) -> float | None:
+        throttled, now = self._lease.throttled, self._clock.wall()
+        delay_s = throttle_delay_s(status, headers, throttled, now, self._jitter, self._retry)
+        self._answer = (status, delay_s)
+        return delay_s
+
+
+async def _early(call: Coroutine[Any, Any, object]) -> None:
+    """Tell Redis early what the settlement repeats; while Redis is unavailable the settlement is enough."""
+    with contextlib.suppress(TimeoutError, FrontierUnavailable):
+        async with asyncio.timeout(EARLY_S):
+            await call
+
+
+class PaceLearner:
+    """Learns from the settled visits of one node, together with all others.
+
+    `overloaded` returns whether this machine is too busy to judge a site's latency. `own` returns
+    the params of a site that has its own limits, None for any other.
+    """
+
+    def __init__(
+        self,
+        store: PaceStore,
+        params: PaceParams,
+        overloaded: Callable[[], bool],
+        emit: Emit,
+        clock: Clock,
+        own: Callable[[str], PaceParams | None] = lambda _: None,
+    ) -> None:
+        self._store = store
+        self._params = params
+        self._overloaded = overloaded
+        self._emit = emit
+        self._clock = clock
+        self._own = own
+        self._samples: dict[tuple[str, str], list[Sample]] = {}
+        self._paces: dict[tuple[str, str], Pace] = {}
+
+    def note(self, site: str, began: float, status: int, latency_ms: float, egress: str = "") -> None:
+        """Add a visit that has ended; `began` is of this process's clock, `status` 0 without an answer."""
+        sample = Sample(began, self._clock.monotonic(), status, latency_ms)
+        self._samples.setdefault((site, egress), []).append(sample)
+
+    @property
+    def throttled(self) -> Mapping[str, int]:
+        """How many throttling answers each site that this node visited has given, over all nodes."""
+        refused: Counter[str] = Counter()
+        for (site, _), pace in self._paces.items():
+            refused[site] += pace.refused
+        return {site: count for site, count in refused.items() if count}
+
+    async def run(self) -> None:
+        """Fold twice a second until cancelled."""
+        while True:
+            await asyncio.sleep(LEARN_EVERY_S)
+            await self.learn()
+
+    async def learn(self) -> None:
+        """Fold the visits noted so far."""
+        gathered, self._samples = self._samples, {}
+        overloaded = self._overloaded()
+        by_site: dict[str, list[Sample]] = {}
+        for (site, egress), noted in gathered.items():
+            samples = [replace(sample, overloaded=True) for sample in noted] if overloaded else noted
+            if egress:
+                await self._fold(site, samples, egress)
+                samples = [sample for sample in samples if sample.status not in THROTTLING]
+            by_site.setdefault(site, []).extend(samples)
+        for site, samples in by_site.items():
+            await self._fold(site, samples)
+
+    async def _fold(self, site: str, samples: list[Sample], egress: str = "") -> None:
+        known, own = await self._store.read(site, egress), self._own(site)
+        for _ in range(TRIES):
+            params = own or replace(self._params, first=known.first or self._params.first)
+            # From this process's clock to the crawl's.
+            ahead = known.now_s - self._clock.monotonic()
+            shared = [
+                Sample(s.started_s + ahead, s.finished_s + ahead, s.status, s.latency_ms, s.overloaded)
+                for s in samples
+            ]
+            pace = step(known.pace or start(params), shared, known.in_flight, known.now_s, params)
+            if known.blocked_until_s > known.now_s:
+                pace = blocked(pace, known.blocked_until_s)
+            newer = await self._store.write(site, known, pace, egress)
+            if newer is None:
+                self._report(
+                    f"{site} by proxy {egress}" if egress else site, known.pace, pace, alone=not egress
+                )
+                self._paces[site, egress] = pace
+                return
+            known = newer
+        log.debug(
+            "%s: %d visits were not counted, because too many nodes write its pace at once",
+            site,
+            len(samples),
+        )
+
+    def _report(self, subject: str, before: Pace | None, pace: Pace, *, alone: bool) -> None:
+        was = before.verdict if before else ""
+        # Of one address among several only the rate counts.
+        if pace.verdict == was or pace.verdict not in (_TEXTS if alone else {"refused"}):
+            return
+        figures = [f"rate {pace.rate:.2g}/s"] if pace.rate else []
+        figures += [f"concurrency {int(pace.limit)}"] if alone else []
+        text = f"site {subject} {_TEXTS[pace.verdict]}; {', '.join(figures)}"
+        self._emit(Notice(self._clock.monotonic(), "info", text))
