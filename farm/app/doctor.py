@@ -60,7 +60,7 @@ async def _audit(settings: DoctorSettings) -> Check:
         return Check("crawl", "error", str(error), error.exit_code)
     if examined.violations:
         said = "\n".join(f"      - {violation}" for violation in examined.violations)
-        advice = "report these lines, with a copy of Redis's data; `farm run --fresh` starts it anew"
+        advice = "report these lines, with a copy of Redis's data; `farm run --fresh URL` starts it anew"
         return Check("crawl", "error", f"{crawl.name} is inconsistent; {advice}:\n{said}", 1)
     if not examined.whole:
         return Check(

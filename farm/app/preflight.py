@@ -1,5 +1,6 @@
 """What a run will be, from its settings: everything that can be wrong is found before anything is created."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ from farm.scope.rules import ScopeRules
 from farm.scope.seeds import Seed
 from farm.settings.commands import RunSettings
 from farm.settings.options import EMBEDDED
+from farm.settings.origin import holds_without_flag
 from farm.settings.units import Memory
 
 FIRST_PER_CORE = 2
@@ -76,6 +78,23 @@ class RunPlan:
     def private(self) -> Path:
         """Where the farm keeps its own files inside the output folder."""
         return self.output / PRIVATE
+
+    @property
+    def where(self) -> str:
+        """The flags that name the crawl to any command, ready for a shell.
+
+        A password is masked, unless the environment or `farm.toml` has the address: then it is left out.
+        """
+        parts, redis = [], self.settings.redis
+        if not self.embedded and (
+            str(redis) == redis.reveal() or not holds_without_flag("redis", redis.reveal())
+        ):
+            parts += ["--redis", str(redis)]
+        if self.settings.redis_ca_file is not None:
+            parts += ["--redis-ca-file", str(self.settings.redis_ca_file)]
+        if self.crawl != DEFAULT_CRAWL:
+            parts += ["--crawl", self.crawl]
+        return shlex.join([*parts, "--output", str(self.output)])
 
 
 def preflight(settings: RunSettings) -> RunPlan:

@@ -32,7 +32,7 @@ async def refuse_or_wait(frontier: RedisFrontier, plan: RunPlan) -> None:
     state = await frontier.state()
     if state not in HALTED:
         return
-    sentence = f"The crawl {plan.crawl!r} is {state}; let it go on with {_resume(plan)}."
+    sentence = f"The crawl {plan.crawl!r} is {state}; let it go on with `farm resume {plan.where}`."
     if not plan.settings.stay:
         raise CrawlHalted(sentence)
     # Nobody has set up the log yet; a warning is shown all the same.
@@ -43,12 +43,6 @@ async def refuse_or_wait(frontier: RedisFrontier, plan: RunPlan) -> None:
                 await asyncio.sleep(ASK_EVERY_S)
     except TimeoutError:
         raise CrawlHalted(sentence) from None
-
-
-def _resume(plan: RunPlan) -> str:
-    if plan.embedded:
-        return f"`farm resume --output {plan.output}`"
-    return f"`farm resume --crawl {plan.crawl}` and the same --redis"
 
 
 NOTE_S = 2.0

@@ -1,14 +1,13 @@
 """What a run came to: `summary.json` and the report, from the last snapshot, the sink and the frontier."""
 
 import asyncio
-import shlex
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
 from farm.app.assembly import Assembly
-from farm.app.paths import DEFAULT_CRAWL
 from farm.app.preflight import RunPlan
+from farm.app.rerun import HALTED
 from farm.model.crawl import Stats
 from farm.monitor.report import RunReport
 from farm.monitor.snapshot import Snapshot
@@ -80,7 +79,7 @@ def shown_settings(plan: RunPlan) -> dict[str, object]:
 
 def report_of(plan: RunPlan, assembly: Assembly, snapshot: Snapshot, stats: Stats, reason: str) -> RunReport:
     """Return what is told at the end. The dead are those of the crawl, with examples of this run."""
-    outcomes = assembly.outcomes
+    outcomes, run = assembly.outcomes, f"farm run {plan.where}"
     return RunReport(
         why=reason,
         elapsed_s=snapshot.elapsed_s,
@@ -105,16 +104,6 @@ def report_of(plan: RunPlan, assembly: Assembly, snapshot: Snapshot, stats: Stat
         unvisited_routes=assembly.links.unvisited_routes,
         most_routes=MOST_ROUTES,
         left=stats.ledger.open,
-        go_on=f"farm run {where(plan)}",
-        dead_list=f"farm dead list {where(plan)}",
+        go_on=f"farm resume {plan.where} && {run}" if stats.state in HALTED else run,
+        where=plan.where,
     )
-
-
-def where(plan: RunPlan) -> str:
-    """Return the options that name the crawl to any command, ready for a shell; a password is not repeated."""
-    parts: list[str] = []
-    if not plan.embedded:
-        parts += ["--redis", str(plan.settings.redis)]
-        if plan.crawl != DEFAULT_CRAWL:
-            parts += ["--crawl", plan.crawl]
-    return shlex.join([*parts, "--output", str(plan.output)])

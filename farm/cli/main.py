@@ -13,7 +13,7 @@ from farm.cli.streams import open_standard_streams
 from farm.model.errors import FarmError, UsageError
 from farm.resources.files import OTHERS
 from farm.settings.nearest import did_you_mean
-from farm.settings.origin import located
+from farm.settings.origin import crawl_flags, located, with_flags
 
 COMMANDS = {
     "run": "crawl; joins the crawl when it exists already",
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _exiting_on_sigterm():
             return dispatch(arguments)
     except FarmError as error:
-        tell(located(str(error), arguments))
+        tell(located(with_flags(str(error), crawl_flags(arguments)), arguments))
         return error.exit_code
     except KeyboardInterrupt:
         # Before or after the part of a run that drains on the signal.

@@ -35,6 +35,7 @@ from farm.runtime.reaper import Reaper
 from farm.runtime.signals import Signals
 from farm.settings.commands import RunSettings
 from farm.settings.load import load, set_by_file
+from farm.settings.origin import with_flags
 from farm.sinks.summary import write_summary
 
 log = logging.getLogger("farm.run")
@@ -54,7 +55,11 @@ def main(arguments: Sequence[str]) -> int:
     os.umask(umask_of(plan.settings.file_mode))
     gc.freeze()
     gc.set_threshold(GARBAGE_AFTER)
-    return run_interruptible(_crawl(plan), uvloop.new_event_loop)
+    try:
+        return run_interruptible(_crawl(plan), uvloop.new_event_loop)
+    except FarmError as error:
+        error.args = (with_flags(str(error), plan.where),)
+        raise
 
 
 def _exposed(settings: RunSettings, arguments: Sequence[str]) -> tuple[str, ...]:
@@ -86,7 +91,7 @@ async def _crawl(plan: RunPlan) -> int:
                 if await rerun.is_over(plan, session.frontier):
                     # Nothing is begun, not even a log: a supervisor may start us again and again.
                     stats = await session.frontier.stats()
-                    print_lines([rerun.nothing_new(stats, run_summary.where(plan))])
+                    print_lines([rerun.nothing_new(stats, plan.where)])
                     return exit_code(ExitReason.FINISHED, stats)
                 return await _work(session.plan, session, reaper, watchdog, watched, clock)
     finally:
@@ -117,7 +122,7 @@ async def _work(
         log_event(event)
         news.fold(event)
 
-    news = StateNews(emit)
+    news = StateNews(emit, plan.where)
     with ExitStack() as shown:
         live = _show(plan, tally, clock, shown)
         reaper.log_to((plan.output / LOG_NAME).absolute(), plan.settings.log_format)
@@ -148,7 +153,7 @@ async def _work(
             signals.start()
             live.start()
             shown.callback(live.stop)
-            reason, failure = await _run(assembly)
+            reason, failure = await _run(assembly, plan.where)
             stats = await _last_stats(session, assembly, tally.snapshot(clock.monotonic()).stats, failure)
             if reason is ExitReason.FINISHED:
                 await rerun.note_end(plan, session.frontier)
@@ -175,12 +180,12 @@ async def _work(
     return code
 
 
-async def _run(assembly: Assembly) -> tuple[ExitReason | None, FarmError | None]:
+async def _run(assembly: Assembly, where: str) -> tuple[ExitReason | None, FarmError | None]:
     """Run the node; an error that a user can mend is kept until the rest is closed and summed up."""
     try:
         return await assembly.node.run(), None
     except FarmError as error:
-        log.error("%s", error)  # noqa: TRY400 - a sentence for the user; the traceback says no more
+        log.error("%s", with_flags(str(error), where))  # noqa: TRY400 - a sentence for the user; the traceback says no more
         return None, error
 
 

@@ -109,7 +109,7 @@ def unreadable(place: str, why: str) -> CrawlUnreadable:
     """Return the error for a crawl whose stored data no farm wrote."""
     return CrawlUnreadable(
         f"The crawl in Redis at {place} cannot be read ({why}); "
-        "take another --crawl, or start it anew with `farm run --fresh`."
+        "take another --crawl, or start it anew with `farm run --fresh URL`."
     )
 
 

@@ -268,7 +268,7 @@ def log_event(event: Event) -> None:  # noqa: C901 - one case for each event
 
 _STATE_NEWS = {
     "running": "the crawl goes on",
-    "paused": "the crawl was paused: no new page is taken before `farm resume`",
+    "paused": "the crawl was paused: no new page is taken before `farm resume {where}`",
     "draining": "the crawl is drained: the pages under way are finished, and this node ends",
     "stopped": "the crawl was stopped: the pages under way are finished, and this node ends",
 }
@@ -277,8 +277,10 @@ _STATE_NEWS = {
 class StateNews:
     """Tells, once each, what somebody has made of the crawl from elsewhere; `fold` is an `Emit`."""
 
-    def __init__(self, emit: Emit) -> None:
+    def __init__(self, emit: Emit, where: str) -> None:
+        """`where` is the flags that name the crawl to any command."""
         self._emit = emit
+        self._where = where
         self._state = "running"
 
     def fold(self, event: Event) -> None:
@@ -286,6 +288,7 @@ class StateNews:
         if isinstance(event, StatsRead) and event.stats.state != self._state:
             self._state = event.stats.state
             text = _STATE_NEWS.get(self._state, f"the crawl is {self._state}")
+            text = text.replace("{where}", self._where)
             self._emit(Notice(event.at, "info", text))
 
 

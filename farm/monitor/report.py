@@ -53,7 +53,8 @@ class RunReport:
     """Beyond so many of a site they are not counted any more."""
     left: int = 0
     go_on: str = ""
-    dead_list: str = ""
+    where: str = ""
+    """The flags that name the crawl to any command."""
 
 
 def report_lines(report: RunReport) -> list[str]:
@@ -76,9 +77,9 @@ def report_lines(report: RunReport) -> list[str]:
         count, url, detail = report.dead[reason]
         told = f" ({escaped(detail)[:_DETAIL_CHARS]})" if detail else ""
         example = f": {_address(url)}{told}" if url else ""
-        lines.append(_row("dead", f"{reason} {amount(count)}{example}{_dead_remedy(reason, detail)}"))
-    if report.dead and report.dead_list:
-        lines.append(_row("", f"all of them: {report.dead_list}"))
+        lines.append(_row("dead", f"{reason} {amount(count)}{example}{_dead_remedy(report, reason, detail)}"))
+    if report.dead and report.where:
+        lines.append(_row("", f"all of them: farm dead list {report.where}"))
     lines += [_row("note", escaped(trouble)) for trouble in report.troubles]
     lines += [_row("note", sentence) for sentence in _unvisited(report)]
     lines.append(_row("records", f"{_pages(report.records)} in {escaped(report.output)}/pages.jsonl"))
@@ -106,7 +107,8 @@ def nothing_recorded(report: RunReport) -> str:
             "(and --fresh: what was refused counts as visited)"
         )
     told = f": {escaped(detail)[:_DETAIL_CHARS]}" if detail else ""
-    remedy = _dead_remedy(reason, detail) + (f"; see `{report.dead_list}`" if report.dead_list else "")
+    remedy = _dead_remedy(report, reason, detail)
+    remedy += f"; see `farm dead list {report.where}`" if report.where else ""
     return f"not one page was recorded: {_address(url)} was given up ({reason}{told}){remedy}"
 
 
@@ -143,11 +145,11 @@ def _remedy(reason: str, url: str) -> str:
     return _REMEDIES.get(reason, "see skipped.jsonl")
 
 
-def _dead_remedy(reason: str, detail: str) -> str:
+def _dead_remedy(report: RunReport, reason: str, detail: str) -> str:
     if reason != "tls" or "ERR_CERT_" not in detail:
         return ""
     trusted = "trust its authority with --ca-file FILE, or " if "AUTHORITY_INVALID" in detail else ""
-    return f"; {trusted}accept any certificate with --insecure, after `farm dead replay`"
+    return f"; {trusted}accept any certificate with --insecure, after `farm dead replay {report.where}`"
 
 
 def _row(label: str, text: str) -> str:

@@ -1,15 +1,24 @@
-"""Where a setting stands: a flag, an environment variable or a line of `farm.toml`."""
+"""Where a setting stands: a flag, an environment variable or a line of `farm.toml`.
+
+What stands in the last two holds for the next command too; what was a flag has to be in the commands that are
+offered.
+"""
 
 import os
 import re
+import shlex
+import tomllib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from farm.model.errors import UsageError
+from farm.model.secret import SecretUrl
 from farm.settings.nearest import nearest
 
 PREFIX = "FARM_"
 CONFIG = Path("farm.toml")
+_CRAWL_FLAGS = ("--redis", "--redis-ca-file", "--crawl", "--output")
+_OFFERED = re.compile(r"`(farm (?:run|resume|dead [a-z]+)\b[^`]*)`")
 _FLAG = re.compile(r"--(?:no-)?([a-z][a-z-]*)")
 
 
@@ -29,6 +38,45 @@ def located(sentence: str, arguments: Sequence[str]) -> str:
         return f"{PREFIX}{name.upper()}: {sentence}"
     line = _line_of(name)
     return f"{CONFIG}, line {line}: {sentence}" if line else sentence
+
+
+def crawl_flags(arguments: Sequence[str]) -> str:
+    """Return the flags among the arguments that name a crawl, ready for a shell; a password is masked."""
+    found: dict[str, str] = {}
+    for at, one in enumerate(arguments):
+        if one == "--":
+            break
+        name, mark, value = one.partition("=")
+        if one.startswith("-o") and len(one) > len("-o"):
+            name, mark, value = "-o", "=", one.removeprefix("-o")
+        name = "--output" if name == "-o" else name
+        if name in _CRAWL_FLAGS:
+            found[name] = value if mark else next(iter(arguments[at + 1 : at + 2]), "")
+    if "--redis" in found:
+        found["--redis"] = str(SecretUrl(found["--redis"]))
+    return shlex.join(part for name in _CRAWL_FLAGS if name in found for part in (name, found[name]))
+
+
+def with_flags(sentence: str, flags: str) -> str:
+    """Return a sentence whose remedy, which follows its first semicolon, offers commands that name the crawl."""
+    what, mark, remedy = sentence.partition(";")
+
+    def named(offered: re.Match[str]) -> str:
+        is_whole = any(flag in offered[1] for flag in (*_CRAWL_FLAGS, "--help"))
+        return offered[0] if is_whole else f"`{offered[1]} {flags}`"
+
+    return what + mark + _OFFERED.sub(named, remedy) if flags else sentence
+
+
+def holds_without_flag(name: str, value: str) -> bool:
+    """Whether the environment or else `farm.toml` gives a setting this value: the next command has it anyway."""
+    given = os.environ.get(PREFIX + name.upper())
+    if given is None:
+        try:
+            given = tomllib.loads(CONFIG.read_text(encoding="utf-8")).get(name)
+        except (OSError, ValueError):
+            return False
+    return given == value
 
 
 def check_environment(known: Collection[str]) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.app.preflight import check_sizes, output_folder
+from farm.app.preflight import check_sizes, output_folder, preflight
 from farm.model.errors import UsageError
 from farm.model.url import HashRoutes
 from farm.scope.seeds import parse_seed
@@ -56,3 +56,29 @@ def test_the_folder_is_named_after_the_first_seeds_host_and_port(url: str, folde
     """Two ports are two sites."""
     seed = parse_seed(url, hash_routes=HashRoutes.OFF, keep_params=())
     assert output_folder(RunSettings(), (seed,)) == Path("crawls") / folder
+
+
+@pytest.mark.parametrize(
+    ("given", "environment", "where"),
+    [
+        ({"output": "a b"}, "", "--output 'a b'"),
+        ({"output": "x", "crawl": "c"}, "", "--crawl c --output x"),
+        ({"redis": "redis://h:1", "crawl": "c"}, "", "--redis redis://h:1 --crawl c --output crawls/c"),
+        ({"redis": "redis://me:pw@h"}, "", "--redis 'redis://***@h' --output crawls/a.example"),
+        ({"redis": "redis://me:pw@h"}, "redis://me:pw@h", "--output crawls/a.example"),
+        (
+            {"redis": "redis://me:pw@h"},
+            "redis://me:old@h",
+            "--redis 'redis://***@h' --output crawls/a.example",
+        ),
+    ],
+)
+def test_a_run_names_its_crawl_to_other_commands(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: dict[str, str], environment: str, where: str
+) -> None:
+    """With a password only where the next command has it anyway."""
+    monkeypatch.chdir(tmp_path)
+    if environment:
+        monkeypatch.setenv("FARM_REDIS", environment)
+    settings = RunSettings.model_validate({"urls": ("http://a.example/",), **given})
+    assert preflight(settings).where == where

@@ -14,7 +14,8 @@ def test_a_crawl_that_is_not_there_is_told_with_a_remedy(outside: Outside) -> No
     done = outside.farm("status")
     assert done.code == 2
     assert "no crawl named 't'" in done.sentence
-    assert "; name another with --crawl, or begin it with `farm run URL`." in done.sentence
+    offered = f"`farm run URL --redis {outside.url} --crawl t`"
+    assert f"; name another with --crawl, or begin it with {offered}." in done.sentence
 
 
 @pytest.mark.parametrize(

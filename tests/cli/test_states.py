@@ -87,7 +87,7 @@ def test_the_exit_code_of_an_end(reason: ExitReason, stats: Stats, code: int) ->
 def test_a_change_of_state_is_told_once() -> None:
     """Whoever looks at the lines sees that somebody paused the crawl."""
     said: list[Event] = []
-    news = StateNews(said.append)
+    news = StateNews(said.append, "--output x")
     for state in ("running", "paused", "paused", "running", "draining"):
         news.fold(StatsRead(1.0, Stats(state=state)))
     texts = [event.text for event in said if isinstance(event, Notice)]
@@ -96,7 +96,7 @@ def test_a_change_of_state_is_told_once() -> None:
         "the crawl goes on",
         "the crawl is drained",
     ]
-    assert "`farm resume`" in texts[0]
+    assert "`farm resume --output x`" in texts[0]
 
 
 def test_a_crawl_that_is_over_is_not_fetched_again(outside: Outside) -> None:

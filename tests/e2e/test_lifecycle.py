@@ -1,8 +1,11 @@
 """Nodes that share a name, crash and come again; crawls that were stopped, are finished, or wait for more."""
 
 import json
+import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -312,3 +315,28 @@ def test_a_crawl_whose_sitemaps_were_not_read_is_not_taken_for_finished(shop: Sh
     asked = len(shop.requests)
     assert crawl(out, shop.url, depth="0", sitemap="auto").finish().code == 0
     assert len(shop.requests) == asked
+
+
+def test_the_commands_that_a_run_offers_can_be_pasted(shop: Shop, tmp_path: Path) -> None:
+    """Wherever the crawl is: here in a folder with a blank in its name, by another name than the default."""
+    out = tmp_path / "a folder" / "out"
+    out.parent.mkdir()
+    where = ("--crawl", "other", "--output", str(out))
+
+    def pasted(command: str) -> subprocess.CompletedProcess[str]:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        environment = {**os.environ, "PATH": path}
+        return subprocess.run(
+            ["sh", "-c", command], env=environment, capture_output=True, text=True, timeout=60, check=True
+        )
+
+    limited = crawl(out, shop.url, crawl="other", depth="1", limit="2").finish()
+    assert limited.code == 5, limited.output
+    go_on = limited.output.partition("go on with: ")[2].strip()
+    assert farm("stop", *where, folder=out).code == 0
+    stopped = crawl(out, crawl="other").finish()
+    resumed = pasted(stopped.output.partition("`")[2].partition("`")[0])
+    assert resumed.stdout == "crawl other: running\n"
+    assert "nothing" not in pasted(f"{go_on} --live off").stderr
+    audited = farm("status", "--json", *where, folder=out)
+    assert json.loads(audited.output)["state"] == "finished"

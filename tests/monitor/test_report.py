@@ -23,7 +23,7 @@ REPORT = RunReport(
     troubles=("the sitemap https://shop.example/s.xml was not read: status 404",),
     left=7,
     go_on="farm run --output crawls/shop.example",
-    dead_list="farm dead list --output crawls/shop.example",
+    where="--output crawls/shop.example",
 )
 
 FORBIDDEN = "the site's robots.txt forbids it; where you may, give --robots ignore"
@@ -158,7 +158,7 @@ def test_what_was_given_up_is_named_with_its_reason() -> None:
             "out",
             refused={"robots": (1, "http://a.example/r")},
             dead={"network": (2, "http://a.example/", "connection refused")},
-            dead_list="farm dead list --output out",
+            where="--output out",
         )
     )
     assert "http://a.example/ was given up (network: connection refused)" in said
@@ -172,7 +172,7 @@ def test_what_was_given_up_is_named_with_its_reason() -> None:
             "ERR_CERT_AUTHORITY_INVALID",
             "; trust its authority with --ca-file FILE, or accept any certificate",
         ),
-        ("ERR_CERT_DATE_INVALID", "; accept any certificate with --insecure, after `farm dead replay`"),
+        ("ERR_CERT_DATE_INVALID", "; accept any certificate with --insecure, after `farm dead replay -o x`"),
         ("ERR_SSL_PROTOCOL_ERROR", ""),
         ("", ""),
     ],
@@ -180,7 +180,7 @@ def test_what_was_given_up_is_named_with_its_reason() -> None:
 def test_a_certificate_that_was_refused_is_told_with_the_remedy(detail: str, remedy: str) -> None:
     """An authority can be trusted, another fault only be accepted; what is no certificate has no remedy here."""
     url = "https://a.example/"
-    report = RunReport("finished", 1.0, 0, 0, 0, "out", dead={"tls": (1, url, detail)})
+    report = RunReport("finished", 1.0, 0, 0, 0, "out", dead={"tls": (1, url, detail)}, where="-o x")
     line = next(line for line in report_lines(report) if line.startswith("  dead"))
     assert remedy in line
     assert remedy in nothing_recorded(report)
