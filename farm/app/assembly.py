@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +16,7 @@ from farm.app.disk import disk_quota
 from farm.app.limits import own_limits
 from farm.app.politeness import Admittance, link_sorter, robots_desk, site_pacer
 from farm.app.preflight import RunPlan
-from farm.app.proxies import ProxyRoom, byte_budget
+from farm.app.proxies import byte_budget, proxies_of
 from farm.app.rendering import slot_params
 from farm.app.session import CrawlSession
 from farm.app.sitemaps import sitemap_feed
@@ -36,7 +37,6 @@ from farm.model.url import HashRoutes
 from farm.monitor.outcomes import CountedSink, LoggedTroubles, RunOutcomes
 from farm.policy.admission import CpuParams
 from farm.policy.memory import MemoryParams
-from farm.policy.proxies import ScoreParams
 from farm.policy.retry import RetryParams
 from farm.resources.host_load import CpuUsage, HostLoad
 from farm.resources.memory import MemoryMeter, MemorySampler, heap_mib, machine_bytes, renderer_cap_bytes
@@ -47,7 +47,6 @@ from farm.runtime.governor import Governor, GovernorParams
 from farm.runtime.heartbeat import Heartbeat
 from farm.runtime.node import Node, NodeParams
 from farm.runtime.pacing import PaceLearner
-from farm.runtime.proxy_pool import ProxyParams
 from farm.runtime.reaper import Reaper
 from farm.runtime.worker import Worker
 from farm.runtime.worker_deps import Recorder, VisitNotes, WorkerDeps, WorkerParams
@@ -141,9 +140,9 @@ async def assemble(
         stack.push_async_callback(pool.close)
         control = Control(staying=settings.stay)
         retry = RetryParams(retries=session.crawl.settings["retries"])
-        room = _proxy_room(plan, session, emit, clock)
-        budget = await byte_budget(session, gateway, control, emit, clock) if room else None
-        robots = robots_desk(session, gateway, room, retry, clock)
+        proxies = proxies_of(plan, emit, clock)
+        budget = await byte_budget(session, gateway, control, emit, clock) if proxies else None
+        robots = robots_desk(session, gateway, proxies, retry, clock)
         stack.push_async_callback(robots.close)
         templates = DuplicateTemplates(hash_routes=_hash_routes(session) is HashRoutes.AUTO)
         links = link_sorter(session, robots, templates, clock.wall().year)
@@ -172,12 +171,12 @@ async def assemble(
         )
         # What a user named and did not get is told again at the end.
         stack.enter_context(LoggedTroubles("farm.sitemaps", outcomes))
-        feed = sitemap_feed(plan, session, gateway, room, robots, links, sink, control)
+        feed = sitemap_feed(plan, session, gateway, proxies, robots, links, sink, control)
         workers = []
         for index in range(plan.contexts):
             name = f"{index + 1:02d}"
-            slot_proxy = await gateway.open(name, room.first if room else None)
-            route = room.route(slot_proxy) if room else DirectRoute()
+            slot_proxy = await gateway.open(name, proxies.first if proxies else None)
+            route = proxies.route(slot_proxy) if proxies else DirectRoute()
             slot = pool.slot(name, slot_proxy.proxy_url)
             workers.append(Worker(index, slot, slot_proxy, route, deps, control, params))
         sampler = _memory_sampler(pool, session, cap_bytes, folder)
@@ -190,7 +189,7 @@ async def assemble(
             control,
             emit,
             clock,
-            own_limits(session.crawl.settings, settings.site, room, meter, clock),
+            own_limits(session.crawl.settings, settings.site, proxies, meter, clock),
         )
         node = Node(
             workers,
@@ -206,7 +205,8 @@ async def assemble(
                 pacer.run,
                 flow.run,
                 session.presence.run,
-                *(one for one in (room and room.attend, budget and budget.run, feed and feed.run) if one),
+                *([partial(proxies.pool.follow, proxies.file, session.frontier.bans)] if proxies else []),
+                *(one for one in (budget and budget.run, feed and feed.run) if one),
                 *filter(None, [disk_quota(plan, sink, control, emit, clock)]),
                 *([session.server.keep] if session.server else []),
             ],
@@ -222,19 +222,6 @@ async def _to_its_end(call: Callable[[Path], T], folder: Path) -> T:
     except asyncio.CancelledError:
         await asyncio.wait([task])
         raise
-
-
-def _proxy_room(plan: RunPlan, session: CrawlSession, emit: Emit, clock: Clock) -> ProxyRoom | None:
-    if plan.proxies is None:
-        return None
-    settings = plan.settings
-    params = ProxyParams(
-        settings.proxy_rotation,
-        settings.recycle_pages,
-        settings.proxy_patience,
-        ScoreParams(cooldown_s=settings.proxy_cooldown),
-    )
-    return ProxyRoom(plan.proxies, session.frontier.bans, params, emit, clock)
 
 
 def _memory_sampler(pool: Pool, session: CrawlSession, cap_bytes: int, folder: Path) -> MemorySampler:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from farm.app.proxies import ProxyRoom
+from farm.app.proxies import Proxies
 from farm.app.sites import Tables, most_of
 from farm.model.clock import Clock
 from farm.policy.capacity import useful_contexts
@@ -15,7 +15,7 @@ STEADY = 0.7
 
 
 def own_limits(
-    agreed: Mapping[str, Any], tables: Tables, room: ProxyRoom | None, meter: FlowMeter, clock: Clock
+    agreed: Mapping[str, Any], tables: Tables, proxies: Proxies | None, meter: FlowMeter, clock: Clock
 ) -> Callable[[], Mapping[str, int]]:
     """Return what says how many contexts are of use, by the name of the limit.
 
@@ -37,7 +37,7 @@ def own_limits(
 
     def limits() -> Mapping[str, int]:
         flow, sites = meter.overall(clock.monotonic()), max(1, meter.sites)
-        found = {} if room is None else dict(room.proxies.limits)
+        found = {} if proxies is None else dict(proxies.pool.limits)
         of_sites = int(most_of(tables, "concurrency", agreed["site_concurrency"] or 0, sites))
         places = [agreed["global_concurrency"] or 0, of_sites]
         if any(places):
@@ -46,8 +46,8 @@ def own_limits(
             rates = [rate for rate in (global_rate, most_of(tables, "rate", site_rate, sites)) if rate]
             if rates:
                 found["rate"] = steady("rate", useful_contexts(min(rates), flow.took_s))
-            if room is not None and proxy_rate:
-                c_max = steady("proxies", useful_contexts(room.proxies.working * proxy_rate, flow.took_s))
+            if proxies is not None and proxy_rate:
+                c_max = steady("proxies", useful_contexts(proxies.pool.working * proxy_rate, flow.took_s))
                 found["proxies"] = min(found.get("proxies", c_max), c_max)
         return found
 

@@ -1,7 +1,7 @@
 """What keeps the crawl polite, joined: who asks for robots.txt, who obeys it, who learns what a site bears."""
 
 from farm import __version__
-from farm.app.proxies import ProxyRoom
+from farm.app.proxies import Proxies
 from farm.app.session import CrawlSession
 from farm.app.sites import own_paces
 from farm.egress.fetch import Fetcher, FetchParams
@@ -25,14 +25,14 @@ USER_AGENT = f"Mozilla/5.0 (compatible; CrawlFarm/{__version__})"
 
 
 def robots_desk(
-    session: CrawlSession, gateway: Gateway, proxies: ProxyRoom | None, retry: RetryParams, clock: Clock
+    session: CrawlSession, gateway: Gateway, proxies: Proxies | None, retry: RetryParams, clock: Clock
 ) -> RobotsChecker | AllowAll:
     """Return who says what robots.txt has to say, if it is to be obeyed."""
     if session.crawl.settings["robots"] == "ignore":
         return AllowAll()
     frontier = session.frontier
     fetcher = Fetcher(gateway, FetchParams(USER_AGENT))
-    fetch = proxies.fetching(fetcher) if proxies else fetcher.fetch
+    fetch = proxies.fetch(fetcher) if proxies else fetcher.fetch
     return RobotsChecker(fetch, frontier.cache, parse, frontier.paces.keep_apart, retry, clock)
 
 

@@ -9,6 +9,7 @@ Invariants:
 - If the file becomes unreadable or empty, the last good list stays in force.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from farm.model.errors import UsageError
 from farm.model.secret import Secret
 
+log = logging.getLogger("farm.proxies")
 LARGEST_BYTES = 10_000_000
 DEFAULT_PORTS = {"http": 80, "https": 443, "socks4": 1080, "socks5": 1080}
 _ALIASES = {"socks5h": "socks5", "socks4a": "socks4", "socks": "socks5"}
@@ -144,8 +146,21 @@ class ProxyFile:
             raise UsageError(f"--proxies {self.path} names no proxy; {why}write one URL a line.")
         self.upstreams = labelled(found)
 
-    def changed(self) -> bool:
-        """Return whether the file has changed since it was last read."""
+    def refresh(self) -> bool:
+        """Read the file again if it has changed; return whether that gave a list. Logs what is wrong."""
+        if not self._changed():
+            return False
+        try:
+            self.read()
+        except UsageError as error:
+            log.warning("%s The list before it stays in force.", error)
+            return False
+        for bad in self.bad:
+            log.warning("%s, %s", self.path, bad)
+        log.info("%s was read again: %d proxies", self.path, len(self.upstreams))
+        return True
+
+    def _changed(self) -> bool:
         try:
             about = self.path.stat()
         except OSError:

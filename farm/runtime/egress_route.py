@@ -1,13 +1,21 @@
-"""The egress route of one slot: direct, or by a proxy that is chosen between visits.
+"""The egress routes of slots, direct or by a proxy that is chosen between visits, and of the farm's own fetches.
 
-Both classes satisfy the worker's `EgressRoute`.
+`DirectRoute` and `ProxyRoute` satisfy the worker's `EgressRoute`.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
-from farm.model.egress import AllProxiesBanned
-from farm.policy.proxies import Outcome, depends_on_site, keeps_proxy
+from farm.model.egress import AllProxiesBanned, Fetched, FetchFailed
+from farm.model.url import site_of
+from farm.policy.proxies import Outcome, after_fault, depends_on_site, keeps_proxy
 from farm.runtime.proxy_pool import ProxyPool
+
+FETCHING = "fetch"
+"""What stands in a slot's place where the farm itself fetches."""
+TakePiece = Callable[[bytes], Awaitable[bool]]
+"""Consumes a piece of a body; returns False to stop."""
+FetchBy = Callable[[str | None, str, int, TakePiece | None], Awaitable[Fetched | FetchFailed]]
+"""Fetches by the proxy with a label, by any where it is None: URL, limit of the body, who takes its pieces."""
 
 
 class DirectRoute:
@@ -104,3 +112,27 @@ class ProxyRoute:
         if label is not None and label != self.label:
             self._switch(label)
         self.label = label
+
+
+class ProxiedFetch:
+    """Fetches for the farm itself: each by a usable proxy that suits its site, and the proxy is judged by it."""
+
+    def __init__(self, proxies: ProxyPool, fetch: FetchBy) -> None:
+        self._proxies = proxies
+        self._fetch = fetch
+
+    async def __call__(
+        self, url: str, cap_bytes: int, take: TakePiece | None = None
+    ) -> Fetched | FetchFailed:
+        """Fetch as `FetchBy` does."""
+        site = site_of(url)
+        label = self._proxies.pick(FETCHING, site) or self._proxies.pick(FETCHING, None)
+        try:
+            got = await self._fetch(label, url, cap_bytes, take)
+        finally:
+            self._proxies.release(FETCHING)
+        if label is not None:
+            failure = got.egress_failure if isinstance(got, FetchFailed) else None
+            outcome = Outcome.UNCLEAR if failure is None else after_fault(failure.fault)
+            self._proxies.report(label, url, site, outcome, None)
+        return got

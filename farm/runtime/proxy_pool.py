@@ -5,10 +5,11 @@ serves one slot until a visit shows whether it is available, or that slot has no
 decides about health and which proxy comes next; here is who uses which. Lives on the event loop.
 """
 
+import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from farm.model.clock import Clock
 from farm.model.egress import AllProxiesBanned, Ban
@@ -32,6 +33,7 @@ from farm.policy.proxies import (
 REMEMBERED = 50_000
 POOR = 0.4
 """Of proxies with equally many users, those with a lower score come last; the others take turns."""
+EVERY_S = 1.0
 _UNKNOWN = Health()
 
 
@@ -43,6 +45,27 @@ class ProxyParams:
     pages: int = 100
     patience_s: float = 300.0
     score: ScoreParams = field(default_factory=ScoreParams)
+
+
+class ProxySource(Protocol):
+    """Where the proxies are listed."""
+
+    @property
+    def upstreams(self) -> Mapping[str, object]:
+        """The proxies by label."""
+        ...
+
+    def refresh(self) -> bool:
+        """Read the list again if it has changed; return whether it has. Blocks, for a thread."""
+        ...
+
+
+class BanExchange(Protocol):
+    """The bans of all nodes."""
+
+    async def exchange(self, news: Sequence[Ban], /) -> Sequence[Ban]:
+        """Store new bans and return every ban in force."""
+        ...
 
 
 class ProxyPool:
@@ -245,6 +268,14 @@ class ProxyPool:
             self._emit(Notice(self._clock.monotonic(), "info", "a proxy is available again"))
 
     # -- what nodes tell each other
+
+    async def follow(self, source: ProxySource, bans: BanExchange) -> None:
+        """Keep to the list of proxies and share bans with the other nodes, every second until cancelled."""
+        while True:
+            if await asyncio.to_thread(source.refresh):
+                self.replace(tuple(source.upstreams))
+            self.adopt_bans(await bans.exchange(self.take_changes()))
+            await asyncio.sleep(EVERY_S)
 
     def take_changes(self) -> Sequence[Ban]:
         """Return the bans that began or ended here since the last call."""

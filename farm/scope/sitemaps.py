@@ -17,7 +17,6 @@ from email.utils import parsedate_to_datetime
 from xml.parsers import expat
 from xml.parsers.expat import errors
 
-from farm.model.url import site_of
 from farm.scope.decoding import BadCompression, Decoder, Decompressor
 
 MAX_BYTES = 50 * 2**20
@@ -44,7 +43,6 @@ _UNENDED = re.compile(r"&[#\w]{0,32}\Z")
 _LINES = re.compile(r"[^\r\n]+")
 _BLANKS = "\ufeff\u200b \t\n\xa0"
 """Two that Python does not count as blank, and those that stand between them."""
-_BEHIND_HOST = re.compile(r"[/?#]")
 _NO_SITEMAP = "it is neither a sitemap nor a feed"
 _UNCLOSED_TOKEN = errors.codes[errors.XML_ERROR_UNCLOSED_TOKEN]
 _MONTH = re.compile(r"(\d{4})(?:-(\d\d))?", re.ASCII)
@@ -62,17 +60,6 @@ class Entry:
     url: str
     is_sitemap: bool = False
     changed: datetime | None = None
-
-
-def with_scheme(address: str, base: str) -> str:
-    """Return an address in the sitemap at `base` with a scheme, where it begins with a host instead of one.
-
-    A host is known by `www.`, or because it is the sitemap's own; other addresses are returned as they are.
-    """
-    host, own = _BEHIND_HOST.split(address, maxsplit=1)[0].lower(), site_of(base)
-    if host in {own, own.removeprefix("www.")} or (host.startswith("www.") and host.count(".") > 1):
-        return f"{base.partition(':')[0]}://{address}"
-    return address
 
 
 class SitemapReader:

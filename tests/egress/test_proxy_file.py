@@ -1,5 +1,6 @@
 """The file that names the proxies."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -24,26 +25,30 @@ def test_proxies_are_named_by_their_address_without_credentials(tmp_path: Path) 
     assert not any("hunter2" in label or "u1" in label for label in labels)
 
 
-def test_a_change_is_seen_and_a_bad_list_leaves_the_last_one(tmp_path: Path) -> None:
-    """A file that is written anew is read; one that gives nothing is an error and changes nothing."""
+def test_a_change_is_seen_and_a_bad_list_leaves_the_last_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file that is written anew is read; one that gives nothing is told once and changes nothing."""
+    caplog.set_level(logging.INFO, "farm.proxies")
     path = tmp_path / "proxies.txt"
     path.write_text("http://a:9\n")
     file = ProxyFile(path)
     file.read()
-    assert not file.changed()
+    assert not file.refresh()
     path.write_text("http://b:9\nnonsense\n")
     os.utime(path, ns=(1, 1))
-    assert file.changed()
-    file.read()
+    assert file.refresh()
+    assert ["nonsense" in record.getMessage() for record in caplog.records] == [False, False]
     assert list(file.upstreams) == ["http://b:9"]
     assert [bad.number for bad in file.bad] == [2]
     path.write_text("nonsense\n")
-    with pytest.raises(UsageError, match="line 1"):
-        file.read()
-    assert not file.changed()
+    assert not file.refresh()
+    assert "line 1: it must begin with" in caplog.records[-1].getMessage()
+    assert not file.refresh()
     assert list(file.upstreams) == ["http://b:9"]
+    assert len(caplog.records) == 3
     path.unlink()
-    assert not file.changed()
+    assert not file.refresh()
 
 
 @pytest.mark.parametrize("content", [None, b"", b"# nothing\n", b"\xff\xfe\x00"])

@@ -5,11 +5,17 @@ from collections import Counter
 
 import pytest
 
-from farm.app.proxies import Fetching
-from farm.app.sitemaps import MOST_SILENT, addresses, read, resolved
 from farm.egress.fetch import Take
 from farm.model.egress import Fetched, FetchFailed
 from farm.model.outcome import FailureKind
+from farm.scope.sitemap_fetch import (
+    MOST_SILENT,
+    FetchPieces,
+    addresses,
+    first_sitemaps,
+    read_sitemap,
+    resolved,
+)
 from farm.scope.sitemaps import Entry
 from tests.longest_turn import MeasuredLoop
 
@@ -78,7 +84,7 @@ async def test_entries_are_resolved_where_they_stand() -> None:
     ]
 
 
-def bringing(*pieces: bytes) -> Fetching:
+def bringing(*pieces: bytes) -> FetchPieces:
     """Fetch a file in these pieces, after a redirect."""
 
     async def fetch(url: str, cap_bytes: int, take: Take | None = None, /) -> Fetched | FetchFailed:
@@ -94,7 +100,7 @@ def bringing(*pieces: bytes) -> Fetching:
 async def test_a_file_is_read_from_where_it_was_found() -> None:
     """Its entries are relative to the end of the redirects."""
     content = b"<urlset><url><loc>x</loc></url></urlset>"
-    assert await read(bringing(content), Counter(), "http://a.example/s") == [
+    assert await read_sitemap(bringing(content), Counter(), "http://a.example/s") == [
         Entry("http://b.example/moved/x")
     ]
 
@@ -103,14 +109,14 @@ async def test_a_broken_file_says_so_and_keeps_what_came_before(caplog: pytest.L
     """Also one that could not be fetched to its end."""
     content = b"<urlset><url><loc>/x</loc></url></url>" + b" " * 1000
     assert [
-        entry.url for entry in await read(bringing(content, content), Counter(), "http://a.example/s")
+        entry.url for entry in await read_sitemap(bringing(content, content), Counter(), "http://a.example/s")
     ] == ["http://b.example/x"]
     assert "it is not XML" in caplog.text
 
     async def fetch(url: str, cap_bytes: int, take: Take | None = None, /) -> Fetched | FetchFailed:
         return FetchFailed(FailureKind.NETWORK, "no route")
 
-    assert list(await read(fetch, Counter(), "http://a.example/s")) == []
+    assert list(await read_sitemap(fetch, Counter(), "http://a.example/s")) == []
     assert "no route" in caplog.text
 
 
@@ -122,7 +128,7 @@ def test_no_file_holds_the_loop() -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, MeasuredLoop)
         loop.forget()
-        found = await read(
+        found = await read_sitemap(
             bringing(b"<urlset>" + pages + b"<a/>" * 1_000_000), Counter(), "http://a.example/s"
         )
         assert len(found) == 30_000
@@ -145,7 +151,27 @@ async def test_a_host_whose_files_never_end_is_left(caplog: pytest.LogCaptureFix
     silent: Counter[str] = Counter()
     names = ["1", "2", "good", *(str(n) for n in range(3, 3 + 2 * MOST_SILENT))]
     for name in names:
-        assert list(await read(fetch, silent, f"http://a.example/{name}")) == []
-    await read(fetch, silent, "http://b.example/1")
+        assert list(await read_sitemap(fetch, silent, f"http://a.example/{name}")) == []
+    await read_sitemap(fetch, silent, "http://b.example/1")
     assert asked == [*(f"http://a.example/{name}" for name in names[: 3 + MOST_SILENT]), "http://b.example/1"]
     assert f"is left: {MOST_SILENT} of this host did not end in time" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("http://a.example/my map.xml", ["http://a.example/my%20map.xml"]),
+        ("auto", ["http://a.example/named.xml", "http://c.example/x", "https://b.example/sitemap.xml"]),
+    ],
+)
+async def test_a_crawl_begins_with_the_sitemaps_of_its_seeds(wanted: str, found: list[str]) -> None:
+    """Those in the robots.txt of each origin, asked for once; else the one at the usual address."""
+    asked: list[str] = []
+
+    async def named(origin: str) -> list[str]:
+        asked.append(origin)
+        return ["/named.xml", "http://c.example/x"] if "a.example" in origin else []
+
+    seeds = ["http://a.example/1", "http://a.example/2", "https://b.example/"]
+    assert await first_sitemaps(wanted, seeds, named) == found
+    assert asked == ([] if wanted != "auto" else ["http://a.example", "https://b.example"])

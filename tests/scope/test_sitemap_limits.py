@@ -8,7 +8,7 @@ from farm.model.egress import FetchFailed
 from farm.model.outcome import FailureKind
 from farm.scope import sitemaps
 from farm.scope.sitemaps import MAX_BYTES, MAX_ENTRIES
-from tests.app.test_sitemaps_crawler_commons import found
+from tests.scope.test_sitemaps_crawler_commons import found
 
 ITEMS = {
     "list": ("<urlset>", "<url><loc>http://a/{n}</loc></url>\n", "</urlset>"),

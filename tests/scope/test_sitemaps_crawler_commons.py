@@ -10,11 +10,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from farm.app.proxies import Fetching
-from farm.app.sitemaps import read
 from farm.egress.fetch import Take
 from farm.model.egress import Fetched, FetchFailed
 from farm.scope.canonical import canonicalise
+from farm.scope.sitemap_fetch import FetchPieces, read_sitemap
 from farm.scope.sitemaps import Entry
 
 AT = "http://www.example.com/sitemap.xml"
@@ -294,7 +293,7 @@ BROKEN: dict[str, tuple[str | bytes, Sequence[Entry], str]] = {
 }
 
 
-def bringing(content: bytes, size: int, failed: FetchFailed | None = None) -> Fetching:
+def bringing(content: bytes, size: int, failed: FetchFailed | None = None) -> FetchPieces:
     """Fetch a file in pieces of a size; in the end it may fail."""
 
     async def fetch(url: str, cap_bytes: int, take: Take | None = None, /) -> Fetched | FetchFailed:
@@ -310,7 +309,7 @@ def bringing(content: bytes, size: int, failed: FetchFailed | None = None) -> Fe
 async def found(content: str | bytes, size: int = 65536, failed: FetchFailed | None = None) -> list[Entry]:
     """Return what a crawl would find in a file, with canonical addresses."""
     content = content.encode() if isinstance(content, str) else content
-    entries = await read(bringing(content, size, failed), Counter(), AT)
+    entries = await read_sitemap(bringing(content, size, failed), Counter(), AT)
     return [Entry(canonicalise(one.url).url, one.is_sitemap, one.changed) for one in entries]
 
 

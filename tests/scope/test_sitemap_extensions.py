@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from farm.scope.sitemaps import Entry
-from tests.app.test_sitemaps_crawler_commons import LIST, found, page
+from tests.scope.test_sitemaps_crawler_commons import LIST, found, page
 
 PAGE_MAP = "http://www.google.com/schemas/sitemap-pagemap/1.0"
 VIDEO = (
