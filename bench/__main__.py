@@ -19,7 +19,7 @@ from bench.environments import NotInstallable
 from bench.subjects import FARM, FLOOR, PEER_NAMES, ROOT, Subject, subjects
 from bench.trial import Figures, tried
 from bench.workloads import PAGES, workload
-from farm.browser.find import find_browser
+from farm.browser.chromium import find_browser
 
 RESULTS = ROOT / "bench-results"
 BUSY = 1.0

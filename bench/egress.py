@@ -27,7 +27,7 @@ from bench.gateway_load import measure_gateway
 from bench.subjects import FARM, ROOT, subjects
 from bench.trial import Figures, tried
 from bench.workloads import PAGES, workload
-from farm.browser.find import find_browser
+from farm.browser.chromium import find_browser
 from fixtures.proxies import RealProxy, real_proxies
 
 RESULTS = ROOT / "bench-results"

@@ -14,7 +14,7 @@ from pathlib import Path
 from bench.subjects import FARM, farm_records, subjects
 from bench.trial import Trial, tried
 from bench.workloads import PAGES, WHAT, workload
-from farm.browser.find import find_browser
+from farm.browser.chromium import find_browser
 
 OWN = ("python", "node", "redis")
 KINDS = (*OWN, "browser", "renderer", "gpu", "network", "utility", "zygote", "bench", "other")

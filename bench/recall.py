@@ -28,10 +28,10 @@ from bench import apps
 from bench.environments import NotInstallable
 from bench.report import machine, machine_line
 from bench.subjects import BLOCKED, ROOT
-from farm.browser.blocking import blocked_urls
+from farm.browser.chromium import find_browser
 from farm.browser.context import SlotParams
 from farm.browser.engine import EngineParams
-from farm.browser.find import find_browser
+from farm.browser.intercept import blocked_urls
 from farm.browser.pool import Pool, PoolParams
 from farm.browser.render import RenderParams
 from farm.browser.tab import TabParams

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench import environments
 from bench.content import CARD_SELECTOR
-from farm.browser.blocking import blocked_urls, by_extension
+from farm.browser.intercept import blocked_urls, by_extension
 
 PEERS = Path(__file__).parent / "peers"
 ROOT = Path(__file__).parent.parent

@@ -156,7 +156,7 @@ browser() {  # one that runs: of the system, else the one the farm would take fr
     for name in $BROWSERS; do
         path=$(command -v "$name") && "$path" --version >/dev/null 2>&1 </dev/null && echo "$path" && return 0
     done
-    path=$("$venv"/bin/python -c 'from farm.browser.find import find_browser; print(find_browser().path)' 2>/dev/null) &&
+    path=$("$venv"/bin/python -c 'from farm.browser.chromium import find_browser; print(find_browser().path)' 2>/dev/null) &&
         "$path" --version >/dev/null 2>&1 </dev/null && echo "$path"
 }
 

@@ -21,8 +21,8 @@ from farm.app.rendering import slot_params
 from farm.app.session import CrawlSession
 from farm.app.sitemaps import sitemap_feed
 from farm.browser.context import SlotParams
-from farm.browser.driver_errors import ignore_driver_exit
 from farm.browser.engine import EngineParams
+from farm.browser.errors import ignore_driver_exit
 from farm.browser.pool import Pool, PoolParams
 from farm.detect import detect
 from farm.egress import Gateway, GatewayParams

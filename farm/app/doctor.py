@@ -11,9 +11,9 @@ from pathlib import Path
 from farm.app.existing_crawl import open_existing_crawl
 from farm.app.paths import DEFAULT_CRAWL
 from farm.app.redis_access import redis_url, short_patience_s
-from farm.browser import sandbox
+from farm.browser import chromium
+from farm.browser.chromium import find_browser
 from farm.browser.engine import Engine, EngineParams
-from farm.browser.find import find_browser
 from farm.frontier.connect import connect
 from farm.frontier.embedded import EmbeddedRedis
 from farm.model.errors import FarmError
@@ -70,7 +70,7 @@ async def _audit(settings: DoctorSettings) -> Check:
 
 
 async def _browser(settings: DoctorSettings) -> Check:
-    without = sandbox.why_without() if settings.sandbox else ""
+    without = chromium.why_without_sandbox() if settings.sandbox else ""
     reaper = Reaper()
     folder = Path(tempfile.mkdtemp(prefix="farm-doctor-"))
     reaper.folder(folder)

@@ -12,8 +12,8 @@ from farm.app.redis_access import check_authorities, redis_url
 from farm.app.rendering import Credentials, credentials
 from farm.app.seeding import given_seeds
 from farm.app.shared_settings import agreed_settings
-from farm.browser import sandbox
-from farm.browser.find import BrowserBinary, find_browser
+from farm.browser import chromium
+from farm.browser.chromium import BrowserBinary, find_browser
 from farm.egress import AllowedNetwork, Guard
 from farm.egress.proxy_file import ProxyFile
 from farm.model.errors import UsageError
@@ -129,7 +129,7 @@ def preflight(settings: RunSettings) -> RunPlan:
     budget = check_sizes(settings.memory, machine_bytes(), settings.contexts, fd_limit())
     contexts = settings.contexts or automatic_contexts(budget, core_count())
     engines = min(contexts, settings.engines or -(-contexts // CONTEXTS_PER_ENGINE))
-    without = sandbox.why_without() if settings.sandbox else ""
+    without = chromium.why_without_sandbox() if settings.sandbox else ""
     if without:
         warnings += (f"Chromium's sandbox is off, because {without}, or accept it with --no-sandbox.",)
     if settings.insecure:

@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 
 from farm import __version__
 from farm.browser.acting import ActParams
-from farm.browser.blocking import blocked_urls
 from farm.browser.context import SlotParams
-from farm.browser.intercept import InterceptParams
+from farm.browser.intercept import InterceptParams, blocked_urls
 from farm.browser.pictures import PictureParams
 from farm.browser.render import RenderParams
 from farm.browser.site_params import (

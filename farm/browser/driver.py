@@ -12,10 +12,14 @@ environment. The launcher written here
 Two measures that Playwright does not offer make messages cheaper: `quiet.cjs` drops, in the driver, events that no
 tab reads, and puts the farm's scripts into messages only where these leave for the browser; `use_orjson` encodes
 and decodes messages faster. Under a version of Playwright that is built differently, neither does anything.
+
+The scripts for pages are sent anew for each document, through two processes of the browser, so each byte counts:
+they go without comments and indentation. Those that read a page go as a mark as far as the driver.
 """
 
 import json
 import os
+import secrets
 import shlex
 import sys
 from collections.abc import Callable, Mapping
@@ -27,7 +31,6 @@ from typing import Any
 import orjson
 import playwright
 
-from farm.browser.scripts import MARKED
 from farm.model.secret import KEPT
 
 _PARTS = ("quiet.cjs", "page_errors.cjs", "outgoing.cjs", "watch.cjs")
@@ -47,6 +50,22 @@ os.execve({node!r}, [{node!r}, "--require", {quiet!r}, *__import__("sys").argv[1
 """
 SHEBANG_LIMIT = 120
 NODE_VARIABLE = "PLAYWRIGHT_NODEJS_PATH"
+
+
+def script(*names: str) -> str:
+    """Return these files of `js/`, joined; no text in them spans lines, so each line stands for itself."""
+    folder = files("farm.browser").joinpath("js")
+    lines = "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in names).splitlines()
+    stripped = (line.strip() for line in lines)
+    return "\n".join(line for line in stripped if line and not line.startswith("//"))
+
+
+READING, ACTING = script("settle.js", "text.js", "collect.js", "bounded.js"), script("act.js")
+# No page can know it: what a page says passes the driver too.
+_SECRET = secrets.token_hex(16)
+MARKED = {f"/*{_SECRET}:{number}*/": source for number, source in enumerate((READING, ACTING))}
+"""The scripts by the marks that stand for them, comments of JavaScript: what is not replaced does nothing."""
+READING_MARK, ACTING_MARK = MARKED
 
 
 def node_path() -> str:

@@ -25,9 +25,9 @@ from playwright.async_api import (
     async_playwright,
 )
 
-from farm.browser import driver, flags, trust
-from farm.browser.driver_errors import ending, playwright_errors
-from farm.browser.find import BrowserBinary
+from farm.browser import chromium, driver, trust
+from farm.browser.chromium import BrowserBinary
+from farm.browser.errors import ending, playwright_errors
 from farm.model.errors import BrowserUnavailable
 from farm.model.secret import kept
 from farm.resources import processes
@@ -127,14 +127,14 @@ class Engine:
                     os.environ[driver.NODE_VARIABLE] = before
         self._adopt(driver.driver_pid(self._folder))
         self._browser = await self._playwright.chromium.launch(
-            executable_path=flags.write_launcher(self._folder, self._params.binary.path),
+            executable_path=chromium.write_launcher(self._folder, self._params.binary.path),
             headless=True,
-            args=flags.launch_arguments(
+            args=chromium.launch_arguments(
                 self._params.heap_mib, frames_on_demand=self.frames_on_demand, images=self._params.images
             ),
-            ignore_default_args=list(flags.UNWANTED_DEFAULTS),
+            ignore_default_args=list(chromium.UNWANTED_DEFAULTS),
             chromium_sandbox=self._params.sandbox,
-            proxy={"server": flags.NOWHERE},
+            proxy={"server": chromium.NOWHERE},
             env={**kept(os.environ), "HOME": str(self._folder), "TMPDIR": str(self._folder)},
             # The farm drains on a signal, so the driver must not close the browser.
             handle_sigint=False,

@@ -14,7 +14,6 @@ from typing import Any
 from playwright.async_api import Error
 
 from farm.browser.reading import Reading
-from farm.browser.stream import read_stream
 from farm.browser.tab import Tab
 from farm.model.errors import SlotLost
 from farm.model.page import Capture
@@ -100,5 +99,5 @@ async def _pdf(reading: Reading) -> tuple[Capture | None, bool]:
         preferCSSPageSize=True,
         transferMode="ReturnAsStream",
     )
-    content = await read_stream(tab, printed["stream"], PDF_BYTES, reading.left_s)
+    content = await tab.read_stream(printed["stream"], PDF_BYTES, reading.left_s)
     return (Capture("pdf", "pdf", content), True) if content is not None else (None, False)

@@ -14,12 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from farm.browser import reclaim
 from farm.browser.context import ContextSlot, SlotParams
-from farm.browser.cpu_deprioritizer import CpuDeprioritizer
 from farm.browser.engine import Engine, EngineParams
-from farm.browser.opening import open_tab
-from farm.browser.tab import Tab
+from farm.browser.reclaim import CpuDeprioritizer, carry_out
+from farm.browser.tab import Tab, open_tab
 from farm.model.clock import Clock
 from farm.model.errors import BrowserUnavailable, FarmError
 from farm.model.event import Emit, Recycled
@@ -155,7 +153,7 @@ class Pool:
 
     def reclaim(self, action: ReclaimAction) -> None:
         """Carry the action out in the background."""
-        self._spawn(reclaim.carry_out(action, self._slots, self._engines, self._clock.monotonic()))
+        self._spawn(carry_out(action, self._slots, self._engines, self._clock.monotonic()))
 
     # Engines.
 

@@ -13,9 +13,8 @@ from typing import Any
 import orjson
 from playwright.async_api import Error
 
-from farm.browser.driver import decoded
-from farm.browser.failure import is_navigated, translate
-from farm.browser.scripts import ACTING_MARK, MARKED, READING_MARK
+from farm.browser.driver import ACTING_MARK, MARKED, READING_MARK, decoded
+from farm.browser.errors import is_navigated, translate
 from farm.browser.tab import Tab
 from farm.model.errors import RenderError, SlotLost, UsageError
 from farm.model.outcome import FailureKind
@@ -110,10 +109,10 @@ class Reading:
         settle_ends = min(self._loop.time() + self._params.settle_timeout_s, self.ends - COLLECT_S)
         self._framed = self._stayed = False
         self._misses = 0
-        self.tab.on_break = self._give_up
+        self.tab.events.on_break = self._give_up
         pause_s = INERT_PAUSE_S
         while True:
-            left_s = 0.0 if self.tab.broke_off else max(0.0, settle_ends - self._loop.time())
+            left_s = 0.0 if self.tab.events.broke_off else max(0.0, settle_ends - self._loop.time())
             seen = await self._once(wait, left_s, collect=collect)
             if seen is None:
                 continue
@@ -124,7 +123,7 @@ class Reading:
                         await self.tab.frame()
                 self._framed = True
                 continue
-            if seen.get("leaving") or (wait != "css" and left_s > 0 and self.tab.journey.is_moving):
+            if seen.get("leaving") or (wait != "css" and left_s > 0 and self.tab.events.journey.is_moving):
                 self._stayed = await self._followed(left_s)
                 continue
             if seen.get("later"):
@@ -133,7 +132,7 @@ class Reading:
                 continue
             if seen["url"].startswith("chrome-error:"):
                 raise RenderError(FailureKind.NETWORK, "the browser shows its own error page")
-            if wait == "settle" and self.tab.loading and left_s > 0:
+            if wait == "settle" and self.tab.events.loading and left_s > 0:
                 # A script is on its way that no script can know of: a module that another one imports.
                 await self.tab.loaded(settle_ends - self._loop.time())
                 self._framed = False
@@ -161,14 +160,14 @@ class Reading:
         """
         grace_s = OVERDUE_S if left_s > 0 else SETTLE_GRACE_S
         deadline_s = min(left_s + grace_s, max(0.05, self.ends - self._loop.time()))
-        is_cut = left_s <= 0 and self.tab.journey.is_moving
+        is_cut = left_s <= 0 and self.tab.events.journey.is_moving
         try:
             if is_cut:
                 # While another document is on its way the browser holds back what this one is asked.
                 await self.tab.send("Page.stopLoading", OVERDUE_S)
             await self._enter(deadline_s)
             # Only now: a document that breaks off before there is a world has nothing that could be woken.
-            expression = self._settling(wait, 0.0 if self.tab.broke_off else left_s, collect=collect)
+            expression = self._settling(wait, 0.0 if self.tab.events.broke_off else left_s, collect=collect)
             self._framed = self._stayed = False
             seen = checked(await self._evaluate(expression, (READING_MARK,), deadline_s))
         except Error as error:
@@ -191,7 +190,7 @@ class Reading:
     async def _followed(self, left_s: float) -> bool:
         """Wait until the document on its way takes over, or return True when it has failed."""
         went = asyncio.ensure_future(self._evaluate("new Promise(() => {})", (), left_s))
-        stayed = asyncio.ensure_future(self.tab.journey.stayed(BEGIN_S))
+        stayed = asyncio.ensure_future(self.tab.events.journey.stayed(BEGIN_S))
         try:
             await asyncio.wait({went, stayed}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
             return stayed.done()
@@ -278,7 +277,7 @@ class Reading:
             "capMs": round(left_s * 1000),
             "framed": self._framed,
             "stayed": self._stayed,
-            "inert": self.tab.journey.is_inert,
+            "inert": self.tab.events.journey.is_inert,
             "onDemand": self.tab.engine.frames_on_demand,
         }
         read = "JSON.stringify({ url: location.href, ...settled })"

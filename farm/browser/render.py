@@ -14,9 +14,9 @@ from typing import Any
 from playwright.async_api import Error, Response
 
 from farm.browser.acting import Acted, ActParams, act
-from farm.browser.failure import is_navigated, is_no_page, translate
+from farm.browser.errors import is_navigated, is_no_page, translate
+from farm.browser.events import flat
 from farm.browser.intercept import PAGE_TYPES
-from farm.browser.journey import flat
 from farm.browser.pictures import PictureParams, pictures
 from farm.browser.reading import COLLECT_S, Reading, ReadParams
 from farm.browser.tab import Tab
@@ -76,7 +76,7 @@ async def visit(
     begun = loop.time()
     ends = begun + params.page_timeout_s
     phase(Phase.NAVIGATING)
-    tab.forget_document()
+    tab.forget_visit()
     await tab.prepare_for(url, params.page_timeout_s)
     try:
         response = await _navigate(tab, url, params.page_timeout_s)
@@ -87,7 +87,7 @@ async def visit(
                 # The visit before failed, and its error page came on top of this one.
                 raise SlotLost(FailureKind.CRASH, "the page was pushed aside", innocent=True) from error
             return _no_page(tab, document, loop.time() - begun)
-        raise translate(error, tab.journey.url) from error
+        raise translate(error, tab.events.journey.url) from error
     committed = loop.time()
     if response is None:
         # The page before navigated at the same moment, or only the fragment differs and nothing was loaded.
@@ -110,10 +110,10 @@ async def visit(
     page = _page(tab, response, seen, timings)
     if params.find_router and seen.get("routes"):
         page = replace(page, hash_router=await _hash_router(tab, page.final_url, reading.left_s))
-    if answered is not None and tab.journey.is_long:
+    if answered is not None and tab.events.journey.is_long:
         await answered(page.status, page.headers)
     actions = {"clicked": acted.clicked, "scrolled": acted.scrolled} if params.act else {}
-    broke_off = tab.broke_off or tab.intercept.broke_off
+    broke_off = tab.events.broke_off or tab.intercept.broke_off
     broken = ["document"] if broke_off else []
     truncated = (*broken, *page.truncated, *(["actions"] if acted.cut_short else []), *short)
     return replace(page, captures=tuple(captures), actions=actions, truncated=truncated, broke_off=broke_off)
@@ -163,7 +163,7 @@ async def _navigate_once(tab: Tab, url: str, deadline_s: float) -> Response | No
     was_held_up, patience_s = False, min(LEAVE_S, deadline_s / 4)
     try:
         while not (await asyncio.wait({going}, timeout=patience_s))[0]:
-            held_up = tab.journey.url is None or tab.document_answer() is not None
+            held_up = tab.events.journey.url is None or tab.document_answer() is not None
             if held_up and was_held_up and tab.served > 0:
                 raise SlotLost(FailureKind.TIMEOUT, "the page before would not go", innocent=True)
             was_held_up = held_up
@@ -174,8 +174,8 @@ async def _navigate_once(tab: Tab, url: str, deadline_s: float) -> Response | No
 
 def _page(tab: Tab, response: Response, seen: dict[str, Any], timings: dict[str, int]) -> RenderedPage:
     status, headers = response.status, response.headers
-    way = tab.journey.way_to(seen["came"] if tab.journey.is_long else response.url)
-    if tab.journey.is_long and way.answer is not None:
+    way = tab.events.journey.way_to(seen["came"] if tab.events.journey.is_long else response.url)
+    if tab.events.journey.is_long and way.answer is not None:
         # The page went on by itself: what answered for the document that was read counts.
         status, headers = int(way.answer["status"]), flat(way.answer["headers"])
     content_type = headers.get("content-type", "")
@@ -197,8 +197,8 @@ def _page(tab: Tab, response: Response, seen: dict[str, Any], timings: dict[str,
         lang=seen["lang"],
         timings_ms=timings,
         truncated=tuple(seen["truncated"]),
-        errors=tab.errors.found,
-        errors_more=tab.errors.more,
+        errors=tab.events.errors.found,
+        errors_more=tab.events.errors.more,
     )
 
 

@@ -14,8 +14,7 @@ from typing import Any
 
 import orjson
 
-from farm.browser.blocking import IMAGES, blocked_urls
-from farm.browser.intercept import InterceptParams
+from farm.browser.intercept import IMAGES, InterceptParams, blocked_urls
 from farm.browser.render import RenderParams
 from farm.browser.tab import OwnParams
 from farm.model.errors import UsageError

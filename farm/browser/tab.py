@@ -1,27 +1,29 @@
 """A tab: one browser context with its one page and the CDP session through which it is driven.
 
 The context is opened with the slot's own way out and gives nothing away between sites, because it never
-serves two. Every call has a deadline, and ends at once when the page crashes or the engine dies.
+serves two. Every call has a deadline, and ends at once when the page crashes or the engine dies. A context that
+does not come is given up, and where not even that works, its engine.
 """
 
 import asyncio
 import contextlib
 import secrets
+from base64 import b64decode
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from playwright.async_api import BrowserContext, CDPSession, Error, Page
 
-from farm.browser.driver_errors import DriverExited, ending, playwright_errors
+from farm.browser.driver import script
 from farm.browser.engine import Engine
+from farm.browser.errors import DriverExited, ending, playwright_errors, translate
+from farm.browser.events import PageEvents
 from farm.browser.intercept import Interceptor, InterceptParams
-from farm.browser.journey import Journey
-from farm.browser.page_errors import PageErrors
-from farm.browser.scripts import script
-from farm.model.errors import SlotLost
+from farm.model.errors import BrowserUnavailable, SlotLost
 from farm.model.memory import over_cap
 from farm.model.outcome import FailureKind
+from farm.resources.memory import limit_growth
 
 T = TypeVar("T")
 StateFor = Callable[[str], Any]
@@ -30,11 +32,10 @@ HOOK = f"{{\n{PLATFORM}\n{COUNTS}\n}}\n"
 """In a block, so that the page sees nothing of it."""
 AS_IT_IS = "_pw_impl_instance_"
 """Where Playwright keeps what it calls for a listener: a listener that is there itself gets events unchanged."""
-_AWAITED = frozenset({"Script", "Document"})
-MOST_LOADING = 1_000
-"""Of the scripts of a page so many are waited for at once; a page can ask for a million."""
 NEAR_CAP = 0.5
 """Readings are half a second apart, in which a page allocates a quarter of a gigabyte."""
+CHUNK_BYTES = 2**20
+OPEN_S = 15.0
 CLOSE_S = 5.0
 LATE_S = 15.0
 """Where endless loops have both cores, a browser that is well may take so long to let a context go."""
@@ -87,15 +88,7 @@ class Tab:
         self.nonce = secrets.token_hex(8)
         self.site: str | None = None
         self.served = 0
-        self.journey = Journey()
-        self.errors = PageErrors()
-        self.broke_off = ""
-        """Why the rest of the document does not come, in the browser's words; empty where nothing is missing."""
-        self.on_break: Callable[[], None] = _nothing
-        self._document_request = ""
-        self.loading: set[str] = set()
-        """Scripts and frames' documents that were asked for and have not come."""
-        self._loaded = asyncio.Event()
+        self.events = PageEvents()
         self.intercept = Interceptor(params.intercept, self)
         self._state_for = params.state_for
         self._own_for = params.own_for
@@ -115,14 +108,7 @@ class Tab:
         # Blocking works only while the domain is enabled; without the caps Blink would keep every body for us.
         await self.cdp.send("Network.enable", {"maxTotalBufferSize": 0, "maxResourceBufferSize": 0})
         await self.cdp.send("Network.setBlockedURLs", {"urls": list(params.blocked_urls)})
-        on = {
-            "Network.requestWillBeSent": self._note_request,
-            "Network.responseReceived": self._note_response,
-            "Network.loadingFinished": self._note_end,
-            "Network.loadingFailed": self._note_failure,
-            "Fetch.requestPaused": self.intercept.paused,
-            "Farm.pageError": self.errors.note,
-        }
+        on = {**self.events.listeners(self.frame_id), "Fetch.requestPaused": self.intercept.paused}
 
         def note(event: dict[str, Any]) -> None:
             method = on.get(event["method"])
@@ -161,44 +147,11 @@ class Tab:
         except Error as error:
             raise SlotLost(FailureKind.CRASH, f"the storage state was refused: {error.message}") from error
 
-    def _note_request(self, event: dict[str, Any]) -> None:
-        if event.get("type") == "Document" and event.get("frameId") == self.frame_id:
-            if self.journey.url is None:
-                self.errors.forget()  # what the page before has said since the visit began
-            self.journey.asked(event)
-            self.loading.clear()
-            self._loaded.set()
-        elif event.get("type") in _AWAITED and event.get("loaderId") and len(self.loading) < MOST_LOADING:
-            # A worker's own script belongs to no document, and its end is told to nobody here.
-            self.loading.add(event["requestId"])
-            self._loaded.clear()
-
-    def _note_response(self, event: dict[str, Any]) -> None:
-        if event["type"] == "Document" and event.get("frameId") == self.frame_id:
-            self.journey.answered(event)
-            self._document_request, self.broke_off = event["requestId"], ""
-
-    def _note_failure(self, event: dict[str, Any]) -> None:
-        # What the page itself gives up (`document.open`, another navigation) is cancelled, and is not missing.
-        if event["requestId"] == self._document_request and not event.get("canceled"):
-            self.broke_off = str(event.get("errorText")) or "it broke off"
-            self.on_break()
-        self.journey.failed(event)
-        self._note_end(event)
-
-    def _note_end(self, event: dict[str, Any]) -> None:
-        if self.loading:
-            self.loading.discard(event["requestId"])
-            if not self.loading:
-                self._loaded.set()
-
     async def loaded(self, deadline_s: float) -> None:
-        """Wait until nothing is `loading`, but no longer than the deadline; raises SlotLost with the page."""
+        """Wait until nothing is loading, but no longer than the deadline; raises SlotLost with the page."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(deadline_s):
-                while self.loading and not self.lost:
-                    self._loaded.clear()
-                    await self.guard(self._loaded.wait(), deadline_s + 1.0, "a script")
+                await self.guard(self.events.loaded(), deadline_s + 1.0, "a script")
 
     async def frame(self) -> None:
         """Have one frame made, without drawing it; it goes on when the caller is cancelled."""
@@ -210,23 +163,35 @@ class Tab:
         async with self.engine.frames:
             await self.send("HeadlessExperimental.beginFrame", FRAME_S, noDisplayUpdates=True)
 
-    def forget_document(self) -> None:
-        """Start a visit: the request and the answer of the one before are not this one's."""
-        self.journey.forget()
-        self.errors.forget()
+    def forget_visit(self) -> None:
+        """Start a visit: what the one before brought is not this one's."""
+        self.events.forget()
         self.intercept.forget()
-        self.loading.clear()
-        self._document_request = self.broke_off = ""
-        self.on_break = _nothing
 
     def document_answer(self) -> dict[str, Any] | None:
         """Return the last answer to the main request, as CDP gives it, also where no document came of it."""
-        return self.journey.answer or self.intercept.answer
+        return self.events.journey.answer or self.intercept.answer
 
     async def send(self, method: str, deadline_s: float, **params: Any) -> dict[str, Any]:
         """Call CDP. Raises playwright's Error for the caller to judge, and SlotLost when nothing answers."""
         result: dict[str, Any] = await self.guard(self.cdp.send(method, params), deadline_s, method)
         return result
+
+    async def read_stream(self, stream: str, cap_bytes: int, deadline_s: float) -> bytes | None:
+        """Read a stream of CDP (a body, a PDF) to its end and close it; None if it has more than `cap_bytes`."""
+        parts: list[bytes] = []
+        size = 0
+        ends = asyncio.get_running_loop().time() + deadline_s
+        while size <= cap_bytes:
+            left_s = ends - asyncio.get_running_loop().time()
+            part = await self.send("IO.read", left_s, handle=stream, size=CHUNK_BYTES)
+            parts.append(b64decode(part["data"]) if part.get("base64Encoded") else part["data"].encode())
+            size += len(parts[-1])
+            if part["eof"]:
+                break
+        with contextlib.suppress(Error):
+            await self.send("IO.close", CLOSE_S, handle=stream)
+        return b"".join(parts) if size <= cap_bytes else None
 
     async def guard(self, call: Coroutine[Any, Any, T], deadline_s: float, what: str) -> T:
         """Await a browser call, but no longer than the deadline, the page or the engine lasts."""
@@ -308,8 +273,54 @@ class Tab:
                 await page.close()
 
 
-def _nothing() -> None:
-    """Stand in where nobody waits for a document."""
+async def open_tab(engine: Engine, proxy_url: str, params: TabParams, cap_bytes: int = 0) -> Tab:
+    """Open a context on the engine, its renderer capped; raises SlotLost when the engine cannot."""
+    context: BrowserContext | None = None
+    step = "context"
+    try:
+        with playwright_errors():
+            async with asyncio.timeout(OPEN_S):
+                width, height = params.viewport
+                context = await engine.browser.new_context(
+                    proxy={"server": proxy_url},
+                    viewport={"width": width, "height": height},
+                    user_agent=params.user_agent or f"{engine.user_agent}{params.user_agent_suffix}",
+                    ignore_https_errors=params.insecure,
+                    locale=params.locale,
+                    timezone_id=params.timezone,
+                    accept_downloads=False,
+                    service_workers="block",
+                )
+                # Grants nothing, and thereby denies everything that a page could ask a person for.
+                await context.grant_permissions([])
+            step = "page"
+            page, pid = await engine.open_page(context, OPEN_S)
+            step = "session with the page"
+            async with asyncio.timeout(OPEN_S):
+                tab = Tab(engine, context, page, await context.new_cdp_session(page), params)
+                tab.pid = pid
+                if pid and cap_bytes and limit_growth(pid, cap_bytes):
+                    tab.cap_bytes = cap_bytes
+                await tab.prepare(params)
+    except TimeoutError as error:
+        detail = f"no {step} within {OPEN_S:g} s"
+        # A page that does not come may be its own misfortune: the others of the engine are not to pay for it.
+        if context is None or not await close_context(context):
+            engine.mark_lost(detail)
+        engine.opened(detail)
+        raise SlotLost(FailureKind.CRASH, detail) from error
+    except DriverExited as error:
+        engine.mark_lost(error.message)
+        raise SlotLost(FailureKind.CRASH, f"{engine.name}: {error.message}") from error
+    except Error as error:
+        if context is not None:
+            await close_context(context)
+        raise SlotLost(FailureKind.CRASH, translate(error).detail) from error
+    except BrowserUnavailable as error:
+        # It died after it was chosen; another one takes its place.
+        raise SlotLost(FailureKind.CRASH, str(error)) from error
+    engine.opened()
+    return tab
 
 
 async def close_context(context: BrowserContext, deadline_s: float = CLOSE_S) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from farm.app.preflight import preflight
-from farm.browser import sandbox
+from farm.browser import chromium
 from farm.settings.commands import RunSettings
 
 IN_A_CHROOT = "import ctypes, os\nos.chroot('/tmp')\n"
@@ -36,7 +36,7 @@ def test_the_sandbox_is_on_except_for_root_and_where_it_is_refused(
 ) -> None:
     """With one warning, to which `--no-sandbox` is an answer."""
     monkeypatch.setattr(os, "geteuid", lambda: user)
-    monkeypatch.setattr(sandbox, "refused", lambda: refused)
+    monkeypatch.setattr(chromium, "sandbox_is_refused", lambda: refused)
     plan = preflight(RunSettings(urls=("https://a.example/",), output=tmp_path, sandbox=wanted))
     assert plan.sandbox is on
     said = [warning for warning in plan.warnings if "sandbox" in warning]
@@ -44,15 +44,15 @@ def test_the_sandbox_is_on_except_for_root_and_where_it_is_refused(
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root can make such a place")
-@pytest.mark.parametrize(("before", "code"), [(IN_A_CHROOT, sandbox.REFUSED), ("", 0)])
+@pytest.mark.parametrize(("before", "code"), [(IN_A_CHROOT, chromium.REFUSED), ("", 0)])
 def test_a_refusal_of_the_kernel_is_noticed(before: str, code: int) -> None:
     """Asked for in the way in which Chromium asks."""
-    done = subprocess.run([sys.executable, "-IS", "-c", before + sandbox.PROBE], check=False)
+    done = subprocess.run([sys.executable, "-IS", "-c", before + chromium.PROBE], check=False)
     assert done.returncode == code
 
 
 def test_a_machine_that_gives_namespaces_is_not_said_to_refuse() -> None:
     """And what cannot be found out is left to the browser itself."""
-    assert sandbox._is_set_uid(Path("/nowhere")) is False
-    done = subprocess.run([sys.executable, "-IS", "-c", sandbox.PROBE], check=False)
-    assert sandbox.refused() is (done.returncode == sandbox.REFUSED)
+    assert chromium._is_set_uid(Path("/nowhere")) is False
+    done = subprocess.run([sys.executable, "-IS", "-c", chromium.PROBE], check=False)
+    assert chromium.sandbox_is_refused() is (done.returncode == chromium.REFUSED)

@@ -13,8 +13,7 @@ from aiohttp import web
 from playwright.async_api import async_playwright
 
 from farm.browser import reading as readings
-from farm.browser.driver import QUIET, node_path, use_orjson
-from farm.browser.scripts import MARKED, READING_MARK
+from farm.browser.driver import MARKED, QUIET, READING_MARK, node_path, script, use_orjson
 from tests.browser.conftest import Browsing, visit
 
 SESSION = '{"guid":"cdp-session@0a","method":"event","params":'
@@ -82,7 +81,7 @@ async def test_a_tab_is_told_of_documents_and_of_scripts_that_are_loading(
     assert set(begun.values()) <= {"Document", "Script"}
     assert {event["type"] for event in by_name["Network.responseReceived"]} == {"Document"}
     assert {event["requestId"] for event in by_name["Network.loadingFinished"]} == set(begun)
-    assert not slot.tab.loading
+    assert not slot.tab.events.loading
 
 
 def through_the_driver(folder: Path, *pieces: str) -> str:
@@ -290,3 +289,27 @@ async def test_this_playwright_reads_and_writes_by_the_faster_library() -> None:
     finally:
         await playwright.stop()
     assert not use_orjson(object())
+
+
+def test_a_script_is_sent_without_comments_and_indentation() -> None:
+    """It does the same: every test of reading and settling uses it so."""
+    sent = script("settle.js", "collect.js")
+    assert "async function settle(" in sent
+    assert "function collect(" in sent
+    lines = sent.split("\n")
+    assert all(line == line.strip() and line and not line.startswith("//") for line in lines)
+
+
+def test_no_text_in_a_script_spans_lines() -> None:
+    """It would lose its indentation."""
+    for name in (
+        "settle.js",
+        "text.js",
+        "collect.js",
+        "bounded.js",
+        "act.js",
+        "platform.js",
+        "hook.js",
+        "flood.js",
+    ):
+        assert all(line.count("`") % 2 == 0 for line in script(name).split("\n")), name

@@ -12,9 +12,9 @@ import pytest
 
 from farm.browser import driver
 from farm.browser import engine as engines
+from farm.browser.chromium import BrowserBinary, find_browser
 from farm.browser.context import SlotState
 from farm.browser.engine import Engine, EngineParams
-from farm.browser.find import BrowserBinary, find_browser
 from farm.browser.pool import Pool, PoolParams
 from farm.model.clock import SystemClock
 from farm.model.errors import BrowserUnavailable, SlotLost

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from farm.browser.find import find_browser
+from farm.browser.chromium import find_browser
 from farm.browser.render import RenderParams
 from fixtures.pages import ADD, ARRIVED, serving
 from tests.browser import conftest

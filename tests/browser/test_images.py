@@ -6,7 +6,7 @@ import psutil
 import pytest_asyncio
 from aiohttp import web
 
-from farm.browser.flags import NO_IMAGES
+from farm.browser.chromium import NO_IMAGES
 from tests.browser.conftest import Browsing, visit
 
 PIXEL = (

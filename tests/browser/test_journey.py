@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from farm.browser.journey import STATIONS, Journey
+from farm.browser.events import STATIONS, Journey
 from farm.browser.render import RenderParams
 from fixtures.pages import Answer, serving
 from tests.browser.conftest import Browsing, browsing, seen, visit

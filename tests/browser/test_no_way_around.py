@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from farm.browser.chromium import find_browser
 from farm.browser.context import ContextSlot, SlotParams
 from farm.browser.engine import EngineParams
-from farm.browser.find import find_browser
 from farm.browser.pool import Pool, PoolParams
 from farm.browser.render import RenderParams
 from farm.browser.tab import TabParams

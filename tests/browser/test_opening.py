@@ -8,7 +8,6 @@ import psutil
 import pytest
 
 from farm.browser import engine as engines
-from farm.browser import opening
 from farm.browser import tab as tabs
 from farm.browser.engine import Engine
 from farm.browser.tab import Tab
@@ -23,7 +22,7 @@ def barren(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     browser = psutil.Process(engine.pids[1])
     frozen = [child for child in browser.children(recursive=True) if "--type=zygote" in child.cmdline()]
     assert frozen
-    monkeypatch.setattr(opening, "OPEN_S", 0.5)
+    monkeypatch.setattr(tabs, "OPEN_S", 0.5)
     for process in frozen:
         process.suspend()
     try:

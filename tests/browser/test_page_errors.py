@@ -7,7 +7,7 @@ from typing import Any
 import pytest_asyncio
 from aiohttp import web
 
-from farm.browser.page_errors import PageErrors
+from farm.browser.events import PageErrors
 from farm.browser.render import RenderParams
 from farm.browser.tab import TabParams
 from farm.model.page import MOST_ERRORS, PageError

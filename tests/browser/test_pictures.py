@@ -12,7 +12,7 @@ import pytest_asyncio
 from aiohttp import web
 
 from farm.browser import pictures
-from farm.browser.find import find_browser
+from farm.browser.chromium import find_browser
 from farm.browser.pictures import PictureParams
 from farm.browser.render import RenderParams
 from farm.browser.tab import TabParams

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from farm.browser.context import SlotState
-from farm.browser.cpu_deprioritizer import LONG_VISIT_S, NICER, CpuDeprioritizer
+from farm.browser.reclaim import LONG_VISIT_S, NICER, CpuDeprioritizer
 from farm.model.errors import SlotLost
 from farm.model.event import Recycled
 from farm.model.memory import Measure, ReclaimAction

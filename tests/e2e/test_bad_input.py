@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.browser.find import find_browser
+from farm.browser.chromium import find_browser
 from fixtures.shop import serve_shop_in_thread
 from tests.e2e.farm_process import FARM, read_lines, start
 

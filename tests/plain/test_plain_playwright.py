@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from farm.browser.find import find_browser
+from farm.browser.chromium import find_browser
 from fixtures.shop import Shop, serve_shop_in_thread
 from tests.e2e.farm_process import crawl
 

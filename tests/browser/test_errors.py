@@ -10,9 +10,9 @@ import psutil
 import pytest
 from playwright.async_api import Error
 
-from farm.browser.driver_errors import DriverExited, ending, ignore_driver_exit, playwright_errors
+from farm.browser.chromium import find_browser
 from farm.browser.engine import Engine, EngineParams
-from farm.browser.find import find_browser
+from farm.browser.errors import DriverExited, ending, ignore_driver_exit, playwright_errors
 
 GONE = "Connection closed while reading from the driver"
 PIPE = "unable to perform operation on <WriteUnixTransport closed=True reading=False 0x7f>; the handler is closed"

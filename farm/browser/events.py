@@ -1,18 +1,102 @@
-"""Where one visit's main frame went: each document that was asked for, its answer, and how it was come to.
+"""What the browser's events tell of one visit: where its main frame went, what is loading, and what failed.
 
 A page may send its visitor on by script or by a refresh; what is recorded is the document that shows in the end,
-so its answer counts, and the addresses before it are the way there. Kept from the events of the tab's own session.
-What always holds: no more than `STATIONS` documents are kept, and hops of each, the first and the latest.
+so its answer counts, and the addresses before it are the way there. What always holds: no more than `STATIONS`
+documents are kept, and hops of each, the first and the latest; at most `MOST_LOADING` requests that have not come;
+at most `MOST_ERRORS` errors, each once, in the order in which they came.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from farm.model.page import MOST_ERRORS, PageError
+
 STATIONS = 40
+MOST_LOADING = 1_000
+"""Of the scripts of a page so many are waited for at once; a page can ask for a million."""
+URL_CHARS = 2_000
+MESSAGE_CHARS = 300
+_AWAITED = frozenset({"Script", "Document"})
+
+
+class PageEvents:
+    """One tab's: `listeners` take the events of its session, `forget` starts a visit."""
+
+    def __init__(self) -> None:
+        self.journey = Journey()
+        self.errors = PageErrors()
+        self.loading: set[str] = set()
+        """Scripts and frames' documents that were asked for and have not come."""
+        self.broke_off = ""
+        """Why the rest of the document does not come, in the browser's words; empty where nothing is missing."""
+        self.on_break: Callable[[], None] = _nothing
+        self._frame_id = ""
+        self._document_request = ""
+        self._loaded = asyncio.Event()
+
+    def listeners(self, frame_id: str) -> dict[str, Callable[[dict[str, Any]], None]]:
+        """Return what takes each event of a tab whose main frame this is, by the event's name."""
+        self._frame_id = frame_id
+        return {
+            "Network.requestWillBeSent": self._asked,
+            "Network.responseReceived": self._answered,
+            "Network.loadingFinished": self._ended,
+            "Network.loadingFailed": self._failed,
+            "Farm.pageError": self.errors.note,
+        }
+
+    def forget(self) -> None:
+        """Start a visit: the request and the answer of the one before are not this one's."""
+        self.journey.forget()
+        self.errors.forget()
+        self.loading.clear()
+        self._document_request = self.broke_off = ""
+        self.on_break = _nothing
+
+    async def loaded(self) -> None:
+        """Wait until nothing is `loading`."""
+        while self.loading:
+            self._loaded.clear()
+            await self._loaded.wait()
+
+    def _asked(self, event: dict[str, Any]) -> None:
+        if event.get("type") == "Document" and event.get("frameId") == self._frame_id:
+            if self.journey.url is None:
+                self.errors.forget()  # what the page before has said since the visit began
+            self.journey.asked(event)
+            self.loading.clear()
+            self._loaded.set()
+        elif event.get("type") in _AWAITED and event.get("loaderId") and len(self.loading) < MOST_LOADING:
+            # A worker's own script belongs to no document, and its end is told to nobody here.
+            self.loading.add(event["requestId"])
+            self._loaded.clear()
+
+    def _answered(self, event: dict[str, Any]) -> None:
+        if event["type"] == "Document" and event.get("frameId") == self._frame_id:
+            self.journey.answered(event)
+            self._document_request, self.broke_off = event["requestId"], ""
+
+    def _failed(self, event: dict[str, Any]) -> None:
+        # What the page itself gives up (`document.open`, another navigation) is cancelled, and is not missing.
+        if event["requestId"] == self._document_request and not event.get("canceled"):
+            self.broke_off = str(event.get("errorText")) or "it broke off"
+            self.on_break()
+        self.journey.failed(event)
+        self._ended(event)
+
+    def _ended(self, event: dict[str, Any]) -> None:
+        if self.loading:
+            self.loading.discard(event["requestId"])
+            if not self.loading:
+                self._loaded.set()
+
+
+def _nothing() -> None:
+    """Stand in where nobody waits for a document."""
 
 
 @dataclass(slots=True)
@@ -37,7 +121,7 @@ class Way:
 
 
 class Journey:
-    """One tab's: `asked`, `answered` and `failed` take CDP's events, `forget` starts a visit."""
+    """Each document that was asked for, its answer, and how it was come to."""
 
     def __init__(self) -> None:
         self._stations: list[Station] = []
@@ -154,6 +238,41 @@ class Journey:
             steps += zip(station.urls, (*station.statuses, status), strict=True)
         way = [step for step, following in pairwise(steps) if step[0] != following[0]]
         return Way(tuple(url for url, _ in way), tuple(status for _, status in way), last.answer)
+
+
+class PageErrors:
+    """What failed on the page; `note` takes the driver's event `Farm.pageError` (`js/page_errors.cjs`)."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str, str], PageError] = {}
+        self.more = 0
+        """How many came beside those that are kept, repeats included."""
+
+    def forget(self) -> None:
+        """Start a visit: the errors of the one before are not this one's."""
+        self._found.clear()
+        self.more = 0
+
+    def note(self, event: Mapping[str, Any]) -> None:
+        """Take an error in, or the number of those that the driver has counted only."""
+        if "more" in event:
+            self.more += int(event["more"])
+            return
+        kind, url, message = (str(event.get(name, "")) for name in ("kind", "url", "message"))
+        error = PageError(kind, url[:URL_CHARS], message[:MESSAGE_CHARS], str(event.get("type", "")))
+        # Why a request failed may be told in two ways: it failed once.
+        known = (kind, error.url, "" if kind == "request" else error.message)
+        if known in self._found:
+            return
+        if len(self._found) >= MOST_ERRORS:
+            self.more += 1
+            return
+        self._found[known] = error
+
+    @property
+    def found(self) -> tuple[PageError, ...]:
+        """The errors so far."""
+        return tuple(self._found.values())
 
 
 def flat(headers: Mapping[str, Any]) -> dict[str, str]:

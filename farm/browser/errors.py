@@ -1,24 +1,71 @@
-"""Recognises how Playwright reports a driver that died.
+"""What Playwright's errors mean: the farm's own error for each, and whether the driver has died.
 
-Most calls then raise Playwright's Error. A call that is sent before Playwright has noticed raises the event loop's
-error of a closed pipe; a start under way raises a bare Exception. The same two reach the loop's exception handler,
-from a future that Playwright never reads and from its callbacks, and would be shown to the user. They carry no
-information: the engine detects the death by itself and is replaced.
+When a driver has died, most calls raise Playwright's Error. A call that is sent before Playwright has noticed
+raises the event loop's error of a closed pipe; a start under way raises a bare Exception. The same two reach the
+loop's exception handler, from a future that Playwright never reads and from its callbacks, and would be shown to
+the user. They carry no information: the engine detects the death by itself and is replaced.
 """
 
 import asyncio
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from traceback import walk_tb
 from typing import Any
 
 from playwright.async_api import Error
+from playwright.async_api import TimeoutError as PlaywrightTimeout
+
+from farm.model.errors import RenderError, SlotLost
+from farm.model.outcome import FailureKind
 
 log = logging.getLogger("farm.browser")
-WORDS = "Connection closed"
-PIPE_WORDS = "the handler is closed"
+NET_ERROR = re.compile(r"net::(ERR_[A-Z0-9_]+)")
+NO_PAGE = ("Download is starting", "net::ERR_ABORTED", "net::ERR_HTTP_RESPONSE_CODE_FAILURE")
+NAVIGATED = (
+    "Execution context was destroyed",
+    "Cannot find context",
+    "Inspected target navigated or closed",
+    "uniqueContextId not found",
+    "No frame for given id found",
+    "Frame with the given id was not found",
+    "interrupted by another navigation",
+)
+LOST = ("Target crashed", "Page crashed", "has been closed", "Connection closed", "Target closed")
+TLS_PREFIXES = ("ERR_CERT_", "ERR_SSL_", "ERR_BAD_SSL_")
+SLOW = {"ERR_TIMED_OUT", "ERR_CONNECTION_TIMED_OUT"}
+DRIVER_EXITED = "Connection closed"
+PIPE_CLOSED = "the handler is closed"
 """uvloop's message for a write to a closed pipe; asyncio's own loop has none."""
+
+
+def is_no_page(error: Error) -> bool:
+    """Return whether the main request brought no document, but a download or an empty response."""
+    return any(text in error.message for text in NO_PAGE)
+
+
+def is_navigated(error: Error) -> bool:
+    """Return whether the document was replaced during the call, because the page navigated."""
+    return any(text in error.message for text in NAVIGATED)
+
+
+def translate(error: Error, url: str | None = None) -> RenderError | SlotLost:
+    """Return the failure for the error of a navigation or a CDP call. `url` is the last URL requested."""
+    message = error.message.splitlines()[0] if error.message else type(error).__name__
+    if isinstance(error, PlaywrightTimeout):
+        return SlotLost(FailureKind.TIMEOUT, message)
+    found = NET_ERROR.search(error.message)
+    if found is None:
+        if any(text in error.message for text in LOST):
+            return SlotLost(FailureKind.CRASH, message)
+        return SlotLost(FailureKind.CRASH, f"the browser refused: {message}")
+    code = found.group(1)
+    if code.startswith(TLS_PREFIXES):
+        return RenderError(FailureKind.TLS, code, url)
+    if code in SLOW:
+        return RenderError(FailureKind.TIMEOUT, code, url)
+    return RenderError(FailureKind.NETWORK, code, url)
 
 
 class DriverExited(Error):
@@ -28,8 +75,8 @@ class DriverExited(Error):
 def is_driver_exit(error: BaseException) -> bool:
     """Return whether the error means that the driver has exited, by its type and message."""
     if isinstance(error, RuntimeError):
-        return PIPE_WORDS in str(error)
-    return type(error) is Exception and str(error).startswith(WORDS)
+        return PIPE_CLOSED in str(error)
+    return type(error) is Exception and str(error).startswith(DRIVER_EXITED)
 
 
 def _is_of_playwright(error: BaseException) -> bool:

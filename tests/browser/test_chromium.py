@@ -1,13 +1,14 @@
-"""Which browser is found, on machines made for the purpose."""
+"""Which Chromium is found, on machines made for the purpose, and the program that starts it."""
 
 import json
+import subprocess
 from inspect import getfile
 from pathlib import Path
 
 import playwright
 import pytest
 
-from farm.browser import find
+from farm.browser.chromium import UNWANTED_FEATURES, BrowserBinary, find_browser, write_launcher
 from farm.model.errors import BrowserUnavailable
 
 
@@ -32,29 +33,29 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_no_browser_is_one_sentence_with_the_remedy(bare: Path) -> None:
     """It names both ways to get one."""
     with pytest.raises(BrowserUnavailable, match=r"playwright install.*chromium-headless-shell"):
-        find.find_browser()
+        find_browser()
 
 
 def test_the_headless_shell_is_preferred_to_full_chromium(bare: Path) -> None:
     """A page costs it a fraction."""
     program(bare / "chromium")
     shell = program(bare / "chromium-headless-shell")
-    found = find.find_browser()
-    assert found == find.BrowserBinary(shell, headless_shell=True, source="system")
+    found = find_browser()
+    assert found == BrowserBinary(shell, headless_shell=True, source="system")
 
 
 def test_a_launcher_script_is_followed_to_the_program_it_starts(bare: Path, tmp_path: Path) -> None:
     """A script that does not exec is another process than the browser."""
     real = program(tmp_path / "lib" / "chromium" / "chromium-headless-shell")
     program(bare / "chromium-headless-shell", f'#!/bin/sh -e\n\n{real} "$@"\n'.encode())
-    assert find.find_browser().path == real
+    assert find_browser().path == real
 
 
 def test_a_launcher_that_leads_nowhere_is_no_browser(bare: Path) -> None:
     """A snap's placeholder, for example."""
     program(bare / "chromium-browser", b"#!/bin/sh\nexec /snap/bin/chromium\n")
     with pytest.raises(BrowserUnavailable):
-        find.find_browser()
+        find_browser()
 
 
 def test_playwrights_own_comes_first_in_its_own_revision(bare: Path, tmp_path: Path) -> None:
@@ -65,12 +66,32 @@ def test_playwrights_own_comes_first_in_its_own_revision(bare: Path, tmp_path: P
     revision = next(b["revision"] for b in browsers if b["name"] == "chromium-headless-shell")
     own = tmp_path / "browsers" / f"chromium_headless_shell-{revision}" / "chrome-linux" / "headless_shell"
     program(own)
-    assert find.find_browser() == find.BrowserBinary(own, headless_shell=True, source="playwright")
+    assert find_browser() == BrowserBinary(own, headless_shell=True, source="playwright")
 
 
 def test_a_wanted_browser_is_taken_or_refused_by_name(bare: Path, tmp_path: Path) -> None:
     """No other is run in its place."""
     wanted = program(tmp_path / "my-chromium")
-    assert find.find_browser(wanted).path == wanted
+    assert find_browser(wanted).path == wanted
     with pytest.raises(BrowserUnavailable, match="no-such-browser"):
-        find.find_browser(tmp_path / "no-such-browser")
+        find_browser(tmp_path / "no-such-browser")
+
+
+def test_all_disabled_features_reach_the_browser_and_every_other_argument_as_it_was(tmp_path: Path) -> None:
+    """Chromium heeds the last list alone."""
+    program = tmp_path / "a browser"
+    program.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    program.chmod(0o700)
+    launcher = write_launcher(tmp_path, program)
+    arguments = [
+        "--disable-features=One,Two",
+        "--rules=MAP * ~NOTFOUND , EXCLUDE 1",
+        "",
+        "--disable-features=Three",
+    ]
+    said = subprocess.run(
+        [launcher, *arguments], capture_output=True, text=True, timeout=10, check=True
+    ).stdout
+    features, *others = said.split("\n")[:-1]
+    assert set(features.partition("=")[2].split(",")) == {"One", "Two", "Three", *UNWANTED_FEATURES}
+    assert others == [arguments[1], ""]
