@@ -100,6 +100,7 @@ def report_of(plan: RunPlan, assembly: Assembly, snapshot: Snapshot, stats: Stat
             host: (count, *outcomes.script_example[host])
             for host, count in outcomes.script_hosts.most_common(1)
         },
+        selectors=outcomes.selectors,
         troubles=tuple(outcomes.troubles),
         unvisited_routes=assembly.links.unvisited_routes,
         most_routes=MOST_ROUTES,

@@ -7,7 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from farm.model.event import Event, VisitFailed
 from farm.model.record import Batch, Record
@@ -16,6 +16,8 @@ from farm.model.url import site_of
 MOST_TROUBLES = 20
 MOST_HOSTS = 100
 """Of the hosts whose scripts did not come; pages may name any number of them."""
+_UNMATCHED = "no element matches "
+"""What `settle_reason` begins with where `--wait css:` waited in vain."""
 
 
 @dataclass(slots=True)
@@ -43,6 +45,25 @@ class RunOutcomes:
     """Host -> how many of these pages miss a script of it, for `MOST_HOSTS` of them."""
     script_example: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Host -> the first page that misses a script of it, and what went wrong."""
+
+    waited: int = 0
+    """On how many pages `--wait css:` found what it waited for."""
+    waited_in_vain: Counter[str] = field(default_factory=Counter)
+    """Selector -> on how many pages there was nothing that it matches."""
+    clicked: Counter[str] = field(default_factory=Counter)
+    """Selector of `--click` -> on how many pages it was clicked."""
+    clicked_nothing: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def selectors(self) -> dict[str, tuple[int, int]]:
+        """Option with its selector -> on how many pages it matched nothing, and on how many something.
+
+        The matches of all selectors of `--wait` are counted together.
+        """
+        waits = {f"--wait css:{one}": (count, self.waited) for one, count in self.waited_in_vain.items()}
+        return waits | {
+            f"--click {one}": (count, self.clicked[one]) for one, count in self.clicked_nothing.items()
+        }
 
     @property
     def recorded(self) -> int:
@@ -74,10 +95,18 @@ class RunOutcomes:
                 self.blocked[vendor] += 1
             if record.fields.get("page_errors"):
                 self._take_errors(record)
+            self._take_selectors(record.fields.get("settle_reason", ""), record.fields.get("actions"))
         if not batch.records:
             for skip in batch.skips:
                 self.refused[skip.reason] += 1
                 self.refused_example.setdefault(skip.reason, skip.url)
+
+    def _take_selectors(self, settle_reason: str, actions: Mapping[str, Any] | None) -> None:
+        self.waited += settle_reason == "css"
+        if settle_reason.startswith(_UNMATCHED):
+            self.waited_in_vain[settle_reason.removeprefix(_UNMATCHED)] += 1
+        for selector, times in (actions or {}).get("clicked", {}).items():
+            (self.clicked if times else self.clicked_nothing)[selector] += 1
 
     def _take_errors(self, record: Record) -> None:
         missing = [entry for entry in record.fields["page_errors"] if self.misses_script(entry)]

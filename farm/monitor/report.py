@@ -46,6 +46,8 @@ class RunReport:
     dead: Mapping[str, tuple[int, str, str]] = field(default_factory=dict)
     without_scripts: int = 0
     script_hosts: Mapping[str, tuple[int, str, str]] = field(default_factory=dict)
+    selectors: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Option and selector -> on how many pages it matched nothing, and on how many something."""
     troubles: Sequence[str] = ()
     unvisited_routes: Mapping[str, int] = field(default_factory=dict)
     """By site, how many `#/` addresses were linked that are no pages by `--hash-routes off`."""
@@ -68,6 +70,7 @@ def report_lines(report: RunReport) -> list[str]:
     if report.blocked:
         lines.append(_row("blocked", f"{_by_count(report.blocked)} (`blocked_by` in the records)"))
     lines += _missing_scripts(report)
+    lines += _unmatched(report)
     for reason in _largest({name: one[0] for name, one in report.refused.items()}):
         count, url = report.refused[reason]
         lines.append(_row("refused", f"{reason} {amount(count)}: {_address(url)}; {_remedy(reason, url)}"))
@@ -84,12 +87,12 @@ def report_lines(report: RunReport) -> list[str]:
     lines += [_row("note", sentence) for sentence in _unvisited(report)]
     lines.append(_row("records", f"{_pages(report.records)} in {escaped(report.output)}/pages.jsonl"))
     if report.left:
-        lines.append(
-            _row(
-                "left",
-                f"{amount(report.left)} URL{'' if report.left == 1 else 's'}; go on with: {report.go_on}",
+        how = f"go on with: {report.go_on}"
+        if any(not matched for _, matched in report.selectors.values()):
+            how = (
+                "what matches nothing will match nothing there; begin anew with another selector and --fresh"
             )
-        )
+        lines.append(_row("left", f"{amount(report.left)} URL{'' if report.left == 1 else 's'}; {how}"))
     return lines
 
 
@@ -125,6 +128,24 @@ def _unvisited(report: RunReport) -> list[str]:
         )
     more = len(counts) - len(sentences)
     return [*sentences, f"so have {amount(more)} other sites"] if more > 0 else sentences
+
+
+def _unmatched(report: RunReport) -> list[str]:
+    """Return a line for each selector that matched nothing; a click that is only on some pages has none."""
+    found = sorted(report.selectors.items(), key=lambda one: (-one[1][0], one[0]))
+    return [
+        _row("selector", f"{escaped(name)[:_URL_CHARS]} matched nothing on {_share(without, matched)}")
+        for name, (without, matched) in found[:_MOST]
+        if without and not (matched and name.startswith("--click "))
+    ]
+
+
+def _share(without: int, matched: int) -> str:
+    return (
+        f"{amount(without)} of {_pages(without + matched)}"
+        if matched
+        else f"any page ({amount(without)} tried)"
+    )
 
 
 def _missing_scripts(report: RunReport) -> list[str]:

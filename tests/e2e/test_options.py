@@ -57,6 +57,17 @@ def test_a_wrong_selector_ends_the_run_at_its_first_page(shop: Shop, out: Path) 
     assert "Traceback" not in finished.output
 
 
+def test_a_selector_that_matches_nothing_is_named_in_the_report(shop: Shop, out: Path) -> None:
+    """Going on would wait for it on every other page."""
+    flags = ("--click", ".no-such", "--settle-timeout", "500ms")
+    finished = crawl(out, shop.url, *flags, wait="css:.missing", limit="2").finish()
+    assert finished.code == 5
+    for option in ("--wait css:.missing", "--click .no-such"):
+        assert f"{option} matched nothing on any page (2 tried)" in finished.output
+    assert "go on with" not in finished.output
+    assert "--fresh" in finished.output
+
+
 def test_a_crawl_goes_on_with_what_it_was_begun_with(shop: Shop, out: Path) -> None:
     """No URL is burnt as `private_network` because the flag that opened the network was not given again."""
     begun = crawl(out, shop.url, "--no-html", depth="1", limit="2").finish()

@@ -113,3 +113,18 @@ def test_what_a_sitemap_did_not_bring_is_kept_for_the_report() -> None:
         log.warning("the sitemap %s was not read to its end: %s", "http://a.example/s.xml", "status 404")
     log.warning("later")
     assert outcomes.troubles == ["the sitemap http://a.example/s.xml was not read to its end: status 404"]
+
+
+def test_selectors_that_match_nothing_are_counted() -> None:
+    """Of waits and clicks; with how often they matched."""
+    outcomes = RunOutcomes(misses_script)
+
+    def take(reason: str, **clicked: int) -> None:
+        fields = {"status": 200, "settle_reason": reason, "actions": {"clicked": clicked} if clicked else {}}
+        outcomes.take(Batch((Record("1" * 32, "http://a.example/", fields),)))
+
+    take("quiet")
+    assert outcomes.selectors == {}
+    take("css", more=2, wall=0)
+    take("no element matches .price", more=0, wall=0)
+    assert outcomes.selectors == {"--wait css:.price": (1, 1), "--click more": (1, 1), "--click wall": (2, 0)}

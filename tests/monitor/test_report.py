@@ -201,3 +201,16 @@ def test_an_error_that_ends_a_run_is_told_in_words(kind: type[FarmError]) -> Non
     why = re.sub(r"(?<=.)([A-Z])", r"_\1", kind.__name__).lower()
     first = report_lines(RunReport(why, 1.0, 0, 0, 0, "out"))[0]
     assert "_" not in first.partition(" after ")[0]
+
+
+def test_a_selector_that_matches_nothing_is_named() -> None:
+    """A click may be for some pages; where nothing was matched anywhere, going on would not help."""
+    some = {"--wait css:.price": (3, 17), "--click .more": (19, 1)}
+    lines = report_lines(replace(REPORT, selectors=some))
+    assert "  selector --wait css:.price matched nothing on 3 of 20 pages" in lines
+    assert "--click" not in "\n".join(lines)
+    assert lines[-1] == report_lines(REPORT)[-1]
+    lines = report_lines(replace(REPORT, selectors={"--click .wall": (20, 0)}))
+    assert "  selector --click .wall matched nothing on any page (20 tried)" in lines
+    assert "go on" not in lines[-1]
+    assert "--fresh" in lines[-1]
