@@ -48,8 +48,8 @@ from farm.runtime.heartbeat import Heartbeat
 from farm.runtime.node import Node, NodeParams
 from farm.runtime.pacing import PaceLearner
 from farm.runtime.reaper import Reaper
+from farm.runtime.visit import Recorder, VisitNotes, WorkerDeps, WorkerParams
 from farm.runtime.worker import Worker
-from farm.runtime.worker_deps import Recorder, VisitNotes, WorkerDeps, WorkerParams
 from farm.scope.duplicate_templates import DuplicateTemplates
 from farm.scope.links import LinkSorter, RedirectPolicy
 from farm.scope.robots import directives_of

@@ -4,7 +4,7 @@
 
 What always holds: every lease is settled, given back, or left to its deadline when the process or Redis dies; a
 record is durable before its URL is acknowledged; a URL that fails keeps its reason; a visit that has lost its
-lease ends without a record. The worker gathers facts and acts; `policy.verdict` decides.
+lease ends without a record.
 """
 
 import asyncio
@@ -12,37 +12,22 @@ import contextlib
 import logging
 import random
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
 
-from farm.model.egress import EgressFailure
-from farm.model.errors import BrowserUnavailable, FarmError, OutputUnwritable, RenderError, SlotLost
-from farm.model.event import Phase
-from farm.model.outcome import Ack, Bury, FailureKind, Judgement, Release, Retry, Settled, SkipReason
+from farm.model.clock import Clock
+from farm.model.errors import BrowserUnavailable, FarmError, OutputUnwritable, RenderError
+from farm.model.event import Emit, PageDone, Phase, SlotPhase, VisitFailed
+from farm.model.outcome import Ack, Bury, Release, Retry, Settled
 from farm.model.page import RenderedPage
-from farm.model.record import Batch, Skip
 from farm.model.task import Idle, Lease, LeaseRequest
-from farm.policy import verdict
 from farm.policy.stagger import IDLE_S, RETIRE_IDLE_S, idle_backoff_s, resume_delay_s
-from farm.policy.verdict import Attempt, Failed
 from farm.runtime.control import Control, ExitReason
-from farm.runtime.pacing import VisitPacing
 from farm.runtime.ports import EgressRoute, Slot, SlotEgress
-from farm.runtime.worker_deps import SlotEvents, VisitNotes, WorkerDeps, WorkerParams
+from farm.runtime.visit import Visitor, VisitResult, WorkerDeps, WorkerParams, without_record
 
 log = logging.getLogger("farm.worker")
 RELEASE_S = 2.0
 STOPPED = Release("the farm was stopped")
-
-
-@dataclass(frozen=True, slots=True)
-class _Result:
-    """How to settle a visit, with its records and skips; `page` is set where it is done with a record."""
-
-    settlement: Ack | Retry | Bury | Release
-    batch: Batch = field(default_factory=Batch)
-    page: RenderedPage | None = None
-    extension: str | None = None
 
 
 class Worker:
@@ -63,6 +48,7 @@ class Worker:
         self._egress = egress
         self._route = route
         self._deps = deps
+        self._visitor = Visitor(slot, egress, route, deps, params)
         self._control = control
         self._params = params
         self._site: str | None = None
@@ -148,7 +134,7 @@ class Worker:
         finally:
             self._deps.heartbeat.drop(lease)
 
-    async def _visited(self, lease: Lease, begun: float) -> _Result | None:
+    async def _visited(self, lease: Lease, begun: float) -> VisitResult | None:
         """Return how to settle the visit; None where its lease was lost meanwhile."""
         lease_ms, params = round((begun - self._asked) * 1000), self._params
         scope = asyncio.timeout(None)
@@ -158,11 +144,11 @@ class Worker:
                 self._deps.heartbeat.hold(lease, params.commit_s, _expiry_of(scope))
                 refusal = await self._deps.robots.refusal(lease, lease.task.url)
                 if refusal is not None:
-                    return _without_record(lease, refusal)
+                    return without_record(lease, refusal)
                 self._deps.heartbeat.hold(lease, params.visit_s + params.spread_s)
                 if await self._stopped_after_outage(lease_ms):
-                    return _Result(STOPPED)
-                return await self._judged(lease, lease_ms, begun)
+                    return VisitResult(STOPPED)
+                return await self._visitor.visit(lease, lease_ms, begun)
         except TimeoutError:
             if not scope.expired():
                 raise
@@ -174,102 +160,17 @@ class Worker:
         wait_s = resume_delay_s(lease_ms / 1000, self._index, slots, spread_s, random.random())  # noqa: S311
         return wait_s > 0 and await self._control.ended(wait_s)
 
-    async def _judged(self, lease: Lease, lease_ms: int, begun: float) -> _Result:
-        """Visit the URL, report what the visit says about site and proxy, and judge it."""
-        jitter, site, params = random.random(), lease.task.site, self._params.retry  # noqa: S311
-        all_banned = self._route.acquire_for(site)
-        proxy, address, page = self._route.label, self._route.address, None
-        if all_banned is not None:
-            attempt = Attempt(lease, jitter, all_banned=all_banned)
-        else:
-            pacing = VisitPacing(lease, address, self._deps.frontier, jitter, params, self._deps.clock)
-            attempt, page = await self._attempt(lease, pacing, jitter, by_proxy=proxy is not None)
-            answer = verdict.answer_of(attempt)
-            if answer is not None:
-                took_ms = page.timings_ms.get("navigate", 0) - pacing.waited_s * 1000 if page else 0.0
-                self._deps.paces.note(site, pacing.began or begun, answer, max(0.0, took_ms), address)
-        if page is not None and page.redirects:
-            refusal = await self._deps.robots.refusal(lease, page.final_url)
-            attempt = replace(attempt, refusal=refusal)
-        outcome, count = verdict.outcome_of(attempt), 0
-        if outcome is not None:
-            navigate_ms = page.timings_ms.get("navigate") if page else None
-            count = self._route.report(lease.id, site, outcome, navigate_ms)
-        if verdict.needs_new_context(outcome):
-            self._slot.retire()
-        judged = verdict.decide(attempt, outcome, count, params)
-        if judged is not None:
-            return _without_record(lease, judged)
-        if page is None:
-            raise AssertionError("a visit without a page is never kept")
-        return await self._done(attempt, page, proxy, lease_ms, begun)
-
-    async def _attempt(
-        self, lease: Lease, pacing: VisitPacing, jitter: float, *, by_proxy: bool
-    ) -> tuple[Attempt, RenderedPage | None]:
-        """Render the page; return the facts of the visit, and the page if there is one."""
-        url, egress, visit_s = lease.task.url, self._egress, self._params.visit_s
-        requested = url
-        egress.begin(url, pacing.ask, is_retry=lease.attempt > 1)
-        try:
-            async with asyncio.timeout(visit_s):
-                page = await self._slot.render(lease, pacing.answered)
-                page = page.explained(lambda url: _cause(egress.failure(url)))
-                await pacing.count_redirects(page)
-        except RenderError as error:
-            failed, requested = Failed(error.kind, error.detail, on_request=True), error.url or url
-        except SlotLost as error:
-            failed = Failed(error.kind, error.detail, innocent=error.innocent)
-        except TimeoutError:
-            failed = Failed(FailureKind.TIMEOUT, f"the visit took more than {visit_s:g} s")
-        else:
-            return Attempt(
-                lease,
-                jitter,
-                by_proxy,
-                egress_failure=egress.shortfall(page.final_url),
-                status=page.status,
-                detection=self._deps.detect(page),
-                delay_s=pacing.delay_s(page),
-                broke_off=page.broke_off,
-            ), page
-        return Attempt(lease, jitter, by_proxy, failed=failed, egress_failure=egress.failure(requested)), None
-
-    async def _done(
-        self, attempt: Attempt, page: RenderedPage, proxy: str | None, lease_ms: int, begun: float
-    ) -> _Result:
-        """Keep a page: judge its final address, sort its links and make its record."""
-        lease, clock = attempt.lease, self._deps.clock
-        page = replace(page, bytes_received=self._egress.bytes_received)
-        redirect = self._deps.redirects.judge(lease.task, page)
-        if redirect.skip is not None:
-            return _without_record(lease, redirect.skip)
-        extracting = clock.monotonic()
-        links, skips = await self._deps.scope.sort(
-            page.links, lease.task, nofollow=redirect.nofollow, router=page.hash_router
-        )
-        now = clock.monotonic()
-        timings: Mapping[str, int] = {
-            "lease": lease_ms,
-            **page.timings_ms,
-            "extract": round((now - extracting) * 1000),
-            "total": round((now - begun) * 1000),
-        }
-        notes = VisitNotes(clock.wall(), timings, proxy, attempt.detection)
-        record = await self._deps.record(lease, page, notes)
-        return _Result(Ack(links, redirect.seen), Batch((record,), skips), page, redirect.extension)
-
-    async def _committed(self, result: _Result) -> _Result:
+    async def _committed(self, result: VisitResult) -> VisitResult:
         """Commit the records and skips; a record that cannot be written buries its URL."""
         if not result.batch.records and not result.batch.skips:
             return result
         try:
             await self._deps.sink.commit(result.batch)
         except RenderError as error:
-            return _Result(Bury(error.kind, error.detail))
+            return VisitResult(Bury(error.kind, error.detail))
         return result
 
-    async def _settle(self, lease: Lease, result: _Result, begun: float) -> Lease | None:
+    async def _settle(self, lease: Lease, result: VisitResult, begun: float) -> Lease | None:
         frontier, settlement = self._deps.frontier, result.settlement
         if result.extension is not None:
             await frontier.extend_scope(result.extension)
@@ -315,16 +216,35 @@ class Worker:
             )
 
 
-def _without_record(lease: Lease, judged: Judgement) -> _Result:
-    """Return the settlement of a visit without a record; a skip is recorded and acknowledged."""
-    if not isinstance(judged, SkipReason):
-        return _Result(judged)
-    skip = Skip(lease.task.url, judged, lease.task.referrer, lease.task.depth)
-    return _Result(Ack(rendered=False), Batch(skips=(skip,)))
+class SlotEvents:
+    """Emits the events of one slot; `begun` is when a visit's lease came, by the same clock."""
 
+    def __init__(self, slot: str, emit: Emit, clock: Clock) -> None:
+        self._slot = slot
+        self._emit = emit
+        self._clock = clock
 
-def _cause(failure: EgressFailure | None) -> str:
-    return f"{failure.fault}: {failure.detail}" if failure is not None else ""
+    def phase(self, phase: Phase, url: str = "") -> None:
+        """Emit the phase that the slot is in now."""
+        self._emit(SlotPhase(self._clock.monotonic(), self._slot, phase, url))
+
+    def done(self, url: str, page: RenderedPage, bytes_received: int, begun: float) -> None:
+        """Emit `PageDone` for a page that was kept."""
+        now = self._clock.monotonic()
+        took_ms = round((now - begun) * 1000)
+        self._emit(PageDone(now, self._slot, url, page.status, took_ms, bytes_received, page.settled))
+
+    def failed(self, url: str, settlement: Retry | Bury | Release, begun: float) -> None:
+        """Emit `VisitFailed` for a visit without a page, with what becomes of its URL."""
+        now = self._clock.monotonic()
+        took_ms = round((now - begun) * 1000)
+        match settlement:
+            case Retry(reason=reason, detail=detail):
+                self._emit(VisitFailed(now, self._slot, url, reason, detail, "retry", took_ms))
+            case Bury(reason=reason, detail=detail):
+                self._emit(VisitFailed(now, self._slot, url, reason, detail, "dead", took_ms))
+            case Release(reason=reason):
+                self._emit(VisitFailed(now, self._slot, url, "released", reason, "released", took_ms))
 
 
 def _expiry_of(scope: asyncio.Timeout) -> Callable[[], None]:

@@ -17,8 +17,8 @@ from farm.policy.retry import RetryParams
 from farm.runtime.control import Control
 from farm.runtime.heartbeat import Heartbeat
 from farm.runtime.ports import Answered, Frontier
+from farm.runtime.visit import VisitNotes, WorkerDeps, WorkerParams
 from farm.runtime.worker import Worker
-from farm.runtime.worker_deps import VisitNotes, WorkerDeps, WorkerParams
 from tests.clock import ManualClock
 from tests.runtime.test_heartbeat import Renewer
 

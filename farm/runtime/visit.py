@@ -1,0 +1,210 @@
+"""One visit, from a lease to how it is settled: render the page, judge it, sort its links and make its record.
+
+Facts are gathered and told to who learns from them; `policy.verdict` decides. Nothing is written here: the worker
+commits the record and settles the lease.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from farm.model.clock import Clock
+from farm.model.egress import EgressFailure
+from farm.model.errors import RenderError, SlotLost
+from farm.model.event import Emit
+from farm.model.outcome import Ack, Bury, FailureKind, Judgement, Release, Retry, SkipReason
+from farm.model.page import Detection, RenderedPage
+from farm.model.record import Batch, Record, Skip
+from farm.model.task import Lease
+from farm.policy import verdict
+from farm.policy.retry import RetryParams
+from farm.policy.verdict import Attempt, Failed
+from farm.runtime.heartbeat import Heartbeat
+from farm.runtime.pacing import VisitPacing
+from farm.runtime.ports import (
+    Detect,
+    EgressRoute,
+    Frontier,
+    PaceObserver,
+    Permission,
+    RedirectJudge,
+    Scope,
+    Sink,
+    Slot,
+    SlotEgress,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerParams:
+    """`visit_s` bounds a visit, rendering and user code included; `commit_s` the sink and Redis after it.
+
+    `node` is this node's name, which makes the slots' names unique among all nodes, and `life` distinguishes them
+    from those of an earlier run with the name: if that was suspended and continues, it must not request leases in
+    the names of these slots, or their leases would be given back.
+    """
+
+    node: str
+    visit_s: float
+    commit_s: float
+    limit: int
+    retry: RetryParams
+    life: str = ""
+    spread_s: float = 0.0
+    """After an outage of Redis the slots resume over this time, not all at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class VisitNotes:
+    """What a record says about a visit beside the page; `proxy` is a label without credentials."""
+
+    fetched_at: datetime
+    timings_ms: Mapping[str, int]
+    proxy: str | None
+    detection: Detection | None
+
+
+Recorder = Callable[[Lease, RenderedPage, VisitNotes], Awaitable[Record]]
+"""Makes the record of a visit."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerDeps:
+    """The parts of the farm that a worker and its visits use, by their ports."""
+
+    frontier: Frontier
+    sink: Sink
+    scope: Scope
+    robots: Permission
+    paces: PaceObserver
+    redirects: RedirectJudge
+    record: Recorder
+    detect: Detect
+    heartbeat: Heartbeat
+    emit: Emit
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class VisitResult:
+    """How to settle a visit, with its records and skips; `page` is set where it is done with a record."""
+
+    settlement: Ack | Retry | Bury | Release
+    batch: Batch = field(default_factory=Batch)
+    page: RenderedPage | None = None
+    extension: str | None = None
+
+
+class Visitor:
+    """Visits one URL after the other with one slot."""
+
+    def __init__(
+        self, slot: Slot, egress: SlotEgress, route: EgressRoute, deps: WorkerDeps, params: WorkerParams
+    ) -> None:
+        self._slot = slot
+        self._egress = egress
+        self._route = route
+        self._deps = deps
+        self._params = params
+
+    async def visit(self, lease: Lease, lease_ms: int, begun: float) -> VisitResult:
+        """Visit the URL, report what the visit says about site and proxy, and return how to settle it.
+
+        `lease_ms` is how long the lease took to come, `begun` when it came.
+        """
+        jitter, site, params = random.random(), lease.task.site, self._params.retry  # noqa: S311
+        all_banned = self._route.acquire_for(site)
+        proxy, address, page = self._route.label, self._route.address, None
+        if all_banned is not None:
+            attempt = Attempt(lease, jitter, all_banned=all_banned)
+        else:
+            pacing = VisitPacing(lease, address, self._deps.frontier, jitter, params, self._deps.clock)
+            attempt, page = await self._attempt(lease, pacing, jitter, by_proxy=proxy is not None)
+            answer = verdict.answer_of(attempt)
+            if answer is not None:
+                took_ms = page.timings_ms.get("navigate", 0) - pacing.waited_s * 1000 if page else 0.0
+                self._deps.paces.note(site, pacing.began or begun, answer, max(0.0, took_ms), address)
+        if page is not None and page.redirects:
+            refusal = await self._deps.robots.refusal(lease, page.final_url)
+            attempt = replace(attempt, refusal=refusal)
+        outcome, count = verdict.outcome_of(attempt), 0
+        if outcome is not None:
+            navigate_ms = page.timings_ms.get("navigate") if page else None
+            count = self._route.report(lease.id, site, outcome, navigate_ms)
+        if verdict.needs_new_context(outcome):
+            self._slot.retire()
+        judged = verdict.decide(attempt, outcome, count, params)
+        if judged is not None:
+            return without_record(lease, judged)
+        if page is None:
+            raise AssertionError("a visit without a page is never kept")
+        return await self._done(attempt, page, proxy, lease_ms, begun)
+
+    async def _attempt(
+        self, lease: Lease, pacing: VisitPacing, jitter: float, *, by_proxy: bool
+    ) -> tuple[Attempt, RenderedPage | None]:
+        """Render the page; return the facts of the visit, and the page if there is one."""
+        url, egress, visit_s = lease.task.url, self._egress, self._params.visit_s
+        requested = url
+        egress.begin(url, pacing.ask, is_retry=lease.attempt > 1)
+        try:
+            async with asyncio.timeout(visit_s):
+                page = await self._slot.render(lease, pacing.answered)
+                page = page.explained(lambda url: _cause(egress.failure(url)))
+                await pacing.count_redirects(page)
+        except RenderError as error:
+            failed, requested = Failed(error.kind, error.detail, on_request=True), error.url or url
+        except SlotLost as error:
+            failed = Failed(error.kind, error.detail, innocent=error.innocent)
+        except TimeoutError:
+            failed = Failed(FailureKind.TIMEOUT, f"the visit took more than {visit_s:g} s")
+        else:
+            return Attempt(
+                lease,
+                jitter,
+                by_proxy,
+                egress_failure=egress.shortfall(page.final_url),
+                status=page.status,
+                detection=self._deps.detect(page),
+                delay_s=pacing.delay_s(page),
+                broke_off=page.broke_off,
+            ), page
+        return Attempt(lease, jitter, by_proxy, failed=failed, egress_failure=egress.failure(requested)), None
+
+    async def _done(
+        self, attempt: Attempt, page: RenderedPage, proxy: str | None, lease_ms: int, begun: float
+    ) -> VisitResult:
+        """Keep a page: judge its final address, sort its links and make its record."""
+        lease, clock = attempt.lease, self._deps.clock
+        page = replace(page, bytes_received=self._egress.bytes_received)
+        redirect = self._deps.redirects.judge(lease.task, page)
+        if redirect.skip is not None:
+            return without_record(lease, redirect.skip)
+        extracting = clock.monotonic()
+        links, skips = await self._deps.scope.sort(
+            page.links, lease.task, nofollow=redirect.nofollow, router=page.hash_router
+        )
+        now = clock.monotonic()
+        timings: Mapping[str, int] = {
+            "lease": lease_ms,
+            **page.timings_ms,
+            "extract": round((now - extracting) * 1000),
+            "total": round((now - begun) * 1000),
+        }
+        notes = VisitNotes(clock.wall(), timings, proxy, attempt.detection)
+        record = await self._deps.record(lease, page, notes)
+        return VisitResult(Ack(links, redirect.seen), Batch((record,), skips), page, redirect.extension)
+
+
+def without_record(lease: Lease, judged: Judgement) -> VisitResult:
+    """Return the settlement of a visit without a record; a skip is recorded and acknowledged."""
+    if not isinstance(judged, SkipReason):
+        return VisitResult(judged)
+    skip = Skip(lease.task.url, judged, lease.task.referrer, lease.task.depth)
+    return VisitResult(Ack(rendered=False), Batch(skips=(skip,)))
+
+
+def _cause(failure: EgressFailure | None) -> str:
+    return f"{failure.fault}: {failure.detail}" if failure is not None else ""
