@@ -30,9 +30,8 @@ from farm.monitor.snapshot import Tally
 from farm.monitor.views import LiveView, PlainView, can_be_shown
 from farm.resources.files import umask_of
 from farm.runtime.control import ExitReason
-from farm.runtime.loop_watchdog import LoopWatchdog
 from farm.runtime.reaper import Reaper
-from farm.runtime.signals import Signals
+from farm.runtime.watchdog import LoopWatchdog, Signals
 from farm.settings.commands import RunSettings
 from farm.settings.load import load, set_by_file
 from farm.settings.origin import with_flags

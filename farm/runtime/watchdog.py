@@ -1,25 +1,30 @@
-"""A thread that watches the event loop: a callback that takes too long is logged with its stack.
+"""What still works while the event loop is blocked: its stack is logged, and a signal ends the farm.
 
-The loop notes the time twice a second, and the thread checks it as often, which together costs less than a
-thousandth of a core. C code that holds the GIL (a regular expression, a parser) stops this thread too; for that
-case `faulthandler` has a thread of its own that needs no GIL, and its dump is logged as soon as this thread runs
-again.
+Python code that blocks the loop leaves other threads running: the watchdog's logs where the loop is, and ends the
+process with a signal's exit code where the loop does not handle that signal within `unhandled_s`. C code that
+holds the GIL (a regular expression, a parser) stops those threads too, and Python's signal handlers. Three things
+need no GIL: `faulthandler`, whose dump is logged as soon as the watchdog's thread runs again; the byte that the C
+handler writes into the pipe to the reaper (`set_wakeup_fd`); and the default action of a signal. So there the
+reaper ends the farm (see `reaper_process`). It cleans up, as whenever the farm dies.
 
-A signal that the loop does not handle within `unhandled_s` ends the process here, with the exit code of that
-signal: the reaper process cleans up, as whenever the farm dies. Where not even this thread runs, the reaper does
-both (see `reaper_process`).
+The first signal goes to the loop; the second one ends the process at once, without the loop.
 """
 
 import asyncio
+import ctypes
 import faulthandler
 import logging
 import os
+import signal
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
+
+from farm.runtime.reaper import Reaper
 
 log = logging.getLogger("farm.loop")
 BEAT_S = 0.5
@@ -30,10 +35,16 @@ FRAMES = 25
 DUMP_CHARS = 20_000
 FLUSH_S = 0.5
 """The time that the logging thread gets before the process ends."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+LAST_WORDS_S = 2.0
 
 
 class LoopWatchdog:
-    """Watches the loop that runs in the thread in which `start` is called; `close` ends it."""
+    """Watches the loop that runs in the thread in which `start` is called; `close` ends it.
+
+    The loop notes the time twice a second, and a thread checks it as often, which together costs less than a
+    thousandth of a core. A callback that takes too long is logged with its stack.
+    """
 
     def __init__(self, *, long_s: float = LONG_S, unhandled_s: float = UNHANDLED_S) -> None:
         self._long_s = long_s
@@ -148,6 +159,80 @@ class LoopWatchdog:
         return " < ".join(_printable(line) for line in lines) if found else ""
 
 
+class Signals:
+    """Handles the signals from `start` to `close`; `on_signal` is called in the loop, once.
+
+    `last_words` is called, for a moment, when a second signal ends the process at once. A SIGHUP that is ignored
+    (`nohup farm run`) stays ignored.
+
+    A handler is installed for one signal (`sysv_signal`) and again when that was handled; if it is not, the reaper
+    sends the signal again, and the process ends by its default action.
+    """
+
+    def __init__(
+        self,
+        reaper: Reaper,
+        watchdog: LoopWatchdog,
+        on_signal: Callable[[int], None],
+        last_words: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._reaper = reaper
+        self._watchdog = watchdog
+        self._on_signal = on_signal
+        self._last_words = last_words
+        self._first: int | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._before: dict[int, Any] = {}
+        self._wakeup_before = -1
+
+    def start(self) -> None:
+        """Install the handlers, in the main thread and with the loop running in it."""
+        self._loop = asyncio.get_running_loop()
+        for number in SIGNALS:
+            before = signal.getsignal(number)
+            if number == signal.SIGHUP and before is signal.SIG_IGN:
+                continue
+            self._before[number] = before
+            self._install(number)
+        # In place of the loop's own: the loop wakes four times a second for the watchdog anyway.
+        self._wakeup_before = signal.set_wakeup_fd(self._reaper.signals_fd, warn_on_full_buffer=False)
+
+    def close(self) -> None:
+        """Restore the handlers that were installed before."""
+        signal.set_wakeup_fd(self._wakeup_before, warn_on_full_buffer=False)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._loop = None
+
+    def _install(self, number: int) -> None:
+        signal.signal(number, self._handle)
+        _once(number)
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        """Handle a signal, in the middle of anything that the loop's thread does."""
+        if self._first is not None:
+            self._end_at_once(self._first)
+        self._first = number
+        self._watchdog.note_signal(number)
+        for each in self._before:
+            self._install(each)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._on_loop, number)
+
+    def _end_at_once(self, number: int) -> None:
+        # A disk or a terminal that hangs, or a lock that the interrupted code holds, must not keep the second
+        # signal from its effect.
+        speaker = threading.Thread(target=self._last_words, args=(number,), daemon=True)
+        speaker.start()
+        speaker.join(LAST_WORDS_S)
+        os._exit(128 + number)
+
+    def _on_loop(self, number: int) -> None:
+        self._watchdog.signal_handled()
+        self._reaper.signal_handled()
+        self._on_signal(number)
+
+
 def _frames(frame: FrameType | None) -> Iterator[str]:
     for _ in range(FRAMES):
         if frame is None:
@@ -158,3 +243,16 @@ def _frames(frame: FrameType | None) -> Iterator[str]:
 
 def _printable(place: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in place.strip())[:200]
+
+
+def _once(number: int) -> None:
+    """Let the installed handler serve one signal; the next one has its default action."""
+    libc = ctypes.CDLL(None)
+    try:
+        install = libc.sysv_signal
+    except AttributeError:
+        return  # not glibc: a process that handles no signal is killed by the reaper instead
+    install.restype = ctypes.c_void_p
+    install.argtypes = (ctypes.c_int, ctypes.c_void_p)
+    with_python = install(number, None)
+    install(number, with_python)

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from farm.monitor.log import LOG_NAME
-from farm.runtime.loop_watchdog import BEAT_S, LoopWatchdog
+from farm.runtime.watchdog import BEAT_S, LoopWatchdog
 from tests.e2e.farm_process import until
 
 PROGRAM = """
@@ -21,8 +21,7 @@ import asyncio, functools, re, sys, time
 from pathlib import Path
 import uvloop
 from farm.monitor.log import start_logging
-from farm.runtime.loop_watchdog import LoopWatchdog
-from farm.runtime.signals import Signals
+from farm.runtime.watchdog import LoopWatchdog, Signals
 from farm.runtime.reaper import Reaper
 
 how, loop, folder, child = sys.argv[1:5]
