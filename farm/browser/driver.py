@@ -60,7 +60,8 @@ def script(*names: str) -> str:
     return "\n".join(line for line in stripped if line and not line.startswith("//"))
 
 
-READING, ACTING = script("settle.js", "text.js", "collect.js", "bounded.js"), script("act.js")
+READING = script("settle.js", "text.js", "metadata.js", "collect.js", "bounded.js")
+ACTING = script("act.js")
 # No page can know it: what a page says passes the driver too.
 _SECRET = secrets.token_hex(16)
 MARKED = {f"/*{_SECRET}:{number}*/": source for number, source in enumerate((READING, ACTING))}

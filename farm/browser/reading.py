@@ -60,6 +60,9 @@ class ReadParams:
     title_cap: int = 10_000
     word_cap: int = 1_000
     """Of what is a word or a few: `rel`, `lang`, meta robots."""
+    metadata_cap: int = 500_000
+    """Of JSON-LD, Open Graph, Twitter cards and microdata together."""
+    metadata_value_cap: int = 20_000
     all_cap: int = 20_000_000
     """Characters of all of it, as they are written."""
 
@@ -77,6 +80,8 @@ class Reading:
             "linkCap": params.link_cap,
             "linksCap": params.links_cap,
             "linkTextCap": params.link_text_cap,
+            "metadataCap": params.metadata_cap,
+            "metadataValueCap": params.metadata_value_cap,
             "isPage": is_page,
         }
         bounds = {
@@ -308,8 +313,11 @@ def _is_whole(seen: dict[str, Any]) -> bool:
         return True  # it was not to be read yet
     links = seen["links"]
     return (
-        all(isinstance(seen.get(name), str) for name in ("title", "text", "html", "robots", "lang"))
+        all(
+            isinstance(seen.get(name), str) for name in ("title", "text", "html", "robots", "lang", "charset")
+        )
         and isinstance(seen.get("canonical"), str | None)
+        and isinstance(seen.get("metadata"), dict | None)
         and isinstance(seen.get("truncated"), list)
         and isinstance(links, list)
         and all(isinstance(one, list) and len(one) == LINK_PARTS for one in links)

@@ -17,6 +17,7 @@ from farm.browser.acting import Acted, ActParams, act
 from farm.browser.errors import is_navigated, is_no_page, translate
 from farm.browser.events import flat
 from farm.browser.intercept import PAGE_TYPES
+from farm.browser.metadata import metadata_of
 from farm.browser.pictures import PictureParams, pictures
 from farm.browser.reading import COLLECT_S, Reading, ReadParams
 from farm.browser.tab import Tab
@@ -195,6 +196,8 @@ def _page(tab: Tab, response: Response, seen: dict[str, Any], timings: dict[str,
         robots=seen["robots"],
         canonical=seen["canonical"],
         lang=seen["lang"],
+        charset=seen["charset"],
+        metadata=metadata_of(seen.get("metadata")),
         timings_ms=timings,
         truncated=tuple(seen["truncated"]),
         errors=tab.events.errors.found,

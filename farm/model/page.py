@@ -70,10 +70,11 @@ class RenderedPage:
     documents that sent the visitor on by script or by a refresh. `redirect_statuses` are what they answered, 0
     where that is not known. `status` and `headers` are those of the document that was read.
     `timings_ms` has `navigate` and `settle`. `truncated` names what a cap or the deadline cut
-    (`html`, `text`, `title`, `links`, `actions`, or a kind of capture), and `document` where its connection broke
-    before all of it was there: `broke_off` says how. `actions` says what was done to the page:
+    (`html`, `text`, `title`, `links`, `metadata`, `actions`, or a kind of capture), and `document` where its
+    connection broke before all of it was there: `broke_off` says how. `actions` says what was done to the page:
     `clicked` by selector, `scrolled`. `errors` are what failed on the page, `MOST_ERRORS` at most;
-    `errors_more` counts what failed besides.
+    `errors_more` counts what failed besides. `metadata` is what the page says of itself to programs, with the keys
+    `json_ld`, `open_graph`, `twitter`, `microdata` and `errors`; None where it says nothing.
     """
 
     final_url: str
@@ -91,6 +92,8 @@ class RenderedPage:
     robots: str = ""
     canonical: str | None = None
     lang: str = ""
+    charset: str = ""
+    metadata: Mapping[str, Any] | None = None
     bytes_received: int = 0
     timings_ms: Mapping[str, int] = field(default_factory=dict)
     truncated: tuple[str, ...] = ()

@@ -33,8 +33,10 @@ COLUMNS = (
     Column("text", "text", "the visible text; null with `--no-text`"),
     Column("html", "text", "the DOM as it was when the page had settled; null with `--no-html`"),
     Column("links", "json", "`[{url, text, rel}]`: canonical, each once, in the order of the document"),
+    Column("metadata", "json", "`{json_ld, open_graph, twitter, microdata, errors}`: see [below](#metadata)"),
     Column("lang", "text", "the `lang` of the document's element, as it stands there"),
     Column("canonical", "text", "the page's `rel=canonical`, absolute; null where it names none"),
+    Column("charset", "text", "the encoding by which the browser read the document, such as `UTF-8`"),
     Column("rendered_by", "text", "what brought the page: `browser`"),
     Column(
         "revision",

@@ -22,6 +22,14 @@ from farm.model.url import record_id
 
 FOLDERS = {"screenshot": "screenshots", "pdf": "pdfs", "download": "downloads"}
 """By kind of capture, in the output folder."""
+NO_METADATA: Mapping[str, Any] = {
+    "json_ld": (),
+    "open_graph": {},
+    "twitter": {},
+    "microdata": (),
+    "errors": (),
+}
+"""Of a page that says nothing of itself to programs."""
 _SECRET_HEADERS = frozenset({"set-cookie", "set-cookie2", "authorization", "proxy-authorization", "cookie"})
 _USERINFO = re.compile(r"^([a-z][a-z0-9+.-]*://)[^/?#\\]*@", re.IGNORECASE)
 _URL_CAP = 2_000
@@ -87,8 +95,10 @@ def build_record(
         "text": page.text if keep.text else None,
         "html": page.html if keep.html else None,
         "links": links,
+        "metadata": page.metadata or NO_METADATA,
         "lang": page.lang,
         "canonical": _USERINFO.sub(r"\1", page.canonical) if page.canonical else None,
+        "charset": page.charset,
         "rendered_by": page.rendered_by,
         "revision": visit.revision,
         **_findings(visit.detection),

@@ -13,7 +13,7 @@ from tests.e2e.farm_process import Finished, crawl, start
 
 
 def assert_complete(finished: Finished, oracle: Oracle) -> None:
-    """Every page once, with its title, price, text and links."""
+    """Every page once, with its title, price, text, links and metadata."""
     assert finished.code == 0, finished.output
     assert Counter(finished.urls) == dict.fromkeys(oracle.urls, 1)
     for record in finished.records:
@@ -23,6 +23,14 @@ def assert_complete(finished: Finished, oracle: Oracle) -> None:
         assert not missing, f"{record['url']}: {missing}"
         wanted = {link.partition("#")[0] for link in expected.links if link.startswith("http")}
         assert {link["url"] for link in record["links"]} == wanted
+        assert record["metadata"] == {
+            "json_ld": [expected.json_ld] if expected.json_ld else [],
+            "open_graph": expected.open_graph,
+            "twitter": {},
+            "microdata": [],
+            "errors": [],
+        }
+        assert record["charset"] == "UTF-8"
         assert record["status"] == 200
         assert record["settled"] is True
 

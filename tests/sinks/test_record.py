@@ -12,9 +12,10 @@ from farm.model.url import record_id
 from farm.sinks.record import RecordOptions, VisitFacts, build_record, json_line, misses_script
 
 CONTRACT = (
-    "id url final_url status headers content_type title text html links lang canonical rendered_by revision "
-    "blocked_by evidence truncated files actions noindex duplicate_of page_errors redirects depth referrer "
-    "fetched_at attempt settled settle_reason timings_ms bytes_received node context proxy meta schema"
+    "id url final_url status headers content_type title text html links metadata lang canonical charset "
+    "rendered_by revision blocked_by evidence truncated files actions noindex duplicate_of page_errors redirects "
+    "depth referrer fetched_at attempt settled settle_reason timings_ms bytes_received node context proxy meta "
+    "schema"
 )
 URL = "https://shop.example/a"
 LEASE = Lease(
@@ -72,7 +73,7 @@ VALUES: dict[ColumnType, tuple[type, ...]] = {
 
 def test_every_value_is_of_its_columns_type() -> None:
     """Databases make their tables by the declaration; null stands only where the meaning says so."""
-    full = replace(PAGE, canonical=URL, lang="en")
+    full = replace(PAGE, canonical=URL, lang="en", charset="UTF-8")
     block = Detection(Finding.CAPTCHA, "datadome", ("markup: var dd=",))
     visit = replace(VISIT, detection=block, duplicate_of=URL)
     bare = replace(LEASE, task=replace(LEASE.task, referrer=None))

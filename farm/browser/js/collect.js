@@ -64,7 +64,8 @@ function withPassed(text) {
   return gone.length > 0 ? `${text}\n${gone.join("\n")}` : text;
 }
 
-function collect({ htmlCap, textCap, linkCap, linksCap, linkTextCap, isPage }) {
+function collect(caps) {
+  const { htmlCap, textCap, linkCap, linksCap, linkTextCap, isPage } = caps;
   const truncated = [];
   const cut = (text, cap, name) => {
     if (text.length <= cap) return text;
@@ -96,6 +97,7 @@ function collect({ htmlCap, textCap, linkCap, linksCap, linkTextCap, isPage }) {
   const own = location.href.split("#", 1)[0] + "#";
   const isRoute = ([url]) => url.startsWith(own) && /[/!]/.test(url[own.length]) && url.length > own.length + 1;
   const metas = [...dom.findAll(document, 'meta[name*="robots" i]')];
+  const metadata = isPage ? metadataOf(caps, truncated) : null;
   const canonical = dom.find(document, 'link[rel~="canonical" i][href]');
   return {
     url: location.href,
@@ -113,6 +115,8 @@ function collect({ htmlCap, textCap, linkCap, linksCap, linkTextCap, isPage }) {
       .map((meta) => dom.attribute(meta, "content") ?? "")
       .join(", "),
     lang: root ? (dom.attribute(root, "lang") ?? "") : "",
+    charset: dom.charset(document),
+    ...(metadata && { metadata }),
     truncated,
   };
 }

@@ -6,6 +6,7 @@ Object.assign(dom, {
   body: native(Document.prototype, "body"),
   title: native(Document.prototype, "title"),
   doctype: native(Document.prototype, "doctype"),
+  charset: native(Document.prototype, "characterSet"),
   findIn: native(DocumentFragment.prototype, "querySelectorAll"),
   first: native(Node.prototype, "firstChild"),
   last: native(Node.prototype, "lastChild"),
