@@ -4,17 +4,14 @@ import asyncio
 import resource
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from http import HTTPStatus
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from farm.app.disk import disk_quota
-from farm.app.limits import own_limits
-from farm.app.politeness import Admittance, link_sorter, robots_desk, site_pacer
+from farm.app.politeness import crawl_limits, link_sorter, robots_desk, site_pacer
 from farm.app.preflight import RunPlan
 from farm.app.proxies import byte_budget, proxies_of
 from farm.app.rendering import slot_params
@@ -38,16 +35,18 @@ from farm.monitor.outcomes import CountedSink, LoggedTroubles, RunOutcomes
 from farm.policy.admission import CpuParams
 from farm.policy.memory import MemoryParams
 from farm.policy.retry import RetryParams
+from farm.resources.files import OutputSize
 from farm.resources.host_load import CpuUsage, HostLoad
 from farm.resources.memory import MemoryMeter, MemorySampler, heap_mib, machine_bytes, renderer_cap_bytes
-from farm.runtime.control import ByteBudget, Control
+from farm.runtime.control import ByteBudget, Control, DiskQuota
 from farm.runtime.egress_route import DirectRoute
-from farm.runtime.flow import FlowMeter, FlowReporter
+from farm.runtime.flow import FlowMeter, FlowReporter, OwnLimits
 from farm.runtime.governor import Governor, GovernorParams
 from farm.runtime.heartbeat import Heartbeat
 from farm.runtime.node import Node, NodeParams
 from farm.runtime.pacing import PaceLearner
 from farm.runtime.reaper import Reaper
+from farm.runtime.robots import VisitPermission
 from farm.runtime.visit import Recorder, VisitNotes, WorkerDeps, WorkerParams
 from farm.runtime.worker import Worker
 from farm.scope.duplicate_templates import DuplicateTemplates
@@ -56,7 +55,7 @@ from farm.scope.robots import directives_of
 from farm.settings.commands import RunSettings
 from farm.settings.units import parse_hash_routes
 from farm.sinks.jsonl import JsonlSink
-from farm.sinks.record import RecordOptions, VisitFacts, build_record, misses_script
+from farm.sinks.record import FOLDERS, RecordOptions, VisitFacts, build_record, misses_script
 
 T = TypeVar("T")
 FOLDER_BYTES = 256 * 2**20
@@ -151,7 +150,7 @@ async def assemble(
             frontier=session.frontier,
             sink=CountedSink(sink, outcomes),
             scope=links,
-            robots=Admittance(robots, templates),
+            robots=VisitPermission(robots, templates.should_skip),
             paces=pacer,
             redirects=RedirectPolicy(session.rules, links),
             record=_recorder(plan, session.node, links, templates),
@@ -189,7 +188,7 @@ async def assemble(
             control,
             emit,
             clock,
-            own_limits(session.crawl.settings, settings.site, proxies, meter, clock),
+            OwnLimits(crawl_limits(session), meter, proxies.pool if proxies else None, clock),
         )
         node = Node(
             workers,
@@ -207,7 +206,7 @@ async def assemble(
                 session.presence.run,
                 *([partial(proxies.pool.follow, proxies.file, session.frontier.bans)] if proxies else []),
                 *(one for one in (budget and budget.run, feed and feed.run) if one),
-                *filter(None, [disk_quota(plan, sink, control, emit, clock)]),
+                *_disk_quota(plan, sink, control, emit, clock),
                 *([session.server.keep] if session.server else []),
             ],
         )
@@ -248,6 +247,17 @@ def _governor_params(plan: RunPlan, cap_bytes: int, folder: Path) -> GovernorPar
     )
 
 
+def _disk_quota(
+    plan: RunPlan, sink: JsonlSink, control: Control, emit: Emit, clock: Clock
+) -> list[Callable[[], Coroutine[Any, Any, None]]]:
+    """Return what watches the quota as long as the node runs, if there is one."""
+    limit = plan.settings.max_disk
+    if limit is None or limit.size_bytes is None:
+        return []
+    used_bytes = OutputSize(plan.output, frozenset(FOLDERS.values()), lambda: sink.file_bytes)
+    return [DiskQuota(limit.size_bytes, used_bytes, control, emit, clock).run]
+
+
 def _gateway_params(settings: RunSettings) -> GatewayParams:
     size = settings.max_page_size
     cap = size.of(machine_bytes()) if size is not None else 0
@@ -279,11 +289,7 @@ def _recorder(plan: RunPlan, node: str, links: LinkSorter, templates: DuplicateT
     options = RecordOptions(html=plan.settings.html, text=plan.settings.text)
 
     async def record(lease: Lease, page: RenderedPage, notes: VisitNotes) -> Record:
-        original = None
-        if page.status == HTTPStatus.OK and notes.detection is None:
-            original = templates.note(
-                lease.task.url, page.title, page.text, page.html, has_router=page.hash_router is not None
-            )
+        original = templates.note_page(lease.task.url, page, is_requested=notes.detection is None)
         facts = VisitFacts(
             node,
             notes.fetched_at,
@@ -293,8 +299,8 @@ def _recorder(plan: RunPlan, node: str, links: LinkSorter, templates: DuplicateT
             directives_of(page.headers, page.robots).noindex,
             notes.timings_ms,
         )
-        lease = replace(lease, slot=lease.slot.rpartition("/")[2].partition(".")[0])
         shown = await links.canonical_links(page.links, page.hash_router)
-        return build_record(plan.crawl, lease, page, shown, facts, options)
+        named = replace(lease, slot=lease.slot_name)
+        return build_record(plan.crawl, named, page, shown, facts, options)
 
     return record

@@ -8,9 +8,8 @@ from farm.egress.fetch import Fetcher, FetchParams
 from farm.egress.gateway import Gateway
 from farm.model.clock import Clock
 from farm.model.event import Emit
-from farm.model.outcome import Judgement, SkipReason
-from farm.model.task import Lease
 from farm.policy.aimd import PaceParams
+from farm.policy.capacity import CrawlLimits
 from farm.policy.retry import RetryParams
 from farm.resources.host_load import HostLoad
 from farm.runtime.pacing import PaceLearner
@@ -39,24 +38,29 @@ def robots_desk(
 def site_pacer(session: CrawlSession, host_load: HostLoad, emit: Emit, clock: Clock) -> PaceLearner:
     """Return who learns how much each site bears; what the user allows is the most."""
     agreed = session.crawl.settings
-    rate = parse_rate(agreed["rate"]).per_s if agreed["rate"] else 0.0
-    params = PaceParams(most=agreed["site_concurrency"] or PaceParams().most, ceiling=rate)
+    ceiling = _per_s(agreed["rate"])
+    params = PaceParams(most=agreed["site_concurrency"] or PaceParams().most, ceiling=ceiling)
     own = own_paces(session.plan.settings.site, params)
     return PaceLearner(session.frontier.paces, params, host_load.is_overloaded, emit, clock, own)
 
 
-class Admittance:
-    """Says whether a visit may take place: not where all of its kind show the same, else as robots.txt says."""
+def crawl_limits(session: CrawlSession) -> CrawlLimits:
+    """Return what the crawl allows; a proxy's rate says something only to a node that has proxies."""
+    agreed, settings = session.crawl.settings, session.plan.settings
+    tables = settings.site.items()
+    return CrawlLimits(
+        _per_s(agreed["global_rate"]),
+        agreed["global_concurrency"] or 0,
+        _per_s(agreed["proxy_rate"]) if session.plan.proxies else 0.0,
+        _per_s(agreed["rate"]),
+        agreed["site_concurrency"] or 0,
+        {name: table.rate.per_s for name, table in tables if table.rate},
+        {name: table.concurrency for name, table in tables if table.concurrency},
+    )
 
-    def __init__(self, robots: RobotsChecker | AllowAll, templates: DuplicateTemplates) -> None:
-        self._robots = robots
-        self._templates = templates
 
-    async def refusal(self, lease: Lease, url: str) -> Judgement | None:
-        """Say why the address is not to be visited with this lease, now or ever; None where it may be."""
-        if self._templates.should_skip(url):
-            return SkipReason.DUPLICATE_CONTENT
-        return await self._robots.refusal(lease, url)
+def _per_s(rate: str | None) -> float:
+    return parse_rate(rate).per_s if rate else 0.0
 
 
 def link_sorter(

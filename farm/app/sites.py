@@ -10,7 +10,7 @@ from typing import Any
 
 from farm.frontier.terms import SiteTerms
 from farm.model.errors import UsageError
-from farm.model.url import ANY_SUBDOMAIN, covering
+from farm.model.url import covering
 from farm.policy.aimd import PaceParams
 from farm.settings.sites import SiteTable
 
@@ -73,23 +73,3 @@ def own_paces(tables: Tables, crawls: PaceParams) -> Callable[[str], PaceParams 
         if table.rate or table.concurrency
     }
     return lambda site: covering(paces, site)
-
-
-def most_of(tables: Tables, option: str, crawls: float, sites: int) -> float:
-    """Return the most that so many sites come to, of a rate per second or of a number at once; 0 where no limit.
-
-    `crawls` is what holds for a site without a table, 0 for no limit. Which tables have a site in the crawl is
-    not known: the most generous ones are taken.
-    """
-    if not crawls:
-        return 0.0
-    exact, wide = [], crawls
-    for name, table in tables.items():
-        own = getattr(table, option)
-        value = own.per_s if option == "rate" and own else own or crawls
-        if name.startswith(ANY_SUBDOMAIN):
-            wide = max(wide, value)
-        else:
-            exact.append(value)
-    best = sorted((value for value in exact if value > wide), reverse=True)[:sites]
-    return sum(best) + (sites - len(best)) * wide

@@ -46,6 +46,11 @@ class Lease:
         """The leased URL's fingerprint, which is its id in the frontier."""
         return self.task.fingerprint
 
+    @property
+    def slot_name(self) -> str:
+        """The slot's name on its node, without the node and its run: `07` of `node/07.1f2e3d4c`."""
+        return self.slot.rpartition("/")[2].partition(".")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class LeaseRequest:

@@ -6,12 +6,16 @@ limit is the smallest, and how long a crawl lasts.
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from farm.model.url import ANY_SUBDOMAIN
 
 HEADROOM = 1.5
 """Visits do not come evenly: with exactly L contexts a rate would not be reached."""
 
 
+STEADY = 0.7
+"""A limit is lowered when it is less than this part of what it was."""
 CONTEXT_BYTES = 100 * 2**20
 CONTEXTS_PER_CORE = 16
 
@@ -36,6 +40,59 @@ def together(flows: Iterable[Flow]) -> Flow:
 def useful_contexts(per_s: float, took_s: float) -> int:
     """Return how many contexts a rate can use; more would only wait."""
     return math.ceil(per_s * took_s * HEADROOM) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class CrawlLimits:
+    """What the user allows: rates per second and visits at once, 0 where there is no limit.
+
+    `rate` and `places` are of one site; `own_rates` and `own_places` have the sites with limits of their own, by
+    the names that cover them.
+    """
+
+    global_rate: float = 0.0
+    global_places: int = 0
+    proxy_rate: float = 0.0
+    rate: float = 0.0
+    places: int = 0
+    own_rates: Mapping[str, float] = field(default_factory=dict)
+    own_places: Mapping[str, int] = field(default_factory=dict)
+
+
+def most_of(own: Mapping[str, float], crawls: float, sites: int) -> float:
+    """Return the most that so many sites come to, of a rate per second or of a number at once; 0 where no limit.
+
+    `crawls` is what holds for a site that no name in `own` covers, 0 for no limit. Which of the names have a site
+    in the crawl is not known: the most generous ones are taken.
+    """
+    if not crawls:
+        return 0.0
+    wide = max([crawls, *(value for name, value in own.items() if name.startswith(ANY_SUBDOMAIN))])
+    exact = [value for name, value in own.items() if not name.startswith(ANY_SUBDOMAIN) and value > wide]
+    best = sorted(exact, reverse=True)[:sites]
+    return sum(best) + (sites - len(best)) * wide
+
+
+def useful_limits(limits: CrawlLimits, sites: int, took_s: float, proxies: int) -> dict[str, int]:
+    """Return for how many contexts each limit leaves work, by its name: `places`, `rate` and `proxies`.
+
+    Rates become contexts by the time that a visit takes, and say nothing while that is not known (0).
+    """
+    found = {}
+    places = [limits.global_places, int(most_of(limits.own_places, limits.places, sites))]
+    if any(places):
+        found["places"] = min(filter(None, places))
+    rates = [limits.global_rate, most_of(limits.own_rates, limits.rate, sites)]
+    if took_s and any(rates):
+        found["rate"] = useful_contexts(min(filter(None, rates)), took_s)
+    if took_s and limits.proxy_rate:
+        found["proxies"] = useful_contexts(proxies * limits.proxy_rate, took_s)
+    return found
+
+
+def steadied(contexts: int, before: int | None) -> int:
+    """Return a limit that is raised at once and lowered only by much: lowering closes contexts."""
+    return contexts if before is None or contexts > before or contexts < STEADY * before else before
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import IO
 
@@ -168,3 +168,24 @@ class FolderLock:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+class OutputSize:
+    """The bytes of an output folder, for a thread.
+
+    `folders` in it get up to three files a page: they are counted once, and then by `written`, which returns how
+    many bytes this run has written to them.
+    """
+
+    def __init__(self, output: Path, folders: Collection[str], written: Callable[[], int]) -> None:
+        self._output = output
+        self._folders = folders
+        self._written = written
+        self._before: int | None = None
+
+    def __call__(self) -> int:
+        """Return the bytes now; blocks for as long as the disk takes."""
+        if self._before is None:
+            there = sum(folder_bytes(self._output / name) for name in self._folders)
+            self._before = there - self._written()
+        return folder_bytes(self._output, self._folders) + self._before + self._written()

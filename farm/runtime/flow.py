@@ -1,5 +1,7 @@
 """The quantities of Little's law, measured over the last minute: for this node, and for each site that it visits.
 
+They say for how many contexts the crawl's own limits leave work.
+
 The number of visits under way is counted independently, from when slots begin and end them; that it agrees with
 the rate and the duration of visits checks the figures. Lives on the event loop.
 """
@@ -12,7 +14,7 @@ from typing import Protocol
 from farm.model.clock import Clock
 from farm.model.event import AdmissionSet, Emit, Event, FlowRead, PageDone, SlotPhase, StatsRead, VisitFailed
 from farm.model.url import site_of
-from farm.policy.capacity import Flow
+from farm.policy.capacity import CrawlLimits, Flow, steadied, useful_limits
 
 SPAN_S = 60.0
 EVERY_S = 2.0
@@ -73,6 +75,45 @@ class FlowMeter:
 
 def _flow(took: list[float], span_s: float, under_way: float) -> Flow:
     return Flow(len(took) / span_s, sum(took) / len(took) if took else 0.0, under_way)
+
+
+class ProxyLimits(Protocol):
+    """What the proxies of a node allow."""
+
+    @property
+    def working(self) -> int:
+        """How many are not banned."""
+        ...
+
+    @property
+    def limits(self) -> Mapping[str, int]:
+        """Limits of contexts by name."""
+        ...
+
+
+class OwnLimits:
+    """For how many contexts the crawl's own limits leave work: their part of admission, by name when called."""
+
+    def __init__(
+        self, limits: CrawlLimits, meter: FlowMeter, proxies: ProxyLimits | None, clock: Clock
+    ) -> None:
+        self._limits = limits
+        self._meter = meter
+        self._proxies = proxies
+        self._clock = clock
+        self._held: dict[str, int] = {}
+
+    def __call__(self) -> Mapping[str, int]:
+        """Return the limits now; what rates come to is steadied, since every reading wavers."""
+        took_s = self._meter.overall(self._clock.monotonic()).took_s
+        working = self._proxies.working if self._proxies else 0
+        found = dict(self._proxies.limits) if self._proxies else {}
+        for name, contexts in useful_limits(self._limits, max(1, self._meter.sites), took_s, working).items():
+            limit = contexts
+            if name != "places":
+                limit = self._held[name] = steadied(contexts, self._held.get(name))
+            found[name] = min(found.get(name, limit), limit)
+        return found
 
 
 class FlowStore(Protocol):

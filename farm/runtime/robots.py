@@ -32,7 +32,7 @@ from farm.policy.robots import (
     while_closed,
     without_answer,
 )
-from farm.runtime.ports import Fetch, ParsedRobots, SetSpacing, SharedCache
+from farm.runtime.ports import Fetch, ParsedRobots, Permission, SetSpacing, SharedCache
 
 log = logging.getLogger("farm.robots")
 REMEMBERED = 4096
@@ -207,6 +207,23 @@ class RobotsChecker:
         ):
             self._known_bytes -= self._known.popitem(last=False)[1].size
         return known
+
+
+class VisitPermission:
+    """Says whether a visit may take place; satisfies `Permission`.
+
+    What `should_skip` tells need not be visited is refused before robots.txt is asked for.
+    """
+
+    def __init__(self, robots: Permission, should_skip: Callable[[str], bool]) -> None:
+        self._robots = robots
+        self._should_skip = should_skip
+
+    async def refusal(self, lease: Lease, url: str) -> Judgement | None:
+        """Return why the address is not to be visited with this lease, now or ever; None where it may be."""
+        if self._should_skip(url):
+            return SkipReason.DUPLICATE_CONTENT
+        return await self._robots.refusal(lease, url)
 
 
 class AllowAll:

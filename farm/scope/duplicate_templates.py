@@ -15,7 +15,9 @@ import re
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from hashlib import blake2b
+from http import HTTPStatus
 
+from farm.model.page import RenderedPage
 from farm.model.url import relative_url_of, site_of
 
 log = logging.getLogger("farm.scope")
@@ -63,6 +65,12 @@ class DuplicateTemplates:
         """Those of `_scores` that have reached `most`: mostly none, and then a link costs nothing here."""
         self._skipped: Counter[bytes] = Counter()
         self.repeated = 0
+
+    def note_page(self, url: str, page: RenderedPage, *, is_requested: bool) -> str | None:
+        """Count a page as `note` does, unless it is an error's, or `is_requested` is False: that says nothing."""
+        if page.status != HTTPStatus.OK or not is_requested:
+            return None
+        return self.note(url, page.title, page.text, page.html, has_router=page.hash_router is not None)
 
     def note(self, url: str, title: str, text: str, html: str, *, has_router: bool = False) -> str | None:
         """Count a page; return the address that showed the same content before, None where none did.

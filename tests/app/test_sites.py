@@ -10,7 +10,7 @@ import pytest
 from farm.app.preflight import preflight
 from farm.app.rendering import credentials, slot_params
 from farm.app.session import open_session
-from farm.app.sites import most_of, own_paces, site_terms
+from farm.app.sites import own_paces, site_terms
 from farm.browser.render import RenderParams
 from farm.frontier.terms import SiteTerms
 from farm.model.errors import UsageError
@@ -129,20 +129,6 @@ def test_limits_reach_the_frontier_and_the_learner() -> None:
     assert (a.most, a.first, a.ceiling) == (5, 5, 2.0)
     assert (b.most, b.first, b.ceiling) == (20, 8, 9.0)
     assert own("c.example") is own("d.example") is None
-
-
-@pytest.mark.parametrize(
-    ("crawls", "sites", "most"),
-    [(0, 3, 0), (1.0, 3, 3.0 + 4.0), (1.0, 1, 5.0), (7.0, 2, 14.0)],
-)
-def test_no_more_contexts_are_of_use_than_all_sites_together_bear(
-    crawls: float, sites: int, most: float
-) -> None:
-    """The tables that allow more count as if their sites were there."""
-    found = tables(a__example={"rate": "5/s"}, b__example={"rate": "0.1/s"}, c__example={})
-    assert most_of(found, "rate", crawls, sites) == pytest.approx(most)
-    wide = tables(any__example={"concurrency": 4})
-    assert most_of(wide, "concurrency", 2, 3) == 12
 
 
 async def _joined(folder: Path, **settings: Any) -> tuple[RunSettings, list[str]]:

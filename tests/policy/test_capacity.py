@@ -2,7 +2,16 @@
 
 import pytest
 
-from farm.policy.capacity import CapacityPlan, Flow, Workload, plan, together, useful_contexts
+from farm.policy.capacity import (
+    CapacityPlan,
+    Flow,
+    Workload,
+    most_of,
+    plan,
+    steadied,
+    together,
+    useful_contexts,
+)
 
 MIB = 2**20
 WANTED = Workload(
@@ -74,3 +83,21 @@ def test_flows_of_nodes_are_one() -> None:
     both = together([Flow(3, 1.0, 3.0), Flow(1, 3.0, 3.5)])
     assert (both.per_s, both.took_s, both.under_way) == (4, 1.5, 6.5)
     assert together([]) == Flow()
+
+
+@pytest.mark.parametrize(
+    ("crawls", "sites", "most"),
+    [(0, 3, 0), (1.0, 3, 3.0 + 4.0), (1.0, 1, 5.0), (7.0, 2, 14.0)],
+)
+def test_no_more_contexts_are_of_use_than_all_sites_together_bear(
+    crawls: float, sites: int, most: float
+) -> None:
+    """Those that have a limit of their own count as if they were there, where it is the greater one."""
+    assert most_of({"a.example": 5.0, "b.example": 0.1}, crawls, sites) == pytest.approx(most)
+    assert most_of({"*.example": 4}, 2, 3) == 12
+
+
+def test_a_limit_is_raised_at_once_and_lowered_by_much() -> None:
+    """What lies in between would close contexts only to open them again."""
+    assert [steadied(now, 10) for now in (12, 9, 7, 6)] == [12, 10, 10, 6]
+    assert steadied(3, None) == 3

@@ -12,6 +12,7 @@ from farm.model.errors import OutputUnwritable, UsageError
 from farm.monitor.log import start_logging
 from farm.resources.files import (
     FolderLock,
+    OutputSize,
     create_anew,
     folder_bytes,
     opened,
@@ -215,3 +216,18 @@ def test_a_folder_that_cannot_be_made_is_the_outputs_fault(tmp_path: Path) -> No
     (tmp_path / "out").write_text("")
     with pytest.raises(OutputUnwritable, match="choose another --output"):
         FolderLock(tmp_path / "out" / ".farm" / "lock").take()
+
+
+def test_folders_of_many_files_are_counted_once_and_then_by_what_is_written(tmp_path: Path) -> None:
+    """Those of an earlier run count as well; what is written before the first look counts once."""
+    for name, size in (("pages.jsonl", 7), ("pdfs/1", 10), ("pdfs/2", 20), ("screenshots/1", 40)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x" * size)
+    written = 20
+    used_bytes = OutputSize(tmp_path, {"pdfs", "screenshots", "downloads"}, lambda: written)
+    assert used_bytes() == 77
+    (tmp_path / "pages.jsonl").write_bytes(b"x" * 107)
+    # Not looked for again: this one is another program's.
+    (tmp_path / "pdfs" / "3").write_bytes(b"x" * 1000)
+    written += 3
+    assert used_bytes() == 180

@@ -6,7 +6,9 @@ import pytest
 
 from farm.model.crawl import Stats
 from farm.model.event import Event, PageDone, Phase, SlotPhase, StatsRead, VisitFailed
-from farm.runtime.flow import FlowMeter
+from farm.policy.capacity import CrawlLimits
+from farm.runtime.flow import FlowMeter, OwnLimits
+from tests.clock import ManualClock
 
 
 def visit(slot: str, url: str, begin: float, end: float, *, fails: bool = False) -> list[Event]:
@@ -63,3 +65,54 @@ def test_what_is_long_ago_is_forgotten() -> None:
     assert meter.by_site(100.0) == {}
     meter.fold(StatsRead(101.0, Stats(sites=7)))
     assert meter.sites == 7
+
+
+class Proxies:
+    """Proxies of which some work, and none for now where `down`."""
+
+    def __init__(self, working: int, *, down: bool = False) -> None:
+        self.working = working
+        self.limits = {"proxies": 1} if down else {}
+
+
+@pytest.mark.parametrize(
+    ("allowed", "proxies", "limits"),
+    [
+        (CrawlLimits(), None, {}),
+        (CrawlLimits(global_places=3), None, {"places": 3}),
+        (CrawlLimits(places=2), None, {"places": 4}),
+        (CrawlLimits(places=2, global_places=3), None, {"places": 3}),
+        (CrawlLimits(global_rate=10), None, {"rate": 31}),
+        (CrawlLimits(rate=1), None, {"rate": 7}),
+        (CrawlLimits(rate=1, global_rate=1), None, {"rate": 4}),
+        (CrawlLimits(rate=1, own_rates={"a": 3.0}), None, {"rate": 13}),
+        (CrawlLimits(places=1, own_places={"*.a": 3}), None, {"places": 6}),
+        (CrawlLimits(proxy_rate=1), Proxies(2), {"proxies": 7}),
+        (CrawlLimits(proxy_rate=1), Proxies(0), {"proxies": 1}),
+        (CrawlLimits(proxy_rate=1), Proxies(2, down=True), {"proxies": 1}),
+        (CrawlLimits(), Proxies(2, down=True), {"proxies": 1}),
+    ],
+)
+def test_a_rate_is_worth_as_many_contexts_as_its_visits_take(
+    allowed: CrawlLimits, proxies: Proxies | None, limits: dict[str, int]
+) -> None:
+    """Two sites, two seconds a visit; until that is known a rate says nothing."""
+    book, clock = FlowMeter(0.0), ManualClock(10.0)
+    ask = OwnLimits(allowed, book, proxies, clock)
+    book.fold(StatsRead(1.0, Stats(sites=2)))
+    assert "rate" not in ask()
+    assert ask().get("proxies") == (proxies.limits.get("proxies") if proxies else None)
+    book.fold(PageDone(9.0, "s1", "http://a/", 200, 2000, 0, settled=True))
+    assert ask() == limits
+
+
+def test_a_limit_does_not_waver_with_every_reading() -> None:
+    """It is lowered only by much, since contexts are closed by that; it is raised at once."""
+    book, clock = FlowMeter(0.0), ManualClock(10.0)
+    ask = OwnLimits(CrawlLimits(rate=1), book, None, clock)
+    limits = []
+    for number, took_ms in enumerate((10_000, 9_000, 6_000, 12_000)):
+        clock.now = at = 100.0 * (number + 1)
+        book.fold(PageDone(at, "s1", "http://a/", 200, took_ms, 0, settled=True))
+        limits.append(ask()["rate"])
+    assert limits == [16, 16, 10, 19]

@@ -10,7 +10,7 @@ from farm.model.outcome import Bury, FailureKind, Release, Retry, SkipReason
 from farm.model.task import Lease, UrlTask
 from farm.policy.retry import RetryParams
 from farm.runtime import robots
-from farm.runtime.robots import RobotsChecker
+from farm.runtime.robots import AllowAll, RobotsChecker, VisitPermission
 from farm.scope.robots import parse
 from tests.clock import ManualClock
 
@@ -211,3 +211,17 @@ async def test_a_file_with_too_many_wildcards_is_told(caplog: pytest.LogCaptureF
     assert [record.getMessage() for record in caplog.records] == [
         f"{SITE}/robots.txt has too many wildcards: 10000 of its rules forbid every path with their prefix"
     ]
+
+
+async def test_what_shows_the_same_as_others_is_refused_without_its_robots() -> None:
+    """They would be fetched for nothing; whatever else is asked for is theirs to judge."""
+    node = Node()
+    permission = VisitPermission(node.checker, lambda url: url.endswith("/same"))
+
+    def leased(path: str) -> Lease:
+        return Lease(UrlTask(SITE + path, "a.example", "0" * 16), "s", 1)
+
+    assert await permission.refusal(leased("/same"), f"{SITE}/same") is SkipReason.DUPLICATE_CONTENT
+    assert node.asked == []
+    assert await permission.refusal(leased("/x"), f"{SITE}/x") is SkipReason.ROBOTS
+    assert await VisitPermission(AllowAll(), lambda _: False).refusal(leased("/x"), f"{SITE}/x") is None

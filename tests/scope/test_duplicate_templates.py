@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 
+from farm.model.page import RenderedPage
 from farm.scope.duplicate_templates import DuplicateParams, DuplicateTemplates, template_of
 
 TEXT = "Nothing was found for your search; look at what others like, or ask us by telephone or by mail. " * 2
@@ -177,3 +178,18 @@ def test_a_stopped_family_that_is_forgotten_leaves_nothing() -> None:
             watch.note(f"https://{site}.example/p/{number}", "x", TEXT, "")
         watch.should_skip(f"https://{site}.example/p/1")
     assert len(watch._skipped) <= 3
+
+
+@pytest.mark.parametrize(
+    ("status", "is_requested", "original"), [(200, True, 1), (404, True, 0), (200, False, 0)]
+)
+def test_only_what_was_asked_for_says_something_about_a_template(
+    status: int, is_requested: bool, original: int
+) -> None:
+    """All error pages of a site are alike, and so are its block pages."""
+    watch = DuplicateTemplates()
+    urls = [f"https://a.example/p/{number}" for number in range(2)]
+    page = RenderedPage(urls[0], status, {}, "text/html", "title", "the same " * 20)
+    found = [watch.note_page(url, page, is_requested=is_requested) for url in urls]
+    assert found == [None, urls[0] if original else None]
+    assert watch.repeated == original
