@@ -1,4 +1,4 @@
-"""`host:port` as a browser writes it: the key of connections and of their failures.
+"""`host:port` as a browser writes it: the key of connections, and of the failures to reach it.
 
 Invariant: a host has the form that the URL standard gives it, so that every odd notation of an address
 (`2130706433`, `0x7f.1`, `127.0.0.1.`) is normalised before it is compared or passed to the guard.
@@ -12,7 +12,10 @@ from ipaddress import ip_address
 import ada_url
 
 from farm.egress.guard import IPAddress
+from farm.model.egress import EgressFailure, EgressFault
 
+DETAIL_CHARS = 300
+"""The longest detail: an error may quote a header line of 256 KB."""
 DEFAULT_PORTS = {"http:": 80, "ws:": 80, "https:": 443, "wss:": 443}
 
 # No character that would make the text more than an authority.
@@ -43,6 +46,23 @@ class Authority:
         """Whether the name means this machine by definition, regardless of the resolver."""
         name = self.host.rstrip(".")
         return name == "localhost" or name.endswith(".localhost")
+
+
+class Unreachable(Exception):
+    """The destination was not reached, or its response is invalid; `failure` says why.
+
+    `certain` says that another attempt a moment later would end in the same way.
+    """
+
+    def __init__(self, fault: EgressFault, detail: str, *, certain: bool = False) -> None:
+        detail = detail[:DETAIL_CHARS]
+        super().__init__(f"{fault}: {detail}")
+        self.failure = EgressFailure(fault, detail)
+        self.certain = certain
+
+
+class TunnelForbidden(Unreachable):
+    """A proxy allows no tunnel to this port; plain HTTP may still pass in absolute form."""
 
 
 @lru_cache(maxsize=4096)

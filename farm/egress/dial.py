@@ -21,14 +21,11 @@ from ipaddress import IPv4Address, IPv6Address
 from itertools import zip_longest
 
 from farm.egress import upstream as proxied
-from farm.egress.authority import Authority
-from farm.egress.connection import Connection, Traffic
-from farm.egress.dead_hosts import DeadHosts
-from farm.egress.errors import TunnelForbidden, Unreachable
+from farm.egress.authority import Authority, TunnelForbidden, Unreachable
+from farm.egress.connection import Connection, GatewayParams, Traffic
 from farm.egress.guard import Guard, IPAddress, is_this_machine
-from farm.egress.params import GatewayParams
+from farm.egress.hosts import DeadHosts, Resolver
 from farm.egress.proxy_file import Upstream
-from farm.egress.resolve import Resolver
 from farm.model.egress import EgressFault
 from farm.model.errors import UsageError
 
@@ -40,7 +37,7 @@ _LOCALHOST = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
 class Dialer:
     """Opens connections for all slot proxies. `own_ports` are the gateway's own, which it never connects to.
 
-    Direct connections that fail are remembered (`dead_hosts`) for callers that may `recall`: those whose page is
+    Direct connections that fail are remembered (`DeadHosts`) for callers that may `recall`: those whose page is
     not lost without them. `now` is a monotonic clock. Of what a proxy reaches nothing is remembered.
     """
 

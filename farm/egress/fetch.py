@@ -16,11 +16,10 @@ from urllib.parse import urlsplit
 import h11
 from ada_url import join_url
 
-from farm.egress.errors import DETAIL_CHARS
+from farm.egress.authority import DETAIL_CHARS
 from farm.egress.gateway import Gateway, SlotProxy
-from farm.egress.http1 import EVENTS_A_TURN, HEADERS, INFORMATIONAL
-from farm.egress.lenient_head import ReceivedHead
 from farm.egress.proxy_file import Upstream
+from farm.egress.response import HEADERS, INFORMATIONAL, ResponseReader
 from farm.model.egress import EgressFault, Fetched, FetchFailed
 from farm.model.outcome import FailureKind
 
@@ -144,11 +143,11 @@ class Fetcher:
 
 
 async def _answer(
-    url: str, connection: h11.Connection, reader: asyncio.StreamReader, cap_bytes: int, take: Take | None
+    url: str, connection: h11.Connection, stream: asyncio.StreamReader, cap_bytes: int, take: Take | None
 ) -> Fetched:
     head: h11.Response | None = None
     unpack, kept, size, more = None, bytearray(), -1, True
-    async with aclosing(_events(connection, reader)) as events:
+    async with aclosing(_events(connection, stream)) as events:
         async for event in events:
             if isinstance(event, h11.Response):
                 head = event
@@ -183,45 +182,17 @@ def _unpacking(head: h11.Response, begin: bytes) -> "zlib._Decompress | None":
     return zlib.decompressobj(_GZIP_OR_ZLIB) if is_packed else None
 
 
-class _Reading:
-    """Reads a response; a malformed head is read as a browser would."""
-
-    def __init__(self, connection: h11.Connection, reader: asyncio.StreamReader) -> None:
-        self._connection = connection
-        self._reader = reader
-        self._head = ReceivedHead(b"GET")
-        self._answered = False
-
-    async def next_event(self) -> h11.Event:
-        """Return the next event; raises h11's `RemoteProtocolError`."""
-        while True:
-            try:
-                event = self._connection.next_event()
-            except h11.RemoteProtocolError:
-                anew = None if self._answered else self._head.read_anew(self._connection, _HEAD_BYTES)
-                if anew is None:
-                    raise
-                self._connection = anew
-                continue
-            if isinstance(event, h11.Event):
-                self._answered = True
-                self._head.forget()
-                return event
-            data = await self._reader.read(_CHUNK)
-            taken = data if self._answered else self._head.take(data)
-            if taken is not None:
-                self._connection.receive_data(taken)
-
-
 async def _events(
-    connection: h11.Connection, reader: asyncio.StreamReader
+    connection: h11.Connection, stream: asyncio.StreamReader
 ) -> AsyncGenerator[h11.Response | h11.Data, None]:
     """Yield the head of a response and the pieces of its body; raises ConnectionError if it has too many parts."""
-    count = informational = 0
-    reading = _Reading(connection, reader)
-    while not isinstance(event := await reading.next_event(), h11.EndOfMessage | h11.ConnectionClosed):
-        count += 1
-        if count % EVENTS_A_TURN == 0:
+    informational = 0
+    reader = ResponseReader(connection, _HEAD_BYTES)
+    while not isinstance(event := reader.read(), h11.EndOfMessage | h11.ConnectionClosed):
+        if not isinstance(event, h11.Event):
+            reader.receive(await stream.read(_CHUNK))
+            continue
+        if reader.should_yield():
             await asyncio.sleep(0)
         if isinstance(event, h11.InformationalResponse):
             informational += 1

@@ -17,15 +17,14 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from farm.egress.authority import authority_of
-from farm.egress.connection import Carried, Connection, Traffic
+from farm.egress.connection import Carried, Connection, GatewayParams, Traffic
 from farm.egress.dial import Dialer
 from farm.egress.guard import Guard
-from farm.egress.navigation_hold import Ask, NavigationHold
-from farm.egress.params import GatewayParams
+from farm.egress.hosts import Lookup, Resolver, system_lookup
 from farm.egress.peer import PeerCheck
 from farm.egress.proxy_file import Upstream
-from farm.egress.resolve import Lookup, Resolver, system_lookup
-from farm.egress.session import Session, SlotProxyState, Visit
+from farm.egress.session import Session, SlotProxyState
+from farm.egress.visit import Ask, NavigationHold, Visit
 from farm.model.egress import EgressFailure, EgressFault
 
 log = logging.getLogger("farm.egress")

@@ -11,40 +11,29 @@ from typing import NamedTuple
 
 import h11
 
-from farm.egress.connection import Connection
-from farm.egress.errors import ConnectionBroken, IdleTimeout, Unreachable
-from farm.egress.lenient_head import ReceivedHead
-from farm.egress.params import GatewayParams
+from farm.egress.authority import Unreachable
+from farm.egress.connection import Connection, ConnectionBroken, GatewayParams, IdleTimeout
+from farm.egress.response import HEADERS, INFORMATIONAL, Event, ResponseReader
 from farm.model.egress import EgressFault
 
-Event = h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]
 Message = h11.Request | h11.InformationalResponse | h11.Response
 Headers = list[tuple[bytes, bytes]]
-
-INFORMATIONAL = 16
-"""The most 1xx responses before the final one; a site can send them without end."""
-HEADERS = 1_000
-"""The most header lines of a response: the browser parses each again, in several processes."""
-EVENTS_A_TURN = 256
-"""How many events are handled before yielding to the loop: one read may hold ten thousand chunks of one byte."""
 
 _FRAMING = frozenset({b"transfer-encoding", b"content-length"})
 _HOP_BY_HOP = frozenset({b"connection", b"keep-alive", b"te", b"trailer", b"upgrade", b"host"}) | _FRAMING
 
 
-class HttpConnection:
-    """A connection and the h11 connection that reads and writes it."""
+class HttpConnection(ResponseReader):
+    """A connection with h11 on it: reads requests of the browser, or responses from outside, and writes either."""
 
-    __slots__ = ("_events", "_head_bytes", "_pending", "connection", "h")
+    __slots__ = ("_pending", "connection")
 
     def __init__(
         self, connection: Connection, role: type[h11.CLIENT] | type[h11.SERVER], head_bytes: int
     ) -> None:
+        super().__init__(h11.Connection(role, max_incomplete_event_size=head_bytes), head_bytes)
         self.connection = connection
-        self.h = h11.Connection(role, max_incomplete_event_size=head_bytes)
-        self._head_bytes = head_bytes
         self._pending: list[bytes] = []
-        self._events = 0
 
     async def next_event(self, limit_s: float) -> Event:
         """Return the next event; raises `IdleTimeout`, `ConnectionBroken` or h11's `RemoteProtocolError`."""
@@ -53,14 +42,6 @@ class HttpConnection:
         if self.should_yield():
             await asyncio.sleep(0)
         return event
-
-    def should_yield(self) -> bool:
-        """Count an event; return True if it is time to yield to other tasks."""
-        self._events += 1
-        if self._events < EVENTS_A_TURN:
-            return False
-        self._events = 0
-        return True
 
     def send(self, event: h11.Event) -> None:
         """Queue an event; `flush` writes what is queued, since each write is a system call."""
@@ -75,12 +56,6 @@ class HttpConnection:
         """
         head = self.h.send(event) or b""
         self._pending.append(head[:-2] + rest + head[-2:])
-
-    def read_anew(self, head: ReceivedHead) -> bool:
-        """Read what h11 has refused as a browser would; False if no browser would read it."""
-        anew = head.read_anew(self.h, self._head_bytes)
-        self.h = anew or self.h
-        return anew is not None
 
     def flush(self) -> None:
         """Write what is queued."""
@@ -150,9 +125,6 @@ class Exchange:
         self._blame = blame
         self._on_status = on_status
         self._upload: asyncio.Task[None] | None = None
-        self._received = ReceivedHead(b"GET")
-        self.answered = False
-        """Whether any part of a response has arrived."""
 
     async def run(self, request: h11.Request, rest: bytes, body: Event) -> bool:
         """Forward the request and its response; return True if both sides switched to a WebSocket.
@@ -160,7 +132,7 @@ class Exchange:
         `rest` has the header lines that `request` leaves out. `body` is the end of the request if it has no body,
         else what has already arrived of the body. Raises `Unreachable`.
         """
-        self._received = ReceivedHead(request.method)
+        self._far.expect(request.method)
         self._far.send_head(request, rest)
         if isinstance(body, h11.EndOfMessage):
             self._far.send(h11.EndOfMessage())
@@ -234,44 +206,35 @@ class Exchange:
 
     @property
     def _closed(self) -> str:
-        return f"closed {'within' if self.answered else 'without'} an answer"
+        return f"closed {'within' if self._far.answered else 'without'} an answer"
 
     async def _from_outside(self, limit_s: float) -> Event:
-        data = None
+        far, data = self._far, None
         while True:
             try:
-                event = self._far.h.next_event()
+                event = far.read()
             except h11.RemoteProtocolError as error:
-                if not self.answered and self._far.read_anew(self._received):
-                    continue
                 raise Unreachable(
                     self._blame, self._closed if data == b"" else f"answers what is not HTTP: {error}"
                 ) from None
             if event is not h11.NEED_DATA:
-                self.answered = True
-                self._received.forget()
-                if self._far.should_yield():
+                if far.should_yield():
                     await asyncio.sleep(0)
                 return event
             # Flush only before waiting, so that what was read in one piece is written in one piece.
             self._near.flush()
             await self._near.connection.drain(self._params.idle_s)
             data = await self._receive(limit_s)
-            self._far.h.receive_data(data)
+            far.receive(data)
 
     async def _receive(self, limit_s: float) -> bytes:
         """Return what comes next, empty at the end; raises `Unreachable`."""
         while True:
             try:
-                data = await self._far.connection.receive(limit_s)
+                return await self._far.connection.receive(limit_s)
             except IdleTimeout as silent:
                 if self._upload is not None and not self._upload.done():
                     continue  # the site waits for the rest of the request, which has its own time limit
                 raise Unreachable(EgressFault.TIMEOUT, f"answers nothing, {silent}") from None
             except ConnectionBroken as lost:
                 raise Unreachable(self._blame, str(lost)) from None
-            if self.answered:
-                return data
-            taken = self._received.take(data)
-            if taken is not None:
-                return taken

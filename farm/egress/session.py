@@ -11,62 +11,19 @@ from dataclasses import dataclass, field
 
 import h11
 
-from farm.egress.authority import Authority, Target, target_from, tunnel_target_from
-from farm.egress.connection import Connection, Traffic, relay
+from farm.egress.authority import Authority, Target, Unreachable, target_from, tunnel_target_from
+from farm.egress.connection import Connection, ConnectionBroken, GatewayParams, IdleTimeout, Traffic, relay
 from farm.egress.dial import Dialer
-from farm.egress.errors import ConnectionBroken, IdleTimeout, Unreachable
-from farm.egress.http1 import Event, Exchange, HttpConnection, part
-from farm.egress.navigation_hold import NavigationHold, is_navigation
-from farm.egress.params import GatewayParams
+from farm.egress.http1 import Exchange, HttpConnection, part
 from farm.egress.proxy_file import Upstream
+from farm.egress.response import Event
 from farm.egress.upstream import authorization
+from farm.egress.visit import NavigationHold, Visit, is_navigation
 from farm.model.egress import EgressFailure, EgressFault
-
-MAX_FAILURES = 1024
-_BY_PROXY = frozenset({EgressFault.UPSTREAM, EgressFault.TUNNEL})
 
 _ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 # Every browser shows its own error for this, never the body of the response.
 _NO_TUNNEL = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-
-
-@dataclass(slots=True)
-class Visit:
-    """The failures of one visit, and its hold on navigations."""
-
-    failures: dict[Authority, EgressFailure] = field(default_factory=dict)
-    broken: dict[Authority, EgressFailure] = field(default_factory=dict)
-    """The first failure of the proxy per authority: a part of the page is missing, whatever worked later."""
-    excess: EgressFailure | None = None
-    hold: NavigationHold | None = None
-    """What its documents wait for; None if they need not wait."""
-    host: str = ""
-    """The host of its page; empty if the visit has none."""
-    is_retry: bool = False
-
-    def note(self, authority: Authority, failure: EgressFailure, *, lacks: bool = True) -> None:
-        """Record a failure; beyond `MAX_FAILURES` authorities the oldest is dropped.
-
-        `lacks` says whether a part of the page is missing because of it.
-        """
-        self.failures[authority] = failure
-        if lacks and failure.fault in _BY_PROXY and len(self.broken) < MAX_FAILURES:
-            self.broken.setdefault(authority, failure)
-        if len(self.failures) > MAX_FAILURES:
-            del self.failures[next(iter(self.failures))]
-
-    def may_recall(self, authority: Authority) -> bool:
-        """Return whether a remembered failure may answer for the authority: only a part of the page is lost by it.
-
-        Never for the page's own host, whatever the port, and never in a retry: its document may have been
-        redirected, which a tunnel hides, and a page that failed because of a memory must be able to succeed.
-        """
-        own = self.host.removeprefix("www.")
-        return bool(own) and not self.is_retry and authority.host.removeprefix("www.") != own
-
-    def clear(self, authority: Authority) -> None:
-        """Forget the last failure: a later attempt reached the authority."""
-        self.failures.pop(authority, None)
 
 
 @dataclass(slots=True)
@@ -221,7 +178,7 @@ class Session:
                 h11.Request(method=request.method, target=path, headers=framing), rest, body
             )
         except Unreachable:
-            if reused and not exchange.answered:
+            if reused and not far.answered:
                 return False  # closed while idle: the browser repeats the request on a new connection
             raise
         visit.clear(authority)

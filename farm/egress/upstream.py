@@ -15,13 +15,11 @@ import h11
 from python_socks import ProxyConnectionError, ProxyError, ProxyType
 from python_socks.async_.asyncio import Proxy
 
-from farm.egress.authority import Authority
-from farm.egress.connection import Connection
-from farm.egress.errors import ConnectionBroken, IdleTimeout, TunnelForbidden, Unreachable
+from farm.egress.authority import Authority, TunnelForbidden, Unreachable
+from farm.egress.connection import Connection, ConnectionBroken, GatewayParams, IdleTimeout
 from farm.egress.guard import IPAddress
-from farm.egress.http1 import INFORMATIONAL
-from farm.egress.params import GatewayParams
 from farm.egress.proxy_file import Upstream
+from farm.egress.response import INFORMATIONAL
 from farm.model.egress import EgressFault
 
 # The statuses of proxies that cannot reach the site (tinyproxy sends 500).

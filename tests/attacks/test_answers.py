@@ -8,7 +8,7 @@ import pytest
 
 from farm.egress import AllowedNetwork, Gateway, Guard
 from farm.egress.fetch import Fetcher, FetchParams
-from farm.egress.http1 import HEADERS, INFORMATIONAL
+from farm.egress.response import HEADERS, INFORMATIONAL
 from farm.model.egress import EgressFault, Fetched, FetchFailed
 from tests.egress.callers import calling, fetch
 from tests.egress.conftest import OpenSlotProxy

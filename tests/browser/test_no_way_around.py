@@ -19,7 +19,7 @@ from farm.browser.pool import Pool, PoolParams
 from farm.browser.render import RenderParams
 from farm.browser.tab import TabParams
 from farm.egress import AllowedNetwork, Gateway, GatewayParams, Guard, SlotProxy, Upstream
-from farm.egress.resolve import Lookup, system_lookup
+from farm.egress.hosts import Lookup, system_lookup
 from farm.model.clock import SystemClock
 from farm.model.errors import RenderError, SlotLost
 from farm.policy.recycle import RecycleParams

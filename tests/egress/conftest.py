@@ -7,7 +7,7 @@ import pytest
 import uvloop
 
 from farm.egress import AllowedNetwork, Gateway, GatewayParams, Guard, SlotProxy, Upstream
-from farm.egress.resolve import Lookup, system_lookup
+from farm.egress.hosts import Lookup, system_lookup
 
 LOOPBACK = ("127.0.0.0/8",)
 

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from farm.egress import AllowedNetwork, Gateway, GatewayParams, Guard, SlotProxy
-from farm.egress.dead_hosts import MOST_HOSTS, DeadHosts
+from farm.egress.hosts import MOST_HOSTS, DeadHosts
 from farm.model.egress import EgressFailure, EgressFault
 from tests.clock import ManualClock
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from farm.egress.lenient_head import rewritten
+from farm.egress.response import rewritten
 from farm.model.egress import EgressFault
 
 from .callers import calling, fetch

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from farm.egress.errors import Unreachable
-from farm.egress.resolve import MAX_LOOKUPS, Resolver, system_lookup
+from farm.egress.authority import Unreachable
+from farm.egress.hosts import MAX_LOOKUPS, Resolver, system_lookup
 from farm.model.egress import EgressFault
 
 

@@ -1,22 +1,23 @@
-"""Holds the document requests of a visit in the slot proxy until the farm allows them.
+"""One visit as its slot proxy sees it: what was not reached, and the hold on its document requests.
 
-They wait here, and not before the navigation, because a slot may take seconds between the two, and visits that
-were granted at intervals would arrive together. In plain HTTP each document of the visit is seen, redirects
-included; in a tunnel only the first bytes of the visit. Invariants: only documents wait; a visit that was refused
-stays refused.
+The requests are held here, and not before the navigation, because a slot may take seconds between the two, and
+visits that were granted at intervals would arrive together. In plain HTTP each document of the visit is seen,
+redirects included; in a tunnel only the first bytes of the visit. Invariants: only documents wait; a visit that
+was refused stays refused.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from farm.egress.authority import Authority
-from farm.egress.errors import Unreachable
-from farm.model.egress import EgressFault
+from farm.egress.authority import Authority, Unreachable
+from farm.model.egress import EgressFailure, EgressFault
 
+MAX_FAILURES = 1024
 Ask = Callable[[str], Awaitable[bool]]
 """Waits until a document of this host (and port) may be requested; returns False if it may not."""
 _NAVIGATES, _DESTINATION = b"upgrade-insecure-requests", b"sec-fetch-dest"
+_BY_PROXY = frozenset({EgressFault.UPSTREAM, EgressFault.TUNNEL})
 
 
 def is_navigation(headers: Iterable[tuple[bytes, bytes]]) -> bool:
@@ -69,3 +70,42 @@ class NavigationHold:
     def _refuse(self) -> None:
         self._refused = True
         raise Unreachable(EgressFault.NOT_NOW, "the site may not be visited now")
+
+
+@dataclass(slots=True)
+class Visit:
+    """The failures of one visit, and its hold on navigations."""
+
+    failures: dict[Authority, EgressFailure] = field(default_factory=dict)
+    broken: dict[Authority, EgressFailure] = field(default_factory=dict)
+    """The first failure of the proxy per authority: a part of the page is missing, whatever worked later."""
+    excess: EgressFailure | None = None
+    hold: NavigationHold | None = None
+    """What its documents wait for; None if they need not wait."""
+    host: str = ""
+    """The host of its page; empty if the visit has none."""
+    is_retry: bool = False
+
+    def note(self, authority: Authority, failure: EgressFailure, *, lacks: bool = True) -> None:
+        """Record a failure; beyond `MAX_FAILURES` authorities the oldest is dropped.
+
+        `lacks` says whether a part of the page is missing because of it.
+        """
+        self.failures[authority] = failure
+        if lacks and failure.fault in _BY_PROXY and len(self.broken) < MAX_FAILURES:
+            self.broken.setdefault(authority, failure)
+        if len(self.failures) > MAX_FAILURES:
+            del self.failures[next(iter(self.failures))]
+
+    def may_recall(self, authority: Authority) -> bool:
+        """Return whether a remembered failure may answer for the authority: only a part of the page is lost by it.
+
+        Never for the page's own host, whatever the port, and never in a retry: its document may have been
+        redirected, which a tunnel hides, and a page that failed because of a memory must be able to succeed.
+        """
+        own = self.host.removeprefix("www.")
+        return bool(own) and not self.is_retry and authority.host.removeprefix("www.") != own
+
+    def clear(self, authority: Authority) -> None:
+        """Forget the last failure: a later attempt reached the authority."""
+        self.failures.pop(authority, None)

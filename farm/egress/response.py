@@ -1,13 +1,22 @@
-"""Response heads that are not valid HTTP, read as Chromium does (`net/http/http_util.cc` and its neighbours).
+"""Reads responses: by h11, and a head that is not valid HTTP as Chromium does.
 
-Only what h11 has refused comes here. What is left out is never seen by the browser, so both sides agree on where
-the body ends: a head whose lengths contradict each other stays refused.
+Only what h11 has refused is read by Chromium's rules (`net/http/http_util.cc` and its neighbours). What is left
+out is never seen by the browser, so both sides agree on where the body ends: a head whose lengths contradict
+each other stays refused.
 """
 
 import re
 
 import h11
 
+Event = h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]
+
+INFORMATIONAL = 16
+"""The most 1xx responses before the final one; a site can send them without end."""
+HEADERS = 1_000
+"""The most header lines of a response: the browser parses each again, in several processes."""
+EVENTS_A_TURN = 256
+"""How many events are handled before yielding to the loop: one read may hold ten thousand chunks of one byte."""
 JUNK = 4
 """So many bytes before the status line are skipped."""
 
@@ -19,36 +28,70 @@ _CODE_DIGITS = 3
 _LENGTH_DIGITS = 18
 
 
-class ReceivedHead:
-    """What has come of a response, until h11 has read its head."""
+class ResponseReader:
+    """Reads the responses of one connection; `h` is the h11 connection that does, another one after a bad head."""
 
-    __slots__ = ("_method", "_pieces")
+    __slots__ = ("_events", "_head_bytes", "_method", "_received", "answered", "h")
 
-    def __init__(self, method: bytes) -> None:
-        self._method = method
-        self._pieces: list[bytes] = []
+    def __init__(self, h: h11.Connection, head_bytes: int) -> None:
+        self.h = h
+        self.answered = False
+        """Whether any part of the response has been read."""
+        self._head_bytes = head_bytes
+        self._method = b"GET"
+        self._received: list[bytes] = []
+        """What has come of the response, until h11 has read its head."""
+        self._events = 0
 
-    def take(self, data: bytes) -> bytes | None:
-        """Keep what came, and return what h11 is to get of it; None where that is nothing yet."""
-        is_first = not self._pieces
-        self._pieces.append(data)
-        # An empty line before the head: h11 would take it for a head.
-        rest = data.lstrip(b"\r\n") if is_first else data
-        return rest if rest or not data else None
+    def expect(self, method: bytes) -> None:
+        """Begin with the response to a request of this method."""
+        self._method, self.answered = method, False
+        self._received.clear()
 
-    def forget(self) -> None:
-        """Forget what came: h11 has read the head."""
-        self._pieces.clear()
+    def receive(self, data: bytes) -> None:
+        """Take what came, nothing at the end of the input. Raises h11's `RemoteProtocolError`."""
+        if not self.answered:
+            is_first = not self._received
+            self._received.append(data)
+            # An empty line before the head: h11 would take it for a head.
+            rest = data.lstrip(b"\r\n") if is_first else data
+            if data and not rest:
+                return
+            data = rest
+        self.h.receive_data(data)
 
-    def read_anew(self, refused_by: h11.Connection, head_bytes: int) -> h11.Connection | None:
+    def read(self) -> Event:
+        """Return the next event; raises h11's `RemoteProtocolError` for what no browser would read."""
+        try:
+            event = self.h.next_event()
+        except h11.RemoteProtocolError:
+            anew = None if self.answered else self._anew()
+            if anew is None:
+                raise
+            self.h = anew
+            event = anew.next_event()
+        if event is not h11.NEED_DATA and not self.answered:
+            self.answered = True
+            self._received.clear()
+        return event
+
+    def should_yield(self) -> bool:
+        """Count an event; return True if it is time to yield to other tasks."""
+        self._events += 1
+        if self._events < EVENTS_A_TURN:
+            return False
+        self._events = 0
+        return True
+
+    def _anew(self) -> h11.Connection | None:
         """Return a connection that reads what h11 refused as a browser would; None if no browser would read it."""
-        received = b"".join(self._pieces)
-        self._pieces.clear()
+        received = b"".join(self._received)
+        self._received.clear()
         # After an error h11 says MUST_CLOSE where the request has been sent whole.
-        head = rewritten(received) if refused_by.our_state is h11.MUST_CLOSE else None
+        head = rewritten(received) if self.h.our_state is h11.MUST_CLOSE else None
         if head is None:
             return None
-        anew = h11.Connection(h11.CLIENT, max_incomplete_event_size=head_bytes)
+        anew = h11.Connection(h11.CLIENT, max_incomplete_event_size=self._head_bytes)
         anew.send(h11.Request(method=self._method, target=b"/", headers=[(b"Host", b"sent")]))
         anew.send(h11.EndOfMessage())
         anew.receive_data(head)
