@@ -5,7 +5,7 @@ import statistics
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from farm.policy.stagger import IDLE_LONGEST_S, RETIRE_IDLE_S
+from farm.policy.admission import IDLE_LONGEST_S, RETIRE_IDLE_S
 from farm.settings.units import parse_duration, parse_memory
 
 if TYPE_CHECKING:

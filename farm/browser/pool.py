@@ -22,8 +22,8 @@ from farm.model.clock import Clock
 from farm.model.errors import BrowserUnavailable, FarmError
 from farm.model.event import Emit, Recycled
 from farm.model.memory import MemoryReading, ReclaimAction
+from farm.policy.admission import LaunchSpacing, reserve
 from farm.policy.retry import Breaker, BreakerParams
-from farm.policy.stagger import LaunchSpacing, reserve
 from farm.resources.memory import ProcessInventory
 
 log = logging.getLogger("farm.browser")

@@ -1,21 +1,40 @@
 """The verdict on a visit: what becomes of its URL, and what the visit says of its site and of its proxy.
 
-Pure: the worker gathers an `Attempt`, asks `answer_of`, `outcome_of` and `decide`, and carries the answers out.
+Pure: the visit gathers an `Attempt`, asks `answer_of`, `outcome_of` and `decide`, and carries the answers out.
 The rules are asked in one order, and the first that applies decides:
 
     robots.txt refuses -> no proxy may be used -> no page came -> the page was cut off -> a block
         -> a part is missing -> the status -> the document broke off -> kept
+
+Status codes of robots.txt by RFC 9309 as Google reads it: 2xx are rules; any other answer allows all, except that
+a server which is overloaded or broken (429, 5xx) forbids all until it answers again. No answer at all is judged as
+a visit that failed in the same way, and the page is not requested.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
-from farm.model.egress import AllProxiesBanned, EgressFailure, EgressFault
+from farm.model.egress import AllProxiesBanned, EgressFailure, EgressFault, FetchFailed
 from farm.model.outcome import Bury, FailureKind, Judgement, Release, Retry
 from farm.model.page import Detection
 from farm.model.task import Lease
 from farm.policy.proxies import Outcome, after_error, after_fault, after_page
-from farm.policy.retry import THROTTLING, RetryParams, after_egress_failure, after_failure, put_off
+from farm.policy.retry import (
+    THROTTLING,
+    TOO_MANY_REQUESTS,
+    RetryParams,
+    after_egress_failure,
+    after_failure,
+    backoff_s,
+    put_off,
+)
 
+LONGEST_CRAWL_DELAY_S = 60.0
+"""A longer crawl-delay is cut to this: some files ask for a day."""
+ROBOTS_RULES_S = 24 * 3600.0
+"""The RFC's longest life of a cached file."""
+ROBOTS_CLOSED_S = 10.0
+ROBOTS_FAILED_S = 5.0
 SERVER_ERRORS = range(500, 600)
 _REJECTED = frozenset({Outcome.BLOCKED, Outcome.DOUBTED})
 
@@ -115,6 +134,48 @@ def decide(attempt: Attempt, outcome: Outcome | None, count: int, params: RetryP
         return _after_no_page(attempt, attempt.failed, count, params)
     judged = _after_incomplete_page(attempt, outcome, count, params)
     return _after_status(attempt, params) if judged is None else judged
+
+
+class RobotsAnswer(StrEnum):
+    """The meaning of a status of robots.txt."""
+
+    RULES = "rules"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+def robots_answer(status: int) -> RobotsAnswer:
+    """Return the meaning of the last answer's status, a redirect's where there were too many."""
+    if 200 <= status < 300:  # noqa: PLR2004
+        return RobotsAnswer.RULES
+    if status >= 500 or status == TOO_MANY_REQUESTS:  # noqa: PLR2004
+        return RobotsAnswer.CLOSED
+    return RobotsAnswer.OPEN
+
+
+def crawl_delay_s(asked: float | None) -> float:
+    """Return the spacing of visits in seconds for a crawl-delay; 0 without one."""
+    return min(asked or 0.0, LONGEST_CRAWL_DELAY_S)
+
+
+def while_robots_closed(
+    status: int, retry_after: float | None, throttled: int, jitter: float, params: RetryParams
+) -> Retry | Bury:
+    """Put a visit off while robots.txt is unavailable; give the URL up at the throttle cap."""
+    detail = f"robots.txt answers with status {status}"
+    if throttled >= params.throttle_cap:
+        return Bury(FailureKind.THROTTLED, f"{detail}; put off {throttled} times")
+    delay_s = max(
+        retry_after or 0.0, ROBOTS_CLOSED_S * (1 + jitter), backoff_s(throttled + 1, jitter, params)
+    )
+    return Retry(FailureKind.THROTTLED, delay_s, detail, throttled=True)
+
+
+def without_robots(failed: FetchFailed, attempt: int, jitter: float, params: RetryParams) -> Judgement:
+    """Judge a visit whose robots.txt could not be fetched."""
+    if failed.egress_failure is not None and failed.egress_failure.fault is not EgressFault.TUNNEL:
+        return after_egress_failure(failed.egress_failure, attempt, jitter, params)
+    return after_failure(failed.kind, f"robots.txt: {failed.detail}", attempt, jitter, params)
 
 
 def _egress_failure(attempt: Attempt, failed: Failed) -> EgressFailure | None:

@@ -1,7 +1,7 @@
 """How many slots may work, and which measures give memory back: sample, decide, act.
 
 The ramp, the memory budget, the processor and the number of contexts each give a limit; the smallest is admitted.
-The policies (`admission`, `stagger`, `memory`) decide; here is the loop around them. The same readings show what
+The policies (`admission`, `memory`) decide; here is the loop around them. The same readings show what
 each measure freed, and what else runs short: file descriptors, and space for what the browsers write.
 """
 
@@ -14,9 +14,8 @@ from farm.model.clock import Clock
 from farm.model.event import AdmissionSet, Emit, MemoryRead, Notice, Reclaimed
 from farm.model.memory import MIB, Measure, MemoryReading, ReclaimAction
 from farm.policy import memory
-from farm.policy.admission import Admission, CpuParams, CpuState, admit, cpu_step
+from farm.policy.admission import Admission, CpuParams, CpuState, admit, cpu_step, start_times
 from farm.policy.memory import Band, MemoryParams
-from farm.policy.stagger import start_times
 from farm.runtime.control import Control
 from farm.runtime.ports import SlotPool
 

@@ -22,15 +22,15 @@ from farm.model.outcome import Judgement, Release, SkipReason
 from farm.model.task import Lease
 from farm.model.url import origin_of, site_of
 from farm.policy.retry import RetryParams, retry_after_s
-from farm.policy.robots import (
-    CLOSED_S,
-    FAILED_S,
-    RULES_S,
+from farm.policy.verdict import (
+    ROBOTS_CLOSED_S,
+    ROBOTS_FAILED_S,
+    ROBOTS_RULES_S,
     RobotsAnswer,
     crawl_delay_s,
     robots_answer,
-    while_closed,
-    without_answer,
+    while_robots_closed,
+    without_robots,
 )
 from farm.runtime.ports import Fetch, ParsedRobots, Permission, SetSpacing, SharedCache
 
@@ -89,9 +89,11 @@ class RobotsChecker:
         known, spaced_anew = await self._of(origin_of(url))
         jitter = random.random()  # noqa: S311
         if known.failed is not None:
-            return without_answer(known.failed, lease.attempt, jitter, self._retry)
+            return without_robots(known.failed, lease.attempt, jitter, self._retry)
         if known.answer is RobotsAnswer.CLOSED:
-            return while_closed(known.status, known.retry_after_s, lease.throttled, jitter, self._retry)
+            return while_robots_closed(
+                known.status, known.retry_after_s, lease.throttled, jitter, self._retry
+            )
         if not known.rules.allows(url):
             return SkipReason.ROBOTS
         if spaced_anew:
@@ -153,7 +155,7 @@ class RobotsChecker:
             now = self._clock.monotonic()
             # A proxy's fault gives the URL back at once: its next visit fetches again.
             is_proxys = got.egress_failure is not None and got.egress_failure.fault is EgressFault.UPSTREAM
-            until = now if is_proxys else now + FAILED_S
+            until = now if is_proxys else now + ROBOTS_FAILED_S
             failed = OriginRobots(RobotsAnswer.CLOSED, no_rules, until, failed=got)
             return self._remember(origin, failed), False
         answer = robots_answer(got.status)
@@ -173,7 +175,7 @@ class RobotsChecker:
         delay_s = crawl_delay_s(known.rules.crawl_delay_s)
         if delay_s:
             await self._set_spacing(site_of(origin), delay_s)
-        life_s = CLOSED_S if answer is RobotsAnswer.CLOSED else RULES_S
+        life_s = ROBOTS_CLOSED_S if answer is RobotsAnswer.CLOSED else ROBOTS_RULES_S
         await self._cache.write(origin, text, life_s)
         return self._remember(origin, known), delay_s > 0
 
@@ -192,7 +194,7 @@ class RobotsChecker:
     async def _parsed(
         self, answer: RobotsAnswer, body: bytes, status: int, wait_s: float | None
     ) -> OriginRobots:
-        lasts_s = CLOSED_S if answer is RobotsAnswer.CLOSED else LOCAL_S
+        lasts_s = ROBOTS_CLOSED_S if answer is RobotsAnswer.CLOSED else LOCAL_S
         until = self._clock.monotonic() + lasts_s
         long = len(body) > THREAD_BYTES
         rules = await asyncio.to_thread(self._parse, body) if long else self._parse(body)

@@ -20,7 +20,7 @@ from farm.model.event import Emit, PageDone, Phase, SlotPhase, VisitFailed
 from farm.model.outcome import Ack, Bury, Release, Retry, Settled
 from farm.model.page import RenderedPage
 from farm.model.task import Idle, Lease, LeaseRequest
-from farm.policy.stagger import IDLE_S, RETIRE_IDLE_S, idle_backoff_s, resume_delay_s
+from farm.policy.admission import IDLE_S, RETIRE_IDLE_S, idle_backoff_s, resume_delay_s
 from farm.runtime.control import Control, ExitReason
 from farm.runtime.ports import EgressRoute, Slot, SlotEgress
 from farm.runtime.visit import Visitor, VisitResult, WorkerDeps, WorkerParams, without_record

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from farm.policy.robots import LONGEST_CRAWL_DELAY_S, crawl_delay_s
+from farm.policy.verdict import LONGEST_CRAWL_DELAY_S, crawl_delay_s
 from farm.scope import robots
 from farm.scope.robots import LONGEST_LINE, MAX_BYTES, MAX_STARS, PathRules, Pattern, parse
 from tests.longest_turn import collector_at_rest
