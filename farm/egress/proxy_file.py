@@ -1,6 +1,6 @@
 """Upstream proxies, and the proxies file that lists them, one URL a line.
 
-The file is read at the start, and again whenever it changes. `runtime/proxies.py` chooses the proxy of a slot.
+The file is read at the start, and again whenever it changes. `runtime/proxy_pool.py` chooses the proxy of a slot.
 
 Invariants:
 - User and password are `Secret`: no repr, log line or error shows them.

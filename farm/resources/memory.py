@@ -28,10 +28,10 @@ import psutil
 from farm.model.memory import MIB, RENDERER_MOST_BYTES, MemoryReading, RendererUse
 from farm.resources import processes
 
-ROOT = Path("/sys/fs/cgroup")
-SELF = Path("/proc/self/cgroup")
-FLOOR_BYTES = 256 * MIB
-SHARE = 0.12
+CGROUP_ROOT = Path("/sys/fs/cgroup")
+OWN_CGROUP = Path("/proc/self/cgroup")
+RENDERER_LEAST_BYTES = 256 * MIB
+RENDERER_SHARE = 0.12
 """The share of the budget: less than lies between the band in which contexts are recycled and the budget.
 
 So one renderer that grows to its cap, at whatever speed, does not bring the farm over its budget. It is a share of
@@ -40,7 +40,7 @@ the whole and not of an engine's part: an engine's other renderers are as many a
 _HEAP_SHARE = 0.75
 TREE_EVERY_S = 1.0
 CGROUP_EVERY_S = 1.0
-AGED_S = 30.0
+PSS_AGED_S = 30.0
 MOVED_BYTES = 8 * MIB
 MOVED_SHARE = 0.1
 PSS_CPU_SHARE = 0.005
@@ -55,7 +55,7 @@ class CgroupMemory:
     used_bytes: int
 
 
-def read_cgroup(machine_bytes: int, root: Path = ROOT, own: Path = SELF) -> CgroupMemory | None:
+def read_cgroup(machine_bytes: int, root: Path = CGROUP_ROOT, own: Path = OWN_CGROUP) -> CgroupMemory | None:
     """Return the smallest limit below the machine's memory, of this group or an ancestor; None if there is none.
 
     Read from cgroup v2 or v1.
@@ -74,7 +74,7 @@ def machine_bytes() -> int:
 
 def renderer_cap_bytes(budget_bytes: int) -> int:
     """Return the memory cap of one renderer under a budget, in bytes."""
-    return int(min(RENDERER_MOST_BYTES, max(FLOOR_BYTES, SHARE * budget_bytes)))
+    return int(min(RENDERER_MOST_BYTES, max(RENDERER_LEAST_BYTES, RENDERER_SHARE * budget_bytes)))
 
 
 def heap_mib(cap_bytes: int) -> int:
@@ -201,7 +201,7 @@ class MemoryMeter:
         due = [
             (pid, one)
             for pid, one in self._known.items()
-            if now - one.read_at >= AGED_S
+            if now - one.read_at >= PSS_AGED_S
             or one.moved_bytes >= max(MOVED_BYTES, MOVED_SHARE * one.private_then)
         ]
         due.sort(key=lambda item: (item[1].read_at >= 0, -item[1].moved_bytes, item[1].read_at))

@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 
 from farm.model.memory import MIB, RENDERER_MOST_BYTES, over_cap
 from farm.policy.memory import MemoryParams
-from farm.resources.memory import FLOOR_BYTES, CgroupMemory, heap_mib, read_cgroup, renderer_cap_bytes
+from farm.resources.memory import (
+    RENDERER_LEAST_BYTES,
+    CgroupMemory,
+    heap_mib,
+    read_cgroup,
+    renderer_cap_bytes,
+)
 
 GIB = 1024 * MIB
 
@@ -61,8 +67,8 @@ def test_the_cap_grows_with_the_budget() -> None:
 def test_a_renderer_that_grows_to_its_cap_stays_within_the_budget(budget_bytes: int) -> None:
     """It begins at the latest where contexts are recycled; only the floor may break this, on a small machine."""
     cap = renderer_cap_bytes(budget_bytes)
-    assert FLOOR_BYTES <= cap <= RENDERER_MOST_BYTES
-    assert cap == FLOOR_BYTES or cap <= (1 - MemoryParams().recycle) * budget_bytes
+    assert RENDERER_LEAST_BYTES <= cap <= RENDERER_MOST_BYTES
+    assert cap == RENDERER_LEAST_BYTES or cap <= (1 - MemoryParams().recycle) * budget_bytes
 
 
 def test_the_remedy_is_told_where_there_is_one() -> None:
