@@ -26,8 +26,9 @@ from farm.resources.processes import fd_limit
 from farm.scope.rules import ScopeRules
 from farm.scope.seeds import Seed
 from farm.settings.commands import RunSettings
+from farm.settings.load import check_needs
 from farm.settings.options import EMBEDDED
-from farm.settings.origin import holds_without_flag
+from farm.settings.origin import flags_of, holds_without_flag
 from farm.settings.units import Memory
 
 FIRST_PER_CORE = 2
@@ -103,7 +104,9 @@ def preflight(settings: RunSettings) -> RunPlan:
         settings.urls, settings.seeds, hash_routes=settings.hash_routes, keep_params=settings.keep_params
     )
     output, crawl = output_folder(settings, seeds), settings.crawl or DEFAULT_CRAWL
+    flags = flags_of(settings.model_fields_set)
     settings, taken_up, origins = resume.take_up(settings, output / PRIVATE, crawl, agreed_settings(settings))
+    check_needs(settings, flags)
     if settings.ca_file is not None:
         check_authorities("--ca-file", settings.ca_file)
     if settings.redis != EMBEDDED:
@@ -116,8 +119,6 @@ def preflight(settings: RunSettings) -> RunPlan:
             f"There is no URL to start from and no crawl in {output}; give a URL, or the --output of a crawl."
         )
     proxies = None
-    if settings.proxy_bytes is not None and settings.proxies is None:
-        raise UsageError("--proxy-bytes counts what goes by proxies; give --proxies FILE, or leave it out.")
     if settings.proxy_rate is not None and settings.proxy_rotation == "site":
         # Which proxy a visit goes by is known only when its site is: too late to wait for the proxy's turn.
         raise UsageError("--proxy-rate does not go with --proxy-rotation site; take context or page.")

@@ -37,6 +37,8 @@ class RunSettings(
 ):
     """`farm run`."""
 
+    goes_on = True
+
 
 class StoredSettings(
     OutputSettings, SafetySettings, EgressSettings, RenderSettings, PoolSettings, ScopeSettings
@@ -64,7 +66,9 @@ class PlanSettings(CrawlSettings, CommandSettings):
     site_concurrency: int | None = option(None, "visits to one site at once [no limit]", metavar="N", ge=1)
     global_rate: RateLimit | None = option(None, "visits in all [no limit]", metavar="RATE")
     proxies: Path | None = option(None, "a file of proxies", metavar="FILE")
-    proxy_rate: RateLimit | None = option(None, "visits by one proxy [no limit]", metavar="RATE")
+    proxy_rate: RateLimit | None = option(
+        None, "visits by one proxy [no limit]", metavar="RATE", needs="proxies"
+    )
 
 
 class AddSettings(CrawlSettings, CommandSettings):

@@ -10,7 +10,7 @@ import tomllib
 import types
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -23,13 +23,16 @@ from pydantic_settings import (
 )
 
 from farm.model.errors import UsageError
+from farm.model.secret import SecretUrl
 from farm.settings.nearest import did_you_mean
-from farm.settings.origin import CONFIG, PREFIX, check_environment
+from farm.settings.origin import CONFIG, PREFIX, check_environment, flags_of
 from farm.settings.sites import blamed
 
 TABLES = frozenset({"site"})
 """Settings that are tables of `farm.toml`, and neither a flag nor a variable."""
 _DEFAULT = re.compile(r"\s*\[[^\[\]]*\]$")
+_NOTHING = (None, False, (), "off", SecretUrl("embedded"))
+"""What an option is that does nothing."""
 S = TypeVar("S", bound="CommandSettings")
 
 
@@ -40,6 +43,9 @@ class CommandSettings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="FARM_", toml_file=CONFIG, extra="ignore", frozen=True, validate_default=False
     )
+
+    goes_on: ClassVar[bool] = False
+    """Whether a crawl that goes on gives what the user leaves out."""
 
     @classmethod
     def settings_customise_sources(
@@ -107,11 +113,31 @@ def load(kind: type[S], arguments: Sequence[str], prog: str, about: str) -> S:
     if "browser" in kind.model_fields and given["browser"] is None:
         _check_browser()
     try:
-        return kind(**{name: value for name, value in given.items() if value is not None and value != []})
+        settings = kind(**{name: value for name, value in given.items() if value is not None and value != []})
     except ValidationError as error:
         raise UsageError(_sentence(kind, error)) from None
     except SettingsError as error:
         raise UsageError(f"{error}; see `{prog} --help`.") from None
+    if not kind.goes_on:
+        check_needs(settings, flags_of(settings.model_fields_set))
+    return settings
+
+
+def check_needs(settings: CommandSettings, flags: Sequence[str]) -> None:
+    """Raise UsageError for a flag that has no effect, because another one is missing.
+
+    What the environment or `farm.toml` gives is for many commands, and may go without.
+    """
+    fields = type(settings).model_fields
+    for name in flags:
+        extra = _extra(fields[name])
+        needed = str(extra.get("needs", ""))
+        if needed and getattr(settings, needed) in _NOTHING and getattr(settings, name) not in _NOTHING:
+            form = _extra(fields[needed]).get("metavar", "")
+            raise UsageError(
+                f"--{name.replace('_', '-')} has no effect without --{needed}; give --{needed}"
+                f"{' ' * bool(form)}{form} too, or leave it out."
+            )
 
 
 def _every_key() -> set[str]:
@@ -194,7 +220,7 @@ def parser_for(kind: type[CommandSettings], prog: str, about: str) -> _Parser:
 
 
 def _add(group: Any, name: str, field: FieldInfo) -> None:
-    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    extra = _extra(field)
     plain = _without_none(field.annotation)
     keywords: dict[str, Any] = {"help": field.description, "dest": name}
     if extra.get("positional"):
@@ -219,6 +245,11 @@ def _add(group: Any, name: str, field: FieldInfo) -> None:
     if extra.get("short"):
         flags.insert(0, f"-{extra['short']}")
     group.add_argument(*flags, **keywords)
+
+
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    """Return what an option declares beyond its type."""
+    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
 
 
 def _without_none(annotation: Any) -> Any:
@@ -255,7 +286,7 @@ def _sentence(kind: type[CommandSettings], error: ValidationError) -> str:
 
 def _forms(field: FieldInfo) -> str:
     """Return what an option of a pattern may be: its own words for it, else its help."""
-    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    extra = _extra(field)
     return str(extra.get("forms", _DEFAULT.sub("", field.description or "")))
 
 
@@ -277,5 +308,5 @@ def _bounds(field: FieldInfo | None) -> str:
 
 
 def _flag(name: str, field: FieldInfo) -> str:
-    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    extra = _extra(field)
     return str(extra.get("flag", name))

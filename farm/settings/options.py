@@ -1,7 +1,8 @@
 """The options, one model per room; a command's settings are the models that it needs, put together.
 
 A field's description is its line in `--help`. `json_schema_extra` has what argparse needs beyond the type:
-`metavar`, and `positional` for the one option without a flag.
+`metavar`, and `positional` for the one option without a flag; `needs` names the option without which one has no
+effect.
 """
 
 from pathlib import Path
@@ -63,6 +64,7 @@ class CrawlSettings(BaseModel):
         None,
         "trust the certificate authorities in this PEM file for rediss:// [the system's]",
         metavar="FILE",
+        needs="redis",
     )
     crawl: str = option("", "name of the crawl [default]", metavar="NAME")
     output: Path | None = option(
@@ -84,7 +86,9 @@ class ScopeSettings(BaseModel):
         metavar="URL",
         pattern=r"^(auto|off|https?://.+)$",
     )
-    sitemap_since: UtcDate | None = option(None, "only what sitemaps say has changed since", metavar="DATE")
+    sitemap_since: UtcDate | None = option(
+        None, "only what sitemaps say has changed since", metavar="DATE", needs="sitemap"
+    )
     scope: Literal["page", "prefix", "host", "domain", "any"] = option(
         "host", "how far to follow links [host]"
     )
@@ -169,7 +173,12 @@ class RenderSettings(BaseModel):
         metavar="CSS",
     )
     click_times: int = option(
-        1, "how often each --click is repeated while it brings something new [1]", metavar="N", ge=1, le=1000
+        1,
+        "how often each --click is repeated while it brings something new [1]",
+        metavar="N",
+        needs="click",
+        ge=1,
+        le=1000,
     )
     scroll: int = option(
         0, "scroll to the end until nothing new comes, N times at most [0]", metavar="N", ge=0, le=1000
@@ -178,7 +187,7 @@ class RenderSettings(BaseModel):
     pdf: bool = option(False, "a PDF of each page")
     download: bool = option(False, "keep the bytes of what is no page")
     max_download: Size = option(
-        Memory("32MiB", 32 * 2**20), "largest download that is kept [32MiB]", metavar="SIZE"
+        Memory("32MiB", 32 * 2**20), "largest download that is kept [32MiB]", metavar="SIZE", needs="download"
     )
     storage_state: Path | None = option(
         None, "cookies and local storage, in Playwright's format; each goes to its own site", metavar="FILE"
@@ -230,24 +239,30 @@ class EgressSettings(BaseModel):
     proxy_rotation: Rotation = option(
         Rotation.CONTEXT,
         "what takes another proxy: a new context, every page, or every site its own [context]",
+        needs="proxies",
     )
     proxy_rate: RateLimit | None = option(
-        None, "visits by one proxy, to all sites and over all nodes [no limit]", metavar="RATE"
+        None,
+        "visits by one proxy, to all sites and over all nodes [no limit]",
+        metavar="RATE",
+        needs="proxies",
     )
     proxy_cooldown: Duration = option(
         60.0,
         "how long a proxy that failed is left alone; each time in a row twice as long [60s]",
         metavar="TIME",
+        needs="proxies",
         gt=0,
     )
     proxy_patience: Duration = option(
-        300.0, "how long it is waited for a proxy that works [5m]", metavar="TIME", ge=0
+        300.0, "how long it is waited for a proxy that works [5m]", metavar="TIME", needs="proxies", ge=0
     )
     proxy_bytes: Size | None = option(
         None,
         "how many bytes, both ways, may go by the proxies, over all nodes and runs of the crawl; at the limit the "
         "run ends [no limit]",
         metavar="SIZE",
+        needs="proxies",
     )
 
     @field_validator("proxy_bytes", mode="before")

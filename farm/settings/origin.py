@@ -79,6 +79,11 @@ def holds_without_flag(name: str, value: str) -> bool:
     return given == value
 
 
+def flags_of(names: Collection[str]) -> list[str]:
+    """Return which of the settings that were given neither the environment nor `farm.toml` gives, in order."""
+    return sorted(one for one in names if PREFIX + one.upper() not in os.environ and not _line_of(one))
+
+
 def check_environment(known: Collection[str]) -> None:
     """Raise UsageError for a variable that is nearly a setting: a typing error must not be without effect."""
     names = {PREFIX + name.upper() for name in known}

@@ -342,3 +342,37 @@ def test_a_command_that_is_offered_names_the_crawl(sentence: str, said: str) -> 
     """But for what does already, and for the command that was wrong."""
     assert with_flags(sentence, "-o x") == said
     assert with_flags(sentence, "") == sentence
+
+
+@pytest.mark.parametrize(
+    ("arguments", "needed"),
+    [
+        (["run", URL, "--redis-ca-file", "x"], "--redis; give --redis URL too"),
+        (["status", "--redis-ca-file", "x"], "--redis; give --redis URL too"),
+        (["run", URL, "--click-times", "2"], "--click; give --click CSS too"),
+        (["run", URL, "--max-download", "1MiB"], "--download; give --download too"),
+        (["run", URL, "--sitemap-since", "2026-01-31"], "--sitemap; give --sitemap URL too"),
+        (["run", URL, "--proxy-rotation", "page"], "--proxies; give --proxies FILE too"),
+        (["run", URL, "--proxy-rate", "1/s"], "--proxies; give --proxies FILE too"),
+        (["run", URL, "--proxy-cooldown", "1s"], "--proxies; give --proxies FILE too"),
+        (["run", URL, "--proxy-patience", "1s"], "--proxies; give --proxies FILE too"),
+        (["run", URL, "--proxy-bytes", "1GiB"], "--proxies; give --proxies FILE too"),
+        (["plan", "--pages", "5", "--proxy-rate", "1/s"], "--proxies; give --proxies FILE too"),
+    ],
+)
+def test_a_flag_without_effect_is_refused(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], needed: str
+) -> None:
+    """Whoever gives it means what it does together with another."""
+    assert (
+        said(capsys, *arguments)
+        == f"farm: {arguments[-2]} has no effect without {needed}, or leave it out.\n"
+    )
+
+
+def test_what_a_file_gives_for_many_commands_may_go_without(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The same of a flag that takes something away."""
+    (tmp_path / "farm.toml").write_text("proxy_rotation = 'page'\nclick_times = 3\n")
+    assert "no crawl in" in said(capsys, "run", "--output", "x", "--proxy-bytes", "none")
