@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from farm.app.politeness import crawl_limits, link_sorter, robots_desk, site_pacer
 from farm.app.preflight import RunPlan
@@ -54,10 +54,9 @@ from farm.scope.links import LinkSorter, RedirectPolicy
 from farm.scope.robots import directives_of
 from farm.settings.commands import RunSettings
 from farm.settings.units import parse_hash_routes
-from farm.sinks.jsonl import JsonlSink
+from farm.sinks.output import RecordSink
 from farm.sinks.record import FOLDERS, RecordOptions, VisitFacts, build_record, misses_script
 
-T = TypeVar("T")
 FOLDER_BYTES = 256 * 2**20
 """Of the order of what the pages of an engine write to its folder, shared memory included."""
 SHARED_MEMORY = {"/dev/shm": 8 * 2**20}  # noqa: S108 - looked at; Playwright's Chromium shares memory by files
@@ -78,7 +77,7 @@ class Assembly:
     node: Node
     control: Control
     governor: Governor
-    sink: JsonlSink
+    sink: RecordSink
     pacer: PaceLearner
     templates: DuplicateTemplates
     links: LinkSorter
@@ -117,9 +116,9 @@ async def assemble(
         folder = Path(tempfile.mkdtemp(prefix="farm-"))
         reaper.folder(folder)
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        if settings.fresh:
-            await _to_its_end(JsonlSink.clear, plan.output)
-        sink = await _to_its_end(JsonlSink, plan.output)
+        sink = await RecordSink.open(
+            plan.output, settings.sink, fresh=settings.fresh, patience_s=settings.sink_patience
+        )
         stack.push_async_callback(sink.close)
         gateway = Gateway(plan.guard, _gateway_params(settings))
         await gateway.start()
@@ -162,6 +161,7 @@ async def assemble(
         params = WorkerParams(
             visit_s=settings.page_timeout + VISIT_GRACE_S,
             commit_s=settings.redis_patience + VISIT_GRACE_S,
+            sink_s=settings.sink_patience,
             node=session.node,
             life=session.presence.identity.incarnation[:LIFE],
             limit=settings.limit,
@@ -202,6 +202,7 @@ async def assemble(
             NodeParams(time_limit_s=settings.time_limit),
             [
                 pacer.run,
+                partial(sink.watch, emit, clock),
                 flow.run,
                 session.presence.run,
                 *([partial(proxies.pool.follow, proxies.file, session.frontier.bans)] if proxies else []),
@@ -211,16 +212,6 @@ async def assemble(
             ],
         )
         yield Assembly(node, control, governor, sink, pacer, templates, links, outcomes, budget)
-
-
-async def _to_its_end(call: Callable[[Path], T], folder: Path) -> T:
-    """Run the call in a thread; a cancellation waits for its end, since the next run may have the folder then."""
-    task = asyncio.ensure_future(asyncio.to_thread(call, folder))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
 
 
 def _memory_sampler(pool: Pool, session: CrawlSession, cap_bytes: int, folder: Path) -> MemorySampler:
@@ -248,7 +239,7 @@ def _governor_params(plan: RunPlan, cap_bytes: int, folder: Path) -> GovernorPar
 
 
 def _disk_quota(
-    plan: RunPlan, sink: JsonlSink, control: Control, emit: Emit, clock: Clock
+    plan: RunPlan, sink: RecordSink, control: Control, emit: Emit, clock: Clock
 ) -> list[Callable[[], Coroutine[Any, Any, None]]]:
     """Return what watches the quota as long as the node runs, if there is one."""
     limit = plan.settings.max_disk

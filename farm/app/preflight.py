@@ -30,6 +30,7 @@ from farm.settings.load import check_needs
 from farm.settings.options import EMBEDDED
 from farm.settings.origin import flags_of, holds_without_flag
 from farm.settings.units import Memory
+from farm.sinks.address import check_sinks
 
 FIRST_PER_CORE = 2
 CONTEXTS_PER_ENGINE = 20
@@ -112,6 +113,7 @@ def preflight(settings: RunSettings) -> RunPlan:
     if settings.redis != EMBEDDED:
         redis_url(settings)
     secrets = credentials(settings)
+    check_sinks(settings.sink)
     ScopeRules(settings.scope, (), settings.include, settings.exclude)
     guard = Guard([AllowedNetwork.parse(text) for text in settings.allow_network])
     if not seeds and settings.redis == EMBEDDED and not (output / PRIVATE / "redis").is_dir():

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from farm.model.errors import OutputUnwritable, UsageError
+from farm.model.secret import MASK
 from farm.resources.files import create_anew, own_folder, read_own
 from farm.settings.commands import RunSettings, StoredSettings
 
@@ -22,7 +23,7 @@ MOST_ORIGINS = 2000
 FILE = "settings.json"
 OF_ONE_RUN = frozenset(
     {
-        *("redis", "redis_patience", "crawl", "output", "urls", "seeds", "fresh"),
+        *("redis", "redis_patience", "sink_patience", "crawl", "output", "urls", "seeds", "fresh"),
         *("limit", "time_limit", "max_disk", "proxy_bytes"),
         *("contexts", "engines", "memory", "ramp_up", "recycle_pages", "browser", "sandbox"),
         *("live", "log_level", "log_format"),
@@ -49,6 +50,11 @@ def take_up(
         and name not in OF_ONE_RUN
         and name not in agreed
     ]
+    if "sink" in names and any(MASK in sink for sink in stored["sink"]):
+        given = ", ".join(f"--sink {sink}" for sink in stored["sink"])
+        raise UsageError(
+            f"This crawl was begun with {given}, of which the part with {MASK} is not kept; give all of it again."
+        )
     if "header" in names:
         given = ", ".join(f"--header {name}" for name in stored["header"])
         raise UsageError(

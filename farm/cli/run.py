@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 
@@ -24,6 +24,7 @@ from farm.model.clock import Clock, SystemClock
 from farm.model.crawl import Stats
 from farm.model.errors import CrawlGone, FarmError, FrontierUnavailable, NothingRecorded, OutputUnwritable
 from farm.model.event import Event, StatsRead
+from farm.model.secret import Secret
 from farm.monitor.log import LOG_NAME, StateNews, log_event, start_logging
 from farm.monitor.report import nothing_recorded, report_lines
 from farm.monitor.snapshot import Tally
@@ -35,6 +36,7 @@ from farm.runtime.watchdog import LoopWatchdog, Signals
 from farm.settings.commands import RunSettings
 from farm.settings.load import load, set_by_file
 from farm.settings.origin import with_flags
+from farm.sinks.address import SinkAddress
 from farm.sinks.summary import write_summary
 
 log = logging.getLogger("farm.run")
@@ -63,7 +65,11 @@ def main(arguments: Sequence[str]) -> int:
 
 def _exposed(settings: RunSettings, arguments: Sequence[str]) -> tuple[str, ...]:
     """Say it where a secret stands in the list of processes, which every user of the machine can read."""
-    given = {"redis": (settings.redis,), "header": settings.header}
+    given: Mapping[str, Sequence[Secret | SinkAddress]] = {
+        "redis": (settings.redis,),
+        "header": settings.header,
+        "sink": settings.sink,
+    }
     return tuple(
         f"Others can read --{name} in the list of processes; give it as FARM_{name.upper()} or in farm.toml."
         for name, secrets in given.items()

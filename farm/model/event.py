@@ -167,6 +167,25 @@ class RedisBack:
 
 
 @dataclass(frozen=True, slots=True)
+class SinkAway:
+    """A store has taken no record since `since`, for the reason `why` if it says one; visits wait for it."""
+
+    at: float
+    since: float
+    store: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class SinkBack:
+    """A store takes records again, after `away_s` seconds."""
+
+    at: float
+    store: str
+    away_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Ending:
     """This node was told to end, and by what (`sigint`, ...); the visits under way are finished or given back."""
 
@@ -197,6 +216,8 @@ Event = (
     | AdmissionSet
     | RedisAway
     | RedisBack
+    | SinkAway
+    | SinkBack
     | Ending
     | Notice
 )

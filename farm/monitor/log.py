@@ -31,10 +31,12 @@ from farm.model.event import (
     Recycled,
     RedisAway,
     RedisBack,
+    SinkAway,
+    SinkBack,
     StatsRead,
     VisitFailed,
 )
-from farm.monitor.figures import escaped, one_line, size
+from farm.monitor.figures import escaped, one_line, size, span
 from farm.resources.files import opened
 
 Form = Literal["text", "json"]
@@ -235,7 +237,7 @@ def _moment(record: logging.LogRecord) -> str:
     return f"{at:%Y-%m-%dT%H:%M:%S}.{int(record.msecs):03d}Z"
 
 
-def log_event(event: Event) -> None:  # noqa: C901 - one case for each event
+def log_event(event: Event) -> None:  # noqa: C901, PLR0912 - one case for each event
     """Log an event that somebody may want to read; an `Emit`, to be given every event."""
     match event:
         case VisitFailed(fate="dead"):
@@ -260,6 +262,13 @@ def log_event(event: Event) -> None:  # noqa: C901 - one case for each event
             _tell(logging.WARNING, event.text, event)
         case RedisBack():
             _tell(logging.INFO, event.text, event)
+        case SinkAway():
+            why = f": {one_line(event.why)}" if event.why else ""
+            _tell(
+                logging.WARNING, f"waiting for {event.store} since {span(event.at - event.since)}{why}", event
+            )
+        case SinkBack():
+            _tell(logging.INFO, f"{event.store} takes records again, after {span(event.away_s)}", event)
         case Notice():
             _tell(_LEVELS.get(event.level, logging.INFO), one_line(event.text), event)
         case _:

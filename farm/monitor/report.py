@@ -29,16 +29,15 @@ class RunReport:
     """What is known at the end; counts by reason with an example of each, the commands ready to be typed.
 
     `without_scripts` counts pages that miss scripts; `script_hosts` says by host how many miss one of it, with a
-    page and what went wrong. `left` is how many URLs are still open. `recorded` is of this run, `records` of the
-    output folder.
+    page and what went wrong. `left` is how many URLs are still open. `recorded` is of this run. `stored` says for
+    each store its name, how many records this run wrote to it, and how many it has where that is known.
     """
 
     why: str
     elapsed_s: float
     recorded: int
-    records: int
+    stored: Sequence[tuple[str, int, int | None]]
     bytes_received: int
-    output: str
     statuses: Mapping[int, int] = field(default_factory=dict)
     blocked: Mapping[str, int] = field(default_factory=dict)
     refused: Mapping[str, tuple[int, str]] = field(default_factory=dict)
@@ -85,7 +84,7 @@ def report_lines(report: RunReport) -> list[str]:
         lines.append(_row("", f"all of them: farm dead list {report.where}"))
     lines += [_row("note", escaped(trouble)) for trouble in report.troubles]
     lines += [_row("note", sentence) for sentence in _unvisited(report)]
-    lines.append(_row("records", f"{_pages(report.records)} in {escaped(report.output)}/pages.jsonl"))
+    lines += [_row("records", _stored(*one)) for one in report.stored]
     if report.left:
         how = f"go on with: {report.go_on}"
         if any(not matched for _, matched in report.selectors.values()):
@@ -94,6 +93,11 @@ def report_lines(report: RunReport) -> list[str]:
             )
         lines.append(_row("left", f"{amount(report.left)} URL{'' if report.left == 1 else 's'}; {how}"))
     return lines
+
+
+def _stored(name: str, written: int, records: int | None) -> str:
+    where = escaped(name.removeprefix("jsonl:"))
+    return f"{_pages(written)} of this run in {where}" if records is None else f"{_pages(records)} in {where}"
 
 
 def nothing_recorded(report: RunReport) -> str:

@@ -95,6 +95,8 @@ def _state(snapshot: Snapshot) -> _Part:
             f"Redis away for {span(max(0.0, snapshot.now - snapshot.away_since))}, leasing paused",
             "bold red",
         )
+    for store, since in snapshot.sinks_away.items():
+        return f"waiting for {one_line(store)} since {span(max(0.0, snapshot.now - since))}", "bold red"
     if snapshot.is_ending:
         return f"stopping, {snapshot.at_work} under way", "bold yellow"
     return _STATES.get(snapshot.stats.state, (snapshot.stats.state, "bold yellow"))

@@ -27,6 +27,8 @@ from farm.model.event import (
     Recycled,
     RedisAway,
     RedisBack,
+    SinkAway,
+    SinkBack,
     Skipped,
     SlotPhase,
     StatsRead,
@@ -98,6 +100,8 @@ class Snapshot:
     notices: tuple[Notice, ...] = ()
     away_since: float | None = None
     """Since when Redis has not answered; None while it does."""
+    sinks_away: Mapping[str, float] = field(default_factory=dict)
+    """Store -> since when visits wait for it; few, as there are few stores."""
     is_ending: bool = False
     """Whether this node was told to end, and finishes what is under way."""
     single_site: str | None = None
@@ -145,6 +149,7 @@ class Tally:
         self._skipped: Counter[str] = Counter()
         self._notices: deque[Notice] = deque(maxlen=_NOTICES)
         self._away_since: float | None = None
+        self._sinks_away: dict[str, float] = {}
         self._is_ending = False
         self._site: str | None = None
         self._several_sites = False
@@ -188,6 +193,10 @@ class Tally:
                 case RedisBack():
                     self._away_since = None
                     self._notices.append(Notice(event.at, "info", event.text))
+                case SinkAway():
+                    self._sinks_away[event.store] = event.since
+                case SinkBack():
+                    self._sinks_away.pop(event.store, None)
                 case Ending():
                     self._is_ending = True
                 case Notice():
@@ -232,6 +241,7 @@ class Tally:
                 skipped=dict(self._skipped.most_common()),
                 notices=tuple(self._notices),
                 away_since=self._away_since,
+                sinks_away=dict(self._sinks_away),
                 is_ending=self._is_ending,
                 single_site=None if self._several_sites else self._site,
             )

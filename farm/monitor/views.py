@@ -21,7 +21,7 @@ from rich.live import Live
 from rich.segment import Segment
 
 from farm.model.clock import Clock
-from farm.monitor.figures import amount, by_proxies, clock, lapse, rate, size, span
+from farm.monitor.figures import amount, by_proxies, clock, lapse, one_line, rate, size, span
 from farm.monitor.screen import frame
 from farm.monitor.snapshot import Snapshot
 
@@ -174,6 +174,10 @@ def progress_line(snapshot: Snapshot) -> str:
         parts.append(snapshot.stats.state)
     if snapshot.away_since is not None:
         parts.append(f"Redis away for {span(snapshot.now - snapshot.away_since)}, leasing paused")
+    parts += [
+        f"waiting for {one_line(store)} since {span(snapshot.now - since)}"
+        for store, since in snapshot.sinks_away.items()
+    ]
     return " · ".join(parts)
 
 

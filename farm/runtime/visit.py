@@ -39,7 +39,7 @@ from farm.runtime.ports import (
 
 @dataclass(frozen=True, slots=True)
 class WorkerParams:
-    """`visit_s` bounds a visit, rendering and user code included; `commit_s` the sink and Redis after it.
+    """`visit_s` bounds a visit, rendering and user code included; `sink_s` the sink, `commit_s` Redis.
 
     `node` is this node's name, which makes the slots' names unique among all nodes, and `life` distinguishes them
     from those of an earlier run with the name: if that was suspended and continues, it must not request leases in
@@ -51,6 +51,7 @@ class WorkerParams:
     commit_s: float
     limit: int
     retry: RetryParams
+    sink_s: float = 0.0
     life: str = ""
     spread_s: float = 0.0
     """After an outage of Redis the slots resume over this time, not all at once."""

@@ -122,7 +122,7 @@ class Worker:
             if result is None or not await self._deps.heartbeat.confirm(lease, self._params.commit_s):
                 self._abandon(lease, begun)
                 return None
-            self._deps.heartbeat.hold(lease, self._params.commit_s)
+            self._deps.heartbeat.hold(lease, self._params.sink_s + self._params.commit_s)
             self._events.phase(Phase.COMMITTING, lease.task.url)
             result = await self._committed(result)
             self._worked = self._deps.clock.monotonic()

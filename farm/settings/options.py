@@ -26,6 +26,7 @@ from farm.settings.units import (
     MemoryBudget,
     RateLimit,
     RedisUrl,
+    Sink,
     Size,
     UtcDate,
     Viewport,
@@ -33,10 +34,12 @@ from farm.settings.units import (
     lines,
     none_or,
 )
+from farm.sinks.address import DEFAULT, FORMS
 
 Words = Annotated[tuple[str, ...], NoDecode]
 Lines = Annotated[Words, BeforeValidator(lines)]
 Headers = Annotated[tuple[HeaderLine, ...], NoDecode]
+Sinks = Annotated[tuple[Sink, ...], NoDecode, BeforeValidator(lines)]
 EMBEDDED = SecretUrl("embedded")
 
 
@@ -306,8 +309,16 @@ class SafetySettings(BaseModel):
 
 
 class OutputSettings(BaseModel):
-    """What a record holds."""
+    """Where records go, and what they hold."""
 
+    sink: Sinks = option(
+        (DEFAULT,),
+        f"where records go: {FORMS} (repeatable) [jsonl, which is pages.jsonl in the output folder]",
+        metavar="SINK",
+    )
+    sink_patience: Duration = option(
+        300.0, "how long an outage of a sink is waited for [5m]", metavar="TIME", gt=0
+    )
     html: bool = option(True, "keep the pages' HTML [yes]")
     text: bool = option(True, "keep the pages' text [yes]")
     max_disk: Size | None = option(
@@ -343,21 +354,7 @@ class DisplaySettings(BaseModel):
     log_format: Literal["text", "json"] = option("text", "format of the log [text]")
 
 
-ROOMS = (
-    CrawlSettings,
-    ScopeSettings,
-    PoolSettings,
-    BrowserSettings,
-    RenderSettings,
-    SiteSettings,
-    EgressSettings,
-    SafetySettings,
-    OutputSettings,
-    NodeSettings,
-    DisplaySettings,
-)
-
-
 def known_keys() -> set[str]:
     """Return the keys that `farm.toml` may have: the options of all commands."""
-    return {name for room in ROOMS for name in room.model_fields}
+    models = [one for one in globals().values() if isinstance(one, type) and issubclass(one, BaseModel)]
+    return {name for model in models for name in model.model_fields}

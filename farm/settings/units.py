@@ -12,6 +12,7 @@ from pydantic_settings import NoDecode
 
 from farm.model.secret import SecretHeader, SecretUrl
 from farm.model.url import HashRoutes
+from farm.sinks.address import SinkAddress, parse_sink
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -249,6 +250,7 @@ Viewport = Annotated[
 RateLimit = Annotated[Rate, BeforeValidator(parse_rate), PlainSerializer(lambda rate: rate.text)]
 HeaderLine = Annotated[InstanceOf[SecretHeader], BeforeValidator(as_secret_header), PlainSerializer(str)]
 RedisUrl = Annotated[InstanceOf[SecretUrl], BeforeValidator(as_secret_url), PlainSerializer(str)]
+Sink = Annotated[InstanceOf[SinkAddress], BeforeValidator(parse_sink), PlainSerializer(str)]
 CountOrAuto = Annotated[int | None, BeforeValidator(parse_count_or_auto)]
 WaitRule = Annotated[str, BeforeValidator(parse_wait)]
 BlockedKinds = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_kinds)]

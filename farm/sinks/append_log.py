@@ -29,13 +29,19 @@ _sync = getattr(os, "fdatasync", os.fsync)
 
 
 class AppendLog:
-    """The log at `path` with its sidecar at `index_path`, for one thread at a time."""
+    """The log at `path` with its sidecar at `index_path`, for one thread at a time.
 
-    def __init__(self, path: Path, index_path: Path, key_of: KeyOf, keys: Keys) -> None:
+    `option` is what names its place, for errors.
+    """
+
+    def __init__(
+        self, path: Path, index_path: Path, key_of: KeyOf, keys: Keys, option: str = "--output"
+    ) -> None:
         # Where it really is: a link on the way there may lead elsewhere later, and this log goes on where it was.
         self._path = path.parent.resolve() / path.name
         self._key_of = key_of
         self._keys = keys
+        self._option = option
         self._failure: str | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -174,11 +180,11 @@ class AppendLog:
     def _foreign(self, at: int) -> str:
         return (
             f"{self._path} has contents at byte {at} that this program has not written; "
-            "move the file away or choose another --output"
+            f"move the file away or choose another {self._option}"
         )
 
     def _error_text(self, error: OSError) -> str:
         return (
             f"{self._path} cannot be written ({error.strerror or error}); "
-            "make room and see to its permissions, or choose another --output"
+            f"make room and see to its permissions, or choose another {self._option}"
         )

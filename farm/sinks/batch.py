@@ -1,53 +1,143 @@
-"""Group commit: one writer for many contexts.
+"""Group commit: one writer for many contexts, in front of one store.
 
-A batch that is committed while the disk is idle is written at once; batches that arrive during a flush are written
-together in the next one. No batch waits for others, and a slow disk makes the groups larger instead of the queue
-longer.
+A batch that is committed while the store is idle is written at once; batches that arrive during a write are
+written together in the next one. No batch waits for others, and a slow store makes the groups larger instead of
+the queue longer, up to a bound; as many batches wait as there are callers.
 
-Encoding and writing happen in the writer's own thread, a daemon: a disk that hangs for good cannot keep the
-process from ending.
+A store is used in its writer's own thread alone, from `open` to `close`, and may block there. The thread is a
+daemon: a disk that hangs for good cannot keep the process from ending.
 """
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import Generic, TypeVar
+from time import monotonic
+from typing import Generic, Protocol, TypeVar
 
-from farm.model.errors import FarmError, OutputUnwritable
+from farm.model.errors import FarmError, OutputUnwritable, RenderError
 from farm.model.record import Batch
 
 Encoded = TypeVar("Encoded")
 
+MOST_BATCHES = 500
+MOST_BYTES = 32 * 2**20
+MOST_ENCODING_S = 1.0
+"""Bounds of a group; whichever is reached first ends it."""
+OPENING_S = 10.0
+"""How long a store that is away is waited for before the first page, at most the writer's patience."""
+FIRST_RETRY_S = 0.1
+LONGEST_RETRY_S = 5.0
+GRACE_S = 10.0
+"""On top of the patience: by then a store that is away has said why."""
+
+
+class StoreAway(OutputUnwritable):
+    """A store cannot take records now, and may be able to later: it is locked, or its server is away."""
+
+
+class Store(Protocol[Encoded]):
+    """Where records are kept. Only the writer's thread calls its methods; numbers may be read from anywhere."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages, without credentials."""
+        ...
+
+    @property
+    def written(self) -> int:
+        """How many records were written since it was opened; those that a file has already do not count."""
+        ...
+
+    @property
+    def records(self) -> int | None:
+        """How many records it has, over all runs; None where that is not known without counting."""
+        ...
+
+    def clear(self) -> None:
+        """Remove the records of a crawl that is started anew, before `open`. Raises `OutputUnwritable`."""
+        ...
+
+    def open(self) -> None:
+        """Make it ready for records: create or complete what is missing. Raises `OutputUnwritable`."""
+        ...
+
+    def encode(self, batch: Batch) -> tuple[Encoded, int]:
+        """Return a batch in the form in which it is written, and its bytes.
+
+        Raises `RenderError` of kind `corrupt` for a record that cannot be written: that is its page's fault.
+        """
+        ...
+
+    def write(self, group: Sequence[Encoded]) -> None:
+        """Make a whole group durable, each id once however often it is repeated.
+
+        Raises `StoreAway` where it is worth a repetition, `OutputUnwritable` where it is not, and `RenderError`
+        where a record of the group is refused: then each batch is written alone.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release what is open."""
+        ...
+
 
 class BatchingWriter(Generic[Encoded]):
-    """Commits batches through one thread.
+    """Commits batches to one store through one thread.
 
-    `encode` may refuse one batch by any `FarmError`; the others of its group are not affected. `write` makes a
-    whole group durable or raises `OutputUnwritable`, after which no batch is accepted.
+    A store that is away is tried again for `patience_s`; one that hangs is given `grace_s` more. After that, or
+    after any other `OutputUnwritable`, no batch is accepted.
     """
 
-    def __init__(
-        self,
-        encode: Callable[[Batch], Encoded],
-        write: Callable[[Sequence[Encoded]], None],
-        *,
-        commit_timeout_s: float = 60.0,
-    ) -> None:
-        self._encode = encode
-        self._write = write
-        self._commit_timeout_s = commit_timeout_s
+    def __init__(self, store: Store[Encoded], *, patience_s: float = 300.0, grace_s: float = GRACE_S) -> None:
+        self._store = store
+        self._patience_s = patience_s
+        self._deadline_s = patience_s + grace_s
         self._changed = threading.Condition()
-        self._waiting: list[tuple[Batch, Future[None]]] = []
+        self._waiting: deque[tuple[Batch, Future[None]]] = deque()
+        self._running: list[Future[None]] = []
         self._closing = False
         self._failure: str | None = None
+        self._busy_since: float | None = None
+        self._away = ""
         self._thread: threading.Thread | None = None
         self._finished: Future[None] = Future()
 
-    async def commit(self, batch: Batch) -> None:
-        """Return when the batch is durable. Raises `OutputUnwritable` after `commit_timeout_s`.
+    @property
+    def name(self) -> str:
+        """The store's name."""
+        return self._store.name
 
-        Cancelling a caller removes its batch while it waits; once the flush has begun the batch is written.
+    def waits(self) -> tuple[float, str]:
+        """Return for how many seconds the store has been busy with one group, and why it is away if it says so."""
+        since = self._busy_since
+        return (monotonic() - since if since is not None else 0.0), self._away
+
+    async def open(self, *, fresh: bool = False) -> None:
+        """Open the store, emptied first if `fresh`. Raises what the store raises.
+
+        A cancellation waits for its end, since the next run may have the store then.
+        """
+        opened: Future[None] = Future()
+        self._thread = threading.Thread(
+            target=self._run, args=(opened, fresh), name="sink-writer", daemon=True
+        )
+        self._thread.start()
+        waiter = asyncio.wrap_future(opened)
+        try:
+            await asyncio.shield(waiter)
+        except asyncio.CancelledError:
+            with self._changed:
+                self._closing = True
+                self._changed.notify()
+            await asyncio.wait([waiter])
+            raise
+
+    async def commit(self, batch: Batch) -> None:
+        """Return when the batch is durable. Raises `OutputUnwritable`, at the latest `grace_s` after the patience.
+
+        Cancelling a caller removes its batch while it waits; once it is being written that goes on.
         """
         durable: Future[None] = Future()
         with self._changed:
@@ -56,20 +146,20 @@ class BatchingWriter(Generic[Encoded]):
             if self._closing:
                 raise OutputUnwritable("the sink is closed and takes no more records")
             self._waiting.append((batch, durable))
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="sink-writer", daemon=True)
-                self._thread.start()
             self._changed.notify()
         try:
-            async with asyncio.timeout(self._commit_timeout_s):
+            async with asyncio.timeout(self._deadline_s):
                 await asyncio.wrap_future(durable)
         except TimeoutError:
             # One timeout is enough: the other callers need not reach theirs one after the other.
-            self._failure = _hangs("the records were", self._commit_timeout_s)
+            self._failure = self._hangs("the records were", self._deadline_s)
             raise OutputUnwritable(self._failure) from None
 
     async def close(self, deadline_s: float = 10.0) -> None:
-        """Write the waiting batches and end the thread. Raises `OutputUnwritable` after `deadline_s`."""
+        """Write the waiting batches, close the store and end the thread. Raises `OutputUnwritable`.
+
+        A store that is away is tried once more and no longer.
+        """
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -79,57 +169,130 @@ class BatchingWriter(Generic[Encoded]):
             async with asyncio.timeout(deadline_s):
                 await asyncio.shield(asyncio.wrap_future(self._finished))
         except TimeoutError:
-            raise OutputUnwritable(_hangs("the last records were", deadline_s)) from None
+            raise OutputUnwritable(self._hangs("the last records were", deadline_s)) from None
 
-    def _run(self) -> None:
+    def _run(self, opened: Future[None], fresh: bool) -> None:
         try:
-            while group := self._next_group():
-                self._commit_group(group)
+            if fresh:
+                self._store.clear()
+            self._open_patiently()
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the caller of `open` waits for it
+            self._finished.set_result(None)
+            opened.set_exception(error)
+            return
+        opened.set_result(None)
+        try:
+            while self._wait_for_batch():
+                self._commit_group()
+            self._store.close()
         finally:
             self._finished.set_result(None)
 
-    def _next_group(self) -> list[tuple[Batch, Future[None]]]:
+    def _open_patiently(self) -> None:
+        end, pause_s = monotonic() + min(OPENING_S, self._patience_s), FIRST_RETRY_S
+        while True:
+            try:
+                return self._store.open()
+            except StoreAway as error:
+                if self._closing or monotonic() + pause_s >= end:
+                    raise OutputUnwritable(f"{error}; see to it, or leave that --sink out") from error
+                with self._changed:
+                    self._changed.wait_for(lambda: self._closing, pause_s)
+                pause_s *= 2
+
+    def _wait_for_batch(self) -> bool:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing)
-            group, self._waiting = self._waiting, []
-            return group
+            return bool(self._waiting)
 
-    def _commit_group(self, group: Sequence[tuple[Batch, Future[None]]]) -> None:
-        committed = [(batch, durable) for batch, durable in group if durable.set_running_or_notify_cancel()]
+    def _commit_group(self) -> None:
         failure = "the sink's writer has stopped; see the log"
+        self._busy_since = monotonic()
         try:
-            encoded: list[Encoded] = []
-            taken: list[Future[None]] = []
-            for batch, durable in committed:
-                try:
-                    encoded.append(self._encode(batch))
-                except FarmError as error:
-                    durable.set_exception(error)
-                else:
-                    taken.append(durable)
-            if self._failure is None and encoded:
-                self._write(encoded)
+            group = self._encoded()
             if self._failure is None:
-                for durable in taken:
-                    durable.set_result(None)
+                self._write(group)
+                self._running.clear()
         except OutputUnwritable as error:
             failure = str(error)
         finally:
             # Also when an unexpected error ends this thread: no caller may wait for ever.
-            failed = [durable for _, durable in committed if not durable.done()]
-            if failed:
-                self._fail(failure, failed)
+            self._busy_since = None
+            if self._running:
+                self._fail(failure)
 
-    def _fail(self, failure: str, failed: Sequence[Future[None]]) -> None:
+    def _encoded(self) -> list[tuple[Encoded, Future[None]]]:
+        """Take and encode what waits, up to the bounds of a group."""
+        group: list[tuple[Encoded, Future[None]]] = []
+        total_bytes, end = 0, monotonic() + MOST_ENCODING_S
+        while len(group) < MOST_BATCHES and total_bytes < MOST_BYTES and monotonic() < end:
+            with self._changed:
+                if not self._waiting:
+                    break
+                batch, durable = self._waiting.popleft()
+            if not durable.set_running_or_notify_cancel():
+                continue
+            self._running.append(durable)
+            try:
+                encoded, size_bytes = self._store.encode(batch)
+            except FarmError as error:
+                self._running.remove(durable)
+                durable.set_exception(error)
+            else:
+                group.append((encoded, durable))
+                total_bytes += size_bytes
+        return group
+
+    def _write(self, group: Sequence[tuple[Encoded, Future[None]]]) -> None:
+        """Write a group; where a record is refused, each batch alone, so that it harms no other page."""
+        if not group:
+            return
+        try:
+            self._write_patiently([encoded for encoded, _ in group])
+        except RenderError as error:
+            if len(group) > 1:
+                for one in group:
+                    self._write([one])
+            else:
+                group[0][1].set_exception(error)
+        else:
+            for _, durable in group:
+                durable.set_result(None)
+
+    def _write_patiently(self, group: Sequence[Encoded]) -> None:
+        since, pause_s = monotonic(), FIRST_RETRY_S
+        while True:
+            try:
+                self._store.write(group)
+            except StoreAway as error:
+                self._away = str(error)
+                if self._closing or monotonic() + pause_s - since >= self._patience_s:
+                    raise OutputUnwritable(self._given_up()) from error
+                with self._changed:
+                    self._changed.wait_for(lambda: self._closing, pause_s)
+                pause_s = min(2 * pause_s, LONGEST_RETRY_S)
+            else:
+                self._away = ""
+                return
+
+    def _fail(self, failure: str) -> None:
         with self._changed:
             self._failure = self._failure or failure
-            late, self._waiting = self._waiting, []
+            late, self._waiting = self._waiting, deque()
+        failed, self._running = self._running, []
         for durable in failed:
-            durable.set_exception(OutputUnwritable(self._failure))
+            if not durable.done():
+                durable.set_exception(OutputUnwritable(self._failure))
         for _, durable in late:
             if durable.set_running_or_notify_cancel():
                 durable.set_exception(OutputUnwritable(self._failure))
 
+    def _given_up(self) -> str:
+        return (
+            f"{self._away}; the records that wait for it are not lost: start the crawl again when it is back"
+        )
 
-def _hangs(what: str, waited_s: float) -> str:
-    return f"{what} not written within {waited_s:g} s; see whether the disk hangs or is full"
+    def _hangs(self, what: str, waited_s: float) -> str:
+        if self._away:
+            return self._given_up()
+        return f"{what} not written to {self.name} within {waited_s:g} s; see whether it hangs or is full"

@@ -1,145 +1,82 @@
-"""The JSONL sink: `pages.jsonl` and `skipped.jsonl` in the output folder, and the files that records name.
-
-`pages.jsonl` has each record id once, over any number of runs and crashes. `skipped.jsonl` has a URL once per
-reason, as far as a bounded memory reaches: a site may have the same foreign link on every page.
-"""
+"""The JSONL store: a line of JSON a record, each id once over any number of runs and crashes."""
 
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
 import orjson
 
 from farm.model.errors import OutputUnwritable, RenderError
-from farm.model.outcome import FailureKind, SkipReason
-from farm.model.record import Batch, Record, Skip
+from farm.model.outcome import FailureKind
+from farm.model.record import Batch, Record
 from farm.sinks.append_log import AppendLog
-from farm.sinks.batch import BatchingWriter
-from farm.sinks.files import Files, clear
-from farm.sinks.log_index import KEY_BYTES, AllKeys, RecentKeys
-from farm.sinks.record import FOLDERS, json_line
+from farm.sinks.log_index import KEY_BYTES, AllKeys
+from farm.sinks.record import json_line
 
-PRIVATE_FOLDER = ".farm"
-"""Where the sidecars are, inside the output folder."""
-
-_REMEMBERED_SKIPS = 1_000_000
 _ID = re.compile(rb'\{"id":"([0-9a-f]{32})"')
 
-# The first byte of a skip's key is its reason, so that the sidecar alone has the counts by reason. The numbers are
-# stored: never give one to another reason.
-_CODES: Mapping[SkipReason, int] = {
-    SkipReason.OUT_OF_SCOPE: 1,
-    SkipReason.EXCLUDED: 2,
-    SkipReason.ROBOTS: 3,
-    SkipReason.DEPTH: 4,
-    SkipReason.SCHEME: 5,
-    SkipReason.PRIVATE_NETWORK: 6,
-    SkipReason.TOO_LONG: 7,
-    SkipReason.TRAP: 8,
-    SkipReason.NOFOLLOW: 9,
-    SkipReason.DUPLICATE_CONTENT: 10,
-}
 
+class JsonlStore:
+    """The lines of the file at `path`; what is known of it beside the lines is in `private`."""
 
-@dataclass(frozen=True, slots=True)
-class _Lines:
-    pages: Sequence[tuple[bytes, bytes]]
-    skipped: Sequence[tuple[bytes, bytes]]
-
-
-class _SkipKeys(RecentKeys):
-    """The recent keys, and the total counts by reason."""
-
-    def __init__(self, capacity: int) -> None:
-        super().__init__(capacity)
-        self.counts: Counter[int] = Counter()
-
-    def add(self, key: bytes) -> None:
-        super().add(key)
-        self.counts[key[0]] += 1
-
-
-class JsonlSink:
-    """The sink in `folder`; opening it repairs what a crash has left there.
-
-    Raises `OutputUnwritable` when the folder cannot be written to.
-    """
-
-    def __init__(self, folder: Path, *, remembered_skips: int = _REMEMBERED_SKIPS) -> None:
-        private = folder / PRIVATE_FOLDER
-        self._skip_keys = _SkipKeys(remembered_skips)
-        self._pages = AppendLog(folder / "pages.jsonl", private / "pages.index", _page_key, AllKeys())
-        self._skipped = AppendLog(
-            folder / "skipped.jsonl", private / "skipped.index", _skip_line_key, self._skip_keys
-        )
-        self._records_before = self._pages.lines
-        self._files = Files(folder, private)
-        self._writer = BatchingWriter(self._encode, self._write)
-
-    @staticmethod
-    def clear(folder: Path) -> None:
-        """Remove the records and skips of a crawl that is started anew. Raises `OutputUnwritable`."""
-        private = folder / PRIVATE_FOLDER
-        # The sidecars first: a crash between the two leaves a log whose index is rebuilt.
-        for path in (private / "pages.index", private / "skipped.index"):
-            _remove(path)
-        for path in (folder / "pages.jsonl", folder / "skipped.jsonl"):
-            _remove(path)
-        clear(folder, FOLDERS.values())
+    def __init__(self, path: Path, private: Path, index: str = "") -> None:
+        self._option = "--output" if index else "--sink"
+        self.name = f"jsonl:{path}"
+        self._path = path
+        digest = blake2b(str(path).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+        self._index_path = private / (index or f"sink-{digest}.index")
+        self._log: AppendLog | None = None
+        self._lines_before = 0
 
     @property
     def records(self) -> int:
-        """How many records the sink has, over all runs."""
-        return self._pages.lines
+        """How many records the file has, over all runs."""
+        return self._log.lines if self._log is not None else 0
 
     @property
     def written(self) -> int:
-        """How many records this run has written; existing ones are not written again."""
-        return self._pages.lines - self._records_before
+        """How many records were written since it was opened; existing ones are not written again."""
+        return self.records - self._lines_before
 
-    @property
-    def skipped(self) -> dict[str, int]:
-        """The lines of `skipped.jsonl` by reason, over all runs."""
-        counts = dict(self._skip_keys.counts)
-        return {str(reason): counts[code] for reason, code in _CODES.items() if code in counts}
+    def clear(self) -> None:
+        """Remove the file of a crawl that is started anew. Raises `OutputUnwritable`."""
+        # The sidecar first: a crash between the two leaves a log whose index is rebuilt.
+        for path in (self._index_path, self._path):
+            remove(path)
 
-    @property
-    def file_bytes(self) -> int:
-        """How many bytes of files, besides the records, were written since the sink was opened."""
-        return self._files.written_bytes
+    def open(self) -> None:
+        """Open the file, and repair what a crash has left there. Raises `OutputUnwritable`."""
+        self._log = AppendLog(self._path, self._index_path, _line_key, AllKeys(), self._option)
+        self._lines_before = self._log.lines
 
-    async def commit(self, batch: Batch) -> None:
-        """Return when the batch is durable.
+    def encode(self, batch: Batch) -> tuple[Sequence[tuple[bytes, bytes]], int]:
+        """Return the lines of a batch with their keys, and their bytes.
 
-        Raises `OutputUnwritable`, or `RenderError` of kind `corrupt` for a record that cannot be written as JSON.
+        Raises `RenderError` of kind `corrupt` for a record that cannot be written as JSON.
         """
-        if batch.records or batch.skips:
-            await self._writer.commit(batch)
+        try:
+            entries = [_entry(record) for record in batch.records]
+        except ValueError as error:
+            raise RenderError(
+                FailureKind.CORRUPT, f"the record cannot be written as JSON ({error})"
+            ) from error
+        return entries, sum(len(line) for _, line in entries)
 
-    async def close(self, deadline_s: float = 10.0) -> None:
-        """Write the waiting batches and close the files."""
-        await self._writer.close(deadline_s)
-        self._pages.close()
-        self._skipped.close()
+    def write(self, group: Sequence[Sequence[tuple[bytes, bytes]]]) -> None:
+        """Write the lines with new ids durably. Raises `OutputUnwritable`."""
+        if self._log is None:
+            raise AssertionError("the store is not open")
+        self._log.append([entry for entries in group for entry in entries])
 
-    def _encode(self, batch: Batch) -> _Lines:
-        """Encode, and write the records' files: they must be durable before the records."""
-        encoded = _encode(batch)
-        for record in batch.records:
-            for path, content in record.files.items():
-                self._files.write(path, content)
-        return encoded
-
-    def _write(self, group: Sequence[_Lines]) -> None:
-        self._pages.append([entry for lines in group for entry in lines.pages])
-        self._skipped.append([entry for lines in group for entry in lines.skipped])
+    def close(self) -> None:
+        """Close the file."""
+        if self._log is not None:
+            self._log.close()
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file of a crawl that is started anew. Raises `OutputUnwritable`."""
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
@@ -148,55 +85,20 @@ def _remove(path: Path) -> None:
         ) from None
 
 
-def _encode(batch: Batch) -> _Lines:
-    try:
-        return _Lines(
-            [_page_entry(record) for record in batch.records], [_skip_entry(skip) for skip in batch.skips]
-        )
-    except ValueError as error:
-        raise RenderError(FailureKind.CORRUPT, f"the record cannot be written as JSON ({error})") from error
-
-
-def _page_entry(record: Record) -> tuple[bytes, bytes]:
+def _entry(record: Record) -> tuple[bytes, bytes]:
     key = bytes.fromhex(record.id)
     if len(key) != KEY_BYTES:
         raise ValueError(f"the id {record.id} does not have {2 * KEY_BYTES} hex digits")
     return key, json_line(record.fields)
 
 
-def _skip_entry(skip: Skip) -> tuple[bytes, bytes]:
-    line = {"url": skip.url, "reason": str(skip.reason), "referrer": skip.referrer, "depth": skip.depth}
-    return _skip_key(skip.reason, skip.url), json_line(line)
-
-
-def _skip_key(reason: SkipReason, url: str) -> bytes:
-    digest = blake2b(url.encode("utf-8", "replace"), digest_size=KEY_BYTES - 1).digest()
-    return bytes([_CODES[reason]]) + digest
-
-
-def _page_key(line: bytes) -> bytes | None:
+def _line_key(line: bytes) -> bytes | None:
     # The id comes first in a record, so that rebuilding an index need not parse whole pages.
     found = _ID.match(line)
     if found:
         return bytes.fromhex(found[1].decode())
     try:
-        key = bytes.fromhex(_loaded(line)["id"])
+        key = bytes.fromhex(orjson.loads(line)["id"])
     except (TypeError, ValueError, KeyError):
         return None
     return key if len(key) == KEY_BYTES else None
-
-
-def _skip_line_key(line: bytes) -> bytes | None:
-    fields = _loaded(line)
-    try:
-        return _skip_key(SkipReason(fields["reason"]), fields["url"])
-    except (ValueError, KeyError, AttributeError):
-        return None
-
-
-def _loaded(line: bytes) -> dict[str, Any]:
-    try:
-        fields = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return {}
-    return fields if isinstance(fields, dict) else {}

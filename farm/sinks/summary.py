@@ -27,7 +27,9 @@ class Summary:
     """That of the crawl, over all nodes."""
     node: str = ""
     written: int = 0
-    """How many records this node wrote in this run."""
+    """How many records this node wrote to its first sink in this run."""
+    sinks: Mapping[str, int] = field(default_factory=dict)
+    """The same for each sink, by its name."""
     skipped: Mapping[str, int] = field(default_factory=dict)
     dead: Mapping[str, int] = field(default_factory=dict)
     pages_per_s: float = 0.0

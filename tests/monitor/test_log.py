@@ -18,6 +18,8 @@ from farm.model.event import (
     Recycled,
     RedisAway,
     RedisBack,
+    SinkAway,
+    SinkBack,
     VisitFailed,
 )
 from farm.monitor.log import LogOutput, log_event, start_logging
@@ -241,6 +243,8 @@ def test_a_full_disk_does_not_hide_what_the_run_ended_with() -> None:
         (Recycled(1.0, "context", "c1", "pages", 9), logging.DEBUG, "replaced context c1 (pages)"),
         (RedisAway(5.0, 4.0, "Redis is away"), logging.WARNING, "Redis is away"),
         (RedisBack(9.0, "Redis is back"), logging.INFO, "Redis is back"),
+        (SinkAway(9.0, 4.0, "db", "locked\n"), logging.WARNING, "waiting for db since 5s: locked "),
+        (SinkBack(9.0, "db", 12.3), logging.INFO, "db takes records again, after 12s"),
         (Notice(1.0, "error", "no room"), logging.ERROR, "no room"),
         (Notice(1.0, "odd", "100 %s"), logging.INFO, "100 %s"),
     ],

@@ -12,9 +12,8 @@ REPORT = RunReport(
     why="limit",
     elapsed_s=10.0,
     recorded=20,
-    records=120,
+    stored=(("jsonl:crawls/shop.example/pages.jsonl", 20, 120), ("sqlite:////data/shop.db", 20, None)),
     bytes_received=3 * 2**20,
-    output="crawls/shop.example",
     statuses={200: 17, 404: 3},
     blocked={"cloudflare": 2},
     refused={"robots": (4, "https://shop.example/private")},
@@ -42,6 +41,7 @@ def test_the_report_says_what_came_of_a_run() -> None:
         "           all of them: farm dead list --output crawls/shop.example",
         "  note     the sitemap https://shop.example/s.xml was not read: status 404",
         "  records  120 pages in crawls/shop.example/pages.jsonl",
+        "  records  20 pages of this run in sqlite:////data/shop.db",
         "  left     7 URLs; go on with: farm run --output crawls/shop.example",
     ]
 
@@ -63,7 +63,7 @@ def test_many_pages_that_miss_scripts_are_a_line() -> None:
 
 def test_a_run_without_trouble_is_three_lines() -> None:
     """What did not happen is not told."""
-    quiet = RunReport("finished", 1.0, 1, 1, 100, "out", statuses={200: 1})
+    quiet = RunReport("finished", 1.0, 1, (("jsonl:out/pages.jsonl", 1, 1),), 100, statuses={200: 1})
     assert report_lines(quiet) == [
         "finished after 0:01: 1 page recorded, 1.0/s, 100 B received",
         "  status   200 1",
@@ -75,7 +75,9 @@ def test_routes_that_were_not_visited_are_told_with_the_remedy() -> None:
     """By site; of many sites the first."""
     counts = {"shop.example": 55, "one.example": 1, "large.example": 1001}
     many = {f"{number}.example": 2 for number in range(5)}
-    lines = report_lines(RunReport("finished", 1.0, 1, 1, 100, "out", unvisited_routes=counts | many))
+    lines = report_lines(
+        RunReport("finished", 1.0, 1, (("jsonl:out/pages.jsonl", 1, 1),), 100, unvisited_routes=counts | many)
+    )
     said = [line.removeprefix("  note     ") for line in lines if line.startswith("  note")]
     assert said[:2] == [
         (
@@ -85,9 +87,11 @@ def test_routes_that_were_not_visited_are_told_with_the_remedy() -> None:
         "shop.example has 55 pages behind #/ addresses that were not visited; --hash-routes auto visits them",
     ]
     assert said[-1] == "so have 2 other sites"
-    (line,) = report_lines(RunReport("finished", 1.0, 1, 1, 100, "out", unvisited_routes={"one.example": 1}))[
-        1:-1
-    ]
+    (line,) = report_lines(
+        RunReport(
+            "finished", 1.0, 1, (("jsonl:out/pages.jsonl", 1, 1),), 100, unvisited_routes={"one.example": 1}
+        )
+    )[1:-1]
     assert line.endswith(
         "one.example has 1 page behind #/ addresses that was not visited; --hash-routes auto visits it"
     )
@@ -99,9 +103,8 @@ def test_no_text_from_outside_moves_the_cursor() -> None:
         "finished",
         1.0,
         0,
+        (("jsonl:out\x1b[2J", 0, 0),),
         0,
-        0,
-        "out\x1b[2J",
         blocked={"\x1b]0;x\x07": 1},
         refused={"robots": (1, "https://a.example/\u202e")},
         dead={"network": (1, "https://a.example/\x9b", "one\ntwo")},
@@ -116,9 +119,8 @@ def test_the_report_is_bounded() -> None:
         "finished",
         1.0,
         0,
+        (("jsonl:out/pages.jsonl", 0, 0),),
         0,
-        0,
-        "out",
         statuses=dict.fromkeys(range(1000), 1),
         dead={f"r{n}": (1, "https://a.example/" + "x" * 5000, "d" * 5000) for n in range(100)},
     )
@@ -139,7 +141,9 @@ def test_the_report_is_bounded() -> None:
 )
 def test_a_refused_address_is_named_with_its_flag(url: str, flag: str) -> None:
     """`finished: 1 done` and an empty file help nobody."""
-    report = RunReport("finished", 1.0, 0, 0, 0, "out", refused={"private_network": (1, url)})
+    report = RunReport(
+        "finished", 1.0, 0, (("jsonl:out/pages.jsonl", 0, 0),), 0, refused={"private_network": (1, url)}
+    )
     said = nothing_recorded(report)
     assert said.startswith(f"not one page was recorded: {url} was refused (private_network); ")
     assert flag in said
@@ -153,9 +157,8 @@ def test_what_was_given_up_is_named_with_its_reason() -> None:
             "finished",
             1.0,
             0,
+            (("jsonl:out/pages.jsonl", 0, 0),),
             0,
-            0,
-            "out",
             refused={"robots": (1, "http://a.example/r")},
             dead={"network": (2, "http://a.example/", "connection refused")},
             where="--output out",
@@ -180,7 +183,15 @@ def test_what_was_given_up_is_named_with_its_reason() -> None:
 def test_a_certificate_that_was_refused_is_told_with_the_remedy(detail: str, remedy: str) -> None:
     """An authority can be trusted, another fault only be accepted; what is no certificate has no remedy here."""
     url = "https://a.example/"
-    report = RunReport("finished", 1.0, 0, 0, 0, "out", dead={"tls": (1, url, detail)}, where="-o x")
+    report = RunReport(
+        "finished",
+        1.0,
+        0,
+        (("jsonl:out/pages.jsonl", 0, 0),),
+        0,
+        dead={"tls": (1, url, detail)},
+        where="-o x",
+    )
     line = next(line for line in report_lines(report) if line.startswith("  dead"))
     assert remedy in line
     assert remedy in nothing_recorded(report)
@@ -189,7 +200,9 @@ def test_a_certificate_that_was_refused_is_told_with_the_remedy(detail: str, rem
 
 def test_what_is_left_is_counted_in_the_singular_too() -> None:
     """One URL."""
-    report = RunReport("usage_error", 1.0, 0, 0, 0, "out", left=1, go_on="farm run --output out")
+    report = RunReport(
+        "usage_error", 1.0, 0, (("jsonl:out/pages.jsonl", 0, 0),), 0, left=1, go_on="farm run --output out"
+    )
     lines = report_lines(report)
     assert lines[0].startswith("ended by a setting that cannot be used after 0:01: ")
     assert lines[-1] == "  left     1 URL; go on with: farm run --output out"
@@ -199,7 +212,7 @@ def test_what_is_left_is_counted_in_the_singular_too() -> None:
 def test_an_error_that_ends_a_run_is_told_in_words(kind: type[FarmError]) -> None:
     """Not by the name that `summary.json` has for scripts."""
     why = re.sub(r"(?<=.)([A-Z])", r"_\1", kind.__name__).lower()
-    first = report_lines(RunReport(why, 1.0, 0, 0, 0, "out"))[0]
+    first = report_lines(RunReport(why, 1.0, 0, (("jsonl:out/pages.jsonl", 0, 0),), 0))[0]
     assert "_" not in first.partition(" after ")[0]
 
 

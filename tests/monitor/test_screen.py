@@ -14,6 +14,8 @@ from farm.model.event import (
     Phase,
     RedisAway,
     RedisBack,
+    SinkAway,
+    SinkBack,
     SlotPhase,
     VisitFailed,
 )
@@ -194,6 +196,18 @@ def test_the_view_says_that_redis_is_away() -> None:
     lines = drawn(tally.snapshot(162.0), 80, 24)
     assert "crawling" in lines[0]
     assert "Redis is back after 11 s" in lines[-1]
+
+
+def test_the_view_and_the_progress_say_which_sink_is_waited_for() -> None:
+    """Since when, until it takes records again."""
+    tally = simulated(8, 60)
+    tally.fold(SinkAway(158.0, 148.0, "postgresql://db/shop", ""))
+    said = "waiting for postgresql://db/shop since 12s"
+    assert said in drawn(tally.snapshot(160.0), 80, 24)[0]
+    assert said in progress_line(tally.snapshot(160.0))
+    tally.fold(SinkBack(161.0, "postgresql://db/shop", 13.0))
+    assert "waiting for" not in drawn(tally.snapshot(162.0), 80, 24)[0]
+    assert "waiting for" not in progress_line(tally.snapshot(162.0))
 
 
 def test_littles_law_is_shown_where_no_limit_binds() -> None:

@@ -1,5 +1,6 @@
 """Files in a folder where others may write too."""
 
+import asyncio
 import os
 import stat
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ from farm.resources.files import (
     write_atomically,
 )
 from farm.sinks.files import Files
-from farm.sinks.jsonl import JsonlSink
+from farm.sinks.output import RecordSink
 from farm.sinks.summary import Summary, write_summary
 
 
@@ -58,7 +59,7 @@ def test_a_file_of_another_owner_is_not_read(
 
 
 @pytest.mark.parametrize("name", ["pages.jsonl", "skipped.jsonl", "farm.log"])
-def test_nothing_is_written_into_a_file_of_another_owner(
+async def test_nothing_is_written_into_a_file_of_another_owner(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """In a folder where everybody may write, who made it reads what is put into it."""
@@ -71,8 +72,13 @@ def test_nothing_is_written_into_a_file_of_another_owner(
         return os.stat_result(about)
 
     monkeypatch.setattr(os, "fstat", fstat)
-    with pytest.raises(OutputUnwritable, match="it belongs to another user"):
-        start_logging(tmp_path) if name == "farm.log" else JsonlSink(tmp_path)
+    sentence = "it belongs to another user"
+    if name == "farm.log":
+        with pytest.raises(OutputUnwritable, match=sentence):
+            start_logging(tmp_path)
+    else:
+        with pytest.raises(OutputUnwritable, match=sentence):
+            await RecordSink.open(tmp_path)
     monkeypatch.undo()
     assert (tmp_path / name).read_bytes() == b""
 
@@ -113,7 +119,7 @@ def test_records_are_not_written_through_a_link(tmp_path: Path, target: Path, na
     path.parent.mkdir(parents=True)
     path.symlink_to(target)
     with pytest.raises(OutputUnwritable):
-        JsonlSink(tmp_path / "out")
+        asyncio.run(RecordSink.open(tmp_path / "out"))
     assert target.read_text() == "mine"
 
 

@@ -156,6 +156,17 @@ async def test_a_visit_that_loses_its_lease_at_its_very_end_is_not_committed() -
     assert (bench.records, bench.frontier.settled) == ([], [])
 
 
+async def test_a_lease_is_renewed_for_as_long_as_a_sink_may_be_away() -> None:
+    """And then for as long as Redis may be."""
+    bench = Bench(lease("1"), stop_at="commit")
+    task = await stopped_at(bench)
+    bench.clock.now += 359.0
+    assert bench.held == 1
+    bench.clock.now += 2.0
+    assert bench.held == 0
+    await cancel(task)
+
+
 @pytest.mark.parametrize("place", ["commit", "ack"])
 async def test_a_lease_that_is_lost_while_it_is_settled_is_committed_once(place: str) -> None:
     """The frontier's fence says so; nothing is repeated, and a cancelled worker gives nothing back."""

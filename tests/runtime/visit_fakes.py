@@ -326,7 +326,7 @@ class Bench:
             self.events.append,
             self.clock,
         )
-        params = WorkerParams("node", visit_s, 60.0, 0, RetryParams())
+        params = WorkerParams("node", visit_s, 60.0, 0, RetryParams(), sink_s=300.0)
         self.worker = Worker(0, self.slot, self.egress, self.route, deps, self.control, params)
 
     @property

@@ -1,6 +1,5 @@
 """The files that records name: whole, durable before their record, and harmless when they come twice."""
 
-import asyncio
 import errno
 import os
 import subprocess
@@ -12,7 +11,7 @@ import pytest
 from farm.model.errors import OutputUnwritable
 from farm.model.record import Batch, Record
 from farm.sinks.files import Files
-from farm.sinks.jsonl import JsonlSink
+from farm.sinks.output import RecordSink
 from farm.sinks.record import FOLDERS
 
 ID = "9f" * 16
@@ -23,12 +22,12 @@ import asyncio, resource, signal, sys
 from pathlib import Path
 from farm.model.record import Batch, Record
 from farm.model.errors import OutputUnwritable
-from farm.sinks.jsonl import JsonlSink
+from farm.sinks.output import RecordSink
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 
 async def main():
-    sink = JsonlSink(Path(sys.argv[1]))
+    sink = await RecordSink.open(Path(sys.argv[1]))
     record = Record("ab" * 16, "u", {"id": "ab" * 16, "url": "u"}, {"screenshots/ab/x.png": bytes(5000)})
     try:
         await sink.commit(Batch((record,)))
@@ -97,18 +96,15 @@ def test_a_full_disk_ends_the_run_without_a_record_and_without_half_a_file(tmp_p
     assert [name for name in everything(tmp_path) if name.endswith(".png") or "drafts" in name] == []
 
 
-def test_the_file_is_there_when_the_record_is_and_goes_with_the_crawl(tmp_path: Path) -> None:
+async def test_the_file_is_there_when_the_record_is_and_goes_with_the_crawl(tmp_path: Path) -> None:
     """Written by the sink; removed where the crawl is started anew."""
-    sink = JsonlSink(tmp_path)
+    sink = await RecordSink.open(tmp_path)
     path = f"screenshots/{ID[:2]}/{ID}.png"
     record = Record(ID, "u", {"id": ID, "url": "u", "files": {"screenshot": path}}, {path: b"png"})
-
-    async def commit() -> None:
-        await sink.commit(Batch((record,)))
-        assert (tmp_path / path).read_bytes() == b"png"
-        await sink.close()
-
-    asyncio.run(commit())
+    await sink.commit(Batch((record,)))
+    assert (tmp_path / path).read_bytes() == b"png"
+    await sink.close()
     assert path.encode() in (tmp_path / "pages.jsonl").read_bytes()
-    JsonlSink.clear(tmp_path)
+    await (await RecordSink.open(tmp_path, fresh=True)).close()
     assert not any((tmp_path / name).exists() for name in FOLDERS.values())
+    assert (tmp_path / "pages.jsonl").read_bytes() == b""

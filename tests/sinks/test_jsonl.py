@@ -3,8 +3,6 @@
 import asyncio
 import json
 import os
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,8 +15,8 @@ import pytest
 from farm.model.errors import OutputUnwritable, RenderError
 from farm.model.outcome import SkipReason
 from farm.model.record import Batch, Record, Skip
-from farm.model.url import record_id
-from farm.sinks.jsonl import _CODES, JsonlSink
+from farm.sinks.output import _CODES, RecordSink
+from tests.sinks.killed import killed, record
 
 if TYPE_CHECKING:
     from farm.runtime.ports import Sink
@@ -26,11 +24,10 @@ if TYPE_CHECKING:
 NOBODY = 65_534
 
 
-def record(number: int, **fields: Any) -> Record:
-    """Return a record of its own."""
-    url = f"https://shop.example/{number}"
-    id_ = record_id("test", url)
-    return Record(id_, url, {"id": id_, "url": url, "text": "ü\n" * number, **fields})
+def small(number: int) -> Record:
+    """Return a record of a few bytes."""
+    one = record(number)
+    return Record(one.id, one.url, {"id": one.id, "url": one.url, "text": "ü\n" * number})
 
 
 def skip(number: int, reason: SkipReason = SkipReason.OUT_OF_SCOPE) -> Skip:
@@ -47,13 +44,13 @@ def read(path: Path) -> list[Mapping[str, Any]]:
 
 async def test_the_sink_fits_the_port(tmp_path: Path) -> None:
     """What the loop needs of a sink is this."""
-    sink: Sink = JsonlSink(tmp_path)
+    sink: Sink = await RecordSink.open(tmp_path)
     await sink.commit(Batch())
 
 
 async def test_records_and_skips_are_lines_of_their_files(tmp_path: Path) -> None:
     """What was committed can be read by anybody."""
-    sink = JsonlSink(tmp_path / "new" / "folder")
+    sink = await RecordSink.open(tmp_path / "new" / "folder")
     await sink.commit(Batch([record(1), record(2)], [skip(1)]))
     assert [line["url"] for line in read(tmp_path / "new/folder/pages.jsonl")] == [
         record(1).url,
@@ -78,22 +75,23 @@ async def test_records_and_skips_are_lines_of_their_files(tmp_path: Path) -> Non
 async def test_numbers_are_counted_again_at_resume(tmp_path: Path) -> None:
     """Each id once, each URL once per reason."""
     for written in (2, 0):
-        sink = JsonlSink(tmp_path)
+        sink = await RecordSink.open(tmp_path)
         await sink.commit(Batch([record(1)], [skip(1), skip(2), skip(1, SkipReason.ROBOTS)]))
         await sink.commit(Batch([record(1), record(2)], [skip(1)]))
-        assert sink.records == 2
-        assert sink.written == written, "a record that was there already is none of this run's"
+        assert sink.stores[0].records == 2
+        assert sink.stores[0].written == written, "a record that was there already is none of this run's"
         assert sink.skipped == {"out_of_scope": 2, "robots": 1}
         await sink.close()
     assert len(read(tmp_path / "pages.jsonl")) == 2
     assert len(read(tmp_path / "skipped.jsonl")) == 3
     (tmp_path / ".farm" / "skipped.index").unlink()
-    assert JsonlSink(tmp_path).skipped == {"out_of_scope": 2, "robots": 1}
+    again = await RecordSink.open(tmp_path)
+    assert again.skipped == {"out_of_scope": 2, "robots": 1}
 
 
 async def test_the_memory_of_skips_is_bounded(tmp_path: Path) -> None:
     """A URL that is skipped again after a long while has two lines, which does no harm."""
-    sink = JsonlSink(tmp_path, remembered_skips=10)
+    sink = await RecordSink.open(tmp_path, remembered_skips=10)
     for number in [*range(100), 0, 99]:
         await sink.commit(Batch(skips=[skip(number)]))
     await sink.close()
@@ -104,73 +102,35 @@ async def test_pages_cut_at_every_byte_of_the_last_records_are_whole_again_after
     tmp_path: Path,
 ) -> None:
     """A crash may end the file anywhere; the visits that were not acknowledged are repeated."""
-    sink = JsonlSink(tmp_path)
-    await sink.commit(Batch([record(number) for number in range(1, 5)]))
+    sink = await RecordSink.open(tmp_path)
+    await sink.commit(Batch([small(number) for number in range(1, 5)]))
     await sink.close()
     path = tmp_path / "pages.jsonl"
     whole = path.read_bytes()
     second_line = whole.index(b"\n") + 1
     for size in range(second_line, len(whole)):
         path.write_bytes(whole[:size])
-        again = JsonlSink(tmp_path)
-        assert again.records == whole[:size].count(b"\n")
-        await again.commit(Batch([record(number) for number in range(1, 5)]))
+        again = await RecordSink.open(tmp_path)
+        assert again.stores[0].records == whole[:size].count(b"\n")
+        await again.commit(Batch([small(number) for number in range(1, 5)]))
         await again.close()
         assert path.read_bytes() == whole
 
 
-KILLED = """
-import asyncio, sys
-from pathlib import Path
-from farm.model.record import Batch, Record, Skip
-from farm.model.outcome import SkipReason
-from farm.model.url import record_id
-from farm.sinks.jsonl import JsonlSink
-
-async def slot(sink, numbers):
-    for number in numbers:
-        url = f"https://shop.example/{number}"
-        id_ = record_id("test", url)
-        text = "x" * (number * 7919 % 200_000)
-        await sink.commit(Batch([Record(id_, url, {"id": id_, "url": url, "text": text})],
-                                [Skip(url, SkipReason.TRAP, None, 0)]))
-        print(id_, flush=True)
-
-async def main():
-    sink = JsonlSink(Path(sys.argv[1]))
-    numbers = iter(range(int(sys.argv[2]), 1_000_000))
-    await asyncio.gather(*(slot(sink, numbers) for _ in range(8)))
-
-asyncio.run(main())
-"""
-
-
 def test_a_writer_killed_in_mid_write_has_lost_nothing_that_it_confirmed(tmp_path: Path) -> None:
     """SIGKILL, three times over the same folder: what was confirmed is there, once, and every line is whole."""
-    confirmed: set[str] = set()
-    for run in range(3):
-        # Each run repeats a part of what the one before has written.
-        process = subprocess.Popen(
-            [sys.executable, "-c", KILLED, str(tmp_path), str(run * 20)], stdout=subprocess.PIPE, text=True
-        )
-        assert process.stdout is not None
-        for _ in range(40 + run):
-            confirmed.add(process.stdout.readline().strip())
-        process.kill()
-        confirmed.update(line.strip() for line in process.stdout if line.endswith("\n"))
-        process.stdout.close()
-        process.wait()
-    sink = JsonlSink(tmp_path)
+    confirmed = killed(tmp_path, "jsonl:")
+    sink = asyncio.run(RecordSink.open(tmp_path))
     counts = Counter(line["id"] for line in read(tmp_path / "pages.jsonl"))
     assert confirmed <= counts.keys()
     assert set(counts.values()) == {1}
-    assert sink.records == len(counts)
+    assert sink.stores[0].records == len(counts)
     assert sink.skipped == {"trap": len(read(tmp_path / "skipped.jsonl"))}
 
 
 async def test_half_a_surrogate_pair_does_not_stop_a_record(tmp_path: Path) -> None:
     """A page's script can make one; it is kept as the replacement character."""
-    sink = JsonlSink(tmp_path)
+    sink = await RecordSink.open(tmp_path)
     await sink.commit(
         Batch([record(1, title="a\ud800b", meta={"big": 1 << 70, "list": ("x\udfff", None, 1.5)})])
     )
@@ -183,7 +143,7 @@ async def test_half_a_surrogate_pair_does_not_stop_a_record(tmp_path: Path) -> N
 @pytest.mark.parametrize("value", [object(), b"bytes", {"a": {1, 2}}])
 async def test_a_record_that_is_no_json_is_its_pages_fault(tmp_path: Path, value: object) -> None:
     """The sink goes on."""
-    sink = JsonlSink(tmp_path)
+    sink = await RecordSink.open(tmp_path)
     with pytest.raises(RenderError, match="corrupt: the record cannot be written as JSON"):
         await sink.commit(Batch([record(1, meta=value)]))
     with pytest.raises(RenderError, match="does not have 32 hex digits"):
@@ -195,7 +155,7 @@ async def test_a_record_that_is_no_json_is_its_pages_fault(tmp_path: Path, value
 
 async def test_many_slots_commit_at_once(tmp_path: Path) -> None:
     """Each comes back only when its own record can be read."""
-    sink = JsonlSink(tmp_path)
+    sink = await RecordSink.open(tmp_path)
 
     async def visit(number: int) -> None:
         await sink.commit(Batch([record(number)]))
@@ -203,7 +163,7 @@ async def test_many_slots_commit_at_once(tmp_path: Path) -> None:
 
     await asyncio.gather(*(visit(number) for number in range(50)))
     await sink.close()
-    assert sink.records == 50
+    assert sink.stores[0].records == 50
 
 
 @contextmanager
@@ -223,11 +183,11 @@ def a_folder_of_nobody_mighty() -> Iterator[Path]:
                 os.seteuid(0)
 
 
-def test_a_read_only_folder_is_one_sentence() -> None:
+async def test_a_read_only_folder_is_one_sentence() -> None:
     """With the remedy, and nothing is left behind."""
     with a_folder_of_nobody_mighty() as folder:
         with pytest.raises(OutputUnwritable, match="choose another --output"):
-            JsonlSink(folder)
+            await RecordSink.open(folder)
         assert list(folder.iterdir()) == []
 
 

@@ -1,0 +1,241 @@
+"""The sink of a run: the output folder, and one store of records or several.
+
+`skipped.jsonl` and the files that records name are in the output folder, whatever the stores are. They are written
+in the first store's thread, in the same group. A commit returns when every store has it. `skipped.jsonl` has a URL
+once per reason, as far as a bounded memory reaches: a site may have the same foreign link on every page.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Self
+
+import orjson
+
+from farm.model.clock import Clock
+from farm.model.errors import OutputUnwritable, RenderError
+from farm.model.event import Emit, SinkAway, SinkBack
+from farm.model.outcome import FailureKind, SkipReason
+from farm.model.record import Batch, Skip
+from farm.sinks.address import DEFAULT, SinkAddress, store_of
+from farm.sinks.append_log import AppendLog
+from farm.sinks.batch import BatchingWriter, Store
+from farm.sinks.files import Files, clear
+from farm.sinks.jsonl import remove
+from farm.sinks.log_index import KEY_BYTES, RecentKeys
+from farm.sinks.record import FOLDERS, json_line
+
+PRIVATE_FOLDER = ".farm"
+"""Where the sidecars are, inside the output folder."""
+
+AWAY_AFTER_S = 5.0
+"""A store that is busy with one group for so long is said to be away."""
+_REMEMBERED_SKIPS = 1_000_000
+
+# The first byte of a skip's key is its reason, so that the sidecar alone has the counts by reason. The numbers are
+# stored: never give one to another reason.
+_CODES: Mapping[SkipReason, int] = {
+    SkipReason.OUT_OF_SCOPE: 1,
+    SkipReason.EXCLUDED: 2,
+    SkipReason.ROBOTS: 3,
+    SkipReason.DEPTH: 4,
+    SkipReason.SCHEME: 5,
+    SkipReason.PRIVATE_NETWORK: 6,
+    SkipReason.TOO_LONG: 7,
+    SkipReason.TRAP: 8,
+    SkipReason.NOFOLLOW: 9,
+    SkipReason.DUPLICATE_CONTENT: 10,
+}
+_FolderEntry = tuple[Sequence[tuple[bytes, bytes]], Any]
+"""The lines of the skips with their keys, and the records as the first store encodes them, None without any."""
+
+
+class _SkipKeys(RecentKeys):
+    """The recent keys, and the total counts by reason."""
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__(capacity)
+        self.counts: Counter[int] = Counter()
+
+    def add(self, key: bytes) -> None:
+        super().add(key)
+        self.counts[key[0]] += 1
+
+
+class _FolderStore:
+    """The output folder with the first store of records behind it."""
+
+    def __init__(self, folder: Path, store: Store[Any], remembered_skips: int) -> None:
+        self.name = store.name
+        self.store = store
+        self.keys = _SkipKeys(remembered_skips)
+        self._folder = folder
+        self._private = folder / PRIVATE_FOLDER
+
+    @property
+    def records(self) -> int | None:
+        return self.store.records
+
+    @property
+    def written(self) -> int:
+        return self.store.written
+
+    @property
+    def file_bytes(self) -> int:
+        return self._files.written_bytes
+
+    def clear(self) -> None:
+        self.store.clear()
+        for path in (self._private / "skipped.index", self._folder / "skipped.jsonl"):
+            remove(path)
+        clear(self._folder, FOLDERS.values())
+
+    def open(self) -> None:
+        self.store.open()
+        skipped = self._folder / "skipped.jsonl"
+        try:
+            self._skipped = AppendLog(skipped, self._private / "skipped.index", _skip_line_key, self.keys)
+        except OutputUnwritable:
+            self.store.close()
+            raise
+        self._files = Files(self._folder, self._private)
+
+    def encode(self, batch: Batch) -> tuple[_FolderEntry, int]:
+        """Encode, and write the records' files: they must be durable before the records."""
+        encoded, size_bytes = self.store.encode(batch) if batch.records else (None, 0)
+        skips = [_skip_entry(skip) for skip in batch.skips]
+        for record in batch.records:
+            for path, content in record.files.items():
+                self._files.write(path, content)
+        return (skips, encoded), size_bytes
+
+    def write(self, group: Sequence[_FolderEntry]) -> None:
+        records = [encoded for _, encoded in group if encoded is not None]
+        if records:
+            self.store.write(records)
+        self._skipped.append([entry for skips, _ in group for entry in skips])
+
+    def close(self) -> None:
+        self.store.close()
+        self._skipped.close()
+
+
+class RecordSink:
+    """The open sink; `open` it, and `close` it at the end. Satisfies the port `Sink`."""
+
+    def __init__(self, first: _FolderStore, others: Sequence[Store[Any]], patience_s: float) -> None:
+        self._folder = first
+        self._stores = (first.store, *others)
+        self._first = BatchingWriter(first, patience_s=patience_s)
+        self._others = tuple(BatchingWriter(store, patience_s=patience_s) for store in others)
+        self._away: dict[str, float] = {}
+
+    @classmethod
+    async def open(
+        cls,
+        folder: Path,
+        addresses: Sequence[SinkAddress] = (DEFAULT,),
+        *,
+        fresh: bool = False,
+        patience_s: float = 300.0,
+        remembered_skips: int = _REMEMBERED_SKIPS,
+    ) -> Self:
+        """Return the sink of the output folder and these stores, open; `fresh` empties what is the crawl's own.
+
+        Opening repairs what a crash has left. Raises `OutputUnwritable` where a store cannot be written to.
+        """
+        stores = [store_of(address, folder, folder / PRIVATE_FOLDER) for address in addresses]
+        sink = cls(_FolderStore(folder, stores[0], remembered_skips), stores[1:], patience_s)
+        async with AsyncExitStack() as opened:
+            for writer in (sink._first, *sink._others):
+                await writer.open(fresh=fresh)
+                opened.push_async_callback(writer.close)
+            opened.pop_all()
+        return sink
+
+    @property
+    def stores(self) -> Sequence[Store[Any]]:
+        """The stores, for their names and numbers."""
+        return self._stores
+
+    @property
+    def skipped(self) -> dict[str, int]:
+        """The lines of `skipped.jsonl` by reason, over all runs."""
+        counts = dict(self._folder.keys.counts)
+        return {str(reason): counts[code] for reason, code in _CODES.items() if code in counts}
+
+    @property
+    def file_bytes(self) -> int:
+        """How many bytes of files, besides the records, were written since the sink was opened."""
+        return self._folder.file_bytes
+
+    async def commit(self, batch: Batch) -> None:
+        """Return when every store has the batch durably.
+
+        Raises `OutputUnwritable`, or `RenderError` of kind `corrupt` for a record that a store cannot write.
+        """
+        if not batch.records:
+            if batch.skips:
+                await self._first.commit(batch)
+            return
+        if not self._others or any(record.files for record in batch.records):
+            # Files must be durable before any record that names them.
+            await self._first.commit(batch)
+            commits = [writer.commit(batch) for writer in self._others]
+        else:
+            commits = [writer.commit(batch) for writer in (self._first, *self._others)]
+        if not commits:
+            return
+        failures = [one for one in await asyncio.gather(*commits, return_exceptions=True) if one is not None]
+        # That the output cannot be written comes before a page's own fault.
+        failures.sort(key=lambda one: isinstance(one, RenderError))
+        if failures:
+            raise failures[0]
+
+    async def watch(self, emit: Emit, clock: Clock, away_after_s: float = AWAY_AFTER_S) -> None:
+        """Emit `SinkAway` when a store takes longer than `away_after_s`, and `SinkBack` when that is over.
+
+        Never returns.
+        """
+        while True:
+            await asyncio.sleep(min(1.0, away_after_s))
+            for writer in (self._first, *self._others):
+                busy_s, why = writer.waits()
+                now, since = clock.monotonic(), self._away.get(writer.name)
+                if busy_s >= away_after_s and since is None:
+                    self._away[writer.name] = now - busy_s
+                    emit(SinkAway(now, now - busy_s, writer.name, why))
+                elif busy_s < away_after_s and since is not None:
+                    del self._away[writer.name]
+                    emit(SinkBack(now, writer.name, now - since))
+
+    async def close(self, deadline_s: float = 10.0) -> None:
+        """Write the waiting batches and close every store. Raises `OutputUnwritable`."""
+        closing = [writer.close(deadline_s) for writer in (self._first, *self._others)]
+        failures = [one for one in await asyncio.gather(*closing, return_exceptions=True) if one is not None]
+        if failures:
+            raise failures[0]
+
+
+def _skip_entry(skip: Skip) -> tuple[bytes, bytes]:
+    line = {"url": skip.url, "reason": str(skip.reason), "referrer": skip.referrer, "depth": skip.depth}
+    try:
+        return _skip_key(skip.reason, skip.url), json_line(line)
+    except ValueError as error:
+        raise RenderError(FailureKind.CORRUPT, f"the skip cannot be written as JSON ({error})") from error
+
+
+def _skip_key(reason: SkipReason, url: str) -> bytes:
+    digest = blake2b(url.encode("utf-8", "replace"), digest_size=KEY_BYTES - 1).digest()
+    return bytes([_CODES[reason]]) + digest
+
+
+def _skip_line_key(line: bytes) -> bytes | None:
+    try:
+        fields = orjson.loads(line)
+        return _skip_key(SkipReason(fields["reason"]), fields["url"])
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return None

@@ -1,0 +1,155 @@
+"""The SQLite store: a table `pages` in a file, a row a record, the id its primary key.
+
+A group is one transaction, synced before it counts (WAL, `synchronous=FULL`). A row whose id comes again is
+replaced, unless the one that is there is of a later revision. Several programs may have the file open: who finds
+it locked waits. Columns that a later farm adds are added to the table; those that it does not know are left alone.
+"""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from farm.model.errors import OutputUnwritable
+from farm.model.record import COLUMNS, Batch
+from farm.resources.files import sync_folder
+from farm.sinks.batch import StoreAway
+from farm.sinks.rows import TABLE, Row, rows_of
+
+_LOCK_WAIT_S = 1.0
+_TYPES = {"text": "TEXT", "timestamp": "TEXT", "json": "TEXT", "integer": "INTEGER", "boolean": "INTEGER"}
+_AWAY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_LOW_BYTE = 0xFF
+"""SQLite's error codes have the kind of error in it, and above it what exactly."""
+
+_NAMES = ", ".join(f'"{column.name}"' for column in COLUMNS)
+_PLACES = ", ".join("?" * len(COLUMNS))
+_REPLACED = ", ".join(f'"{column.name}" = excluded."{column.name}"' for column in COLUMNS[1:])
+_UPSERT = (
+    f"INSERT INTO {TABLE} ({_NAMES}) VALUES ({_PLACES}) ON CONFLICT (id) DO UPDATE SET {_REPLACED} "  # noqa: S608
+    f"WHERE excluded.revision >= coalesce({TABLE}.revision, 0)"
+)
+
+
+class SqliteStore:
+    """The table in the file at `path`, which is made where there is none."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.name = f"sqlite:///{path}"
+        self.written = 0
+        self.records: int | None = None
+
+    def clear(self) -> None:
+        """Leave the table as it is: it may have the records of other crawls, and ids that come again replace."""
+
+    def open(self) -> None:
+        """Open the file and complete the table. Raises `OutputUnwritable` where that cannot be done."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            is_new = not self._path.exists()
+            self._connection = sqlite3.connect(self._path, timeout=_LOCK_WAIT_S, isolation_level=None)
+        except (OSError, sqlite3.Error) as error:
+            raise OutputUnwritable(self._sentence(getattr(error, "strerror", None) or str(error))) from error
+        try:
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._complete_table()
+            if is_new:
+                sync_folder(self._path.parent)
+            self._file = self._path.stat()
+        except OSError as error:
+            self.close()
+            raise OutputUnwritable(self._sentence(error.strerror or str(error))) from error
+        except sqlite3.Error as error:
+            self.close()
+            raise self._translated(error) from error
+        except OutputUnwritable:
+            self.close()
+            raise
+
+    def encode(self, batch: Batch) -> tuple[Sequence[Row], int]:
+        """Return the rows of a batch, and about their bytes."""
+        return rows_of(batch)
+
+    def write(self, group: Sequence[Sequence[Row]]) -> None:
+        """Write the rows in one transaction. Raises `StoreAway` while the file is locked."""
+        rows = [row for rows in group for row in rows]
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany(_UPSERT, rows)
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            with contextlib.suppress(sqlite3.Error):
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+            raise self._translated(error) from error
+        # Looked at last: what was confirmed must be where it is looked for.
+        if not self._is_in_place():
+            raise OutputUnwritable(
+                f"{self._path} was moved or removed while the farm was writing to it; leave the files of a crawl "
+                "alone until it has ended, and start it again"
+            )
+        self.written += len({row[0] for row in rows})
+
+    def close(self) -> None:
+        """Close the file; the write-ahead log becomes part of it."""
+        self._connection.close()
+
+    def _complete_table(self) -> None:
+        execute = self._connection.execute
+        # The lock is taken before the look, so that two farms do not add the same column.
+        execute("BEGIN IMMEDIATE")
+        declared = ", ".join(
+            f'"{column.name}" {_TYPES[column.type]}{" NOT NULL PRIMARY KEY" if column.name == "id" else ""}'
+            for column in COLUMNS
+        )
+        execute(f"CREATE TABLE IF NOT EXISTS {TABLE} ({declared})")
+        found = {row[1].lower(): row[2] for row in execute(f"PRAGMA table_info({TABLE})")}
+        for column in COLUMNS:
+            wanted = _TYPES[column.type]
+            if column.name not in found:
+                execute(f'ALTER TABLE {TABLE} ADD COLUMN "{column.name}" {wanted}')
+            elif found[column.name] and _affinity(found[column.name]) != wanted:
+                raise OutputUnwritable(
+                    f"{self._path} has a table {TABLE} whose column {column.name} is {found[column.name]} where "
+                    f"{wanted} is needed; rename that table, or give another file"
+                )
+        try:
+            execute(f"EXPLAIN {_UPSERT}", [None] * len(COLUMNS))
+        except sqlite3.OperationalError:
+            raise OutputUnwritable(
+                f"{self._path} has a table {TABLE} without a primary key on id; "
+                "rename that table, or give another file"
+            ) from None
+        execute("COMMIT")
+
+    def _is_in_place(self) -> bool:
+        try:
+            return os.path.samestat(self._path.stat(), self._file)
+        except FileNotFoundError:
+            return False
+
+    def _translated(self, error: sqlite3.Error) -> OutputUnwritable:
+        code = getattr(error, "sqlite_errorcode", 0) & _LOW_BYTE
+        if code in _AWAY:
+            return StoreAway(f"{self._path} is locked by another program ({error})")
+        if code == sqlite3.SQLITE_NOTADB:
+            return OutputUnwritable(f"{self._path} is no SQLite database; move it away, or give another file")
+        return OutputUnwritable(self._sentence(str(error)))
+
+    def _sentence(self, why: str) -> str:
+        remedy = "make room and see to its permissions, or give another file"
+        return f"{self._path} cannot be written ({why}); {remedy}"
+
+
+def _affinity(declared: str) -> str:
+    """Return what SQLite makes of a declared type, by section 3.1 of its "Datatypes" document."""
+    upper = declared.upper()
+    if "INT" in upper:
+        return "INTEGER"
+    if any(part in upper for part in ("CHAR", "CLOB", "TEXT")):
+        return "TEXT"
+    # BOOLEAN and JSON are NUMERIC: the first holds 0 and 1 as they are, the second would not hold texts so.
+    return "INTEGER" if upper.startswith("BOOL") else upper

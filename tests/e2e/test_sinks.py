@@ -1,0 +1,90 @@
+"""Records in the stores that people have, through kills, locks and outages."""
+
+import json
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+from fixtures.shop import Shop
+from tests.e2e.farm_process import Running, crawl, read_lines, seen_pages, until
+
+
+def urls(path: Path) -> list[str]:
+    """Return the addresses in a database."""
+    with closing(sqlite3.connect(path)) as connection:
+        return [url for (url,) in connection.execute("SELECT url FROM pages")]
+
+
+def log_says(running: Running, text: str) -> None:
+    """Wait until `farm.log` has the text."""
+    path = running.folder / "farm.log"
+    until(lambda: path.exists() and text in path.read_text(), f"{text!r} in the log")
+
+
+def test_a_crawl_that_is_killed_twice_has_every_page_once_in_each_sink(shop: Shop, out: Path) -> None:
+    """SIGKILL at a third and at two thirds; later runs go on with the sinks of the first."""
+    database, pages = out.parent / "shop.db", len(shop.oracle.urls)
+    sinks = ("--sink", "sqlite:///shop.db", "--sink", "jsonl")
+    for number, part in enumerate((pages // 3, 2 * pages // 3)):
+        running = crawl(out, shop.url, *(sinks if number == 0 else ()), contexts="4")
+        seen_pages(shop, part)
+        running.kill()
+    finished = crawl(out, shop.url, contexts="4").finish()
+    assert finished.code == 0, finished.output
+    everything = dict.fromkeys(shop.oracle.urls, 1)
+    assert Counter(urls(database)) == everything
+    assert Counter(finished.urls) == everything
+    assert f"going on with what the crawl was begun with: --sink sqlite:///{database}" in finished.output
+    assert f"of this run in sqlite:///{database}" in finished.output
+    written = finished.summary["sinks"]
+    assert set(written) == {f"sqlite:///{database}", f"jsonl:{out}/pages.jsonl"}
+    assert finished.summary["written"] == written[f"sqlite:///{database}"] > 0
+    by_url = {record["url"]: record for record in finished.records}
+    with closing(sqlite3.connect(database)) as connection:
+        for url, links, title in connection.execute("SELECT url, links, title FROM pages"):
+            assert (json.loads(links), title) == (by_url[url]["links"], by_url[url]["title"])
+
+
+def test_a_locked_database_is_waited_for(shop: Shop, out: Path) -> None:
+    """The log says so, no page is lost, and the crawl goes on when the lock is gone."""
+    database = out.parent / "shop.db"
+    crawl(out.parent / "first", shop.url, "--sink", "sqlite:///shop.db", limit="1").finish()
+    before = len(shop.requests.pages())
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        running = crawl(out, shop.url, "--sink", "sqlite:///shop.db", depth="1", contexts="2")
+        seen_pages(shop, before + 1)
+        other.execute("BEGIN IMMEDIATE")
+        log_says(running, f"waiting for sqlite:///{database} since ")
+        assert running.process.poll() is None
+        other.execute("ROLLBACK")
+    finished = running.finish()
+    assert finished.code == 0, finished.output
+    assert f"sqlite:///{database} takes records again, after " in finished.output
+    done = finished.summary["ledger"]["done"]
+    assert len(set(urls(database))) == len(urls(database)) == done > 2
+
+
+def test_a_database_that_stays_locked_ends_the_run_and_nothing_is_lost(shop: Shop, out: Path) -> None:
+    """Exit 6 with one sentence after the patience; the next run visits what was not acknowledged."""
+    database = out.parent / "shop.db"
+    sinks = ("--sink", "sqlite:///shop.db", "--sink-patience", "1s")
+    crawl(out.parent / "first", shop.url, *sinks, limit="1").finish()
+    before = len(shop.requests.pages())
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        running = crawl(out, shop.url, *sinks, depth="1")
+        seen_pages(shop, before + 1)
+        other.execute("BEGIN IMMEDIATE")
+        refused = running.finish()
+        other.execute("ROLLBACK")
+    assert refused.code == 6, refused.output
+    assert refused.output.splitlines()[-1].startswith("farm: ")
+    assert f"{database} is locked by another program" in refused.output.splitlines()[-1]
+    assert "start the crawl again" in refused.output.splitlines()[-1]
+    assert refused.summary["exit_reason"] == "output_unwritable"
+    finished = crawl(out, shop.url, *sinks, depth="1").finish()
+    assert finished.code == 0, finished.output
+    assert finished.summary["ledger"]["dead"] == 0
+    ids = [line["url"] for line in read_lines(out / "skipped.jsonl")]
+    assert len(ids) == len(set(ids))
+    assert len(urls(database)) == len(set(urls(database)))

@@ -1,0 +1,79 @@
+"""What may be written after `--sink`, and what is shown and kept of it."""
+
+from pathlib import Path
+
+import pytest
+
+from farm.app.preflight import preflight
+from farm.model.errors import UsageError
+from farm.settings.commands import RunSettings
+from farm.settings.load import load
+from farm.sinks.address import DEFAULT, SinkAddress, check_sinks, parse_sink
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["jsonl", "jsonl:", " jsonl: "])
+def test_without_a_file_records_go_to_the_output_folder(text: str) -> None:
+    """As they do without the option."""
+    assert parse_sink(text) == DEFAULT
+    assert str(DEFAULT) == "jsonl:"
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("jsonl:out.jsonl", "out.jsonl"),
+        ("jsonl:/data/a:b.jsonl", "/data/a:b.jsonl"),
+        ("sqlite:///shop.db", "shop.db"),
+        ("sqlite:///./deep/shop.db", "deep/shop.db"),
+        ("sqlite:////data/shop.db", "/data/shop.db"),
+    ],
+)
+def test_a_path_is_that_of_the_current_folder_wherever_it_is_used_later(
+    tmp_path: Path, text: str, path: str
+) -> None:
+    """What is shown and kept of it leads to the same place from any folder."""
+    address = parse_sink(text)
+    assert address.path == tmp_path / path
+    assert parse_sink(str(address)) == address
+    assert not address.is_secret
+
+
+@pytest.mark.parametrize(
+    "text", ["", "json", "jsonl//x", "sqlite:x.db", "sqlite://x.db", "sqlite:///", "sqlite:///x/", "jsonl:\0"]
+)
+def test_what_is_no_sink_is_refused_with_what_may_be_written(text: str) -> None:
+    """In one sentence of the command."""
+    with pytest.raises(ValueError, match=r"write |NUL"):
+        parse_sink(text)
+    with pytest.raises(UsageError, match=r"^--sink .*: .+\.$"):
+        load(RunSettings, ["--sink", text], "farm run", "")
+
+
+def test_several_are_given_by_flags_the_environment_and_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list, lines, and repeated flags."""
+    wanted = (DEFAULT, parse_sink("sqlite:///a.db"))
+    assert load(RunSettings, ["--sink", "jsonl:", "--sink", "sqlite:///a.db"], "", "").sink == wanted
+    monkeypatch.setenv("FARM_SINK", "jsonl:\nsqlite:///a.db")
+    assert load(RunSettings, [], "", "").sink == wanted
+    monkeypatch.delenv("FARM_SINK")
+    (tmp_path / "farm.toml").write_text('sink = ["jsonl", "sqlite:///a.db"]\n')
+    assert load(RunSettings, [], "", "").sink == wanted
+    (tmp_path / "farm.toml").unlink()
+    assert load(RunSettings, [], "", "").sink == (DEFAULT,)
+
+
+def test_one_place_is_given_once() -> None:
+    """Two writers would write it twice."""
+    check_sinks([DEFAULT, SinkAddress("jsonl", Path("/x"))])
+    with pytest.raises(UsageError, match="--sink sqlite:////x is given twice; leave one out"):
+        check_sinks([parse_sink("sqlite:////x"), DEFAULT, parse_sink("sqlite:////y/../x")])
+    with pytest.raises(UsageError, match="twice"):
+        preflight(RunSettings(urls=("http://a.example/",), sink=("jsonl", "jsonl:")))
