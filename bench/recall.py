@@ -18,7 +18,6 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
 
 from aiohttp import web
@@ -30,6 +29,7 @@ from bench.report import machine, machine_line
 from bench.subjects import BLOCKED, ROOT
 from farm.browser.chromium import find_browser
 from farm.browser.context import SlotParams
+from farm.browser.driver import READING
 from farm.browser.engine import EngineParams
 from farm.browser.intercept import blocked_urls
 from farm.browser.pool import Pool, PoolParams
@@ -52,9 +52,8 @@ THRICE = "-chain"
 LAG_MS = 250
 REFERENCE_S = 10.0
 REFERENCES = 8
-COLLECT = files("farm.browser").joinpath("js/collect.js").read_text(encoding="utf-8")
-CAPS = "htmlCap: 1e9, textCap: 1e9, linkCap: 1e9, linkTextCap: 1e9"
-READ = f"() => {{ {COLLECT}; return collect({{ {CAPS}, isPage: true }}) }}"
+CAPS = "htmlCap: 1e9, textCap: 1e9, linkCap: 1e9, linksCap: 1e9, linkTextCap: 1e9"
+READ = f"() => {{ {READING}\nreturn collect({{ {CAPS}, isPage: true }}) }}"
 ODD = {
     "drip": "faults/drip/20",
     "document.open": "faults/document-open",

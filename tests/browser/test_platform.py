@@ -21,6 +21,10 @@ WASM = (
 MODULE = "new Uint8Array([" + ",".join(str(one) for one in WASM) + "])"
 
 
+BEGINNING_MS = 1800
+"""Longer than a page counts as alive after its last change."""
+
+
 def _later(thread: str) -> str:
     """Return a URL of a script for another thread."""
     return f"URL.createObjectURL(new Blob([`{thread}`]))"
@@ -73,6 +77,29 @@ WAYS = {
         "addEventListener('load', () => { const link = document.createElement('link');"
         f" link.rel = 'stylesheet'; link.href = '/sheet'; link.onload = () => {{ {ADD}; }};"
         " document.head.append(link); });"
+    ),
+    "letters by an interval": (
+        "const text = document.body.appendChild(document.createElement('p')); let length = 0;"
+        " const typing = setInterval(() => { text.textContent += 'x'; length += 1;"
+        f" if (length === 8) {{ clearInterval(typing); {ADD}; }} }}, 150);"
+    ),
+    "letters by timers": (
+        "const text = document.body.appendChild(document.createElement('p')); let length = 0;"
+        " (function type() { text.textContent += 'x'; length += 1;"
+        f" if (length < 15) setTimeout(type, 150); else {{ {ADD}; }} }})();"
+    ),
+    "worker that answers in parts": (
+        "const worker = new Worker("
+        + _later(
+            f"onmessage = () => {{ postMessage('begun'); setTimeout(() => postMessage('done'), {SLOW_MS}); }}"
+        )
+        + "); worker.postMessage(1);"
+        f" worker.onmessage = (m) => {{ if (m.data === 'done') {{ {ADD}; }} }};"
+    ),
+    "worker that is slow to begin": (
+        "const worker = new Worker("
+        + _later(f"onmessage = () => setTimeout(() => postMessage('done'), {BEGINNING_MS})")
+        + f"); worker.postMessage(1); worker.onmessage = () => {{ {ADD}; }};"
     ),
     "XMLHttpRequest, synchronous": (
         "const asked = new XMLHttpRequest(); asked.open('GET', '/slow', false); asked.send();" + ADD + ";"
@@ -173,9 +200,24 @@ PAGES: dict[str, str | Answer] = {
     **{
         name.replace(" ", "-").replace(",", ""): f"<script>{script}</script>" for name, script in WAYS.items()
     },
+    "slow-script": "<script src=/late-script></script>",
+    "slow-deferred-script": "<script defer src=/late-script></script>",
+    "slow-module-script": "<script type=module src=/late-script></script>",
+    "slow-inserted-script": (
+        "<script>addEventListener('load', () => document.head.append("
+        "Object.assign(document.createElement('script'), { src: '/late-script' })));</script>"
+    ),
+    "slow-imported-module": "<script>addEventListener('load', () => import('/late-script'));</script>",
+    "answer": Answer("words", content_type="text/plain", delay_ms=SLOW_MS),
+    "late-script": Answer(
+        raw=f"fetch('/answer').then((a) => a.text()).then(() => {{ {ADD}; }});".encode(),
+        content_type="text/javascript",
+        delay_ms=BEGINNING_MS,
+    ),
     "module": Answer(raw=WASM, content_type="application/wasm", delay_ms=SLOW_MS, pieces=3),
     "sheet": Answer("p {}", content_type="text/css", delay_ms=SLOW_MS),
 }
+PARTS = {"module", "sheet", "answer", "late-script"}
 # Work that was given up, or that nobody answers: nothing is waited for that will not come.
 IDLE = {
     "given-up": (
@@ -205,7 +247,7 @@ async def site() -> AsyncIterator[str]:
         yield origin
 
 
-@pytest.mark.parametrize("way", [name for name in PAGES if name not in {"module", "sheet"}])
+@pytest.mark.parametrize("way", [name for name in PAGES if name not in PARTS])
 async def test_what_the_platform_does_elsewhere_is_waited_for(browser: Browsing, site: str, way: str) -> None:
     """Each takes longer than the page would have to be quiet."""
     page = await seen(browser, f"{site}/{way}")

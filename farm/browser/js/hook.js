@@ -4,13 +4,15 @@
 // a socket that has not answered: work that will probably change the page. The collector, in its isolated world,
 // asks for the counts by an event with a secret name, and is told by the same when nothing is left.
 //
-// What is announced counts only while the page is alive: until `aliveMs` after its last change (the collector says
-// when that was). So a page that polls, or asks for frames for ever without showing anything new, comes to rest.
+// What is announced counts only while the page is alive: until it is loaded, and until `aliveMs` after its last change
+// (the collector says when that was) or the last script that came. So a page that polls, or asks for frames for ever
+// without showing anything new, comes to rest.
 //
 // The page can break this only to its own loss: everything needed later is taken now, and a count that is missing
 // or wrong costs precision (the page settles a little early or at the cap), nothing else.
-((nonce, timerCapMs, chainMs, aliveMs, pollCap, onDemand) => {
+((nonce, limits, onDemand) => {
   "use strict";
+  const { timerCapMs, chainMs, aliveMs, pollCap, newsMs, longestMs, stepMs } = limits;
   const apply = Reflect.apply;
   const construct = Reflect.construct;
   const { setTimeout, clearTimeout, setInterval, clearInterval, fetch, CustomEvent, Proxy } = window;
@@ -22,15 +24,40 @@
   const erase = Map.prototype.delete;
   const { split } = String.prototype;
   const clock = performance;
-  const { now } = Performance.prototype;
+  const { now, getEntriesByType } = Performance.prototype;
   const time = () => apply(now, clock, []);
+  const getter = (holder, name) => {
+    const { get: own } = getOwnPropertyDescriptor(holder, name);
+    return (it) => apply(own, it, []);
+  };
+  const readyState = getter(Document.prototype, "readyState");
+  const initiatorType = getter(PerformanceResourceTiming.prototype, "initiatorType");
+  const responseEnd = getter(PerformanceResourceTiming.prototype, "responseEnd");
 
   let pending = 0; // everything announced
   let drawn = 0; // the part of it that only a frame can bring
   let watching = 0; // observers that look at a frame's layout
   let fresh = 0; // those that have not seen a frame yet
   let active = time();
-  const alive = () => time() - active < aliveMs;
+  let news = active; // when something new was shown
+  // A script that took its time to come is at its beginning, whatever the page was before: where one has come since
+  // the last change, the browser's own list of what was loaded has it before it runs.
+  let known = 0;
+  const isRevived = () => {
+    if (readyState(document) !== "complete") return true;
+    const loaded = apply(getEntriesByType, clock, ["resource"]);
+    if (loaded.length === known) return false;
+    known = loaded.length;
+    for (let at = known - 1; at >= 0; at -= 1) {
+      const type = initiatorType(loaded[at]);
+      if ((type === "script" || type === "other") && responseEnd(loaded[at]) > active) {
+        active = time();
+        return true;
+      }
+    }
+    return false;
+  };
+  const alive = () => time() - active < aliveMs || isRevived();
   const tell = () => {
     const detail = pending + " " + (drawn + fresh) + " " + watching;
     apply(dispatchEvent, window, [new CustomEvent(nonce, { detail })]);
@@ -50,14 +77,15 @@
   apply(addEventListener, window, [
     nonce + "!",
     () => {
-      active = time();
+      active = news = time();
       apply(clear, asked, []);
     },
   ]);
   apply(addEventListener, window, [nonce + "#", () => (fresh = 0)]);
 
   // A callback that sets the next one is a chain. One that goes on for longer than `chainMs` is a clock, not content
-  // on its way. The chain's beginning is handed on also where a link does not count.
+  // on its way, unless it takes quick steps and has just shown something new, as the timeline of an animation does. The
+  // chain's beginning is handed on also where a link does not count.
   let chain = null;
   const linked = (callback, since, done) =>
     function (...args) {
@@ -71,7 +99,10 @@
         if (done) end();
       }
     };
-  const counts = (since) => alive() && time() - since < chainMs;
+  const counts = (since, isQuick) => {
+    const lasts = time() - since;
+    return alive() && (lasts < chainMs || (isQuick && lasts < longestMs && time() - news < newsMs));
+  };
 
   // `ask` returns the number by which the page can take it back; `frame` says that only a frame will bring it.
   const announced = (ask, cancel, frame) => {
@@ -84,7 +115,7 @@
       function (callback, ...rest) {
         if (typeof callback !== "function") return apply(ask, window, [callback, ...rest]);
         const since = chain ?? time();
-        if ((!frame && rest[0] > timerCapMs) || !counts(since)) {
+        if ((!frame && rest[0] > timerCapMs) || !counts(since, frame || !(rest[0] > stepMs))) {
           return apply(ask, window, [linked(callback, since, null), ...rest]);
         }
         let id = 0;
@@ -132,7 +163,8 @@
     );
   }
 
-  // Of an interval only the first tick is waited for: it may be what fills the page, the others repeat it.
+  // Of an interval only the first tick is waited for: it may be what fills the page, the others repeat it. Further ones
+  // where they follow quickly and each shows something new, letter by letter or row by row.
   const intervals = new Map();
   const ticked = (id) => {
     if (apply(erase, intervals, [id])) end();
@@ -142,11 +174,14 @@
       return apply(setInterval, window, [callback, delay, ...rest]);
     }
     let id = 0;
+    const since = time();
     const run = function (...args) {
+      const began = time();
       try {
         return apply(callback, this, args);
       } finally {
-        ticked(id);
+        if (delay > stepMs || began - since > longestMs) ticked(id);
+        else if (apply(has, intervals, [id])) apply(setTimeout, window, [() => news < began && ticked(id), 0]);
       }
     };
     begin();
@@ -232,7 +267,7 @@
   };
 
   const ANSWERS = ["message", "error", "close"];
-  for (const name of ["WebSocket", "EventSource", "Worker"]) {
+  for (const name of ["WebSocket", "EventSource"]) {
     const native = window[name];
     if (!native) continue;
     window[name] = new Proxy(native, {
@@ -242,16 +277,16 @@
         return started;
       },
     });
-    const verb = name === "Worker" ? "postMessage" : "send";
-    const say = native.prototype[verb];
-    if (!say) continue;
-    native.prototype[verb] = function (...args) {
-      const result = apply(say, this, args);
+    const { send } = native.prototype;
+    if (!send) continue;
+    native.prototype.send = function (...args) {
+      const result = apply(send, this, args);
       if (alive()) answered(this, ANSWERS, aliveMs);
       return result;
     };
   }
-  watchPlatform({ alive, opened, whileOpen, answered, promising, ANSWERS, timerCapMs, aliveMs });
+  const shownAt = () => news;
+  watchPlatform({ ...limits, setTimeout, time, alive, shownAt, opened, whileOpen, answered, promising, ANSWERS });
 
   // What the page has done that only a frame makes known: it scrolled, or it lets its view change by a transition.
   const { startViewTransition } = Document.prototype;
@@ -317,4 +352,18 @@
       return result;
     };
   }
-})("NONCE", 1000, 1300, 1300, 4, "ON_DEMAND");
+})(
+  "NONCE",
+  {
+    timerCapMs: 1000,
+    chainMs: 1300,
+    aliveMs: 1300,
+    pollCap: 4,
+    newsMs: 700,
+    longestMs: 5000,
+    stepMs: 250,
+    startMs: 4000,
+    moreMs: 100,
+  },
+  "ON_DEMAND",
+);

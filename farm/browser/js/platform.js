@@ -2,10 +2,12 @@
 // done it: streams, storage, keys, modules, ports, tasks. Runs in the page's own world, with what hook.js counts by.
 const watchPlatform = (tools) => {
   "use strict";
-  const { alive, opened, whileOpen, answered, promising, ANSWERS, timerCapMs, aliveMs } = tools;
+  const { setTimeout, time, alive, shownAt, opened, whileOpen, answered, promising, ANSWERS } = tools;
+  const { timerCapMs, aliveMs, longestMs, startMs, moreMs } = tools;
   const apply = Reflect.apply;
   const construct = Reflect.construct;
   const { Proxy } = window;
+  const { addEventListener } = EventTarget.prototype;
   const { defineProperty, getOwnPropertyDescriptor, getOwnPropertyNames, getPrototypeOf } = Object;
   const { get: request, set: keep } = WeakMap.prototype;
 
@@ -41,6 +43,49 @@ const watchPlatform = (tools) => {
     };
     window.ReadableStream.prototype.values = window.ReadableStream.prototype[Symbol.asyncIterator] = walk;
   };
+  // A worker says how far it is, and answers in parts. So what it was asked is done a moment after the page has shown
+  // something of it, or when it has fallen silent. Before its first word it may take its time: it loads its script, and
+  // what that needs. One that speaks for ever, and of which nothing shows, is not waited for.
+  const workers = new WeakMap();
+  if (window.Worker) {
+    const isIdle = (own) => time() - (shownAt() > own.since ? shownAt() : own.since) >= longestMs;
+    const talk = (own, patienceMs) => {
+      own.last = time();
+      own.patienceMs = patienceMs;
+      if (own.close || isIdle(own) || !alive()) return;
+      own.close = opened(0);
+      const look = () => {
+        const at = time();
+        const isShown = own.heard && shownAt() > own.last && at - shownAt() >= moreMs;
+        if (!isShown && at - own.last < own.patienceMs && !isIdle(own)) return apply(setTimeout, window, [look, moreMs]);
+        own.close();
+        own.close = null;
+      };
+      apply(setTimeout, window, [look, moreMs]);
+    };
+    const say = Worker.prototype.postMessage;
+    window.Worker = new Proxy(window.Worker, {
+      construct(target, args, made) {
+        const started = construct(target, args, made);
+        const own = { since: time(), last: 0, patienceMs: 0, heard: false, close: null };
+        apply(keep, workers, [started, own]);
+        const hear = () => {
+          own.heard = true;
+          talk(own, aliveMs);
+        };
+        apply(addEventListener, started, ["message", hear]);
+        apply(addEventListener, started, ["error", () => (own.patienceMs = 0)]);
+        talk(own, aliveMs);
+        return started;
+      },
+    });
+    Worker.prototype.postMessage = function (...args) {
+      const result = apply(say, this, args);
+      const own = apply(request, workers, [this]);
+      if (own) talk(own, own.heard ? aliveMs : startMs);
+      return result;
+    };
+  }
   // A port that speaks to another thread. Within one thread messages come with the tasks that are let pass anyway.
   const speaking = (port) => {
     const { postMessage } = port;
