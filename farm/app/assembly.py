@@ -27,7 +27,7 @@ from farm.frontier.lease_renewer import RedisLeaseRenewer
 from farm.model.clock import Clock
 from farm.model.errors import UsageError
 from farm.model.event import Emit, Event
-from farm.model.page import RenderedPage
+from farm.model.page import ContentHash, RenderedPage
 from farm.model.record import Record
 from farm.model.task import Lease
 from farm.model.url import HashRoutes
@@ -280,7 +280,8 @@ def _recorder(plan: RunPlan, node: str, links: LinkSorter, templates: DuplicateT
     options = RecordOptions(html=plan.settings.html, text=plan.settings.text)
 
     async def record(lease: Lease, page: RenderedPage, notes: VisitNotes) -> Record:
-        original = templates.note_page(lease.task.url, page, is_requested=notes.detection is None)
+        content = ContentHash.of(page.text)
+        original = templates.note_page(lease.task.url, page, content, is_requested=notes.detection is None)
         facts = VisitFacts(
             node,
             notes.fetched_at,
@@ -289,6 +290,7 @@ def _recorder(plan: RunPlan, node: str, links: LinkSorter, templates: DuplicateT
             original,
             directives_of(page.headers, page.robots).noindex,
             notes.timings_ms,
+            content_hash=content.hex,
         )
         shown = await links.canonical_links(page.links, page.hash_router)
         named = replace(lease, slot=lease.slot_name)

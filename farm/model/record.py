@@ -37,6 +37,11 @@ COLUMNS = (
     Column("lang", "text", "the `lang` of the document's element, as it stands there"),
     Column("canonical", "text", "the page's `rel=canonical`, absolute; null where it names none"),
     Column("charset", "text", "the encoding by which the browser read the document, such as `UTF-8`"),
+    Column(
+        "content_hash",
+        "text",
+        "what tells whether two texts are the same, [computed so](#content-hash); null without text",
+    ),
     Column("rendered_by", "text", "what brought the page: `browser`"),
     Column(
         "revision",

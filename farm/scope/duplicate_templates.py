@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from http import HTTPStatus
 
-from farm.model.page import RenderedPage
+from farm.model.page import ContentHash, RenderedPage
 from farm.model.url import relative_url_of, site_of
 
 log = logging.getLogger("farm.scope")
@@ -66,26 +66,29 @@ class DuplicateTemplates:
         self._skipped: Counter[bytes] = Counter()
         self.repeated = 0
 
-    def note_page(self, url: str, page: RenderedPage, *, is_requested: bool) -> str | None:
+    def note_page(
+        self, url: str, page: RenderedPage, content: ContentHash, *, is_requested: bool
+    ) -> str | None:
         """Count a page as `note` does, unless it is an error's, or `is_requested` is False: that says nothing."""
         if page.status != HTTPStatus.OK or not is_requested:
             return None
-        return self.note(url, page.title, page.text, page.html, has_router=page.hash_router is not None)
+        return self.note(url, page.title, content, page.html, has_router=page.hash_router is not None)
 
-    def note(self, url: str, title: str, text: str, html: str, *, has_router: bool = False) -> str | None:
+    def note(
+        self, url: str, title: str, content: ContentHash, html: str, *, has_router: bool = False
+    ) -> str | None:
         """Count a page; return the address that showed the same content before, None where none did.
 
         `has_router` says that the page's script routes by the fragment.
         """
-        words = " ".join(text.split())
         template = template_of(url)
         document, mark, _ = url.partition("#")
         if self._judges_routes and (mark or has_router):
-            digest = _digest(f"{document}#\n{words or html}")
+            digest = _digest(f"{document}#\n{content.hex or html}")
         else:
-            content = words if len(words) >= self._params.short else html
+            shown = content.hex if content.chars >= self._params.short else html
             site = template.partition("/")[0]
-            digest = _digest(f"{site}\n{title}\n{content}")
+            digest = _digest(f"{site}\n{title}\n{shown}")
         first = self._shown.get(digest)
         if first is None:
             first = self._shown[digest] = url

@@ -56,8 +56,8 @@ class VisitFacts:
 
     `proxy` is a label without credentials, or None; `detection` is what the page is where it is not the one
     requested; `duplicate_of` is the address that showed the same content before; `noindex` is the page's
-    directive. `revision` is how often the page was rendered before. `timings_ms` has `lease`, `extract` and
-    `total`; the page brings `navigate` and `settle`.
+    directive. `timings_ms` has `lease`, `extract` and `total`; the page brings `navigate` and `settle`.
+    `content_hash` is that of the page's text, `revision` how often the page was rendered before.
     """
 
     node: str
@@ -67,6 +67,7 @@ class VisitFacts:
     duplicate_of: str | None = None
     noindex: bool = False
     timings_ms: Mapping[str, int] = field(default_factory=dict)
+    content_hash: str | None = None
     revision: int = 0
 
 
@@ -99,6 +100,7 @@ def build_record(
         "lang": page.lang,
         "canonical": _USERINFO.sub(r"\1", page.canonical) if page.canonical else None,
         "charset": page.charset,
+        "content_hash": visit.content_hash,
         "rendered_by": page.rendered_by,
         "revision": visit.revision,
         **_findings(visit.detection),

@@ -1,6 +1,8 @@
 """A whole crawl of the shop against the oracle, over HTTP and HTTPS."""
 
+import unicodedata
 from collections import Counter
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,8 @@ def assert_complete(finished: Finished, oracle: Oracle) -> None:
             "errors": [],
         }
         assert record["charset"] == "UTF-8"
+        text = " ".join(unicodedata.normalize("NFC", record["text"]).split())
+        assert record["content_hash"] == sha256(text.encode()).hexdigest()
         assert record["status"] == 200
         assert record["settled"] is True
 

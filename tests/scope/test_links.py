@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from farm.model.outcome import SkipReason
-from farm.model.page import HashRouter, Link
+from farm.model.page import ContentHash, HashRouter, Link
 from farm.model.record import Skip
 from farm.model.task import UrlTask
 from farm.model.url import HashRoutes, fingerprint
@@ -313,4 +313,4 @@ def test_any_address_is_canonical_or_refused(raw: str) -> None:
         assert one.canonical(found.url) == found
         assert TrapDetector(TrapParams(2026)).is_trap(found.url) in {True, False}
         assert ScopeRules("prefix", [HOME]).judge(found.url, 1) in {None, SkipReason.OUT_OF_SCOPE}
-        assert DuplicateTemplates().note(found.url, raw, raw, raw) is None
+        assert DuplicateTemplates().note(found.url, raw, ContentHash.of(raw), raw) is None
