@@ -24,9 +24,10 @@ async def open_existing_crawl(settings: CrawlSettings) -> AsyncIterator[tuple[Cr
     A run waits for minutes until Redis is well again; whoever types a command is to be told now that it is not.
     """
     async with AsyncExitStack() as stack:
-        url = await _embedded(settings, stack) if settings.redis == EMBEDDED else redis_url(settings)
+        is_private = settings.redis == EMBEDDED
+        url = await _embedded(settings, stack) if is_private else redis_url(settings)
         patience_s = short_patience_s(settings)
-        client = await connect(url, first_patience_s=patience_s, patience_s=patience_s)
+        client = await connect(url, first_patience_s=patience_s, patience_s=patience_s, is_private=is_private)
         stack.push_async_callback(client.close)
         crawl = await find_crawl(client, settings.crawl or DEFAULT_CRAWL)
         yield crawl, RedisFrontier(client, crawl)

@@ -69,6 +69,7 @@ async def open_session(plan: RunPlan, reaper: Reaper) -> AsyncIterator[CrawlSess
             url,
             first_patience_s=short_patience_s(plan.settings),
             patience_s=plan.settings.redis_patience,
+            is_private=plan.embedded,
         )
         stack.push_async_callback(client.close)
         crawl = await _open(plan, client)

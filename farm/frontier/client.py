@@ -15,7 +15,16 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_r
 
 from farm.frontier import keys
 from farm.frontier.address import place_of
-from farm.frontier.faults import FOREIGN, is_transient, lacks_function, leads_astray, reason_of, translate
+from farm.frontier.faults import (
+    FOREIGN,
+    cannot_write,
+    is_transient,
+    lacks_function,
+    leads_astray,
+    reason_of,
+    translate,
+    unwritable,
+)
 from farm.frontier.scripts import LIBRARY
 from farm.model.event import RedisAway, RedisBack
 
@@ -74,12 +83,15 @@ class RedisClient:
         url: str,
         *,
         patience_s: float = 300.0,
+        is_private: bool = False,
         warnings: Sequence[str] = (),
     ) -> None:
+        """`is_private` says that the server's disk is the farm's own matter: nobody else will mend it."""
         self._client = client
         self.url = url
         self.place = place_of(url)
         self.patience_s = patience_s
+        self._is_private = is_private
         self.warnings = tuple(warnings)
         self.outage = Outage(self.place, time.monotonic)
 
@@ -163,6 +175,8 @@ class RedisClient:
             with _cancellation_kept():
                 reply = await call(*args, **options)
         except FOREIGN as error:
+            if self._is_private and cannot_write(error):
+                raise unwritable(reason_of(error)) from None
             if is_transient(error):
                 self.outage.failed(begun, reason_of(error))
             if leads_astray(error):

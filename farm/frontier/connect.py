@@ -101,16 +101,18 @@ async def connect(
     first_patience_s: float = FIRST_PATIENCE_S,
     patience_s: float = PATIENCE_S,
     timeout_s: float = CALL_TIMEOUT_S,
+    is_private: bool = False,
 ) -> RedisClient:
     """Return a client of a server that was looked at; later calls wait up to `patience_s` through an outage.
 
-    Raises FrontierUnavailable where the server does not answer, FrontierRefused where leases would not be safe on
-    it.
+    Of a private server a disk that takes no writes is not waited for: FrontierUnwritable. Raises
+    FrontierUnavailable where the server does not answer, FrontierRefused where leases would not be safe on it.
     """
     client = RedisClient(
         build_async(url, timeout_s=timeout_s),
         url,
         patience_s=first_patience_s,
+        is_private=is_private,
     )
     try:
         servers = await _facts(client)

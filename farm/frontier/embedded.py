@@ -25,7 +25,7 @@ from farm.frontier.faults import FOREIGN
 from farm.model.errors import FrontierUnavailable, OutputUnwritable
 from farm.model.secret import kept
 from farm.resources import processes
-from farm.resources.files import create_anew, opened, own_folder, read_own
+from farm.resources.files import create_anew, opened, own_folder, read_own, write_atomically
 
 log = logging.getLogger("farm.redis")
 SERVERS = ("redis-server", "valkey-server")
@@ -33,6 +33,8 @@ LOG = "redis.log"
 LONGEST_SOCKET = 107
 LARGEST_BYTES = 1 << 16
 IDENTITY = "redis.json"
+PROBE, PROBE_BYTES = "room", 1 << 14
+"""A file that shows whether the disk takes any more: a little more than Redis writes before it is ready."""
 SOCKET_FOLDER = "farm-redis-"
 SHUTDOWN_TIMEOUT_S = 10.0
 TERM_TIMEOUT_S = 5.0
@@ -125,6 +127,7 @@ class EmbeddedRedis:
             status = self._process.poll()
             if status is not None:
                 now = time.monotonic()
+                self._check_room()
                 if len(deaths) == DEATHS and now - deaths[0] < DEATHS_S:
                     raise FrontierUnavailable(
                         f"The private Redis has ended {DEATHS} times in a minute: {self._last_words(log_size)}."
@@ -150,10 +153,24 @@ class EmbeddedRedis:
             own_folder(self._folder)
             os.close(opened(self._folder / LOG, os.O_WRONLY | os.O_CREAT))
         except OSError as error:
-            raise OutputUnwritable(
-                f"The folder {self._folder} for Redis's data cannot be written ({error.strerror}); "
-                "name another with --output."
-            ) from None
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError) -> OutputUnwritable:
+        return OutputUnwritable(
+            f"The folder {self._folder} for Redis's data cannot be written ({error.strerror}); "
+            "make room, see to its permissions, or name another with --output."
+        )
+
+    def _check_room(self) -> None:
+        """Raise OutputUnwritable where the disk takes nothing: a server that ended for it can say so nowhere."""
+        probe = self._folder / PROBE
+        try:
+            write_atomically(probe, bytes(PROBE_BYTES))
+        except OSError as error:
+            raise self._unwritable(error) from None
+        finally:
+            with contextlib.suppress(OSError):
+                probe.unlink()
 
     def _spawn(self, socket: str) -> ServerProcess:
         arguments = {
@@ -179,11 +196,16 @@ class EmbeddedRedis:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            # At a limit of the size of files it hears of an error, as on a full disk; SIGXFSZ would kill it.
+            restore_signals=False,
         )
         if self._own is not None:
             self._own(self._process.pid, Path(socket).parent)
-        identity = identify(self._process, socket)
-        write_identity(self._folder, identity)
+        self._identity = identity = identify(self._process, socket)
+        try:
+            write_identity(self._folder, identity)
+        except OSError as error:
+            raise self._unwritable(error) from None
         return identity
 
     async def _wait_until_ready(self, log_size: int) -> None:
@@ -192,6 +214,7 @@ class EmbeddedRedis:
         deadline = time.monotonic() + START_TIMEOUT_S
         while not await asyncio.to_thread(answers, self._identity.socket):
             if self._process.poll() is not None:
+                self._check_room()
                 raise FrontierUnavailable(f"The private Redis did not start: {self._last_words(log_size)}.")
             if time.monotonic() > deadline:
                 raise FrontierUnavailable(

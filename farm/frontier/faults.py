@@ -13,6 +13,7 @@ from farm.model.errors import (
     CrawlUnreadable,
     FarmError,
     FrontierUnavailable,
+    FrontierUnwritable,
     UsageError,
 )
 
@@ -90,6 +91,20 @@ def is_transient(error: BaseException) -> bool:
         # No node of a Cluster could be asked who has which slots; the last one's reason says whether that passes.
         return is_transient(error.__cause__)
     return isinstance(error, redis_errors.ResponseError) and str(error).startswith(_PASSING_CODES)
+
+
+def cannot_write(error: BaseException) -> bool:
+    """Whether the server takes no writes because its disk does not."""
+    return isinstance(error, redis_errors.ResponseError) and str(error).startswith("MISCONF")
+
+
+def unwritable(reason: str) -> FrontierUnwritable:
+    """Return the error for a private Redis whose disk takes no more; `reason` is what the server said."""
+    why = reason.rpartition(": ")[2]
+    return FrontierUnwritable(
+        f"The private Redis cannot write its data ({why}); make room where the output folder is, and go on with "
+        "`farm run`."
+    )
 
 
 def lacks_function(error: redis_errors.ResponseError) -> bool:

@@ -34,6 +34,12 @@ class CrawlUnreadable(FrontierUnavailable):
     exit_code = 2
 
 
+class FrontierUnwritable(FrontierUnavailable):
+    """The private Redis cannot write its data to the disk, which is full or broken."""
+
+    exit_code = 6
+
+
 class FrontierRefused(FarmError):
     """Redis answers, but the crawl in it cannot be used (another schema, an eviction policy)."""
 

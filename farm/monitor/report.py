@@ -219,6 +219,7 @@ def _words(why: str) -> str:
         "sighup": "stopped by SIGHUP",
         "usage_error": "ended by a setting that cannot be used",
         "frontier_unavailable": "ended because Redis was away",
+        "frontier_unwritable": "ended because the private Redis cannot write its data",
         "frontier_refused": "ended because the crawl in Redis refused",
         "crawl_unreadable": "ended because the crawl in Redis cannot be read",
         "crawl_gone": "ended because the crawl was begun anew or deleted",

@@ -143,10 +143,7 @@ class FolderLock:
             own_folder(self._path.parent)
             file = os.fdopen(opened(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND), "a+", encoding="ascii")
         except OSError as error:
-            raise OutputUnwritable(
-                f"{self._path.parent.parent} cannot be written to ({error.strerror}); "
-                "see to its permissions, or choose another --output."
-            ) from None
+            raise self._unwritable(error) from None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -157,11 +154,20 @@ class FolderLock:
                 f"{self._path.parent.parent} is in use by the run with process id {holder}; "
                 "wait for it, stop it, or choose another --output."
             ) from None
-        file.seek(0)
-        file.truncate()
-        file.write(f"{os.getpid()}\n")
-        file.flush()
+        try:
+            file.truncate(0)
+            # Past the file's buffer: what a full disk refuses would be tried again when it is closed.
+            os.write(file.fileno(), f"{os.getpid()}\n".encode())
+        except OSError as error:
+            file.close()
+            raise self._unwritable(error) from None
         self._file = file
+
+    def _unwritable(self, error: OSError) -> OutputUnwritable:
+        return OutputUnwritable(
+            f"{self._path.parent.parent} cannot be written to ({error.strerror}); "
+            "make room, see to its permissions, or choose another --output."
+        )
 
     def release(self) -> None:
         """Give the lock up; harmless when it is not held."""

@@ -3,6 +3,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from farm.frontier import embedded
 from farm.frontier.connect import connect
 from farm.frontier.embedded import IDENTITY, EmbeddedRedis
-from farm.model.errors import FrontierUnavailable, OutputUnwritable, UsageError
+from farm.model.errors import FrontierUnavailable, FrontierUnwritable, OutputUnwritable, UsageError
 from tests.frontier.support import eventually
 
 
@@ -234,3 +235,42 @@ async def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -
     (tmp_path / "file").touch()
     with pytest.raises(OutputUnwritable, match="--output"):
         await EmbeddedRedis(tmp_path / "file" / "redis").start()
+
+
+async def test_a_disk_that_takes_nothing_is_said_at_the_start(folder: Path) -> None:
+    """And nothing is left running."""
+    started: list[int] = []
+    server = EmbeddedRedis(folder, lambda pid, _: started.append(pid))
+    await server.start()
+    await server.stop()
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limit[1]))
+    try:
+        with pytest.raises(OutputUnwritable, match="File too large"):
+            await server.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert len(started) == 2
+    assert not any(psutil.pid_exists(pid) for pid in started)
+
+
+async def test_a_private_server_that_cannot_write_is_not_waited_for(folder: Path) -> None:
+    """Any other is, since somebody else may make room there."""
+    server = EmbeddedRedis(folder)
+    url = await server.start()
+    client = await connect(url, is_private=True)
+    await client.command("SET", "kept", "v")
+    assert server.pid is not None
+    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+
+    async def keep_writing() -> None:
+        while True:
+            await client.command("SET", "kept", "w")
+
+    with pytest.raises(FrontierUnwritable, match="File too large"):
+        await asyncio.wait_for(keep_writing(), 60)
+    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    await client.close()
+    await server.stop()
+    assert await _kept(await server.start()) in {"v", "w"}
+    await server.stop()
