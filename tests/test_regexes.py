@@ -36,6 +36,8 @@ NOT_FROM_OUTSIDE = {
     "farm.frontier.scripts._USES": "the project's own Lua",
     "farm.settings.load._DEFAULT": "the project's own help",
     "farm.settings.load._Parser": "argparse's message about the user's command line",
+    "farm.settings.units._LOOSE": "the user's own settings",
+    "farm.settings.origin._OFFERED": "the project's own sentences",
     "farm.settings.origin._line_of": "the user's farm.toml",
     "farm.frontier.scripts._CALL": "the project's own Lua",
     "farm.frontier.scripts._REST_OF_LINE": "the project's own Lua",

@@ -8,9 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from farm.app.existing_crawl import open_existing_crawl
-from farm.app.paths import DEFAULT_CRAWL
-from farm.app.redis_access import redis_url, short_patience_s
+from farm.app.access import DEFAULT_CRAWL, open_existing_crawl, redis_url, short_patience_s
 from farm.browser import chromium
 from farm.browser.chromium import find_browser
 from farm.browser.engine import Engine, EngineParams

@@ -7,41 +7,36 @@ from pathlib import Path
 from typing import Any
 
 from farm.app import resume
-from farm.app.paths import CRAWLS, DEFAULT_CRAWL, PRIVATE
-from farm.app.redis_access import check_authorities, redis_url
+from farm.app.access import DEFAULT_CRAWL, PRIVATE, check_authorities, output_folder, redis_url
 from farm.app.rendering import Credentials, credentials
-from farm.app.seeding import given_seeds
 from farm.app.shared_settings import agreed_settings
 from farm.browser import chromium
 from farm.browser.chromium import BrowserBinary, find_browser
 from farm.egress import AllowedNetwork, Guard
 from farm.egress.proxy_file import ProxyFile
 from farm.model.errors import UsageError
-from farm.model.url import host_of, origin_of
+from farm.model.url import origin_of
 from farm.monitor.figures import size
-from farm.policy.capacity import automatic_contexts
+from farm.policy.capacity import (
+    LEAST_BUDGET_BYTES,
+    Misfit,
+    automatic_contexts,
+    automatic_engines,
+    first_contexts,
+    misfit,
+    most_contexts,
+)
 from farm.resources.host_load import core_count
 from farm.resources.memory import machine_bytes
 from farm.resources.processes import fd_limit
 from farm.scope.rules import ScopeRules
-from farm.scope.seeds import Seed
+from farm.scope.seeds import Seed, given_seeds
 from farm.settings.commands import RunSettings
 from farm.settings.load import check_needs
 from farm.settings.options import EMBEDDED
 from farm.settings.origin import flags_of, holds_without_flag
 from farm.settings.units import Memory
 from farm.sinks.address import check_sinks
-
-FIRST_PER_CORE = 2
-CONTEXTS_PER_ENGINE = 20
-"""An engine without a page is a quarter of a gigabyte, as much as five or six contexts."""
-
-LEAST_BUDGET_BYTES = 384 * 2**20
-"""An engine without a page is a quarter of a gigabyte, and the farm itself and Redis need some too."""
-LEAST_CONTEXT_BYTES = 16 * 2**20
-"""No context with a page open has been seen to need less."""
-FDS_EACH = 4
-"""A port, and the connections of a page that does nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +64,7 @@ class RunPlan:
     @property
     def first_contexts(self) -> int | None:
         """How many contexts an automatic number begins with; None where the user gave one."""
-        return None if self.settings.contexts else FIRST_PER_CORE * (core_count())
+        return None if self.settings.contexts else first_contexts(core_count())
 
     @property
     def embedded(self) -> bool:
@@ -80,6 +75,11 @@ class RunPlan:
     def private(self) -> Path:
         """Where the farm keeps its own files inside the output folder."""
         return self.output / PRIVATE
+
+    @property
+    def summary(self) -> Path:
+        """Where the summary of the run is written."""
+        return self.output / "summary.json"
 
     @property
     def where(self) -> str:
@@ -131,7 +131,7 @@ def preflight(settings: RunSettings) -> RunPlan:
     binary = find_browser(settings.browser)
     budget = check_sizes(settings.memory, machine_bytes(), settings.contexts, fd_limit())
     contexts = settings.contexts or automatic_contexts(budget, core_count())
-    engines = min(contexts, settings.engines or -(-contexts // CONTEXTS_PER_ENGINE))
+    engines = min(contexts, settings.engines or automatic_engines(contexts))
     without = chromium.why_without_sandbox() if settings.sandbox else ""
     if without:
         warnings += (f"Chromium's sandbox is off, because {without}, or accept it with --no-sandbox.",)
@@ -157,48 +157,32 @@ def preflight(settings: RunSettings) -> RunPlan:
     )
 
 
-def output_folder(settings: RunSettings, seeds: tuple[Seed, ...]) -> Path:
-    """Return the folder of the crawl: as given, named after the crawl, or after the first seed's host.
-
-    A port that is not the default one of its scheme belongs to the name: `crawls/127.0.0.1_8080`.
-    """
-    if settings.output is not None:
-        return settings.output
-    if settings.crawl:
-        return CRAWLS / settings.crawl
-    if seeds:
-        host, port = host_of(seeds[0].site), seeds[0].site.removeprefix(host_of(seeds[0].site))
-        return CRAWLS / f"{host.strip('[]')}{port}".replace(":", "_")
-    return CRAWLS / DEFAULT_CRAWL
-
-
 def check_sizes(memory: Memory, machine_bytes: int, contexts: int | None, fds: int) -> int:
     """Return the budget in bytes; raises UsageError where it, or the contexts given, cannot be meant.
 
     `machine_bytes` is what the machine or its cgroup has, `fds` how many files a process may have open.
     """
     budget = memory.of(machine_bytes)
-    if budget > machine_bytes:
-        raise UsageError(
-            f"--memory {memory.text}: this machine, or its container, has {size(machine_bytes)}; "
-            "give less, or a share such as 75%."
-        )
-    if budget < LEAST_BUDGET_BYTES:
-        raise UsageError(
-            f"--memory {memory.text}: that is {size(budget)}, and one browser with one page needs "
-            f"{size(LEAST_BUDGET_BYTES)}; give more."
-        )
-    if contexts is None:
-        return budget
-    carried = (budget - LEAST_BUDGET_BYTES) // LEAST_CONTEXT_BYTES + 1
-    if contexts > carried:
-        raise UsageError(
-            f"--contexts {contexts}: a budget of {size(budget)} carries {carried:,} at the very most; "
-            "give fewer, or auto."
-        )
-    if contexts * FDS_EACH > fds:
-        raise UsageError(
-            f"--contexts {contexts}: that takes more files than the {fds:,} that a process may have open here; "
-            "give fewer, or raise `ulimit -n`."
-        )
-    return budget
+    match misfit(budget, machine_bytes, contexts, fds):
+        case Misfit.ABOVE_MACHINE:
+            raise UsageError(
+                f"--memory {memory.text}: this machine, or its container, has {size(machine_bytes)}; "
+                "give less, or a share such as 75%."
+            )
+        case Misfit.BELOW_LEAST:
+            raise UsageError(
+                f"--memory {memory.text}: that is {size(budget)}, and one browser with one page needs "
+                f"{size(LEAST_BUDGET_BYTES)}; give more."
+            )
+        case Misfit.MORE_THAN_MEMORY:
+            raise UsageError(
+                f"--contexts {contexts}: a budget of {size(budget)} carries {most_contexts(budget):,} at the "
+                "very most; give fewer, or auto."
+            )
+        case Misfit.MORE_THAN_FILES:
+            raise UsageError(
+                f"--contexts {contexts}: that takes more files than the {fds:,} that a process may have open "
+                "here; give fewer, or raise `ulimit -n`."
+            )
+        case None:
+            return budget

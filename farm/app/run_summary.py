@@ -3,12 +3,10 @@
 import asyncio
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 
 from farm.app.assembly import Assembly
 from farm.app.preflight import RunPlan
-from farm.app.rerun import HALTED
-from farm.model.crawl import Stats
+from farm.model.crawl import HALTED, Stats
 from farm.monitor.report import RunReport
 from farm.monitor.snapshot import Snapshot
 from farm.scope.links import MOST_ROUTES
@@ -58,14 +56,8 @@ async def write(plan: RunPlan, summary: Summary, *, is_idle: bool) -> None:
 
     A run that found nothing to do (`is_idle`) leaves the summary of the one before as it is.
     """
-    path = summary_path(plan)
-    if not (is_idle and path.exists()):
-        await asyncio.to_thread(write_summary, path, summary)
-
-
-def summary_path(plan: RunPlan) -> Path:
-    """Return where the summary is."""
-    return plan.output / "summary.json"
+    if not (is_idle and plan.summary.exists()):
+        await asyncio.to_thread(write_summary, plan.summary, summary)
 
 
 def shown_settings(plan: RunPlan) -> dict[str, object]:

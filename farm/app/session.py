@@ -1,15 +1,14 @@
 """Where a crawl lives: the output folder with its lock, Redis, and the crawl in it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from farm.app.access import add_seeds, another_crawl, redis_url, short_patience_s
 from farm.app.preflight import RunPlan
-from farm.app.redis_access import redis_url, short_patience_s
-from farm.app.rerun import another_crawl, refuse_or_wait
-from farm.app.seeding import add_seeds, seeds_of
 from farm.app.shared_settings import adopted, check_shared_settings, joined
 from farm.app.sites import FIRST_IN_FLIGHT, check_headers, site_terms
 from farm.frontier.client import RedisClient
@@ -18,15 +17,17 @@ from farm.frontier.crawl import Crawl, Dedup, contradictions, find_crawl, open_c
 from farm.frontier.embedded import EmbeddedRedis
 from farm.frontier.frontier import RedisFrontier
 from farm.frontier.terms import Politeness, Terms
-from farm.model.errors import NoSuchCrawl, UsageError
+from farm.model.errors import FarmError, NoSuchCrawl, UsageError
 from farm.resources.files import FolderLock
-from farm.runtime.presence import Presence, register
+from farm.runtime.presence import Presence, register, wait_while_halted
 from farm.runtime.reaper import Reaper
 from farm.scope.rules import ScopeRules
-from farm.settings.units import parse_rate
+from farm.scope.seeds import reparsed
+from farm.settings.units import parse_hash_routes, parse_rate
 
 TERMS = Terms()
 FEED_STARTS_S = 60.0
+NOTE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,14 @@ async def open_session(plan: RunPlan, reaper: Reaper) -> AsyncIterator[CrawlSess
         crawl = await _open(plan, client)
         frontier = RedisFrontier(client, crawl)
         if not crawl.created:
-            await refuse_or_wait(frontier, plan)
+            await wait_while_halted(
+                frontier.state,
+                lambda state: (
+                    f"The crawl {plan.crawl!r} is {state}; let it go on with `farm resume {plan.where}`."
+                ),
+                stays=plan.settings.stay,
+                within_s=plan.settings.time_limit,
+            )
         if not plan.embedded:
             lock.take()
         presence = await register(frontier.nodes, plan.settings.node, plan.private)
@@ -83,7 +91,10 @@ async def open_session(plan: RunPlan, reaper: Reaper) -> AsyncIterator[CrawlSess
         if plan.settings.sitemap != "off":
             # Before there is anything that could be done: another node might find the crawl finished.
             await frontier.feeders.hold(presence.identity.name, FEED_STARTS_S)
-        plan = replace(plan, seeds=seeds_of(plan.settings, plan.seeds, crawl.settings))
+        routes, kept = parse_hash_routes(crawl.settings["hash_routes"]), crawl.settings["keep_params"]
+        if (routes, {*kept}) != (plan.settings.hash_routes, {*plan.settings.keep_params}):
+            # They were read before the crawl was known, which says how URLs are written.
+            plan = replace(plan, seeds=reparsed(plan.seeds, hash_routes=routes, keep_params=kept))
         plan = replace(plan, settings=adopted(plan.settings, crawl, client.place))
         await frontier.paces.limit_sites(site_terms(plan.settings.site))
         rules, _ = await add_seeds(crawl, frontier, plan.seeds)
@@ -128,7 +139,7 @@ async def _open(plan: RunPlan, client: RedisClient) -> Crawl:
             agreed = joined(agreed, found.settings, frozenset(plan.settings.model_fields_set))
             check_headers(agreed, found.settings)
             if plan.embedded and contradictions(found.settings, agreed):
-                raise another_crawl(plan, found.settings, agreed)
+                raise another_crawl(plan.output, found.settings, agreed)
     return await open_crawl(
         client,
         plan.crawl,
@@ -138,6 +149,29 @@ async def _open(plan: RunPlan, client: RedisClient) -> Crawl:
         politeness=politeness_of(agreed),
         dedup=Dedup(agreed["dedup"]),
     )
+
+
+async def is_over(plan: RunPlan, frontier: RedisFrontier) -> bool:
+    """Whether this run has nothing to do, and its folder has the summary of one that had.
+
+    That nothing is queued does not show it: sitemaps may not have been read to their end, links may lie between
+    two shards. So the run that finds the end notes it.
+    """
+    if plan.settings.stay or not plan.summary.is_file():
+        return False
+    return not (await frontier.stats()).ledger.open and await frontier.is_finished(_fed_by(plan))
+
+
+async def note_end(plan: RunPlan, frontier: RedisFrontier) -> None:
+    """Note that the crawl came to its end; where Redis takes no writes, the next run finds out by itself."""
+    with suppress(FarmError, TimeoutError):
+        async with asyncio.timeout(NOTE_S):
+            await frontier.mark_finished(_fed_by(plan))
+
+
+def _fed_by(plan: RunPlan) -> str:
+    since = plan.settings.sitemap_since
+    return f"{plan.settings.sitemap} {since.isoformat() if since else ''}"
 
 
 def politeness_of(agreed: Mapping[str, Any]) -> Politeness:

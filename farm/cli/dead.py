@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from farm.app.existing_crawl import open_existing_crawl
+from farm.app.access import open_existing_crawl
 from farm.cli.interruptible import run_interruptible
 from farm.cli.show import tell
 from farm.frontier.dead import DeadLetter, DeadLetters

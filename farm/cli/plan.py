@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from farm.app.existing_crawl import open_existing_crawl
+from farm.app.access import open_existing_crawl
 from farm.cli.interruptible import run_interruptible
 from farm.egress.proxy_file import ProxyFile
 from farm.frontier.nodes import by_site

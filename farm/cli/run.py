@@ -13,10 +13,10 @@ from dataclasses import replace
 import uvloop
 from rich.console import Console
 
-from farm.app import rerun, resume, run_summary
+from farm.app import resume, run_summary
 from farm.app.assembly import Assembly, assemble
 from farm.app.preflight import RunPlan, preflight
-from farm.app.session import CrawlSession, open_session
+from farm.app.session import CrawlSession, is_over, note_end, open_session
 from farm.cli.interruptible import checkpoint, run_interruptible
 from farm.cli.show import print_lines
 from farm.cli.signals import REASONS, SIGNALLED, draining
@@ -26,7 +26,7 @@ from farm.model.errors import CrawlGone, FarmError, FrontierUnavailable, Nothing
 from farm.model.event import Event, StatsRead
 from farm.model.secret import Secret
 from farm.monitor.log import LOG_NAME, StateNews, log_event, start_logging
-from farm.monitor.report import nothing_recorded, report_lines
+from farm.monitor.report import nothing_new, nothing_recorded, report_lines
 from farm.monitor.snapshot import Tally
 from farm.monitor.views import LiveView, PlainView, can_be_shown
 from farm.resources.files import umask_of
@@ -93,10 +93,10 @@ async def _crawl(plan: RunPlan) -> int:
                 checkpoint()
                 begun_with = (plan.settings, plan.private, plan.crawl, plan.agreed, plan.origins)
                 await asyncio.to_thread(resume.keep, *begun_with)
-                if await rerun.is_over(plan, session.frontier):
+                if await is_over(plan, session.frontier):
                     # Nothing is begun, not even a log: a supervisor may start us again and again.
                     stats = await session.frontier.stats()
-                    print_lines([rerun.nothing_new(stats, plan.where)])
+                    print_lines([nothing_new(stats, plan.where)])
                     return exit_code(ExitReason.FINISHED, stats)
                 return await _work(session.plan, session, reaper, watchdog, watched, clock)
     finally:
@@ -148,7 +148,7 @@ async def _work(
                     clock.wall(),
                 )
                 with suppress(OutputUnwritable):
-                    write_summary(run_summary.summary_path(plan), summary)
+                    write_summary(plan.summary, summary)
                 report = run_summary.report_of(plan, assembly, snapshot, snapshot.stats, "at_once")
                 print_lines(report_lines(report))
 
@@ -161,7 +161,7 @@ async def _work(
             reason, failure = await _run(assembly, plan.where)
             stats = await _last_stats(session, assembly, tally.snapshot(clock.monotonic()).stats, failure)
             if reason is ExitReason.FINISHED:
-                await rerun.note_end(plan, session.frontier)
+                await note_end(plan, session.frontier)
             emit(StatsRead(clock.monotonic(), stats))
             snapshot = tally.snapshot(clock.monotonic())
             live.stop()

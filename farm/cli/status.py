@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from farm.app.existing_crawl import open_existing_crawl
+from farm.app.access import open_existing_crawl
 from farm.cli.interruptible import run_interruptible
 from farm.frontier.nodes import NodeFlow, by_site
-from farm.model.crawl import Stats
+from farm.model.crawl import Stats, seen_state
 from farm.model.egress import ProxyBytes
 from farm.monitor.figures import by_proxies, escaped
 from farm.policy.capacity import together
@@ -45,20 +45,9 @@ async def _read(settings: StatusSettings) -> tuple[str, Stats, ProxyBytes, int, 
         nodes = [node for node in await frontier.flow.read() if node.is_fresh and node.node in alive]
         is_fed = await frontier.feeders.any()
         stats = await frontier.stats()
-        state = state_of(stats, is_fed=is_fed, is_worked=bool(alive))
+        state = seen_state(stats, is_fed=is_fed, is_worked=bool(alive))
         proxied = await frontier.proxy_bytes.read()
         return crawl.name, replace(stats, state=state), proxied, len(alive), nodes
-
-
-def state_of(stats: Stats, *, is_fed: bool, is_worked: bool) -> str:
-    """Return what a crawl is: `running`, `paused`, `draining`, `stopped` or `finished`.
-
-    Without an open URL it is finished, unless sitemaps are still read, and whatever was said to it before; a
-    drain is over once no node is at work.
-    """
-    if stats.ledger.accepted and not stats.ledger.open and not is_fed:
-        return "finished"
-    return "stopped" if stats.state == "draining" and not is_worked else stats.state
 
 
 def _flow(nodes: list[NodeFlow]) -> dict[str, Any]:

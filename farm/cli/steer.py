@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from farm.app.existing_crawl import open_existing_crawl
+from farm.app.access import open_existing_crawl
 from farm.cli.interruptible import run_interruptible
-from farm.cli.status import state_of
 from farm.frontier.frontier import RedisFrontier
+from farm.model.crawl import seen_state
 from farm.settings.commands import SteerSettings
 from farm.settings.load import load
 
@@ -40,4 +40,4 @@ async def _is_over(frontier: RedisFrontier) -> bool:
     if any(node.is_alive for node in await frontier.nodes.list()):
         return False
     stats = await frontier.stats()
-    return state_of(stats, is_fed=await frontier.feeders.any(), is_worked=False) == "finished"
+    return seen_state(stats, is_fed=await frontier.feeders.any(), is_worked=False) == "finished"

@@ -45,6 +45,21 @@ class Stats:
     state: str = "running"
 
 
+HALTED = frozenset({"draining", "stopped"})
+"""States of a crawl in which no node begins; they last until `farm resume`."""
+
+
+def seen_state(stats: Stats, *, is_fed: bool, is_worked: bool) -> str:
+    """Return what a crawl is: `running`, `paused`, `draining`, `stopped` or `finished`.
+
+    Without an open URL it is finished, unless sitemaps are still read (`is_fed`), and whatever was said to it
+    before; a drain is over once no node is at work (`is_worked`).
+    """
+    if stats.ledger.accepted and not stats.ledger.open and not is_fed:
+        return "finished"
+    return "stopped" if stats.state == "draining" and not is_worked else stats.state
+
+
 class NodeState(IntEnum):
     """The frontier's answer to a node's heartbeat."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from farm.model.crawl import Stats
 from farm.model.url import site_of
 from farm.monitor.figures import amount, clock, escaped, rate, shortened, size
 
@@ -119,6 +120,21 @@ def nothing_recorded(report: RunReport) -> str:
     return f"not one page was recorded: {_address(url)} was given up ({reason}{told}){remedy}"
 
 
+def nothing_new(stats: Stats, where: str) -> str:
+    """Say that there is nothing to do, and what would bring work."""
+    ledger = stats.ledger
+    if not stats.rendered and not ledger.dead:
+        return (
+            f"nothing new: the crawl is finished, and {_all(ledger.done)} refused "
+            "(skipped.jsonl says why); --fresh begins again, with other settings if they are given"
+        )
+    remedy = f"`farm dead replay {where}` tries the dead again, " if ledger.dead else ""
+    return (
+        f"nothing new: the crawl is finished ({ledger.done:,} done, {ledger.dead:,} dead), no page was fetched; "
+        f"give another URL to go on, {remedy}--fresh starts anew"
+    )
+
+
 def _unvisited(report: RunReport) -> list[str]:
     counts = report.unvisited_routes
     sentences = []
@@ -227,3 +243,7 @@ def _words(why: str) -> str:
         "output_unwritable": "ended because the output cannot be written",
         "all_proxies_down": "ended because every proxy is down",
     }.get(why, why.replace("_", " "))
+
+
+def _all(urls: int) -> str:
+    return "its one URL was" if urls == 1 else f"all of its {urls:,} URLs were"

@@ -7,6 +7,7 @@ limit is the smallest, and how long a crawl lasts.
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 from farm.model.url import ANY_SUBDOMAIN
 
@@ -18,6 +19,16 @@ STEADY = 0.7
 """A limit is lowered when it is less than this part of what it was."""
 CONTEXT_BYTES = 100 * 2**20
 CONTEXTS_PER_CORE = 16
+FIRST_PER_CORE = 2
+CONTEXTS_PER_ENGINE = 20
+"""An engine without a page is a quarter of a gigabyte, as much as five or six contexts."""
+
+LEAST_BUDGET_BYTES = 384 * 2**20
+"""An engine without a page is a quarter of a gigabyte, and the farm itself and Redis need some too."""
+LEAST_CONTEXT_BYTES = 16 * 2**20
+"""No context with a page open has been seen to need less."""
+FDS_EACH = 4
+"""A port, and the connections of a page that does nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,3 +203,43 @@ def automatic_contexts(budget_bytes: int, cores: int) -> int:
     a machine can run depends on how long pages wait for their sites.
     """
     return max(1, min(cores * CONTEXTS_PER_CORE, budget_bytes // CONTEXT_BYTES))
+
+
+def automatic_engines(contexts: int) -> int:
+    """Return how many browsers the contexts are spread over for `--engines auto`."""
+    return -(-contexts // CONTEXTS_PER_ENGINE)
+
+
+def first_contexts(cores: int) -> int:
+    """Return with how many contexts `--contexts auto` begins."""
+    return FIRST_PER_CORE * cores
+
+
+class Misfit(Enum):
+    """Why a budget or a number of contexts cannot be meant."""
+
+    ABOVE_MACHINE = auto()
+    BELOW_LEAST = auto()
+    MORE_THAN_MEMORY = auto()
+    MORE_THAN_FILES = auto()
+
+
+def most_contexts(budget_bytes: int) -> int:
+    """Return how many contexts the budget carries at the very most."""
+    return (budget_bytes - LEAST_BUDGET_BYTES) // LEAST_CONTEXT_BYTES + 1
+
+
+def misfit(budget_bytes: int, machine_bytes: int, contexts: int | None, fds: int) -> Misfit | None:
+    """Return why the machine cannot have this budget, or this number of contexts where one is given; else None.
+
+    `machine_bytes` is what the machine or its cgroup has, `fds` how many files a process may have open.
+    """
+    if budget_bytes > machine_bytes:
+        return Misfit.ABOVE_MACHINE
+    if budget_bytes < LEAST_BUDGET_BYTES:
+        return Misfit.BELOW_LEAST
+    if contexts is not None and contexts > most_contexts(budget_bytes):
+        return Misfit.MORE_THAN_MEMORY
+    if contexts is not None and contexts * FDS_EACH > fds:
+        return Misfit.MORE_THAN_FILES
+    return None

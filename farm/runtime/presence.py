@@ -5,28 +5,55 @@ follows a dead one in the same folder has its name, and its leases, at once.
 """
 
 import asyncio
+import logging
 import os
 import re
 import secrets
 import socket
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from farm.model.crawl import Identity
-from farm.model.errors import FarmError, OutputUnwritable, UsageError
+from farm.model.crawl import HALTED, Identity
+from farm.model.errors import CrawlHalted, FarmError, OutputUnwritable, UsageError
 from farm.resources.files import write_atomically
 
+log = logging.getLogger("farm.halted")
 LEAVE_S = 2.0
 """What unregistering gets; where Redis is away, the node is taken for dead instead."""
 ASK_AGAIN_S = 0.5
+HALTED_EVERY_S = 1.0
 GIVE_UP_S = 30.0
 """Longer than any silence of a live node: whoever has the name by then has been heard of."""
 LONGEST_HOST = 48
 _NAME, _INCARNATION, _LOCK = "node", "incarnation", "lock"
 _IS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+async def wait_while_halted(
+    state: Callable[[], Awaitable[str]], refusal: Callable[[str], str], *, stays: bool, within_s: float | None
+) -> None:
+    """Return where the crawl may go on; a node that stays waits for that, without a browser and without a lease.
+
+    Raises CrawlHalted where nobody waits or `within_s` is over; `refusal` makes its sentence of the state.
+    """
+    now = await state()
+    if now not in HALTED:
+        return
+    sentence = refusal(now)
+    if not stays:
+        raise CrawlHalted(sentence)
+    # Nobody has set up the log yet; a warning is shown all the same.
+    log.warning("farm: %s Waiting for that (--stay).", sentence)
+    try:
+        async with asyncio.timeout(within_s):
+            while await state() in HALTED:  # noqa: ASYNC110 - it changes in Redis
+                await asyncio.sleep(HALTED_EVERY_S)
+    except TimeoutError:
+        raise CrawlHalted(sentence) from None
 
 
 class NodeRegistration(Protocol):

@@ -10,7 +10,7 @@ kept, so that a file of another kind is reported at once.
 
 import re
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,12 +21,13 @@ from farm.model.errors import UsageError
 from farm.model.outcome import SkipReason
 from farm.model.task import UrlTask
 from farm.model.url import HashRoutes, fingerprint
-from farm.scope.canonical import MAX_CHARS, CanonicalUrl, canonicalise
+from farm.scope.canonical import MAX_CHARS, CanonicalUrl, canonicalise, has_credentials
 
 _KEYS = frozenset({"url", "priority", "meta"})
 _TOP_PRIORITY = 9
 _BARE_HOST = re.compile(r"(?:localhost|[^\s/:?#@]+\.[^\s/:?#@]+)(?::\d{1,5})?(?:[/?#]\S*)?", re.IGNORECASE)
 _SHOWN_CHARS = 80
+_BASIC = "give them by --header 'Authorization: Basic ...'"
 MAX_LINE = 2**20
 MAX_META = 64 * 1024
 """Bytes of JSON; each record that comes from the seed contains them."""
@@ -100,6 +101,51 @@ def read_seeds(
             f"the seeds file {source} cannot be read ({error.strerror}); "
             "give --seeds a file with one URL a line"
         ) from None
+
+
+def given_seeds(
+    urls: Sequence[str], file: str | None, *, hash_routes: HashRoutes, keep_params: Collection[str]
+) -> tuple[tuple[Seed, ...], tuple[str, ...]]:
+    """Return the seeds, unique by URL, and a sentence for each bad line of the file.
+
+    A user and a password in a URL are not part of the seed; a sentence says so once.
+
+    Raises UsageError where the file has lines and none of them is a URL: it is another file than was meant.
+    """
+    given = (parse_seed(url, hash_routes=hash_routes, keep_params=keep_params) for url in urls)
+    found = {seed.url: seed for seed in given}
+    if file is None:
+        return _without_credentials(found.values(), ())
+    read = read_seeds(file, hash_routes=hash_routes, keep_params=keep_params)
+    name = "standard input" if file == "-" else file
+    said = tuple(f"{name}, line {bad.number}: {bad.sentence}" for bad in read.bad)
+    if read.more_bad:
+        said += (f"{name}: {read.more_bad} more lines are no URLs",)
+    if read.bad and not read.seeds:
+        raise UsageError(f"{said[0]}; no line of the file is a URL.")
+    for seed in read.seeds:
+        found.setdefault(seed.url, seed)
+    return _without_credentials(found.values(), said)
+
+
+def _without_credentials(
+    found: Iterable[Seed], said: tuple[str, ...]
+) -> tuple[tuple[Seed, ...], tuple[str, ...]]:
+    """Return seeds and sentences, with one about the first seed whose user and password are not sent."""
+    seeds = tuple(found)
+    url = next((seed.url for seed in seeds if has_credentials(seed.raw)), None)
+    return seeds, said if url is None else (
+        *said,
+        f"{url} is visited without its user and password; {_BASIC}",
+    )
+
+
+def reparsed(
+    seeds: Sequence[Seed], *, hash_routes: HashRoutes, keep_params: Collection[str]
+) -> tuple[Seed, ...]:
+    """Return the seeds with their URLs canonicalised by these settings, unique by URL."""
+    found = (seed.reparsed(hash_routes=hash_routes, keep_params=keep_params) for seed in seeds)
+    return tuple({seed.url: seed for seed in found}.values())
 
 
 def parse_seeds(

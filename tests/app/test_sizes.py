@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from farm.app.preflight import check_sizes, output_folder, preflight
+from farm.app.access import output_folder
+from farm.app.preflight import check_sizes, preflight
 from farm.model.errors import UsageError
 from farm.model.url import HashRoutes
 from farm.scope.seeds import parse_seed

@@ -5,8 +5,7 @@ import json
 import pytest
 
 from farm.cli.run import exit_code
-from farm.cli.status import state_of
-from farm.model.crawl import Ledger, Stats
+from farm.model.crawl import Ledger, Stats, seen_state
 from farm.model.event import Event, Notice, StatsRead
 from farm.model.outcome import FailureKind
 from farm.monitor.log import StateNews
@@ -35,7 +34,7 @@ def test_the_state_is_what_a_person_would_call_it(
     ledger: Ledger, state: str, is_fed: bool, is_worked: bool, said: str
 ) -> None:
     """Finished when nothing is open and nothing can come; stopped when a drain is over."""
-    assert state_of(Stats(ledger, state=state), is_fed=is_fed, is_worked=is_worked) == said
+    assert seen_state(Stats(ledger, state=state), is_fed=is_fed, is_worked=is_worked) == said
 
 
 def test_status_says_finished_when_the_crawl_is(outside: Outside) -> None:

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from farm.app.existing_crawl import open_existing_crawl
-from farm.app.redis_access import short_patience_s
+from farm.app.access import open_existing_crawl, short_patience_s
 from farm.frontier.connect import FIRST_PATIENCE_S
 from farm.model.outcome import FailureKind
 from farm.settings.commands import RunSettings, StatusSettings

@@ -5,7 +5,10 @@ import pytest
 from farm.policy.capacity import (
     CapacityPlan,
     Flow,
+    Misfit,
     Workload,
+    automatic_engines,
+    misfit,
     most_of,
     plan,
     steadied,
@@ -101,3 +104,29 @@ def test_a_limit_is_raised_at_once_and_lowered_by_much() -> None:
     """What lies in between would close contexts only to open them again."""
     assert [steadied(now, 10) for now in (12, 9, 7, 6)] == [12, 10, 10, 6]
     assert steadied(3, None) == 3
+
+
+@pytest.mark.parametrize(
+    ("budget_mib", "contexts", "fds", "found"),
+    [
+        (1025, None, 1024, Misfit.ABOVE_MACHINE),
+        (1024, None, 1024, None),
+        (383, None, 1024, Misfit.BELOW_LEAST),
+        (384, 1, 1024, None),
+        (384, 2, 1024, Misfit.MORE_THAN_MEMORY),
+        (1024, 41, 1024, None),
+        (1024, 42, 1024, Misfit.MORE_THAN_MEMORY),
+        (1024, 3, 12, None),
+        (1024, 4, 12, Misfit.MORE_THAN_FILES),
+    ],
+)
+def test_what_a_machine_of_one_gibibyte_cannot_be_asked_for(
+    budget_mib: int, contexts: int | None, fds: int, found: Misfit | None
+) -> None:
+    """The first reason is the one to mend first."""
+    assert misfit(budget_mib * 2**20, 2**30, contexts, fds) is found
+
+
+def test_so_many_contexts_share_an_engine() -> None:
+    """An engine that is begun is needed."""
+    assert [automatic_engines(contexts) for contexts in (1, 20, 21, 40)] == [1, 1, 2, 2]

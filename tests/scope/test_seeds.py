@@ -11,13 +11,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from farm.app.seeding import given_seeds
 from farm.frontier.entries import encode_task
 from farm.model.errors import UsageError
 from farm.model.task import UrlTask
 from farm.model.url import HashRoutes, fingerprint
 from farm.scope import seeds
-from farm.scope.seeds import MAX_BAD, BadSeedLine, Seed, parse_seed, parse_seeds, read_seeds
+from farm.scope.seeds import MAX_BAD, BadSeedLine, Seed, given_seeds, parse_seed, parse_seeds, read_seeds
 
 KEY = b"k" * 16
 

@@ -1,0 +1,163 @@
+"""How a crawl is reached from its settings: its folder, its Redis, and the crawl that is there already."""
+
+import shlex
+import ssl
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from farm.browser import trust
+from farm.frontier.address import check_url, is_encrypted, with_authority
+from farm.frontier.connect import FIRST_PATIENCE_S, connect
+from farm.frontier.crawl import Crawl, contradictions, find_crawl
+from farm.frontier.embedded import EmbeddedRedis
+from farm.frontier.frontier import RedisFrontier
+from farm.model.errors import UsageError
+from farm.model.url import host_of
+from farm.resources.files import FolderLock
+from farm.scope.rules import ScopeRules
+from farm.scope.seeds import Seed
+from farm.settings.commands import RunSettings
+from farm.settings.options import EMBEDDED, CrawlSettings
+
+DEFAULT_CRAWL = "default"
+CRAWLS = Path("crawls")
+"""The folder of the output folders."""
+PRIVATE = ".farm"
+"""The folder in an output folder that holds the farm's own files: the lock, the private Redis."""
+_NAMED = 5
+
+
+def output_folder(settings: RunSettings, seeds: tuple[Seed, ...]) -> Path:
+    """Return the folder of the crawl: as given, named after the crawl, or after the first seed's host.
+
+    A port that is not the default one of its scheme belongs to the name: `crawls/127.0.0.1_8080`.
+    """
+    if settings.output is not None:
+        return settings.output
+    if settings.crawl:
+        return CRAWLS / settings.crawl
+    if seeds:
+        host, port = host_of(seeds[0].site), seeds[0].site.removeprefix(host_of(seeds[0].site))
+        return CRAWLS / f"{host.strip('[]')}{port}".replace(":", "_")
+    return CRAWLS / DEFAULT_CRAWL
+
+
+def redis_url(settings: CrawlSettings) -> str:
+    """Return the URL of the user's Redis, with the authorities that its certificate is checked by.
+
+    Raises UsageError where the URL or the file of authorities cannot be meant.
+    """
+    url, authorities = settings.redis.reveal(), settings.redis_ca_file
+    check_url(url)
+    if authorities is None:
+        return url
+    if not is_encrypted(url):
+        raise UsageError("--redis-ca-file is for TLS; write rediss:// in --redis, or leave the file out.")
+    check_authorities("--redis-ca-file", authorities)
+    url = with_authority(url, authorities)
+    check_url(url)
+    return url
+
+
+def check_authorities(option: str, path: Path) -> None:
+    """Raise UsageError where the file that an option names holds no certificate, or a malformed one."""
+    try:
+        text = path.read_text(encoding="ascii")
+        found = trust.certificates(text)
+        ssl.create_default_context(cadata=text)
+    except OSError as error:
+        raise UsageError(f"{option} {path} cannot be read ({error.strerror}); give a PEM file.") from None
+    except ValueError:
+        found = []
+    if not found:
+        raise UsageError(f"{option} {path} holds no certificate; give a file in PEM format.")
+
+
+def short_patience_s(settings: CrawlSettings) -> float:
+    """Return the patience of whoever cannot tell an outage from a wrong address, or is waited for by a person.
+
+    It holds for the first connection of a run and for commands that look in from outside. Patience that is asked
+    for is granted: a machine may start its nodes before its Redis.
+    """
+    return settings.redis_patience if "redis_patience" in settings.model_fields_set else FIRST_PATIENCE_S
+
+
+@asynccontextmanager
+async def open_existing_crawl(settings: CrawlSettings) -> AsyncIterator[tuple[Crawl, RedisFrontier]]:
+    """Open an existing crawl, its embedded Redis included: the run's while it lives, else one for the moment.
+
+    A run waits for minutes until Redis is well again; whoever types a command is to be told now that it is not.
+    """
+    async with AsyncExitStack() as stack:
+        is_private = settings.redis == EMBEDDED
+        url = await _embedded(settings, stack) if is_private else redis_url(settings)
+        patience_s = short_patience_s(settings)
+        client = await connect(url, first_patience_s=patience_s, patience_s=patience_s, is_private=is_private)
+        stack.push_async_callback(client.close)
+        crawl = await find_crawl(client, settings.crawl or DEFAULT_CRAWL)
+        yield crawl, RedisFrontier(client, crawl)
+
+
+async def _embedded(settings: CrawlSettings, stack: AsyncExitStack) -> str:
+    output = settings.output or _only_crawl(settings.crawl)
+    folder = output / PRIVATE / "redis"
+    if not folder.is_dir():
+        raise UsageError(f"There is no crawl in {output}; name its folder with --output.")
+    running = EmbeddedRedis.running_url(folder)
+    if running is not None:
+        return running
+    # The run is over: nobody else may start on this folder while its data are served to us.
+    lock = FolderLock(output / PRIVATE / "lock")
+    lock.take()
+    stack.callback(lock.release)
+    server = EmbeddedRedis(folder)
+    stack.push_async_callback(server.stop)
+    return await server.start()
+
+
+def _only_crawl(name: str) -> Path:
+    """Return the folder of the named crawl, or of the only one there is."""
+    if name:
+        return CRAWLS / name
+    found = [path for path in sorted(CRAWLS.glob("*")) if (path / PRIVATE / "redis").is_dir()]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise UsageError(f"There is no crawl under {CRAWLS}; name its folder with --output.")
+    named = ", ".join(map(str, found[:_NAMED]))
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    raise UsageError(f"There are {len(found)} crawls, {named}{more}; name one with --output.")
+
+
+async def add_seeds(crawl: Crawl, frontier: RedisFrontier, seeds: Sequence[Seed]) -> tuple[ScopeRules, int]:
+    """Add the seeds; return the crawl's rules, which know what other nodes' seeds brought, and how many were new.
+
+    The scope is told before the URLs are there to be leased: a node that visits one must follow its links.
+    """
+    agreed = crawl.settings
+    rules = ScopeRules(
+        agreed["scope"], [seed.url for seed in seeds], agreed["include"], agreed["exclude"], agreed["depth"]
+    )
+    for scope_unit in {rules.scope_unit(seed.url) for seed in seeds} - {None}:
+        await frontier.extend_scope(scope_unit or "")
+    for extension in await frontier.scope_sites():
+        rules.extend(extension)
+    return rules, await frontier.add([seed.task(crawl.key) for seed in seeds])
+
+
+def another_crawl(output: Path, stored: Mapping[str, Any], given: Mapping[str, Any]) -> UsageError:
+    """Return the error: how the settings differ, and a folder that is free for the other crawl."""
+    return UsageError(
+        f"The crawl in {output} was begun with {contradictions(stored, given)}: that is another crawl; "
+        f"give it a folder of its own with --output {shlex.quote(str(_free(output)))}, leave the option out "
+        "to go on with the crawl that is there, or begin it anew with --fresh."
+    )
+
+
+def _free(folder: Path) -> Path:
+    """Return the first of `NAME-2`, `NAME-3`, ... beside the folder that is not there."""
+    names = (folder.with_name(f"{folder.name}-{number}") for number in count(2))
+    return next(path for path in names if not path.exists())
