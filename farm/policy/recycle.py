@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-MIB = 2**20
+from farm.model.memory import MIB
+
 _EARLY = 3
 """Until so many pages a context counts as new."""
 _KEPT = 8

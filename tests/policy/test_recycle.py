@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.policy.recycle import MIB, ContextUsage, RecycleParams, reason_to_recycle, reason_to_replace
+from farm.model.memory import MIB
+from farm.policy.recycle import ContextUsage, RecycleParams, reason_to_recycle, reason_to_replace
 
 
 def test_a_context_is_recycled_for_another_site_or_after_its_pages() -> None:
