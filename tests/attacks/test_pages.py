@@ -11,6 +11,7 @@ from farm.browser.render import RenderParams
 from farm.model.errors import SlotLost
 from farm.model.outcome import FailureKind
 from farm.model.page import RenderedPage
+from fixtures.pages import served_by
 from tests.browser.conftest import Browsing, browsing, visit
 
 PAGE_S = 15.0
@@ -48,13 +49,8 @@ async def site() -> AsyncIterator[str]:
         text = f"<!doctype html><title>A</title><body><p>Content.<script>{script}</script>"
         return web.Response(text=text, content_type="text/html")
 
-    app = web.Application()
-    app.router.add_get("/{path:.*}", answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.5, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    await runner.cleanup()
+    async with served_by(answer) as origin:
+        yield origin
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from farm.browser.render import RenderParams
 from farm.model.errors import SlotLost, UsageError
 from farm.model.outcome import FailureKind
 from farm.model.page import RenderedPage
+from fixtures.pages import served_by
 from tests.browser.conftest import Browsing, browsing, visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -105,13 +106,8 @@ async def site() -> AsyncIterator[str]:
         html = f'<!doctype html><title>{name}</title><link rel="icon" href="data:,"><body>{PAGES[name]}'
         return web.Response(text=html, content_type="text/html")
 
-    app = web.Application()
-    app.add_routes([web.get("/{name}", answer)])
-    runner = web.AppRunner(app, shutdown_timeout=1.0)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    await runner.cleanup()
+    async with served_by(answer) as origin:
+        yield origin
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -13,6 +13,7 @@ from hypothesis import strategies as some
 from farm.browser.reading import ReadParams, checked
 from farm.detect import detect
 from farm.model.errors import RenderError
+from fixtures.pages import served_by
 from tests.browser.conftest import Browsing, visit
 
 PARAMS = ReadParams()
@@ -79,13 +80,8 @@ async def site() -> AsyncIterator[str]:
         text = f"<!doctype html><title>The title</title><body><p>Content.{(FORMS | FIELDS).get(name, '')}{script}"
         return web.Response(text=text, content_type="text/html")
 
-    app = web.Application()
-    app.router.add_get("/{path:.*}", answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.5, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    await runner.cleanup()
+    async with served_by(answer) as origin:
+        yield origin
 
 
 async def test_elements_in_place_of_a_documents_own_names_are_no_text(rendering: Browsing, site: str) -> None:

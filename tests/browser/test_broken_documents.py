@@ -1,6 +1,5 @@
 """Documents whose connection breaks after their head: told from those that are whole, and not waited for."""
 
-import asyncio
 import gzip
 import os
 from collections.abc import AsyncIterator
@@ -12,7 +11,7 @@ from farm.browser.intercept import InterceptParams
 from farm.browser.render import RenderParams
 from farm.browser.tab import TabParams
 from tests.browser.conftest import Browsing, browsing, visit
-from tests.egress.servers import listening, ok, read_head
+from tests.egress.servers import answering_once, listening, ok
 
 CAP_S = 60.0
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"
@@ -48,15 +47,7 @@ async def pages(tmp_path: Path) -> AsyncIterator[Browsing]:
 
 async def answered(pages: Browsing, answer: bytes) -> tuple[bool, tuple[str, ...], str, int]:
     """Visit a site that answers so and hangs up: whether the document broke off, what is cut, text and time."""
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_head(reader)
-        writer.write(answer)
-        await writer.drain()
-        writer.write_eof()
-        await reader.read()
-
-    async with listening(talk) as site:
+    async with listening(answering_once(answer)) as site:
         page = await visit(await pages.slot(), f"{site.url}/")
     return bool(page.broke_off), page.truncated, page.text, page.timings_ms["settle"]
 

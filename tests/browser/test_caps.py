@@ -9,6 +9,7 @@ from aiohttp import web
 
 from farm.browser.reading import ReadParams
 from farm.browser.render import RenderParams
+from fixtures.pages import served_by
 from tests.browser.conftest import Browsing, browsing, visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -28,13 +29,8 @@ async def site() -> AsyncIterator[str]:
     async def answer(request: web.Request) -> web.Response:
         return web.Response(text=PAGES.get(request.path, ""), content_type="text/html")
 
-    app = web.Application()
-    app.add_routes([web.get("/{name}", answer)])
-    runner = web.AppRunner(app, shutdown_timeout=1.0)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    await runner.cleanup()
+    async with served_by(answer) as origin:
+        yield origin
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

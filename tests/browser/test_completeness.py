@@ -15,9 +15,10 @@ from aiohttp import web
 
 from farm.browser.render import RenderParams
 from farm.model.page import RenderedPage
+from fixtures.pages import served_by
 from fixtures.shop import Shop
 from fixtures.shop.faults import late
-from tests.browser.conftest import Browsing, browsing, visit
+from tests.browser.conftest import Browsing, browsing, seen, visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -91,22 +92,8 @@ async def site() -> AsyncIterator[str]:
         html = f'<!doctype html><title>{name}</title><link rel="icon" href="data:,"><body>{body}'
         return web.Response(text=html, content_type="text/html")
 
-    app = web.Application()
-    app.add_routes([web.get("/{name}", answer)])
-    runner = web.AppRunner(app, shutdown_timeout=1.0)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    await runner.cleanup()
-
-
-async def seen(patient: Browsing, url: str) -> RenderedPage:
-    """Visit with a slot of its own, which is given back."""
-    slot = await patient.slot(url)
-    try:
-        return await visit(slot, url)
-    finally:
-        slot.retire()
+    async with served_by(answer) as origin:
+        yield origin
 
 
 def assert_complete(page: RenderedPage, origin: str) -> None:

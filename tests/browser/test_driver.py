@@ -14,6 +14,7 @@ from playwright.async_api import async_playwright
 
 from farm.browser import reading as readings
 from farm.browser.driver import MARKED, QUIET, READING_MARK, node_path, script, use_orjson
+from fixtures.pages import served_by
 from tests.browser.conftest import Browsing, visit
 
 SESSION = '{"guid":"cdp-session@0a","method":"event","params":'
@@ -42,13 +43,8 @@ async def site() -> AsyncIterator[str]:
         kind, text = FILES.get(request.path, ("text/plain", ""))
         return web.Response(text=text, content_type=kind)
 
-    app = web.Application()
-    app.router.add_get("/{path:.*}", answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.5, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
-    await runner.cleanup()
+    async with served_by(answer) as origin:
+        yield f"{origin}/"
 
 
 async def test_a_tab_is_told_of_documents_and_of_scripts_that_are_loading(

@@ -7,6 +7,7 @@ import pytest_asyncio
 from aiohttp import web
 
 from farm.browser.chromium import NO_IMAGES
+from fixtures.pages import served_by
 from tests.browser.conftest import Browsing, visit
 
 PIXEL = (
@@ -49,13 +50,8 @@ async def pages() -> AsyncIterator[tuple[str, list[str]]]:
         asked.append(request.path)
         return web.Response(status=404)
 
-    app = web.Application()
-    app.router.add_get("/{name:.*}", answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.5, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}", asked
-    await runner.cleanup()
+    async with served_by(answer) as origin:
+        yield origin, asked
 
 
 async def test_an_image_is_not_asked_for_and_who_waits_for_it_is_told(

@@ -15,6 +15,7 @@ from farm.browser.site_params import header_params, state_of_site
 from farm.browser.tab import OwnParams, TabParams
 from farm.model.page import RenderedPage
 from farm.scope.rules import registrable_domain
+from fixtures.pages import served_by
 from fixtures.shop import Shop
 from tests.browser.conftest import browsing, visit
 
@@ -47,8 +48,17 @@ async def sites() -> AsyncIterator[Sites]:
             text=f'<!doctype html><link rel="icon" href="data:,"><body>{body}', content_type="text/html"
         )
 
-    async def answer(request: web.Request) -> web.Response:
+    async def streamed(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/zip"})
+        await response.prepare(request)
+        for _ in range(4):
+            await response.write(bytes(CAP // 2))
+        return response
+
+    async def answer(request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
+        if name == "streamed":
+            return await streamed(request)
         host = request.host.partition(":")[0]
         found.asked.append((host, name, request.headers.get("X-Token")))
         cors = {"Access-Control-Allow-Origin": "*"}
@@ -82,22 +92,8 @@ async def sites() -> AsyncIterator[Sites]:
         }
         return answers[name]()
 
-    async def streamed(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "application/zip"})
-        await response.prepare(request)
-        for _ in range(4):
-            await response.write(bytes(CAP // 2))
-        return response
-
-    app = web.Application()
-    app.add_routes([web.get("/streamed", streamed), web.get("/{name}", answer)])
-    runner = web.AppRunner(app, shutdown_timeout=1.0)
-    await runner.setup()
-    for host in ("127.0.0.1", "127.0.0.2"):
-        await web.TCPSite(runner, host, 0).start()
-    found.own, found.foreign = (f"http://{host}:{port}" for host, port in runner.addresses)
-    yield found
-    await runner.cleanup()
+    async with served_by(answer) as found.own, served_by(answer, host="127.0.0.2") as found.foreign:
+        yield found
 
 
 async def pages_of(folder: Path, params: TabParams, *urls: str) -> list[RenderedPage]:

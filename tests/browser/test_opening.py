@@ -9,6 +9,7 @@ import pytest
 
 from farm.browser import engine as engines
 from farm.browser import tab as tabs
+from farm.browser.context import ContextSlot
 from farm.browser.engine import Engine
 from farm.browser.tab import Tab
 from farm.model.errors import SlotLost
@@ -33,6 +34,14 @@ def barren(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             process.resume()
 
 
+async def in_use(rendering: Browsing, shop: Shop) -> tuple[ContextSlot, Engine]:
+    """Return a slot that has visited the shop, and its engine."""
+    slot = await rendering.slot()
+    await visit(slot, shop.url)
+    assert slot.tab is not None
+    return slot, slot.tab.engine
+
+
 async def an_opening(browsing: Browsing) -> Tab:
     """Open a tab as a slot does."""
     slot_proxy = next(iter(browsing.slot_proxies.values()))
@@ -43,10 +52,7 @@ async def test_a_page_that_does_not_come_costs_its_context_alone(
     rendering: Browsing, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The engine, and the contexts that it has, go on."""
-    slot = await rendering.slot()
-    await visit(slot, shop.url)
-    assert slot.tab is not None
-    engine = slot.tab.engine
+    slot, engine = await in_use(rendering, shop)
     with barren(engine, monkeypatch), pytest.raises(SlotLost, match="no page within"):
         await an_opening(rendering)
     assert not engine.lost.done()
@@ -60,10 +66,7 @@ async def test_an_engine_that_opens_no_page_any_more_is_lost(
     rendering: Browsing, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It answers all the same, so nothing else would notice."""
-    slot = await rendering.slot()
-    await visit(slot, shop.url)
-    assert slot.tab is not None
-    engine = slot.tab.engine
+    slot, engine = await in_use(rendering, shop)
     with barren(engine, monkeypatch):
         for _ in range(engines.OVERDUE):
             with pytest.raises(SlotLost, match="no page within"):
@@ -78,10 +81,8 @@ async def test_a_frozen_engine_that_does_not_let_a_context_go_is_lost(
     rendering: Browsing, shop: Shop, monkeypatch: pytest.MonkeyPatch, late_s: float
 ) -> None:
     """Its contexts would pile up; once it is lost for another reason nobody waits for them."""
-    slot = await rendering.slot()
-    await visit(slot, shop.url)
-    assert slot.tab is not None
-    engine, tab = slot.tab.engine, await an_opening(rendering)
+    _, engine = await in_use(rendering, shop)
+    tab = await an_opening(rendering)
     monkeypatch.setattr(tabs, "LATE_S", late_s)
     browser = psutil.Process(engine.pids[1])
     browser.suspend()

@@ -11,6 +11,7 @@ from farm.browser.events import PageErrors
 from farm.browser.render import RenderParams
 from farm.browser.tab import TabParams
 from farm.model.page import MOST_ERRORS, PageError
+from fixtures.pages import served_by
 from tests.browser.conftest import Browsing, browsing, visit
 
 DEAD = "http://127.0.0.1:2"
@@ -58,13 +59,8 @@ async def answer(request: web.Request) -> web.Response:
 @pytest_asyncio.fixture
 async def site() -> AsyncIterator[str]:
     """Serve the pages."""
-    app = web.Application()
-    app.router.add_get("/{path:.*}", answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.5, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    await runner.cleanup()
+    async with served_by(answer) as origin:
+        yield origin
 
 
 @pytest_asyncio.fixture

@@ -17,6 +17,7 @@ from farm.browser.pictures import PictureParams
 from farm.browser.render import RenderParams
 from farm.browser.tab import TabParams
 from farm.model.page import RenderedPage
+from fixtures.pages import served_by
 from tests.browser import conftest
 from tests.browser.conftest import Browsing, browsing, visit
 
@@ -47,18 +48,13 @@ async def site() -> AsyncIterator[str]:
     async def answer(request: web.Request) -> web.Response:
         rows = "".join(
             f'<div style="height: {ROW_PX}px; background: rgb({shade(number)}, 90, 90)">Row {number}</div>'
-            for number in range(int(request.match_info["rows"]))
+            for number in range(int(request.match_info["name"]))
         )
         html = f'<!doctype html><link rel="icon" href="data:,"><body style="margin: 0">{rows}'
         return web.Response(text=html, content_type="text/html")
 
-    app = web.Application()
-    app.add_routes([web.get(r"/{rows:\d+}", answer)])
-    runner = web.AppRunner(app, shutdown_timeout=1.0)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    await runner.cleanup()
+    async with served_by(answer) as origin:
+        yield origin
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

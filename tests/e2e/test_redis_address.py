@@ -27,15 +27,6 @@ def ca(authority: Authority, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def plain(tmp_path: Path) -> Iterator[RedisServer]:
-    """Start a Redis without TLS."""
-    server = RedisServer(tmp_path / "plain")
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
 def tls(authority: Authority, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[RedisServer]:
     """Start a Redis with TLS; a parameter says what is wrong with its certificate."""
     identity = authority.issue(getattr(request, "param", Flaw.NONE))
@@ -88,9 +79,9 @@ def test_a_certificate_that_is_not_trusted(
     assert said in told
 
 
-def test_a_plain_server_behind_rediss(plain: RedisServer, out: Path) -> None:
+def test_a_plain_server_behind_rediss(redis: RedisServer, out: Path) -> None:
     """It does not answer a handshake at all: what it is, is found out without TLS."""
-    told = sentence(status(out, "--redis", plain.url.replace("redis://", "rediss://")), 3)
+    told = sentence(status(out, "--redis", redis.url.replace("redis://", "rediss://")), 3)
     assert "does not speak TLS; write redis://" in told
 
 
@@ -125,11 +116,11 @@ def test_a_server_that_wants_our_certificate(authority: Authority, ca: str, tmp_
 )
 @pytest.mark.parametrize("command", ["status", "run"])
 def test_options_of_the_url_that_cannot_be_meant(
-    plain: RedisServer, out: Path, command: str, options: str, said: str
+    redis: RedisServer, out: Path, command: str, options: str, said: str
 ) -> None:
     """Nothing is created."""
     urls = ("http://127.0.0.1:9/",) if command == "run" else ()
-    done = start(command, *urls, "--redis", plain.url + options, "--output", str(out), folder=out).finish()
+    done = start(command, *urls, "--redis", redis.url + options, "--output", str(out), folder=out).finish()
     assert said in sentence(done, 2)
     assert not out.exists()
 
@@ -148,11 +139,11 @@ def test_a_file_of_authorities_that_is_none(out: Path, arguments: tuple[str, ...
     assert said in sentence(status(out, *arguments), 2)
 
 
-def test_a_right_that_a_function_lacks(plain: RedisServer, out: Path) -> None:
+def test_a_right_that_a_function_lacks(redis: RedisServer, out: Path) -> None:
     """A run with a user who may not do all that the functions do."""
-    cli = ["redis-cli", "-p", str(plain.port), "ACL", "SETUSER", "bob", "on", ">pw", "~*", "+@all", "-zadd"]
+    cli = ["redis-cli", "-p", str(redis.port), "ACL", "SETUSER", "bob", "on", ">pw", "~*", "+@all", "-zadd"]
     subprocess.run(cli, check=True, capture_output=True)
-    url = plain.url.replace("redis://", "redis://bob:pw@")
+    url = redis.url.replace("redis://", "redis://bob:pw@")
     ended = crawl(out, "http://127.0.0.1:9/", redis=url).finish()
     assert ended.code == 3, ended.output
     last = ended.output.splitlines()[-1]

@@ -13,6 +13,7 @@ import pytest
 from aiohttp import WSMsgType, web
 
 from fixtures.authority import Authority
+from fixtures.pages import served_by
 from fixtures.shop import serve_shop
 from tests.e2e.farm_process import Finished, crawl
 from tests.e2e.test_shop import assert_complete
@@ -175,10 +176,9 @@ def trusted(folder: Path) -> tuple[ssl.SSLContext, str]:
 async def chatting(tls: ssl.SSLContext) -> AsyncIterator[int]:
     """Serve a page with a WebSocket that sends back what it hears."""
 
-    async def page(request: web.Request) -> web.Response:
-        return web.Response(text=CHATS, content_type="text/html")
-
-    async def socket(request: web.Request) -> web.WebSocketResponse:
+    async def respond(request: web.Request) -> web.StreamResponse:
+        if request.path != "/socket":
+            return web.Response(text=CHATS, content_type="text/html")
         answer = web.WebSocketResponse()
         await answer.prepare(request)
         async for message in answer:
@@ -186,15 +186,8 @@ async def chatting(tls: ssl.SSLContext) -> AsyncIterator[int]:
                 await answer.send_str(message.data.upper())
         return answer
 
-    app = web.Application()
-    app.add_routes([web.get("/", page), web.get("/socket", socket)])
-    runner = web.AppRunner(app, shutdown_timeout=0.5)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
+    async with served_by(respond, tls=tls) as origin:
+        yield int(origin.rpartition(":")[2])
 
 
 def way(name: str, log: Log) -> Talk:

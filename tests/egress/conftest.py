@@ -8,6 +8,9 @@ import uvloop
 
 from farm.egress import AllowedNetwork, Gateway, GatewayParams, Guard, SlotProxy, Upstream
 from farm.egress.hosts import Lookup, system_lookup
+from tests.fixtures.conftest import chromium
+
+__all__ = ["chromium", "open_slot_proxy"]
 
 LOOPBACK = ("127.0.0.0/8",)
 

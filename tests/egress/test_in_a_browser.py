@@ -1,11 +1,9 @@
 """What a real browser makes of a slot proxy: pages come through, and what is refused is never a page."""
 
-import os
-import shutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import pytest
-from playwright.async_api import Browser, Error, Page, async_playwright
+from playwright.async_api import Browser, Error, Page
 
 from farm.egress import SlotProxy
 from farm.model.egress import EgressFault
@@ -16,19 +14,7 @@ from .servers import answering, closing, listening, ok
 # Starting a browser is slow, and the loop that it is driven from makes no difference to it.
 pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
 
-NAMES = ("chromium-headless-shell", "headless_shell", "chromium", "google-chrome")
 PAGE = ok(b"<title>here</title><p>a page", b"Content-Type: text/html")
-
-
-@pytest.fixture
-async def chromium() -> AsyncIterator[Browser]:
-    """Start whatever browser the machine has, Playwright's own when PATH names none."""
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    async with async_playwright() as playwright:
-        started = await playwright.chromium.launch(executable_path=found, args=arguments)
-        yield started
-        await started.close()
 
 
 async def page_by(chromium: Browser, slot_proxy: SlotProxy) -> Page:

@@ -14,7 +14,7 @@ from .behind import KINDS, SITE, behind, public
 from .callers import calling, fetch
 from .conftest import OpenSlotProxy
 from .proxies import Log
-from .servers import answering, echo, listening, ok, read_head, silent
+from .servers import answering, answering_once, echo, listening, ok, read_head, silent
 
 CREDENTIALS = "user:p@ss w%rd"
 QUOTED = "user:p%40ss%20w%25rd@"
@@ -196,15 +196,7 @@ async def test_a_proxy_that_answers_nonsense_to_connect_is_the_proxys_failure(
     open_slot_proxy: OpenSlotProxy, answer: bytes
 ) -> None:
     """Closed, cut off, another protocol, forbidden, a redirect to a login."""
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_head(reader)
-        writer.write(answer)
-        await writer.drain()
-        writer.write_eof()
-        await reader.read()
-
-    async with listening(talk) as proxy:
+    async with listening(answering_once(answer)) as proxy:
         upstream = Upstream.parse(f"http://127.0.0.1:{proxy.port}")
         slot_proxy = await open_slot_proxy(upstream=upstream, lookup=public)
         async with calling(slot_proxy) as caller:

@@ -12,6 +12,7 @@ from aiohttp import ClientSession, WSMsgType, web
 from farm.egress import SlotProxy, Upstream
 from farm.model.egress import EgressFault
 from fixtures.authority import Authority
+from fixtures.pages import served_by
 
 from .callers import calling
 from .conftest import OpenSlotProxy
@@ -39,16 +40,8 @@ async def echo(request: web.Request) -> web.WebSocketResponse:
 @asynccontextmanager
 async def site(tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     """Serve the echo on a port."""
-    app = web.Application()
-    app.router.add_get("/ws", echo)
-    runner = web.AppRunner(app, shutdown_timeout=1)
-    await runner.setup()
-    try:
-        listener = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
-        await listener.start()
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
+    async with served_by(echo, tls=tls) as origin:
+        yield int(origin.rpartition(":")[2])
 
 
 async def talk(slot_proxy: SlotProxy, url: str, tls: ssl.SSLContext | bool = True) -> None:

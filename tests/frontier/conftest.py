@@ -14,6 +14,7 @@ from farm.frontier.embedded import EmbeddedRedis
 from farm.frontier.frontier import RedisFrontier
 from tests.frontier.nodes import MASTERS, Nodes, free_ports
 from tests.frontier.proxy import FaultyProxy
+from tests.frontier.servers import Server
 from tests.frontier.shaky import Shaky
 from tests.frontier.support import Bench
 
@@ -49,6 +50,15 @@ async def bench(client: RedisClient, redis_url: str) -> Bench:
 def folder(tmp_path: Path) -> Path:
     """Name a data folder for a private Redis."""
     return tmp_path / "redis"
+
+
+@pytest.fixture
+async def server(folder: Path) -> AsyncIterator[Server]:
+    """Start a server that the test may mistreat."""
+    server = Server(folder)
+    await server.start()
+    yield server
+    await server.remove()
 
 
 @pytest.fixture

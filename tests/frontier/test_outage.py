@@ -2,10 +2,6 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
 
 from farm.frontier.client import Outage
 from farm.frontier.connect import connect
@@ -21,15 +17,6 @@ class ByHand:
     def __call__(self) -> float:
         """Return its time."""
         return self.now
-
-
-@pytest.fixture
-async def server(folder: Path) -> AsyncIterator[Server]:
-    """Start a server that the test may mistreat."""
-    server = Server(folder)
-    await server.start()
-    yield server
-    await server.remove()
 
 
 def test_an_outage_is_told_once_and_so_is_its_end() -> None:

@@ -2,8 +2,6 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -17,15 +15,6 @@ from farm.model.task import Lease, LeaseRequest, UrlTask
 from farm.model.url import fingerprint
 from tests.frontier.servers import Server
 from tests.frontier.support import Bench, eventually_async
-
-
-@pytest.fixture
-async def server(folder: Path) -> AsyncIterator[Server]:
-    """Start a server that the test may mistreat."""
-    server = Server(folder)
-    await server.start()
-    yield server
-    await server.remove()
 
 
 async def _frontier(client: RedisClient) -> RedisFrontier:

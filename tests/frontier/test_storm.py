@@ -7,7 +7,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -26,15 +25,6 @@ from tests.frontier.worker_process import task_of, url_of
 TERMS = Terms(visibility_s=3, clock_step_s=1)
 KILL_EVERY_S = 0.5
 WORKERS = 6
-
-
-@pytest.fixture
-async def server(folder: Path) -> AsyncIterator[Server]:
-    """Start a server that the test may mistreat."""
-    server = Server(folder)
-    await server.start()
-    yield server
-    await server.remove()
 
 
 def _start(server: Server, sink: Path, pages: int) -> subprocess.Popen[bytes]:

@@ -123,26 +123,27 @@ class Stuck(logging.Handler):
         self.taken.release()
 
 
-def test_a_pipe_that_nobody_reads_holds_up_nobody() -> None:
-    """What is too much is dropped and counted, and closing has a deadline."""
+def overfull() -> tuple[Stuck, LogOutput]:
+    """Log fifty lines more than may wait, to a handler that is stuck at the first."""
     stuck = Stuck()
     output = LogOutput([stuck], logging.INFO)
     log.info("first")
     assert stuck.begun.wait(20)
     for number in range(10_050):
         log.info("line %d", number)
+    return stuck, output
+
+
+def test_a_pipe_that_nobody_reads_holds_up_nobody() -> None:
+    """What is too much is dropped and counted, and closing has a deadline."""
+    stuck, output = overfull()
     output.close(0.01)
     stuck.gate.set()
 
 
 def test_dropped_lines_are_counted_once_there_is_room() -> None:
     """So that nobody takes the log for complete."""
-    stuck = Stuck()
-    output = LogOutput([stuck], logging.INFO)
-    log.info("first")
-    assert stuck.begun.wait(20)
-    for number in range(10_050):
-        log.info("line %d", number)
+    stuck, output = overfull()
     stuck.gate.set()
     for _ in range(10_001):
         assert stuck.taken.acquire(timeout=20)
