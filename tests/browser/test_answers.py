@@ -18,7 +18,7 @@ from tests.browser.conftest import Browsing, visit
 
 PARAMS = ReadParams()
 WHOLE = {
-    **dict.fromkeys(("url", "reason", "title", "text", "html", "robots", "lang"), "x"),
+    **dict.fromkeys(("url", "reason", "title", "text", "html", "robots", "lang", "charset"), "x"),
     "settled": True,
     "canonical": None,
     "truncated": [],
