@@ -47,15 +47,17 @@ def site_pacer(session: CrawlSession, host_load: HostLoad, emit: Emit, clock: Cl
 def crawl_limits(session: CrawlSession) -> CrawlLimits:
     """Return what the crawl allows; a proxy's rate says something only to a node that has proxies."""
     agreed, settings = session.crawl.settings, session.plan.settings
-    tables = settings.site.items()
+    rate, places = _per_s(agreed["rate"]), agreed["site_concurrency"] or 0
+    tables = [one for one in settings.site.items() if one[1].rate or one[1].concurrency]
     return CrawlLimits(
         _per_s(agreed["global_rate"]),
         agreed["global_concurrency"] or 0,
         _per_s(agreed["proxy_rate"]) if session.plan.proxies else 0.0,
-        _per_s(agreed["rate"]),
-        agreed["site_concurrency"] or 0,
-        {name: table.rate.per_s for name, table in tables if table.rate},
-        {name: table.concurrency for name, table in tables if table.concurrency},
+        rate,
+        places,
+        # A table that says nothing of one of them hides a wider table that does.
+        {name: table.rate.per_s if table.rate else rate for name, table in tables},
+        {name: table.concurrency or places for name, table in tables},
     )
 
 

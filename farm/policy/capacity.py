@@ -5,11 +5,11 @@ limit is the smallest, and how long a crawl lasts.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from farm.model.url import ANY_SUBDOMAIN
+from farm.model.url import ANY_SUBDOMAIN, covering
 
 HEADROOM = 1.5
 """Visits do not come evenly: with exactly L contexts a rate would not be reached."""
@@ -57,8 +57,8 @@ def useful_contexts(per_s: float, took_s: float) -> int:
 class CrawlLimits:
     """What the user allows: rates per second and visits at once, 0 where there is no limit.
 
-    `rate` and `places` are of one site; `own_rates` and `own_places` have the sites with limits of their own, by
-    the names that cover them.
+    `rate` and `places` are of one site; `own_rates` and `own_places` have what holds for the sites with limits of
+    their own, by the names that cover them.
     """
 
     global_rate: float = 0.0
@@ -84,16 +84,33 @@ def most_of(own: Mapping[str, float], crawls: float, sites: int) -> float:
     return sum(best) + (sites - len(best)) * wide
 
 
-def useful_limits(limits: CrawlLimits, sites: int, took_s: float, proxies: int) -> dict[str, int]:
+def sum_of(own: Mapping[str, float], crawls: float, sites: Collection[str]) -> float:
+    """Return what these sites come to, of a rate per second or of a number at once; 0 where one has no limit.
+
+    `crawls` is what holds for a site that no name in `own` covers, 0 for no limit.
+    """
+    limits = [crawls if (limit := covering(own, site)) is None else limit for site in sites]
+    return sum(limits) if all(limits) else 0.0
+
+
+def useful_limits(
+    limits: CrawlLimits, sites: int, took_s: float, proxies: int, visited: Collection[str] = ()
+) -> dict[str, int]:
     """Return for how many contexts each limit leaves work, by its name: `places`, `rate` and `proxies`.
 
-    Rates become contexts by the time that a visit takes, and say nothing while that is not known (0).
+    Rates become contexts by the time that a visit takes, and say nothing while that is not known (0). `visited`
+    are the sites visited lately: where each has a limit, other sites have no work, or a context would have taken
+    it. One context more than these have places for finds out when that changes.
     """
     found = {}
     places = [limits.global_places, int(most_of(limits.own_places, limits.places, sites))]
+    if limits.own_places and (of_visited := sum_of(limits.own_places, limits.places, visited)):
+        places.append(int(of_visited) + 1)
     if any(places):
         found["places"] = min(filter(None, places))
     rates = [limits.global_rate, most_of(limits.own_rates, limits.rate, sites)]
+    if limits.own_rates:
+        rates.append(sum_of(limits.own_rates, limits.rate, visited))
     if took_s and any(rates):
         found["rate"] = useful_contexts(min(filter(None, rates)), took_s)
     if took_s and limits.proxy_rate:

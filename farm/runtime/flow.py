@@ -28,6 +28,7 @@ class FlowMeter:
         self._started = started
         self._ended: deque[tuple[float, str, float]] = deque()
         self._busy: dict[str, float] = {}
+        self._visiting: dict[str, str] = {}
         self._spans: deque[tuple[float, float]] = deque()
         self.sites = 0
         """How many sites the crawl has."""
@@ -38,6 +39,7 @@ class FlowMeter:
             case SlotPhase(slot=slot, at=at, url=url):
                 if url:
                     self._busy.setdefault(slot, at)
+                    self._visiting[slot] = site_of(url)
                 elif slot in self._busy:
                     self._spans.append((self._busy.pop(slot), at))
             case PageDone(at=at, url=url, total_ms=took_ms) | VisitFailed(at=at, url=url, total_ms=took_ms):
@@ -54,6 +56,11 @@ class FlowMeter:
         under_way += sum(now - max(begin, now - span_s) for begin in self._busy.values())
         took = [took_s for _, _, took_s in self._ended]
         return _flow(took, span_s, under_way / span_s)
+
+    def visited(self, now: float) -> set[str]:
+        """Return the sites that this node has visited in the last minute, those being visited included."""
+        self._forget(now)
+        return {site for _, site, _ in self._ended} | {self._visiting[slot] for slot in self._busy}
 
     def by_site(self, now: float, most: int = SITES) -> Mapping[str, Flow]:
         """Return the flows of the sites with the most visits."""
@@ -105,10 +112,13 @@ class OwnLimits:
 
     def __call__(self) -> Mapping[str, int]:
         """Return the limits now; what rates come to is steadied, since every reading wavers."""
-        took_s = self._meter.overall(self._clock.monotonic()).took_s
+        now, limits = self._clock.monotonic(), self._limits
+        took_s = self._meter.overall(now).took_s
+        visited = self._meter.visited(now) if limits.own_rates or limits.own_places else ()
         working = self._proxies.working if self._proxies else 0
         found = dict(self._proxies.limits) if self._proxies else {}
-        for name, contexts in useful_limits(self._limits, max(1, self._meter.sites), took_s, working).items():
+        sites = max(1, self._meter.sites)
+        for name, contexts in useful_limits(limits, sites, took_s, working, visited).items():
             limit = contexts
             if name != "places":
                 limit = self._held[name] = steadied(contexts, self._held.get(name))

@@ -57,6 +57,16 @@ def test_each_site_is_visited_as_its_table_says(out: Path) -> None:
     assert SECRET not in finished.output
 
 
+def test_no_more_contexts_are_opened_than_a_sites_own_rate_keeps_busy(shop: Shop, out: Path) -> None:
+    """As with --rate: the others would only wait."""
+    (out.parent / "farm.toml").write_text(f'[site."{site_of(shop)}"]\nrate = "2/s"\n')
+    flags = {"contexts": "40", "ramp_up": "10s", "limit": "16", "log_level": "debug"}
+    finished = crawl(out, shop.url, **flags).finish()
+    assert finished.code == 5, finished.output
+    assert "contexts may work, by rate" in finished.output
+    assert len({record["context"] for record in finished.records}) < 40
+
+
 def test_every_node_keeps_a_sites_own_rate(redis: RedisServer, tmp_path: Path) -> None:
     """Also one that joins without the table; and one that has another is refused with the difference."""
     folders = [tmp_path / name / "out" for name in ("one", "two", "three")]

@@ -85,8 +85,14 @@ class Proxies:
         (CrawlLimits(global_rate=10), None, {"rate": 31}),
         (CrawlLimits(rate=1), None, {"rate": 7}),
         (CrawlLimits(rate=1, global_rate=1), None, {"rate": 4}),
-        (CrawlLimits(rate=1, own_rates={"a": 3.0}), None, {"rate": 13}),
-        (CrawlLimits(places=1, own_places={"*.a": 3}), None, {"places": 6}),
+        (CrawlLimits(rate=1, own_rates={"a": 3.0}), None, {"rate": 10}),
+        (CrawlLimits(rate=1, own_rates={"b": 3.0}), None, {"rate": 4}),
+        (CrawlLimits(places=1, own_places={"*.a": 3}), None, {"places": 2}),
+        (CrawlLimits(own_rates={"a": 1}), None, {"rate": 4}),
+        (CrawlLimits(own_rates={"b": 1}), None, {}),
+        (CrawlLimits(rate=2, own_rates={"a": 1}), None, {"rate": 4}),
+        (CrawlLimits(own_rates={"a": 1}, global_rate=0.5), None, {"rate": 3}),
+        (CrawlLimits(own_rates={"a": 0}, own_places={"a": 2}), None, {"places": 3}),
         (CrawlLimits(proxy_rate=1), Proxies(2), {"proxies": 7}),
         (CrawlLimits(proxy_rate=1), Proxies(0), {"proxies": 1}),
         (CrawlLimits(proxy_rate=1), Proxies(2, down=True), {"proxies": 1}),
@@ -116,3 +122,20 @@ def test_a_limit_does_not_waver_with_every_reading() -> None:
         book.fold(PageDone(at, "s1", "http://a/", 200, took_ms, 0, settled=True))
         limits.append(ask()["rate"])
     assert limits == [16, 16, 10, 19]
+
+
+def test_a_table_limits_contexts_only_while_no_other_site_has_work() -> None:
+    """A visit to a site without a limit, even one under way, means that more contexts are of use."""
+    book, clock = FlowMeter(0.0), ManualClock(10.0)
+    ask = OwnLimits(CrawlLimits(own_rates={"a": 1}, own_places={"a": 4}), book, None, clock)
+    book.fold(StatsRead(1.0, Stats(sites=2)))
+    book.fold(PageDone(9.0, "s1", "http://a/", 200, 2000, 0, settled=True))
+    assert ask() == {"rate": 4, "places": 5}
+    book.fold(SlotPhase(9.5, "s2", Phase.NAVIGATING, "http://b/"))
+    assert ask() == {}
+    book.fold(SlotPhase(10.0, "s2", Phase.IDLE))
+    book.fold(PageDone(10.0, "s2", "http://b/", 200, 500, 0, settled=True))
+    assert ask() == {}
+    clock.now = 75.0
+    book.fold(PageDone(74.0, "s1", "http://a/", 200, 2000, 0, settled=True))
+    assert ask() == {"rate": 4, "places": 5}
