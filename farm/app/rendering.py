@@ -1,7 +1,7 @@
 """How pages are rendered, from the settings: what may be wrong is found before anything is started."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from farm import __version__
 from farm.browser.acting import ActParams
@@ -23,6 +23,7 @@ from farm.browser.site_params import (
     waiting,
 )
 from farm.browser.tab import TabParams
+from farm.detect.page_features import MARKUP_CHARS, TEXT_CHARS
 from farm.model.errors import UsageError
 from farm.model.url import HashRoutes
 from farm.policy.recycle import RecycleParams
@@ -77,6 +78,10 @@ def slot_params(
         # With `on` every such link is a page, whatever its script does.
         find_router=hash_routes is not HashRoutes.ON,
     )
+    if not settings.html:
+        # It serves to recognise blocks and duplicates alone, by what a short page begins with. The browser counts
+        # characters beyond U+FFFF twice.
+        every_page = replace(every_page, html_of_text=2 * TEXT_CHARS, html_cap=MARKUP_CHARS)
     render = waiting(every_page, settings.wait)
     own_headers = site_header_params(secrets.site_headers, seeds)
     held = header_params(secrets.headers, seeds)

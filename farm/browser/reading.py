@@ -51,6 +51,8 @@ class ReadParams:
     settle_timeout_s: float = 10.0
     quiet_ms: int = 50
     html_cap: int = 8_000_000
+    html_of_text: int | None = None
+    """The HTML is read of pages with at most so many characters of text alone; None: of all."""
     text_cap: int = 2_000_000
     link_cap: int = 10_000
     links_cap: int = 2_000_000
@@ -76,6 +78,7 @@ class Reading:
         self._params = params
         caps = {
             "htmlCap": params.html_cap,
+            "htmlOfText": params.html_of_text,
             "textCap": params.text_cap,
             "linkCap": params.link_cap,
             "linksCap": params.links_cap,

@@ -27,7 +27,7 @@ COLUMNS = (
     Column("url", "text", "the canonical URL that was visited"),
     Column("final_url", "text", "where the page ended, after redirects and scripts; without credentials"),
     Column("status", "integer", "the HTTP status of the document that was read"),
-    Column("headers", "json", "its response headers by name; those that carry a session are `***`"),
+    Column("headers", "json", "its response headers, [but for secrets](#headers)"),
     Column("content_type", "text", "its `Content-Type`, parameters included"),
     Column("title", "text", "the document's title"),
     Column("text", "text", "the visible text; null with `--no-text`"),

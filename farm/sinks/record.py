@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import chain, repeat
+from functools import lru_cache
+from itertools import chain, islice, repeat
 from typing import Any
 
 import orjson
@@ -30,7 +31,12 @@ NO_METADATA: Mapping[str, Any] = {
     "errors": (),
 }
 """Of a page that says nothing of itself to programs."""
-_SECRET_HEADERS = frozenset({"set-cookie", "set-cookie2", "authorization", "proxy-authorization", "cookie"})
+_SECRET_HEADER = re.compile(
+    r"cookie|authoriz|authentication-info|token|session|secret|passw|api-?key", re.IGNORECASE
+)
+MOST_HEADERS = 200
+_HEADER_CHARS = 8_000
+_HEADERS_CHARS = 64_000
 _USERINFO = re.compile(r"^([a-z][a-z0-9+.-]*://)[^/?#\\]*@", re.IGNORECASE)
 _URL_CAP = 2_000
 _ERROR_CHARS = 300
@@ -83,15 +89,15 @@ def build_record(
     keep = options or RecordOptions()
     task = lease.task
     id_ = record_id(crawl, task.url)
+    headers, is_cut = _headers(page.headers)
+    truncated = (*page.truncated, "headers") if is_cut else page.truncated
     fields: dict[str, Any] = {
         "id": id_,
         "url": task.url,
         "final_url": _USERINFO.sub(r"\1", page.final_url),
         "status": page.status,
-        "headers": {
-            name: MASK if name.lower() in _SECRET_HEADERS else value for name, value in page.headers.items()
-        },
-        "content_type": page.content_type,
+        "headers": headers,
+        "content_type": page.content_type[:_HEADER_CHARS],
         "title": page.title,
         "text": page.text if keep.text else None,
         "html": page.html if keep.html else None,
@@ -104,7 +110,7 @@ def build_record(
         "rendered_by": page.rendered_by,
         "revision": visit.revision,
         **_findings(visit.detection),
-        "truncated": page.truncated,
+        "truncated": truncated if keep.html else tuple(name for name in truncated if name != "html"),
         "files": {one.kind: file_path(one, id_) for one in page.captures},
         "actions": page.actions,
         "noindex": visit.noindex,
@@ -129,6 +135,27 @@ def build_record(
         "schema": RECORD_SCHEMA,
     }
     return Record(id_, task.url, fields, {file_path(one, id_): one.content for one in page.captures})
+
+
+def _headers(headers: Mapping[str, str]) -> tuple[dict[str, str], bool]:
+    """Return the headers without what opens a session, and whether a cap has cut some of them."""
+    kept: dict[str, str] = {}
+    left, is_cut = _HEADERS_CHARS, len(headers) > MOST_HEADERS
+    for name, value in islice(headers.items(), MOST_HEADERS):
+        shown = MASK if _is_secret(name) else value
+        if "@" in shown:
+            shown = _USERINFO_INSIDE.sub(r"\1", shown)
+        left -= len(name) + min(len(shown), _HEADER_CHARS)
+        is_cut = is_cut or len(shown) > _HEADER_CHARS or left < 0
+        if left < 0:
+            break
+        kept[name] = shown[:_HEADER_CHARS]
+    return kept, is_cut
+
+
+@lru_cache(1_000)
+def _is_secret(name: str) -> bool:
+    return _SECRET_HEADER.search(name) is not None
 
 
 def _errors(page: RenderedPage) -> list[dict[str, str]]:

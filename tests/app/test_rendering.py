@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from farm.app.preflight import preflight
-from farm.app.rendering import credentials
+from farm.app.rendering import credentials, slot_params
 from farm.app.run_summary import shown_settings
+from farm.detect.page_features import MARKUP_CHARS, TEXT_CHARS
 from farm.model.errors import UsageError
 from farm.settings.commands import RunSettings
 from farm.settings.units import is_timezone
@@ -73,3 +74,13 @@ def test_time_zones_that_there_are_pass() -> None:
     """By their usual names."""
     for zone in (None, "UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires"):
         credentials(RunSettings(timezone=zone))
+
+
+def test_html_that_is_not_kept_is_read_as_far_as_it_is_looked_at() -> None:
+    """By who recognises blocks."""
+    plan = [
+        slot_params(RunSettings(html=html), credentials(RunSettings()), [], 1).render
+        for html in (True, False)
+    ]
+    assert [render.html_of_text for render in plan] == [None, 2 * TEXT_CHARS]
+    assert plan[1].html_cap == MARKUP_CHARS < plan[0].html_cap

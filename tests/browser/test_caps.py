@@ -18,6 +18,8 @@ CAPS = ReadParams()
 MANY = 400
 PAGES = {
     "/many": "".join(f'<a href="/{n}/{"x" * 7_000}">{n}</a>' for n in range(MANY)),
+    "/short": "<p>Short</p>" + "<i></i>" * 1_000,
+    "/text": f"<p>{'word ' * 1_000}</p>",
     "/data": "".join(f'<a href="data:text/plain;{n},{"x" * 1_000_000}">{n}</a>' for n in range(3)),
 }
 
@@ -57,3 +59,13 @@ async def test_what_is_no_address_of_the_web_is_cut(opened: Browsing, site: str)
     assert [link.url[:17] for link in page.links] == [f"data:text/plain;{n}" for n in range(3)]
     assert {len(link.url) for link in page.links} == {2000}
     assert page.truncated == ()
+
+
+async def test_html_that_nobody_keeps_is_read_of_short_pages_alone(tmp_path: Path, site: str) -> None:
+    """Blocks are recognised by it, and pages without words compared; of others it is not even written out."""
+    params = RenderParams(page_timeout_s=20.0, settle_timeout_s=5.0, html_of_text=4_000, html_cap=200)
+    async with browsing(tmp_path / "engines", params) as browsers:
+        slot = await browsers.slot("html")
+        short, long = await visit(slot, f"{site}/short"), await visit(slot, f"{site}/text")
+    assert (len(short.html), short.text) == (200, "Short")
+    assert (long.html, len(long.text)) == ("", 4_999)

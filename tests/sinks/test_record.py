@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import orjson
+import pytest
 
 from farm.model.page import Detection, Finding, PageError, RenderedPage
 from farm.model.record import COLUMNS, ColumnType
@@ -127,6 +128,39 @@ def test_no_credentials_are_kept() -> None:
     assert b"secret" not in orjson.dumps(record.fields)
 
 
+SECRET = ["set-cookie", "Cookie", "authorization", "X-CSRF-Token", "x-session-id", "x-api-key", "X-ApiKey"]
+PLAIN = ["etag", "content-security-policy", "access-control-allow-credentials", "x-cache", "www-authenticate"]
+
+
+def test_headers_that_open_a_session_keep_their_name_alone() -> None:
+    """By what they are called; and no address keeps its credentials."""
+    headers = dict.fromkeys([*SECRET, *PLAIN], "value") | {
+        "link": "<https://user:secret@shop.example/>; rel=up"
+    }
+    fields = build_record("c", LEASE, replace(PAGE, headers=headers), [], VISIT).fields
+    assert fields["headers"] == {
+        **dict.fromkeys(SECRET, "***"),
+        **dict.fromkeys(PLAIN, "value"),
+        "link": "<https://shop.example/>; rel=up",
+    }
+    assert fields["truncated"] == ()
+
+
+@pytest.mark.parametrize(
+    ("headers", "kept"),
+    [
+        ({"a": "1", "b": "x" * 8_001}, {"a": "1", "b": "x" * 8_000}),
+        ({f"h{n}": "1" for n in range(201)}, {f"h{n}": "1" for n in range(200)}),
+        ({f"h{n}": "x" * 7_998 for n in range(9)}, {f"h{n}": "x" * 7_998 for n in range(8)}),
+    ],
+)
+def test_headers_are_kept_in_bounds(headers: dict[str, str], kept: dict[str, str]) -> None:
+    """A server may send any number of any length; what is missing is said."""
+    fields = build_record("c", LEASE, replace(PAGE, headers=headers, truncated=("text",)), [], VISIT).fields
+    assert fields["headers"] == kept
+    assert fields["truncated"] == ("text", "headers")
+
+
 def test_the_addresses_on_the_way_are_kept_in_bounds() -> None:
     """A browser follows addresses of any length."""
     page = replace(PAGE, redirects=("https://shop.example/" + "a" * 1_000_000,), redirect_statuses=(302,))
@@ -138,6 +172,10 @@ def test_html_and_text_can_be_left_out() -> None:
     record = build_record("c", LEASE, PAGE, [], VISIT, RecordOptions(html=False, text=False))
     assert " ".join(record.fields) == CONTRACT
     assert (record.fields["html"], record.fields["text"]) == (None, None)
+    cut = build_record(
+        "c", LEASE, replace(PAGE, truncated=("html", "text")), [], VISIT, RecordOptions(html=False)
+    )
+    assert cut.fields["truncated"] == ("text",)
     whole = build_record("c", LEASE, PAGE, [], VISIT)
     assert (whole.fields["html"], whole.fields["text"]) == ("<p>words", "words")
 

@@ -65,7 +65,7 @@ function withPassed(text) {
 }
 
 function collect(caps) {
-  const { htmlCap, textCap, linkCap, linksCap, linkTextCap, isPage } = caps;
+  const { htmlCap, htmlOfText, textCap, linkCap, linksCap, linkTextCap, isPage } = caps;
   const truncated = [];
   const cut = (text, cap, name) => {
     if (text.length <= cap) return text;
@@ -83,7 +83,7 @@ function collect(caps) {
 
   const root = dom.root(document);
   let html = "";
-  if (isPage && root) {
+  if (isPage && root && (htmlOfText === null || text.length <= htmlOfText)) {
     const doctype = dom.doctype(document);
     const head = doctype ? new XMLSerializer().serializeToString(doctype) + "\n" : "";
     if (shadows.length === 0) {
