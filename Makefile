@@ -6,7 +6,7 @@ PARALLEL = -n 2 --dist loadfile
 CODE = farm fixtures tests scripts docker bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all check bench bench-against bench-detect bench-frontier bench-readme bench-recall bench-throttle bench-egress mutate soak profile lock prove clean
+.PHONY: help setup run test test-all test-servers check bench bench-against bench-detect bench-frontier bench-readme bench-recall bench-throttle bench-egress mutate soak profile lock prove clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,11 +17,14 @@ setup:  ## install what is missing: .venv, the packages, a browser, Redis (repea
 run: setup  ## crawl the demo shop and watch it live
 	@.venv/bin/python scripts/demo.py
 
-test: check  ## everything that a change must pass (TESTS="tests/scope": only these)
+test: check test-servers  ## everything that a change must pass (TESTS="tests/scope": only these)
 	$(PYTEST) -m "not slow" $(PARALLEL) $(TESTS)
 
-test-all: check  ## the same and all slow tests: real time, faults, processes killed
+test-all: check test-servers  ## the same and all slow tests: real time, faults, processes killed
 	$(PYTEST)
+
+test-servers:  ## install the servers that only tests need: PostgreSQL
+	@scripts/setup.sh tests
 
 check: setup  ## lint, types, import contracts, links in the documents
 	.venv/bin/ruff check $(CODE)

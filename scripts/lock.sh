@@ -19,6 +19,7 @@ compile() {
         --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' "$@"
 }
 
-# The packages of development; and those of the image, at the same versions.
-compile --group dev --output-file requirements.lock "$@"
-compile --group build --constraint requirements.lock --output-file docker/requirements.lock
+# The packages of development; and those of the image, at the same versions, without what is large.
+compile --group dev --all-extras --output-file requirements.lock "$@"
+compile --group build --extra postgres --extra zstd --extra warc --constraint requirements.lock \
+    --output-file docker/requirements.lock

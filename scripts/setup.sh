@@ -4,7 +4,7 @@
 # A second run only checks: the stamp in .venv tells whether the packages match the lock file. It uses pip's settings
 # of this machine (index, certificates, cache). Without root and sudo it works if the system's packages are installed,
 # and else names all that are missing. PYTHON names the interpreter to use
-# (3.11 or later, with venv), VENV another folder than .venv.
+# (3.11 or later, with venv), VENV another folder than .venv. `setup.sh tests` also installs what only tests need.
 set -eu
 cd "$(dirname "$0")/.."
 venv=${VENV:-.venv}
@@ -45,18 +45,22 @@ install_first_of() {  # the first of these packages that the distribution has
 
 redis() { command -v redis-server || command -v valkey-server; }
 
-install_redis() {
+without_service() {  # install the first of these packages, with no service started now or at the next boot
     [ -e /usr/sbin/policy-rc.d ] || {
         # The package calls it before it starts its service; 101 means no.
         printf '#!/bin/sh\nexit 101\n' | as_root tee /usr/sbin/policy-rc.d >/dev/null
         as_root chmod 755 /usr/sbin/policy-rc.d
         trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
     }
-    install_first_of redis-server valkey-server || return 1
+    install_first_of "$@" || return 1
     if command -v systemctl >/dev/null; then
-        as_root systemctl disable redis-server valkey-server >/dev/null 2>&1 || :
+        as_root systemctl disable "$@" >/dev/null 2>&1 || :
     fi
 }
+
+# --- PostgreSQL: for the tests of its sink, which start a server of their own; `setup.sh tests` installs it ------
+
+postgresql() { ls -d /usr/lib/postgresql/*/bin/initdb 2>/dev/null || command -v initdb; }
 
 # --- Python: use the one that PYTHON names or fail; never install another in its place ---------------
 
@@ -92,18 +96,22 @@ lack() {  # lack NAME PACKAGE...
     packages="$packages $(package_of "$@")"
 }
 
+tests=${1:-}
+
 look() {  # sets what is missing, and the packages that bring it
     missing= packages=
     redis >/dev/null || lack "Redis 7.0 or later" redis-server valkey-server
     find_python || lack "Python 3.11 or later with venv" python3-venv
     command -v make >/dev/null || lack make make
+    [ "$tests" != tests ] || postgresql >/dev/null || lack "PostgreSQL for the tests" postgresql
 }
 
 look
 if [ -n "$missing" ] && may_install; then
-    redis >/dev/null || install_redis || :
+    redis >/dev/null || without_service redis-server valkey-server || :
     find_python || [ "${PYTHON:-$DISTRIBUTION}" != "$DISTRIBUTION" ] || install_first_of python3-venv || :
     command -v make >/dev/null || install_first_of make || :
+    [ "$tests" != tests ] || postgresql >/dev/null || without_service postgresql || :
     look
 fi
 if [ -n "$missing" ]; then

@@ -37,6 +37,7 @@ from farm.settings.units import (
 from farm.sinks.address import DEFAULT, FORMS
 
 Words = Annotated[tuple[str, ...], NoDecode]
+FileOrNone = Annotated[Path | None, BeforeValidator(none_or)]
 Lines = Annotated[Words, BeforeValidator(lines)]
 Headers = Annotated[tuple[HeaderLine, ...], NoDecode]
 Sinks = Annotated[tuple[Sink, ...], NoDecode, BeforeValidator(lines)]
@@ -192,7 +193,7 @@ class RenderSettings(BaseModel):
     max_download: Size = option(
         Memory("32MiB", 32 * 2**20), "largest download that is kept [32MiB]", metavar="SIZE", needs="download"
     )
-    storage_state: Path | None = option(
+    storage_state: FileOrNone = option(
         None, "cookies and local storage, in Playwright's format; each goes to its own site", metavar="FILE"
     )
     header: Headers = option(
@@ -207,18 +208,13 @@ class RenderSettings(BaseModel):
     timezone: str | None = option(
         None, "time zone of the browser, such as Europe/Berlin [the machine's]", metavar="ZONE"
     )
-    ca_file: Path | None = option(None, "trust the certificate authorities in this PEM file", metavar="FILE")
+    ca_file: FileOrNone = option(None, "trust the certificate authorities in this PEM file", metavar="FILE")
     insecure: bool = option(False, "accept any certificate")
 
     @field_validator("header", mode="before")
     @classmethod
     def _headers(cls, value: Any) -> Any:
         return none_or(lines(value))
-
-    @field_validator("storage_state", "ca_file", mode="before")
-    @classmethod
-    def _files(cls, value: Any) -> Any:
-        return none_or(value)
 
 
 class SiteSettings(BaseModel):
@@ -230,14 +226,9 @@ class SiteSettings(BaseModel):
 class EgressSettings(BaseModel):
     """Proxies."""
 
-    proxies: Path | None = option(
+    proxies: FileOrNone = option(
         None, "proxies to go out by: a file with one URL a line (http, https, socks4, socks5)", metavar="FILE"
     )
-
-    @field_validator("proxies", mode="before")
-    @classmethod
-    def _file(cls, value: Any) -> Any:
-        return none_or(value)
 
     proxy_rotation: Rotation = option(
         Rotation.CONTEXT,
@@ -260,18 +251,13 @@ class EgressSettings(BaseModel):
     proxy_patience: Duration = option(
         300.0, "how long it is waited for a proxy that works [5m]", metavar="TIME", needs="proxies", ge=0
     )
-    proxy_bytes: Size | None = option(
+    proxy_bytes: Annotated[Size | None, BeforeValidator(none_or)] = option(
         None,
         "how many bytes, both ways, may go by the proxies, over all nodes and runs of the crawl; at the limit the "
         "run ends [no limit]",
         metavar="SIZE",
         needs="proxies",
     )
-
-    @field_validator("proxy_bytes", mode="before")
-    @classmethod
-    def _size(cls, value: Any) -> Any:
-        return none_or(value)
 
 
 class SafetySettings(BaseModel):

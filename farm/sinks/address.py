@@ -1,6 +1,6 @@
 """What `--sink` names: a kind of store and its place, and the store itself from that."""
 
-import importlib.util
+import importlib
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ from farm.model.secret import SecretUrl
 from farm.sinks.batch import Store
 
 _FORM = re.compile(r"([a-z0-9]+)(?::(.*))?", re.DOTALL)
-FORMS = "jsonl:[FILE] or sqlite:///FILE"
+FORMS = "jsonl:[FILE], sqlite:///FILE or postgresql://HOST/DATABASE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,12 @@ def _sqlite(kind: str, rest: str) -> SinkAddress:
     return SinkAddress(kind, _absolute(path))
 
 
+def _postgresql(_: str, rest: str) -> SinkAddress:
+    if not rest.startswith("//"):
+        raise ValueError("write postgresql://USER@HOST/DATABASE")
+    return SinkAddress("postgresql", url=SecretUrl(f"postgresql:{rest}"))
+
+
 def _absolute(path: str) -> Path:
     """Return where a path leads from here, so that a later run in another folder finds the same place."""
     if "\0" in path:
@@ -75,22 +81,38 @@ def _absolute(path: str) -> Path:
     return Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - links stay as they are written
 
 
-_PARSERS: Mapping[str, Callable[[str, str], SinkAddress]] = {"jsonl": _file, "sqlite": _sqlite}
-_PACKAGES: Mapping[str, tuple[str, str]] = {}
+_PARSERS: Mapping[str, Callable[[str, str], SinkAddress]] = {
+    "jsonl": _file,
+    "sqlite": _sqlite,
+    "postgresql": _postgresql,
+    "postgres": _postgresql,
+}
+_PACKAGES: Mapping[str, tuple[str, str]] = {"postgresql": ("psycopg", "postgres")}
 """Kind of store -> the module that it needs and the extra that brings it."""
 
 
 def check_sinks(addresses: Sequence[SinkAddress]) -> None:
-    """Raise UsageError where two are the same place, or one needs a package that is not installed."""
+    """Raise UsageError where two are the same place, or one is no address or lacks a package that it needs."""
     for number, address in enumerate(addresses):
         if address in addresses[:number]:
             raise UsageError(f"--sink {address} is given twice; leave one out.")
         module, extra = _PACKAGES.get(address.kind, ("", ""))
-        if module and importlib.util.find_spec(module) is None:
+        try:
+            importlib.import_module(module or __name__)
+        except ImportError:
             raise UsageError(
                 f"--sink {address} needs the package {module}; "
                 f"install it with `pip install 'crawl-farm[{extra}]'`."
-            )
+            ) from None
+        if address.url is not None:
+            from farm.sinks.postgres import is_address
+
+            if not is_address(address.url):
+                # What is wrong with it is not said: it could be a part of the password.
+                raise UsageError(
+                    f"--sink {address} is no address of a server; write postgresql://USER@HOST:PORT/DATABASE, "
+                    "with special characters in percent form."
+                )
 
 
 def store_of(address: SinkAddress, folder: Path, private: Path) -> Store[Any]:
@@ -99,6 +121,10 @@ def store_of(address: SinkAddress, folder: Path, private: Path) -> Store[Any]:
         from farm.sinks.sqlite import SqliteStore
 
         return SqliteStore(address.path)
+    if address.url is not None:
+        from farm.sinks.postgres import PostgresStore
+
+        return PostgresStore(address.url)
     from farm.sinks.jsonl import JsonlStore
 
     if address.path is None:

@@ -3,11 +3,24 @@
 import json
 import sqlite3
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
+import pytest
+
 from fixtures.shop import Shop
-from tests.e2e.farm_process import Running, crawl, read_lines, seen_pages, until
+from tests.e2e.farm_process import Running, crawl, read_lines, seen_pages, start, until
+from tests.sinks.postgres_server import PASSWORD, USER, PostgresServer
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
+    """Start a server for the tests of this file."""
+    server = PostgresServer()
+    yield server
+    server.remove()
 
 
 def urls(path: Path) -> list[str]:
@@ -88,3 +101,53 @@ def test_a_database_that_stays_locked_ends_the_run_and_nothing_is_lost(shop: Sho
     ids = [line["url"] for line in read_lines(out / "skipped.jsonl")]
     assert len(ids) == len(set(ids))
     assert len(urls(database)) == len(set(urls(database)))
+
+
+def into(database: str, out: Path, shop: Shop, *arguments: str) -> Running:
+    """Start a crawl whose sink is named by the environment, as a password should be."""
+    flags = ("--contexts", "4", "--ramp-up", "0s", "--allow-network", "127.0.0.0/8", "--live", "off")
+    environment = {"FARM_SINK": database}
+    return start(
+        "run", shop.url, *flags, "--output", str(out), *arguments, folder=out, environment=environment
+    )
+
+
+def test_a_database_and_a_farm_that_are_killed_lose_no_page(
+    postgres: PostgresServer, shop: Shop, out: Path
+) -> None:
+    """First the server in mid-crawl, then the farm: every page once, and the password nowhere."""
+    database = postgres.database("killed")
+    name, pages = database.replace(f"{USER}:{PASSWORD}@", ""), len(shop.oracle.urls)
+    running = into(database, out, shop)
+    seen_pages(shop, pages // 3)
+    postgres.kill()
+    log_says(running, f"waiting for {name} since ")
+    postgres.start()
+    log_says(running, f"{name} takes records again")
+    seen_pages(shop, 2 * pages // 3)
+    running.kill()
+    unnamed = crawl(out, shop.url).finish()
+    assert unnamed.code == 2
+    assert "This crawl was begun with --sink postgresql://***@127.0.0.1" in unnamed.output
+    finished = into(database, out, shop).finish()
+    assert finished.code == 0, finished.output
+    with psycopg.connect(database) as connection:
+        stored = [url for (url,) in connection.execute("SELECT url FROM pages")]
+    assert Counter(stored) == dict.fromkeys(shop.oracle.urls, 1)
+    assert finished.summary["sinks"].keys() == {name}
+    assert finished.summary["settings"]["sink"] == [name.replace("//", "//***@")]
+    assert not (out / "pages.jsonl").exists()
+    left = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert [path for path, content in left.items() if PASSWORD.encode() in content] == []
+    assert PASSWORD not in unnamed.output + finished.output
+
+
+def test_a_database_that_refuses_is_one_sentence_before_any_page(
+    postgres: PostgresServer, shop: Shop, out: Path
+) -> None:
+    """Exit 6, and nothing was fetched."""
+    refused = into(postgres.url(password="wRoNg-hUnTeR2"), out, shop).finish()
+    assert refused.code == 6, refused.output
+    assert "password authentication failed" in refused.output.splitlines()[-1]
+    assert "hUnTeR2" not in refused.output
+    assert shop.requests.pages() == []

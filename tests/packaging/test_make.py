@@ -87,10 +87,10 @@ def program(path: Path, script: str) -> None:
     path.chmod(0o755)
 
 
-def set_up(bare: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def set_up(bare: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the script there."""
     return subprocess.run(
-        [bare / "bin" / "sh", bare / "tree" / "scripts" / "setup.sh"],
+        [bare / "bin" / "sh", bare / "tree" / "scripts" / "setup.sh", *arguments],
         env={"PATH": str(bare / "bin"), "HOME": str(bare)} | environment,
         capture_output=True,
         text=True,
@@ -119,6 +119,18 @@ def test_set_up_names_nothing_that_is_there(bare: Path) -> None:
     run = set_up(bare)
     assert (run.returncode, run.stdout) == (1, "")
     assert run.stderr == "setup: missing: Redis 7.0 or later; install it, then run this again.\n"
+
+
+def test_only_the_tests_need_a_database_server(bare: Path) -> None:
+    """`make run` asks for none."""
+    program(bare / "bin" / "make", "")
+    (bare / "bin" / "python3").symlink_to(sys.executable)
+    (bare / ".cache" / "ms-playwright" / "chromium_headless_shell-1").mkdir(parents=True)
+    assert "PostgreSQL" not in set_up(bare).stderr
+    run = set_up(bare, "tests")
+    assert run.stderr == (
+        "setup: missing: Redis 7.0 or later, PostgreSQL for the tests; install it, then run this again.\n"
+    )
 
 
 def test_set_up_with_sudo_installs_what_is_missing_and_says_what_could_not_be_had(bare: Path) -> None:

@@ -1,0 +1,201 @@
+"""The PostgreSQL store: a table `pages`, a row a record, the id its primary key.
+
+A group is one transaction: copied into a temporary table and from there into `pages`, where a row whose id comes
+again is replaced, unless the one that is there is of a later revision. A group that fails half-way is repeated as
+a whole. What always holds: no message has the password.
+"""
+
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import sql
+
+from farm.model.errors import OutputUnwritable, RenderError
+from farm.model.outcome import FailureKind
+from farm.model.record import COLUMNS, Batch
+from farm.model.secret import MASK, SecretUrl
+from farm.sinks.batch import StoreAway
+from farm.sinks.rows import TABLE, Row, last_of_each, rows_of
+
+_STATEMENT_S = 60
+_LOCK_S = 10
+_DEFAULTS: dict[str, Any] = {
+    "connect_timeout": 5,
+    "application_name": "crawl-farm",
+    # Without an answer of its machine for 20 s a connection counts as lost.
+    "tcp_user_timeout": 20_000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+"""Parameters of a connection where the URL does not have them."""
+_LOCK_KEY = 0x6661726D
+"""The advisory lock under which tables are completed: nodes that start together do it one after the other."""
+_TEXT_CHARS = 300
+_PORTS = range(1, 1 << 16)
+
+_TYPES: dict[str, tuple[LiteralString, ...]] = {
+    "text": ("text", "character varying"),
+    "timestamp": ("timestamp with time zone",),
+    "json": ("jsonb", "json"),
+    "integer": ("bigint", "numeric"),
+    "boolean": ("boolean",),
+}
+"""Type of a column -> the type that it is made with, and others that hold its values."""
+_FINAL = re.compile(
+    r"authentication failed|no password supplied|does not exist|no pg_hba\.conf entry|not permitted|"
+    r"certificate|does not support SSL|server does not support"
+)
+"""Why a server refuses a connection for good; it has no code for that, and says it in its own language maybe."""
+_PAGE_FAULTS = ("22", "54")
+"""Classes of errors that a value causes: data exceptions, limits of the program."""
+_AWAY = ("08", "40", "53", "55", "57", "58", "25006", "XX")
+"""Classes of errors, and one error (read-only), that may be over later."""
+
+_NAMES = sql.SQL(", ").join(sql.Identifier(column.name) for column in COLUMNS)
+_REPLACED = sql.SQL(", ").join(
+    sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column.name)) for column in COLUMNS[1:]
+)
+_COPY = sql.SQL("COPY farm_pages ({}) FROM STDIN").format(_NAMES)
+# In the order of the ids, so that two nodes do not wait for each other's rows.
+_UPSERT = sql.SQL(
+    "INSERT INTO {table} ({names}) SELECT {names} FROM farm_pages ORDER BY id "
+    "ON CONFLICT (id) DO UPDATE SET {replaced} WHERE excluded.revision >= coalesce({table}.revision, 0)"
+).format(table=sql.Identifier(TABLE), names=_NAMES, replaced=_REPLACED)
+_STAGING = sql.SQL(
+    "CREATE TEMPORARY TABLE farm_pages ON COMMIT DELETE ROWS AS SELECT {} FROM {} WITH NO DATA"
+).format(_NAMES, sql.Identifier(TABLE))
+_FOUND = (
+    "SELECT attname, format_type(atttypid, NULL) FROM pg_attribute "
+    "WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
+)
+
+
+def is_address(url: SecretUrl) -> bool:
+    """Return whether the URL is one by which a server could be reached."""
+    try:
+        given = psycopg.conninfo.conninfo_to_dict(url.reveal())
+    except psycopg.ProgrammingError:
+        return False
+    ports = str(given.get("port") or "5432").split(",")
+    return all(port.isdecimal() and int(port) in _PORTS for port in ports if port)
+
+
+class PostgresStore:
+    """The table in the database at `url`; what the URL leaves out is as libpq has it (PGPASSWORD, ~/.pgpass)."""
+
+    def __init__(self, url: SecretUrl) -> None:
+        self.name = str(url).replace(f"{MASK}@", "").removesuffix(f"?{MASK}")
+        self.written = 0
+        self.records: int | None = None
+        given = psycopg.conninfo.conninfo_to_dict(url.reveal())
+        self._password = str(given.get("password") or "")
+        self._conninfo = psycopg.conninfo.make_conninfo("", **(_DEFAULTS | given))
+        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+
+    def clear(self) -> None:
+        """Leave the table as it is: it may have the records of other crawls, and ids that come again replace."""
+
+    def open(self) -> None:
+        """Connect and complete the table. Raises `OutputUnwritable`, `StoreAway` where trying again may help."""
+        try:
+            self._connection = psycopg.connect(self._conninfo)
+            with self._connection.transaction():
+                self._prepare(self._connection)
+        except psycopg.Error as error:
+            self.close()
+            raise self._translated(error) from None
+        except OutputUnwritable:
+            self.close()
+            raise
+
+    def encode(self, batch: Batch) -> tuple[Sequence[Row], int]:
+        """Return the rows of a batch, and about their bytes."""
+        return rows_of(batch, nul=False)
+
+    def write(self, group: Sequence[Sequence[Row]]) -> None:
+        """Write the rows in one transaction, by a new connection where the last one is lost.
+
+        Raises `StoreAway` while the server is away, `RenderError` where it refuses a value.
+        """
+        rows = last_of_each([row for rows in group for row in rows])
+        if self._connection is None:
+            self.open()
+        connection = self._connection
+        if connection is None:
+            raise AssertionError("an open store has a connection")
+        try:
+            with connection.transaction(), connection.cursor() as cursor:
+                with cursor.copy(_COPY) as copy:
+                    for row in rows:
+                        copy.write_row(row)
+                cursor.execute(_UPSERT)
+        except psycopg.Error as error:
+            translated = self._translated(error)
+            if not isinstance(translated, RenderError):
+                # Whatever state it is in: the group is repeated by a new connection.
+                self.close()
+            raise translated from None
+        self.written += len(rows)
+
+    def close(self) -> None:
+        """End the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(psycopg.Error):
+                connection.close()
+
+    def _prepare(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+        execute = connection.execute
+        execute(f"SET statement_timeout = '{_STATEMENT_S}s'")
+        execute(f"SET lock_timeout = '{_LOCK_S}s'")
+        # What is confirmed is on the server's disk, also where its default is faster and says so too early.
+        execute(
+            "SELECT set_config('synchronous_commit', 'on', false) "
+            "WHERE current_setting('synchronous_commit') = 'off'"
+        )
+        execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK_KEY])
+        # Looked at first: who may write to a table may not be allowed to make one.
+        found = dict(execute(_FOUND, [TABLE]).fetchall())
+        if not found:
+            execute(sql.SQL("CREATE TABLE {} (id text PRIMARY KEY)").format(sql.Identifier(TABLE)))
+            found = {"id": "text"}
+        for column in COLUMNS:
+            types = _TYPES[column.type]
+            if column.name not in found:
+                added = sql.SQL("ALTER TABLE {} ADD COLUMN {} {}")
+                names = sql.Identifier(TABLE), sql.Identifier(column.name)
+                execute(added.format(*names, sql.SQL(types[0])))
+            elif found[column.name] not in types:
+                raise OutputUnwritable(
+                    f"{self.name} has a table {TABLE} whose column {column.name} is {found[column.name]} where "
+                    f"{types[0]} is needed; rename that table, or name another schema by "
+                    "?options=-csearch_path%3DSCHEMA"
+                )
+        execute(_STAGING)
+        try:
+            execute(sql.SQL("EXPLAIN ") + _UPSERT)
+        except psycopg.errors.InvalidColumnReference:
+            raise OutputUnwritable(
+                f"{self.name} has a table {TABLE} without a primary key on id; rename that table, or add the key"
+            ) from None
+
+    def _translated(self, error: psycopg.Error) -> OutputUnwritable | RenderError:
+        code, why = error.sqlstate or "", self._words(error)
+        if code.startswith(_PAGE_FAULTS):
+            return RenderError(FailureKind.CORRUPT, f"{self.name} does not take the record ({why})")
+        if code.startswith(_AWAY) or (not code and not _FINAL.search(why)):
+            return StoreAway(f"{self.name} does not take records ({why})")
+        return OutputUnwritable(
+            f"{self.name} cannot be written to ({why}); see to the address, the user's rights and the table"
+        )
+
+    def _words(self, error: psycopg.Error) -> str:
+        """Return what the server or the library says, on one line, without the password."""
+        text = error.diag.message_primary or str(error).strip() or type(error).__name__
+        # Where a connection fails, the reason comes after this, for each address of the host; one says enough.
+        text = (text.rpartition("failed: ")[2] or text).splitlines()[0].strip()[:_TEXT_CHARS]
+        return text.replace(self._password, MASK) if self._password else text
