@@ -122,7 +122,7 @@ def test_throttling_statuses_stand_in_one_place() -> None:
 
 def test_urls_are_taken_apart_in_one_place() -> None:
     """Whoever cuts one by hand decides by himself what a URL without a path, or with a port, means."""
-    by_hand = re.compile(r"""\.split\("/", [23]\)|\burl(split|parse)\(""")
+    by_hand = re.compile(r"""\.split\(["']/["'], [23]\)|\burl(split|parse)\(""")
     of_pages = [
         path
         for path in MODULES

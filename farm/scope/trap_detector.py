@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from operator import eq
 
-from farm.model.url import relative_url_of
+from farm.model.url import relative_url_of, site_of
 
 FIRST_YEAR = 1970
 YEARS_AHEAD = 2
@@ -119,7 +119,7 @@ class TrapDetector:
         if year >= FIRST_YEAR:
             return year > self._params.this_year + YEARS_AHEAD
         before = path[: found.start(1)] if found.string is path else path
-        calendar, this = _digest(f"{url.split('/', 3)[2]}/{before}"), _digest(url)
+        calendar, this = _digest(f"{site_of(url)}/{before}"), _digest(url)
         seen = self._past.setdefault(calendar, set())
         self._past.move_to_end(calendar)
         if this not in seen and len(seen) >= self._params.past:

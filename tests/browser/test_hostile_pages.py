@@ -104,22 +104,11 @@ async def test_a_page_that_crashes_is_said_to_have_crashed(capped: Browsing, sho
 
 
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize("path", ENDLESS)
-async def test_a_page_that_never_rests_is_taken_as_it_is_at_the_cap(
+@pytest.mark.parametrize("path", [*ENDLESS, *ODD])
+async def test_a_page_that_never_rests_or_does_odd_things_is_rendered_all_the_same(
     capped: Browsing, shop: Shop, path: str
 ) -> None:
-    """Its content is there; whether it counts as settled depends on what it does."""
-    result = await attempt(capped, shop, path)
-    assert isinstance(result, RenderedPage), repr(result)
-    assert result.status == 200
-
-
-@pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize("path", ODD)
-async def test_a_page_that_does_odd_things_is_rendered_all_the_same(
-    capped: Browsing, shop: Shop, path: str
-) -> None:
-    """Dialogues, windows, broken built-ins, a deep tree."""
+    """As it is at the cap; whether it counts as settled depends on what it does."""
     result = await attempt(capped, shop, path)
     assert isinstance(result, RenderedPage), repr(result)
     assert result.status == 200
