@@ -14,13 +14,16 @@ from farm.frontier.connect import FIRST_PATIENCE_S, connect
 from farm.frontier.crawl import Crawl, contradictions, find_crawl
 from farm.frontier.embedded import EmbeddedRedis
 from farm.frontier.frontier import RedisFrontier
+from farm.frontier.terms import SiteTerms
 from farm.model.errors import UsageError
 from farm.model.url import host_of
+from farm.policy.aimd import FIRST_IN_FLIGHT
 from farm.resources.files import FolderLock
 from farm.scope.rules import ScopeRules
 from farm.scope.seeds import Seed
 from farm.settings.commands import RunSettings
 from farm.settings.options import EMBEDDED, CrawlSettings
+from farm.settings.sites import SiteTable
 
 DEFAULT_CRAWL = "default"
 CRAWLS = Path("crawls")
@@ -130,6 +133,19 @@ def _only_crawl(name: str) -> Path:
     named = ", ".join(map(str, found[:_NAMED]))
     more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
     raise UsageError(f"There are {len(found)} crawls, {named}{more}; name one with --output.")
+
+
+def site_terms(tables: Mapping[str, SiteTable]) -> dict[str, SiteTerms]:
+    """Return the limits of the tables that have any."""
+    return {
+        name: SiteTerms(
+            1 / table.rate.per_s if table.rate else 0.0,
+            table.concurrency or 0,
+            min(table.concurrency or 0, FIRST_IN_FLIGHT),
+        )
+        for name, table in tables.items()
+        if table.rate or table.concurrency
+    }
 
 
 async def add_seeds(crawl: Crawl, frontier: RedisFrontier, seeds: Sequence[Seed]) -> tuple[ScopeRules, int]:

@@ -1,14 +1,17 @@
 """What keeps the crawl polite, joined: who asks for robots.txt, who obeys it, who learns what a site bears."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
 from farm import __version__
 from farm.app.proxies import Proxies
 from farm.app.session import CrawlSession
-from farm.app.sites import own_paces
 from farm.egress.fetch import Fetcher, FetchParams
 from farm.egress.gateway import Gateway
 from farm.model.clock import Clock
 from farm.model.event import Emit
-from farm.policy.aimd import PaceParams
+from farm.model.url import covering
+from farm.policy.aimd import FIRST_IN_FLIGHT, PaceParams
 from farm.policy.capacity import CrawlLimits
 from farm.policy.retry import RetryParams
 from farm.resources.host_load import HostLoad
@@ -18,6 +21,7 @@ from farm.scope.duplicate_templates import DuplicateTemplates
 from farm.scope.links import LinkSorter
 from farm.scope.robots import parse
 from farm.scope.trap_detector import TrapDetector, TrapParams
+from farm.settings.sites import SiteTable
 from farm.settings.units import parse_hash_routes, parse_rate
 
 USER_AGENT = f"Mozilla/5.0 (compatible; CrawlFarm/{__version__})"
@@ -42,6 +46,21 @@ def site_pacer(session: CrawlSession, host_load: HostLoad, emit: Emit, clock: Cl
     params = PaceParams(most=agreed["site_concurrency"] or PaceParams().most, ceiling=ceiling)
     own = own_paces(session.plan.settings.site, params)
     return PaceLearner(session.frontier.paces, params, host_load.is_overloaded, emit, clock, own)
+
+
+def own_paces(tables: Mapping[str, SiteTable], crawls: PaceParams) -> Callable[[str], PaceParams | None]:
+    """Return what gives each site the params of its pace; None where the crawl's hold."""
+    paces = {
+        name: replace(
+            crawls,
+            most=table.concurrency or crawls.most,
+            first=min(table.concurrency or crawls.most, FIRST_IN_FLIGHT),
+            ceiling=table.rate.per_s if table.rate else crawls.ceiling,
+        )
+        for name, table in tables.items()
+        if table.rate or table.concurrency
+    }
+    return lambda site: covering(paces, site)
 
 
 def crawl_limits(session: CrawlSession) -> CrawlLimits:

@@ -6,10 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from farm.app import resume
 from farm.app.access import DEFAULT_CRAWL, PRIVATE, check_authorities, output_folder, redis_url
 from farm.app.rendering import Credentials, credentials
-from farm.app.shared_settings import agreed_settings
 from farm.browser import chromium
 from farm.browser.chromium import BrowserBinary, find_browser
 from farm.egress import AllowedNetwork, Guard
@@ -31,10 +29,12 @@ from farm.resources.memory import machine_bytes
 from farm.resources.processes import fd_limit
 from farm.scope.rules import ScopeRules
 from farm.scope.seeds import Seed, given_seeds
+from farm.settings import stored
 from farm.settings.commands import RunSettings
 from farm.settings.load import check_needs
 from farm.settings.options import EMBEDDED
 from farm.settings.origin import flags_of, holds_without_flag
+from farm.settings.stored import agreed_settings
 from farm.settings.units import Memory
 from farm.sinks.address import check_sinks
 
@@ -106,7 +106,7 @@ def preflight(settings: RunSettings) -> RunPlan:
     )
     output, crawl = output_folder(settings, seeds), settings.crawl or DEFAULT_CRAWL
     flags = flags_of(settings.model_fields_set)
-    settings, taken_up, origins = resume.take_up(settings, output / PRIVATE, crawl, agreed_settings(settings))
+    settings, taken_up, origins = stored.take_up(settings, output / PRIVATE, crawl, agreed_settings(settings))
     check_needs(settings, flags)
     if settings.ca_file is not None:
         check_authorities("--ca-file", settings.ca_file)

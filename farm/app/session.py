@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from farm.app.access import add_seeds, another_crawl, redis_url, short_patience_s
+from farm.app.access import add_seeds, another_crawl, redis_url, short_patience_s, site_terms
 from farm.app.preflight import RunPlan
-from farm.app.shared_settings import adopted, check_shared_settings, joined
-from farm.app.sites import FIRST_IN_FLIGHT, check_headers, site_terms
 from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
 from farm.frontier.crawl import Crawl, Dedup, contradictions, find_crawl, open_crawl
@@ -18,11 +16,13 @@ from farm.frontier.embedded import EmbeddedRedis
 from farm.frontier.frontier import RedisFrontier
 from farm.frontier.terms import Politeness, Terms
 from farm.model.errors import FarmError, NoSuchCrawl, UsageError
+from farm.policy.aimd import FIRST_IN_FLIGHT
 from farm.resources.files import FolderLock
 from farm.runtime.presence import Presence, register, wait_while_halted
 from farm.runtime.reaper import Reaper
 from farm.scope.rules import ScopeRules
 from farm.scope.seeds import reparsed
+from farm.settings.stored import adopted, check_headers, check_shared_settings, joined
 from farm.settings.units import parse_hash_routes, parse_rate
 
 TERMS = Terms()

@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 
-from farm.app.access import add_seeds, open_existing_crawl
-from farm.app.shared_settings import FOR_SEEDS, check_shared_settings, stored_tables
-from farm.app.sites import site_terms
+from farm.app.access import add_seeds, open_existing_crawl, site_terms
 from farm.cli.interruptible import run_interruptible
 from farm.cli.show import tell
 from farm.model.errors import UsageError
 from farm.scope.seeds import given_seeds
 from farm.settings.commands import AddSettings
 from farm.settings.load import load
+from farm.settings.stored import FOR_SEEDS, check_shared_settings, stored_tables
 from farm.settings.units import parse_hash_routes
 
 

@@ -19,7 +19,7 @@ from farm.model.errors import UsageError
 from farm.monitor.figures import escaped
 from farm.settings.commands import DeadSettings
 from farm.settings.load import load
-from farm.settings.nearest import did_you_mean
+from farm.settings.origin import did_you_mean
 from farm.sinks.record import timestamp
 
 ABOUT = "List the URLs that were given up; show one; replay or drop those named, those of a reason, or all."

@@ -12,8 +12,7 @@ from farm.cli.show import tell
 from farm.cli.streams import open_standard_streams
 from farm.model.errors import FarmError, UsageError
 from farm.resources.files import OTHERS
-from farm.settings.nearest import did_you_mean
-from farm.settings.origin import crawl_flags, located, with_flags
+from farm.settings.origin import crawl_flags, did_you_mean, located, with_flags
 
 COMMANDS = {
     "run": "crawl; joins the crawl when it exists already",

@@ -13,7 +13,7 @@ from dataclasses import replace
 import uvloop
 from rich.console import Console
 
-from farm.app import resume, run_summary
+from farm.app import run_summary
 from farm.app.assembly import Assembly, assemble
 from farm.app.preflight import RunPlan, preflight
 from farm.app.session import CrawlSession, is_over, note_end, open_session
@@ -33,6 +33,7 @@ from farm.resources.files import umask_of
 from farm.runtime.control import ExitReason
 from farm.runtime.reaper import Reaper
 from farm.runtime.watchdog import LoopWatchdog, Signals
+from farm.settings import stored
 from farm.settings.commands import RunSettings
 from farm.settings.load import load, set_by_file
 from farm.settings.origin import with_flags
@@ -92,7 +93,7 @@ async def _crawl(plan: RunPlan) -> int:
             async with open_session(plan, reaper) as session:
                 checkpoint()
                 begun_with = (plan.settings, plan.private, plan.crawl, plan.agreed, plan.origins)
-                await asyncio.to_thread(resume.keep, *begun_with)
+                await asyncio.to_thread(stored.keep, *begun_with)
                 if await is_over(plan, session.frontier):
                     # Nothing is begun, not even a log: a supervisor may start us again and again.
                     stats = await session.frontier.stats()

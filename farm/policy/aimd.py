@@ -34,6 +34,10 @@ class Sample:
     overloaded: bool = False
 
 
+FIRST_IN_FLIGHT = 8
+"""How many visits to a site there are at once before anything is known of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class PaceParams:
     """The concurrency is `first` at the start and `most` at the maximum; a rate of 0 is no limit.
@@ -45,7 +49,7 @@ class PaceParams:
     cut below `slowest` either: throttling that has nothing to do with the rate would otherwise stop the site.
     """
 
-    first: int = 8
+    first: int = FIRST_IN_FLIGHT
     most: int = 64
     ceiling: float = 0.0
     window_s: float = 3.0

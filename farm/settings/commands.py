@@ -8,7 +8,6 @@ from farm.settings.options import (
     CrawlSettings,
     DisplaySettings,
     EgressSettings,
-    Lines,
     NodeSettings,
     OutputSettings,
     PoolSettings,
@@ -18,7 +17,7 @@ from farm.settings.options import (
     SiteSettings,
     option,
 )
-from farm.settings.units import CountOrAuto, Duration, Memory, MemoryBudget, RateLimit
+from farm.settings.units import CountOrAuto, Duration, Lines, Memory, MemoryBudget, RateLimit
 
 
 class RunSettings(
@@ -38,12 +37,6 @@ class RunSettings(
     """`farm run`."""
 
     goes_on = True
-
-
-class StoredSettings(
-    OutputSettings, SafetySettings, EgressSettings, RenderSettings, PoolSettings, ScopeSettings
-):
-    """What of a run's settings its output folder keeps; read from there alone."""
 
 
 class StatusSettings(CrawlSettings, CommandSettings):

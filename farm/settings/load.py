@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -24,8 +24,7 @@ from pydantic_settings import (
 
 from farm.model.errors import UsageError
 from farm.model.secret import SecretUrl
-from farm.settings.nearest import did_you_mean
-from farm.settings.origin import CONFIG, PREFIX, check_environment, flags_of
+from farm.settings.origin import CONFIG, PREFIX, check_environment, did_you_mean, flags_of
 from farm.settings.sites import blamed
 
 TABLES = frozenset({"site"})
@@ -150,10 +149,16 @@ def _every_key() -> set[str]:
     return {name for kind in kinds for name in kind.model_fields}
 
 
+def _known_keys() -> set[str]:
+    """Return the keys that `farm.toml` may have: the options of all rooms."""
+    from farm.settings import options
+
+    rooms = [one for one in vars(options).values() if isinstance(one, type) and issubclass(one, BaseModel)]
+    return {name for room in rooms for name in room.model_fields}
+
+
 def _check_file() -> None:
     """Refuse a key that no command knows: a typing error must not be silently without effect."""
-    from farm.settings.options import known_keys
-
     try:
         owner = CONFIG.stat().st_uid
         keys = tomllib.loads(CONFIG.read_text(encoding="utf-8")).keys()
@@ -168,9 +173,9 @@ def _check_file() -> None:
         raise UsageError(
             f"{CONFIG} belongs to another user and is not trusted; make it yours, or go elsewhere."
         )
-    unknown = sorted(keys - known_keys())
+    unknown = sorted(keys - _known_keys())
     if unknown:
-        meant = did_you_mean(unknown[0], known_keys())
+        meant = did_you_mean(unknown[0], _known_keys())
         raise UsageError(
             f"{CONFIG} has {unknown[0]!r}, which is no setting{meant}; `farm run --help` lists them."
         )

@@ -20,8 +20,10 @@ from farm.settings.units import (
     CountOrAuto,
     Duration,
     FileMode,
+    FileOrNone,
     HashRoutesOption,
-    HeaderLine,
+    Headers,
+    Lines,
     Memory,
     MemoryBudget,
     RateLimit,
@@ -31,15 +33,12 @@ from farm.settings.units import (
     UtcDate,
     Viewport,
     WaitRule,
+    Words,
     lines,
     none_or,
 )
 from farm.sinks.address import DEFAULT, FORMS
 
-Words = Annotated[tuple[str, ...], NoDecode]
-FileOrNone = Annotated[Path | None, BeforeValidator(none_or)]
-Lines = Annotated[Words, BeforeValidator(lines)]
-Headers = Annotated[tuple[HeaderLine, ...], NoDecode]
 Sinks = Annotated[tuple[Sink, ...], NoDecode, BeforeValidator(lines)]
 EMBEDDED = SecretUrl("embedded")
 
@@ -338,9 +337,3 @@ class DisplaySettings(BaseModel):
         "info", "least level that is logged [info]"
     )
     log_format: Literal["text", "json"] = option("text", "format of the log [text]")
-
-
-def known_keys() -> set[str]:
-    """Return the keys that `farm.toml` may have: the options of all commands."""
-    models = [one for one in globals().values() if isinstance(one, type) and issubclass(one, BaseModel)]
-    return {name for model in models for name in model.model_fields}

@@ -1,4 +1,4 @@
-"""Where a setting stands: a flag, an environment variable or a line of `farm.toml`.
+"""Where a setting stands: a flag, an environment variable or a line of `farm.toml`; and which one was meant.
 
 What stands in the last two holds for the next command too; what was a flag has to be in the commands that are
 offered.
@@ -8,17 +8,19 @@ import os
 import re
 import shlex
 import tomllib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from farm.model.errors import UsageError
 from farm.model.secret import SecretUrl
-from farm.settings.nearest import nearest
 
 PREFIX = "FARM_"
 CONFIG = Path("farm.toml")
 _CRAWL_FLAGS = ("--redis", "--redis-ca-file", "--crawl", "--output")
 _OFFERED = re.compile(r"`(farm (?:run|resume|dead [a-z]+)\b[^`]*)`")
+_LIKE = 0.66
+_LONGEST = 64
 _FLAG = re.compile(r"--(?:no-)?([a-z][a-z-]*)")
 
 
@@ -82,6 +84,19 @@ def holds_without_flag(name: str, value: str) -> bool:
 def flags_of(names: Collection[str]) -> list[str]:
     """Return which of the settings that were given neither the environment nor `farm.toml` gives, in order."""
     return sorted(one for one in names if PREFIX + one.upper() not in os.environ and not _line_of(one))
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most like it; None where none is."""
+    # What nobody could have meant is not compared: the cost grows with the square of the length.
+    found = get_close_matches(name, list(known), n=1, cutoff=_LIKE) if len(name) <= _LONGEST else []
+    return found[0] if found else None
+
+
+def did_you_mean(name: str, known: Iterable[str], before: str = "") -> str:
+    """Return ` (did you mean X?)`, or nothing; `before` is put before the name that is suggested."""
+    found = nearest(name, known)
+    return f" (did you mean {before}{found}?)" if found else ""
 
 
 def check_environment(known: Collection[str]) -> None:

@@ -13,8 +13,7 @@ from pydantic_settings import NoDecode
 
 from farm.model.url import ANY_SUBDOMAIN, host_of, is_address
 from farm.scope.canonical import Refusal, canonicalise
-from farm.settings.nearest import did_you_mean
-from farm.settings.origin import CONFIG
+from farm.settings.origin import CONFIG, did_you_mean
 from farm.settings.units import BlockedKinds, HeaderLine, RateLimit, WaitRule, lines
 
 MOST_TABLES = 10_000

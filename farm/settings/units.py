@@ -5,6 +5,7 @@ import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, InstanceOf, PlainSerializer
@@ -257,3 +258,7 @@ BlockedKinds = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_kinds)
 FileMode = Annotated[int, BeforeValidator(parse_mode), PlainSerializer(lambda mode: f"0{mode:o}")]
 HashRoutesOption = Annotated[HashRoutes, BeforeValidator(parse_hash_routes)]
 UtcDate = Annotated[datetime, BeforeValidator(parse_date)]
+Words = Annotated[tuple[str, ...], NoDecode]
+Lines = Annotated[Words, BeforeValidator(lines)]
+Headers = Annotated[tuple[HeaderLine, ...], NoDecode]
+FileOrNone = Annotated[Path | None, BeforeValidator(none_or)]

@@ -7,12 +7,12 @@ import pytest
 
 from farm.app.preflight import preflight
 from farm.app.session import open_session
-from farm.app.shared_settings import OF_RECORDS
 from farm.model.errors import UsageError
 from farm.model.task import Idle, Lease, LeaseRequest
 from farm.model.url import HashRoutes
 from farm.runtime.reaper import Reaper
 from farm.settings.commands import RunSettings
+from farm.settings.stored import OF_RECORDS
 
 SEEDS = ("http://a.example/1", "http://a.example/2", "http://b.example/1", "http://b.example/2")
 

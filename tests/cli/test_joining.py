@@ -2,8 +2,8 @@
 
 import pytest
 
-from farm.app import shared_settings
 from farm.frontier.crawl import SCHEMA
+from farm.settings import stored
 from tests.cli.outside import Outside
 
 
@@ -21,7 +21,7 @@ def test_a_farm_that_writes_urls_in_another_way_is_refused(
     outside: Outside, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
     """With the difference: two ways in one crawl would visit pages twice, and pass over others."""
-    monkeypatch.setattr(shared_settings, "CANONICALISATION", shared_settings.CANONICALISATION + 1)
+    monkeypatch.setattr(stored, "CANONICALISATION", stored.CANONICALISATION + 1)
     done = outside.farm(*command)
     assert done.code == 2
     assert "canonicalisation = 1, here 2" in done.sentence

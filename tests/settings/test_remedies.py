@@ -11,8 +11,7 @@ from farm.cli.main import COMMANDS, main
 from farm.model.errors import UsageError
 from farm.settings.commands import RunSettings
 from farm.settings.load import load, set_by_file
-from farm.settings.nearest import nearest
-from farm.settings.origin import check_environment, crawl_flags, with_flags
+from farm.settings.origin import check_environment, crawl_flags, nearest, with_flags
 
 URL = "http://shop.example/"
 

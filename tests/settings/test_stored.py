@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from farm.app import resume
 from farm.app.preflight import RunPlan, preflight
 from farm.model.errors import UsageError
-from farm.settings.commands import RunSettings, StoredSettings
+from farm.settings import stored
+from farm.settings.commands import RunSettings
+from farm.settings.stored import StoredSettings
 
 URL = "http://shop.example/"
 SECRET = "open-sesame"
@@ -24,7 +25,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def begun(folder: Path, **settings: object) -> RunPlan:
     """Begin a crawl as a run does."""
     plan = preflight(RunSettings(urls=(URL,), output=folder, sandbox=False, **settings))  # type: ignore[arg-type]
-    resume.keep(plan.settings, plan.private, plan.crawl, plan.agreed, plan.origins)
+    stored.keep(plan.settings, plan.private, plan.crawl, plan.agreed, plan.origins)
     return plan
 
 
@@ -60,7 +61,7 @@ def test_what_decides_what_is_fetched_is_taken_up_and_named(tmp_path: Path) -> N
     (note,) = plan.notes
     for part in ("--allow-network 127.0.0.0/8", f"--proxies {proxies}", "--page-timeout 20"):
         assert part in note
-    assert SECRET not in (tmp_path / "out" / ".farm" / resume.FILE).read_text()
+    assert SECRET not in (tmp_path / "out" / ".farm" / stored.FILE).read_text()
 
 
 def test_every_setting_that_is_kept_can_be_read_back(tmp_path: Path) -> None:
@@ -81,9 +82,9 @@ def test_every_setting_that_is_kept_can_be_read_back(tmp_path: Path) -> None:
     }
     settings = RunSettings(**given)  # type: ignore[arg-type]
     shown = settings.model_dump(mode="json")
-    for name in StoredSettings.model_fields.keys() - resume.OF_ONE_RUN - {"header"}:
-        stored = StoredSettings.model_validate({name: shown[name]})
-        assert getattr(stored, name) == getattr(settings, name), name
+    for name in StoredSettings.model_fields.keys() - stored.OF_ONE_RUN - {"header"}:
+        taken = StoredSettings.model_validate({name: shown[name]})
+        assert getattr(taken, name) == getattr(settings, name), name
 
 
 def test_who_says_otherwise_wins_and_is_kept(tmp_path: Path) -> None:
@@ -98,8 +99,8 @@ def test_who_says_otherwise_wins_and_is_kept(tmp_path: Path) -> None:
 def test_a_secret_that_is_missing_ends_the_run_before_it_begins(tmp_path: Path) -> None:
     """Without it the site would see somebody else."""
     begun(tmp_path / "out", header=(f"Authorization: {SECRET}",))
-    stored = (tmp_path / "out" / ".farm" / resume.FILE).read_text()
-    assert SECRET not in stored
+    text = (tmp_path / "out" / ".farm" / stored.FILE).read_text()
+    assert SECRET not in text
     with pytest.raises(UsageError, match="--header Authorization, whose value is not kept; give it again"):
         begun(tmp_path / "out")
     assert begun(tmp_path / "out", header=("Authorization: other",)).secrets.headers
@@ -112,7 +113,7 @@ def test_a_file_that_is_gone_ends_the_run_before_it_begins(tmp_path: Path, optio
     """A crawl by proxies must not go on by the user's own address."""
     private = tmp_path / "out" / ".farm"
     gone = tmp_path / "gone"
-    resume.keep(RunSettings(**{option: gone}), private, "default", {}, [])  # type: ignore[arg-type]
+    stored.keep(RunSettings(**{option: gone}), private, "default", {}, [])  # type: ignore[arg-type]
     flag = f"--{option.replace('_', '-')}"
     with pytest.raises(UsageError, match=f"{flag} {gone}, with which this crawl was begun, is not there"):
         begun(tmp_path / "out")
@@ -134,7 +135,7 @@ def test_a_file_that_is_none_of_ours_is_nothing(tmp_path: Path, text: str) -> No
     """A crash may have left half of it; half of a setting is none."""
     private = tmp_path / "out" / ".farm"
     private.mkdir(parents=True)
-    (private / resume.FILE).write_text(text)
+    (private / stored.FILE).write_text(text)
     assert begun(tmp_path / "out").notes == ()
 
 
@@ -142,7 +143,7 @@ def test_settings_of_a_newer_farm_are_not_guessed_at(tmp_path: Path) -> None:
     """A deadline in words that this one does not know."""
     private = tmp_path / "out" / ".farm"
     private.mkdir(parents=True)
-    (private / resume.FILE).write_text(json.dumps({"crawl": "default", "settings": {"page_timeout": "soon"}}))
+    (private / stored.FILE).write_text(json.dumps({"crawl": "default", "settings": {"page_timeout": "soon"}}))
     with pytest.raises(UsageError, match="settings that this farm does not have"):
         begun(tmp_path / "out")
 
@@ -152,7 +153,7 @@ def test_a_file_that_somebody_else_put_there_is_not_trusted(
 ) -> None:
     """It could open networks: neither by a link, nor by a file of another owner."""
     begun(tmp_path / "out", allow_network=("127.0.0.0/8",))
-    path = tmp_path / "out" / ".farm" / resume.FILE
+    path = tmp_path / "out" / ".farm" / stored.FILE
     with monkeypatch.context() as patched:
         patched.setattr(os, "geteuid", lambda: os.getuid() + 1)
         with pytest.raises(UsageError, match="belongs to another user and is not trusted"):
