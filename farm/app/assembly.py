@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from farm.app.politeness import crawl_limits, link_sorter, robots_desk, site_pacer
+from farm.app.access import crawl_limits
+from farm.app.politeness import link_sorter, robots_desk, site_pacer
 from farm.app.preflight import RunPlan
 from farm.app.proxies import byte_budget, proxies_of
 from farm.app.rendering import slot_params
@@ -178,6 +179,7 @@ async def assemble(
             route = proxies.route(slot_proxy) if proxies else DirectRoute()
             slot = pool.slot(name, slot_proxy.proxy_url)
             workers.append(Worker(index, slot, slot_proxy, route, deps, control, params))
+        limits = crawl_limits(session.crawl.settings, settings.site, has_proxies=proxies is not None)
         sampler = _memory_sampler(pool, session, cap_bytes, folder)
         stack.callback(sampler.close)
         governor = Governor(
@@ -188,7 +190,7 @@ async def assemble(
             control,
             emit,
             clock,
-            OwnLimits(crawl_limits(session), meter, proxies.pool if proxies else None, clock),
+            OwnLimits(limits, meter, proxies.pool if proxies else None, clock),
         )
         node = Node(
             workers,

@@ -12,7 +12,6 @@ from farm.model.clock import Clock
 from farm.model.event import Emit
 from farm.model.url import covering
 from farm.policy.aimd import FIRST_IN_FLIGHT, PaceParams
-from farm.policy.capacity import CrawlLimits
 from farm.policy.retry import RetryParams
 from farm.resources.host_load import HostLoad
 from farm.runtime.pacing import PaceLearner
@@ -61,23 +60,6 @@ def own_paces(tables: Mapping[str, SiteTable], crawls: PaceParams) -> Callable[[
         if table.rate or table.concurrency
     }
     return lambda site: covering(paces, site)
-
-
-def crawl_limits(session: CrawlSession) -> CrawlLimits:
-    """Return what the crawl allows; a proxy's rate says something only to a node that has proxies."""
-    agreed, settings = session.crawl.settings, session.plan.settings
-    rate, places = _per_s(agreed["rate"]), agreed["site_concurrency"] or 0
-    tables = [one for one in settings.site.items() if one[1].rate or one[1].concurrency]
-    return CrawlLimits(
-        _per_s(agreed["global_rate"]),
-        agreed["global_concurrency"] or 0,
-        _per_s(agreed["proxy_rate"]) if session.plan.proxies else 0.0,
-        rate,
-        places,
-        # A table that says nothing of one of them hides a wider table that does.
-        {name: table.rate.per_s if table.rate else rate for name, table in tables},
-        {name: table.concurrency or places for name, table in tables},
-    )
 
 
 def _per_s(rate: str | None) -> float:

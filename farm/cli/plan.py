@@ -1,17 +1,19 @@
 """`farm plan`: how many contexts and nodes, how long, and what binds; by Little's law, from what was measured."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from farm.app.access import open_existing_crawl
+from farm.app.access import crawl_limits, open_existing_crawl
 from farm.cli.interruptible import run_interruptible
 from farm.egress.proxy_file import ProxyFile
 from farm.frontier.nodes import by_site
-from farm.model.crawl import Stats
 from farm.model.errors import UsageError
+from farm.model.url import ANY_SUBDOMAIN, site_of
 from farm.monitor.figures import size
 from farm.policy.capacity import (
     CONTEXT_BYTES,
@@ -26,6 +28,8 @@ from farm.resources.host_load import core_count
 from farm.resources.memory import machine_bytes
 from farm.settings.commands import PlanSettings
 from farm.settings.load import load
+from farm.settings.sites import SiteTable
+from farm.settings.stored import check_shared_settings, stored_tables
 from farm.settings.units import Rate
 
 ASSUMED_S = 1.0
@@ -37,8 +41,11 @@ NAMES = {
     "rate": "the sites' rate",
     "site_concurrency": "the places in flight at the sites",
     "global_rate": "the global rate",
+    "global_concurrency": "the places in flight in all",
     "proxies": "C_max: the proxies' rate",
 }
+
+_LIMITS = ("rate", "site_concurrency", "global_rate", "global_concurrency", "proxy_rate")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -46,17 +53,17 @@ def main(arguments: Sequence[str]) -> int:
     settings = load(
         PlanSettings, arguments, "farm plan", "Say how many contexts it takes, how long, what binds."
     )
-    known = run_interruptible(_known(settings)) if _names_a_crawl(settings) else None
-    stats, flow, sites = known or (None, Flow(), 0)
-    pages = settings.pages or (stats.ledger.open if stats else 0)
+    known = run_interruptible(_known(settings)) if _names_a_crawl(settings) else _Known()
+    pages = settings.pages or known.pages
     if not pages:
         raise UsageError("There is nothing to plan; give --pages N, or a crawl with URLs left to visit.")
-    took_s = settings.page_time or flow.took_s or ASSUMED_S
+    took_s = settings.page_time or known.flow.took_s or ASSUMED_S
     source = "given" if settings.page_time else f"measured in {settings.crawl or 'the crawl'}"
-    if not settings.page_time and not flow.took_s:
+    if not settings.page_time and not known.flow.took_s:
         source = "assumed; give --page-time, or a crawl that has run"
     budget, cores = settings.memory.of(machine_bytes()), core_count()
     contexts = settings.contexts or automatic_contexts(budget, cores)
+    proxies, tables = _proxies(settings), settings.site or known.tables
     wanted = Workload(
         pages=pages,
         took_s=took_s,
@@ -65,29 +72,64 @@ def main(arguments: Sequence[str]) -> int:
         cpu_s=settings.page_cpu,
         context_bytes=CONTEXT_BYTES,
         budget_bytes=budget,
-        sites=settings.sites or max(1, sites),
-        site_rate=_per_s(settings.rate),
-        site_concurrency=settings.site_concurrency or 0,
-        global_rate=_per_s(settings.global_rate),
-        proxies=_proxies(settings),
-        proxy_rate=_per_s(settings.proxy_rate),
+        sites=_sites(settings, known, tables),
+        allowed=crawl_limits(_agreed(settings, known), tables, has_proxies=proxies > 0),
+        proxies=proxies,
         within_s=settings.within or 0.0,
     )
     _show(wanted, plan(wanted), source)
     return 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of a crawl: `pages` that are left, its measured flow, `sites` in number and some by name."""
+
+    pages: int = 0
+    flow: Flow = field(default_factory=Flow)
+    sites: int = 0
+    names: Sequence[str] = ()
+    agreed: Mapping[str, Any] = field(default_factory=dict)
+    tables: Mapping[str, SiteTable] = field(default_factory=dict)
+
+
 def _names_a_crawl(settings: PlanSettings) -> bool:
     return bool({"redis", "crawl", "output"} & settings.model_fields_set)
 
 
-async def _known(settings: PlanSettings) -> tuple[Stats, Flow, int]:
-    """Return what the crawl has measured, its last nodes together."""
-    async with open_existing_crawl(settings) as (_, frontier):
+async def _known(settings: PlanSettings) -> _Known:
+    """Return what the crawl has agreed on and measured, its last nodes together."""
+    async with open_existing_crawl(settings) as (crawl, frontier):
+        check_shared_settings(crawl, frontier.place, *_LIMITS)
         nodes = await frontier.flow.read()
         at_work = [node for node in nodes if node.is_fresh] or nodes[:1]
         stats = await frontier.stats()
-        return stats, together(node.flow for node in at_work), stats.sites or len(by_site(nodes))
+        # A crawl that has not run yet knows its sites where the scope is one of hosts.
+        hosts = {site_of(unit) if "://" in unit else unit for unit in await frontier.scope_sites()}
+        names = list(by_site(nodes)) or sorted(hosts)
+        return _Known(
+            stats.ledger.open,
+            together(node.flow for node in at_work),
+            stats.sites or len(names),
+            names,
+            crawl.settings,
+            stored_tables(crawl.settings, frontier.place),
+        )
+
+
+def _agreed(settings: PlanSettings, known: _Known) -> dict[str, Any]:
+    """Return the limits as a crawl has them: those given, else the crawl's."""
+    given = {name: getattr(settings, name, None) for name in _LIMITS}
+    texts = {name: value.text if isinstance(value, Rate) else value for name, value in given.items()}
+    return {name: text or known.agreed.get(name) for name, text in texts.items()}
+
+
+def _sites(settings: PlanSettings, known: _Known, tables: Mapping[str, SiteTable]) -> list[str]:
+    """Return the names of the sites, empty for one that is not known; without a crawl those that have tables."""
+    named = [name for name in tables if not name.startswith(ANY_SUBDOMAIN)]
+    names = list(known.names) if known.sites else named
+    count = settings.sites or known.sites or max(1, len(names))
+    return [*names[:count], *[""] * (count - len(names))]
 
 
 def _proxies(settings: PlanSettings) -> int:
@@ -96,10 +138,6 @@ def _proxies(settings: PlanSettings) -> int:
     file = ProxyFile(settings.proxies)
     file.read()
     return len(file.upstreams)
-
-
-def _per_s(rate: Rate | None) -> float:
-    return rate.per_s if rate else 0.0
 
 
 def _show(wanted: Workload, made: CapacityPlan, source: str) -> None:

@@ -5,7 +5,7 @@ limit is the smallest, and how long a crawl lasts.
 """
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -125,7 +125,7 @@ def steadied(contexts: int, before: int | None) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """The crawl to plan for. Rates are per second, 0 where there is no such limit.
+    """The crawl to plan for. `sites` are the names of its sites, empty where one is not known.
 
     `contexts` and `cores` are of one node; `cpu_s` is the CPU time of a page, `context_bytes` the memory of a
     context and `budget_bytes` the memory budget of a node.
@@ -138,12 +138,9 @@ class Workload:
     cpu_s: float
     context_bytes: int
     budget_bytes: int
-    sites: int = 1
-    site_rate: float = 0.0
-    site_concurrency: int = 0
-    global_rate: float = 0.0
+    sites: Sequence[str] = ("",)
+    allowed: CrawlLimits = CrawlLimits()
     proxies: int = 0
-    proxy_rate: float = 0.0
     within_s: float = 0.0
 
 
@@ -196,11 +193,13 @@ def _of_a_node(wanted: Workload) -> dict[str, float]:
 
 
 def _outer(wanted: Workload) -> dict[str, float]:
+    allowed, sites = wanted.allowed, wanted.sites
     limits = {
-        "rate": wanted.sites * wanted.site_rate,
-        "site_concurrency": wanted.sites * wanted.site_concurrency / wanted.took_s,
-        "global_rate": wanted.global_rate,
-        "proxies": wanted.proxies * wanted.proxy_rate,
+        "rate": sum_of(allowed.own_rates, allowed.rate, sites),
+        "site_concurrency": sum_of(allowed.own_places, allowed.places, sites) / wanted.took_s,
+        "global_rate": allowed.global_rate,
+        "global_concurrency": allowed.global_places / wanted.took_s,
+        "proxies": wanted.proxies * allowed.proxy_rate,
     }
     return {name: limit for name, limit in limits.items() if limit}
 

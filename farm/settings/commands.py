@@ -45,22 +45,27 @@ class StatusSettings(CrawlSettings, CommandSettings):
     as_json: bool = option(False, "print JSON", flag="json")
 
 
-class PlanSettings(CrawlSettings, CommandSettings):
-    """`farm plan`."""
+class PlanSettings(SiteSettings, CrawlSettings, CommandSettings):
+    """`farm plan`; of limits that are not given those of the crawl hold."""
 
     pages: int = option(0, "how many pages there are [what the crawl has left]", metavar="N", ge=0)
     within: Duration | None = option(None, "in what time they are to be done", metavar="TIME", gt=0)
     page_time: Duration | None = option(None, "how long a visit takes [as measured]", metavar="TIME", gt=0)
     page_cpu: Duration = option(0.1, "what a page costs of one core [100ms]", metavar="TIME", gt=0)
-    sites: int = option(0, "how many sites they are spread over [the crawl's, or 1]", metavar="N", ge=0)
+    sites: int = option(
+        0,
+        "how many sites they are spread over [the crawl's, else those with a table]",
+        metavar="N",
+        ge=0,
+    )
     contexts: CountOrAuto = option(None, "browser contexts of a node [auto]", metavar="N")
     memory: MemoryBudget = option(Memory("75%", share=0.75), "budget of a node [75%%]", metavar="SIZE")
-    rate: RateLimit | None = option(None, "visits to one site [no limit]", metavar="RATE")
-    site_concurrency: int | None = option(None, "visits to one site at once [no limit]", metavar="N", ge=1)
-    global_rate: RateLimit | None = option(None, "visits in all [no limit]", metavar="RATE")
+    rate: RateLimit | None = option(None, "visits to one site [the crawl's]", metavar="RATE")
+    site_concurrency: int | None = option(None, "visits to one site at once [the crawl's]", metavar="N", ge=1)
+    global_rate: RateLimit | None = option(None, "visits in all [the crawl's]", metavar="RATE")
     proxies: Path | None = option(None, "a file of proxies", metavar="FILE")
     proxy_rate: RateLimit | None = option(
-        None, "visits by one proxy [no limit]", metavar="RATE", needs="proxies"
+        None, "visits by one proxy [the crawl's]", metavar="RATE", needs="proxies"
     )
 
 

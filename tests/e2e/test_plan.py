@@ -40,3 +40,39 @@ def test_a_plan_takes_the_time_that_a_crawl_has_measured(out: Path) -> None:
     code, told = planned(out)
     assert code == 2
     assert "give --pages" in told
+
+
+def test_a_plan_reckons_with_what_the_tables_say_of_a_site(out: Path) -> None:
+    """Of farm.toml, and of a crawl that was begun with them; a flag counts where no table covers a site."""
+    config = out.parent / "farm.toml"
+    config.write_text(
+        '[site."shop.example"]\nrate = "30/m"\n[site."b.example"]\nconcurrency = 1\nrate = "1/s"\n'
+    )
+    code, told = planned(out, "--pages", "3600")
+    assert code == 0, told
+    assert "1.50 pages/s  <- binds" in told
+    code, told = planned(out, "--pages", "3600", "--sites", "3", "--rate", "2/s")
+    assert "3.50 pages/s  <- binds" in told
+    with serve_shop_in_thread() as shop:
+        config.write_text(f'[site."127.0.0.1:{shop.port}"]\nrate = "90/m"\nconcurrency = 1\n')
+        finished = crawl(out, shop.url, limit="2", global_concurrency="1").finish()
+        assert finished.code == 5, finished.output
+    config.unlink()
+    code, told = planned(out, "--output", str(out), "--page-time", "1s")
+    assert code == 0, told
+    rows = [line.split("│") for line in told.splitlines() if "pages/s" in line]
+    rates = {row[1].strip(): row[2].partition("<")[0].strip() for row in rows if len(row) > 2}
+    assert rates["the sites' rate"] == "1.50 pages/s"
+    assert (
+        rates["the places in flight at the sites"] == rates["the places in flight in all"] == "1.00 pages/s"
+    )
+
+
+def test_a_table_that_cannot_be_meant_is_refused_by_a_plan(out: Path) -> None:
+    """With the key, as by a run."""
+    (out.parent / "farm.toml").write_text('[site."shop.example"]\nraet = "2/s"\n')
+    for arguments in (["plan", "--pages", "5"], ["run", "https://shop.example/"]):
+        refused = start(*arguments, folder=out).finish()
+        assert refused.code == 2
+        assert """[site."shop.example"]: it has 'raet'""" in refused.output
+        assert "did you mean rate?" in refused.output

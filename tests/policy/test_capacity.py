@@ -1,9 +1,13 @@
 """Little's law, in both directions."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from farm.policy.capacity import (
     CapacityPlan,
+    CrawlLimits,
     Flow,
     Misfit,
     Workload,
@@ -28,9 +32,9 @@ WANTED = Workload(
 )
 
 
-def planned(**changes: float) -> CapacityPlan:
+def planned(**changes: Any) -> CapacityPlan:
     """CapacityPlan with some changes to what is wanted."""
-    return plan(Workload(**{**{name: getattr(WANTED, name) for name in Workload.__slots__}, **changes}))
+    return plan(replace(WANTED, **changes))
 
 
 def test_a_rate_can_use_so_many_contexts() -> None:
@@ -50,16 +54,21 @@ def test_the_contexts_and_their_time_make_the_rate() -> None:
 @pytest.mark.parametrize(
     ("changes", "binding", "per_s"),
     [
-        ({"site_rate": 0.5, "sites": 3}, "rate", 1.5),
-        ({"site_concurrency": 1, "sites": 2}, "site_concurrency", 1),
-        ({"global_rate": 2.5}, "global_rate", 2.5),
-        ({"proxies": 4, "proxy_rate": 0.5}, "proxies", 2),
+        ({"allowed": CrawlLimits(rate=0.5), "sites": ["", "a", ""]}, "rate", 1.5),
+        ({"allowed": CrawlLimits(rate=0.5, own_rates={"a": 0.1}), "sites": ["", "a"]}, "rate", 0.6),
+        ({"allowed": CrawlLimits(own_rates={"a": 0.1}), "sites": ["a"]}, "rate", 0.1),
+        ({"allowed": CrawlLimits(own_rates={"a": 0.1}), "sites": ["a", ""]}, "contexts", 4),
+        ({"allowed": CrawlLimits(places=1), "sites": ["", ""]}, "site_concurrency", 1),
+        ({"allowed": CrawlLimits(own_places={"*.a": 1}), "sites": ["b.a"]}, "site_concurrency", 0.5),
+        ({"allowed": CrawlLimits(global_rate=2.5)}, "global_rate", 2.5),
+        ({"allowed": CrawlLimits(global_places=3)}, "global_concurrency", 1.5),
+        ({"allowed": CrawlLimits(proxy_rate=0.5), "proxies": 4}, "proxies", 2),
         ({"cpu_s": 1.0}, "cpu", 2),
         ({"budget_bytes": 400 * MIB}, "memory", 1),
         ({"budget_bytes": 1}, "memory", 0.5),
     ],
 )
-def test_the_smallest_limit_binds(changes: dict[str, float], binding: str, per_s: float) -> None:
+def test_the_smallest_limit_binds(changes: dict[str, Any], binding: str, per_s: float) -> None:
     """And says how long it takes."""
     made = planned(**changes)
     assert (made.binding, made.per_s) == (binding, per_s)
@@ -77,8 +86,8 @@ def test_more_nodes_bring_more(changes: dict[str, float], nodes: int) -> None:
 
 def test_no_number_of_nodes_moves_what_belongs_to_the_sites() -> None:
     """Unless it is enough."""
-    assert planned(within_s=3600, global_rate=9).nodes == 0
-    assert planned(within_s=3600, global_rate=10).nodes == 3
+    assert planned(within_s=3600, allowed=CrawlLimits(global_rate=9)).nodes == 0
+    assert planned(within_s=3600, allowed=CrawlLimits(global_rate=10)).nodes == 3
 
 
 def test_flows_of_nodes_are_one() -> None:
