@@ -78,6 +78,8 @@ RECORDS: dict[str, Any] = {
     "text": False,
 }
 """What changes a record, each as no default has it."""
+NEEDS: dict[str, dict[str, Any]] = {"click_times": {"click": ("#more",)}, "max_download": {"download": True}}
+"""Without what else a setting has no effect, and is refused for that."""
 
 
 async def test_what_changes_a_record_is_taken_from_the_crawl(tmp_path: Path) -> None:
@@ -96,9 +98,10 @@ async def test_what_changes_a_record_is_taken_from_the_crawl(tmp_path: Path) -> 
 @pytest.mark.parametrize("name", OF_RECORDS)
 async def test_what_changes_a_record_and_contradicts_the_crawl_is_refused(tmp_path: Path, name: str) -> None:
     """With the difference."""
-    await _joined(tmp_path, urls=SEEDS)
+    needed = NEEDS.get(name, {})
+    await _joined(tmp_path, urls=SEEDS, **needed)
     with pytest.raises(UsageError, match=rf"was begun with .*{name} = .*\(here .*--fresh"):
-        await _joined(tmp_path, **{name: RECORDS[name]})
+        await _joined(tmp_path, **needed, **{name: RECORDS[name]})
 
 
 async def test_a_picture_keeps_its_images_on_every_node(tmp_path: Path) -> None:
