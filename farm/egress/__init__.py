@@ -12,7 +12,8 @@
 from farm.egress.connection import GatewayParams
 from farm.egress.gateway import Gateway, SlotProxy
 from farm.egress.guard import AllowedNetwork, Guard, Verdict
-from farm.egress.proxy_file import BadProxyLine, ProxyList, Upstream, parse_proxies
+from farm.egress.proxy_file import BadProxyLine, ProxyList, parse_proxies
+from farm.egress.upstream import Upstream
 
 __all__ = [
     "AllowedNetwork",

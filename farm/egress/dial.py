@@ -20,12 +20,11 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from itertools import zip_longest
 
-from farm.egress import upstream as proxied
 from farm.egress.authority import Authority, TunnelForbidden, Unreachable
 from farm.egress.connection import Connection, GatewayParams, Traffic
 from farm.egress.guard import Guard, IPAddress, is_this_machine
 from farm.egress.hosts import DeadHosts, Resolver
-from farm.egress.proxy_file import Upstream
+from farm.egress.upstream import Upstream, open_socks, open_tunnel
 from farm.model.egress import EgressFault
 from farm.model.errors import UsageError
 
@@ -141,7 +140,7 @@ class Dialer:
         connection = await self._to_proxy(upstream, traffic)
         attempt.reached = True
         try:
-            await proxied.open_tunnel(connection, upstream, authority, self._params)
+            await open_tunnel(connection, upstream, authority, self._params)
         except BaseException:
             connection.abort()
             raise
@@ -171,7 +170,7 @@ class Dialer:
     ) -> Connection:
         at = await self._proxy_addresses(upstream)
         try:
-            sock = await proxied.open_socks(upstream, at, authority, known)
+            sock = await open_socks(upstream, at, authority, known)
         except OSError as error:
             raise Unreachable(EgressFault.UPSTREAM, f"{upstream}: {_sentence(error)}") from None
         loop = asyncio.get_running_loop()

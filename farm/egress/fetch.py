@@ -18,8 +18,8 @@ from ada_url import join_url
 
 from farm.egress.authority import DETAIL_CHARS
 from farm.egress.gateway import Gateway, SlotProxy
-from farm.egress.proxy_file import Upstream
 from farm.egress.response import HEADERS, INFORMATIONAL, ResponseReader
+from farm.egress.upstream import Upstream
 from farm.model.egress import EgressFault, Fetched, FetchFailed
 from farm.model.outcome import FailureKind
 

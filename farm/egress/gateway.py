@@ -22,8 +22,8 @@ from farm.egress.dial import Dialer
 from farm.egress.guard import Guard
 from farm.egress.hosts import Lookup, Resolver, system_lookup
 from farm.egress.peer import PeerCheck
-from farm.egress.proxy_file import Upstream
 from farm.egress.session import Session, SlotProxyState
+from farm.egress.upstream import Upstream
 from farm.egress.visit import Ask, NavigationHold, Visit
 from farm.model.egress import EgressFailure, EgressFault
 

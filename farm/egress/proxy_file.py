@@ -1,9 +1,8 @@
-"""Upstream proxies, and the proxies file that lists them, one URL a line.
+"""The proxies file, which lists upstream proxies, one URL a line.
 
 The file is read at the start, and again whenever it changes. `runtime/proxy_pool.py` chooses the proxy of a slot.
 
 Invariants:
-- User and password are `Secret`: no repr, log line or error shows them.
 - A bad line is reported by its number and never quoted, since what is wrong with it may be the password.
 - Every proxy has a label without credentials, unique in the file, by which the rest of the farm names it.
 - If the file becomes unreadable or empty, the last good list stays in force.
@@ -15,76 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from urllib.parse import SplitResult, unquote, urlsplit
 
+from farm.egress.upstream import Upstream
 from farm.model.errors import UsageError
-from farm.model.secret import Secret
 
 log = logging.getLogger("farm.proxies")
 LARGEST_BYTES = 10_000_000
-DEFAULT_PORTS = {"http": 80, "https": 443, "socks4": 1080, "socks5": 1080}
-_ALIASES = {"socks5h": "socks5", "socks4a": "socks4", "socks": "socks5"}
-_MAX_SOCKS_FIELD = 255
-_NONE = Secret("")
-
-
-@dataclass(frozen=True, slots=True)
-class Upstream:
-    """A proxy behind the gateway. `str` gives its address without credentials."""
-
-    scheme: str
-    host: str
-    port: int
-    user: Secret = _NONE
-    password: Secret = _NONE
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}"
-
-    @property
-    def is_socks(self) -> bool:
-        """Whether it speaks SOCKS; otherwise it speaks HTTP, over TLS or not."""
-        return self.scheme.startswith("socks")
-
-    @classmethod
-    def parse(cls, text: str) -> "Upstream":
-        """Read `scheme://[user[:password]@]host[:port]`; raises `ValueError` without quoting the text."""
-        try:
-            parts = urlsplit(text.strip())
-            port = parts.port
-            host = parts.hostname
-        except ValueError:
-            raise ValueError("it is not a URL") from None
-        scheme = _ALIASES.get(parts.scheme, parts.scheme)
-        if "://" not in text or scheme not in DEFAULT_PORTS:
-            raise ValueError("it must begin with http://, https://, socks4:// or socks5://")
-        if not host or any(c.isspace() for c in host):
-            raise ValueError("it names no host")
-        if parts.path not in {"", "/"} or parts.query or parts.fragment:
-            raise ValueError("something follows the port")
-        if port == 0:
-            raise ValueError("the port must be 1 to 65535")
-        user, password = _credentials(parts, scheme)
-        return cls(scheme, host, port or DEFAULT_PORTS[scheme], Secret(user), Secret(password))
-
-
-def _credentials(parts: SplitResult, scheme: str) -> tuple[str, str]:
-    user, password = unquote(parts.username or ""), unquote(parts.password or "")
-    if any(ord(c) < ord(" ") for c in user + password):
-        raise ValueError("user and password must not have control characters")
-    if not scheme.startswith("socks"):
-        if ":" in user:
-            raise ValueError("a user of an HTTP proxy must not have a colon")
-        return user, password
-    # Report what the protocol cannot carry here, not at the first page.
-    if not (user + password).isascii() or max(len(user), len(password)) > _MAX_SOCKS_FIELD:
-        raise ValueError("user and password of a SOCKS proxy must be ASCII and at most 255 characters")
-    if scheme == "socks5" and bool(user) != bool(password):
-        raise ValueError("a SOCKS5 proxy takes a user and a password, or neither")
-    if scheme == "socks4" and password:
-        raise ValueError("a SOCKS4 proxy takes a user, but no password")
-    return user, password
 
 
 @dataclass(frozen=True, slots=True)

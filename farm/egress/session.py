@@ -15,9 +15,8 @@ from farm.egress.authority import Authority, Target, Unreachable, target_from, t
 from farm.egress.connection import Connection, ConnectionBroken, GatewayParams, IdleTimeout, Traffic, relay
 from farm.egress.dial import Dialer
 from farm.egress.http1 import Exchange, HttpConnection, part
-from farm.egress.proxy_file import Upstream
 from farm.egress.response import Event
-from farm.egress.upstream import authorization
+from farm.egress.upstream import Upstream, authorization
 from farm.egress.visit import NavigationHold, Visit, is_navigation
 from farm.model.egress import EgressFailure, EgressFault
 

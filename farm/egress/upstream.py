@@ -1,15 +1,18 @@
-"""The handshakes with upstream proxies: CONNECT over HTTP by h11, SOCKS by python-socks.
+"""An upstream proxy, and the handshake by which it opens a connection: CONNECT by h11, SOCKS by python-socks.
 
-Invariants: after the handshake the connection carries only bytes between the slot and the site; credentials are
-sent to the proxy only, and errors name the proxy without them. Faults: `CONNECT` or `TIMEOUT` if the proxy reports
-that it cannot reach the site; `UPSTREAM` if the proxy rejects us; `TUNNEL` if it falls silent or closes the
-connection, which may be because of the site.
+Invariants: user and password are `Secret`, so that no repr, log line or error shows them; after the handshake
+the connection carries only bytes between the slot and the site; credentials are sent to the proxy only, and
+errors name the proxy without them. Faults: `CONNECT` or `TIMEOUT` if the proxy reports that it cannot reach the
+site; `UPSTREAM` if the proxy rejects us; `TUNNEL` if it falls silent or closes the connection, which may be
+because of the site.
 """
 
 import base64
 import socket
 from collections.abc import Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import h11
 from python_socks import ProxyConnectionError, ProxyError, ProxyType
@@ -18,9 +21,14 @@ from python_socks.async_.asyncio import Proxy
 from farm.egress.authority import Authority, TunnelForbidden, Unreachable
 from farm.egress.connection import Connection, ConnectionBroken, GatewayParams, IdleTimeout
 from farm.egress.guard import IPAddress
-from farm.egress.proxy_file import Upstream
 from farm.egress.response import INFORMATIONAL
 from farm.model.egress import EgressFault
+from farm.model.secret import Secret
+
+DEFAULT_PORTS = {"http": 80, "https": 443, "socks4": 1080, "socks5": 1080}
+_ALIASES = {"socks5h": "socks5", "socks4a": "socks4", "socks": "socks5"}
+_MAX_SOCKS_FIELD = 255
+_NONE = Secret("")
 
 # The statuses of proxies that cannot reach the site (tinyproxy sends 500).
 _SITE_FAULTS: dict[int, EgressFault] = {
@@ -39,6 +47,65 @@ _FORBIDDEN = {
 }
 # SOCKS5: general failure, network and host unreachable, refused, expired; SOCKS4: rejected or failed.
 _SOCKS_SITE_FAULTS = {0x01, 0x03, 0x04, 0x05, 0x06, 0x5B}
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A proxy behind the gateway. `str` gives its address without credentials."""
+
+    scheme: str
+    host: str
+    port: int
+    user: Secret = _NONE
+    password: Secret = _NONE
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+    @property
+    def is_socks(self) -> bool:
+        """Whether it speaks SOCKS; otherwise it speaks HTTP, over TLS or not."""
+        return self.scheme.startswith("socks")
+
+    @classmethod
+    def parse(cls, text: str) -> "Upstream":
+        """Read `scheme://[user[:password]@]host[:port]`; raises `ValueError` without quoting the text."""
+        try:
+            parts = urlsplit(text.strip())
+            port = parts.port
+            host = parts.hostname
+        except ValueError:
+            raise ValueError("it is not a URL") from None
+        scheme = _ALIASES.get(parts.scheme, parts.scheme)
+        if "://" not in text or scheme not in DEFAULT_PORTS:
+            raise ValueError("it must begin with http://, https://, socks4:// or socks5://")
+        if not host or any(c.isspace() for c in host):
+            raise ValueError("it names no host")
+        if parts.path not in {"", "/"} or parts.query or parts.fragment:
+            raise ValueError("something follows the port")
+        if port == 0:
+            raise ValueError("the port must be 1 to 65535")
+        user, password = _credentials(parts, scheme)
+        return cls(scheme, host, port or DEFAULT_PORTS[scheme], Secret(user), Secret(password))
+
+
+def _credentials(parts: SplitResult, scheme: str) -> tuple[str, str]:
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    if any(ord(c) < ord(" ") for c in user + password):
+        raise ValueError("user and password must not have control characters")
+    if not scheme.startswith("socks"):
+        if ":" in user:
+            raise ValueError("a user of an HTTP proxy must not have a colon")
+        return user, password
+    # Report what the protocol cannot carry here, not at the first page.
+    if not (user + password).isascii() or max(len(user), len(password)) > _MAX_SOCKS_FIELD:
+        raise ValueError("user and password of a SOCKS proxy must be ASCII and at most 255 characters")
+    if scheme == "socks5" and bool(user) != bool(password):
+        raise ValueError("a SOCKS5 proxy takes a user and a password, or neither")
+    if scheme == "socks4" and password:
+        raise ValueError("a SOCKS4 proxy takes a user, but no password")
+    return user, password
 
 
 def authorization(upstream: Upstream) -> list[tuple[bytes, bytes]]:
