@@ -13,7 +13,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from farm.model.clock import Clock
 from farm.model.errors import FrontierUnavailable
@@ -21,9 +21,9 @@ from farm.model.event import Emit, Notice
 from farm.model.page import RenderedPage
 from farm.model.task import Lease
 from farm.model.url import host_of, site_of
-from farm.policy.aimd import Pace, PaceParams, Sample, blocked, start, step
+from farm.policy.aimd import Pace, PaceParams, PaceSnapshot, Sample, blocked, start, step
 from farm.policy.retry import THROTTLING, RetryParams, throttle_delay_s
-from farm.runtime.ports import Frontier, PaceStore
+from farm.runtime.ports import Frontier
 
 log = logging.getLogger("farm.pacer")
 LONGEST_S = 10.0
@@ -125,6 +125,20 @@ async def _early(call: Coroutine[Any, Any, object]) -> None:
     with contextlib.suppress(TimeoutError, FrontierUnavailable):
         async with asyncio.timeout(EARLY_S):
             await call
+
+
+class PaceStore(Protocol):
+    """The paces of sites, shared by all nodes."""
+
+    async def read(self, site: str, egress: str = "") -> PaceSnapshot:
+        """Return the pace of a site, or of one egress address at the site."""
+        ...
+
+    async def write(
+        self, site: str, before: PaceSnapshot, pace: Pace, egress: str = ""
+    ) -> PaceSnapshot | None:
+        """Write a pace if nobody wrote since `before`; return None, or the newer pace that prevented it."""
+        ...
 
 
 class PaceLearner:

@@ -5,7 +5,6 @@ Adapters fit structurally and are joined in `app`; none is imported here. Every 
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from datetime import datetime
 from typing import Protocol
 
 from farm.model.crawl import Identity, NodeState, Stats
@@ -15,7 +14,6 @@ from farm.model.outcome import Ack, Bury, Judgement, RedirectOutcome, Release, R
 from farm.model.page import Detection, HashRouter, Link, RenderedPage
 from farm.model.record import Batch, Skip
 from farm.model.task import Idle, Lease, LeaseRequest, UrlTask
-from farm.policy.aimd import Pace, PaceSnapshot
 from farm.policy.proxies import Outcome
 
 
@@ -236,33 +234,6 @@ Detect = Callable[[RenderedPage], Detection | None]
 """Returns what a page is where it is not the one requested, else None."""
 
 
-class ParsedRobots(Protocol):
-    """The rules of a robots.txt."""
-
-    @property
-    def crawl_delay_s(self) -> float | None:
-        """The spacing of visits in seconds that it asks for."""
-        ...
-
-    @property
-    def sitemaps(self) -> Sequence[str]:
-        """The addresses of sitemaps in it."""
-        ...
-
-    @property
-    def widened(self) -> int:
-        """How many of its rules were widened to their prefix, because there are too many wildcards."""
-        ...
-
-    def allows(self, url: str) -> bool:
-        """Return whether a canonical URL of its origin may be visited."""
-        ...
-
-    def surely_forbids(self, url: str) -> bool:
-        """Return whether it is forbidden, where matching is fast enough for every link of a page; else False."""
-        ...
-
-
 class SharedCache(Protocol):
     """A cache that all nodes share, with claims: robots.txt by origin, and sitemaps that were read."""
 
@@ -283,51 +254,6 @@ class SharedCache(Protocol):
         ...
 
 
-class FeedMarks(Protocol):
-    """The nodes that still feed the crawl from outside, for all nodes."""
-
-    async def hold(self, node: str) -> None:
-        """Set a node's mark, or prolong it."""
-        ...
-
-    async def drop(self, node: str) -> None:
-        """Remove the mark: everything from the node is added."""
-        ...
-
-
-class SitemapEntry(Protocol):
-    """An address in a sitemap."""
-
-    @property
-    def url(self) -> str:
-        """The address as the sitemap has it."""
-        ...
-
-    @property
-    def is_sitemap(self) -> bool:
-        """Whether it is the address of another sitemap."""
-        ...
-
-    @property
-    def changed(self) -> datetime | None:
-        """When it changed last, None where the sitemap does not say."""
-        ...
-
-
-class PaceStore(Protocol):
-    """The paces of sites, shared by all nodes."""
-
-    async def read(self, site: str, egress: str = "") -> PaceSnapshot:
-        """Return the pace of a site, or of one egress address at the site."""
-        ...
-
-    async def write(
-        self, site: str, before: PaceSnapshot, pace: Pace, egress: str = ""
-    ) -> PaceSnapshot | None:
-        """Write a pace if nobody wrote since `before`; return None, or the newer pace that prevented it."""
-        ...
-
-
 class PaceObserver(Protocol):
     """Learns from settled visits."""
 
@@ -338,5 +264,3 @@ class PaceObserver(Protocol):
 
 Fetch = Callable[[str, int], Awaitable[Fetched | FetchFailed]]
 """Fetches a URL without a browser, with a limit of the body in bytes."""
-SetSpacing = Callable[[str, float], Awaitable[None]]
-"""Sets the spacing of visits to a site in seconds, for every node."""

@@ -11,8 +11,9 @@ import asyncio
 import logging
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import orjson
 
@@ -32,7 +33,7 @@ from farm.policy.verdict import (
     while_robots_closed,
     without_robots,
 )
-from farm.runtime.ports import Fetch, ParsedRobots, Permission, SetSpacing, SharedCache
+from farm.runtime.ports import Fetch, Permission, SharedCache
 
 log = logging.getLogger("farm.robots")
 REMEMBERED = 4096
@@ -45,6 +46,37 @@ CLAIM_S = 40.0
 POLL_S = 0.2
 CAP_BYTES = 512 * 1024 + 1
 """One more than the parser reads, so that it detects a longer file."""
+
+
+SetSpacing = Callable[[str, float], Awaitable[None]]
+"""Sets the spacing of visits to a site in seconds, for every node."""
+
+
+class ParsedRobots(Protocol):
+    """The rules of a robots.txt."""
+
+    @property
+    def crawl_delay_s(self) -> float | None:
+        """The spacing of visits in seconds that it asks for."""
+        ...
+
+    @property
+    def sitemaps(self) -> Sequence[str]:
+        """The addresses of sitemaps in it."""
+        ...
+
+    @property
+    def widened(self) -> int:
+        """How many of its rules were widened to their prefix, because there are too many wildcards."""
+        ...
+
+    def allows(self, url: str) -> bool:
+        """Return whether a canonical URL of its origin may be visited."""
+        ...
+
+    def surely_forbids(self, url: str) -> bool:
+        """Return whether it is forbidden, where matching is fast enough for every link of a page; else False."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

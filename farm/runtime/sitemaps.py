@@ -10,13 +10,14 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from typing import Protocol
 
 from farm.model.errors import FarmError
 from farm.model.page import Link
 from farm.model.record import Batch
 from farm.model.task import UrlTask
 from farm.runtime.control import Control
-from farm.runtime.ports import FeedMarks, Frontier, Scope, SharedCache, Sink, SitemapEntry
+from farm.runtime.ports import Frontier, Scope, SharedCache, Sink
 
 log = logging.getLogger("farm.sitemaps")
 MOST_FILES = 2000
@@ -25,8 +26,40 @@ CLAIM_S = 600.0
 READ_S = 30 * 24 * 3600.0
 MARK_EVERY_S = 10.0
 
+
+class SitemapEntry(Protocol):
+    """An address in a sitemap."""
+
+    @property
+    def url(self) -> str:
+        """The address as the sitemap has it."""
+        ...
+
+    @property
+    def is_sitemap(self) -> bool:
+        """Whether it is the address of another sitemap."""
+        ...
+
+    @property
+    def changed(self) -> datetime | None:
+        """When it changed last, None where the sitemap does not say."""
+        ...
+
+
 ReadSitemap = Callable[[str], Awaitable[Sequence[SitemapEntry]]]
 """Reads one file; what is wrong with it is logged, and costs only its own entries."""
+
+
+class FeedMarks(Protocol):
+    """The nodes that still feed the crawl from outside, for all nodes."""
+
+    async def hold(self, node: str) -> None:
+        """Set a node's mark, or prolong it."""
+        ...
+
+    async def drop(self, node: str) -> None:
+        """Remove the mark: everything from the node is added."""
+        ...
 
 
 class SitemapFeed:
