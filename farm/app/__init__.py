@@ -1,6 +1,9 @@
 """The composition root: the only place that sees both a port and the adapter that fits it.
 
 preflight   what a run will be, checked before anything is touched
-place       the output folder, its lock, Redis and the crawl in it
-assembly    the node: gateway, pool, workers, sink, joined
+access      a crawl from its settings: its folder, its Redis, what is there already
+session     the output folder and its lock, Redis and the crawl in it, for as long as a run lasts
+assembly    the node, joined: gateway, pool, workers, sink; `traffic`, `rendering`, `records` are parts of it
+run_summary what a run came to, of the parts that know it
+doctor      whether this machine is fit for all that
 """

@@ -1,23 +1,29 @@
-"""The node of a run: every room opened in the order in which each needs the one before, and joined."""
+"""The node of a run: its parts, each opened after those that it needs, and joined."""
 
 import asyncio
 import resource
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from farm.app.access import crawl_limits
-from farm.app.politeness import link_sorter, robots_desk, site_pacer
 from farm.app.preflight import RunPlan
-from farm.app.proxies import byte_budget, proxies_of
+from farm.app.records import disk_quota, recorder
 from farm.app.rendering import slot_params
 from farm.app.session import CrawlSession
-from farm.app.sitemaps import sitemap_feed
+from farm.app.traffic import (
+    Proxies,
+    byte_budget,
+    link_sorter,
+    pace_learner,
+    proxies_of,
+    robots_checker,
+    sitemap_feed,
+)
 from farm.browser.context import SlotParams
 from farm.browser.engine import EngineParams
 from farm.browser.errors import ignore_driver_exit
@@ -28,18 +34,14 @@ from farm.frontier.lease_renewer import RedisLeaseRenewer
 from farm.model.clock import Clock
 from farm.model.errors import UsageError
 from farm.model.event import Emit, Event
-from farm.model.page import ContentHash, RenderedPage
-from farm.model.record import Record
-from farm.model.task import Lease
 from farm.model.url import HashRoutes
 from farm.monitor.outcomes import CountedSink, LoggedTroubles, RunOutcomes
 from farm.policy.admission import CpuParams
 from farm.policy.memory import MemoryParams
 from farm.policy.retry import RetryParams
-from farm.resources.files import OutputSize
 from farm.resources.host_load import CpuUsage, HostLoad
 from farm.resources.memory import MemoryMeter, MemorySampler, heap_mib, machine_bytes, renderer_cap_bytes
-from farm.runtime.control import ByteBudget, Control, DiskQuota
+from farm.runtime.control import ByteBudget, Control
 from farm.runtime.egress_route import DirectRoute
 from farm.runtime.flow import FlowMeter, FlowReporter, OwnLimits
 from farm.runtime.governor import Governor, GovernorParams
@@ -48,15 +50,14 @@ from farm.runtime.node import Node, NodeParams
 from farm.runtime.pacing import PaceLearner
 from farm.runtime.reaper import Reaper
 from farm.runtime.robots import VisitPermission
-from farm.runtime.visit import Recorder, VisitNotes, WorkerDeps, WorkerParams
+from farm.runtime.visit import WorkerDeps, WorkerParams
 from farm.runtime.worker import Worker
 from farm.scope.duplicate_templates import DuplicateTemplates
 from farm.scope.links import LinkSorter, RedirectPolicy
-from farm.scope.robots import directives_of
 from farm.settings.commands import RunSettings
 from farm.settings.units import parse_hash_routes
 from farm.sinks.output import RecordSink
-from farm.sinks.record import FOLDERS, RecordOptions, VisitFacts, build_record, misses_script
+from farm.sinks.record import misses_script
 
 FOLDER_BYTES = 256 * 2**20
 """Of the order of what the pages of an engine write to its folder, shared memory included."""
@@ -91,7 +92,7 @@ class Assembly:
 async def assemble(
     plan: RunPlan, session: CrawlSession, reaper: Reaper, tell: Emit, clock: Clock
 ) -> AsyncIterator[Assembly]:
-    """Join the rooms; leaving takes them apart in the reverse order, each within a deadline of its own."""
+    """Join the parts; leaving takes them apart in the reverse order, each within a deadline of its own."""
     settings, meter = plan.settings, FlowMeter(clock.monotonic())
     flow = FlowReporter(session.node, meter, session.frontier.flow, tell, clock)
     host_load, outcomes = HostLoad(clock), RunOutcomes(misses_script)
@@ -105,13 +106,7 @@ async def assemble(
     terms = await session.frontier.terms()
     async with AsyncExitStack() as stack:
         # Before what may take long: whoever is silent meanwhile is taken for dead.
-        heartbeat = Heartbeat(
-            lambda: RedisLeaseRenewer(session.redis_url, session.crawl),
-            terms.visibility_s,
-            clock,
-            node=session.presence.identity,
-            replaced=session.presence.replaced,
-        )
+        heartbeat = _heartbeat(session, terms.visibility_s, clock)
         heartbeat.start()
         stack.callback(heartbeat.close)
         folder = Path(tempfile.mkdtemp(prefix="farm-"))
@@ -125,27 +120,17 @@ async def assemble(
         await gateway.start()
         stack.push_async_callback(gateway.close)
         cap_bytes = renderer_cap_bytes(plan.budget_bytes)
-        pool = Pool(
-            # A little faster than the ramp, so that the time that the first launch takes is caught up.
-            PoolParams(
-                plan.engines, open_every_s=0.8 * settings.ramp_up / plan.contexts, cap_bytes=cap_bytes
-            ),
-            *_browser_params(plan, session, cap_bytes),
-            folder,
-            reaper.kill,
-            emit,
-            clock,
-        )
+        pool = _pool(plan, session, cap_bytes, folder, reaper, emit, clock)
         stack.push_async_callback(pool.close)
         control = Control(staying=settings.stay)
         retry = RetryParams(retries=session.crawl.settings["retries"])
         proxies = proxies_of(plan, emit, clock)
         budget = await byte_budget(session, gateway, control, emit, clock) if proxies else None
-        robots = robots_desk(session, gateway, proxies, retry, clock)
+        robots = robots_checker(session, gateway, proxies, retry, clock)
         stack.push_async_callback(robots.close)
         templates = DuplicateTemplates(hash_routes=_hash_routes(session) is HashRoutes.AUTO)
         links = link_sorter(session, robots, templates, clock.wall().year)
-        pacer = site_pacer(session, host_load, emit, clock)
+        pacer = pace_learner(session, host_load, emit, clock)
         deps = WorkerDeps(
             frontier=session.frontier,
             sink=CountedSink(sink, outcomes),
@@ -153,45 +138,23 @@ async def assemble(
             robots=VisitPermission(robots, templates.should_skip),
             paces=pacer,
             redirects=RedirectPolicy(session.rules, links),
-            record=_recorder(plan, session.node, links, templates),
+            record=recorder(plan, session.node, links, templates),
             detect=detect,
             heartbeat=heartbeat,
             emit=emit,
             clock=clock,
         )
-        params = WorkerParams(
-            visit_s=settings.page_timeout + VISIT_GRACE_S,
-            commit_s=settings.redis_patience + VISIT_GRACE_S,
-            sink_s=settings.sink_patience,
-            node=session.node,
-            life=session.presence.identity.incarnation[:LIFE],
-            limit=settings.limit,
-            retry=retry,
-            spread_s=min(SPREAD_S, settings.ramp_up),
-        )
         # What a user named and did not get is told again at the end.
         stack.enter_context(LoggedTroubles("farm.sitemaps", outcomes))
         feed = sitemap_feed(plan, session, gateway, proxies, robots, links, sink, control)
-        workers = []
-        for index in range(plan.contexts):
-            name = f"{index + 1:02d}"
-            slot_proxy = await gateway.open(name, proxies.first if proxies else None)
-            route = proxies.route(slot_proxy) if proxies else DirectRoute()
-            slot = pool.slot(name, slot_proxy.proxy_url)
-            workers.append(Worker(index, slot, slot_proxy, route, deps, control, params))
-        limits = crawl_limits(session.crawl.settings, settings.site, has_proxies=proxies is not None)
+        workers = await _workers(plan, pool, gateway, proxies, deps, control, _worker_params(session, retry))
         sampler = _memory_sampler(pool, session, cap_bytes, folder)
         stack.callback(sampler.close)
-        governor = Governor(
-            _governor_params(plan, cap_bytes, folder),
-            sampler.sample,
-            CpuUsage().busy_share,
-            pool,
-            control,
-            emit,
-            clock,
-            OwnLimits(limits, meter, proxies.pool if proxies else None, clock),
-        )
+        limits = crawl_limits(session.crawl.settings, settings.site, has_proxies=proxies is not None)
+        own_limits = OwnLimits(limits, meter, proxies.pool if proxies else None, clock)
+        params = _governor_params(plan, cap_bytes, folder)
+        busy_share = CpuUsage().busy_share
+        governor = Governor(params, sampler.sample, busy_share, pool, control, emit, clock, own_limits)
         node = Node(
             workers,
             governor,
@@ -209,11 +172,77 @@ async def assemble(
                 session.presence.run,
                 *([partial(proxies.pool.follow, proxies.file, session.frontier.bans)] if proxies else []),
                 *(one for one in (budget and budget.run, feed and feed.run) if one),
-                *_disk_quota(plan, sink, control, emit, clock),
+                *disk_quota(plan, sink, control, emit, clock),
                 *([session.server.keep] if session.server else []),
             ],
         )
         yield Assembly(node, control, governor, sink, pacer, templates, links, outcomes, budget)
+
+
+def _heartbeat(session: CrawlSession, visibility_s: float, clock: Clock) -> Heartbeat:
+    return Heartbeat(
+        lambda: RedisLeaseRenewer(session.redis_url, session.crawl),
+        visibility_s,
+        clock,
+        node=session.presence.identity,
+        replaced=session.presence.replaced,
+    )
+
+
+def _pool(
+    plan: RunPlan,
+    session: CrawlSession,
+    cap_bytes: int,
+    folder: Path,
+    reaper: Reaper,
+    emit: Emit,
+    clock: Clock,
+) -> Pool:
+    return Pool(
+        # A little faster than the ramp, so that the time that the first launch takes is caught up.
+        PoolParams(
+            plan.engines, open_every_s=0.8 * plan.settings.ramp_up / plan.contexts, cap_bytes=cap_bytes
+        ),
+        *_browser_params(plan, session, cap_bytes),
+        folder,
+        reaper.kill,
+        emit,
+        clock,
+    )
+
+
+def _worker_params(session: CrawlSession, retry: RetryParams) -> WorkerParams:
+    settings = session.plan.settings
+    return WorkerParams(
+        visit_s=settings.page_timeout + VISIT_GRACE_S,
+        commit_s=settings.redis_patience + VISIT_GRACE_S,
+        sink_s=settings.sink_patience,
+        node=session.node,
+        life=session.presence.identity.incarnation[:LIFE],
+        limit=settings.limit,
+        retry=retry,
+        spread_s=min(SPREAD_S, settings.ramp_up),
+    )
+
+
+async def _workers(
+    plan: RunPlan,
+    pool: Pool,
+    gateway: Gateway,
+    proxies: Proxies | None,
+    deps: WorkerDeps,
+    control: Control,
+    params: WorkerParams,
+) -> list[Worker]:
+    """Return a worker for each context, with a port of the gateway and a route of its own."""
+    workers = []
+    for index in range(plan.contexts):
+        name = f"{index + 1:02d}"
+        slot_proxy = await gateway.open(name, proxies.first if proxies else None)
+        route = proxies.route(slot_proxy) if proxies else DirectRoute()
+        slot = pool.slot(name, slot_proxy.proxy_url)
+        workers.append(Worker(index, slot, slot_proxy, route, deps, control, params))
+    return workers
 
 
 def _memory_sampler(pool: Pool, session: CrawlSession, cap_bytes: int, folder: Path) -> MemorySampler:
@@ -238,17 +267,6 @@ def _governor_params(plan: RunPlan, cap_bytes: int, folder: Path) -> GovernorPar
         free_bytes={str(folder): FOLDER_BYTES, **SHARED_MEMORY},
         fds=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
     )
-
-
-def _disk_quota(
-    plan: RunPlan, sink: RecordSink, control: Control, emit: Emit, clock: Clock
-) -> list[Callable[[], Coroutine[Any, Any, None]]]:
-    """Return what watches the quota as long as the node runs, if there is one."""
-    limit = plan.settings.max_disk
-    if limit is None or limit.size_bytes is None:
-        return []
-    used_bytes = OutputSize(plan.output, frozenset(FOLDERS.values()), lambda: sink.file_bytes)
-    return [DiskQuota(limit.size_bytes, used_bytes, control, emit, clock).run]
 
 
 def _gateway_params(settings: RunSettings) -> GatewayParams:
@@ -276,26 +294,3 @@ def _slot_params(plan: RunPlan, session: CrawlSession) -> SlotParams:
 
 def _hash_routes(session: CrawlSession) -> HashRoutes:
     return parse_hash_routes(session.crawl.settings["hash_routes"])
-
-
-def _recorder(plan: RunPlan, node: str, links: LinkSorter, templates: DuplicateTemplates) -> Recorder:
-    options = RecordOptions(html=plan.settings.html, text=plan.settings.text)
-
-    async def record(lease: Lease, page: RenderedPage, notes: VisitNotes) -> Record:
-        content = ContentHash.of(page.text)
-        original = templates.note_page(lease.task.url, page, content, is_requested=notes.detection is None)
-        facts = VisitFacts(
-            node,
-            notes.fetched_at,
-            notes.proxy,
-            notes.detection,
-            original,
-            directives_of(page.headers, page.robots).noindex,
-            notes.timings_ms,
-            content_hash=content.hex,
-        )
-        shown = await links.canonical_links(page.links, page.hash_router)
-        named = replace(lease, slot=lease.slot_name)
-        return build_record(plan.crawl, named, page, shown, facts, options)
-
-    return record

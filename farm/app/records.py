@@ -1,0 +1,55 @@
+"""What is written, joined: the record of a visit, and the limit on what the output folder takes."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any
+
+from farm.app.preflight import RunPlan
+from farm.model.clock import Clock
+from farm.model.event import Emit
+from farm.model.page import ContentHash, RenderedPage
+from farm.model.record import Record
+from farm.model.task import Lease
+from farm.resources.files import OutputSize
+from farm.runtime.control import Control, DiskQuota
+from farm.runtime.visit import Recorder, VisitNotes
+from farm.scope.duplicate_templates import DuplicateTemplates
+from farm.scope.links import LinkSorter
+from farm.scope.robots import directives_of
+from farm.sinks.output import RecordSink
+from farm.sinks.record import FOLDERS, RecordOptions, VisitFacts, build_record
+
+
+def recorder(plan: RunPlan, node: str, links: LinkSorter, templates: DuplicateTemplates) -> Recorder:
+    """Return what makes the record of a visit, from what scope and the detector say of its page."""
+    options = RecordOptions(html=plan.settings.html, text=plan.settings.text)
+
+    async def record(lease: Lease, page: RenderedPage, notes: VisitNotes) -> Record:
+        content = ContentHash.of(page.text)
+        original = templates.note_page(lease.task.url, page, content, is_requested=notes.detection is None)
+        facts = VisitFacts(
+            node,
+            notes.fetched_at,
+            notes.proxy,
+            notes.detection,
+            original,
+            directives_of(page.headers, page.robots).noindex,
+            notes.timings_ms,
+            content_hash=content.hex,
+        )
+        shown = await links.canonical_links(page.links, page.hash_router)
+        named = replace(lease, slot=lease.slot_name)
+        return build_record(plan.crawl, named, page, shown, facts, options)
+
+    return record
+
+
+def disk_quota(
+    plan: RunPlan, sink: RecordSink, control: Control, emit: Emit, clock: Clock
+) -> list[Callable[[], Coroutine[Any, Any, None]]]:
+    """Return what watches the quota as long as the node runs, if there is one."""
+    limit = plan.settings.max_disk
+    if limit is None or limit.size_bytes is None:
+        return []
+    used_bytes = OutputSize(plan.output, frozenset(FOLDERS.values()), lambda: sink.file_bytes)
+    return [DiskQuota(limit.size_bytes, used_bytes, control, emit, clock).run]
