@@ -1,6 +1,7 @@
 """Is this machine fit? Each check says what it found, and the remedy where that is not enough."""
 
 import asyncio
+import contextlib
 import resource
 import shutil
 import tempfile
@@ -14,16 +15,23 @@ from farm.browser.chromium import find_browser
 from farm.browser.engine import Engine, EngineParams
 from farm.frontier.connect import connect
 from farm.frontier.embedded import EmbeddedRedis
-from farm.model.errors import FarmError
+from farm.model.errors import FarmError, FrontierUnavailable, NoSuchCrawl, UsageError
+from farm.model.url import ANY_SUBDOMAIN
 from farm.resources.memory import machine_bytes
 from farm.runtime.reaper import Reaper
-from farm.settings.commands import DoctorSettings
+from farm.scope.rules import ScopeKind, ScopeRules
+from farm.scope.seeds import given_seeds
+from farm.settings.commands import DoctorSettings, TableSettings
+from farm.settings.load import load
 from farm.settings.options import EMBEDDED
+from farm.settings.sites import SiteTable
+from farm.settings.stored import FOR_SEEDS, check_shared_settings
 
 FDS_WANTED = 4096
 MEMORY_WANTED = 2 * 2**30
 ROOM_WANTED = 2**30
 MIB = 2**20
+MOST_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,8 @@ async def examine(settings: DoctorSettings) -> AsyncIterator[Check]:
     """Yield the findings one by one; the slow ones (a browser is really started) come first."""
     yield await _browser(settings)
     yield await _redis(settings)
+    if (tables := await _tables(settings)) is not None:
+        yield tables
     yield _memory()
     yield _files()
     for folder in (Path(tempfile.gettempdir()), Path("/dev/shm")):  # noqa: S108 - looked at, not written to
@@ -65,6 +75,59 @@ async def _audit(settings: DoctorSettings) -> Check:
             "crawl", "ok", f"{crawl.name} holds every invariant that can be seen while it is worked on"
         )
     return Check("crawl", "ok", f"{crawl.name} holds every invariant")
+
+
+async def _tables(settings: DoctorSettings) -> Check | None:
+    """Say what is wrong in the site tables of `farm.toml`, and which are of no use; None where there are none.
+
+    The scope is that of the crawl that the settings name, else what `farm.toml` says.
+    """
+    try:
+        given = load(TableSettings, (), "farm doctor", "")
+        rules = await _scope_of(settings, given)
+    except FarmError as error:
+        return Check("tables", "error", str(error), error.exit_code)
+    if not given.site:
+        return None
+    number = f"{len(given.site):,} table{'' if len(given.site) == 1 else 's'} of sites"
+    if rules is None:
+        return Check("tables", "ok", f"{number}; whether a crawl reaches them is seen with its --output")
+    unused = [name for name, table in given.site.items() if not _is_reached(rules, name, table)]
+    if not unused:
+        return Check("tables", "ok", f"{number}, all of sites in scope")
+    named = ", ".join(f'[site."{name}"]' for name in unused[:MOST_NAMED])
+    more = f" and {len(unused) - MOST_NAMED:,} more" if len(unused) > MOST_NAMED else ""
+    hosts = sorted(rules.hosts)
+    scope = f"{rules.kind}: {', '.join(hosts[:MOST_NAMED])}{', ...' if len(hosts) > MOST_NAMED else ''}"
+    return Check(
+        "tables",
+        "warning",
+        f"no site in scope ({scope}) is meant by {named}{more}; correct the name, add a seed, or widen --scope.",
+    )
+
+
+def _is_reached(rules: ScopeRules, name: str, table: SiteTable) -> bool:
+    # Headers go to the subdomains of a host as well.
+    below = not name.startswith(ANY_SUBDOMAIN) and table.headers and rules.covers_name(ANY_SUBDOMAIN + name)
+    return bool(below) or rules.covers_name(name)
+
+
+async def _scope_of(settings: DoctorSettings, given: TableSettings) -> ScopeRules | None:
+    """Return the scope of the crawl that is named, else of the seeds in `farm.toml`; None where there are none."""
+    if settings.model_fields_set & {"output", "crawl", "redis"}:
+        with contextlib.suppress(NoSuchCrawl, UsageError, FrontierUnavailable):
+            async with open_existing_crawl(settings) as (crawl, frontier):
+                check_shared_settings(crawl, frontier.place, *FOR_SEEDS)
+                rules = ScopeRules(crawl.settings["scope"], ())
+                for unit in await frontier.scope_sites():
+                    rules.extend(unit)
+                return rules if rules.hosts or rules.kind is ScopeKind.ANY else None
+    if not given.urls and given.seeds in {None, "-"}:
+        return None
+    seeds, _ = given_seeds(
+        given.urls, given.seeds, hash_routes=given.hash_routes, keep_params=given.keep_params
+    )
+    return ScopeRules(given.scope, [seed.url for seed in seeds])
 
 
 async def _browser(settings: DoctorSettings) -> Check:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from farm.model.errors import UsageError
 from farm.model.outcome import SkipReason
-from farm.model.url import host_of, origin_of, relative_url_of, site_of
+from farm.model.url import ANY_SUBDOMAIN, host_of, names_covering, origin_of, relative_url_of, site_of
 
 
 class ScopeKind(StrEnum):
@@ -90,6 +90,18 @@ class ScopeRules:
         if self.kind is ScopeKind.PREFIX:
             return any(folder in self._inside for folder in _ancestors(url, self._longest))
         return self._unit(url) in self._inside
+
+    def covers_name(self, name: str) -> bool:
+        """Return whether a site that a table names, alone or by `*.` and a domain above it, can be in scope."""
+        if self.kind is ScopeKind.ANY:
+            return True
+        if self.kind is ScopeKind.DOMAIN:
+            host = host_of(name.removeprefix(ANY_SUBDOMAIN))
+            is_wide = name.startswith(ANY_SUBDOMAIN)
+            return registrable_domain(host) in self._inside or (
+                is_wide and any(unit.endswith(f".{host}") for unit in self._inside)
+            )
+        return any(name in names_covering(site) for site in self.hosts)
 
     def extension(self, seed: str, target: str) -> str | None:
         """Return what to `extend` the scope by after a seed redirected to `target`; None for nothing.

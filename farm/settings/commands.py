@@ -99,3 +99,7 @@ class DoctorSettings(BrowserSettings, CrawlSettings, CommandSettings):
         "also prove the invariants of the crawl named by --output, or --redis and --crawl; meanwhile, which is "
         "seconds for a million URLs, the server does nothing else",
     )
+
+
+class TableSettings(SiteSettings, ScopeSettings, CommandSettings):
+    """What `farm.toml` says of single sites, and of where a crawl goes."""

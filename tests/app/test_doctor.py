@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 
 from farm.app.doctor import Check, examine
+from farm.app.preflight import preflight
+from farm.app.session import open_session
 from farm.frontier.connect import connect
 from farm.frontier.embedded import EmbeddedRedis
-from farm.settings.commands import DoctorSettings
+from farm.runtime.reaper import Reaper
+from farm.settings.commands import DoctorSettings, RunSettings
 
 
 @pytest.fixture
@@ -44,3 +47,66 @@ async def test_a_crawl_that_a_run_could_not_work_on_is_told(
     finding = await _said_of_redis(server, crawl)
     assert (finding.verdict, finding.exit_code) == ("error", code)
     assert words in finding.text
+
+
+SHOP = "https://shop.example/"
+
+
+async def _said_of_tables(folder: Path, config: str) -> Check | None:
+    (folder / "farm.toml").write_text(config)
+    settings = DoctorSettings(sandbox=False)
+    found = [finding async for finding in examine(settings) if finding.subject == "tables"]
+    return found[0] if found else None
+
+
+@pytest.mark.parametrize(
+    ("config", "verdict", "words"),
+    [
+        (f'urls = ["{SHOP}"]', None, ""),
+        ('[site."a.example"]\nrate = "1/s"', "ok", "1 table of sites; whether a crawl reaches them"),
+        ('[site."a.example"]\nraet = "1/s"', "error", "did you mean rate?"),
+        (f'urls = ["{SHOP}"]\n[site."shop.example"]\nrate = "1/s"', "ok", "all of sites in scope"),
+        (f'urls = ["{SHOP}"]\n[site."*.example"]\nrate = "1/s"', "ok", "all of sites in scope"),
+        (
+            f'urls = ["{SHOP}"]\n[site."shpo.example"]\nrate = "1/s"',
+            "warning",
+            'no site in scope (host: shop.example) is meant by [site."shpo.example"]; correct the name',
+        ),
+        (f'urls = ["{SHOP}"]\n[site."shop.example:8443"]\nrate = "1/s"', "warning", "shop.example:8443"),
+        (
+            f'scope = "domain"\nurls = ["{SHOP}"]\n[site."cdn.shop.example:8443"]\nrate = "1/s"',
+            "ok",
+            "all of sites",
+        ),
+        ('urls = ["https://a.shop.example/"]\n[site."shop.example"]\nheaders = ["X: y"]', "ok", "all of"),
+        ('urls = ["https://a.shop.example/"]\n[site."shop.example"]\nrate = "1/s"', "warning", "shop"),
+        (f'scope = "any"\nurls = ["{SHOP}"]\n[site."b.example"]\nrate = "1/s"', "ok", "all of sites"),
+    ],
+)
+async def test_tables_of_sites_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: str, verdict: str | None, words: str
+) -> None:
+    """What is wrong in one, and which of them no seed and no scope reaches."""
+    monkeypatch.chdir(tmp_path)
+    finding = await _said_of_tables(tmp_path, config)
+    assert (finding and finding.verdict) == verdict
+    assert words in (finding.text if finding else "")
+
+
+async def test_tables_are_held_against_the_crawl_that_is_named(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it goes is known there, whatever the file says."""
+    monkeypatch.chdir(tmp_path)
+    config = 'urls = ["https://b.example/"]\n[site."a.example"]\nrate = "1/s"\n'
+    monkeypatch.setenv("FARM_REDIS", f"unix://{server}")
+    reaper, url = Reaper(), f"unix://{server}"
+    settings = RunSettings(urls=("https://a.example/",), redis=url, output=tmp_path / "out", sandbox=False)
+    try:
+        async with open_session(preflight(settings), reaper):
+            pass
+    finally:
+        reaper.close()
+    found = await _said_of_tables(tmp_path, config)
+    assert found is not None
+    assert (found.verdict, found.text) == ("ok", "1 table of sites, all of sites in scope")
