@@ -75,7 +75,11 @@ def report_lines(report: RunReport) -> list[str]:
         count, url = report.refused[reason]
         lines.append(_row("refused", f"{reason} {amount(count)}: {_address(url)}; {_remedy(reason, url)}"))
     if report.skipped:
-        lines.append(_row("skipped", f"{_by_count(report.skipped)} (skipped.jsonl says which)"))
+        # The queue alone knows what was accepted, and is not asked about links that lead too deep.
+        shorter = (
+            "; depth: by those links, a shorter way may have led there" if "depth" in report.skipped else ""
+        )
+        lines.append(_row("skipped", f"{_by_count(report.skipped)} (skipped.jsonl says which{shorter})"))
     for reason in _largest({name: one[0] for name, one in report.dead.items()}):
         count, url, detail = report.dead[reason]
         told = f" ({escaped(detail)[:_DETAIL_CHARS]})" if detail else ""

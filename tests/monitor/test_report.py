@@ -227,3 +227,10 @@ def test_a_selector_that_matches_nothing_is_named() -> None:
     assert "  selector --click .wall matched nothing on any page (20 tried)" in lines
     assert "go on" not in lines[-1]
     assert "--fresh" in lines[-1]
+
+
+def test_what_was_skipped_for_its_depth_may_have_been_visited() -> None:
+    """The number counts links: one that leads there by a shorter way is followed."""
+    lines = report_lines(replace(REPORT, skipped={"depth": 4, "robots": 1}))
+    said = "(skipped.jsonl says which; depth: by those links, a shorter way may have led there)"
+    assert f"  skipped  depth 4, robots 1 {said}" in lines
