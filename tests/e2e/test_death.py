@@ -1,6 +1,7 @@
 """Kills and signals: nothing is lost, nothing is doubled, nothing is left running."""
 
 import json
+import resource
 import signal
 from collections import Counter
 from pathlib import Path
@@ -197,3 +198,23 @@ def test_the_lock_file_says_who_holds_a_folder(out: Path) -> None:
         running.signal(signal.SIGTERM)
         running.finish()
         assert json.loads((out / "summary.json").read_text())["exit_reason"] == "sigterm"
+
+
+def test_a_full_disk_under_the_private_redis_ends_the_run(shop: Shop, out: Path) -> None:
+    """With what to do, instead of waiting for minutes for a server that is its own; later it goes on."""
+    running = crawl(out, shop.url, depth="1", rate="5/s")
+    seen_pages(shop, 3)
+    server = json.loads((out / ".farm" / "redis" / "redis.json").read_text())["pid"]
+    resource.prlimit(server, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+    full = running.finish()
+    assert full.code == 6, full.output
+    last = full.output.splitlines()[-1]
+    assert last.startswith("farm: The private Redis cannot write its data (File too large); make room")
+    assert f"`farm run --output {out}`" in last
+    assert "Traceback" not in full.output
+    assert full.summary["exit_reason"] == "frontier_unwritable"
+    finished = crawl(out).finish()
+    assert finished.code == 0, finished.output
+    assert set(finished.urls) == shop.oracle.within(1)
+    assert max(Counter(finished.urls).values()) == 1
+    assert finished.summary["ledger"]["dead"] == 0

@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -190,24 +189,6 @@ def test_a_crawl_that_was_halted_stays_so_until_it_is_resumed(
         assert f"`farm resume --output {out}`" in refused.output
     assert len(shop.requests) == asked
     assert farm("resume", *where, folder=out).output == "crawl default: running\n"
-    finished = crawl(out).finish()
-    assert finished.code == 0, finished.output
-    whole(shop, finished)
-
-
-def test_a_full_disk_under_the_private_redis_ends_the_run(shop: Shop, out: Path) -> None:
-    """With what to do, instead of waiting for minutes for a server that is its own; later it goes on."""
-    running = crawl(out, shop.url, depth="1", rate="5/s")
-    seen_pages(shop, 3)
-    server = json.loads((out / ".farm" / "redis" / "redis.json").read_text())["pid"]
-    resource.prlimit(server, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
-    full = running.finish()
-    assert full.code == 6, full.output
-    last = full.output.splitlines()[-1]
-    assert last.startswith("farm: The private Redis cannot write its data (File too large); make room")
-    assert f"`farm run --output {out}`" in last
-    assert "Traceback" not in full.output
-    assert full.summary["exit_reason"] == "frontier_unwritable"
     finished = crawl(out).finish()
     assert finished.code == 0, finished.output
     whole(shop, finished)
