@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from farm.app.access import add_seeds, open_existing_crawl, site_terms
-from farm.cli.interruptible import run_interruptible
-from farm.cli.show import tell
+from farm.cli.signals import run_interruptible
+from farm.cli.streams import tell
 from farm.model.errors import UsageError
 from farm.scope.seeds import given_seeds
 from farm.settings.commands import AddSettings

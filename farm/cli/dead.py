@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from farm.app.access import open_existing_crawl
-from farm.cli.interruptible import run_interruptible
-from farm.cli.show import tell
+from farm.cli.signals import run_interruptible
+from farm.cli.streams import tell
 from farm.frontier.dead import DeadLetter, DeadLetters
 from farm.model.errors import UsageError
 from farm.monitor.figures import escaped

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from farm.app.doctor import Check, examine
-from farm.cli.interruptible import run_interruptible
+from farm.cli.signals import run_interruptible
 from farm.monitor.figures import escaped_lines
 from farm.settings.commands import DoctorSettings
 from farm.settings.load import load

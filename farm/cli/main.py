@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from importlib import import_module
 from types import FrameType
 
-from farm.cli.show import tell
-from farm.cli.streams import open_standard_streams
+from farm import __version__
+from farm.cli.streams import open_standard_streams, tell
 from farm.model.errors import FarmError, UsageError
 from farm.resources.files import OTHERS
 from farm.settings.origin import crawl_flags, did_you_mean, located, with_flags
@@ -34,7 +34,6 @@ INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
-    _have_standard_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     open_standard_streams()
     # What a command writes may hold what was behind a login; `farm run` has --file-mode.
@@ -53,19 +52,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read the output has gone (`farm status | head`): nobody is left to be told.
         sys.stderr.close()
         return 0
-
-
-def _have_standard_streams() -> None:
-    """Open what a supervisor has closed (`>&-`): the next file or socket would be taken for the output."""
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
-    if sys.stdout is None:
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the process
-    if sys.stderr is None:
-        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 @contextmanager
@@ -93,8 +79,21 @@ def dispatch(arguments: list[str]) -> int:
     name = "version" if arguments[0] in {"-V", "--version"} else arguments[0]
     if name not in COMMANDS:
         raise UsageError(_no_command(name))
+    if name == "version":
+        return version(arguments[1:])
     command = import_module(f"farm.cli.{'steer' if name in STEERING else name}")
     return int(command.main(arguments if name in STEERING else arguments[1:]))
+
+
+def version(arguments: Sequence[str]) -> int:
+    """Print the version."""
+    if arguments and arguments[0] in {"-h", "--help"}:
+        print("usage: farm version\n\nPrint the version.")
+        return 0
+    if arguments:
+        raise UsageError(f"`farm version` takes no arguments ({arguments[0]!r} was given).")
+    print(f"farm {__version__}")
+    return 0
 
 
 def _no_command(name: str) -> str:

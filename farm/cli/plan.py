@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from farm.app.access import crawl_limits, open_existing_crawl
-from farm.cli.interruptible import run_interruptible
+from farm.cli.signals import run_interruptible
 from farm.egress.proxy_file import ProxyFile
 from farm.frontier.nodes import by_site
 from farm.model.errors import UsageError

@@ -17,9 +17,8 @@ from farm.app import run_summary
 from farm.app.assembly import Assembly, assemble
 from farm.app.preflight import RunPlan, preflight
 from farm.app.session import CrawlSession, is_over, note_end, open_session
-from farm.cli.interruptible import checkpoint, run_interruptible
-from farm.cli.show import print_lines
-from farm.cli.signals import REASONS, SIGNALLED, draining
+from farm.cli.signals import REASONS, SIGNALLED, checkpoint, draining, run_interruptible
+from farm.cli.streams import print_lines
 from farm.model.clock import Clock, SystemClock
 from farm.model.crawl import Stats
 from farm.model.errors import CrawlGone, FarmError, FrontierUnavailable, NothingRecorded, OutputUnwritable

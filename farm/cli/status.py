@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from farm.app.access import open_existing_crawl
-from farm.cli.interruptible import run_interruptible
+from farm.cli.signals import run_interruptible
 from farm.frontier.nodes import NodeFlow, by_site
 from farm.model.crawl import Stats, seen_state
 from farm.model.egress import ProxyBytes

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from farm.app.access import open_existing_crawl
-from farm.cli.interruptible import run_interruptible
+from farm.cli.signals import run_interruptible
 from farm.frontier.frontier import RedisFrontier
 from farm.model.crawl import seen_state
 from farm.settings.commands import SteerSettings

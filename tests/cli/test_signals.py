@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from farm.cli.interruptible import checkpoint, run_interruptible
+from farm.cli.signals import checkpoint, run_interruptible
 
 
 async def swallowing() -> str:

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-SOURCE = "from farm.cli.show import print_lines; print_lines(['one', 'two' * 100000]); raise SystemExit(5)"
+SOURCE = "from farm.cli.streams import print_lines; print_lines(['one', 'two' * 100000]); raise SystemExit(5)"
 
 
 def test_lines_are_printed() -> None:
