@@ -36,6 +36,8 @@ def recorder(plan: RunPlan, node: str, links: LinkSorter, templates: DuplicateTe
             directives_of(page.headers, page.robots).noindex,
             notes.timings_ms,
             content_hash=content.hex,
+            images=None if page.images is None else await links.canonical_images(page.images),
+            media=None if page.media is None else await links.canonical_media(page.media),
         )
         shown = await links.canonical_links(page.links, page.hash_router)
         named = replace(lease, slot=lease.slot_name)

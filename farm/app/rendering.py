@@ -77,6 +77,7 @@ def slot_params(
         pictures=PictureParams(settings.screenshot, settings.pdf),
         # With `on` every such link is a page, whatever its script does.
         find_router=hash_routes is not HashRoutes.ON,
+        list_images=settings.images,
     )
     if not settings.html:
         # It serves to recognise blocks and duplicates alone, by what a short page begins with. The browser counts

@@ -61,12 +61,12 @@ def script(*names: str) -> str:
 
 
 READING = script("settle.js", "text.js", "metadata.js", "collect.js", "bounded.js")
-ACTING = script("act.js")
+ACTING, LISTING = script("act.js"), script("images.js")
 # No page can know it: what a page says passes the driver too.
 _SECRET = secrets.token_hex(16)
-MARKED = {f"/*{_SECRET}:{number}*/": source for number, source in enumerate((READING, ACTING))}
+MARKED = {f"/*{_SECRET}:{number}*/": source for number, source in enumerate((READING, ACTING, LISTING))}
 """The scripts by the marks that stand for them, comments of JavaScript: what is not replaced does nothing."""
-READING_MARK, ACTING_MARK = MARKED
+READING_MARK, ACTING_MARK, LISTING_MARK = MARKED
 
 
 def node_path() -> str:

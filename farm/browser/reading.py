@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from playwright.async_api import Error
 
-from farm.browser.driver import ACTING_MARK, MARKED, READING_MARK, decoded
+from farm.browser.driver import ACTING_MARK, LISTING_MARK, MARKED, READING_MARK, decoded
 from farm.browser.errors import is_navigated, translate
 from farm.browser.tab import Tab
 from farm.model.errors import RenderError, SlotLost, UsageError
@@ -65,6 +65,10 @@ class ReadParams:
     metadata_cap: int = 500_000
     """Of JSON-LD, Open Graph, Twitter cards and microdata together."""
     metadata_value_cap: int = 20_000
+    list_images: bool = False
+    image_cap: int = 5_000
+    images_cap: int = 500_000
+    """Images and media: their number, and the characters of all of them together."""
     all_cap: int = 20_000_000
     """Characters of all of it, as they are written."""
 
@@ -85,6 +89,10 @@ class Reading:
             "linkTextCap": params.link_text_cap,
             "metadataCap": params.metadata_cap,
             "metadataValueCap": params.metadata_value_cap,
+            "imageCap": params.image_cap,
+            "imagesCap": params.images_cap,
+            "urlCap": params.url_cap,
+            "listImages": params.list_images and is_page,
             "isPage": is_page,
         }
         bounds = {
@@ -94,6 +102,7 @@ class Reading:
             "allCap": params.all_cap,
         }
         self._caps, self._bounds = orjson.dumps(caps).decode(), orjson.dumps(bounds).decode()
+        self._marks = (READING_MARK, LISTING_MARK) if params.list_images else (READING_MARK,)
         self._loop = asyncio.get_running_loop()
         self._world: int | None = None
         self._known: set[str] = set()
@@ -177,7 +186,7 @@ class Reading:
             # Only now: a document that breaks off before there is a world has nothing that could be woken.
             expression = self._settling(wait, 0.0 if self.tab.events.broke_off else left_s, collect=collect)
             self._framed = self._stayed = False
-            seen = checked(await self._evaluate(expression, (READING_MARK,), deadline_s))
+            seen = checked(await self._evaluate(expression, self._marks, deadline_s))
         except Error as error:
             self._world = None
             self._misses += left_s <= 0

@@ -24,7 +24,7 @@ from farm.browser.tab import Tab
 from farm.model.errors import SlotLost
 from farm.model.event import Phase
 from farm.model.outcome import FailureKind
-from farm.model.page import Capture, HashRouter, Link, RenderedPage
+from farm.model.page import Capture, HashRouter, Image, Link, Media, RenderedPage
 
 INTERRUPTED_TRIES = 6
 INTERRUPTED_PAUSE_S = 0.02
@@ -198,6 +198,8 @@ def _page(tab: Tab, response: Response, seen: dict[str, Any], timings: dict[str,
         lang=seen["lang"],
         charset=seen["charset"],
         metadata=metadata_of(seen.get("metadata")),
+        images=tuple(Image(*one) for one in seen["images"]) if "images" in seen else None,
+        media=tuple(Media(*one) for one in seen["media"]) if "media" in seen else None,
         timings_ms=timings,
         truncated=tuple(seen["truncated"]),
         errors=tab.events.errors.found,

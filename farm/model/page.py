@@ -19,6 +19,24 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """An image as the browser has chosen it: absolute, not yet canonical; its size in pixels, if known."""
+
+    url: str
+    alt: str = ""
+    width: int | None = None
+    height: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """What a page plays; `kind` is `video`, `audio`, `track` (captions) or `poster` (what is shown before)."""
+
+    url: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
 class HashRouter:
     """What shows that a page's script routes by the fragment: it listens to its changes, and there are such links.
 
@@ -114,11 +132,12 @@ class RenderedPage:
     documents that sent the visitor on by script or by a refresh. `redirect_statuses` are what they answered, 0
     where that is not known. `status` and `headers` are those of the document that was read.
     `timings_ms` has `navigate` and `settle`. `truncated` names what a cap or the deadline cut
-    (`html`, `text`, `title`, `links`, `metadata`, `actions`, or a kind of capture), and `document` where its
-    connection broke before all of it was there: `broke_off` says how. `actions` says what was done to the page:
-    `clicked` by selector, `scrolled`. `errors` are what failed on the page, `MOST_ERRORS` at most;
+    (`html`, `text`, `title`, `links`, `metadata`, `images`, `actions`, or a kind of capture), and `document` where
+    its connection broke before all of it was there: `broke_off` says how. `actions` says what was done to the
+    page: `clicked` by selector, `scrolled`. `errors` are what failed on the page, `MOST_ERRORS` at most;
     `errors_more` counts what failed besides. `metadata` is what the page says of itself to programs, with the keys
-    `json_ld`, `open_graph`, `twitter`, `microdata` and `errors`; None where it says nothing.
+    `json_ld`, `open_graph`, `twitter`, `microdata` and `errors`; None where it says nothing. `images` and `media`
+    are None where they were not to be listed.
     """
 
     final_url: str
@@ -138,6 +157,8 @@ class RenderedPage:
     lang: str = ""
     charset: str = ""
     metadata: Mapping[str, Any] | None = None
+    images: tuple[Image, ...] | None = None
+    media: tuple[Media, ...] | None = None
     bytes_received: int = 0
     timings_ms: Mapping[str, int] = field(default_factory=dict)
     truncated: tuple[str, ...] = ()

@@ -33,6 +33,16 @@ COLUMNS = (
     Column("text", "text", "the visible text; null with `--no-text`"),
     Column("html", "text", "the DOM as it was when the page had settled; null with `--no-html`"),
     Column("links", "json", "`[{url, text, rel}]`: canonical, each once, in the order of the document"),
+    Column(
+        "images",
+        "json",
+        "`[{url, alt, width, height}]`: see [below](#images-and-media); null without `--images`",
+    ),
+    Column(
+        "media",
+        "json",
+        "`[{url, kind}]`: videos and sounds, their captions and posters; null without `--images`",
+    ),
     Column("metadata", "json", "`{json_ld, open_graph, twitter, microdata, errors}`: see [below](#metadata)"),
     Column("lang", "text", "the `lang` of the document's element, as it stands there"),
     Column("canonical", "text", "the page's `rel=canonical`, absolute; null where it names none"),

@@ -8,12 +8,13 @@ them, so that a page of ten thousand links does not block it; a page of ordinary
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
+from typing import Any, TypeVar
 
 from farm.model.outcome import RedirectOutcome, SkipReason
-from farm.model.page import HashRouter, Link, RenderedPage
+from farm.model.page import HashRouter, Image, Link, Media, RenderedPage
 from farm.model.record import Skip
 from farm.model.task import UrlTask
 from farm.model.url import HashRoutes, fingerprint
@@ -31,6 +32,7 @@ DOCSIFY_ANCHOR = frozenset({"id"})
 MOST_ROUTES = 1_000
 MOST_SITES = 100
 """Of so many sites so many routes that are not visited are counted."""
+_File = TypeVar("_File", Image, Media)
 Canonicaliser = Callable[[str], CanonicalUrl | Refusal]
 
 
@@ -158,6 +160,34 @@ class LinkSorter:
             elif link.text and not shown["text"]:
                 shown["text"] = link.text
         return list(unique.values())
+
+    async def canonical_images(self, images: Sequence[Image]) -> list[dict[str, Any]]:
+        """Return the images for the record: unique by canonical URL, in document order.
+
+        What the first one does not say (`alt`, its size) is taken from the next to the same address that does.
+        """
+        unique: dict[str, dict[str, Any]] = {}
+        async for url, image in self._canonical(images):
+            shown = unique.setdefault(url, {"url": url, "alt": "", "width": None, "height": None})
+            shown["alt"] = shown["alt"] or image.alt
+            if shown["width"] is None and shown["height"] is None:
+                shown["width"], shown["height"] = image.width, image.height
+        return list(unique.values())
+
+    async def canonical_media(self, media: Sequence[Media]) -> list[dict[str, str]]:
+        """Return the media for the record: unique by canonical URL and kind, in document order."""
+        found = {(url, one.kind): None async for url, one in self._canonical(media)}
+        return [{"url": url, "kind": kind} for url, kind in found]
+
+    async def _canonical(self, files: Sequence[_File]) -> AsyncIterator[tuple[str, _File]]:
+        cost = 0
+        for one in files:
+            cost += len(one.url) + _EACH
+            if cost > SLICE:
+                cost = await _yield_to_loop()
+            found = self._of_links(one.url)
+            if isinstance(found, CanonicalUrl):
+                yield found.url, one
 
     def judge(self, raw: str, depth: int) -> SkipReason | None:
         """Return why an absolute address must not be visited; None where it may be."""

@@ -306,6 +306,7 @@ class OutputSettings(BaseModel):
     )
     html: bool = option(True, "keep the pages' HTML [yes]")
     text: bool = option(True, "keep the pages' text [yes]")
+    images: bool = option(False, "list the pages' images, videos and sounds")
     max_disk: Size | None = option(
         None, "how large the output folder may become; at the limit the run ends [no limit]", metavar="SIZE"
     )

@@ -60,8 +60,11 @@ OF_RECORDS = (
     "isolation",
     "html",
     "text",
+    "images",
 )
 """Options that change what a record says; who joins without them has them from the crawl."""
+SAID_WHERE_GIVEN = frozenset({"site", "images"})
+"""What older crawls do not know: those go on, and so do older nodes, where it is not used."""
 NOT_ADOPTED = frozenset({"canonicalisation", "header_names", "site_headers", "with_storage_state"})
 """What a node cannot have from the crawl: its own code, and secrets, which are not kept in Redis."""
 _YES_OR_NO = {HashRoutes.OFF: False, HashRoutes.ON: True}
@@ -97,6 +100,7 @@ class StoredSettings(
 def agreed_settings(settings: RunSettings) -> dict[str, Any]:
     """Return the settings that are stored with the crawl when it is created, as JSON has them."""
     of_records = settings.model_dump(mode="json", include=set(OF_RECORDS))
+    of_records = {name: value for name, value in of_records.items() if value or name not in SAID_WHERE_GIVEN}
     width, height = settings.viewport
     of_records["viewport"] = f"{width}x{height}"
     if (settings.screenshot or settings.pdf) and "block" not in settings.model_fields_set:
@@ -133,7 +137,8 @@ def adopted(settings: RunSettings, crawl: Crawl, place: str) -> RunSettings:
     """Return a node's settings with those of the crawl's that change what a record says."""
     values: dict[str, Any] = {}
     for room in (RenderSettings, PoolSettings, OutputSettings):
-        stored = {name: crawl.settings[name] for name in OF_RECORDS if name in room.model_fields}
+        known = (name for name in OF_RECORDS if name in crawl.settings or name not in SAID_WHERE_GIVEN)
+        stored = {name: crawl.settings[name] for name in known if name in room.model_fields}
         try:
             checked = room.model_validate(stored)
         except (TypeError, ValueError):
@@ -160,8 +165,7 @@ def _tables(settings: RunSettings, crawl: Crawl, place: str) -> dict[str, SiteTa
 
 def joined(given: Mapping[str, Any], stored: Mapping[str, Any], explicit: frozenset[str]) -> dict[str, Any]:
     """Return what a node says that joins: what its user did not say is as the crawl has it."""
-    # A node without tables does not mention them at all.
-    silent = {*given, "site"} - explicit - NOT_ADOPTED
+    silent = {*given, *SAID_WHERE_GIVEN} - explicit - NOT_ADOPTED
     return {**given, **{name: stored[name] for name in silent & stored.keys()}}
 
 

@@ -63,7 +63,8 @@ class VisitFacts:
     `proxy` is a label without credentials, or None; `detection` is what the page is where it is not the one
     requested; `duplicate_of` is the address that showed the same content before; `noindex` is the page's
     directive. `timings_ms` has `lease`, `extract` and `total`; the page brings `navigate` and `settle`.
-    `content_hash` is that of the page's text, `revision` how often the page was rendered before.
+    `content_hash` is that of the page's text; `images` and `media` are listed as the record has them, or None;
+    `revision` is how often the page was rendered before.
     """
 
     node: str
@@ -74,6 +75,8 @@ class VisitFacts:
     noindex: bool = False
     timings_ms: Mapping[str, int] = field(default_factory=dict)
     content_hash: str | None = None
+    images: Sequence[Mapping[str, Any]] | None = None
+    media: Sequence[Mapping[str, str]] | None = None
     revision: int = 0
 
 
@@ -102,6 +105,8 @@ def build_record(
         "text": page.text if keep.text else None,
         "html": page.html if keep.html else None,
         "links": links,
+        "images": visit.images,
+        "media": visit.media,
         "metadata": page.metadata or NO_METADATA,
         "lang": page.lang,
         "canonical": _USERINFO.sub(r"\1", page.canonical) if page.canonical else None,

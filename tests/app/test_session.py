@@ -76,6 +76,7 @@ RECORDS: dict[str, Any] = {
     "isolation": "url",
     "html": False,
     "text": False,
+    "images": True,
 }
 """What changes a record, each as no default has it."""
 NEEDS: dict[str, dict[str, Any]] = {"click_times": {"click": ("#more",)}, "max_download": {"download": True}}

@@ -4,7 +4,9 @@ import json
 import re
 from collections import Counter
 from pathlib import Path
+from urllib.parse import urljoin
 
+from fixtures import catalogue
 from fixtures.shop import Shop
 from tests.e2e.farm_process import crawl, start
 
@@ -78,6 +80,27 @@ def test_a_crawl_goes_on_with_what_it_was_begun_with(shop: Shop, out: Path) -> N
     assert Counter(resumed.urls) == dict.fromkeys(shop.oracle.within(1), 1)
     assert {record["html"] for record in resumed.records} == {None}
     assert "private_network" not in resumed.summary["skipped"]
+
+
+def test_the_images_of_a_page_are_listed(shop: Shop, out: Path) -> None:
+    """By their canonical addresses, in order, with what the page says of them; none are loaded for it."""
+    product = catalogue.products()[0]
+    finished = crawl(out, urljoin(shop.url, product.path), "--images", scope="page").finish()
+    assert finished.code == 0, finished.output
+    [record] = finished.records
+    small = {"alt": "", "width": 400, "height": 400}
+    assert record["images"] == [
+        {"url": f"{shop.url}images/mark.svg", "alt": "", "width": 32, "height": 32},
+        {"url": f"{shop.url}images/{product.slug}.svg", "alt": product.name, "width": 400, "height": 400},
+        {
+            "url": f"{shop.url}images/swatch-{product.series.lower()}.png",
+            "alt": "Swatch",
+            "width": 48,
+            "height": 48,
+        },
+        *({"url": f"{shop.url}images/{other.slug}.svg", **small} for other in catalogue.related(product)),
+    ]
+    assert record["media"] == []
 
 
 def test_another_scope_for_the_same_host_is_offered_a_folder(shop: Shop, out: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from farm.model.outcome import SkipReason
-from farm.model.page import ContentHash, HashRouter, Link
+from farm.model.page import ContentHash, HashRouter, Image, Link, Media
 from farm.model.record import Skip
 from farm.model.task import UrlTask
 from farm.model.url import HashRoutes, fingerprint
@@ -223,6 +223,32 @@ HOSTILE = {
 }
 
 
+async def test_images_and_media_are_canonical_as_links_are() -> None:
+    """Each once, with what any of them says; what is no address of the web is left out."""
+    images = [
+        Image("HTTPS://Cdn.example/a.png?utm_source=x"),
+        Image("https://cdn.example/a.png#top", "A lamp", 40, 30),
+        Image("https://cdn.example/a.png", "Another", 80, 60),
+        Image("https://cdn.example/b.png", "", 1, None),
+        Image("ftp://cdn.example/c.png"),
+    ]
+    assert await sorter().canonical_images(images) == [
+        {"url": "https://cdn.example/a.png", "alt": "A lamp", "width": 40, "height": 30},
+        {"url": "https://cdn.example/b.png", "alt": "", "width": 1, "height": None},
+    ]
+    film = "https://cdn.example/film.mp4"
+    media = [
+        Media(film, "video"),
+        Media(f"{film}#t=10", "video"),
+        Media(film, "poster"),
+        Media("blob:x", "audio"),
+    ]
+    assert await sorter().canonical_media(media) == [
+        {"url": film, "kind": "video"},
+        {"url": film, "kind": "poster"},
+    ]
+
+
 @pytest.mark.parametrize("kind", ["host", "prefix"])
 @pytest.mark.parametrize("urls", HOSTILE.values(), ids=HOSTILE)
 def test_no_page_of_links_holds_the_loop(urls: list[str], kind: str) -> None:
@@ -238,6 +264,7 @@ def test_no_page_of_links_holds_the_loop(urls: list[str], kind: str) -> None:
         loop.forget()
         await one.sort(links, REFERRER)
         await one.canonical_links(links)
+        await one.canonical_images([Image(url) for url in urls])
         await asyncio.sleep(0)
         return loop
 

@@ -13,8 +13,8 @@ from farm.model.url import record_id
 from farm.sinks.record import RecordOptions, VisitFacts, build_record, json_line, misses_script
 
 CONTRACT = (
-    "id url final_url status headers content_type title text html links metadata lang canonical charset "
-    "content_hash rendered_by revision blocked_by evidence truncated files actions noindex duplicate_of "
+    "id url final_url status headers content_type title text html links images media metadata lang canonical "
+    "charset content_hash rendered_by revision blocked_by evidence truncated files actions noindex duplicate_of "
     "page_errors redirects depth referrer fetched_at attempt settled settle_reason timings_ms bytes_received "
     "node context proxy meta schema"
 )
@@ -76,7 +76,7 @@ def test_every_value_is_of_its_columns_type() -> None:
     """Databases make their tables by the declaration; null stands only where the meaning says so."""
     full = replace(PAGE, canonical=URL, lang="en", charset="UTF-8")
     block = Detection(Finding.CAPTCHA, "datadome", ("markup: var dd=",))
-    visit = replace(VISIT, detection=block, duplicate_of=URL, content_hash="0" * 64)
+    visit = replace(VISIT, detection=block, duplicate_of=URL, content_hash="0" * 64, images=[], media=[])
     bare = replace(LEASE, task=replace(LEASE.task, referrer=None))
     rich = build_record("c", LEASE, full, [], visit)
     poor = build_record(

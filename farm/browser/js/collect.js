@@ -117,6 +117,7 @@ function collect(caps) {
     lang: root ? (dom.attribute(root, "lang") ?? "") : "",
     charset: dom.charset(document),
     ...(metadata && { metadata }),
+    ...(caps.listImages && imagesOf(roots, caps, truncated)),
     truncated,
   };
 }
