@@ -16,7 +16,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 FOLDERS_WITH_A_BROWSER = ("tests/e2e/", "tests/plain/")
 FIXTURES_WITH_A_BROWSER = {"chromium", "rendering"}
-STARTERS = {"browsing", "one_slot", "Engine", "Pool"}
+STARTERS = {"browsing", "pool_of_a_module", "one_slot", "Engine", "Pool"}
 """What a module uses that starts browsers by itself."""
 
 

@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from farm.browser.chromium import find_browser
 from farm.browser.context import ContextSlot, SlotParams
@@ -94,6 +96,17 @@ async def browsing(
     finally:
         await pool.close()
         await gateway.close()
+
+
+def pool_of_a_module(render: RenderParams, tab: TabParams | None = None) -> Any:
+    """Return a fixture that opens one pool for all tests of a module; each of them has a slot of its own in it."""
+
+    @pytest_asyncio.fixture(scope="module", loop_scope="module")
+    async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browsing]:
+        async with browsing(tmp_path_factory.mktemp("pool") / "engines", render, tab=tab) as pool:
+            yield pool
+
+    return opened
 
 
 @pytest.fixture(scope="package")

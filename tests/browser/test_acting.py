@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -14,7 +13,7 @@ from farm.model.errors import SlotLost, UsageError
 from farm.model.outcome import FailureKind
 from farm.model.page import RenderedPage
 from fixtures.pages import served_by
-from tests.browser.conftest import Browsing, browsing, visit
+from tests.browser.conftest import Browsing, pool_of_a_module, visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -110,12 +109,7 @@ async def site() -> AsyncIterator[str]:
         yield origin
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def hands(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browsing]:
-    """Open one pool for all; what is done differs from visit to visit."""
-    folder: Path = tmp_path_factory.mktemp("acting") / "engines"
-    async with browsing(folder, RenderParams(page_timeout_s=PAGE_S, settle_timeout_s=3.0)) as opened:
-        yield opened
+hands = pool_of_a_module(RenderParams(page_timeout_s=PAGE_S, settle_timeout_s=3.0))
 
 
 async def acted(

@@ -10,7 +10,7 @@ from aiohttp import web
 from farm.browser.reading import ReadParams
 from farm.browser.render import RenderParams
 from fixtures.pages import served_by
-from tests.browser.conftest import Browsing, browsing, visit
+from tests.browser.conftest import Browsing, browsing, pool_of_a_module, visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -35,12 +35,7 @@ async def site() -> AsyncIterator[str]:
         yield origin
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browsing]:
-    """Open one pool for all of them."""
-    folder: Path = tmp_path_factory.mktemp("caps") / "engines"
-    async with browsing(folder, RenderParams(page_timeout_s=20.0, settle_timeout_s=5.0)) as browsers:
-        yield browsers
+opened = pool_of_a_module(RenderParams(page_timeout_s=20.0, settle_timeout_s=5.0))
 
 
 async def test_the_links_of_a_page_are_capped_together(opened: Browsing, site: str) -> None:

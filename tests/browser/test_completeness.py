@@ -18,7 +18,7 @@ from farm.model.page import RenderedPage
 from fixtures.pages import served_by
 from fixtures.shop import Shop
 from fixtures.shop.faults import late
-from tests.browser.conftest import Browsing, browsing, seen, visit
+from tests.browser.conftest import Browsing, browsing, pool_of_a_module, seen, visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -69,12 +69,7 @@ STAMPED = {
 }
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def patient(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browsing]:
-    """Open one pool for all: each test has a slot of its own in it."""
-    folder: Path = tmp_path_factory.mktemp("complete") / "engines"
-    async with browsing(folder, RenderParams(page_timeout_s=20.0, settle_timeout_s=8.0)) as opened:
-        yield opened
+patient = pool_of_a_module(RenderParams(page_timeout_s=20.0, settle_timeout_s=8.0))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

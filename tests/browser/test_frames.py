@@ -11,7 +11,7 @@ from farm.browser.chromium import find_browser
 from farm.browser.render import RenderParams
 from fixtures.pages import ADD, ARRIVED, serving
 from tests.browser import conftest
-from tests.browser.conftest import Browsing, browsing, seen
+from tests.browser.conftest import Browsing, browsing, pool_of_a_module, seen
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -138,12 +138,7 @@ GROWING = {
 INNER = f"<p>{ARRIVED}</p>"
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browsing]:
-    """Open one pool for all: each test has a slot of its own in it."""
-    folder: Path = tmp_path_factory.mktemp("frames") / "engines"
-    async with browsing(folder, RenderParams(page_timeout_s=40.0, settle_timeout_s=CAP_S)) as opened:
-        yield opened
+browser = pool_of_a_module(RenderParams(page_timeout_s=40.0, settle_timeout_s=CAP_S))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

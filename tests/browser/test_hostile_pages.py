@@ -3,17 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from farm.browser.render import RenderParams
 from farm.model.errors import RenderError, SlotLost
 from farm.model.outcome import FailureKind
 from farm.model.page import RenderedPage
 from fixtures.shop import Shop
-from tests.browser.conftest import Browsing, browsing, visit
+from tests.browser.conftest import Browsing, pool_of_a_module, visit
 
 PAGE_S = 4.0
 """Of a page that hangs, and costs as much."""
@@ -27,34 +25,12 @@ ENDLESS = ["poll", "animate", "tick", "push-state", "console", "never-ends", "ne
 ODD = ["popup", "fork", "print", "beforeunload", "throw", "hostile", "loop-on-leave", "drip/20"]
 
 
-@asynccontextmanager
-async def _pool(factory: pytest.TempPathFactory, params: RenderParams) -> AsyncIterator[Browsing]:
-    folder: Path = factory.mktemp("hostile") / "engines"
-    async with browsing(folder, params) as opened:
-        yield opened
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def impatient(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browsing]:
-    """Open one pool for all pages that hang: what one page does must not harm the next."""
-    async with _pool(tmp_path_factory, RenderParams(page_timeout_s=PAGE_S, settle_timeout_s=1.0)) as opened:
-        yield opened
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def capped(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browsing]:
-    """Open one pool for all pages that may never settle."""
-    params = RenderParams(page_timeout_s=PATIENT_S, settle_timeout_s=1.0)
-    async with _pool(tmp_path_factory, params) as opened:
-        yield opened
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def patient(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browsing]:
-    """Open one pool for all pages that settle in the end."""
-    params = RenderParams(page_timeout_s=PATIENT_S, settle_timeout_s=PATIENT_S / 2)
-    async with _pool(tmp_path_factory, params) as opened:
-        yield opened
+impatient = pool_of_a_module(RenderParams(page_timeout_s=PAGE_S, settle_timeout_s=1.0))
+"""For all pages that hang: what one page does must not harm the next."""
+capped = pool_of_a_module(RenderParams(page_timeout_s=PATIENT_S, settle_timeout_s=1.0))
+"""For all pages that may never settle."""
+patient = pool_of_a_module(RenderParams(page_timeout_s=PATIENT_S, settle_timeout_s=PATIENT_S / 2))
+"""For all pages that settle in the end."""
 
 
 async def attempt(rendering: Browsing, shop: Shop, path: str) -> RenderedPage | RenderError | SlotLost:

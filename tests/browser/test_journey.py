@@ -11,7 +11,7 @@ import pytest_asyncio
 from farm.browser.events import STATIONS, Journey
 from farm.browser.render import RenderParams
 from fixtures.pages import Answer, serving
-from tests.browser.conftest import Browsing, browsing, seen, visit
+from tests.browser.conftest import Browsing, browsing, pool_of_a_module, seen, visit
 
 SLOW_MS = 800
 WAYS = {
@@ -56,12 +56,7 @@ PAGES: dict[str, str | Answer] = {
 }
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browsing]:
-    """Open one pool for all: each test has a slot of its own in it."""
-    folder: Path = tmp_path_factory.mktemp("journey") / "engines"
-    async with browsing(folder, RenderParams(page_timeout_s=30.0, settle_timeout_s=10.0)) as opened:
-        yield opened
+browser = pool_of_a_module(RenderParams(page_timeout_s=30.0, settle_timeout_s=10.0))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -1,7 +1,6 @@
 """What a page says of itself to programs: JSON-LD, Open Graph, Twitter cards and microdata, exactly."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -13,7 +12,7 @@ from farm.browser.render import RenderParams
 from farm.model.page import RenderedPage
 from farm.sinks.record import json_line
 from fixtures.pages import Answer, serving
-from tests.browser.conftest import Browsing, browsing, seen
+from tests.browser.conftest import Browsing, pool_of_a_module, seen
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -260,12 +259,7 @@ async def site() -> AsyncIterator[str]:
         yield origin
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browsing]:
-    """Open one pool for all of them."""
-    folder: Path = tmp_path_factory.mktemp("metadata") / "engines"
-    async with browsing(folder, RenderParams(page_timeout_s=20.0, settle_timeout_s=5.0)) as browsers:
-        yield browsers
+opened = pool_of_a_module(RenderParams(page_timeout_s=20.0, settle_timeout_s=5.0))
 
 
 def written(page: RenderedPage, origin: str) -> Any:

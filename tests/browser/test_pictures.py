@@ -19,7 +19,7 @@ from farm.browser.tab import TabParams
 from farm.model.page import RenderedPage
 from fixtures.pages import served_by
 from tests.browser import conftest
-from tests.browser.conftest import Browsing, browsing, visit
+from tests.browser.conftest import Browsing, browsing, pool_of_a_module, visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -57,12 +57,7 @@ async def site() -> AsyncIterator[str]:
         yield origin
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def camera(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browsing]:
-    """Open one pool that takes both pictures of every page."""
-    folder: Path = tmp_path_factory.mktemp("picture") / "engines"
-    async with browsing(folder, PARAMS, tab=TabParams()) as opened:
-        yield opened
+camera = pool_of_a_module(PARAMS, tab=TabParams())
 
 
 def shade(number: int) -> int:

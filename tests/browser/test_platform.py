@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from farm.browser.render import RenderParams
 from fixtures.pages import ADD, ARRIVED, SLOW_MS, Answer, serving
-from tests.browser.conftest import Browsing, browsing, seen, visit
+from tests.browser.conftest import Browsing, pool_of_a_module, seen, visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -232,12 +231,7 @@ IDLE = {
 CAP_S = 15.0
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browsing]:
-    """Open one pool for all: each test has a slot of its own in it."""
-    folder: Path = tmp_path_factory.mktemp("platform") / "engines"
-    async with browsing(folder, RenderParams(page_timeout_s=30.0, settle_timeout_s=CAP_S)) as opened:
-        yield opened
+browser = pool_of_a_module(RenderParams(page_timeout_s=30.0, settle_timeout_s=CAP_S))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

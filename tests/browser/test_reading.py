@@ -9,7 +9,7 @@ import pytest_asyncio
 from farm.browser.acting import ActParams
 from farm.browser.render import RenderParams
 from fixtures.pages import Answer, serving
-from tests.browser.conftest import Browsing, browsing, seen
+from tests.browser.conftest import Browsing, browsing, pool_of_a_module, seen
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -172,12 +172,7 @@ PAGES: dict[str, str | Answer] = {
 }
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browsing]:
-    """Open one pool for all: each test has a slot of its own in it."""
-    folder: Path = tmp_path_factory.mktemp("reading") / "engines"
-    async with browsing(folder, RenderParams(page_timeout_s=20.0, settle_timeout_s=8.0)) as opened:
-        yield opened
+browser = pool_of_a_module(RenderParams(page_timeout_s=20.0, settle_timeout_s=8.0))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
