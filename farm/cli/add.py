@@ -9,6 +9,7 @@ from farm.model.errors import UsageError
 from farm.scope.seeds import given_seeds
 from farm.settings.commands import AddSettings
 from farm.settings.load import load
+from farm.settings.origin import crawl_flags, with_flags
 from farm.settings.stored import FOR_SEEDS, check_shared_settings, stored_tables
 from farm.settings.units import parse_hash_routes
 
@@ -18,12 +19,15 @@ def main(arguments: Sequence[str]) -> int:
     settings = load(AddSettings, arguments, "farm add", "Add seeds to a crawl.")
     if not settings.urls and settings.seeds is None:
         raise UsageError("There is nothing to add; give a URL, or --seeds FILE.")
-    added, given = run_interruptible(_add(settings))
+    added, given, is_worked = run_interruptible(_add(settings))
     print(f"{added:,} added, {given - added:,} known already")
+    if added and not is_worked:
+        tell(with_flags("no node is at work on the crawl; `farm run` starts one.", crawl_flags(arguments)))
     return 0
 
 
-async def _add(settings: AddSettings) -> tuple[int, int]:
+async def _add(settings: AddSettings) -> tuple[int, int, bool]:
+    """Return how many were added of how many, and whether a node is at work that visits them."""
     async with open_existing_crawl(settings) as (crawl, frontier):
         check_shared_settings(crawl, frontier.place, *FOR_SEEDS)
         routes = parse_hash_routes(crawl.settings["hash_routes"])
@@ -38,4 +42,4 @@ async def _add(settings: AddSettings) -> tuple[int, int]:
         _, added = await add_seeds(crawl, frontier, seeds)
         if await frontier.is_on_disk() is False:
             tell("Redis has not written them to its disk yet; add them again if it dies.")
-        return added, len(seeds)
+        return added, len(seeds), any(node.is_alive for node in await frontier.nodes.list())

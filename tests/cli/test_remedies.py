@@ -42,6 +42,18 @@ def test_a_seeds_file_with_a_bad_line_is_taken_but_for_that(outside: Outside) ->
     assert done.err.startswith("farm: seeds.txt, line 1: ")
 
 
+def test_urls_that_nobody_visits_are_said_to_need_a_run(outside: Outside) -> None:
+    """Unless there is a node, or nothing was added."""
+    said = outside.farm("add", "http://e.example/").err
+    assert (
+        said
+        == f"farm: no node is at work on the crawl; `farm run --redis {outside.url} --crawl t` starts one.\n"
+    )
+    assert outside.farm("add", "http://e.example/").err == ""
+    outside.register("n1", "life")
+    assert outside.farm("add", "http://f.example/").err == ""
+
+
 @pytest.mark.browser
 def test_an_audit_tells_each_violation_on_a_line_of_its_own(outside: Outside) -> None:
     """With what to do about them."""
