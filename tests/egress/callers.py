@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from farm.egress import SlotProxy
+from farm.model.egress import EgressFault
 
 from .servers import read_head
 
@@ -75,3 +76,9 @@ async def fetch(slot_proxy: SlotProxy, url: str, *headers: str) -> bytes:
             (int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if b"content-length" in line), 0
         )
         return head + await caller.body(length)
+
+
+def fault_of(slot_proxy: SlotProxy, url: str) -> EgressFault | None:
+    """Return what kept the visit from the URL's host and port; None where nothing did."""
+    failure = slot_proxy.failure(url)
+    return None if failure is None else failure.fault

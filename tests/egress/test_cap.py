@@ -7,7 +7,7 @@ import pytest
 from farm.egress import AllowedNetwork, Gateway, GatewayParams, Guard, parse_proxies
 from farm.model.egress import EgressFault
 
-from .callers import calling, fetch
+from .callers import calling, fault_of, fetch
 from .conftest import OpenSlotProxy
 from .servers import answering, listening, ok, read_head
 
@@ -35,9 +35,7 @@ async def test_a_visit_that_brings_too_much_is_cut_off(open_slot_proxy: OpenSlot
             else:
                 caller.ask(f"{endless.url}/")
             await caller.rest()
-        failure = slot_proxy.failure(origin.url)
-        assert failure is not None
-        assert failure.fault is EgressFault.TOO_LARGE
+        assert fault_of(slot_proxy, origin.url) is EgressFault.TOO_LARGE
         assert slot_proxy.bytes_received < 3_000_000
         assert slot_proxy.connections == 0
         async with calling(slot_proxy) as caller:

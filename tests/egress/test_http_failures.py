@@ -7,7 +7,7 @@ import pytest
 from farm.egress import GatewayParams
 from farm.model.egress import EgressFailure, EgressFault
 
-from .callers import calling, fetch
+from .callers import calling, fault_of, fetch
 from .conftest import OpenSlotProxy
 from .servers import answering, answering_once, closing, listening, ok, read_head, silent
 
@@ -60,9 +60,7 @@ async def test_a_silent_origin_is_a_timeout(open_slot_proxy: OpenSlotProxy) -> N
     slot_proxy = await open_slot_proxy(params=GatewayParams(response_s=0.05))
     async with listening(silent) as origin:
         assert await fetch(slot_proxy, f"{origin.url}/") == b""
-        failure = slot_proxy.failure(origin.url)
-    assert failure is not None
-    assert failure.fault is EgressFault.TIMEOUT
+        assert fault_of(slot_proxy, origin.url) is EgressFault.TIMEOUT
 
 
 @pytest.mark.parametrize(
@@ -99,9 +97,7 @@ async def test_what_is_not_http_is_no_page(open_slot_proxy: OpenSlotProxy, answe
     slot_proxy = await open_slot_proxy()
     async with listening(answering_once(answer)) as origin:
         assert await fetch(slot_proxy, f"{origin.url}/") == b""
-        failure = slot_proxy.failure(origin.url)
-    assert failure is not None
-    assert failure.fault is EgressFault.CONNECT
+        assert fault_of(slot_proxy, origin.url) is EgressFault.CONNECT
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from playwright.async_api import Browser, Error, Page
 from farm.egress import SlotProxy
 from farm.model.egress import EgressFault
 
+from .callers import fault_of
 from .conftest import OpenSlotProxy
 from .servers import answering, closing, listening, ok
 
@@ -66,9 +67,7 @@ async def test_a_failure_is_no_page_and_has_a_name(open_slot_proxy: OpenSlotProx
             wanted = url.format(inside=inside.port, hangs_up=hangs_up.port)
             with pytest.raises(Error, match="net::ERR_"):
                 await page.goto(wanted)
-            failure = slot_proxy.failure(wanted)
-            assert failure is not None
-            assert failure.fault is fault
+            assert fault_of(slot_proxy, wanted) is fault
             await page.context.close()
         assert inside.connections == 0
 

@@ -7,7 +7,7 @@ import pytest
 
 from farm.model.egress import EgressFault
 
-from .callers import calling
+from .callers import calling, fault_of
 from .conftest import OpenSlotProxy
 from .servers import answering, echo, listening, ok
 
@@ -87,9 +87,7 @@ async def test_a_visit_that_is_refused_sends_nothing(open_slot_proxy: OpenSlotPr
             async with calling(slot_proxy) as page:
                 page.ask(f"{origin.url}/", DOCUMENT)
                 assert await page.head() == b""
-        failure = slot_proxy.failure(f"{origin.url}/")
-        assert failure is not None
-        assert failure.fault is EgressFault.NOT_NOW
+        assert fault_of(slot_proxy, f"{origin.url}/") is EgressFault.NOT_NOW
         assert (heads, len(door.asked)) == ([], 1)
         door.says = True
         slot_proxy.begin(f"{origin.url}/", door.ask)
@@ -147,8 +145,6 @@ async def test_a_tunnel_of_an_earlier_visit_waits_anew(open_slot_proxy: OpenSlot
             assert await caller.body(5) == b"three"
         else:
             assert await caller.rest() == b""
-            failure = slot_proxy.failure(url)
-            assert failure is not None
-            assert failure.fault is EgressFault.NOT_NOW
+            assert fault_of(slot_proxy, url) is EgressFault.NOT_NOW
             assert arrived == b"one"
         assert len(door.asked) == 1

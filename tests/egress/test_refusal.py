@@ -9,7 +9,7 @@ import pytest
 from farm.egress import GatewayParams
 from farm.model.egress import EgressFault
 
-from .callers import calling, fetch
+from .callers import calling, fault_of, fetch
 from .conftest import OpenSlotProxy
 from .servers import answering, listening, ok
 
@@ -76,9 +76,7 @@ async def test_nobody_reaches_a_slot_proxy_by_a_slot_proxy(open_slot_proxy: Open
     slot_proxy = await open_slot_proxy(allow=("0.0.0.0/0", "::/0"))
     async with calling(slot_proxy) as caller:
         assert b" 502 " in await caller.tunnel(f"{host}:{slot_proxy.port}")
-    failure = slot_proxy.failure(f"http://{host}:{slot_proxy.port}/")
-    assert failure is not None
-    assert failure.fault is EgressFault.REFUSED
+    assert fault_of(slot_proxy, f"http://{host}:{slot_proxy.port}/") is EgressFault.REFUSED
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a second loopback address")
@@ -100,9 +98,7 @@ async def test_a_name_cannot_be_rebound_after_the_check(open_slot_proxy: OpenSlo
         assert b"outside" in await fetch(slot_proxy, url)
         assert asked == ["rebind.example"]
         assert await fetch(slot_proxy, url) == b""
-        failure = slot_proxy.failure(url)
-        assert failure is not None
-        assert failure.fault is EgressFault.REFUSED
+        assert fault_of(slot_proxy, url) is EgressFault.REFUSED
         assert (outside.connections, inside.connections) == (1, 0)
 
 
@@ -151,6 +147,4 @@ async def test_a_resolver_that_hangs_is_given_up(open_slot_proxy: OpenSlotProxy)
 
     slot_proxy = await open_slot_proxy(lookup=lookup, params=GatewayParams(dns_s=0.05))
     assert await fetch(slot_proxy, "http://slow.example/") == b""
-    failure = slot_proxy.failure("http://slow.example/")
-    assert failure is not None
-    assert failure.fault is EgressFault.DNS
+    assert fault_of(slot_proxy, "http://slow.example/") is EgressFault.DNS

@@ -5,7 +5,7 @@ import asyncio
 from farm.egress import GatewayParams
 from farm.model.egress import EgressFault
 
-from .callers import calling
+from .callers import calling, fault_of
 from .conftest import OpenSlotProxy
 from .servers import closing, echo, listening, read_head, silent
 
@@ -73,9 +73,7 @@ async def test_a_closed_port_is_told_by_a_502(open_slot_proxy: OpenSlotProxy) ->
     async with calling(slot_proxy) as caller:
         assert b" 502 " in await caller.tunnel(f"127.0.0.1:{gone.port}")
         assert await caller.rest() == b""
-    failure = slot_proxy.failure(f"https://127.0.0.1:{gone.port}/")
-    assert failure is not None
-    assert failure.fault is EgressFault.CONNECT
+    assert fault_of(slot_proxy, f"https://127.0.0.1:{gone.port}/") is EgressFault.CONNECT
 
 
 async def test_a_tunnel_closed_without_a_byte_is_noted(open_slot_proxy: OpenSlotProxy) -> None:
@@ -85,9 +83,7 @@ async def test_a_tunnel_closed_without_a_byte_is_noted(open_slot_proxy: OpenSlot
         await caller.tunnel(f"127.0.0.1:{origin.port}")
         caller.send(b"hello\r\n\r\n")
         assert await caller.rest() == b""
-        failure = slot_proxy.failure(f"https://127.0.0.1:{origin.port}/")
-    assert failure is not None
-    assert failure.fault is EgressFault.CONNECT
+        assert fault_of(slot_proxy, f"https://127.0.0.1:{origin.port}/") is EgressFault.CONNECT
 
 
 async def test_a_tunnel_that_was_never_used_is_no_failure(open_slot_proxy: OpenSlotProxy) -> None:
@@ -113,9 +109,7 @@ async def test_a_silent_tunnel_ends(open_slot_proxy: OpenSlotProxy) -> None:
         await caller.tunnel(f"127.0.0.1:{origin.port}")
         caller.send(b"hello?")
         assert await caller.rest() == b""
-        failure = slot_proxy.failure(f"https://127.0.0.1:{origin.port}/")
-    assert failure is not None
-    assert failure.fault is EgressFault.TIMEOUT
+        assert fault_of(slot_proxy, f"https://127.0.0.1:{origin.port}/") is EgressFault.TIMEOUT
 
 
 async def test_a_browser_that_breaks_off_ends_the_tunnel(open_slot_proxy: OpenSlotProxy) -> None:
@@ -151,6 +145,4 @@ async def test_a_reset_reaches_the_browser_and_the_slot_proxy(open_slot_proxy: O
         assert await caller.body(4) == b"some"
         caller.send(b"xx")
         assert await caller.rest() == b""
-        failure = slot_proxy.failure(f"https://127.0.0.1:{origin.port}/")
-    assert failure is not None
-    assert failure.fault is EgressFault.CONNECT
+        assert fault_of(slot_proxy, f"https://127.0.0.1:{origin.port}/") is EgressFault.CONNECT

@@ -11,7 +11,7 @@ from fixtures.authority import Flaw
 from tests.turns import turns
 
 from .behind import KINDS, SITE, behind, public
-from .callers import calling, fetch
+from .callers import calling, fault_of, fetch
 from .conftest import OpenSlotProxy
 from .proxies import Log
 from .servers import answering, answering_once, echo, listening, ok, read_head, silent
@@ -104,9 +104,7 @@ async def test_a_site_that_the_proxy_cannot_reach_is_not_the_proxys_failure(
         pass
     async with behind(kind, open_slot_proxy, tmp_path, Log()) as slot_proxy, calling(slot_proxy) as caller:
         assert b" 502 " in await caller.tunnel(f"{SITE}:{gone.port}")
-        failure = slot_proxy.failure(f"https://{SITE}:{gone.port}/")
-    assert failure is not None
-    assert failure.fault is EgressFault.CONNECT
+        assert fault_of(slot_proxy, f"https://{SITE}:{gone.port}/") is EgressFault.CONNECT
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -136,9 +134,9 @@ async def test_a_proxy_that_hangs_is_given_up(open_slot_proxy: OpenSlotProxy, ki
         )
         async with calling(slot_proxy) as caller:
             assert b" 502 " in await caller.tunnel(f"{SITE}:443")
-        failure = slot_proxy.failure(f"https://{SITE}/")
-    assert failure is not None
-    assert failure.fault is (EgressFault.UPSTREAM if kind == "https" else EgressFault.TUNNEL)
+        assert fault_of(slot_proxy, f"https://{SITE}/") is (
+            EgressFault.UPSTREAM if kind == "https" else EgressFault.TUNNEL
+        )
 
 
 @pytest.mark.parametrize("flaw", [Flaw.EXPIRED, Flaw.WRONG_HOST, Flaw.SELF_SIGNED])
@@ -183,9 +181,7 @@ async def test_a_proxy_that_dies_within_a_body_is_the_proxys_failure(
             caller.ask(f"http://{SITE}/")
             await caller.head()
             assert await caller.rest() == b"abc"
-        failure = slot_proxy.failure(f"http://{SITE}/")
-    assert failure is not None
-    assert failure.fault is EgressFault.TUNNEL
+        assert fault_of(slot_proxy, f"http://{SITE}/") is EgressFault.TUNNEL
 
 
 @pytest.mark.parametrize(
@@ -201,9 +197,9 @@ async def test_a_proxy_that_answers_nonsense_to_connect_is_the_proxys_failure(
         slot_proxy = await open_slot_proxy(upstream=upstream, lookup=public)
         async with calling(slot_proxy) as caller:
             assert b" 502 " in await caller.tunnel(f"{SITE}:443")
-        failure = slot_proxy.failure(f"https://{SITE}/")
-    assert failure is not None
-    assert failure.fault is (EgressFault.UPSTREAM if b"302" in answer else EgressFault.TUNNEL)
+        assert fault_of(slot_proxy, f"https://{SITE}/") is (
+            EgressFault.UPSTREAM if b"302" in answer else EgressFault.TUNNEL
+        )
 
 
 async def test_a_slow_proxy_is_waited_for_to_the_last_byte(open_slot_proxy: OpenSlotProxy) -> None:

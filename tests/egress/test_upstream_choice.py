@@ -12,7 +12,7 @@ from farm.model.egress import EgressFault
 from farm.model.errors import UsageError
 
 from .behind import KINDS, SITE, behind, home, public
-from .callers import calling, fetch
+from .callers import calling, fault_of, fetch
 from .conftest import OpenSlotProxy
 from .proxies import Log, http_proxy, socks5_proxy
 from .servers import answering, listening, ok, silent
@@ -93,9 +93,7 @@ async def test_the_proxys_error_page_is_not_the_sites(open_slot_proxy: OpenSlotP
             lookup=public, upstream=Upstream.parse(f"http://127.0.0.1:{proxy.port}")
         )
         assert await fetch(slot_proxy, f"http://{SITE}:{gone.port}/") == b""
-        failure = slot_proxy.failure(f"http://{SITE}:{gone.port}/")
-    assert failure is not None
-    assert failure.fault is EgressFault.CONNECT
+        assert fault_of(slot_proxy, f"http://{SITE}:{gone.port}/") is EgressFault.CONNECT
 
 
 async def test_a_switch_closes_what_the_old_proxy_carried(open_slot_proxy: OpenSlotProxy) -> None:
