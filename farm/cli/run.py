@@ -37,6 +37,7 @@ from farm.settings.commands import RunSettings
 from farm.settings.load import load, set_by_file
 from farm.settings.origin import with_flags
 from farm.sinks.address import SinkAddress
+from farm.sinks.standard_output import reserve
 from farm.sinks.summary import write_summary
 
 log = logging.getLogger("farm.run")
@@ -50,6 +51,9 @@ def main(arguments: Sequence[str]) -> int:
     """Crawl until there is an end and return the exit code of it."""
     settings = load(RunSettings, arguments, "farm run", "Crawl from the URLs; join the crawl if it exists.")
     plan = preflight(settings)
+    if any(sink.kind == "stdout" for sink in plan.settings.sink) and reserve() and settings.live == "auto":
+        # The view would be drawn over the records.
+        plan = replace(plan, settings=plan.settings.model_copy(update={"live": "off"}))
     plan = replace(plan, warnings=(*plan.warnings, *_exposed(settings, arguments)))
     if given := set_by_file(RunSettings):
         plan = replace(plan, notes=(*plan.notes, f"farm.toml in this folder sets {', '.join(given)}"))

@@ -3,6 +3,7 @@
 import importlib
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,11 @@ from farm.model.errors import UsageError
 from farm.model.secret import SecretUrl
 from farm.sinks.batch import Store
 
+_SIZE = re.compile(r"([1-9]\d{0,9})(KiB|MiB|GiB)")
+_BYTES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+_FORMULAS = re.compile("escape")
 _FORM = re.compile(r"([a-z0-9]+)(?::(.*))?", re.DOTALL)
-FORMS = "jsonl:[FILE], sqlite:///FILE or postgresql://HOST/DATABASE"
+FORMS = "jsonl:[FILE[.gz|.zst]], csv:[FILE], sqlite:///FILE, postgresql://HOST/DATABASE or stdout:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +30,29 @@ class SinkAddress:
     kind: str
     path: Path | None = None
     url: SecretUrl | None = None
+    rotate: str = ""
+    """From which size on a file is finished and another begun, as it was written."""
+    formulas: str = ""
+    """What becomes of texts that a spreadsheet takes for formulas: nothing, or `escape`."""
 
     def __str__(self) -> str:
         if self.url is not None:
             return str(self.url)
-        slashes = "//" if self.kind == "sqlite" else ""
-        return f"{self.kind}:{slashes}{'/' if slashes else ''}{self.path or ''}"
+        given = {"rotate": self.rotate, "formulas": self.formulas}
+        query = "&".join(f"{name}={value}" for name, value in given.items() if value)
+        slashes = "///" if self.kind == "sqlite" else ""
+        return f"{self.kind}:{slashes}{self.path or ''}{'?' if query else ''}{query}"
 
     @property
     def is_secret(self) -> bool:
         """Whether something of it must not be shown or kept."""
         return self.url is not None and str(self.url) != self.url.reveal()
+
+    @property
+    def rotate_bytes(self) -> int:
+        """From which size on a file is finished; 0 for never."""
+        found = _SIZE.fullmatch(self.rotate)
+        return int(found[1]) * _BYTES[found[2]] if found is not None else 0
 
     def reveal(self) -> str:
         """Return the whole of it; never put it into a message."""
@@ -58,7 +74,25 @@ def parse_sink(value: Any) -> SinkAddress:
 
 
 def _file(kind: str, rest: str) -> SinkAddress:
-    return SinkAddress(kind, _absolute(rest) if rest else None)
+    path, mark, query = rest.partition("?")
+    options = dict(one.partition("=")[::2] for one in query.split("&")) if mark else {}
+    forms = {"rotate": _SIZE, "formulas": _FORMULAS} if kind == "csv" else {"rotate": _SIZE}
+    for name, value in options.items():
+        if name not in forms or forms[name].fullmatch(value) is None:
+            more = " or ?formulas=escape" if kind == "csv" else ""
+            raise ValueError(f"write {kind}:FILE, and after it ?rotate=100MiB{more} or nothing")
+    return SinkAddress(
+        kind,
+        _absolute(path) if path else None,
+        rotate=options.get("rotate", ""),
+        formulas=options.get("formulas", ""),
+    )
+
+
+def _stdout(kind: str, rest: str) -> SinkAddress:
+    if rest:
+        raise ValueError("write stdout:")
+    return SinkAddress(kind)
 
 
 def _sqlite(kind: str, rest: str) -> SinkAddress:
@@ -83,20 +117,27 @@ def _absolute(path: str) -> Path:
 
 _PARSERS: Mapping[str, Callable[[str, str], SinkAddress]] = {
     "jsonl": _file,
+    "csv": _file,
+    "stdout": _stdout,
     "sqlite": _sqlite,
     "postgresql": _postgresql,
     "postgres": _postgresql,
 }
-_PACKAGES: Mapping[str, tuple[str, str]] = {"postgresql": ("psycopg", "postgres")}
-"""Kind of store -> the module that it needs and the extra that brings it."""
+_PACKAGES: Mapping[str, tuple[str, str]] = {
+    "postgresql": ("psycopg", "postgres"),
+    ".zst": ("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd", "zstd"),
+}
+"""Kind of store, or suffix of its file -> the module that it needs and the extra that brings it."""
 
 
 def check_sinks(addresses: Sequence[SinkAddress]) -> None:
     """Raise UsageError where two are the same place, or one is no address or lacks a package that it needs."""
     for number, address in enumerate(addresses):
-        if address in addresses[:number]:
+        places = [(one.kind, one.path, one.url) for one in addresses[: number + 1]]
+        if places[-1] in places[:-1]:
             raise UsageError(f"--sink {address} is given twice; leave one out.")
-        module, extra = _PACKAGES.get(address.kind, ("", ""))
+        suffix = address.path.suffix if address.path is not None else ""
+        module, extra = _PACKAGES.get(address.kind) or _PACKAGES.get(suffix) or ("", "")
         try:
             importlib.import_module(module or __name__)
         except ImportError:
@@ -125,8 +166,17 @@ def store_of(address: SinkAddress, folder: Path, private: Path) -> Store[Any]:
         from farm.sinks.postgres import PostgresStore
 
         return PostgresStore(address.url)
+    if address.kind == "stdout":
+        from farm.sinks.standard_output import StandardOutput
+
+        return StandardOutput()
+    if address.kind == "csv":
+        from farm.sinks.csv_file import CsvStore
+
+        path, escapes = address.path or folder / "pages.csv", bool(address.formulas)
+        return CsvStore(path, private, escape_formulas=escapes, rotate_bytes=address.rotate_bytes)
     from farm.sinks.jsonl import JsonlStore
 
     if address.path is None:
-        return JsonlStore(folder / "pages.jsonl", private, "pages.index")
-    return JsonlStore(address.path, private)
+        return JsonlStore(folder / "pages.jsonl", private, "pages.index", rotate_bytes=address.rotate_bytes)
+    return JsonlStore(address.path, private, rotate_bytes=address.rotate_bytes)

@@ -1,4 +1,4 @@
-"""An append-only log of JSON lines, each with a key, that survives a kill at any byte.
+"""An append-only log of lines or rows, each with a key, that survives a kill at any byte.
 
 What always holds once `append` has returned: the lines are on the disk, each key once. What always holds
 after opening: the file ends with a whole line, and everything in it is indexed. A file that somebody moves,
@@ -9,11 +9,12 @@ somebody's work and is refused.
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from farm.model.errors import OutputUnwritable
 from farm.resources.files import opened, sync_folder
+from farm.sinks.frames import LINES, Framing
 from farm.sinks.log_index import Keys, LogIndex, write_all
 
 KeyOf = Callable[[bytes], bytes | None]
@@ -21,6 +22,7 @@ KeyOf = Callable[[bytes], bytes | None]
 
 _SAMPLES = 32
 _PENDING = 10_000
+_LOOK_BYTES = 64
 _CRASH_BYTES = 1 << 30
 """More than this is never cut off: no batch is so large, so no crash left it."""
 
@@ -31,17 +33,27 @@ _sync = getattr(os, "fdatasync", os.fsync)
 class AppendLog:
     """The log at `path` with its sidecar at `index_path`, for one thread at a time.
 
-    `option` is what names its place, for errors.
+    `option` is what names its place, for errors. The file begins with the `header`, which is no line.
     """
 
     def __init__(
-        self, path: Path, index_path: Path, key_of: KeyOf, keys: Keys, option: str = "--output"
+        self,
+        path: Path,
+        index_path: Path,
+        key_of: KeyOf,
+        keys: Keys,
+        option: str = "--output",
+        *,
+        framing: Framing = LINES,
+        header: bytes = b"",
     ) -> None:
         # Where it really is: a link on the way there may lead elsewhere later, and this log goes on where it was.
         self._path = path.parent.resolve() / path.name
         self._key_of = key_of
         self._keys = keys
         self._option = option
+        self._framing = framing
+        self._header = header
         self._failure: str | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,6 +72,11 @@ class AppendLog:
         """How many lines the log has."""
         return self._index.length
 
+    @property
+    def size_bytes(self) -> int:
+        """How large the file is."""
+        return self._end
+
     def append(self, entries: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
         """Write the lines with new keys durably; return these keys. Raises `OutputUnwritable`.
 
@@ -68,7 +85,7 @@ class AppendLog:
         """
         if self._failure is not None:
             raise OutputUnwritable(self._failure)
-        fresh = {key: line for key, line in entries if key not in self._keys}
+        fresh = {key: self._framing.pack(line) for key, line in entries if key not in self._keys}
         if not fresh:
             return []
         ends: list[tuple[bytes, int]] = []
@@ -116,9 +133,9 @@ class AppendLog:
         return OutputUnwritable(self._failure)
 
     def _recover(self) -> int:
-        size = os.fstat(self._fd).st_size
+        size = self._size_with_header()
         self._index.cut_to(size)
-        end = 0
+        end = len(self._header)
         if not self._index_is_valid():
             self._index.clear()
         elif self._index.length:
@@ -127,13 +144,27 @@ class AppendLog:
             _, _, end = self._index.entry(self._index.length - 1)
         return self._index_tail(end, size)
 
+    def _size_with_header(self) -> int:
+        """Return the size of the file, which gets its header where it is empty or has a torn one."""
+        size = os.fstat(self._fd).st_size
+        found = os.pread(self._fd, len(self._header) + 1, 0)
+        if found.startswith(self._header):
+            return size
+        if not self._header.startswith(found.rstrip(b"\0")):
+            raise OutputUnwritable(self._foreign(0))
+        os.ftruncate(self._fd, 0)
+        write_all(self._fd, self._header)
+        _sync(self._fd)
+        return len(self._header)
+
     def _index_is_valid(self) -> bool:
         """Check the sidecar against lines of the log: first, last and some between."""
         count = self._index.length
-        for number in {*range(0, count, max(1, count // _SAMPLES)), *range(count - 1, count)}:
+        for number in {*range(0, count, max(1, count // _SAMPLES)), *range(max(0, count - 1), count)}:
             key, start, end = self._index.entry(number)
-            line = os.pread(self._fd, end - start, start)
-            if not line.endswith(b"\n") or line.count(b"\n") != 1 or self._key_of(line) != key:
+            start = start or len(self._header)
+            line = self._framing.unpack(os.pread(self._fd, end - start, start))
+            if line is None or self._key_of(line) != key:
                 return False
         return True
 
@@ -143,16 +174,20 @@ class AppendLog:
         pending: list[tuple[bytes, int]] = []
         with self._path.open("rb") as log:
             log.seek(start)
-            for key, line_end in self._whole_lines(log, start):
-                end = line_end
+            for line, frame_bytes in self._framing.whole(log):
+                key = self._key_of(line)
+                if key is None:
+                    raise OutputUnwritable(self._foreign(end))
+                end += frame_bytes
                 if key not in self._keys:
                     self._keys.add(key)
-                pending.append((key, line_end))
+                pending.append((key, end))
                 if len(pending) >= _PENDING:
                     self._index.append(pending)
                     pending.clear()
         if end < size:
-            if size - end > _CRASH_BYTES or (end == 0 and not self._may_be_torn(size)):
+            rest = os.pread(self._fd, min(size - end, _LOOK_BYTES), end)
+            if size - end > _CRASH_BYTES or not self._framing.may_be_torn(rest, end):
                 raise OutputUnwritable(self._foreign(end))
             os.ftruncate(self._fd, end)
         if end > start or end < size:
@@ -160,22 +195,6 @@ class AppendLog:
             _sync(self._fd)
             self._index.append(pending)
         return end
-
-    def _whole_lines(self, log: Iterator[bytes], start: int) -> Iterator[tuple[bytes, int]]:
-        end = start
-        for line in log:
-            if not line.endswith(b"\n") or b"\0" in line:
-                return
-            key = self._key_of(line)
-            if key is None:
-                raise OutputUnwritable(self._foreign(end))
-            end += len(line)
-            yield key, end
-
-    def _may_be_torn(self, size: int) -> bool:
-        """Return whether a file without a complete line looks like the start of a first line."""
-        head = os.pread(self._fd, min(size, 64), 0)
-        return head[:2] in {b"{", b'{"'} or b"\0" in head
 
     def _foreign(self, at: int) -> str:
         return (

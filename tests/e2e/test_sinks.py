@@ -1,7 +1,10 @@
 """Records in the stores that people have, through kills, locks and outages."""
 
+import csv
+import gzip
 import json
 import sqlite3
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,7 +14,7 @@ import psycopg
 import pytest
 
 from fixtures.shop import Shop
-from tests.e2e.farm_process import Running, crawl, read_lines, seen_pages, start, until
+from tests.e2e.farm_process import FARM, Running, crawl, read_lines, seen_pages, start, until
 from tests.sinks.postgres_server import PASSWORD, USER, PostgresServer
 
 
@@ -151,3 +154,25 @@ def test_a_database_that_refuses_is_one_sentence_before_any_page(
     assert "password authentication failed" in refused.output.splitlines()[-1]
     assert "hUnTeR2" not in refused.output
     assert shop.requests.pages() == []
+
+
+def test_records_can_be_read_from_standard_output(shop: Shop, out: Path) -> None:
+    """Nothing else is there: the report and the log are on standard error; other sinks have the same records."""
+    command = [*FARM, "run", shop.url, "--depth", "1", "--contexts", "2", "--allow-network", "127.0.0.0/8"]
+    sinks = ("stdout:", "csv:", "jsonl:pages.jsonl.gz?rotate=10KiB")
+    command += ["--output", str(out), *(part for sink in sinks for part in ("--sink", sink))]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=out.parent, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    found = {record["id"]: record for record in map(json.loads, done.stdout.splitlines())}
+    with (out / "pages.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    packed = sorted(out.parent.glob("pages*.jsonl.gz"))
+    lines = [json.loads(line) for path in packed for line in gzip.decompress(path.read_bytes()).splitlines()]
+    assert len(packed) > 1
+    assert len(lines) == len(rows) == len(found) > 3
+    assert {record["id"]: record for record in lines} == found
+    assert {row["id"]: row["title"] for row in rows} == {id_: one["title"] for id_, one in found.items()}
+    assert f"{len(found)} pages of this run in stdout:" in done.stderr
+    again = subprocess.run(command, capture_output=True, text=True, cwd=out.parent, timeout=60, check=False)
+    assert again.stdout == ""
+    assert "nothing new" in again.stderr

@@ -29,6 +29,8 @@ def test_without_a_file_records_go_to_the_output_folder(text: str) -> None:
     [
         ("jsonl:out.jsonl", "out.jsonl"),
         ("jsonl:/data/a:b.jsonl", "/data/a:b.jsonl"),
+        ("jsonl:out.jsonl.gz?rotate=100MiB", "out.jsonl.gz"),
+        ("csv:out.csv?formulas=escape&rotate=1GiB", "out.csv"),
         ("sqlite:///shop.db", "shop.db"),
         ("sqlite:///./deep/shop.db", "deep/shop.db"),
         ("sqlite:////data/shop.db", "/data/shop.db"),
@@ -45,7 +47,18 @@ def test_a_path_is_that_of_the_current_folder_wherever_it_is_used_later(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "json", "jsonl//x", "sqlite:x.db", "sqlite://x.db", "sqlite:///", "sqlite:///x/", "jsonl:\0"]
+    "text",
+    [
+        *("", "json", "jsonl//x", "sqlite:x.db", "sqlite://x.db", "sqlite:///", "sqlite:///x/", "jsonl:\0"),
+        *(
+            "jsonl:x?",
+            "jsonl:x?rotate=0MiB",
+            "jsonl:x?rotate=5",
+            "jsonl:x?formulas=escape",
+            "csv:x?formulas=no",
+        ),
+        "stdout:x",
+    ],
 )
 def test_what_is_no_sink_is_refused_with_what_may_be_written(text: str) -> None:
     """In one sentence of the command."""

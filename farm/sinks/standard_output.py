@@ -1,0 +1,89 @@
+"""The store behind `stdout:`: a line of JSON a record on standard output, each id once in a run.
+
+A reader that goes away ends the run; one that is slow slows the crawl down. What was written is not known to a
+later run: a page that was written and not acknowledged when the farm was killed comes again.
+"""
+
+import os
+import select
+from collections.abc import Sequence
+
+from farm.model.errors import OutputUnwritable, RenderError
+from farm.model.outcome import FailureKind
+from farm.model.record import Batch
+from farm.sinks.log_index import AllKeys
+from farm.sinks.record import json_line
+
+_PIECE_BYTES = 1 << 16
+
+
+_RESERVED: list[int] = []
+
+
+def reserve() -> bool:
+    """Keep standard output for records: what anything else prints goes to standard error from now on.
+
+    Returns whether it is a terminal.
+    """
+    if not _RESERVED:
+        _RESERVED.append(os.dup(1))
+        os.dup2(2, 1)
+    return os.isatty(_RESERVED[0])
+
+
+class StandardOutput:
+    """Standard output, `reserve`d before."""
+
+    name = "stdout:"
+
+    def __init__(self) -> None:
+        self.written = 0
+        self.records: int | None = None
+        self._seen = AllKeys()
+
+    def clear(self) -> None:
+        """Do nothing: what was written is gone."""
+
+    def open(self) -> None:
+        """Take it by a descriptor of its own. Raises `OutputUnwritable` where it is closed."""
+        try:
+            self._fd = os.dup(_RESERVED[0] if _RESERVED else 1)
+        except OSError as error:
+            raise _gone(error) from error
+
+    def encode(self, batch: Batch) -> tuple[Sequence[tuple[bytes, bytes]], int]:
+        """Return the lines of a batch with their keys, and their bytes."""
+        try:
+            lines = [(bytes.fromhex(record.id), json_line(record.fields)) for record in batch.records]
+        except ValueError as error:
+            raise RenderError(
+                FailureKind.CORRUPT, f"the record cannot be written as JSON ({error})"
+            ) from error
+        return lines, sum(len(line) for _, line in lines)
+
+    def write(self, group: Sequence[Sequence[tuple[bytes, bytes]]]) -> None:
+        """Write the lines with new ids, each whole. Raises `OutputUnwritable` when nobody reads them any more."""
+        fresh = {key: line for lines in group for key, line in lines if key not in self._seen}
+        rest = memoryview(b"".join(fresh.values()))
+        try:
+            while rest:
+                try:
+                    rest = rest[os.write(self._fd, rest[:_PIECE_BYTES]) :]
+                except BlockingIOError:
+                    # Another program that has the same pipe open has made it so.
+                    select.select([], [self._fd], [], 1.0)
+        except OSError as error:
+            raise _gone(error) from error
+        for key in fresh:
+            self._seen.add(key)
+        self.written += len(fresh)
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        os.close(self._fd)
+
+
+def _gone(error: OSError) -> OutputUnwritable:
+    return OutputUnwritable(
+        f"standard output cannot be written ({error.strerror}); keep its reader running, or use another --sink"
+    )
