@@ -7,6 +7,7 @@ import orjson
 import pytest
 import pytest_asyncio
 
+from farm.browser.metadata import metadata_of
 from farm.browser.reading import ReadParams
 from farm.browser.render import RenderParams
 from farm.model.page import RenderedPage
@@ -217,10 +218,11 @@ REPEATED = {
     "many": ("<div itemscope>", "<div itemscope itemprop=x>", 30_000, ""),
     "wide": ("", "<div itemscope><p itemprop=n>1</p></div>", 20_000, ""),
     "cards-without-end": ("", "<meta property=og:image content=/picture.png>", 100_000, ""),
+    "scripts": ("", f"{LD}{{}}{CLOSE}", 20_000, ""),
     "large": (f"{LD}[", "{},", 10_000_000, f'{{}}]{CLOSE}{LD}{{"a": 1}}{CLOSE}'),
 }
 BROKEN_BY_SIZE: dict[str, str] = {
-    name: f"<script>document.write(`{begin}` + `{one}`.repeat({times}) + `{end}`)</script>"
+    name: f"<script>document.write(`{begin}` + (`{one}`).repeat({times}) + `{end}`)</script>"
     for name, (begin, one, times, end) in REPEATED.items()
 } | {
     "deep": (
@@ -290,6 +292,8 @@ async def test_it_is_bounded_whatever_the_page_does(name: str, opened: Browsing,
     assert len(line) < 3 * ReadParams().metadata_cap
     if name == "large":
         assert written(page, site)["json_ld"] == [{"a": 1}]
+    if name == "scripts":
+        assert written(page, site)["json_ld"] == [{}] * 100
     if name == "long":
         assert written(page, site)["open_graph"] == {"og:title": "x" * 20_000}
 
@@ -299,3 +303,27 @@ async def test_the_encoding_is_the_one_by_which_the_browser_has_read(opened: Bro
     latin = await seen(opened, f"{site}/latin")
     assert (latin.charset, latin.text) == ("windows-1252", "é")
     assert (await seen(opened, f"{site}/none")).charset == "UTF-8"
+
+
+@pytest.mark.parametrize(
+    ("text", "objects", "error"),
+    [
+        ('{"a":' * 100 + "1" + "}" * 100, 1, ""),
+        ('{"a":' * 240 + "1" + "}" * 240, 1, ""),
+        ('{"a":' * 250 + "1" + "}" * 250, 0, "JSON-LD 1: it is nested too deep"),
+        ('{"a":' * 50_000, 0, "JSON-LD 1: it is nested too deep"),
+        ('{"a": "\n", "b":' + "[" * 40_000, 0, "JSON-LD 1: it is nested too deep"),
+        (f'{{"a": [{"[]," * 25_000}[]]}}', 0, "JSON-LD 1: it has too many parts"),
+        (f'{{"a": [{"[]," * 24_000}[]]}}', 1, ""),
+        ('{"a": 1e999}', 0, "JSON-LD 1: a number is too large"),
+        ('{"a": "\n", "b": 123456789012345678901234567890}', 1, ""),
+        (f'{{"a": "\n", "b": {"9" * 5_000}}}', 0, "JSON-LD 1: a number is too large"),
+        ('{"a": "\ud800", "b": "\\udfff"}', 1, ""),
+    ],
+)
+async def test_json_ld_that_is_taken_can_be_written(text: str, objects: int, error: str) -> None:
+    """As a part of a record, whatever it is; else it is named."""
+    found = metadata_of({"ld": [text], "graph": {}, "twitter": {}, "items": []})
+    assert found is not None
+    assert (len(found["json_ld"]), found["errors"]) == (objects, [error] if error else [])
+    assert orjson.loads(json_line({"metadata": found}))["metadata"]["errors"] == found["errors"]

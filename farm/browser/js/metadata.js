@@ -16,7 +16,9 @@ function metadataOf({ metadataCap, metadataValueCap }, truncated) {
   const MOST_STEPS = 200_000;
   const MOST_NESTED = 32;
   const MOST_REFERRED = 1_000;
+  const MOST_SCRIPTS = 100;
   const ITEM_COST = 40;
+  const NAME_COST = 10;
   const NAME_CAP = 300;
   let left = metadataCap;
   let steps = MOST_STEPS;
@@ -42,7 +44,7 @@ function metadataOf({ metadataCap, metadataValueCap }, truncated) {
     for (const key of new Set(keys.split(/\s+/))) {
       if (!key.includes(":") || !enough(key.length <= NAME_CAP)) continue;
       const value = cut(content.trim());
-      if (!pay(key.length + value.length)) break;
+      if (!pay(NAME_COST + key.length + value.length)) break;
       const into = key.startsWith("twitter:") ? twitter : graph;
       if (Array.isArray(into[key])) into[key].push(value);
       else into[key] = key in into ? [into[key], value] : value;
@@ -51,7 +53,7 @@ function metadataOf({ metadataCap, metadataValueCap }, truncated) {
   const ld = [];
   for (const script of dom.findAll(document, 'script[type^="application/ld+json" i]')) {
     const text = dom.content(script);
-    if (pay(text.length + 1)) ld.push(text);
+    if (enough(ld.length < MOST_SCRIPTS) && pay(text.length)) ld.push(text);
   }
 
   // The properties of an item, in tree order: what stands in it and in no item between, and what it names by `itemref`.
@@ -119,7 +121,7 @@ function metadataOf({ metadataCap, metadataValueCap }, truncated) {
       let paid = before - left;
       const size = typeof value === "string" ? value.length : paid;
       for (const name of words(property, "itemprop")) {
-        if (!enough(name.length <= NAME_CAP) || !pay(name.length + size - paid)) break;
+        if (!enough(name.length <= NAME_CAP) || !pay(NAME_COST + name.length + size - paid)) break;
         paid = 0;
         (item.properties[name] ??= []).push(value);
       }
