@@ -14,18 +14,13 @@ from farm.frontier.connect import FIRST_PATIENCE_S, connect
 from farm.frontier.crawl import Crawl, contradictions, find_crawl
 from farm.frontier.embedded import EmbeddedRedis
 from farm.frontier.frontier import RedisFrontier
-from farm.frontier.terms import SiteTerms
 from farm.model.errors import UsageError
 from farm.model.url import host_of
-from farm.policy.aimd import FIRST_IN_FLIGHT
-from farm.policy.capacity import CrawlLimits
 from farm.resources.files import FolderLock
 from farm.scope.rules import ScopeRules
 from farm.scope.seeds import Seed
 from farm.settings.commands import RunSettings
 from farm.settings.options import EMBEDDED, CrawlSettings
-from farm.settings.sites import SiteTable
-from farm.settings.units import parse_rate
 
 DEFAULT_CRAWL = "default"
 CRAWLS = Path("crawls")
@@ -135,41 +130,6 @@ def _only_crawl(name: str) -> Path:
     named = ", ".join(map(str, found[:_NAMED]))
     more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
     raise UsageError(f"There are {len(found)} crawls, {named}{more}; name one with --output.")
-
-
-def crawl_limits(
-    agreed: Mapping[str, Any], tables: Mapping[str, SiteTable], *, has_proxies: bool
-) -> CrawlLimits:
-    """Return what the crawl allows; a proxy's rate says something only where there are proxies."""
-    rate, places = _per_s(agreed["rate"]), agreed["site_concurrency"] or 0
-    limited = [one for one in tables.items() if one[1].rate or one[1].concurrency]
-    return CrawlLimits(
-        _per_s(agreed["global_rate"]),
-        agreed["global_concurrency"] or 0,
-        _per_s(agreed["proxy_rate"]) if has_proxies else 0.0,
-        rate,
-        places,
-        # A table that says nothing of one of them hides a wider table that does.
-        {name: table.rate.per_s if table.rate else rate for name, table in limited},
-        {name: table.concurrency or places for name, table in limited},
-    )
-
-
-def _per_s(rate: str | None) -> float:
-    return parse_rate(rate).per_s if rate else 0.0
-
-
-def site_terms(tables: Mapping[str, SiteTable]) -> dict[str, SiteTerms]:
-    """Return the limits of the tables that have any."""
-    return {
-        name: SiteTerms(
-            1 / table.rate.per_s if table.rate else 0.0,
-            table.concurrency or 0,
-            min(table.concurrency or 0, FIRST_IN_FLIGHT),
-        )
-        for name, table in tables.items()
-        if table.rate or table.concurrency
-    }
 
 
 async def add_seeds(crawl: Crawl, frontier: RedisFrontier, seeds: Sequence[Seed]) -> tuple[ScopeRules, int]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from farm.app.access import crawl_limits
+from farm.app.limits import crawl_limits
 from farm.app.preflight import RunPlan
 from farm.app.records import disk_quota, recorder
 from farm.app.rendering import slot_params

@@ -1,29 +1,28 @@
 """Where a crawl lives: the output folder with its lock, Redis, and the crawl in it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from farm.app.access import add_seeds, another_crawl, redis_url, short_patience_s, site_terms
+from farm.app.access import add_seeds, another_crawl, redis_url, short_patience_s
+from farm.app.limits import politeness_of, site_terms
 from farm.app.preflight import RunPlan
 from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
 from farm.frontier.crawl import Crawl, Dedup, contradictions, find_crawl, open_crawl
 from farm.frontier.embedded import EmbeddedRedis
 from farm.frontier.frontier import RedisFrontier
-from farm.frontier.terms import Politeness, Terms
+from farm.frontier.terms import Terms
 from farm.model.errors import FarmError, NoSuchCrawl, UsageError
-from farm.policy.aimd import FIRST_IN_FLIGHT
 from farm.resources.files import FolderLock
 from farm.runtime.presence import Presence, register, wait_while_halted
 from farm.runtime.reaper import Reaper
 from farm.scope.rules import ScopeRules
 from farm.scope.seeds import reparsed
 from farm.settings.stored import adopted, check_headers, check_shared_settings, joined
-from farm.settings.units import parse_hash_routes, parse_rate
+from farm.settings.units import parse_hash_routes
 
 TERMS = Terms()
 FEED_STARTS_S = 60.0
@@ -172,18 +171,3 @@ async def note_end(plan: RunPlan, frontier: RedisFrontier) -> None:
 def _fed_by(plan: RunPlan) -> str:
     since = plan.settings.sitemap_since
     return f"{plan.settings.sitemap} {since.isoformat() if since else ''}"
-
-
-def politeness_of(agreed: Mapping[str, Any]) -> Politeness:
-    """Return what the crawl's settings ask of every lease."""
-    return Politeness(
-        interval_s=_interval_s(agreed["rate"]),
-        in_flight=min(agreed["site_concurrency"] or FIRST_IN_FLIGHT, FIRST_IN_FLIGHT),
-        egress_interval_s=_interval_s(agreed["proxy_rate"]),
-        global_interval_s=_interval_s(agreed["global_rate"]),
-        global_in_flight=agreed["global_concurrency"] or 0,
-    )
-
-
-def _interval_s(rate: str | None) -> float:
-    return 1 / parse_rate(rate).per_s if rate else 0.0

@@ -1,11 +1,12 @@
 """What goes out to the sites, joined: proxies, robots.txt, paces, limits, links and sitemaps."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable
+from dataclasses import dataclass
 from functools import partial
 
 from farm import __version__
+from farm.app.limits import own_paces, pace_params
 from farm.app.preflight import RunPlan
 from farm.app.session import CrawlSession
 from farm.egress import SlotProxy, Upstream
@@ -15,8 +16,6 @@ from farm.egress.proxy_file import ProxyFile
 from farm.model.clock import Clock
 from farm.model.egress import Fetched, FetchFailed
 from farm.model.event import Emit
-from farm.model.url import covering
-from farm.policy.aimd import FIRST_IN_FLIGHT, PaceParams
 from farm.policy.proxies import ScoreParams
 from farm.policy.retry import RetryParams
 from farm.resources.host_load import HostLoad
@@ -32,8 +31,7 @@ from farm.scope.links import LinkSorter
 from farm.scope.robots import parse
 from farm.scope.sitemap_fetch import first_sitemaps, read_sitemap
 from farm.scope.trap_detector import TrapDetector, TrapParams
-from farm.settings.sites import SiteTable
-from farm.settings.units import parse_hash_routes, parse_rate
+from farm.settings.units import parse_hash_routes
 
 USER_AGENT = f"Mozilla/5.0 (compatible; CrawlFarm/{__version__})"
 FILE_S = 120.0
@@ -114,30 +112,9 @@ def robots_checker(
 
 def pace_learner(session: CrawlSession, host_load: HostLoad, emit: Emit, clock: Clock) -> PaceLearner:
     """Return who learns how much each site bears; what the user allows is the most."""
-    agreed = session.crawl.settings
-    ceiling = _per_s(agreed["rate"])
-    params = PaceParams(most=agreed["site_concurrency"] or PaceParams().most, ceiling=ceiling)
+    params = pace_params(session.crawl.settings)
     own = own_paces(session.plan.settings.site, params)
     return PaceLearner(session.frontier.paces, params, host_load.is_overloaded, emit, clock, own)
-
-
-def own_paces(tables: Mapping[str, SiteTable], crawls: PaceParams) -> Callable[[str], PaceParams | None]:
-    """Return what gives each site the params of its pace; None where the crawl's hold."""
-    paces = {
-        name: replace(
-            crawls,
-            most=table.concurrency or crawls.most,
-            first=min(table.concurrency or crawls.most, FIRST_IN_FLIGHT),
-            ceiling=table.rate.per_s if table.rate else crawls.ceiling,
-        )
-        for name, table in tables.items()
-        if table.rate or table.concurrency
-    }
-    return lambda site: covering(paces, site)
-
-
-def _per_s(rate: str | None) -> float:
-    return parse_rate(rate).per_s if rate else 0.0
 
 
 def link_sorter(

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from farm.app.access import add_seeds, open_existing_crawl, site_terms
+from farm.app.access import add_seeds, open_existing_crawl
+from farm.app.limits import site_terms
 from farm.cli.signals import run_interruptible
 from farm.cli.streams import tell
 from farm.model.errors import UsageError

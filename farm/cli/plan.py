@@ -8,7 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from farm.app.access import crawl_limits, open_existing_crawl
+from farm.app.access import open_existing_crawl
+from farm.app.limits import crawl_limits
 from farm.cli.signals import run_interruptible
 from farm.egress.proxy_file import ProxyFile
 from farm.frontier.nodes import by_site

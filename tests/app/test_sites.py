@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from farm.app.access import site_terms
+from farm.app.limits import own_paces, site_terms
 from farm.app.preflight import preflight
 from farm.app.rendering import credentials, slot_params
 from farm.app.session import open_session
-from farm.app.traffic import own_paces
 from farm.browser.render import RenderParams
 from farm.frontier.terms import SiteTerms
 from farm.model.errors import UsageError

@@ -1,0 +1,86 @@
+"""What the user allows, of all sites and of single ones, as each part of the farm takes it.
+
+The frontier grants leases by it, the learner of paces stays below it, and admission opens no more contexts than it
+keeps busy. `agreed` are the settings of the crawl, as Redis has them.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from farm.frontier.terms import Politeness, SiteTerms
+from farm.model.url import covering
+from farm.policy.aimd import FIRST_IN_FLIGHT, PaceParams
+from farm.policy.capacity import CrawlLimits
+from farm.settings.sites import SiteTable
+from farm.settings.units import parse_rate
+
+Tables = Mapping[str, SiteTable]
+
+
+def politeness_of(agreed: Mapping[str, Any]) -> Politeness:
+    """Return what the crawl's settings ask of every lease."""
+    return Politeness(
+        interval_s=_interval_s(agreed["rate"]),
+        in_flight=min(agreed["site_concurrency"] or FIRST_IN_FLIGHT, FIRST_IN_FLIGHT),
+        egress_interval_s=_interval_s(agreed["proxy_rate"]),
+        global_interval_s=_interval_s(agreed["global_rate"]),
+        global_in_flight=agreed["global_concurrency"] or 0,
+    )
+
+
+def site_terms(tables: Tables) -> dict[str, SiteTerms]:
+    """Return the limits of the tables that have any."""
+    return {
+        name: SiteTerms(
+            1 / table.rate.per_s if table.rate else 0.0,
+            table.concurrency or 0,
+            min(table.concurrency or 0, FIRST_IN_FLIGHT),
+        )
+        for name, table in tables.items()
+        if table.rate or table.concurrency
+    }
+
+
+def pace_params(agreed: Mapping[str, Any]) -> PaceParams:
+    """Return the params of the pace of every site."""
+    return PaceParams(most=agreed["site_concurrency"] or PaceParams().most, ceiling=_per_s(agreed["rate"]))
+
+
+def own_paces(tables: Tables, crawls: PaceParams) -> Callable[[str], PaceParams | None]:
+    """Return what gives each site the params of its pace; None where the crawl's hold."""
+    paces = {
+        name: replace(
+            crawls,
+            most=table.concurrency or crawls.most,
+            first=min(table.concurrency or crawls.most, FIRST_IN_FLIGHT),
+            ceiling=table.rate.per_s if table.rate else crawls.ceiling,
+        )
+        for name, table in tables.items()
+        if table.rate or table.concurrency
+    }
+    return lambda site: covering(paces, site)
+
+
+def crawl_limits(agreed: Mapping[str, Any], tables: Tables, *, has_proxies: bool) -> CrawlLimits:
+    """Return what the crawl allows; a proxy's rate says something only where there are proxies."""
+    rate, places = _per_s(agreed["rate"]), agreed["site_concurrency"] or 0
+    limited = [one for one in tables.items() if one[1].rate or one[1].concurrency]
+    return CrawlLimits(
+        _per_s(agreed["global_rate"]),
+        agreed["global_concurrency"] or 0,
+        _per_s(agreed["proxy_rate"]) if has_proxies else 0.0,
+        rate,
+        places,
+        # A table that says nothing of one of them hides a wider table that does.
+        {name: table.rate.per_s if table.rate else rate for name, table in limited},
+        {name: table.concurrency or places for name, table in limited},
+    )
+
+
+def _per_s(rate: str | None) -> float:
+    return parse_rate(rate).per_s if rate else 0.0
+
+
+def _interval_s(rate: str | None) -> float:
+    return 1 / parse_rate(rate).per_s if rate else 0.0
