@@ -46,7 +46,11 @@ COLUMNS = (
     Column("metadata", "json", "`{json_ld, open_graph, twitter, microdata, errors}`: see [below](#metadata)"),
     Column("lang", "text", "the `lang` of the document's element, as it stands there"),
     Column("canonical", "text", "the page's `rel=canonical`, absolute; null where it names none"),
-    Column("charset", "text", "the encoding by which the browser read the document, such as `UTF-8`"),
+    Column(
+        "charset",
+        "text",
+        "the encoding by which the browser read the document, such as `UTF-8`; empty for a download",
+    ),
     Column(
         "content_hash",
         "text",
