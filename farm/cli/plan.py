@@ -29,6 +29,7 @@ from farm.resources.host_load import core_count
 from farm.resources.memory import machine_bytes
 from farm.settings.commands import PlanSettings
 from farm.settings.load import load
+from farm.settings.origin import flags_of
 from farm.settings.sites import SiteTable
 from farm.settings.stored import check_shared_settings, stored_tables
 from farm.settings.units import Rate
@@ -65,6 +66,11 @@ def main(arguments: Sequence[str]) -> int:
     budget, cores = settings.memory.of(machine_bytes()), core_count()
     contexts = settings.contexts or automatic_contexts(budget, cores)
     proxies, tables = _proxies(settings), settings.site or known.tables
+    allowed = crawl_limits(_agreed(settings, known), tables, has_proxies=proxies > 0)
+    if proxies and not allowed.proxy_rate and flags_of({"proxies"}):
+        raise UsageError(
+            "--proxies has no effect without --proxy-rate; give --proxy-rate RATE too, or leave it out."
+        )
     wanted = Workload(
         pages=pages,
         took_s=took_s,
@@ -74,7 +80,7 @@ def main(arguments: Sequence[str]) -> int:
         context_bytes=CONTEXT_BYTES,
         budget_bytes=budget,
         sites=_sites(settings, known, tables),
-        allowed=crawl_limits(_agreed(settings, known), tables, has_proxies=proxies > 0),
+        allowed=allowed,
         proxies=proxies,
         within_s=settings.within or 0.0,
     )

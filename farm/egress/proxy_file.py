@@ -72,7 +72,9 @@ class ProxyFile:
             with self.path.open(encoding="utf-8") as file:
                 found = parse_proxies(file.read(LARGEST_BYTES))
         except OSError as error:
-            raise UsageError(f"--proxies {self.path} cannot be read ({error.strerror}).") from None
+            raise UsageError(
+                f"--proxies {self.path} cannot be read ({error.strerror}); give a file with one URL a line."
+            ) from None
         except UnicodeDecodeError:
             raise UsageError(f"--proxies {self.path} is no text in UTF-8.") from None
         self.bad = found.bad

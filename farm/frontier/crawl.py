@@ -182,7 +182,7 @@ def _differences(stored: Mapping[str, Any], given: Mapping[str, Any], within: st
 
 
 def _show(settings: Mapping[str, Any], key: str) -> str:
-    if key not in settings:
+    if settings.get(key) is None:
         return "nothing"
     shown = orjson.dumps(settings[key]).decode()
     return shown if len(shown) <= _SHOWN_CHARS else f"{shown[:_SHOWN_CHARS]}…"

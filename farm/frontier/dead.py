@@ -60,7 +60,7 @@ class DeadLetters:
             if (await self.show(fingerprint)).task is None:
                 raise UsageError(
                     f"The dead letter {fingerprint!r} cannot be read, so there is nothing to replay; "
-                    "`farm dead drop` forgets it."
+                    f"`farm dead drop {fingerprint}` forgets it."
                 )
         return await self._move("replay", [_stored(fingerprint) for fingerprint in ids])
 

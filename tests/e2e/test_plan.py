@@ -25,6 +25,9 @@ def test_a_plan_names_the_limit_that_binds(out: Path) -> None:
     assert "1h" in told
     code, told = planned(out, "--pages", "3600", "--within", "10m", *flags)
     assert "none" in told
+    code, told = planned(out, "--pages", "3600", "--proxies", str(proxies))
+    assert code == 2
+    assert "give --proxy-rate RATE too" in told
 
 
 def test_a_plan_takes_the_time_that_a_crawl_has_measured(out: Path) -> None:

@@ -28,6 +28,9 @@ async def test_joining_with_other_settings_says_the_difference(client: RedisClie
     await open_crawl(client, "shop", SETTINGS)
     with pytest.raises(UsageError, match=r'scope = "host" \(here "domain"\)'):
         await open_crawl(client, "shop", {**SETTINGS, "scope": "domain"})
+    await open_crawl(client, "deep", {**SETTINGS, "depth": None})
+    with pytest.raises(UsageError, match=r"depth = nothing \(here 3\)"):
+        await open_crawl(client, "deep", {**SETTINGS, "depth": 3})
 
 
 async def test_a_newer_schema_is_refused(client: RedisClient) -> None:
