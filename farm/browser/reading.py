@@ -22,8 +22,9 @@ from farm.model.outcome import FailureKind
 WORLD = "farm"
 OVERDUE_S = 1.0
 """So long after the cap a page that has not answered is asked for what there is, without any more waiting."""
-SETTLE_GRACE_S = 4.0
-"""A page's main thread may be busy then too; after so much more it counts as hung."""
+BUSY_SHARE = 0.5
+"""Of the time that is left then, what a page may be busy for before it counts as hung: a document of megabytes
+is rendered in one piece, and slowly where other pages have the processor."""
 LAST_TRIES = 3
 """How often a page that goes on to another document is asked for what there is, when its time is over."""
 INERT_PAUSE_S = 0.02
@@ -175,7 +176,7 @@ class Reading:
 
         Raises SlotLost where it will not be asked again: the time is over.
         """
-        grace_s = OVERDUE_S if left_s > 0 else SETTLE_GRACE_S
+        grace_s = OVERDUE_S if left_s > 0 else self.left_s * BUSY_SHARE
         deadline_s = min(left_s + grace_s, max(0.05, self.ends - self._loop.time()))
         is_cut = left_s <= 0 and self.tab.events.journey.is_moving
         try:
@@ -199,6 +200,9 @@ class Reading:
         except SlotLost as error:
             if error.kind is FailureKind.TIMEOUT and left_s > 0 and not self.tab.lost:
                 return None
+            if error.kind is FailureKind.TIMEOUT and not self.tab.lost:
+                why = "the page was too busy to be read; give it more time by --page-timeout"
+                raise SlotLost(FailureKind.TIMEOUT, why) from error
             raise
         if is_cut:
             seen["reason"] = "navigating"

@@ -35,12 +35,13 @@ PICTURE_SHARE = 0.25
 
 ROUTER = (
     "((heard) => 'hashchange' in heard ||"
-    " ('popstate' in heard && (history.state !== null || /^#[/!]/.test(location.hash))))"
+    " ('popstate' in heard && (history.state !== null || /^#[/!]/.test(location.hash)"
+    " || document.querySelector('a[href*=\"#!/\"]') !== null)))"
     "(getEventListeners(window)) ? ('$docsify' in window ? 'docsify' : 'yes') : 'no'"
 )
-"""Evaluated in the page's own world. Routers that listen to `popstate` alone keep their place in the history's
-state, or begin by adding `#/` to the address; Swagger UI does neither, whose `#/` links open a part of the page.
-Docsify's routes are told apart: their parameter `id` is an anchor.
+"""Evaluated in the page's own world. Routers that listen to `popstate` alone keep their place in the
+history's state, begin by adding `#/` to the address, or write `#!/`; Swagger UI does none of it, whose `#/` links
+open a part of the page. Docsify's routes are told apart: their parameter `id` is an anchor.
 """
 ROUTER_MS = 200
 ROUTER_DEADLINE_S = 1.0

@@ -23,6 +23,8 @@ async def test_a_page_that_routes_by_the_fragment_is_known(shop: Shop, tmp_path:
             expected = HashRouter(url, id_is_anchor=name == "docs")
             for address in (url, f"{url}#/guide"):
                 assert (await seen(opened, address)).hash_router == expected, address
+        bang = shop.at("/faults/routed-bang")
+        assert (await seen(opened, bang)).hash_router == HashRouter(bang)
 
 
 async def test_a_page_that_does_not_route_is_left_alone(shop: Shop, tmp_path: Path) -> None:

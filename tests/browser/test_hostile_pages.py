@@ -10,6 +10,7 @@ from farm.browser.render import RenderParams
 from farm.model.errors import RenderError, SlotLost
 from farm.model.outcome import FailureKind
 from farm.model.page import RenderedPage
+from fixtures.pages import ADD, ARRIVED, serving
 from fixtures.shop import Shop
 from tests.browser.conftest import Browsing, pool_of_a_module, visit
 
@@ -19,6 +20,8 @@ PATIENT_S = 60.0
 """Of a page that ends by itself: it is never waited for so long, also where other programs have the processor."""
 BACK_S = PATIENT_S + 30.0
 
+BUSY_MS = 6_500
+"""Longer than a page may settle here, and not as long as it may take."""
 HANGING = ["loop", "loop-after-load", "hang"]
 CRASHING = ["crash"]
 ENDLESS = ["poll", "animate", "tick", "push-state", "console", "never-ends", "never-loads"]
@@ -60,6 +63,19 @@ async def test_a_page_that_hangs_costs_its_deadline(impatient: Browsing, shop: S
         assert not result.settled
     else:
         assert result.kind is FailureKind.TIMEOUT
+
+
+@pytest.mark.slow
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_page_that_is_busy_for_long_is_read_when_it_is_done(capped: Browsing) -> None:
+    """As it is then: it renders thousands of parts in one go, or shares the processor with many."""
+    loop = f"const end = Date.now() + {BUSY_MS}; while (Date.now() < end);"
+    busy = f"<script>onload = () => {{ {loop} {ADD}; }}</script>"
+    async with serving({"busy": busy}) as origin:
+        slot = await capped.slot("busy")
+        page = await visit(slot, f"{origin}/busy")
+        slot.retire()
+    assert ARRIVED in page.text
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -3,7 +3,7 @@
 const watchPlatform = (tools) => {
   "use strict";
   const { setTimeout, time, alive, shownAt, opened, whileOpen, answered, promising, ANSWERS } = tools;
-  const { timerCapMs, aliveMs, longestMs, startMs, moreMs } = tools;
+  const { timerCapMs, aliveMs, newsMs, longestMs, startMs, moreMs } = tools;
   const apply = Reflect.apply;
   const construct = Reflect.construct;
   const { Proxy } = window;
@@ -44,20 +44,21 @@ const watchPlatform = (tools) => {
     window.ReadableStream.prototype.values = window.ReadableStream.prototype[Symbol.asyncIterator] = walk;
   };
   // A worker says how far it is, and answers in parts. So what it was asked is done a moment after the page has shown
-  // something of it, or when it has fallen silent. Before its first word it may take its time: it loads its script, and
-  // what that needs. One that speaks for ever, and of which nothing shows, is not waited for.
+  // something of it, or when it has fallen silent. It may take its time for an answer: it loads its script, and what that
+  // needs. One that speaks for ever, and of which nothing shows, is not waited for.
   const workers = new WeakMap();
   if (window.Worker) {
     const isIdle = (own) => time() - (shownAt() > own.since ? shownAt() : own.since) >= longestMs;
-    const talk = (own, patienceMs) => {
+    const talk = (own) => {
       own.last = time();
-      own.patienceMs = patienceMs;
       if (own.close || isIdle(own) || !alive()) return;
       own.close = opened(0);
       const look = () => {
         const at = time();
         const isShown = own.heard && shownAt() > own.last && at - shownAt() >= moreMs;
-        if (!isShown && at - own.last < own.patienceMs && !isIdle(own)) return apply(setTimeout, window, [look, moreMs]);
+        // Nothing has shown since it began: it may be what the page is for.
+        const patienceMs = own.due > 0 ? startMs : shownAt() < own.since ? 2 * aliveMs : newsMs;
+        if (!isShown && at - own.last < patienceMs && !isIdle(own)) return apply(setTimeout, window, [look, moreMs]);
         own.close();
         own.close = null;
       };
@@ -67,22 +68,26 @@ const watchPlatform = (tools) => {
     window.Worker = new Proxy(window.Worker, {
       construct(target, args, made) {
         const started = construct(target, args, made);
-        const own = { since: time(), last: 0, patienceMs: 0, heard: false, close: null };
+        const own = { since: time(), last: 0, due: 0, heard: false, close: null };
         apply(keep, workers, [started, own]);
         const hear = () => {
           own.heard = true;
-          talk(own, aliveMs);
+          own.due -= own.due > 0 ? 1 : 0;
+          talk(own);
         };
         apply(addEventListener, started, ["message", hear]);
-        apply(addEventListener, started, ["error", () => (own.patienceMs = 0)]);
-        talk(own, aliveMs);
+        apply(addEventListener, started, ["error", () => (own.last = -Infinity)]);
+        talk(own);
         return started;
       },
     });
     Worker.prototype.postMessage = function (...args) {
       const result = apply(say, this, args);
       const own = apply(request, workers, [this]);
-      if (own) talk(own, own.heard ? aliveMs : startMs);
+      if (own) {
+        own.due += 1;
+        talk(own);
+      }
       return result;
     };
   }
