@@ -1,17 +1,21 @@
-"""Two real applications that show an API's description: Swagger UI and Redoc, as their packages ship them.
+"""Real applications, as their packages ship them, served from loopback: `pages/NAME.html` is the page of each.
 
-Both are served from loopback over the same OpenAPI document, generated here: thirty paths with parameters,
-schemas and examples, as large as those of a real service.
+They animate, compute in WebAssembly, route by the fragment, send the visitor on, show the window of a long list,
+put their text into shadow roots and frames, and miss a CDN. Those that show an API's description get an OpenAPI
+document that is generated here: twenty paths with parameters, schemas and examples.
 """
 
 import json
 import mimetypes
+import re
 from pathlib import Path
 
 from aiohttp import web
 
-from bench.packages import REDOC, SWAGGER, unpacked
+from bench.packages import PINNED, unpacked
 
+TYPES = {".wasm": "application/wasm", ".mjs": "text/javascript"}
+"""What the machine's own table may not know."""
 THINGS = (
     "order",
     "invoice",
@@ -24,23 +28,42 @@ THINGS = (
     "store",
     "shelf",
 )
-REDOC_PAGE = (
-    '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Redoc</title>'
-    '<link rel="icon" href="data:,">STAMP</head><body><redoc spec-url="/openapi.json"></redoc>'
-    '<script src="/redoc/bundles/redoc.standalone.js"></script></body></html>'
-)
 SWAGGER_START = (
     "window.onload = () => { window.ui = SwaggerUIBundle({ url: '/openapi.json', dom_id: '#swagger-ui',"
     " deepLinking: true, docExpansion: 'full', validatorUrl: null,"
     " presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset], layout: 'StandaloneLayout' }); };"
 )
 STAMP = (
-    "<script>new MutationObserver(() => { document.documentElement.dataset.late = Date.now(); })"
-    ".observe(document, { childList: true, subtree: true, characterData: true });</script>"
+    "<script>{ const seen = (root) => new MutationObserver(() => {"
+    " document.documentElement.dataset.late = Date.now(); })"
+    ".observe(root, { childList: true, subtree: true, characterData: true });"
+    " const attach = Element.prototype.attachShadow; Element.prototype.attachShadow = function (...how) {"
+    " const root = attach.apply(this, how); seen(root); return root; }; seen(document); }</script>"
 )
 """Records the moment of the last change; changes of attributes do not count."""
-PATHS = {"swagger-ui": "/swagger-ui/index.html", "redoc": "/redoc"}
-"""The path of each application."""
+PAGES = Path(__file__).parent / "pages"
+PATHS = {
+    "swagger-ui": "/packages/swagger-ui-dist/index.html",
+    **{
+        name: f"/{name}"
+        for name in (
+            *("redoc", "scalar", "elements", "rapidoc", "gsap", "framer-motion", "sql.js", "esbuild-wasm"),
+            *("pyodide", "docute", "mithril", "angularjs", "ag-grid", "turbo", "dead-cdn", "redirecting"),
+            "frames",
+        )
+    },
+    "docute, a route": "/docute#/one",
+    "mithril, a route": "/mithril#!/list",
+    "mithril, a redirect": "/mithril#!/old",
+    "angularjs, a route": "/angularjs#!/list",
+}
+"""The path of each page."""
+DOCS = {
+    "README.md": "# Start\n\nWelcome. [One](/one) and [two](/two).\n\n## Below\n\nMore words.\n",
+    "one.md": "# One\n\nThe first. [Two](/two)\n\n```js\nlet x = 1;\n```\n",
+    "two.md": "# Two\n\nThe second.\n",
+}
+LIST = '<h1>List</h1><p ng-repeat="row in rows"><a ng-href="#!/item/{{row}}">Item {{row}}</a></p><p>{{later}}</p>'
 
 
 def described() -> dict[str, object]:
@@ -79,21 +102,33 @@ def described() -> dict[str, object]:
 
 
 def application() -> web.Application:
-    """Return the server of both; raises NotInstallable if a package cannot be fetched."""
-    folders = {"swagger-ui": unpacked(SWAGGER), "redoc": unpacked(REDOC)}
-    text = json.dumps(described())
+    """Return the server of all; raises NotInstallable if a package cannot be fetched."""
+    folders = {package.name: unpacked(package) for package in PINNED}
+    known = {
+        "/openapi.json": (json.dumps(described()), "application/json"),
+        "/rows.json": (json.dumps(list(range(1, 13))), "application/json"),
+        "/list.html": (LIST, "text/html"),
+        "/packages/swagger-ui-dist/swagger-initializer.js": (SWAGGER_START, "text/javascript"),
+        **{f"/docs/{name}": (text, "text/plain") for name, text in DOCS.items()},
+    }
 
-    async def spec(_request: web.Request) -> web.Response:
-        return web.Response(text=text, content_type="application/json")
+    async def written(request: web.Request) -> web.Response:
+        text, content_type = known[request.path]
+        return web.Response(text=text, content_type=content_type)
 
-    async def redoc(_request: web.Request) -> web.Response:
-        return web.Response(text=REDOC_PAGE.replace("STAMP", STAMP), content_type="text/html")
+    async def frame(request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        inside = f'<p>Frame {name} <a href="/of/{name}">{name}</a></p>'
+        return web.Response(text=f'<turbo-frame id="{name}">{inside}</turbo-frame>', content_type="text/html")
 
-    async def start(_request: web.Request) -> web.Response:
-        return web.Response(text=SWAGGER_START, content_type="text/javascript")
+    async def page(request: web.Request) -> web.Response:
+        path = PAGES / f"{request.match_info['name']}.html"
+        if not path.is_file():
+            raise web.HTTPNotFound
+        return _sent(path)
 
     async def file(request: web.Request) -> web.StreamResponse:
-        folder = folders[request.match_info["app"]]
+        folder = folders[request.match_info["package"]]
         path = (folder / request.match_info["path"]).resolve()
         if not path.is_relative_to(folder.resolve()) or not path.is_file():
             raise web.HTTPNotFound
@@ -102,17 +137,17 @@ def application() -> web.Application:
     app = web.Application()
     app.add_routes(
         [
-            web.get("/openapi.json", spec),
-            web.get("/redoc", redoc),
-            web.get("/swagger-ui/swagger-initializer.js", start),
-            web.get(r"/{app:swagger-ui|redoc}/{path:.+}", file),
+            *(web.get(path, written) for path in known),
+            web.get(r"/frame/{name:\w+}", frame),
+            web.get(rf"/packages/{{package:{'|'.join(map(re.escape, folders))}}}/{{path:.+}}", file),
+            web.get(r"/{name:[\w.-]+}", page),
         ]
     )
     return app
 
 
 def _sent(path: Path) -> web.Response:
-    content_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    content_type = TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     body = path.read_bytes()
     if content_type == "text/html":
         body = body.replace(b"<head>", b"<head>" + STAMP.encode(), 1)
