@@ -113,7 +113,11 @@ async def assemble(
         reaper.folder(folder)
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         sink = await RecordSink.open(
-            plan.output, settings.sink, fresh=settings.fresh, patience_s=settings.sink_patience
+            plan.output,
+            settings.sink,
+            fresh=settings.fresh,
+            patience_s=settings.sink_patience,
+            node=session.node,
         )
         stack.push_async_callback(sink.close)
         gateway = Gateway(plan.guard, _gateway_params(settings))

@@ -192,10 +192,13 @@ async def _work(
 async def _run(assembly: Assembly, where: str) -> tuple[ExitReason | None, FarmError | None]:
     """Run the node; an error that a user can mend is kept until the rest is closed and summed up."""
     try:
-        return await assembly.node.run(), None
+        reason = await assembly.node.run()
+        # Before the summary, which has what is in each sink, and that one could not be finished.
+        await assembly.sink.close()
     except FarmError as error:
         log.error("%s", with_flags(str(error), where))  # noqa: TRY400 - a sentence for the user; the traceback says no more
         return None, error
+    return reason, None
 
 
 async def _last_stats(

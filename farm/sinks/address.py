@@ -17,7 +17,9 @@ _SIZE = re.compile(r"([1-9]\d{0,9})(KiB|MiB|GiB)")
 _BYTES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _FORMULAS = re.compile("escape")
 _FORM = re.compile(r"([a-z0-9]+)(?::(.*))?", re.DOTALL)
-FORMS = "jsonl:[FILE[.gz|.zst]], csv:[FILE], sqlite:///FILE, postgresql://HOST/DATABASE or stdout:"
+FORMS = (
+    "jsonl:[FILE[.gz|.zst]], csv:[FILE], sqlite:///FILE, postgresql://HOST/DATABASE, parquet:DIR or stdout:"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,12 @@ def _postgresql(_: str, rest: str) -> SinkAddress:
     return SinkAddress("postgresql", url=SecretUrl(f"postgresql:{rest}"))
 
 
+def _folder(kind: str, rest: str) -> SinkAddress:
+    if not rest:
+        raise ValueError(f"write {kind}:DIR")
+    return SinkAddress(kind, _absolute(rest))
+
+
 def _absolute(path: str) -> Path:
     """Return where a path leads from here, so that a later run in another folder finds the same place."""
     if "\0" in path:
@@ -122,9 +130,11 @@ _PARSERS: Mapping[str, Callable[[str, str], SinkAddress]] = {
     "sqlite": _sqlite,
     "postgresql": _postgresql,
     "postgres": _postgresql,
+    "parquet": _folder,
 }
 _PACKAGES: Mapping[str, tuple[str, str]] = {
     "postgresql": ("psycopg", "postgres"),
+    "parquet": ("pyarrow", "parquet"),
     ".zst": ("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd", "zstd"),
 }
 """Kind of store, or suffix of its file -> the module that it needs and the extra that brings it."""
@@ -156,7 +166,7 @@ def check_sinks(addresses: Sequence[SinkAddress]) -> None:
                 )
 
 
-def store_of(address: SinkAddress, folder: Path, private: Path) -> Store[Any]:
+def store_of(address: SinkAddress, folder: Path, private: Path, node: str = "node") -> Store[Any]:
     """Return the store, not opened yet; `private` is where sidecars are kept inside the output folder."""
     if address.kind == "sqlite" and address.path is not None:
         from farm.sinks.sqlite import SqliteStore
@@ -175,8 +185,13 @@ def store_of(address: SinkAddress, folder: Path, private: Path) -> Store[Any]:
 
         path, escapes = address.path or folder / "pages.csv", bool(address.formulas)
         return CsvStore(path, private, escape_formulas=escapes, rotate_bytes=address.rotate_bytes)
+    if address.kind == "parquet" and address.path is not None:
+        from farm.sinks.parquet import ParquetFormat
+        from farm.sinks.segments import LocalPlace, SegmentStore
+
+        place = LocalPlace(address.path)
+        return SegmentStore(str(address), ParquetFormat(), place, address.path, private, node)
     from farm.sinks.jsonl import JsonlStore
 
-    if address.path is None:
-        return JsonlStore(folder / "pages.jsonl", private, "pages.index", rotate_bytes=address.rotate_bytes)
-    return JsonlStore(address.path, private, rotate_bytes=address.rotate_bytes)
+    path, index = address.path or folder / "pages.jsonl", "" if address.path else "pages.index"
+    return JsonlStore(path, private, index, rotate_bytes=address.rotate_bytes)

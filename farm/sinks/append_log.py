@@ -48,7 +48,8 @@ class AppendLog:
         header: bytes = b"",
     ) -> None:
         # Where it really is: a link on the way there may lead elsewhere later, and this log goes on where it was.
-        self._path = path.parent.resolve() / path.name
+        self.path = path.parent.resolve() / path.name
+        self.index_path = index_path
         self._key_of = key_of
         self._keys = keys
         self._option = option
@@ -76,6 +77,10 @@ class AppendLog:
     def size_bytes(self) -> int:
         """How large the file is."""
         return self._end
+
+    def sync_index(self) -> None:
+        """Make the sidecar durable, where it outlives the log. Raises OSError."""
+        self._index.sync()
 
     def append(self, entries: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
         """Write the lines with new keys durably; return these keys. Raises `OutputUnwritable`.
@@ -121,13 +126,13 @@ class AppendLog:
     def _is_in_place(self) -> bool:
         """Whether the open file is the one that is found under the log's name."""
         try:
-            return os.path.samestat(self._path.stat(), os.fstat(self._fd))
+            return os.path.samestat(self.path.stat(), os.fstat(self._fd))
         except FileNotFoundError:
             return False
 
     def _disturbed(self) -> OutputUnwritable:
         self._failure = (
-            f"{self._path} was moved, removed or changed while the farm was writing to it; "
+            f"{self.path} was moved, removed or changed while the farm was writing to it; "
             "leave the files of a crawl alone until it has ended, and start it again"
         )
         return OutputUnwritable(self._failure)
@@ -172,7 +177,7 @@ class AppendLog:
         """Index the lines that the sidecar lacks, and cut off what a crash has left; return the end."""
         end = start
         pending: list[tuple[bytes, int]] = []
-        with self._path.open("rb") as log:
+        with self.path.open("rb") as log:
             log.seek(start)
             for line, frame_bytes in self._framing.whole(log):
                 key = self._key_of(line)
@@ -198,12 +203,12 @@ class AppendLog:
 
     def _foreign(self, at: int) -> str:
         return (
-            f"{self._path} has contents at byte {at} that this program has not written; "
+            f"{self.path} has contents at byte {at} that this program has not written; "
             f"move the file away or choose another {self._option}"
         )
 
     def _error_text(self, error: OSError) -> str:
         return (
-            f"{self._path} cannot be written ({error.strerror or error}); "
+            f"{self.path} cannot be written ({error.strerror or error}); "
             f"make room and see to its permissions, or choose another {self._option}"
         )

@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
-from time import monotonic
+from time import monotonic, sleep
 from typing import Generic, Protocol, TypeVar
 
 from farm.model.errors import FarmError, OutputUnwritable, RenderError
@@ -79,7 +79,10 @@ class Store(Protocol[Encoded]):
         ...
 
     def close(self) -> None:
-        """Release what is open."""
+        """Finish what is written, and release what is open.
+
+        Raises `StoreAway` where it is worth a repetition, and `OutputUnwritable`; no record is lost by either.
+        """
         ...
 
 
@@ -102,6 +105,8 @@ class BatchingWriter(Generic[Encoded]):
         self._busy_since: float | None = None
         self._away = ""
         self._thread: threading.Thread | None = None
+        self._closed = False
+        self._close_by = 0.0
         self._finished: Future[None] = Future()
 
     @property
@@ -156,15 +161,17 @@ class BatchingWriter(Generic[Encoded]):
             raise OutputUnwritable(self._failure) from None
 
     async def close(self, deadline_s: float = 10.0) -> None:
-        """Write the waiting batches, close the store and end the thread. Raises `OutputUnwritable`.
+        """Write the waiting batches, close the store and end the thread. Raises `OutputUnwritable` once.
 
-        A store that is away is tried once more and no longer.
+        A store that is away is tried once more and no longer for a batch, and until the deadline to be closed.
         """
         with self._changed:
             self._closing = True
+            self._close_by = monotonic() + deadline_s - FIRST_RETRY_S
             self._changed.notify()
-            if self._thread is None:
+            if self._thread is None or self._closed:
                 return
+            self._closed = True
         try:
             async with asyncio.timeout(deadline_s):
                 await asyncio.shield(asyncio.wrap_future(self._finished))
@@ -184,9 +191,25 @@ class BatchingWriter(Generic[Encoded]):
         try:
             while self._wait_for_batch():
                 self._commit_group()
-            self._store.close()
+            self._close_patiently()
+        except OutputUnwritable as error:
+            # Whoever commits was told of an earlier failure; of one at the end only `close` can tell.
+            if self._failure is None:
+                self._finished.set_exception(error)
         finally:
-            self._finished.set_result(None)
+            if not self._finished.done():
+                self._finished.set_result(None)
+
+    def _close_patiently(self) -> None:
+        pause_s = FIRST_RETRY_S
+        while True:
+            try:
+                return self._store.close()
+            except StoreAway:
+                if self._failure is not None or monotonic() + pause_s >= self._close_by:
+                    raise
+                sleep(pause_s)
+                pause_s *= 2
 
     def _open_patiently(self) -> None:
         end, pause_s = monotonic() + min(OPENING_S, self._patience_s), FIRST_RETRY_S

@@ -196,15 +196,7 @@ class JsonlStore(LogStore):
 
     def entry_key(self, entry: bytes) -> bytes | None:
         """Return the key of a line."""
-        # The id comes first in a record, so that rebuilding an index need not parse whole pages.
-        found = _ID.match(entry)
-        if found:
-            return bytes.fromhex(found[1].decode())
-        try:
-            key = bytes.fromhex(orjson.loads(entry)["id"])
-        except (TypeError, ValueError, KeyError):
-            return None
-        return key if len(key) == KEY_BYTES else None
+        return line_key(entry)
 
 
 def remove(path: Path) -> None:
@@ -236,3 +228,16 @@ def _numbered(path: Path, number: int | None) -> Path:
         return path
     stem, suffix = _parts(path.name)
     return path.with_name(f"{stem}-{number:06d}{suffix}")
+
+
+def line_key(line: bytes) -> bytes | None:
+    """Return the id of a record's line as bytes, None where the line is none."""
+    # The id comes first in a record, so that rebuilding an index need not parse whole pages.
+    found = _ID.match(line)
+    if found:
+        return bytes.fromhex(found[1].decode())
+    try:
+        key = bytes.fromhex(orjson.loads(line)["id"])
+    except (TypeError, ValueError, KeyError):
+        return None
+    return key if len(key) == KEY_BYTES else None

@@ -80,6 +80,10 @@ class LogIndex:
         write_all(self._fd, _HEADER)
         self.length = 0
 
+    def sync(self) -> None:
+        """Put the entries on the disk. Raises OSError."""
+        os.fsync(self._fd)
+
     def close(self) -> None:
         """Close the file."""
         os.close(self._fd)

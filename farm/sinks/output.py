@@ -33,6 +33,8 @@ PRIVATE_FOLDER = ".farm"
 
 AWAY_AFTER_S = 5.0
 """A store that is busy with one group for so long is said to be away."""
+CLOSING_S = 30.0
+"""Of this, files of many records may need some seconds."""
 _REMEMBERED_SKIPS = 1_000_000
 
 # The first byte of a skip's key is its reason, so that the sidecar alone has the counts by reason. The numbers are
@@ -142,12 +144,15 @@ class RecordSink:
         fresh: bool = False,
         patience_s: float = 300.0,
         remembered_skips: int = _REMEMBERED_SKIPS,
+        node: str = "node",
     ) -> Self:
         """Return the sink of the output folder and these stores, open; `fresh` empties what is the crawl's own.
 
+        `node` is in the names of files in a folder that several nodes share.
+
         Opening repairs what a crash has left. Raises `OutputUnwritable` where a store cannot be written to.
         """
-        stores = [store_of(address, folder, folder / PRIVATE_FOLDER) for address in addresses]
+        stores = [store_of(address, folder, folder / PRIVATE_FOLDER, node) for address in addresses]
         sink = cls(_FolderStore(folder, stores[0], remembered_skips), stores[1:], patience_s)
         async with AsyncExitStack() as opened:
             for writer in (sink._first, *sink._others):
@@ -212,8 +217,8 @@ class RecordSink:
                     del self._away[writer.name]
                     emit(SinkBack(now, writer.name, now - since))
 
-    async def close(self, deadline_s: float = 10.0) -> None:
-        """Write the waiting batches and close every store. Raises `OutputUnwritable`."""
+    async def close(self, deadline_s: float = CLOSING_S) -> None:
+        """Write the waiting batches and close every store. Raises `OutputUnwritable`, and only once."""
         closing = [writer.close(deadline_s) for writer in (self._first, *self._others)]
         failures = [one for one in await asyncio.gather(*closing, return_exceptions=True) if one is not None]
         if failures:

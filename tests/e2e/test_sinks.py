@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import psycopg
+import pyarrow.parquet as pq
 import pytest
 
 from fixtures.shop import Shop
@@ -41,7 +42,7 @@ def log_says(running: Running, text: str) -> None:
 def test_a_crawl_that_is_killed_twice_has_every_page_once_in_each_sink(shop: Shop, out: Path) -> None:
     """SIGKILL at a third and at two thirds; later runs go on with the sinks of the first."""
     database, pages = out.parent / "shop.db", len(shop.oracle.urls)
-    sinks = ("--sink", "sqlite:///shop.db", "--sink", "jsonl")
+    sinks = ("--sink", "sqlite:///shop.db", "--sink", "jsonl", "--sink", "parquet:parts")
     for number, part in enumerate((pages // 3, 2 * pages // 3)):
         running = crawl(out, shop.url, *(sinks if number == 0 else ()), contexts="4")
         seen_pages(shop, part)
@@ -51,10 +52,16 @@ def test_a_crawl_that_is_killed_twice_has_every_page_once_in_each_sink(shop: Sho
     everything = dict.fromkeys(shop.oracle.urls, 1)
     assert Counter(urls(database)) == everything
     assert Counter(finished.urls) == everything
+    parts = pq.read_table(out.parent / "parts", columns=["url"])
+    assert Counter(parts.column("url").to_pylist()) == everything
     assert f"going on with what the crawl was begun with: --sink sqlite:///{database}" in finished.output
     assert f"of this run in sqlite:///{database}" in finished.output
     written = finished.summary["sinks"]
-    assert set(written) == {f"sqlite:///{database}", f"jsonl:{out}/pages.jsonl"}
+    assert set(written) == {
+        f"sqlite:///{database}",
+        f"jsonl:{out}/pages.jsonl",
+        f"parquet:{out.parent}/parts",
+    }
     assert finished.summary["written"] == written[f"sqlite:///{database}"] > 0
     by_url = {record["url"]: record for record in finished.records}
     with closing(sqlite3.connect(database)) as connection:

@@ -1,0 +1,254 @@
+"""Stores of segments: files of many records each, whole or not there at all, whose format cannot be appended to.
+
+Records go to a log first, synced like any other sink; when it has enough of them it becomes a segment: written as
+a draft, synced, put in its place, and only then is the log removed. The number of the log is that of its segment,
+so that the names alone say after a kill what was done: a log whose segment is there is left over, any other goes
+on. An id stands once in all segments of a node: their ids are in sidecars, and are read back where one is missing.
+"""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from farm.model.errors import OutputUnwritable
+from farm.model.record import Batch
+from farm.resources.files import create_anew, sync_folder
+from farm.sinks.append_log import AppendLog, KeyOf
+from farm.sinks.log_index import AllKeys, LogIndex
+
+MOST_ROWS = 10_000
+MOST_BYTES = 64 * 2**20
+"""Bounds of a log; whichever is reached first makes it a segment."""
+LOG_SUFFIX, DRAFT_SUFFIX = ".log", ".open"
+_PART = re.compile(r"\.?(part-[A-Za-z0-9._-]{1,200}-)([0-9]{6,18})(\.[a-z.]{1,20})")
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]")
+_NO_END = 1 << 62
+
+
+class SegmentFormat(Protocol):
+    """How a segment is written. Used in the writer's thread alone."""
+
+    suffix: str
+    """Of the segments' names, such as `.parquet`."""
+
+    @property
+    def key_of(self) -> KeyOf:
+        """What returns the id in a line of the log, as bytes."""
+        ...
+
+    def encode(self, batch: Batch) -> Sequence[tuple[bytes, bytes]]:
+        """Return the lines of a batch with their ids. Raises `RenderError` of kind `corrupt`."""
+        ...
+
+    def convert(self, log: Path, draft: BinaryIO) -> None:
+        """Write the segment of a log to an open file. Raises OSError."""
+        ...
+
+    def ids(self, segment: Path) -> Iterable[bytes]:
+        """Return the ids in a segment. Raises OSError, or ValueError where it is none."""
+        ...
+
+
+class SegmentPlace(Protocol):
+    """Where finished segments are kept."""
+
+    def names(self) -> Iterable[str]:
+        """Return the names of what is there. Raises `OutputUnwritable`."""
+        ...
+
+    def publish(self, draft: Path, name: str) -> None:
+        """Put a synced draft there, whole or not at all, and remove it here.
+
+        Raises OSError, or `OutputUnwritable` and its `StoreAway`.
+        """
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove a segment. Raises OSError or `OutputUnwritable`."""
+        ...
+
+    def local(self, name: str) -> contextlib.AbstractContextManager[Path]:
+        """Return the segment as a file, as long as the context is open. Raises as `publish`."""
+        ...
+
+
+class LocalPlace:
+    """A folder of this machine, in which the drafts are too."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def names(self) -> Iterable[str]:
+        """Return the names of what is there."""
+        return os.listdir(self._folder)  # noqa: PTH208 - names, not paths
+
+    def publish(self, draft: Path, name: str) -> None:
+        """Rename the draft; durable when this returns."""
+        draft.replace(self._folder / name)
+        sync_folder(self._folder)
+
+    def remove(self, name: str) -> None:
+        """Remove a segment."""
+        (self._folder / name).unlink(missing_ok=True)
+
+    def local(self, name: str) -> contextlib.AbstractContextManager[Path]:
+        """Return where it is."""
+        return contextlib.nullcontext(self._folder / name)
+
+
+class SegmentStore:
+    """The segments `part-NODE-NNNNNN` of one node at a place; the log is in `logs`, the sidecars in `private`."""
+
+    def __init__(
+        self, name: str, form: SegmentFormat, place: SegmentPlace, logs: Path, private: Path, node: str
+    ) -> None:
+        self.name = name
+        self._form = form
+        self._place = place
+        self._logs = logs
+        digest = blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+        self._sidecars = private / f"sink-{digest}"
+        self._stem = f"part-{_NOT_IN_NAMES.sub('_', node)}-"
+        self._keys = AllKeys()
+        self._log: AppendLog | None = None
+        self._number = 0
+        self._before = 0
+
+    @property
+    def records(self) -> int:
+        """How many records the node's segments and its log have, over all runs."""
+        return len(self._keys)
+
+    @property
+    def written(self) -> int:
+        """How many records were written since it was opened; existing ones are not written again."""
+        return len(self._keys) - self._before
+
+    def clear(self) -> None:
+        """Remove the segments and the log of this node. Raises `OutputUnwritable`."""
+        with self._translated():
+            for number in self._segments():
+                self._place.remove(self._segment(number))
+            for folder, suffix in ((self._logs, LOG_SUFFIX), (self._sidecars, ".index")):
+                for path in self._numbered(folder, suffix).values():
+                    path.unlink(missing_ok=True)
+
+    def open(self) -> None:
+        """Take up the log that a killed run has left, and learn which ids there are. Raises `OutputUnwritable`."""
+        with self._translated():
+            self._logs.mkdir(parents=True, exist_ok=True)
+            self._sidecars.mkdir(parents=True, exist_ok=True)
+            finished = self._segments()
+            logs = self._numbered(self._logs, LOG_SUFFIX)
+            for path in self._numbered(self._logs, DRAFT_SUFFIX).values():
+                path.unlink(missing_ok=True)
+            for number in finished & logs.keys():
+                logs.pop(number).unlink(missing_ok=True)
+            sidecars = self._numbered(self._sidecars, ".index").keys()
+            for number in sorted((finished | sidecars) - logs.keys()):
+                self._learn(number, is_there=number in finished)
+            # There is one log at most: the next one is begun when the segment of this one is there.
+            self._begin(max(logs, default=max(finished | sidecars, default=0) + 1))
+        self._before = len(self._keys)
+
+    def encode(self, batch: Batch) -> tuple[Sequence[tuple[bytes, bytes]], int]:
+        """Return the lines of a batch with their ids, and their bytes."""
+        entries = self._form.encode(batch)
+        return entries, sum(len(line) for _, line in entries)
+
+    def write(self, group: Sequence[Sequence[tuple[bytes, bytes]]]) -> None:
+        """Write the lines with new ids durably, and make a segment of the log when it has enough."""
+        if self._log is None:
+            raise AssertionError("the store is not open")
+        self._log.append([entry for entries in group for entry in entries])
+        if self._log.lines >= MOST_ROWS or self._log.size_bytes >= MOST_BYTES:
+            self._finish()
+            with self._translated():
+                self._begin(self._number + 1)
+
+    def close(self) -> None:
+        """Make a segment of the rest. Raises `OutputUnwritable`; the records are in the log then."""
+        self._finish()
+
+    def _begin(self, number: int) -> None:
+        self._number = number
+        self._log = AppendLog(
+            self._logs / f".{self._stem}{number:06}{LOG_SUFFIX}",
+            self._sidecars / f"{self._stem}{number:06}.index",
+            self._form.key_of,
+            self._keys,
+            "--sink",
+        )
+
+    def _finish(self) -> None:
+        """Make a segment of the log, and remove the log; each step may be the last, and be repeated."""
+        log = self._log
+        if log is None:
+            return
+        with self._translated():
+            if log.lines:
+                draft = self._logs / f".{self._stem}{self._number:06}{DRAFT_SUFFIX}"
+                log.sync_index()
+                with os.fdopen(create_anew(draft), "wb") as file:
+                    self._form.convert(log.path, file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                self._place.publish(draft, self._segment(self._number))
+            else:
+                log.index_path.unlink(missing_ok=True)
+            log.path.unlink(missing_ok=True)
+            self._log = None
+            log.close()
+
+    def _learn(self, number: int, *, is_there: bool) -> None:
+        """Read the ids of a finished segment from its sidecar, or from the segment itself."""
+        index = LogIndex(self._sidecars / f"{self._stem}{number:06}.index")
+        try:
+            index.cut_to(_NO_END)
+            if not index.length and is_there:
+                with self._place.local(self._segment(number)) as segment:
+                    index.append((key, end) for end, key in enumerate(self._form.ids(segment), start=1))
+            for key in index:
+                if key not in self._keys:
+                    self._keys.add(key)
+        except ValueError as error:
+            raise OutputUnwritable(
+                f"{self.name} has a file {self._segment(number)} that this program has not written ({error}); "
+                "move it away, or choose another --sink"
+            ) from error
+        finally:
+            index.close()
+
+    def _segment(self, number: int) -> str:
+        return f"{self._stem}{number:06}{self._form.suffix}"
+
+    def _segments(self) -> set[int]:
+        return {number for number, _ in self._of_node(self._place.names(), self._form.suffix)}
+
+    def _numbered(self, folder: Path, suffix: str) -> dict[int, Path]:
+        try:
+            names = os.listdir(folder)  # noqa: PTH208 - names, not paths
+        except FileNotFoundError:
+            return {}
+        return {number: folder / name for number, name in self._of_node(names, suffix)}
+
+    def _of_node(self, names: Iterable[str], suffix: str) -> Iterator[tuple[int, str]]:
+        """Yield number and name of this node's files."""
+        for name in names:
+            found = _PART.fullmatch(name)
+            if found and found[1] == self._stem and found[3] == suffix:
+                yield int(found[2]), name
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputUnwritable(
+                f"{self.name} cannot be written ({error.strerror or error}); "
+                "make room and see to its permissions, or choose another --sink"
+            ) from error
