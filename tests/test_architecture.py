@@ -158,6 +158,20 @@ def test_the_import_contracts_are_kept() -> None:
     assert run.returncode == 0, run.stdout + run.stderr
 
 
+def test_the_composition_root_has_no_loop_and_no_task_of_its_own() -> None:
+    """It joins ports and adapters: what waits, repeats or runs beside the rest belongs to a package."""
+    acting = {"asyncio.sleep", "asyncio.create_task", "asyncio.ensure_future"}
+    found = [
+        f"{relative(path)}:{node.lineno}"
+        for path in MODULES
+        if relative(path).startswith("farm/app/")
+        for node in ast.walk(_tree(path))
+        if isinstance(node, ast.While | ast.AsyncFor)
+        or (isinstance(node, ast.Call) and ast.unparse(node.func) in acting)
+    ]
+    assert found == []
+
+
 def test_the_frontier_is_reached_by_its_facade() -> None:
     """Whoever builds or steers a run asks `RedisFrontier`: its shards and its client are its own."""
     hidden, adapters = (
