@@ -46,7 +46,9 @@ from fixtures.shop.faults import late
 DELAYS_MS = (50, 300, 1000, 3000)
 SOON_MS = 1000
 """Content that arrives within this time of the page's last activity must be found."""
-ACTIVE = frozenset({"-fetch", "-xhr", "-module", "-chunk", "-script", "-hash", "-unrest", "-stream"})
+ACTIVE = frozenset(
+    {"-fetch", "-xhr", "-module", "-chunk", "-script", "-hash", "-unrest", "-stream", "-bundle", "-body"}
+)
 """Mechanisms with a request in flight, which is activity: their content must be found however late."""
 THRICE = "-chain"
 LAG_MS = 250
