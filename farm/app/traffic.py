@@ -1,4 +1,4 @@
-"""What goes out to the sites, joined: proxies, robots.txt, paces, limits, links and sitemaps."""
+"""What goes out to the sites, joined: proxies, robots.txt, paces, links and sitemaps."""
 
 from collections import Counter
 from collections.abc import Awaitable

@@ -1,4 +1,4 @@
-"""This node among the others: registered under its name while the run lasts.
+"""This node among the others: it begins once the crawl may go on, and has a name of its own while the run lasts.
 
 What always holds: of two live runs that would have one name, the later ends before its first lease. A run that
 follows a dead one in the same folder has its name, and its leases, at once.
