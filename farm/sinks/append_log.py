@@ -8,6 +8,7 @@ somebody's work and is refused.
 """
 
 import contextlib
+import fcntl
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -61,6 +62,7 @@ class AppendLog:
             index_path.parent.mkdir(parents=True, exist_ok=True)
             is_new = not path.exists()
             self._fd = opened(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+            self._lock()
             if is_new:
                 sync_folder(path.parent)
             self._index = LogIndex(index_path)
@@ -122,6 +124,17 @@ class AppendLog:
         """Close the files."""
         os.close(self._fd)
         self._index.close()
+
+    def _lock(self) -> None:
+        """Be the only one to write: a second one would know nothing of the keys of the first."""
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._fd)
+            raise OutputUnwritable(
+                f"{self.path} is being written to by another run; "
+                f"wait for its end, or choose another {self._option}"
+            ) from None
 
     def _is_in_place(self) -> bool:
         """Whether the open file is the one that is found under the log's name."""

@@ -9,6 +9,7 @@ daemon: a disk that hangs for good cannot keep the process from ending.
 """
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from farm.model.errors import FarmError, OutputUnwritable, RenderError
 from farm.model.record import Batch
 
 Encoded = TypeVar("Encoded")
+log = logging.getLogger("farm.sinks")
 
 MOST_BATCHES = 500
 MOST_BYTES = 32 * 2**20
@@ -29,6 +31,8 @@ OPENING_S = 10.0
 """How long a store that is away is waited for before the first page, at most the writer's patience."""
 FIRST_RETRY_S = 0.1
 LONGEST_RETRY_S = 5.0
+GROUP_S = 10.0
+"""How long the end of a run waits for a group that is being written."""
 GRACE_S = 10.0
 """On top of the patience: by then a store that is away has said why."""
 
@@ -100,6 +104,7 @@ class BatchingWriter(Generic[Encoded]):
         self._changed = threading.Condition()
         self._waiting: deque[tuple[Batch, Future[None]]] = deque()
         self._running: list[Future[None]] = []
+        self._callers = 0
         self._closing = False
         self._failure: str | None = None
         self._busy_since: float | None = None
@@ -152,6 +157,7 @@ class BatchingWriter(Generic[Encoded]):
                 raise OutputUnwritable("the sink is closed and takes no more records")
             self._waiting.append((batch, durable))
             self._changed.notify()
+        self._callers += 1
         try:
             async with asyncio.timeout(self._deadline_s):
                 await asyncio.wrap_future(durable)
@@ -159,11 +165,14 @@ class BatchingWriter(Generic[Encoded]):
             # One timeout is enough: the other callers need not reach theirs one after the other.
             self._failure = self._hangs("the records were", self._deadline_s)
             raise OutputUnwritable(self._failure) from None
+        finally:
+            self._callers -= 1
 
     async def close(self, deadline_s: float = 10.0) -> None:
         """Write the waiting batches, close the store and end the thread. Raises `OutputUnwritable` once.
 
-        A store that is away is tried once more and no longer for a batch, and until the deadline to be closed.
+        A store that is away is tried once more and no longer for a batch, and until the deadline to be closed; one
+        that hangs in a group is waited for a shorter while.
         """
         with self._changed:
             self._closing = True
@@ -172,11 +181,24 @@ class BatchingWriter(Generic[Encoded]):
             if self._thread is None or self._closed:
                 return
             self._closed = True
+        if await self._has_ended(min(deadline_s, GROUP_S)):
+            return
+        if self._busy_since is None and await self._has_ended(deadline_s - GROUP_S):
+            return
+        sentence = self._hangs("the last records were", min(deadline_s, GROUP_S))
+        if self._callers and self._failure is None:
+            raise OutputUnwritable(sentence) from None
+        # Nobody has been told that they are written: the thread is left to the end of the process.
+        log.warning("%s; pages that were not acknowledged are visited again", sentence)
+
+    async def _has_ended(self, within_s: float) -> bool:
+        """Wait for the thread's end, and raise what it ended by; return False where that takes longer."""
         try:
-            async with asyncio.timeout(deadline_s):
+            async with asyncio.timeout(within_s):
                 await asyncio.shield(asyncio.wrap_future(self._finished))
         except TimeoutError:
-            raise OutputUnwritable(self._hangs("the last records were", deadline_s)) from None
+            return False
+        return True
 
     def _run(self, opened: Future[None], fresh: bool) -> None:
         try:

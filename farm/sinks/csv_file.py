@@ -4,11 +4,13 @@ What is null is an empty field, an empty text is `""`. The columns are those of 
 farm has begun keeps its own.
 """
 
+import os
 import re
 from pathlib import Path
 
 from farm.model.errors import OutputUnwritable
 from farm.model.record import COLUMNS, Batch, Record
+from farm.resources.files import opened
 from farm.sinks.frames import CsvFraming
 from farm.sinks.jsonl import LogStore
 from farm.sinks.log_index import KEY_BYTES
@@ -38,7 +40,8 @@ class CsvStore(LogStore):
     def open(self) -> None:
         """Open the file with the columns that it has. Raises `OutputUnwritable` where it is none of ours."""
         try:
-            with self._path.open("rb") as file:
+            # Opening a pipe would wait for its writer.
+            with os.fdopen(opened(self._path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
                 line = file.readline(_LONGEST_HEADER)
         except FileNotFoundError:
             line = b""

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import signal
 import sqlite3
 import subprocess
 from collections import Counter
@@ -183,3 +184,32 @@ def test_records_can_be_read_from_standard_output(shop: Shop, out: Path) -> None
     again = subprocess.run(command, capture_output=True, text=True, cwd=out.parent, timeout=60, check=False)
     assert again.stdout == ""
     assert "nothing new" in again.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["killed", "hanging"])
+def test_a_signal_ends_a_farm_whose_database_is_away(
+    postgres: PostgresServer, shop: Shop, out: Path, how: str
+) -> None:
+    """Within the time of a drain and of closing, with its summary; the next run does the rest."""
+    database = postgres.database(f"away_{how}")
+    running = into(database, out, shop, "--depth", "1")
+    seen_pages(shop, 2)
+    if how == "killed":
+        postgres.kill()
+    else:
+        postgres.signal(signal.SIGSTOP)
+    log_says(running, "waiting for postgresql://")
+    running.signal(signal.SIGINT)
+    drained = running.finish(timeout_s=40)
+    assert drained.code == 130, drained.output
+    assert drained.summary["exit_reason"] == "sigint"
+    if how == "killed":
+        postgres.start()
+    else:
+        postgres.signal(signal.SIGCONT)
+    finished = into(database, out, shop, "--depth", "1").finish()
+    assert finished.code == 0, finished.output
+    with psycopg.connect(database) as connection:
+        stored = [url for (url,) in connection.execute("SELECT url FROM pages")]
+    assert len(stored) == len(set(stored)) == finished.summary["ledger"]["done"]

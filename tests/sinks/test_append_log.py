@@ -247,6 +247,21 @@ def test_a_log_that_somebody_disturbs_confirms_no_more_lines(tmp_path: Path, how
     assert sorted(kept) == [entry(1)[1], entry(2)[1]]
 
 
+def test_a_second_writer_is_refused(tmp_path: Path) -> None:
+    """It would know nothing of the keys of the first; once that has ended it may."""
+    log = opened(tmp_path)
+    log.append([entry(1)])
+    with pytest.raises(
+        OutputUnwritable, match=r"is being written to by another run; wait for its end, or choose"
+    ):
+        opened(tmp_path)
+    log.append([entry(2)])
+    log.close()
+    again = opened(tmp_path)
+    assert again.lines == 2
+    again.close()
+
+
 def test_a_file_that_may_not_grow_ends_with_a_whole_line(tmp_path: Path) -> None:
     """The system itself refuses in the middle of a line here."""
     (tmp_path / "tests_of_log.py").write_bytes(Path(__file__).read_bytes())

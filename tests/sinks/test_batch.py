@@ -202,15 +202,21 @@ async def test_closing_writes_what_waits_and_takes_no_more(disk: Disk) -> None:
 
 
 async def test_a_disk_that_hangs_ends_a_commit_and_a_close(disk: Disk) -> None:
-    """Both have a deadline; a later caller need not wait for it again."""
+    """Both have a deadline; what was said once is not said again, neither to a later caller nor at the end."""
     writer = BatchingWriter(disk, patience_s=0.0, grace_s=0.01)
     await writer.open()
     with pytest.raises(OutputUnwritable, match=r"not written to disk:out within 0\.01 s"):
         await writer.commit(batch("a"))
     with pytest.raises(OutputUnwritable, match=r"not written to disk:out within 0\.01 s"):
         await writer.commit(batch("b"))
+    await writer.close(0.01)
+    fresh = await opened(disk)
+    (waiting,) = started(fresh, "c")
+    await disk.is_asked()
     with pytest.raises(OutputUnwritable, match=r"last records were not written to disk:out within 0\.01 s"):
-        await writer.close(0.01)
+        await fresh.close(0.01)
+    disk.let.release(10)
+    await waiting
 
 
 async def test_a_writer_that_wrote_nothing_closes_at_once(disk: Disk) -> None:

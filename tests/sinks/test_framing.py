@@ -262,6 +262,13 @@ def test_a_table_that_an_earlier_farm_has_begun_keeps_its_columns(tmp_path: Path
         opened(path)
 
 
+def test_a_pipe_in_the_place_of_the_file_holds_nobody_up(path: Path) -> None:
+    """Opening one waits for whoever writes to it."""
+    os.mkfifo(path)
+    with pytest.raises(OutputUnwritable, match="choose another --sink"):
+        opened(path)
+
+
 @pytest.mark.parametrize(("rotate", "title"), [("", "=1+1"), ("?formulas=escape", "'=1+1")])
 def test_what_a_spreadsheet_takes_for_a_formula_is_escaped_on_request(
     tmp_path: Path, rotate: str, title: str

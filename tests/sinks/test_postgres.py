@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+import os
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -22,7 +25,7 @@ from farm.sinks.batch import BatchingWriter, StoreAway
 from farm.sinks.output import RecordSink
 from farm.sinks.postgres import PostgresStore
 from tests.sinks.killed import killed, record
-from tests.sinks.postgres_server import PASSWORD, USER, PostgresServer
+from tests.sinks.postgres_server import NOBODY, PASSWORD, USER, PostgresServer
 
 COMMIT_S = 30
 
@@ -275,6 +278,63 @@ def test_a_lock_on_a_row_is_worth_another_try(
         write(store, Batch([record(2)]))
     write(store, Batch([record(2)]))
     assert len(rows(url)) == 2
+
+
+def test_a_server_that_takes_no_writes_is_away(server: PostgresServer, url: str) -> None:
+    """As after a failover, until it is the primary again."""
+    name = url.rpartition("/")[2]
+    server.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    store = PostgresStore(SecretUrl(url))
+    with pytest.raises(
+        StoreAway, match=r"does not take records \(cannot execute .* in a read-only transaction\)"
+    ):
+        store.open()
+    server.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
+    store.open()
+    write(store, Batch([record(1)]))
+    store.close()
+
+
+@pytest.fixture
+def small_disk(server: PostgresServer) -> Iterator[Path]:
+    """Mount a disk of four megabytes that the server may use; needs root."""
+    folder = server.folder / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m,mode=0777", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("mounting a small disk needs root")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+async def test_a_server_without_room_is_waited_for(
+    server: PostgresServer, url: str, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody may make some; what was confirmed is there, and the sentence says what is missing."""
+    monkeypatch.setattr("farm.sinks.batch.LONGEST_RETRY_S", 0.2)
+    place = small_disk / "tables"
+    place.mkdir()
+    os.chown(place, NOBODY, NOBODY)
+    server.execute(f"CREATE TABLESPACE small LOCATION '{place}'")
+    rows(url, "CREATE TABLE pages (id text PRIMARY KEY) TABLESPACE small")
+    writer = BatchingWriter(PostgresStore(SecretUrl(url)), patience_s=0.5)
+    await writer.open()
+    confirmed = 0
+
+    async def fill() -> None:
+        nonlocal confirmed
+        for number in range(200):
+            await writer.commit(Batch([record(number, html=os.urandom(40_000).hex())]))
+            confirmed += 1
+
+    with pytest.raises(
+        OutputUnwritable, match=r"does not take records \(could not .*\); the records that wait"
+    ):
+        await fill()
+    await writer.close()
+    assert len(rows(url, "SELECT id FROM pages")) == confirmed > 10
+    rows(url, "DROP TABLE pages")
+    server.execute("DROP TABLESPACE small")
 
 
 def test_nodes_that_start_together_complete_one_table(url: str) -> None:

@@ -220,6 +220,21 @@ def test_a_writer_killed_in_mid_write_has_lost_nothing_that_it_confirmed(tmp_pat
     assert confirmed <= in_jsonl
 
 
+def test_a_file_that_may_only_be_read_is_one_sentence(path: Path, store: SqliteStore) -> None:
+    """By the permissions, or by the system; root may write to any file."""
+    store.close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DROP TABLE pages")
+    connect = sqlite3.connect
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite3, "connect", lambda _, **more: connect(f"file:{path}?mode=ro", uri=True, **more))
+        with pytest.raises(
+            OutputUnwritable, match=r"cannot be written \(attempt to write a readonly database\)"
+        ):
+            store.open()
+    store.open()
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Mount a disk of one megabyte; needs root."""
