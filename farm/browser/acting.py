@@ -15,7 +15,7 @@ from farm.browser.reading import Reading
 
 CALL_S = 5.0
 STEPS = 100
-"""How many windows one way down takes at the most; the rest of a longer page is jumped over."""
+"""How many windows one way down takes at the most; the rest of a longer page is jumped over, and that is said."""
 AT_END_PX = 2
 
 
@@ -36,7 +36,7 @@ class ActParams:
 
 @dataclass(slots=True)
 class Acted:
-    """What was done: clicks by selector, ways down; `cut_short` by the page's deadline."""
+    """What was done: clicks by selector, ways down; `cut_short` by the page's deadline or its length."""
 
     clicked: dict[str, int] = field(default_factory=dict)
     scrolled: int = 0
@@ -65,7 +65,7 @@ async def act(reading: Reading, params: ActParams, ends: float) -> Acted:
             acted.cut_short = True
             break
         before = await _extent(reading)
-        await _way_down(reading, before, ends)
+        acted.cut_short |= await _way_down(reading, before, ends)
         acted.scrolled += 1
         await reading.settled()
         if not _grown(before, await _extent(reading)):
@@ -81,17 +81,17 @@ def _grown(before: dict[str, Any], after: dict[str, Any]) -> bool:
     return bool(after["elements"] > before["elements"] or after["height"] > before["height"])
 
 
-async def _way_down(reading: Reading, extent: dict[str, Any], ends: float) -> None:
-    """Go down to what was the end when it began, a window at a time, with a frame after each.
+async def _way_down(reading: Reading, extent: dict[str, Any], ends: float) -> bool:
+    """Go down to what was the end when it began, a window at a time; return whether the rest was jumped over.
 
-    Observers see what is in the window when a frame is made, and nothing of what was jumped over.
+    After each a frame is made: observers see what is in the window then, and nothing of what was jumped over.
     """
     loop = asyncio.get_running_loop()
-    for number in range(STEPS):
-        is_last = number == STEPS - 1 or loop.time() >= ends
-        call = f"step({extent['height']}, {'true' if is_last else 'false'})"
+    steps, is_jump, to_go = 0, False, None
+    while not is_jump and (steps == 0 or (to_go is not None and to_go > AT_END_PX)):
+        is_jump = steps == STEPS or loop.time() >= ends
         await reading.passing(CALL_S)
-        to_go = await reading.act(call, CALL_S)
+        to_go = await reading.act(f"step({extent['height']}, {'true' if is_jump else 'false'})", CALL_S)
         await reading.frame()
-        if is_last or to_go is None or to_go <= AT_END_PX:
-            return
+        steps += 1
+    return is_jump

@@ -61,6 +61,7 @@ PAGES = {
     "leads-away": '<a id="go" href="/elsewhere">Go</a>',
     "elsewhere": "<p>This is elsewhere.</p>",
     "hangs": '<button id="yes" onclick="for (;;);">Yes</button>',
+    "very-long": '<div style="height: 100000px">Long.</div>',
     "endless": (
         f'<div id="list"></div><div id="end">.</div><script>{GROWS.replace("LAST", "1e9")}'
         "more(); new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting)) more(); })"
@@ -202,6 +203,12 @@ async def test_a_page_is_scrolled_until_nothing_new_comes(
     assert last in page.text
     assert 0 < page.actions["scrolled"] < 50
     assert page.settled
+
+
+async def test_a_page_that_is_longer_than_a_way_down_says_so(hands: Browsing, site: str) -> None:
+    """A hundred windows are looked at; what lies between them and the end is not."""
+    long, short = [await acted(hands, f"{site}/{name}", scrolls=1) for name in ("very-long", "elsewhere")]
+    assert (long.truncated, short.truncated) == (("actions",), ())
 
 
 async def test_a_page_without_an_end_is_scrolled_so_often_and_no_more(hands: Browsing, site: str) -> None:
