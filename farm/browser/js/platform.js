@@ -56,8 +56,9 @@ const watchPlatform = (tools) => {
       const look = () => {
         const at = time();
         const isShown = own.heard && shownAt() > own.last && at - shownAt() >= moreMs;
-        // Nothing has shown since it began: it may be what the page is for.
-        const patienceMs = own.due > 0 ? startMs : shownAt() < own.since ? 2 * aliveMs : newsMs;
+        // It has not said a word, or nothing has shown since it began: it may be what the page is for.
+        const isBeginning = (own.due > 0 && !own.heard) || shownAt() < own.since;
+        const patienceMs = isBeginning ? startMs : own.due > 0 ? aliveMs : newsMs;
         if (!isShown && at - own.last < patienceMs && !isIdle(own)) return apply(setTimeout, window, [look, moreMs]);
         own.close();
         own.close = null;
