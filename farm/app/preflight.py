@@ -60,6 +60,8 @@ class RunPlan:
     notes: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     """Of the seeds, those of earlier runs included: where the headers may go."""
+    is_temporary: bool = False
+    """Whether the output folder goes with the run: nobody is told of it, and standard error has no log."""
 
     @property
     def first_contexts(self) -> int | None:
@@ -85,8 +87,11 @@ class RunPlan:
     def where(self) -> str:
         """The flags that name the crawl to any command, ready for a shell.
 
-        A password is masked, unless the environment or `farm.toml` has the address: then it is left out.
+        A password is masked, unless the environment or `farm.toml` has the address: then it is left out. Empty
+        where the folder is temporary.
         """
+        if self.is_temporary:
+            return ""
         parts, redis = [], self.settings.redis
         if not self.embedded and (
             str(redis) == redis.reveal() or not holds_without_flag("redis", redis.reveal())

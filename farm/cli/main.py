@@ -16,6 +16,7 @@ from farm.settings.origin import crawl_flags, did_you_mean, located, with_flags
 
 COMMANDS = {
     "run": "crawl; joins the crawl when it exists already",
+    "fetch": "print one page: its text, its HTML or its record",
     "add": "add seeds to a crawl",
     "status": "the numbers of a crawl, from anywhere",
     "pause": "take no new pages, on all nodes, until `farm resume`",
@@ -117,6 +118,7 @@ def usage() -> str:
         "examples:\n"
         "  farm run https://shop.example/               records in crawls/shop.example/pages.jsonl\n"
         "  farm run --output crawls/shop.example        go on with what was begun\n"
+        "  farm fetch --json https://shop.example/      one page, on standard output\n"
         "  farm status --output crawls/shop.example     its numbers\n"
         "  farm dead list --output crawls/shop.example  what was given up, and why"
     )

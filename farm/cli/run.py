@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 
@@ -57,11 +57,19 @@ def main(arguments: Sequence[str]) -> int:
     plan = replace(plan, warnings=(*plan.warnings, *_exposed(settings, arguments)))
     if given := set_by_file(RunSettings):
         plan = replace(plan, notes=(*plan.notes, f"farm.toml in this folder sets {', '.join(given)}"))
+    return execute(plan)
+
+
+def execute(plan: RunPlan, on_end: Callable[[], None] = lambda: None) -> int:
+    """Carry a plan out and return the exit code.
+
+    `on_end` is called in a thread when the crawl is closed, while a temporary output folder is still there.
+    """
     os.umask(umask_of(plan.settings.file_mode))
     gc.freeze()
     gc.set_threshold(GARBAGE_AFTER)
     try:
-        return run_interruptible(_crawl(plan), uvloop.new_event_loop)
+        return run_interruptible(_crawl(plan, on_end), uvloop.new_event_loop)
     except FarmError as error:
         error.args = (with_flags(str(error), plan.where),)
         raise
@@ -86,9 +94,11 @@ def _exposed(settings: RunSettings, arguments: Sequence[str]) -> tuple[str, ...]
     )
 
 
-async def _crawl(plan: RunPlan) -> int:
+async def _crawl(plan: RunPlan, on_end: Callable[[], None]) -> int:
     clock = SystemClock()
     reaper, watchdog = Reaper(), LoopWatchdog()
+    if plan.is_temporary:
+        reaper.folder(plan.output)
     try:
         with ExitStack() as watched:
             watched.callback(watchdog.close)
@@ -102,7 +112,9 @@ async def _crawl(plan: RunPlan) -> int:
                     stats = await session.frontier.stats()
                     print_lines([nothing_new(stats, plan.where)])
                     return exit_code(ExitReason.FINISHED, stats)
-                return await _work(session.plan, session, reaper, watchdog, watched, clock)
+                code = await _work(session.plan, session, reaper, watchdog, watched, clock)
+        await asyncio.to_thread(on_end)
+        return code
     finally:
         await asyncio.to_thread(reaper.close)
 
@@ -224,7 +236,10 @@ def _show(plan: RunPlan, tally: Tally, clock: Clock, stack: ExitStack) -> LiveVi
     wanted = plan.settings.live
     is_live = wanted == "on" or (wanted == "auto" and can_be_shown(console))
     output = start_logging(
-        plan.output, level=plan.settings.log_level, form=plan.settings.log_format, stderr=not is_live
+        plan.output,
+        level=plan.settings.log_level,
+        form=plan.settings.log_format,
+        stderr=not (is_live or plan.is_temporary),
     )
     stack.callback(output.close)
     if is_live:

@@ -112,10 +112,8 @@ def nothing_recorded(report: RunReport) -> str:
         return "not one page was recorded: no URL was accepted; see skipped.jsonl, and give another URL"
     _, reason, url, detail = found
     if reason in report.refused:
-        return (
-            f"not one page was recorded: {_address(url)} was refused ({reason}); {_remedy(reason, url)} "
-            "(and --fresh: what was refused counts as visited)"
-        )
+        again = " (and --fresh: what was refused counts as visited)" if report.where else ""
+        return f"not one page was recorded: {_address(url)} was refused ({reason}); {_remedy(reason, url)}{again}"
     told = f": {escaped(detail)[:_DETAIL_CHARS]}" if detail else ""
     remedy = _dead_remedy(report, reason, detail)
     remedy += f"; see `farm dead list {report.where}`" if report.where else ""
@@ -192,7 +190,8 @@ def _dead_remedy(report: RunReport, reason: str, detail: str) -> str:
     if reason != "tls" or "ERR_CERT_" not in detail:
         return ""
     trusted = "trust its authority with --ca-file FILE, or " if "AUTHORITY_INVALID" in detail else ""
-    return f"; {trusted}accept any certificate with --insecure, after `farm dead replay {report.where}`"
+    again = f", after `farm dead replay {report.where}`" if report.where else ""
+    return f"; {trusted}accept any certificate with --insecure{again}"
 
 
 def _row(label: str, text: str) -> str:

@@ -1,6 +1,7 @@
 """Which rooms' options each command has."""
 
 from pathlib import Path
+from typing import Literal
 
 from farm.settings.load import CommandSettings
 from farm.settings.options import (
@@ -37,6 +38,19 @@ class RunSettings(
     """`farm run`."""
 
     goes_on = True
+
+
+class FetchSettings(EgressSettings, SiteSettings, RenderSettings, BrowserSettings, CommandSettings):
+    """`farm fetch`."""
+
+    urls: Lines = option((), "the page", metavar="URL", positional=True)
+    as_text: bool = option(False, "print the visible text, which is the default", flag="text")
+    as_html: bool = option(False, "print the DOM as it was when the page had settled", flag="html")
+    as_json: bool = option(False, "print the record, all its columns, as one line of JSON", flag="json")
+    robots: Literal["obey", "ignore"] = option("obey", "what to do about robots.txt [obey]")
+    retries: int = option(1, "how often a failed page is tried again [1]", metavar="N", ge=0)
+    time_limit: Duration = option(120.0, "how long all of it may take [2m]", metavar="TIME", gt=0)
+    memory: MemoryBudget = option(Memory("75%", share=0.75), "budget of all processes [75%%]", metavar="SIZE")
 
 
 class StatusSettings(CrawlSettings, CommandSettings):

@@ -223,7 +223,7 @@ class SiteSettings(BaseModel):
 
 
 class EgressSettings(BaseModel):
-    """Proxies."""
+    """The way out: proxies and private networks."""
 
     proxies: FileOrNone = option(
         None, "proxies to go out by: a file with one URL a line (http, https, socks4, socks5)", metavar="FILE"
@@ -257,6 +257,14 @@ class EgressSettings(BaseModel):
         metavar="SIZE",
         needs="proxies",
     )
+    allow_network: Words = option(
+        (), "private network that may be reached, CIDR[:port] (repeatable) [none]", metavar="CIDR"
+    )
+
+    @field_validator("allow_network", mode="before")
+    @classmethod
+    def _networks(cls, value: Any) -> Any:
+        return none_or(lines(value))
 
 
 class SafetySettings(BaseModel):
@@ -283,14 +291,6 @@ class SafetySettings(BaseModel):
         ge=1,
         le=1000,
     )
-    allow_network: Words = option(
-        (), "private network that may be reached, CIDR[:port] (repeatable) [none]", metavar="CIDR"
-    )
-
-    @field_validator("allow_network", mode="before")
-    @classmethod
-    def _networks(cls, value: Any) -> Any:
-        return none_or(lines(value))
 
 
 class OutputSettings(BaseModel):

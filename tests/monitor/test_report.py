@@ -142,12 +142,19 @@ def test_the_report_is_bounded() -> None:
 def test_a_refused_address_is_named_with_its_flag(url: str, flag: str) -> None:
     """`finished: 1 done` and an empty file help nobody."""
     report = RunReport(
-        "finished", 1.0, 0, (("jsonl:out/pages.jsonl", 0, 0),), 0, refused={"private_network": (1, url)}
+        "finished",
+        1.0,
+        0,
+        (("jsonl:out/pages.jsonl", 0, 0),),
+        0,
+        refused={"private_network": (1, url)},
+        where="--output out",
     )
     said = nothing_recorded(report)
     assert said.startswith(f"not one page was recorded: {url} was refused (private_network); ")
     assert flag in said
     assert "--fresh" in said
+    assert "--fresh" not in nothing_recorded(replace(report, where=""))
 
 
 def test_what_was_given_up_is_named_with_its_reason() -> None:

@@ -1,0 +1,103 @@
+"""`farm fetch`: one page on standard output, rendered as `farm run` renders it.
+
+It is a crawl of one page in a folder that goes with it, so that proxies, robots.txt, retries and what may be
+reached are those of every crawl.
+"""
+
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from farm.app.preflight import RunPlan, preflight
+from farm.cli.run import WORK_LEFT, execute
+from farm.cli.streams import tell
+from farm.model.errors import UsageError
+from farm.model.url import HashRoutes
+from farm.monitor.figures import escaped_lines
+from farm.settings.commands import FetchSettings, RunSettings
+from farm.settings.load import load
+from farm.settings.origin import flags_of
+from farm.settings.units import Memory
+from farm.sinks.address import DEFAULT
+
+FORMS = ("text", "html", "json")
+FILES = ("screenshot", "pdf", "download")
+_REFUSED = 400
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the page and return the exit code."""
+    settings = load(FetchSettings, arguments, "farm fetch", "Render one page and print it.")
+    form = _form(settings)
+    with tempfile.TemporaryDirectory(prefix="farm-fetch-", ignore_cleanup_errors=True) as folder:
+        plan = _plan(settings, Path(folder) / "crawl")
+        for warning in plan.warnings:
+            tell(warning)
+        lines: list[bytes] = []
+        code = execute(plan, lambda: lines.extend(_read(plan.output / "pages.jsonl")))
+    if code == WORK_LEFT:
+        tell(
+            f"{settings.urls[0]} was not brought within {settings.time_limit:g} s; give a longer --time-limit."
+        )
+    if lines:
+        _print(form, lines[0])
+    return code
+
+
+def _form(settings: FetchSettings) -> str:
+    """Return what is to be printed. Raises UsageError where the arguments do not say one thing."""
+    if len(settings.urls) != 1:
+        raise UsageError(f"{len(settings.urls)} URLs were given; give one, or crawl with `farm run`.")
+    for name in FILES:
+        if getattr(settings, name) and name in flags_of(settings.model_fields_set):
+            raise UsageError(
+                f"--{name} makes files, and `farm fetch` keeps none; write `farm run --scope page --{name}`."
+            )
+    chosen = [form for form in FORMS if getattr(settings, f"as_{form}")]
+    if len(chosen) > 1:
+        raise UsageError(f"{' and '.join(f'--{form}' for form in chosen)} exclude each other; give one.")
+    return chosen[0] if chosen else "text"
+
+
+def _plan(settings: FetchSettings, output: Path) -> RunPlan:
+    """Return the plan of a crawl of the page alone: no link is followed, a redirect is wherever it leads."""
+    names = FetchSettings.model_fields.keys() & RunSettings.model_fields.keys()
+    given = {name: getattr(settings, name) for name in names}
+    given |= dict.fromkeys(FILES, False)
+    given |= {"output": output, "scope": "any", "depth": 0, "limit": 1, "contexts": 1, "ramp_up": 0.0}
+    given |= {
+        "hash_routes": HashRoutes.ON,
+        "live": "off",
+        "sink": (DEFAULT,),
+        "max_download": Memory("1MiB", 2**20),
+    }
+    known = settings.model_fields_set & RunSettings.model_fields.keys() - set(FILES)
+    # Not by the sources of settings: what the environment says of crawls (FARM_REDIS) is not meant here.
+    whole = RunSettings.model_construct(_fields_set={*known}, **given)
+    return replace(preflight(whole), is_temporary=True)
+
+
+def _read(path: Path) -> list[bytes]:
+    try:
+        return path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def _print(form: str, line: bytes) -> None:
+    record: Mapping[str, Any] = orjson.loads(line)
+    if record["blocked_by"] or record["status"] >= _REFUSED:
+        by = f", blocked by {record['blocked_by']}" if record["blocked_by"] else ""
+        tell(f"{record['final_url']} answered {record['status']}{by}.")
+    text = line.decode() if form == "json" else record[form] or ""
+    if sys.stdout.isatty():
+        # JSON has no such characters, and a page could have the terminal do what it likes.
+        text = escaped_lines(text)
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode() + b"\n" * (not text.endswith("\n")))
+    sys.stdout.buffer.flush()
