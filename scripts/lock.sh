@@ -21,5 +21,5 @@ compile() {
 
 # The packages of development; and those of the image, at the same versions, without what is large.
 compile --group dev --all-extras --output-file requirements.lock "$@"
-compile --group build --extra postgres --extra zstd --extra warc --constraint requirements.lock \
+compile --group build --extra postgres --extra zstd --constraint requirements.lock \
     --output-file docker/requirements.lock

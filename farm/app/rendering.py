@@ -31,6 +31,9 @@ from farm.scope.rules import registrable_domain
 from farm.settings.commands import RunSettings
 from farm.settings.units import is_timezone
 
+WARC_BODY_BYTES = 32 * 2**20
+"""Of the documents of a visit, as much is kept for a WARC file."""
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
@@ -87,6 +90,7 @@ def slot_params(
     own_headers = site_header_params(secrets.site_headers, seeds)
     held = header_params(secrets.headers, seeds)
     file_bytes = settings.max_download.of(machine_bytes) if settings.download else 0
+    body_bytes = WARC_BODY_BYTES if any(sink.kind == "warc" for sink in settings.sink) else 0
     return SlotParams(
         TabParams(
             viewport=settings.viewport,
@@ -97,7 +101,7 @@ def slot_params(
             insecure=settings.insecure,
             locale=settings.locale,
             timezone=settings.timezone,
-            intercept=InterceptParams(held.headers, held.patterns, held.may_see, file_bytes),
+            intercept=InterceptParams(held.headers, held.patterns, held.may_see, file_bytes, body_bytes),
             state_for=state_of_site(secrets.state, registrable_domain) if secrets.state is not None else None,
             own_for=own_params(rules, own_headers, images=images),
         ),

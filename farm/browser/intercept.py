@@ -22,7 +22,7 @@ from typing import Any, Protocol
 from playwright.async_api import Error
 
 from farm.model.errors import SlotLost
-from farm.model.page import Capture
+from farm.model.page import Capture, Exchange
 from farm.model.url import path_of
 
 OF_IMAGES = ("png", "jpg", "jpeg", "gif", "webp", "avif", "svg", "ico", "bmp")
@@ -53,6 +53,9 @@ LENGTH_DIGITS = 18
 CALL_S = 10.0
 BODY_S = 600.0
 """Longer than any page may take: the page's own deadline applies first."""
+BEGINNING_S = 30.0
+"""As long a document that is kept is waited for."""
+MOST_EXCHANGES = 40
 PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml", ""})
 NO_BODY = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT, HTTPStatus.NOT_MODIFIED})
 SHOWN = re.compile(r"(text/.+|image/.+|application/(.+\+)?(json|xml))$")
@@ -93,6 +96,8 @@ def _any_url(_url: str) -> bool:
 class InterceptParams:
     """`headers` go to the URLs that `may_see` allows; files of up to `file_bytes` are saved, none if it is 0.
 
+    Of the main documents of a visit up to `body_bytes` are kept with their heads, as `exchanges`; none if it is 0.
+    A document is handed to the page when it is there; one that has not come after `BEGINNING_S` has timed out.
     `patterns` are CDP patterns of the URLs that may get the headers; other requests are not paused.
     """
 
@@ -100,6 +105,7 @@ class InterceptParams:
     patterns: tuple[str, ...] = ("*",)
     may_see: Callable[[str], bool] = _any_url
     file_bytes: int = 0
+    body_bytes: int = 0
 
 
 class Sender(Protocol):
@@ -113,6 +119,10 @@ class Sender(Protocol):
         """Read a stream to its end and close it; None if it has more than `cap_bytes`."""
         ...
 
+    async def read_beginning(self, stream: str, cap_bytes: int, deadline_s: float) -> tuple[bytes, str]:
+        """Read a stream and close it; return what came, and whether `length` or `time` has cut it."""
+        ...
+
 
 class Interceptor:
     """The interceptor of one tab. `file` and `too_large` are those of the visit's main request."""
@@ -124,6 +134,8 @@ class Interceptor:
         """The response of the file, in the form of the Network domain."""
         self.broke_off = ""
         """How much of the file came, where that is less than was announced."""
+        self.exchanges: list[Exchange] = []
+        """The documents of the visit that are kept, in the order in which they came."""
         self.frame_id = ""
         self._params = params
         self._with_headers = [params] if params.headers else []
@@ -144,7 +156,7 @@ class Interceptor:
     async def _enable(self) -> None:
         wanted = dict.fromkeys(pattern for one in self._with_headers for pattern in one.patterns)
         patterns = [{"urlPattern": one, "requestStage": "Request"} for one in wanted]
-        if self._params.file_bytes:
+        if self._params.file_bytes or self._params.body_bytes:
             patterns.append({"urlPattern": "*", "resourceType": "Document", "requestStage": "Response"})
         if patterns:
             await self._sender.send("Fetch.enable", CALL_S, patterns=patterns)
@@ -153,6 +165,8 @@ class Interceptor:
         """Reset for a new visit."""
         self.file, self.too_large, self.answer = None, False, None
         self.broke_off = ""
+        # Another list: what comes late of the visit before is not this one's.
+        self.exchanges = []
 
     def paused(self, event: dict[str, Any]) -> None:
         """Handle a paused request in the background."""
@@ -163,7 +177,13 @@ class Interceptor:
     async def _handle(self, event: dict[str, Any]) -> None:
         # The request, and its page, may be gone by now: then there is nothing to continue.
         with contextlib.suppress(Error, SlotLost):
-            if "responseStatusCode" in event and self._is_file(event):
+            if (
+                "responseStatusCode" in event
+                and self._params.body_bytes
+                and event["frameId"] == self.frame_id
+            ):
+                await self._keep(event)
+            elif "responseStatusCode" in event and self._params.file_bytes and self._is_file(event):
                 await self._save(event)
             elif "responseStatusCode" in event or "responseErrorReason" in event:
                 await self._continue(event)
@@ -188,9 +208,7 @@ class Interceptor:
         return [{"name": name, "value": value} for name, value in (*sent, *added.values())]
 
     def _is_file(self, event: dict[str, Any]) -> bool:
-        status = event["responseStatusCode"]
-        is_redirect = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
-        if event["frameId"] != self.frame_id or is_redirect or status in NO_BODY:
+        if event["frameId"] != self.frame_id or _has_no_body(event):
             return False
         headers = _flat(event)
         return _mime(headers) not in PAGE_TYPES or _is_attachment(headers)
@@ -198,8 +216,7 @@ class Interceptor:
     async def _save(self, event: dict[str, Any]) -> None:
         """Save the body, and pass it on to the browser if it can display it."""
         url, headers = event["request"]["url"], _flat(event)
-        told, cap = headers.get("content-length", "")[:LENGTH_DIGITS], self._params.file_bytes
-        length = int(told) if told.isascii() and told.isdigit() else 0
+        length, cap = _length(headers), self._params.file_bytes
         if length > cap:
             self.too_large = True
             await self._continue(event)
@@ -207,7 +224,7 @@ class Interceptor:
         number = event["requestId"]
         taken = await self._sender.send("Fetch.takeResponseBodyAsStream", CALL_S, requestId=number)
         body = await self._sender.read_stream(taken["stream"], cap, BODY_S)
-        self.answer = {"url": url, "status": event["responseStatusCode"], "headers": headers}
+        self.answer = _answer(event, headers)
         if body is None:
             self.too_large = True
         # The browser tells the end of a stream and a broken connection alike. No half of a file is kept.
@@ -215,7 +232,44 @@ class Interceptor:
             self.broke_off = f"{len(body)} of {length} bytes came"
         else:
             self.file = Capture("download", suffix_of(headers, url), body)
-        if body is None or _is_attachment(headers) or not SHOWN.match(_mime(headers)):
+        await self._hand_over(event, headers, body)
+
+    async def _keep(self, event: dict[str, Any]) -> None:
+        """Keep the exchange, and pass the document on to the page."""
+        exchanges, headers, cut = self.exchanges, _flat(event), ""
+        if _has_no_body(event):
+            _add(exchanges, event)
+            await self._continue(event)
+        elif self._params.file_bytes and self._is_file(event):
+            await self._save(event)
+            body = self.file.content if self.file is not None else b""
+            _add(
+                exchanges, event, body, "length" if self.too_large else "disconnect" if self.broke_off else ""
+            )
+        else:
+            left = self._params.body_bytes - sum(len(one.body) for one in exchanges)
+            number = event["requestId"]
+            taken = await self._sender.send("Fetch.takeResponseBodyAsStream", CALL_S, requestId=number)
+            body, cut = await self._sender.read_beginning(taken["stream"], max(0, left), BEGINNING_S)
+            if cut == "time":
+                # The browser gives a stream in blocks: of a short document without end nothing would be there.
+                await self._sender.send("Fetch.failRequest", CALL_S, requestId=number, errorReason="TimedOut")
+                return
+            length = _length(headers)
+            if not cut and len(body) < length and "content-encoding" not in headers:
+                cut = "disconnect"
+            if cut and exchanges is self.exchanges:
+                self.broke_off = f"{len(body)} bytes of it came" + (f" of {length}" if length else "")
+            _add(exchanges, event, body, cut)
+            if self._is_file(event):
+                self.answer = _answer(event, headers)
+            await self._hand_over(event, headers, body)
+
+    async def _hand_over(self, event: dict[str, Any], headers: Mapping[str, str], body: bytes | None) -> None:
+        """Give the page a document whose stream was taken; end the request where it would be a download."""
+        number = event["requestId"]
+        is_shown = SHOWN.match(_mime(headers)) or not _mime(headers)
+        if body is None or _is_attachment(headers) or not is_shown:
             await self._sender.send("Fetch.failRequest", CALL_S, requestId=number, errorReason="Aborted")
             return
         # The body is already decompressed.
@@ -229,6 +283,40 @@ class Interceptor:
             responseHeaders=kept,
             body=b64encode(body).decode(),
         )
+
+
+def _has_no_body(event: dict[str, Any]) -> bool:
+    status = event["responseStatusCode"]
+    return HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST or status in NO_BODY
+
+
+def _length(headers: Mapping[str, str]) -> int:
+    """Return how many bytes are announced, 0 where that is not said."""
+    told = headers.get("content-length", "")[:LENGTH_DIGITS]
+    return int(told) if told.isascii() and told.isdigit() else 0
+
+
+def _answer(event: dict[str, Any], headers: Mapping[str, str]) -> dict[str, Any]:
+    """Return an answer in the form of the Network domain."""
+    return {"url": event["request"]["url"], "status": event["responseStatusCode"], "headers": headers}
+
+
+def _add(exchanges: list[Exchange], event: dict[str, Any], body: bytes = b"", truncated: str = "") -> None:
+    """Add what was asked and answered; a page that sends its visitor on without end is cut off."""
+    if len(exchanges) >= MOST_EXCHANGES:
+        return
+    request = event["request"]
+    exchanges.append(
+        Exchange(
+            request["url"],
+            request["method"],
+            event["responseStatusCode"],
+            tuple(request["headers"].items()),
+            tuple((one["name"], one["value"]) for one in event.get("responseHeaders", ())),
+            body,
+            truncated,
+        )
+    )
 
 
 def suffix_of(headers: Mapping[str, str], url: str) -> str:

@@ -118,7 +118,14 @@ async def visit(
     broke_off = tab.events.broke_off or tab.intercept.broke_off
     broken = ["document"] if broke_off else []
     truncated = (*broken, *page.truncated, *(["actions"] if acted.cut_short else []), *short)
-    return replace(page, captures=tuple(captures), actions=actions, truncated=truncated, broke_off=broke_off)
+    return replace(
+        page,
+        captures=tuple(captures),
+        exchanges=tuple(tab.intercept.exchanges),
+        actions=actions,
+        truncated=truncated,
+        broke_off=broke_off,
+    )
 
 
 async def _acted(reading: Reading, params: RenderParams) -> Acted:
@@ -253,6 +260,7 @@ def _no_page(tab: Tab, document: dict[str, Any], took_s: float) -> RenderedPage:
         settle_reason="no_page",
         timings_ms={"navigate": round(took_s * 1000), "settle": 0},
         captures=tuple(captures),
+        exchanges=tuple(tab.intercept.exchanges),
         truncated=tuple(short),
         broke_off=tab.intercept.broke_off,
     )

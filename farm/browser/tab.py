@@ -179,19 +179,34 @@ class Tab:
 
     async def read_stream(self, stream: str, cap_bytes: int, deadline_s: float) -> bytes | None:
         """Read a stream of CDP (a body, a PDF) to its end and close it; None if it has more than `cap_bytes`."""
+        content, cut = await self.read_beginning(stream, cap_bytes, deadline_s)
+        if cut == "time":
+            raise SlotLost(FailureKind.TIMEOUT, "IO.read did not answer in time")
+        return content if not cut else None
+
+    async def read_beginning(self, stream: str, cap_bytes: int, deadline_s: float) -> tuple[bytes, str]:
+        """Read a stream of CDP and close it; return what came, and whether `length` or `time` has cut it."""
         parts: list[bytes] = []
         size = 0
         ends = asyncio.get_running_loop().time() + deadline_s
+        cut = "length"
         while size <= cap_bytes:
             left_s = ends - asyncio.get_running_loop().time()
-            part = await self.send("IO.read", left_s, handle=stream, size=CHUNK_BYTES)
+            try:
+                part = await self.send("IO.read", left_s, handle=stream, size=CHUNK_BYTES)
+            except SlotLost as error:
+                if error.kind is not FailureKind.TIMEOUT or self.lost:
+                    raise
+                cut = "time"
+                break
             parts.append(b64decode(part["data"]) if part.get("base64Encoded") else part["data"].encode())
             size += len(parts[-1])
             if part["eof"]:
+                cut = "length" if size > cap_bytes else ""
                 break
         with contextlib.suppress(Error):
             await self.send("IO.close", CLOSE_S, handle=stream)
-        return b"".join(parts) if size <= cap_bytes else None
+        return b"".join(parts)[:cap_bytes], cut
 
     async def guard(self, call: Coroutine[Any, Any, T], deadline_s: float, what: str) -> T:
         """Await a browser call, but no longer than the deadline, the page or the engine lasts."""

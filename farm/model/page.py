@@ -58,6 +58,23 @@ class Capture:
 
 
 @dataclass(frozen=True, slots=True)
+class Exchange:
+    """A request for a document of the page and its answer, as the browser had them; heads are (name, value) pairs.
+
+    `body` is without its content encoding. `truncated` says why the end of it is missing, in the words of WARC
+    (`length`, `disconnect`); empty where it is all there.
+    """
+
+    url: str
+    method: str
+    status: int
+    request_headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = field(default=b"", repr=False)
+    truncated: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ContentHash:
     """What tells whether two pages show the same text: `hex`, and how many characters the normalised text has.
 
@@ -137,7 +154,8 @@ class RenderedPage:
     page: `clicked` by selector, `scrolled`. `errors` are what failed on the page, `MOST_ERRORS` at most;
     `errors_more` counts what failed besides. `metadata` is what the page says of itself to programs, with the keys
     `json_ld`, `open_graph`, `twitter`, `microdata` and `errors`; None where it says nothing. `images` and `media`
-    are None where they were not to be listed.
+    are None where they were not to be listed. `exchanges` are those of the main documents on the way, in their
+    order, where they were asked for.
     """
 
     final_url: str
@@ -164,6 +182,7 @@ class RenderedPage:
     truncated: tuple[str, ...] = ()
     broke_off: str = ""
     captures: tuple[Capture, ...] = ()
+    exchanges: tuple[Exchange, ...] = ()
     actions: Mapping[str, Any] = field(default_factory=dict)
     meta: Mapping[str, Any] = field(default_factory=dict)
     hash_router: HashRouter | None = None

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from farm.model.outcome import SkipReason
+from farm.model.page import Exchange
 
 RECORD_SCHEMA = 2
 """The version of the columns: it grows when one of them goes or means something else, not when one is added."""
@@ -105,13 +106,15 @@ class Record:
     """One page in a sink: `id` is a function of the crawl and `url`, `fields` are ready for JSON.
 
     `fields` has `id` and `url` too and keeps the order in which they are written. `files` are the files that the
-    record names: their contents by path in the output folder.
+    record names: their contents by path in the output folder. `exchanges` are what the browser and the site said,
+    where a sink keeps that.
     """
 
     id: str
     url: str
     fields: Mapping[str, Any]
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    exchanges: Sequence[Exchange] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,18 +7,22 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from farm.model.errors import UsageError
 from farm.model.secret import SecretUrl
 from farm.sinks.batch import Store
+
+if TYPE_CHECKING:
+    from farm.sinks.segments import SegmentFormat
 
 _SIZE = re.compile(r"([1-9]\d{0,9})(KiB|MiB|GiB)")
 _BYTES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _FORMULAS = re.compile("escape")
 _FORM = re.compile(r"([a-z0-9]+)(?::(.*))?", re.DOTALL)
 FORMS = (
-    "jsonl:[FILE[.gz|.zst]], csv:[FILE], sqlite:///FILE, postgresql://HOST/DATABASE, parquet:DIR or stdout:"
+    "jsonl:[FILE[.gz|.zst]], csv:[FILE], sqlite:///FILE, postgresql://HOST/DATABASE, parquet:DIR, warc:DIR "
+    "or stdout:"
 )
 
 
@@ -131,6 +135,7 @@ _PARSERS: Mapping[str, Callable[[str, str], SinkAddress]] = {
     "postgresql": _postgresql,
     "postgres": _postgresql,
     "parquet": _folder,
+    "warc": _folder,
 }
 _PACKAGES: Mapping[str, tuple[str, str]] = {
     "postgresql": ("psycopg", "postgres"),
@@ -185,13 +190,27 @@ def store_of(address: SinkAddress, folder: Path, private: Path, node: str = "nod
 
         path, escapes = address.path or folder / "pages.csv", bool(address.formulas)
         return CsvStore(path, private, escape_formulas=escapes, rotate_bytes=address.rotate_bytes)
-    if address.kind == "parquet" and address.path is not None:
-        from farm.sinks.parquet import ParquetFormat
-        from farm.sinks.segments import LocalPlace, SegmentStore
-
-        place = LocalPlace(address.path)
-        return SegmentStore(str(address), ParquetFormat(), place, address.path, private, node)
+    if address.kind in {"parquet", "warc"} and address.path is not None:
+        return _segment_store(address, address.path, private, node)
     from farm.sinks.jsonl import JsonlStore
 
     path, index = address.path or folder / "pages.jsonl", "" if address.path else "pages.index"
     return JsonlStore(path, private, index, rotate_bytes=address.rotate_bytes)
+
+
+def _segment_store(address: SinkAddress, folder: Path, private: Path, node: str) -> Store[Any]:
+    from farm.sinks.segments import LocalPlace, SegmentStore
+
+    return SegmentStore(
+        str(address), _segment_format(address.kind), LocalPlace(folder), folder, private, node
+    )
+
+
+def _segment_format(kind: str) -> "SegmentFormat":
+    if kind == "parquet":
+        from farm.sinks.parquet import ParquetFormat
+
+        return ParquetFormat()
+    from farm.sinks.warc import WarcFormat
+
+    return WarcFormat()

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from farm.model.record import COLUMNS, Batch
 from farm.sinks.append_log import KeyOf
+from farm.sinks.frames import LINES, Framing
 from farm.sinks.jsonl import line_key
 from farm.sinks.log_index import KEY_BYTES
 from farm.sinks.rows import rows_of
@@ -49,6 +50,10 @@ class ParquetFormat:
     """Satisfies `SegmentFormat`."""
 
     suffix = ".parquet"
+    most_rows = GROUP_ROWS
+    most_bytes = GROUP_BYTES
+    framing: Framing = LINES
+    is_log = False
 
     @property
     def key_of(self) -> KeyOf:
@@ -67,6 +72,10 @@ class ParquetFormat:
         """Write the lines of a log as a file of row groups."""
         with log.open("rb") as lines:
             write_rows((orjson.loads(line) for line in lines), draft)
+
+    def preamble(self, segment: str) -> bytes:  # noqa: ARG002
+        """Return nothing: a log has records alone."""
+        return b""
 
     def ids(self, segment: Path) -> Iterable[bytes]:
         """Return the ids of a file. Raises ValueError where it has none."""

@@ -139,7 +139,8 @@ def build_record(
         "meta": task.meta,
         "schema": RECORD_SCHEMA,
     }
-    return Record(id_, task.url, fields, {file_path(one, id_): one.content for one in page.captures})
+    files = {file_path(one, id_): one.content for one in page.captures}
+    return Record(id_, task.url, fields, files, page.exchanges)
 
 
 def _headers(headers: Mapping[str, str]) -> tuple[dict[str, str], bool]:
@@ -147,9 +148,8 @@ def _headers(headers: Mapping[str, str]) -> tuple[dict[str, str], bool]:
     kept: dict[str, str] = {}
     left, is_cut = _HEADERS_CHARS, len(headers) > MOST_HEADERS
     for name, value in islice(headers.items(), MOST_HEADERS):
-        shown = MASK if _is_secret(name) else value
-        if "@" in shown:
-            shown = _USERINFO_INSIDE.sub(r"\1", shown)
+        shown = MASK if is_secret(name) else value
+        shown = without_credentials(shown)
         left -= len(name) + min(len(shown), _HEADER_CHARS)
         is_cut = is_cut or len(shown) > _HEADER_CHARS or left < 0
         if left < 0:
@@ -158,8 +158,14 @@ def _headers(headers: Mapping[str, str]) -> tuple[dict[str, str], bool]:
     return kept, is_cut
 
 
+def without_credentials(text: str) -> str:
+    """Return a text without the names and passwords in its addresses."""
+    return _USERINFO_INSIDE.sub(r"\1", text) if "@" in text else text
+
+
 @lru_cache(1_000)
-def _is_secret(name: str) -> bool:
+def is_secret(name: str) -> bool:
+    """Return whether a header of this name opens a session."""
     return _SECRET_HEADER.search(name) is not None
 
 

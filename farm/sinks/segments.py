@@ -18,12 +18,10 @@ from farm.model.errors import OutputUnwritable
 from farm.model.record import Batch
 from farm.resources.files import create_anew, sync_folder
 from farm.sinks.append_log import AppendLog, KeyOf
+from farm.sinks.frames import Framing
 from farm.sinks.log_index import AllKeys, LogIndex
 
-MOST_ROWS = 10_000
-MOST_BYTES = 64 * 2**20
-"""Bounds of a log; whichever is reached first makes it a segment."""
-LOG_SUFFIX, DRAFT_SUFFIX = ".log", ".open"
+DRAFT_SUFFIX = ".open"
 _PART = re.compile(r"\.?(part-[A-Za-z0-9._-]{1,200}-)([0-9]{6,18})(\.[a-z.]{1,20})")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]")
 _NO_END = 1 << 62
@@ -34,6 +32,13 @@ class SegmentFormat(Protocol):
 
     suffix: str
     """Of the segments' names, such as `.parquet`."""
+    most_rows: int
+    most_bytes: int
+    """Bounds of a log; whichever is reached first makes it a segment."""
+    framing: Framing
+    """How the entries follow one another in the log."""
+    is_log: bool
+    """Whether the log is the segment, and need only be put in its place; else `convert` makes one of it."""
 
     @property
     def key_of(self) -> KeyOf:
@@ -46,6 +51,10 @@ class SegmentFormat(Protocol):
 
     def convert(self, log: Path, draft: BinaryIO) -> None:
         """Write the segment of a log to an open file. Raises OSError."""
+        ...
+
+    def preamble(self, segment: str) -> bytes:
+        """Return what stands before the first entry of a segment with this name."""
         ...
 
     def ids(self, segment: Path) -> Iterable[bytes]:
@@ -113,6 +122,9 @@ class SegmentStore:
         digest = blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
         self._sidecars = private / f"sink-{digest}"
         self._stem = f"part-{_NOT_IN_NAMES.sub('_', node)}-"
+        # A log that is the segment has its name, so that whoever finds it knows what it is.
+        self._hidden = "" if form.is_log else "."
+        self._log_suffix = f"{form.suffix}{DRAFT_SUFFIX}" if form.is_log else ".log"
         self._keys = AllKeys()
         self._log: AppendLog | None = None
         self._number = 0
@@ -133,7 +145,7 @@ class SegmentStore:
         with self._translated():
             for number in self._segments():
                 self._place.remove(self._segment(number))
-            for folder, suffix in ((self._logs, LOG_SUFFIX), (self._sidecars, ".index")):
+            for folder, suffix in ((self._logs, self._log_suffix), (self._sidecars, ".index")):
                 for path in self._numbered(folder, suffix).values():
                     path.unlink(missing_ok=True)
 
@@ -143,7 +155,7 @@ class SegmentStore:
             self._logs.mkdir(parents=True, exist_ok=True)
             self._sidecars.mkdir(parents=True, exist_ok=True)
             finished = self._segments()
-            logs = self._numbered(self._logs, LOG_SUFFIX)
+            logs = self._numbered(self._logs, self._log_suffix)
             for path in self._numbered(self._logs, DRAFT_SUFFIX).values():
                 path.unlink(missing_ok=True)
             for number in finished & logs.keys():
@@ -164,8 +176,11 @@ class SegmentStore:
         """Write the lines with new ids durably, and make a segment of the log when it has enough."""
         if self._log is None:
             raise AssertionError("the store is not open")
-        self._log.append([entry for entries in group for entry in entries])
-        if self._log.lines >= MOST_ROWS or self._log.size_bytes >= MOST_BYTES:
+        entries = list({key: line for one in group for key, line in one if key not in self._keys}.items())
+        if entries and not self._log.lines and (preamble := self._form.preamble(self._segment(self._number))):
+            entries[0] = entries[0][0], preamble + entries[0][1]
+        self._log.append(entries)
+        if self._log.lines >= self._form.most_rows or self._log.size_bytes >= self._form.most_bytes:
             self._finish()
             with self._translated():
                 self._begin(self._number + 1)
@@ -177,11 +192,12 @@ class SegmentStore:
     def _begin(self, number: int) -> None:
         self._number = number
         self._log = AppendLog(
-            self._logs / f".{self._stem}{number:06}{LOG_SUFFIX}",
+            self._logs / f"{self._hidden}{self._stem}{number:06}{self._log_suffix}",
             self._sidecars / f"{self._stem}{number:06}.index",
             self._form.key_of,
             self._keys,
             "--sink",
+            framing=self._form.framing,
         )
 
     def _finish(self) -> None:
@@ -191,18 +207,24 @@ class SegmentStore:
             return
         with self._translated():
             if log.lines:
-                draft = self._logs / f".{self._stem}{self._number:06}{DRAFT_SUFFIX}"
                 log.sync_index()
-                with os.fdopen(create_anew(draft), "wb") as file:
-                    self._form.convert(log.path, file)
-                    file.flush()
-                    os.fsync(file.fileno())
-                self._place.publish(draft, self._segment(self._number))
+                self._place.publish(self._draft(log), self._segment(self._number))
             else:
                 log.index_path.unlink(missing_ok=True)
             log.path.unlink(missing_ok=True)
             self._log = None
             log.close()
+
+    def _draft(self, log: AppendLog) -> Path:
+        """Return the segment of the log as a synced file."""
+        if self._form.is_log:
+            return log.path
+        draft = self._logs / f".{self._stem}{self._number:06}{DRAFT_SUFFIX}"
+        with os.fdopen(create_anew(draft), "wb") as file:
+            self._form.convert(log.path, file)
+            file.flush()
+            os.fsync(file.fileno())
+        return draft
 
     def _learn(self, number: int, *, is_there: bool) -> None:
         """Read the ids of a finished segment from its sidecar, or from the segment itself."""

@@ -1,5 +1,6 @@
 """What a context is given of the user, and to whom it goes; and the bytes of what is no page."""
 
+import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator, Callable
@@ -10,9 +11,11 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
+from farm.browser import intercept
 from farm.browser.intercept import InterceptParams, suffix_of
 from farm.browser.site_params import header_params, state_of_site
 from farm.browser.tab import OwnParams, TabParams
+from farm.model.errors import RenderError
 from farm.model.page import RenderedPage
 from farm.scope.rules import registrable_domain
 from fixtures.pages import served_by
@@ -21,6 +24,7 @@ from tests.browser.conftest import browsing, visit
 
 SECRET = "Bearer open-sesame"
 CAP = 200_000
+LATIN = "<!doctype html><p>grüße".encode("latin-1")
 WHO = "<script>document.body.append(JSON.stringify([navigator.language, Intl.DateTimeFormat()"
 WHO += ".resolvedOptions().timeZone, innerWidth, innerHeight, navigator.userAgent]))</script>"
 
@@ -55,10 +59,19 @@ async def sites() -> AsyncIterator[Sites]:
             await response.write(bytes(CAP // 2))
         return response
 
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/html"})
+        await response.prepare(request)
+        await response.write(b"<p>Begun.")
+        await asyncio.Event().wait()
+        return response
+
     async def answer(request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
         if name == "streamed":
             return await streamed(request)
+        if name == "endless":
+            return await endless(request)
         host = request.host.partition(":")[0]
         found.asked.append((host, name, request.headers.get("X-Token")))
         cors = {"Access-Control-Allow-Origin": "*"}
@@ -75,6 +88,9 @@ async def sites() -> AsyncIterator[Sites]:
             "mine": lambda: html(
                 "<script>document.body.append('kept ' + localStorage.getItem('basket') + ' ' + document.cookie);"
                 "localStorage.setItem('basket', 'changed');</script>"
+            ),
+            "latin": lambda: web.Response(
+                body=LATIN, headers={"Content-Type": "text/html; charset=iso-8859-1"}
             ),
             "pdf": lambda: web.Response(body=b"%PDF-1.4 not much\n", content_type="application/pdf"),
             "table": lambda: web.Response(
@@ -269,6 +285,51 @@ async def test_what_is_too_large_is_not_kept_and_that_is_said(
     assert page.status == 200
     assert "Landed." in good.text
     assert good.truncated == ()
+
+
+async def test_the_documents_are_kept_as_they_came(tmp_path: Path, sites: Sites) -> None:
+    """Byte by byte, unpacked, with the heads of redirects; the pages are what they are without it."""
+    urls = [f"{sites.own}/{name}" for name in ("leaves", "packed", "latin", "pdf", "table", "landed")]
+    plain = await pages_of(tmp_path / "a", TabParams(), *urls)
+    kept = await pages_of(tmp_path / "b", TabParams(intercept=InterceptParams(body_bytes=CAP)), *urls)
+    assert [page.exchanges for page in plain] == [()] * len(urls)
+    assert [(page.status, page.text, page.truncated) for page in kept] == [
+        (page.status, page.text, page.truncated) for page in plain
+    ]
+    hop, landed = kept[0].exchanges
+    assert (hop.url, hop.status, hop.body) == (urls[0], 302, b"")
+    assert dict(hop.headers)["Location"] == landed.url == f"{sites.foreign}/landed"
+    bodies = [page.exchanges[-1].body for page in kept]
+    assert b"Landed." in bodies[0]
+    assert bodies[1:5] == [b'{"list": [1, 2, 3]}', LATIN, b"%PDF-1.4 not much\n", b"a,b\n1,2\n"]
+    assert dict(landed.request_headers)["User-Agent"]
+    assert [page.exchanges[-1].truncated for page in kept] == [""] * len(urls)
+
+
+async def test_a_document_that_is_too_long_is_cut_and_one_without_end_times_out(
+    tmp_path: Path, sites: Sites, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both is said, and the next page is whole."""
+    monkeypatch.setattr(intercept, "BEGINNING_S", 1.0)
+    params = TabParams(intercept=InterceptParams(body_bytes=CAP))
+    async with browsing(tmp_path / "engines", tab=params) as opened:
+        slot = await opened.slot()
+        long = await visit(slot, f"{sites.own}/large-text")
+        with pytest.raises(RenderError, match="timeout"):
+            await visit(slot, f"{sites.own}/endless")
+        good = await visit(slot, f"{sites.own}/landed")
+    assert (long.exchanges[-1].truncated, len(long.exchanges[-1].body)) == ("length", CAP)
+    assert "document" in long.truncated
+    assert "Landed." in good.text
+    assert good.truncated == ()
+
+
+async def test_a_file_is_kept_and_copied(tmp_path: Path, sites: Sites) -> None:
+    """With --download and a WARC sink the same bytes go to both, and are asked for once."""
+    params = TabParams(intercept=InterceptParams(file_bytes=CAP, body_bytes=CAP))
+    [page] = await pages_of(tmp_path, params, f"{sites.own}/table")
+    assert page.captures[0].content == page.exchanges[-1].body == b"a,b\n1,2\n"
+    assert [asked for _, asked, _ in sites.asked].count("table") == 1
 
 
 async def test_pages_are_no_downloads(tmp_path: Path, shop: Shop) -> None:

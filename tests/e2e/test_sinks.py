@@ -9,12 +9,15 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from io import BytesIO
 from pathlib import Path
 
 import psycopg
 import pyarrow.parquet as pq
 import pytest
+from fastwarc.warc import ArchiveIterator, WarcRecordType
 
+from farm.sinks.warc import WarcFormat
 from fixtures.shop import Shop
 from tests.e2e.farm_process import FARM, Running, crawl, read_lines, seen_pages, start, until
 from tests.sinks.postgres_server import PASSWORD, USER, PostgresServer
@@ -43,7 +46,16 @@ def log_says(running: Running, text: str) -> None:
 def test_a_crawl_that_is_killed_twice_has_every_page_once_in_each_sink(shop: Shop, out: Path) -> None:
     """SIGKILL at a third and at two thirds; later runs go on with the sinks of the first."""
     database, pages = out.parent / "shop.db", len(shop.oracle.urls)
-    sinks = ("--sink", "sqlite:///shop.db", "--sink", "jsonl", "--sink", "parquet:parts")
+    sinks = (
+        "--sink",
+        "sqlite:///shop.db",
+        "--sink",
+        "jsonl",
+        "--sink",
+        "parquet:parts",
+        "--sink",
+        "warc:warcs",
+    )
     for number, part in enumerate((pages // 3, 2 * pages // 3)):
         running = crawl(out, shop.url, *(sinks if number == 0 else ()), contexts="4")
         seen_pages(shop, part)
@@ -57,11 +69,23 @@ def test_a_crawl_that_is_killed_twice_has_every_page_once_in_each_sink(shop: Sho
     assert Counter(parts.column("url").to_pylist()) == everything
     assert f"going on with what the crawl was begun with: --sink sqlite:///{database}" in finished.output
     assert f"of this run in sqlite:///{database}" in finished.output
+    archives = list((out.parent / "warcs").iterdir())
+    assert Counter(key.hex() for path in archives for key in WarcFormat().ids(path)) == Counter(
+        record["id"] for record in finished.records
+    )
+    answers = {
+        (one.headers["WARC-Target-URI"], one.http_headers.status_code, len(one.reader.read()) > 0)
+        for path in archives
+        for one in ArchiveIterator(BytesIO(path.read_bytes()), record_types=WarcRecordType.response)
+    }
+    shown = [record for record in finished.records if record["html"]]
+    assert answers >= {(record["final_url"], record["status"], True) for record in shown}
     written = finished.summary["sinks"]
     assert set(written) == {
         f"sqlite:///{database}",
         f"jsonl:{out}/pages.jsonl",
         f"parquet:{out.parent}/parts",
+        f"warc:{out.parent}/warcs",
     }
     assert finished.summary["written"] == written[f"sqlite:///{database}"] > 0
     by_url = {record["url"]: record for record in finished.records}

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from farm.model.record import Batch
-from farm.sinks import append_log, segments
+from farm.sinks import append_log, parquet, warc
 from farm.sinks.address import check_sinks, parse_sink, store_of
 from farm.sinks.batch import Store
 from tests.sinks.killed import record
@@ -83,8 +83,8 @@ def _in_child(work: Callable[[], None]) -> int:
 
 
 def _main(folder: Path, kind: str) -> None:
-    segments.MOST_ROWS = ROWS
     check_sinks([parse_sink(f"{kind}:x")])
+    parquet.ParquetFormat.most_rows = warc.WarcFormat.most_rows = ROWS
     for step in range(1, MOST_STEPS):
         child = folder / str(step)
         store = _store(child, kind)

@@ -15,7 +15,7 @@ import pytest
 
 from farm.model.errors import OutputUnwritable, RenderError, UsageError
 from farm.model.record import COLUMNS, Batch
-from farm.sinks import address, parquet, segments
+from farm.sinks import address, parquet
 from farm.sinks.address import check_sinks, parse_sink, store_of
 from farm.sinks.batch import Store
 from farm.sinks.output import RecordSink
@@ -77,8 +77,8 @@ def rows_there(folder: Path) -> int:
 
 def test_a_log_becomes_a_file_by_rows_or_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever is reached first; the numbers go on over runs, and an id is not written again."""
-    monkeypatch.setattr(segments, "MOST_ROWS", 3)
-    monkeypatch.setattr(segments, "MOST_BYTES", 200_000)
+    monkeypatch.setattr(parquet.ParquetFormat, "most_rows", 3)
+    monkeypatch.setattr(parquet.ParquetFormat, "most_bytes", 200_000)
     store = opened(tmp_path)
     write(store, 1, 2)
     write(store, 2, 3)

@@ -1,0 +1,212 @@
+"""Segments in the WARC format (ISO 28500): what the browser and the site said for each document.
+
+An entry is all WARC records of one page, each a gzip member: a `response` and a `request` for every document on
+the way. `WARC-Crawl-Record-ID` says whose it is and which one of how many, so that a torn entry is recognised.
+"""
+
+import re
+from base64 import b32encode
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from hashlib import sha1
+from http import HTTPStatus
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+from uuid import uuid4
+
+from farm import __version__
+from farm.model.page import Exchange
+from farm.model.record import Batch, Record
+from farm.model.secret import MASK
+from farm.sinks.append_log import KeyOf
+from farm.sinks.frames import Framing, GzipFraming
+from farm.sinks.record import is_secret, without_credentials
+
+_MEMBERS = GzipFraming()
+_ID = re.compile(rb"\r\nWARC-Crawl-Record-ID: ([0-9a-f]{32}) ([0-9]{1,4})/([0-9]{1,4})\r\n")
+_HEAD_BYTES = 16_384
+_URL_CHARS = 8_000
+_CONTROLS = re.compile(r"[\x00-\x20\x7f]")
+_LINE_ENDS = re.compile(r"[\r\n\0]+")
+_SHOWN = frozenset({"accept", "accept-language", "referer", "upgrade-insecure-requests", "user-agent"})
+"""Request headers that are kept: others may be the user's own, and open a session."""
+_OF_TRANSFER = frozenset({"content-encoding", "content-length", "transfer-encoding"})
+"""Response headers that are not true of a body without its encoding; they are kept under another name."""
+
+
+class WarcFraming:
+    """An entry is the gzip members of one page, the first of a file with `warcinfo` before them."""
+
+    def pack(self, entry: bytes) -> bytes:
+        """Return the members."""
+        return entry
+
+    def unpack(self, frame: bytes) -> bytes | None:
+        """Return the id in hexadecimal digits; None where the bytes are not exactly one entry."""
+        found = list(self.whole(BytesIO(frame)))
+        return found[0][0] if len(found) == 1 and found[0][1] == len(frame) else None
+
+    def whole(self, file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+        """Yield the ids of the entries in hexadecimal digits, and the bytes of each."""
+        size = 0
+        for member, member_bytes in _MEMBERS.whole(file):
+            size += member_bytes
+            found = _ID.search(member[:_HEAD_BYTES].partition(b"\r\n\r\n")[0] + b"\r\n")
+            if found is None:
+                if b"\r\nWARC-Type: warcinfo\r\n" not in member[:_HEAD_BYTES]:
+                    yield b"", size
+                    return
+            elif found[2] == found[3]:
+                yield found[1], size
+                size = 0
+
+    def may_be_torn(self, rest: bytes, at: int) -> bool:
+        """Return whether it begins as a member does, or with lost blocks."""
+        return _MEMBERS.may_be_torn(rest, at)
+
+
+class WarcFormat:
+    """Satisfies `SegmentFormat`."""
+
+    suffix = ".warc.gz"
+    most_rows = 1_000_000
+    most_bytes = 1 << 30
+    framing: Framing = WarcFraming()
+    is_log = True
+
+    @property
+    def key_of(self) -> KeyOf:
+        """What returns an entry's id as bytes."""
+        return lambda digits: bytes.fromhex(digits.decode()) if digits else None
+
+    def encode(self, batch: Batch) -> Sequence[tuple[bytes, bytes]]:
+        """Return the WARC records of each page."""
+        return [(bytes.fromhex(record.id), _entry(record)) for record in batch.records]
+
+    def preamble(self, segment: str) -> bytes:
+        """Return the `warcinfo` record of a file."""
+        about = f"software: crawl-farm/{__version__}\r\nformat: WARC File Format 1.1\r\n".encode()
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        head = [("WARC-Filename", segment), ("WARC-Date", now), ("Content-Type", "application/warc-fields")]
+        return _member("warcinfo", str(uuid4()), head, about)
+
+    def convert(self, log: Path, draft: BinaryIO) -> None:
+        """Never called: the log is the segment."""
+        raise NotImplementedError
+
+    def ids(self, segment: Path) -> Iterable[bytes]:
+        """Return the ids in a file. Raises ValueError where something in it is not the farm's."""
+        size = 0
+        with segment.open("rb") as file:
+            for digits, entry_bytes in self.framing.whole(file):
+                key = self.key_of(digits)
+                if key is None:
+                    break
+                size += entry_bytes
+                yield key
+        if size != segment.stat().st_size:
+            raise ValueError(f"from byte {size} on")
+
+
+def _entry(record: Record) -> bytes:
+    exchanges = record.exchanges or [_without_body(record)]
+    members: list[bytes] = []
+    for exchange in exchanges:
+        url = _url(exchange.url)
+        response_id = str(uuid4())
+        for kind, own_id, start, headers, body in (
+            (
+                "response",
+                response_id,
+                f"HTTP/1.1 {_status(exchange.status)}",
+                _response_headers(exchange),
+                exchange.body,
+            ),
+            (
+                "request",
+                str(uuid4()),
+                f"{exchange.method} {_target(url)} HTTP/1.1",
+                _request_headers(exchange, url),
+                b"",
+            ),
+        ):
+            head = [
+                ("WARC-Target-URI", url),
+                ("WARC-Date", str(record.fields["fetched_at"])),
+                ("WARC-Crawl-Record-ID", f"{record.id} {len(members) + 1}/{2 * len(exchanges)}"),
+                ("Content-Type", f"application/http;msgtype={kind}"),
+                ("WARC-Payload-Digest", _digest(body)),
+            ]
+            if kind == "request":
+                head.append(("WARC-Concurrent-To", f"<urn:uuid:{response_id}>"))
+            elif exchange.truncated:
+                head.append(("WARC-Truncated", exchange.truncated))
+            members.append(_member(kind, own_id, head, _head(start, headers) + body))
+    return b"".join(members)
+
+
+def _member(kind: str, own_id: str, head: Sequence[tuple[str, str]], block: bytes) -> bytes:
+    """Return a WARC record, packed."""
+    of_all = [("WARC-Type", kind), ("WARC-Record-ID", f"<urn:uuid:{own_id}>"), *head]
+    measured = [("WARC-Block-Digest", _digest(block)), ("Content-Length", str(len(block)))]
+    return _MEMBERS.pack(_head("WARC/1.1", [*of_all, *measured]) + block + b"\r\n\r\n")
+
+
+def _head(start: str, headers: Sequence[tuple[str, str]]) -> bytes:
+    lines = [start, *(f"{name}: {value}" for name, value in headers), "", ""]
+    return "\r\n".join(lines).encode("utf-8", "replace")
+
+
+def _digest(content: bytes) -> str:
+    return f"sha1:{b32encode(sha1(content, usedforsecurity=False).digest()).decode()}"
+
+
+def _url(url: str) -> str:
+    """Return an address without credentials and without what ends a line or a word."""
+    plain = without_credentials(url)[:_URL_CHARS]
+    return _CONTROLS.sub(lambda found: f"%{ord(found[0]):02X}", plain)
+
+
+def _without_body(record: Record) -> Exchange:
+    """Return the exchange of a page of which the browser has kept none: its head, as far as the record has it."""
+    headers: dict[str, Any] = dict(record.fields["headers"])
+    return Exchange(
+        str(record.fields["final_url"]),
+        "GET",
+        int(record.fields["status"] or 0),
+        headers=tuple((name, str(value)) for name, value in headers.items()),
+        truncated="unspecified",
+    )
+
+
+def _status(status: int) -> str:
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return f"{status} Unknown"
+
+
+def _response_headers(exchange: Exchange) -> list[tuple[str, str]]:
+    kept = []
+    for name, value in exchange.headers:
+        shown = MASK if is_secret(name) else without_credentials(_LINE_ENDS.sub(" ", value))
+        kept.append((f"X-Archive-Orig-{name}" if name.lower() in _OF_TRANSFER else name, shown))
+    return [*kept, ("Content-Length", str(len(exchange.body)))]
+
+
+def _request_headers(exchange: Exchange, url: str) -> list[tuple[str, str]]:
+    """Return those that are no secret; a value of the user's own, set by --header, may be one."""
+    host = url.partition("://")[2].partition("/")[0]
+    kept = [
+        (name, without_credentials(_LINE_ENDS.sub(" ", value)))
+        for name, value in exchange.request_headers
+        if name.lower() in _SHOWN
+    ]
+    return [("Host", host), *kept]
+
+
+def _target(url: str) -> str:
+    """Return what a request line has of a URL."""
+    path = url.partition("://")[2].partition("/")[2].partition("#")[0]
+    return f"/{path}"
