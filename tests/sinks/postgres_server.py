@@ -9,10 +9,13 @@ import subprocess
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg
 
+from farm.model.record import Batch
+from farm.sinks.postgres import PostgresStore
 from tests.e2e.farm_process import until
 
 USER, PASSWORD = "farmer", "pOsTgReS-hUnTeR2"
@@ -133,3 +136,18 @@ class PostgresServer:
             **self._as_user,  # type: ignore[call-overload]
         )
         assert done.returncode == 0, done.stderr
+
+
+def write(store: PostgresStore, *batches: Batch) -> None:
+    """Write the batches as one group."""
+    store.write([store.encode(batch)[0] for batch in batches])
+
+
+def rows(url: str, query: str = "SELECT * FROM pages ORDER BY url") -> list[dict[str, Any]]:
+    """Return the rows as dictionaries, by a connection of its own."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        cursor = connection.execute(query.encode())
+        if cursor.description is None:
+            return []
+        names = [column.name for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
