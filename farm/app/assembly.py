@@ -280,10 +280,17 @@ def _gateway_params(settings: RunSettings) -> GatewayParams:
 
 
 def _browser_params(plan: RunPlan, session: CrawlSession, cap_bytes: int) -> tuple[EngineParams, SlotParams]:
-    """Return what engines and slots are given: both must know whether images are loaded."""
-    slots, heap = _slot_params(plan, session), heap_mib(cap_bytes)
-    images = slots.tab.images
-    return EngineParams(plan.binary, plan.sandbox, plan.settings.ca_file, heap_mib=heap, images=images), slots
+    """Return what engines and slots are given: both must know whether images are loaded, and what is captured."""
+    slots = _slot_params(plan, session)
+    engine = EngineParams(
+        plan.binary,
+        plan.sandbox,
+        plan.settings.ca_file,
+        heap_mib=heap_mib(cap_bytes),
+        images=slots.tab.images,
+        requests=slots.tab.capture.requests,
+    )
+    return engine, slots
 
 
 def _slot_params(plan: RunPlan, session: CrawlSession) -> SlotParams:

@@ -9,6 +9,7 @@ from farm.browser.context import SlotParams
 from farm.browser.intercept import InterceptParams, blocked_urls
 from farm.browser.pictures import PictureParams
 from farm.browser.render import RenderParams
+from farm.browser.responses import CaptureParams
 from farm.browser.site_params import (
     SiteRules,
     State,
@@ -25,6 +26,7 @@ from farm.browser.site_params import (
 from farm.browser.tab import TabParams
 from farm.detect.page_features import MARKUP_CHARS, TEXT_CHARS
 from farm.model.errors import UsageError
+from farm.model.page import CaptureRule
 from farm.model.url import HashRoutes
 from farm.policy.recycle import RecycleParams
 from farm.scope.rules import registrable_domain
@@ -89,6 +91,10 @@ def slot_params(
     render = waiting(every_page, settings.wait)
     own_headers = site_header_params(secrets.site_headers, seeds)
     held = header_params(secrets.headers, seeds)
+    capture = CaptureParams(tuple(map(CaptureRule.parse, settings.capture)))
+    if settings.capture_max is not None:
+        body_bytes = settings.capture_max.of(machine_bytes)
+        capture = replace(capture, body_bytes=body_bytes, all_bytes=max(capture.all_bytes, body_bytes))
     file_bytes = settings.max_download.of(machine_bytes) if settings.download else 0
     body_bytes = WARC_BODY_BYTES if any(sink.kind == "warc" for sink in settings.sink) else 0
     return SlotParams(
@@ -102,6 +108,7 @@ def slot_params(
             locale=settings.locale,
             timezone=settings.timezone,
             intercept=InterceptParams(held.headers, held.patterns, held.may_see, file_bytes, body_bytes),
+            capture=capture,
             state_for=state_of_site(secrets.state, registrable_domain) if secrets.state is not None else None,
             own_for=own_params(rules, own_headers, images=images),
         ),

@@ -22,7 +22,7 @@ import os
 import secrets
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.resources import files
 from inspect import getfile
 from pathlib import Path
@@ -35,6 +35,7 @@ from farm.model.secret import KEPT
 
 _PARTS = ("quiet.cjs", "page_errors.cjs", "outgoing.cjs", "watch.cjs")
 _NO_SCRIPTS = "const SCRIPTS = {};"
+_NO_REQUESTS = "const REQUESTS = new Set([]);"
 QUIET = "".join(files("farm.browser").joinpath(f"js/{name}").read_text(encoding="utf-8") for name in _PARTS)
 """A script that the driver loads first: it drops the events that no tab reads, and tells what failed on a page."""
 LAUNCHER = """#!{python} -IS
@@ -74,10 +75,14 @@ def node_path() -> str:
     return os.environ.get(NODE_VARIABLE) or str(Path(getfile(playwright)).parent / "driver" / "node")
 
 
-def write_launcher(folder: Path, node: str) -> Path:
-    """Write the launcher of `node` into the engine's folder; return its path."""
+def write_launcher(folder: Path, node: str, requests: Iterable[str] = ()) -> Path:
+    """Write the launcher of `node` into the engine's folder; return its path.
+
+    `requests` are the types of requests, as CDP has them, of which tabs hear besides documents and scripts.
+    """
     quiet = folder / "quiet.cjs"
-    quiet.write_text(_with_scripts(QUIET, MARKED), encoding="utf-8")
+    heard = QUIET.replace(_NO_REQUESTS, f"const REQUESTS = new Set({json.dumps([*requests])});", 1)
+    quiet.write_text(_with_scripts(heard, MARKED), encoding="utf-8")
     source = LAUNCHER.format(
         python=sys.executable,
         log=str(folder / "driver.log"),

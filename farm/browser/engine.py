@@ -33,6 +33,7 @@ from farm.model.secret import kept
 from farm.resources import processes
 
 CLOSE_STEP_S = 3.0
+CLOSE_S = 5.0
 BUSY_DEADLINE_S = 15.0
 """How long an engine that uses CPU may fail to answer; an idle one is lost at the first missed answer."""
 OVERDUE = 3
@@ -58,6 +59,8 @@ class EngineParams:
     """V8's heap limit; 0 keeps its default."""
     images: bool = True
     """Whether images are loaded; `TabParams.images` must agree."""
+    requests: tuple[str, ...] = ()
+    """The types of requests that tabs hear of besides; what `TabParams` captures is among them."""
 
 
 class Engine:
@@ -115,7 +118,9 @@ class Engine:
             await asyncio.to_thread(_trust, self._folder, self._params.ca_file)
         async with _starting:
             before = os.environ.get(driver.NODE_VARIABLE)
-            os.environ[driver.NODE_VARIABLE] = str(driver.write_launcher(self._folder, driver.node_path()))
+            os.environ[driver.NODE_VARIABLE] = str(
+                driver.write_launcher(self._folder, driver.node_path(), self._params.requests)
+            )
             try:
                 manager = async_playwright()
                 self._playwright = await manager.start()
@@ -283,6 +288,18 @@ class Engine:
     def _adopt(self, pid: int) -> None:
         self.pids = (*self.pids, pid)
         self._own(pid)
+
+
+async def close_context(context: BrowserContext, deadline_s: float = CLOSE_S) -> bool:
+    """Close within the deadline and say whether that worked."""
+    try:
+        async with asyncio.timeout(deadline_s):
+            # An error says that it went away under us, which is what was wanted.
+            with contextlib.suppress(Error), playwright_errors():
+                await context.close()
+    except TimeoutError:
+        return False
+    return True
 
 
 def _trust(home: Path, ca_file: Path) -> None:

@@ -29,6 +29,8 @@ from farm.model.page import Capture, HashRouter, Image, Link, Media, RenderedPag
 INTERRUPTED_TRIES = 6
 INTERRUPTED_PAUSE_S = 0.02
 LEAVE_S = 3.0
+FETCHED_S = 3.0
+"""How long the bodies of what the page fetched may take to be read, when the page has been."""
 PICTURE_SHARE = 0.25
 """Of a page's time, what is kept for its pictures."""
 
@@ -110,6 +112,9 @@ async def visit(
         captures, short = [*captures, *taken], [*short, *missing]
         timings["capture"] = round((loop.time() - committed) * 1000) - timings["settle"]
     page = _page(tab, response, seen, timings)
+    if tab.responses is not None:
+        fetched, is_short = await tab.responses.collect(min(FETCHED_S, reading.left_s))
+        page, short = replace(page, responses=fetched), [*short, *(["responses"] if is_short else [])]
     if params.find_router and seen.get("routes"):
         page = replace(page, hash_router=await _hash_router(tab, page.final_url, reading.left_s))
     if answered is not None and tab.events.journey.is_long:
@@ -253,6 +258,7 @@ def _no_page(tab: Tab, document: dict[str, Any], took_s: float) -> RenderedPage:
     headers = flat(document["headers"])
     captures, short = _files(tab)
     return RenderedPage(
+        responses=None if tab.responses is None else (),
         final_url=document["url"],
         status=int(document["status"]),
         headers=headers,

@@ -16,10 +16,11 @@ from typing import Any, TypeVar
 from playwright.async_api import BrowserContext, CDPSession, Error, Page
 
 from farm.browser.driver import script
-from farm.browser.engine import Engine
+from farm.browser.engine import CLOSE_S, Engine, close_context
 from farm.browser.errors import DriverExited, ending, playwright_errors, translate
 from farm.browser.events import PageEvents
 from farm.browser.intercept import Interceptor, InterceptParams
+from farm.browser.responses import CaptureParams, Responses
 from farm.model.errors import BrowserUnavailable, SlotLost
 from farm.model.memory import over_cap
 from farm.model.outcome import FailureKind
@@ -36,7 +37,6 @@ NEAR_CAP = 0.5
 """Readings are half a second apart, in which a page allocates a quarter of a gigabyte."""
 CHUNK_BYTES = 2**20
 OPEN_S = 15.0
-CLOSE_S = 5.0
 LATE_S = 15.0
 """Where endless loops have both cores, a browser that is well may take so long to let a context go."""
 FRAME_S = 3.0
@@ -65,6 +65,7 @@ class TabParams:
     locale: str | None = None
     timezone: str | None = None
     intercept: InterceptParams = field(default_factory=InterceptParams)
+    capture: CaptureParams = field(default_factory=CaptureParams)
     state_for: StateFor | None = None
     """Which part of the user's storage state a context gets that is to serve this URL's site."""
     own_for: Callable[[str], OwnParams | None] | None = None
@@ -90,6 +91,8 @@ class Tab:
         self.served = 0
         self.events = PageEvents()
         self.intercept = Interceptor(params.intercept, self)
+        self.responses: Responses | None = None
+        """Of a tab that captures what its pages fetch."""
         self._state_for = params.state_for
         self._own_for = params.own_for
         self._context = context
@@ -106,9 +109,13 @@ class Tab:
         hook = HOOK.replace('"NONCE"', f'"{self.nonce}"').replace('"ON_DEMAND"', on_demand) + FLOOD
         await self.page.add_init_script(hook if params.images else hook + NO_IMAGES)
         # Blocking works only while the domain is enabled; without the caps Blink would keep every body for us.
-        await self.cdp.send("Network.enable", {"maxTotalBufferSize": 0, "maxResourceBufferSize": 0})
+        no_bodies = {"maxTotalBufferSize": 0, "maxResourceBufferSize": 0}
+        await self.cdp.send("Network.enable", params.capture.buffers if params.capture else no_bodies)
         await self.cdp.send("Network.setBlockedURLs", {"urls": list(params.blocked_urls)})
         on = {**self.events.listeners(self.frame_id), "Fetch.requestPaused": self.intercept.paused}
+        if params.capture:
+            self.responses = Responses(params.capture, self, self.frame_id)
+            on = self.responses.beside(on)
 
         def note(event: dict[str, Any]) -> None:
             method = on.get(event["method"])
@@ -167,6 +174,8 @@ class Tab:
         """Start a visit: what the one before brought is not this one's."""
         self.events.forget()
         self.intercept.forget()
+        if self.responses is not None:
+            self.responses.forget()
 
     def document_answer(self) -> dict[str, Any] | None:
         """Return the last answer to the main request, as CDP gives it, also where no document came of it."""
@@ -336,15 +345,3 @@ async def open_tab(engine: Engine, proxy_url: str, params: TabParams, cap_bytes:
         raise SlotLost(FailureKind.CRASH, str(error)) from error
     engine.opened()
     return tab
-
-
-async def close_context(context: BrowserContext, deadline_s: float = CLOSE_S) -> bool:
-    """Close within the deadline and say whether that worked."""
-    try:
-        async with asyncio.timeout(deadline_s):
-            # An error says that it went away under us, which is what was wanted.
-            with contextlib.suppress(Error), playwright_errors():
-                await context.close()
-    except TimeoutError:
-        return False
-    return True

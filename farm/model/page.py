@@ -1,5 +1,6 @@
 """A page as the browser showed it once it had settled, and what it is where it is not the one asked for."""
 
+import fnmatch
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +35,71 @@ class Media:
 
     url: str
     kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedResponse:
+    """An answer that a script of the page got; `body` is its text, None where it is none or was left out.
+
+    `is_cut` says that the body is not there as a whole.
+    """
+
+    url: str
+    method: str
+    status: int
+    content_type: str = ""
+    body: str | None = field(default=None, repr=False)
+    is_cut: bool = False
+
+
+CAPTURE_KINDS = ("json", "text", "all")
+_JSON = re.compile(r"(application|text)/([^/]+\+json|(x-)?(nd)?json(-seq|l|lines|p)?)")
+_TEXT = re.compile(r"text/.+|application/([^/]+\+xml|xml|(x-)?javascript|x-www-form-urlencoded)")
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureRule:
+    """Which answers are captured: those of a `kind` (`json`, `text`, `all`) whose address matches.
+
+    A `pattern` that begins with `/` is one of the path, any other of the whole address; `*` stands for anything.
+    The query counts where the pattern has a `?`.
+    """
+
+    kind: str = "all"
+    pattern: re.Pattern[str] | None = None
+    of_path: bool = False
+    with_query: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> "CaptureRule":
+        """Return the rule that `KIND`, `PATTERN` or `KIND:PATTERN` says; raises ValueError for anything else."""
+        if text in CAPTURE_KINDS:
+            return cls(text)
+        kind, _, rest = text.partition(":")
+        kind, glob = (kind, rest) if kind in CAPTURE_KINDS else ("all", text)
+        if not glob.startswith(("/", "*", "http://", "https://")):
+            raise ValueError(
+                "write json, text, all, a pattern of addresses such as '/api/*', or both as in 'json:/api/*'"
+            )
+        # Its translation never tries again what a `*` has taken: addresses are as long as a page likes.
+        literal = glob.replace("[", "[[]").replace("?", "[?]")
+        return cls(kind, re.compile(fnmatch.translate(literal)), glob.startswith("/"), "?" in glob)
+
+    def covers(self, url: str, content_type: str) -> bool:
+        """Whether the answer of this address and type is to be captured; it must have come over HTTP."""
+        if not url.startswith(("http://", "https://")) or not self._has_kind(content_type):
+            return False
+        if self.pattern is None:
+            return True
+        address, _, query = url.partition("#")[0].partition("?")
+        if self.of_path:
+            address = "/" + address.partition("://")[2].partition("/")[2]
+        return self.pattern.match(f"{address}?{query}" if self.with_query else address) is not None
+
+    def _has_kind(self, content_type: str) -> bool:
+        mime = content_type.partition(";")[0].strip().lower()
+        is_json = _JSON.fullmatch(mime) is not None
+        return self.kind == "all" or is_json or (self.kind == "text" and _TEXT.fullmatch(mime) is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +215,15 @@ class RenderedPage:
     documents that sent the visitor on by script or by a refresh. `redirect_statuses` are what they answered, 0
     where that is not known. `status` and `headers` are those of the document that was read.
     `timings_ms` has `navigate` and `settle`. `truncated` names what a cap or the deadline cut
-    (`html`, `text`, `title`, `links`, `metadata`, `images`, `actions`, or a kind of capture), and `document` where
+    (`html`, `text`, `title`, `links`, `metadata`, `images`, `responses`,
+    `actions`, or a kind of capture), and `document` where
     its connection broke before all of it was there: `broke_off` says how. `actions` says what was done to the
     page: `clicked` by selector, `scrolled`. `errors` are what failed on the page, `MOST_ERRORS` at most;
     `errors_more` counts what failed besides. `metadata` is what the page says of itself to programs, with the keys
     `json_ld`, `open_graph`, `twitter`, `microdata` and `errors`; None where it says nothing. `images` and `media`
     are None where they were not to be listed. `exchanges` are those of the main documents on the way, in their
-    order, where they were asked for.
+    order, where they were asked for. `responses` are the answers to the page's XHR and fetch requests in the order
+    in which they came; None where they were not to be captured.
     """
 
     final_url: str
@@ -182,6 +250,7 @@ class RenderedPage:
     truncated: tuple[str, ...] = ()
     broke_off: str = ""
     captures: tuple[Capture, ...] = ()
+    responses: tuple[FetchedResponse, ...] | None = None
     exchanges: tuple[Exchange, ...] = ()
     actions: Mapping[str, Any] = field(default_factory=dict)
     meta: Mapping[str, Any] = field(default_factory=dict)

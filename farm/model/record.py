@@ -57,6 +57,12 @@ COLUMNS = (
         "text",
         "what tells whether two texts are the same, [computed so](#content-hash); null without text",
     ),
+    Column(
+        "responses",
+        "json",
+        "`[{url, method, status, content_type, body, truncated}]`: what scripts of the page fetched, "
+        "see [below](#responses); null without `--capture`",
+    ),
     Column("rendered_by", "text", "what brought the page: `browser`"),
     Column(
         "revision",

@@ -17,6 +17,7 @@ from farm.policy.proxies import Rotation
 from farm.settings.sites import SiteTables
 from farm.settings.units import (
     BlockedKinds,
+    Captures,
     CountOrAuto,
     Duration,
     FileMode,
@@ -192,6 +193,15 @@ class RenderSettings(BaseModel):
     max_download: Size = option(
         Memory("32MiB", 32 * 2**20), "largest download that is kept [32MiB]", metavar="SIZE", needs="download"
     )
+    capture: Captures = option(
+        (),
+        "keep what the pages' scripts fetch, bodies included: json, text, all, addresses such as '/api/*', or "
+        "both as in 'json:/api/*' (repeatable)",
+        metavar="WHAT",
+    )
+    capture_max: Size | None = option(
+        None, "largest body of an answer that is kept by --capture [1MiB]", metavar="SIZE", needs="capture"
+    )
     storage_state: FileOrNone = option(
         None, "cookies and local storage, in Playwright's format; each goes to its own site", metavar="FILE"
     )
@@ -210,9 +220,9 @@ class RenderSettings(BaseModel):
     ca_file: FileOrNone = option(None, "trust the certificate authorities in this PEM file", metavar="FILE")
     insecure: bool = option(False, "accept any certificate")
 
-    @field_validator("header", mode="before")
+    @field_validator("header", "capture", mode="before")
     @classmethod
-    def _headers(cls, value: Any) -> Any:
+    def _lines(cls, value: Any) -> Any:
         return none_or(lines(value))
 
 

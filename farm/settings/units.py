@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, InstanceOf, PlainSerializer
 from pydantic_settings import NoDecode
 
+from farm.model.page import CaptureRule
 from farm.model.secret import SecretHeader, SecretUrl
 from farm.model.url import HashRoutes
 from farm.sinks.address import SinkAddress, parse_sink
@@ -208,6 +209,12 @@ def parse_hash_routes(value: Any) -> HashRoutes:
         raise ValueError(f"write {', '.join(HashRoutes)}") from None
 
 
+def parse_capture(value: Any) -> str:
+    """Return what is captured as the user wrote it; raises ValueError with what may be written."""
+    CaptureRule.parse(str(value))
+    return str(value)
+
+
 def as_secret_url(value: Any) -> SecretUrl:
     """Take a URL out of sight; whether it is one is found out by who uses it."""
     return value if isinstance(value, SecretUrl) else SecretUrl(str(value))
@@ -260,5 +267,6 @@ HashRoutesOption = Annotated[HashRoutes, BeforeValidator(parse_hash_routes)]
 UtcDate = Annotated[datetime, BeforeValidator(parse_date)]
 Words = Annotated[tuple[str, ...], NoDecode]
 Lines = Annotated[Words, BeforeValidator(lines)]
+Captures = Annotated[tuple[Annotated[str, BeforeValidator(parse_capture)], ...], NoDecode]
 Headers = Annotated[tuple[HeaderLine, ...], NoDecode]
 FileOrNone = Annotated[Path | None, BeforeValidator(none_or)]

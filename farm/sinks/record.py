@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from farm.model.page import Capture, Detection, PageError, RenderedPage
+from farm.model.page import Capture, Detection, FetchedResponse, PageError, RenderedPage
 from farm.model.record import RECORD_SCHEMA, Record
 from farm.model.secret import MASK
 from farm.model.task import Lease
@@ -112,6 +112,7 @@ def build_record(
         "canonical": _USERINFO.sub(r"\1", page.canonical) if page.canonical else None,
         "charset": page.charset,
         "content_hash": visit.content_hash,
+        "responses": None if page.responses is None else [*map(_response, page.responses)],
         "rendered_by": page.rendered_by,
         "revision": visit.revision,
         **_findings(visit.detection),
@@ -177,6 +178,17 @@ def _errors(page: RenderedPage) -> list[dict[str, str]]:
     ]
     more = [{"kind": "more", "url": "", "message": f"{page.errors_more} more"}] if page.errors_more else []
     return shown + more
+
+
+def _response(answer: FetchedResponse) -> dict[str, Any]:
+    return {
+        "url": _USERINFO.sub(r"\1", answer.url),
+        "method": answer.method,
+        "status": answer.status,
+        "content_type": answer.content_type[:_HEADER_CHARS],
+        "body": answer.body,
+        "truncated": answer.is_cut,
+    }
 
 
 def _error_message(error: PageError) -> str:

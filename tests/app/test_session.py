@@ -77,9 +77,15 @@ RECORDS: dict[str, Any] = {
     "html": False,
     "text": False,
     "images": True,
+    "capture": ("json", "/api/*"),
+    "capture_max": "2MiB",
 }
 """What changes a record, each as no default has it."""
-NEEDS: dict[str, dict[str, Any]] = {"click_times": {"click": ("#more",)}, "max_download": {"download": True}}
+NEEDS: dict[str, dict[str, Any]] = {
+    "click_times": {"click": ("#more",)},
+    "max_download": {"download": True},
+    "capture_max": {"capture": ("json",)},
+}
 """Without what else a setting has no effect, and is refused for that."""
 
 

@@ -80,7 +80,13 @@ async def browsing(
     params = tab or TabParams(blocked_urls=blocked_urls(("media", "fonts")), images=False)
     pool = Pool(
         PoolParams(engines, open_every_s=open_every_s),
-        EngineParams(find_browser(), os.geteuid() != 0, ca_file, images=params.images),
+        EngineParams(
+            find_browser(),
+            os.geteuid() != 0,
+            ca_file,
+            images=params.images,
+            requests=params.capture.requests,
+        ),
         SlotParams(
             params,
             render or RenderParams(page_timeout_s=20.0, settle_timeout_s=5.0),

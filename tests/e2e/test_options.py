@@ -103,6 +103,19 @@ def test_the_images_of_a_page_are_listed(shop: Shop, out: Path) -> None:
     assert record["media"] == []
 
 
+def test_what_a_pages_scripts_fetch_is_kept(shop: Shop, out: Path) -> None:
+    """Each answer whose path matches, as it came; the shop's navigation is another one."""
+    product = catalogue.products()[0]
+    flags = ("--capture", "json:/api/products/*")
+    finished = crawl(out, urljoin(shop.url, product.path), *flags, scope="page").finish()
+    assert finished.code == 0, finished.output
+    [record] = finished.records
+    [answer] = record["responses"]
+    assert answer["url"] == f"{shop.url}api/products/{product.slug}"
+    assert (answer["method"], answer["status"], answer["truncated"]) == ("GET", 200, False)
+    assert product.name in str(json.loads(answer["body"]))
+
+
 def test_another_scope_for_the_same_host_is_offered_a_folder(shop: Shop, out: Path) -> None:
     """Two lines of the README, one after the other."""
     flags = ("--allow-network", "127.0.0.0/8", "--contexts", "1", "--live", "off")

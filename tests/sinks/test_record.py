@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from farm.model.page import Detection, Finding, PageError, RenderedPage
+from farm.model.page import Detection, FetchedResponse, Finding, PageError, RenderedPage
 from farm.model.record import COLUMNS, ColumnType
 from farm.model.task import Lease, UrlTask
 from farm.model.url import record_id
@@ -14,9 +14,9 @@ from farm.sinks.record import RecordOptions, VisitFacts, build_record, json_line
 
 CONTRACT = (
     "id url final_url status headers content_type title text html links images media metadata lang canonical "
-    "charset content_hash rendered_by revision blocked_by evidence truncated files actions noindex duplicate_of "
-    "page_errors redirects depth referrer fetched_at attempt settled settle_reason timings_ms bytes_received "
-    "node context proxy meta schema"
+    "charset content_hash responses rendered_by revision blocked_by evidence truncated files actions noindex "
+    "duplicate_of page_errors redirects depth referrer fetched_at attempt settled settle_reason timings_ms "
+    "bytes_received node context proxy meta schema"
 )
 URL = "https://shop.example/a"
 LEASE = Lease(
@@ -74,7 +74,7 @@ VALUES: dict[ColumnType, tuple[type, ...]] = {
 
 def test_every_value_is_of_its_columns_type() -> None:
     """Databases make their tables by the declaration; null stands only where the meaning says so."""
-    full = replace(PAGE, canonical=URL, lang="en", charset="UTF-8")
+    full = replace(PAGE, canonical=URL, lang="en", charset="UTF-8", responses=())
     block = Detection(Finding.CAPTCHA, "datadome", ("markup: var dd=",))
     visit = replace(VISIT, detection=block, duplicate_of=URL, content_hash="0" * 64, images=[], media=[])
     bare = replace(LEASE, task=replace(LEASE.task, referrer=None))
@@ -165,6 +165,23 @@ def test_the_addresses_on_the_way_are_kept_in_bounds() -> None:
     """A browser follows addresses of any length."""
     page = replace(PAGE, redirects=("https://shop.example/" + "a" * 1_000_000,), redirect_statuses=(302,))
     assert len(orjson.dumps(build_record("c", LEASE, page, [], VISIT).fields)) < 10_000
+
+
+def test_what_scripts_fetched_is_kept_without_credentials() -> None:
+    """Of their addresses; a body is the page's own."""
+    answer = FetchedResponse("https://user:secret@shop.example/api?a=@", "POST", 200, "text/plain", "a", True)
+    fields = build_record("c", LEASE, replace(PAGE, responses=(answer,)), [], VISIT).fields
+    assert fields["responses"] == [
+        {
+            "url": "https://shop.example/api?a=@",
+            "method": "POST",
+            "status": 200,
+            "content_type": "text/plain",
+            "body": "a",
+            "truncated": True,
+        }
+    ]
+    assert build_record("c", LEASE, PAGE, [], VISIT).fields["responses"] is None
 
 
 def test_html_and_text_can_be_left_out() -> None:

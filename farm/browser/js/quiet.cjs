@@ -25,6 +25,7 @@ const TAIL_BYTES = 256;
 const SEEN = new Set(["loadingFailed", "loadingFinished", "requestWillBeSent", "responseReceived"]);
 // The oldest go first: a request that was passed on and has no end belongs to a page that is gone.
 const MOST_FOLLOWED = 4096;
+const REQUESTS = new Set([]); // the types that tabs hear of besides, where they capture; filled in where this is written
 const followed = new Map(); // by session and number: the request's text, null where its failure is no page error
 const others = new Map(); // in the same way, of requests that are not passed on and whose failure is a page error
 const [PASS, DROP] = ["pass", "drop"];
@@ -51,17 +52,18 @@ function judge(body) {
   if (name === "requestWillBeSent") {
     const tail = body.toString("latin1", Math.max(0, body.length - TAIL_BYTES));
     const [, type, frame] = ASKED_TYPE.exec(tail) ?? [];
-    if (type === "Script") return { id, session };
-    if (COUNTED.has(type)) keep(others, id, headOf(body));
-    if (type !== undefined && type !== "Document") return DROP;
-    const isMain = pages.has(frame);
+    const isHeard = REQUESTS.has(type);
+    if (type === "Script" && !isHeard) return { id, session };
+    if (COUNTED.has(type) && !isHeard) keep(others, id, headOf(body));
+    if (type !== undefined && type !== "Document" && !isHeard) return DROP;
+    const isMain = type === "Document" && pages.has(frame);
     if (isMain) restart(session, frame);
     keep(followed, id, isMain ? null : headOf(body));
   }
   if (name === "responseReceived") {
     const type = ANSWER_TYPE.exec(head)?.[1];
     if (LOADED.has(type)) answered(session, type, body);
-    if (type !== undefined && type !== "Document") return DROP;
+    if (type !== undefined && type !== "Document" && !REQUESTS.has(type)) return DROP;
   }
   if (name === "loadingFinished" || name === "loadingFailed") {
     if (name === "loadingFailed") failed(session, head, held.get(id)?.[2] ?? followed.get(id) ?? others.get(id));
