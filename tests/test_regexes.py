@@ -27,6 +27,7 @@ BOUNDED = {
 NOT_FROM_OUTSIDE = {
     "farm.browser.site_params._HEADER": "the user's --header",
     "farm.browser.trust.PEM": "the user's --ca-file",
+    "farm.extract.positions._TOKEN": "the user's --extract, of 1 MiB at most, which is valid TOML",
     "farm.egress.guard._BARE_V6": "the user's --allow-network",
     "farm.frontier.scripts._FIELD": "the project's own Lua",
     "farm.frontier.scripts._DONE_AT_LOADING": "the project's own Lua",

@@ -12,6 +12,8 @@ from farm.browser import chromium
 from farm.browser.chromium import BrowserBinary, find_browser
 from farm.egress import AllowedNetwork, Guard
 from farm.egress.proxy_file import ProxyFile
+from farm.extract.declaration import read_declaration
+from farm.extract.engine import Extractor
 from farm.model.errors import UsageError
 from farm.model.url import origin_of
 from farm.monitor.figures import size
@@ -57,6 +59,7 @@ class RunPlan:
     warnings: tuple[str, ...]
     proxies: ProxyFile | None
     secrets: Credentials = field(default_factory=Credentials, repr=False)
+    extractor: Extractor | None = None
     notes: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     """Of the seeds, those of earlier runs included: where the headers may go."""
@@ -119,6 +122,7 @@ def preflight(settings: RunSettings) -> RunPlan:
         redis_url(settings)
     secrets = credentials(settings)
     check_sinks(settings.sink)
+    extractor = Extractor(read_declaration(settings.extract)) if settings.extract is not None else None
     ScopeRules(settings.scope, (), settings.include, settings.exclude)
     guard = Guard([AllowedNetwork.parse(text) for text in settings.allow_network])
     if not seeds and settings.redis == EMBEDDED and not (output / PRIVATE / "redis").is_dir():
@@ -157,6 +161,7 @@ def preflight(settings: RunSettings) -> RunPlan:
         warnings=warnings,
         proxies=proxies,
         secrets=secrets,
+        extractor=extractor,
         notes=(taken_up,) if taken_up else (),
         origins=tuple(dict.fromkeys([*origins, *(f"{origin_of(seed.url)}/" for seed in seeds)])),
     )

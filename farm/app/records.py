@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from farm.app.preflight import RunPlan
+from farm.extract.engine import Extraction, Extractor, PageContent
 from farm.model.clock import Clock
 from farm.model.event import Emit
 from farm.model.page import ContentHash, RenderedPage
@@ -18,6 +19,8 @@ from farm.scope.links import LinkSorter
 from farm.scope.robots import directives_of
 from farm.sinks.output import RecordSink
 from farm.sinks.record import FOLDERS, RecordOptions, VisitFacts, build_record
+
+_REFUSED = 400
 
 
 def recorder(plan: RunPlan, node: str, links: LinkSorter, templates: DuplicateTemplates) -> Recorder:
@@ -39,11 +42,22 @@ def recorder(plan: RunPlan, node: str, links: LinkSorter, templates: DuplicateTe
             images=None if page.images is None else await links.canonical_images(page.images),
             media=None if page.media is None else await links.canonical_media(page.media),
         )
+        if plan.extractor is not None:
+            found = await _extracted(plan.extractor, lease.task.url, page, notes)
+            facts = replace(facts, items=found.items, extract_errors=found.errors)
         shown = await links.canonical_links(page.links, page.hash_router)
         named = replace(lease, slot=lease.slot_name)
         return build_record(plan.crawl, named, page, shown, facts, options)
 
     return record
+
+
+async def _extracted(extractor: Extractor, url: str, page: RenderedPage, notes: VisitNotes) -> Extraction:
+    """Return what is extracted of a page; nothing where another one is shown in its place."""
+    if page.status >= _REFUSED or notes.detection is not None:
+        return Extraction()
+    json_ld = page.metadata["json_ld"] if page.metadata else ()
+    return await extractor.extract(PageContent(url, page.final_url, page.html, page.lang, json_ld))
 
 
 def disk_quota(

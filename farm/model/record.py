@@ -89,6 +89,11 @@ COLUMNS = (
     Column("noindex", "boolean", "whether the page asks not to be indexed, by `X-Robots-Tag` or meta robots"),
     Column("duplicate_of", "text", "the URL that showed the same content before; null where none did"),
     Column("page_errors", "json", "`[{kind, url, message}]`: what failed on the page without failing it"),
+    Column(
+        "extract_errors",
+        "json",
+        "`[{kind, field, selector, message}]`: what `--extract` could not read on the page",
+    ),
     Column("redirects", "json", "`[{url, status}]`: the way to `final_url`, without it"),
     Column("depth", "integer", "how many links lead from a seed to this page"),
     Column("referrer", "text", "the page whose link led here; null for a seed"),
@@ -107,13 +112,18 @@ COLUMNS = (
 """The columns of a record in the order in which they are written, the same in every sink."""
 
 
+ITEM_KEYS = ("_id", "_page_id", "_url", "_kind", "_fetched_at")
+"""What every item has beside the fields that the user named; `_id` is the page's id and the item's number."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One page in a sink: `id` is a function of the crawl and `url`, `fields` are ready for JSON.
 
     `fields` has `id` and `url` too and keeps the order in which they are written. `files` are the files that the
     record names: their contents by path in the output folder. `exchanges` are what the browser and the site said,
-    where a sink keeps that.
+    where a sink keeps that. `items` are what was extracted, flat, with the keys of `ITEM_KEYS` first; None where
+    nothing was to be extracted, so that a sink leaves those that it has.
     """
 
     id: str
@@ -121,6 +131,7 @@ class Record:
     fields: Mapping[str, Any]
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     exchanges: Sequence[Exchange] = field(default=(), repr=False)
+    items: Sequence[Mapping[str, Any]] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,10 +192,16 @@ def store_of(address: SinkAddress, folder: Path, private: Path, node: str = "nod
         return CsvStore(path, private, escape_formulas=escapes, rotate_bytes=address.rotate_bytes)
     if address.kind in {"parquet", "warc"} and address.path is not None:
         return _segment_store(address, address.path, private, node)
+    from farm.sinks.items import JsonlWithItems
     from farm.sinks.jsonl import JsonlStore
 
     path, index = address.path or folder / "pages.jsonl", "" if address.path else "pages.index"
-    return JsonlStore(path, private, index, rotate_bytes=address.rotate_bytes)
+    return JsonlWithItems(
+        JsonlStore(path, private, index, rotate_bytes=address.rotate_bytes),
+        path,
+        private,
+        rotate_bytes=address.rotate_bytes,
+    )
 
 
 def _segment_store(address: SinkAddress, folder: Path, private: Path, node: str) -> Store[Any]:

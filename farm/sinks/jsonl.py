@@ -66,6 +66,10 @@ class LogStore:
         """How many records were written since it was opened; existing ones are not written again."""
         return self.records - self._lines_before
 
+    def has(self, key: bytes) -> bool:
+        """Return whether a record is there already."""
+        return key in self._keys
+
     def entry(self, record: Record) -> bytes:
         """Return a record as it is written. Raises `ValueError` or `RenderError` where it cannot be."""
         raise NotImplementedError

@@ -78,6 +78,9 @@ class VisitFacts:
     images: Sequence[Mapping[str, Any]] | None = None
     media: Sequence[Mapping[str, str]] | None = None
     revision: int = 0
+    items: Sequence[tuple[str, Mapping[str, Any]]] | None = None
+    """What was extracted, by kind; None where nothing was to be."""
+    extract_errors: Sequence[Mapping[str, Any]] = ()
 
 
 def build_record(
@@ -122,6 +125,7 @@ def build_record(
         "noindex": visit.noindex,
         "duplicate_of": visit.duplicate_of,
         "page_errors": _errors(page) if page.errors else (),
+        "extract_errors": visit.extract_errors,
         "redirects": [
             {"url": _USERINFO.sub(r"\1", url)[:_URL_CAP], "status": status}
             for url, status in zip(page.redirects, chain(page.redirect_statuses, repeat(0)), strict=False)
@@ -141,7 +145,25 @@ def build_record(
         "schema": RECORD_SCHEMA,
     }
     files = {file_path(one, id_): one.content for one in page.captures}
-    return Record(id_, task.url, fields, files, page.exchanges)
+    items = None if visit.items is None else items_of(fields, visit.items)
+    return Record(id_, task.url, fields, files, page.exchanges, items)
+
+
+def items_of(
+    page: Mapping[str, Any], items: Sequence[tuple[str, Mapping[str, Any]]]
+) -> tuple[dict[str, Any], ...]:
+    """Return the items of a page as sinks write them; `page` are its record's fields."""
+    return tuple(
+        {
+            "_id": f"{page['id']}-{number}",
+            "_page_id": page["id"],
+            "_url": page["url"],
+            "_kind": kind,
+            "_fetched_at": page["fetched_at"],
+            **values,
+        }
+        for number, (kind, values) in enumerate(items, 1)
+    )
 
 
 def _headers(headers: Mapping[str, str]) -> tuple[dict[str, str], bool]:

@@ -8,18 +8,22 @@ it locked waits. Columns that a later farm adds are added to the table; those th
 import contextlib
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from farm.model.errors import OutputUnwritable
-from farm.model.record import COLUMNS, Batch
+from farm.model.errors import OutputUnwritable, RenderError
+from farm.model.record import COLUMNS, ITEM_KEYS, Batch
 from farm.resources.files import sync_folder
 from farm.sinks.batch import StoreAway
+from farm.sinks.items import ITEMS, as_json, check_columns, rows_of_items
 from farm.sinks.rows import TABLE, Row, rows_of
 
 _LOCK_WAIT_S = 1.0
 _TYPES = {"text": "TEXT", "timestamp": "TEXT", "json": "TEXT", "integer": "INTEGER", "boolean": "INTEGER"}
 _AWAY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_Encoded = tuple[Sequence[Row], Sequence[tuple[str, int, Sequence[Mapping[str, Any]]]]]
+"""The rows of pages, and the items of each page with its id and its revision."""
 _LOW_BYTE = 0xFF
 """SQLite's error codes have the kind of error in it, and above it what exactly."""
 
@@ -69,21 +73,38 @@ class SqliteStore:
             self.close()
             raise
 
-    def encode(self, batch: Batch) -> tuple[Sequence[Row], int]:
+    def encode(self, batch: Batch) -> tuple[_Encoded, int]:
         """Return the rows of a batch, and about their bytes."""
-        return rows_of(batch)
+        rows, size_bytes = rows_of(batch)
+        items = []
+        for record in batch.records:
+            if record.items is not None:
+                values = [
+                    {name: _item_value(value) for name, value in one.items()}
+                    for one in rows_of_items(record) or ()
+                ]
+                size_bytes += sum(
+                    len(one) for each in values for one in each.values() if isinstance(one, str)
+                )
+                items.append((record.id, record.fields.get("revision") or 0, values))
+        return (rows, items), size_bytes
 
-    def write(self, group: Sequence[Sequence[Row]]) -> None:
-        """Write the rows in one transaction. Raises `StoreAway` while the file is locked."""
-        rows = [row for rows in group for row in rows]
+    def write(self, group: Sequence[_Encoded]) -> None:
+        """Write rows and items in one transaction. Raises `StoreAway` while the file is locked."""
+        rows = [row for rows, _ in group for row in rows]
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.executemany(_UPSERT, rows)
+            for _, items in group:
+                for page_id, revision, values in items:
+                    self._replace_items(page_id, revision, values)
             self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, RenderError) as error:
             with contextlib.suppress(sqlite3.Error):
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
+            if isinstance(error, RenderError):
+                raise
             raise self._translated(error) from error
         # Looked at last: what was confirmed must be where it is looked for.
         if not self._is_in_place():
@@ -125,6 +146,30 @@ class SqliteStore:
             ) from None
         execute("COMMIT")
 
+    def _replace_items(self, page_id: str, revision: int, items: Sequence[Mapping[str, Any]]) -> None:
+        """Replace the items of a page, unless the page that is there is of a later revision."""
+        execute = self._connection.execute
+        found = execute(f"SELECT revision FROM {TABLE} WHERE id = ?", [page_id]).fetchone()  # noqa: S608
+        if found is not None and (found[0] or 0) > revision:
+            return
+        columns = {row[1].lower() for row in execute(f"PRAGMA table_info({ITEMS})")}
+        if not columns:
+            keys = ", ".join(
+                f'"{name}" TEXT{" NOT NULL PRIMARY KEY" if name == "_id" else ""}' for name in ITEM_KEYS
+            )
+            execute(f"CREATE TABLE {ITEMS} ({keys})")
+            columns = {*ITEM_KEYS}
+        execute(f"CREATE INDEX IF NOT EXISTS items_page ON {ITEMS} (_page_id)")
+        execute(f"DELETE FROM {ITEMS} WHERE _page_id = ?", [page_id])  # noqa: S608
+        for item in items:
+            for name in item:
+                if name.lower() not in columns:
+                    columns.add(name.lower())
+                    check_columns(columns)
+                    execute(f"ALTER TABLE {ITEMS} ADD COLUMN {_quoted(name)}")
+            names, places = ", ".join(map(_quoted, item)), ", ".join("?" * len(item))
+            execute(f"INSERT OR REPLACE INTO {ITEMS} ({names}) VALUES ({places})", [*item.values()])  # noqa: S608
+
     def _is_in_place(self) -> bool:
         try:
             return os.path.samestat(self._path.stat(), self._file)
@@ -142,6 +187,21 @@ class SqliteStore:
     def _sentence(self, why: str) -> str:
         remedy = "make room and see to its permissions, or give another file"
         return f"{self._path} cannot be written ({why}); {remedy}"
+
+
+def _quoted(name: str) -> str:
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'
+
+
+def _item_value(value: Any) -> str | int | float | None:
+    if value is None or isinstance(value, bool | float):
+        return value
+    if isinstance(value, int) and -(1 << 63) <= value < 1 << 63:
+        return value
+    if not isinstance(value, str):
+        return as_json(value)
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _affinity(declared: str) -> str:

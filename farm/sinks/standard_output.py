@@ -54,7 +54,13 @@ class StandardOutput:
     def encode(self, batch: Batch) -> tuple[Sequence[tuple[bytes, bytes]], int]:
         """Return the lines of a batch with their keys, and their bytes."""
         try:
-            lines = [(bytes.fromhex(record.id), json_line(record.fields)) for record in batch.records]
+            lines = [
+                (
+                    bytes.fromhex(record.id),
+                    b"".join(json_line(one) for one in (record.fields, *(record.items or ()))),
+                )
+                for record in batch.records
+            ]
         except ValueError as error:
             raise RenderError(
                 FailureKind.CORRUPT, f"the record cannot be written as JSON ({error})"

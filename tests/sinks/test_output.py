@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,7 +103,7 @@ async def test_what_is_waited_for_is_told_once_and_when_it_is_over(
     asked, let = threading.Event(), threading.Event()
     write = SqliteStore.write
 
-    def slow(store: SqliteStore, group: Sequence[Sequence[tuple[str | int | bool | None, ...]]]) -> None:
+    def slow(store: SqliteStore, group: Sequence[Any]) -> None:
         asked.set()
         let.wait(30)
         write(store, group)

@@ -15,8 +15,8 @@ from farm.sinks.record import RecordOptions, VisitFacts, build_record, json_line
 CONTRACT = (
     "id url final_url status headers content_type title text html links images media metadata lang canonical "
     "charset content_hash responses rendered_by revision blocked_by evidence truncated files actions noindex "
-    "duplicate_of page_errors redirects depth referrer fetched_at attempt settled settle_reason timings_ms "
-    "bytes_received node context proxy meta schema"
+    "duplicate_of page_errors extract_errors redirects depth referrer fetched_at attempt settled settle_reason "
+    "timings_ms bytes_received node context proxy meta schema"
 )
 URL = "https://shop.example/a"
 LEASE = Lease(

@@ -1,0 +1,283 @@
+"""A declaration of what to extract, as a TOML file says it: read, checked and ready to run.
+
+What is wrong in it is one sentence with file, line and column, before anything is fetched.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, SchemaError
+
+from farm.extract.documents import check_css, compiled_xpath
+from farm.extract.json_paths import parse_path
+from farm.extract.positions import key_positions
+from farm.model.errors import UsageError
+from farm.model.url import path_of
+
+LARGEST_BYTES = 1 << 20
+MOST_FIELDS = 500
+_PATTERN_CHARS = 1_000
+_DEEPEST = 5
+_KIND_KEYS = len(("item", "KIND", "KEY"))
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
+_LANG = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
+_SOURCES = ("css", "xpath", "json_ld", "path")
+Type = Literal["text", "html", "number", "integer", "boolean", "price", "date", "url", "json"]
+
+
+def _css(value: str) -> str:
+    check_css(value)
+    return value
+
+
+def _xpath(value: str) -> str:
+    compiled_xpath(value)
+    return value
+
+
+def _path(value: str) -> str:
+    parse_path(value)
+    return value
+
+
+def _pattern(value: str) -> str:
+    try:
+        # Rust's expressions take a time that grows with the text, whatever it is.
+        TypeAdapter(Annotated[str, StringConstraints(pattern=value)])
+    except SchemaError:
+        raise ValueError(
+            f"{value!r} is no regular expression of linear time: no back-references, no looking around"
+        ) from None
+    return value
+
+
+Selector = Annotated[str, Field(min_length=1, max_length=_PATTERN_CHARS), AfterValidator(_css)]
+Expression = Annotated[str, Field(min_length=1, max_length=_PATTERN_CHARS), AfterValidator(_xpath)]
+JsonPath = Annotated[str, Field(max_length=_PATTERN_CHARS), AfterValidator(_path)]
+Pattern = Annotated[str, Field(max_length=_PATTERN_CHARS), AfterValidator(_pattern)]
+
+
+class _Source(BaseModel):
+    """Where something stands: exactly one of four ways to say it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    css: Selector | None = None
+    xpath: Expression | None = None
+    json_ld: JsonPath | None = None
+    path: JsonPath | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        given = [name for name in _SOURCES if getattr(self, name) is not None]
+        if len(given) != 1:
+            said = f"it has {' and '.join(given)}" if given else "it does not say where it stands"
+            raise ValueError(f"{said}; give one of css, xpath, json_ld or path")
+        return self
+
+    @property
+    def shown(self) -> str:
+        """What it says, for a message."""
+        return next(f"`{value}`" for name in _SOURCES if (value := getattr(self, name)) is not None)
+
+    @property
+    def is_json(self) -> bool:
+        """Whether it stands in JSON."""
+        return self.css is None and self.xpath is None
+
+
+def _named(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    for name in value:
+        if not _NAME.fullmatch(name):
+            raise ValueError(
+                f"{name[:80]!r} is no name of a field; write letters, digits and _, a letter first, 63 at most"
+            )
+    if len({name.lower() for name in value}) < len(value):
+        raise ValueError("two fields differ by the case of letters alone, which databases do not tell apart")
+    return value
+
+
+class FieldRule(_Source):
+    """One field: where it stands, which type it has, and what holds for it."""
+
+    attr: str | None = Field(default=None, min_length=1, max_length=100)
+    type: Type | None = None
+    list: bool = False
+    required: bool = False
+    pattern: Pattern | None = None
+    min: float | None = None
+    max: float | None = None
+    locale: str | None = Field(default=None, pattern=_LANG)
+    currency: str | None = Field(default=None, pattern=r"^[A-Z]{3}$")
+    fields: "Annotated[dict[str, Rule], AfterValidator(_named)] | None" = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.attr is not None and self.is_json:
+            raise ValueError("attr goes with css and xpath")
+        if self.fields is not None and (self.type is not None or self.attr is not None):
+            raise ValueError("fields do not go with type or attr: they are the value")
+        if (self.min is not None or self.max is not None) and self.type not in {"number", "integer"}:
+            raise ValueError('min and max go with type = "number" or "integer"')
+        if self.pattern is not None and self.type not in {None, "text", "url", "html"}:
+            raise ValueError("pattern goes with texts")
+        if self.currency is not None and self.type != "price":
+            raise ValueError('currency goes with type = "price"')
+        return self
+
+
+def _rule(value: Any) -> Any:
+    return {"css": value} if isinstance(value, str) else value
+
+
+def _list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Rule = Annotated[FieldRule, BeforeValidator(_rule)]
+FieldRule.model_rebuild()
+
+
+class ItemRule(BaseModel):
+    """What one kind of item is: the pages that have it, where each stands, and its fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    url: Annotated[list[str], BeforeValidator(_list)] = []
+    url_pattern: Annotated[list[Pattern], BeforeValidator(_list)] = []
+    each: Annotated[_Source, BeforeValidator(_rule)] | None = None
+    locale: str | None = Field(default=None, pattern=_LANG)
+    fields: Annotated[dict[str, Rule], AfterValidator(_named)] = Field(min_length=1)
+
+    @field_validator("url")
+    @classmethod
+    def _globs(cls, value: list[str]) -> list[str]:
+        for glob in value:
+            if not glob.startswith(("/", "*")) or len(glob) > _PATTERN_CHARS:
+                raise ValueError("write the path of a URL, such as /product/*")
+        return value
+
+
+class Declaration(BaseModel):
+    """A whole file: rules by the kinds of items."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    locale: str | None = Field(default=None, pattern=_LANG)
+    item: dict[str, ItemRule] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        for kind in self.item:
+            if not _NAME.fullmatch(kind):
+                raise ValueError(f"{kind[:80]!r} is no name of a kind; write letters, digits and _")
+        depths = [_size(rule.fields, 1) for rule in self.item.values()]
+        if sum(count for count, _ in depths) > MOST_FIELDS:
+            raise ValueError(f"there are more than {MOST_FIELDS} fields")
+        if max(depth for _, depth in depths) > _DEEPEST:
+            raise ValueError(f"fields are nested more than {_DEEPEST} deep")
+        return self
+
+    @property
+    def needs_html(self) -> bool:
+        """Whether something of it stands in the HTML."""
+        return any(not source.is_json for rule in self.item.values() for source in _sources(rule))
+
+
+def _size(fields: Mapping[str, FieldRule], depth: int) -> tuple[int, int]:
+    inner = [_size(one.fields, depth + 1) for one in fields.values() if one.fields]
+    return len(fields) + sum(count for count, _ in inner), max([depth, *(deep for _, deep in inner)])
+
+
+def _sources(rule: ItemRule) -> list[_Source]:
+    return [*([rule.each] if rule.each else []), *rule.fields.values()]
+
+
+class UrlMatch:
+    """Which URLs a rule is for: any of its globs on the path or of its expressions on the URL; all without any."""
+
+    def __init__(self, rule: ItemRule) -> None:
+        globs = [f"(?s)^{_expression(glob)}$" for glob in rule.url]
+        self._paths = [TypeAdapter(Annotated[str, StringConstraints(pattern=glob)]) for glob in globs]
+        self._urls = [TypeAdapter(Annotated[str, StringConstraints(pattern=one)]) for one in rule.url_pattern]
+
+    def __call__(self, url: str) -> bool:
+        """Return whether it is."""
+        if not self._paths and not self._urls:
+            return True
+        return any(_fits(one, path_of(url)) for one in self._paths) or any(
+            _fits(one, url) for one in self._urls
+        )
+
+
+def _expression(glob: str) -> str:
+    signs = {"*": ".*", "?": "."}
+    return "".join(signs.get(sign) or re.escape(sign) for sign in glob)
+
+
+def _fits(adapter: TypeAdapter[str], text: str) -> bool:
+    try:
+        adapter.validate_python(text)
+    except ValidationError:
+        return False
+    return True
+
+
+def read_declaration(path: Path) -> Declaration:
+    """Read and check a file. Raises UsageError with file, line and column."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST_BYTES + 1)
+        text = data.decode()
+    except OSError as error:
+        raise UsageError(f"--extract {path} cannot be read ({error.strerror}); give a TOML file.") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not written in UTF-8 (byte {error.start}); save it so.") from None
+    if len(data) > LARGEST_BYTES:
+        raise UsageError(f"{path} is larger than 1 MiB; no declaration is.")
+    try:
+        content = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        what, _, where = str(error).partition(" (at ")
+        place = f", {where.rstrip(')')}" if where else ""
+        raise UsageError(f"{path}{place}: {what}; correct the TOML.") from None
+    try:
+        return Declaration.model_validate(content)
+    except ValidationError as error:
+        raise UsageError(_sentence(path, text, error.errors()[0])) from None
+
+
+def _sentence(path: Path, text: str, error: ErrorDetails) -> str:
+    places = key_positions(text)
+    where = tuple(
+        part
+        for part in error["loc"]
+        if isinstance(part, int) or not part.startswith(("function-", "nullable"))
+    )
+    known = next((where[:end] for end in range(len(where), 0, -1) if where[:end] in places), ())
+    line, column = places.get(known, (1, 1))
+    name = ".".join(map(str, where))
+    said = error["msg"].removeprefix("Value error, ")
+    said = said[:1].lower() + said[1:] if not said.startswith("`") else said
+    if error["type"] == "extra_forbidden":
+        models: dict[int, type[BaseModel]] = {1: Declaration, _KIND_KEYS: ItemRule}
+        keys = models.get(len(where), FieldRule).model_fields
+        said = f"no such key; the keys here are {', '.join(keys)}"
+    elif error["type"] == "missing":
+        said = "it is missing"
+    return f"{path}, line {line}, column {column}: {name or 'the declaration'}: {said.rstrip('.')}."

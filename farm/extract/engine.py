@@ -1,0 +1,345 @@
+"""Run a declaration on a page: typed items, and what failed, by which selector.
+
+What fails never fails the page: a field that cannot be read is null, an item without a required field is left out.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import ada_url
+from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
+
+from farm.extract.declaration import Declaration, FieldRule, ItemRule, UrlMatch
+from farm.extract.documents import Document, Element, Unreadable, compiled_xpath
+from farm.extract.json_paths import of_type, parse_path, values_at
+from farm.extract.values import date_of, number_of, price_of, price_of_offer
+
+MOST_ITEMS = 10_000
+MOST_ERRORS = 20
+MOST_VALUE_CHARS = 1_000_000
+MOST_PAGE_CHARS = 20_000_000
+INLINE_CHARS = 100_000
+"""Of HTML: what is read on the event loop. It takes a few milliseconds; a thread is for what is larger."""
+DEADLINE_S = 30.0
+_SHOWN_CHARS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class PageContent:
+    """What is read of a page: `url` says which rules are for it, addresses are relative to `base`."""
+
+    url: str
+    base: str
+    html: str
+    lang: str = ""
+    json_ld: Sequence[Any] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """The items with their kinds, in order, and `{kind, field, selector, message}` of what failed."""
+
+    items: Sequence[tuple[str, Mapping[str, Any]]] = ()
+    errors: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(slots=True)
+class _Run:
+    page: PageContent
+    kind: str = ""
+    lang: str = ""
+    errors: list[Mapping[str, Any]] = field(default_factory=list)
+    more: int = 0
+    left_chars: int = MOST_PAGE_CHARS
+    base: str = ""
+    _document: Document | None = None
+
+    def document(self) -> Document:
+        if self._document is None:
+            self._document = Document(self.page.html)
+        return self._document
+
+    def fail(self, name: str, selector: str, message: str) -> None:
+        if len(self.errors) >= MOST_ERRORS:
+            self.more += 1
+            return
+        self.errors.append({"kind": self.kind, "field": name, "selector": selector, "message": message})
+
+
+_Place = Any
+"""Where a rule looks: a Element, a value of JSON, or None for the page."""
+_PAGE = object()
+_MISSING = object()
+
+
+class Extractor:
+    """A declaration, ready to run. It may be used from any thread."""
+
+    def __init__(self, declaration: Declaration) -> None:
+        self._declaration = declaration
+        self._rules = [(kind, UrlMatch(rule), rule) for kind, rule in declaration.item.items()]
+        self._checks: dict[int, TypeAdapter[Any]] = {}
+        self._xpaths: dict[str, Any] = {}
+
+    def matches(self, url: str) -> bool:
+        """Return whether a rule is for this URL."""
+        return any(match(url) for _, match, _ in self._rules)
+
+    async def extract(self, page: PageContent) -> Extraction:
+        """Return what the page has; what is large is read in a thread, within `DEADLINE_S`."""
+        if not self.matches(page.url):
+            return Extraction()
+        if len(page.html) <= INLINE_CHARS:
+            return self.read(page)
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                return await asyncio.to_thread(self.read, page)
+        except TimeoutError:
+            message = f"the page took more than {DEADLINE_S:g} s to read"
+            return Extraction(errors=({"kind": "", "field": "", "selector": "", "message": message},))
+
+    def read(self, page: PageContent) -> Extraction:
+        """Return what the page has, at once."""
+        run = _Run(page)
+        items: list[tuple[str, Mapping[str, Any]]] = []
+        run.base = _base(run)
+        for kind, match, rule in self._rules:
+            if not match(page.url):
+                continue
+            run.kind, run.lang = kind, rule.locale or self._declaration.locale or page.lang
+            try:
+                for place in self._places(run, rule):
+                    if len(items) >= MOST_ITEMS:
+                        run.fail("", "", f"there are more than {MOST_ITEMS:,} items; the others are left out")
+                        break
+                    item = self._fields(run, place, rule.fields, "")
+                    if item is not None:
+                        items.append((kind, item))
+            except Unreadable as error:
+                run.fail("", rule.each.shown if rule.each else "", f"the page is not read: {error}")
+        if run.more:
+            run.errors.append({"kind": "", "field": "", "selector": "", "message": f"{run.more:,} more"})
+        return Extraction(tuple(items), tuple(run.errors))
+
+    def found(self, page: PageContent, rule: FieldRule) -> int:
+        """Return how many places of the page a rule matches."""
+        return len(self._matches(_Run(page), _PAGE, rule))
+
+    def _places(self, run: _Run, rule: ItemRule) -> Sequence[_Place]:
+        if rule.each is None:
+            return [_PAGE]
+        places = self._matches(run, _PAGE, rule.each)
+        if not places:
+            run.fail("", rule.each.shown, f"{rule.each.shown} matches nothing")
+        return places
+
+    def _fields(
+        self, run: _Run, place: _Place, rules: Mapping[str, FieldRule], above: str
+    ) -> dict[str, Any] | None:
+        """Return the fields; None where a required one is missing."""
+        values: dict[str, Any] = {}
+        for name, rule in rules.items():
+            full = f"{above}{name}"
+            value = self._field(run, place, rule, full)
+            if value is _MISSING:
+                if rule.required:
+                    run.fail(full, rule.shown, f"{rule.shown} matches nothing; the item is left out")
+                    return None
+                value = [] if rule.list else None
+            elif value is None and rule.required:
+                return None
+            values[name] = value
+        return values
+
+    def _field(self, run: _Run, place: _Place, rule: FieldRule, name: str) -> Any:
+        try:
+            found = self._matches(run, place, rule)
+        except Unreadable as error:
+            run.fail(name, rule.shown, f"{rule.shown}: {error}")
+            return None
+        values = []
+        for one in found if rule.list else found[:1]:
+            try:
+                value = self._value(run, one, rule, name)
+            except ValueError as error:
+                run.fail(name, rule.shown, _failed(rule, one, error))
+                continue
+            if value is not _MISSING:
+                values.append(value)
+        if rule.list:
+            return values if values or not found else None
+        if not found:
+            return _MISSING
+        return values[0] if values else None
+
+    def _matches(self, run: _Run, place: _Place, rule: Any) -> Sequence[_Place]:
+        if rule.css is not None or rule.xpath is not None:
+            if place is not _PAGE and not hasattr(place, "css"):
+                return ()
+            within: Any = run.document() if place is _PAGE else place
+            nodes: Sequence[_Place] = (
+                within.css(rule.css) if rule.css is not None else within.xpath(self._xpath(rule.xpath))
+            )
+            return nodes
+        if rule.json_ld is not None:
+            steps = parse_path(rule.json_ld)
+            value: Any = list(run.page.json_ld)
+            if isinstance(steps[0], str) and steps[0][:1].isupper():
+                value, steps = of_type(value, steps[0]), steps[1:]
+        elif place is _PAGE or hasattr(place, "css"):
+            return ()
+        else:
+            value, steps = place, parse_path(rule.path)
+        found = values_at(value, steps)
+        if getattr(rule, "type", None) == "json":
+            return found
+        return [inner for one in found for inner in (one if isinstance(one, list | tuple) else [one])][
+            :MOST_ITEMS
+        ]
+
+    def _xpath(self, path: str) -> Any:
+        if path not in self._xpaths:
+            self._xpaths[path] = compiled_xpath(path)
+        return self._xpaths[path]
+
+    def _value(self, run: _Run, found: Any, rule: FieldRule, name: str) -> Any:
+        """Return a match as its type; raises ValueError."""
+        if rule.fields is not None:
+            nested = self._fields(run, found, rule.fields, f"{name}.")
+            return None if nested is None else nested
+        lang = rule.locale or run.lang
+        raw = _raw(found, rule)
+        if raw is None:
+            raise ValueError(f"it has no attribute {rule.attr or 'with an address'}")
+        if isinstance(raw, str):
+            run.left_chars -= len(raw)
+            if len(raw) > MOST_VALUE_CHARS or run.left_chars < 0:
+                raise ValueError("it is too long")
+        value = _typed(raw, rule, lang, run, is_json=rule.is_json)
+        return self._checked(rule, value)
+
+    def _checked(self, rule: FieldRule, value: Any) -> Any:
+        """Return a value that keeps the rule's bounds; raises ValueError."""
+        check = self._checks.get(id(rule))
+        if check is None:
+            check = self._checks[id(rule)] = _check_of(rule)
+        try:
+            return check.validate_python(value)
+        except ValidationError as error:
+            raise ValueError(error.errors()[0]["msg"].lower()) from None
+
+
+def _base(run: _Run) -> str:
+    """Return what addresses are relative to: `<base href>` counts."""
+    if "<base" not in run.page.html:
+        return run.page.base
+    try:
+        found = run.document().css("base[href]")
+        return _address(found[0].attribute("href") or "", run.page.base) if found else run.page.base
+    except (Unreadable, ValueError):
+        return run.page.base
+
+
+def _raw(found: Any, rule: FieldRule) -> Any:
+    """Return a match as text, or as the JSON that it is."""
+    if not hasattr(found, "css"):
+        return found.strip() if isinstance(found, str) else found
+    node: Element = found
+    if rule.attr is not None:
+        value = node.attribute(rule.attr)
+        return None if value is None else value.strip()
+    if rule.type == "url":
+        return node.attribute("")
+    return node.html() if rule.type == "html" else node.text()
+
+
+def _typed(  # noqa: PLR0911 - a type each
+    raw: Any, rule: FieldRule, lang: str, run: _Run, *, is_json: bool
+) -> Any:
+    if rule.type in {None, "json"}:
+        return raw
+    if rule.type == "price" and isinstance(raw, Mapping):
+        return price_of_offer(raw, rule.currency or "")
+    if rule.type == "boolean":
+        return _boolean(raw)
+    text = _scalar(raw)
+    if rule.type == "price":
+        return price_of(text, "en" if is_json and not isinstance(raw, str) else lang, rule.currency or "")
+    if rule.type in {"number", "integer"}:
+        return _number(text, "en" if is_json else lang, whole=rule.type == "integer")
+    if rule.type == "date":
+        return date_of(text, lang)
+    return _address(text, run.base) if rule.type == "url" else text
+
+
+def _number(text: str, lang: str, *, whole: bool) -> float | int:
+    number = number_of(text, lang)
+    if not whole:
+        return float(number)
+    if number != int(number) or abs(number) >= 1 << 63:
+        raise ValueError("it is no integer of 64 bits")
+    return int(number)
+
+
+_TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
+
+
+def _boolean(raw: Any) -> bool:
+    if isinstance(raw, bool):
+        return raw
+    text = _scalar(raw).lower().rpartition("/")[2]
+    if text not in _TRUE | _FALSE:
+        raise ValueError("write it as true, yes or 1, or the opposite")
+    return text in _TRUE
+
+
+def _scalar(raw: Any) -> str:
+    if isinstance(raw, str):
+        return raw
+    if isinstance(raw, bool) or not isinstance(raw, int | float):
+        raise ValueError("it is no text and no number")  # noqa: TRY004 - a value that cannot be read
+    return str(raw)
+
+
+def _address(text: str, base: str) -> str:
+    try:
+        # Credentials are in no record.
+        url = ada_url.URL(text, base=base)
+        url.username = url.password = ""
+    except ValueError:
+        raise ValueError("it is no address") from None
+    return str(url.href)
+
+
+_PRICE = dict[str, str | None]
+_TYPES: Mapping[str | None, Any] = {
+    "text": str,
+    "html": str,
+    "url": str,
+    "date": str,
+    "number": float,
+    "integer": int,
+    "boolean": bool,
+    "price": _PRICE,
+}
+
+
+def _check_of(rule: FieldRule) -> TypeAdapter[Any]:
+    kind = _TYPES.get(rule.type, Any if rule.is_json else str)
+    if rule.pattern is not None:
+        kind = Annotated[str, StringConstraints(pattern=rule.pattern)]
+    if rule.min is not None or rule.max is not None:
+        kind = Annotated[kind, Field(ge=rule.min, le=rule.max)]
+    return TypeAdapter(kind)
+
+
+def _failed(rule: FieldRule, found: Any, error: ValueError) -> str:
+    raw = (
+        ""
+        if isinstance(found, Mapping | list)
+        else str(_raw(found, FieldRule.model_construct(type=None)) or "")
+    )
+    shown = f" is {raw[:_SHOWN_CHARS]!r}" if raw else ""
+    return f"{rule.shown}{shown}: {error}"

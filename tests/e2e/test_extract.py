@@ -1,0 +1,123 @@
+"""Items by a declaration: what the shop sells, by CSS and by JSON-LD."""
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+from fixtures import catalogue
+from fixtures.shop import Shop
+from tests.e2e.farm_process import crawl, farm, read_lines
+
+CSS = """
+[item.product]
+url = "/p/*"
+[item.product.fields]
+name = { css = ".product h1", required = true }
+price = { css = ".product .price", type = "price" }
+stars = { css = ".stars", type = "number" }
+image = { css = "img.portrait", type = "url" }
+description = ".product .lead"
+facts = { css = "dl > div", list = true, fields = { key = "dt", value = { xpath = ".//dd" } } }
+related = { xpath = "//section//span[@class='card-name']", list = true }
+"""
+JSON_LD = """
+[item.product]
+url = "/p/*"
+[item.product.fields]
+name = { json_ld = "Product.name", required = true }
+price = { json_ld = "Product.offers", type = "price" }
+image = { json_ld = "Product.image", type = "url" }
+description = { json_ld = "Product.description" }
+"""
+ABOUT = {"_id", "_page_id", "_url", "_kind", "_fetched_at"}
+
+
+def expected(shop: Shop) -> dict[str, dict[str, Any]]:
+    """Return every product by its URL, as JSON-LD has it."""
+    return {
+        urljoin(shop.url, product.path): {
+            "name": product.name,
+            "price": {"amount": f"{product.price_cents / 100:.2f}", "currency": "EUR"},
+            "image": urljoin(shop.url, f"/images/{product.slug}.svg"),
+            "description": product.description,
+        }
+        for product in catalogue.products()
+    }
+
+
+def fields(item: dict[str, Any]) -> dict[str, Any]:
+    """Return what the user named."""
+    return {name: value for name, value in item.items() if name not in ABOUT}
+
+
+def test_every_product_of_the_shop(shop: Shop, out: Path) -> None:
+    """By CSS and XPath in both sinks, types included, also without HTML in the records."""
+    (out.parent / "shop.toml").write_text(CSS)
+    sinks = ("--sink", "jsonl", "--sink", "sqlite:///shop.db")
+    finished = crawl(out, shop.url, "--extract", "shop.toml", "--no-html", *sinks, contexts="4").finish()
+    assert finished.code == 0, finished.output
+    wanted = {
+        urljoin(shop.url, product.path): {
+            **expected(shop)[urljoin(shop.url, product.path)],
+            "stars": round(product.stars, 1),
+            "facts": [
+                {"key": "Material", "value": product.material},
+                {"key": "Series", "value": product.series},
+                {"key": "Size", "value": product.size},
+                {"key": "Finish", "value": ""},
+            ],
+            "related": [other.name for other in catalogue.related(product)],
+        }
+        for product in catalogue.products()
+    }
+    items = read_lines(out / "items.jsonl")
+    assert len(items) == len(wanted)
+    assert {item["_url"]: fields(item) for item in items} == wanted
+    pages = {record["id"]: record for record in finished.records}
+    for item in items:
+        page = pages[item["_page_id"]]
+        assert (item["_id"], item["_kind"]) == (f"{page['id']}-1", "product")
+        assert (item["_url"], item["_fetched_at"]) == (page["url"], page["fetched_at"])
+    assert all(record["html"] is None and record["extract_errors"] == [] for record in finished.records)
+    with closing(sqlite3.connect(out.parent / "shop.db")) as connection:
+        rows = connection.execute(
+            "SELECT _url, name, price ->> '$.amount', stars, typeof(stars) FROM items"
+        ).fetchall()
+    assert sorted(rows) == sorted(
+        (url, item["name"], item["price"]["amount"], item["stars"], "real") for url, item in wanted.items()
+    )
+
+
+def test_every_product_by_json_ld(shop: Shop, out: Path) -> None:
+    """What the page says of itself to programs."""
+    (out.parent / "shop.toml").write_text(JSON_LD)
+    finished = crawl(out, shop.url, "--extract", "shop.toml", contexts="4").finish()
+    assert finished.code == 0, finished.output
+    assert {item["_url"]: fields(item) for item in read_lines(out / "items.jsonl")} == expected(shop)
+
+
+def test_what_is_wrong_in_a_declaration_ends_the_command_at_once(shop: Shop, out: Path) -> None:
+    """Exit 2 and a sentence with the place; nothing is fetched, and nothing made."""
+    (out.parent / "shop.toml").write_text('[item.a.fields]\nx = { css = "a", typ = "price" }')
+    declared = str(out.parent / "shop.toml")
+    refused = farm("run", shop.url, "--output", str(out), "--extract", declared, folder=out.parent)
+    assert refused.code == 2
+    assert "shop.toml, line 2, column 18: item.a.fields.x.typ: no such key" in refused.output
+    assert not shop.requests.pages()
+    assert not out.exists()
+
+
+def test_what_fails_on_a_page_is_in_its_record(shop: Shop, out: Path) -> None:
+    """The page counts all the same."""
+    (out.parent / "shop.toml").write_text('[item.a.fields]\nx = { css = ".prise", required = true }')
+    finished = crawl(out, shop.url, "--extract", "shop.toml", limit="1", contexts="1").finish()
+    (record,) = finished.records
+    message = "`.prise` matches nothing; the item is left out"
+    assert record["extract_errors"] == [
+        {"kind": "a", "field": "x", "selector": "`.prise`", "message": message}
+    ]
+    assert not (out / "items.jsonl").exists()
+    assert json.loads((out / "summary.json").read_text())["ledger"]["dead"] == 0

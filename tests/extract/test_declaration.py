@@ -1,0 +1,100 @@
+"""A declaration is checked as a whole before anything is fetched."""
+
+from pathlib import Path
+
+import pytest
+
+from farm.extract.declaration import UrlMatch, read_declaration
+from farm.extract.positions import key_positions
+from farm.model.errors import UsageError
+
+FIELDS = '\n[item.a.fields]\nx = "a"'
+
+
+def read(folder: Path, text: str) -> object:
+    """Read a declaration from a file."""
+    path = folder / "shop.toml"
+    path.write_text(text)
+    return read_declaration(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "said"),
+    [
+        ('[item.a.fields]\nx = ".a["', 2, 1, "no CSS selector"),
+        ('[item.a.fields]\nx = { css = ":has(.a" }', 2, 7, "not closed"),
+        ('[item.a]\n\n[item.a.fields]\nok = "h1"\nx = { css = "h1", typ = "text" }', 5, 19, "no such key"),
+        ('[item.a.fields]\nx = { css = "a", type = "prize" }', 2, 18, "'price'"),
+        ('[item.a.fields]\nx = { xpath = "//p[" }', 2, 7, "no XPath"),
+        ('[item.a.fields]\nx = { xpath = "re:test(., 1)" }', 2, 7, "no XPath"),
+        ('[item.a]\nurl_pattern = "(a)\\\\1"' + FIELDS, 2, 1, "linear time"),
+        ('[item.a]\nurl = "p/*"' + FIELDS, 2, 1, "path of a URL"),
+        ("[item.a]\nfoo = 1" + FIELDS, 2, 1, "no such key"),
+        ('[item.a.fields]\nx = { type = "text" }', 2, 1, "where it stands"),
+        ('[item.a.fields]\nx = { css = "a", path = "b" }', 2, 1, "css and path"),
+        ('[item.a.fields]\n"_id" = "a"', 1, 1, "name of a field"),
+        ('[item.a.fields]\nx = "a"\nX = "b"', 1, 1, "case"),
+        ('[item.a.fields]\nx = { css = "a", min = 3 }', 2, 1, "min and max"),
+        ('[item.a.fields]\nx = { css = "a", fields = { y = { json_ld = "a..b" } } }', 2, 35, "no path"),
+        ('[item.a.fields]\nx = { css = "a", list = "yes" }', 2, 18, "valid boolean"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(
+    tmp_path: Path, text: str, line: int, column: int, said: str
+) -> None:
+    """In one sentence."""
+    with pytest.raises(UsageError) as caught:
+        read(tmp_path, text)
+    sentence = str(caught.value)
+    assert sentence.startswith(f"{tmp_path / 'shop.toml'}, line {line}, column {column}: ")
+    assert said in sentence
+    assert "\n" not in sentence
+
+
+@pytest.mark.parametrize("text", ["x = ", "[item", "\x00", "a = " + "[" * 5_000])
+def test_no_toml(tmp_path: Path, text: str) -> None:
+    """The parser's own words."""
+    with pytest.raises(UsageError, match="correct the TOML"):
+        read(tmp_path, text)
+
+
+def test_no_file(tmp_path: Path) -> None:
+    """A file that is not there, and one that is no text."""
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_declaration(tmp_path / "none.toml")
+    (tmp_path / "bytes.toml").write_bytes(b"a = '\xff'")
+    with pytest.raises(UsageError, match="UTF-8"):
+        read_declaration(tmp_path / "bytes.toml")
+
+
+def test_positions_pass_over_strings_and_comments() -> None:
+    """What looks like a key inside one is none."""
+    begun = '# x = 1\na = """\nb = 1\n"""\nc = [1, [2, 3], "d = 4"]\n'
+    text = begun + '[[t]]\ne = { f = 1.5, "g" = {h = 2} }\n[[t]]\ne = 1\n'
+    places = key_positions(text)
+    assert {path: line for path, (line, _) in places.items()} == {
+        ("a",): 2,
+        ("c",): 5,
+        ("t", 0): 6,
+        ("t", 0, "e"): 7,
+        ("t", 0, "e", "f"): 7,
+        ("t", 0, "e", "g"): 7,
+        ("t", 0, "e", "g", "h"): 7,
+        ("t", 1): 8,
+        ("t", 1, "e"): 9,
+    }
+    assert places["t", 0, "e", "g", "h"] == (7, 23)
+
+
+def test_urls(tmp_path: Path) -> None:
+    """Globs on the path, expressions on the whole URL, every page without any; hostile URLs cost no time."""
+    shop = 'url = ["/p/*", "/q"]\nurl_pattern = "[?&]id=[0-9]+"'
+    rules = read(tmp_path, f"[item.a]\n{shop}{FIELDS}\n[item.b.fields]\nx = 'a'").item  # type: ignore[attr-defined]
+    match = UrlMatch(rules["a"])
+    fits = [
+        match(f"https://shop.example{path}") for path in ("/p/1", "/p/a/b", "/q", "/q/1", "/x?id=5", "/xp/1")
+    ]
+    assert fits == [True, True, True, False, True, False]
+    assert UrlMatch(rules["b"])("https://shop.example/any")
+    slow = read(tmp_path, f'[item.a]\nurl_pattern = "(a+)+$"{FIELDS}').item["a"]  # type: ignore[attr-defined]
+    assert not UrlMatch(slow)("https://shop.example/" + "a" * 50_000 + "!")

@@ -1,0 +1,174 @@
+"""A declaration on pages: typed items, what failed and why, and pages that want to do harm."""
+
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from farm.extract.declaration import Declaration
+from farm.extract.documents import MOST_CHARS
+from farm.extract.engine import INLINE_CHARS, MOST_ERRORS, MOST_ITEMS, Extraction, Extractor, PageContent
+
+URL = "https://shop.example/p/1"
+PAGE = """<html lang="en"><head><base href="/base/"></head><body>
+<h1> Oak <b>Lamp</b></h1><p class="price">€1,299.00</p><ul><li>a</li><li>b<script>no</script></li></ul>
+<a href="more.html" data-n="7">more</a><time datetime="2026-03-01">yesterday</time>
+<my-card><template shadowrootmode="open"><p class="inside">In <i-n><template shadowrootmode="closed"><b>deep</b>
+</template></i-n></p></template></my-card><template><p class="inside">inert</p></template>
+<div class="card"><h2>A</h2><p class="n">1</p></div><div class="card"><h2>B</h2></div>
+</body></html>"""
+LD = [
+    {"@type": "Product", "name": "Lamp", "offers": [{"price": "5.50", "priceCurrency": "EUR"}, {"price": 7}]}
+]
+
+
+def run(fields: str, html: str = PAGE, item: str = "", json_ld: Any = LD) -> Extraction:
+    """Return what a declaration of one kind of item finds."""
+    content = tomllib.loads(f"[item.a]\n{item}\n[item.a.fields]\n{fields}")
+    return Extractor(Declaration.model_validate(content)).read(PageContent(URL, URL, html, "en", json_ld))
+
+
+@pytest.mark.parametrize(
+    ("rule", "value"),
+    [
+        ('"h1"', "Oak Lamp"),
+        ('"ul"', "a b"),
+        ('"#none"', None),
+        ('{ css = "li", list = true }', ["a", "b"]),
+        ('{ css = "#none", list = true }', []),
+        ('{ css = "h1 b", type = "html" }', "<b>Lamp</b>"),
+        ('{ css = ".price", type = "price" }', {"amount": "1299.00", "currency": "EUR"}),
+        ('{ css = "a", type = "url" }', "https://shop.example/base/more.html"),
+        ('{ css = "a", attr = "data-n", type = "integer" }', 7),
+        ('{ css = "time", attr = "datetime", type = "date" }', "2026-03-01"),
+        ('{ css = "my-card .inside" }', "In deep"),
+        ('{ css = "my-card i-n > b" }', "deep"),
+        ('{ xpath = "//my-card//b" }', "deep"),
+        ("{ xpath = \"//*[@class='inside']\", list = true }", ["In deep"]),
+        ('{ xpath = "//ul" }', "a b"),
+        ('{ xpath = "count(//li)", type = "integer" }', 2),
+        ("{ xpath = \"substring-after(//h1, 'Oak ')\" }", "Lamp"),
+        ('{ xpath = "//a/@href" }', "more.html"),
+        ('{ xpath = "//a", type = "url" }', "https://shop.example/base/more.html"),
+        ('{ xpath = "//h1/b", type = "html" }', "<b>Lamp</b>"),
+        ('{ json_ld = "Product.name" }', "Lamp"),
+        ('{ json_ld = "Product.offers", type = "price" }', {"amount": "5.50", "currency": "EUR"}),
+        ('{ json_ld = "Product.offers[1].price", type = "number" }', 7.0),
+        ('{ json_ld = "Product.offers.price", list = true }', ["5.50", 7]),
+        ('{ json_ld = "name" }', "Lamp"),
+        ('{ json_ld = "Product.offers[9].price" }', None),
+        ('{ css = ".card", list = true, fields = { n = "h2" } }', [{"n": "A"}, {"n": "B"}]),
+        ('{ css = ".card", fields = { n = { xpath = ".//h2" } } }', {"n": "A"}),
+        (
+            '{ xpath = "//div", fields = { n = "h2", k = { css = "div", attr = "class" } } }',
+            {"n": "A", "k": "card"},
+        ),
+        (
+            '{ json_ld = "Product.offers", list = true, fields = { p = { path = "price" } } }',
+            [{"p": "5.50"}, {"p": 7}],
+        ),
+    ],
+)
+def test_fields(rule: str, value: Any) -> None:
+    """Each with its type."""
+    found = run(f"x = {rule}")
+    assert found.errors == ()
+    assert found.items == (("a", {"x": value}),)
+    assert type(found.items[0][1]["x"]) is type(value)
+
+
+def test_several_items() -> None:
+    """One for each match, by CSS, XPath or JSON; an item without a required field is left out and said."""
+    cards = run('n = "h2"\nk = { css = ".n", type = "integer" }', item='each = ".card"')
+    assert [dict(item) for _, item in cards.items] == [{"n": "A", "k": 1}, {"n": "B", "k": None}]
+    assert not cards.errors
+    strict = run('n = "h2"\nk = { css = ".n", required = true }', item='each = { xpath = "//div" }')
+    assert [dict(item) for _, item in strict.items] == [{"n": "A", "k": "1"}]
+    assert [error["message"] for error in strict.errors] == ["`.n` matches nothing; the item is left out"]
+    offers = run('p = { path = "price", type = "number" }', item='each = { json_ld = "Product.offers[*]" }')
+    assert [dict(item) for _, item in offers.items] == [{"p": 5.5}, {"p": 7.0}]
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ('{ css = "h1", type = "price" }', "`h1` is 'Oak Lamp': there is no number in it"),
+        ('{ css = "h1", attr = "id" }', "`h1` is 'Oak Lamp': it has no attribute id"),
+        ('{ css = ".price", type = "number", max = 5 }', "less than or equal to 5"),
+        ('{ css = "h1", pattern = "^Pine" }', "should match pattern"),
+        ('{ json_ld = "Product.offers", type = "text" }', "no text and no number"),
+        ('{ css = "a", attr = "data-n", type = "boolean" }', "write it as true"),
+    ],
+)
+def test_what_cannot_be_read_is_null_and_said(rule: str, message: str) -> None:
+    """With the selector, and what was found; a required field takes its item along."""
+    found = run(f"x = {rule}\nok = 'h1'")
+    assert found.items == (("a", {"x": None, "ok": "Oak Lamp"}),)
+    assert message in found.errors[0]["message"]
+    assert found.errors[0]["field"] == "x"
+    assert run(f"x = {rule.replace('{', '{ required = true,')}").items == ()
+
+
+def test_json_ld_that_is_anything() -> None:
+    """What a page calls JSON-LD may be of any shape."""
+    for odd in ([], [None, 3, "x"], [[LD]], [{"@type": ["A", "Product"], "name": None}], [{"@graph": LD}]):
+        found = run('x = { json_ld = "Product.name" }', json_ld=odd)
+        assert len(found.items) == 1
+    assert run('x = { json_ld = "Product.name" }', json_ld=[{"@graph": LD}]).items[0][1]["x"] == "Lamp"
+    deep: Mapping[str, Any] = {"@type": "Product", "name": "deep"}
+    for _ in range(100_000):
+        deep = {"a": deep}
+    assert run('x = { json_ld = "Product.name" }', json_ld=[deep]).items[0][1]["x"] is None
+
+
+@pytest.mark.parametrize(
+    ("html", "selector", "said"),
+    [
+        ("<div>" * 100_000, "div", "nested more than"),
+        ("<p>" + "x" * MOST_CHARS, "p", "are the most"),
+        ("<li class=a>x</li>" * 50_000, "li:nth-child(2n)", "not looked for"),
+        ("<li class=a>x</li>" * 20_000, "ul:has(.b) li", "not looked for"),
+        ("<x-y><template shadowrootmode=open></template></x-y>" * 6_000, "p", "shadow roots"),
+    ],
+)
+def test_pages_that_would_take_too_long_are_not_read(html: str, selector: str, said: str) -> None:
+    """The page counts all the same."""
+    found = run(f'x = "{selector}"', html)
+    assert said in found.errors[0]["message"]
+    assert found.items == (("a", {"x": None}),)
+
+
+def test_bounds_on_items_and_errors() -> None:
+    """What is more is said."""
+    found = run('x = { css = "b", required = true }', "<i>x</i>" * 100, item='each = "i"')
+    assert len(found.errors) == MOST_ERRORS + 1
+    assert found.errors[-1]["message"] == "80 more"
+    assert len(run('x = "i"', "<i>x</i>" * (MOST_ITEMS + 5), item='each = "i"').items) == MOST_ITEMS
+
+
+@pytest.mark.parametrize(
+    "html", ["", "\0", "\ud800<p>\udfff", "<!-- ", "<?xml version='1.0'?>", "\ufffe", "<p a='\0'>"]
+)
+def test_broken_html(html: str) -> None:
+    """Is read as far as it goes."""
+    found = run('x = "p"\ny = { xpath = "//p" }', html)
+    assert len(found.items) == 1
+
+
+async def test_what_is_large_is_read_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event loop is free meanwhile; what is small, or for no rule, costs no thread."""
+    asked: list[int] = []
+    content = tomllib.loads('[item.a]\nurl = "/p/*"\n[item.a.fields]\nx = "p"')
+    extractor = Extractor(Declaration.model_validate(content))
+
+    async def in_thread(call: Any, page: PageContent) -> Any:
+        asked.append(len(page.html))
+        return call(page)
+
+    monkeypatch.setattr("asyncio.to_thread", in_thread)
+    large = "<p>x</p>" + " " * INLINE_CHARS
+    assert (await extractor.extract(PageContent(URL, URL, large))).items == (("a", {"x": "x"}),)
+    assert (await extractor.extract(PageContent(URL, URL, "<p>x"))).items == (("a", {"x": "x"}),)
+    assert await extractor.extract(PageContent("https://shop.example/", URL, large)) == Extraction()
+    assert asked == [len(large)]
