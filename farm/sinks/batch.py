@@ -301,6 +301,8 @@ class BatchingWriter(Generic[Encoded]):
             else:
                 group[0][1].set_exception(error)
         else:
+            # Before anybody goes on: nobody waits for this store any more.
+            self._busy_since = None
             for _, durable in group:
                 durable.set_result(None)
 

@@ -205,17 +205,24 @@ class RecordSink:
 
         Never returns.
         """
-        while True:
-            await asyncio.sleep(min(1.0, away_after_s))
-            for writer in (self._first, *self._others):
-                busy_s, why = writer.waits()
-                now, since = clock.monotonic(), self._away.get(writer.name)
-                if busy_s >= away_after_s and since is None:
-                    self._away[writer.name] = now - busy_s
-                    emit(SinkAway(now, now - busy_s, writer.name, why))
-                elif busy_s < away_after_s and since is not None:
-                    del self._away[writer.name]
-                    emit(SinkBack(now, writer.name, now - since))
+        try:
+            while True:
+                await asyncio.sleep(min(1.0, away_after_s))
+                self._tell(emit, clock, away_after_s)
+        finally:
+            # What was said to be away is not left so where the run ends in the second in which it came back.
+            self._tell(emit, clock, away_after_s)
+
+    def _tell(self, emit: Emit, clock: Clock, away_after_s: float) -> None:
+        for writer in (self._first, *self._others):
+            busy_s, why = writer.waits()
+            now, since = clock.monotonic(), self._away.get(writer.name)
+            if busy_s >= away_after_s and since is None:
+                self._away[writer.name] = now - busy_s
+                emit(SinkAway(now, now - busy_s, writer.name, why))
+            elif busy_s < away_after_s and since is not None:
+                del self._away[writer.name]
+                emit(SinkBack(now, writer.name, now - since))
 
     async def close(self, deadline_s: float = CLOSING_S) -> None:
         """Write the waiting batches and close every store. Raises `OutputUnwritable`, and only once."""
