@@ -93,16 +93,13 @@ class Reading:
             "imageCap": params.image_cap,
             "imagesCap": params.images_cap,
             "urlCap": params.url_cap,
-            "listImages": params.list_images and is_page,
-            "isPage": is_page,
-        }
-        bounds = {
-            "urlCap": params.url_cap,
             "titleCap": params.title_cap,
             "wordCap": params.word_cap,
             "allCap": params.all_cap,
+            "listImages": params.list_images and is_page,
+            "isPage": is_page,
         }
-        self._caps, self._bounds = orjson.dumps(caps).decode(), orjson.dumps(bounds).decode()
+        self._caps = orjson.dumps(caps).decode()
         self._marks = (READING_MARK, LISTING_MARK) if params.list_images else (READING_MARK,)
         self._loop = asyncio.get_running_loop()
         self._world: int | None = None
@@ -303,7 +300,7 @@ class Reading:
         }
         read = "JSON.stringify({ url: location.href, ...settled })"
         if collect:
-            read = f"bounded({{ ...collect({self._caps}), ...settled }}, {self._bounds})"
+            read = f"((caps) => bounded({{ ...collect(caps), ...settled }}, caps))({self._caps})"
         # One string passes through browser and driver as it is: both would build every link anew.
         return (
             f"settle({orjson.dumps(settle).decode()}).then((settled) =>"

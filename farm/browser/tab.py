@@ -28,9 +28,9 @@ from farm.resources.memory import limit_growth
 
 T = TypeVar("T")
 StateFor = Callable[[str], Any]
-PLATFORM, COUNTS, FLOOD, NO_IMAGES = map(script, ("platform.js", "hook.js", "flood.js", "no_images.js"))
-HOOK = f"{{\n{PLATFORM}\n{COUNTS}\n}}\n"
+HOOK = f"{{\n{script('platform.js', 'frames.js', 'hook.js')}\n}}\n"
 """In a block, so that the page sees nothing of it."""
+FLOOD, NO_IMAGES = script("flood.js"), script("no_images.js")
 AS_IT_IS = "_pw_impl_instance_"
 """Where Playwright keeps what it calls for a listener: a listener that is there itself gets events unchanged."""
 NEAR_CAP = 0.5

@@ -305,6 +305,7 @@ def test_no_text_in_a_script_spans_lines() -> None:
         "bounded.js",
         "act.js",
         "platform.js",
+        "frames.js",
         "hook.js",
         "flood.js",
     ):

@@ -16,7 +16,7 @@
   const apply = Reflect.apply;
   const construct = Reflect.construct;
   const { setTimeout, clearTimeout, setInterval, clearInterval, fetch, CustomEvent, Proxy } = window;
-  const { defineProperty, getOwnPropertyDescriptor, getPrototypeOf } = Object;
+  const { getOwnPropertyDescriptor } = Object;
   const { requestAnimationFrame, cancelAnimationFrame, requestIdleCallback, cancelIdleCallback } = window;
   const { dispatchEvent, addEventListener } = EventTarget.prototype;
   const then = Promise.prototype.then;
@@ -288,70 +288,13 @@
   const shownAt = () => news;
   watchPlatform({ ...limits, setTimeout, time, alive, shownAt, opened, whileOpen, answered, promising, ANSWERS });
 
-  // What the page has done that only a frame makes known: it scrolled, or it lets its view change by a transition.
-  const { startViewTransition } = Document.prototype;
-  const PICTURE_MS = 300;
-  let skipTransition = null;
-  if (startViewTransition) {
-    Document.prototype.startViewTransition = function (...args) {
-      const transition = apply(startViewTransition, this, args);
-      if (!alive()) return transition;
-      drawn += 1;
-      let open = true;
-      const over = () => {
-        drawn -= open && drawn > 0 ? 1 : 0;
-        open = false;
-      };
-      // It begins with a picture of the page before, which may never come where nothing is drawn.
-      let isUpdated = false;
-      const updated = () => {
-        isUpdated = true;
-      };
-      const skip = () => isUpdated || apply(skipTransition, transition, []);
-      try {
-        const { skipTransition: found } = getPrototypeOf(transition);
-        skipTransition ??= found;
-        apply(then, whileOpen(transition.updateCallbackDone, aliveMs), [updated, updated]);
-        apply(then, transition.finished, [over, over]);
-        if (onDemand) apply(setTimeout, window, [skip, PICTURE_MS]);
-        apply(setTimeout, window, [over, aliveMs]);
-      } catch {
-        over();
-      }
-      return transition;
-    };
-  }
-  if (onDemand) {
-    const scrolling = (holder, name, key) => {
-      const found = getOwnPropertyDescriptor(holder, name);
-      const act = found?.[key];
-      if (!act || !found.configurable) return;
-      const scroll = function (...args) {
-        const result = apply(act, this, args);
-        fresh = 1;
-        return result;
-      };
-      defineProperty(holder, name, { ...found, [key]: scroll });
-    };
-    for (const name of ["scroll", "scrollTo", "scrollBy"]) {
-      scrolling(window, name, "value");
-      scrolling(Element.prototype, name, "value");
-    }
-    scrolling(Element.prototype, "scrollIntoView", "value");
-    scrolling(Element.prototype, "scrollTop", "set");
-    scrolling(Element.prototype, "scrollLeft", "set");
-  }
-
-  for (const name of ["IntersectionObserver", "ResizeObserver"]) {
-    const native = window[name];
-    if (!native) continue;
-    const observe = native.prototype.observe;
-    native.prototype.observe = function (...args) {
-      const result = apply(observe, this, args);
-      watching = fresh = 1;
-      return result;
-    };
-  }
+  const frames = {
+    draw: () => (drawn += 1),
+    drew: () => (drawn -= drawn > 0 ? 1 : 0),
+    scrolled: () => (fresh = 1),
+    observed: () => (watching = fresh = 1),
+  };
+  watchFrames({ ...frames, aliveMs, setTimeout, alive, whileOpen }, onDemand);
 })(
   "NONCE",
   {
