@@ -33,7 +33,7 @@ function press(selector) {
   for (const root of roots()) {
     const target = [...root.querySelectorAll(selector)].find(shows);
     if (!target) continue;
-    memory.touch?.();
+    memory.touch?.(true);
     target.scrollIntoView({ block: "center", behavior: "instant" });
     const { left, top, width, height } = target.getBoundingClientRect();
     const view = target.ownerDocument.defaultView;
@@ -71,7 +71,7 @@ function scroller() {
 
 // One step down, or all the way; returns how far it is from the step's end to `goal`, the height to get to.
 function step(goal, all) {
-  memory.touch?.();
+  memory.touch?.(true);
   const box = scroller();
   const seen = box.clientHeight || innerHeight;
   box.scrollTo({ top: all ? goal : box.scrollTop + seen * 0.9, behavior: "instant" });

@@ -12,7 +12,7 @@
 // or wrong costs precision (the page settles a little early or at the cap), nothing else.
 ((nonce, limits, onDemand) => {
   "use strict";
-  const { timerCapMs, chainMs, aliveMs, pollCap, newsMs, longestMs, stepMs } = limits;
+  const { timerCapMs, chainMs, aliveMs, pollCap, newsMs, longestMs, stepMs, toldMs } = limits;
   const apply = Reflect.apply;
   const construct = Reflect.construct;
   const { setTimeout, clearTimeout, setInterval, clearInterval, fetch, CustomEvent, Proxy } = window;
@@ -76,8 +76,9 @@
   const asked = new Map(); // how often each path was asked for since the last change
   apply(addEventListener, window, [
     nonce + "!",
-    () => {
-      active = news = time();
+    (event) => {
+      active = time();
+      if (event.detail === "shown") news = active;
       apply(clear, asked, []);
     },
   ]);
@@ -164,7 +165,8 @@
   }
 
   // Of an interval only the first tick is waited for: it may be what fills the page, the others repeat it. Further ones
-  // where they follow quickly and each shows something new, letter by letter or row by row.
+  // where they follow quickly and each shows something new, letter by letter or row by row. What changes within
+  // `toldMs` of another change is not told by itself.
   const intervals = new Map();
   const ticked = (id) => {
     if (apply(erase, intervals, [id])) end();
@@ -181,7 +183,7 @@
         return apply(callback, this, args);
       } finally {
         if (delay > stepMs || began - since > longestMs) ticked(id);
-        else if (apply(has, intervals, [id])) apply(setTimeout, window, [() => news < began && ticked(id), 0]);
+        else if (apply(has, intervals, [id])) apply(setTimeout, window, [() => news < began - toldMs && ticked(id), 0]);
       }
     };
     begin();
@@ -305,6 +307,7 @@
     newsMs: 700,
     longestMs: 5000,
     stepMs: 250,
+    toldMs: 50,
     startMs: 4000,
     moreMs: 100,
   },

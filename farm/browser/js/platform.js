@@ -58,7 +58,7 @@ const watchPlatform = (tools) => {
         const isShown = own.heard && shownAt() > own.last && at - shownAt() >= moreMs;
         // It has not said a word, or nothing has shown since it began: it may be what the page is for.
         const isBeginning = (own.due > 0 && !own.heard) || shownAt() < own.since;
-        const patienceMs = isBeginning ? startMs : own.due > 0 ? aliveMs : newsMs;
+        const patienceMs = isBeginning ? startMs : own.due > 0 || !own.heard ? aliveMs : newsMs;
         if (!isShown && at - own.last < patienceMs && !isIdle(own)) return apply(setTimeout, window, [look, moreMs]);
         own.close();
         own.close = null;

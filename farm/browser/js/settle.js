@@ -38,7 +38,7 @@ const memory = {
   styles: null,
   sheets: 0,
   asking: false,
-  touch() {},
+  touch(isShown) {},
   wake() {},
   giveUp() {},
 };
@@ -121,12 +121,14 @@ async function settle({ nonce, wait, selector, quietMs, capMs, framed, stayed, o
   };
 
   let told = 0;
-  const touch = () => {
+  // A document that has got further keeps its page alive, but shows nothing by that.
+  const touch = (isShown) => {
     memory.changed = performance.now();
     memory.mutated = true;
     if (memory.changed - told > 50) {
-      told = memory.changed;
-      for (const inner of windows()) dom.dispatch(inner, new CustomEvent(nonce + "!"));
+      if (isShown) told = memory.changed;
+      const detail = isShown ? "shown" : "";
+      for (const inner of windows()) dom.dispatch(inner, new CustomEvent(nonce + "!", { detail }));
     }
     memory.wake();
   };
@@ -161,11 +163,11 @@ async function settle({ nonce, wait, selector, quietMs, capMs, framed, stayed, o
     if (memory.seen.has(inner.document)) return;
     memory.seen.add(inner.document);
     const what = { childList: true, subtree: true, characterData: true, attributes: true };
-    new MutationObserver((records) => isNews(records) && memory.touch()).observe(inner.document, what);
+    new MutationObserver((records) => isNews(records) && memory.touch(true)).observe(inner.document, what);
     if (inner === window) note();
     dom.listen(inner.document, "readystatechange", () => {
       if (inner === window) note();
-      memory.touch();
+      memory.touch(false);
     });
     dom.listen(inner, nonce, () => {
       // What was waited for has come: what it changes follows.
