@@ -124,7 +124,7 @@ class Capture:
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class DocumentExchange:
     """A request for a document of the page and its answer, as the browser had them; heads are (name, value) pairs.
 
     `body` is without its content encoding. `truncated` says why the end of it is missing, in the words of WARC
@@ -251,7 +251,7 @@ class RenderedPage:
     broke_off: str = ""
     captures: tuple[Capture, ...] = ()
     responses: tuple[FetchedResponse, ...] | None = None
-    exchanges: tuple[Exchange, ...] = ()
+    exchanges: tuple[DocumentExchange, ...] = ()
     actions: Mapping[str, Any] = field(default_factory=dict)
     meta: Mapping[str, Any] = field(default_factory=dict)
     hash_router: HashRouter | None = None

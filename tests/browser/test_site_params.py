@@ -8,6 +8,7 @@ import pytest
 from farm.browser.render import RenderParams
 from farm.browser.site_params import (
     SiteRules,
+    header_params,
     own_params,
     read_headers,
     read_state,
@@ -161,3 +162,53 @@ def test_headers_of_a_user_are_read_as_they_are_written() -> None:
     assert read_headers("--header", given) == {"X-A": "b:c", "x-empty": ""}
     with pytest.raises(UsageError, match=r"^--header cannot be Host: it is the browser's own"):
         read_headers("--header", [given[0], SecretHeader("Host: a")])
+
+
+@pytest.mark.parametrize(
+    ("seed", "seen", "unseen"),
+    [
+        (
+            "https://shop.example/",
+            [
+                "https://shop.example/a",
+                "https://api.shop.example/",
+                "https://WWW.shop.example:443/",
+                "wss://shop.example/",
+            ],
+            [
+                "http://shop.example/",
+                "ws://shop.example/",
+                "https://shop.example:8443/",
+                "https://example/",
+                "https://evil.example/x.shop.example/",
+                "https://shop.example.evil.example/",
+                "https://shop.example@evil.example/",
+                "https://notshop.example/",
+                "data:text/html,shop.example",
+                "https://[broken/",
+            ],
+        ),
+        ("https://www.shop.example/", ["https://a.www.shop.example/"], ["https://shop.example/"]),
+        (
+            "http://shop.example/",
+            ["http://shop.example/", "https://shop.example/"],
+            ["http://shop.example:8080/", "https://shop.example:8443/"],
+        ),
+        (
+            "http://shop.example:8080/",
+            ["https://shop.example:8080/"],
+            ["http://shop.example/", "https://shop.example/"],
+        ),
+        (
+            "http://127.0.0.1:8000/",
+            ["http://127.0.0.1:8000/a"],
+            ["http://9.127.0.0.1:8000/", "http://127.0.0.1:8001/"],
+        ),
+        ("http://[::1]:8000/", ["http://[::1]:8000/a"], ["http://[::2]:8000/"]),
+    ],
+)
+def test_a_header_goes_to_the_seeds_own_host_and_port(seed: str, seen: list[str], unseen: list[str]) -> None:
+    """And its subdomains; never from https to http. CDP's patterns alone cannot tell where a host ends."""
+    given = header_params({"X-Token": SECRET}, [seed])
+    assert [url for url in seen if not given.may_see(url)] == []
+    assert [url for url in unseen if given.may_see(url)] == []
