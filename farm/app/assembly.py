@@ -12,7 +12,7 @@ from pathlib import Path
 
 from farm.app.limits import crawl_limits
 from farm.app.preflight import RunPlan
-from farm.app.records import disk_quota, recorder
+from farm.app.records import disk_quota, recorder, text_maker
 from farm.app.rendering import slot_params
 from farm.app.session import CrawlSession
 from farm.app.traffic import (
@@ -30,6 +30,7 @@ from farm.browser.errors import ignore_driver_exit
 from farm.browser.pool import Pool, PoolParams
 from farm.detect import detect
 from farm.egress import Gateway, GatewayParams
+from farm.extract.parser_pool import WAIT_S
 from farm.frontier.lease_renewer import RedisLeaseRenewer
 from farm.model.clock import Clock
 from farm.model.errors import UsageError
@@ -132,6 +133,9 @@ async def assemble(
         budget = await byte_budget(session, gateway, control, emit, clock) if proxies else None
         robots = robots_checker(session, gateway, proxies, retry, clock)
         stack.push_async_callback(robots.close)
+        texts = text_maker(plan, cap_bytes, reaper)
+        if texts is not None:
+            stack.push_async_callback(texts[0].close)
         templates = DuplicateTemplates(hash_routes=_hash_routes(session) is HashRoutes.AUTO)
         links = link_sorter(session, robots, templates, clock.wall().year)
         pacer = pace_learner(session, host_load, emit, clock)
@@ -142,7 +146,7 @@ async def assemble(
             robots=VisitPermission(robots, templates.should_skip),
             paces=pacer,
             redirects=RedirectPolicy(session.rules, links),
-            record=recorder(plan, session.node, links, templates),
+            record=recorder(plan, session.node, links, templates, texts and texts[1]),
             detect=detect,
             heartbeat=heartbeat,
             emit=emit,
@@ -220,6 +224,7 @@ def _worker_params(session: CrawlSession, retry: RetryParams) -> WorkerParams:
     return WorkerParams(
         visit_s=settings.page_timeout + VISIT_GRACE_S,
         commit_s=settings.redis_patience + VISIT_GRACE_S,
+        extract_s=WAIT_S + VISIT_GRACE_S if settings.markdown or settings.main_text else 0.0,
         sink_s=settings.sink_patience,
         node=session.node,
         life=session.presence.identity.incarnation[:LIFE],

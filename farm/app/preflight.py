@@ -14,6 +14,7 @@ from farm.egress import AllowedNetwork, Guard
 from farm.egress.proxy_file import ProxyFile
 from farm.extract.declaration import read_declaration
 from farm.extract.engine import Extractor
+from farm.extract.parser_pool import check_packages
 from farm.model.errors import UsageError
 from farm.model.url import origin_of
 from farm.monitor.figures import size
@@ -123,6 +124,7 @@ def preflight(settings: RunSettings) -> RunPlan:
     secrets = credentials(settings)
     check_sinks(settings.sink)
     extractor = Extractor(read_declaration(settings.extract)) if settings.extract is not None else None
+    check_packages(markdown=settings.markdown, main_text=settings.main_text)
     ScopeRules(settings.scope, (), settings.include, settings.exclude)
     guard = Guard([AllowedNetwork.parse(text) for text in settings.allow_network])
     if not seeds and settings.redis == EMBEDDED and not (output / PRIVATE / "redis").is_dir():

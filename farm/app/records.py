@@ -6,13 +6,16 @@ from typing import Any
 
 from farm.app.preflight import RunPlan
 from farm.extract.engine import Extraction, Extractor, PageContent
+from farm.extract.parser_pool import MOST, NO_TEXTS, ParserParams, ParserPool, TextMaker, check_packages
 from farm.model.clock import Clock
 from farm.model.event import Emit
 from farm.model.page import ContentHash, RenderedPage
 from farm.model.record import Record
 from farm.model.task import Lease
 from farm.resources.files import OutputSize
+from farm.resources.host_load import core_count
 from farm.runtime.control import Control, DiskQuota
+from farm.runtime.reaper import Reaper
 from farm.runtime.visit import Recorder, VisitNotes
 from farm.scope.duplicate_templates import DuplicateTemplates
 from farm.scope.links import LinkSorter
@@ -23,13 +26,35 @@ from farm.sinks.record import FOLDERS, RecordOptions, VisitFacts, build_record
 _REFUSED = 400
 
 
-def recorder(plan: RunPlan, node: str, links: LinkSorter, templates: DuplicateTemplates) -> Recorder:
+def text_maker(plan: RunPlan, memory_bytes: int, reaper: Reaper) -> tuple[ParserPool, TextMaker] | None:
+    """Return what makes Markdown and main text, if they are wanted; a process may hold `memory_bytes`.
+
+    Raises UsageError where a package is missing: a node may have the options from the crawl.
+    """
+    markdown, main_text = plan.settings.markdown, plan.settings.main_text
+    if not (markdown or main_text):
+        return None
+    check_packages(markdown=markdown, main_text=main_text)
+    params = ParserParams(min(MOST, core_count()), memory_bytes)
+    pool = ParserPool(params, reaper.kill, reaper.free)
+    return pool, TextMaker(pool, markdown=markdown, main_text=main_text)
+
+
+def recorder(
+    plan: RunPlan, node: str, links: LinkSorter, templates: DuplicateTemplates, texts: TextMaker | None
+) -> Recorder:
     """Return what makes the record of a visit, from what scope and the detector say of its page."""
     options = RecordOptions(html=plan.settings.html, text=plan.settings.text)
 
     async def record(lease: Lease, page: RenderedPage, notes: VisitNotes) -> Record:
         content = ContentHash.of(page.text)
         original = templates.note_page(lease.task.url, page, content, is_requested=notes.detection is None)
+        made = NO_TEXTS
+        if texts is not None:
+            made = await texts.of(page)
+            page = replace(
+                page, truncated=(*page.truncated, *made.truncated), errors=(*page.errors, *made.errors)
+            )
         facts = VisitFacts(
             node,
             notes.fetched_at,
@@ -40,6 +65,8 @@ def recorder(plan: RunPlan, node: str, links: LinkSorter, templates: DuplicateTe
             notes.timings_ms,
             content_hash=content.hex,
             images=None if page.images is None else await links.canonical_images(page.images),
+            markdown=made.markdown,
+            main_text=made.main_text,
             media=None if page.media is None else await links.canonical_media(page.media),
         )
         if plan.extractor is not None:

@@ -84,7 +84,7 @@ def slot_params(
         find_router=hash_routes is not HashRoutes.ON,
         list_images=settings.images,
     )
-    if not settings.html and settings.extract is None:
+    if not (settings.html or settings.markdown or settings.main_text or settings.extract is not None):
         # It serves to recognise blocks and duplicates alone, by what a short page begins with. The browser counts
         # characters beyond U+FFFF twice.
         every_page = replace(every_page, html_of_text=2 * TEXT_CHARS, html_cap=MARKUP_CHARS)

@@ -25,7 +25,8 @@ from farm.settings.origin import flags_of
 from farm.settings.units import Memory
 from farm.sinks.address import DEFAULT
 
-FORMS = ("text", "html", "json")
+FORMS = ("text", "markdown", "main_text", "html", "json")
+COLUMNS = ("markdown", "main_text")
 FILES = ("screenshot", "pdf", "download")
 _REFUSED = 400
 
@@ -59,8 +60,11 @@ def _form(settings: FetchSettings) -> str:
                 f"--{name} makes files, and `farm fetch` keeps none; write `farm run --scope page --{name}`."
             )
     chosen = [form for form in FORMS if getattr(settings, f"as_{form}")]
+    if "json" in chosen:
+        chosen = [form for form in chosen if form not in COLUMNS]
     if len(chosen) > 1:
-        raise UsageError(f"{' and '.join(f'--{form}' for form in chosen)} exclude each other; give one.")
+        named = " and ".join(f"--{form.replace('_', '-')}" for form in chosen)
+        raise UsageError(f"{named} exclude each other; give one.")
     return chosen[0] if chosen else "text"
 
 
@@ -68,7 +72,7 @@ def _plan(settings: FetchSettings, output: Path) -> RunPlan:
     """Return the plan of a crawl of the page alone: no link is followed, a redirect is wherever it leads."""
     names = FetchSettings.model_fields.keys() & RunSettings.model_fields.keys()
     given = {name: getattr(settings, name) for name in names}
-    given |= dict.fromkeys(FILES, False)
+    given |= dict.fromkeys(FILES, False) | {name: getattr(settings, f"as_{name}") for name in COLUMNS}
     given |= {"output": output, "scope": "any", "depth": 0, "limit": 1, "contexts": 1, "ramp_up": 0.0}
     given |= {
         "hash_routes": HashRoutes.ON,
@@ -94,6 +98,9 @@ def _print(form: str, line: bytes) -> None:
     if record["blocked_by"] or record["status"] >= _REFUSED:
         by = f", blocked by {record['blocked_by']}" if record["blocked_by"] else ""
         tell(f"{record['final_url']} answered {record['status']}{by}.")
+    if form != "json" and record[form] is None:
+        why = [error["message"] for error in record["page_errors"] if error["kind"] == "extract"]
+        tell(f"{record['final_url']} has no {form.replace('_', ' ')}{': ' if why else ''}{', '.join(why)}.")
     text = line.decode() if form == "json" else record[form] or ""
     if sys.stdout.isatty():
         # JSON has no such characters, and a page could have the terminal do what it likes.

@@ -16,7 +16,7 @@ from farm.settings.origin import crawl_flags, did_you_mean, located, with_flags
 
 COMMANDS = {
     "run": "crawl; joins the crawl when it exists already",
-    "fetch": "print one page: its text, its HTML or its record",
+    "fetch": "print one page: its text, Markdown, HTML or record",
     "add": "add seeds to a crawl",
     "status": "the numbers of a crawl, from anywhere",
     "pause": "take no new pages, on all nodes, until `farm resume`",

@@ -1,1 +1,1 @@
-"""Fields of a page by a declaration: what to read, where it stands, and what type it has."""
+"""What is read out of a page: fields by a declaration, Markdown and the main text."""

@@ -57,6 +57,12 @@ COLUMNS = (
         "text",
         "what tells whether two texts are the same, [computed so](#content-hash); null without text",
     ),
+    Column("markdown", "text", "the page [as Markdown](#markdown-and-main-text); null without `--markdown`"),
+    Column(
+        "main_text",
+        "text",
+        "its main content as plain text; null without `--main-text` and where none is found",
+    ),
     Column(
         "responses",
         "json",

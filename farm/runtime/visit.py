@@ -41,6 +41,8 @@ from farm.runtime.ports import (
 class WorkerParams:
     """`visit_s` bounds a visit, rendering and user code included; `sink_s` the sink, `commit_s` Redis.
 
+    `extract_s` is what the page's texts may take besides.
+
     `node` is this node's name, which makes the slots' names unique among all nodes, and `life` distinguishes them
     from those of an earlier run with the name: if that was suspended and continues, it must not request leases in
     the names of these slots, or their leases would be given back.
@@ -52,6 +54,7 @@ class WorkerParams:
     limit: int
     retry: RetryParams
     sink_s: float = 0.0
+    extract_s: float = 0.0
     life: str = ""
     spread_s: float = 0.0
     """After an outage of Redis the slots resume over this time, not all at once."""

@@ -145,7 +145,7 @@ class Worker:
                 refusal = await self._deps.robots.refusal(lease, lease.task.url)
                 if refusal is not None:
                     return without_record(lease, refusal)
-                self._deps.heartbeat.hold(lease, params.visit_s + params.spread_s)
+                self._deps.heartbeat.hold(lease, params.visit_s + params.spread_s + params.extract_s)
                 if await self._stopped_after_outage(lease_ms):
                     return VisitResult(STOPPED)
                 return await self._visitor.visit(lease, lease_ms, begun)

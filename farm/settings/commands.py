@@ -45,8 +45,14 @@ class FetchSettings(EgressSettings, SiteSettings, RenderSettings, BrowserSetting
 
     urls: Lines = option((), "the page", metavar="URL", positional=True)
     as_text: bool = option(False, "print the visible text, which is the default", flag="text")
+    as_markdown: bool = option(False, "print it as Markdown", flag="markdown")
+    as_main_text: bool = option(False, "print the text of its main content", flag="main_text")
     as_html: bool = option(False, "print the DOM as it was when the page had settled", flag="html")
-    as_json: bool = option(False, "print the record, all its columns, as one line of JSON", flag="json")
+    as_json: bool = option(
+        False,
+        "print the record as one line of JSON; with --markdown and --main-text it has them too",
+        flag="json",
+    )
     robots: Literal["obey", "ignore"] = option("obey", "what to do about robots.txt [obey]")
     retries: int = option(1, "how often a failed page is tried again [1]", metavar="N", ge=0)
     time_limit: Duration = option(120.0, "how long all of it may take [2m]", metavar="TIME", gt=0)

@@ -1,7 +1,7 @@
 """The options, one model per room; a command's settings are the models that it needs, put together.
 
-A field's description is its line in `--help`. `json_schema_extra` has what argparse needs beyond the type: `metavar`
-and `positional`, for the one without a flag; `needs` names the option without which one has no effect.
+A field's description is its line in `--help`. `json_schema_extra` has what argparse needs beyond the type:
+`metavar` and `positional`, for the one without a flag; `needs` names the option without which one has no effect.
 """
 
 from pathlib import Path
@@ -315,6 +315,8 @@ class OutputSettings(BaseModel):
     )
     html: bool = option(True, "keep the pages' HTML [yes]")
     text: bool = option(True, "keep the pages' text [yes]")
+    markdown: bool = option(False, "keep each page as Markdown too")
+    main_text: bool = option(False, "keep the text of each page's main content too")
     images: bool = option(False, "list the pages' images, videos and sounds")
     extract: FileOrNone = option(None, "extract items as this TOML file declares them", metavar="FILE")
     max_disk: Size | None = option(

@@ -64,7 +64,8 @@ class VisitFacts:
     requested; `duplicate_of` is the address that showed the same content before; `noindex` is the page's
     directive. `timings_ms` has `lease`, `extract` and `total`; the page brings `navigate` and `settle`.
     `content_hash` is that of the page's text; `images` and `media` are listed as the record has them, or None;
-    `revision` is how often the page was rendered before.
+    `markdown` and `main_text` are None where they are not made; `revision` is how often the page was rendered
+    before.
     """
 
     node: str
@@ -77,6 +78,8 @@ class VisitFacts:
     content_hash: str | None = None
     images: Sequence[Mapping[str, Any]] | None = None
     media: Sequence[Mapping[str, str]] | None = None
+    markdown: str | None = None
+    main_text: str | None = None
     revision: int = 0
     items: Sequence[tuple[str, Mapping[str, Any]]] | None = None
     """What was extracted, by kind; None where nothing was to be."""
@@ -115,6 +118,8 @@ def build_record(
         "canonical": _USERINFO.sub(r"\1", page.canonical) if page.canonical else None,
         "charset": page.charset,
         "content_hash": visit.content_hash,
+        "markdown": visit.markdown,
+        "main_text": visit.main_text,
         "responses": None if page.responses is None else [*map(_response, page.responses)],
         "rendered_by": page.rendered_by,
         "revision": visit.revision,

@@ -77,6 +77,8 @@ RECORDS: dict[str, Any] = {
     "html": False,
     "text": False,
     "images": True,
+    "markdown": True,
+    "main_text": True,
     "capture": ("json", "/api/*"),
     "capture_max": "2MiB",
 }

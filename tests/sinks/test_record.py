@@ -13,10 +13,10 @@ from farm.model.url import record_id
 from farm.sinks.record import RecordOptions, VisitFacts, build_record, json_line, misses_script
 
 CONTRACT = (
-    "id url final_url status headers content_type title text html links images media metadata lang canonical "
-    "charset content_hash responses rendered_by revision blocked_by evidence truncated files actions noindex "
-    "duplicate_of page_errors extract_errors redirects depth referrer fetched_at attempt settled settle_reason "
-    "timings_ms bytes_received node context proxy meta schema"
+    "id url final_url status headers content_type title text html links images media metadata lang "
+    "canonical charset content_hash markdown main_text responses rendered_by revision blocked_by evidence "
+    "truncated files actions noindex duplicate_of page_errors extract_errors redirects depth referrer "
+    "fetched_at attempt settled settle_reason timings_ms bytes_received node context proxy meta schema"
 )
 URL = "https://shop.example/a"
 LEASE = Lease(
@@ -77,6 +77,7 @@ def test_every_value_is_of_its_columns_type() -> None:
     full = replace(PAGE, canonical=URL, lang="en", charset="UTF-8", responses=())
     block = Detection(Finding.CAPTCHA, "datadome", ("markup: var dd=",))
     visit = replace(VISIT, detection=block, duplicate_of=URL, content_hash="0" * 64, images=[], media=[])
+    visit = replace(visit, markdown="# A", main_text="a")
     bare = replace(LEASE, task=replace(LEASE.task, referrer=None))
     rich = build_record("c", LEASE, full, [], visit)
     poor = build_record(

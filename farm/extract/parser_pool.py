@@ -1,0 +1,210 @@
+"""Processes that parse HTML, so that no page holds up the event loop, takes its memory or ends it.
+
+What always holds: a process is started when a page needs one and none is idle, `most` at once; a page that is not
+finished in time ends that process and no other; each is known to the reaper as long as it runs.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any
+
+import orjson
+
+from farm.extract.parser_process import ANSWER, REQUEST
+from farm.model.errors import UsageError
+from farm.model.page import PageError, RenderedPage
+from farm.model.secret import kept
+
+PROGRAM = "farm.extract.parser_process"
+MOST = 4
+END_S = 5.0
+JOB_S = 10.0
+WAIT_S = 25.0
+TRIES = 2
+"""A process may die by what a page before has left in it, or be killed for the machine's memory."""
+JOBS = 2_000
+"""After so many a process is replaced: libraries keep some of what they have seen."""
+_MOST_BODY_BYTES = 64 * 2**20
+_MOST_ANSWER_BYTES = 64 * 2**20
+_READ_AHEAD_BYTES = 1 << 20
+
+
+class ParserFailed(Exception):
+    """No answer could be had for a page; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParserParams:
+    """How many processes there are at `most`, what one may hold, and the deadlines of a job.
+
+    `job_s` is how long a process may work on one page, `wait_s` how long all of it may take, waiting for a process
+    and a second try included.
+    """
+
+    most: int
+    memory_bytes: int
+    job_s: float = JOB_S
+    wait_s: float = WAIT_S
+
+
+@dataclass(slots=True)
+class _Parser:
+    process: asyncio.subprocess.Process
+    jobs: int = 0
+
+
+class ParserPool:
+    """Parser processes; `own` and `free` tell the reaper of each, `close` ends them."""
+
+    def __init__(self, params: ParserParams, own: Callable[[int], None], free: Callable[[int], None]) -> None:
+        self.params = params
+        self._own = own
+        self._free = free
+        self._idle: list[_Parser] = []
+        self._all: set[int] = set()
+        self._places = asyncio.Semaphore(params.most)
+
+    @property
+    def pids(self) -> frozenset[int]:
+        """The processes that run."""
+        return frozenset(self._all)
+
+    async def run(self, job: str, arguments: Mapping[str, Any], html: str) -> Any:
+        """Return what the job makes of the HTML. Raises `ParserFailed`."""
+        body = html.encode("utf-8", "replace")
+        if len(body) > _MOST_BODY_BYTES:
+            raise ParserFailed(f"the HTML has {len(body):,} bytes, and {_MOST_BODY_BYTES:,} are the most")
+        head = orjson.dumps((job, arguments))
+        request = b"".join((REQUEST.pack(len(head), len(body)), head, body))
+        try:
+            async with asyncio.timeout(self.params.wait_s):
+                return await self._run(request)
+        except TimeoutError:
+            raise ParserFailed(f"no parser was free within {self.params.wait_s:g} s") from None
+
+    async def _run(self, request: bytes) -> Any:
+        async with self._places:
+            for _ in range(TRIES):
+                parser = self._idle.pop() if self._idle else await self._start()
+                is_usable, deadline = False, asyncio.timeout(self.params.job_s)
+                try:
+                    async with deadline:
+                        answer = await _asked(parser.process, request)
+                    parser.jobs += 1
+                    is_usable = parser.jobs < JOBS
+                except (asyncio.IncompleteReadError, ConnectionError):
+                    # It died.
+                    continue
+                except TimeoutError:
+                    if not deadline.expired():
+                        raise
+                    raise ParserFailed(f"parsing took more than {self.params.job_s:g} s") from None
+                finally:
+                    if is_usable:
+                        self._idle.append(parser)
+                    else:
+                        await self._end(parser)
+                return answer
+        most = self.params.memory_bytes >> 20
+        raise ParserFailed(f"its parser died {TRIES} times (one may hold {most} MiB)")
+
+    async def close(self) -> None:
+        """End the processes. Nobody may be asking any more."""
+        while self._idle:
+            await self._end(self._idle.pop())
+
+    async def _start(self) -> _Parser:
+        # In a session of its own, because a terminal's Ctrl-C is for the farm. Isolated (-I), so that no module is
+        # taken from the current folder.
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-m", PROGRAM, str(self.params.memory_bytes)),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=kept(os.environ),
+            limit=_READ_AHEAD_BYTES,
+            start_new_session=True,
+        )
+        self._all.add(process.pid)
+        self._own(process.pid)
+        return _Parser(process)
+
+    async def _end(self, parser: _Parser) -> None:
+        pid = parser.process.pid
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+        self._all.discard(pid)
+        # Where the kernel does not end it in time it stays on the reaper's list.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_S):
+                await parser.process.wait()
+            self._free(pid)
+
+
+async def _asked(process: asyncio.subprocess.Process, request: bytes) -> Any:
+    if process.stdin is None or process.stdout is None:
+        raise AssertionError("both are pipes")
+    if process.stdin.is_closing():
+        # uvloop's pipe would raise a RuntimeError: the process ended while it was idle, and that was seen already.
+        raise ConnectionResetError
+    process.stdin.write(request)
+    await process.stdin.drain()
+    (length,) = ANSWER.unpack(await process.stdout.readexactly(ANSWER.size))
+    if length > _MOST_ANSWER_BYTES:
+        raise ParserFailed(
+            f"its parser answered with {length:,} bytes, and {_MOST_ANSWER_BYTES:,} are the most"
+        )
+    return orjson.loads(await process.stdout.readexactly(length))
+
+
+@dataclass(frozen=True, slots=True)
+class PageTexts:
+    """`markdown` and `main_text` are None where not asked for, not found, or not made: `errors` says why then."""
+
+    markdown: str | None = None
+    main_text: str | None = None
+    truncated: tuple[str, ...] = ()
+    errors: tuple[PageError, ...] = field(default=())
+
+
+NO_TEXTS = PageTexts()
+"""Of a page without HTML, and where none are asked for."""
+
+
+def check_packages(*, markdown: bool, main_text: bool) -> None:
+    """Raise UsageError where a package is missing that one of these options needs."""
+    needed = {"--markdown": "html_to_markdown", "--main-text": "trafilatura"}
+    wanted = {"--markdown": markdown, "--main-text": main_text}
+    for option, package in needed.items():
+        if wanted[option] and find_spec(package) is None:
+            raise UsageError(
+                f"{option} needs the package {package.replace('_', '-')}; install it with "
+                "`pip install 'crawl-farm[text]'`."
+            )
+
+
+class TextMaker:
+    """Makes Markdown and main text of pages by the processes of a pool."""
+
+    def __init__(self, pool: ParserPool, *, markdown: bool, main_text: bool) -> None:
+        self._pool = pool
+        self._wanted = {"markdown": markdown, "main_text": main_text}
+
+    async def of(self, page: RenderedPage) -> PageTexts:
+        """Return the texts of a page; what fails is said in it and raised by nobody."""
+        if not page.html:
+            return NO_TEXTS
+        names = tuple(name for name, is_wanted in self._wanted.items() if is_wanted)
+        try:
+            made = await self._pool.run("texts", {**self._wanted, "url": page.final_url}, page.html)
+        except ParserFailed as failure:
+            message = f"{' and '.join(names)}: {failure}"
+            return PageTexts(errors=(PageError("extract", page.final_url, message),))
+        cut = names if "html" in page.truncated else tuple(made["truncated"])
+        return PageTexts(made["markdown"], made["main_text"], cut)

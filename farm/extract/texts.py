@@ -1,0 +1,206 @@
+"""A page's HTML as Markdown, and the text of its main content. Runs in a parser process alone.
+
+What always holds: addresses are absolute and have no user names and passwords, nothing hidden and nothing empty is
+written, shadow roots stand where the page shows them.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import ada_url
+from lxml import etree, html
+
+TEXT_CAP = 2_000_000
+"""Characters of each of the two, as of the visible text."""
+_URL_CAP = 8_000
+_HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
+_UNSEEN = (
+    *("head", "script", "style", "noscript", "template", "svg", "iframe", "frame", "object", "embed"),
+    *("canvas", "video", "audio", "select", "textarea", "input", "datalist"),
+)
+_EMPTY = (
+    *_HEADINGS,
+    "a",
+    "li",
+    "ul",
+    "ol",
+    "dl",
+    "dt",
+    "dd",
+    "b",
+    "strong",
+    "i",
+    "em",
+    "p",
+    "blockquote",
+    "table",
+)
+_ROWS = ("thead", "tbody", "tfoot", "tr", "td", "th", "caption", "colgroup", "col")
+_INVISIBLE = re.compile(r"(^|;)\s*(display\s*:\s*none|visibility\s*:\s*hidden)", re.IGNORECASE)
+_USERINFO = re.compile(r"^([a-z][a-z0-9+.-]*://)[^/?#\\]*@", re.IGNORECASE)
+_SCHEMES = ("http://", "https://", "mailto:", "tel:")
+
+
+def texts_of(source: bytes, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `markdown` and `main_text` of the HTML in UTF-8, null where not wanted, and what was `truncated`.
+
+    `wanted` has `url` (where the page ended), `markdown` and `main_text` (whether it is wanted).
+    """
+    parser = html.HTMLParser(huge_tree=True, encoding="utf-8", remove_comments=True, remove_pis=True)
+    try:
+        root = html.document_fromstring(source, parser=parser)
+    except etree.ParserError:
+        # A document without an element.
+        return {"markdown": "" if wanted["markdown"] else None, "main_text": None, "truncated": []}
+    # The parser leaves out what stands deeper than it follows.
+    is_cut = any("Excessive depth" in entry.message for entry in parser.error_log)
+    _flatten_shadow_roots(root)
+    base = _base(root, wanted["url"])
+    _drop(root, list(root.iter(*_UNSEEN)))
+    _drop(root, [one for one in root.iter(etree.Element) if _is_hidden(one)])
+    _resolve(root, base)
+    found: dict[str, Any] = {
+        "main_text": _main_text(root, base) if wanted["main_text"] else None,
+        "markdown": _markdown(root) if wanted["markdown"] else None,
+    }
+    long = [name for name, text in found.items() if text is not None and (is_cut or len(text) > TEXT_CAP)]
+    return {name: text and text[:TEXT_CAP] for name, text in found.items()} | {"truncated": long}
+
+
+def _markdown(root: Any) -> str:
+    """Return the document as Markdown. Changes the tree."""
+    from html_to_markdown import ConversionOptions, PreprocessingOptions, convert
+
+    _drop_empty(root)
+    _link_headings(root)
+    _unfold_layout(root)
+    # By itself it leaves navigation and forms out, which belong to the whole page.
+    whole = PreprocessingOptions(enabled=False)
+    options = ConversionOptions(
+        preprocessing=whole, extract_metadata=False, sub_symbol="~", sup_symbol="^", br_in_tables=True
+    )
+    result = convert(html.tostring(root, encoding="unicode"), options)
+    return str(result.content or "").strip()
+
+
+def _main_text(root: Any, url: str) -> str | None:
+    """Return the main content as plain text; None where there is none to be told from the rest."""
+    import trafilatura
+
+    text = trafilatura.extract(html.tostring(root, encoding="unicode"), url=url, include_comments=False)
+    return str(text) if text else None
+
+
+def _flatten_shadow_roots(root: Any) -> None:
+    """Put what is in a shadow root where its host stands, and what is slotted into its slots."""
+    for template in [one for one in root.iter("template") if one.get("shadowrootmode")]:
+        host = template.getparent()
+        if host is None:
+            continue
+        light: dict[str, list[Any]] = {}
+        for child in list(host):
+            if child is not template and isinstance(child.tag, str):
+                light.setdefault(child.get("slot", ""), []).append(child)
+        text = " ".join(part for part in (host.text, template.tail) if part and part.strip())
+        slots: dict[str, Any] = {}
+        for slot in template.iter("slot"):
+            slots.setdefault(slot.get("name", ""), slot)
+        for name, slot in slots.items():
+            shown = light.pop(name, [])
+            if shown or (not name and text):
+                slot[:] = shown
+                slot.text = text if not name else None
+        host.text = template.text
+        # What has no slot is not shown.
+        host[:] = list(template)
+
+
+def _base(root: Any, url: str) -> str:
+    named = next((one.get("href") for one in root.iter("base") if one.get("href")), None)
+    return _joined(url, named) or url if named else url
+
+
+def _joined(base: str, href: str) -> str | None:
+    """Return an absolute address without user name and password; None where it leads nowhere."""
+    if len(href) > _URL_CAP:
+        return None
+    try:
+        url = str(ada_url.join_url(base, href))
+    except ValueError:
+        return None
+    return _USERINFO.sub(r"\1", url) if url.lower().startswith(_SCHEMES) else None
+
+
+def _is_hidden(element: Any) -> bool:
+    return "hidden" in element.attrib or _INVISIBLE.search(element.get("style", "")[:1000]) is not None
+
+
+def _drop(root: Any, elements: list[Any]) -> None:
+    for element in elements:
+        if element is not root and element.getparent() is not None:
+            element.drop_tree()
+
+
+def _resolve(root: Any, base: str) -> None:
+    """Make the addresses of links and images absolute; without an address they are text."""
+    for link in list(root.iter("a", "area")):
+        url = _joined(base, link.get("href", "").strip()) if link.get("href") else None
+        if url is None:
+            link.drop_tag()
+        else:
+            link.set("href", url)
+    for image in list(root.iter("img")):
+        source = next((image.get(name) for name in ("src", "data-src") if image.get(name)), "")
+        url = _joined(base, source.strip()) if source and not source.startswith("data:") else None
+        if url is None:
+            image.tail = " ".join(part for part in (image.get("alt"), image.tail) if part)
+            image.drop_tree()
+        else:
+            image.set("src", url)
+
+
+def _drop_empty(root: Any) -> None:
+    """Drop headings, links, items and the like that show nothing."""
+    full: set[Any] = set()
+    for element in reversed(list(root.iter(etree.Element))):
+        has_text = bool(element.text and element.text.strip())
+        if has_text or element.tag in {"img", "hr"} or element in full:
+            full.add(element)
+        elif element.tag in _EMPTY and element is not root:
+            # Its tail stays, and counts for the parent below.
+            parent, tail = element.getparent(), element.tail
+            element.drop_tree()
+            if tail and tail.strip():
+                full.add(parent)
+            continue
+        parent = element.getparent()
+        if parent is not None and (element in full or (element.tail and element.tail.strip())):
+            full.add(parent)
+
+
+def _link_headings(root: Any) -> None:
+    """Put a link around a heading into it: Markdown knows no link over several blocks."""
+    for link in list(root.iter("a")):
+        headings = list(link.iter(*_HEADINGS))
+        for heading in headings:
+            inner = etree.SubElement(heading, "a", href=link.get("href"))
+            inner.text, heading.text = heading.text, None
+            inner[:] = [child for child in heading if child is not inner]
+        if headings:
+            link.drop_tag()
+
+
+def _unfold_layout(root: Any) -> None:
+    """Make blocks of tables that lay a page out: Markdown has no blocks in cells."""
+    for table in reversed(list(root.iter("table"))):
+        is_layout = table.get("role") in {"presentation", "none"} or any(
+            True for _ in _inside(table, ("table", "pre", *_HEADINGS))
+        )
+        if is_layout:
+            for part in [table, *_inside(table, _ROWS)]:
+                part.tag = "div"
+
+
+def _inside(table: Any, tags: tuple[str, ...]) -> Iterator[Any]:
+    return (one for one in table.iter(*tags) if one is not table)
