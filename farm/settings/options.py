@@ -1,7 +1,7 @@
 """The options, one model per room; a command's settings are the models that it needs, put together.
 
-A field's description is its line in `--help`. `json_schema_extra` has what argparse needs beyond the type:
-`metavar` and `positional`, for the one without a flag; `needs` names the option without which one has no effect.
+A field's description is its line in `--help`. `json_schema_extra` has what argparse needs beyond the type, such as
+`metavar` and `positional`; `needs` names the option without which one has no effect.
 """
 
 from pathlib import Path
