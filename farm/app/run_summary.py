@@ -38,6 +38,10 @@ def summary_of(
         pages_per_s=snapshot.pages_per_s_overall,
         peak_memory_bytes=snapshot.memory_peak_bytes,
         memory_budget_bytes=plan.budget_bytes,
+        loop_lag_ms={
+            "p99": round(1000 * snapshot.loop_lag.p99_s),
+            "longest": round(1000 * snapshot.loop_lag.longest_s),
+        },
         recycled={
             "contexts": snapshot.recycled.get("context", 0),
             "engines": snapshot.recycled.get("engine", 0),

@@ -169,6 +169,7 @@ async def _work(
                 print_lines(report_lines(report))
 
             checkpoint()
+            watchdog.report_lag(emit)
             signals = Signals(reaper, watchdog, draining(assembly.control, emit, clock), last_words)
             watched.callback(signals.close)
             signals.start()

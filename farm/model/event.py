@@ -133,6 +133,16 @@ class FlowRead:
 
 
 @dataclass(frozen=True, slots=True)
+class LoopLagRead:
+    """How late the event loop runs what is due, in seconds: at most since the last reading, and of the run."""
+
+    at: float
+    recent_s: float
+    p99_s: float
+    longest_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class ProxyBytesRead:
     """A reading of the bytes that went by proxies, over all nodes and runs of the crawl."""
 
@@ -212,6 +222,7 @@ Event = (
     | MemoryRead
     | StatsRead
     | FlowRead
+    | LoopLagRead
     | ProxyBytesRead
     | AdmissionSet
     | RedisAway

@@ -26,6 +26,7 @@ from farm.monitor.figures import (
 from farm.monitor.rows import fitted, section, slot_rows, trouble_rows
 from farm.monitor.snapshot import BIN_S, Snapshot
 
+_MUCH_LAG_S = 0.1
 _WIDE = 124
 _LEFT = 82
 _LABEL = 11
@@ -110,7 +111,7 @@ def _numbers(snapshot: Snapshot, width: int, height: int, glyphs: Glyphs) -> lis
         _queue(snapshot),
         _times(snapshot),
         _memory(snapshot, inner, glyphs),
-        _slots(snapshot),
+        _slots(snapshot).append(_lag(snapshot), "bold yellow"),
     ]
     more = [
         _reasons("Skipped", snapshot.skipped, glyphs, "yellow"),
@@ -124,6 +125,12 @@ def _numbers(snapshot: Snapshot, width: int, height: int, glyphs: Glyphs) -> lis
         left.truncate(_LEFT - 1, overflow="ellipsis", pad=True)
         left.append(" ").append_text(right)
     return main
+
+
+def _lag(snapshot: Snapshot) -> str:
+    """Return how late the event loop runs, where that is much: it delays every page."""
+    late_s = snapshot.loop_lag.recent_s
+    return f"  loop {lapse(1000 * late_s)} late" if late_s >= _MUCH_LAG_S else ""
 
 
 def _row(label: str, *parts: str | _Part) -> Text:

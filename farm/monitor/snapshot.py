@@ -18,6 +18,7 @@ from farm.model.event import (
     Ending,
     Event,
     FlowRead,
+    LoopLagRead,
     MemoryRead,
     Notice,
     PageDone,
@@ -91,6 +92,7 @@ class Snapshot:
     visits_per_s: float = 0.0
     visit_s: float = 0.0
     under_way: float = 0.0
+    loop_lag: LoopLagRead = field(default_factory=lambda: LoopLagRead(0.0, 0.0, 0.0, 0.0))
     admission_limit: int | None = None
     binding: str = ""
     proxied: ProxyBytes = field(default_factory=ProxyBytes)
@@ -145,6 +147,7 @@ class Tally:
         self._admission: AdmissionSet | None = None
         self._proxied = ProxyBytes()
         self._flow = FlowRead(started, 0.0, 0.0, 0.0)
+        self._lag = LoopLagRead(0.0, 0.0, 0.0, 0.0)
         self._failures: deque[VisitFailed] = deque(maxlen=_FAILURES)
         self._skipped: Counter[str] = Counter()
         self._notices: deque[Notice] = deque(maxlen=_NOTICES)
@@ -183,6 +186,8 @@ class Tally:
                     self._stats = event.stats
                 case FlowRead():
                     self._flow = event
+                case LoopLagRead():
+                    self._lag = event
                 case ProxyBytesRead():
                     self._proxied = event.bytes
                 case AdmissionSet():
@@ -234,6 +239,7 @@ class Tally:
                 visits_per_s=self._flow.per_s,
                 visit_s=self._flow.took_s,
                 under_way=self._flow.under_way,
+                loop_lag=self._lag,
                 admission_limit=admission.limit if admission else None,
                 binding=admission.binding if admission else "",
                 proxied=self._proxied,

@@ -14,20 +14,26 @@ import asyncio
 import ctypes
 import faulthandler
 import logging
+import math
 import os
 import signal
 import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
+from farm.model.event import Emit, LoopLagRead
 from farm.runtime.reaper import Reaper
 
 log = logging.getLogger("farm.loop")
 BEAT_S = 0.5
+LAG_EVERY_S = 0.1
+_LEAST_LAG_S = 0.001
+_LAG_STEP = 1.2
 LONG_S = 1.0
 UNHANDLED_S = 10.0
 LOG_EVERY_S = 10.0
@@ -37,6 +43,31 @@ FLUSH_S = 0.5
 """The time that the logging thread gets before the process ends."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LAST_WORDS_S = 2.0
+
+
+class LoopLag:
+    """How late a loop runs what is due, in bounded memory: counts by classes that grow by a fifth each."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[int] = Counter()
+        self._recent_s = self._longest_s = 0.0
+
+    def note(self, late_s: float) -> None:
+        """Take one lateness, in seconds."""
+        self._recent_s = max(self._recent_s, late_s)
+        self._longest_s = max(self._longest_s, late_s)
+        self._counts[max(0, math.ceil(math.log(max(late_s, _LEAST_LAG_S) / _LEAST_LAG_S, _LAG_STEP)))] += 1
+
+    def read(self, now: float) -> LoopLagRead:
+        """Return a reading; what is recent begins anew. The 99th percentile is its class's upper end."""
+        left, at = 0.99 * self._counts.total(), 0
+        for at in sorted(self._counts):
+            left -= self._counts[at]
+            if left <= 0:
+                break
+        p99_s = min(self._longest_s, _LEAST_LAG_S * _LAG_STEP**at)
+        recent_s, self._recent_s = self._recent_s, 0.0
+        return LoopLagRead(now, recent_s, p99_s, self._longest_s)
 
 
 class LoopWatchdog:
@@ -56,6 +87,9 @@ class LoopWatchdog:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="loop-watchdog", daemon=True)
         self._timer: asyncio.TimerHandle | None = None
+        self._lag_timer: asyncio.TimerHandle | None = None
+        self._lag = LoopLag()
+        self._emit: Emit | None = None
         self._dump = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - until `close`
         self._loop_thread = 0
         self._loop_clock = 0
@@ -65,16 +99,22 @@ class LoopWatchdog:
         self._loop_thread = threading.get_ident()
         self._loop_clock = time.pthread_getcpuclockid(self._loop_thread)
         self._beat(asyncio.get_running_loop())
+        self._sample(asyncio.get_running_loop(), time.monotonic())
         self._thread.start()
 
     def close(self) -> None:
         """End the thread; to be called in the loop's thread."""
         self._stop.set()
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._lag_timer):
+            if timer is not None:
+                timer.cancel()
         faulthandler.cancel_dump_traceback_later()
         self._thread.join(LONG_S)
         self._dump.close()
+
+    def report_lag(self, emit: Emit) -> None:
+        """Emit a `LoopLagRead` twice a second from now on."""
+        self._emit = emit
 
     def note_signal(self, number: int) -> None:
         """Note that a signal arrived; the loop has `unhandled_s` seconds to handle it."""
@@ -88,7 +128,14 @@ class LoopWatchdog:
     def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
         self._beaten = time.monotonic()
         faulthandler.dump_traceback_later(self._long_s, file=self._dump.fileno())
+        if self._emit is not None:
+            self._emit(self._lag.read(self._beaten))
         self._timer = loop.call_later(BEAT_S, self._beat, loop)
+
+    def _sample(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+        now = time.monotonic()
+        self._lag.note(max(0.0, now - due))
+        self._lag_timer = loop.call_later(LAG_EVERY_S, self._sample, loop, now + LAG_EVERY_S)
 
     def _run(self) -> None:
         seen, looked, cpu_s = self._beaten, time.monotonic(), self._cpu_s()

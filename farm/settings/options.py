@@ -237,7 +237,6 @@ class EgressSettings(BaseModel):
     proxies: FileOrNone = option(
         None, "proxies to go out by: a file with one URL a line (http, https, socks4, socks5)", metavar="FILE"
     )
-
     proxy_rotation: Rotation = option(
         Rotation.CONTEXT,
         "what takes another proxy: a new context, every page, or every site its own [context]",
@@ -346,7 +345,5 @@ class DisplaySettings(BaseModel):
     """What is shown."""
 
     live: Literal["auto", "on", "off"] = option("auto", "the live view [auto: when in a terminal]")
-    log_level: Literal["debug", "info", "warning", "error"] = option(
-        "info", "least level that is logged [info]"
-    )
+    log_level: Literal["debug", "info", "warning", "error"] = option("info", "least level logged [info]")
     log_format: Literal["text", "json"] = option("text", "format of the log [text]")

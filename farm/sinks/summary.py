@@ -35,6 +35,8 @@ class Summary:
     pages_per_s: float = 0.0
     peak_memory_bytes: int = 0
     memory_budget_bytes: int = 0
+    loop_lag_ms: Mapping[str, int] = field(default_factory=lambda: {"p99": 0, "longest": 0})
+    """How late the event loop ran what was due."""
     recycled: Mapping[str, int] = field(default_factory=lambda: {"contexts": 0, "engines": 0})
     relief: Mapping[str, int] = field(default_factory=dict)
     """How often each measure against tight memory was taken, and `freed_bytes` of all of them."""

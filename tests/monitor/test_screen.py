@@ -10,6 +10,7 @@ from farm.model.crawl import Ledger, Stats
 from farm.model.event import (
     AdmissionSet,
     FlowRead,
+    LoopLagRead,
     Notice,
     Phase,
     RedisAway,
@@ -221,6 +222,15 @@ def test_littles_law_is_shown_where_no_limit_binds() -> None:
     tally.fold(AdmissionSet(3.0, 2, "proxies"))
     assert "held to 2 by the proxies' rate" in "\n".join(drawn(tally.snapshot(3.0), 80, 24))
     assert "L 3.0 = 2.5/s x 1.2 s" in progress_line(tally.snapshot(3.0))
+
+
+def test_a_loop_that_runs_late_is_said() -> None:
+    """It delays every page; a little of it is nothing to look at."""
+    tally = Tally(0.0)
+    tally.fold(LoopLagRead(1.0, 0.02, 0.01, 2.0))
+    assert "late" not in "\n".join(drawn(tally.snapshot(1.0), 80, 24))
+    tally.fold(LoopLagRead(2.0, 0.24, 0.01, 2.0))
+    assert "loop 240 ms late" in "\n".join(drawn(tally.snapshot(2.0), 80, 24))
 
 
 def test_no_text_from_outside_moves_the_cursor() -> None:

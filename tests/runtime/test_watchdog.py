@@ -12,8 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from farm.model.event import Event, LoopLagRead
 from farm.monitor.log import LOG_NAME
-from farm.runtime.watchdog import BEAT_S, LoopWatchdog
+from farm.runtime.watchdog import BEAT_S, LoopLag, LoopWatchdog
 from tests.e2e.farm_process import until
 
 PROGRAM = """
@@ -227,3 +228,37 @@ async def test_watching_costs_next_to_nothing() -> None:
     spent_s = time.process_time() - begun
     watchdog.close()
     assert spent_s / beats < BEAT_S / 1000
+
+
+def test_the_lag_of_a_loop_is_read_by_percentile_and_longest() -> None:
+    """The 99th percentile is right to a fifth; what is recent begins anew with each reading."""
+    lag = LoopLag()
+    for _ in range(980):
+        lag.note(0.002)
+    for _ in range(19):
+        lag.note(0.05)
+    lag.note(3.0)
+    read = lag.read(1.0)
+    assert (read.recent_s, read.longest_s) == (3.0, 3.0)
+    assert 0.05 <= read.p99_s <= 0.06
+    lag.note(0.004)
+    again = lag.read(2.0)
+    assert (again.recent_s, again.longest_s) == (0.004, 3.0)
+    assert LoopLag().read(0.0) == LoopLagRead(0.0, 0.0, 0.0, 0.0)
+
+
+async def test_a_loop_that_was_blocked_says_for_how_long() -> None:
+    """At the next reading."""
+    watchdog, told = LoopWatchdog(), asyncio.get_running_loop().create_future()
+
+    def emit(event: Event) -> None:
+        if isinstance(event, LoopLagRead) and event.longest_s >= 0.3 and not told.done():
+            told.set_result(event)
+
+    watchdog.report_lag(emit)
+    watchdog.start()
+    try:
+        asyncio.get_running_loop().call_soon(time.sleep, 0.45)
+        assert (await asyncio.wait_for(told, 30)).p99_s > 0
+    finally:
+        watchdog.close()
