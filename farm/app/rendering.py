@@ -91,7 +91,7 @@ def slot_params(
     render = waiting(every_page, settings.wait)
     own_headers = site_header_params(secrets.site_headers, seeds)
     held = header_params(secrets.headers, seeds)
-    capture = CaptureParams(tuple(map(CaptureRule.parse, settings.capture)))
+    capture = CaptureParams(tuple(map(CaptureRule.parse, settings.capture)), har=settings.har)
     if settings.capture_max is not None:
         body_bytes = settings.capture_max.of(machine_bytes)
         capture = replace(capture, body_bytes=body_bytes, all_bytes=max(capture.all_bytes, body_bytes))

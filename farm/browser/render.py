@@ -248,9 +248,12 @@ async def _hash_router(tab: Tab, url: str, left_s: float) -> HashRouter | None:
 
 
 def _files(tab: Tab) -> tuple[list[Capture], list[str]]:
-    """Return the bytes of an answer that is no page, where they are kept, and what is missing of them."""
+    """Return the bytes of an answer that is no page, where they are kept, a HAR file, and what they lack."""
     file, is_short = tab.intercept.file, tab.intercept.too_large or tab.intercept.broke_off
-    return [file] if file is not None else [], ["download"] if is_short else []
+    files, short = [file] if file is not None else [], ["download"] if is_short else []
+    if tab.har is not None:
+        files, short = [*files, tab.har.file()], [*short, *(["har"] if tab.har.is_short else [])]
+    return files, short
 
 
 def _no_page(tab: Tab, document: dict[str, Any], took_s: float) -> RenderedPage:

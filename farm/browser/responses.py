@@ -23,6 +23,11 @@ from farm.model.page import CaptureRule, FetchedResponse
 Listener = Callable[[dict[str, Any]], None]
 REQUESTS = ("XHR", "Fetch")
 """The types of requests whose answers are captured, as CDP has them."""
+ALL_REQUESTS = (
+    *("Document", "Stylesheet", "Image", "Media", "Font", "Script", "TextTrack", "XHR", "Fetch", "Prefetch"),
+    *("EventSource", "Manifest", "SignedExchange", "Ping", "CSPViolationReport", "Preflight", "Other"),
+)
+"""The types of requests that stand in a HAR file, as CDP has them."""
 CALL_S = 5.0
 MOST_ASKED = 2_000
 """Of so many requests that were not answered the method is remembered."""
@@ -38,6 +43,8 @@ class CaptureParams:
     body_bytes: int = 2**20
     all_bytes: int = 16 * 2**20
     most: int = 500
+    har: bool = False
+    """Whether all requests are written down."""
 
     def __bool__(self) -> bool:
         return bool(self.rules)
@@ -45,11 +52,13 @@ class CaptureParams:
     @property
     def requests(self) -> tuple[str, ...]:
         """The types of requests that the driver must tell of."""
-        return REQUESTS if self.rules else ()
+        return ALL_REQUESTS if self.har else REQUESTS if self.rules else ()
 
     @property
     def buffers(self) -> dict[str, int]:
         """How much the browser keeps for us: bodies that are whole are asked for at once."""
+        if not self.rules:
+            return {"maxTotalBufferSize": 0, "maxResourceBufferSize": 0}
         total = 2 * self.all_bytes + self.body_bytes
         return {"maxTotalBufferSize": total, "maxResourceBufferSize": self.body_bytes}
 
@@ -92,7 +101,7 @@ class Responses:
             "Network.loadingFinished": self._finished,
             "Network.loadingFailed": self._failed,
         }
-        return {**others, **{name: _both(others[name], listener) for name, listener in own.items()}}
+        return beside(others, own)
 
     def forget(self) -> None:
         """Start a visit; what the page before still fetches is not this one's."""
@@ -194,6 +203,11 @@ class Responses:
             return await self._sender.send(method, deadline_s, **params)
         except (Error, SlotLost):
             return None
+
+
+def beside(others: Mapping[str, Listener], own: Mapping[str, Listener]) -> dict[str, Listener]:
+    """Return what takes each event by its name, the others first; they take all events of `own` too."""
+    return {**others, **{name: _both(others[name], listener) for name, listener in own.items()}}
 
 
 def _both(first: Listener, second: Listener) -> Listener:

@@ -19,6 +19,7 @@ from farm.browser.driver import script
 from farm.browser.engine import CLOSE_S, Engine, close_context
 from farm.browser.errors import DriverExited, ending, playwright_errors, translate
 from farm.browser.events import PageEvents
+from farm.browser.har import HarLog
 from farm.browser.intercept import Interceptor, InterceptParams
 from farm.browser.responses import CaptureParams, Responses
 from farm.model.errors import BrowserUnavailable, SlotLost
@@ -92,7 +93,7 @@ class Tab:
         self.events = PageEvents()
         self.intercept = Interceptor(params.intercept, self)
         self.responses: Responses | None = None
-        """Of a tab that captures what its pages fetch."""
+        self.har: HarLog | None = None
         self._state_for = params.state_for
         self._own_for = params.own_for
         self._context = context
@@ -109,13 +110,15 @@ class Tab:
         hook = HOOK.replace('"NONCE"', f'"{self.nonce}"').replace('"ON_DEMAND"', on_demand) + FLOOD
         await self.page.add_init_script(hook if params.images else hook + NO_IMAGES)
         # Blocking works only while the domain is enabled; without the caps Blink would keep every body for us.
-        no_bodies = {"maxTotalBufferSize": 0, "maxResourceBufferSize": 0}
-        await self.cdp.send("Network.enable", params.capture.buffers if params.capture else no_bodies)
+        await self.cdp.send("Network.enable", params.capture.buffers)
         await self.cdp.send("Network.setBlockedURLs", {"urls": list(params.blocked_urls)})
         on = {**self.events.listeners(self.frame_id), "Fetch.requestPaused": self.intercept.paused}
         if params.capture:
             self.responses = Responses(params.capture, self, self.frame_id)
             on = self.responses.beside(on)
+        if params.capture.har:
+            self.har = HarLog(self.frame_id)
+            on = self.har.beside(on)
 
         def note(event: dict[str, Any]) -> None:
             method = on.get(event["method"])
@@ -176,6 +179,8 @@ class Tab:
         self.intercept.forget()
         if self.responses is not None:
             self.responses.forget()
+        if self.har is not None:
+            self.har.forget()
 
     def document_answer(self) -> dict[str, Any] | None:
         """Return the last answer to the main request, as CDP gives it, also where no document came of it."""
@@ -222,11 +227,7 @@ class Tab:
         task: asyncio.Future[T] = asyncio.ensure_future(call)
         watched: list[asyncio.Future[Any]] = [task, self._crashed, self.engine.lost]
         try:
-            await asyncio.wait(
-                watched,
-                timeout=max(0.0, deadline_s),
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            await asyncio.wait(watched, timeout=max(0.0, deadline_s), return_when=asyncio.FIRST_COMPLETED)
             if task.done():
                 return self._result(task)
             if self.engine.lost.done():

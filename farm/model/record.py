@@ -85,7 +85,9 @@ COLUMNS = (
     ),
     Column("truncated", "json", "the names of what a cap or the deadline cut"),
     Column(
-        "files", "json", "the paths of files by kind (`screenshot`, `pdf`, `download`), in the output folder"
+        "files",
+        "json",
+        "the paths of files by kind (`screenshot`, `pdf`, `download`, `har`), in the output folder",
     ),
     Column(
         "actions",

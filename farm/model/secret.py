@@ -8,9 +8,28 @@ Environment variables carry secrets too (`FARM_REDIS`, tokens of other programs)
 a browser executes what strangers write: the farm's processes get only the variables that programs need to run.
 """
 
+import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 MASK = "***"
+USERINFO = re.compile(r"^([a-z][a-z0-9+.-]*://)[^/?#\\]*@", re.IGNORECASE)
+"""How an address begins that has a user or a password; its first group stays."""
+_USERINFO_INSIDE = re.compile(r"(://)[^\s/?#\\@]{1,300}@")
+_SECRET_HEADER = re.compile(
+    r"cookie|authoriz|authentication-info|token|session|secret|passw|api-?key", re.IGNORECASE
+)
+
+
+@lru_cache(1_000)
+def is_secret_header(name: str) -> bool:
+    """Return whether a header is called like one that opens a session."""
+    return _SECRET_HEADER.search(name) is not None
+
+
+def without_credentials(text: str) -> str:
+    """Return a text without the names and passwords in its addresses."""
+    return _USERINFO_INSIDE.sub(r"\1", text) if "@" in text else text
 
 
 class Secret:

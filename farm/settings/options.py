@@ -193,14 +193,12 @@ class RenderSettings(BaseModel):
         Memory("32MiB", 32 * 2**20), "largest download that is kept [32MiB]", metavar="SIZE", needs="download"
     )
     capture: Captures = option(
-        (),
-        "keep what the pages' scripts fetch, bodies included: json, text, all, addresses such as '/api/*', or "
-        "both as in 'json:/api/*' (repeatable)",
-        metavar="WHAT",
+        (), "keep what scripts fetch: json, text, all, '/api/*' or 'json:/api/*' (repeatable)", metavar="WHAT"
     )
     capture_max: Size | None = option(
         None, "largest body of an answer that is kept by --capture [1MiB]", metavar="SIZE", needs="capture"
     )
+    har: bool = option(False, "a HAR file of each page: what it loaded, without bodies")
     storage_state: FileOrNone = option(
         None, "cookies and local storage, in Playwright's format; each goes to its own site", metavar="FILE"
     )

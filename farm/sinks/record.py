@@ -5,11 +5,9 @@ carry a session keep their name only.
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
 from itertools import chain, islice, repeat
 from typing import Any
 
@@ -17,11 +15,11 @@ import orjson
 
 from farm.model.page import Capture, Detection, FetchedResponse, PageError, RenderedPage
 from farm.model.record import RECORD_SCHEMA, Record
-from farm.model.secret import MASK
+from farm.model.secret import MASK, USERINFO, is_secret_header, without_credentials
 from farm.model.task import Lease
 from farm.model.url import record_id
 
-FOLDERS = {"screenshot": "screenshots", "pdf": "pdfs", "download": "downloads"}
+FOLDERS = {"screenshot": "screenshots", "pdf": "pdfs", "download": "downloads", "har": "hars"}
 """By kind of capture, in the output folder."""
 NO_METADATA: Mapping[str, Any] = {
     "json_ld": (),
@@ -31,16 +29,11 @@ NO_METADATA: Mapping[str, Any] = {
     "errors": (),
 }
 """Of a page that says nothing of itself to programs."""
-_SECRET_HEADER = re.compile(
-    r"cookie|authoriz|authentication-info|token|session|secret|passw|api-?key", re.IGNORECASE
-)
 MOST_HEADERS = 200
 _HEADER_CHARS = 8_000
 _HEADERS_CHARS = 64_000
-_USERINFO = re.compile(r"^([a-z][a-z0-9+.-]*://)[^/?#\\]*@", re.IGNORECASE)
 _URL_CAP = 2_000
 _ERROR_CHARS = 300
-_USERINFO_INSIDE = re.compile(r"(://)[^\s/?#\\@]{1,300}@")
 # Such characters stand in texts alone: JSON has no place for them elsewhere.
 _LINE_ENDS = tuple((char.encode(), rb"\u%04x" % ord(char)) for char in ("\x85", "\u2028", "\u2029"))
 _LEADS = ((b"\xc2", (b"\x85",)), (b"\xe2", (b"\x80\xa8", b"\x80\xa9")))
@@ -103,7 +96,7 @@ def build_record(
     fields: dict[str, Any] = {
         "id": id_,
         "url": task.url,
-        "final_url": _USERINFO.sub(r"\1", page.final_url),
+        "final_url": USERINFO.sub(r"\1", page.final_url),
         "status": page.status,
         "headers": headers,
         "content_type": page.content_type[:_HEADER_CHARS],
@@ -115,7 +108,7 @@ def build_record(
         "media": visit.media,
         "metadata": page.metadata or NO_METADATA,
         "lang": page.lang,
-        "canonical": _USERINFO.sub(r"\1", page.canonical) if page.canonical else None,
+        "canonical": USERINFO.sub(r"\1", page.canonical) if page.canonical else None,
         "charset": page.charset,
         "content_hash": visit.content_hash,
         "markdown": visit.markdown,
@@ -132,7 +125,7 @@ def build_record(
         "page_errors": _errors(page) if page.errors else (),
         "extract_errors": visit.extract_errors,
         "redirects": [
-            {"url": _USERINFO.sub(r"\1", url)[:_URL_CAP], "status": status}
+            {"url": USERINFO.sub(r"\1", url)[:_URL_CAP], "status": status}
             for url, status in zip(page.redirects, chain(page.redirect_statuses, repeat(0)), strict=False)
         ],
         "depth": task.depth,
@@ -176,7 +169,7 @@ def _headers(headers: Mapping[str, str]) -> tuple[dict[str, str], bool]:
     kept: dict[str, str] = {}
     left, is_cut = _HEADERS_CHARS, len(headers) > MOST_HEADERS
     for name, value in islice(headers.items(), MOST_HEADERS):
-        shown = MASK if is_secret(name) else value
+        shown = MASK if is_secret_header(name) else value
         shown = without_credentials(shown)
         left -= len(name) + min(len(shown), _HEADER_CHARS)
         is_cut = is_cut or len(shown) > _HEADER_CHARS or left < 0
@@ -186,21 +179,10 @@ def _headers(headers: Mapping[str, str]) -> tuple[dict[str, str], bool]:
     return kept, is_cut
 
 
-def without_credentials(text: str) -> str:
-    """Return a text without the names and passwords in its addresses."""
-    return _USERINFO_INSIDE.sub(r"\1", text) if "@" in text else text
-
-
-@lru_cache(1_000)
-def is_secret(name: str) -> bool:
-    """Return whether a header of this name opens a session."""
-    return _SECRET_HEADER.search(name) is not None
-
-
 def _errors(page: RenderedPage) -> list[dict[str, str]]:
     """Return what failed on the page; a last entry of the kind `more` says how much more there was."""
     shown = [
-        {"kind": one.kind, "url": _USERINFO.sub(r"\1", one.url)[:_URL_CAP], "message": _error_message(one)}
+        {"kind": one.kind, "url": USERINFO.sub(r"\1", one.url)[:_URL_CAP], "message": _error_message(one)}
         for one in page.errors
     ]
     more = [{"kind": "more", "url": "", "message": f"{page.errors_more} more"}] if page.errors_more else []
@@ -209,7 +191,7 @@ def _errors(page: RenderedPage) -> list[dict[str, str]]:
 
 def _response(answer: FetchedResponse) -> dict[str, Any]:
     return {
-        "url": _USERINFO.sub(r"\1", answer.url),
+        "url": USERINFO.sub(r"\1", answer.url),
         "method": answer.method,
         "status": answer.status,
         "content_type": answer.content_type[:_HEADER_CHARS],
@@ -221,7 +203,7 @@ def _response(answer: FetchedResponse) -> dict[str, Any]:
 def _error_message(error: PageError) -> str:
     """Return what went wrong, after what a request was for, as in `script: answered 404`."""
     message = f"{error.resource}: {error.message}" if error.resource else error.message
-    return _USERINFO_INSIDE.sub(r"\1", message)[:_ERROR_CHARS]
+    return without_credentials(message)[:_ERROR_CHARS]
 
 
 def misses_script(entry: Mapping[str, str]) -> bool:

@@ -18,10 +18,9 @@ from uuid import uuid4
 from farm import __version__
 from farm.model.page import DocumentExchange
 from farm.model.record import Batch, Record
-from farm.model.secret import MASK
+from farm.model.secret import MASK, is_secret_header, without_credentials
 from farm.sinks.append_log import KeyOf
 from farm.sinks.frames import Framing, GzipFraming
-from farm.sinks.record import is_secret, without_credentials
 
 _MEMBERS = GzipFraming()
 _ID = re.compile(rb"\r\nWARC-Crawl-Record-ID: ([0-9a-f]{32}) ([0-9]{1,4})/([0-9]{1,4})\r\n")
@@ -190,7 +189,7 @@ def _status(status: int) -> str:
 def _response_headers(exchange: DocumentExchange) -> list[tuple[str, str]]:
     kept = []
     for name, value in exchange.headers:
-        shown = MASK if is_secret(name) else without_credentials(_LINE_ENDS.sub(" ", value))
+        shown = MASK if is_secret_header(name) else without_credentials(_LINE_ENDS.sub(" ", value))
         kept.append((f"X-Archive-Orig-{name}" if name.lower() in _OF_TRANSFER else name, shown))
     return [*kept, ("Content-Length", str(len(exchange.body)))]
 

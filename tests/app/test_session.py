@@ -81,6 +81,7 @@ RECORDS: dict[str, Any] = {
     "main_text": True,
     "capture": ("json", "/api/*"),
     "capture_max": "2MiB",
+    "har": True,
 }
 """What changes a record, each as no default has it."""
 NEEDS: dict[str, dict[str, Any]] = {

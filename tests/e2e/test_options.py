@@ -22,7 +22,7 @@ def test_a_run_leaves_the_files_that_its_records_name(shop: Shop, out: Path) -> 
     running = crawl(
         out,
         *(shop.at(f"/faults/{name}") for name in ("pdf", "cookie", "headers")),
-        *("--screenshot", "--pdf", "--download", "--header", f"X-Token: {SECRET}-too"),
+        *("--screenshot", "--pdf", "--download", "--har", "--header", f"X-Token: {SECRET}-too"),
         *("--click", "#nothing", "--click", "body", "--locale", "de-CH", "--timezone", "UTC"),
         scope="page",
         scroll="2",
@@ -31,11 +31,11 @@ def test_a_run_leaves_the_files_that_its_records_name(shop: Shop, out: Path) -> 
     done = running.finish()
     assert done.code == 0, done.output
     records = {record["url"].rpartition("/")[2]: record for record in done.records}
-    assert set(records["pdf"]["files"]) == {"download"}
+    assert set(records["pdf"]["files"]) == {"download", "har"}
     assert (out / records["pdf"]["files"]["download"]).read_bytes().startswith(b"%PDF-1.4")
     for name in ("cookie", "headers"):
         record = records[name]
-        assert set(record["files"]) == {"screenshot", "pdf"}
+        assert set(record["files"]) == {"screenshot", "pdf", "har"}
         for path in record["files"].values():
             assert (out / path).stat().st_size > 500
             assert Path(path).stem == record["id"]
@@ -46,7 +46,7 @@ def test_a_run_leaves_the_files_that_its_records_name(shop: Shop, out: Path) -> 
     assert f"session={SECRET}" in records["headers"]["text"]
     assert "de-CH" in records["headers"]["text"]
     shown = (out / "summary.json").read_text() + (out / "farm.log").read_text() + done.output
-    assert SECRET not in shown
+    assert SECRET not in shown + "".join(path.read_text() for path in out.glob("hars/*/*.har"))
     assert list((out / ".farm" / "drafts").iterdir()) == []
 
 
