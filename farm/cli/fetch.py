@@ -35,6 +35,14 @@ def main(arguments: Sequence[str]) -> int:
     """Print the page and return the exit code."""
     settings = load(FetchSettings, arguments, "farm fetch", "Render one page and print it.")
     form = _form(settings)
+    code, lines = render_one(settings)
+    if lines:
+        _print(form, lines[0])
+    return code
+
+
+def render_one(settings: FetchSettings) -> tuple[int, list[bytes]]:
+    """Return the exit code, and the record of the page as a line of JSON if there is one."""
     with tempfile.TemporaryDirectory(prefix="farm-fetch-", ignore_cleanup_errors=True) as folder:
         plan = _plan(settings, Path(folder) / "crawl")
         for warning in plan.warnings:
@@ -45,9 +53,7 @@ def main(arguments: Sequence[str]) -> int:
         tell(
             f"{settings.urls[0]} was not brought within {settings.time_limit:g} s; give a longer --time-limit."
         )
-    if lines:
-        _print(form, lines[0])
-    return code
+    return code, lines
 
 
 def _form(settings: FetchSettings) -> str:

@@ -17,6 +17,7 @@ from farm.settings.origin import crawl_flags, did_you_mean, located, with_flags
 COMMANDS = {
     "run": "crawl; joins the crawl when it exists already",
     "fetch": "print one page: its text, Markdown, HTML or record",
+    "extract": "try a declaration of items on one page, or run it over stored pages",
     "add": "add seeds to a crawl",
     "status": "the numbers of a crawl, from anywhere",
     "pause": "take no new pages, on all nodes, until `farm resume`",

@@ -19,6 +19,8 @@ MOST_NODES = 10_000
 MOST_SHADOWS = 5_000
 _TEXT_CHARS = 1_000_000
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9-]*)")
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,99}")
+_MOST_CLASSES = 50
 _VOID = frozenset(
     ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr")
 )
@@ -123,6 +125,17 @@ class Document:
             tree = _tree(self._html)
             self._tree = XPathNode(tree, self)
         return self._tree.xpath(path)
+
+    def names(self) -> set[str]:
+        """Return the `.classes` and `#ids` of the page, `MOST_NODES` elements of it at most."""
+        found: set[str] = set()
+        for element in self.css("*"):
+            classes = (element.attribute("class") or "").split()[:_MOST_CLASSES]
+            found.update(f".{name}" for name in classes if _PLAIN.fullmatch(name))
+            id_ = element.attribute("id") or ""
+            if _PLAIN.fullmatch(id_):
+                found.add(f"#{id_}")
+        return found
 
     def _check(self, selector: str) -> None:
         """Refuse what takes the square of a page's size where that is large: it cannot be stopped half-way."""

@@ -36,6 +36,17 @@ class PageContent:
     lang: str = ""
     json_ld: Sequence[Any] = ()
 
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> "PageContent":
+        """Return what is read of a stored page, from the columns of its record."""
+        return cls(
+            record["url"],
+            record["final_url"],
+            record.get("html") or "",
+            record.get("lang") or "",
+            (record.get("metadata") or {}).get("json_ld") or (),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
@@ -69,7 +80,6 @@ class _Run:
 
 
 _Place = Any
-"""Where a rule looks: a Element, a value of JSON, or None for the page."""
 _PAGE = object()
 _MISSING = object()
 
@@ -79,13 +89,13 @@ class Extractor:
 
     def __init__(self, declaration: Declaration) -> None:
         self._declaration = declaration
-        self._rules = [(kind, UrlMatch(rule), rule) for kind, rule in declaration.item.items()]
+        self.rules = [(kind, UrlMatch(rule), rule) for kind, rule in declaration.item.items()]
         self._checks: dict[int, TypeAdapter[Any]] = {}
         self._xpaths: dict[str, Any] = {}
 
     def matches(self, url: str) -> bool:
         """Return whether a rule is for this URL."""
-        return any(match(url) for _, match, _ in self._rules)
+        return any(match(url) for _, match, _ in self.rules)
 
     async def extract(self, page: PageContent) -> Extraction:
         """Return what the page has; what is large is read in a thread, within `DEADLINE_S`."""
@@ -105,7 +115,7 @@ class Extractor:
         run = _Run(page)
         items: list[tuple[str, Mapping[str, Any]]] = []
         run.base = _base(run)
-        for kind, match, rule in self._rules:
+        for kind, match, rule in self.rules:
             if not match(page.url):
                 continue
             run.kind, run.lang = kind, rule.locale or self._declaration.locale or page.lang
@@ -122,10 +132,6 @@ class Extractor:
         if run.more:
             run.errors.append({"kind": "", "field": "", "selector": "", "message": f"{run.more:,} more"})
         return Extraction(tuple(items), tuple(run.errors))
-
-    def found(self, page: PageContent, rule: FieldRule) -> int:
-        """Return how many places of the page a rule matches."""
-        return len(self._matches(_Run(page), _PAGE, rule))
 
     def _places(self, run: _Run, rule: ItemRule) -> Sequence[_Place]:
         if rule.each is None:
@@ -313,7 +319,6 @@ def _address(text: str, base: str) -> str:
     return str(url.href)
 
 
-_PRICE = dict[str, str | None]
 _TYPES: Mapping[str | None, Any] = {
     "text": str,
     "html": str,
@@ -322,7 +327,7 @@ _TYPES: Mapping[str | None, Any] = {
     "number": float,
     "integer": int,
     "boolean": bool,
-    "price": _PRICE,
+    "price": dict[str, str | None],
 }
 
 

@@ -59,6 +59,17 @@ class FetchSettings(EgressSettings, SiteSettings, RenderSettings, BrowserSetting
     memory: MemoryBudget = option(Memory("75%", share=0.75), "budget of all processes [75%%]", metavar="SIZE")
 
 
+class ExtractSettings(FetchSettings):
+    """`farm extract`; the first of `urls` is the declaration."""
+
+    source: Path | None = option(
+        None, "stored pages instead: pages.jsonl[.gz], or the output folder", metavar="SOURCE", flag="from"
+    )
+    to: Path | None = option(
+        None, "where the items of stored pages go [standard output]", metavar="FILE", needs="source"
+    )
+
+
 class StatusSettings(CrawlSettings, CommandSettings):
     """`farm status`."""
 

@@ -96,7 +96,33 @@ def test_every_product_by_json_ld(shop: Shop, out: Path) -> None:
     (out.parent / "shop.toml").write_text(JSON_LD)
     finished = crawl(out, shop.url, "--extract", "shop.toml", contexts="4").finish()
     assert finished.code == 0, finished.output
-    assert {item["_url"]: fields(item) for item in read_lines(out / "items.jsonl")} == expected(shop)
+    items = read_lines(out / "items.jsonl")
+    assert {item["_url"]: fields(item) for item in items} == expected(shop)
+    folder, visits = out.parent, len(shop.requests.pages())
+    declared = str(folder / "shop.toml")
+    again = farm("extract", declared, "--from", str(out), "--to", str(folder / "again.jsonl"), folder=folder)
+    assert again.code == 0, again.output
+    assert f"{len(items)} items of {len(finished.records)} pages, 0 errors" in again.output
+    by_id = {item["_id"]: item for item in items}
+    assert {item["_id"]: item for item in read_lines(folder / "again.jsonl")} == by_id
+    assert len(shop.requests.pages()) == visits
+    twice = farm("extract", declared, "--from", str(out), "--to", str(folder / "again.jsonl"), folder=folder)
+    assert (twice.code, "is there already" in twice.output) == (2, True)
+
+
+def test_a_declaration_is_tried_on_one_page(shop: Shop, out: Path) -> None:
+    """Its items are shown, and what is like a selector that matches nothing."""
+    declared = out.parent / "shop.toml"
+    declared.write_text('[item.a.fields]\nname = "h1"\nprice = { css = "p.prise", type = "price" }')
+    product = catalogue.products()[0]
+    url = urljoin(shop.url, product.path)
+    network = ("--no-sandbox", "--allow-network", "127.0.0.0/8")
+    tried = farm("extract", str(declared), url, *network, folder=out.parent)
+    assert tried.code == 0, tried.output
+    assert product.name in tried.output
+    assert "a: `p.prise` matches nothing; `p.price` matches 1" in tried.output
+    nothing = farm("extract", str(declared), folder=out.parent)
+    assert (nothing.code, "farm extract FILE URL" in nothing.output) == (2, True)
 
 
 def test_what_is_wrong_in_a_declaration_ends_the_command_at_once(shop: Shop, out: Path) -> None:
