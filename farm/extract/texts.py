@@ -37,7 +37,7 @@ _EMPTY = (
     "table",
 )
 _ROWS = ("thead", "tbody", "tfoot", "tr", "td", "th", "caption", "colgroup", "col")
-_INVISIBLE = re.compile(r"(^|;)\s*(display\s*:\s*none|visibility\s*:\s*hidden)", re.IGNORECASE)
+_INVISIBLE = (";display:none", ";visibility:hidden")
 _USERINFO = re.compile(r"^([a-z][a-z0-9+.-]*://)[^/?#\\]*@", re.IGNORECASE)
 _SCHEMES = ("http://", "https://", "mailto:", "tel:")
 
@@ -133,7 +133,8 @@ def _joined(base: str, href: str) -> str | None:
 
 
 def _is_hidden(element: Any) -> bool:
-    return "hidden" in element.attrib or _INVISIBLE.search(element.get("style", "")[:1000]) is not None
+    style = ";" + "".join(element.get("style", "")[:1000].split()).lower()
+    return "hidden" in element.attrib or any(one in style for one in _INVISIBLE)
 
 
 def _drop(root: Any, elements: list[Any]) -> None:

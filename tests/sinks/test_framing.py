@@ -20,8 +20,8 @@ from backports import zstd
 from farm.model.errors import OutputUnwritable, RenderError
 from farm.model.record import COLUMNS, Batch, Record
 from farm.sinks.address import parse_sink, store_of
+from farm.sinks.batch import Store
 from farm.sinks.csv_file import CsvStore
-from farm.sinks.jsonl import JsonlStore, LogStore
 from farm.sinks.output import RecordSink
 from tests.sinks.killed import killed, record
 
@@ -36,16 +36,15 @@ def small(number: int, **fields: Any) -> Record:
     return Record(one.id, one.url, {"id": one.id, "url": one.url, "title": 'a,"\n' * number, **fields})
 
 
-def opened(path: Path, rotate: str = "") -> LogStore:
+def opened(path: Path, rotate: str = "") -> Store[Any]:
     """Open the store of a path, by the kind that its name has."""
     kind = "csv" if ".csv" in path.name else "jsonl"
     store = store_of(parse_sink(f"{kind}:{path}{rotate}"), path.parent, path.parent / ".farm")
-    assert isinstance(store, LogStore)
     store.open()
     return store
 
 
-def write(store: LogStore, *numbers: int) -> None:
+def write(store: Store[Any], *numbers: int) -> None:
     """Write records as one group."""
     store.write([store.encode(Batch([small(number)]))[0] for number in numbers])
 
@@ -347,4 +346,4 @@ def test_a_sink_opens_each_of_them(tmp_path: Path) -> None:
 
     asyncio.run(commit())
     assert [sorted(urls(tmp_path / name)) for name in NAMES] == [sorted(record(n).url for n in range(20))] * 4
-    assert isinstance(store_of(parse_sink("jsonl"), tmp_path, tmp_path), JsonlStore)
+    assert store_of(parse_sink("jsonl"), tmp_path, tmp_path).name == f"jsonl:{tmp_path / 'pages.jsonl'}"
