@@ -122,7 +122,7 @@ def preflight(settings: RunSettings) -> RunPlan:
     if settings.redis != EMBEDDED:
         redis_url(settings)
     secrets = credentials(settings)
-    check_sinks(settings.sink)
+    check_sinks(settings.sink, have_items=settings.extract is not None)
     extractor = Extractor(read_declaration(settings.extract)) if settings.extract is not None else None
     check_packages(markdown=settings.markdown, main_text=settings.main_text)
     ScopeRules(settings.scope, (), settings.include, settings.exclude)

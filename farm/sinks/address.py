@@ -143,10 +143,19 @@ _PACKAGES: Mapping[str, tuple[str, str]] = {
     ".zst": ("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd", "zstd"),
 }
 """Kind of store, or suffix of its file -> the module that it needs and the extra that brings it."""
+_WITH_ITEMS = frozenset({"jsonl", "sqlite", "stdout"})
 
 
-def check_sinks(addresses: Sequence[SinkAddress]) -> None:
-    """Raise UsageError where two are the same place, or one is no address or lacks a package that it needs."""
+def check_sinks(addresses: Sequence[SinkAddress], *, have_items: bool = False) -> None:
+    """Raise UsageError where two are the same place, or one is no address or lacks a package that it needs.
+
+    Also where there are items, and no sink that has a place for them.
+    """
+    if have_items and not any(one.kind in _WITH_ITEMS for one in addresses):
+        kinds = " and ".join(sorted({f"{one.kind}:" for one in addresses}))
+        raise UsageError(
+            f"--extract makes items, and {kinds} has no place for them; add --sink jsonl: or --sink sqlite:///FILE."
+        )
     for number, address in enumerate(addresses):
         places = [(one.kind, one.path, one.url) for one in addresses[: number + 1]]
         if places[-1] in places[:-1]:
