@@ -6,6 +6,7 @@ another is begun. A finished file may be moved away: its sidecar keeps its ids.
 
 import os
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -26,7 +27,7 @@ _SUFFIXES = re.compile(r"(?:\.[A-Za-z0-9]{1,10})?(?:\.(?:gz|zst))?$")
 _NUMBER = re.compile(r"-(\d{6,9})")
 
 
-class LogStore:
+class LogStore(ABC):
     """The entries of the file at `path`; what is known of it beside them is in `private`.
 
     What an entry is, and its key, say `entry` and `entry_key` of a subclass.
@@ -70,13 +71,13 @@ class LogStore:
         """Return whether a record is there already."""
         return key in self._keys
 
+    @abstractmethod
     def entry(self, record: Record) -> bytes:
         """Return a record as it is written. Raises `ValueError` or `RenderError` where it cannot be."""
-        raise NotImplementedError
 
+    @abstractmethod
     def entry_key(self, entry: bytes) -> bytes | None:
         """Return the key of what is written; None where it is none of ours."""
-        raise NotImplementedError
 
     def clear(self) -> None:
         """Remove the files of a crawl that is started anew. Raises `OutputUnwritable`."""
