@@ -62,11 +62,11 @@ PAGES: dict[str, tuple[str, dict[str, Any]]] = {
         {"json_ld": [{"a": 1}, {"b": "one\ntwo"}, {"c": 3}]},
     ),
     "broken": (
-        f'{LD}{{"a": 1,}}{END}{LD}{{"b": 2}}{END}{LD}7{END}{LD}{{"c": NaN}}{END}',
+        f'{LD}{{"a" 1}}{END}{LD}{{"b": 2}}{END}{LD}7{END}{LD}{{"c": NaN}}{END}',
         {
             "json_ld": [{"b": 2}],
             "errors": [
-                "JSON-LD 1: Expecting property name enclosed in double quotes: line 1 column 9 (char 8)",
+                "JSON-LD 1: Expecting ':' delimiter: line 1 column 6 (char 5)",
                 "JSON-LD 3: it is no object, and no list of objects",
                 "JSON-LD 4: NaN is no JSON",
             ],
