@@ -1,5 +1,7 @@
 """Check that every relative link in the project's Markdown leads to a file, and every anchor to a heading.
 
+A source file that a document names with its folder must exist too; the changelog may name what is gone.
+
 Web links are not checked: a check must not depend on other servers.
 """
 
@@ -12,6 +14,9 @@ ROOT = Path(__file__).parent.parent
 SKIPPED = {".venv", ".git", "crawls", "out", "bench-results", "node_modules"}
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"!?\[[^\]]*\]\(\s*<?([^)\s>]+)>?[^)]*\)|(?:src|href)=\"([^\"]+)\"")
+_NAMED = re.compile(r"`((?:[\w.-]+/)+[\w.-]+\.(?:py|lua|js|cjs|sh|toml))(?::\w+)?`")
+_BASES = ("", "farm", "farm/frontier")
+"""The folders from which documents name files."""
 _HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*$", re.MULTILINE)
 
 
@@ -49,6 +54,10 @@ def broken(document: Path) -> Iterator[str]:
             yield f"{where}: there is no {target}"
         elif anchor and file.suffix == ".md" and anchor not in anchors(file.read_text("utf-8")):
             yield f"{where}: {path or 'it'} has no heading #{anchor}"
+    if document.name != "CHANGELOG.md":
+        for name in _NAMED.findall(text):
+            if not any((ROOT / base / name).is_file() for base in _BASES):
+                yield f"{document.relative_to(ROOT)}: there is no file {name}"
 
 
 def main() -> int:

@@ -37,6 +37,22 @@ def test_a_broken_link_and_a_broken_anchor_are_found(tmp_path: Path, monkeypatch
     ]
 
 
+def test_a_source_file_that_is_named_must_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the root, from `farm` or from the frontier; the changelog may name what is gone."""
+    monkeypatch.setattr(check_links, "ROOT", tmp_path)
+    (tmp_path / "farm/frontier/lua").mkdir(parents=True)
+    (tmp_path / "farm/frontier/frontier.py").touch()
+    (tmp_path / "farm/frontier/lua/ack.lua").touch()
+    text = "`farm/frontier/frontier.py` `frontier/frontier.py:ack` `lua/ack.lua` `policy/gone.py` `gone/x.lua:y`\n"
+    for name in ("page.md", "CHANGELOG.md"):
+        (tmp_path / name).write_text(text)
+    assert list(check_links.broken(tmp_path / "page.md")) == [
+        "page.md: there is no file policy/gone.py",
+        "page.md: there is no file gone/x.lua",
+    ]
+    assert list(check_links.broken(tmp_path / "CHANGELOG.md")) == []
+
+
 def test_the_glossary_has_every_reason_for_giving_up_a_url() -> None:
     """With the meaning that stands in the code, in its order, and no other."""
     _, _, section = (ROOT / "docs/glossary.md").read_text("utf-8").partition("## Why a URL is given up\n")
