@@ -1,23 +1,20 @@
-"""Which rooms' options each command has."""
+"""Which options each command has."""
 
 from pathlib import Path
 from typing import Literal
 
 from farm.settings.load import CommandSettings
 from farm.settings.options import (
-    BrowserSettings,
     CrawlSettings,
     DisplaySettings,
-    EgressSettings,
     NodeSettings,
     OutputSettings,
     PoolSettings,
-    RenderSettings,
     SafetySettings,
     ScopeSettings,
-    SiteSettings,
     option,
 )
+from farm.settings.page_options import BrowserSettings, EgressSettings, RenderSettings, SiteSettings
 from farm.settings.units import CountOrAuto, Duration, Lines, Memory, MemoryBudget, RateLimit
 
 

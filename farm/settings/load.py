@@ -150,11 +150,15 @@ def _every_key() -> set[str]:
 
 
 def _known_keys() -> set[str]:
-    """Return the keys that `farm.toml` may have: the options of all rooms."""
-    from farm.settings import options
+    """Return the keys that `farm.toml` may have: the options of all models."""
+    from farm.settings import options, page_options
 
-    rooms = [one for one in vars(options).values() if isinstance(one, type) and issubclass(one, BaseModel)]
-    return {name for room in rooms for name in room.model_fields}
+    models = [
+        one
+        for one in (*vars(options).values(), *vars(page_options).values())
+        if isinstance(one, type) and issubclass(one, BaseModel)
+    ]
+    return {name for model in models for name in model.model_fields}
 
 
 def _check_file() -> None:

@@ -28,14 +28,12 @@ from farm.model.url import HashRoutes
 from farm.resources.files import create_anew, own_folder, read_own
 from farm.settings.commands import RunSettings
 from farm.settings.options import (
-    EgressSettings,
     OutputSettings,
     PoolSettings,
-    RenderSettings,
     SafetySettings,
     ScopeSettings,
-    SiteSettings,
 )
+from farm.settings.page_options import EgressSettings, RenderSettings, SiteSettings
 from farm.settings.sites import SiteTable
 
 CANONICALISATION = 1

@@ -8,7 +8,7 @@ from farm.app.limits import crawl_limits, pace_params, politeness_of
 from farm.frontier.terms import Politeness
 from farm.policy.aimd import PaceParams
 from farm.policy.capacity import CrawlLimits
-from farm.settings.options import SiteSettings
+from farm.settings.page_options import SiteSettings
 
 NONE: dict[str, Any] = dict.fromkeys(
     ("rate", "site_concurrency", "global_rate", "global_concurrency", "proxy_rate")

@@ -18,7 +18,7 @@ from farm.model.task import Lease, LeaseRequest
 from farm.policy.aimd import PaceParams
 from farm.runtime.reaper import Reaper
 from farm.settings.commands import RunSettings
-from farm.settings.options import SiteSettings
+from farm.settings.page_options import SiteSettings
 
 SECRET = "s3cret"
 SEEDS = ("http://a.example/1", "http://a.example/2", "http://b.example/1", "http://b.example/2")
