@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from farm.model.errors import UsageError
 from farm.model.outcome import SkipReason
@@ -18,7 +18,7 @@ from farm.model.url import ANY_SUBDOMAIN, host_of, names_covering, origin_of, re
 
 
 class ScopeKind(StrEnum):
-    """How far from its seeds a crawl may go."""
+    """How far from its seeds a crawl may go; `--scope` takes its values from here."""
 
     PAGE = "page"
     PREFIX = "prefix"
@@ -53,8 +53,9 @@ class ScopeRules:
         """Add a seed, given as canonical URL."""
         if self.kind is ScopeKind.PREFIX:
             self._folder_paths.add(relative_url_of(_folder(url)))
-        if self.kind is not ScopeKind.ANY:
-            self._cover({self._unit(url)})
+        unit = self._unit(url)
+        if unit is not None:
+            self._cover({unit})
 
     @property
     def hosts(self) -> set[str]:
@@ -66,7 +67,7 @@ class ScopeRules:
 
         None in a scope of kind `page` or `any`.
         """
-        return None if self.kind in {ScopeKind.PAGE, ScopeKind.ANY} else self._unit(seed)
+        return None if self.kind is ScopeKind.PAGE else self._unit(seed)
 
     def judge(self, url: str, depth: int) -> SkipReason | None:
         """Return why a canonical URL must not be visited; None where it may be.
@@ -124,25 +125,38 @@ class ScopeRules:
         In a scope of kind `prefix` a bare site is covered, on both schemes, below the paths of the seeds'
         folders.
         """
-        if self.kind is ScopeKind.PREFIX:
-            folders = {site} if "://" in site else _on_both_schemes(site, self._folder_paths)
-            self._cover(folders)
-        elif self.kind is ScopeKind.HOST:
-            self._cover({site})
-        elif self.kind is ScopeKind.DOMAIN:
-            self._cover({_registered_domain(site)})
+        match self.kind:
+            case ScopeKind.PREFIX:
+                self._cover({site} if "://" in site else _on_both_schemes(site, self._folder_paths))
+            case ScopeKind.HOST:
+                self._cover({site})
+            case ScopeKind.DOMAIN:
+                self._cover({_registered_domain(site)})
+            case ScopeKind.PAGE | ScopeKind.ANY:
+                # The seeds alone, and everything already: neither can be extended.
+                pass
+            case _ as unknown:
+                assert_never(unknown)
 
     def _cover(self, units: set[str]) -> None:
         self._inside |= units
         self._longest = max(self._longest, *map(len, units), 0)
 
-    def _unit(self, url: str) -> str:
-        if self.kind is ScopeKind.PAGE:
-            return url
-        if self.kind is ScopeKind.PREFIX:
-            return _folder(url)
-        site = site_of(url)
-        return site if self.kind is ScopeKind.HOST else _registered_domain(site)
+    def _unit(self, url: str) -> str | None:
+        """Return what of a URL the scope compares; None in a scope that covers everything."""
+        match self.kind:
+            case ScopeKind.PAGE:
+                return url
+            case ScopeKind.PREFIX:
+                return _folder(url)
+            case ScopeKind.HOST:
+                return site_of(url)
+            case ScopeKind.DOMAIN:
+                return _registered_domain(site_of(url))
+            case ScopeKind.ANY:
+                return None
+            case _ as unknown:
+                assert_never(unknown)
 
 
 def _registered_domain(site: str) -> str:

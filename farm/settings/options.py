@@ -13,6 +13,7 @@ from pydantic_settings import NoDecode
 
 from farm.model.secret import SecretUrl
 from farm.model.url import HashRoutes
+from farm.scope.rules import ScopeKind
 from farm.settings.units import (
     CountOrAuto,
     Duration,
@@ -85,9 +86,7 @@ class ScopeSettings(BaseModel):
     sitemap_since: UtcDate | None = option(
         None, "only what sitemaps say has changed since", metavar="DATE", needs="sitemap"
     )
-    scope: Literal["page", "prefix", "host", "domain", "any"] = option(
-        "host", "how far to follow links [host]"
-    )
+    scope: ScopeKind = option(ScopeKind.HOST, "how far to follow links [host]")
     include: Lines = option((), "only URLs in which this is found (repeatable)", metavar="RE")
     exclude: Lines = option((), "no URLs in which this is found (repeatable)", metavar="RE")
     depth: int | None = option(None, "how many links away from a seed", metavar="N", ge=0)

@@ -5,6 +5,7 @@ import pytest
 from farm.model.errors import UsageError
 from farm.model.outcome import SkipReason
 from farm.scope.rules import ScopeKind, ScopeRules, registrable_domain
+from farm.settings.commands import RunSettings
 
 SEED = "https://www.shop.co.uk/docs/intro?x=1"
 
@@ -43,6 +44,24 @@ def test_a_scope_covers_what_its_kind_says(kind: str, inside: list[str], outside
     rules = ScopeRules(kind, [SEED])
     assert {url: rules.judge(url, 1) for url in inside} == dict.fromkeys(inside)
     assert {url: rules.judge(url, 1) for url in outside} == dict.fromkeys(outside, SkipReason.OUT_OF_SCOPE)
+
+
+@pytest.mark.parametrize("kind", ScopeKind)
+def test_every_kind_has_its_rules(kind: ScopeKind) -> None:
+    """The option takes each of them, and a seed is in its own scope."""
+    assert RunSettings.model_fields["scope"].annotation is ScopeKind
+    rules = ScopeRules(kind, [SEED])
+    rules.extend("www.shop.co.uk")
+    assert rules.judge(SEED, 0) is None
+
+
+def test_a_kind_without_rules_is_not_taken_for_another() -> None:
+    """A crawl would leave its seeds' host where a new kind fell to the rules of `domain`."""
+    rules = ScopeRules(ScopeKind.PAGE, [])
+    rules.kind = "new"  # type: ignore[assignment]
+    for call in (rules.add_seed, rules.covers, rules.scope_unit, rules.extend):
+        with pytest.raises(AssertionError):
+            call(SEED)
 
 
 @pytest.mark.parametrize(
