@@ -13,6 +13,9 @@ settings.load_profile("farm")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # In the background of a script a shell has it ignored, and the farms that the tests start would ignore it too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    # Likewise under nohup.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 FOLDERS_WITH_A_BROWSER = ("tests/e2e/", "tests/plain/")
 FIXTURES_WITH_A_BROWSER = {"chromium", "rendering"}

@@ -27,7 +27,11 @@ def open_standard_streams() -> None:
 
 
 def tell(sentence: str) -> None:
-    """Print a sentence on standard error: on one line, with nothing in it that a terminal would act on."""
+    """Print a sentence on standard error: on one line, with nothing in it that a terminal would act on.
+
+    It stands after what was printed before it, also where both streams go into one file.
+    """
+    print_lines(())
     with contextlib.suppress(OSError, ValueError):
         print(f"farm: {escaped(sentence)}", file=sys.stderr, flush=True)
 

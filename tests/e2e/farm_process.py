@@ -85,7 +85,8 @@ class Running:
 
 
 def start(*arguments: str, folder: Path, environment: dict[str, str] | None = None) -> Running:
-    """Start `farm` with the arguments; its output and error output are kept together."""
+    """Start `farm` with the arguments; its output and error output are kept together, buffered as usual."""
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     process = subprocess.Popen(
         [*FARM, *arguments],
         stdout=subprocess.PIPE,
@@ -93,7 +94,7 @@ def start(*arguments: str, folder: Path, environment: dict[str, str] | None = No
         stdin=subprocess.DEVNULL,
         text=True,
         cwd=folder.parent,
-        env={**os.environ, **(environment or {})},
+        env={**inherited, **(environment or {})},
     )
     running = Running(process, folder)
     STARTED.append(running)
