@@ -3,9 +3,11 @@
 import asyncio
 
 import pytest
+import redis
 
 from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
+from farm.frontier.faults import translate
 from farm.frontier.frontier import RedisFrontier
 from farm.frontier.lease_renewer import RedisLeaseRenewer
 from farm.model.crawl import Ledger
@@ -150,6 +152,20 @@ async def test_what_passes_by_itself_is_waited_out(shaky: Shaky, error: str, rem
     with pytest.raises(FrontierUnavailable, match=f"is not available .*{remedy}"):
         await RedisFrontier(hasty, shaky.bench.crawl).stats()
     await hasty.close()
+
+
+@pytest.mark.parametrize(
+    ("place", "is_named"), [("rediss://10.0.0.1:6379", True), ("redis://10.0.0.1:6379", False)]
+)
+def test_a_reset_over_tls_may_mean_that_a_certificate_is_wanted(place: str, is_named: bool) -> None:
+    """The alert that says so can be lost behind the reset."""
+    error = redis.ConnectionError(
+        "Error while reading from 10.0.0.1:6379 : (104, 'Connection reset by peer')"
+    )
+    told = str(translate(error, place))
+    assert told.endswith(".")
+    assert "start it" in told
+    assert ("?ssl_certfile=FILE&ssl_keyfile=FILE" in told) is is_named
 
 
 async def test_the_same_ack_a_hundred_times_at_once(bench: Bench) -> None:
