@@ -167,8 +167,8 @@ def translate(error: BaseException, place: str) -> FarmError:
         remedies = (remedy for word, remedy in _REMEDIES.items() if word in reason)
         remedy = next(remedies, "start it, or name another with --redis")
         if place.startswith("rediss:") and "reset" in reason.lower():
-            # With TLS 1.3 a server that lacks our certificate ends the connection after the handshake; its alert may
-            # come behind the reset, and is not read then.
+            # With TLS 1.3 a server that lacks our certificate resets after the handshake: its alert may come
+            # behind the reset, and is not read then.
             remedy += "; if it wants a certificate, give ?ssl_certfile=FILE&ssl_keyfile=FILE"
         return FrontierUnavailable(f"Redis at {place} is not available ({reason}); {remedy}.")
     return _said_by_a_script(reason, place)
