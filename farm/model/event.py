@@ -49,16 +49,27 @@ class PageDone:
     settled: bool
 
 
+class Fate(StrEnum):
+    """What becomes of a URL whose visit brought no page."""
+
+    RETRY = "retry"
+    DEAD = "dead"
+    RELEASED = "released"
+    """The lease was given back: the visit says nothing of the URL."""
+    LOST = "lost"
+    """Another worker has the URL: nothing of this visit is kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class VisitFailed:
-    """A visit failed; `fate` is `retry`, `dead` or `released`."""
+    """A visit brought no page, and what becomes of its URL."""
 
     at: float
     slot: str
     url: str
     reason: str
     detail: str
-    fate: str
+    fate: Fate
     total_ms: int = 0
 
 

@@ -25,6 +25,7 @@ from farm.model.event import (
     AdmissionSet,
     Emit,
     Event,
+    Fate,
     MemoryRead,
     Notice,
     Reclaimed,
@@ -240,10 +241,13 @@ def _moment(record: logging.LogRecord) -> str:
 def log_event(event: Event) -> None:  # noqa: C901, PLR0912 - one case for each event
     """Log an event that somebody may want to read; an `Emit`, to be given every event."""
     match event:
-        case VisitFailed(fate="dead"):
+        case VisitFailed(fate=Fate.DEAD):
             _tell(logging.WARNING, f"gave up {event.url} ({_why(event)})", event)
-        case VisitFailed(fate="retry"):
+        case VisitFailed(fate=Fate.RETRY):
             _tell(logging.INFO, f"will try {event.url} again ({_why(event)})", event)
+        case VisitFailed(fate=Fate.LOST):
+            text = f"{event.url}: the lease was lost during the visit; no record is written"
+            _tell(logging.WARNING, text, event)
         case VisitFailed():
             _tell(logging.DEBUG, f"gave back {event.url} ({_why(event)})", event)
         case Recycled():

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
-from farm.model.event import Event, VisitFailed
+from farm.model.event import Event, Fate, VisitFailed
 from farm.model.record import Batch, Record
 from farm.model.url import site_of
 
@@ -77,7 +77,7 @@ class RunOutcomes:
 
     def fold(self, event: Event) -> None:
         """Take in a URL that was given up; other events say nothing here."""
-        if isinstance(event, VisitFailed) and event.fate == "dead":
+        if isinstance(event, VisitFailed) and event.fate is Fate.DEAD:
             self.dead[event.reason] += 1
             self.dead_example.setdefault(event.reason, (event.url, event.detail))
 

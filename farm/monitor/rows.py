@@ -2,7 +2,7 @@
 
 from rich.text import Text
 
-from farm.model.event import Notice, Phase, VisitFailed
+from farm.model.event import Fate, Notice, Phase, VisitFailed
 from farm.model.url import relative_url_of
 from farm.monitor.figures import Glyphs, amount, clock, one_line, shortened, span
 from farm.monitor.snapshot import SlotView, Snapshot
@@ -12,7 +12,7 @@ _PHASE_WIDTH = max(len(phase) for phase in Phase)
 _NAME_WIDTH = 10
 _LONG_S = 30.0
 _COUNTED = (Phase.NAVIGATING, Phase.SETTLING, Phase.COMMITTING, Phase.WAITING)
-_FATES = {"retry": "yellow", "dead": "red", "released": "dim"}
+_FATES = {Fate.RETRY: "yellow", Fate.DEAD: "red"}
 _STYLES = {
     Phase.STARTING: "yellow",
     Phase.NAVIGATING: "cyan",
@@ -107,7 +107,7 @@ def _address(url: str, width: int, snapshot: Snapshot, glyphs: Glyphs) -> str:
 def trouble_rows(snapshot: Snapshot, width: int, room: int, glyphs: Glyphs) -> list[Text]:
     """Return what went wrong lately, the newest first: failed visits, and notices of more than interest."""
     troubles: list[VisitFailed | Notice] = [
-        *(failure for failure in snapshot.failures if failure.fate != "released"),
+        *(failure for failure in snapshot.failures if failure.fate in _FATES),
         *(notice for notice in snapshot.notices if notice.level != "info"),
     ]
     if not troubles:
@@ -121,7 +121,7 @@ def _trouble(trouble: VisitFailed | Notice, snapshot: Snapshot, width: int, glyp
     if isinstance(trouble, Notice):
         style = "red" if trouble.level == "error" else "yellow"
         return line.append(f"{trouble.level:<5}  ", style).append(one_line(trouble.text))
-    line.append(f"{trouble.fate:<5}  ", _FATES.get(trouble.fate, ""))
+    line.append(f"{trouble.fate:<5}  ", _FATES[trouble.fate])
     line.append(f"{trouble.reason:<11} ")
     detail = one_line(trouble.detail)
     room = width - line.cell_len - 1

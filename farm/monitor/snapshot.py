@@ -17,6 +17,7 @@ from farm.model.event import (
     AdmissionSet,
     Ending,
     Event,
+    Fate,
     FlowRead,
     LoopLagRead,
     MemoryRead,
@@ -170,7 +171,7 @@ class Tally:
                     self._bytes_received += event.bytes_received
                     self._page_ms.append(event.total_ms)
                 case VisitFailed():
-                    self._visits_failed += event.fate != "released"
+                    self._visits_failed += event.fate in {Fate.RETRY, Fate.DEAD}
                     self._failures.append(event)
                 case Skipped():
                     self._skipped = Counter(event.counts)

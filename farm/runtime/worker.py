@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from farm.model.clock import Clock
 from farm.model.errors import BrowserUnavailable, FarmError, OutputUnwritable, RenderError
-from farm.model.event import Emit, PageDone, Phase, SlotPhase, VisitFailed
+from farm.model.event import Emit, Fate, PageDone, Phase, SlotPhase, VisitFailed
 from farm.model.outcome import Ack, Bury, Release, Retry, Settled
 from farm.model.page import RenderedPage
 from farm.model.task import Idle, Lease, LeaseRequest
@@ -120,7 +120,8 @@ class Worker:
         try:
             result = await self._visited(lease, begun)
             if result is None or not await self._deps.heartbeat.confirm(lease, self._params.commit_s):
-                self._abandon(lease, begun)
+                # Another worker has the URL, so nothing is committed or settled.
+                self._events.lost(lease.task.url, begun)
                 return None
             self._deps.heartbeat.hold(lease, self._params.sink_s + self._params.commit_s)
             self._events.phase(Phase.COMMITTING, lease.task.url)
@@ -194,11 +195,6 @@ class Worker:
             self._control.notify_all()
         return await self._take(answer, since) if answer is not None else None
 
-    def _abandon(self, lease: Lease, begun: float) -> None:
-        """End a visit whose lease was lost: another worker has the URL, so nothing is committed or settled."""
-        log.warning("%s: the lease was lost during the visit; no record is written", lease.task.url)
-        self._events.failed(lease.task.url, Release("the lease was lost"), begun)
-
     async def _give_back(self, lease: Lease) -> None:
         """Release the lease while the farm stops; if Redis is slow, the lease expires by its deadline."""
         if self._deps.heartbeat.is_lost(lease):
@@ -236,15 +232,22 @@ class SlotEvents:
 
     def failed(self, url: str, settlement: Retry | Bury | Release, begun: float) -> None:
         """Emit `VisitFailed` for a visit without a page, with what becomes of its URL."""
-        now = self._clock.monotonic()
-        took_ms = round((now - begun) * 1000)
         match settlement:
             case Retry(reason=reason, detail=detail):
-                self._emit(VisitFailed(now, self._slot, url, reason, detail, "retry", took_ms))
+                self._failed(url, reason, detail, Fate.RETRY, begun)
             case Bury(reason=reason, detail=detail):
-                self._emit(VisitFailed(now, self._slot, url, reason, detail, "dead", took_ms))
+                self._failed(url, reason, detail, Fate.DEAD, begun)
             case Release(reason=reason):
-                self._emit(VisitFailed(now, self._slot, url, "released", reason, "released", took_ms))
+                self._failed(url, "released", reason, Fate.RELEASED, begun)
+
+    def lost(self, url: str, begun: float) -> None:
+        """Emit `VisitFailed` for a visit whose lease was lost."""
+        self._failed(url, "lost", "another worker has the URL", Fate.LOST, begun)
+
+    def _failed(self, url: str, reason: str, detail: str, fate: Fate, begun: float) -> None:
+        now = self._clock.monotonic()
+        took_ms = round((now - begun) * 1000)
+        self._emit(VisitFailed(now, self._slot, url, reason, detail, fate, took_ms))
 
 
 def _expiry_of(scope: asyncio.Timeout) -> Callable[[], None]:

@@ -13,6 +13,7 @@ from farm.model.clock import SystemClock
 from farm.model.crawl import Ledger, Stats
 from farm.model.event import (
     AdmissionSet,
+    Fate,
     MemoryRead,
     Notice,
     PageDone,
@@ -34,9 +35,9 @@ STEPS = (
     (Phase.COMMITTING, 0.05),
 )
 FAULTS = (
-    ("timeout", "retry", "no answer within 60 s"),
-    ("http_5xx", "retry", "503 Service Unavailable"),
-    ("network", "dead", "net::ERR_CONNECTION_RESET"),
+    ("timeout", Fate.RETRY, "no answer within 60 s"),
+    ("http_5xx", Fate.RETRY, "503 Service Unavailable"),
+    ("network", Fate.DEAD, "net::ERR_CONNECTION_RESET"),
 )
 
 
@@ -96,8 +97,8 @@ class SimulatedFarm:
         chance = self._random.random()
         if chance < 0.03:
             reason, fate, detail = self._random.choice(FAULTS)
-            self._retried += fate == "retry"
-            self._dead += fate == "dead"
+            self._retried += fate is Fate.RETRY
+            self._dead += fate is Fate.DEAD
             self._emit(VisitFailed(now, name, url, reason, detail, fate))
             return
         self._done += 1

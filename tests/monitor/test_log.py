@@ -13,6 +13,7 @@ from farm.model.errors import OutputUnwritable
 from farm.model.event import (
     Emit,
     Event,
+    Fate,
     Notice,
     PageDone,
     Recycled,
@@ -234,12 +235,17 @@ def test_a_full_disk_does_not_hide_what_the_run_ended_with() -> None:
     ("event", "level", "text"),
     [
         (
-            VisitFailed(1.0, "c1", URL, "timeout", "no answer\nat all", "dead"),
+            VisitFailed(1.0, "c1", URL, "timeout", "no answer\nat all", Fate.DEAD),
             logging.WARNING,
             f"gave up {URL} (timeout: no answer at all)",
         ),
-        (VisitFailed(1.0, "c1", URL, "crash", "", "retry"), logging.INFO, f"will try {URL} again (crash)"),
-        (VisitFailed(1.0, "c1", URL, "drain", "", "released"), logging.DEBUG, f"gave back {URL} (drain)"),
+        (VisitFailed(1.0, "c1", URL, "crash", "", Fate.RETRY), logging.INFO, f"will try {URL} again (crash)"),
+        (
+            VisitFailed(1.0, "c1", URL, "lost", "", Fate.LOST),
+            logging.WARNING,
+            f"{URL}: the lease was lost during the visit; no record is written",
+        ),
+        (VisitFailed(1.0, "c1", URL, "drain", "", Fate.RELEASED), logging.DEBUG, f"gave back {URL} (drain)"),
         (Recycled(1.0, "engine", "e1", "crash", 90), logging.INFO, "replaced engine e1 (crash)"),
         (Recycled(1.0, "context", "c1", "pages", 9), logging.DEBUG, "replaced context c1 (pages)"),
         (RedisAway(5.0, 4.0, "Redis is away"), logging.WARNING, "Redis is away"),

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from farm.model.errors import OutputUnwritable
-from farm.model.event import VisitFailed
+from farm.model.event import Fate, VisitFailed
 from farm.model.outcome import SkipReason
 from farm.model.record import Batch, Record, Skip
 from farm.monitor.outcomes import MOST_HOSTS, MOST_TROUBLES, CountedSink, LoggedTroubles, RunOutcomes
@@ -76,8 +76,8 @@ def test_records_refusals_and_the_dead_are_counted_with_an_example() -> None:
 
     asyncio.run(committed())
     for url in ("http://a.example/x", "http://a.example/y"):
-        outcomes.fold(VisitFailed(0.0, "01", url, "network", "reset", "dead"))
-    outcomes.fold(VisitFailed(0.0, "01", "http://a.example/z", "network", "reset", "retry"))
+        outcomes.fold(VisitFailed(0.0, "01", url, "network", "reset", Fate.DEAD))
+    outcomes.fold(VisitFailed(0.0, "01", "http://a.example/z", "network", "reset", Fate.RETRY))
     assert dict(outcomes.statuses) == {200: 1, 403: 1}
     assert dict(outcomes.blocked) == {"cloudflare": 1}
     assert dict(outcomes.refused) == {"private_network": 2}

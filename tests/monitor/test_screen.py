@@ -9,6 +9,7 @@ from rich.console import Console
 from farm.model.crawl import Ledger, Stats
 from farm.model.event import (
     AdmissionSet,
+    Fate,
     FlowRead,
     LoopLagRead,
     Notice,
@@ -148,9 +149,9 @@ def test_with_several_sites_the_host_is_shown() -> None:
 def test_errors_are_newest_first_and_a_site_cannot_write_on_the_screen() -> None:
     """A detail may hold anything, rich's own markup included."""
     tally = Tally(0.0)
-    tally.fold(VisitFailed(61.0, "c1", "https://a.example/x", "timeout", "[bold]first[/bold]", "retry"))
-    tally.fold(VisitFailed(62.0, "c1", "https://a.example/x", "network", "second\n\x1b[2J", "dead"))
-    tally.fold(VisitFailed(63.0, "c1", "https://a.example/x", "released", "drain", "released"))
+    tally.fold(VisitFailed(61.0, "c1", "https://a.example/x", "timeout", "[bold]first[/bold]", Fate.RETRY))
+    tally.fold(VisitFailed(62.0, "c1", "https://a.example/x", "network", "second\n\x1b[2J", Fate.DEAD))
+    tally.fold(VisitFailed(63.0, "c1", "https://a.example/x", "released", "drain", Fate.RELEASED))
     tally.fold(Notice(64.0, "error", "third\r"))
     tally.fold(Notice(65.0, "info", "draining: 3 pages under way"))
     lines = drawn(tally.snapshot(70.0), 100, 24)
@@ -238,7 +239,7 @@ def test_no_text_from_outside_moves_the_cursor() -> None:
     evil = "\x1b[2J\x9b\u202e\n\x07"
     tally = Tally(0.0)
     tally.fold(SlotPhase(1.0, "01", Phase.NAVIGATING, f"https://a.example/{evil}"))
-    tally.fold(VisitFailed(1.0, "01", f"https://a.example/{evil}", "network", evil, "dead"))
+    tally.fold(VisitFailed(1.0, "01", f"https://a.example/{evil}", "network", evil, Fate.DEAD))
     tally.fold(Notice(1.0, "warning", evil))
     tally.fold(Notice(1.0, "info", evil))
     snapshot = tally.snapshot(2.0)

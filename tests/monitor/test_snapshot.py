@@ -8,6 +8,7 @@ from farm.model.crawl import Ledger, Stats
 from farm.model.event import (
     AdmissionSet,
     Emit,
+    Fate,
     MemoryRead,
     Notice,
     PageDone,
@@ -95,7 +96,7 @@ def test_memory_is_bounded_however_long_the_crawl_is() -> None:
     tally = Tally(0.0)
     for number in range(3000):
         tally.fold(done(float(number), number))
-        tally.fold(VisitFailed(float(number), "c1", URL, "timeout", "", "retry"))
+        tally.fold(VisitFailed(float(number), "c1", URL, "timeout", "", Fate.RETRY))
         tally.fold(Notice(float(number), "info", "x"))
     snapshot = tally.snapshot(365 * 86_400.0)
     assert len(snapshot.history) == 120
@@ -119,7 +120,7 @@ def test_readings_are_kept_as_they_come() -> None:
         Recycled(2.0, "context", "c1", "site", 10),
         Skipped(2.0, {"robots": 2}),
         Skipped(2.0, {"depth": 5, "robots": 3}),
-        VisitFailed(2.0, "c1", URL, "released", "drain", "released"),
+        VisitFailed(2.0, "c1", URL, "released", "drain", Fate.RELEASED),
         done(2.0),
     ):
         tally.fold(event)

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from farm.model.crawl import Stats
-from farm.model.event import Event, PageDone, Phase, SlotPhase, StatsRead, VisitFailed
+from farm.model.event import Event, Fate, PageDone, Phase, SlotPhase, StatsRead, VisitFailed
 from farm.policy.capacity import CrawlLimits
 from farm.runtime.flow import FlowMeter, OwnLimits
 from tests.clock import ManualClock
@@ -16,7 +16,7 @@ def visit(slot: str, url: str, begin: float, end: float, *, fails: bool = False)
     took_ms = round((end - begin) * 1000)
     ended: Event = PageDone(end, slot, url, 200, took_ms, 0, settled=True)
     if fails:
-        ended = VisitFailed(end, slot, url, "timeout", "", "retry", took_ms)
+        ended = VisitFailed(end, slot, url, "timeout", "", Fate.RETRY, took_ms)
     return [
         SlotPhase(begin, slot, Phase.NAVIGATING, url),
         SlotPhase(begin + 0.01, slot, Phase.SETTLING, url),
