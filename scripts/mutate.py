@@ -56,7 +56,7 @@ MUTATIONS = tuple(Mutation(**row) for row in tomllib.loads(LIST.read_text())["mu
 
 
 def notices(mutation: Mutation, folder: Path) -> bool:
-    """Return whether a test fails on the mutated copy."""
+    """Return whether a test fails on the mutated copy; exits where the tests cannot run on it."""
     path = folder / LUA / mutation.file
     sound = path.read_text()
     if mutation.old not in sound:
@@ -70,11 +70,15 @@ def notices(mutation: Mutation, folder: Path) -> bool:
             [*command, "--timeout", "60", *tests],
             cwd=folder,
             env=environment,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
             check=False,
         )
     finally:
         path.write_text(sound)
+    if ran.returncode not in {0, 1}:
+        sys.exit(f"{mutation.name}: the tests cannot run; mend the mutation:\n{ran.stdout}")
     return ran.returncode == 1
 
 
