@@ -1,5 +1,6 @@
 """What is written, joined: the record of a visit, and the limit on what the output folder takes."""
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
@@ -20,10 +21,13 @@ from farm.runtime.visit import Recorder, VisitNotes
 from farm.scope.duplicate_templates import DuplicateTemplates
 from farm.scope.links import LinkSorter
 from farm.scope.robots import directives_of
+from farm.sinks.bodies import body_path
 from farm.sinks.output import RecordSink
 from farm.sinks.record import FOLDERS, RecordOptions, VisitFacts, build_record
 
 _REFUSED = 400
+_INLINE_CHARS = 1_000_000
+"""Of HTML: whose hash is made on the event loop. It takes a millisecond; a thread is for what is larger."""
 
 
 def text_maker(plan: RunPlan, memory_bytes: int, reaper: Reaper) -> tuple[ParserPool, TextMaker] | None:
@@ -45,6 +49,7 @@ def recorder(
 ) -> Recorder:
     """Return what makes the record of a visit, from what scope and the detector say of its page."""
     options = RecordOptions(html=plan.settings.html, text=plan.settings.text)
+    has_bodies = plan.settings.bodies and plan.settings.html
 
     async def record(lease: Lease, page: RenderedPage, notes: VisitNotes) -> Record:
         content = ContentHash.of(page.text)
@@ -68,6 +73,7 @@ def recorder(
             markdown=made.markdown,
             main_text=made.main_text,
             media=None if page.media is None else await links.canonical_media(page.media),
+            body_path=await _body_path(page.html) if has_bodies and page.html else None,
         )
         if plan.extractor is not None:
             found = await _extracted(plan.extractor, lease.task.url, page, notes)
@@ -77,6 +83,10 @@ def recorder(
         return build_record(plan.crawl, named, page, shown, facts, options)
 
     return record
+
+
+async def _body_path(html: str) -> str:
+    return body_path(html) if len(html) <= _INLINE_CHARS else await asyncio.to_thread(body_path, html)
 
 
 async def _extracted(extractor: Extractor, url: str, page: RenderedPage, notes: VisitNotes) -> Extraction:

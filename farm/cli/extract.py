@@ -21,6 +21,7 @@ from farm.model.errors import OutputUnwritable, UsageError
 from farm.monitor.figures import escaped
 from farm.settings.commands import ExtractSettings
 from farm.settings.load import load
+from farm.sinks.bodies import read_body
 from farm.sinks.record import items_of, json_line
 
 _SHOWN_ITEMS = 20
@@ -86,7 +87,7 @@ def _over_stored(extractor: Extractor, source: Path, to: Path | None) -> int:
             sys.stdout.flush()
             for record in _records(path):
                 pages += 1
-                found = _read(extractor, record)
+                found = _read(extractor, record, path.parent)
                 for item in items_of(record, found.items):
                     out.write(json_line(item))
                 items, errors = items + len(found.items), errors + len(found.errors)
@@ -104,9 +105,12 @@ def _over_stored(extractor: Extractor, source: Path, to: Path | None) -> int:
     return 0
 
 
-def _read(extractor: Extractor, record: Mapping[str, Any]) -> Extraction:
+def _read(extractor: Extractor, record: Mapping[str, Any], folder: Path) -> Extraction:
     if record["status"] >= _REFUSED or record["evidence"] or not extractor.matches(record["url"]):
         return Extraction()
+    files = record.get("files")
+    if record.get("html") is None and isinstance(files, dict) and files.get("html"):
+        record = {**record, "html": read_body(folder, str(files["html"]))}
     return extractor.read(PageContent.of_record(record))
 
 

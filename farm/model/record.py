@@ -32,7 +32,9 @@ COLUMNS = (
     Column("content_type", "text", "its `Content-Type`, parameters included"),
     Column("title", "text", "the document's title"),
     Column("text", "text", "the visible text; null with `--no-text`"),
-    Column("html", "text", "the DOM as it was when the page had settled; null with `--no-html`"),
+    Column(
+        "html", "text", "the DOM as it was when the page had settled; null with `--no-html` and `--bodies`"
+    ),
     Column("links", "json", "`[{url, text, rel}]`: canonical, each once, in the order of the document"),
     Column(
         "images",
@@ -87,7 +89,8 @@ COLUMNS = (
     Column(
         "files",
         "json",
-        "the paths of files by kind (`screenshot`, `pdf`, `download`, `har`), in the output folder",
+        "the paths of files by kind (`screenshot`, `pdf`, `download`, `har`, [`html`](#bodies)), "
+        "in the output folder",
     ),
     Column(
         "actions",
@@ -129,7 +132,8 @@ class Record:
     """One page in a sink: `id` is a function of the crawl and `url`, `fields` are ready for JSON.
 
     `fields` has `id` and `url` too and keeps the order in which they are written. `files` are the files that the
-    record names: their contents by path in the output folder. `exchanges` are what the browser and the site said,
+    record names: their contents by path in the output folder; `body` is the path and the text of its HTML, where
+    that is a file too. `exchanges` are what the browser and the site said,
     where a sink keeps that. `items` are what was extracted, flat, with the keys of `ITEM_KEYS` first; None where
     nothing was to be extracted, so that a sink leaves those that it has.
     """
@@ -140,6 +144,12 @@ class Record:
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     exchanges: Sequence[DocumentExchange] = field(default=(), repr=False)
     items: Sequence[Mapping[str, Any]] | None = field(default=None, repr=False)
+    body: tuple[str, str] | None = field(default=None, repr=False)
+
+    @property
+    def has_files(self) -> bool:
+        """Whether it names files, which must be durable before it is."""
+        return bool(self.files) or self.body is not None
 
 
 @dataclass(frozen=True, slots=True)

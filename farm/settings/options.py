@@ -172,6 +172,11 @@ class OutputSettings(BaseModel):
         300.0, "how long an outage of a sink is waited for [5m]", metavar="TIME", gt=0
     )
     html: bool = option(True, "keep the pages' HTML [yes]")
+    bodies: bool = option(
+        False,
+        "keep the HTML as packed files in place of the records: bodies/ in the output folder, the same HTML once",
+        needs="html",
+    )
     text: bool = option(True, "keep the pages' text [yes]")
     markdown: bool = option(False, "keep each page as Markdown too")
     main_text: bool = option(False, "keep the text of each page's main content too")

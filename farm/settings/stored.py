@@ -57,6 +57,7 @@ OF_RECORDS = (
     "timezone",
     "isolation",
     "html",
+    "bodies",
     "text",
     "images",
     "capture",
@@ -66,7 +67,9 @@ OF_RECORDS = (
     "main_text",
 )
 """Options that change what a record says; who joins without them has them from the crawl."""
-SAID_WHERE_GIVEN = frozenset({"site", "images", "capture", "capture_max", "har", "markdown", "main_text"})
+SAID_WHERE_GIVEN = frozenset(
+    {"site", "images", "capture", "capture_max", "har", "markdown", "main_text", "bodies"}
+)
 """What older crawls do not know: those go on, and so do older nodes, where it is not used."""
 NOT_ADOPTED = frozenset({"canonicalisation", "header_names", "site_headers", "with_storage_state"})
 """What a node cannot have from the crawl: its own code, and secrets, which are not kept in Redis."""

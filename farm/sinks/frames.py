@@ -94,7 +94,7 @@ class _Decoder(Protocol):
     def eof(self) -> bool: ...
     @property
     def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, /) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int = ..., /) -> bytes: ...
 
 
 class GzipFraming:
@@ -112,7 +112,7 @@ class GzipFraming:
         """Return the entry of a member; None where the bytes are not exactly one."""
         decoder = self._decoder()
         try:
-            entry = decoder.decompress(frame)
+            entry = decoder.decompress(frame, _MOST_BYTES)
         except self._error:
             return None
         return entry if decoder.eof and not decoder.unused_data else None

@@ -23,6 +23,7 @@ from farm.model.record import Batch, Skip
 from farm.sinks.address import DEFAULT, SinkAddress, store_of
 from farm.sinks.append_log import AppendLog
 from farm.sinks.batch import BatchingWriter, Store
+from farm.sinks.bodies import write_body
 from farm.sinks.files import Files, clear
 from farm.sinks.jsonl import remove
 from farm.sinks.log_index import KEY_BYTES, RecentKeys
@@ -112,6 +113,8 @@ class _FolderStore:
         for record in batch.records:
             for path, content in record.files.items():
                 self._files.write(path, content)
+            if record.body is not None:
+                write_body(self._folder, self._files, *record.body)
         return (skips, encoded), size_bytes
 
     def write(self, group: Sequence[_FolderEntry]) -> None:
@@ -186,7 +189,7 @@ class RecordSink:
             if batch.skips:
                 await self._first.commit(batch)
             return
-        if not self._others or any(record.files for record in batch.records):
+        if not self._others or any(record.has_files for record in batch.records):
             # Files must be durable before any record that names them.
             await self._first.commit(batch)
             commits = [writer.commit(batch) for writer in self._others]

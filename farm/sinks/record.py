@@ -19,8 +19,14 @@ from farm.model.secret import MASK, USERINFO, is_secret_header, without_credenti
 from farm.model.task import Lease
 from farm.model.url import record_id
 
-FOLDERS = {"screenshot": "screenshots", "pdf": "pdfs", "download": "downloads", "har": "hars"}
-"""By kind of capture, in the output folder."""
+FOLDERS = {
+    "screenshot": "screenshots",
+    "pdf": "pdfs",
+    "download": "downloads",
+    "har": "hars",
+    "html": "bodies",
+}
+"""By kind of file, in the output folder."""
 NO_METADATA: Mapping[str, Any] = {
     "json_ld": (),
     "open_graph": {},
@@ -77,6 +83,8 @@ class VisitFacts:
     items: Sequence[tuple[str, Mapping[str, Any]]] | None = None
     """What was extracted, by kind; None where nothing was to be."""
     extract_errors: Sequence[Mapping[str, Any]] = ()
+    body_path: str | None = None
+    """Where the HTML is in place of the record; None where it is in the record, or left out."""
 
 
 def build_record(
@@ -102,7 +110,7 @@ def build_record(
         "content_type": page.content_type[:_HEADER_CHARS],
         "title": page.title,
         "text": page.text if keep.text else None,
-        "html": page.html if keep.html else None,
+        "html": page.html if keep.html and visit.body_path is None else None,
         "links": links,
         "images": visit.images,
         "media": visit.media,
@@ -118,7 +126,8 @@ def build_record(
         "revision": visit.revision,
         **_findings(visit.detection),
         "truncated": truncated if keep.html else tuple(name for name in truncated if name != "html"),
-        "files": {one.kind: file_path(one, id_) for one in page.captures},
+        "files": {one.kind: file_path(one, id_) for one in page.captures}
+        | ({"html": visit.body_path} if visit.body_path is not None else {}),
         "actions": page.actions,
         "noindex": visit.noindex,
         "duplicate_of": visit.duplicate_of,
@@ -144,7 +153,8 @@ def build_record(
     }
     files = {file_path(one, id_): one.content for one in page.captures}
     items = None if visit.items is None else items_of(fields, visit.items)
-    return Record(id_, task.url, fields, files, page.exchanges, items)
+    body = (visit.body_path, page.html) if visit.body_path is not None else None
+    return Record(id_, task.url, fields, files, page.exchanges, items, body)
 
 
 def items_of(

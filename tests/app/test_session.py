@@ -78,6 +78,7 @@ RECORDS: dict[str, Any] = {
     "text": False,
     "images": True,
     "markdown": True,
+    "bodies": True,
     "main_text": True,
     "capture": ("json", "/api/*"),
     "capture_max": "2MiB",

@@ -110,6 +110,26 @@ def test_every_product_by_json_ld(shop: Shop, out: Path) -> None:
     assert (twice.code, "is there already" in twice.output) == (2, True)
 
 
+def test_html_beside_the_records_is_read_too(shop: Shop, out: Path) -> None:
+    """`--bodies`: every page's HTML is a file that its record names, and later runs go on so."""
+    (out.parent / "shop.toml").write_text(JSON_LD.replace('json_ld = "Product.name"', 'css = ".product h1"'))
+    begun = crawl(out, shop.url, "--bodies", contexts="2", limit="3").finish()
+    assert begun.code == 5, begun.output
+    finished = crawl(out, contexts="4").finish()
+    assert finished.code == 0, finished.output
+    assert {record["html"] for record in finished.records} == {None}
+    named = {record["files"]["html"] for record in finished.records}
+    assert {str(path.relative_to(out)) for path in (out / "bodies").rglob("*.zst")} == named
+    folder, declared = out.parent, str(out.parent / "shop.toml")
+    again = farm("extract", declared, "--from", str(out), "--to", str(folder / "again.jsonl"), folder=folder)
+    assert again.code == 0, again.output
+    names = {item["_url"]: item["name"] for item in read_lines(folder / "again.jsonl")}
+    assert names == {url: item["name"] for url, item in expected(shop).items()}
+    (out / "bodies").rename(folder / "elsewhere")
+    lost = farm("extract", declared, "--from", str(out), "--to", str(folder / "lost.jsonl"), folder=folder)
+    assert (lost.code, "keep the folder bodies beside the records" in lost.output) == (2, True)
+
+
 def test_a_declaration_is_tried_on_one_page(shop: Shop, out: Path) -> None:
     """Its items are shown, and what is like a selector that matches nothing."""
     declared = out.parent / "shop.toml"
