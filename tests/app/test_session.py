@@ -93,16 +93,18 @@ NEEDS: dict[str, dict[str, Any]] = {
 """Without what else a setting has no effect, and is refused for that."""
 
 
-async def test_what_changes_a_record_is_taken_from_the_crawl(tmp_path: Path) -> None:
-    """By a node whose user does not say it; its own deadlines stay its own."""
+@pytest.mark.parametrize("unsaid", ["html", "bodies"])
+async def test_what_changes_a_record_is_taken_from_the_crawl(tmp_path: Path, unsaid: str) -> None:
+    """By a node whose user does not say it; its own deadlines stay its own. HTML left out needs no place."""
     assert set(RECORDS) == set(OF_RECORDS)
-    first = await _joined(tmp_path, urls=SEEDS, page_timeout="5s", **RECORDS)
+    given = {name: value for name, value in RECORDS.items() if name != unsaid}
+    first = await _joined(tmp_path, urls=SEEDS, page_timeout="5s", **given)
     second = await _joined(tmp_path, page_timeout="7s")
     assert {name: getattr(second, name) for name in OF_RECORDS} == {
         name: getattr(first, name) for name in OF_RECORDS
     }
     assert second.page_timeout == 7
-    again = await _joined(tmp_path, **RECORDS)
+    again = await _joined(tmp_path, **given)
     assert again.viewport == first.viewport
 
 
