@@ -42,7 +42,7 @@ from farm.policy.memory import MemoryParams
 from farm.policy.retry import RetryParams
 from farm.resources.host_load import CpuUsage, HostLoad
 from farm.resources.memory import MemoryMeter, MemorySampler, heap_mib, machine_bytes, renderer_cap_bytes
-from farm.runtime.control import ByteBudget, Control
+from farm.runtime.control import ByteBudget, Control, ending_from_thread
 from farm.runtime.egress_route import DirectRoute
 from farm.runtime.flow import FlowMeter, FlowReporter, OwnLimits
 from farm.runtime.governor import Governor, GovernorParams
@@ -128,6 +128,7 @@ async def assemble(
         pool = _pool(plan, session, cap_bytes, folder, reaper, emit, clock)
         stack.push_async_callback(pool.close)
         control = Control(staying=settings.stay)
+        session.presence.on_drain(ending_from_thread(control, emit, clock))
         retry = RetryParams(retries=session.crawl.settings["retries"])
         proxies = proxies_of(plan, emit, clock)
         budget = await byte_budget(session, gateway, control, emit, clock) if proxies else None
@@ -194,6 +195,7 @@ def _heartbeat(session: CrawlSession, visibility_s: float, clock: Clock) -> Hear
         clock,
         node=session.presence.identity,
         replaced=session.presence.replaced,
+        drained=session.presence.drained,
     )
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from farm.app.access import add_seeds, another_crawl, redis_url, short_patience_s
@@ -17,7 +18,7 @@ from farm.frontier.frontier import RedisFrontier
 from farm.frontier.terms import Terms
 from farm.model.errors import FarmError, NoSuchCrawl, UsageError
 from farm.resources.files import FolderLock
-from farm.runtime.presence import Presence, register, wait_while_halted
+from farm.runtime.presence import Presence, node_facts, register, wait_while_halted
 from farm.runtime.reaper import Reaper
 from farm.scope.rules import ScopeRules
 from farm.scope.seeds import reparsed
@@ -85,8 +86,18 @@ async def open_session(plan: RunPlan, reaper: Reaper) -> AsyncIterator[CrawlSess
             )
         if not plan.embedded:
             lock.take()
-        presence = await register(frontier.nodes, plan.settings.node, plan.private)
+        facts = node_facts(plan.contexts, 1, crawl.settings)
+        presence = await register(frontier.nodes, plan.settings.node, plan.private, facts)
         stack.push_async_callback(presence.leave)
+        name = presence.identity.name
+        await wait_while_halted(
+            partial(_node_state, frontier, name),
+            lambda _: (
+                f"The node {name} is drained; let it go on with `farm resume --node {name} {plan.where}`."
+            ),
+            stays=plan.settings.stay,
+            within_s=plan.settings.time_limit,
+        )
         if plan.settings.sitemap != "off":
             # Before there is anything that could be done: another node might find the crawl finished.
             await frontier.feeders.hold(presence.identity.name, FEED_STARTS_S)
@@ -100,6 +111,10 @@ async def open_session(plan: RunPlan, reaper: Reaper) -> AsyncIterator[CrawlSess
         # Many seeds take longer to add than a silent node is taken for alive.
         await presence.confirm()
         yield CrawlSession(plan, crawl, frontier, rules, url, server, presence, client.warnings)
+
+
+async def _node_state(frontier: RedisFrontier, name: str) -> str:
+    return "draining" if await frontier.nodes.is_drained(name) else "running"
 
 
 def _private_redis(folder: Path, reaper: Reaper, stack: AsyncExitStack) -> EmbeddedRedis:

@@ -28,6 +28,8 @@ from farm.model.outcome import Ack, Bury, Release, Retry, Settled
 from farm.model.task import Idle, Lease, LeaseRequest, UrlTask
 
 LONGEST_DETAIL = 500
+ELIGIBLE_SITES = 1_000
+"""Into the queues of how many sites of a shard is looked to count what could be leased: a call is to be short."""
 
 
 class RedisFrontier:
@@ -202,6 +204,10 @@ class RedisFrontier:
         Raises CrawlGone where the crawl was deleted, CrawlUnreadable where its counters cannot be read.
         """
         return await self.shards.stats()
+
+    async def eligible(self) -> int:
+        """Return how many URLs could be leased now; of very many sites at least so many."""
+        return sum(map(int, await self.shards.each("eligible", ELIGIBLE_SITES)))
 
     async def set_state(self, state: str) -> None:
         """Set for all nodes whether leases are granted: one of `STATES`. Raises UsageError for any other."""

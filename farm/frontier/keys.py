@@ -30,6 +30,9 @@ glossary:
                                  where it is later
     {c:s}:nodes          zset    node -> when its last heartbeat came
     {c:s}:node           hash    node -> its incarnation, and the facts it registered with (JSON)
+    {c:s}:left           zset    node that is at work no more -> when that was seen; the last 200
+    {c:s}:gone           hash    the same -> lost or ended, and what stood in `node`
+    {c:s}:drained        set     nodes that are asked to end, until somebody takes that back
     {c:s}:alone          hash    node -> its slot that has a suspect, while it leases nothing else
     {c:s}:delayed        zset    site and entry -> when it goes back to its queue
     {c:s}:dead           hash    id -> reason, when (the server's own time in ms), detail, site, entry

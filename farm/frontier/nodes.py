@@ -10,7 +10,8 @@ is set before the crawl can be seen to be empty, and removed after its last URL 
 dies expires.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -27,8 +28,11 @@ ANY = "*"
 """In place of a predecessor's incarnation: the present holder of the name is known to be dead."""
 FRESH_S = 10.0
 """A node whose report of its flow is older has ended, or cannot reach Redis."""
+_AT_WORK = frozenset({"running", "draining"})
 FEEDS_S = 30.0
 """How long the mark of a node that feeds the crawl lasts, unless it is prolonged."""
+_FIELDS = 7
+"""How many the script `nodes` returns of each node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +50,22 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class NodeEntry:
-    """A node that is registered; `facts` are what it registered with."""
+    """A node, or a process of one; `facts` are what it registered with, `leased` is how many URLs it visits.
+
+    `state` is `running`, `draining` (asked to end), `lost` (silent for too long) or `ended`.
+    """
 
     name: str
     incarnation: str
     silent_s: float
-    is_alive: bool
+    state: str = "running"
+    leased: int = 0
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it is at work."""
+        return self.state in _AT_WORK
 
 
 class NodeRegistry:
@@ -94,10 +107,48 @@ class NodeRegistry:
         """Remove the node; its leases go back to their queues. Returns how many there were."""
         return sum(await self._shards.each("unregister", name, incarnation))
 
-    async def list(self) -> list[NodeEntry]:
+    async def list(self) -> Sequence[NodeEntry]:
         """Return the nodes that are registered, the one that has been silent for longest first."""
-        flat = await self._shards.run(0, "nodes")
-        return [_entry(*flat[start : start + 5]) for start in range(0, len(flat), 5)]
+        return [entry for entry, is_registered in await self._listed() if is_registered]
+
+    async def history(self) -> Sequence[NodeEntry]:
+        """Return every node that is known: those at work, and the last ones that ended or were lost."""
+        return [entry for entry, _ in await self._listed()]
+
+    async def drain(self, name: str) -> None:
+        """Ask the node to end, now and whenever it begins, until `resume`."""
+        await self._shards.each("drain", name, "drain")
+
+    async def resume(self, name: str = "") -> None:
+        """Take back that the node is to end; without a name that of all nodes."""
+        await self._shards.each("drain", name, "resume")
+
+    async def is_drained(self, name: str) -> bool:
+        """Whether the node is asked to end."""
+        return bool(await self._shards.run(0, "drain", name, "ask"))
+
+    async def _listed(self) -> Sequence[tuple[NodeEntry, bool]]:
+        """Return the entries of all shards as one, each with whether it is registered."""
+        first, *others = await self._shards.each("nodes")
+        leased = Counter[bytes]()
+        for flat in others:
+            leased.update({flat[at]: int(flat[at + 5]) for at in range(0, len(flat), _FIELDS)})
+        found = []
+        for at in range(0, len(first), _FIELDS):
+            name, incarnation, silent_ms, dead_after_ms, facts, here, state = first[at : at + _FIELDS]
+            is_registered = state in {b"", b"draining"}
+            if is_registered and silent_ms >= dead_after_ms:
+                state = b"lost"
+            entry = NodeEntry(
+                name=name.decode(errors="replace"),
+                incarnation=incarnation.decode(errors="replace"),
+                silent_s=silent_ms / 1000,
+                state=state.decode() or "running",
+                leased=int(here) + leased[name],
+                facts=_facts(facts),
+            )
+            found.append((entry, is_registered))
+        return found
 
     async def is_alive(self, name: str) -> bool:
         """Whether a node of this name is registered and was not silent for too long."""
@@ -105,15 +156,19 @@ class NodeRegistry:
 
 
 def state_over_shards(standings: list[int]) -> NodeState:
-    """Return what the shards' answers mean together: replaced by any is replaced, returned in any is returned."""
-    if NodeState.REPLACED in standings:
-        return NodeState.REPLACED
-    return NodeState.RETURNED if NodeState.RETURNED in standings else NodeState.ALIVE
+    """Return what the shards' answers mean together: replaced, returned or drained by any is that."""
+    for state in (NodeState.REPLACED, NodeState.RETURNED, NodeState.DRAINED):
+        if state in standings:
+            return state
+    return NodeState.ALIVE
 
 
 @dataclass(frozen=True, slots=True)
 class NodeFlow:
-    """One node's figures, reported `age_s` ago; `binding` names the limit that held it to `limit` contexts."""
+    """One node's figures, reported `age_s` ago; `binding` names the limit that held it to `limit` contexts.
+
+    `memory_bytes` is what its processes use.
+    """
 
     node: str
     age_s: float
@@ -121,6 +176,7 @@ class NodeFlow:
     sites: Mapping[str, Flow] = field(default_factory=dict)
     limit: int = 0
     binding: str = ""
+    memory_bytes: int = 0
 
     @property
     def is_fresh(self) -> bool:
@@ -136,7 +192,13 @@ class RedisFlowStore:
         self._key = keys.flow(crawl)
 
     async def publish(
-        self, node: str, flow: Flow, sites: Mapping[str, Flow], limit: int, binding: str
+        self,
+        node: str,
+        flow: Flow,
+        sites: Mapping[str, Flow],
+        limit: int,
+        binding: str,
+        memory_bytes: int = 0,
     ) -> None:
         """Store a node's figures, with the server's time."""
         told = {
@@ -145,6 +207,7 @@ class RedisFlowStore:
             "sites": {site: asdict(one) for site, one in sites.items()},
             "limit": limit,
             "binding": binding,
+            "memory_bytes": memory_bytes,
         }
         await self._client.command("HSET", self._key, node, orjson.dumps(told))
 
@@ -158,7 +221,8 @@ class RedisFlowStore:
                 sites = {site: _flow(one) for site, one in told["sites"].items()}
                 age_s = now_s - float(told["at"])
                 flow, limit, binding = _flow(told["flow"]), int(told["limit"]), str(told["binding"])
-                found.append(NodeFlow(node.decode(), age_s, flow, sites, limit, binding))
+                used = int(told.get("memory_bytes", 0))
+                found.append(NodeFlow(node.decode(), age_s, flow, sites, limit, binding, used))
             except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
                 continue
         return sorted(found, key=lambda one: one.age_s)
@@ -202,18 +266,12 @@ class ActiveFeeders:
         return False
 
 
-def _entry(name: bytes, incarnation: bytes, silent_ms: int, dead_after_ms: int, facts: bytes) -> NodeEntry:
+def _facts(stored: bytes) -> Mapping[str, Any]:
     try:
-        told = orjson.loads(facts)
+        told = orjson.loads(stored)
     except ValueError:
-        told = {}
-    return NodeEntry(
-        name=name.decode(errors="replace"),
-        incarnation=incarnation.decode(errors="replace"),
-        silent_s=silent_ms / 1000,
-        is_alive=silent_ms < dead_after_ms,
-        facts=told if isinstance(told, dict) else {},
-    )
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def _flow(told: Mapping[str, float]) -> Flow:

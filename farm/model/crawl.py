@@ -68,6 +68,8 @@ class NodeState(IntEnum):
     ALIVE = 1
     RETURNED = 2
     """It was considered dead and is registered again; its earlier leases are lost."""
+    DRAINED = 3
+    """It is asked to end (`farm drain --node`)."""
 
 
 @dataclass(frozen=True, slots=True)

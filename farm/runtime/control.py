@@ -5,6 +5,7 @@ The limits on bytes are looked at beside the workers; reached, no new page is ta
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
 from typing import Protocol
 
@@ -117,6 +118,25 @@ class Control:
                 await self._changed.wait()
         except TimeoutError:
             return
+
+
+def ending_from_thread(control: Control, emit: Emit, clock: Clock) -> Callable[[], None]:
+    """Return what any thread may call to end the run of the running loop: somebody has asked this node to."""
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        emit(
+            Notice(
+                clock.monotonic(), "info", "this node is drained: it finishes the pages under way and ends"
+            )
+        )
+        control.end(ExitReason.STOPPED)
+
+    def from_thread() -> None:
+        with suppress(RuntimeError):  # the loop is closed: the run is over
+            loop.call_soon_threadsafe(end)
+
+    return from_thread
 
 
 class ProxyBytesStore(Protocol):

@@ -12,7 +12,17 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from farm.model.clock import Clock
-from farm.model.event import AdmissionSet, Emit, Event, FlowRead, PageDone, SlotPhase, StatsRead, VisitFailed
+from farm.model.event import (
+    AdmissionSet,
+    Emit,
+    Event,
+    FlowRead,
+    MemoryRead,
+    PageDone,
+    SlotPhase,
+    StatsRead,
+    VisitFailed,
+)
 from farm.model.url import site_of
 from farm.policy.capacity import CrawlLimits, Flow, steadied, useful_limits
 
@@ -130,7 +140,7 @@ class FlowStore(Protocol):
     """Where nodes publish their flows."""
 
     async def publish(
-        self, node: str, flow: Flow, sites: Mapping[str, Flow], limit: int, binding: str
+        self, node: str, flow: Flow, sites: Mapping[str, Flow], limit: int, binding: str, memory_bytes: int
     ) -> None:
         """Store this node's figures."""
         ...
@@ -146,12 +156,15 @@ class FlowReporter:
         self._emit = emit
         self._clock = clock
         self._admission = AdmissionSet(0.0, 0, "")
+        self._memory_bytes = 0
 
     def fold(self, event: Event) -> None:
         """Take one event in."""
         self._meter.fold(event)
         if isinstance(event, AdmissionSet):
             self._admission = event
+        elif isinstance(event, MemoryRead):
+            self._memory_bytes = event.used_bytes
 
     async def run(self) -> None:
         """Publish until cancelled."""
@@ -160,4 +173,5 @@ class FlowReporter:
             now = self._clock.monotonic()
             flow, sites = self._meter.overall(now), self._meter.by_site(now)
             self._emit(FlowRead(now, flow.per_s, flow.took_s, flow.under_way))
-            await self._store.publish(self._node, flow, sites, self._admission.limit, self._admission.binding)
+            limit, binding = self._admission.limit, self._admission.binding
+            await self._store.publish(self._node, flow, sites, limit, binding, self._memory_bytes)

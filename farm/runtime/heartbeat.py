@@ -41,7 +41,7 @@ class Heartbeat:
     """A thread that renews leases in batches, every third of the visibility timeout.
 
     With a `node` it also sends that node's heartbeat; `replaced` is called, in that thread and once, when another
-    incarnation uses the node's name.
+    incarnation uses the node's name, and `drained`, likewise, when somebody has asked the node to end.
     """
 
     def __init__(
@@ -53,12 +53,14 @@ class Heartbeat:
         *,
         node: Identity | None = None,
         replaced: Callable[[], None] = lambda: None,
+        drained: Callable[[], None] = lambda: None,
     ) -> None:
         self._connect = connect
         self._interval_s = visibility_s * every
         self._clock = clock
         self._node = node
         self._replaced = replaced
+        self._drained: Callable[[], None] | None = drained
         self._lock = threading.Lock()
         self._held: dict[tuple[str, int], _Held] = {}
         self._lost: set[tuple[str, int]] = set()
@@ -160,6 +162,9 @@ class Heartbeat:
         elif state is NodeState.REPLACED:
             self._node = None
             self._replaced()
+        elif state is NodeState.DRAINED and self._drained is not None:
+            drained, self._drained = self._drained, None
+            drained()
 
     def _run(self) -> None:
         renewer: LeaseRenewer | None = None

@@ -11,11 +11,15 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from hashlib import blake2b
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+import orjson
+
+from farm import __version__
 from farm.model.crawl import HALTED, Identity
 from farm.model.errors import CrawlHalted, FarmError, OutputUnwritable, UsageError
 from farm.resources.files import write_atomically
@@ -73,8 +77,13 @@ class NodeRegistration(Protocol):
 class NodeNames(Protocol):
     """The names of a crawl's nodes."""
 
-    async def register(self, name: str, incarnation: str, predecessor: str = "", /) -> NodeRegistration:
-        """Register under the name, unless a live node other than the predecessor has it."""
+    async def register(
+        self, name: str, incarnation: str, predecessor: str = "", facts: Mapping[str, Any] | None = None, /
+    ) -> NodeRegistration:
+        """Register under the name, unless a live node other than the predecessor has it.
+
+        `facts` are what is told of the node to whoever lists the nodes.
+        """
         ...
 
     async def unregister(self, name: str, incarnation: str, /) -> int:
@@ -85,9 +94,14 @@ class NodeNames(Protocol):
 class Presence:
     """The registration of one run. Without `leave` the node is taken for dead, seconds later."""
 
-    def __init__(self, registry: NodeNames, identity: Identity) -> None:
+    def __init__(
+        self, registry: NodeNames, identity: Identity, facts: Mapping[str, Any] | None = None
+    ) -> None:
         self.identity = identity
+        self._on_drain: Callable[[], None] = lambda: None
+        self._is_drained = False
         self._registry = registry
+        self._facts = facts
         self._replaced = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
@@ -96,6 +110,17 @@ class Presence:
         with suppress(RuntimeError):  # the loop is closed: the run is over
             self._loop.call_soon_threadsafe(self._replaced.set)
 
+    def drained(self) -> None:
+        """Hear, from any thread, that somebody has asked this node to end."""
+        self._is_drained = True
+        self._on_drain()
+
+    def on_drain(self, end: Callable[[], None]) -> None:
+        """Have `end` called, from any thread, when the node is asked to end; at once where it was already."""
+        self._on_drain = end
+        if self._is_drained:
+            end()
+
     async def run(self) -> None:
         """Raise UsageError once another node has the name."""
         await self._replaced.wait()
@@ -103,7 +128,8 @@ class Presence:
 
     async def confirm(self) -> None:
         """Say that the node is alive, before there is a heartbeat; raises UsageError where it was replaced."""
-        if not (await self._registry.register(self.identity.name, self.identity.incarnation)).granted:
+        name, incarnation = self.identity.name, self.identity.incarnation
+        if not (await self._registry.register(name, incarnation, "", self._facts)).granted:
             raise self._lost()
 
     def _lost(self) -> UsageError:
@@ -118,7 +144,9 @@ class Presence:
                 await self._registry.unregister(self.identity.name, self.identity.incarnation)
 
 
-async def register(registry: NodeNames, given: str | None, private: Path) -> Presence:
+async def register(
+    registry: NodeNames, given: str | None, private: Path, facts: Mapping[str, Any] | None = None
+) -> Presence:
     """Register under the given name, or that of the folder; raises UsageError where a live node has it.
 
     The folder must be locked by this run: whatever incarnation was kept in it is dead, and its leases come back at
@@ -129,11 +157,11 @@ async def register(registry: NodeNames, given: str | None, private: Path) -> Pre
     identity = Identity(name, os.urandom(8).hex())
     place = await asyncio.to_thread(_place, private / _LOCK)
     predecessor = await asyncio.to_thread(_predecessor, private / _INCARNATION, place)
-    registration = await registry.register(name, identity.incarnation, predecessor)
+    registration = await registry.register(name, identity.incarnation, predecessor, facts)
     heard_s, until = registration.silent_s, time.monotonic() + GIVE_UP_S
     while not registration.granted:
         await asyncio.sleep(ASK_AGAIN_S)
-        registration = await registry.register(name, identity.incarnation)
+        registration = await registry.register(name, identity.incarnation, "", facts)
         if not registration.granted and (registration.silent_s < heard_s or time.monotonic() > until):
             advice = "name this one with --node" if given is None else "give this one another --node"
             raise UsageError(
@@ -141,7 +169,23 @@ async def register(registry: NodeNames, given: str | None, private: Path) -> Pre
             )
         heard_s = registration.silent_s
     await asyncio.to_thread(_write, private / _INCARNATION, f"{identity.incarnation} {place}")
-    return Presence(registry, identity)
+    return Presence(registry, identity, facts)
+
+
+def node_facts(contexts: int, processes: int, agreed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a node tells of itself when it registers, ready for JSON.
+
+    `settings` is a digest of the settings that the nodes agree on: equal where these are.
+    """
+    digest = blake2b(orjson.dumps(dict(agreed), option=orjson.OPT_SORT_KEYS), digest_size=6).hexdigest()
+    return {
+        "version": __version__,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "contexts": contexts,
+        "processes": processes,
+        "settings": digest,
+    }
 
 
 def _kept_name(path: Path) -> str:

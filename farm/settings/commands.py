@@ -107,6 +107,10 @@ class AddSettings(CrawlSettings, CommandSettings):
 class SteerSettings(CrawlSettings, CommandSettings):
     """`farm pause`, `resume`, `drain` and `stop`."""
 
+    one_node: str | None = option(
+        None, "drain or resume only the node of this name", metavar="NAME", flag="node"
+    )
+
 
 class DeadSettings(CrawlSettings, CommandSettings):
     """`farm dead`."""

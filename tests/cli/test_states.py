@@ -119,3 +119,30 @@ def test_a_finished_crawl_is_not_steered(outside: Outside, word: str) -> None:
     assert outside.farm("resume").out == "crawl t: running\n"
     outside.register("waits", "life")
     assert "finished" not in outside.farm(word).out
+
+
+def test_the_nodes_are_listed_and_one_is_drained_and_resumed(outside: Outside) -> None:
+    """For people and for machines; a name that no node has is refused."""
+    outside.register("n1", "life")
+    outside.register("n2", "life")
+    assert outside.farm("drain", "--node", "n1").out == "crawl t: node n1 draining\n"
+    told = {node["name"]: node for node in json.loads(outside.farm("status", "--json").out)["nodes"]}
+    assert {name: told[name]["state"] for name in ("n1", "n2")} == {"n1": "draining", "n2": "running"}
+    keys = {"name", "state", "last_seen", "version", "contexts", "leased", "memory_bytes", "processes"}
+    assert keys <= told["n1"].keys()
+    assert told["n1"]["last_seen"].endswith("Z")
+    shown = outside.farm("status").out
+    assert "node n1" in shown
+    assert "draining, 0 leased" in shown
+    assert "no node named 'n3', it has" in outside.farm("drain", "--node", "n3").sentence
+    assert "`farm pause` is for a whole crawl" in outside.farm("pause", "--node", "n1").sentence
+    assert outside.farm("resume", "--node", "n1").out == "crawl t: node n1 running\n"
+    again = json.loads(outside.farm("status", "--json").out)["nodes"]
+    assert {node["state"] for node in again if node["name"] in {"n1", "n2"}} == {"running"}
+
+
+def test_what_could_be_leased_is_told(outside: Outside) -> None:
+    """Nothing in a crawl that is paused."""
+    assert json.loads(outside.farm("status", "--json").out)["eligible"] > 0
+    outside.farm("pause")
+    assert json.loads(outside.farm("status", "--json").out)["eligible"] == 0

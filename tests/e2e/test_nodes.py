@@ -270,3 +270,31 @@ def test_a_signal_during_an_outage_ends_the_run_long_before_the_patience_does(
     finished = running.finish()
     assert finished.code == 143, finished.output
     assert finished.summary["exit_reason"] == "sigterm"
+
+
+def test_one_node_is_drained_from_outside_until_it_is_resumed(
+    shop: Shop, redis: RedisServer, tmp_path: Path
+) -> None:
+    """It ends with its pages finished and begins no more; its name is told in the remedy; the other goes on."""
+    where = ("--redis", redis.url)
+    one, two = tmp_path / "one", tmp_path / "two"
+    shop.hold()
+    leaving = crawl(one, shop.url, redis=redis.url, depth="1", node="n1")
+    seen_pages(shop, 1)
+    staying = crawl(two, redis=redis.url, node="n2")
+    until((two / "farm.log").exists, "the second node")
+    assert farm("drain", "--node", "n1", *where, folder=one).code == 0
+    until(lambda: "this node is drained" in (one / "farm.log").read_text(), "the drain")
+    told = json.loads(farm("status", "--json", *where, folder=one).output)
+    assert {node["name"]: node["state"] for node in told["nodes"]} == {"n1": "draining", "n2": "running"}
+    shop.release()
+    left = leaving.finish()
+    assert left.code in {0, 5}, left.output
+    refused = crawl(one, redis=redis.url, node="n1").finish()
+    assert (refused.code, refused.output.count("\n")) == (5, 1)
+    assert "farm resume --node n1" in refused.output
+    assert farm("resume", "--node", "n1", *where, folder=one).code == 0
+    ended = staying.finish()
+    assert ended.code == 0, ended.output
+    assert crawl(one, redis=redis.url, node="n1").finish().code in {0, 8}
+    assert set(Finished(0, "", one).urls + ended.urls) == shop.oracle.within(1)

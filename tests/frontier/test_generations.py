@@ -71,6 +71,8 @@ CALLS: dict[str, Old] = {
     "register": lambda bench, _: bench.frontier.nodes.register("n", "i1"),
     "unregister": lambda bench, _: bench.frontier.nodes.unregister("n", "i1"),
     "nodes": lambda bench, _: bench.frontier.nodes.list(),
+    "drain": lambda bench, _: bench.frontier.nodes.drain("n"),
+    "eligible": lambda bench, _: bench.frontier.eligible(),
     "heartbeat": _heartbeat,
 }
 

@@ -159,6 +159,86 @@ async def test_the_keeper_of_leases_says_that_the_node_is_alive(crowd: Bench) ->
     await asyncio.to_thread(keeper.close)
 
 
+async def test_nodes_that_are_gone_are_listed_with_what_they_were(crowd: Bench) -> None:
+    """Who ended is told from who was lost; who comes back under a name is gone no more."""
+    nodes = registry(crowd)
+    await nodes.register("ends", "i1", facts={"version": "1"})
+    await nodes.register("dies", "i2", facts={"version": "2"})
+    await nodes.unregister("ends", "i1")
+    crowd.clock.advance(SILENCE_S)
+    assert {node.name: node.state for node in await nodes.history()} == {"dies": "lost", "ends": "ended"}
+    await crowd.frontier.maintain()
+    gone = {node.name: (node.state, node.facts["version"]) for node in await nodes.history()}
+    assert gone == {"ends": ("ended", "1"), "dies": ("lost", "2")}
+    assert [node.silent_s for node in await nodes.history() if node.name == "ends"] == [SILENCE_S]
+    assert await nodes.heartbeat("dies", "i2") is NodeState.RETURNED
+    await nodes.register("ends", "i3")
+    back = {node.name: (node.state, node.facts.get("version")) for node in await nodes.history()}
+    assert back == {"dies": ("running", "2"), "ends": ("running", None)}
+
+
+async def test_of_the_nodes_that_are_gone_only_the_last_ones_are_kept(bench: Bench) -> None:
+    """However many come and go."""
+    nodes = registry(bench)
+    for n in range(205):
+        await nodes.register(f"n{n}", "i1")
+        bench.clock.advance(0.001)
+        await nodes.unregister(f"n{n}", "i1")
+    names = [node.name for node in await nodes.history()]
+    assert names == [f"n{n}" for n in range(5, 205)]
+
+
+async def test_what_a_node_has_leased_is_counted_over_all_shards(crowd: Bench) -> None:
+    """By its slots; a lease that is settled counts no more."""
+    nodes = registry(crowd)
+    await nodes.register("n", "i1")
+    await nodes.register("n/1", "i2")
+    await crowd.add(*(f"{'abc'[n % 3]}/{n}" for n in range(9)))
+    lease = await crowd.lease("n/99")
+    await lease_all(crowd, "n", 3)
+    await lease_all(crowd, "n/1", 2)
+    await crowd.frontier.ack(lease, Ack())
+    assert {node.name: node.leased for node in await nodes.list()} == {"n": 3, "n/1": 2}
+
+
+async def test_a_node_is_drained_until_somebody_takes_that_back(crowd: Bench) -> None:
+    """With its processes, and under whatever incarnation; the other nodes are not."""
+    nodes = registry(crowd)
+    for name in ("n", "n/1", "m"):
+        await nodes.register(name, "i1")
+    await nodes.drain("n")
+    assert await nodes.is_drained("n")
+    assert await nodes.heartbeat("n", "i1") is NodeState.DRAINED
+    assert await nodes.heartbeat("n/1", "i1") is NodeState.DRAINED
+    assert await nodes.heartbeat("m", "i1") is NodeState.ALIVE
+    assert {node.name: node.state for node in await nodes.list()} == {
+        "n": "draining",
+        "n/1": "draining",
+        "m": "running",
+    }
+    assert all(node.is_alive for node in await nodes.list())
+    await nodes.register("n", "i2", ANY)
+    assert await nodes.heartbeat("n", "i2") is NodeState.DRAINED
+    await nodes.drain("m")
+    await nodes.resume("n")
+    assert await nodes.heartbeat("n", "i2") is NodeState.ALIVE
+    assert await nodes.is_drained("m")
+    await nodes.resume()
+    assert not await nodes.is_drained("m")
+
+
+async def test_what_could_be_leased_now_is_counted(crowd: Bench) -> None:
+    """What is leased, put off or in a crawl that is paused is not."""
+    await crowd.add(*(f"{'abc'[n % 3]}/{n}" for n in range(9)))
+    assert await crowd.frontier.eligible() == 9
+    await crowd.lease("n/1")
+    assert await crowd.frontier.eligible() == 8
+    await crowd.frontier.block("a", 60)
+    assert await crowd.frontier.eligible() < 8
+    await crowd.frontier.set_state("paused")
+    assert await crowd.frontier.eligible() == 0
+
+
 @pytest.mark.parametrize("name", ["", "a b", "a\nb", "a\0"])
 async def test_a_name_that_cannot_be_kept_is_refused(bench: Bench, name: str) -> None:
     """Before anything is written."""

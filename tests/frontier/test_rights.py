@@ -91,8 +91,13 @@ async def _use(client: RedisClient, dedup: Dedup) -> None:
         await nodes.register("n", incarnation, ANY)
         await lease()
     await nodes.heartbeat("n", "i3")
-    await nodes.list()
+    await nodes.drain("n")
+    await nodes.resume("n")
+    await nodes.resume()
+    await frontier.eligible()
     await nodes.unregister("n", "i3")
+    await nodes.history()
+    await nodes.register("n", "i4")
     await open_crawl(client, "rights", {}, shards=2, dedup=dedup, fresh=True)
 
 

@@ -288,3 +288,14 @@ def test_an_outage_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
         heart.close()
     told = [record for record in caplog.records if "could not be renewed" in record.getMessage()]
     assert len(told) == 2
+
+
+def test_a_node_that_is_asked_to_end_is_told_once() -> None:
+    """By the answer to its heartbeat; it goes on to say that it is alive while it ends."""
+    told: list[str] = []
+    renewer = Renewer(states=[NodeState.ALIVE, NodeState.DRAINED, NodeState.DRAINED])
+    heart = Heartbeat(lambda: renewer, 30.0, ManualClock(), node=ME, drained=lambda: told.append("drained"))
+    for _ in range(3):
+        heart.send(renewer)
+    assert told == ["drained"]
+    assert renewer.states == []

@@ -3,14 +3,18 @@
 -- Guarantee: an incarnation that was replaced does not come back; one that was only taken for dead does.
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2 node · 3 incarnation
--- Returns:   1 alive, 2 alive again: it had been taken for dead, and its leases are gone, 0 another has its name
+-- Returns:   1 alive, 2 alive again: it had been taken for dead, and its leases are gone, 3 alive, and asked to end,
+--            0 another has its name
 begin()
 local known, standing = call('HGET', P .. 'node', ARGV[2]), 1
 if not known then
-  call('HSET', P .. 'node', ARGV[2], ARGV[3] .. ' ')
+  local before = recall(ARGV[2]) or ''
+  call('HSET', P .. 'node', ARGV[2], before:match('^%S*') == ARGV[3] and before or ARGV[3] .. ' ')
   standing = 2
 elseif known:match('^%S+') ~= ARGV[3] then
   standing = 0
+elseif is_drained(ARGV[2]) then
+  standing = 3
 end
 if standing > 0 then
   call('ZADD', P .. 'nodes', ('%d'):format(now), ARGV[2])

@@ -18,6 +18,7 @@ if holder ~= ARGV[3] then
   end
   taken = take_back(ARGV[2], NEVER, true)
 end
+recall(ARGV[2])
 call('HSET', P .. 'node', ARGV[2], ARGV[3] .. ' ' .. ARGV[5])
 call('ZADD', P .. 'nodes', ('%d'):format(now), ARGV[2])
 reindex_sites()

@@ -3,7 +3,7 @@
 -- can reach it: so an outage kills none. Slots of a node that never registered are left to the deadlines of their
 -- leases.
 -- Uses: core (tallies, head_of), failures (recount, bury_unreadable, bury), lease (release, record_of), nodes
---       (node_of), queue (enqueue)
+--       (node_of, note_gone), queue (enqueue)
 
 -- A lease whose holder is gone. It costs no attempt, and a life only where the URL was leased alone. Others come first.
 local function expire(r)
@@ -101,6 +101,7 @@ local function bury_silent(most)
   end
   local taken = take_back(silent, most, true)
   if taken < most then
+    note_gone(silent, 'lost', call('HGET', P .. 'node', silent) or '')
     call('ZREM', P .. 'nodes', silent)
     call('HDEL', P .. 'node', silent)
   end
