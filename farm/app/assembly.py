@@ -12,7 +12,7 @@ from pathlib import Path
 
 from farm.app.limits import crawl_limits
 from farm.app.preflight import RunPlan
-from farm.app.records import disk_quota, recorder, text_maker
+from farm.app.records import PageParsers, disk_quota, page_parsers, recorder
 from farm.app.rendering import slot_params
 from farm.app.session import CrawlSession
 from farm.app.traffic import (
@@ -30,7 +30,6 @@ from farm.browser.errors import ignore_driver_exit
 from farm.browser.pool import Pool, PoolParams
 from farm.detect import detect
 from farm.egress import Gateway, GatewayParams
-from farm.extract.parser_pool import WAIT_S
 from farm.frontier.lease_renewer import RedisLeaseRenewer
 from farm.model.clock import Clock
 from farm.model.errors import UsageError
@@ -134,9 +133,9 @@ async def assemble(
         budget = await byte_budget(session, gateway, control, emit, clock) if proxies else None
         robots = robots_checker(session, gateway, proxies, retry, clock)
         stack.push_async_callback(robots.close)
-        texts = text_maker(plan, cap_bytes, reaper)
-        if texts is not None:
-            stack.push_async_callback(texts[0].close)
+        parsers = page_parsers(plan, cap_bytes, reaper)
+        if parsers is not None:
+            stack.push_async_callback(parsers.pool.close)
         templates = DuplicateTemplates(hash_routes=_hash_routes(session) is HashRoutes.AUTO)
         links = link_sorter(session, robots, templates, clock.wall().year)
         pacer = pace_learner(session, host_load, emit, clock)
@@ -147,7 +146,7 @@ async def assemble(
             robots=VisitPermission(robots, templates.should_skip),
             paces=pacer,
             redirects=RedirectPolicy(session.rules, links),
-            record=recorder(plan, session.node, links, templates, texts and texts[1]),
+            record=recorder(plan, session.node, links, templates, parsers),
             detect=detect,
             heartbeat=heartbeat,
             emit=emit,
@@ -156,7 +155,9 @@ async def assemble(
         # What a user named and did not get is told again at the end.
         stack.enter_context(LoggedTroubles("farm.sitemaps", outcomes))
         feed = sitemap_feed(plan, session, gateway, proxies, robots, links, sink, control)
-        workers = await _workers(plan, pool, gateway, proxies, deps, control, _worker_params(session, retry))
+        workers = await _workers(
+            plan, pool, gateway, proxies, deps, control, _worker_params(session, retry, parsers)
+        )
         sampler = _memory_sampler(pool, session, cap_bytes, folder)
         stack.callback(sampler.close)
         limits = crawl_limits(session.crawl.settings, settings.site, has_proxies=proxies is not None)
@@ -221,12 +222,12 @@ def _pool(
     )
 
 
-def _worker_params(session: CrawlSession, retry: RetryParams) -> WorkerParams:
+def _worker_params(session: CrawlSession, retry: RetryParams, parsers: PageParsers | None) -> WorkerParams:
     settings = session.plan.settings
     return WorkerParams(
         visit_s=settings.page_timeout + VISIT_GRACE_S,
         commit_s=settings.redis_patience + VISIT_GRACE_S,
-        extract_s=WAIT_S + VISIT_GRACE_S if settings.markdown or settings.main_text else 0.0,
+        extract_s=parsers.wait_s + VISIT_GRACE_S if parsers is not None else 0.0,
         sink_s=settings.sink_patience,
         node=session.node,
         life=session.presence.identity.incarnation[:LIFE],

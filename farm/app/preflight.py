@@ -12,8 +12,7 @@ from farm.browser import chromium
 from farm.browser.chromium import BrowserBinary, find_browser
 from farm.egress import AllowedNetwork, Guard
 from farm.egress.proxy_file import ProxyFile
-from farm.extract.declaration import read_declaration
-from farm.extract.engine import Extractor
+from farm.extract.declaration import Declaration, read_declaration
 from farm.extract.parser_pool import check_packages
 from farm.model.errors import UsageError
 from farm.model.url import origin_of
@@ -60,7 +59,8 @@ class RunPlan:
     warnings: tuple[str, ...]
     proxies: ProxyFile | None
     secrets: Credentials = field(default_factory=Credentials, repr=False)
-    extractor: Extractor | None = None
+    declaration: Declaration | None = None
+    """Of the items that pages have."""
     notes: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     """Of the seeds, those of earlier runs included: where the headers may go."""
@@ -123,7 +123,7 @@ def preflight(settings: RunSettings) -> RunPlan:
         redis_url(settings)
     secrets = credentials(settings)
     check_sinks(settings.sink, have_items=settings.extract is not None)
-    extractor = Extractor(read_declaration(settings.extract)) if settings.extract is not None else None
+    declaration = read_declaration(settings.extract) if settings.extract is not None else None
     check_packages(markdown=settings.markdown, main_text=settings.main_text)
     ScopeRules(settings.scope, (), settings.include, settings.exclude)
     guard = Guard([AllowedNetwork.parse(text) for text in settings.allow_network])
@@ -163,7 +163,7 @@ def preflight(settings: RunSettings) -> RunPlan:
         warnings=warnings,
         proxies=proxies,
         secrets=secrets,
-        extractor=extractor,
+        declaration=declaration,
         notes=(taken_up,) if taken_up else (),
         origins=tuple(dict.fromkeys([*origins, *(f"{origin_of(seed.url)}/" for seed in seeds)])),
     )

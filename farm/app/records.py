@@ -2,12 +2,21 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from farm.app.preflight import RunPlan
-from farm.extract.engine import Extraction, Extractor, PageContent
-from farm.extract.parser_pool import MOST, NO_TEXTS, ParserParams, ParserPool, TextMaker, check_packages
+from farm.extract.engine import Extraction, PageContent
+from farm.extract.parser_pool import (
+    MOST,
+    NO_TEXTS,
+    WAIT_S,
+    ItemReader,
+    ParserParams,
+    ParserPool,
+    TextMaker,
+    check_packages,
+)
 from farm.model.clock import Clock
 from farm.model.event import Emit
 from farm.model.page import ContentHash, RenderedPage
@@ -30,26 +39,45 @@ _INLINE_CHARS = 1_000_000
 """Of HTML: whose hash is made on the event loop. It takes a millisecond; a thread is for what is larger."""
 
 
-def text_maker(plan: RunPlan, memory_bytes: int, reaper: Reaper) -> tuple[ParserPool, TextMaker] | None:
-    """Return what makes Markdown and main text, if they are wanted; a process may hold `memory_bytes`.
+@dataclass(frozen=True, slots=True)
+class PageParsers:
+    """What reads pages in the processes of `pool`: their texts, their items, or both."""
+
+    pool: ParserPool
+    texts: TextMaker | None
+    items: ItemReader | None
+
+    @property
+    def wait_s(self) -> float:
+        """How long they may take for a page, one after the other."""
+        return WAIT_S * ((self.texts is not None) + (self.items is not None))
+
+
+def page_parsers(plan: RunPlan, memory_bytes: int, reaper: Reaper) -> PageParsers | None:
+    """Return what reads texts and items of pages, if they are wanted; a process may hold `memory_bytes`.
 
     Raises UsageError where a package is missing: a node may have the options from the crawl.
     """
     markdown, main_text = plan.settings.markdown, plan.settings.main_text
-    if not (markdown or main_text):
+    if not (markdown or main_text or plan.declaration is not None):
         return None
     check_packages(markdown=markdown, main_text=main_text)
     params = ParserParams(min(MOST, core_count()), memory_bytes)
     pool = ParserPool(params, reaper.kill, reaper.free)
-    return pool, TextMaker(pool, markdown=markdown, main_text=main_text)
+    return PageParsers(
+        pool,
+        TextMaker(pool, markdown=markdown, main_text=main_text) if markdown or main_text else None,
+        ItemReader(pool, plan.declaration) if plan.declaration is not None else None,
+    )
 
 
 def recorder(
-    plan: RunPlan, node: str, links: LinkSorter, templates: DuplicateTemplates, texts: TextMaker | None
+    plan: RunPlan, node: str, links: LinkSorter, templates: DuplicateTemplates, parsers: PageParsers | None
 ) -> Recorder:
     """Return what makes the record of a visit, from what scope and the detector say of its page."""
     options = RecordOptions(html=plan.settings.html, text=plan.settings.text)
     has_bodies = plan.settings.bodies and plan.settings.html
+    texts, items = (parsers.texts, parsers.items) if parsers is not None else (None, None)
 
     async def record(lease: Lease, page: RenderedPage, notes: VisitNotes) -> Record:
         content = ContentHash.of(page.text)
@@ -60,6 +88,11 @@ def recorder(
             page = replace(
                 page, truncated=(*page.truncated, *made.truncated), errors=(*page.errors, *made.errors)
             )
+        images = None if page.images is None else await links.canonical_images(page.images)
+        media = None if page.media is None else await links.canonical_media(page.media)
+        shown = await links.canonical_links(page.links, page.hash_router)
+        body = await _body_path(page.html) if has_bodies and page.html else None
+        found = await _extracted(items, lease.task.url, page, notes) if items is not None else None
         facts = VisitFacts(
             node,
             notes.fetched_at,
@@ -67,18 +100,17 @@ def recorder(
             notes.detection,
             original,
             directives_of(page.headers, page.robots).noindex,
-            notes.timings_ms,
+            # Read last: what is made of the page counts.
+            notes.timings_ms(),
             content_hash=content.hex,
-            images=None if page.images is None else await links.canonical_images(page.images),
+            images=images,
+            media=media,
             markdown=made.markdown,
             main_text=made.main_text,
-            media=None if page.media is None else await links.canonical_media(page.media),
-            body_path=await _body_path(page.html) if has_bodies and page.html else None,
+            body_path=body,
+            items=found.items if found is not None else None,
+            extract_errors=found.errors if found is not None else (),
         )
-        if plan.extractor is not None:
-            found = await _extracted(plan.extractor, lease.task.url, page, notes)
-            facts = replace(facts, items=found.items, extract_errors=found.errors)
-        shown = await links.canonical_links(page.links, page.hash_router)
         named = replace(lease, slot=lease.slot_name)
         return build_record(plan.crawl, named, page, shown, facts, options)
 
@@ -89,12 +121,12 @@ async def _body_path(html: str) -> str:
     return body_path(html) if len(html) <= _INLINE_CHARS else await asyncio.to_thread(body_path, html)
 
 
-async def _extracted(extractor: Extractor, url: str, page: RenderedPage, notes: VisitNotes) -> Extraction:
+async def _extracted(items: ItemReader, url: str, page: RenderedPage, notes: VisitNotes) -> Extraction:
     """Return what is extracted of a page; nothing where another one is shown in its place."""
     if page.status >= _REFUSED or notes.detection is not None:
         return Extraction()
     json_ld = page.metadata["json_ld"] if page.metadata else ()
-    return await extractor.extract(PageContent(url, page.final_url, page.html, page.lang, json_ld))
+    return await items.of(PageContent(url, page.final_url, page.html, page.lang, json_ld))
 
 
 def disk_quota(

@@ -3,26 +3,22 @@
 What fails never fails the page: a field that cannot be read is null, an item without a required field is left out.
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from functools import lru_cache
+from typing import Any
 
-import ada_url
-from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from farm.extract.declaration import Declaration, FieldRule, ItemRule, UrlMatch
 from farm.extract.documents import Document, Element, Unreadable, compiled_xpath
 from farm.extract.json_paths import of_type, parse_path, values_at
-from farm.extract.values import date_of, number_of, price_of, price_of_offer
+from farm.extract.values import address_of, check_of, typed
 
 MOST_ITEMS = 10_000
 MOST_ERRORS = 20
 MOST_VALUE_CHARS = 1_000_000
 MOST_PAGE_CHARS = 20_000_000
-INLINE_CHARS = 100_000
-"""Of HTML: what is read on the event loop. It takes a few milliseconds; a thread is for what is larger."""
-DEADLINE_S = 30.0
 _SHOWN_CHARS = 60
 
 
@@ -97,21 +93,8 @@ class Extractor:
         """Return whether a rule is for this URL."""
         return any(match(url) for _, match, _ in self.rules)
 
-    async def extract(self, page: PageContent) -> Extraction:
-        """Return what the page has; what is large is read in a thread, within `DEADLINE_S`."""
-        if not self.matches(page.url):
-            return Extraction()
-        if len(page.html) <= INLINE_CHARS:
-            return self.read(page)
-        try:
-            async with asyncio.timeout(DEADLINE_S):
-                return await asyncio.to_thread(self.read, page)
-        except TimeoutError:
-            message = f"the page took more than {DEADLINE_S:g} s to read"
-            return Extraction(errors=({"kind": "", "field": "", "selector": "", "message": message},))
-
     def read(self, page: PageContent) -> Extraction:
-        """Return what the page has, at once."""
+        """Return what the page has. It takes as long as the page likes: in the farm a parser process does it."""
         run = _Run(page)
         items: list[tuple[str, Mapping[str, Any]]] = []
         run.base = _base(run)
@@ -223,18 +206,35 @@ class Extractor:
             run.left_chars -= len(raw)
             if len(raw) > MOST_VALUE_CHARS or run.left_chars < 0:
                 raise ValueError("it is too long")
-        value = _typed(raw, rule, lang, run, is_json=rule.is_json)
+        value = typed(raw, rule, lang, run.base)
         return self._checked(rule, value)
 
     def _checked(self, rule: FieldRule, value: Any) -> Any:
         """Return a value that keeps the rule's bounds; raises ValueError."""
         check = self._checks.get(id(rule))
         if check is None:
-            check = self._checks[id(rule)] = _check_of(rule)
+            check = self._checks[id(rule)] = check_of(rule)
         try:
             return check.validate_python(value)
         except ValidationError as error:
             raise ValueError(error.errors()[0]["msg"].lower()) from None
+
+
+@lru_cache(maxsize=4)
+def _extractor_of(declaration: str) -> Extractor:
+    return Extractor(Declaration.model_validate_json(declaration))
+
+
+def items_of(texts: Sequence[bytes], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `items` and `errors` of the HTML in `texts`, as JSON has them: what a parser process does.
+
+    `arguments` has the `declaration` as JSON, and of the page `url`, `base`, `lang` and `json_ld`.
+    """
+    page = PageContent(
+        arguments["url"], arguments["base"], texts[0].decode(), arguments["lang"], arguments["json_ld"]
+    )
+    found = _extractor_of(arguments["declaration"]).read(page)
+    return {"items": found.items, "errors": found.errors}
 
 
 def _base(run: _Run) -> str:
@@ -243,7 +243,7 @@ def _base(run: _Run) -> str:
         return run.page.base
     try:
         found = run.document().css("base[href]")
-        return _address(found[0].attribute("href") or "", run.page.base) if found else run.page.base
+        return address_of(found[0].attribute("href") or "", run.page.base) if found else run.page.base
     except (Unreadable, ValueError):
         return run.page.base
 
@@ -259,85 +259,6 @@ def _raw(found: Any, rule: FieldRule) -> Any:
     if rule.type == "url":
         return node.attribute("")
     return node.html() if rule.type == "html" else node.text()
-
-
-def _typed(  # noqa: PLR0911 - a type each
-    raw: Any, rule: FieldRule, lang: str, run: _Run, *, is_json: bool
-) -> Any:
-    if rule.type in {None, "json"}:
-        return raw
-    if rule.type == "price" and isinstance(raw, Mapping):
-        return price_of_offer(raw, rule.currency or "")
-    if rule.type == "boolean":
-        return _boolean(raw)
-    text = _scalar(raw)
-    if rule.type == "price":
-        return price_of(text, "en" if is_json and not isinstance(raw, str) else lang, rule.currency or "")
-    if rule.type in {"number", "integer"}:
-        return _number(text, "en" if is_json else lang, whole=rule.type == "integer")
-    if rule.type == "date":
-        return date_of(text, lang)
-    return _address(text, run.base) if rule.type == "url" else text
-
-
-def _number(text: str, lang: str, *, whole: bool) -> float | int:
-    number = number_of(text, lang)
-    if not whole:
-        return float(number)
-    if number != int(number) or abs(number) >= 1 << 63:
-        raise ValueError("it is no integer of 64 bits")
-    return int(number)
-
-
-_TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
-
-
-def _boolean(raw: Any) -> bool:
-    if isinstance(raw, bool):
-        return raw
-    text = _scalar(raw).lower().rpartition("/")[2]
-    if text not in _TRUE | _FALSE:
-        raise ValueError("write it as true, yes or 1, or the opposite")
-    return text in _TRUE
-
-
-def _scalar(raw: Any) -> str:
-    if isinstance(raw, str):
-        return raw
-    if isinstance(raw, bool) or not isinstance(raw, int | float):
-        raise ValueError("it is no text and no number")  # noqa: TRY004 - a value that cannot be read
-    return str(raw)
-
-
-def _address(text: str, base: str) -> str:
-    try:
-        # Credentials are in no record.
-        url = ada_url.URL(text, base=base)
-        url.username = url.password = ""
-    except ValueError:
-        raise ValueError("it is no address") from None
-    return str(url.href)
-
-
-_TYPES: Mapping[str | None, Any] = {
-    "text": str,
-    "html": str,
-    "url": str,
-    "date": str,
-    "number": float,
-    "integer": int,
-    "boolean": bool,
-    "price": dict[str, str | None],
-}
-
-
-def _check_of(rule: FieldRule) -> TypeAdapter[Any]:
-    kind = _TYPES.get(rule.type, Any if rule.is_json else str)
-    if rule.pattern is not None:
-        kind = Annotated[str, StringConstraints(pattern=rule.pattern)]
-    if rule.min is not None or rule.max is not None:
-        kind = Annotated[kind, Field(ge=rule.min, le=rule.max)]
-    return TypeAdapter(kind)
 
 
 def _failed(rule: FieldRule, found: Any, error: ValueError) -> str:

@@ -6,6 +6,7 @@ finished in time ends that process and no other; each is known to the reaper as 
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -16,6 +17,8 @@ from typing import Any
 
 import orjson
 
+from farm.extract.declaration import Declaration
+from farm.extract.engine import Extraction, Extractor, PageContent
 from farm.extract.parser_process import ANSWER, REQUEST
 from farm.model.errors import UsageError
 from farm.model.page import PageError, RenderedPage
@@ -75,13 +78,14 @@ class ParserPool:
         """The processes that run."""
         return frozenset(self._all)
 
-    async def run(self, job: str, arguments: Mapping[str, Any], html: str) -> Any:
-        """Return what the job makes of the HTML. Raises `ParserFailed`."""
-        body = html.encode("utf-8", "replace")
-        if len(body) > _MOST_BODY_BYTES:
-            raise ParserFailed(f"the HTML has {len(body):,} bytes, and {_MOST_BODY_BYTES:,} are the most")
-        head = orjson.dumps((job, arguments))
-        request = b"".join((REQUEST.pack(len(head), len(body)), head, body))
+    async def run(self, job: str, arguments: Mapping[str, Any], *texts: str) -> Any:
+        """Return what the job makes of the texts, HTML first. Raises `ParserFailed`."""
+        parts = [_encoded(text) for text in texts]
+        sizes = [len(part) for part in parts]
+        if sum(sizes) > _MOST_BODY_BYTES:
+            raise ParserFailed(f"the page has {sum(sizes):,} bytes, and {_MOST_BODY_BYTES:,} are the most")
+        head = _json((job, arguments, sizes))
+        request = b"".join((REQUEST.pack(len(head), sum(sizes)), head, *parts))
         try:
             async with asyncio.timeout(self.params.wait_s):
                 return await self._run(request)
@@ -147,6 +151,22 @@ class ParserPool:
             self._free(pid)
 
 
+def _encoded(text: str) -> bytes:
+    """Return a text in UTF-8; half of a surrogate pair becomes U+FFFD, as it does in a record."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+
+
+def _json(head: Any) -> bytes:
+    try:
+        return orjson.dumps(head)
+    except TypeError:
+        # Half of a surrogate pair, or an integer of more than 64 bits. What a page says of itself is bounded.
+        return _encoded(json.dumps(head, ensure_ascii=False))
+
+
 async def _asked(process: asyncio.subprocess.Process, request: bytes) -> Any:
     if process.stdin is None or process.stdout is None:
         raise AssertionError("both are pipes")
@@ -208,3 +228,30 @@ class TextMaker:
             return PageTexts(errors=(PageError("extract", page.final_url, message),))
         cut = names if "html" in page.truncated else tuple(made["truncated"])
         return PageTexts(made["markdown"], made["main_text"], cut)
+
+
+class ItemReader:
+    """Reads the items of pages, as a declaration says, by the processes of a pool."""
+
+    def __init__(self, pool: ParserPool, declaration: Declaration) -> None:
+        self._pool = pool
+        self._extractor = Extractor(declaration)
+        self._declared = declaration.model_dump_json(exclude_defaults=True)
+
+    async def of(self, page: PageContent) -> Extraction:
+        """Return what a page has, at no cost where no rule is for it; what fails is said in it, never raised."""
+        if not self._extractor.matches(page.url):
+            return Extraction()
+        arguments = {
+            "declaration": self._declared,
+            "url": page.url,
+            "base": page.base,
+            "lang": page.lang,
+            "json_ld": page.json_ld,
+        }
+        try:
+            found = await self._pool.run("items", arguments, page.html)
+        except ParserFailed as failure:
+            message = f"the page is not read: {failure}"
+            return Extraction(errors=({"kind": "", "field": "", "selector": "", "message": message},))
+        return Extraction(tuple((kind, item) for kind, item in found["items"]), tuple(found["errors"]))

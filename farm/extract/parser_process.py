@@ -2,15 +2,17 @@
 
     python -I -m farm.extract.parser_process MEMORY_BYTES
 
-A request is the length of its head and of its body (4 bytes each, big-endian), the head, which is the job and its
-arguments as JSON, and the body, which is HTML in UTF-8. An answer is its length and JSON. It ends when standard
-input does, and by its own failure: whoever asked sees the end of the answers, and starts another one.
+A request is the length of its head and of its body (4 bytes each, big-endian), the head, which is JSON (the job,
+its arguments and the bytes of each text), and the body, which is these texts in UTF-8, HTML first. An answer is
+its length and JSON. It ends when standard input does, and by its own failure: whoever asked sees the end of the
+answers, and starts another one.
 """
 
 import contextlib
 import resource
 import struct
 import sys
+from itertools import accumulate
 from typing import Any
 
 import orjson
@@ -18,13 +20,17 @@ import orjson
 REQUEST, ANSWER = struct.Struct(">II"), struct.Struct(">I")
 
 
-def answer(job: str, arguments: dict[str, Any], body: bytes) -> Any:
-    """Return what a job makes of the body; libraries are imported by the first one that needs them."""
+def answer(job: str, arguments: dict[str, Any], texts: list[bytes]) -> Any:
+    """Return what a job makes of the texts; libraries are imported by the first one that needs them."""
     match job:
         case "texts":
             from farm.extract.texts import texts_of
 
-            return texts_of(body, arguments)
+            return texts_of(texts[0], arguments)
+        case "items":
+            from farm.extract.engine import items_of
+
+            return items_of(texts, arguments)
     raise ValueError(job)
 
 
@@ -39,8 +45,11 @@ def main() -> None:
     sys.stdout = sys.stderr
     while len(lengths := requests.read(REQUEST.size)) == REQUEST.size:
         head_bytes, body_bytes = REQUEST.unpack(lengths)
-        job, arguments = orjson.loads(requests.read(head_bytes))
-        made = orjson.dumps(answer(job, arguments, requests.read(body_bytes)))
+        job, arguments, sizes = orjson.loads(requests.read(head_bytes))
+        body = requests.read(body_bytes)
+        ends = [*accumulate(sizes)]
+        texts = [body[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+        made = orjson.dumps(answer(job, arguments, texts))
         answers.write(ANSWER.pack(len(made)) + made)
         answers.flush()
 

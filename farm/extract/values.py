@@ -1,4 +1,4 @@
-"""Texts of a page as typed values: numbers, prices, dates.
+"""Texts and JSON of a page as typed values: numbers, prices, dates, addresses.
 
 `lang` is a language tag such as `sv-SE`; it decides what the text leaves open. Every function raises `ValueError`.
 """
@@ -7,9 +7,13 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Annotated, Any
 
+import ada_url
 from dateutil import parser as dates
+from pydantic import Field, StringConstraints, TypeAdapter
+
+from farm.extract.declaration import FieldRule
 
 _NUMBER_CHARS = 60
 _DATE_CHARS = 100
@@ -202,3 +206,86 @@ def _currency(text: str, lang: str) -> str | None:
     ):
         return of_place
     return "CNY" if found == "JPY" and of_place == "CNY" else found
+
+
+def typed(  # noqa: PLR0911 - a type each
+    raw: Any, rule: FieldRule, lang: str, base: str
+) -> Any:
+    """Return a text, or a value of JSON, as the rule's type; addresses are relative to `base`."""
+    is_json = rule.is_json
+    if rule.type in {None, "json"}:
+        return raw
+    if rule.type == "price" and isinstance(raw, Mapping):
+        return price_of_offer(raw, rule.currency or "")
+    if rule.type == "boolean":
+        return _boolean(raw)
+    text = _scalar(raw)
+    if rule.type == "price":
+        return price_of(text, "en" if is_json and not isinstance(raw, str) else lang, rule.currency or "")
+    if rule.type in {"number", "integer"}:
+        return _number(text, "en" if is_json else lang, whole=rule.type == "integer")
+    if rule.type == "date":
+        return date_of(text, lang)
+    return address_of(text, base) if rule.type == "url" else text
+
+
+def _number(text: str, lang: str, *, whole: bool) -> float | int:
+    number = number_of(text, lang)
+    if not whole:
+        return float(number)
+    if number != int(number) or abs(number) >= 1 << 63:
+        raise ValueError("it is no integer of 64 bits")
+    return int(number)
+
+
+_TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
+
+
+def _boolean(raw: Any) -> bool:
+    if isinstance(raw, bool):
+        return raw
+    text = _scalar(raw).lower().rpartition("/")[2]
+    if text not in _TRUE | _FALSE:
+        raise ValueError("write it as true, yes or 1, or the opposite")
+    return text in _TRUE
+
+
+def _scalar(raw: Any) -> str:
+    if isinstance(raw, str):
+        return raw
+    if isinstance(raw, bool) or not isinstance(raw, int | float):
+        raise ValueError("it is no text and no number")  # noqa: TRY004 - a value that cannot be read
+    return str(raw)
+
+
+def address_of(text: str, base: str) -> str:
+    """Return an absolute address without credentials."""
+    try:
+        # Credentials are in no record.
+        url = ada_url.URL(text, base=base)
+        url.username = url.password = ""
+    except ValueError:
+        raise ValueError("it is no address") from None
+    return str(url.href)
+
+
+_TYPES: Mapping[str | None, Any] = {
+    "text": str,
+    "html": str,
+    "url": str,
+    "date": str,
+    "number": float,
+    "integer": int,
+    "boolean": bool,
+    "price": dict[str, str | None],
+}
+
+
+def check_of(rule: FieldRule) -> TypeAdapter[Any]:
+    """Return what checks that a typed value keeps the rule's bounds."""
+    kind = _TYPES.get(rule.type, Any if rule.is_json else str)
+    if rule.pattern is not None:
+        kind = Annotated[str, StringConstraints(pattern=rule.pattern)]
+    if rule.min is not None or rule.max is not None:
+        kind = Annotated[kind, Field(ge=rule.min, le=rule.max)]
+    return TypeAdapter(kind)

@@ -41,7 +41,7 @@ from farm.runtime.ports import (
 class WorkerParams:
     """`visit_s` bounds a visit, rendering and user code included; `sink_s` the sink, `commit_s` Redis.
 
-    `extract_s` is what the page's texts may take besides.
+    `extract_s` is what the page's texts and items may take besides.
 
     `node` is this node's name, which makes the slots' names unique among all nodes, and `life` distinguishes them
     from those of an earlier run with the name: if that was suspended and continues, it must not request leases in
@@ -62,10 +62,13 @@ class WorkerParams:
 
 @dataclass(frozen=True, slots=True)
 class VisitNotes:
-    """What a record says about a visit beside the page; `proxy` is a label without credentials."""
+    """What a record says about a visit beside the page; `proxy` is a label without credentials.
+
+    `timings_ms` returns `lease`, `extract` and `total` as they are when it is called.
+    """
 
     fetched_at: datetime
-    timings_ms: Mapping[str, int]
+    timings_ms: Callable[[], Mapping[str, int]]
     proxy: str | None
     detection: Detection | None
 
@@ -190,13 +193,15 @@ class Visitor:
         links, skips = await self._deps.scope.sort(
             page.links, lease.task, nofollow=redirect.nofollow, router=page.hash_router
         )
-        now = clock.monotonic()
-        timings: Mapping[str, int] = {
-            "lease": lease_ms,
-            **page.timings_ms,
-            "extract": round((now - extracting) * 1000),
-            "total": round((now - begun) * 1000),
-        }
+
+        def timings() -> Mapping[str, int]:
+            now = clock.monotonic()
+            return {
+                "lease": lease_ms,
+                "extract": round((now - extracting) * 1000),
+                "total": round((now - begun) * 1000),
+            }
+
         notes = VisitNotes(clock.wall(), timings, proxy, attempt.detection)
         record = await self._deps.record(lease, page, notes)
         return VisitResult(Ack(links, redirect.seen), Batch((record,), skips), page, redirect.extension)

@@ -8,7 +8,7 @@ import pytest
 
 from farm.extract.declaration import Declaration
 from farm.extract.documents import MOST_CHARS
-from farm.extract.engine import INLINE_CHARS, MOST_ERRORS, MOST_ITEMS, Extraction, Extractor, PageContent
+from farm.extract.engine import MOST_ERRORS, MOST_ITEMS, Extraction, Extractor, PageContent
 
 URL = "https://shop.example/p/1"
 PAGE = """<html lang="en"><head><base href="/base/"></head><body>
@@ -154,21 +154,3 @@ def test_broken_html(html: str) -> None:
     """Is read as far as it goes."""
     found = run('x = "p"\ny = { xpath = "//p" }', html)
     assert len(found.items) == 1
-
-
-async def test_what_is_large_is_read_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The event loop is free meanwhile; what is small, or for no rule, costs no thread."""
-    asked: list[int] = []
-    content = tomllib.loads('[item.a]\nurl = "/p/*"\n[item.a.fields]\nx = "p"')
-    extractor = Extractor(Declaration.model_validate(content))
-
-    async def in_thread(call: Any, page: PageContent) -> Any:
-        asked.append(len(page.html))
-        return call(page)
-
-    monkeypatch.setattr("asyncio.to_thread", in_thread)
-    large = "<p>x</p>" + " " * INLINE_CHARS
-    assert (await extractor.extract(PageContent(URL, URL, large))).items == (("a", {"x": "x"}),)
-    assert (await extractor.extract(PageContent(URL, URL, "<p>x"))).items == (("a", {"x": "x"}),)
-    assert await extractor.extract(PageContent("https://shop.example/", URL, large)) == Extraction()
-    assert asked == [len(large)]

@@ -59,7 +59,7 @@ async def test_a_process_is_started_by_the_first_page_and_serves_the_next(
 ) -> None:
     """None before; its memory is that of the farm; a lone surrogate is no obstacle."""
     assert not owned.all
-    assert await markdown(pool, "<h1>One \ud800</h1>") == "# One ?"
+    assert await markdown(pool, "<h1>One \ud800</h1>") == "# One \ufffd"
     assert await markdown(pool, "<h1>Two</h1>") == "# Two"
     assert len(owned.all) == 1
     meter = MemoryMeter(512 * MIB)
