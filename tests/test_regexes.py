@@ -146,7 +146,7 @@ def test_a_linear_pattern_is_let_pass(pattern: str, method: str) -> None:
 def test_a_pattern_inside_a_function_is_found() -> None:
     """Also one that is never given a name."""
     names = [found.name for found in found_patterns()]
-    assert "farm.cli.run._slug" in names
+    assert "farm.app.running._slug" in names
 
 
 def found_patterns() -> Iterator[Found]:

@@ -1,8 +1,9 @@
 """What a run will be, from its settings: everything that can be wrong is found before anything is created."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -108,10 +109,16 @@ class RunPlan:
         return shlex.join([*parts, "--output", str(self.output)])
 
 
-def preflight(settings: RunSettings) -> RunPlan:
-    """Check the settings and the machine; raises UsageError or BrowserUnavailable, and creates nothing."""
+def preflight(settings: RunSettings, more_seeds: Iterable[str | Mapping[str, Any]] = ()) -> RunPlan:
+    """Check the settings and the machine; raises UsageError or BrowserUnavailable, and creates nothing.
+
+    `more_seeds` come on top of those in the settings, each as a URL or as an object of a seeds file.
+    """
     seeds, warnings = given_seeds(
-        settings.urls, settings.seeds, hash_routes=settings.hash_routes, keep_params=settings.keep_params
+        chain(settings.urls, more_seeds),
+        settings.seeds,
+        hash_routes=settings.hash_routes,
+        keep_params=settings.keep_params,
     )
     output, crawl = output_folder(settings, seeds), settings.crawl or DEFAULT_CRAWL
     flags = flags_of(settings.model_fields_set)

@@ -120,8 +120,13 @@ def ending() -> Iterator[None]:
 
 
 def ignore_driver_exit(loop: asyncio.AbstractEventLoop) -> None:
-    """Install an exception handler that ignores a dead driver's errors; others go to the previous handler."""
+    """Install an exception handler that ignores a dead driver's errors; others go to the previous handler.
+
+    Once a loop: where runs follow each other on one, as a notebook has it, they do not pile up.
+    """
     before = loop.get_exception_handler()
+    if getattr(before, "__module__", "") == __name__:
+        return
 
     def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")

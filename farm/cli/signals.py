@@ -43,16 +43,6 @@ def run_interruptible(
     raise SystemExit(128 + received[0])
 
 
-def checkpoint() -> None:
-    """Raise CancelledError if the running task was cancelled and something on the way has swallowed that.
-
-    Libraries do, at the moment at which a call of theirs is done; the signal would have no effect at all.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
-
-
 async def _cancelled_by_signals(work: Coroutine[Any, Any, T], received: list[int]) -> T:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     if task is None:

@@ -52,25 +52,34 @@ _events = logging.getLogger("farm.events")
 
 
 class LogOutput:
-    """The log as it was set up; `close` undoes that."""
+    """The log as it was set up; `close` undoes that.
 
-    def __init__(self, handlers: Sequence[logging.Handler], level: int) -> None:
+    With `libraries` false the root logger, which belongs to whoever imports the farm, is left as it is.
+    """
+
+    def __init__(self, handlers: Sequence[logging.Handler], level: int, *, libraries: bool = True) -> None:
         self._intake = _Intake(queue.Queue(_WAITING))
         self._writer = _Writer(self._intake.queue, *handlers)
         self._writer.start()
         farm, root = logging.getLogger("farm"), logging.getLogger()
-        self._levels_before = farm.level, root.level
+        self._logger = root if libraries else farm
+        others = [one for one in farm.handlers if isinstance(one, _Intake)]
+        # Of several runs in one process the last to end restores what the first has found.
+        self._intake.levels_before = others[0].levels_before if others else (farm.level, root.level)
         farm.setLevel(level)
-        # Of libraries only what is wrong; asyncio tells of forgotten exceptions there.
-        root.setLevel(max(level, logging.WARNING))
-        root.addHandler(self._intake)
+        if libraries:
+            # Of libraries only what is wrong; asyncio tells of forgotten exceptions there.
+            root.setLevel(max(level, logging.WARNING))
+        self._logger.addHandler(self._intake)
 
     def close(self, deadline_s: float = 2.0) -> None:
         """Write what waits and close the files; after the deadline without it."""
         farm, root = logging.getLogger("farm"), logging.getLogger()
-        root.removeHandler(self._intake)
-        farm.setLevel(self._levels_before[0])
-        root.setLevel(self._levels_before[1])
+        self._logger.removeHandler(self._intake)
+        if not any(isinstance(one, _Intake) for one in farm.handlers):
+            farm.setLevel(self._intake.levels_before[0])
+        if self._logger is root:
+            root.setLevel(self._intake.levels_before[1])
         self._writer.stop_within(deadline_s)
 
 
@@ -80,10 +89,12 @@ def start_logging(
     level: str = "info",
     form: Form = "text",
     stderr: bool = True,
+    libraries: bool = True,
 ) -> LogOutput:
     """Log to `farm.log` in the folder, if one is given, and to standard error, if that is wanted.
 
-    Standard error shows a failure as one line; its traceback is in the file.
+    Standard error shows a failure as one line; its traceback is in the file. `libraries` says whether what other
+    packages log is taken too.
     """
     handlers: list[logging.Handler] = []
     if folder is not None:
@@ -102,7 +113,7 @@ def start_logging(
         stream = _QuietStream(sys.stderr)
         stream.setFormatter(JsonLines() if form == "json" else TextLines(is_short=True))
         handlers.append(stream)
-    return LogOutput(handlers, logging.getLevelNamesMapping()[level.upper()])
+    return LogOutput(handlers, logging.getLevelNamesMapping()[level.upper()], libraries=libraries)
 
 
 class TextLines(logging.Formatter):
@@ -166,6 +177,7 @@ class _Intake(QueueHandler):
     """Takes records in and never waits; what finds the queue full is dropped and counted."""
 
     _dropped = 0
+    levels_before = (logging.NOTSET, logging.WARNING)
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         # As it is: the writer is a thread of this process, and each output formats the traceback its own way.

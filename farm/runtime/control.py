@@ -139,6 +139,16 @@ def ending_from_thread(control: Control, emit: Emit, clock: Clock) -> Callable[[
     return from_thread
 
 
+def checkpoint() -> None:
+    """Raise CancelledError if the running task was cancelled and something on the way has swallowed that.
+
+    Libraries do, at the moment at which a call of theirs is done; the signal would have no effect at all.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 class ProxyBytesStore(Protocol):
     """The bytes of all nodes."""
 

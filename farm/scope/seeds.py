@@ -104,16 +104,25 @@ def read_seeds(
 
 
 def given_seeds(
-    urls: Sequence[str], file: str | None, *, hash_routes: HashRoutes, keep_params: Collection[str]
+    urls: Iterable[str | Mapping[str, Any]],
+    file: str | None,
+    *,
+    hash_routes: HashRoutes,
+    keep_params: Collection[str],
 ) -> tuple[tuple[Seed, ...], tuple[str, ...]]:
     """Return the seeds, unique by URL, and a sentence for each bad line of the file.
+
+    One of the `urls` may be a mapping with the keys that an object in a seeds file has.
 
     A user and a password in a URL are not part of the seed; a sentence says so once.
 
     Raises UsageError where the file has lines and none of them is a URL: it is another file than was meant.
     """
-    given = (parse_seed(url, hash_routes=hash_routes, keep_params=keep_params) for url in urls)
-    found = {seed.url: seed for seed in given}
+    found: dict[str, Seed] = {}
+    for url in urls:
+        entry = url if isinstance(url, Mapping) else {"url": url}
+        seed = _seed(entry, hash_routes=hash_routes, keep_params=keep_params)
+        found.setdefault(seed.url, seed)
     if file is None:
         return _without_credentials(found.values(), ())
     read = read_seeds(file, hash_routes=hash_routes, keep_params=keep_params)

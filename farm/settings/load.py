@@ -8,7 +8,7 @@ import os
 import re
 import tomllib
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
@@ -103,20 +103,40 @@ class _Parser(argparse.ArgumentParser):
         return f"{found[1]} needs a value: {forms} ({_DEFAULT.sub('', action.help or '')})"
 
 
-def load(kind: type[S], arguments: Sequence[str], prog: str, about: str) -> S:
-    """Return the settings of a command from its arguments; raises UsageError with the remedy."""
+def load(
+    kind: type[S], arguments: Sequence[str], prog: str, about: str, keywords: Mapping[str, Any] | None = None
+) -> S:
+    """Return the settings of a command from its arguments; raises UsageError with the remedy.
+
+    `keywords` are those of a `Farm` in Python: a flag wins over them, and they over the environment.
+    """
+    given = vars(parser_for(kind, prog, about).parse(arguments))
+    return _settings(kind, {**(keywords or {}), **_said(given)}, f"{prog} --help")
+
+
+def load_keywords(kind: type[S], keywords: Mapping[str, Any]) -> S:
+    """Return settings from the keywords of a call in Python; raises UsageError with the remedy."""
+    unknown = next((name for name in keywords if name not in kind.model_fields), None)
+    if unknown is not None:
+        raise UsageError(f"{unknown!r} is no option{did_you_mean(unknown, kind.model_fields)}.")
+    return _settings(kind, _said(keywords), "farm run --help")
+
+
+def _said(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value is not None and value != []}
+
+
+def _settings(kind: type[S], given: Mapping[str, Any], named_by: str) -> S:
     _check_file()
     check_environment(_every_key())
-    parser = parser_for(kind, prog, about)
-    given = vars(parser.parse(arguments))
-    if "browser" in kind.model_fields and given["browser"] is None:
+    if "browser" in kind.model_fields and "browser" not in given:
         _check_browser()
     try:
-        settings = kind(**{name: value for name, value in given.items() if value is not None and value != []})
+        settings = kind(**given)
     except ValidationError as error:
         raise UsageError(_sentence(kind, error)) from None
     except SettingsError as error:
-        raise UsageError(f"{error}; see `{prog} --help`.") from None
+        raise UsageError(f"{error}; see `{named_by}`.") from None
     if not kind.goes_on:
         check_needs(settings, flags_of(settings.model_fields_set))
     return settings

@@ -7,7 +7,8 @@ from contextlib import suppress
 
 import pytest
 
-from farm.cli.signals import checkpoint, run_interruptible
+from farm.cli.signals import run_interruptible
+from farm.runtime.control import checkpoint
 
 
 async def swallowing() -> str:

@@ -1,0 +1,8 @@
+"""The Python API: what `from farm import ...` brings. It runs what `farm run` runs, in the caller's event loop."""
+
+from farm.api.farm import Farm
+from farm.api.records import PageRecord
+from farm.model.errors import FarmError
+from farm.sinks.summary import Summary
+
+__all__ = ["Farm", "FarmError", "PageRecord", "Summary"]

@@ -1,0 +1,184 @@
+"""The keywords of `Farm`: all options of `farm run`. Written by `scripts/python_options.py`."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from os import PathLike
+from typing import Any, Literal, TypedDict
+
+
+class Options(TypedDict, total=False):
+    """What `farm run` takes, in the same forms; None stands for the default, which is in brackets."""
+
+    redis: str | None
+    """redis://, rediss://, unix:// or redis+cluster:// [a private Redis of its own]."""
+    redis_patience: str | None
+    """how long an outage of Redis is waited for [5m; before the first connection, and by other
+    commands than run, 5s].
+    """
+    redis_ca_file: str | PathLike[str] | None
+    """trust the certificate authorities in this PEM file for rediss:// [the system's]."""
+    crawl: str | None
+    """name of the crawl [default]."""
+    output: str | PathLike[str] | None
+    """output folder [crawls/NAME with --crawl, else crawls/HOST or crawls/HOST_PORT of the first URL]."""
+    seeds: str | None
+    """more seeds: a file with one URL a line, - is stdin."""
+    sitemap: str | None
+    """auto (from robots.txt), the URL of one, or off [off]."""
+    sitemap_since: str | datetime | None
+    """only what sitemaps say has changed since."""
+    scope: Literal["page", "prefix", "host", "domain", "any"] | None
+    """how far to follow links [host]."""
+    include: Sequence[str] | None
+    """only URLs in which this is found (repeatable)."""
+    exclude: Sequence[str] | None
+    """no URLs in which this is found (repeatable)."""
+    depth: int | None
+    """how many links away from a seed."""
+    limit: int | None
+    """how many pages to render, over all nodes and runs of the crawl [no limit]."""
+    time_limit: str | None
+    """how long to run [no limit]."""
+    robots: Literal["obey", "ignore"] | None
+    """what to do about robots.txt and nofollow [obey]."""
+    keep_params: Sequence[str] | None
+    """tracking parameters that stay, between commas (repeatable): they say which page it is."""
+    hash_routes: Literal["off", "on", "auto"] | bool | None
+    """whether #/ and #! addresses are pages: auto where a page's script routes by them, on (which is
+    what the flag alone means) all of them as they are written [off].
+    """
+    dedup: Literal["exact", "bloom"] | None
+    """what knows the URLs seen: exact sets, or a Bloom filter that is a quarter the size [exact]."""
+    fresh: bool | None
+    """forget the crawl of this name, records included, and start anew."""
+    contexts: int | Literal["auto"] | None
+    """browser contexts that work at once [auto: two a core, more while there is CPU left]."""
+    engines: int | Literal["auto"] | None
+    """browsers they are spread over [auto]."""
+    memory: str | None
+    """budget of all processes [75%]."""
+    ramp_up: str | None
+    """over which time contexts are started [10s]."""
+    recycle_pages: int | None
+    """pages a context serves [100]."""
+    isolation: Literal["site", "url"] | None
+    """what shares a context [site]."""
+    browser: str | PathLike[str] | None
+    """browser to run [Playwright's, else the system's]."""
+    sandbox: bool | None
+    """Chromium's sandbox [on, except for root]."""
+    wait: str | None
+    """settle, load, domcontentloaded or css:SELECTOR [settle]."""
+    page_timeout: str | None
+    """deadline of a page [60s]."""
+    settle_timeout: str | None
+    """how long a page may take to settle [10s]."""
+    block: Sequence[str] | None
+    """kinds that are not loaded: images,media,fonts,stylesheets,trackers or none [images,media,fonts;
+    nothing with --screenshot or --pdf].
+    """
+    max_page_size: str | None
+    """bytes that a page may bring, all that it loads included [no limit]."""
+    viewport: tuple[int, int] | str | None
+    """size of the window [1280x800]."""
+    user_agent: str | None
+    """user agent [the browser's own, with CrawlFarm added]."""
+    click: Sequence[str] | None
+    """click the first visible element that matches, once the page has settled (repeatable)."""
+    click_times: int | None
+    """how often each --click is repeated while it brings something new [1]."""
+    scroll: int | None
+    """scroll to the end until nothing new comes, N times at most [0]."""
+    screenshot: bool | None
+    """a PNG of each page, all of it."""
+    pdf: bool | None
+    """a PDF of each page."""
+    download: bool | None
+    """keep the bytes of what is no page."""
+    max_download: str | None
+    """largest download that is kept [32MiB]."""
+    capture: Sequence[str] | None
+    """keep what scripts fetch: json, text, all, '/api/*' or 'json:/api/*' (repeatable)."""
+    capture_max: str | None
+    """largest body of an answer that is kept by --capture [1MiB]."""
+    har: bool | None
+    """a HAR file of each page: what it loaded, without bodies."""
+    storage_state: str | PathLike[str] | None
+    """cookies and local storage, in Playwright's format; each goes to its own site."""
+    header: Sequence[str] | None
+    """a request header, for the seeds' sites alone (repeatable)."""
+    locale: str | None
+    """language of the browser, such as de-DE [the browser's own]."""
+    timezone: str | None
+    """time zone of the browser, such as Europe/Berlin [the machine's]."""
+    ca_file: str | PathLike[str] | None
+    """trust the certificate authorities in this PEM file."""
+    insecure: bool | None
+    """accept any certificate."""
+    site: Mapping[str, Mapping[str, Any]] | None
+    """rate, concurrency, wait, block and headers of one site."""
+    proxies: str | PathLike[str] | None
+    """proxies to go out by: a file with one URL a line (http, https, socks4, socks5)."""
+    proxy_rotation: Literal["context", "page", "site"] | None
+    """what takes another proxy: a new context, every page, or every site its own [context]."""
+    proxy_rate: str | None
+    """visits by one proxy, to all sites and over all nodes [no limit]."""
+    proxy_cooldown: str | None
+    """how long a proxy that failed is left alone; each time in a row twice as long [60s]."""
+    proxy_patience: str | None
+    """how long it is waited for a proxy that works [5m]."""
+    proxy_bytes: str | None
+    """how many bytes, both ways, may go by the proxies, over all nodes and runs of the crawl; at the
+    limit the run ends [no limit].
+    """
+    allow_network: Sequence[str] | None
+    """private network that may be reached, CIDR[:port] (repeatable) [none]."""
+    rate: str | None
+    """visits to one site, over all nodes [as fast as it bears]."""
+    site_concurrency: int | None
+    """visits to one site at once, over all nodes [8 at first, then as many as it bears]."""
+    global_rate: str | None
+    """visits in all, over all nodes [no limit]."""
+    global_concurrency: int | None
+    """visits at once, over all nodes [no limit]."""
+    retries: int | None
+    """how often a failed page is tried again [3]."""
+    lives: int | None
+    """deaths of nodes after which a URL that alone was being visited is given up [3]."""
+    sink: Sequence[str] | None
+    """where records go: jsonl:[FILE[.gz|.zst]], csv:[FILE], sqlite:///FILE,
+    postgresql://HOST/DATABASE, parquet:DIR, warc:DIR or stdout: (repeatable) [jsonl, which is
+    pages.jsonl in the output folder].
+    """
+    sink_patience: str | None
+    """how long an outage of a sink is waited for [5m]."""
+    html: bool | None
+    """keep the pages' HTML [yes]."""
+    bodies: bool | None
+    """keep the HTML as packed files in place of the records: bodies/ in the output folder, the same
+    HTML once.
+    """
+    text: bool | None
+    """keep the pages' text [yes]."""
+    markdown: bool | None
+    """keep each page as Markdown too."""
+    main_text: bool | None
+    """keep the text of each page's main content too."""
+    images: bool | None
+    """list the pages' images, videos and sounds."""
+    extract: str | PathLike[str] | None
+    """extract items as this TOML file declares them."""
+    max_disk: str | None
+    """how large the output folder may become; at the limit the run ends [no limit]."""
+    file_mode: int | str | None
+    """mode of the files that are written, such as 0640 for readers of the group [0600]."""
+    node: str | None
+    """name of this node [host name and a random part, kept in the output folder]."""
+    stay: bool | None
+    """wait for `farm add` when nothing is left [no]."""
+    live: Literal["auto", "on", "off"] | None
+    """the live view [auto: when in a terminal]."""
+    log_level: Literal["debug", "info", "warning", "error"] | None
+    """least level logged [info]."""
+    log_format: Literal["text", "json"] | None
+    """format of the log [text]."""

@@ -1,0 +1,216 @@
+"""A run of a crawl, from its plan to what it came to: the command line and the Python API run this alone."""
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from farm.app import run_summary
+from farm.app.assembly import Assembly, assemble
+from farm.app.preflight import RunPlan
+from farm.app.session import CrawlSession, is_over, note_end, open_session
+from farm.model.clock import Clock, SystemClock
+from farm.model.crawl import Stats
+from farm.model.errors import CrawlGone, FarmError, FrontierUnavailable
+from farm.model.event import Emit, Event, StatsRead
+from farm.monitor.log import LOG_NAME, StateNews, log_event
+from farm.monitor.report import RunReport, report_lines
+from farm.monitor.snapshot import Snapshot, Tally
+from farm.runtime.control import ExitReason, checkpoint
+from farm.runtime.reaper import Reaper
+from farm.runtime.watchdog import LoopWatchdog
+from farm.settings import stored
+from farm.settings.origin import with_flags
+from farm.sinks.summary import Summary
+
+log = logging.getLogger("farm.run")
+COUNT_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunningCrawl:
+    """A run whose node is ready to work, for whoever shows or ends it."""
+
+    plan: RunPlan
+    session: CrawlSession
+    assembly: Assembly
+    tally: Tally
+    reaper: Reaper
+    watchdog: LoopWatchdog
+    emit: Emit
+    clock: Clock
+    started_at: datetime
+    closing: ExitStack
+    """What is to be closed after the crawl, and before the reaper."""
+
+    def summed_up(self, snapshot: Snapshot, stats: Stats, reason: str) -> Summary:
+        """Return the summary as it stands."""
+        return run_summary.summary_of(
+            self.plan,
+            self.session.node,
+            self.assembly,
+            snapshot,
+            stats,
+            reason,
+            self.started_at,
+            self.clock.wall(),
+        )
+
+
+class RunObserver(Protocol):
+    """Who follows a run. What a method raises ends the run, which is taken apart then."""
+
+    def opened(self, plan: RunPlan, tally: Tally, clock: Clock) -> None:
+        """Begin to show the run: its crawl is open, and there is something to do."""
+        ...
+
+    def ready(self, run: RunningCrawl) -> None:
+        """Take the run, whose node begins to work now."""
+        ...
+
+    def ended(self) -> None:
+        """Show nothing more: the node has ended, and what the run came to is written next."""
+        ...
+
+    def close(self) -> None:
+        """Release what `opened` took; called once it was called, also where it raised."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnd:
+    """What a run came to. Without a `report` there was nothing to do; `reason` is None where it failed."""
+
+    stats: Stats
+    reason: ExitReason | None
+    summary: Summary
+    report: RunReport | None = None
+    failure: FarmError | None = None
+
+
+async def run_crawl(
+    plan: RunPlan, observer: RunObserver, on_end: Callable[[], None] = lambda: None
+) -> RunEnd:
+    """Run the crawl of a plan to its end and return what it came to, a failure of the run included.
+
+    `on_end` is called in a thread when the crawl is closed, while a temporary output folder is still there.
+    Raises a FarmError where the run could not begin.
+    """
+    clock = SystemClock()
+    reaper, watchdog = Reaper(), LoopWatchdog()
+    if plan.is_temporary:
+        reaper.folder(plan.output)
+    try:
+        with ExitStack() as watched:
+            watched.callback(watchdog.close)
+            watchdog.start()
+            async with open_session(plan, reaper) as session:
+                checkpoint()
+                begun_with = (plan.settings, plan.private, plan.crawl, plan.agreed, plan.origins)
+                await asyncio.to_thread(stored.keep, *begun_with)
+                if await is_over(plan, session.frontier):
+                    # Nothing is begun, not even a log: a supervisor may start us again and again.
+                    stats = await session.frontier.stats()
+                    now = clock.wall()
+                    nothing = Summary(
+                        plan.crawl, now, now, ExitReason.FINISHED, stats.ledger, dead=stats.dead_by_reason
+                    )
+                    return RunEnd(stats, ExitReason.FINISHED, nothing)
+                end = await _work(session.plan, session, reaper, watchdog, watched, observer, clock)
+        await asyncio.to_thread(on_end)
+        return end
+    finally:
+        await asyncio.to_thread(reaper.close)
+
+
+def _tell_beforehand(plan: RunPlan, session: CrawlSession) -> None:
+    """Log what a user should know before the first page."""
+    for warning in (*plan.warnings, *session.warnings):
+        log.warning("%s", warning)
+    for note in plan.notes:
+        log.info("%s", note)
+
+
+async def _work(
+    plan: RunPlan,
+    session: CrawlSession,
+    reaper: Reaper,
+    watchdog: LoopWatchdog,
+    watched: ExitStack,
+    observer: RunObserver,
+    clock: Clock,
+) -> RunEnd:
+    """Run the node under the eyes of the observer, take it apart, and sum up."""
+    started_at, tally = clock.wall(), Tally(clock.monotonic())
+
+    def emit(event: Event) -> None:
+        tally.fold(event)
+        log_event(event)
+        news.fold(event)
+
+    news = StateNews(emit, plan.where)
+    with ExitStack() as shown:
+        shown.callback(observer.close)
+        observer.opened(plan, tally, clock)
+        reaper.log_to((plan.output / LOG_NAME).absolute(), plan.settings.log_format)
+        _tell_beforehand(plan, session)
+        async with assemble(plan, session, reaper, emit, clock) as assembly:
+            run = RunningCrawl(
+                plan, session, assembly, tally, reaper, watchdog, emit, clock, started_at, watched
+            )
+            checkpoint()
+            watchdog.report_lag(emit)
+            observer.ready(run)
+            reason, failure = await _run(assembly, plan.where)
+            stats = await _last_stats(session, assembly, tally.snapshot(clock.monotonic()).stats, failure)
+            if reason is ExitReason.FINISHED:
+                await note_end(plan, session.frontier)
+            emit(StatsRead(clock.monotonic(), stats))
+            snapshot = tally.snapshot(clock.monotonic())
+            observer.ended()
+        why = reason or _slug(failure)
+        summary = run.summed_up(snapshot, stats, why)
+        is_idle = reason is ExitReason.FINISHED and not assembly.outcomes.settled
+        await run_summary.write(plan, summary, is_idle=is_idle)
+        report = run_summary.report_of(plan, assembly, snapshot, stats, "nothing_new" if is_idle else why)
+        for line in report_lines(report):
+            log.info("%s", line)
+    return RunEnd(stats, reason, summary, report, failure)
+
+
+async def _run(assembly: Assembly, where: str) -> tuple[ExitReason | None, FarmError | None]:
+    """Run the node; an error that a user can mend is kept until the rest is closed and summed up."""
+    try:
+        reason = await assembly.node.run()
+        # Before the summary, which has what is in each sink, and that one could not be finished.
+        await assembly.sink.close()
+    except FarmError as error:
+        log.error("%s", with_flags(str(error), where))  # noqa: TRY400 - a sentence for the user; the traceback says no more
+        return None, error
+    return reason, None
+
+
+async def _last_stats(
+    session: CrawlSession, assembly: Assembly, known: Stats, failure: FarmError | None
+) -> Stats:
+    """Count once more, the proxies' bytes too, unless Redis is what failed, or the crawl is there no more.
+
+    Nobody who ends the farm waits for a Redis that is away: what was counted last is good enough then.
+    """
+    if isinstance(failure, FrontierUnavailable | CrawlGone):
+        return known
+    with suppress(FrontierUnavailable, TimeoutError):
+        async with asyncio.timeout(COUNT_S):
+            if assembly.budget is not None:
+                await assembly.budget.check()
+            return await session.frontier.stats()
+    return known
+
+
+def _slug(failure: FarmError | None) -> str:
+    """Name an error as `summary.json` names reasons: `BrowserUnavailable` is `browser_unavailable`."""
+    return re.sub(r"(?<=.)([A-Z])", r"_\1", type(failure).__name__).lower()
