@@ -62,6 +62,8 @@ from farm.sinks.record import misses_script
 FOLDER_BYTES = 256 * 2**20
 """Of the order of what the pages of an engine write to its folder, shared memory included."""
 SHARED_MEMORY = {"/dev/shm": 8 * 2**20}  # noqa: S108 - looked at; Playwright's Chromium shares memory by files
+VISITS_SHARE = 0.6
+"""Of the time to end the part that is for the pages under way; the rest is to give leases back and to close."""
 VISIT_GRACE_S = 30.0
 """On top of the page deadline: opening a context, waiting for an engine, closing what hung."""
 SPREAD_S = 10.0
@@ -174,7 +176,7 @@ async def assemble(
             control,
             emit,
             clock,
-            NodeParams(time_limit_s=settings.time_limit),
+            NodeParams(VISITS_SHARE * settings.drain_timeout, settings.time_limit),
             [
                 pacer.run,
                 partial(sink.watch, emit, clock),

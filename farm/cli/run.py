@@ -129,7 +129,8 @@ class _Terminal:
             print_lines(report_lines(report))
 
         on_signal = draining(run.assembly.control, run.emit, run.clock)
-        signals = Signals(run.reaper, run.watchdog, on_signal, last_words)
+        leave_s = run.plan.settings.drain_timeout
+        signals = Signals(run.reaper, run.watchdog, on_signal, last_words, leave_s)
         run.closing.callback(signals.close)
         signals.start()
         self.display.start()

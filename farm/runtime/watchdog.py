@@ -43,6 +43,7 @@ FLUSH_S = 0.5
 """The time that the logging thread gets before the process ends."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LAST_WORDS_S = 2.0
+LEAVE_SHARE = 0.9
 
 
 class LoopLag:
@@ -209,8 +210,8 @@ class LoopWatchdog:
 class Signals:
     """Handles the signals from `start` to `close`; `on_signal` is called in the loop, once.
 
-    `last_words` is called, for a moment, when a second signal ends the process at once. A SIGHUP that is ignored
-    (`nohup farm run`) stays ignored.
+    `last_words` is called, for a moment, when a second signal ends the process at once, or when it has not ended
+    within `leave_s` of the first one. A SIGHUP that is ignored (`nohup farm run`) stays ignored.
 
     A handler is installed for one signal (`sysv_signal`) and again when that was handled; if it is not, the reaper
     sends the signal again, and the process ends by its default action.
@@ -222,7 +223,10 @@ class Signals:
         watchdog: LoopWatchdog,
         on_signal: Callable[[int], None],
         last_words: Callable[[int], None] = lambda _: None,
+        leave_s: float = math.inf,
     ) -> None:
+        self._leave_s = leave_s
+        self._leaving: threading.Timer | None = None
         self._reaper = reaper
         self._watchdog = watchdog
         self._on_signal = on_signal
@@ -246,6 +250,8 @@ class Signals:
 
     def close(self) -> None:
         """Restore the handlers that were installed before."""
+        if self._leaving is not None:
+            self._leaving.cancel()
         signal.set_wakeup_fd(self._wakeup_before, warn_on_full_buffer=False)
         for number, handler in self._before.items():
             signal.signal(number, handler)
@@ -261,10 +267,21 @@ class Signals:
             self._end_at_once(self._first)
         self._first = number
         self._watchdog.note_signal(number)
+        if math.isfinite(self._leave_s):
+            # The last words take the rest.
+            after_s = LEAVE_SHARE * self._leave_s
+            self._leaving = threading.Timer(after_s, self._end_late, (number,))
+            self._leaving.daemon = True
+            self._leaving.start()
         for each in self._before:
             self._install(each)
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._on_loop, number)
+
+    def _end_late(self, number: int) -> None:
+        log.error("the run has not ended in time after signal %d: the process ends without the rest", number)
+        time.sleep(FLUSH_S)
+        self._end_at_once(number)
 
     def _end_at_once(self, number: int) -> None:
         # A disk or a terminal that hangs, or a lock that the interrupted code holds, must not keep the second

@@ -202,6 +202,12 @@ class NodeSettings(BaseModel):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
         forms="1 to 64 letters, digits, dots, dashes or underscores, a letter or digit first",
     )
+    drain_timeout: Duration = option(
+        25.0,
+        "within what time a run that is told to end has ended: most of it is for the pages under way [25s]",
+        metavar="TIME",
+        gt=0,
+    )
     stay: bool = option(False, "wait for `farm add` when nothing is left [no]")
 
 

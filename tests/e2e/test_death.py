@@ -90,11 +90,12 @@ def test_a_signal_drains_within_fifteen_seconds(out: Path, number: signal.Signal
 def test_a_drain_gives_back_what_does_not_end(out: Path) -> None:
     """Pages that never answer are released: no attempt is consumed, and their URLs are queued again."""
     with serve_shop_in_thread(held=True) as shop:
-        running = crawl(out, shop.url)
+        running = crawl(out, shop.url, drain_timeout="10s")
         seen_pages(shop, 1)
         running.signal(signal.SIGTERM)
         drained = running.finish(timeout_s=15)
         assert drained.code == 143
+        assert "has not ended in time" not in drained.output
         assert drained.summary["ledger"]["queued"] == 1
         assert drained.summary["ledger"]["leased"] == 0
         shop.release()

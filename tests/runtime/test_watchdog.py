@@ -18,7 +18,7 @@ from farm.runtime.watchdog import BEAT_S, LoopLag, LoopWatchdog
 from tests.e2e.farm_process import until
 
 PROGRAM = """
-import asyncio, functools, re, sys, time
+import asyncio, functools, math, re, sys, time
 from pathlib import Path
 import uvloop
 from farm.monitor.log import start_logging
@@ -50,7 +50,8 @@ async def main():
     watchdog = LoopWatchdog(long_s=0.2, unhandled_s=0.7)
     watchdog.start()
     heard = asyncio.get_running_loop().create_future()
-    signals = Signals(reaper, watchdog, heard.set_result)
+    leave_s = 0.5 if how == "late" else math.inf
+    signals = Signals(reaper, watchdog, heard.set_result, leave_s=leave_s)
     signals.start()
     asyncio.get_running_loop().call_later(0.05, functools.partial(print, "ready", flush=True))
     if how == "stuck":
@@ -64,7 +65,7 @@ async def main():
         heard.set_result(0)
     number = await heard
     print("heard", number, flush=True)
-    if how == "drains":
+    if how in {"drains", "late"}:
         await asyncio.sleep(60)
     signals.close()
     watchdog.close()
@@ -160,6 +161,14 @@ def test_a_second_signal_ends_at_once(tmp_path: Path, started: list[Farm], loop:
     farm.process.send_signal(signal.SIGINT)
     assert farm.process.wait(timeout=5) == 128 + signal.SIGTERM
     assert farm.ended()
+
+
+def test_an_end_that_takes_too_long_is_cut_short(tmp_path: Path, started: list[Farm]) -> None:
+    """Without a second signal; the log says so, and the reaper cleans up."""
+    farm = start("late", "uvloop", tmp_path, started)
+    farm.process.send_signal(signal.SIGTERM)
+    assert farm.ended() == 128 + signal.SIGTERM
+    assert "has not ended in time" in farm.log()[-1]["text"]
 
 
 @pytest.mark.parametrize("loop", LOOPS)
