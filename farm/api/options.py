@@ -174,6 +174,10 @@ class Options(TypedDict, total=False):
     """mode of the files that are written, such as 0640 for readers of the group [0600]."""
     node: str | None
     """name of this node [host name and a random part, kept in the output folder]."""
+    drain_timeout: str | None
+    """within what time a run that is told to end has ended: most of it is for the pages under way
+    [25s].
+    """
     stay: bool | None
     """wait for `farm add` when nothing is left [no]."""
     live: Literal["auto", "on", "off"] | None
