@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from farm import __version__
 from farm.app import run_summary
 from farm.app.assembly import Assembly, assemble
 from farm.app.preflight import RunPlan
 from farm.app.session import CrawlSession, is_over, note_end, open_session
 from farm.model.clock import Clock, SystemClock
 from farm.model.crawl import Stats
-from farm.model.errors import CrawlGone, FarmError, FrontierUnavailable
+from farm.model.errors import CrawlGone, FarmError, FrontierUnavailable, UsageError
 from farm.model.event import Emit, Event, StatsRead
 from farm.monitor.log import LOG_NAME, StateNews, log_event
 from farm.monitor.report import RunReport, report_lines
@@ -135,6 +136,22 @@ def _tell_beforehand(plan: RunPlan, session: CrawlSession) -> None:
         log.info("%s", note)
 
 
+def _serve_metrics(plan: RunPlan, tally: Tally, clock: Clock, served: ExitStack) -> None:
+    """Serve the numbers where it is asked for. Raises UsageError where that is not possible."""
+    port = plan.settings.metrics_port
+    if port is None:
+        return
+    try:
+        from farm.monitor.metrics_server import MetricsServer
+    except ImportError:
+        raise UsageError(
+            "--metrics-port needs packages that are not installed; `pip install 'crawl-farm[web]'` brings them."
+        ) from None
+    server = MetricsServer(tally.snapshot, clock, __version__, plan.settings.metrics_host, port)
+    served.enter_context(server)
+    log.info("metrics are served at %s", server.url)
+
+
 async def _work(
     plan: RunPlan,
     session: CrawlSession,
@@ -158,6 +175,7 @@ async def _work(
         observer.opened(plan, tally, clock)
         reaper.log_to((plan.output / LOG_NAME).absolute(), plan.settings.log_format)
         _tell_beforehand(plan, session)
+        _serve_metrics(plan, tally, clock, shown)
         async with assemble(plan, session, reaper, emit, clock) as assembly:
             run = RunningCrawl(
                 plan, session, assembly, tally, reaper, watchdog, emit, clock, started_at, watched

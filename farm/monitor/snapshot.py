@@ -7,6 +7,7 @@ line) never holds up the crawl. Hence the lock.
 
 import re
 import threading
+from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -47,6 +48,8 @@ _BINS = 120
 _RATE_BINS = 10 // BIN_S
 _TIMES = 1000
 _FAILURES = 50
+PAGE_BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+"""Upper bounds of the classes that pages' times are counted in, in seconds; one more class is above them."""
 _NOTICES = 20
 _DIGITS = re.compile(r"(\d+)")
 
@@ -82,6 +85,12 @@ class Snapshot:
     history: tuple[int, ...] = ()
     page_ms_p50: int = 0
     page_ms_p95: int = 0
+    page_buckets: tuple[int, ...] = (0,) * (len(PAGE_BUCKETS_S) + 1)
+    page_s_total: float = 0.0
+    statuses: Mapping[str, int] = field(default_factory=dict)
+    """Pages by class of status, such as `2xx`."""
+    fates: Mapping[str, int] = field(default_factory=dict)
+    """Visits without a page by what became of their URL."""
     bytes_received: int = 0
     memory_used_bytes: int = 0
     memory_budget_bytes: int = 0
@@ -139,6 +148,10 @@ class Tally:
         self._in_bin = 0
         self._history: deque[int] = deque(maxlen=_BINS)
         self._page_ms: deque[int] = deque(maxlen=_TIMES)
+        self._page_buckets = [0] * (len(PAGE_BUCKETS_S) + 1)
+        self._page_ms_total = 0
+        self._statuses: Counter[str] = Counter()
+        self._fates: Counter[str] = Counter()
         self._pages_done = self._visits_failed = self._bytes_received = 0
         self._memory: MemoryRead | None = None
         self._memory_peak = 0
@@ -158,7 +171,7 @@ class Tally:
         self._site: str | None = None
         self._several_sites = False
 
-    def fold(self, event: Event) -> None:  # noqa: C901, PLR0912 - one case for each event
+    def fold(self, event: Event) -> None:  # noqa: C901, PLR0912, PLR0915 - one case for each event
         """Take one event in."""
         with self._lock:
             match event:
@@ -170,8 +183,12 @@ class Tally:
                     self._pages_done += 1
                     self._bytes_received += event.bytes_received
                     self._page_ms.append(event.total_ms)
+                    self._page_ms_total += event.total_ms
+                    self._page_buckets[bisect_left(PAGE_BUCKETS_S, event.total_ms / 1000)] += 1
+                    self._statuses[f"{event.status // 100}xx"] += 1
                 case VisitFailed():
                     self._visits_failed += event.fate in {Fate.RETRY, Fate.DEAD}
+                    self._fates[event.fate] += 1
                     self._failures.append(event)
                 case Skipped():
                     self._skipped = Counter(event.counts)
@@ -229,6 +246,10 @@ class Tally:
                 history=tuple(self._history),
                 page_ms_p50=_percentile(times, 50),
                 page_ms_p95=_percentile(times, 95),
+                page_buckets=tuple(self._page_buckets),
+                page_s_total=self._page_ms_total / 1000,
+                statuses=dict(self._statuses),
+                fates=dict(self._fates),
                 bytes_received=self._bytes_received,
                 memory_used_bytes=memory.used_bytes if memory else 0,
                 memory_budget_bytes=memory.budget_bytes if memory else 0,

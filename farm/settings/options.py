@@ -217,3 +217,16 @@ class DisplaySettings(BaseModel):
     live: Literal["auto", "on", "off"] = option("auto", "the live view [auto: when in a terminal]")
     log_level: Literal["debug", "info", "warning", "error"] = option("info", "least level logged [info]")
     log_format: Literal["text", "json"] = option("text", "format of the log [text]")
+    metrics_port: int | None = option(
+        None,
+        "serve /metrics for Prometheus, /healthz and /readyz on this port; 0 is any that is free [off]",
+        metavar="PORT",
+        ge=0,
+        le=65535,
+    )
+    metrics_host: str = option(
+        "127.0.0.1",
+        "address that the metrics are served on [127.0.0.1]",
+        metavar="HOST",
+        needs="metrics_port",
+    )

@@ -1,0 +1,166 @@
+"""What monitoring systems ask of a node over HTTP: `/metrics`, `/healthz` and `/readyz`.
+
+The server has a thread and an event loop of its own: a scrape does not wait for the crawl, and a crawl that hangs
+still answers that it does. Connections and the size of a request's head are bounded.
+"""
+
+import ipaddress
+import socket
+import threading
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Self
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from farm.model.clock import Clock
+from farm.model.errors import UsageError
+from farm.model.event import Phase
+from farm.monitor.metrics import CONTENT_TYPE, exposition
+from farm.monitor.snapshot import Snapshot
+from farm.monitor.views import Source
+
+HUNG_S = 30.0
+"""How long the crawl's event loop may be silent before it counts as hung: its lag is read twice a second."""
+_CONNECTIONS = 64
+_HEAD_BYTES = 16 * 1024
+_KEEP_ALIVE_S = 75
+_STOP_S = 2
+_NOT_BEGUN = frozenset({Phase.WAITING, Phase.STARTING, Phase.STOPPED})
+_Handler = Callable[[Request], Awaitable[Response]]
+
+
+class MetricsServer:
+    """Serves the snapshots of `source`; binding raises UsageError where it is not possible."""
+
+    def __init__(self, source: Source, clock: Clock, version: str, host: str, port: int) -> None:
+        self._source = source
+        self._clock = clock
+        self._exposition = exposition(self._snapshot, version)
+        self._socket = _bound(host, port)
+        self._any_host = not _is_loopback(self._socket.getsockname()[0])
+        routes = {"/metrics": self._metrics, "/healthz": self._health, "/readyz": self._readiness}
+        app = Starlette(routes=[Route(path, self._guarded(handler)) for path, handler in routes.items()])
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                log_level="error",
+                access_log=False,
+                lifespan="off",
+                loop="asyncio",
+                http="h11",
+                ws="none",
+                server_header=False,
+                limit_concurrency=_CONNECTIONS,
+                timeout_keep_alive=_KEEP_ALIVE_S,
+                timeout_graceful_shutdown=_STOP_S,
+                h11_max_incomplete_event_size=_HEAD_BYTES,
+            )
+        )
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [self._socket]}, name="metrics", daemon=True
+        )
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return int(self._socket.getsockname()[1])
+
+    @property
+    def url(self) -> str:
+        """Where the metrics are."""
+        host = self._socket.getsockname()[0]
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/metrics"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        self._thread.join(_STOP_S + 1)
+        self._socket.close()
+
+    def _snapshot(self) -> Snapshot:
+        return self._source(self._clock.monotonic())
+
+    def _guarded(self, handler: _Handler) -> _Handler:
+        """Answer loopback's own names only: a page in a browser must not read this by a name that leads here."""
+
+        async def answer(request: Request) -> Response:
+            name = request.url.hostname or ""
+            if not (self._any_host or name == "localhost" or _is_loopback(name)):
+                return PlainTextResponse("this host is not served here\n", 421)
+            return await handler(request)
+
+        return answer
+
+    async def _metrics(self, _: Request) -> Response:
+        return Response(self._exposition(), media_type=CONTENT_TYPE)
+
+    async def _health(self, _: Request) -> Response:
+        return _answer(hung(self._snapshot()))
+
+    async def _readiness(self, _: Request) -> Response:
+        return _answer(not_ready(self._snapshot()))
+
+
+def hung(snapshot: Snapshot) -> str:
+    """Return why the node must be taken for hung; empty where it is alive."""
+    silent_s = snapshot.now - max(snapshot.started, snapshot.loop_lag.at)
+    return f"the event loop has not run for {silent_s:.0f} s" if silent_s > HUNG_S else ""
+
+
+def not_ready(snapshot: Snapshot) -> str:
+    """Return why the node does not take work; empty where it does."""
+    if why := hung(snapshot):
+        return why
+    if snapshot.is_ending:
+        return "the node is ending"
+    if snapshot.away_since is not None:
+        return f"Redis has not answered for {snapshot.now - snapshot.away_since:.0f} s"
+    if snapshot.sinks_away:
+        return f"waiting for {', '.join(snapshot.sinks_away)}"
+    if all(slot.phase in _NOT_BEGUN for slot in snapshot.slots):
+        return "no context is open yet"
+    return ""
+
+
+def _answer(why_not: str) -> Response:
+    status = HTTPStatus.SERVICE_UNAVAILABLE if why_not else HTTPStatus.OK
+    return JSONResponse({"ok": not why_not, "reason": why_not}, status)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise UsageError(
+            f"--metrics-host: {host} is no address of this machine ({error.strerror})."
+        ) from None
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+        # From here on a connection waits until the thread answers it.
+        bound.listen(_CONNECTIONS)
+    except OSError as error:
+        bound.close()
+        raise UsageError(
+            f"--metrics-port: {host}:{port} cannot be listened on ({error.strerror}); give another, or 0 for any."
+        ) from None
+    return bound
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,67 @@
+"""The metrics of a real run, beside its summary."""
+
+import re
+import signal
+import socket
+import urllib.error
+import urllib.request
+from http import HTTPStatus
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from fixtures.shop import Shop
+from tests.e2e.farm_process import crawl, until
+
+SERVED = re.compile(r"metrics are served at (http://\S+)/metrics")
+
+
+def samples(url: str) -> dict[str, float]:
+    """Return the samples of a scrape, by name and values of labels."""
+    with urllib.request.urlopen(f"{url}/metrics", timeout=30) as answer:  # noqa: S310 - loopback
+        text = answer.read().decode()
+    return {
+        " ".join((sample.name, *sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def is_ready(url: str) -> bool:
+    """Whether the node says that it works."""
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=30) as answer:  # noqa: S310 - loopback
+            return bool(answer.status == HTTPStatus.OK)
+    except urllib.error.HTTPError as error:
+        return bool(error.code != HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+def test_the_counters_of_a_run_equal_its_summary(shop: Shop, out: Path) -> None:
+    """Scraped when nothing is left, in a run that waits for more."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nobody = f"http://127.0.0.1:{closed.getsockname()[1]}/"
+    seeds = (shop.url, shop.at("/about"), nobody)
+    running = crawl(out, *seeds, "--stay", scope="page", metrics_port="0", retries="0")
+    log = out / "farm.log"
+    until(lambda: log.exists() and SERVED.search(log.read_text()) is not None, "the address of the metrics")
+    served = SERVED.search(log.read_text())
+    assert served is not None
+    until(lambda: is_ready(served[1]), "a node that is ready")
+
+    def is_settled() -> bool:
+        read = samples(served[1])
+        return read["farm_queue_urls done"] + read["farm_queue_urls dead"] == len(seeds)
+
+    until(is_settled, "the end of the queue")
+    read = samples(served[1])
+    running.signal(signal.SIGTERM)
+    summary = running.finish().summary
+    ledger = summary["ledger"]
+    assert {state: read[f"farm_queue_urls {state}"] for state in ("queued", "leased", "done", "dead")} == {
+        state: ledger[state] for state in ("queued", "leased", "done", "dead")
+    }
+    assert read["farm_accepted_urls_total"] == ledger["accepted"] == len(seeds)
+    assert read["farm_pages_total done"] == ledger["done"] == len(seeds) - 1
+    assert read["farm_pages_total dead"] == ledger["dead"] == 1
+    assert read["farm_dead_urls network"] == summary["dead"]["network"]
+    assert read["farm_memory_budget_bytes"] == summary["memory_budget_bytes"]
