@@ -6,7 +6,7 @@ PARALLEL = -n 2 --dist loadfile
 CODE = farm fixtures tests scripts docker bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all test-servers check bench bench-against bench-detect bench-frontier bench-readme bench-recall bench-throttle bench-egress mutate soak profile lock prove clean
+.PHONY: help setup run test test-all test-servers check bench bench-against bench-detect bench-frontier bench-readme bench-recall bench-sinks bench-throttle bench-egress mutate soak profile lock prove clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench-egress: setup  ## what the gateway carries, and what a page by ten real pr
 
 bench-readme: setup  ## put the results of the last whole `make bench` into the README and docs/bench.svg
 	@.venv/bin/python -m bench.readme $(ARGS)
+
+bench-sinks: test-servers  ## what each sink costs beside pages.jsonl, in rounds (ARGS="--rounds 4"; ARGS=--commits: the time of commits)
+	@.venv/bin/python -m bench.sinks $(ARGS)
 
 bench-recall: setup  ## what is found of late content and of real applications, against a reference that waits 10 s
 	@.venv/bin/python -m bench.recall $(ARGS)

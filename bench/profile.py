@@ -6,6 +6,7 @@ only (`unseen`). The network service has a row if it is a separate process.
 """
 
 import argparse
+import math
 import os
 import statistics
 import sys
@@ -38,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
             figures = trial.figures
             failed = failed or bool(figures.failure)
             print(f"\n{WHAT[name]}; {options.contexts} contexts: {figures.pages_per_s:.1f} pages/s")
-            print(cpu_table(trial))
+            print(cpu_table(trial, until_end=options.until_end))
             if options.subject == FARM:
                 print(phase_table(trial))
             if figures.failure:
@@ -46,11 +47,12 @@ def main(arguments: list[str] | None = None) -> int:
     return int(failed)
 
 
-def cpu_table(trial: Trial) -> str:
-    """Return the CPU per page by kind of process."""
+def cpu_table(trial: Trial, *, until_end: bool = False) -> str:
+    """Return the CPU per page by kind of process, up to the last request or until all has ended."""
     pages = max(1, trial.figures.pages)
-    kinds = trial.ended.watched.cpu_by_kind(trial.first, trial.last)
-    total = trial.figures.cpu_ms
+    last = math.inf if until_end else trial.last
+    kinds = trial.ended.watched.cpu_by_kind(trial.first, last)
+    total = trial.ended.watched.cpu_s(trial.first, last) * 1000 / pages
     rows = [(kind, kinds[kind] * 1000 / pages) for kind in KINDS if kinds.get(kind)]
     rows.append(("unseen", max(0.0, total - sum(ms for _, ms in rows))))
     lines = [f"{'process':12}{'ms/page':>9}{'share':>8}"]
@@ -80,6 +82,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--contexts", type=int, default=8, metavar="N")
     parser.add_argument("--pages", type=int, metavar="N")
     parser.add_argument("--browser", type=Path, metavar="FILE")
+    parser.add_argument("--until-end", action="store_true", help="count what follows the last request too")
     parser.add_argument("--farm-arguments", default="", metavar="TEXT", help="more options of `farm run`")
     return parser.parse_args(arguments)
 

@@ -72,6 +72,8 @@ class Subject:
     command: Callable[[Job], list[str]]
     pages: Callable[[Job], Iterator[Brought]]
     version: str = ""
+    count: Callable[[Job], int] | None = None
+    """How many pages there are, where they are not read."""
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -82,7 +84,7 @@ def subjects(names: tuple[str, ...]) -> list[Subject]:
 
 def _subject(name: str) -> Subject:
     if name == FARM:
-        return Subject(FARM, _farm, _farm_pages)
+        return Subject(FARM, _farm, _farm_pages, count=_farm_count)
     if name == FLOOR:
         # The repository must be importable from the run's own folder.
         return Subject(FLOOR, _floor, _peer_pages, environment={"PYTHONPATH": str(ROOT)})
@@ -138,6 +140,12 @@ def _farm_pages(job: Job) -> Iterator[Brought]:
     for record in farm_records(job):
         links = frozenset(link["url"] for link in record["links"])
         yield Brought(record["url"], record["html"], links, record["timings_ms"]["total"])
+
+
+def _farm_count(job: Job) -> int:
+    """Return how many records the farm has written, whatever its sink."""
+    path = _farm_output(job) / "summary.json"
+    return int(json.loads(path.read_text())["written"]) if path.exists() else 0
 
 
 def _peer_pages(job: Job) -> Iterator[Brought]:

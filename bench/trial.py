@@ -88,6 +88,7 @@ def tried(
         spent = psutil.Process(server.pid).cpu_times()
         span = max(1e-9, times["last"] - times["first"])
         brought = {page.url: page for page in subject.pages(job)}
+        pages = len(brought) or (subject.count(job) if subject.count else 0)
         links = texts = 0.0
         for number, url in enumerate(workload.urls):
             expected, page = workload.expected(number), brought.get(url)
@@ -99,10 +100,10 @@ def tried(
             subject=subject.name,
             workload=workload.name,
             workers=workers,
-            pages=len(brought),
-            pages_per_s=len(brought) / span,
-            wall_pages_per_s=len(brought) / ended.wall_s,
-            cpu_ms=ended.watched.cpu_s(times["first"], times["last"]) * 1000 / max(1, len(brought)),
+            pages=pages,
+            pages_per_s=pages / span,
+            wall_pages_per_s=pages / ended.wall_s,
+            cpu_ms=ended.watched.cpu_s(times["first"], times["last"]) * 1000 / max(1, pages),
             p50_ms=_quantile(took, 0.5),
             p95_ms=_quantile(took, 0.95),
             peak_pss_mib=ended.watched.peak_pss_mib,
@@ -111,7 +112,7 @@ def tried(
             images=times["images"],
             server_cpu_share=(spent.user + spent.system) / span,
             load_before=load_before,
-            failure=_failure(ended, workload.pages - len(brought)),
+            failure=_failure(ended, workload.pages - pages),
         )
         yield Trial(figures, job, ended, times["first"], times["last"])
 

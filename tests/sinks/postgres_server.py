@@ -55,6 +55,12 @@ class PostgresServer:
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
+    @property
+    def pid(self) -> int:
+        """The process id of the server, whose children serve the connections."""
+        assert self._process is not None
+        return self._process.pid
+
     def url(self, database: str = "postgres", *, user: str = USER, password: str = PASSWORD) -> str:
         """Return the address of a database."""
         return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}"
