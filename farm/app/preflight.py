@@ -27,6 +27,7 @@ from farm.policy.capacity import (
     misfit,
     most_contexts,
 )
+from farm.policy.proxies import depends_on_site
 from farm.resources.host_load import core_count
 from farm.resources.memory import machine_bytes
 from farm.resources.processes import fd_limit
@@ -139,7 +140,7 @@ def preflight(settings: RunSettings, more_seeds: Iterable[str | Mapping[str, Any
             f"There is no URL to start from and no crawl in {output}; give a URL, or the --output of a crawl."
         )
     proxies = None
-    if settings.proxy_rate is not None and settings.proxy_rotation == "site":
+    if settings.proxy_rate is not None and depends_on_site(settings.proxy_rotation):
         # Which proxy a visit goes by is known only when its site is: too late to wait for the proxy's turn.
         raise UsageError("--proxy-rate does not go with --proxy-rotation site; take context or page.")
     if settings.proxies is not None:

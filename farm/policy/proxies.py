@@ -8,10 +8,11 @@ a site can ban an address that works elsewhere. What always holds: visits under 
 it. A new rotation is a member of `Rotation` and its rules below; `--proxy-rotation` takes its names from here.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
 from hashlib import blake2b
+from typing import Self
 
 from farm.model.egress import EgressFault
 from farm.model.outcome import FailureKind
@@ -166,11 +167,20 @@ def _decay(passed_s: float, params: ScoreParams) -> float:
 
 
 class Rotation(StrEnum):
-    """When a slot takes another proxy."""
+    """When a slot takes another proxy; `meaning` is what the help says of each."""
 
-    CONTEXT = "context"
-    PAGE = "page"
-    SITE = "site"
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str) -> Self:
+        """Make a member of its value and its meaning; the text of a member is its value alone."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    CONTEXT = "context", "a new context"
+    PAGE = "page", "every page"
+    SITE = "site", "every site its own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,23 +212,28 @@ def keeps_proxy(rotation: Rotation, pages: int, most: int) -> bool:
 
 def depends_on_site(rotation: Rotation) -> bool:
     """Return whether the site decides on the proxy, so that none can be named before a URL is leased."""
-    return rotation is Rotation.SITE
+    match rotation:
+        case Rotation.CONTEXT | Rotation.PAGE:
+            return False
+        case Rotation.SITE:
+            return True
 
 
-def choose(
-    rotation: Rotation, labels: Sequence[str], site: str | None, candidate: Callable[[str], Candidate]
-) -> str:
-    """Return the label of the proxy to use; `labels` are those of usable proxies, at least one.
+def choose_for_site(site: str, labels: Sequence[str]) -> str:
+    """Return the label of a site's own proxy; `labels` are those of usable proxies, at least one.
 
-    A site's own proxy is chosen by rendezvous hashing (D. Thaler, C. Ravishankar, 1998): every node chooses the
-    same one, and few sites change theirs when the list does.
+    It is chosen by rendezvous hashing (D. Thaler, C. Ravishankar, 1998): every node chooses the same one, and few
+    sites change theirs when the list does.
     """
-    if rotation is Rotation.SITE and site is not None:
-        return max(labels, key=lambda label: blake2b(f"{site} {label}".encode()).digest())
+    return max(labels, key=lambda label: blake2b(f"{site} {label}".encode()).digest())
+
+
+def choose(rotation: Rotation, candidates: Mapping[str, Candidate]) -> str:
+    """Return the label of the proxy to use, whatever the site; `candidates` are the usable ones, at least one."""
 
     def rank(label: str) -> tuple[bool, bool, int, bool, int]:
-        one = candidate(label)
+        one = candidates[label]
         load = one.used_at if rotation is Rotation.PAGE else one.users
         return not one.has_due_trial, one.is_suspect, load, one.is_poor, one.used_at
 
-    return min(labels, key=rank)
+    return min(candidates, key=rank)

@@ -27,6 +27,8 @@ from farm.policy.proxies import (
     ScoreParams,
     adopt_ban,
     choose,
+    choose_for_site,
+    depends_on_site,
     step,
 )
 
@@ -111,8 +113,12 @@ class ProxyPool:
         usable = [label for label in self._proxies if self.usable(label, site, slot)]
         if not usable:
             return None
-        users = Counter(self._users.values())
-        chosen = choose(self.params.rotation, usable, site, lambda label: self._candidate(label, site, users))
+        if site is not None and depends_on_site(self.params.rotation):
+            chosen = choose_for_site(site, usable)
+        else:
+            users = Counter(self._users.values())
+            candidates = {label: self._candidate(label, site, users) for label in usable}
+            chosen = choose(self.params.rotation, candidates)
         self._users[slot] = chosen
         self._turn += 1
         self._used_at[chosen] = self._turn

@@ -121,7 +121,7 @@ class EgressSettings(BaseModel):
     )
     proxy_rotation: Rotation = option(
         Rotation.CONTEXT,
-        "what takes another proxy: a new context, every page, or every site its own [context]",
+        f"what takes another proxy: {', '.join(f'{one} ({one.meaning})' for one in Rotation)} [context]",
         needs="proxies",
     )
     proxy_rate: RateLimit | None = option(

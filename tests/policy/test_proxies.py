@@ -16,6 +16,7 @@ from farm.policy.proxies import (
     ScoreParams,
     adopt_ban,
     choose,
+    choose_for_site,
     depends_on_site,
     keeps_proxy,
     step,
@@ -126,7 +127,8 @@ def test_every_rotation_has_its_rules(rotation: Rotation) -> None:
     """A member without rules would be a rotation that fails on the first page."""
     assert keeps_proxy(rotation, 0, 1) is True
     assert depends_on_site(rotation) is (rotation is Rotation.SITE)
-    assert choose(rotation, LABELS, "shop.example", lambda _: Candidate(0, 0)) in LABELS
+    assert choose(rotation, dict.fromkeys(LABELS, Candidate(0, 0))) in LABELS
+    assert rotation.meaning in str(RunSettings.model_fields["proxy_rotation"].description)
 
 
 @pytest.mark.parametrize(
@@ -144,24 +146,20 @@ def test_what_decides_between_two_proxies(better: Candidate, worse: Candidate) -
     """In this order."""
     for labels in (("better", "worse"), ("worse", "better")):
         known = {"better": better, "worse": worse}
-        assert choose(Rotation.CONTEXT, labels, "shop.example", known.__getitem__) == "better"
+        assert choose(Rotation.CONTEXT, {label: known[label] for label in labels}) == "better"
 
 
 def test_by_page_the_proxies_take_turns_whoever_uses_them() -> None:
     """The number of users does not count where each page takes another proxy."""
     known = {"a": Candidate(0, 2), "b": Candidate(5, 1)}
-    assert choose(Rotation.PAGE, ("a", "b"), None, known.__getitem__) == "b"
+    assert choose(Rotation.PAGE, known) == "b"
 
 
 def test_a_site_keeps_its_proxy_when_another_one_goes() -> None:
     """Only the sites of the proxy that went take another one, and all proxies get sites."""
-
-    def unused(label: str) -> Candidate:
-        raise AssertionError(label)
-
     sites = [f"shop{number}.example" for number in range(200)]
-    before = {site: choose(Rotation.SITE, LABELS, site, unused) for site in sites}
-    after = {site: choose(Rotation.SITE, LABELS[:2], site, unused) for site in sites}
+    before = {site: choose_for_site(site, LABELS) for site in sites}
+    after = {site: choose_for_site(site, LABELS[:2]) for site in sites}
     assert min(Counter(before.values()).values()) > 30
     assert {site for site in sites if before[site] != after[site]} == {
         site for site in sites if before[site] == "c"
