@@ -35,7 +35,7 @@ from farm.model.clock import Clock
 from farm.model.errors import UsageError
 from farm.model.event import Emit, Event
 from farm.model.url import HashRoutes
-from farm.monitor.outcomes import CountedSink, LoggedTroubles, RunOutcomes
+from farm.monitor.outcomes import LoggedTroubles, RunOutcomes
 from farm.policy.admission import CpuParams
 from farm.policy.memory import MemoryParams
 from farm.policy.retry import RetryParams
@@ -143,7 +143,7 @@ async def assemble(
         pacer = pace_learner(session, host_load, emit, clock)
         deps = WorkerDeps(
             frontier=session.frontier,
-            sink=CountedSink(sink, outcomes),
+            sink=sink,
             scope=links,
             robots=VisitPermission(robots, templates.should_skip),
             paces=pacer,
@@ -261,12 +261,7 @@ async def _workers(
 
 def _memory_sampler(pool: Pool, session: CrawlSession, cap_bytes: int, folder: Path) -> MemorySampler:
     meter = MemoryMeter(cap_bytes, (folder, *map(Path, SHARED_MEMORY)))
-
-    def others() -> tuple[int, ...]:
-        pid = session.server.pid if session.server is not None else None
-        return () if pid is None else (pid,)
-
-    return MemorySampler(meter, lambda: pool.inventory(others()))
+    return MemorySampler(meter, pool.inventory, session.server.pids if session.server else tuple)
 
 
 def _governor_params(plan: RunPlan, cap_bytes: int, folder: Path) -> GovernorParams:

@@ -26,7 +26,7 @@ from farm.browser.render import Answered, RenderParams, visit
 from farm.browser.tab import Tab, TabParams
 from farm.model.clock import Clock
 from farm.model.errors import RenderError, SlotLost
-from farm.model.event import Emit, Phase, Recycled, SlotPhase
+from farm.model.event import Emit, Phase, Recycled, SlotPhases
 from farm.model.outcome import FailureKind
 from farm.model.page import RenderedPage
 from farm.model.task import Lease
@@ -109,6 +109,7 @@ class ContextSlot:
         self._params = params
         self._emit = emit
         self._clock = clock
+        self._phases = SlotPhases(name, emit, clock)
         self.since = 0.0
         """When the current visit began, by the clock."""
         self.is_deprioritized = False
@@ -145,7 +146,7 @@ class ContextSlot:
         try:
             url = lease.task.url
             params, own = self._params.render, self._params.render_for
-            page = await visit(tab, url, own(url) if own else params, self._phase(url), answered)
+            page = await visit(tab, url, own(url) if own else params, self._phases, answered)
             survived, navigate_ms = True, page.timings_ms.get("navigate")
             tab.engine.showed_page()
         except RenderError:
@@ -170,7 +171,7 @@ class ContextSlot:
             self.tab.site = site
             return self.tab
         why = why or "start"
-        self._phase(url)(Phase.STARTING if self.tab is None else Phase.RECYCLING)
+        self._phases.enter(Phase.STARTING if self.tab is None else Phase.RECYCLING, url)
         begun = self._clock.monotonic()
         self._detach(why)
         self._transition("opening")
@@ -300,9 +301,6 @@ class ContextSlot:
         if following is None:
             raise AssertionError(f"{self.name}: `{event}` cannot happen in state `{self.state}`")
         self.state = following
-
-    def _phase(self, url: str) -> Callable[[Phase], None]:
-        return lambda phase: self._emit(SlotPhase(self._clock.monotonic(), self.name, phase, url))
 
     def __repr__(self) -> str:
         """Return the name and the state."""

@@ -137,10 +137,10 @@ class Pool:
         """How many contexts there are, those included that are being opened."""
         return sum(slot.tab is not None for slot in self._slots.values()) + self._opening
 
-    def inventory(self, others: tuple[int, ...] = ()) -> ProcessInventory:
-        """Return the processes to measure; `others` are processes that belong to the farm besides."""
+    def inventory(self) -> ProcessInventory:
+        """Return the processes of the engines, and which tab each renderer has."""
         tabs = {slot.tab.pid: slot.name for slot in self._slots.values() if slot.tab and slot.tab.pid}
-        return ProcessInventory({engine.name: engine.pids for engine in self._engines}, tabs, others)
+        return ProcessInventory({engine.name: engine.pids for engine in self._engines}, tabs)
 
     def note(self, reading: MemoryReading, *, has_spare_memory: bool) -> None:
         """Pass a reading on to the slots and engines."""

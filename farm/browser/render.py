@@ -22,7 +22,7 @@ from farm.browser.pictures import PictureParams, pictures
 from farm.browser.reading import COLLECT_S, Reading, ReadParams
 from farm.browser.tab import Tab
 from farm.model.errors import SlotLost
-from farm.model.event import Phase
+from farm.model.event import Phase, SlotPhases
 from farm.model.outcome import FailureKind
 from farm.model.page import Capture, HashRouter, Image, Link, Media, RenderedPage
 
@@ -67,7 +67,7 @@ async def visit(
     tab: Tab,
     url: str,
     params: RenderParams,
-    phase: Callable[[Phase], None],
+    phases: SlotPhases,
     answered: Answered | None = None,
 ) -> RenderedPage:
     """Visit the URL with the tab and return what the page showed.
@@ -79,7 +79,7 @@ async def visit(
     loop = asyncio.get_running_loop()
     begun = loop.time()
     ends = begun + params.page_timeout_s
-    phase(Phase.NAVIGATING)
+    phases.enter(Phase.NAVIGATING, url)
     tab.forget_visit()
     await tab.prepare_for(url, params.page_timeout_s)
     try:
@@ -98,7 +98,7 @@ async def visit(
         raise SlotLost(FailureKind.CRASH, "the navigation brought no answer", innocent=tab.served > 0)
     if answered is not None:
         await answered(response.status, response.headers)
-    phase(Phase.SETTLING)
+    phases.enter(Phase.SETTLING, url)
     content_type = response.headers.get("content-type", "")
     is_page = _mime(content_type) in PAGE_TYPES
     reading = Reading(tab, params, ends, is_page=is_page)

@@ -87,6 +87,10 @@ class EmbeddedRedis:
         """The server's process, while it runs."""
         return None if self._identity is None else self._identity.pid
 
+    def pids(self) -> tuple[int, ...]:
+        """Return the processes that belong to the farm: the server's, while it runs."""
+        return () if self.pid is None else (self.pid,)
+
     @staticmethod
     def running_url(folder: Path) -> str | None:
         """Return where the live server of a folder listens, for commands that look in from outside."""

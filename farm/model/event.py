@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from farm.model.clock import Clock
 from farm.model.crawl import Stats
 from farm.model.egress import ProxyBytes
+from farm.model.record import Batch
 
 
 class Phase(StrEnum):
@@ -71,6 +73,14 @@ class VisitFailed:
     detail: str
     fate: Fate
     total_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a visit brought is durable in each store: its record, or why there is none, and what was skipped."""
+
+    at: float
+    batch: Batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +237,7 @@ Event = (
     SlotPhase
     | PageDone
     | VisitFailed
+    | Committed
     | Skipped
     | Recycled
     | Reclaimed
@@ -244,3 +255,16 @@ Event = (
     | Notice
 )
 Emit = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class SlotPhases:
+    """Emits `SlotPhase` for one slot."""
+
+    slot: str
+    emit: Emit
+    clock: Clock
+
+    def enter(self, phase: Phase, url: str = "") -> None:
+        """Emit the phase that the slot is in now, and what it works on."""
+        self.emit(SlotPhase(self.clock.monotonic(), self.slot, phase, url))

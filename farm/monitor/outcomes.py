@@ -7,9 +7,9 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
-from farm.model.event import Event, Fate, VisitFailed
+from farm.model.event import Committed, Event, Fate, VisitFailed
 from farm.model.record import Batch, Record
 from farm.model.url import site_of
 
@@ -76,18 +76,21 @@ class RunOutcomes:
         return self.recorded + self.refused.total() + self.dead.total()
 
     def fold(self, event: Event) -> None:
-        """Take in a URL that was given up; other events say nothing here."""
-        if isinstance(event, VisitFailed) and event.fate is Fate.DEAD:
-            self.dead[event.reason] += 1
-            self.dead_example.setdefault(event.reason, (event.url, event.detail))
+        """Count what was committed and each URL that was given up; other events say nothing here."""
+        match event:
+            case Committed(batch=batch):
+                self._count(batch)
+            case VisitFailed(fate=Fate.DEAD):
+                self.dead[event.reason] += 1
+                self.dead_example.setdefault(event.reason, (event.url, event.detail))
 
     def trouble(self, sentence: str) -> None:
         """Keep a sentence for the report."""
         if len(self.troubles) < MOST_TROUBLES and sentence not in self.troubles:
             self.troubles.append(sentence)
 
-    def take(self, batch: Batch) -> None:
-        """Take in what a visit has left; without a record its URL was refused after it was leased."""
+    def _count(self, batch: Batch) -> None:
+        """Count what a visit brought; without a record its URL was refused after it was leased."""
         for record in batch.records:
             self.statuses[record.fields.get("status") or 0] += 1
             vendor = record.fields.get("blocked_by")
@@ -135,24 +138,3 @@ class LoggedTroubles(logging.Handler):
 
     def __exit__(self, *_: object) -> None:
         self._logger.removeHandler(self)
-
-
-class CommitTarget(Protocol):
-    """Where records are committed."""
-
-    async def commit(self, batch: Batch) -> None:
-        """Return when the batch is durable."""
-        ...
-
-
-class CountedSink:
-    """A sink that counts what it has committed."""
-
-    def __init__(self, sink: CommitTarget, outcomes: RunOutcomes) -> None:
-        self._sink = sink
-        self._outcomes = outcomes
-
-    async def commit(self, batch: Batch) -> None:
-        """Commit by the sink and count; raises what the sink raises, and counts nothing then."""
-        await self._sink.commit(batch)
-        self._outcomes.take(batch)

@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
@@ -238,17 +238,27 @@ class MemoryMeter:
 
 
 class MemorySampler:
-    """Takes readings in a thread of its own: the event loop's shared threads may be waiting for a disk."""
+    """Takes readings in a thread of its own: the event loop's shared threads may be waiting for a disk.
 
-    def __init__(self, meter: MemoryMeter, inventory: Callable[[], ProcessInventory]) -> None:
+    `others` returns processes that belong to the farm besides those of the inventory.
+    """
+
+    def __init__(
+        self,
+        meter: MemoryMeter,
+        inventory: Callable[[], ProcessInventory],
+        others: Callable[[], tuple[int, ...]] = tuple,
+    ) -> None:
         self._meter = meter
         self._inventory = inventory
+        self._others = others
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="memory")
 
     async def sample(self) -> MemoryReading:
         """Return a reading of the current processes."""
         running = asyncio.get_running_loop()
-        return await running.run_in_executor(self._thread, self._meter.sample, self._inventory())
+        inventory = replace(self._inventory(), others=self._others())
+        return await running.run_in_executor(self._thread, self._meter.sample, inventory)
 
     def close(self) -> None:
         """End the thread after the current reading."""

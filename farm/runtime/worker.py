@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from farm.model.clock import Clock
 from farm.model.errors import BrowserUnavailable, FarmError, OutputUnwritable, RenderError
-from farm.model.event import Emit, Fate, PageDone, Phase, SlotPhase, VisitFailed
+from farm.model.event import Committed, Emit, Fate, PageDone, Phase, SlotPhases, VisitFailed
 from farm.model.outcome import Ack, Bury, Release, Retry, Settled
 from farm.model.page import RenderedPage
 from farm.model.task import Idle, Lease, LeaseRequest
@@ -53,7 +53,8 @@ class Worker:
         self._params = params
         self._site: str | None = None
         self._asked = self._worked = 0.0
-        self._events = SlotEvents(slot.name, deps.emit, deps.clock)
+        self._phases = SlotPhases(slot.name, deps.emit, deps.clock)
+        self._events = VisitEvents(slot.name, deps.emit, deps.clock)
 
     async def run(self) -> None:
         """Lease and visit until there is no more work."""
@@ -63,7 +64,7 @@ class Worker:
                 lease = await (self._visit(lease) if lease is not None else self._look())
         finally:
             self._route.release()
-            self._events.phase(Phase.STOPPED)
+            self._phases.enter(Phase.STOPPED)
 
     async def _look(self) -> Lease | None:
         """Ask for a lease once; without one, wait until the next request can succeed."""
@@ -71,12 +72,12 @@ class Worker:
         if self._index >= self._control.limit:
             self._slot.retire()
             self._route.release()
-            self._events.phase(Phase.WAITING)
+            self._phases.enter(Phase.WAITING)
             await self._control.wait_for_change(since, 60.0)
             return None
         if not self._route.acquire(self._site):
             self._route.wait_or_fail()
-            self._events.phase(Phase.IDLE)
+            self._phases.enter(Phase.IDLE)
             await self._control.wait_for_change(since, IDLE_S)
             return None
         answer = await self._deps.frontier.lease(self._request())
@@ -90,7 +91,7 @@ class Worker:
         if answer is None:
             return None
         self._route.yield_trial(self._site)
-        self._events.phase(Phase.IDLE)
+        self._phases.enter(Phase.IDLE)
         match answer.reason:
             case "empty" if not (self._control.expecting or self._control.staying):
                 self._control.end(ExitReason.FINISHED)
@@ -124,7 +125,7 @@ class Worker:
                 self._events.lost(lease.task.url, begun)
                 return None
             self._deps.heartbeat.hold(lease, self._params.sink_s + self._params.commit_s)
-            self._events.phase(Phase.COMMITTING, lease.task.url)
+            self._phases.enter(Phase.COMMITTING, lease.task.url)
             result = await self._committed(result)
             self._worked = self._deps.clock.monotonic()
             return await self._settle(lease, result, begun)
@@ -169,6 +170,7 @@ class Worker:
             await self._deps.sink.commit(result.batch)
         except RenderError as error:
             return VisitResult(Bury(error.kind, error.detail))
+        self._deps.emit(Committed(self._deps.clock.monotonic(), result.batch))
         return result
 
     async def _settle(self, lease: Lease, result: VisitResult, begun: float) -> Lease | None:
@@ -212,17 +214,13 @@ class Worker:
             )
 
 
-class SlotEvents:
-    """Emits the events of one slot; `begun` is when a visit's lease came, by the same clock."""
+class VisitEvents:
+    """Emits how the visits of one slot end; `begun` is when a visit's lease came, by the same clock."""
 
     def __init__(self, slot: str, emit: Emit, clock: Clock) -> None:
         self._slot = slot
         self._emit = emit
         self._clock = clock
-
-    def phase(self, phase: Phase, url: str = "") -> None:
-        """Emit the phase that the slot is in now."""
-        self._emit(SlotPhase(self._clock.monotonic(), self._slot, phase, url))
 
     def done(self, url: str, page: RenderedPage, bytes_received: int, begun: float) -> None:
         """Emit `PageDone` for a page that was kept."""

@@ -1,28 +1,12 @@
 """What a run's visits came to, counted where they pass."""
 
-import asyncio
 import logging
 
-import pytest
-
-from farm.model.errors import OutputUnwritable
-from farm.model.event import Fate, VisitFailed
+from farm.model.event import Committed, Fate, VisitFailed
 from farm.model.outcome import SkipReason
 from farm.model.record import Batch, Record, Skip
-from farm.monitor.outcomes import MOST_HOSTS, MOST_TROUBLES, CountedSink, LoggedTroubles, RunOutcomes
+from farm.monitor.outcomes import MOST_HOSTS, MOST_TROUBLES, LoggedTroubles, RunOutcomes
 from farm.sinks.record import misses_script
-
-
-class Kept:
-    """A sink that keeps, or fails."""
-
-    def __init__(self, *, fails: bool = False) -> None:
-        self.fails = fails
-
-    async def commit(self, batch: Batch) -> None:
-        """Take it."""
-        if self.fails:
-            raise OutputUnwritable("full")
 
 
 def page(status: int, vendor: str | None = None) -> Batch:
@@ -45,7 +29,7 @@ def test_pages_that_miss_scripts_are_counted_by_host() -> None:
             "status": 200,
             "page_errors": [dict(zip(("kind", "url", "message"), one, strict=True)) for one in errors],
         }
-        outcomes.take(Batch((Record("1" * 32, f"http://a.example/{number}", fields),)))
+        outcomes.fold(Committed(0.0, Batch((Record("1" * 32, f"http://a.example/{number}", fields),))))
 
     script = ("request", "http://cdn.example/app.js", "script: dns: unknown")
     take(
@@ -66,15 +50,10 @@ def test_pages_that_miss_scripts_are_counted_by_host() -> None:
 def test_records_refusals_and_the_dead_are_counted_with_an_example() -> None:
     """A link that is skipped on a page that was kept is no refusal."""
     outcomes = RunOutcomes(misses_script)
-    sink = CountedSink(Kept(), outcomes)
-
-    async def committed() -> None:
-        await sink.commit(page(200))
-        await sink.commit(page(403, "cloudflare"))
-        for url in ("http://localhost/", "http://localhost/2"):
-            await sink.commit(Batch(skips=(skip(url, SkipReason.PRIVATE_NETWORK),)))
-
-    asyncio.run(committed())
+    outcomes.fold(Committed(0.0, page(200)))
+    outcomes.fold(Committed(0.0, page(403, "cloudflare")))
+    for url in ("http://localhost/", "http://localhost/2"):
+        outcomes.fold(Committed(0.0, Batch(skips=(skip(url, SkipReason.PRIVATE_NETWORK),))))
     for url in ("http://a.example/x", "http://a.example/y"):
         outcomes.fold(VisitFailed(0.0, "01", url, "network", "reset", Fate.DEAD))
     outcomes.fold(VisitFailed(0.0, "01", "http://a.example/z", "network", "reset", Fate.RETRY))
@@ -85,14 +64,6 @@ def test_records_refusals_and_the_dead_are_counted_with_an_example() -> None:
     assert dict(outcomes.dead) == {"network": 2}
     assert outcomes.dead_example == {"network": ("http://a.example/x", "reset")}
     assert (outcomes.recorded, outcomes.settled) == (2, 6)
-
-
-def test_what_was_not_committed_does_not_count() -> None:
-    """The disk was full."""
-    outcomes = RunOutcomes(misses_script)
-    with pytest.raises(OutputUnwritable):
-        asyncio.run(CountedSink(Kept(fails=True), outcomes).commit(page(200)))
-    assert outcomes.recorded == 0
 
 
 def test_troubles_are_bounded_and_told_once() -> None:
@@ -121,7 +92,7 @@ def test_selectors_that_match_nothing_are_counted() -> None:
 
     def take(reason: str, **clicked: int) -> None:
         fields = {"status": 200, "settle_reason": reason, "actions": {"clicked": clicked} if clicked else {}}
-        outcomes.take(Batch((Record("1" * 32, "http://a.example/", fields),)))
+        outcomes.fold(Committed(0.0, Batch((Record("1" * 32, "http://a.example/", fields),))))
 
     take("quiet")
     assert outcomes.selectors == {}

@@ -13,7 +13,7 @@ from farm.model.errors import (
     OutputUnwritable,
     RenderError,
 )
-from farm.model.event import Fate, PageDone, Phase, SlotPhase, VisitFailed
+from farm.model.event import Committed, Fate, PageDone, Phase, SlotPhase, VisitFailed
 from farm.model.outcome import Ack, Bury, FailureKind, RedirectOutcome, Release, Settled
 from farm.model.page import PageError
 from farm.runtime import worker as module
@@ -46,6 +46,7 @@ async def test_pages_are_committed_before_they_are_acknowledged() -> None:
     assert bench.control.reason is ExitReason.FINISHED
     assert (bench.held, bench.route.released) == (0, 1)
     assert [event.bytes_received for event in bench.events if isinstance(event, PageDone)] == [123, 123]
+    assert [event.batch for event in bench.events if isinstance(event, Committed)] == bench.sink.batches
     assert isinstance(bench.events[-1], SlotPhase)
     assert bench.events[-1].phase is Phase.STOPPED
 
@@ -202,6 +203,7 @@ async def test_a_failure_of_the_machine_is_not_held_against_the_url(place: str, 
         await worked(bench)
     assert bench.frontier.settled == GIVEN_BACK
     assert bench.records == []
+    assert not any(isinstance(event, Committed) for event in bench.events)
     assert bench.held == 0
 
 
