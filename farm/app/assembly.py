@@ -1,10 +1,10 @@
-"""The node of a run: its parts, each opened after those that it needs, and joined."""
+"""The node of one process: its parts, each opened after those that it needs, and joined."""
 
 import asyncio
 import resource
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from farm.app.limits import crawl_limits
 from farm.app.preflight import RunPlan
-from farm.app.records import PageParsers, disk_quota, page_parsers, recorder
+from farm.app.records import PageParsers, page_parsers, recorder
 from farm.app.rendering import slot_params
 from farm.app.session import CrawlSession
 from farm.app.traffic import (
@@ -35,7 +35,7 @@ from farm.model.clock import Clock
 from farm.model.errors import UsageError
 from farm.model.event import Emit, Event
 from farm.model.url import HashRoutes
-from farm.monitor.outcomes import LoggedTroubles, RunOutcomes
+from farm.monitor.outcomes import RunTotals
 from farm.policy.admission import CpuParams
 from farm.policy.memory import MemoryParams
 from farm.policy.retry import RetryParams
@@ -46,18 +46,15 @@ from farm.runtime.egress_route import DirectRoute
 from farm.runtime.flow import FlowMeter, FlowReporter, OwnLimits
 from farm.runtime.governor import Governor, GovernorParams
 from farm.runtime.heartbeat import Heartbeat
-from farm.runtime.node import Node, NodeParams
-from farm.runtime.pacing import PaceLearner
+from farm.runtime.node import Companion, Node, NodeParams, NodeSink
 from farm.runtime.reaper import Reaper
 from farm.runtime.robots import VisitPermission
 from farm.runtime.visit import WorkerDeps, WorkerParams
 from farm.runtime.worker import Worker
 from farm.scope.duplicate_templates import DuplicateTemplates
-from farm.scope.links import LinkSorter, RedirectPolicy
+from farm.scope.links import RedirectPolicy
 from farm.settings.commands import RunSettings
 from farm.settings.units import parse_hash_routes
-from farm.sinks.output import RecordSink
-from farm.sinks.record import misses_script
 
 FOLDER_BYTES = 256 * 2**20
 """Of the order of what the pages of an engine write to its folder, shared memory included."""
@@ -75,60 +72,73 @@ LIFE = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Assembly:
-    """A node ready to run, with what the summary asks of its parts."""
+class NodeParts:
+    """The node of one process, ready to run; `totals` returns what its parts have counted so far."""
 
     node: Node
-    control: Control
-    governor: Governor
-    sink: RecordSink
-    pacer: PaceLearner
-    templates: DuplicateTemplates
-    links: LinkSorter
-    outcomes: RunOutcomes
+    totals: Callable[[], RunTotals]
+    set_budget: Callable[[int], None]
+    """Sets the memory budget, in bytes."""
     budget: ByteBudget | None
     """What counts the bytes by proxies; None without proxies."""
 
 
 @asynccontextmanager
-async def assemble(
-    plan: RunPlan, session: CrawlSession, reaper: Reaper, tell: Emit, clock: Clock
-) -> AsyncIterator[Assembly]:
-    """Join the parts; leaving takes them apart in the reverse order, each within a deadline of its own."""
-    settings, meter = plan.settings, FlowMeter(clock.monotonic())
+async def beating(session: CrawlSession, clock: Clock) -> AsyncIterator[Heartbeat]:
+    """Say that the node is alive, and renew its leases, until the end.
+
+    To be entered before what may take long: whoever is silent meanwhile is taken for dead.
+    """
+    heartbeat = Heartbeat(
+        lambda: RedisLeaseRenewer(session.redis_url, session.crawl),
+        (await session.frontier.terms()).visibility_s,
+        clock,
+        node=session.presence.identity,
+        replaced=session.presence.replaced,
+        drained=session.presence.drained,
+    )
+    heartbeat.start()
+    try:
+        yield heartbeat
+    finally:
+        heartbeat.close()
+
+
+@asynccontextmanager
+async def assemble_node(
+    session: CrawlSession,
+    reaper: Reaper,
+    heartbeat: Heartbeat,
+    sink: NodeSink,
+    control: Control,
+    tell: Emit,
+    clock: Clock,
+    companions: Sequence[Companion] = (),
+) -> AsyncIterator[NodeParts]:
+    """Join the parts; leaving takes them apart in the reverse order, each within a deadline of its own.
+
+    `companions` run beside the node as long as it does.
+    """
+    plan, settings, meter = session.plan, session.plan.settings, FlowMeter(clock.monotonic())
     flow = FlowReporter(session.node, meter, session.frontier.flow, tell, clock)
-    host_load, outcomes = HostLoad(clock), RunOutcomes(misses_script)
+    host_load = HostLoad(clock)
 
     def emit(event: Event) -> None:
-        for fold in (tell, flow.fold, host_load.fold, outcomes.fold):
+        for fold in (tell, flow.fold, host_load.fold):
             fold(event)
 
     ignore_driver_exit(asyncio.get_running_loop())
     session.frontier.on_outage(emit)
-    terms = await session.frontier.terms()
     async with AsyncExitStack() as stack:
-        # Before what may take long: whoever is silent meanwhile is taken for dead.
-        heartbeat = _heartbeat(session, terms.visibility_s, clock)
-        heartbeat.start()
-        stack.callback(heartbeat.close)
         folder = Path(tempfile.mkdtemp(prefix="farm-"))
         reaper.folder(folder)
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        sink = await RecordSink.open(
-            plan.output,
-            settings.sink,
-            fresh=settings.fresh,
-            patience_s=settings.sink_patience,
-            node=session.node,
-        )
-        stack.push_async_callback(sink.close)
         gateway = Gateway(plan.guard, _gateway_params(settings))
         await gateway.start()
         stack.push_async_callback(gateway.close)
         cap_bytes = renderer_cap_bytes(plan.budget_bytes)
         pool = _pool(plan, session, cap_bytes, folder, reaper, emit, clock)
         stack.push_async_callback(pool.close)
-        control = Control(staying=settings.stay)
         session.presence.on_drain(ending_from_thread(control, emit, clock))
         retry = RetryParams(retries=session.crawl.settings["retries"])
         proxies = proxies_of(plan, emit, clock)
@@ -154,8 +164,6 @@ async def assemble(
             emit=emit,
             clock=clock,
         )
-        # What a user named and did not get is told again at the end.
-        stack.enter_context(LoggedTroubles("farm.sitemaps", outcomes))
         feed = sitemap_feed(plan, session, gateway, proxies, robots, links, sink, control)
         workers = await _workers(
             plan, pool, gateway, proxies, deps, control, _worker_params(session, retry, parsers)
@@ -179,27 +187,20 @@ async def assemble(
             NodeParams(VISITS_SHARE * settings.drain_timeout, settings.time_limit),
             [
                 pacer.run,
-                partial(sink.watch, emit, clock),
                 flow.run,
                 session.presence.run,
                 *([partial(proxies.pool.follow, proxies.file, session.frontier.bans)] if proxies else []),
                 *(one for one in (budget and budget.run, feed and feed.run) if one),
-                *disk_quota(plan, sink, control, emit, clock),
+                *companions,
                 *([session.server.keep] if session.server else []),
             ],
         )
-        yield Assembly(node, control, governor, sink, pacer, templates, links, outcomes, budget)
 
+        def totals() -> RunTotals:
+            resources = governor.resources.summary()
+            return RunTotals(resources, templates.repeated, pacer.throttled, links.unvisited_routes)
 
-def _heartbeat(session: CrawlSession, visibility_s: float, clock: Clock) -> Heartbeat:
-    return Heartbeat(
-        lambda: RedisLeaseRenewer(session.redis_url, session.crawl),
-        visibility_s,
-        clock,
-        node=session.presence.identity,
-        replaced=session.presence.replaced,
-        drained=session.presence.drained,
-    )
+        yield NodeParts(node, totals, governor.set_budget, budget)
 
 
 def _pool(

@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import asdict
 from datetime import datetime
 
-from farm.app.assembly import Assembly
 from farm.app.preflight import RunPlan
+from farm.app.run_assembly import Assembly
 from farm.model.crawl import HALTED, Stats
 from farm.monitor.report import RunReport
 from farm.monitor.snapshot import Snapshot
@@ -24,6 +24,7 @@ def summary_of(
     finished_at: datetime,
 ) -> Summary:
     """Return the summary of a run as it stands."""
+    totals = assembly.totals()
     return Summary(
         crawl=plan.crawl,
         started_at=started_at,
@@ -47,9 +48,9 @@ def summary_of(
             "engines": snapshot.recycled.get("engine", 0),
         },
         relief={**snapshot.relieved, "freed_bytes": snapshot.relieved_bytes},
-        resources=assembly.governor.resources.summary(),
-        duplicate_content=assembly.templates.repeated,
-        throttled=assembly.pacer.throttled,
+        resources=totals.resources,
+        duplicate_content=totals.duplicate_content,
+        throttled=totals.throttled,
         proxy_bytes=asdict(snapshot.proxied),
         settings=shown_settings(plan),
     )
@@ -98,7 +99,7 @@ def report_of(plan: RunPlan, assembly: Assembly, snapshot: Snapshot, stats: Stat
         },
         selectors=outcomes.selectors,
         troubles=tuple(outcomes.troubles),
-        unvisited_routes=assembly.links.unvisited_routes,
+        unvisited_routes=assembly.totals().unvisited_routes,
         most_routes=MOST_ROUTES,
         left=stats.ledger.open,
         go_on=f"farm resume {plan.where} && {run}" if stats.state in HALTED else run,

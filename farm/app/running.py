@@ -11,8 +11,8 @@ from typing import Protocol
 
 from farm import __version__
 from farm.app import run_summary
-from farm.app.assembly import Assembly, assemble
 from farm.app.preflight import RunPlan
+from farm.app.run_assembly import Assembly, assemble
 from farm.app.session import CrawlSession, is_over, note_end, open_session
 from farm.model.clock import Clock, SystemClock
 from farm.model.crawl import Stats
@@ -181,7 +181,7 @@ async def _work(
                 plan, session, assembly, tally, reaper, watchdog, emit, clock, started_at, watched
             )
             checkpoint()
-            watchdog.report_lag(emit)
+            watchdog.report_lag(assembly.tell_lag)
             observer.ready(run)
             reason, failure = await _run(assembly, plan.where)
             stats = await _last_stats(session, assembly, tally.snapshot(clock.monotonic()).stats, failure)

@@ -120,6 +120,19 @@ class RunOutcomes:
                 self.script_example.setdefault(host, (record.url, entry["message"].partition(": ")[2]))
 
 
+@dataclass(frozen=True, slots=True)
+class RunTotals:
+    """What the parts of a node have counted: for the summary, and for the report.
+
+    `resources` has the extremes of what could run short, `throttled` sites by how they asked for less.
+    """
+
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    duplicate_content: int = 0
+    throttled: Mapping[str, int] = field(default_factory=dict)
+    unvisited_routes: Mapping[str, int] = field(default_factory=dict)
+
+
 class LoggedTroubles(logging.Handler):
     """Keeps the warnings of one logger for the report; attached for as long as a run lasts."""
 

@@ -76,6 +76,7 @@ class Governor:
         others: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self._params = params
+        self._budget_bytes = params.budget_bytes
         self._sample = sample
         self._busy_share = busy_share
         self._pool = pool
@@ -91,6 +92,10 @@ class Governor:
         self._emitted_at = float("-inf")
         self.resources = ResourceWatch(params.fds, params.free_bytes, emit)
         self.peak_bytes = 0
+
+    def set_budget(self, budget_bytes: int) -> None:
+        """Set the budget from the next reading on: of several processes each has a share, which changes."""
+        self._budget_bytes = budget_bytes
 
     async def run(self) -> None:
         """Follow the ramp, the budget and the processor until cancelled."""
@@ -115,7 +120,7 @@ class Governor:
             now = self._clock.monotonic()
             self._govern(reading, now)
             is_tight = self._memory.band >= Band.COLLECT
-            is_wide = reading.used_bytes < WIDE * self._params.budget_bytes
+            is_wide = reading.used_bytes < WIDE * self._budget_bytes
             slack_s = WIDE_EVERY_S if self._pool.open_slots() else EMPTY_EVERY_S
             pause_s = TIGHT_EVERY_S if is_tight else slack_s if is_wide else SAMPLE_EVERY_S
             await asyncio.sleep(pause_s)
@@ -123,7 +128,7 @@ class Governor:
 
     def _govern(self, reading: MemoryReading, now: float) -> None:
         """Decide on one reading and act."""
-        budget = self._params.budget_bytes
+        budget = self._budget_bytes
         is_peak = reading.used_bytes > self.peak_bytes
         self.peak_bytes = max(self.peak_bytes, reading.used_bytes)
         if is_peak or now - self._emitted_at >= EMIT_EVERY_S:

@@ -11,15 +11,13 @@ import random
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from farm.model.clock import Clock
 from farm.model.errors import FarmError
 from farm.model.event import Emit, Skipped, StatsRead
 from farm.runtime.control import Control, ExitReason
-from farm.runtime.governor import Governor
-from farm.runtime.ports import Frontier
-from farm.runtime.worker import Worker
+from farm.runtime.ports import Frontier, Sink
 
 log = logging.getLogger("farm.node")
 TICK_S = 1.0
@@ -28,6 +26,27 @@ LONGEST_RESTART_S = 300.0
 CANCEL_TRIES = 3
 CANCEL_S = 2.5
 """Longer than a worker takes to give its lease back: the next cancellation must not cut that short."""
+
+
+Companion = Callable[[], Coroutine[Any, Any, None]]
+"""Runs beside the workers, until it returns or is cancelled."""
+
+
+class NodeSink(Sink, Protocol):
+    """Where the workers of a node commit."""
+
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        """How many different URLs were skipped, by reason."""
+        ...
+
+
+class Runner(Protocol):
+    """What a node runs until it ends: a worker, the governor."""
+
+    async def run(self) -> None:
+        """Run until the control ends, or until cancelled."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +65,8 @@ class Node:
 
     def __init__(
         self,
-        workers: Sequence[Worker],
-        governor: Governor,
+        workers: Sequence[Runner],
+        governor: Runner,
         frontier: Frontier,
         extend_scope: Callable[[str], None],
         skipped: Callable[[], Mapping[str, int]],
@@ -55,7 +74,7 @@ class Node:
         emit: Emit,
         clock: Clock,
         params: NodeParams,
-        companions: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
+        companions: Sequence[Companion] = (),
     ) -> None:
         self._workers = workers
         self._governor = governor
@@ -114,7 +133,7 @@ class Node:
         self._control.end(ExitReason.TIME_LIMIT)
 
 
-async def _restarted(companion: Callable[[], Coroutine[Any, Any, None]]) -> None:
+async def _restarted(companion: Companion) -> None:
     """Run a companion until it returns; its FarmErrors propagate."""
     pause_s = RESTART_S
     while True:

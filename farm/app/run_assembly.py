@@ -1,0 +1,66 @@
+"""What a run is made of: the sink, what is counted of its visits, and the node of one process around them."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from farm.app.assembly import assemble_node, beating
+from farm.app.preflight import RunPlan
+from farm.app.records import disk_quota
+from farm.app.session import CrawlSession
+from farm.model.clock import Clock
+from farm.model.event import Emit, Event
+from farm.monitor.outcomes import LoggedTroubles, RunOutcomes, RunTotals
+from farm.runtime.control import ByteBudget, Control
+from farm.runtime.node import Companion, Node
+from farm.runtime.reaper import Reaper
+from farm.sinks.output import RecordSink
+from farm.sinks.record import misses_script
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """A run ready to begin, with what the summary asks of its parts."""
+
+    node: Node
+    control: Control
+    sink: RecordSink
+    outcomes: RunOutcomes
+    totals: Callable[[], RunTotals]
+    tell_lag: Emit
+    """Takes how late this process's event loop runs."""
+    budget: ByteBudget | None
+    """What counts the bytes by proxies; None without proxies."""
+
+
+@asynccontextmanager
+async def assemble(
+    plan: RunPlan, session: CrawlSession, reaper: Reaper, tell: Emit, clock: Clock
+) -> AsyncIterator[Assembly]:
+    """Join the parts; leaving takes them apart in the reverse order, each within a deadline of its own."""
+    outcomes, control = RunOutcomes(misses_script), Control(staying=plan.settings.stay)
+
+    def emit(event: Event) -> None:
+        tell(event)
+        outcomes.fold(event)
+
+    async with AsyncExitStack() as stack:
+        heartbeat = await stack.enter_async_context(beating(session, clock))
+        sink = await _record_sink(plan, session.node)
+        stack.push_async_callback(sink.close)
+        # What a user named and did not get is told again at the end.
+        stack.enter_context(LoggedTroubles("farm.sitemaps", outcomes))
+        watched: list[Companion] = [partial(sink.watch, emit, clock)]
+        watched += disk_quota(plan, sink, control, emit, clock)
+        parts = await stack.enter_async_context(
+            assemble_node(session, reaper, heartbeat, sink, control, emit, clock, watched)
+        )
+        yield Assembly(parts.node, control, sink, outcomes, parts.totals, emit, parts.budget)
+
+
+async def _record_sink(plan: RunPlan, node: str) -> RecordSink:
+    settings = plan.settings
+    return await RecordSink.open(
+        plan.output, settings.sink, fresh=settings.fresh, patience_s=settings.sink_patience, node=node
+    )
