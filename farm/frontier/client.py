@@ -14,10 +14,11 @@ from redis import exceptions as redis_errors
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from farm.frontier import keys
-from farm.frontier.address import place_of
+from farm.frontier.address import is_cluster, place_of
 from farm.frontier.faults import (
     FOREIGN,
     cannot_write,
+    closed_transport,
     is_transient,
     lacks_function,
     leads_astray,
@@ -92,12 +93,13 @@ class RedisClient:
         self.place = place_of(url)
         self.patience_s = patience_s
         self._is_private = is_private
+        self._is_cluster = is_cluster(url)
         self.warnings = tuple(warnings)
         self.outage = Outage(self.place, time.monotonic)
 
     async def run(self, name: str, key: str, *args: Arg) -> Any:
         """Run a transition on the shard whose counters are under `key`."""
-        return await self._patiently(_call, self._client, name, key, *args)
+        return await self._patiently(self._call, name, key, *args)
 
     async def command(self, *args: Arg, **options: Any) -> Any:
         """Send one plain command."""
@@ -127,7 +129,7 @@ class RedisClient:
         try:
             single: Any = self._client.client()
             async with single as connection:
-                await _call(connection, "control", key, "", "")
+                await _with_library(connection, function_call("control", key, ("", ""), is_guarded=False))
                 local, _ = await connection.execute_command("WAITAOF", 1, 0, ON_DISK_MS)
         except redis_errors.ResponseError:
             return None
@@ -146,6 +148,9 @@ class RedisClient:
         """Close every connection; an error of the server is ignored."""
         with suppress(*FOREIGN):
             await self._client.aclose()
+
+    async def _call(self, name: str, key: str, *args: Arg) -> Any:
+        return await _with_library(self._client, function_call(name, key, args, is_guarded=self._is_cluster))
 
     async def _plain(self, *args: Arg, **options: Any) -> Any:
         return await self._client.execute_command(*args, **options)
@@ -173,7 +178,10 @@ class RedisClient:
         begun = time.monotonic()
         try:
             with _cancellation_kept():
-                reply = await call(*args, **options)
+                try:
+                    reply = await call(*args, **options)
+                except RuntimeError as error:
+                    raise closed_transport(error) from None
         except FOREIGN as error:
             if self._is_private and cannot_write(error):
                 raise unwritable(reason_of(error)) from None
@@ -188,21 +196,36 @@ class RedisClient:
     async def _renew(self) -> None:
         """Have the next call connect anew: behind an address that stays another server may be the master by now.
 
-        redis-py does so itself on a Cluster.
+        On a Cluster the error alone does so.
         """
         if isinstance(self._client, redis.asyncio.Redis):
             with suppress(*FOREIGN):
                 await cast("Any", self._client.connection_pool).renew()
 
 
-async def _call(client: Any, name: str, key: str, *args: Arg) -> Any:
+def function_call(name: str, key: str, args: Sequence[Arg], *, is_guarded: bool) -> tuple[Arg, ...]:
+    """Return a transition as a command; on a Cluster it is guarded.
+
+    A script reads and writes keys that only it can name, so it cannot declare them, and it must not run while the
+    slot of its shard moves from one master to another: some of its keys would be here and some there, and it
+    would end in the middle of its writes. The guard is a second declared key, which never exists. While the slot
+    moves, a master refuses whatever declares a key that is not there (ASK, then TRYAGAIN) before the script
+    begins, and the call is repeated until the slot has moved.
+    """
+    if is_guarded:
+        return ("FCALL", LIBRARY.function(name), 2, key, keys.guard(key), *args)
+    return ("FCALL", LIBRARY.function(name), 1, key, *args)
+
+
+async def _with_library(client: Any, call: tuple[Arg, ...]) -> Any:
+    """Make a call of a function; a server that lacks the library is given it."""
     try:
-        return await client.execute_command("FCALL", LIBRARY.function(name), 1, key, *args)
+        return await client.execute_command(*call)
     except redis_errors.ResponseError as error:
         if not lacks_function(error):
             raise
     await client.execute_command("FUNCTION LOAD", "REPLACE", LIBRARY.text)
-    return await client.execute_command("FCALL", LIBRARY.function(name), 1, key, *args)
+    return await client.execute_command(*call)
 
 
 @contextmanager

@@ -15,10 +15,32 @@ import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode
+from redis.connection import parse_url
 from redis.retry import Retry
 
-from farm.frontier.address import check_url, is_cluster, place_of
+from farm.frontier.address import (
+    DEFAULT_PORT,
+    check_url,
+    hosts_of,
+    is_cluster,
+    is_encrypted,
+    is_sentinel,
+    of_one_host,
+    place_of,
+    sentinel_login,
+    service_of,
+)
 from farm.frontier.client import RedisClient
+from farm.frontier.cluster import ClusterClient
+from farm.frontier.faults import never_sent
+from farm.frontier.sentinel import (
+    AsyncToMaster,
+    AsyncToMasterByTls,
+    Sentinels,
+    SyncToMaster,
+    SyncToMasterByTls,
+)
 from farm.model.errors import FrontierRefused, FrontierUnavailable
 
 CALL_TIMEOUT_S = 5.0
@@ -26,10 +48,9 @@ FIRST_PATIENCE_S = 5.0
 PATIENCE_S = 300.0
 CONNECTIONS = 64
 REDIRECTIONS = 3
-"""How often one call to a Cluster asks anew where a slot has gone."""
+"""How often one call of a thread to a Cluster asks anew where a slot has gone."""
 OLDEST = (7, 0)
 PROBE_S = 3.0
-DEFAULT_PORT = 6379
 _SAYS_REDIS = (b"+PONG", b"-NOAUTH", b"-ERR", b"-LOADING", b"-DENIED", b"-NOPERM")
 """How Redis answers the PING of a client that has not authenticated."""
 
@@ -44,7 +65,16 @@ class _Pool(redis.asyncio.BlockingConnectionPool):
     _waiting = 0
 
     async def get_connection(self, *_: Any, **__: Any) -> Any:
-        """Return a connection that is ready to send, as redis-py does."""
+        """Return a connection that is ready to send, as redis-py does; raises `NeverSent` where there is none."""
+        try:
+            return await self._ready_connection()
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            sent = never_sent(error)
+            if sent is error:
+                raise
+            raise sent from error
+
+    async def _ready_connection(self) -> Any:
         if not self._available_connections or self._waiting or self._in_maintenance:
             self._waiting += 1
             try:
@@ -80,15 +110,8 @@ class _Pool(redis.asyncio.BlockingConnectionPool):
             await connection.disconnect(nowait=True)
 
 
-class _Cluster(redis.asyncio.RedisCluster):
-    """Knows where the keys of an FCALL stand, which redis-py asks the server before each; as in an EVALSHA."""
-
-    async def _determine_slot(self, command: str, *args: Any) -> int:
-        return await super()._determine_slot("EVALSHA" if command == "FCALL" else command, *args)
-
-
 class _SyncCluster(redis.RedisCluster):
-    """The same."""
+    """Knows where the keys of an FCALL stand, which redis-py asks the server before each; as in an EVALSHA."""
 
     def determine_slot(self, *args: Any) -> int | None:
         command, *rest = args
@@ -134,19 +157,23 @@ async def connect(
 
 
 def build_async(url: str, *, timeout_s: float = CALL_TIMEOUT_S) -> Any:
-    """Build redis-py's asynchronous client; its own repetitions are off, since `RedisClient` repeats."""
+    """Build an asynchronous client; redis-py's own repetitions are off, since `RedisClient` repeats."""
     check_url(url)
-    options = _options(timeout_s)
+    options = {**_options(timeout_s), "max_connections": CONNECTIONS, "timeout": timeout_s}
+    options["retry"] = AsyncRetry(NoBackoff(), 0)
+
+    def server(of: str, **more: Any) -> Any:
+        return redis.asyncio.Redis.from_pool(_Pool.from_url(of, **options, **more))
+
     if is_cluster(url):
-        return _Cluster.from_url(_plain(url), retry=AsyncRetry(NoBackoff(), REDIRECTIONS), **options)
-    pool = _Pool.from_url(
-        url,
-        max_connections=CONNECTIONS,
-        timeout=timeout_s,
-        retry=AsyncRetry(NoBackoff(), 0),
-        **options,
-    )
-    return redis.asyncio.Redis.from_pool(pool)
+        return ClusterClient(hosts_of(url), lambda host: server(of_one_host(url, host)))
+    if is_sentinel(url):
+        # redis-py takes the class from the URL, so that it is set in place of what the URL says.
+        pool = _Pool.from_url(_behind(url), **options)
+        pool.connection_class = AsyncToMasterByTls if is_encrypted(url) else AsyncToMaster
+        pool.connection_kwargs["sentinels"] = _sentinels(url)
+        return redis.asyncio.Redis.from_pool(pool)
+    return server(url)
 
 
 def build_sync(url: str, *, timeout_s: float = CALL_TIMEOUT_S, redirections: int = REDIRECTIONS) -> Any:
@@ -154,8 +181,37 @@ def build_sync(url: str, *, timeout_s: float = CALL_TIMEOUT_S, redirections: int
     check_url(url)
     options = _options(timeout_s)
     if is_cluster(url):
-        return _SyncCluster.from_url(_plain(url), retry=Retry(NoBackoff(), redirections), **options)
-    return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **options)
+        first = hosts_of(url)[0]
+        nodes = [
+            ClusterNode(name, port)  # type: ignore[no-untyped-call]
+            for name, port in hosts_of(url)
+        ]
+        retry = Retry(NoBackoff(), redirections)
+        return _SyncCluster.from_url(of_one_host(url, first), startup_nodes=nodes, retry=retry, **options)
+    retry = Retry(NoBackoff(), 0)
+    if is_sentinel(url):
+        pool = redis.ConnectionPool.from_url(_behind(url), retry=retry, **options)
+        pool.connection_class = SyncToMasterByTls if is_encrypted(url) else SyncToMaster
+        pool.connection_kwargs["sentinels"] = _sentinels(url)
+        return redis.Redis(connection_pool=pool)
+    return redis.Redis.from_url(url, retry=retry, **options)
+
+
+def _behind(url: str) -> str:
+    """Return the URL of the master behind Sentinels, whose host each connection finds out."""
+    return of_one_host(url, ("sentinel", DEFAULT_PORT))
+
+
+def _sentinels(url: str) -> Sentinels:
+    """Return the Sentinels of a URL; of its options they take those of TLS."""
+    user, password = sentinel_login(url)
+    given = parse_url(_behind(url))  # type: ignore[no-untyped-call]
+    options = {name: value for name, value in given.items() if name.startswith("ssl_")}
+    return Sentinels(
+        hosts_of(url),
+        service_of(url),
+        {**options, "ssl": is_encrypted(url), "username": user, "password": password},
+    )
 
 
 def refuse_unfit(facts: Mapping[str, Any], place: str, *, clustered: bool = False) -> None:
@@ -178,7 +234,7 @@ def refuse_unfit(facts: Mapping[str, Any], place: str, *, clustered: bool = Fals
 def warnings_of_url(url: str) -> tuple[str, ...]:
     """Say in one sentence what is open to listeners on the network."""
     parts = urlsplit(url)
-    if parts.scheme == "unix" or _is_loopback(parts.hostname or ""):
+    if all(_is_loopback(name) for name, _ in hosts_of(url)):
         return ()
     lacks = []
     if not parts.scheme.startswith("rediss"):
@@ -232,10 +288,6 @@ def _options(timeout_s: float) -> dict[str, Any]:
     }
 
 
-def _plain(url: str) -> str:
-    return url.replace("+cluster://", "://", 1)
-
-
 def _is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
@@ -250,10 +302,10 @@ async def _tls_mismatch(url: str) -> str | None:
 
     Nothing secret is sent: a PING without TLS, or a handshake with TLS.
     """
-    parts = urlsplit(url)
-    if parts.scheme == "unix" or not parts.hostname:
+    parts, hosts = urlsplit(url), hosts_of(url)
+    if not hosts:
         return None
-    host, port = parts.hostname, parts.port or DEFAULT_PORT
+    host, port = hosts[0]
     plain = f"{parts.scheme.replace('rediss', 'redis', 1)}://"
     place = f"{parts.scheme}://{host}:{port}"
     try:

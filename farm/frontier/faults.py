@@ -17,6 +17,11 @@ from farm.model.errors import (
     UsageError,
 )
 
+
+class NeverSent(redis_errors.ConnectionError):
+    """No connection could be made: no server has received the call."""
+
+
 FOREIGN = (redis_errors.RedisError, redis_errors.RedisClusterException, OSError, TimeoutError)
 """What a call to redis-py can raise."""
 
@@ -27,7 +32,9 @@ _PASSING = (
     redis_errors.OutOfMemoryError,
     redis_errors.ClusterDownError,
     redis_errors.TryAgainError,
-    redis_errors.MovedError,
+    # MOVED as well, and what redis-py says when it was sent on too often.
+    redis_errors.AskError,
+    redis_errors.ClusterError,
     redis_errors.SlotNotCoveredError,
     OSError,
     TimeoutError,
@@ -39,6 +46,14 @@ _ASTRAY = (
     OSError,
     TimeoutError,
 )
+_NOT_RUN = (
+    NeverSent,
+    redis_errors.BusyLoadingError,
+    redis_errors.ResponseError,
+    redis_errors.SlotNotCoveredError,
+)
+_CLOSED = "the handler is closed"
+"""How uvloop's message ends about a write to a closed transport."""
 _NO_DATABASE = re.compile(r"DB index is out of range|Invalid Database|invalid DB index")
 """What a server and redis-py say of a database that the server does not have."""
 _FINAL = (redis_errors.AuthenticationError, redis_errors.AuthorizationError)
@@ -64,8 +79,8 @@ _REMEDIES = {
     "Timeout reading": "try again when it is less busy, or name another with --redis",
 }
 """What helps a server that answers and refuses, by a word of its answer."""
-_NO_CLUSTER = "Cluster mode is not enabled"
-"""What redis-py says of a server that does not tell where the slots are."""
+_NO_CLUSTER = ("Cluster mode is not enabled", "cluster support disabled")
+"""What redis-py and a server say of one that does not tell where the slots are."""
 _DENIED_INSIDE = ("The user executing the script can't", "ACL failure in script")
 """What Redis since 7.0 says of a command or a key that is denied to a function's user."""
 RIGHTS = "+@read +@write +@fast +@connection +@scripting +info"
@@ -91,6 +106,29 @@ def is_transient(error: BaseException) -> bool:
         # No node of a Cluster could be asked who has which slots; the last one's reason says whether that passes.
         return is_transient(error.__cause__)
     return isinstance(error, redis_errors.ResponseError) and str(error).startswith(_PASSING_CODES)
+
+
+def never_sent(error: redis_errors.ConnectionError | redis_errors.TimeoutError) -> Exception:
+    """Return the error of a connection that was not made; what a server said about a password stays as it is."""
+    return error if _is_final(error) or isinstance(error, NeverSent) else NeverSent(str(error))
+
+
+def was_not_run(error: BaseException) -> bool:
+    """Whether a call that failed has certainly changed nothing: it was not sent, or the server refused it.
+
+    Of any other failure of a connection nobody knows: the call may have been carried out.
+    """
+    return isinstance(error, _NOT_RUN)
+
+
+def closed_transport(error: RuntimeError) -> redis_errors.ConnectionError:
+    """Return the error of a connection that was closed just as it was to be written to; raises any other error.
+
+    uvloop says so by a RuntimeError, where asyncio's own loop writes into nothing.
+    """
+    if _CLOSED not in str(error):
+        raise error
+    return redis_errors.ConnectionError("Connection closed by server")
 
 
 def cannot_write(error: BaseException) -> bool:
@@ -181,7 +219,7 @@ def _said_by_a_script(reason: str, place: str) -> FarmError:
         return UsageError(f"The frontier cannot keep what it was given: {reason[7:]}.")
     if _STUMBLES.match(reason):
         return unreadable(place, _OF_LUA.sub("", reason))
-    remedy = "; name a single server with redis://" if _NO_CLUSTER in reason else ""
+    remedy = "; name a single server with redis://" if any(said in reason for said in _NO_CLUSTER) else ""
     return FrontierUnavailable(f"Redis at {place} refused a command ({reason}){remedy}.")
 
 

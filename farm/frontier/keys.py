@@ -122,6 +122,11 @@ def ctl(of: Named, shard: int = 0) -> str:
     return prefix(of, shard) + "ctl"
 
 
+def guard(key: str) -> str:
+    """Return a key in the same slot that never exists."""
+    return f"{key[: key.index('}') + 1]}:absent"
+
+
 def crawl(name: str, shard: int = 0) -> str:
     """Return the key of what every node of a crawl must know; the same for all generations."""
     return f"{{{name}:{shard}}}:crawl"

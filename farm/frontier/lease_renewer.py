@@ -10,7 +10,8 @@ import redis
 from redis import exceptions as redis_errors
 
 from farm.frontier import keys
-from farm.frontier.address import place_of
+from farm.frontier.address import is_cluster, place_of
+from farm.frontier.client import Arg, function_call
 from farm.frontier.connect import build_sync
 from farm.frontier.faults import FOREIGN, is_transient, lacks_function, leads_astray, translate
 from farm.frontier.nodes import state_over_shards
@@ -102,9 +103,10 @@ class RedisLeaseRenewer:
 
     def _run(self, client: Any, name: str, key: str, args: Sequence[str | int]) -> Any:
         own: int | str = "" if self._own_time_ms is None else self._own_time_ms()
+        call = function_call(name, key, (own, *args), is_guarded=is_cluster(self._url))
         try:
             try:
-                return _evaluate(client, name, key, own, *args)
+                return _evaluate(client, call)
             except FOREIGN as error:
                 # A connection that the server closed while it was idle fails once; the next one is new. Of several
                 # shards one that says nothing is not waited for twice.
@@ -113,13 +115,12 @@ class RedisLeaseRenewer:
                 if leads_astray(error) and isinstance(client, redis.Redis):
                     # The server may no longer be the master; the next connection resolves the name anew.
                     client.connection_pool.disconnect()
-                return _evaluate(client, name, key, own, *args)
+                return _evaluate(client, call)
         except FOREIGN as error:
             raise translate(error, self._place) from None
 
 
-def _evaluate(client: Any, name: str, key: str, *args: str | int) -> Any:
-    call = ("FCALL", LIBRARY.function(name), 1, key, *args)
+def _evaluate(client: Any, call: tuple[Arg, ...]) -> Any:
     try:
         return client.execute_command(*call)
     except redis_errors.ResponseError as error:

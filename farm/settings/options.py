@@ -48,7 +48,8 @@ class CrawlSettings(BaseModel):
 
     redis: RedisUrl = option(
         EMBEDDED,
-        "redis://, rediss://, unix:// or redis+cluster:// [a private Redis of its own]",
+        "redis://, rediss://, unix://, redis+cluster://h1,h2 or redis+sentinel://h1,h2/SERVICE [a private Redis "
+        "of its own]",
         metavar="URL",
     )
     redis_patience: Duration = option(

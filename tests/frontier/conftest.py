@@ -81,9 +81,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
         nodes.start(place)
     asyncio.run(nodes.form())
     yield nodes
-    for process in nodes.processes:
-        process.kill()
-        process.wait()
+    nodes.end()
 
 
 @pytest.fixture(scope="module")

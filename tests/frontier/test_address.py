@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.frontier.address import check_url, with_authority
+from farm.frontier.address import check_url, hosts_of, of_one_host, place_of, with_authority
 from farm.frontier.connect import build_async, build_sync
 from farm.model.errors import UsageError
 from fixtures.authority import Authority
@@ -30,6 +30,16 @@ from fixtures.authority import Authority
         ("redis://h/99999999999999999999", "a whole number"),
         ("redis://h/\u0661", "a whole number"),
         ("redis+cluster://h/1", "only the database 0"),
+        ("redis+cluster://h1,h2/1", "only the database 0"),
+        ("redis://h1,h2", "several hosts"),
+        ("redis+cluster://h1,,h2", "names no host"),
+        ("redis+cluster://h1:x,h2", "no URL"),
+        (f"redis+cluster://{','.join(['h'] * 101)}", "101 hosts"),
+        ("redis+sentinel://h1,h2", "no service"),
+        ("redis+sentinel://h1,h2/mymaster/x", "a whole number"),
+        ("redis+sentinel://h1/mymaster/1?db=2", "the database twice"),
+        ("redis://h?sentinel_password=s3cret", "without Sentinels"),
+        ("redis+sentinel://u:s3cret@h1/mymaster?ssl_ca_certs=x", "without TLS"),
         ("redis://h/0#here", "ends with a #"),
         ("unix:///run/redis?db=x", "a whole number"),
         ("redis://h?ssl_ca_certs=x", "without TLS"),
@@ -65,6 +75,41 @@ async def test_what_it_can_say_reaches_the_server(url: str, database: int) -> No
     check_url(url)
     assert build_async(url).connection_pool.connection_kwargs.get("db", 0) == database
     assert build_sync(url).connection_pool.connection_kwargs.get("db", 0) == database
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts", "place"),
+    [
+        ("redis://u:p@h", (("h", 6379),), "redis://h"),
+        ("redis+cluster://u:p@H1:1,h2", (("h1", 1), ("h2", 6379)), "redis+cluster://h1:1,h2"),
+        ("redis+cluster://[::1]:1,[::2]", (("::1", 1), ("::2", 6379)), "redis+cluster://[::1]:1,[::2]"),
+        ("redis+sentinel://u:p@h1,h2:2/m/3", (("h1", 26379), ("h2", 2)), "redis+sentinel://h1,h2:2/m/3"),
+        ("unix:///run/s", (), "unix:///run/s"),
+    ],
+)
+def test_each_host_of_a_url_is_found(url: str, hosts: tuple[tuple[str, int], ...], place: str) -> None:
+    """With its port; what a user reads of it holds no password."""
+    check_url(url)
+    assert hosts_of(url) == hosts
+    assert place_of(url) == place
+
+
+@pytest.mark.parametrize(
+    ("url", "wanted"),
+    [
+        ("redis+cluster://u:p%40@h1,h2", "redis://u:p%40@one:9/"),
+        ("rediss+cluster://h1,h2?ssl_check_hostname=false", "rediss://one:9?ssl_check_hostname=false"),
+        ("redis+sentinel://u:p@h1/m/3", "redis://u:p@one:9/3"),
+        ("redis+sentinel://h1/m?db=3&sentinel_password=s", "redis://one:9/3"),
+        (
+            "rediss+sentinel://h1/m?sentinel_username=a&ssl_check_hostname=false",
+            "rediss://one:9/0?ssl_check_hostname=false",
+        ),
+    ],
+)
+def test_a_server_that_others_name_is_reached_as_the_url_says(url: str, wanted: str) -> None:
+    """By the same user, database and options of TLS."""
+    assert of_one_host(url, ("one", 9)).rstrip("/") == wanted.rstrip("/")
 
 
 @pytest.mark.parametrize("name", ["ca.pem", "c a+b&c=%41 ü.pem"])

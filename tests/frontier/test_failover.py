@@ -1,0 +1,73 @@
+"""A Cluster of three masters with a replica each: masters die, and their replicas take over."""
+
+import asyncio
+import signal
+from collections.abc import Iterator
+
+import pytest
+import uvloop
+
+from farm.frontier import keys
+from farm.frontier.connect import connect
+from farm.frontier.crawl import open_crawl
+from farm.frontier.frontier import RedisFrontier
+from farm.model.crawl import Ledger
+from tests.frontier.graph_crawl import GraphCrawl
+from tests.frontier.nodes import MASTERS, Nodes, free_ports
+from tests.frontier.support import eventually_async
+
+TIMEOUT_MS = 1000
+"""After how long the others take a silent node for dead."""
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    """Start three masters and a replica of each."""
+    nodes = Nodes(tmp_path_factory.mktemp("pairs"), free_ports(2 * MASTERS), TIMEOUT_MS)
+    for place in range(2 * MASTERS):
+        nodes.start(place)
+    asyncio.run(nodes.form())
+    yield nodes
+    nodes.end()
+
+
+async def _fail_over(nodes: Nodes, key: str) -> None:
+    """Kill a key's master, wait for the replica to take its place, and bring the killed one back as a replica."""
+    place = nodes.master_of(key)
+    nodes.processes[place].send_signal(signal.SIGKILL)
+    nodes.processes[place].wait()
+
+    async def replaced() -> bool:
+        return nodes.master_of(key) != place
+
+    await eventually_async(replaced)
+    nodes.start(place)
+    await nodes.joined()
+    await nodes.replicated()
+
+
+async def _crawl(nodes: Nodes, pages: int, slots: int, deaths: int) -> GraphCrawl:
+    client = await connect(nodes.url, patience_s=60)
+    try:
+        frontier = RedisFrontier(client, await open_crawl(client, "test", {"scope": "any"}, fresh=True))
+        crawl = GraphCrawl(frontier, pages)
+
+        async def kill() -> None:
+            for death in range(deaths):
+                await crawl.reached(pages * (death + 1) // (deaths + 2))
+                await _fail_over(nodes, keys.ctl(frontier._crawl, death % frontier.shards.count))
+
+        await crawl.run(slots, [kill])
+        assert await frontier.audit() == []
+        ledger = (await frontier.stats()).ledger
+        assert ledger == Ledger(accepted=pages, done=pages)
+        return crawl
+    finally:
+        await client.close()
+
+
+def test_a_crawl_survives_the_death_of_a_master(pairs: Nodes) -> None:
+    """By the loop that the farm runs on: no caller meets a connection that another has closed."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        crawl = runner.run(_crawl(pairs, 400, 40, 1))
+    assert not crawl.missing()
