@@ -27,7 +27,7 @@ import psutil
 
 from bench.against import Run, summary
 from bench.subjects import ROOT
-from farm.model.page import DocumentExchange
+from farm.model.page import PageExchange
 from farm.model.record import COLUMNS, Batch, Record
 from farm.model.url import record_id
 from farm.sinks.address import parse_sink
@@ -182,7 +182,7 @@ def _record(number: int, words: list[str]) -> Record:
     empty: dict[str, Any] = {"text": "", "integer": 0, "boolean": False, "json": []}
     fields = {column.name: empty.get(column.type, "2026-03-01T12:00:00.000Z") for column in COLUMNS}
     id_, html = record_id("bench", url), html[:HTML_BYTES]
-    exchange = DocumentExchange(url, "GET", 200, body=html.encode())
+    exchange = PageExchange(url, "GET", 200, body=html.encode())
     return Record(id_, url, {**fields, "id": id_, "url": url, "html": html, "headers": {}}, {}, (exchange,))
 
 

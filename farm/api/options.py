@@ -10,7 +10,9 @@ class Options(TypedDict, total=False):
     """What `farm run` takes, in the same forms; None stands for the default, which is in brackets."""
 
     redis: str | None
-    """redis://, rediss://, unix:// or redis+cluster:// [a private Redis of its own]."""
+    """redis://, rediss://, unix://, redis+cluster://h1,h2 or redis+sentinel://h1,h2/SERVICE [a
+    private Redis of its own].
+    """
     redis_patience: str | None
     """how long an outage of Redis is waited for [5m; before the first connection, and by other
     commands than run, 5s].
@@ -120,7 +122,9 @@ class Options(TypedDict, total=False):
     proxies: str | PathLike[str] | None
     """proxies to go out by: a file with one URL a line (http, https, socks4, socks5)."""
     proxy_rotation: Literal["context", "page", "site"] | None
-    """what takes another proxy: a new context, every page, or every site its own [context]."""
+    """what takes another proxy: context (a new context), page (every page), site (every site its own)
+    [context].
+    """
     proxy_rate: str | None
     """visits by one proxy, to all sites and over all nodes [no limit]."""
     proxy_cooldown: str | None
@@ -152,6 +156,8 @@ class Options(TypedDict, total=False):
     """
     sink_patience: str | None
     """how long an outage of a sink is waited for [5m]."""
+    warc_all: bool | None
+    """put all that the pages load into --sink warc:DIR, not their documents alone."""
     html: bool | None
     """keep the pages' HTML [yes]."""
     bodies: bool | None
@@ -186,3 +192,7 @@ class Options(TypedDict, total=False):
     """least level logged [info]."""
     log_format: Literal["text", "json"] | None
     """format of the log [text]."""
+    metrics_port: int | None
+    """serve /metrics for Prometheus, /healthz and /readyz on this port; 0 is any that is free [off]."""
+    metrics_host: str | None
+    """address that the metrics are served on [127.0.0.1]."""

@@ -131,6 +131,10 @@ def preflight(settings: RunSettings, more_seeds: Iterable[str | Mapping[str, Any
         redis_url(settings)
     secrets = credentials(settings)
     check_sinks(settings.sink, have_items=settings.extract is not None)
+    if "warc_all" in flags and settings.warc_all and all(sink.kind != "warc" for sink in settings.sink):
+        raise UsageError(
+            "--warc-all has no effect without --sink warc:DIR; give --sink warc:DIR too, or leave it out."
+        )
     declaration = read_declaration(settings.extract) if settings.extract is not None else None
     check_packages(markdown=settings.markdown, main_text=settings.main_text)
     ScopeRules(settings.scope, (), settings.include, settings.exclude)

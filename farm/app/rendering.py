@@ -91,12 +91,17 @@ def slot_params(
     render = waiting(every_page, settings.wait)
     own_headers = site_header_params(secrets.site_headers, seeds)
     held = header_params(secrets.headers, seeds)
-    capture = CaptureParams(tuple(map(CaptureRule.parse, settings.capture)), har=settings.har)
+    has_warc = any(sink.kind == "warc" for sink in settings.sink)
+    capture = CaptureParams(
+        tuple(map(CaptureRule.parse, settings.capture)),
+        har=settings.har,
+        exchanges=settings.warc_all and has_warc,
+    )
     if settings.capture_max is not None:
         body_bytes = settings.capture_max.of(machine_bytes)
         capture = replace(capture, body_bytes=body_bytes, all_bytes=max(capture.all_bytes, body_bytes))
     file_bytes = settings.max_download.of(machine_bytes) if settings.download else 0
-    body_bytes = WARC_BODY_BYTES if any(sink.kind == "warc" for sink in settings.sink) else 0
+    body_bytes = WARC_BODY_BYTES if has_warc else 0
     return SlotParams(
         TabParams(
             viewport=settings.viewport,

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 from playwright.async_api import Error
 
 from farm.model.errors import SlotLost
-from farm.model.page import Capture, DocumentExchange
+from farm.model.page import Capture, PageExchange
 from farm.model.url import path_of
 
 OF_IMAGES = ("png", "jpg", "jpeg", "gif", "webp", "avif", "svg", "ico", "bmp")
@@ -134,7 +134,7 @@ class Interceptor:
         """The response of the file, in the form of the Network domain."""
         self.broke_off = ""
         """How much of the file came, where that is less than was announced."""
-        self.exchanges: list[DocumentExchange] = []
+        self.exchanges: list[PageExchange] = []
         """The documents of the visit that are kept, in the order in which they came."""
         self.frame_id = ""
         self._params = params
@@ -302,14 +302,14 @@ def _answer(event: dict[str, Any], headers: Mapping[str, str]) -> dict[str, Any]
 
 
 def _add(
-    exchanges: list[DocumentExchange], event: dict[str, Any], body: bytes = b"", truncated: str = ""
+    exchanges: list[PageExchange], event: dict[str, Any], body: bytes = b"", truncated: str = ""
 ) -> None:
     """Add what was asked and answered; a page that sends its visitor on without end is cut off."""
     if len(exchanges) >= MOST_EXCHANGES:
         return
     request = event["request"]
     exchanges.append(
-        DocumentExchange(
+        PageExchange(
             request["url"],
             request["method"],
             event["responseStatusCode"],

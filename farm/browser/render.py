@@ -112,9 +112,8 @@ async def visit(
         captures, short = [*captures, *taken], [*short, *missing]
         timings["capture"] = round((loop.time() - committed) * 1000) - timings["settle"]
     page = _page(tab, response, seen, timings)
-    if tab.responses is not None:
-        fetched, is_short = await tab.responses.collect(min(FETCHED_S, reading.left_s))
-        page, short = replace(page, responses=fetched), [*short, *(["responses"] if is_short else [])]
+    if tab.responses is not None or tab.resources is not None:
+        page = await _with_loaded(tab, page, reading)
     if params.find_router and seen.get("routes"):
         page = replace(page, hash_router=await _hash_router(tab, page.final_url, reading.left_s))
     if answered is not None and tab.events.journey.is_long:
@@ -126,7 +125,7 @@ async def visit(
     return replace(
         page,
         captures=tuple(captures),
-        exchanges=tuple(tab.intercept.exchanges),
+        exchanges=(*tab.intercept.exchanges, *page.exchanges),
         actions=actions,
         truncated=truncated,
         broke_off=broke_off,
@@ -218,6 +217,19 @@ def _page(tab: Tab, response: Response, seen: dict[str, Any], timings: dict[str,
         errors=tab.events.errors.found,
         errors_more=tab.events.errors.more,
     )
+
+
+async def _with_loaded(tab: Tab, page: RenderedPage, reading: Reading) -> RenderedPage:
+    """Return the page with what its scripts fetched, and with all that it loaded, as far as that is kept."""
+    short: tuple[str, ...] = ()
+    if tab.resources is not None:
+        # Before the others, whose end stops what the page still loads.
+        loaded, is_short = await tab.resources.collect(min(FETCHED_S, reading.left_s))
+        page, short = replace(page, exchanges=loaded), ("warc",) * is_short
+    if tab.responses is not None:
+        fetched, is_short = await tab.responses.collect(min(FETCHED_S, reading.left_s))
+        page, short = replace(page, responses=fetched), (*short, *("responses",) * is_short)
+    return replace(page, truncated=(*page.truncated, *short))
 
 
 async def _hash_router(tab: Tab, url: str, left_s: float) -> HashRouter | None:

@@ -33,6 +33,8 @@ MOST_ASKED = 2_000
 """Of so many requests that were not answered the method is remembered."""
 KEPT_URL_CHARS = 8_000
 UNKNOWN = ""
+BODY_BYTES, ALL_BYTES = 8 * 2**20, 32 * 2**20
+"""Of what a page loads, where all of it is kept: the largest body, and all bodies of a visit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class CaptureParams:
     most: int = 500
     har: bool = False
     """Whether all requests are written down."""
+    exchanges: bool = False
+    """Whether all that a page loads is kept, with its bodies (`Resources`)."""
 
     def __bool__(self) -> bool:
         return bool(self.rules)
@@ -52,15 +56,17 @@ class CaptureParams:
     @property
     def requests(self) -> tuple[str, ...]:
         """The types of requests that the driver must tell of."""
-        return ALL_REQUESTS if self.har else REQUESTS if self.rules else ()
+        return ALL_REQUESTS if self.har or self.exchanges else REQUESTS if self.rules else ()
 
     @property
     def buffers(self) -> dict[str, int]:
         """How much the browser keeps for us: bodies that are whole are asked for at once."""
-        if not self.rules:
-            return {"maxTotalBufferSize": 0, "maxResourceBufferSize": 0}
-        total = 2 * self.all_bytes + self.body_bytes
-        return {"maxTotalBufferSize": total, "maxResourceBufferSize": self.body_bytes}
+        total = body = 0
+        if self.rules:
+            total, body = 2 * self.all_bytes + self.body_bytes, self.body_bytes
+        if self.exchanges:
+            total, body = total + ALL_BYTES + BODY_BYTES, max(body, BODY_BYTES)
+        return {"maxTotalBufferSize": total, "maxResourceBufferSize": body}
 
 
 @dataclass(slots=True)

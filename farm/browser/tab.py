@@ -21,6 +21,7 @@ from farm.browser.errors import DriverExited, ending, playwright_errors, transla
 from farm.browser.events import PageEvents
 from farm.browser.har import HarLog
 from farm.browser.intercept import Interceptor, InterceptParams
+from farm.browser.resources import Resources
 from farm.browser.responses import CaptureParams, Responses
 from farm.model.errors import BrowserUnavailable, SlotLost
 from farm.model.memory import over_cap
@@ -94,6 +95,7 @@ class Tab:
         self.intercept = Interceptor(params.intercept, self)
         self.responses: Responses | None = None
         self.har: HarLog | None = None
+        self.resources: Resources | None = None
         self._state_for = params.state_for
         self._own_for = params.own_for
         self._context = context
@@ -103,8 +105,7 @@ class Tab:
 
     async def prepare(self, params: TabParams) -> None:
         """Make a new tab ready for its first visit: what is counted, blocked and listened to in it."""
-        tree = await self.cdp.send("Page.getFrameTree")
-        self.frame_id = tree["frameTree"]["frame"]["id"]
+        self.frame_id = (await self.cdp.send("Page.getFrameTree"))["frameTree"]["frame"]["id"]
         on_demand = "true" if self.engine.frames_on_demand else "false"
         # By Playwright, not by the session of our own: there it would need the Page domain and all its events.
         hook = HOOK.replace('"NONCE"', f'"{self.nonce}"').replace('"ON_DEMAND"', on_demand) + FLOOD
@@ -119,10 +120,12 @@ class Tab:
         if params.capture.har:
             self.har = HarLog(self.frame_id)
             on = self.har.beside(on)
+        if params.capture.exchanges:
+            self.resources = Resources(self, self.frame_id)
+            on = self.resources.beside(on)
 
         def note(event: dict[str, Any]) -> None:
-            method = on.get(event["method"])
-            if method is not None:
+            if (method := on.get(event["method"])) is not None:
                 method(event["params"])
 
         # Playwright would look through every event for objects of its own, a hundred times a page.
@@ -177,10 +180,9 @@ class Tab:
         """Start a visit: what the one before brought is not this one's."""
         self.events.forget()
         self.intercept.forget()
-        if self.responses is not None:
-            self.responses.forget()
-        if self.har is not None:
-            self.har.forget()
+        for one in (self.responses, self.har, self.resources):
+            if one is not None:
+                one.forget()
 
     def document_answer(self) -> dict[str, Any] | None:
         """Return the last answer to the main request, as CDP gives it, also where no document came of it."""

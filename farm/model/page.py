@@ -124,11 +124,11 @@ class Capture:
 
 
 @dataclass(frozen=True, slots=True)
-class DocumentExchange:
-    """A request for a document of the page and its answer, as the browser had them; heads are (name, value) pairs.
+class PageExchange:
+    """A request of the page and its answer, as the browser had them; heads are (name, value) pairs.
 
     `body` is without its content encoding. `truncated` says why the end of it is missing, in the words of WARC
-    (`length`, `disconnect`); empty where it is all there.
+    (`length`, `time`, `disconnect`); empty where it is all there.
     """
 
     url: str
@@ -215,15 +215,15 @@ class RenderedPage:
     documents that sent the visitor on by script or by a refresh. `redirect_statuses` are what they answered, 0
     where that is not known. `status` and `headers` are those of the document that was read.
     `timings_ms` has `navigate` and `settle`. `truncated` names what a cap or the deadline cut
-    (`html`, `text`, `title`, `links`, `metadata`, `images`, `responses`,
+    (`html`, `text`, `title`, `links`, `metadata`, `images`, `responses`, `warc`,
     `actions`, or a kind of capture), and `document` where
     its connection broke before all of it was there: `broke_off` says how. `actions` says what was done to the
     page: `clicked` by selector, `scrolled`. `errors` are what failed on the page, `MOST_ERRORS` at most;
     `errors_more` counts what failed besides. `metadata` is what the page says of itself to programs, with the keys
     `json_ld`, `open_graph`, `twitter`, `microdata` and `errors`; None where it says nothing. `images` and `media`
     are None where they were not to be listed. `exchanges` are those of the main documents on the way, in their
-    order, where they were asked for. `responses` are the answers to the page's XHR and fetch requests in the order
-    in which they came; None where they were not to be captured.
+    order, and of what they loaded, where they were asked for. `responses` are the answers to the page's XHR and
+    fetch requests in the order in which they came; None where they were not to be captured.
     """
 
     final_url: str
@@ -251,7 +251,7 @@ class RenderedPage:
     broke_off: str = ""
     captures: tuple[Capture, ...] = ()
     responses: tuple[FetchedResponse, ...] | None = None
-    exchanges: tuple[DocumentExchange, ...] = ()
+    exchanges: tuple[PageExchange, ...] = ()
     actions: Mapping[str, Any] = field(default_factory=dict)
     meta: Mapping[str, Any] = field(default_factory=dict)
     hash_router: HashRouter | None = None

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from farm.model.outcome import SkipReason
-from farm.model.page import DocumentExchange
+from farm.model.page import PageExchange
 
 RECORD_SCHEMA = 2
 """The version of the columns: it grows when one of them goes or means something else, not when one is added."""
@@ -142,7 +142,7 @@ class Record:
     url: str
     fields: Mapping[str, Any]
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    exchanges: Sequence[DocumentExchange] = field(default=(), repr=False)
+    exchanges: Sequence[PageExchange] = field(default=(), repr=False)
     items: Sequence[Mapping[str, Any]] | None = field(default=None, repr=False)
     body: tuple[str, str] | None = field(default=None, repr=False)
 

@@ -172,6 +172,9 @@ class OutputSettings(BaseModel):
     sink_patience: Duration = option(
         300.0, "how long an outage of a sink is waited for [5m]", metavar="TIME", gt=0
     )
+    warc_all: bool = option(
+        False, "put all that the pages load into --sink warc:DIR, not their documents alone"
+    )
     html: bool = option(True, "keep the pages' HTML [yes]")
     bodies: bool = option(
         False,

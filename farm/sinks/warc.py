@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from uuid import uuid4
 
 from farm import __version__
-from farm.model.page import DocumentExchange
+from farm.model.page import PageExchange
 from farm.model.record import Batch, Record
 from farm.model.secret import MASK, is_secret_header, without_credentials
 from farm.sinks.append_log import KeyOf
@@ -167,10 +167,10 @@ def _url(url: str) -> str:
     return _CONTROLS.sub(lambda found: f"%{ord(found[0]):02X}", plain)
 
 
-def _without_body(record: Record) -> DocumentExchange:
+def _without_body(record: Record) -> PageExchange:
     """Return the exchange of a page of which the browser has kept none: its head, as far as the record has it."""
     headers: dict[str, Any] = dict(record.fields["headers"])
-    return DocumentExchange(
+    return PageExchange(
         str(record.fields["final_url"]),
         "GET",
         int(record.fields["status"] or 0),
@@ -186,7 +186,7 @@ def _status(status: int) -> str:
         return f"{status} Unknown"
 
 
-def _response_headers(exchange: DocumentExchange) -> list[tuple[str, str]]:
+def _response_headers(exchange: PageExchange) -> list[tuple[str, str]]:
     kept = []
     for name, value in exchange.headers:
         shown = MASK if is_secret_header(name) else without_credentials(_LINE_ENDS.sub(" ", value))
@@ -194,7 +194,7 @@ def _response_headers(exchange: DocumentExchange) -> list[tuple[str, str]]:
     return [*kept, ("Content-Length", str(len(exchange.body)))]
 
 
-def _request_headers(exchange: DocumentExchange, url: str) -> list[tuple[str, str]]:
+def _request_headers(exchange: PageExchange, url: str) -> list[tuple[str, str]]:
     """Return those that are no secret; a value of the user's own, set by --header, may be one."""
     host = url.partition("://")[2].partition("/")[0]
     kept = [

@@ -16,6 +16,7 @@ import psycopg
 import pyarrow.parquet as pq
 import pytest
 from fastwarc.warc import ArchiveIterator, WarcRecordType
+from warcio.archiveiterator import ArchiveIterator as WarcioIterator
 
 from farm.sinks.warc import WarcFormat
 from fixtures.shop import Shop
@@ -208,6 +209,32 @@ def test_records_can_be_read_from_standard_output(shop: Shop, out: Path) -> None
     again = subprocess.run(command, capture_output=True, text=True, cwd=out.parent, timeout=60, check=False)
     assert again.stdout == ""
     assert "nothing new" in again.stderr
+
+
+def test_all_that_pages_load_is_in_the_archive(shop: Shop, out: Path) -> None:
+    """Scripts, styles and images of every page beside its document; two readers take the digests for right."""
+    refused = crawl(out, shop.url, "--warc-all").finish()
+    assert (refused.code, "--warc-all has no effect without --sink warc:DIR" in refused.output) == (2, True)
+    sinks = ("--sink", "warc:warcs", "--sink", "jsonl", "--warc-all", "--block", "none")
+    finished = crawl(out, shop.url, *sinks, depth="1").finish()
+    assert finished.code == 0, finished.output
+    (path,) = (out.parent / "warcs").iterdir()
+    kinds: dict[str, Counter[str]] = {}
+    with path.open("rb") as file:
+        for one in WarcioIterator(file, check_digests="raise"):
+            length = len(one.content_stream().read())
+            if one.rec_type == "response" and length:
+                id_ = one.rec_headers.get_header("WARC-Crawl-Record-ID").partition(" ")[0]
+                mime = one.http_headers.get_header("Content-Type").partition(";")[0]
+                kinds.setdefault(id_, Counter())[mime] += 1
+    pages = {record["id"]: record for record in finished.records if record["html"]}
+    assert pages
+    for id_, record in pages.items():
+        assert {"text/html", "text/css", "text/javascript"} <= kinds[id_].keys(), record["url"]
+        assert "warc" not in record["truncated"]
+    assert any("image/svg+xml" in found for found in kinds.values())
+    fast = list(ArchiveIterator(BytesIO(path.read_bytes()), verify_digests=True))
+    assert len(fast) > 2 * sum(map(Counter.total, kinds.values()))
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from fastwarc.warc import ArchiveIterator as FastIterator
 from warcio.archiveiterator import ArchiveIterator
 
 from farm.model.errors import OutputUnwritable
-from farm.model.page import DocumentExchange
+from farm.model.page import PageExchange
 from farm.model.record import Batch, Record
 from farm.sinks.address import parse_sink, store_of
 from farm.sinks.batch import Store
@@ -29,7 +29,7 @@ def opened(folder: Path) -> Store[Any]:
     return store
 
 
-def page(number: int, *exchanges: DocumentExchange) -> Record:
+def page(number: int, *exchanges: PageExchange) -> Record:
     """Return a record with what was said on the network."""
     one = record(
         number, headers={"Content-Type": "text/html"}, status=200, final_url=f"https://shop.example/{number}"
@@ -37,9 +37,9 @@ def page(number: int, *exchanges: DocumentExchange) -> Record:
     return Record(one.id, one.url, one.fields, {}, exchanges)
 
 
-def said(url: str, body: bytes = b"<p>", **fields: Any) -> DocumentExchange:
+def said(url: str, body: bytes = b"<p>", **fields: Any) -> PageExchange:
     """Return a document's exchange."""
-    return DocumentExchange(url, "GET", 200, headers=(("Content-Type", "text/html"),), body=body, **fields)
+    return PageExchange(url, "GET", 200, headers=(("Content-Type", "text/html"),), body=body, **fields)
 
 
 def write(store: Store[Any], *records: Record) -> None:
@@ -69,7 +69,7 @@ def ids(path: Path) -> list[str]:
 def test_each_document_of_a_page_is_a_response_and_a_request(tmp_path: Path) -> None:
     """Bodies byte by byte, redirects with their heads, and the tools of others read it."""
     body = "grüße\0".encode("latin-1") * 1000
-    hop = DocumentExchange(
+    hop = PageExchange(
         "https://shop.example/a", "GET", 302, headers=(("Location", "/b"), ("X-Ä", "ü\r\nZ: 1"))
     )
     last = said("https://shop.example/b", body, truncated="time")
@@ -121,9 +121,7 @@ def test_what_opens_a_session_is_not_in_it(tmp_path: Path) -> None:
     store = opened(tmp_path)
     write(
         store,
-        page(
-            1, DocumentExchange("https://u:s3cret@shop.example/x y\r\nZ", "GET", 299, asked, headers, b"body")
-        ),
+        page(1, PageExchange("https://u:s3cret@shop.example/x y\r\nZ", "GET", 299, asked, headers, b"body")),
     )
     store.close()
     with next((tmp_path / "sink").iterdir()).open("rb") as file:
