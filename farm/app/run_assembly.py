@@ -62,5 +62,10 @@ async def assemble(
 async def _record_sink(plan: RunPlan, node: str) -> RecordSink:
     settings = plan.settings
     return await RecordSink.open(
-        plan.output, settings.sink, fresh=settings.fresh, patience_s=settings.sink_patience, node=node
+        plan.output,
+        settings.sink,
+        fresh=settings.fresh,
+        patience_s=settings.sink_patience,
+        node=node,
+        item_columns=plan.declaration.columns if plan.declaration is not None else None,
     )

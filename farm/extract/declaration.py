@@ -27,6 +27,7 @@ from farm.extract.documents import check_css, compiled_xpath
 from farm.extract.json_paths import parse_path
 from farm.extract.positions import key_positions
 from farm.model.errors import UsageError
+from farm.model.record import ItemType
 from farm.model.url import path_of
 
 LARGEST_BYTES = 1 << 20
@@ -140,6 +141,22 @@ class FieldRule(_Source):
             raise ValueError('currency goes with type = "price"')
         return self
 
+    @property
+    def holds(self) -> ItemType:
+        """What a sink stores of it."""
+        if self.list or self.fields is not None or (self.type is None and self.is_json):
+            return "json"
+        return _HOLDS.get(self.type, "text")
+
+
+_HOLDS: Mapping[str | None, ItemType] = {
+    "number": "number",
+    "integer": "integer",
+    "boolean": "boolean",
+    "price": "json",
+    "json": "json",
+}
+
 
 def _rule(value: Any) -> Any:
     return {"css": value} if isinstance(value, str) else value
@@ -192,6 +209,15 @@ class Declaration(BaseModel):
         if max(depth for _, depth in depths) > _DEEPEST:
             raise ValueError(f"fields are nested more than {_DEEPEST} deep")
         return self
+
+    @property
+    def columns(self) -> dict[str, ItemType]:
+        """Return the fields of all kinds with what they hold; `json` where two kinds do not agree."""
+        found: dict[str, ItemType] = {}
+        for rule in self.item.values():
+            for name, one in rule.fields.items():
+                found[name] = "json" if found.get(name, one.holds) != one.holds else one.holds
+        return found
 
     @property
     def needs_html(self) -> bool:

@@ -127,6 +127,12 @@ ITEM_KEYS = ("_id", "_page_id", "_url", "_kind", "_fetched_at")
 """What every item has beside the fields that the user named; `_id` is the page's id and the item's number."""
 
 
+ItemType = Literal["text", "number", "integer", "boolean", "json"]
+"""What a field of items holds: `json` is a list, an object, or anything."""
+ItemColumns = Mapping[str, ItemType]
+"""The fields that items can have, by their names."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One page in a sink: `id` is a function of the crawl and `url`, `fields` are ready for JSON.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from farm.model.errors import UsageError
+from farm.model.record import ItemColumns
 from farm.model.secret import SecretUrl
 from farm.sinks.batch import Store
 
@@ -143,7 +144,7 @@ _PACKAGES: Mapping[str, tuple[str, str]] = {
     ".zst": ("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd", "zstd"),
 }
 """Kind of store, or suffix of its file -> the module that it needs and the extra that brings it."""
-_WITH_ITEMS = frozenset({"jsonl", "sqlite", "stdout"})
+_WITHOUT_ITEMS = frozenset({"warc", "parquet"})
 
 
 def check_sinks(addresses: Sequence[SinkAddress], *, have_items: bool = False) -> None:
@@ -151,7 +152,7 @@ def check_sinks(addresses: Sequence[SinkAddress], *, have_items: bool = False) -
 
     Also where there are items, and no sink that has a place for them.
     """
-    if have_items and not any(one.kind in _WITH_ITEMS for one in addresses):
+    if have_items and all(one.kind in _WITHOUT_ITEMS for one in addresses):
         kinds = " and ".join(sorted({f"{one.kind}:" for one in addresses}))
         raise UsageError(
             f"--extract makes items, and {kinds} has no place for them; add --sink jsonl: or --sink sqlite:///FILE."
@@ -180,8 +181,17 @@ def check_sinks(addresses: Sequence[SinkAddress], *, have_items: bool = False) -
                 )
 
 
-def store_of(address: SinkAddress, folder: Path, private: Path, node: str = "node") -> Store[Any]:
-    """Return the store, not opened yet; `private` is where sidecars are kept inside the output folder."""
+def store_of(
+    address: SinkAddress,
+    folder: Path,
+    private: Path,
+    node: str = "node",
+    item_columns: ItemColumns | None = None,
+) -> Store[Any]:
+    """Return the store, not opened yet; `private` is where sidecars are kept inside the output folder.
+
+    `item_columns` are the fields that items can have; None where that is not known.
+    """
     if address.kind == "sqlite" and address.path is not None:
         from farm.sinks.sqlite import SqliteStore
 
@@ -189,27 +199,42 @@ def store_of(address: SinkAddress, folder: Path, private: Path, node: str = "nod
     if address.url is not None:
         from farm.sinks.postgres import PostgresStore
 
-        return PostgresStore(address.url)
+        return PostgresStore(address.url, item_columns)
     if address.kind == "stdout":
         from farm.sinks.standard_output import StandardOutput
 
         return StandardOutput()
-    if address.kind == "csv":
-        from farm.sinks.csv_file import CsvStore
-
-        path, escapes = address.path or folder / "pages.csv", bool(address.formulas)
-        return CsvStore(path, private, escape_formulas=escapes, rotate_bytes=address.rotate_bytes)
     if address.kind in {"parquet", "warc"} and address.path is not None:
         return _segment_store(address, address.path, private, node)
-    from farm.sinks.items import JsonlWithItems
+    return _log_store(address, folder, private, item_columns)
+
+
+def _log_store(
+    address: SinkAddress, folder: Path, private: Path, item_columns: ItemColumns | None
+) -> Store[Any]:
+    from farm.sinks.items import JsonItems, LogWithItems, items_path
+
+    rotate_bytes = address.rotate_bytes
+    if address.kind == "csv":
+        from farm.sinks.csv_file import CsvItems, CsvStore
+
+        path, escapes = address.path or folder / "pages.csv", bool(address.formulas)
+        return LogWithItems(
+            CsvStore(path, private, escape_formulas=escapes, rotate_bytes=rotate_bytes),
+            CsvItems(
+                items_path(path),
+                private,
+                None if item_columns is None else [*item_columns],
+                escape_formulas=escapes,
+                rotate_bytes=rotate_bytes,
+            ),
+        )
     from farm.sinks.jsonl import JsonlStore
 
     path, index = address.path or folder / "pages.jsonl", "" if address.path else "pages.index"
-    return JsonlWithItems(
-        JsonlStore(path, private, index, rotate_bytes=address.rotate_bytes),
-        path,
-        private,
-        rotate_bytes=address.rotate_bytes,
+    return LogWithItems(
+        JsonlStore(path, private, index, rotate_bytes=rotate_bytes),
+        JsonItems(items_path(path), private, rotate_bytes=rotate_bytes),
     )
 
 

@@ -80,6 +80,36 @@ class AppendLog:
         """How large the file is."""
         return self._end
 
+    @property
+    def was_shortened(self) -> bool:
+        """Whether somebody has made the file shorter since it was written."""
+        return self._index.is_beyond
+
+    def cut_back(self, is_left_over: Callable[[bytes], bool]) -> list[bytes]:
+        """Cut the last lines off, as long as they are left over; return their keys.
+
+        The keys stay in the set that the log was opened with. Raises `OutputUnwritable`.
+        """
+        keys: list[bytes] = []
+        end = self._end
+        while len(keys) < self._index.length:
+            key, start, _ = self._index.entry(self._index.length - 1 - len(keys))
+            start = start or len(self._header)
+            line = self._framing.unpack(os.pread(self._fd, end - start, start))
+            if line is None or not is_left_over(line):
+                break
+            keys.append(key)
+            end = start
+        try:
+            if keys:
+                os.ftruncate(self._fd, end)
+                _sync(self._fd)
+                self._index.cut_to(end)
+                self._end = end
+        except OSError as error:
+            raise OutputUnwritable(self._error_text(error)) from error
+        return keys
+
     def sync_index(self) -> None:
         """Make the sidecar durable, where it outlives the log. Raises OSError."""
         self._index.sync()

@@ -1,21 +1,22 @@
-"""Items beside their pages: `items.jsonl`, and what a table of items holds.
+"""Items beside their pages: a file of them beside the file of pages, and what a table of items holds.
 
 The items of a page are durable before its record is: a page that a file has is never written again, and then its
-items are there too. In a database both are one transaction, and the items of a page are replaced as a whole.
+items are there too. What a kill leaves between the two is dropped when the files are opened again, so that a page
+has the items of one rendering. In a database both are one transaction, and the items of a page are replaced as a
+whole.
 """
 
 import re
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import orjson
-
-from farm.model.errors import RenderError
+from farm.model.errors import OutputUnwritable, RenderError
 from farm.model.outcome import FailureKind
 from farm.model.record import Batch, Record
-from farm.sinks.jsonl import JsonlStore, LogStore
+from farm.sinks.jsonl import LogStore
 from farm.sinks.log_index import KEY_BYTES
 from farm.sinks.record import json_line
 
@@ -24,37 +25,64 @@ MOST_COLUMNS = 1_000
 _NAME_BYTES = 63
 """Of a column's name: PostgreSQL cuts longer ones."""
 _ID = re.compile(rb'\{"_id":"([0-9a-f]{32}-[0-9]{1,9})"')
+_PAGE_DIGITS = 32
+_MOST_LEFT = 1_000
+"""Pages whose items a killed run can have left: a group of the writer has fewer."""
 _Entries = Sequence[tuple[bytes, bytes]]
 _Encoded = tuple[_Entries, Sequence[tuple[bytes, _Entries]]]
 """The entries of pages, and those of the items of each page by its key."""
 
 
-class _ItemLog(LogStore):
-    """A line of JSON an item."""
+class ItemLog(LogStore):
+    """A file of items beside one of pages."""
 
     kind = "items"
+
+    @abstractmethod
+    def item_entry(self, item: Mapping[str, Any]) -> bytes:
+        """Return an item as it is written. Raises `RenderError`."""
+
+    @abstractmethod
+    def item_id(self, entry: bytes) -> bytes | None:
+        """Return the `_id` of what is written; None where it has none."""
 
     def entry(self, record: Record) -> bytes:
         """Return nothing: items are encoded by their pages."""
         raise NotImplementedError
 
     def entry_key(self, entry: bytes) -> bytes | None:
-        """Return the key of a line."""
+        """Return the key of an entry."""
+        found = self.item_id(entry)
+        return None if found is None else _key(found)
+
+    def entries(self, record: Record) -> _Entries:
+        """Return the entries of a record's items with their keys. Raises `RenderError`."""
+        return [(_key(one["_id"].encode()), self.item_entry(one)) for one in record.items or ()]
+
+    def page_of(self, entry: bytes) -> bytes:
+        """Return the key of the page that an entry is of."""
+        return bytes.fromhex((self.item_id(entry) or b"")[:_PAGE_DIGITS].decode())
+
+
+class JsonItems(ItemLog):
+    """A line of JSON an item."""
+
+    def item_entry(self, item: Mapping[str, Any]) -> bytes:
+        """Return the line."""
+        return _line(item)
+
+    def item_id(self, entry: bytes) -> bytes | None:
+        """Return the `_id` of a line."""
         found = _ID.match(entry)
-        if found:
-            return _key(found[1])
-        try:
-            return _key(orjson.loads(entry)["_id"].encode())
-        except (TypeError, ValueError, KeyError, AttributeError):
-            return None
+        return None if found is None else found[1]
 
 
-class JsonlWithItems:
+class LogWithItems:
     """A file of pages, and that of their items beside it, which is made with the first item."""
 
-    def __init__(self, pages: JsonlStore, path: Path, private: Path, *, rotate_bytes: int = 0) -> None:
+    def __init__(self, pages: LogStore, items: ItemLog) -> None:
         self._pages = pages
-        self._items = _ItemLog(items_path(path), private, rotate_bytes=rotate_bytes)
+        self._items = items
         self._is_open = False
         self.name = pages.name
 
@@ -74,8 +102,43 @@ class JsonlWithItems:
         self._items.clear()
 
     def open(self) -> None:
-        """Open the file of pages. Raises `OutputUnwritable`."""
+        """Open the file of pages, and repair that of items. Raises `OutputUnwritable`."""
         self._pages.open()
+        try:
+            if self._items.exists:
+                self._open_items()
+                if not self._pages.was_shortened:
+                    self._drop_left_items()
+        except OutputUnwritable:
+            self.close()
+            raise
+
+    def _open_items(self) -> None:
+        if not self._is_open:
+            self._items.open()
+            self._is_open = True
+
+    def _drop_left_items(self) -> None:
+        """Cut off the items whose pages a killed run has not written any more.
+
+        Such a page is visited again, and may have other items then. They are the last ones: the pages of a group
+        are written behind all of its items, and in the same order.
+        """
+        left: set[bytes] = set()
+
+        def is_left(entry: bytes) -> bool:
+            page = self._items.page_of(entry)
+            if self._pages.has(page):
+                return False
+            left.add(page)
+            if len(left) > _MOST_LEFT:
+                raise OutputUnwritable(
+                    f"{self._items.name} has items of pages that are not in {self.name}; "
+                    "put the file of pages back, or move that of items away"
+                )
+            return True
+
+        self._items.cut_back(is_left)
 
     def encode(self, batch: Batch) -> tuple[_Encoded, int]:
         """Return the entries of a batch, and their bytes. Raises `RenderError` for what cannot be written."""
@@ -83,9 +146,9 @@ class JsonlWithItems:
         items = []
         for (key, _), record in zip(pages, batch.records, strict=True):
             if record.items:
-                lines = [(_key(one["_id"].encode()), _line(one)) for one in record.items]
-                size_bytes += sum(len(line) for _, line in lines)
-                items.append((key, lines))
+                entries = self._items.entries(record)
+                size_bytes += sum(len(entry) for _, entry in entries)
+                items.append((key, entries))
         return (pages, items), size_bytes
 
     def write(self, group: Sequence[_Encoded]) -> None:
@@ -98,22 +161,36 @@ class JsonlWithItems:
                 if key not in fresh and not self._pages.has(key):
                     fresh[key] = by_page.get(key, ())
         if any(fresh.values()):
-            if not self._is_open:
-                self._items.open()
-                self._is_open = True
+            self._open_items()
             self._items.write([*fresh.values()])
         self._pages.write([pages for pages, _ in group])
 
     def close(self) -> None:
         """Close the files."""
         self._pages.close()
-        self._items.close()
+        if self._is_open:
+            self._items.close()
+            self._is_open = False
 
 
 def items_path(path: Path) -> Path:
-    """Return where the items of a file of pages are: `items.jsonl`, `shop-items.jsonl.gz`."""
+    """Return where the items of a file of pages are: `items.jsonl`, `items.csv`, `shop-items.jsonl.gz`."""
     stem, mark, suffix = path.name.partition(".")
     return path.with_name(f"{ITEMS if stem == 'pages' else f'{stem}-{ITEMS}'}{mark}{suffix}")
+
+
+def plain_value(value: Any) -> str | int | float | bool | None:
+    """Return a value as a column has it that can have any: lists, objects and large integers are JSON.
+
+    Raises `RenderError`.
+    """
+    if value is None or isinstance(value, bool | float):
+        return value
+    if isinstance(value, int) and -(1 << 63) <= value < 1 << 63:
+        return value
+    if not isinstance(value, str):
+        return as_json(value)
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def rows_of_items(record: Record) -> Sequence[Mapping[str, Any]] | None:

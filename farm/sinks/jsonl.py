@@ -7,7 +7,7 @@ another is begun. A finished file may be moved away: its sidecar keeps its ids.
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
@@ -70,6 +70,23 @@ class LogStore(ABC):
     def has(self, key: bytes) -> bool:
         """Return whether a record is there already."""
         return key in self._keys
+
+    @property
+    def was_shortened(self) -> bool:
+        """Whether somebody has made the open file shorter since it was written."""
+        return self._log is not None and self._log.was_shortened
+
+    @property
+    def exists(self) -> bool:
+        """Whether the file is there."""
+        return self._path.exists()
+
+    def cut_back(self, is_left_over: Callable[[bytes], bool]) -> None:
+        """Cut off the last entries of the open file, as long as they are left over. Raises `OutputUnwritable`."""
+        if self._log is None:
+            raise AssertionError("the store is not open")
+        for key in self._log.cut_back(is_left_over):
+            self._keys.remove(key)
 
     @abstractmethod
     def entry(self, record: Record) -> bytes:

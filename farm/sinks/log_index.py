@@ -20,11 +20,15 @@ _CHUNK = _ENTRY.size * 65_536
 
 
 class LogIndex:
-    """An append-only file of (key, end) entries; `length` counts them."""
+    """An append-only file of (key, end) entries; `length` counts them.
+
+    `is_beyond` says that `cut_to` has met an entry beyond the log's end: somebody has made the log shorter.
+    """
 
     def __init__(self, path: Path) -> None:
         self._fd = opened(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         self.length = 0
+        self.is_beyond = False
         if os.pread(self._fd, len(_HEADER), 0) != _HEADER:
             self.clear()
 
@@ -43,6 +47,7 @@ class LogIndex:
                 continue
             for end in ends:
                 if not before < end <= log_size:
+                    self.is_beyond = end > log_size
                     break
                 before = end
                 length += 1
@@ -146,14 +151,7 @@ class AllKeys:
 
     def __contains__(self, key: bytes) -> bool:
         bucket = self._buckets[key[-2] << 8 | key[-1]]
-        if bucket is None:
-            return False
-        rest = key[:-2]
-        at = bucket.find(rest)
-        # A match across the border of two keys is none.
-        while at >= 0 and at % _REST_BYTES:
-            at = bucket.find(rest, at + 1)
-        return at >= 0
+        return bucket is not None and _place(bucket, key) >= 0
 
     def add(self, key: bytes) -> None:
         """Add a key that was not there."""
@@ -164,6 +162,23 @@ class AllKeys:
         else:
             bucket += key[:-2]
         self._count += 1
+
+    def remove(self, key: bytes) -> None:
+        """Remove a key that is there."""
+        bucket = self._buckets[key[-2] << 8 | key[-1]]
+        if bucket is None or (at := _place(bucket, key)) < 0:
+            raise KeyError(key)
+        del bucket[at : at + _REST_BYTES]
+        self._count -= 1
+
+
+def _place(bucket: bytearray, key: bytes) -> int:
+    rest = key[:-2]
+    at = bucket.find(rest)
+    # A match across the border of two keys is none.
+    while at >= 0 and at % _REST_BYTES:
+        at = bucket.find(rest, at + 1)
+    return at
 
 
 class RecentKeys:

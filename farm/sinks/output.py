@@ -19,7 +19,7 @@ from farm.model.clock import Clock
 from farm.model.errors import OutputUnwritable, RenderError
 from farm.model.event import Emit, SinkAway, SinkBack
 from farm.model.outcome import FailureKind, SkipReason
-from farm.model.record import Batch, Skip
+from farm.model.record import Batch, ItemColumns, Skip
 from farm.sinks.address import DEFAULT, SinkAddress, store_of
 from farm.sinks.append_log import AppendLog
 from farm.sinks.batch import BatchingWriter, Store
@@ -148,14 +148,18 @@ class RecordSink:
         patience_s: float = 300.0,
         remembered_skips: int = _REMEMBERED_SKIPS,
         node: str = "node",
+        item_columns: ItemColumns | None = None,
     ) -> Self:
         """Return the sink of the output folder and these stores, open; `fresh` empties what is the crawl's own.
 
-        `node` is in the names of files in a folder that several nodes share.
+        `node` is in the names of files in a folder that several nodes share. `item_columns` are the fields that
+        items can have; None where that is not known.
 
         Opening repairs what a crash has left. Raises `OutputUnwritable` where a store cannot be written to.
         """
-        stores = [store_of(address, folder, folder / PRIVATE_FOLDER, node) for address in addresses]
+        stores = [
+            store_of(address, folder, folder / PRIVATE_FOLDER, node, item_columns) for address in addresses
+        ]
         sink = cls(_FolderStore(folder, stores[0], remembered_skips), stores[1:], patience_s)
         async with AsyncExitStack() as opened:
             for writer in (sink._first, *sink._others):

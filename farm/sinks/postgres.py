@@ -1,8 +1,8 @@
 """The PostgreSQL store: a table `pages`, a row a record, the id its primary key.
 
 A group is one transaction: copied into a temporary table and from there into `pages`, where a row whose id comes
-again is replaced, unless the one that is there is of a later revision. A group that fails half-way is repeated as
-a whole. What always holds: no message has the password.
+again is replaced, unless the one that is there is of a later revision; its items are replaced with it. A group
+that fails half-way is repeated as a whole. What always holds: no message has the password.
 """
 
 import re
@@ -15,11 +15,14 @@ from psycopg import sql
 
 from farm.model.errors import OutputUnwritable, RenderError
 from farm.model.outcome import FailureKind
-from farm.model.record import COLUMNS, Batch
+from farm.model.record import COLUMNS, Batch, ItemColumns
 from farm.model.secret import MASK, SecretUrl
 from farm.sinks.batch import StoreAway
+from farm.sinks.postgres_items import LOCK_KEY, ItemTable, PageItems, items_of
 from farm.sinks.rows import TABLE, Row, last_of_each, rows_of
 
+_Encoded = tuple[Sequence[Row], Sequence[PageItems]]
+"""The rows of pages, and their items."""
 _STATEMENT_S = 60
 _LOCK_S = 10
 _DEFAULTS: dict[str, Any] = {
@@ -32,8 +35,6 @@ _DEFAULTS: dict[str, Any] = {
     "keepalives_count": 3,
 }
 """Parameters of a connection where the URL does not have them."""
-_LOCK_KEY = 0x6661726D
-"""The advisory lock under which tables are completed: nodes that start together do it one after the other."""
 _TEXT_CHARS = 300
 _PORTS = range(1, 1 << 16)
 
@@ -87,7 +88,7 @@ def is_address(url: SecretUrl) -> bool:
 class PostgresStore:
     """The table in the database at `url`; what the URL leaves out is as libpq has it (PGPASSWORD, ~/.pgpass)."""
 
-    def __init__(self, url: SecretUrl) -> None:
+    def __init__(self, url: SecretUrl, item_columns: ItemColumns | None = None) -> None:
         self.name = str(url).replace(f"{MASK}@", "").removesuffix(f"?{MASK}")
         self.written = 0
         self.records: int | None = None
@@ -95,6 +96,7 @@ class PostgresStore:
         self._password = str(given.get("password") or "")
         self._conninfo = psycopg.conninfo.make_conninfo("", **(_DEFAULTS | given))
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._items = ItemTable(self.name, item_columns)
 
     def clear(self) -> None:
         """Leave the table as it is: it may have the records of other crawls, and ids that come again replace."""
@@ -112,16 +114,18 @@ class PostgresStore:
             self.close()
             raise
 
-    def encode(self, batch: Batch) -> tuple[Sequence[Row], int]:
-        """Return the rows of a batch, and about their bytes."""
-        return rows_of(batch, nul=False)
+    def encode(self, batch: Batch) -> tuple[_Encoded, int]:
+        """Return the rows and the items of a batch, and about their bytes."""
+        (rows, row_bytes), (items, item_bytes) = rows_of(batch, nul=False), items_of(batch)
+        return (rows, items), row_bytes + item_bytes
 
-    def write(self, group: Sequence[Sequence[Row]]) -> None:
-        """Write the rows in one transaction, by a new connection where the last one is lost.
+    def write(self, group: Sequence[_Encoded]) -> None:
+        """Write rows and items in one transaction, by a new connection where the last one is lost.
 
         Raises `StoreAway` while the server is away, `RenderError` where it refuses a value.
         """
-        rows = last_of_each([row for rows in group for row in rows])
+        rows = last_of_each([row for rows, _ in group for row in rows])
+        items = [page for _, pages in group for page in pages]
         if self._connection is None:
             self.open()
         connection = self._connection
@@ -133,8 +137,14 @@ class PostgresStore:
                     for row in rows:
                         copy.write_row(row)
                 cursor.execute(_UPSERT)
+                if items:
+                    self._items.replace(connection, items)
+        except (RenderError, OutputUnwritable):
+            self._items.forget()
+            raise
         except psycopg.Error as error:
             translated = self._translated(error)
+            self._items.forget()
             if not isinstance(translated, RenderError):
                 # Whatever state it is in: the group is repeated by a new connection.
                 self.close()
@@ -143,6 +153,8 @@ class PostgresStore:
 
     def close(self) -> None:
         """End the connection."""
+        # The next connection may be one to another server.
+        self._items.forget()
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(psycopg.Error):
@@ -157,7 +169,7 @@ class PostgresStore:
             "SELECT set_config('synchronous_commit', 'on', false) "
             "WHERE current_setting('synchronous_commit') = 'off'"
         )
-        execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK_KEY])
+        execute("SELECT pg_advisory_xact_lock(%s)", [LOCK_KEY])
         # Looked at first: who may write to a table may not be allowed to make one.
         found = dict(execute(_FOUND, [TABLE]).fetchall())
         if not found:

@@ -16,7 +16,7 @@ from farm.model.errors import OutputUnwritable, RenderError
 from farm.model.record import COLUMNS, ITEM_KEYS, Batch
 from farm.resources.files import sync_folder
 from farm.sinks.batch import StoreAway
-from farm.sinks.items import ITEMS, as_json, check_columns, rows_of_items
+from farm.sinks.items import ITEMS, check_columns, plain_value, rows_of_items
 from farm.sinks.rows import TABLE, Row, rows_of
 
 _LOCK_WAIT_S = 1.0
@@ -80,7 +80,7 @@ class SqliteStore:
         for record in batch.records:
             if record.items is not None:
                 values = [
-                    {name: _item_value(value) for name, value in one.items()}
+                    {name: plain_value(value) for name, value in one.items()}
                     for one in rows_of_items(record) or ()
                 ]
                 size_bytes += sum(
@@ -192,16 +192,6 @@ class SqliteStore:
 def _quoted(name: str) -> str:
     doubled = name.replace('"', '""')
     return f'"{doubled}"'
-
-
-def _item_value(value: Any) -> str | int | float | None:
-    if value is None or isinstance(value, bool | float):
-        return value
-    if isinstance(value, int) and -(1 << 63) <= value < 1 << 63:
-        return value
-    if not isinstance(value, str):
-        return as_json(value)
-    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _affinity(declared: str) -> str:

@@ -1,20 +1,23 @@
 """Items beside their pages: in lines, in tables, each page's as a whole."""
 
+import csv
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
-from farm.model.errors import RenderError
-from farm.model.record import Batch, Record
-from farm.sinks.address import parse_sink
+from farm.model.errors import OutputUnwritable, RenderError
+from farm.model.record import ITEM_KEYS, Batch, ItemColumns, Record
+from farm.sinks.address import parse_sink, store_of
 from farm.sinks.items import MOST_COLUMNS, items_path
 from farm.sinks.output import RecordSink
-from farm.sinks.record import items_of
+from farm.sinks.record import items_of, json_line
 from farm.sinks.sqlite import SqliteStore
 from tests.sinks.killed import record
 
@@ -82,18 +85,110 @@ async def test_a_page_without_items_makes_no_file(tmp_path: Path) -> None:
         rows(tmp_path / "a.db")
 
 
-async def test_items_come_before_their_page(tmp_path: Path) -> None:
-    """A crash between the two repeats the page: its items are there once, and then the page."""
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_a_kill_at_any_byte_never_mixes_two_renderings(tmp_path: Path, kind: str) -> None:
+    """A page that was not written is visited again, and has the items of that visit alone; others stay."""
+    address, folder = parse_sink(kind), tmp_path / "a"
+    path = folder / f"items.{kind}"
+
+    def write(*records: Record) -> None:
+        store = store_of(address, folder, folder / ".farm", item_columns={"a": "integer", "b": "text"})
+        store.open()
+        store.write([store.encode(Batch([one]))[0] for one in records])
+        store.close()
+
+    def read() -> list[int]:
+        if kind == "jsonl":
+            return [item["a"] for item in lines(path)]
+        with path.open(newline="") as file:
+            return [int(row["a"]) for row in csv.DictReader(file)]
+
+    write(page(1, {"a": 1}, {"a": 2}))
+    good = path.stat().st_size
+    shutil.copytree(folder, tmp_path / "good")
+    write(page(2, {"a": 3, "b": "x\ny"}, {"a": 4}), page(3, {"a": 5}))
+    torn = path.read_bytes()
+    for end in range(good, len(torn) + 1):
+        shutil.rmtree(folder)
+        shutil.copytree(tmp_path / "good", folder)
+        path.write_bytes(torn[:end])
+        write(page(3, {"a": 6}, {"a": 7}), page(2, {"a": 8}))
+        assert read() == [1, 2, 6, 7, 8], end
+
+
+async def test_what_a_kill_leaves_between_items_and_pages_is_dropped(tmp_path: Path) -> None:
+    """Also where no page was written yet; what a page has of which the record stands is kept."""
+    for committed in (page(1, {"a": 1}), page(1, {"a": 2}, {"a": 3})):
+        sink = await RecordSink.open(tmp_path)
+        await sink.commit(Batch([committed]))
+        await sink.close()
+        for left in (tmp_path / "pages.jsonl", tmp_path / ".farm/pages.index"):
+            left.unlink()
+    sink = await RecordSink.open(tmp_path)
+    await sink.commit(Batch([page(1, {"a": 4})]))
+    await sink.commit(Batch([page(1, {"a": 5}, {"a": 6})]))
+    await sink.close()
+    assert [item["a"] for item in lines(tmp_path / "items.jsonl")] == [4]
+    assert len(lines(tmp_path / "pages.jsonl")) == 1
+
+
+async def test_items_whose_pages_somebody_has_removed_are_left_alone(tmp_path: Path) -> None:
+    """It was no kill that took the pages of so many, or those that the sidecar knows."""
     sink = await RecordSink.open(tmp_path)
     await sink.commit(Batch([page(1, {"a": 1})]))
     await sink.close()
     (tmp_path / "pages.jsonl").write_bytes(b"")
-    sink = await RecordSink.open(tmp_path)
-    await sink.commit(Batch([page(1, {"a": 2}, {"a": 3})]))
-    await sink.commit(Batch([page(1, {"a": 4}, {"a": 5}, {"a": 6})]))
+    await (await RecordSink.open(tmp_path)).close()
+    assert len(lines(tmp_path / "items.jsonl")) == 1
+    (tmp_path / "pages.jsonl").unlink()
+    (tmp_path / ".farm/pages.index").unlink()
+    many = [page(number, {"a": number}) for number in range(2, 1_200)]
+    with (tmp_path / "items.jsonl").open("ab") as file:
+        file.writelines(json_line(item) for one in many for item in one.items or ())
+    with pytest.raises(OutputUnwritable, match="put the file of pages back, or move that of items away"):
+        await RecordSink.open(tmp_path)
+    assert len(lines(tmp_path / "items.jsonl")) == 1_199
+
+
+async def test_items_in_csv(tmp_path: Path) -> None:
+    """The declared fields are the columns, lists and objects are JSON, texts may be kept from being formulas."""
+    columns: ItemColumns = {"name": "text", "price": "json", "n": "integer", "ok": "boolean", "x": "number"}
+    items = (
+        {"name": '=1, "ü"\n\0\ud800', "price": {"amount": "5.00"}, "n": 3, "ok": True, "x": 0.5},
+        {"name": ""},
+    )
+    address = parse_sink(f"csv:{tmp_path / 'shop.csv'}?formulas=escape")
+    for _ in range(2):
+        sink = await RecordSink.open(tmp_path, [address], item_columns=columns)
+        await sink.commit(Batch([page(1, *items)]))
+        await sink.close()
+    path = tmp_path / "shop-items.csv"
+    with path.open(newline="") as file:
+        first, second = csv.DictReader(file)
+    assert list(first) == [*ITEM_KEYS, *columns]
+    id_ = record(1).id
+    assert [first[name] for name in ITEM_KEYS] == [
+        f"{id_}-1",
+        *(id_, record(1).url, "product", "2026-03-01T00:00:00.000Z"),
+    ]
+    values = ['\'=1, "ü"\n\ufffd\ufffd', '{"amount":"5.00"}', "3", "true", "0.5"]
+    assert [first[name] for name in columns] == values
+    assert [second[name] for name in columns] == [""] * 5
+    assert path.read_text().endswith(',"",,,,\n'), "an empty text is told from null"
+    with duckdb.connect() as connection:
+        query = f"SELECT price ->> '$.amount', n + 1, ok FROM read_csv('{path}') ORDER BY _id LIMIT 1"  # noqa: S608
+        assert connection.execute(query).fetchall() == [("5.00", 4, True)]
+    with pytest.raises(OutputUnwritable, match="has items with other fields than these; move it away"):
+        await RecordSink.open(tmp_path, [address], item_columns={"other": "text"})
+
+
+async def test_items_in_csv_without_a_declaration(tmp_path: Path) -> None:
+    """What fields there are is not known when the file begins: one column has them all."""
+    sink = await RecordSink.open(tmp_path, [parse_sink("csv")])
+    await sink.commit(Batch([page(1, {"a": 1}, {"b": "x"})]))
     await sink.close()
-    assert [item["a"] for item in lines(tmp_path / "items.jsonl")] == [1, 3]
-    assert len(lines(tmp_path / "pages.jsonl")) == 1
+    with (tmp_path / "items.csv").open(newline="") as file:
+        assert [json.loads(row["_fields"]) for row in csv.DictReader(file)] == [{"a": 1}, {"b": "x"}]
 
 
 def test_items_of_a_page_are_replaced_as_a_whole(tmp_path: Path) -> None:
@@ -137,6 +232,7 @@ def test_names_and_numbers_of_columns(tmp_path: Path) -> None:
     [
         ("pages.jsonl", "items.jsonl"),
         ("pages.jsonl.gz", "items.jsonl.gz"),
+        ("pages.csv", "items.csv"),
         ("shop.jsonl", "shop-items.jsonl"),
     ],
 )
