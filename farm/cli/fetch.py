@@ -19,6 +19,7 @@ from farm.cli.streams import tell
 from farm.model.errors import UsageError
 from farm.model.url import HashRoutes
 from farm.monitor.figures import escaped_lines
+from farm.scope.rules import ScopeKind
 from farm.settings.commands import FetchSettings, RunSettings
 from farm.settings.load import load
 from farm.settings.origin import flags_of
@@ -79,7 +80,7 @@ def _plan(settings: FetchSettings, output: Path) -> RunPlan:
     names = FetchSettings.model_fields.keys() & RunSettings.model_fields.keys()
     given = {name: getattr(settings, name) for name in names}
     given |= dict.fromkeys(FILES, False) | {name: getattr(settings, f"as_{name}") for name in COLUMNS}
-    given |= {"output": output, "scope": "any", "depth": 0, "limit": 1, "contexts": 1, "ramp_up": 0.0}
+    given |= {"output": output, "scope": ScopeKind.ANY, "depth": 0, "limit": 1, "contexts": 1, "ramp_up": 0.0}
     given |= {
         "hash_routes": HashRoutes.ON,
         "live": "off",
