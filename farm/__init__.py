@@ -7,18 +7,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from farm.api import Farm, FarmError, Summary
+    from farm.api import DeadPage, Farm, FarmError, Page, Summary
     from farm.api import PageRecord as Record
 
 __version__ = "0.1.0"
-__all__ = ["Farm", "FarmError", "Record", "Summary", "__version__"]
-_PUBLIC = {"Farm": "Farm", "FarmError": "FarmError", "Record": "PageRecord", "Summary": "Summary"}
+__all__ = ["DeadPage", "Farm", "FarmError", "Page", "Record", "Summary", "__version__"]
+_NAMES = {"Record": "PageRecord"}
+"""Names of the API that are others inside, where one name has one meaning."""
 
 
 def __getattr__(name: str) -> Any:
     """Return a name of the API, which is imported with the first of them (PEP 562)."""
-    if name in _PUBLIC:
-        return getattr(import_module("farm.api"), _PUBLIC[name])
+    if name in __all__:
+        return getattr(import_module("farm.api"), _NAMES.get(name, name))
     raise AttributeError(f"module 'farm' has no attribute {name!r}")
 
 

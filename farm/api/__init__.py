@@ -1,8 +1,10 @@
 """The Python API: what `from farm import ...` brings. It runs what `farm run` runs, in the caller's event loop."""
 
 from farm.api.farm import Farm
+from farm.api.page import Page
 from farm.api.records import PageRecord
 from farm.model.errors import FarmError
+from farm.model.handling import DeadPage
 from farm.sinks.summary import Summary
 
-__all__ = ["Farm", "FarmError", "PageRecord", "Summary"]
+__all__ = ["DeadPage", "Farm", "FarmError", "Page", "PageRecord", "Summary"]

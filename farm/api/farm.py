@@ -1,18 +1,21 @@
 """`Farm`: a crawl from Python, in the caller's event loop or in one of its own."""
 
 import asyncio
+import re
 import signal
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar, Unpack
+from typing import Any, Literal, TypeVar, Unpack
 
 import uvloop
 
+from farm.api.handlers import D, E, F, Handlers
 from farm.api.options import Options
 from farm.app.preflight import RunPlan, preflight
 from farm.app.running import RunEnd, RunningCrawl, run_crawl
 from farm.model.clock import Clock
+from farm.model.errors import UsageError
 from farm.monitor.display import Display
 from farm.monitor.snapshot import Tally
 from farm.resources.files import umask_of
@@ -37,12 +40,57 @@ class Farm:
     A keyword wins over the environment (`FARM_CONTEXTS`) and `farm.toml`, as a flag does. Nothing is printed, and
     no live view is shown unless `live` asks for it; the log is in the output folder. There may be several in a
     process, each with an output folder of its own. Raises UsageError for an option that is wrong.
+
+    Where there are handlers, links are not followed by themselves, unless `follow` is "scope".
     """
 
-    def __init__(self, **options: Unpack[Options]) -> None:
+    def __init__(self, *, follow: Literal["scope"] | None = None, **options: Unpack[Options]) -> None:
+        if follow not in {None, "scope"}:
+            raise UsageError(f'follow={follow!r}: write "scope", or leave it out.')
         given = {"live": "off", **{name: value for name, value in options.items() if value is not None}}
         self._settings = load_keywords(RunSettings, given)
+        self._handlers = Handlers(follows_scope=follow == "scope")
         self._runs: set[_Quiet] = set()
+
+    def page(
+        self, pattern: str | re.Pattern[str] | None = None, *, label: str | None = None
+    ) -> Callable[[F], F]:
+        """Declare a handler: a coroutine function that gets a `Page`.
+
+        `pattern` is a glob on the path of the URL, `*` for any text, or a compiled expression to be found in the
+        URL; `label` is that of links followed by it. Of several patterns that match the first declared counts.
+        """
+
+        def declare(function: F) -> F:
+            self._handlers.add(function, pattern, label)
+            return function
+
+        return declare
+
+    def default(self, function: F) -> F:
+        """Declare the handler of pages that no other one is for."""
+        self._handlers.set_default(function)
+        return function
+
+    def before_navigation(self, function: F) -> F:
+        """Declare a hook that is called before each navigation, with a `Page` that has no content yet."""
+        self._handlers.add_before(function)
+        return function
+
+    def after_settle(self, function: F) -> F:
+        """Declare a hook that is called with each page that is kept, error pages too, before its handler."""
+        self._handlers.add_after(function)
+        return function
+
+    def on_dead(self, function: D) -> D:
+        """Declare a hook that is called with each URL that this node gives up."""
+        self._handlers.add_on_dead(function)
+        return function
+
+    def on_finished(self, function: E) -> E:
+        """Declare a hook that is called with the summary at the end of a run; what it raises, `run` raises."""
+        self._handlers.add_on_finished(function)
+        return function
 
     async def run(self, seeds: Seeds = ()) -> Summary:
         """Crawl from the seeds to the end and return the summary, which is in `summary.json` too.
@@ -71,7 +119,8 @@ class Farm:
             run.stop(ExitReason.STOPPED)
 
     def _plan(self, seeds: Seeds) -> RunPlan:
-        return preflight(self._settings, [seeds] if isinstance(seeds, str) else seeds)
+        handling = self._handlers or None
+        return preflight(self._settings, [seeds] if isinstance(seeds, str) else seeds, handling)
 
     async def _run(self, seeds: Seeds) -> RunEnd:
         run = _Quiet(self._settings)
@@ -84,6 +133,7 @@ class Farm:
             self._runs.discard(run)
         if end.failure is not None:
             raise end.failure
+        await self._handlers.finished(end.summary)
         return end
 
     def _in_own_loop(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -49,6 +49,7 @@ from farm.runtime.heartbeat import Heartbeat
 from farm.runtime.node import Companion, Node, NodeParams, NodeSink
 from farm.runtime.reaper import Reaper
 from farm.runtime.robots import VisitPermission
+from farm.runtime.user_code import CANCEL_S, UserCode
 from farm.runtime.visit import WorkerDeps, WorkerParams
 from farm.runtime.worker import Worker
 from farm.scope.duplicate_templates import DuplicateTemplates
@@ -63,6 +64,8 @@ VISITS_SHARE = 0.6
 """Of the time to end the part that is for the pages under way; the rest is to give leases back and to close."""
 VISIT_GRACE_S = 30.0
 """On top of the page deadline: opening a context, waiting for an engine, closing what hung."""
+HANDLER_CALLS = 2
+"""Of the user's code in a visit: before the navigation, and on the page."""
 SPREAD_S = 10.0
 """Over how long the slots come back at most when an outage of Redis is over."""
 
@@ -163,6 +166,7 @@ async def assemble_node(
             heartbeat=heartbeat,
             emit=emit,
             clock=clock,
+            user_code=UserCode(plan.handling, settings.page_timeout) if plan.handling is not None else None,
         )
         feed = sitemap_feed(plan, session, gateway, proxies, robots, links, sink, control)
         workers = await _workers(
@@ -236,6 +240,7 @@ def _worker_params(session: CrawlSession, retry: RetryParams, parsers: PageParse
         life=session.presence.identity.incarnation[:LIFE],
         limit=settings.limit,
         retry=retry,
+        handler_s=HANDLER_CALLS * (settings.page_timeout + CANCEL_S) if session.plan.handling else 0.0,
         spread_s=min(SPREAD_S, settings.ramp_up),
     )
 
@@ -306,7 +311,14 @@ def _slot_params(plan: RunPlan, session: CrawlSession) -> SlotParams:
         raise UsageError(
             "--header goes to the seeds' own hosts alone, and no seed is known here; give a URL."
         )
-    return slot_params(settings, plan.secrets, seeds, machine_bytes(), _hash_routes(session))
+    return slot_params(
+        settings,
+        plan.secrets,
+        seeds,
+        machine_bytes(),
+        _hash_routes(session),
+        whole_html=plan.handling is not None,
+    )
 
 
 def _hash_routes(session: CrawlSession) -> HashRoutes:

@@ -31,6 +31,7 @@ from farm.policy.proxies import depends_on_site
 from farm.resources.host_load import core_count
 from farm.resources.memory import machine_bytes
 from farm.resources.processes import fd_limit
+from farm.runtime.ports import PageHandling
 from farm.scope.rules import ScopeRules
 from farm.scope.seeds import Seed, given_seeds
 from farm.settings import stored
@@ -63,6 +64,8 @@ class RunPlan:
     secrets: Credentials = field(default_factory=Credentials, repr=False)
     declaration: Declaration | None = None
     """Of the items that pages have."""
+    handling: PageHandling | None = None
+    """The user's code for pages."""
     notes: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     """Of the seeds, those of earlier runs included: where the headers may go."""
@@ -110,10 +113,15 @@ class RunPlan:
         return shlex.join([*parts, "--output", str(self.output)])
 
 
-def preflight(settings: RunSettings, more_seeds: Iterable[str | Mapping[str, Any]] = ()) -> RunPlan:
+def preflight(
+    settings: RunSettings,
+    more_seeds: Iterable[str | Mapping[str, Any]] = (),
+    handling: PageHandling | None = None,
+) -> RunPlan:
     """Check the settings and the machine; raises UsageError or BrowserUnavailable, and creates nothing.
 
-    `more_seeds` come on top of those in the settings, each as a URL or as an object of a seeds file.
+    `more_seeds` come on top of those in the settings, each as a URL or as an object of a seeds file; `handling` is
+    the user's code for pages.
     """
     seeds, warnings = given_seeds(
         chain(settings.urls, more_seeds),
@@ -130,7 +138,7 @@ def preflight(settings: RunSettings, more_seeds: Iterable[str | Mapping[str, Any
     if settings.redis != EMBEDDED:
         redis_url(settings)
     secrets = credentials(settings)
-    check_sinks(settings.sink, have_items=settings.extract is not None)
+    check_sinks(settings.sink, have_items=settings.extract is not None or handling is not None)
     if "warc_all" in flags and settings.warc_all and all(sink.kind != "warc" for sink in settings.sink):
         raise UsageError(
             "--warc-all has no effect without --sink warc:DIR; give --sink warc:DIR too, or leave it out."
@@ -176,6 +184,7 @@ def preflight(settings: RunSettings, more_seeds: Iterable[str | Mapping[str, Any
         proxies=proxies,
         secrets=secrets,
         declaration=declaration,
+        handling=handling,
         notes=(taken_up,) if taken_up else (),
         origins=tuple(dict.fromkeys([*origins, *(f"{origin_of(seed.url)}/" for seed in seeds)])),
     )

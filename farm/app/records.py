@@ -1,7 +1,7 @@
 """What is written, joined: the record of a visit, and the limit on what the output folder takes."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -108,13 +108,20 @@ def recorder(
             markdown=made.markdown,
             main_text=made.main_text,
             body_path=body,
-            items=found.items if found is not None else None,
+            items=_all_items(found, notes),
             extract_errors=found.errors if found is not None else (),
         )
         named = replace(lease, slot=lease.slot_name)
         return build_record(plan.crawl, named, page, shown, facts, options)
 
     return record
+
+
+def _all_items(found: Extraction | None, notes: VisitNotes) -> Sequence[tuple[str, Mapping[str, Any]]] | None:
+    """Return what was extracted and what the user's code has emitted; None where neither was to be."""
+    if found is None or notes.items is None:
+        return notes.items if found is None else found.items
+    return (*found.items, *notes.items)
 
 
 async def _body_path(html: str) -> str:

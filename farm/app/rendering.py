@@ -68,8 +68,13 @@ def slot_params(
     seeds: Iterable[str],
     machine_bytes: int,
     hash_routes: HashRoutes = HashRoutes.OFF,
+    *,
+    whole_html: bool = False,
 ) -> SlotParams:
-    """Return what all slots have in common; `seeds` are their URLs, `hash_routes` is the crawl's."""
+    """Return what all slots have in common; `seeds` are their URLs, `hash_routes` is the crawl's.
+
+    `whole_html` says that the HTML is needed whatever is kept of it.
+    """
     rules = {
         name: SiteRules(table.wait or "", table.block, tuple((rule.match, rule.wait) for rule in table.page))
         for name, table in settings.site.items()
@@ -84,7 +89,8 @@ def slot_params(
         find_router=hash_routes is not HashRoutes.ON,
         list_images=settings.images,
     )
-    if not (settings.html or settings.markdown or settings.main_text or settings.extract is not None):
+    whole_html = whole_html or settings.html or settings.markdown or settings.main_text
+    if not (whole_html or settings.extract is not None):
         # It serves to recognise blocks and duplicates alone, by what a short page begins with. The browser counts
         # characters beyond U+FFFF twice.
         every_page = replace(every_page, html_of_text=2 * TEXT_CHARS, html_cap=MARKUP_CHARS)

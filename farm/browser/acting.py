@@ -6,17 +6,22 @@ followed; nothing here outlasts `ends`.
 """
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from playwright.async_api import Error
 
 from farm.browser.reading import Reading
+from farm.browser.tab import Tab
+from farm.model.errors import SlotLost
 
 CALL_S = 5.0
 STEPS = 100
 """How many windows one way down takes at the most; the rest of a longer page is jumped over, and that is said."""
 AT_END_PX = 2
+LIVE_FRAME_S = 1 / 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +100,14 @@ async def _way_down(reading: Reading, extent: dict[str, Any], ends: float) -> bo
         await reading.frame()
         steps += 1
     return is_jump
+
+
+async def make_frames(tab: Tab) -> None:
+    """Make one frame after the other until it is cancelled or the page is gone, for whoever uses the page.
+
+    Playwright's own actions wait for frames, and where the engine makes them on demand none comes by itself.
+    """
+    while tab.engine.frames_on_demand and not tab.lost:
+        with contextlib.suppress(Error, SlotLost):
+            await tab.frame()
+        await asyncio.sleep(LIVE_FRAME_S)

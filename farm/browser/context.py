@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from playwright.async_api import Error
+from playwright.async_api import Error, Page
 
+from farm.browser.acting import make_frames
 from farm.browser.render import Answered, RenderParams, visit
 from farm.browser.tab import Tab, TabParams
 from farm.model.clock import Clock
@@ -30,6 +31,7 @@ from farm.model.event import Emit, Phase, Recycled, SlotPhases
 from farm.model.outcome import FailureKind
 from farm.model.page import RenderedPage
 from farm.model.task import Lease
+from farm.model.url import site_of
 from farm.policy.recycle import ContextUsage, RecycleParams, reason_to_recycle, reason_to_replace
 
 GARBAGE_EVERY = 5
@@ -115,6 +117,7 @@ class ContextSlot:
         self.is_deprioritized = False
         self._due: str | None = None
         self._successor: asyncio.Task[Tab] | None = None
+        self._frames: asyncio.Task[None] | None = None
 
     async def render(self, lease: Lease, answered: Answered | None = None) -> RenderedPage:
         """Visit the leased URL, in a new context if the current one must not serve it.
@@ -232,6 +235,32 @@ class ContextSlot:
         is_last = tab.served == params.pages - 1 and not params.per_url
         if self._successor is None and (self._due or is_last) and self._tabs.has_spare_memory:
             self._successor = self._tabs.open(self._proxy_url, paced=True)
+
+    async def live(self) -> Page:
+        """Return the page as the visit has left it: it stays open until `end_live`, and its frames are made.
+
+        Raises SlotLost where the page is gone meanwhile: that is not the URL's fault.
+        """
+        tab = self.tab
+        if self.state is not SlotState.READY or tab is None or tab.lost:
+            raise SlotLost(FailureKind.CRASH, "the page was closed before it was asked for", innocent=True)
+        self._transition("visiting")
+        self._frames = asyncio.create_task(make_frames(tab))
+        return tab.page
+
+    def end_live(self) -> None:
+        """Take the page back; a context that was led to another site is replaced."""
+        if self._frames is not None:
+            self._frames.cancel()
+            self._frames = None
+        tab = self.tab
+        if self.state is not SlotState.VISITING or tab is None:
+            return
+        self._transition("visited")
+        if tab.lost:
+            self._drop("lost")
+        elif site_of(tab.page.url) not in {tab.site, ""}:
+            self._drop("site")
 
     async def collect_garbage(self) -> None:
         """Collect the page's garbage: done every few pages, this halves the memory peak at little cost."""

@@ -1,6 +1,6 @@
 """A URL as it is stored: once, as JSON behind a short head that the scripts read.
 
-The payload is `[url, depth, referrer, meta]` without trailing defaults. A referrer mostly shares its
+The payload is `[url, depth, referrer, meta, label]` without trailing defaults. A referrer mostly shares its
 beginning with the URL, so it is `[shared characters, rest]`: half a million queued URLs are the smaller for
 it. What comes back is checked field by field; it is never executed and never unpickled.
 """
@@ -46,8 +46,9 @@ def encode_task(task: UrlTask) -> bytes:
 
 
 def _payload(task: UrlTask) -> bytes:
-    fields: list[Any] = [task.url, task.depth, _shared(task), dict(task.meta)]
-    while len(fields) > 1 and not fields[-1]:
+    fields: list[Any] = [task.url, task.depth, _shared(task), dict(task.meta), task.label]
+    # A label that is empty says something too: the user's code asked for this URL.
+    while len(fields) > 1 and not (fields[-1] or fields[-1] == ""):
         fields.pop()
     try:
         return orjson.dumps(fields)
@@ -78,7 +79,7 @@ def decode_lease(token: bytes, site: bytes, entry: bytes, slot: str) -> Lease:
     except UnicodeDecodeError:
         raise CorruptEntry("its site is not a text") from None
     fingerprint, band, fails, throttled, deaths, payload = match.groups()
-    url, depth, referrer, meta = _fields(payload)
+    url, depth, referrer, meta, label = _fields(payload)
     task = UrlTask(
         url=url,
         site=name,
@@ -87,6 +88,7 @@ def decode_lease(token: bytes, site: bytes, entry: bytes, slot: str) -> Lease:
         priority=int(band),
         referrer=referrer,
         meta=meta,
+        label=label,
     )
     return Lease(
         task=task,
@@ -98,22 +100,24 @@ def decode_lease(token: bytes, site: bytes, entry: bytes, slot: str) -> Lease:
     )
 
 
-def _fields(payload: bytes) -> tuple[str, int, str | None, dict[str, Any]]:
+def _fields(payload: bytes) -> tuple[str, int, str | None, dict[str, Any], str | None]:
     try:
         fields = orjson.loads(payload)
     except ValueError as error:
         raise CorruptEntry(str(error)) from None
-    if not isinstance(fields, list) or not 1 <= len(fields) <= 4:  # noqa: PLR2004 - the four fields above
-        raise CorruptEntry("the payload is not a list of one to four fields")
-    defaults: list[Any] = [None, 0, None, {}]
-    url, depth, shared, meta = fields + defaults[len(fields) :]
+    if not isinstance(fields, list) or not 1 <= len(fields) <= 5:  # noqa: PLR2004 - the five fields above
+        raise CorruptEntry("the payload is not a list of one to five fields")
+    defaults: list[Any] = [None, 0, None, {}, None]
+    url, depth, shared, meta, label = fields + defaults[len(fields) :]
     if not isinstance(url, str) or not _is_of_the_web(url):
         raise CorruptEntry("the URL is not of the web")
     if type(depth) is not int or depth < 0:
         raise CorruptEntry("the depth is not a number")
     if not isinstance(meta, dict):
         raise CorruptEntry("the meta is not an object")
-    return url, depth, _referrer(url, shared), meta
+    if not isinstance(label, str | None):
+        raise CorruptEntry("the label is not a text")
+    return url, depth, _referrer(url, shared), meta, label
 
 
 def _is_of_the_web(url: str) -> bool:

@@ -24,10 +24,12 @@ from farm.frontier.terms import Terms
 from farm.model.crawl import Stats
 from farm.model.errors import UsageError
 from farm.model.event import RedisAway, RedisBack
-from farm.model.outcome import Ack, Bury, Release, Retry, Settled
+from farm.model.outcome import Ack, Bury, FailureKind, Release, Retry, Settled
 from farm.model.task import Idle, Lease, LeaseRequest, UrlTask
 
 LONGEST_DETAIL = 500
+LONGEST_TRACEBACK = 2_000
+"""Of what the user's own code says."""
 ELIGIBLE_SITES = 1_000
 """Into the queues of how many sites of a shard is looked to count what could be leased: a call is to be short."""
 
@@ -163,12 +165,12 @@ class RedisFrontier:
                 action: tuple[Arg, ...] = (
                     "retry",
                     reason,
-                    _line(detail),
+                    _detail(reason, detail),
                     int(delay_s * 1000),
                     int(throttled),
                 )
             case Bury(reason, detail):
-                action = ("bury", reason, _line(detail), 0, 0)
+                action = ("bury", reason, _detail(reason, detail), 0, 0)
             case Release(why):
                 action = ("release", _line(why), "", 0, 0)
             case _:
@@ -272,5 +274,9 @@ class RedisFrontier:
         return links
 
 
-def _line(text: str) -> str:
-    return " ".join(text.split())[:LONGEST_DETAIL]
+def _detail(reason: FailureKind, text: str) -> str:
+    return _line(text, LONGEST_TRACEBACK if reason is FailureKind.HANDLER else LONGEST_DETAIL)
+
+
+def _line(text: str, most: int = LONGEST_DETAIL) -> str:
+    return " ".join(text.split())[:most]

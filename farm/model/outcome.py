@@ -31,6 +31,7 @@ class FailureKind(StrEnum):
     PROXY = "proxy", "No proxy could bring the page."
     CORRUPT = "corrupt", "The frontier's entry cannot be read, or the record cannot be written as JSON."
     TOO_LARGE = "too_large", "The page brought more bytes than a visit may."
+    HANDLER = "handler", "The user's code failed on the page at each attempt, or gave it up."
 
 
 class SkipReason(StrEnum):
@@ -46,6 +47,7 @@ class SkipReason(StrEnum):
     TRAP = "trap"
     NOFOLLOW = "nofollow"
     DUPLICATE_CONTENT = "duplicate_content"
+    HANDLER = "handler"
 
 
 @dataclass(frozen=True, slots=True)

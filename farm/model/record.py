@@ -160,12 +160,13 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """A URL that was not visited, with the reason."""
+    """A URL that was not visited, or not kept, with the reason; `detail` is what the user's code says of it."""
 
     url: str
     reason: SkipReason
     referrer: str | None
     depth: int
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ class UrlTask:
 
     `site` is the unit of politeness and isolation: the host, with the port where it is not the scheme's
     default. `depth` counts links from a seed. A higher `priority` (0-9) is leased first. `meta` is
-    the user's, comes back in the record and must be JSON.
+    the user's, comes back in the record and must be JSON. `label` says which of the user's handlers is for the
+    page: "" where one follows a link without a label, None where nobody asked for the URL in particular.
     """
 
     url: str
@@ -23,6 +24,7 @@ class UrlTask:
     priority: int = 5
     referrer: str | None = None
     meta: Meta = field(default_factory=dict)
+    label: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,12 @@ circuit, and each one before that lengthens the pause.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from farm.model.egress import EgressFailure, EgressFault
+from farm.model.handling import PageFailed, PageRetried
 from farm.model.outcome import Bury, FailureKind, Judgement, Release, Retry, SkipReason
 
 TOO_MANY_REQUESTS = 429
@@ -81,6 +82,18 @@ def after_egress_failure(
         return after_failure(FailureKind.PROXY, failure.detail, attempt, jitter, params)
     kind = FailureKind.TIMEOUT if failure.fault is EgressFault.TIMEOUT else FailureKind.NETWORK
     return after_failure(kind, failure.detail, attempt, jitter, params)
+
+
+def as_asked(
+    asked: PageRetried | PageFailed, attempt: int, jitter: float, params: RetryParams
+) -> Retry | Bury:
+    """Return what the user's code asks for; a page that is to be visited again is so as often as a failed one."""
+    if isinstance(asked, PageFailed):
+        return Bury(FailureKind.HANDLER, asked.why)
+    judged = after_failure(FailureKind.HANDLER, asked.why, attempt, jitter, params)
+    if asked.delay_s is None or isinstance(judged, Bury):
+        return judged
+    return replace(judged, delay_s=asked.delay_s)
 
 
 def retry_after_s(value: str | None, now: datetime, params: RetryParams) -> float | None:

@@ -4,11 +4,12 @@ Adapters fit structurally and are joined in `app`; none is imported here. Every 
 `model.errors` and no others, and returns within a deadline of its own.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from typing import Any, Protocol
 
 from farm.model.crawl import Identity, NodeState, Stats
 from farm.model.egress import AllProxiesBanned, EgressFailure, Fetched, FetchFailed
+from farm.model.handling import DeadPage, FollowedLink, PageHandled, VisitedPage
 from farm.model.memory import MemoryReading, ReclaimAction
 from farm.model.outcome import Ack, Bury, Judgement, RedirectOutcome, Release, Retry, Settled
 from farm.model.page import Detection, HashRouter, Link, RenderedPage
@@ -133,6 +134,17 @@ class Slot(Protocol):
         """Close the context between visits; the next visit opens a new one."""
         ...
 
+    async def live(self) -> Any:
+        """Return the browser's page as the visit has left it, which stays open until `end_live`.
+
+        Raises `SlotLost` where it is gone meanwhile.
+        """
+        ...
+
+    def end_live(self) -> None:
+        """Take the page back."""
+        ...
+
 
 class EgressRoute(Protocol):
     """The route by which a slot reaches the sites; where there are proxies, one is chosen between visits only."""
@@ -211,6 +223,43 @@ class Scope(Protocol):
 
         `router` is that of the page which has the links, where its script routes by the fragment.
         """
+        ...
+
+    async def follow(
+        self, links: Sequence[FollowedLink], referrer: UrlTask
+    ) -> tuple[Sequence[UrlTask], Sequence[Skip]]:
+        """Return the URLs to visit of what the user's code follows, and the others with their reasons."""
+        ...
+
+
+class PageHandling(Protocol):
+    """The user's code for pages. What it raises fails the visit."""
+
+    @property
+    def follows_scope(self) -> bool:
+        """Whether links in scope are followed by themselves too."""
+        ...
+
+    @property
+    def looks_before(self) -> bool:
+        """Whether there is anything to run before a navigation."""
+        ...
+
+    def before(self, visited: VisitedPage) -> Coroutine[Any, Any, PageHandled]:
+        """Run what is to be run before the navigation."""
+        ...
+
+    @property
+    def hears_of_dead(self) -> bool:
+        """Whether there is anything to run for a URL that is given up."""
+        ...
+
+    def dead(self, page: DeadPage) -> Coroutine[Any, Any, PageHandled]:
+        """Run what is for a URL that was given up."""
+        ...
+
+    def handle(self, visited: VisitedPage) -> Coroutine[Any, Any, PageHandled]:
+        """Run what is for the page, and return what it has said."""
         ...
 
 

@@ -6,20 +6,22 @@ commits the record and settles the lease.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from farm.model.clock import Clock
 from farm.model.egress import EgressFailure
 from farm.model.errors import RenderError, SlotLost
 from farm.model.event import Emit
+from farm.model.handling import PageHandled, PageSkipped
 from farm.model.outcome import Ack, Bury, FailureKind, Judgement, Release, Retry, SkipReason
 from farm.model.page import Detection, RenderedPage
 from farm.model.record import Batch, Record, Skip
-from farm.model.task import Lease
+from farm.model.task import Lease, UrlTask
 from farm.policy import verdict
-from farm.policy.retry import RetryParams
+from farm.policy.retry import RetryParams, as_asked
 from farm.policy.verdict import Attempt, Failed
 from farm.runtime.heartbeat import Heartbeat
 from farm.runtime.pacing import VisitPacing
@@ -35,6 +37,7 @@ from farm.runtime.ports import (
     Slot,
     SlotEgress,
 )
+from farm.runtime.user_code import UserCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +59,15 @@ class WorkerParams:
     sink_s: float = 0.0
     extract_s: float = 0.0
     life: str = ""
+    handler_s: float = 0.0
+    """How long the user's code may take besides."""
     spread_s: float = 0.0
     """After an outage of Redis the slots resume over this time, not all at once."""
+
+    @property
+    def most_s(self) -> float:
+        """How long a visit may take, with all that is done on its page."""
+        return self.visit_s + self.spread_s + self.extract_s + self.handler_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +81,8 @@ class VisitNotes:
     timings_ms: Callable[[], Mapping[str, int]]
     proxy: str | None
     detection: Detection | None
+    items: Sequence[tuple[str, Mapping[str, Any]]] | None = None
+    """What the user's code has emitted, by kind; None where there is none of it."""
 
 
 Recorder = Callable[[Lease, RenderedPage, VisitNotes], Awaitable[Record]]
@@ -92,6 +104,7 @@ class WorkerDeps:
     heartbeat: Heartbeat
     emit: Emit
     clock: Clock
+    user_code: UserCode | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +139,8 @@ class Visitor:
         proxy, address, page = self._route.label, self._route.address, None
         if all_banned is not None:
             attempt = Attempt(lease, jitter, all_banned=all_banned)
+        elif isinstance(asked := await self._before(lease, jitter), VisitResult):
+            return asked
         else:
             pacing = VisitPacing(lease, address, self._deps.frontier, jitter, params, self._deps.clock)
             attempt, page = await self._attempt(lease, pacing, jitter, by_proxy=proxy is not None)
@@ -189,22 +204,80 @@ class Visitor:
         redirect = self._deps.redirects.judge(lease.task, page)
         if redirect.skip is not None:
             return without_record(lease, redirect.skip)
+        code, handling_s = self._deps.user_code, 0.0
+        handled = PageHandled()
+        if code is not None:
+            since = clock.monotonic()
+            said = await code.handle(lease, page, attempt.detection, self._slot)
+            handling_s = clock.monotonic() - since
+            if isinstance(said, Failed):
+                failed = replace(attempt, failed=said, egress_failure=None)
+                return self._not_kept(lease, verdict.decide(failed, None, 0, self._params.retry))
+            handled = said
+            if handled.verdict is not None:
+                return await self._as_asked(lease, handled, attempt.jitter, redirect.seen)
         extracting = clock.monotonic()
-        links, skips = await self._deps.scope.sort(
-            page.links, lease.task, nofollow=redirect.nofollow, router=page.hash_router
-        )
+        links, skips = await self._links(lease, page, handled, nofollow=redirect.nofollow)
 
         def timings() -> Mapping[str, int]:
             now = clock.monotonic()
             return {
                 "lease": lease_ms,
+                **({"handler": round(handling_s * 1000)} if code is not None else {}),
                 "extract": round((now - extracting) * 1000),
                 "total": round((now - begun) * 1000),
             }
 
-        notes = VisitNotes(clock.wall(), timings, proxy, attempt.detection)
+        items = None if code is None else handled.items
+        notes = VisitNotes(clock.wall(), timings, proxy, attempt.detection, items)
         record = await self._deps.record(lease, page, notes)
         return VisitResult(Ack(links, redirect.seen), Batch((record,), skips), page, redirect.extension)
+
+    async def _links(
+        self, lease: Lease, page: RenderedPage, handled: PageHandled, *, nofollow: bool
+    ) -> tuple[Sequence[UrlTask], Sequence[Skip]]:
+        """Return the URLs that the page leads to, and those that are skipped with their reasons."""
+        code, scope = self._deps.user_code, self._deps.scope
+        links: Sequence[UrlTask] = ()
+        skips: Sequence[Skip] = ()
+        if code is None or code.follows_scope:
+            links, skips = await scope.sort(
+                page.links, lease.task, nofollow=nofollow, router=page.hash_router
+            )
+        if not handled.links:
+            return links, skips
+        # What is asked for comes first: of two links to one address it is the one that counts.
+        followed, refused = await scope.follow(handled.links, lease.task)
+        return (*followed, *links), (*refused, *skips)
+
+    async def _before(self, lease: Lease, jitter: float) -> VisitResult | None:
+        """Run what the user has before the navigation; return the visit's end where it asks for one."""
+        code = self._deps.user_code
+        if code is None or not code.looks_before:
+            return None
+        asked = await code.before(lease, self._slot)
+        if isinstance(asked, Failed):
+            attempt = Attempt(lease, jitter, failed=asked)
+            return self._not_kept(lease, verdict.decide(attempt, None, 0, self._params.retry))
+        return await self._as_asked(lease, asked, jitter, ()) if asked.verdict is not None else None
+
+    async def _as_asked(
+        self, lease: Lease, handled: PageHandled, jitter: float, seen: Sequence[str]
+    ) -> VisitResult:
+        """Settle a page that the user's code does not keep; of one that is skipped the links count."""
+        if not isinstance(handled.verdict, PageSkipped):
+            if handled.verdict is None:
+                raise AssertionError("a page that is kept has a record")
+            return VisitResult(as_asked(handled.verdict, lease.attempt, jitter, self._params.retry))
+        links, skips = await self._deps.scope.follow(handled.links, lease.task)
+        task = lease.task
+        skip = Skip(task.url, SkipReason.HANDLER, task.referrer, task.depth, handled.verdict.why)
+        return VisitResult(Ack(links, seen, rendered=False), Batch(skips=(skip, *skips)))
+
+    def _not_kept(self, lease: Lease, judged: Judgement | None) -> VisitResult:
+        if judged is None:
+            raise AssertionError("a visit that failed is never kept")
+        return without_record(lease, judged)
 
 
 def without_record(lease: Lease, judged: Judgement) -> VisitResult:

@@ -147,7 +147,7 @@ class Worker:
                 refusal = await self._deps.robots.refusal(lease, lease.task.url)
                 if refusal is not None:
                     return without_record(lease, refusal)
-                self._deps.heartbeat.hold(lease, params.visit_s + params.spread_s + params.extract_s)
+                self._deps.heartbeat.hold(lease, params.most_s)
                 if await self._stopped_after_outage(lease_ms):
                     return VisitResult(STOPPED)
                 return await self._visitor.visit(lease, lease_ms, begun)
@@ -182,6 +182,8 @@ class Worker:
             settled = await frontier.nack(lease, settlement)
             self._events.failed(lease.task.url, settlement, begun)
             self._warn_if_stale(lease, settled)
+            if self._deps.user_code is not None and isinstance(settlement, Bury):
+                await self._deps.user_code.dead(lease, settlement)
             return None
         # The next lease comes in the same round trip, unless this slot has to stop or to wait.
         goes_on = (

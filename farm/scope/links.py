@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, TypeVar
 
+from farm.model.handling import FollowedLink
 from farm.model.outcome import RedirectOutcome, SkipReason
 from farm.model.page import HashRouter, Image, Link, Media, RenderedPage
 from farm.model.record import Skip
@@ -29,6 +30,7 @@ SLICE = 64 * 1024
 """Characters of addresses, with `_EACH` added for each: of the slowest kind they take some 20 ms."""
 _EACH = 100
 DOCSIFY_ANCHOR = frozenset({"id"})
+_ORDINARY = UrlTask("", "", "").priority
 MOST_ROUTES = 1_000
 MOST_SITES = 100
 """Of so many sites so many routes that are not visited are counted."""
@@ -136,6 +138,43 @@ class LinkSorter:
                     )
                 )
         return tasks, skips
+
+    async def follow(
+        self, links: Sequence[FollowedLink], referrer: UrlTask
+    ) -> tuple[Sequence[UrlTask], Sequence[Skip]]:
+        """Return the URLs to visit of what the user's code follows, and the others with their reasons.
+
+        The scope and its patterns do not apply; the depth and robots.txt do. Of several links to one address the
+        first counts.
+        """
+        depth, cost = referrer.depth + 1, 0
+        tasks: dict[str, UrlTask] = {}
+        skips: dict[str, Skip] = {}
+        for link in links:
+            cost += len(link.url) + _EACH
+            if cost > SLICE:
+                cost = await _yield_to_loop()
+            found = self.canonical(link.url)
+            reason = found.reason if isinstance(found, Refusal) else None
+            if reason is None and self._rules.is_too_deep(depth):
+                reason = SkipReason.DEPTH
+            if reason is None and self._forbidden(found.url):
+                reason = SkipReason.ROBOTS
+            if reason is not None:
+                skips[found.url] = Skip(found.url, reason, referrer.url, depth)
+            elif isinstance(found, CanonicalUrl):
+                task = UrlTask(
+                    found.url,
+                    found.site,
+                    fingerprint(found.url, self._key),
+                    depth,
+                    _ORDINARY + link.priority,
+                    referrer.url,
+                    link.meta,
+                    link.label,
+                )
+                tasks.setdefault(found.url, task)
+        return tuple(tasks.values()), tuple(skips.values())
 
     async def canonical_links(
         self, links: Sequence[Link], router: HashRouter | None = None
@@ -261,7 +300,8 @@ class RedirectPolicy:
         """Return what follows from the page's final address for a visit to `task`.
 
         A page that changes its address itself on its own site (`pushState`) counts as the same page. In a scope of
-        kind `page` a redirect may lead anywhere: the user asked for what the address shows.
+        kind `page` a redirect may lead anywhere, and so may that of a link which the user's code follows: the user
+        asked for what the address shows.
         """
         outcome = self._judged(task, page)
         nofollow = directives_of(page.headers, page.robots).nofollow
@@ -273,7 +313,7 @@ class RedirectPolicy:
             return RedirectOutcome()
         addresses = (*page.redirects[1:], page.final_url) if page.redirects else ()
         seen = tuple(self._links.fingerprints(addresses))
-        if self._rules.kind is ScopeKind.PAGE:
+        if self._rules.kind is ScopeKind.PAGE or (task.label is not None and task.depth > 0):
             return RedirectOutcome(seen)
         extension = None
         if task.depth == 0:

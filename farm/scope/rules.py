@@ -80,9 +80,11 @@ class ScopeRules:
             return SkipReason.EXCLUDED
         if depth > 0 and self._include and not any(pattern.search(url) for pattern in self._include):
             return SkipReason.EXCLUDED
-        if self._depth is not None and depth > self._depth:
-            return SkipReason.DEPTH
-        return None
+        return SkipReason.DEPTH if self.is_too_deep(depth) else None
+
+    def is_too_deep(self, depth: int) -> bool:
+        """Return whether so many links lead further from a seed than the crawl goes."""
+        return self._depth is not None and depth > self._depth
 
     def covers(self, url: str) -> bool:
         """Return whether the kind of the scope covers a canonical URL, whatever the patterns say."""

@@ -1,8 +1,8 @@
 """The seeds of a crawl: from the command line, a file or standard input.
 
-A seeds file has one URL or one JSON object per line (`url`, `priority`, `meta`). Blank lines and `#` comments are
-skipped; a bad line is reported with its number, and the rest is taken. Nothing here needs the crawl to exist: the
-seeds are read first, so that bad input leaves no half-created crawl.
+A seeds file has one URL or one JSON object per line (`url`, `priority`, `meta`, `label`). Blank lines and `#`
+comments are skipped; a bad line is reported with its number, and the rest is taken. Nothing here needs the crawl
+to exist: the seeds are read first, so that bad input leaves no half-created crawl.
 
 What always holds: any bytes are accepted, no line is kept beyond its cap, and at most `MAX_BAD` sentences are
 kept, so that a file of another kind is reported at once.
@@ -23,7 +23,7 @@ from farm.model.task import UrlTask
 from farm.model.url import HashRoutes, fingerprint
 from farm.scope.canonical import MAX_CHARS, CanonicalUrl, canonicalise, has_credentials
 
-_KEYS = frozenset({"url", "priority", "meta"})
+_KEYS = frozenset({"url", "priority", "meta", "label"})
 _TOP_PRIORITY = 9
 _BARE_HOST = re.compile(r"(?:localhost|[^\s/:?#@]+\.[^\s/:?#@]+)(?::\d{1,5})?(?:[/?#]\S*)?", re.IGNORECASE)
 _SHOWN_CHARS = 80
@@ -31,6 +31,7 @@ _BASIC = "give them by --header 'Authorization: Basic ...'"
 MAX_LINE = 2**20
 MAX_META = 64 * 1024
 """Bytes of JSON; each record that comes from the seed contains them."""
+MAX_LABEL = 100
 MAX_BAD = 100
 _PIECE = 64 * 1024
 _LINE_END = re.compile(rb"\r\n|\r|\n")
@@ -45,16 +46,22 @@ class Seed:
     priority: int = 5
     meta: Mapping[str, Any] = field(default_factory=dict)
     raw: str = ""
+    label: str | None = None
 
     def reparsed(self, *, hash_routes: HashRoutes, keep_params: Collection[str]) -> "Seed":
         """Return the seed with its URL canonicalised by these settings."""
         found = parse_seed(self.raw or self.url, hash_routes=hash_routes, keep_params=keep_params)
-        return replace(found, priority=self.priority, meta=self.meta)
+        return replace(found, priority=self.priority, meta=self.meta, label=self.label)
 
     def task(self, key: bytes) -> UrlTask:
         """Return the task of this seed; `key` is the crawl's fingerprint key."""
         return UrlTask(
-            self.url, self.site, fingerprint(self.url, key), priority=self.priority, meta=self.meta
+            self.url,
+            self.site,
+            fingerprint(self.url, key),
+            priority=self.priority,
+            meta=self.meta,
+            label=self.label,
         )
 
 
@@ -216,6 +223,9 @@ def _seed(entry: Mapping[str, Any], *, hash_routes: HashRoutes, keep_params: Col
         raise UsageError(f'"priority" must be a whole number from 0 to {_TOP_PRIORITY}')
     if not isinstance(meta, dict):
         raise UsageError('"meta" must be a JSON object')
+    label = entry.get("label")
+    if not isinstance(label, str | None) or len(label or "") > MAX_LABEL:
+        raise UsageError(f'"label" must be a text of at most {MAX_LABEL} characters')
     try:
         # In a record it is some levels deeper than here.
         size = len(orjson.dumps([[[[meta]]]]))
@@ -224,7 +234,7 @@ def _seed(entry: Mapping[str, Any], *, hash_routes: HashRoutes, keep_params: Col
     if size > MAX_META:
         raise UsageError(f'"meta" is longer than {MAX_META} bytes; keep it elsewhere, and its key here')
     found = parse_seed(url, hash_routes=hash_routes, keep_params=keep_params)
-    return replace(found, priority=priority, meta=meta)
+    return replace(found, priority=priority, meta=meta, label=label)
 
 
 def _object(line: str) -> Mapping[str, Any]:

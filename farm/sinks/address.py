@@ -155,7 +155,7 @@ def check_sinks(addresses: Sequence[SinkAddress], *, have_items: bool = False) -
     if have_items and all(one.kind in _WITHOUT_ITEMS for one in addresses):
         kinds = " and ".join(sorted({f"{one.kind}:" for one in addresses}))
         raise UsageError(
-            f"--extract makes items, and {kinds} has no place for them; add --sink jsonl: or --sink sqlite:///FILE."
+            f"--extract and handlers make items, and {kinds} has no place for them; add --sink jsonl: or --sink sqlite:///FILE."
         )
     for number, address in enumerate(addresses):
         places = [(one.kind, one.path, one.url) for one in addresses[: number + 1]]

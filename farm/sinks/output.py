@@ -51,6 +51,7 @@ _CODES: Mapping[SkipReason, int] = {
     SkipReason.TRAP: 8,
     SkipReason.NOFOLLOW: 9,
     SkipReason.DUPLICATE_CONTENT: 10,
+    SkipReason.HANDLER: 11,
 }
 _FolderEntry = tuple[Sequence[tuple[bytes, bytes]], Any]
 """The lines of the skips with their keys, and the records as the first store encodes them, None without any."""
@@ -241,6 +242,8 @@ class RecordSink:
 
 def _skip_entry(skip: Skip) -> tuple[bytes, bytes]:
     line = {"url": skip.url, "reason": str(skip.reason), "referrer": skip.referrer, "depth": skip.depth}
+    if skip.detail:
+        line["detail"] = skip.detail
     try:
         return _skip_key(skip.reason, skip.url), json_line(line)
     except ValueError as error:

@@ -32,6 +32,7 @@ def test_a_referrer_is_stored_as_what_differs() -> None:
         "[",
         "[]",
         '["u",1,null,{},5]',
+        '["u",1,null,{},"l",6]',
         "[7]",
         '[""]',
         '["u",-1]',
@@ -46,6 +47,15 @@ def test_a_malformed_payload_is_told(payload: str) -> None:
     """Each field is checked for itself."""
     with pytest.raises(CorruptEntry):
         decode_lease(b"1", b"a", f"{ID}5{payload}".encode(), "s")
+
+
+@pytest.mark.parametrize("label", [None, "", "product"])
+def test_a_label_comes_back(label: str | None) -> None:
+    """An empty one is told from none: the user's code asked for the URL."""
+    head, _, payload = encode_task(UrlTask("http://a/", "a", ID, label=label)).partition(b"\n")
+    assert head.endswith(b"5a")
+    task = decode_lease(b"1", b"a", f"{ID}5".encode() + payload, "s").task
+    assert (task.label, task.meta, task.depth) == (label, {}, 0)
 
 
 @pytest.mark.parametrize("entry", ["", "x", ID, f"{ID}5", f"{ID.upper()}5[", f"{ID}51.2[]"])

@@ -1,25 +1,26 @@
 """Fakes of the ports of a worker: each notes its calls, and stops or fails where a test says so."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from farm.model.crawl import Ledger, Stats
-from farm.model.egress import AllProxiesBanned, EgressFailure
 from farm.model.event import Event
+from farm.model.handling import FollowedLink
 from farm.model.outcome import Ack, Bury, RedirectOutcome, Release, Retry, Settled, SkipReason
 from farm.model.page import Detection, HashRouter, Link, RenderedPage
 from farm.model.record import Batch, Record, Skip
 from farm.model.task import Idle, Lease, LeaseRequest, UrlTask
-from farm.policy.proxies import Outcome
 from farm.policy.retry import RetryParams
 from farm.runtime.control import Control
 from farm.runtime.heartbeat import Heartbeat
 from farm.runtime.ports import Answered, Frontier
+from farm.runtime.user_code import UserCode
 from farm.runtime.visit import VisitNotes, WorkerDeps, WorkerParams
 from farm.runtime.worker import Worker
 from tests.clock import ManualClock
+from tests.runtime.egress_fakes import FakeRoute, FakeSlotEgress
 from tests.runtime.test_heartbeat import Renewer
 
 DEADLINE_S = 20.0
@@ -138,35 +139,6 @@ class FakeFrontier:
 
 
 @dataclass
-class FakeSlotEgress:
-    """Knows of the failures that the test names."""
-
-    found: EgressFailure | None = None
-    lacks: EgressFailure | None = None
-    proxy_url: str = "http://127.0.0.1:1"
-    bytes_received: int = 123
-    ask: Callable[[str], Awaitable[bool]] | None = None
-    asked_for: list[str] = field(default_factory=list)
-    retries: list[bool] = field(default_factory=list)
-
-    def begin(
-        self, url: str = "", ask: Callable[[str], Awaitable[bool]] | None = None, *, is_retry: bool = False
-    ) -> None:
-        """Keep what documents wait for, and whether it is a retry."""
-        self.ask = ask
-        self.retries.append(is_retry)
-
-    def failure(self, url: str) -> EgressFailure | None:
-        """Say how the main request failed."""
-        self.asked_for.append(url)
-        return self.found
-
-    def shortfall(self, url: str) -> EgressFailure | None:
-        """Say what the page lacks."""
-        return self.lacks
-
-
-@dataclass
 class FakeSlot:
     """Renders the pages in turn; an exception among them is raised."""
 
@@ -194,43 +166,14 @@ class FakeSlot:
         """Count it."""
         self.retired += 1
 
+    async def live(self) -> object:
+        """Give the page away."""
+        await self.steps.at("live")
+        return self
 
-@dataclass
-class FakeRoute:
-    """A proxy named `label`, or a direct connection; every report is the `count`th of its kind."""
-
-    label: str | None = None
-    address: str = ""
-    all_banned: AllProxiesBanned | None = None
-    usable: bool = True
-    count: int = 1
-    reports: list[tuple[str, Outcome]] = field(default_factory=list)
-    released: int = 0
-    waited: int = 0
-
-    def acquire(self, site: str | None) -> bool:
-        """Say whether it may be used."""
-        return self.usable
-
-    def wait_or_fail(self) -> None:
-        """Count it."""
-        self.waited += 1
-
-    def acquire_for(self, site: str) -> AllProxiesBanned | None:
-        """Say whether the site may be visited."""
-        return self.all_banned
-
-    def report(self, url_id: str, site: str, outcome: Outcome, latency_ms: float | None = None) -> int:
+    def end_live(self) -> None:
         """Note it."""
-        self.reports.append((url_id, outcome))
-        return self.count
-
-    def yield_trial(self, site: str | None) -> None:
-        """Do nothing."""
-
-    def release(self) -> None:
-        """Count it."""
-        self.released += 1
+        self.steps.made.append("end_live")
 
 
 @dataclass
@@ -267,6 +210,12 @@ class FakeSite:
         del links, referrer, router
         return ((), ()) if nofollow else ((LINK,), ())
 
+    async def follow(
+        self, links: Sequence[FollowedLink], referrer: UrlTask
+    ) -> tuple[Sequence[UrlTask], Sequence[Skip]]:
+        """Follow all."""
+        return [UrlTask(one.url, SITE, one.url, label=one.label) for one in links], ()
+
     def judge(self, task: UrlTask, page: RenderedPage) -> RedirectOutcome:
         """Say what the test says."""
         self.steps.hook("land")
@@ -290,14 +239,20 @@ async def record(lease: Lease, page: RenderedPage, notes: VisitNotes) -> Record:
         "bytes": page.bytes_received,
         "errors": [one.message for one in page.errors],
     }
-    return Record(lease.id, lease.task.url, fields)
+    items = None if notes.items is None else [values for _, values in notes.items]
+    return Record(lease.id, lease.task.url, fields, items=items)
 
 
 class Bench:
     """One worker among fakes; what was done can be read from them. A `frontier` may be real."""
 
     def __init__(
-        self, *leases: Lease, stop_at: str = "", visit_s: float = 60.0, frontier: Frontier | None = None
+        self,
+        *leases: Lease,
+        stop_at: str = "",
+        visit_s: float = 60.0,
+        frontier: Frontier | None = None,
+        user_code: UserCode | None = None,
     ) -> None:
         self.steps = Steps(stop_at)
         self.clock = ManualClock()
@@ -325,6 +280,7 @@ class Bench:
             self.heartbeat,
             self.events.append,
             self.clock,
+            user_code,
         )
         params = WorkerParams("node", visit_s, 60.0, 0, RetryParams(), sink_s=300.0)
         self.worker = Worker(0, self.slot, self.egress, self.route, deps, self.control, params)

@@ -1,0 +1,177 @@
+"""Which of the user's functions is for which page, and calling them. Satisfies the port `PageHandling`."""
+
+import fnmatch
+import inspect
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from farm.api.page import Page, PageVerdict
+from farm.model.errors import UsageError
+from farm.model.handling import DeadPage, PageHandled, VisitedPage
+from farm.model.url import path_of
+from farm.scope.seeds import MAX_LABEL
+from farm.sinks.summary import Summary
+
+PageFunction = Callable[[Page], Awaitable[None]]
+DeadFunction = Callable[[DeadPage], Awaitable[None]]
+EndFunction = Callable[[Summary], Awaitable[None]]
+F = TypeVar("F", bound=PageFunction)
+D = TypeVar("D", bound=DeadFunction)
+E = TypeVar("E", bound=EndFunction)
+_REFUSED = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A function for the pages whose path a glob matches, or in whose URL a pattern is found."""
+
+    function: PageFunction
+    glob: re.Pattern[str] | None = None
+    pattern: re.Pattern[str] | None = None
+
+    def matches(self, url: str) -> bool:
+        """Return whether it is for a canonical URL."""
+        if self.pattern is not None:
+            return self.pattern.search(url) is not None
+        return self.glob is None or self.glob.match(path_of(url)) is not None
+
+
+class Handlers:
+    """The functions of one `Farm`, in the order in which they were declared."""
+
+    def __init__(self, *, follows_scope: bool) -> None:
+        self._wants_scope = follows_scope
+        self._routes: list[Route] = []
+        self._labelled: dict[str, PageFunction] = {}
+        self._default: PageFunction | None = None
+        self._before: list[PageFunction] = []
+        self._after: list[PageFunction] = []
+        self._on_dead: list[DeadFunction] = []
+        self._on_finished: list[EndFunction] = []
+        self._labels: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to call."""
+        return bool(self._functions)
+
+    @property
+    def _functions(self) -> list[Callable[..., Awaitable[None]]]:
+        default = [self._default] if self._default is not None else []
+        routed = [route.function for route in self._routes]
+        return [*routed, *self._labelled.values(), *default, *self._before, *self._after, *self._on_dead]
+
+    @property
+    def follows_scope(self) -> bool:
+        """Whether links in scope are followed by themselves: also where nothing but hooks is declared."""
+        return self._wants_scope or not (self._routes or self._labelled or self._default)
+
+    @property
+    def looks_before(self) -> bool:
+        """Whether there is a hook for before a navigation."""
+        return bool(self._before)
+
+    def add(self, function: PageFunction, pattern: str | re.Pattern[str] | None, label: str | None) -> None:
+        """Declare a function for pages. Raises UsageError for what cannot be meant."""
+        _check(function)
+        if (pattern is None) == (label is None):
+            raise UsageError('@farm.page takes a pattern or a label; write @farm.page("/product/*").')
+        if label is not None:
+            if not label or len(label) > MAX_LABEL or label in self._labelled:
+                raise UsageError(
+                    f"@farm.page(label={label[:80]!r}): write a label of 1 to {MAX_LABEL} characters, each once."
+                )
+            self._labelled[label] = function
+            self._labels = frozenset(self._labelled)
+        elif isinstance(pattern, str):
+            if not pattern.startswith(("/", "*")):
+                raise UsageError(f"@farm.page({pattern!r}): write the path of a URL, such as /product/*.")
+            # Its translation never tries again what a `*` has taken: addresses are as long as a site likes.
+            glob = re.compile(fnmatch.translate(pattern.replace("[", "[[]")))
+            self._routes.append(Route(function, glob=glob))
+        else:
+            self._routes.append(Route(function, pattern=pattern))
+
+    def set_default(self, function: PageFunction) -> None:
+        """Declare the function for pages that no other one is for. Raises UsageError for a second one."""
+        _check(function)
+        if self._default is not None:
+            raise UsageError("@farm.default is there already; a Farm has one.")
+        self._default = function
+
+    def add_before(self, function: PageFunction) -> None:
+        """Declare what is called before each navigation."""
+        _check(function)
+        self._before.append(function)
+
+    def add_after(self, function: PageFunction) -> None:
+        """Declare what is called with each page that has settled, before its handler."""
+        _check(function)
+        self._after.append(function)
+
+    def add_on_dead(self, function: DeadFunction) -> None:
+        """Declare what is called with each URL that is given up."""
+        _check(function)
+        self._on_dead.append(function)
+
+    def add_on_finished(self, function: EndFunction) -> None:
+        """Declare what is called with the summary at the end of a run."""
+        _check(function)
+        self._on_finished.append(function)
+
+    @property
+    def hears_of_dead(self) -> bool:
+        """Whether there is a hook for URLs that are given up."""
+        return bool(self._on_dead)
+
+    async def dead(self, page: DeadPage) -> PageHandled:
+        """Call the hooks for a URL that was given up."""
+        for function in self._on_dead:
+            await function(page)
+        return PageHandled()
+
+    async def finished(self, summary: Summary) -> None:
+        """Call the hooks for the end of a run. Raises what they raise."""
+        for function in self._on_finished:
+            await function(summary)
+
+    async def before(self, visited: VisitedPage) -> PageHandled:
+        """Call the hooks for before a navigation."""
+        return await self._called(self._before, Page(visited, self._labels))
+
+    async def handle(self, visited: VisitedPage) -> PageHandled:
+        """Call the hooks for a settled page, and the one function that is for it."""
+        function = self._function_for(visited)
+        return await self._called(
+            [*self._after, *([function] if function is not None else [])], Page(visited, self._labels)
+        )
+
+    def _function_for(self, visited: VisitedPage) -> PageFunction | None:
+        """Return the function; None for an error page, or where a block is shown in place of the page."""
+        detection, task = visited.detection, visited.lease.task
+        status = visited.page.status if visited.page is not None else 0
+        if status >= _REFUSED or (detection is not None and detection.blocks):
+            return None
+        if task.label:
+            if task.label not in self._labelled:
+                raise LookupError(f"no handler has the label {task.label!r}, by which this page was followed")
+            return self._labelled[task.label]
+        return next(
+            (route.function for route in self._routes if route.matches(task.url)),
+            self._default,
+        )
+
+    async def _called(self, functions: list[PageFunction], page: Page) -> PageHandled:
+        try:
+            for function in functions:
+                await function(page)
+        except PageVerdict:
+            pass
+        return page.handled()
+
+
+def _check(function: Callable[..., Awaitable[None]]) -> None:
+    if not inspect.iscoroutinefunction(function):
+        name = getattr(function, "__name__", str(function))
+        raise UsageError(f"{name} is no coroutine function; write `async def {name}`.")

@@ -1,0 +1,73 @@
+"""What a handler emits, as sinks take it: values of JSON by names of columns."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import is_dataclass
+from decimal import Decimal
+from typing import Any
+
+import orjson
+from pydantic import BaseModel
+
+from farm.sinks.record import json_line
+
+MOST_ITEMS = 10_000
+MOST_BYTES = 20_000_000
+"""Of the items of a page, as JSON."""
+_KIND = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
+_NAME_BYTES = 63
+
+
+class Emitted:
+    """The items that a handler emits on one page."""
+
+    __slots__ = ("_left_bytes", "items")
+
+    def __init__(self) -> None:
+        self.items: list[tuple[str, dict[str, Any]]] = []
+        self._left_bytes = MOST_BYTES
+
+    def add(self, item: Any, kind: str | None) -> None:
+        """Take an item as it is now. Raises TypeError for what is none, ValueError for what cannot be kept."""
+        if isinstance(item, type) or (not isinstance(item, Mapping | BaseModel) and not is_dataclass(item)):
+            raise TypeError(
+                f"an item is a dict, a dataclass or a pydantic model, and not {type(item).__name__}"
+            )
+        named = kind or ("item" if isinstance(item, Mapping) else type(item).__name__.lower())
+        if not _KIND.fullmatch(named):
+            raise ValueError(
+                f"{named[:80]!r} is no kind of items; write letters, digits and _, a letter first"
+            )
+        data = _json(item)
+        self._left_bytes -= len(data)
+        if self._left_bytes < 0:
+            raise ValueError(f"the items of a page have more than {MOST_BYTES:,} bytes")
+        if len(self.items) >= MOST_ITEMS:
+            raise ValueError(f"a page has more than {MOST_ITEMS:,} items")
+        fields: dict[str, Any] = orjson.loads(data)
+        for name in fields:
+            if not name or name.startswith("_") or "\0" in name or len(name.encode()) > _NAME_BYTES:
+                raise ValueError(
+                    f"{name[:80]!r} is no name of a field; it has 1 to {_NAME_BYTES} bytes and begins with no _"
+                )
+        self.items.append((named, fields))
+
+
+def _json(item: Any) -> bytes:
+    """Return an item as JSON; half of a surrogate pair, as a page can hold one, is replaced."""
+    try:
+        return orjson.dumps(item, default=_plain)
+    except TypeError as error:
+        if isinstance(item, Mapping) and "surrogates" in str(error):
+            return json_line(item)
+        raise TypeError(f"an item cannot be written as JSON ({error.__cause__ or error})") from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"it has a value of the type {type(value).__name__}")

@@ -1,0 +1,222 @@
+"""`Page`: what a handler gets of a page, and what it says of it."""
+
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import ada_url
+import orjson
+from playwright.async_api import Page as BrowserPage
+
+from farm.api.items import Emitted
+from farm.api.selection import Selected, find, select
+from farm.extract.documents import Document
+from farm.model.handling import (
+    FollowedLink,
+    PageFailed,
+    PageHandled,
+    PageRetried,
+    PageSkipped,
+    VisitedPage,
+)
+from farm.model.page import Link, RenderedPage
+from farm.scope.seeds import MAX_META
+from farm.sinks.record import NO_METADATA
+
+MOST_LINKS = 10_000
+LONGEST_DELAY_S = 7 * 86_400.0
+MOST_REASON_CHARS = 500
+_ADDRESSES = ("http://", "https://", "/", "./", "../", "?")
+_PRIORITIES = range(-5, 5)
+_NO_PAGE = RenderedPage("", 0, {}, "")
+
+
+class PageVerdict(BaseException):
+    """Ends a handler by what it said of its page. No Exception, so that no `except` of a handler takes it."""
+
+
+class Page:
+    """A page as its handler gets it; nothing of it is read from the browser but by `live`."""
+
+    def __init__(self, visited: VisitedPage, labels: frozenset[str]) -> None:
+        self._visited = visited
+        self._page = visited.page or _NO_PAGE
+        self._labels = labels
+        self._document: Document | None = None
+        self._base: str | None = None
+        self._emitted = Emitted()
+        self._links: list[FollowedLink] = []
+        self._verdict: PageSkipped | PageRetried | PageFailed | None = None
+
+    @property
+    def url(self) -> str:
+        """The canonical URL that is visited, whatever redirects."""
+        return self._visited.lease.task.url
+
+    @property
+    def final_url(self) -> str:
+        """Where the page ended; empty before the navigation."""
+        return self._page.final_url
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of the document; 0 before the navigation."""
+        return self._page.status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The response headers, names in lower case."""
+        return self._page.headers
+
+    @property
+    def title(self) -> str:
+        """The document's title."""
+        return self._page.title
+
+    @property
+    def text(self) -> str:
+        """The visible text."""
+        return self._page.text
+
+    @property
+    def html(self) -> str:
+        """The DOM as it was when the page had settled."""
+        return self._page.html
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """The links in the order of the document, each with `url` (absolute), `text` and `rel`."""
+        return self._page.links
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What the page says of itself to programs: `json_ld`, `open_graph`, `twitter`, `microdata`, `errors`."""
+        return self._page.metadata or NO_METADATA
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """What the seed, or the handler that followed a link here, has given along."""
+        return self._visited.lease.task.meta
+
+    @property
+    def label(self) -> str | None:
+        """The label that a link was followed by; None where there is none."""
+        return self._visited.lease.task.label or None
+
+    @property
+    def depth(self) -> int:
+        """How many links lead from a seed to this page."""
+        return self._visited.lease.task.depth
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, from 1."""
+        return self._visited.lease.attempt
+
+    @property
+    def blocked_by(self) -> str | None:
+        """Who keeps the visitor out; None where nobody does."""
+        found = self._visited.detection
+        return found.by if found is not None and found.blocks else None
+
+    def css(self, selector: str) -> list[Selected]:
+        """Return what a CSS selector matches in the HTML, in order. Raises ValueError for one that is none."""
+        return select(self._parsed(), selector)
+
+    def xpath(self, path: str) -> list[Selected]:
+        """Return what an XPath expression finds in the HTML. Raises ValueError for one that is none."""
+        return find(self._parsed(), path)
+
+    async def live(self) -> BrowserPage:
+        """Return the browser's page, as Playwright has it; it stays open until the handler ends.
+
+        What it costs, and what is different in it, docs/python.md says.
+        """
+        shown: BrowserPage = await self._visited.live()
+        return shown
+
+    def emit(self, item: Any, kind: str | None = None) -> None:
+        """Keep an item with the page: a dict, a dataclass or a pydantic model, as it is now.
+
+        `kind` is its class's name in lower case unless given, and `item` for a dict. Raises TypeError or
+        ValueError for what cannot be written as JSON, or is too much for a page.
+        """
+        self._emitted.add(item, kind)
+
+    def follow(
+        self,
+        target: str | Link | Selected,
+        label: str | None = None,
+        priority: int = 0,
+        meta: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Follow a link, whatever the scope, and return how many there are; each URL is visited once in a crawl.
+
+        `target` is a URL, a link or element of the page, or a CSS selector, of which all that it matches is
+        followed. A text is a URL where it begins with `http:`, `https:`, `/`, `./`, `../` or `?`. `label` names
+        the handler, and `meta` goes along to it. `priority` is from -5 to 4: a higher one is visited first. Raises
+        ValueError for a label without a handler, or for what is too much for a page.
+        """
+        if label is not None and label not in self._labels:
+            raise ValueError(f'no handler has the label {label!r}; write @farm.page(label="{label}")')
+        if priority not in _PRIORITIES:
+            raise ValueError(f"a priority is from {_PRIORITIES[0]} to {_PRIORITIES[-1]}, and not {priority}")
+        given = dict(meta or {})
+        if given and len(orjson.dumps([[[[given]]]])) > MAX_META:
+            raise ValueError(f"meta has more than {MAX_META:,} bytes; keep it elsewhere, and its key here")
+        urls = self._targets(target)
+        if len(self._links) + len(urls) > MOST_LINKS:
+            raise ValueError(f"a page is followed to more than {MOST_LINKS:,} links")
+        self._links += [FollowedLink(url, label or "", priority, given) for url in urls]
+        return len(urls)
+
+    def skip(self, reason: str) -> NoReturn:
+        """End the handler and keep nothing of the page but the links that it follows; no failure."""
+        self._end(PageSkipped(reason[:MOST_REASON_CHARS]))
+
+    def retry(self, reason: str, delay_s: float | None = None) -> NoReturn:
+        """End the handler and visit the page again, as often as a page that fails; keep nothing of this visit."""
+        if delay_s is not None and not 0 <= delay_s <= LONGEST_DELAY_S:
+            raise ValueError(f"a delay is from 0 to {LONGEST_DELAY_S:,.0f} seconds, and not {delay_s}")
+        self._end(PageRetried(reason[:MOST_REASON_CHARS], delay_s))
+
+    def fail(self, reason: str) -> NoReturn:
+        """End the handler and give the page up at once: it is a dead letter with this reason."""
+        self._end(PageFailed(reason[:MOST_REASON_CHARS]))
+
+    def handled(self) -> PageHandled:
+        """Return what was said of the page."""
+        return PageHandled(self._emitted.items, self._links, self._verdict)
+
+    def _end(self, verdict: PageSkipped | PageRetried | PageFailed) -> NoReturn:
+        self._verdict = verdict
+        raise PageVerdict(verdict.why)
+
+    def _parsed(self) -> Document:
+        if self._document is None:
+            self._document = Document(self._page.html)
+        return self._document
+
+    def _targets(self, target: str | Link | Selected) -> list[str]:
+        if isinstance(target, Link):
+            return [target.url]
+        if isinstance(target, str) and target.startswith(_ADDRESSES):
+            return [self._absolute(target)]
+        nodes = self.css(target) if isinstance(target, str) else [target]
+        found = (one.address for one in nodes)
+        return [self._absolute(address) for address in found if address is not None]
+
+    def _absolute(self, address: str) -> str:
+        if self._base is None:
+            self._base = self._page.final_url or self.url
+            bases = self.css("base[href]") if "<base" in self._page.html else []
+            if bases:
+                self._base = _joined(bases[0].attr("href") or "", self._base)
+        return _joined(address, self._base)
+
+
+def _joined(address: str, base: str) -> str:
+    """Return the absolute address; one that is none stays as it is, and is skipped with its reason."""
+    try:
+        return str(ada_url.URL(address, base=base).href)
+    except ValueError:
+        return address

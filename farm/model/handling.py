@@ -1,0 +1,79 @@
+"""What the user's code says of a page: what it emits, where it leads, and whether the page is kept."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from farm.model.page import Detection, RenderedPage
+from farm.model.task import Lease
+
+
+@dataclass(frozen=True, slots=True)
+class FollowedLink:
+    """A link that the user's code follows: absolute, not yet canonical.
+
+    `priority` is added to that of a link which is found by itself.
+    """
+
+    url: str
+    label: str = ""
+    priority: int = 0
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PageSkipped:
+    """The page is not kept; that is no failure."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PageRetried:
+    """The page is visited again, after `delay_s` seconds where that is given; the visit counts as an attempt."""
+
+    why: str
+    delay_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PageFailed:
+    """The page is given up at once."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PageHandled:
+    """What became of a page in the user's code; `items` are values of JSON by their kinds.
+
+    Without a `verdict` the page is kept.
+    """
+
+    items: Sequence[tuple[str, Mapping[str, Any]]] = ()
+    links: Sequence[FollowedLink] = ()
+    verdict: PageSkipped | PageRetried | PageFailed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadPage:
+    """A URL that this node gave up, and why; `attempt` is the last one, from 1."""
+
+    url: str
+    reason: str
+    detail: str
+    attempt: int
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class VisitedPage:
+    """A visit as the user's code gets it; before its navigation there is no `page`.
+
+    `live` returns the browser's page, which stays open as long as the code runs.
+    """
+
+    lease: Lease
+    page: RenderedPage | None
+    detection: Detection | None
+    live: Callable[[], Awaitable[Any]]

@@ -1,0 +1,150 @@
+"""The user's code on a page, run so that it can harm no other page.
+
+It is a task with a deadline: code that raises, hangs or does not end when it is cancelled fails its own visit
+alone. Code that blocks the event loop is the watchdog's: that logs where.
+"""
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Coroutine
+from pathlib import Path
+from types import FrameType
+from typing import Any, TypeVar
+
+from farm.model.errors import SlotLost
+from farm.model.handling import DeadPage, PageHandled, VisitedPage
+from farm.model.outcome import Bury, FailureKind
+from farm.model.page import Detection, RenderedPage
+from farm.model.task import Lease
+from farm.policy.verdict import Failed
+from farm.runtime.ports import PageHandling, Slot
+
+T = TypeVar("T")
+log = logging.getLogger("farm.handlers")
+CANCEL_S = 2.0
+"""How long code may take to end when it is cancelled."""
+MOST_DETAIL = 1_800
+"""Characters of a failure that a dead letter tells."""
+MOST_FRAMES = 12
+MOST_AWAITS = 200
+_MESSAGE_CHARS = 500
+_OWN = Path(__file__).parents[1]
+_STANDARD = Path(asyncio.__file__).parents[1]
+
+
+class UserCode:
+    """Runs what the user has for pages; each call takes `deadline_s` at most, and then a moment to end."""
+
+    def __init__(self, handling: PageHandling, deadline_s: float) -> None:
+        self.follows_scope = handling.follows_scope
+        self.looks_before = handling.looks_before
+        self._handling = handling
+        self._deadline_s = deadline_s
+
+    async def before(self, lease: Lease, slot: Slot) -> PageHandled | Failed:
+        """Run what is to be run before the navigation."""
+        visited = VisitedPage(lease, None, None, slot.live)
+        return await self._run(self._handling.before(visited), lease.task.url)
+
+    async def dead(self, lease: Lease, settled: Bury) -> None:
+        """Run what is for a URL that was given up; its own failure is logged."""
+        if self._handling.hears_of_dead:
+            task = lease.task
+            page = DeadPage(task.url, str(settled.reason), settled.detail, lease.attempt, task.meta)
+            failed = await self._run(self._handling.dead(page), task.url)
+            if isinstance(failed, Failed):
+                log.warning("%s: the hook for dead letters failed: %s", task.url, failed.detail)
+
+    async def handle(
+        self, lease: Lease, page: RenderedPage, detection: Detection | None, slot: Slot
+    ) -> PageHandled | Failed:
+        """Run what is for the page. Where it asked for the browser's page, that is given back."""
+        is_open = False
+
+        async def live() -> Any:
+            nonlocal is_open
+            shown = await slot.live()
+            is_open = True
+            return shown
+
+        try:
+            handled = await self._run(
+                self._handling.handle(VisitedPage(lease, page, detection, live)), lease.task.url
+            )
+        finally:
+            if is_open:
+                slot.end_live()
+        if is_open and isinstance(handled, Failed) and handled.detail.startswith(_HANGS):
+            # What was begun with the page may go on in it.
+            slot.retire()
+        return handled
+
+    async def _run(self, call: Coroutine[Any, Any, PageHandled], url: str) -> PageHandled | Failed:
+        """Await the call; return how it failed where it did, or was late."""
+        task = asyncio.create_task(call, name="handler")
+        try:
+            done, _ = await asyncio.wait({task}, timeout=self._deadline_s)
+            where = "" if done else _where_it_waits(task)
+            if not done:
+                task.cancel()
+                done, _ = await asyncio.wait({task}, timeout=CANCEL_S)
+        finally:
+            if not task.done():
+                task.cancel()
+                task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        if where:
+            if not done:
+                log.error("%s: the handler does not end when it is cancelled, and is left to itself", url)
+            return Failed(FailureKind.HANDLER, f"{_HANGS} {self._deadline_s:g} s {where}")
+        if task.cancelled():
+            return Failed(FailureKind.HANDLER, "the handler was cancelled")
+        error = task.exception()
+        if error is None:
+            return task.result()
+        if isinstance(error, SlotLost):
+            return Failed(error.kind, error.detail, innocent=error.innocent)
+        log.info("%s: the handler failed", url, exc_info=error)
+        return Failed(FailureKind.HANDLER, told(error))
+
+
+_HANGS = "the handler took more than"
+
+
+def told(error: BaseException) -> str:
+    """Return an error with its traceback in one line, the innermost frame first, `MOST_DETAIL` characters at most.
+
+    Frames of the farm itself are left out, but for where it was called wrongly.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [one for one in frames if not _is_own(one)] or list(frames)[-1:]
+    message = f"{type(error).__name__}: {error}"[:_MESSAGE_CHARS]
+    where = " < ".join(_place(one) for one in own[: -MOST_FRAMES - 1 : -1])
+    return f"{message} at {where}"[:MOST_DETAIL] if where else message
+
+
+def _where_it_waits(task: asyncio.Task[Any]) -> str:
+    """Return the innermost line of the user's at which a task waits: a task itself knows its outermost alone."""
+    frames: list[tuple[FrameType, int]] = []
+    waiting: Any = task.get_coro()
+    while len(frames) < MOST_AWAITS and (frame := getattr(waiting, "cr_frame", None)) is not None:
+        frames.append((frame, frame.f_lineno))
+        waiting = getattr(waiting, "cr_await", None)
+    stack = traceback.StackSummary.extract(frames)
+    own = [one for one in stack if not _is_code_of_others(one)] or list(stack)
+    return f"at {_place(own[-1])}" if own else "somewhere"
+
+
+def _is_own(frame: traceback.FrameSummary) -> bool:
+    return Path(frame.filename).is_relative_to(_OWN)
+
+
+def _is_code_of_others(frame: traceback.FrameSummary) -> bool:
+    path = Path(frame.filename)
+    return _is_own(frame) or "site-packages" in path.parts or path.is_relative_to(_STANDARD)
+
+
+def _place(frame: traceback.FrameSummary) -> str:
+    path = Path(frame.filename)
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else Path(*path.parts[-2:])
+    return f"{shown}:{frame.lineno} {frame.name}"

@@ -1,0 +1,238 @@
+"""What a handler's page selects, emits and follows, without a browser."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from farm import Farm, Page
+from farm.api.handlers import Handlers
+from farm.api.page import PageVerdict
+from farm.model.errors import UsageError
+from farm.model.handling import FollowedLink, PageFailed, PageRetried, PageSkipped, VisitedPage
+from farm.model.page import Detection, Finding, Link, RenderedPage
+from farm.model.task import Lease, UrlTask
+
+HTML = """<html><head><base href="/list/"></head><body><h1> A  <b>title</b></h1>
+<a href="one">One</a><a href="/two">Two</a><a name="none">None</a><img src="three.png"></body></html>"""
+
+
+def visited(path: str = "/list/", *, status: int = 200, label: str | None = None, **page: Any) -> VisitedPage:
+    """Return a visit of a page with this HTML."""
+    task = UrlTask(f"http://a.example{path}", "a.example", "1", meta={"n": 1}, label=label)
+    rendered = RenderedPage(task.url, status, {}, "text/html", html=HTML, **page)
+
+    async def live() -> None:
+        raise AssertionError("nobody asks for it")
+
+    return VisitedPage(Lease(task, "node/01", 1), rendered, None, live)
+
+
+def page(**values: Any) -> Page:
+    """Return the page of a visit; `product` is the label of a handler."""
+    return Page(visited(**values), frozenset({"product"}))
+
+
+def test_elements_and_texts_are_selected() -> None:
+    """By CSS and XPath, in the page and in what was found; a selector that is none is told."""
+    found = page()
+    assert found.css("h1")[0].text == "A title"
+    assert [one.text for one in found.css("body")[0].css("a[href]")] == ["One", "Two"]
+    assert [one.text for one in found.xpath("//a/@href")] == ["one", "/two"]
+    assert found.xpath("//h1")[0].css("b")[0].html == "<b>title</b>"
+    assert [one.attr("href") for one in found.css("a")] == ["one", "/two", None]
+    assert found.css("img")[0].address == "three.png"
+    assert found.xpath("//a/text()")[0].css("b") == []
+    with pytest.raises(ValueError, match="is no CSS selector"):
+        found.css("a[")
+    with pytest.raises(ValueError, match="is no XPath"):
+        found.xpath("//a[")
+
+
+class Model(BaseModel):
+    """An item of pydantic's."""
+
+    price: Decimal
+    when: datetime
+
+
+@dataclass
+class Item:
+    """An item with another one in it."""
+
+    name: str
+    model: Model
+
+
+def test_items_are_values_of_json() -> None:
+    """As they were when they were emitted, half of a surrogate pair replaced."""
+    emitting, model = page(), Model(price=Decimal("1.20"), when=datetime(2026, 3, 1, tzinfo=UTC))
+    item = {"name": "a", "tags": ["x"]}
+    emitting.emit(item)
+    item["tags"] = ["changed"]
+    emitting.emit(Item("b", model))
+    emitting.emit(model, kind="offer")
+    emitting.emit({"text": "\ud800"})
+    plain = {"price": "1.20", "when": "2026-03-01T00:00:00Z"}
+    assert list(emitting.handled().items) == [
+        ("item", {"name": "a", "tags": ["x"]}),
+        ("item", {"name": "b", "model": plain}),
+        ("offer", plain),
+        ("item", {"text": "\ufffd"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("item", "kind", "message"),
+    [
+        ("text", None, "an item is a dict, a dataclass or a pydantic model, and not str"),
+        (Item, None, "and not type"),
+        ({"a": {1, 2}}, None, "cannot be written as JSON .it has a value of the type set"),
+        ({1: "a"}, None, "cannot be written as JSON"),
+        ({"_id": 1}, None, "'_id' is no name of a field"),
+        ({"x" * 64: 1}, None, "is no name of a field"),
+        ({"a": 1}, "no kind", "is no kind of items"),
+        ({"a": "x" * 20_000_001}, None, "more than 20,000,000 bytes"),
+    ],
+)
+def test_what_is_no_item_is_told_where_it_is_emitted(item: Any, kind: str | None, message: str) -> None:
+    """So that the traceback has the line."""
+    with pytest.raises((TypeError, ValueError), match=message):
+        page().emit(item, kind)
+
+
+def test_ten_thousand_items_are_the_most() -> None:
+    """Of a page."""
+    emitting = page()
+    for _ in range(10_000):
+        emitting.emit({})
+    with pytest.raises(ValueError, match="more than 10,000 items"):
+        emitting.emit({})
+
+
+def test_links_are_followed_by_address_element_and_selector() -> None:
+    """Relative ones from the page's base, and each with what goes along."""
+    following = page(links=(Link("http://b.example/", "B"),))
+    assert following.follow("a", label="product", priority=4, meta={"x": 1}) == 2
+    assert following.follow(following.links[0]) == 1
+    assert following.follow(following.css("img")[0]) == 1
+    assert [following.follow(one) for one in ("./five", "/six", "?seven", "//eight.example/")] == [1, 1, 1, 1]
+    assert following.follow(".nothing") == 0
+    assert list(following.handled().links) == [
+        FollowedLink("http://a.example/list/one", "product", 4, {"x": 1}),
+        FollowedLink("http://a.example/two", "product", 4, {"x": 1}),
+        *(
+            FollowedLink(url)
+            for url in (
+                "http://b.example/",
+                "http://a.example/list/three.png",
+                "http://a.example/list/five",
+                "http://a.example/six",
+                "http://a.example/list/?seven",
+                "http://eight.example/",
+            )
+        ),
+    ]
+    with pytest.raises(ValueError, match="from -5 to 4"):
+        following.follow("/", priority=5)
+    with pytest.raises(ValueError, match="no handler has the label 'other'"):
+        following.follow("/", label="other")
+    with pytest.raises(ValueError, match="meta has more than"):
+        following.follow("/", meta={"x": "x" * 70_000})
+
+
+def test_a_verdict_ends_the_handler() -> None:
+    """Also where it catches every Exception."""
+    ways: list[tuple[Callable[[Page], object], object]] = [
+        (lambda one: one.skip("a"), PageSkipped("a")),
+        (lambda one: one.retry("b", delay_s=3), PageRetried("b", 3)),
+        (lambda one: one.fail("c" * 600), PageFailed("c" * 500)),
+    ]
+    for end, verdict in ways:
+        ending = page()
+        with pytest.raises(PageVerdict):
+            end(ending)
+        assert ending.handled().verdict == verdict
+    assert not issubclass(PageVerdict, Exception)
+    with pytest.raises(ValueError, match="a delay is from 0"):
+        page().retry("b", delay_s=-1)
+
+
+@pytest.mark.parametrize(
+    ("path", "label", "status", "called"),
+    [
+        ("/product/1", None, 200, "product"),
+        ("/product/list/2", None, 200, "product"),
+        ("/other", None, 200, "default"),
+        ("/other?page=2", None, 200, "paged"),
+        ("/product/1", "named", 200, "named"),
+        ("/product/1", "", 200, "product"),
+        ("/product/1", None, 404, ""),
+        ("/c/[x]", None, 200, "brackets"),
+    ],
+)
+async def test_the_handler_for_a_page(path: str, label: str | None, status: int, called: str) -> None:
+    """A label comes first, then the first pattern that matches, then the default; an error page has none."""
+    handlers, calls = Handlers(follows_scope=False), []
+
+    def declared(name: str) -> Any:
+        async def function(page: Page) -> None:
+            calls.append(name)
+
+        return function
+
+    handlers.add(declared("product"), "/product/*", None)
+    handlers.add(declared("late"), "/product/1", None)
+    handlers.add(declared("brackets"), "/c/[x]", None)
+    handlers.add(declared("paged"), re.compile(r"\?page="), None)
+    handlers.add(declared("named"), None, "named")
+    handlers.set_default(declared("default"))
+    await handlers.handle(visited(path, label=label, status=status))
+    assert calls == [called] * bool(called)
+
+
+async def test_a_page_in_place_of_which_a_block_is_shown_has_no_handler() -> None:
+    """What is merely taken for a soft 404 has one: that is a guess."""
+    handlers, calls = Handlers(follows_scope=False), []
+
+    async def function(page: Page) -> None:
+        calls.append(page.blocked_by)
+
+    handlers.set_default(function)
+    seen = visited()
+    for finding in (Finding.CAPTCHA, Finding.SOFT_404):
+        detection = Detection(finding, "guard", ())
+        await handlers.handle(VisitedPage(seen.lease, seen.page, detection, seen.live))
+    assert calls == [None]
+
+
+def test_what_cannot_be_meant_is_refused_where_it_is_declared() -> None:
+    """One sentence each."""
+    farm = Farm()
+
+    async def function(page: Page) -> None:
+        """Do nothing."""
+
+    with pytest.raises(UsageError, match="write `async def plain"):
+
+        @farm.default  # type: ignore[type-var]
+        def plain(page: Page) -> None:
+            """Forget the async."""
+
+    with pytest.raises(UsageError, match="takes a pattern or a label"):
+        farm.page()(function)
+    with pytest.raises(UsageError, match="write the path of a URL"):
+        farm.page("product/*")(function)
+    farm.page(label="a")(function)
+    with pytest.raises(UsageError, match="each once"):
+        farm.page(label="a")(function)
+    farm.default(function)
+    with pytest.raises(UsageError, match="a Farm has one"):
+        farm.default(function)
+    with pytest.raises(UsageError, match="follow='all'"):
+        Farm(follow="all")  # type: ignore[arg-type]

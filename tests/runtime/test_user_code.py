@@ -1,0 +1,195 @@
+"""The user's code in a visit: what it says is carried out, and what it does wrong fails its visit alone."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from farm.model.errors import SlotLost
+from farm.model.handling import (
+    DeadPage,
+    FollowedLink,
+    PageFailed,
+    PageHandled,
+    PageRetried,
+    PageSkipped,
+    VisitedPage,
+)
+from farm.model.outcome import Ack, Bury, FailureKind, Release, Retry, SkipReason
+from farm.runtime.user_code import MOST_DETAIL, UserCode, told
+from tests.runtime.visit_fakes import LINK, Bench, lease, worked
+
+OnPage = Callable[[VisitedPage], Coroutine[Any, Any, PageHandled]]
+
+
+@dataclass
+class FakeHandling:
+    """The user's code: does what the test says, and follows no link by itself."""
+
+    on_page: Callable[[VisitedPage], Coroutine[Any, Any, PageHandled]]
+    follows_scope: bool = False
+    looks_before: bool = False
+    hears_of_dead: bool = True
+    told: list[DeadPage] = field(default_factory=list)
+
+    async def dead(self, page: DeadPage) -> PageHandled:
+        """Keep it, and fail."""
+        self.told.append(page)
+        raise RuntimeError("no such luck")
+
+    async def before(self, visited: VisitedPage) -> PageHandled:
+        """Say nothing."""
+        return PageHandled()
+
+    def handle(self, visited: VisitedPage) -> Coroutine[Any, Any, PageHandled]:
+        """Do what the test says."""
+        return self.on_page(visited)
+
+
+LINKS = (FollowedLink("http://b.example/", "next"),)
+
+
+def says(handled: PageHandled) -> OnPage:
+    """Return code that says this of each page."""
+
+    async def on_page(visited: VisitedPage) -> PageHandled:
+        return handled
+
+    return on_page
+
+
+def bench(on_page: OnPage, *, attempt: int = 1, deadline_s: float = 5.0, **values: Any) -> Bench:
+    """Return a worker with one lease and this code."""
+    return Bench(lease(attempt=attempt), user_code=UserCode(FakeHandling(on_page, **values), deadline_s))
+
+
+async def test_items_and_links_are_committed_with_the_page() -> None:
+    """No link is followed by itself, unless that is wanted too."""
+    handled = PageHandled([("item", {"a": 1})], LINKS)
+    done = await worked(bench(says(handled)))
+    assert [list(one.items or ()) for batch in done.sink.batches for one in batch.records] == [[{"a": 1}]]
+    ((_, ack),) = done.frontier.settled
+    assert isinstance(ack, Ack)
+    assert [(one.url, one.label) for one in ack.links] == [("http://b.example/", "next")]
+    ((_, both),) = (await worked(bench(says(handled), follows_scope=True))).frontier.settled
+    assert isinstance(both, Ack)
+    assert [one.url for one in both.links] == ["http://b.example/", LINK.url]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "attempt", "settled"),
+    [
+        (PageFailed("no"), 1, Bury(FailureKind.HANDLER, "no")),
+        (PageRetried("later", 7.0), 1, Retry(FailureKind.HANDLER, 7.0, "later")),
+        (PageRetried("later", 7.0), 4, Bury(FailureKind.HANDLER, "later")),
+    ],
+)
+async def test_a_page_that_is_not_wanted_has_no_record(
+    verdict: PageFailed | PageRetried, attempt: int, settled: Bury | Retry
+) -> None:
+    """A page is tried again as often as one that fails."""
+    done = await worked(bench(says(PageHandled([("item", {})], LINKS, verdict)), attempt=attempt))
+    assert done.frontier.settled == [("1", settled)]
+    assert done.sink.batches == []
+
+
+async def test_a_page_that_is_given_up_is_told() -> None:
+    """What fails then is logged, and fails nothing else."""
+    handling = FakeHandling(says(PageHandled(verdict=PageFailed("no"))))
+    done = await worked(Bench(lease(attempt=2), user_code=UserCode(handling, 5.0)))
+    assert done.frontier.settled == [("1", Bury(FailureKind.HANDLER, "no"))]
+    assert handling.told == [DeadPage("http://a.example/1", "handler", "no", 2)]
+
+
+async def test_a_page_that_is_skipped_leads_on() -> None:
+    """It is done without a record, and says why."""
+    done = await worked(bench(says(PageHandled([("item", {})], LINKS, PageSkipped("sold out")))))
+    ((_, ack),) = done.frontier.settled
+    assert isinstance(ack, Ack)
+    assert ([one.url for one in ack.links], ack.rendered) == (["http://b.example/"], False)
+    assert done.records == []
+    assert [(one.reason, one.detail) for one in done.sink.batches[0].skips] == [
+        (SkipReason.HANDLER, "sold out")
+    ]
+
+
+async def test_code_that_hangs_meets_its_deadline_and_says_where() -> None:
+    """The page that it had is given back, and its context is replaced."""
+
+    async def hang(visited: VisitedPage) -> PageHandled:
+        await visited.live()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    done = await worked(bench(hang, deadline_s=0.01))
+    ((_, settled),) = done.frontier.settled
+    assert isinstance(settled, Retry)
+    assert settled.reason is FailureKind.HANDLER
+    assert settled.detail.startswith("the handler took more than 0.01 s at ")
+    assert settled.detail.endswith("hang")
+    assert done.steps.made.count("end_live") == 1
+    assert done.slot.retired == 1
+
+
+async def test_a_page_that_is_gone_is_no_fault_of_its_url() -> None:
+    """The lease is given back."""
+
+    async def ask(visited: VisitedPage) -> PageHandled:
+        await visited.live()
+        raise AssertionError
+
+    asking = bench(ask)
+    asking.steps.failures["live"] = SlotLost(FailureKind.CRASH, "gone", innocent=True)
+    done = await worked(asking)
+    assert done.frontier.settled == [("1", Release("gone"))]
+
+
+async def test_code_that_is_cancelled_by_itself_has_failed() -> None:
+    """And does not end the worker."""
+
+    async def give_up(visited: VisitedPage) -> PageHandled:
+        raise asyncio.CancelledError
+
+    ((_, settled),) = (await worked(bench(give_up))).frontier.settled
+    assert settled == Retry(FailureKind.HANDLER, settled.delay_s, "the handler was cancelled")  # type: ignore[union-attr]
+
+
+async def test_a_drain_ends_the_code() -> None:
+    """It is cancelled with its worker, which gives the lease back."""
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def wait(visited: VisitedPage) -> PageHandled:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        raise AssertionError
+
+    draining = bench(wait, deadline_s=60.0)
+    running = asyncio.create_task(draining.worker.run())
+    async with asyncio.timeout(20):
+        await begun.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        await ended.wait()
+    assert draining.frontier.settled == [("1", Release("the farm was stopped"))]
+
+
+def test_a_failure_is_told_in_one_bounded_line() -> None:
+    """The innermost frame first; a recursion without end has as many frames as fit."""
+
+    def deeper(number: int) -> int:
+        return deeper(number + 1)
+
+    with pytest.raises(RecursionError) as caught:
+        deeper(0)
+    text = told(caught.value)
+    assert len(text) <= MOST_DETAIL
+    assert text.startswith("RecursionError: maximum recursion depth exceeded")
+    assert text.count(" deeper") > 3
+    assert told(ValueError("x" * 5_000)).startswith("ValueError: xxx")
+    assert len(told(ValueError("x" * 5_000))) <= 500
