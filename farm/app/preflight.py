@@ -1,7 +1,7 @@
 """What a run will be, from its settings: everything that can be wrong is found before anything is created."""
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -32,7 +32,7 @@ from farm.resources.host_load import core_count
 from farm.resources.memory import machine_bytes
 from farm.resources.processes import fd_limit
 from farm.runtime.ports import PageHandling
-from farm.scope.rules import ScopeRules
+from farm.scope.rules import ScopeKind, ScopeRules
 from farm.scope.seeds import Seed, given_seeds
 from farm.settings import stored
 from farm.settings.commands import RunSettings
@@ -139,10 +139,7 @@ def preflight(
         redis_url(settings)
     secrets = credentials(settings)
     check_sinks(settings.sink, have_items=settings.extract is not None or handling is not None)
-    if "warc_all" in flags and settings.warc_all and all(sink.kind != "warc" for sink in settings.sink):
-        raise UsageError(
-            "--warc-all has no effect without --sink warc:DIR; give --sink warc:DIR too, or leave it out."
-        )
+    _check_effect(settings, flags)
     declaration = read_declaration(settings.extract) if settings.extract is not None else None
     check_packages(markdown=settings.markdown, main_text=settings.main_text)
     ScopeRules(settings.scope, (), settings.include, settings.exclude)
@@ -163,6 +160,10 @@ def preflight(
     budget = check_sizes(settings.memory, machine_bytes(), settings.contexts, fd_limit())
     contexts = settings.contexts or automatic_contexts(budget, core_count())
     engines = min(contexts, settings.engines or automatic_engines(contexts))
+    if (settings.engines or 0) > contexts:
+        warnings += (
+            f"{engines} browsers are started, not the {settings.engines} of --engines: one for each context.",
+        )
     without = chromium.why_without_sandbox() if settings.sandbox else ""
     if without:
         warnings += (f"Chromium's sandbox is off, because {without}, or accept it with --no-sandbox.",)
@@ -219,3 +220,15 @@ def check_sizes(memory: Memory, machine_bytes: int, contexts: int | None, fds: i
             )
         case None:
             return budget
+
+
+def _check_effect(settings: RunSettings, flags: Collection[str]) -> None:
+    """Raise UsageError for a flag that has no effect beside the other settings."""
+    if "warc_all" in flags and settings.warc_all and all(sink.kind != "warc" for sink in settings.sink):
+        raise UsageError(
+            "--warc-all has no effect without --sink warc:DIR; give --sink warc:DIR too, or leave it out."
+        )
+    if settings.depth and "depth" in flags and settings.scope is ScopeKind.PAGE:
+        raise UsageError(
+            "--depth has no effect with --scope page, which follows no links; leave one of them out."
+        )

@@ -8,6 +8,7 @@ from farm.app.access import output_folder
 from farm.app.preflight import check_sizes, preflight
 from farm.model.errors import UsageError
 from farm.model.url import HashRoutes
+from farm.scope.rules import ScopeKind
 from farm.scope.seeds import parse_seed
 from farm.settings.commands import RunSettings
 from farm.settings.units import parse_memory
@@ -83,3 +84,22 @@ def test_a_run_names_its_crawl_to_other_commands(
         monkeypatch.setenv("FARM_REDIS", environment)
     settings = RunSettings.model_validate({"urls": ("http://a.example/",), **given})
     assert preflight(settings).where == where
+
+
+def test_a_depth_in_a_scope_without_links_is_refused(tmp_path: Path) -> None:
+    """It would have no effect; of the other scopes it is taken."""
+    urls = ("http://a.example/",)
+    with pytest.raises(UsageError, match="--depth has no effect with --scope page"):
+        preflight(RunSettings(urls=urls, output=tmp_path, scope=ScopeKind.PAGE, depth=2))
+    for scope, depth in ((ScopeKind.PAGE, 0), (ScopeKind.HOST, 2)):
+        preflight(RunSettings(urls=urls, output=tmp_path, scope=scope, depth=depth))
+
+
+@pytest.mark.parametrize(("engines", "is_said"), [(3, True), (2, False), (None, False)])
+def test_more_browsers_than_contexts_are_not_started(
+    tmp_path: Path, engines: int | None, is_said: bool
+) -> None:
+    """And the user is told."""
+    plan = preflight(RunSettings(urls=("http://a.example/",), output=tmp_path, contexts=2, engines=engines))
+    assert plan.engines <= 2
+    assert any("not the 3 of --engines" in warning for warning in plan.warnings) is is_said
