@@ -23,7 +23,7 @@ test: check test-servers  ## everything that a change must pass (TESTS="tests/sc
 test-all: check test-servers  ## the same and all slow tests: real time, faults, processes killed
 	$(PYTEST)
 
-test-servers:  ## install the servers that only tests need: PostgreSQL
+test-servers:  ## install the servers that only tests need: PostgreSQL, Prometheus
 	@scripts/setup.sh tests
 
 check: setup  ## lint, types, import contracts, links in the documents

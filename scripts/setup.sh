@@ -58,7 +58,7 @@ without_service() {  # install the first of these packages, with no service star
     fi
 }
 
-# --- PostgreSQL: for the tests of its sink, which start a server of their own; `setup.sh tests` installs it ------
+# --- for the tests, which start servers of their own: `setup.sh tests` installs them -------------------------------
 
 postgresql() { ls -d /usr/lib/postgresql/*/bin/initdb 2>/dev/null || command -v initdb; }
 
@@ -103,7 +103,10 @@ look() {  # sets what is missing, and the packages that bring it
     redis >/dev/null || lack "Redis 7.0 or later" redis-server valkey-server
     find_python || lack "Python 3.11 or later with venv" python3-venv
     command -v make >/dev/null || lack make make
-    [ "$tests" != tests ] || postgresql >/dev/null || lack "PostgreSQL for the tests" postgresql
+    [ "$tests" != tests ] || {
+        postgresql >/dev/null || lack "PostgreSQL for the tests" postgresql
+        command -v prometheus >/dev/null || lack "Prometheus for the tests" prometheus
+    }
 }
 
 look
@@ -111,7 +114,10 @@ if [ -n "$missing" ] && may_install; then
     redis >/dev/null || without_service redis-server valkey-server || :
     find_python || [ "${PYTHON:-$DISTRIBUTION}" != "$DISTRIBUTION" ] || install_first_of python3-venv || :
     command -v make >/dev/null || install_first_of make || :
-    [ "$tests" != tests ] || postgresql >/dev/null || without_service postgresql || :
+    [ "$tests" != tests ] || {
+        postgresql >/dev/null || without_service postgresql || :
+        command -v prometheus >/dev/null || without_service prometheus || :
+    }
     look
 fi
 if [ -n "$missing" ]; then

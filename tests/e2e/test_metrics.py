@@ -16,6 +16,15 @@ from tests.e2e.farm_process import crawl, until
 SERVED = re.compile(r"metrics are served at (http://\S+)/metrics")
 
 
+def served_at(folder: Path) -> str:
+    """Return the address of a run's metrics, without the path, as soon as its log has it."""
+    log = folder / "farm.log"
+    until(lambda: log.exists() and SERVED.search(log.read_text()) is not None, "the address of the metrics")
+    served = SERVED.search(log.read_text())
+    assert served is not None
+    return served[1]
+
+
 def samples(url: str) -> dict[str, float]:
     """Return the samples of a scrape, by name and values of labels."""
     with urllib.request.urlopen(f"{url}/metrics", timeout=30) as answer:  # noqa: S310 - loopback
@@ -42,18 +51,15 @@ def test_the_counters_of_a_run_equal_its_summary(shop: Shop, out: Path) -> None:
         nobody = f"http://127.0.0.1:{closed.getsockname()[1]}/"
     seeds = (shop.url, shop.at("/about"), nobody)
     running = crawl(out, *seeds, "--stay", scope="page", metrics_port="0", retries="0")
-    log = out / "farm.log"
-    until(lambda: log.exists() and SERVED.search(log.read_text()) is not None, "the address of the metrics")
-    served = SERVED.search(log.read_text())
-    assert served is not None
-    until(lambda: is_ready(served[1]), "a node that is ready")
+    url = served_at(out)
+    until(lambda: is_ready(url), "a node that is ready")
 
     def is_settled() -> bool:
-        read = samples(served[1])
+        read = samples(url)
         return read["farm_queue_urls done"] + read["farm_queue_urls dead"] == len(seeds)
 
     until(is_settled, "the end of the queue")
-    read = samples(served[1])
+    read = samples(url)
     running.signal(signal.SIGTERM)
     summary = running.finish().summary
     ledger = summary["ledger"]
