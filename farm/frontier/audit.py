@@ -12,6 +12,7 @@ from typing import Any
 
 from farm.frontier import keys
 from farm.frontier.faults import crawl_deleted, unreadable
+from farm.frontier.outbox import lost_links
 from farm.frontier.shards import BANDS, Shards, decode_counters
 
 BUDGET = 2000
@@ -49,6 +50,8 @@ async def audit(shards: Shards, most: int) -> Audit:
         auditor = _Auditor(shards, shard)
         violations += (await auditor.run())[:most]
         whole = whole and auditor.stood_still
+    if shards.count > 1:
+        violations += await lost_links(shards)
     return Audit(violations, whole)
 
 

@@ -101,6 +101,17 @@ class RedisClient:
         """Run a transition on the shard whose counters are under `key`."""
         return await self._patiently(self._call, name, key, *args)
 
+    async def run_replicated(self, name: str, key: str, *args: Arg, within_ms: int) -> tuple[Any, bool]:
+        """Run a transition; return its reply, and whether the replicas of its shard's master have it.
+
+        True where there is no Cluster: there another shard has no other master.
+        """
+        if not self._is_cluster:
+            return await self.run(name, key, *args), True
+        call = function_call(name, key, args, is_guarded=True)
+        reply, has = await self._patiently(self._replicated, call, within_ms)
+        return reply, bool(has)
+
     async def command(self, *args: Arg, **options: Any) -> Any:
         """Send one plain command."""
         return await self._patiently(self._plain, *args, **options)
@@ -151,6 +162,15 @@ class RedisClient:
 
     async def _call(self, name: str, key: str, *args: Arg) -> Any:
         return await _with_library(self._client, function_call(name, key, args, is_guarded=self._is_cluster))
+
+    async def _replicated(self, call: tuple[Arg, ...], within_ms: int) -> Any:
+        try:
+            return await self._client.run_replicated(call, within_ms)
+        except redis_errors.ResponseError as error:
+            if not lacks_function(error):
+                raise
+        await self._client.execute_command("FUNCTION LOAD", "REPLACE", LIBRARY.text)
+        return await self._client.run_replicated(call, within_ms)
 
     async def _plain(self, *args: Arg, **options: Any) -> Any:
         return await self._client.execute_command(*args, **options)

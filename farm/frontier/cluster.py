@@ -23,6 +23,8 @@ REDIRECTIONS = 3
 """How often one call asks anew where a slot has gone."""
 REFRESH_EVERY_S = 0.2
 """What is known of the slots is not read more often, however many calls fail."""
+REPLICAS_FOR_S = 1.0
+"""So long what is known of the replicas is believed."""
 MOST_SERVERS = 1000
 _KEYLESS = frozenset(
     ("INFO", "CONFIG GET", "COMMAND LIST", "CLUSTER KEYSLOT", "CLUSTER NODES", "FUNCTION LOAD")
@@ -92,6 +94,9 @@ class ClusterClient:
         A master that never had replicas has nobody to wait for. Of those that are known one at least must have
         it, and all that are in reach: any of them may be the next master.
         """
+        if time.monotonic() - self._read_at > REPLICAS_FOR_S:
+            # No error tells that a replica has come.
+            self._is_stale = True
         host = await self._master_of(_slot_of(key_of(args)))
         try:
             async with self._server(host).client() as connection:
@@ -171,7 +176,8 @@ class ClusterClient:
     async def _read(self, host: Host) -> None:
         server = self._server(host)
         ranges = await server.execute_command("CLUSTER SLOTS", NEVER_DECODE=True)
-        nodes = await server.execute_command("CLUSTER NODES", NEVER_DECODE=True)
+        # By redis-py a dictionary, in which failed nodes stand as well.
+        nodes = await server.execute_command("CLUSTER NODES")
         slots: list[Host | None] = [None] * SLOTS
         online: dict[Host, int] = {}
         for first, last, master, *replicas in ranges:
@@ -190,12 +196,7 @@ def _wanted(nodes: Any, ranges: Any, asked: Host, online: Mapping[Host, int]) ->
 
     Those in reach; one where none is, since one that comes back may take the master's place with what it has.
     """
-    text = nodes.decode(errors="replace") if isinstance(nodes, bytes) else str(nodes)
-    followed = set()
-    for line in text.splitlines():
-        fields = line.split(" ")
-        if len(fields) > 3 and "slave" in fields[2].split(",") and "noaddr" not in fields[2]:  # noqa: PLR2004
-            followed.add(fields[3])
+    followed = {node["master_id"] for node in nodes.values() if "slave" in node["flags"].split(",")}
     wanted: dict[Host, int] = {}
     for _, _, master, *_ in ranges:
         owner = ((master[0] or b"").decode() or asked[0], int(master[1]))

@@ -20,7 +20,7 @@ from farm.frontier.shards import counters_in_order
 from farm.frontier.terms import Politeness, Terms
 from farm.model.errors import CrawlUnreadable, FrontierRefused, NoSuchCrawl, UsageError
 
-SCHEMA = 6
+SCHEMA = 7
 KEY_BYTES = 16
 CLUSTER_SHARDS = 8
 BLOOM_CAPACITY = 1_000_000

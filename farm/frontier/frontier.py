@@ -18,7 +18,8 @@ from farm.frontier.entries import encode_task, fingerprint_of
 from farm.frontier.faults import unreadable
 from farm.frontier.lease_dispatch import LeaseDispatch
 from farm.frontier.nodes import ActiveFeeders, NodeRegistry, RedisFlowStore
-from farm.frontier.shards import BATCH, STATES, Shards, addressed, deliver
+from farm.frontier.outbox import addressed, deliver
+from farm.frontier.shards import BATCH, STATES, Shards
 from farm.frontier.shared_state import RedisPaceStore, RedisProxyBytes, RedisSharedCache, SharedBans
 from farm.frontier.terms import Terms
 from farm.model.crawl import Stats
@@ -193,11 +194,11 @@ class RedisFrontier:
 
         Also delivers the links between shards. Returns how many URLs moved.
         """
-        moved = 0
-        for shard, (came, waiting) in enumerate(await self.shards.each("maintain", most)):
+        moved, late = 0, set[int]()
+        for shard, (came, waiting, kept) in enumerate(await self.shards.each("maintain", most)):
             moved += came
-            if waiting:
-                moved += await deliver(self.shards, shard)
+            if waiting or kept:
+                moved += await deliver(self.shards, shard, late)
         return moved
 
     async def stats(self) -> Stats:

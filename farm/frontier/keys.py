@@ -39,8 +39,11 @@ glossary:
                                  (a line each)
     {c:s}:dead:REASON    zset    id -> when it was buried, likewise
     {c:s}:tally          hash    reason -> how many are dead of it
-    {c:s}:outbox:SHARD   list    links (and bare fingerprints) for another shard, not yet delivered
-    {c:s}:struck         hash    shard -> how many of its outbox were delivered and struck out so far
+    {c:s}:outbox:SHARD   list    links (and bare fingerprints) for another shard, not yet struck out
+    {c:s}:struck         hash    shard -> how many of its outbox were struck out so far
+    {c:s}:sent           hash    shard -> how many of its outbox were delivered so far, where some of them are kept
+    {c:s}:received       hash    shard -> how many this one has had of that one's outbox
+    {c:s}:gaps           hash    shard -> how many of them were lost with a master
     {c:s}:once:ID        string  what a transfer of page quota came to, for an hour
     {c:s}:seen:BUCKET    set     integers: the low 52 bits of the fingerprints that are known, bit 52 set
     {c:s}:bloom:GEN:N    string  127 blocks of a Bloom filter's generation

@@ -2,7 +2,7 @@
 
 All state of one site is in one shard, so that every decision about it is one script. A standalone server has one
 shard; on a Cluster their number is fixed when the crawl is created. A script sees its own shard only, so links
-from one to another are delivered here. A shard's counters are one string of numbers, in the order that
+from one to another are delivered (`outbox`). A shard's counters are one string of numbers, in the order that
 `lua/lib/layout.lua` declares.
 """
 
@@ -25,11 +25,6 @@ BANDS = 10
 STATES = ("running", "paused", "draining", "stopped")
 BATCH = 500
 """How many links or ids one call takes; more would hold up every other caller."""
-OUTBOX_BATCH = 200
-"""How many items of an outbox are delivered in one call."""
-_BARE = 32
-"""The length of a bare fingerprint in an outbox; a link is longer."""
-
 
 _TEXT = (files("farm.frontier") / "lua" / "lib" / "layout.lua").read_text()
 
@@ -83,6 +78,12 @@ class Shards:
     async def run(self, shard: int, name: str, *args: Arg) -> Any:
         """Run a transition on one shard."""
         return await self.client.run(name, self._ctls[shard], self._own(), *args)
+
+    async def run_replicated(self, shard: int, name: str, *args: Arg, within_ms: int) -> tuple[Any, bool]:
+        """Run a transition; return its reply, and whether it will outlive its shard's master."""
+        return await self.client.run_replicated(
+            name, self._ctls[shard], self._own(), *args, within_ms=within_ms
+        )
 
     async def each(self, name: str, *args: Arg) -> list[Any]:
         """Run a transition on every shard; the replies come in their order."""
@@ -199,32 +200,3 @@ def stats_of(replies: Sequence[tuple[bytes, Sequence[bytes]]]) -> Stats:
         sites=total("sites"),
         state=state,
     )
-
-
-def addressed(link: bytes, shard: int) -> bytes:
-    """Return a link, or a bare fingerprint, as a script takes it for another shard."""
-    return b"<%d>" % shard + link
-
-
-async def deliver(shards: Shards, source: int) -> int:
-    """Deliver what waits in one shard's outboxes; return how many items were delivered.
-
-    Links to another shard are written with the ack that found them, and any node may deliver them. Delivery reads,
-    adds to the other shard (which is idempotent), and only then removes what was read: a node may die in between,
-    and several may deliver at once.
-    """
-    delivered = 0
-    for target in range(shards.count):
-        while target != source:
-            struck, *items = await shards.run(source, "outbox", target, OUTBOX_BATCH, "")
-            if not items:
-                break
-            await _hand_over(shards, target, items)
-            delivered += int((await shards.run(source, "outbox", target, len(items), struck))[0])
-    return delivered
-
-
-async def _hand_over(shards: Shards, target: int, items: Sequence[Any]) -> None:
-    seen = [item for item in items if len(item) == _BARE]
-    links = [item for item in items if len(item) != _BARE]
-    await shards.run(target, "deliver", len(seen), *seen, *links)

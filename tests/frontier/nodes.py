@@ -115,14 +115,17 @@ class Nodes:
         await eventually_async(joined)
 
     async def replicated(self) -> None:
-        """Wait until each replica follows its master."""
+        """Wait until each replica follows its master, and all know so."""
 
         async def linked() -> bool:
             try:
                 told = [self.at(place).info("replication") for place in range(len(self.ports))]
             except redis.RedisError:
                 return False
-            return all(one["role"] == "master" or one["master_link_status"] == "up" for one in told)
+            if not all(one["role"] == "master" or one["master_link_status"] == "up" for one in told):
+                return False
+            known = [self.at(place).execute_command("CLUSTER", "NODES") for place in range(len(self.ports))]
+            return all(str(one).count("slave") == len(self.ports) - MASTERS for one in known)
 
         await eventually_async(linked, 60)
 

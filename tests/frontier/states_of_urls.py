@@ -259,7 +259,7 @@ CASES: dict[str, Case] = {
             "delayed": {"zset": {f"a\n{ENTRY_A2}": NOW - 1}},
         },
         ("maintain", 10),
-        [2, 0],
+        [2, 0, 0],
         {
             "accepted": 2,
             "sites": 1,
@@ -283,7 +283,7 @@ CASES: dict[str, Case] = {
             "due": {"zset": {"s1": NOW}},
         },
         ("maintain", 10),
-        [1, 0],
+        [1, 0, 0],
         {"accepted": 1, "sites": 1, "leased": 1, "token": 1_000_000, "due_from": NOW + 5},
         {
             "site:a": {"hash": {"b": "", "f": "1"}},

@@ -36,17 +36,30 @@ async def _fail_over(nodes: Nodes, key: str) -> None:
     place = nodes.master_of(key)
     nodes.processes[place].send_signal(signal.SIGKILL)
     nodes.processes[place].wait()
+    await _taken_over(nodes, key, place)
 
+
+async def _fail_over_to_a_laggard(nodes: Nodes, key: str) -> None:
+    """Do the same with a replica that was stopped: it takes the place without what its master took since."""
+    place = nodes.master_of(key)
+    replica = (place + MASTERS) % (2 * MASTERS)
+    nodes.processes[place].send_signal(signal.SIGKILL)
+    nodes.processes[place].wait()
+    nodes.processes[replica].send_signal(signal.SIGCONT)
+    await _taken_over(nodes, key, place)
+
+
+async def _taken_over(nodes: Nodes, key: str, killed: int) -> None:
     async def replaced() -> bool:
-        return nodes.master_of(key) != place
+        return nodes.master_of(key) != killed
 
     await eventually_async(replaced)
-    nodes.start(place)
+    nodes.start(killed)
     await nodes.joined()
     await nodes.replicated()
 
 
-async def _crawl(nodes: Nodes, pages: int, slots: int, deaths: int) -> GraphCrawl:
+async def _crawl(nodes: Nodes, pages: int, slots: int, deaths: int, *, lags: bool = False) -> GraphCrawl:
     client = await connect(nodes.url, patience_s=60)
     try:
         frontier = RedisFrontier(client, await open_crawl(client, "test", {"scope": "any"}, fresh=True))
@@ -54,8 +67,17 @@ async def _crawl(nodes: Nodes, pages: int, slots: int, deaths: int) -> GraphCraw
 
         async def kill() -> None:
             for death in range(deaths):
-                await crawl.reached(pages * (death + 1) // (deaths + 2))
-                await _fail_over(nodes, keys.ctl(frontier._crawl, death % frontier.shards.count))
+                key = keys.ctl(frontier._crawl, death % frontier.shards.count)
+                await crawl.reached(1 + pages * 2 * death // (4 * deaths))
+                if lags:
+                    replica = (nodes.master_of(key) + MASTERS) % (2 * MASTERS)
+                    nodes.processes[replica].send_signal(signal.SIGSTOP)
+                    # Without this it would find in its socket what its master has sent.
+                    nodes.at(nodes.master_of(key)).execute_command("CLIENT", "KILL", "TYPE", "replica")
+                    await crawl.reached(pages * (2 * death + 1) // (4 * deaths))
+                    await _fail_over_to_a_laggard(nodes, key)
+                else:
+                    await _fail_over(nodes, key)
 
         await crawl.run(slots, [kill])
         assert await frontier.audit() == []
@@ -64,6 +86,13 @@ async def _crawl(nodes: Nodes, pages: int, slots: int, deaths: int) -> GraphCraw
         return crawl
     finally:
         await client.close()
+
+
+def test_a_master_whose_replica_lags_takes_no_links_along(pairs: Nodes) -> None:
+    """What other shards had delivered to it is delivered again; what it had settled itself is visited again."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        crawl = runner.run(_crawl(pairs, 400, 8, 1, lags=True))
+    assert not crawl.missing()
 
 
 def test_a_crawl_survives_the_death_of_a_master(pairs: Nodes) -> None:

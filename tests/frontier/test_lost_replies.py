@@ -7,7 +7,8 @@ import pytest
 from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
 from farm.frontier.crawl import open_crawl
-from farm.frontier.shards import Shards, deliver
+from farm.frontier.outbox import deliver
+from farm.frontier.shards import Shards
 from farm.model.egress import Ban
 from farm.model.outcome import Ack, Bury, FailureKind
 from farm.policy.aimd import Pace

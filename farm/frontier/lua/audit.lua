@@ -183,10 +183,14 @@ function kinds.out(name)
   return '0', { tonumber(call('HGET', P .. name, 'f') or 0) }
 end
 
--- Found: how many wait.
+-- Found: how many wait, without those that were delivered and are kept.
 function kinds.outbox(name)
   spent = spent + 1
-  return '0', { call('LLEN', P .. name) }
+  local sent, kept = call('HGET', P .. 'sent', name:sub(8)), 0
+  if sent then
+    kept = sent - (call('HGET', P .. 'struck', name:sub(8)) or 0)
+  end
+  return '0', { call('LLEN', P .. name) - kept }
 end
 
 -- Found: how many fingerprints are known.

@@ -1,16 +1,30 @@
 #!lua flags=allow-oom
 -- Purpose:   take what another shard's outbox holds for this one: links, and fingerprints that count as seen.
 -- Guarantee: taking the same again changes nothing, so the delivering node may die at any point; what is neither is
---            buried, once, or nothing behind it could be delivered.
+--            buried, once, or nothing behind it could be delivered. This shard counts what it has of each other: where it
+--            has less than was delivered, its master was replaced by one that lacks the rest, and it says so.
 -- KEYS:      1 the shard's counters
--- ARGV:      1 own time in ms or '' · 2 how many fingerprints · 3.. those, then the links
--- Returns:   how many links were accepted
+-- ARGV:      1 own time in ms or '' · 2 the other shard · 3 how many it has delivered before · 4 how many of them it has
+--            struck out · 5 how many fingerprints · 6.. those, then the links
+-- Returns:   {how many links were accepted, how many items this shard has had of the other}; with fewer than were delivered
+--            before nothing is taken
 begin()
-local seen_last = 2 + ARGV[2]
+local source, before, struck, seen_last = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), 5 + ARGV[5]
+local had = tonumber(call('HGET', P .. 'received', source) or 0)
+if had < struck then
+  -- They are nowhere any more. Their pages are not: whoever audits the crawl is told.
+  call('HINCRBY', P .. 'gaps', source, struck - had)
+  had = struck
+  call('HSET', P .. 'received', source, ('%d'):format(had))
+end
+if had < before then
+  save()
+  return { 0, had }
+end
 local news, rubbish = news_among(seen_last + 1, #ARGV)
 rubbish = rubbish or {}
 local links = #ARGV - seen_last - #rubbish
-for i = 3, seen_last do
+for i = 6, seen_last do
   if not ARGV[i]:find(IS_FINGERPRINT .. '$') then
     rubbish[#rubbish + 1] = ARGV[i]
   elseif remember(ARGV[i], round_of()) then
@@ -25,6 +39,11 @@ for _, text in ipairs(rubbish) do
   end
 end
 local accepted = accept_links(news, links)
+local has = before + #ARGV - 5
+if has > had then
+  had = has
+  call('HSET', P .. 'received', source, ('%d'):format(had))
+end
 reindex_sites()
 save()
-return accepted
+return { accepted, had }

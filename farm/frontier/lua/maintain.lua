@@ -4,7 +4,7 @@
 -- Guarantee: at most k entries move, so no call is long; any node may call it, at any time.
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2 k
--- Returns:   {how many moved, how many wait in the outboxes}
+-- Returns:   {how many moved, how many wait in the outboxes, how many outboxes keep what was delivered}
 begin()
 local most = tonumber(ARGV[2])
 local moved = reclaim_due(most)
@@ -13,4 +13,4 @@ if moved < most then
 end
 reindex_sites()
 save()
-return { moved, C[OUTBOX] }
+return { moved, C[OUTBOX], C[SHARDS] > 1 and call('HLEN', P .. 'sent') or 0 }
