@@ -7,11 +7,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from farm.api import DeadPage, Farm, FarmError, Page, Summary
+    from farm.api import DeadPage, Farm, FarmError, Page, PageNotRendered, Summary, UsageError
     from farm.api import PageRecord as Record
 
 __version__ = "0.1.0"
-__all__ = ["DeadPage", "Farm", "FarmError", "Page", "Record", "Summary", "__version__"]
+__all__ = [
+    "DeadPage",
+    "Farm",
+    "FarmError",
+    "Page",
+    "PageNotRendered",
+    "Record",
+    "Summary",
+    "UsageError",
+    "__version__",
+]
 _NAMES = {"Record": "PageRecord"}
 """Names of the API that are others inside, where one name has one meaning."""
 

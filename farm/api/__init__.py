@@ -3,8 +3,9 @@
 from farm.api.farm import Farm
 from farm.api.page import Page
 from farm.api.records import PageRecord
-from farm.model.errors import FarmError
+from farm.api.rendering import PageNotRendered
+from farm.model.errors import FarmError, UsageError
 from farm.model.handling import DeadPage
 from farm.sinks.summary import Summary
 
-__all__ = ["DeadPage", "Farm", "FarmError", "Page", "PageRecord", "Summary"]
+__all__ = ["DeadPage", "Farm", "FarmError", "Page", "PageNotRendered", "PageRecord", "Summary", "UsageError"]

@@ -2,36 +2,31 @@
 
 import asyncio
 import re
-import signal
-import threading
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal, TypeVar, Unpack
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any, Literal, Unpack, cast
 
-import uvloop
-
+from farm.api.following import RunFollower, run_to_end
 from farm.api.handlers import D, E, F, Handlers
 from farm.api.options import Options
+from farm.api.records import PageRecord
+from farm.api.rendering import PageNotRendered, render_plan, rendered
 from farm.app.preflight import RunPlan, preflight
-from farm.app.running import RunEnd, RunningCrawl, run_crawl
-from farm.model.clock import Clock
+from farm.app.running import RunEnd, run_crawl
 from farm.model.errors import UsageError
-from farm.monitor.display import Display
-from farm.monitor.snapshot import Tally
-from farm.resources.files import umask_of
-from farm.runtime.control import Control, ExitReason
+from farm.model.handling import DeadPage
+from farm.model.record import Skip
+from farm.runtime.control import ExitReason
+from farm.runtime.record_stream import RecordStream
 from farm.settings.commands import RunSettings
 from farm.settings.load import load_keywords
 from farm.sinks.summary import Summary
 
-T = TypeVar("T")
 Seeds = str | Iterable[str | Mapping[str, Any]]
 """Where to start: a URL, or several; each may be an object of a seeds file too, `{"url": ..., "meta": {...}}`."""
-_REASONS = {
-    signal.SIGINT: ExitReason.SIGINT,
-    signal.SIGTERM: ExitReason.SIGTERM,
-    signal.SIGHUP: ExitReason.SIGHUP,
-}
+STREAM_MOST = 16
+"""How many records may wait to be read before no page is begun."""
 
 
 class Farm:
@@ -50,7 +45,7 @@ class Farm:
         given = {"live": "off", **{name: value for name, value in options.items() if value is not None}}
         self._settings = load_keywords(RunSettings, given)
         self._handlers = Handlers(follows_scope=follow == "scope")
-        self._runs: set[_Quiet] = set()
+        self._runs: set[RunFollower] = set()
 
     def page(
         self, pattern: str | re.Pattern[str] | None = None, *, label: str | None = None
@@ -98,7 +93,9 @@ class Farm:
         Without seeds the crawl in the output folder, or in Redis, goes on. Raises a FarmError where the run cannot
         begin or cannot go on. A task that is cancelled gives back the pages under way; `stop` finishes them.
         """
-        return (await self._run(seeds)).summary
+        end = await self._run(lambda: self._plan(seeds))
+        await self._handlers.finished(end.summary)
+        return end.summary
 
     def run_sync(self, seeds: Seeds = ()) -> Summary:
         """Do as `run` does, in an event loop of its own: for scripts.
@@ -107,122 +104,107 @@ class Farm:
         gives them back; what is raised then is KeyboardInterrupt, or SystemExit with 128 and the signal's number.
         Where a loop runs already, as in a notebook, the run has a thread of its own.
         """
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return self._in_own_loop(lambda: self.run(seeds))
-        return self._in_own_thread(lambda: self.run(seeds))
+        return run_to_end(lambda: self.run(seeds), self._stop)
+
+    async def stream(self, seeds: Seeds = ()) -> AsyncGenerator[PageRecord, None]:
+        """Crawl from the seeds and yield the record of each page when it is durable in the sinks.
+
+        The reader's pace is the crawl's: when `STREAM_MOST` records wait, no page is begun. Who stops reading has
+        the pages under way finished and the run ended; `contextlib.aclosing` waits for that. Raises as `run` does,
+        once all records are read.
+        """
+        stream = RecordStream(STREAM_MOST)
+        ends: list[RunEnd] = []
+        async with aclosing(self._read(lambda: self._plan(seeds, stream), stream, ends)) as taken:
+            async for one in taken:
+                if isinstance(one, Mapping):
+                    yield cast("PageRecord", one)
+        for end in ends:
+            await self._handlers.finished(end.summary)
+
+    async def render(self, url: str) -> PageRecord:
+        """Render one page, without a crawl and without handlers, and return its record.
+
+        Raises PageNotRendered where the page was given up, or must not be visited; another FarmError as `run`.
+        """
+        async with aclosing(self.render_many([url])) as pages:
+            async for page in pages:
+                if isinstance(page, DeadPage):
+                    raise PageNotRendered(page)
+                return page
+        raise PageNotRendered(DeadPage(url, "stopped", "the run was stopped before", 0))
+
+    async def render_many(
+        self, urls: Iterable[str], *, ordered: bool = False
+    ) -> AsyncGenerator[PageRecord | DeadPage, None]:
+        """Render pages, without a crawl and without handlers, and yield each as soon as it is there.
+
+        Of each URL that is given there is a record or, where none came, a DeadPage with the reason; a URL that is
+        given twice counts once. `ordered` keeps the order of the URLs: what comes before its turn waits in memory.
+        No file is kept. Raises as `run` does.
+        """
+        stream, given = RecordStream(STREAM_MOST), list(urls)
+        with render_plan(self._settings, given, stream) as plan:
+            turns = [seed.url for seed in plan.seeds]
+            early: dict[str, PageRecord | DeadPage] = {}
+            async with aclosing(self._read(lambda: plan, stream, [])) as taken:
+                async for one in taken:
+                    page = rendered(one)
+                    url = page.url if isinstance(page, DeadPage) else page["url"]
+                    early[url] = page if isinstance(page, DeadPage) else cast("PageRecord", page)
+                    while turns and (turns[0] in early if ordered else early):
+                        yield early.pop(turns.pop(0) if ordered else url)
 
     def stop(self) -> None:
         """Have the pages under way finished and the runs ended; may be called from any thread."""
-        for run in tuple(self._runs):
-            run.stop(ExitReason.STOPPED)
+        self._stop(ExitReason.STOPPED)
 
-    def _plan(self, seeds: Seeds) -> RunPlan:
+    def _stop(self, reason: ExitReason) -> bool:
+        return max([run.stop(reason) for run in tuple(self._runs)], default=False)
+
+    def _plan(self, seeds: Seeds, stream: RecordStream | None = None) -> RunPlan:
         handling = self._handlers or None
-        return preflight(self._settings, [seeds] if isinstance(seeds, str) else seeds, handling)
+        plan = preflight(self._settings, [seeds] if isinstance(seeds, str) else seeds, handling)
+        return replace(plan, stream=stream)
 
-    async def _run(self, seeds: Seeds) -> RunEnd:
-        run = _Quiet(self._settings)
+    async def _read(
+        self, make_plan: Callable[[], RunPlan], stream: RecordStream, ends: list[RunEnd]
+    ) -> AsyncGenerator[Mapping[str, Any] | Skip | DeadPage, None]:
+        """Run a plan, yield what its stream takes, and add its end to `ends`; end it where nobody reads on."""
+        follower: list[RunFollower] = []
+        running = asyncio.create_task(self._run(make_plan, follower.append), name="farm")
+        running.add_done_callback(lambda _: stream.close())
+        try:
+            while (taken := await stream.next()) is not None:
+                yield taken
+            ends.append(await running)
+        except asyncio.CancelledError:
+            running.cancel()
+            raise
+        finally:
+            stream.close()
+            if not running.done():
+                for one in follower:
+                    one.stop(ExitReason.STOPPED)
+                try:
+                    await asyncio.shield(running)
+                except asyncio.CancelledError:
+                    running.cancel()
+                    await asyncio.wait([running])
+                    raise
+
+    async def _run(
+        self, make_plan: Callable[[], RunPlan], begun: Callable[[RunFollower], None] = lambda _: None
+    ) -> RunEnd:
+        run = RunFollower(self._settings)
+        begun(run)
         self._runs.add(run)
         try:
-            plan = await asyncio.to_thread(self._plan, seeds)
+            plan = await asyncio.to_thread(make_plan)
             run.is_new = not plan.output.exists()
             end = await run_crawl(plan, run)
         finally:
             self._runs.discard(run)
         if end.failure is not None:
             raise end.failure
-        await self._handlers.finished(end.summary)
         return end
-
-    def _in_own_loop(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        received: list[signal.Signals] = []
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            try:
-                result = runner.run(self._signalled(work(), received))
-            except asyncio.CancelledError:
-                if not received:
-                    raise
-            else:
-                if not received:
-                    return result
-        if received[0] == signal.SIGINT:
-            raise KeyboardInterrupt
-        raise SystemExit(128 + received[0])
-
-    def _in_own_thread(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        with ThreadPoolExecutor(1, "farm") as threads:
-            running = threads.submit(self._in_own_loop, work)
-            try:
-                return running.result()
-            except KeyboardInterrupt:
-                self.stop()
-                raise
-
-    async def _signalled(self, work: Coroutine[Any, Any, T], received: list[signal.Signals]) -> T:
-        """Await the work; meanwhile handle signals, if this is the thread that has them."""
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        is_main = threading.current_thread() is threading.main_thread()
-        before = {one: signal.getsignal(one) for one in _REASONS} if is_main else {}
-
-        def on_signal(number: signal.Signals) -> None:
-            received.append(number)
-            stopped = [run.stop(_REASONS[number]) for run in tuple(self._runs)]
-            if task is not None and (len(received) > 1 or not any(stopped)):
-                task.cancel()
-
-        handled = [one for one, action in before.items() if action is not signal.SIG_IGN]
-        for number in handled:
-            loop.add_signal_handler(number, on_signal, number)
-        try:
-            return await work
-        finally:
-            for number in handled:
-                loop.remove_signal_handler(number)
-                signal.signal(number, before[number])
-
-
-class _Quiet:
-    """Follows a run that shows nothing but its log. Satisfies the port `RunObserver`."""
-
-    def __init__(self, settings: RunSettings) -> None:
-        self._display = Display(
-            settings.live, level=settings.log_level, form=settings.log_format, stderr=False, libraries=False
-        )
-        self.is_new = False
-        """Whether the output folder is one that the run makes."""
-        self._loop = asyncio.get_running_loop()
-        self._control: Control | None = None
-        self._reason: ExitReason | None = None
-
-    def opened(self, plan: RunPlan, tally: Tally, clock: Clock) -> None:
-        """Begin the log, and choose the view."""
-        if self.is_new:
-            # What is in it is as open to others as --file-mode says: the process's own mask is not the farm's.
-            plan.output.mkdir(parents=True, exist_ok=True)
-            plan.output.chmod(0o777 & ~umask_of(plan.settings.file_mode))
-        self._display.open(plan.output, f"{plan.crawl} · {plan.output}", tally, clock)
-
-    def ready(self, run: RunningCrawl) -> None:
-        """Take the run, which may have been told to stop already."""
-        self._control = run.assembly.control
-        if self._reason is not None:
-            self._control.end(self._reason)
-        self._display.start()
-
-    def stop(self, reason: ExitReason) -> bool:
-        """End the run once the pages under way are finished; return whether its node is at work."""
-        self._reason = self._reason or reason
-        if self._control is None:
-            return False
-        self._loop.call_soon_threadsafe(self._control.end, reason)
-        return True
-
-    def ended(self) -> None:
-        """Take the view away."""
-        self._display.stop()
-
-    def close(self) -> None:
-        """End the view and the log."""
-        self._display.close()

@@ -32,6 +32,7 @@ from farm.resources.host_load import core_count
 from farm.resources.memory import machine_bytes
 from farm.resources.processes import fd_limit
 from farm.runtime.ports import PageHandling
+from farm.runtime.record_stream import RecordStream
 from farm.scope.rules import ScopeKind, ScopeRules
 from farm.scope.seeds import Seed, given_seeds
 from farm.settings import stored
@@ -66,6 +67,8 @@ class RunPlan:
     """Of the items that pages have."""
     handling: PageHandling | None = None
     """The user's code for pages."""
+    stream: RecordStream | None = None
+    """Where records go besides the sinks."""
     notes: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     """Of the seeds, those of earlier runs included: where the headers may go."""

@@ -54,7 +54,16 @@ async def assemble(
         watched: list[Companion] = [partial(sink.watch, emit, clock)]
         watched += disk_quota(plan, sink, control, emit, clock)
         parts = await stack.enter_async_context(
-            assemble_node(session, reaper, heartbeat, sink, control, emit, clock, watched)
+            assemble_node(
+                session,
+                reaper,
+                heartbeat,
+                plan.stream.tap(sink, control) if plan.stream is not None else sink,
+                control,
+                emit,
+                clock,
+                watched,
+            )
         )
         yield Assembly(parts.node, control, sink, outcomes, parts.totals, emit, parts.budget)
 

@@ -38,6 +38,8 @@ class Control:
         self.limit = 0
         self.staying = staying
         """Whether an empty frontier is never the end: URLs may be added later."""
+        self.held = False
+        """Whether no slot begins another visit, since whoever takes the records is not that far."""
         self.reason: ExitReason | None = None
         self._ending = asyncio.Event()
         self.changes = 0
@@ -72,6 +74,13 @@ class Control:
         if limit != self.limit:
             self.limit = limit
             self.notify_all()
+
+    def hold(self, *, on: bool) -> None:
+        """Let no slot begin another visit as long as this is on; those under way are finished."""
+        if on != self.held:
+            self.held = on
+            if not on:
+                self.notify_all()
 
     def notify_all(self) -> None:
         """Let every waiting worker look for work again: there is new work, or another limit."""

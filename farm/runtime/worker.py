@@ -75,6 +75,12 @@ class Worker:
             self._phases.enter(Phase.WAITING)
             await self._control.wait_for_change(since, 60.0)
             return None
+        if self._control.held:
+            self._route.release()
+            self._phases.enter(Phase.IDLE)
+            self._retire_if_idle()
+            await self._control.wait_for_change(since, 60.0)
+            return None
         if not self._route.acquire(self._site):
             self._route.wait_or_fail()
             self._phases.enter(Phase.IDLE)
@@ -102,12 +108,15 @@ class Worker:
             case "stopped" | "draining":
                 self._control.end(ExitReason.STOPPED)
         expected_s = IDLE_S if answer.reason == "empty" else answer.retry_in_s
-        if self._deps.clock.monotonic() - self._worked >= RETIRE_IDLE_S:
-            # The last page goes on working for as long as it is open.
-            self._slot.retire()
+        self._retire_if_idle()
         wait_s = idle_backoff_s(expected_s, self._control.idle_slots + 1, random.random())  # noqa: S311
         await self._control.wait_for_work(since, wait_s)
         return None
+
+    def _retire_if_idle(self) -> None:
+        if self._deps.clock.monotonic() - self._worked >= RETIRE_IDLE_S:
+            # The last page goes on working for as long as it is open.
+            self._slot.retire()
 
     def _request(self) -> LeaseRequest:
         self._asked = self._deps.clock.monotonic()
@@ -187,7 +196,7 @@ class Worker:
             return None
         # The next lease comes in the same round trip, unless this slot has to stop or to wait.
         goes_on = (
-            not self._control.ending
+            not (self._control.ending or self._control.held)
             and self._index < self._control.limit
             and self._route.acquire(lease.task.site)
         )

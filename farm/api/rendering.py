@@ -1,0 +1,90 @@
+"""Pages without a crawl: each URL is rendered once, by a run of these alone in a folder that goes with it."""
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from farm.app.preflight import RunPlan, preflight
+from farm.model.errors import FarmError, UsageError
+from farm.model.handling import DeadPage, PageHandled, VisitedPage
+from farm.model.record import Skip
+from farm.runtime.record_stream import RecordStream
+from farm.scope.rules import ScopeKind
+from farm.settings.commands import RunSettings
+from farm.settings.options import EMBEDDED
+from farm.sinks.address import DEFAULT
+
+FILES = ("screenshot", "pdf", "download", "har", "bodies", "warc_all")
+OF_A_CRAWL: Mapping[str, Any] = {
+    "redis": EMBEDDED,
+    "crawl": "",
+    "fresh": False,
+    "stay": False,
+    "sink": (DEFAULT,),
+    "live": "off",
+    "seeds": None,
+    "sitemap": "off",
+    "scope": ScopeKind.PAGE,
+    "depth": 0,
+    "limit": 0,
+    "time_limit": None,
+    "include": (),
+    "exclude": (),
+    "ramp_up": 0.0,
+    "extract": None,
+}
+"""What a page alone has no use for, and what stands in its place."""
+
+
+class PageNotRendered(FarmError):
+    """A page that was asked for was given up, or must not be visited."""
+
+    def __init__(self, page: DeadPage) -> None:
+        super().__init__(f"{page.url}: {page.reason}{': ' if page.detail else ''}{page.detail}")
+        self.page = page
+
+
+class ToldDead:
+    """Tells a stream of each URL that is given up, and runs no code on pages: a `PageHandling`."""
+
+    follows_scope = True
+    looks_before = False
+    hears_of_dead = True
+
+    def __init__(self, stream: RecordStream) -> None:
+        self._stream = stream
+
+    async def dead(self, page: DeadPage) -> PageHandled:
+        """Tell it."""
+        self._stream.put_dead(page)
+        return PageHandled()
+
+    async def before(self, _visited: VisitedPage) -> PageHandled:
+        """Do nothing."""
+        return PageHandled()
+
+    async def handle(self, _visited: VisitedPage) -> PageHandled:
+        """Do nothing."""
+        return PageHandled()
+
+
+@contextmanager
+def render_plan(settings: RunSettings, urls: Iterable[str], stream: RecordStream) -> Iterator[RunPlan]:
+    """Yield the plan of a run that renders these pages, for as long as its folder is there."""
+    for name in FILES:
+        if getattr(settings, name, False):
+            raise UsageError(f"{name} makes files, and `render` keeps none; use `run` for it.")
+    with tempfile.TemporaryDirectory(prefix="farm-render-", ignore_cleanup_errors=True) as folder:
+        whole = settings.model_copy(update={**OF_A_CRAWL, "output": Path(folder) / "crawl"})
+        plan = preflight(whole, urls, ToldDead(stream))
+        contexts = min(plan.contexts, max(1, len(plan.seeds)))
+        engines = min(plan.engines, contexts)
+        yield replace(plan, contexts=contexts, engines=engines, is_temporary=True, stream=stream)
+
+
+def rendered(taken: Mapping[str, Any] | Skip | DeadPage) -> Mapping[str, Any] | DeadPage:
+    """Return what came of a URL: its record, or why there is none."""
+    return DeadPage(taken.url, str(taken.reason), taken.detail, 1) if isinstance(taken, Skip) else taken

@@ -1,0 +1,158 @@
+"""Records as they come, and pages without a crawl."""
+
+import asyncio
+import gc
+import os
+from collections.abc import Callable
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from farm import DeadPage, Farm, Page, PageNotRendered, Record, UsageError
+from farm.api.farm import STREAM_MOST
+from fixtures import catalogue
+from fixtures.shop import Shop
+from tests.e2e.farm_process import read_lines
+
+PATIENCE_S = 60.0
+
+
+async def until(holds: Callable[[], bool], what: str) -> None:
+    """Let the loop run until it holds."""
+    deadline = asyncio.get_running_loop().time() + PATIENCE_S
+    while not holds():
+        assert asyncio.get_running_loop().time() < deadline, f"{what} did not come within {PATIENCE_S:g} s"
+        await asyncio.sleep(0.05)
+
+
+def children() -> list[psutil.Process]:
+    """Return the processes that were started from here and still run."""
+    return [
+        one
+        for one in psutil.Process().children(recursive=True)
+        if one.is_running() and one.status() != psutil.STATUS_ZOMBIE
+    ]
+
+
+async def test_every_record_is_read_once(shop: Shop, options: dict[str, Any]) -> None:
+    """Those that the sink has, with what their handlers emit there."""
+    farm = Farm(scope="page", **options)
+    ends: list[str] = []
+
+    @farm.default
+    async def emit(page: Page) -> None:
+        page.emit({"title": page.title})
+
+    @farm.on_finished
+    async def end(summary: object) -> None:
+        ends.append(type(summary).__name__)
+
+    seeds = [shop.at(one.path) for one in catalogue.CATEGORIES]
+    records = [record async for record in farm.stream(seeds)]
+    assert sorted(one["url"] for one in records) == sorted(seeds)
+    stored = {one["id"]: one for one in read_lines(options["output"] / "pages.jsonl")}
+    assert {one["id"]: (one["title"], one["status"]) for one in records} == {
+        id_: (one["title"], one["status"]) for id_, one in stored.items()
+    }
+    assert len(read_lines(options["output"] / "items.jsonl")) == len(seeds)
+    assert ends == ["Summary"]
+
+
+async def test_the_readers_pace_is_the_crawls(shop: Shop, options: dict[str, Any]) -> None:
+    """A reader who stops for a while finds as many records as may wait, and a page a context; then it goes on."""
+    read: list[Record] = []
+    async with aclosing(Farm(limit=40, **options).stream(shop.url)) as records:
+        read.append(await anext(records))
+
+        def stored() -> int:
+            return len(read_lines(options["output"] / "pages.jsonl"))
+
+        most = 1 + STREAM_MOST + options["contexts"]
+        await until(lambda: stored() >= STREAM_MOST + 1, "enough records")
+        before = stored()
+        await asyncio.to_thread(shop.requests.wait_for, lambda _: False, 2)
+        assert before <= stored() <= most
+        read += [record async for record in records]
+    assert len({one["id"] for one in read}) == len(read) == 40
+
+
+async def test_a_break_drains(shop: Shop, options: dict[str, Any]) -> None:
+    """Nothing is leased then, no process is left, and the crawl can go on."""
+    before = {one.pid for one in children()}
+    async with aclosing(Farm(**options).stream(shop.url)) as records:
+        async for record in records:
+            assert record["status"] == 200
+            break
+    assert {one.pid for one in children()} <= before
+    summary = await Farm(**{**options, "limit": 1}).run()
+    assert (summary.ledger.leased, summary.ledger.balanced) == (0, True)
+    assert summary.ledger.done >= 1
+
+
+async def test_a_break_without_closing_drains_too(shop: Shop, options: dict[str, Any]) -> None:
+    """In the background, as Python ends a generator that nobody has any more."""
+    before = {one.pid for one in children()}
+    async for _ in Farm(**options).stream(shop.url):
+        break
+    gc.collect()
+    await until(lambda: {one.pid for one in children()} <= before, "the end of all processes")
+
+
+async def test_a_reader_that_is_cancelled_gives_the_pages_back(shop: Shop, options: dict[str, Any]) -> None:
+    """As a run that is cancelled does."""
+    before = {one.pid for one in children()}
+    begun = asyncio.Event()
+
+    async def read() -> None:
+        async for _ in Farm(**options).stream(shop.url):
+            begun.set()
+
+    reading = asyncio.create_task(read())
+    async with asyncio.timeout(PATIENCE_S):
+        await begun.wait()
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+    await until(lambda: {one.pid for one in children()} <= before, "the end of all processes")
+
+
+async def test_what_ends_a_run_is_raised_to_its_reader(options: dict[str, Any]) -> None:
+    """After the records that came before."""
+    with pytest.raises(UsageError, match="There is no URL to start from"):
+        await anext(Farm(**options).stream())
+
+
+async def test_a_page_is_rendered_without_a_crawl(
+    shop: Shop, options: dict[str, Any], tmp_path: Path
+) -> None:
+    """No handler runs, and nothing is left in any folder."""
+    farm = Farm(**options)
+
+    @farm.default
+    async def fail(page: Page) -> None:
+        raise AssertionError(page.url)
+
+    record = await farm.render(shop.at("/about#top"))
+    assert (record["url"], record["status"], record["title"] != "") == (shop.at("/about"), 200, True)
+    assert await asyncio.to_thread(os.listdir, tmp_path) == []
+    with pytest.raises(PageNotRendered, match="private_network") as refused:
+        await Farm(**{**options, "allow_network": ["127.0.0.2"]}).render(shop.url)
+    assert refused.value.page.reason == "private_network"
+    with pytest.raises(UsageError, match="screenshot makes files"):
+        await Farm(screenshot=True, **options).render(shop.url)
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_many_pages_are_rendered(shop: Shop, options: dict[str, Any], *, ordered: bool) -> None:
+    """Each once, with the reason where none came, in the order that was asked for."""
+    farm = Farm(**{**options, "retries": 0})
+    urls = [shop.at(one.path) for one in catalogue.CATEGORIES]
+    urls[1:1] = ["http://127.0.0.1:9/", urls[0]]
+    pages = [page async for page in farm.render_many(urls, ordered=ordered)]
+    found = [one.url if isinstance(one, DeadPage) else one["url"] for one in pages]
+    wanted = [*dict.fromkeys(urls)]
+    assert (found if ordered else sorted(found)) == (wanted if ordered else sorted(wanted))
+    assert [one.reason for one in pages if isinstance(one, DeadPage)] == ["network"]
