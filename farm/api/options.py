@@ -180,6 +180,10 @@ class Options(TypedDict, total=False):
     """mode of the files that are written, such as 0640 for readers of the group [0600]."""
     node: str | None
     """name of this node [host name and a random part, kept in the output folder]."""
+    processes: int | Literal["auto"] | None
+    """processes of this node that share its contexts, its memory and its output; auto: one for eight
+    cores [1].
+    """
     drain_timeout: str | None
     """within what time a run that is told to end has ended: most of it is for the pages under way
     [25s].

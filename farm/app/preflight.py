@@ -23,6 +23,7 @@ from farm.policy.capacity import (
     Misfit,
     automatic_contexts,
     automatic_engines,
+    automatic_processes,
     first_contexts,
     misfit,
     most_contexts,
@@ -72,13 +73,15 @@ class RunPlan:
     notes: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     """Of the seeds, those of earlier runs included: where the headers may go."""
+    processes: int = 1
+    """Of this node; `contexts`, `engines` and `budget_bytes` are of all of them."""
     is_temporary: bool = False
     """Whether the output folder goes with the run: nobody is told of it, and standard error has no log."""
 
     @property
     def first_contexts(self) -> int | None:
         """How many contexts an automatic number begins with; None where the user gave one."""
-        return None if self.settings.contexts else first_contexts(core_count())
+        return None if self.settings.contexts else -(-first_contexts(core_count()) // self.processes)
 
     @property
     def embedded(self) -> bool:
@@ -162,7 +165,8 @@ def preflight(
     binary = find_browser(settings.browser)
     budget = check_sizes(settings.memory, machine_bytes(), settings.contexts, fd_limit())
     contexts = settings.contexts or automatic_contexts(budget, core_count())
-    engines = min(contexts, settings.engines or automatic_engines(contexts))
+    processes = check_processes(settings.processes, contexts, budget)
+    engines = min(contexts, max(processes, settings.engines or automatic_engines(contexts)))
     if (settings.engines or 0) > contexts:
         warnings += (
             f"{engines} browsers are started, not the {settings.engines} of --engines: one for each context.",
@@ -182,6 +186,7 @@ def preflight(
         binary=binary,
         sandbox=settings.sandbox and not without,
         contexts=contexts,
+        processes=processes,
         engines=engines,
         budget_bytes=budget,
         warnings=warnings,
@@ -192,6 +197,24 @@ def preflight(
         notes=(taken_up,) if taken_up else (),
         origins=tuple(dict.fromkeys([*origins, *(f"{origin_of(seed.url)}/" for seed in seeds)])),
     )
+
+
+def check_processes(processes: int | None, contexts: int, budget_bytes: int) -> int:
+    """Return how many processes a node has; raises UsageError where one would have no context or no memory."""
+    if processes is None:
+        return automatic_processes(core_count(), contexts, budget_bytes)
+    if processes > contexts:
+        raise UsageError(
+            f"--processes {processes}: each needs a context, and there are {contexts}; give fewer, or more "
+            "--contexts."
+        )
+    if processes > 1 and budget_bytes // processes < LEAST_BUDGET_BYTES:
+        raise UsageError(
+            f"--processes {processes}: a budget of {size(budget_bytes)} gives each "
+            f"{size(budget_bytes // processes)}, and one browser with one page needs {size(LEAST_BUDGET_BYTES)}; "
+            "give fewer, or more --memory."
+        )
+    return processes
 
 
 def check_sizes(memory: Memory, machine_bytes: int, contexts: int | None, fds: int) -> int:

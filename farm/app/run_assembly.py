@@ -1,4 +1,4 @@
-"""What a run is made of: the sink, what is counted of its visits, and the node of one process around them."""
+"""What a run is made of: the sink, what is counted of its visits, and the node, of one process or of several."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -7,10 +7,12 @@ from functools import partial
 
 from farm.app.assembly import assemble_node, beating
 from farm.app.preflight import RunPlan
+from farm.app.processes import supervise
 from farm.app.records import disk_quota
 from farm.app.session import CrawlSession
 from farm.model.clock import Clock
 from farm.model.event import Emit, Event
+from farm.monitor.merged import MergedEvents
 from farm.monitor.outcomes import LoggedTroubles, RunOutcomes, RunTotals
 from farm.runtime.control import ByteBudget, Control
 from farm.runtime.node import Companion, Node
@@ -53,6 +55,13 @@ async def assemble(
         stack.enter_context(LoggedTroubles("farm.sitemaps", outcomes))
         watched: list[Companion] = [partial(sink.watch, emit, clock)]
         watched += disk_quota(plan, sink, control, emit, clock)
+        if plan.processes > 1:
+            merged = MergedEvents(emit, plan.budget_bytes, clock.monotonic)
+            node = await stack.enter_async_context(
+                supervise(session, sink, reaper, control, merged, emit, clock, watched)
+            )
+            yield Assembly(node, control, sink, outcomes, merged.totals, merged.tell_lag, None)
+            return
         parts = await stack.enter_async_context(
             assemble_node(
                 session,

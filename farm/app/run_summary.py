@@ -71,6 +71,7 @@ def shown_settings(plan: RunPlan) -> dict[str, object]:
     shown["output"] = str(plan.output)
     shown["crawl"] = plan.crawl
     shown["contexts"] = plan.contexts
+    shown["processes"] = plan.processes
     shown["engines"] = plan.engines
     return shown
 

@@ -1,11 +1,12 @@
 """Where a crawl lives: the output folder with its lock, Redis, and the crawl in it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from farm.app.access import add_seeds, another_crawl, redis_url, short_patience_s
 from farm.app.limits import politeness_of, site_terms
@@ -15,7 +16,9 @@ from farm.frontier.connect import connect
 from farm.frontier.crawl import Crawl, Dedup, contradictions, find_crawl, open_crawl
 from farm.frontier.embedded import EmbeddedRedis
 from farm.frontier.frontier import RedisFrontier
+from farm.frontier.node_status import node_of
 from farm.frontier.terms import Terms
+from farm.model.crawl import Identity
 from farm.model.errors import FarmError, NoSuchCrawl, UsageError
 from farm.resources.files import FolderLock
 from farm.runtime.presence import Presence, node_facts, register, wait_while_halted
@@ -42,6 +45,11 @@ class CrawlSession:
     server: EmbeddedRedis | None
     presence: Presence
     warnings: tuple[str, ...]
+
+    @property
+    def feeder(self) -> str:
+        """The name by which this node is known to feed the crawl: that of the node, whichever process it is."""
+        return node_of(self.node)
 
     @property
     def node(self) -> str:
@@ -86,7 +94,7 @@ async def open_session(plan: RunPlan, reaper: Reaper) -> AsyncIterator[CrawlSess
             )
         if not plan.embedded:
             lock.take()
-        facts = node_facts(plan.contexts, 1, crawl.settings)
+        facts = node_facts(plan.contexts, plan.processes, crawl.settings)
         presence = await register(frontier.nodes, plan.settings.node, plan.private, facts)
         stack.push_async_callback(presence.leave)
         name = presence.identity.name
@@ -115,6 +123,25 @@ async def open_session(plan: RunPlan, reaper: Reaper) -> AsyncIterator[CrawlSess
 
 async def _node_state(frontier: RedisFrontier, name: str) -> str:
     return "draining" if await frontier.nodes.is_drained(name) else "running"
+
+
+@asynccontextmanager
+async def join_session(
+    plan: RunPlan, crawl: Crawl, url: str, identity: Identity, facts: Mapping[str, Any]
+) -> AsyncIterator[CrawlSession]:
+    """Open the crawl for one process of a node, whose supervisor has opened it and has registered the process."""
+    patience_s = plan.settings.redis_patience
+    async with AsyncExitStack() as stack:
+        client = await connect(
+            url, first_patience_s=patience_s, patience_s=patience_s, is_private=plan.embedded
+        )
+        stack.push_async_callback(client.close)
+        frontier = RedisFrontier(client, crawl)
+        presence = Presence(frontier.nodes, identity, facts)
+        await presence.confirm()
+        stack.push_async_callback(presence.leave)
+        rules, _ = await add_seeds(crawl, frontier, ())
+        yield CrawlSession(plan, crawl, frontier, rules, url, None, presence, ())
 
 
 def _private_redis(folder: Path, reaper: Reaper, stack: AsyncExitStack) -> EmbeddedRedis:

@@ -158,6 +158,6 @@ def sitemap_feed(
         sink,
         control,
         session.frontier.feeders,
-        session.node,
+        session.feeder,
         plan.settings.sitemap_since,
     )

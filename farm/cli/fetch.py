@@ -82,6 +82,7 @@ def _plan(settings: FetchSettings, output: Path) -> RunPlan:
     given |= dict.fromkeys(FILES, False) | {name: getattr(settings, f"as_{name}") for name in COLUMNS}
     given |= {"output": output, "scope": ScopeKind.ANY, "depth": 0, "limit": 1, "contexts": 1, "ramp_up": 0.0}
     given |= {
+        "processes": 1,
         "hash_routes": HashRoutes.ON,
         "live": "off",
         "sink": (DEFAULT,),

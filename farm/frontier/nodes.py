@@ -20,12 +20,11 @@ import orjson
 from farm.frontier import keys
 from farm.frontier.client import RedisClient
 from farm.frontier.shards import Shards
-from farm.model.crawl import NodeState
+from farm.model.crawl import ANY_INCARNATION, NodeState
 from farm.model.errors import UsageError
 from farm.policy.capacity import Flow, together
 
-ANY = "*"
-"""In place of a predecessor's incarnation: the present holder of the name is known to be dead."""
+ANY = ANY_INCARNATION
 FRESH_S = 10.0
 """A node whose report of its flow is older has ended, or cannot reach Redis."""
 _AT_WORK = frozenset({"running", "draining"})

@@ -72,6 +72,10 @@ class NodeState(IntEnum):
     """It is asked to end (`farm drain --node`)."""
 
 
+ANY_INCARNATION = "*"
+"""In place of a predecessor's incarnation: the present holder of the name is known to be dead."""
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """A node's name, and the incarnation that distinguishes this run from others of the name."""

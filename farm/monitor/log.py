@@ -51,6 +51,11 @@ _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ER
 _events = logging.getLogger("farm.events")
 
 
+def level_of(name: str) -> int:
+    """Return the level of `--log-level`, as logging counts it."""
+    return logging.getLevelNamesMapping()[name.upper()]
+
+
 class LogOutput:
     """The log as it was set up; `close` undoes that.
 

@@ -20,6 +20,8 @@ STEADY = 0.7
 CONTEXT_BYTES = 100 * 2**20
 CONTEXTS_PER_CORE = 16
 FIRST_PER_CORE = 2
+CORES_PER_PROCESS = 8
+"""One process ends at some hundred pages a second, and a core renders some ten."""
 CONTEXTS_PER_ENGINE = 20
 """An engine without a page is a quarter of a gigabyte, as much as five or six contexts."""
 
@@ -46,6 +48,17 @@ def together(flows: Iterable[Flow]) -> Flow:
     per_s = sum(flow.per_s for flow in known)
     took_s = sum(flow.per_s * flow.took_s for flow in known) / per_s if per_s else 0.0
     return Flow(per_s, took_s, sum(flow.under_way for flow in known))
+
+
+def automatic_processes(cores: int, contexts: int, budget_bytes: int) -> int:
+    """Return over how many processes a node is spread: each has a context, and memory for a browser."""
+    wanted = math.ceil(cores / CORES_PER_PROCESS)
+    return max(1, min(wanted, contexts, budget_bytes // (2 * LEAST_BUDGET_BYTES)))
+
+
+def shares(total: int, parts: int) -> list[int]:
+    """Return a number in so many parts that differ by one at most, the larger ones first."""
+    return [total // parts + (part < total % parts) for part in range(parts)]
 
 
 def useful_contexts(per_s: float, took_s: float) -> int:

@@ -206,6 +206,11 @@ class NodeSettings(BaseModel):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
         forms="1 to 64 letters, digits, dots, dashes or underscores, a letter or digit first",
     )
+    processes: CountOrAuto = option(
+        1,
+        "processes of this node that share its contexts, its memory and its output; auto: one for eight cores [1]",
+        metavar="N",
+    )
     drain_timeout: Duration = option(
         25.0,
         "within what time a run that is told to end has ended: most of it is for the pages under way [25s]",

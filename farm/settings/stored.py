@@ -91,7 +91,7 @@ OF_ONE_RUN = frozenset(
         *("redis", "redis_patience", "sink_patience", "crawl", "output", "urls", "seeds", "fresh"),
         *("limit", "time_limit", "max_disk", "proxy_bytes"),
         *("contexts", "engines", "memory", "ramp_up", "recycle_pages", "browser", "sandbox"),
-        *("live", "log_level", "log_format", "drain_timeout"),
+        *("live", "log_level", "log_format", "drain_timeout", "processes"),
     }
 )
 """How a run works, or when it ends: what every run says for itself."""

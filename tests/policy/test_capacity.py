@@ -12,9 +12,11 @@ from farm.policy.capacity import (
     Misfit,
     Workload,
     automatic_engines,
+    automatic_processes,
     misfit,
     most_of,
     plan,
+    shares,
     steadied,
     together,
     useful_contexts,
@@ -139,3 +141,19 @@ def test_what_a_machine_of_one_gibibyte_cannot_be_asked_for(
 def test_so_many_contexts_share_an_engine() -> None:
     """An engine that is begun is needed."""
     assert [automatic_engines(contexts) for contexts in (1, 20, 21, 40)] == [1, 1, 2, 2]
+
+
+def test_a_node_has_a_process_for_eight_cores() -> None:
+    """But no more than contexts, and none without memory for a browser with some pages."""
+    large = 64 * 2**30
+    assert [automatic_processes(cores, 400, large) for cores in (1, 8, 9, 64)] == [1, 1, 2, 8]
+    assert automatic_processes(64, 3, large) == 3
+    assert automatic_processes(64, 400, 2 * 2**30) == 2
+    assert automatic_processes(64, 400, 0) == 1
+
+
+def test_a_number_in_parts_loses_nothing() -> None:
+    """The parts differ by one at most."""
+    assert shares(7, 3) == [3, 2, 2]
+    assert shares(4, 4) == [1, 1, 1, 1]
+    assert sum(shares(1000, 7)) == 1000

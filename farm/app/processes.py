@@ -1,0 +1,158 @@
+"""A node of several processes: what each is sent, what it runs, and the supervisor that holds them together."""
+
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from farm.app.assembly import NodeParts, assemble_node, beating
+from farm.app.preflight import RunPlan
+from farm.app.session import CrawlSession, join_session
+from farm.frontier.crawl import Crawl
+from farm.model.clock import Clock
+from farm.model.crawl import Identity
+from farm.model.event import Emit
+from farm.monitor.merged import MergedEvents
+from farm.policy.capacity import shares
+from farm.resources.processes import private_bytes
+from farm.runtime.control import Control, ending_from_thread
+from farm.runtime.node import Companion, Node, NodeParams
+from farm.runtime.process_link import ProcessLink
+from farm.runtime.reaper import Reaper
+from farm.runtime.supervised import NewsRelay, SupervisedSink
+from farm.runtime.supervisor import MemoryShares, NodeProcess, ProcessParams
+from farm.sinks.output import RecordSink
+
+COMMAND = (sys.executable, "-m", "farm.cli.process")
+END_SHARE = 0.8
+"""Of the time to end, what the supervisor gives its processes, which have taken themselves apart by then."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessWork:
+    """What a process is sent: its part of the plan, the crawl, and who it is."""
+
+    plan: RunPlan
+    crawl: Crawl
+    redis_url: str
+    identity: Identity
+
+
+@asynccontextmanager
+async def supervise(
+    session: CrawlSession,
+    sink: RecordSink,
+    reaper: Reaper,
+    control: Control,
+    merged: MergedEvents,
+    emit: Emit,
+    clock: Clock,
+    companions: list[Companion],
+) -> AsyncIterator[Node]:
+    """Return the node of a supervisor: its processes are what it runs."""
+    plan, frontier = session.plan, session.frontier
+    frontier.on_outage(emit)
+    session.presence.on_drain(ending_from_thread(control, emit, clock))
+    processes: list[tuple[NodeProcess, int]] = []
+    for part in process_plans(plan):
+        number = len(processes) + 1
+        params = ProcessParams(
+            number,
+            f"{session.node}/{number}",
+            COMMAND,
+            plan.private / f"process-{number}.err",
+            _facts(part),
+        )
+        work = partial(ProcessWork, part, session.crawl, session.redis_url)
+        process = NodeProcess(params, work, frontier.nodes, sink, merged, control, reaper, emit, clock)
+        processes.append((process, part.contexts))
+    memory = MemoryShares(
+        plan.budget_bytes, processes, partial(_own_bytes, session, reaper), merged.tell_own_memory
+    )
+    # Before the first is started: its governor begins with its share.
+    memory.share()
+    yield Node(
+        [process for process, _ in processes],
+        memory,
+        frontier,
+        session.rules.extend,
+        lambda: sink.skipped,
+        control,
+        emit,
+        clock,
+        NodeParams(END_SHARE * plan.settings.drain_timeout, plan.settings.time_limit),
+        [
+            session.presence.run,
+            *companions,
+            *([session.server.keep] if session.server else []),
+        ],
+    )
+
+
+def process_plans(plan: RunPlan) -> list[RunPlan]:
+    """Return the plan of each process: its part of the contexts, engines and memory.
+
+    The first one reads the sitemaps.
+    """
+    parts = []
+    contexts, engines = shares(plan.contexts, plan.processes), shares(plan.engines, plan.processes)
+    for number in range(plan.processes):
+        reads = plan.settings.sitemap if number == 0 else "off"
+        own = {
+            "fresh": False,
+            "time_limit": None,
+            "max_disk": None,
+            "sitemap": reads,
+            "urls": (),
+            "seeds": None,
+        }
+        parts.append(
+            replace(
+                plan,
+                settings=plan.settings.model_copy(update=own),
+                seeds=plan.seeds if reads != "off" else (),
+                contexts=contexts[number],
+                engines=engines[number],
+                budget_bytes=plan.budget_bytes * contexts[number] // plan.contexts,
+                warnings=(),
+                notes=(),
+            )
+        )
+    return parts
+
+
+def _facts(plan: RunPlan) -> dict[str, Any]:
+    """Return what is told of a process in the list of nodes; it adds its id when it begins."""
+    return {"contexts": plan.contexts}
+
+
+def _own_bytes(session: CrawlSession, reaper: Reaper) -> int:
+    """Return what the supervisor takes of the memory, with its reaper and its private Redis, in bytes."""
+    own = 0
+    for pid in (os.getpid(), reaper.pid, *(session.server.pids() if session.server else ())):
+        try:
+            own += private_bytes(pid)
+        except OSError:
+            continue
+    return own
+
+
+@asynccontextmanager
+async def assemble_process(
+    work: ProcessWork, link: ProcessLink, relay: NewsRelay, control: Control, reaper: Reaper, clock: Clock
+) -> AsyncIterator[tuple[NodeParts, SupervisedSink]]:
+    """Join what a process of a node runs; leaving takes it apart."""
+    facts = {**_facts(work.plan), "pid": os.getpid()}
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(
+            join_session(work.plan, work.crawl, work.redis_url, work.identity, facts)
+        )
+        heartbeat = await stack.enter_async_context(beating(session, clock))
+        sink = SupervisedSink(link, work.plan.settings.sink_patience)
+        parts = await stack.enter_async_context(
+            assemble_node(session, reaper, heartbeat, sink, control, relay.emit, clock)
+        )
+        yield parts, sink

@@ -1,0 +1,166 @@
+"""Messages between a node's supervisor and its processes, over a pair of sockets.
+
+A message is a value pickled behind its length. Both ends are this program, one started by the other, and nobody
+else can get at the sockets: what is read was written by the farm.
+"""
+
+import asyncio
+import pickle
+import socket
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from farm.model import errors
+from farm.model.errors import FarmError, RenderError
+from farm.model.event import Event
+from farm.model.outcome import FailureKind
+from farm.model.record import Batch
+from farm.runtime.control import ExitReason
+
+_LENGTH = struct.Struct("<Q")
+MOST_BYTES = 1 << 30
+"""Of a message: what is longer was not written by the farm."""
+_BUFFER_BYTES = 4 << 20
+WAITING_BYTES = 64 << 20
+"""What may wait to be sent; beyond it nothing is posted, and whoever sends waits."""
+SEND_S = 60.0
+"""How long the other end may take to read what waits before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorText:
+    """An error that crosses from one process to another; `kind` is that of a RenderError."""
+
+    name: str
+    text: str
+    kind: FailureKind | None = None
+
+    @classmethod
+    def of(cls, error: FarmError) -> Self:
+        """Return an error as it is sent, by the nearest class that both ends know."""
+        if isinstance(error, RenderError):
+            return cls("RenderError", error.detail, error.kind)
+        known = (one.__name__ for one in type(error).__mro__ if getattr(errors, one.__name__, None) is one)
+        return cls(next(known, "FarmError"), str(error))
+
+    def error(self) -> FarmError:
+        """Return the error again."""
+        if self.kind is not None:
+            return RenderError(self.kind, self.text)
+        kind: type[FarmError] = getattr(errors, self.name, FarmError)
+        return kind(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class CommitRequest:
+    """A process asks that a batch is made durable."""
+
+    number: int
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class CommitReply:
+    """The batch of this number is durable, or could not be made so."""
+
+    number: int
+    failure: ErrorText | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogText:
+    """A line of a process's log."""
+
+    level: int
+    logger: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessNews:
+    """What has happened in a process since it told so last; may be nothing, which shows that it lives."""
+
+    events: Sequence[Event] = ()
+    log: Sequence[LogText] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EndRequest:
+    """The process is to finish the pages under way and end, or to give them back (`at_once`)."""
+
+    reason: ExitReason
+    at_once: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetShare:
+    """The process's share of the memory budget, from now on."""
+
+    budget_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessEnd:
+    """A process has taken itself apart; `reason` is None where a `failure` ended it."""
+
+    reason: ExitReason | None
+    failure: ErrorText | None = None
+    totals: Any = field(default=None)
+    """What its parts have counted."""
+
+
+class LinkClosed(FarmError):
+    """The other end has gone."""
+
+
+class ProcessLink:
+    """One end; used in one event loop. A frame is read by one task alone."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def open(cls, end: socket.socket) -> Self:
+        """Return the link over one socket of a connected pair."""
+        return cls(*await asyncio.open_unix_connection(sock=end, limit=_BUFFER_BYTES))
+
+    def post(self, message: object) -> bool:
+        """Send without waiting; return False, and send nothing, where too much waits or the other end is gone."""
+        transport = self._writer.transport
+        if transport.is_closing() or transport.get_write_buffer_size() > WAITING_BYTES:
+            return False
+        self._write(message)
+        return True
+
+    async def send(self, message: object) -> None:
+        """Send, and wait until the other end keeps up. Raises LinkClosed."""
+        if self._writer.transport.is_closing():
+            raise LinkClosed("the other process has ended")
+        self._write(message)
+        try:
+            async with asyncio.timeout(SEND_S):
+                await self._writer.drain()
+        except (OSError, TimeoutError) as error:
+            raise LinkClosed("the other process has ended, or does not read") from error
+
+    async def receive(self) -> Any:
+        """Return the next message. Raises LinkClosed at the end."""
+        try:
+            (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
+            if length > MOST_BYTES:
+                raise LinkClosed("the other process has sent what is no message")
+            return pickle.loads(await self._reader.readexactly(length))  # noqa: S301 - the farm itself has written it
+        except (OSError, EOFError) as error:
+            raise LinkClosed("the other process has ended") from error
+
+    def close(self) -> None:
+        """Close this end; what waits is still sent."""
+        self._writer.close()
+
+    def _write(self, message: object) -> None:
+        frame = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+        self._writer.write(_LENGTH.pack(len(frame)))
+        self._writer.write(frame)

@@ -1,0 +1,174 @@
+"""A process's side of its node: it commits by its supervisor, tells it what happens, and ends when it is told to.
+
+What always holds: a process whose supervisor is gone gives its leases back and ends.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from itertools import count
+from typing import Any
+
+from farm.model.errors import FarmError, OutputUnwritable
+from farm.model.event import (
+    Committed,
+    Ending,
+    Event,
+    RedisAway,
+    RedisBack,
+    Skipped,
+    SlotPhase,
+    StatsRead,
+)
+from farm.model.record import Batch
+from farm.runtime.control import Control, ExitReason
+from farm.runtime.process_link import (
+    BudgetShare,
+    CommitReply,
+    CommitRequest,
+    EndRequest,
+    LinkClosed,
+    LogText,
+    ProcessLink,
+    ProcessNews,
+)
+
+TELL_EVERY_S = 0.25
+MOST_EVENTS = 20_000
+MOST_LINES = 1_000
+"""Of what waits to be told; what is more is dropped, and the number of lines said."""
+COMMIT_GRACE_S = 20.0
+"""On top of the sink's patience: by then the supervisor has said why."""
+_KNOWN_THERE = (Committed, Ending, RedisAway, RedisBack, Skipped, StatsRead)
+"""Events that the supervisor has by itself; what is committed went to it as records."""
+
+
+class SupervisedSink:
+    """Commits by the supervisor, whose sink it is. Satisfies the port `Sink`."""
+
+    def __init__(self, link: ProcessLink, patience_s: float) -> None:
+        self._link = link
+        self._within_s = patience_s + COMMIT_GRACE_S
+        self._numbers = count()
+        self._open: dict[int, asyncio.Future[None]] = {}
+        self.skipped: Mapping[str, int] = {}
+        """Nothing: the supervisor counts."""
+
+    async def commit(self, batch: Batch) -> None:
+        """Return when the batch is durable. Raises what the supervisor's sink raises, and OutputUnwritable."""
+        if not batch.records and not batch.skips:
+            return
+        number, durable = next(self._numbers), asyncio.get_running_loop().create_future()
+        self._open[number] = durable
+        try:
+            async with asyncio.timeout(self._within_s):
+                await self._link.send(CommitRequest(number, batch))
+                await durable
+        except TimeoutError:
+            raise OutputUnwritable(
+                f"the supervisor has not stored a record within {self._within_s:g} s"
+            ) from None
+        except LinkClosed as error:
+            raise OutputUnwritable("the supervisor of this process has ended") from error
+        finally:
+            del self._open[number]
+
+    def answer(self, reply: CommitReply) -> None:
+        """Take the supervisor's answer; one to a batch that nobody waits for any more is dropped."""
+        waiting = self._open.get(reply.number)
+        if waiting is None or waiting.done():
+            return
+        if reply.failure is None:
+            waiting.set_result(None)
+        else:
+            waiting.set_exception(reply.failure.error())
+
+    def close(self) -> None:
+        """End the commits under way: nobody is left to answer them."""
+        for waiting in self._open.values():
+            if not waiting.done():
+                waiting.set_exception(LinkClosed("the supervisor has ended"))
+
+
+class NewsRelay:
+    """Tells the supervisor what happens; `emit` is an `Emit`, and lines of the log come from any thread.
+
+    Of the phases of a slot only the last one is told each time.
+    """
+
+    def __init__(self, link: ProcessLink) -> None:
+        self._link = link
+        self._phases: dict[str, SlotPhase] = {}
+        self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
+        self._lines: deque[LogText] = deque(maxlen=MOST_LINES)
+
+    def emit(self, event: Event) -> None:
+        """Take an event."""
+        if isinstance(event, SlotPhase):
+            self._phases[event.slot] = event
+        elif not isinstance(event, _KNOWN_THERE):
+            self._events.append(event)
+
+    def log(self, line: LogText) -> None:
+        """Take a line of the log."""
+        self._lines.append(line)
+
+    def tell(self) -> None:
+        """Tell what has come together; where the supervisor does not read, it waits for the next time."""
+        events, lines = [*self._events, *self._phases.values()], list(self._lines)
+        if self._link.post(ProcessNews(events, lines)):
+            self._events.clear()
+            self._phases.clear()
+            # A thread may have added a line meanwhile.
+            for _ in lines:
+                self._lines.popleft()
+
+    async def run(self) -> None:
+        """Tell four times a second, until cancelled."""
+        while True:
+            await asyncio.sleep(TELL_EVERY_S)
+            self.tell()
+
+
+class RelayedLog(logging.Handler):
+    """Hands the lines of the log to the relay; tracebacks become a part of their line."""
+
+    def __init__(self, relay: NewsRelay) -> None:
+        super().__init__()
+        self._relay = relay
+        self._formatter = logging.Formatter()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand a line on."""
+        text = record.getMessage()
+        if record.exc_info:
+            text = f"{text}\n{self._formatter.formatException(record.exc_info)}"
+        self._relay.log(LogText(record.levelno, record.name, text))
+
+
+async def follow(
+    link: ProcessLink,
+    sink: SupervisedSink,
+    control: Control,
+    set_budget: Callable[[int], None],
+    running: asyncio.Task[Any],
+) -> None:
+    """Do what the supervisor says, until it is gone; to end at once is to cancel the task that runs the node."""
+    try:
+        while True:
+            match await link.receive():
+                case CommitReply() as reply:
+                    sink.answer(reply)
+                case BudgetShare(budget_bytes=budget_bytes):
+                    set_budget(budget_bytes)
+                case EndRequest(reason=reason, at_once=at_once):
+                    control.end(reason)
+                    if at_once:
+                        running.cancel()
+                case other:
+                    raise FarmError(f"the supervisor has sent {type(other).__name__}, which is no message")
+    except LinkClosed:
+        control.end(ExitReason.STOPPED)
+        sink.close()
+        running.cancel()

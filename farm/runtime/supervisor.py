@@ -1,0 +1,343 @@
+"""The supervisor of a node with several processes: it starts them, stores what they bring, and replaces the dead.
+
+What always holds: a process that died has its leases given back before its successor begins; none outlives the
+supervisor, since the reaper knows each; a process that says nothing for long is killed, and replaced.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from farm.model.clock import Clock
+from farm.model.crawl import ANY_INCARNATION, Identity
+from farm.model.errors import FarmError, OutputUnwritable
+from farm.model.event import Committed, Emit, Event
+from farm.model.record import Batch
+from farm.model.secret import kept
+from farm.policy.restart import RestartState, after_death
+from farm.resources.files import create_anew
+from farm.runtime.control import Control, ExitReason
+from farm.runtime.ports import Sink
+from farm.runtime.presence import LEAVE_S, NodeNames
+from farm.runtime.process_link import (
+    BudgetShare,
+    CommitReply,
+    CommitRequest,
+    EndRequest,
+    ErrorText,
+    LinkClosed,
+    ProcessEnd,
+    ProcessLink,
+    ProcessNews,
+)
+from farm.runtime.reaper import Reaper
+
+log = logging.getLogger("farm.supervisor")
+LOOK_EVERY_S = 5.0
+MOST_SILENT_LOOKS = 12
+"""A process that has told nothing between so many looks hangs: it tells four times a second."""
+LEAVES_S = 2.0
+"""How long a process that is to end at once may take to give its leases back."""
+KILLED_S = 5.0
+LAST_WORDS_BYTES = 4096
+_SIGNALLED = frozenset({ExitReason.SIGINT, ExitReason.SIGTERM, ExitReason.SIGHUP})
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessParams:
+    """How a process is started: `command` and the number of its socket; `name` is how it is registered.
+
+    `errors` is the file that has its standard error, `facts` what it registers with.
+    """
+
+    number: int
+    name: str
+    command: Sequence[str]
+    errors: Path
+    facts: Mapping[str, Any]
+
+
+class ProcessFold(Protocol):
+    """Who takes what the processes tell."""
+
+    def fold(self, process: int, events: Sequence[Event]) -> None:
+        """Take the events of a process."""
+        ...
+
+    def ended(self, process: int, totals: Any | None) -> None:
+        """Take what a process has counted, None where it died without a word."""
+        ...
+
+
+class NodeProcess:
+    """One process of a node, and whoever replaces it; `work` returns what it is sent first.
+
+    The supervisor's `sink` stores what it brings.
+    """
+
+    def __init__(
+        self,
+        params: ProcessParams,
+        work: Callable[[Identity], object],
+        names: NodeNames,
+        sink: Sink,
+        news: ProcessFold,
+        control: Control,
+        reaper: Reaper,
+        emit: Emit,
+        clock: Clock,
+    ) -> None:
+        self._params = params
+        self._work = work
+        self._names = names
+        self._sink = sink
+        self._news = news
+        self._control = control
+        self._reaper = reaper
+        self._emit = emit
+        self._clock = clock
+        self._link: ProcessLink | None = None
+        self._budget_bytes = 0
+        self._has_told = False
+        self._commits: set[asyncio.Task[None]] = set()
+
+    def set_budget(self, budget_bytes: int) -> None:
+        """Set the process's share of the memory budget, its successors' too."""
+        self._budget_bytes = budget_bytes
+        if self._link is not None:
+            self._link.post(BudgetShare(budget_bytes))
+
+    async def run(self) -> None:
+        """Keep the process running until the node ends; raises the FarmError that ended it."""
+        identity, state = await self._registered(ANY_INCARNATION), RestartState()
+        try:
+            while not self._control.ending:
+                begun = self._clock.monotonic()
+                how = await self._life(identity)
+                if how is None:
+                    return
+                state, pause_s = after_death(state, self._clock.monotonic() - begun)
+                # Its leases come back with this, before it is replaced.
+                identity = await self._registered(identity.incarnation)
+                again = (
+                    f"in {pause_s:g} s, having died {state.deaths} times in a row" if pause_s else "at once"
+                )
+                if not self._control.ending:
+                    log.warning("process %d %s; it is replaced %s", self._params.number, how, again)
+                    await self._control.ended(pause_s)
+        finally:
+            # Who ended by itself has left already; what one that was killed had leased goes back.
+            with suppress(FarmError, TimeoutError):
+                async with asyncio.timeout(LEAVE_S):
+                    await self._names.unregister(identity.name, identity.incarnation)
+
+    async def _registered(self, predecessor: str) -> Identity:
+        """Register the next process; the leases of its predecessor go back to their queues."""
+        identity = Identity(self._params.name, os.urandom(8).hex())
+        await self._names.register(identity.name, identity.incarnation, predecessor, self._params.facts)
+        return identity
+
+    async def _life(self, identity: Identity) -> str | None:
+        """Run a process to its end; return how it died, None where it ended as it should."""
+        ours, theirs = socket.socketpair()
+        with theirs, self._opened_errors() as errors:
+            process = await asyncio.create_subprocess_exec(
+                *self._params.command,
+                str(theirs.fileno()),
+                stdin=DEVNULL,
+                stdout=DEVNULL,
+                stderr=errors,
+                env=kept(os.environ),
+                pass_fds=(theirs.fileno(),),
+                # A terminal's Ctrl-C is for the supervisor, and the group is killed as one.
+                start_new_session=True,
+            )
+        self._reaper.kill(process.pid)
+        self._link = link = await ProcessLink.open(ours)
+        end: ProcessEnd | None = None
+        try:
+            await link.send(self._work(identity))
+            self.set_budget(self._budget_bytes)
+            end = await self._served(link, process)
+        except LinkClosed:
+            end = None
+        except asyncio.CancelledError:
+            link.post(EndRequest(self._control.reason or ExitReason.STOPPED, at_once=True))
+            await _ended(process, LEAVES_S)
+            raise
+        finally:
+            self._link = None
+            link.close()
+            for task in self._commits:
+                task.cancel()
+            await self._buried(process)
+            self._news.ended(self._params.number, end.totals if end is not None else None)
+        if end is None:
+            return self._how(process)
+        if end.failure is not None:
+            raise end.failure.error()
+        reason = end.reason or ExitReason.FINISHED
+        if reason in _SIGNALLED and not self._control.ending:
+            return f"({process.pid}) was ended by {reason.upper()}"
+        self._control.end(reason)
+        return None
+
+    def _opened_errors(self) -> IO[bytes]:
+        path = self._params.errors
+        try:
+            return os.fdopen(create_anew(path), "wb")
+        except OSError as error:
+            raise OutputUnwritable(
+                f"{path} cannot be written ({error.strerror}); see to its permissions, or choose another --output."
+            ) from None
+
+    async def _served(self, link: ProcessLink, process: Process) -> ProcessEnd:
+        """Serve a process until it says that it has ended. Raises LinkClosed where it dies."""
+        self._has_told = True
+        beside = [
+            asyncio.create_task(self._tell_end(link), name=f"end of process {self._params.number}"),
+            asyncio.create_task(self._watch(process), name=f"watch of process {self._params.number}"),
+        ]
+        try:
+            while True:
+                message = await link.receive()
+                self._has_told = True
+                match message:
+                    case CommitRequest():
+                        task = asyncio.create_task(self._commit(link, message), name="commit")
+                        self._commits.add(task)
+                        task.add_done_callback(self._commits.discard)
+                    case ProcessNews():
+                        self._news.fold(self._params.number, message.events)
+                        for line in message.log:
+                            _relog(line.logger, line.level, line.text)
+                    case ProcessEnd():
+                        return message
+                    case other:
+                        raise LinkClosed(f"the process has sent {type(other).__name__}, which is no message")
+        finally:
+            for one in beside:
+                one.cancel()
+
+    async def _commit(self, link: ProcessLink, request: CommitRequest) -> None:
+        failure = await self._stored(request.batch)
+        with suppress(LinkClosed):
+            await link.send(CommitReply(request.number, failure))
+
+    async def _stored(self, batch: Batch) -> ErrorText | None:
+        try:
+            await self._sink.commit(batch)
+        except FarmError as error:
+            return ErrorText.of(error)
+        self._emit(Committed(self._clock.monotonic(), batch))
+        return None
+
+    async def _tell_end(self, link: ProcessLink) -> None:
+        await self._control.ended()
+        link.post(EndRequest(self._control.reason or ExitReason.STOPPED))
+
+    async def _watch(self, process: Process) -> None:
+        """Kill a process that has told nothing for long.
+
+        Looks are counted and no seconds: a supervisor that was stopped has looked at nobody.
+        """
+        silent = 0
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            silent, self._has_told = 0 if self._has_told else silent + 1, False
+            if silent >= MOST_SILENT_LOOKS:
+                log.error("process %d (%d) hangs, and is killed", self._params.number, process.pid)
+                _kill(process)
+                return
+
+    async def _buried(self, process: Process) -> None:
+        """Wait for the end of a process that should be gone; kill it where it is not."""
+        if not await _ended(process, LEAVES_S):
+            _kill(process)
+            await _ended(process, KILLED_S)
+        if process.returncode is not None:
+            self._reaper.free(process.pid)
+
+    def _how(self, process: Process) -> str:
+        """Say how a process died, with its last words."""
+        code = process.returncode
+        how = f"({process.pid}) ended with status {code}"
+        if code is not None and code < 0:
+            with suppress(ValueError):
+                how = f"({process.pid}) was ended by {signal.Signals(-code).name}"
+        with suppress(OSError), self._params.errors.open("rb") as errors:
+            errors.seek(max(0, self._params.errors.stat().st_size - LAST_WORDS_BYTES))
+            lines = errors.read(LAST_WORDS_BYTES).decode(errors="replace").split("\n")
+            words = [line.strip() for line in lines if line.strip()]
+            return f"{how} ({words[-1]})" if words else how
+        return how
+
+
+async def _ended(process: Process, within_s: float) -> bool:
+    """Wait for the end of a process; return whether it came."""
+    try:
+        async with asyncio.timeout(within_s):
+            await process.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+def _kill(process: Process) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _relog(name: str, level: int, text: str) -> None:
+    """Log a line of a process as one of this one."""
+    logging.getLogger(name).log(level, "%s", text)
+
+
+class MemoryShares:
+    """Shares the memory budget among the processes, by their contexts, without what the supervisor itself takes.
+
+    `own_bytes` returns what that is, its private Redis included; `told` is told of it, with how many processes.
+    """
+
+    EVERY_S = 2.0
+    STEP = 0.01
+    """A share is told anew when it has changed by more than this part of the budget."""
+
+    def __init__(
+        self,
+        budget_bytes: int,
+        processes: Sequence[tuple[NodeProcess, int]],
+        own_bytes: Callable[[], int],
+        told: Callable[[int], None],
+    ) -> None:
+        self._budget_bytes = budget_bytes
+        self._processes = processes
+        self._own_bytes = own_bytes
+        self._told = told
+        self._shared_bytes = -budget_bytes
+
+    def share(self) -> None:
+        """Look at what the supervisor takes, and tell each process its share where that has changed."""
+        own = self._own_bytes()
+        self._told(own)
+        left = max(0, self._budget_bytes - own)
+        if abs(left - self._shared_bytes) <= self.STEP * self._budget_bytes:
+            return
+        self._shared_bytes = left
+        contexts = sum(number for _, number in self._processes)
+        for process, number in self._processes:
+            process.set_budget(left * number // contexts)
+
+    async def run(self) -> None:
+        """Share until cancelled."""
+        while True:
+            self.share()
+            await asyncio.sleep(self.EVERY_S)

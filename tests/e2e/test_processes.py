@@ -1,0 +1,172 @@
+"""A node of several processes: one output, one summary, and whoever dies is replaced."""
+
+import json
+import os
+import re
+import signal
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+
+from fixtures.shop import Shop
+from tests.e2e.farm_process import Running, alive, crawl, farm, seen_pages, until
+from tests.e2e.redis_server import RedisServer
+
+
+def processes_of(running: Running) -> list[psutil.Process]:
+    """Return the processes of a node, without their engines and reapers."""
+    return [
+        one for one in psutil.Process(running.process.pid).children() if "farm.cli.process" in one.cmdline()
+    ]
+
+
+def logged(out: Path) -> str:
+    """Return the log so far."""
+    log = out / "farm.log"
+    return log.read_text() if log.exists() else ""
+
+
+def wait_for_processes(running: Running, number: int) -> list[psutil.Process]:
+    """Wait until there are so many, and return them."""
+    until(lambda: len(processes_of(running)) == number, f"{number} processes")
+    return processes_of(running)
+
+
+def test_two_processes_share_a_crawl_and_are_seen_from_outside(shop: Shop, out: Path) -> None:
+    """Each renders a good part; the records are in one file, once, and the numbers are those of both."""
+    shop.hold()
+    where = ("--output", str(out))
+    running = crawl(
+        out, shop.url, *(shop.at(f"/?s={n}") for n in range(8)), contexts="2", processes="2", node="n"
+    )
+    seen_pages(shop, 2)
+    until(
+        lambda: (
+            len(json.loads(farm("status", "--json", *where, folder=out).output)["nodes"][0]["processes"]) == 2
+        ),
+        "both processes",
+    )
+    [node] = json.loads(farm("status", "--json", *where, folder=out).output)["nodes"]
+    pids = {one.pid for one in wait_for_processes(running, 2)}
+    assert (node["name"], node["state"], node["contexts"]) == ("n", "running", 2)
+    until(
+        lambda: (
+            {
+                one["pid"]
+                for one in json.loads(farm("status", "--json", *where, folder=out).output)["nodes"][0][
+                    "processes"
+                ]
+            }
+            == pids
+        ),
+        "their ids",
+    )
+    told = json.loads(farm("status", "--json", *where, folder=out).output)
+    assert told["nodes"][0]["leased"] == told["ledger"]["leased"] == 2
+    assert [one["contexts"] for one in told["nodes"][0]["processes"]] == [1, 1]
+    shop.release()
+    finished = running.finish(timeout_s=150)
+    assert finished.code == 0, finished.output
+    shares = Counter(record["node"] for record in finished.records)
+    assert shares.keys() == {"n/1", "n/2"}
+    assert min(shares.values()) >= 0.2 * len(finished.records), shares
+    assert max(Counter(finished.urls).values()) == 1
+    summary = finished.summary
+    assert summary["written"] == len(finished.records) == summary["ledger"]["done"]
+    assert summary["node"] == "n"
+    assert f"{len(finished.records)} pages recorded" in finished.output
+    assert alive(running.family()) == []
+
+
+def test_a_process_that_is_killed_is_replaced_and_loses_nothing(shop: Shop, out: Path) -> None:
+    """Its leases come back with its death, by the supervisor; the log says how it died."""
+    running = crawl(out, shop.url, contexts="2", processes="2", depth="1")
+    victim, _ = wait_for_processes(running, 2)
+    seen_pages(shop, 3)
+    running.family()
+    victim.kill()
+    until(lambda: "it is replaced at once" in logged(out), "its replacement")
+    finished = running.finish(timeout_s=150)
+    assert finished.code == 0, finished.output
+    assert re.search(r"process \d \(\d+\) was ended by SIGKILL; it is replaced at once", finished.output)
+    assert Counter(finished.urls) == dict.fromkeys(shop.oracle.within(1), 1)
+    assert finished.summary["ledger"]["leased"] == 0
+    assert "Traceback" not in finished.output
+    until(lambda: alive(running.family()) == [], "the end of all processes")
+
+
+def test_no_process_outlives_a_supervisor_that_is_killed(shop: Shop, out: Path) -> None:
+    """Neither a process of the node nor a browser of one; the next run does the rest."""
+    shop.hold()
+    running = crawl(out, shop.url, contexts="2", processes="2", depth="1")
+    wait_for_processes(running, 2)
+    seen_pages(shop, 1)
+    running.kill()
+    until(lambda: alive(running.family()) == [], "the end of all processes")
+    shop.release()
+    finished = crawl(out, contexts="2", processes="2").finish(timeout_s=150)
+    assert finished.code == 0, finished.output
+    assert Counter(finished.urls) == dict.fromkeys(shop.oracle.within(1), 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_supervisor_drains_every_process(
+    shop: Shop, out: Path, number: signal.Signals
+) -> None:
+    """What is under way is finished or given back, without an attempt; what is queued stays."""
+    running = crawl(out, shop.url, contexts="2", processes="2")
+    wait_for_processes(running, 2)
+    seen_pages(shop, 4)
+    running.signal(number)
+    drained = running.finish(timeout_s=40)
+    assert drained.code == 128 + number, drained.output
+    ledger = drained.summary["ledger"]
+    assert (ledger["leased"], ledger["done"]) == (0, len(drained.records))
+    assert ledger["queued"] > 0
+    assert drained.summary["exit_reason"] == number.name.lower()
+    assert "replaced" not in drained.output
+    until(lambda: alive(running.family()) == [], "the end of all processes")
+
+
+def test_a_process_that_dies_again_and_again_is_replaced_later_each_time(shop: Shop, out: Path) -> None:
+    """The log says how often it died, and when the next one comes."""
+    shop.hold()
+    running = crawl(out, shop.url, contexts="2", processes="2")
+    wait_for_processes(running, 2)
+    first = {one.pid for one in processes_of(running)}
+    os.kill(min(first), signal.SIGKILL)
+    until(lambda: "it is replaced at once" in logged(out), "the first replacement")
+    until(lambda: bool({one.pid for one in processes_of(running)} - first), "its successor")
+    [successor] = {one.pid for one in processes_of(running)} - first
+    os.kill(successor, signal.SIGKILL)
+    until(lambda: "it is replaced in 1 s, having died 2 times in a row" in logged(out), "the second one")
+    shop.release()
+    running.signal(signal.SIGTERM)
+    assert running.finish(timeout_s=40).code == 143
+
+
+def test_a_node_of_several_processes_is_drained_by_its_name(
+    shop: Shop, redis: RedisServer, out: Path
+) -> None:
+    """Whichever of them hears of it first, all end."""
+    running = crawl(out, shop.url, redis=redis.url, contexts="2", processes="2", node="n")
+    wait_for_processes(running, 2)
+    seen_pages(shop, 2)
+    assert farm("drain", "--node", "n", "--redis", redis.url, folder=out).code == 0
+    ended = running.finish(timeout_s=60)
+    assert ended.code == 5, ended.output
+    assert ended.summary["exit_reason"] == "stopped"
+    assert ended.summary["ledger"]["leased"] == 0
+
+
+def test_processes_that_cannot_be_are_refused(shop: Shop, out: Path) -> None:
+    """In one sentence, before anything is created."""
+    more = crawl(out, shop.url, contexts="2", processes="3").finish()
+    assert (more.code, more.output.count("\n")) == (2, 1)
+    assert "--processes 3: each needs a context, and there are 2" in more.output
+    small = crawl(out, shop.url, contexts="2", processes="2", memory="512MiB").finish()
+    assert (small.code, small.output.count("\n")) == (2, 1)
+    assert "--processes 2: a budget of" in small.output
+    assert not out.exists()

@@ -1,0 +1,98 @@
+"""Messages between a supervisor and a process: whole, in order, with a bound, and an end that is told."""
+
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+
+from farm.model.errors import FarmError, FrontierUnavailable, OutputUnwritable, RenderError
+from farm.model.outcome import FailureKind
+from farm.model.record import Batch, Record
+from farm.runtime.process_link import (
+    _LENGTH,
+    MOST_BYTES,
+    WAITING_BYTES,
+    CommitRequest,
+    ErrorText,
+    LinkClosed,
+    ProcessLink,
+)
+from farm.sinks.batch import StoreAway
+
+Pair = tuple[ProcessLink, ProcessLink]
+
+
+@pytest.fixture
+async def ends() -> AsyncIterator[Pair]:
+    """Open both ends."""
+    one, other = socket.socketpair()
+    links = await ProcessLink.open(one), await ProcessLink.open(other)
+    yield links
+    for link in links:
+        link.close()
+
+
+async def test_messages_come_whole_and_in_order(ends: Pair) -> None:
+    """A record of some megabytes too."""
+    here, there = ends
+    large = Batch((Record("1" * 32, "http://a.example/", {"html": "x" * 6_000_000, "at": None}),))
+    assert here.post("first")
+    assert here.post(CommitRequest(7, large))
+    assert await there.receive() == "first"
+    assert await there.receive() == CommitRequest(7, large)
+
+
+async def test_the_end_of_the_other_side_is_told(ends: Pair) -> None:
+    """What was sent before is still read; then nothing can be sent any more."""
+    here, there = ends
+    here.post("last")
+    here.close()
+    assert await there.receive() == "last"
+    with pytest.raises(LinkClosed):
+        await there.receive()
+    with pytest.raises(LinkClosed):
+        await here.send("late")
+    assert not here.post("late")
+
+
+async def test_nothing_is_posted_to_who_does_not_read(ends: Pair) -> None:
+    """Beyond a bound; when it reads again, there is room."""
+    here, there = ends
+    piece = b"x" * (WAITING_BYTES // 2)
+    posted = 0
+    while here.post(piece):
+        posted += 1
+        assert posted < 9
+    for _ in range(posted):
+        assert await there.receive() == piece
+    assert here.post("more")
+
+
+async def test_what_is_no_message_ends_the_link(ends: Pair) -> None:
+    """A length beyond the bound is not waited for."""
+    here, there = ends
+    here._writer.write(_LENGTH.pack(MOST_BYTES + 1))
+    with pytest.raises(LinkClosed, match="no message"):
+        await there.receive()
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OutputUnwritable("full"), OutputUnwritable),
+        (FrontierUnavailable("away"), FrontierUnavailable),
+        (StoreAway("locked"), OutputUnwritable),
+        (FarmError("so"), FarmError),
+    ],
+)
+def test_an_error_crosses_with_its_class_and_its_sentence(error: FarmError, kind: type[FarmError]) -> None:
+    """A class that only one package knows becomes the nearest one that all know."""
+    crossed = ErrorText.of(error).error()
+    assert (type(crossed), str(crossed)) == (kind, str(error))
+
+
+def test_the_fault_of_a_page_crosses_with_its_kind() -> None:
+    """Its URL is given up for it on the other side."""
+    crossed = ErrorText.of(RenderError(FailureKind.CORRUPT, "no JSON")).error()
+    assert isinstance(crossed, RenderError)
+    assert (crossed.kind, crossed.detail) == (FailureKind.CORRUPT, "no JSON")
