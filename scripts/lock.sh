@@ -19,7 +19,7 @@ compile() {
         --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' "$@"
 }
 
-# The packages of development; and those of the image, at the same versions, without what is large.
+# The packages of development; and those of the image, at the same versions: with every extra, since it is run as it is.
 compile --group dev --all-extras --output-file requirements.lock "$@"
-compile --group build --extra postgres --extra zstd --constraint requirements.lock \
+compile --group build --all-extras --constraint requirements.lock \
     --output-file docker/requirements.lock

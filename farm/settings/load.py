@@ -309,7 +309,8 @@ def _sentence(kind: type[CommandSettings], error: ValidationError) -> str:
         message = 'write a list of texts, such as ["one", "two"]'
     flag = _flag(name, field) if field is not None else name
     # What is no text was given by the file, and may hold a secret that has no type of its own yet.
-    shown = "" if name == "header" else f" {str(first['input']) or repr('')}"
+    is_secret = name == "header" or (name == "sink" and "@" in str(first["input"]))
+    shown = "" if is_secret else f" {str(first['input']) or repr('')}"
     return f"--{flag.replace('_', '-')}{shown}: {message}."
 
 

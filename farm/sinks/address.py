@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from farm.model.errors import UsageError
 from farm.model.record import ItemColumns
 from farm.model.secret import SecretUrl
-from farm.sinks.batch import Store
+from farm.sinks.store import Store
 
 if TYPE_CHECKING:
     from farm.sinks.segments import SegmentFormat
@@ -20,10 +20,19 @@ if TYPE_CHECKING:
 _SIZE = re.compile(r"([1-9]\d{0,9})(KiB|MiB|GiB)")
 _BYTES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _FORMULAS = re.compile("escape")
+_UNFIT = re.compile(r"[\x00-\x20\x7f#*\[\]\\]")
+"""Characters that a place in an object store does not have here: some tools take them for patterns."""
 _FORM = re.compile(r"([a-z0-9]+)(?::(.*))?", re.DOTALL)
+_REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://", re.ASCII)
+_REMOTE_OPTIONS = {
+    "endpoint_url": re.compile(r"https?://[^\s/?#@\\]+(?:/[^\s?#@\\]*)?"),
+    "profile": re.compile(r"[\w .@/+-]{1,200}"),
+    "region": re.compile(r"[a-z0-9-]{1,60}"),
+}
+"""What may stand after the `?` of an S3."""
 FORMS = (
     "jsonl:[FILE[.gz|.zst]], csv:[FILE], sqlite:///FILE, postgresql://HOST/DATABASE, parquet:DIR, warc:DIR "
-    "or stdout:"
+    "or stdout:; s3://BUCKET/PREFIX in place of FILE or DIR of jsonl:, parquet: and warc:"
 )
 
 
@@ -31,12 +40,15 @@ FORMS = (
 class SinkAddress:
     """One `--sink`; `str` of it shows no credentials.
 
-    `path` is absolute, or None for the place in the output folder; `url` is that of a server.
+    `path` is absolute, or None for the place in the output folder; `url` is that of a server, `remote` that of a
+    folder in an object store, without its options.
     """
 
     kind: str
     path: Path | None = None
     url: SecretUrl | None = None
+    remote: str = ""
+    options: tuple[tuple[str, str], ...] = ()
     rotate: str = ""
     """From which size on a file is finished and another begun, as it was written."""
     formulas: str = ""
@@ -45,10 +57,10 @@ class SinkAddress:
     def __str__(self) -> str:
         if self.url is not None:
             return str(self.url)
-        given = {"rotate": self.rotate, "formulas": self.formulas}
+        given = {"rotate": self.rotate, "formulas": self.formulas, **dict(self.options)}
         query = "&".join(f"{name}={value}" for name, value in given.items() if value)
         slashes = "///" if self.kind == "sqlite" else ""
-        return f"{self.kind}:{slashes}{self.path or ''}{'?' if query else ''}{query}"
+        return f"{self.kind}:{slashes}{self.path or self.remote}{'?' if query else ''}{query}"
 
     @property
     def is_secret(self) -> bool:
@@ -77,7 +89,28 @@ def parse_sink(value: Any) -> SinkAddress:
     parse = _PARSERS.get(found[1]) if found is not None else None
     if found is None or parse is None:
         raise ValueError(f"write {FORMS}")
+    if found[1] in _REMOTE_KINDS and _REMOTE.match(found[2] or ""):
+        return _remote(found[1], found[2])
     return parse(found[1], found[2] or "")
+
+
+def _remote(kind: str, rest: str) -> SinkAddress:
+    url, _, query = rest.partition("?")
+    protocol, _, place = url.partition("://")
+    protocol = "s3" if protocol == "s3a" else protocol
+    form = f"write {kind}:s3://BUCKET/PREFIX"
+    if not place.strip("/") or _UNFIT.search(place) or (protocol == "s3" and place[0] == "/"):
+        raise ValueError(form)
+    if ":" in place.rpartition("@")[0]:
+        raise ValueError(f"{form}, and give the credentials by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    options = dict(one.partition("=")[::2] for one in query.split("&")) if query else {}
+    for name, value in options.items():
+        pattern = _REMOTE_OPTIONS.get(name) if protocol == "s3" else None
+        if pattern is None or pattern.fullmatch(value) is None:
+            raise ValueError(
+                f"{form}, and after it ?endpoint_url=URL, ?region=NAME, ?profile=NAME or nothing"
+            )
+    return SinkAddress(kind, remote=f"{protocol}://{place.rstrip('/')}", options=tuple(options.items()))
 
 
 def _file(kind: str, rest: str) -> SinkAddress:
@@ -138,12 +171,15 @@ _PARSERS: Mapping[str, Callable[[str, str], SinkAddress]] = {
     "parquet": _folder,
     "warc": _folder,
 }
+_REMOTE_KINDS = frozenset({"jsonl", "parquet", "warc"})
 _PACKAGES: Mapping[str, tuple[str, str]] = {
     "postgresql": ("psycopg", "postgres"),
     "parquet": ("pyarrow", "parquet"),
+    "s3": ("s3fs", "s3"),
+    "://": ("fsspec", "s3"),
     ".zst": ("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd", "zstd"),
 }
-"""Kind of store, or suffix of its file -> the module that it needs and the extra that brings it."""
+"""Kind, protocol or suffix of a store -> the module that it needs and the extra that brings it."""
 _WITHOUT_ITEMS = frozenset({"warc", "parquet"})
 
 
@@ -152,24 +188,27 @@ def check_sinks(addresses: Sequence[SinkAddress], *, have_items: bool = False) -
 
     Also where there are items, and no sink that has a place for them.
     """
-    if have_items and all(one.kind in _WITHOUT_ITEMS for one in addresses):
+    if have_items and all(one.kind in _WITHOUT_ITEMS or one.remote for one in addresses):
         kinds = " and ".join(sorted({f"{one.kind}:" for one in addresses}))
         raise UsageError(
             f"--extract and handlers make items, and {kinds} has no place for them; add --sink jsonl: or --sink sqlite:///FILE."
         )
     for number, address in enumerate(addresses):
-        places = [(one.kind, one.path, one.url) for one in addresses[: number + 1]]
+        places = [(one.kind, one.path, one.url, one.remote) for one in addresses[: number + 1]]
         if places[-1] in places[:-1]:
             raise UsageError(f"--sink {address} is given twice; leave one out.")
-        suffix = address.path.suffix if address.path is not None else ""
-        module, extra = _PACKAGES.get(address.kind) or _PACKAGES.get(suffix) or ("", "")
-        try:
-            importlib.import_module(module or __name__)
-        except ImportError:
-            raise UsageError(
-                f"--sink {address} needs the package {module}; "
-                f"install it with `pip install 'crawl-farm[{extra}]'`."
-            ) from None
+        for module, extra in _packages(address):
+            try:
+                importlib.import_module(module)
+            except ImportError:
+                raise UsageError(
+                    f"--sink {address} needs the package {module}; "
+                    f"install it with `pip install 'crawl-farm[{extra}]'`."
+                ) from None
+        if address.remote:
+            from farm.sinks.object_store import check_protocol
+
+            check_protocol(str(address), address.remote)
         if address.url is not None:
             from farm.sinks.postgres import is_address
 
@@ -179,6 +218,15 @@ def check_sinks(addresses: Sequence[SinkAddress], *, have_items: bool = False) -
                     f"--sink {address} is no address of a server; write postgresql://USER@HOST:PORT/DATABASE, "
                     "with special characters in percent form."
                 )
+
+
+def _packages(address: SinkAddress) -> list[tuple[str, str]]:
+    """Return the modules that a sink needs, with the extras that bring them."""
+    protocol = address.remote.partition("://")[0]
+    needed = [address.kind, address.path.suffix if address.path is not None else "", protocol]
+    if address.remote:
+        needed.append("://")
+    return [_PACKAGES[name] for name in needed if name in _PACKAGES]
 
 
 def store_of(
@@ -204,8 +252,8 @@ def store_of(
         from farm.sinks.standard_output import StandardOutput
 
         return StandardOutput()
-    if address.kind in {"parquet", "warc"} and address.path is not None:
-        return _segment_store(address, address.path, private, node)
+    if address.remote or (address.kind in {"parquet", "warc"} and address.path is not None):
+        return _segment_store(address, private, node)
     return _log_store(address, folder, private, item_columns)
 
 
@@ -238,12 +286,20 @@ def _log_store(
     )
 
 
-def _segment_store(address: SinkAddress, folder: Path, private: Path, node: str) -> Store[Any]:
-    from farm.sinks.segments import LocalPlace, SegmentStore
+def _segment_store(address: SinkAddress, private: Path, node: str) -> Store[Any]:
+    from farm.sinks.places import LocalPlace, sidecar_folder
+    from farm.sinks.segments import SegmentStore
 
-    return SegmentStore(
-        str(address), _segment_format(address.kind), LocalPlace(folder), folder, private, node
-    )
+    name, form = str(address), _segment_format(address.kind)
+    if address.path is not None:
+        sidecars = sidecar_folder(private, name)
+        return SegmentStore(name, form, LocalPlace(address.path), address.path, sidecars, node)
+    from farm.sinks.object_store import ObjectPlace
+
+    # What is left there is found again also by another endpoint or profile.
+    folder = sidecar_folder(private, f"{address.kind}:{address.remote}")
+    place = ObjectPlace(name, address.remote, dict(address.options), folder)
+    return SegmentStore(name, form, place, folder, folder, node)
 
 
 def _segment_format(kind: str) -> "SegmentFormat":
@@ -251,6 +307,10 @@ def _segment_format(kind: str) -> "SegmentFormat":
         from farm.sinks.parquet import ParquetFormat
 
         return ParquetFormat()
+    if kind == "jsonl":
+        from farm.sinks.jsonl import JsonlFormat
+
+        return JsonlFormat()
     from farm.sinks.warc import WarcFormat
 
     return WarcFormat()

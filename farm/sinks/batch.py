@@ -10,17 +10,18 @@ daemon: a disk that hangs for good cannot keep the process from ending.
 
 import asyncio
 import logging
+import math
 import threading
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from time import monotonic, sleep
-from typing import Generic, Protocol, TypeVar
+from typing import Generic
 
 from farm.model.errors import FarmError, OutputUnwritable, RenderError
 from farm.model.record import Batch
+from farm.sinks.store import AgingStore, Encoded, Store, StoreAway
 
-Encoded = TypeVar("Encoded")
 log = logging.getLogger("farm.sinks")
 
 MOST_BATCHES = 500
@@ -37,68 +38,24 @@ GRACE_S = 10.0
 """On top of the patience: by then a store that is away has said why."""
 
 
-class StoreAway(OutputUnwritable):
-    """A store cannot take records now, and may be able to later: it is locked, or its server is away."""
-
-
-class Store(Protocol[Encoded]):
-    """Where records are kept. Only the writer's thread calls its methods; numbers may be read from anywhere."""
-
-    @property
-    def name(self) -> str:
-        """What it is called in messages, without credentials."""
-        ...
-
-    @property
-    def written(self) -> int:
-        """How many records were written since it was opened; those that a file has already do not count."""
-        ...
-
-    @property
-    def records(self) -> int | None:
-        """How many records it has, over all runs; None where that is not known without counting."""
-        ...
-
-    def clear(self) -> None:
-        """Remove the records of a crawl that is started anew, before `open`. Raises `OutputUnwritable`."""
-        ...
-
-    def open(self) -> None:
-        """Make it ready for records: create or complete what is missing. Raises `OutputUnwritable`."""
-        ...
-
-    def encode(self, batch: Batch) -> tuple[Encoded, int]:
-        """Return a batch in the form in which it is written, and its bytes.
-
-        Raises `RenderError` of kind `corrupt` for a record that cannot be written: that is its page's fault.
-        """
-        ...
-
-    def write(self, group: Sequence[Encoded]) -> None:
-        """Make a whole group durable, each id once however often it is repeated.
-
-        Raises `StoreAway` where it is worth a repetition, `OutputUnwritable` where it is not, and `RenderError`
-        where a record of the group is refused: then each batch is written alone.
-        """
-        ...
-
-    def close(self) -> None:
-        """Finish what is written, and release what is open.
-
-        Raises `StoreAway` where it is worth a repetition, and `OutputUnwritable`; no record is lost by either.
-        """
-        ...
-
-
 class BatchingWriter(Generic[Encoded]):
     """Commits batches to one store through one thread.
 
     A store that is away is tried again for `patience_s`; one that hangs is given `grace_s` more. After that, or
-    after any other `OutputUnwritable`, no batch is accepted.
+    after any other `OutputUnwritable`, no batch is accepted. `aging` is what is to be
+    flushed from time to time, the store or one behind it; a failure of that is left to the next batch and the end.
     """
 
-    def __init__(self, store: Store[Encoded], *, patience_s: float = 300.0, grace_s: float = GRACE_S) -> None:
+    def __init__(
+        self,
+        store: Store[Encoded],
+        *,
+        patience_s: float = 300.0,
+        grace_s: float = GRACE_S,
+        aging: AgingStore | None = None,
+    ) -> None:
         self._store = store
+        self._aging = aging
         self._patience_s = patience_s
         self._deadline_s = patience_s + grace_s
         self._changed = threading.Condition()
@@ -183,10 +140,13 @@ class BatchingWriter(Generic[Encoded]):
             self._closed = True
         if await self._has_ended(min(deadline_s, GROUP_S)):
             return
-        if self._busy_since is None and await self._has_ended(deadline_s - GROUP_S):
-            return
-        sentence = self._hangs("the last records were", min(deadline_s, GROUP_S))
-        if self._callers and self._failure is None:
+        waited_s, is_finishing = min(deadline_s, GROUP_S), self._busy_since is None and self._failure is None
+        if is_finishing:
+            if await self._has_ended(deadline_s - GROUP_S):
+                return
+            waited_s = deadline_s
+        sentence = self._hangs("the last records were", waited_s)
+        if (self._callers or is_finishing) and self._failure is None:
             raise OutputUnwritable(sentence) from None
         # Nobody has been told that they are written: the thread is left to the end of the process.
         log.warning("%s; pages that were not acknowledged are visited again", sentence)
@@ -213,6 +173,7 @@ class BatchingWriter(Generic[Encoded]):
         try:
             while self._wait_for_batch():
                 self._commit_group()
+            self._busy_since = None
             self._close_patiently()
         except OutputUnwritable as error:
             # Whoever commits was told of an earlier failure; of one at the end only `close` can tell.
@@ -227,7 +188,8 @@ class BatchingWriter(Generic[Encoded]):
         while True:
             try:
                 return self._store.close()
-            except StoreAway:
+            except StoreAway as error:
+                self._away = str(error)
                 if self._failure is not None or monotonic() + pause_s >= self._close_by:
                     raise
                 sleep(pause_s)
@@ -246,13 +208,31 @@ class BatchingWriter(Generic[Encoded]):
                 pause_s *= 2
 
     def _wait_for_batch(self) -> bool:
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closing)
-            return bool(self._waiting)
+        pause_s = FIRST_RETRY_S
+        while True:
+            due_s = math.inf if self._aging is None else max(self._aging.due_s(), 0.0)
+            if self._busy_since is not None:
+                # The last time it was due the store was away.
+                due_s = pause_s = min(2 * pause_s, LONGEST_RETRY_S)
+            with self._changed:
+                within_s = None if due_s == math.inf else due_s
+                if self._changed.wait_for(lambda: self._waiting or self._closing, within_s):
+                    return bool(self._waiting)
+            if self._aging is not None:
+                self._flush(self._aging)
+
+    def _flush(self, aging: AgingStore) -> None:
+        self._busy_since = self._busy_since or monotonic()
+        try:
+            aging.flush()
+        except OutputUnwritable as error:
+            self._away = str(error)
+        else:
+            self._away, self._busy_since = "", None
 
     def _commit_group(self) -> None:
         failure = "the sink's writer has stopped; see the log"
-        self._busy_since = monotonic()
+        self._busy_since = self._busy_since or monotonic()
         try:
             group = self._encoded()
             if self._failure is None:

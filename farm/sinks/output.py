@@ -8,7 +8,7 @@ once per reason, as far as a bounded memory reaches: a site may have the same fo
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Self
@@ -22,12 +22,14 @@ from farm.model.outcome import FailureKind, SkipReason
 from farm.model.record import Batch, ItemColumns, Skip
 from farm.sinks.address import DEFAULT, SinkAddress, store_of
 from farm.sinks.append_log import AppendLog
-from farm.sinks.batch import BatchingWriter, Store
+from farm.sinks.batch import BatchingWriter
 from farm.sinks.bodies import write_body
 from farm.sinks.files import Files, clear
 from farm.sinks.jsonl import remove
 from farm.sinks.log_index import KEY_BYTES, RecentKeys
 from farm.sinks.record import FOLDERS, json_line
+from farm.sinks.segments import SegmentStore
+from farm.sinks.store import AgingStore, Store
 
 PRIVATE_FOLDER = ".farm"
 """Where the sidecars are, inside the output folder."""
@@ -36,6 +38,8 @@ AWAY_AFTER_S = 5.0
 """A store that is busy with one group for so long is said to be away."""
 CLOSING_S = 30.0
 """Of this, files of many records may need some seconds."""
+UPLOADING_S = 120.0
+"""The same where these go to another machine; what is not there by then is written by the next run."""
 _REMEMBERED_SKIPS = 1_000_000
 
 # The first byte of a skip's key is its reason, so that the sidecar alone has the counts by reason. The numbers are
@@ -105,6 +109,8 @@ class _FolderStore:
         except OutputUnwritable:
             self.store.close()
             raise
+        self._closing = ExitStack()
+        self._closing.callback(self._skipped.close)
         self._files = Files(self._folder, self._private)
 
     def encode(self, batch: Batch) -> tuple[_FolderEntry, int]:
@@ -125,18 +131,30 @@ class _FolderStore:
         self._skipped.append([entry for skips, _ in group for entry in skips])
 
     def close(self) -> None:
-        self.store.close()
-        self._skipped.close()
+        try:
+            self.store.close()
+        finally:
+            # Closing is tried again where the store is away.
+            self._closing.close()
 
 
 class RecordSink:
     """The open sink; `open` it, and `close` it at the end. Satisfies the port `Sink`."""
 
-    def __init__(self, first: _FolderStore, others: Sequence[Store[Any]], patience_s: float) -> None:
+    def __init__(
+        self,
+        first: _FolderStore,
+        others: Sequence[Store[Any]],
+        patience_s: float,
+        closing_s: float = CLOSING_S,
+    ) -> None:
         self._folder = first
         self._stores = (first.store, *others)
-        self._first = BatchingWriter(first, patience_s=patience_s)
-        self._others = tuple(BatchingWriter(store, patience_s=patience_s) for store in others)
+        self._closing_s = closing_s
+        self._first = BatchingWriter(first, patience_s=patience_s, aging=_aging(first.store))
+        self._others = tuple(
+            BatchingWriter(store, patience_s=patience_s, aging=_aging(store)) for store in others
+        )
         self._away: dict[str, float] = {}
 
     @classmethod
@@ -161,7 +179,8 @@ class RecordSink:
         stores = [
             store_of(address, folder, folder / PRIVATE_FOLDER, node, item_columns) for address in addresses
         ]
-        sink = cls(_FolderStore(folder, stores[0], remembered_skips), stores[1:], patience_s)
+        closing_s = UPLOADING_S if any(address.remote for address in addresses) else CLOSING_S
+        sink = cls(_FolderStore(folder, stores[0], remembered_skips), stores[1:], patience_s, closing_s)
         async with AsyncExitStack() as opened:
             for writer in (sink._first, *sink._others):
                 await writer.open(fresh=fresh)
@@ -232,12 +251,17 @@ class RecordSink:
                 del self._away[writer.name]
                 emit(SinkBack(now, writer.name, now - since))
 
-    async def close(self, deadline_s: float = CLOSING_S) -> None:
+    async def close(self, deadline_s: float | None = None) -> None:
         """Write the waiting batches and close every store. Raises `OutputUnwritable`, and only once."""
-        closing = [writer.close(deadline_s) for writer in (self._first, *self._others)]
+        within_s = self._closing_s if deadline_s is None else deadline_s
+        closing = [writer.close(within_s) for writer in (self._first, *self._others)]
         failures = [one for one in await asyncio.gather(*closing, return_exceptions=True) if one is not None]
         if failures:
             raise failures[0]
+
+
+def _aging(store: Store[Any]) -> AgingStore | None:
+    return store if isinstance(store, SegmentStore) else None
 
 
 def _skip_entry(skip: Skip) -> tuple[bytes, bytes]:

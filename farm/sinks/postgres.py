@@ -17,9 +17,9 @@ from farm.model.errors import OutputUnwritable, RenderError
 from farm.model.outcome import FailureKind
 from farm.model.record import COLUMNS, Batch, ItemColumns
 from farm.model.secret import MASK, SecretUrl
-from farm.sinks.batch import StoreAway
 from farm.sinks.postgres_items import LOCK_KEY, ItemTable, PageItems, items_of
 from farm.sinks.rows import TABLE, Row, last_of_each, rows_of
+from farm.sinks.store import StoreAway
 
 _Encoded = tuple[Sequence[Row], Sequence[PageItems]]
 """The rows of pages, and their items."""

@@ -7,23 +7,24 @@ on. An id stands once in all segments of a node: their ids are in sidecars, and 
 """
 
 import contextlib
+import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from hashlib import blake2b
 from pathlib import Path
+from time import monotonic
 from typing import BinaryIO, Protocol
 
-from farm.model.errors import OutputUnwritable
+from farm.model.errors import FarmError, OutputUnwritable
 from farm.model.record import Batch
 from farm.resources.files import create_anew, sync_folder
 from farm.sinks.append_log import AppendLog, KeyOf
 from farm.sinks.frames import Framing
 from farm.sinks.log_index import AllKeys, LogIndex
+from farm.sinks.places import DRAFT_SUFFIX, SegmentPlace
+from farm.sinks.store import StoreAway
 
-DRAFT_SUFFIX = ".open"
 _PART = re.compile(r"\.?(part-[A-Za-z0-9._-]{1,200}-)([0-9]{6,18})(\.[a-z.]{1,20})")
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]")
 _NO_END = 1 << 62
 
 
@@ -62,71 +63,30 @@ class SegmentFormat(Protocol):
         ...
 
 
-class SegmentPlace(Protocol):
-    """Where finished segments are kept."""
-
-    def names(self) -> Iterable[str]:
-        """Return the names of what is there. Raises `OutputUnwritable`."""
-        ...
-
-    def publish(self, draft: Path, name: str) -> None:
-        """Put a synced draft there, whole or not at all, and remove it here.
-
-        Raises OSError, or `OutputUnwritable` and its `StoreAway`.
-        """
-        ...
-
-    def remove(self, name: str) -> None:
-        """Remove a segment. Raises OSError or `OutputUnwritable`."""
-        ...
-
-    def local(self, name: str) -> contextlib.AbstractContextManager[Path]:
-        """Return the segment as a file, as long as the context is open. Raises as `publish`."""
-        ...
-
-
-class LocalPlace:
-    """A folder of this machine, in which the drafts are too."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def names(self) -> Iterable[str]:
-        """Return the names of what is there."""
-        return os.listdir(self._folder)  # noqa: PTH208 - names, not paths
-
-    def publish(self, draft: Path, name: str) -> None:
-        """Rename the draft; durable when this returns."""
-        draft.replace(self._folder / name)
-        sync_folder(self._folder)
-
-    def remove(self, name: str) -> None:
-        """Remove a segment."""
-        (self._folder / name).unlink(missing_ok=True)
-
-    def local(self, name: str) -> contextlib.AbstractContextManager[Path]:
-        """Return where it is."""
-        return contextlib.nullcontext(self._folder / name)
-
-
 class SegmentStore:
-    """The segments `part-NODE-NNNNNN` of one node at a place; the log is in `logs`, the sidecars in `private`."""
+    """The segments `part-NODE-NNNNNN` of one node at a place.
+
+    The log is in the folder `logs`, and what says which ids are in a segment in `sidecars`; they may be one.
+    """
 
     def __init__(
-        self, name: str, form: SegmentFormat, place: SegmentPlace, logs: Path, private: Path, node: str
+        self, name: str, form: SegmentFormat, place: SegmentPlace, logs: Path, sidecars: Path, node: str
     ) -> None:
         self.name = name
         self._form = form
         self._place = place
+        self._sidecars = sidecars
         self._logs = logs
-        digest = blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
-        self._sidecars = private / f"sink-{digest}"
-        self._stem = f"part-{_NOT_IN_NAMES.sub('_', node)}-"
+        self._node = node
+        self._stem = ""
         # A log that is the segment has its name, so that whoever finds it knows what it is.
         self._hidden = "" if form.is_log else "."
         self._log_suffix = f"{form.suffix}{DRAFT_SUFFIX}" if form.is_log else ".log"
         self._keys = AllKeys()
         self._log: AppendLog | None = None
+        self._made: Path | None = None
+        self._is_sealed = False
+        self._since = math.inf
         self._number = 0
         self._before = 0
 
@@ -141,8 +101,8 @@ class SegmentStore:
         return len(self._keys) - self._before
 
     def clear(self) -> None:
-        """Remove the segments and the log of this node. Raises `OutputUnwritable`."""
-        with self._translated():
+        """Remove the segments and the log of this node. Raises as `open`."""
+        with self._prepared():
             for number in self._segments():
                 self._place.remove(self._segment(number))
             for folder, suffix in ((self._logs, self._log_suffix), (self._sidecars, ".index")):
@@ -150,10 +110,12 @@ class SegmentStore:
                     path.unlink(missing_ok=True)
 
     def open(self) -> None:
-        """Take up the log that a killed run has left, and learn which ids there are. Raises `OutputUnwritable`."""
-        with self._translated():
-            self._logs.mkdir(parents=True, exist_ok=True)
-            self._sidecars.mkdir(parents=True, exist_ok=True)
+        """Take up the log that a killed run has left, and learn which ids there are.
+
+        Raises `OutputUnwritable` and its `StoreAway`, and UsageError where the place refuses for good.
+        """
+        self._keys = AllKeys()
+        with self._prepared():
             finished = self._segments()
             logs = self._numbered(self._logs, self._log_suffix)
             for path in self._numbered(self._logs, DRAFT_SUFFIX).values():
@@ -165,6 +127,8 @@ class SegmentStore:
                 self._learn(number, is_there=number in finished)
             # There is one log at most: the next one is begun when the segment of this one is there.
             self._begin(max(logs, default=max(finished | sidecars, default=0) + 1))
+            if logs and not self._place.resumes_log:
+                self._roll()
         self._before = len(self._keys)
 
     def encode(self, batch: Batch) -> tuple[Sequence[tuple[bytes, bytes]], int]:
@@ -176,21 +140,77 @@ class SegmentStore:
         """Write the lines with new ids durably, and make a segment of the log when it has enough."""
         if self._log is None:
             raise AssertionError("the store is not open")
+        if self._is_sealed:
+            self._roll()
         entries = list({key: line for one in group for key, line in one if key not in self._keys}.items())
         if entries and not self._log.lines and (preamble := self._form.preamble(self._segment(self._number))):
             entries[0] = entries[0][0], preamble + entries[0][1]
         self._log.append(entries)
-        if self._log.lines >= self._form.most_rows or self._log.size_bytes >= self._form.most_bytes:
-            self._finish()
-            with self._translated():
-                self._begin(self._number + 1)
+        if self._log.lines:
+            self._since = min(self._since, monotonic())
+        most_bytes = min(self._form.most_bytes, self._place.most_bytes)
+        is_full = self._log.lines >= self._form.most_rows or self._log.size_bytes >= most_bytes
+        if is_full or self.due_s() <= 0:
+            self._roll()
+
+    def due_s(self) -> float:
+        """Return in how many seconds `flush` is to be called: when the oldest record of the log is too old."""
+        return self._since + self._place.most_age_s - monotonic()
+
+    def flush(self) -> None:
+        """Make a segment of the log. Raises `OutputUnwritable` and its `StoreAway`; no record is lost then."""
+        self._roll()
 
     def close(self) -> None:
         """Make a segment of the rest. Raises `OutputUnwritable`; the records are in the log then."""
-        self._finish()
+        try:
+            if self._log is None and self._is_sealed:
+                # The last attempt has left it.
+                self._begin(self._number, self._made)
+            self._finish()
+        except OutputUnwritable as error:
+            where = self._release()
+            if not isinstance(error, StoreAway):
+                raise
+            raise StoreAway(
+                f"{error}; the last records are in {where}, and the next run puts them there"
+            ) from error
+        finally:
+            self._place.close()
 
-    def _begin(self, number: int) -> None:
+    def _release(self) -> Path:
+        """Let go of the log, for another run in this process, and return its path."""
+        log, self._log = self._log, None
+        if log is None:
+            return self._logs
+        log.close()
+        return log.path
+
+    @contextlib.contextmanager
+    def _prepared(self) -> Iterator[None]:
+        """Make the folders for what follows; a failure of it leaves nothing open."""
+        try:
+            with self._translated():
+                for folder in (self._logs, self._sidecars):
+                    folder.mkdir(parents=True, exist_ok=True)
+                sync_folder(self._sidecars.parent)
+                self._stem = self._place.stem(self._node)
+                yield
+        except FarmError:
+            self._release()
+            self._place.close()
+            raise
+
+    def _roll(self) -> None:
+        self._finish()
+        with self._translated():
+            self._begin(self._number + 1)
+
+    def _begin(self, number: int, made: Path | None = None) -> None:
         self._number = number
+        self._made = made
+        self._is_sealed = False
+        self._since = math.inf
         self._log = AppendLog(
             self._logs / f"{self._hidden}{self._stem}{number:06}{self._log_suffix}",
             self._sidecars / f"{self._stem}{number:06}.index",
@@ -205,6 +225,8 @@ class SegmentStore:
         log = self._log
         if log is None:
             return
+        # Nothing is added to what may be on its way already.
+        self._is_sealed = True
         with self._translated():
             if log.lines:
                 log.sync_index()
@@ -212,18 +234,22 @@ class SegmentStore:
             else:
                 log.index_path.unlink(missing_ok=True)
             log.path.unlink(missing_ok=True)
-            self._log = None
+            self._log, self._is_sealed = None, False
             log.close()
 
     def _draft(self, log: AppendLog) -> Path:
         """Return the segment of the log as a synced file."""
         if self._form.is_log:
             return log.path
+        if self._made is not None:
+            # A repetition after the place was away.
+            return self._made
         draft = self._logs / f".{self._stem}{self._number:06}{DRAFT_SUFFIX}"
         with os.fdopen(create_anew(draft), "wb") as file:
             self._form.convert(log.path, file)
             file.flush()
             os.fsync(file.fileno())
+        self._made = draft
         return draft
 
     def _learn(self, number: int, *, is_there: bool) -> None:
@@ -249,7 +275,7 @@ class SegmentStore:
         return f"{self._stem}{number:06}{self._form.suffix}"
 
     def _segments(self) -> set[int]:
-        return {number for number, _ in self._of_node(self._place.names(), self._form.suffix)}
+        return {number for number, _ in self._of_node(self._place.names(self._stem), self._form.suffix)}
 
     def _numbered(self, folder: Path, suffix: str) -> dict[int, Path]:
         try:

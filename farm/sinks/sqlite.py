@@ -15,9 +15,9 @@ from typing import Any
 from farm.model.errors import OutputUnwritable, RenderError
 from farm.model.record import COLUMNS, ITEM_KEYS, Batch
 from farm.resources.files import sync_folder
-from farm.sinks.batch import StoreAway
 from farm.sinks.items import ITEMS, check_columns, plain_value, rows_of_items
 from farm.sinks.rows import TABLE, Row, rows_of
+from farm.sinks.store import StoreAway
 
 _LOCK_WAIT_S = 1.0
 _TYPES = {"text": "TEXT", "timestamp": "TEXT", "json": "TEXT", "integer": "INTEGER", "boolean": "INTEGER"}

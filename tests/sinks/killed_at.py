@@ -19,7 +19,7 @@ from typing import Any
 from farm.model.record import Batch
 from farm.sinks import append_log, parquet, warc
 from farm.sinks.address import check_sinks, parse_sink, store_of
-from farm.sinks.batch import Store
+from farm.sinks.store import Store
 from tests.sinks.killed import record
 from tests.tree import ROOT
 

@@ -8,6 +8,7 @@ from farm.app.preflight import preflight
 from farm.model.errors import UsageError
 from farm.settings.commands import RunSettings
 from farm.settings.load import load
+from farm.sinks import address
 from farm.sinks.address import DEFAULT, SinkAddress, check_sinks, parse_sink
 
 
@@ -44,6 +45,56 @@ def test_a_path_is_that_of_the_current_folder_wherever_it_is_used_later(
     assert address.path == tmp_path / path
     assert parse_sink(str(address)) == address
     assert not address.is_secret
+
+
+@pytest.mark.parametrize(
+    ("text", "remote"),
+    [
+        ("jsonl:s3://bucket/a/b/", "s3://bucket/a/b"),
+        ("parquet:s3a://bucket?endpoint_url=http://10.0.0.1:9000&profile=my one", "s3://bucket"),
+        ("warc:s3://bucket/x?region=eu-central-1", "s3://bucket/x"),
+        ("parquet:gs://bucket/x", "gs://bucket/x"),
+        (
+            "parquet:abfs://container@account.dfs.core.windows.net/x",
+            "abfs://container@account.dfs.core.windows.net/x",
+        ),
+    ],
+)
+def test_an_object_store_is_a_url(text: str, remote: str) -> None:
+    """What is shown and kept of it is all of it."""
+    address = parse_sink(text)
+    assert (address.remote, address.path) == (remote, None)
+    assert parse_sink(str(address)) == address
+    assert not address.is_secret
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        *(
+            "s3://",
+            "s3:///x",
+            "s3://b/x?rotate=1MiB",
+            "s3://b/x?endpoint_url=minio:9000",
+            "gs://b/x?region=eu",
+        ),
+        *("s3://b/*", "s3://b/a b", "s3://b/x?endpoint_url=http://u:hunter2@h/", "s3://b/x?profile"),
+    ],
+)
+def test_what_is_no_object_store_is_refused(rest: str) -> None:
+    """With what may be written."""
+    with pytest.raises(ValueError, match="write jsonl:s3://BUCKET/PREFIX"):
+        parse_sink(f"jsonl:{rest}")
+
+
+@pytest.mark.parametrize("keys", ["AKIA:hunter2", "AKIA:hun/ter2"])
+def test_keys_do_not_belong_into_an_address(keys: str) -> None:
+    """And are not shown where they stand there."""
+    with pytest.raises(
+        UsageError, match=r"^--sink: write .* credentials by AWS_ACCESS_KEY_ID and AWS_"
+    ) as caught:
+        load(RunSettings, ["--sink", f"jsonl:s3://{keys}@bucket/x"], "farm run", "")
+    assert "hun" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -86,13 +137,15 @@ def test_several_are_given_by_flags_the_environment_and_the_file(
 def test_one_place_is_given_once() -> None:
     """Two writers would write it twice."""
     check_sinks([DEFAULT, SinkAddress("jsonl", Path("/x"))])
+    with pytest.raises(UsageError, match=r"--sink jsonl:s3://b/x.* is given twice; leave one out"):
+        check_sinks([parse_sink("jsonl:s3://b/x"), parse_sink("jsonl:s3://b/x/?region=a")])
     with pytest.raises(UsageError, match="--sink sqlite:////x is given twice; leave one out"):
         check_sinks([parse_sink("sqlite:////x"), DEFAULT, parse_sink("sqlite:////y/../x")])
     with pytest.raises(UsageError, match="twice"):
         preflight(RunSettings(urls=("http://a.example/",), sink=("jsonl", "jsonl:")))
 
 
-@pytest.mark.parametrize("alone", ["parquet:p", "warc:w"])
+@pytest.mark.parametrize("alone", ["parquet:p", "warc:w", "jsonl:s3://bucket/x"])
 def test_items_need_a_sink_that_has_a_place_for_them(alone: str) -> None:
     """They would be made and lost without a word."""
     with pytest.raises(UsageError, match="no place for them; add --sink jsonl"):
@@ -100,3 +153,25 @@ def test_items_need_a_sink_that_has_a_place_for_them(alone: str) -> None:
     for other in ("sqlite:///items.db", "csv:a.csv", "postgresql://u@h/d"):
         check_sinks([parse_sink(alone), parse_sink(other)], have_items=True)
     check_sinks([parse_sink(alone)])
+
+
+def test_without_the_package_of_an_object_store_the_command_that_brings_it_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of the format first, then of the store; where fsspec knows what a store needs it says so."""
+    sink = parse_sink("parquet:s3://bucket/x")
+    check_sinks([sink])
+    with pytest.raises(
+        UsageError, match=r"parquet:nope://b/x cannot be reached \(Protocol not known: nope\)"
+    ):
+        check_sinks([parse_sink("parquet:nope://b/x")])
+    with pytest.raises(UsageError, match=r"cannot be reached \(.*gcsfs.*\)"):
+        check_sinks([parse_sink("parquet:gs://b/x")])
+    for name, package in (("s3", "s3fs"), ("://", "fsspec")):
+        with monkeypatch.context() as patched:
+            patched.setitem(address._PACKAGES, name, ("not_there", "s3"))
+            with pytest.raises(
+                UsageError, match=r"not_there; install it with `pip install 'crawl-farm\[s3\]'`"
+            ):
+                check_sinks([sink])
+        assert address._PACKAGES[name][0] == package

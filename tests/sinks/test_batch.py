@@ -11,7 +11,8 @@ from farm.model.errors import OutputUnwritable, RenderError
 from farm.model.outcome import FailureKind
 from farm.model.record import Batch, Record
 from farm.sinks import batch as batch_module
-from farm.sinks.batch import BatchingWriter, StoreAway
+from farm.sinks.batch import BatchingWriter
+from farm.sinks.store import StoreAway
 from tests.turns import turns
 
 

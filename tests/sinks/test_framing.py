@@ -20,9 +20,9 @@ from backports import zstd
 from farm.model.errors import OutputUnwritable, RenderError
 from farm.model.record import COLUMNS, Batch, Record
 from farm.sinks.address import parse_sink, store_of
-from farm.sinks.batch import Store
 from farm.sinks.csv_file import CsvStore
 from farm.sinks.output import RecordSink
+from farm.sinks.store import Store
 from tests.sinks.killed import killed, record
 
 csv.field_size_limit(1 << 30)

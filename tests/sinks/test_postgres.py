@@ -11,9 +11,9 @@ from farm.model.record import COLUMNS, Batch
 from farm.model.secret import SecretUrl
 from farm.settings.commands import RunSettings
 from farm.sinks.address import parse_sink
-from farm.sinks.batch import StoreAway
 from farm.sinks.output import RecordSink
 from farm.sinks.postgres import PostgresStore
+from farm.sinks.store import StoreAway
 from tests.sinks.killed import record
 from tests.sinks.postgres_server import PASSWORD, USER, PostgresServer, rows, write
 

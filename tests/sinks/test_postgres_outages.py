@@ -15,8 +15,9 @@ from farm.model.errors import OutputUnwritable, RenderError
 from farm.model.record import Batch
 from farm.model.secret import SecretUrl
 from farm.sinks import postgres as postgres_module
-from farm.sinks.batch import BatchingWriter, StoreAway
+from farm.sinks.batch import BatchingWriter
 from farm.sinks.postgres import PostgresStore
+from farm.sinks.store import StoreAway
 from tests.sinks.killed import killed, record
 from tests.sinks.postgres_server import NOBODY, PASSWORD, PostgresServer, rows, write
 

@@ -17,9 +17,9 @@ from farm.model.errors import OutputUnwritable, RenderError
 from farm.model.record import COLUMNS, Batch
 from farm.sinks import sqlite as sqlite_module
 from farm.sinks.address import parse_sink
-from farm.sinks.batch import StoreAway
 from farm.sinks.output import RecordSink
 from farm.sinks.sqlite import SqliteStore
+from farm.sinks.store import StoreAway
 from tests.sinks.killed import killed, record
 
 

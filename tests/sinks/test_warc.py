@@ -16,7 +16,7 @@ from farm.model.errors import OutputUnwritable
 from farm.model.page import PageExchange
 from farm.model.record import Batch, Record
 from farm.sinks.address import parse_sink, store_of
-from farm.sinks.batch import Store
+from farm.sinks.store import Store
 from farm.sinks.warc import WarcFormat
 from tests.sinks.killed import record
 from tests.sinks.killed_at import RECORDS, killed_at_each_step

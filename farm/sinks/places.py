@@ -1,0 +1,105 @@
+"""Where segments are kept: a folder of this machine; `object_store` has the other place.
+
+What always holds: a segment is there whole or not at all.
+"""
+
+import contextlib
+import math
+import os
+import re
+from collections.abc import Iterable
+from hashlib import blake2b
+from pathlib import Path
+from typing import Protocol
+
+from farm.resources.files import sync_folder
+
+DRAFT_SUFFIX = ".open"
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]")
+
+
+class SegmentPlace(Protocol):
+    """Where finished segments are kept. Used in the writer's thread alone."""
+
+    resumes_log: bool
+    """Whether the log of a killed run is gone on with. Else it becomes a segment first: an upload of it that is
+    still under way must bring the same."""
+    most_bytes: int
+    """Of a log, where its format allows more."""
+    most_age_s: float
+    """How old a record may be when its log becomes a segment, however small that is."""
+
+    def stem(self, node: str) -> str:
+        """Return how the names of a node's segments begin, `part-NODE-`. Raises OSError."""
+        ...
+
+    def names(self, stem: str) -> Iterable[str]:
+        """Return the names of what is there, those with this stem at least.
+
+        Raises OSError, `OutputUnwritable` and its `StoreAway`; UsageError where it can never be written to.
+        """
+        ...
+
+    def publish(self, draft: Path, name: str) -> None:
+        """Put a synced draft there, whole or not at all, and remove it here.
+
+        Raises OSError, or `OutputUnwritable` and its `StoreAway`.
+        """
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove a segment. Raises OSError or `OutputUnwritable`."""
+        ...
+
+    def local(self, name: str) -> contextlib.AbstractContextManager[Path]:
+        """Return the segment as a file, as long as the context is open. Raises as `publish`."""
+        ...
+
+    def close(self) -> None:
+        """Release what is open."""
+        ...
+
+
+class LocalPlace:
+    """A folder of this machine, in which the drafts are too."""
+
+    resumes_log = True
+    most_bytes = 1 << 62
+    most_age_s = math.inf
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def stem(self, node: str) -> str:
+        """Return the node's own stem."""
+        return stem_of(node)
+
+    def names(self, stem: str) -> Iterable[str]:  # noqa: ARG002
+        """Return the names of what is there."""
+        return os.listdir(self._folder)  # noqa: PTH208 - names, not paths
+
+    def publish(self, draft: Path, name: str) -> None:
+        """Rename the draft; durable when this returns."""
+        draft.replace(self._folder / name)
+        sync_folder(self._folder)
+
+    def remove(self, name: str) -> None:
+        """Remove a segment."""
+        (self._folder / name).unlink(missing_ok=True)
+
+    def local(self, name: str) -> contextlib.AbstractContextManager[Path]:
+        """Return where it is."""
+        return contextlib.nullcontext(self._folder / name)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def stem_of(*words: str) -> str:
+    """Return how the names of segments begin, of words that may have any character."""
+    return "-".join(["part", *(_NOT_IN_NAMES.sub("_", word) for word in words), ""])
+
+
+def sidecar_folder(private: Path, name: str) -> Path:
+    """Return the folder of what belongs to the sink of this name."""
+    return private / f"sink-{blake2b(name.encode('utf-8', 'surrogateescape'), digest_size=8).hexdigest()}"
