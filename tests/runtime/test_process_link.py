@@ -17,7 +17,7 @@ from farm.runtime.process_link import (
     LinkClosed,
     ProcessLink,
 )
-from farm.sinks.batch import StoreAway
+from farm.sinks.store import StoreAway
 
 Pair = tuple[ProcessLink, ProcessLink]
 
