@@ -138,9 +138,9 @@ class Options(TypedDict, total=False):
     allow_network: Sequence[str] | None
     """private network that may be reached, CIDR[:port] (repeatable) [none]."""
     rate: str | None
-    """visits to one site, over all nodes [as fast as it bears]."""
+    """visits to one site, over all nodes [as fast as it answers well]."""
     site_concurrency: int | None
-    """visits to one site at once, over all nodes [8 at first, then as many as it bears]."""
+    """visits to one site at once, over all nodes [8 at first, then as many as it answers well]."""
     global_rate: str | None
     """visits in all, over all nodes [no limit]."""
     global_concurrency: int | None

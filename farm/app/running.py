@@ -161,7 +161,7 @@ async def _work(
     observer: RunObserver,
     clock: Clock,
 ) -> RunEnd:
-    """Run the node under the eyes of the observer, take it apart, and sum up."""
+    """Run the node with the observer informed, close everything, and sum up."""
     started_at, tally = clock.wall(), Tally(clock.monotonic())
 
     def emit(event: Event) -> None:

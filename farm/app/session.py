@@ -204,7 +204,7 @@ async def is_over(plan: RunPlan, frontier: RedisFrontier) -> bool:
 
 
 async def note_end(plan: RunPlan, frontier: RedisFrontier) -> None:
-    """Note that the crawl came to its end; where Redis takes no writes, the next run finds out by itself."""
+    """Note that the crawl came to its end; where Redis takes no writes, the next run finds out."""
     with suppress(FarmError, TimeoutError):
         async with asyncio.timeout(NOTE_S):
             await frontier.mark_finished(_fed_by(plan))

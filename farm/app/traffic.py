@@ -111,7 +111,7 @@ def robots_checker(
 
 
 def pace_learner(session: CrawlSession, host_load: HostLoad, emit: Emit, clock: Clock) -> PaceLearner:
-    """Return who learns how much each site bears; what the user allows is the most."""
+    """Return what learns how much each site can take, up to what the user allows."""
     params = pace_params(session.crawl.settings)
     own = own_paces(session.plan.settings.site, params)
     return PaceLearner(session.frontier.paces, params, host_load.is_overloaded, emit, clock, own)

@@ -3,7 +3,7 @@
 When a driver has died, most calls raise Playwright's Error. A call that is sent before Playwright has noticed
 raises the event loop's error of a closed pipe; a start under way raises a bare Exception. The same two reach the
 loop's exception handler, from a future that Playwright never reads and from its callbacks, and would be shown to
-the user. They carry no information: the engine detects the death by itself and is replaced.
+the user. They carry no information: the engine notices the death without them and is replaced.
 """
 
 import asyncio

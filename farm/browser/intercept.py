@@ -6,7 +6,7 @@ does not load them (see `chromium`), which costs nothing per image.
 
 CDP's Fetch domain pauses a request in the browser until the farm answers, a round trip each; so it is enabled only
 for the requests that need it. Invariants: every paused request is continued or failed; a header is never sent to a
-site that `may_see` refuses, and each hop of a redirect is checked by itself.
+site that `may_see` refuses, and each hop of a redirect is checked.
 """
 
 import asyncio

@@ -74,6 +74,6 @@ class CpuDeprioritizer:
                     processes.lower_priority(slot.tab.pid, NICER)
                     slot.mark_deprioritized()
             except ProcessLookupError:
-                # The renderer has ended; its visit will fail by itself.
+                # The renderer has ended; its visit fails of that.
                 continue
         self._first = seen

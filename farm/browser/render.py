@@ -189,7 +189,7 @@ def _page(tab: Tab, response: Response, seen: dict[str, Any], timings: dict[str,
     status, headers = response.status, response.headers
     way = tab.events.journey.way_to(seen["came"] if tab.events.journey.is_long else response.url)
     if tab.events.journey.is_long and way.answer is not None:
-        # The page went on by itself: what answered for the document that was read counts.
+        # The page navigated on: what answered for the document that was read counts.
         status, headers = int(way.answer["status"]), flat(way.answer["headers"])
     content_type = headers.get("content-type", "")
     return RenderedPage(

@@ -55,7 +55,7 @@ def _show(extractor: Extractor, record: Mapping[str, Any]) -> None:
     page = PageContent.of_record(record)
     console = Console()
     if not extractor.matches(page.url):
-        console.print(Text(f"no rule is for {escaped(page.url)}; see url and url_pattern"))
+        console.print(Text(f"no rule matches {escaped(page.url)}; see url and url_pattern"))
         return
     found = extractor.read(page)
     for number, (kind, item) in enumerate(found.items[:_SHOWN_ITEMS], 1):
@@ -94,12 +94,12 @@ def _over_stored(extractor: Extractor, source: Path, to: Path | None) -> int:
                 if found.errors and not first:
                     first = f"; the first, on {record['url']}: {found.errors[0]['message']}"
     except FileExistsError:
-        raise UsageError(f"--to {to} is there already; remove it, or name another file.") from None
+        raise UsageError(f"--to {to} exists already; remove it, or name another file.") from None
     except BrokenPipeError:
         raise
     except OSError as error:
         raise OutputUnwritable(
-            f"{error.filename or to} cannot be read or written ({error.strerror}); see to its permissions."
+            f"{error.filename or to} cannot be read or written ({error.strerror}); check its permissions."
         ) from None
     tell(f"{items:,} items of {pages:,} pages, {errors:,} errors{first}")
     return 0
@@ -128,5 +128,5 @@ def _records(path: Path) -> Iterator[Mapping[str, Any]]:
             except ValueError:
                 record = None
             if not isinstance(record, dict) or not record.keys() >= _NEEDED:
-                raise UsageError(f"--from {path}: line {number} is no record of a page.")
+                raise UsageError(f"--from {path}: line {number} is not a record of a page.")
             yield record

@@ -52,13 +52,13 @@ def render_one(settings: FetchSettings) -> tuple[int, list[bytes]]:
         code = execute(plan, lambda: lines.extend(_read(plan.output / "pages.jsonl")))
     if code == WORK_LEFT:
         tell(
-            f"{settings.urls[0]} was not brought within {settings.time_limit:g} s; give a longer --time-limit."
+            f"{settings.urls[0]} was not rendered within {settings.time_limit:g} s; give a longer --time-limit."
         )
     return code, lines
 
 
 def _form(settings: FetchSettings) -> str:
-    """Return what is to be printed. Raises UsageError where the arguments do not say one thing."""
+    """Return what to print. Raises UsageError where the arguments ask for several things."""
     if len(settings.urls) != 1:
         raise UsageError(f"{len(settings.urls)} URLs were given; give one, or crawl with `farm run`.")
     for name in FILES:
@@ -76,7 +76,7 @@ def _form(settings: FetchSettings) -> str:
 
 
 def _plan(settings: FetchSettings, output: Path) -> RunPlan:
-    """Return the plan of a crawl of the page alone: no link is followed, a redirect is wherever it leads."""
+    """Return the plan of a crawl of the page alone: a redirect is followed wherever it leads, a link is not."""
     names = FetchSettings.model_fields.keys() & RunSettings.model_fields.keys()
     given = {name: getattr(settings, name) for name in names}
     given |= dict.fromkeys(FILES, False) | {name: getattr(settings, f"as_{name}") for name in COLUMNS}

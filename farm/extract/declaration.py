@@ -1,6 +1,6 @@
-"""A declaration of what to extract, as a TOML file says it: read, checked and ready to run.
+"""A declaration of what to extract, read from a TOML file and checked.
 
-What is wrong in it is one sentence with file, line and column, before anything is fetched.
+A mistake in it is reported before anything is fetched, in one sentence with file, line and column.
 """
 
 import re
@@ -62,7 +62,7 @@ def _pattern(value: str) -> str:
         TypeAdapter(Annotated[str, StringConstraints(pattern=value)])
     except SchemaError:
         raise ValueError(
-            f"{value!r} is no regular expression of linear time: no back-references, no looking around"
+            f"{value!r} is not a regular expression of linear time, without back-references and look-around"
         ) from None
     return value
 
@@ -74,7 +74,7 @@ Pattern = Annotated[str, Field(max_length=_PATTERN_CHARS), AfterValidator(_patte
 
 
 class _Source(BaseModel):
-    """Where something stands: exactly one of four ways to say it."""
+    """Where a value is found: exactly one of four keys says it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -87,7 +87,7 @@ class _Source(BaseModel):
     def _one(self) -> Self:
         given = [name for name in _SOURCES if getattr(self, name) is not None]
         if len(given) != 1:
-            said = f"it has {' and '.join(given)}" if given else "it does not say where it stands"
+            said = f"it has {' and '.join(given)}" if given else "it does not say where to find the value"
             raise ValueError(f"{said}; give one of css, xpath, json_ld or path")
         return self
 
@@ -106,15 +106,15 @@ def _named(value: Mapping[str, Any]) -> Mapping[str, Any]:
     for name in value:
         if not _NAME.fullmatch(name):
             raise ValueError(
-                f"{name[:80]!r} is no name of a field; write letters, digits and _, a letter first, 63 at most"
+                f"{name[:80]!r} is not a field name; use at most 63 letters, digits and _, a letter first"
             )
     if len({name.lower() for name in value}) < len(value):
-        raise ValueError("two fields differ by the case of letters alone, which databases do not tell apart")
+        raise ValueError("two field names differ only in case, which databases ignore")
     return value
 
 
 class FieldRule(_Source):
-    """One field: where it stands, which type it has, and what holds for it."""
+    """One field: where its value is found, its type and its bounds."""
 
     attr: str | None = Field(default=None, min_length=1, max_length=100)
     type: Type | None = None
@@ -130,15 +130,15 @@ class FieldRule(_Source):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.attr is not None and self.is_json:
-            raise ValueError("attr goes with css and xpath")
+            raise ValueError("attr is for css and xpath only")
         if self.fields is not None and (self.type is not None or self.attr is not None):
-            raise ValueError("fields do not go with type or attr: they are the value")
+            raise ValueError("fields cannot be given together with type or attr, because they are the value")
         if (self.min is not None or self.max is not None) and self.type not in {"number", "integer"}:
-            raise ValueError('min and max go with type = "number" or "integer"')
+            raise ValueError('min and max are for type = "number" or "integer" only')
         if self.pattern is not None and self.type not in {None, "text", "url", "html"}:
-            raise ValueError("pattern goes with texts")
+            raise ValueError("pattern is for texts only")
         if self.currency is not None and self.type != "price":
-            raise ValueError('currency goes with type = "price"')
+            raise ValueError('currency is for type = "price" only')
         return self
 
     @property
@@ -171,7 +171,7 @@ FieldRule.model_rebuild()
 
 
 class ItemRule(BaseModel):
-    """What one kind of item is: the pages that have it, where each stands, and its fields."""
+    """One kind of item: the pages that have it, where each item is found, and its fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -202,7 +202,7 @@ class Declaration(BaseModel):
     def _bounded(self) -> Self:
         for kind in self.item:
             if not _NAME.fullmatch(kind):
-                raise ValueError(f"{kind[:80]!r} is no name of a kind; write letters, digits and _")
+                raise ValueError(f"{kind[:80]!r} is not a name for a kind of item; use letters, digits and _")
         depths = [_size(rule.fields, 1) for rule in self.item.values()]
         if sum(count for count, _ in depths) > MOST_FIELDS:
             raise ValueError(f"there are more than {MOST_FIELDS} fields")
@@ -221,7 +221,7 @@ class Declaration(BaseModel):
 
     @property
     def needs_html(self) -> bool:
-        """Whether something of it stands in the HTML."""
+        """Whether any field is read from the HTML."""
         return any(not source.is_json for rule in self.item.values() for source in _sources(rule))
 
 
@@ -235,7 +235,7 @@ def _sources(rule: ItemRule) -> list[_Source]:
 
 
 class UrlMatch:
-    """Which URLs a rule is for: any of its globs on the path or of its expressions on the URL; all without any."""
+    """Which URLs a rule is for: a glob matches the path, an expression the URL, or it has neither."""
 
     def __init__(self, rule: ItemRule) -> None:
         globs = [f"(?s)^{_expression(glob)}$" for glob in rule.url]
@@ -243,7 +243,7 @@ class UrlMatch:
         self._urls = [TypeAdapter(Annotated[str, StringConstraints(pattern=one)]) for one in rule.url_pattern]
 
     def __call__(self, url: str) -> bool:
-        """Return whether it is."""
+        """Return whether the rule is for the URL."""
         if not self._paths and not self._urls:
             return True
         return any(_fits(one, path_of(url)) for one in self._paths) or any(
@@ -273,9 +273,9 @@ def read_declaration(path: Path) -> Declaration:
     except OSError as error:
         raise UsageError(f"--extract {path} cannot be read ({error.strerror}); give a TOML file.") from None
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not written in UTF-8 (byte {error.start}); save it so.") from None
+        raise UsageError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8.") from None
     if len(data) > LARGEST_BYTES:
-        raise UsageError(f"{path} is larger than 1 MiB; no declaration is.")
+        raise UsageError(f"{path} is larger than 1 MiB; divide it, or leave something out.")
     try:
         content = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -303,7 +303,7 @@ def _sentence(path: Path, text: str, error: ErrorDetails) -> str:
     if error["type"] == "extra_forbidden":
         models: dict[int, type[BaseModel]] = {1: Declaration, _KIND_KEYS: ItemRule}
         keys = models.get(len(where), FieldRule).model_fields
-        said = f"no such key; the keys here are {', '.join(keys)}"
+        said = f"unknown key; the keys here are {', '.join(keys)}"
     elif error["type"] == "missing":
         said = "it is missing"
     return f"{path}, line {line}, column {column}: {name or 'the declaration'}: {said.rstrip('.')}."

@@ -1,7 +1,8 @@
-"""The HTML of a page as something to select in, by CSS (lexbor) and by XPath (libxml2).
+"""The HTML of a page, searched by CSS (lexbor) and by XPath (libxml2).
 
-Each reads the HTML with its own parser, when it is first asked. Declarative shadow roots are opened: what is in
-one stands in its host. By the other language a node is read alone, without what is around it.
+Each language parses the HTML by its own library, on first use. Declarative shadow roots are opened: their content
+becomes content of their hosts. A node found in one language is searched in the other as a document of its own,
+without its surroundings.
 """
 
 import re
@@ -70,7 +71,7 @@ _ADDRESSES = {
 
 
 class Unreadable(Exception):
-    """A page, or a selector on it, would take too long; the text says why."""
+    """The page, or the selector on this page, would take too long; the message says why."""
 
 
 class Element(Protocol):
@@ -93,17 +94,17 @@ class Element(Protocol):
         ...
 
     def attribute(self, name: str) -> str | None:
-        """Return an attribute; by the empty name that which is an address."""
+        """Return an attribute; for an empty name the one that holds the element's address."""
         ...
 
 
 class Document:
-    """A page's HTML. Raises `Unreadable` where it is too much."""
+    """A page's HTML. Raises `Unreadable` where it is too long or too deep."""
 
     def __init__(self, html: str) -> None:
         self.tags = html.count("<")
         if len(html) > MOST_CHARS:
-            raise Unreadable(f"the HTML has {len(html):,} characters, and {MOST_CHARS:,} are the most")
+            raise Unreadable(f"the HTML has {len(html):,} characters; at most {MOST_CHARS:,} are read")
         if self.tags > _SCANNED_FROM and _depth(html) > MOST_DEPTH:
             raise Unreadable(f"elements are nested more than {MOST_DEPTH:,} deep")
         self._html = (
@@ -138,10 +139,10 @@ class Document:
         return found
 
     def _check(self, selector: str) -> None:
-        """Refuse what takes the square of a page's size where that is large: it cannot be stopped half-way."""
+        """Refuse selectors of quadratic time on a large page: they cannot be interrupted."""
         for part, most in ((":has(", _HAS_TAGS), (":nth-", _NTH_TAGS)):
             if part in selector and self.tags > most:
-                raise Unreadable(f"`{part.strip('(')}` is not looked for in more than {most:,} tags")
+                raise Unreadable(f"`{part.strip('(')}` is not evaluated on a page of more than {most:,} tags")
 
 
 class CssNode:
@@ -252,23 +253,23 @@ class XPathNode:
 
 
 def check_css(selector: str) -> None:
-    """Raise `ValueError` for a selector that is none."""
+    """Raise `ValueError` for what is not a CSS selector."""
     try:
         _EMPTY.css(selector)
     except SelectolaxError:
-        raise ValueError(f"`{selector}` is no CSS selector that is known here") from None
+        raise ValueError(f"`{selector}` is not a CSS selector, or not one that is supported") from None
     if selector.count("(") != selector.count(")") and '"' not in selector and "'" not in selector:
-        raise ValueError(f"`{selector}` is no CSS selector: a parenthesis is not closed")
+        raise ValueError(f"`{selector}` is not a CSS selector: a parenthesis is not closed")
 
 
 def compiled_xpath(path: str) -> etree.XPath:
-    """Return an expression to evaluate. Raises `ValueError` for one that is none."""
+    """Return the compiled expression. Raises `ValueError` for what is not an XPath expression."""
     try:
-        # EXSLT's regular expressions are Python's, which a text can keep busy without end.
+        # EXSLT's regular expressions are Python's: on some texts they never end.
         compiled = etree.XPath(path, regexp=False, smart_strings=False)
         compiled(_tree("<p></p>"))
     except (etree.XPathError, ValueError) as error:
-        raise ValueError(f"`{path}` is no XPath expression ({str(error).rstrip('.')})") from None
+        raise ValueError(f"`{path}` is not an XPath expression ({str(error).rstrip('.')})") from None
     return compiled
 
 
@@ -284,7 +285,7 @@ def _opened(parser: LexborHTMLParser) -> LexborNode:
                 template.insert_before(child, move=True)
             template.decompose()
     if parser.root is None:
-        raise Unreadable("there is no element in the HTML")
+        raise Unreadable("the HTML has no element")
     return parser.root
 
 

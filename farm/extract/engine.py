@@ -1,6 +1,6 @@
-"""Run a declaration on a page: typed items, and what failed, by which selector.
+"""Run a declaration on a page: typed items, and what failed, with the selector.
 
-What fails never fails the page: a field that cannot be read is null, an item without a required field is left out.
+A failure never fails the page: a field that cannot be read is null, an item without a required field is left out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ _SHOWN_CHARS = 60
 
 @dataclass(frozen=True, slots=True)
 class PageContent:
-    """What is read of a page: `url` says which rules are for it, addresses are relative to `base`."""
+    """A page to read items from: `url` decides which rules apply, addresses are relative to `base`."""
 
     url: str
     base: str
@@ -34,7 +34,7 @@ class PageContent:
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> "PageContent":
-        """Return what is read of a stored page, from the columns of its record."""
+        """Return the content of a stored page, from the columns of its record."""
         return cls(
             record["url"],
             record["final_url"],
@@ -94,7 +94,7 @@ class Extractor:
         return any(match(url) for _, match, _ in self.rules)
 
     def read(self, page: PageContent) -> Extraction:
-        """Return what the page has. It takes as long as the page likes: in the farm a parser process does it."""
+        """Return the items of the page. The page decides how long that takes: the farm calls it in a process."""
         run = _Run(page)
         items: list[tuple[str, Mapping[str, Any]]] = []
         run.base = _base(run)
@@ -111,7 +111,7 @@ class Extractor:
                     if item is not None:
                         items.append((kind, item))
             except Unreadable as error:
-                run.fail("", rule.each.shown if rule.each else "", f"the page is not read: {error}")
+                run.fail("", rule.each.shown if rule.each else "", f"the page was not read: {error}")
         if run.more:
             run.errors.append({"kind": "", "field": "", "selector": "", "message": f"{run.more:,} more"})
         return Extraction(tuple(items), tuple(run.errors))

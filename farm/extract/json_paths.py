@@ -21,7 +21,9 @@ def parse_path(text: str) -> tuple[Step, ...]:
     while at < len(text):
         found = _STEP.match(text, at)
         if found is None or (at == 0 and text.startswith(".")):
-            raise ValueError(f"{text!r} is no path at character {at + 1}; write one such as offers[0].price")
+            raise ValueError(
+                f"{text!r} is not a path: see character {at + 1}; write one such as offers[0].price"
+            )
         number, star, *names = found.groups()
         steps.append(int(number) if number is not None else None if star else next(filter(None, names)))
         at = found.end()
@@ -31,7 +33,7 @@ def parse_path(text: str) -> tuple[Step, ...]:
 
 
 def values_at(value: Any, steps: Sequence[Step]) -> list[Any]:
-    """Return what stands at the path, in order, `MOST_FOUND` at most; without what is null."""
+    """Return the values at the path, in order, `MOST_FOUND` at most; nulls are left out."""
     found = [value]
     for step in steps:
         found = [one for each in found for one in _step(each, step)][:MOST_FOUND]
@@ -68,6 +70,6 @@ def _step(value: Any, step: Step) -> Sequence[Any]:
     if isinstance(value, Mapping):
         if isinstance(step, str):
             return [value.get(step)]
-        # What is there once stands for a list of one.
+        # A single value counts as a list of one.
         return [value] if step in {0, -1, None} else []
     return [value] if step in {0, -1, None} and value is not None else []

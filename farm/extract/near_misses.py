@@ -1,4 +1,4 @@
-"""What is like a CSS selector that matches nothing on a page."""
+"""Suggestions for a CSS selector that matches nothing on a page."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ _MOST_TRIED = 20
 
 
 def _near(document: Document, selector: str, known: Sequence[str]) -> str:
-    """Return the first like selector that matches something, with how often; empty without one."""
+    """Return the most similar selector that matches something, and how often; an empty text without one."""
     tried = 0
     for found in _SIMPLE.finditer(selector):
         for name in () if found[0] in known else get_close_matches(found[0], known, n=3):
@@ -29,7 +29,7 @@ def _near(document: Document, selector: str, known: Sequence[str]) -> str:
 
 
 def near_misses(extractor: Extractor, page: PageContent) -> Mapping[str, str]:
-    """Return each selector that matches nothing, with what is like it: `` `.price` matches 12``.
+    """Return each selector that matches nothing, with the most similar one that does: `` `.price` matches 12``.
 
     Raises `Unreadable`.
     """

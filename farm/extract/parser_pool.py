@@ -39,7 +39,7 @@ _READ_AHEAD_BYTES = 1 << 20
 
 
 class ParserFailed(Exception):
-    """No answer could be had for a page; the text says why."""
+    """A page could not be parsed; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class ParserPool:
 
     @property
     def pids(self) -> frozenset[int]:
-        """The processes that run."""
+        """The running processes."""
         return frozenset(self._all)
 
     async def run(self, job: str, arguments: Mapping[str, Any], *texts: str) -> Any:
@@ -83,7 +83,7 @@ class ParserPool:
         parts = [_encoded(text) for text in texts]
         sizes = [len(part) for part in parts]
         if sum(sizes) > _MOST_BODY_BYTES:
-            raise ParserFailed(f"the page has {sum(sizes):,} bytes, and {_MOST_BODY_BYTES:,} are the most")
+            raise ParserFailed(f"the page has {sum(sizes):,} bytes; at most {_MOST_BODY_BYTES:,} are parsed")
         head = _json((job, arguments, sizes))
         request = b"".join((REQUEST.pack(len(head), sum(sizes)), head, *parts))
         try:
@@ -119,7 +119,7 @@ class ParserPool:
         raise ParserFailed(f"its parser died {TRIES} times (one may hold {most} MiB)")
 
     async def close(self) -> None:
-        """End the processes. Nobody may be asking any more."""
+        """End the processes. No job may be running any more."""
         while self._idle:
             await self._end(self._idle.pop())
 
@@ -178,7 +178,7 @@ async def _asked(process: asyncio.subprocess.Process, request: bytes) -> Any:
     (length,) = ANSWER.unpack(await process.stdout.readexactly(ANSWER.size))
     if length > _MOST_ANSWER_BYTES:
         raise ParserFailed(
-            f"its parser answered with {length:,} bytes, and {_MOST_ANSWER_BYTES:,} are the most"
+            f"its parser answered with {length:,} bytes; at most {_MOST_ANSWER_BYTES:,} are taken"
         )
     return orjson.loads(await process.stdout.readexactly(length))
 
@@ -252,6 +252,6 @@ class ItemReader:
         try:
             found = await self._pool.run("items", arguments, page.html)
         except ParserFailed as failure:
-            message = f"the page is not read: {failure}"
+            message = f"the page was not read: {failure}"
             return Extraction(errors=({"kind": "", "field": "", "selector": "", "message": message},))
         return Extraction(tuple((kind, item) for kind, item in found["items"]), tuple(found["errors"]))

@@ -75,7 +75,7 @@ def _markdown(root: Any) -> str:
     _drop_empty(root)
     _link_headings(root)
     _unfold_layout(root)
-    # By itself it leaves navigation and forms out, which belong to the whole page.
+    # Its default leaves out navigation and forms, which belong to the whole page.
     whole = PreprocessingOptions(enabled=False)
     options = ConversionOptions(
         preprocessing=whole, extract_metadata=False, sub_symbol="~", sup_symbol="^", br_in_tables=True
@@ -85,7 +85,7 @@ def _markdown(root: Any) -> str:
 
 
 def _main_text(root: Any, url: str) -> str | None:
-    """Return the main content as plain text; None where there is none to be told from the rest."""
+    """Return the main content as plain text; None where none is found."""
     import trafilatura
 
     text = trafilatura.extract(html.tostring(root, encoding="unicode"), url=url, include_comments=False)

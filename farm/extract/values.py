@@ -110,7 +110,7 @@ def number_of(text: str, lang: str = "", *, is_price: bool = False) -> Decimal:
     try:
         return Decimal(plain)
     except InvalidOperation:
-        raise ValueError(f"{found[0]!r} is no number") from None
+        raise ValueError(f"{found[0]!r} is not a number") from None
 
 
 def price_of(text: str, lang: str = "", currency: str = "") -> dict[str, Any]:
@@ -140,7 +140,7 @@ def date_of(text: str, lang: str = "") -> str:
     """Return a date in ISO 8601, with its time and its offset where the text has them."""
     given = text.strip()
     if len(given) > _DATE_CHARS:
-        raise ValueError(f"it is longer than the {_DATE_CHARS} characters of a date")
+        raise ValueError(f"it has more than {_DATE_CHARS} characters, too many for a date")
     try:
         exact = datetime.fromisoformat(given)
     except ValueError:
@@ -168,9 +168,9 @@ def _parsed(text: str, lang: str, default: datetime) -> datetime:
         )
     # dateutil lets out what its own parts raise on strange texts.
     except (ValueError, OverflowError, TypeError, IndexError, AttributeError, ArithmeticError):
-        raise ValueError("it is no date") from None
+        raise ValueError("it is not a date") from None
     if not isinstance(found, datetime):
-        raise ValueError("it is no date")  # noqa: TRY004 - a value that cannot be read
+        raise ValueError("it is not a date")  # noqa: TRY004 - a value that cannot be read
     return found
 
 
@@ -211,7 +211,7 @@ def _currency(text: str, lang: str) -> str | None:
 def typed(  # noqa: PLR0911 - a type each
     raw: Any, rule: FieldRule, lang: str, base: str
 ) -> Any:
-    """Return a text, or a value of JSON, as the rule's type; addresses are relative to `base`."""
+    """Return a text or a JSON value as the rule's type; addresses are relative to `base`."""
     is_json = rule.is_json
     if rule.type in {None, "json"}:
         return raw
@@ -234,7 +234,7 @@ def _number(text: str, lang: str, *, whole: bool) -> float | int:
     if not whole:
         return float(number)
     if number != int(number) or abs(number) >= 1 << 63:
-        raise ValueError("it is no integer of 64 bits")
+        raise ValueError("it is not an integer of 64 bits")
     return int(number)
 
 
@@ -246,7 +246,7 @@ def _boolean(raw: Any) -> bool:
         return raw
     text = _scalar(raw).lower().rpartition("/")[2]
     if text not in _TRUE | _FALSE:
-        raise ValueError("write it as true, yes or 1, or the opposite")
+        raise ValueError("it is neither true, yes or 1 nor false, no or 0")
     return text in _TRUE
 
 
@@ -254,7 +254,7 @@ def _scalar(raw: Any) -> str:
     if isinstance(raw, str):
         return raw
     if isinstance(raw, bool) or not isinstance(raw, int | float):
-        raise ValueError("it is no text and no number")  # noqa: TRY004 - a value that cannot be read
+        raise ValueError("it is neither a text nor a number")  # noqa: TRY004 - a value that cannot be read
     return str(raw)
 
 
@@ -265,7 +265,7 @@ def address_of(text: str, base: str) -> str:
         url = ada_url.URL(text, base=base)
         url.username = url.password = ""
     except ValueError:
-        raise ValueError("it is no address") from None
+        raise ValueError("it is not an address") from None
     return str(url.href)
 
 

@@ -146,7 +146,7 @@ def _figure(text: str, word: str, style: str, column: _Column) -> list[_Part]:
 
 
 def _count(number: int, word: str, column: _Column, style: str = "bold") -> list[_Part]:
-    """Return a count as `_figure` does; nought is nothing to look at."""
+    """Return a count as `_figure` does; zero is dimmed."""
     return _figure(amount(number), word, style if number else "dim", column)
 
 

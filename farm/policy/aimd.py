@@ -139,7 +139,7 @@ def step(pace: Pace, samples: Sequence[Sample], in_flight: int, now: float, para
     if now - pace.opened >= params.window_s and pace.seen >= params.fewest:
         pace = _judged(pace, now, params)
     pace = _grown(pace, now, params)
-    # A cut, the search for the rate and `slowest` reckon with what the site bears, not with what the user allows.
+    # A cut, the search for the rate and `slowest` use what the site can take, not what the user allows.
     return replace(pace, rate=min(pace.rate, params.ceiling)) if params.ceiling else pace
 
 

@@ -104,7 +104,7 @@ class SitemapFeed:
             marking.cancel()
             await self._marks.drop(self._node)
         finally:
-            # After a break the mark expires by itself: another node may continue.
+            # After a break the mark expires: another node may continue.
             marking.cancel()
             self._control.expecting = False
             self._control.notify_all()

@@ -139,7 +139,7 @@ class Worker:
             self._worked = self._deps.clock.monotonic()
             return await self._settle(lease, result, begun)
         except (asyncio.CancelledError, BrowserUnavailable, OutputUnwritable):
-            # None of them is the URL's fault. While Redis is unavailable, the lease expires by itself.
+            # None of them is the URL's fault. While Redis is unavailable, the lease expires.
             await self._give_back(lease)
             raise
         finally:
@@ -216,7 +216,7 @@ class Worker:
             # Not by `asyncio.timeout`: before Python 3.11.4 its end is not told to a task that is cancelled.
             await asyncio.wait_for(self._deps.frontier.nack(lease, STOPPED), RELEASE_S)
         except (TimeoutError, FarmError):
-            log.warning("%s was not released in time; its lease expires by itself", lease.task.url)
+            log.warning("%s was not released in time; its lease expires", lease.task.url)
 
     def _warn_if_stale(self, lease: Lease, settled: Settled) -> None:
         if settled is Settled.STALE:

@@ -226,7 +226,7 @@ def _check_browser() -> None:
 
 
 def parser_for(kind: type[CommandSettings], prog: str, about: str) -> _Parser:
-    """Make the command's parser, its options in one group for each room."""
+    """Make the command's parser, its options in one group for each model of settings."""
     named = [field.json_schema_extra for field in kind.model_fields.values()]
     operands = [
         f" [{one['metavar']} ...]" for one in named if isinstance(one, dict) and one.get("positional")
@@ -238,10 +238,10 @@ def parser_for(kind: type[CommandSettings], prog: str, about: str) -> _Parser:
         allow_abbrev=False,
         argument_default=None,
     )
-    for room in reversed([base for base in kind.__mro__ if base.__name__.endswith("Settings")]):
-        own = [name for name in room.__annotations__ if name in kind.model_fields and name not in TABLES]
+    for model in reversed([base for base in kind.__mro__ if base.__name__.endswith("Settings")]):
+        own = [name for name in model.__annotations__ if name in kind.model_fields and name not in TABLES]
         if own:
-            title = (room.__doc__ or room.__name__).splitlines()[0].rstrip(".").lower()
+            title = (model.__doc__ or model.__name__).splitlines()[0].rstrip(".").lower()
             group = parser.add_argument_group(title)
             for name in own:
                 _add(group, name, kind.model_fields[name])

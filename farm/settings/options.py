@@ -139,11 +139,11 @@ class SafetySettings(BaseModel):
     """Politeness and safety."""
 
     rate: RateLimit | None = option(
-        None, "visits to one site, over all nodes [as fast as it bears]", metavar="RATE"
+        None, "visits to one site, over all nodes [as fast as it answers well]", metavar="RATE"
     )
     site_concurrency: int | None = option(
         None,
-        "visits to one site at once, over all nodes [8 at first, then as many as it bears]",
+        "visits to one site at once, over all nodes [8 at first, then as many as it answers well]",
         metavar="N",
         ge=1,
     )

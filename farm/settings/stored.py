@@ -142,11 +142,11 @@ def agreed_settings(settings: RunSettings) -> dict[str, Any]:
 def adopted(settings: RunSettings, crawl: Crawl, place: str) -> RunSettings:
     """Return a node's settings with those of the crawl's that change what a record says."""
     values: dict[str, Any] = {}
-    for room in (RenderSettings, PoolSettings, OutputSettings):
+    for model in (RenderSettings, PoolSettings, OutputSettings):
         known = (name for name in OF_RECORDS if name in crawl.settings or name not in SAID_WHERE_GIVEN)
-        stored = {name: crawl.settings[name] for name in known if name in room.model_fields}
+        stored = {name: crawl.settings[name] for name in known if name in model.model_fields}
         try:
-            checked = room.model_validate(stored)
+            checked = model.model_validate(stored)
         except (TypeError, ValueError):
             raise unreadable(place, "its settings are none that a farm has") from None
         values |= {name: getattr(checked, name) for name in stored}
@@ -183,10 +183,10 @@ def check_shared_settings(crawl: Crawl, place: str, *needed: str) -> None:
     for name in needed:
         if name not in crawl.settings:
             raise unreadable(place, f"its settings lack {name}")
-    for room in _CHECKED:
+    for model in _CHECKED:
         try:
-            room.model_validate(
-                {name: crawl.settings[name] for name in room.model_fields.keys() & crawl.settings}
+            model.model_validate(
+                {name: crawl.settings[name] for name in model.model_fields.keys() & crawl.settings}
             )
         except (TypeError, ValueError):
             raise unreadable(place, "its settings are none that a farm has") from None

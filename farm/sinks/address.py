@@ -52,7 +52,7 @@ class SinkAddress:
     rotate: str = ""
     """From which size on a file is finished and another begun, as it was written."""
     formulas: str = ""
-    """What becomes of texts that a spreadsheet takes for formulas: nothing, or `escape`."""
+    """What is done about texts that a spreadsheet takes for formulas: nothing, or `escape`."""
 
     def __str__(self) -> str:
         if self.url is not None:
@@ -64,7 +64,7 @@ class SinkAddress:
 
     @property
     def is_secret(self) -> bool:
-        """Whether something of it must not be shown or kept."""
+        """Whether a part of it must not be shown or stored."""
         return self.url is not None and str(self.url) != self.url.reveal()
 
     @property
@@ -74,7 +74,7 @@ class SinkAddress:
         return int(found[1]) * _BYTES[found[2]] if found is not None else 0
 
     def reveal(self) -> str:
-        """Return the whole of it; never put it into a message."""
+        """Return it with its credentials; never put that into a message."""
         return self.url.reveal() if self.url is not None else str(self)
 
 
@@ -157,7 +157,7 @@ def _folder(kind: str, rest: str) -> SinkAddress:
 def _absolute(path: str) -> Path:
     """Return where a path leads from here, so that a later run in another folder finds the same place."""
     if "\0" in path:
-        raise ValueError("a path has no NUL character")
+        raise ValueError("a path cannot have a NUL character")
     return Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - links stay as they are written
 
 
@@ -184,14 +184,14 @@ _WITHOUT_ITEMS = frozenset({"warc", "parquet"})
 
 
 def check_sinks(addresses: Sequence[SinkAddress], *, have_items: bool = False) -> None:
-    """Raise UsageError where two are the same place, or one is no address or lacks a package that it needs.
+    """Raise UsageError where two are the same place, one is not an address, or one needs a missing package.
 
-    Also where there are items, and no sink that has a place for them.
+    Also where there are items, and no sink that can hold them.
     """
     if have_items and all(one.kind in _WITHOUT_ITEMS or one.remote for one in addresses):
         kinds = " and ".join(sorted({f"{one.kind}:" for one in addresses}))
         raise UsageError(
-            f"--extract and handlers make items, and {kinds} has no place for them; add --sink jsonl: or --sink sqlite:///FILE."
+            f"--extract and handlers make items, and {kinds} cannot hold them; add --sink jsonl: or --sink sqlite:///FILE."
         )
     for number, address in enumerate(addresses):
         places = [(one.kind, one.path, one.url, one.remote) for one in addresses[: number + 1]]
@@ -215,8 +215,8 @@ def check_sinks(addresses: Sequence[SinkAddress], *, have_items: bool = False) -
             if not is_address(address.url):
                 # What is wrong with it is not said: it could be a part of the password.
                 raise UsageError(
-                    f"--sink {address} is no address of a server; write postgresql://USER@HOST:PORT/DATABASE, "
-                    "with special characters in percent form."
+                    f"--sink {address} is not the address of a server; "
+                    "write postgresql://USER@HOST:PORT/DATABASE, with special characters in percent form."
                 )
 
 

@@ -34,7 +34,7 @@ _sync = getattr(os, "fdatasync", os.fsync)
 class AppendLog:
     """The log at `path` with its sidecar at `index_path`, for one thread at a time.
 
-    `option` is what names its place, for errors. The file begins with the `header`, which is no line.
+    `option` is the flag that names its place, for errors. The file begins with the `header`, which is not a line.
     """
 
     def __init__(
@@ -246,12 +246,12 @@ class AppendLog:
 
     def _foreign(self, at: int) -> str:
         return (
-            f"{self.path} has contents at byte {at} that this program has not written; "
+            f"{self.path} has content at byte {at} that the farm did not write; "
             f"move the file away or choose another {self._option}"
         )
 
     def _error_text(self, error: OSError) -> str:
         return (
             f"{self.path} cannot be written ({error.strerror or error}); "
-            f"make room and see to its permissions, or choose another {self._option}"
+            f"free some space and check its permissions, or choose another {self._option}"
         )

@@ -202,7 +202,7 @@ class BatchingWriter(Generic[Encoded]):
                 return self._store.open()
             except StoreAway as error:
                 if self._closing or monotonic() + pause_s >= end:
-                    raise OutputUnwritable(f"{error}; see to it, or leave that --sink out") from error
+                    raise OutputUnwritable(f"{error}; mend it, or leave that --sink out") from error
                 with self._changed:
                     self._changed.wait_for(lambda: self._closing, pause_s)
                 pause_s *= 2
@@ -322,4 +322,4 @@ class BatchingWriter(Generic[Encoded]):
     def _hangs(self, what: str, waited_s: float) -> str:
         if self._away:
             return self._given_up()
-        return f"{what} not written to {self.name} within {waited_s:g} s; see whether it hangs or is full"
+        return f"{what} not written to {self.name} within {waited_s:g} s; check whether it hangs or is full"

@@ -34,7 +34,7 @@ def write_body(folder: Path, files: Files, path: str, html: str) -> None:
             return
     except OSError as error:
         raise OutputUnwritable(
-            f"{target} cannot be written ({error.strerror}); see to its permissions, or choose another --output"
+            f"{target} cannot be written ({error.strerror}); check its permissions, or choose another --output"
         ) from error
     files.write(path, framing_of(path).pack(_encoded(html)))
 
@@ -42,7 +42,7 @@ def write_body(folder: Path, files: Files, path: str, html: str) -> None:
 def read_body(folder: Path, path: str) -> str:
     """Return the HTML of a record from the output folder.
 
-    Raises UsageError where the path is none of a body, or the file is not there, or holds something else.
+    Raises UsageError where the path is not that of a body, or the file is missing or holds something else.
     """
     found = _PATH.fullmatch(path)
     try:
@@ -58,7 +58,7 @@ def read_body(folder: Path, path: str) -> str:
         ) from None
     if found is None or html is None or sha256(html).hexdigest() != found[1]:
         raise UsageError(
-            f"{folder / path!s:.300} is not the HTML that its name says; it was changed or is torn."
+            f"{folder / path!s:.300} is not the HTML that its name says; it was changed, or cut off by a crash."
         )
     return html.decode()
 

@@ -30,7 +30,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class CsvStore(LogStore):
-    """The rows of the file at `path`; by `escape_formulas` texts that begin as formulas do get a quote before."""
+    """The rows of the file at `path`; with `escape_formulas` a quote stands before what looks like a formula."""
 
     kind = "csv"
 
@@ -42,7 +42,7 @@ class CsvStore(LogStore):
         self._take_columns(tuple(_PLACES))
 
     def open(self) -> None:
-        """Open the file with the columns that it has. Raises `OutputUnwritable` where it is none of ours."""
+        """Open the file with the columns that it has. Raises `OutputUnwritable` where it is not the farm's."""
         line = _header_of(self._path)
         names = tuple(line.decode("utf-8", "replace").rstrip("\n").split(","))
         if line.endswith(b"\n") and names[0] == "id" and set(names) <= _PLACES.keys():
@@ -50,7 +50,7 @@ class CsvStore(LogStore):
         super().open()
 
     def entry(self, record: Record) -> bytes:
-        """Return the row. Raises `RenderError` for a record that cannot be one."""
+        """Return the row. Raises `RenderError` for a record that cannot be written as one."""
         rows, _ = rows_of(Batch([record]), nul=False)
         return csv_row((rows[0][_PLACES[name]] for name in self._columns), texts=self._texts)
 

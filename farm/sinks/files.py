@@ -43,7 +43,7 @@ class Files:
         except OSError as error:
             raise OutputUnwritable(
                 f"{target} cannot be written ({error.strerror}); "
-                "make room and see to its permissions, or choose another --output"
+                "free some space and check its permissions, or choose another --output"
             ) from error
 
 
@@ -57,5 +57,5 @@ def clear(folder: Path, names: Iterable[str]) -> None:
         except OSError as error:
             raise OutputUnwritable(
                 f"{folder / name} cannot be removed ({error.strerror}); "
-                "see to its permissions, or choose another --output."
+                "check its permissions, or choose another --output."
             ) from None

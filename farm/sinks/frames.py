@@ -1,6 +1,6 @@
 """How entries follow one another in a file: as lines, rows of CSV, gzip members or frames of Zstandard.
 
-Each entry is complete by itself, so that a file which was cut anywhere is whole up to its last good entry.
+Each entry is decoded alone, so that a file which was cut anywhere is whole up to its last good entry.
 """
 
 import zlib
@@ -30,7 +30,7 @@ class Framing(Protocol):
         ...
 
     def may_be_torn(self, rest: bytes, at: int) -> bool:
-        """Return whether a crash can have left what is no whole frame and begins, there, with these bytes."""
+        """Return whether a crash can have left an incomplete frame there that begins with these bytes."""
         ...
 
 

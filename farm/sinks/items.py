@@ -47,7 +47,7 @@ class ItemLog(LogStore):
         """Return the `_id` of what is written; None where it has none."""
 
     def entry(self, record: Record) -> bytes:
-        """Return nothing: items are encoded by their pages."""
+        """Return nothing: items are encoded with their pages."""
         raise NotImplementedError
 
     def entry_key(self, entry: bytes) -> bytes | None:
@@ -78,7 +78,7 @@ class JsonItems(ItemLog):
 
 
 class LogWithItems:
-    """A file of pages, and that of their items beside it, which is made with the first item."""
+    """A file of pages, and a file of their items beside it, which is created with the first item."""
 
     def __init__(self, pages: LogStore, items: ItemLog) -> None:
         self._pages = pages
@@ -196,12 +196,12 @@ def plain_value(value: Any) -> str | int | float | bool | None:
 def rows_of_items(record: Record) -> Sequence[Mapping[str, Any]] | None:
     """Return the items of a record as rows; values are texts, numbers, booleans, or lists and objects.
 
-    Raises `RenderError` for names that are none of a column.
+    Raises `RenderError` for names that are not column names.
     """
     for item in record.items or ():
         for name in item:
             if not name or "\0" in name or len(name.encode("utf-8", "replace")) > _NAME_BYTES:
-                raise _corrupt(f"{name[:80]!r} is no name of a column")
+                raise _corrupt(f"{name[:80]!r} is not a column name")
     return record.items
 
 
@@ -209,7 +209,7 @@ def check_columns(names: Iterable[str]) -> None:
     """Raise `RenderError` where a table would have more columns than `MOST_COLUMNS`."""
     count = len({*names})
     if count > MOST_COLUMNS:
-        raise _corrupt(f"its items would need {count:,} columns, and {MOST_COLUMNS:,} are the most")
+        raise _corrupt(f"its items would need {count:,} columns; at most {MOST_COLUMNS:,} are possible")
 
 
 def as_json(value: Any) -> str:

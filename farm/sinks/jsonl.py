@@ -101,7 +101,7 @@ class LogStore(ABC):
 
     @abstractmethod
     def entry_key(self, entry: bytes) -> bytes | None:
-        """Return the key of what is written; None where it is none of ours."""
+        """Return the key of what is written; None where the farm has not written it."""
 
     def clear(self) -> None:
         """Remove the files of a crawl that is started anew. Raises `OutputUnwritable`."""
@@ -150,7 +150,7 @@ class LogStore(ABC):
         except OSError as error:
             self._log = None
             raise OutputUnwritable(
-                f"{self._path} cannot be renamed ({error.strerror}); see to the folder's permissions"
+                f"{self._path} cannot be renamed ({error.strerror}); check the folder's permissions"
             ) from error
         self._finished_lines += log.lines
         self._log = self._opened(None)
@@ -180,7 +180,7 @@ class LogStore(ABC):
             index.close()
         except OSError as error:
             raise OutputUnwritable(
-                f"{self._index_of(number)} cannot be read ({error.strerror}); see to its permissions"
+                f"{self._index_of(number)} cannot be read ({error.strerror}); check its permissions"
             ) from error
         return index.length
 
@@ -215,7 +215,7 @@ class JsonlStore(LogStore):
     kind = "jsonl"
 
     def entry(self, record: Record) -> bytes:
-        """Return the line; raises `ValueError` for what is no JSON."""
+        """Return the line; raises `ValueError` for what is not JSON."""
         return json_line(record.fields)
 
     def entry_key(self, entry: bytes) -> bytes | None:
@@ -269,7 +269,7 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError as error:
         raise OutputUnwritable(
-            f"{path} cannot be removed ({error.strerror}); see to its permissions, or choose another --output."
+            f"{path} cannot be removed ({error.strerror}); check its permissions, or choose another --output."
         ) from None
 
 
@@ -302,7 +302,7 @@ def _numbered(path: Path, number: int | None) -> Path:
 
 
 def line_key(line: bytes) -> bytes | None:
-    """Return the id of a record's line as bytes, None where the line is none."""
+    """Return the id of a record's line as bytes, None where it is not a record."""
     # The id comes first in a record, so that rebuilding an index need not parse whole pages.
     found = _ID.match(line)
     if found:

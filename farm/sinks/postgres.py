@@ -202,7 +202,7 @@ class PostgresStore:
         if code.startswith(_AWAY) or (not code and not _FINAL.search(why)):
             return StoreAway(f"{self.name} does not take records ({why})")
         return OutputUnwritable(
-            f"{self.name} cannot be written to ({why}); see to the address, the user's rights and the table"
+            f"{self.name} cannot be written to ({why}); check the address, the user's rights and the table"
         )
 
     def _words(self, error: psycopg.Error) -> str:

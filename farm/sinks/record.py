@@ -40,7 +40,7 @@ _HEADER_CHARS = 8_000
 _HEADERS_CHARS = 64_000
 _URL_CAP = 2_000
 _ERROR_CHARS = 300
-# Such characters stand in texts alone: JSON has no place for them elsewhere.
+# Such characters occur in texts only: elsewhere JSON does not allow them.
 _LINE_ENDS = tuple((char.encode(), rb"\u%04x" % ord(char)) for char in ("\x85", "\u2028", "\u2029"))
 _LEADS = ((b"\xc2", (b"\x85",)), (b"\xe2", (b"\x80\xa8", b"\x80\xa9")))
 _LOOKS = 5000

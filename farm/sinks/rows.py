@@ -22,7 +22,7 @@ def rows_of(batch: Batch, *, nul: bool = True) -> tuple[list[Row], int]:
     """Return the rows of a batch, values in the order of `COLUMNS`, and about their bytes.
 
     `json` columns are texts of JSON, `timestamp` ones texts as in every record. Without `nul` the character U+0000
-    becomes U+FFFD. Raises `RenderError` of kind `corrupt` for a record that cannot be a row.
+    becomes U+FFFD. Raises `RenderError` of kind `corrupt` for a record that cannot be written as a row.
     """
     rows: list[Row] = []
     total_bytes = 0
@@ -30,7 +30,7 @@ def rows_of(batch: Batch, *, nul: bool = True) -> tuple[list[Row], int]:
         row = _row(record, nul=nul)
         size_bytes = sum(len(value) for value in row if isinstance(value, str))
         if size_bytes > _MOST_BYTES:
-            raise _corrupt(f"it has {size_bytes:,} characters, and {_MOST_BYTES:,} are the most")
+            raise _corrupt(f"it has {size_bytes:,} characters; at most {_MOST_BYTES:,} are possible")
         rows.append(row)
         total_bytes += size_bytes
     return rows, total_bytes
@@ -60,13 +60,13 @@ def _value(value: Any, kind: str, *, nul: bool) -> str | int | bool | None:
     if kind in {"text", "timestamp"}:
         return _text(value, nul=nul)
     if not isinstance(value, int) or value not in _INTEGERS:
-        raise _corrupt(f"{str(value)[:40]!r} is no integer of 64 bits")
+        raise _corrupt(f"{str(value)[:40]!r} is not an integer of 64 bits")
     return bool(value) if kind == "boolean" else int(value)
 
 
 def _text(value: Any, *, nul: bool) -> str:
     if not isinstance(value, str):
-        raise _corrupt(f"{type(value).__name__} is no text")
+        raise _corrupt(f"{type(value).__name__} is not a text")
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -59,7 +59,7 @@ class SegmentFormat(Protocol):
         ...
 
     def ids(self, segment: Path) -> Iterable[bytes]:
-        """Return the ids in a segment. Raises OSError, or ValueError where it is none."""
+        """Return the ids in a segment. Raises OSError, or ValueError where it is not a segment."""
         ...
 
 
@@ -265,7 +265,7 @@ class SegmentStore:
                     self._keys.add(key)
         except ValueError as error:
             raise OutputUnwritable(
-                f"{self.name} has a file {self._segment(number)} that this program has not written ({error}); "
+                f"{self.name} has a file {self._segment(number)} that the farm did not write ({error}); "
                 "move it away, or choose another --sink"
             ) from error
         finally:
@@ -298,5 +298,5 @@ class SegmentStore:
         except OSError as error:
             raise OutputUnwritable(
                 f"{self.name} cannot be written ({error.strerror or error}); "
-                "make room and see to its permissions, or choose another --sink"
+                "free some space and check its permissions, or choose another --sink"
             ) from error

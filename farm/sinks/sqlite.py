@@ -135,14 +135,14 @@ class SqliteStore:
             elif found[column.name] and _affinity(found[column.name]) != wanted:
                 raise OutputUnwritable(
                     f"{self._path} has a table {TABLE} whose column {column.name} is {found[column.name]} where "
-                    f"{wanted} is needed; rename that table, or give another file"
+                    f"{wanted} is needed; rename that table, or name another file"
                 )
         try:
             execute(f"EXPLAIN {_UPSERT}", [None] * len(COLUMNS))
         except sqlite3.OperationalError:
             raise OutputUnwritable(
                 f"{self._path} has a table {TABLE} without a primary key on id; "
-                "rename that table, or give another file"
+                "rename that table, or name another file"
             ) from None
         execute("COMMIT")
 
@@ -181,11 +181,13 @@ class SqliteStore:
         if code in _AWAY:
             return StoreAway(f"{self._path} is locked by another program ({error})")
         if code == sqlite3.SQLITE_NOTADB:
-            return OutputUnwritable(f"{self._path} is no SQLite database; move it away, or give another file")
+            return OutputUnwritable(
+                f"{self._path} is not a SQLite database; move it away, or name another file"
+            )
         return OutputUnwritable(self._sentence(str(error)))
 
     def _sentence(self, why: str) -> str:
-        remedy = "make room and see to its permissions, or give another file"
+        remedy = "free some space and check its permissions, or name another file"
         return f"{self._path} cannot be written ({why}); {remedy}"
 
 

@@ -59,7 +59,7 @@ def write_summary(path: Path, summary: Summary) -> None:
     except OSError as error:
         raise OutputUnwritable(
             f"{path} cannot be written ({error.strerror}); "
-            "make room and see to its permissions, or choose another --output"
+            "free some space and check its permissions, or choose another --output"
         ) from error
 
 

@@ -195,7 +195,7 @@ def _response_headers(exchange: PageExchange) -> list[tuple[str, str]]:
 
 
 def _request_headers(exchange: PageExchange, url: str) -> list[tuple[str, str]]:
-    """Return those that are no secret; a value of the user's own, set by --header, may be one."""
+    """Return the headers without secrets: what --header sets may be one."""
     host = url.partition("://")[2].partition("/")[0]
     kept = [
         (name, without_credentials(_LINE_ENDS.sub(" ", value)))

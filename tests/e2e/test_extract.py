@@ -107,7 +107,7 @@ def test_every_product_by_json_ld(shop: Shop, out: Path) -> None:
     assert {item["_id"]: item for item in read_lines(folder / "again.jsonl")} == by_id
     assert len(shop.requests.pages()) == visits
     twice = farm("extract", declared, "--from", str(out), "--to", str(folder / "again.jsonl"), folder=folder)
-    assert (twice.code, "is there already" in twice.output) == (2, True)
+    assert (twice.code, "exists already" in twice.output) == (2, True)
 
 
 def test_html_beside_the_records_is_read_too(shop: Shop, out: Path) -> None:
@@ -151,7 +151,7 @@ def test_what_is_wrong_in_a_declaration_ends_the_command_at_once(shop: Shop, out
     declared = str(out.parent / "shop.toml")
     refused = farm("run", shop.url, "--output", str(out), "--extract", declared, folder=out.parent)
     assert refused.code == 2
-    assert "shop.toml, line 2, column 18: item.a.fields.x.typ: no such key" in refused.output
+    assert "shop.toml, line 2, column 18: item.a.fields.x.typ: unknown key" in refused.output
     assert not shop.requests.pages()
     assert not out.exists()
 

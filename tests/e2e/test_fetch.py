@@ -101,4 +101,4 @@ def test_the_time_limit_ends_it(tmp_path: Path) -> None:
     with serving("<script>while (true);</script>") as url:
         done = fetch(tmp_path, "--time-limit", "1s", url)
     assert (done.returncode, done.stdout) == (5, "")
-    assert done.stderr == f"farm: {url} was not brought within 1 s; give a longer --time-limit.\n"
+    assert done.stderr == f"farm: {url} was not rendered within 1 s; give a longer --time-limit.\n"

@@ -97,8 +97,8 @@ def test_several_items() -> None:
         ('{ css = "h1", attr = "id" }', "`h1` is 'Oak Lamp': it has no attribute id"),
         ('{ css = ".price", type = "number", max = 5 }', "less than or equal to 5"),
         ('{ css = "h1", pattern = "^Pine" }', "should match pattern"),
-        ('{ json_ld = "Product.offers", type = "text" }', "no text and no number"),
-        ('{ css = "a", attr = "data-n", type = "boolean" }', "write it as true"),
+        ('{ json_ld = "Product.offers", type = "text" }', "neither a text nor a number"),
+        ('{ css = "a", attr = "data-n", type = "boolean" }', "neither true, yes"),
     ],
 )
 def test_what_cannot_be_read_is_null_and_said(rule: str, message: str) -> None:
@@ -126,9 +126,9 @@ def test_json_ld_that_is_anything() -> None:
     ("html", "selector", "said"),
     [
         ("<div>" * 100_000, "div", "nested more than"),
-        ("<p>" + "x" * MOST_CHARS, "p", "are the most"),
-        ("<li class=a>x</li>" * 50_000, "li:nth-child(2n)", "not looked for"),
-        ("<li class=a>x</li>" * 20_000, "ul:has(.b) li", "not looked for"),
+        ("<p>" + "x" * MOST_CHARS, "p", "at most"),
+        ("<li class=a>x</li>" * 50_000, "li:nth-child(2n)", "not evaluated"),
+        ("<li class=a>x</li>" * 20_000, "ul:has(.b) li", "not evaluated"),
         ("<x-y><template shadowrootmode=open></template></x-y>" * 6_000, "p", "shadow roots"),
     ],
 )

@@ -83,7 +83,7 @@ async def test_a_page_that_hangs_its_parser_meets_the_deadline(pool: ParserPool)
     os.kill(pid, signal.SIGSTOP)
     patient, pool.params = pool.params, ParserParams(1, 512 * MIB, job_s=0.2)
     hung = await reader.of(PAGE)
-    message = "the page is not read: parsing took more than 0.2 s"
+    message = "the page was not read: parsing took more than 0.2 s"
     assert hung == Extraction((), ({"kind": "", "field": "", "selector": "", "message": message},))
     assert not psutil.pid_exists(pid)
     pool.params = patient
@@ -95,5 +95,5 @@ async def test_a_page_that_kills_its_parser_is_not_read(pool: ParserPool) -> Non
     pool.params = ParserParams(1, MIB)
     starved = ParserPool(pool.params, lambda _: None, lambda _: None)
     (error,) = (await ItemReader(starved, DECLARED).of(PAGE)).errors
-    assert error["message"] == "the page is not read: its parser died 2 times (one may hold 1 MiB)"
+    assert error["message"] == "the page was not read: its parser died 2 times (one may hold 1 MiB)"
     assert not starved.pids

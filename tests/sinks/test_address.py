@@ -148,7 +148,7 @@ def test_one_place_is_given_once() -> None:
 @pytest.mark.parametrize("alone", ["parquet:p", "warc:w", "jsonl:s3://bucket/x"])
 def test_items_need_a_sink_that_has_a_place_for_them(alone: str) -> None:
     """They would be made and lost without a word."""
-    with pytest.raises(UsageError, match="no place for them; add --sink jsonl"):
+    with pytest.raises(UsageError, match="cannot hold them; add --sink jsonl"):
         check_sinks([parse_sink(alone)], have_items=True)
     for other in ("sqlite:///items.db", "csv:a.csv", "postgresql://u@h/d"):
         check_sinks([parse_sink(alone), parse_sink(other)], have_items=True)

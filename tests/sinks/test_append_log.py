@@ -186,7 +186,7 @@ def test_a_failure_cuts_back_to_the_last_good_line_and_ends_the_log(
         monkeypatch.setattr(log_module, "_sync", no_sync)
     else:
         monkeypatch.setattr(index_module, "write_all", write_half)
-    with pytest.raises(OutputUnwritable, match=r"log\.jsonl cannot be written \(.*\); make room"):
+    with pytest.raises(OutputUnwritable, match=r"log\.jsonl cannot be written \(.*\); free some space"):
         log.append([entry(2), entry(3)])
     monkeypatch.undo()
     with pytest.raises(OutputUnwritable):
@@ -282,6 +282,6 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     """There is a file in place of the folder."""
     (tmp_path / "file").write_text("")
     with pytest.raises(
-        OutputUnwritable, match=r"cannot be written \(.*\); make room .* choose another --output"
+        OutputUnwritable, match=r"cannot be written \(.*\); free some space .* choose another --output"
     ):
         opened(tmp_path / "file")

@@ -262,7 +262,7 @@ async def test_a_store_that_is_away_at_first_is_waited_for(disk: Disk) -> None:
     """For a while; the sentence says what to do."""
     disk.error = StoreAway("the server is away")
     writer = BatchingWriter(disk, patience_s=0.25)
-    with pytest.raises(OutputUnwritable, match=r"^the server is away; see to it, or leave that --sink out$"):
+    with pytest.raises(OutputUnwritable, match=r"^the server is away; mend it, or leave that --sink out$"):
         await writer.open()
     assert disk.calls == ["open", "open"]
     await writer.close()

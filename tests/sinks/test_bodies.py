@@ -96,7 +96,9 @@ async def test_html_that_cannot_be_written_leaves_no_record(tmp_path: Path) -> N
     """One sentence with the remedy."""
     (tmp_path / "bodies").write_text("in the way")
     sink = await RecordSink.open(tmp_path)
-    with pytest.raises(OutputUnwritable, match=r"cannot be written \(.*\); make room|see to its permissions"):
+    with pytest.raises(
+        OutputUnwritable, match=r"cannot be written \(.*\); free some space|check its permissions"
+    ):
         await sink.commit(Batch((page(1, HTML),)))
     await sink.close()
     assert (tmp_path / "pages.jsonl").read_bytes() == b""

@@ -68,7 +68,7 @@ def test_a_failure_leaves_what_was_there_and_nothing_half(
     owner: object = os if failing == "fsync" else Path
     monkeypatch.setattr(owner, failing, fails)
     with pytest.raises(
-        OutputUnwritable, match=r"one\.png cannot be written \(No space left on device\); make room"
+        OutputUnwritable, match=r"one\.png cannot be written \(No space left on device\); free some space"
     ):
         files.write("screenshots/9f/one.png", b"two")
     monkeypatch.undo()
@@ -90,7 +90,7 @@ def test_a_full_disk_ends_the_run_without_a_record_and_without_half_a_file(tmp_p
     done = subprocess.run(
         [sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
     )
-    assert "x.png cannot be written (File too large); make room" in done.stdout
+    assert "x.png cannot be written (File too large); free some space" in done.stdout
     assert done.stdout.rstrip().endswith(" 6")
     assert (tmp_path / "pages.jsonl").read_bytes() == b""
     assert [name for name in everything(tmp_path) if name.endswith(".png") or "drafts" in name] == []

@@ -117,7 +117,7 @@ def test_what_a_power_cut_leaves_is_cut_off(path: Path, torn: bytes) -> None:
     packed = path.suffix in UNPACK
     is_foreign = packed and not torn.startswith((b"\0", {".gz": b"\x1f", ".zst": b"\x28"}[path.suffix]))
     if is_foreign:
-        with pytest.raises(OutputUnwritable, match="that this program has not written; move the file away"):
+        with pytest.raises(OutputUnwritable, match="that the farm did not write; move the file away"):
             opened(path)
         assert path.read_bytes() == whole + torn
     else:

@@ -88,7 +88,7 @@ async def test_a_store_that_cannot_be_opened_leaves_the_others_closed(tmp_path: 
     """One sentence; no thread is left."""
     (tmp_path / "a.db").write_bytes(b"no database" * 100)
     before = set(threading.enumerate())
-    with pytest.raises(OutputUnwritable, match="no SQLite database"):
+    with pytest.raises(OutputUnwritable, match="not a SQLite database"):
         await RecordSink.open(tmp_path, [DEFAULT, parse_sink(f"sqlite:///{tmp_path}/a.db")])
     left = [thread for thread in threading.enumerate() if thread not in before]
     for thread in left:

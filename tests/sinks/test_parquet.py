@@ -119,12 +119,10 @@ def test_a_lost_sidecar_is_read_back_from_the_file(tmp_path: Path) -> None:
     assert (again.written, again.records) == (1, 3)
     again.close()
     pq.write_table(pa.table({"x": [1]}), tmp_path / "sink/part-n1-000009.parquet")
-    with pytest.raises(
-        OutputUnwritable, match=r"part-n1-000009.parquet that this program has not written .*move"
-    ):
+    with pytest.raises(OutputUnwritable, match=r"part-n1-000009.parquet that the farm did not write .*move"):
         opened(tmp_path)
     (tmp_path / "sink/part-n1-000009.parquet").write_bytes(b"PAR")
-    with pytest.raises(OutputUnwritable, match="not written"):
+    with pytest.raises(OutputUnwritable, match="did not write"):
         opened(tmp_path)
 
 
@@ -164,7 +162,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with monkeypatch.context() as patched:
         patched.setattr(parquet, "write_rows", full)
         with pytest.raises(
-            OutputUnwritable, match=r"parquet:.* cannot be written \(No space left on device\); make"
+            OutputUnwritable, match=r"parquet:.* cannot be written \(No space left on device\); free"
         ):
             store.close()
     assert rows_there(tmp_path) == 0

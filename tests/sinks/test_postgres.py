@@ -87,7 +87,7 @@ def test_a_table_of_before_gets_the_columns_that_it_lacks(url: str) -> None:
             "column status is text where bigint is needed; rename",
         ),
         ("TABLE pages (id text, url text)", "without a primary key on id; rename"),
-        ("VIEW pages AS SELECT 'x'::text AS id", r"cannot be written to \(.*pages.*\); see to"),
+        ("VIEW pages AS SELECT 'x'::text AS id", r"cannot be written to \(.*pages.*\); check"),
     ],
 )
 def test_a_table_that_is_another_is_refused_and_left_alone(url: str, made: str, sentence: str) -> None:
@@ -111,7 +111,7 @@ def test_who_is_refused_is_told_so_at_once_and_without_the_password(server: Post
         server.url(name, user="reader"): "permission denied for schema public",
     }
     for given, why in refused.items():
-        with pytest.raises(OutputUnwritable, match=rf"cannot be written to \(.*{why}.*\); see to") as caught:
+        with pytest.raises(OutputUnwritable, match=rf"cannot be written to \(.*{why}.*\); check") as caught:
             PostgresStore(SecretUrl(given)).open()
         assert not isinstance(caught.value, StoreAway)
         assert "hUnTeR2" not in str(caught.value)
@@ -128,7 +128,7 @@ def test_what_is_no_address_is_a_usage_error_that_quotes_nothing() -> None:
         "postgresql://u@h/x?hUnTeR2=1",
         "postgres://u:%zzhUnTeR2@h",
     ):
-        with pytest.raises(UsageError, match="is no address of a server; write postgresql://") as caught:
+        with pytest.raises(UsageError, match="is not the address of a server; write postgresql://") as caught:
             preflight(RunSettings(urls=("http://a.example/",), sink=(text,)))
         assert "hUnTeR2" not in str(caught.value)
     with pytest.raises(ValueError, match="write postgresql://USER@HOST/DATABASE"):

@@ -78,9 +78,9 @@ def test_an_id_stands_once_and_is_replaced(store: SqliteStore, path: Path) -> No
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
-        ({"status": 1 << 63}, "no integer of 64 bits"),
-        ({"status": "200"}, "no integer of 64 bits"),
-        ({"title": b"x"}, "bytes is no text"),
+        ({"status": 1 << 63}, "not an integer of 64 bits"),
+        ({"status": "200"}, "not an integer of 64 bits"),
+        ({"title": b"x"}, "bytes is not a text"),
         ({"meta": {"a": object()}}, "not JSON serializable"),
     ],
 )
@@ -122,7 +122,7 @@ def test_a_table_that_is_another_is_refused_and_left_alone(path: Path, made: str
     path.parent.mkdir()
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(made)
-    with pytest.raises(OutputUnwritable, match=f"{sentence}.*; .* give another file$"):
+    with pytest.raises(OutputUnwritable, match=f"{sentence}.*; .* name another file$"):
         SqliteStore(path).open()
     assert [row["sql"] for row in rows(path, "SELECT sql FROM sqlite_master WHERE name = 'pages'")] == [made]
 
@@ -132,12 +132,12 @@ def test_what_is_no_database_is_refused_and_left_alone(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"my diary, page one" * 100)
     with pytest.raises(
-        OutputUnwritable, match=r"shop\.db is no SQLite database; move it away, or give another"
+        OutputUnwritable, match=r"shop\.db is not a SQLite database; move it away, or name another"
     ):
         SqliteStore(path).open()
     assert path.read_bytes() == b"my diary, page one" * 100
     with pytest.raises(
-        OutputUnwritable, match=r"cannot be written \(.*\); make room and see to its permissions"
+        OutputUnwritable, match=r"cannot be written \(.*\); free some space and check its permissions"
     ):
         SqliteStore(path / "below").open()
 
@@ -269,7 +269,9 @@ async def test_a_full_disk_ends_the_run_and_leaves_the_file_sound(small_disk: Pa
             await sink.commit(Batch([record(number, html=os.urandom(20_000).hex())]))
             confirmed += 1
 
-    with pytest.raises(OutputUnwritable, match=r"shop\.db cannot be written \(.*disk is full\); make room"):
+    with pytest.raises(
+        OutputUnwritable, match=r"shop\.db cannot be written \(.*disk is full\); free some space"
+    ):
         await fill()
     await sink.close()
     assert 1 <= confirmed < 30

@@ -179,7 +179,7 @@ def test_a_file_of_others_is_refused(tmp_path: Path) -> None:
     for name in ("part-n1-000001.warc.gz", "part-n1-000001.warc.gz.open"):
         path = tmp_path / "sink" / name
         path.write_bytes(b"WARC/1.0 and more of somebody else")
-        with pytest.raises(OutputUnwritable, match=r"not written.* another --sink"):
+        with pytest.raises(OutputUnwritable, match=r"did not write.* another --sink"):
             opened(tmp_path)
         assert path.read_bytes().startswith(b"WARC/1.0 and")
         path.unlink()

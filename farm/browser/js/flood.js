@@ -19,9 +19,9 @@
       },
     }[name];
   }
-  const hush = (event) => {
+  const ignore = (event) => {
     if ((said += 1) > most) apply(preventDefault, event, []);
   };
-  addEventListener("error", hush);
-  addEventListener("unhandledrejection", hush);
+  addEventListener("error", ignore);
+  addEventListener("unhandledrejection", ignore);
 })(1000, 10000);
