@@ -36,7 +36,7 @@ class Emitted:
         named = kind or ("item" if isinstance(item, Mapping) else type(item).__name__.lower())
         if not _KIND.fullmatch(named):
             raise ValueError(
-                f"{named[:80]!r} is no kind of items; write letters, digits and _, a letter first"
+                f"{named[:80]!r} is not a kind of item; use letters, digits and _, a letter first"
             )
         data = _json(item)
         self._left_bytes -= len(data)
@@ -48,7 +48,7 @@ class Emitted:
         for name in fields:
             if not name or name.startswith("_") or "\0" in name or len(name.encode()) > _NAME_BYTES:
                 raise ValueError(
-                    f"{name[:80]!r} is no name of a field; it has 1 to {_NAME_BYTES} bytes and begins with no _"
+                    f"{name[:80]!r} is not a field name; it has 1 to {_NAME_BYTES} bytes and does not begin with _"
                 )
         self.items.append((named, fields))
 

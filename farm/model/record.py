@@ -28,7 +28,7 @@ COLUMNS = (
     Column("url", "text", "the canonical URL that was visited"),
     Column("final_url", "text", "where the page ended, after redirects and scripts; without credentials"),
     Column("status", "integer", "the HTTP status of the document that was read"),
-    Column("headers", "json", "its response headers, [but for secrets](#headers)"),
+    Column("headers", "json", "its response headers, [secrets masked](#headers)"),
     Column("content_type", "text", "its `Content-Type`, parameters included"),
     Column("title", "text", "the document's title"),
     Column("text", "text", "the visible text; null with `--no-text`"),
@@ -47,8 +47,8 @@ COLUMNS = (
         "`[{url, kind}]`: videos and sounds, their captions and posters; null without `--images`",
     ),
     Column("metadata", "json", "`{json_ld, open_graph, twitter, microdata, errors}`: see [below](#metadata)"),
-    Column("lang", "text", "the `lang` of the document's element, as it stands there"),
-    Column("canonical", "text", "the page's `rel=canonical`, absolute; null where it names none"),
+    Column("lang", "text", "the `lang` of the document's element, unchanged"),
+    Column("canonical", "text", "the page's `rel=canonical`, absolute; null where it has none"),
     Column(
         "charset",
         "text",
@@ -57,7 +57,7 @@ COLUMNS = (
     Column(
         "content_hash",
         "text",
-        "what tells whether two texts are the same, [computed so](#content-hash); null without text",
+        "a hash of the text, to find equal ones, [computed like this](#content-hash); null without text",
     ),
     Column("markdown", "text", "the page [as Markdown](#markdown-and-main-text); null without `--markdown`"),
     Column(
@@ -80,10 +80,10 @@ COLUMNS = (
     Column(
         "blocked_by",
         "text",
-        "who keeps the visitor out (`cloudflare`, `datadome`, …); null where nobody does",
+        "the vendor of the block (`cloudflare`, `datadome`, …); null on a page that is not a block",
     ),
     Column(
-        "evidence", "json", "`{finding, signs}`: what was shown in place of the page; null on a normal page"
+        "evidence", "json", "`{finding, signs}`: what was shown instead of the page; null on a normal page"
     ),
     Column("truncated", "json", "the names of what a cap or the deadline cut"),
     Column(
@@ -105,19 +105,21 @@ COLUMNS = (
         "json",
         "`[{kind, field, selector, message}]`: what `--extract` could not read on the page",
     ),
-    Column("redirects", "json", "`[{url, status}]`: the way to `final_url`, without it"),
+    Column(
+        "redirects", "json", "`[{url, status}]`: the redirects that led to `final_url`, in order, without it"
+    ),
     Column("depth", "integer", "how many links lead from a seed to this page"),
     Column("referrer", "text", "the page whose link led here; null for a seed"),
-    Column("fetched_at", "timestamp", "when the page had been read"),
+    Column("fetched_at", "timestamp", "when the page was read"),
     Column("attempt", "integer", "which attempt this was, from 1"),
-    Column("settled", "boolean", "whether the page had come to rest when it was read"),
-    Column("settle_reason", "text", "why it counts as settled, or what was still missing"),
+    Column("settled", "boolean", "whether the page had settled when it was read"),
+    Column("settle_reason", "text", "why it counts as settled, or what it was still waiting for"),
     Column("timings_ms", "json", "`{lease, navigate, settle, extract, total}` in milliseconds"),
-    Column("bytes_received", "integer", "what came over the network for the visit, in bytes"),
+    Column("bytes_received", "integer", "bytes received over the network for the visit"),
     Column("node", "text", "the node that visited the page"),
     Column("context", "text", "the number of the context on that node"),
     Column("proxy", "text", "the label of the proxy, without credentials; null for a direct connection"),
-    Column("meta", "json", "what the seed's `meta` said"),
+    Column("meta", "json", "the `meta` of the seed"),
     Column("schema", "integer", f"the version of these columns: {RECORD_SCHEMA}"),
 )
 """The columns of a record in the order in which they are written, the same in every sink."""

@@ -123,7 +123,7 @@ def _header_of(path: Path) -> bytes:
         return b""
     except OSError as error:
         raise OutputUnwritable(
-            f"{path} cannot be read ({error.strerror}); see to its permissions, or choose another --sink"
+            f"{path} cannot be read ({error.strerror}); check its permissions, or choose another --sink"
         ) from error
 
 

@@ -119,10 +119,10 @@ class LogWithItems:
             self._is_open = True
 
     def _drop_left_items(self) -> None:
-        """Cut off the items whose pages a killed run has not written any more.
+        """Cut off the items whose pages a killed run did not write.
 
         Such a page is visited again, and may have other items then. They are the last ones: the pages of a group
-        are written behind all of its items, and in the same order.
+        are written after all of its items, in the same order.
         """
         left: set[bytes] = set()
 
@@ -180,7 +180,7 @@ def items_path(path: Path) -> Path:
 
 
 def plain_value(value: Any) -> str | int | float | bool | None:
-    """Return a value as a column has it that can have any: lists, objects and large integers are JSON.
+    """Return a value for a column without a type: lists, objects and large integers become JSON.
 
     Raises `RenderError`.
     """

@@ -64,15 +64,14 @@ class ItemTable:
         self._columns: dict[str, str] = {}
 
     def forget(self) -> None:
-        """Look at the table again when it is needed next: the connection is another one."""
+        """Read the table's columns again on next use: the connection is a new one."""
         self._columns = {}
 
     def replace(self, connection: Connection, pages: Sequence[PageItems]) -> None:
         """Replace the items of these pages, in the transaction that has written their rows.
 
         A page of which there is a later revision is left as it is. Raises `psycopg.Error`, `RenderError` for
-        values
-        that the table cannot hold, and `OutputUnwritable` where it is another.
+        values that the table cannot hold, and `OutputUnwritable` where the table is not the farm's.
         """
         if not self._columns:
             self._look(connection)
@@ -180,5 +179,5 @@ def _as_text(value: Any) -> str | None:
 def _as_json(value: Any) -> str | None:
     if value is None:
         return None
-    # JSON has the character as an escape only, and jsonb has no place for it.
+    # JSON has the character as an escape only, and jsonb cannot hold it.
     return as_json(value).replace("\\\\", "\0").replace("\\u0000", "\\ufffd").replace("\0", "\\\\")

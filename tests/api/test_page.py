@@ -48,9 +48,9 @@ def test_elements_and_texts_are_selected() -> None:
     assert [one.attr("href") for one in found.css("a")] == ["one", "/two", None]
     assert found.css("img")[0].address == "three.png"
     assert found.xpath("//a/text()")[0].css("b") == []
-    with pytest.raises(ValueError, match="is no CSS selector"):
+    with pytest.raises(ValueError, match="is not a CSS selector"):
         found.css("a[")
-    with pytest.raises(ValueError, match="is no XPath"):
+    with pytest.raises(ValueError, match="is not an XPath"):
         found.xpath("//a[")
 
 
@@ -94,9 +94,9 @@ def test_items_are_values_of_json() -> None:
         (Item, None, "and not type"),
         ({"a": {1, 2}}, None, "cannot be written as JSON .it has a value of the type set"),
         ({1: "a"}, None, "cannot be written as JSON"),
-        ({"_id": 1}, None, "'_id' is no name of a field"),
-        ({"x" * 64: 1}, None, "is no name of a field"),
-        ({"a": 1}, "no kind", "is no kind of items"),
+        ({"_id": 1}, None, "'_id' is not a field name"),
+        ({"x" * 64: 1}, None, "is not a field name"),
+        ({"a": 1}, "no kind", "is not a kind of item"),
         ({"a": "x" * 20_000_001}, None, "more than 20,000,000 bytes"),
     ],
 )
