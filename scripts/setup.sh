@@ -116,6 +116,8 @@ if [ -n "$missing" ] && may_install; then
     command -v make >/dev/null || install_first_of make || :
     [ "$tests" != tests ] || {
         postgresql >/dev/null || without_service postgresql || :
+        # One test wants it, and is left out without it.
+        PATH="$PATH:/usr/sbin" command -v pgbouncer >/dev/null || without_service pgbouncer || :
         command -v prometheus >/dev/null || without_service prometheus || :
     }
     look

@@ -3,6 +3,9 @@
 A group is one transaction: copied into a temporary table and from there into `pages`, where a row whose id comes
 again is replaced, unless the one that is there is of a later revision; its items are replaced with it. A group
 that fails half-way is repeated as a whole. What always holds: no message has the password.
+
+The temporary table and the settings are the connection's, made once. Behind a pooler that gives each transaction
+another connection they are not there; then each transaction makes them for itself, and leaves nothing behind.
 """
 
 import re
@@ -66,9 +69,20 @@ _UPSERT = sql.SQL(
     "INSERT INTO {table} ({names}) SELECT {names} FROM farm_pages ORDER BY id "
     "ON CONFLICT (id) DO UPDATE SET {replaced} WHERE excluded.revision >= coalesce({table}.revision, 0)"
 ).format(table=sql.Identifier(TABLE), names=_NAMES, replaced=_REPLACED)
-_STAGING = sql.SQL(
-    "CREATE TEMPORARY TABLE farm_pages ON COMMIT DELETE ROWS AS SELECT {} FROM {} WITH NO DATA"
-).format(_NAMES, sql.Identifier(TABLE))
+_STAGING, _STAGING_ONCE = (
+    sql.SQL("CREATE TEMPORARY TABLE farm_pages ON COMMIT {} AS SELECT {} FROM {} WITH NO DATA").format(
+        at_end, _NAMES, sql.Identifier(TABLE)
+    )
+    for at_end in (sql.SQL("DELETE ROWS"), sql.SQL("DROP"))
+)
+# Of another transaction's, which began before it was known that there is a pooler.
+_UNSTAGING = sql.SQL("DROP TABLE IF EXISTS pg_temp.farm_pages")
+_POOLED = (
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.InvalidSqlStatementName,
+    psycopg.errors.DuplicatePreparedStatement,
+)
+"""What shows that transactions have different connections; they have no code of their own."""
 _FOUND = (
     "SELECT attname, format_type(atttypid, NULL) FROM pg_attribute "
     "WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
@@ -97,6 +111,7 @@ class PostgresStore:
         self._conninfo = psycopg.conninfo.make_conninfo("", **(_DEFAULTS | given))
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
         self._items = ItemTable(self.name, item_columns)
+        self._is_pooled = False
 
     def clear(self) -> None:
         """Leave the table as it is: it may have the records of other crawls, and ids that come again replace."""
@@ -105,6 +120,9 @@ class PostgresStore:
         """Connect and complete the table. Raises `OutputUnwritable`, `StoreAway` where trying again may help."""
         try:
             self._connection = psycopg.connect(self._conninfo)
+            if self._is_pooled:
+                # A statement that is prepared on one connection is not known to the next.
+                self._connection.prepare_threshold = None
             with self._connection.transaction():
                 self._prepare(self._connection)
         except psycopg.Error as error:
@@ -133,6 +151,9 @@ class PostgresStore:
             raise AssertionError("an open store has a connection")
         try:
             with connection.transaction(), connection.cursor() as cursor:
+                if self._is_pooled:
+                    self._set_up(connection)
+                    self._stage(connection)
                 with cursor.copy(_COPY) as copy:
                     for row in rows:
                         copy.write_row(row)
@@ -144,6 +165,8 @@ class PostgresStore:
             raise
         except psycopg.Error as error:
             translated = self._translated(error)
+            if not self._is_pooled and isinstance(error, _POOLED):
+                self._is_pooled, translated = True, StoreAway(f"{self.name} is behind a pooler")
             self._items.forget()
             if not isinstance(translated, RenderError):
                 # Whatever state it is in: the group is repeated by a new connection.
@@ -162,13 +185,7 @@ class PostgresStore:
 
     def _prepare(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
         execute = connection.execute
-        execute(f"SET statement_timeout = '{_STATEMENT_S}s'")
-        execute(f"SET lock_timeout = '{_LOCK_S}s'")
-        # What is confirmed is on the server's disk, also where its default is faster and says so too early.
-        execute(
-            "SELECT set_config('synchronous_commit', 'on', false) "
-            "WHERE current_setting('synchronous_commit') = 'off'"
-        )
+        self._set_up(connection)
         execute("SELECT pg_advisory_xact_lock(%s)", [LOCK_KEY])
         # Looked at first: who may write to a table may not be allowed to make one.
         found = dict(execute(_FOUND, [TABLE]).fetchall())
@@ -187,13 +204,30 @@ class PostgresStore:
                     f"{types[0]} is needed; rename that table, or name another schema by "
                     "?options=-csearch_path%3DSCHEMA"
                 )
-        execute(_STAGING)
+        self._stage(connection)
         try:
             execute(sql.SQL("EXPLAIN ") + _UPSERT)
         except psycopg.errors.InvalidColumnReference:
             raise OutputUnwritable(
                 f"{self.name} has a table {TABLE} without a primary key on id; rename that table, or add the key"
             ) from None
+
+    def _set_up(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+        """Set what holds for the connection; for the transaction alone where a pooler gives it to others."""
+        connection.execute(
+            "SELECT set_config('statement_timeout', %(statement)s, %(is_local)s), "
+            "set_config('lock_timeout', %(lock)s, %(is_local)s), "
+            # What is confirmed is on the server's disk, also where its default is faster and says so too early.
+            "set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' "
+            "ELSE current_setting('synchronous_commit') END, %(is_local)s)",
+            {"statement": f"{_STATEMENT_S}s", "lock": f"{_LOCK_S}s", "is_local": self._is_pooled},
+        )
+
+    def _stage(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+        """Make the table into which a group is copied."""
+        if self._is_pooled:
+            connection.execute(_UNSTAGING)
+        connection.execute(_STAGING_ONCE if self._is_pooled else _STAGING)
 
     def _translated(self, error: psycopg.Error) -> OutputUnwritable | RenderError:
         code, why = error.sqlstate or "", self._words(error)

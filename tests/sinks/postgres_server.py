@@ -38,13 +38,13 @@ class PostgresServer:
     def __init__(self) -> None:
         # Not in pytest's folder, which another user may not enter.
         self.folder = Path(tempfile.mkdtemp(prefix="farm-postgres-"))
-        self._as_user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+        self.as_user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
         password = self.folder / "password"
         password.write_text(PASSWORD)
-        if self._as_user:
+        if self.as_user:
             for path in (self.folder, password):
                 os.chown(path, NOBODY, NOBODY)
         self._run(
@@ -85,7 +85,7 @@ class PostgresServer:
                 stderr=log,
                 cwd=self.folder,
                 start_new_session=True,
-                **self._as_user,  # type: ignore[call-overload]
+                **self.as_user,  # type: ignore[call-overload]
             )
         until(self._answers, "an answer of PostgreSQL", 30)
 
@@ -139,7 +139,7 @@ class PostgresServer:
             text=True,
             timeout=60,
             cwd=self.folder,
-            **self._as_user,  # type: ignore[call-overload]
+            **self.as_user,  # type: ignore[call-overload]
         )
         assert done.returncode == 0, done.stderr
 

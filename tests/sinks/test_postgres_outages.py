@@ -6,18 +6,20 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from farm.model.errors import OutputUnwritable, RenderError
-from farm.model.record import Batch
+from farm.model.record import Batch, Record
 from farm.model.secret import SecretUrl
 from farm.sinks import postgres as postgres_module
 from farm.sinks.batch import BatchingWriter
 from farm.sinks.postgres import PostgresStore
 from farm.sinks.store import StoreAway
+from tests.sinks import pooler
 from tests.sinks.killed import killed, record
 from tests.sinks.postgres_server import NOBODY, PASSWORD, PostgresServer, rows, write
 
@@ -197,3 +199,32 @@ def test_a_writer_killed_in_mid_write_has_lost_nothing_that_it_confirmed(
     ids = [row["id"] for row in rows(url, "SELECT id FROM pages")]
     assert confirmed <= set(ids)
     assert len(ids) == len(set(ids))
+
+
+@pytest.mark.skipif(pooler.PROGRAM is None, reason="PgBouncer is not installed")
+async def test_behind_a_pooler_that_pools_transactions_nothing_is_lost_or_left(
+    server: PostgresServer, url: str
+) -> None:
+    """Temporary table, settings and prepared statements are another connection's each time."""
+    database = url.rpartition("/")[2]
+    with pooler.pooled(server, database) as address:
+        others = [psycopg.connect(address, autocommit=True) for _ in range(3)]
+        # As many connections as the pool keeps, so that a transaction finds another one than the last.
+        with ExitStack() as stack:
+            for other in others:
+                stack.enter_context(other.transaction())
+                other.execute("SELECT 1")
+        writer = BatchingWriter(PostgresStore(SecretUrl(address)))
+        await writer.open()
+        for number in range(40):
+            items = [{"_id": f"{record(number).id}-1", "_page_id": record(number).id, "name": f"n{number}"}]
+            one = record(number)
+            await writer.commit(Batch([Record(one.id, one.url, one.fields, items=items)]))
+        await writer.close()
+        settings = {other.execute("SHOW statement_timeout").fetchone() for other in others for _ in range(4)}
+        for other in others:
+            other.close()
+    assert len(rows(url, "SELECT DISTINCT id FROM pages")) == 40
+    assert len(rows(url, "SELECT DISTINCT name FROM items")) == 40
+    # One connection alone was set up before the pooler was noticed.
+    assert ("0",) in settings
