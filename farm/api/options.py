@@ -151,8 +151,9 @@ class Options(TypedDict, total=False):
     """deaths of nodes after which a URL that alone was being visited is given up [3]."""
     sink: Sequence[str] | None
     """where records go: jsonl:[FILE[.gz|.zst]], csv:[FILE], sqlite:///FILE,
-    postgresql://HOST/DATABASE, parquet:DIR, warc:DIR or stdout: (repeatable) [jsonl, which is
-    pages.jsonl in the output folder].
+    postgresql://HOST/DATABASE, parquet:DIR, warc:DIR or stdout:; s3://BUCKET/PREFIX in place of
+    FILE or DIR of jsonl:, parquet: and warc: (repeatable) [jsonl, which is pages.jsonl in the
+    output folder].
     """
     sink_patience: str | None
     """how long an outage of a sink is waited for [5m]."""
