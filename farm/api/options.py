@@ -9,6 +9,10 @@ from typing import Any, Literal, TypedDict
 class Options(TypedDict, total=False):
     """What `farm run` takes, in the same forms; None stands for the default, which is in brackets."""
 
+    crawl: str | None
+    """name of the crawl [default]."""
+    output: str | PathLike[str] | None
+    """output folder [crawls/NAME with --crawl, else crawls/HOST or crawls/HOST_PORT of the first URL]."""
     redis: str | None
     """redis://, rediss://, unix://, redis+cluster://h1,h2 or redis+sentinel://h1,h2/SERVICE [a
     private Redis of its own].
@@ -19,10 +23,6 @@ class Options(TypedDict, total=False):
     """
     redis_ca_file: str | PathLike[str] | None
     """trust the certificate authorities in this PEM file for rediss:// [the system's]."""
-    crawl: str | None
-    """name of the crawl [default]."""
-    output: str | PathLike[str] | None
-    """output folder [crawls/NAME with --crawl, else crawls/HOST or crawls/HOST_PORT of the first URL]."""
     seeds: str | None
     """more seeds: a file with one URL a line, - is stdin."""
     sitemap: str | None

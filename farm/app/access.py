@@ -20,7 +20,7 @@ from farm.resources.files import FolderLock
 from farm.scope.rules import ScopeRules
 from farm.scope.seeds import Seed
 from farm.settings.commands import RunSettings
-from farm.settings.options import EMBEDDED, CrawlSettings
+from farm.settings.options import EMBEDDED, CrawlSettings, FolderSettings
 
 DEFAULT_CRAWL = "default"
 CRAWLS = Path("crawls")
@@ -102,7 +102,7 @@ async def open_existing_crawl(settings: CrawlSettings) -> AsyncIterator[tuple[Cr
 
 
 async def _embedded(settings: CrawlSettings, stack: AsyncExitStack) -> str:
-    output = settings.output or _only_crawl(settings.crawl)
+    output = crawl_folder(settings)
     folder = output / PRIVATE / "redis"
     if not folder.is_dir():
         raise UsageError(f"There is no crawl in {output}; name its folder with --output.")
@@ -118,10 +118,15 @@ async def _embedded(settings: CrawlSettings, stack: AsyncExitStack) -> str:
     return await server.start()
 
 
-def _only_crawl(name: str) -> Path:
-    """Return the folder of the named crawl, or of the only one there is."""
-    if name:
-        return CRAWLS / name
+def crawl_folder(settings: FolderSettings) -> Path:
+    """Return the output folder that is given, that of the named crawl, or of the only one there is.
+
+    Raises UsageError where there is none or more than one.
+    """
+    if settings.output is not None:
+        return settings.output
+    if settings.crawl:
+        return CRAWLS / settings.crawl
     found = [path for path in sorted(CRAWLS.glob("*")) if (path / PRIVATE / "redis").is_dir()]
     if len(found) == 1:
         return found[0]

@@ -18,6 +18,7 @@ COMMANDS = {
     "run": "crawl; joins the crawl when it exists already",
     "fetch": "print one page: its text, Markdown, HTML or record",
     "extract": "try a declaration of items on one page, or run it over stored pages",
+    "export": "write stored records, merged to one row an id, to files of another format",
     "add": "add seeds to a crawl",
     "status": "the numbers of a crawl, from anywhere",
     "pause": "take no new pages, on all nodes, until `farm resume`",

@@ -4,10 +4,11 @@ import contextlib
 import errno
 import fcntl
 import os
+import shutil
 import stat
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 from farm.model.errors import OutputUnwritable, UsageError
 
@@ -85,6 +86,81 @@ def write_atomically(path: Path, content: bytes, draft: Path | None = None) -> N
         with contextlib.suppress(OSError):
             draft.unlink()
         raise
+
+
+@contextlib.contextmanager
+def whole_file(path: Path, *, replace: bool = False) -> Iterator[BinaryIO]:
+    """Open a file that is at `path` when the context ends, whole and on the disk; after an error it never is.
+
+    Meanwhile it is `.NAME.draft` beside it; what a kill has left of that is overwritten by the next one. Raises
+    FileExistsError where the path is taken and is not to be replaced, BlockingIOError where another process is
+    writing it, OSError.
+    """
+    draft = _draft_of(path, replace=replace)
+    with os.fdopen(opened(draft, os.O_RDWR | os.O_CREAT), "r+b") as file:
+        _lock_draft(file.fileno(), draft)
+        try:
+            file.truncate(0)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            _put_in_place(draft, path, replace=replace)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                draft.unlink()
+            raise
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path, suffix: str, *, replace: bool = False) -> Iterator[Path]:
+    """Give a folder for files, which is at `path` when the context ends; after an error it never is.
+
+    A folder that is there is replaced where it is empty, or by `replace` where it has only files that end in
+    `suffix`. The files are synced by whoever writes them. Raises as `whole_file` does.
+    """
+    old = list(path.iterdir()) if path.is_dir() else None
+    is_ours = old is not None and all(one.is_file() and one.name.endswith(suffix) for one in old)
+    draft = _draft_of(path, replace=old == [] or (replace and is_ours))
+    draft.mkdir(exist_ok=True)
+    descriptor = os.open(draft, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        _lock_draft(descriptor, draft)
+        for left in draft.iterdir():
+            left.unlink()
+        try:
+            yield draft
+            os.fsync(descriptor)
+            if path.is_dir():
+                # A folder with files in it cannot be renamed over.
+                for one in path.iterdir():
+                    one.unlink()
+                path.rmdir()
+            _put_in_place(draft, path, replace=False)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _draft_of(path: Path, *, replace: bool) -> Path:
+    if os.path.lexists(path) and not replace:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    return path.with_name(f".{path.name}.draft")
+
+
+def _lock_draft(descriptor: int, draft: Path) -> None:
+    """Be the only one to write a draft. Raises BlockingIOError."""
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if not os.path.samestat(draft.lstat(), os.fstat(descriptor)):
+        # Another process had it, and has put it in its place.
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), str(draft))
+
+
+def _put_in_place(draft: Path, path: Path, *, replace: bool) -> None:
+    _draft_of(path, replace=replace)
+    draft.replace(path)
+    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Literal
 
+from farm.export.destination import FORMS as DESTINATIONS
 from farm.settings.load import CommandSettings
 from farm.settings.options import (
     CrawlSettings,
     DisplaySettings,
+    FolderSettings,
     NodeSettings,
     OutputSettings,
     PoolSettings,
@@ -15,7 +17,17 @@ from farm.settings.options import (
     option,
 )
 from farm.settings.page_options import BrowserSettings, EgressSettings, RenderSettings, SiteSettings
-from farm.settings.units import CountOrAuto, Duration, Lines, Memory, MemoryBudget, RateLimit
+from farm.settings.units import (
+    CountOrAuto,
+    Duration,
+    Lines,
+    Listed,
+    Memory,
+    MemoryBudget,
+    RateLimit,
+    To,
+    UtcDate,
+)
 
 
 class RunSettings(
@@ -59,12 +71,32 @@ class FetchSettings(EgressSettings, SiteSettings, RenderSettings, BrowserSetting
 class ExtractSettings(FetchSettings):
     """`farm extract`; the first of `urls` is the declaration."""
 
-    source: Path | None = option(
-        None, "stored pages instead: pages.jsonl[.gz], or the output folder", metavar="SOURCE", flag="from"
+    sources: Lines = option(
+        (),
+        "stored pages instead, of whatever `farm export` reads (repeatable)",
+        metavar="SOURCE",
+        flag="from",
     )
     to: Path | None = option(
-        None, "where the items of stored pages go [standard output]", metavar="FILE", needs="source"
+        None, "where the items of stored pages go [standard output]", metavar="FILE", needs="sources"
     )
+
+
+class ExportSettings(FolderSettings, CommandSettings):
+    """`farm export`."""
+
+    sources: Lines = option(
+        (), "what is exported [the crawl's output folder]", metavar="SOURCE", positional=True
+    )
+    destination: To | None = option(
+        None, f"{DESTINATIONS}; - for FILE is standard output", metavar="WHERE", flag="to"
+    )
+    pattern: Lines = option((), "only pages in whose URL this is found (repeatable)", metavar="RE")
+    status: Listed = option((), "only pages of these statuses, such as 200,404 or 2xx", metavar="LIST")
+    since: UtcDate | None = option(None, "only pages fetched since then", metavar="DATE")
+    until: UtcDate | None = option(None, "only pages fetched before then", metavar="DATE")
+    columns: Listed = option((), "only these columns, in this order [all]", metavar="LIST")
+    force: bool = option(False, "replace what is there already")
 
 
 class StatusSettings(CrawlSettings, CommandSettings):

@@ -153,8 +153,9 @@ def check_needs(settings: CommandSettings, flags: Sequence[str]) -> None:
         needed = str(extra.get("needs", ""))
         if needed and getattr(settings, needed) in _NOTHING and getattr(settings, name) not in _NOTHING:
             form = _extra(fields[needed]).get("metavar", "")
+            flag, needed = (_flag(one, fields[one]).replace("_", "-") for one in (name, needed))
             raise UsageError(
-                f"--{name.replace('_', '-')} has no effect without --{needed}; give --{needed}"
+                f"--{flag} has no effect without --{needed}; give --{needed}"
                 f"{' ' * bool(form)}{form} too, or leave it out."
             )
 

@@ -43,8 +43,20 @@ def option(default: Any, text: str, **extra: Any) -> Any:
     return Field(default=default, description=text, json_schema_extra=extra or None, **bounds)
 
 
-class CrawlSettings(BaseModel):
-    """Which crawl, and where it lives."""
+class FolderSettings(BaseModel):
+    """Which crawl, by its folder."""
+
+    crawl: str = option("", "name of the crawl [default]", metavar="NAME")
+    output: Path | None = option(
+        None,
+        "output folder [crawls/NAME with --crawl, else crawls/HOST or crawls/HOST_PORT of the first URL]",
+        metavar="DIR",
+        short="o",
+    )
+
+
+class CrawlSettings(FolderSettings):
+    """Where the crawl lives."""
 
     redis: RedisUrl = option(
         EMBEDDED,
@@ -63,13 +75,6 @@ class CrawlSettings(BaseModel):
         "trust the certificate authorities in this PEM file for rediss:// [the system's]",
         metavar="FILE",
         needs="redis",
-    )
-    crawl: str = option("", "name of the crawl [default]", metavar="NAME")
-    output: Path | None = option(
-        None,
-        "output folder [crawls/NAME with --crawl, else crawls/HOST or crawls/HOST_PORT of the first URL]",
-        metavar="DIR",
-        short="o",
     )
 
 

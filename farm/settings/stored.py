@@ -310,6 +310,15 @@ def keep(
         ) from None
 
 
+def kept_sinks(private: Path) -> list[str]:
+    """Return the sinks of the crawl in a folder, secrets masked; none where it has the default."""
+    try:
+        found = orjson.loads(read_own(private / FILE, LARGEST_BYTES))["settings"]["sink"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
+
+
 def _read(path: Path, crawl: str) -> tuple[dict[str, Any], list[str]]:
     """Return what was kept, and the origins; nothing where there is no file of ours, or it is another crawl's."""
     try:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, InstanceOf, PlainSerializer
 from pydantic_settings import NoDecode
 
+from farm.export.destination import Destination, parse_destination
 from farm.model.page import CaptureRule
 from farm.model.secret import SecretHeader, SecretUrl
 from farm.model.url import HashRoutes
@@ -246,6 +247,12 @@ def words(value: Any) -> Any:
     return value
 
 
+def listed(value: Any) -> Any:
+    """Take a text, or several, as a list of words between commas."""
+    given = [value] if isinstance(value, str) else value
+    return tuple(word for part in given for word in words(part)) if isinstance(given, list | tuple) else given
+
+
 Duration = Annotated[float, BeforeValidator(parse_duration), PlainSerializer(lambda s: f"{s:g}s")]
 MemoryBudget = Annotated[Memory, BeforeValidator(parse_memory), PlainSerializer(lambda memory: memory.text)]
 Size = Annotated[Memory, BeforeValidator(parse_size), PlainSerializer(lambda memory: memory.text)]
@@ -259,6 +266,7 @@ RateLimit = Annotated[Rate, BeforeValidator(parse_rate), PlainSerializer(lambda 
 HeaderLine = Annotated[InstanceOf[SecretHeader], BeforeValidator(as_secret_header), PlainSerializer(str)]
 RedisUrl = Annotated[InstanceOf[SecretUrl], BeforeValidator(as_secret_url), PlainSerializer(str)]
 Sink = Annotated[InstanceOf[SinkAddress], BeforeValidator(parse_sink), PlainSerializer(str)]
+To = Annotated[InstanceOf[Destination], BeforeValidator(parse_destination), PlainSerializer(str)]
 CountOrAuto = Annotated[int | None, BeforeValidator(parse_count_or_auto)]
 WaitRule = Annotated[str, BeforeValidator(parse_wait)]
 BlockedKinds = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_kinds)]
@@ -267,6 +275,7 @@ HashRoutesOption = Annotated[HashRoutes, BeforeValidator(parse_hash_routes)]
 UtcDate = Annotated[datetime, BeforeValidator(parse_date)]
 Words = Annotated[tuple[str, ...], NoDecode]
 Lines = Annotated[Words, BeforeValidator(lines)]
+Listed = Annotated[Words, BeforeValidator(listed)]
 Captures = Annotated[tuple[Annotated[str, BeforeValidator(parse_capture)], ...], NoDecode]
 Headers = Annotated[tuple[HeaderLine, ...], NoDecode]
 FileOrNone = Annotated[Path | None, BeforeValidator(none_or)]

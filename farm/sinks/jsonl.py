@@ -196,7 +196,7 @@ class LogStore(ABC):
         ]
         found = set()
         for pattern, name in names:
-            stem, suffix = _parts(pattern.name)
+            stem, suffix = name_parts(pattern.name)
             number = _NUMBER.fullmatch(name[len(stem) : len(name) - len(suffix)])
             if name.startswith(stem) and name.endswith(suffix) and number is not None:
                 found.add(int(number[1]))
@@ -287,7 +287,7 @@ def _key(record: Record) -> bytes:
     return key
 
 
-def _parts(name: str) -> tuple[str, str]:
+def name_parts(name: str) -> tuple[str, str]:
     """Return a file's name before and after the place of its number: `pages` and `.jsonl.gz`."""
     found = _SUFFIXES.search(name)
     suffix = found[0] if found is not None else ""
@@ -297,7 +297,7 @@ def _parts(name: str) -> tuple[str, str]:
 def _numbered(path: Path, number: int | None) -> Path:
     if number is None:
         return path
-    stem, suffix = _parts(path.name)
+    stem, suffix = name_parts(path.name)
     return path.with_name(f"{stem}-{number:06d}{suffix}")
 
 

@@ -9,14 +9,14 @@ another connection they are not there; then each transaction makes them for itse
 """
 
 import re
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
 
-from farm.model.errors import OutputUnwritable, RenderError
+from farm.model.errors import OutputUnwritable, RenderError, UsageError
 from farm.model.outcome import FailureKind
 from farm.model.record import COLUMNS, Batch, ItemColumns
 from farm.model.secret import MASK, SecretUrl
@@ -99,16 +99,76 @@ def is_address(url: SecretUrl) -> bool:
     return all(port.isdecimal() and int(port) in _PORTS for port in ports if port)
 
 
-class PostgresStore:
-    """The table in the database at `url`; what the URL leaves out is as libpq has it (PGPASSWORD, ~/.pgpass)."""
+class _Database:
+    """The database at `url`; what the URL leaves out is as libpq has it (PGPASSWORD, ~/.pgpass)."""
 
-    def __init__(self, url: SecretUrl, item_columns: ItemColumns | None = None) -> None:
+    def __init__(self, url: SecretUrl) -> None:
         self.name = str(url).replace(f"{MASK}@", "").removesuffix(f"?{MASK}")
-        self.written = 0
-        self.records: int | None = None
         given = psycopg.conninfo.conninfo_to_dict(url.reveal())
         self._password = str(given.get("password") or "")
         self._conninfo = psycopg.conninfo.make_conninfo("", **(_DEFAULTS | given))
+
+    def _words(self, error: psycopg.Error) -> str:
+        """Return what the server or the library says, on one line, without the password."""
+        text = error.diag.message_primary or str(error).strip() or type(error).__name__
+        # Where a connection fails, the reason comes after this, for each address of the host; one says enough.
+        text = (text.rpartition("failed: ")[2] or text).splitlines()[0].strip()[:_TEXT_CHARS]
+        return text.replace(self._password, MASK) if self._password else text
+
+
+class PostgresReader(_Database):
+    """Reads the tables of a database, each call by a connection of its own. All raise UsageError."""
+
+    def columns(self, table: str) -> list[str]:
+        """Return the names of a table's columns; none where there is no such table."""
+        with self._connected() as connection:
+            return [name for name, _ in connection.execute(_FOUND, [table]).fetchall()]
+
+    def count(self, table: str) -> int:
+        """Return about how many rows a table has, without reading it."""
+        with self._connected() as connection:
+            asked = "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = to_regclass(%s)"
+            found = connection.execute(asked, [table]).fetchone()
+            return int(found[0]) if found else 0
+
+    def rows(self, table: str, names: Sequence[str], at_once: int) -> Iterator[dict[str, Any]]:
+        """Yield these columns of every row; `at_once` rows are in memory."""
+        asked = sql.SQL("SELECT {} FROM {}").format(_listed(names), sql.Identifier(table))
+        with self._connected() as connection, connection.cursor("farm_rows") as cursor:
+            cursor.itersize = at_once
+            for row in cursor.execute(asked):
+                yield dict(zip(names, row, strict=True))
+
+    def rows_of(self, table: str, names: Sequence[str], ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Return these columns of the rows with these ids."""
+        asked = sql.SQL("SELECT {} FROM {} WHERE id = ANY(%s)").format(_listed(names), sql.Identifier(table))
+        with self._connected() as connection:
+            found = connection.execute(asked, [list(ids)]).fetchall()
+        return [dict(zip(names, row, strict=True)) for row in found]
+
+    @contextmanager
+    def _connected(self) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+        try:
+            with psycopg.connect(self._conninfo) as connection:
+                connection.execute(f"SET statement_timeout = '{_STATEMENT_S}s'")
+                yield connection
+        except psycopg.Error as error:
+            raise UsageError(
+                f"{self.name} cannot be read ({self._words(error)}); check the address and the user's rights."
+            ) from None
+
+
+def _listed(names: Sequence[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, names))
+
+
+class PostgresStore(_Database):
+    """The table in the database at `url`."""
+
+    def __init__(self, url: SecretUrl, item_columns: ItemColumns | None = None) -> None:
+        super().__init__(url)
+        self.written = 0
+        self.records: int | None = None
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
         self._items = ItemTable(self.name, item_columns)
         self._is_pooled = False
@@ -238,10 +298,3 @@ class PostgresStore:
         return OutputUnwritable(
             f"{self.name} cannot be written to ({why}); check the address, the user's rights and the table"
         )
-
-    def _words(self, error: psycopg.Error) -> str:
-        """Return what the server or the library says, on one line, without the password."""
-        text = error.diag.message_primary or str(error).strip() or type(error).__name__
-        # Where a connection fails, the reason comes after this, for each address of the host; one says enough.
-        text = (text.rpartition("failed: ")[2] or text).splitlines()[0].strip()[:_TEXT_CHARS]
-        return text.replace(self._password, MASK) if self._password else text

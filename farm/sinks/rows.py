@@ -49,10 +49,11 @@ def _row(record: Record, *, nul: bool) -> Row:
     if not _IS_ID.fullmatch(record.id):
         raise _corrupt(f"the id {record.id} does not have 32 hex digits")
     fields: Mapping[str, Any] = record.fields
-    return tuple(_value(fields.get(column.name), column.type, nul=nul) for column in COLUMNS)
+    return tuple(typed_value(fields.get(column.name), column.type, nul=nul) for column in COLUMNS)
 
 
-def _value(value: Any, kind: str, *, nul: bool) -> str | int | bool | None:
+def typed_value(value: Any, kind: str, *, nul: bool = True) -> str | int | bool | None:
+    """Return a value as a column of this type has it, a `json` one as a text. Raises as `rows_of`."""
     if value is None:
         return None
     if kind == "json":

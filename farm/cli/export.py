@@ -1,0 +1,86 @@
+"""`farm export`: stored records, merged to one row an id, in another format."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from farm.app.access import PRIVATE, crawl_folder
+from farm.cli.streams import tell
+from farm.export.destination import FORMS, Destination, check_destination, written, written_folder
+from farm.export.filters import RecordFilter
+from farm.export.find import find_sources
+from farm.export.merge import Merge, Tell
+from farm.export.source import Source, StoredRecord
+from farm.export.writers import write_csv, write_jsonl, write_links, write_parquet
+from farm.model.errors import UsageError
+from farm.model.record import COLUMNS
+from farm.settings.commands import ExportSettings
+from farm.settings.load import load
+from farm.settings.origin import did_you_mean
+from farm.settings.stored import kept_sinks
+
+ABOUT = "Write stored records, merged to one row an id, to files of another format."
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Export, and return the exit code."""
+    settings = load(ExportSettings, arguments, "farm export", ABOUT)
+    destination = settings.destination
+    if destination is None:
+        raise UsageError(f"`farm export` needs a destination; give --to {FORMS}.")
+    check_destination(destination)
+    names = _columns(settings, destination)
+    keep = RecordFilter.of(settings.pattern, settings.status, settings.since, settings.until)
+    sources = sources_of(settings.sources or [str(crawl_folder(settings))])
+    with progress() as told, Merge(sources, keep, told) as merge:
+        written_rows = _write(merge.records(), names, destination, replace=settings.force)
+    what = "links" if destination.kind == "links" else "records"
+    tell(f"{written_rows:,} {what} in {destination}, of {merge.read:,} records in {_named(sources)}")
+    return 0
+
+
+def sources_of(named: Iterable[str]) -> list[Source]:
+    """Return the sources that a user names. Raises UsageError."""
+    return find_sources(named, lambda folder: kept_sinks(folder / PRIVATE))
+
+
+@contextmanager
+def progress() -> Iterator[Tell]:
+    """Show on standard error how much is done, where that is a terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("reading"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
+        task = shown.add_task("", total=1.0)
+        yield (lambda share: shown.update(task, completed=share)) if console.is_terminal else (lambda _: None)
+
+
+def _columns(settings: ExportSettings, destination: Destination) -> Sequence[str]:
+    every = [column.name for column in COLUMNS]
+    if settings.columns and destination.kind not in {"jsonl", "csv", "parquet"}:
+        raise UsageError(f"--columns does not go with --to {destination.kind}:; leave it out.")
+    for name in settings.columns:
+        if name not in every:
+            raise UsageError(f"--columns: there is no column {name!r}{did_you_mean(name, every)}.")
+    return list(dict.fromkeys(settings.columns)) or every
+
+
+def _write(
+    records: Iterator[StoredRecord], names: Sequence[str], destination: Destination, *, replace: bool
+) -> int:
+    """Write the records to their destination, whole or not at all; return how many rows there are."""
+    escapes = destination.escape_formulas
+    if destination.kind == "parquet":
+        with written_folder(destination, ".parquet", replace=replace) as folder:
+            return write_parquet(records, names, folder)
+    with written(destination, replace=replace) as out:
+        if destination.kind == "links":
+            return write_links(records, out, as_csv=destination.is_csv, escape_formulas=escapes)
+        if destination.kind == "csv":
+            return write_csv(records, names, out, escape_formulas=escapes)
+        return write_jsonl(records, names, out)
+
+
+def _named(sources: Sequence[Source]) -> str:
+    return sources[0].name if len(sources) == 1 else f"{len(sources):,} sources"

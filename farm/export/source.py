@@ -1,0 +1,107 @@
+"""What records are read from: the port of every source, and stored values as records have them.
+
+A source is read twice: once for the few columns that decide which of several records of a page stays, and once for
+the records that stay, so that memory does not grow with their number.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import orjson
+
+from farm.model.errors import UsageError
+from farm.model.record import COLUMNS
+from farm.sinks.record import timestamp
+
+StoredRecord = Mapping[str, Any]
+"""A record by its columns, as `pages.jsonl` has it; a column that its store does not have is missing."""
+Wanted = Iterator[tuple[int, str]]
+"""The places of records in a source, from 0 and ascending, with their ids."""
+_MOMENT_CHARS = len("2026-03-01T12:00:00.123Z")
+HEAD_COLUMNS = ("id", "url", "status", "revision", "fetched_at")
+NEEDED = frozenset({"id", "url", "fetched_at"})
+"""Without these nothing is a record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What of a record decides whether it stays; `fetched_at` is as in every record, and sorts as a text does."""
+
+    id: str
+    url: str
+    status: int | None
+    revision: int
+    fetched_at: str
+
+    @classmethod
+    def of(cls, record: StoredRecord) -> "Head | None":
+        """Return that of a record; None where what is given is none."""
+        id_, url, moment = record.get("id"), record.get("url"), record.get("fetched_at")
+        status, revision = record.get("status"), record.get("revision") or 0
+        if not (
+            isinstance(id_, str) and isinstance(url, str) and isinstance(moment, str) and _is_moment(moment)
+        ):
+            return None
+        if not (isinstance(revision, int) and (status is None or isinstance(status, int))):
+            return None
+        return cls(id_, url, status, revision, moment)
+
+
+class Source(Protocol):
+    """Where records are stored. All that it raises is UsageError: it cannot be read, or holds something else."""
+
+    name: str
+    folder: Path
+    """The output folder, where the files are that records name; as far as it is known."""
+
+    @property
+    def share(self) -> float:
+        """How much of it the reading under way has read, from 0 to 1."""
+        ...
+
+    def heads(self) -> Iterator[Head]:
+        """Yield the head of every record; the first one is at place 0."""
+        ...
+
+    def records(self, wanted: Wanted) -> Iterator[StoredRecord]:
+        """Yield the records at these places. One that is gone meanwhile is left out, or a sentence says so."""
+        ...
+
+    def items(self) -> Iterator[StoredRecord]:
+        """Yield the items, with the keys of `ITEM_KEYS`; none where there are none."""
+        ...
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        return len(text) == _MOMENT_CHARS and text.endswith("Z") and datetime.fromisoformat(text) is not None
+    except ValueError:
+        return False
+
+
+def unreadable(name: object, why: str) -> UsageError:
+    """Return the error of a source that cannot be read."""
+    return UsageError(f"{name} cannot be read ({why}); check it, or leave it out.")
+
+
+def from_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row of typed columns as a record; columns that are not declared are left out.
+
+    Raises ValueError where a `json` column has a text that is no JSON.
+    """
+    return {column.name: _plain(row[column.name], column.type) for column in COLUMNS if column.name in row}
+
+
+def _plain(value: Any, kind: str) -> Any:
+    if value is None:
+        return None
+    if kind == "json":
+        return orjson.loads(value) if isinstance(value, str) else value
+    if kind == "boolean":
+        return bool(value)
+    if kind == "timestamp" and isinstance(value, datetime):
+        return timestamp(value.astimezone(UTC))
+    return value
