@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,7 +15,7 @@ from rich.text import Text
 from farm.app.access import open_existing_crawl
 from farm.cli.signals import run_interruptible
 from farm.cli.streams import tell
-from farm.frontier.dead import DeadLetter, DeadLetters
+from farm.frontier.dead import ALL, DeadFilter, DeadLetter, DeadLetters
 from farm.model.errors import UsageError
 from farm.monitor.figures import escaped
 from farm.settings.commands import DeadSettings
@@ -22,12 +23,16 @@ from farm.settings.load import load
 from farm.settings.origin import did_you_mean
 from farm.sinks.record import timestamp
 
-ABOUT = "List the URLs that were given up; show one; replay or drop those named, those of a reason, or all."
+ABOUT = (
+    "List the URLs that were given up; show one; replay or drop those named, those of a reason, a site or a "
+    "pattern, or all."
+)
+CHOOSING = ("reason", "one_site", "pattern")
 FITTING = {
-    "list": {"reason", "start", "size"},
+    "list": {*CHOOSING, "start", "size"},
     "show": {"ids"},
-    "replay": {"reason", "ids"},
-    "drop": {"reason", "ids", "yes"},
+    "replay": {*CHOOSING, "ids"},
+    "drop": {*CHOOSING, "ids", "yes"},
 }
 """Action -> what may be given to it."""
 
@@ -39,6 +44,10 @@ def main(arguments: Sequence[str]) -> int:
     if not action:
         meant = did_you_mean(arguments[0], FITTING) if arguments else ""
         raise UsageError(f"`farm dead` takes one of {', '.join(FITTING)}{meant}.")
+    if settings.id:
+        given = {"ids": (*settings.ids, *settings.id)}
+        settings = settings.model_copy(update=given)
+        settings.model_fields_set.add("ids")
     _check(action, settings)
     run_interruptible(_act(action, settings))
     return 0
@@ -46,21 +55,27 @@ def main(arguments: Sequence[str]) -> int:
 
 def _check(action: str, settings: DeadSettings) -> None:
     """Refuse what would be without effect: whoever gives it means something else."""
-    given = settings.model_fields_set & {"reason", "start", "size", "ids", "yes"}
+    given = settings.model_fields_set & {*CHOOSING, "start", "size", "ids", "yes"}
     if unfit := sorted(given - FITTING[action]):
-        name = "an id" if unfit[0] == "ids" else f"--{unfit[0]}"
+        name = "an id" if unfit[0] == "ids" else _flag(unfit[0])
         raise UsageError(f"{name} does not go with `farm dead {action}`; see `farm dead {action} --help`.")
     if action == "show" and len(settings.ids) != 1:
         raise UsageError("`farm dead show` takes the id of one letter; `farm dead list` has them.")
-    if given >= {"reason", "ids"}:
-        raise UsageError(f"`farm dead {action}` takes ids or --reason, not both; leave one out.")
+    if "ids" in given and (chosen := [name for name in CHOOSING if name in given]):
+        raise UsageError(f"`farm dead {action}` takes ids or {_flag(chosen[0])}, not both; leave one out.")
+
+
+def _flag(name: str) -> str:
+    """Return the flag of a setting."""
+    return f"--{name.removeprefix('one_')}"
 
 
 async def _act(action: str, settings: DeadSettings) -> None:
+    which = DeadFilter(settings.reason, settings.one_site, _pattern(settings.pattern))
     async with open_existing_crawl(settings) as (_, frontier):
         dead = frontier.dead
         if action == "list":
-            await _list(dead, settings)
+            await _list(dead, which, settings)
         elif action == "show":
             letter = await dead.show(settings.ids[0])
             if settings.as_json:
@@ -68,13 +83,13 @@ async def _act(action: str, settings: DeadSettings) -> None:
             else:
                 _show(letter)
         elif action == "replay":
-            moved = await (dead.replay_ids(settings.ids) if settings.ids else dead.replay(settings.reason))
-            left = None if settings.ids else await dead.count(settings.reason)
+            moved = await (dead.replay_ids(settings.ids) if settings.ids else dead.replay(which))
+            left = None if settings.ids else await dead.count(which)
             _tell(settings, "replayed", moved, left)
         else:
-            if not settings.ids and settings.reason is None and not settings.yes:
-                await _confirm(await dead.count(None))
-            moved = await (dead.drop_ids(settings.ids) if settings.ids else dead.drop(settings.reason))
+            if not settings.ids and which == ALL and not settings.yes:
+                await _confirm(await dead.count())
+            moved = await (dead.drop_ids(settings.ids) if settings.ids else dead.drop(which))
             _tell(settings, "dropped", moved)
 
 
@@ -82,11 +97,12 @@ async def _confirm(total: int) -> None:
     """Ask before all letters are dropped; raises UsageError where nobody can be asked, or the answer is no."""
     if not sys.stdin.isatty():
         raise UsageError(
-            f"`farm dead drop` would drop all {total:,} letters for good; give --yes, --reason or ids."
+            f"`farm dead drop` would drop all {total:,} letters for good; give --yes, ids, --reason, --site or "
+            "--pattern."
         )
     answer = await asyncio.to_thread(input, f"Drop all {total:,} dead letters for good? [y/N] ")
     if answer.strip().lower() not in {"y", "yes"}:
-        raise UsageError("Nothing was dropped; give --reason or ids to drop some.")
+        raise UsageError("Nothing was dropped; give ids, --reason, --site or --pattern to drop some.")
 
 
 def _tell(settings: DeadSettings, done: str, moved: int, left: int | None = None) -> None:
@@ -99,9 +115,17 @@ def _tell(settings: DeadSettings, done: str, moved: int, left: int | None = None
         print(f"{moved:,} {done}")
 
 
-async def _list(dead: DeadLetters, settings: DeadSettings) -> None:
-    letters = await dead.page(settings.reason, start=settings.start, size=settings.size)
-    total = await dead.count(settings.reason)
+def _pattern(text: str | None) -> re.Pattern[str] | None:
+    """Return the pattern that was given; raises UsageError for one that is none."""
+    try:
+        return None if text is None else re.compile(text)
+    except re.error as error:
+        raise UsageError(f"--pattern {text!r} is no regular expression ({error}).") from None
+
+
+async def _list(dead: DeadLetters, which: DeadFilter, settings: DeadSettings) -> None:
+    letters = await dead.page(which, start=settings.start, size=settings.size)
+    total = await dead.count(which)
     if settings.as_json:
         for letter in letters:
             print(json.dumps(_plain(letter)))

@@ -1,6 +1,7 @@
 """Dead letters: what was given up, why, and the way back."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +12,7 @@ from farm.frontier.shards import BATCH, Shards
 from farm.model.errors import UsageError
 from farm.model.outcome import FailureKind
 from farm.model.task import UrlTask
+from farm.model.url import host_of
 
 PAGE = 100
 
@@ -27,32 +29,71 @@ class DeadLetter:
     task: UrlTask | None
 
 
+@dataclass(frozen=True, slots=True)
+class DeadFilter:
+    """Which letters are meant: of a reason, of a site (`host`, or `host:port`), with a URL that has the pattern.
+
+    A letter that cannot be read has neither site nor URL.
+    """
+
+    reason: str | None = None
+    site: str | None = None
+    pattern: re.Pattern[str] | None = None
+
+    @property
+    def looks_inside(self) -> bool:
+        """Whether the letters must be read to tell."""
+        return self.site is not None or self.pattern is not None
+
+    def fits(self, letter: DeadLetter) -> bool:
+        """Whether a letter of the reason is meant."""
+        if not self.looks_inside:
+            return True
+        task = letter.task
+        if task is None or (self.site is not None and self.site not in {task.site, host_of(task.site)}):
+            return False
+        return self.pattern is None or self.pattern.search(task.url) is not None
+
+
+ALL = DeadFilter()
+
+
 class DeadLetters:
     """The dead letters of a crawl."""
 
     def __init__(self, shards: Shards) -> None:
         self._shards = shards
 
-    async def page(self, reason: str | None = None, *, start: int = 0, size: int = PAGE) -> list[DeadLetter]:
-        """Return `size` letters from the `start`-th on: of one reason, or of all, reason by reason."""
+    async def page(self, which: DeadFilter = ALL, *, start: int = 0, size: int = PAGE) -> list[DeadLetter]:
+        """Return `size` of the letters from the `start`-th on, reason by reason."""
         found: list[DeadLetter] = []
-        for name, count in await self._tally(reason):
+        if which.looks_inside:
+            async for letter in self._fitting(which):
+                if start == 0:
+                    found.append(letter)
+                start = max(0, start - 1)
+                if len(found) == size:
+                    break
+            return found
+        for name, count in await self._tally(which.reason):
             if start < count and len(found) < size:
                 found += [letter_of(*raw) for raw in await self._letters(name, start, size - len(found))]
             start = max(0, start - count)
         return found
 
-    async def count(self, reason: str | None = None) -> int:
-        """Count all letters, or those of one reason."""
-        return sum(count for _, count in await self._tally(reason))
+    async def count(self, which: DeadFilter = ALL) -> int:
+        """Count the letters."""
+        if which.looks_inside:
+            return sum([1 async for _ in self._fitting(which)])
+        return sum(count for _, count in await self._tally(which.reason))
 
-    async def replay(self, reason: str | None = None) -> int:
-        """Take all letters, or those of one reason, back into their queues with all their attempts."""
-        return await self._all("replay", reason)
+    async def replay(self, which: DeadFilter = ALL) -> int:
+        """Take the letters back into their queues with all their attempts, and return how many."""
+        return await self._all("replay", which)
 
-    async def drop(self, reason: str | None = None) -> int:
-        """Forget all letters, or those of one reason, for good."""
-        return await self._all("drop", reason)
+    async def drop(self, which: DeadFilter = ALL) -> int:
+        """Forget the letters for good, and return how many."""
+        return await self._all("drop", which)
 
     async def replay_ids(self, ids: Sequence[str]) -> int:
         """Take some letters back; an id that is not dead or cannot be read is an error that names it."""
@@ -79,15 +120,28 @@ class DeadLetters:
                 return letter_of(_stored(fingerprint), letter)
         raise UsageError(f"There is no dead letter {fingerprint!r}; `farm dead list` shows those there are.")
 
-    async def _all(self, action: str, reason: str | None) -> int:
+    async def _fitting(self, which: DeadFilter) -> AsyncIterator[DeadLetter]:
+        """Yield the letters that are meant; those that come or go meanwhile may be missed."""
+        for name, count in await self._tally(which.reason):
+            for start in range(0, count, BATCH):
+                for raw in await self._letters(name, start, min(BATCH, count - start)):
+                    if which.fits(letter := letter_of(*raw)):
+                        yield letter
+
+    async def _all(self, action: str, which: DeadFilter) -> int:
         moved = 0
-        for name, count in await self._tally(reason):
+        for name, count in await self._tally(which.reason):
             start, left = 0, count
             while left > 0:
                 letters = await self._letters(name, start, min(BATCH, left))
                 if not letters:
                     break
-                fit = [raw[0] for raw in letters if action == "drop" or letter_of(*raw).task is not None]
+                read = [(raw[0], letter_of(*raw)) for raw in letters]
+                fit = [
+                    fingerprint
+                    for fingerprint, letter in read
+                    if (action == "drop" or letter.task is not None) and which.fits(letter)
+                ]
                 came = await self._move(action, fit)
                 # What could not be moved stays in its place, so the next page begins behind it.
                 moved, start, left = moved + came, start + len(letters) - came, left - len(letters)

@@ -148,10 +148,15 @@ class DeadSettings(CrawlSettings, CommandSettings):
     """`farm dead`."""
 
     reason: str | None = option(None, "only letters of this reason", metavar="REASON")
+    one_site: str | None = option(
+        None, "only letters of this site: HOST, or HOST:PORT", metavar="SITE", flag="site"
+    )
+    pattern: str | None = option(None, "only letters in whose URL this is found", metavar="RE")
+    id: Lines = option((), "only the letter of this id, as without the flag (repeatable)", metavar="ID")
     start: int = option(0, "how many letters to pass over", metavar="N", ge=0)
     size: int = option(100, "how many letters to list [100]", metavar="N", ge=1, le=10_000)
     as_json: bool = option(False, "print JSON, one object a line", flag="json")
-    yes: bool = option(False, "drop all without being asked")
+    yes: bool = option(False, "drop without being asked")
     ids: Lines = option((), "the letters' ids [all]", metavar="ID", positional=True)
 
 

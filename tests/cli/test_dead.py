@@ -22,6 +22,9 @@ FOUR = (FailureKind.TLS, FailureKind.TLS, FailureKind.CRASH, FailureKind.TLS)
         (("drop", "--size", "3"), "--size does not go with"),
         (("drop", "--reason", "tls", "0123456789abcdef"), "not both"),
         (("drop",), "would drop all 4 letters for good; give --yes"),
+        (("drop", "--site", "a.example", "--id", "0123456789abcdef"), "takes ids or --site, not both"),
+        (("replay", "--pattern", "(", "--reason", "tls"), "--pattern '(' is no regular expression"),
+        (("show", "0123456789abcdef", "--site", "a.example"), "--site does not go with"),
         (("list", "--yes"), "--yes does not go with"),
         (("replay", "--reason", "tls", "0123456789abcdef"), "not both"),
     ],
@@ -116,3 +119,19 @@ def test_a_script_says_yes_beforehand(outside: Outside) -> None:
     outside.bury(FOUR)
     assert outside.farm("dead", "drop", "--reason", "tls").out == "3 dropped\n"
     assert outside.farm("dead", "drop", "--yes").out == "1 dropped\n"
+
+
+def test_letters_are_chosen_by_site_pattern_and_id(outside: Outside) -> None:
+    """And dropped without being asked: what is chosen is meant."""
+    ids = outside.bury(FOUR)
+    letters = [json.loads(line) for line in outside.farm("dead", "list", "--json").out.splitlines()]
+    task = next(letter["task"] for letter in letters if letter["id"] == ids[0])
+    url, site = task["url"], task["site"]
+    assert json.loads(outside.farm("dead", "show", "--id", ids[0], "--json").out)["id"] == ids[0]
+    chosen = outside.farm("dead", "list", "--json", "--site", site, "--pattern", re.escape(url) + "$")
+    assert [json.loads(line)["id"] for line in chosen.out.splitlines()] == [ids[0]]
+    assert outside.farm("dead", "list", "--site", "other.example").out == "no dead letters\n"
+    assert outside.farm("dead", "drop", "--pattern", re.escape(url) + "$").out == "1 dropped\n"
+    left = next(letter for letter in letters if letter["id"] == ids[3])
+    assert outside.farm("dead", "replay", "--id", ids[1], "--id", ids[2]).out == "2 replayed\n"
+    assert outside.farm("dead", "drop", "--site", left["task"]["site"]).out == "1 dropped\n"

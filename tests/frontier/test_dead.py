@@ -1,9 +1,12 @@
 """Dead letters: listed, shown, replayed, dropped."""
 
+import re
 from datetime import UTC, datetime
 
 import pytest
 
+from farm.frontier import dead as dead_letters
+from farm.frontier.dead import DeadFilter
 from farm.model.crawl import Ledger
 from farm.model.errors import UsageError
 from farm.model.outcome import Bury, FailureKind, Retry
@@ -38,14 +41,54 @@ async def test_pages_run_through_the_reasons(bench: Bench) -> None:
     pages = [await dead.page(start=start, size=4) for start in (0, 4, 8, 12)]
     assert [len(page) for page in pages] == [4, 4, 4, 0]
     assert len({letter.id for page in pages for letter in page}) == 12
-    assert [letter.reason for letter in await dead.page("tls", start=5, size=9)] == ["tls", "tls"]
+    assert [letter.reason for letter in await dead.page(DeadFilter("tls"), start=5, size=9)] == ["tls", "tls"]
+
+
+@pytest.mark.parametrize(
+    ("which", "count"),
+    [
+        (DeadFilter(site="tls"), 7),
+        (DeadFilter("tls", site="tls"), 7),
+        (DeadFilter("crash", site="tls"), 0),
+        (DeadFilter(site="tl"), 0),
+        (DeadFilter(pattern=re.compile("/00[0-2]$")), 6),
+        (DeadFilter("crash", pattern=re.compile("/00[0-2]$")), 3),
+        (DeadFilter(site="crash", pattern=re.compile("nowhere")), 0),
+    ],
+)
+@pytest.mark.parametrize("action", ["replay", "drop"])
+async def test_letters_are_chosen_by_site_and_pattern(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, which: DeadFilter, count: int, action: str
+) -> None:
+    """Those that are not meant stay, however the pages of letters fall."""
+    monkeypatch.setattr(dead_letters, "BATCH", 2)
+    await _bury(bench, 7, FailureKind.TLS)
+    await _bury(bench, 5, FailureKind.CRASH)
+    dead = bench.frontier.dead
+    listed = [letter.id for letter in await dead.page(which)]
+    assert len(set(listed)) == len(listed) == await dead.count(which) == count
+    pages = [await dead.page(which, start=start, size=2) for start in range(0, 8, 2)]
+    assert [letter.id for page in pages for letter in page] == listed
+    assert await (dead.replay(which) if action == "replay" else dead.drop(which)) == count
+    assert await dead.count() == 12 - count
+    assert not {letter.id for letter in await dead.page()} & set(listed)
+
+
+async def test_a_site_is_also_meant_by_its_host(bench: Bench) -> None:
+    """All ports of it, where no port is given."""
+    for site in ("a:8080", "a", "b"):
+        await bench.add(f"{site}/1")
+        await bench.frontier.nack(await bench.lease(), Bury(FailureKind.TLS, ""))
+    dead = bench.frontier.dead
+    assert await dead.count(DeadFilter(site="a")) == 2
+    assert await dead.count(DeadFilter(site="a:8080")) == 1
 
 
 async def test_a_replayed_letter_starts_anew(bench: Bench) -> None:
     """With all its attempts."""
     await _bury(bench, 3, FailureKind.TLS)
     await _bury(bench, 2, FailureKind.CRASH)
-    assert await bench.frontier.dead.replay("tls") == 3
+    assert await bench.frontier.dead.replay(DeadFilter("tls")) == 3
     assert await bench.ledger() == Ledger(accepted=5, queued=3, dead=2)
     assert (await bench.lease()).attempt == 1
     assert await bench.frontier.dead.replay() == 2
@@ -68,7 +111,7 @@ async def test_an_unknown_id_or_reason_is_one_sentence(bench: Bench) -> None:
     with pytest.raises(UsageError, match="no dead letter 'ffff'"):
         await dead.replay_ids([known, "ffff"])
     with pytest.raises(UsageError, match="no reason 'bored'"):
-        await dead.drop("bored")
+        await dead.drop(DeadFilter("bored"))
     assert (await bench.ledger()).dead == 1
     assert await dead.replay_ids([known]) == 1
 

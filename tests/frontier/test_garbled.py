@@ -4,6 +4,7 @@ import pytest
 
 from farm.frontier import keys
 from farm.frontier.client import RedisClient
+from farm.frontier.dead import DeadFilter
 from farm.frontier.shards import decode_counters, encode_counters
 from farm.model.crawl import Ledger
 from farm.model.outcome import Ack, Bury, FailureKind, Retry
@@ -50,7 +51,7 @@ async def test_the_same_garbage_twice_is_two_letters(bench: Bench, entry: str) -
         await bench.raw("LSET", "@q:5:a", place, entry)
     assert await _finish(bench) == {"http://a/3"}
     assert (await bench.frontier.stats()).ledger == Ledger(accepted=3, done=1, dead=2)
-    assert len(await bench.frontier.dead.page("corrupt")) == 2
+    assert len(await bench.frontier.dead.page(DeadFilter("corrupt"))) == 2
 
 
 @pytest.mark.parametrize(

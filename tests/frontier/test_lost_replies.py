@@ -7,6 +7,7 @@ import pytest
 from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
 from farm.frontier.crawl import open_crawl
+from farm.frontier.dead import DeadFilter
 from farm.frontier.outbox import deliver
 from farm.frontier.shards import Shards
 from farm.model.egress import Ban
@@ -51,7 +52,7 @@ async def _banned(shaky: Shaky) -> object:
 
 async def _listed(shaky: Shaky) -> object:
     await shaky.bench.frontier.nack(await shaky.bench.lease(), Bury(FailureKind.TLS))
-    return [letter.reason for letter in await shaky.frontier.dead.page("tls")]
+    return [letter.reason for letter in await shaky.frontier.dead.page(DeadFilter("tls"))]
 
 
 async def _joined(shaky: Shaky) -> object:
