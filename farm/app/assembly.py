@@ -317,6 +317,7 @@ def _slot_params(plan: RunPlan, session: CrawlSession) -> SlotParams:
         seeds,
         machine_bytes(),
         _hash_routes(session),
+        plan.declaration,
         whole_html=plan.handling is not None,
     )
 

@@ -41,7 +41,7 @@ from farm.settings.commands import RunSettings
 from farm.settings.load import check_needs
 from farm.settings.options import EMBEDDED
 from farm.settings.origin import flags_of, holds_without_flag
-from farm.settings.stored import agreed_settings
+from farm.settings.stored import DECLARATION, agreed_settings
 from farm.settings.units import Memory
 from farm.sinks.address import check_sinks
 
@@ -181,7 +181,7 @@ def preflight(
         crawl=crawl,
         output=output,
         seeds=seeds,
-        agreed=agreed_settings(settings),
+        agreed=agreed_settings(settings) | ({DECLARATION: declaration.stored()} if declaration else {}),
         guard=guard,
         binary=binary,
         sandbox=settings.sandbox and not without,

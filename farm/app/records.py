@@ -133,7 +133,9 @@ async def _extracted(items: ItemReader, url: str, page: RenderedPage, notes: Vis
     if page.status >= _REFUSED or notes.detection is not None:
         return Extraction()
     json_ld = page.metadata["json_ld"] if page.metadata else ()
-    return await items.of(PageContent(url, page.final_url, page.html, page.lang, json_ld))
+    return await items.of(
+        PageContent(url, page.final_url, page.html, page.lang, json_ld, page.responses or ())
+    )
 
 
 def disk_quota(

@@ -25,6 +25,7 @@ from farm.browser.site_params import (
 )
 from farm.browser.tab import TabParams
 from farm.detect.page_features import MARKUP_CHARS, TEXT_CHARS
+from farm.extract.declaration import Declaration
 from farm.model.errors import UsageError
 from farm.model.page import CaptureRule
 from farm.model.url import HashRoutes
@@ -68,11 +69,13 @@ def slot_params(
     seeds: Iterable[str],
     machine_bytes: int,
     hash_routes: HashRoutes = HashRoutes.OFF,
+    declaration: Declaration | None = None,
     *,
     whole_html: bool = False,
 ) -> SlotParams:
     """Return what all slots have in common; `seeds` are their URLs, `hash_routes` is the crawl's.
 
+    What a `declaration` of items reads of the answers to scripts is captured with what the settings say.
     `whole_html` says that the HTML is needed whatever is kept of it.
     """
     rules = {
@@ -89,8 +92,8 @@ def slot_params(
         find_router=hash_routes is not HashRoutes.ON,
         list_images=settings.images,
     )
-    whole_html = whole_html or settings.html or settings.markdown or settings.main_text
-    if not (whole_html or settings.extract is not None):
+    needs_html = declaration is not None and declaration.needs_html
+    if not (whole_html or settings.html or settings.markdown or settings.main_text or needs_html):
         # It serves to recognise blocks and duplicates alone, by what a short page begins with. The browser counts
         # characters beyond U+FFFF twice.
         every_page = replace(every_page, html_of_text=2 * TEXT_CHARS, html_cap=MARKUP_CHARS)
@@ -98,8 +101,9 @@ def slot_params(
     own_headers = site_header_params(secrets.site_headers, seeds)
     held = header_params(secrets.headers, seeds)
     has_warc = any(sink.kind == "warc" for sink in settings.sink)
+    declared = declaration.captures if declaration is not None else ()
     capture = CaptureParams(
-        tuple(map(CaptureRule.parse, settings.capture)),
+        tuple(map(CaptureRule.parse, (*settings.capture, *declared))),
         har=settings.har,
         exchanges=settings.warc_all and has_warc,
     )

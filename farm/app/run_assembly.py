@@ -79,11 +79,13 @@ async def assemble(
 
 async def _record_sink(plan: RunPlan, node: str) -> RecordSink:
     settings = plan.settings
+    # What the user's code will emit is not known.
+    declared = plan.declaration if plan.handling is None else None
     return await RecordSink.open(
         plan.output,
         settings.sink,
         fresh=settings.fresh,
         patience_s=settings.sink_patience,
         node=node,
-        item_columns=plan.declaration.columns if plan.declaration is not None else None,
+        item_columns=declared.columns if declared is not None else None,
     )

@@ -11,10 +11,12 @@ from typing import Any
 from farm.app.access import add_seeds, another_crawl, redis_url, short_patience_s
 from farm.app.limits import politeness_of, site_terms
 from farm.app.preflight import RunPlan
+from farm.extract.declaration import Declaration
 from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
 from farm.frontier.crawl import Crawl, Dedup, contradictions, find_crawl, open_crawl
 from farm.frontier.embedded import EmbeddedRedis
+from farm.frontier.faults import unreadable
 from farm.frontier.frontier import RedisFrontier
 from farm.frontier.node_status import node_of
 from farm.frontier.terms import Terms
@@ -25,8 +27,9 @@ from farm.runtime.presence import Presence, node_facts, register, wait_while_hal
 from farm.runtime.reaper import Reaper
 from farm.scope.rules import ScopeRules
 from farm.scope.seeds import reparsed
-from farm.settings.stored import adopted, check_headers, check_shared_settings, joined
+from farm.settings.stored import DECLARATION, adopted, check_headers, check_shared_settings, joined
 from farm.settings.units import parse_hash_routes
+from farm.sinks.address import check_sinks
 
 TERMS = Terms()
 FEED_STARTS_S = 60.0
@@ -113,7 +116,12 @@ async def open_session(plan: RunPlan, reaper: Reaper) -> AsyncIterator[CrawlSess
         if (routes, {*kept}) != (plan.settings.hash_routes, {*plan.settings.keep_params}):
             # They were read before the crawl was known, which says how URLs are written.
             plan = replace(plan, seeds=reparsed(plan.seeds, hash_routes=routes, keep_params=kept))
-        plan = replace(plan, settings=adopted(plan.settings, crawl, client.place))
+        plan = replace(
+            plan,
+            settings=adopted(plan.settings, crawl, client.place),
+            declaration=_declaration(crawl, client.place),
+        )
+        check_sinks(plan.settings.sink, have_items=plan.declaration is not None or plan.handling is not None)
         await frontier.paces.limit_sites(site_terms(plan.settings.site))
         rules, _ = await add_seeds(crawl, frontier, plan.seeds)
         # Many seeds take longer to add than a silent node is taken for alive.
@@ -142,6 +150,16 @@ async def join_session(
         stack.push_async_callback(presence.leave)
         rules, _ = await add_seeds(crawl, frontier, ())
         yield CrawlSession(plan, crawl, frontier, rules, url, None, presence, ())
+
+
+def _declaration(crawl: Crawl, place: str) -> Declaration | None:
+    """Return what items the pages of a crawl have, as it was begun with; anybody may have written to Redis."""
+    if DECLARATION not in crawl.settings:
+        return None
+    try:
+        return Declaration.of_stored(crawl.settings[DECLARATION])
+    except ValueError:
+        raise unreadable(place, "its declaration of items is none") from None
 
 
 def _private_redis(folder: Path, reaper: Reaper, stack: AsyncExitStack) -> EmbeddedRedis:
@@ -177,7 +195,8 @@ async def _open(plan: RunPlan, client: RedisClient) -> Crawl:
                 ) from None
         else:
             check_shared_settings(found, client.place)
-            agreed = joined(agreed, found.settings, frozenset(plan.settings.model_fields_set))
+            said = {*plan.settings.model_fields_set, *({DECLARATION} & agreed.keys())}
+            agreed = joined(agreed, found.settings, frozenset(said))
             check_headers(agreed, found.settings)
             if plan.embedded and contradictions(found.settings, agreed):
                 raise another_crawl(plan.output, found.settings, agreed)

@@ -44,10 +44,12 @@ def main(arguments: Sequence[str]) -> int:
     file, *urls = settings.urls or ("",)
     if not file or len(urls) != (not settings.sources):
         raise UsageError("write `farm extract FILE URL`, or `farm extract FILE --from SOURCE`.")
-    extractor = Extractor(read_declaration(Path(file)))
+    declaration = read_declaration(Path(file))
+    extractor = Extractor(declaration)
     if settings.sources:
         return _over_stored(extractor, settings.sources, settings.to)
-    code, lines = render_one(settings.model_copy(update={"urls": (urls[0],)}))
+    captured = (*settings.capture, *declaration.captures)
+    code, lines = render_one(settings.model_copy(update={"urls": (urls[0],), "capture": captured}))
     for line in lines:
         _show(extractor, orjson.loads(line))
     return code

@@ -3,6 +3,7 @@
 A mistake in it is reported before anything is fetched, in one sentence with file, line and column.
 """
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -27,8 +28,8 @@ from farm.extract.documents import check_css, compiled_xpath
 from farm.extract.json_paths import parse_path
 from farm.extract.positions import key_positions
 from farm.model.errors import UsageError
+from farm.model.page import CaptureRule
 from farm.model.record import ItemType
-from farm.model.url import path_of
 
 LARGEST_BYTES = 1 << 20
 MOST_FIELDS = 500
@@ -37,7 +38,7 @@ _DEEPEST = 5
 _KIND_KEYS = len(("item", "KIND", "KEY"))
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 _LANG = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
-_SOURCES = ("css", "xpath", "json_ld", "path")
+_SOURCES = ("css", "xpath", "json_ld", "path", "capture")
 Type = Literal["text", "html", "number", "integer", "boolean", "price", "date", "url", "json"]
 
 
@@ -56,6 +57,11 @@ def _path(value: str) -> str:
     return value
 
 
+def _capture(value: str) -> str:
+    CaptureRule.parse(value)
+    return value
+
+
 def _pattern(value: str) -> str:
     try:
         # Rust's expressions take a time that grows with the text, whatever it is.
@@ -70,11 +76,12 @@ def _pattern(value: str) -> str:
 Selector = Annotated[str, Field(min_length=1, max_length=_PATTERN_CHARS), AfterValidator(_css)]
 Expression = Annotated[str, Field(min_length=1, max_length=_PATTERN_CHARS), AfterValidator(_xpath)]
 JsonPath = Annotated[str, Field(max_length=_PATTERN_CHARS), AfterValidator(_path)]
+Captured = Annotated[str, Field(max_length=_PATTERN_CHARS), AfterValidator(_capture)]
 Pattern = Annotated[str, Field(max_length=_PATTERN_CHARS), AfterValidator(_pattern)]
 
 
 class _Source(BaseModel):
-    """Where a value is found: exactly one of four keys says it."""
+    """Where a value is found: one key says it, or `path` together with `capture`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -82,19 +89,23 @@ class _Source(BaseModel):
     xpath: Expression | None = None
     json_ld: JsonPath | None = None
     path: JsonPath | None = None
+    capture: Captured | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Self:
         given = [name for name in _SOURCES if getattr(self, name) is not None]
-        if len(given) != 1:
+        if len(given) != 1 and given != ["path", "capture"]:
             said = f"it has {' and '.join(given)}" if given else "it does not say where to find the value"
-            raise ValueError(f"{said}; give one of css, xpath, json_ld or path")
+            raise ValueError(
+                f"{said}; give one of css, xpath, json_ld, path or capture, or path with capture"
+            )
         return self
 
     @property
     def shown(self) -> str:
         """What it says, for a message."""
-        return next(f"`{value}`" for name in _SOURCES if (value := getattr(self, name)) is not None)
+        given = [value for name in _SOURCES if (value := getattr(self, name)) is not None]
+        return f"`{' of '.join(given)}`"
 
     @property
     def is_json(self) -> bool:
@@ -210,6 +221,23 @@ class Declaration(BaseModel):
             raise ValueError(f"fields are nested more than {_DEEPEST} deep")
         return self
 
+    def stored(self) -> dict[str, Any]:
+        """Return what nodes of a crawl agree on of it, as JSON has it, with the order of kinds and fields."""
+        content = self.model_dump(mode="json", exclude_defaults=True)
+        for rule in content["item"].values():
+            _note_order(rule)
+        return {**content, _ORDER: [*content["item"]]}
+
+    @classmethod
+    def of_stored(cls, content: Any) -> Self:
+        """Return the declaration of such a form; raises ValueError for anything else."""
+        try:
+            rules = {kind: _in_order(content["item"][kind], 1) for kind in content[_ORDER]}
+            rest = {name: value for name, value in content.items() if name != _ORDER}
+        except (AttributeError, KeyError, TypeError):
+            raise ValueError("it is no declaration") from None
+        return cls.model_validate_json(json.dumps({**rest, "item": rules}))
+
     @property
     def columns(self) -> dict[str, ItemType]:
         """Return the fields of all kinds with what they hold; `json` where two kinds do not agree."""
@@ -224,6 +252,32 @@ class Declaration(BaseModel):
         """Whether any field is read from the HTML."""
         return any(not source.is_json for rule in self.item.values() for source in _sources(rule))
 
+    @property
+    def captures(self) -> tuple[str, ...]:
+        """Which answers to scripts of a page are read, as `--capture` says it."""
+        every = (source.capture for rule in self.item.values() for source in _sources(rule))
+        return tuple(dict.fromkeys(one for one in every if one is not None))
+
+
+_ORDER = "order"
+"""Beside the fields of a rule their names in order: JSON objects are stored without one."""
+
+
+def _note_order(rule: dict[str, Any]) -> None:
+    if "fields" in rule:
+        rule[_ORDER] = [*rule["fields"]]
+        for one in rule["fields"].values():
+            _note_order(one)
+
+
+def _in_order(rule: Mapping[str, Any], depth: int) -> dict[str, Any]:
+    if depth > _DEEPEST + 1:
+        raise ValueError(f"fields are nested more than {_DEEPEST} deep")
+    rest = {name: value for name, value in rule.items() if name != _ORDER}
+    if "fields" not in rest:
+        return rest
+    return rest | {"fields": {name: _in_order(rest["fields"][name], depth + 1) for name in rule[_ORDER]}}
+
 
 def _size(fields: Mapping[str, FieldRule], depth: int) -> tuple[int, int]:
     inner = [_size(one.fields, depth + 1) for one in fields.values() if one.fields]
@@ -231,37 +285,14 @@ def _size(fields: Mapping[str, FieldRule], depth: int) -> tuple[int, int]:
 
 
 def _sources(rule: ItemRule) -> list[_Source]:
-    return [*([rule.each] if rule.each else []), *rule.fields.values()]
-
-
-class UrlMatch:
-    """Which URLs a rule is for: a glob matches the path, an expression the URL, or it has neither."""
-
-    def __init__(self, rule: ItemRule) -> None:
-        globs = [f"(?s)^{_expression(glob)}$" for glob in rule.url]
-        self._paths = [TypeAdapter(Annotated[str, StringConstraints(pattern=glob)]) for glob in globs]
-        self._urls = [TypeAdapter(Annotated[str, StringConstraints(pattern=one)]) for one in rule.url_pattern]
-
-    def __call__(self, url: str) -> bool:
-        """Return whether the rule is for the URL."""
-        if not self._paths and not self._urls:
-            return True
-        return any(_fits(one, path_of(url)) for one in self._paths) or any(
-            _fits(one, url) for one in self._urls
-        )
-
-
-def _expression(glob: str) -> str:
-    signs = {"*": ".*", "?": "."}
-    return "".join(signs.get(sign) or re.escape(sign) for sign in glob)
-
-
-def _fits(adapter: TypeAdapter[str], text: str) -> bool:
-    try:
-        adapter.validate_python(text)
-    except ValidationError:
-        return False
-    return True
+    """Return the sources of a rule, those of nested fields too."""
+    found: list[_Source] = [rule.each] if rule.each else []
+    waiting = [*rule.fields.values()]
+    while waiting:
+        one = waiting.pop()
+        found.append(one)
+        waiting.extend((one.fields or {}).values())
+    return found
 
 
 def read_declaration(path: Path) -> Declaration:

@@ -8,29 +8,38 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from farm.extract.declaration import Declaration, FieldRule, ItemRule, UrlMatch
+from farm.extract.declaration import Declaration, FieldRule, ItemRule
 from farm.extract.documents import Document, Element, Unreadable, compiled_xpath
 from farm.extract.json_paths import of_type, parse_path, values_at
+from farm.extract.url_match import UrlMatch
 from farm.extract.values import address_of, check_of, typed
+from farm.model.page import CaptureRule, FetchedResponse
 
 MOST_ITEMS = 10_000
 MOST_ERRORS = 20
 MOST_VALUE_CHARS = 1_000_000
 MOST_PAGE_CHARS = 20_000_000
 _SHOWN_CHARS = 60
+_SHOWN_URL_CHARS = 200
+_REFUSED = 400
 
 
 @dataclass(frozen=True, slots=True)
 class PageContent:
-    """A page to read items from: `url` decides which rules apply, addresses are relative to `base`."""
+    """A page to read items from: `url` decides which rules apply, addresses are relative to `base`.
+
+    `responses` are the answers that its scripts got, as far as they were kept.
+    """
 
     url: str
     base: str
     html: str
     lang: str = ""
     json_ld: Sequence[Any] = ()
+    responses: Sequence[FetchedResponse] = ()
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> "PageContent":
@@ -41,6 +50,13 @@ class PageContent:
             record.get("html") or "",
             record.get("lang") or "",
             (record.get("metadata") or {}).get("json_ld") or (),
+            [
+                FetchedResponse(
+                    *(one["url"], one["method"], one["status"], one["content_type"], one["body"]),
+                    is_cut=one["truncated"],
+                )
+                for one in record.get("responses") or ()
+            ],
         )
 
 
@@ -62,11 +78,33 @@ class _Run:
     left_chars: int = MOST_PAGE_CHARS
     base: str = ""
     _document: Document | None = None
+    _captured: dict[str, list[Any]] = field(default_factory=dict)
 
     def document(self) -> Document:
         if self._document is None:
             self._document = Document(self.page.html)
         return self._document
+
+    def captured(self, pattern: str, rule: CaptureRule) -> list[Any]:
+        """Return the JSON of the answers that a rule covers, in their order; what is none is said."""
+        if pattern not in self._captured:
+            found = self._captured[pattern] = []
+            for one in self.page.responses:
+                if one.status < _REFUSED and one.body != "" and rule.covers(one.url, one.content_type):
+                    found.extend(self._json(pattern, one))
+        return self._captured[pattern]
+
+    def _json(self, pattern: str, answer: FetchedResponse) -> list[Any]:
+        shown = f"the answer of {answer.url[:_SHOWN_URL_CHARS]}"
+        if answer.body is None or answer.is_cut:
+            remedy = "give --capture json --capture-max 8MiB, or more"
+            self.fail("", f"`{pattern}`", f"{shown} was not kept as a whole; {remedy}")
+            return []
+        try:
+            return [orjson.loads(answer.body)]
+        except ValueError:
+            self.fail("", f"`{pattern}`", f"{shown} is not JSON")
+            return []
 
     def fail(self, name: str, selector: str, message: str) -> None:
         if len(self.errors) >= MOST_ERRORS:
@@ -88,6 +126,7 @@ class Extractor:
         self.rules = [(kind, UrlMatch(rule), rule) for kind, rule in declaration.item.items()]
         self._checks: dict[int, TypeAdapter[Any]] = {}
         self._xpaths: dict[str, Any] = {}
+        self.captures = {text: CaptureRule.parse(text) for text in declaration.captures}
 
     def matches(self, url: str) -> bool:
         """Return whether a rule is for this URL."""
@@ -177,6 +216,9 @@ class Extractor:
             value: Any = list(run.page.json_ld)
             if isinstance(steps[0], str) and steps[0][:1].isupper():
                 value, steps = of_type(value, steps[0]), steps[1:]
+        elif rule.capture is not None:
+            value = run.captured(rule.capture, self.captures[rule.capture])
+            steps = (None, *parse_path(rule.path)) if rule.path is not None else (None,)
         elif place is _PAGE or hasattr(place, "css"):
             return ()
         else:
@@ -228,10 +270,17 @@ def _extractor_of(declaration: str) -> Extractor:
 def items_of(texts: Sequence[bytes], arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return `items` and `errors` of the HTML in `texts`, as JSON has them: what a parser process does.
 
-    `arguments` has the `declaration` as JSON, and of the page `url`, `base`, `lang` and `json_ld`.
+    `arguments` has the `declaration` as JSON, and of the page `url`, `base`, `lang`, `json_ld` and `responses`;
+    the bodies of these, where they have one, are the other `texts`.
     """
+    html, *bodies = (text.decode() for text in texts)
+    left = iter(bodies)
+    answers = [
+        FetchedResponse(url, method, status, content_type, next(left) if has_body else None, is_cut)
+        for url, method, status, content_type, has_body, is_cut in arguments["responses"]
+    ]
     page = PageContent(
-        arguments["url"], arguments["base"], texts[0].decode(), arguments["lang"], arguments["json_ld"]
+        *(arguments["url"], arguments["base"], html, arguments["lang"], arguments["json_ld"]), answers
     )
     found = _extractor_of(arguments["declaration"]).read(page)
     return {"items": found.items, "errors": found.errors}

@@ -242,15 +242,24 @@ class ItemReader:
         """Return what a page has, at no cost where no rule is for it; what fails is said in it, never raised."""
         if not self._extractor.matches(page.url):
             return Extraction()
+        captures = self._extractor.captures.values()
+        answers = [
+            one for one in page.responses if any(rule.covers(one.url, one.content_type) for rule in captures)
+        ]
         arguments = {
             "declaration": self._declared,
             "url": page.url,
             "base": page.base,
             "lang": page.lang,
             "json_ld": page.json_ld,
+            "responses": [
+                (one.url, one.method, one.status, one.content_type, one.body is not None, one.is_cut)
+                for one in answers
+            ],
         }
+        bodies = (one.body for one in answers if one.body is not None)
         try:
-            found = await self._pool.run("items", arguments, page.html)
+            found = await self._pool.run("items", arguments, page.html, *bodies)
         except ParserFailed as failure:
             message = f"the page was not read: {failure}"
             return Extraction(errors=({"kind": "", "field": "", "selector": "", "message": message},))

@@ -67,8 +67,10 @@ OF_RECORDS = (
     "main_text",
 )
 """Options that change what a record says; who joins without them has them from the crawl."""
+DECLARATION = "declaration"
+"""What `--extract` says, whole: not the file's name, which is another on each machine."""
 SAID_WHERE_GIVEN = frozenset(
-    {"site", "images", "capture", "capture_max", "har", "markdown", "main_text", "bodies"}
+    {"site", "images", "capture", "capture_max", "har", "markdown", "main_text", DECLARATION, "bodies"}
 )
 """What older crawls do not know: those go on, and so do older nodes, where it is not used."""
 NOT_ADOPTED = frozenset({"canonicalisation", "header_names", "site_headers", "with_storage_state"})

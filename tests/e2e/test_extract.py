@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
+import pytest
+
 from fixtures import catalogue
 from fixtures.shop import Shop
 from tests.e2e.farm_process import crawl, farm, read_lines
+from tests.e2e.redis_server import RedisServer
 
 CSS = """
 [item.product]
@@ -31,6 +34,15 @@ name = { json_ld = "Product.name", required = true }
 price = { json_ld = "Product.offers", type = "price" }
 image = { json_ld = "Product.image", type = "url" }
 description = { json_ld = "Product.description" }
+"""
+CAPTURED = """
+[item.product]
+url = "/p/*"
+[item.product.fields]
+name = { capture = "/api/products/*", path = "name", required = true }
+price = { capture = "/api/products/*", path = "price", type = "price" }
+image = { capture = "/api/products/*", path = "image", type = "url" }
+description = { capture = "/api/products/*", path = "description", type = "text" }
 """
 ABOUT = {"_id", "_page_id", "_url", "_kind", "_fetched_at"}
 
@@ -91,13 +103,15 @@ def test_every_product_of_the_shop(shop: Shop, out: Path) -> None:
     )
 
 
-def test_every_product_by_json_ld(shop: Shop, out: Path) -> None:
-    """What the page says of itself to programs."""
-    (out.parent / "shop.toml").write_text(JSON_LD)
+@pytest.mark.parametrize("declared", [JSON_LD, CAPTURED], ids=["json_ld", "captured"])
+def test_every_product_by_json(shop: Shop, out: Path, declared: str) -> None:
+    """What the page says of itself to programs, and what its scripts fetch; over stored pages the same again."""
+    (out.parent / "shop.toml").write_text(declared)
     finished = crawl(out, shop.url, "--extract", "shop.toml", contexts="4").finish()
     assert finished.code == 0, finished.output
     items = read_lines(out / "items.jsonl")
     assert {item["_url"]: fields(item) for item in items} == expected(shop)
+    assert all((record["responses"] is None) == (declared == JSON_LD) for record in finished.records)
     folder, visits = out.parent, len(shop.requests.pages())
     declared = str(folder / "shop.toml")
     again = farm("extract", declared, "--from", str(out), "--to", str(folder / "again.jsonl"), folder=folder)
@@ -128,6 +142,31 @@ def test_html_beside_the_records_is_read_too(shop: Shop, out: Path) -> None:
     (out / "bodies").rename(folder / "elsewhere")
     lost = farm("extract", declared, "--from", str(out), "--to", str(folder / "lost.jsonl"), folder=folder)
     assert (lost.code, "keep the folder bodies beside the records" in lost.output) == (2, True)
+
+
+def test_a_node_that_joins_has_the_declaration_of_the_crawl(
+    shop: Shop, out: Path, redis: RedisServer
+) -> None:
+    """Without the file; another one is refused with what differs, and so is a sink that has no place for items."""
+    folder = out.parent
+    (folder / "shop.toml").write_text(CAPTURED)
+    (folder / "other.toml").write_text(CAPTURED.replace('path = "name"', 'path = "nom"'))
+    shared = ("--redis", redis.url, "--crawl", "shop")
+    first = crawl(
+        folder / "a", shop.url, "--extract", "shop.toml", *shared, limit="10", contexts="1"
+    ).finish()
+    assert first.code == 5, first.output
+    other = crawl(folder / "b", "--extract", "other.toml", *shared, contexts="1").finish()
+    assert other.code == 2
+    differs = 'declaration.item.product.fields.name.path = "name" (here "nom")'
+    assert differs in other.output
+    homeless = crawl(folder / "b", *shared, "--sink", "warc:warcs", contexts="1").finish()
+    assert (homeless.code, "has no place for them" in homeless.output) == (2, True)
+    second = crawl(folder / "b", *shared, contexts="2").finish()
+    assert second.code == 0, second.output
+    items = [*read_lines(folder / "a/items.jsonl"), *read_lines(folder / "b/items.jsonl")]
+    assert {item["_url"]: fields(item) for item in items} == expected(shop)
+    assert {tuple(fields(item)) for item in items} == {("name", "price", "image", "description")}
 
 
 def test_a_declaration_is_tried_on_one_page(shop: Shop, out: Path) -> None:

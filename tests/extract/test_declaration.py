@@ -1,17 +1,20 @@
 """A declaration is checked as a whole before anything is fetched."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from farm.extract.declaration import UrlMatch, read_declaration
+from farm.extract.declaration import Declaration, read_declaration
 from farm.extract.positions import key_positions
+from farm.extract.url_match import UrlMatch
 from farm.model.errors import UsageError
 
 FIELDS = '\n[item.a.fields]\nx = "a"'
 
 
-def read(folder: Path, text: str) -> object:
+def read(folder: Path, text: str) -> Declaration:
     """Read a declaration from a file."""
     path = folder / "shop.toml"
     path.write_text(text)
@@ -32,6 +35,8 @@ def read(folder: Path, text: str) -> object:
         ("[item.a]\nfoo = 1" + FIELDS, 2, 1, "unknown key"),
         ('[item.a.fields]\nx = { type = "text" }', 2, 1, "where to find"),
         ('[item.a.fields]\nx = { css = "a", path = "b" }', 2, 1, "css and path"),
+        ('[item.a.fields]\nx = { capture = "api" }', 2, 7, "a pattern of addresses"),
+        ('[item.a.fields]\nx = { capture = "/a", css = "b" }', 2, 1, "css and capture"),
         ('[item.a.fields]\n"_id" = "a"', 1, 1, "not a field name"),
         ('[item.a.fields]\nx = "a"\nX = "b"', 1, 1, "case"),
         ('[item.a.fields]\nx = { css = "a", min = 3 }', 2, 1, "min and max"),
@@ -89,12 +94,82 @@ def test_positions_pass_over_strings_and_comments() -> None:
 def test_urls(tmp_path: Path) -> None:
     """Globs on the path, expressions on the whole URL, every page without any; hostile URLs cost no time."""
     shop = 'url = ["/p/*", "/q"]\nurl_pattern = "[?&]id=[0-9]+"'
-    rules = read(tmp_path, f"[item.a]\n{shop}{FIELDS}\n[item.b.fields]\nx = 'a'").item  # type: ignore[attr-defined]
+    rules = read(tmp_path, f"[item.a]\n{shop}{FIELDS}\n[item.b.fields]\nx = 'a'").item
     match = UrlMatch(rules["a"])
     fits = [
         match(f"https://shop.example{path}") for path in ("/p/1", "/p/a/b", "/q", "/q/1", "/x?id=5", "/xp/1")
     ]
     assert fits == [True, True, True, False, True, False]
     assert UrlMatch(rules["b"])("https://shop.example/any")
-    slow = read(tmp_path, f'[item.a]\nurl_pattern = "(a+)+$"{FIELDS}').item["a"]  # type: ignore[attr-defined]
+    slow = read(tmp_path, f'[item.a]\nurl_pattern = "(a+)+$"{FIELDS}').item["a"]
     assert not UrlMatch(slow)("https://shop.example/" + "a" * 50_000 + "!")
+
+
+def test_what_a_declaration_holds(tmp_path: Path) -> None:
+    """The columns of its items, what is captured for it, and a form for JSON that says the same."""
+    text = """
+[item.a]
+each = { capture = "/api/*", path = "items" }
+[item.a.fields]
+name = "h1"
+n = { path = "n", type = "integer", min = 1 }
+x = { css = "x", type = "number" }
+d = { css = "x", type = "date" }
+ok = { css = "x", type = "boolean" }
+p = { css = "x", type = "price" }
+l = { css = "x", list = true }
+any = { json_ld = "name" }
+[item.b.fields]
+x = { css = "x", type = "integer" }
+n = { css = "x", type = "integer" }
+o = { css = "x", fields = { y = { css = "y", fields = { z = { capture = "json:/z" } } } } }
+"""
+    declaration = read(tmp_path, text)
+    assert declaration.columns == {
+        "name": "text",
+        "n": "integer",
+        "x": "json",
+        "d": "text",
+        "ok": "boolean",
+        "p": "json",
+        "l": "json",
+        "any": "json",
+        "o": "json",
+    }
+    assert {*declaration.captures} == {"/api/*", "json:/z"}
+    assert declaration.needs_html
+    stored = json.dumps(declaration.stored(), sort_keys=True)
+    again = Declaration.of_stored(json.loads(stored))
+    assert again == declaration
+    assert again.model_dump_json() == declaration.model_dump_json(), "in the same order"
+    assert len(stored) < 3 * len(text)
+    only = '[item.a]\neach = { capture = "/api/*" }\n[item.a.fields]\nx = { path = "y" }'
+    assert not read(tmp_path, only).needs_html
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        *(
+            None,
+            3,
+            [],
+            {},
+            {"item": {}},
+            {"item": {"a": 1}, "order": ["a"]},
+            {"item": {"a": {}}, "order": ["b"]},
+        ),
+        {"item": {"a": {"fields": {"x": {"css": "a["}}, "order": ["x"]}}, "order": ["a"]},
+        {"item": {"a": {"fields": {"x": "a"}, "order": [["x"]]}}, "order": ["a"]},
+        {"item": {"a": {"fields": [], "order": ["x"]}}, "order": ["a"]},
+    ],
+)
+def test_what_is_stored_may_be_anything(stored: Any) -> None:
+    """Anybody may have written to Redis."""
+    with pytest.raises(ValueError, match=r"."):
+        Declaration.of_stored(stored)
+    deep: dict[str, Any] = {"css": "a"}
+    for _ in range(900):
+        deep = {"css": "a", "fields": {"x": deep}, "order": ["x"]}
+    with pytest.raises(ValueError, match="nested more than"):
+        Declaration.of_stored({"item": {"a": deep}, "order": ["a"]})

@@ -1,7 +1,7 @@
 """A declaration on pages: typed items, what failed and why, and pages that want to do harm."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from farm.extract.declaration import Declaration
 from farm.extract.documents import MOST_CHARS
 from farm.extract.engine import MOST_ERRORS, MOST_ITEMS, Extraction, Extractor, PageContent
+from farm.model.page import FetchedResponse
 
 URL = "https://shop.example/p/1"
 PAGE = """<html lang="en"><head><base href="/base/"></head><body>
@@ -23,10 +24,18 @@ LD = [
 ]
 
 
-def run(fields: str, html: str = PAGE, item: str = "", json_ld: Any = LD) -> Extraction:
+def run(
+    fields: str,
+    html: str = PAGE,
+    item: str = "",
+    json_ld: Any = LD,
+    responses: Sequence[FetchedResponse] = (),
+) -> Extraction:
     """Return what a declaration of one kind of item finds."""
     content = tomllib.loads(f"[item.a]\n{item}\n[item.a.fields]\n{fields}")
-    return Extractor(Declaration.model_validate(content)).read(PageContent(URL, URL, html, "en", json_ld))
+    return Extractor(Declaration.model_validate(content)).read(
+        PageContent(URL, URL, html, "en", json_ld, responses)
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,6 +117,82 @@ def test_what_cannot_be_read_is_null_and_said(rule: str, message: str) -> None:
     assert message in found.errors[0]["message"]
     assert found.errors[0]["field"] == "x"
     assert run(f"x = {rule.replace('{', '{ required = true,')}").items == ()
+
+
+API = "https://shop.example/api/products"
+ANSWERS = [
+    FetchedResponse(
+        f"{API}?page=1", "GET", 200, "application/json", '{"items": [{"n": 1, "p": "€5"}, {"n": 2}]}'
+    ),
+    FetchedResponse(f"{API}?page=2", "GET", 200, "text/plain", '[{"n": 3, "to": "x"}]'),
+    FetchedResponse("https://other.example/v1/stock", "POST", 200, "application/json", "7"),
+    FetchedResponse(f"{API}/gone", "GET", 404, "application/json", '{"items": [{"n": 9}]}'),
+    FetchedResponse(f"{API}/head", "HEAD", 200, "application/json", ""),
+]
+
+
+@pytest.mark.parametrize(
+    ("rule", "value"),
+    [
+        ('{ capture = "/api/products*", path = "items.n" }', 1),
+        ('{ capture = "/api/products*", path = "items.n", list = true }', [1, 2]),
+        ('{ capture = "/api/products*", path = "[0].n", type = "integer" }', 3),
+        ('{ capture = "json:/api/products*", path = "n", list = true }', []),
+        (
+            '{ capture = "/api/products*", path = "items[0].p", type = "price" }',
+            {"amount": "5", "currency": "EUR"},
+        ),
+        ('{ capture = "/api/products*", path = "to", type = "url" }', "https://shop.example/base/x"),
+        ('{ capture = "https://other.example/*", type = "number" }', 7.0),
+        ('{ capture = "json", path = "items", type = "json" }', [{"n": 1, "p": "€5"}, {"n": 2}]),
+        ('{ capture = "/api/none", path = "n" }', None),
+        ('{ css = ".card", fields = { n = { capture = "/api/products*", path = "items[1].n" } } }', {"n": 2}),
+    ],
+)
+def test_what_scripts_fetched(rule: str, value: Any) -> None:
+    """By address and path, answers in their order; refusals and answers without a body have nothing."""
+    found = run(f"x = {rule}", responses=ANSWERS)
+    assert found.errors == ()
+    assert found.items == (("a", {"x": value}),)
+    assert type(found.items[0][1]["x"]) is type(value)
+
+
+def test_items_of_what_scripts_fetched() -> None:
+    """One for each match, also over several answers."""
+    each = 'each = { capture = "/api/products*", path = "items[*]" }'
+    found = run(
+        'n = { path = "n", required = true }\np = { path = "p", type = "price" }',
+        item=each,
+        responses=ANSWERS,
+    )
+    price = {"amount": "5", "currency": "EUR"}
+    assert [dict(item) for _, item in found.items] == [{"n": 1, "p": price}, {"n": 2, "p": None}]
+    whole = run(
+        'n = { path = "n", type = "integer" }', item='each = { capture = "all" }', responses=ANSWERS[1:2]
+    )
+    assert [dict(item) for _, item in whole.items] == [{"n": 3}]
+
+
+@pytest.mark.parametrize(
+    ("body", "is_cut", "said"),
+    [
+        (None, True, "was not kept as a whole; give --capture json --capture-max"),
+        ('{"items": [', True, "was not kept as a whole"),
+        ("<html>", False, "is not JSON"),
+        ('{"items": ' + "[" * 100_000, False, "is not JSON"),
+        ('{"items": "\\ud800"}', False, "is not JSON"),
+    ],
+)
+def test_an_answer_that_cannot_be_read_is_said_once(body: str | None, is_cut: bool, said: str) -> None:
+    """With its address; the page counts, and so do the other answers."""
+    broken = FetchedResponse(f"{API}/{'x' * 9_000}", "GET", 200, "application/json", body, is_cut)
+    rule = '{ capture = "/api/products*", path = "items.n" }'
+    found = run(f"x = {rule}\ny = {rule}", responses=[broken, *ANSWERS])
+    (error,) = found.errors
+    assert f"the answer of {API}/xxx" in error["message"]
+    assert said in error["message"]
+    assert len(error["message"]) < 400
+    assert found.items == (("a", {"x": 1, "y": 1}),)
 
 
 def test_json_ld_that_is_anything() -> None:

@@ -12,6 +12,7 @@ import pytest
 from farm.extract.declaration import Declaration
 from farm.extract.engine import Extraction, Extractor, PageContent
 from farm.extract.parser_pool import ItemReader, ParserParams, ParserPool
+from farm.model.page import FetchedResponse
 
 MIB = 2**20
 URL = "https://shop.example/p/1"
@@ -65,6 +66,23 @@ async def test_items_are_those_that_are_read_in_this_process(pool: ParserPool) -
     assert types_of(dict(item)) == types_of(dict(here.items[0][1]))
     assert [*errors] == [*here.errors]
     assert "'Pine'" in errors[0]["message"]
+
+
+async def test_answers_of_scripts_are_sent_along(pool: ParserPool) -> None:
+    """Those that are asked for, with what is left out of them; the others stay here."""
+    rule = '[item.a.fields]\nx = { capture = "/api/*", path = "x", list = true }'
+    declared = Declaration.model_validate(tomllib.loads(rule))
+    answers = [
+        FetchedResponse("https://shop.example/api/1", "GET", 200, "application/json", '{"x": "ü\ud800"}'),
+        FetchedResponse("https://shop.example/api/2", "GET", 200, "application/json", None, is_cut=True),
+        FetchedResponse("https://shop.example/large", "GET", 200, "application/json", "x" * 70 * MIB),
+        FetchedResponse("https://shop.example/api/3", "GET", 200, "application/json", '{"x": 2}'),
+    ]
+    found = await ItemReader(pool, declared).of(PageContent(URL, URL, "", responses=answers))
+    assert found.items == (("a", {"x": ["ü\ufffd", 2]}),)
+    assert [error["message"][:52] for error in found.errors] == [
+        "the answer of https://shop.example/api/2 was not kep"
+    ]
 
 
 async def test_a_page_for_no_rule_costs_no_process(pool: ParserPool) -> None:
