@@ -20,6 +20,7 @@ from farm.policy.capacity import shares
 from farm.resources.processes import private_bytes
 from farm.runtime.control import Control, ending_from_thread
 from farm.runtime.node import Companion, Node, NodeParams
+from farm.runtime.node_watch import NodeWatch
 from farm.runtime.process_link import ProcessLink
 from farm.runtime.reaper import Reaper
 from farm.runtime.supervised import NewsRelay, SupervisedSink
@@ -86,6 +87,7 @@ async def supervise(
         NodeParams(END_SHARE * plan.settings.drain_timeout, plan.settings.time_limit),
         [
             session.presence.run,
+            NodeWatch(frontier.seen_nodes, session.node, emit, clock).run,
             *companions,
             *([session.server.keep] if session.server else []),
         ],

@@ -16,6 +16,7 @@ from farm.monitor.merged import MergedEvents
 from farm.monitor.outcomes import LoggedTroubles, RunOutcomes, RunTotals
 from farm.runtime.control import ByteBudget, Control
 from farm.runtime.node import Companion, Node
+from farm.runtime.node_watch import NodeWatch
 from farm.runtime.reaper import Reaper
 from farm.sinks.output import RecordSink
 from farm.sinks.record import misses_script
@@ -62,6 +63,7 @@ async def assemble(
             )
             yield Assembly(node, control, sink, outcomes, merged.totals, merged.tell_lag, None)
             return
+        watched.append(NodeWatch(session.frontier.seen_nodes, session.node, emit, clock).run)
         parts = await stack.enter_async_context(
             assemble_node(
                 session,

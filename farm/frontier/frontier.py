@@ -17,12 +17,13 @@ from farm.frontier.dead import DeadLetters
 from farm.frontier.entries import encode_task, fingerprint_of
 from farm.frontier.faults import unreadable
 from farm.frontier.lease_dispatch import LeaseDispatch
+from farm.frontier.node_status import status_of_nodes
 from farm.frontier.nodes import ActiveFeeders, NodeRegistry, RedisFlowStore
 from farm.frontier.outbox import addressed, deliver
 from farm.frontier.shards import BATCH, STATES, Shards
 from farm.frontier.shared_state import RedisPaceStore, RedisProxyBytes, RedisSharedCache, SharedBans
 from farm.frontier.terms import Terms
-from farm.model.crawl import Stats
+from farm.model.crawl import NodeSeen, Stats
 from farm.model.errors import UsageError
 from farm.model.event import RedisAway, RedisBack
 from farm.model.outcome import Ack, Bury, FailureKind, Release, Retry, Settled
@@ -211,6 +212,11 @@ class RedisFrontier:
     async def eligible(self) -> int:
         """Return how many URLs could be leased now; of very many sites at least so many."""
         return sum(map(int, await self.shards.each("eligible", ELIGIBLE_SITES)))
+
+    async def seen_nodes(self) -> list[NodeSeen]:
+        """Return the nodes of the crawl, the processes of one together, those that are gone after the others."""
+        nodes = status_of_nodes(await self.nodes.history(), ())
+        return [NodeSeen(node.name, node.state, node.contexts, node.silent_s) for node in nodes]
 
     async def set_state(self, state: str) -> None:
         """Set for all nodes whether leases are granted: one of `STATES`. Raises UsageError for any other."""

@@ -72,6 +72,16 @@ class NodeState(IntEnum):
     """It is asked to end (`farm drain --node`)."""
 
 
+@dataclass(frozen=True, slots=True)
+class NodeSeen:
+    """A node as the others see it: `state` is running, draining, lost or ended; last heard of `silent_s` ago."""
+
+    name: str
+    state: str
+    contexts: int
+    silent_s: float
+
+
 ANY_INCARNATION = "*"
 """In place of a predecessor's incarnation: the present holder of the name is known to be dead."""
 

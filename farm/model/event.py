@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from farm.model.clock import Clock
-from farm.model.crawl import Stats
+from farm.model.crawl import NodeSeen, Stats
 from farm.model.egress import ProxyBytes
 from farm.model.record import Batch
 
@@ -164,6 +164,14 @@ class LoopLagRead:
 
 
 @dataclass(frozen=True, slots=True)
+class NodesRead:
+    """A reading of the other nodes of the crawl: those at work, and those that were lost lately."""
+
+    at: float
+    nodes: tuple[NodeSeen, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ProxyBytesRead:
     """A reading of the bytes that went by proxies, over all nodes and runs of the crawl."""
 
@@ -245,6 +253,7 @@ Event = (
     | StatsRead
     | FlowRead
     | LoopLagRead
+    | NodesRead
     | ProxyBytesRead
     | AdmissionSet
     | RedisAway

@@ -37,6 +37,7 @@ _MOST_TROUBLES = 12
 _TIGHT_ROWS = 20
 _ROOMY_ROWS = 28
 _NOTICE_S = 60.0
+_MOST_NODES = 30
 _HINT = "Ctrl-C finishes the pages under way and stops; a second one stops at once"
 _STATES = {"running": ("crawling", "green"), "finished": ("finished", "bold green")}
 _Part = tuple[str, str]
@@ -61,6 +62,8 @@ def frame(snapshot: Snapshot, width: int, height: int, title: str, *, unicode: b
     if not tight:
         lines.append(Text())
     lines += _numbers(snapshot, width, height, glyphs)
+    if snapshot.nodes and not tight:
+        lines.append(_nodes(snapshot, glyphs))
     if height >= _ROOMY_ROWS:
         lines.append(Text())
 
@@ -239,6 +242,20 @@ def _turned_away(snapshot: Snapshot) -> Text:
 
 def _received(snapshot: Snapshot) -> Text:
     return _row("Received", (size(snapshot.bytes_received).rjust(9), "bold"))
+
+
+def _nodes(snapshot: Snapshot, glyphs: Glyphs) -> Text:
+    """Return the other nodes in a line: how many are at work, and their names; those that were lost come first."""
+    at_work = sum(node.state != "lost" for node in snapshot.nodes)
+    line = _row("Nodes", *_count(at_work, "others at work", _FIRST), "  ")
+    ordered = sorted(snapshot.nodes, key=lambda node: node.state != "lost")
+    for number, node in enumerate(ordered[:_MOST_NODES]):
+        if number:
+            line.append(f" {glyphs.between} ", "dim")
+        line.append(one_line(node.name), "dim" if node.state == "running" else "")
+        if node.state != "running":
+            line.append(f" {node.state}", "bold red" if node.state == "lost" else "yellow")
+    return line
 
 
 def _slots_title(snapshot: Snapshot) -> str:

@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from farm.model.crawl import Stats
+from farm.model.crawl import NodeSeen, Stats
 from farm.model.egress import ProxyBytes
 from farm.model.event import (
     AdmissionSet,
@@ -22,6 +22,7 @@ from farm.model.event import (
     FlowRead,
     LoopLagRead,
     MemoryRead,
+    NodesRead,
     Notice,
     PageDone,
     Phase,
@@ -117,6 +118,8 @@ class Snapshot:
     is_ending: bool = False
     """Whether this node was told to end, and finishes what is under way."""
     single_site: str | None = None
+    nodes: tuple[NodeSeen, ...] = ()
+    """The other nodes of the crawl that are at work, or were lost lately."""
 
     @property
     def elapsed_s(self) -> float:
@@ -168,6 +171,7 @@ class Tally:
         self._away_since: float | None = None
         self._sinks_away: dict[str, float] = {}
         self._is_ending = False
+        self._nodes: tuple[NodeSeen, ...] = ()
         self._site: str | None = None
         self._several_sites = False
 
@@ -206,6 +210,8 @@ class Tally:
                     self._flow = event
                 case LoopLagRead():
                     self._lag = event
+                case NodesRead():
+                    self._nodes = event.nodes
                 case ProxyBytesRead():
                     self._proxied = event.bytes
                 case AdmissionSet():
@@ -272,6 +278,7 @@ class Tally:
                 sinks_away=dict(self._sinks_away),
                 is_ending=self._is_ending,
                 single_site=None if self._several_sites else self._site,
+                nodes=self._nodes,
             )
 
     def _fold_phase(self, event: SlotPhase) -> None:

@@ -164,6 +164,10 @@ def progress_line(snapshot: Snapshot) -> str:
         parts.append(f"{size(snapshot.memory_used_bytes)} of {size(snapshot.memory_budget_bytes)}")
     if carried := by_proxies(snapshot.proxied):
         parts.append(f"{carried} by proxies")
+    if snapshot.nodes:
+        lost = sum(node.state == "lost" for node in snapshot.nodes)
+        others = amount(len(snapshot.nodes) - lost)
+        parts.append(f"{others} other nodes{f', {lost} lost' if lost else ''}")
     is_held = snapshot.admission_limit is not None and snapshot.admission_limit < len(snapshot.slots)
     # Where nothing is queued, nothing waits for a further context.
     if is_held and ledger.queued:

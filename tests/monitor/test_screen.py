@@ -6,12 +6,13 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from farm.model.crawl import Ledger, Stats
+from farm.model.crawl import Ledger, NodeSeen, Stats
 from farm.model.event import (
     AdmissionSet,
     Fate,
     FlowRead,
     LoopLagRead,
+    NodesRead,
     Notice,
     Phase,
     RedisAway,
@@ -246,3 +247,16 @@ def test_no_text_from_outside_moves_the_cursor() -> None:
     snapshot = replace(snapshot, stats=Stats(dead_by_reason={evil: 1}), skipped={evil: 1})
     for width, height in SIZES:
         assert all(line.plain.isprintable() for line in frame(snapshot, width, height, f"x{evil}"))
+
+
+def test_the_other_nodes_stand_in_a_line() -> None:
+    """The lost ones first and by that word; without other nodes there is no such line."""
+    tally = simulated(2, 12)
+    assert not any(line.startswith(" Nodes") for line in drawn(tally.snapshot(112.0), 120, 40))
+    seen = [("b", "running"), ("c", "lost"), ("d", "draining")]
+    tally.fold(NodesRead(111.0, tuple(NodeSeen(name, state, 4, 1.0) for name, state in seen)))
+    snapshot = tally.snapshot(112.0)
+    [line] = [line for line in drawn(snapshot, 120, 40) if line.startswith(" Nodes")]
+    assert "2 others at work" in line
+    assert line.rstrip().endswith("c lost · b · d draining")
+    assert "2 other nodes, 1 lost" in progress_line(snapshot)
