@@ -26,8 +26,8 @@ class Options(TypedDict, total=False):
     """What `farm run` takes, in the same forms; None stands for the default, which is in brackets."""
 
 '''
-LEFT_OUT = {"urls"}
-"""What is given to `run` and `stream` themselves."""
+LEFT_OUT = {"urls", "app"}
+"""What is given to `run` and `stream` themselves, and what the object itself is."""
 WIDTH = 105
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, Unpack, cast
 
 from farm.api.following import RunFollower, run_to_end
 from farm.api.handlers import D, E, F, Handlers
+from farm.api.loading import load_attribute
 from farm.api.options import Options
 from farm.api.records import PageRecord
 from farm.api.rendering import PageNotRendered, render_plan, rendered
@@ -42,9 +43,11 @@ class Farm:
     def __init__(self, *, follow: Literal["scope"] | None = None, **options: Unpack[Options]) -> None:
         if follow not in {None, "scope"}:
             raise UsageError(f'follow={follow!r}: write "scope", or leave it out.')
-        given = {"live": "off", **{name: value for name, value in options.items() if value is not None}}
-        self._settings = load_keywords(RunSettings, given)
-        self._handlers = Handlers(follows_scope=follow == "scope")
+        self.options: Mapping[str, Any] = {name: one for name, one in options.items() if one is not None}
+        """What was given: `farm run --app` takes it where no flag says otherwise."""
+        self._settings = load_keywords(RunSettings, {"live": "off", **self.options})
+        self.handlers = Handlers(follows_scope=follow == "scope")
+        """What was declared."""
         self._runs: set[RunFollower] = set()
 
     def page(
@@ -57,34 +60,34 @@ class Farm:
         """
 
         def declare(function: F) -> F:
-            self._handlers.add(function, pattern, label)
+            self.handlers.add(function, pattern, label)
             return function
 
         return declare
 
     def default(self, function: F) -> F:
         """Declare the handler of pages that no other one is for."""
-        self._handlers.set_default(function)
+        self.handlers.set_default(function)
         return function
 
     def before_navigation(self, function: F) -> F:
         """Declare a hook that is called before each navigation, with a `Page` that has no content yet."""
-        self._handlers.add_before(function)
+        self.handlers.add_before(function)
         return function
 
     def after_settle(self, function: F) -> F:
         """Declare a hook that is called with each page that is kept, error pages too, before its handler."""
-        self._handlers.add_after(function)
+        self.handlers.add_after(function)
         return function
 
     def on_dead(self, function: D) -> D:
         """Declare a hook that is called with each URL that this node gives up."""
-        self._handlers.add_on_dead(function)
+        self.handlers.add_on_dead(function)
         return function
 
     def on_finished(self, function: E) -> E:
         """Declare a hook that is called with the summary at the end of a run; what it raises, `run` raises."""
-        self._handlers.add_on_finished(function)
+        self.handlers.add_on_finished(function)
         return function
 
     async def run(self, seeds: Seeds = ()) -> Summary:
@@ -94,7 +97,7 @@ class Farm:
         begin or cannot go on. A task that is cancelled gives back the pages under way; `stop` finishes them.
         """
         end = await self._run(lambda: self._plan(seeds))
-        await self._handlers.finished(end.summary)
+        await self.handlers.finished(end.summary)
         return end.summary
 
     def run_sync(self, seeds: Seeds = ()) -> Summary:
@@ -120,7 +123,7 @@ class Farm:
                 if isinstance(one, Mapping):
                     yield cast("PageRecord", one)
         for end in ends:
-            await self._handlers.finished(end.summary)
+            await self.handlers.finished(end.summary)
 
     async def render(self, url: str) -> PageRecord:
         """Render one page, without a crawl and without handlers, and return its record.
@@ -163,8 +166,15 @@ class Farm:
         return max([run.stop(reason) for run in tuple(self._runs)], default=False)
 
     def _plan(self, seeds: Seeds, stream: RecordStream | None = None) -> RunPlan:
-        handling = self._handlers or None
-        plan = preflight(self._settings, [seeds] if isinstance(seeds, str) else seeds, handling)
+        handling, settings = self.handlers or None, self._settings
+        if stream is not None or handling is not None:
+            if (settings.processes or 1) > 1:
+                raise UsageError(
+                    "A stream, and handlers that are not given by `farm run --app`, work in one process; leave "
+                    "processes out."
+                )
+            settings = settings.model_copy(update={"processes": 1})
+        plan = preflight(settings, [seeds] if isinstance(seeds, str) else seeds, handling)
         return replace(plan, stream=stream)
 
     async def _read(
@@ -208,3 +218,12 @@ class Farm:
         if end.failure is not None:
             raise end.failure
         return end
+
+
+def load_app(name: str) -> Farm:
+    """Return the Farm that `MODULE:NAME` names. Raises UsageError where it is none."""
+    found = load_attribute(name)
+    if not isinstance(found, Farm):
+        raise UsageError(f"--app {name}: it is no Farm; name the object that `Farm()` has made.")
+    found.handlers.app = name
+    return found

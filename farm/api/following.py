@@ -9,9 +9,11 @@ from typing import Any, TypeVar
 
 import uvloop
 
+from farm.api.loading import is_loading
 from farm.app.preflight import RunPlan
 from farm.app.running import RunningCrawl
 from farm.model.clock import Clock
+from farm.model.errors import UsageError
 from farm.monitor.display import Display
 from farm.monitor.snapshot import Tally
 from farm.resources.files import umask_of
@@ -75,8 +77,10 @@ def run_to_end(work: Callable[[], Coroutine[Any, Any, T]], stop: Callable[[ExitR
     """Run the work in an event loop of its own, in a thread where a loop runs already; return its result.
 
     `stop` is called by signals and returns whether that has an effect; the next signal cancels the work. Raises
-    KeyboardInterrupt or SystemExit after a signal.
+    KeyboardInterrupt or SystemExit after a signal, and UsageError while the module is imported for `--app`.
     """
+    if is_loading.get():
+        raise UsageError('it runs a crawl while it is imported; put that under `if __name__ == "__main__":`')
     try:
         asyncio.get_running_loop()
     except RuntimeError:

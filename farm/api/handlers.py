@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from farm.api.loading import digest_of, load_attribute
 from farm.api.page import Page, PageVerdict
 from farm.model.errors import UsageError
 from farm.model.handling import DeadPage, PageHandled, VisitedPage
@@ -42,6 +43,8 @@ class Handlers:
     """The functions of one `Farm`, in the order in which they were declared."""
 
     def __init__(self, *, follows_scope: bool) -> None:
+        self.app: str | None = None
+        """The name by which another process finds them."""
         self._wants_scope = follows_scope
         self._routes: list[Route] = []
         self._labelled: dict[str, PageFunction] = {}
@@ -61,6 +64,20 @@ class Handlers:
         default = [self._default] if self._default is not None else []
         routed = [route.function for route in self._routes]
         return [*routed, *self._labelled.values(), *default, *self._before, *self._after, *self._on_dead]
+
+    @property
+    def digest(self) -> str:
+        """What tells whether two nodes have the same code: that of the modules in which the functions stand."""
+        return digest_of(self._functions)
+
+    def __reduce__(self) -> tuple[Callable[[str], "Handlers"], tuple[str]]:
+        """Let another process of the node find them by their name: functions do not travel."""
+        if self.app is None:
+            raise UsageError(
+                "Several processes need the handlers in a module that each imports; run them by `farm run --app "
+                "MODULE:NAME --processes N`."
+            )
+        return handlers_of, (self.app,)
 
     @property
     def follows_scope(self) -> bool:
@@ -169,6 +186,15 @@ class Handlers:
         except PageVerdict:
             pass
         return page.handled()
+
+
+def handlers_of(app: str) -> Handlers:
+    """Return the handlers of the Farm that `MODULE:NAME` names. Raises UsageError where it is none."""
+    found: object = getattr(load_attribute(app), "handlers", None)
+    if not isinstance(found, Handlers):
+        raise UsageError(f"--app {app}: it is no Farm; name the object that `Farm()` has made.")
+    found.app = app
+    return found
 
 
 def _check(function: Callable[..., Awaitable[None]]) -> None:

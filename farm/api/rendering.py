@@ -31,6 +31,8 @@ OF_A_CRAWL: Mapping[str, Any] = {
     "depth": 0,
     "limit": 0,
     "time_limit": None,
+    "processes": 1,
+    "app": None,
     "include": (),
     "exclude": (),
     "ramp_up": 0.0,
@@ -51,6 +53,7 @@ class ToldDead:
     """Tells a stream of each URL that is given up, and runs no code on pages: a `PageHandling`."""
 
     follows_scope = True
+    digest = ""
     looks_before = False
     hears_of_dead = True
 

@@ -143,6 +143,11 @@ def preflight(
         check_authorities("--ca-file", settings.ca_file)
     if settings.redis != EMBEDDED:
         redis_url(settings)
+    if settings.app is not None and handling is None:
+        raise UsageError(
+            f"This crawl was begun with the handlers of --app {settings.app}; give it again, or --app none to go "
+            "on without."
+        )
     secrets = credentials(settings)
     check_sinks(settings.sink, have_items=settings.extract is not None or handling is not None)
     _check_effect(settings, flags)

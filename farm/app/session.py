@@ -23,7 +23,7 @@ from farm.frontier.terms import Terms
 from farm.model.crawl import Identity
 from farm.model.errors import FarmError, NoSuchCrawl, UsageError
 from farm.resources.files import FolderLock
-from farm.runtime.presence import Presence, node_facts, register, wait_while_halted
+from farm.runtime.presence import Presence, check_code, node_facts, register, wait_while_halted
 from farm.runtime.reaper import Reaper
 from farm.scope.rules import ScopeRules
 from farm.scope.seeds import reparsed
@@ -97,10 +97,12 @@ async def open_session(plan: RunPlan, reaper: Reaper) -> AsyncIterator[CrawlSess
             )
         if not plan.embedded:
             lock.take()
-        facts = node_facts(plan.contexts, plan.processes, crawl.settings)
+        code = plan.handling.digest if plan.handling is not None else ""
+        facts = node_facts(plan.contexts, plan.processes, crawl.settings, code)
         presence = await register(frontier.nodes, plan.settings.node, plan.private, facts)
         stack.push_async_callback(presence.leave)
         name = presence.identity.name
+        check_code(code, await _codes_of_others(frontier, name))
         await wait_while_halted(
             partial(_node_state, frontier, name),
             lambda _: (
@@ -127,6 +129,15 @@ async def open_session(plan: RunPlan, reaper: Reaper) -> AsyncIterator[CrawlSess
         # Many seeds take longer to add than a silent node is taken for alive.
         await presence.confirm()
         yield CrawlSession(plan, crawl, frontier, rules, url, server, presence, client.warnings)
+
+
+async def _codes_of_others(frontier: RedisFrontier, name: str) -> dict[str, str]:
+    """Return the digest of each other node's handlers; a process of a node has its node's."""
+    return {
+        entry.name: str(entry.facts["app"])
+        for entry in await frontier.nodes.list()
+        if entry.is_alive and entry.name != name and "app" in entry.facts
+    }
 
 
 async def _node_state(frontier: RedisFrontier, name: str) -> str:

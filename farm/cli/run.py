@@ -1,11 +1,13 @@
 """`farm run`: crawl."""
 
+import asyncio
 import gc
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import uvloop
 
@@ -13,7 +15,7 @@ from farm.app import run_summary
 from farm.app.preflight import RunPlan, preflight
 from farm.app.running import RunningCrawl, run_crawl
 from farm.cli.signals import REASONS, SIGNALLED, draining, run_interruptible
-from farm.cli.streams import print_lines
+from farm.cli.streams import print_lines, tell
 from farm.model.clock import Clock
 from farm.model.crawl import Stats
 from farm.model.errors import FarmError, NothingRecorded, OutputUnwritable
@@ -23,14 +25,16 @@ from farm.monitor.report import nothing_new, nothing_recorded, report_lines
 from farm.monitor.snapshot import Tally
 from farm.resources.files import umask_of
 from farm.runtime.control import ExitReason
+from farm.runtime.user_code import told
 from farm.runtime.watchdog import Signals
 from farm.settings.commands import RunSettings
 from farm.settings.load import load, set_by_file
 from farm.settings.origin import with_flags
 from farm.sinks.address import SinkAddress
 from farm.sinks.standard_output import reserve
-from farm.sinks.summary import write_summary
+from farm.sinks.summary import Summary, write_summary
 
+Finished = Callable[[Summary], Coroutine[Any, Any, None]]
 WORK_LEFT = 5
 GARBAGE_AFTER = 10_000
 """Objects. By Python's own 700 it looks so often that it is 8 % of its time, and finds next to nothing."""
@@ -38,27 +42,36 @@ GARBAGE_AFTER = 10_000
 
 def main(arguments: Sequence[str]) -> int:
     """Crawl until there is an end and return the exit code of it."""
-    settings = load(RunSettings, arguments, "farm run", "Crawl from the URLs; join the crawl if it exists.")
-    plan = preflight(settings)
+    about = "Crawl from the URLs; join the crawl if it exists."
+    settings, farm = load(RunSettings, arguments, "farm run", about), None
+    if settings.app is not None:
+        from farm.api.farm import load_app
+
+        farm = load_app(settings.app)
+        settings = load(RunSettings, arguments, "farm run", about, farm.options)
+    plan = preflight(settings, handling=farm.handlers if farm is not None else None)
     if any(sink.kind == "stdout" for sink in plan.settings.sink) and reserve() and settings.live == "auto":
         # The view would be drawn over the records.
         plan = replace(plan, settings=plan.settings.model_copy(update={"live": "off"}))
     plan = replace(plan, warnings=(*plan.warnings, *_exposed(settings, arguments)))
     if given := set_by_file(RunSettings):
         plan = replace(plan, notes=(*plan.notes, f"farm.toml in this folder sets {', '.join(given)}"))
-    return execute(plan)
+    return execute(plan, finished=farm.handlers.finished if farm is not None else None)
 
 
-def execute(plan: RunPlan, on_end: Callable[[], None] = lambda: None) -> int:
+def execute(
+    plan: RunPlan, on_end: Callable[[], None] = lambda: None, finished: Finished | None = None
+) -> int:
     """Carry a plan out and return the exit code.
 
-    `on_end` is called in a thread when the crawl is closed, while a temporary output folder is still there.
+    `on_end` is called in a thread when the crawl is closed, while a temporary output folder is still there;
+    `finished` is called with the summary at the end.
     """
     os.umask(umask_of(plan.settings.file_mode))
     gc.freeze()
     gc.set_threshold(GARBAGE_AFTER)
     try:
-        return run_interruptible(_crawl(plan, on_end), uvloop.new_event_loop)
+        return run_interruptible(_crawl(plan, on_end, finished), uvloop.new_event_loop)
     except FarmError as error:
         error.args = (with_flags(str(error), plan.where),)
         raise
@@ -83,9 +96,13 @@ def _exposed(settings: RunSettings, arguments: Sequence[str]) -> tuple[str, ...]
     )
 
 
-async def _crawl(plan: RunPlan, on_end: Callable[[], None]) -> int:
+async def _crawl(plan: RunPlan, on_end: Callable[[], None], finished: Finished | None) -> int:
     terminal = _Terminal(plan)
     end = await run_crawl(plan, terminal, on_end)
+    if finished is not None and end.failure is None:
+        (failure,) = await asyncio.gather(finished(end.summary), return_exceptions=True)
+        if failure is not None:
+            tell(f"the hook for the end of a run failed: {told(failure)}")
     if end.report is None:
         print_lines([nothing_new(end.stats, plan.where)])
         return exit_code(ExitReason.FINISHED, end.stats)

@@ -241,6 +241,11 @@ class PageHandling(Protocol):
         ...
 
     @property
+    def digest(self) -> str:
+        """What tells whether two nodes have the same code; empty without any."""
+        ...
+
+    @property
     def looks_before(self) -> bool:
         """Whether there is anything to run before a navigation."""
         ...

@@ -172,10 +172,22 @@ async def register(
     return Presence(registry, identity, facts)
 
 
-def node_facts(contexts: int, processes: int, agreed: Mapping[str, Any]) -> dict[str, Any]:
+def check_code(own: str, others: Mapping[str, str]) -> None:
+    """Raise UsageError where another node, by its name, has other handlers than this one, by their digests."""
+    for name, digest in sorted(others.items()):
+        if digest != own:
+            theirs, ours = (f"those of {one}" if one else "none" for one in (digest, own))
+            raise UsageError(
+                f"The node {name} is at work on this crawl with other handlers ({theirs}, here {ours}); bring "
+                "both to the same code, or end that node first."
+            )
+
+
+def node_facts(contexts: int, processes: int, agreed: Mapping[str, Any], app: str = "") -> dict[str, Any]:
     """Return what a node tells of itself when it registers, ready for JSON.
 
-    `settings` is a digest of the settings that the nodes agree on: equal where these are.
+    `settings` is a digest of the settings that the nodes agree on: equal where these are; `app` is that of the
+    user's handlers.
     """
     digest = blake2b(orjson.dumps(dict(agreed), option=orjson.OPT_SORT_KEYS), digest_size=6).hexdigest()
     return {
@@ -185,6 +197,7 @@ def node_facts(contexts: int, processes: int, agreed: Mapping[str, Any]) -> dict
         "contexts": contexts,
         "processes": processes,
         "settings": digest,
+        "app": app,
     }
 
 

@@ -27,6 +27,7 @@ from farm.settings.units import (
     RedisUrl,
     Sink,
     Size,
+    TextOrNone,
     UtcDate,
     Words,
     lines,
@@ -191,6 +192,9 @@ class OutputSettings(BaseModel):
     main_text: bool = option(False, "keep the text of each page's main content too")
     images: bool = option(False, "list the pages' images, videos and sounds")
     extract: FileOrNone = option(None, "extract items as this TOML file declares them", metavar="FILE")
+    app: TextOrNone = option(
+        None, "handlers of pages: a Farm object in a Python module, such as shop:farm", metavar="MODULE:NAME"
+    )
     max_disk: Size | None = option(
         None, "how large the output folder may become; at the limit the run ends [no limit]", metavar="SIZE"
     )

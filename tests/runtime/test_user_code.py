@@ -32,6 +32,7 @@ class FakeHandling:
     follows_scope: bool = False
     looks_before: bool = False
     hears_of_dead: bool = True
+    digest: str = ""
     told: list[DeadPage] = field(default_factory=list)
 
     async def dead(self, page: DeadPage) -> PageHandled:
