@@ -169,10 +169,9 @@ class SegmentStore:
                 self._begin(self._number, self._made)
             self._finish()
         except OutputUnwritable as error:
+            kind = StoreAway if isinstance(error, StoreAway) else OutputUnwritable
             where = self._release()
-            if not isinstance(error, StoreAway):
-                raise
-            raise StoreAway(
+            raise kind(
                 f"{error}; the last records are in {where}, and the next run puts them there"
             ) from error
         finally:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -85,6 +85,12 @@ class ObjectServer:
         return True
 
 
+_REFUSALS = {
+    "503": ("503 Slow Down", "SlowDown", "Please reduce your request rate."),
+    "403": ("403 Forbidden", "AccessDenied", "Access Denied"),
+}
+
+
 class _Connection(socketserver.BaseRequestHandler):
     server: "_FrontServer"
 
@@ -101,13 +107,11 @@ class _Connection(socketserver.BaseRequestHandler):
         with front.changed:
             front.requests.append((method, fault))
             front.changed.notify_all()
-        if fault == "503":
-            body = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
-            length = str(len(body)).encode()
-            self.request.sendall(
-                b"HTTP/1.1 503 Slow Down\r\nConnection: close\r\nContent-Type: application/xml\r\n"
-                b"Content-Length: " + length + b"\r\n\r\n" + body
-            )
+        if fault in _REFUSALS:
+            status, code, message = _REFUSALS[fault]
+            body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+            head_lines = f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/xml\r\n"
+            self.request.sendall(f"{head_lines}Content-Length: {len(body)}\r\n\r\n{body}".encode())
         elif fault == "hang":
             front.released.wait(60)
         elif fault == "deaf":
@@ -141,9 +145,10 @@ class _FrontServer(socketserver.ThreadingTCPServer):
 
 
 class Front:
-    """Stands in front of a server; what is in `fault` happens to each request by one of the `methods`."""
+    """Stands in front of a server; what is in `fault` happens to each request by one of the `methods`.
 
-    FAULTS: ClassVar = ("", "503", "hang", "deaf")
+    It is "503", "403", "hang" (no answer), "deaf" (all of the request is passed on, and no answer), or nothing.
+    """
 
     def __init__(self, behind: int) -> None:
         self.behind = behind
