@@ -65,3 +65,13 @@ def test_this_environment_is_the_locked_one() -> None:
     for wanted in [*_wanted(), *_wanted("dev")]:
         if wanted.marker is None or wanted.marker.evaluate():
             assert version(wanted.name) == _pins(LOCKS[0])[canonicalize_name(wanted.name)]
+
+
+def test_the_extras_that_a_message_names_are_there() -> None:
+    """Whoever lacks a package is told the command that brings it."""
+    from farm.sinks.address import _PACKAGES
+
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for module, extra in _PACKAGES.values():
+        brought = {canonicalize_name(Requirement(line).name).partition("-")[0] for line in extras[extra]}
+        assert brought & {module.partition(".")[0].partition("_")[0], "backports"}, (module, extra)
