@@ -3,7 +3,8 @@
 Records go to a log first, synced like any other sink; when it has enough of them it becomes a segment: written as
 a draft, synced, put in its place, and only then is the log removed. The number of the log is that of its segment,
 so that the names alone say after a kill what was done: a log whose segment is there is left over, any other goes
-on. An id stands once in all segments of a node: their ids are in sidecars, and are read back where one is missing.
+on. An id stands once in all segments of an output folder, by whatever node names: their ids are in sidecars, and
+are read back where one of the node's own is missing.
 """
 
 import contextlib
@@ -92,7 +93,7 @@ class SegmentStore:
 
     @property
     def records(self) -> int:
-        """How many records the node's segments and its log have, over all runs."""
+        """How many records the segments and the log of this output folder have, over all runs."""
         return len(self._keys)
 
     @property
@@ -101,32 +102,36 @@ class SegmentStore:
         return len(self._keys) - self._before
 
     def clear(self) -> None:
-        """Remove the segments and the log of this node. Raises as `open`."""
-        with self._prepared():
-            for number in self._segments():
-                self._place.remove(self._segment(number))
-            for folder, suffix in ((self._logs, self._log_suffix), (self._sidecars, ".index")):
-                for path in self._numbered(folder, suffix).values():
-                    path.unlink(missing_ok=True)
+        """Remove the segments and the logs of this output folder. Raises as `open`."""
+        with self._prepared() as own:
+            for stem in (*self._former_stems(own), own):
+                self._stem = stem
+                for number in self._segments():
+                    self._place.remove(self._segment(number))
+                for folder, suffix in ((self._logs, self._log_suffix), (self._sidecars, ".index")):
+                    for path in self._numbered(folder, suffix).values():
+                        path.unlink(missing_ok=True)
 
     def open(self) -> None:
         """Take up the log that a killed run has left, and learn which ids there are.
 
+        A log that a run by another node name has left in this output folder becomes a segment: nobody else
+        writes to it, since one run at a time has the folder.
+
         Raises `OutputUnwritable` and its `StoreAway`, and UsageError where the place refuses for good.
         """
         self._keys = AllKeys()
-        with self._prepared():
-            finished = self._segments()
-            logs = self._numbered(self._logs, self._log_suffix)
-            for path in self._numbered(self._logs, DRAFT_SUFFIX).values():
-                path.unlink(missing_ok=True)
-            for number in finished & logs.keys():
-                logs.pop(number).unlink(missing_ok=True)
-            sidecars = self._numbered(self._sidecars, ".index").keys()
-            for number in sorted((finished | sidecars) - logs.keys()):
-                self._learn(number, is_there=number in finished)
+        with self._prepared() as own:
+            for stem in self._former_stems(own):
+                self._stem = stem
+                logs, _ = self._take_up()
+                if logs:
+                    self._begin(max(logs))
+                    self._finish()
+            self._stem = own
+            logs, last = self._take_up()
             # There is one log at most: the next one is begun when the segment of this one is there.
-            self._begin(max(logs, default=max(finished | sidecars, default=0) + 1))
+            self._begin(max(logs, default=last + 1))
             if logs and not self._place.resumes_log:
                 self._roll()
         self._before = len(self._keys)
@@ -186,19 +191,37 @@ class SegmentStore:
         return log.path
 
     @contextlib.contextmanager
-    def _prepared(self) -> Iterator[None]:
-        """Make the folders for what follows; a failure of it leaves nothing open."""
+    def _prepared(self) -> Iterator[str]:
+        """Make the folders for what follows, and yield the node's own stem; a failure leaves nothing open."""
         try:
             with self._translated():
                 for folder in (self._logs, self._sidecars):
                     folder.mkdir(parents=True, exist_ok=True)
                 sync_folder(self._sidecars.parent)
                 self._stem = self._place.stem(self._node)
-                yield
+                yield self._stem
         except FarmError:
             self._release()
             self._place.close()
             raise
+
+    def _take_up(self) -> tuple[set[int], int]:
+        """Learn the ids in the segments of the stem; return the numbers of its logs, and the last of all."""
+        finished = self._segments()
+        logs = self._numbered(self._logs, self._log_suffix)
+        for path in self._numbered(self._logs, DRAFT_SUFFIX).values():
+            path.unlink(missing_ok=True)
+        for number in finished & logs.keys():
+            logs.pop(number).unlink(missing_ok=True)
+        sidecars = self._numbered(self._sidecars, ".index").keys()
+        for number in sorted((finished | sidecars) - logs.keys()):
+            self._learn(number, is_there=number in finished)
+        return {*logs}, max(finished | sidecars, default=0)
+
+    def _former_stems(self, own: str) -> list[str]:
+        """Return the stems by other node names that this output folder has had."""
+        found = map(_PART.fullmatch, os.listdir(self._sidecars))  # noqa: PTH208 - names, not paths
+        return sorted({one[1] for one in found if one and one[3] == ".index" and one[1] != own})
 
     def _roll(self) -> None:
         self._finish()
@@ -210,9 +233,12 @@ class SegmentStore:
         self._made = made
         self._is_sealed = False
         self._since = math.inf
+        sidecar = self._sidecars / f"{self._stem}{number:06}.index"
+        # First, since it says whose the log is.
+        sidecar.touch()
         self._log = AppendLog(
             self._logs / f"{self._hidden}{self._stem}{number:06}{self._log_suffix}",
-            self._sidecars / f"{self._stem}{number:06}.index",
+            sidecar,
             self._form.key_of,
             self._keys,
             "--sink",

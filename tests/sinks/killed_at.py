@@ -2,8 +2,8 @@
 
 A step is a file that is opened, renamed or removed, or a sync: between two of them nothing reaches the names in a
 folder. The first child is killed at step 1, the next one in a folder of its own at step 2, until one reaches its
-end. Each is followed by one that repeats everything and is not killed. Nothing is really synced: a kill takes
-nothing from the system's cache.
+end. Each is followed by one that repeats everything and is not killed, by the same node name or another. Nothing
+is really synced: a kill takes nothing from the system's cache.
 """
 
 import itertools
@@ -27,17 +27,17 @@ ROWS, RECORDS, MOST_STEPS = 2, 3, 300
 _STEPS = {"open", "os.rename", "os.remove", "os.truncate"}
 
 
-def killed_at_each_step(folder: Path, kind: str) -> list[tuple[Path, set[str]]]:
+def killed_at_each_step(folder: Path, kind: str, then: str = "n1") -> list[tuple[Path, set[str]]]:
     """Return the sink's folder and the confirmed ids of each child, the last of which was not killed."""
-    command = [sys.executable, "-m", "tests.sinks.killed_at", str(folder), kind]
+    command = [sys.executable, "-m", "tests.sinks.killed_at", str(folder), kind, then]
     subprocess.run(command, cwd=ROOT, check=True, timeout=120)
     children = sorted(folder.iterdir(), key=lambda path: int(path.name))
     return [(child / "sink", set((child / "confirmed").read_text().split())) for child in children]
 
 
-def _store(child: Path, kind: str) -> Store[Any]:
+def _store(child: Path, kind: str, node: str = "n1") -> Store[Any]:
     (child / "private").mkdir(parents=True, exist_ok=True)
-    return store_of(parse_sink(f"{kind}:{child / 'sink'}"), child, child / "private", "n1")
+    return store_of(parse_sink(f"{kind}:{child / 'sink'}"), child, child / "private", node)
 
 
 def _write(store: Store[Any], confirm: Callable[[str], None]) -> None:
@@ -82,7 +82,7 @@ def _in_child(work: Callable[[], None]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def _main(folder: Path, kind: str) -> None:
+def _main(folder: Path, kind: str, then: str) -> None:
     check_sinks([parse_sink(f"{kind}:x")])
     parquet.ParquetFormat.most_rows = warc.WarcFormat.most_rows = ROWS
     for step in range(1, MOST_STEPS):
@@ -94,7 +94,7 @@ def _main(folder: Path, kind: str) -> None:
             os.write(to, f"{id_}\n".encode())
 
         code = _in_child(partial(_run, step, store, confirm))
-        again = _in_child(partial(_run, 0, _store(child, kind), lambda _: None))
+        again = _in_child(partial(_run, 0, _store(child, kind, then), lambda _: None))
         os.close(confirmed)
         if again != 0 or code not in {0, -signal.SIGKILL}:
             raise AssertionError(f"step {step} has ended with {code}, and then {again}")
@@ -104,4 +104,4 @@ def _main(folder: Path, kind: str) -> None:
 
 
 if __name__ == "__main__":
-    _main(Path(sys.argv[1]), sys.argv[2])
+    _main(Path(sys.argv[1]), *sys.argv[2:])

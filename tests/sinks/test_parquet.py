@@ -18,14 +18,15 @@ from farm.model.record import COLUMNS, Batch
 from farm.sinks import address, parquet
 from farm.sinks.address import check_sinks, parse_sink, store_of
 from farm.sinks.output import RecordSink
+from farm.sinks.segments import SegmentStore
 from farm.sinks.store import Store
 from tests.sinks.killed import killed, record
 from tests.sinks.killed_at import RECORDS, killed_at_each_step
 
 
-def opened(folder: Path, node: str = "n1") -> Store[Any]:
-    """Open a store below a folder."""
-    store = store_of(parse_sink(f"parquet:{folder / 'sink'}"), folder, folder / "private", node)
+def opened(folder: Path, node: str = "n1", private: str = "private") -> Store[Any]:
+    """Open a store below a folder, of a node with what it knows in a folder of its own."""
+    store = store_of(parse_sink(f"parquet:{folder / 'sink'}"), folder, folder / private, node)
     store.open()
     return store
 
@@ -128,17 +129,34 @@ def test_a_lost_sidecar_is_read_back_from_the_file(tmp_path: Path) -> None:
 
 def test_nodes_share_a_folder(tmp_path: Path) -> None:
     """Each has its own files, also where one name begins like the other; `--fresh` removes a node's own."""
-    stores = [opened(tmp_path, node) for node in ("n1", "n1-1", "n1-1-000001")]
+    stores = [opened(tmp_path, node, node) for node in ("n1", "n1-1", "n1-1-000001")]
     for number, store in enumerate(stores):
         write(store, number)
         store.close()
     assert rows_there(tmp_path) == 3
-    assert [opened(tmp_path, node).records for node in ("n1", "n1-1")] == [1, 1]
+    assert [opened(tmp_path, node, node).records for node in ("n1", "n1-1")] == [1, 1]
     stores[0].clear()
     assert rows_there(tmp_path) == 2
-    again = opened(tmp_path)
+    again = opened(tmp_path, "n1", "n1")
     assert again.records == 0
     again.close()
+
+
+def test_a_run_by_another_node_name_goes_on_with_the_output_folder(tmp_path: Path) -> None:
+    """What the one before has in its log becomes a file, its ids are known; a new start removes all of them."""
+    first = opened(tmp_path, "n1")
+    write(first, 1, 2)
+    assert isinstance(first, SegmentStore)
+    # As the end of the process does.
+    first._release()
+    second = opened(tmp_path, "another")
+    assert files(tmp_path) == [".part-another-000001.log", "part-n1-000001.parquet"]
+    write(second, 2, 3)
+    assert (second.written, second.records) == (1, 3)
+    second.close()
+    assert Counter(row["url"] for row in rows(tmp_path)) == {record(n).url: 1 for n in (1, 2, 3)}
+    opened(tmp_path, "third").clear()
+    assert not [name for name in files(tmp_path) if name.endswith(".parquet")]
 
 
 def test_a_record_that_cannot_be_a_row_is_its_pages_fault(tmp_path: Path) -> None:
@@ -170,9 +188,10 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert len(rows(tmp_path)) == 2
 
 
-def test_killed_at_each_step_every_id_stands_once(tmp_path: Path) -> None:
-    """Whatever was confirmed is there, and nothing twice, after the repetition."""
-    children = killed_at_each_step(tmp_path, "parquet")
+@pytest.mark.parametrize("then", ["n1", "another"])
+def test_killed_at_each_step_every_id_stands_once(tmp_path: Path, then: str) -> None:
+    """Whatever was confirmed is there, and nothing twice, after the repetition, also by another node name."""
+    children = killed_at_each_step(tmp_path, "parquet", then)
     assert len(children) > 30
     for sink, confirmed in children:
         ids = Counter(pq.read_table(sink, columns=["id"]).column(0).to_pylist())

@@ -185,9 +185,10 @@ def test_a_file_of_others_is_refused(tmp_path: Path) -> None:
         path.unlink()
 
 
-def test_killed_at_each_step_every_page_stands_once(tmp_path: Path) -> None:
-    """Whatever was confirmed is there, and nothing twice, after the repetition."""
-    children = killed_at_each_step(tmp_path, "warc")
+@pytest.mark.parametrize("then", ["n1", "another"])
+def test_killed_at_each_step_every_page_stands_once(tmp_path: Path, then: str) -> None:
+    """Whatever was confirmed is there, and nothing twice, after the repetition, also by another node name."""
+    children = killed_at_each_step(tmp_path, "warc", then)
     assert len(children) > 10
     for sink, confirmed in children:
         counts = Counter(id_ for path in sink.iterdir() for id_ in ids(path))
