@@ -193,7 +193,7 @@ def test_what_only_one_side_knows_is_learned(object_server: ObjectServer, keys: 
         assert (again.written, again.records) == (1, 3)
         again.close()
         object_server.put(f"known-{kind}/{store._stem}000009{store._form.suffix}", b"not ours")
-        with pytest.raises(OutputUnwritable, match=r"000009.* that this program has not written"):
+        with pytest.raises(OutputUnwritable, match=r"000009.* that the farm did not write"):
             made(tmp_path, name).open()
 
 
