@@ -1,8 +1,8 @@
 """Segments as objects of a store that fsspec reaches: S3, and what else has a package for it.
 
 Every call is made in the writer's thread, in an event loop of its own, with a deadline. Only this module knows
-fsspec. The names of objects have the node and eight digits of chance that are kept in the output folder: neither
-another crawl with a node of this name, nor this node after its disk is lost, takes a name that was given before.
+fsspec. The names of objects have the node and eight random digits that are kept in the output folder: neither
+another crawl with a node of this name, nor this node after its disk is lost, uses a name that was used before.
 """
 
 import asyncio
@@ -110,7 +110,7 @@ class ObjectPlace:
                 if self._protocol not in _WHOLE_AT_ONCE:
                     self._call("makedirs", self._root, exist_ok=True)
                 self._call("pipe_file", probe, b"")
-                # Who may not remove leaves an empty, hidden object.
+                # Without the right to remove, an empty hidden object stays.
                 with contextlib.suppress(PermissionError):
                     self._call("rm_file", probe)
                 self._is_proven = True
@@ -151,7 +151,7 @@ class ObjectPlace:
             copy.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """End the connections; a later call makes them anew."""
+        """Close the connections; a later call opens them again."""
         files, self._files = self._files, None
         loop, self._loop = self._loop, None
         if loop is None:
@@ -189,7 +189,7 @@ class ObjectPlace:
                 "retries": {"total_max_attempts": 1},
             }
             if "endpoint_url" in given:
-                # A server of one's own mostly has no name of its own for each bucket.
+                # Self-hosted servers mostly have no host name for each bucket.
                 config["s3"] = {"addressing_style": "path"}
             known = {name: given[name] for name in ("endpoint_url", "profile") if name in given}
             known["config_kwargs"] = config
@@ -227,7 +227,7 @@ class ObjectPlace:
         remedy = (
             "the address, and that the bucket exists" if is_missing else "the address, credentials and rights"
         )
-        sentence = f"{self._name} cannot be written to ({why}); see to {remedy}"
+        sentence = f"{self._name} cannot be written to ({why}); check {remedy}"
         return OutputUnwritable(sentence) if self._is_proven else UsageError(f"{sentence}.")
 
 

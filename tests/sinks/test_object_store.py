@@ -81,10 +81,10 @@ def test_an_object_is_finished_by_rows_bytes_or_age(
         (
             f"{BUCKET}/x",
             {"AWS_ACCESS_KEY_ID": ""},
-            r"locate credentials.*see to the address, credentials and rights",
+            r"locate credentials.*check the address, credentials and rights",
         ),
         (f"{BUCKET}/x", {"AWS_PROFILE": "nobody"}, r"profile \(nobody\) could not be found"),
-        ("no-such-bucket/x", {}, r"bucket does not exist\); see to the address, and that the bucket exists"),
+        ("no-such-bucket/x", {}, r"bucket does not exist\); check the address, and that the bucket exists"),
         ("No_Bucket!/x", {}, r"Invalid bucket name"),
     ],
 )
@@ -117,7 +117,7 @@ async def test_keys_that_are_refused_are_said_at_the_start_and_later(tmp_path: P
     front = Front(server.port)
     try:
         with pytest.raises(
-            UsageError, match=r"cannot be written to \(.*; see to the address, credentials"
+            UsageError, match=r"cannot be written to \(.*; check the address, credentials"
         ) as caught:
             await RecordSink.open(tmp_path / "1", [parse_sink(named("jsonl", server.endpoint, "refused"))])
         assert KEY not in str(caught.value)
@@ -138,7 +138,7 @@ async def test_keys_that_are_refused_later_end_the_run(
         await writer.open()
         front.behind = server.port
         with pytest.raises(
-            OutputUnwritable, match=r"cannot be written to \(.*; see to the address, credentials"
+            OutputUnwritable, match=r"cannot be written to \(.*; check the address, credentials"
         ):
             await writer.commit(Batch([record(1)]))
         await writer.close()
