@@ -27,7 +27,8 @@ from farm.runtime.supervised import NewsRelay, SupervisedSink
 from farm.runtime.supervisor import MemoryShares, NodeProcess, ProcessParams
 from farm.sinks.output import RecordSink
 
-COMMAND = (sys.executable, "-m", "farm.cli.process")
+COMMAND = (sys.executable, "-P", "-m", "farm.cli.process")
+"""Without the current folder in the way to modules: it may hold a `farm.py` of the user's."""
 END_SHARE = 0.8
 """Of the time to end, what the supervisor gives its processes, which have taken themselves apart by then."""
 

@@ -21,7 +21,6 @@ from farm.model.crawl import ANY_INCARNATION, Identity
 from farm.model.errors import FarmError, OutputUnwritable
 from farm.model.event import Committed, Emit, Event
 from farm.model.record import Batch
-from farm.model.secret import kept
 from farm.policy.restart import RestartState, after_death
 from farm.resources.files import create_anew
 from farm.runtime.control import Control, ExitReason
@@ -155,7 +154,7 @@ class NodeProcess:
                 stdin=DEVNULL,
                 stdout=DEVNULL,
                 stderr=errors,
-                env=kept(os.environ),
+                # The whole environment: it is the farm itself, and runs the user's handlers.
                 pass_fds=(theirs.fileno(),),
                 # A terminal's Ctrl-C is for the supervisor, and the group is killed as one.
                 start_new_session=True,

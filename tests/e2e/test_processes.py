@@ -22,6 +22,14 @@ def processes_of(running: Running) -> list[psutil.Process]:
     ]
 
 
+def command_of(process: psutil.Process) -> list[str]:
+    """Return the command line of a process; nothing where it is gone."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
 def logged(out: Path) -> str:
     """Return the log so far."""
     log = out / "farm.log"
@@ -159,6 +167,26 @@ def test_a_node_of_several_processes_is_drained_by_its_name(
     assert ended.code == 5, ended.output
     assert ended.summary["exit_reason"] == "stopped"
     assert ended.summary["ledger"]["leased"] == 0
+
+
+@pytest.mark.slow
+def test_a_storm_of_kills_loses_nothing(shop: Shop, out: Path) -> None:
+    """Processes, drivers, browsers and the private Redis are killed in turn, each after some further pages."""
+    running = crawl(out, shop.url, contexts="4", processes="2")
+    victims = ("farm.cli.process", "run-driver", "redis-server", "--headless", "farm.cli.process")
+    for number, victim in enumerate(victims):
+        seen_pages(shop, 8 * (number + 1))
+        found = [one for one in running.family() if one.is_running() and victim in " ".join(command_of(one))]
+        for one in found[:1]:
+            one.kill()
+    finished = running.finish(timeout_s=240)
+    assert finished.code == 0, finished.output
+    assert Counter(finished.urls) == dict.fromkeys(shop.oracle.within(99), 1)
+    assert finished.summary["dead"] == {}
+    assert "was ended by SIGKILL" in finished.output
+    assert "the private Redis was ended by signal 9" in finished.output
+    assert "Traceback" not in finished.output
+    until(lambda: alive(running.family()) == [], "the end of all processes")
 
 
 def test_processes_that_cannot_be_are_refused(shop: Shop, out: Path) -> None:
