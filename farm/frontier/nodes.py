@@ -28,6 +28,8 @@ ANY = ANY_INCARNATION
 FRESH_S = 10.0
 """A node whose report of its flow is older has ended, or cannot reach Redis."""
 _AT_WORK = frozenset({"running", "draining"})
+MOST_REPORTS = 500
+"""How many nodes' figures are kept."""
 FEEDS_S = 30.0
 """How long the mark of a node that feeds the crawl lasts, unless it is prolonged."""
 _FIELDS = 7
@@ -189,6 +191,7 @@ class RedisFlowStore:
     def __init__(self, client: RedisClient, crawl: keys.Named) -> None:
         self._client = client
         self._key = keys.flow(crawl)
+        self._has_published = False
 
     async def publish(
         self,
@@ -199,7 +202,10 @@ class RedisFlowStore:
         binding: str,
         memory_bytes: int = 0,
     ) -> None:
-        """Store a node's figures, with the server's time."""
+        """Store a node's figures, with the server's time; the first time the oldest of very many are removed."""
+        if not self._has_published:
+            await self._forget_oldest()
+            self._has_published = True
         told = {
             "at": await self._now_s(),
             "flow": asdict(flow),
@@ -209,6 +215,14 @@ class RedisFlowStore:
             "memory_bytes": memory_bytes,
         }
         await self._client.command("HSET", self._key, node, orjson.dumps(told))
+
+    async def _forget_oldest(self) -> None:
+        """Keep the last reports alone: nodes that come and go have names without end."""
+        if await self._client.command("HLEN", self._key) <= MOST_REPORTS:
+            return
+        old = [one.node for one in (await self.read())[MOST_REPORTS:]]
+        if old:
+            await self._client.command("HDEL", self._key, *old)
 
     async def read(self) -> list[NodeFlow]:
         """Return every node's last report, the newest first; what cannot be read is left out."""

@@ -138,6 +138,24 @@ def test_a_signal_to_the_supervisor_drains_every_process(
     until(lambda: alive(running.family()) == [], "the end of all processes")
 
 
+def test_a_drain_gives_back_what_does_not_end_in_any_process(shop: Shop, out: Path) -> None:
+    """Within the time to end; no attempt is consumed, so that the next run visits each for the first time."""
+    shop.hold()
+    urls = [shop.url, *(shop.at(f"/?s={n}") for n in range(3))]
+    running = crawl(out, *urls, contexts="2", processes="2", depth="0", drain_timeout="10s")
+    wait_for_processes(running, 2)
+    seen_pages(shop, 2)
+    running.signal(signal.SIGTERM)
+    drained = running.finish(timeout_s=20)
+    assert drained.code == 143, drained.output
+    assert "has not ended in time" not in drained.output
+    ledger = drained.summary["ledger"]
+    assert (ledger["queued"], ledger["leased"], ledger["done"]) == (4, 0, 0)
+    shop.release()
+    finished = crawl(out, contexts="2").finish()
+    assert [record["attempt"] for record in finished.records] == [1, 1, 1, 1]
+
+
 def test_a_process_that_dies_again_and_again_is_replaced_later_each_time(shop: Shop, out: Path) -> None:
     """The log says how often it died, and when the next one comes."""
     shop.hold()

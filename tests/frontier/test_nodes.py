@@ -2,11 +2,12 @@
 
 import asyncio
 
+import orjson
 import pytest
 
 from farm.frontier import keys
 from farm.frontier.client import RedisClient
-from farm.frontier.nodes import ANY, NodeRegistry, by_site
+from farm.frontier.nodes import ANY, MOST_REPORTS, NodeRegistry, RedisFlowStore, by_site
 from farm.frontier.terms import Terms
 from farm.model.crawl import Identity, NodeState
 from farm.model.errors import UsageError
@@ -262,6 +263,24 @@ async def test_what_nodes_tell_is_read_by_whoever_asks(bench: Bench) -> None:
     assert all(node.is_fresh for node in nodes)
     assert {site: flow.per_s for site, flow in by_site(nodes).items()} == {"a": 3.5, "b": 0.5}
     assert list(by_site(nodes)) == ["a", "b"]
+
+
+async def test_of_the_figures_of_very_many_nodes_the_last_ones_are_kept(bench: Bench) -> None:
+    """Whoever publishes first removes those of nodes that are long gone."""
+    key = keys.flow(bench.crawl)
+    store = RedisFlowStore(bench.client, bench.crawl)
+    await store.publish("recent", Flow(), {}, 1, "ramp")
+    report = orjson.loads(await bench.client.command("HGET", key, "recent"))
+    for n in range(MOST_REPORTS + 20):
+        old = orjson.dumps({**report, "at": report["at"] - 1000 - n})
+        await bench.client.command("HSET", key, f"n{n}", old)
+    await store.publish("recent", Flow(), {}, 1, "ramp")
+    assert await bench.client.command("HLEN", key) == MOST_REPORTS + 21
+    await RedisFlowStore(bench.client, bench.crawl).publish("new", Flow(), {}, 1, "ramp")
+    names = {flow.node for flow in await store.read()}
+    assert len(names) == MOST_REPORTS + 1
+    assert {"recent", "new", "n0"} <= names
+    assert f"n{MOST_REPORTS + 19}" not in names
 
 
 async def test_an_empty_frontier_is_the_end_only_when_nobody_feeds_it(bench: Bench) -> None:
