@@ -79,11 +79,11 @@ def test_figures_that_cannot_be_read_are_left_out(outside: Outside, node: bytes,
 def test_a_node_and_a_site_are_shown_as_they_are_called(outside: Outside) -> None:
     """What stands between brackets is no markup."""
     told = '{"at": 9e15, "sites": {"[/b]": {}}, "flow": {}, "limit": 1, "binding": "[/i]"}'
-    outside.register("[/u]", "life")
-    outside.redis("HSET", "@flow", "[/u]", told)
+    outside.register("[u]", "life")
+    outside.redis("HSET", "@flow", "[u]", told)
     done = outside.farm("status")
     assert done.code == 0
-    assert all(name in done.out for name in ("[/b]", "[/i]", "[/u]"))
+    assert all(name in done.out for name in ("[/b]", "[/i]", "[u]"))
 
 
 def test_a_scope_that_is_no_text_covers_nothing(outside: Outside) -> None:

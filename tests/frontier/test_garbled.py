@@ -92,7 +92,7 @@ async def test_rubbish_for_another_shard_is_buried_there(
     await client.command("LSET", f"{keys.prefix(bench.crawl)}outbox:1", 0, rubbish)
     seen = int(len(rubbish) == 32)
     for _ in range(2):
-        assert await bench.frontier.shards.run(1, "deliver", seen, rubbish) == 0
+        assert (await bench.frontier.shards.run(1, "deliver", 0, 0, 0, seen, rubbish))[0] == 0
     await bench.frontier.maintain()
     assert await _finish(bench) == {f"http://{site}/2" for site in away} - {lost.split(b'"')[1].decode()}
     assert await bench.frontier.audit() == []
@@ -107,7 +107,7 @@ async def test_fingerprints_from_another_shard_split_the_buckets(client: RedisCl
     # Pretend that most of what fits 4,096 buckets is known.
     await client.command("SET", ctl, encode_counters({**counters, "dropped": 200 * 4096 - 100}))
     known = [f"{2**52 + n}{n:016x}" for n in range(1100)]
-    assert await bench.frontier.shards.run(1, "deliver", len(known), *known) == 0
+    assert (await bench.frontier.shards.run(1, "deliver", 0, 0, 0, len(known), *known))[0] == 0
     counters = decode_counters(await client.command("GET", ctl))
     assert (counters["seen"], counters["buckets"]) == (1100, 4096 + 5)
 
