@@ -101,7 +101,7 @@ def recorder(
             original,
             directives_of(page.headers, page.robots).noindex,
             # Read last: what is made of the page counts.
-            notes.timings_ms(),
+            notes.times.timings_ms(),
             content_hash=content.hex,
             images=images,
             media=media,

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from farm.model.clock import Clock
 from farm.model.outcome import SkipReason
 from farm.model.page import PageExchange
 
@@ -177,3 +178,28 @@ class Batch:
 
     records: Sequence[Record] = ()
     skips: Sequence[Skip] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VisitTimes:
+    """When a visit began and when its page was kept, in seconds of the monotonic clock.
+
+    `handler_s` is how long the user's code took on the page; None where there is none of it.
+    """
+
+    clock: Clock
+    lease_ms: int
+    begun: float
+    kept: float
+    handler_s: float | None = None
+
+    def timings_ms(self) -> Mapping[str, int]:
+        """Return `lease`, `handler` if there is one, `extract` and `total` in milliseconds, as they are now."""
+        now = self.clock.monotonic()
+        handler = {} if self.handler_s is None else {"handler": round(self.handler_s * 1000)}
+        return {
+            "lease": self.lease_ms,
+            **handler,
+            "extract": round((now - self.kept) * 1000),
+            "total": round((now - self.begun) * 1000),
+        }

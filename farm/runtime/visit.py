@@ -18,7 +18,7 @@ from farm.model.event import Emit
 from farm.model.handling import PageHandled, PageSkipped
 from farm.model.outcome import Ack, Bury, FailureKind, Judgement, Release, Retry, SkipReason
 from farm.model.page import Detection, RenderedPage
-from farm.model.record import Batch, Record, Skip
+from farm.model.record import Batch, Record, Skip, VisitTimes
 from farm.model.task import Lease, UrlTask
 from farm.policy import verdict
 from farm.policy.retry import RetryParams, as_asked
@@ -72,13 +72,10 @@ class WorkerParams:
 
 @dataclass(frozen=True, slots=True)
 class VisitNotes:
-    """What a record says about a visit beside the page; `proxy` is a label without credentials.
-
-    `timings_ms` returns `lease`, `extract` and `total` as they are when it is called.
-    """
+    """What a record says about a visit beside the page; `proxy` is a label without credentials."""
 
     fetched_at: datetime
-    timings_ms: Callable[[], Mapping[str, int]]
+    times: VisitTimes
     proxy: str | None
     detection: Detection | None
     items: Sequence[tuple[str, Mapping[str, Any]]] | None = None
@@ -204,32 +201,23 @@ class Visitor:
         redirect = self._deps.redirects.judge(lease.task, page)
         if redirect.skip is not None:
             return without_record(lease, redirect.skip)
-        code, handling_s = self._deps.user_code, 0.0
+        code, handler_s = self._deps.user_code, None
         handled = PageHandled()
         if code is not None:
             since = clock.monotonic()
             said = await code.handle(lease, page, attempt.detection, self._slot)
-            handling_s = clock.monotonic() - since
+            handler_s = clock.monotonic() - since
             if isinstance(said, Failed):
                 failed = replace(attempt, failed=said, egress_failure=None)
                 return self._not_kept(lease, verdict.decide(failed, None, 0, self._params.retry))
             handled = said
             if handled.verdict is not None:
                 return await self._as_asked(lease, handled, attempt.jitter, redirect.seen)
-        extracting = clock.monotonic()
+        kept = clock.monotonic()
         links, skips = await self._links(lease, page, handled, nofollow=redirect.nofollow)
-
-        def timings() -> Mapping[str, int]:
-            now = clock.monotonic()
-            return {
-                "lease": lease_ms,
-                **({"handler": round(handling_s * 1000)} if code is not None else {}),
-                "extract": round((now - extracting) * 1000),
-                "total": round((now - begun) * 1000),
-            }
-
+        times = VisitTimes(clock, lease_ms, begun, kept, handler_s)
         items = None if code is None else handled.items
-        notes = VisitNotes(clock.wall(), timings, proxy, attempt.detection, items)
+        notes = VisitNotes(clock.wall(), times, proxy, attempt.detection, items)
         record = await self._deps.record(lease, page, notes)
         return VisitResult(Ack(links, redirect.seen), Batch((record,), skips), page, redirect.extension)
 

@@ -11,7 +11,9 @@ from farm.app.preflight import RunPlan
 from farm.app.records import PageParsers, recorder
 from farm.extract.declaration import Declaration
 from farm.extract.parser_pool import ItemReader, ParserParams, ParserPool, TextMaker
+from farm.model.clock import Clock
 from farm.model.page import RenderedPage
+from farm.model.record import VisitTimes
 from farm.runtime.visit import VisitNotes
 from farm.scope.duplicate_templates import DuplicateTemplates
 from farm.scope.links import LinkSorter
@@ -46,8 +48,9 @@ async def test_texts_and_items_count_in_the_timings(
             jobs[0] += 1
 
     monkeypatch.setattr(pool, "run", counted)
+    clock = cast("Clock", SimpleNamespace(monotonic=lambda: jobs[0] / 1000))
     page = RenderedPage(URL, 200, {}, "text/html", html="<h1>Oak</h1>")
-    notes = VisitNotes(datetime.now(UTC), lambda: {"extract": jobs[0]}, None, None)
+    notes = VisitNotes(datetime.now(UTC), VisitTimes(clock, 0, 0.0, 0.0), None, None)
     made = await record(lease(), page, notes)
     await pool.close()
     assert made.fields["timings_ms"]["extract"] == 2
