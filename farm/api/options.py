@@ -147,6 +147,12 @@ class Options(TypedDict, total=False):
     """visits at once, over all nodes [no limit]."""
     retries: int | None
     """how often a failed page is tried again [3]."""
+    max_queued: int | None
+    """URLs that may wait at once, over all nodes; beyond that links are left out, the least urgent
+    first, and counted [10000000].
+    """
+    max_site_queued: int | None
+    """the same for the URLs of one site and priority [1000000]."""
     lives: int | None
     """deaths of nodes after which a URL that alone was being visited is given up [3]."""
     sink: Sequence[str] | None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from farm.frontier.terms import Politeness, SiteTerms
+from farm.frontier.terms import Politeness, SiteTerms, Terms
 from farm.model.url import covering
 from farm.policy.aimd import FIRST_IN_FLIGHT, PaceParams
 from farm.policy.capacity import CrawlLimits
@@ -26,6 +26,16 @@ def politeness_of(agreed: Mapping[str, Any]) -> Politeness:
         egress_interval_s=_interval_s(agreed["proxy_rate"]),
         global_interval_s=_interval_s(agreed["global_rate"]),
         global_in_flight=agreed["global_concurrency"] or 0,
+    )
+
+
+def terms_of(agreed: Mapping[str, Any]) -> Terms:
+    """Return how the crawl's settings have its leases and its queues."""
+    return replace(
+        Terms(),
+        lives=agreed["lives"],
+        max_queued=agreed["max_queued"],
+        site_queued=agreed["max_site_queued"],
     )
 
 

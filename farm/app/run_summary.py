@@ -34,7 +34,7 @@ def summary_of(
         node=node,
         written=assembly.sink.stores[0].written,
         sinks={store.name: store.written for store in assembly.sink.stores},
-        skipped=assembly.sink.skipped,
+        skipped={**assembly.sink.skipped, **queue_full(stats)},
         dead=stats.dead_by_reason,
         pages_per_s=snapshot.pages_per_s_overall,
         peak_memory_bytes=snapshot.memory_peak_bytes,
@@ -54,6 +54,11 @@ def summary_of(
         proxy_bytes=asdict(snapshot.proxied),
         settings=shown_settings(plan),
     )
+
+
+def queue_full(stats: Stats) -> dict[str, int]:
+    """Return how many links found no place in the queue, over all nodes, by the reason as skips have it."""
+    return {"queue_full": stats.left_out} if stats.left_out else {}
 
 
 async def write(plan: RunPlan, summary: Summary, *, is_idle: bool) -> None:
@@ -89,6 +94,8 @@ def report_of(plan: RunPlan, assembly: Assembly, snapshot: Snapshot, stats: Stat
         blocked=outcomes.blocked,
         refused={why: (count, outcomes.refused_example[why]) for why, count in outcomes.refused.items()},
         skipped=assembly.sink.skipped,
+        left_out=stats.left_out,
+        redis_is_full=stats.is_full,
         dead={
             why: (count, *outcomes.dead_example.get(why, ("", "")))
             for why, count in stats.dead_by_reason.items()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from farm.app.access import add_seeds, another_crawl, redis_url, short_patience_s
-from farm.app.limits import politeness_of, site_terms
+from farm.app.limits import politeness_of, site_terms, terms_of
 from farm.app.preflight import RunPlan
 from farm.extract.declaration import Declaration
 from farm.frontier.client import RedisClient
@@ -19,7 +19,6 @@ from farm.frontier.embedded import EmbeddedRedis
 from farm.frontier.faults import unreadable
 from farm.frontier.frontier import RedisFrontier
 from farm.frontier.node_status import node_of
-from farm.frontier.terms import Terms
 from farm.model.crawl import Identity
 from farm.model.errors import FarmError, NoSuchCrawl, UsageError
 from farm.resources.files import FolderLock
@@ -31,7 +30,6 @@ from farm.settings.stored import DECLARATION, adopted, check_headers, check_shar
 from farm.settings.units import parse_hash_routes
 from farm.sinks.address import check_sinks
 
-TERMS = Terms()
 FEED_STARTS_S = 60.0
 NOTE_S = 2.0
 
@@ -216,7 +214,7 @@ async def _open(plan: RunPlan, client: RedisClient) -> Crawl:
         plan.crawl,
         agreed,
         fresh=plan.settings.fresh,
-        terms=replace(TERMS, lives=agreed["lives"]),
+        terms=terms_of(agreed),
         politeness=politeness_of(agreed),
         dedup=Dedup(agreed["dedup"]),
     )

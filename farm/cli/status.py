@@ -108,6 +108,7 @@ def _show(read: _Reading) -> None:
     table.add_row("sites", f"{stats.sites:,}")
     table.add_row("pages rendered", f"{stats.rendered:,}")
     table.add_row("duplicates turned away", f"{stats.duplicates:,}")
+    table.add_row("left out of a full queue", f"{stats.left_out:,}")
     table.add_row("retries", f"{stats.retried:,}")
     table.add_row("leases expired", f"{stats.expired:,}")
     if carried := by_proxies(read.proxied):

@@ -5,7 +5,7 @@ Repeating is safe because every script is idempotent: by request id, by token, o
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, cast
 
@@ -37,6 +37,10 @@ _PASSES = retry_if_exception(is_transient)
 ON_DISK_MS = 3000
 """A log that is flushed every second is there by then; shorter than the timeout of a call."""
 TELL_AFTER_S = 1.0
+MEMORY_EVERY_S = 2.0
+"""So often the server's memory is looked at."""
+NEARLY_FULL = 0.9
+"""Of `maxmemory`: from here on nothing new is queued. At the whole of it nothing is leased either."""
 
 Arg = str | bytes | int | float
 
@@ -95,6 +99,8 @@ class RedisClient:
         self._is_private = is_private
         self._is_cluster = is_cluster(url)
         self.warnings = tuple(warnings)
+        self._memory_at = -MEMORY_EVERY_S
+        self._is_nearly_full = False
         self.outage = Outage(self.place, time.monotonic)
 
     async def run(self, name: str, key: str, *args: Arg) -> Any:
@@ -147,6 +153,28 @@ class RedisClient:
         except FOREIGN as error:
             raise translate(error, self.place) from None
         return bool(local)
+
+    async def is_nearly_full(self) -> bool:
+        """Whether a server has used nine tenths of the memory it may use, at most two seconds ago."""
+        now = time.monotonic()
+        if now - self._memory_at >= MEMORY_EVERY_S:
+            self._memory_at = now
+            for facts in (await self.facts("memory")).values():
+                limit = int(facts.get("maxmemory", 0))
+                self._is_nearly_full = 0 < limit * NEARLY_FULL <= int(facts.get("used_memory", 0))
+                if self._is_nearly_full:
+                    break
+        return self._is_nearly_full
+
+    async def facts(self, *sections: str) -> dict[str, dict[str, Any]]:
+        """Return what each server says of itself, by its place: of a Cluster all masters, for each has leases."""
+        whom = {"target_nodes": "primaries"} if self._is_cluster else {}
+        reply = await self.command("INFO", *sections, **whom)
+        return {place: dict(facts) for place, facts in self.by_place(reply).items()}
+
+    def by_place(self, reply: Mapping[str, Any]) -> Mapping[str, Mapping[Any, Any]]:
+        """Tell the replies of several servers from that of one, which stands bare."""
+        return reply if self._is_cluster else {self.place: reply}
 
     async def keys(self, pattern: str) -> list[bytes]:
         """Find keys by SCAN: for starting anew and for audits, never on a hot path."""

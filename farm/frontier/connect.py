@@ -259,24 +259,15 @@ def warnings_of_servers(servers: Mapping[str, Mapping[str, Any]]) -> tuple[str, 
 
 
 async def _facts(client: RedisClient) -> dict[str, dict[str, Any]]:
-    """Return what each server says of itself, by its place: of a Cluster all primaries, for each has leases."""
+    """Return what each server says of itself, and when it saves, by its place."""
+    servers = await client.facts()
     whom = {"target_nodes": "primaries"} if is_cluster(client.url) else {}
-    servers = {
-        place: dict(facts) for place, facts in _by_place(client, await client.command("INFO", **whom)).items()
-    }
     config = await client.ask("CONFIG GET", "save", **whom)
-    saves = {} if config is None else _by_place(client, config)
+    saves = {} if config is None else client.by_place(config)
     for place, facts in servers.items():
         said = saves.get(place)
         facts["save"] = "unknown" if said is None else said.get("save", said.get(b"save", b""))
     return servers
-
-
-def _by_place(client: RedisClient, reply: Mapping[str, Any]) -> Mapping[str, Mapping[Any, Any]]:
-    """Tell the replies of several servers from that of one, which redis-py leaves bare."""
-    if is_cluster(client.url) and all(isinstance(one, Mapping) for one in reply.values()):
-        return reply
-    return {client.place: reply}
 
 
 def _options(timeout_s: float) -> dict[str, Any]:

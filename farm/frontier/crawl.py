@@ -202,7 +202,7 @@ def _counters(
     """Return what a shard begins with: its own part of whatever all of them share."""
     room = -(-capacity // shards)
     return {
-        **terms.counters(),
+        **terms.share_of(shards).counters(),
         **politeness.share_of(shard, shards).counters(),
         "dedup": known_by,
         "capacity": room,

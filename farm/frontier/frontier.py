@@ -196,7 +196,8 @@ class RedisFrontier:
         Also delivers the links between shards. Returns how many URLs moved.
         """
         moved, late = 0, set[int]()
-        for shard, (came, waiting, kept) in enumerate(await self.shards.each("maintain", most)):
+        full = int(await self._client.is_nearly_full())
+        for shard, (came, waiting, kept) in enumerate(await self.shards.each("maintain", most, full)):
             moved += came
             if waiting or kept:
                 moved += await deliver(self.shards, shard, late)

@@ -198,5 +198,7 @@ def stats_of(replies: Sequence[tuple[bytes, Sequence[bytes]]]) -> Stats:
         expired=total("expired"),
         retried=total("retried"),
         sites=total("sites"),
+        left_out=total("left_out"),
+        is_full=any(counters["full"] for counters in shards),
         state=state,
     )

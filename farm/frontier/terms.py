@@ -13,7 +13,8 @@ class Terms:
     longer than a clock's step, or the first call after an outage would kill every node. `lives` is at how many
     deaths of nodes a URL may have been leased alone: with the last of them it is buried as `worker_died`.
     `affinity_run` is how many leases in a row a slot gets from one site while others wait: a context that stays
-    renders quicker, and by so much the shares of equal sites differ.
+    renders quicker, and by so much the shares of equal sites differ. `max_queued` is how many URLs may wait at
+    once, `site_queued` how many of one site and priority; 0 means any number.
     """
 
     visibility_s: float = 30.0
@@ -21,6 +22,12 @@ class Terms:
     silence_s: float = 10.0
     lives: int = 3
     affinity_run: int = 10
+    max_queued: int = 0
+    site_queued: int = 0
+
+    def share_of(self, shards: int) -> "Terms":
+        """Return a shard's part of what may wait in all: at least one."""
+        return replace(self, max_queued=-(-self.max_queued // shards))
 
     def counters(self) -> dict[str, int]:
         """As they stand among the shard's counters."""
@@ -30,6 +37,8 @@ class Terms:
             "silence": int(self.silence_s * 1000),
             "lives": self.lives,
             "run": self.affinity_run,
+            "max_queued": self.max_queued,
+            "site_queued": self.site_queued,
         }
 
     @classmethod

@@ -32,7 +32,8 @@ class Stats:
     """A crawl's ledger and counters.
 
     `rendered` is the number of pages that count towards the limit; `duplicates` how many links the
-    filter dropped; `expired` how many leases reached their deadline.
+    filter dropped; `expired` how many leases reached their deadline; `left_out` how many links found no place in
+    the queue. `is_full` says that Redis has hardly any memory left, and nothing new is queued.
     """
 
     ledger: Ledger = field(default_factory=Ledger)
@@ -42,6 +43,8 @@ class Stats:
     expired: int = 0
     retried: int = 0
     sites: int = 0
+    left_out: int = 0
+    is_full: bool = False
     state: str = "running"
 
 

@@ -43,6 +43,8 @@ class RunReport:
     blocked: Mapping[str, int] = field(default_factory=dict)
     refused: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
+    left_out: int = 0
+    redis_is_full: bool = False
     dead: Mapping[str, tuple[int, str, str]] = field(default_factory=dict)
     without_scripts: int = 0
     script_hosts: Mapping[str, tuple[int, str, str]] = field(default_factory=dict)
@@ -80,6 +82,14 @@ def report_lines(report: RunReport) -> list[str]:
             "; depth: by those links, a shorter way may have led there" if "depth" in report.skipped else ""
         )
         lines.append(_row("skipped", f"{_by_count(report.skipped)} (skipped.jsonl says which{shorter})"))
+    if report.left_out:
+        remedy = (
+            "give Redis more memory" if report.redis_is_full else "raise --max-queued or --max-site-queued"
+        )
+        links = "link" if report.left_out == 1 else "links"
+        lines.append(
+            _row("left out", f"{amount(report.left_out)} {links} that found no place in the queue; {remedy}")
+        )
     for reason in _largest({name: one[0] for name, one in report.dead.items()}):
         count, url, detail = report.dead[reason]
         told = f" ({escaped(detail)[:_DETAIL_CHARS]})" if detail else ""

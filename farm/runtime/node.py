@@ -125,7 +125,8 @@ class Node:
             if self._control.staying and stats.state in {"draining", "stopped"}:
                 # With nothing left, a lease request is answered by that and not by the state.
                 self._control.end(ExitReason.STOPPED)
-            self._emit(Skipped(self._clock.monotonic(), self._skipped()))
+            full = {"queue_full": stats.left_out} if stats.left_out else {}
+            self._emit(Skipped(self._clock.monotonic(), {**self._skipped(), **full}))
             await asyncio.sleep(TICK_S * (0.75 + 0.5 * random.random()))  # noqa: S311
 
     async def _watch_time(self) -> None:

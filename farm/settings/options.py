@@ -158,6 +158,21 @@ class SafetySettings(BaseModel):
         None, "visits at once, over all nodes [no limit]", metavar="N", ge=1
     )
     retries: int = option(3, "how often a failed page is tried again [3]", metavar="N", ge=0)
+    max_queued: int = option(
+        10_000_000,
+        "URLs that may wait at once, over all nodes; beyond that links are left out, the least urgent first, and "
+        "counted [10000000]",
+        metavar="N",
+        ge=1,
+        le=2_000_000_000,
+    )
+    max_site_queued: int = option(
+        1_000_000,
+        "the same for the URLs of one site and priority [1000000]",
+        metavar="N",
+        ge=1,
+        le=2_000_000_000,
+    )
     lives: int = option(
         3,
         "deaths of nodes after which a URL that alone was being visited is given up [3]",

@@ -126,6 +126,8 @@ def agreed_settings(settings: RunSettings) -> dict[str, Any]:
         "robots": settings.robots,
         "retries": settings.retries,
         "lives": settings.lives,
+        "max_queued": settings.max_queued,
+        "max_site_queued": settings.max_site_queued,
         "rate": settings.rate and settings.rate.text,
         "site_concurrency": settings.site_concurrency,
         "proxy_rate": settings.proxy_rate and settings.proxy_rate.text,

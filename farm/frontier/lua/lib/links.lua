@@ -3,7 +3,7 @@
 -- number between angle brackets before it, and goes to the outbox; `deliver` takes it from there. A bare fingerprint
 -- there is one that the other shard is to know. Nothing is written before all are looked at; those that are known, most
 -- of a page's, are looked at no closer.
--- Uses: core (tallies), queue (enqueue), seen (round_of, is_known, remember, grow_seen)
+-- Uses: bounds (may_queue, shorten), core (tallies), queue (enqueue), seen (round_of, is_known, remember, grow_seen)
 local IS_LINK = '^%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%d[^\n]+\n%['
 local IS_FOREIGN = '^<%d+>%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x'
 local LESS_THAN = 60
@@ -28,20 +28,31 @@ end
 
 -- Takes the news among so many links.
 local function accept_links(news, given)
-  local accepted, foreign, folds = 0, 0, round_of()
+  local accepted, foreign, left_out, folds = 0, 0, 0, round_of()
   for _, link in ipairs(news) do
     if link:byte() == LESS_THAN then
       local shard, rest = link:match('^<(%d+)>(.*)$')
       call('RPUSH', P .. 'outbox:' .. shard, rest)
       foreign = foreign + 1
-    elseif remember(link, folds) then
+    else
       local break_at = link:find('\n', 34, true)
-      enqueue(link:sub(34, break_at - 1), link:sub(17, 33) .. link:sub(break_at + 1), 'RPUSH')
-      accepted = accepted + 1
+      local name = link:sub(34, break_at - 1)
+      if not may_queue(name, tonumber(link:sub(33, 33))) then
+        left_out = left_out + 1
+      elseif remember(link, folds) then
+        local length = enqueue(name, link:sub(17, 33) .. link:sub(break_at + 1), 'RPUSH')
+        if length > C[SITE_QUEUED] and C[SITE_QUEUED] > 0 then
+          shorten(name, link, folds)
+          left_out = left_out + 1
+        else
+          accepted = accepted + 1
+        end
+      end
     end
   end
+  T[LEFT_OUT] = T[LEFT_OUT] + left_out
   T[ACCEPTED] = T[ACCEPTED] + accepted
-  T[DUPLICATES] = T[DUPLICATES] + given - accepted - foreign
+  T[DUPLICATES] = T[DUPLICATES] + given - accepted - foreign - left_out
   C[OUTBOX] = C[OUTBOX] + foreign
   if accepted > 0 then
     grow_seen()

@@ -16,7 +16,7 @@ local function is_suspect(entry)
 end
 
 -- A site comes into being with its first URL; merely asking for one creates nothing. One that has others queued in
--- the band need not be looked at: it has its place.
+-- the band need not be looked at: it has its place. Returns how many are queued there now.
 local function enqueue(name, entry, push)
   local band = entry:sub(17, 17)
   if is_suspect(entry) then
@@ -25,7 +25,8 @@ local function enqueue(name, entry, push)
   else
     C[Q + band] = C[Q + band] + 1
   end
-  if call(push, P .. 'q:' .. band .. ':' .. name, entry) == 1 then
+  local length = call(push, P .. 'q:' .. band .. ':' .. name, entry)
+  if length == 1 then
     local s = site(name)
     if not s[KNOWN] then
       tallies()
@@ -37,4 +38,5 @@ local function enqueue(name, entry, push)
       s[BANDS] = s[BANDS] .. band
     end
   end
+  return length
 end

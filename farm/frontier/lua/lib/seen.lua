@@ -63,6 +63,14 @@ local function remember(fingerprint, folds)
   return not is_in_bloom(fingerprint:sub(17, 32), true)
 end
 
+-- Forget a fingerprint, where the filter can: false where it stays known.
+local function forget(fingerprint, folds)
+  if C[DEDUP] == 0 then
+    return call('SREM', bucket_of(fingerprint, folds)) == 1
+  end
+  return false
+end
+
 -- Redis refuses more than some thousand arguments, and Lua more than 8,000 values at once.
 local CHUNK = 1000
 
