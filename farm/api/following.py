@@ -1,17 +1,19 @@
 """Following a run from Python: its log, its end, and an event loop for it where there is none."""
 
 import asyncio
+import gc
 import signal
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import uvloop
 
 from farm.api.loading import is_loading
 from farm.app.preflight import RunPlan
-from farm.app.running import RunningCrawl
+from farm.app.running import GARBAGE_AFTER, RunningCrawl
 from farm.model.clock import Clock
 from farm.model.errors import UsageError
 from farm.monitor.display import Display
@@ -96,7 +98,7 @@ def run_to_end(work: Callable[[], Coroutine[Any, Any, T]], stop: Callable[[ExitR
 
 def _in_own_loop(work: Callable[[], Coroutine[Any, Any, T]], stop: Callable[[ExitReason], bool]) -> T:
     received: list[signal.Signals] = []
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with _rare_collections(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             result = runner.run(_signalled(work(), stop, received))
         except asyncio.CancelledError:
@@ -108,6 +110,17 @@ def _in_own_loop(work: Callable[[], Coroutine[Any, Any, T]], stop: Callable[[Exi
     if received[0] == signal.SIGINT:
         raise KeyboardInterrupt
     raise SystemExit(128 + received[0])
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Let Python's collector look less often meanwhile, as `farm run` does."""
+    before = gc.get_threshold()
+    gc.set_threshold(GARBAGE_AFTER)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 async def _signalled(

@@ -28,7 +28,7 @@ OF_A_CRAWL: Mapping[str, Any] = {
     "seeds": None,
     "sitemap": "off",
     "scope": ScopeKind.PAGE,
-    "depth": 0,
+    "depth": None,
     "limit": 0,
     "time_limit": None,
     "processes": 1,

@@ -248,19 +248,30 @@ class ContextSlot:
         self._frames = asyncio.create_task(make_frames(tab))
         return tab.page
 
-    def end_live(self) -> None:
-        """Take the page back; a context that was led to another site is replaced."""
+    def end_live(self, url: str) -> SlotLost | None:
+        """Take the page back; return how it was lost while it was open for this URL, None where it was not.
+
+        A context that was led to another site is replaced.
+        """
         if self._frames is not None:
             self._frames.cancel()
             self._frames = None
         tab = self.tab
         if self.state is not SlotState.VISITING or tab is None:
-            return
+            return None
         self._transition("visited")
         if tab.lost:
+            died = tab.engine.lost.done()
             self._drop("lost")
-        elif site_of(tab.page.url) not in {tab.site, ""}:
+            why = f"{tab.engine.name}: {tab.engine.lost.result()}" if died else "the page crashed"
+            return SlotLost(
+                FailureKind.CRASH,
+                f"{why} while its handler had it",
+                innocent=died and self._tabs.excuse_crash(url),
+            )
+        if site_of(tab.page.url) not in {tab.site, ""}:
             self._drop("site")
+        return None
 
     async def collect_garbage(self) -> None:
         """Collect the page's garbage: done every few pages, this halves the memory peak at little cost."""

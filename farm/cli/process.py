@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import uvloop
 
 from farm.app.processes import ProcessWork, assemble_process
-from farm.cli.run import GARBAGE_AFTER
+from farm.app.running import GARBAGE_AFTER
 from farm.cli.signals import REASONS, run_interruptible
 from farm.model.clock import SystemClock
 from farm.model.errors import FarmError

@@ -13,7 +13,7 @@ import uvloop
 
 from farm.app import run_summary
 from farm.app.preflight import RunPlan, preflight
-from farm.app.running import RunningCrawl, run_crawl
+from farm.app.running import GARBAGE_AFTER, RunningCrawl, run_crawl
 from farm.cli.signals import REASONS, SIGNALLED, draining, run_interruptible
 from farm.cli.streams import print_lines, tell
 from farm.model.clock import Clock
@@ -36,8 +36,6 @@ from farm.sinks.summary import Summary, write_summary
 
 Finished = Callable[[Summary], Coroutine[Any, Any, None]]
 WORK_LEFT = 5
-GARBAGE_AFTER = 10_000
-"""Objects. By Python's own 700 it looks so often that it is 8 % of its time, and finds next to nothing."""
 
 
 def main(arguments: Sequence[str]) -> int:

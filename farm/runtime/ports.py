@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from farm.model.crawl import Identity, NodeState, Stats
 from farm.model.egress import AllProxiesBanned, EgressFailure, Fetched, FetchFailed
+from farm.model.errors import SlotLost
 from farm.model.handling import DeadPage, FollowedLink, PageHandled, VisitedPage
 from farm.model.memory import MemoryReading, ReclaimAction
 from farm.model.outcome import Ack, Bury, Judgement, RedirectOutcome, Release, Retry, Settled
@@ -141,8 +142,8 @@ class Slot(Protocol):
         """
         ...
 
-    def end_live(self) -> None:
-        """Take the page back."""
+    def end_live(self, url: str) -> SlotLost | None:
+        """Take the page back; return how it was lost while it was open for this URL, None where it was not."""
         ...
 
 

@@ -60,7 +60,7 @@ class UserCode:
         self, lease: Lease, page: RenderedPage, detection: Detection | None, slot: Slot
     ) -> PageHandled | Failed:
         """Run what is for the page. Where it asked for the browser's page, that is given back."""
-        is_open = False
+        is_open, lost = False, None
 
         async def live() -> Any:
             nonlocal is_open
@@ -74,7 +74,10 @@ class UserCode:
             )
         finally:
             if is_open:
-                slot.end_live()
+                lost = slot.end_live(lease.task.url)
+        if lost is not None and isinstance(handled, Failed):
+            # That its page went away is what the code failed by.
+            return Failed(lost.kind, lost.detail, innocent=lost.innocent)
         if is_open and isinstance(handled, Failed) and handled.detail.startswith(_HANGS):
             # What was begun with the page may go on in it.
             slot.retire()
@@ -114,10 +117,10 @@ _HANGS = "the handler took more than"
 def told(error: BaseException) -> str:
     """Return an error with its traceback in one line, the innermost frame first, `MOST_DETAIL` characters at most.
 
-    Frames of the farm itself are left out, but for where it was called wrongly.
+    Frames of the farm, of packages and of the standard library are left out; the log has them.
     """
     frames = traceback.extract_tb(error.__traceback__)
-    own = [one for one in frames if not _is_own(one)] or list(frames)[-1:]
+    own = [one for one in frames if not _is_code_of_others(one)] or list(frames)[-1:]
     message = f"{type(error).__name__}: {error}"[:_MESSAGE_CHARS]
     where = " < ".join(_place(one) for one in own[: -MOST_FRAMES - 1 : -1])
     return f"{message} at {where}"[:MOST_DETAIL] if where else message
@@ -135,13 +138,9 @@ def _where_it_waits(task: asyncio.Task[Any]) -> str:
     return f"at {_place(own[-1])}" if own else "somewhere"
 
 
-def _is_own(frame: traceback.FrameSummary) -> bool:
-    return Path(frame.filename).is_relative_to(_OWN)
-
-
 def _is_code_of_others(frame: traceback.FrameSummary) -> bool:
     path = Path(frame.filename)
-    return _is_own(frame) or "site-packages" in path.parts or path.is_relative_to(_STANDARD)
+    return path.is_relative_to(_OWN) or "site-packages" in path.parts or path.is_relative_to(_STANDARD)
 
 
 def _place(frame: traceback.FrameSummary) -> str:

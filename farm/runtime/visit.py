@@ -212,7 +212,7 @@ class Visitor:
                 return self._not_kept(lease, verdict.decide(failed, None, 0, self._params.retry))
             handled = said
             if handled.verdict is not None:
-                return await self._as_asked(lease, handled, attempt.jitter, redirect.seen)
+                return await self._as_asked(lease, handled, attempt.jitter, redirect.seen, rendered=True)
         kept = clock.monotonic()
         links, skips = await self._links(lease, page, handled, nofollow=redirect.nofollow)
         times = VisitTimes(clock, lease_ms, begun, kept, handler_s)
@@ -247,12 +247,17 @@ class Visitor:
         if isinstance(asked, Failed):
             attempt = Attempt(lease, jitter, failed=asked)
             return self._not_kept(lease, verdict.decide(attempt, None, 0, self._params.retry))
-        return await self._as_asked(lease, asked, jitter, ()) if asked.verdict is not None else None
+        if asked.verdict is None:
+            return None
+        return await self._as_asked(lease, asked, jitter, (), rendered=False)
 
     async def _as_asked(
-        self, lease: Lease, handled: PageHandled, jitter: float, seen: Sequence[str]
+        self, lease: Lease, handled: PageHandled, jitter: float, seen: Sequence[str], *, rendered: bool
     ) -> VisitResult:
-        """Settle a page that the user's code does not keep; of one that is skipped the links count."""
+        """Settle a page that the user's code does not keep; of one that is skipped the links count.
+
+        `rendered` says whether it counts towards the limit.
+        """
         if not isinstance(handled.verdict, PageSkipped):
             if handled.verdict is None:
                 raise AssertionError("a page that is kept has a record")
@@ -260,7 +265,7 @@ class Visitor:
         links, skips = await self._deps.scope.follow(handled.links, lease.task)
         task = lease.task
         skip = Skip(task.url, SkipReason.HANDLER, task.referrer, task.depth, handled.verdict.why)
-        return VisitResult(Ack(links, seen, rendered=False), Batch(skips=(skip, *skips)))
+        return VisitResult(Ack(links, seen, rendered=rendered), Batch(skips=(skip, *skips)))
 
     def _not_kept(self, lease: Lease, judged: Judgement | None) -> VisitResult:
         if judged is None:

@@ -178,7 +178,7 @@ async def test_ten_thousand_links_are_followed(shop: Shop, options: dict[str, An
 
 async def test_followed_links_obey_robots_depth_and_the_guard(shop: Shop, options: dict[str, Any]) -> None:
     """Each refusal has its reason; where the scope is to be followed too, it is."""
-    farm = Farm(follow="scope", scope="page", depth=1, **options)
+    farm = Farm(follow="scope", exclude=["/."], depth=1, **options)
 
     @farm.default
     async def out(page: Page) -> None:
@@ -247,12 +247,15 @@ async def test_the_live_page_is_open_as_long_as_its_handler(shop: Shop, options:
         kept.append(live)
         if page.url.endswith("/about"):
             await live.evaluate("() => { throw new Error('on the page') }")
+        if page.url.endswith("/delivery"):
+            session = await live.context.new_cdp_session(live)
+            await session.send("Page.crash")
         await live.locator("a[href^='/p/']").first.click(timeout=10_000)
         await live.wait_for_selector(".product h1", timeout=10_000)
         page.emit({"seen": await live.locator(".product h1").inner_text(), "address": live.url})
 
-    summary = await farm.run([shop.url, shop.at("/about")])
-    assert summary.dead == {"handler": 1}
+    summary = await farm.run([shop.url, shop.at("/about"), shop.at("/delivery")])
+    assert summary.dead == {"handler": 1, "crash": 1}
     (item,) = items_of(options["output"])
     assert item["seen"] in {one.name for one in catalogue.products()}
     assert item["address"].startswith(shop.at("/p/"))

@@ -1,6 +1,7 @@
 """A crawl from Python: what it returns, how it ends, and what it leaves alone."""
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -102,7 +103,9 @@ async def test_run_sync_in_a_running_loop_has_a_thread_of_its_own(
     shop: Shop, options: dict[str, Any]
 ) -> None:
     """As in a notebook, whose loop waits meanwhile."""
+    before = gc.get_threshold()
     assert Farm(scope="page", **options).run_sync(shop.url).ledger.done == 1
+    assert gc.get_threshold() == before
 
 
 SCRIPT = """

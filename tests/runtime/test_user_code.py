@@ -109,7 +109,8 @@ async def test_a_page_that_is_skipped_leads_on() -> None:
     done = await worked(bench(says(PageHandled([("item", {})], LINKS, PageSkipped("sold out")))))
     ((_, ack),) = done.frontier.settled
     assert isinstance(ack, Ack)
-    assert ([one.url for one in ack.links], ack.rendered) == (["http://b.example/"], False)
+    # It counts towards the limit: it was rendered.
+    assert ([one.url for one in ack.links], ack.rendered) == (["http://b.example/"], True)
     assert done.records == []
     assert [(one.reason, one.detail) for one in done.sink.batches[0].skips] == [
         (SkipReason.HANDLER, "sold out")
@@ -145,6 +146,24 @@ async def test_a_page_that_is_gone_is_no_fault_of_its_url() -> None:
     asking.steps.failures["live"] = SlotLost(FailureKind.CRASH, "gone", innocent=True)
     done = await worked(asking)
     assert done.frontier.settled == [("1", Release("gone"))]
+
+
+@pytest.mark.parametrize("innocent", [True, False])
+async def test_a_page_that_is_lost_in_use_is_what_the_code_failed_by(*, innocent: bool) -> None:
+    """Whatever the code makes of it; where an engine died, the URL is not blamed at once."""
+
+    async def use(visited: VisitedPage) -> PageHandled:
+        await visited.live()
+        raise RuntimeError("the page is closed")
+
+    using = bench(use)
+    using.slot.lost = SlotLost(FailureKind.CRASH, "the page crashed", innocent=innocent)
+    ((_, settled),) = (await worked(using)).frontier.settled
+    if innocent:
+        assert settled == Release("the page crashed")
+    else:
+        assert isinstance(settled, Retry)
+        assert (settled.reason, settled.detail) == (FailureKind.CRASH, "the page crashed")
 
 
 async def test_code_that_is_cancelled_by_itself_has_failed() -> None:

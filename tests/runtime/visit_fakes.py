@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from farm.model.crawl import Ledger, Stats
+from farm.model.errors import SlotLost
 from farm.model.event import Event
 from farm.model.handling import FollowedLink
 from farm.model.outcome import Ack, Bury, RedirectOutcome, Release, Retry, Settled, SkipReason
@@ -147,6 +148,7 @@ class FakeSlot:
     pages: list[RenderedPage | Exception]
     name: str = "01"
     retired: int = 0
+    lost: SlotLost | None = None
     rendered: list[str] = field(default_factory=list)
 
     async def render(self, lease: Lease, answered: Answered | None = None) -> RenderedPage:
@@ -171,9 +173,10 @@ class FakeSlot:
         await self.steps.at("live")
         return self
 
-    def end_live(self) -> None:
-        """Note it."""
+    def end_live(self, url: str) -> SlotLost | None:
+        """Note it, and say how it was lost."""
         self.steps.made.append("end_live")
+        return self.lost
 
 
 @dataclass
