@@ -109,7 +109,7 @@ def report_lines(report: RunReport) -> list[str]:
 
 
 def _stored(name: str, written: int, records: int | None) -> str:
-    where = escaped(name.removeprefix("jsonl:"))
+    where = escaped(name if "://" in name else name.removeprefix("jsonl:"))
     return f"{_pages(written)} of this run in {where}" if records is None else f"{_pages(records)} in {where}"
 
 

@@ -12,7 +12,11 @@ REPORT = RunReport(
     why="limit",
     elapsed_s=10.0,
     recorded=20,
-    stored=(("jsonl:crawls/shop.example/pages.jsonl", 20, 120), ("sqlite:////data/shop.db", 20, None)),
+    stored=(
+        ("jsonl:crawls/shop.example/pages.jsonl", 20, 120),
+        ("sqlite:////data/shop.db", 20, None),
+        ("jsonl:s3://crawls/shop", 20, 120),
+    ),
     bytes_received=3 * 2**20,
     statuses={200: 17, 404: 3},
     blocked={"cloudflare": 2},
@@ -42,6 +46,7 @@ def test_the_report_says_what_came_of_a_run() -> None:
         "  note     the sitemap https://shop.example/s.xml was not read: status 404",
         "  records  120 pages in crawls/shop.example/pages.jsonl",
         "  records  20 pages of this run in sqlite:////data/shop.db",
+        "  records  120 pages in jsonl:s3://crawls/shop",
         "  left     7 URLs; go on with: farm run --output crawls/shop.example",
     ]
 
