@@ -34,7 +34,7 @@ from farm.runtime.process_link import (
     ProcessNews,
 )
 
-TELL_EVERY_S = 0.25
+TELL_EVERY_S = 0.5
 MOST_EVENTS = 20_000
 MOST_LINES = 1_000
 """Of what waits to be told; what is more is dropped, and the number of lines said."""
@@ -125,7 +125,7 @@ class NewsRelay:
                 self._lines.popleft()
 
     async def run(self) -> None:
-        """Tell four times a second, until cancelled."""
+        """Tell twice a second, until cancelled."""
         while True:
             await asyncio.sleep(TELL_EVERY_S)
             self.tell()

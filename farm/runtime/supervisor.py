@@ -42,7 +42,7 @@ from farm.runtime.reaper import Reaper
 log = logging.getLogger("farm.supervisor")
 LOOK_EVERY_S = 5.0
 MOST_SILENT_LOOKS = 12
-"""A process that has told nothing between so many looks hangs: it tells four times a second."""
+"""A process that has told nothing between so many looks hangs: it tells twice a second."""
 LEAVES_S = 2.0
 """How long a process that is to end at once may take to give its leases back."""
 KILLED_S = 5.0
