@@ -11,7 +11,7 @@ from farm.export.tables import PostgresTables, SqliteTables
 from farm.model.errors import UsageError
 from farm.model.secret import MASK
 from farm.sinks.address import SinkAddress, parse_sink
-from farm.sinks.items import items_path
+from farm.sinks.item_values import items_path
 from farm.sinks.jsonl import name_parts
 
 FORMS = (

@@ -12,7 +12,8 @@ from farm.export.source import HEAD_COLUMNS, NEEDED, Head, StoredRecord, Wanted,
 from farm.export.tables import decoded, head_of, item_of
 from farm.model.errors import UsageError
 from farm.model.record import COLUMNS, ITEM_KEYS
-from farm.sinks.items import ITEMS
+from farm.sinks.item_values import ITEMS
+from farm.sinks.log_items import items_in
 
 _HEADS_AT_ONCE = 10_000
 _WHY_CHARS = 200
@@ -62,9 +63,11 @@ class ParquetFolder:
         for path in sorted(folder.glob("*.parquet")):
             for row in _rows_of(path, None, frozenset(ITEM_KEYS), _HEADS_AT_ONCE):
                 yield item_of(row)
-        for path in sorted(folder.glob(".part-*.log")):
-            for _, item in entries_of(path):
-                yield item_of(item)
+        for path in self._logs:
+            # The items of pages that are in no file yet.
+            if path.exists():
+                for item in items_in(path):
+                    yield item_of(item)
 
     def _rows(self, names: Sequence[str], at_once: int) -> Iterator[Mapping[str, Any]]:
         self._share = 0.0

@@ -15,7 +15,7 @@ from farm.export.source import HEAD_COLUMNS, NEEDED, Head, StoredRecord, Wanted,
 from farm.model.errors import UsageError
 from farm.model.record import COLUMNS, ITEM_KEYS
 from farm.model.secret import SecretUrl
-from farm.sinks.items import ITEMS
+from farm.sinks.item_values import ITEMS
 from farm.sinks.rows import TABLE
 
 _LOCK_WAIT_S = 10.0

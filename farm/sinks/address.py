@@ -15,7 +15,7 @@ from farm.model.secret import SecretUrl
 from farm.sinks.store import Store
 
 if TYPE_CHECKING:
-    from farm.sinks.segments import SegmentFormat
+    from farm.sinks.segment_format import SegmentFormat
 
 _SIZE = re.compile(r"([1-9]\d{0,9})(KiB|MiB|GiB)")
 _BYTES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
@@ -180,7 +180,7 @@ _PACKAGES: Mapping[str, tuple[str, str]] = {
     ".zst": ("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd", "zstd"),
 }
 """Kind, protocol or suffix of a store -> the module that it needs and the extra that brings it."""
-_WITHOUT_ITEMS = frozenset({"warc", "parquet"})
+_WITHOUT_ITEMS = frozenset({"warc"})
 
 
 def check_sinks(addresses: Sequence[SinkAddress], *, have_items: bool = False) -> None:
@@ -188,7 +188,7 @@ def check_sinks(addresses: Sequence[SinkAddress], *, have_items: bool = False) -
 
     Also where there are items, and no sink that can hold them.
     """
-    if have_items and all(one.kind in _WITHOUT_ITEMS or one.remote for one in addresses):
+    if have_items and all(one.kind in _WITHOUT_ITEMS for one in addresses):
         kinds = " and ".join(sorted({f"{one.kind}:" for one in addresses}))
         raise UsageError(
             f"--extract and handlers make items, and {kinds} cannot hold them; add --sink jsonl: or --sink sqlite:///FILE."
@@ -253,14 +253,15 @@ def store_of(
 
         return StandardOutput()
     if address.remote or (address.kind in {"parquet", "warc"} and address.path is not None):
-        return _segment_store(address, private, node)
+        return _segment_store(address, private, node, item_columns)
     return _log_store(address, folder, private, item_columns)
 
 
 def _log_store(
     address: SinkAddress, folder: Path, private: Path, item_columns: ItemColumns | None
 ) -> Store[Any]:
-    from farm.sinks.items import JsonItems, LogWithItems, items_path
+    from farm.sinks.item_values import items_path
+    from farm.sinks.items import JsonItems, LogWithItems
 
     rotate_bytes = address.rotate_bytes
     if address.kind == "csv":
@@ -286,11 +287,13 @@ def _log_store(
     )
 
 
-def _segment_store(address: SinkAddress, private: Path, node: str) -> Store[Any]:
+def _segment_store(
+    address: SinkAddress, private: Path, node: str, item_columns: ItemColumns | None
+) -> Store[Any]:
     from farm.sinks.places import LocalPlace, sidecar_folder
     from farm.sinks.segments import SegmentStore
 
-    name, form = str(address), _segment_format(address.kind)
+    name, form = str(address), _segment_format(address.kind, item_columns)
     if address.path is not None:
         sidecars = sidecar_folder(private, name)
         return SegmentStore(name, form, LocalPlace(address.path), address.path, sidecars, node)
@@ -302,11 +305,11 @@ def _segment_store(address: SinkAddress, private: Path, node: str) -> Store[Any]
     return SegmentStore(name, form, place, folder, folder, node)
 
 
-def _segment_format(kind: str) -> "SegmentFormat":
+def _segment_format(kind: str, item_columns: ItemColumns | None) -> "SegmentFormat":
     if kind == "parquet":
         from farm.sinks.parquet import ParquetFormat
 
-        return ParquetFormat()
+        return ParquetFormat(item_columns)
     if kind == "jsonl":
         from farm.sinks.jsonl import JsonlFormat
 

@@ -14,7 +14,8 @@ from farm.model.errors import OutputUnwritable
 from farm.model.record import COLUMNS, ITEM_KEYS, Batch, Record
 from farm.resources.files import opened
 from farm.sinks.frames import CsvFraming
-from farm.sinks.items import ItemLog, plain_value
+from farm.sinks.item_values import FIELDS, plain_value
+from farm.sinks.items import ItemLog
 from farm.sinks.jsonl import LogStore
 from farm.sinks.log_index import KEY_BYTES
 from farm.sinks.rows import rows_of
@@ -24,7 +25,6 @@ _TEXTS = frozenset(column.name for column in COLUMNS if column.type == "text")
 _ID = re.compile(rb"([0-9a-f]{32}),")
 _ITEM_ID = re.compile(rb"([0-9a-f]{32}-[0-9]{1,9}),")
 _LONGEST_HEADER = 1 << 16
-FIELDS = "_fields"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula."""
 

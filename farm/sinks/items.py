@@ -1,4 +1,4 @@
-"""Items beside their pages: a file of them beside the file of pages, and what a table of items holds.
+"""Items beside their pages, in files: one of them beside the file of pages.
 
 The items of a page are durable before its record is: a page that a file has is never written again, and then its
 items are there too. What a kill leaves between the two is dropped when the files are opened again, so that a page
@@ -8,22 +8,16 @@ whole.
 
 import re
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from pathlib import Path
 from typing import Any
 
-from farm.model.errors import OutputUnwritable, RenderError
-from farm.model.outcome import FailureKind
+from farm.model.errors import OutputUnwritable
 from farm.model.record import Batch, Record
+from farm.sinks.item_values import item_line
 from farm.sinks.jsonl import LogStore
 from farm.sinks.log_index import KEY_BYTES
-from farm.sinks.record import json_line
 
-ITEMS = "items"
-MOST_COLUMNS = 1_000
-_NAME_BYTES = 63
-"""Of a column's name: PostgreSQL cuts longer ones."""
 _ID = re.compile(rb'\{"_id":"([0-9a-f]{32}-[0-9]{1,9})"')
 _PAGE_DIGITS = 32
 _MOST_LEFT = 1_000
@@ -69,7 +63,7 @@ class JsonItems(ItemLog):
 
     def item_entry(self, item: Mapping[str, Any]) -> bytes:
         """Return the line."""
-        return _line(item)
+        return item_line(item)
 
     def item_id(self, entry: bytes) -> bytes | None:
         """Return the `_id` of a line."""
@@ -173,60 +167,5 @@ class LogWithItems:
             self._is_open = False
 
 
-def items_path(path: Path) -> Path:
-    """Return where the items of a file of pages are: `items.jsonl`, `items.csv`, `shop-items.jsonl.gz`."""
-    stem, mark, suffix = path.name.partition(".")
-    return path.with_name(f"{ITEMS if stem == 'pages' else f'{stem}-{ITEMS}'}{mark}{suffix}")
-
-
-def plain_value(value: Any) -> str | int | float | bool | None:
-    """Return a value for a column without a type: lists, objects and large integers become JSON.
-
-    Raises `RenderError`.
-    """
-    if value is None or isinstance(value, bool | float):
-        return value
-    if isinstance(value, int) and -(1 << 63) <= value < 1 << 63:
-        return value
-    if not isinstance(value, str):
-        return as_json(value)
-    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def rows_of_items(record: Record) -> Sequence[Mapping[str, Any]] | None:
-    """Return the items of a record as rows; values are texts, numbers, booleans, or lists and objects.
-
-    Raises `RenderError` for names that are not column names.
-    """
-    for item in record.items or ():
-        for name in item:
-            if not name or "\0" in name or len(name.encode("utf-8", "replace")) > _NAME_BYTES:
-                raise _corrupt(f"{name[:80]!r} is not a column name")
-    return record.items
-
-
-def check_columns(names: Iterable[str]) -> None:
-    """Raise `RenderError` where a table would have more columns than `MOST_COLUMNS`."""
-    count = len({*names})
-    if count > MOST_COLUMNS:
-        raise _corrupt(f"its items would need {count:,} columns; at most {MOST_COLUMNS:,} are possible")
-
-
-def as_json(value: Any) -> str:
-    """Return a list or an object as JSON. Raises `RenderError`."""
-    return _line(value)[:-1].decode()
-
-
-def _line(item: Any) -> bytes:
-    try:
-        return json_line(item)
-    except ValueError as error:
-        raise _corrupt(str(error)) from error
-
-
 def _key(id_: bytes) -> bytes:
     return blake2b(id_, digest_size=KEY_BYTES).digest()
-
-
-def _corrupt(why: str) -> RenderError:
-    return RenderError(FailureKind.CORRUPT, f"an item cannot be written ({why})")

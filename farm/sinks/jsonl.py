@@ -7,13 +7,12 @@ another is begun. A finished file may be moved away: its sidecar keeps its ids.
 import gzip
 import os
 import re
-import shutil
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import orjson
 
@@ -24,6 +23,7 @@ from farm.resources.files import sync_folder
 from farm.sinks.append_log import AppendLog, KeyOf
 from farm.sinks.frames import LINES, Framing, framing_of
 from farm.sinks.log_index import KEY_BYTES, AllKeys, LogIndex
+from farm.sinks.log_items import with_items, without_items
 from farm.sinks.record import json_line
 
 _ID = re.compile(rb'\{"id":"([0-9a-f]{32})"')
@@ -239,12 +239,19 @@ class JsonlFormat:
 
     def encode(self, batch: Batch) -> Sequence[tuple[bytes, bytes]]:
         """Return the lines of a batch with their ids. Raises `RenderError` of kind `corrupt`."""
-        return _encoded(batch, lambda record: json_line(record.fields))
+        return _encoded(batch, lambda record: with_items(json_line(record.fields), record.items))
 
     def convert(self, log: Path, draft: BinaryIO) -> None:
         """Write the lines packed by gzip. Raises OSError."""
         with log.open("rb") as lines, gzip.GzipFile("", "wb", _SEGMENT_LEVEL, draft, 0) as packed:
-            shutil.copyfileobj(lines, packed, _COPY_BYTES)
+            for line in lines:
+                packed.write(without_items(line)[0])
+
+    def convert_items(self, items: Iterable[Mapping[str, Any]], draft: BinaryIO) -> None:
+        """Write the items as lines packed by gzip. Raises OSError."""
+        with gzip.GzipFile("", "wb", _SEGMENT_LEVEL, draft, 0) as packed:
+            for item in items:
+                packed.write(json_line(item))
 
     def preamble(self, segment: str) -> bytes:  # noqa: ARG002
         """Return nothing: a file has lines alone."""

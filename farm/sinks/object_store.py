@@ -20,6 +20,7 @@ from fsspec.asyn import AsyncFileSystem
 from farm.model.errors import OutputUnwritable, UsageError
 from farm.model.secret import without_credentials
 from farm.resources.files import read_own, write_atomically
+from farm.sinks.item_values import ITEMS
 from farm.sinks.places import DRAFT_SUFFIX, stem_of
 from farm.sinks.store import StoreAway
 
@@ -114,7 +115,10 @@ class ObjectPlace:
                 with contextlib.suppress(PermissionError):
                     self._call("rm_file", probe)
                 self._is_proven = True
-        return [path.rpartition("/")[2] for path in found]
+        # Not every package looks for the stem below the root alone.
+        items = f"{self._root.strip('/')}/{ITEMS}"
+        folders_and_names = (path.rpartition("/")[::2] for path in found)
+        return [name for folder, name in folders_and_names if not folder.strip("/").endswith(items)]
 
     def publish(self, draft: Path, name: str) -> None:
         """Upload the draft, and remove it here. Raises `StoreAway` and `OutputUnwritable`."""
@@ -125,7 +129,9 @@ class ObjectPlace:
                 one_request = {"chunksize": 8 * MOST_BYTES} if self._protocol == "s3" else {}
                 self._call("put_file", str(draft), target, within_s=within_s, **one_request)
             else:
-                hidden = f"{self._root}/.{name}{DRAFT_SUFFIX}"
+                folder, _, base = target.rpartition("/")
+                self._call("makedirs", folder, exist_ok=True)
+                hidden = f"{folder}/.{base}{DRAFT_SUFFIX}"
                 self._call("put_file", str(draft), hidden, within_s=within_s)
                 if self._call("exists", target):
                     self._call("rm_file", target)
@@ -134,7 +140,7 @@ class ObjectPlace:
 
     def remove(self, name: str) -> None:
         """Remove an object. Raises `StoreAway` and `OutputUnwritable`."""
-        with self._translated():
+        with self._translated(), contextlib.suppress(FileNotFoundError):
             self._call("rm_file", f"{self._root}/{name}")
 
     @contextlib.contextmanager

@@ -12,11 +12,13 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from farm.model.record import COLUMNS, Batch
+from farm.model.record import COLUMNS, ITEM_KEYS, Batch, ItemColumns
 from farm.sinks.append_log import KeyOf
 from farm.sinks.frames import LINES, Framing
+from farm.sinks.item_values import FIELDS, typed_items
 from farm.sinks.jsonl import line_key
 from farm.sinks.log_index import KEY_BYTES
+from farm.sinks.log_items import with_items, without_items
 from farm.sinks.rows import rows_of
 
 GROUP_ROWS = 10_000
@@ -30,6 +32,11 @@ _TYPES: Mapping[str, pa.DataType] = {
     "integer": pa.int64(),
     "boolean": pa.bool_(),
     "timestamp": pa.timestamp("ms", tz="UTC"),
+}
+_ITEM_TYPES: Mapping[str, pa.DataType] = {
+    "number": pa.float64(),
+    "integer": pa.int64(),
+    "boolean": pa.bool_(),
 }
 NAMES = [column.name for column in COLUMNS]
 SCHEMA = pa.schema(
@@ -55,6 +62,9 @@ class ParquetFormat:
     framing: Framing = LINES
     is_log = False
 
+    def __init__(self, item_columns: ItemColumns | None = None) -> None:
+        self._columns = item_columns
+
     @property
     def key_of(self) -> KeyOf:
         """What returns the id in a line of the log, as bytes."""
@@ -64,14 +74,28 @@ class ParquetFormat:
         """Return a line a record: an object with every column."""
         rows, _ = rows_of(batch)
         return [
-            (bytes.fromhex(str(row[0])), orjson.dumps(dict(zip(NAMES, row, strict=True))) + b"\n")
-            for row in rows
+            (
+                bytes.fromhex(str(row[0])),
+                with_items(
+                    orjson.dumps(dict(zip(NAMES, row, strict=True))) + b"\n",
+                    typed_items(record.items, self._columns),
+                ),
+            )
+            for row, record in zip(rows, batch.records, strict=True)
         ]
 
     def convert(self, log: Path, draft: BinaryIO) -> None:
         """Write the lines of a log as a file of row groups."""
         with log.open("rb") as lines:
-            write_rows((orjson.loads(line) for line in lines), draft)
+            write_rows((orjson.loads(without_items(line)[0]) for line in lines), draft)
+
+    def convert_items(self, items: Iterable[Mapping[str, Any]], draft: BinaryIO) -> None:
+        """Write the items as a file of row groups, a column a declared field. Raises OSError."""
+        columns = {FIELDS: "json"} if self._columns is None else self._columns
+        fields = [pa.field(name, pa.string(), nullable=name != "_id") for name in ITEM_KEYS[:-1]]
+        fields.append(pa.field(ITEM_KEYS[-1], _TYPES["timestamp"]))
+        fields += [pa.field(name, _ITEM_TYPES.get(kind, pa.string())) for name, kind in columns.items()]
+        _write(items, draft, pa.schema(fields), ["_page_id", "_url", "_kind"], ["_id"])
 
     def preamble(self, segment: str) -> bytes:  # noqa: ARG002
         """Return nothing: a log has records alone."""
@@ -95,13 +119,20 @@ def write_rows(rows: Iterable[Mapping[str, Any]], draft: BinaryIO, names: Sequen
 
     As much as one row group is in memory at once. Raises OSError.
     """
-    schema = pa.schema([SCHEMA.field(name) for name in names])
-    with pq.ParquetWriter(
+    _write(
+        rows,
         draft,
-        schema,
-        compression="zstd",
-        use_dictionary=[name for name in _REPEATED if name in names],
-        write_statistics=[name for name in _SHORT if name in names],
+        pa.schema([SCHEMA.field(name) for name in names]),
+        [name for name in _REPEATED if name in names],
+        [name for name in _SHORT if name in names],
+    )
+
+
+def _write(
+    rows: Iterable[Mapping[str, Any]], draft: BinaryIO, schema: Any, repeated: list[str], short: list[str]
+) -> None:
+    with pq.ParquetWriter(
+        draft, schema, compression="zstd", use_dictionary=repeated, write_statistics=short
     ) as writer:
         for group in _groups(_batches(rows, schema)):
             writer.write_table(pa.Table.from_batches(group), row_group_size=GROUP_ROWS)

@@ -41,14 +41,14 @@ class SegmentPlace(Protocol):
         ...
 
     def publish(self, draft: Path, name: str) -> None:
-        """Put a synced draft there, whole or not at all, and remove it here.
+        """Put a synced draft there, whole or not at all, and remove it here. A name may have a folder before it.
 
         Raises OSError, or `OutputUnwritable` and its `StoreAway`.
         """
         ...
 
     def remove(self, name: str) -> None:
-        """Remove a segment. Raises OSError or `OutputUnwritable`."""
+        """Remove a segment, if it is there. Raises OSError or `OutputUnwritable`."""
         ...
 
     def local(self, name: str) -> contextlib.AbstractContextManager[Path]:
@@ -80,8 +80,12 @@ class LocalPlace:
 
     def publish(self, draft: Path, name: str) -> None:
         """Rename the draft; durable when this returns."""
-        draft.replace(self._folder / name)
-        sync_folder(self._folder)
+        target = self._folder / name
+        if not target.parent.exists():
+            target.parent.mkdir()
+            sync_folder(self._folder)
+        draft.replace(target)
+        sync_folder(target.parent)
 
     def remove(self, name: str) -> None:
         """Remove a segment."""

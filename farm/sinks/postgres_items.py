@@ -13,7 +13,7 @@ from psycopg import sql
 from farm.model.errors import OutputUnwritable, RenderError
 from farm.model.outcome import FailureKind
 from farm.model.record import ITEM_KEYS, Batch, ItemColumns, Record
-from farm.sinks.items import ITEMS, as_json, check_columns, plain_value, rows_of_items
+from farm.sinks.item_values import ITEMS, as_json, check_columns, plain_value, rows_of_items
 from farm.sinks.rows import TABLE
 
 Connection = psycopg.Connection[tuple[Any, ...]]

@@ -4,64 +4,35 @@ Records go to a log first, synced like any other sink; when it has enough of the
 a draft, synced, put in its place, and only then is the log removed. The number of the log is that of its segment,
 so that the names alone say after a kill what was done: a log whose segment is there is left over, any other goes
 on. An id stands once in all segments of an output folder, by whatever node names: their ids are in sidecars, and
-are read back where one of the node's own is missing.
+are read back where one of the node's own is missing. The items of pages are in the log with them, and become a
+segment of the same number in the folder `items`.
 """
 
 import contextlib
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from time import monotonic
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from farm.model.errors import FarmError, OutputUnwritable
 from farm.model.record import Batch
 from farm.resources.files import create_anew, sync_folder
-from farm.sinks.append_log import AppendLog, KeyOf
-from farm.sinks.frames import Framing
+from farm.sinks.append_log import AppendLog
+from farm.sinks.item_values import ITEMS
 from farm.sinks.log_index import AllKeys, LogIndex
+from farm.sinks.log_items import items_in
 from farm.sinks.places import DRAFT_SUFFIX, SegmentPlace
+from farm.sinks.segment_format import SegmentFormat
 from farm.sinks.store import StoreAway
 
 _PART = re.compile(r"\.?(part-[A-Za-z0-9._-]{1,200}-)([0-9]{6,18})(\.[a-z.]{1,20})")
+_ITEMS_DRAFT = f".items{DRAFT_SUFFIX}"
 _NO_END = 1 << 62
-
-
-class SegmentFormat(Protocol):
-    """How a segment is written. Used in the writer's thread alone."""
-
-    suffix: str
-    """Of the segments' names, such as `.parquet`."""
-    most_rows: int
-    most_bytes: int
-    """Bounds of a log; whichever is reached first makes it a segment."""
-    framing: Framing
-    """How the entries follow one another in the log."""
-    is_log: bool
-    """Whether the log is the segment, and need only be put in its place; else `convert` makes one of it."""
-
-    @property
-    def key_of(self) -> KeyOf:
-        """What returns the id in a line of the log, as bytes."""
-        ...
-
-    def encode(self, batch: Batch) -> Sequence[tuple[bytes, bytes]]:
-        """Return the lines of a batch with their ids. Raises `RenderError` of kind `corrupt`."""
-        ...
-
-    def convert(self, log: Path, draft: BinaryIO) -> None:
-        """Write the segment of a log to an open file. Raises OSError."""
-        ...
-
-    def preamble(self, segment: str) -> bytes:
-        """Return what stands before the first entry of a segment with this name."""
-        ...
-
-    def ids(self, segment: Path) -> Iterable[bytes]:
-        """Return the ids in a segment. Raises OSError, or ValueError where it is not a segment."""
-        ...
 
 
 class SegmentStore:
@@ -106,7 +77,10 @@ class SegmentStore:
         with self._prepared() as own:
             for stem in (*self._former_stems(own), own):
                 self._stem = stem
-                for number in self._segments():
+                logs = self._numbered(self._logs, self._log_suffix)
+                for number in self._segments() | logs.keys():
+                    if not self._form.is_log:
+                        self._place.remove(self._items_segment(number))
                     self._place.remove(self._segment(number))
                 for folder, suffix in ((self._logs, self._log_suffix), (self._sidecars, ".index")):
                     for path in self._numbered(folder, suffix).values():
@@ -209,8 +183,9 @@ class SegmentStore:
         """Learn the ids in the segments of the stem; return the numbers of its logs, and the last of all."""
         finished = self._segments()
         logs = self._numbered(self._logs, self._log_suffix)
-        for path in self._numbered(self._logs, DRAFT_SUFFIX).values():
-            path.unlink(missing_ok=True)
+        for suffix in (DRAFT_SUFFIX, _ITEMS_DRAFT):
+            for path in self._numbered(self._logs, suffix).values():
+                path.unlink(missing_ok=True)
         for number in finished & logs.keys():
             logs.pop(number).unlink(missing_ok=True)
         sidecars = self._numbered(self._sidecars, ".index").keys()
@@ -255,6 +230,8 @@ class SegmentStore:
         with self._translated():
             if log.lines:
                 log.sync_index()
+                # Before the pages: when their segment is there the log is left over, with all that is in it.
+                self._publish_items(log)
                 self._place.publish(self._draft(log), self._segment(self._number))
             else:
                 log.index_path.unlink(missing_ok=True)
@@ -269,12 +246,26 @@ class SegmentStore:
         if self._made is not None:
             # A repetition after the place was away.
             return self._made
-        draft = self._logs / f".{self._stem}{self._number:06}{DRAFT_SUFFIX}"
+        self._made = self._written(DRAFT_SUFFIX, partial(self._form.convert, log.path))
+        return self._made
+
+    def _publish_items(self, log: AppendLog) -> None:
+        """Put the items of the log's pages there, if there are any; a repetition replaces them."""
+        if self._form.is_log or self._made is not None:
+            return
+        items = items_in(log.path)
+        first = next(items, None)
+        if first is not None:
+            draft = self._written(_ITEMS_DRAFT, partial(self._form.convert_items, chain([first], items)))
+            self._place.publish(draft, self._items_segment(self._number))
+
+    def _written(self, suffix: str, write: Callable[[BinaryIO], None]) -> Path:
+        """Return a draft that is written and synced."""
+        draft = self._logs / f".{self._stem}{self._number:06}{suffix}"
         with os.fdopen(create_anew(draft), "wb") as file:
-            self._form.convert(log.path, file)
+            write(file)
             file.flush()
             os.fsync(file.fileno())
-        self._made = draft
         return draft
 
     def _learn(self, number: int, *, is_there: bool) -> None:
@@ -298,6 +289,9 @@ class SegmentStore:
 
     def _segment(self, number: int) -> str:
         return f"{self._stem}{number:06}{self._form.suffix}"
+
+    def _items_segment(self, number: int) -> str:
+        return f"{ITEMS}/{self._segment(number)}"
 
     def _segments(self) -> set[int]:
         return {number for number, _ in self._of_node(self._place.names(self._stem), self._form.suffix)}

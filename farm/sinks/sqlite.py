@@ -15,7 +15,7 @@ from typing import Any
 from farm.model.errors import OutputUnwritable, RenderError
 from farm.model.record import COLUMNS, ITEM_KEYS, Batch
 from farm.resources.files import sync_folder
-from farm.sinks.items import ITEMS, check_columns, plain_value, rows_of_items
+from farm.sinks.item_values import ITEMS, check_columns, plain_value, rows_of_items
 from farm.sinks.rows import TABLE, Row, rows_of
 from farm.sinks.store import StoreAway
 

@@ -6,7 +6,7 @@ the way. `WARC-Crawl-Record-ID` says whose it is and which one of how many, so t
 
 import re
 from base64 import b32encode
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha1
 from http import HTTPStatus
@@ -92,6 +92,10 @@ class WarcFormat:
 
     def convert(self, log: Path, draft: BinaryIO) -> None:
         """Never called: the log is the segment."""
+        raise NotImplementedError
+
+    def convert_items(self, items: Iterable[Mapping[str, Any]], draft: BinaryIO) -> None:
+        """Never called: a log of WARC records has no items."""
         raise NotImplementedError
 
     def ids(self, segment: Path) -> Iterable[bytes]:

@@ -15,7 +15,7 @@ import pytest
 from farm.model.errors import OutputUnwritable, RenderError
 from farm.model.record import ITEM_KEYS, Batch, ItemColumns, Record
 from farm.sinks.address import parse_sink, store_of
-from farm.sinks.items import MOST_COLUMNS, items_path
+from farm.sinks.item_values import MOST_COLUMNS, items_path
 from farm.sinks.output import RecordSink
 from farm.sinks.record import items_of, json_line
 from farm.sinks.sqlite import SqliteStore

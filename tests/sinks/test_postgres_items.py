@@ -10,7 +10,7 @@ import pytest
 from farm.model.errors import OutputUnwritable, RenderError
 from farm.model.record import ITEM_KEYS, Batch, ItemColumns, Record
 from farm.model.secret import SecretUrl
-from farm.sinks.items import MOST_COLUMNS
+from farm.sinks.item_values import MOST_COLUMNS
 from farm.sinks.postgres import PostgresStore
 from tests.sinks.killed import record
 from tests.sinks.postgres_server import PostgresServer, rows, write

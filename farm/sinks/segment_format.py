@@ -1,0 +1,48 @@
+"""How the segments of a store are written, as it needs it of a format: Parquet, packed lines, WARC."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from farm.model.record import Batch
+from farm.sinks.append_log import KeyOf
+from farm.sinks.frames import Framing
+
+
+class SegmentFormat(Protocol):
+    """How a segment is written. Used in the writer's thread alone."""
+
+    suffix: str
+    """Of the segments' names, such as `.parquet`."""
+    most_rows: int
+    most_bytes: int
+    """Bounds of a log; whichever is reached first makes it a segment."""
+    framing: Framing
+    """How the entries follow one another in the log."""
+    is_log: bool
+    """Whether the log is the segment, and need only be put in its place; else `convert` makes one of it."""
+
+    @property
+    def key_of(self) -> KeyOf:
+        """What returns the id in a line of the log, as bytes."""
+        ...
+
+    def encode(self, batch: Batch) -> Sequence[tuple[bytes, bytes]]:
+        """Return the lines of a batch with their ids. Raises `RenderError` of kind `corrupt`."""
+        ...
+
+    def convert(self, log: Path, draft: BinaryIO) -> None:
+        """Write the segment of a log to an open file. Raises OSError."""
+        ...
+
+    def convert_items(self, items: Iterable[Mapping[str, Any]], draft: BinaryIO) -> None:
+        """Write the segment of the items in a log to an open file. Raises OSError."""
+        ...
+
+    def preamble(self, segment: str) -> bytes:
+        """Return what stands before the first entry of a segment with this name."""
+        ...
+
+    def ids(self, segment: Path) -> Iterable[bytes]:
+        """Return the ids in a segment. Raises OSError, or ValueError where it is not a segment."""
+        ...
