@@ -3,8 +3,10 @@
 import asyncio
 import json
 import re
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -260,3 +262,30 @@ async def test_the_live_page_is_open_as_long_as_its_handler(shop: Shop, options:
     assert item["seen"] in {one.name for one in catalogue.products()}
     assert item["address"].startswith(shop.at("/p/"))
     assert item["_url"] == shop.url
+
+
+async def test_items_of_handlers_and_of_a_declaration_are_together(
+    shop: Shop, options: dict[str, Any], tmp_path: Path
+) -> None:
+    """In every sink with all their fields, also those that no declaration knows."""
+    await asyncio.to_thread(
+        (tmp_path / "shop.toml").write_text, '[item.product.fields]\nname = ".product h1"\n'
+    )
+    sinks = ["jsonl:", "csv:", f"sqlite:///{tmp_path / 'shop.db'}"]
+    farm = Farm(scope="page", extract=tmp_path / "shop.toml", sink=sinks, html=False, **options)
+
+    @farm.page("/p/*")
+    async def product(page: Page) -> None:
+        page.emit({"stars": len(page.css(".stars")), "html": len(page.html) > 0}, kind="rating")
+
+    first = next(iter(catalogue.products()))
+    await farm.run(shop.at(first.path))
+    wanted = [("product", first.name, None, None), ("rating", None, 1, True)]
+    found = [tuple(map(one.get, ("_kind", "name", "stars", "html"))) for one in items_of(options["output"])]
+    assert found == wanted
+    rows = await asyncio.to_thread((options["output"] / "items.csv").read_text)
+    assert f'"{{""name"":""{first.name}""}}"' in rows
+    assert '"{""stars"":1,""html"":true}"' in rows
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as database:
+        stored = database.execute("SELECT _kind, name, stars FROM items ORDER BY _id").fetchall()
+    assert stored == [one[:3] for one in wanted]
