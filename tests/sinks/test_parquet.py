@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import subprocess
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,12 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from farm.model.errors import OutputUnwritable, RenderError, UsageError
-from farm.model.record import COLUMNS, Batch
+from farm.model.page import PageExchange
+from farm.model.record import COLUMNS, Batch, Record
 from farm.sinks import address, parquet
 from farm.sinks.address import check_sinks, parse_sink, store_of
 from farm.sinks.output import RecordSink
 from farm.sinks.segments import SegmentStore
 from farm.sinks.store import Store
+from farm.sinks.warc import WarcFormat
 from tests.sinks.killed import killed, record
 from tests.sinks.killed_at import RECORDS, killed_at_each_step
 
@@ -186,6 +189,42 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert rows_there(tmp_path) == 0
     opened(tmp_path).close()
     assert len(rows(tmp_path)) == 2
+
+
+@pytest.mark.parametrize(("kind", "mib"), [("parquet", 0.8), ("parquet", 2), ("warc", 2)])
+def test_a_disk_that_is_full_has_what_was_confirmed(
+    small_disk: Path, tmp_path: Path, kind: str, mib: float
+) -> None:
+    """Whether the log fills it or the file that is made of the log; with more room each record is there once."""
+    name = f"{kind}:{small_disk / 'sink'}"
+    confirmed = []
+
+    def fill() -> None:
+        store = store_of(parse_sink(name), tmp_path, tmp_path / "private", "n1")
+        store.open()
+        try:
+            for number in range(int(mib * 2**20) // 50_000):
+                one = record(number, html=os.urandom(25_000).hex())
+                page = PageExchange(one.url, "GET", 200, body=os.urandom(50_000))
+                store.write([store.encode(Batch([Record(one.id, one.url, one.fields, {}, (page,))]))[0]])
+                confirmed.append(one.id)
+        finally:
+            # After a failure of writing too, as a run ends.
+            store.close()
+
+    with pytest.raises(
+        OutputUnwritable, match=r"cannot be written \(No space left on device\); free some space"
+    ):
+        fill()
+    assert len(confirmed) > 3
+    assert not [path for path in (small_disk / "sink").iterdir() if path.suffix == ".parquet"]
+    subprocess.run(["mount", "-o", "remount,size=16m", small_disk], check=True)
+    again = store_of(parse_sink(name), tmp_path, tmp_path / "private", "n1")
+    again.open()
+    again.close()
+    (path,) = (small_disk / "sink").iterdir()
+    form = parquet.ParquetFormat() if kind == "parquet" else WarcFormat()
+    assert [key.hex() for key in form.ids(path)] == confirmed
 
 
 @pytest.mark.parametrize("then", ["n1", "another"])
