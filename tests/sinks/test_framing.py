@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from backports import zstd
 
@@ -153,6 +154,36 @@ def test_the_programs_that_people_have_unpack_it(tmp_path: Path, name: str, prog
     assert [json.loads(line)["url"] for line in done.stdout.splitlines()] == [
         record(number).url for number in range(1, 30)
     ]
+
+
+def test_duckdb_reads_the_rows(tmp_path: Path) -> None:
+    """As docs/sinks.md says, with what texts of pages have: quotes, commas and newlines; null is no empty text."""
+    texts = [
+        'a "quoted", text\nof two lines',
+        " white at both ends\t",
+        "",
+        None,
+        "grüße 😀",
+        'only"one',
+        "x" * 3_000_000,
+    ]
+    store = opened(tmp_path / "pages.csv")
+    links = [{"url": 'https://shop.example/"', "text": "a,b", "rel": ""}]
+    ones = [record(number, title=text, text=text, links=links) for number, text in enumerate(texts)]
+    store.write([store.encode(Batch([one]))[0] for one in ones])
+    store.close()
+    with duckdb.connect() as connection:
+        given = "allow_quoted_nulls = false, max_line_size = 100_000_000"
+        source = f"read_csv('{tmp_path / 'pages.csv'}', {given})"
+        connection.execute(f"CREATE VIEW pages AS FROM {source}")
+        found = connection.execute(
+            "SELECT title, text, links ->> '$[0].url', status + 0, settled, fetched_at FROM pages ORDER BY url"
+        ).fetchall()
+        kinds = dict(connection.execute("SELECT column_name, column_type FROM (DESCRIBE pages)").fetchall())
+    assert [row[0] for row in found] == [row[1] for row in found] == texts
+    assert {row[2] for row in found} == {'https://shop.example/"'}
+    assert (kinds["status"], kinds["settled"]) == ("BIGINT", "BOOLEAN")
+    assert kinds["fetched_at"].startswith("TIMESTAMP")
 
 
 def test_a_writer_killed_in_mid_write_has_lost_nothing_that_it_confirmed(path: Path) -> None:
