@@ -25,6 +25,7 @@ from farm.frontier.faults import (
     reason_of,
     translate,
     unwritable,
+    was_not_run,
 )
 from farm.frontier.scripts import LIBRARY
 from farm.model.event import RedisAway, RedisBack
@@ -99,6 +100,7 @@ class RedisClient:
         self._is_private = is_private
         self._is_cluster = is_cluster(url)
         self.warnings = tuple(warnings)
+        self._all_masters = {"target_nodes": "primaries"} if self._is_cluster else {}
         self._memory_at = -MEMORY_EVERY_S
         self._is_nearly_full = False
         self.outage = Outage(self.place, time.monotonic)
@@ -106,6 +108,21 @@ class RedisClient:
     async def run(self, name: str, key: str, *args: Arg) -> Any:
         """Run a transition on the shard whose counters are under `key`."""
         return await self._patiently(self._call, name, key, *args)
+
+    async def attempt(self, name: str, key: str, *args: Arg, in_doubt: bool) -> Any | None:
+        """Run a transition once; None where its server is away, and others may be asked meanwhile.
+
+        With `in_doubt` also where the call may have been carried out; without, that is found out by repeating it.
+        Raises what `run` does.
+        """
+        try:
+            return await self._once(self._call, name, key, *args)
+        except FOREIGN as error:
+            if not is_transient(error) or self.patience_s <= 0:
+                raise translate(error, self.place) from None
+            if in_doubt or was_not_run(error):
+                return None
+        return await self.run(name, key, *args)
 
     async def run_replicated(self, name: str, key: str, *args: Arg, within_ms: int) -> tuple[Any, bool]:
         """Run a transition; return its reply, and whether the replicas of its shard's master have it.
@@ -159,7 +176,13 @@ class RedisClient:
         now = time.monotonic()
         if now - self._memory_at >= MEMORY_EVERY_S:
             self._memory_at = now
-            for facts in (await self.facts("memory")).values():
+            try:
+                servers = await self._once(self._plain, "INFO", "memory", **self._all_masters)
+            except FOREIGN as error:
+                if not is_transient(error):
+                    raise translate(error, self.place) from None
+                return self._is_nearly_full
+            for facts in self.by_place(servers).values():
                 limit = int(facts.get("maxmemory", 0))
                 self._is_nearly_full = 0 < limit * NEARLY_FULL <= int(facts.get("used_memory", 0))
                 if self._is_nearly_full:
@@ -168,8 +191,7 @@ class RedisClient:
 
     async def facts(self, *sections: str) -> dict[str, dict[str, Any]]:
         """Return what each server says of itself, by its place: of a Cluster all masters, for each has leases."""
-        whom = {"target_nodes": "primaries"} if self._is_cluster else {}
-        reply = await self.command("INFO", *sections, **whom)
+        reply = await self.command("INFO", *sections, **self._all_masters)
         return {place: dict(facts) for place, facts in self.by_place(reply).items()}
 
     def by_place(self, reply: Mapping[str, Any]) -> Mapping[str, Mapping[Any, Any]]:

@@ -4,6 +4,7 @@ What always holds: a URL that was accepted is in exactly one of queued, delayed,
 and a lease is settled by the holder of its current token alone.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from random import Random
@@ -193,14 +194,22 @@ class RedisFrontier:
     async def maintain(self, most: int = 100) -> int:
         """Reclaim at most `most` delayed URLs and expired leases of each shard; advance the virtual clock.
 
-        Also delivers the links between shards. Returns how many URLs moved.
+        Also delivers the links between shards. Returns how many URLs moved. A shard that is away holds
+        no other up.
         """
         moved, late = 0, set[int]()
         full = int(await self._client.is_nearly_full())
-        for shard, (came, waiting, kept) in enumerate(await self.shards.each("maintain", most, full)):
+        shards = self.shards
+        replies = await asyncio.gather(
+            *(shards.attempt(shard, "maintain", most, full, in_doubt=True) for shard in range(shards.count))
+        )
+        answered = {shard: reply for shard, reply in enumerate(replies) if reply is not None}
+        if not answered:
+            answered[0] = await shards.run(0, "maintain", most, full)
+        for shard, (came, waiting, kept) in answered.items():
             moved += came
             if waiting or kept:
-                moved += await deliver(self.shards, shard, late)
+                moved += await deliver(shards, shard, late, answered.keys())
         return moved
 
     async def stats(self) -> Stats:

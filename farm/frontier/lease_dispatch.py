@@ -22,6 +22,7 @@ from farm.model.task import Idle, Lease, LeaseRequest
 
 _PRECEDENCE = ("stopped", "draining", "paused", "waiting", "limit", "empty")
 """What several shards' refusals mean together: the first of these that any of them said."""
+HALTED = ("stopped", "draining", "paused")
 SOON_S = 0.25
 QUOTA_PORTION = 8
 """How many pages a shard borrows at once."""
@@ -96,12 +97,17 @@ class LeaseDispatch:
         return await self._ask(order, request, [])
 
     async def _ask(self, order: Sequence[int], request: LeaseRequest, refusals: list[Idle]) -> Lease | Idle:
-        suspects = []
+        suspects, is_away = [], False
         for shard in order:
             if self._quarantine.is_closed_to(request.slot):
                 return Idle("waiting", SOON_S)
             with self._quarantine.requesting():
-                reply = await self._shards.run(shard, "lease", request.slot, *self.arguments(request))
+                # A slot waits for a shard that may have granted it a lease before it went away: it would hold two.
+                arguments = self.arguments(request)
+                reply = await self._shards.attempt(shard, "lease", request.slot, *arguments, in_doubt=False)
+                if reply is None:
+                    is_away = True
+                    continue
                 got = await self._read(shard, reply, request)
             if isinstance(got, Lease):
                 self._affinity.note(request, shard, anew=bool(refusals))
@@ -111,6 +117,10 @@ class LeaseDispatch:
             refusals.append(got)
         if self._shards.count == 1:
             return refusals[0]
+        if is_away:
+            # What it has nobody knows, so the crawl is not at its end.
+            halted = [idle for idle in refusals if idle.reason in HALTED]
+            return halted[0] if halted else Idle("waiting", SOON_S)
         return await self._suspect(suspects, request) or await self._together(refusals)
 
     async def _suspect(self, shards: Sequence[int], request: LeaseRequest) -> Lease | None:

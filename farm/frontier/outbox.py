@@ -7,7 +7,7 @@ is kept until then. Each shard counts what it has had of each other one: where i
 to it, the rest is delivered again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from farm.frontier import keys
@@ -29,19 +29,17 @@ def addressed(link: bytes, shard: int) -> bytes:
     return b"<%d>" % shard + link
 
 
-async def deliver(shards: Shards, source: int, late: set[int] | None = None) -> int:
+async def deliver(
+    shards: Shards, source: int, late: set[int] | None = None, here: Collection[int] | None = None
+) -> int:
     """Deliver what waits in one shard's outboxes; return how many items were delivered.
 
-    `late` are shards whose replicas did not follow in time; those that do not now are added.
+    `late` are shards whose replicas did not follow in time; those that do not now are added. `here` are the shards
+    that answer; all of them unless it is given.
     """
+    targets = range(shards.count) if here is None else sorted(here)
     late = set() if late is None else late
-    return sum(
-        [
-            await _deliver_to(shards, source, target, late)
-            for target in range(shards.count)
-            if target != source
-        ]
-    )
+    return sum([await _deliver_to(shards, source, target, late) for target in targets if target != source])
 
 
 async def _deliver_to(shards: Shards, source: int, target: int, late: set[int]) -> int:

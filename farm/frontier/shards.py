@@ -79,6 +79,15 @@ class Shards:
         """Run a transition on one shard."""
         return await self.client.run(name, self._ctls[shard], self._own(), *args)
 
+    async def attempt(self, shard: int, name: str, *args: Arg, in_doubt: bool) -> Any | None:
+        """Run a transition on one shard; None where its server is away, as `RedisClient.attempt` has it.
+
+        A single shard is waited for.
+        """
+        if self.count == 1:
+            return await self.run(shard, name, *args)
+        return await self.client.attempt(name, self._ctls[shard], self._own(), *args, in_doubt=in_doubt)
+
     async def run_replicated(self, shard: int, name: str, *args: Arg, within_ms: int) -> tuple[Any, bool]:
         """Run a transition; return its reply, and whether it will outlive its shard's master."""
         return await self.client.run_replicated(

@@ -91,6 +91,7 @@ class Node:
         """Return why the run ended; raises the FarmError that stopped it otherwise."""
         services = [
             asyncio.create_task(self._governor.run(), name="governor"),
+            asyncio.create_task(self._maintain(), name="maintenance"),
             asyncio.create_task(self._tick(), name="tick"),
             *(asyncio.create_task(_restarted(companion), name="companion") for companion in self._companions),
         ]
@@ -113,11 +114,19 @@ class Node:
             raise failure
         return self._control.reason or ExitReason.FINISHED
 
-    async def _tick(self) -> None:
-        """Move what is due, count, and extend the scope. Every node does so: the crawl needs no single one."""
+    async def _maintain(self) -> None:
+        """Move what is due. Every node does so: the crawl needs no single one.
+
+        Apart from the counts, which wait for every shard: one that is away must not hold the others up.
+        """
         while not self._control.ending:
             if await self._frontier.maintain():
                 self._control.notify_all()
+            await asyncio.sleep(TICK_S * (0.75 + 0.5 * random.random()))  # noqa: S311
+
+    async def _tick(self) -> None:
+        """Count, and extend the scope."""
+        while not self._control.ending:
             for extension in await self._frontier.scope_sites():
                 self._extend_scope(extension)
             stats = await self._frontier.stats()

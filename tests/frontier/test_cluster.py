@@ -1,6 +1,8 @@
 """A real Redis Cluster of three masters: the same crawl, on eight shards."""
 
 import asyncio
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,12 +11,14 @@ import redis
 from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
 from farm.frontier.crawl import delete_crawl, find_crawl, open_crawl
+from farm.frontier.faults import RIGHTS
 from farm.frontier.frontier import RedisFrontier
 from farm.frontier.lease_renewer import RedisLeaseRenewer
 from farm.frontier.terms import Politeness
 from farm.model.errors import FrontierRefused
 from farm.model.outcome import Ack, Bury, FailureKind, Settled
 from farm.model.task import Lease, LeaseRequest
+from tests.frontier.graph_crawl import GraphCrawl
 from tests.frontier.nodes import MASTERS, Nodes
 from tests.frontier.worker_process import links_of, task_of, url_of
 
@@ -137,3 +141,33 @@ async def test_a_master_that_lacks_the_library_is_given_it(client: RedisClient, 
 
 def _masters(cluster: Nodes) -> list[Any]:
     return [redis.Redis(port=port) for port in cluster.ports]
+
+
+async def test_the_rights_that_are_documented_are_enough(cluster: Nodes, client: RedisClient) -> None:
+    """A whole crawl by a user who has them and no other, to its own keys alone; also to wait for replicas."""
+    documented = (Path(__file__).parents[2] / "docs" / "redis.md").read_text()
+    rule = re.search(r"ACL SETUSER farm on >PASSWORD ~\{CRAWL:\* (.*)", documented)
+    more = re.search(r"On a Cluster also `([^`]*)`", documented)
+    assert rule is not None
+    assert more is not None
+    assert rule[1] == RIGHTS
+    for master in _masters(cluster):
+        rights = [*rule[1].split(), *more[1].split()]
+        master.execute_command("ACL", "SETUSER", "bob", "reset", "on", ">pw", "~{test:*", *rights)
+    bob = await connect(cluster.url.replace("//", "//bob:pw@"), patience_s=0)
+    try:
+        frontier = RedisFrontier(bob, await open_crawl(bob, "test", {"scope": "any"}, fresh=True))
+        crawl = GraphCrawl(frontier, 60)
+        await crawl.run(3)
+        assert not crawl.missing()
+        assert await frontier.audit() == []
+        thread = RedisLeaseRenewer(cluster.url.replace("//", "//bob:pw@"), frontier._crawl)
+        assert await asyncio.to_thread(thread.renew, []) == []
+        thread.close()
+        wait = redis.Redis(port=cluster.ports[0], username="bob", password="pw")
+        assert wait.wait(0, 1) == 0
+        wait.close()
+    finally:
+        await bob.close()
+        for master in _masters(cluster):
+            master.execute_command("ACL", "DELUSER", "bob")

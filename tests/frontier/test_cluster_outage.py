@@ -16,7 +16,8 @@ from farm.frontier.keys import Handle
 from farm.frontier.lease_renewer import RedisLeaseRenewer
 from farm.model.errors import FrontierRefused, FrontierUnavailable
 from farm.model.event import RedisAway, RedisBack
-from farm.model.task import Lease, LeaseRequest
+from farm.model.outcome import Ack
+from farm.model.task import Idle, Lease, LeaseRequest
 from tests.frontier.nodes import MASTERS, Nodes
 from tests.frontier.proxy import FaultyProxy
 from tests.frontier.worker_process import task_of
@@ -117,3 +118,34 @@ async def test_every_master_is_looked_at(cluster: Nodes, place: int) -> None:
         master.config_set("appendonly", "yes")
     assert len(client.warnings) == 1
     assert f"Redis at {name} persists nothing" in client.warnings[0]
+
+
+async def test_a_master_that_is_gone_holds_no_slot_up(client: RedisClient, cluster: Nodes) -> None:
+    """What the others have is leased, settled and linked meanwhile; the crawl is not taken for finished."""
+    frontier = RedisFrontier(client, await open_crawl(client, "test", {"scope": "any"}, fresh=True))
+    await frontier.terms()
+    await frontier.add([task_of(n, frontier._crawl.key) for n in range(60)])
+    away = cluster.owner("{test:0}:ctl")
+    gone = {n for n in range(8) if cluster.owner(f"{{test:{n}}}:ctl") == away}
+    cluster.processes[away].kill()
+    cluster.processes[away].wait()
+    seen = set[int]()
+    try:
+        async with asyncio.timeout(20):
+            got: Lease | Idle = await frontier.lease(LeaseRequest("n/1", "r0"))
+            for step in range(1, 61):
+                if isinstance(got, Idle):
+                    break
+                seen.add(frontier.shards.of(got.task.site))
+                link = task_of(1000 + step, frontier._crawl.key)
+                await frontier.ack(
+                    got, Ack(links=[link] if frontier.shards.of(link.site) not in gone else [])
+                )
+                await frontier.maintain()
+                got = await frontier.lease(LeaseRequest("n/1", f"r{step}"))
+    finally:
+        await cluster.revive(away, was_killed=True)
+    assert seen
+    assert not seen & gone
+    assert isinstance(got, Lease) or got.reason == "waiting"
+    assert await frontier.audit() == []

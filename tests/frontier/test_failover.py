@@ -1,6 +1,7 @@
 """A Cluster of three masters with a replica each: masters die, and their replicas take over."""
 
 import asyncio
+import logging
 import signal
 from collections.abc import Iterator
 
@@ -16,6 +17,7 @@ from tests.frontier.graph_crawl import GraphCrawl
 from tests.frontier.nodes import MASTERS, Nodes, free_ports
 from tests.frontier.support import eventually_async
 
+log = logging.getLogger(__name__)
 TIMEOUT_MS = 1000
 """After how long the others take a silent node for dead."""
 
@@ -100,3 +102,17 @@ def test_a_crawl_survives_the_death_of_a_master(pairs: Nodes) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         crawl = runner.run(_crawl(pairs, 400, 40, 1))
     assert not crawl.missing()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("lags", [False, True])
+def test_a_crawl_survives_ten_deaths_of_masters(pairs: Nodes, *, lags: bool) -> None:
+    """Nothing is lost; repeats are no more than what was under way or not yet replicated."""
+    pages = 3000
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        crawl = runner.run(_crawl(pairs, pages, 20, 10, lags=lags))
+    assert not crawl.missing()
+    repeats = crawl.visits.total() - pages
+    log.warning("10 deaths, replicas lag: %s: %d pages, %d visited again", lags, pages, repeats)
+    assert repeats <= (pages if lags else 10 * 20)
