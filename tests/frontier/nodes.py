@@ -83,13 +83,18 @@ class Nodes:
     def master_of(self, key: str) -> int:
         """Return which of them has a key's slot now, as the first says that answers."""
         slot = key_slot(key.encode())
-        for place, process in enumerate(self.processes):
-            if process.poll() is None:
-                for first, last, master, *_ in self.at(place).execute_command(
-                    "CLUSTER", "SLOTS", NEVER_DECODE=True
-                ):
-                    if first <= slot <= last:
-                        return self.ports.index(int(master[1]))
+        for port, process in zip(self.ports, self.processes, strict=True):
+            if process.poll() is not None:
+                continue
+            # One that is stopped takes connections and says nothing.
+            node: Any = redis.Redis(port=port, socket_timeout=2)
+            try:
+                slots = node.execute_command("CLUSTER", "SLOTS", NEVER_DECODE=True)
+            except redis.RedisError:
+                continue
+            for first, last, master, *_ in slots:
+                if first <= slot <= last:
+                    return self.ports.index(int(master[1]))
         raise AssertionError(f"nobody has the slot of {key}")
 
     async def revive(self, place: int, *, was_killed: bool) -> None:
