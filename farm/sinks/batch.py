@@ -153,9 +153,12 @@ class BatchingWriter(Generic[Encoded]):
 
     async def _has_ended(self, within_s: float) -> bool:
         """Wait for the thread's end, and raise what it ended by; return False where that takes longer."""
+        ended = asyncio.wrap_future(self._finished)
+        # What it ends by later is told by nobody, and asyncio need not complain of that.
+        ended.add_done_callback(lambda late: late.cancelled() or late.exception())
         try:
             async with asyncio.timeout(within_s):
-                await asyncio.shield(asyncio.wrap_future(self._finished))
+                await asyncio.shield(ended)
         except TimeoutError:
             return False
         return True

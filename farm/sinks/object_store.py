@@ -33,6 +33,7 @@ LEAST_BYTES_PER_S = 512 * 2**10
 MOST_AGE_S = 300.0
 """How long a record is in the log alone at most, as long as records come."""
 _CONNECT_S, _ANSWER_S = 5, 25
+_CANCEL_S = 2.0
 _WORDS_CHARS = 300
 _TOKEN = re.compile(r"[0-9a-f]{8}")
 _WHOLE_AT_ONCE = frozenset({"s3", "gs", "gcs", "az", "abfs", "abfss", "oss"})
@@ -179,8 +180,14 @@ class ObjectPlace:
         method = getattr(self._files, f"_{what}")
 
         async def bounded() -> Any:
-            async with asyncio.timeout(within_s):
-                return await method(*arguments, **named)
+            call = asyncio.ensure_future(method(*arguments, **named))
+            if not (await asyncio.wait({call}, timeout=within_s))[0]:
+                call.cancel()
+                if not (await asyncio.wait({call}, timeout=_CANCEL_S))[0]:
+                    # Some packages catch that: the loop is left as it is, since closing it would wait too.
+                    self._files = self._loop = None
+                raise TimeoutError
+            return call.result()
 
         return self._loop.run(bounded())
 

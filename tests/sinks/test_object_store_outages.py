@@ -1,6 +1,7 @@
 """An S3 that is away, hangs, or loses its answer, and writers that are killed while they upload."""
 
 import asyncio
+import contextlib
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from s3fs import S3FileSystem
 
 from farm.model.errors import OutputUnwritable
 from farm.model.record import Batch
@@ -140,6 +142,47 @@ async def test_a_store_that_hangs_ends_a_commit_and_a_run(
     assert other._thread is not None
     await asyncio.to_thread(other._thread.join, 60)
     assert not other._thread.is_alive()
+
+
+def test_a_package_that_cannot_be_cancelled_does_not_outlast_the_deadline(
+    front: Front, object_server: ObjectServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of Azure, which goes on; a later call has a connection of its own."""
+    monkeypatch.setattr(object_store, "_CANCEL_S", 0.05)
+    loops: list[asyncio.AbstractEventLoop] = []
+    left: list[S3FileSystem] = []
+
+    async def goes_on(files: S3FileSystem, *_: object, **__: object) -> None:
+        loops.append(asyncio.get_running_loop())
+        left.append(files)
+        task = asyncio.current_task()
+        while task is not None and len(loops) == 1:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(30)
+
+    store = made(tmp_path, named("jsonl", front.endpoint, "stuck"))
+    store.open()
+    write(store, 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(object_store, "CALL_S", 0.1)
+        patched.setattr(S3FileSystem, "_put_file", goes_on)
+        with pytest.raises(StoreAway, match="no answer in time"):
+            store.flush()
+    write(store, 2)
+    store.close()
+    assert Counter(ids(object_server.objects("stuck/"), tmp_path)) == wanted(1, 2)
+    # What goes on is ended, for a warning of it would be that of another test.
+    loops.append(loops[0])
+    loops[0].run_until_complete(_ended(loops[0]))
+    loops[0].run_until_complete(left[0]._s3.close())
+    loops[0].close()
+
+
+async def _ended(loop: asyncio.AbstractEventLoop) -> None:
+    others = asyncio.all_tasks(loop) - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.wait(others, timeout=30)
 
 
 def test_an_upload_whose_answer_was_lost_is_repeated_by_the_same_object(
