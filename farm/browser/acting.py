@@ -7,6 +7,7 @@ followed; nothing here outlasts `ends`.
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,7 @@ STEPS = 100
 """How many windows one way down takes at the most; the rest of a longer page is jumped over, and that is said."""
 AT_END_PX = 2
 LIVE_FRAME_S = 1 / 30
+LOOK_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +104,15 @@ async def _way_down(reading: Reading, extent: dict[str, Any], ends: float) -> bo
     return is_jump
 
 
-async def make_frames(tab: Tab) -> None:
-    """Make one frame after the other until it is cancelled or the page is gone, for whoever uses the page.
+async def attend(tab: Tab, on_lost: Callable[[], None]) -> None:
+    """Make frames for whoever uses the page, until this is cancelled; call `on_lost` when the page is gone.
 
-    Playwright's own actions wait for frames, and where the engine makes them on demand none comes by itself.
+    Playwright's own actions wait for frames, and where the engine makes them on demand none comes by itself. What
+    waits for an answer of a page that is gone may wait for ever.
     """
-    while tab.engine.frames_on_demand and not tab.lost:
-        with contextlib.suppress(Error, SlotLost):
-            await tab.frame()
-        await asyncio.sleep(LIVE_FRAME_S)
+    while not tab.lost:
+        if tab.engine.frames_on_demand:
+            with contextlib.suppress(Error, SlotLost):
+                await tab.frame()
+        await asyncio.sleep(LIVE_FRAME_S if tab.engine.frames_on_demand else LOOK_S)
+    on_lost()

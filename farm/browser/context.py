@@ -22,7 +22,7 @@ from typing import Protocol
 
 from playwright.async_api import Error, Page
 
-from farm.browser.acting import make_frames
+from farm.browser.acting import attend
 from farm.browser.render import Answered, RenderParams, visit
 from farm.browser.tab import Tab, TabParams
 from farm.model.clock import Clock
@@ -236,8 +236,10 @@ class ContextSlot:
         if self._successor is None and (self._due or is_last) and self._tabs.has_spare_memory:
             self._successor = self._tabs.open(self._proxy_url, paced=True)
 
-    async def live(self) -> Page:
+    async def live(self, on_lost: Callable[[], None]) -> Page:
         """Return the page as the visit has left it: it stays open until `end_live`, and its frames are made.
+
+        `on_lost` is called when it is gone before.
 
         Raises SlotLost where the page is gone meanwhile: that is not the URL's fault.
         """
@@ -245,7 +247,7 @@ class ContextSlot:
         if self.state is not SlotState.READY or tab is None or tab.lost:
             raise SlotLost(FailureKind.CRASH, "the page was closed before it was asked for", innocent=True)
         self._transition("visiting")
-        self._frames = asyncio.create_task(make_frames(tab))
+        self._frames = asyncio.create_task(attend(tab, on_lost))
         return tab.page
 
     def end_live(self, url: str) -> SlotLost | None:

@@ -135,10 +135,10 @@ class Slot(Protocol):
         """Close the context between visits; the next visit opens a new one."""
         ...
 
-    async def live(self) -> Any:
+    async def live(self, on_lost: Callable[[], None]) -> Any:
         """Return the browser's page as the visit has left it, which stays open until `end_live`.
 
-        Raises `SlotLost` where it is gone meanwhile.
+        `on_lost` is called when it is gone before. Raises `SlotLost` where it is gone meanwhile.
         """
         ...
 

@@ -7,7 +7,7 @@ alone. Code that blocks the event loop is the watchdog's: that logs where.
 import asyncio
 import logging
 import traceback
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
@@ -42,9 +42,9 @@ class UserCode:
         self._handling = handling
         self._deadline_s = deadline_s
 
-    async def before(self, lease: Lease, slot: Slot) -> PageHandled | Failed:
+    async def before(self, lease: Lease) -> PageHandled | Failed:
         """Run what is to be run before the navigation."""
-        visited = VisitedPage(lease, None, None, slot.live)
+        visited = VisitedPage(lease, None, None, _not_yet)
         return await self._run(self._handling.before(visited), lease.task.url)
 
     async def dead(self, lease: Lease, settled: Bury) -> None:
@@ -62,16 +62,20 @@ class UserCode:
         """Run what is for the page. Where it asked for the browser's page, that is given back."""
         is_open, lost = False, None
 
+        running: list[asyncio.Task[PageHandled]] = []
+
+        def end() -> None:
+            running[0].cancel()
+
         async def live() -> Any:
             nonlocal is_open
-            shown = await slot.live()
+            shown = await slot.live(end)
             is_open = True
             return shown
 
+        visited = VisitedPage(lease, page, detection, live)
         try:
-            handled = await self._run(
-                self._handling.handle(VisitedPage(lease, page, detection, live)), lease.task.url
-            )
+            handled = await self._run(self._handling.handle(visited), lease.task.url, running.append)
         finally:
             if is_open:
                 lost = slot.end_live(lease.task.url)
@@ -83,9 +87,15 @@ class UserCode:
             slot.retire()
         return handled
 
-    async def _run(self, call: Coroutine[Any, Any, PageHandled], url: str) -> PageHandled | Failed:
-        """Await the call; return how it failed where it did, or was late."""
+    async def _run(
+        self,
+        call: Coroutine[Any, Any, PageHandled],
+        url: str,
+        begun: Callable[[asyncio.Task[PageHandled]], None] = lambda _: None,
+    ) -> PageHandled | Failed:
+        """Await the call; return how it failed where it did, or was late. `begun` gets its task."""
         task = asyncio.create_task(call, name="handler")
+        begun(task)
         try:
             done, _ = await asyncio.wait({task}, timeout=self._deadline_s)
             where = "" if done else _where_it_waits(task)
@@ -112,6 +122,10 @@ class UserCode:
 
 
 _HANGS = "the handler took more than"
+
+
+async def _not_yet() -> Any:
+    raise RuntimeError("there is no live page before the navigation; ask for it in a handler")
 
 
 def told(error: BaseException) -> str:

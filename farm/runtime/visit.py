@@ -243,7 +243,7 @@ class Visitor:
         code = self._deps.user_code
         if code is None or not code.looks_before:
             return None
-        asked = await code.before(lease, self._slot)
+        asked = await code.before(lease)
         if isinstance(asked, Failed):
             attempt = Attempt(lease, jitter, failed=asked)
             return self._not_kept(lease, verdict.decide(attempt, None, 0, self._params.retry))

@@ -168,9 +168,11 @@ class FakeSlot:
         """Count it."""
         self.retired += 1
 
-    async def live(self) -> object:
-        """Give the page away."""
+    async def live(self, on_lost: Callable[[], None]) -> object:
+        """Give the page away; it is lost at once where the test says so."""
         await self.steps.at("live")
+        if self.lost is not None:
+            on_lost()
         return self
 
     def end_live(self, url: str) -> SlotLost | None:
