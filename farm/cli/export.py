@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -10,9 +11,10 @@ from farm.app.access import PRIVATE, crawl_folder
 from farm.cli.streams import tell
 from farm.export.destination import FORMS, Destination, check_destination, written, written_folder
 from farm.export.filters import RecordFilter
-from farm.export.find import find_sources
+from farm.export.find import find_sources, find_warcs
 from farm.export.merge import Merge, Tell
 from farm.export.source import Source, StoredRecord
+from farm.export.wacz import write_wacz
 from farm.export.writers import write_csv, write_jsonl, write_links, write_parquet
 from farm.model.errors import UsageError
 from farm.model.record import COLUMNS
@@ -33,7 +35,10 @@ def main(arguments: Sequence[str]) -> int:
     check_destination(destination)
     names = _columns(settings, destination)
     keep = RecordFilter.of(settings.pattern, settings.status, settings.since, settings.until)
-    sources = sources_of(settings.sources or [str(crawl_folder(settings))])
+    named = settings.sources or [str(crawl_folder(settings))]
+    if destination.kind == "wacz":
+        return _archive(settings, named, destination)
+    sources = sources_of(named)
     with progress() as told, Merge(sources, keep, told) as merge:
         written_rows = _write(merge.records(), names, destination, replace=settings.force)
     what = "links" if destination.kind == "links" else "records"
@@ -41,9 +46,29 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _archive(settings: ExportSettings, named: Sequence[str], destination: Destination) -> int:
+    """Write the WARC files of a crawl as a WACZ, which has all of them."""
+    for name in ("pattern", "status", "since", "until"):
+        if getattr(settings, name):
+            raise UsageError(
+                f"--{name} does not go with --to wacz:, which has whole WARC files; leave it out."
+            )
+    warcs, sources = find_warcs(named, _kept)
+    with progress() as told, Merge(sources or (), RecordFilter(), told) as merge:
+        records = None if sources is None else merge.records()
+        with written(destination, replace=settings.force) as out:
+            pages = write_wacz(warcs, records, out)
+    tell(f"{pages:,} pages in {destination}, of {len(warcs):,} WARC files")
+    return 0
+
+
+def _kept(folder: Path) -> Sequence[str]:
+    return kept_sinks(folder / PRIVATE)
+
+
 def sources_of(named: Iterable[str]) -> list[Source]:
     """Return the sources that a user names. Raises UsageError."""
-    return find_sources(named, lambda folder: kept_sinks(folder / PRIVATE))
+    return find_sources(named, _kept)
 
 
 @contextmanager

@@ -15,8 +15,8 @@ from farm.export.line_files import zstd_module
 from farm.model.errors import OutputUnwritable, UsageError
 from farm.resources.files import whole_file, whole_folder
 
-FORMS = "jsonl:FILE, csv:FILE, parquet:DIR or links:FILE"
-_FORM = re.compile(r"(jsonl|csv|parquet|links):(.+)", re.DOTALL)
+FORMS = "jsonl:FILE, csv:FILE, parquet:DIR, links:FILE or wacz:FILE"
+_FORM = re.compile(r"(jsonl|csv|parquet|links|wacz):(.+)", re.DOTALL)
 _STREAMS = frozenset({"jsonl", "csv", "links"})
 _FORMULAS = "?formulas=escape"
 _GZIP_LEVEL = 6

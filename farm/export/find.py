@@ -19,6 +19,7 @@ FORMS = (
     "sqlite:///FILE or postgresql://HOST/DATABASE"
 )
 _ADDRESS = re.compile(r"(?:jsonl|csv|sqlite|parquet|postgres(?:ql)?|warc):", re.IGNORECASE)
+_WARC = ".warc.gz"
 _DIGITS = 6
 """Of the numbers of finished files, at least."""
 _SQLITE = b"SQLite format 3\0"
@@ -67,7 +68,7 @@ def _of_sink(address: SinkAddress) -> Source:
         return _of_parquet(address.path)
     if address.kind in {"jsonl", "csv"}:
         return _of_lines(address.path)
-    raise UsageError(f"{address} has no records with columns; give {FORMS}.")
+    raise UsageError(f"{address} has no records with columns; give {FORMS}, or --to wacz:FILE.")
 
 
 def _of_file(path: Path) -> Source:
@@ -81,8 +82,42 @@ def _of_file(path: Path) -> Source:
     )
 
 
+def find_warcs(named: Iterable[str], kept: KeptSinks) -> tuple[list[Path], list[Source] | None]:
+    """Return the finished WARC files of folders, and the records beside them; None where one has no records.
+
+    Raises UsageError where there are no WARC files.
+    """
+    files: dict[Path, None] = {}
+    sources: list[Source | None] = []
+    for one in dict.fromkeys(named):
+        place = Path(one.removeprefix("warc:")).expanduser()
+        own = [place] if place.name.endswith(_WARC) and place.is_file() else sorted(place.glob(f"*{_WARC}"))
+        addresses = [] if own else [parse_sink(sink) for sink in kept(place) if MASK not in sink]
+        folders = [address.path for address in addresses if address.kind == "warc" and address.path]
+        own = own or [path for folder in folders for path in sorted(folder.glob(f"*{_WARC}"))]
+        if not own:
+            raise UsageError(
+                f"{one} has no WARC files; crawl with --sink warc:DIR, or give the folder DIR itself."
+            )
+        files |= dict.fromkeys(own)
+        sources.append(_in_folder(place, kept) if folders else None)
+    return list(files), None if None in sources else [one for one in sources if one is not None]
+
+
 def _of_folder(folder: Path, kept: KeptSinks) -> Source:
     """Return the records of an output folder, or of a folder of files."""
+    found = _in_folder(folder, kept)
+    if found is not None:
+        return found
+    hidden = next((one for one in kept(folder) if MASK in one), "")
+    if hidden:
+        raise UsageError(
+            f"The records of {folder} are in {hidden}, whose password is not kept; give all of it."
+        )
+    raise UsageError(f"{folder} has no records; give {FORMS}.")
+
+
+def _in_folder(folder: Path, kept: KeptSinks) -> Source | None:
     for ending in _ENDINGS:
         pages = folder / f"pages{ending}"
         if pages.exists() or _rotated(pages):
@@ -96,12 +131,7 @@ def _of_folder(folder: Path, kept: KeptSinks) -> Source:
                 return source
     if any(folder.glob("*.parquet")) or any(folder.glob(".part-*.log")):
         return _of_parquet(folder)
-    hidden = next((one for one in kept(folder) if MASK in one), "")
-    if hidden:
-        raise UsageError(
-            f"The records of {folder} are in {hidden}, whose password is not kept; give all of it."
-        )
-    raise UsageError(f"{folder} has no records; give {FORMS}.")
+    return None
 
 
 def _of_lines(path: Path, name: str = "") -> Source:

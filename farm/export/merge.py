@@ -118,8 +118,13 @@ class Merge:
         try:
             yield
         except sqlite3.OperationalError as error:
-            raise OutputUnwritable(
-                f"The temporary files cannot be written ({error}); make room, or name another folder by TMPDIR."
-            ) from None
+            raise no_room(error) from None
         except (OverflowError, UnicodeEncodeError, sqlite3.DataError) as error:
             raise unreadable("A source", str(error)) from None
+
+
+def no_room(error: sqlite3.OperationalError) -> OutputUnwritable:
+    """Return the error of a temporary file that cannot be written."""
+    return OutputUnwritable(
+        f"The temporary files cannot be written ({error}); make room, or name another folder by TMPDIR."
+    )
