@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import random
 import resource
 import statistics
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from farm.model.record import COLUMNS, Batch, Record
 from farm.model.url import record_id
 from farm.sinks.address import parse_sink
 from farm.sinks.output import RecordSink
+from tests.sinks.object_server import BUCKET, ENVIRONMENT, ObjectServer
 from tests.sinks.postgres_server import PostgresServer
 
 BASE = "jsonl"
@@ -44,7 +46,8 @@ LOCAL: Mapping[str, str] = {
     "warc": "warc:warcs",
 }
 """Sinks of the run's own folder."""
-SERVED = ("postgresql",)
+OBJECTS = ("s3-parquet", "s3-jsonl")
+SERVED = ("postgresql", *OBJECTS)
 HTML_BYTES = 2**20
 _WORDS = 4_096
 _MIB = 2**20
@@ -56,6 +59,12 @@ class Place:
 
     address: Callable[[], str]
     pids: Callable[[], list[int]]
+    keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What the environment has besides."""
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of a run."""
+        return {"FARM_SINK": self.address(), **self.keys}
 
     def server_cpu_s(self) -> float:
         """Return the CPU seconds of the server so far, those of its ended processes included."""
@@ -77,6 +86,11 @@ def places(names: tuple[str, ...]) -> Iterator[dict[str, Place]]:
                 server = PostgresServer()
                 stack.callback(server.remove)
                 found[name] = _postgresql(server)
+            elif name in OBJECTS:
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-s3-")))
+                objects = ObjectServer(folder)
+                stack.callback(objects.remove)
+                found[name] = _objects(objects, name.removeprefix("s3-"))
             else:
                 found[name] = Place(lambda address=LOCAL[name]: address, list)  # type: ignore[misc]
         yield found
@@ -91,6 +105,13 @@ def _postgresql(server: PostgresServer) -> Place:
         return [parent.pid, *(child.pid for child in parent.children(recursive=True))]
 
     return Place(address, pids)
+
+
+def _objects(server: ObjectServer, kind: str) -> Place:
+    def address() -> str:
+        return f"{kind}:s3://{BUCKET}/{time.monotonic_ns()}?endpoint_url={server.endpoint}"
+
+    return Place(address, lambda: [server.process.pid], ENVIRONMENT)
 
 
 def crawl(options: argparse.Namespace) -> int:
@@ -108,7 +129,7 @@ def crawl(options: argparse.Namespace) -> int:
             for name in names if number % 2 == 0 else names[::-1]:
                 before = found[name].server_cpu_s()
                 extra = ("--contexts", str(options.contexts), "--until-end")
-                environment = {"FARM_SINK": found[name].address()}
+                environment = found[name].environment()
                 run = Run(ROOT, options.workload, options.pages, extra=extra, environment=environment)
                 own_ms[name] = run.own_ms()
                 server_ms[name].append((found[name].server_cpu_s() - before) * 1000 / options.pages)
@@ -137,7 +158,15 @@ def commits(options: argparse.Namespace) -> int:
                 place.address(),
             ]
             command += ["--contexts", str(options.contexts), "--records", str(options.records)]
-            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+            done = subprocess.run(
+                command,
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                timeout=600,
+                check=False,
+                env={**os.environ, **place.keys},
+            )
             if done.returncode != 0:
                 raise SystemExit(f"writing to {sink} failed:\n{done.stderr}")
             said = json.loads(done.stdout)
