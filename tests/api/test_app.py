@@ -67,6 +67,7 @@ def test_an_app_is_run_with_its_options(shop: Shop, out: Path) -> None:
     assert sorted(one["name"] for one in read_lines(out / "items.jsonl")) == sorted(wanted)
 
 
+@pytest.mark.slow
 def test_an_app_goes_on_after_a_kill_in_several_processes(shop: Shop, out: Path) -> None:
     """Each product once, whatever was killed; labels are not lost."""
     before = len(shop.requests.pages())

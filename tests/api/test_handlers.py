@@ -98,6 +98,7 @@ WAYS: dict[str, Callable[[Page], object]] = {
 """What is done wrong, by paths."""
 
 
+@pytest.mark.slow
 async def test_what_a_handler_does_wrong_is_a_dead_letter(shop: Shop, options: dict[str, Any]) -> None:
     """With the place of it; the other pages are kept, and nothing of the failed ones is."""
     farm = Farm(**{**options, "retries": 1, "page_timeout": "4s"})

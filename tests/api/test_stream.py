@@ -64,17 +64,18 @@ async def test_every_record_is_read_once(shop: Shop, options: dict[str, Any]) ->
 async def test_the_readers_pace_is_the_crawls(shop: Shop, options: dict[str, Any]) -> None:
     """A reader who stops for a while finds as many records as may wait, and a page a context; then it goes on."""
     read: list[Record] = []
+    before = len(shop.requests.pages())
     async with aclosing(Farm(limit=40, **options).stream(shop.url)) as records:
         read.append(await anext(records))
 
         def stored() -> int:
             return len(read_lines(options["output"] / "pages.jsonl"))
 
-        most = 1 + STREAM_MOST + options["contexts"]
-        await until(lambda: stored() >= STREAM_MOST + 1, "enough records")
-        before = stored()
-        await asyncio.to_thread(shop.requests.wait_for, lambda _: False, 2)
-        assert before <= stored() <= most
+        def is_at_rest() -> bool:
+            return stored() > STREAM_MOST and len(shop.requests.pages()) - before == stored()
+
+        await until(is_at_rest, "the end of the pages under way")
+        assert stored() <= 1 + STREAM_MOST + options["contexts"]
         read += [record async for record in records]
     assert len({one["id"] for one in read}) == len(read) == 40
 
