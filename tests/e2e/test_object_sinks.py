@@ -109,7 +109,7 @@ def test_an_object_store_that_refuses_is_one_sentence_before_any_page(
     last = refused.output.splitlines()[-1]
     assert last.startswith(f"farm: {name} cannot be written to (")
     assert last.endswith(
-        "see to the address, and that the bucket exists." if key else "credentials and rights."
+        "check the address, and that the bucket exists." if key else "credentials and rights."
     )
     assert secret_is_nowhere(refused)
     assert shop.requests.pages() == []
