@@ -6,6 +6,7 @@ keeps busy. `agreed` are the settings of the crawl, as Redis has them.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from farm.frontier.terms import Politeness, SiteTerms, Terms
@@ -69,7 +70,7 @@ def own_paces(tables: Tables, crawls: PaceParams) -> Callable[[str], PaceParams 
         for name, table in tables.items()
         if table.rate or table.concurrency
     }
-    return lambda site: covering(paces, site)
+    return partial(covering, paces)
 
 
 def crawl_limits(agreed: Mapping[str, Any], tables: Tables, *, has_proxies: bool) -> CrawlLimits:
