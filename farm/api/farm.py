@@ -37,7 +37,7 @@ class Farm:
     no live view is shown unless `live` asks for it; the log is in the output folder. There may be several in a
     process, each with an output folder of its own. Raises UsageError for an option that is wrong.
 
-    Where there are handlers, links are not followed by themselves, unless `follow` is "scope".
+    Where there are handlers, links are not followed automatically, unless `follow` is "scope".
     """
 
     def __init__(self, *, follow: Literal["scope"] | None = None, **options: Unpack[Options]) -> None:
@@ -224,6 +224,6 @@ def load_app(name: str) -> Farm:
     """Return the Farm that `MODULE:NAME` names. Raises UsageError where it is none."""
     found = load_attribute(name)
     if not isinstance(found, Farm):
-        raise UsageError(f"--app {name}: it is no Farm; name the object that `Farm()` has made.")
+        raise UsageError(f"--app {name}: it is not a Farm; name the object that `Farm()` has made.")
     found.handlers.app = name
     return found

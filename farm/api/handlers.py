@@ -81,7 +81,7 @@ class Handlers:
 
     @property
     def follows_scope(self) -> bool:
-        """Whether links in scope are followed by themselves: also where nothing but hooks is declared."""
+        """Whether links in scope are followed automatically: also where nothing but hooks is declared."""
         return self._wants_scope or not (self._routes or self._labelled or self._default)
 
     @property
@@ -192,7 +192,7 @@ def handlers_of(app: str) -> Handlers:
     """Return the handlers of the Farm that `MODULE:NAME` names. Raises UsageError where it is none."""
     found: object = getattr(load_attribute(app), "handlers", None)
     if not isinstance(found, Handlers):
-        raise UsageError(f"--app {app}: it is no Farm; name the object that `Farm()` has made.")
+        raise UsageError(f"--app {app}: it is not a Farm; name the object that `Farm()` has made.")
     found.app = app
     return found
 
@@ -200,4 +200,4 @@ def handlers_of(app: str) -> Handlers:
 def _check(function: Callable[..., Awaitable[None]]) -> None:
     if not inspect.iscoroutinefunction(function):
         name = getattr(function, "__name__", str(function))
-        raise UsageError(f"{name} is no coroutine function; write `async def {name}`.")
+        raise UsageError(f"{name} is not a coroutine function; write `async def {name}`.")

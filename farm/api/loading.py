@@ -46,12 +46,12 @@ def _imported(name: str, module_name: str, folder: str) -> ModuleType:
                 f"--app {name}: there is no module {error.name} in {folder} or on Python's path; "
                 "run the command where it is."
             ) from None
-        raise UsageError(f"--app {name}: {told(error)}; see to its module.") from error
+        raise UsageError(f"--app {name}: {told(error)}; correct it.") from error
     except UsageError as error:
         raise UsageError(f"--app {name}: {error}") from None
     except Exception as error:
         # It is the user's code: whatever it raises is told with its place.
-        raise UsageError(f"--app {name}: {told(error)}; see to its module.") from error
+        raise UsageError(f"--app {name}: {told(error)}; correct it.") from error
     finally:
         is_loading.reset(token)
 

@@ -119,7 +119,7 @@ def _translated(destination: Destination) -> Iterator[None]:
     except OSError as error:
         raise OutputUnwritable(
             f"{destination} cannot be written ({error.strerror or error}); "
-            "make room and check its permissions, or name another place."
+            "free some space and check its permissions, or name another place."
         ) from None
 
 

@@ -55,7 +55,7 @@ def _of_sink(address: SinkAddress) -> Source:
 
         if not is_address(address.url):
             raise UsageError(
-                f"{address} is no address of a server; write postgresql://USER@HOST:PORT/DATABASE."
+                f"{address} is not the address of a server; write postgresql://USER@HOST:PORT/DATABASE."
             )
         return PostgresTables(address.url)
     if address.remote:

@@ -61,7 +61,7 @@ class LineFiles:
             for number, record in self._entries(path):
                 head = Head.of(record)
                 if head is None:
-                    raise UsageError(f"{path}: line {number} is no record of a page.")
+                    raise UsageError(f"{path}: line {number} is not a record of a page.")
                 yield head
 
     def records(self, wanted: Wanted) -> Iterator[StoredRecord]:
@@ -86,7 +86,7 @@ class LineFiles:
         for path in self._items:
             for number, item in self._entries(path):
                 if not isinstance(item.get("_page_id"), str) or not isinstance(item.get("_id"), str):
-                    raise UsageError(f"{path}: line {number} is no item.")
+                    raise UsageError(f"{path}: line {number} is not an item.")
                 yield item
 
     def _heads_of_items(self, path: Path) -> Iterator[Head]:
@@ -94,7 +94,7 @@ class LineFiles:
             of_page = {"id": "_page_id", "url": "_url", "fetched_at": "_fetched_at"}
             head = Head.of({name: item.get(key) for name, key in of_page.items()})
             if head is None:
-                raise UsageError(f"{path}: line {number} is no item.")
+                raise UsageError(f"{path}: line {number} is not an item.")
             yield head
 
     def _entries(self, path: Path) -> Iterator[tuple[int, StoredRecord]]:
@@ -115,7 +115,7 @@ def _decoded(path: Path, file: BinaryIO) -> Iterator[tuple[int, StoredRecord]]:
         try:
             record = decode(line)
         except ValueError:
-            raise UsageError(f"{path}: line {number} is no record of a page.") from None
+            raise UsageError(f"{path}: line {number} is not a record of a page.") from None
         yield number, record
 
 
@@ -143,7 +143,7 @@ def open_file(path: Path) -> BinaryIO:
         raise unreadable(path, error.strerror or str(error)) from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise UsageError(f"{path} is no file that can be read twice; write it to a file first.")
+        raise UsageError(f"{path} is not a file that can be read twice; write it to a file first.")
     return os.fdopen(descriptor, "rb")
 
 

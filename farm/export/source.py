@@ -90,7 +90,7 @@ def unreadable(name: object, why: str) -> UsageError:
 def from_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row of typed columns as a record; columns that are not declared are left out.
 
-    Raises ValueError where a `json` column has a text that is no JSON.
+    Raises ValueError where a `json` column has a text that is not JSON.
     """
     return {column.name: _plain(row[column.name], column.type) for column in COLUMNS if column.name in row}
 

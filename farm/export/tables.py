@@ -29,7 +29,7 @@ def head_of(row: Mapping[str, Any], name: str) -> Head:
     """Return the head of a row. Raises UsageError where it is no record."""
     head = Head.of(from_row(row))
     if head is None:
-        raise UsageError(f"{name} has a row in {TABLE} that is no record of a page ({str(row)[:80]}).")
+        raise UsageError(f"{name} has a row in {TABLE} that is not a record of a page ({str(row)[:80]}).")
     return head
 
 
@@ -43,7 +43,7 @@ def decoded(row: Mapping[str, Any], name: str) -> dict[str, Any]:
     try:
         return from_row(row)
     except ValueError as error:
-        raise unreadable(name, f"the row {row.get('id')!s:.40} has a text that is no JSON") from error
+        raise unreadable(name, f"the row {row.get('id')!s:.40} has a text that is not JSON") from error
 
 
 class SqliteTables:

@@ -117,7 +117,7 @@ def _line(record: StoredRecord, fields: Mapping[str, Any]) -> bytes:
 def _links(record: StoredRecord) -> Iterator[dict[str, Any]]:
     links = record.get("links") or ()
     if not isinstance(links, list | tuple) or not all(isinstance(one, dict) for one in links):
-        raise _unwritable(record, "its links are no list of objects")
+        raise _unwritable(record, "its links are not a list of objects")
     for link in links:
         said = {"target": link.get("url"), "text": link.get("text"), "rel": link.get("rel")}
         yield {

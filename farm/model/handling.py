@@ -12,7 +12,7 @@ from farm.model.task import Lease
 class FollowedLink:
     """A link that the user's code follows: absolute, not yet canonical.
 
-    `priority` is added to that of a link which is found by itself.
+    `priority` is added to that of a link that is found on the page.
     """
 
     url: str

@@ -89,7 +89,7 @@ class MergedEvents:
             self._totals = summed(self._totals, totals)
 
     def totals(self) -> RunTotals:
-        """Return what the processes that have ended by themselves have counted."""
+        """Return what the processes that have ended normally have counted."""
         return self._totals
 
     def _memory_together(self, at: float) -> MemoryRead:

@@ -144,7 +144,7 @@ def _bound(host: str, port: int) -> socket.socket:
         bound = socket.socket(family, kind, protocol)
     except OSError as error:
         raise UsageError(
-            f"--metrics-host: {host} is no address of this machine ({error.strerror})."
+            f"--metrics-host: {host} is not an address of this machine ({error.strerror})."
         ) from None
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -95,7 +95,7 @@ def test_a_crawl_with_handlers_does_not_go_on_without(shop: Shop, out: Path) -> 
         ("shop", APP, "write MODULE:NAME, such as shop:farm"),
         ("shops:farm", APP, "there is no module shops in"),
         ("shop:crawl", APP, "shop has no crawl; name the Farm object of it"),
-        ("shop:Page", APP, "it is no Farm; name the object"),
+        ("shop:Page", APP, "it is not a Farm; name the object"),
         (
             "shop:farm",
             "import nowhere_to_be_found",

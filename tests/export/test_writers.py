@@ -152,7 +152,7 @@ def test_a_disk_that_is_full_leaves_nothing(stored: Path, tmp_path: Path, to: st
     )
     assert done.returncode == 6, done.stderr
     assert done.stderr.count("\n") == 1
-    assert "cannot be written (File too large); make room" in done.stderr
+    assert "cannot be written (File too large); free some space" in done.stderr
     assert os.listdir(tmp_path) == ["out"]  # noqa: PTH208
 
 
