@@ -6,7 +6,7 @@ PARALLEL = -n 2 --dist loadfile
 CODE = farm fixtures tests scripts docker bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all test-servers check bench bench-against bench-detect bench-frontier bench-processes bench-readme bench-recall bench-sinks bench-throttle bench-egress mutate soak profile lock prove clean
+.PHONY: help setup run test test-all test-servers check bench bench-against bench-detect bench-frontier bench-processes bench-readme bench-recall bench-sinks bench-throttle bench-egress bench-extraction mutate soak profile lock prove clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ bench-throttle: setup  ## politeness by the sites' own journal: rates, shares, h
 
 bench-egress: setup  ## what the gateway carries, and what a page by ten real proxies costs (ARGS="--only gateway")
 	@.venv/bin/python -m bench.egress $(ARGS)
+
+bench-extraction: setup  ## what reading pages costs, and takes of the event loop (ARGS="loop"; ARGS="cost --only fields")
+	@.venv/bin/python -m bench.extraction $(ARGS)
 
 bench-processes: setup  ## the farm's own CPU a page with 1, 2 and 4 processes at equal contexts (ARGS="--rounds 4")
 	@.venv/bin/python -m bench.processes $(ARGS)

@@ -161,7 +161,7 @@ def test_a_node_that_joins_has_the_declaration_of_the_crawl(
     differs = 'declaration.item.product.fields.name.path = "name" (here "nom")'
     assert differs in other.output
     homeless = crawl(folder / "b", *shared, "--sink", "warc:warcs", contexts="1").finish()
-    assert (homeless.code, "has no place for them" in homeless.output) == (2, True)
+    assert (homeless.code, "cannot hold them" in homeless.output) == (2, True)
     second = crawl(folder / "b", *shared, contexts="2").finish()
     assert second.code == 0, second.output
     items = [*read_lines(folder / "a/items.jsonl"), *read_lines(folder / "b/items.jsonl")]
