@@ -15,13 +15,21 @@ from farm.export.find import find_sources, find_warcs
 from farm.export.merge import Merge, Tell
 from farm.export.source import Source, StoredRecord
 from farm.export.wacz import write_wacz
-from farm.export.writers import write_csv, write_jsonl, write_links, write_parquet
+from farm.export.writers import (
+    field_names,
+    write_csv,
+    write_items_csv,
+    write_jsonl,
+    write_links,
+    write_parquet,
+)
 from farm.model.errors import UsageError
 from farm.model.record import COLUMNS
 from farm.settings.commands import ExportSettings
 from farm.settings.load import load
 from farm.settings.origin import did_you_mean
 from farm.settings.stored import kept_sinks
+from farm.sinks.record import json_line
 
 ABOUT = "Write stored records, merged to one row an id, to files of another format."
 
@@ -40,8 +48,11 @@ def main(arguments: Sequence[str]) -> int:
         return _archive(settings, named, destination)
     sources = sources_of(named)
     with progress() as told, Merge(sources, keep, told) as merge:
-        written_rows = _write(merge.records(), names, destination, replace=settings.force)
-    what = "links" if destination.kind == "links" else "records"
+        if settings.items:
+            written_rows = _write_items(merge, settings, destination)
+        else:
+            written_rows = _write(merge.records(), names, destination, replace=settings.force)
+    what = "items" if settings.items else "links" if destination.kind == "links" else "records"
     tell(f"{written_rows:,} {what} in {destination}, of {merge.read:,} records in {_named(sources)}")
     return 0
 
@@ -81,11 +92,27 @@ def progress() -> Iterator[Tell]:
         yield (lambda share: shown.update(task, completed=share)) if console.is_terminal else (lambda _: None)
 
 
+def _write_items(merge: Merge, settings: ExportSettings, destination: Destination) -> int:
+    names = list(dict.fromkeys(settings.columns))
+    if destination.kind == "csv":
+        names = names or field_names(merge.items())
+    with written(destination, replace=settings.force) as out:
+        if destination.kind == "csv":
+            escapes = destination.escape_formulas
+            return write_items_csv(merge.items(), names, out, escape_formulas=escapes)
+        count = 0
+        for count, item in enumerate(merge.items(), 1):  # noqa: B007
+            out.write(json_line({name: item.get(name) for name in names} if names else item))
+        return count
+
+
 def _columns(settings: ExportSettings, destination: Destination) -> Sequence[str]:
     every = [column.name for column in COLUMNS]
     if settings.columns and destination.kind not in {"jsonl", "csv", "parquet"}:
         raise UsageError(f"--columns does not go with --to {destination.kind}:; leave it out.")
-    for name in settings.columns:
+    if settings.items and destination.kind not in {"jsonl", "csv"}:
+        raise UsageError("--items goes with --to jsonl: and csv:; take one of these, or leave it out.")
+    for name in () if settings.items else settings.columns:
         if name not in every:
             raise UsageError(f"--columns: there is no column {name!r}{did_you_mean(name, every)}.")
     return list(dict.fromkeys(settings.columns)) or every

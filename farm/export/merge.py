@@ -83,6 +83,7 @@ class Merge:
     def items(self) -> Iterator[StoredRecord]:
         """Yield the items of these rows, each id once: those of the same rendering as the row that stays."""
         with self._has_room():
+            self._database.execute("DROP TABLE IF EXISTS items")
             self._database.execute("CREATE TABLE items (id TEXT PRIMARY KEY) WITHOUT ROWID")
         for number, source in enumerate(self._sources):
             self._tell((1 + number / len(self._sources)) / 2)

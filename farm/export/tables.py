@@ -7,6 +7,7 @@ locked for as long as an export takes; a record that a run replaces meanwhile is
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from farm.model.errors import UsageError
 from farm.model.record import COLUMNS, ITEM_KEYS
 from farm.model.secret import SecretUrl
 from farm.sinks.item_values import ITEMS
+from farm.sinks.record import timestamp
 from farm.sinks.rows import TABLE
 
 _LOCK_WAIT_S = 10.0
@@ -35,7 +37,11 @@ def head_of(row: Mapping[str, Any], name: str) -> Head:
 
 def item_of(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row of a table of items without the fields that are null: those of other kinds among them."""
-    return {name: value for name, value in row.items() if value is not None or name in ITEM_KEYS}
+    return {
+        name: timestamp(value.astimezone(UTC)) if isinstance(value, datetime) else value
+        for name, value in row.items()
+        if value is not None or name in ITEM_KEYS
+    }
 
 
 def decoded(row: Mapping[str, Any], name: str) -> dict[str, Any]:

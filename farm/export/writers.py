@@ -7,9 +7,10 @@ from typing import Any, BinaryIO
 
 from farm.export.source import StoredRecord
 from farm.model.errors import RenderError, UsageError
-from farm.model.record import COLUMNS
+from farm.model.record import COLUMNS, ITEM_KEYS
 from farm.resources.files import create_anew
 from farm.sinks.csv_file import csv_row
+from farm.sinks.item_values import MOST_COLUMNS, plain_value
 from farm.sinks.record import json_line
 from farm.sinks.rows import typed_value
 
@@ -74,6 +75,38 @@ def write_links(
     return count
 
 
+def field_names(items: Iterable[StoredRecord]) -> list[str]:
+    """Return the fields of all items, those that each has first. Raises UsageError where they are too many."""
+    names = dict.fromkeys(ITEM_KEYS)
+    for item in items:
+        names |= dict.fromkeys(item)
+        if len(names) > MOST_COLUMNS:
+            raise UsageError(
+                f"The items have more than {MOST_COLUMNS:,} fields; name some of them by --columns."
+            )
+    return list(names)
+
+
+def write_items_csv(
+    items: Iterable[StoredRecord], names: Sequence[str], out: BinaryIO, *, escape_formulas: bool = False
+) -> int:
+    """Write a row an item under a header; lists and objects are JSON."""
+    texts = {place for place, name in enumerate(names) if escape_formulas and name not in ITEM_KEYS}
+    out.write(csv_row(str(name) for name in names))
+    count = 0
+    for count, item in enumerate(items, 1):  # noqa: B007
+        try:
+            cells = [plain_value(item.get(name)) for name in names]
+        except RenderError as error:
+            raise _unwritable(item, error.detail) from None
+        out.write(csv_row((_without_nul(cell) for cell in cells), texts=texts))
+    return count
+
+
+def _without_nul(cell: Any) -> Any:
+    return cell.replace("\0", "\ufffd") if isinstance(cell, str) else cell
+
+
 class _Counted:
     """Rows that are taken in parts."""
 
@@ -127,4 +160,6 @@ def _links(record: StoredRecord) -> Iterator[dict[str, Any]]:
 
 
 def _unwritable(record: StoredRecord, why: str) -> UsageError:
-    return UsageError(f"The record of {record.get('url')!s:.300} cannot be written ({why}); leave it out.")
+    return UsageError(
+        f"The record of {record.get('url') or record.get('_url')!s:.300} cannot be written ({why}); leave it out."
+    )

@@ -91,6 +91,7 @@ class ExportSettings(FolderSettings, CommandSettings):
     destination: To | None = option(
         None, f"{DESTINATIONS}; - for FILE is standard output", metavar="WHERE", flag="to"
     )
+    items: bool = option(False, "the items of these pages in their place")
     pattern: Lines = option((), "only pages in whose URL this is found (repeatable)", metavar="RE")
     status: Listed = option((), "only pages of these statuses, such as 200,404 or 2xx", metavar="LIST")
     since: UtcDate | None = option(None, "only pages fetched since then", metavar="DATE")
