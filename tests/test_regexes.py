@@ -48,6 +48,7 @@ NOT_FROM_OUTSIDE = {
     "farm.scope.seeds._BARE_HOST": "a line of the user's seeds",
     "farm.scope.rules._compiled": "the user's own --include and --exclude",
     "farm.export.filters._compiled": "the user's own --pattern",
+    "farm.cli.dead._pattern": "the user's own --pattern",
     "farm.model.page.CaptureRule": "the user's own --capture, on an address of 8,000 characters",
     "farm.api.handlers.Handlers": "the user's own globs, on a path of 2,000 characters",
     "farm.browser.site_params.renders": "the user's own globs, on a path of 2,000 characters",

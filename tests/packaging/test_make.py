@@ -121,15 +121,18 @@ def test_set_up_names_nothing_that_is_there(bare: Path) -> None:
     assert run.stderr == "setup: missing: Redis 7.0 or later; install it, then run this again.\n"
 
 
-def test_only_the_tests_need_a_database_server(bare: Path) -> None:
+def test_only_the_tests_need_their_servers(bare: Path) -> None:
     """`make run` asks for none."""
     program(bare / "bin" / "make", "")
     (bare / "bin" / "python3").symlink_to(sys.executable)
     (bare / ".cache" / "ms-playwright" / "chromium_headless_shell-1").mkdir(parents=True)
-    assert "PostgreSQL" not in set_up(bare).stderr
+    asked = set_up(bare).stderr
+    assert "PostgreSQL" not in asked
+    assert "Prometheus" not in asked
     run = set_up(bare, "tests")
     assert run.stderr == (
-        "setup: missing: Redis 7.0 or later, PostgreSQL for the tests; install it, then run this again.\n"
+        "setup: missing: Redis 7.0 or later, PostgreSQL for the tests, Prometheus for the tests; "
+        "install it, then run this again.\n"
     )
 
 
