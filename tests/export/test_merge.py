@@ -108,6 +108,7 @@ with open(sys.argv[1], "wb") as file:
 """
 
 
+@pytest.mark.slow
 def test_memory_stays_flat(tmp_path: Path) -> None:
     """With 100,000 records it is that of 5,000 and a cache of 32 MiB; all of them in memory were 300 MB more."""
     kib = []
