@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from farm.export.source import NEEDED, Head, StoredRecord, Wanted, from_row, unreadable
+from farm.export.source import NEEDED, Head, StoredRecord, Wanted, from_row, item_of, unreadable
 from farm.model.errors import UsageError
 from farm.model.record import COLUMNS
 
@@ -243,7 +243,7 @@ def _record(names: Sequence[str], line: bytes) -> StoredRecord:
     if len(cells) != len(names):
         raise ValueError("another number of fields than the header")
     row = {name: _typed(cell, name) for name, cell in zip(names, cells, strict=True)}
-    return row if row.keys() >= _OF_ITEMS else from_row(row)
+    return item_of(row) if row.keys() >= _OF_ITEMS else from_row(row)
 
 
 def _cells(row: bytes) -> list[str | None]:

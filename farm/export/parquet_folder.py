@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from farm.export.line_files import entries_of
-from farm.export.source import HEAD_COLUMNS, NEEDED, Head, StoredRecord, Wanted, unreadable
-from farm.export.tables import decoded, head_of, item_of
+from farm.export.source import HEAD_COLUMNS, NEEDED, Head, StoredRecord, Wanted, item_of, unreadable
+from farm.export.tables import decoded, head_of
 from farm.model.errors import UsageError
 from farm.model.record import COLUMNS, ITEM_KEYS
 from farm.sinks.item_values import ITEMS

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 import orjson
 
 from farm.model.errors import UsageError
-from farm.model.record import COLUMNS
+from farm.model.record import COLUMNS, ITEM_KEYS
+from farm.sinks.item_values import FIELDS
 from farm.sinks.record import timestamp
 
 StoredRecord = Mapping[str, Any]
@@ -93,6 +94,27 @@ def from_row(row: Mapping[str, Any]) -> dict[str, Any]:
     Raises ValueError where a `json` column has a text that is not JSON.
     """
     return {column.name: _plain(row[column.name], column.type) for column in COLUMNS if column.name in row}
+
+
+def item_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row of items without the fields that are null, those of other kinds among them.
+
+    Where the sink knew no fields, one column has all of them as JSON.
+    """
+    item = {
+        name: timestamp(value.astimezone(UTC)) if isinstance(value, datetime) else value
+        for name, value in row.items()
+        if value is not None or name in ITEM_KEYS
+    }
+    if item.keys() - ITEM_KEYS == {FIELDS} and isinstance(item[FIELDS], str):
+        try:
+            fields = orjson.loads(item[FIELDS])
+        except ValueError:
+            return item
+        if isinstance(fields, dict):
+            del item[FIELDS]
+            item |= {name: value for name, value in fields.items() if name not in ITEM_KEYS}
+    return item
 
 
 def _plain(value: Any, kind: str) -> Any:

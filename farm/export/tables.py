@@ -7,17 +7,15 @@ locked for as long as an export takes; a record that a run replaces meanwhile is
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from farm.export.source import HEAD_COLUMNS, NEEDED, Head, StoredRecord, Wanted, from_row, unreadable
+from farm.export.source import HEAD_COLUMNS, NEEDED, Head, StoredRecord, Wanted, from_row, item_of, unreadable
 from farm.model.errors import UsageError
 from farm.model.record import COLUMNS, ITEM_KEYS
 from farm.model.secret import SecretUrl
 from farm.sinks.item_values import ITEMS
-from farm.sinks.record import timestamp
 from farm.sinks.rows import TABLE
 
 _LOCK_WAIT_S = 10.0
@@ -33,15 +31,6 @@ def head_of(row: Mapping[str, Any], name: str) -> Head:
     if head is None:
         raise UsageError(f"{name} has a row in {TABLE} that is not a record of a page ({str(row)[:80]}).")
     return head
-
-
-def item_of(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row of a table of items without the fields that are null: those of other kinds among them."""
-    return {
-        name: timestamp(value.astimezone(UTC)) if isinstance(value, datetime) else value
-        for name, value in row.items()
-        if value is not None or name in ITEM_KEYS
-    }
 
 
 def decoded(row: Mapping[str, Any], name: str) -> dict[str, Any]:
