@@ -48,7 +48,7 @@ async def _use(client: RedisClient, dedup: Dedup) -> None:
         client,
         "rights",
         {},
-        terms=Terms(lives=1),
+        terms=Terms(lives=1, site_queued=3),
         politeness=Politeness(egress_in_flight=100, egress_interval_s=0.001, pair_in_flight=10),
         shards=2,
         dedup=dedup,
@@ -98,6 +98,8 @@ async def _use(client: RedisClient, dedup: Dedup) -> None:
     await nodes.unregister("n", "i3")
     await nodes.history()
     await nodes.register("n", "i4")
+    crowd = [f"http://crowd.example/{number}" for number in range(5)]
+    await frontier.add([UrlTask(url, "crowd.example", fingerprint(url, crawl.key)) for url in crowd])
     await open_crawl(client, "rights", {}, shards=2, dedup=dedup, fresh=True)
 
 

@@ -39,6 +39,9 @@ def pooled(server: PostgresServer, database: str) -> Iterator[str]:
     databases = f"[databases]\n* = host=127.0.0.1 port={server.port}\n[pgbouncer]\n"
     config = folder / "pgbouncer.ini"
     config.write_text(databases + "\n".join(lines) + "\n")
+    for file in (config, folder / "users.txt"):
+        # A test that ran a command before may have left an umask behind which another user cannot read.
+        file.chmod(0o644)
     with (folder / "pgbouncer.log").open("ab") as log:
         # It refuses to be root.
         process = subprocess.Popen([PROGRAM, config], stdout=log, stderr=log, **server.as_user)  # type: ignore[call-overload]

@@ -182,7 +182,8 @@ async def _ended(loop: asyncio.AbstractEventLoop) -> None:
     others = asyncio.all_tasks(loop) - {asyncio.current_task()}
     for task in others:
         task.cancel()
-    await asyncio.wait(others, timeout=30)
+    if others:
+        await asyncio.wait(others, timeout=30)
 
 
 def test_an_upload_whose_answer_was_lost_is_repeated_by_the_same_object(
