@@ -20,7 +20,7 @@ from farm.resources.files import FolderLock
 from farm.scope.rules import ScopeRules
 from farm.scope.seeds import Seed
 from farm.settings.commands import RunSettings
-from farm.settings.options import EMBEDDED, CrawlSettings, FolderSettings
+from farm.settings.options import EMBEDDED, CrawlSettings, FolderSettings, RedisSettings
 
 DEFAULT_CRAWL = "default"
 CRAWLS = Path("crawls")
@@ -45,7 +45,7 @@ def output_folder(settings: RunSettings, seeds: tuple[Seed, ...]) -> Path:
     return CRAWLS / DEFAULT_CRAWL
 
 
-def redis_url(settings: CrawlSettings) -> str:
+def redis_url(settings: RedisSettings) -> str:
     """Return the URL of the user's Redis, with the authorities that its certificate is checked by.
 
     Raises UsageError where the URL or the file of authorities cannot be meant.
@@ -76,7 +76,7 @@ def check_authorities(option: str, path: Path) -> None:
         raise UsageError(f"{option} {path} holds no certificate; give a file in PEM format.")
 
 
-def short_patience_s(settings: CrawlSettings) -> float:
+def short_patience_s(settings: RedisSettings) -> float:
     """Return the patience of whoever cannot tell an outage from a wrong address, or is waited for by a person.
 
     It holds for the first connection of a run and for commands that look in from outside. Patience that is asked

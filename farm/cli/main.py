@@ -20,6 +20,7 @@ COMMANDS = {
     "extract": "try a declaration of items on one page, or run it over stored pages",
     "export": "write stored records, merged to one row an id, to files of another format",
     "add": "add seeds to a crawl",
+    "list": "the crawls in the folders below, or in a Redis",
     "status": "the numbers of a crawl, from anywhere",
     "pause": "take no new pages, on all nodes, until `farm resume`",
     "resume": "go on after `farm pause`, `drain` or `stop`",
@@ -102,7 +103,7 @@ def version(arguments: Sequence[str]) -> int:
 def _no_command(name: str) -> str:
     if "://" in name:
         return f"{name!r} is not a command; write `farm run {name}` to crawl it."
-    if name in {"list", "show", "replay", "drop"}:
+    if name in {"show", "replay", "drop"}:
         return f"{name!r} is not a command; write `farm dead {name}`."
     return f"{name!r} is not a command{did_you_mean(name, COMMANDS)}; `farm --help` lists them."
 

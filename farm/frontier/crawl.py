@@ -117,6 +117,13 @@ async def find_crawl(client: RedisClient, name: str) -> Crawl:
     return _crawl_of(client, name, stored, created=False)
 
 
+async def crawl_names(client: RedisClient) -> list[str]:
+    """Return the names of the crawls that a Redis holds, in order."""
+    found = await client.keys("{*:0}:crawl")
+    names = (key.decode(errors="replace").removeprefix("{").removesuffix(":0}:crawl") for key in found)
+    return sorted(filter(keys.is_name, names))
+
+
 async def delete_crawl(client: RedisClient, name: str) -> int:
     """Delete every key of a crawl and return how many there were.
 

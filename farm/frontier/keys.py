@@ -106,9 +106,14 @@ class Handle:
     shards: int = 1
 
 
+def is_name(crawl: str) -> bool:
+    """Whether a crawl may have this name, which can stand in a key."""
+    return _NAME.match(crawl) is not None
+
+
 def check_name(crawl: str) -> str:
     """Return the crawl's name when it can stand in a key."""
-    if not _NAME.match(crawl):
+    if not is_name(crawl):
         raise UsageError(
             f"The crawl name {crawl!r} cannot be used; take 1 to 64 letters, digits, dots, dashes or underscores."
         )

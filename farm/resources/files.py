@@ -199,6 +199,19 @@ def folder_bytes(folder: Path, without: Collection[str] = ()) -> int:
     return total
 
 
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock of this file; False where the system does not tell.
+
+    The kernel's list is asked: whoever tried to take the lock would keep a run that begins from taking it.
+    """
+    try:
+        inode, locks = path.stat().st_ino, Path("/proc/locks").read_text(encoding="ascii")
+    except OSError:
+        return False
+    # Without the device, which some file systems give otherwise than the kernel lists it.
+    return any(f":{inode} " in line for line in locks.splitlines())
+
+
 class FolderLock:
     """One live run per output folder: a lock that the kernel drops when its holder dies, however it dies.
 

@@ -12,6 +12,7 @@ from farm.settings.options import (
     NodeSettings,
     OutputSettings,
     PoolSettings,
+    RedisSettings,
     SafetySettings,
     ScopeSettings,
     option,
@@ -104,6 +105,13 @@ class StatusSettings(CrawlSettings, CommandSettings):
     """`farm status`."""
 
     as_json: bool = option(False, "print JSON", flag="json")
+
+
+class ListSettings(RedisSettings, CommandSettings):
+    """`farm list`."""
+
+    folders: Lines = option((), "where to look [the current folder]", metavar="FOLDER", positional=True)
+    as_json: bool = option(False, "print JSON, one object a line", flag="json")
 
 
 class PlanSettings(SiteSettings, CrawlSettings, CommandSettings):

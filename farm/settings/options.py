@@ -56,8 +56,8 @@ class FolderSettings(BaseModel):
     )
 
 
-class CrawlSettings(FolderSettings):
-    """Where the crawl lives."""
+class RedisSettings(BaseModel):
+    """Where crawls live."""
 
     redis: RedisUrl = option(
         EMBEDDED,
@@ -77,6 +77,10 @@ class CrawlSettings(FolderSettings):
         metavar="FILE",
         needs="redis",
     )
+
+
+class CrawlSettings(RedisSettings, FolderSettings):
+    """Which crawl, and where it lives."""
 
 
 class ScopeSettings(BaseModel):
