@@ -150,7 +150,7 @@ def preflight(
         )
     secrets = credentials(settings)
     check_sinks(settings.sink, have_items=settings.extract is not None or handling is not None)
-    _check_effect(settings, flags)
+    _check_effect(settings, flags, follows=handling is not None)
     declaration = read_declaration(settings.extract) if settings.extract is not None else None
     check_packages(markdown=settings.markdown, main_text=settings.main_text)
     ScopeRules(settings.scope, (), settings.include, settings.exclude)
@@ -253,13 +253,16 @@ def check_sizes(memory: Memory, machine_bytes: int, contexts: int | None, fds: i
             return budget
 
 
-def _check_effect(settings: RunSettings, flags: Collection[str]) -> None:
-    """Raise UsageError for a flag that has no effect beside the other settings."""
+def _check_effect(settings: RunSettings, flags: Collection[str], *, follows: bool) -> None:
+    """Raise UsageError for a flag that has no effect beside the other settings.
+
+    Handlers that follow links do so in every scope.
+    """
     if "warc_all" in flags and settings.warc_all and all(sink.kind != "warc" for sink in settings.sink):
         raise UsageError(
             "--warc-all has no effect without --sink warc:DIR; give --sink warc:DIR too, or leave it out."
         )
-    if settings.depth and "depth" in flags and settings.scope is ScopeKind.PAGE:
+    if settings.depth and "depth" in flags and settings.scope is ScopeKind.PAGE and not follows:
         raise UsageError(
             "--depth has no effect with --scope page, which follows no links; leave one of them out."
         )

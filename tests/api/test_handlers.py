@@ -198,6 +198,19 @@ async def test_followed_links_obey_robots_depth_and_the_guard(shop: Shop, option
     assert kept == {"", "about"}
 
 
+async def test_a_depth_holds_for_what_is_followed_out_of_scope(shop: Shop, options: dict[str, Any]) -> None:
+    """Without handlers it would have no effect in this scope, and is refused there."""
+    farm = Farm(scope="page", depth=1, **options)
+
+    @farm.default
+    async def on(page: Page) -> None:
+        page.follow("/about" if page.depth == 0 else "/delivery")
+
+    await farm.run(shop.url)
+    kept = {one["url"].removeprefix(shop.url) for one in read_lines(options["output"] / "pages.jsonl")}
+    assert kept == {"", "about"}
+
+
 async def test_hooks_see_every_page(shop: Shop, options: dict[str, Any]) -> None:
     """Before its navigation, where it can be left out without a visit, and when it has settled."""
     farm = Farm(scope="page", **options)
