@@ -15,6 +15,7 @@ from farm.model.event import Emit, Event
 from farm.monitor.merged import MergedEvents
 from farm.monitor.outcomes import LoggedTroubles, RunOutcomes, RunTotals
 from farm.runtime.control import ByteBudget, Control
+from farm.runtime.flow import EligibleReporter
 from farm.runtime.node import Companion, Node
 from farm.runtime.node_watch import NodeWatch
 from farm.runtime.reaper import Reaper
@@ -56,6 +57,8 @@ async def assemble(
         stack.enter_context(LoggedTroubles("farm.sitemaps", outcomes))
         watched: list[Companion] = [partial(sink.watch, emit, clock)]
         watched += disk_quota(plan, sink, control, emit, clock)
+        if plan.settings.metrics_port is not None:
+            watched.append(EligibleReporter(session.frontier.eligible, emit, clock).run)
         if plan.processes > 1:
             merged = MergedEvents(emit, plan.budget_bytes, clock.monotonic)
             node = await stack.enter_async_context(

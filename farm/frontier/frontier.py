@@ -33,8 +33,8 @@ from farm.model.task import Idle, Lease, LeaseRequest, UrlTask
 LONGEST_DETAIL = 500
 LONGEST_TRACEBACK = 2_000
 """Of what the user's own code says."""
-ELIGIBLE_SITES = 1_000
-"""Into the queues of how many sites of a shard is looked to count what could be leased: a call is to be short."""
+ELIGIBLE_SITES = 500
+"""Into how many sites of a shard is looked to count what could be leased: a call is to be short."""
 
 
 class RedisFrontier:
@@ -220,7 +220,7 @@ class RedisFrontier:
         return await self.shards.stats()
 
     async def eligible(self) -> int:
-        """Return how many URLs could be leased now; of very many sites at least so many."""
+        """Return how many URLs could be leased now, one after the other; of very many sites at least so many."""
         return sum(map(int, await self.shards.each("eligible", ELIGIBLE_SITES)))
 
     async def seen_nodes(self) -> list[NodeSeen]:

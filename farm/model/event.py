@@ -144,6 +144,14 @@ class StatsRead:
 
 
 @dataclass(frozen=True, slots=True)
+class EligibleRead:
+    """How many URLs of the crawl could be leased now, over all nodes."""
+
+    at: float
+    urls: int
+
+
+@dataclass(frozen=True, slots=True)
 class FlowRead:
     """The flow of this node's visits: how many end a second, how long each takes, how many are under way."""
 
@@ -251,6 +259,7 @@ Event = (
     | Reclaimed
     | MemoryRead
     | StatsRead
+    | EligibleRead
     | FlowRead
     | LoopLagRead
     | NodesRead

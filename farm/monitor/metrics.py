@@ -88,6 +88,9 @@ def _crawl(snapshot: Snapshot) -> Iterable[Metric]:
     stats, ledger = snapshot.stats, snapshot.stats.ledger
     urls = {name: getattr(ledger, name) for name in ("queued", "delayed", "leased", "done", "dead")}
     yield _gauge("farm_queue_urls", "URLs of the crawl by state, over all nodes.", "state", urls)
+    if snapshot.eligible is not None:
+        text = "URLs of the crawl that could be leased now, without those that wait for their site."
+        yield GaugeMetricFamily("farm_eligible_urls", text, snapshot.eligible)
     yield _gauge("farm_dead_urls", "Dead URLs of the crawl by reason.", "reason", stats.dead_by_reason)
     yield GaugeMetricFamily("farm_sites", "Sites of the crawl.", stats.sites)
     yield CounterMetricFamily("farm_accepted_urls", "URLs that the crawl accepted.", ledger.accepted)

@@ -16,6 +16,7 @@ from farm.model.crawl import NodeSeen, Stats
 from farm.model.egress import ProxyBytes
 from farm.model.event import (
     AdmissionSet,
+    EligibleRead,
     Ending,
     Event,
     Fate,
@@ -79,6 +80,8 @@ class Snapshot:
     started: float
     slots: tuple[SlotView, ...] = ()
     stats: Stats = field(default_factory=Stats)
+    eligible: int | None = None
+    """How many URLs of the crawl could be leased now; None where nobody asks for it."""
     pages_done: int = 0
     visits_failed: int = 0
     pages_per_s: float = 0.0
@@ -162,6 +165,7 @@ class Tally:
         self._relieved: Counter[str] = Counter()
         self._relieved_bytes = 0
         self._admission: AdmissionSet | None = None
+        self._eligible: int | None = None
         self._proxied = ProxyBytes()
         self._flow = FlowRead(started, 0.0, 0.0, 0.0)
         self._lag = LoopLagRead(0.0, 0.0, 0.0, 0.0)
@@ -206,6 +210,8 @@ class Tally:
                     self._memory_peak = max(self._memory_peak, event.used_bytes)
                 case StatsRead():
                     self._stats = event.stats
+                case EligibleRead():
+                    self._eligible = event.urls
                 case FlowRead():
                     self._flow = event
                 case LoopLagRead():
@@ -245,6 +251,7 @@ class Tally:
                 started=self._started,
                 slots=tuple(self._slots[name] for name in self._order),
                 stats=self._stats,
+                eligible=self._eligible,
                 pages_done=self._pages_done,
                 visits_failed=self._visits_failed,
                 pages_per_s=sum(recent) / (len(recent) * BIN_S) if recent else overall,

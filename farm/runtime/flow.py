@@ -8,12 +8,13 @@ the rate and the duration of visits checks the figures. Lives on the event loop.
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from farm.model.clock import Clock
 from farm.model.event import (
     AdmissionSet,
+    EligibleRead,
     Emit,
     Event,
     FlowRead,
@@ -28,6 +29,8 @@ from farm.policy.capacity import CrawlLimits, Flow, steadied, useful_limits
 
 SPAN_S = 60.0
 EVERY_S = 2.0
+ELIGIBLE_EVERY_S = 10.0
+"""Counting it takes Redis a millisecond or two, and a hundred nodes may ask."""
 SITES = 20
 
 
@@ -175,3 +178,19 @@ class FlowReporter:
             self._emit(FlowRead(now, flow.per_s, flow.took_s, flow.under_way))
             limit, binding = self._admission.limit, self._admission.binding
             await self._store.publish(self._node, flow, sites, limit, binding, self._memory_bytes)
+
+
+class EligibleReporter:
+    """Tells by how many visits there could be more under way; `eligible` returns it, over all nodes."""
+
+    def __init__(self, eligible: Callable[[], Awaitable[int]], emit: Emit, clock: Clock) -> None:
+        self._eligible = eligible
+        self._emit = emit
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Tell now and every ten seconds, until cancelled."""
+        while True:
+            urls = await self._eligible()
+            self._emit(EligibleRead(self._clock.monotonic(), urls))
+            await asyncio.sleep(ELIGIBLE_EVERY_S)

@@ -69,5 +69,6 @@ def test_the_counters_of_a_run_equal_its_summary(shop: Shop, out: Path) -> None:
     assert read["farm_accepted_urls_total"] == ledger["accepted"] == len(seeds)
     assert read["farm_pages_total done"] == ledger["done"] == len(seeds) - 1
     assert read["farm_pages_total dead"] == ledger["dead"] == 1
+    assert 0 <= read["farm_eligible_urls"] <= len(seeds)
     assert read["farm_dead_urls network"] == summary["dead"]["network"]
     assert read["farm_memory_budget_bytes"] == summary["memory_budget_bytes"]

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from farm.model.crawl import Ledger, Stats
 from farm.model.errors import UsageError
 from farm.model.event import (
+    EligibleRead,
     Ending,
     Fate,
     LoopLagRead,
@@ -95,6 +96,7 @@ def test_a_scrape_has_what_was_told(tally: Tally, server: MetricsServer) -> None
         MemoryRead(START, used_bytes=5, budget_bytes=7, processes=3),
         Skipped(START, {"robots": 4}),
         StatsRead(START, Stats(LEDGER, {"timeout": 1}, sites=2, state="paused")),
+        EligibleRead(START, 2),
     ):
         tally.fold(event)
     status, body = get(server, "/metrics")
@@ -124,6 +126,12 @@ def test_a_scrape_has_what_was_told(tally: Tally, server: MetricsServer) -> None
     for state in ("queued", "delayed", "leased", "done", "dead"):
         assert read[f"farm_queue_urls{{state={state}}}"] == getattr(LEDGER, state)
     assert read["farm_accepted_urls_total"] == 9
+    assert read["farm_eligible_urls"] == 2
+
+
+def test_what_nobody_has_counted_is_not_said(tally: Tally, server: MetricsServer) -> None:
+    """A 0 would take nodes away from a crawl of which nothing is known yet."""
+    assert "farm_eligible_urls" not in values(get(server, "/metrics")[1])
 
 
 def test_labels_never_name_what_is_crawled(tally: Tally) -> None:

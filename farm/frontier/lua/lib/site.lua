@@ -64,6 +64,16 @@ local function has_room(s)
   return s[ROOM] == 0 or s[FLYING] < s[ROOM]
 end
 
+-- How many leases of a site that is eligible could be granted at this moment, one after the other.
+local function leases_left(s)
+  local most = s[ROOM] == 0 and NEVER or math.max(0, s[ROOM] - s[FLYING])
+  if s[SPACING] > 0 then
+    local saved = s[SAVED_UP] - math.max(0, s[ARRIVAL] - now) / s[SPACING]
+    most = math.min(most, math.max(0, math.floor(saved)))
+  end
+  return most
+end
+
 local function place(s)
   local bands, had, room = s[BANDS], s[HAD_BANDS], has_room(s)
   -- Whether it stays where it is in the ready sets, which is where most settlements leave it.
