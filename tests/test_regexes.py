@@ -52,6 +52,7 @@ NOT_FROM_OUTSIDE = {
     "farm.model.page.CaptureRule": "the user's own --capture, on an address of 8,000 characters",
     "farm.api.handlers.Handlers": "the user's own globs, on a path of 2,000 characters",
     "farm.browser.site_params.renders": "the user's own globs, on a path of 2,000 characters",
+    "farm.policy.renderers.RendererRules": "the user's own globs, on a path of 2,000 characters",
 }
 WALKED = {"farm.detect.rules._is": "the rows of RULES are judged one by one"}
 

@@ -69,6 +69,10 @@ class Options(TypedDict, total=False):
     """browser to run [Playwright's, else the system's]."""
     sandbox: bool | None
     """Chromium's sandbox [on, except for root]."""
+    render: Literal["browser", "light", "fetch"] | None
+    """what brings the pages: browser, light (an engine that paints nothing) or fetch (plain HTTP, no
+    script is run) [browser].
+    """
     wait: str | None
     """settle, load, domcontentloaded or css:SELECTOR [settle]."""
     page_timeout: str | None
@@ -118,7 +122,7 @@ class Options(TypedDict, total=False):
     insecure: bool | None
     """accept any certificate."""
     site: Mapping[str, Mapping[str, Any]] | None
-    """rate, concurrency, wait, block and headers of one site."""
+    """rate, concurrency, render, wait, block and headers of one site."""
     proxies: str | PathLike[str] | None
     """proxies to go out by: a file with one URL a line (http, https, socks4, socks5)."""
     proxy_rotation: Literal["context", "page", "site"] | None

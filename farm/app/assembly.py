@@ -13,8 +13,8 @@ from pathlib import Path
 from farm.app.limits import crawl_limits
 from farm.app.preflight import RunPlan
 from farm.app.records import PageParsers, page_parsers, recorder
-from farm.app.rendering import slot_params
 from farm.app.session import CrawlSession
+from farm.app.slots import NodeSlots, hash_routes, node_slots
 from farm.app.traffic import (
     Proxies,
     byte_budget,
@@ -24,15 +24,11 @@ from farm.app.traffic import (
     robots_checker,
     sitemap_feed,
 )
-from farm.browser.context import SlotParams
-from farm.browser.engine import EngineParams
 from farm.browser.errors import ignore_driver_exit
-from farm.browser.pool import Pool, PoolParams
 from farm.detect import detect
 from farm.egress import Gateway, GatewayParams
 from farm.frontier.lease_renewer import RedisLeaseRenewer
 from farm.model.clock import Clock
-from farm.model.errors import UsageError
 from farm.model.event import Emit, Event
 from farm.model.url import HashRoutes
 from farm.monitor.outcomes import RunTotals
@@ -40,7 +36,7 @@ from farm.policy.admission import CpuParams
 from farm.policy.memory import MemoryParams
 from farm.policy.retry import RetryParams
 from farm.resources.host_load import CpuUsage, HostLoad
-from farm.resources.memory import MemoryMeter, MemorySampler, heap_mib, machine_bytes, renderer_cap_bytes
+from farm.resources.memory import MemoryMeter, MemorySampler, machine_bytes, renderer_cap_bytes
 from farm.runtime.control import ByteBudget, Control, ending_from_thread
 from farm.runtime.egress_route import DirectRoute
 from farm.runtime.flow import FlowMeter, FlowReporter, OwnLimits
@@ -55,7 +51,6 @@ from farm.runtime.worker import Worker
 from farm.scope.duplicate_templates import DuplicateTemplates
 from farm.scope.links import RedirectPolicy
 from farm.settings.commands import RunSettings
-from farm.settings.units import parse_hash_routes
 
 FOLDER_BYTES = 256 * 2**20
 """Of the order of what the pages of an engine write to its folder, shared memory included."""
@@ -140,8 +135,9 @@ async def assemble_node(
         await gateway.start()
         stack.push_async_callback(gateway.close)
         cap_bytes = renderer_cap_bytes(plan.budget_bytes)
-        pool = _pool(plan, session, cap_bytes, folder, reaper, emit, clock)
-        stack.push_async_callback(pool.close)
+        slots = node_slots(session, cap_bytes, folder, reaper, emit, clock)
+        if slots.pool is not None:
+            stack.push_async_callback(slots.pool.close)
         session.presence.on_drain(ending_from_thread(control, emit, clock))
         retry = RetryParams(retries=session.crawl.settings["retries"])
         proxies = proxies_of(plan, emit, clock)
@@ -151,7 +147,7 @@ async def assemble_node(
         parsers = page_parsers(plan, cap_bytes, reaper)
         if parsers is not None:
             stack.push_async_callback(parsers.pool.close)
-        templates = DuplicateTemplates(hash_routes=_hash_routes(session) is HashRoutes.AUTO)
+        templates = DuplicateTemplates(hash_routes=hash_routes(session) is HashRoutes.AUTO)
         links = link_sorter(session, robots, templates, clock.wall().year)
         pacer = pace_learner(session, host_load, emit, clock)
         deps = WorkerDeps(
@@ -170,15 +166,17 @@ async def assemble_node(
         )
         feed = sitemap_feed(plan, session, gateway, proxies, robots, links, sink, control)
         workers = await _workers(
-            plan, pool, gateway, proxies, deps, control, _worker_params(session, retry, parsers)
+            plan, slots, gateway, proxies, deps, control, _worker_params(session, slots, retry, parsers)
         )
-        sampler = _memory_sampler(pool, session, cap_bytes, folder)
+        sampler = _memory_sampler(slots, session, cap_bytes, folder)
         stack.callback(sampler.close)
         limits = crawl_limits(session.crawl.settings, settings.site, has_proxies=proxies is not None)
         own_limits = OwnLimits(limits, meter, proxies.pool if proxies else None, clock)
         params = _governor_params(plan, cap_bytes, folder)
         busy_share = CpuUsage().busy_share
-        governor = Governor(params, sampler.sample, busy_share, pool, control, emit, clock, own_limits)
+        governor = Governor(
+            params, sampler.sample, busy_share, slots.for_governor, control, emit, clock, own_limits
+        )
         node = Node(
             workers,
             governor,
@@ -207,32 +205,12 @@ async def assemble_node(
         yield NodeParts(node, totals, governor.set_budget, budget)
 
 
-def _pool(
-    plan: RunPlan,
-    session: CrawlSession,
-    cap_bytes: int,
-    folder: Path,
-    reaper: Reaper,
-    emit: Emit,
-    clock: Clock,
-) -> Pool:
-    return Pool(
-        # A little faster than the ramp, so that the time that the first launch takes is caught up.
-        PoolParams(
-            plan.engines, open_every_s=0.8 * plan.settings.ramp_up / plan.contexts, cap_bytes=cap_bytes
-        ),
-        *_browser_params(plan, session, cap_bytes),
-        folder,
-        reaper.kill,
-        emit,
-        clock,
-    )
-
-
-def _worker_params(session: CrawlSession, retry: RetryParams, parsers: PageParsers | None) -> WorkerParams:
+def _worker_params(
+    session: CrawlSession, slots: NodeSlots, retry: RetryParams, parsers: PageParsers | None
+) -> WorkerParams:
     settings = session.plan.settings
     return WorkerParams(
-        visit_s=settings.page_timeout + VISIT_GRACE_S,
+        visit_s=slots.renderings * settings.page_timeout + VISIT_GRACE_S,
         commit_s=settings.redis_patience + VISIT_GRACE_S,
         extract_s=parsers.wait_s + VISIT_GRACE_S if parsers is not None else 0.0,
         sink_s=settings.sink_patience,
@@ -247,7 +225,7 @@ def _worker_params(session: CrawlSession, retry: RetryParams, parsers: PageParse
 
 async def _workers(
     plan: RunPlan,
-    pool: Pool,
+    slots: NodeSlots,
     gateway: Gateway,
     proxies: Proxies | None,
     deps: WorkerDeps,
@@ -260,14 +238,14 @@ async def _workers(
         name = f"{index + 1:02d}"
         slot_proxy = await gateway.open(name, proxies.first if proxies else None)
         route = proxies.route(slot_proxy) if proxies else DirectRoute()
-        slot = pool.slot(name, slot_proxy.proxy_url)
+        slot = slots.open(name, slot_proxy)
         workers.append(Worker(index, slot, slot_proxy, route, deps, control, params))
     return workers
 
 
-def _memory_sampler(pool: Pool, session: CrawlSession, cap_bytes: int, folder: Path) -> MemorySampler:
+def _memory_sampler(slots: NodeSlots, session: CrawlSession, cap_bytes: int, folder: Path) -> MemorySampler:
     meter = MemoryMeter(cap_bytes, (folder, *map(Path, SHARED_MEMORY)))
-    return MemorySampler(meter, pool.inventory, session.server.pids if session.server else tuple)
+    return MemorySampler(meter, slots.inventory, session.server.pids if session.server else tuple)
 
 
 def _governor_params(plan: RunPlan, cap_bytes: int, folder: Path) -> GovernorParams:
@@ -288,39 +266,3 @@ def _gateway_params(settings: RunSettings) -> GatewayParams:
     size = settings.max_page_size
     cap = size.of(machine_bytes()) if size is not None else 0
     return GatewayParams(ca_file=settings.ca_file, visit_bytes=cap)
-
-
-def _browser_params(plan: RunPlan, session: CrawlSession, cap_bytes: int) -> tuple[EngineParams, SlotParams]:
-    """Return what engines and slots are given: both must know whether images are loaded, and what is captured."""
-    slots = _slot_params(plan, session)
-    engine = EngineParams(
-        plan.binary,
-        plan.sandbox,
-        plan.settings.ca_file,
-        heap_mib=heap_mib(cap_bytes),
-        images=slots.tab.images,
-        requests=slots.tab.capture.requests,
-    )
-    return engine, slots
-
-
-def _slot_params(plan: RunPlan, session: CrawlSession) -> SlotParams:
-    settings = plan.settings
-    seeds = plan.origins or [f"https://{host}/" for host in session.rules.hosts]
-    if plan.secrets.headers and not seeds:
-        raise UsageError(
-            "--header goes to the seeds' own hosts alone, and no seed is known here; give a URL."
-        )
-    return slot_params(
-        settings,
-        plan.secrets,
-        seeds,
-        machine_bytes(),
-        _hash_routes(session),
-        plan.declaration,
-        whole_html=plan.handling is not None,
-    )
-
-
-def _hash_routes(session: CrawlSession) -> HashRoutes:
-    return parse_hash_routes(session.crawl.settings["hash_routes"])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from farm.app.access import DEFAULT_CRAWL, PRIVATE, check_authorities, output_folder, redis_url
-from farm.app.rendering import Credentials, credentials
+from farm.app.rendering import Credentials, credentials, needs_browser
 from farm.browser import chromium
 from farm.browser.chromium import BrowserBinary, find_browser
 from farm.egress import AllowedNetwork, Guard
@@ -56,7 +56,8 @@ class RunPlan:
     seeds: tuple[Seed, ...]
     agreed: Mapping[str, Any]
     guard: Guard
-    binary: BrowserBinary
+    binary: BrowserBinary | None
+    """None where no page needs a browser."""
     sandbox: bool
     contexts: int
     engines: int
@@ -167,7 +168,7 @@ def preflight(
         proxies = ProxyFile(settings.proxies)
         proxies.read()
         warnings += tuple(f"{proxies.path}, {bad}" for bad in proxies.bad)
-    binary = find_browser(settings.browser)
+    binary = find_browser(settings.browser) if needs_browser(settings) else None
     budget = check_sizes(settings.memory, machine_bytes(), settings.contexts, fd_limit())
     contexts = settings.contexts or automatic_contexts(budget, core_count())
     processes = check_processes(settings.processes, contexts, budget)
@@ -176,7 +177,7 @@ def preflight(
         warnings += (
             f"{engines} browsers are started, not the {settings.engines} of --engines: one for each context.",
         )
-    without = chromium.why_without_sandbox() if settings.sandbox else ""
+    without = chromium.why_without_sandbox() if settings.sandbox and binary else ""
     if without:
         warnings += (f"Chromium's sandbox is off, because {without}, or accept it with --no-sandbox.",)
     if settings.insecure:

@@ -27,13 +27,17 @@ from farm.browser.tab import TabParams
 from farm.detect.page_features import MARKUP_CHARS, TEXT_CHARS
 from farm.extract.declaration import Declaration
 from farm.model.errors import UsageError
-from farm.model.page import CaptureRule
+from farm.model.page import CaptureRule, Renderer
 from farm.model.url import HashRoutes
 from farm.policy.recycle import RecycleParams
+from farm.policy.renderers import RendererRules, SiteRenderers
 from farm.scope.rules import registrable_domain
 from farm.settings.commands import RunSettings
 from farm.settings.units import is_timezone
 
+RENDERERS = frozenset({Renderer.BROWSER})
+"""What there is."""
+BY_BROWSER_ALONE = ("screenshot", "pdf", "click", "scroll", "har", "capture", "warc_all")
 WARC_BODY_BYTES = 32 * 2**20
 """Of the documents of a visit, as much is kept for a WARC file."""
 
@@ -63,6 +67,38 @@ def credentials(settings: RunSettings) -> Credentials:
     return Credentials(headers, own, state)
 
 
+def renderer_rules(settings: RunSettings) -> RendererRules:
+    """Return by what each page is brought."""
+    sites = {
+        name: SiteRenderers(table.render, [(rule.match, rule.render) for rule in table.page if rule.render])
+        for name, table in settings.site.items()
+        if table.render or any(rule.render for rule in table.page)
+    }
+    return RendererRules(settings.render, sites)
+
+
+def needs_browser(settings: RunSettings) -> bool:
+    """Return whether a browser may be started. Raises UsageError where what is asked for needs another renderer.
+
+    The light engine gives up some pages, which are the browser's then.
+    """
+    named = renderer_rules(settings).named
+    missing = sorted(named - RENDERERS)
+    if missing:
+        raise UsageError(
+            f"--render {missing[0]} is not there yet; take one of {', '.join(sorted(RENDERERS))}."
+        )
+    if Renderer.FETCH in named:
+        asked = [name for name in BY_BROWSER_ALONE if getattr(settings, name)]
+        asked += ["wait css:"] * settings.wait.startswith("css:")
+        if asked:
+            flag = asked[0].replace("_", "-")
+            raise UsageError(
+                f"--{flag} needs a browser, which pages by --render fetch do without; leave one out."
+            )
+    return named != {Renderer.FETCH}
+
+
 def slot_params(
     settings: RunSettings,
     secrets: Credentials,
@@ -79,7 +115,9 @@ def slot_params(
     `whole_html` says that the HTML is needed whatever is kept of it.
     """
     rules = {
-        name: SiteRules(table.wait or "", table.block, tuple((rule.match, rule.wait) for rule in table.page))
+        name: SiteRules(
+            table.wait or "", table.block, tuple((rule.match, rule.wait) for rule in table.page if rule.wait)
+        )
         for name, table in settings.site.items()
     }
     images = loads_images(settings.block, rules)

@@ -87,6 +87,15 @@ class SlotProxy:
         if self._params.visit_bytes:
             self._state.traffic.cap = self._received_before + self._params.visit_bytes
 
+    def begin_again(self) -> None:
+        """Hold the next request for the visit's document as the first one was: the page is visited once more."""
+        visit = self._state.visit
+        if visit.hold is None:
+            return
+        visit.hold = NavigationHold(visit.hold.authority, visit.hold.ask)
+        for session in self._sessions.values():
+            session.hold_for(visit)
+
     def failure(self, url: str) -> EgressFailure | None:
         """Return how the visit's last attempt to reach the URL's host and port failed; None if it did not.
 

@@ -5,6 +5,7 @@ of an error that a user can cause is one sentence that names the remedy.
 """
 
 from farm.model.outcome import FailureKind
+from farm.model.page import RenderedPage
 
 
 class FarmError(Exception):
@@ -108,3 +109,16 @@ class SlotLost(FarmError):
         self.kind = kind
         self.detail = detail
         self.innocent = innocent
+
+
+class RendererUnfit(FarmError):
+    """A renderer that is no browser cannot bring this page, where a browser might; its slot is still good.
+
+    `kind` and `detail` are how the visit fails where there is no browser; `page` is what came, None without any.
+    """
+
+    def __init__(self, kind: FailureKind, detail: str, page: RenderedPage | None = None) -> None:
+        super().__init__(f"{kind}: {detail}")
+        self.kind = kind
+        self.detail = detail
+        self.page = page

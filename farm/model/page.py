@@ -10,6 +10,17 @@ from hashlib import sha256
 from typing import Any
 
 
+class Renderer(StrEnum):
+    """What brings a page."""
+
+    BROWSER = "browser"
+    """Chromium."""
+    LIGHT = "light"
+    """An engine that runs scripts and paints nothing."""
+    FETCH = "fetch"
+    """Plain HTTP and an HTML parser; no script is run."""
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """A link as it stands in the document: absolute, not yet canonical."""
@@ -257,7 +268,7 @@ class RenderedPage:
     hash_router: HashRouter | None = None
     errors: tuple[PageError, ...] = ()
     errors_more: int = 0
-    rendered_by: str = "browser"
+    rendered_by: Renderer = Renderer.BROWSER
 
     def explained(self, cause_of: Callable[[str], str]) -> "RenderedPage":
         """Return the page with the cause of each request that had no answer; `cause_of` a URL is empty if unknown.

@@ -72,7 +72,7 @@ COLUMNS = (
         "`[{url, method, status, content_type, body, truncated}]`: what scripts of the page fetched, "
         "see [below](#responses); null without `--capture`",
     ),
-    Column("rendered_by", "text", "what brought the page: `browser`"),
+    Column("rendered_by", "text", "what brought the page: `browser`, `light` or `fetch`"),
     Column(
         "revision",
         "integer",

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, field_validator
 
+from farm.model.page import Renderer
 from farm.policy.proxies import Rotation
 from farm.settings.options import option
 from farm.settings.sites import SiteTables
@@ -36,6 +37,11 @@ class BrowserSettings(BaseModel):
 class RenderSettings(BaseModel):
     """How a page is rendered."""
 
+    render: Renderer = option(
+        Renderer.BROWSER,
+        "what brings the pages: browser, light (an engine that paints nothing) or fetch (plain HTTP, no script is "
+        "run) [browser]",
+    )
     wait: WaitRule = option(
         "settle", "settle, load, domcontentloaded or css:SELECTOR [settle]", metavar="RULE"
     )
@@ -110,7 +116,7 @@ class RenderSettings(BaseModel):
 class SiteSettings(BaseModel):
     """What is known of single sites."""
 
-    site: SiteTables = option({}, "rate, concurrency, wait, block and headers of one site")
+    site: SiteTables = option({}, "rate, concurrency, render, wait, block and headers of one site")
 
 
 class EgressSettings(BaseModel):

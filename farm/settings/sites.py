@@ -5,12 +5,13 @@ A table covers the site that it names, as the frontier names sites (`shop.exampl
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import NoDecode
 
+from farm.model.page import Renderer
 from farm.model.url import ANY_SUBDOMAIN, host_of, is_address
 from farm.scope.canonical import Refusal, canonicalise
 from farm.settings.origin import CONFIG, did_you_mean
@@ -47,10 +48,14 @@ class _Table(BaseModel):
 
 
 class PageRule(_Table):
-    """What pages are waited for: those whose path the glob `match` covers; `*` stands for slashes too."""
+    """How those pages are rendered whose path the glob `match` covers; `*` stands for slashes too.
+
+    Of several that cover a page, the first that has a key counts for it.
+    """
 
     match: str = Field(max_length=MOST_MATCH_CHARS)
-    wait: WaitRule
+    wait: WaitRule | None = None
+    render: Renderer | None = None
 
     @field_validator("match")
     @classmethod
@@ -59,12 +64,19 @@ class PageRule(_Table):
             raise ValueError("write the path of a URL, such as /product/*")
         return value
 
+    @model_validator(mode="after")
+    def _has_effect(self) -> Self:
+        if self.wait is None and self.render is None:
+            raise ValueError("it needs wait or render")
+        return self
+
 
 class SiteTable(_Table):
     """What holds for one site; where it says nothing, the options of the run hold."""
 
     rate: RateLimit | None = None
     concurrency: int | None = Field(default=None, ge=1)
+    render: Renderer | None = None
     wait: WaitRule | None = None
     block: BlockedKinds | None = None
     headers: tuple[HeaderLine, ...] = ()

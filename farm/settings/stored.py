@@ -23,6 +23,7 @@ import orjson
 from farm.frontier.crawl import Crawl
 from farm.frontier.faults import unreadable
 from farm.model.errors import FrontierRefused, OutputUnwritable, UsageError
+from farm.model.page import Renderer
 from farm.model.secret import MASK
 from farm.model.url import HashRoutes
 from farm.resources.files import create_anew, own_folder, read_own
@@ -41,36 +42,18 @@ CANONICALISATION = 1
 FOR_SEEDS = ("scope", "include", "exclude", "depth", "hash_routes")
 """What must be known to add a seed."""
 OF_RECORDS = (
-    "wait",
-    "block",
-    "max_page_size",
-    "viewport",
-    "user_agent",
-    "click",
-    "click_times",
-    "scroll",
-    "screenshot",
-    "pdf",
-    "download",
-    "max_download",
-    "locale",
-    "timezone",
-    "isolation",
-    "html",
-    "bodies",
-    "text",
-    "images",
-    "capture",
-    "capture_max",
-    "har",
-    "markdown",
-    "main_text",
+    *("render", "wait", "block", "max_page_size", "viewport", "user_agent", "locale", "timezone"),
+    *("isolation", "click", "click_times", "scroll", "screenshot", "pdf", "download", "max_download"),
+    *("html", "bodies", "text", "images", "capture", "capture_max", "har", "markdown", "main_text"),
 )
 """Options that change what a record says; who joins without them has them from the crawl."""
 DECLARATION = "declaration"
 """What `--extract` says, whole: not the file's name, which is another on each machine."""
 SAID_WHERE_GIVEN = frozenset(
-    {"site", "images", "capture", "capture_max", "har", "markdown", "main_text", DECLARATION, "bodies"}
+    {
+        *("site", "render", "images", "capture", "capture_max", "har", "bodies"),
+        *("markdown", "main_text", DECLARATION),
+    }
 )
 """What older crawls do not know: those go on, and so do older nodes, where it is not used."""
 NOT_ADOPTED = frozenset({"canonicalisation", "header_names", "site_headers", "with_storage_state"})
@@ -108,7 +91,12 @@ class StoredSettings(
 def agreed_settings(settings: RunSettings) -> dict[str, Any]:
     """Return the settings that are stored with the crawl when it is created, as JSON has them."""
     of_records = settings.model_dump(mode="json", include=set(OF_RECORDS))
-    of_records = {name: value for name, value in of_records.items() if value or name not in SAID_WHERE_GIVEN}
+    unsaid: tuple[Any, ...] = (None, False, [], Renderer.BROWSER)
+    of_records = {
+        name: value
+        for name, value in of_records.items()
+        if value not in unsaid or name not in SAID_WHERE_GIVEN
+    }
     width, height = settings.viewport
     of_records["viewport"] = f"{width}x{height}"
     if (settings.screenshot or settings.pdf) and "block" not in settings.model_fields_set:

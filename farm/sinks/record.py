@@ -122,7 +122,7 @@ def build_record(
         "markdown": visit.markdown,
         "main_text": visit.main_text,
         "responses": None if page.responses is None else [*map(_response, page.responses)],
-        "rendered_by": page.rendered_by,
+        "rendered_by": page.rendered_by.value,
         "revision": visit.revision,
         **_findings(visit.detection),
         "truncated": truncated if keep.html else tuple(name for name in truncated if name != "html"),

@@ -148,3 +148,28 @@ async def test_a_tunnel_of_an_earlier_visit_waits_anew(open_slot_proxy: OpenSlot
             assert fault_of(slot_proxy, url) is EgressFault.NOT_NOW
             assert arrived == b"one"
         assert len(door.asked) == 1
+
+
+async def test_a_page_that_is_visited_once_more_waits_once_more(open_slot_proxy: OpenSlotProxy) -> None:
+    """Both in plain HTTP and through a tunnel that is open already."""
+    slot_proxy, door = await open_slot_proxy(), Doorkeeper()
+    door.opens.set()
+    slot_proxy.begin_again()
+    async with listening(answering(ok(b"hi"))) as origin, calling(slot_proxy) as page:
+        slot_proxy.begin(f"{origin.url}/", door.ask)
+        for times in (1, 1, 2):
+            if times == 2:
+                slot_proxy.begin_again()
+            page.ask(f"{origin.url}/", DOCUMENT)
+            await page.head()
+            assert len(door.asked) == times
+    async with listening(echo) as origin, calling(slot_proxy) as caller:
+        authority = f"127.0.0.1:{origin.port}"
+        slot_proxy.begin(f"https://{authority}/", door.ask)
+        await caller.tunnel(authority)
+        for times in (3, 4):
+            if times == 4:
+                slot_proxy.begin_again()
+            caller.send(b"one")
+            assert await caller.body(3) == b"one"
+            assert len(door.asked) == times

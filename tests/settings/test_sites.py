@@ -87,6 +87,8 @@ def test_the_example_in_the_readme_is_one() -> None:
             '[[site."a.example".page]] number 2: wait = lod: write settle, load,',
         ),
         ('[[site."a.example".page]]\nwait = "load"', "number 1: it needs match"),
+        ('[[site."a.example".page]]\nmatch = "/x"', "number 1: it needs wait or render"),
+        ('[site."a.example"]\nrender = "chrome"', "render = chrome: "),
         ('[[site."a.example".page]]\nmatch = "x"\nwait = "load"', "write the path of a URL"),
     ],
 )

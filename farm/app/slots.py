@@ -1,0 +1,122 @@
+"""The slots of a node, joined: the browser's contexts, and what visits pages that need none."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from farm.app.preflight import RunPlan
+from farm.app.rendering import renderer_rules, slot_params
+from farm.app.session import CrawlSession
+from farm.browser.context import SlotParams
+from farm.browser.engine import EngineParams
+from farm.browser.pool import Pool, PoolParams
+from farm.detect import detect
+from farm.egress import SlotProxy
+from farm.model.clock import Clock
+from farm.model.errors import UsageError
+from farm.model.event import Emit
+from farm.model.page import Renderer
+from farm.model.url import HashRoutes
+from farm.policy.renderers import RendererRules
+from farm.resources.memory import ProcessInventory, heap_mib, machine_bytes
+from farm.runtime.ports import Slot, SlotPool
+from farm.runtime.reaper import Reaper
+from farm.runtime.tiered_slot import CheapRenderer, TieredPool, TieredSlot
+from farm.settings.units import parse_hash_routes
+
+Cheap = Callable[[str, SlotProxy], CheapRenderer]
+"""Makes the renderer of a slot, by its name and its port."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSlots:
+    """What makes the slots of a node; `pool` is None where no page needs a browser."""
+
+    pool: Pool | None
+    rules: RendererRules
+    cheap: Mapping[Renderer, Cheap] = field(default_factory=dict)
+    tiered: list[TieredSlot] = field(default_factory=list)
+
+    @property
+    def renderings(self) -> int:
+        """How often one visit may render its page at most."""
+        return 2 if self.cheap and self.pool is not None else 1
+
+    @property
+    def for_governor(self) -> SlotPool:
+        """All slots and engines."""
+        return self.pool if self.pool is not None and not self.cheap else TieredPool(self.pool, self.tiered)
+
+    def open(self, name: str, slot_proxy: SlotProxy) -> Slot:
+        """Return a slot that goes out by this port."""
+        browser = self.pool.slot(name, slot_proxy.proxy_url) if self.pool is not None else None
+        if browser is not None and not self.cheap:
+            return browser
+        slot = TieredSlot(
+            name,
+            browser,
+            {renderer: make(name, slot_proxy) for renderer, make in self.cheap.items()},
+            lambda lease: self.rules.of(lease.task.url),
+            detect,
+            slot_proxy.begin_again,
+        )
+        self.tiered.append(slot)
+        return slot
+
+    def inventory(self) -> ProcessInventory:
+        """Return the processes of the engines."""
+        return self.pool.inventory() if self.pool is not None else ProcessInventory()
+
+
+def node_slots(
+    session: CrawlSession, cap_bytes: int, folder: Path, reaper: Reaper, emit: Emit, clock: Clock
+) -> NodeSlots:
+    """Return what makes the slots; nothing is started before a page needs it."""
+    rules = renderer_rules(session.plan.settings)
+    return NodeSlots(_pool(session, cap_bytes, folder, reaper, emit, clock), rules)
+
+
+def hash_routes(session: CrawlSession) -> HashRoutes:
+    """Return what the crawl makes of links to fragments."""
+    return parse_hash_routes(session.crawl.settings["hash_routes"])
+
+
+def _pool(
+    session: CrawlSession, cap_bytes: int, folder: Path, reaper: Reaper, emit: Emit, clock: Clock
+) -> Pool | None:
+    """Return the engines; both they and the slots must know whether images are loaded, and what is captured."""
+    plan = session.plan
+    slots = _slot_params(plan, session)
+    if plan.binary is None:
+        return None
+    engine = EngineParams(
+        plan.binary,
+        plan.sandbox,
+        plan.settings.ca_file,
+        heap_mib=heap_mib(cap_bytes),
+        images=slots.tab.images,
+        requests=slots.tab.capture.requests,
+    )
+    # A little faster than the ramp, so that the time that the first launch takes is caught up.
+    params = PoolParams(
+        plan.engines, open_every_s=0.8 * plan.settings.ramp_up / plan.contexts, cap_bytes=cap_bytes
+    )
+    return Pool(params, engine, slots, folder, reaper.kill, emit, clock)
+
+
+def _slot_params(plan: RunPlan, session: CrawlSession) -> SlotParams:
+    settings = plan.settings
+    seeds = plan.origins or [f"https://{host}/" for host in session.rules.hosts]
+    if plan.secrets.headers and not seeds:
+        raise UsageError(
+            "--header goes to the seeds' own hosts alone, and no seed is known here; give a URL."
+        )
+    return slot_params(
+        settings,
+        plan.secrets,
+        seeds,
+        machine_bytes(),
+        hash_routes(session),
+        plan.declaration,
+        whole_html=plan.handling is not None,
+    )

@@ -1,0 +1,161 @@
+"""A slot that visits each URL by the renderer that was chosen for it, and by the browser where that one is unfit.
+
+What always holds: a page that a cheaper renderer cannot bring is visited by the browser in the same lease, where
+there is one, and that is no attempt more; each request for the document waits for the site's pace; a slot whose
+pages need no browser opens no context.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Protocol
+
+from farm.model.errors import RenderError, RendererUnfit, SlotLost
+from farm.model.memory import MemoryReading, ReclaimAction
+from farm.model.outcome import FailureKind
+from farm.model.page import Finding, RenderedPage, Renderer
+from farm.model.task import Lease
+from farm.runtime.ports import Answered, Detect, Slot, SlotPool
+
+log = logging.getLogger("farm.renderers")
+_HIDES = frozenset({Finding.BLOCK, Finding.CAPTCHA, Finding.CHALLENGE, Finding.EMPTY_SHELL})
+"""What a browser may get past."""
+
+
+class CheapRenderer(Protocol):
+    """A way to a page that costs less than the browser; each slot has its own."""
+
+    async def render(self, lease: Lease, answered: Answered | None = None) -> RenderedPage:
+        """Visit the URL within the page deadline; `rendered_by` says by what.
+
+        Raises RenderError or SlotLost for what a browser would meet too, and RendererUnfit for what is this
+        renderer's own: it cannot show the page, or it failed.
+        """
+        ...
+
+    def retire(self) -> None:
+        """Forget the site: its cookies, its connections, and what is open for it."""
+        ...
+
+
+class TieredSlot:
+    """Adapter of the port `Slot`. `browser` is None where none is to be started.
+
+    `choose` returns the renderer of a lease; one that `cheap` does not have is the browser. `begin_again` lets the
+    next request for the document wait for the site's pace, as the visit's first has.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        browser: Slot | None,
+        cheap: Mapping[Renderer, CheapRenderer],
+        choose: Callable[[Lease], Renderer],
+        detect: Detect,
+        begin_again: Callable[[], None],
+    ) -> None:
+        self.name = name
+        self.is_open = False
+        """Whether it holds anything of a site."""
+        self._browser = browser
+        self._cheap = cheap
+        self._choose = choose
+        self._detect = detect
+        self._begin_again = begin_again
+        self._shown: tuple[Lease, Renderer] | None = None
+
+    async def render(self, lease: Lease, answered: Answered | None = None) -> RenderedPage:
+        """Visit the URL by its renderer, and where that is unfit by the browser; raises as `Slot.render` does."""
+        self.is_open = True
+        self._shown = None
+        renderer = self._choose(lease)
+        cheap = self._cheap.get(renderer)
+        if cheap is None:
+            page = await self._by_browser(lease, answered)
+        else:
+            page = await self._by_cheap(cheap, lease, answered)
+        self._shown = lease, page.rendered_by
+        return page
+
+    async def _by_cheap(self, cheap: CheapRenderer, lease: Lease, answered: Answered | None) -> RenderedPage:
+        try:
+            page = await cheap.render(lease, answered)
+        except RendererUnfit as unfit:
+            if self._browser is None:
+                if unfit.page is None:
+                    raise RenderError(unfit.kind, unfit.detail) from unfit
+                return unfit.page
+            why = unfit.detail
+        else:
+            why = self._why_unlike(page) if self._browser is not None else ""
+            if not why:
+                return page
+        log.debug("%s: visited by the browser: %s", lease.task.url, why)
+        self._begin_again()
+        return await self._by_browser(lease, answered)
+
+    def _why_unlike(self, page: RenderedPage) -> str:
+        """Return why a browser may show another page; empty where nothing says so."""
+        if page.status == HTTPStatus.FORBIDDEN:
+            return "status 403"
+        detection = self._detect(page)
+        return str(detection.finding) if detection is not None and detection.finding in _HIDES else ""
+
+    async def _by_browser(self, lease: Lease, answered: Answered | None) -> RenderedPage:
+        if self._browser is None:
+            raise AssertionError(f"{self.name} has no browser for {lease.task.url}")
+        return await self._browser.render(lease, answered)
+
+    def retire(self) -> None:
+        """Close what is open between visits."""
+        self.is_open = False
+        self._shown = None
+        if self._browser is not None:
+            self._browser.retire()
+        for one in self._cheap.values():
+            one.retire()
+
+    async def live(self, on_lost: Callable[[], None]) -> Any:
+        """Return the browser's page; one that something cheaper brought is visited by the browser for it.
+
+        Raises SlotLost where the page is gone meanwhile, and RuntimeError where there is no browser.
+        """
+        if self._browser is None:
+            raise RuntimeError(
+                "a live page needs a browser, and --render fetch starts none; take another --render"
+            )
+        if self._shown is None:
+            raise SlotLost(FailureKind.CRASH, "the page was closed before it was asked for", innocent=True)
+        lease, renderer = self._shown
+        if renderer is not Renderer.BROWSER:
+            self._begin_again()
+            await self._browser.render(lease)
+            self._shown = lease, Renderer.BROWSER
+        return await self._browser.live(on_lost)
+
+    def end_live(self, url: str) -> SlotLost | None:
+        """Take the page back; return how it was lost while it was open for this URL, None where it was not."""
+        return self._browser.end_live(url) if self._browser is not None else None
+
+
+class TieredPool:
+    """The slots and, where there are engines, their pool. Adapter of the port `SlotPool`."""
+
+    def __init__(self, pool: SlotPool | None, slots: Sequence[TieredSlot]) -> None:
+        self._pool = pool
+        self._slots = slots
+
+    def open_slots(self) -> int:
+        """Return how many slots hold something of a site, or have a context."""
+        contexts = self._pool.open_slots() if self._pool is not None else 0
+        return max(contexts, sum(slot.is_open for slot in self._slots))
+
+    def note(self, reading: MemoryReading, *, has_spare_memory: bool) -> None:
+        """Pass the reading on to the engines."""
+        if self._pool is not None:
+            self._pool.note(reading, has_spare_memory=has_spare_memory)
+
+    def reclaim(self, action: ReclaimAction) -> None:
+        """Have the engines carry the action out: all else is too small to be asked for."""
+        if self._pool is not None:
+            self._pool.reclaim(action)

@@ -1,0 +1,43 @@
+"""By which renderer a URL is visited, as the user has said it."""
+
+import pytest
+
+from farm.model.page import Renderer
+from farm.policy.renderers import RendererRules, SiteRenderers
+
+BROWSER, LIGHT, FETCH = Renderer.BROWSER, Renderer.LIGHT, Renderer.FETCH
+RULES = RendererRules(
+    BROWSER,
+    {
+        "shop.example": SiteRenderers(FETCH, [("/product/*", LIGHT), ("/product/1*", BROWSER)]),
+        "*.shop.example": SiteRenderers(LIGHT),
+        "a.example": SiteRenderers(None, [("/x", FETCH)]),
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("url", "renderer"),
+    [
+        ("https://shop.example/", FETCH),
+        ("https://shop.example/product/12?x=1", LIGHT),
+        ("https://shop.example/list?u=/product/1", FETCH),
+        ("https://www.shop.example/", LIGHT),
+        ("https://a.example/x?y", FETCH),
+        ("https://a.example/x/y", BROWSER),
+        ("https://other.example/product/1", BROWSER),
+    ],
+)
+def test_the_most_special_rule_counts(url: str, renderer: Renderer) -> None:
+    """Of the paths of a site the first that matches, else what is said of the site, else what is of all."""
+    assert RULES.of(url) is renderer
+
+
+def test_what_may_be_needed_is_known_before_a_page_is() -> None:
+    """So that nothing is started that no page is visited by."""
+    assert RULES.named == {BROWSER, LIGHT, FETCH}
+    assert RendererRules(FETCH, {"a.example": SiteRenderers(FETCH)}).named == {FETCH}
+    assert RendererRules(FETCH, {"a.example": SiteRenderers(None, [("/x", BROWSER)])}).named == {
+        FETCH,
+        BROWSER,
+    }
