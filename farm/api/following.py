@@ -17,7 +17,7 @@ from farm.app.running import GARBAGE_AFTER, RunningCrawl
 from farm.model.clock import Clock
 from farm.model.errors import UsageError
 from farm.monitor.display import Display
-from farm.monitor.snapshot import Tally
+from farm.monitor.tally import Tally
 from farm.resources.files import umask_of
 from farm.runtime.control import Control, ExitReason
 from farm.settings.commands import RunSettings

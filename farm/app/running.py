@@ -20,7 +20,8 @@ from farm.model.errors import CrawlGone, FarmError, FrontierUnavailable, UsageEr
 from farm.model.event import Emit, Event, StatsRead
 from farm.monitor.log import LOG_NAME, StateNews, log_event
 from farm.monitor.report import RunReport, report_lines
-from farm.monitor.snapshot import Snapshot, Tally
+from farm.monitor.snapshot import Snapshot
+from farm.monitor.tally import Tally
 from farm.runtime.control import ExitReason, checkpoint
 from farm.runtime.reaper import Reaper
 from farm.runtime.watchdog import LoopWatchdog
@@ -164,7 +165,7 @@ async def _work(
     clock: Clock,
 ) -> RunEnd:
     """Run the node with the observer informed, close everything, and sum up."""
-    started_at, tally = clock.wall(), Tally(clock.monotonic())
+    started_at, tally = clock.wall(), Tally(clock.monotonic(), plan.settings.limit)
 
     def emit(event: Event) -> None:
         tally.fold(event)

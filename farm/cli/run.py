@@ -22,7 +22,7 @@ from farm.model.errors import FarmError, NothingRecorded, OutputUnwritable
 from farm.model.secret import Secret
 from farm.monitor.display import Display
 from farm.monitor.report import nothing_new, nothing_recorded, report_lines
-from farm.monitor.snapshot import Tally
+from farm.monitor.tally import Tally
 from farm.resources.files import umask_of
 from farm.runtime.control import ExitReason
 from farm.runtime.user_code import told

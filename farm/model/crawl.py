@@ -85,6 +85,24 @@ class NodeSeen:
     silent_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class SitePace:
+    """What is learnt of a site: how many visits it takes at once, and a second (0: no limit).
+
+    `latency_ms` is the median of its last answers, `baseline_ms` that without load; 0 where it is unknown.
+    `blocked_s` is for how long it asked not to be visited; `verdict` says what the last answers came to
+    (`refused`, `slow`, `failing`, `held`; empty where all is well).
+    """
+
+    site: str
+    limit: int = 0
+    rate: float = 0.0
+    latency_ms: float = 0.0
+    baseline_ms: float = 0.0
+    blocked_s: float = 0.0
+    verdict: str = ""
+
+
 ANY_INCARNATION = "*"
 """In place of a predecessor's incarnation: the present holder of the name is known to be dead."""
 

@@ -71,6 +71,24 @@ class Ban:
 
 
 @dataclass(frozen=True, slots=True)
+class ProxyUse:
+    """A proxy, by its label, as a node uses it: `slots` are on it, and `score` in [0, 1] says how well it works.
+
+    `state` is `available`, `on trial` or `banned`, for `banned_s` more seconds after `bans` bans in a row; for
+    `sites` it is banned singly. `latency_ms` is 0 where it is unknown.
+    """
+
+    label: str
+    state: str = "available"
+    score: float = 1.0
+    slots: int = 0
+    bans: int = 0
+    banned_s: float = 0.0
+    sites: int = 0
+    latency_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class ProxyBytes:
     """How many bytes the crawl's proxies carried, both ways, and how many they may; a `budget` of 0 is none."""
 

@@ -8,9 +8,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from farm.model.clock import Clock
-from farm.model.crawl import NodeSeen, Stats
-from farm.model.egress import ProxyBytes
+from farm.model.crawl import NodeSeen, SitePace, Stats
+from farm.model.egress import ProxyBytes, ProxyUse
 from farm.model.record import Batch
+
+
+class LastReading:
+    """An event that says how something stands: a snapshot has the last one of each kind."""
+
+    __slots__ = ()
 
 
 class Phase(StrEnum):
@@ -84,7 +90,7 @@ class Committed:
 
 
 @dataclass(frozen=True, slots=True)
-class Skipped:
+class Skipped(LastReading):
     """How many different URLs the runs in this output folder have skipped, by reason."""
 
     at: float
@@ -107,7 +113,7 @@ class Recycled:
 
 
 @dataclass(frozen=True, slots=True)
-class Reclaimed:
+class Reclaimed(LastReading):
     """A measure against tight memory (`collect`, `recycle`, `shed`, `engine`, `kill`), and what came of it.
 
     `freed_bytes` is by how much its target had shrunk when it was observed again.
@@ -121,7 +127,7 @@ class Reclaimed:
 
 
 @dataclass(frozen=True, slots=True)
-class MemoryRead:
+class MemoryRead(LastReading):
     """A reading of the whole process tree against the budget; `processes` is how many it counted.
 
     `attributed_bytes` of it belong to contexts; `meter_cpu_s` is the CPU time of all readings so far.
@@ -144,7 +150,7 @@ class StatsRead:
 
 
 @dataclass(frozen=True, slots=True)
-class EligibleRead:
+class EligibleRead(LastReading):
     """How many URLs of the crawl could be leased now, over all nodes."""
 
     at: float
@@ -152,7 +158,7 @@ class EligibleRead:
 
 
 @dataclass(frozen=True, slots=True)
-class FlowRead:
+class FlowRead(LastReading):
     """The flow of this node's visits: how many end a second, how long each takes, how many are under way."""
 
     at: float
@@ -162,7 +168,7 @@ class FlowRead:
 
 
 @dataclass(frozen=True, slots=True)
-class LoopLagRead:
+class LoopLagRead(LastReading):
     """How late the event loop runs what is due, in seconds: at most since the last reading, and of the run."""
 
     at: float
@@ -172,7 +178,7 @@ class LoopLagRead:
 
 
 @dataclass(frozen=True, slots=True)
-class NodesRead:
+class NodesRead(LastReading):
     """A reading of the other nodes of the crawl: those at work, and those that were lost lately."""
 
     at: float
@@ -180,7 +186,32 @@ class NodesRead:
 
 
 @dataclass(frozen=True, slots=True)
-class ProxyBytesRead:
+class ProcessorRead(LastReading):
+    """A reading of the machine's processor: how busy it was since the last one, in [0, 1]."""
+
+    at: float
+    busy_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class PacesRead:
+    """What was learnt of the sites that were visited since the last reading."""
+
+    at: float
+    paces: tuple[SitePace, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProxiesRead(LastReading):
+    """A reading of this node's proxies: how many there are in each state, and those that matter most."""
+
+    at: float
+    states: Mapping[str, int]
+    proxies: tuple[ProxyUse, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyBytesRead(LastReading):
     """A reading of the bytes that went by proxies, over all nodes and runs of the crawl."""
 
     at: float
@@ -188,7 +219,7 @@ class ProxyBytesRead:
 
 
 @dataclass(frozen=True, slots=True)
-class AdmissionSet:
+class AdmissionSet(LastReading):
     """How many slots may work, and which limit bound (`contexts`, `ramp`, `memory`, ...)."""
 
     at: float
@@ -233,7 +264,7 @@ class SinkBack:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(LastReading):
     """This node was told to end, and by what (`sigint`, ...); the visits under way are finished or given back."""
 
     at: float
@@ -263,6 +294,9 @@ Event = (
     | FlowRead
     | LoopLagRead
     | NodesRead
+    | ProcessorRead
+    | PacesRead
+    | ProxiesRead
     | ProxyBytesRead
     | AdmissionSet
     | RedisAway

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from farm.model.clock import Clock
 from farm.monitor.log import Form, start_logging
-from farm.monitor.snapshot import Tally
+from farm.monitor.tally import Tally
 from farm.monitor.views import LiveView, PlainView, can_be_shown
 
 

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from farm.model.event import Phase
+from farm.model.event import EligibleRead, Phase
 from farm.monitor.snapshot import PAGE_BUCKETS_S, Snapshot
 
 STATES = ("running", "paused", "draining", "stopped", "finished")
@@ -75,11 +75,10 @@ def _visits(snapshot: Snapshot) -> Iterable[Metric]:
         str(phase): count for phase, count in snapshot.phases.items()
     }
     yield _gauge("farm_contexts", "Contexts by what they do.", "state", phases)
-    limit = snapshot.admission_limit
     yield GaugeMetricFamily(
         "farm_contexts_admitted",
         "How many contexts may work at the moment.",
-        len(snapshot.slots) if limit is None else limit,
+        snapshot.admission.limit,
     )
 
 
@@ -88,9 +87,9 @@ def _crawl(snapshot: Snapshot) -> Iterable[Metric]:
     stats, ledger = snapshot.stats, snapshot.stats.ledger
     urls = {name: getattr(ledger, name) for name in ("queued", "delayed", "leased", "done", "dead")}
     yield _gauge("farm_queue_urls", "URLs of the crawl by state, over all nodes.", "state", urls)
-    if snapshot.eligible is not None:
+    if (eligible := snapshot.last(EligibleRead)) is not None:
         text = "URLs of the crawl that could be leased now, without those that wait for their site."
-        yield GaugeMetricFamily("farm_eligible_urls", text, snapshot.eligible)
+        yield GaugeMetricFamily("farm_eligible_urls", text, eligible.urls)
     yield _gauge("farm_dead_urls", "Dead URLs of the crawl by reason.", "reason", stats.dead_by_reason)
     yield GaugeMetricFamily("farm_sites", "Sites of the crawl.", stats.sites)
     yield CounterMetricFamily("farm_accepted_urls", "URLs that the crawl accepted.", ledger.accepted)
@@ -116,10 +115,10 @@ def _crawl(snapshot: Snapshot) -> Iterable[Metric]:
 
 def _machine(snapshot: Snapshot) -> Iterable[Metric]:
     """Yield what this node takes."""
-    yield GaugeMetricFamily("farm_memory_bytes", "Memory of all processes.", snapshot.memory_used_bytes)
-    yield GaugeMetricFamily("farm_memory_budget_bytes", "The budget of it.", snapshot.memory_budget_bytes)
+    yield GaugeMetricFamily("farm_memory_bytes", "Memory of all processes.", snapshot.memory.used_bytes)
+    yield GaugeMetricFamily("farm_memory_budget_bytes", "The budget of it.", snapshot.memory.budget_bytes)
     yield GaugeMetricFamily("farm_memory_peak_bytes", "The most it was.", snapshot.memory_peak_bytes)
-    yield GaugeMetricFamily("farm_processes", "Processes, browsers included.", snapshot.processes)
+    yield GaugeMetricFamily("farm_processes", "Processes, browsers included.", snapshot.memory.processes)
     yield _gauge(
         "farm_event_loop_lag_seconds",
         "How late the event loop runs what is due: at most since the last reading, and of the run.",

@@ -190,27 +190,27 @@ def _times(snapshot: Snapshot) -> Text:
 
 
 def _memory(snapshot: Snapshot, width: int, glyphs: Glyphs) -> Text:
-    used, budget = snapshot.memory_used_bytes, snapshot.memory_budget_bytes
+    used, budget = snapshot.memory.used_bytes, snapshot.memory.budget_bytes
     fraction = used / budget if budget else 0.0
     style = "red" if fraction >= 1 else "yellow" if fraction >= 0.85 else "green"  # noqa: PLR2004
     full, empty = bar(fraction, 24, glyphs)
     texts = f"  {size(used):>9} of {size(budget):<9}", f" peak {size(snapshot.memory_peak_bytes):<9}"
     line = _row("Memory", (full, style), (empty, "dim"), (texts[0], "bold"), (texts[1], "dim"))
-    processes = f"{snapshot.processes:>4} processes"
+    processes = f"{snapshot.memory.processes:>4} processes"
     return line.append(processes, "dim") if line.cell_len + len(processes) < width else line
 
 
 def _slots(snapshot: Snapshot) -> Text:
     total = len(snapshot.slots)
-    limit = snapshot.admission_limit
+    limit, flow = snapshot.admission.limit, snapshot.flow
     parts = _count(snapshot.at_work, f"of {total} at work", _FIRST)
-    if limit is not None and limit < total:
-        binding = _LIMITS.get(snapshot.binding, snapshot.binding)
+    if limit < total:
+        binding = _LIMITS.get(snapshot.admission.binding, snapshot.admission.binding)
         parts.append((f"   held to {limit} by {binding}", "yellow"))
-    elif snapshot.visits_per_s:
+    elif flow.per_s:
         # Little's law: how many are under way, how many end a second, how long one takes.
-        flow = f"   L {snapshot.under_way:.1f} = {rate(snapshot.visits_per_s)} x {lapse(snapshot.visit_s * 1000)}"
-        parts.append((flow, "dim"))
+        law = f"   L {flow.under_way:.1f} = {rate(flow.per_s)} x {lapse(flow.took_s * 1000)}"
+        parts.append((law, "dim"))
     return _row("Contexts", *parts)
 
 

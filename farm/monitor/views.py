@@ -157,21 +157,20 @@ def progress_line(snapshot: Snapshot) -> str:
         f"page {lapse(snapshot.page_ms_p50)}",
         f"{snapshot.at_work} of {len(snapshot.slots)} contexts at work",
     ]
-    if snapshot.visits_per_s:
-        visit = lapse(snapshot.visit_s * 1000)
-        parts.append(f"L {snapshot.under_way:.1f} = {rate(snapshot.visits_per_s)} x {visit}")
-    if snapshot.memory_budget_bytes:
-        parts.append(f"{size(snapshot.memory_used_bytes)} of {size(snapshot.memory_budget_bytes)}")
+    flow, memory = snapshot.flow, snapshot.memory
+    if flow.per_s:
+        parts.append(f"L {flow.under_way:.1f} = {rate(flow.per_s)} x {lapse(flow.took_s * 1000)}")
+    if memory.budget_bytes:
+        parts.append(f"{size(memory.used_bytes)} of {size(memory.budget_bytes)}")
     if carried := by_proxies(snapshot.proxied):
         parts.append(f"{carried} by proxies")
     if snapshot.nodes:
         lost = sum(node.state == "lost" for node in snapshot.nodes)
         others = amount(len(snapshot.nodes) - lost)
         parts.append(f"{others} other nodes{f', {lost} lost' if lost else ''}")
-    is_held = snapshot.admission_limit is not None and snapshot.admission_limit < len(snapshot.slots)
     # Where nothing is queued, nothing waits for a further context.
-    if is_held and ledger.queued:
-        parts.append(f"held back by {snapshot.binding}")
+    if snapshot.admission.limit < len(snapshot.slots) and ledger.queued:
+        parts.append(f"held back by {snapshot.admission.binding}")
     if snapshot.is_ending:
         parts.append("stopping")
     elif snapshot.stats.state != "running":
@@ -190,5 +189,5 @@ def _facts(snapshot: Snapshot) -> dict[str, Any]:
     return {
         **{name: getattr(ledger, name) for name in ledger.__slots__},
         "pages_per_s": round(snapshot.pages_per_s, 2),
-        "memory_used_bytes": snapshot.memory_used_bytes,
+        "memory_used_bytes": snapshot.memory.used_bytes,
     }

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from farm.model.clock import Clock
-from farm.model.event import AdmissionSet, Emit, MemoryRead, Notice, Reclaimed
+from farm.model.event import AdmissionSet, Emit, MemoryRead, Notice, ProcessorRead, Reclaimed
 from farm.model.memory import MIB, Measure, MemoryReading, ReclaimAction
 from farm.policy import memory
 from farm.policy.admission import Admission, CpuParams, CpuState, admit, cpu_step, start_times
@@ -167,6 +167,7 @@ class Governor:
         if now - self._cpu.moved_at < self._params.processor.every_s:
             return
         busy = self._busy_share()
+        self._emit(ProcessorRead(now, busy))
         self._cpu = cpu_step(
             self._cpu,
             busy,

@@ -16,8 +16,9 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from farm.model.clock import Clock
+from farm.model.crawl import SitePace
 from farm.model.errors import FrontierUnavailable
-from farm.model.event import Emit, Notice
+from farm.model.event import Emit, Notice, PacesRead
 from farm.model.page import RenderedPage
 from farm.model.task import Lease
 from farm.model.url import host_of, site_of
@@ -33,6 +34,8 @@ ELSEWHERE_S = 1.0
 """The longest wait for a site that a redirect leads to: that request cannot be put off."""
 LEARN_EVERY_S = 0.5
 TRIES = 8
+MOST_TOLD = 50
+"""Of how many sites a reading tells."""
 _TEXTS = {
     "refused": "throttled: 429 or 503 received",
     "slow": "slowed down: its latency rose",
@@ -196,10 +199,16 @@ class PaceLearner:
                 await self._fold(site, samples, egress)
                 samples = [sample for sample in samples if sample.status not in THROTTLING]
             by_site.setdefault(site, []).extend(samples)
+        told: list[SitePace] = []
         for site, samples in by_site.items():
-            await self._fold(site, samples)
+            known = await self._fold(site, samples)
+            if known is not None and len(told) < MOST_TOLD:
+                told.append(_site_pace(site, known, self._paces[site, ""], samples))
+        if told:
+            self._emit(PacesRead(self._clock.monotonic(), tuple(told)))
 
-    async def _fold(self, site: str, samples: list[Sample], egress: str = "") -> None:
+    async def _fold(self, site: str, samples: list[Sample], egress: str = "") -> PaceSnapshot | None:
+        """Add the samples to the site's pace; return what was stored before, None where too many nodes wrote."""
         known, own = await self._store.read(site, egress), self._own(site)
         for _ in range(TRIES):
             params = own or replace(self._params, first=known.first or self._params.first)
@@ -218,13 +227,14 @@ class PaceLearner:
                     f"{site} by proxy {egress}" if egress else site, known.pace, pace, alone=not egress
                 )
                 self._paces[site, egress] = pace
-                return
+                return known
             known = newer
         log.debug(
             "%s: %d visits were not counted, because too many nodes write its pace at once",
             site,
             len(samples),
         )
+        return None
 
     def _report(self, subject: str, before: Pace | None, pace: Pace, *, alone: bool) -> None:
         was = before.verdict if before else ""
@@ -235,3 +245,16 @@ class PaceLearner:
         figures += [f"concurrency {int(pace.limit)}"] if alone else []
         text = f"site {subject} {_TEXTS[pace.verdict]}; {', '.join(figures)}"
         self._emit(Notice(self._clock.monotonic(), "info", text))
+
+
+def _site_pace(site: str, known: PaceSnapshot, pace: Pace, samples: list[Sample]) -> SitePace:
+    answered = sorted(sample.latency_ms for sample in samples if sample.status)
+    return SitePace(
+        site,
+        int(pace.limit),
+        pace.rate,
+        answered[len(answered) // 2] if answered else 0.0,
+        pace.baseline_ms,
+        max(0.0, known.blocked_until_s - known.now_s),
+        pace.verdict,
+    )

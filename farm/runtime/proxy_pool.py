@@ -9,12 +9,14 @@ import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import nsmallest
+from itertools import islice
 from typing import Any, Protocol
 
 from farm.model.clock import Clock
-from farm.model.egress import AllProxiesBanned, Ban
+from farm.model.egress import AllProxiesBanned, Ban, ProxyUse
 from farm.model.errors import AllProxiesDown
-from farm.model.event import Emit, Notice
+from farm.model.event import Emit, Notice, ProxiesRead
 from farm.policy.proxies import (
     MAY_BE_THE_PAGES,
     PAIR_WEIGHTS,
@@ -36,6 +38,11 @@ REMEMBERED = 50_000
 POOR = 0.4
 """Of proxies with equally many users, those with a lower score come last; the others take turns."""
 EVERY_S = 1.0
+TOLD_EVERY = 2
+"""After how many exchanges of bans it is told how the proxies are."""
+MOST_TOLD = 50
+PAIRS_SEEN = 5_000
+"""How many pairs of proxy and site are looked at to count a proxy's bans by sites: the last ones used."""
 _UNKNOWN = Health()
 
 
@@ -277,11 +284,41 @@ class ProxyPool:
 
     async def follow(self, source: ProxySource, bans: BanExchange) -> None:
         """Keep to the list of proxies and share bans with the other nodes, every second until cancelled."""
+        turn = 0
         while True:
             if await asyncio.to_thread(source.refresh):
                 self.replace(tuple(source.upstreams))
             self.adopt_bans(await bans.exchange(self.take_changes()))
+            if turn % TOLD_EVERY == 0:
+                self._emit(self.reading())
+            turn += 1
             await asyncio.sleep(EVERY_S)
+
+    def reading(self) -> ProxiesRead:
+        """Return how the proxies are: of many the banned ones first, then those that most slots use."""
+        now, users = self._clock.monotonic(), Counter(self._users.values())
+        states = {label: health.state(now) for label, health in self._proxies.items()}
+        newest = islice(reversed(self._pairs.items()), PAIRS_SEEN)
+        sites = Counter(label for (label, _), pair in newest if pair.state(now) is ProxyState.BANNED)
+        ordered = nsmallest(
+            MOST_TOLD,
+            self._proxies,
+            key=lambda label: (states[label] is ProxyState.AVAILABLE, -sites[label], -users[label], label),
+        )
+        told = tuple(
+            ProxyUse(
+                label,
+                states[label].value,
+                round(self._proxies[label].score(now, self.params.score), 3),
+                users[label],
+                self._proxies[label].bans,
+                max(0.0, self._proxies[label].banned_until - now),
+                sites[label],
+                self._proxies[label].latency_ms,
+            )
+            for label in ordered
+        )
+        return ProxiesRead(now, Counter(state.value for state in states.values()), told)
 
     def take_changes(self) -> Sequence[Ban]:
         """Return the bans that began or ended here since the last call."""

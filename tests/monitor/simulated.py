@@ -24,7 +24,7 @@ from farm.model.event import (
     StatsRead,
     VisitFailed,
 )
-from farm.monitor.snapshot import Tally
+from farm.monitor.tally import Tally
 from farm.monitor.views import LiveView
 
 GIB = 1 << 30

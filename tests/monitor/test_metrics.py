@@ -29,7 +29,7 @@ from farm.model.event import (
 )
 from farm.monitor.metrics import exposition
 from farm.monitor.metrics_server import HUNG_S, MetricsServer
-from farm.monitor.snapshot import Tally
+from farm.monitor.tally import Tally
 from tests.clock import ManualClock
 
 START = 100.0

@@ -12,6 +12,7 @@ from farm.model.event import (
     Fate,
     FlowRead,
     LoopLagRead,
+    MemoryRead,
     NodesRead,
     Notice,
     Phase,
@@ -19,11 +20,13 @@ from farm.model.event import (
     RedisBack,
     SinkAway,
     SinkBack,
+    Skipped,
     SlotPhase,
     VisitFailed,
 )
 from farm.monitor.screen import frame
-from farm.monitor.snapshot import Snapshot, Tally
+from farm.monitor.snapshot import Snapshot
+from farm.monitor.tally import Tally
 from farm.monitor.views import Screen, progress_line
 
 from .simulated import simulated
@@ -129,10 +132,8 @@ def test_no_number_moves_another(width: int, height: int) -> None:
         pages_per_s=999.9,
         pages_per_s_overall=999.9,
         history=(5,) * 100,
-        page_ms_p50=59_999,
-        page_ms_p95=59_999,
-        memory_used_bytes=(1 << 40) - 1,
-        memory_budget_bytes=(1 << 40) - 1,
+        page_quantiles_ms=(59_999,) * 21,
+        readings={MemoryRead: MemoryRead(1.0, (1 << 40) - 1, (1 << 40) - 1, 9)},
         memory_peak_bytes=1 << 30,
     )
     assert places(calm) == places(busy)
@@ -244,7 +245,8 @@ def test_no_text_from_outside_moves_the_cursor() -> None:
     tally.fold(Notice(1.0, "warning", evil))
     tally.fold(Notice(1.0, "info", evil))
     snapshot = tally.snapshot(2.0)
-    snapshot = replace(snapshot, stats=Stats(dead_by_reason={evil: 1}), skipped={evil: 1})
+    readings = {**snapshot.readings, Skipped: Skipped(1.0, {evil: 1})}
+    snapshot = replace(snapshot, stats=Stats(dead_by_reason={evil: 1}), readings=readings)
     for width, height in SIZES:
         assert all(line.plain.isprintable() for line in frame(snapshot, width, height, f"x{evil}"))
 

@@ -7,12 +7,15 @@ import pytest
 from farm.model.crawl import Ledger, Stats
 from farm.model.event import (
     AdmissionSet,
+    Committed,
     Emit,
     Fate,
     MemoryRead,
     Notice,
     PageDone,
     Phase,
+    ProcessorRead,
+    Reclaimed,
     Recycled,
     RedisAway,
     RedisBack,
@@ -21,7 +24,9 @@ from farm.model.event import (
     StatsRead,
     VisitFailed,
 )
-from farm.monitor.snapshot import SlotView, Snapshot, Tally
+from farm.model.record import Batch, Record
+from farm.monitor.snapshot import SlotView, Snapshot
+from farm.monitor.tally import MOST_CODES, Tally
 
 URL = "https://shop.example/a"
 
@@ -99,7 +104,7 @@ def test_memory_is_bounded_however_long_the_crawl_is() -> None:
         tally.fold(VisitFailed(float(number), "c1", URL, "timeout", "", Fate.RETRY))
         tally.fold(Notice(float(number), "info", "x"))
     snapshot = tally.snapshot(365 * 86_400.0)
-    assert len(snapshot.history) == 120
+    assert len(snapshot.history) == 240
     assert len(snapshot.failures) == 50
     assert len(snapshot.notices) == 20
     assert snapshot.visits_failed == 3000
@@ -125,14 +130,14 @@ def test_readings_are_kept_as_they_come() -> None:
     ):
         tally.fold(event)
     snapshot = tally.snapshot(3.0)
-    assert (snapshot.memory_used_bytes, snapshot.memory_budget_bytes, snapshot.memory_peak_bytes) == (
+    assert (snapshot.memory.used_bytes, snapshot.memory.budget_bytes, snapshot.memory_peak_bytes) == (
         200,
         1000,
         300,
     )
-    assert snapshot.processes == 3
+    assert snapshot.memory.processes == 3
     assert snapshot.stats == stats
-    assert (snapshot.admission_limit, snapshot.binding) == (3, "memory")
+    assert (snapshot.admission.limit, snapshot.admission.binding) == (3, "memory")
     assert snapshot.recycled == {"context": 2, "engine": 1}
     assert list(snapshot.skipped.items()) == [("depth", 5), ("robots", 3)]
     assert snapshot.visits_failed == 0
@@ -183,3 +188,33 @@ def test_an_outage_of_redis_lasts_until_it_is_back() -> None:
         ("warning", "Redis is away"),
         ("info", "Redis is back"),
     ]
+
+
+def test_a_new_kind_of_reading_is_in_the_snapshot_by_itself() -> None:
+    """Nobody has to be told of it: the last one of each kind is there."""
+    tally = Tally(0.0)
+    assert tally.snapshot(1.0).last(ProcessorRead) is None
+    tally.fold(ProcessorRead(1.0, 0.5))
+    tally.fold(ProcessorRead(2.0, 0.75))
+    tally.fold(Reclaimed(2.0, "kill", "renderer 7", "over its cap", 9))
+    snapshot = tally.snapshot(3.0)
+    assert snapshot.last(ProcessorRead) == ProcessorRead(2.0, 0.75)
+    assert snapshot.last(Reclaimed) == Reclaimed(2.0, "kill", "renderer 7", "over its cap", 9)
+
+
+def test_the_phases_of_pages_are_those_of_their_records() -> None:
+    """The mean of about the last twenty, whichever process made the record."""
+    tally = Tally(0.0)
+    for took_ms in (100, 100, 300):
+        timings = {"navigate": took_ms, "settle": 50}
+        tally.fold(Committed(1.0, Batch((Record("i", URL, {"timings_ms": timings}),), ())))
+    phase_ms = tally.snapshot(1.0).phase_ms
+    assert phase_ms == {"navigate": pytest.approx(110.0), "settle": pytest.approx(50.0)}
+
+
+def test_statuses_without_end_are_bounded() -> None:
+    """A server may send any three digits."""
+    tally = Tally(0.0)
+    for status in range(100, 1000):
+        tally.fold(PageDone(1.0, "c1", URL, status, 500, 1000, settled=True))
+    assert len(tally.snapshot(1.0).codes) == MOST_CODES

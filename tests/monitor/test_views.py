@@ -10,7 +10,8 @@ from rich.console import Console
 
 from farm.model.clock import SystemClock
 from farm.model.crawl import Ledger, Stats
-from farm.monitor.snapshot import Snapshot, Tally
+from farm.monitor.snapshot import Snapshot
+from farm.monitor.tally import Tally
 from farm.monitor.views import LiveView, PlainView, Terminal, can_be_shown, progress_line
 
 from .simulated import simulated

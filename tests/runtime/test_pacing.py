@@ -6,14 +6,15 @@ from typing import cast
 
 import pytest
 
+from farm.model.crawl import SitePace
 from farm.model.errors import FrontierUnavailable
-from farm.model.event import Event, Notice
+from farm.model.event import Event, Notice, PacesRead
 from farm.model.page import RenderedPage
 from farm.model.task import Lease, UrlTask
 from farm.policy.aimd import Pace, PaceParams, PaceSnapshot, start
 from farm.policy.retry import RetryParams
 from farm.runtime import pacing as module
-from farm.runtime.pacing import PaceLearner, VisitPacing
+from farm.runtime.pacing import MOST_TOLD, PaceLearner, VisitPacing
 from farm.runtime.ports import Frontier
 from tests.clock import ManualClock
 
@@ -182,6 +183,11 @@ class Bench:
             self.store, params, lambda: self.overloaded, self.events.append, self.clock
         )
 
+    @property
+    def notices(self) -> list[Notice]:
+        """What was said to a person."""
+        return [event for event in self.events if isinstance(event, Notice)]
+
     async def learn(self, status: int, count: int = 1, latency_ms: float = 100.0, egress: str = "") -> Pace:
         """Note visits that began a tenth of a second ago, and fold them."""
         for _ in range(count):
@@ -217,11 +223,32 @@ async def test_a_refusal_is_counted_said_and_cuts() -> None:
     assert pace.rate > 0
     assert pace.since == 1030.0
     assert bench.learner.throttled == {"a": 1}
-    notice = bench.events[0]
-    assert isinstance(notice, Notice)
+    [notice] = bench.notices
     assert "site a throttled: 429 or 503 received; rate" in notice.text
     await bench.learn(429)
-    assert len(bench.events) == 1
+    assert len(bench.notices) == 1
+
+
+async def test_what_was_learnt_of_a_site_is_told() -> None:
+    """Its limits, its latency beside that without load, and for how long it is blocked."""
+    bench = Bench()
+    bench.store.pace = Pace(4.0, baseline_ms=80.0, opened=999.0)
+    bench.store.blocked_until_s = 1014.0
+    await bench.learn(200, 3, latency_ms=120.0)
+    [told] = [event for event in bench.events if isinstance(event, PacesRead)]
+    assert told.paces == (SitePace("a", 4, 0.0, 120.0, 80.0, 14.0, ""),)
+    await bench.learner.learn()
+    assert len([event for event in bench.events if isinstance(event, PacesRead)]) == 1
+
+
+async def test_of_very_many_sites_only_some_are_told() -> None:
+    """A reading is bounded, however many were visited since the last."""
+    bench = Bench()
+    for number in range(MOST_TOLD + 5):
+        bench.learner.note(f"s{number}", bench.clock.now - 0.1, 200, 100.0)
+    await bench.learner.learn()
+    [told] = [event for event in bench.events if isinstance(event, PacesRead)]
+    assert len(told.paces) == MOST_TOLD
 
 
 async def test_a_busy_machine_teaches_nothing_about_latency() -> None:
@@ -242,8 +269,7 @@ async def test_a_refusal_slows_the_address_that_met_it() -> None:
     assert bench.store.by_egress["p1"].rate > 0
     assert bench.store.by_egress["p2"].rate == 0
     assert bench.learner.throttled == {"a": 1}
-    (notice,) = bench.events
-    assert isinstance(notice, Notice)
+    [notice] = bench.notices
     assert "site a by proxy p1 throttled: 429 or 503 received; rate" in notice.text
     assert "concurrency" not in notice.text
 

@@ -7,7 +7,7 @@ from farm.model.errors import AllProxiesDown
 from farm.model.event import Event, Notice
 from farm.policy.proxies import Outcome, Rotation
 from farm.runtime.egress_route import ProxyRoute
-from farm.runtime.proxy_pool import ProxyParams, ProxyPool
+from farm.runtime.proxy_pool import MOST_TOLD, ProxyParams, ProxyPool
 from tests.clock import ManualClock
 
 SITE = "shop.example"
@@ -35,6 +35,35 @@ def spoil(route: ProxyRoute, outcome: Outcome, times: int = 1, site: str = SITE)
         assert route.acquire(site)
         assert route.acquire_for(site) is None
         route.report(f"{number}", site, outcome)
+
+
+def test_a_reading_says_how_the_proxies_are() -> None:
+    """The banned ones first, with the time that is left; the counts are of all of them."""
+    slots = Slots()
+    route = slots.route("s")
+    assert route.acquire(SITE)
+    used = route.label
+    bad = next(label for label in LABELS if label != used)
+    for number in range(4):
+        slots.proxies.report(bad, f"{number}", SITE, Outcome.DOWN, None)
+    for number in range(4):
+        slots.proxies.report(used or "", f"x{number}", "other.example", Outcome.BLOCKED, None)
+    read = slots.proxies.reading()
+    first = read.proxies[0]
+    assert (first.state, first.bans) == ("banned", 1)
+    assert first.banned_s > 0
+    assert {one.label for one in read.proxies if one.state == "banned"} == {bad}
+    assert {one.label: one.slots for one in read.proxies}[used or ""] == 1
+    assert {one.label: one.sites for one in read.proxies}[used or ""] == 1
+    assert dict(read.states) == {"available": 2, "banned": 1}
+    assert read.proxies[-1].score > first.score
+
+
+def test_of_very_many_proxies_only_some_are_told() -> None:
+    """A reading is bounded; its counts are whole."""
+    read = Slots(labels=tuple(f"p{number}" for number in range(MOST_TOLD + 7))).proxies.reading()
+    assert len(read.proxies) == MOST_TOLD
+    assert dict(read.states) == {"available": MOST_TOLD + 7}
 
 
 def test_slots_spread_over_the_proxies() -> None:
