@@ -19,6 +19,7 @@ from farm.export.writers import (
     field_names,
     write_csv,
     write_items_csv,
+    write_items_jsonl,
     write_jsonl,
     write_links,
     write_parquet,
@@ -29,7 +30,6 @@ from farm.settings.commands import ExportSettings
 from farm.settings.load import load
 from farm.settings.origin import did_you_mean
 from farm.settings.stored import kept_sinks
-from farm.sinks.record import json_line
 
 ABOUT = "Write stored records, merged to one row an id, to files of another format."
 
@@ -100,10 +100,7 @@ def _write_items(merge: Merge, settings: ExportSettings, destination: Destinatio
         if destination.kind == "csv":
             escapes = destination.escape_formulas
             return write_items_csv(merge.items(), names, out, escape_formulas=escapes)
-        count = 0
-        for count, item in enumerate(merge.items(), 1):  # noqa: B007
-            out.write(json_line({name: item.get(name) for name in names} if names else item))
-        return count
+        return write_items_jsonl(merge.items(), names, out)
 
 
 def _columns(settings: ExportSettings, destination: Destination) -> Sequence[str]:

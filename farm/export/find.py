@@ -3,6 +3,7 @@
 import importlib
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from farm.export.line_files import LineFiles, open_file
@@ -92,7 +93,7 @@ def find_warcs(named: Iterable[str], kept: KeptSinks) -> tuple[list[Path], list[
     for one in dict.fromkeys(named):
         place = Path(one.removeprefix("warc:")).expanduser()
         own = [place] if place.name.endswith(_WARC) and place.is_file() else sorted(place.glob(f"*{_WARC}"))
-        addresses = [] if own else [parse_sink(sink) for sink in kept(place) if MASK not in sink]
+        addresses = [] if own else _kept_addresses(place, kept)
         folders = [address.path for address in addresses if address.kind == "warc" and address.path]
         own = own or [path for folder in folders for path in sorted(folder.glob(f"*{_WARC}"))]
         if not own:
@@ -122,7 +123,7 @@ def _in_folder(folder: Path, kept: KeptSinks) -> Source | None:
         pages = folder / f"pages{ending}"
         if pages.exists() or _rotated(pages):
             return _of_lines(pages, str(folder))
-    addresses = [parse_sink(one) for one in kept(folder) if MASK not in one]
+    addresses = _kept_addresses(folder, kept)
     for kind in _READABLE:
         for address in addresses:
             if address.kind == kind and (address.url or (address.path and address.path.exists())):
@@ -132,6 +133,15 @@ def _in_folder(folder: Path, kept: KeptSinks) -> Source | None:
     if any(folder.glob("*.parquet")) or any(folder.glob(".part-*.log")):
         return _of_parquet(folder)
     return None
+
+
+def _kept_addresses(folder: Path, kept: KeptSinks) -> list[SinkAddress]:
+    """Return the sinks that a folder keeps, as far as they can be read here and have no password."""
+    found = []
+    for one in kept(folder):
+        with suppress(ValueError):
+            found += [parse_sink(one)] if MASK not in one else []
+    return found
 
 
 def _of_lines(path: Path, name: str = "") -> Source:

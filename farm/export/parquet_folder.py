@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from farm.export.line_files import entries_of
 from farm.export.source import HEAD_COLUMNS, NEEDED, Head, StoredRecord, Wanted, item_of, unreadable
-from farm.export.tables import decoded, head_of
+from farm.export.tables import ITEMS_AT_ONCE, decoded, head_of
 from farm.model.errors import UsageError
 from farm.model.record import COLUMNS, ITEM_KEYS
 from farm.sinks.item_values import ITEMS
@@ -61,13 +61,12 @@ class ParquetFolder:
         """Yield the items; lists and objects are texts of JSON."""
         folder = self._folder / ITEMS
         for path in sorted(folder.glob("*.parquet")):
-            for row in _rows_of(path, None, frozenset(ITEM_KEYS), _HEADS_AT_ONCE):
+            for row in _rows_of(path, None, frozenset(ITEM_KEYS), ITEMS_AT_ONCE):
                 yield item_of(row)
         for path in self._logs:
             # The items of pages that are in no file yet.
             if path.exists():
-                for item in items_in(path):
-                    yield item_of(item)
+                yield from _items_of(path)
 
     def _rows(self, names: Sequence[str], at_once: int) -> Iterator[Mapping[str, Any]]:
         self._share = 0.0
@@ -79,6 +78,17 @@ class ParquetFolder:
             if path.exists():
                 for _, row in entries_of(path):
                     yield row
+
+
+def _items_of(log: Path) -> Iterator[dict[str, Any]]:
+    """Yield the items in a log. Raises UsageError."""
+    try:
+        for item in items_in(log):
+            yield item_of({name: item[name] for name in ITEM_KEYS} | item)
+    except KeyError as error:
+        raise unreadable(log, f"an item has no {error}") from None
+    except (OSError, TypeError, ValueError) as error:
+        raise unreadable(log, getattr(error, "strerror", None) or str(error)) from None
 
 
 def _rows_of(

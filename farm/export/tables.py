@@ -22,12 +22,13 @@ _LOCK_WAIT_S = 10.0
 _AT_ONCE = 50
 """Rows of a server in one answer: some megabytes each at most."""
 _HEADS_AT_ONCE = 10_000
-_STATEMENT_S = 60
+ITEMS_AT_ONCE = 500
+"""Of items, which may be as long as pages and mostly have some hundred bytes."""
 
 
 def head_of(row: Mapping[str, Any], name: str) -> Head:
     """Return the head of a row. Raises UsageError where it is no record."""
-    head = Head.of(from_row(row))
+    head = Head.of(from_row({column: row[column] for column in HEAD_COLUMNS if column in row}))
     if head is None:
         raise UsageError(f"{name} has a row in {TABLE} that is not a record of a page ({str(row)[:80]}).")
     return head
@@ -151,7 +152,7 @@ class PostgresTables:
         """Yield the items."""
         names = self._database.columns(ITEMS)
         if set(names) >= set(ITEM_KEYS):
-            for row in self._database.rows(ITEMS, names, at_once=_HEADS_AT_ONCE):
+            for row in self._database.rows(ITEMS, names, at_once=ITEMS_AT_ONCE):
                 yield item_of(row)
 
 

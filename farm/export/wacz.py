@@ -5,6 +5,7 @@ The parts are stored in the archive as they are, so that a reader may fetch any 
 
 import gzip
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -147,7 +148,11 @@ def _page(url: str, moment: str, id_: str, title: str) -> dict[str, str]:
 
 
 def _names(warcs: Sequence[Path]) -> Iterator[str]:
-    """Yield a name in the archive for each file: its own, with a number before it where two have the same."""
-    names = [path.name for path in warcs]
-    for number, name in enumerate(names, 1):
-        yield name if names.count(name) == 1 else f"{number}-{name}"
+    """Yield a name in the archive for each file: its own, with its number before it where two have the same."""
+    counts, taken = Counter(path.name for path in warcs), set[str]()
+    for number, path in enumerate(warcs, 1):
+        name = path.name if counts[path.name] == 1 else f"{number}-{path.name}"
+        while name in taken:
+            name = f"{number}-{name}"
+        taken.add(name)
+        yield name

@@ -87,6 +87,14 @@ def field_names(items: Iterable[StoredRecord]) -> list[str]:
     return list(names)
 
 
+def write_items_jsonl(items: Iterable[StoredRecord], names: Sequence[str], out: BinaryIO) -> int:
+    """Write a line of JSON an item, with these fields in this order; without `names` with all that it has."""
+    count = 0
+    for count, item in enumerate(items, 1):  # noqa: B007
+        out.write(_line(item, {name: item.get(name) for name in names} if names else item))
+    return count
+
+
 def write_items_csv(
     items: Iterable[StoredRecord], names: Sequence[str], out: BinaryIO, *, escape_formulas: bool = False
 ) -> int:

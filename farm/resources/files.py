@@ -116,11 +116,14 @@ def whole_folder(path: Path, suffix: str, *, replace: bool = False) -> Iterator[
     """Give a folder for files, which is at `path` when the context ends; after an error it never is.
 
     A folder that is there is replaced where it is empty, or by `replace` where it has only files that end in
-    `suffix`. The files are synced by whoever writes them. Raises as `whole_file` does.
+    `suffix`; until then it stays as it is. Of a link what it leads to is replaced. The files are synced by whoever
+    writes them. Raises as `whole_file` does.
     """
-    old = list(path.iterdir()) if path.is_dir() else None
-    is_ours = old is not None and all(one.is_file() and one.name.endswith(suffix) for one in old)
-    draft = _draft_of(path, replace=old == [] or (replace and is_ours))
+    path = path.resolve() if path.is_dir() else path
+    if path.is_mount():
+        raise OSError(errno.EBUSY, "a disk is mounted there")
+    may_replace = path.is_dir() and _has_only(path, suffix if replace else None)
+    draft = _draft_of(path, replace=may_replace)
     draft.mkdir(exist_ok=True)
     descriptor = os.open(draft, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
@@ -130,17 +133,34 @@ def whole_folder(path: Path, suffix: str, *, replace: bool = False) -> Iterator[
         try:
             yield draft
             os.fsync(descriptor)
-            if path.is_dir():
-                # A folder with files in it cannot be renamed over.
-                for one in path.iterdir():
-                    one.unlink()
-                path.rmdir()
-            _put_in_place(draft, path, replace=False)
+            if may_replace and path.is_dir() and _has_only(path, suffix if replace else None):
+                _replace_folder(draft, path)
+            else:
+                _put_in_place(draft, path, replace=False)
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
             raise
     finally:
         os.close(descriptor)
+
+
+def _has_only(folder: Path, suffix: str | None) -> bool:
+    """Return whether a folder has nothing but files that end in the suffix; nothing at all where that is None."""
+    return all(suffix is not None and one.is_file() and one.name.endswith(suffix) for one in folder.iterdir())
+
+
+def _replace_folder(draft: Path, path: Path) -> None:
+    """Put a draft in the place of a folder, which is moved aside first: a kill never leaves a part of either."""
+    aside = path.with_name(f".{path.name}.replaced")
+    shutil.rmtree(aside, ignore_errors=True)
+    path.rename(aside)
+    try:
+        _put_in_place(draft, path, replace=False)
+    except OSError:
+        with contextlib.suppress(OSError):
+            aside.rename(path)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _draft_of(path: Path, *, replace: bool) -> Path:

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,27 @@ def test_items_as_rows(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Non
         ]
     refused = Exported(capfd, tmp_path, "--items", "--to", f"parquet:{tmp_path / 'x'}")
     assert (refused.code, refused.sentence.startswith("--items goes with --to jsonl: and csv:")) == (2, True)
+
+
+@pytest.mark.parametrize("to", ["jsonl", "csv"])
+def test_what_is_no_item_is_one_sentence(tmp_path: Path, capfd: pytest.CaptureFixture[str], to: str) -> None:
+    """Bytes in a column of somebody else's, and items in a log that nobody has written so."""
+    fill(tmp_path, f"sqlite:///{tmp_path}/shop.db", page(1, items=[{"name": "Lamp"}]))
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as connection:
+        connection.execute("UPDATE items SET name = x'00ff'")
+        connection.commit()
+    folder = fill(tmp_path, f"parquet:{tmp_path}/parts", page(1, items=[{"name": "Lamp"}]), close=False)
+    (log,) = (folder / "parts").glob(".part-*.log")
+    whole = log.read_bytes()
+    for source, said in (
+        (f"sqlite:///{tmp_path}/shop.db", "cannot be written"),
+        (folder / "parts", "cannot be read"),
+    ):
+        log.write_bytes(whole.replace(b'"_items":[{"_id":', b'"_items":[{"xid":'))
+        refused = Exported(capfd, source, "--items", "--to", f"{to}:{tmp_path / 'x'}")
+        assert (refused.code, said in refused.sentence) == (2, True), refused.err
+    log.write_bytes(whole.replace(b'"_items":[', b'"_items":[7,'))
+    assert "cannot be read" in Exported(capfd, folder / "parts", "--items", "--to", "jsonl:-").sentence
 
 
 def test_items_of_a_database_of_a_server(tmp_path: Path, url: str, capfd: pytest.CaptureFixture[str]) -> None:

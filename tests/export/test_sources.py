@@ -143,7 +143,12 @@ def test_what_is_no_record_is_one_sentence_with_its_place(
     (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(b"{}\n") + b"\x1f\x8bjunk" * 9)
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts/x.parquet").write_bytes(b"PAR1 no")
-    (tmp_path / "empty").mkdir()
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log/.part-n1-000001.log").write_text(
+        '{"id":"1","url":"u","fetched_at":"2026-03-01T00:00:00.000Z","headers":"nonsense"}\n'
+    )
+    (tmp_path / "empty/.farm").mkdir(parents=True)
+    (tmp_path / "empty/.farm/settings.json").write_text('{"settings":{"sink":["nonsense"]}}')
     os.mkfifo(tmp_path / "pipe.jsonl")
     with closing(sqlite3.connect(tmp_path / "a.db")) as connection:
         connection.execute("CREATE TABLE pages (x)")
@@ -159,6 +164,7 @@ def test_what_is_no_record_is_one_sentence_with_its_place(
         "a.gz": "a.gz cannot be read (Not a gzipped file",
         "b.jsonl.gz": "not a record of a page",
         "parts": "x.parquet cannot be read",
+        "log": "log cannot be read (the row 1 has a text that is not JSON)",
         "empty": "empty has no records",
         "pipe.jsonl": "is not a file that can be read twice",
         "a.db": "a.db has no table pages with",

@@ -108,12 +108,19 @@ def test_without_records_the_pages_are_the_html_documents(
     """Of a folder of WARC files, of several with files of one name, or of a single file."""
     fill(tmp_path, f"warc:{tmp_path}/one", visited(1), visited(2, "application/pdf"))
     fill(tmp_path, f"warc:{tmp_path}/two", visited(3))
+    fill(tmp_path, f"warc:{tmp_path}/three", visited(4))
+    (part,) = (tmp_path / "three").iterdir()
+    part.rename(part.with_name(f"2-{part.name}"))
     to = ("--to", f"wacz:{tmp_path / 'x.wacz'}", "--force")
     pages: list[dict[str, str]] = []
     for named, names in (
         (
             [f"warc:{tmp_path}/one", tmp_path / "two"],
             ["1-part-n1-000001.warc.gz", "2-part-n1-000001.warc.gz"],
+        ),
+        (
+            [tmp_path / "three", f"warc:{tmp_path}/one", tmp_path / "two"],
+            [f"{before}part-n1-000001.warc.gz" for before in ("2-", "2-2-", "3-")],
         ),
         ([tmp_path / "two/part-n1-000001.warc.gz"], ["part-n1-000001.warc.gz"]),
     ):

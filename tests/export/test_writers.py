@@ -136,6 +136,24 @@ def test_what_is_there_is_replaced_by_force_alone(
     assert sorted(os.listdir(tmp_path)) == ["out", "parts", "x.jsonl"]  # noqa: PTH208
 
 
+def test_of_a_link_to_a_folder_what_it_leads_to_is_replaced(
+    stored: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The link stays, and so does what was there where the export fails."""
+    folder, link = tmp_path / "parts", tmp_path / "latest"
+    folder.mkdir()
+    link.symlink_to(folder)
+    (folder / "part-000009.parquet").write_text("mine")
+    torn = tmp_path / "torn.jsonl"
+    torn.write_text("nonsense\n")
+    assert Exported(capfd, torn, "--to", f"parquet:{link}", "--force").code == 2
+    assert (folder / "part-000009.parquet").read_text() == "mine"
+    assert Exported(capfd, stored, "--to", f"parquet:{link}", "--force").code == 0
+    assert link.is_symlink()
+    assert pq.read_table(folder).num_rows == len(PAGES)
+    assert sorted(os.listdir(tmp_path)) == ["latest", "out", "parts", "torn.jsonl"]  # noqa: PTH208
+
+
 @pytest.mark.parametrize("to", ["jsonl:x.jsonl", "csv:x.csv", "parquet:parts", "links:l.csv.gz"])
 def test_a_disk_that_is_full_leaves_nothing(stored: Path, tmp_path: Path, to: str) -> None:
     """Exit 6 and one sentence; a limit on files' sizes is such a disk."""

@@ -1,6 +1,7 @@
 """Files in a folder where others may write too."""
 
 import asyncio
+import errno
 import os
 import stat
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from farm.resources.files import (
     own_folder,
     read_own,
     umask_of,
+    whole_folder,
     write_atomically,
 )
 from farm.sinks.files import Files
@@ -237,3 +239,53 @@ def test_folders_of_many_files_are_counted_once_and_then_by_what_is_written(tmp_
     (tmp_path / "pdfs" / "3").write_bytes(b"x" * 1000)
     written += 3
     assert used_bytes() == 180
+
+
+def test_a_folder_is_replaced_by_a_whole_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At every step the old one or the new one is there whole; a failure keeps the old one."""
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    for name in ("a.parquet", "b.parquet"):
+        (folder / name).write_text("old")
+    seen: list[list[str]] = []
+    rename = Path.rename
+
+    def watched(source: Path, target: Path) -> Path:
+        renamed = rename(source, target)
+        seen.append(sorted(str(one.relative_to(tmp_path)) for one in tmp_path.rglob("*.parquet")))
+        return renamed
+
+    monkeypatch.setattr(Path, "rename", watched)
+    with whole_folder(folder, ".parquet", replace=True) as draft:
+        (draft / "c.parquet").write_text("new")
+    assert seen == [[".parts.draft/c.parquet", ".parts.replaced/a.parquet", ".parts.replaced/b.parquet"]]
+    assert [one.name for one in tmp_path.rglob("*")] == ["parts", "c.parquet"]
+
+    def full(source: Path, target: Path) -> Path:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="no space"), whole_folder(folder, ".parquet", replace=True) as draft:
+        (draft / "d.parquet").write_text("newer")
+    assert [one.name for one in tmp_path.rglob("*")] == ["parts", "c.parquet"]
+
+
+def test_what_came_into_a_folder_meanwhile_is_kept(tmp_path: Path) -> None:
+    """Nobody has said that it may go."""
+    folder = tmp_path / "parts"
+    folder.mkdir()
+
+    def written() -> None:
+        with whole_folder(folder, ".parquet", replace=True) as draft:
+            (draft / "c.parquet").write_text("new")
+            (folder / "thesis.tex").write_text("mine")
+
+    with pytest.raises(FileExistsError):
+        written()
+    assert [one.name for one in tmp_path.rglob("*")] == ["parts", "thesis.tex"]
+
+
+def test_a_disk_that_is_mounted_there_is_told_before_anything_is_written() -> None:
+    """It cannot be replaced by a rename."""
+    with pytest.raises(OSError, match="a disk is mounted there"), whole_folder(Path("/dev/shm"), ".x"):
+        raise AssertionError
