@@ -15,6 +15,8 @@ from fixtures.pages import served_by
 from tests.browser.conftest import Browsing, browsing, visit
 
 PAGE_S = 15.0
+FLOOD_S = 60.0
+"""How long a flood may take to be one: on a machine under load it takes its time."""
 ROUND = "const f = () => { for (let i = 0; i < %d; i += 1) { %s } setTimeout(f, 0); }; f();"
 SCRIPT = (
     "const e = document.createElement('script'); e.src = 'data:text/javascript,//' + Math.random();"
@@ -62,6 +64,14 @@ async def pages(tmp_path: Path) -> AsyncIterator[Browsing]:
         yield opened
 
 
+@pytest.fixture
+async def patient_pages(tmp_path: Path) -> AsyncIterator[Browsing]:
+    """Open the same pool, which waits for as long as a flood may take."""
+    params = RenderParams(page_timeout_s=2 * FLOOD_S, settle_timeout_s=FLOOD_S)
+    async with browsing(tmp_path / "engines", params) as opened:
+        yield opened
+
+
 async def attacked(pages: Browsing, site: str, name: str) -> RenderedPage | SlotLost:
     """Visit the attacker while its neighbour goes on; what it came to, once the neighbour has been looked at."""
     attacker, neighbour = await pages.slot("01"), await pages.slot("02")
@@ -96,9 +106,9 @@ async def test_a_flood_that_is_held_back_harms_nobody(pages: Browsing, site: str
 
 
 @pytest.mark.parametrize("name", ENDED)
-async def test_a_flood_is_ended_alone(pages: Browsing, site: str, name: str) -> None:
+async def test_a_flood_is_ended_alone(patient_pages: Browsing, site: str, name: str) -> None:
     """With a class and a reason; the neighbour's context and the engine live."""
-    found = await attacked(pages, site, name)
+    found = await attacked(patient_pages, site, name)
     assert isinstance(found, SlotLost)
     assert found.kind is FailureKind.CRASH
     assert "flooded the browser" in found.detail
