@@ -18,6 +18,7 @@ from farm.app.running import RunEnd, run_crawl
 from farm.model.errors import UsageError
 from farm.model.handling import DeadPage
 from farm.model.record import Skip
+from farm.monitor.log import logged_apart
 from farm.runtime.control import ExitReason
 from farm.runtime.record_stream import RecordStream
 from farm.settings.commands import RunSettings
@@ -210,9 +211,10 @@ class Farm:
         begun(run)
         self._runs.add(run)
         try:
-            plan = await asyncio.to_thread(make_plan)
-            run.is_new = not plan.output.exists()
-            end = await run_crawl(plan, run)
+            with logged_apart():
+                plan = await asyncio.to_thread(make_plan)
+                run.is_new = not plan.output.exists()
+                end = await run_crawl(plan, run)
         finally:
             self._runs.discard(run)
         if end.failure is not None:

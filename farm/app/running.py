@@ -18,7 +18,8 @@ from farm.model.clock import Clock, SystemClock
 from farm.model.crawl import Stats
 from farm.model.errors import CrawlGone, FarmError, FrontierUnavailable, UsageError
 from farm.model.event import Emit, Event, StatsRead
-from farm.monitor.log import LOG_NAME, StateNews, log_event
+from farm.monitor.event_log import StateNews, log_event
+from farm.monitor.log import LOG_NAME
 from farm.monitor.report import RunReport, report_lines
 from farm.monitor.snapshot import Snapshot
 from farm.monitor.tally import Tally

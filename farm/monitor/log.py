@@ -11,7 +11,8 @@ import os
 import queue
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from logging.handlers import QueueHandler, QueueListener, RotatingFileHandler
@@ -21,23 +22,7 @@ from typing import Literal, Protocol, TextIO
 import orjson
 
 from farm.model.errors import OutputUnwritable
-from farm.model.event import (
-    AdmissionSet,
-    Emit,
-    Event,
-    Fate,
-    MemoryRead,
-    Notice,
-    Reclaimed,
-    Recycled,
-    RedisAway,
-    RedisBack,
-    SinkAway,
-    SinkBack,
-    StatsRead,
-    VisitFailed,
-)
-from farm.monitor.figures import escaped, one_line, size, span
+from farm.monitor.figures import escaped
 from farm.resources.files import opened
 
 Form = Literal["text", "json"]
@@ -47,8 +32,18 @@ _UNPRINTABLE = re.compile(r"[^ -~]")
 _WAITING = 10_000
 _FILE_BYTES = 64 << 20
 _FILES_KEPT = 2
-_LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-_events = logging.getLogger("farm.events")
+_run: ContextVar[object] = ContextVar("run", default=None)
+"""Stands for the run whose task, or whose thread, this is; None where that is not known."""
+
+
+@contextlib.contextmanager
+def logged_apart() -> Iterator[None]:
+    """Keep what is logged meanwhile, here and in what is begun here, out of the logs of other runs."""
+    token = _run.set(object())
+    try:
+        yield
+    finally:
+        _run.reset(token)
 
 
 def level_of(name: str) -> int:
@@ -59,11 +54,12 @@ def level_of(name: str) -> int:
 class LogOutput:
     """The log as it was set up; `close` undoes that.
 
-    With `libraries` false the root logger, which belongs to whoever imports the farm, is left as it is.
+    With `libraries` false the root logger, which belongs to whoever imports the farm, is left as it is. What
+    another run logs apart is not taken.
     """
 
     def __init__(self, handlers: Sequence[logging.Handler], level: int, *, libraries: bool = True) -> None:
-        self._intake = _Intake(queue.Queue(_WAITING))
+        self._intake = _Intake(queue.Queue(_WAITING), _run.get(), level)
         self._writer = _Writer(self._intake.queue, *handlers)
         self._writer.start()
         farm, root = logging.getLogger("farm"), logging.getLogger()
@@ -71,7 +67,7 @@ class LogOutput:
         others = [one for one in farm.handlers if isinstance(one, _Intake)]
         # Of several runs in one process the last to end restores what the first has found.
         self._intake.levels_before = others[0].levels_before if others else (farm.level, root.level)
-        farm.setLevel(level)
+        farm.setLevel(min([level, *(one.wanted for one in others)]))
         if libraries:
             # Of libraries only what is wrong; asyncio tells of forgotten exceptions there.
             root.setLevel(max(level, logging.WARNING))
@@ -81,8 +77,8 @@ class LogOutput:
         """Write what waits and close the files; after the deadline without it."""
         farm, root = logging.getLogger("farm"), logging.getLogger()
         self._logger.removeHandler(self._intake)
-        if not any(isinstance(one, _Intake) for one in farm.handlers):
-            farm.setLevel(self._intake.levels_before[0])
+        others = [one.wanted for one in farm.handlers if isinstance(one, _Intake)]
+        farm.setLevel(min(others) if others else self._intake.levels_before[0])
         if self._logger is root:
             root.setLevel(self._intake.levels_before[1])
         self._writer.stop_within(deadline_s)
@@ -184,6 +180,18 @@ class _Intake(QueueHandler):
     _dropped = 0
     levels_before = (logging.NOTSET, logging.WARNING)
 
+    def __init__(self, waiting: "queue.Queue[logging.LogRecord]", run: object, wanted: int) -> None:
+        super().__init__(waiting)
+        self.wanted = wanted
+        """The least level of the farm's own lines."""
+        self._run = run
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        # The logger of the farm has the level of the run that wants most.
+        run = _run.get()
+        is_own = run is None or self._run is None or run is self._run
+        return is_own and record.levelno >= self.wanted and bool(super().filter(record))
+
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         # As it is: the writer is a thread of this process, and each output formats the traceback its own way.
         return record
@@ -253,80 +261,3 @@ def _dropped_record(number: int) -> logging.LogRecord:
 def _moment(record: logging.LogRecord) -> str:
     at = datetime.fromtimestamp(record.created, UTC)
     return f"{at:%Y-%m-%dT%H:%M:%S}.{int(record.msecs):03d}Z"
-
-
-def log_event(event: Event) -> None:  # noqa: C901, PLR0912 - one case for each event
-    """Log an event that somebody may want to read; an `Emit`, to be given every event."""
-    match event:
-        case VisitFailed(fate=Fate.DEAD):
-            _tell(logging.WARNING, f"gave up {event.url} ({_why(event)})", event)
-        case VisitFailed(fate=Fate.RETRY):
-            _tell(logging.INFO, f"will try {event.url} again ({_why(event)})", event)
-        case VisitFailed(fate=Fate.LOST):
-            text = f"{event.url}: the lease was lost during the visit; no record is written"
-            _tell(logging.WARNING, text, event)
-        case VisitFailed():
-            _tell(logging.DEBUG, f"gave back {event.url} ({_why(event)})", event)
-        case Recycled():
-            level = logging.INFO if event.unit == "engine" else logging.DEBUG
-            _tell(level, f"replaced {event.unit} {event.name} ({event.reason})", event)
-        case Reclaimed(measure=measure):
-            level = logging.DEBUG if measure == "collect" else logging.INFO
-            target = f" {event.target}" if event.target else ""
-            _tell(level, f"{measure}{target} ({event.reason}): {size(event.freed_bytes)} given back", event)
-        case AdmissionSet():
-            _tell(logging.DEBUG, f"{event.limit} contexts may work, by {event.binding}", event)
-        case MemoryRead():
-            text = f"{size(event.used_bytes)} of {size(event.budget_bytes)} in {event.processes} processes"
-            _tell(logging.DEBUG, text, event)
-        case RedisAway():
-            _tell(logging.WARNING, event.text, event)
-        case RedisBack():
-            _tell(logging.INFO, event.text, event)
-        case SinkAway():
-            why = f": {one_line(event.why)}" if event.why else ""
-            _tell(
-                logging.WARNING, f"waiting for {event.store} since {span(event.at - event.since)}{why}", event
-            )
-        case SinkBack():
-            _tell(logging.INFO, f"{event.store} takes records again, after {span(event.away_s)}", event)
-        case Notice():
-            _tell(_LEVELS.get(event.level, logging.INFO), one_line(event.text), event)
-        case _:
-            pass
-
-
-_STATE_NEWS = {
-    "running": "the crawl goes on",
-    "paused": "the crawl was paused: no new page is taken before `farm resume {where}`",
-    "draining": "the crawl is drained: the pages under way are finished, and this node ends",
-    "stopped": "the crawl was stopped: the pages under way are finished, and this node ends",
-}
-
-
-class StateNews:
-    """Tells, once each, what somebody has made of the crawl from elsewhere; `fold` is an `Emit`."""
-
-    def __init__(self, emit: Emit, where: str) -> None:
-        """`where` is the flags that name the crawl to any command."""
-        self._emit = emit
-        self._where = where
-        self._state = "running"
-
-    def fold(self, event: Event) -> None:
-        """Emit a notice where the state that was read is another than before."""
-        if isinstance(event, StatsRead) and event.stats.state != self._state:
-            self._state = event.stats.state
-            text = _STATE_NEWS.get(self._state, f"the crawl is {self._state}")
-            text = text.replace("{where}", self._where)
-            self._emit(Notice(event.at, "info", text))
-
-
-def _tell(level: int, text: str, event: Event) -> None:
-    if _events.isEnabledFor(level):
-        facts = {name: getattr(event, name) for name in event.__slots__ if name != "at"}
-        _events.log(level, "%s", text, extra={"facts": facts})
-
-
-def _why(event: VisitFailed) -> str:
-    return f"{event.reason}: {one_line(event.detail)}" if event.detail else event.reason

@@ -13,6 +13,7 @@ import logging
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextvars import copy_context
 from types import TracebackType
 from typing import Any, Self
 
@@ -42,7 +43,7 @@ class View(ABC):
         self._clock = clock
         self._ended = threading.Event()
         # A daemon: a terminal or pipe that takes no output must not keep the program from ending.
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = threading.Thread(target=copy_context().run, args=(self._run,), name=name, daemon=True)
 
     def start(self) -> None:
         """Begin to show."""

@@ -14,6 +14,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 
 from farm.model.clock import Clock
@@ -69,7 +70,9 @@ class Heartbeat:
         self._heard_at: float | None = None
         """When the last round that succeeded began; None until the thread runs."""
         self._asked: list[Future[None]] = []
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        self._thread = threading.Thread(
+            target=copy_context().run, args=(self._run,), name="heartbeat", daemon=True
+        )
 
     def start(self) -> None:
         """Start the thread, right after the node has registered."""

@@ -23,6 +23,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
 from types import FrameType
 from typing import Any
 
@@ -86,7 +87,9 @@ class LoopWatchdog:
         self._logged_at = float("-inf")
         self._suppressed = 0
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="loop-watchdog", daemon=True)
+        self._thread = threading.Thread(
+            target=copy_context().run, args=(self._run,), name="loop-watchdog", daemon=True
+        )
         self._timer: asyncio.TimerHandle | None = None
         self._lag_timer: asyncio.TimerHandle | None = None
         self._lag = LoopLag()

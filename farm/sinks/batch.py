@@ -15,6 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextvars import copy_context
 from time import monotonic, sleep
 from typing import Generic
 
@@ -88,7 +89,7 @@ class BatchingWriter(Generic[Encoded]):
         """
         opened: Future[None] = Future()
         self._thread = threading.Thread(
-            target=self._run, args=(opened, fresh), name="sink-writer", daemon=True
+            target=copy_context().run, args=(self._run, opened, fresh), name="sink-writer", daemon=True
         )
         self._thread.start()
         waiter = asyncio.wrap_future(opened)

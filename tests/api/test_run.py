@@ -64,6 +64,8 @@ async def test_two_farms_work_in_one_loop(shop: Shop, options: dict[str, Any], t
     one, two = (Farm(scope="page", **{**options, "output": tmp_path / name}) for name in ("one", "two"))
     summaries = await asyncio.gather(one.run(shop.url), two.run([shop.url, f"{shop.url}about"]))
     assert [summary.ledger.done for summary in summaries] == [1, 2]
+    logs = [(tmp_path / name / "farm.log").read_text() for name in ("one", "two")]
+    assert [text.count("finished after") for text in logs] == [1, 1]
 
 
 async def test_what_a_user_can_mend_is_raised(options: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from farm.cli.run import exit_code
 from farm.model.crawl import Ledger, Stats, seen_state
 from farm.model.event import Event, Notice, StatsRead
 from farm.model.outcome import FailureKind
-from farm.monitor.log import StateNews
+from farm.monitor.event_log import StateNews
 from farm.runtime.control import ExitReason
 from tests.cli.outside import Outside
 

@@ -1,5 +1,6 @@
 """The log; events are records of it."""
 
+import asyncio
 import json
 import logging
 import os
@@ -23,7 +24,8 @@ from farm.model.event import (
     SinkBack,
     VisitFailed,
 )
-from farm.monitor.log import LogOutput, log_event, start_logging
+from farm.monitor.event_log import log_event
+from farm.monitor.log import LogOutput, logged_apart, start_logging
 
 log = logging.getLogger("farm.test")
 URL = "https://shop.example/a"
@@ -87,6 +89,35 @@ def test_closing_leaves_logging_as_it_was(tmp_path: Path) -> None:
     assert (root.level, farm.level) != before[:2]
     output.close()
     assert (root.level, farm.level, list(root.handlers)) == before
+
+
+async def test_of_several_runs_each_has_its_own_lines(tmp_path: Path) -> None:
+    """At its own level, from its tasks and from its threads; what is of no run is in all of them."""
+    begun = asyncio.Barrier(2)
+
+    async def run(name: str, level: str) -> None:
+        with logged_apart():
+            output = start_logging(tmp_path / name, level=level, stderr=False, libraries=False)
+            await begun.wait()
+            log.debug("detail of %s", name)
+            await asyncio.create_task(asyncio.to_thread(log.warning, "a thread of %s", name))
+            thread = threading.Thread(target=log.warning, args=("a thread of nobody's, beside %s", name))
+            thread.start()
+            thread.join()
+            await begun.wait()
+            output.close()
+
+    before = logging.getLogger("farm").level
+    await asyncio.gather(run("one", "info"), run("two", "debug"))
+    assert logging.getLogger("farm").level == before
+
+    def texts(name: str) -> set[str]:
+        lines = (tmp_path / name / "farm.log").read_text().splitlines()
+        return {line.partition(": ")[2] for line in lines}
+
+    shared = {"a thread of nobody's, beside one", "a thread of nobody's, beside two"}
+    assert texts("one") == {"a thread of one", *shared}
+    assert texts("two") == {"detail of two", "a thread of two", *shared}
 
 
 def test_without_a_folder_there_is_only_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
