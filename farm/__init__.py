@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from farm.api import DeadPage, Farm, FarmError, Page, PageNotRendered, Summary, UsageError
+    from farm.api import DeadPage, Farm, FarmError, Page, PageHandled, PageNotRendered, Summary, UsageError
     from farm.api import PageRecord as Record
 
 __version__ = "0.1.0"
@@ -16,6 +16,7 @@ __all__ = [
     "Farm",
     "FarmError",
     "Page",
+    "PageHandled",
     "PageNotRendered",
     "Record",
     "Summary",

@@ -5,7 +5,17 @@ from farm.api.page import Page
 from farm.api.records import PageRecord
 from farm.api.rendering import PageNotRendered
 from farm.model.errors import FarmError, UsageError
-from farm.model.handling import DeadPage
+from farm.model.handling import DeadPage, PageHandled
 from farm.sinks.summary import Summary
 
-__all__ = ["DeadPage", "Farm", "FarmError", "Page", "PageNotRendered", "PageRecord", "Summary", "UsageError"]
+__all__ = [
+    "DeadPage",
+    "Farm",
+    "FarmError",
+    "Page",
+    "PageHandled",
+    "PageNotRendered",
+    "PageRecord",
+    "Summary",
+    "UsageError",
+]

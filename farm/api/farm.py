@@ -11,12 +11,12 @@ from farm.api.following import RunFollower, run_to_end
 from farm.api.handlers import D, E, F, Handlers
 from farm.api.loading import load_attribute
 from farm.api.options import Options
-from farm.api.records import PageRecord
+from farm.api.records import PageRecord, visited_of
 from farm.api.rendering import PageNotRendered, render_plan, rendered
 from farm.app.preflight import RunPlan, preflight
 from farm.app.running import RunEnd, run_crawl
 from farm.model.errors import UsageError
-from farm.model.handling import DeadPage
+from farm.model.handling import DeadPage, PageHandled
 from farm.model.record import Skip
 from farm.monitor.log import logged_apart
 from farm.runtime.control import ExitReason
@@ -90,6 +90,14 @@ class Farm:
         """Declare a hook that is called with the summary at the end of a run; what it raises, `run` raises."""
         self.handlers.add_on_finished(function)
         return function
+
+    async def try_page(self, record: Mapping[str, Any], *, label: str | None = None) -> PageHandled:
+        """Run the handler of a page on its record, without a browser, and return what it said: for tests.
+
+        `record` is one of `pages.jsonl`, or of `farm fetch --json URL`; `label` is that of the link to it. The
+        items are pairs of their kind and their fields. Raises what the handler raises.
+        """
+        return await self.handlers.handle(visited_of(record, label))
 
     async def run(self, seeds: Seeds = ()) -> Summary:
         """Crawl from the seeds to the end and return the summary, which is in `summary.json` too.

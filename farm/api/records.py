@@ -1,7 +1,13 @@
 """The record of a page as Python code has it: the columns that are in every sink, by their types."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, NoReturn, TypedDict
+
+from farm.model.errors import UsageError
+from farm.model.handling import VisitedPage
+from farm.model.page import Detection, Finding, Link, RenderedPage
+from farm.model.task import Lease, UrlTask
+from farm.model.url import site_of
 
 
 class PageRecord(TypedDict):
@@ -52,3 +58,49 @@ class PageRecord(TypedDict):
     proxy: str | None
     meta: Mapping[str, Any]
     schema: int
+
+
+def visited_of(record: Mapping[str, Any], label: str | None) -> VisitedPage:
+    """Return the visit that a record is of, as a handler gets it; what the record lacks is empty.
+
+    Raises UsageError for a record without an address.
+    """
+    url = record.get("url")
+    if not isinstance(url, str) or not url:
+        raise UsageError("A record has a url; `farm fetch --json URL` prints one.")
+    headers = record.get("headers") or {}
+    page = RenderedPage(
+        final_url=record.get("final_url") or url,
+        status=record.get("status") or 200,
+        headers=headers,
+        content_type=record.get("content_type") or headers.get("content-type", ""),
+        title=record.get("title") or "",
+        text=record.get("text") or "",
+        html=record.get("html") or "",
+        links=tuple(
+            Link(one["url"], one.get("text", ""), one.get("rel", "")) for one in record.get("links") or ()
+        ),
+        lang=record.get("lang") or "",
+        canonical=record.get("canonical"),
+        metadata=record.get("metadata"),
+    )
+    task = UrlTask(
+        url,
+        site_of(url),
+        fingerprint="",
+        depth=record.get("depth") or 0,
+        referrer=record.get("referrer"),
+        meta=record.get("meta") or {},
+        label=label,
+    )
+    evidence, detection = record.get("evidence"), None
+    if evidence:
+        detection = Detection(
+            Finding(evidence["finding"]), record.get("blocked_by") or "", tuple(evidence["signs"])
+        )
+    lease = Lease(task, slot="", token=0, attempt=record.get("attempt") or 1)
+    return VisitedPage(lease, page, detection, _no_browser)
+
+
+async def _no_browser() -> NoReturn:
+    raise RuntimeError("a record has no live page: there is no browser")

@@ -162,7 +162,7 @@ async def assemble_node(
             heartbeat=heartbeat,
             emit=emit,
             clock=clock,
-            user_code=UserCode(plan.handling, settings.page_timeout) if plan.handling is not None else None,
+            user_code=UserCode(plan.handling, plan.handler_timeout_s) if plan.handling is not None else None,
         )
         feed = sitemap_feed(plan, session, gateway, proxies, robots, links, sink, control)
         workers = await _workers(
@@ -208,7 +208,7 @@ async def assemble_node(
 def _worker_params(
     session: CrawlSession, slots: NodeSlots, retry: RetryParams, parsers: PageParsers | None
 ) -> WorkerParams:
-    settings = session.plan.settings
+    plan, settings = session.plan, session.plan.settings
     return WorkerParams(
         visit_s=slots.renderings * settings.page_timeout + VISIT_GRACE_S,
         commit_s=settings.redis_patience + VISIT_GRACE_S,
@@ -218,7 +218,7 @@ def _worker_params(
         life=session.presence.identity.incarnation[:LIFE],
         limit=settings.limit,
         retry=retry,
-        handler_s=HANDLER_CALLS * (settings.page_timeout + CANCEL_S) if session.plan.handling else 0.0,
+        handler_s=HANDLER_CALLS * (plan.handler_timeout_s + CANCEL_S) if plan.handling else 0.0,
         spread_s=min(SPREAD_S, settings.ramp_up),
     )
 

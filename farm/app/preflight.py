@@ -69,6 +69,8 @@ class RunPlan:
     """Of the items that pages have."""
     handling: PageHandling | None = None
     """The user's code for pages."""
+    handler_s: float | None = None
+    """How long it may take with a page; None: as long as the page itself."""
     stream: RecordStream | None = None
     """Where records go besides the sinks."""
     notes: tuple[str, ...] = ()
@@ -83,6 +85,11 @@ class RunPlan:
     def first_contexts(self) -> int | None:
         """How many contexts an automatic number begins with; None where the user gave one."""
         return None if self.settings.contexts else -(-first_contexts(core_count()) // self.processes)
+
+    @property
+    def handler_timeout_s(self) -> float:
+        """How long the user's code may take with a page."""
+        return self.settings.page_timeout if self.handler_s is None else self.handler_s
 
     @property
     def embedded(self) -> bool:

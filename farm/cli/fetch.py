@@ -19,8 +19,9 @@ from farm.cli.streams import tell
 from farm.model.errors import UsageError
 from farm.model.url import HashRoutes
 from farm.monitor.figures import escaped_lines
+from farm.runtime.ports import PageHandling
 from farm.scope.rules import ScopeKind
-from farm.settings.commands import FetchSettings, RunSettings
+from farm.settings.commands import FetchSettings, OnePageSettings, RunSettings
 from farm.settings.load import load
 from farm.settings.origin import flags_of
 from farm.settings.units import Memory
@@ -45,7 +46,8 @@ def main(arguments: Sequence[str]) -> int:
 def render_one(settings: FetchSettings) -> tuple[int, list[bytes]]:
     """Return the exit code, and the record of the page as a line of JSON if there is one."""
     with tempfile.TemporaryDirectory(prefix="farm-fetch-", ignore_cleanup_errors=True) as folder:
-        plan = _plan(settings, Path(folder) / "crawl")
+        columns = {name: getattr(settings, f"as_{name}") for name in COLUMNS}
+        plan = page_plan(settings, Path(folder) / "crawl", columns)
         for warning in plan.warnings:
             tell(warning)
         lines: list[bytes] = []
@@ -75,11 +77,15 @@ def _form(settings: FetchSettings) -> str:
     return chosen[0] if chosen else "text"
 
 
-def _plan(settings: FetchSettings, output: Path) -> RunPlan:
-    """Return the plan of a crawl of the page alone: a redirect is followed wherever it leads, a link is not."""
-    names = FetchSettings.model_fields.keys() & RunSettings.model_fields.keys()
-    given = {name: getattr(settings, name) for name in names}
-    given |= dict.fromkeys(FILES, False) | {name: getattr(settings, f"as_{name}") for name in COLUMNS}
+def page_plan(
+    settings: OnePageSettings, output: Path, columns: Mapping[str, bool], handling: PageHandling | None = None
+) -> RunPlan:
+    """Return the plan of a crawl of the page alone: a redirect is followed wherever it leads, a link is not.
+
+    `columns` says which of the optional ones its record has; `handling` is the code for the page.
+    """
+    names = type(settings).model_fields.keys() & RunSettings.model_fields.keys()
+    given = {name: getattr(settings, name) for name in names} | dict.fromkeys(FILES, False) | {**columns}
     given |= {"output": output, "scope": ScopeKind.ANY, "depth": 0, "limit": 1, "contexts": 1, "ramp_up": 0.0}
     given |= {
         "processes": 1,
@@ -91,7 +97,7 @@ def _plan(settings: FetchSettings, output: Path) -> RunPlan:
     known = settings.model_fields_set & RunSettings.model_fields.keys() - set(FILES)
     # Not by the sources of settings: what the environment says of crawls (FARM_REDIS) is not meant here.
     whole = RunSettings.model_construct(_fields_set={*known}, **given)
-    return replace(preflight(whole), is_temporary=True)
+    return replace(preflight(whole, handling=handling), is_temporary=True)
 
 
 def _read(path: Path) -> list[bytes]:

@@ -15,8 +15,10 @@ from farm.resources.files import OTHERS
 from farm.settings.origin import crawl_flags, did_you_mean, located, with_flags
 
 COMMANDS = {
+    "init": "write a small project: handlers, options, tests, a Dockerfile",
     "run": "crawl; joins the crawl when it exists already",
     "fetch": "print one page: its text, Markdown, HTML or record",
+    "shell": "a Python prompt with a rendered page",
     "extract": "try a declaration of items on one page, or run it over stored pages",
     "export": "write stored records, merged to one row an id, to files of another format",
     "add": "add seeds to a crawl",

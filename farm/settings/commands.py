@@ -50,10 +50,22 @@ class RunSettings(
     goes_on = True
 
 
-class FetchSettings(EgressSettings, SiteSettings, RenderSettings, BrowserSettings, CommandSettings):
-    """`farm fetch`."""
+class OnePageSettings(EgressSettings, SiteSettings, RenderSettings, BrowserSettings, CommandSettings):
+    """What the commands have in common that render one page."""
 
     urls: Lines = option((), "the page", metavar="URL", positional=True)
+    robots: Literal["obey", "ignore"] = option("obey", "what to do about robots.txt [obey]")
+    retries: int = option(1, "how often a failed page is tried again [1]", metavar="N", ge=0)
+    memory: MemoryBudget = option(Memory("75%", share=0.75), "budget of all processes [75%%]", metavar="SIZE")
+
+
+class ShellSettings(OnePageSettings):
+    """`farm shell`."""
+
+
+class FetchSettings(OnePageSettings):
+    """`farm fetch`."""
+
     as_text: bool = option(False, "print the visible text, which is the default", flag="text")
     as_markdown: bool = option(False, "print it as Markdown", flag="markdown")
     as_main_text: bool = option(False, "print the text of its main content", flag="main_text")
@@ -63,10 +75,15 @@ class FetchSettings(EgressSettings, SiteSettings, RenderSettings, BrowserSetting
         "print the record as one line of JSON; with --markdown and --main-text it has them too",
         flag="json",
     )
-    robots: Literal["obey", "ignore"] = option("obey", "what to do about robots.txt [obey]")
-    retries: int = option(1, "how often a failed page is tried again [1]", metavar="N", ge=0)
     time_limit: Duration = option(120.0, "how long all of it may take [2m]", metavar="TIME", gt=0)
-    memory: MemoryBudget = option(Memory("75%", share=0.75), "budget of all processes [75%%]", metavar="SIZE")
+
+
+class InitSettings(CommandSettings):
+    """`farm init`."""
+
+    places: Lines = option(
+        (), "the folder [the current one], and where to start", metavar="DIR [URL]", positional=True
+    )
 
 
 class ExtractSettings(FetchSettings):
