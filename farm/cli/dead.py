@@ -16,6 +16,7 @@ from farm.app.access import open_existing_crawl
 from farm.cli.signals import run_interruptible
 from farm.cli.streams import tell
 from farm.frontier.dead import ALL, DeadFilter, DeadLetter, DeadLetters
+from farm.frontier.history import PastVisit
 from farm.model.errors import UsageError
 from farm.monitor.figures import escaped
 from farm.settings.commands import DeadSettings
@@ -78,14 +79,18 @@ async def _act(action: str, settings: DeadSettings) -> None:
             await _list(dead, which, settings)
         elif action == "show":
             letter = await dead.show(settings.ids[0])
+            history = await dead.history(settings.ids[0])
             if settings.as_json:
-                print(json.dumps(_plain(letter)))
+                print(json.dumps({**_plain(letter), "history": [_plain_visit(past) for past in history]}))
             else:
                 _show(letter)
+                _show_history(history)
         elif action == "replay":
             moved = await (dead.replay_ids(settings.ids) if settings.ids else dead.replay(which))
             left = None if settings.ids else await dead.count(which)
             _tell(settings, "replayed", moved, left)
+            if (others := len(set(settings.ids)) - moved) > 0:
+                tell(f"{others:,} of these ids {'is' if others == 1 else 'are'} not dead, or not any more.")
         else:
             if not settings.ids and which == ALL and not settings.yes:
                 await _confirm(await dead.count())
@@ -174,6 +179,24 @@ def _show(letter: DeadLetter) -> None:
             print(f"{name:<9} {escaped(str(value))}")
 
 
+def _show_history(history: Sequence[PastVisit]) -> None:
+    """Print the visits that failed, each with where it was, how far it came, how long it took and why it ended."""
+    if not history:
+        return
+    print("visits")
+    for past in history:
+        visit = past.visit
+        at = f"{past.at:%Y-%m-%d %H:%M:%S}" if past.at is not None else "?"
+        where = [f"node {visit.node}", f"context {visit.context}", f"proxy {visit.proxy}"]
+        told = [one for one in where if not one.endswith((" ", " None"))]
+        told += [f"in {visit.phase}"] if visit.phase else []
+        told += [f"status {visit.status}"] if visit.status else []
+        took = ", ".join(f"{name} {took_ms:,} ms" for name, took_ms in visit.timings_ms.items() if took_ms)
+        why = f"{visit.reason}: {visit.detail}" if visit.detail else visit.reason
+        print(escaped(f"  {at}  {why}"))
+        print(escaped(f"      {', '.join(told)}{f' ({took})' if took else ''}"))
+
+
 def _url(letter: DeadLetter) -> str:
     return letter.task.url if letter.task is not None else "(what was stored cannot be read)"
 
@@ -182,3 +205,7 @@ def _plain(letter: DeadLetter) -> dict[str, Any]:
     fields = asdict(letter)
     fields["at"] = letter.at and timestamp(letter.at)
     return fields
+
+
+def _plain_visit(past: PastVisit) -> dict[str, Any]:
+    return {"at": past.at and timestamp(past.at), **asdict(past.visit)}

@@ -3,11 +3,13 @@
 import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
 from farm.frontier import keys
 from farm.frontier.entries import decode_lease
+from farm.frontier.history import PastVisit, decode_history, moment
 from farm.frontier.shards import BATCH, Shards
 from farm.model.errors import UsageError
 from farm.model.outcome import FailureKind
@@ -15,6 +17,7 @@ from farm.model.task import UrlTask
 from farm.model.url import host_of
 
 PAGE = 100
+_ID = re.compile("[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +99,16 @@ class DeadLetters:
         return await self._all("drop", which)
 
     async def replay_ids(self, ids: Sequence[str]) -> int:
-        """Take some letters back; an id that is not dead or cannot be read is an error that names it."""
+        """Take some letters back, and return how many.
+
+        What is not dead any more is passed over, so that whoever heard no answer may ask again. Raises UsageError
+        for what is no id, or cannot be read.
+        """
         for fingerprint in ids:
-            if (await self.show(fingerprint)).task is None:
+            letter = await self._found(fingerprint)
+            if letter is None and not _ID.fullmatch(fingerprint):
+                raise _no_letter(fingerprint)
+            if letter is not None and letter.task is None:
                 raise UsageError(
                     f"The dead letter {fingerprint!r} cannot be read, so there is nothing to replay; "
                     f"`farm dead drop {fingerprint}` forgets it."
@@ -112,13 +122,28 @@ class DeadLetters:
         return await self._move("drop", [_stored(fingerprint) for fingerprint in ids])
 
     async def show(self, fingerprint: str) -> DeadLetter:
-        """Return one letter."""
+        """Return one letter; raises UsageError where there is none of this id."""
+        letter = await self._found(fingerprint)
+        if letter is None:
+            raise _no_letter(fingerprint)
+        return letter
+
+    async def history(self, fingerprint: str) -> tuple[PastVisit, ...]:
+        """Return the last visits of a URL that failed, the first one first; nothing where none is known."""
+        for shard in range(self._shards.count):
+            key = keys.failed(self._shards.crawl, shard)
+            stored = await self._shards.client.command("HGET", key, _stored(fingerprint))
+            if stored is not None:
+                return decode_history(stored)
+        return ()
+
+    async def _found(self, fingerprint: str) -> DeadLetter | None:
         for shard in range(self._shards.count):
             key = keys.dead(self._shards.crawl, shard)
             letter = await self._shards.client.command("HGET", key, _stored(fingerprint))
             if letter is not None:
                 return letter_of(_stored(fingerprint), letter)
-        raise UsageError(f"There is no dead letter {fingerprint!r}; `farm dead list` shows those there are.")
+        return None
 
     async def _fitting(self, which: DeadFilter) -> AsyncIterator[DeadLetter]:
         """Yield the letters that are meant; those that come or go meanwhile may be missed."""
@@ -148,7 +173,8 @@ class DeadLetters:
         return moved
 
     async def _move(self, action: str, ids: Sequence[bytes]) -> int:
-        return sum(await self._shards.each("move_dead", action, *ids))
+        # Repeated after a lost reply it says what it has done, and nothing is passed over for it.
+        return sum(await self._shards.each("move_dead", action, uuid4().hex, *ids)) if ids else 0
 
     async def _letters(self, reason: str, start: int, size: int) -> list[tuple[bytes, bytes]]:
         """Return a page of ids and letters over all shards, one after the other."""
@@ -186,18 +212,15 @@ def letter_of(fingerprint: bytes, letter: bytes) -> DeadLetter:
     return DeadLetter(
         id=name,
         reason=reason.decode(errors="replace"),
-        at=_moment(at),
+        at=moment(at),
         detail=detail.decode(errors="replace"),
         attempts=0 if lease is None else lease.attempt,
         task=None if lease is None else lease.task,
     )
 
 
-def _moment(at_ms: bytes) -> datetime | None:
-    try:
-        return datetime.fromtimestamp(int(at_ms) / 1000, UTC)
-    except (ArithmeticError, OSError, ValueError):
-        return None
+def _no_letter(fingerprint: str) -> UsageError:
+    return UsageError(f"There is no dead letter {fingerprint!r}; `farm dead list` shows those there are.")
 
 
 def _stored(fingerprint: str) -> bytes:

@@ -17,6 +17,7 @@ from farm.frontier.crawl import Crawl
 from farm.frontier.dead import DeadLetters
 from farm.frontier.entries import encode_task, fingerprint_of
 from farm.frontier.faults import unreadable
+from farm.frontier.history import encode_visit
 from farm.frontier.lease_dispatch import LeaseDispatch
 from farm.frontier.node_status import status_of_nodes
 from farm.frontier.nodes import ActiveFeeders, NodeRegistry, RedisFlowStore
@@ -27,7 +28,7 @@ from farm.frontier.terms import Terms
 from farm.model.crawl import NodeSeen, Stats
 from farm.model.errors import UsageError
 from farm.model.event import RedisAway, RedisBack
-from farm.model.outcome import Ack, Bury, FailureKind, Release, Retry, Settled
+from farm.model.outcome import Ack, Bury, FailedVisit, FailureKind, Release, Retry, Settled
 from farm.model.task import Idle, Lease, LeaseRequest, UrlTask
 
 LONGEST_DETAIL = 500
@@ -161,8 +162,13 @@ class RedisFrontier:
             return settled, await self._dispatch.lease_from(shard, following)
         return settled, await self._dispatch.granted(shard, reply[1:], following)
 
-    async def nack(self, lease: Lease, outcome: Retry | Bury | Release) -> Settled:
-        """Settle as not done: delayed, buried, or released. Returns how the lease was settled."""
+    async def nack(
+        self, lease: Lease, outcome: Retry | Bury | Release, visit: FailedVisit | None = None
+    ) -> Settled:
+        """Settle as not done: delayed, buried, or released. Returns how the lease was settled.
+
+        What is known of the `visit` is kept with its URL until that is done, replayed or dropped.
+        """
         match outcome:
             case Retry(reason, delay_s, detail, throttled):
                 action: tuple[Arg, ...] = (
@@ -179,7 +185,8 @@ class RedisFrontier:
             case _:
                 assert_never(outcome)
         shard = self.shards.of(lease.task.site)
-        verdict = await self.shards.run(shard, "nack", lease.slot, lease.id, lease.token, *action)
+        known = encode_visit(visit) if visit is not None else ""
+        verdict = await self.shards.run(shard, "nack", lease.slot, lease.id, lease.token, *action, known)
         self._dispatch.settled(lease)
         return Settled(verdict.decode().lower())
 

@@ -37,6 +37,8 @@ glossary:
     {c:s}:delayed        zset    site and entry -> when it goes back to its queue
     {c:s}:dead           hash    id -> reason, when (the server's own time in ms), detail, site, entry
                                  (a line each)
+    {c:s}:failed         hash    id -> its last visits that failed, a line each: when (likewise), and what is known
+                                 of it (JSON); of dead letters and URLs that have counts
     {c:s}:dead:REASON    zset    id -> when it was buried, likewise
     {c:s}:tally          hash    reason -> how many are dead of it
     {c:s}:outbox:SHARD   list    links (and bare fingerprints) for another shard, not yet struck out
@@ -44,7 +46,8 @@ glossary:
     {c:s}:sent           hash    shard -> how many of its outbox were delivered so far, where some of them are kept
     {c:s}:received       hash    shard -> how many this one has had of that one's outbox
     {c:s}:gaps           hash    shard -> how many of them were lost with a master
-    {c:s}:once:ID        string  what a transfer of page quota came to, for an hour
+    {c:s}:once:ID        string  what a transfer of page quota came to, or a replay or drop of dead letters, for
+                                 an hour
     {c:s}:seen:BUCKET    set     integers: the low 52 bits of the fingerprints that are known, bit 52 set
     {c:s}:bloom:GEN:N    string  127 blocks of a Bloom filter's generation
     {c:s}:bloom          filter  the server's own Bloom filter, in their place
@@ -143,6 +146,11 @@ def crawl(name: str, shard: int = 0) -> str:
 def dead(of: Named, shard: int) -> str:
     """Return the key of a shard's dead letters."""
     return prefix(of, shard) + "dead"
+
+
+def failed(of: Named, shard: int) -> str:
+    """Return the key of what is known of a shard's failed visits."""
+    return prefix(of, shard) + "failed"
 
 
 def limits(of: Named, shard: int) -> str:

@@ -154,7 +154,7 @@ class LeaseDispatch:
                 try:
                     lease = decode_lease(token, site, entry, request.slot)
                 except CorruptEntry as error:
-                    bury = ("bury", FailureKind.CORRUPT, str(error), 0, 0)
+                    bury = ("bury", FailureKind.CORRUPT, str(error), 0, 0, "")
                     await self._shards.run(shard, "nack", request.slot, entry[:16], token, *bury)
                 else:
                     if self._shards.count > 1:

@@ -1,7 +1,7 @@
 """How a visit can fail, and the four ways to settle a lease."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
 
@@ -86,6 +86,26 @@ class Release:
     """Give the lease back (a drain, a proxy's failure): no attempt is consumed, and the URL is due at once."""
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailedVisit:
+    """A visit that was not done, as the history of its URL has it.
+
+    `phase` is how far it came: `robots`, `navigate`, `settle`, `judge`, `handler` or `commit`. `proxy` is a label
+    without credentials; `status` is 0 without an answer. `timings_ms` may have `lease`, `wait` (for the site's
+    turn), `navigate`, `settle` and `total`. `snapshot` are paths in the node's output folder.
+    """
+
+    reason: str
+    detail: str = ""
+    phase: str = ""
+    node: str = ""
+    context: str = ""
+    proxy: str | None = None
+    status: int = 0
+    timings_ms: Mapping[str, int] = field(default_factory=dict)
+    snapshot: Sequence[str] = ()
 
 
 Settlement = Ack | Retry | Bury | Release

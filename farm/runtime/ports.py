@@ -12,7 +12,7 @@ from farm.model.egress import AllProxiesBanned, EgressFailure, Fetched, FetchFai
 from farm.model.errors import SlotLost
 from farm.model.handling import DeadPage, FollowedLink, PageHandled, VisitedPage
 from farm.model.memory import MemoryReading, ReclaimAction
-from farm.model.outcome import Ack, Bury, Judgement, RedirectOutcome, Release, Retry, Settled
+from farm.model.outcome import Ack, Bury, FailedVisit, Judgement, RedirectOutcome, Release, Retry, Settled
 from farm.model.page import Detection, HashRouter, Link, RenderedPage
 from farm.model.record import Batch, Skip
 from farm.model.task import Idle, Lease, LeaseRequest, UrlTask
@@ -36,8 +36,10 @@ class Frontier(Protocol):
         """Settle as done, links included; with `following` return the next lease from the same round trip."""
         ...
 
-    async def nack(self, lease: Lease, outcome: Retry | Bury | Release) -> Settled:
-        """Settle as not done: put off, given up, or given back."""
+    async def nack(
+        self, lease: Lease, outcome: Retry | Bury | Release, visit: FailedVisit | None = None
+    ) -> Settled:
+        """Settle as not done: put off, given up, or given back; what is known of the visit is kept."""
         ...
 
     async def may_begin(self, site: str, egress: str = "", *, begun: bool = False) -> float:

@@ -16,7 +16,7 @@ from farm.model.egress import EgressFailure
 from farm.model.errors import RenderError, SlotLost
 from farm.model.event import Emit
 from farm.model.handling import PageHandled, PageSkipped
-from farm.model.outcome import Ack, Bury, FailureKind, Judgement, Release, Retry, SkipReason
+from farm.model.outcome import Ack, Bury, FailedVisit, FailureKind, Judgement, Release, Retry, SkipReason
 from farm.model.page import Detection, RenderedPage
 from farm.model.record import Batch, Record, Skip, VisitTimes
 from farm.model.task import Lease, UrlTask
@@ -38,6 +38,7 @@ from farm.runtime.ports import (
     SlotEgress,
 )
 from farm.runtime.user_code import UserCode
+from farm.runtime.visit_trace import VisitTrace
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,8 @@ class VisitResult:
     batch: Batch = field(default_factory=Batch)
     page: RenderedPage | None = None
     extension: str | None = None
+    failed: FailedVisit | None = None
+    """What is kept of a visit that is not done."""
 
 
 class Visitor:
@@ -131,16 +134,25 @@ class Visitor:
 
         `lease_ms` is how long the lease took to come, `begun` when it came.
         """
+        trace = VisitTrace(self._params.node, self._slot.name, timings_ms={"lease": lease_ms})
+        result = await self._visited(lease, trace, begun)
+        if isinstance(result.settlement, Ack):
+            return result
+        trace.timings_ms["total"] = round((self._deps.clock.monotonic() - begun) * 1000)
+        return replace(result, failed=trace.failed(result.settlement))
+
+    async def _visited(self, lease: Lease, trace: VisitTrace, begun: float) -> VisitResult:
         jitter, site, params = random.random(), lease.task.site, self._params.retry  # noqa: S311
         all_banned = self._route.acquire_for(site)
-        proxy, address, page = self._route.label, self._route.address, None
+        trace.proxy, address, page = self._route.label, self._route.address, None
         if all_banned is not None:
             attempt = Attempt(lease, jitter, all_banned=all_banned)
-        elif isinstance(asked := await self._before(lease, jitter), VisitResult):
+        elif isinstance(asked := await self._before(lease, trace, jitter), VisitResult):
             return asked
         else:
             pacing = VisitPacing(lease, address, self._deps.frontier, jitter, params, self._deps.clock)
-            attempt, page = await self._attempt(lease, pacing, jitter, by_proxy=proxy is not None)
+            attempt, page = await self._attempt(lease, pacing, trace, jitter)
+            trace.timings_ms["wait"] = round(1000 * pacing.waited_s)
             answer = verdict.answer_of(attempt)
             if answer is not None:
                 took_ms = page.timings_ms.get("navigate", 0) - pacing.waited_s * 1000 if page else 0.0
@@ -159,18 +171,24 @@ class Visitor:
             return without_record(lease, judged)
         if page is None:
             raise AssertionError("a visit without a page is never kept")
-        return await self._done(attempt, page, proxy, lease_ms, begun)
+        return await self._done(attempt, page, trace, begun)
 
     async def _attempt(
-        self, lease: Lease, pacing: VisitPacing, jitter: float, *, by_proxy: bool
+        self, lease: Lease, pacing: VisitPacing, trace: VisitTrace, jitter: float
     ) -> tuple[Attempt, RenderedPage | None]:
         """Render the page; return the facts of the visit, and the page if there is one."""
         url, egress, visit_s = lease.task.url, self._egress, self._params.visit_s
-        requested = url
+        requested, by_proxy = url, trace.proxy is not None
+
+        async def answered(status: int, headers: Mapping[str, str]) -> None:
+            trace.answered(status)
+            await pacing.answered(status, headers)
+
         egress.begin(url, pacing.ask, is_retry=lease.attempt > 1)
         try:
             async with asyncio.timeout(visit_s):
-                page = await self._slot.render(lease, pacing.answered)
+                page = await self._slot.render(lease, answered)
+                trace.shown(page)
                 page = page.explained(lambda url: _cause(egress.failure(url)))
                 await pacing.count_redirects(page)
         except RenderError as error:
@@ -193,7 +211,7 @@ class Visitor:
         return Attempt(lease, jitter, by_proxy, failed=failed, egress_failure=egress.failure(requested)), None
 
     async def _done(
-        self, attempt: Attempt, page: RenderedPage, proxy: str | None, lease_ms: int, begun: float
+        self, attempt: Attempt, page: RenderedPage, trace: VisitTrace, begun: float
     ) -> VisitResult:
         """Keep a page: judge its final address, sort its links and make its record."""
         lease, clock = attempt.lease, self._deps.clock
@@ -204,7 +222,7 @@ class Visitor:
         code, handler_s = self._deps.user_code, None
         handled = PageHandled()
         if code is not None:
-            since = clock.monotonic()
+            since, trace.phase = clock.monotonic(), "handler"
             said = await code.handle(lease, page, attempt.detection, self._slot)
             handler_s = clock.monotonic() - since
             if isinstance(said, Failed):
@@ -215,9 +233,9 @@ class Visitor:
                 return await self._as_asked(lease, handled, attempt.jitter, redirect.seen, rendered=True)
         kept = clock.monotonic()
         links, skips = await self._links(lease, page, handled, nofollow=redirect.nofollow)
-        times = VisitTimes(clock, lease_ms, begun, kept, handler_s)
+        times = VisitTimes(clock, trace.timings_ms["lease"], begun, kept, handler_s)
         items = None if code is None else handled.items
-        notes = VisitNotes(clock.wall(), times, proxy, attempt.detection, items)
+        notes = VisitNotes(clock.wall(), times, trace.proxy, attempt.detection, items)
         record = await self._deps.record(lease, page, notes)
         return VisitResult(Ack(links, redirect.seen), Batch((record,), skips), page, redirect.extension)
 
@@ -238,12 +256,14 @@ class Visitor:
         followed, refused = await scope.follow(handled.links, lease.task)
         return (*followed, *links), (*refused, *skips)
 
-    async def _before(self, lease: Lease, jitter: float) -> VisitResult | None:
+    async def _before(self, lease: Lease, trace: VisitTrace, jitter: float) -> VisitResult | None:
         """Run what the user has before the navigation; return the visit's end where it asks for one."""
         code = self._deps.user_code
         if code is None or not code.looks_before:
             return None
+        trace.phase = "handler"
         asked = await code.before(lease)
+        trace.phase = "navigate"
         if isinstance(asked, Failed):
             attempt = Attempt(lease, jitter, failed=asked)
             return self._not_kept(lease, verdict.decide(attempt, None, 0, self._params.retry))

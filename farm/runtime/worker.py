@@ -13,6 +13,7 @@ import logging
 import random
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 
 from farm.model.clock import Clock
 from farm.model.errors import BrowserUnavailable, FarmError, OutputUnwritable, RenderError
@@ -24,6 +25,7 @@ from farm.policy.admission import IDLE_S, RETIRE_IDLE_S, idle_backoff_s, resume_
 from farm.runtime.control import Control, ExitReason
 from farm.runtime.ports import EgressRoute, Slot, SlotEgress
 from farm.runtime.visit import Visitor, VisitResult, WorkerDeps, WorkerParams, without_record
+from farm.runtime.visit_trace import VisitTrace
 
 log = logging.getLogger("farm.worker")
 RELEASE_S = 2.0
@@ -155,7 +157,7 @@ class Worker:
                 self._deps.heartbeat.hold(lease, params.commit_s, _expiry_of(scope))
                 refusal = await self._deps.robots.refusal(lease, lease.task.url)
                 if refusal is not None:
-                    return without_record(lease, refusal)
+                    return self._noted(without_record(lease, refusal), "robots")
                 self._deps.heartbeat.hold(lease, params.most_s)
                 if await self._stopped_after_outage(lease_ms):
                     return VisitResult(STOPPED)
@@ -178,9 +180,17 @@ class Worker:
         try:
             await self._deps.sink.commit(result.batch)
         except RenderError as error:
-            return VisitResult(Bury(error.kind, error.detail))
+            return self._noted(VisitResult(Bury(error.kind, error.detail)), "commit")
         self._deps.emit(Committed(self._deps.clock.monotonic(), result.batch))
         return result
+
+    def _noted(self, result: VisitResult, phase: str) -> VisitResult:
+        """Return how to settle a visit, with what is kept of it where it is not done."""
+        settlement = result.settlement
+        if isinstance(settlement, Ack):
+            return result
+        trace = VisitTrace(self._params.node, self._slot.name, phase, self._route.label)
+        return replace(result, failed=trace.failed(settlement))
 
     async def _settle(self, lease: Lease, result: VisitResult, begun: float) -> Lease | None:
         frontier, settlement = self._deps.frontier, result.settlement
@@ -188,7 +198,7 @@ class Worker:
             await frontier.extend_scope(result.extension)
         since = self._control.changes
         if not isinstance(settlement, Ack):
-            settled = await frontier.nack(lease, settlement)
+            settled = await frontier.nack(lease, settlement, result.failed)
             self._events.failed(lease.task.url, settlement, begun)
             self._warn_if_stale(lease, settled)
             if self._deps.user_code is not None and isinstance(settlement, Bury):

@@ -16,7 +16,7 @@ from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
 from farm.frontier.crawl import find_crawl
 from farm.frontier.frontier import RedisFrontier
-from farm.model.outcome import Bury, FailureKind
+from farm.model.outcome import Bury, FailedVisit, FailureKind, Retry
 from farm.model.task import Lease, LeaseRequest
 from farm.runtime.reaper import Reaper
 from farm.settings.commands import RunSettings
@@ -108,6 +108,22 @@ class Outside:
             return ids
 
         return self._with(buried)
+
+    def fail(self, *visits: tuple[FailureKind, FailedVisit]) -> str:
+        """Lease a URL and have each of the visits fail, the last one for good; return its id."""
+
+        async def failed(client: RedisClient) -> str:
+            frontier = RedisFrontier(client, await find_crawl(client, NAME))
+            ids = []
+            for n, (kind, visit) in enumerate(visits, 1):
+                lease = await frontier.lease(LeaseRequest("s", f"f{n}", "a.example"))
+                assert isinstance(lease, Lease), lease
+                outcome = Bury(kind, visit.detail) if n == len(visits) else Retry(kind, 0, visit.detail)
+                await frontier.nack(lease, outcome, visit)
+                ids.append(lease.id)
+            return ids[-1]
+
+        return self._with(failed)
 
     def register(self, name: str, incarnation: str) -> None:
         """Register a node, as a run does when it begins."""

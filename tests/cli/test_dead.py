@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from farm.model.outcome import FailureKind
+from farm.model.outcome import FailedVisit, FailureKind
 from tests.cli.outside import Outside
 
 FOUR = (FailureKind.TLS, FailureKind.TLS, FailureKind.CRASH, FailureKind.TLS)
@@ -135,3 +135,30 @@ def test_letters_are_chosen_by_site_pattern_and_id(outside: Outside) -> None:
     left = next(letter for letter in letters if letter["id"] == ids[3])
     assert outside.farm("dead", "replay", "--id", ids[1], "--id", ids[2]).out == "2 replayed\n"
     assert outside.farm("dead", "drop", "--site", left["task"]["site"]).out == "1 dropped\n"
+
+
+def test_a_letter_is_shown_with_its_visits(outside: Outside) -> None:
+    """When, where, by which proxy, how far each came, how long it took, and why it ended."""
+    first = FailedVisit("timeout", "no \x1b[31manswer", "navigate", "n1", "07", "p1", 0, {"total": 1900})
+    last = FailedVisit("http_5xx", "status 500", "judge", "n2", "01", None, 500, {"wait": 0, "total": 12})
+    letter = outside.fail((FailureKind.TIMEOUT, first), (FailureKind.HTTP_5XX, last))
+    shown = outside.farm("dead", "show", letter).out
+    visits = shown.partition("visits\n")[2].splitlines()
+    assert re.fullmatch(r"  [-0-9]{10} [:0-9]{8}  timeout: no \S+answer", visits[0]), visits
+    assert visits[1] == "      node n1, context 07, proxy p1, in navigate (total 1,900 ms)"
+    assert visits[2].endswith("  http_5xx: status 500")
+    assert visits[3] == "      node n2, context 01, in judge, status 500 (total 12 ms)"
+    assert "\x1b" not in shown
+    told = json.loads(outside.farm("dead", "show", letter, "--json").out)
+    assert [past["reason"] for past in told["history"]] == ["timeout", "http_5xx"]
+    assert told["history"][0]["proxy"] == "p1"
+
+
+def test_a_replay_whose_answer_was_lost_is_given_again(outside: Outside) -> None:
+    """It moves nothing and says so; what is no id is an error."""
+    letter = outside.bury(FOUR)[0]
+    assert outside.farm("dead", "replay", letter).out == "1 replayed\n"
+    again = outside.farm("dead", "replay", letter)
+    assert (again.code, again.out) == (0, "0 replayed\n")
+    assert "1 of these ids is not dead" in again.err
+    assert "no dead letter 'x'" in outside.farm("dead", "replay", "x").sentence

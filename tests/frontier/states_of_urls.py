@@ -20,6 +20,7 @@ def record(settled: str, request: str, token: str, in_a_row: int, ends: object, 
     return "\0".join((settled, request, token, "a", "", str(in_a_row), str(ends), entry))
 
 
+DIED = '{"reason":"worker_died","detail":"its node died","node":"s1"}'
 HELD = record("", "r0", TOKEN, 1, NOW, ENTRY_A1)
 NEXT_A2 = record(f"ack {TOKEN}", "r1", "1000000000123", 2, NOW + 30_000, ENTRY_A2)
 WISH = ("r1", "", 0, "", "123", 0, 1)
@@ -178,7 +179,7 @@ CASES: dict[str, Case] = {
             "slot": {"hash": {"s1": HELD}},
             "due": {"zset": {"s1": NOW + 5}},
         },
-        ("nack", "s1", A1, TOKEN, "retry", "timeout", "why", 2000, 1),
+        ("nack", "s1", A1, TOKEN, "retry", "timeout", "why", 2000, 1, ""),
         b"OK",
         {"accepted": 1, "sites": 1, "delayed": 1, "retried": 1, "token": 1_000_000},
         {
@@ -194,13 +195,14 @@ CASES: dict[str, Case] = {
             "slot": {"hash": {"s1": HELD}},
             "due": {"zset": {"s1": NOW + 5}},
         },
-        ("nack", "s1", A1, TOKEN, "bury", "tls", "why", 0, 0),
+        ("nack", "s1", A1, TOKEN, "bury", "tls", "why", 0, 0, "{}"),
         b"OK",
         {"accepted": 1, "sites": 1, "dead": 1, "token": 1_000_000},
         {
             "site:a": {"hash": {"b": "", "f": "0"}},
             "dead": {"hash": {A1: f"tls\n{NOW}\nwhy\na\n{ENTRY_A1}"}},
             "dead:tls": {"zset": {A1: NOW}},
+            "failed": {"hash": {A1: f"{NOW} {{}}"}},
             "tally": {"hash": {"tls": "1"}},
             "slot": {"hash": {"s1": record(f"bury {TOKEN}", "r0", "", 1, "", "")}},
         },
@@ -212,7 +214,7 @@ CASES: dict[str, Case] = {
             "slot": {"hash": {"s1": HELD}},
             "due": {"zset": {"s1": NOW + 5}},
         },
-        ("nack", "s1", A1, TOKEN, "release", "drain", "", 0, 0),
+        ("nack", "s1", A1, TOKEN, "release", "drain", "", 0, 0, ""),
         b"OK",
         {"accepted": 1, "sites": 1, "q5": 1, "token": 1_000_000},
         {
@@ -229,10 +231,10 @@ CASES: dict[str, Case] = {
             "dead:tls": {"zset": {A1: 5}},
             "tally": {"hash": {"tls": "1"}},
         },
-        ("move_dead", "drop", A1, A2),
+        ("move_dead", "drop", "call", A1, A2),
         1,
         {"accepted": 1, "done": 1, "dropped": 1},
-        {"tally": {"hash": {"tls": "0"}}},
+        {"once:call": {"string": "1"}, "tally": {"hash": {"tls": "0"}}},
     ),
     "renew": (
         {"accepted": 1, "sites": 1, "leased": 1, "token": 1_000_000, "due_from": NOW + 1},
@@ -273,6 +275,7 @@ CASES: dict[str, Case] = {
             "site:a": {"hash": {"b": "5", "f": "0"}},
             "q:5:a": {"list": [f'{A1}50.0.1["http://a/1"]', ENTRY_A2]},
             "ready:5": {"zset": {"a": NOW}},
+            "failed": {"hash": {A1: f"{NOW} {DIED}"}},
         },
     ),
     "maintain, leased again since": (

@@ -116,6 +116,17 @@ async def test_an_unknown_id_or_reason_is_one_sentence(bench: Bench) -> None:
     assert await dead.replay_ids([known]) == 1
 
 
+async def test_replaying_twice_is_replaying_once(bench: Bench) -> None:
+    """Whoever heard no answer asks again."""
+    await _bury(bench, 2)
+    dead = bench.frontier.dead
+    ids = [letter.id for letter in await dead.page()]
+    assert await dead.replay_ids(ids[:1]) == 1
+    assert await dead.replay_ids(ids) == 1
+    assert await dead.replay_ids(ids) == 0
+    assert await bench.ledger() == Ledger(accepted=2, queued=2)
+
+
 async def test_what_cannot_be_read_can_only_be_dropped(bench: Bench) -> None:
     """Replaying passes it over, and ends."""
     await bench.add("a/1", "a/2")

@@ -120,6 +120,6 @@ async def test_a_garbled_letter_can_be_dropped(bench: Bench, letter: str) -> Non
     for one in (first, lease):
         await bench.frontier.nack(one, Bury(FailureKind.TLS))
     await bench.raw("HSET", "@dead", lease.id, letter)
-    assert await bench.frontier.shards.run(0, "move_dead", "drop", lease.id) == 1
+    assert await bench.frontier.shards.run(0, "move_dead", "drop", "call", lease.id) == 1
     assert await bench.frontier.audit() == []
     assert (await bench.frontier.stats()).dead_by_reason == {"tls": 1}

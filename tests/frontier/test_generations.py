@@ -65,7 +65,7 @@ CALLS: dict[str, Old] = {
     "outbox": _shard("outbox", 1, "read", 10),
     "quota": _shard("quota", "borrow", 8, 100, "once"),
     "letters": _shard("letters", "tls", 0, 10),
-    "move_dead": _shard("move_dead", "drop", "0" * 16),
+    "move_dead": _shard("move_dead", "drop", "call", "0" * 16),
     "dead": lambda bench, _: bench.frontier.dead.page(),
     "audit": lambda bench, _: bench.frontier.audit(),
     "register": lambda bench, _: bench.frontier.nodes.register("n", "i1"),

@@ -9,7 +9,7 @@ import pytest
 from farm.frontier import keys
 from farm.frontier.scripts import PARTS, SCRIPTS
 from farm.model.egress import Ban
-from farm.model.outcome import Ack, Bury, FailureKind, Retry
+from farm.model.outcome import Ack, Bury, FailedVisit, FailureKind, Retry
 from farm.policy.capacity import Flow
 from tests.frontier.support import Bench
 
@@ -103,7 +103,7 @@ async def test_every_key_of_a_crawl_that_was_worked_on_is_in_the_glossary(bench:
     frontier = bench.frontier
     await frontier.nodes.register("n", "i1")
     await frontier.nack(await bench.lease("n/1", egress="p1"), Retry(FailureKind.NETWORK, 60))
-    await frontier.nack(await bench.lease("n/1"), Bury(FailureKind.TLS))
+    await frontier.nack(await bench.lease("n/1"), Bury(FailureKind.TLS), FailedVisit("tls"))
     await frontier.ack(await bench.lease("n/1"), Ack())
     await bench.lease("n/1", egress="p1")
     await frontier.bans.exchange([Ban("p1", None, 60, 1)])

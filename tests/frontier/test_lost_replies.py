@@ -55,6 +55,11 @@ async def _listed(shaky: Shaky) -> object:
     return [letter.reason for letter in await shaky.frontier.dead.page(DeadFilter("tls"))]
 
 
+async def _replayed(shaky: Shaky) -> object:
+    await shaky.bench.frontier.nack(await shaky.bench.lease(), Bury(FailureKind.TLS))
+    return await shaky.frontier.dead.replay(), (await shaky.bench.ledger()).queued
+
+
 async def _joined(shaky: Shaky) -> object:
     return (
         await open_crawl(shaky.frontier.shards.client, "test", {"scope": "host"})
@@ -72,6 +77,7 @@ async def _joined(shaky: Shaky) -> object:
         (_begun, 0),
         (_banned, [Ban("p1", None, 60, 1)]),
         (_listed, ["tls"]),
+        (_replayed, (1, 2)),
         (_joined, True),
     ],
 )

@@ -184,7 +184,7 @@ async def test_bad_arguments_change_nothing(bench: Bench) -> None:
         "add": ["nonsense"],
         "extend": ["s1", lease.id, lease.token, "nonsense"],
         "ack": [*ack, 1, "not hex"],
-        "nack": ["s1", lease.id, lease.token, "forget", "", "", 0, 0],
+        "nack": ["s1", lease.id, lease.token, "forget", "", "", 0, 0, ""],
     }
     for name, args in [*calls.items(), ("ack", [*ack, 0, "nonsense"])]:
         with pytest.raises(UsageError, match="cannot keep"):

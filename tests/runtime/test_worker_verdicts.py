@@ -7,8 +7,8 @@ import pytest
 
 from farm.model.egress import AllProxiesBanned, EgressFailure, EgressFault
 from farm.model.errors import RenderError, SlotLost
-from farm.model.outcome import Ack, FailureKind, RedirectOutcome, Release, Retry, SkipReason
-from farm.model.page import Detection, Finding
+from farm.model.outcome import Ack, Bury, FailureKind, RedirectOutcome, Release, Retry, SkipReason
+from farm.model.page import Detection, Finding, RenderedPage
 from farm.policy.proxies import Outcome
 from farm.runtime.control import ExitReason
 from tests.runtime.visit_fakes import DEADLINE_S, GIVEN_BACK, SITE, Bench, lease, page, worked
@@ -75,6 +75,45 @@ async def test_a_failed_visit_is_retried(
     assert isinstance(retry, Retry)
     assert retry.reason is settlement
     assert bench.site.noted == noted
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "phase", "status"),
+    [
+        (RenderError(FailureKind.NETWORK, "reset"), "network", "navigate", 0),
+        (page(500), "http_5xx", "judge", 500),
+        (page(429), "throttled", "judge", 429),
+    ],
+)
+async def test_a_failed_visit_is_told_of_with_its_place(
+    answer: Exception | RenderedPage, reason: str, phase: str, status: int
+) -> None:
+    """How far it came, where, by which proxy; its URL keeps that in its history."""
+    bench = Bench(lease("1"))
+    bench.slot.pages, bench.route.label = [answer], "proxy-1"
+    await worked(bench)
+    [visit] = bench.frontier.failed
+    assert visit is not None
+    assert (visit.reason, visit.phase, visit.status) == (reason, phase, status)
+    assert (visit.node, visit.context, visit.proxy) == ("node", "01", "proxy-1")
+    assert {"lease", "wait", "total"} <= visit.timings_ms.keys()
+
+
+@pytest.mark.parametrize(("failing", "phase"), [("robots", "robots"), ("commit", "commit")])
+async def test_what_fails_beside_the_page_is_told_of_too(failing: str, phase: str) -> None:
+    """Robots.txt before it, the record after it."""
+    bench = Bench(lease("1"))
+    if failing == "robots":
+        bench.site.refusals = [Bury(FailureKind.NETWORK, "robots.txt: reset")]
+    else:
+        bench.steps.failures["commit"] = RenderError(FailureKind.CORRUPT, "no JSON")
+    await worked(bench)
+    [visit] = bench.frontier.failed
+    assert visit is not None
+    assert visit.phase == phase
+    [(_, settlement)] = bench.frontier.settled
+    assert isinstance(settlement, Bury)
+    assert (visit.reason, visit.detail) == (settlement.reason, settlement.detail)
 
 
 async def test_an_innocent_loss_gives_the_url_back() -> None:

@@ -9,7 +9,7 @@ from farm.model.crawl import Ledger, Stats
 from farm.model.errors import SlotLost
 from farm.model.event import Event
 from farm.model.handling import FollowedLink
-from farm.model.outcome import Ack, Bury, RedirectOutcome, Release, Retry, Settled, SkipReason
+from farm.model.outcome import Ack, Bury, FailedVisit, RedirectOutcome, Release, Retry, Settled, SkipReason
 from farm.model.page import Detection, HashRouter, Link, RenderedPage
 from farm.model.record import Batch, Record, Skip
 from farm.model.task import Idle, Lease, LeaseRequest, UrlTask
@@ -79,6 +79,7 @@ class FakeFrontier:
     idle: str = "empty"
     verdict: Settled = Settled.OK
     settled: list[tuple[str, Ack | Retry | Bury | Release]] = field(default_factory=list)
+    failed: list[FailedVisit | None] = field(default_factory=list)
     blocks: list[tuple[str, float]] = field(default_factory=list)
     extensions: list[str] = field(default_factory=list)
     moved: int = 0
@@ -104,8 +105,11 @@ class FakeFrontier:
         self.settled.append((lease.id, outcome))
         return self.verdict, None if following is None else self._following()
 
-    async def nack(self, lease: Lease, outcome: Retry | Bury | Release) -> Settled:
+    async def nack(
+        self, lease: Lease, outcome: Retry | Bury | Release, visit: FailedVisit | None = None
+    ) -> Settled:
         """Note the settlement."""
+        self.failed.append(visit)
         self.settled.append((lease.id, outcome))
         await self.steps.at("release" if isinstance(outcome, Release) else "nack")
         return self.verdict

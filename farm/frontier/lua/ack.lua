@@ -27,6 +27,9 @@ local action = 'ack ' .. ARGV[4]
 local status, handed = 'STALE', nil
 if holds(r, ARGV[3], ARGV[4]) then
   status = 'OK'
+  if r[ENTRY]:byte(18) ~= BRACKET then
+    call('HDEL', P .. 'failed', ARGV[3])
+  end
   release(r)
   C[DONE] = C[DONE] + 1
   C[RENDERED] = C[RENDERED] + ARGV[5]

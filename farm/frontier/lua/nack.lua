@@ -4,7 +4,8 @@
 --            retry blocks the site, or the site for the lease's address, in the same transaction.
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2 slot · 3 id · 4 token · 5 retry | bury | release · 6 reason
---            7 detail · 8 delay in ms · 9 1 when throttled (no attempt is consumed)
+--            7 detail · 8 delay in ms · 9 1 when throttled (no attempt is consumed) · 10 what is known of the visit,
+--            in one line, or ''
 -- Returns:   'OK' | 'DUP' | 'STALE', or an error BADARG
 begin()
 local kind, wait = ARGV[5], tonumber(ARGV[8])
@@ -25,10 +26,13 @@ local again = recount(entry, 1 - throttled, throttled, 0)
 if not again then
   bury(s[NAME], ARGV[3], entry, 'corrupt', 'the entry cannot be read')
 elseif kind == 'bury' then
+  note_failure(ARGV[3], ARGV[10])
   bury(s[NAME], ARGV[3], entry, ARGV[6], ARGV[7])
 elseif kind == 'release' then
-  enqueue(s[NAME], entry, 'LPUSH')
+  note_failure(ARGV[3], ARGV[10])
+  enqueue(s[NAME], ARGV[10] == '' and entry or mark_failed(entry), 'LPUSH')
 else
+  note_failure(ARGV[3], ARGV[10])
   local until_ms = now + wait
   tallies()
   T[RETRIED] = T[RETRIED] + 1

@@ -1,5 +1,6 @@
 -- failures: what is counted against an entry, and how a URL is given up as a dead letter.
 -- Uses: core (tallies)
+local MOST_HISTORIES, LONGEST_HISTORY = 100000, 10
 
 -- Changes an entry's counts; nil when it is none.
 local function recount(entry, fails, throttled, deaths)
@@ -29,4 +30,24 @@ end
 -- What cannot be read has no id that could be believed.
 local function bury_unreadable(site_name, text, detail)
   bury(site_name, redis.sha1hex(text):sub(1, 16), text, 'corrupt', detail)
+end
+
+-- Keeps what is known of a visit that failed: a line each, the server's own time before what the farm says of it. There
+-- as long as the URL has counts or is dead; the caller sees to it that it has.
+local function note_failure(id, visit)
+  local known = call('HGET', P .. 'failed', id)
+  if visit == '' or C[FULL] == 1 or not known and call('HLEN', P .. 'failed') >= MOST_HISTORIES then
+    return
+  end
+  local lines = (known and known .. '\n' or '') .. ('%d '):format(micros / 1000) .. visit
+  local _, breaks = lines:gsub('\n', '')
+  if breaks >= LONGEST_HISTORY then
+    lines = lines:match('\n(.*)$')
+  end
+  call('HSET', P .. 'failed', id, lines)
+end
+
+-- An entry without counts gets some, so that its acknowledgement knows that there is something to forget.
+local function mark_failed(entry)
+  return entry:byte(18) == BRACKET and entry:sub(1, 17) .. '0.0.0' .. entry:sub(18) or entry
 end

@@ -2,8 +2,8 @@
 -- A node is registered in every shard, and each shard judges by its own virtual clock, which stands still while no node
 -- can reach it: so an outage kills none. Slots of a node that never registered are left to the deadlines of their
 -- leases.
--- Uses: core (tallies, head_of), failures (recount, bury_unreadable, bury), lease (release, record_of), nodes
---       (node_of, note_gone), queue (enqueue)
+-- Uses: core (tallies, head_of), failures (recount, bury_unreadable, bury, note_failure), lease (release,
+--       record_of), nodes (node_of, note_gone), queue (enqueue)
 
 -- A lease whose holder is gone. It costs no attempt, and a life only where the URL was leased alone. Others come first.
 local function expire(r)
@@ -13,7 +13,11 @@ local function expire(r)
   T[EXPIRED] = T[EXPIRED] + 1
   if not again then
     bury_unreadable(s[NAME], entry, 'the entry cannot be read')
-  elseif deaths >= IN_COMPANY + C[LIVES] then
+    return
+  end
+  local visit = '{"reason":"worker_died","detail":"its node died","node":%s}'
+  note_failure(again:sub(1, 16), visit:format(cjson.encode(node_of(r[SLOT]))))
+  if deaths >= IN_COMPANY + C[LIVES] then
     bury(s[NAME], again:sub(1, 16), again, 'worker_died', 'its node died ' .. C[LIVES] .. ' times with nothing else leased')
   else
     enqueue(s[NAME], again, 'RPUSH')

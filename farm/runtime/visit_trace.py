@@ -1,0 +1,45 @@
+"""How far a visit has come: what the history of its URL keeps of it where it is not done."""
+
+from dataclasses import dataclass, field
+
+from farm.model.outcome import Bury, FailedVisit, Release, Retry
+from farm.model.page import RenderedPage
+
+
+@dataclass(slots=True)
+class VisitTrace:
+    """Filled in as the visit goes on; `node` and `context` say where, `proxy` is a label without credentials."""
+
+    node: str
+    context: str
+    phase: str = "navigate"
+    proxy: str | None = None
+    status: int = 0
+    timings_ms: dict[str, int] = field(default_factory=dict)
+
+    def answered(self, status: int) -> None:
+        """Note that the document's answer has come."""
+        self.phase, self.status = "settle", status
+
+    def shown(self, page: RenderedPage) -> None:
+        """Note that the page was read."""
+        self.phase, self.status = "judge", page.status
+        for name in ("navigate", "settle"):
+            self.timings_ms[name] = page.timings_ms.get(name, 0)
+
+    def failed(self, settlement: Retry | Bury | Release) -> FailedVisit:
+        """Return what is kept of the visit, which is settled like this."""
+        if isinstance(settlement, Release):
+            reason, detail = "released", settlement.reason
+        else:
+            reason, detail = str(settlement.reason), settlement.detail
+        return FailedVisit(
+            reason,
+            detail,
+            self.phase,
+            self.node,
+            self.context,
+            self.proxy,
+            self.status,
+            dict(self.timings_ms),
+        )
