@@ -4,7 +4,7 @@ import asyncio
 import gc
 import signal
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -113,7 +113,7 @@ def _in_own_loop(work: Callable[[], Coroutine[Any, Any, T]], stop: Callable[[Exi
 
 
 @contextmanager
-def _rare_collections() -> Iterator[None]:
+def _rare_collections() -> Generator[None, None, None]:
     """Let Python's collector look less often meanwhile, as `farm run` does."""
     before = gc.get_threshold()
     gc.set_threshold(GARBAGE_AFTER)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import is_dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from pydantic import BaseModel
@@ -59,7 +59,7 @@ def _json(item: Any) -> bytes:
         return orjson.dumps(item, default=_plain)
     except TypeError as error:
         if isinstance(item, Mapping) and "surrogates" in str(error):
-            return json_line(item)
+            return json_line(cast("Mapping[str, Any]", item))
         raise TypeError(f"an item cannot be written as JSON ({error.__cause__ or error})") from error
 
 
@@ -69,5 +69,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
         return str(value)
     if isinstance(value, Mapping):
-        return dict(value)
+        return dict(cast("Mapping[str, Any]", value))
     raise TypeError(f"it has a value of the type {type(value).__name__}")

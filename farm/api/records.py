@@ -68,7 +68,7 @@ def visited_of(record: Mapping[str, Any], label: str | None) -> VisitedPage:
     url = record.get("url")
     if not isinstance(url, str) or not url:
         raise UsageError("A record has a url; `farm fetch --json URL` prints one.")
-    headers = record.get("headers") or {}
+    headers: Mapping[str, str] = record.get("headers") or {}
     page = RenderedPage(
         final_url=record.get("final_url") or url,
         status=record.get("status") or 200,

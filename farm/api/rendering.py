@@ -1,7 +1,7 @@
 """Pages without a crawl: each URL is rendered once, by a run of these alone in a folder that goes with it."""
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -75,7 +75,9 @@ class ToldDead:
 
 
 @contextmanager
-def render_plan(settings: RunSettings, urls: Iterable[str], stream: RecordStream) -> Iterator[RunPlan]:
+def render_plan(
+    settings: RunSettings, urls: Iterable[str], stream: RecordStream
+) -> Generator[RunPlan, None, None]:
     """Yield the plan of a run that renders these pages, for as long as its folder is there."""
     for name in FILES:
         if getattr(settings, name, False):

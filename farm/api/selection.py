@@ -1,9 +1,8 @@
 """What handlers select in a page, by the parsers that declarations of items use."""
 
 from functools import lru_cache
-from typing import Any
 
-from farm.extract.documents import Document, Element, check_css, compiled_xpath
+from farm.extract.documents import CompiledXPath, Document, Element, check_css, compiled_xpath
 
 
 class Selected:
@@ -61,5 +60,5 @@ _check = lru_cache(1000)(check_css)
 
 
 @lru_cache(1000)
-def _compiled(path: str) -> Any:
+def _compiled(path: str) -> CompiledXPath:
     return compiled_xpath(path)

@@ -6,7 +6,7 @@ without its surroundings.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from lxml import etree
@@ -25,6 +25,8 @@ _MOST_CLASSES = 50
 _VOID = frozenset(
     ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr")
 )
+CompiledXPath = Callable[[Any], Any]
+"""An XPath expression of lxml's, which has no types: it is called with a node."""
 _HIDDEN = frozenset({"script", "style", "template", "noscript"})
 _BLOCKS = frozenset(
     (
@@ -81,7 +83,7 @@ class Element(Protocol):
         """Return what a selector matches, the element itself included, in order."""
         ...
 
-    def xpath(self, path: etree.XPath) -> "list[Element | str]":
+    def xpath(self, path: CompiledXPath) -> "list[Element | str]":
         """Return elements and texts."""
         ...
 
@@ -120,7 +122,7 @@ class Document:
             self._css = CssNode(_opened(LexborHTMLParser(self._html)), self)
         return self._css.css(selector)
 
-    def xpath(self, path: etree.XPath) -> list[Element | str]:
+    def xpath(self, path: CompiledXPath) -> list[Element | str]:
         """Return elements and texts of the page."""
         if self._tree is None:
             tree = _tree(self._html)
@@ -157,7 +159,7 @@ class CssNode:
         self._document._check(selector)  # noqa: SLF001 - of this module
         return [CssNode(one, self._document) for one in self._node.css(selector)[:MOST_NODES]]
 
-    def xpath(self, path: etree.XPath) -> list[Element | str]:
+    def xpath(self, path: CompiledXPath) -> list[Element | str]:
         """Return what is found in the element alone."""
         tree = _tree(self.html())
         body = tree.find("body")
@@ -209,7 +211,7 @@ class XPathNode:
         parser = LexborHTMLParser(self.html())
         return [CssNode(one, self._document) for one in _opened(parser).css(selector)[:MOST_NODES]]
 
-    def xpath(self, path: etree.XPath) -> list[Element | str]:
+    def xpath(self, path: CompiledXPath) -> list[Element | str]:
         """Return what is found."""
         found = path(self._node)
         if isinstance(found, float):
@@ -262,11 +264,11 @@ def check_css(selector: str) -> None:
         raise ValueError(f"`{selector}` is not a CSS selector: a parenthesis is not closed")
 
 
-def compiled_xpath(path: str) -> etree.XPath:
+def compiled_xpath(path: str) -> CompiledXPath:
     """Return the compiled expression. Raises `ValueError` for what is not an XPath expression."""
     try:
         # EXSLT's regular expressions are Python's: on some texts they never end.
-        compiled = etree.XPath(path, regexp=False, smart_strings=False)
+        compiled: CompiledXPath = etree.XPath(path, regexp=False, smart_strings=False)
         compiled(_tree("<p></p>"))
     except (etree.XPathError, ValueError) as error:
         raise ValueError(f"`{path}` is not an XPath expression ({str(error).rstrip('.')})") from None

@@ -253,7 +253,7 @@ class PageHandling(Protocol):
         """Whether there is anything to run before a navigation."""
         ...
 
-    def before(self, visited: VisitedPage) -> Coroutine[Any, Any, PageHandled]:
+    def before(self, visited: VisitedPage, /) -> Coroutine[Any, Any, PageHandled]:
         """Run what is to be run before the navigation."""
         ...
 
@@ -262,11 +262,11 @@ class PageHandling(Protocol):
         """Whether there is anything to run for a URL that is given up."""
         ...
 
-    def dead(self, page: DeadPage) -> Coroutine[Any, Any, PageHandled]:
+    def dead(self, page: DeadPage, /) -> Coroutine[Any, Any, PageHandled]:
         """Run what is for a URL that was given up."""
         ...
 
-    def handle(self, visited: VisitedPage) -> Coroutine[Any, Any, PageHandled]:
+    def handle(self, visited: VisitedPage, /) -> Coroutine[Any, Any, PageHandled]:
         """Run what is for the page, and return what it has said."""
         ...
 

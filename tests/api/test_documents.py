@@ -1,5 +1,6 @@
 """Every example in Python of the documents runs, but for the address of the shop, and has its types."""
 
+import json
 import os
 import re
 import subprocess
@@ -61,3 +62,30 @@ def test_the_examples_have_their_types(tmp_path: Path) -> None:
         check=False,
     )
     assert run.returncode == 0, run.stdout
+
+
+def test_the_api_and_the_examples_have_their_types_for_pyright_too(tmp_path: Path) -> None:
+    """In its strict mode, as editors show them; an example with a wrong option is not accepted."""
+    for number, text in enumerate(EXAMPLES.values()):
+        (tmp_path / f"example_{number}.py").write_text(text)
+    (tmp_path / "wrong.py").write_text("from farm import Farm\n\nFarm(contexts='many')\n")
+    config = {
+        "include": [str(tmp_path), str(ROOT / "farm/api"), str(ROOT / "farm/__init__.py")],
+        "extraPaths": [str(ROOT)],
+        "typeCheckingMode": "strict",
+        "pythonVersion": "3.11",
+    }
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(config))
+    run = subprocess.run(
+        [sys.executable, "-m", "basedpyright", "--project", str(tmp_path), "--outputjson"],
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = json.loads(run.stdout)
+    assert said["summary"]["filesAnalyzed"] > len(EXAMPLES) + 10
+    wrong = [one for one in said["generalDiagnostics"] if one["severity"] == "error"]
+    assert [(Path(one["file"]).name, one["rule"]) for one in wrong] == [("wrong.py", "reportArgumentType")], (
+        wrong
+    )
