@@ -156,7 +156,7 @@ class Farm:
         No file is kept. Raises as `run` does.
         """
         stream, given = RecordStream(STREAM_MOST), list(urls)
-        with render_plan(self._settings, given, stream) as plan:
+        async with render_plan(self._settings, given, stream) as plan:
             turns = [seed.url for seed in plan.seeds]
             early: dict[str, PageRecord | DeadPage] = {}
             async with aclosing(self._read(lambda: plan, stream, [])) as taken:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from decimal import Decimal
 from typing import Any, cast
 
@@ -44,13 +44,15 @@ class Emitted:
             raise ValueError(f"the items of a page have more than {MOST_BYTES:,} bytes")
         if len(self.items) >= MOST_ITEMS:
             raise ValueError(f"a page has more than {MOST_ITEMS:,} items")
-        fields: dict[str, Any] = orjson.loads(data)
-        for name in fields:
+        values: dict[str, Any] = orjson.loads(data)
+        for name in values:
             if not name or name.startswith("_") or "\0" in name or len(name.encode()) > _NAME_BYTES:
                 raise ValueError(
                     f"{name[:80]!r} is not a field name; it has 1 to {_NAME_BYTES} bytes and does not begin with _"
                 )
-        self.items.append((named, fields))
+        if len({name.lower() for name in values}) < len(values):
+            raise ValueError("two field names of an item differ only in case, which databases ignore")
+        self.items.append((named, values))
 
 
 def _json(item: Any) -> bytes:
@@ -58,9 +60,12 @@ def _json(item: Any) -> bytes:
     try:
         return orjson.dumps(item, default=_plain)
     except TypeError as error:
-        if isinstance(item, Mapping) and "surrogates" in str(error):
-            return json_line(cast("Mapping[str, Any]", item))
-        raise TypeError(f"an item cannot be written as JSON ({error.__cause__ or error})") from error
+        if "surrogates" not in str(error):
+            raise TypeError(f"an item cannot be written as JSON ({error.__cause__ or error})") from error
+    try:
+        return json_line(_unfolded(item))
+    except (RecursionError, ValueError) as error:
+        raise TypeError(f"an item cannot be written as JSON ({error})") from error
 
 
 def _plain(value: Any) -> Any:
@@ -71,3 +76,14 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(cast("Mapping[str, Any]", value))
     raise TypeError(f"it has a value of the type {type(value).__name__}")
+
+
+def _unfolded(value: Any) -> Any:
+    """Return a value without what only `orjson` or `_plain` know."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = {one.name: getattr(value, one.name) for one in fields(value)}
+    elif isinstance(value, BaseModel | Decimal):
+        value = _plain(value)
+    if isinstance(value, Mapping):
+        return {name: _unfolded(one) for name, one in cast("Mapping[str, Any]", value).items()}
+    return [*map(_unfolded, cast("list[Any]", value))] if isinstance(value, list | tuple) else value

@@ -4,10 +4,11 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
+from functools import partial
 from hashlib import blake2b
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from farm.model.errors import UsageError
@@ -60,7 +61,7 @@ def digest_of(functions: Iterable[Callable[..., Any]]) -> str:
     """Return 12 hex digits that differ where the source of the functions' modules does; empty without any."""
     sources: dict[str, bytes] = {}
     for function in functions:
-        code = inspect.unwrap(function).__code__
+        code = _code_of(function)
         try:
             sources[Path(code.co_filename).name] = Path(code.co_filename).read_bytes()
         except OSError:
@@ -72,3 +73,10 @@ def digest_of(functions: Iterable[Callable[..., Any]]) -> str:
     for name, source in sorted(sources.items()):
         digest.update(b"%s\0%d\0%s" % (name.encode(), len(source), source))
     return digest.hexdigest()
+
+
+def _code_of(function: Callable[..., Any]) -> CodeType:
+    while isinstance(function, partial):
+        function = function.func
+    code: CodeType = inspect.unwrap(function).__code__
+    return code

@@ -1,10 +1,11 @@
 """Pages without a crawl: each URL is rendered once, by a run of these alone in a folder that goes with it."""
 
-import tempfile
-from collections.abc import Generator, Iterable, Mapping
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from farm.app.preflight import RunPlan, preflight
@@ -74,20 +75,30 @@ class ToldDead:
         return PageHandled()
 
 
-@contextmanager
-def render_plan(
-    settings: RunSettings, urls: Iterable[str], stream: RecordStream
-) -> Generator[RunPlan, None, None]:
-    """Yield the plan of a run that renders these pages, for as long as its folder is there."""
+@asynccontextmanager
+async def render_plan(
+    settings: RunSettings, urls: Sequence[str], stream: RecordStream
+) -> AsyncGenerator[RunPlan, None]:
+    """Yield the plan of a run that renders these pages, for as long as its folder is there.
+
+    What reads and writes files for that is done in threads: the loop is the caller's. Raises UsageError.
+    """
     for name in FILES:
         if getattr(settings, name, False):
             raise UsageError(f"{name} makes files, and `render` keeps none; use `run` for it.")
-    with tempfile.TemporaryDirectory(prefix="farm-render-", ignore_cleanup_errors=True) as folder:
-        whole = settings.model_copy(update={**OF_A_CRAWL, "output": Path(folder) / "crawl"})
-        plan = preflight(whole, urls, ToldDead(stream))
-        contexts = min(plan.contexts, max(1, len(plan.seeds)))
-        engines = min(plan.engines, contexts)
-        yield replace(plan, contexts=contexts, engines=engines, is_temporary=True, stream=stream)
+    held = await asyncio.to_thread(TemporaryDirectory, prefix="farm-render-", ignore_cleanup_errors=True)
+    try:
+        yield await asyncio.to_thread(_plan, settings, urls, stream, Path(held.name) / "crawl")
+    finally:
+        await asyncio.to_thread(held.cleanup)
+
+
+def _plan(settings: RunSettings, urls: Sequence[str], stream: RecordStream, output: Path) -> RunPlan:
+    whole = settings.model_copy(update={**OF_A_CRAWL, "output": output})
+    plan = preflight(whole, urls, ToldDead(stream))
+    contexts = min(plan.contexts, max(1, len(plan.seeds)))
+    engines = min(plan.engines, contexts)
+    return replace(plan, contexts=contexts, engines=engines, is_temporary=True, stream=stream)
 
 
 def rendered(taken: Mapping[str, Any] | Skip | DeadPage) -> Mapping[str, Any] | DeadPage:

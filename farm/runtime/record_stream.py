@@ -45,6 +45,8 @@ class RecordStream:
 
     def put_dead(self, page: DeadPage) -> None:
         """Take a URL that was given up."""
+        if self._is_closed:
+            return
         self._waiting.append(page)
         self._changed.set()
         self._steer()

@@ -60,29 +60,28 @@ class UserCode:
         self, lease: Lease, page: RenderedPage, detection: Detection | None, slot: Slot
     ) -> PageHandled | Failed:
         """Run what is for the page. Where it asked for the browser's page, that is given back."""
-        is_open, lost = False, None
-
+        lost: SlotLost | None = None
+        shown: list[Any] = []
         running: list[asyncio.Task[PageHandled]] = []
 
         def end() -> None:
             running[0].cancel()
 
         async def live() -> Any:
-            nonlocal is_open
-            shown = await slot.live(end)
-            is_open = True
-            return shown
+            # A hook may have asked before the handler does.
+            shown[:] = shown or [await slot.live(end)]
+            return shown[0]
 
         visited = VisitedPage(lease, page, detection, live)
         try:
             handled = await self._run(self._handling.handle(visited), lease.task.url, running.append)
         finally:
-            if is_open:
+            if shown:
                 lost = slot.end_live(lease.task.url)
         if lost is not None and isinstance(handled, Failed):
             # That its page went away is what the code failed by.
             return Failed(lost.kind, lost.detail, innocent=lost.innocent)
-        if is_open and isinstance(handled, Failed) and handled.detail.startswith(_HANGS):
+        if shown and isinstance(handled, Failed) and handled.detail.startswith(_HANGS):
             # What was begun with the page may go on in it.
             slot.retire()
         return handled
@@ -94,7 +93,7 @@ class UserCode:
         begun: Callable[[asyncio.Task[PageHandled]], None] = lambda _: None,
     ) -> PageHandled | Failed:
         """Await the call; return how it failed where it did, or was late. `begun` gets its task."""
-        task = asyncio.create_task(call, name="handler")
+        task = asyncio.create_task(_without_exit(call), name="handler")
         begun(task)
         try:
             done, _ = await asyncio.wait({task}, timeout=self._deadline_s)
@@ -124,6 +123,15 @@ class UserCode:
 _HANGS = "the handler took more than"
 
 
+async def _without_exit(call: Coroutine[Any, Any, T]) -> T:
+    """Await the call; `sys.exit` in it is a failure as any other: it would end the event loop with all pages."""
+    try:
+        return await call
+    except SystemExit as error:
+        failure = RuntimeError(f"sys.exit({error.code!r}) was called")
+        raise failure.with_traceback(error.__traceback__) from None
+
+
 async def _not_yet() -> Any:
     raise RuntimeError("there is no live page before the navigation; ask for it in a handler")
 
@@ -135,7 +143,9 @@ def told(error: BaseException) -> str:
     """
     frames = traceback.extract_tb(error.__traceback__)
     own = [one for one in frames if not _is_code_of_others(one)] or list(frames)[-1:]
-    message = f"{type(error).__name__}: {error}"[:_MESSAGE_CHARS]
+    # Not by `str`: a class of the user's may fail at that.
+    words = traceback.TracebackException(type(error), error, None)
+    message = f"{type(error).__name__}: {words}"[:_MESSAGE_CHARS]
     where = " < ".join(_place(one) for one in own[: -MOST_FRAMES - 1 : -1])
     return f"{message} at {where}"[:MOST_DETAIL] if where else message
 

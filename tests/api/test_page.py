@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -87,6 +88,35 @@ def test_items_are_values_of_json() -> None:
     ]
 
 
+@dataclass
+class Review:
+    """An item with what orjson alone knows, and a model in a list."""
+
+    text: str
+    price: Decimal
+    at: datetime
+    by: tuple[Model, ...] = ()
+
+
+def test_half_of_a_surrogate_pair_is_replaced_in_every_kind_of_item() -> None:
+    """A page can hold one, and its item is written as any other."""
+    emitting, when = page(), datetime(2026, 3, 1, tzinfo=UTC)
+    model = Model(price=Decimal("1.20"), when=when)
+    emitting.emit(Review("a\ud800", Decimal(7), when, (model,)))
+    emitting.emit({"text": "\ud800", "price": Decimal(7)})
+    assert [dict(item) for _, item in emitting.handled().items] == [
+        {
+            "text": "a\ufffd",
+            "price": "7",
+            "at": "2026-03-01T00:00:00+00:00",
+            "by": [{"price": "1.20", "when": "2026-03-01T00:00:00Z"}],
+        },
+        {"text": "\ufffd", "price": "7"},
+    ]
+    with pytest.raises(TypeError, match="cannot be written as JSON"):
+        emitting.emit({"text": "\ud800", "a": {1}})
+
+
 @pytest.mark.parametrize(
     ("item", "kind", "message"),
     [
@@ -96,6 +126,7 @@ def test_items_are_values_of_json() -> None:
         ({1: "a"}, None, "cannot be written as JSON"),
         ({"_id": 1}, None, "'_id' is not a field name"),
         ({"x" * 64: 1}, None, "is not a field name"),
+        ({"Price": 1, "price": 2}, None, "differ only in case"),
         ({"a": 1}, "no kind", "is not a kind of item"),
         ({"a": "x" * 20_000_001}, None, "more than 20,000,000 bytes"),
     ],
@@ -236,3 +267,14 @@ def test_what_cannot_be_meant_is_refused_where_it_is_declared() -> None:
         farm.default(function)
     with pytest.raises(UsageError, match="follow='all'"):
         Farm(follow="all")  # type: ignore[arg-type]
+
+
+def test_a_function_with_arguments_given_is_a_handler() -> None:
+    """Whose code tells nodes apart as that of any other."""
+
+    async def function(page: Page, client: str) -> None:
+        """Do nothing."""
+
+    farm = Farm()
+    farm.page("/product/*")(partial(function, client="x"))
+    assert re.fullmatch("[0-9a-f]{12}", farm.handlers.digest)

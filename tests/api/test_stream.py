@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import threading
 from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -12,7 +13,12 @@ import psutil
 import pytest
 
 from farm import DeadPage, Farm, Page, PageNotRendered, Record, UsageError
+from farm.api import rendering
 from farm.api.farm import STREAM_MOST
+from farm.app.preflight import RunPlan, preflight
+from farm.runtime.record_stream import RecordStream
+from farm.settings.commands import RunSettings
+from farm.settings.load import load_keywords
 from fixtures import catalogue
 from fixtures.shop import Shop
 from tests.e2e.farm_process import read_lines
@@ -144,6 +150,23 @@ async def test_a_page_is_rendered_without_a_crawl(
     assert refused.value.page.reason == "private_network"
     with pytest.raises(UsageError, match="screenshot makes files"):
         await Farm(screenshot=True, **options).render(shop.url)
+
+
+async def test_a_plan_is_made_beside_the_callers_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks at the machine and into files; its folder goes with it."""
+    threads: list[int] = []
+
+    def noted(*given: Any) -> RunPlan:
+        threads.append(threading.get_ident())
+        return preflight(*given)
+
+    monkeypatch.setattr(rendering, "preflight", noted)
+    settings = load_keywords(RunSettings, {})
+    async with rendering.render_plan(settings, ["http://a.example/"], RecordStream(1)) as plan:
+        assert plan.output.parent.is_dir()
+    assert threads != [threading.get_ident()]
+    assert len(threads) == 1
+    assert not plan.output.parent.exists()
 
 
 @pytest.mark.parametrize("ordered", [False, True])

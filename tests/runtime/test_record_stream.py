@@ -2,6 +2,7 @@
 
 import asyncio
 
+from farm.model.handling import DeadPage
 from farm.model.outcome import SkipReason
 from farm.model.record import Batch, Record, Skip
 from farm.runtime.control import Control, ExitReason
@@ -39,6 +40,7 @@ async def test_slots_are_held_while_as_many_wait_as_may() -> None:
     stream.close()
     assert [*held, control.held] == [False, True, False, False]
     await sink.commit(batch("d"))
+    stream.put_dead(DeadPage("http://a.example/", "tls", "", 1))
     assert [await stream.next() for _ in range(3)] == [{"id": "b"}, {"id": "c"}, None]
     assert sink.skipped == {"robots": 1}
 

@@ -1,6 +1,7 @@
 """The user's code in a visit: what it says is carried out, and what it does wrong fails its visit alone."""
 
 import asyncio
+import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
@@ -165,6 +166,46 @@ async def test_a_page_that_is_lost_in_use_is_what_the_code_failed_by(*, innocent
     else:
         assert isinstance(settled, Retry)
         assert (settled.reason, settled.detail) == (FailureKind.CRASH, "the page crashed")
+
+
+async def test_the_page_is_asked_for_once() -> None:
+    """A hook and the handler have the same one."""
+    seen: list[Any] = []
+
+    async def ask(visited: VisitedPage) -> PageHandled:
+        seen.extend([await visited.live(), await visited.live()])
+        return PageHandled()
+
+    done = await worked(bench(ask))
+    assert seen == [done.slot, done.slot]
+    assert (done.steps.made.count("live"), done.steps.made.count("end_live")) == (1, 1)
+    assert len(done.records) == 1
+
+
+class Unshown(Exception):
+    """Cannot say what is wrong."""
+
+    def __str__(self) -> str:
+        """Fail."""
+        raise ValueError
+
+
+@pytest.mark.parametrize(
+    ("error", "detail"),
+    [
+        (SystemExit(3), r"RuntimeError: sys\.exit\(3\) was called at tests/.*:\d+ fail"),
+        (Unshown(), r"Unshown: <exception str\(\) failed> at tests/.*:\d+ fail"),
+    ],
+)
+async def test_whatever_code_raises_fails_its_visit_alone(error: BaseException, detail: str) -> None:
+    """The worker goes on."""
+
+    async def fail(visited: VisitedPage) -> PageHandled:
+        raise error
+
+    ((_, settled),) = (await worked(bench(fail))).frontier.settled
+    assert isinstance(settled, Retry)
+    assert re.fullmatch(detail, settled.detail)
 
 
 async def test_code_that_is_cancelled_by_itself_has_failed() -> None:
