@@ -162,7 +162,7 @@ async def assemble_node(
             heartbeat=heartbeat,
             emit=emit,
             clock=clock,
-            user_code=UserCode(plan.handling, plan.handler_timeout_s) if plan.handling is not None else None,
+            user_code=UserCode(plan.handling, plan.user_code_s) if plan.handling is not None else None,
         )
         feed = sitemap_feed(plan, session, gateway, proxies, robots, links, sink, control)
         workers = await _workers(
@@ -218,7 +218,7 @@ def _worker_params(
         life=session.presence.identity.incarnation[:LIFE],
         limit=settings.limit,
         retry=retry,
-        handler_s=HANDLER_CALLS * (plan.handler_timeout_s + CANCEL_S) if plan.handling else 0.0,
+        handler_s=HANDLER_CALLS * (plan.user_code_s + CANCEL_S) if plan.handling else 0.0,
         spread_s=min(SPREAD_S, settings.ramp_up),
     )
 

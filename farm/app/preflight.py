@@ -87,7 +87,7 @@ class RunPlan:
         return None if self.settings.contexts else -(-first_contexts(core_count()) // self.processes)
 
     @property
-    def handler_timeout_s(self) -> float:
+    def user_code_s(self) -> float:
         """How long the user's code may take with a page."""
         return self.settings.page_timeout if self.handler_s is None else self.handler_s
 
