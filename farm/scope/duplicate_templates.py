@@ -1,7 +1,6 @@
 """Templates of addresses that all show the same content: counted by the pages, and skipped after a while.
 
-A template is what the addresses of one site have in common that differ only in numbers, in their last segment or
-in the values of their parameters. What always holds: a page with new content weighs more than one that repeats
+What a template is: `policy/url_template.py`. What always holds: a page with new content weighs more than one that repeats
 another, so that a catalogue of different pages is crawled whole; a stopped template is visited now and then, and
 is visited again when it shows new content (the site may have been out of order); memory is bounded. Each node has
 its own counts, so that several nodes let a few more pages through.
@@ -11,17 +10,15 @@ does not say that it shows anything else for it. There the text alone counts, an
 """
 
 import logging
-import re
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from hashlib import blake2b
 from http import HTTPStatus
 
 from farm.model.page import ContentHash, RenderedPage
-from farm.model.url import relative_url_of, site_of
+from farm.policy.url_template import template_of
 
 log = logging.getLogger("farm.scope")
-_DIGITS = re.compile(r"\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,19 +152,6 @@ class DuplicateTemplates:
             oldest, _ = self._scores.popitem(last=False)
             self._stopped.discard(oldest)
             self._skipped.pop(oldest, None)
-
-
-def template_of(url: str) -> str:
-    """Return the template of a canonical URL, such as `shop.example/p/*?page`."""
-    address, _, query = url.partition("?")
-    site, path = site_of(address), relative_url_of(address)[1:]
-    *folders, last = path.split("/")
-    if last:
-        numbered = _DIGITS.sub("#", last)
-        last = numbered if numbered != last else "*"
-    names = "&".join(sorted({part.partition("=")[0] for part in query.split("&")})) if query else ""
-    parts = [*(_DIGITS.sub("#", folder) for folder in folders), last]
-    return f"{site}/{'/'.join(parts)}{'?' if names else ''}{names}"
 
 
 def _digest(text: str) -> bytes:

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from farm.model.page import ContentHash, RenderedPage
-from farm.scope.duplicate_templates import DuplicateParams, DuplicateTemplates, template_of
+from farm.scope.duplicate_templates import DuplicateParams, DuplicateTemplates
 
 TEXT = "Nothing was found for your search; look at what others like, or ask us by telephone or by mail. " * 2
 
@@ -15,23 +15,6 @@ def note(
 ) -> str | None:
     """Count a page by its text."""
     return watch.note(url, title, ContentHash.of(text), html, has_router=has_router)
-
-
-@pytest.mark.parametrize(
-    ("url", "template"),
-    [
-        ("https://a.example/", "a.example/"),
-        ("https://a.example/product/17", "a.example/product/#"),
-        ("https://a.example/product/lamp-17", "a.example/product/lamp-#"),
-        ("https://a.example/product/blue-lamp", "a.example/product/*"),
-        ("https://a.example/2024/05/news", "a.example/#/#/*"),
-        ("https://a.example/list?sort=up&page=2", "a.example/*?page&sort"),
-        ("https://a.example:8080/x/?q=1", "a.example:8080/x/?q"),
-    ],
-)
-def test_a_family_differs_in_numbers_last_words_and_values(url: str, template: str) -> None:
-    """And in nothing else."""
-    assert template_of(url) == template
 
 
 def test_a_family_that_shows_the_same_everywhere_is_stopped() -> None:
