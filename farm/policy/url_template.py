@@ -6,13 +6,14 @@ the address alone, in time linear in its length, so that every node comes to the
 """
 
 import re
+from itertools import pairwise
 
 from farm.model.url import relative_url_of, site_of
 
 _DIGITS = re.compile(r"\d+")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{8,}\Z")
-_FEW_DIGITS = 3
-"""A word with a number has fewer, or all of them in a row: `lamp-17`, `spring-2026`."""
+_CHANGES = 3
+"""Between letters and digits; a word with a number has fewer: `lamp-17`, `spring-2026`, `mp3player`."""
 
 
 def template_of(url: str) -> str:
@@ -29,22 +30,14 @@ def template_of(url: str) -> str:
 
 
 def _folded(segment: str) -> str:
-    """Return a segment with `#` for each number, and `*` where it is an identifier."""
-    runs = _DIGITS.findall(segment)
-    if len(runs) > 1 and sum(map(len, runs)) >= _FEW_DIGITS and _IDENTIFIER.match(segment):
-        # Digits among letters: the letters of an identifier say nothing either.
-        letters = _DIGITS.sub("", segment).replace("-", "").replace("_", "")
-        if letters and _is_random(segment):
-            return "*"
+    """Return a segment with `#` for each number; `*` where it is an identifier, with its letters."""
+    if _IDENTIFIER.match(segment) and not segment.isalpha() and _is_random(segment):
+        return "*"
     return _DIGITS.sub("#", segment)
 
 
 def _is_random(segment: str) -> bool:
     """Return whether letters and digits alternate within words, as they do in hex digits and random names."""
-    words = re.split(r"[-_]", segment)
-    changes = sum(
-        one.isdigit() != other.isdigit()
-        for word in words
-        for one, other in zip(word, word[1:], strict=False)
-    )
-    return changes >= _FEW_DIGITS
+    words = segment.replace("_", "-").split("-")
+    changes = (one.isdigit() != other.isdigit() for word in words for one, other in pairwise(word))
+    return sum(changes) >= _CHANGES

@@ -1,9 +1,9 @@
 """Templates of addresses that all show the same content: counted by the pages, and skipped after a while.
 
-What a template is: `policy/url_template.py`. What always holds: a page with new content weighs more than one that repeats
-another, so that a catalogue of different pages is crawled whole; a stopped template is visited now and then, and
-is visited again when it shows new content (the site may have been out of order); memory is bounded. Each node has
-its own counts, so that several nodes let a few more pages through.
+What a template is: `policy/url_template.py`. What always holds: a page with new content weighs more than one that
+repeats another, so that a catalogue of different pages is crawled whole; a stopped template is visited now and
+then, and is visited again when it shows new content (the site may have been out of order); memory is bounded. Each
+node has its own counts, so that several nodes let a few more pages through.
 
 The hash routes of a document (`/app#/a`) are judged together, and sooner: that its script listens to the fragment
 does not say that it shows anything else for it. There the text alone counts, and the document without a route too.

@@ -28,7 +28,6 @@ def test_a_family_differs_in_numbers_last_words_and_values(url: str, template: s
     assert template_of(url) == template
 
 
-
 @given(st.text(max_size=200))
 def test_any_address_has_a_template_of_its_own_site(path: str) -> None:
     """Whatever stands in it."""
