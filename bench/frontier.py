@@ -49,8 +49,8 @@ HEADER = """#!lua flags=allow-oom
 SLOT = "ARGV[2] = 's' .. ARGV[2]:sub(-2)\n"
 RECORD = "local r = record_of(ARGV[2])\n"
 KNOWN = "ARGV[3], ARGV[4], ARGV[7] = r[8]:sub(1, 16), r[3], r[4]\n"
-ARGUMENTS = ["__rand_int__", "", "", "1", "__rand_int__", "", "0", "", "123", "0.5", "1", "0"]
-"""A slot, then id, token, rendered, request, hint, limit, egress address, nonce, jitter, alone, seen."""
+ARGUMENTS = ["__rand_int__", "", "", "1", "__rand_int__", "", "0", "", "123", "0.5", "1", "", "0"]
+"""A slot, then id, token, rendered, request, hint, limit, egress address, nonce, jitter, alone, tiers, seen."""
 FILL = """
 -- 2 from · 3 to · 4 sites: URLs of 60 characters, made in the server because that is quicker.
 begin()

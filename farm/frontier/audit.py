@@ -22,8 +22,8 @@ PIECES = 300
 _ID = 16
 SUSPECTS = "s"
 """The band of suspects."""
-_KINDS = frozenset(("slot", "due", "delayed", "dead", "tally"))
-_KINDS_BY_NAME = frozenset(("q", "site", "ready", "out", "outbox", "seen"))
+_KINDS = frozenset(("slot", "due", "delayed", "dead", "tally", "tiers"))
+_KINDS_BY_NAME = frozenset(("q", "site", "ready", "out", "outbox", "seen", "taken"))
 _UNMOVED = frozenset(("real", "now", "turn", "due_from", "delayed_from", "tat"))
 """Counters that change though no URL moves."""
 
@@ -141,6 +141,7 @@ class _Sums:
         self._sites: dict[bytes, tuple[int, int, dict[bytes, int]]] = {}
         self._out: dict[bytes, int] = {}
         self._outgoing = self._known = 0
+        self._taken = self._pending = 0
         self._take: dict[str, Callable[[bytes, Sequence[Any]], None]] = {
             "q": self._take_queue,
             "slot": self._take_leases,
@@ -151,6 +152,8 @@ class _Sums:
             "out": self._take_address,
             "outbox": self._take_outbox,
             "seen": self._take_known,
+            "taken": self._take_taken,
+            "tiers": self._take_pending,
         }
 
     def take(self, kind: str, name: bytes, found: Sequence[Any]) -> None:
@@ -185,6 +188,10 @@ class _Sums:
         ought = counted["accepted"] + counted["seen"] + counted["dropped"]
         if counted["dedup"] == 0 and self._known != ought:
             yield f"{self._known} fingerprints are known, accepted, seen and dropped are {ought}"
+        if self._taken != self._pending:
+            yield f"{self._taken} pages of cheap renderers wait for an audit, counted {self._pending}"
+        if self._taken > counted["done"]:
+            yield f"{self._taken} pages of cheap renderers wait for an audit, done {counted['done']}"
         yield from self._letters()
         yield from self._in_flight()
 
@@ -270,6 +277,14 @@ class _Sums:
 
     def _take_outbox(self, _: bytes, found: Sequence[Any]) -> None:
         self._outgoing += found[0]
+
+    def _take_taken(self, name: bytes, found: Sequence[Any]) -> None:
+        for id_ in found:
+            self._put(id_, _shown(name), is_given_once=True)
+        self._taken += len(found)
+
+    def _take_pending(self, _: bytes, found: Sequence[Any]) -> None:
+        self._pending = found[0]
 
     def _take_known(self, _: bytes, found: Sequence[Any]) -> None:
         self._known += found[0]

@@ -1,7 +1,7 @@
 """A URL as it is stored: once, as JSON behind a short head that the scripts read.
 
-The payload is `[url, depth, referrer, meta, label]` without trailing defaults. A referrer mostly shares its
-beginning with the URL, so it is `[shared characters, rest]`: half a million queued URLs are the smaller for
+The payload is `[url, depth, referrer, meta, label, revision]` without trailing defaults. A referrer mostly shares
+its beginning with the URL, so it is `[shared characters, rest]`: half a million queued URLs are the smaller for
 it. What comes back is checked field by field; it is never executed and never unpickled.
 """
 
@@ -22,6 +22,7 @@ _OF_THE_WEB = re.compile(
 IN_COMPANY = 2
 """At so many deaths of nodes a URL was leased with others; from then on it is leased alone. As in `queue.lua`."""
 _LAST_PORT = 65535
+_FIELDS = 6
 _LONGEST_SITE = 300
 
 
@@ -42,11 +43,12 @@ def encode_task(task: UrlTask) -> bytes:
         raise UsageError(f"The site {task.site[:80]!r} of a URL cannot be kept.")
     band = min(9, max(0, task.priority))
     head = b"%s%d%s\n" % (fingerprint_of(task.fingerprint), band, task.site.encode())
-    return head + _payload(task)
+    return head + encode_payload(task)
 
 
-def _payload(task: UrlTask) -> bytes:
-    fields: list[Any] = [task.url, task.depth, _shared(task), dict(task.meta), task.label]
+def encode_payload(task: UrlTask) -> bytes:
+    """Return a task as it stands behind the head of its entry. Raises UsageError where its meta is no JSON."""
+    fields: list[Any] = [task.url, task.depth, _shared(task), dict(task.meta), task.label, task.revision]
     # A label that is empty says something too: the user's code asked for this URL.
     while len(fields) > 1 and not (fields[-1] or fields[-1] == ""):
         fields.pop()
@@ -79,7 +81,7 @@ def decode_lease(token: bytes, site: bytes, entry: bytes, slot: str) -> Lease:
     except UnicodeDecodeError:
         raise CorruptEntry("its site is not a text") from None
     fingerprint, band, fails, throttled, deaths, payload = match.groups()
-    url, depth, referrer, meta, label = _fields(payload)
+    url, depth, referrer, meta, label, revision = _fields(payload)
     task = UrlTask(
         url=url,
         site=name,
@@ -89,6 +91,7 @@ def decode_lease(token: bytes, site: bytes, entry: bytes, slot: str) -> Lease:
         referrer=referrer,
         meta=meta,
         label=label,
+        revision=revision,
     )
     return Lease(
         task=task,
@@ -100,15 +103,15 @@ def decode_lease(token: bytes, site: bytes, entry: bytes, slot: str) -> Lease:
     )
 
 
-def _fields(payload: bytes) -> tuple[str, int, str | None, dict[str, Any], str | None]:
+def _fields(payload: bytes) -> tuple[str, int, str | None, dict[str, Any], str | None, int]:
     try:
         fields = orjson.loads(payload)
     except ValueError as error:
         raise CorruptEntry(str(error)) from None
-    if not isinstance(fields, list) or not 1 <= len(fields) <= 5:  # noqa: PLR2004 - the five fields above
-        raise CorruptEntry("the payload is not a list of one to five fields")
-    defaults: list[Any] = [None, 0, None, {}, None]
-    url, depth, shared, meta, label = fields + defaults[len(fields) :]
+    if not isinstance(fields, list) or not 1 <= len(fields) <= _FIELDS:
+        raise CorruptEntry(f"the payload is not a list of one to {_FIELDS} fields")
+    defaults: list[Any] = [None, 0, None, {}, None, 0]
+    url, depth, shared, meta, label, revision = fields + defaults[len(fields) :]
     if not isinstance(url, str) or not _is_of_the_web(url):
         raise CorruptEntry("the URL is not of the web")
     if type(depth) is not int or depth < 0:
@@ -117,7 +120,9 @@ def _fields(payload: bytes) -> tuple[str, int, str | None, dict[str, Any], str |
         raise CorruptEntry("the meta is not an object")
     if not isinstance(label, str | None):
         raise CorruptEntry("the label is not a text")
-    return url, depth, _referrer(url, shared), meta, label
+    if type(revision) is not int or revision < 0:
+        raise CorruptEntry("the revision is not a number")
+    return url, depth, _referrer(url, shared), meta, label, revision
 
 
 def _is_of_the_web(url: str) -> bool:

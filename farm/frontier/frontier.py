@@ -25,6 +25,7 @@ from farm.frontier.outbox import addressed, deliver
 from farm.frontier.shards import BATCH, STATES, Shards
 from farm.frontier.shared_state import RedisPaceStore, RedisProxyBytes, RedisSharedCache, SharedBans
 from farm.frontier.terms import Terms
+from farm.frontier.tiers import RedisTiers, encode_notes
 from farm.model.crawl import NodeSeen, Stats
 from farm.model.errors import UsageError
 from farm.model.event import RedisAway, RedisBack
@@ -79,6 +80,11 @@ class RedisFrontier:
     def proxy_bytes(self) -> RedisProxyBytes:
         """How many bytes went by proxies."""
         return RedisProxyBytes(self.shards)
+
+    @cached_property
+    def tiers(self) -> RedisTiers:
+        """What is known of the renderers that cost less than the browser."""
+        return RedisTiers(self.shards)
 
     @cached_property
     def cache(self) -> RedisSharedCache:
@@ -152,8 +158,12 @@ class RedisFrontier:
         stays = following is not None and await self._dispatch.stays(shard, following)
         arguments = self._dispatch.arguments(following) if following and stays else self._dispatch.none()
         head: tuple[Arg, ...] = (lease.slot, lease.id, lease.token, int(outcome.rendered), *arguments)
-        reply = await self.shards.run(shard, "ack", *head, len(seen), *seen, *links)
+        notes = b"" if outcome.tiers is None else encode_notes(outcome.tiers, lease.task)
+        reply = await self.shards.run(shard, "ack", *head, notes, len(seen), *seen, *links)
         settled = Settled(reply[0].decode().lower())
+        if outcome.tiers is not None:
+            self.tiers.heard(outcome.tiers, reply[1])
+            del reply[1]
         self._dispatch.settled(lease)
         if following is None:
             return settled, None

@@ -12,7 +12,9 @@ glossary:
                                  until · i interval · u burst · l limit (where they differ from the terms) ·
                                  s when the next visit may begin (GCRA of beginnings, t is that of leases) ·
                                  d crawl-delay · o own interval, c own places in flight (of the user's
-                                 tables) · a what was learnt of its pace (JSON) ·
+                                 tables) · a what was learnt of its pace (JSON) · pooled:R comparisons of a
+                                 renderer that agreed at templates without a difference, taken:R its pages,
+                                 templates how many there are ·
                                  f@ADDRESS, t@ADDRESS, x@ADDRESS, i@ADDRESS, s@ADDRESS, a@ADDRESS the same for
                                  one egress address
     {c:s}:limits         hash    site, or *. and a domain above it -> interval, places in flight, and how many at
@@ -48,6 +50,14 @@ glossary:
     {c:s}:gaps           hash    shard -> how many of them were lost with a master
     {c:s}:once:ID        string  what a transfer of page quota came to, or a replay or drop of dead letters, for
                                  an hour
+    {c:s}:tier:ID        hash    a template of addresses, by the hash of its text: template, site, since, and of
+                                 each renderer beside the browser R: R:agreed (comparisons in a row), R:failures,
+                                 R:unfit (in a row), R:taken (pages without a comparison), R:confirmed (so many of
+                                 them need no visit again), R:differed_at, R:examples
+    {c:s}:taken:R:ID     list    the pages that were taken and are not confirmed: the chance per mille of their
+                                 audit, and the entry that visits them again; the oldest first
+    {c:s}:tiers          hash    sums over all templates: pages:R, share:PER_MILLE, audits, differed, compared,
+                                 requeued, pending, templates
     {c:s}:seen:BUCKET    set     integers: the low 52 bits of the fingerprints that are known, bit 52 set
     {c:s}:bloom:GEN:N    string  127 blocks of a Bloom filter's generation
     {c:s}:bloom          filter  the server's own Bloom filter, in their place

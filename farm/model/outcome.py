@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Self
 
 from farm.model.task import UrlTask
+from farm.model.tiers import TierNotes
 
 
 class FailureKind(StrEnum):
@@ -55,12 +56,14 @@ class Ack:
     """The visit is done: its links go into the frontier in the same transaction.
 
     `seen` are fingerprints that count as visited with this one (redirect targets). `rendered` says
-    whether the visit counts towards the page limit; a late skip does not.
+    whether the visit counts towards the page limit; a late skip does not. `tiers` is what the visit shows of the
+    renderers at its template; None where that is not asked.
     """
 
     links: Sequence[UrlTask] = ()
     seen: Sequence[str] = ()
     rendered: bool = True
+    tiers: TierNotes | None = None
 
 
 @dataclass(frozen=True, slots=True)

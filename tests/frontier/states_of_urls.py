@@ -74,7 +74,7 @@ CASES: dict[str, Case] = {
             "slot": {"hash": {"s1": HELD}},
             "due": {"zset": {"s1": NOW + 5}},
         },
-        ("ack", "s1", A1, TOKEN, 1, *("", "", 0, "", "000", 0, 1), 1, KNOWN_A2 + A2, LINK_B1),
+        ("ack", "s1", A1, TOKEN, 1, *("", "", 0, "", "000", 0, 1), "", 1, KNOWN_A2 + A2, LINK_B1),
         [b"OK"],
         {
             "accepted": 2,
@@ -104,7 +104,7 @@ CASES: dict[str, Case] = {
             "slot": {"hash": {"s1": HELD}},
             "due": {"zset": {"s1": NOW + 5}},
         },
-        ("ack", "s1", A1, TOKEN, 1, *("r1", "a", 0, "", "123", 0, 1), 0),
+        ("ack", "s1", A1, TOKEN, 1, *("r1", "a", 0, "", "123", 0, 1), "", 0),
         [b"OK", b"LEASE", b"1000000000123", b"a", ENTRY_A2.encode()],
         {
             "accepted": 2,
@@ -131,7 +131,7 @@ CASES: dict[str, Case] = {
             "slot": {"hash": {"s1": HELD}},
             "due": {"zset": {"s1": NOW + 5}},
         },
-        ("ack", "s1", A1, TOKEN, 0, *("r1", "a", 0, "", "123", 0, 1), 0),
+        ("ack", "s1", A1, TOKEN, 0, *("r1", "a", 0, "", "123", 0, 1), "", 0),
         [b"OK", b"LEASE", b"1000000000123", b"a", ENTRY_A2.encode()],
         {
             "accepted": 3,

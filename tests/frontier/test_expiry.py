@@ -191,7 +191,7 @@ async def test_a_lease_that_cannot_be_read_is_buried_by_whoever_meets_it(bench: 
     held = ("s1", lease.id, lease.token)
     wish = ("", "", 0, "", "000", 0, 1)
     calls: dict[str, tuple[str | int, ...]] = {
-        "ack": (*held, 1, *wish, 0),
+        "ack": (*held, 1, *wish, "", 0),
         "nack": (*held, "retry", "timeout", "", 0, 0, ""),
         "extend": (*held, encode_task(bench.task("a/2")).decode()),
         "renew": held,

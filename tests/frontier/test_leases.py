@@ -227,6 +227,6 @@ async def test_a_token_settles_its_own_url_alone(bench: Bench) -> None:
     await bench.add("a/1", "a/2")
     lease = await bench.lease()
     other = next(task.fingerprint for task in map(bench.task, ("a/1", "a/2")) if task.fingerprint != lease.id)
-    args = ("s1", other, lease.token, 1, "", "", 0, "", "000", 0, 1, 0)
+    args = ("s1", other, lease.token, 1, "", "", 0, "", "000", 0, 1, "", 0)
     assert await bench.client.run("ack", keys.ctl(bench.crawl), bench.clock.ms, *args) == [b"STALE"]
     await bench.done(lease)

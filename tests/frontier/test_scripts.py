@@ -179,14 +179,19 @@ async def test_bad_arguments_change_nothing(bench: Bench) -> None:
     await bench.add("a/1")
     lease = await bench.lease()
     before = await bench.raw("GET", "@ctl")
-    ack = ["s1", lease.id, lease.token, 1, "", "", 0, "", "000", 0, 1]
+    ack = ["s1", lease.id, lease.token, 1, "", "", 0, "", "000", 0, 1, ""]
     calls: dict[str, list[Any]] = {
         "add": ["nonsense"],
         "extend": ["s1", lease.id, lease.token, "nonsense"],
         "ack": [*ack, 1, "not hex"],
         "nack": ["s1", lease.id, lease.token, "forget", "", "", 0, 0, ""],
     }
-    for name, args in [*calls.items(), ("ack", [*ack, 0, "nonsense"])]:
+    others = [
+        ("ack", [*ack, 0, "nonsense"]),
+        ("ack", [*ack[:-1], "[", 0]),
+        ("ack", [*ack[:-1], '{"notes":[7]}', 0]),
+    ]
+    for name, args in [*calls.items(), *others]:
         with pytest.raises(UsageError, match="cannot keep"):
             await bench.client.run(name, keys.ctl(bench.crawl), bench.clock.ms, *args)
         assert await bench.raw("GET", "@ctl") == before

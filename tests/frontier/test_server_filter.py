@@ -126,6 +126,7 @@ async def test_a_link_that_is_none_never_reaches_the_servers_filter(bench: Bench
             lease.token,
             1,
             *wish,
+            "",
             0,
             "garbage",
         )

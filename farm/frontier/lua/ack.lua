@@ -5,37 +5,47 @@
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2 slot · 3 id · 4 token · 5 1 when the visit counts as rendered
 --            6 next request, or '' for none · 7 site hint · 8 page limit · 9 egress address · 10 nonce
---            11 jitter · 12 1 when the node holds nothing in other shards · 13 how many fingerprints count as seen
---            with it · 14.. those, then the links
--- Returns:   {'OK' | 'DUP' | 'STALE', reply of lease...} or an error BADARG
+--            11 jitter · 12 1 when the node holds nothing in other shards · 13 '', or what the visit shows of the
+--            renderers at its template (JSON: id, template, payload of the entry that visits the page again, and
+--            notes of renderer, evidence, failures, confirms, share, example) · 14 how many fingerprints count as
+--            seen with it · 15.. those, then the links
+-- Returns:   {'OK' | 'DUP' | 'STALE', where there are notes what is known of each renderer, reply of lease...} or an
+--            error BADARG
 begin()
-local seen_last = 13 + ARGV[13]
+local seen_last = 14 + ARGV[14]
 local news, rubbish
-if #ARGV > 13 then
+local told = ARGV[13] ~= '' and notes_of(ARGV[13])
+if told == nil then
+  return redis.error_reply('BADARG the notes of renderers cannot be read')
+end
+if #ARGV > 14 then
   news, rubbish = news_among(seen_last + 1, #ARGV)
   if rubbish then
     return redis.error_reply('BADARG a link is not fingerprint, band, site and payload')
   end
 end
-for i = 14, seen_last do
+for i = 15, seen_last do
   if not ARGV[i]:find(IS_FINGERPRINT .. '$') then
     return redis.error_reply('BADARG a fingerprint is 16 decimal and 16 hex digits')
   end
 end
 local r = record_of(ARGV[2])
 local action = 'ack ' .. ARGV[4]
-local status, handed = 'STALE', nil
+local status, handed, known = 'STALE', nil, {}
 if holds(r, ARGV[3], ARGV[4]) then
   status = 'OK'
   if r[ENTRY]:byte(18) ~= BRACKET then
     call('HDEL', P .. 'failed', ARGV[3])
   end
-  release(r)
+  local s, entry = release(r)
   C[DONE] = C[DONE] + 1
   C[RENDERED] = C[RENDERED] + ARGV[5]
-  if #ARGV > 13 then
+  if told then
+    known = note_tiers(told, s[NAME], entry)
+  end
+  if #ARGV > 14 then
     local folds = round_of()
-    for i = 14, seen_last do
+    for i = 15, seen_last do
       if remember(ARGV[i], folds) then
         T[SEEN] = T[SEEN] + 1
       end
@@ -61,4 +71,7 @@ end
 reindex_sites()
 keep_slot(ARGV[2], r)
 save()
+if told then
+  return { status, known, unpack(handed or {}) }
+end
 return handed and { status, unpack(handed) } or { status }

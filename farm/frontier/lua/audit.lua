@@ -51,6 +51,23 @@ function kinds.q(name, cursor)
   return #entries < AT_ONCE and '0' or ('%d'):format(from + AT_ONCE), { #entries, table.concat(ids) }
 end
 
+-- The pages that a cheap renderer brought. Found: their ids.
+function kinds.taken(name, cursor)
+  local from, ids = tonumber(cursor), {}
+  local pages = call('LRANGE', P .. name, from, from + AT_ONCE - 1)
+  for i, page in ipairs(pages) do
+    local entry = page:match('^%d+ (.*)$')
+    ids[i] = check_entry(entry or '', name)
+    expect(ids[i] ~= '', 'an entry that cannot be read is in', name)
+  end
+  return #pages < AT_ONCE and '0' or ('%d'):format(from + AT_ONCE), ids
+end
+
+-- Found: how many of these pages are counted.
+function kinds.tiers(name)
+  return '0', { tonumber(call('HGET', P .. name, 'pending')) or 0 }
+end
+
 -- Found: for each lease its slot, id, site and address, and whether it is a suspect's.
 function kinds.slot(name, cursor)
   local leases, n = {}, 0

@@ -1,0 +1,157 @@
+"""What all nodes know of the renderers that cost less than the browser: by template, and summed for the crawl.
+
+What a visit shows rides along with its acknowledgement, and what is known afterwards comes back with the reply
+(`lua/lib/tiers.lua`), so that no visit asks for it. What is read here is for people.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from farm.frontier import keys
+from farm.frontier.entries import encode_payload
+from farm.frontier.shards import BATCH, Shards
+from farm.model.page import Renderer
+from farm.model.task import UrlTask
+from farm.model.tiers import EXAMPLE_CHARS, TierCounts, TierNotes, TierState
+
+TEMPLATE_CHARS = 500
+Known = Mapping[Renderer, TierState]
+TellTiers = Callable[[str, Known | None], None]
+"""Receives a template and what is known of each renderer there; None where there is no place for the template."""
+_FIELDS = ("agreed", "failures", "unfit", "taken", "confirmed")
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateReport:
+    """A template as `farm render-report` shows it; `examples` are the last differences by renderer."""
+
+    template: str
+    site: str
+    since: datetime | None
+    known: Known
+    differed_at: Mapping[Renderer, datetime] = field(default_factory=dict)
+    examples: Mapping[Renderer, Sequence[str]] = field(default_factory=dict)
+
+
+def encode_notes(notes: TierNotes, task: UrlTask) -> bytes:
+    """Return the notes as `ack` takes them, with the entry that visits the task's page again."""
+    return orjson.dumps(
+        {
+            "id": blake2b(notes.template.encode(), digest_size=16).hexdigest(),
+            "template": notes.template[:TEMPLATE_CHARS],
+            "again": encode_payload(replace(task, revision=task.revision + 1)).decode(),
+            "notes": [
+                (
+                    one.renderer,
+                    one.evidence,
+                    one.failures,
+                    one.confirms,
+                    one.share,
+                    f"{task.url[:EXAMPLE_CHARS]} {' '.join(one.example.split())[:EXAMPLE_CHARS]}"
+                    if one.example
+                    else "",
+                )
+                for one in notes.notes
+            ],
+        }
+    )
+
+
+def decode_known(reply: Sequence[Any]) -> Known | None:
+    """Return what an ack says is known now; None where there is no place for the template."""
+    if list(reply) == [b"full"]:
+        return None
+    known = {}
+    for name, agreed, failures, unfit, taken, confirmed, pooled, site_taken, crowded in reply:
+        state = TierState(agreed, failures, unfit, taken, confirmed, pooled, site_taken, bool(crowded))
+        known[Renderer(name.decode())] = state
+    return known
+
+
+class RedisTiers:
+    """The templates of one crawl, and what its renderers came to."""
+
+    def __init__(self, shards: Shards) -> None:
+        self._shards = shards
+        self.tell: TellTiers | None = None
+        """Is told what is known of a template whenever that has changed by a visit of this node."""
+
+    def heard(self, notes: TierNotes, reply: Sequence[Any]) -> None:
+        """Pass on what the reply of an ack says of its template."""
+        known = decode_known(reply)
+        if self.tell is not None and (known is None or known):
+            self.tell(notes.template, known)
+
+    async def counts(self) -> TierCounts:
+        """Return the sums of all shards."""
+        total: Counter[str] = Counter()
+        for found in await asyncio.gather(
+            *(self._hash(shard, "tiers") for shard in range(self._shards.count))
+        ):
+            total.update({name: _number(value) for name, value in found.items()})
+        return TierCounts(
+            pages={one: count for one in Renderer if (count := total[f"pages:{one}"])},
+            pages_by_share={
+                int(name.removeprefix("share:")): count
+                for name, count in total.items()
+                if name.startswith("share:") and name[6:].isdecimal() and count > 0
+            },
+            audits=total["audits"],
+            differed=total["differed"],
+            compared=total["compared"],
+            requeued=total["requeued"],
+            templates=total["templates"],
+        )
+
+    async def templates(self) -> AsyncIterator[TemplateReport]:
+        """Yield every template, in no order; one that is written meanwhile may be missing."""
+        for shard in range(self._shards.count):
+            prefix = keys.prefix(self._shards.crawl, shard) + "tier:"
+            found = [*await self._shards.client.keys(f"{prefix}*")]
+            for start in range(0, len(found), BATCH):
+                part = [key.decode().removeprefix(prefix) for key in found[start : start + BATCH]]
+                for stored in await asyncio.gather(*(self._hash(shard, f"tier:{one}") for one in part)):
+                    if stored:
+                        yield _report(stored)
+
+    async def _hash(self, shard: int, name: str) -> dict[str, str]:
+        flat = await self._shards.client.command("HGETALL", keys.prefix(self._shards.crawl, shard) + name)
+        pairs = flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
+        return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in pairs}
+
+
+def _report(stored: Mapping[str, str]) -> TemplateReport:
+    seen = [one for one in Renderer if any(name.startswith(f"{one}:") for name in stored)]
+    return TemplateReport(
+        stored.get("template", ""),
+        stored.get("site", ""),
+        _moment(stored.get("since")),
+        {one: _state(stored, one) for one in seen},
+        {one: moment for one in seen if (moment := _moment(stored.get(f"{one}:differed_at")))},
+        {one: lines for one in seen if (lines := stored.get(f"{one}:examples", "").splitlines())},
+    )
+
+
+def _state(stored: Mapping[str, str], renderer: Renderer) -> TierState:
+    agreed, failures, unfit, taken, confirmed = (
+        _number(stored.get(f"{renderer}:{name}")) for name in _FIELDS
+    )
+    return TierState(agreed, failures, unfit, taken, confirmed)
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text is not None and text.removeprefix("-").isdecimal() else 0
+
+
+def _moment(at_ms: str | None) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(int(at_ms or "") / 1000, UTC)
+    except (ArithmeticError, OSError, ValueError):
+        return None
