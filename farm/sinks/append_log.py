@@ -57,18 +57,23 @@ class AppendLog:
         self._framing = framing
         self._header = header
         self._failure: str | None = None
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            index_path.parent.mkdir(parents=True, exist_ok=True)
-            is_new = not path.exists()
-            self._fd = opened(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
-            self._lock()
-            if is_new:
-                sync_folder(path.parent)
-            self._index = LogIndex(index_path)
-            self._end = self._recover()
-        except OSError as error:
-            raise OutputUnwritable(self._error_text(error)) from error
+        with contextlib.ExitStack() as opening:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                index_path.parent.mkdir(parents=True, exist_ok=True)
+                is_new = not path.exists()
+                self._fd = opened(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+                opening.callback(os.close, self._fd)
+                self._lock()
+                if is_new:
+                    sync_folder(path.parent)
+                self._index = LogIndex(index_path)
+                opening.callback(self._index.close)
+                self._end = self._recover()
+            except OSError as error:
+                raise OutputUnwritable(self._error_text(error)) from error
+            # Another run in this process may open what this one could not.
+            self._opened = opening.pop_all()
 
     @property
     def lines(self) -> int:
@@ -152,15 +157,13 @@ class AppendLog:
 
     def close(self) -> None:
         """Close the files."""
-        os.close(self._fd)
-        self._index.close()
+        self._opened.close()
 
     def _lock(self) -> None:
         """Be the only one to write: a second one would know nothing of the keys of the first."""
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(self._fd)
             raise OutputUnwritable(
                 f"{self.path} is being written to by another run; "
                 f"wait for its end, or choose another {self._option}"

@@ -29,8 +29,12 @@ class LogIndex:
         self._fd = opened(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         self.length = 0
         self.is_beyond = False
-        if os.pread(self._fd, len(_HEADER), 0) != _HEADER:
-            self.clear()
+        try:
+            if os.pread(self._fd, len(_HEADER), 0) != _HEADER:
+                self.clear()
+        except OSError:
+            os.close(self._fd)
+            raise
 
     def cut_to(self, log_size: int) -> None:
         """Keep the entries that are possible for a log of this size, and cut off the others.

@@ -178,6 +178,7 @@ class PostgresStore(_Database):
 
     def open(self) -> None:
         """Connect and complete the table. Raises `OutputUnwritable`, `StoreAway` where trying again may help."""
+        self._items.check_declared()
         try:
             self._connection = psycopg.connect(self._conninfo)
             if self._is_pooled:

@@ -32,6 +32,8 @@ _ABOUT: dict[str, LiteralString] = {
 }
 LOCK_KEY = 0x6661726D
 """The advisory lock under which tables are completed: nodes that start together do it one after the other."""
+_OWN = frozenset(("tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"))
+"""Columns that every table has, and that none can be given (5.6 of PostgreSQL's manual, "System Columns")."""
 _SHOWN_CHARS = 60
 _TEXTS = ("text", "character varying")
 _COLUMNS = (
@@ -62,6 +64,14 @@ class ItemTable:
         self._name = name
         self._declared = declared or {}
         self._columns: dict[str, str] = {}
+
+    def check_declared(self) -> None:
+        """Raise `OutputUnwritable` where a declared field cannot be a column."""
+        for name in sorted(_OWN & self._declared.keys()):
+            raise OutputUnwritable(
+                f"{self._name} cannot hold the field {name}, because every table of PostgreSQL has a column of "
+                "this name; name the field otherwise in the declaration"
+            )
 
     def forget(self) -> None:
         """Read the table's columns again on next use: the connection is a new one."""
@@ -110,6 +120,9 @@ class ItemTable:
                     wanted[name] = "text" if isinstance(value, str) else "jsonb"
         if wanted.keys() <= self._columns.keys():
             return
+        for name in sorted(_OWN & wanted.keys()):
+            why = f"every table of PostgreSQL has a column {name}; name the field otherwise"
+            raise RenderError(FailureKind.CORRUPT, f"{self._name} does not take the items ({why})")
         check_columns({*wanted, *self._columns})
         # Of nodes that begin together one makes the table.
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK_KEY])

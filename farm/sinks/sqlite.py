@@ -152,7 +152,7 @@ class SqliteStore:
         found = execute(f"SELECT revision FROM {TABLE} WHERE id = ?", [page_id]).fetchone()  # noqa: S608
         if found is not None and (found[0] or 0) > revision:
             return
-        columns = {row[1].lower() for row in execute(f"PRAGMA table_info({ITEMS})")}
+        columns = {_folded(row[1]) for row in execute(f"PRAGMA table_info({ITEMS})")}
         if not columns:
             keys = ", ".join(
                 f'"{name}" TEXT{" NOT NULL PRIMARY KEY" if name == "_id" else ""}' for name in ITEM_KEYS
@@ -163,8 +163,8 @@ class SqliteStore:
         execute(f"DELETE FROM {ITEMS} WHERE _page_id = ?", [page_id])  # noqa: S608
         for item in items:
             for name in item:
-                if name.lower() not in columns:
-                    columns.add(name.lower())
+                if _folded(name) not in columns:
+                    columns.add(_folded(name))
                     check_columns(columns)
                     execute(f"ALTER TABLE {ITEMS} ADD COLUMN {_quoted(name)}")
             names, places = ", ".join(map(_quoted, item)), ", ".join("?" * len(item))
@@ -189,6 +189,11 @@ class SqliteStore:
     def _sentence(self, why: str) -> str:
         remedy = "free some space and check its permissions, or name another file"
         return f"{self._path} cannot be written ({why}); {remedy}"
+
+
+def _folded(name: str) -> str:
+    """Return a name as SQLite compares it: only the letters of ASCII are the same in both cases."""
+    return name.encode().lower().decode()
 
 
 def _quoted(name: str) -> str:

@@ -262,6 +262,31 @@ def test_a_second_writer_is_refused(tmp_path: Path) -> None:
     again.close()
 
 
+@pytest.mark.parametrize("broken", ["log.jsonl", "log.index"])
+def test_a_log_that_cannot_be_opened_holds_nothing(tmp_path: Path, broken: str) -> None:
+    """The next run in this process can have it, once it is mended; closing twice is harmless."""
+    log = opened(tmp_path)
+    log.append([entry(1)])
+    index = log.index_path
+    log.close()
+    log.close()
+    before = os.listdir("/proc/self/fd")  # noqa: PTH208
+    kept = (tmp_path / "log.jsonl").read_bytes()
+    if broken == "log.jsonl":
+        (tmp_path / "log.jsonl").write_bytes(b"mine\n" + kept)
+    else:
+        index.unlink()
+        index.symlink_to("/dev/full")
+    with pytest.raises(OutputUnwritable):
+        opened(tmp_path)
+    assert os.listdir("/proc/self/fd") == before  # noqa: PTH208
+    index.unlink(missing_ok=True)
+    (tmp_path / "log.jsonl").write_bytes(kept)
+    again = opened(tmp_path)
+    assert again.lines == 1
+    again.close()
+
+
 def test_a_file_that_may_not_grow_ends_with_a_whole_line(tmp_path: Path) -> None:
     """The system itself refuses in the middle of a line here."""
     (tmp_path / "tests_of_log.py").write_bytes(Path(__file__).read_bytes())

@@ -109,6 +109,16 @@ def test_fields_without_a_declaration(store: PostgresStore, url: str) -> None:
     assert len(rows(url, ITEMS)) == 2
 
 
+def test_a_field_that_no_table_can_have_is_its_pages_fault(store: PostgresStore, url: str) -> None:
+    """The others of the group are there; one that is declared is refused before the first page."""
+    with pytest.raises(RenderError, match="every table of PostgreSQL has a column xmin; name the field"):
+        write(store, Batch([page(1, {"xmin": 1, "ymin": 2})]))
+    write(store, Batch([page(2, {"ymin": 3})]))
+    assert values(url, "ymin") == [3]
+    with pytest.raises(OutputUnwritable, match="cannot hold the field ctid"):
+        PostgresStore(SecretUrl(url), {"ctid": "text"}).open()
+
+
 def test_a_table_of_before_keeps_its_types(url: str) -> None:
     """Columns of one's own stay; one of the farm's of a strange type is refused with the remedy."""
     rows(
