@@ -193,14 +193,60 @@ def _link_headings(root: Any) -> None:
 
 
 def _unfold_layout(root: Any) -> None:
-    """Make blocks of tables that lay a page out: Markdown has no blocks in cells."""
+    """Make blocks of tables that lay a page out; in others make lines of code and lists.
+
+    Markdown has no blocks in cells.
+    """
     for table in reversed(list(root.iter("table"))):
-        is_layout = table.get("role") in {"presentation", "none"} or any(
-            True for _ in _inside(table, ("table", "pre", *_HEADINGS))
-        )
+        has_header = any(True for _ in _inside(table, ("th",)))
+        blocks = ("table", *_HEADINGS) if has_header else ("table", "pre", *_HEADINGS)
+        is_layout = table.get("role") in {"presentation", "none"} or any(True for _ in _inside(table, blocks))
         if is_layout:
-            for part in [table, *_inside(table, _ROWS)]:
+            # The rows of a table within it are its own.
+            for part in [
+                table,
+                *(one for one in _inside(table, _ROWS) if next(one.iterancestors("table")) is table),
+            ]:
                 part.tag = "div"
+        else:
+            for code in list(table.iter("pre")):
+                _to_lines_of_code(code)
+            for item in list(table.iter("li")):
+                _to_line(item)
+            for items in list(table.iter("ul", "ol")):
+                items.tag = "span"
+
+
+def _to_lines_of_code(block: Any) -> None:
+    """Make a block of code a line of code after the other, as a cell can have them."""
+    lines = [line.rstrip() for line in block.text_content().strip("\n").split("\n")]
+    for child in list(block):
+        block.remove(child)
+    block.tag, block.text = "span", None
+    for line in (line for line in lines if line):
+        etree.SubElement(block, "br")
+        etree.SubElement(block, "code").text = line
+
+
+def _to_line(item: Any) -> None:
+    """Make a list's item a line that begins as items do."""
+    parent = item.getparent()
+    number = f"{parent.index(item) + 1}." if parent.tag == "ol" else "-"
+    text = f"{number} {(item.text or '').lstrip()}"
+    item.tag = "span"
+    if _begins(item) and _begins(parent):
+        # A cell needs no break before its first line.
+        item.text = text
+        return
+    line = etree.Element("br")
+    line.tail, item.text = text, None
+    item.insert(0, line)
+
+
+def _begins(element: Any) -> bool:
+    """Return whether nothing stands before the element in its parent."""
+    parent = element.getparent()
+    return element.getprevious() is None and not (parent.text and parent.text.strip())
 
 
 def _inside(table: Any, tags: tuple[str, ...]) -> Iterator[Any]:

@@ -134,3 +134,43 @@ def test_what_is_cut_is_said() -> None:
     assert len(long["markdown"]) == TEXT_CAP
     assert long["truncated"] == ["markdown"]
     assert made(f"<p>before</p>{'<div>' * 5000}deep")["truncated"] == ["markdown"]
+
+
+def test_a_table_within_a_layout_table_keeps_its_rows() -> None:
+    """The outer one is unfolded alone."""
+    source = """<table><tr><td>Menu</td><td><h1>Places</h1>
+        <table><tr><th>Year</th><th>Place</th></tr><tr><td>1998</td><td>Bergen</td></tr></table>
+        </td></tr></table>"""
+    assert _rows(source) == [["Year", "Place"], ["1998", "Bergen"]]
+
+
+def test_code_and_lists_in_a_table_with_a_header_are_lines_of_their_cells() -> None:
+    """The table stays one: its rows say more than the blocks."""
+    source = """<table><tr><th>Call</th><th>Gives</th></tr>
+        <tr><td><pre>f(1)\n f(2)</pre></td><td>Both:<ul><li>one</li><li><b>two</b></li></ul></td></tr>
+        <tr><td><ol><li>x</li><li>y</li></ol></td><td>-</td></tr></table>"""
+    rows = _rows(source)
+    assert rows[1][0].replace("<br>", "|").strip("|").split("|") == ["`f(1)`", "` f(2)`"]
+    assert rows[1][1] == "Both:<br>- one<br>- **two**"
+    assert rows[2][0].replace("\\", "") == "1. x<br>2. y"
+
+
+def test_a_table_of_code_without_a_header_is_unfolded() -> None:
+    """So are listings with their line numbers laid out."""
+    markdown = _markdown_of(
+        "<table><tr><td><pre>1\n2</pre></td><td><pre>a = 1\nb = 2</pre></td></tr></table>"
+    )
+    assert "```\na = 1\nb = 2\n```" in markdown
+    assert "|" not in markdown
+
+
+def _markdown_of(source: str) -> str:
+    found = texts_of(source.encode(), {"url": "http://h/", "markdown": True, "main_text": False})
+    return str(found["markdown"])
+
+
+def _rows(source: str) -> list[list[str]]:
+    """Return the cells of the Markdown's table, without the line below its header."""
+    lines = [line for line in _markdown_of(source).splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [row for row in cells if set("".join(row)) - {"-", " "}]
