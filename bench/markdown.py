@@ -313,7 +313,7 @@ def _ours(urls: list[str], folder: Path) -> dict[str, dict[str, str]]:
 
 def _theirs(urls: list[str]) -> dict[str, dict[str, str]]:
     job = {"urls": urls, "browser": str(find_browser(None).path)}
-    command = [str(prepare(THEIRS)), str(ROOT / "bench" / "peers" / "crawl4ai_markdown.py")]
+    command = [str(prepare(THEIRS)), str(ROOT / "bench" / "peers" / "crawl4ai_markdown_peer.py")]
     environment = {**os.environ, "CRAWL4_AI_BASE_DIRECTORY": str(CACHE / "crawl4ai-home")}
     done = subprocess.run(
         command, input=json.dumps(job).encode(), check=True, capture_output=True, timeout=900, env=environment
