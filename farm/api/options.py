@@ -185,6 +185,10 @@ class Options(TypedDict, total=False):
     """list the pages' images, videos and sounds."""
     extract: str | PathLike[str] | None
     """extract items as this TOML file declares them."""
+    snapshots: bool | None
+    """keep picture and HTML of what pages showed whose URLs are given up, the last 1,000: snapshots/
+    [no].
+    """
     max_disk: str | None
     """how large the output folder may become; at the limit the run ends [no limit]."""
     file_mode: int | str | None

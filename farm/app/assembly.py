@@ -13,6 +13,7 @@ from pathlib import Path
 from farm.app.limits import crawl_limits
 from farm.app.preflight import RunPlan
 from farm.app.records import PageParsers, page_parsers, recorder
+from farm.app.rendering import secret_texts
 from farm.app.session import CrawlSession
 from farm.app.slots import NodeSlots, hash_routes, node_slots
 from farm.app.traffic import (
@@ -25,11 +26,13 @@ from farm.app.traffic import (
     sitemap_feed,
 )
 from farm.browser.errors import ignore_driver_exit
+from farm.browser.snapshots import SNAPSHOT_S
 from farm.detect import detect
 from farm.egress import Gateway, GatewayParams
 from farm.frontier.lease_renewer import RedisLeaseRenewer
 from farm.model.clock import Clock
 from farm.model.event import Emit, Event
+from farm.model.secret import without_secrets
 from farm.model.url import HashRoutes
 from farm.monitor.outcomes import RunTotals
 from farm.policy.admission import CpuParams
@@ -219,6 +222,8 @@ def _worker_params(
         limit=settings.limit,
         retry=retry,
         handler_s=HANDLER_CALLS * (plan.user_code_s + CANCEL_S) if plan.handling else 0.0,
+        snapshot_s=SNAPSHOT_S if settings.snapshots else 0.0,
+        masked=partial(without_secrets, secrets=secret_texts(plan.secrets)),
         spread_s=min(SPREAD_S, settings.ramp_up),
     )
 

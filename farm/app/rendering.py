@@ -42,6 +42,11 @@ WARC_BODY_BYTES = 32 * 2**20
 """Of the documents of a visit, as much is kept for a WARC file."""
 
 
+SECRET_CHARS = 6
+MOST_SECRETS = 1_000
+"""Of a storage state that has more, the longest are masked in snapshots."""
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """What the user gave that must not be shown: request headers, and a storage state as Playwright has it."""
@@ -168,4 +173,26 @@ def slot_params(
         render,
         RecycleParams(pages=settings.recycle_pages, per_url=settings.isolation == "url"),
         renders(rules, render),
+        secret_texts(secrets) if settings.snapshots else (),
+    )
+
+
+def secret_texts(secrets: Credentials) -> tuple[str, ...]:
+    """Return what no snapshot may show, the longest first: what headers, cookies and local storage hold.
+
+    Very short values are left out: they are words of any page.
+    """
+    headers = [
+        *secrets.headers.values(),
+        *(value for own in secrets.site_headers.values() for value in own.values()),
+    ]
+    # Of `Bearer TOKEN` a page may show the second part alone.
+    found = {part for value in headers for part in (value, value.rpartition(" ")[2])}
+    if secrets.state is not None:
+        found |= {one["value"] for one in secrets.state["cookies"]}
+        found |= {
+            one["value"] for origin in secrets.state["origins"] for one in origin.get("localStorage", [])
+        }
+    return tuple(
+        sorted((one for one in found if len(one) >= SECRET_CHARS), key=len, reverse=True)[:MOST_SECRETS]
     )

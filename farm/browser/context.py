@@ -1,13 +1,4 @@
-"""A slot of the pool: it holds one browser context at a time, and replaces it when needed.
-
-    state      event      next
-    empty      opening    opening     no tab; the next visit opens one
-    opening    opened     ready
-    opening    lost       empty
-    ready      visiting   visiting
-    ready      lost       empty       recycled, or dead between visits
-    visiting   visited    ready
-    visiting   lost       empty       the page, its context or its engine died or hung
+"""A slot of the pool: it holds one browser context at a time, and replaces it when needed (`slot_state`).
 
 The successor of a context is opened before the context's last page, or when the context is worn. Invariants: a
 slot has at most one tab and one successor; a tab serves one site only; the pool closes a lost tab, which is never
@@ -15,49 +6,32 @@ used again; a tab whose slot was cancelled while it opened is closed, not leaked
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from playwright.async_api import Error, Page
 
 from farm.browser.acting import attend
 from farm.browser.render import Answered, RenderParams, visit
+from farm.browser.slot_state import TRANSITIONS, SlotState
+from farm.browser.snapshots import snapshot
 from farm.browser.tab import Tab, TabParams
 from farm.model.clock import Clock
 from farm.model.errors import RenderError, SlotLost
 from farm.model.event import Emit, Phase, Recycled, SlotPhases
 from farm.model.outcome import FailureKind
-from farm.model.page import RenderedPage
+from farm.model.page import PageSnapshot, RenderedPage
 from farm.model.task import Lease
 from farm.model.url import site_of
 from farm.policy.recycle import ContextUsage, RecycleParams, reason_to_recycle, reason_to_replace
 
+log = logging.getLogger("farm.context")
 GARBAGE_EVERY = 5
 GARBAGE_S = 4.5
 OPENING_S = 20.0
 """How long a slot waits for a tab. Then its URL is released without counting an attempt."""
-
-
-class SlotState(StrEnum):
-    """The states of the table above."""
-
-    EMPTY = "empty"
-    OPENING = "opening"
-    READY = "ready"
-    VISITING = "visiting"
-
-
-TRANSITIONS: dict[tuple[SlotState, str], SlotState] = {
-    (SlotState.EMPTY, "opening"): SlotState.OPENING,
-    (SlotState.OPENING, "opened"): SlotState.READY,
-    (SlotState.OPENING, "lost"): SlotState.EMPTY,
-    (SlotState.READY, "visiting"): SlotState.VISITING,
-    (SlotState.READY, "lost"): SlotState.EMPTY,
-    (SlotState.VISITING, "visited"): SlotState.READY,
-    (SlotState.VISITING, "lost"): SlotState.EMPTY,
-}
 
 
 class TabSource(Protocol):
@@ -94,6 +68,8 @@ class SlotParams:
     recycle: RecycleParams
     render_for: Callable[[str], RenderParams] | None = None
     """How a URL is rendered, where that is not the same for all."""
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """What no snapshot of a page may show."""
 
 
 class ContextSlot:
@@ -249,6 +225,21 @@ class ContextSlot:
         self._transition("visiting")
         self._frames = asyncio.create_task(attend(tab, on_lost))
         return tab.page
+
+    async def snapshot(self) -> PageSnapshot | None:
+        """Return what the visit's page shows after a failure; None where it is gone, hung, or was never there."""
+        tab = self.tab
+        if self.state is not SlotState.READY or tab is None or tab.lost:
+            return None
+        try:
+            return await snapshot(tab, self._params.secrets)
+        except (SlotLost, TimeoutError):
+            # The late answer would come during the next visit.
+            if self.tab is tab:
+                self._drop("hung")
+        except Error:
+            log.debug("%s: the page went on while its snapshot was taken", self.name)
+        return None
 
     def end_live(self, url: str) -> SlotLost | None:
         """Take the page back; return how it was lost while it was open for this URL, None where it was not.

@@ -160,6 +160,10 @@ class Journey:
                 station.failed = True
                 self._changed.set()
 
+    def has(self, request_id: str) -> bool:
+        """Whether the visit has asked for the document that came, or failed, under this request."""
+        return any(station.request_id == request_id for station in self._stations)
+
     async def stayed(self, begin_s: float) -> None:
         """Return when no document is on its way any more because the last one failed.
 

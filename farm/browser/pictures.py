@@ -8,6 +8,7 @@ time, the picture and the tab are lost, not the page.
 import asyncio
 import contextlib
 from base64 import b64decode
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,15 +70,23 @@ async def _screenshot(reading: Reading) -> tuple[Capture | None, bool]:
     height = max(1, int(content["height"]), int(window["clientHeight"]))
     most = PIXELS // width
     clip = {"x": 0, "y": 0, "width": width, "height": min(height, most), "scale": 1}
-    taking = asyncio.ensure_future(_take(tab, clip, reading.left_s))
-    taking.add_done_callback(lambda taken: taken.cancelled() or taken.exception())
-    # Not cancelled with the caller: a frame under way must be completed.
-    png = b64decode((await asyncio.shield(taking))["data"])
+    png = b64decode((await take(tab, clip, reading.left_s, format="png"))["data"])
     return Capture("screenshot", "png", png), height <= most
 
 
-async def _take(tab: Tab, clip: dict[str, int], deadline_s: float) -> dict[str, Any]:
-    call = tab.send("Page.captureScreenshot", deadline_s, format="png", captureBeyondViewport=True, clip=clip)
+async def take(tab: Tab, clip: dict[str, int], deadline_s: float, **form: Any) -> dict[str, Any]:
+    """Return what CDP answers for a picture of a part of the page; `form` says of which format.
+
+    Raises playwright's Error, SlotLost with the tab.
+    """
+    taking = asyncio.ensure_future(_take(tab, clip, deadline_s, form))
+    taking.add_done_callback(lambda taken: taken.cancelled() or taken.exception())
+    # Not cancelled with the caller: a frame under way must be completed.
+    return await asyncio.shield(taking)
+
+
+async def _take(tab: Tab, clip: dict[str, int], deadline_s: float, form: Mapping[str, Any]) -> dict[str, Any]:
+    call = tab.send("Page.captureScreenshot", deadline_s, captureBeyondViewport=True, clip=clip, **form)
     if not tab.engine.frames_on_demand:
         return await call
     async with tab.engine.frames:

@@ -10,8 +10,9 @@ import os
 import signal
 from collections.abc import Iterable, Mapping, Sequence
 
-from farm.browser.context import ContextSlot, SlotState
+from farm.browser.context import ContextSlot
 from farm.browser.engine import Engine
+from farm.browser.slot_state import SlotState
 from farm.model.memory import Measure, ReclaimAction
 from farm.resources import processes
 

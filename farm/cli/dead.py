@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -12,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from farm.app.access import open_existing_crawl
+from farm.app.access import crawl_folder, open_existing_crawl
 from farm.cli.signals import run_interruptible
 from farm.cli.streams import tell
 from farm.frontier.dead import ALL, DeadFilter, DeadLetter, DeadLetters
@@ -85,6 +86,7 @@ async def _act(action: str, settings: DeadSettings) -> None:
             else:
                 _show(letter)
                 _show_history(history)
+                _show_snapshot(history, settings)
         elif action == "replay":
             moved = await (dead.replay_ids(settings.ids) if settings.ids else dead.replay(which))
             left = None if settings.ids else await dead.count(which)
@@ -195,6 +197,25 @@ def _show_history(history: Sequence[PastVisit]) -> None:
         why = f"{visit.reason}: {visit.detail}" if visit.detail else visit.reason
         print(escaped(f"  {at}  {why}"))
         print(escaped(f"      {', '.join(told)}{f' ({took})' if took else ''}"))
+
+
+def _show_snapshot(history: Sequence[PastVisit], settings: DeadSettings) -> None:
+    """Print where the snapshot of the last visit is: in the output folder of its node, which may be elsewhere."""
+    last = history[-1].visit if history else None
+    if last is None or not last.snapshot:
+        return
+    with suppress(UsageError):
+        folder = crawl_folder(settings)
+        if all((folder / path).is_file() for path in last.snapshot):
+            for path in last.snapshot:
+                print(f"snapshot  {escaped(str(folder / path))}")
+            return
+    named = " and ".join(last.snapshot)
+    print(
+        escaped(
+            f"snapshot  {named} in the output folder of node {last.node}, unless newer ones took its place"
+        )
+    )
 
 
 def _url(letter: DeadLetter) -> str:

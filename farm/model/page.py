@@ -135,6 +135,14 @@ class Capture:
 
 
 @dataclass(frozen=True, slots=True)
+class PageSnapshot:
+    """What a page showed when its URL was given up: a JPEG of the window and the DOM; either may be missing."""
+
+    screenshot: bytes | None = field(default=None, repr=False)
+    html: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class PageExchange:
     """A request of the page and its answer, as the browser had them; heads are (name, value) pairs.
 

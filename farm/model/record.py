@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from farm.model.clock import Clock
 from farm.model.outcome import SkipReason
-from farm.model.page import PageExchange
+from farm.model.page import PageExchange, PageSnapshot
 
 RECORD_SCHEMA = 2
 """The version of the columns: it grows when one of them goes or means something else, not when one is added."""
@@ -126,6 +126,9 @@ COLUMNS = (
 """The columns of a record in the order in which they are written, the same in every sink."""
 
 
+SNAPSHOTS = "snapshots"
+"""The folder of what pages showed whose URLs were given up."""
+
 ITEM_KEYS = ("_id", "_page_id", "_url", "_kind", "_fetched_at")
 """What every item has beside the fields that the user named; `_id` is the page's id and the item's number."""
 
@@ -174,10 +177,28 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The records and skips of one visit, committed together before the visit is acknowledged."""
+    """The records and skips of one visit, committed together before the visit is acknowledged.
+
+    `snapshots` are what pages showed whose URLs are given up, by the ids of these.
+    """
 
     records: Sequence[Record] = ()
     skips: Sequence[Skip] = ()
+    snapshots: Mapping[str, PageSnapshot] = field(default_factory=dict, repr=False)
+
+    def __bool__(self) -> bool:
+        return bool(self.records or self.skips or self.snapshots)
+
+
+def snapshot_files(snapshots: Mapping[str, PageSnapshot]) -> dict[str, bytes]:
+    """Return the files of snapshots: their contents by path in the output folder."""
+    files: dict[str, bytes] = {}
+    for id_, shown in snapshots.items():
+        if shown.screenshot is not None:
+            files[f"{SNAPSHOTS}/{id_}.jpg"] = shown.screenshot
+        if shown.html is not None:
+            files[f"{SNAPSHOTS}/{id_}.html"] = shown.html.encode("utf-8", "replace")
+    return files
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ Environment variables carry secrets too (`FARM_REDIS`, tokens of other programs)
 a browser executes what strangers write: the farm's processes get only the variables that programs need to run.
 """
 
+import html
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 MASK = "***"
@@ -30,6 +31,14 @@ def is_secret_header(name: str) -> bool:
 def without_credentials(text: str) -> str:
     """Return a text without the names and passwords in its addresses."""
     return _USERINFO_INSIDE.sub(r"\1", text) if "@" in text else text
+
+
+def without_secrets(text: str, secrets: Sequence[str]) -> str:
+    """Return a text or HTML without these secrets, as they are or as HTML writes them, nor those in addresses."""
+    for secret in secrets:
+        for form in {secret, html.escape(secret), html.escape(secret, quote=False)} - {""}:
+            text = text.replace(form, MASK)
+    return without_credentials(text)
 
 
 class Secret:

@@ -13,7 +13,7 @@ from farm.model.errors import SlotLost
 from farm.model.handling import DeadPage, FollowedLink, PageHandled, VisitedPage
 from farm.model.memory import MemoryReading, ReclaimAction
 from farm.model.outcome import Ack, Bury, FailedVisit, Judgement, RedirectOutcome, Release, Retry, Settled
-from farm.model.page import Detection, HashRouter, Link, RenderedPage
+from farm.model.page import Detection, HashRouter, Link, PageSnapshot, RenderedPage
 from farm.model.record import Batch, Skip
 from farm.model.task import Idle, Lease, LeaseRequest, UrlTask
 from farm.policy.proxies import Outcome
@@ -131,6 +131,10 @@ class Slot(Protocol):
 
         `answered` receives the status and the headers as soon as they arrive.
         """
+        ...
+
+    async def snapshot(self) -> PageSnapshot | None:
+        """Return what the last visit's page shows, secrets masked; None where it is gone or was never there."""
         ...
 
     def retire(self) -> None:

@@ -57,7 +57,7 @@ class SupervisedSink:
 
     async def commit(self, batch: Batch) -> None:
         """Return when the batch is durable. Raises what the supervisor's sink raises, and OutputUnwritable."""
-        if not batch.records and not batch.skips:
+        if not batch:
             return
         number, durable = next(self._numbers), asyncio.get_running_loop().create_future()
         self._open[number] = durable

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from farm.model.errors import RenderError, RendererUnfit, SlotLost
 from farm.model.memory import MemoryReading, ReclaimAction
 from farm.model.outcome import FailureKind
-from farm.model.page import Finding, RenderedPage, Renderer
+from farm.model.page import Finding, PageSnapshot, RenderedPage, Renderer
 from farm.model.task import Lease
 from farm.runtime.ports import Answered, Detect, Slot, SlotPool
 
@@ -63,11 +63,12 @@ class TieredSlot:
         self._detect = detect
         self._begin_again = begin_again
         self._shown: tuple[Lease, Renderer] | None = None
+        self._by_browser_last = False
 
     async def render(self, lease: Lease, answered: Answered | None = None) -> RenderedPage:
         """Visit the URL by its renderer, and where that is unfit by the browser; raises as `Slot.render` does."""
         self.is_open = True
-        self._shown = None
+        self._shown, self._by_browser_last = None, False
         renderer = self._choose(lease)
         cheap = self._cheap.get(renderer)
         if cheap is None:
@@ -104,7 +105,12 @@ class TieredSlot:
     async def _by_browser(self, lease: Lease, answered: Answered | None) -> RenderedPage:
         if self._browser is None:
             raise AssertionError(f"{self.name} has no browser for {lease.task.url}")
+        self._by_browser_last = True
         return await self._browser.render(lease, answered)
+
+    async def snapshot(self) -> PageSnapshot | None:
+        """Return what the browser shows of the last visit; None where that was not by the browser."""
+        return await self._browser.snapshot() if self._browser is not None and self._by_browser_last else None
 
     def retire(self) -> None:
         """Close what is open between visits."""

@@ -17,8 +17,8 @@ from farm.model.errors import RenderError, SlotLost
 from farm.model.event import Emit
 from farm.model.handling import PageHandled, PageSkipped
 from farm.model.outcome import Ack, Bury, FailedVisit, FailureKind, Judgement, Release, Retry, SkipReason
-from farm.model.page import Detection, RenderedPage
-from farm.model.record import Batch, Record, Skip, VisitTimes
+from farm.model.page import Detection, PageSnapshot, RenderedPage
+from farm.model.record import Batch, Record, Skip, VisitTimes, snapshot_files
 from farm.model.task import Lease, UrlTask
 from farm.policy import verdict
 from farm.policy.retry import RetryParams, as_asked
@@ -62,13 +62,17 @@ class WorkerParams:
     life: str = ""
     handler_s: float = 0.0
     """How long the user's code may take besides."""
+    snapshot_s: float = 0.0
+    """How long a snapshot may take of what a page showed whose URL is given up; 0: none is taken."""
+    masked: Callable[[str], str] = str
+    """Returns HTML without what a snapshot may not show."""
     spread_s: float = 0.0
     """After an outage of Redis the slots resume over this time, not all at once."""
 
     @property
     def most_s(self) -> float:
         """How long a visit may take, with all that is done on its page."""
-        return self.visit_s + self.spread_s + self.extract_s + self.handler_s
+        return self.visit_s + self.spread_s + self.extract_s + self.handler_s + self.snapshot_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +140,23 @@ class Visitor:
         """
         trace = VisitTrace(self._params.node, self._slot.name, timings_ms={"lease": lease_ms})
         result = await self._visited(lease, trace, begun)
-        if isinstance(result.settlement, Ack):
+        settlement = result.settlement
+        if isinstance(settlement, Ack):
             return result
         trace.timings_ms["total"] = round((self._deps.clock.monotonic() - begun) * 1000)
-        return replace(result, failed=trace.failed(result.settlement))
+        if self._keeps_snapshot(settlement):
+            shown = await self._slot.snapshot()
+            if trace.is_spent:
+                self._slot.retire()
+            if shown is None and trace.html:
+                shown = PageSnapshot(html=self._params.masked(trace.html))
+            if shown is not None:
+                result = replace(result, batch=Batch(snapshots={lease.id: shown}))
+        files = tuple(snapshot_files(result.batch.snapshots))
+        return replace(result, failed=replace(trace.failed(settlement), snapshot=files))
+
+    def _keeps_snapshot(self, settlement: object) -> bool:
+        return self._params.snapshot_s > 0 and isinstance(settlement, Bury)
 
     async def _visited(self, lease: Lease, trace: VisitTrace, begun: float) -> VisitResult:
         jitter, site, params = random.random(), lease.task.site, self._params.retry  # noqa: S311
@@ -164,9 +181,10 @@ class Visitor:
         if outcome is not None:
             navigate_ms = page.timings_ms.get("navigate") if page else None
             count = self._route.report(lease.id, site, outcome, navigate_ms)
-        if verdict.needs_new_context(outcome):
-            self._slot.retire()
         judged = verdict.decide(attempt, outcome, count, params)
+        trace.is_spent = verdict.needs_new_context(outcome)
+        if trace.is_spent and not self._keeps_snapshot(judged):
+            self._slot.retire()
         if judged is not None:
             return without_record(lease, judged)
         if page is None:

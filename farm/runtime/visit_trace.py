@@ -15,6 +15,10 @@ class VisitTrace:
     phase: str = "navigate"
     proxy: str | None = None
     status: int = 0
+    is_spent: bool = False
+    """Whether its context is to be closed: the site knows it by its cookies."""
+    html: str = ""
+    """Of the page, where one was read."""
     timings_ms: dict[str, int] = field(default_factory=dict)
 
     def answered(self, status: int) -> None:
@@ -23,7 +27,7 @@ class VisitTrace:
 
     def shown(self, page: RenderedPage) -> None:
         """Note that the page was read."""
-        self.phase, self.status = "judge", page.status
+        self.phase, self.status, self.html = "judge", page.status, page.html
         for name in ("navigate", "settle"):
             self.timings_ms[name] = page.timings_ms.get(name, 0)
 

@@ -175,7 +175,7 @@ class Worker:
 
     async def _committed(self, result: VisitResult) -> VisitResult:
         """Commit the records and skips; a record that cannot be written buries its URL."""
-        if not result.batch.records and not result.batch.skips:
+        if not result.batch:
             return result
         try:
             await self._deps.sink.commit(result.batch)

@@ -214,6 +214,10 @@ class OutputSettings(BaseModel):
     app: TextOrNone = option(
         None, "handlers of pages: a Farm object in a Python module, such as shop:farm", metavar="MODULE:NAME"
     )
+    snapshots: bool = option(
+        False,
+        "keep picture and HTML of what pages showed whose URLs are given up, the last 1,000: snapshots/ [no]",
+    )
     max_disk: Size | None = option(
         None, "how large the output folder may become; at the limit the run ends [no limit]", metavar="SIZE"
     )

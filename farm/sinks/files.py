@@ -4,6 +4,7 @@ A file is written as a draft in a folder of its own and renamed; drafts that a c
 start. A page that is visited again has the same file names, so that a repetition is harmless.
 """
 
+import contextlib
 import errno
 import shutil
 from collections.abc import Iterable
@@ -45,6 +46,12 @@ class Files:
                 f"{target} cannot be written ({error.strerror}); "
                 "free some space and check its permissions, or choose another --output"
             ) from error
+
+    def remove(self, path: str, size_bytes: int) -> None:
+        """Remove a file of this size, if it is there and can be removed."""
+        with contextlib.suppress(OSError):
+            (self._folder / path).unlink()
+            self.written_bytes -= size_bytes
 
 
 def clear(folder: Path, names: Iterable[str]) -> None:

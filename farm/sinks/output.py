@@ -29,6 +29,7 @@ from farm.sinks.jsonl import remove
 from farm.sinks.log_index import KEY_BYTES, RecentKeys
 from farm.sinks.record import FOLDERS, json_line
 from farm.sinks.segments import SegmentStore
+from farm.sinks.snapshots import SnapshotFolder
 from farm.sinks.store import AgingStore, Store
 
 PRIVATE_FOLDER = ".farm"
@@ -112,6 +113,7 @@ class _FolderStore:
         self._closing = ExitStack()
         self._closing.callback(self._skipped.close)
         self._files = Files(self._folder, self._private)
+        self._snapshots = SnapshotFolder(self._folder, self._files)
 
     def encode(self, batch: Batch) -> tuple[_FolderEntry, int]:
         """Encode, and write the records' files: they must be durable before the records."""
@@ -122,6 +124,8 @@ class _FolderStore:
                 self._files.write(path, content)
             if record.body is not None:
                 write_body(self._folder, self._files, *record.body)
+        if batch.snapshots:
+            self._snapshots.write(batch.snapshots)
         return (skips, encoded), size_bytes
 
     def write(self, group: Sequence[_FolderEntry]) -> None:
@@ -210,7 +214,7 @@ class RecordSink:
         Raises `OutputUnwritable`, or `RenderError` of kind `corrupt` for a record that a store cannot write.
         """
         if not batch.records:
-            if batch.skips:
+            if batch:
                 await self._first.commit(batch)
             return
         if not self._others or any(record.has_files for record in batch.records):

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from farm.model.page import Capture, Detection, FetchedResponse, PageError, RenderedPage
-from farm.model.record import RECORD_SCHEMA, Record
+from farm.model.record import RECORD_SCHEMA, SNAPSHOTS, Record
 from farm.model.secret import MASK, USERINFO, is_secret_header, without_credentials
 from farm.model.task import Lease
 from farm.model.url import record_id
@@ -25,6 +25,7 @@ FOLDERS = {
     "download": "downloads",
     "har": "hars",
     "html": "bodies",
+    "snapshot": SNAPSHOTS,
 }
 """By kind of file, in the output folder."""
 NO_METADATA: Mapping[str, Any] = {

@@ -13,9 +13,9 @@ import pytest
 from farm.browser import driver
 from farm.browser import engine as engines
 from farm.browser.chromium import BrowserBinary, find_browser
-from farm.browser.context import SlotState
 from farm.browser.engine import Engine, EngineParams
 from farm.browser.pool import Pool, PoolParams
+from farm.browser.slot_state import SlotState
 from farm.model.clock import SystemClock
 from farm.model.errors import BrowserUnavailable, SlotLost
 from farm.model.outcome import FailureKind

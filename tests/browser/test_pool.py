@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from farm.browser.context import SlotState
 from farm.browser.reclaim import LONG_VISIT_S, NICER, CpuDeprioritizer
+from farm.browser.slot_state import SlotState
 from farm.model.errors import SlotLost
 from farm.model.event import Recycled
 from farm.model.memory import Measure, ReclaimAction

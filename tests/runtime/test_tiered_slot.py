@@ -9,7 +9,7 @@ import pytest
 from farm.model.errors import RenderError, RendererUnfit, SlotLost
 from farm.model.memory import Measure, MemoryReading, ReclaimAction
 from farm.model.outcome import FailureKind
-from farm.model.page import Detection, Finding, RenderedPage, Renderer
+from farm.model.page import Detection, Finding, PageSnapshot, RenderedPage, Renderer
 from farm.model.task import Lease
 from farm.runtime.ports import Answered
 from farm.runtime.tiered_slot import TieredPool, TieredSlot
@@ -36,6 +36,10 @@ class Shown:
         if answered is not None:
             await answered(self.shows.status, self.shows.headers)
         return self.shows
+
+    async def snapshot(self) -> PageSnapshot | None:
+        """Show who is asked."""
+        return PageSnapshot(html=self.by)
 
     def retire(self) -> None:
         """Note it."""
@@ -197,3 +201,14 @@ def test_the_engines_give_memory_back() -> None:
         pool.reclaim(action)
     assert engines.asked == ["note True", "collect"]
     assert TieredPool(engines, ()).open_slots() == 3
+
+
+async def test_a_snapshot_is_of_what_the_browser_has_shown_last() -> None:
+    """After a visit by something cheaper the browser still shows the page before."""
+    cheap, _, _, _ = slot(page())
+    await cheap.render(lease())
+    assert await cheap.snapshot() is None
+    failing, _, _, _ = slot(UNFIT)
+    await failing.render(lease())
+    assert await failing.snapshot() == PageSnapshot(html=BROWSER)
+    assert await slot(page(), has_browser=False)[0].snapshot() is None

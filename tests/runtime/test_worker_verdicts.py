@@ -8,7 +8,7 @@ import pytest
 from farm.model.egress import AllProxiesBanned, EgressFailure, EgressFault
 from farm.model.errors import RenderError, SlotLost
 from farm.model.outcome import Ack, Bury, FailureKind, RedirectOutcome, Release, Retry, SkipReason
-from farm.model.page import Detection, Finding, RenderedPage
+from farm.model.page import Detection, Finding, PageSnapshot, RenderedPage
 from farm.policy.proxies import Outcome
 from farm.runtime.control import ExitReason
 from tests.runtime.visit_fakes import DEADLINE_S, GIVEN_BACK, SITE, Bench, lease, page, worked
@@ -114,6 +114,49 @@ async def test_what_fails_beside_the_page_is_told_of_too(failing: str, phase: st
     [(_, settlement)] = bench.frontier.settled
     assert isinstance(settlement, Bury)
     assert (visit.reason, visit.detail) == (settlement.reason, settlement.detail)
+
+
+async def test_what_a_page_showed_is_durable_before_its_url_is_given_up() -> None:
+    """And the history names it."""
+    bench = Bench(lease("1", attempt=4), snapshot_s=5.0)
+    bench.slot.pages, bench.slot.shown = [page(500)], PageSnapshot(b"picture", "<p>broken")
+    await worked(bench)
+    assert bench.steps.made.index("commit") < bench.steps.made.index("nack")
+    [batch] = bench.sink.batches
+    assert batch.snapshots == {"1": bench.slot.shown}
+    [visit] = bench.frontier.failed
+    assert visit is not None
+    assert visit.snapshot == ("snapshots/1.jpg", "snapshots/1.html")
+
+
+@pytest.mark.parametrize(
+    ("attempt", "snapshot_s", "status"), [(1, 5.0, 500), (4, 0.0, 500), (4, 5.0, 404)], ids=str
+)
+async def test_nothing_else_has_a_snapshot(attempt: int, snapshot_s: float, status: int) -> None:
+    """Neither what is tried again, nor a page that is kept; and none is taken unless it is asked for."""
+    bench = Bench(lease("1", attempt=attempt), snapshot_s=snapshot_s)
+    bench.slot.pages, bench.slot.shown = [page(status)], PageSnapshot(b"picture", "<p>broken")
+    await worked(bench)
+    assert "snapshot" not in bench.steps.made
+    assert [batch.snapshots for batch in bench.sink.batches if batch.snapshots] == []
+
+
+async def test_a_blocked_context_is_closed_after_its_snapshot() -> None:
+    """The site knows it by its cookies."""
+    bench = Bench(lease("1"), snapshot_s=5.0)
+    bench.route.label, bench.route.count, bench.detected = "p1", 6, [CAPTCHA]
+    bench.slot.pages, bench.slot.shown = [page(403)], PageSnapshot(b"captcha", "<p>prove it")
+    await worked(bench)
+    assert [batch.snapshots for batch in bench.sink.batches] == [{"1": bench.slot.shown}]
+    assert bench.slot.retired == 1
+
+
+async def test_of_a_page_without_a_browser_its_html_is_kept() -> None:
+    """Masked as the node's settings say."""
+    bench = Bench(lease("1", attempt=4), snapshot_s=5.0)
+    bench.slot.pages = [page(500, html="<p>broken")]
+    await worked(bench)
+    assert [batch.snapshots for batch in bench.sink.batches] == [{"1": PageSnapshot(html="<p>broken")}]
 
 
 async def test_an_innocent_loss_gives_the_url_back() -> None:

@@ -10,7 +10,7 @@ from farm.model.errors import SlotLost
 from farm.model.event import Event
 from farm.model.handling import FollowedLink
 from farm.model.outcome import Ack, Bury, FailedVisit, RedirectOutcome, Release, Retry, Settled, SkipReason
-from farm.model.page import Detection, HashRouter, Link, RenderedPage
+from farm.model.page import Detection, HashRouter, Link, PageSnapshot, RenderedPage
 from farm.model.record import Batch, Record, Skip
 from farm.model.task import Idle, Lease, LeaseRequest, UrlTask
 from farm.policy.retry import RetryParams
@@ -153,6 +153,7 @@ class FakeSlot:
     name: str = "01"
     retired: int = 0
     lost: SlotLost | None = None
+    shown: PageSnapshot | None = None
     rendered: list[str] = field(default_factory=list)
 
     async def render(self, lease: Lease, answered: Answered | None = None) -> RenderedPage:
@@ -167,6 +168,11 @@ class FakeSlot:
         if answered is not None:
             await answered(shown.status, shown.headers)
         return shown
+
+    async def snapshot(self) -> PageSnapshot | None:
+        """Show what the test says, unless the context was closed."""
+        await self.steps.at("snapshot")
+        return None if self.retired else self.shown
 
     def retire(self) -> None:
         """Count it."""
@@ -262,6 +268,7 @@ class Bench:
         visit_s: float = 60.0,
         frontier: Frontier | None = None,
         user_code: UserCode | None = None,
+        snapshot_s: float = 0.0,
     ) -> None:
         self.steps = Steps(stop_at)
         self.clock = ManualClock()
@@ -291,7 +298,7 @@ class Bench:
             self.clock,
             user_code,
         )
-        params = WorkerParams("node", visit_s, 60.0, 0, RetryParams(), sink_s=300.0)
+        params = WorkerParams("node", visit_s, 60.0, 0, RetryParams(), sink_s=300.0, snapshot_s=snapshot_s)
         self.worker = Worker(0, self.slot, self.egress, self.route, deps, self.control, params)
 
     @property

@@ -1,0 +1,116 @@
+"""What a page showed that failed: its own, whole, without secrets, and never at the cost of the next one."""
+
+import asyncio
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+
+from farm.browser.render import RenderParams
+from farm.browser.tab import TabParams
+from farm.model.errors import RenderError
+from fixtures.pages import served_by
+from tests.browser.conftest import Browsing, pool_of_a_module, visit
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SECRET = "s3cret<value>"
+COLOUR = """async (jpeg) => {
+  const image = new Image(); image.src = 'data:image/jpeg;base64,' + jpeg; await image.decode();
+  const pen = Object.assign(document.createElement('canvas'), { width: 1, height: 1 }).getContext('2d');
+  pen.drawImage(image, 1000, 700, 1, 1, 0, 0, 1, 1);
+  return [image.width, image.height, ...pen.getImageData(0, 0, 1, 1).data.slice(0, 3)];
+}"""
+BROKEN = """<!doctype html><body style="background: rgb(200, 40, 40)">
+<link rel="icon" href="data:,"><h1>Broken</h1><p id=told></p><input id=typed>
+<template></template><div id=host></div><!-- s3cret&lt;value&gt; --><a href="http://joe:pw@a.example/">back</a><script>
+  const secret = 's3cret' + '<value>';
+  told.textContent = 'you sent ' + secret;
+  typed.value = secret;
+  told.title = secret;
+  host.attachShadow({ mode: 'open' }).innerHTML = '<b></b>';
+  host.shadowRoot.firstChild.textContent = secret;
+</script>"""
+PAGES = {"/broken": BROKEN, "/fine": "<!doctype html><link rel='icon' href='data:,'><h1>Fine</h1>"}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def site() -> AsyncIterator[str]:
+    """Serve a page that repeats a secret, one that is fine, and none at all."""
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/reset" and request.transport is not None:
+            request.transport.abort()
+        return web.Response(status=500, text=PAGES.get(request.path, ""), content_type="text/html")
+
+    async with served_by(answer) as origin:
+        yield origin
+
+
+pool = pool_of_a_module(RenderParams(page_timeout_s=20.0, settle_timeout_s=2.0), tab=TabParams())
+
+
+async def test_a_snapshot_shows_the_page_without_secrets(pool: Browsing, site: str) -> None:
+    """Neither in texts, attributes, comments, fields nor shadow trees; nor a password in an address."""
+    slot = await pool.slot("broken")
+    slot._params = replace(slot._params, secrets=(SECRET, ""))
+    await visit(slot, f"{site}/broken")
+    shown = await slot.snapshot()
+    assert shown is not None
+    assert shown.screenshot is not None
+    assert shown.screenshot.startswith(b"\xff\xd8\xff")
+    assert shown.html is not None
+    assert "<h1>Broken</h1>" in shown.html
+    assert "you sent ***" in shown.html
+    assert "s3cret&lt;" not in shown.html
+    assert "joe:pw" not in shown.html
+    assert slot.tab is not None
+    there = "[typed.value, told.title, host.shadowRoot.textContent].join()"
+    assert await slot.tab.page.evaluate(there) == "***,***,***", "the picture shows the page as it is now"
+    width, height, *colour = await slot.tab.page.evaluate(COLOUR, b64encode(shown.screenshot).decode())
+    assert (width, height) == (1280, 800)
+    assert all(abs(part - wanted) < 8 for part, wanted in zip(colour, (200, 40, 40), strict=True)), colour
+    again = await slot.snapshot()
+    assert again is not None
+    assert again.html == shown.html
+    slot.retire()
+
+
+async def test_of_a_page_that_never_came_there_is_none(pool: Browsing, site: str) -> None:
+    """Least of all that of the page before."""
+    slot = await pool.slot("reset")
+    await visit(slot, f"{site}/fine")
+    with pytest.raises(RenderError):
+        await visit(slot, f"{site}/reset")
+    assert await slot.snapshot() is None
+    await visit(slot, f"{site}/fine")
+    assert await slot.snapshot() is not None
+    slot.retire()
+    assert await slot.snapshot() is None
+
+
+async def test_a_page_that_hangs_costs_its_context_and_no_more(
+    pool: Browsing, site: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its late answer would come during the next visit."""
+    slot = await pool.slot("hung")
+    await visit(slot, f"{site}/fine")
+    used = slot.tab
+    assert used is not None
+    send = used.send
+
+    async def never(method: str, deadline_s: float, **params: object) -> object:
+        if method == "Runtime.evaluate":
+            # What a page that is too busy does, as far as the farm can tell.
+            return await used.guard(asyncio.Event().wait(), 0.1, method)
+        return await send(method, deadline_s, **params)
+
+    monkeypatch.setattr(used, "send", never)
+    assert await slot.snapshot() is None
+    assert slot.tab is None
+    assert (await visit(slot, f"{site}/fine")).status == 500
+    assert await slot.snapshot() is not None
+    slot.retire()

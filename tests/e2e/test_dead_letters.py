@@ -1,0 +1,90 @@
+"""A run in which a tenth of the pages fails: each is listed with its reason and what it showed, and comes back."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Event, Thread
+
+from tests.e2e.farm_process import Finished, crawl, farm
+
+PAGES = 40
+SECRET = "t0ken-of-the-user"
+REASONS = {"/7": "http_5xx", "/17": "http_5xx", "/27": "network", "/37": "timeout"}
+
+
+@contextmanager
+def _shop(mended: Event) -> Iterator[str]:
+    """Serve pages of which a tenth fails, in three ways, until they are mended."""
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            reason = None if mended.is_set() else REASONS.get(self.path)
+            if reason == "timeout":
+                mended.wait(30)
+                return
+            if reason == "network":
+                self.connection.close()
+                return
+            sent = self.headers.get("X-Token", "")
+            links = "".join(f'<a href="/{n}">{n}</a>' for n in range(PAGES)) if self.path == "/" else ""
+            text = f"<h1>Out of order: {self.path}</h1>{sent}" if reason else f"<h1>{self.path}</h1>{links}"
+            body = b"" if self.path == "/robots.txt" else text.encode()
+            self.send_response(500 if reason else 200)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        server.daemon_threads = True
+        Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            mended.set()
+            server.shutdown()
+
+
+def _run(out: Path, *urls: str) -> Finished:
+    # Header values that are secret are masked in what is kept.
+    token = f"X-Token: {SECRET}"
+    return crawl(
+        out, *urls, "--snapshots", retries="0", page_timeout="3s", header=token, contexts="4"
+    ).finish()
+
+
+def test_each_failing_url_is_listed_with_its_reason_and_comes_back(out: Path) -> None:
+    """What was shown is a picture and HTML without the user's secret; replayed when mended, none is dead."""
+    mended = Event()
+    with _shop(mended) as url:
+        first = _run(out, f"{url}/")
+        assert first.code == 0, first.output
+        listed = farm("dead", "list", "--json", "--output", str(out), folder=out)
+        letters = {one["task"]["url"]: one for one in map(json.loads, listed.output.splitlines())}
+        assert {address.removeprefix(url): one["reason"] for address, one in letters.items()} == REASONS
+        for path, reason in REASONS.items():
+            id_ = letters[f"{url}{path}"]["id"]
+            picture, html = (out / "snapshots" / f"{id_}.{suffix}" for suffix in ("jpg", "html"))
+            assert picture.exists() == html.exists() == (reason == "http_5xx"), path
+            if reason == "http_5xx":
+                assert picture.read_bytes().startswith(b"\xff\xd8\xff")
+                assert f"Out of order: {path}" in html.read_text()
+                assert SECRET not in html.read_text()
+                shown = farm("dead", "show", id_, "--output", str(out), folder=out).output
+                assert f"snapshot  {picture}" in shown
+                assert "in judge, status 500" in shown
+        mended.set()
+        replayed = farm("dead", "replay", "--reason", "http_5xx", "--output", str(out), folder=out)
+        assert replayed.output.splitlines()[-1] == "2 replayed"
+        assert (
+            farm("dead", "replay", "--output", str(out), folder=out).output.splitlines()[-1] == "2 replayed"
+        )
+        again = _run(out)
+    assert again.code == 0, again.output
+    assert again.summary["ledger"]["dead"] == 0
+    assert sorted(again.urls) == sorted({f"{url}/", *(f"{url}/{n}" for n in range(PAGES))})
