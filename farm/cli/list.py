@@ -11,11 +11,12 @@ from rich.text import Text
 
 from farm.app.access import PRIVATE, redis_url, short_patience_s
 from farm.cli.signals import run_interruptible
+from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
 from farm.frontier.crawl import crawl_names, find_crawl
 from farm.frontier.frontier import RedisFrontier
 from farm.model.crawl import Ledger, seen_state
-from farm.model.errors import UsageError
+from farm.model.errors import CrawlGone, CrawlUnreadable, FrontierRefused, NoSuchCrawl, UsageError
 from farm.monitor.figures import escaped, size
 from farm.settings.commands import ListSettings
 from farm.settings.load import load
@@ -57,18 +58,25 @@ async def _in_redis(settings: ListSettings) -> list[dict[str, Any]]:
     patience_s = short_patience_s(settings)
     client = await connect(redis_url(settings), first_patience_s=patience_s, patience_s=patience_s)
     try:
-        found = []
-        for name in await crawl_names(client):
-            frontier = RedisFrontier(client, await find_crawl(client, name))
-            stats, nodes = await frontier.stats(), await frontier.nodes.list()
-            is_worked = any(node.is_alive for node in nodes)
-            state = seen_state(stats, is_fed=await frontier.feeders.any(), is_worked=is_worked)
-            found.append(
-                {"crawl": name, "redis": client.place, "state": state, "ledger": asdict(stats.ledger)}
-            )
-        return found
+        found = [await _of_redis(client, name) for name in await crawl_names(client)]
+        return [one for one in found if one is not None]
     finally:
         await client.close()
+
+
+async def _of_redis(client: RedisClient, name: str) -> dict[str, Any] | None:
+    """Return a crawl; None where it was deleted meanwhile. One that this farm cannot read hides no other."""
+    try:
+        frontier = RedisFrontier(client, await find_crawl(client, name))
+        stats, nodes = await frontier.stats(), await frontier.nodes.list()
+        is_worked = any(node.is_alive for node in nodes)
+        state = seen_state(stats, is_fed=await frontier.feeders.any(), is_worked=is_worked)
+        ledger = asdict(stats.ledger)
+    except (NoSuchCrawl, CrawlGone):
+        return None
+    except (CrawlUnreadable, FrontierRefused):
+        state, ledger = "unreadable", None
+    return {"crawl": name, "redis": client.place, "state": state, "ledger": ledger}
 
 
 def _show(found: Sequence[dict[str, Any]]) -> None:

@@ -70,14 +70,20 @@ def _read(path: Path, private: str) -> OutputFolder:
     summary = _summary(path / "summary.json")
     try:
         finished_at = datetime.fromisoformat(summary["finished_at"])
-        ledger = Ledger(**summary["ledger"])
+        ledger = Ledger(**{name: _count(value) for name, value in summary["ledger"].items()})
         crawl, state = str(summary["crawl"]), str(summary["exit_reason"])
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         # None yet, or a file that another program has made.
         finished_at = ledger = None
     if is_locked(path / private / "lock"):
         state = "running"
     return OutputFolder(crawl, str(path), state, ledger, folder_bytes(path), finished_at)
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, int):
+        raise TypeError("not a count")
+    return value
 
 
 def _summary(path: Path) -> dict[str, Any]:

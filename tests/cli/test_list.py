@@ -47,6 +47,9 @@ def test_crawls_are_found_in_the_folders_below(
     (made(tmp_path / "other", summary=None) / "summary.json").write_text(
         '{"ledger": {"done": 1}, "crawl": []}'
     )
+    foreign = '{"finished_at": "2026-03-01", "crawl": "c", "exit_reason": "r", "ledger": %s}'
+    for name, ledger in (("texts", '{"done": "8"}'), ("list", "[1]")):
+        (made(tmp_path / "foreign" / name, summary=None) / "summary.json").write_text(foreign % ledger)
     (made(tmp_path / "broken", summary=None) / "summary.json").write_text("[")
     made(tmp_path / ".hidden/crawl")
     assert [(one["path"], one["state"]) for one in listed(capsys)] == [
@@ -54,6 +57,8 @@ def test_crawls_are_found_in_the_folders_below(
         ("crawls/done", "finished"),
         ("crawls/killed", "interrupted"),
         ("deep/er/and/limited", "limit"),
+        ("foreign/list", "interrupted"),
+        ("foreign/texts", "interrupted"),
         ("other", "interrupted"),
     ]
     [one] = listed(capsys, "crawls/done")
@@ -63,7 +68,7 @@ def test_crawls_are_found_in_the_folders_below(
     assert one["size_bytes"] > 10_000
     assert main(["list"]) == 0
     shown = capsys.readouterr().out.splitlines()
-    assert len(shown) == 6
+    assert len(shown) == 8
     assert all(word in shown[2] for word in ("crawls/done", "finished", "8", "3", "2026-03-01 12:30"))
 
 
@@ -95,10 +100,16 @@ def test_crawls_in_a_redis(outside: Outside, capsys: pytest.CaptureFixture[str])
     """As farm status says of each."""
     outside.bury([FailureKind.TLS])
     outside.redis("HSET", "{not a name:0}:crawl", "schema", "1")
-    [one] = listed(capsys, "--redis", outside.url)
+    outside.redis("HSET", "{older:0}:crawl", "schema", "1")
+    outside.redis("HSET", "{garbled:0}:crawl", "schema", "x", "settings", "y")
+    *unreadable, one = listed(capsys, "--redis", outside.url)
+    assert [(crawl["crawl"], crawl["state"], crawl["ledger"]) for crawl in unreadable] == [
+        ("garbled", "unreadable", None),
+        ("older", "unreadable", None),
+    ]
     assert (one["crawl"], one["state"]) == ("t", "running")
     assert one["ledger"] == {"accepted": 4, "queued": 3, "delayed": 0, "leased": 0, "done": 0, "dead": 1}
     assert main(["list", "--redis", outside.url]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert len(capsys.readouterr().out.splitlines()) == 4
     assert main(["list", "--redis", outside.url, "somewhere"]) == 2
     assert "leave the folders or --redis out" in capsys.readouterr().err
