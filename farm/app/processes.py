@@ -19,12 +19,13 @@ from farm.monitor.merged import MergedEvents
 from farm.policy.capacity import shares
 from farm.resources.processes import private_bytes
 from farm.runtime.control import Control, ending_from_thread
+from farm.runtime.governor import MemoryShares
 from farm.runtime.node import Companion, Node, NodeParams
 from farm.runtime.node_watch import NodeWatch
 from farm.runtime.process_link import ProcessLink
 from farm.runtime.reaper import Reaper
 from farm.runtime.supervised import NewsRelay, SupervisedSink
-from farm.runtime.supervisor import MemoryShares, NodeProcess, ProcessParams
+from farm.runtime.supervisor import NodeProcess, ProcessParams
 from farm.sinks.output import RecordSink
 
 COMMAND = (sys.executable, "-P", "-m", "farm.cli.process")
@@ -72,7 +73,10 @@ async def supervise(
         process = NodeProcess(params, work, frontier.nodes, sink, merged, control, reaper, emit, clock)
         processes.append((process, part.contexts))
     memory = MemoryShares(
-        plan.budget_bytes, processes, partial(_own_bytes, session, reaper), merged.tell_own_memory
+        plan.budget_bytes,
+        [(process.set_budget, contexts) for process, contexts in processes],
+        partial(_own_bytes, session, reaper),
+        merged.tell_own_memory,
     )
     # Before the first is started: its governor begins with its share.
     memory.share()

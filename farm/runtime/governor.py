@@ -2,12 +2,13 @@
 
 The ramp, the memory budget, the processor and the number of contexts each give a limit; the smallest is admitted.
 The policies (`admission`, `memory`) decide; here is the loop around them. The same readings show what
-each measure freed, and what else runs short: file descriptors, and space for what the browsers write.
+each measure freed, and what else runs short: file descriptors, and space for what the browsers write. Of several
+processes of a node each has a governor, and its share of the budget.
 """
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from farm.model.clock import Clock
@@ -281,3 +282,46 @@ def _held(action: ReclaimAction, reading: MemoryReading) -> int | None:
             return reading.engines.get(action.target)
         case _:
             return next((one.used_bytes for one in reading.renderers if one.pid == action.pid), None)
+
+
+class MemoryShares:
+    """Shares the memory budget among processes, by their contexts, without what their supervisor itself takes.
+
+    A process is what sets its budget, and how many contexts it has. `own_bytes` returns what the supervisor takes,
+    its private Redis included; `told` is told of it.
+    """
+
+    EVERY_S = 2.0
+    STEP = 0.01
+    """A share is told anew when it has changed by more than this part of the budget."""
+
+    def __init__(
+        self,
+        budget_bytes: int,
+        processes: Sequence[tuple[Callable[[int], None], int]],
+        own_bytes: Callable[[], int],
+        told: Callable[[int], None],
+    ) -> None:
+        self._budget_bytes = budget_bytes
+        self._processes = processes
+        self._own_bytes = own_bytes
+        self._told = told
+        self._shared_bytes = -budget_bytes
+
+    def share(self) -> None:
+        """Look at what the supervisor takes, and tell each process its share where that has changed."""
+        own = self._own_bytes()
+        self._told(own)
+        left = max(0, self._budget_bytes - own)
+        if abs(left - self._shared_bytes) <= self.STEP * self._budget_bytes:
+            return
+        self._shared_bytes = left
+        contexts = sum(number for _, number in self._processes)
+        for set_budget, number in self._processes:
+            set_budget(left * number // contexts)
+
+    async def run(self) -> None:
+        """Share until cancelled."""
+        while True:
+            self.share()
+            await asyncio.sleep(self.EVERY_S)

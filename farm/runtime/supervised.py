@@ -5,9 +5,12 @@ What always holds: a process whose supervisor is gone gives its leases back and 
 
 import asyncio
 import logging
-from collections import deque
+import threading
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from itertools import count
+from logging.handlers import QueueHandler
+from queue import SimpleQueue
 from typing import Any
 
 from farm.model.errors import FarmError, OutputUnwritable
@@ -34,10 +37,11 @@ from farm.runtime.process_link import (
     ProcessNews,
 )
 
+log = logging.getLogger("farm.process")
 TELL_EVERY_S = 0.5
 MOST_EVENTS = 20_000
 MOST_LINES = 1_000
-"""Of what waits to be told; what is more is dropped, and the number of lines said."""
+"""Of what waits to be told; of what is more the oldest is dropped, and how much that was is said."""
 COMMIT_GRACE_S = 20.0
 """On top of the sink's patience: by then the supervisor has said why."""
 _KNOWN_THERE = (Committed, Ending, RedisAway, RedisBack, Skipped, StatsRead)
@@ -102,27 +106,36 @@ class NewsRelay:
         self._phases: dict[str, SlotPhase] = {}
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
         self._lines: deque[LogText] = deque(maxlen=MOST_LINES)
+        self._dropped: Counter[str] = Counter()
+        self._lock = threading.RLock()
 
     def emit(self, event: Event) -> None:
         """Take an event."""
         if isinstance(event, SlotPhase):
             self._phases[event.slot] = event
         elif not isinstance(event, _KNOWN_THERE):
+            self._dropped["events"] += len(self._events) == MOST_EVENTS
             self._events.append(event)
 
     def log(self, line: LogText) -> None:
         """Take a line of the log."""
-        self._lines.append(line)
+        with self._lock:
+            self._dropped["lines of the log"] += len(self._lines) == MOST_LINES
+            self._lines.append(line)
 
     def tell(self) -> None:
         """Tell what has come together; where the supervisor does not read, it waits for the next time."""
-        events, lines = [*self._events, *self._phases.values()], list(self._lines)
-        if self._link.post(ProcessNews(events, lines)):
-            self._events.clear()
-            self._phases.clear()
-            # A thread may have added a line meanwhile.
-            for _ in lines:
-                self._lines.popleft()
+        with self._lock:
+            events, lines = [*self._events, *self._phases.values()], list(self._lines)
+            dropped = " and ".join(f"{count:,} {what}" for what, count in self._dropped.items() if count)
+            if dropped:
+                text = f"{dropped} were dropped: the supervisor did not keep up"
+                lines.append(LogText(logging.WARNING, log.name, text))
+            if self._link.post(ProcessNews(events, lines)):
+                self._events.clear()
+                self._phases.clear()
+                self._lines.clear()
+                self._dropped.clear()
 
     async def run(self) -> None:
         """Tell twice a second, until cancelled."""
@@ -131,20 +144,16 @@ class NewsRelay:
             self.tell()
 
 
-class RelayedLog(logging.Handler):
-    """Hands the lines of the log to the relay; tracebacks become a part of their line."""
+class RelayedLog(QueueHandler):
+    """Hands the lines of the log to the relay; a traceback becomes a part of its line."""
 
     def __init__(self, relay: NewsRelay) -> None:
-        super().__init__()
+        super().__init__(SimpleQueue())
         self._relay = relay
-        self._formatter = logging.Formatter()
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def enqueue(self, record: logging.LogRecord) -> None:
         """Hand a line on."""
-        text = record.getMessage()
-        if record.exc_info:
-            text = f"{text}\n{self._formatter.formatException(record.exc_info)}"
-        self._relay.log(LogText(record.levelno, record.name, text))
+        self._relay.log(LogText(record.levelno, record.name, record.getMessage()))
 
 
 async def follow(

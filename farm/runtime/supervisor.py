@@ -5,6 +5,7 @@ supervisor, since the reaper knows each; a process that says nothing for long is
 """
 
 import asyncio
+import fcntl
 import logging
 import os
 import signal
@@ -47,6 +48,8 @@ LEAVES_S = 2.0
 """How long a process that is to end at once may take to give its leases back."""
 KILLED_S = 5.0
 LAST_WORDS_BYTES = 4096
+MOST_ERRORS_BYTES = 16 << 20
+"""Of the file of a process's standard error, which nobody else bounds."""
 _SIGNALLED = frozenset({ExitReason.SIGINT, ExitReason.SIGTERM, ExitReason.SIGHUP})
 
 
@@ -146,20 +149,10 @@ class NodeProcess:
 
     async def _life(self, identity: Identity) -> str | None:
         """Run a process to its end; return how it died, None where it ended as it should."""
-        ours, theirs = socket.socketpair()
-        with theirs, self._opened_errors() as errors:
-            process = await asyncio.create_subprocess_exec(
-                *self._params.command,
-                str(theirs.fileno()),
-                stdin=DEVNULL,
-                stdout=DEVNULL,
-                stderr=errors,
-                # The whole environment: it is the farm itself, and runs the user's handlers.
-                pass_fds=(theirs.fileno(),),
-                # A terminal's Ctrl-C is for the supervisor, and the group is killed as one.
-                start_new_session=True,
-            )
-        self._reaper.kill(process.pid)
+        try:
+            process, ours = await self._started()
+        except OSError as error:
+            return f"could not be started ({error.strerror or error})"
         self._link = link = await ProcessLink.open(ours)
         end: ProcessEnd | None = None
         try:
@@ -189,14 +182,39 @@ class NodeProcess:
         self._control.end(reason)
         return None
 
+    async def _started(self) -> tuple[Process, socket.socket]:
+        """Start a process; return it and our end of the socket to it. Raises OSError."""
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs, self._opened_errors() as errors:
+                process = await asyncio.create_subprocess_exec(
+                    *self._params.command,
+                    str(theirs.fileno()),
+                    stdin=DEVNULL,
+                    stdout=DEVNULL,
+                    stderr=errors,
+                    # The whole environment: it is the farm itself, and runs the user's handlers.
+                    pass_fds=(theirs.fileno(),),
+                    # A terminal's Ctrl-C is for the supervisor, and the group is killed as one.
+                    start_new_session=True,
+                )
+        except BaseException:
+            ours.close()
+            raise
+        self._reaper.kill(process.pid)
+        return process, ours
+
     def _opened_errors(self) -> IO[bytes]:
         path = self._params.errors
         try:
-            return os.fdopen(create_anew(path), "wb")
+            file = os.fdopen(create_anew(path), "wb")
         except OSError as error:
             raise OutputUnwritable(
                 f"{path} cannot be written ({error.strerror}); see to its permissions, or choose another --output."
             ) from None
+        # What is written after it was emptied stands at its beginning.
+        fcntl.fcntl(file, fcntl.F_SETFL, os.O_APPEND)
+        return file
 
     async def _served(self, link: ProcessLink, process: Process) -> ProcessEnd:
         """Serve a process until it says that it has ended. Raises LinkClosed where it dies."""
@@ -251,11 +269,22 @@ class NodeProcess:
         silent = 0
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.to_thread(self._cut_errors)
             silent, self._has_told = 0 if self._has_told else silent + 1, False
             if silent >= MOST_SILENT_LOOKS:
                 log.error("process %d (%d) hangs, and is killed", self._params.number, process.pid)
                 _kill(process)
                 return
+
+    def _cut_errors(self) -> None:
+        """Empty the file of standard error where a process writes there without end."""
+        path = self._params.errors
+        with suppress(OSError):
+            size_bytes = path.stat().st_size
+            if size_bytes > MOST_ERRORS_BYTES:
+                os.truncate(path, 0)
+                text = "process %d has written %d MiB to its standard error; they are removed from %s"
+                log.warning(text, self._params.number, size_bytes >> 20, path)
 
     async def _buried(self, process: Process) -> None:
         """Wait for the end of a process that should be gone; kill it where it is not."""
@@ -298,45 +327,3 @@ def _kill(process: Process) -> None:
 def _relog(name: str, level: int, text: str) -> None:
     """Log a line of a process as one of this one."""
     logging.getLogger(name).log(level, "%s", text)
-
-
-class MemoryShares:
-    """Shares the memory budget among the processes, by their contexts, without what the supervisor itself takes.
-
-    `own_bytes` returns what that is, its private Redis included; `told` is told of it, with how many processes.
-    """
-
-    EVERY_S = 2.0
-    STEP = 0.01
-    """A share is told anew when it has changed by more than this part of the budget."""
-
-    def __init__(
-        self,
-        budget_bytes: int,
-        processes: Sequence[tuple[NodeProcess, int]],
-        own_bytes: Callable[[], int],
-        told: Callable[[int], None],
-    ) -> None:
-        self._budget_bytes = budget_bytes
-        self._processes = processes
-        self._own_bytes = own_bytes
-        self._told = told
-        self._shared_bytes = -budget_bytes
-
-    def share(self) -> None:
-        """Look at what the supervisor takes, and tell each process its share where that has changed."""
-        own = self._own_bytes()
-        self._told(own)
-        left = max(0, self._budget_bytes - own)
-        if abs(left - self._shared_bytes) <= self.STEP * self._budget_bytes:
-            return
-        self._shared_bytes = left
-        contexts = sum(number for _, number in self._processes)
-        for process, number in self._processes:
-            process.set_budget(left * number // contexts)
-
-    async def run(self) -> None:
-        """Share until cancelled."""
-        while True:
-            self.share()
-            await asyncio.sleep(self.EVERY_S)

@@ -97,22 +97,33 @@ async def test_of_the_phases_of_a_slot_the_last_is_told_and_of_what_is_known_the
     assert await supervisor.receive() == ProcessNews([], []), "which shows that it lives"
 
 
-async def test_the_log_is_told_with_tracebacks_and_a_bound(ends: Pair) -> None:
+async def test_the_log_is_told_with_tracebacks_and_a_bound(
+    ends: Pair, capsys: pytest.CaptureFixture[str]
+) -> None:
     """From any logger; the oldest lines go first."""
     here, supervisor = ends
     relay = NewsRelay(here)
     logger = logging.getLogger("farm.test_supervised")
     handler = RelayedLog(relay)
     logger.addHandler(handler)
+    # What pytest puts in its way would raise.
+    logger.propagate = False
     try:
         for number in range(MOST_LINES + 5):
             logger.warning("line %d", number)
+        # A mistake of the user's: logging says so on standard error, and the code goes on.
+        logger.warning("%d pages", "no number")
         logger.error("failed", exc_info=ValueError("broken"))
     finally:
         logger.removeHandler(handler)
+        logger.propagate = True
     relay.tell()
-    told = (await supervisor.receive()).log
-    assert len(told) == MOST_LINES
+    told = list((await supervisor.receive()).log)
+    assert "TypeError: %d format" in capsys.readouterr().err
+    assert (len(told), told.pop().text) == (
+        MOST_LINES + 1,
+        "6 lines of the log were dropped: the supervisor did not keep up",
+    )
     assert told[0] == LogText(logging.WARNING, "farm.test_supervised", "line 6")
     assert told[-1].text.startswith("failed\n")
     assert "ValueError: broken" in told[-1].text
