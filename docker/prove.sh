@@ -14,7 +14,7 @@ dockerfile() {  # dockerfile ROOT: carry out its instructions; sets entry, folde
     root=$1 folder=/ user=root KEEP= entry=
     while read -r instruction rest; do
         case $instruction in
-            '' | '#'* | FROM | ARG | VOLUME | CMD) continue ;;
+            '' | '#'* | FROM | ARG | VOLUME | CMD | HEALTHCHECK) continue ;;
         esac
         printf '%s %s\n' "$instruction" "$rest"
         case $instruction in
@@ -51,7 +51,7 @@ image() {
     : >"$root.log"
     say "the Dockerfile's instructions"
     time dockerfile "$root"
-    cp "$project/docker/confine.py" "$project/docker/seccomp.json" "$root/run/"
+    cp "$project/docker/confine.py" "$project/docker/seccomp/seccomp.json" "$root/run/"
     export IN=$folder KEEP CONFINED=/run/seccomp.json
 
     say "as the image runs: $user, no capabilities, seccomp.json, $entry"

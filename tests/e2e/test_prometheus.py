@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from fixtures.shop import Shop
-from tests.e2e.farm_process import crawl, until
+from tests.e2e.farm_process import STARTED, crawl, until
 from tests.e2e.test_metrics import served_at
 from tests.tree import ROOT
 
 DASHBOARD = ROOT / "docker/grafana/dashboard.json"
 ALERTS = ROOT / "docker/prometheus/alerts.yml"
+SCALER = ROOT / "docker/kubernetes/keda/scaled-object.yaml"
 
 
 def program(name: str) -> str:
@@ -90,6 +92,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory, whole_shop: Shop) -> Itera
     """Run a farm that waits for more, with some pages behind it, under a Prometheus."""
     folder = tmp_path_factory.mktemp("watched")
     running = crawl(folder / "out", whole_shop.url, "--stay", depth="1", metrics_port="0")
+    # It outlives a test, after each of which what was started is ended.
+    STARTED.remove(running)
     prometheus = Prometheus(folder, served_at(folder / "out").removeprefix("http://"))
     until(lambda: prometheus.has('rate(farm_pages_total{outcome="done"}[5s])'), "two scrapes")
     until(lambda: prometheus.has('farm_pages_total{outcome="done"} > 5'), "pages")
@@ -101,6 +105,18 @@ def watched(tmp_path_factory: pytest.TempPathFactory, whole_shop: Shop) -> Itera
 def test_each_panel_of_the_dashboard_has_something_to_show(watched: Prometheus) -> None:
     """A metric that is misspelt would be an empty panel for ever."""
     assert [(title, expression) for title, expression in panels() if not watched.query(expression)] == []
+
+
+def test_what_scales_the_farm_is_one_number(watched: Prometheus) -> None:
+    """As KEDA wants it; of a crawl that has no more to do it is 0."""
+    [trigger] = yaml.safe_load(SCALER.read_text())["spec"]["triggers"]
+    query = trigger["metadata"]["query"]
+
+    def value() -> list[float]:
+        # A scrape that took too long has left no number for a moment.
+        return [float(series["value"][1]) for series in watched.query(query)]
+
+    until(lambda: value() == [0], "the end of what could be visited")
 
 
 def test_no_alert_fires_in_a_run_that_is_well(watched: Prometheus) -> None:
