@@ -107,6 +107,7 @@ def recorder(
             media=media,
             markdown=made.markdown,
             main_text=made.main_text,
+            revision=lease.task.revision,
             body_path=body,
             items=_all_items(found, notes),
             extract_errors=found.errors if found is not None else (),

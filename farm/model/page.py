@@ -7,7 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from farm.model.tiers import TierNotes
 
 
 class Renderer(StrEnum):
@@ -242,7 +245,8 @@ class RenderedPage:
     `json_ld`, `open_graph`, `twitter`, `microdata` and `errors`; None where it says nothing. `images` and `media`
     are None where they were not to be listed. `exchanges` are those of the main documents on the way, in their
     order, and of what they loaded, where they were asked for. `responses` are the answers to the page's XHR and
-    fetch requests in the order in which they came; None where they were not to be captured.
+    fetch requests in the order in which they came; None where they were not to be captured. `tiers` is what the
+    visit has shown of the renderers at the page's template; None where that is not asked.
     """
 
     final_url: str
@@ -277,6 +281,7 @@ class RenderedPage:
     errors: tuple[PageError, ...] = ()
     errors_more: int = 0
     rendered_by: Renderer = Renderer.BROWSER
+    tiers: "TierNotes | None" = None
 
     def explained(self, cause_of: Callable[[str], str]) -> "RenderedPage":
         """Return the page with the cause of each request that had no answer; `cause_of` a URL is empty if unknown.

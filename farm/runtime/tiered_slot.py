@@ -64,12 +64,20 @@ class TieredSlot:
         self._begin_again = begin_again
         self._shown: tuple[Lease, Renderer] | None = None
         self._by_browser_last = False
+        self.unfit = ""
+        """Why the last visit was the browser's and not its renderer's; empty where it was not."""
 
     async def render(self, lease: Lease, answered: Answered | None = None) -> RenderedPage:
         """Visit the URL by its renderer, and where that is unfit by the browser; raises as `Slot.render` does."""
+        return await self.render_by(self._choose(lease), lease, answered)
+
+    async def render_by(
+        self, renderer: Renderer, lease: Lease, answered: Answered | None = None
+    ) -> RenderedPage:
+        """Visit the URL by this renderer, as `render` does by the one that is chosen."""
         self.is_open = True
         self._shown, self._by_browser_last = None, False
-        renderer = self._choose(lease)
+        self.unfit = ""
         cheap = self._cheap.get(renderer)
         if cheap is None:
             page = await self._by_browser(lease, answered)
@@ -77,6 +85,25 @@ class TieredSlot:
             page = await self._by_cheap(cheap, lease, answered)
         self._shown = lease, page.rendered_by
         return page
+
+    async def compare_by(
+        self, renderer: Renderer, lease: Lease, answered: Answered | None = None
+    ) -> RenderedPage:
+        """Visit a URL once more, by a renderer that is not the browser, whose page stays the one that is shown.
+
+        Raises as `CheapRenderer.render` does; RendererUnfit also where the browser would be asked.
+        """
+        self._begin_again()
+        page = await self._cheap[renderer].render(lease, answered)
+        why = self._why_unlike(page)
+        if why:
+            raise RendererUnfit(FailureKind.BLOCKED, why, page)
+        return page
+
+    async def render_again(self, lease: Lease, answered: Answered | None = None) -> RenderedPage:
+        """Visit a URL once more by the browser; raises as `Slot.render` does."""
+        self._begin_again()
+        return await self._by_browser(lease, answered)
 
     async def _by_cheap(self, cheap: CheapRenderer, lease: Lease, answered: Answered | None) -> RenderedPage:
         try:
@@ -91,6 +118,7 @@ class TieredSlot:
             why = self._why_unlike(page) if self._browser is not None else ""
             if not why:
                 return page
+        self.unfit = why
         log.debug("%s: visited by the browser: %s", lease.task.url, why)
         self._begin_again()
         return await self._by_browser(lease, answered)

@@ -248,14 +248,15 @@ class Visitor:
                 return self._not_kept(lease, verdict.decide(failed, None, 0, self._params.retry))
             handled = said
             if handled.verdict is not None:
-                return await self._as_asked(lease, handled, attempt.jitter, redirect.seen, rendered=True)
+                return await self._as_asked(lease, handled, attempt.jitter, redirect.seen, page)
         kept = clock.monotonic()
         links, skips = await self._links(lease, page, handled, nofollow=redirect.nofollow)
         times = VisitTimes(clock, trace.timings_ms["lease"], begun, kept, handler_s)
         items = None if code is None else handled.items
         notes = VisitNotes(clock.wall(), times, trace.proxy, attempt.detection, items)
         record = await self._deps.record(lease, page, notes)
-        return VisitResult(Ack(links, redirect.seen), Batch((record,), skips), page, redirect.extension)
+        settlement = Ack(links, redirect.seen, tiers=page.tiers)
+        return VisitResult(settlement, Batch((record,), skips), page, redirect.extension)
 
     async def _links(
         self, lease: Lease, page: RenderedPage, handled: PageHandled, *, nofollow: bool
@@ -287,14 +288,19 @@ class Visitor:
             return self._not_kept(lease, verdict.decide(attempt, None, 0, self._params.retry))
         if asked.verdict is None:
             return None
-        return await self._as_asked(lease, asked, jitter, (), rendered=False)
+        return await self._as_asked(lease, asked, jitter, (), None)
 
     async def _as_asked(
-        self, lease: Lease, handled: PageHandled, jitter: float, seen: Sequence[str], *, rendered: bool
+        self,
+        lease: Lease,
+        handled: PageHandled,
+        jitter: float,
+        seen: Sequence[str],
+        page: RenderedPage | None,
     ) -> VisitResult:
         """Settle a page that the user's code does not keep; of one that is skipped the links count.
 
-        `rendered` says whether it counts towards the limit.
+        Without a `page` it does not count towards the limit.
         """
         if not isinstance(handled.verdict, PageSkipped):
             if handled.verdict is None:
@@ -303,7 +309,9 @@ class Visitor:
         links, skips = await self._deps.scope.follow(handled.links, lease.task)
         task = lease.task
         skip = Skip(task.url, SkipReason.HANDLER, task.referrer, task.depth, handled.verdict.why)
-        return VisitResult(Ack(links, seen, rendered=rendered), Batch(skips=(skip, *skips)))
+        tiers = page.tiers if page is not None else None
+        settlement = Ack(links, seen, rendered=page is not None, tiers=tiers)
+        return VisitResult(settlement, Batch(skips=(skip, *skips)))
 
     def _not_kept(self, lease: Lease, judged: Judgement | None) -> VisitResult:
         if judged is None:

@@ -1,0 +1,155 @@
+"""A slot that takes the cheapest renderer that is shown to be good, and goes on comparing it with the browser.
+
+What always holds: the record of a visit that compares is the browser's; a comparison that fails or takes too long
+costs no page; each further request for the document waits for the site's pace; large pages are compared off the
+event loop.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+from farm.model.errors import RenderError, RendererUnfit, SlotLost
+from farm.model.page import PageSnapshot, RenderedPage, Renderer
+from farm.model.task import Lease
+from farm.model.tiers import Evidence, TierNote, TierNotes
+from farm.policy.page_diff import BROWSER_VISITS, PageFacts, difference
+from farm.policy.retry import THROTTLING
+from farm.policy.tiers import RenderPlan
+from farm.policy.verdict import SERVER_ERRORS
+from farm.runtime.ports import Answered, Detect
+from farm.runtime.template_book import TemplateBook
+from farm.runtime.tiered_slot import TieredSlot
+
+log = logging.getLogger("farm.renderers")
+RENDERINGS = 1 + 2 + BROWSER_VISITS - 1
+"""How often a visit renders its page at most: the record, two cheap ways, and what tells chance apart."""
+INLINE_CHARS, INLINE_LINES = 200_000, 5_000
+"""Of text, and of lines and links: they take a few milliseconds; a thread is for what is more."""
+Fields = Callable[[RenderedPage], Awaitable[Any]]
+"""Returns what is extracted of a page, in a form that can be compared."""
+
+
+class AuditedSlot:
+    """Adapter of the port `Slot` around one that can visit by any renderer.
+
+    `compare_s` bounds the comparisons of a visit; `fields` extracts what the user declares, None where that is
+    nothing.
+    """
+
+    def __init__(
+        self,
+        tiered: TieredSlot,
+        book: TemplateBook,
+        detect: Detect,
+        compare_s: float,
+        fields: Fields | None = None,
+    ) -> None:
+        self.name = tiered.name
+        self._tiered = tiered
+        self._book = book
+        self._detect = detect
+        self._compare_s = compare_s
+        self._fields = fields
+
+    async def render(self, lease: Lease, answered: Answered | None = None) -> RenderedPage:
+        """Visit the URL as it is planned; raises as `Slot.render` does.
+
+        The page brings along what the visit has shown of the renderers.
+        """
+        template, plan = self._book.plan(lease.task)
+        page = await self._tiered.render_by(plan.renderer, lease, answered)
+        notes: tuple[TierNote, ...] = ()
+        if plan.renderer is not Renderer.BROWSER:
+            notes = (self._brought(plan, page),)
+        elif plan.compared and _is_comparable(page):
+            notes = await self._compared(plan, page, lease, answered)
+        return replace(page, tiers=TierNotes(template, notes)) if notes else page
+
+    def _brought(self, plan: RenderPlan, page: RenderedPage) -> TierNote:
+        """Return the note of a page that was visited the cheap way, or would have been."""
+        if page.rendered_by is plan.renderer:
+            return plan.note(plan.renderer, Evidence.TAKEN, self._book.params)
+        return plan.note(plan.renderer, Evidence.UNFIT, self._book.params, self._tiered.unfit)
+
+    async def _compared(
+        self, plan: RenderPlan, page: RenderedPage, lease: Lease, answered: Answered | None
+    ) -> tuple[TierNote, ...]:
+        notes: list[TierNote] = []
+        try:
+            async with asyncio.timeout(self._compare_s):
+                browser = [await self._facts(page)]
+                for renderer in plan.compared:
+                    note = await self._compare(plan, renderer, browser, lease, answered)
+                    if note is not None:
+                        notes.append(note)
+        except (TimeoutError, RenderError, SlotLost) as error:
+            # The page is there. What a comparison shows is left out where it could not be brought to its end.
+            log.debug("%s: not compared: %r", lease.task.url, error)
+        return tuple(notes)
+
+    async def _compare(
+        self,
+        plan: RenderPlan,
+        renderer: Renderer,
+        browser: list[PageFacts],
+        lease: Lease,
+        answered: Answered | None,
+    ) -> TierNote | None:
+        """Return what a renderer shows; None where it says nothing. `browser` grows by further visits."""
+        try:
+            page = await self._tiered.compare_by(renderer, lease, answered)
+        except (RendererUnfit, RenderError, SlotLost) as error:
+            return plan.note(renderer, Evidence.UNFIT, self._book.params, error.detail)
+        if not _is_comparable(page):
+            return None
+        cheap = await self._facts(page)
+        found = await _difference(browser, cheap)
+        while found is not None and len(browser) < BROWSER_VISITS:
+            if len(browser) > 1 and browser[0] == browser[1]:
+                break
+            again = await self._tiered.render_again(lease, answered)
+            if not _is_comparable(again):
+                return None
+            browser.append(await self._facts(again))
+            found = await _difference(browser, cheap)
+        if found is None:
+            return plan.note(renderer, Evidence.AGREED, self._book.params)
+        log.debug("%s: %s and the browser differ: %s", lease.task.url, renderer, found)
+        return plan.note(renderer, Evidence.DIFFERED, self._book.params, found)
+
+    async def _facts(self, page: RenderedPage) -> PageFacts:
+        fields = await self._fields(page) if self._fields is not None else None
+        detection = self._detect(page)
+        if len(page.text) < INLINE_CHARS:
+            return PageFacts.of(page, detection, fields)
+        return await asyncio.to_thread(PageFacts.of, page, detection, fields)
+
+    async def snapshot(self) -> PageSnapshot | None:
+        """Return what the browser shows of the last visit; None where that was not by the browser."""
+        return await self._tiered.snapshot()
+
+    def retire(self) -> None:
+        """Close what is open between visits."""
+        self._tiered.retire()
+
+    async def live(self, on_lost: Callable[[], None]) -> Any:
+        """Return the browser's page as `TieredSlot.live` does."""
+        return await self._tiered.live(on_lost)
+
+    def end_live(self, url: str) -> SlotLost | None:
+        """Take the page back; return how it was lost while it was open for this URL, None where it was not."""
+        return self._tiered.end_live(url)
+
+
+async def _difference(browser: list[PageFacts], cheap: PageFacts) -> str | None:
+    if len(cheap.lines) + max(len(one.lines) + len(one.links) for one in browser) < INLINE_LINES:
+        return difference(browser, cheap)
+    return await asyncio.to_thread(difference, browser, cheap)
+
+
+def _is_comparable(page: RenderedPage) -> bool:
+    """Return whether a page is kept: what is put off, or tried again, says nothing of its renderer."""
+    return page.status not in THROTTLING and page.status not in SERVER_ERRORS and not page.broke_off

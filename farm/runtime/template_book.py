@@ -1,0 +1,55 @@
+"""What a node has heard of the renderers at each template of addresses, and the plan of a visit that follows.
+
+Nothing is asked of Redis: what is known of a template comes back with every acknowledgement of a page of it. A
+node that has heard nothing of a template yet learns it with the first page that it visits.
+"""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+
+from farm.model.page import Renderer
+from farm.model.task import UrlTask
+from farm.model.tiers import TierState
+from farm.policy.tiers import BY_BROWSER, RenderPlan, TierParams, plan_visit
+from farm.policy.url_template import template_of
+
+log = logging.getLogger("farm.renderers")
+MOST_TEMPLATES = 20_000
+Known = Mapping[Renderer, TierState]
+
+
+class TemplateBook:
+    """Plans the visits of a node.
+
+    `renderers` are those beside the browser, the cheapest first; `draw` gives random numbers in [0, 1).
+    """
+
+    def __init__(self, renderers: Sequence[Renderer], draw: Callable[[], float], params: TierParams) -> None:
+        self._renderers = renderers
+        self._draw = draw
+        self.params = params
+        self._known: OrderedDict[str, Known | None] = OrderedDict()
+        self._is_full_told = False
+
+    def heard(self, template: str, known: Known | None) -> None:
+        """Take what is known of a template now; None where there is no place for it."""
+        if known is None and not self._is_full_told:
+            self._is_full_told = True
+            log.warning(
+                "too many kinds of page to learn how each is rendered: %s and others are left to the browser",
+                template,
+            )
+        before = self._known.pop(template, None)
+        # A visit that compares one renderer says nothing of the others.
+        self._known[template] = known if known is None else {**(before or {}), **known}
+        if len(self._known) > MOST_TEMPLATES:
+            self._known.popitem(last=False)
+
+    def plan(self, task: UrlTask) -> tuple[str, RenderPlan]:
+        """Return a page's template, and how it is visited; one that was taken wrongly is the browser's."""
+        template = template_of(task.url)
+        known = self._known.get(template, {})
+        if task.revision or known is None:
+            return template, BY_BROWSER
+        return template, plan_visit(known, self._renderers, self._draw(), self._draw(), self.params)
