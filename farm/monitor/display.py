@@ -8,7 +8,8 @@ from rich.console import Console
 from farm.model.clock import Clock
 from farm.monitor.log import Form, start_logging
 from farm.monitor.tally import Tally
-from farm.monitor.views import LiveView, PlainView, can_be_shown
+from farm.monitor.terminal import can_be_shown
+from farm.monitor.views import LiveView, PlainView
 
 
 class Display:

@@ -30,10 +30,19 @@ class Glyphs:
     dot: str
     between: str
     ellipsis: str
+    states: str
+    """Of a bar of the ledger: done, dead, leased, delayed, queued."""
+    axis: str
+    tick: str
+    corner: str
+    mark: str
+    wall: str
+    """Between two columns of panels."""
+    chosen: str
 
 
-UNICODE = Glyphs("━", "╌", "▁▂▃▄▅▆▇█", "─", "●", "·", "…")
-ASCII = Glyphs("#", "-", "_.-:=+*#", "-", "*", "|", "~")
+UNICODE = Glyphs("━", "╌", "▁▂▃▄▅▆▇█", "─", "●", "·", "…", "█×▒~░", "│", "┤", "└", "┴", "│", "›")  # noqa: RUF001 - signs, no letters
+ASCII = Glyphs("#", "-", "_.-:=+*#", "-", "*", "|", "~", "#x>~.", "|", "+", "+", "+", "|", ">")
 
 
 def span(seconds: float) -> str:
@@ -111,6 +120,8 @@ def bar(fraction: float, width: int, glyphs: Glyphs = UNICODE) -> tuple[str, str
 
 def one_line(text: str) -> str:
     """Return a text without the characters that would move a terminal's cursor."""
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else " " for char in text)
 
 

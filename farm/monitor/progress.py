@@ -70,9 +70,9 @@ def eta(progress: Progress, stats: Stats) -> tuple[str, str]:
     grows = progress.accepted_per_s > _GROWS * progress.settled_per_s
     is_capped = progress.limit is not None and left < stats.ledger.open
     prefix = "at least " if grows and not is_capped else ""
-    how = f"{amount(left)} left at {rate(progress.settled_per_s)} of the last {span(progress.over_s)}"
+    how = f"{amount(left)} left at {rate(progress.settled_per_s)} (last {span(progress.over_s)})"
     if is_capped:
         how += ", up to --limit"
     elif grows:
-        how += f", while {rate(progress.accepted_per_s)} are found"
+        how += f", {rate(progress.accepted_per_s)} more found"
     return f"{prefix}{span(left / progress.settled_per_s)} to go", how

@@ -1,4 +1,4 @@
-"""The parts of the live view that have a row per thing: the slots, and what went wrong lately."""
+"""The parts of the live view that have a sign or a row per thing: the contexts, and what happened lately."""
 
 from rich.text import Text
 
@@ -8,11 +8,35 @@ from farm.monitor.figures import Glyphs, amount, clock, one_line, shortened, spa
 from farm.monitor.snapshot import SlotView, Snapshot
 
 _TWO_COLUMNS = 140
+_GROUP = 10
 _PHASE_WIDTH = max(len(phase) for phase in Phase)
 _NAME_WIDTH = 10
 _LONG_S = 30.0
-_COUNTED = (Phase.NAVIGATING, Phase.SETTLING, Phase.COMMITTING, Phase.WAITING)
+_COUNTED = (
+    Phase.NAVIGATING,
+    Phase.SETTLING,
+    Phase.COMMITTING,
+    Phase.IDLE,
+    Phase.WAITING,
+    Phase.LEASING,
+    Phase.RECYCLING,
+    Phase.STARTING,
+    Phase.STOPPED,
+)
+"""What is counted by name, what tells most first: a narrow terminal has not room for all."""
+SIGNS = {
+    Phase.WAITING: "w",
+    Phase.STARTING: "+",
+    Phase.LEASING: "l",
+    Phase.IDLE: ".",
+    Phase.NAVIGATING: "N",
+    Phase.SETTLING: "S",
+    Phase.COMMITTING: "C",
+    Phase.RECYCLING: "r",
+    Phase.STOPPED: "x",
+}
 _FATES = {Fate.RETRY: "yellow", Fate.DEAD: "red"}
+_LEVELS = {"warning": "yellow", "error": "red"}
 _STYLES = {
     Phase.STARTING: "yellow",
     Phase.NAVIGATING: "cyan",
@@ -22,24 +46,24 @@ _STYLES = {
 }
 
 
-def fitted(line: Text, width: int, glyphs: Glyphs) -> Text:
-    """Return the line with a margin of one cell at the right."""
-    short = line.copy()
-    short.rstrip()
-    if short.cell_len < width:
-        return short
-    short.truncate(max(0, width - 2))
-    return short.append(glyphs.ellipsis, "dim")
-
-
-def section(title: str, width: int, glyphs: Glyphs) -> Text:
-    """Return a rule with a title in it."""
-    line = Text.assemble(" ", (glyphs.rule * 2, "dim"), f" {title} ")
-    return line.append(glyphs.rule * (width - line.cell_len - 1), "dim")
+def grid_rows(snapshot: Snapshot, width: int, room: int) -> list[Text]:
+    """Return a sign per context, in groups of ten; nothing where there is no room for all of them."""
+    per_row = max(1, (width - 4) // (_GROUP + 1)) * _GROUP
+    slots = snapshot.slots
+    if -(-len(slots) // per_row) > room:
+        return []
+    lines = []
+    for start in range(0, len(slots), per_row):
+        line = Text("   ")
+        for number, slot in enumerate(slots[start : start + per_row]):
+            gap = " " if number and number % _GROUP == 0 else ""
+            line.append(gap + SIGNS[slot.phase], _STYLES.get(slot.phase, "dim"))
+        lines.append(line)
+    return lines
 
 
 def slot_rows(snapshot: Snapshot, width: int, room: int, glyphs: Glyphs) -> list[Text]:
-    """Return a row per slot; where there is no room for that, a count by phase and the longest visits."""
+    """Return a row per slot; where there is no room for that, the visits that last longest."""
     slots = snapshot.slots
     columns = 2 if width >= _TWO_COLUMNS and len(slots) > room // 2 else 1
     if len(slots) <= room * columns:
@@ -48,18 +72,20 @@ def slot_rows(snapshot: Snapshot, width: int, room: int, glyphs: Glyphs) -> list
         return []
     # The oldest visit first: a row keeps its place for as long as its visit lasts.
     visits = sorted((slot for slot in slots if slot.url), key=lambda slot: (slot.url_since, slot.name))
-    shown = visits[: (room - 1) * columns]
-    return [_by_phase(snapshot, glyphs), *_table(snapshot, shown, width, columns, glyphs)]
+    return _table(snapshot, visits[: room * columns], width, columns, glyphs)
 
 
-def _by_phase(snapshot: Snapshot, glyphs: Glyphs) -> Text:
-    line = Text(" ")
+def by_phase(snapshot: Snapshot, width: int) -> Text:
+    """Return how many contexts are in each phase, with the sign of the phase."""
+    line = Text("   ")
     phases = snapshot.phases
-    # Always the same five, so that none moves when another comes or goes.
-    counts = [(str(phase), phases.get(phase, 0), _STYLES.get(phase, "dim")) for phase in _COUNTED]
-    counts.append(("other", len(snapshot.slots) - sum(count for _, count, _ in counts), "dim"))
-    for word, count, style in counts:
-        line.append(f"{glyphs.dot} ", style).append(f"{word} ", "" if count else "dim")
+    # Always the same ones, so that none moves when another comes or goes.
+    counts = [(phase, str(phase), phases.get(phase, 0)) for phase in _COUNTED]
+    for phase, word, count in counts:
+        if line.cell_len + len(word) + 8 > width:
+            break
+        line.append(f"{SIGNS[phase]} ", _STYLES.get(phase, "dim"))
+        line.append(f"{word} ", "" if count else "dim")
         line.append(amount(count).ljust(4), "bold" if count else "dim")
     return line
 
@@ -89,7 +115,7 @@ def _slot(slot: SlotView, snapshot: Snapshot, name_width: int, width: int, glyph
         " ",
         (slot.name[-name_width:].ljust(name_width), "dim"),
         "  ",
-        (f"{glyphs.dot} ", style),
+        (f"{SIGNS[slot.phase]} ", style),
         (str(slot.phase).ljust(_PHASE_WIDTH), style),
         (span(lasts_s).rjust(7), "yellow" if slot.url and lasts_s >= _LONG_S else "dim"),
         "  ",
@@ -104,27 +130,27 @@ def _address(url: str, width: int, snapshot: Snapshot, glyphs: Glyphs) -> str:
     return shortened(one_line(url), width, glyphs)
 
 
-def trouble_rows(snapshot: Snapshot, width: int, room: int, glyphs: Glyphs) -> list[Text]:
-    """Return what went wrong lately, the newest first: failed visits, and notices of more than interest."""
-    troubles: list[VisitFailed | Notice] = [
+def event_rows(snapshot: Snapshot, width: int, room: int, glyphs: Glyphs) -> list[Text]:
+    """Return what happened lately, the newest first: failed visits, and what was said to the user."""
+    happened: list[VisitFailed | Notice] = [
         *(failure for failure in snapshot.failures if failure.fate in _FATES),
-        *(notice for notice in snapshot.notices if notice.level != "info"),
+        *snapshot.notices,
     ]
-    if not troubles:
+    if not happened:
         return [Text.assemble(("  none so far", "dim"))][: max(0, room)]
-    troubles.sort(key=lambda trouble: -trouble.at)
-    return [_trouble(trouble, snapshot, width, glyphs) for trouble in troubles[: max(0, room)]]
+    happened.sort(key=lambda one: -one.at)
+    return [_happened(one, snapshot, width, glyphs) for one in happened[: max(0, room)]]
 
 
-def _trouble(trouble: VisitFailed | Notice, snapshot: Snapshot, width: int, glyphs: Glyphs) -> Text:
-    line = Text.assemble(" ", (clock(trouble.at - snapshot.started).rjust(7), "dim"), "  ")
-    if isinstance(trouble, Notice):
-        style = "red" if trouble.level == "error" else "yellow"
-        return line.append(f"{trouble.level:<5}  ", style).append(one_line(trouble.text))
-    line.append(f"{trouble.fate:<5}  ", _FATES[trouble.fate])
-    line.append(f"{trouble.reason:<11} ")
-    detail = one_line(trouble.detail)
+def _happened(event: VisitFailed | Notice, snapshot: Snapshot, width: int, glyphs: Glyphs) -> Text:
+    line = Text.assemble(" ", (clock(event.at - snapshot.started).rjust(7), "dim"), "  ")
+    if isinstance(event, Notice):
+        style = _LEVELS.get(event.level, "cyan")
+        return line.append(f"{one_line(event.level):<7}  ", style).append(one_line(event.text))
+    line.append(f"{event.fate:<7}  ", _FATES[event.fate])
+    line.append(f"{one_line(event.reason):<11} ")
+    detail = one_line(event.detail)
     room = width - line.cell_len - 1
     # The address gets what the detail leaves, and at least half.
-    address = _address(trouble.url, max(room // 2, room - len(detail) - 2), snapshot, glyphs)
+    address = _address(event.url, max(room // 2, room - len(detail) - 2), snapshot, glyphs)
     return line.append(address).append(f"  {detail}" if detail else "", "dim")

@@ -1,84 +1,117 @@
-"""The live view as lines of text, made of a snapshot and the size of the terminal, and of nothing else.
+"""The view as lines of text, made of a snapshot, the terminal's size and the place in it, and of nothing else.
 
 What always holds: never more lines than the terminal has, none wider than it; every number has its place
-and keeps it, so that the eye can rest on one while the others move.
+and keeps it, so that the eye can rest on one while the others move. Which panels there are goes by the size.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from rich.text import Text
 
-from farm.monitor.figures import (
-    ASCII,
-    UNICODE,
-    Glyphs,
-    amount,
-    bar,
-    by_proxies,
-    clock,
-    lapse,
-    one_line,
-    rate,
-    size,
-    span,
-    sparkline,
-)
-from farm.monitor.rows import fitted, section, slot_rows, trouble_rows
-from farm.monitor.snapshot import BIN_S, Snapshot
+from farm.monitor import panels
+from farm.monitor.bottleneck import bottleneck
+from farm.monitor.browse import Browsing, ViewPage
+from farm.monitor.chart import ledger_bar
+from farm.monitor.figures import ASCII, UNICODE, Glyphs, clock, one_line, span
+from farm.monitor.layout import Panel, fitted, side_by_side, stacked
+from farm.monitor.pages import page_rows
+from farm.monitor.progress import eta
+from farm.monitor.snapshot import Snapshot
+from farm.monitor.tables import DeadRow
 
-_MUCH_LAG_S = 0.1
-_WIDE = 124
-_LEFT = 82
-_LABEL = 11
-# Columns of figures: how wide the number is, and the word after it.
-_FIRST, _SECOND, _THIRD, _FIGURE = (9, 6), (8, 6), (9, 7), (9, 0)
-_FEWEST_TROUBLES = 4
-_MOST_TROUBLES = 12
-_TIGHT_ROWS = 20
-_ROOMY_ROWS = 28
+_WIDE = 120
+_LEAST_LEFT, _MOST_LEFT = 67, 92
+_LEFT_SHARE = 0.46
+_PAIRED = 90
+"""How wide the right column must be for two panels beside each other."""
+_TIGHT_ROWS = 14
+_ROOMY_ROWS = 30
+_LONG_ROWS = 34
 _NOTICE_S = 60.0
-_MOST_NODES = 30
-_HINT = "Ctrl-C finishes the pages under way and stops; a second one stops at once"
+_ENDS = "Ctrl-C finishes the pages under way and stops; a second one stops at once"
+_KEYS = "1 overview  2 sites  3 proxies  4 nodes  5 dead  6 events  p pause  +/- contexts  ? keys"
+_LIST_KEYS = "up/down  Enter opens  / filter  s order  Esc back  1 overview  ? keys"
 _STATES = {"running": ("crawling", "green"), "finished": ("finished", "bold green")}
 _Part = tuple[str, str]
-_Column = tuple[int, int]
-_MEASURES = ("collect", "recycle", "shed", "engine", "kill")
-_LIMITS = {
-    "ramp": "the ramp-up",
-    "memory": "the memory budget",
-    "cpu": "a busy processor",
-    "rate": "the rate limit",
-    "places": "the places in flight",
-    "proxies": "the proxies' rate",
-    "contexts": "the number of contexts",
-}
 
 
-def frame(snapshot: Snapshot, width: int, height: int, title: str, *, unicode: bool = True) -> list[Text]:
-    """Return the view as at most `height` lines of at most `width` cells."""
+def frame(
+    snapshot: Snapshot,
+    width: int,
+    height: int,
+    title: str,
+    place: Browsing | None = None,
+    letters: Sequence[DeadRow] | None = None,
+    *,
+    unicode: bool = True,
+) -> list[Text]:
+    """Return the view as at most `height` lines of at most `width` cells.
+
+    `place` is None where no key can be pressed; `letters` are the dead letters, None before they were read.
+    """
     glyphs = UNICODE if unicode else ASCII
-    tight = height < _TIGHT_ROWS
-    lines = [_header(snapshot, title, width)]
-    if not tight:
-        lines.append(Text())
-    lines += _numbers(snapshot, width, height, glyphs)
-    if snapshot.nodes and not tight:
-        lines.append(_nodes(snapshot, glyphs))
-    if height >= _ROOMY_ROWS:
-        lines.append(Text())
-
-    # Two section rules, and the line at the foot.
-    room = max(0, height - len(lines) - 3)
-    fewest = min(_FEWEST_TROUBLES, room // 3)
-    slots = slot_rows(snapshot, width, room - fewest, glyphs)
-    troubles = trouble_rows(snapshot, width, min(_MOST_TROUBLES, room - len(slots)), glyphs)
-    lines.append(section(_slots_title(snapshot), width, glyphs))
-    lines += slots
-    lines.append(section("last errors", width, glyphs))
-    lines += troubles
-    lines += [Text()] * (height - len(lines) - 1)
-    lines = [*lines[: height - 1], _foot(snapshot)]
+    at = place or Browsing()
+    lines = [_header(snapshot, title, width), *_progress(snapshot, width, height, glyphs)]
+    room = max(0, height - len(lines) - 1)
+    if at.page is ViewPage.OVERVIEW:
+        lines += _overview(snapshot, width, room, glyphs)
+    else:
+        drawn = page_rows(snapshot, at, letters, width, room, glyphs)[:room]
+        lines += drawn + [Text()] * (room - len(drawn))
+    lines = [*lines[: max(0, height - 1)], _foot(snapshot, place, glyphs)]
     return [fitted(line, width, glyphs) for line in lines[:height]]
+
+
+def _overview(snapshot: Snapshot, width: int, room: int, glyphs: Glyphs) -> list[Text]:
+    is_roomy = room >= _ROOMY_ROWS
+    tables = [
+        one
+        for one in (
+            panels.sites(snapshot, glyphs),
+            panels.proxies(snapshot, glyphs),
+            panels.nodes(snapshot, glyphs),
+        )
+        if one is not None
+    ]
+    is_wide = width >= _WIDE
+    numbers = panels.numbers(snapshot, glyphs, whole=is_wide, grows=2 if is_wide else 4)
+    contexts = panels.contexts(snapshot, glyphs)
+    events = panels.events(snapshot, glyphs, room)
+    results, phases = panels.results(snapshot, glyphs), panels.phases(snapshot, glyphs)
+    if not is_wide:
+        more = [results, phases] if room >= _LONG_ROWS else []
+        return stacked([numbers, contexts, *tables, *more, events], width, room, glyphs)
+    left_width = max(_LEAST_LEFT, min(_MOST_LEFT, int(width * _LEFT_SHARE)))
+    right_width = width - left_width - 1
+    left = stacked([numbers, panels.throughput(snapshot, glyphs), contexts], left_width, room, glyphs)
+    if is_roomy and right_width >= _PAIRED:
+        right = [*tables, _paired(results, phases, glyphs), events]
+    else:
+        right = [*tables, results, phases, events]
+    return side_by_side(left, left_width, stacked(right, right_width, room, glyphs), glyphs)
+
+
+def _paired(one: Panel, other: Panel, glyphs: Glyphs) -> Panel:
+    """Return two panels beside each other as one."""
+
+    def draw(width: int, room: int) -> list[Text]:
+        half = width // 2
+        lines = []
+        for left, right in zip(
+            stacked([one], half, room, glyphs), stacked([other], width - half, room, glyphs), strict=True
+        ):
+            left.truncate(half, pad=True)
+            lines.append(left.append_text(right))
+        return lines
+
+    return Panel(
+        "",
+        max(one.least, other.least),
+        max(one.wants, other.wants),
+        min(one.rank, other.rank),
+        one.grows,
+        draw,
+    )
 
 
 def _header(snapshot: Snapshot, title: str, width: int) -> Text:
@@ -103,170 +136,38 @@ def _state(snapshot: Snapshot) -> _Part:
         return f"waiting for {one_line(store)} since {span(max(0.0, snapshot.now - since))}", "bold red"
     if snapshot.is_ending:
         return f"stopping, {snapshot.at_work} under way", "bold yellow"
-    return _STATES.get(snapshot.stats.state, (snapshot.stats.state, "bold yellow"))
+    state = one_line(snapshot.stats.state)
+    return _STATES.get(state, (state, "bold yellow"))
 
 
-def _numbers(snapshot: Snapshot, width: int, height: int, glyphs: Glyphs) -> list[Text]:
-    wide = width >= _WIDE
-    inner = _LEFT if wide else width
-    main = [
-        _pages(snapshot, inner, glyphs),
-        _queue(snapshot),
-        _times(snapshot),
-        _memory(snapshot, inner, glyphs),
-        _slots(snapshot).append(_lag(snapshot), "bold yellow"),
-    ]
-    more = [
-        _reasons("Skipped", snapshot.skipped, glyphs, "yellow"),
-        _reasons("Dead", snapshot.stats.dead_by_reason, glyphs, "red"),
-        _recycled(snapshot, glyphs),
-    ]
-    if not wide:
-        return main + more[: 1 if height < _ROOMY_ROWS else 3]
-    more += [_turned_away(snapshot), _received(snapshot)]
-    for left, right in zip(main, more, strict=True):
-        left.truncate(_LEFT - 1, overflow="ellipsis", pad=True)
-        left.append(" ").append_text(right)
-    return main
+def _progress(snapshot: Snapshot, width: int, height: int, glyphs: Glyphs) -> list[Text]:
+    """Return how far the crawl is, when it would end, and what holds it back."""
+    ledger, progress = snapshot.stats.ledger, snapshot.progress
+    words, how = eta(progress, snapshot.stats)
+    settled = ledger.done + ledger.dead
+    total = settled + progress.left(snapshot.stats)
+    share = f"{100 * settled / total:3.0f} %" if total else "  0 %"
+    label = panels.label_row("Progress")
+    room = max(0, min(width - 48, 140))
+    line = label.append_text(ledger_bar(ledger, room, glyphs)).append(f" {share}", "bold")
+    line.append(f"  {words}", "bold" if words else "")
+    binds = panels.label_row("Held by", (bottleneck(snapshot), "yellow"))
+    if height < _TIGHT_ROWS:
+        return [line, binds]
+    return [line, panels.label_row("", (how, "dim")), binds]
 
 
-def _lag(snapshot: Snapshot) -> str:
-    """Return how late the event loop runs, where that is much: it delays every page."""
-    late_s = snapshot.loop_lag.recent_s
-    return f"  loop {lapse(1000 * late_s)} late" if late_s >= _MUCH_LAG_S else ""
-
-
-def _row(label: str, *parts: str | _Part) -> Text:
-    return Text.assemble(" ", (label.ljust(_LABEL), "dim"), *parts)
-
-
-def _figure(text: str, word: str, style: str, column: _Column) -> list[_Part]:
-    """Return a number and its word in a place of their own, so that rows stand in columns."""
-    return [
-        (text.rjust(column[0]), style),
-        (f" {word}".ljust(column[1] + 1), "dim" if style == "dim" else ""),
-    ]
-
-
-def _count(number: int, word: str, column: _Column, style: str = "bold") -> list[_Part]:
-    """Return a count as `_figure` does; zero is dimmed."""
-    return _figure(amount(number), word, style if number else "dim", column)
-
-
-def _pages(snapshot: Snapshot, width: int, glyphs: Glyphs) -> Text:
-    ledger = snapshot.stats.ledger
-    line = _row(
-        "Pages",
-        *_count(ledger.done, "done", _FIRST),
-        *_count(ledger.dead, "dead", _SECOND, "bold red"),
-        *_figure(rate(snapshot.pages_per_s), "now", "bold", _THIRD),
-        "  ",
-    )
-    room = min(40, width - line.cell_len - 1)
-    history = [count / BIN_S for count in snapshot.history]
-    return line.append(sparkline(history, room, glyphs), "cyan") if room > 0 else line
-
-
-def _queue(snapshot: Snapshot) -> Text:
-    ledger = snapshot.stats.ledger
-    carried = by_proxies(snapshot.proxied)
-    return _row(
-        "Queue",
-        *_count(ledger.queued, "queued", _FIRST),
-        *_count(ledger.leased, "leased", _SECOND),
-        *_count(ledger.delayed, "delayed", _THIRD, "bold yellow"),
-        (f"  {carried} by proxies" if carried else "", "dim"),
-    )
-
-
-def _times(snapshot: Snapshot) -> Text:
-    return _row(
-        "Page time",
-        *_figure(lapse(snapshot.page_ms_p50), "median", "bold", _FIRST),
-        *_figure(lapse(snapshot.page_ms_p95), "p95", "bold", _SECOND),
-        *_count(snapshot.stats.retried, "retried", _THIRD, "bold yellow"),
-        (f"  {rate(snapshot.pages_per_s_overall)} overall", "dim"),
-    )
-
-
-def _memory(snapshot: Snapshot, width: int, glyphs: Glyphs) -> Text:
-    used, budget = snapshot.memory.used_bytes, snapshot.memory.budget_bytes
-    fraction = used / budget if budget else 0.0
-    style = "red" if fraction >= 1 else "yellow" if fraction >= 0.85 else "green"  # noqa: PLR2004
-    full, empty = bar(fraction, 24, glyphs)
-    texts = f"  {size(used):>9} of {size(budget):<9}", f" peak {size(snapshot.memory_peak_bytes):<9}"
-    line = _row("Memory", (full, style), (empty, "dim"), (texts[0], "bold"), (texts[1], "dim"))
-    processes = f"{snapshot.memory.processes:>4} processes"
-    return line.append(processes, "dim") if line.cell_len + len(processes) < width else line
-
-
-def _slots(snapshot: Snapshot) -> Text:
-    total = len(snapshot.slots)
-    limit, flow = snapshot.admission.limit, snapshot.flow
-    parts = _count(snapshot.at_work, f"of {total} at work", _FIRST)
-    if limit < total:
-        binding = _LIMITS.get(snapshot.admission.binding, snapshot.admission.binding)
-        parts.append((f"   held to {limit} by {binding}", "yellow"))
-    elif flow.per_s:
-        # Little's law: how many are under way, how many end a second, how long one takes.
-        law = f"   L {flow.under_way:.1f} = {rate(flow.per_s)} x {lapse(flow.took_s * 1000)}"
-        parts.append((law, "dim"))
-    return _row("Contexts", *parts)
-
-
-def _reasons(label: str, reasons: Mapping[str, int], glyphs: Glyphs, style: str) -> Text:
-    ordered = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
-    line = _row(label, *_count(sum(reasons.values()), "", _FIGURE, f"bold {style}"))
-    between = f" {glyphs.between} "
-    return line.append(
-        " " + between.join(f"{one_line(reason)} {amount(count)}" for reason, count in ordered), "dim"
-    )
-
-
-def _recycled(snapshot: Snapshot, glyphs: Glyphs) -> Text:
-    contexts, engines = snapshot.recycled.get("context", 0), snapshot.recycled.get("engine", 0)
-    line = _row(
-        "Recycled", *_count(contexts, f"contexts {glyphs.between} {amount(engines)} engines", _FIGURE)
-    )
-    measures = [
-        f"{name} {amount(snapshot.relieved[name])}" for name in _MEASURES if name in snapshot.relieved
-    ]
-    if measures:
-        line.append(f" {glyphs.between} {' '.join(measures)}, {size(snapshot.relieved_bytes)} back", "dim")
-    return line
-
-
-def _turned_away(snapshot: Snapshot) -> Text:
-    return _row("Links", *_count(snapshot.stats.duplicates, "known already", _FIGURE))
-
-
-def _received(snapshot: Snapshot) -> Text:
-    return _row("Received", (size(snapshot.bytes_received).rjust(9), "bold"))
-
-
-def _nodes(snapshot: Snapshot, glyphs: Glyphs) -> Text:
-    """Return the other nodes in a line: how many are at work, and their names; those that were lost come first."""
-    at_work = sum(node.state != "lost" for node in snapshot.nodes)
-    line = _row("Nodes", *_count(at_work, "others at work", _FIRST), "  ")
-    ordered = sorted(snapshot.nodes, key=lambda node: node.state != "lost")
-    for number, node in enumerate(ordered[:_MOST_NODES]):
-        if number:
-            line.append(f" {glyphs.between} ", "dim")
-        line.append(one_line(node.name), "dim" if node.state == "running" else "")
-        if node.state != "running":
-            line.append(f" {node.state}", "bold red" if node.state == "lost" else "yellow")
-    return line
-
-
-def _slots_title(snapshot: Snapshot) -> str:
-    return "contexts" if snapshot.single_site is None else f"contexts on {snapshot.single_site}"
-
-
-def _foot(snapshot: Snapshot) -> Text:
-    recent: Sequence[str] = [
+def _foot(snapshot: Snapshot, place: Browsing | None, glyphs: Glyphs) -> Text:
+    if place is not None and place.is_typing:
+        return Text.assemble(" filter: ", (one_line(place.pattern), "bold"), glyphs.full[:1])
+    recent = [
         one_line(notice.text)
         for notice in snapshot.notices
         if notice.level == "info" and snapshot.now - notice.at < _NOTICE_S
     ]
-    # What is worse than a remark stands among the errors.
-    return Text.assemble((f" {recent[-1]}", "cyan") if recent else (f" {_HINT}", "dim"))
+    # What is worse than a remark stands among the events.
+    if recent:
+        return Text(f" {recent[-1]}", "cyan")
+    if place is None:
+        return Text(f" {_ENDS}", "dim")
+    return Text(f" {_KEYS if place.page is ViewPage.OVERVIEW else _LIST_KEYS}", "dim")

@@ -3,30 +3,33 @@
 Each shows snapshots from a thread of its own until it is stopped. A terminal or a pipe that does not take its
 output holds up this thread and nothing else; it is a daemon, and stopping it has a deadline.
 
-The live view is drawn four times a second while there is work. Its lines are written over the ones before: nothing
-is cleared, so nothing flickers. While it is on nothing else may write to the terminal: the log goes to its file
-alone. Lines of progress are log records.
+The live view is drawn twice a second while there is work, and once a key is pressed. While it is on nothing
+else may write to the terminal: the log goes to its file alone. Lines of progress are log records.
 """
 
 import contextlib
 import logging
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from rich.console import Console, ConsoleOptions, RenderResult
-from rich.live import Live
 from rich.segment import Segment
 
 from farm.model.clock import Clock
+from farm.monitor.browse import Act, Browsing, pressed
 from farm.monitor.figures import amount, by_proxies, clock, lapse, one_line, rate, size, span
+from farm.monitor.pages import listing
 from farm.monitor.screen import frame
 from farm.monitor.snapshot import Snapshot
+from farm.monitor.tables import DeadRow
+from farm.monitor.terminal import FullScreen, Keyboard, Terminal
 
-_EVERY_S = 0.25
+_EVERY_S = 0.5
+"""More often the numbers, which are of seconds, would not be newer."""
 _IDLE_EVERY_S = 1.0
 """Without a visit under way only the clock moves."""
 _progress = logging.getLogger("farm.progress")
@@ -71,62 +74,101 @@ class View(ABC):
         """Show until `_ended` is set."""
 
 
-def can_be_shown(console: Console) -> bool:
-    """Whether the console is a terminal that a full screen can be drawn on."""
-    return console.is_terminal and not console.is_dumb_terminal
-
-
-class Terminal(Console):
-    """A console that tells of a closed terminal as any file does, instead of ending the program."""
-
-    def on_broken_pipe(self) -> None:
-        """Let the error pass that is being handled."""
-        raise  # noqa: PLE0704
-
-
 class Screen:
     """A snapshot as rich draws it, in whatever size the terminal has at the moment."""
 
-    def __init__(self, snapshot: Snapshot, title: str) -> None:
+    def __init__(self, snapshot: Snapshot, title: str, place: Browsing | None = None) -> None:
         self._snapshot = snapshot
         self._title = title
+        self._place = place
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width, height = options.max_width, options.height or console.height
-        lines = frame(self._snapshot, width, height, self._title, unicode=not options.ascii_only)
+        lines = frame(self._snapshot, width, height, self._title, self._place, unicode=not options.ascii_only)
         for number, line in enumerate(lines):
             if number:
                 yield Segment.line()
             yield from line.render(console)
 
 
-class LiveView(View):
-    """Draws the snapshots on the whole terminal."""
+class Steering(Protocol):
+    """What keys can do beyond the view; called from its thread, and must not wait."""
 
-    def __init__(self, source: Source, title: str, clock: Clock, console: Console | None = None) -> None:
+    @property
+    def letters(self) -> Sequence[DeadRow] | None:
+        """The dead letters that were read last; None before."""
+        ...
+
+    def act(self, act: Act, place: Browsing, snapshot: Snapshot) -> None:
+        """Begin to do what a key asks for."""
+        ...
+
+
+class LiveView(View):
+    """Draws the snapshots on the whole terminal. With `steering` keys are taken, where there is a keyboard."""
+
+    def __init__(
+        self,
+        source: Source,
+        title: str,
+        clock: Clock,
+        console: Console | None = None,
+        steering: Steering | None = None,
+    ) -> None:
         super().__init__(source, clock, "live-view")
         self._title = title
         self._console = console or Terminal()
-        self._pause_s = _EVERY_S
+        self._steering = steering
+        self._keyboard = Keyboard.open() if steering is not None else None
+        self._place = Browsing()
+        self._snapshot_shown = self._snapshot()
+
+    def stop(self, deadline_s: float = 1.0) -> None:
+        """Give the terminal back; after the deadline it is left as it is, but for the keyboard."""
+        self._ended.set()
+        if self._keyboard is not None:
+            self._keyboard.wake()
+        super().stop(deadline_s)
+        if self._keyboard is not None:
+            self._keyboard.close()
 
     def _run(self) -> None:
-        live = Live(
-            self._screen(),
-            console=self._console,
-            screen=True,
-            auto_refresh=False,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
+        if self._keyboard is not None:
+            self._keyboard.attach()
         # The terminal may go (a closed window, a lost connection); the crawl goes on without a view.
-        with contextlib.suppress(OSError), live:
-            while not self._ended.wait(self._pause_s):
-                live.update(self._screen(), refresh=True)
+        with contextlib.suppress(OSError), FullScreen(self._console) as screen:
+            self._draw(screen)
+            while not self._ended.is_set():
+                pause_s = _EVERY_S if self._snapshot_shown.at_work else _IDLE_EVERY_S
+                if self._keyboard is None:
+                    self._ended.wait(pause_s)
+                else:
+                    keys, is_new = self._keyboard.wait(pause_s)
+                    for key in keys:
+                        self._press(key)
+                    if is_new:
+                        screen.forget()
+                if not self._ended.is_set():
+                    self._draw(screen)
 
-    def _screen(self) -> Screen:
-        snapshot = self._snapshot()
-        self._pause_s = _EVERY_S if snapshot.at_work else _IDLE_EVERY_S
-        return Screen(snapshot, self._title)
+    def _press(self, key: str) -> None:
+        steering = self._steering
+        if steering is None:
+            return
+        rows = listing(self._snapshot_shown, self._place, steering.letters).keys
+        self._place, act = pressed(self._place, key, rows)
+        if act is not None:
+            steering.act(act, self._place, self._snapshot_shown)
+
+    def _draw(self, screen: FullScreen) -> None:
+        self._snapshot_shown = self._snapshot()
+        width, height = screen.size()
+        place = self._place if self._keyboard is not None else None
+        letters = self._steering.letters if self._steering is not None else None
+        is_ascii = self._console.options.ascii_only
+        screen.draw(
+            frame(self._snapshot_shown, width, height, self._title, place, letters, unicode=not is_ascii)
+        )
 
 
 class PlainView(View):

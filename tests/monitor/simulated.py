@@ -7,27 +7,42 @@ import random
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from farm.model.clock import SystemClock
-from farm.model.crawl import Ledger, Stats
+from farm.model.crawl import Ledger, SitePace, Stats
+from farm.model.egress import ProxyUse
 from farm.model.event import (
     AdmissionSet,
+    Committed,
     Fate,
     MemoryRead,
     Notice,
+    PacesRead,
     PageDone,
     Phase,
+    ProxiesRead,
+    Reclaimed,
     Recycled,
     Skipped,
     SlotPhase,
     StatsRead,
     VisitFailed,
 )
+from farm.model.record import Batch, Record
 from farm.monitor.tally import Tally
 from farm.monitor.views import LiveView
 
 GIB = 1 << 30
+PROXIES = (
+    ProxyUse("dc-7.proxies.example:8080", "banned", 0.31, 0, 2, 118.0, 3, 2400.0),
+    ProxyUse("dc-2.proxies.example:8080", "on trial", 0.52, 1, 1, 0.0, 1, 900.0),
+    *(
+        ProxyUse(f"res-{number}.proxies.example:3128", "available", 0.97 - number / 50, 3, 0, 0.0, 0, 310.0)
+        for number in range(4)
+    ),
+)
 STEPS = (
     (Phase.LEASING, 0.02),
     (Phase.NAVIGATING, 0.5),
@@ -102,6 +117,14 @@ class SimulatedFarm:
             self._emit(VisitFailed(now, name, url, reason, detail, fate))
             return
         self._done += 1
+        timings = {
+            "lease": self._random.randint(1, 9),
+            "navigate": self._random.randint(200, 700),
+            "settle": self._random.randint(300, 1500),
+            "extract": self._random.randint(5, 60),
+        }
+        record = Record("i", url, {"timings_ms": {**timings, "total": sum(timings.values())}})
+        self._emit(Committed(now, Batch((record,))))
         self._queued += self._random.choice((0, 0, 1, 3, 6)) if self._done < 3000 else -1
         self._emit(PageDone(now, name, url, 200, int(self._random.lognormvariate(6.6, 0.5)), 91_000, True))
         self._skipped["out_of_scope"] += self._random.randint(0, 9)
@@ -126,12 +149,29 @@ class SimulatedFarm:
         )
         used = (0.4 + 0.11 * len(self._slots) * (1 - 2 ** (-(now - self._started) / 10))) * GIB
         self._emit(MemoryRead(now, int(used), 6 * GIB, 9 + 2 * len(self._slots)))
+        self._emit(PacesRead(now, tuple(self._paces(now))))
+        self._emit(ProxiesRead(now, Counter(one.state for one in PROXIES), PROXIES))
+        self._emit(Reclaimed(now, "recycle", "c3", "band", 40 << 20))
         limit = self._limit(now)
         self._emit(
             AdmissionSet(now, limit, "memory" if now - self._started > len(self._slots) / 2 else "ramp")
         )
         if int(now - self._started) == 6:
             self._emit(Notice(now, "warning", "running as root: the browser's sandbox is off"))
+
+    def _paces(self, now: float) -> Iterator[SitePace]:
+        names = [f"shop{number + 1}.example" for number in range(self._sites)]
+        for number, name in enumerate(names if self._sites > 1 else ["shop.example"]):
+            is_blocked = number == 1 and int(now) % 60 < 20
+            yield SitePace(
+                name,
+                4 + number,
+                2.5 if number == 1 else 0.0,
+                420.0 + 90 * number,
+                400.0,
+                20.0 - int(now) % 60 if is_blocked else 0.0,
+                "refused" if number == 1 else "",
+            )
 
 
 def simulated(slots: int, seconds: float, *, sites: int = 1) -> Tally:

@@ -38,7 +38,7 @@ def test_it_is_said_how_the_end_was_reckoned() -> None:
     """What is left, and how fast it becomes less."""
     assert eta(Progress(8.0, 0.0, 60.0), stats(4800)) == (
         "10m00s to go",
-        "4,800 left at 8.0/s of the last 1m00s",
+        "4,800 left at 8.0/s (last 1m00s)",
     )
 
 
@@ -46,13 +46,13 @@ def test_new_links_make_it_a_lower_bound() -> None:
     """Nobody knows how many pages there are."""
     words, how = eta(Progress(8.0, 3.0, 60.0), stats(4800))
     assert words == "at least 10m00s to go"
-    assert how.endswith(", while 3.0/s are found")
+    assert how.endswith(", 3.0/s more found")
 
 
 def test_a_limit_of_pages_is_the_end() -> None:
     """Whatever is found meanwhile."""
     words, how = eta(Progress(8.0, 3.0, 60.0, limit=1000), stats(4800, rendered=920))
-    assert (words, how) == ("10s to go", "80 left at 8.0/s of the last 1m00s, up to --limit")
+    assert (words, how) == ("10s to go", "80 left at 8.0/s (last 1m00s), up to --limit")
 
 
 def test_without_anything_left_there_is_nothing_to_say() -> None:

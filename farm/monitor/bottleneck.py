@@ -1,0 +1,118 @@
+"""What holds a crawl back now, in words with numbers: the view's answer to `why is it not faster?`."""
+
+from farm.model.event import Phase, ProcessorRead
+from farm.monitor.figures import amount, lapse, one_line, rate, size, span
+from farm.monitor.snapshot import SiteView, Snapshot
+
+_MUCH_LAG_S = 0.1
+_ADMISSION = {
+    "ramp": "the ramp-up",
+    "memory": "the memory budget",
+    "cpu": "the processor",
+    "rate": "the rate limit",
+    "places": "the places in flight",
+    "proxies": "the proxies",
+    "keys": "what was set by hand",
+}
+_VERDICTS = {
+    "refused": "it answered 429 or 503",
+    "slow": "its latency rose",
+    "failing": "many visits fail",
+    "held": "its latency rose",
+}
+_IDLE = frozenset({Phase.IDLE, Phase.LEASING})
+
+
+def bottleneck(snapshot: Snapshot) -> str:
+    """Return in a few words what binds, with its numbers; texts from outside are made safe to show."""
+    return _halted(snapshot) or _slowed(snapshot)
+
+
+def _halted(snapshot: Snapshot) -> str:
+    """Say what lets no new page begin; empty where some may."""
+    if snapshot.away_since is not None:
+        away_s = max(0.0, snapshot.now - snapshot.away_since)
+        return f"Redis: no answer for {span(away_s)}, no page is leased"
+    for store, since in snapshot.sinks_away.items():
+        return f"the sink {one_line(store)}: takes no records since {span(max(0.0, snapshot.now - since))}"
+    state, ledger = snapshot.stats.state, snapshot.stats.ledger
+    if snapshot.is_ending:
+        return f"the end: {snapshot.at_work} pages under way are finished"
+    if state in {"paused", "draining", "stopped"}:
+        return f"the crawl is {state}: no new page is taken"
+    if ledger.accepted and not ledger.open:
+        return "nothing: every URL is settled"
+    return ""
+
+
+def _slowed(snapshot: Snapshot) -> str:
+    """Say what lets no more pages begin than do."""
+    slots, ledger = len(snapshot.slots), snapshot.stats.ledger
+    if snapshot.admission.limit < slots and ledger.queued:
+        return _admission(snapshot, slots)
+    waiting = [slot for slot in snapshot.slots if slot.phase in _IDLE and not slot.url]
+    if len(waiting) * 4 >= slots > 0:
+        return _empty(snapshot) if not ledger.queued else _sites(snapshot, len(waiting))
+    late_s = snapshot.loop_lag.recent_s
+    if late_s >= _MUCH_LAG_S:
+        return f"the farm's own event loop: {lapse(1000 * late_s)} late"
+    return _pages(snapshot) if snapshot.at_work else "not known yet"
+
+
+def _admission(snapshot: Snapshot, slots: int) -> str:
+    admission, memory = snapshot.admission, snapshot.memory
+    held = f"{amount(admission.limit)} of {amount(slots)} contexts may work"
+    name = _ADMISSION.get(admission.binding, one_line(admission.binding))
+    match admission.binding:
+        case "memory":
+            return f"{name}: {size(memory.used_bytes)} of {size(memory.budget_bytes)}, {held}"
+        case "cpu" if (read := snapshot.last(ProcessorRead)) is not None:
+            return f"{name}: {100 * read.busy_share:.0f} % busy, {held}"
+    return f"{name}: {held}"
+
+
+def _empty(snapshot: Snapshot) -> str:
+    ledger = snapshot.stats.ledger
+    if ledger.delayed and not ledger.leased:
+        return f"the wait before another try: {amount(ledger.delayed)} URLs, none is queued"
+    return f"an empty queue: {amount(ledger.leased)} under way, {amount(ledger.delayed)} wait for another try"
+
+
+def _sites(snapshot: Snapshot, waiting: int) -> str:
+    """Say which site keeps contexts waiting though URLs are queued."""
+    waits = f"{amount(waiting)} contexts wait"
+    blocked = [site for site in snapshot.sites if site.blocked_until > snapshot.now]
+    if blocked:
+        longest = max(blocked, key=lambda site: site.blocked_until)
+        left = span(max(1.0, longest.blocked_until - snapshot.now))
+        return f"site limit of {one_line(longest.site)}: it answered 429 or 503, {left} left; {waits}"
+    limited = [site for site in snapshot.sites if site.limit and site.in_flight >= site.limit]
+    if limited:
+        site = max(limited, key=lambda one: one.per_s)
+        return f"site limit of {one_line(site.site)}: {_limit(site)}; {waits}"
+    paced = [site for site in snapshot.sites if site.rate]
+    if paced:
+        site = max(paced, key=lambda one: one.per_s)
+        return f"site limit of {one_line(site.site)}: {rate(site.rate)}{_because(site)}; {waits}"
+    return f"the sites' limits: of {amount(snapshot.stats.ledger.queued)} queued URLs none may be leased; {waits}"
+
+
+def _limit(site: SiteView) -> str:
+    return f"{amount(site.in_flight)} of {amount(site.limit)} at once{_because(site)}"
+
+
+def _because(site: SiteView) -> str:
+    return f" since {_VERDICTS[site.verdict]}" if site.verdict in _VERDICTS else ""
+
+
+def _pages(snapshot: Snapshot) -> str:
+    """Say that all contexts are busy, and with what."""
+    flow, phases = snapshot.flow, {name: ms for name, ms in snapshot.phase_ms.items() if name != "total"}
+    words = f"the pages: {amount(snapshot.at_work)} of {amount(len(snapshot.slots))} contexts at work"
+    if flow.per_s:
+        words += f", {lapse(1000 * flow.took_s)} a page"
+    total = sum(phases.values())
+    if total > 0:
+        slowest = max(phases, key=lambda name: phases[name])
+        words += f", most of it {one_line(slowest)} ({100 * phases[slowest] / total:.0f} %)"
+    return words
