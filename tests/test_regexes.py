@@ -21,6 +21,7 @@ METHODS = SEARCHING | {"match", "fullmatch"}
 UNKNOWN_USE = ("search", "finditer", "match")
 
 BOUNDED = {
+    "farm.browser.consent._bundle": "the rules' own patterns, on the first 500 characters of an address",
     "farm.detect.soft._NOT_FOUND": "a title or a heading of 300 characters",
 }
 """May take more than linear time, on text that is short: where the bound is."""

@@ -95,6 +95,8 @@ class Options(TypedDict, total=False):
     """how often each --click is repeated while it brings something new [1]."""
     scroll: int | None
     """scroll to the end until nothing new comes, N times at most [0]."""
+    consent: Literal["accept", "reject", "off"] | None
+    """answer cookie banners, once a context, before the page is read [off]."""
     screenshot: bool | None
     """a PNG of each page, all of it."""
     pdf: bool | None

@@ -11,6 +11,7 @@ from farm.app.access import DEFAULT_CRAWL, PRIVATE, check_authorities, output_fo
 from farm.app.rendering import Credentials, credentials, needs_browser
 from farm.browser import chromium
 from farm.browser.chromium import BrowserBinary, find_browser
+from farm.browser.consent import check_rules
 from farm.egress import AllowedNetwork, Guard
 from farm.egress.proxy_file import ProxyFile
 from farm.extract.declaration import Declaration, read_declaration
@@ -160,7 +161,7 @@ def preflight(
     check_sinks(settings.sink, have_items=settings.extract is not None or handling is not None)
     _check_effect(settings, flags, follows=handling is not None)
     declaration = read_declaration(settings.extract) if settings.extract is not None else None
-    check_packages(markdown=settings.markdown, main_text=settings.main_text)
+    _check_packages(settings)
     ScopeRules(settings.scope, (), settings.include, settings.exclude)
     guard = Guard([AllowedNetwork.parse(text) for text in settings.allow_network])
     if not seeds and settings.redis == EMBEDDED and not (output / PRIVATE / "redis").is_dir():
@@ -259,6 +260,13 @@ def check_sizes(memory: Memory, machine_bytes: int, contexts: int | None, fds: i
             )
         case None:
             return budget
+
+
+def _check_packages(settings: RunSettings) -> None:
+    """Raise UsageError for a setting whose package is not installed."""
+    check_packages(markdown=settings.markdown, main_text=settings.main_text)
+    if settings.consent != "off":
+        check_rules()
 
 
 def _check_effect(settings: RunSettings, flags: Collection[str], *, follows: bool) -> None:

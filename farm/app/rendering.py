@@ -131,6 +131,7 @@ def slot_params(
         settle_timeout_s=settings.settle_timeout,
         act=ActParams(settings.click, settings.click_times, settings.scroll),
         pictures=PictureParams(settings.screenshot, settings.pdf),
+        consent=settings.consent if settings.consent != "off" else None,
         # With `on` every such link is a page, whatever its script does.
         find_router=hash_routes is not HashRoutes.ON,
         list_images=settings.images,

@@ -13,7 +13,8 @@ from typing import Any
 
 from playwright.async_api import Error, Response
 
-from farm.browser.acting import Acted, ActParams, act
+from farm.browser.acting import ActParams, act
+from farm.browser.consent import LOOKS, Choice, Consent, answer_banner
 from farm.browser.errors import is_navigated, is_no_page, translate
 from farm.browser.events import flat
 from farm.browser.intercept import PAGE_TYPES
@@ -33,6 +34,8 @@ FETCHED_S = 3.0
 """How long the bodies of what the page fetched may take to be read, when the page has been."""
 PICTURE_SHARE = 0.25
 """Of a page's time, what is kept for its pictures."""
+CONSENT_SHARE = 0.5
+"""Of a page's time, what is kept for what comes after its cookie banner."""
 
 
 ROUTER = (
@@ -59,6 +62,8 @@ class RenderParams(ReadParams):
     page_timeout_s: float = 60.0
     act: ActParams = field(default_factory=ActParams)
     pictures: PictureParams = field(default_factory=PictureParams)
+    consent: Choice | None = None
+    """What is answered to a cookie banner; None: it is left alone."""
     find_router: bool = False
     """Whether to find out if a page with `#/` links to itself routes by them."""
 
@@ -102,7 +107,7 @@ async def visit(
     content_type = response.headers.get("content-type", "")
     is_page = _mime(content_type) in PAGE_TYPES
     reading = Reading(tab, params, ends, is_page=is_page)
-    acted = await _acted(reading, params) if is_page and params.act else Acted()
+    actions = await _actions(reading, params, url, response.status) if is_page else Actions()
     seen = await reading.read()
     navigate_ms = round((committed - begun) * 1000)
     timings = {"navigate": navigate_ms, "settle": round((loop.time() - committed) * 1000)}
@@ -118,25 +123,49 @@ async def visit(
         page = replace(page, hash_router=await _hash_router(tab, page.final_url, reading.left_s))
     if answered is not None and tab.events.journey.is_long:
         await answered(page.status, page.headers)
-    actions = {"clicked": acted.clicked, "scrolled": acted.scrolled} if params.act else {}
     broke_off = tab.events.broke_off or tab.intercept.broke_off
     broken = ["document"] if broke_off else []
-    truncated = (*broken, *page.truncated, *(["actions"] if acted.cut_short else []), *short)
+    truncated = (*broken, *page.truncated, *(["actions"] if actions.cut_short else []), *short)
     return replace(
         page,
         captures=tuple(captures),
         exchanges=(*tab.intercept.exchanges, *page.exchanges),
-        actions=actions,
+        actions=actions.told,
         truncated=truncated,
         broke_off=broke_off,
     )
 
 
-async def _acted(reading: Reading, params: RenderParams) -> Acted:
-    """Let the page settle, and do to it what the user wants, as long as enough time is left to read it."""
+@dataclass(frozen=True, slots=True)
+class Actions:
+    """What was done to a page before it was read, as its record has it; `cut_short` by its deadline or length."""
+
+    told: Mapping[str, Any] = field(default_factory=dict)
+    cut_short: bool = False
+
+
+async def _actions(reading: Reading, params: RenderParams, url: str, status: int) -> Actions:
+    """Answer the cookie banner, if there is one, and do to the page what the user wants."""
+    told: dict[str, Any] = {}
+    if params.consent and reading.tab.banner_looks < LOOKS and status < HTTPStatus.BAD_REQUEST:
+        consent = await _consent(reading, params, params.consent, url)
+        told = {} if consent is None else {"consent": consent.told()}
+    if not params.act:
+        return Actions(told)
+    # As long as enough time is left to read the page.
     await reading.first_settled()
     kept_s = COLLECT_S + (PICTURE_SHARE * params.page_timeout_s if params.pictures else 0.0)
-    return await act(reading, params.act, reading.ends - kept_s)
+    acted = await act(reading, params.act, reading.ends - kept_s)
+    return Actions({"clicked": acted.clicked, "scrolled": acted.scrolled, **told}, acted.cut_short)
+
+
+async def _consent(reading: Reading, params: RenderParams, choice: Choice, url: str) -> Consent | None:
+    """Let the page settle and answer its cookie banner, once in a context."""
+    await reading.first_settled()
+    consent = await answer_banner(reading, choice, url, reading.ends - CONSENT_SHARE * params.page_timeout_s)
+    is_answered = consent is not None and consent.answered
+    reading.tab.banner_looks = LOOKS if is_answered else reading.tab.banner_looks + 1
+    return consent
 
 
 async def _navigate(tab: Tab, url: str, deadline_s: float) -> Response | None:

@@ -75,7 +75,7 @@ class TabParams:
 
 
 class Tab:
-    """One open context. `site` and `served` are kept by the slot that owns it."""
+    """One open context. `site` and `served` are kept by the slot that owns it, `banner_looks` by visits."""
 
     def __init__(
         self, engine: Engine, context: BrowserContext, page: Page, cdp: CDPSession, params: TabParams
@@ -90,7 +90,7 @@ class Tab:
         """The renderer's memory cap, 0 where it has none, and its memory at the last reading."""
         self.nonce = secrets.token_hex(8)
         self.site: str | None = None
-        self.served = 0
+        self.served = self.banner_looks = 0
         self.events = PageEvents()
         self.intercept = Interceptor(params.intercept, self)
         self.responses: Responses | None = None

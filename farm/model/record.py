@@ -96,7 +96,8 @@ COLUMNS = (
     Column(
         "actions",
         "json",
-        "`{clicked, scrolled}`: what was done to the page; empty where nothing was asked for",
+        "`{clicked, scrolled}`: what was done to the page; empty where nothing was asked for. `consent` on the "
+        "page on which `--consent` met a banner: `{choice, by, answered}`",
     ),
     Column("noindex", "boolean", "whether the page asks not to be indexed, by `X-Robots-Tag` or meta robots"),
     Column("duplicate_of", "text", "the URL that showed the same content before; null where none did"),

@@ -1,7 +1,7 @@
 """The options of a page: the browser, how it renders, what is known of single sites, and the way out."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, field_validator
 
@@ -75,6 +75,9 @@ class RenderSettings(BaseModel):
     )
     scroll: int = option(
         0, "scroll to the end until nothing new comes, N times at most [0]", metavar="N", ge=0, le=1000
+    )
+    consent: Literal["accept", "reject", "off"] = option(
+        "off", "answer cookie banners, once a context, before the page is read [off]"
     )
     screenshot: bool = option(False, "a PNG of each page, all of it")
     pdf: bool = option(False, "a PDF of each page")

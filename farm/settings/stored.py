@@ -44,6 +44,7 @@ FOR_SEEDS = ("scope", "include", "exclude", "depth", "hash_routes")
 OF_RECORDS = (
     *("render", "wait", "block", "max_page_size", "viewport", "user_agent", "locale", "timezone"),
     *("isolation", "click", "click_times", "scroll", "screenshot", "pdf", "download", "max_download"),
+    "consent",
     *("html", "bodies", "text", "images", "capture", "capture_max", "har", "markdown", "main_text"),
 )
 """Options that change what a record says; who joins without them has them from the crawl."""
@@ -51,7 +52,7 @@ DECLARATION = "declaration"
 """What `--extract` says, whole: not the file's name, which is another on each machine."""
 SAID_WHERE_GIVEN = frozenset(
     {
-        *("site", "render", "images", "capture", "capture_max", "har", "bodies"),
+        *("site", "render", "consent", "images", "capture", "capture_max", "har", "bodies"),
         *("markdown", "main_text", DECLARATION),
     }
 )
@@ -91,7 +92,7 @@ class StoredSettings(
 def agreed_settings(settings: RunSettings) -> dict[str, Any]:
     """Return the settings that are stored with the crawl when it is created, as JSON has them."""
     of_records = settings.model_dump(mode="json", include=set(OF_RECORDS))
-    unsaid: tuple[Any, ...] = (None, False, [], Renderer.BROWSER)
+    unsaid: tuple[Any, ...] = (None, False, [], "off", Renderer.BROWSER)
     of_records = {
         name: value
         for name, value in of_records.items()

@@ -1,0 +1,281 @@
+"""Cookie banners, answered before a page is read: by DuckDuckGo's autoconsent, in isolated worlds of its own.
+
+The rules are the package's; what they ask of the page's own world is evaluated there, and is not believed more
+than the page itself. A context keeps the answer as its cookies: its pages are looked at only until a banner was
+answered, `LOOKS` of them at most. Nothing here fails a visit but the loss of its tab.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Literal
+
+import orjson
+from playwright.async_api import Error, Frame
+
+from farm.browser.driver import decoded, script
+from farm.browser.engine import CLOSE_S
+from farm.browser.reading import Reading
+from farm.browser.tab import Tab
+from farm.model.errors import SlotLost, UsageError
+from farm.model.outcome import FailureKind
+
+Choice = Literal["accept", "reject"]
+LOOKS = 2
+"""How many pages of a context are looked at for a banner."""
+CONSENT_S = 10.0
+"""How long a banner may take."""
+POPUP_S = 2.0
+"""How long a banner may take to show where its script is on the page."""
+NEWS_S = 0.5
+CALL_S = 3.0
+MAIN_WORLD_MS = 500
+MOST_FRAMES = 10
+MOST_EVALS = 200
+ROUNDS = 2
+"""A banner may open a frame with the choices."""
+_URL_CHARS = 500
+_WORLD = "consent"
+Send = Callable[..., Awaitable[dict[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What became of a banner: `by` names the rule, `answered` says whether it was pressed away."""
+
+    choice: Choice
+    by: str
+    answered: bool
+    is_intermediate: bool = False
+    """Whether the choices themselves are in a frame that is opened now."""
+
+    def told(self) -> dict[str, Any]:
+        """Return it as a record has it."""
+        return {"choice": self.choice, "by": self.by, "answered": self.answered}
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """The rules of all sites as JSON, and those of single sites by the addresses that they are for."""
+
+    generic: tuple[str, ...]
+    special: tuple[tuple[re.Pattern[str], str], ...] = field(repr=False)
+
+    def of(self, url: str) -> str:
+        """Return the rules for an address as a list of JSON."""
+        special = (rule for pattern, rule in self.special if pattern.search(url[:_URL_CHARS]))
+        return f"[{','.join([*self.generic, *special])}]"
+
+
+def check_rules() -> None:
+    """Raise UsageError where the package with the rules is missing."""
+    _bundle()
+
+
+@cache
+def _bundle() -> tuple[str, _Rules]:
+    """Return the script and the rules of the package."""
+    try:
+        from duckduckgo_autoconsent import bundle, rules_json
+    except ImportError:
+        raise UsageError(
+            "--consent needs a package that is not installed; `pip install 'crawl-farm[consent]'` brings it."
+        ) from None
+    generic: list[str] = []
+    special: list[tuple[re.Pattern[str], str]] = []
+    for rule in orjson.loads(rules_json()):
+        text = orjson.dumps(rule).decode()
+        pattern = rule.get("runContext", {}).get("urlPattern")
+        try:
+            compiled = re.compile(pattern) if pattern else None
+        except re.error:
+            compiled = None
+        if compiled is None:
+            generic.append(text)
+        else:
+            special.append((compiled, text))
+    return f"{script('consent.js')}\n{bundle()}", _Rules(tuple(generic), tuple(special))
+
+
+async def answer_banner(reading: Reading, choice: Choice, url: str, ends: float) -> Consent | None:
+    """Answer the banner of the settled page; None where there is none, or no answer in time.
+
+    Returns soon after `ends`, by the loop's clock. Raises SlotLost where the tab is lost, RenderError as settling
+    does.
+    """
+    tab, found = reading.tab, None
+    ends = min(ends, asyncio.get_running_loop().time() + CONSENT_S)
+    for number in range(ROUNDS):
+        try:
+            async with AsyncExitStack() as opened:
+                frames = (await _frames(tab, url, opened))[number > 0 :]
+                found = await _first_answer(frames, choice, ends) or found
+        except SlotLost as error:
+            if error.kind is not FailureKind.TIMEOUT or tab.lost:
+                raise
+        if found is None or not found.answered:
+            return found
+        await reading.settled()
+        if not found.is_intermediate:
+            return found
+    return found
+
+
+async def _first_answer(frames: Sequence["_Frame"], choice: Choice, ends: float) -> Consent | None:
+    """Look at all frames at once; return what became of the first banner that was answered, else of any."""
+    found: Consent | None = None
+    looks = [asyncio.create_task(one.answered(choice, ends), name="consent") for one in frames]
+    try:
+        for look in asyncio.as_completed(looks):
+            said = await look
+            found = said or found
+            if said is not None and said.answered:
+                break
+    finally:
+        for one in looks:
+            one.cancel()
+        await asyncio.gather(*looks, return_exceptions=True)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """A frame of the page; `main` says whether scripts can be evaluated in its own world."""
+
+    tab: Tab
+    id: str
+    url: str
+    send: Send
+    main: bool
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is that of the page itself."""
+        return self.id == self.tab.frame_id
+
+    async def answered(self, choice: Choice, ends: float) -> Consent | None:
+        """Look for a banner in the frame and answer it; None where there is none."""
+        loop = asyncio.get_running_loop()
+        source, rules = _bundle()
+        by, detected_at, evals = "", None, 0
+        try:
+            made = await self.send("Page.createIsolatedWorld", CALL_S, frameId=self.id, worldName=_WORLD)
+            world = int(made["executionContextId"])
+            config = {
+                "enabled": True,
+                "autoAction": "optIn" if choice == "accept" else "optOut",
+                "enablePrehide": False,
+                "enableCosmeticRules": True,
+                "detectRetries": 1,
+                # Where nothing can be refused, a notice is pressed away, and nothing is accepted.
+                "heuristicMode": "off" if choice == "accept" else "tier1",
+                "logs": {"errors": False},
+            }
+            begin = orjson.dumps({"type": "initResp", "config": config, "rules": {}}).decode()
+            begin = begin.replace('"rules":{}', f'"rules":{{"autoconsent":{rules.of(self.url)}}}')
+            await self._evaluate(f"{source}\nautoconsentReceiveMessage({begin}); 0", world)
+            while (left_s := ends - loop.time()) > 0:
+                news = decoded(await self._evaluate(f"consentNews({1000 * min(NEWS_S, left_s):.0f})", world))
+                by = str(news["by"] or by)
+                for id_, code in news["asked"]:
+                    evals += 1
+                    result = await self._in_main_world(str(code)) if evals <= MOST_EVALS else False
+                    reply = orjson.dumps({"type": "evalResp", "id": id_, "result": result}).decode()
+                    await self._evaluate(f"autoconsentReceiveMessage({reply}); 0", world)
+                if news["over"]:
+                    return await self._ended(str(news["state"]), by, choice, world)
+                if news["state"] == "cmpDetected":
+                    detected_at = detected_at or loop.time()
+                    if loop.time() - detected_at > POPUP_S:
+                        return None
+        except Error:
+            # The frame went: some banners load the page again when they are answered, or another page of theirs.
+            return Consent(choice, by, answered=True, is_intermediate=not self.is_own) if by else None
+        except SlotLost as error:
+            if error.kind is not FailureKind.TIMEOUT or self.tab.lost:
+                raise
+        except (ValueError, TypeError, KeyError):
+            # It is the page's process that answers, and may say anything.
+            return None
+        return Consent(choice, by, answered=False) if by else None
+
+    async def _ended(self, state: str, by: str, choice: Choice, world: int) -> Consent | None:
+        if by:
+            is_intermediate = state in {"optOutSucceeded", "optInSucceeded"}
+            return Consent(choice, by, state == "done" or is_intermediate, is_intermediate)
+        if choice == "accept" and self.is_own and await self._evaluate("consentAccept()", world):
+            return Consent(choice, "HEURISTIC-ACCEPT", answered=True)
+        return None
+
+    async def _evaluate(self, expression: str, world: int) -> Any:
+        answer = await self.send(
+            "Runtime.evaluate",
+            CALL_S,
+            expression=expression,
+            contextId=world,
+            awaitPromise=True,
+            returnByValue=True,
+        )
+        return answer["result"].get("value")
+
+    async def _in_main_world(self, code: str) -> bool:
+        """Evaluate what a rule asks of the page's own world, and return whether it holds."""
+        if not self.main:
+            return False
+        answer = await self.send(
+            "Runtime.evaluate",
+            CALL_S,
+            expression=f"(() => Boolean({code}))()",
+            returnByValue=True,
+            timeout=MAIN_WORLD_MS,
+        )
+        return answer["result"].get("value") is True
+
+
+async def _frames(tab: Tab, url: str, opened: AsyncExitStack) -> list[_Frame]:
+    """Return the frames that can hold a banner, the page's own first; sessions are closed with `opened`."""
+    try:
+        tree = (await tab.send("Page.getFrameTree", CALL_S))["frameTree"]
+    except Error:
+        return []
+    own = [_Frame(tab, tab.frame_id, url, tab.send, main=True)]
+    local = [one for one in _below(tree) if one["url"].startswith("http")]
+    own += [_Frame(tab, str(one["id"]), str(one["url"]), tab.send, main=False) for one in local]
+    known = {one["url"] for one in local}
+    others = [one for one in tab.page.frames[1:] if one.url.startswith("http") and one.url not in known]
+    for frame in others[: MOST_FRAMES - len(own)]:
+        own += await _frame_of_its_own(tab, frame, opened)
+    return own[:MOST_FRAMES]
+
+
+async def _frame_of_its_own(tab: Tab, frame: Frame, opened: AsyncExitStack) -> list[_Frame]:
+    """Return a frame that has a process, and so a session, of its own; empty where it has none."""
+    try:
+        session = await tab.guard(tab.page.context.new_cdp_session(frame), CALL_S, "a frame")
+    except Error:
+        return []
+
+    async def send(method: str, deadline_s: float, **params: Any) -> dict[str, Any]:
+        result: dict[str, Any] = await tab.guard(session.send(method, params), deadline_s, method)
+        return result
+
+    async def detach() -> None:
+        with suppress(Error, SlotLost):
+            await tab.guard(session.detach(), CLOSE_S, "a frame")
+
+    opened.push_async_callback(detach)
+    try:
+        tree = (await send("Page.getFrameTree", CALL_S))["frameTree"]
+    except Error:
+        return []
+    return [_Frame(tab, str(tree["frame"]["id"]), frame.url, send, main=True)]
+
+
+def _below(tree: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    """Yield the frames below one."""
+    for child in tree.get("childFrames", ()):
+        yield child["frame"]
+        yield from _below(child)
