@@ -1,9 +1,10 @@
 """What monitoring systems ask of a node over HTTP: `/metrics`, `/healthz` and `/readyz`.
 
 The server has a thread and an event loop of its own: a scrape does not wait for the crawl, and a crawl that hangs
-still answers that it does. Connections and the size of a request's head are bounded.
+still answers that it does. Connections, and the size and the time of a request, are bounded.
 """
 
+import asyncio
 import ipaddress
 import socket
 import threading
@@ -11,21 +12,26 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Self
 
+import h11
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from farm.model.clock import Clock
 from farm.model.errors import UsageError
 from farm.model.event import Phase
+from farm.model.url import host_of
 from farm.monitor.metrics import CONTENT_TYPE, exposition
 from farm.monitor.snapshot import Snapshot
 from farm.monitor.views import Source
 
 HUNG_S = 30.0
 """How long the crawl's event loop may be silent before it counts as hung: its lag is read twice a second."""
+REQUEST_S = 10.0
+"""How long a request may take to come: who is silent, or sends a byte now and then, takes no place for good."""
 _CONNECTIONS = 64
 _HEAD_BYTES = 16 * 1024
 _KEEP_ALIVE_S = 75
@@ -53,7 +59,7 @@ class MetricsServer:
                 access_log=False,
                 lifespan="off",
                 loop="asyncio",
-                http="h11",
+                http=_Connection,
                 ws="none",
                 server_header=False,
                 limit_concurrency=_CONNECTIONS,
@@ -93,7 +99,8 @@ class MetricsServer:
         """Answer loopback's own names only: a page in a browser must not read this by a name that leads here."""
 
         async def answer(request: Request) -> Response:
-            name = request.url.hostname or ""
+            # As it was sent: Starlette takes the server's own address where it can make nothing of it.
+            name = host_of(request.headers.get("host", "localhost"))
             if not (self._any_host or name == "localhost" or _is_loopback(name)):
                 return PlainTextResponse("this host is not served here\n", 421)
             return await handler(request)
@@ -108,6 +115,33 @@ class MetricsServer:
 
     async def _readiness(self, _: Request) -> Response:
         return _answer(not_ready(self._snapshot()))
+
+
+class _Connection(H11Protocol):
+    """A connection by which each request comes within `REQUEST_S`, or it is closed."""
+
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._late = self.loop.call_later(REQUEST_S, transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        if self._late is None:
+            self._late = self.loop.call_later(REQUEST_S, self.transport.close)
+        super().data_received(data)
+        if self.conn.their_state not in {h11.IDLE, h11.SEND_BODY}:
+            # All of it is there; until the next one begins the connection may stay as long as any idle one.
+            self._in_time()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._in_time()
+        super().connection_lost(exc)
+
+    def _in_time(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
 
 def hung(snapshot: Snapshot) -> str:

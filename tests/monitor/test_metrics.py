@@ -27,6 +27,7 @@ from farm.model.event import (
     StatsRead,
     VisitFailed,
 )
+from farm.monitor import metrics_server
 from farm.monitor.metrics import exposition
 from farm.monitor.metrics_server import HUNG_S, MetricsServer
 from farm.monitor.tally import Tally
@@ -184,12 +185,39 @@ def test_a_hung_loop_is_told(tally: Tally, clock: ManualClock, server: MetricsSe
         ("127.0.0.1:9", 200),
         ("[::1]:9", 200),
         ("rebound.example", 421),
+        ("[", 421),
+        ("re_bound.example", 421),
+        ("rebound!.example", 421),
+        ("rebound.example:99999", 421),
         ("127.0.0.1.nip.io", 421),
     ],
 )
 def test_only_names_of_loopback_are_answered(server: MetricsServer, host: str, status: int) -> None:
     """A page of a browser on this machine cannot read the numbers by a name that leads here."""
     assert get(server, "/metrics", host)[0] == status
+
+
+def test_who_asks_nothing_takes_no_place(
+    tally: Tally, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Silent from the start, in the middle of a head or of a body, or after an answer."""
+    monkeypatch.setattr(metrics_server, "REQUEST_S", 0.2)
+    with MetricsServer(tally.snapshot, clock, "1", "127.0.0.1", 0) as server:
+        head = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+        for begun in (b"", head, b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nx"):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+                connection.sendall(begun)
+                while connection.recv(65536):
+                    pass
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+            for _ in range(2):
+                connection.sendall(head + b"\r\n")
+                answer = connection.recv(65536)
+                assert answer.startswith(b"HTTP/1.1 200 OK")
+                while not answer.endswith(b"}"):
+                    answer += connection.recv(65536)
+            connection.sendall(head)
+            assert connection.recv(65536) == b""
 
 
 def test_what_is_not_there(server: MetricsServer) -> None:
