@@ -195,6 +195,10 @@ class Options(TypedDict, total=False):
     """how large the output folder may become; at the limit the run ends [no limit]."""
     file_mode: int | str | None
     """mode of the files that are written, such as 0640 for readers of the group [0600]."""
+    keep_for: str | None
+    """how long Redis keeps a crawl that is finished, once its nodes have ended; `farm run`, `add` and
+    `dead replay` keep it for good [for ever].
+    """
     node: str | None
     """name of this node [host name and a random part, kept in the output folder]."""
     processes: int | Literal["auto"] | None

@@ -14,6 +14,7 @@ from farm.frontier.connect import FIRST_PATIENCE_S, connect
 from farm.frontier.crawl import Crawl, contradictions, find_crawl
 from farm.frontier.embedded import EmbeddedRedis
 from farm.frontier.frontier import RedisFrontier
+from farm.frontier.retention import keep_crawl
 from farm.model.errors import UsageError
 from farm.model.url import host_of
 from farm.resources.files import FolderLock
@@ -86,9 +87,12 @@ def short_patience_s(settings: RedisSettings) -> float:
 
 
 @asynccontextmanager
-async def open_existing_crawl(settings: CrawlSettings) -> AsyncIterator[tuple[Crawl, RedisFrontier]]:
+async def open_existing_crawl(
+    settings: CrawlSettings, *, goes_on: bool = False
+) -> AsyncIterator[tuple[Crawl, RedisFrontier]]:
     """Open an existing crawl, its embedded Redis included: the run's while it lives, else one for the moment.
 
+    One that `goes_on` is kept, though it was to end by itself.
     A run waits for minutes until Redis is well again; whoever types a command is to be told now that it is not.
     """
     async with AsyncExitStack() as stack:
@@ -97,7 +101,10 @@ async def open_existing_crawl(settings: CrawlSettings) -> AsyncIterator[tuple[Cr
         patience_s = short_patience_s(settings)
         client = await connect(url, first_patience_s=patience_s, patience_s=patience_s, is_private=is_private)
         stack.push_async_callback(client.close)
-        crawl = await find_crawl(client, settings.crawl or DEFAULT_CRAWL)
+        name = settings.crawl or DEFAULT_CRAWL
+        if goes_on:
+            await keep_crawl(client, name)
+        crawl = await find_crawl(client, name)
         yield crawl, RedisFrontier(client, crawl)
 
 

@@ -19,6 +19,7 @@ from farm.frontier.embedded import EmbeddedRedis
 from farm.frontier.faults import unreadable
 from farm.frontier.frontier import RedisFrontier
 from farm.frontier.node_status import node_of
+from farm.frontier.retention import expire_crawl, keep_crawl
 from farm.model.crawl import Identity
 from farm.model.errors import FarmError, NoSuchCrawl, UsageError
 from farm.resources.files import FolderLock
@@ -32,6 +33,8 @@ from farm.sinks.address import check_sinks
 
 FEED_STARTS_S = 60.0
 NOTE_S = 2.0
+LET_END_S = 20.0
+"""For a crawl of very many keys, of which each is told when it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,8 @@ async def open_session(plan: RunPlan, reaper: Reaper) -> AsyncIterator[CrawlSess
         code = plan.handling.digest if plan.handling is not None else ""
         facts = node_facts(plan.contexts, plan.processes, crawl.settings, code)
         presence = await register(frontier.nodes, plan.settings.node, plan.private, facts)
+        # After the node has left: whoever leaves a finished crawl as the last one lets it end.
+        stack.push_async_callback(_let_end, plan, client, frontier)
         stack.push_async_callback(presence.leave)
         name = presence.identity.name
         check_code(code, await _codes_of_others(frontier, name))
@@ -194,6 +199,7 @@ def _private_redis(folder: Path, reaper: Reaper, stack: AsyncExitStack) -> Embed
 async def _open(plan: RunPlan, client: RedisClient) -> Crawl:
     """Create or join; what the user did not say is taken from the crawl, what contradicts it is refused."""
     agreed = dict(plan.agreed)
+    await keep_crawl(client, plan.crawl)
     if not plan.settings.fresh:
         try:
             found = await find_crawl(client, plan.crawl)
@@ -236,6 +242,18 @@ async def note_end(plan: RunPlan, frontier: RedisFrontier) -> None:
     with suppress(FarmError, TimeoutError):
         async with asyncio.timeout(NOTE_S):
             await frontier.mark_finished(_fed_by(plan))
+
+
+async def _let_end(plan: RunPlan, client: RedisClient, frontier: RedisFrontier) -> None:
+    """Let Redis forget a finished crawl after `--keep-for`, unless another node is still at work on it."""
+    after_s = plan.settings.keep_for
+    if after_s is None:
+        return
+    with suppress(FarmError, TimeoutError):
+        async with asyncio.timeout(LET_END_S):
+            is_over = not (await frontier.stats()).ledger.open and await frontier.is_finished(_fed_by(plan))
+            if is_over and not any(node.is_alive for node in await frontier.nodes.list()):
+                await expire_crawl(client, plan.crawl, after_s)
 
 
 def _fed_by(plan: RunPlan) -> str:

@@ -74,7 +74,7 @@ def _flag(name: str) -> str:
 
 async def _act(action: str, settings: DeadSettings) -> None:
     which = DeadFilter(settings.reason, settings.one_site, _pattern(settings.pattern))
-    async with open_existing_crawl(settings) as (_, frontier):
+    async with open_existing_crawl(settings, goes_on=action == "replay") as (_, frontier):
         dead = frontier.dead
         if action == "list":
             await _list(dead, which, settings)

@@ -23,6 +23,7 @@ COMMANDS = {
     "export": "write stored records, merged to one row an id, to files of another format",
     "add": "add seeds to a crawl",
     "list": "the crawls in the folders below, or in a Redis",
+    "delete": "forget a crawl; its records are kept unless they are to go too",
     "status": "the numbers of a crawl, from anywhere",
     "pause": "take no new pages, on all nodes, until `farm resume`",
     "resume": "go on after `farm pause`, `drain` or `stop`",

@@ -124,6 +124,11 @@ async def crawl_names(client: RedisClient) -> list[str]:
     return sorted(filter(keys.is_name, names))
 
 
+async def is_there(client: RedisClient, name: str) -> bool:
+    """Whether Redis has any key of a crawl, be it none that can be opened."""
+    return bool(await client.keys(keys.every_key(keys.check_name(name))))
+
+
 async def delete_crawl(client: RedisClient, name: str) -> int:
     """Delete every key of a crawl and return how many there were.
 

@@ -97,6 +97,13 @@ class EmbeddedRedis:
         identity = read_identity(folder)
         return identity.url if identity is not None and identity.alive else None
 
+    @staticmethod
+    async def end_left(folder: Path) -> None:
+        """End the server that a killed farm has left at work on a folder, if there is one."""
+        left = read_identity(folder)
+        if left is not None:
+            await end(left)
+
     async def start(self) -> str:
         """Start the server and return its URL; a predecessor on the same folder is stopped first."""
         program = next((found for name in SERVERS if (found := shutil.which(name))), None)

@@ -131,6 +131,14 @@ class ListSettings(RedisSettings, CommandSettings):
     as_json: bool = option(False, "print JSON, one object a line", flag="json")
 
 
+class DeleteSettings(CrawlSettings, CommandSettings):
+    """`farm delete`."""
+
+    records: bool = option(False, "also delete the records and all else that runs wrote to the output folder")
+    yes: bool = option(False, "delete without being asked")
+    as_json: bool = option(False, "print JSON", flag="json")
+
+
 class PlanSettings(SiteSettings, CrawlSettings, CommandSettings):
     """`farm plan`; of limits that are not given those of the crawl hold."""
 

@@ -231,6 +231,15 @@ class OutputSettings(BaseModel):
 class NodeSettings(BaseModel):
     """This node among the others of the crawl."""
 
+    keep_for: Duration | None = option(
+        None,
+        "how long Redis keeps a crawl that is finished, once its nodes have ended; `farm run`, `add` and "
+        "`dead replay` keep it for good [for ever]",
+        metavar="TIME",
+        needs="redis",
+        gt=0,
+    )
+
     node: str | None = option(
         None,
         "name of this node [host name and a random part, kept in the output folder]",

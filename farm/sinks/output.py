@@ -98,9 +98,7 @@ class _FolderStore:
 
     def clear(self) -> None:
         self.store.clear()
-        for path in (self._private / "skipped.index", self._folder / "skipped.jsonl"):
-            remove(path)
-        clear(self._folder, FOLDERS.values())
+        _clear_folder(self._folder)
 
     def open(self) -> None:
         self.store.open()
@@ -262,6 +260,19 @@ class RecordSink:
         failures = [one for one in await asyncio.gather(*closing, return_exceptions=True) if one is not None]
         if failures:
             raise failures[0]
+
+
+def clear_output(folder: Path, addresses: Sequence[SinkAddress]) -> None:
+    """Remove what runs have written to an output folder and to these sinks. Raises `OutputUnwritable`."""
+    for address in addresses:
+        store_of(address, folder, folder / PRIVATE_FOLDER).clear()
+    _clear_folder(folder)
+
+
+def _clear_folder(folder: Path) -> None:
+    for path in (folder / PRIVATE_FOLDER / "skipped.index", folder / "skipped.jsonl"):
+        remove(path)
+    clear(folder, FOLDERS.values())
 
 
 def _aging(store: Store[Any]) -> AgingStore | None:

@@ -1,13 +1,19 @@
 """A crawl is opened with what its settings ask of every lease."""
 
+import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from farm.app.preflight import preflight
-from farm.app.session import open_session
+from farm.app.session import note_end, open_session
+from farm.frontier.connect import connect
+from farm.frontier.embedded import EmbeddedRedis
+from farm.frontier.retention import ends_in_s
 from farm.model.errors import UsageError
+from farm.model.outcome import Ack
 from farm.model.task import Idle, Lease, LeaseRequest
 from farm.model.url import HashRoutes
 from farm.runtime.reaper import Reaper
@@ -15,6 +21,14 @@ from farm.settings.commands import RunSettings
 from farm.settings.stored import OF_RECORDS
 
 SEEDS = ("http://a.example/1", "http://a.example/2", "http://b.example/1", "http://b.example/2")
+
+
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Start a server that nodes share."""
+    server = EmbeddedRedis(tmp_path_factory.mktemp("redis"))
+    yield asyncio.run(server.start())
+    asyncio.run(server.stop())
 
 
 async def _sites(folder: Path, **settings: Any) -> list[str]:
@@ -171,4 +185,36 @@ async def test_a_nodes_seeds_are_written_as_the_crawl_writes_urls(tmp_path: Path
             assert [seed.url for seed in session.plan.seeds] == ["http://a.example/x?ref=2#/route"]
             assert (await session.frontier.stats()).ledger.accepted == len(SEEDS) + 1
     finally:
+        reaper.close()
+
+
+@pytest.mark.parametrize(
+    ("is_finished", "is_shared", "ends"), [(True, False, True), (False, False, False), (True, True, False)]
+)
+async def test_redis_forgets_a_finished_crawl_after_its_last_node(
+    tmp_path: Path, redis_url: str, is_finished: bool, is_shared: bool, ends: bool
+) -> None:
+    """Not one that is unfinished, or that another node is at work on; who goes on with it keeps it."""
+    reaper = Reaper()
+    given: dict[str, Any] = {
+        "redis": redis_url,
+        "crawl": f"k{is_finished}{is_shared}",
+        "keep_for": "10m",
+    }
+    client = await connect(redis_url, patience_s=5)
+    try:
+        plan = preflight(RunSettings(urls=("http://a.example/1",), output=tmp_path / "out", **given))
+        for _ in range(2):
+            async with open_session(plan, reaper) as session:
+                assert await ends_in_s(client, plan.crawl) is None
+                got = await session.frontier.lease(LeaseRequest("s", str(tmp_path)))
+                if isinstance(got, Lease):
+                    await session.frontier.ack(got, Ack())
+                if is_finished:
+                    await note_end(plan, session.frontier)
+                if is_shared:
+                    await session.frontier.nodes.register("other", "i1")
+            assert (await ends_in_s(client, plan.crawl) is not None) == ends
+    finally:
+        await client.close()
         reaper.close()

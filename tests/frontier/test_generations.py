@@ -100,7 +100,7 @@ async def test_a_node_of_the_old_crawl_is_told_and_changes_nothing(bench: Bench,
 
 def test_every_transition_is_among_them() -> None:
     """But for `open`, which says which generation there is."""
-    assert SCRIPTS.keys() - CALLS.keys() == {"open"}
+    assert SCRIPTS.keys() - CALLS.keys() == {"open", "expire"}
 
 
 async def test_what_is_written_without_a_script_goes_to_the_old_generation(bench: Bench) -> None:

@@ -12,10 +12,11 @@ from farm.frontier.crawl import Dedup, delete_crawl, open_crawl
 from farm.frontier.faults import RIGHTS
 from farm.frontier.frontier import RedisFrontier
 from farm.frontier.nodes import ANY
+from farm.frontier.retention import expire_crawl, keep_crawl
 from farm.frontier.scripts import LIBRARY
 from farm.frontier.terms import Politeness, SiteTerms, Terms
 from farm.model.errors import FrontierUnavailable
-from farm.model.outcome import Ack, Bury, FailureKind, Release, Retry
+from farm.model.outcome import Ack, Bury, FailedVisit, FailureKind, Release, Retry
 from farm.model.task import Lease, LeaseRequest, UrlTask
 from farm.model.url import fingerprint
 from farm.policy.aimd import Pace
@@ -70,7 +71,9 @@ async def _use(client: RedisClient, dedup: Dedup) -> None:
     settled = await lease()
     await frontier.ack(settled, Ack(tuple(task() for _ in range(1200)), (task().fingerprint,)))
     for settlement in (Retry(FailureKind.TLS, 0.0, ""), Bury(FailureKind.TLS, ""), Release("")):
-        await frontier.nack(await lease(), settlement)
+        await frontier.nack(await lease(), settlement, FailedVisit("tls"))
+    await expire_crawl(client, "rights", 600.0)
+    await keep_crawl(client, "rights")
     await frontier.may_begin("a.example", "out")
     await frontier.paces.keep_apart("a.example", 1.0)
     await frontier.paces.write("a.example", await frontier.paces.read("a.example"), Pace(2))

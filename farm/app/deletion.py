@@ -1,0 +1,150 @@
+"""Deleting a crawl: what Redis knows of it, and where that is wanted what its runs wrote to an output folder."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from farm.app.access import CRAWLS, DEFAULT_CRAWL, PRIVATE, crawl_folder, redis_url, short_patience_s
+from farm.frontier.client import RedisClient
+from farm.frontier.connect import connect
+from farm.frontier.crawl import delete_crawl, find_crawl, is_there
+from farm.frontier.embedded import EmbeddedRedis
+from farm.frontier.frontier import RedisFrontier
+from farm.model.errors import CrawlUnreadable, FrontierRefused, NoSuchCrawl, OutputUnwritable, UsageError
+from farm.monitor.log import LOG_NAME
+from farm.resources.files import FolderLock, folder_bytes
+from farm.settings.commands import DeleteSettings
+from farm.settings.options import EMBEDDED
+from farm.settings.stored import FILE, kept_sinks
+from farm.sinks.address import DEFAULT, SinkAddress, parse_sink
+from farm.sinks.output import clear_output
+
+RUN_FILES = ("summary.json", LOG_NAME)
+_CLEARED = frozenset({"jsonl", "csv", "parquet", "warc"})
+"""The kinds of sinks whose files are the crawl's alone; a database may have the records of other crawls."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doomed:
+    """A crawl that may be deleted: nobody works on it. `what` names it, and what goes with it, to a person."""
+
+    what: str
+    crawl: str
+    client: RedisClient | None
+    folder: Path | None
+    with_records: bool
+
+
+@asynccontextmanager
+async def deletable(settings: DeleteSettings) -> AsyncIterator[Doomed]:
+    """Find the crawl, and keep runs from its output folder meanwhile.
+
+    Raises UsageError where there is none, or a run or a node is at work on it.
+    """
+    with ExitStack() as stack:
+        if settings.redis == EMBEDDED:
+            folder = crawl_folder(settings)
+            if not (folder / PRIVATE).is_dir():
+                raise UsageError(f"There is no crawl in {folder}; name its folder with --output.")
+            _hold(folder, stack)
+            size_bytes = await asyncio.to_thread(folder_bytes, folder)
+            records = f" and its records ({size_bytes:,} bytes in all)" if settings.records else ""
+            yield Doomed(f"the crawl in {folder}{records}", "", None, folder, settings.records)
+            return
+        folder_or_none = _records_folder(settings)
+        if folder_or_none is not None:
+            _hold(folder_or_none, stack)
+        name = settings.crawl or DEFAULT_CRAWL
+        patience_s = short_patience_s(settings)
+        client = await connect(redis_url(settings), first_patience_s=patience_s, patience_s=patience_s)
+        try:
+            known = await _known(client, name)
+            records = f" and the records in {folder_or_none}" if folder_or_none is not None else ""
+            what = f"the crawl {name!r} in Redis at {client.place}{known}{records}"
+            yield Doomed(what, name, client, folder_or_none, settings.records)
+        finally:
+            await client.close()
+
+
+def _records_folder(settings: DeleteSettings) -> Path | None:
+    """Return the folder whose records go too; None where they stay. Raises UsageError where it is not known."""
+    if not settings.records:
+        return None
+    folder = settings.output or (CRAWLS / settings.crawl if settings.crawl else None)
+    if folder is None or not (folder / PRIVATE).is_dir():
+        raise UsageError(
+            "--records deletes those of one output folder, and there is none that is known; name it with --output."
+        )
+    return folder
+
+
+def _hold(folder: Path, stack: ExitStack) -> None:
+    lock = FolderLock(folder / PRIVATE / "lock")
+    lock.take()
+    stack.callback(lock.release)
+
+
+async def _known(client: RedisClient, name: str) -> str:
+    """Return what a person may want to know before; raises UsageError where nodes are at work on the crawl."""
+    try:
+        frontier = RedisFrontier(client, await find_crawl(client, name))
+        at_work = [node.name for node in await frontier.nodes.list() if node.is_alive]
+        ledger = (await frontier.stats()).ledger
+    except NoSuchCrawl:
+        if await is_there(client, name):
+            return ", which is there in part"
+        raise
+    except (CrawlUnreadable, FrontierRefused):
+        return ", which cannot be read, so that nobody knows whether nodes are at work on it"
+    if at_work:
+        raise UsageError(
+            f"The crawl {name!r} is worked on by {', '.join(at_work[:3])}; end its nodes with `farm drain`, and "
+            "delete it then."
+        )
+    return f" ({ledger.done:,} done, {ledger.open:,} open, {ledger.dead:,} dead)"
+
+
+async def delete(doomed: Doomed) -> tuple[int, list[str]]:
+    """Delete it; return how many keys of Redis went, and the names of what stays in the output folder.
+
+    Raises OutputUnwritable where a file cannot be removed.
+    """
+    keys = await delete_crawl(doomed.client, doomed.crawl) if doomed.client is not None else 0
+    if doomed.folder is None:
+        return keys, []
+    if doomed.client is None:
+        await EmbeddedRedis.end_left(doomed.folder / PRIVATE / "redis")
+    return keys, await asyncio.to_thread(_delete_files, doomed.folder, with_records=doomed.with_records)
+
+
+def _delete_files(folder: Path, *, with_records: bool) -> list[str]:
+    private = folder / PRIVATE
+    try:
+        if not with_records:
+            shutil.rmtree(private / "redis", ignore_errors=not (private / "redis").exists())
+            (private / FILE).unlink(missing_ok=True)
+            return []
+        clear_output(folder, [one for one in _sinks(private) if one.kind in _CLEARED and not one.remote])
+        for name in RUN_FILES:
+            (folder / name).unlink(missing_ok=True)
+        shutil.rmtree(private)
+        with suppress(OSError):
+            folder.rmdir()
+        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    except OSError as error:
+        raise OutputUnwritable(
+            f"{error.filename or folder} cannot be removed ({error.strerror}); see to its permissions, and "
+            "delete the crawl again."
+        ) from None
+
+
+def _sinks(private: Path) -> list[SinkAddress]:
+    """Return the sinks that the folder's runs had; those with secrets are kept masked, and are none of files."""
+    found = []
+    for text in kept_sinks(private):
+        with suppress(ValueError):
+            found.append(parse_sink(text))
+    return found or [DEFAULT]

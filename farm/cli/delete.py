@@ -1,0 +1,52 @@
+"""`farm delete`: a crawl is forgotten, its records are kept unless they are to go too."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+
+from farm.app.deletion import deletable, delete
+from farm.cli.signals import run_interruptible
+from farm.cli.streams import tell
+from farm.model.errors import UsageError
+from farm.monitor.figures import escaped
+from farm.settings.commands import DeleteSettings
+from farm.settings.load import load
+
+ABOUT = (
+    "Delete a crawl for good: all that Redis knows of it, and with --records what its runs have written to the "
+    "output folder. A crawl that is worked on is refused."
+)
+_NAMED = 5
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Ask, and delete."""
+    settings = load(DeleteSettings, arguments, "farm delete", ABOUT)
+    run_interruptible(_delete(settings))
+    return 0
+
+
+async def _delete(settings: DeleteSettings) -> None:
+    async with deletable(settings) as doomed:
+        if not settings.yes:
+            await _confirm(doomed.what)
+        keys, stays = await delete(doomed)
+    if settings.as_json:
+        print(json.dumps({"deleted": doomed.what, "keys": keys, "stays": stays}))
+        return
+    print(escaped(f"deleted {doomed.what}"))
+    if stays:
+        more = f" and {len(stays) - _NAMED:,} more" if len(stays) > _NAMED else ""
+        tell(
+            f"{doomed.folder} has {', '.join(stays[:_NAMED])}{more} besides, which no run of it has written."
+        )
+
+
+async def _confirm(what: str) -> None:
+    """Ask before anything is deleted; raises UsageError where nobody can be asked, or the answer is no."""
+    if not sys.stdin.isatty():
+        raise UsageError(f"`farm delete` would delete {what} for good; give --yes.")
+    answer = await asyncio.to_thread(input, escaped(f"Delete {what} for good? [y/N] "))
+    if answer.strip().lower() not in {"y", "yes"}:
+        raise UsageError("Nothing was deleted; answer yes, or give --yes, to delete it.")

@@ -1,0 +1,64 @@
+"""How long Redis keeps a crawl that is over: its keys end by themselves, unless it is gone on with before.
+
+What always holds: the keys that every call looks for end first, so that nobody takes a part of a crawl for the
+whole. Whoever goes on with a crawl keeps it before anything else.
+"""
+
+from collections.abc import Sequence
+
+from farm.frontier import keys
+from farm.frontier.client import RedisClient
+
+AFTER_S = 60.0
+"""How much longer all but the first keys are there: on a Cluster they lie on servers with clocks of their own."""
+_AT_ONCE = 500
+_FIRST = (b":ctl", b":crawl")
+_OWN_ENDS = (b":once:", b":proxied:")
+"""Keys that end by themselves whatever becomes of the crawl."""
+_LASTING = (b":flow", b":feeds")
+"""Of the keys beside the shards, those that do not."""
+
+
+async def expire_crawl(client: RedisClient, name: str, after_s: float) -> None:
+    """Let all keys of a crawl end after so many seconds, unless `keep_crawl` is called before."""
+    first, others = await _found(client, name)
+    await _set(client, first, f"{1000 * after_s:.0f}")
+    await _set(client, others, f"{1000 * (after_s + AFTER_S):.0f}")
+
+
+async def keep_crawl(client: RedisClient, name: str) -> bool:
+    """Keep a crawl whose keys were to end; return whether they were."""
+    if await ends_in_s(client, name) is None:
+        return False
+    first, others = await _found(client, name)
+    await _set(client, others, "")
+    await _set(client, first, "")
+    return True
+
+
+async def ends_in_s(client: RedisClient, name: str) -> float | None:
+    """Return in how many seconds a crawl ends; None where it stays."""
+    left_ms = int(await client.command("PTTL", keys.crawl(name)))
+    return left_ms / 1000 if left_ms >= 0 else None
+
+
+async def _found(client: RedisClient, name: str) -> tuple[list[bytes], list[bytes]]:
+    """Return the keys that are kept with the crawl: those that every call looks for, and the others."""
+    beside = f"{{{name}:robots}}:".encode()
+    first, others = list[bytes](), list[bytes]()
+    for key in await client.keys(keys.every_key(keys.check_name(name))):
+        if key.endswith(_FIRST):
+            first.append(key)
+        elif key.endswith(_LASTING) if key.startswith(beside) else not any(part in key for part in _OWN_ENDS):
+            others.append(key)
+    return first, others
+
+
+async def _set(client: RedisClient, found: Sequence[bytes], after_ms: str) -> None:
+    by_tag: dict[bytes, list[bytes]] = {}
+    for key in found:
+        by_tag.setdefault(key.partition(b"}")[0], []).append(key)
+    for tag, tagged in by_tag.items():
+        for start in range(0, len(tagged), _AT_ONCE):
+            declared = f"{tag.decode()}}}:absent"
+            await client.run("expire", declared, "", after_ms, *tagged[start : start + _AT_ONCE])

@@ -1,0 +1,83 @@
+"""A crawl that is over ends by itself in Redis, the head of it first, unless somebody goes on with it."""
+
+import pytest
+
+from farm.frontier.client import RedisClient
+from farm.frontier.crawl import find_crawl, is_there
+from farm.frontier.frontier import RedisFrontier
+from farm.frontier.retention import AFTER_S, ends_in_s, expire_crawl, keep_crawl
+from farm.model.errors import CrawlGone, NoSuchCrawl
+from farm.model.outcome import Bury, FailedVisit, FailureKind
+from tests.frontier.support import Bench
+
+
+async def _worked_on(bench: Bench) -> None:
+    """Have keys of many kinds."""
+    await bench.add("a/1", "b/1")
+    await bench.frontier.nack(await bench.lease(), Bury(FailureKind.TLS), FailedVisit("tls"))
+    await bench.done(await bench.lease())
+    await bench.frontier.dead.replay()
+    await bench.frontier.dead.drop()
+    await bench.frontier.feeders.hold("n", 60.0)
+    await bench.frontier.cache.write("https://a", b"text", 3600)
+    await bench.frontier.proxy_bytes.add("run", 1, 2)
+
+
+async def _left_s(client: RedisClient) -> dict[str, float | None]:
+    """Return in how many seconds each key ends, by the last part of its name; None where it stays."""
+    found = {key: await client.command("PTTL", key) for key in await client.keys("*")}
+    return {
+        key.decode().partition(":")[2].partition(":")[2] or key.decode(): None if left < 0 else left / 1000
+        for key, left in found.items()
+    }
+
+
+async def test_every_key_of_a_crawl_ends_its_head_first(bench: Bench) -> None:
+    """What ends by itself anyway still does at its own time."""
+    await _worked_on(bench)
+    other = await Bench.open(bench.client, bench.url, name="other")
+    await expire_crawl(bench.client, "test", 1000.0)
+    found = {key: await bench.client.command("PTTL", key) for key in await bench.client.keys("*")}
+    for key, left_ms in found.items():
+        if key.startswith(b"{other:"):
+            assert left_ms == -1, key
+        elif key.endswith((b":ctl", b":crawl")):
+            assert 990_000 < left_ms <= 1_000_000, key
+        else:
+            assert left_ms > 0, key
+            own = any(part in key for part in (b":once:", b":proxied:", b"{test:robots}"))
+            assert own or left_ms > 1_000_000, key
+    left_s = await ends_in_s(bench.client, "test")
+    assert left_s is not None
+    assert 990 < left_s <= 1000
+    assert await ends_in_s(other.client, "other") is None
+    assert AFTER_S > 0
+
+
+async def test_a_crawl_that_is_gone_on_with_stays(bench: Bench) -> None:
+    """But for what ends by itself."""
+    await _worked_on(bench)
+    before = await _left_s(bench.client)
+    assert not await keep_crawl(bench.client, "test")
+    await expire_crawl(bench.client, "test", 1000.0)
+    assert await keep_crawl(bench.client, "test")
+    after = await _left_s(bench.client)
+    assert {key for key, left in after.items() if left is None} == {
+        key for key, left in before.items() if left is None
+    }
+    assert await ends_in_s(bench.client, "test") is None
+    assert await bench.frontier.audit() == []
+
+
+async def test_one_that_has_ended_is_there_no_more(bench: Bench) -> None:
+    """To nobody: neither for who finds it nor for who still holds it."""
+    await _worked_on(bench)
+    await expire_crawl(bench.client, "test", 0.001)
+    found = await bench.client.keys("{test:0}:*")
+    while any(key.endswith((b":ctl", b":crawl")) for key in found):
+        found = await bench.client.keys("{test:0}:*")
+    assert await is_there(bench.client, "test")
+    with pytest.raises(NoSuchCrawl):
+        await find_crawl(bench.client, "test")
+    with pytest.raises(CrawlGone):
+        await RedisFrontier(bench.client, bench.crawl).stats()
