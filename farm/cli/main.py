@@ -59,6 +59,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read the output has gone (`farm status | head`): nobody is left to be told.
         sys.stderr.close()
         return 0
+    except Exception as error:
+        from farm.cli.failure_report import is_debugged, report
+
+        if is_debugged():
+            raise
+        return report(error, arguments)
 
 
 @contextmanager

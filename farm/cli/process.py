@@ -13,6 +13,7 @@ import uvloop
 
 from farm.app.processes import ProcessWork, assemble_process
 from farm.app.running import GARBAGE_AFTER
+from farm.cli.failure_report import begun, report
 from farm.cli.signals import REASONS, run_interruptible
 from farm.model.clock import SystemClock
 from farm.model.errors import FarmError
@@ -29,12 +30,17 @@ def main(arguments: Sequence[str]) -> int:
     """Run until the supervisor says that it is the end; return 0."""
     gc.freeze()
     gc.set_threshold(GARBAGE_AFTER)
-    return run_interruptible(_process(socket.socket(fileno=int(arguments[0]))), uvloop.new_event_loop)
+    try:
+        return run_interruptible(_process(socket.socket(fileno=int(arguments[0]))), uvloop.new_event_loop)
+    except Exception as error:  # noqa: BLE001 - whatever is left is a fault of the farm's own
+        # Its sentence becomes the process's last words, which the supervisor tells.
+        return report(error, ["process"])
 
 
 async def _process(end: socket.socket) -> int:
     link = await ProcessLink.open(end)
     work: ProcessWork = await link.receive()
+    begun(work.plan)
     settings = work.plan.settings
     os.umask(umask_of(settings.file_mode))
     relay = NewsRelay(link)

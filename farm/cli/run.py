@@ -14,6 +14,7 @@ import uvloop
 from farm.app import run_summary
 from farm.app.preflight import RunPlan, preflight
 from farm.app.running import GARBAGE_AFTER, RunningCrawl, run_crawl
+from farm.cli.failure_report import begun
 from farm.cli.signals import REASONS, SIGNALLED, draining, run_interruptible
 from farm.cli.streams import print_lines, tell
 from farm.model.clock import Clock
@@ -65,6 +66,7 @@ def execute(
     `on_end` is called in a thread when the crawl is closed, while a temporary output folder is still there;
     `finished` is called with the summary at the end.
     """
+    begun(plan)
     os.umask(umask_of(plan.settings.file_mode))
     gc.freeze()
     gc.set_threshold(GARBAGE_AFTER)
