@@ -10,16 +10,35 @@ somebody's work and is refused.
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from farm.model.errors import OutputUnwritable
+from farm.model.record import Record
 from farm.resources.files import opened, sync_folder
 from farm.sinks.frames import LINES, Framing
 from farm.sinks.log_index import Keys, LogIndex, write_all
 
 KeyOf = Callable[[bytes], bytes | None]
 """Returns the key of a line; None where the line has none."""
+
+
+class Revised(tuple[bytes, bytes]):
+    """Key and line of a later revision: it is appended though its key is there, and the line before goes later."""
+
+    __slots__ = ()
+
+    @classmethod
+    def where(
+        cls, entries: Sequence[tuple[bytes, bytes]], records: Sequence[Record]
+    ) -> list[tuple[bytes, bytes]]:
+        """Return the entries of these records, those of later revisions as such."""
+        return [
+            cls(entry) if record.fields.get("revision") else entry
+            for entry, record in zip(entries, records, strict=True)
+        ]
+
 
 _SAMPLES = 32
 _PENDING = 10_000
@@ -57,6 +76,8 @@ class AppendLog:
         self._framing = framing
         self._header = header
         self._failure: str | None = None
+        self.repeated: set[bytes] = set()
+        """The keys of lines that stand behind another line with their key: theirs replaces it."""
         with contextlib.ExitStack() as opening:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,6 +105,11 @@ class AppendLog:
     def size_bytes(self) -> int:
         """How large the file is."""
         return self._end
+
+    @property
+    def header_bytes(self) -> int:
+        """How large what stands before the first line is."""
+        return len(self._header)
 
     @property
     def was_shortened(self) -> bool:
@@ -127,7 +153,11 @@ class AppendLog:
         """
         if self._failure is not None:
             raise OutputUnwritable(self._failure)
-        fresh = {key: self._framing.pack(line) for key, line in entries if key not in self._keys}
+        fresh = {
+            entry[0]: self._framing.pack(entry[1])
+            for entry in entries
+            if entry[0] not in self._keys or isinstance(entry, Revised)
+        }
         if not fresh:
             return []
         ends: list[tuple[bytes, int]] = []
@@ -152,8 +182,24 @@ class AppendLog:
             raise OutputUnwritable(self._failure) from error
         self._end = end
         for key in fresh:
-            self._keys.add(key)
+            self._take(key)
         return list(fresh)
+
+    def entries(self) -> Iterator[tuple[bytes, Callable[[], bytes]]]:
+        """Yield the key of each line, and what reads the line."""
+        start = len(self._header)
+        for key, end in self._index.entries():
+            yield key, partial(self._read, start, end)
+            start = end
+
+    def _read(self, start: int, end: int) -> bytes:
+        return self._framing.unpack(os.pread(self._fd, end - start, start)) or b""
+
+    def _take(self, key: bytes) -> None:
+        if key in self._keys:
+            self.repeated.add(key)
+        else:
+            self._keys.add(key)
 
     def close(self) -> None:
         """Close the files."""
@@ -191,7 +237,7 @@ class AppendLog:
             self._index.clear()
         elif self._index.length:
             for key in self._index:
-                self._keys.add(key)
+                self._take(key)
             _, _, end = self._index.entry(self._index.length - 1)
         return self._index_tail(end, size)
 
@@ -230,8 +276,7 @@ class AppendLog:
                 if key is None:
                     raise OutputUnwritable(self._foreign(end))
                 end += frame_bytes
-                if key not in self._keys:
-                    self._keys.add(key)
+                self._take(key)
                 pending.append((key, end))
                 if len(pending) >= _PENDING:
                     self._index.append(pending)

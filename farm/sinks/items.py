@@ -6,6 +6,7 @@ has the items of one rendering. In a database both are one transaction, and the 
 whole.
 """
 
+import logging
 import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -14,10 +15,13 @@ from typing import Any
 
 from farm.model.errors import OutputUnwritable
 from farm.model.record import Batch, Record
+from farm.sinks.append_log import Revised
+from farm.sinks.compaction import AT_END_BYTES, replaced_items, replaced_pages
 from farm.sinks.item_values import item_line
 from farm.sinks.jsonl import LogStore
 from farm.sinks.log_index import KEY_BYTES
 
+log = logging.getLogger("farm.sinks")
 _ID = re.compile(rb'\{"_id":"([0-9a-f]{32}-[0-9]{1,9})"')
 _PAGE_DIGITS = 32
 _MOST_LEFT = 1_000
@@ -50,8 +54,14 @@ class ItemLog(LogStore):
         return None if found is None else _key(found)
 
     def entries(self, record: Record) -> _Entries:
-        """Return the entries of a record's items with their keys. Raises `RenderError`."""
-        return [(_key(one["_id"].encode()), self.item_entry(one)) for one in record.items or ()]
+        """Return the entries of a record's items with their keys. Raises `RenderError`.
+
+        Those of a later revision replace what is there; where it has none, one with the number 0 does.
+        """
+        is_revised = bool(record.fields.get("revision"))
+        items = record.items or ([{"_id": f"{record.id}-0"}] if is_revised and self.exists else ())
+        entries = [(_key(one["_id"].encode()), self.item_entry(one)) for one in items]
+        return [*map(Revised, entries)] if is_revised else entries
 
     def page_of(self, entry: bytes) -> bytes:
         """Return the key of the page that an entry is of."""
@@ -96,7 +106,16 @@ class LogWithItems:
         self._items.clear()
 
     def open(self) -> None:
-        """Open the file of pages, and repair that of items. Raises `OutputUnwritable`."""
+        """Open the file of pages, and repair that of items. Raises `OutputUnwritable`.
+
+        What a killed run has replaced and not taken out is taken out.
+        """
+        self._open()
+        if self._pages.repeated:
+            self._compact()
+            self._open()
+
+    def _open(self) -> None:
         self._pages.open()
         try:
             if self._items.exists:
@@ -106,6 +125,21 @@ class LogWithItems:
         except OutputUnwritable:
             self.close()
             raise
+
+    def _compact(self) -> None:
+        """Take out what was replaced.
+
+        The items go first: as long as the pages are there twice, it is known which they are.
+        """
+        pages = self._pages.repeated
+        try:
+            if self._items.exists:
+                self._open_items()
+                self._items.compact(replaced_items(pages, self._items.item_id))
+                self._is_open = False
+            self._pages.compact(replaced_pages(pages))
+        except OSError as error:
+            log.warning("earlier revisions stay in %s (%s)", self.name, error.strerror or error)
 
     def _open_items(self) -> None:
         if not self._is_open:
@@ -139,7 +173,7 @@ class LogWithItems:
         pages, size_bytes = self._pages.encode(batch)
         items = []
         for (key, _), record in zip(pages, batch.records, strict=True):
-            if record.items:
+            if record.items or (record.items is not None and record.fields.get("revision")):
                 entries = self._items.entries(record)
                 size_bytes += sum(len(entry) for _, entry in entries)
                 items.append((key, entries))
@@ -147,12 +181,13 @@ class LogWithItems:
 
     def write(self, group: Sequence[_Encoded]) -> None:
         """Write the items of new pages, and then the pages. Raises `OutputUnwritable`."""
-        # Of a page that comes twice in a group the first counts, as it does for its record.
+        # Of a page that comes twice the first counts, as it does for its record, and any later revision.
         fresh: dict[bytes, _Entries] = {}
         for pages, items in group:
             by_page = dict(items)
-            for key, _ in pages:
-                if key not in fresh and not self._pages.has(key):
+            for entry in pages:
+                key = entry[0]
+                if isinstance(entry, Revised) or (key not in fresh and not self._pages.has(key)):
                     fresh[key] = by_page.get(key, ())
         if any(fresh.values()):
             self._open_items()
@@ -160,7 +195,16 @@ class LogWithItems:
         self._pages.write([pages for pages, _ in group])
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the files once what was replaced is taken out; of large ones the next run does that."""
+        if self._pages.repeated:
+            if max(self._pages.size_bytes, self._items.size_bytes) <= AT_END_BYTES:
+                self._compact()
+            else:
+                log.warning(
+                    "%s is too large to be written anew: %d earlier revisions stay until the next run",
+                    self.name,
+                    len(self._pages.repeated),
+                )
         self._pages.close()
         if self._is_open:
             self._items.close()

@@ -10,6 +10,7 @@ import re
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,7 +21,8 @@ from farm.model.errors import OutputUnwritable, RenderError
 from farm.model.outcome import FailureKind
 from farm.model.record import Batch, Record
 from farm.resources.files import sync_folder
-from farm.sinks.append_log import AppendLog, KeyOf
+from farm.sinks.append_log import AppendLog, KeyOf, Revised
+from farm.sinks.compaction import Stale, compact
 from farm.sinks.frames import LINES, Framing, framing_of
 from farm.sinks.log_index import KEY_BYTES, AllKeys, LogIndex
 from farm.sinks.log_items import with_items, without_items
@@ -63,6 +65,7 @@ class LogStore(ABC):
         self._log: AppendLog | None = None
         self._finished_lines = 0
         self._lines_before = 0
+        self._repeated: set[bytes] = set()
 
     @property
     def records(self) -> int:
@@ -93,7 +96,8 @@ class LogStore(ABC):
         if self._log is None:
             raise AssertionError("the store is not open")
         for key in self._log.cut_back(is_left_over):
-            self._keys.remove(key)
+            if key in self._keys:
+                self._keys.remove(key)
 
     @abstractmethod
     def entry(self, record: Record) -> bytes:
@@ -112,7 +116,7 @@ class LogStore(ABC):
 
     def open(self) -> None:
         """Open the file, and repair what a crash has left there. Raises `OutputUnwritable`."""
-        self._keys, self._finished_lines = AllKeys(), 0
+        self._keys, self._finished_lines, self._repeated = AllKeys(), 0, set()
         for number in self._numbers():
             self._finished_lines += self._take_finished(number)
         self._log = self._opened(None)
@@ -123,7 +127,7 @@ class LogStore(ABC):
 
         Raises `RenderError` of kind `corrupt` for a record that cannot be written.
         """
-        entries = _encoded(batch, self.entry)
+        entries = Revised.where(_encoded(batch, self.entry), batch.records)
         return entries, sum(len(entry) for _, entry in entries)
 
     def write(self, group: Sequence[Sequence[tuple[bytes, bytes]]]) -> None:
@@ -133,6 +137,25 @@ class LogStore(ABC):
         if 0 < self._rotate_bytes <= self._log.size_bytes:
             self._rotate(self._log)
         self._log.append([entry for entries in group for entry in entries])
+
+    @property
+    def repeated(self) -> AbstractSet[bytes]:
+        """The keys of entries behind which a later revision stands."""
+        return self._repeated | (self._log.repeated if self._log is not None else set())
+
+    @property
+    def size_bytes(self) -> int:
+        """How large the files are that are there."""
+        paths = [self._path, *map(self._file_of, self._numbers())]
+        return sum(path.stat().st_size for path in paths if path.exists())
+
+    def compact(self, stale: Stale) -> None:
+        """Close the files, and take out what was replaced. Raises OSError, and `OutputUnwritable`."""
+        if self._log is not None:
+            finished = [number for number in self._numbers() if self._file_of(number).exists()]
+            logs = [*map(self._opened, finished), self._log]
+            self._log = None
+            compact(logs, stale)
 
     def close(self) -> None:
         """Close the file."""
@@ -153,6 +176,7 @@ class LogStore(ABC):
                 f"{self._path} cannot be renamed ({error.strerror}); check the folder's permissions"
             ) from error
         self._finished_lines += log.lines
+        self._repeated |= log.repeated
         self._log = self._opened(None)
 
     def _opened(self, number: int | None) -> AppendLog:
@@ -171,12 +195,14 @@ class LogStore(ABC):
         if self._file_of(number).exists():
             log = self._opened(number)
             log.close()
+            self._repeated |= log.repeated
             return log.lines
         try:
             index = LogIndex(self._index_of(number))
             index.cut_to(1 << 62)
             for key in index:
-                self._keys.add(key)
+                if key not in self._keys:
+                    self._keys.add(key)
             index.close()
         except OSError as error:
             raise OutputUnwritable(

@@ -65,6 +65,11 @@ class LogIndex:
             for at in range(0, len(chunk), _ENTRY.size):
                 yield chunk[at : at + 16]
 
+    def entries(self) -> Iterator[tuple[bytes, int]]:
+        """Yield key and end of each line, in the order of the lines."""
+        for chunk in self._chunks():
+            yield from _ENTRY.iter_unpack(chunk)
+
     def entry(self, number: int) -> tuple[bytes, int, int]:
         """Return key, start and end of a line by its number, from 0."""
         start = 0

@@ -22,7 +22,7 @@ from typing import BinaryIO
 from farm.model.errors import FarmError, OutputUnwritable
 from farm.model.record import Batch
 from farm.resources.files import create_anew, sync_folder
-from farm.sinks.append_log import AppendLog
+from farm.sinks.append_log import AppendLog, Revised
 from farm.sinks.item_values import ITEMS
 from farm.sinks.log_index import AllKeys, LogIndex
 from farm.sinks.log_items import items_in
@@ -112,7 +112,7 @@ class SegmentStore:
 
     def encode(self, batch: Batch) -> tuple[Sequence[tuple[bytes, bytes]], int]:
         """Return the lines of a batch with their ids, and their bytes."""
-        entries = self._form.encode(batch)
+        entries = Revised.where(self._form.encode(batch), batch.records)
         return entries, sum(len(line) for _, line in entries)
 
     def write(self, group: Sequence[Sequence[tuple[bytes, bytes]]]) -> None:
@@ -121,9 +121,17 @@ class SegmentStore:
             raise AssertionError("the store is not open")
         if self._is_sealed:
             self._roll()
-        entries = list({key: line for one in group for key, line in one if key not in self._keys}.items())
+        entries = list(
+            {
+                entry[0]: entry
+                for one in group
+                for entry in one
+                if entry[0] not in self._keys or isinstance(entry, Revised)
+            }.values()
+        )
         if entries and not self._log.lines and (preamble := self._form.preamble(self._segment(self._number))):
-            entries[0] = entries[0][0], preamble + entries[0][1]
+            first = entries[0][0], preamble + entries[0][1]
+            entries[0] = Revised(first) if isinstance(entries[0], Revised) else first
         self._log.append(entries)
         if self._log.lines:
             self._since = min(self._since, monotonic())

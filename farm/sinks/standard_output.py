@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from farm.model.errors import OutputUnwritable, RenderError
 from farm.model.outcome import FailureKind
 from farm.model.record import Batch
+from farm.sinks.append_log import Revised
 from farm.sinks.log_index import AllKeys
 from farm.sinks.record import json_line
 
@@ -65,11 +66,16 @@ class StandardOutput:
             raise RenderError(
                 FailureKind.CORRUPT, f"the record cannot be written as JSON ({error})"
             ) from error
-        return lines, sum(len(line) for _, line in lines)
+        return Revised.where(lines, batch.records), sum(len(line) for _, line in lines)
 
     def write(self, group: Sequence[Sequence[tuple[bytes, bytes]]]) -> None:
         """Write the lines with new ids, each whole. Raises `OutputUnwritable` when nobody reads them any more."""
-        fresh = {key: line for lines in group for key, line in lines if key not in self._seen}
+        fresh = {
+            entry[0]: entry[1]
+            for entries in group
+            for entry in entries
+            if entry[0] not in self._seen or isinstance(entry, Revised)
+        }
         rest = memoryview(b"".join(fresh.values()))
         try:
             while rest:
@@ -81,7 +87,8 @@ class StandardOutput:
         except OSError as error:
             raise _gone(error) from error
         for key in fresh:
-            self._seen.add(key)
+            if key not in self._seen:
+                self._seen.add(key)
         self.written += len(fresh)
 
     def close(self) -> None:

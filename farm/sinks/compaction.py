@@ -1,0 +1,128 @@
+"""Entries that a later revision has replaced, taken out of a log that is closed.
+
+The log is written anew beside itself and put in its place as a whole, then its sidecar. A kill between the two
+leaves a sidecar that does not fit its log, which is made anew when the log is opened.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+
+from farm.resources.files import whole_file
+from farm.sinks.append_log import AppendLog
+from farm.sinks.log_index import LogIndex
+
+Stale = Callable[[Sequence[AppendLog]], Sequence[AbstractSet[int]]]
+"""Returns of logs, the oldest first, which of their entries were replaced, by number."""
+
+AT_END_BYTES = 4 * 2**30
+"""A log that is larger is not written anew when a run ends: it takes too long. The next run does it, or an
+export."""
+_COPY_BYTES = 1 << 20
+_PENDING = 10_000
+
+
+def replaced_pages(keys: AbstractSet[bytes]) -> Stale:
+    """Return what finds the entries of these keys behind which another one stands."""
+
+    def stale(logs: Sequence[AppendLog]) -> list[set[int]]:
+        found: list[set[int]] = [set() for _ in logs]
+        last: dict[bytes, tuple[int, int]] = {}
+        for place, log in enumerate(logs):
+            for number, (key, _) in enumerate(log.entries()):
+                if key in keys:
+                    if key in last:
+                        found[last[key][0]].add(last[key][1])
+                    last[key] = place, number
+        return found
+
+    return stale
+
+
+def replaced_items(pages: AbstractSet[bytes], id_of: Callable[[bytes], bytes | None]) -> Stale:
+    """Return what finds the items of these pages that are not of their last revision.
+
+    The items of a revision follow each other and are counted from 1; one that has none leaves an entry with the
+    number 0, which goes too.
+    """
+
+    def stale(logs: Sequence[AppendLog]) -> list[set[int]]:
+        found: list[set[int]] = [set() for _ in logs]
+        runs: dict[bytes, tuple[int, list[tuple[int, int]]]] = {}
+        for place, log in enumerate(logs):
+            for number, (_, read) in enumerate(log.entries()):
+                page_id, _, item = (id_of(read()) or b"").partition(b"-")
+                page = bytes.fromhex(page_id.decode())
+                if page not in pages:
+                    continue
+                last, run = runs.get(page, (0, []))
+                if int(item) <= last or int(item) == 0:
+                    for old_place, old_number in run:
+                        found[old_place].add(old_number)
+                    run = []
+                if int(item) == 0:
+                    found[place].add(number)
+                runs[page] = int(item), [*run, (place, number)]
+        return found
+
+    return stale
+
+
+def compact(logs: Sequence[AppendLog], stale: Stale) -> int:
+    """Close the logs, and write those anew that have stale entries; return how many these were. Raises OSError."""
+    found = stale(logs)
+    for log in logs:
+        log.close()
+    for log, numbers in zip(logs, found, strict=True):
+        if numbers:
+            take_out(log.path, log.index_path, log.header_bytes, numbers)
+    return sum(map(len, found))
+
+
+def take_out(path: Path, index_path: Path, header_bytes: int, numbers: AbstractSet[int]) -> None:
+    """Write the log without the entries of these numbers, and its sidecar.
+
+    Raises OSError; the log is as it was then.
+    """
+    index = LogIndex(index_path)
+    try:
+        with path.open("rb") as log, whole_file(path, replace=True) as draft:
+            draft.write(log.read(header_bytes))
+            for start, end in _kept(index, header_bytes, numbers):
+                log.seek(start)
+                left = end - start
+                while left and (chunk := log.read(min(left, _COPY_BYTES))):
+                    draft.write(chunk)
+                    left -= len(chunk)
+        _renumber(index, header_bytes, numbers)
+    finally:
+        index.close()
+
+
+def _kept(index: LogIndex, header_bytes: int, numbers: AbstractSet[int]) -> Iterator[tuple[int, int]]:
+    """Yield the parts of the log that stay, from where to where, as long as they are."""
+    since = end = header_bytes
+    for number, (_, entry_end) in enumerate(index.entries()):
+        if number in numbers:
+            if end > since:
+                yield since, end
+            since = entry_end
+        end = entry_end
+    if end > since:
+        yield since, end
+
+
+def _renumber(index: LogIndex, header_bytes: int, numbers: AbstractSet[int]) -> None:
+    """Write the sidecar of what stays. It is read to its end before: there are as many entries as in the log."""
+    kept: list[tuple[bytes, int]] = []
+    start = header_bytes
+    gone = 0
+    for number, (key, end) in enumerate(index.entries()):
+        if number in numbers:
+            gone += end - start
+        else:
+            kept.append((key, end - gone))
+        start = end
+    index.clear()
+    for first in range(0, len(kept), _PENDING):
+        index.append(kept[first : first + _PENDING])

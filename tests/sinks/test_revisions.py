@@ -1,0 +1,158 @@
+"""One revision of a page is current: what repair renders again replaces what was there."""
+
+import csv
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from farm.model.record import Batch, Record
+from farm.sinks import items
+from farm.sinks.address import parse_sink, store_of
+from farm.sinks.output import RecordSink
+from tests.sinks.killed import record
+from tests.sinks.test_items import page
+
+
+def revised(number: int, revision: int, *found: dict[str, Any]) -> Record:
+    """Return a later revision of a page with these items."""
+    return page(number, *found, revision=revision, title=f"revision {revision}")
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a file of lines, packed or not, or of a CSV file."""
+    if path.suffix == ".csv":
+        with path.open(newline="") as file:
+            return list(csv.DictReader(file))
+    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    return [json.loads(line) for line in content.splitlines()]
+
+
+async def write(folder: Path, sink: str, *records: Record) -> None:
+    """Commit the records one after the other, in a run of its own."""
+    made = await RecordSink.open(folder, [parse_sink(sink.format(folder))], item_columns={"a": "integer"})
+    for one in records:
+        await made.commit(Batch([one]))
+    await made.close()
+
+
+def shown(folder: Path, name: str) -> list[tuple[str, int]]:
+    """Return the URLs and revisions that stand in the files of pages, in their order."""
+    paths = sorted(folder.glob(f"pages*{name.removeprefix('pages')}"))
+    return [(row["url"].rpartition("/")[2], int(row["revision"])) for path in paths for row in rows(path)]
+
+
+def sidecar(folder: Path, content: bytes | None = None) -> bytes:
+    """Return what stands in the sidecar of the pages, once `content` was put there."""
+    index = folder / ".farm/pages.index"
+    if content is not None:
+        index.write_bytes(content)
+    return index.read_bytes()
+
+
+def item_file(folder: Path) -> Path:
+    """Return the one file of items."""
+    (path,) = (one for one in folder.glob("*items*") if one.is_file())
+    return path
+
+
+FILES = [
+    ("jsonl", "pages.jsonl", "items.jsonl"),
+    ("jsonl:{}/pages.jsonl.gz", "pages.jsonl.gz", "items.jsonl"),
+    ("csv", "pages.csv", "items.csv"),
+]
+
+
+@pytest.mark.parametrize(("sink", "pages", "of_items"), FILES)
+async def test_a_later_revision_replaces_the_page_and_its_items(
+    tmp_path: Path, sink: str, pages: str, of_items: str
+) -> None:
+    """Whether it has more items, fewer or none; a repetition of an earlier one changes nothing."""
+    await write(
+        tmp_path,
+        sink,
+        *(page(number, {"a": number}, {"a": 10 + number}, revision=0) for number in range(5)),
+        revised(1, 1, {"a": 21}),
+        revised(2, 1),
+        revised(3, 1, {"a": 23}, {"a": 33}, {"a": 43}),
+        page(1, {"a": 99}, revision=0),
+    )
+    assert shown(tmp_path, pages) == [("0", 0), ("4", 0), ("1", 1), ("2", 1), ("3", 1)]
+    path = item_file(tmp_path)
+    assert sorted(int(row["a"]) for row in rows(path)) == [0, 4, 10, 14, 21, 23, 33, 43], of_items
+    # The files go on: their sidecars fit.
+    await write(tmp_path, sink, record(9, revision=0), page(4, revision=0), revised(1, 2, {"a": 5}))
+    assert shown(tmp_path, pages) == [("0", 0), ("4", 0), ("2", 1), ("3", 1), ("9", 0), ("1", 2)]
+    assert sorted(int(row["a"]) for row in rows(path)) == [0, 4, 5, 10, 14, 23, 33, 43]
+
+
+@pytest.mark.parametrize(("sink", "pages", "of_items"), FILES)
+async def test_what_a_run_has_left_is_taken_out_by_the_next_one(
+    tmp_path: Path,
+    sink: str,
+    pages: str,
+    of_items: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It was killed, or the file was too large to be written anew at the end: that is said."""
+    monkeypatch.setattr(items, "AT_END_BYTES", 0)
+    await write(tmp_path, sink, page(1, {"a": 1}, revision=0), record(2, revision=0), revised(1, 1, {"a": 2}))
+    assert shown(tmp_path, pages) == [("1", 0), ("2", 0), ("1", 1)]
+    assert "1 earlier revisions stay until the next run" in caplog.text
+    await write(tmp_path, sink)
+    assert shown(tmp_path, pages) == [("2", 0), ("1", 1)]
+    path = item_file(tmp_path)
+    assert [int(row["a"]) for row in rows(path)] == [2], of_items
+    await write(tmp_path, sink, record(2, revision=0))
+    assert shown(tmp_path, pages) == [("2", 0), ("1", 1)]
+
+
+async def test_a_sidecar_that_does_not_fit_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill came between the file and its sidecar."""
+    monkeypatch.setattr(items, "AT_END_BYTES", 0)
+    many = [record(number, revision=0) for number in range(100)]
+    await write(tmp_path, "jsonl", *many, revised(1, 1))
+    before = sidecar(tmp_path)
+    await write(tmp_path, "jsonl")
+    sidecar(tmp_path, before)
+    await write(tmp_path, "jsonl", revised(2, 1))
+    monkeypatch.undo()
+    await write(tmp_path, "jsonl")
+    found = dict(shown(tmp_path, "pages.jsonl"))
+    assert len(found) == len(shown(tmp_path, "pages.jsonl")) == 100
+    assert (found["1"], found["2"], found["3"]) == (1, 1, 0)
+
+
+def test_a_page_in_a_finished_file_is_replaced_too(tmp_path: Path) -> None:
+    """Each file is written anew where it has something that was replaced."""
+    address = parse_sink(f"jsonl:{tmp_path}/pages.jsonl?rotate=1KiB")
+
+    def run(*records: Record) -> None:
+        store = store_of(address, tmp_path, tmp_path / ".farm")
+        store.open()
+        for one in records:
+            store.write([store.encode(Batch([one]))[0]])
+        store.close()
+
+    run(*(record(number, revision=0) for number in range(8)))
+    assert len(list(tmp_path.glob("pages-*.jsonl"))) > 1
+    run(revised(0, 1), revised(5, 1), record(3, revision=0))
+    found = shown(tmp_path, "pages.jsonl")
+    assert sorted(found) == [(str(number), int(number in {0, 5})) for number in range(8)]
+
+
+async def test_segments_take_a_later_revision_beside_the_first(tmp_path: Path) -> None:
+    """A segment is never written anew: an export drops what was replaced."""
+    await write(tmp_path, "parquet:{}/p", record(1, revision=0), record(1, revision=0))
+    await write(tmp_path, "parquet:{}/p", revised(1, 1), revised(1, 1), record(1, revision=0))
+    with duckdb.connect() as connection:
+        asked = f"SELECT revision FROM '{tmp_path}/p/*.parquet' ORDER BY revision"  # noqa: S608
+        found = connection.execute(asked).fetchall()
+    assert found[0] == (0,)
+    assert {revision for (revision,) in found[1:]} == {1}
