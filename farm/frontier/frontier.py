@@ -19,6 +19,7 @@ from farm.frontier.entries import encode_task, fingerprint_of
 from farm.frontier.faults import unreadable
 from farm.frontier.history import encode_visit
 from farm.frontier.lease_dispatch import LeaseDispatch
+from farm.frontier.lending import Lending
 from farm.frontier.node_status import status_of_nodes
 from farm.frontier.nodes import ActiveFeeders, NodeRegistry, RedisFlowStore
 from farm.frontier.outbox import addressed, deliver
@@ -59,6 +60,7 @@ class RedisFrontier:
         self._client = client
         self._crawl = crawl
         self._own_time_ms = own_time_ms
+        self._lending = Lending(self.shards)
         self._dispatch = LeaseDispatch(self.shards, self.feeders, random or Random())  # noqa: S311 - nonces and jitter, no secrets
 
     @cached_property
@@ -211,8 +213,8 @@ class RedisFrontier:
     async def maintain(self, most: int = 100) -> int:
         """Reclaim at most `most` delayed URLs and expired leases of each shard; advance the virtual clock.
 
-        Also delivers the links between shards. Returns how many URLs moved. A shard that is away holds
-        no other up.
+        Also delivers the links between shards, and lends what some do not use of the limits over all of them.
+        Returns how many URLs moved. A shard that is away holds no other up.
         """
         moved, late = 0, set[int]()
         full = int(await self._client.is_nearly_full())
@@ -227,6 +229,8 @@ class RedisFrontier:
             moved += came
             if waiting or kept:
                 moved += await deliver(shards, shard, late, answered.keys())
+        if len(answered) > 1:
+            await self._lending.lend()
         return moved
 
     async def stats(self) -> Stats:

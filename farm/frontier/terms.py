@@ -62,9 +62,9 @@ class Politeness:
     (`global`). `burst` is how many visits to a site may be saved up.
 
     What belongs to one site is decided in its shard alone. What does not is shared out among the shards when
-    the crawl is created, since a script sees one shard only. A share that its shard does not use is not lent to
-    another: a crawl whose sites lie in few shards stays below its limits. A rate holds in the mean; in less than
-    an interval times the number of shards, each shard may begin one visit.
+    the crawl is created, since a script sees one shard only. What a shard does not use of the limits in all
+    (`global`) is lent to others (`lending`); of an address's limits it is not. A rate holds in the mean; in less
+    than an interval times the number of shards, each shard may begin one visit.
     """
 
     interval_s: float = 0.0

@@ -11,6 +11,8 @@ local VISIBILITY, STEP, CAPACITY, INTERVAL, ALL_INTERVAL, PAIR_INTERVAL, OUT_INT
 local DEDUP, SHARD, SHARDS, LIVES, RUN, BURST = 35, 36, 37, 38, 39, 40
 local LIMIT, ALL_LIMIT, PAIR_LIMIT, OUT_LIMIT, SILENCE, MAX_QUEUED, SITE_QUEUED = 41, 42, 43, 44, 45, 46, 47
 local COMMON_LAYOUT, COMMON_COUNT, COMMON_ENDS = '<ddddddiiiiiiiiiiiiiiiiiiiiidddddddiiiiiiiiiiiii', 47, '239'
+-- Where the two terms stand that shards lend to each other.
+local ALL_INTERVAL_FROM, ALL_LIMIT_FROM = '164', '216'
 local CHANGING_LAYOUT, CHANGING_COUNT = '<ddddddiiiiiiiiiiiiiiiiiiiii', 27
 -- The tallies are counted from 1 again.
 local BLOOM_ROOM, ACCEPTED, DEAD, DUPLICATES, SEEN, DROPPED = 1, 2, 3, 4, 5, 6
