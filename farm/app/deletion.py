@@ -33,7 +33,7 @@ class Doomed:
 
     what: str
     crawl: str
-    client: RedisClient | None
+    redis: RedisClient | None
     folder: Path | None
     with_records: bool
 
@@ -112,10 +112,10 @@ async def delete(doomed: Doomed) -> tuple[int, list[str]]:
 
     Raises OutputUnwritable where a file cannot be removed.
     """
-    keys = await delete_crawl(doomed.client, doomed.crawl) if doomed.client is not None else 0
+    keys = await delete_crawl(doomed.redis, doomed.crawl) if doomed.redis is not None else 0
     if doomed.folder is None:
         return keys, []
-    if doomed.client is None:
+    if doomed.redis is None:
         await EmbeddedRedis.end_left(doomed.folder / PRIVATE / "redis")
     return keys, await asyncio.to_thread(_delete_files, doomed.folder, with_records=doomed.with_records)
 
