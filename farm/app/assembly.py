@@ -189,7 +189,7 @@ async def assemble_node(
             control,
             emit,
             clock,
-            NodeParams(VISITS_SHARE * settings.drain_timeout, settings.time_limit),
+            NodeParams(VISITS_SHARE * settings.drain_timeout, settings.time_limit, settings.limit),
             [
                 pacer.run,
                 flow.run,

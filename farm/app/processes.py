@@ -89,7 +89,7 @@ async def supervise(
         control,
         emit,
         clock,
-        NodeParams(END_SHARE * plan.settings.drain_timeout, plan.settings.time_limit),
+        NodeParams(END_SHARE * plan.settings.drain_timeout, plan.settings.time_limit, plan.settings.limit),
         [
             session.presence.run,
             NodeWatch(frontier.seen_nodes, session.node, emit, clock).run,

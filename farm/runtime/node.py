@@ -51,10 +51,14 @@ class Runner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class NodeParams:
-    """`drain_s` is how long the visits under way may go on once the node is told to stop, in seconds."""
+    """`drain_s` is how long the visits under way may go on once the node is told to stop, in seconds.
+
+    `limit` is how many pages the crawl may render, 0 for any number.
+    """
 
     drain_s: float = 8.0
     time_limit_s: float | None = None
+    limit: int = 0
 
 
 class Node:
@@ -131,9 +135,12 @@ class Node:
                 self._extend_scope(extension)
             stats = await self._frontier.stats()
             self._emit(StatsRead(self._clock.monotonic(), stats))
-            if self._control.staying and stats.state in {"draining", "stopped"}:
-                # With nothing left, a lease request is answered by that and not by the state.
-                self._control.end(ExitReason.STOPPED)
+            if self._control.staying:
+                # With nothing left, a lease request is answered by that, and not by the state or the limit.
+                if stats.state in {"draining", "stopped"}:
+                    self._control.end(ExitReason.STOPPED)
+                elif 0 < self._params.limit <= stats.rendered and not stats.ledger.leased:
+                    self._control.end(ExitReason.LIMIT)
             full = {"queue_full": stats.left_out} if stats.left_out else {}
             self._emit(Skipped(self._clock.monotonic(), {**self._skipped(), **full}))
             await asyncio.sleep(TICK_S * (0.75 + 0.5 * random.random()))  # noqa: S311

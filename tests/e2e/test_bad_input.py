@@ -54,7 +54,7 @@ TABLE = [
     (["run", SHOP, "--rate", "fast"], 2, "5/s"),
     (["plan", "--pages", "9", "--page-time", "soon"], 2, "10m"),
     (["run", SHOP, "--redis", "memcached://127.0.0.1"], 2, "--redis"),
-    (["run", SHOP, "--redis", "redis://127.0.0.1:9"], 3, "Redis"),
+    (["run", SHOP, "--redis", "redis://127.0.0.1:9", "--redis-patience", "1s"], 3, "Redis"),
     (["run", SHOP, "--browser", "/no/such/browser"], 4, "chromium"),
     (["run", SHOP, "--output", "/proc/farm"], 6, "--output"),
     (["status", "--output", "nowhere"], 2, "nowhere"),

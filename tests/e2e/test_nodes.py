@@ -262,7 +262,7 @@ def test_a_signal_during_an_outage_ends_the_run_long_before_the_patience_does(
     shop: Shop, redis: RedisServer, out: Path
 ) -> None:
     """The visits are given up; nobody waits for a Redis that is away to count once more."""
-    running = crawl(out, shop.url, redis=redis.url, redis_patience="1h")
+    running = crawl(out, shop.url, redis=redis.url, redis_patience="1h", drain_timeout="10s")
     seen_pages(shop, 3)
     redis.kill()
     until(lambda: "is away" in (out / "farm.log").read_text(), "the outage")

@@ -11,6 +11,9 @@ from fixtures.shop import serve_shop_in_thread
 from tests.e2e.farm_process import Finished, crawl, start
 from tests.e2e.redis_server import RedisServer
 
+SOON = ("--redis-patience", "1s")
+"""Where what is wrong is looked for after the patience."""
+
 
 @pytest.fixture(scope="module")
 def authority() -> Authority:
@@ -81,13 +84,13 @@ def test_a_certificate_that_is_not_trusted(
 
 def test_a_plain_server_behind_rediss(redis: RedisServer, out: Path) -> None:
     """It does not answer a handshake at all: what it is, is found out without TLS."""
-    told = sentence(status(out, "--redis", redis.url.replace("redis://", "rediss://")), 3)
+    told = sentence(status(out, *SOON, "--redis", redis.url.replace("redis://", "rediss://")), 3)
     assert "does not speak TLS; write redis://" in told
 
 
 def test_a_server_with_tls_behind_redis(tls: RedisServer, out: Path) -> None:
     """It closes the connection."""
-    told = sentence(status(out, "--redis", tls.url.replace("rediss://", "redis://")), 3)
+    told = sentence(status(out, *SOON, "--redis", tls.url.replace("rediss://", "redis://")), 3)
     assert "speaks TLS; write rediss://" in told
 
 

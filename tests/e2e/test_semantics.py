@@ -42,7 +42,7 @@ def test_a_limit_that_leaves_nothing_is_a_finished_crawl(shop: Shop, out: Path) 
 def test_a_time_limit_ends_the_run_with_work_left(out: Path) -> None:
     """The time is up while pages wait."""
     with serve_shop_in_thread(held=True) as held:
-        finished = crawl(out, held.url, time_limit="500ms").finish()
+        finished = crawl(out, held.url, time_limit="500ms", drain_timeout="6s").finish()
         assert finished.code == 5, finished.output
         assert finished.summary["exit_reason"] == "time_limit"
         assert finished.summary["ledger"]["leased"] == 0

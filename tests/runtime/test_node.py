@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from farm.model.crawl import Ledger, Stats
 from farm.model.errors import (
     BrowserUnavailable,
     FarmError,
@@ -235,6 +236,19 @@ async def test_the_time_limit_ends_the_node() -> None:
     farm = Farm(NodeParams(time_limit_s=0.0))
     assert await farm.run() is ExitReason.TIME_LIMIT
     assert [worker.ended for worker in farm.workers] == ["drained", "drained"]
+
+
+@pytest.mark.parametrize(("rendered", "leased", "ends"), [(4, 0, False), (5, 1, False), (5, 0, True)])
+async def test_a_node_that_stays_ends_at_the_limit_of_pages(rendered: int, leased: int, ends: bool) -> None:
+    """What is added later would not be visited; a page under way may still fail, and leave room for another."""
+    farm = Farm(NodeParams(limit=5))
+    farm.control.staying = True
+    farm.frontier.counted = Stats(Ledger(accepted=6, leased=leased), rendered=rendered)
+    running = asyncio.create_task(farm.run())
+    await turns(5)
+    assert farm.control.ending is ends
+    farm.control.end(ExitReason.STOPPED)
+    assert await running is (ExitReason.LIMIT if ends else ExitReason.STOPPED)
 
 
 async def test_a_cancelled_node_leaves_no_task_behind() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from farm.model.crawl import Ledger, Stats
+from farm.model.crawl import Stats
 from farm.model.errors import SlotLost
 from farm.model.event import Event
 from farm.model.handling import FollowedLink
@@ -84,6 +84,7 @@ class FakeFrontier:
     extensions: list[str] = field(default_factory=list)
     moved: int = 0
     sites: list[str] = field(default_factory=list)
+    counted: Stats = field(default_factory=Stats)
 
     def _following(self) -> Lease | Idle:
         return self.leases.pop(0) if self.leases else Idle(self.idle, 0.0)
@@ -129,9 +130,9 @@ class FakeFrontier:
         return self.moved
 
     async def stats(self) -> Stats:
-        """Count nothing."""
+        """Return what the test has counted."""
         await self.steps.at("stats")
-        return Stats(Ledger())
+        return self.counted
 
     async def extend_scope(self, extension: str) -> None:
         """Note the extension."""
