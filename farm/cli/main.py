@@ -32,7 +32,28 @@ COMMANDS = {
     "dead": "list, show, replay or drop the URLs that were given up",
     "plan": "how many contexts and nodes, how long, what binds",
     "doctor": "is this machine fit, and what to do if not",
+    "completion": "a script that completes commands and flags in bash, zsh or fish",
+    "man": "the man page",
     "version": "print the version",
+}
+EXAMPLES = {
+    "farm run https://shop.example/": "records in crawls/shop.example/pages.jsonl",
+    "farm run --output crawls/shop.example": "go on with what was begun",
+    "farm fetch --json https://shop.example/": "one page, on standard output",
+    "farm status --output crawls/shop.example": "its numbers",
+    "farm dead list --output crawls/shop.example": "what was given up, and why",
+}
+EXIT_CODES = {
+    0: "finished",
+    1: "an error that nobody expected; one line says which file has its report",
+    2: "usage or configuration",
+    3: "Redis is unavailable",
+    4: "no usable browser",
+    5: "a limit left work, or the crawl is stopped",
+    6: "the output, or the private Redis in it, cannot be written",
+    7: "every proxy is down",
+    8: "finished, but not one page was recorded",
+    129: "drained after SIGHUP; 130 after SIGINT, 143 after SIGTERM",
 }
 STEERING = {"pause", "resume", "drain", "stop"}
 """Four words for one thing: the state of a crawl."""
@@ -120,6 +141,7 @@ def _no_command(name: str) -> str:
 def usage() -> str:
     """Return the list of the commands."""
     width = max(map(len, COMMANDS))
+    examples = "\n".join(f"  {example.ljust(43)}  {text}" for example, text in EXAMPLES.items())
     listing = "\n".join(f"  {name.ljust(width)}  {text}" for name, text in COMMANDS.items())
     return (
         "usage: farm COMMAND [options]\n\n"
@@ -127,12 +149,9 @@ def usage() -> str:
         f"commands:\n{listing}\n\n"
         "`farm help COMMAND` explains a command and its options. Each option is also an environment variable\n"
         "(FARM_CONTEXTS=8) and a key of farm.toml in the current folder (contexts = 8); a flag wins.\n\n"
-        "examples:\n"
-        "  farm run https://shop.example/               records in crawls/shop.example/pages.jsonl\n"
-        "  farm run --output crawls/shop.example        go on with what was begun\n"
-        "  farm fetch --json https://shop.example/      one page, on standard output\n"
-        "  farm status --output crawls/shop.example     its numbers\n"
-        "  farm dead list --output crawls/shop.example  what was given up, and why"
+        f"examples:\n{examples}\n\n"
+        "exit codes: 0 finished, 1 an unexpected error, 2 usage, 3 Redis, 4 browser, 5 a limit left work,\n"
+        "6 output, 7 proxies, 8 nothing recorded, 129, 130 and 143 after a signal"
     )
 
 

@@ -3,14 +3,10 @@
 The flags are made from the fields, so that an option has one declaration.
 """
 
-import argparse
 import os
-import re
 import tomllib
-import types
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
-from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -24,12 +20,10 @@ from pydantic_settings import (
 
 from farm.model.errors import UsageError
 from farm.model.secret import SecretUrl
+from farm.settings.flags import DEFAULT_TEXT, TABLES, extra_of, flag_of, parser_for, without_none
 from farm.settings.origin import CONFIG, PREFIX, check_environment, did_you_mean, flags_of
 from farm.settings.sites import blamed
 
-TABLES = frozenset({"site"})
-"""Settings that are tables of `farm.toml`, and neither a flag nor a variable."""
-_DEFAULT = re.compile(r"\s*\[[^\[\]]*\]$")
 _NOTHING = (None, False, (), "off", SecretUrl("embedded"))
 """What an option is that does nothing."""
 S = TypeVar("S", bound="CommandSettings")
@@ -57,50 +51,6 @@ class CommandSettings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources; what comes first wins."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
-
-
-class _Parser(argparse.ArgumentParser):
-    """Reports a wrong flag as the farm reports every wrong input."""
-
-    def error(self, message: str) -> Any:
-        """Raise instead of printing the usage and leaving."""
-        raise UsageError(f"{self._said(message)}; see `{self.prog} --help`.")
-
-    def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
-        """Parse; an option whose value may be left out takes one only where it is one of its own.
-
-        Else argparse would take what follows, mostly a URL, for its value.
-        """
-        alone = {flag: one for one in self._actions if one.nargs == "?" for flag in one.option_strings}
-        found = list(arguments)
-        for at, argument in enumerate(found):
-            if argument == "--":
-                break
-            action, following = alone.get(argument), found[at + 1 : at + 2]
-            if action is not None and not (following and following[0] in (action.choices or ())):
-                found[at] = f"{argument}={action.const}"
-        return self.parse_args(found)
-
-    def _said(self, message: str) -> str:
-        known = [flag for action in self._actions for flag in action.option_strings]
-        _, unknown, rest = message.partition("unrecognized arguments: ")
-        if unknown:
-            given = rest.split()[0].partition("=")[0]
-            if not given.startswith("-"):
-                return f"`{self.prog}` takes no argument {given!r}; an output folder is given by --output"
-            return f"{given} is no option of `{self.prog}`{did_you_mean(given, known)}"
-        found = re.match(r"argument (--[\w-]+): invalid choice: '(.*?)' \(", message)
-        action = next((one for one in self._actions if found and found[1] in one.option_strings), None)
-        if found is not None and action is not None and action.choices:
-            choices = [str(one) for one in action.choices]
-            meant = did_you_mean(found[2], choices)
-            return f"{found[1]} {found[2] or repr('')}: write one of {', '.join(choices)}{meant}"
-        found = re.match(r"argument (--[\w-]+).*: expected one argument", message)
-        action = next((one for one in self._actions if found and found[1] in one.option_strings), None)
-        if found is None or action is None:
-            return message
-        forms = ", ".join(map(str, action.choices)) if action.choices else action.metavar
-        return f"{found[1]} needs a value: {forms} ({_DEFAULT.sub('', action.help or '')})"
 
 
 def load(
@@ -149,11 +99,11 @@ def check_needs(settings: CommandSettings, flags: Sequence[str]) -> None:
     """
     fields = type(settings).model_fields
     for name in flags:
-        extra = _extra(fields[name])
+        extra = extra_of(fields[name])
         needed = str(extra.get("needs", ""))
         if needed and getattr(settings, needed) in _NOTHING and getattr(settings, name) not in _NOTHING:
-            form = _extra(fields[needed]).get("metavar", "")
-            flag, needed = (_flag(one, fields[one]).replace("_", "-") for one in (name, needed))
+            form = extra_of(fields[needed]).get("metavar", "")
+            flag, needed = (flag_of(one, fields[one]).replace("_", "-") for one in (name, needed))
             raise UsageError(
                 f"--{flag} has no effect without --{needed}; give --{needed}"
                 f"{' ' * bool(form)}{form} too, or leave it out."
@@ -226,70 +176,6 @@ def _check_browser() -> None:
         )
 
 
-def parser_for(kind: type[CommandSettings], prog: str, about: str) -> _Parser:
-    """Make the command's parser, its options in one group for each model of settings."""
-    named = [field.json_schema_extra for field in kind.model_fields.values()]
-    operands = [
-        f" [{one['metavar']} ...]" for one in named if isinstance(one, dict) and one.get("positional")
-    ]
-    parser = _Parser(
-        prog=prog,
-        usage=f"{prog} [options]{''.join(operands)}",
-        description=about,
-        allow_abbrev=False,
-        argument_default=None,
-    )
-    for model in reversed([base for base in kind.__mro__ if base.__name__.endswith("Settings")]):
-        own = [name for name in model.__annotations__ if name in kind.model_fields and name not in TABLES]
-        if own:
-            title = (model.__doc__ or model.__name__).splitlines()[0].rstrip(".").lower()
-            group = parser.add_argument_group(title)
-            for name in own:
-                _add(group, name, kind.model_fields[name])
-    return parser
-
-
-def _add(group: Any, name: str, field: FieldInfo) -> None:
-    extra = _extra(field)
-    plain = _without_none(field.annotation)
-    keywords: dict[str, Any] = {"help": field.description, "dest": name}
-    if extra.get("positional"):
-        group.add_argument(name, nargs="*", metavar=extra["metavar"], help=field.description)
-        return
-    if plain is bool:
-        keywords["action"] = argparse.BooleanOptionalAction
-    elif get_origin(plain) is Literal:
-        keywords["choices"] = get_args(plain)
-    elif isinstance(plain, type) and issubclass(plain, StrEnum):
-        keywords["choices"] = [str(member) for member in plain]
-    else:
-        keywords["metavar"] = extra.get("metavar", name.upper())
-        if get_origin(plain) is tuple and name not in {"viewport", "block"}:
-            keywords["action"] = "append"
-    flags = ["--" + _flag(name, field).replace("_", "-")]
-    if "alone" in extra:
-        # It was a flag of yes or no once, and still is where no value follows.
-        keywords |= {"nargs": "?", "const": extra["alone"]}
-        no = {"action": "store_const", "const": extra["alone_no"], "help": argparse.SUPPRESS}
-        group.add_argument(flags[0].replace("--", "--no-", 1), dest=name, **no)
-    if extra.get("short"):
-        flags.insert(0, f"-{extra['short']}")
-    group.add_argument(*flags, **keywords)
-
-
-def _extra(field: FieldInfo) -> dict[str, Any]:
-    """Return what an option declares beyond its type."""
-    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-
-
-def _without_none(annotation: Any) -> Any:
-    """Return the type of an optional field."""
-    if get_origin(annotation) is types.UnionType:
-        rest = [part for part in get_args(annotation) if part is not type(None)]
-        return rest[0] if len(rest) == 1 else annotation
-    return annotation
-
-
 def _sentence(kind: type[CommandSettings], error: ValidationError) -> str:
     """Say the first thing that is wrong, with the option and what was given."""
     first = error.errors(include_url=False)[0]
@@ -308,7 +194,7 @@ def _sentence(kind: type[CommandSettings], error: ValidationError) -> str:
         message = "write true or false"
     elif first["type"] == "tuple_type":
         message = 'write a list of texts, such as ["one", "two"]'
-    flag = _flag(name, field) if field is not None else name
+    flag = flag_of(name, field) if field is not None else name
     # What is no text was given by the file, and may hold a secret that has no type of its own yet.
     is_secret = name == "header" or (name == "sink" and "@" in str(first["input"]))
     shown = "" if is_secret else f" {str(first['input']) or repr('')}"
@@ -317,12 +203,12 @@ def _sentence(kind: type[CommandSettings], error: ValidationError) -> str:
 
 def _forms(field: FieldInfo) -> str:
     """Return what an option of a pattern may be: its own words for it, else its help."""
-    extra = _extra(field)
-    return str(extra.get("forms", _DEFAULT.sub("", field.description or "")))
+    extra = extra_of(field)
+    return str(extra.get("forms", DEFAULT_TEXT.sub("", field.description or "")))
 
 
 def _is_count(field: FieldInfo | None) -> bool:
-    return field is not None and _without_none(field.annotation) is int
+    return field is not None and without_none(field.annotation) is int
 
 
 def _bounds(field: FieldInfo | None) -> str:
@@ -336,8 +222,3 @@ def _bounds(field: FieldInfo | None) -> str:
     if "ge" in found and "le" in found:
         return f" from {found['ge']} to {found['le']}"
     return f" of at least {found['ge']}" if "ge" in found else ""
-
-
-def _flag(name: str, field: FieldInfo) -> str:
-    extra = _extra(field)
-    return str(extra.get("flag", name))

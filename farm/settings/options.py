@@ -53,6 +53,7 @@ class FolderSettings(BaseModel):
         "output folder [crawls/NAME with --crawl, else crawls/HOST or crawls/HOST_PORT of the first URL]",
         metavar="DIR",
         short="o",
+        first=True,
     )
 
 
@@ -87,22 +88,29 @@ class ScopeSettings(BaseModel):
     """What is crawled."""
 
     urls: Lines = option((), "where to start", metavar="URL", positional=True)
-    seeds: str | None = option(None, "more seeds: a file with one URL a line, - is stdin", metavar="FILE")
+    seeds: str | None = option(
+        None, "more seeds: a file with one URL a line, - is stdin", metavar="FILE", first=True
+    )
     sitemap: str = option(
         "off",
         "auto (from robots.txt), the URL of one, or off [off]",
         metavar="URL",
         pattern=r"^(auto|off|https?://.+)$",
+        first=True,
     )
     sitemap_since: UtcDate | None = option(
         None, "only what sitemaps say has changed since", metavar="DATE", needs="sitemap"
     )
-    scope: ScopeKind = option(ScopeKind.HOST, "how far to follow links [host]")
-    include: Lines = option((), "only URLs in which this is found (repeatable)", metavar="RE")
+    scope: ScopeKind = option(ScopeKind.HOST, "how far to follow links [host]", first=True)
+    include: Lines = option((), "only URLs in which this is found (repeatable)", metavar="RE", first=True)
     exclude: Lines = option((), "no URLs in which this is found (repeatable)", metavar="RE")
-    depth: int | None = option(None, "how many links away from a seed", metavar="N", ge=0)
+    depth: int | None = option(None, "how many links away from a seed", metavar="N", ge=0, first=True)
     limit: int = option(
-        0, "how many pages to render, over all nodes and runs of the crawl [no limit]", metavar="N", ge=0
+        0,
+        "how many pages to render, over all nodes and runs of the crawl [no limit]",
+        metavar="N",
+        ge=0,
+        first=True,
     )
     time_limit: Duration | None = option(None, "how long to run [no limit]", metavar="TIME", gt=0)
     robots: Literal["obey", "ignore"] = option("obey", "what to do about robots.txt and nofollow [obey]")
@@ -137,6 +145,7 @@ class PoolSettings(BaseModel):
         None,
         "browser contexts that work at once [auto: two a core, more while there is CPU left]",
         metavar="N",
+        first=True,
     )
     engines: CountOrAuto = option(None, "browsers they are spread over [auto]", metavar="N")
     memory: MemoryBudget = option(Memory("75%", share=0.75), "budget of all processes [75%%]", metavar="SIZE")
@@ -149,7 +158,7 @@ class SafetySettings(BaseModel):
     """Politeness and safety."""
 
     rate: RateLimit | None = option(
-        None, "visits to one site, over all nodes [as fast as it answers well]", metavar="RATE"
+        None, "visits to one site, over all nodes [as fast as it answers well]", metavar="RATE", first=True
     )
     site_concurrency: int | None = option(
         None,
@@ -193,6 +202,7 @@ class OutputSettings(BaseModel):
         (DEFAULT,),
         f"where records go: {FORMS} (repeatable) [jsonl, which is pages.jsonl in the output folder]",
         metavar="SINK",
+        first=True,
     )
     sink_patience: Duration = option(
         300.0, "how long an outage of a sink is waited for [5m]", metavar="TIME", gt=0
