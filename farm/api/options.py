@@ -113,6 +113,10 @@ class Options(TypedDict, total=False):
     """a HAR file of each page: what it loaded, without bodies."""
     storage_state: str | PathLike[str] | None
     """cookies and local storage, in Playwright's format; each goes to its own site."""
+    login: str | PathLike[str] | None
+    """log in to a site by the steps of this TOML file, once for all nodes."""
+    logged_in: str | None
+    """what only pages of a session show [as the file of --login says]."""
     header: Sequence[str] | None
     """a request header, for the seeds' sites alone (repeatable)."""
     locale: str | None

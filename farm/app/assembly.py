@@ -15,7 +15,7 @@ from farm.app.preflight import RunPlan
 from farm.app.records import PageParsers, page_parsers, recorder
 from farm.app.rendering import secret_texts
 from farm.app.session import CrawlSession
-from farm.app.slots import NodeSlots, hash_routes, node_slots
+from farm.app.slots import NodeSlots, hash_routes, node_slots, site_login
 from farm.app.traffic import (
     Proxies,
     byte_budget,
@@ -48,6 +48,7 @@ from farm.runtime.heartbeat import Heartbeat
 from farm.runtime.node import Companion, Node, NodeParams, NodeSink
 from farm.runtime.reaper import Reaper
 from farm.runtime.robots import VisitPermission
+from farm.runtime.site_login import LOGIN_S, WAIT_S
 from farm.runtime.user_code import CANCEL_S, UserCode
 from farm.runtime.visit import WorkerDeps, WorkerParams
 from farm.runtime.worker import Worker
@@ -138,7 +139,8 @@ async def assemble_node(
         await gateway.start()
         stack.push_async_callback(gateway.close)
         cap_bytes = renderer_cap_bytes(plan.budget_bytes)
-        slots = node_slots(session, cap_bytes, folder, reaper, emit, clock)
+        login = site_login(session, clock)
+        slots = node_slots(session, cap_bytes, folder, reaper, emit, clock, login)
         if slots.pool is not None:
             stack.push_async_callback(slots.pool.close)
         session.presence.on_drain(ending_from_thread(control, emit, clock))
@@ -166,6 +168,7 @@ async def assemble_node(
             emit=emit,
             clock=clock,
             user_code=UserCode(plan.handling, plan.user_code_s) if plan.handling is not None else None,
+            login=login,
         )
         feed = sitemap_feed(plan, session, gateway, proxies, robots, links, sink, control)
         workers = await _workers(
@@ -224,6 +227,7 @@ def _worker_params(
         handler_s=HANDLER_CALLS * (plan.user_code_s + CANCEL_S) if plan.handling else 0.0,
         snapshot_s=SNAPSHOT_S if settings.snapshots else 0.0,
         masked=partial(without_secrets, secrets=secret_texts(plan.secrets)),
+        login_s=LOGIN_S + WAIT_S if plan.secrets.login is not None else 0.0,
         spread_s=min(SPREAD_S, settings.ramp_up),
     )
 

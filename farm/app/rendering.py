@@ -7,6 +7,7 @@ from farm import __version__
 from farm.browser.acting import ActParams
 from farm.browser.context import SlotParams
 from farm.browser.intercept import InterceptParams, blocked_urls
+from farm.browser.login import LoginFlow, read_login
 from farm.browser.pictures import PictureParams
 from farm.browser.render import RenderParams
 from farm.browser.responses import CaptureParams
@@ -23,7 +24,7 @@ from farm.browser.site_params import (
     state_of_site,
     waiting,
 )
-from farm.browser.tab import TabParams
+from farm.browser.tab import StateFor, TabParams
 from farm.detect.page_features import MARKUP_CHARS, TEXT_CHARS
 from farm.extract.declaration import Declaration
 from farm.model.errors import UsageError
@@ -55,6 +56,7 @@ class Credentials:
     site_headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     """Those of the site tables, by their names."""
     state: State | None = field(default=None, repr=False)
+    login: LoginFlow | None = None
 
 
 def credentials(settings: RunSettings) -> Credentials:
@@ -69,7 +71,10 @@ def credentials(settings: RunSettings) -> Credentials:
         if table.headers
     }
     state = read_state(settings.storage_state) if settings.storage_state is not None else None
-    return Credentials(headers, own, state)
+    login = None
+    if settings.login is not None:
+        login = read_login(settings.login, settings.logged_in, registrable_domain)
+    return Credentials(headers, own, state, login)
 
 
 def renderer_rules(settings: RunSettings) -> RendererRules:
@@ -95,6 +100,7 @@ def needs_browser(settings: RunSettings) -> bool:
         )
     if Renderer.FETCH in named:
         asked = [name for name in BY_BROWSER_ALONE if getattr(settings, name)]
+        asked += ["login"] * (settings.login is not None) + ["consent"] * (settings.consent != "off")
         asked += ["wait css:"] * settings.wait.startswith("css:")
         if asked:
             flag = asked[0].replace("_", "-")
@@ -113,11 +119,13 @@ def slot_params(
     declaration: Declaration | None = None,
     *,
     whole_html: bool = False,
+    login_state: StateFor | None = None,
 ) -> SlotParams:
     """Return what all slots have in common; `seeds` are their URLs, `hash_routes` is the crawl's.
 
     What a `declaration` of items reads of the answers to scripts is captured with what the settings say.
-    `whole_html` says that the HTML is needed whatever is kept of it.
+    `whole_html` says that the HTML is needed whatever is kept of it; `login_state` returns what a login has
+    left for the site of a URL.
     """
     rules = {
         name: SiteRules(
@@ -135,6 +143,7 @@ def slot_params(
         # With `on` every such link is a page, whatever its script does.
         find_router=hash_routes is not HashRoutes.ON,
         list_images=settings.images,
+        logged_in=secrets.login.logged_in if secrets.login is not None else "",
     )
     needs_html = declaration is not None and declaration.needs_html
     if not (whole_html or settings.html or settings.markdown or settings.main_text or needs_html):
@@ -168,7 +177,7 @@ def slot_params(
             timezone=settings.timezone,
             intercept=InterceptParams(held.headers, held.patterns, held.may_see, file_bytes, body_bytes),
             capture=capture,
-            state_for=state_of_site(secrets.state, registrable_domain) if secrets.state is not None else None,
+            state_for=_state_for(secrets.state, login_state),
             own_for=own_params(rules, own_headers, images=images),
         ),
         render,
@@ -176,6 +185,14 @@ def slot_params(
         renders(rules, render),
         secret_texts(secrets) if settings.snapshots else (),
     )
+
+
+def _state_for(state: State | None, login_state: StateFor | None) -> StateFor | None:
+    """Return what says which state a context gets: that of a login, else the user's part for the site."""
+    given = state_of_site(state, registrable_domain) if state is not None else None
+    if login_state is None or given is None:
+        return login_state or given
+    return lambda url: login_state(url) or given(url)
 
 
 def secret_texts(secrets: Credentials) -> tuple[str, ...]:
@@ -189,6 +206,8 @@ def secret_texts(secrets: Credentials) -> tuple[str, ...]:
     ]
     # Of `Bearer TOKEN` a page may show the second part alone.
     found = {part for value in headers for part in (value, value.rpartition(" ")[2])}
+    if secrets.login is not None:
+        found |= {step.value.reveal() for step in secrets.login.steps}
     if secrets.state is not None:
         found |= {one["value"] for one in secrets.state["cookies"]}
         found |= {

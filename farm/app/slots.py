@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from farm.app.preflight import RunPlan
 from farm.app.rendering import renderer_rules, slot_params
 from farm.app.session import CrawlSession
 from farm.browser.context import SlotParams
@@ -21,6 +20,7 @@ from farm.policy.renderers import RendererRules
 from farm.resources.memory import ProcessInventory, heap_mib, machine_bytes
 from farm.runtime.ports import Slot, SlotPool
 from farm.runtime.reaper import Reaper
+from farm.runtime.site_login import SiteLogin
 from farm.runtime.tiered_slot import CheapRenderer, TieredPool, TieredSlot
 from farm.settings.units import parse_hash_routes
 
@@ -68,12 +68,27 @@ class NodeSlots:
         return self.pool.inventory() if self.pool is not None else ProcessInventory()
 
 
+def site_login(session: CrawlSession, clock: Clock) -> SiteLogin | None:
+    """Return the login of a site that the nodes share; None where there is none."""
+    flow, frontier = session.plan.secrets.login, session.frontier
+    if flow is None:
+        return None
+    return SiteLogin(flow, frontier.cache, flow.seal(session.plan.crawl), frontier.block, clock)
+
+
 def node_slots(
-    session: CrawlSession, cap_bytes: int, folder: Path, reaper: Reaper, emit: Emit, clock: Clock
+    session: CrawlSession,
+    cap_bytes: int,
+    folder: Path,
+    reaper: Reaper,
+    emit: Emit,
+    clock: Clock,
+    login: SiteLogin | None = None,
 ) -> NodeSlots:
     """Return what makes the slots; nothing is started before a page needs it."""
     rules = renderer_rules(session.plan.settings)
-    return NodeSlots(_pool(session, cap_bytes, folder, reaper, emit, clock), rules)
+    slots = _slot_params(session, login)
+    return NodeSlots(_pool(session, slots, cap_bytes, folder, reaper, emit, clock), rules)
 
 
 def hash_routes(session: CrawlSession) -> HashRoutes:
@@ -82,11 +97,16 @@ def hash_routes(session: CrawlSession) -> HashRoutes:
 
 
 def _pool(
-    session: CrawlSession, cap_bytes: int, folder: Path, reaper: Reaper, emit: Emit, clock: Clock
+    session: CrawlSession,
+    slots: SlotParams,
+    cap_bytes: int,
+    folder: Path,
+    reaper: Reaper,
+    emit: Emit,
+    clock: Clock,
 ) -> Pool | None:
     """Return the engines; both they and the slots must know whether images are loaded, and what is captured."""
     plan = session.plan
-    slots = _slot_params(plan, session)
     if plan.binary is None:
         return None
     engine = EngineParams(
@@ -104,8 +124,8 @@ def _pool(
     return Pool(params, engine, slots, folder, reaper.kill, emit, clock)
 
 
-def _slot_params(plan: RunPlan, session: CrawlSession) -> SlotParams:
-    settings = plan.settings
+def _slot_params(session: CrawlSession, login: SiteLogin | None) -> SlotParams:
+    plan, settings = session.plan, session.plan.settings
     seeds = plan.origins or [f"https://{host}/" for host in session.rules.hosts]
     if plan.secrets.headers and not seeds:
         raise UsageError(
@@ -119,4 +139,5 @@ def _slot_params(plan: RunPlan, session: CrawlSession) -> SlotParams:
         hash_routes(session),
         plan.declaration,
         whole_html=plan.handling is not None,
+        login_state=login.state_for if login is not None else None,
     )

@@ -23,15 +23,13 @@ WORLD = "farm"
 OVERDUE_S = 1.0
 """So long after the cap a page that has not answered is asked for what there is, without any more waiting."""
 BUSY_SHARE = 0.5
-"""Of the time that is left then, what a page may be busy for before it counts as hung: a document of megabytes
-is rendered in one piece, and slowly where other pages have the processor."""
+"""Of the time that is left then, what a page may be busy before it counts as hung: one of megabytes takes long."""
 LAST_TRIES = 3
 """How often a page that goes on to another document is asked for what there is, when its time is over."""
 INERT_PAUSE_S = 0.02
 BEGIN_S = 1.0
 """How long after a page has left for another document its request may take to be seen."""
-FRAME_S = 3.0
-GIVE_UP_S = 3.0
+FRAME_S = GIVE_UP_S = 3.0
 LINK_PARTS = 3
 NOT_YET = ("frame", "leaving", "later")
 """What a page answers that is not settled yet."""
@@ -44,11 +42,12 @@ COLLECT_S = 1.0
 class ReadParams:
     """`wait` is `settle`, `load`, `domcontentloaded` or `css`; caps are characters.
 
-    `link_cap` is a number of links, `links_cap` the characters of all of them together.
+    `link_cap` is a number of links, `links_cap` their characters; what `logged_in` matches shows a session.
     """
 
     wait: str = "settle"
     selector: str = ""
+    logged_in: str = ""
     settle_timeout_s: float = 10.0
     quiet_ms: int = 50
     html_cap: int = 8_000_000
@@ -98,6 +97,7 @@ class Reading:
             "allCap": params.all_cap,
             "listImages": params.list_images and is_page,
             "isPage": is_page,
+            **({"loggedIn": params.logged_in} if params.logged_in else {}),
         }
         self._caps = orjson.dumps(caps).decode()
         self._marks = (READING_MARK, LISTING_MARK) if params.list_images else (READING_MARK,)

@@ -245,6 +245,7 @@ def _page(tab: Tab, response: Response, seen: dict[str, Any], timings: dict[str,
         truncated=tuple(seen["truncated"]),
         errors=tab.events.errors.found,
         errors_more=tab.events.errors.more,
+        logged_in=seen.get("loggedIn"),
     )
 
 

@@ -79,6 +79,12 @@ class AllProxiesDown(FarmError):
     exit_code = 7
 
 
+class LoginFailed(FarmError):
+    """A site's login does not lead to a session."""
+
+    exit_code = 2
+
+
 class NothingRecorded(FarmError):
     """A crawl is finished, and every URL of it was refused or given up."""
 

@@ -281,6 +281,8 @@ class RenderedPage:
     errors: tuple[PageError, ...] = ()
     errors_more: int = 0
     rendered_by: Renderer = Renderer.BROWSER
+    logged_in: bool | None = None
+    """Whether it shows that a session lives; None where nothing says how a page shows that."""
     tiers: "TierNotes | None" = None
 
     def explained(self, cause_of: Callable[[str], str]) -> "RenderedPage":

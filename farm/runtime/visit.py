@@ -37,6 +37,7 @@ from farm.runtime.ports import (
     Slot,
     SlotEgress,
 )
+from farm.runtime.site_login import SiteLogin
 from farm.runtime.user_code import UserCode
 from farm.runtime.visit_trace import VisitTrace
 
@@ -66,13 +67,15 @@ class WorkerParams:
     """How long a snapshot may take of what a page showed whose URL is given up; 0: none is taken."""
     masked: Callable[[str], str] = str
     """Returns HTML without what a snapshot may not show."""
+    login_s: float = 0.0
+    """How long a login may take before the visit, that of another node included."""
     spread_s: float = 0.0
     """After an outage of Redis the slots resume over this time, not all at once."""
 
     @property
     def most_s(self) -> float:
         """How long a visit may take, with all that is done on its page."""
-        return self.visit_s + self.spread_s + self.extract_s + self.handler_s + self.snapshot_s
+        return self.visit_s + self.spread_s + self.extract_s + self.handler_s + self.snapshot_s + self.login_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,7 @@ class WorkerDeps:
     emit: Emit
     clock: Clock
     user_code: UserCode | None = None
+    login: SiteLogin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +174,9 @@ class Visitor:
             pacing = VisitPacing(lease, address, self._deps.frontier, jitter, params, self._deps.clock)
             attempt, page = await self._attempt(lease, pacing, trace, jitter)
             trace.timings_ms["wait"] = round(1000 * pacing.waited_s)
+            login = self._deps.login
+            if page is not None and login is not None and login.has_ended(lease, self._slot, page):
+                return VisitResult(Release("the session of the site is over"))
             answer = verdict.answer_of(attempt)
             if answer is not None:
                 took_ms = page.timings_ms.get("navigate", 0) - pacing.waited_s * 1000 if page else 0.0
@@ -277,7 +284,12 @@ class Visitor:
 
     async def _before(self, lease: Lease, trace: VisitTrace, jitter: float) -> VisitResult | None:
         """Run what the user has before the navigation; return the visit's end where it asks for one."""
-        code = self._deps.user_code
+        code, login = self._deps.user_code, self._deps.login
+        if login is not None and login.site == lease.task.site:
+            if login.leads_out(lease.task):
+                return without_record(lease, SkipReason.EXCLUDED)
+            if not await login.ready(self._slot, self._egress):
+                return VisitResult(Release("the login of the site is awaited"))
         if code is None or not code.looks_before:
             return None
         trace.phase = "handler"

@@ -95,6 +95,12 @@ class RenderSettings(BaseModel):
     storage_state: FileOrNone = option(
         None, "cookies and local storage, in Playwright's format; each goes to its own site", metavar="FILE"
     )
+    login: FileOrNone = option(
+        None, "log in to a site by the steps of this TOML file, once for all nodes", metavar="FILE"
+    )
+    logged_in: str | None = option(
+        None, "what only pages of a session show [as the file of --login says]", metavar="CSS", needs="login"
+    )
     header: Headers = option(
         (), "a request header, for the seeds' sites alone (repeatable)", metavar="'NAME: VALUE'"
     )

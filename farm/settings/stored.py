@@ -57,7 +57,9 @@ SAID_WHERE_GIVEN = frozenset(
     }
 )
 """What older crawls do not know: those go on, and so do older nodes, where it is not used."""
-NOT_ADOPTED = frozenset({"canonicalisation", "header_names", "site_headers", "with_storage_state"})
+NOT_ADOPTED = frozenset(
+    {"canonicalisation", "header_names", "site_headers", "with_storage_state", "with_login"}
+)
 """What a node cannot have from the crawl: its own code, and secrets, which are not kept in Redis."""
 _YES_OR_NO = {HashRoutes.OFF: False, HashRoutes.ON: True}
 _CHECKED = (
@@ -127,6 +129,7 @@ def agreed_settings(settings: RunSettings) -> dict[str, Any]:
             {header.reveal().partition(":")[0].strip().lower() for header in settings.header}
         ),
         "with_storage_state": settings.storage_state is not None,
+        **({"with_login": True} if settings.login is not None else {}),
         **agreed_tables(settings.site),
         **of_records,
     }

@@ -80,6 +80,7 @@ RECORDS: dict[str, Any] = {
     "user_agent": "Farm",
     "click": ("#more",),
     "click_times": 2,
+    "consent": "reject",
     "scroll": 3,
     "screenshot": True,
     "pdf": True,
@@ -110,7 +111,8 @@ NEEDS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("unsaid", ["html", "bodies"])
 async def test_what_changes_a_record_is_taken_from_the_crawl(tmp_path: Path, unsaid: str) -> None:
     """By a node whose user does not say it; its own deadlines stay its own. HTML left out needs no place."""
-    assert set(RECORDS) == set(OF_RECORDS)
+    # Most of them need a browser for every page.
+    assert set(RECORDS) == set(OF_RECORDS) - {"render"}
     given = {name: value for name, value in RECORDS.items() if name != unsaid}
     first = await _joined(tmp_path, urls=SEEDS, page_timeout="5s", **given)
     second = await _joined(tmp_path, page_timeout="7s")
@@ -125,10 +127,10 @@ async def test_what_changes_a_record_is_taken_from_the_crawl(tmp_path: Path, uns
 @pytest.mark.parametrize("name", OF_RECORDS)
 async def test_what_changes_a_record_and_contradicts_the_crawl_is_refused(tmp_path: Path, name: str) -> None:
     """With the difference."""
-    needed = NEEDS.get(name, {})
+    needed, other = NEEDS.get(name, {}), {**RECORDS, "render": "fetch"}
     await _joined(tmp_path, urls=SEEDS, **needed)
     with pytest.raises(UsageError, match=rf"was begun with .*{name} = .*\(here .*--fresh"):
-        await _joined(tmp_path, **needed, **{name: RECORDS[name]})
+        await _joined(tmp_path, **needed, **{name: other[name]})
 
 
 async def test_a_picture_keeps_its_images_on_every_node(tmp_path: Path) -> None:
@@ -143,13 +145,17 @@ async def test_a_picture_keeps_its_images_on_every_node(tmp_path: Path) -> None:
     [
         ({"header": ("X-Key: s3cret",)}, r'header_names = \["x-key"\] \(here \[\]\)'),
         ({"storage_state": "state.json"}, r"with_storage_state = true \(here false\)"),
+        ({"login": "login.toml"}, r"with_login = true \(here nothing\)"),
     ],
 )
 async def test_secrets_are_asked_for_again(tmp_path: Path, secret: dict[str, Any], said: str) -> None:
     """They are not kept in Redis; a node that went on without them would see other pages."""
     (tmp_path / "state.json").write_text('{"cookies": []}')
-    if "storage_state" in secret:
-        secret = {"storage_state": tmp_path / "state.json"}
+    (tmp_path / "login.toml").write_text(
+        'url = "https://shop.example/"\nlogged_in = "a"\nstep = [{fill = "#user", with = "s3cret"}]\n'
+    )
+    if "header" not in secret:
+        secret = {name: tmp_path / file for name, file in secret.items()}
     await _joined(tmp_path, urls=SEEDS, **secret)
     with pytest.raises(UsageError, match=said) as caught:
         await _joined(tmp_path)

@@ -117,6 +117,7 @@ function collect(caps) {
     lang: root ? (dom.attribute(root, "lang") ?? "") : "",
     charset: dom.charset(document),
     ...(metadata && { metadata }),
+    ...(caps.loggedIn && { loggedIn: dom.find(document, caps.loggedIn) !== null }),
     ...(caps.listImages && imagesOf(roots, caps, truncated)),
     truncated,
   };

@@ -1,0 +1,100 @@
+"""`--login`: a site for members is crawled whole, by as few logins as its sessions allow."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fixtures.members import PASSWORD, USER, Members, serve_members
+from tests.e2e.farm_process import Running, crawl, end_all
+from tests.e2e.redis_server import RedisServer
+
+PAGES = 45
+FLOW = f"""
+url = "URLlogin"
+logged_in = "a[href='/logout']"
+
+[[step]]
+fill = "input[name=user]"
+with = "{USER}"
+
+[[step]]
+fill = "input[name=password]"
+with_env = "MEMBERS_PASSWORD"
+
+[[step]]
+click = "button[type=submit]"
+"""
+
+
+@pytest.fixture
+def members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Members]:
+    """Open the site, and write its login to `login.toml`."""
+    monkeypatch.setenv("MEMBERS_PASSWORD", PASSWORD)
+    with serve_members(PAGES, 20) as site:
+        (tmp_path / "login.toml").write_text(FLOW.replace("URL", site.url))
+        yield site
+    end_all()
+
+
+def start(out: Path, members: Members, *arguments: str, **settings: str) -> Running:
+    """Begin a crawl of the site."""
+    return crawl(out, members.url, "--login", "login.toml", *arguments, **settings)
+
+
+def whole(members: Members) -> dict[str, int]:
+    """Return the pages of the site, each visited once by a member."""
+    return dict.fromkeys(["/", *(f"/p/{number}" for number in range(PAGES))], 1)
+
+
+def test_a_site_for_members_is_crawled_whole(members: Members, tmp_path: Path) -> None:
+    """Each page once, by three sessions of twenty pages; nobody logs out, and no secret is kept."""
+    out = tmp_path / "out"
+    finished = start(out, members, contexts="2").finish()
+    assert finished.code == 0, finished.output
+    assert members.visits == whole(members)
+    assert (members.logins, members.refused) == (3, 0)
+    assert {one["title"] for one in finished.records} == set(whole(members))
+    assert all("secret" in one["text"] and one["attempt"] == 1 for one in finished.records)
+    assert {one["url"].rpartition("/")[2]: one["reason"] for one in finished.skips} == {"logout": "excluded"}
+    for path in (path for path in out.rglob("*") if path.is_file()):
+        assert PASSWORD.encode() not in path.read_bytes(), path
+    again = start(out, members).finish()
+    assert "nothing new" in again.output
+
+
+@pytest.mark.slow
+def test_two_nodes_share_the_logins(members: Members, tmp_path: Path) -> None:
+    """One of them logs in, and both go on."""
+    server = RedisServer(tmp_path / "redis")
+    server.start()
+    try:
+        nodes = [
+            start(tmp_path / name, members, "--redis", server.url, "--crawl", "members", "--node", name)
+            for name in ("one", "two")
+        ]
+        ended = [node.finish() for node in nodes]
+    finally:
+        server.kill()
+    assert [one.code for one in ended] == [0, 0], [one.output for one in ended]
+    assert members.visits == whole(members)
+    assert members.logins == 3
+    assert sum(len(one.records) for one in ended) == len(whole(members))
+
+
+def test_a_login_that_fails_ends_the_run(
+    members: Members, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the step that failed and without what was filled in; the URL waits for the next run."""
+    monkeypatch.setenv("MEMBERS_PASSWORD", "battery staple")
+    flow = tmp_path / "login.toml"
+    flow.write_text(f"timeout_s = 1\n{flow.read_text()}")
+    finished = start(tmp_path / "out", members).finish()
+    assert finished.code == 2
+    assert f"The login at {members.url}login failed 3 times" in finished.output
+    assert "after the last step: not within 1 s" in finished.output
+    assert "battery staple" not in finished.output
+    assert members.refused == 3
+    assert members.visits == {}
+    monkeypatch.setenv("MEMBERS_PASSWORD", PASSWORD)
+    assert start(tmp_path / "out", members, "--limit", "1").finish().code == 5
