@@ -69,9 +69,9 @@ class Options(TypedDict, total=False):
     """browser to run [Playwright's, else the system's]."""
     sandbox: bool | None
     """Chromium's sandbox [on, except for root]."""
-    render: Literal["browser", "light", "fetch"] | None
-    """what brings the pages: browser, light (an engine that paints nothing) or fetch (plain HTTP, no
-    script is run) [browser].
+    render: Literal["auto", "browser", "light", "fetch"] | None
+    """what brings the pages: browser, light (an engine that paints nothing), fetch (plain HTTP, no
+    script is run) or auto (the cheapest that is shown to bring the same) [browser].
     """
     wait: str | None
     """settle, load, domcontentloaded or css:SELECTOR [settle]."""

@@ -24,6 +24,7 @@ from farm.model.record import Record
 from farm.model.task import Lease
 from farm.resources.files import OutputSize
 from farm.resources.host_load import core_count
+from farm.runtime.audited_slot import Fields
 from farm.runtime.control import Control, DiskQuota
 from farm.runtime.reaper import Reaper
 from farm.runtime.visit import Recorder, VisitNotes
@@ -116,6 +117,22 @@ def recorder(
         return build_record(plan.crawl, named, page, shown, facts, options)
 
     return record
+
+
+def compared_fields(parsers: PageParsers | None) -> Fields | None:
+    """Return what extracts of a page that is compared with another; None where nothing is declared."""
+    if parsers is None or parsers.items is None:
+        return None
+    items = parsers.items
+
+    async def fields(page: RenderedPage) -> object:
+        if page.status >= _REFUSED:
+            return ()
+        json_ld = page.metadata["json_ld"] if page.metadata else ()
+        found = await items.of(PageContent(page.final_url, page.final_url, page.html, page.lang, json_ld, ()))
+        return found.items
+
+    return fields
 
 
 def _all_items(found: Extraction | None, notes: VisitNotes) -> Sequence[tuple[str, Mapping[str, Any]]] | None:

@@ -31,13 +31,15 @@ from farm.model.errors import UsageError
 from farm.model.page import CaptureRule, Renderer
 from farm.model.url import HashRoutes
 from farm.policy.recycle import RecycleParams
-from farm.policy.renderers import RendererRules, SiteRenderers
+from farm.policy.renderers import RendererRules, RenderMode, SiteRenderers
 from farm.scope.rules import registrable_domain
 from farm.settings.commands import RunSettings
 from farm.settings.units import is_timezone
 
 RENDERERS = frozenset({Renderer.BROWSER})
 """What there is."""
+CHEAP: tuple[Renderer, ...] = ()
+"""What `--render auto` may use beside the browser, the cheapest first."""
 BY_BROWSER_ALONE = ("screenshot", "pdf", "click", "scroll", "har", "capture", "warc_all")
 WARC_BODY_BYTES = 32 * 2**20
 """Of the documents of a visit, as much is kept for a WARC file."""
@@ -84,7 +86,8 @@ def renderer_rules(settings: RunSettings) -> RendererRules:
         for name, table in settings.site.items()
         if table.render or any(rule.render for rule in table.page)
     }
-    return RendererRules(settings.render, sites)
+    # What needs a browser on every page leaves nothing to choose.
+    return RendererRules(settings.render, sites, () if _by_browser_alone(settings) else CHEAP)
 
 
 def needs_browser(settings: RunSettings) -> bool:
@@ -92,22 +95,27 @@ def needs_browser(settings: RunSettings) -> bool:
 
     The light engine gives up some pages, which are the browser's then.
     """
-    named = renderer_rules(settings).named
-    missing = sorted(named - RENDERERS)
+    rules = renderer_rules(settings)
+    missing = sorted({mode.renderer for mode in rules.modes} - RENDERERS)
     if missing:
         raise UsageError(
             f"--render {missing[0]} is not there yet; take one of {', '.join(sorted(RENDERERS))}."
         )
-    if Renderer.FETCH in named:
-        asked = [name for name in BY_BROWSER_ALONE if getattr(settings, name)]
-        asked += ["login"] * (settings.login is not None) + ["consent"] * (settings.consent != "off")
+    if RenderMode.FETCH in rules.modes:
+        asked = _by_browser_alone(settings)
         asked += ["wait css:"] * settings.wait.startswith("css:")
         if asked:
             flag = asked[0].replace("_", "-")
             raise UsageError(
                 f"--{flag} needs a browser, which pages by --render fetch do without; leave one out."
             )
-    return named != {Renderer.FETCH}
+    return rules.named != {Renderer.FETCH}
+
+
+def _by_browser_alone(settings: RunSettings) -> list[str]:
+    """Return the names of what is asked for and needs a browser on every page."""
+    asked = [name for name in BY_BROWSER_ALONE if getattr(settings, name)]
+    return asked + ["login"] * (settings.login is not None) + ["consent"] * (settings.consent != "off")
 
 
 def slot_params(

@@ -5,10 +5,13 @@ from dataclasses import asdict
 from datetime import datetime
 
 from farm.app.preflight import RunPlan
+from farm.app.rendering import renderer_rules
 from farm.app.run_assembly import Assembly
 from farm.model.crawl import HALTED, Stats
 from farm.monitor.report import RunReport
 from farm.monitor.snapshot import Snapshot
+from farm.policy.error_bound import CONFIDENCE, most_wrong
+from farm.policy.renderers import RenderMode
 from farm.scope.links import MOST_ROUTES
 from farm.sinks.summary import Summary, write_summary
 
@@ -52,8 +55,31 @@ def summary_of(
         duplicate_content=totals.duplicate_content,
         throttled=totals.throttled,
         proxy_bytes=asdict(snapshot.proxied),
+        renderers=renderers_of(stats) if is_auto(plan) else {},
         settings=shown_settings(plan),
     )
+
+
+def is_auto(plan: RunPlan) -> bool:
+    """Return whether any page of the run is brought by the cheapest renderer that is good."""
+    return RenderMode.AUTO in renderer_rules(plan.settings).modes
+
+
+def renderers_of(stats: Stats) -> dict[str, object]:
+    """Return what brought the pages over all nodes and runs, and how many may differ from the browser's."""
+    tiers = stats.tiers
+    pages = {str(name): count for name, count in tiers.pages.items()}
+    pages = {"browser": max(0, stats.rendered - tiers.cheap), **pages}
+    return {
+        "pages": pages,
+        "audits": tiers.audits,
+        "differed": tiers.differed,
+        "compared": tiers.compared,
+        "requeued": tiers.requeued,
+        "templates": tiers.templates,
+        "most_wrong": most_wrong(tiers.pages_by_share, tiers.differed, CONFIDENCE),
+        "confidence": CONFIDENCE,
+    }
 
 
 def queue_full(stats: Stats) -> dict[str, int]:
@@ -100,6 +126,7 @@ def report_of(plan: RunPlan, assembly: Assembly, snapshot: Snapshot, stats: Stat
             why: (count, *outcomes.dead_example.get(why, ("", "")))
             for why, count in stats.dead_by_reason.items()
         },
+        renderers=renderers_of(stats) if is_auto(plan) else {},
         without_scripts=outcomes.without_scripts,
         script_hosts={
             host: (count, *outcomes.script_example[host])

@@ -2,8 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from random import random
 
+from farm.app.records import PageParsers, compared_fields
 from farm.app.rendering import renderer_rules, slot_params
 from farm.app.session import CrawlSession
 from farm.browser.context import SlotParams
@@ -16,14 +19,19 @@ from farm.model.errors import UsageError
 from farm.model.event import Emit
 from farm.model.page import Renderer
 from farm.model.url import HashRoutes
-from farm.policy.renderers import RendererRules
+from farm.policy.renderers import RendererRules, RenderMode
+from farm.policy.tiers import TierParams
 from farm.resources.memory import ProcessInventory, heap_mib, machine_bytes
+from farm.runtime.audited_slot import RENDERINGS, AuditedSlot
 from farm.runtime.ports import Slot, SlotPool
 from farm.runtime.reaper import Reaper
 from farm.runtime.site_login import SiteLogin
+from farm.runtime.template_book import TemplateBook
 from farm.runtime.tiered_slot import CheapRenderer, TieredPool, TieredSlot
 from farm.settings.units import parse_hash_routes
 
+COMPARED_PAGES = 2
+"""So many page deadlines the comparisons of a visit may take."""
 Cheap = Callable[[str, SlotProxy], CheapRenderer]
 """Makes the renderer of a slot, by its name and its port."""
 
@@ -36,10 +44,14 @@ class NodeSlots:
     rules: RendererRules
     cheap: Mapping[Renderer, Cheap] = field(default_factory=dict)
     tiered: list[TieredSlot] = field(default_factory=list)
+    audited: Callable[[TieredSlot], Slot] | None = None
+    """Makes a slot that chooses the cheapest renderer that is good; None where nothing is to be chosen."""
 
     @property
     def renderings(self) -> int:
         """How often one visit may render its page at most."""
+        if self.audited is not None:
+            return RENDERINGS
         return 2 if self.cheap and self.pool is not None else 1
 
     @property
@@ -56,12 +68,12 @@ class NodeSlots:
             name,
             browser,
             {renderer: make(name, slot_proxy) for renderer, make in self.cheap.items()},
-            lambda lease: self.rules.of(lease.task.url),
+            lambda lease: self.rules.of(lease.task.url).renderer,
             detect,
             slot_proxy.begin_again,
         )
         self.tiered.append(slot)
-        return slot
+        return slot if self.audited is None else self.audited(slot)
 
     def inventory(self) -> ProcessInventory:
         """Return the processes of the engines."""
@@ -87,8 +99,27 @@ def node_slots(
 ) -> NodeSlots:
     """Return what makes the slots; nothing is started before a page needs it."""
     rules = renderer_rules(session.plan.settings)
-    slots = _slot_params(session, login)
-    return NodeSlots(_pool(session, slots, cap_bytes, folder, reaper, emit, clock), rules)
+    pool = _pool(session, _slot_params(session, login), cap_bytes, folder, reaper, emit, clock)
+    cheap: dict[Renderer, Cheap] = {}
+    return NodeSlots(pool, rules, cheap, audited=_audited(session, rules, cheap, None))
+
+
+def _audited(
+    session: CrawlSession,
+    rules: RendererRules,
+    cheap: Mapping[Renderer, Cheap],
+    parsers: PageParsers | None,
+) -> Callable[[TieredSlot], Slot] | None:
+    """Return what makes slots by `--render auto`, which learn from what comes back with each acknowledgement."""
+    usable = [one for one in rules.cheap if one in cheap]
+    if RenderMode.AUTO not in rules.modes or not usable:
+        return None
+    book = TemplateBook(usable, random, TierParams(), rules)
+    session.frontier.tiers.tell = book.heard
+    compare_s = COMPARED_PAGES * session.plan.settings.page_timeout
+    return partial(
+        AuditedSlot, book=book, detect=detect, compare_s=compare_s, fields=compared_fields(parsers)
+    )
 
 
 def hash_routes(session: CrawlSession) -> HashRoutes:

@@ -9,6 +9,7 @@ from one to another are delivered (`outbox`). A shard's counters are one string 
 import asyncio
 import re
 import struct
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
@@ -20,6 +21,8 @@ from farm.frontier.faults import crawl_deleted, unreadable
 from farm.frontier.terms import Terms
 from farm.model.crawl import Ledger, Stats
 from farm.model.errors import CrawlUnreadable
+from farm.model.page import Renderer
+from farm.model.tiers import TierCounts
 
 BANDS = 10
 STATES = ("running", "paused", "draining", "stopped")
@@ -123,7 +126,7 @@ class Shards:
         """Return each shard's counters by name, in the shards' order; raises as `stats` does."""
         replies = await self._replies()
         try:
-            return [decode_counters(stored) for stored, _ in replies]
+            return [decode_counters(stored) for stored, *_ in replies]
         except (OverflowError, ValueError):
             raise self._garbled() from None
 
@@ -174,15 +177,17 @@ def encode_counters(counters: Mapping[str, float]) -> bytes:
     )
 
 
-def stats_of(replies: Sequence[tuple[bytes, Sequence[bytes]]]) -> Stats:
+def stats_of(replies: Sequence[tuple[bytes, Sequence[bytes], Sequence[bytes]]]) -> Stats:
     """Sum what each shard answers to `stats`; the first one's state is the crawl's.
 
     Raises ValueError where something else stands there.
     """
-    shards, dead_by_reason = [], dict[str, int]()
+    shards, dead_by_reason, tiers = [], dict[str, int](), Counter[str]()
     try:
-        for stored, tally in replies:
+        for stored, tally, sums in replies:
             shards.append(decode_counters(stored))
+            for name, count in zip(sums[::2], sums[1::2], strict=True):
+                tiers[name.decode()] += int(count)
             for reason, count in zip(tally[::2], tally[1::2], strict=True):
                 dead_by_reason[reason.decode()] = dead_by_reason.get(reason.decode(), 0) + int(count)
         state = STATES[shards[0]["state"]]
@@ -209,5 +214,19 @@ def stats_of(replies: Sequence[tuple[bytes, Sequence[bytes]]]) -> Stats:
         sites=total("sites"),
         left_out=total("left_out"),
         is_full=any(counters["full"] for counters in shards),
+        tiers=_tier_counts(tiers),
         state=state,
+    )
+
+
+def _tier_counts(sums: Mapping[str, int]) -> TierCounts:
+    def by(kind: str) -> dict[str, int]:
+        return {
+            name.removeprefix(kind): count for name, count in sums.items() if name.startswith(kind) and count
+        }
+
+    return TierCounts(
+        pages={Renderer(name): count for name, count in by("pages:").items()},
+        pages_by_share={int(name): count for name, count in by("share:").items()},
+        **{name: sums.get(name, 0) for name in ("audits", "differed", "compared", "requeued", "templates")},
     )

@@ -1,11 +1,10 @@
-"""What all nodes know of the renderers that cost less than the browser: by template, and summed for the crawl.
+"""What all nodes know of the renderers that cost less than the browser, by template.
 
 What a visit shows rides along with its acknowledgement, and what is known afterwards comes back with the reply
 (`lua/lib/tiers.lua`), so that no visit asks for it. What is read here is for people.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from farm.frontier.entries import encode_payload
 from farm.frontier.shards import BATCH, Shards
 from farm.model.page import Renderer
 from farm.model.task import UrlTask
-from farm.model.tiers import EXAMPLE_CHARS, TierCounts, TierNotes, TierState
+from farm.model.tiers import EXAMPLE_CHARS, TierNotes, TierState
 
 TEMPLATE_CHARS = 500
 Known = Mapping[Renderer, TierState]
@@ -76,7 +75,7 @@ def decode_known(reply: Sequence[Any]) -> Known | None:
 
 
 class RedisTiers:
-    """The templates of one crawl, and what its renderers came to."""
+    """The templates of one crawl, and what is known of their renderers."""
 
     def __init__(self, shards: Shards) -> None:
         self._shards = shards
@@ -88,27 +87,6 @@ class RedisTiers:
         known = decode_known(reply)
         if self.tell is not None and (known is None or known):
             self.tell(notes.template, known)
-
-    async def counts(self) -> TierCounts:
-        """Return the sums of all shards."""
-        total: Counter[str] = Counter()
-        for found in await asyncio.gather(
-            *(self._hash(shard, "tiers") for shard in range(self._shards.count))
-        ):
-            total.update({name: _number(value) for name, value in found.items()})
-        return TierCounts(
-            pages={one: count for one in Renderer if (count := total[f"pages:{one}"])},
-            pages_by_share={
-                int(name.removeprefix("share:")): count
-                for name, count in total.items()
-                if name.startswith("share:") and name[6:].isdecimal() and count > 0
-            },
-            audits=total["audits"],
-            differed=total["differed"],
-            compared=total["compared"],
-            requeued=total["requeued"],
-            templates=total["templates"],
-        )
 
     async def templates(self) -> AsyncIterator[TemplateReport]:
         """Yield every template, in no order; one that is written meanwhile may be missing."""

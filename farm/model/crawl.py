@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from farm.model.tiers import TierCounts
+
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
@@ -33,7 +35,8 @@ class Stats:
 
     `rendered` is the number of pages that count towards the limit; `duplicates` how many links the
     filter dropped; `expired` how many leases reached their deadline; `left_out` how many links found no place in
-    the queue. `is_full` says that Redis has hardly any memory left, and nothing new is queued.
+    the queue. `is_full` says that Redis has hardly any memory left, and nothing new is queued. `tiers` is what
+    `--render auto` came to.
     """
 
     ledger: Ledger = field(default_factory=Ledger)
@@ -45,6 +48,7 @@ class Stats:
     sites: int = 0
     left_out: int = 0
     is_full: bool = False
+    tiers: TierCounts = field(default_factory=TierCounts)
     state: str = "running"
 
 

@@ -93,6 +93,11 @@ class TierCounts:
     requeued: int = 0
     templates: int = 0
 
+    @property
+    def cheap(self) -> int:
+        """How many pages were kept without a comparison."""
+        return sum(self.pages.values())
+
 
 MOST_PENDING = 2_000
 """Pages of one template and renderer that wait for their confirmation: the next ones are the browser's. As in

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from farm.model.crawl import Stats
 from farm.model.url import site_of
@@ -41,6 +42,8 @@ class RunReport:
     bytes_received: int
     statuses: Mapping[int, int] = field(default_factory=dict)
     blocked: Mapping[str, int] = field(default_factory=dict)
+    renderers: Mapping[str, Any] = field(default_factory=dict)
+    """As `summary.json` has them, over all nodes and runs; empty without `--render auto`."""
     refused: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
     left_out: int = 0
@@ -71,6 +74,7 @@ def report_lines(report: RunReport) -> list[str]:
         lines.append(_row("status", _list([(str(code), count) for code, count in ordered])))
     if report.blocked:
         lines.append(_row("blocked", f"{_by_count(report.blocked)} (`blocked_by` in the records)"))
+    lines += _rendered(report.renderers)
     lines += _missing_scripts(report)
     lines += _unmatched(report)
     for reason in _largest({name: one[0] for name, one in report.refused.items()}):
@@ -105,6 +109,22 @@ def report_lines(report: RunReport) -> list[str]:
         if any(not matched for _, matched in report.selectors.values()):
             how = f"see to the selector first (another one begins anew, with --fresh), then: {report.go_on}"
         lines.append(_row("left", f"{amount(report.left)} URL{'' if report.left == 1 else 's'}; {how}"))
+    return lines
+
+
+def _rendered(renderers: Mapping[str, Any]) -> list[str]:
+    """Return what brought the pages of the crawl, and how many may differ from the browser's."""
+    if not renderers:
+        return []
+    pages = _list([(name, count) for name, count in renderers["pages"].items() if count])
+    lines = [_row("rendered", f"by {pages}")] if pages else []
+    cheap = sum(count for name, count in renderers["pages"].items() if name != "browser")
+    if cheap or renderers["audits"]:
+        told = f"{amount(renderers['audits'])} audits, {amount(renderers['differed'])} differed"
+        if renderers["requeued"]:
+            told += f", {_pages(renderers['requeued'])} visited again by the browser"
+        most, sure = renderers["most_wrong"], f"{renderers['confidence']:.0%} confidence"
+        lines.append(_row("", f"{told}; at most {_pages(most)} of {amount(cheap)} may differ ({sure})"))
     return lines
 
 

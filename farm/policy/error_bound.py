@@ -15,13 +15,14 @@ finds; where the chances p were different, the worst is that they had the smalle
 from collections.abc import Mapping
 from math import exp, log, log1p
 
+CONFIDENCE = 0.95
 _RATES = (0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 8.0)
 """The l of the mean. Of no audit that differs the greatest one decides, of many the smallest."""
 _WEIGHTS = (*[0.4 / 6] * 6, 0.6)
 """Mostly none differs: that case pays least for the others."""
 
 
-def most_wrong(pages: Mapping[int, int], differed: int, confidence: float = 0.95) -> int:
+def most_wrong(pages: Mapping[int, int], differed: int, confidence: float = CONFIDENCE) -> int:
     """Return how many of the pages may differ at most, at this confidence.
 
     `pages` are those that were kept without a comparison, by the chance per mille that their visit had been an

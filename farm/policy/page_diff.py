@@ -26,7 +26,10 @@ _SHOWN_CHARS = 80
 
 @dataclass(frozen=True, slots=True)
 class PageFacts:
-    """What is compared of a page; `lines` and `links` count how often each occurs, links once at most."""
+    """What is compared of a page; `lines` and `links` count how often each occurs, links once at most.
+
+    Images and media are among the links, where they are listed.
+    """
 
     single: Mapping[str, Any]
     links: Counter[str] = field(repr=False)
@@ -35,6 +38,9 @@ class PageFacts:
     @classmethod
     def of(cls, page: RenderedPage, detection: Detection | None, fields: Any = None) -> "PageFacts":
         """Return the facts of a page; `fields` are what was extracted of it, in any form that can be compared."""
+        images = (one.url for one in (page.images or ()))
+        media = (one.url for one in (page.media or ()))
+        urls = (*(link.url for link in page.links), *images, *media)
         return cls(
             {
                 "status": page.status,
@@ -46,7 +52,7 @@ class PageFacts:
                 "robots": page.robots,
                 "fields": fields,
             },
-            Counter(dict.fromkeys((link.url for link in page.links), 1)),
+            Counter(dict.fromkeys(urls, 1)),
             Counter(line for line in map(_plain, page.text.splitlines()) if line),
         )
 

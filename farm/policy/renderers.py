@@ -4,44 +4,70 @@ import fnmatch
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from farm.model.page import Renderer
 from farm.model.url import covering, path_of, site_of
+
+
+class RenderMode(StrEnum):
+    """What the user says about how pages are brought."""
+
+    AUTO = "auto"
+    """By the cheapest renderer that is shown to bring what the browser brings."""
+    BROWSER = "browser"
+    LIGHT = "light"
+    FETCH = "fetch"
+
+    @property
+    def renderer(self) -> Renderer:
+        """The renderer that is meant; of `AUTO` the browser, which is always good."""
+        return Renderer.BROWSER if self is RenderMode.AUTO else Renderer(self.value)
 
 
 @dataclass(frozen=True, slots=True)
 class SiteRenderers:
     """What the user says of one site; `pages` are globs of paths, of which the first that matches counts."""
 
-    renderer: Renderer | None = None
-    pages: Sequence[tuple[str, Renderer]] = ()
+    mode: RenderMode | None = None
+    pages: Sequence[tuple[str, RenderMode]] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RendererRules:
-    """`default` is what visits a page that no site says anything about; `sites` go by the names of site tables."""
+    """`default` holds where no site says anything; `sites` go by the names of site tables.
 
-    default: Renderer = Renderer.BROWSER
+    `cheap` are the renderers beside the browser that `AUTO` may use, the cheapest first.
+    """
+
+    default: RenderMode = RenderMode.BROWSER
     sites: Mapping[str, SiteRenderers] = field(default_factory=dict)
+    cheap: Sequence[Renderer] = ()
     _patterns: dict[str, re.Pattern[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def modes(self) -> frozenset[RenderMode]:
+        """All that is said about any page."""
+        own = {one.mode or self.default for one in self.sites.values()}
+        pages = {mode for one in self.sites.values() for _, mode in one.pages}
+        return frozenset({self.default, *own, *pages})
 
     @property
     def named(self) -> frozenset[Renderer]:
         """All renderers that a page may be visited by."""
-        own = {one.renderer or self.default for one in self.sites.values()}
-        pages = {renderer for one in self.sites.values() for _, renderer in one.pages}
-        return frozenset({self.default, *own, *pages})
+        cheap = self.cheap if RenderMode.AUTO in self.modes else ()
+        return frozenset({*(mode.renderer for mode in self.modes), *cheap})
 
-    def of(self, url: str) -> Renderer:
-        """Return the renderer of a canonical URL."""
+    def of(self, url: str) -> RenderMode:
+        """Return what is said about a canonical URL."""
         own = covering(self.sites, site_of(url)) if self.sites else None
         if own is None:
             return self.default
         path = path_of(url) if own.pages else ""
-        for glob, renderer in own.pages:
+        for glob, mode in own.pages:
             if self._pattern(glob).match(path):
-                return renderer
-        return own.renderer or self.default
+                return mode
+        return own.mode or self.default
 
     def _pattern(self, glob: str) -> re.Pattern[str]:
         found = self._patterns.get(glob)

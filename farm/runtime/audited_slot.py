@@ -62,7 +62,7 @@ class AuditedSlot:
         template, plan = self._book.plan(lease.task)
         page = await self._tiered.render_by(plan.renderer, lease, answered)
         notes: tuple[TierNote, ...] = ()
-        if plan.renderer is not Renderer.BROWSER:
+        if plan.used is not None and plan.renderer is plan.used:
             notes = (self._brought(plan, page),)
         elif plan.compared and _is_comparable(page):
             notes = await self._compared(plan, page, lease, answered)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from farm.model.page import Renderer
 from farm.model.task import UrlTask
 from farm.model.tiers import TierState
+from farm.policy.renderers import RendererRules, RenderMode
 from farm.policy.tiers import BY_BROWSER, RenderPlan, TierParams, plan_visit
 from farm.policy.url_template import template_of
 
@@ -22,11 +23,19 @@ Known = Mapping[Renderer, TierState]
 class TemplateBook:
     """Plans the visits of a node.
 
-    `renderers` are those beside the browser, the cheapest first; `draw` gives random numbers in [0, 1).
+    `renderers` are those beside the browser, the cheapest first; `draw` gives random numbers in [0, 1). `rules`
+    say of which pages the renderer is to be chosen.
     """
 
-    def __init__(self, renderers: Sequence[Renderer], draw: Callable[[], float], params: TierParams) -> None:
+    def __init__(
+        self,
+        renderers: Sequence[Renderer],
+        draw: Callable[[], float],
+        params: TierParams,
+        rules: RendererRules,
+    ) -> None:
         self._renderers = renderers
+        self._rules = rules
         self._draw = draw
         self.params = params
         self._known: OrderedDict[str, Known | None] = OrderedDict()
@@ -48,7 +57,9 @@ class TemplateBook:
 
     def plan(self, task: UrlTask) -> tuple[str, RenderPlan]:
         """Return a page's template, and how it is visited; one that was taken wrongly is the browser's."""
-        template = template_of(task.url)
+        template, mode = template_of(task.url), self._rules.of(task.url)
+        if mode is not RenderMode.AUTO:
+            return template, RenderPlan(mode.renderer)
         known = self._known.get(template, {})
         if task.revision or known is None:
             return template, BY_BROWSER

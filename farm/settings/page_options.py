@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, field_validator
 
-from farm.model.page import Renderer
 from farm.policy.proxies import Rotation
+from farm.policy.renderers import RenderMode
 from farm.settings.options import option
 from farm.settings.sites import SiteTables
 from farm.settings.units import (
@@ -37,10 +37,10 @@ class BrowserSettings(BaseModel):
 class RenderSettings(BaseModel):
     """How a page is rendered."""
 
-    render: Renderer = option(
-        Renderer.BROWSER,
-        "what brings the pages: browser, light (an engine that paints nothing) or fetch (plain HTTP, no script is "
-        "run) [browser]",
+    render: RenderMode = option(
+        RenderMode.BROWSER,
+        "what brings the pages: browser, light (an engine that paints nothing), fetch (plain HTTP, no script is "
+        "run) or auto (the cheapest that is shown to bring the same) [browser]",
     )
     wait: WaitRule = option(
         "settle", "settle, load, domcontentloaded or css:SELECTOR [settle]", metavar="RULE"

@@ -11,8 +11,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from pydantic_core import ErrorDetails
 from pydantic_settings import NoDecode
 
-from farm.model.page import Renderer
 from farm.model.url import ANY_SUBDOMAIN, host_of, is_address
+from farm.policy.renderers import RenderMode
 from farm.scope.canonical import Refusal, canonicalise
 from farm.settings.origin import CONFIG, did_you_mean
 from farm.settings.units import BlockedKinds, HeaderLine, RateLimit, WaitRule, lines
@@ -55,7 +55,7 @@ class PageRule(_Table):
 
     match: str = Field(max_length=MOST_MATCH_CHARS)
     wait: WaitRule | None = None
-    render: Renderer | None = None
+    render: RenderMode | None = None
 
     @field_validator("match")
     @classmethod
@@ -76,7 +76,7 @@ class SiteTable(_Table):
 
     rate: RateLimit | None = None
     concurrency: int | None = Field(default=None, ge=1)
-    render: Renderer | None = None
+    render: RenderMode | None = None
     wait: WaitRule | None = None
     block: BlockedKinds | None = None
     headers: tuple[HeaderLine, ...] = ()

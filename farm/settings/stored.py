@@ -23,9 +23,9 @@ import orjson
 from farm.frontier.crawl import Crawl
 from farm.frontier.faults import unreadable
 from farm.model.errors import FrontierRefused, OutputUnwritable, UsageError
-from farm.model.page import Renderer
 from farm.model.secret import MASK
 from farm.model.url import HashRoutes
+from farm.policy.renderers import RenderMode
 from farm.resources.files import create_anew, own_folder, read_own
 from farm.settings.commands import RunSettings
 from farm.settings.options import (
@@ -94,7 +94,7 @@ class StoredSettings(
 def agreed_settings(settings: RunSettings) -> dict[str, Any]:
     """Return the settings that are stored with the crawl when it is created, as JSON has them."""
     of_records = settings.model_dump(mode="json", include=set(OF_RECORDS))
-    unsaid: tuple[Any, ...] = (None, False, [], "off", Renderer.BROWSER)
+    unsaid: tuple[Any, ...] = (None, False, [], "off", RenderMode.BROWSER)
     of_records = {
         name: value
         for name, value in of_records.items()

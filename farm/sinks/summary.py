@@ -47,6 +47,8 @@ class Summary:
     throttled: Mapping[str, int] = field(default_factory=dict)
     proxy_bytes: Mapping[str, int] = field(default_factory=dict)
     """What the proxies carried of their budget (0: none), over all nodes and runs of the crawl."""
+    renderers: Mapping[str, Any] = field(default_factory=dict)
+    """What brought the pages of the crawl, and by `--render auto` how sure that is."""
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 

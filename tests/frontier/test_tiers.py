@@ -68,7 +68,7 @@ async def test_evidence_adds_up_and_comes_back_with_the_acknowledgement(tiers: T
     await tiers.visit(Evidence.TAKEN, share=50)
     assert tiers.told[-1][0] == TEMPLATE
     assert tiers.state == TierState(agreed=2, taken=1, pooled=3, site_taken=1)
-    counts = await tiers.bench.frontier.tiers.counts()
+    counts = (await tiers.bench.frontier.stats()).tiers
     assert (counts.pages, counts.pages_by_share) == ({Renderer.FETCH: 1}, {50: 1})
     assert (counts.compared, counts.audits, counts.templates) == (3, 0, 2)
     await tiers.bench.ledger()
@@ -87,7 +87,7 @@ async def test_a_difference_queues_again_what_no_audit_has_confirmed(tiers: Tier
     again = [lease for lease in await tiers.again() if lease.task.revision == 1]
     assert {lease.task.url for lease in again} == {lease.task.url for lease in taken} - {first.task.url}
     assert {lease.id for lease in again} == {lease.id for lease in taken}
-    counts = await tiers.bench.frontier.tiers.counts()
+    counts = (await tiers.bench.frontier.stats()).tiers
     assert (counts.audits, counts.differed, counts.requeued) == (2, 1, 3)
     assert (counts.pages, counts.pages_by_share) == ({Renderer.FETCH: 1}, {50: 1})
     assert (await tiers.bench.frontier.stats()).rendered == 3
@@ -112,7 +112,7 @@ async def test_an_audit_confirms_only_what_was_taken_before_it_began(tiers: Tier
     await tiers.visit(Evidence.AGREED, confirms=1, share=50)
     assert tiers.state.pending == 1
     await tiers.visit(Evidence.DIFFERED, share=50)
-    assert (await tiers.bench.frontier.tiers.counts()).requeued == 1
+    assert (await tiers.bench.frontier.stats()).tiers.requeued == 1
 
 
 async def test_a_renderer_that_is_unfit_again_and_again_is_given_up(tiers: Tiers) -> None:
@@ -125,7 +125,7 @@ async def test_a_renderer_that_is_unfit_again_and_again_is_given_up(tiers: Tiers
     for _ in range(5):
         await tiers.visit(Evidence.UNFIT, example="an empty root")
     assert tiers.state == TierState(failures=1, taken=1, confirmed=1, site_taken=1)
-    assert (await tiers.bench.frontier.tiers.counts()).requeued == 1
+    assert (await tiers.bench.frontier.stats()).tiers.requeued == 1
 
 
 async def test_renderers_are_judged_each_by_itself(tiers: Tiers) -> None:
@@ -146,7 +146,7 @@ async def test_an_acknowledgement_that_is_repeated_counts_once(tiers: Tiers) -> 
     verdict, got = await tiers.bench.frontier.ack(lease, outcome, tiers.bench.wish())
     assert verdict == "dup"
     assert isinstance(got, Lease)
-    assert (await tiers.bench.frontier.tiers.counts()).pages == {Renderer.FETCH: 1}
+    assert (await tiers.bench.frontier.stats()).tiers.pages == {Renderer.FETCH: 1}
     assert len(tiers.told) == 1
 
 
@@ -227,7 +227,7 @@ async def test_the_scripts_do_what_the_simulation_is_made_with(bench: Bench, see
         await tiers.settle(lease, *notes, template=template)
         told, ought = tiers.told[-1][1], model.known(template)
         assert told == {one.renderer: ought[one.renderer] for one in notes}
-    counts = await bench.frontier.tiers.counts()
+    counts = (await bench.frontier.stats()).tiers
     assert (counts.audits, counts.differed) == (model.sums["audits"], model.sums["differed"])
     assert (counts.compared, counts.requeued) == (model.sums["compared"], model.sums["requeued"])
     assert counts.pages_by_share == {share: n for share, n in model.pages_by_share.items() if n}

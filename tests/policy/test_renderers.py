@@ -3,9 +3,9 @@
 import pytest
 
 from farm.model.page import Renderer
-from farm.policy.renderers import RendererRules, SiteRenderers
+from farm.policy.renderers import RendererRules, RenderMode, SiteRenderers
 
-BROWSER, LIGHT, FETCH = Renderer.BROWSER, Renderer.LIGHT, Renderer.FETCH
+AUTO, BROWSER, LIGHT, FETCH = RenderMode
 RULES = RendererRules(
     BROWSER,
     {
@@ -17,7 +17,7 @@ RULES = RendererRules(
 
 
 @pytest.mark.parametrize(
-    ("url", "renderer"),
+    ("url", "mode"),
     [
         ("https://shop.example/", FETCH),
         ("https://shop.example/product/12?x=1", LIGHT),
@@ -28,16 +28,21 @@ RULES = RendererRules(
         ("https://other.example/product/1", BROWSER),
     ],
 )
-def test_the_most_special_rule_counts(url: str, renderer: Renderer) -> None:
+def test_the_most_special_rule_counts(url: str, mode: RenderMode) -> None:
     """Of the paths of a site the first that matches, else what is said of the site, else what is of all."""
-    assert RULES.of(url) is renderer
+    assert RULES.of(url) is mode
 
 
 def test_what_may_be_needed_is_known_before_a_page_is() -> None:
     """So that nothing is started that no page is visited by."""
-    assert RULES.named == {BROWSER, LIGHT, FETCH}
-    assert RendererRules(FETCH, {"a.example": SiteRenderers(FETCH)}).named == {FETCH}
-    assert RendererRules(FETCH, {"a.example": SiteRenderers(None, [("/x", BROWSER)])}).named == {
-        FETCH,
-        BROWSER,
+    assert RULES.named == {*Renderer}
+    assert RendererRules(FETCH, {"a.example": SiteRenderers(FETCH)}).named == {Renderer.FETCH}
+    by_site = RendererRules(FETCH, {"a.example": SiteRenderers(None, [("/x", BROWSER)])})
+    assert by_site.named == {Renderer.FETCH, Renderer.BROWSER}
+    cheap = (Renderer.FETCH,)
+    assert RendererRules(AUTO, cheap=cheap).named == {Renderer.FETCH, Renderer.BROWSER}
+    assert RendererRules(BROWSER, cheap=cheap).named == {Renderer.BROWSER}
+    assert RendererRules(FETCH, {"a.example": SiteRenderers(AUTO)}).named == {
+        Renderer.FETCH,
+        Renderer.BROWSER,
     }

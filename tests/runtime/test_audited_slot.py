@@ -10,6 +10,7 @@ from farm.model.outcome import FailureKind
 from farm.model.page import Detection, Finding, Link, RenderedPage, Renderer
 from farm.model.task import Lease
 from farm.model.tiers import Evidence, TierNote, TierState
+from farm.policy.renderers import RendererRules, RenderMode, SiteRenderers
 from farm.policy.tiers import TierParams
 from farm.runtime.audited_slot import AuditedSlot
 from farm.runtime.ports import Answered
@@ -18,9 +19,10 @@ from farm.runtime.tiered_slot import TieredSlot
 from tests.runtime.egress_fakes import FakeSlotEgress
 from tests.runtime.visit_fakes import FakeSlot, Steps, lease, page
 
-BROWSER, FETCH, LIGHT = Renderer
+BROWSER, LIGHT, FETCH = Renderer
 GOOD = TierState(agreed=220, pooled=220, taken=9, confirmed=4)
 TEMPLATE = "a.example/#"
+AUTO = RendererRules(RenderMode.AUTO)
 
 
 @dataclass
@@ -56,7 +58,7 @@ class Bench:
         chances: tuple[float, float] = (0.5, 0.5),
     ) -> None:
         draws = iter(chances * 9)
-        self.book = TemplateBook((FETCH,), lambda: next(draws), TierParams())
+        self.book = TemplateBook((FETCH,), lambda: next(draws), TierParams(), AUTO)
         if known is not None:
             self.book.heard(TEMPLATE, {FETCH: known})
         self.again = 0
@@ -215,7 +217,7 @@ async def _html_of(shown: RenderedPage) -> str:
 
 async def test_what_is_known_of_one_renderer_does_not_replace_the_others() -> None:
     """A visit tells of those alone that it has compared."""
-    book = TemplateBook((FETCH, LIGHT), lambda: 0.5, TierParams())
+    book = TemplateBook((FETCH, LIGHT), lambda: 0.5, TierParams(), AUTO)
     book.heard(TEMPLATE, {LIGHT: GOOD})
     book.heard(TEMPLATE, {FETCH: TierState(failures=3)})
     _, plan = book.plan(lease().task)
@@ -229,3 +231,14 @@ async def test_large_pages_are_compared_to_the_end() -> None:
     bench = Bench([shown(text, links=many)], [shown(text, FETCH, links=many)])
     _, (note,) = await bench.visit()
     assert note.evidence is Evidence.AGREED
+
+
+async def test_a_page_with_a_renderer_by_rule_is_not_compared() -> None:
+    """Neither with plain HTTP nor with the browser."""
+    for mode in (RenderMode.FETCH, RenderMode.BROWSER):
+        bench = Bench([shown("a")], [shown("a", FETCH)])
+        rules = RendererRules(RenderMode.AUTO, {"a.example": SiteRenderers(mode)})
+        bench.slot._book = TemplateBook((FETCH,), lambda: 0.0, TierParams(), rules)
+        got, notes = await bench.visit()
+        assert (got.rendered_by, notes) == (mode.renderer, ())
+        assert bench.cheap.rendered + len(bench.browser.rendered) == 1
