@@ -5,25 +5,29 @@ import contextlib
 import resource
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from farm.app.access import DEFAULT_CRAWL, open_existing_crawl, redis_url, short_patience_s
+from farm.app.access import CRAWLS, DEFAULT_CRAWL, PRIVATE, open_existing_crawl, redis_url, short_patience_s
+from farm.app.preflight import preflight
 from farm.browser import chromium
 from farm.browser.chromium import find_browser
 from farm.browser.engine import Engine, EngineParams
 from farm.frontier.connect import connect
 from farm.frontier.embedded import EmbeddedRedis
-from farm.model.errors import FarmError, FrontierUnavailable, NoSuchCrawl, UsageError
+from farm.model.errors import FarmError, FrontierUnavailable, NoSuchCrawl, OutputUnwritable, UsageError
 from farm.model.url import ANY_SUBDOMAIN
+from farm.monitor.figures import size
+from farm.resources.files import FolderLock, write_atomically
 from farm.resources.memory import machine_bytes
 from farm.runtime.reaper import Reaper
 from farm.scope.rules import ScopeKind, ScopeRules
 from farm.scope.seeds import given_seeds
-from farm.settings.commands import DoctorSettings, TableSettings
-from farm.settings.load import load
+from farm.settings.commands import DoctorSettings, RunSettings, TableSettings
+from farm.settings.load import load, load_keywords
 from farm.settings.options import EMBEDDED
+from farm.settings.origin import located
 from farm.settings.sites import SiteTable
 from farm.settings.stored import FOR_SEEDS, check_shared_settings
 
@@ -31,6 +35,9 @@ FDS_WANTED = 4096
 MEMORY_WANTED = 2 * 2**30
 ROOM_WANTED = 2**30
 MIB = 2**20
+PROBE_BYTES = 1 << 16
+ANY_URL = "https://shop.example/"
+"""Where none is configured: the run is only planned."""
 MOST_NAMED = 5
 
 
@@ -50,6 +57,9 @@ async def examine(settings: DoctorSettings) -> AsyncIterator[Check]:
     yield await _redis(settings)
     if (tables := await _tables(settings)) is not None:
         yield tables
+    if tables is None or tables.verdict != "error":
+        for finding in of_a_run(settings):
+            yield finding
     yield _memory()
     yield _files()
     for folder in (Path(tempfile.gettempdir()), Path("/dev/shm")):  # noqa: S108 - looked at, not written to
@@ -130,6 +140,55 @@ async def _scope_of(settings: DoctorSettings, given: TableSettings) -> ScopeRule
     return ScopeRules(given.scope, [seed.url for seed in seeds])
 
 
+def of_a_run(settings: DoctorSettings) -> Iterator[Check]:
+    """Say what a run would refuse of what the environment and `farm.toml` say, and whether it could write.
+
+    A run is checked as far as it is before anything is created: options, packages, files that are named, sizes.
+    """
+    given = {
+        name: getattr(settings, name) for name in settings.model_fields_set & RunSettings.model_fields.keys()
+    }
+    try:
+        run = load_keywords(RunSettings, given)
+        # Standard input is not the doctor's to read, and code of the user's is not run to look at it.
+        spared = {"seeds": None if run.seeds == "-" else run.seeds, "app": None}
+        plan = preflight(run.model_copy(update={**spared, "urls": run.urls or (ANY_URL,)}))
+    except FarmError as error:
+        yield Check("settings", "error", located(str(error), ()), error.exit_code)
+        return
+    for warning in plan.warnings:
+        if "sandbox" not in warning:
+            yield Check("settings", "warning", warning)
+    fit = (
+        f"a run would have {plan.contexts} contexts in {plan.engines} browsers and {size(plan.budget_bytes)}"
+    )
+    yield Check("settings", "ok", fit)
+    # Without a URL nobody knows how the folder will be called.
+    yield _output(plan.output if run.urls or run.seeds or run.output or run.crawl else CRAWLS)
+
+
+def _output(output: Path) -> Check:
+    """Try to write, and to lock, where the output folder is or would be."""
+    there = next(path for path in (output.absolute(), *output.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryDirectory(prefix=".farm-doctor-", dir=there) as folder:
+            lock = FolderLock(Path(folder) / PRIVATE / "lock")
+            lock.take()
+            write_atomically(Path(folder) / "probe", bytes(PROBE_BYTES))
+            lock.release()
+    except (OSError, FarmError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        advice = "make room, see to its permissions, or choose another --output"
+        return Check(
+            "output", "error", f"{there} cannot be written to ({why}); {advice}.", OutputUnwritable.exit_code
+        )
+    free = shutil.disk_usage(there).free
+    text = f"{free // MIB:,} MiB free for {output}"
+    if free < ROOM_WANTED:
+        return Check("output", "warning", f"{text}; make room, or end runs in time by --max-disk.")
+    return Check("output", "ok", text)
+
+
 async def _browser(settings: DoctorSettings) -> Check:
     without = chromium.why_without_sandbox() if settings.sandbox else ""
     reaper = Reaper()
@@ -149,7 +208,8 @@ async def _browser(settings: DoctorSettings) -> Check:
     kind = "headless shell" if binary.headless_shell else "full Chromium"
     text = f"{binary.path} ({kind} {version}) starts"
     if not binary.headless_shell:
-        return Check("browser", "warning", f"{text}; chromium-headless-shell renders several times faster.")
+        advice = "install chromium-headless-shell, which renders several times faster"
+        return Check("browser", "warning", f"{text}; {advice}.")
     if without:
         return Check("browser", "warning", f"{text}, without its sandbox: {without}.")
     return Check("browser", "ok", f"{text}{'' if settings.sandbox else ', without its sandbox'}")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.app.doctor import Check, examine
+from farm.app.doctor import Check, examine, of_a_run
 from farm.app.preflight import preflight
 from farm.app.session import open_session
 from farm.frontier.connect import connect
@@ -110,3 +110,41 @@ async def test_tables_are_held_against_the_crawl_that_is_named(
     found = await _said_of_tables(tmp_path, config)
     assert found is not None
     assert (found.verdict, found.text) == ("ok", "1 table of sites, all of sites in scope")
+
+
+def _found(settings: DoctorSettings, subject: str) -> list[Check]:
+    return [finding for finding in of_a_run(settings) if finding.subject == subject]
+
+
+@pytest.mark.parametrize(
+    ("config", "verdict", "words"),
+    [
+        ("", "ok", "a run would have"),
+        ('contexts = 100000\nmemory = "1GiB"', "error", "farm.toml, line 1: --contexts 100000"),
+        ('proxies = "nowhere.txt"', "error", "nowhere.txt"),
+        ('extract = "nowhere.toml"', "error", "nowhere.toml"),
+        ('seeds = "-"\napp = "nowhere:farm"', "ok", "a run would have"),
+        ("insecure = true", "warning", "Certificates are not checked"),
+    ],
+)
+def test_what_a_run_would_refuse_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: str, verdict: str, words: str
+) -> None:
+    """As the run says it, and where it stands; nothing is created for it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "farm.toml").write_text(config)
+    finding = _found(DoctorSettings(sandbox=False), "settings")[0]
+    assert (finding.verdict, finding.exit_code) == (verdict, 2 if verdict == "error" else 0)
+    assert words in finding.text
+    assert [path.name for path in tmp_path.iterdir()] == ["farm.toml"]
+
+
+def test_an_output_folder_that_cannot_be_written_is_found(tmp_path: Path) -> None:
+    """Where it is, or where it would be; one that can is left as it was."""
+    writable = tmp_path / "a" / "b"
+    (found,) = _found(DoctorSettings(sandbox=False, output=writable), "output")
+    assert found.verdict == "ok"
+    assert list(tmp_path.iterdir()) == []
+    (found,) = _found(DoctorSettings(sandbox=False, output=Path("/proc/nowhere/out")), "output")
+    assert (found.verdict, found.exit_code) == ("error", 6)
+    assert "choose another --output" in found.text
