@@ -124,13 +124,13 @@ async def test_what_changes_a_record_is_taken_from_the_crawl(tmp_path: Path, uns
     assert again.viewport == first.viewport
 
 
-@pytest.mark.parametrize("name", OF_RECORDS)
+@pytest.mark.parametrize("name", RECORDS)
 async def test_what_changes_a_record_and_contradicts_the_crawl_is_refused(tmp_path: Path, name: str) -> None:
     """With the difference."""
-    needed, other = NEEDS.get(name, {}), {**RECORDS, "render": "fetch"}
+    needed = NEEDS.get(name, {})
     await _joined(tmp_path, urls=SEEDS, **needed)
     with pytest.raises(UsageError, match=rf"was begun with .*{name} = .*\(here .*--fresh"):
-        await _joined(tmp_path, **needed, **{name: other[name]})
+        await _joined(tmp_path, **needed, **{name: RECORDS[name]})
 
 
 async def test_a_picture_keeps_its_images_on_every_node(tmp_path: Path) -> None:
