@@ -19,7 +19,7 @@ _GROWS = 0.05
 class Progress:
     """What the crawl came to over the last `over_s` seconds: URLs settled and URLs accepted, a second.
 
-    `limit` is how many pages the run may render, None for any number.
+    `limit` is how many pages the run may render, 0 or None for any number.
     """
 
     settled_per_s: float = 0.0
@@ -30,7 +30,7 @@ class Progress:
     def left(self, stats: Stats) -> int:
         """Return how many URLs are to be settled before the end."""
         left = stats.ledger.open
-        return left if self.limit is None else min(left, max(0, self.limit - stats.rendered))
+        return min(left, max(0, self.limit - stats.rendered)) if self.limit else left
 
 
 class ProgressMeter:
@@ -68,7 +68,7 @@ def eta(progress: Progress, stats: Stats) -> tuple[str, str]:
     if not progress.settled_per_s:
         return "no end in sight", f"{amount(left)} left, none settled in the last {span(progress.over_s)}"
     grows = progress.accepted_per_s > _GROWS * progress.settled_per_s
-    is_capped = progress.limit is not None and left < stats.ledger.open
+    is_capped = bool(progress.limit) and left < stats.ledger.open
     prefix = "at least " if grows and not is_capped else ""
     how = f"{amount(left)} left at {rate(progress.settled_per_s)} (last {span(progress.over_s)})"
     if is_capped:

@@ -67,3 +67,8 @@ def test_the_snapshot_has_it() -> None:
     for second in range(20):
         tally.fold(StatsRead(float(second), stats(100, done=3 * second)))
     assert tally.snapshot(20.0).progress == Progress(3.0, 3.0, 19.0, 7)
+
+
+def test_a_run_without_a_limit_has_all_that_is_open_to_do() -> None:
+    """The option's default is 0."""
+    assert Progress(8.0, 0.0, 60.0, limit=0).left(stats(4800)) == 4800
