@@ -8,9 +8,8 @@ from farm.app.preflight import RunPlan
 from farm.app.rendering import renderer_rules
 from farm.app.run_assembly import Assembly
 from farm.model.crawl import HALTED, Stats
-from farm.monitor.report import RunReport
+from farm.monitor.report import RunReport, renderers_of
 from farm.monitor.snapshot import Snapshot
-from farm.policy.error_bound import CONFIDENCE, most_wrong
 from farm.policy.renderers import RenderMode
 from farm.scope.links import MOST_ROUTES
 from farm.sinks.summary import Summary, write_summary
@@ -63,23 +62,6 @@ def summary_of(
 def is_auto(plan: RunPlan) -> bool:
     """Return whether any page of the run is brought by the cheapest renderer that is good."""
     return RenderMode.AUTO in renderer_rules(plan.settings).modes
-
-
-def renderers_of(stats: Stats) -> dict[str, object]:
-    """Return what brought the pages over all nodes and runs, and how many may differ from the browser's."""
-    tiers = stats.tiers
-    pages = {str(name): count for name, count in tiers.pages.items()}
-    pages = {"browser": max(0, stats.rendered - tiers.cheap), **pages}
-    return {
-        "pages": pages,
-        "audits": tiers.audits,
-        "differed": tiers.differed,
-        "compared": tiers.compared,
-        "requeued": tiers.requeued,
-        "templates": tiers.templates,
-        "most_wrong": most_wrong(tiers.pages_by_share, tiers.differed, CONFIDENCE),
-        "confidence": CONFIDENCE,
-    }
 
 
 def queue_full(stats: Stats) -> dict[str, int]:

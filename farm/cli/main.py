@@ -30,6 +30,7 @@ COMMANDS = {
     "drain": "finish the pages under way on all nodes and end them, until `farm resume`",
     "stop": "the same as drain; what is queued stays queued",
     "dead": "list, show, replay or drop the URLs that were given up",
+    "render-report": "what --render auto has learnt: templates, what brings them, differences",
     "plan": "how many contexts and nodes, how long, what binds",
     "doctor": "is this machine fit, and what to do if not",
     "completion": "a script that completes commands and flags in bash, zsh or fish",
@@ -115,7 +116,8 @@ def dispatch(arguments: list[str]) -> int:
         raise UsageError(_no_command(name))
     if name == "version":
         return version(arguments[1:])
-    command = import_module(f"farm.cli.{'steer' if name in STEERING else name}")
+    module = "steer" if name in STEERING else name.replace("-", "_")
+    command = import_module(f"farm.cli.{module}")
     return int(command.main(arguments if name in STEERING else arguments[1:]))
 
 

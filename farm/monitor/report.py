@@ -7,6 +7,7 @@ from typing import Any
 from farm.model.crawl import Stats
 from farm.model.url import site_of
 from farm.monitor.figures import amount, clock, escaped, rate, shortened, size
+from farm.policy.error_bound import CONFIDENCE, most_wrong
 
 _LABEL = 9
 _URL_CHARS = 100
@@ -74,7 +75,7 @@ def report_lines(report: RunReport) -> list[str]:
         lines.append(_row("status", _list([(str(code), count) for code, count in ordered])))
     if report.blocked:
         lines.append(_row("blocked", f"{_by_count(report.blocked)} (`blocked_by` in the records)"))
-    lines += _rendered(report.renderers)
+    lines += rendered(report.renderers)
     lines += _missing_scripts(report)
     lines += _unmatched(report)
     for reason in _largest({name: one[0] for name, one in report.refused.items()}):
@@ -112,8 +113,25 @@ def report_lines(report: RunReport) -> list[str]:
     return lines
 
 
-def _rendered(renderers: Mapping[str, Any]) -> list[str]:
-    """Return what brought the pages of the crawl, and how many may differ from the browser's."""
+def renderers_of(stats: Stats) -> dict[str, object]:
+    """Return what brought the pages over all nodes and runs, and how many may differ from the browser's."""
+    tiers = stats.tiers
+    pages = {str(name): count for name, count in tiers.pages.items()}
+    pages = {"browser": max(0, stats.rendered - tiers.cheap), **pages}
+    return {
+        "pages": pages,
+        "audits": tiers.audits,
+        "differed": tiers.differed,
+        "compared": tiers.compared,
+        "requeued": tiers.requeued,
+        "templates": tiers.templates,
+        "most_wrong": most_wrong(tiers.pages_by_share, tiers.differed, CONFIDENCE),
+        "confidence": CONFIDENCE,
+    }
+
+
+def rendered(renderers: Mapping[str, Any]) -> list[str]:
+    """Return what brought the pages of the crawl, and how many may differ from the browser's, a line each."""
     if not renderers:
         return []
     pages = _list([(name, count) for name, count in renderers["pages"].items() if count])

@@ -124,6 +124,15 @@ class StatusSettings(CrawlSettings, CommandSettings):
     as_json: bool = option(False, "print JSON", flag="json")
 
 
+class RenderReportSettings(CrawlSettings, CommandSettings):
+    """`farm render-report`."""
+
+    one_site: str | None = option(
+        None, "only templates of this site: HOST, or HOST:PORT", metavar="SITE", flag="site"
+    )
+    as_json: bool = option(False, "print JSON", flag="json")
+
+
 class ListSettings(RedisSettings, CommandSettings):
     """`farm list`."""
 

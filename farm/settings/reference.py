@@ -24,6 +24,7 @@ SETTINGS: Mapping[str, type[CommandSettings]] = {
     "drain": commands.SteerSettings,
     "stop": commands.SteerSettings,
     "dead": commands.DeadSettings,
+    "render-report": commands.RenderReportSettings,
     "plan": commands.PlanSettings,
     "doctor": commands.DoctorSettings,
 }

@@ -151,6 +151,14 @@ class Outside:
 
         return self._with(audited)
 
+    def frontier(self, do: Callable[[RedisFrontier], Awaitable[T]]) -> T:
+        """Do something to the crawl as a node does."""
+
+        async def done(client: RedisClient) -> T:
+            return await do(RedisFrontier(client, await find_crawl(client, NAME)))
+
+        return self._with(done)
+
     def _with(self, do: Callable[[RedisClient], Awaitable[T]]) -> T:
         async def done() -> T:
             client = await connect(self.url, patience_s=5)

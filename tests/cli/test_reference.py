@@ -61,7 +61,7 @@ def _completed(script: Path, *words: str) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        (("farm", "r"), ["run", "resume"]),
+        (("farm", "r"), ["run", "resume", "render-report"]),
         (("farm", "help", "ver"), ["version"]),
         (("farm", "run", "--site-c"), ["--site-concurrency"]),
         (("farm", "run", "--scope", "p"), ["page", "prefix"]),
