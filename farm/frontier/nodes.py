@@ -144,7 +144,7 @@ class NodeRegistry:
                 name=name.decode(errors="replace"),
                 incarnation=incarnation.decode(errors="replace"),
                 silent_s=silent_ms / 1000,
-                state=state.decode() or "running",
+                state=state.decode(errors="replace") or "running",
                 leased=int(here) + leased[name],
                 facts=_facts(facts),
             )
@@ -272,10 +272,11 @@ class ActiveFeeders:
     async def any(self) -> bool:
         """Whether any node still feeds the crawl."""
         for member in await self._client.command("SMEMBERS", keys.feeds(self._crawl)):
-            node = member.decode()
-            if await self._client.command("EXISTS", keys.feed(self._crawl, node)):
+            # What is no text is no node's name: there is no mark of it.
+            mark = keys.feed(self._crawl, member.decode(errors="replace"))
+            if await self._client.command("EXISTS", mark):
                 return True
-            await self._client.command("SREM", keys.feeds(self._crawl), node)
+            await self._client.command("SREM", keys.feeds(self._crawl), member)
         return False
 
 

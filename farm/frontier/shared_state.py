@@ -178,7 +178,7 @@ def _subject_of(ban: Ban) -> str:
 
 
 def _ban_of(subject: bytes, left_ms: int, bans: int) -> Ban:
-    proxy, _, site = subject.decode().partition(" ")
+    proxy, _, site = subject.decode(errors="replace").partition(" ")
     return Ban(proxy, site or None, left_ms / 1000, bans)
 
 

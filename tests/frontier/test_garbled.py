@@ -123,3 +123,17 @@ async def test_a_garbled_letter_can_be_dropped(bench: Bench, letter: str) -> Non
     assert await bench.frontier.shards.run(0, "move_dead", "drop", "call", lease.id) == 1
     assert await bench.frontier.audit() == []
     assert (await bench.frontier.stats()).dead_by_reason == {"tls": 1}
+
+
+async def test_names_that_are_no_text_are_nobodys(bench: Bench) -> None:
+    """Neither of a node that feeds the crawl, nor of one that is gone, nor of a proxy that is banned."""
+    await bench.add("a/1")
+    feeds = keys.feeds(bench.crawl)
+    await bench.client.command("SADD", feeds, b"\xff")
+    assert not await bench.frontier.feeders.any()
+    assert await bench.client.command("SCARD", feeds) == 0
+    await bench.raw("ZADD", "@left", 5, b"\xff")
+    await bench.raw("HSET", "@gone", b"\xff", b"\xfe x {}")
+    assert [one.is_alive for one in await bench.frontier.nodes.history()] == [False]
+    await bench.raw("HSET", "@bans", b"\xff", b"99999999999999 1")
+    assert [ban.proxy for ban in await bench.frontier.bans.exchange([])] == ["\ufffd"]
