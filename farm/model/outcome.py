@@ -9,17 +9,21 @@ from farm.model.task import UrlTask
 from farm.model.tiers import TierNotes
 
 
-class FailureKind(StrEnum):
-    """The reasons for which a URL can end in the dead letters; `meaning` is what the documents say of each."""
+class ExplainedValue(StrEnum):
+    """A value with what it means: its text is the value alone, and `meaning` is what help and documents say."""
 
     meaning: str
 
     def __new__(cls, value: str, meaning: str) -> Self:
-        """Make a member of its value and its meaning; the text of a member is its value alone."""
+        """Make a member of its value and its meaning."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.meaning = meaning
         return member
+
+
+class FailureKind(ExplainedValue):
+    """The reasons for which a URL can end in the dead letters."""
 
     HTTP_5XX = "http_5xx", "The site answered each attempt with a server error (500 to 599, without 503)."
     TIMEOUT = "timeout", "Each attempt took longer than a deadline."

@@ -10,12 +10,11 @@ it. A new rotation is a member of `Rotation` and its rules below; `--proxy-rotat
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum, StrEnum
+from enum import Enum
 from hashlib import blake2b
-from typing import Self
 
 from farm.model.egress import EgressFault
-from farm.model.outcome import FailureKind
+from farm.model.outcome import ExplainedValue, FailureKind
 from farm.policy.retry import THROTTLING
 
 
@@ -166,17 +165,8 @@ def _decay(passed_s: float, params: ScoreParams) -> float:
     return float(0.5 ** (max(0.0, passed_s) / params.half_life_s))
 
 
-class Rotation(StrEnum):
-    """When a slot takes another proxy; `meaning` is what the help says of each."""
-
-    meaning: str
-
-    def __new__(cls, value: str, meaning: str) -> Self:
-        """Make a member of its value and its meaning; the text of a member is its value alone."""
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.meaning = meaning
-        return member
+class Rotation(ExplainedValue):
+    """When a slot takes another proxy."""
 
     CONTEXT = "context", "a new context"
     PAGE = "page", "every page"

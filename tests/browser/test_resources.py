@@ -15,6 +15,7 @@ from farm.browser.resources import MOST, Resources
 from farm.browser.responses import CaptureParams
 from farm.browser.tab import TabParams
 from farm.model.page import PageExchange, RenderedPage
+from fixtures.pages import served_by
 from tests.browser.conftest import Browsing, browsing, visit
 
 PIXEL = bytes.fromhex(
@@ -65,13 +66,8 @@ async def answer(request: web.Request) -> web.StreamResponse:
 @pytest_asyncio.fixture
 async def site() -> AsyncIterator[str]:
     """Serve the pages, also to requests of other methods than GET."""
-    app = web.Application()
-    app.router.add_route("*", "/{name:.*}", answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    await runner.cleanup()
+    async with served_by(answer, every_method=True) as origin:
+        yield origin
 
 
 @pytest_asyncio.fixture

@@ -14,6 +14,7 @@ from farm.browser.render import RenderParams
 from farm.browser.responses import REQUESTS, CaptureParams
 from farm.browser.tab import TabParams
 from farm.model.page import CaptureRule, FetchedResponse, RenderedPage
+from fixtures.pages import served_by
 from tests.browser.conftest import browsing, visit
 
 RENDER = RenderParams(page_timeout_s=20.0, settle_timeout_s=1.5)
@@ -81,13 +82,8 @@ async def answer(request: web.Request) -> web.StreamResponse:
 @pytest_asyncio.fixture
 async def site() -> AsyncIterator[str]:
     """Serve the pages, also to requests of other methods than GET."""
-    app = web.Application()
-    app.router.add_route("*", "/{name:.*}", answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    await runner.cleanup()
+    async with served_by(answer, every_method=True) as origin:
+        yield origin
 
 
 async def captured(

@@ -1,8 +1,5 @@
 """Messages between a supervisor and a process: whole, in order, with a bound, and an end that is told."""
 
-import socket
-from collections.abc import AsyncIterator
-
 import pytest
 
 from farm.model.errors import FarmError, FrontierUnavailable, OutputUnwritable, RenderError
@@ -15,24 +12,12 @@ from farm.runtime.process_link import (
     CommitRequest,
     ErrorText,
     LinkClosed,
-    ProcessLink,
 )
 from farm.sinks.store import StoreAway
-
-Pair = tuple[ProcessLink, ProcessLink]
-
-
-@pytest.fixture
-async def ends() -> AsyncIterator[Pair]:
-    """Open both ends."""
-    one, other = socket.socketpair()
-    links = await ProcessLink.open(one), await ProcessLink.open(other)
-    yield links
-    for link in links:
-        link.close()
+from tests.runtime.conftest import LinkPair
 
 
-async def test_messages_come_whole_and_in_order(ends: Pair) -> None:
+async def test_messages_come_whole_and_in_order(ends: LinkPair) -> None:
     """A record of some megabytes too."""
     here, there = ends
     large = Batch((Record("1" * 32, "http://a.example/", {"html": "x" * 6_000_000, "at": None}),))
@@ -42,7 +27,7 @@ async def test_messages_come_whole_and_in_order(ends: Pair) -> None:
     assert await there.receive() == CommitRequest(7, large)
 
 
-async def test_the_end_of_the_other_side_is_told(ends: Pair) -> None:
+async def test_the_end_of_the_other_side_is_told(ends: LinkPair) -> None:
     """What was sent before is still read; then nothing can be sent any more."""
     here, there = ends
     here.post("last")
@@ -55,7 +40,7 @@ async def test_the_end_of_the_other_side_is_told(ends: Pair) -> None:
     assert not here.post("late")
 
 
-async def test_nothing_is_posted_to_who_does_not_read(ends: Pair) -> None:
+async def test_nothing_is_posted_to_who_does_not_read(ends: LinkPair) -> None:
     """Beyond a bound; when it reads again, there is room."""
     here, there = ends
     piece = b"x" * (WAITING_BYTES // 2)
@@ -68,7 +53,7 @@ async def test_nothing_is_posted_to_who_does_not_read(ends: Pair) -> None:
     assert here.post("more")
 
 
-async def test_what_is_no_message_ends_the_link(ends: Pair) -> None:
+async def test_what_is_no_message_ends_the_link(ends: LinkPair) -> None:
     """A length beyond the bound is not waited for."""
     here, there = ends
     here._writer.write(_LENGTH.pack(MOST_BYTES + 1))

@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-import socket
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -20,23 +18,12 @@ from farm.runtime.process_link import (
     EndRequest,
     ErrorText,
     LogText,
-    ProcessLink,
     ProcessNews,
 )
 from farm.runtime.supervised import MOST_LINES, NewsRelay, RelayedLog, SupervisedSink, follow
+from tests.runtime.conftest import LinkPair
 
-Pair = tuple[ProcessLink, ProcessLink]
 BATCH = Batch((Record("1" * 32, "http://a.example/", {}),))
-
-
-@pytest.fixture
-async def ends() -> AsyncIterator[Pair]:
-    """Open the process's end and the supervisor's."""
-    one, other = socket.socketpair()
-    links = await ProcessLink.open(one), await ProcessLink.open(other)
-    yield links
-    for link in links:
-        link.close()
 
 
 @pytest.mark.parametrize(
@@ -48,7 +35,7 @@ async def ends() -> AsyncIterator[Pair]:
     ],
 )
 async def test_a_commit_returns_what_the_supervisor_says(
-    ends: Pair, failure: ErrorText | None, raised: type[Exception] | None
+    ends: LinkPair, failure: ErrorText | None, raised: type[Exception] | None
 ) -> None:
     """Whichever of several is answered first."""
     here, supervisor = ends
@@ -67,7 +54,7 @@ async def test_a_commit_returns_what_the_supervisor_says(
     sink.answer(CommitReply(requests[0].number))
 
 
-async def test_a_batch_without_anything_is_not_sent(ends: Pair) -> None:
+async def test_a_batch_without_anything_is_not_sent(ends: LinkPair) -> None:
     """A visit without a record costs no message."""
     here, supervisor = ends
     await SupervisedSink(here, 60.0).commit(Batch())
@@ -76,7 +63,7 @@ async def test_a_batch_without_anything_is_not_sent(ends: Pair) -> None:
 
 
 async def test_of_the_phases_of_a_slot_the_last_is_told_and_of_what_is_known_there_nothing(
-    ends: Pair,
+    ends: LinkPair,
 ) -> None:
     """Records and counts are the supervisor's already."""
     here, supervisor = ends
@@ -98,7 +85,7 @@ async def test_of_the_phases_of_a_slot_the_last_is_told_and_of_what_is_known_the
 
 
 async def test_the_log_is_told_with_tracebacks_and_a_bound(
-    ends: Pair, capsys: pytest.CaptureFixture[str]
+    ends: LinkPair, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """From any logger; the oldest lines go first."""
     here, supervisor = ends
@@ -129,7 +116,7 @@ async def test_the_log_is_told_with_tracebacks_and_a_bound(
     assert "ValueError: broken" in told[-1].text
 
 
-async def test_a_process_does_what_it_is_told(ends: Pair) -> None:
+async def test_a_process_does_what_it_is_told(ends: LinkPair) -> None:
     """Its budget, and its end: first with the pages under way finished, then at once."""
     here, supervisor = ends
     control, budgets = Control(), list[int]()
@@ -145,7 +132,7 @@ async def test_a_process_does_what_it_is_told(ends: Pair) -> None:
     following.cancel()
 
 
-async def test_a_process_ends_with_its_supervisor(ends: Pair) -> None:
+async def test_a_process_ends_with_its_supervisor(ends: LinkPair) -> None:
     """What it was about to commit fails, so that its URL is given back."""
     here, supervisor = ends
     control, sink = Control(), SupervisedSink(here, 60.0)
