@@ -6,7 +6,7 @@ PARALLEL = -n 2 --dist loadfile
 CODE = farm fixtures tests scripts docker bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all test-servers check bench bench-against bench-detect bench-frontier bench-processes bench-readme bench-recall bench-sinks bench-throttle bench-egress bench-extraction mutate soak profile lock prove clean
+.PHONY: help setup run screens test test-all test-servers check bench bench-against bench-detect bench-frontier bench-processes bench-readme bench-recall bench-sinks bench-throttle bench-egress bench-extraction mutate soak profile lock prove clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ check: setup  ## lint, types, import contracts, links in the documents
 	.venv/bin/mypy scripts docker
 	.venv/bin/lint-imports
 	.venv/bin/python scripts/check_links.py
+
+screens: setup  ## pictures of the view under docs/, of a real crawl by two nodes (two minutes)
+	@PYTHONPATH=. .venv/bin/python scripts/screens.py
 
 bench: setup  ## compare with crawlee, crawl4ai, scrapy-playwright, puppeteer-cluster and raw CDP (ARGS="--rounds 1")
 	@.venv/bin/python -m bench $(ARGS)

@@ -125,6 +125,17 @@ async def _embedded(settings: CrawlSettings, stack: AsyncExitStack) -> str:
     return await server.start()
 
 
+def check_at_work(settings: CrawlSettings) -> None:
+    """Raise UsageError where the crawl has a private Redis that no run has started: nobody works on it then."""
+    if settings.redis != EMBEDDED:
+        return
+    output = crawl_folder(settings)
+    if EmbeddedRedis.running_url(output / PRIVATE / "redis") is None:
+        raise UsageError(
+            f"No run is at work in {output}; `farm status --output {shlex.quote(str(output))}` has its numbers."
+        )
+
+
 def crawl_folder(settings: FolderSettings) -> Path:
     """Return the output folder that is given, that of the named crawl, or of the only one there is.
 

@@ -25,7 +25,7 @@ from farm.runtime.node_watch import NodeWatch
 from farm.runtime.process_link import ProcessLink
 from farm.runtime.reaper import Reaper
 from farm.runtime.supervised import NewsRelay, SupervisedSink
-from farm.runtime.supervisor import NodeProcess, ProcessParams
+from farm.runtime.supervisor import NodeProcess, ProcessParams, share_wanted
 from farm.sinks.output import RecordSink
 
 COMMAND = (sys.executable, "-P", "-m", "farm.cli.process")
@@ -80,6 +80,7 @@ async def supervise(
     )
     # Before the first is started: its governor begins with its share.
     memory.share()
+    control.on_wanted = partial(share_wanted, processes)
     yield Node(
         [process for process, _ in processes],
         memory,

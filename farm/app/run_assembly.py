@@ -14,6 +14,8 @@ from farm.model.clock import Clock
 from farm.model.event import Emit, Event
 from farm.monitor.merged import MergedEvents
 from farm.monitor.outcomes import LoggedTroubles, RunOutcomes, RunTotals
+from farm.monitor.published import ReportPublisher
+from farm.monitor.snapshot import Snapshot
 from farm.runtime.control import ByteBudget, Control
 from farm.runtime.flow import EligibleReporter
 from farm.runtime.node import Companion, Node
@@ -40,9 +42,17 @@ class Assembly:
 
 @asynccontextmanager
 async def assemble(
-    plan: RunPlan, session: CrawlSession, reaper: Reaper, tell: Emit, clock: Clock
+    plan: RunPlan,
+    session: CrawlSession,
+    reaper: Reaper,
+    tell: Emit,
+    clock: Clock,
+    view: Callable[[float], Snapshot],
 ) -> AsyncIterator[Assembly]:
-    """Join the parts; leaving takes them apart in the reverse order, each within a deadline of its own."""
+    """Join the parts; leaving takes them apart in the reverse order, each within a deadline of its own.
+
+    `view` returns what the run looks like, for those who watch the crawl from elsewhere.
+    """
     outcomes, control = RunOutcomes(misses_script), Control(staying=plan.settings.stay)
 
     def emit(event: Event) -> None:
@@ -57,6 +67,7 @@ async def assemble(
         stack.enter_context(LoggedTroubles("farm.sitemaps", outcomes))
         watched: list[Companion] = [partial(sink.watch, emit, clock)]
         watched += disk_quota(plan, sink, control, emit, clock)
+        watched.append(ReportPublisher(session.node, view, session.frontier.reports, control.want, clock).run)
         if plan.settings.metrics_port is not None:
             watched.append(EligibleReporter(session.frontier.eligible, emit, clock).run)
         if plan.processes > 1:

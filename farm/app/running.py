@@ -180,7 +180,7 @@ async def _work(
         reaper.log_to((plan.output / LOG_NAME).absolute(), plan.settings.log_format)
         _tell_beforehand(plan, session)
         _serve_metrics(plan, tally, clock, shown)
-        async with assemble(plan, session, reaper, emit, clock) as assembly:
+        async with assemble(plan, session, reaper, emit, clock, tally.snapshot) as assembly:
             run = RunningCrawl(
                 plan, session, assembly, tally, reaper, watchdog, emit, clock, started_at, watched
             )

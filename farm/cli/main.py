@@ -25,6 +25,7 @@ COMMANDS = {
     "list": "the crawls in the folders below, or in a Redis",
     "delete": "forget a crawl; its records are kept unless they are to go too",
     "status": "the numbers of a crawl, from anywhere",
+    "top": "the live view of a crawl and all its nodes, from anywhere",
     "pause": "take no new pages, on all nodes, until `farm resume`",
     "resume": "go on after `farm pause`, `drain` or `stop`",
     "drain": "finish the pages under way on all nodes and end them, until `farm resume`",

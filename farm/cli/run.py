@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import uvloop
@@ -17,15 +18,18 @@ from farm.app.running import GARBAGE_AFTER, RunningCrawl, run_crawl
 from farm.cli.failure_report import begun
 from farm.cli.signals import REASONS, SIGNALLED, draining, run_interruptible
 from farm.cli.streams import print_lines, tell
+from farm.cli.view_keys import KeyCommands, contexts_after
 from farm.model.clock import Clock
 from farm.model.crawl import Stats
 from farm.model.errors import FarmError, NothingRecorded, OutputUnwritable
+from farm.model.event import Notice
 from farm.model.secret import Secret
 from farm.monitor.display import Display
 from farm.monitor.report import nothing_new, nothing_recorded, report_lines
+from farm.monitor.snapshot import Snapshot
 from farm.monitor.tally import Tally
 from farm.resources.files import umask_of
-from farm.runtime.control import ExitReason
+from farm.runtime.control import Control, ExitReason
 from farm.runtime.user_code import told
 from farm.runtime.watchdog import Signals
 from farm.settings.commands import RunSettings
@@ -128,10 +132,12 @@ class _Terminal:
             form=settings.log_format,
             stderr=not plan.is_temporary,
         )
+        self._keys = KeyCommands()
 
     def opened(self, plan: RunPlan, tally: Tally, clock: Clock) -> None:
         """Begin the log, and choose the view."""
-        self.display.open(plan.output, f"{plan.crawl} · {plan.output}", tally, clock)
+        title = f"{plan.crawl} · {plan.output}"
+        self.display.open(plan.output, title, tally, clock, self._keys if not plan.is_temporary else None)
 
     def ready(self, run: RunningCrawl) -> None:
         """Have signals drain the run, and start the view."""
@@ -150,15 +156,28 @@ class _Terminal:
         signals = Signals(run.reaper, run.watchdog, on_signal, last_words, leave_s)
         run.closing.callback(signals.close)
         signals.start()
+        self._keys.begin(
+            run.session.frontier,
+            partial(_want_contexts, run.assembly.control),
+            lambda level, text: run.emit(Notice(run.clock.monotonic(), level, text)),
+        )
         self.display.start()
 
     def ended(self) -> None:
         """Take the view away."""
+        self._keys.end()
         self.display.stop()
 
     def close(self) -> None:
         """End the view and the log."""
         self.display.close()
+
+
+async def _want_contexts(control: Control, change: int, snapshot: Snapshot, _: str) -> str:
+    """Let more or fewer contexts of this node work; return what was done, in words."""
+    wanted = contexts_after(change, snapshot.admission.limit, len(snapshot.slots))
+    control.want(wanted)
+    return f"{wanted} of {len(snapshot.slots)} contexts may work"
 
 
 def exit_code(reason: ExitReason, stats: Stats) -> int:

@@ -24,7 +24,13 @@ from farm.frontier.node_status import status_of_nodes
 from farm.frontier.nodes import ActiveFeeders, NodeRegistry, RedisFlowStore
 from farm.frontier.outbox import addressed, deliver
 from farm.frontier.shards import BATCH, STATES, Shards
-from farm.frontier.shared_state import RedisPaceStore, RedisProxyBytes, RedisSharedCache, SharedBans
+from farm.frontier.shared_state import (
+    RedisNodeReports,
+    RedisPaceStore,
+    RedisProxyBytes,
+    RedisSharedCache,
+    SharedBans,
+)
 from farm.frontier.terms import Terms
 from farm.frontier.tiers import RedisTiers, encode_notes
 from farm.model.crawl import NodeSeen, Stats
@@ -72,6 +78,11 @@ class RedisFrontier:
     def flow(self) -> RedisFlowStore:
         """What each node has measured of its flow."""
         return RedisFlowStore(self._client, self._crawl)
+
+    @cached_property
+    def reports(self) -> RedisNodeReports:
+        """What the nodes tell a view of all of them."""
+        return RedisNodeReports(self._client, self._crawl)
 
     @cached_property
     def bans(self) -> SharedBans:

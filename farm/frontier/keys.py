@@ -73,6 +73,8 @@ glossary:
     {c:robots}:ORIGIN    string  what is known of an origin's robots.txt, packed, until it expires
     {c:robots}:claim ORIGIN  string  a node is fetching it
     {c:robots}:flow      hash    node -> how its visits flow, and when it reported (JSON)
+    {c:robots}:report NODE   string  what a node tells a view of the whole crawl (JSON), for some seconds
+    {c:robots}:wanted NODE   string  how many contexts are wanted of it by hand, until it has read that
     {c:robots}:feeds     set     nodes that feed the crawl from sitemaps, or died over it
     {c:robots}:feed NODE string  it still does, until the key expires
 
@@ -209,6 +211,16 @@ def feed(of: Named, node: str) -> str:
 def flow(of: Named) -> str:
     """Return the key of what the nodes have measured."""
     return f"{_beside(of)}flow"
+
+
+def report(of: Named, node: str) -> str:
+    """Return the key of what a node tells a view of the whole crawl."""
+    return f"{_beside(of)}report {node}"
+
+
+def wanted(of: Named, node: str) -> str:
+    """Return the key of how many contexts are wanted of a node by hand."""
+    return f"{_beside(of)}wanted {node}"
 
 
 def every_key(crawl: str) -> str:

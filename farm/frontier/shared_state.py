@@ -18,6 +18,10 @@ from farm.policy.aimd import Pace, PaceSnapshot
 
 MAX_BYTES = 2**20
 """Of a text; one that unpacks to more was not written by a node."""
+REPORT_LASTS_S = 60.0
+MOST_REPORT_BYTES = 2**18
+MOST_REPORTS_READ = 100
+"""Of how many nodes a view reads reports."""
 _NUMBER = re.compile(rb"\d{1,18}")
 
 
@@ -106,6 +110,36 @@ class RedisSharedCache:
     async def yield_claim(self, origin: str) -> None:
         """End the claim, so that another node may fetch."""
         await self._client.command("DEL", keys.robots_claim(self._crawl, origin))
+
+
+class RedisNodeReports:
+    """What each node of a crawl tells a view of all of them, and how many contexts such a view wants of it."""
+
+    def __init__(self, client: RedisClient, crawl: keys.Named) -> None:
+        self._client = client
+        self._crawl = crawl
+
+    async def publish(self, node: str, report: bytes) -> int | None:
+        """Store a node's report, for some seconds; return how many contexts are wanted of it, if that is news."""
+        key = keys.report(self._crawl, node)
+        await self._client.command("SET", key, report, "PX", round(REPORT_LASTS_S * 1000))
+        wanted = await self._client.command("GETDEL", keys.wanted(self._crawl, node))
+        return int(wanted) if wanted is not None and _NUMBER.fullmatch(wanted) else None
+
+    async def read(self, nodes: Sequence[str]) -> dict[str, bytes]:
+        """Return the reports of these nodes that are there; one that is too long is none."""
+        found = {}
+        for node in nodes[:MOST_REPORTS_READ]:
+            key = keys.report(self._crawl, node)
+            report = await self._client.command("GETRANGE", key, 0, MOST_REPORT_BYTES)
+            if 0 < len(report) <= MOST_REPORT_BYTES:
+                found[node] = report
+        return found
+
+    async def want(self, node: str, contexts: int) -> None:
+        """Ask a node to let so many contexts work; it hears of that within seconds, or never."""
+        key = keys.wanted(self._crawl, node)
+        await self._client.command("SET", key, contexts, "PX", round(REPORT_LASTS_S * 1000))
 
 
 class SharedBans:

@@ -5,6 +5,7 @@ from farm.monitor.figures import amount, lapse, one_line, rate, size, span
 from farm.monitor.snapshot import SiteView, Snapshot
 
 _MUCH_LAG_S = 0.1
+_LATELY_S = 60.0
 _ADMISSION = {
     "ramp": "the ramp-up",
     "memory": "the memory budget",
@@ -94,6 +95,13 @@ def _sites(snapshot: Snapshot, waiting: int) -> str:
     if paced:
         site = max(paced, key=lambda one: one.per_s)
         return f"site limit of {one_line(site.site)}: {rate(site.rate)}{_because(site)}; {waits}"
+    refused = [
+        site for site in snapshot.sites if site.throttled and snapshot.now - site.throttled_at < _LATELY_S
+    ]
+    if refused:
+        last = max(refused, key=lambda site: site.throttled_at)
+        ago = span(max(0.0, snapshot.now - last.throttled_at))
+        return f"site limit of {one_line(last.site)}: it answered 429 or 503 {ago} ago; {waits}"
     return f"the sites' limits: of {amount(snapshot.stats.ledger.queued)} queued URLs none may be leased; {waits}"
 
 

@@ -9,7 +9,7 @@ from farm.model.clock import Clock
 from farm.monitor.log import Form, start_logging
 from farm.monitor.tally import Tally
 from farm.monitor.terminal import can_be_shown
-from farm.monitor.views import LiveView, PlainView
+from farm.monitor.views import LiveView, PlainView, Steering
 
 
 class Display:
@@ -29,8 +29,13 @@ class Display:
         self._view: LiveView | PlainView | None = None
         self._opened = ExitStack()
 
-    def open(self, folder: Path, title: str, tally: Tally, clock: Clock) -> None:
-        """Begin the log in the folder, and choose the view. Raises OutputUnwritable."""
+    def open(
+        self, folder: Path, title: str, tally: Tally, clock: Clock, steering: Steering | None = None
+    ) -> None:
+        """Begin the log in the folder, and choose the view. Raises OutputUnwritable.
+
+        With `steering` the live view takes keys.
+        """
         console = Console()
         self.is_live = self._live == "on" or (self._live == "auto" and can_be_shown(console))
         output = start_logging(
@@ -42,7 +47,7 @@ class Display:
         )
         self._opened.callback(output.close)
         if self.is_live:
-            self._view = LiveView(tally.snapshot, title, clock, console)
+            self._view = LiveView(tally.snapshot, title, clock, console, steering)
         else:
             self._view = PlainView(tally.snapshot, clock)
 

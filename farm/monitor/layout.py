@@ -84,10 +84,16 @@ def side_by_side(left: list[Text], left_width: int, right: list[Text], glyphs: G
     """Return the lines of two columns of as many lines, with a wall between them."""
     lines = []
     for one, other in zip(left, right, strict=True):
-        line = one.copy()
-        line.truncate(left_width, pad=True)
-        lines.append(line.append(glyphs.wall, "dim").append_text(other))
+        lines.append(beside(one, left_width).append(glyphs.wall, "dim").append_text(other))
     return lines
+
+
+def beside(line: Text, width: int) -> Text:
+    """Return a new line that begins with this one, cut or filled to a width."""
+    # A line of its own: a style of the whole of the first would be one of what is appended.
+    found = Text().append_text(line)
+    found.truncate(width, pad=True)
+    return found
 
 
 def table(
@@ -113,7 +119,7 @@ def table(
         heading.append(_padded(columns[at].title, widths.get(at, first), columns[at], glyphs), "dim")
     lines = [heading]
     for number in range(begin, min(len(rows), begin + room - 1)):
-        line = Text(f" {glyphs.chosen} " if number == chosen else "   ", "bold")
+        line = Text(f" {glyphs.chosen} " if number == chosen else "   ")
         for at in kept:
             cell = rows[number][at]
             text, style = (cell, "") if isinstance(cell, str) else cell

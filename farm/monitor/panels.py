@@ -8,7 +8,7 @@ from rich.text import Text
 from farm.model.event import Reclaimed
 from farm.monitor.chart import bar_chart
 from farm.monitor.figures import Glyphs, amount, bar, by_proxies, lapse, one_line, rate, size, span, sparkline
-from farm.monitor.layout import Cell, Panel, TableColumn, table
+from farm.monitor.layout import Cell, Panel, TableColumn, beside, table
 from farm.monitor.rows import by_phase, event_rows, grid_rows, slot_rows
 from farm.monitor.snapshot import BIN_S, Snapshot
 from farm.monitor.tables import (
@@ -225,7 +225,7 @@ def sites(snapshot: Snapshot, glyphs: Glyphs) -> Panel | None:
     _, order = SITE_ORDERS[0]
     ordered = sorted(snapshot.sites, key=lambda site: (*order(site), site.site))
     rows = site_rows(ordered, snapshot.other_sites, snapshot.now)
-    return _table("sites", SITE_COLUMNS, rows, glyphs, rank=3)
+    return _table("sites", SITE_COLUMNS, rows, glyphs, rank=2)
 
 
 def proxies(snapshot: Snapshot, glyphs: Glyphs) -> Panel | None:
@@ -236,7 +236,7 @@ def proxies(snapshot: Snapshot, glyphs: Glyphs) -> Panel | None:
 def nodes(snapshot: Snapshot, glyphs: Glyphs) -> Panel | None:
     """Return the table of nodes; None where there is no other."""
     title = "nodes" if snapshot.node_views else "other nodes"
-    return _table(title, NODE_COLUMNS, node_rows(snapshot), glyphs, rank=2)
+    return _table(title, NODE_COLUMNS, node_rows(snapshot), glyphs, rank=3)
 
 
 def _table(
@@ -268,8 +268,7 @@ def results(snapshot: Snapshot, glyphs: Glyphs) -> Panel:
         right = right or [Text("   none is dead", "dim")]
         lines = []
         for number in range(max(len(left), len(right))):
-            line = left[number].copy() if number < len(left) else Text()
-            line.truncate(half, pad=True)
+            line = beside(left[number] if number < len(left) else Text(), half)
             lines.append(line.append_text(right[number] if number < len(right) else Text()))
         return lines
 
@@ -294,7 +293,7 @@ def phases(snapshot: Snapshot, glyphs: Glyphs) -> Panel:
         lines = []
         for name in (one for one in known if one in names):
             line = Text.assemble("   ", (name.ljust(12), ""), (lapse(known[name]).rjust(9), "bold"), " ")
-            room_left = min(30, width - line.cell_len - 14)
+            room_left = min(30, width - line.cell_len - 16)
             full, empty = bar(known[name] / total if total else 0.0, max(0, room_left), glyphs)
             share = f" {100 * known[name] / total if total else 0:3.0f} %"
             line.append(full, "cyan").append(empty, "dim").append(share, "dim")

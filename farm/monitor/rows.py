@@ -151,6 +151,6 @@ def _happened(event: VisitFailed | Notice, snapshot: Snapshot, width: int, glyph
     line.append(f"{one_line(event.reason):<11} ")
     detail = one_line(event.detail)
     room = width - line.cell_len - 1
-    # The address gets what the detail leaves, and at least half.
-    address = _address(event.url, max(room // 2, room - len(detail) - 2), snapshot, glyphs)
+    # The address gets what the detail leaves, and at least two thirds.
+    address = _address(event.url, max(room * 2 // 3, room - len(detail) - 2), snapshot, glyphs)
     return line.append(address).append(f"  {detail}" if detail else "", "dim")

@@ -13,7 +13,7 @@ from farm.monitor.bottleneck import bottleneck
 from farm.monitor.browse import Browsing, ViewPage
 from farm.monitor.chart import ledger_bar
 from farm.monitor.figures import ASCII, UNICODE, Glyphs, clock, one_line, span
-from farm.monitor.layout import Panel, fitted, side_by_side, stacked
+from farm.monitor.layout import Panel, beside, fitted, side_by_side, stacked
 from farm.monitor.pages import page_rows
 from farm.monitor.progress import eta
 from farm.monitor.snapshot import Snapshot
@@ -100,8 +100,7 @@ def _paired(one: Panel, other: Panel, glyphs: Glyphs) -> Panel:
         for left, right in zip(
             stacked([one], half, room, glyphs), stacked([other], width - half, room, glyphs), strict=True
         ):
-            left.truncate(half, pad=True)
-            lines.append(left.append_text(right))
+            lines.append(beside(left, half).append_text(right))
         return lines
 
     return Panel(

@@ -34,6 +34,7 @@ class _Site:
     latency_ms: float = 0.0
     pace: SitePace | None = None
     blocked_until: float = 0.0
+    throttled_at: float = 0.0
 
     def rate(self, now: float) -> float:
         """Return how many visits end a second: a decayed count."""
@@ -71,6 +72,7 @@ class SiteCounts:
         match event.reason:
             case FailureKind.THROTTLED:
                 site.throttled += 1
+                site.throttled_at = event.at
             case FailureKind.HTTP_5XX:
                 site.server_errors += 1
             case _:
@@ -133,6 +135,7 @@ class SiteCounts:
             pace.baseline_ms,
             site.blocked_until,
             pace.verdict,
+            site.throttled_at,
         )
 
 

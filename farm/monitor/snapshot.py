@@ -55,7 +55,8 @@ class SiteView:
 
     `pages` are recorded ones below 400, `client_errors` and `server_errors` those above (with 5xx that brought
     none), `throttled` were put off by the site, `failed` for another reason. Of its pace `limit`, `rate` (0:
-    none), latencies and `verdict` are as `SitePace` has them; `blocked_until` is of the snapshot's clock.
+    none), latencies and `verdict` are as `SitePace` has them; `blocked_until`, and `throttled_at` of the last
+    visit that was put off, are of the snapshot's clock.
     """
 
     site: str
@@ -72,6 +73,7 @@ class SiteView:
     baseline_ms: float = 0.0
     blocked_until: float = 0.0
     verdict: str = ""
+    throttled_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from farm.model.event import ProxiesRead
-from farm.monitor.figures import amount, lapse, rate, size, span
+from farm.monitor.figures import amount, lapse, rate, span
 from farm.monitor.layout import Cell, TableColumn
-from farm.monitor.snapshot import SiteView, Snapshot
+from farm.monitor.snapshot import NodeView, SiteView, Snapshot
 
 _PERCENT = 100
 _POOR = 0.4
 _MUCH_LATER = 1.5
+_NEAR = 0.85
+_GIB = 1 << 30
 _ASLEEP_PER_S = 0.005
 """Below this rate a site without a visit under way comes after the others."""
 
@@ -120,7 +122,7 @@ def proxy_rows(snapshot: Snapshot) -> list[Sequence[Cell]]:
         left = f" {span(banned_s)}" if proxy.state == "banned" and banned_s else ""
         rows.append(
             (
-                proxy.label,
+                proxy.label.removeprefix("http://"),
                 (f"{proxy.state}{left}", "" if proxy.state == "available" else "bold yellow"),
                 (f"{_PERCENT * proxy.score:.0f} %", "yellow" if proxy.score < _POOR else ""),
                 _number(proxy.slots, ""),
@@ -135,15 +137,23 @@ def proxy_rows(snapshot: Snapshot) -> list[Sequence[Cell]]:
 
 
 NODE_COLUMNS = (
-    TableColumn("node", 18, 0, left=True),
-    TableColumn("state", 12, 1, left=True),
-    TableColumn("contexts", 9, 2),
-    TableColumn("pages", 7, 3),
-    TableColumn("memory", 21, 4),
+    TableColumn("node", 16, 0, left=True),
+    TableColumn("state", 9, 1, left=True),
+    TableColumn("at work", 7, 2),
+    TableColumn("memory", 13, 3),
+    TableColumn("pages", 7, 4),
     TableColumn("held by", 10, 5, left=True),
     TableColumn("last reclaim", 26, 6, left=True),
 )
 _STATE_STYLES = {"running": "green", "draining": "yellow", "lost": "bold red", "ended": "dim"}
+
+
+def _memory(node: NodeView) -> Cell:
+    used, budget = node.memory_used_bytes, node.memory_budget_bytes
+    if not budget:
+        return "-", "dim"
+    style = "bold red" if used >= budget else "yellow" if used >= _NEAR * budget else ""
+    return f"{used / _GIB:.1f}/{budget / _GIB:.1f} GiB", style
 
 
 def node_rows(snapshot: Snapshot) -> list[Sequence[Cell]]:
@@ -156,10 +166,8 @@ def node_rows(snapshot: Snapshot) -> list[Sequence[Cell]]:
                 _STATE_STYLES.get(node.state, ""),
             ),
             f"{amount(node.at_work)}/{amount(node.contexts)}",
+            _memory(node),
             rate(node.pages_per_s),
-            f"{size(node.memory_used_bytes)} of {size(node.memory_budget_bytes)}"
-            if node.memory_budget_bytes
-            else ("-", "dim"),
             node.binding if node.limit < node.contexts else "",
             (f"{node.last_reclaim}, {span(node.reclaimed_s)} ago", "")
             if node.last_reclaim

@@ -40,8 +40,8 @@ from farm.monitor.snapshot import BIN_S, PAGE_BUCKETS_S, QUANTILES, SlotView, Sn
 BINS = 240
 _RATE_BINS = 10 // BIN_S
 _TIMES = 1000
-_FAILURES = 50
-_NOTICES = 20
+FAILURES = 50
+NOTICES = 20
 MOST_CODES = 100
 """Of different statuses; a server may send any number of three digits."""
 _LATEST = 0.05
@@ -75,8 +75,8 @@ class Tally:
         self._relieved: Counter[str] = Counter()
         self._relieved_bytes = 0
         self._sites = SiteCounts()
-        self._failures: deque[VisitFailed] = deque(maxlen=_FAILURES)
-        self._notices: deque[Notice] = deque(maxlen=_NOTICES)
+        self._failures: deque[VisitFailed] = deque(maxlen=FAILURES)
+        self._notices: deque[Notice] = deque(maxlen=NOTICES)
         self._away_since: float | None = None
         self._sinks_away: dict[str, float] = {}
         self._site: str | None = None

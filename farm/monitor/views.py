@@ -123,6 +123,11 @@ class LiveView(View):
         self._place = Browsing()
         self._snapshot_shown = self._snapshot()
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is still a terminal that shows it."""
+        return self._thread.is_alive()
+
     def stop(self, deadline_s: float = 1.0) -> None:
         """Give the terminal back; after the deadline it is left as it is, but for the keyboard."""
         self._ended.set()

@@ -61,6 +61,15 @@ def shares(total: int, parts: int) -> list[int]:
     return [total // parts + (part < total % parts) for part in range(parts)]
 
 
+def proportional(total: int, weights: Sequence[int]) -> list[int]:
+    """Return a number in parts by their weights; what is left over by rounding goes to the next one."""
+    parts, before, whole = [], 0, sum(weights)
+    for weight in weights:
+        parts.append(total * (before + weight) // whole - total * before // whole)
+        before += weight
+    return parts
+
+
 def useful_contexts(per_s: float, took_s: float) -> int:
     """Return how many contexts a rate can use; more would only wait."""
     return math.ceil(per_s * took_s * HEADROOM) + 1

@@ -40,6 +40,10 @@ class Control:
         """Whether an empty frontier is never the end: URLs may be added later."""
         self.held = False
         """Whether no slot begins another visit, since whoever takes the records is not that far."""
+        self.wanted: int | None = None
+        """How many contexts are wanted by hand; None for as many as there are."""
+        self.on_wanted: Callable[[int | None], None] = lambda _: None
+        """Is told of each change of that."""
         self.reason: ExitReason | None = None
         self._ending = asyncio.Event()
         self.changes = 0
@@ -68,6 +72,11 @@ class Control:
         except TimeoutError:
             return False
         return True
+
+    def want(self, contexts: int | None) -> None:
+        """Let no more contexts work than are wanted, at least one; None lets all of them."""
+        self.wanted = None if contexts is None else max(1, contexts)
+        self.on_wanted(self.wanted)
 
     def admit(self, limit: int) -> None:
         """Let the first `limit` slots work."""

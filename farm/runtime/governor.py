@@ -181,9 +181,11 @@ class Governor:
         self._act()
 
     def _act(self) -> None:
+        wanted = self._control.wanted
         admission = admit(
             {
                 **self._others(),
+                **({} if wanted is None else {"keys": wanted}),
                 "contexts": self._params.contexts,
                 "memory": self._memory.limit,
                 "ramp": self._ramp,

@@ -102,6 +102,13 @@ class BudgetShare:
 
 
 @dataclass(frozen=True, slots=True)
+class ContextShare:
+    """How many contexts are wanted of the process by hand, from now on; None for as many as it has."""
+
+    contexts: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessEnd:
     """A process has taken itself apart; `reason` is None where a `failure` ended it."""
 

@@ -30,6 +30,7 @@ from farm.runtime.process_link import (
     BudgetShare,
     CommitReply,
     CommitRequest,
+    ContextShare,
     EndRequest,
     LinkClosed,
     LogText,
@@ -171,6 +172,8 @@ async def follow(
                     sink.answer(reply)
                 case BudgetShare(budget_bytes=budget_bytes):
                     set_budget(budget_bytes)
+                case ContextShare(contexts=contexts):
+                    control.wanted = contexts
                 case EndRequest(reason=reason, at_once=at_once):
                     control.end(reason)
                     if at_once:

@@ -22,6 +22,7 @@ from farm.model.crawl import ANY_INCARNATION, Identity
 from farm.model.errors import FarmError, OutputUnwritable
 from farm.model.event import Committed, Emit, Event
 from farm.model.record import Batch
+from farm.policy.capacity import proportional
 from farm.policy.restart import RestartState, after_death
 from farm.resources.files import create_anew
 from farm.runtime.control import Control, ExitReason
@@ -31,6 +32,7 @@ from farm.runtime.process_link import (
     BudgetShare,
     CommitReply,
     CommitRequest,
+    ContextShare,
     EndRequest,
     ErrorText,
     LinkClosed,
@@ -108,6 +110,7 @@ class NodeProcess:
         self._clock = clock
         self._link: ProcessLink | None = None
         self._budget_bytes = 0
+        self._wanted: int | None = None
         self._has_told = False
         self._commits: set[asyncio.Task[None]] = set()
 
@@ -116,6 +119,12 @@ class NodeProcess:
         self._budget_bytes = budget_bytes
         if self._link is not None:
             self._link.post(BudgetShare(budget_bytes))
+
+    def set_wanted(self, contexts: int | None) -> None:
+        """Set how many contexts are wanted of the process by hand, its successors too."""
+        self._wanted = contexts
+        if self._link is not None:
+            self._link.post(ContextShare(contexts))
 
     async def run(self) -> None:
         """Keep the process running until the node ends; raises the FarmError that ended it."""
@@ -158,6 +167,7 @@ class NodeProcess:
         try:
             await link.send(self._work(identity))
             self.set_budget(self._budget_bytes)
+            self.set_wanted(self._wanted)
             end = await self._served(link, process)
         except LinkClosed:
             end = None
@@ -327,3 +337,11 @@ def _kill(process: Process) -> None:
 def _relog(name: str, level: int, text: str) -> None:
     """Log a line of a process as one of this one."""
     logging.getLogger(name).log(level, "%s", text)
+
+
+def share_wanted(processes: Sequence[tuple[NodeProcess, int]], wanted: int | None) -> None:
+    """Share the contexts that are wanted by hand among the processes, by how many each has."""
+    contexts = [number for _, number in processes]
+    parts = [None] * len(contexts) if wanted is None else proportional(wanted, contexts)
+    for (process, _), part in zip(processes, parts, strict=True):
+        process.set_wanted(part)

@@ -133,6 +133,10 @@ class RenderReportSettings(CrawlSettings, CommandSettings):
     as_json: bool = option(False, "print JSON", flag="json")
 
 
+class TopSettings(CrawlSettings, CommandSettings):
+    """`farm top`."""
+
+
 class ListSettings(RedisSettings, CommandSettings):
     """`farm list`."""
 

@@ -52,6 +52,9 @@ CASES = {
     "site limit of shop.example: 2.5/s since it answered 429 or 503; 3 contexts wait": replace(
         snapshot(busy=1, idle=3), sites=site(rate=2.5, verdict="refused")
     ),
+    "site limit of shop.example: it answered 429 or 503 9s ago; 3 contexts wait": replace(
+        snapshot(busy=1, idle=3), sites=site(throttled=4, throttled_at=91.0)
+    ),
     "the sites' limits: of 60 queued URLs none may be leased; 3 contexts wait": replace(
         snapshot(busy=1, idle=3), sites=site()
     ),

@@ -4,6 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from farm.policy.capacity import (
     CapacityPlan,
@@ -16,6 +18,7 @@ from farm.policy.capacity import (
     misfit,
     most_of,
     plan,
+    proportional,
     shares,
     steadied,
     together,
@@ -157,3 +160,13 @@ def test_a_number_in_parts_loses_nothing() -> None:
     assert shares(7, 3) == [3, 2, 2]
     assert shares(4, 4) == [1, 1, 1, 1]
     assert sum(shares(1000, 7)) == 1000
+
+
+@given(total=st.integers(0, 500), weights=st.lists(st.integers(1, 40), min_size=1, max_size=9))
+def test_parts_by_weight_are_the_whole(total: int, weights: list[int]) -> None:
+    """Each is its share, rounded; where nobody is to have more than his weight, nobody has."""
+    parts = proportional(total, weights)
+    assert sum(parts) == total
+    for part, weight in zip(parts, weights, strict=True):
+        assert abs(part - total * weight / sum(weights)) < 1
+        assert total > sum(weights) or part <= weight

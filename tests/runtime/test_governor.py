@@ -81,6 +81,22 @@ async def test_a_timer_that_wakes_early_loses_no_slot() -> None:
         assert control.limit == 4
 
 
+async def test_what_is_wanted_by_hand_is_a_limit() -> None:
+    """At least one context works, and all of them once it is taken back."""
+    params = GovernorParams(4, 0.0, 1000 * MIB)
+    async with governing(MemoryReading(10, 3), params, FakeSlotPool(), lambda c: c.limit == 4) as (
+        _,
+        control,
+        events,
+    ):
+        for wanted, limit in ((2, 2), (0, 1), (None, 4)):
+            control.want(wanted)
+            async with asyncio.timeout(10):
+                while control.limit != limit:
+                    await control.wait_for_change(control.changes, 0.05)
+        assert [e.binding for e in events if isinstance(e, AdmissionSet)][-3:-1] == ["keys", "keys"]
+
+
 async def test_an_automatic_number_begins_small() -> None:
     """And the processor is what binds it."""
     params = GovernorParams(8, 0.0, 1000 * MIB, first_contexts=2)

@@ -15,6 +15,7 @@ from farm.runtime.process_link import (
     BudgetShare,
     CommitReply,
     CommitRequest,
+    ContextShare,
     EndRequest,
     ErrorText,
     LogText,
@@ -117,14 +118,16 @@ async def test_the_log_is_told_with_tracebacks_and_a_bound(
 
 
 async def test_a_process_does_what_it_is_told(ends: LinkPair) -> None:
-    """Its budget, and its end: first with the pages under way finished, then at once."""
+    """Its budget, its contexts, and its end: first with the pages under way finished, then at once."""
     here, supervisor = ends
     control, budgets = Control(), list[int]()
     running = asyncio.create_task(asyncio.Event().wait())
     following = asyncio.create_task(follow(here, SupervisedSink(here, 1.0), control, budgets.append, running))
     supervisor.post(BudgetShare(5))
+    supervisor.post(ContextShare(3))
     supervisor.post(EndRequest(ExitReason.SIGTERM))
     assert await control.ended(60.0)
+    assert control.wanted == 3
     assert (control.reason, budgets, running.cancelling()) == (ExitReason.SIGTERM, [5], 0)
     supervisor.post(EndRequest(ExitReason.SIGTERM, at_once=True))
     await asyncio.wait([running], timeout=60.0)

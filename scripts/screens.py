@@ -1,0 +1,152 @@
+"""`make screens`: pictures of the view in three sizes, of a real crawl by two nodes, with failures and proxies.
+
+The shops, the proxies and the Redis are real ones on loopback. What is drawn is what `farm top` shows.
+"""
+
+import asyncio
+import io
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.terminal_theme import MONOKAI
+
+from farm.cli.top import look
+from farm.frontier.connect import connect
+from farm.frontier.crawl import find_crawl
+from farm.frontier.embedded import EmbeddedRedis
+from farm.frontier.frontier import RedisFrontier
+from farm.model.clock import SystemClock
+from farm.model.errors import NoSuchCrawl
+from farm.monitor.browse import Browsing
+from farm.monitor.snapshot import Snapshot
+from farm.monitor.views import Screen
+from farm.monitor.whole import WholeCrawl
+from fixtures.proxies import RealProxy
+from fixtures.shop import serve_shop_in_thread
+
+DOCS = Path(__file__).parent.parent / "docs"
+SIZES = ((80, 24), (120, 40), (200, 60))
+CRAWL = "shops"
+RUNS_S = 120.0
+LEAST_S = 30.0
+SHARE = 0.5
+AT_WORK = 10
+"""Of the pages that are done, and how many contexts are at work, when the picture is taken."""
+STARTS_S = 60.0
+PROXIES = 5
+KILLED_AFTER_S = 8.0
+"""A proxy that dies on the way shows what a ban looks like."""
+SHOPS = (
+    {"host": "127.0.1.1", "latency_ms": 1200, "error_every": 4, "crash_paths": ("/about", "/c/lamps")},
+    {"host": "127.0.1.2", "latency_ms": 80, "pages_per_s": 1.5, "retry_after_s": 20},
+    {"host": "127.0.1.3", "latency_ms": 2500, "error_every": 9, "error_status": 502},
+    {"host": "127.0.1.4", "latency_ms": 700, "api_latency_ms": 1800},
+)
+FARM = Path(sys.executable).with_name("farm")
+_FONT_FACE = re.compile(r"@font-face \{[^}]*\}\s*")
+FONTS = "Menlo, Consolas, 'DejaVu Sans Mono', monospace"
+
+
+def command(node: str, urls: Sequence[str], redis: str, folder: Path) -> list[str]:
+    """Return how a node is started."""
+    options = {
+        "redis": redis,
+        "crawl": CRAWL,
+        "node": node,
+        "contexts": "10",
+        "memory": "2GiB",
+        "retries": "1",
+        "proxies": str(folder / "proxies.txt"),
+        "allow-network": "127.0.0.0/8",
+        "output": str(folder / node),
+        "live": "off",
+        "log-level": "warning",
+    }
+    return [
+        str(FARM),
+        "run",
+        *urls,
+        *(part for name, value in options.items() for part in (f"--{name}", value)),
+    ]
+
+
+@contextmanager
+def crawled(folder: Path) -> Iterator[tuple[str, RealProxy]]:
+    """Let two nodes crawl the shops; yield the address of their Redis, and a proxy that may be killed."""
+    with ExitStack() as stack:
+        urls = [stack.enter_context(serve_shop_in_thread(**one)).url for one in SHOPS]
+        proxies = [RealProxy(f"127.0.2.{number + 1}", folder / f"proxy{number}") for number in range(PROXIES)]
+        for proxy in proxies:
+            proxy.spawn()
+            stack.callback(proxy.kill)
+        for proxy in proxies:
+            proxy.wait()
+        (folder / "proxies.txt").write_text("".join(f"{proxy.line}\n" for proxy in proxies))
+        server = EmbeddedRedis(folder / "redis")
+        redis = asyncio.run(server.start())
+        stack.callback(lambda: asyncio.run(server.stop()))
+        for node in ("alpha", "beta"):
+            running = subprocess.Popen(command(node, urls, redis, folder))
+            stack.callback(running.wait)
+            stack.callback(running.terminate)
+        yield redis, proxies[-1]
+
+
+async def watched(redis: str, dying: RealProxy) -> tuple[Snapshot, str]:
+    """Watch the crawl for a while; return how it looks then, and where it is."""
+    clock, whole = SystemClock(), WholeCrawl(time.monotonic())
+    client = await connect(redis, patience_s=STARTS_S)
+    try:
+        deadline = time.monotonic() + STARTS_S
+        while True:
+            try:
+                crawl = await find_crawl(client, CRAWL)
+                break
+            except NoSuchCrawl:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(1)
+        frontier = RedisFrontier(client, crawl)
+        begun = time.monotonic()
+        while time.monotonic() - begun < RUNS_S:
+            await look(frontier, whole, clock)
+            snapshot = whole.snapshot(clock.monotonic())
+            ledger, is_busy = snapshot.stats.ledger, snapshot.at_work >= AT_WORK
+            if is_busy and ledger.done > SHARE * ledger.accepted and time.monotonic() - begun > LEAST_S:
+                return snapshot, crawl.name
+            if dying.pid and time.monotonic() - begun > KILLED_AFTER_S:
+                dying.kill()
+            await asyncio.sleep(1)
+        return whole.snapshot(clock.monotonic()), crawl.name
+    finally:
+        await client.close()
+
+
+def picture(snapshot: Snapshot, title: str, width: int, height: int) -> str:
+    """Return the view as SVG, which loads nothing from elsewhere."""
+    console = Console(width=width, height=height, record=True, file=io.StringIO(), force_terminal=True)
+    console.print(Screen(snapshot, title, Browsing()), end="")
+    drawn = console.export_svg(title=f"farm top, {width}x{height}", theme=MONOKAI)
+    # rich's own template loads a font from the network.
+    return _FONT_FACE.sub("", drawn).replace("Fira Code, monospace", FONTS)
+
+
+def main() -> None:
+    """Crawl, watch, and write the pictures."""
+    with tempfile.TemporaryDirectory(prefix="screens-") as folder, crawled(Path(folder)) as (redis, dying):
+        snapshot, title = asyncio.run(watched(redis, dying))
+        for width, height in SIZES:
+            path = DOCS / f"view-{width}x{height}.svg"
+            path.write_text(picture(snapshot, title, width, height), encoding="utf-8")
+            print(path)
+
+
+if __name__ == "__main__":
+    main()
