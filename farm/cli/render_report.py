@@ -48,7 +48,6 @@ async def _read(settings: RenderReportSettings) -> tuple[str, dict[str, object],
 
 def _told(one: TemplateReport) -> dict[str, Any]:
     """Return a template as JSON has it; `pages` were kept without a comparison."""
-    # What the site's other templates show is not read here: by itself a template may be no further than this.
     renderers = {
         str(renderer): {
             "stage": stage_of(state, TierParams()).name.lower(),
@@ -93,8 +92,10 @@ def _show(crawl: str, sums: Mapping[str, Any], templates: Sequence[Mapping[str, 
             counts = (state["agreed"], state["failures"], state["taken"], state["taken"] - state["confirmed"])
             template = Text(escaped(one["template"]))
             table.add_row(template, name, state["stage"], *map(amount, counts))
-            for example in state["examples"]:
-                table.add_row(Text(f"  {escaped(example)}", style="dim"))
     console.print(table)
+    for one in templates[:MOST_ROWS]:
+        for name, state in one["renderers"].items():
+            for example in state["examples"]:
+                console.print(f"{name}: {escaped(example)}", highlight=False, markup=False, soft_wrap=True)
     if len(templates) > MOST_ROWS:
         console.print(f"{amount(len(templates) - MOST_ROWS)} more; --json prints all", highlight=False)

@@ -97,7 +97,14 @@ class RedisTiers:
                 part = [key.decode().removeprefix(prefix) for key in found[start : start + BATCH]]
                 for stored in await asyncio.gather(*(self._hash(shard, f"tier:{one}") for one in part)):
                     if stored:
-                        yield _report(stored)
+                        yield _report(stored, await self._pooled(shard, stored.get("site", "")))
+
+    async def _pooled(self, shard: int, site: str) -> dict[Renderer, int]:
+        """Return how many comparisons of each renderer agreed at the site's templates without a difference."""
+        key = f"{keys.prefix(self._shards.crawl, shard)}site:{site}"
+        found = await self._shards.client.command("HMGET", key, *(f"pooled:{one}" for one in Renderer))
+        texts = (None if value is None else value.decode(errors="replace") for value in found)
+        return {one: _number(text) for one, text in zip(Renderer, texts, strict=True)}
 
     async def _hash(self, shard: int, name: str) -> dict[str, str]:
         flat = await self._shards.client.command("HGETALL", keys.prefix(self._shards.crawl, shard) + name)
@@ -105,13 +112,13 @@ class RedisTiers:
         return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in pairs}
 
 
-def _report(stored: Mapping[str, str]) -> TemplateReport:
+def _report(stored: Mapping[str, str], pooled: Mapping[Renderer, int]) -> TemplateReport:
     seen = [one for one in Renderer if any(name.startswith(f"{one}:") for name in stored)]
     return TemplateReport(
         stored.get("template", ""),
         stored.get("site", ""),
         _moment(stored.get("since")),
-        {one: _state(stored, one) for one in seen},
+        {one: replace(_state(stored, one), pooled=pooled[one]) for one in seen},
         {one: moment for one in seen if (moment := _moment(stored.get(f"{one}:differed_at")))},
         {one: lines for one in seen if (lines := stored.get(f"{one}:examples", "").splitlines())},
     )

@@ -154,8 +154,8 @@ class LogStore(ABC):
         if self._log is not None:
             finished = [number for number in self._numbers() if self._file_of(number).exists()]
             logs = [*map(self._opened, finished), self._log]
-            self._log = None
-            compact(logs, stale)
+            before, self._log = self.records, None
+            self._finished_lines = before - compact(logs, stale)
 
     def close(self) -> None:
         """Close the file."""

@@ -187,7 +187,11 @@ async def test_templates_are_reported_with_the_last_differences(tiers: Tiers) ->
     """Each with the page that showed it."""
     for number in range(4):
         await tiers.visit(Evidence.DIFFERED, failures=number, example=f"title: '{number}' in place of 'x'")
-    (report,) = [one async for one in tiers.bench.frontier.tiers.templates()]
+    await tiers.visit(Evidence.AGREED, template="a/q/#")
+    report, other = sorted(
+        [one async for one in tiers.bench.frontier.tiers.templates()], key=lambda one: one.template
+    )
+    assert other.known[Renderer.FETCH] == TierState(agreed=1, pooled=1)
     assert (report.template, report.site) == (TEMPLATE, "a")
     assert report.known[Renderer.FETCH].failures == 4
     assert [line.split(" ", 1)[1][:10] for line in report.examples[Renderer.FETCH]] == [

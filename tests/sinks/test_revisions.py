@@ -31,12 +31,26 @@ def rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in content.splitlines()]
 
 
-async def write(folder: Path, sink: str, *records: Record) -> None:
+async def write(folder: Path, sink: str, *records: Record, is_whole: bool = True) -> None:
     """Commit the records one after the other, in a run of its own."""
     made = await RecordSink.open(folder, [parse_sink(sink.format(folder))], item_columns={"a": "integer"})
     for one in records:
         await made.commit(Batch([one]))
     await made.close()
+    if records and is_whole:
+        assert made.stores[0].records == len({one["id"] for one in stored(folder)}), "as the report says it"
+
+
+def stored(folder: Path) -> list[dict[str, Any]]:
+    """Return what stands in the files of the first sink."""
+    return [row for path in folder.glob("pages*") for row in rows(path)] or rows_of_segments(folder)
+
+
+def rows_of_segments(folder: Path) -> list[dict[str, Any]]:
+    """Return the ids in the segments below the folder."""
+    with duckdb.connect() as connection:
+        found = connection.execute(f"SELECT DISTINCT id FROM '{folder}/p/*.parquet'").fetchall()  # noqa: S608
+    return [{"id": id_} for (id_,) in found]
 
 
 def shown(folder: Path, name: str) -> list[tuple[str, int]]:
@@ -100,7 +114,8 @@ async def test_what_a_run_has_left_is_taken_out_by_the_next_one(
 ) -> None:
     """It was killed, or the file was too large to be written anew at the end: that is said."""
     monkeypatch.setattr(items, "AT_END_BYTES", 0)
-    await write(tmp_path, sink, page(1, {"a": 1}, revision=0), record(2, revision=0), revised(1, 1, {"a": 2}))
+    first = (page(1, {"a": 1}, revision=0), record(2, revision=0), revised(1, 1, {"a": 2}))
+    await write(tmp_path, sink, *first, is_whole=False)
     assert shown(tmp_path, pages) == [("1", 0), ("2", 0), ("1", 1)]
     assert "1 earlier revisions stay until the next run" in caplog.text
     await write(tmp_path, sink)
@@ -117,11 +132,11 @@ async def test_a_sidecar_that_does_not_fit_is_made_anew(
     """A kill came between the file and its sidecar."""
     monkeypatch.setattr(items, "AT_END_BYTES", 0)
     many = [record(number, revision=0) for number in range(100)]
-    await write(tmp_path, "jsonl", *many, revised(1, 1))
+    await write(tmp_path, "jsonl", *many, revised(1, 1), is_whole=False)
     before = sidecar(tmp_path)
     await write(tmp_path, "jsonl")
     sidecar(tmp_path, before)
-    await write(tmp_path, "jsonl", revised(2, 1))
+    await write(tmp_path, "jsonl", revised(2, 1), is_whole=False)
     monkeypatch.undo()
     await write(tmp_path, "jsonl")
     found = dict(shown(tmp_path, "pages.jsonl"))
