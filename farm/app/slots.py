@@ -22,7 +22,7 @@ from farm.model.url import HashRoutes
 from farm.policy.renderers import RendererRules, RenderMode
 from farm.policy.tiers import TierParams
 from farm.resources.memory import ProcessInventory, heap_mib, machine_bytes
-from farm.runtime.audited_slot import RENDERINGS, AuditedSlot
+from farm.runtime.audited_slot import COMPARED_PAGES, RENDERINGS, AuditedSlot
 from farm.runtime.ports import Slot, SlotPool
 from farm.runtime.reaper import Reaper
 from farm.runtime.site_login import SiteLogin
@@ -30,8 +30,6 @@ from farm.runtime.template_book import TemplateBook
 from farm.runtime.tiered_slot import CheapRenderer, TieredPool, TieredSlot
 from farm.settings.units import parse_hash_routes
 
-COMPARED_PAGES = 2
-"""So many page deadlines the comparisons of a visit may take."""
 Cheap = Callable[[str, SlotProxy], CheapRenderer]
 """Makes the renderer of a slot, by its name and its port."""
 

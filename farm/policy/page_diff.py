@@ -1,12 +1,14 @@
-"""How a page of a cheaper renderer differs from the browser's, in what a record keeps.
+"""How the pages of a cheaper renderer differ from the browser's, in what a record keeps.
 
 Compared are status, final address, title, what the page is (a block, a captcha, ...), what it says of itself to
-programs, the links as a set, and the visible text by its lines. Where the two differ, the browser visits the page
-again: what differs between visits by the browser is chance, and is no difference.
+programs, the links as a set, and the visible text by its lines. Where lines are broken is no difference: a style
+sheet decides that, which a cheap renderer may not know. Where two pages differ, both renderers visit the page
+again: what differs between visits by one renderer is chance.
 
-For links and lines that means: what all of the browser's pages have, the cheap one must have, and of all else it
-may have as many as they do. So a page that shows other offers on each visit agrees, and one that shows none does
-not. A third visit by the browser tells what two have in common by chance.
+So what all visits of the one have, and what all visits of the other have, must be the same, and what is another on
+each visit must be as much: a page that shows other offers on each visit agrees, and one that shows none does not.
+With one cheap visit alone it is enough that it has what all of the browser's have, and of all else as many as
+they.
 """
 
 from collections import Counter
@@ -19,8 +21,10 @@ from typing import Any
 from farm.model.page import Detection, RenderedPage
 from farm.model.tiers import EXAMPLE_CHARS
 
-BROWSER_VISITS = 3
-"""So often the browser visits a page at most to tell a difference from chance."""
+MOST_VISITS = 3
+"""So often each renderer visits a page at most to tell a difference from chance."""
+_TIMES = 2
+"""By how much what is another on each visit may be more or less than the browser's, in characters."""
 _SHOWN_CHARS = 80
 
 
@@ -57,40 +61,68 @@ class PageFacts:
         )
 
 
-def difference(browser: Sequence[PageFacts], cheap: PageFacts) -> str | None:
-    """Return how the cheap page differs from the browser's, None where it does not.
+def difference(browser: Sequence[PageFacts], cheap: Sequence[PageFacts]) -> str | None:
+    """Return how the cheap pages differ from the browser's, None where they do not.
 
-    `browser` are one or several visits of the browser: what differs between them is not counted.
+    Both are one or several visits of the same page.
     """
     for name, value in browser[0].single.items():
-        others = [one.single[name] for one in browser]
-        if cheap.single[name] not in others and others == [value] * len(others):
-            return _cut(f"{name}: {_shown(cheap.single[name])} in place of {_shown(value)}")
+        others, cheaps = ([one.single[name] for one in pages] for pages in (browser, cheap))
+        if cheaps[0] not in others and others == [value] * len(others):
+            return _cut(f"{name}: {_shown(cheaps[0])} in place of {_shown(value)}")
     for name in ("links", "lines"):
-        found = _unlike([getattr(one, name) for one in browser], getattr(cheap, name))
+        found = _unlike([getattr(one, name) for one in browser], [getattr(one, name) for one in cheap])
         if found is not None:
             return _cut(f"{name}: {found}")
     return None
 
 
-def _unlike(browser: Sequence[Counter[str]], cheap: Counter[str]) -> str | None:
-    """Return what the cheap page lacks, or has too much of; None where chance explains it."""
-    if cheap in browser:
+def _unlike(browser: Sequence[Counter[str]], cheap: Sequence[Counter[str]]) -> str | None:
+    """Return what the cheap pages lack, or have too much of; None where layout and chance explain it."""
+    if any(_same(one, other) for one in browser for other in cheap):
         return None
     stable = reduce(and_, browser)
-    lacks = stable - cheap
-    if lacks:
-        return f"lacks {lacks.total()}, such as {_shown(next(iter(lacks)))}"
-    own = cheap - stable
-    # The visits show how many there may be, and how much that number moves.
-    counts = [(one - stable).total() for one in browser]
-    least, most = min(counts), max(counts)
-    slack = most - least
-    if own.total() > most + slack:
-        return f"has {own.total() - most} more, such as {_shown(next(iter(own)))}"
-    if own.total() < least - slack:
-        return f"has {least - own.total()} fewer of those that are others on each visit"
-    return None
+    if len(cheap) == 1:
+        lacks, own = stable - cheap[0], cheap[0] - stable
+        if lacks:
+            return _lacks(lacks)
+        # The visits show how many there may be, and how much that number moves.
+        counts = [(one - stable).total() for one in browser]
+        least, most = min(counts), max(counts)
+        return _amiss(own, own.total(), least - (most - least), most + (most - least))
+    of_cheap = reduce(and_, cheap)
+    if not _same(stable, of_cheap):
+        lacks, own = stable - of_cheap, of_cheap - stable
+        return _lacks(lacks) if lacks else _amiss(own, own.total(), 0, 0)
+    chars = [
+        [_chars(one - common) for one in pages] for pages, common in ((browser, stable), (cheap, of_cheap))
+    ]
+    return _amiss(cheap[0] - of_cheap, chars[1][0], min(chars[0]) / _TIMES, max(chars[0]) * _TIMES)
+
+
+def _same(one: Counter[str], other: Counter[str]) -> bool:
+    """Return whether two pages have the same lines, wherever these are broken."""
+    return one == other or _joined(one - other) == _joined(other - one)
+
+
+def _joined(lines: Counter[str]) -> str:
+    return "".join("".join(lines.elements()).split())
+
+
+def _chars(lines: Counter[str]) -> int:
+    return sum(len(line) * count for line, count in lines.items())
+
+
+def _lacks(lines: Counter[str]) -> str:
+    return f"lacks {lines.total()}, such as {_shown(next(iter(lines)))}"
+
+
+def _amiss(own: Counter[str], amount: float, least: float, most: float) -> str | None:
+    """Say that there is more or less than may be; None where the amount is within its bounds."""
+    if amount > most:
+        example = f", such as {_shown(next(iter(own)))}" if own else ""
+        return f"has {own.total()} that the browser has not{example}"
+    return "has fewer of those that are others on each visit" if amount < least else None
 
 
 def _plain(text: str) -> str:

@@ -15,7 +15,7 @@ from farm.model.errors import RenderError, RendererUnfit, SlotLost
 from farm.model.page import PageSnapshot, RenderedPage, Renderer
 from farm.model.task import Lease
 from farm.model.tiers import Evidence, TierNote, TierNotes
-from farm.policy.page_diff import BROWSER_VISITS, PageFacts, difference
+from farm.policy.page_diff import MOST_VISITS, PageFacts, difference
 from farm.policy.retry import THROTTLING
 from farm.policy.tiers import RenderPlan
 from farm.policy.verdict import SERVER_ERRORS
@@ -24,8 +24,10 @@ from farm.runtime.template_book import TemplateBook
 from farm.runtime.tiered_slot import TieredSlot
 
 log = logging.getLogger("farm.renderers")
-RENDERINGS = 1 + 2 + BROWSER_VISITS - 1
-"""How often a visit renders its page at most: the record, two cheap ways, and what tells chance apart."""
+COMPARED_PAGES = 2
+"""So many page deadlines the comparisons of a visit may take."""
+RENDERINGS = 2 + COMPARED_PAGES
+"""So many the whole visit may: by a renderer that turns out unfit, by the browser, and compared."""
 INLINE_CHARS, INLINE_LINES = 200_000, 5_000
 """Of text, and of lines and links: they take a few milliseconds; a thread is for what is more."""
 Fields = Callable[[RenderedPage], Awaitable[Any]]
@@ -105,15 +107,20 @@ class AuditedSlot:
             return plan.note(renderer, Evidence.UNFIT, self._book.params, error.detail)
         if not _is_comparable(page):
             return None
-        cheap = await self._facts(page)
+        cheap = [await self._facts(page)]
         found = await _difference(browser, cheap)
-        while found is not None and len(browser) < BROWSER_VISITS:
+        while found is not None and len(cheap) < MOST_VISITS:
             if len(browser) > 1 and browser[0] == browser[1]:
                 break
-            again = await self._tiered.render_again(lease, answered)
+            if len(cheap) < len(browser):
+                again = await self._tiered.compare_by(renderer, lease, answered)
+                into = cheap
+            else:
+                again = await self._tiered.render_again(lease, answered)
+                into = browser
             if not _is_comparable(again):
                 return None
-            browser.append(await self._facts(again))
+            into.append(await self._facts(again))
             found = await _difference(browser, cheap)
         if found is None:
             return plan.note(renderer, Evidence.AGREED, self._book.params)
@@ -144,8 +151,8 @@ class AuditedSlot:
         return self._tiered.end_live(url)
 
 
-async def _difference(browser: list[PageFacts], cheap: PageFacts) -> str | None:
-    if len(cheap.lines) + max(len(one.lines) + len(one.links) for one in browser) < INLINE_LINES:
+async def _difference(browser: list[PageFacts], cheap: list[PageFacts]) -> str | None:
+    if max(len(one.lines) + len(one.links) for one in (*browser, *cheap)) < INLINE_LINES:
         return difference(browser, cheap)
     return await asyncio.to_thread(difference, browser, cheap)
 

@@ -12,7 +12,7 @@ from random import Random
 from farm.model.page import Link, RenderedPage, Renderer
 from farm.model.tiers import Evidence, TierNotes
 from farm.policy.error_bound import most_wrong
-from farm.policy.page_diff import BROWSER_VISITS, PageFacts, difference
+from farm.policy.page_diff import MOST_VISITS, PageFacts, difference
 from farm.policy.tiers import BY_BROWSER, RenderPlan, TierParams, plan_visit
 from tests.policy.tier_model import TierModel
 
@@ -110,12 +110,16 @@ class Simulation:
 
     def _difference(self, visit: _Visit, shown: tuple[str, ...]) -> str | None:
         """Return the difference as a slot finds it: by further visits of the browser."""
-        cheap, browser, found = _facts(shown), list[PageFacts](), None
-        for _ in range(BROWSER_VISITS):
-            browser.append(_facts(self._shown(Renderer.BROWSER, visit) or ()))
-            found = difference(browser, cheap)
-            if found is None or (len(browser) > 1 and browser[0] == browser[1]):
+        cheap, browser = [_facts(shown)], [_facts(self._shown(Renderer.BROWSER, visit) or ())]
+        found = difference(browser, cheap)
+        while found is not None and len(cheap) < MOST_VISITS:
+            if len(browser) > 1 and browser[0] == browser[1]:
                 break
+            renderer, into = (
+                (Renderer.FETCH, cheap) if len(cheap) < len(browser) else (Renderer.BROWSER, browser)
+            )
+            into.append(_facts(self._shown(renderer, visit) or ()))
+            found = difference(browser, cheap)
         return found
 
     def _shown(self, renderer: Renderer, visit: _Visit) -> Shown:
