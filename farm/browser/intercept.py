@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 from playwright.async_api import Error
 
+from farm.browser.collector import PAGE_TYPES
 from farm.model.errors import SlotLost
 from farm.model.page import Capture, PageExchange
 from farm.model.url import path_of
@@ -56,7 +57,6 @@ BODY_S = 600.0
 BEGINNING_S = 30.0
 """As long a document that is kept is waited for."""
 MOST_EXCHANGES = 40
-PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml", ""})
 NO_BODY = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT, HTTPStatus.NOT_MODIFIED})
 SHOWN = re.compile(r"(text/.+|image/.+|application/(.+\+)?(json|xml))$")
 """The types that the browser displays; any other would become a download."""

@@ -7,13 +7,12 @@ document goes, so they are sent once for each document.
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from playwright.async_api import Error
 
-from farm.browser.driver import ACTING_MARK, LISTING_MARK, MARKED, READING_MARK, decoded
+from farm.browser.collector import Asked, ReadParams, caps_of, checked, settling
+from farm.browser.driver import ACTING_MARK, LISTING_MARK, MARKED, READING_MARK
 from farm.browser.errors import is_navigated, translate
 from farm.browser.tab import Tab
 from farm.model.errors import RenderError, SlotLost, UsageError
@@ -30,47 +29,9 @@ INERT_PAUSE_S = 0.02
 BEGIN_S = 1.0
 """How long after a page has left for another document its request may take to be seen."""
 FRAME_S = GIVE_UP_S = 3.0
-LINK_PARTS = 3
-NOT_YET = ("frame", "leaving", "later")
-"""What a page answers that is not settled yet."""
 ERROR_CHARS = 2_000
 COLLECT_S = 1.0
 """Of a page's time, what is kept for reading it."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReadParams:
-    """`wait` is `settle`, `load`, `domcontentloaded` or `css`; caps are characters.
-
-    `link_cap` is a number of links, `links_cap` their characters; what `logged_in` matches shows a session.
-    """
-
-    wait: str = "settle"
-    selector: str = ""
-    logged_in: str = ""
-    settle_timeout_s: float = 10.0
-    quiet_ms: int = 50
-    html_cap: int = 8_000_000
-    html_of_text: int | None = None
-    """The HTML is read of pages with at most so many characters of text alone; None: of all."""
-    text_cap: int = 2_000_000
-    link_cap: int = 10_000
-    links_cap: int = 2_000_000
-    link_text_cap: int = 300
-    url_cap: int = 8_000
-    """Longer addresses are not visited, and so need not be brought home."""
-    title_cap: int = 10_000
-    word_cap: int = 1_000
-    """Of what is a word or a few: `rel`, `lang`, meta robots."""
-    metadata_cap: int = 500_000
-    """Of JSON-LD, Open Graph, Twitter cards and microdata together."""
-    metadata_value_cap: int = 20_000
-    list_images: bool = False
-    image_cap: int = 5_000
-    images_cap: int = 500_000
-    """Images and media: their number, and the characters of all of them together."""
-    all_cap: int = 20_000_000
-    """Characters of all of it, as they are written."""
 
 
 class Reading:
@@ -80,26 +41,7 @@ class Reading:
         self.tab = tab
         self.ends = ends
         self._params = params
-        caps = {
-            "htmlCap": params.html_cap,
-            "htmlOfText": params.html_of_text,
-            "textCap": params.text_cap,
-            "linkCap": params.link_cap,
-            "linksCap": params.links_cap,
-            "linkTextCap": params.link_text_cap,
-            "metadataCap": params.metadata_cap,
-            "metadataValueCap": params.metadata_value_cap,
-            "imageCap": params.image_cap,
-            "imagesCap": params.images_cap,
-            "urlCap": params.url_cap,
-            "titleCap": params.title_cap,
-            "wordCap": params.word_cap,
-            "allCap": params.all_cap,
-            "listImages": params.list_images and is_page,
-            "isPage": is_page,
-            **({"loggedIn": params.logged_in} if params.logged_in else {}),
-        }
-        self._caps = orjson.dumps(caps).decode()
+        self._caps = caps_of(params, is_page=is_page)
         self._marks = (READING_MARK, LISTING_MARK) if params.list_images else (READING_MARK,)
         self._loop = asyncio.get_running_loop()
         self._world: int | None = None
@@ -286,56 +228,14 @@ class Reading:
         )
 
     def _settling(self, wait: str, left_s: float, *, collect: bool) -> str:
-        params = self._params
-        settle = {
-            "nonce": self.tab.nonce,
-            "wait": wait,
-            "selector": params.selector,
-            "quietMs": params.quiet_ms,
-            "capMs": round(left_s * 1000),
+        state = {
             "framed": self._framed,
             "stayed": self._stayed,
             "inert": self.tab.events.journey.is_inert,
             "onDemand": self.tab.engine.frames_on_demand,
         }
-        read = "JSON.stringify({ url: location.href, ...settled })"
-        if collect:
-            read = f"((caps) => bounded({{ ...collect(caps), ...settled }}, caps))({self._caps})"
-        # One string passes through browser and driver as it is: both would build every link anew.
-        return (
-            f"settle({orjson.dumps(settle).decode()}).then((settled) =>"
-            f" 'settled' in settled ? {read} : JSON.stringify(settled))"
-        )
-
-
-def checked(said: Any) -> dict[str, Any]:
-    """Return what a page's world answered; raises RenderError where it is not of the form that was asked for."""
-    try:
-        seen = decoded(said)
-    except (ValueError, TypeError, RecursionError):
-        seen = None
-    if not isinstance(seen, dict) or not (any(map(seen.get, NOT_YET)) or _is_whole(seen)):
-        raise RenderError(FailureKind.CRASH, "the page could not be read: its answer is none")
-    return seen
-
-
-def _is_whole(seen: dict[str, Any]) -> bool:
-    if not all(isinstance(seen.get(name), str) for name in ("url", "reason")) or "settled" not in seen:
-        return False
-    if "links" not in seen:
-        return True  # it was not to be read yet
-    links = seen["links"]
-    return (
-        all(
-            isinstance(seen.get(name), str) for name in ("title", "text", "html", "robots", "lang", "charset")
-        )
-        and isinstance(seen.get("canonical"), str | None)
-        and isinstance(seen.get("metadata"), dict | None)
-        and isinstance(seen.get("truncated"), list)
-        and isinstance(links, list)
-        and all(isinstance(one, list) and len(one) == LINK_PARTS for one in links)
-        and all(isinstance(part, str) for one in links for part in one)
-    )
+        asked = Asked(self.tab.nonce, wait, self._params.selector, self._params.quiet_ms, left_s)
+        return settling(asked, state, self._caps if collect else None)
 
 
 def _is_unknown(thrown: dict[str, Any]) -> bool:

@@ -14,18 +14,17 @@ from typing import Any
 from playwright.async_api import Error, Response
 
 from farm.browser.acting import ActParams, act
+from farm.browser.collector import PAGE_TYPES, DocumentHead, ReadParams, mime_of, page_of
 from farm.browser.consent import LOOKS, Choice, Consent, answer_banner
 from farm.browser.errors import is_navigated, is_no_page, translate
 from farm.browser.events import flat
-from farm.browser.intercept import PAGE_TYPES
-from farm.browser.metadata import metadata_of
 from farm.browser.pictures import PictureParams, pictures
-from farm.browser.reading import COLLECT_S, Reading, ReadParams
+from farm.browser.reading import COLLECT_S, Reading
 from farm.browser.tab import Tab
 from farm.model.errors import SlotLost
 from farm.model.event import Phase, SlotPhases
 from farm.model.outcome import FailureKind
-from farm.model.page import Capture, HashRouter, Image, Link, Media, RenderedPage
+from farm.model.page import Capture, HashRouter, RenderedPage
 
 INTERRUPTED_TRIES = 6
 INTERRUPTED_PAUSE_S = 0.02
@@ -105,7 +104,7 @@ async def visit(
         await answered(response.status, response.headers)
     phases.enter(Phase.SETTLING, url)
     content_type = response.headers.get("content-type", "")
-    is_page = _mime(content_type) in PAGE_TYPES
+    is_page = mime_of(content_type) in PAGE_TYPES
     reading = Reading(tab, params, ends, is_page=is_page)
     actions = await _actions(reading, params, url, response.status) if is_page else Actions()
     seen = await reading.read()
@@ -220,33 +219,8 @@ def _page(tab: Tab, response: Response, seen: dict[str, Any], timings: dict[str,
     if tab.events.journey.is_long and way.answer is not None:
         # The page navigated on: what answered for the document that was read counts.
         status, headers = int(way.answer["status"]), flat(way.answer["headers"])
-    content_type = headers.get("content-type", "")
-    return RenderedPage(
-        final_url=seen["url"],
-        status=status,
-        headers=headers,
-        content_type=content_type,
-        title=seen["title"],
-        text=seen["text"],
-        html=seen["html"] if _mime(content_type) in PAGE_TYPES else "",
-        links=tuple(Link(url, text, rel) for url, text, rel in seen["links"]),
-        settled=seen["settled"],
-        settle_reason=seen["reason"],
-        redirects=way.urls,
-        redirect_statuses=way.statuses,
-        robots=seen["robots"],
-        canonical=seen["canonical"],
-        lang=seen["lang"],
-        charset=seen["charset"],
-        metadata=metadata_of(seen.get("metadata")),
-        images=tuple(Image(*one) for one in seen["images"]) if "images" in seen else None,
-        media=tuple(Media(*one) for one in seen["media"]) if "media" in seen else None,
-        timings_ms=timings,
-        truncated=tuple(seen["truncated"]),
-        errors=tab.events.errors.found,
-        errors_more=tab.events.errors.more,
-        logged_in=seen.get("loggedIn"),
-    )
+    page = page_of(seen, DocumentHead(status, headers, way.urls, way.statuses), timings)
+    return replace(page, errors=tab.events.errors.found, errors_more=tab.events.errors.more)
 
 
 async def _with_loaded(tab: Tab, page: RenderedPage, reading: Reading) -> RenderedPage:
@@ -321,9 +295,5 @@ def _promises_a_page(document: dict[str, Any]) -> bool:
     """Whether the answer's head is that of a page, so that something must have been shown."""
     headers = flat(document["headers"])
     is_download = headers.get("content-disposition", "").startswith("attachment")
-    is_html = _mime(headers.get("content-type", "")) in PAGE_TYPES - {""}
+    is_html = mime_of(headers.get("content-type", "")) in PAGE_TYPES - {""}
     return document["status"] == HTTPStatus.OK and is_html and not is_download
-
-
-def _mime(content_type: str) -> str:
-    return content_type.partition(";")[0].strip().lower()

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from playwright.async_api import BrowserContext, CDPSession, Error, Page
 
-from farm.browser.driver import script
+from farm.browser.collector import hook
 from farm.browser.engine import CLOSE_S, Engine, close_context
 from farm.browser.errors import DriverExited, ending, playwright_errors, translate
 from farm.browser.events import PageEvents
@@ -30,9 +30,6 @@ from farm.resources.memory import limit_growth
 
 T = TypeVar("T")
 StateFor = Callable[[str], Any]
-HOOK = f"{{\n{script('platform.js', 'frames.js', 'hook.js')}\n}}\n"
-"""In a block, so that the page sees nothing of it."""
-FLOOD, NO_IMAGES = script("flood.js"), script("no_images.js")
 AS_IT_IS = "_pw_impl_instance_"
 """Where Playwright keeps what it calls for a listener: a listener that is there itself gets events unchanged."""
 NEAR_CAP = 0.5
@@ -106,10 +103,9 @@ class Tab:
     async def prepare(self, params: TabParams) -> None:
         """Make a new tab ready for its first visit: what is counted, blocked and listened to in it."""
         self.frame_id = (await self.cdp.send("Page.getFrameTree"))["frameTree"]["frame"]["id"]
-        on_demand = "true" if self.engine.frames_on_demand else "false"
         # By Playwright, not by the session of our own: there it would need the Page domain and all its events.
-        hook = HOOK.replace('"NONCE"', f'"{self.nonce}"').replace('"ON_DEMAND"', on_demand) + FLOOD
-        await self.page.add_init_script(hook if params.images else hook + NO_IMAGES)
+        source = hook(self.nonce, on_demand=self.engine.frames_on_demand, images=params.images)
+        await self.page.add_init_script(source)
         # Blocking works only while the domain is enabled; without the caps Blink would keep every body for us.
         await self.cdp.send("Network.enable", params.capture.buffers)
         await self.cdp.send("Network.setBlockedURLs", {"urls": list(params.blocked_urls)})

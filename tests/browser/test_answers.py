@@ -10,7 +10,7 @@ from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from farm.browser.reading import ReadParams, checked
+from farm.browser.collector import ReadParams, checked
 from farm.detect import detect
 from farm.model.errors import RenderError
 from fixtures.pages import served_by

@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from farm.browser.reading import ReadParams
+from farm.browser.collector import ReadParams
 from farm.browser.render import RenderParams
 from fixtures.pages import served_by
 from tests.browser.conftest import Browsing, browsing, pool_of_a_module, visit

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from farm.browser.reading import ReadParams
+from farm.browser.collector import ReadParams
 from farm.browser.render import RenderParams
 from farm.browser.tab import TabParams
 from farm.model.page import Image, RenderedPage

@@ -7,8 +7,8 @@ import orjson
 import pytest
 import pytest_asyncio
 
+from farm.browser.collector import ReadParams
 from farm.browser.metadata import metadata_of
-from farm.browser.reading import ReadParams
 from farm.browser.render import RenderParams
 from farm.model.page import RenderedPage
 from farm.sinks.record import json_line

@@ -1,0 +1,245 @@
+"""What is asked of a page by the scripts that read it, and what their answer means.
+
+The same for every engine that runs them: `js/settle.js` waits, `js/collect.js` reads, and what comes back is
+checked here before anything else looks at it, since a page may have made it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from farm.browser.driver import READING, decoded, script
+from farm.browser.metadata import metadata_of
+from farm.model.errors import RenderError
+from farm.model.outcome import FailureKind
+from farm.model.page import Image, Link, Media, RenderedPage
+
+HOOK = f"{{\n{script('platform.js', 'frames.js', 'hook.js')}\n}}\n"
+"""In a block, so that the page sees nothing of it."""
+FLOOD, NO_IMAGES = script("flood.js"), script("no_images.js")
+PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml", ""})
+"""The types of what has links, text and HTML of its own."""
+LINK_PARTS = 3
+NOT_YET = ("frame", "leaving", "later")
+"""What a page answers that is not settled yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadParams:
+    """`wait` is `settle`, `load`, `domcontentloaded` or `css`; caps are characters.
+
+    `link_cap` is a number of links, `links_cap` their characters; what `logged_in` matches shows a session.
+    """
+
+    wait: str = "settle"
+    selector: str = ""
+    logged_in: str = ""
+    settle_timeout_s: float = 10.0
+    quiet_ms: int = 50
+    html_cap: int = 8_000_000
+    html_of_text: int | None = None
+    """The HTML is read of pages with at most so many characters of text alone; None: of all."""
+    text_cap: int = 2_000_000
+    link_cap: int = 10_000
+    links_cap: int = 2_000_000
+    link_text_cap: int = 300
+    url_cap: int = 8_000
+    """Longer addresses are not visited, and so need not be brought home."""
+    title_cap: int = 10_000
+    word_cap: int = 1_000
+    """Of what is a word or a few: `rel`, `lang`, meta robots."""
+    metadata_cap: int = 500_000
+    """Of JSON-LD, Open Graph, Twitter cards and microdata together."""
+    metadata_value_cap: int = 20_000
+    list_images: bool = False
+    image_cap: int = 5_000
+    images_cap: int = 500_000
+    """Images and media: their number, and the characters of all of them together."""
+    all_cap: int = 20_000_000
+    """Characters of all of it, as they are written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How long a page is waited for; `wait` and `selector` as in `ReadParams`, `left_s` seconds at most.
+
+    `nonce` is the name of the events by which `js/hook.js` tells what the page still does.
+    """
+
+    nonce: str
+    wait: str
+    selector: str
+    quiet_ms: int
+    left_s: float
+
+
+def hook(nonce: str, *, on_demand: bool, images: bool) -> str:
+    """Return what runs in the page's own world before its scripts: it counts what the page still does.
+
+    `on_demand` says that frames are made on demand only, `images` that they are loaded.
+    """
+    source = HOOK.replace('"NONCE"', f'"{nonce}"').replace('"ON_DEMAND"', str(on_demand).lower()) + FLOOD
+    return source if images else source + NO_IMAGES
+
+
+def caps_of(params: ReadParams, *, is_page: bool) -> str:
+    """Return the caps as the scripts take them, an object of JSON."""
+    caps = {
+        "htmlCap": params.html_cap,
+        "htmlOfText": params.html_of_text,
+        "textCap": params.text_cap,
+        "linkCap": params.link_cap,
+        "linksCap": params.links_cap,
+        "linkTextCap": params.link_text_cap,
+        "metadataCap": params.metadata_cap,
+        "metadataValueCap": params.metadata_value_cap,
+        "imageCap": params.image_cap,
+        "imagesCap": params.images_cap,
+        "urlCap": params.url_cap,
+        "titleCap": params.title_cap,
+        "wordCap": params.word_cap,
+        "allCap": params.all_cap,
+        "listImages": params.list_images and is_page,
+        "isPage": is_page,
+        **({"loggedIn": params.logged_in} if params.logged_in else {}),
+    }
+    return orjson.dumps(caps).decode()
+
+
+def settling(asked: Asked, state: Mapping[str, bool], caps: str | None) -> str:
+    """Return the expression that waits and, with `caps`, reads: a promise of what `checked` takes.
+
+    `state` is what the caller knows of the page: `framed`, `stayed`, `inert`, `onDemand`.
+    """
+    settle = {
+        "nonce": asked.nonce,
+        "wait": asked.wait,
+        "selector": asked.selector,
+        "quietMs": asked.quiet_ms,
+        "capMs": round(asked.left_s * 1000),
+        **state,
+    }
+    read = "JSON.stringify({ url: location.href, ...settled })"
+    if caps is not None:
+        read = f"((caps) => bounded({{ ...collect(caps), ...settled }}, caps))({caps})"
+    # One string passes through browser and driver as it is: both would build every link anew.
+    return (
+        f"settle({orjson.dumps(settle).decode()}).then((settled) =>"
+        f" 'settled' in settled ? {read} : JSON.stringify(settled))"
+    )
+
+
+def checked(said: Any) -> dict[str, Any]:
+    """Return what a page's world answered; raises RenderError where it is not of the form that was asked for."""
+    try:
+        seen = decoded(said)
+    except (ValueError, TypeError, RecursionError):
+        seen = None
+    if not isinstance(seen, dict) or not (any(map(seen.get, NOT_YET)) or _is_whole(seen)):
+        raise RenderError(FailureKind.CRASH, "the page could not be read: its answer is none")
+    return seen
+
+
+def _is_whole(seen: dict[str, Any]) -> bool:
+    if not all(isinstance(seen.get(name), str) for name in ("url", "reason")) or "settled" not in seen:
+        return False
+    if "links" not in seen:
+        return True  # it was not to be read yet
+    links = seen["links"]
+    return (
+        all(
+            isinstance(seen.get(name), str) for name in ("title", "text", "html", "robots", "lang", "charset")
+        )
+        and isinstance(seen.get("canonical"), str | None)
+        and isinstance(seen.get("metadata"), dict | None)
+        and isinstance(seen.get("truncated"), list)
+        and isinstance(links, list)
+        and all(isinstance(one, list) and len(one) == LINK_PARTS for one in links)
+        and all(isinstance(part, str) for one in links for part in one)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentHead:
+    """The answer of the document that was read, and how it was come to; header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    redirects: tuple[str, ...] = ()
+    redirect_statuses: tuple[int, ...] = ()
+
+
+def page_of(seen: Mapping[str, Any], head: DocumentHead, timings_ms: Mapping[str, int]) -> RenderedPage:
+    """Return the page that was read whole."""
+    content_type = head.headers.get("content-type", "")
+    return RenderedPage(
+        final_url=seen["url"],
+        status=head.status,
+        headers=head.headers,
+        content_type=content_type,
+        title=seen["title"],
+        text=seen["text"],
+        html=seen["html"] if mime_of(content_type) in PAGE_TYPES else "",
+        links=tuple(Link(url, text, rel) for url, text, rel in seen["links"]),
+        settled=seen["settled"],
+        settle_reason=seen["reason"],
+        redirects=head.redirects,
+        redirect_statuses=head.redirect_statuses,
+        robots=seen["robots"],
+        canonical=seen["canonical"],
+        lang=seen["lang"],
+        charset=seen["charset"],
+        metadata=metadata_of(seen.get("metadata")),
+        images=tuple(Image(*one) for one in seen["images"]) if "images" in seen else None,
+        media=tuple(Media(*one) for one in seen["media"]) if "media" in seen else None,
+        timings_ms=timings_ms,
+        truncated=tuple(seen["truncated"]),
+        logged_in=seen.get("loggedIn"),
+    )
+
+
+def mime_of(content_type: str) -> str:
+    """Return the type alone, in lower case."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+class Collector:
+    """What an engine that is no Chromium asks of its pages. `images` says whether it loads them."""
+
+    reading = READING
+    """The scripts that `expression` needs in its world."""
+
+    def __init__(self, params: ReadParams, *, images: bool) -> None:
+        self._params = params
+        self._images = images
+        self._caps = caps_of(params, is_page=True)
+
+    def hook(self, nonce: str) -> str:
+        """Return what runs in the page's own world before its scripts."""
+        return hook(nonce, on_demand=False, images=self._images)
+
+    def expression(self, nonce: str, left_s: float, *, stayed: bool = False) -> str:
+        """Return what waits for the page, `left_s` at most, and reads it; `stayed`: it did not leave after all."""
+        params = self._params
+        state = {"framed": False, "stayed": stayed, "inert": False, "onDemand": False}
+        return settling(
+            Asked(nonce, params.wait, params.selector, params.quiet_ms, left_s), state, self._caps
+        )
+
+    def checked(self, said: Any) -> dict[str, Any]:
+        """Return what the expression came to; raises RenderError where it is not of that form."""
+        return checked(said)
+
+    def page(
+        self,
+        seen: Mapping[str, Any],
+        status: int,
+        headers: Mapping[str, str],
+        way: Sequence[tuple[str, int]],
+        timings_ms: Mapping[str, int],
+    ) -> RenderedPage:
+        """Return the page that was read, `way` being the addresses before its own and what they answered."""
+        urls, statuses = tuple(url for url, _ in way), tuple(status for _, status in way)
+        return page_of(seen, DocumentHead(status, headers, urls, statuses), timings_ms)
