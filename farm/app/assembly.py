@@ -141,8 +141,7 @@ async def assemble_node(
         cap_bytes = renderer_cap_bytes(plan.budget_bytes)
         login = site_login(session, clock)
         slots = node_slots(session, cap_bytes, folder, reaper, emit, clock, login)
-        if slots.pool is not None:
-            stack.push_async_callback(slots.pool.close)
+        stack.push_async_callback(slots.close)
         session.presence.on_drain(ending_from_thread(control, emit, clock))
         retry = RetryParams(retries=session.crawl.settings["retries"])
         proxies = proxies_of(plan, emit, clock)

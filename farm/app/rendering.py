@@ -36,7 +36,7 @@ from farm.scope.rules import registrable_domain
 from farm.settings.commands import RunSettings
 from farm.settings.units import is_timezone
 
-RENDERERS = frozenset({Renderer.BROWSER})
+RENDERERS = frozenset({Renderer.BROWSER, Renderer.LIGHT})
 """What there is."""
 CHEAP: tuple[Renderer, ...] = ()
 """What `--render auto` may use beside the browser, the cheapest first."""

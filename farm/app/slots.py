@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from random import random
 
+from farm.app.light import light_pool
 from farm.app.records import PageParsers, compared_fields
 from farm.app.rendering import renderer_rules, slot_params
 from farm.app.session import CrawlSession
@@ -14,6 +15,7 @@ from farm.browser.engine import EngineParams
 from farm.browser.pool import Pool, PoolParams
 from farm.detect import detect
 from farm.egress import SlotProxy
+from farm.light.pool import LightPool
 from farm.model.clock import Clock
 from farm.model.errors import UsageError
 from farm.model.event import Emit
@@ -41,6 +43,7 @@ class NodeSlots:
     pool: Pool | None
     rules: RendererRules
     cheap: Mapping[Renderer, Cheap] = field(default_factory=dict)
+    light: LightPool | None = None
     tiered: list[TieredSlot] = field(default_factory=list)
     audited: Callable[[TieredSlot], Slot] | None = None
     """Makes a slot that chooses the cheapest renderer that is good; None where nothing is to be chosen."""
@@ -73,6 +76,12 @@ class NodeSlots:
         self.tiered.append(slot)
         return slot if self.audited is None else self.audited(slot)
 
+    async def close(self) -> None:
+        """End the engines."""
+        for one in (self.light, self.pool):
+            if one is not None:
+                await one.close()
+
     def inventory(self) -> ProcessInventory:
         """Return the processes of the engines."""
         return self.pool.inventory() if self.pool is not None else ProcessInventory()
@@ -97,9 +106,26 @@ def node_slots(
 ) -> NodeSlots:
     """Return what makes the slots; nothing is started before a page needs it."""
     rules = renderer_rules(session.plan.settings)
-    pool = _pool(session, _slot_params(session, login), cap_bytes, folder, reaper, emit, clock)
+    params = _slot_params(session, login)
+    pool = _pool(session, params, cap_bytes, folder, reaper, emit, clock)
     cheap: dict[Renderer, Cheap] = {}
-    return NodeSlots(pool, rules, cheap, audited=_audited(session, rules, cheap, None))
+    light = None
+    if Renderer.LIGHT in rules.named:
+        is_required = any(mode.renderer is Renderer.LIGHT for mode in rules.modes)
+        light = light_pool(
+            session.plan.settings,
+            params,
+            cap_bytes,
+            folder,
+            reaper.kill,
+            emit,
+            clock,
+            is_required=is_required,
+        )
+    if light is not None:
+        lights = light
+        cheap[Renderer.LIGHT] = lambda name, port: lights.slot(name, port.proxy_url)
+    return NodeSlots(pool, rules, cheap, light, audited=_audited(session, rules, cheap, None))
 
 
 def _audited(

@@ -1,0 +1,1 @@
+"""The light engine: a program that runs a page's scripts and paints nothing, driven over CDP."""

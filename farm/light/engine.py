@@ -1,0 +1,208 @@
+"""A light engine: one process that is confined before it starts, and serves several slots at once.
+
+What always holds: once `start` has begun, `close` ends the process and removes the engine's folder, whether
+`start` succeeded or not; the process has neither the farm's environment nor its files; an engine is never used
+again once it is lost.
+"""
+
+import asyncio
+import fcntl
+import json
+import select
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from farm.light import launcher
+from farm.light.connection import LightConnection
+from farm.light.program import ProgramParams, arguments, authorities
+from farm.model.errors import BrowserUnavailable, SlotLost
+from farm.model.outcome import FailureKind
+from farm.resources import processes
+
+START_S = 20.0
+CLOSE_S = 3.0
+TRY_EVERY_S = 0.02
+FILES = 1024
+READABLE = (
+    # What the program is linked with.
+    "/lib",
+    "/lib64",
+    "/usr/lib",
+    "/usr/lib64",
+    "/etc/ld.so.cache",
+    "/dev/urandom",
+    "/dev/null",
+    "/sys/devices/system/cpu/online",
+    "/usr/share/zoneinfo",
+    "/etc/localtime",
+)
+_RECEIVE, _SEND = 0xC0502100, 0xC0182101
+"""The `ioctl`s of seccomp's listener: take a call that waits, and answer it."""
+_NOTICE_BYTES = 80
+_CONTINUE = 1
+
+
+class LightEngine:
+    """One process. `lost` is resolved with the reason when it is found dead."""
+
+    def __init__(self, number: int, params: ProgramParams, folder: Path, own: Callable[[int], None]) -> None:
+        self.name = f"light-{number}"
+        self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.pid = 0
+        self.pages = self.took_ms = self.used_bytes = 0
+        self.retiring_since = 0.0
+        self.is_retiring = False
+        """Whether it gets no new slot."""
+        self.ports: frozenset[int] = frozenset()
+        """What it may connect to."""
+        self.slots: set[str] = set()
+        """The names of the slots that have a connection, or are opening one."""
+        self._params = params
+        self._folder = folder / self.name
+        self._own = own
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def start(self, ports: Iterable[int]) -> None:
+        """Start the process, which may connect to these ports alone. Raises BrowserUnavailable with the reason."""
+        begun = time.monotonic()
+        self.ports = frozenset(ports)
+        try:
+            async with asyncio.timeout(START_S):
+                await asyncio.to_thread(self._launch, sorted(self.ports))
+                await self._listening()
+        except TimeoutError as error:
+            await self.close()
+            raise BrowserUnavailable(self._sentence(f"it did not start within {START_S:g} s")) from error
+        except OSError as error:
+            await self.close()
+            raise BrowserUnavailable(self._sentence(str(error))) from error
+        except BaseException:
+            await self.close()
+            raise
+        self.took_ms = round((time.monotonic() - begun) * 1000)
+
+    def _launch(self, ports: list[int]) -> None:
+        """Start the launcher; raises OSError where it does not become the engine. Runs in a thread."""
+        self._folder.mkdir(mode=0o700, parents=True)
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.settimeout(START_S / 2)
+            trusted = authorities(self._params.ca_file)
+            given = {
+                "program": str(self._params.program),
+                "arguments": arguments(self._params, self._socket),
+                "folder": str(self._folder),
+                "readable": [*READABLE, *map(str, trusted)],
+                "ports": ports,
+                "notify_fd": theirs.fileno(),
+                "data_bytes": self._params.data_bytes,
+                "files": FILES,
+            }
+            self._process = subprocess.Popen(
+                [sys.executable, "-IS", launcher.__file__, json.dumps(given)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={},
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+            self.pid = self._process.pid
+            self._own(self.pid)
+            theirs.close()
+            said, listeners, _, _ = socket.recv_fds(ours, 4096, 1)
+            if not listeners:
+                raise OSError(said.decode("utf-8", "replace") or "its launcher ended")
+            _allow_one_socket(listeners[0])
+
+    async def _listening(self) -> None:
+        """Wait until it takes connections."""
+        while True:
+            try:
+                connection = await LightConnection.open(self._socket)
+            except OSError:
+                if self._process is None or self._process.poll() is not None:
+                    raise OSError("it ended") from None
+                await asyncio.sleep(TRY_EVERY_S)
+            except SlotLost as error:
+                raise OSError(error.detail) from error
+            else:
+                connection.close("it was only to see")
+                return
+
+    async def connect(self) -> LightConnection:
+        """Return a new connection; raises SlotLost, and marks the engine lost, where there is none."""
+        try:
+            return await LightConnection.open(self._socket)
+        except (OSError, TimeoutError) as error:
+            self.check()
+            self.mark_lost(f"it takes no connection: {str(error) or 'no answer in time'}")
+        raise self.loss()
+
+    @property
+    def _socket(self) -> Path:
+        return self._folder / "cdp"
+
+    def _sentence(self, why: str) -> str:
+        return f"The light engine cannot be started ({why}); take another --render."
+
+    def loss(self) -> SlotLost:
+        """Return the error of a visit that this engine's death has ended."""
+        return SlotLost(
+            FailureKind.CRASH, f"{self.name}: {self.lost.result() if self.lost.done() else 'lost'}"
+        )
+
+    def mark_lost(self, reason: str) -> None:
+        """Resolve `lost` with the reason; only the first call counts."""
+        if not self.lost.done():
+            self.lost.set_result(reason)
+
+    def check(self) -> None:
+        """Look whether the process lives, and how much private memory it has."""
+        if self._process is None or self._process.poll() is not None:
+            self.mark_lost("its process died")
+            return
+        try:
+            self.used_bytes = processes.private_bytes(self.pid)
+        except OSError:
+            self.mark_lost("its process died")
+
+    async def close(self) -> None:
+        """Kill the process with all that it may have started, and remove the folder."""
+        self.mark_lost("closed")
+        if self.pid:
+            await asyncio.to_thread(processes.kill_groups, [self.pid], CLOSE_S)
+        if self._process is not None:
+            await asyncio.to_thread(self._reap, self._process)
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
+    @staticmethod
+    def _reap(process: subprocess.Popen[bytes]) -> None:
+        try:
+            process.wait(CLOSE_S)
+        except subprocess.TimeoutExpired:
+            # It is killed, and hangs in the kernel: the reaper has it too.
+            return
+
+
+def _allow_one_socket(listener: int) -> None:
+    """Let the engine have the one socket of the file system that it listens on; raises OSError where it has none.
+
+    The call goes on as it was made, with what is in its registers, which nothing can change any more. Once this
+    end is closed every further call fails.
+    """
+    with open(listener, "rb", closefd=True) as held:
+        waiting = select.poll()
+        waiting.register(held, select.POLLIN)
+        if not waiting.poll(START_S * 500):
+            raise OSError("it asked for no socket")
+        notice = bytearray(_NOTICE_BYTES)
+        fcntl.ioctl(held, _RECEIVE, notice)
+        (number,) = struct.unpack_from("=Q", notice)
+        fcntl.ioctl(held, _SEND, struct.pack("=QqiI", number, 0, 0, _CONTINUE))
