@@ -29,8 +29,8 @@ _ROOMY_ROWS = 30
 _LONG_ROWS = 34
 _NOTICE_S = 60.0
 _ENDS = "Ctrl-C finishes the pages under way and stops; a second one stops at once"
-_KEYS = "1 overview  2 sites  3 proxies  4 nodes  5 dead  6 events  p pause  +/- contexts  ? keys"
-_LIST_KEYS = "up/down  Enter opens  / filter  s order  Esc back  1 overview  ? keys"
+_KEYS = "? keys  1 overview  2 sites  3 proxies  4 nodes  5 dead  6 events  p pause  +/- contexts"
+_LIST_KEYS = "? keys  up/down  Enter opens  / filter  s order  Esc back  1 overview"
 _STATES = {"running": ("crawling", "green"), "finished": ("finished", "bold green")}
 _Part = tuple[str, str]
 
