@@ -12,7 +12,7 @@ import pytest
 from fixtures.shop import Shop
 from tests.tree import ROOT
 
-DOCUMENTS = ("docs/python.md", "README.md")
+DOCUMENTS = ("docs/python.md", "docs/migration.md", "README.md")
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 EXAMPLES = {
     f"{name}:{text.count(chr(10), 0, found.start()) + 1}": found[1]

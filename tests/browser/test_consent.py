@@ -1,5 +1,6 @@
 """Cookie banners: twelve of different kinds, six of them made without a look at the rules; answered, and gone."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -171,15 +172,18 @@ async def shown(browser: Browsing, url: str) -> RenderedPage:
         slot.retire()
 
 
-@pytest.mark.parametrize("name", BANNERS)
-async def test_a_banner_is_rejected(rejecting: Browsing, pages: str, name: str) -> None:
-    """The page says so, nothing of the banner is left in what is read, and the record names what knew it."""
-    page = await shown(rejecting, f"{pages}{name}")
-    assert "Chosen: reject." in page.text
-    assert "cookies" not in page.text.lower()
-    assert page.text.startswith("The content")
-    assert {**page.actions["consent"], "by": ""} == {"choice": "reject", "by": "", "answered": True}
-    assert page.actions["consent"]["by"]
+async def test_banners_of_twelve_kinds_are_rejected(rejecting: Browsing, pages: str) -> None:
+    """The pages say so, nothing of the banners is left in what is read, and the records name what knew them."""
+    shows = await asyncio.gather(*(shown(rejecting, f"{pages}{name}") for name in BANNERS))
+    told = {name: page.actions.get("consent", {}) for name, page in zip(BANNERS, shows, strict=True)}
+    assert {name: (one.get("choice"), one.get("answered")) for name, one in told.items()} == dict.fromkeys(
+        BANNERS, ("reject", True)
+    )
+    assert all(one["by"] for one in told.values())
+    for page in shows:
+        assert page.text.startswith("The content")
+        assert "Chosen: reject." in page.text
+        assert "cookies" not in page.text.lower()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])

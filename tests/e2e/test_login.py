@@ -82,6 +82,7 @@ def test_two_nodes_share_the_logins(members: Members, tmp_path: Path) -> None:
     assert sum(len(one.records) for one in ended) == len(whole(members))
 
 
+@pytest.mark.slow
 def test_a_login_that_fails_ends_the_run(
     members: Members, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
