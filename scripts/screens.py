@@ -11,15 +11,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 
 from farm.cli.top import look
+from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
-from farm.frontier.crawl import find_crawl
+from farm.frontier.crawl import Crawl, find_crawl
 from farm.frontier.embedded import EmbeddedRedis
 from farm.frontier.frontier import RedisFrontier
 from farm.model.clock import SystemClock
@@ -99,20 +100,22 @@ def crawled(folder: Path) -> Iterator[tuple[str, RealProxy]]:
         yield redis, proxies[-1]
 
 
+async def begun_crawl(client: RedisClient) -> Crawl:
+    """Wait for the crawl to begin."""
+    deadline = time.monotonic() + STARTS_S
+    while time.monotonic() < deadline:
+        with suppress(NoSuchCrawl):
+            return await find_crawl(client, CRAWL)
+        await asyncio.sleep(1)
+    return await find_crawl(client, CRAWL)
+
+
 async def watched(redis: str, dying: RealProxy) -> tuple[Snapshot, str]:
     """Watch the crawl for a while; return how it looks then, and where it is."""
     clock, whole = SystemClock(), WholeCrawl(time.monotonic())
     client = await connect(redis, patience_s=STARTS_S)
     try:
-        deadline = time.monotonic() + STARTS_S
-        while True:
-            try:
-                crawl = await find_crawl(client, CRAWL)
-                break
-            except NoSuchCrawl:
-                if time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(1)
+        crawl = await begun_crawl(client)
         frontier = RedisFrontier(client, crawl)
         begun = time.monotonic()
         while time.monotonic() - begun < RUNS_S:
