@@ -24,6 +24,7 @@ def summary_of(
     reason: str,
     started_at: datetime,
     finished_at: datetime,
+    cpu_s: float = 0.0,
 ) -> Summary:
     """Return the summary of a run as it stands."""
     totals = assembly.totals()
@@ -39,6 +40,7 @@ def summary_of(
         skipped={**assembly.sink.skipped, **queue_full(stats)},
         dead=stats.dead_by_reason,
         pages_per_s=snapshot.pages_per_s_overall,
+        cpu_s=cpu_s,
         peak_memory_bytes=snapshot.memory_peak_bytes,
         memory_budget_bytes=plan.budget_bytes,
         loop_lag_ms={

@@ -23,6 +23,7 @@ from farm.monitor.log import LOG_NAME
 from farm.monitor.report import RunReport, report_lines
 from farm.monitor.snapshot import Snapshot
 from farm.monitor.tally import Tally
+from farm.resources.processes import tree_cpu_s
 from farm.runtime.control import ExitReason, checkpoint
 from farm.runtime.reaper import Reaper
 from farm.runtime.watchdog import LoopWatchdog
@@ -51,6 +52,8 @@ class RunningCrawl:
     started_at: datetime
     closing: ExitStack
     """What is to be closed after the crawl, and before the reaper."""
+    cpu_before_s: float = 0.0
+    """CPU time of this process before the run."""
 
     def summed_up(self, snapshot: Snapshot, stats: Stats, reason: str) -> Summary:
         """Return the summary as it stands."""
@@ -63,6 +66,7 @@ class RunningCrawl:
             reason,
             self.started_at,
             self.clock.wall(),
+            max(0.0, tree_cpu_s() - self.cpu_before_s),
         )
 
 
@@ -166,6 +170,7 @@ async def _work(
     clock: Clock,
 ) -> RunEnd:
     """Run the node with the observer informed, close everything, and sum up."""
+    cpu_before_s = tree_cpu_s()
     started_at, tally = clock.wall(), Tally(clock.monotonic(), plan.settings.limit)
 
     def emit(event: Event) -> None:
@@ -182,7 +187,17 @@ async def _work(
         _serve_metrics(plan, tally, clock, shown)
         async with assemble(plan, session, reaper, emit, clock, tally.snapshot) as assembly:
             run = RunningCrawl(
-                plan, session, assembly, tally, reaper, watchdog, emit, clock, started_at, watched
+                plan,
+                session,
+                assembly,
+                tally,
+                reaper,
+                watchdog,
+                emit,
+                clock,
+                started_at,
+                watched,
+                cpu_before_s,
             )
             checkpoint()
             watchdog.report_lag(assembly.tell_lag)

@@ -1,18 +1,20 @@
 """`farm plan`: how many contexts and nodes, how long, and what binds; by Little's law, from what was measured."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from farm.app.access import open_existing_crawl
+from farm.app.access import crawl_folder, open_existing_crawl
 from farm.app.limits import crawl_limits
 from farm.cli.signals import run_interruptible
 from farm.egress.proxy_file import ProxyFile
-from farm.frontier.nodes import by_site
+from farm.frontier.nodes import NodeFlow, by_site
 from farm.model.errors import UsageError
 from farm.model.url import ANY_SUBDOMAIN, site_of
 from farm.monitor.figures import size
@@ -22,6 +24,7 @@ from farm.policy.capacity import (
     Flow,
     Workload,
     automatic_contexts,
+    million_pages,
     plan,
     together,
 )
@@ -29,11 +32,21 @@ from farm.resources.host_load import core_count
 from farm.resources.memory import machine_bytes
 from farm.settings.commands import PlanSettings
 from farm.settings.load import load
+from farm.settings.options import EMBEDDED
 from farm.settings.origin import flags_of
 from farm.settings.sites import SiteTable
 from farm.settings.stored import check_shared_settings, stored_tables
 from farm.settings.units import Rate
 
+ABOUT = (
+    "Say how many contexts and nodes it takes, how long, what binds, and what it costs: from what a crawl has "
+    "measured, or from a short probe of the URLs. After a run, say how that compares with what happened."
+)
+SUMMARY_BYTES = 2**20
+BUSY = 0.5
+"""Of the contexts, which part has a visit under way at any moment where all have work."""
+OTHERS_SHOWN = 0.1
+ASSUMED_CPU_S = 0.1
 ASSUMED_S = 1.0
 """How long a visit takes where nothing is known of the site."""
 NAMES = {
@@ -52,17 +65,17 @@ _LIMITS = ("rate", "site_concurrency", "global_rate", "global_concurrency", "pro
 
 def main(arguments: Sequence[str]) -> int:
     """Print the plan."""
-    settings = load(
-        PlanSettings, arguments, "farm plan", "Say how many contexts it takes, how long, what binds."
-    )
+    settings = load(PlanSettings, arguments, "farm plan", ABOUT)
     known = run_interruptible(_known(settings)) if _names_a_crawl(settings) else _Known()
     pages = settings.pages or known.pages
-    if not pages:
+    if not pages and not known.last:
         raise UsageError("There is nothing to plan; give --pages N, or a crawl with URLs left to visit.")
+    if settings.urls:
+        known = run_interruptible(_probed(settings, known))
     took_s = settings.page_time or known.flow.took_s or ASSUMED_S
-    source = "given" if settings.page_time else f"measured in {settings.crawl or 'the crawl'}"
+    source = "given" if settings.page_time else known.source or f"measured in {settings.crawl or 'the crawl'}"
     if not settings.page_time and not known.flow.took_s:
-        source = "assumed; give --page-time, or a crawl that has run"
+        source = "assumed; give --page-time, a URL to probe, or a crawl that has run"
     budget, cores = settings.memory.of(machine_bytes()), core_count()
     contexts = settings.contexts or automatic_contexts(budget, cores)
     proxies, tables = _proxies(settings), settings.site or known.tables
@@ -72,11 +85,11 @@ def main(arguments: Sequence[str]) -> int:
             "--proxies has no effect without --proxy-rate; give --proxy-rate RATE too, or leave it out."
         )
     wanted = Workload(
-        pages=pages,
+        pages=pages or (known.last.pages if known.last else 0),
         took_s=took_s,
         contexts=contexts,
-        cores=cores,
-        cpu_s=settings.page_cpu,
+        cores=max(0.1, cores - known.others),
+        cpu_s=settings.page_cpu or known.page_cpu_s or ASSUMED_CPU_S,
         context_bytes=CONTEXT_BYTES,
         budget_bytes=budget,
         sites=_sites(settings, known, tables),
@@ -84,8 +97,22 @@ def main(arguments: Sequence[str]) -> int:
         proxies=proxies,
         within_s=settings.within or 0.0,
     )
-    _show(wanted, plan(wanted), source)
+    made = plan(wanted)
+    price, cost = settings.node_price, None
+    if price is not None:
+        cost = million_pages(price, made.nodes or 1, _rate(wanted, made))
+    if settings.as_json:
+        print(json.dumps(_plain(wanted, made, known, cost)))
+    else:
+        _show(wanted, made, source, known, cost)
     return 0
+
+
+def _rate(wanted: Workload, made: CapacityPlan) -> float:
+    """Return the rate of all nodes that the plan has."""
+    if not wanted.within_s or not made.nodes:
+        return made.per_s
+    return max(made.per_s, wanted.pages / wanted.within_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +125,20 @@ class _Known:
     names: Sequence[str] = ()
     agreed: Mapping[str, Any] = field(default_factory=dict)
     tables: Mapping[str, SiteTable] = field(default_factory=dict)
+    page_cpu_s: float = 0.0
+    others: float = 0.0
+    """How many cores something else uses."""
+    source: str = ""
+    last: "LastRun | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """What the last run in the output folder came to: its pages, their rate, and what each cost of a core."""
+
+    pages: int
+    per_s: float
+    page_cpu_s: float
 
 
 def _names_a_crawl(settings: PlanSettings) -> bool:
@@ -114,14 +155,53 @@ async def _known(settings: PlanSettings) -> _Known:
         # A crawl that has not run yet knows its sites where the scope is one of hosts.
         hosts = {site_of(unit) if "://" in unit else unit for unit in await frontier.scope_sites()}
         names = list(by_site(nodes)) or sorted(hosts)
+        last = _last_run(crawl_folder(settings) / "summary.json") if settings.redis == EMBEDDED else None
         return _Known(
             stats.ledger.open,
-            together(node.flow for node in at_work),
+            _in_turns(together(node.flow for node in at_work), at_work),
             stats.sites or len(names),
             names,
             crawl.settings,
             stored_tables(crawl.settings, frontier.place),
+            page_cpu_s=last.page_cpu_s if last is not None else 0.0,
+            last=last,
         )
+
+
+def _in_turns(flow: Flow, nodes: Sequence[NodeFlow]) -> Flow:
+    """Return a flow by how long a context's turn takes where all of them had work, from one page to the next.
+
+    Between two visits a page is committed and acknowledged, and a context may be replaced.
+    """
+    contexts = sum(node.limit for node in nodes)
+    is_busy = all(node.binding == "contexts" for node in nodes) and flow.under_way >= BUSY * contexts > 0
+    return replace(flow, took_s=max(flow.took_s, contexts / flow.per_s)) if is_busy and flow.per_s else flow
+
+
+def _last_run(summary: Path) -> LastRun | None:
+    """Return what the last run has come to; None where its summary says nothing of that."""
+    try:
+        told = json.loads(summary.read_bytes()[:SUMMARY_BYTES])
+        pages, per_s, cpu_s = int(told["written"]), float(told["pages_per_s"]), float(told["cpu_s"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return LastRun(pages, per_s, cpu_s / pages) if pages > 0 and per_s > 0 and cpu_s > 0 else None
+
+
+async def _probed(settings: PlanSettings, known: _Known) -> _Known:
+    """Return what is known with what a probe has measured in place of what a crawl has."""
+    from farm.app.probe import probe
+
+    found = await probe(settings)
+    return replace(
+        known,
+        flow=Flow(took_s=found.took_s),
+        sites=known.sites or 1,
+        names=known.names or (found.site,),
+        page_cpu_s=found.cpu_s,
+        others=found.others,
+        source=f"measured by a probe of {found.pages} pages",
+    )
 
 
 def _agreed(settings: PlanSettings, known: _Known) -> dict[str, Any]:
@@ -147,12 +227,14 @@ def _proxies(settings: PlanSettings) -> int:
     return len(file.upstreams)
 
 
-def _show(wanted: Workload, made: CapacityPlan, source: str) -> None:
+def _show(wanted: Workload, made: CapacityPlan, source: str, known: _Known, cost: float | None) -> None:
     table = Table(title=f"{wanted.pages:,} pages", title_justify="left", show_header=False)
     table.add_column(style="bold")
     table.add_column()
     table.add_row("a visit takes (W)", f"{wanted.took_s:.2f} s, {source}")
     table.add_row("a page costs", f"{wanted.cpu_s * 1000:.0f} ms of one core")
+    if known.others >= OTHERS_SHOWN:
+        table.add_row("something else uses", f"{known.others:.1f} of {core_count()} cores")
     table.add_section()
     for name, limit in sorted(made.limits.items(), key=lambda item: item[1]):
         mark = "  <- binds" if name == made.binding else ""
@@ -165,7 +247,33 @@ def _show(wanted: Workload, made: CapacityPlan, source: str) -> None:
     if wanted.within_s:
         nodes = str(made.nodes) if made.nodes else f"none: {NAMES[made.binding]} stays what it is"
         table.add_row(f"nodes to end within {_span(wanted.within_s)}", nodes)
+    if cost is not None:
+        table.add_row(
+            "a million pages cost", f"{cost:,.2f}, at {made.nodes or 1} node{'s' * (made.nodes > 1)}"
+        )
+    if known.last is not None:
+        table.add_section()
+        share = f"{known.last.per_s / made.per_s * 100:.0f} % of that rate"
+        table.add_row("the last run", f"{known.last.pages:,} pages, {known.last.per_s:.2f} pages/s: {share}")
     Console().print(table)
+
+
+def _plain(wanted: Workload, made: CapacityPlan, known: _Known, cost: float | None) -> dict[str, Any]:
+    return {
+        "pages": wanted.pages,
+        "page_time_s": wanted.took_s,
+        "page_cpu_s": wanted.cpu_s,
+        "other_cores": known.others,
+        "limits": dict(made.limits),
+        "binding": made.binding,
+        "per_s": made.per_s,
+        "lasts_s": made.lasts_s,
+        "contexts": made.useful,
+        "memory_bytes": made.memory_bytes,
+        "nodes": made.nodes,
+        "million_pages_cost": cost,
+        "last_run": asdict(known.last) if known.last is not None else None,
+    }
 
 
 def _span(seconds: float) -> str:

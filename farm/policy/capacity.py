@@ -149,14 +149,14 @@ def steadied(contexts: int, before: int | None) -> int:
 class Workload:
     """The crawl to plan for. `sites` are the names of its sites, empty where one is not known.
 
-    `contexts` and `cores` are of one node; `cpu_s` is the CPU time of a page, `context_bytes` the memory of a
-    context and `budget_bytes` the memory budget of a node.
+    `contexts` and `cores` are of one node, the latter without what something else uses; `cpu_s` is the CPU time of
+    a page, `context_bytes` the memory of a context and `budget_bytes` the memory budget of a node.
     """
 
     pages: int
     took_s: float
     contexts: int
-    cores: int
+    cores: float
     cpu_s: float
     context_bytes: int
     budget_bytes: int
@@ -200,6 +200,11 @@ def plan(wanted: Workload) -> CapacityPlan:
         memory_bytes=min(useful, _fitting_contexts(wanted)) * wanted.context_bytes,
         nodes=_nodes(wanted, min(node.values()), min(outer.values(), default=math.inf)),
     )
+
+
+def million_pages(price: float, nodes: int, per_s: float) -> float:
+    """Return what a million pages cost, by the price of a node for an hour and the rate of so many nodes."""
+    return price * nodes * 1_000_000 / per_s / 3600
 
 
 def _fitting_contexts(wanted: Workload) -> int:

@@ -21,6 +21,7 @@ from farm.settings.page_options import BrowserSettings, EgressSettings, RenderSe
 from farm.settings.units import (
     CountOrAuto,
     Duration,
+    FileOrNone,
     Lines,
     Listed,
     Memory,
@@ -152,13 +153,24 @@ class DeleteSettings(CrawlSettings, CommandSettings):
     as_json: bool = option(False, "print JSON", flag="json")
 
 
-class PlanSettings(SiteSettings, CrawlSettings, CommandSettings):
+class PlanSettings(OnePageSettings, CrawlSettings):
     """`farm plan`; of limits that are not given those of the crawl hold."""
 
+    urls: Lines = option(
+        (), "where a short probe begins, which measures what a page takes", metavar="URL", positional=True
+    )
     pages: int = option(0, "how many pages there are [what the crawl has left]", metavar="N", ge=0)
     within: Duration | None = option(None, "in what time they are to be done", metavar="TIME", gt=0)
+    node_price: float | None = option(
+        None,
+        "what a node costs an hour, in any currency: says what a million pages cost",
+        metavar="PRICE",
+        gt=0,
+    )
     page_time: Duration | None = option(None, "how long a visit takes [as measured]", metavar="TIME", gt=0)
-    page_cpu: Duration = option(0.1, "what a page costs of one core [100ms]", metavar="TIME", gt=0)
+    page_cpu: Duration | None = option(
+        None, "what a page costs of one core [as measured, else 100ms]", metavar="TIME", gt=0
+    )
     sites: int = option(
         0,
         "how many sites they are spread over [the crawl's, else those with a table]",
@@ -170,10 +182,11 @@ class PlanSettings(SiteSettings, CrawlSettings, CommandSettings):
     rate: RateLimit | None = option(None, "visits to one site [the crawl's]", metavar="RATE")
     site_concurrency: int | None = option(None, "visits to one site at once [the crawl's]", metavar="N", ge=1)
     global_rate: RateLimit | None = option(None, "visits in all [the crawl's]", metavar="RATE")
-    proxies: Path | None = option(None, "a file of proxies", metavar="FILE")
+    proxies: FileOrNone = option(None, "a file of proxies", metavar="FILE")
     proxy_rate: RateLimit | None = option(
         None, "visits by one proxy [the crawl's]", metavar="RATE", needs="proxies"
     )
+    as_json: bool = option(False, "print JSON", flag="json")
 
 
 class AddSettings(CrawlSettings, CommandSettings):

@@ -84,6 +84,11 @@ def parser_for(kind: "type[CommandSettings]", prog: str, about: str) -> FlagPars
         allow_abbrev=False,
         argument_default=None,
     )
+
+    def declarer(name: str) -> type:
+        """Return the model whose declaration counts."""
+        return next(base for base in kind.__mro__ if name in getattr(base, "__annotations__", {}))
+
     first = [name for name, field in kind.model_fields.items() if extra_of(field).get("first")]
     first = first if len(kind.model_fields) >= MANY else []
     if first:
@@ -94,7 +99,10 @@ def parser_for(kind: "type[CommandSettings]", prog: str, about: str) -> FlagPars
         own = [
             name
             for name in model.__annotations__
-            if name in kind.model_fields and name not in TABLES and name not in first
+            if name in kind.model_fields
+            and name not in TABLES
+            and name not in first
+            and declarer(name) is model
         ]
         if own:
             title = (model.__doc__ or model.__name__).splitlines()[0].rstrip(".").lower()

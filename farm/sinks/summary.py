@@ -33,6 +33,8 @@ class Summary:
     skipped: Mapping[str, int] = field(default_factory=dict)
     dead: Mapping[str, int] = field(default_factory=dict)
     pages_per_s: float = 0.0
+    cpu_s: float = 0.0
+    """CPU time of this node's processes in this run, the browsers' and the private Redis's included."""
     peak_memory_bytes: int = 0
     memory_budget_bytes: int = 0
     loop_lag_ms: Mapping[str, int] = field(default_factory=lambda: {"p99": 0, "longest": 0})

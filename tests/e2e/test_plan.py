@@ -1,6 +1,9 @@
 """`farm plan`, as a user runs it."""
 
+import json
 from pathlib import Path
+
+import pytest
 
 from fixtures.shop import serve_shop_in_thread
 from tests.e2e.farm_process import crawl, start
@@ -43,6 +46,26 @@ def test_a_plan_takes_the_time_that_a_crawl_has_measured(out: Path) -> None:
     code, told = planned(out)
     assert code == 2
     assert "give --pages" in told
+
+
+def test_a_plan_is_measured_by_a_probe_and_compared_with_what_happened(out: Path) -> None:
+    """Before there is a crawl, and after it has run; a million pages cost what the nodes do meanwhile."""
+    with serve_shop_in_thread() as shop:
+        loopback = ["--allow-network", "127.0.0.0/8", "--no-sandbox"]
+        code, told = planned(out, shop.url, "--pages", "1000", "--node-price", "0.36", "--json", *loopback)
+        assert code == 0, told
+        plan = json.loads(told.splitlines()[-1])
+        assert 0 < plan["page_cpu_s"] < 5
+        assert plan["page_time_s"] > 0
+        assert plan["million_pages_cost"] == pytest.approx(100 / plan["per_s"])
+        assert [path.name for path in out.parent.iterdir()] == []
+        finished = crawl(out, shop.url, limit="20").finish()
+        assert finished.summary["cpu_s"] > 0
+    code, told = planned(out, "--output", str(out), "--json")
+    assert code == 0, told
+    last = json.loads(told)["last_run"]
+    assert last["pages"] == 20
+    assert json.loads(told)["page_cpu_s"] == last["page_cpu_s"]
 
 
 def test_a_plan_reckons_with_what_the_tables_say_of_a_site(out: Path) -> None:

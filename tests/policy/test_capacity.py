@@ -15,6 +15,7 @@ from farm.policy.capacity import (
     Workload,
     automatic_engines,
     automatic_processes,
+    million_pages,
     misfit,
     most_of,
     plan,
@@ -170,3 +171,13 @@ def test_parts_by_weight_are_the_whole(total: int, weights: list[int]) -> None:
     for part, weight in zip(parts, weights, strict=True):
         assert abs(part - total * weight / sum(weights)) < 1
         assert total > sum(weights) or part <= weight
+
+
+@pytest.mark.parametrize(
+    ("price", "nodes", "per_s", "cost"), [(0.36, 1, 100.0, 1.0), (0.36, 1, 10.0, 10.0), (0.36, 4, 40.0, 10.0)]
+)
+def test_a_million_pages_cost_what_the_nodes_cost_meanwhile(
+    price: float, nodes: int, per_s: float, cost: float
+) -> None:
+    """So many hours of so many nodes."""
+    assert million_pages(price, nodes, per_s) == pytest.approx(cost)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from farm.resources import processes
+from farm.resources.processes import tree_cpu_s
 
 
 def test_a_process_works_where_it_was_started_until_it_ends(tmp_path: Path) -> None:
@@ -41,3 +42,22 @@ def test_a_removed_folder_is_elsewhere(tmp_path: Path) -> None:
 def test_another_users_process_is_elsewhere() -> None:
     """Whatever its folder is: that is hidden."""
     assert processes.works_elsewhere(1, Path("/"))
+
+
+BURN = "import time; end = time.process_time() + 0.2\nwhile time.process_time() < end: pass"
+
+
+def test_cpu_time_is_that_of_all_processes_below() -> None:
+    """Of those that still run, and of those that have ended."""
+    before = tree_cpu_s()
+    subprocess.run([sys.executable, "-c", BURN], check=True)
+    ended = tree_cpu_s()
+    assert ended - before > 0.15
+    waits = f"{BURN}\nprint(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", waits], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as alive:
+        assert alive.stdout is not None
+        alive.stdout.readline()
+        assert tree_cpu_s() - ended > 0.15
+        alive.communicate(b"\n")
