@@ -74,6 +74,11 @@ class VisitPacing:
         self.began: float | None = None
         """When the last document was requested, by this process's clock."""
 
+    @property
+    def status(self) -> int:
+        """The status of the document's last answer; 0 while there is none."""
+        return 0 if self._answer is None else self._answer[0]
+
     async def ask(self, host: str) -> bool:
         """Return True once a document may be requested from the host, False where the URL must be given back."""
         own = host == self._lease.task.site or host_of(host) == self._lease.task.site

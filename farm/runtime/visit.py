@@ -204,15 +204,10 @@ class Visitor:
         """Render the page; return the facts of the visit, and the page if there is one."""
         url, egress, visit_s = lease.task.url, self._egress, self._params.visit_s
         requested, by_proxy = url, trace.proxy is not None
-
-        async def answered(status: int, headers: Mapping[str, str]) -> None:
-            trace.answered(status)
-            await pacing.answered(status, headers)
-
         egress.begin(url, pacing.ask, is_retry=lease.attempt > 1)
         try:
             async with asyncio.timeout(visit_s):
-                page = await self._slot.render(lease, answered)
+                page = await self._slot.render(lease, pacing.answered)
                 trace.shown(page)
                 page = page.explained(lambda url: _cause(egress.failure(url)))
                 await pacing.count_redirects(page)
@@ -233,6 +228,7 @@ class Visitor:
                 delay_s=pacing.delay_s(page),
                 broke_off=page.broke_off,
             ), page
+        trace.answered(pacing.status)
         return Attempt(lease, jitter, by_proxy, failed=failed, egress_failure=egress.failure(requested)), None
 
     async def _done(

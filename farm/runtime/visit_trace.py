@@ -22,8 +22,9 @@ class VisitTrace:
     timings_ms: dict[str, int] = field(default_factory=dict)
 
     def answered(self, status: int) -> None:
-        """Note that the document's answer has come."""
-        self.phase, self.status = "settle", status
+        """Note the status of the document's answer, 0 where none has come, of a page that was not read."""
+        if status and self.phase == "navigate":
+            self.phase, self.status = "settle", status
 
     def shown(self, page: RenderedPage) -> None:
         """Note that the page was read."""

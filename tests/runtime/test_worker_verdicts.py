@@ -99,6 +99,17 @@ async def test_a_failed_visit_is_told_of_with_its_place(
     assert {"lease", "wait", "total"} <= visit.timings_ms.keys()
 
 
+async def test_a_visit_that_fails_after_its_answer_has_the_status() -> None:
+    """Its page did not settle, or could not be read."""
+    bench = Bench(lease("1"))
+    bench.slot.pages = [page(206)]
+    bench.steps.failures["settle"] = SlotLost(FailureKind.CRASH, "the page crashed")
+    await worked(bench)
+    [visit] = bench.frontier.failed
+    assert visit is not None
+    assert (visit.reason, visit.phase, visit.status) == ("crash", "settle", 206)
+
+
 @pytest.mark.parametrize(("failing", "phase"), [("robots", "robots"), ("commit", "commit")])
 async def test_what_fails_beside_the_page_is_told_of_too(failing: str, phase: str) -> None:
     """Robots.txt before it, the record after it."""

@@ -168,6 +168,8 @@ class FakeSlot:
             raise shown
         if answered is not None:
             await answered(shown.status, shown.headers)
+        if "settle" in self.steps.failures:
+            raise self.steps.failures["settle"]
         return shown
 
     async def snapshot(self) -> PageSnapshot | None:
