@@ -133,6 +133,7 @@ def test_urls_are_taken_apart_in_one_place() -> None:
         "farm/model/url.py",
         "farm/scope/canonical.py",  # makes the canonical form
         "farm/egress/fetch.py",  # makes a request of a URL
+        "farm/egress/document_client.py",  # makes a request of a URL
         "farm/egress/upstream.py",  # a proxy's address
     }
 

@@ -139,8 +139,11 @@ async def assemble_node(
         await gateway.start()
         stack.push_async_callback(gateway.close)
         cap_bytes = renderer_cap_bytes(plan.budget_bytes)
+        parsers = page_parsers(plan, cap_bytes, reaper)
+        if parsers is not None:
+            stack.push_async_callback(parsers.pool.close)
         login = site_login(session, clock)
-        slots = node_slots(session, cap_bytes, folder, reaper, emit, clock, login)
+        slots = node_slots(session, parsers, cap_bytes, folder, reaper, emit, clock, login)
         stack.push_async_callback(slots.close)
         session.presence.on_drain(ending_from_thread(control, emit, clock))
         retry = RetryParams(retries=session.crawl.settings["retries"])
@@ -148,9 +151,6 @@ async def assemble_node(
         budget = await byte_budget(session, gateway, control, emit, clock) if proxies else None
         robots = robots_checker(session, gateway, proxies, retry, clock)
         stack.push_async_callback(robots.close)
-        parsers = page_parsers(plan, cap_bytes, reaper)
-        if parsers is not None:
-            stack.push_async_callback(parsers.pool.close)
         templates = DuplicateTemplates(hash_routes=hash_routes(session) is HashRoutes.AUTO)
         links = link_sorter(session, robots, templates, clock.wall().year)
         pacer = pace_learner(session, host_load, emit, clock)

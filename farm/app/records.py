@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from farm.app.preflight import RunPlan
+from farm.app.rendering import renderer_rules
 from farm.extract.engine import Extraction, PageContent
 from farm.extract.parser_pool import (
     MOST,
     NO_TEXTS,
     WAIT_S,
     ItemReader,
+    PageReader,
     ParserParams,
     ParserPool,
     TextMaker,
@@ -19,7 +21,7 @@ from farm.extract.parser_pool import (
 )
 from farm.model.clock import Clock
 from farm.model.event import Emit
-from farm.model.page import ContentHash, RenderedPage
+from farm.model.page import ContentHash, RenderedPage, Renderer
 from farm.model.record import Record
 from farm.model.task import Lease
 from farm.resources.files import OutputSize
@@ -42,9 +44,10 @@ _INLINE_CHARS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class PageParsers:
-    """What reads pages in the processes of `pool`: their texts, their items, or both."""
+    """What reads pages in the processes of `pool`: all that a browser has not read, their texts, their items."""
 
     pool: ParserPool
+    pages: PageReader
     texts: TextMaker | None
     items: ItemReader | None
 
@@ -60,13 +63,15 @@ def page_parsers(plan: RunPlan, memory_bytes: int, reaper: Reaper) -> PageParser
     Raises UsageError where a package is missing: a node may have the options from the crawl.
     """
     markdown, main_text = plan.settings.markdown, plan.settings.main_text
-    if not (markdown or main_text or plan.declaration is not None):
+    fetches = Renderer.FETCH in renderer_rules(plan.settings).named
+    if not (markdown or main_text or fetches or plan.declaration is not None):
         return None
     check_packages(markdown=markdown, main_text=main_text)
     params = ParserParams(min(MOST, core_count()), memory_bytes)
     pool = ParserPool(params, reaper.kill, reaper.free)
     return PageParsers(
         pool,
+        PageReader(pool),
         TextMaker(pool, markdown=markdown, main_text=main_text) if markdown or main_text else None,
         ItemReader(pool, plan.declaration) if plan.declaration is not None else None,
     )

@@ -36,11 +36,9 @@ from farm.scope.rules import registrable_domain
 from farm.settings.commands import RunSettings
 from farm.settings.units import is_timezone
 
-RENDERERS = frozenset({Renderer.BROWSER, Renderer.LIGHT})
-"""What there is."""
-CHEAP: tuple[Renderer, ...] = ()
+CHEAP: tuple[Renderer, ...] = (Renderer.FETCH,)
 """What `--render auto` may use beside the browser, the cheapest first."""
-BY_BROWSER_ALONE = ("screenshot", "pdf", "click", "scroll", "har", "capture", "warc_all")
+BY_BROWSER_ALONE = ("screenshot", "pdf", "click", "scroll", "har", "capture", "download", "warc_all")
 WARC_BODY_BYTES = 32 * 2**20
 """Of the documents of a visit, as much is kept for a WARC file."""
 
@@ -96,11 +94,6 @@ def needs_browser(settings: RunSettings) -> bool:
     The light engine gives up some pages, which are the browser's then.
     """
     rules = renderer_rules(settings)
-    missing = sorted({mode.renderer for mode in rules.modes} - RENDERERS)
-    if missing:
-        raise UsageError(
-            f"--render {missing[0]} is not there yet; take one of {', '.join(sorted(RENDERERS))}."
-        )
     if RenderMode.FETCH in rules.modes:
         asked = _by_browser_alone(settings)
         asked += ["wait css:"] * settings.wait.startswith("css:")

@@ -6,7 +6,9 @@ from functools import partial
 from pathlib import Path
 from random import random
 
+from farm.app.fetching import fetch_renderer
 from farm.app.light import light_pool
+from farm.app.preflight import RunPlan
 from farm.app.records import PageParsers, compared_fields
 from farm.app.rendering import renderer_rules, slot_params
 from farm.app.session import CrawlSession
@@ -77,7 +79,9 @@ class NodeSlots:
         return slot if self.audited is None else self.audited(slot)
 
     async def close(self) -> None:
-        """End the engines."""
+        """Close what the slots hold, and end the engines."""
+        for slot in self.tiered:
+            slot.close()
         for one in (self.light, self.pool):
             if one is not None:
                 await one.close()
@@ -97,6 +101,7 @@ def site_login(session: CrawlSession, clock: Clock) -> SiteLogin | None:
 
 def node_slots(
     session: CrawlSession,
+    parsers: PageParsers | None,
     cap_bytes: int,
     folder: Path,
     reaper: Reaper,
@@ -105,27 +110,23 @@ def node_slots(
     login: SiteLogin | None = None,
 ) -> NodeSlots:
     """Return what makes the slots; nothing is started before a page needs it."""
-    rules = renderer_rules(session.plan.settings)
-    params = _slot_params(session, login)
-    pool = _pool(session, params, cap_bytes, folder, reaper, emit, clock)
+    plan = session.plan
+    rules, params = renderer_rules(plan.settings), _slot_params(session, login)
+    pool = _pool(plan, params, cap_bytes, folder, reaper, emit, clock)
     cheap: dict[Renderer, Cheap] = {}
+    if Renderer.FETCH in rules.named and parsers is not None:
+        agent = (lambda: pool.user_agent) if pool is not None else None
+        cheap[Renderer.FETCH] = fetch_renderer(plan, params, parsers.pages, agent, emit, clock)
     light = None
     if Renderer.LIGHT in rules.named:
         is_required = any(mode.renderer is Renderer.LIGHT for mode in rules.modes)
         light = light_pool(
-            session.plan.settings,
-            params,
-            cap_bytes,
-            folder,
-            reaper.kill,
-            emit,
-            clock,
-            is_required=is_required,
+            plan.settings, params, cap_bytes, folder, reaper.kill, emit, clock, is_required=is_required
         )
     if light is not None:
         lights = light
         cheap[Renderer.LIGHT] = lambda name, port: lights.slot(name, port.proxy_url)
-    return NodeSlots(pool, rules, cheap, light, audited=_audited(session, rules, cheap, None))
+    return NodeSlots(pool, rules, cheap, light, audited=_audited(session, rules, cheap, parsers))
 
 
 def _audited(
@@ -152,7 +153,7 @@ def hash_routes(session: CrawlSession) -> HashRoutes:
 
 
 def _pool(
-    session: CrawlSession,
+    plan: RunPlan,
     slots: SlotParams,
     cap_bytes: int,
     folder: Path,
@@ -161,7 +162,6 @@ def _pool(
     clock: Clock,
 ) -> Pool | None:
     """Return the engines; both they and the slots must know whether images are loaded, and what is captured."""
-    plan = session.plan
     if plan.binary is None:
         return None
     engine = EngineParams(

@@ -74,6 +74,7 @@ class Pool:
         self._breaker = Breaker()
         self._launching = asyncio.Lock()
         self._started = 0
+        self._user_agent = ""
         self._opening = 0
         self._pace = LaunchSpacing()
         self._deprioritizer = CpuDeprioritizer()
@@ -82,6 +83,11 @@ class Pool:
         self._openings: set[asyncio.Task[Tab]] = set()
         self._watch: asyncio.Task[None] | None = None
         self.has_spare_memory = True
+
+    @property
+    def user_agent(self) -> str:
+        """The user agent of the engines without what contexts add to it; empty until one has been started."""
+        return self._user_agent
 
     def slot(self, name: str, proxy_url: str) -> ContextSlot:
         """Add a slot whose contexts use the proxy `proxy_url`."""
@@ -201,6 +207,7 @@ class Pool:
                 continue
             engine.started(begun, self._clock.monotonic())
             self._engines.append(engine)
+            self._user_agent = engine.user_agent
             if self._watch is None:
                 self._watch = asyncio.create_task(self._watch_engines(), name="engine watch")
             return

@@ -20,7 +20,8 @@ import orjson
 from farm.extract.declaration import Declaration
 from farm.extract.engine import Extraction, Extractor, PageContent
 from farm.extract.parser_process import ANSWER, REQUEST
-from farm.model.errors import UsageError
+from farm.model.errors import RendererUnfit, UsageError
+from farm.model.outcome import FailureKind
 from farm.model.page import PageError, RenderedPage
 from farm.model.secret import kept
 
@@ -78,9 +79,9 @@ class ParserPool:
         """The running processes."""
         return frozenset(self._all)
 
-    async def run(self, job: str, arguments: Mapping[str, Any], *texts: str) -> Any:
+    async def run(self, job: str, arguments: Mapping[str, Any], *texts: str | bytes) -> Any:
         """Return what the job makes of the texts, HTML first. Raises `ParserFailed`."""
-        parts = [_encoded(text) for text in texts]
+        parts = [_encoded(text) if isinstance(text, str) else text for text in texts]
         sizes = [len(part) for part in parts]
         if sum(sizes) > _MOST_BODY_BYTES:
             raise ParserFailed(f"the page has {sum(sizes):,} bytes; at most {_MOST_BODY_BYTES:,} are parsed")
@@ -228,6 +229,20 @@ class TextMaker:
             return PageTexts(errors=(PageError("extract", page.final_url, message),))
         cut = names if "html" in page.truncated else tuple(made["truncated"])
         return PageTexts(made["markdown"], made["main_text"], cut)
+
+
+class PageReader:
+    """Reads documents that no browser has rendered, by the processes of a pool."""
+
+    def __init__(self, pool: ParserPool) -> None:
+        self._pool = pool
+
+    async def read(self, job: str, arguments: Mapping[str, Any], body: bytes) -> dict[str, Any]:
+        """Return what a `page` or a `text` says, as `page_reader` has it. Raises RendererUnfit."""
+        try:
+            return dict(await self._pool.run(job, arguments, body))
+        except ParserFailed as failure:
+            raise RendererUnfit(FailureKind.CRASH, f"the page was not read: {failure}") from None
 
 
 class ItemReader:

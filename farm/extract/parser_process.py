@@ -27,6 +27,14 @@ def answer(job: str, arguments: dict[str, Any], texts: list[bytes]) -> Any:
             from farm.extract.texts import texts_of
 
             return texts_of(texts[0], arguments)
+        case "page":
+            from farm.extract.page_reader import page_of
+
+            return page_of(texts[0], arguments)
+        case "text":
+            from farm.extract.page_reader import text_of
+
+            return text_of(texts[0], arguments)
         case "items":
             from farm.extract.engine import items_of
 

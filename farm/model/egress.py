@@ -58,6 +58,28 @@ class FetchFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class DocumentAnswer:
+    """The answer to one request for a document; redirects are not followed.
+
+    Heads are (name, value) pairs as they stand there; `headers` are the answer's, `request_headers` what was sent.
+    `body` is without its content encoding. `truncated` says that a cap cut it, `broke_off` how its connection
+    broke before all of it was there; empty where it did not.
+    """
+
+    url: str
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = field(default=b"", repr=False)
+    request_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    truncated: bool = False
+    broke_off: str = ""
+
+    def header(self, name: str) -> str:
+        """Return the first header of a name in lower case, empty where there is none."""
+        return next((value for key, value in self.headers if key.lower() == name), "")
+
+
+@dataclass(frozen=True, slots=True)
 class Ban:
     """A proxy, by its label, is banned for `left_s` seconds; for one site where `site` names it.
 

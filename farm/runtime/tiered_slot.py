@@ -149,6 +149,11 @@ class TieredSlot:
         for one in self._cheap.values():
             one.retire()
 
+    def close(self) -> None:
+        """Close what the cheaper renderers hold, at the end; the browser's pool closes its own."""
+        for one in self._cheap.values():
+            one.retire()
+
     async def live(self, on_lost: Callable[[], None]) -> Any:
         """Return the browser's page; one that something cheaper brought is visited by the browser for it.
 

@@ -10,7 +10,7 @@ import pytest
 from farm.app.preflight import RunPlan
 from farm.app.records import PageParsers, recorder
 from farm.extract.declaration import Declaration
-from farm.extract.parser_pool import ItemReader, ParserParams, ParserPool, TextMaker
+from farm.extract.parser_pool import ItemReader, PageReader, ParserParams, ParserPool, TextMaker
 from farm.model.clock import Clock
 from farm.model.page import RenderedPage
 from farm.model.record import VisitTimes
@@ -35,7 +35,7 @@ async def test_texts_and_items_count_in_the_timings(
     own: list[int] = []
     pool = ParserPool(ParserParams(1, memory_bytes), own.append, lambda _: None)
     texts = TextMaker(pool, markdown=True, main_text=False)
-    parsers = PageParsers(pool, texts, ItemReader(pool, DECLARED))
+    parsers = PageParsers(pool, PageReader(pool), texts, ItemReader(pool, DECLARED))
     links = LinkSorter(ScopeRules(ScopeKind.HOST, (URL,)), b"0" * 16)
     record = recorder(PLAN, "node", links, DuplicateTemplates(), parsers)
     jobs = [0]

@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from farm.app.preflight import preflight
-from farm.app.rendering import credentials, slot_params
+from farm.app.rendering import credentials, needs_browser, slot_params
 from farm.app.run_summary import shown_settings
 from farm.detect.page_features import MARKUP_CHARS, TEXT_CHARS
 from farm.model.errors import UsageError
@@ -84,3 +85,35 @@ def test_html_that_is_not_kept_is_read_as_far_as_it_is_looked_at() -> None:
     ]
     assert [render.html_of_text for render in plan] == [None, 2 * TEXT_CHARS]
     assert plan[1].html_cap == MARKUP_CHARS < plan[0].html_cap
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"screenshot": True}, "--screenshot needs a browser"),
+        ({"click": ("a",)}, "--click needs a browser"),
+        ({"scroll": 3}, "--scroll needs a browser"),
+        ({"capture": ("json",)}, "--capture needs a browser"),
+        ({"wait": "css:.price"}, "--wait css: needs a browser"),
+    ],
+)
+def test_what_only_a_browser_can_do_contradicts_a_page_without_one(
+    settings: dict[str, Any], said: str
+) -> None:
+    """Also where a site table says so, and in one sentence."""
+    tables = {"a.example": {"page": [{"match": "/x", "render": "fetch"}]}}
+    for given in ({"render": "fetch"}, {"site": tables}):
+        with pytest.raises(UsageError) as caught:
+            needs_browser(RunSettings(**given, **settings))
+        assert str(caught.value).startswith(said)
+        assert needs_browser(RunSettings(**settings))
+
+
+def test_a_browser_is_needed_unless_every_page_is_fetched() -> None:
+    """One page of one site is enough."""
+    tables = {"a.example": {"page": [{"match": "/x", "render": "browser"}]}}
+    assert needs_browser(RunSettings())
+    assert needs_browser(RunSettings(render="fetch", site=tables))
+    assert needs_browser(RunSettings(site={"a.example": {"render": "fetch"}}))
+    assert not needs_browser(RunSettings(render="fetch"))
+    assert not needs_browser(RunSettings(render="fetch", site={"a.example": {"render": "fetch"}}))

@@ -1,0 +1,102 @@
+"""What visits pages by plain HTTP, from what a browser's contexts are given: so that both look alike to a site."""
+
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import cache
+from typing import Any
+
+from farm import __version__
+from farm.app.preflight import RunPlan
+from farm.app.traffic import USER_AGENT
+from farm.browser.context import SlotParams
+from farm.browser.metadata import metadata_of
+from farm.browser.tab import TabParams
+from farm.egress import SlotProxy
+from farm.egress.document_client import DocumentClient, TlsTrust
+from farm.extract.page_reader import PageCaps
+from farm.extract.parser_pool import PageReader
+from farm.fetch.renderer import FetchRenderer, FetchRenderParams
+from farm.model.clock import Clock
+from farm.model.event import Emit, SlotPhases
+from farm.scope.rules import registrable_domain
+
+BEFORE_BROWSER = 0.5
+"""Of the time of a page, what plain HTTP may take where a browser may have to follow."""
+
+
+def fetch_renderer(
+    plan: RunPlan,
+    slots: SlotParams,
+    reader: PageReader,
+    browser_agent: Callable[[], str] | None,
+    emit: Emit,
+    clock: Clock,
+) -> Callable[[str, SlotProxy], FetchRenderer]:
+    """Return what makes the renderer of a slot, by its name and its port.
+
+    `browser_agent` returns the user agent of the browsers, empty until one is known; None where there is none.
+    """
+    params = _fetch_params(slots, browser_agent)
+    trust = TlsTrust(plan.settings.ca_file, insecure=plan.settings.insecure)
+
+    @cache
+    def tls() -> ssl.SSLContext:
+        # It reads the system's authorities: only where a page needs them.
+        return trust.context()
+
+    def make(name: str, slot_proxy: SlotProxy) -> FetchRenderer:
+        documents = DocumentClient(slot_proxy, tls)
+        return FetchRenderer(documents, reader, params, SlotPhases(name, emit, clock), clock)
+
+    return make
+
+
+def _fetch_params(slots: SlotParams, browser_agent: Callable[[], str] | None) -> FetchRenderParams:
+    tab, render = slots.tab, slots.render
+    caps = PageCaps(
+        html_cap=render.html_cap, html_of_text=render.html_of_text, list_images=render.list_images
+    )
+    suffix = f" CrawlFarm/{__version__}"
+
+    def user_agent() -> str:
+        known = browser_agent() if browser_agent is not None else ""
+        return tab.user_agent or (f"{known}{suffix}" if known else USER_AGENT)
+
+    return FetchRenderParams(
+        user_agent,
+        registrable_domain,
+        metadata_of,
+        asdict(caps),
+        deadline_s=render.page_timeout_s * (1.0 if browser_agent is None else BEFORE_BROWSER),
+        locale=tab.locale,
+        headers_for=_headers_for(tab),
+        cookies_for=_cookies_for(tab),
+        pages=slots.recycle.pages,
+        per_url=slots.recycle.per_url,
+        exchange_bytes=tab.intercept.body_bytes,
+    )
+
+
+def _headers_for(tab: TabParams) -> Callable[[str, str], Mapping[str, str]]:
+    def of(site_url: str, url: str) -> Mapping[str, str]:
+        own = tab.own_for(site_url) if tab.own_for is not None else None
+        sources = (tab.intercept, *(own.headers if own is not None else ()))
+        # Of two of one name the later counts, however it is written.
+        added = {
+            name.lower(): (name, value)
+            for one in sources
+            if one.headers and one.may_see(url)
+            for name, value in one.headers.items()
+        }
+        return dict(added.values())
+
+    return of
+
+
+def _cookies_for(tab: TabParams) -> Callable[[str], Sequence[Mapping[str, Any]]]:
+    def of(site_url: str) -> Sequence[Mapping[str, Any]]:
+        state = tab.state_for(site_url) if tab.state_for is not None else None
+        return state["cookies"] if state is not None else ()
+
+    return of

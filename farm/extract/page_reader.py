@@ -1,0 +1,326 @@
+"""Everything that a record needs of a page, read from its bytes by an HTML parser; no script of it is run.
+
+By the rules and within the bounds of the browser's collector (`browser/js/collect.js`), which says the same of a
+page whose scripts add nothing. What a cap cuts is named in `truncated`.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from ada_url import join_url
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+from farm.extract.charset import decoded
+from farm.extract.page_metadata import PageMetadata
+from farm.extract.visible_text import FoundLink, VisibleText, without_comments
+from farm.model.url import origin_of
+
+_NOT_TEXT = ["script", "style", "noscript", "template"]
+_RAW = "xmp, plaintext"
+"""Whose text the parser writes as it is."""
+_SPACES = re.compile(r"\s+")
+_BLANKS = re.compile(r"[ \t\n\r\f]+")
+_DOCTYPE = re.compile(
+    r"<!doctype\s{1,9}([^\s<>]{1,100})\s{0,99}"
+    r"(?:public\s{0,9}[\"']([^\"'<>]{0,300})[\"']\s{0,9}(?:[\"']([^\"'<>]{0,500})[\"'])?"
+    r"|system\s{0,9}[\"']([^\"'<>]{0,500})[\"'])?",
+    re.IGNORECASE,
+)
+_DOCTYPE_CHARS = 4_096
+_SIDE_DIGITS = 6
+_OTHER_SCHEME_CHARS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class PageCaps:
+    """The bounds of what is read of a page, in characters; `link_cap` and `image_cap` are numbers.
+
+    Of a page with more than `html_of_text` characters of text the HTML is left out; None: of none.
+    """
+
+    html_cap: int = 8_000_000
+    html_of_text: int | None = None
+    text_cap: int = 2_000_000
+    link_cap: int = 10_000
+    links_cap: int = 2_000_000
+    link_text_cap: int = 300
+    url_cap: int = 8_000
+    title_cap: int = 10_000
+    word_cap: int = 1_000
+    metadata_cap: int = 500_000
+    metadata_value_cap: int = 20_000
+    list_images: bool = False
+    image_cap: int = 5_000
+    images_cap: int = 500_000
+
+
+def page_of(body: bytes, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return what the browser's collector returns of a page, as JSON has it.
+
+    `arguments` are the page's `url`, its `content_type` and its `caps`. Besides, `unlike` says why a browser may
+    show something else than what stands in the HTML; empty where nothing says so.
+    """
+    text, charset = decoded(body, arguments["content_type"])
+    return {**_PageReader(text, arguments["url"], PageCaps(**arguments["caps"])).read(), "charset": charset}
+
+
+def text_of(body: bytes, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the text of an answer that is no HTML, as `page_of` returns a page."""
+    text, charset = decoded(body, arguments["content_type"])
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    cap = arguments["caps"]["text_cap"]
+    return {
+        "title": "",
+        "text": text[:cap],
+        "html": "",
+        "links": [],
+        "robots": "",
+        "canonical": None,
+        "lang": "",
+        "charset": charset,
+        "metadata": None,
+        "unlike": "",
+        "truncated": ["text"] if len(text) > cap else [],
+    }
+
+
+class _PageReader:
+    def __init__(self, html: str, url: str, caps: PageCaps) -> None:
+        self._parser = LexborHTMLParser(html, scripting=True)
+        self._source = html
+        self._url = url
+        self._caps = caps
+        self._truncated: list[str] = []
+        self._base = self._base_of()
+
+    def read(self) -> dict[str, Any]:
+        """Return all of it."""
+        parser, caps = self._parser, self._caps
+        root = parser.root
+        html = self._html()
+        metadata = PageMetadata(parser, self._base, caps.metadata_cap, caps.metadata_value_cap)
+        said = metadata.said(has_items="itemscope" in html)
+        if metadata.is_short:
+            self._truncated.append("metadata")
+        title, robots = self._cut(self._title(), caps.title_cap, "title"), self._robots()
+        canonical = self._canonical()
+        images = self._images() if caps.list_images else {}
+        unlike = self._unlike(html)
+        # What comes now takes the tree apart.
+        for node in parser.css(_RAW) if "<xmp" in html or "<plaintext" in html else ():
+            node.replace_with(node.text())
+        parser.strip_tags(_NOT_TEXT)
+        shown = parser.body
+        found = VisibleText(without_comments(shown.html or "") if shown is not None else "", caps.link_cap)
+        links = self._links(found)
+        text = self._cut(found.text, caps.text_cap, "text")
+        if caps.html_of_text is not None and len(found.text) > caps.html_of_text:
+            html = ""
+        return {
+            "title": title,
+            "text": text,
+            "html": self._cut(html, caps.html_cap, "html"),
+            "links": links,
+            "robots": self._cut(robots, caps.word_cap, "robots"),
+            "canonical": canonical,
+            "lang": self._cut((root.attributes.get("lang") or "") if root else "", caps.word_cap, "lang"),
+            "metadata": said,
+            **images,
+            "unlike": unlike,
+            "truncated": self._truncated,
+        }
+
+    def _html(self) -> str:
+        """Return the doctype and the root element, as the browser's collector writes them."""
+        root = self._parser.root.html if self._parser.root is not None else None
+        if not root:
+            return ""
+        before = without_comments((self._parser.html or "").partition(root)[0])
+        return f"{self._doctype()}\n{root}" if "<!DOCTYPE" in before else root
+
+    def _doctype(self) -> str:
+        """Return the doctype, of which the parser writes the name alone."""
+        found = _DOCTYPE.search(self._source[:_DOCTYPE_CHARS])
+        if found is None:
+            return "<!DOCTYPE html>"
+        name, public, system, alone = found.groups()
+        identifiers = f' PUBLIC "{public}"' if public is not None else ""
+        if system is not None or alone is not None:
+            identifiers += f' "{system}"' if system is not None else f' SYSTEM "{alone}"'
+        return f"<!DOCTYPE {name.lower()}{identifiers}>"
+
+    def _cut(self, text: str, cap: int, name: str) -> str:
+        if len(text) <= cap:
+            return text
+        self._truncated.append(name)
+        return text[:cap]
+
+    def _base_of(self) -> str:
+        base = next((one.attributes.get("href") for one in self._parser.css("base[href]")), None)
+        try:
+            return join_url(self._url, base) if base is not None else self._url
+        except ValueError:
+            return self._url
+
+    def _title(self) -> str:
+        found = next((one for one in self._parser.css("title") if not _is_drawn(one)), None)
+        return _BLANKS.sub(" ", found.text()).strip(" ") if found is not None else ""
+
+    def _robots(self) -> str:
+        metas = [one.attributes for one in self._parser.css('meta[name*="robots" i]')]
+        named = [one for one in metas if (one.get("name") or "").strip().lower() == "robots"]
+        # Several add up: what any of them forbids is forbidden.
+        return ", ".join(one.get("content") or "" for one in named)
+
+    def _canonical(self) -> str | None:
+        found = self._parser.css_first('link[rel~="canonical" i][href]')
+        if found is None:
+            return None
+        href = found.attributes["href"] or ""
+        try:
+            url = join_url(self._base, href)
+        except ValueError:
+            url = href
+        if len(url) > self._caps.url_cap:
+            self._truncated.append("canonical")
+            return None
+        return url
+
+    def _unlike(self, html: str) -> str:
+        """Return why a browser may show another page than stands in the HTML."""
+        if "shadowrootmode" in html and self._parser.css_first("template[shadowrootmode]") is not None:
+            return "it declares shadow roots"
+        if 'http-equiv="' in html:
+            for meta in self._parser.css('meta[http-equiv="refresh" i]'):
+                content = (meta.attributes.get("content") or "").replace(",", ";")
+                if content.partition(";")[2].strip():
+                    return "it sends its visitors on"
+        own = origin_of(self._url)
+        for frame in self._parser.css("iframe, frame") if "<iframe" in html or "<frame" in html else ():
+            src = self._resolved(frame.attributes.get("src") or "about:blank")
+            if "srcdoc" in frame.attributes or origin_of(src) == own:
+                return "a frame of its own belongs to it"
+        return ""
+
+    def _resolved(self, href: str) -> str:
+        try:
+            return join_url(self._base, href)
+        except ValueError:
+            return ""
+
+    def _links(self, found: VisibleText) -> list[tuple[str, str, str]]:
+        caps = self._caps
+        links: list[tuple[str, str, str]] = []
+        chars, lacks = 0, found.lacks_links
+        for one in found.links:
+            url = self._resolved(one.href)
+            is_web = url.startswith(("http:", "https:"))
+            if not url or (not is_web and one.element in {"iframe", "frame"}):
+                continue
+            if not is_web:
+                url = url[:_OTHER_SCHEME_CHARS]
+            label = self._label(one)
+            chars += len(url) + len(label) + len(one.rel)
+            if chars > caps.links_cap:
+                lacks = True
+                break
+            if len(url) > caps.url_cap:
+                lacks = True
+                continue
+            links.append((url, label, one.rel[: caps.word_cap]))
+        if lacks:
+            self._truncated.append("links")
+        return links
+
+    def _label(self, link: FoundLink) -> str:
+        text = link.label or link.other_label
+        return _SPACES.sub(" ", text).strip()[: self._caps.link_text_cap]
+
+    def _images(self) -> dict[str, Any]:
+        listed = _ListedImages(self._base, self._caps)
+        for node in self._parser.css("img"):
+            listed.image(node)
+        for node in self._parser.css("video, audio"):
+            listed.medium(node)
+        if listed.is_full or listed.is_short:
+            self._truncated.append("images")
+        return {"images": listed.images, "media": listed.media}
+
+
+class _ListedImages:
+    """The images and media of a page, where they are to be listed, by the rules of `browser/js/images.js`."""
+
+    def __init__(self, base: str, caps: PageCaps) -> None:
+        self.images: list[list[Any]] = []
+        self.media: list[list[Any]] = []
+        self.is_short = False
+        self._base = base
+        self._caps = caps
+        self._left = caps.images_cap
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more are taken."""
+        return len(self.images) + len(self.media) >= self._caps.image_cap or self._left <= 0
+
+    def image(self, node: LexborNode) -> None:
+        """Take an `img`."""
+        attributes = node.attributes
+        alt = _SPACES.sub(" ", attributes.get("alt") or "").strip()[: self._caps.link_text_cap]
+        sides = [_side(attributes.get(name) or "") for name in ("width", "height")]
+        self._add(self.images, self._chosen(node), alt, *sides)
+
+    def medium(self, node: LexborNode) -> None:
+        """Take a `video` or an `audio`."""
+        kind = node.tag or ""
+        self._add(self.media, self._address(node, "src"), kind)
+        for source in node.css("source[src]"):
+            self._add(self.media, self._address(source, "src"), kind)
+        for track in node.css("track[src]"):
+            self._add(self.media, self._address(track, "src"), "track")
+        if kind == "video":
+            self._add(self.media, self._address(node, "poster"), "poster")
+
+    def _add(self, into: list[list[Any]], address: str, *more: Any) -> None:
+        if self.is_full or not address.startswith(("http:", "https:")):
+            return
+        if len(address) > self._caps.url_cap:
+            self.is_short = True
+            return
+        self._left -= len(address) + len(str(more[0]))
+        into.append([address, *more])
+
+    def _address(self, node: LexborNode, name: str) -> str:
+        value = node.attributes.get(name)
+        return self._resolved(value) if value else ""
+
+    def _resolved(self, value: str) -> str:
+        try:
+            return join_url(self._base, value)
+        except ValueError:
+            return ""
+
+    def _first(self, node: LexborNode) -> str:
+        sources = (node.attributes.get("srcset") or "").lstrip(" \t\n\r\f,").split(None, 1)
+        return self._resolved(sources[0].rstrip(",")) if sources else ""
+
+    def _chosen(self, node: LexborNode) -> str:
+        own = (self._address(node, "src"), self._first(node))
+        found = next((one for one in own if one.startswith(("http:", "https:"))), "")
+        around = node.parent
+        if found or around is None or around.tag != "picture":
+            return found
+        others = map(self._first, around.css("source[srcset]"))
+        return next((one for one in others if one.startswith(("http:", "https:"))), "")
+
+
+def _is_drawn(node: LexborNode) -> bool:
+    around = node.parent
+    return around is not None and around.tag == "svg"
+
+
+def _side(said: str) -> int | None:
+    """Return a number of pixels that an attribute says; None where it says something else."""
+    digits = said.strip().removesuffix("px").rstrip()
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= _SIDE_DIGITS else None

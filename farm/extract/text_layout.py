@@ -1,0 +1,146 @@
+"""Text as a browser lays it out in lines, put together from words, blocks, boxes and cells.
+
+By the rules of `innerText` (HTML Living Standard) and of white space (CSS Text, section 4): of white space that
+collapses one space is left between words, and none where a line begins or ends. Line breaks that blocks ask for
+do not add up; those of `br`, of table rows and of preserved text do.
+"""
+
+import re
+
+BLANKS = " \t\n\r\f"
+_SPACES = re.compile(r"[ \t\n\r\f]+")
+_BUT_BREAKS = re.compile(r"[ \t\r\f]+")
+
+
+class TextLayout:
+    """Takes what a page has in its order; `text` is what it comes to."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._due = 0
+        """How many line breaks stand before the next text."""
+        self._begins = True
+        """Whether a line begins, so that white space is left out."""
+        self._space = False
+        """Whether a space stands before the next text of the line."""
+        self._tables: list[list[int]] = []
+        self._ends_in_text = self._after_box = self._apart = False
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return "".join(self._parts)
+
+    @property
+    def begins_word(self) -> bool:
+        """Whether what comes next is not joined to a word before it."""
+        return self._begins or self._space
+
+    def words(self, text: str, keeps: str = "") -> None:
+        """Take text; `keeps` says which white space is kept: none, `lines` only line breaks, `all` all of it."""
+        if keeps:
+            return self._kept(text, keeps)
+        inner = text.strip(BLANKS)
+        if not inner:
+            self._space = self._space or not self._begins
+            self._ends_in_text = self._apart = False
+            return None
+        if text[0] in BLANKS:
+            self._space = self._space or not self._begins
+        elif self._apart:
+            self._parts.append(" ")
+        self._write(_SPACES.sub(" ", inner))
+        self._space = text[-1] in BLANKS
+        self._ends_in_text = not self._space
+        return None
+
+    def _kept(self, text: str, keeps: str) -> None:
+        if keeps == "all":
+            self._write(text)
+        else:
+            lines = [_BUT_BREAKS.sub(" ", line.strip(BLANKS)) for line in text.split("\n")]
+            self._write("\n".join(lines))
+        self._ends_in_text = text[-1] not in BLANKS
+
+    def _write(self, text: str) -> None:
+        if self._due:
+            if self._parts:
+                self._parts.append("\n" * self._due)
+            self._due = 0
+        if self._space:
+            self._parts.append(" ")
+            self._space = False
+        self._parts.append(text)
+        self._begins = self._apart = False
+
+    def block(self, breaks: int = 1) -> None:
+        """Begin or end a block, which has so many line breaks before and after it."""
+        self._due = max(self._due, breaks)
+        self._begins, self._space, self._apart = True, False, False
+
+    def break_line(self) -> None:
+        """Break the line, as `br` does."""
+        self._space = False
+        self._write("\n")
+        self._begins = True
+
+    def replaced(self) -> None:
+        """Take something without text that stands in the line, such as an image."""
+        if self._space:
+            self._space = False
+            self._write(" ")
+        self._begins = self._ends_in_text = False
+
+    def open_box(self) -> None:
+        """Begin something that stands in the line and has lines of its own, such as a button."""
+        if self._space:
+            self._space = False
+            self._write(" ")
+        self._begins = True
+
+    def close_box(self) -> None:
+        """End what stands in the line and has lines of its own."""
+        self._begins = self._space = False
+
+    def open_table(self) -> None:
+        """Begin a table."""
+        self.block()
+        self._tables.append([0, 0])
+
+    def close_table(self) -> None:
+        """End a table."""
+        self._tables.pop()
+        self.block()
+
+    def row(self) -> None:
+        """Begin a row of a table."""
+        if self._tables:
+            table = self._tables[-1]
+            if table[0]:
+                self.break_line()
+            table[:] = [1, 0]
+
+    def cell(self) -> None:
+        """Begin a cell of a row."""
+        if self._tables:
+            if self._tables[-1][1]:
+                self._space = False
+                self._write("\t")
+            self._tables[-1][1] = 1
+        self.close_cell()
+
+    def close_cell(self) -> None:
+        """End a cell of a row."""
+        self._begins, self._space = True, False
+
+    def begins(self, *, adjoins: bool, is_box: bool) -> None:
+        """Note that an element begins; one that `adjoins` the one before has no space of its own between them.
+
+        Where a box holds the two apart a space is put, although the browser's own text has none.
+        """
+        self._apart = adjoins and self._ends_in_text and (is_box or self._after_box)
+        self._ends_in_text = False
+
+    def ends(self, *, is_box: bool) -> None:
+        """Note that an element ends."""
+        self._after_box, self._apart = is_box, False

@@ -1,0 +1,349 @@
+"""The visible text and the links of a parsed page, by the rules by which a browser gives its text.
+
+Read from what the HTML parser writes: every element is closed, and neither text nor attributes have `<` or `>`.
+Each element has the style that browsers give it by default; of other styles only those count that stand in its
+`style`. What a style sheet hides, moves or transforms is not known here.
+
+What always holds: time and memory grow with the length of the page alone.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+from farm.extract.element_rules import (
+    ADDRESSES,
+    BLOCK,
+    BOX,
+    CASE,
+    CELL,
+    DETAILS,
+    DISPLAY,
+    DISPLAYS,
+    DRAWING,
+    FLEX,
+    FORMULA,
+    HIDDEN,
+    ITALICS,
+    KEEPS,
+    KEPT,
+    LINK,
+    MUTED,
+    NEIGHBOURS,
+    PARAGRAPH,
+    ROW,
+    RULES,
+    SHOWN,
+    SPECIAL,
+    TABLE,
+    VOID,
+    Style,
+    style_of,
+)
+from farm.extract.text_layout import TextLayout
+
+_TAG = re.compile(r"<([^<>]*)>")
+_WORD_BEGINS = re.compile(r"(?<=\s)\S")
+_MOST_OPEN_LINKS = 16
+"""Links cannot stand in each other but by tricks; of such only the first have the text."""
+
+
+@dataclass(slots=True)
+class FoundLink:
+    """An element that leads somewhere: its address as it stands there, its label and its `rel`."""
+
+    element: str
+    href: str
+    rel: str
+    other_label: str = ""
+    """What stands for a label that is empty."""
+    parts: list[str] = field(default_factory=list)
+
+    @property
+    def label(self) -> str:
+        """The text within it."""
+        return "".join(self.parts)
+
+
+def unescaped(text: str) -> str:
+    """Return text as it was before the parser wrote it."""
+    if "&" not in text:
+        return text
+    plain = text.replace("&lt;", "<").replace("&gt;", ">").replace("&nbsp;", "\xa0").replace("&quot;", '"')
+    return plain.replace("&amp;", "&")
+
+
+def without_comments(html: str) -> str:
+    """Return what the parser wrote without its comments."""
+    first, *rest = html.split("<!--")
+    return "".join([first, *(piece.partition("-->")[2] for piece in rest)])
+
+
+def attributes_of(rest: str) -> dict[str, str]:
+    """Return the attributes of a tag as the parser writes them."""
+    parts = rest.split('"')
+    return {
+        name.strip().removesuffix("="): unescaped(value)
+        for name, value in zip(parts[::2], parts[1::2], strict=False)
+    }
+
+
+class VisibleText:
+    """Reads the HTML of a page once; `links` are in the order of the document, `most_links` at most."""
+
+    def __init__(self, html: str, most_links: int) -> None:
+        self.links: list[FoundLink] = []
+        self.lacks_links = False
+        self._most_links = most_links
+        self._lines = TextLayout()
+        self._hidden = 0
+        """How many elements around hide what stands here."""
+        self._shown: list[int] = []
+        self._keeps, self._cases, self._muted = [""], [""], [False]
+        self._next: tuple[str, str, bool] = ("all", "", False)
+        """What the element that begins says of white space, letters and visibility, where it does."""
+        self._open_links: list[FoundLink] = []
+        self._details: list[bool] = []
+        """Of each closed one around, whether its summary has come."""
+        self._formulas = self._drawing = 0
+        self._is_variable = False
+        self._read(html)
+
+    @property
+    def text(self) -> str:
+        """What is visible."""
+        return self._lines.text
+
+    def _read(self, html: str) -> None:
+        lines, parts = self._lines, _TAG.split(html)
+        stack: list[tuple[str, int]] = []
+        adjoins = False
+        """Whether an element has ended, and nothing has come since."""
+        for at in range(0, len(parts) - 1, 2):
+            text, tag = parts[at], parts[at + 1]
+            if text:
+                self._text(text)
+                adjoins = False
+            self._is_variable = False
+            if tag[:1] == "/":
+                does = self._closed(stack, tag[1:])
+                lines.ends(is_box=bool(does & BOX))
+                adjoins = True
+                continue
+            name, _, rest = tag.partition(" ")
+            does = RULES.get(name, 0)
+            around = stack[-1][1] if stack else 0
+            if rest or around or self._formulas or name in SPECIAL:
+                does = self._own(name, rest, does, around)
+            lines.begins(adjoins=adjoins and name in NEIGHBOURS, is_box=bool(does & BOX))
+            adjoins = False
+            if does:
+                does = self._begin(does)
+            if name not in VOID:
+                stack.append((name, does))
+            elif does:
+                self._end(does)
+        if parts[-1]:
+            self._text(parts[-1])
+
+    def _closed(self, stack: list[tuple[str, int]], name: str) -> int:
+        """End the elements up to the one of this name; return what that one did."""
+        does = 0
+        while stack:
+            opened, does = stack.pop()
+            if does:
+                self._end(does)
+            if opened == name:
+                break
+        return does
+
+    def _text(self, text: str) -> None:
+        text = unescaped(text)
+        for link in self._open_links:
+            link.parts.append(text)
+        if self._hidden:
+            return
+        if self._muted[-1]:
+            self._lines.replaced()
+            return
+        case = self._cases[-1]
+        if self._is_variable and len(text) == 1:
+            text = text.translate(ITALICS)
+        elif case:
+            text = _in_case(text, case, begins_word=self._lines.begins_word)
+        self._lines.words(text, self._keeps[-1])
+
+    def _own(self, name: str, rest: str, does: int, around: int) -> int:
+        """Return what an element does that has attributes, stands in a special place, or has a rule of its own."""
+        attributes = attributes_of(rest) if rest else {}
+        if does & LINK:
+            does = self._link(name, attributes, does)
+        display = ""
+        if "style" in attributes:
+            style = style_of(attributes["style"])
+            display = style.display
+            if display in DISPLAYS:
+                by_display = DISPLAYS[display]
+                does = does & ~DISPLAY | by_display | (PARAGRAPH if name == "p" and by_display & BLOCK else 0)
+            does |= self._styled(style)
+        if ("hidden" in attributes and not display) or "popover" in attributes:
+            does |= HIDDEN
+        if around & FLEX and not does & HIDDEN:
+            does = does & ~BOX | BLOCK
+        if around & DETAILS and name == "summary" and not self._details[-1]:
+            self._details[-1] = True
+            does |= SHOWN
+        elif name in SPECIAL:
+            does = self._special(name, attributes, does)
+        elif self._formulas and not does & HIDDEN:
+            does |= BLOCK
+        return does
+
+    def _special(self, name: str, attributes: dict[str, str], does: int) -> int:
+        match name:
+            case "br" if not does & HIDDEN and not self._hidden:
+                self._lines.break_line()
+            case "object" if "data" in attributes:
+                does |= BOX | HIDDEN
+            case "details" if "open" not in attributes:
+                does |= DETAILS
+            case "dialog" if "open" not in attributes:
+                does |= HIDDEN
+            case "text" | "foreignObject" if self._hidden and self._hidden == self._drawing:
+                does |= SHOWN | BLOCK
+            case "mi" if self._formulas:
+                self._is_variable = True
+                does |= BLOCK
+            case "img" | "input" | "embed" if not does & (HIDDEN | BLOCK) and not self._hidden:
+                if name != "input" or attributes.get("type") != "hidden":
+                    self._lines.replaced()
+        return does
+
+    def _styled(self, style: Style) -> int:
+        does = 0
+        if style.keeps:
+            does |= KEEPS
+        if style.case:
+            does |= CASE
+        if style.visibility:
+            does |= MUTED
+        self._next = (
+            KEPT.get(style.keeps, "") if style.keeps else "all",
+            style.case,
+            style.visibility in {"hidden", "collapse"},
+        )
+        return does
+
+    def _link(self, name: str, attributes: dict[str, str], does: int) -> int:
+        href = next((attributes[key] for key in ADDRESSES[name] if key in attributes), None)
+        if href is None or (not href and name in {"iframe", "frame"}):
+            return does & ~LINK
+        if len(self.links) >= self._most_links:
+            self.lacks_links = True
+            return does & ~LINK
+        other = attributes.get("aria-label") or attributes.get("alt") or ""
+        if not other and name in {"iframe", "frame"}:
+            other = attributes.get("title", "")
+        link = FoundLink(name, href, attributes.get("rel", ""), other)
+        self.links.append(link)
+        if len(self._open_links) >= _MOST_OPEN_LINKS:
+            return does & ~LINK
+        self._open_links.append(link)
+        return does
+
+    def _begin(self, does: int) -> int:
+        """Do what an element does; return what is to be undone."""
+        if does & (KEEPS | CASE | MUTED):
+            self._begin_style(does)
+        if does & SHOWN:
+            self._shown.append(self._hidden)
+            self._hidden = 0
+        if does & HIDDEN or self._hidden:
+            return self._begin_hidden(does)
+        if does & MUTED and self._muted[-1]:
+            # What is invisible breaks no lines, although it takes room.
+            does &= ~(BLOCK | PARAGRAPH)
+        if does & DISPLAY:
+            self._begin_lines(does)
+        self._formulas += bool(does & FORMULA)
+        if does & DETAILS:
+            self._details.append(False)
+            self._hidden += 1
+        return does
+
+    def _begin_style(self, does: int) -> None:
+        keeps, case, is_muted = self._next
+        if does & KEEPS:
+            self._keeps.append(keeps)
+        if does & CASE:
+            self._cases.append(case)
+        if does & MUTED:
+            self._muted.append(is_muted)
+        self._next = ("all", "", False)
+
+    def _begin_hidden(self, does: int) -> int:
+        if does & BOX and not self._hidden:
+            self._lines.replaced()
+        self._hidden += bool(does & HIDDEN)
+        if does & DRAWING:
+            self._drawing = self._hidden
+        return does & (SHOWN | HIDDEN | LINK | KEEPS | CASE | MUTED)
+
+    def _begin_lines(self, does: int) -> None:
+        lines = self._lines
+        if does & (BLOCK | PARAGRAPH):
+            lines.block(2 if does & PARAGRAPH else 1)
+        if does & BOX:
+            lines.open_box()
+        if does & TABLE:
+            lines.open_table()
+        if does & ROW:
+            lines.row()
+        if does & CELL:
+            lines.cell()
+
+    def _end(self, does: int) -> None:
+        if does & DETAILS:
+            self._details.pop()
+            self._hidden -= 1
+        if does & HIDDEN:
+            self._hidden -= 1
+        elif not self._hidden:
+            if does & DISPLAY:
+                self._end_lines(does)
+            self._formulas -= bool(does & FORMULA)
+        if does & SHOWN:
+            self._hidden = self._shown.pop()
+        if does & LINK:
+            self._open_links.pop()
+        if does & (KEEPS | CASE | MUTED):
+            self._end_style(does)
+
+    def _end_lines(self, does: int) -> None:
+        lines = self._lines
+        if does & CELL:
+            lines.close_cell()
+        if does & TABLE:
+            lines.close_table()
+        if does & BOX:
+            lines.close_box()
+        if does & (BLOCK | PARAGRAPH):
+            lines.block(2 if does & PARAGRAPH else 1)
+
+    def _end_style(self, does: int) -> None:
+        if does & KEEPS:
+            self._keeps.pop()
+        if does & CASE:
+            self._cases.pop()
+        if does & MUTED:
+            self._muted.pop()
+
+
+def _in_case(text: str, case: str, *, begins_word: bool) -> str:
+    if case == "uppercase":
+        return text.upper()
+    if case == "lowercase":
+        return text.lower()
+    if case != "capitalize":
+        return text
+    first = text[:1].upper() if begins_word else text[:1]
+    return first + _WORD_BEGINS.sub(lambda found: found[0].upper(), text[1:])

@@ -1,0 +1,1 @@
+"""Pages without a browser: plain HTTP through the slot's proxy, and an HTML parser."""

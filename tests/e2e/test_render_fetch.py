@@ -1,0 +1,96 @@
+"""Pages without a browser, from the command line to the records: alone, and beside the browser."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+from tests.e2e.farm_process import Finished, crawl
+
+SHELL = "<div id=root></div><script>document.body.innerHTML = '<h1>Drawn</h1><a href=/e>e</a>'</script>"
+PAGES = {
+    "/": "<title>Home</title><h1>Home</h1><a href=/a>a</a> <a href=/b>b</a>",
+    "/a": "<title>A</title><p>Ärzte<table><tr><td>1<td>2</table><a href='/c?x=1'>c</a>",
+    "/b": "<title>B</title><script>document.title = 'No'</script><p>b",
+    "/c?x=1": "<title>C</title><noscript>no</noscript>c",
+    "/shell": SHELL,
+    "/e": "<title>E</title><h1>e</h1>",
+}
+
+
+@contextmanager
+def site(agents: list[str]) -> Iterator[str]:
+    """Serve the pages on loopback, and note the user agents that asked for them; yield the origin."""
+
+    class Answers(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            page = PAGES.get(self.path)
+            body = (page or "").encode()
+            if page is not None:
+                agents.append(self.headers["User-Agent"])
+            self.send_response(404 if page is None else 200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        server.daemon_threads = True
+        Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
+def shown(finished: Finished, origin: str) -> dict[str, tuple[str, str]]:
+    """Return the title and the renderer of each page by its path."""
+    records = finished.records
+    return {one["url"].removeprefix(origin): (one["title"], one["rendered_by"]) for one in records}
+
+
+def test_a_site_is_crawled_without_a_browser(out: Path) -> None:
+    """No browser is looked for, and none is started; what scripts would add is not there."""
+    agents: list[str] = []
+    with site(agents) as origin:
+        running = crawl(out, f"{origin}/", render="fetch", browser=str(out / "none"))
+        finished = running.finish()
+    assert finished.code == 0, finished.output
+    assert shown(finished, origin) == {
+        "/": ("Home", "fetch"),
+        "/a": ("A", "fetch"),
+        "/b": ("B", "fetch"),
+        "/c?x=1": ("C", "fetch"),
+    }
+    [record] = [one for one in finished.records if one["title"] == "A"]
+    assert record["text"] == "Ärzte\n1\t2\nc"
+    assert (record["settled"], record["settle_reason"]) == (True, "fetched")
+    assert record["links"] == [{"url": f"{origin}/c?x=1", "text": "c", "rel": ""}]
+    assert all("CrawlFarm" in agent for agent in agents)
+    assert len(agents) == 4
+    summary = finished.summary
+    assert summary["ledger"]["done"] == 4
+    assert summary["recycled"] == {"contexts": 0, "engines": 0}
+
+
+def test_what_needs_a_browser_goes_up_to_it_in_the_same_lease(out: Path) -> None:
+    """A page that its script has to draw; its site is asked twice, and the page is no second attempt."""
+    agents: list[str] = []
+    with site(agents) as origin:
+        (out.parent / "farm.toml").write_text(
+            f'[site."{origin.removeprefix("http://")}"]\nrender = "fetch"\n'
+            f'[[site."{origin.removeprefix("http://")}".page]]\nmatch = "/e"\nrender = "browser"\n'
+        )
+        finished = crawl(out, f"{origin}/shell", contexts="1").finish()
+    assert finished.code == 0, finished.output
+    assert shown(finished, origin) == {"/shell": ("", "browser"), "/e": ("E", "browser")}
+    assert [one["attempt"] for one in finished.records] == [1, 1]
+    assert finished.records[0]["text"].startswith("Drawn")
+    assert len(agents) == 3
+    assert [agent.startswith("Mozilla/5.0 (compatible; ") for agent in agents] == [True, False, False]

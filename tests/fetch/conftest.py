@@ -1,0 +1,85 @@
+"""A renderer without a browser: a real gateway, a real server, and real parser processes."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import pytest_asyncio
+
+from farm.browser.metadata import metadata_of
+from farm.egress import AllowedNetwork, Gateway, Guard, SlotProxy
+from farm.egress.document_client import DocumentClient, TlsTrust
+from farm.extract.page_reader import PageCaps
+from farm.extract.parser_pool import PageReader, ParserParams, ParserPool
+from farm.fetch.renderer import FetchRenderer, FetchRenderParams
+from farm.model.clock import SystemClock
+from farm.model.event import Event, SlotPhases
+from farm.model.page import RenderedPage
+from farm.model.task import Lease, UrlTask
+from farm.model.url import site_of
+from farm.scope.rules import registrable_domain
+
+PARAMS = FetchRenderParams(
+    lambda: "Mozilla/5.0 (test)", registrable_domain, metadata_of, asdict(PageCaps()), deadline_s=20.0
+)
+
+
+@dataclass
+class Fetching:
+    """A renderer with its port of the gateway; `heads` are the documents' heads that it has told."""
+
+    renderer: FetchRenderer
+    slot_proxy: SlotProxy
+    heads: list[tuple[int, str]] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+    async def visit(self, url: str) -> RenderedPage:
+        """Visit as a worker does: a document waits for its turn, which comes at once."""
+
+        async def ask(host: str) -> bool:
+            self.asked.append(host)
+            return True
+
+        async def answered(status: int, headers: Any) -> None:
+            self.heads.append((status, headers.get("content-type", "")))
+
+        self.slot_proxy.begin(url, ask)
+        return await self.renderer.render(Lease(UrlTask(url, site_of(url), "0" * 16), "01", 1), answered)
+
+
+Fetch = Callable[..., Awaitable[Fetching]]
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
+async def parsers() -> AsyncIterator[ParserPool]:
+    """Open a pool of one process."""
+    pool = ParserPool(ParserParams(1, 512 * 2**20), lambda _: None, lambda _: None)
+    yield pool
+    await pool.close()
+
+
+@pytest_asyncio.fixture(loop_scope="package")
+async def fetch(parsers: ParserPool) -> AsyncIterator[Fetch]:
+    """Open renderers, each with what it is given in place of the usual params."""
+    gateway = Gateway(Guard([AllowedNetwork.parse("127.0.0.0/8")]))
+    await gateway.start()
+    renderers: list[FetchRenderer] = []
+
+    async def opened(trust: TlsTrust | None = None, **params: Any) -> Fetching:
+        slot_proxy, events = await gateway.open("01"), list[Event]()
+        context = (trust or TlsTrust()).context()
+        clock = SystemClock()
+        renderer = FetchRenderer(
+            DocumentClient(slot_proxy, lambda: context),
+            PageReader(parsers),
+            replace(PARAMS, **params),
+            SlotPhases("01", events.append, clock),
+            clock,
+        )
+        renderers.append(renderer)
+        return Fetching(renderer, slot_proxy)
+
+    yield opened
+    for renderer in renderers:
+        renderer.retire()
+    await gateway.close()
