@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from farm import __version__
 from farm.browser.acting import ActParams
@@ -71,10 +72,12 @@ def credentials(settings: RunSettings) -> Credentials:
         if table.headers
     }
     state = read_state(settings.storage_state) if settings.storage_state is not None else None
-    login = None
-    if settings.login is not None:
-        login = read_login(settings.login, settings.logged_in, registrable_domain)
-    return Credentials(headers, own, state, login)
+    return Credentials(headers, own, state, credentials_of_login(settings.login, settings.logged_in))
+
+
+def credentials_of_login(path: Path | None, logged_in: str | None) -> LoginFlow | None:
+    """Return the login of a file; None where there is none. Raises UsageError, which never repeats a value."""
+    return read_login(path, logged_in, registrable_domain) if path is not None else None
 
 
 def renderer_rules(settings: RunSettings) -> RendererRules:

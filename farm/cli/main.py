@@ -18,6 +18,7 @@ COMMANDS = {
     "init": "write a small project: handlers, options, tests, a Dockerfile",
     "run": "crawl; joins the crawl when it exists already",
     "fetch": "print one page: its text, Markdown, HTML or record",
+    "login": "log in to a site by steps or by hand, and save cookies and local storage",
     "shell": "a Python prompt with a rendered page",
     "extract": "try a declaration of items on one page, or run it over stored pages",
     "export": "write stored records, merged to one row an id, to files of another format",

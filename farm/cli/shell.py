@@ -32,7 +32,7 @@ from farm.model.handling import DeadPage, PageHandled, VisitedPage
 from farm.monitor.figures import escaped
 from farm.monitor.report import nothing_recorded
 from farm.runtime.control import ExitReason
-from farm.settings.commands import ShellSettings
+from farm.settings.commands import OnePageSettings, ShellSettings
 from farm.settings.load import load
 
 LONGEST_S = 7 * 86_400.0
@@ -103,7 +103,7 @@ class HeldPage:
 
 
 @contextmanager
-def held_page(settings: ShellSettings) -> Iterator[HeldPage]:
+def held_page(settings: OnePageSettings) -> Iterator[HeldPage]:
     """Render the page of the settings and hold it open; raises a FarmError where none came."""
     held = HeldPage()
     with (
@@ -140,10 +140,11 @@ def _why_none(end: RunEnd) -> FarmError:
 class Prompt(code.InteractiveConsole):
     """A prompt at which there is a page, and `await` works; what is `opened` is closed with the next page."""
 
-    def __init__(self, settings: ShellSettings, opened: ExitStack) -> None:
+    def __init__(self, settings: OnePageSettings, opened: ExitStack, names: str = NAMES) -> None:
         super().__init__({"__name__": "__console__", "__doc__": None})
         self.compile.compiler.flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
         self._settings = settings
+        self._told = names
         self._opened = opened
         self._loop: asyncio.AbstractEventLoop | None = None
         self.locals["fetch"] = self.fetch
@@ -169,7 +170,7 @@ class Prompt(code.InteractiveConsole):
         try:
             if sys.stdin.isatty():
                 _complete(self.locals)
-                self.interact(NAMES, exitmsg="")
+                self.interact(self._told, exitmsg="")
             else:
                 self.interact("", exitmsg="")
         except SystemExit:

@@ -64,6 +64,14 @@ class ShellSettings(OnePageSettings):
     """`farm shell`."""
 
 
+class LoginSettings(OnePageSettings):
+    """`farm login`."""
+
+    save: Path | None = option(
+        None, "where the state goes, in Playwright's format, mode 0600", metavar="FILE"
+    )
+
+
 class FetchSettings(OnePageSettings):
     """`farm fetch`."""
 

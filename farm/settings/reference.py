@@ -13,6 +13,7 @@ SETTINGS: Mapping[str, type[CommandSettings]] = {
     "run": commands.RunSettings,
     "fetch": commands.FetchSettings,
     "shell": commands.ShellSettings,
+    "login": commands.LoginSettings,
     "extract": commands.ExtractSettings,
     "export": commands.ExportSettings,
     "add": commands.AddSettings,

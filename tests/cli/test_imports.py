@@ -7,7 +7,7 @@ import pytest
 
 from farm.cli.main import COMMANDS, STEERING
 
-WITH_A_BROWSER = {"run", "extract", "fetch", "shell", "doctor"}
+WITH_A_BROWSER = {"run", "extract", "fetch", "login", "shell", "doctor"}
 LOOKING_IN = sorted(COMMANDS.keys() - STEERING - WITH_A_BROWSER - {"version"} | {"steer", "main"})
 
 

@@ -1,12 +1,13 @@
 """`--login`: a site for members is crawled whole, by as few logins as its sessions allow."""
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fixtures.members import PASSWORD, USER, Members, serve_members
-from tests.e2e.farm_process import Running, crawl, end_all
+from tests.e2e.farm_process import FARM, Running, crawl, end_all, farm
 from tests.e2e.redis_server import RedisServer
 
 PAGES = 45
@@ -61,6 +62,33 @@ def test_a_site_for_members_is_crawled_whole(members: Members, tmp_path: Path) -
         assert PASSWORD.encode() not in path.read_bytes(), path
     again = start(out, members).finish()
     assert "nothing new" in again.output
+
+
+def test_a_state_is_saved_and_used(members: Members, tmp_path: Path) -> None:
+    """By the steps, or by hand at a prompt; for its user alone."""
+    network = ("--allow-network", "127.0.0.0/8", "--no-sandbox")
+    by_steps = farm("login", "--login", "login.toml", "--save", "one.json", *network, folder=tmp_path / "out")
+    assert by_steps.code == 0, by_steps.output
+    assert "1 cookies and 0 origins are in one.json" in by_steps.output
+    assert (tmp_path / "one.json").stat().st_mode & 0o777 == 0o600
+    lines = f"await live.fill('[name=user]', {USER!r}); await live.fill('[name=password]', {PASSWORD!r})\n"
+    lines += "await live.click('button')\nt = await live.wait_for_selector('nav')\n"
+    by_hand = subprocess.run(
+        [*FARM, "login", f"{members.url}login", "--save", "two.json", *network],
+        input=lines,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert by_hand.returncode == 0, by_hand.stderr
+    assert members.logins == 2
+    assert (tmp_path / "one.json").read_text().count("session") == 1
+    page = farm(
+        "fetch", f"{members.url}p/1", "--storage-state", "two.json", *network, folder=tmp_path / "out"
+    )
+    assert "The secret of 1." in page.output
 
 
 @pytest.mark.slow

@@ -1,0 +1,89 @@
+"""`farm login`: a storage state of a site, by declared steps or by hand at a prompt."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from farm.app.rendering import credentials_of_login
+from farm.browser.login import LoginFlow
+from farm.browser.site_params import state_of_site
+from farm.cli.shell import HeldPage, Prompt, held_page
+from farm.cli.streams import print_lines, tell
+from farm.model.errors import LoginFailed, OutputUnwritable, UsageError
+from farm.resources.files import write_atomically
+from farm.scope.rules import registrable_domain
+from farm.settings.commands import LoginSettings
+from farm.settings.load import load
+
+LIVE_S = 30.0
+BY_HAND = """\
+  live       the page in the browser, as Playwright has it:
+             await live.fill("input[name=user]", "me"); await live.click("button[type=submit]"); live.url
+             Ctrl-D or exit() saves the state.
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Log in, save the state, and return the exit code."""
+    settings = load(
+        LoginSettings, arguments, "farm login", "Log in to a site, and save cookies and local storage."
+    )
+    if settings.save is None:
+        raise UsageError("--save FILE says where the state goes; --storage-state takes it from there.")
+    flow = credentials_of_login(settings.login, settings.logged_in)
+    urls = settings.urls or ((flow.url,) if flow is not None else ())
+    if len(urls) != 1:
+        raise UsageError(
+            "write `farm login URL --save FILE`, or `farm login --login STEPS.toml --save FILE`."
+        )
+    # The page is to be met as a stranger meets it.
+    alone = settings.model_copy(
+        update={"login": None, "logged_in": None, "storage_state": None, "urls": urls}
+    )
+    with ExitStack() as opened:
+        if flow is not None:
+            state = _by_steps(opened.enter_context(held_page(alone)), flow)
+        else:
+            state = _by_hand(alone, urls[0], opened)
+    _save(state, settings.save)
+    print_lines(
+        [f"{len(state['cookies'])} cookies and {len(state['origins'])} origins are in {settings.save}"]
+    )
+    return 0
+
+
+def _by_steps(held: HeldPage, flow: LoginFlow) -> Any:
+    if held.loop is None:
+        raise LoginFailed("the page is gone")
+    live = asyncio.run_coroutine_threadsafe(held.shown.result().live(), held.loop).result(LIVE_S)
+    try:
+        return asyncio.run_coroutine_threadsafe(flow.run(live), held.loop).result()
+    except LoginFailed as error:
+        raise LoginFailed(f"The login failed at {error}; correct the steps, or what is filled in.") from None
+
+
+def _by_hand(settings: LoginSettings, url: str, opened: ExitStack) -> Any:
+    """Open a prompt with the page in the browser, and return the state that is there at its end."""
+    prompt = Prompt(settings, opened, names=BY_HAND)
+    prompt.open(url)
+    prompt.push("live = await page.live()")
+    prompt.interact_here()
+    prompt.push("state = await live.context.storage_state()")
+    state = prompt.locals.get("state")
+    own = state_of_site(state, registrable_domain)(url) if isinstance(state, dict) else None
+    if own is None:
+        raise LoginFailed(f"{url} has left neither a cookie nor anything in its storage; nothing was saved.")
+    return own
+
+
+def _save(state: Any, path: Path) -> None:
+    try:
+        write_atomically(path, orjson.dumps(state, option=orjson.OPT_INDENT_2))
+        path.chmod(0o600)
+    except OSError as error:
+        raise OutputUnwritable(f"{path} cannot be written ({error.strerror}); name another file.") from None
+    tell("whoever has this file is logged in: it is for you alone (0600).")
