@@ -47,7 +47,7 @@ Heads = Callable[[int, Mapping[str, str]], Awaitable[None]]
 """Receives the status and the headers of a document, names in lower case."""
 
 
-class Documents(Protocol):
+class DocumentSource(Protocol):
     """Requests documents by the slot's proxy."""
 
     async def get(
@@ -116,7 +116,7 @@ class FetchRenderer:
 
     def __init__(
         self,
-        documents: Documents,
+        documents: DocumentSource,
         reader: DocumentReader,
         params: FetchRenderParams,
         phases: SlotPhases,
