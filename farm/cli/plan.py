@@ -190,7 +190,7 @@ def _last_run(summary: Path) -> LastRun | None:
 
 async def _probed(settings: PlanSettings, known: _Known) -> _Known:
     """Return what is known with what a probe has measured in place of what a crawl has."""
-    from farm.app.probe import probe
+    from farm.cli.probe import probe
 
     found = await probe(settings)
     return replace(
