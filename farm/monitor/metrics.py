@@ -11,8 +11,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from farm.model.crawl import Stats
 from farm.model.event import EligibleRead, Phase
 from farm.monitor.snapshot import PAGE_BUCKETS_S, Snapshot
+from farm.policy.error_bound import most_wrong
 
 STATES = ("running", "paused", "draining", "stopped", "finished")
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -92,6 +94,7 @@ def _crawl(snapshot: Snapshot) -> Iterable[Metric]:
         yield GaugeMetricFamily("farm_eligible_urls", text, eligible.urls)
     yield _gauge("farm_dead_urls", "Dead URLs of the crawl by reason.", "reason", stats.dead_by_reason)
     yield GaugeMetricFamily("farm_sites", "Sites of the crawl.", stats.sites)
+    yield from _tiers(stats)
     yield CounterMetricFamily("farm_accepted_urls", "URLs that the crawl accepted.", ledger.accepted)
     yield CounterMetricFamily("farm_duplicate_links", "Links to what was known already.", stats.duplicates)
     yield CounterMetricFamily("farm_expired_leases", "Leases that were not settled in time.", stats.expired)
@@ -111,6 +114,23 @@ def _crawl(snapshot: Snapshot) -> Iterable[Metric]:
         )
     yield GaugeMetricFamily("farm_redis_up", "Whether Redis answers.", int(snapshot.away_since is None))
     yield GaugeMetricFamily("farm_sinks_away", "Stores that take no records.", len(snapshot.sinks_away))
+
+
+def _tiers(stats: Stats) -> Iterable[Metric]:
+    """Yield what `--render auto` came to; nothing where it has compared no page."""
+    tiers = stats.tiers
+    if not (tiers.audits or tiers.compared):
+        return
+    pages = {
+        "browser": max(0, stats.rendered - tiers.cheap),
+        **{str(one): n for one, n in tiers.pages.items()},
+    }
+    yield _gauge("farm_rendered_pages", "Pages of the crawl by what brought them.", "renderer", pages)
+    yield CounterMetricFamily("farm_render_audits", "Pages that two renderers brought.", tiers.audits)
+    yield CounterMetricFamily("farm_render_differences", "Audits that differed.", tiers.differed)
+    yield CounterMetricFamily("farm_render_requeued", "Pages to be visited again.", tiers.requeued)
+    wrong = most_wrong(tiers.pages_by_share, tiers.differed)
+    yield GaugeMetricFamily("farm_render_wrong_pages_most", "At most so many differ, at 95 %.", wrong)
 
 
 def _machine(snapshot: Snapshot) -> Iterable[Metric]:

@@ -190,6 +190,8 @@ def _received(snapshot: Snapshot, glyphs: Glyphs) -> Text:
     line = label_row("Received", (size(snapshot.bytes_received).rjust(9), "bold"))
     carried = by_proxies(snapshot.proxied)
     line.append(f"  {carried} by proxies" if carried else "", "dim")
+    for renderer, count in snapshot.stats.tiers.pages.items():
+        line.append(f"  {glyphs.between} {amount(count)} pages by {renderer}", "dim")
     words = f"links known already {amount(snapshot.stats.duplicates)}"
     return line.append(f"  {glyphs.between} {words}", "dim")
 

@@ -84,19 +84,11 @@ class Running:
         self.process.send_signal(number)
 
 
-def start(
-    *arguments: str,
-    folder: Path,
-    environment: dict[str, str] | None = None,
-    within: tuple[str, ...] = (),
-) -> Running:
-    """Start `farm` with the arguments; its output and error output are kept together, buffered as usual.
-
-    `within` is a command that runs it.
-    """
+def start(*arguments: str, folder: Path, environment: dict[str, str] | None = None) -> Running:
+    """Start `farm` with the arguments; its output and error output are kept together, buffered as usual."""
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     process = subprocess.Popen(
-        [*within, *FARM, *arguments],
+        [*FARM, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
@@ -119,11 +111,6 @@ def end_all() -> None:
 
 def crawl(folder: Path, *arguments: str, **settings: str) -> Running:
     """Start a run on loopback without the live view, with its output in `folder`."""
-    return start("run", *arguments, *crawl_flags(folder, **settings), folder=folder)
-
-
-def crawl_flags(folder: Path, **settings: str) -> list[str]:
-    """Return the flags of such a run."""
     given = {
         "contexts": "2",
         "ramp_up": "0s",
@@ -131,9 +118,10 @@ def crawl_flags(folder: Path, **settings: str) -> list[str]:
         "live": "off",
         "output": str(folder),
     }
-    return [
+    flags = [
         part for name, value in (given | settings).items() for part in (f"--{name.replace('_', '-')}", value)
     ]
+    return start("run", *arguments, *flags, folder=folder)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

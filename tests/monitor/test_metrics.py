@@ -27,10 +27,13 @@ from farm.model.event import (
     StatsRead,
     VisitFailed,
 )
+from farm.model.page import Renderer
+from farm.model.tiers import TierCounts
 from farm.monitor import metrics_server
 from farm.monitor.metrics import exposition
 from farm.monitor.metrics_server import HUNG_S, MetricsServer
 from farm.monitor.tally import Tally
+from farm.policy.error_bound import most_wrong
 from tests.clock import ManualClock
 
 START = 100.0
@@ -241,3 +244,18 @@ def test_an_address_of_another_machine() -> None:
     """Named as such."""
     with pytest.raises(UsageError, match=r"--metrics-(host|port)"):
         MetricsServer(Tally(START).snapshot, ManualClock(START), "1", "192.0.2.1", 0)
+
+
+def test_what_render_auto_came_to_is_there_once_it_has_compared(tally: Tally) -> None:
+    """Pages by renderer over all nodes, audits, and the bound on what may be wrong."""
+    assert "farm_rendered_pages" not in exposition(lambda: tally.snapshot(START), "1")().decode()
+    tiers = TierCounts(
+        {Renderer.FETCH: 900}, {50: 900}, audits=40, differed=1, compared=30, requeued=7, templates=2
+    )
+    tally.fold(StatsRead(START, Stats(LEDGER, rendered=1000, tiers=tiers)))
+    told = values(exposition(lambda: tally.snapshot(START), "1")())
+    assert told["farm_rendered_pages{renderer=browser}"] == 100
+    assert told["farm_rendered_pages{renderer=fetch}"] == 900
+    assert (told["farm_render_audits_total"], told["farm_render_differences_total"]) == (40, 1)
+    assert told["farm_render_requeued_total"] == 7
+    assert told["farm_render_wrong_pages_most"] == most_wrong({50: 900}, 1) > 0
