@@ -37,7 +37,7 @@ from farm.scope.rules import registrable_domain
 from farm.settings.commands import RunSettings
 from farm.settings.units import is_timezone
 
-CHEAP: tuple[Renderer, ...] = (Renderer.FETCH,)
+CHEAP = (Renderer.FETCH, Renderer.LIGHT)
 """What `--render auto` may use beside the browser, the cheapest first."""
 BY_BROWSER_ALONE = ("screenshot", "pdf", "click", "scroll", "har", "capture", "download", "warc_all")
 WARC_BODY_BYTES = 32 * 2**20
