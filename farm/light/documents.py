@@ -30,7 +30,7 @@ class Requested:
         return int(self.answer["status"]) if self.answer is not None else 0
 
 
-class Documents:
+class VisitedDocuments:
     """Takes the events of one tab, whose main frame is `frame_id`."""
 
     def __init__(self, frame_id: str) -> None:
@@ -108,7 +108,7 @@ class Documents:
     def way(self) -> tuple[Requested | None, tuple[tuple[str, int], ...]]:
         """Return the document that is shown, and the addresses before it with what each answered.
 
-        Documents that never came, and addresses that only were loaded again, are no part of the way.
+        VisitedDocuments that never came, and addresses that only were loaded again, are no part of the way.
         """
         came = [one for one in self._all if one.is_shown and one.answer is not None]
         steps: list[tuple[str, int]] = []

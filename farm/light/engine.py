@@ -6,20 +6,18 @@ again once it is lost.
 """
 
 import asyncio
-import fcntl
 import json
-import select
 import shutil
 import socket
-import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from farm.light import launcher
 from farm.light.connection import LightConnection
+from farm.light.permits import Permits
 from farm.light.program import ProgramParams, arguments, authorities
 from farm.model.errors import BrowserUnavailable, SlotLost
 from farm.model.outcome import FailureKind
@@ -42,10 +40,6 @@ READABLE = (
     "/usr/share/zoneinfo",
     "/etc/localtime",
 )
-_RECEIVE, _SEND = 0xC0502100, 0xC0182101
-"""The `ioctl`s of seccomp's listener: take a call that waits, and answer it."""
-_NOTICE_BYTES = 80
-_CONTINUE = 1
 
 
 class LightEngine:
@@ -59,22 +53,21 @@ class LightEngine:
         self.retiring_since = 0.0
         self.is_retiring = False
         """Whether it gets no new slot."""
-        self.ports: frozenset[int] = frozenset()
-        """What it may connect to."""
         self.slots: set[str] = set()
         """The names of the slots that have a connection, or are opening one."""
         self._params = params
         self._folder = folder / self.name
         self._own = own
         self._process: subprocess.Popen[bytes] | None = None
+        self._permits: Permits | None = None
 
-    async def start(self, ports: Iterable[int]) -> None:
-        """Start the process, which may connect to these ports alone. Raises BrowserUnavailable with the reason."""
+    async def start(self, ports: Collection[int]) -> None:
+        """Start the process; it may connect to what is in `ports`. Raises BrowserUnavailable with the reason."""
         begun = time.monotonic()
-        self.ports = frozenset(ports)
         try:
             async with asyncio.timeout(START_S):
-                await asyncio.to_thread(self._launch, sorted(self.ports))
+                listener = await asyncio.to_thread(self._launch)
+                self._permits = Permits(listener, ports, self._flooded)
                 await self._listening()
         except TimeoutError as error:
             await self.close()
@@ -87,8 +80,11 @@ class LightEngine:
             raise
         self.took_ms = round((time.monotonic() - begun) * 1000)
 
-    def _launch(self, ports: list[int]) -> None:
-        """Start the launcher; raises OSError where it does not become the engine. Runs in a thread."""
+    def _launch(self) -> int:
+        """Start the launcher; return where the engine's calls wait for an answer. Runs in a thread.
+
+        Raises OSError where it does not become the engine.
+        """
         self._folder.mkdir(mode=0o700, parents=True)
         ours, theirs = socket.socketpair()
         with ours, theirs:
@@ -99,7 +95,6 @@ class LightEngine:
                 "arguments": arguments(self._params, self._socket),
                 "folder": str(self._folder),
                 "readable": [*READABLE, *map(str, trusted)],
-                "ports": ports,
                 "notify_fd": theirs.fileno(),
                 "data_bytes": self._params.data_bytes,
                 "files": FILES,
@@ -119,7 +114,10 @@ class LightEngine:
             said, listeners, _, _ = socket.recv_fds(ours, 4096, 1)
             if not listeners:
                 raise OSError(said.decode("utf-8", "replace") or "its launcher ended")
-            _allow_one_socket(listeners[0])
+            return listeners[0]
+
+    def _flooded(self) -> None:
+        self.mark_lost("it asked for connections without end")
 
     async def _listening(self) -> None:
         """Wait until it takes connections."""
@@ -176,6 +174,8 @@ class LightEngine:
     async def close(self) -> None:
         """Kill the process with all that it may have started, and remove the folder."""
         self.mark_lost("closed")
+        if self._permits is not None:
+            self._permits.close()
         if self.pid:
             await asyncio.to_thread(processes.kill_groups, [self.pid], CLOSE_S)
         if self._process is not None:
@@ -189,20 +189,3 @@ class LightEngine:
         except subprocess.TimeoutExpired:
             # It is killed, and hangs in the kernel: the reaper has it too.
             return
-
-
-def _allow_one_socket(listener: int) -> None:
-    """Let the engine have the one socket of the file system that it listens on; raises OSError where it has none.
-
-    The call goes on as it was made, with what is in its registers, which nothing can change any more. Once this
-    end is closed every further call fails.
-    """
-    with open(listener, "rb", closefd=True) as held:
-        waiting = select.poll()
-        waiting.register(held, select.POLLIN)
-        if not waiting.poll(START_S * 500):
-            raise OSError("it asked for no socket")
-        notice = bytearray(_NOTICE_BYTES)
-        fcntl.ioctl(held, _RECEIVE, notice)
-        (number,) = struct.unpack_from("=Q", notice)
-        fcntl.ioctl(held, _SEND, struct.pack("=QqiI", number, 0, 0, _CONTINUE))

@@ -1,13 +1,10 @@
 """The launcher: a program that confines itself, and then becomes the light engine.
 
 The engine runs untrusted script without a sandbox of its own. So before it starts, and for good, this takes away
-what no page needs: files (Landlock), connections to anything but the gateway's ports (Landlock), other processes,
-every system call that is not on the list (seccomp), privileges, and memory without end. It works for root and for
-any other user, needs no namespaces, and holds for all that the engine starts.
-
-Landlock does not cover sockets of the file system, and the engine listens on one. So creating such a socket waits
-until whoever reads the other end of NOTIFY_FD has answered; it allows the first and closes its end, after which
-every other is refused.
+what no page needs: files (Landlock), other processes, every system call that is not on the list (seccomp),
+privileges, and memory without end. Calls that connect it, and those that make a socket of the file system, wait
+for an answer: the descriptor at which they do is handed to whoever reads the other end of NOTIFY_FD (`permits`).
+It works for root and for any other user, needs no namespaces, and holds for all that the engine starts.
 
 Run as `python -IS launcher.py JSON`, with what `engine.py` writes there. Standard library only.
 """
@@ -28,14 +25,15 @@ PROGRAM_FD = 100
 """By this number, and closed by it, the program is executed: no other execution is allowed."""
 UNUSABLE = 71
 """The exit status where the program cannot be confined or started; NOTIFY_FD is told why."""
-LEAST_LANDLOCK = 4
-"""From this version on Landlock knows ports (Linux 6.7)."""
+PORTS_FROM, SCOPES_FROM = 4, 6
+"""From these versions on Landlock knows ports, and signals and sockets without a name in the file system."""
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
-_PATH_BENEATH, _NET_PORT = 1, 2
+_PATH_BENEATH = 1
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _MAKE_SOCK = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 9
 _BIND_TCP, _CONNECT_TCP = 1, 2
-_SCOPES_FROM = 6
+_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}
+"""How many rights to files each version knows; later ones know 16."""
 _ABSTRACT_SOCKETS, _SIGNALS = 1, 2
 
 _PR_SET_NAME, _PR_CAPBSET_DROP, _PR_SET_SECUREBITS, _PR_SET_NO_NEW_PRIVS = 15, 24, 28, 38
@@ -68,10 +66,10 @@ timerfd_create=283 timerfd_settime=286 timerfd_gettime=287
 read=0 write=1 readv=19 writev=20 pread64=17 pwrite64=18 close=3 lseek=8 dup=32 dup2=33 dup3=292 fcntl=72
 fstat=5 newfstatat=262 statx=332 stat=4 lstat=6 access=21 faccessat=269 faccessat2=439 readlink=89
 readlinkat=267 getdents64=217 getcwd=79 statfs=137 fstatfs=138 ftruncate=77 pipe=22 pipe2=293 fadvise64=221
-close_range=436 umask=95 chmod=90 fchmodat=268 unlink=87
+close_range=436 umask=95
 poll=7 ppoll=271 select=23 pselect6=270 epoll_create1=291 epoll_ctl=233 epoll_wait=232 epoll_pwait=281
 epoll_pwait2=441 eventfd2=290
-connect=42 accept=43 accept4=288 bind=49 listen=50 shutdown=48 recvfrom=45 recvmsg=47 getsockname=51
+accept=43 accept4=288 bind=49 listen=50 shutdown=48 recvfrom=45 recvmsg=47 getsockname=51
 getpeername=52 setsockopt=54 getsockopt=55
 uname=63 getuid=102 geteuid=107 getgid=104 getegid=108 getrlimit=97 getrusage=98 sysinfo=99 times=100
 """
@@ -121,18 +119,13 @@ def drop_privileges() -> None:
         raise CannotConfine(f"privileges cannot be dropped: {os.strerror(ctypes.get_errno())}")
 
 
-def restrict_files_and_ports(
-    program: str, folder: str, readable: Iterable[str], ports: Iterable[int]
-) -> None:
-    """Leave the program, what may be read, a socket in the folder, and connections to these ports of TCP."""
+def restrict_files(program: str, folder: str, readable: Iterable[str]) -> None:
+    """Leave the program, what may be read, and a socket in the folder; no ports, where Landlock knows them."""
     version = _call("Landlock", _CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint(1))
-    if version < LEAST_LANDLOCK:
-        raise CannotConfine(
-            f"it needs Landlock {LEAST_LANDLOCK}, of Linux 6.7, to be confined; here is {version}"
-        )
-    files = (1 << 15) - 1 if version < LEAST_LANDLOCK + 1 else (1 << 16) - 1
-    attributes = struct.pack("=QQ", files, _BIND_TCP | _CONNECT_TCP)
-    if version >= _SCOPES_FROM:
+    attributes = struct.pack("=Q", (1 << _RIGHTS.get(version, 16)) - 1)
+    if version >= PORTS_FROM:
+        attributes += struct.pack("=Q", _BIND_TCP | _CONNECT_TCP)
+    if version >= SCOPES_FROM:
         attributes += struct.pack("=Q", _ABSTRACT_SOCKETS | _SIGNALS)
     ruleset = _call(
         "Landlock", _CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint(0)
@@ -147,9 +140,6 @@ def restrict_files_and_ports(
         rule = struct.pack("=Qi", fit, beneath)
         _call("Landlock", _ADD_RULE, ruleset, _PATH_BENEATH, rule, ctypes.c_uint(0))
         os.close(beneath)
-    for port in ports:
-        rule = struct.pack("=QQ", _CONNECT_TCP, port)
-        _call("Landlock", _ADD_RULE, ruleset, _NET_PORT, rule, ctypes.c_uint(0))
     _call("Landlock", _RESTRICT_SELF, ruleset, ctypes.c_uint(0))
     os.close(ruleset)
 
@@ -220,6 +210,9 @@ def filter_of(pid: int) -> list[Instruction]:
         *when_no_bit(2, 1, _WRITES),  # open
         *when_no_bit(44, 3, _FAST_OPEN),  # sendto, which connects by this flag, past Landlock
         *when_no_bit(46, 2, _FAST_OPEN),  # sendmsg
+        *_only(42, (_RETURN, 0, 0, _NOTIFY)),  # connect
+        # chmod seems to be done: of its socket the mask has done it.
+        *_only(90, (_RETURN, 0, 0, _REFUSE)),
         *when_one_of(62, 0, [pid]),  # kill
         *when_one_of(234, 0, [pid]),  # tgkill
         *when_one_of(302, 0, [0, pid]),  # prlimit64
@@ -249,19 +242,25 @@ def _become(program_fd: int, program: str, arguments: Iterable[str]) -> NoReturn
     raise AssertionError("an execution does not return")
 
 
-def main(given: dict[str, Any]) -> NoReturn:
-    """Confine this process, hand the descriptor for sockets on, and become the program."""
+def confine(given: dict[str, Any]) -> None:
+    """Confine this process, for good, and hand on the descriptor at which calls wait for an answer."""
     os.chdir(given["folder"])
     os.umask(0o077)
-    os.dup2(os.open(given["program"], os.O_RDONLY | os.O_CLOEXEC), PROGRAM_FD, inheritable=False)
     notify = socket.socket(fileno=given["notify_fd"])
     notify.set_inheritable(False)
     limit_resources(given["data_bytes"], given["files"])
     drop_privileges()
-    restrict_files_and_ports(given["program"], given["folder"], given["readable"], given["ports"])
+    restrict_files(given["program"], given["folder"], given["readable"])
     listener = restrict_system_calls()
     socket.send_fds(notify, [b"."], [listener])
     os.close(listener)
+    notify.detach()
+
+
+def main(given: dict[str, Any]) -> NoReturn:
+    """Confine this process, and become the program."""
+    os.dup2(os.open(given["program"], os.O_RDONLY | os.O_CLOEXEC), PROGRAM_FD, inheritable=False)
+    confine(given)
     _become(PROGRAM_FD, given["program"], given["arguments"])
 
 

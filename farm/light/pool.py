@@ -74,12 +74,12 @@ class LightPool:
 
     def slot(self, name: str, proxy_url: str) -> "LightSlot":
         """Add a slot that goes out by this port of the gateway."""
-        slot = LightSlot(name, proxy_url, self, self._emit, self._clock)
-        self._ports.add(slot.port)
-        return slot
+        endpoint = endpoint_of(proxy_url)
+        self._ports.add(endpoint[2] if endpoint is not None else 0)
+        return LightSlot(name, proxy_url, self, self._emit, self._clock)
 
-    async def engine_for(self, slot: str, port: int) -> LightEngine:
-        """Return an engine with room for this slot that may connect to its port; the slot has it until `leave`.
+    async def engine_for(self, slot: str) -> LightEngine:
+        """Return an engine with room for this slot, which has it until `leave`.
 
         Raises BrowserUnavailable where none starts.
         """
@@ -89,7 +89,7 @@ class LightPool:
                 if engine.lost.done():
                     self._remove(engine)
                 is_open = not engine.lost.done() and not engine.is_retiring
-                if is_open and port in engine.ports and len(engine.slots) < self.params.slots:
+                if is_open and len(engine.slots) < self.params.slots:
                     engine.slots.add(slot)
                     return engine
             engine = await self._start()
@@ -173,8 +173,6 @@ class LightSlot:
     def __init__(self, name: str, proxy_url: str, pool: LightPool, emit: Emit, clock: Clock) -> None:
         self.name = name
         self.tab: LightTab | None = None
-        endpoint = endpoint_of(proxy_url)
-        self.port = endpoint[2] if endpoint is not None else 0
         self._proxy_url = proxy_url
         self._pool = pool
         self._phases = SlotPhases(name, emit, clock)
@@ -216,7 +214,7 @@ class LightSlot:
                 return tab
             self.retire()
         self._phases.enter(Phase.STARTING, url)
-        engine = await self._pool.engine_for(self.name, self.port)
+        engine = await self._pool.engine_for(self.name)
         try:
             self.tab = await open_light_tab(engine, self._proxy_url, self._pool.params.tab, url)
         finally:

@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 from farm.light.connection import LightConnection, Refused
-from farm.light.documents import Documents
+from farm.light.documents import VisitedDocuments
 from farm.light.engine import LightEngine
 from farm.model.errors import SlotLost
 from farm.model.outcome import FailureKind
@@ -53,7 +53,7 @@ class LightTab:
         self.site: str | None = None
         self.served = 0
         self.nonce = secrets.token_hex(8)
-        self.documents = Documents("")
+        self.documents = VisitedDocuments("")
         self._connection = connection
         self._session = ""
         self._frame_id = ""
@@ -71,7 +71,7 @@ class LightTab:
         self._frame_id = str(target["targetId"])
         attached = await call("Target.attachToTarget", OPEN_S, targetId=self._frame_id, flatten=True)
         self._session = str(attached["sessionId"])
-        self.documents = Documents(self._frame_id)
+        self.documents = VisitedDocuments(self._frame_id)
         self._connection.listeners.update(
             {
                 b"Network.requestWillBeSent": self.documents.asked,
