@@ -39,7 +39,13 @@ def main(arguments: Sequence[str]) -> int:
 
 async def _process(end: socket.socket) -> int:
     link = await ProcessLink.open(end)
-    work: ProcessWork = await link.receive()
+    try:
+        work: ProcessWork = await link.receive()
+    except LinkClosed:
+        return 0
+    except FarmError as error:
+        # Such as one in the user's module: a successor could not read it either.
+        return await _ended(link, ProcessEnd(None, ErrorText.of(error)))
     begun(work.plan)
     settings = work.plan.settings
     os.umask(umask_of(settings.file_mode))
@@ -58,6 +64,11 @@ async def _process(end: socket.socket) -> int:
         telling.cancel()
         logging.getLogger().removeHandler(handler)
     relay.tell()
+    return await _ended(link, ended)
+
+
+async def _ended(link: ProcessLink, ended: ProcessEnd) -> int:
+    """Tell the supervisor what the process came to, and return its exit code."""
     try:
         await link.send(ended)
     except LinkClosed:

@@ -3,15 +3,18 @@
 import asyncio
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from farm.api.handlers import Handlers
+from farm.app.processes import COMMAND
 from farm.model.clock import SystemClock
 from farm.model.crawl import ANY_INCARNATION, Identity
+from farm.model.errors import UsageError
 from farm.model.event import Event
 from farm.model.record import Batch
 from farm.runtime import supervisor
@@ -63,14 +66,17 @@ class Nothing:
         """Count nothing."""
 
 
-async def lived(tmp_path: Path, names: Names, *command: str) -> None:
-    """Run a process that is started by this command, until the run is ended."""
+def its_name(identity: Identity) -> object:
+    """Return what a process is sent that needs nothing."""
+    return identity.name
+
+
+async def lived(
+    tmp_path: Path, names: Names, *command: str, work: Callable[[Identity], object] = its_name
+) -> None:
+    """Run a process that is started by this command, until the run is ended; it is sent some work."""
     params = ProcessParams(1, "node/1", command, tmp_path / "process-1.err", {})
     reaper = Reaper()
-
-    def work(identity: Identity) -> str:
-        return identity.name
-
     one = NodeProcess(
         params, work, names, Nothing(), Nothing(), names.control, reaper, lambda _: None, SystemClock()
     )
@@ -112,3 +118,11 @@ os.write(2, b"last words")
         await lived(tmp_path, names, sys.executable, "-c", code, str(tmp_path / "process-1.err"))
     assert "to its standard error; they are removed from" in caplog.messages[0]
     assert "ended with status 0 (last words); it is replaced at once" in caplog.messages[1]
+
+
+async def test_a_process_that_cannot_read_its_work_ends_the_node(tmp_path: Path) -> None:
+    """Such as one that cannot import the user's module: its successor could not either."""
+    handlers = Handlers(follows_scope=False)
+    handlers.app = "nowhere_at_all:farm"
+    with pytest.raises(UsageError, match="there is no module nowhere_at_all"):
+        await lived(tmp_path, Names(Control(), 2), *COMMAND, work=lambda _: handlers)
