@@ -222,6 +222,10 @@ class Options(TypedDict, total=False):
     log_format: Literal["text", "json"] | None
     """format of the log [text]."""
     metrics_port: int | None
-    """serve /metrics for Prometheus, /healthz and /readyz on this port; 0 is any that is free [off]."""
+    """serve the view as a web page, /metrics for Prometheus, /healthz and /readyz there; 0 is any
+    port [off].
+    """
     metrics_host: str | None
     """address that the metrics are served on [127.0.0.1]."""
+    token_file: str | PathLike[str] | None
+    """a file with what the web page asks for before it shows URLs and can pause the crawl."""

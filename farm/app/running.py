@@ -144,20 +144,33 @@ def _tell_beforehand(plan: RunPlan, session: CrawlSession) -> None:
         log.info("%s", note)
 
 
-def _serve_metrics(plan: RunPlan, tally: Tally, clock: Clock, served: ExitStack) -> None:
-    """Serve the numbers where it is asked for. Raises UsageError where that is not possible."""
+def _serve_metrics(
+    plan: RunPlan, session: CrawlSession, tally: Tally, clock: Clock, served: ExitStack
+) -> None:
+    """Serve the numbers and the web page where it is asked for. Raises UsageError where that is not possible."""
     port = plan.settings.metrics_port
     if port is None:
         return
     try:
         from farm.monitor.metrics_server import MetricsServer
+        from farm.monitor.web_page import in_loop, token_of
     except ImportError:
         raise UsageError(
             "--metrics-port needs packages that are not installed; `pip install 'crawl-farm[web]'` brings them."
         ) from None
-    server = MetricsServer(tally.snapshot, clock, __version__, plan.settings.metrics_host, port)
+    token = token_of(plan.settings.token_file) if plan.settings.token_file is not None else ""
+    server = MetricsServer(
+        tally.snapshot,
+        clock,
+        __version__,
+        plan.settings.metrics_host,
+        port,
+        plan.crawl,
+        token,
+        in_loop(asyncio.get_running_loop(), session.frontier.set_state),
+    )
     served.enter_context(server)
-    log.info("metrics are served at %s", server.url)
+    log.info("metrics are served at %s, the view for a browser at %s", server.url, server.page_url)
 
 
 async def _work(
@@ -184,7 +197,7 @@ async def _work(
         observer.opened(plan, tally, clock)
         reaper.log_to((plan.output / LOG_NAME).absolute(), plan.settings.log_format)
         _tell_beforehand(plan, session)
-        _serve_metrics(plan, tally, clock, shown)
+        _serve_metrics(plan, session, tally, clock, shown)
         async with assemble(plan, session, reaper, emit, clock, tally.snapshot) as assembly:
             run = RunningCrawl(
                 plan,

@@ -27,6 +27,7 @@ from farm.model.url import host_of
 from farm.monitor.metrics import CONTENT_TYPE, exposition
 from farm.monitor.snapshot import Snapshot
 from farm.monitor.views import Source
+from farm.monitor.web_page import WebPage
 
 HUNG_S = 30.0
 """How long the crawl's event loop may be silent before it counts as hung: its lag is read twice a second."""
@@ -38,19 +39,45 @@ _KEEP_ALIVE_S = 75
 _STOP_S = 2
 _NOT_BEGUN = frozenset({Phase.WAITING, Phase.STARTING, Phase.STOPPED})
 _Handler = Callable[[Request], Awaitable[Response]]
+SetState = Callable[[str], Awaitable[None]]
 
 
 class MetricsServer:
-    """Serves the snapshots of `source`; binding raises UsageError where it is not possible."""
+    """Serves the snapshots of `source`; binding raises UsageError where it is not possible.
 
-    def __init__(self, source: Source, clock: Clock, version: str, host: str, port: int) -> None:
+    `title` is that of the page at `/`, `token` what it takes to see names there, and `set_state` what pauses the
+    crawl or lets it go on, from the server's own event loop.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        clock: Clock,
+        version: str,
+        host: str,
+        port: int,
+        title: str = "",
+        token: str = "",
+        set_state: SetState | None = None,
+    ) -> None:
         self._source = source
         self._clock = clock
         self._exposition = exposition(self._snapshot, version)
         self._socket = _bound(host, port)
         self._any_host = not _is_loopback(self._socket.getsockname()[0])
-        routes = {"/metrics": self._metrics, "/healthz": self._health, "/readyz": self._readiness}
-        app = Starlette(routes=[Route(path, self._guarded(handler)) for path, handler in routes.items()])
+        page = WebPage(self._snapshot, title, token, set_state or _nothing, lambda: self._server.should_exit)
+        routes = {
+            "/metrics": (self._metrics, "GET"),
+            "/healthz": (self._health, "GET"),
+            "/readyz": (self._readiness, "GET"),
+            **page.routes(),
+        }
+        app = Starlette(
+            routes=[
+                Route(path, self._guarded(handler), methods=[method])
+                for path, (handler, method) in routes.items()
+            ]
+        )
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
@@ -78,10 +105,15 @@ class MetricsServer:
         return int(self._socket.getsockname()[1])
 
     @property
+    def page_url(self) -> str:
+        """Where the page for a browser is."""
+        host = self._socket.getsockname()[0]
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
+
+    @property
     def url(self) -> str:
         """Where the metrics are."""
-        host = self._socket.getsockname()[0]
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/metrics"
+        return f"{self.page_url}metrics"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -115,6 +147,10 @@ class MetricsServer:
 
     async def _readiness(self, _: Request) -> Response:
         return _answer(not_ready(self._snapshot()))
+
+
+async def _nothing(_: str) -> None:
+    """Change nothing: nobody has said how."""
 
 
 class _Connection(H11Protocol):

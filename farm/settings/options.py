@@ -279,7 +279,7 @@ class DisplaySettings(BaseModel):
     log_format: Literal["text", "json"] = option("text", "format of the log [text]")
     metrics_port: int | None = option(
         None,
-        "serve /metrics for Prometheus, /healthz and /readyz on this port; 0 is any that is free [off]",
+        "serve the view as a web page, /metrics for Prometheus, /healthz and /readyz there; 0 is any port [off]",
         metavar="PORT",
         ge=0,
         le=65535,
@@ -288,5 +288,11 @@ class DisplaySettings(BaseModel):
         "127.0.0.1",
         "address that the metrics are served on [127.0.0.1]",
         metavar="HOST",
+        needs="metrics_port",
+    )
+    token_file: Path | None = option(
+        None,
+        "a file with what the web page asks for before it shows URLs and can pause the crawl",
+        metavar="FILE",
         needs="metrics_port",
     )

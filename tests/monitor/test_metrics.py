@@ -225,7 +225,7 @@ def test_who_asks_nothing_takes_no_place(
 
 def test_what_is_not_there(server: MetricsServer) -> None:
     """404, and other methods than GET are not allowed."""
-    assert get(server, "/")[0] == 404
+    assert get(server, "/nothing")[0] == 404
     with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection:
         connection.request("POST", "/metrics", body=b"x")
         assert connection.getresponse().status == 405

@@ -10,18 +10,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from farm.browser.chromium import find_browser
 from fixtures.shop import Shop, serve_shop_in_thread
 from tests.e2e.farm_process import crawl
 
 PAGES = 20
-
-
-@pytest.fixture(scope="session")
-def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
-    """Run the browser that the farm runs."""
-    arguments = ["--no-sandbox"]
-    return {**browser_type_launch_args, "executable_path": str(find_browser().path), "args": arguments}
 
 
 @pytest.fixture(scope="module")
