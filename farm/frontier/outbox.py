@@ -15,8 +15,8 @@ from farm.frontier.shards import Shards
 
 OUTBOX_BATCH = 200
 """How many items of an outbox are delivered in one call."""
-MOST_ROUNDS = 10_000
-"""Of one delivery: what is found meanwhile is left to the next."""
+MOST_ROUNDS = 50
+"""Of one delivery: what is left then comes with the next, so that what else is due waits some seconds at most."""
 REPLICATED_WITHIN_MS = 100
 AT_ONCE_MS = 1
 """For a master whose replicas were late a moment ago: nothing else waits for them again."""

@@ -84,6 +84,13 @@ async def test_no_more_is_kept_than_there_is_room_for(sharded: Bench) -> None:
     assert await sharded.raw("HMGET", "@struck", "1") == [b"200"]
 
 
+async def test_a_long_outbox_holds_up_nothing_else_that_is_due(sharded: Bench) -> None:
+    """Of each so many items are delivered at once; the rest comes with the next call."""
+    await sharded.raw("RPUSH", "@outbox:1", *(f"{n:032}" for n in range(10_000)))
+    assert await deliver(sharded.frontier.shards, 0) == 10_000
+    assert await deliver(sharded.frontier.shards, 0) == 300
+
+
 async def test_what_is_lost_for_good_is_said_by_the_audit(sharded: Bench) -> None:
     """Also when more was delivered since."""
     kept = await _kept(sharded)
