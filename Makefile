@@ -6,7 +6,7 @@ PARALLEL = -n 2 --dist loadfile
 CODE = farm fixtures tests scripts docker bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run screens test test-all test-servers check bench bench-against bench-detect bench-frontier bench-processes bench-readme bench-recall bench-sinks bench-throttle bench-egress bench-extraction mutate soak profile lock prove clean
+.PHONY: help setup run screens test test-all test-servers check bench bench-against bench-detect bench-frontier bench-processes bench-readme bench-recall bench-sinks bench-throttle bench-egress bench-extraction mutate sim soak profile lock prove clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ bench-detect: setup  ## how many of some 950 real pages are taken for a block: n
 
 mutate: setup  ## break the frontier's scripts one by one: each break must make a test fail
 	@.venv/bin/python scripts/mutate.py
+
+sim: setup  ## simulate farms of many nodes: where the first limit is (ARGS="--visits 100000"; ARGS=--check: beside real runs)
+	@.venv/bin/python -m bench.scale $(ARGS)
 
 soak: setup  ## forty contexts on hostile, leaking pages for ten minutes (SOAK=24h: longer; ARGS="--kill-every 5")
 	@.venv/bin/python -m bench.soak $(ARGS)
