@@ -26,18 +26,21 @@ MOST_VISITS = 3
 _TIMES = 2
 """By how much what is another on each visit may be more or less than the browser's, in characters."""
 _SHOWN_CHARS = 80
+_SEARCHED = 200
+"""Lines among which an example is looked for that is missing in any form."""
+_Lines = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class PageFacts:
-    """What is compared of a page; `lines` and `links` count how often each occurs, links once at most.
+    """What is compared of a page: single values, links in the order of their addresses, and the lines of its text.
 
-    Images and media are among the links, where they are listed.
+    Images and media are among the links, where they are listed; each is there once.
     """
 
     single: Mapping[str, Any]
-    links: Counter[str] = field(repr=False)
-    lines: Counter[str] = field(repr=False)
+    links: tuple[str, ...] = field(repr=False)
+    lines: tuple[str, ...] = field(repr=False)
 
     @classmethod
     def of(cls, page: RenderedPage, detection: Detection | None, fields: Any = None) -> "PageFacts":
@@ -56,8 +59,8 @@ class PageFacts:
                 "robots": page.robots,
                 "fields": fields,
             },
-            Counter(dict.fromkeys(urls, 1)),
-            Counter(line for line in map(_plain, page.text.splitlines()) if line),
+            tuple(sorted({*urls})),
+            tuple(line for line in map(_plain, page.text.splitlines()) if line),
         )
 
 
@@ -77,51 +80,73 @@ def difference(browser: Sequence[PageFacts], cheap: Sequence[PageFacts]) -> str 
     return None
 
 
-def _unlike(browser: Sequence[Counter[str]], cheap: Sequence[Counter[str]]) -> str | None:
+def _unlike(browser: Sequence[_Lines], cheap: Sequence[_Lines]) -> str | None:
     """Return what the cheap pages lack, or have too much of; None where layout and chance explain it."""
-    if any(_same(one, other) for one in browser for other in cheap):
+    if any(_is_same(one, other) for one in browser for other in cheap):
         return None
-    stable = reduce(and_, browser)
+    stable = _common(browser)
     if len(cheap) == 1:
-        lacks, own = stable - cheap[0], cheap[0] - stable
+        lacks, own = _without(stable, cheap[0]), _without(cheap[0], stable)
         if lacks:
-            return _lacks(lacks)
+            return _lacking(lacks, cheap[0])
         # The visits show how many there may be, and how much that number moves.
-        counts = [(one - stable).total() for one in browser]
+        counts = [len(_without(one, stable)) for one in browser]
         least, most = min(counts), max(counts)
-        return _amiss(own, own.total(), least - (most - least), most + (most - least))
-    of_cheap = reduce(and_, cheap)
-    if not _same(stable, of_cheap):
-        lacks, own = stable - of_cheap, of_cheap - stable
-        return _lacks(lacks) if lacks else _amiss(own, own.total(), 0, 0)
-    chars = [
-        [_chars(one - common) for one in pages] for pages, common in ((browser, stable), (cheap, of_cheap))
-    ]
-    return _amiss(cheap[0] - of_cheap, chars[1][0], min(chars[0]) / _TIMES, max(chars[0]) * _TIMES)
+        return _amiss(own, len(own), least - (most - least), most + (most - least))
+    of_cheap = _common(cheap)
+    if not _is_same(stable, of_cheap):
+        lacks, own = _without(stable, of_cheap), _without(of_cheap, stable)
+        return _lacking(lacks, of_cheap) if lacks else _amiss(own, len(own), 0, 0)
+    chars = [len(_joined(_without(one, stable))) for one in browser]
+    own = _without(cheap[0], of_cheap)
+    return _amiss(own, len(_joined(own)), min(chars) / _TIMES, max(chars) * _TIMES)
 
 
-def _same(one: Counter[str], other: Counter[str]) -> bool:
-    """Return whether two pages have the same lines, wherever these are broken."""
-    return one == other or _joined(one - other) == _joined(other - one)
+def _common(pages: Sequence[_Lines]) -> _Lines:
+    """Return the lines that all of the pages have, in the order of the first."""
+    left = reduce(and_, map(Counter, pages))
+    return _taken(pages[0], left)
 
 
-def _joined(lines: Counter[str]) -> str:
-    return "".join("".join(lines.elements()).split())
+def _without(one: _Lines, other: _Lines) -> _Lines:
+    """Return the lines that the other has not, or not as often, in their order."""
+    return _taken(one, Counter(one) - Counter(other))
 
 
-def _chars(lines: Counter[str]) -> int:
-    return sum(len(line) * count for line, count in lines.items())
+def _taken(lines: _Lines, left: Counter[str]) -> _Lines:
+    kept = []
+    for line in lines:
+        if left[line] > 0:
+            left[line] -= 1
+            kept.append(line)
+    return tuple(kept)
 
 
-def _lacks(lines: Counter[str]) -> str:
-    return f"lacks {lines.total()}, such as {_shown(next(iter(lines)))}"
+def _is_same(one: _Lines, other: _Lines) -> bool:
+    """Return whether two pages have the same text, wherever its lines are broken."""
+    return (
+        one == other
+        or _joined(one) == _joined(other)
+        or _joined(_without(one, other)) == _joined(_without(other, one))
+    )
 
 
-def _amiss(own: Counter[str], amount: float, least: float, most: float) -> str | None:
+def _joined(lines: _Lines) -> str:
+    return "".join("".join(lines).split())
+
+
+def _lacking(lines: _Lines, cheap: _Lines) -> str:
+    """Say how many lines are missing, with one that is not there in any form, if there is such a one."""
+    there = _joined(cheap)
+    missing = [line for line in lines[:_SEARCHED] if _joined((line,)) not in there] or lines
+    return f"lacks {len(missing)}, such as {_shown(missing[0])}"
+
+
+def _amiss(own: _Lines, amount: float, least: float, most: float) -> str | None:
     """Say that there is more or less than may be; None where the amount is within its bounds."""
     if amount > most:
-        example = f", such as {_shown(next(iter(own)))}" if own else ""
-        return f"has {own.total()} that the browser has not{example}"
+        example = f", such as {_shown(own[0])}" if own else ""
+        return f"has {len(own)} that the browser has not{example}"
     return "has fewer of those that are others on each visit" if amount < least else None
 
 

@@ -134,3 +134,13 @@ def test_chance_is_told_from_layout_by_further_visits_of_both() -> None:
     assert "that the browser has not" in (difference(browser, many) or "")
     same = [offers(" "), offers(" ")]
     assert difference(browser, same) == "lines: has fewer of those that are others on each visit"
+
+
+def test_lines_that_occur_again_elsewhere_keep_their_order() -> None:
+    """A menu in one line, whose words stand alone further down."""
+    menu, rest = ("Lamps", "Chairs", "Tables"), "Chairs\nWelcome\nLamps"
+    browser = PageFacts.of(replace(PAGE, text="\n".join((*menu, rest))), None)
+    cheap = PageFacts.of(replace(PAGE, text="\n".join(("".join(menu), rest))), None)
+    assert difference([browser], [cheap]) is None
+    other = PageFacts.of(replace(PAGE, text="\n".join(("".join(menu), "Chairs\nLamps"))), None)
+    assert difference([browser], [other]) == "lines: lacks 1, such as 'Welcome'"
