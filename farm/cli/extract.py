@@ -1,8 +1,12 @@
 """`farm extract`: try a declaration on one page, or run it over stored pages without crawling again."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 from rich.console import Console
@@ -11,17 +15,19 @@ from rich.text import Text
 
 from farm.cli.export import progress, sources_of
 from farm.cli.fetch import render_one
+from farm.cli.signals import run_interruptible
 from farm.cli.streams import tell
 from farm.export.destination import Destination, written
 from farm.export.filters import RecordFilter
 from farm.export.merge import Merge
 from farm.export.source import StoredRecord
-from farm.extract.declaration import read_declaration
-from farm.extract.documents import Unreadable
+from farm.extract.declaration import Declaration, read_declaration
 from farm.extract.engine import Extraction, Extractor, PageContent
-from farm.extract.near_misses import near_misses
+from farm.extract.parser_pool import MOST, ItemReader, ParserParams, ParserPool
 from farm.model.errors import UsageError
 from farm.monitor.figures import escaped
+from farm.resources.host_load import core_count
+from farm.resources.memory import machine_bytes, renderer_cap_bytes
 from farm.settings.commands import ExtractSettings
 from farm.settings.load import load
 from farm.sinks.bodies import read_body
@@ -30,6 +36,10 @@ from farm.sinks.record import items_of, json_line
 _SHOWN_ITEMS = 20
 _SHOWN_CHARS = 200
 _REFUSED = 400
+AHEAD = 8
+"""How many pages are read at once, or wait to be written."""
+_LARGE = frozenset({"html", "text", "markdown", "main_text", "responses", "links"})
+"""What an item does not need of its page."""
 _NEEDED = frozenset({"final_url", "status", "evidence", "html"})
 
 
@@ -45,23 +55,35 @@ def main(arguments: Sequence[str]) -> int:
     if not file or len(urls) != (not settings.sources):
         raise UsageError("write `farm extract FILE URL`, or `farm extract FILE --from SOURCE`.")
     declaration = read_declaration(Path(file))
-    extractor = Extractor(declaration)
+    memory_bytes = renderer_cap_bytes(settings.memory.of(machine_bytes()))
     if settings.sources:
-        return _over_stored(extractor, settings.sources, settings.to)
+        return run_interruptible(_over_stored(declaration, memory_bytes, settings.sources, settings.to))
     captured = (*settings.capture, *declaration.captures)
     code, lines = render_one(settings.model_copy(update={"urls": (urls[0],), "capture": captured}))
     for line in lines:
-        _show(extractor, orjson.loads(line))
+        run_interruptible(_show(declaration, memory_bytes, orjson.loads(line)))
     return code
 
 
-def _show(extractor: Extractor, record: Mapping[str, Any]) -> None:
+@asynccontextmanager
+async def _reading(declaration: Declaration, memory_bytes: int) -> AsyncIterator[ItemReader]:
+    """Have processes that read pages; they end with this one also where it is killed, as their input does."""
+    params = ParserParams(min(MOST, core_count()), memory_bytes)
+    pool = ParserPool(params, lambda _: None, lambda _: None)
+    try:
+        yield ItemReader(pool, declaration)
+    finally:
+        await pool.close()
+
+
+async def _show(declaration: Declaration, memory_bytes: int, record: Mapping[str, Any]) -> None:
     page = PageContent.of_record(record)
     console = Console()
-    if not extractor.matches(page.url):
+    if not Extractor(declaration).matches(page.url):
         console.print(Text(f"no rule matches {escaped(page.url)}; see url and url_pattern"))
         return
-    found = extractor.read(page)
+    async with _reading(declaration, memory_bytes) as reader:
+        found, near = await reader.of(page), await reader.near_misses(page)
     for number, (kind, item) in enumerate(found.items[:_SHOWN_ITEMS], 1):
         table = Table(title=f"{kind} {number} of {len(found.items)}", title_justify="left", show_header=False)
         table.add_column(style="bold")
@@ -74,37 +96,77 @@ def _show(extractor: Extractor, record: Mapping[str, Any]) -> None:
         console.print("no items")
     for error in found.errors:
         console.print(Text(escaped(f"{error['kind']}.{error['field']}: {error['message']}")))
-    try:
-        near = near_misses(extractor, page)
-    except Unreadable:
-        return
     for what, meant in near.items():
         console.print(Text(escaped(f"{what}{meant}")))
 
 
-def _over_stored(extractor: Extractor, sources: Sequence[str], to: Path | None) -> int:
+async def _over_stored(
+    declaration: Declaration, memory_bytes: int, sources: Sequence[str], to: Path | None
+) -> int:
+    """Read the items of stored pages, a few pages at once, and write them in the order of the pages."""
     destination = Destination("jsonl", to)
-    pages = items = errors = 0
-    first = ""
-    with (
-        progress() as told,
-        Merge(sources_of(sources), RecordFilter(), told) as merge,
-        written(destination) as out,
-    ):
-        for source, record in merge.stored():
-            pages += 1
-            found = _read(extractor, record, source.folder)
-            for item in items_of(record, found.items):
-                out.write(json_line(item))
-            items, errors = items + len(found.items), errors + len(found.errors)
-            if found.errors and not first:
-                first = f"; the first, on {record['url']}: {found.errors[0]['message']}"
-    tell(f"{items:,} items of {pages:,} pages, {errors:,} errors{first}")
+    extractor = Extractor(declaration)
+    told_of = _ItemsRead()
+    waiting: deque[tuple[StoredRecord, asyncio.Task[Extraction]]] = deque()
+    async with _reading(declaration, memory_bytes) as reader:
+        with (
+            progress() as told,
+            Merge(sources_of(sources), RecordFilter(), told) as merge,
+            written(destination) as out,
+        ):
+            try:
+                for source, record in merge.stored():
+                    told_of.pages += 1
+                    page = _page_of(extractor, record, source.folder)
+                    if page is None:
+                        continue
+                    about = {name: record[name] for name in record.keys() - _LARGE}
+                    waiting.append((about, asyncio.create_task(reader.of(page))))
+                    if len(waiting) == AHEAD:
+                        told_of.write(out, *await _next(waiting))
+                while waiting:
+                    told_of.write(out, *await _next(waiting))
+            finally:
+                for _, reading in waiting:
+                    reading.cancel()
+                await asyncio.gather(*(reading for _, reading in waiting), return_exceptions=True)
+    tell(told_of.sentence())
     return 0
 
 
-def _read(extractor: Extractor, record: StoredRecord, folder: Path) -> Extraction:
-    """Return what is extracted of a page; nothing where another one is shown in its place."""
+async def _next(
+    waiting: deque[tuple[StoredRecord, asyncio.Task[Extraction]]],
+) -> tuple[StoredRecord, Extraction]:
+    """Return the first page with what was read of it; it stays among those that wait until then."""
+    record, reading = waiting[0]
+    found = await reading
+    waiting.popleft()
+    return record, found
+
+
+@dataclass
+class _ItemsRead:
+    """What was read of stored pages."""
+
+    pages: int = 0
+    items: int = 0
+    errors: int = 0
+    first: str = ""
+
+    def write(self, out: BinaryIO, record: StoredRecord, found: Extraction) -> None:
+        """Write the items of a page."""
+        out.writelines(json_line(item) for item in items_of(record, found.items))
+        self.items, self.errors = self.items + len(found.items), self.errors + len(found.errors)
+        if found.errors and not self.first:
+            self.first = f"; the first, on {record['url']}: {found.errors[0]['message']}"
+
+    def sentence(self) -> str:
+        """Say what it came to."""
+        return f"{self.items:,} items of {self.pages:,} pages, {self.errors:,} errors{self.first}"
+
+
+def _page_of(extractor: Extractor, record: StoredRecord, folder: Path) -> PageContent | None:
+    """Return a page to be read; None where another one is shown in its place, or no rule is for it."""
     if lacking := _NEEDED - record.keys():
         raise UsageError(f"The records have no {', '.join(sorted(lacking))}; give a source with all columns.")
     if (
@@ -112,8 +174,8 @@ def _read(extractor: Extractor, record: StoredRecord, folder: Path) -> Extractio
         or record["evidence"]
         or not extractor.matches(record["url"])
     ):
-        return Extraction()
+        return None
     files = record.get("files")
     if record["html"] is None and isinstance(files, dict) and files.get("html"):
         record = {**record, "html": read_body(folder, str(files["html"]))}
-    return extractor.read(PageContent.of_record(record))
+    return PageContent.of_record(record)

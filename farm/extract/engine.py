@@ -263,7 +263,8 @@ class Extractor:
 
 
 @lru_cache(maxsize=4)
-def _extractor_of(declaration: str) -> Extractor:
+def extractor_of(declaration: str) -> Extractor:
+    """Return what reads by a declaration, which is given as JSON; the last few are kept."""
     return Extractor(Declaration.model_validate_json(declaration))
 
 
@@ -273,17 +274,21 @@ def items_of(texts: Sequence[bytes], arguments: Mapping[str, Any]) -> dict[str, 
     `arguments` has the `declaration` as JSON, and of the page `url`, `base`, `lang`, `json_ld` and `responses`;
     the bodies of these, where they have one, are the other `texts`.
     """
+    found = extractor_of(arguments["declaration"]).read(page_of_arguments(texts, arguments))
+    return {"items": found.items, "errors": found.errors}
+
+
+def page_of_arguments(texts: Sequence[bytes], arguments: Mapping[str, Any]) -> PageContent:
+    """Return the page that a parser process was given."""
     html, *bodies = (text.decode() for text in texts)
     left = iter(bodies)
     answers = [
         FetchedResponse(url, method, status, content_type, next(left) if has_body else None, is_cut)
         for url, method, status, content_type, has_body, is_cut in arguments["responses"]
     ]
-    page = PageContent(
+    return PageContent(
         *(arguments["url"], arguments["base"], html, arguments["lang"], arguments["json_ld"]), answers
     )
-    found = _extractor_of(arguments["declaration"]).read(page)
-    return {"items": found.items, "errors": found.errors}
 
 
 def _base(run: _Run) -> str:

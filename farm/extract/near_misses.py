@@ -4,9 +4,10 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
+from typing import Any
 
 from farm.extract.documents import Document, Unreadable, check_css
-from farm.extract.engine import Extractor, PageContent
+from farm.extract.engine import Extractor, PageContent, extractor_of, page_of_arguments
 
 _SIMPLE = re.compile(r"[.#]?[A-Za-z_][\w-]{0,100}")
 _MOST_TRIED = 20
@@ -43,3 +44,11 @@ def near_misses(extractor: Extractor, page: PageContent) -> Mapping[str, str]:
                 meant = _near(document, selector, known)
                 found[f"{kind}: `{selector}` matches nothing"] = f"; {meant}" if meant else ""
     return found
+
+
+def near_misses_of(texts: Sequence[bytes], arguments: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the same for a page that a parser process is given; nothing of one that cannot be read."""
+    try:
+        return near_misses(extractor_of(arguments["declaration"]), page_of_arguments(texts, arguments))
+    except Unreadable:
+        return {}

@@ -257,6 +257,21 @@ class ItemReader:
         """Return what a page has, at no cost where no rule is for it; what fails is said in it, never raised."""
         if not self._extractor.matches(page.url):
             return Extraction()
+        try:
+            found = await self._asked("items", page)
+        except ParserFailed as failure:
+            message = f"the page was not read: {failure}"
+            return Extraction(errors=({"kind": "", "field": "", "selector": "", "message": message},))
+        return Extraction(tuple((kind, item) for kind, item in found["items"]), tuple(found["errors"]))
+
+    async def near_misses(self, page: PageContent) -> Mapping[str, str]:
+        """Return each selector that matches nothing with the most similar one that does. Raises nothing."""
+        try:
+            return dict(await self._asked("near_misses", page))
+        except ParserFailed:
+            return {}
+
+    async def _asked(self, job: str, page: PageContent) -> Any:
         captures = self._extractor.captures.values()
         answers = [
             one for one in page.responses if any(rule.covers(one.url, one.content_type) for rule in captures)
@@ -273,9 +288,4 @@ class ItemReader:
             ],
         }
         bodies = (one.body for one in answers if one.body is not None)
-        try:
-            found = await self._pool.run("items", arguments, page.html, *bodies)
-        except ParserFailed as failure:
-            message = f"the page was not read: {failure}"
-            return Extraction(errors=({"kind": "", "field": "", "selector": "", "message": message},))
-        return Extraction(tuple((kind, item) for kind, item in found["items"]), tuple(found["errors"]))
+        return await self._pool.run(job, arguments, page.html, *bodies)

@@ -39,6 +39,10 @@ def answer(job: str, arguments: dict[str, Any], texts: list[bytes]) -> Any:
             from farm.extract.engine import items_of
 
             return items_of(texts, arguments)
+        case "near_misses":
+            from farm.extract.near_misses import near_misses_of
+
+            return near_misses_of(texts, arguments)
     raise ValueError(job)
 
 

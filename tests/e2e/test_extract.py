@@ -3,16 +3,20 @@
 import json
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
 import pytest
 
+from farm.cli.main import main
+from farm.extract.parser_pool import ParserParams
 from fixtures import catalogue
 from fixtures.shop import Shop
 from tests.e2e.farm_process import crawl, farm, read_lines
 from tests.e2e.redis_server import RedisServer
+from tests.export.stored import fill, page
 
 CSS = """
 [item.product]
@@ -60,18 +64,9 @@ def expected(shop: Shop) -> dict[str, dict[str, Any]]:
     }
 
 
-def fields(item: dict[str, Any]) -> dict[str, Any]:
-    """Return what the user named."""
-    return {name: value for name, value in item.items() if name not in ABOUT}
-
-
-def test_every_product_of_the_shop(shop: Shop, out: Path) -> None:
-    """By CSS and XPath in both sinks, types included, also without HTML in the records."""
-    (out.parent / "shop.toml").write_text(CSS)
-    sinks = ("--sink", "jsonl", "--sink", "sqlite:///shop.db")
-    finished = crawl(out, shop.url, "--extract", "shop.toml", "--no-html", *sinks, contexts="4").finish()
-    assert finished.code == 0, finished.output
-    wanted = {
+def by_css(shop: Shop) -> dict[str, dict[str, Any]]:
+    """Return every product by its URL, as its page shows it."""
+    return {
         urljoin(shop.url, product.path): {
             **expected(shop)[urljoin(shop.url, product.path)],
             "stars": round(product.stars, 1),
@@ -85,6 +80,20 @@ def test_every_product_of_the_shop(shop: Shop, out: Path) -> None:
         }
         for product in catalogue.products()
     }
+
+
+def fields(item: dict[str, Any]) -> dict[str, Any]:
+    """Return what the user named."""
+    return {name: value for name, value in item.items() if name not in ABOUT}
+
+
+def test_every_product_of_the_shop(shop: Shop, out: Path) -> None:
+    """By CSS and XPath in both sinks, types included, also without HTML in the records."""
+    (out.parent / "shop.toml").write_text(CSS)
+    sinks = ("--sink", "jsonl", "--sink", "sqlite:///shop.db")
+    finished = crawl(out, shop.url, "--extract", "shop.toml", "--no-html", *sinks, contexts="4").finish()
+    assert finished.code == 0, finished.output
+    wanted = by_css(shop)
     items = read_lines(out / "items.jsonl")
     assert len(items) == len(wanted)
     assert {item["_url"]: fields(item) for item in items} == wanted
@@ -125,8 +134,11 @@ def test_every_product_by_json(shop: Shop, out: Path, declared: str) -> None:
 
 
 def test_html_beside_the_records_is_read_too(shop: Shop, out: Path) -> None:
-    """`--bodies`: every page's HTML is a file that its record names, and later runs go on so."""
-    (out.parent / "shop.toml").write_text(JSON_LD.replace('json_ld = "Product.name"', 'css = ".product h1"'))
+    """`--bodies`: every page's HTML is a file that its record names, and later runs go on so.
+
+    By CSS and XPath, field by field.
+    """
+    (out.parent / "shop.toml").write_text(CSS)
     begun = crawl(out, shop.url, "--bodies", contexts="2", limit="3").finish()
     assert begun.code == 5, begun.output
     finished = crawl(out, contexts="4").finish()
@@ -137,8 +149,7 @@ def test_html_beside_the_records_is_read_too(shop: Shop, out: Path) -> None:
     folder, declared = out.parent, str(out.parent / "shop.toml")
     again = farm("extract", declared, "--from", str(out), "--to", str(folder / "again.jsonl"), folder=folder)
     assert again.code == 0, again.output
-    names = {item["_url"]: item["name"] for item in read_lines(folder / "again.jsonl")}
-    assert names == {url: item["name"] for url, item in expected(shop).items()}
+    assert {item["_url"]: fields(item) for item in read_lines(folder / "again.jsonl")} == by_css(shop)
     (out / "bodies").rename(folder / "elsewhere")
     lost = farm("extract", declared, "--from", str(out), "--to", str(folder / "lost.jsonl"), folder=folder)
     assert (lost.code, "keep the folder bodies beside the records" in lost.output) == (2, True)
@@ -167,6 +178,29 @@ def test_a_node_that_joins_has_the_declaration_of_the_crawl(
     items = [*read_lines(folder / "a/items.jsonl"), *read_lines(folder / "b/items.jsonl")]
     assert {item["_url"]: fields(item) for item in items} == expected(shop)
     assert {tuple(fields(item)) for item in items} == {("name", "price", "image", "description")}
+
+
+def test_stored_pages_are_read_within_a_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """By processes of their own: a page that takes too long has no items, and the others have theirs."""
+    (tmp_path / "shop.toml").write_text('[item.a]\neach = "p"\n[item.a.fields]\nx = { css = "b" }\n')
+    records = [page(n, html=f"<p><b>{n}</b></p>" * n, evidence=None) for n in range(1, 12)]
+    out = fill(tmp_path / "out", "jsonl", *records)
+    command = ["extract", str(tmp_path / "shop.toml"), "--from", str(out)]
+    assert main(command) == 0
+    read = capfd.readouterr()
+    # In the order of the pages, whichever was read first.
+    assert [json.loads(line)["x"] for line in read.out.splitlines()] == [
+        str(n) for n in range(1, 12) for _ in range(n)
+    ]
+    assert "66 items of 11 pages, 0 errors" in read.err
+    monkeypatch.setattr("farm.cli.extract.ParserParams", partial(ParserParams, job_s=0.0))
+    assert main(command) == 0
+    read = capfd.readouterr()
+    assert read.out == ""
+    assert "0 items of 11 pages, 11 errors" in read.err
+    assert "the page was not read: parsing took more than 0 s" in read.err
 
 
 def test_a_declaration_is_tried_on_one_page(shop: Shop, out: Path) -> None:
