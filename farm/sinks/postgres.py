@@ -11,10 +11,12 @@ another connection they are not there; then each transaction makes them for itse
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from time import monotonic
 from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
+from psycopg.abc import RV, PQGen
 
 from farm.model.errors import OutputUnwritable, RenderError, UsageError
 from farm.model.outcome import FailureKind
@@ -27,6 +29,9 @@ from farm.sinks.store import StoreAway
 _Encoded = tuple[Sequence[Row], Sequence[PageItems]]
 """The rows of pages, and their items."""
 _STATEMENT_S = 60
+ANSWER_S = 75.0
+"""After that the server has not even ended a statement that takes too long."""
+_SILENT = "no answer in time"
 _LOCK_S = 10
 _DEFAULTS: dict[str, Any] = {
     "connect_timeout": 5,
@@ -99,6 +104,34 @@ def is_address(url: SecretUrl) -> bool:
     return all(port.isdecimal() and int(port) in _PORTS for port in ports if port)
 
 
+class _TimelyConnection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection whose answers come within `ANSWER_S`: a server that hangs keeps its connections open."""
+
+    def wait(self, gen: PQGen[RV], *given: Any, **named: Any) -> RV:
+        try:
+            return super().wait(_in_time(gen), *given, **named)
+        except psycopg.OperationalError as error:
+            if str(error) == _SILENT:
+                # Whoever takes the transaction back would wait as long again.
+                self.pgconn.finish()
+            raise
+
+
+def _in_time(gen: PQGen[RV]) -> PQGen[RV]:
+    """Go on with what waits for a server, as psycopg does; raises OperationalError at the deadline."""
+    until = monotonic() + ANSWER_S
+    try:
+        state = next(gen)
+        while True:
+            ready = yield state
+            if not ready and monotonic() >= until:
+                raise psycopg.OperationalError(_SILENT)
+            state = gen.send(ready)
+    except StopIteration as done:
+        found: RV = done.value
+        return found
+
+
 class _Database:
     """The database at `url`; what the URL leaves out is as libpq has it (PGPASSWORD, ~/.pgpass)."""
 
@@ -149,7 +182,7 @@ class PostgresReader(_Database):
     @contextmanager
     def _connected(self) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
         try:
-            with psycopg.connect(self._conninfo) as connection:
+            with _TimelyConnection.connect(self._conninfo) as connection:
                 connection.execute(f"SET statement_timeout = '{_STATEMENT_S}s'")
                 yield connection
         except psycopg.Error as error:
@@ -180,7 +213,7 @@ class PostgresStore(_Database):
         """Connect and complete the table. Raises `OutputUnwritable`, `StoreAway` where trying again may help."""
         self._items.check_declared()
         try:
-            self._connection = psycopg.connect(self._conninfo)
+            self._connection = _TimelyConnection.connect(self._conninfo)
             if self._is_pooled:
                 # A statement that is prepared on one connection is not known to the next.
                 self._connection.prepare_threshold = None

@@ -12,12 +12,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from farm.model.errors import OutputUnwritable, RenderError
+from farm.model.errors import OutputUnwritable, RenderError, UsageError
 from farm.model.record import Batch, Record
 from farm.model.secret import SecretUrl
 from farm.sinks import postgres as postgres_module
 from farm.sinks.batch import BatchingWriter
-from farm.sinks.postgres import PostgresStore
+from farm.sinks.postgres import PostgresReader, PostgresStore
 from farm.sinks.store import StoreAway
 from tests.sinks import pooler
 from tests.sinks.killed import killed, record
@@ -81,6 +81,30 @@ async def test_a_server_that_hangs_ends_a_commit(server: PostgresServer, url: st
     finally:
         server.signal(signal.SIGCONT)
     await writer.close()
+
+
+async def test_an_answer_has_a_deadline(
+    server: PostgresServer, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Records that are read meanwhile are one sentence; a store is away, and has them later."""
+    store = PostgresStore(SecretUrl(url))
+    store.open()
+    for number in range(5):
+        write(store, Batch([record(number)]))
+    found = PostgresReader(SecretUrl(url)).rows("pages", ["id"], at_once=1)
+    assert next(found)["id"] == record(0).id
+    monkeypatch.setattr(postgres_module, "ANSWER_S", 0.2)
+    server.signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(UsageError, match=r"cannot be read \(no answer in time\)"):
+            list(found)
+        with pytest.raises(StoreAway, match=r"does not take records \(no answer in time\)"):
+            write(store, Batch([record(6)]))
+    finally:
+        server.signal(signal.SIGCONT)
+    write(store, Batch([record(6)]))
+    assert len(rows(url)) == 6
+    store.close()
 
 
 def test_a_lock_on_a_row_is_worth_another_try(
