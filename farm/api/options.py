@@ -199,6 +199,12 @@ class Options(TypedDict, total=False):
     """how large the output folder may become; at the limit the run ends [no limit]."""
     file_mode: int | str | None
     """mode of the files that are written, such as 0640 for readers of the group [0600]."""
+    webhook: str | None
+    """POST what happens there, signed: a dead letter, a blocked site, the end of the crawl, a limit
+    reached.
+    """
+    webhook_secret_file: str | PathLike[str] | None
+    """the secret by which the events are signed."""
     keep_for: str | None
     """how long Redis keeps a crawl that is finished, once its nodes have ended; `farm run`, `add` and
     `dead replay` keep it for good [for ever].

@@ -14,6 +14,7 @@ from farm.browser.chromium import BrowserBinary, find_browser
 from farm.browser.consent import check_rules
 from farm.egress import AllowedNetwork, Guard
 from farm.egress.proxy_file import ProxyFile
+from farm.egress.webhook import WebhookClient, read_key
 from farm.extract.declaration import Declaration, read_declaration
 from farm.extract.parser_pool import check_packages
 from farm.model.errors import UsageError
@@ -278,6 +279,8 @@ def _check_effect(settings: RunSettings, flags: Collection[str], *, follows: boo
         raise UsageError(
             "--warc-all has no effect without --sink warc:DIR; give --sink warc:DIR too, or leave it out."
         )
+    if settings.webhook is not None and settings.webhook_secret_file is not None:
+        WebhookClient(settings.webhook, read_key(settings.webhook_secret_file))
     if settings.depth and "depth" in flags and settings.scope is ScopeKind.PAGE and not follows:
         raise UsageError(
             "--depth has no effect with --scope page, which follows no links; leave one of them out."

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from farm.app.assembly import assemble_node, beating
+from farm.app.hooks import webhooks
 from farm.app.preflight import RunPlan
 from farm.app.processes import supervise
 from farm.app.records import disk_quota
@@ -21,6 +22,7 @@ from farm.runtime.flow import EligibleReporter
 from farm.runtime.node import Companion, Node
 from farm.runtime.node_watch import NodeWatch
 from farm.runtime.reaper import Reaper
+from farm.runtime.webhooks import Webhooks
 from farm.sinks.output import RecordSink
 from farm.sinks.record import misses_script
 
@@ -38,6 +40,8 @@ class Assembly:
     """Takes how late this process's event loop runs."""
     budget: ByteBudget | None
     """What counts the bytes by proxies; None without proxies."""
+    hooks: Webhooks | None = None
+    """What tells the user's webhook; None without one."""
 
 
 @asynccontextmanager
@@ -54,10 +58,11 @@ async def assemble(
     `view` returns what the run looks like, for those who watch the crawl from elsewhere.
     """
     outcomes, control = RunOutcomes(misses_script), Control(staying=plan.settings.stay)
+    folds: list[Emit] = [tell, outcomes.fold]
 
     def emit(event: Event) -> None:
-        tell(event)
-        outcomes.fold(event)
+        for fold in folds:
+            fold(event)
 
     async with AsyncExitStack() as stack:
         heartbeat = await stack.enter_async_context(beating(session, clock))
@@ -70,12 +75,16 @@ async def assemble(
         watched.append(ReportPublisher(session.node, view, session.frontier.reports, control.want, clock).run)
         if plan.settings.metrics_port is not None:
             watched.append(EligibleReporter(session.frontier.eligible, emit, clock).run)
+        hooks = webhooks(session, clock)
+        if hooks is not None:
+            folds.append(hooks.fold)
+            watched.append(hooks.run)
         if plan.processes > 1:
             merged = MergedEvents(emit, plan.budget_bytes, clock.monotonic)
             node = await stack.enter_async_context(
                 supervise(session, sink, reaper, control, merged, emit, clock, watched)
             )
-            yield Assembly(node, control, sink, outcomes, merged.totals, merged.tell_lag, None)
+            yield Assembly(node, control, sink, outcomes, merged.totals, merged.tell_lag, None, hooks)
             return
         watched.append(NodeWatch(session.frontier.seen_nodes, session.node, emit, clock).run)
         parts = await stack.enter_async_context(
@@ -90,7 +99,7 @@ async def assemble(
                 watched,
             )
         )
-        yield Assembly(parts.node, control, sink, outcomes, parts.totals, emit, parts.budget)
+        yield Assembly(parts.node, control, sink, outcomes, parts.totals, emit, parts.budget, hooks)
 
 
 async def _record_sink(plan: RunPlan, node: str) -> RecordSink:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from farm import __version__
 from farm.app import run_summary
+from farm.app.hooks import tell_end
 from farm.app.preflight import RunPlan
 from farm.app.run_assembly import Assembly, assemble
 from farm.app.session import CrawlSession, is_over, note_end, open_session
@@ -219,6 +220,8 @@ async def _work(
             stats = await _last_stats(session, assembly, tally.snapshot(clock.monotonic()).stats, failure)
             if reason is ExitReason.FINISHED:
                 await note_end(plan, session.frontier)
+            if assembly.hooks is not None:
+                await tell_end(assembly.hooks, reason, stats)
             emit(StatsRead(clock.monotonic(), stats))
             snapshot = tally.snapshot(clock.monotonic())
             observer.ended()

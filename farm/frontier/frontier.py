@@ -18,6 +18,7 @@ from farm.frontier.dead import DeadLetters
 from farm.frontier.entries import encode_task, fingerprint_of
 from farm.frontier.faults import unreadable
 from farm.frontier.history import encode_visit
+from farm.frontier.hooks import RedisHookOutbox
 from farm.frontier.lease_dispatch import LeaseDispatch
 from farm.frontier.lending import Lending
 from farm.frontier.node_status import status_of_nodes
@@ -113,6 +114,11 @@ class RedisFrontier:
     def dead(self) -> DeadLetters:
         """The URLs that were given up."""
         return DeadLetters(self.shards)
+
+    @cached_property
+    def hooks(self) -> RedisHookOutbox:
+        """The events that wait for the crawl's webhook."""
+        return RedisHookOutbox(self.shards)
 
     @property
     def place(self) -> str:

@@ -41,6 +41,10 @@ glossary:
                                  (a line each)
     {c:s}:failed         hash    id -> its last visits that failed, a line each: when (likewise), and what is known
                                  of it (JSON); of dead letters and URLs that have counts
+    {c:s}:hooks          list    events for the crawl's webhook (JSON), the oldest first
+    {c:s}:hooked         hash    there while a node has a webhook: on · lost: how many events found no place
+    {c:s}:announced:WHAT  string  that an event was put there, while that counts
+    {c:s}:hookclaim      string  shard 0 only: the node that delivers them
     {c:s}:dead:REASON    zset    id -> when it was buried, likewise
     {c:s}:tally          hash    reason -> how many are dead of it
     {c:s}:outbox:SHARD   list    links (and bare fingerprints) for another shard, not yet struck out
@@ -166,6 +170,21 @@ def dead(of: Named, shard: int) -> str:
 def failed(of: Named, shard: int) -> str:
     """Return the key of what is known of a shard's failed visits."""
     return prefix(of, shard) + "failed"
+
+
+def hooks(of: Named, shard: int) -> str:
+    """Return the key of the events that wait for the crawl's webhook."""
+    return prefix(of, shard) + "hooks"
+
+
+def hooked(of: Named, shard: int) -> str:
+    """Return the key that says that a shard's events are kept."""
+    return prefix(of, shard) + "hooked"
+
+
+def hook_claim(of: Named) -> str:
+    """Return the key of the node that delivers the events."""
+    return prefix(of) + "hookclaim"
 
 
 def limits(of: Named, shard: int) -> str:

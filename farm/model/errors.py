@@ -128,3 +128,7 @@ class RendererUnfit(FarmError):
         self.kind = kind
         self.detail = detail
         self.page = page
+
+
+class NotDelivered(FarmError):
+    """An event was not taken by the user's webhook; the text says why, without the address."""

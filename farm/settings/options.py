@@ -29,6 +29,7 @@ from farm.settings.units import (
     Size,
     TextOrNone,
     UtcDate,
+    WebhookUrl,
     Words,
     lines,
 )
@@ -241,6 +242,15 @@ class OutputSettings(BaseModel):
 class NodeSettings(BaseModel):
     """This node among the others of the crawl."""
 
+    webhook: WebhookUrl | None = option(
+        None,
+        "POST what happens there, signed: a dead letter, a blocked site, the end of the crawl, a limit reached",
+        metavar="URL",
+        needs="webhook_secret_file",
+    )
+    webhook_secret_file: Path | None = option(
+        None, "the secret by which the events are signed", metavar="FILE", needs="webhook"
+    )
     keep_for: Duration | None = option(
         None,
         "how long Redis keeps a crawl that is finished, once its nodes have ended; `farm run`, `add` and "

@@ -264,6 +264,7 @@ Viewport = Annotated[
 ]
 RateLimit = Annotated[Rate, BeforeValidator(parse_rate), PlainSerializer(lambda rate: rate.text)]
 HeaderLine = Annotated[InstanceOf[SecretHeader], BeforeValidator(as_secret_header), PlainSerializer(str)]
+WebhookUrl = Annotated[InstanceOf[SecretUrl], BeforeValidator(as_secret_url), PlainSerializer(str)]
 RedisUrl = Annotated[InstanceOf[SecretUrl], BeforeValidator(as_secret_url), PlainSerializer(str)]
 Sink = Annotated[InstanceOf[SinkAddress], BeforeValidator(parse_sink), PlainSerializer(str)]
 To = Annotated[InstanceOf[Destination], BeforeValidator(parse_destination), PlainSerializer(str)]

@@ -1,16 +1,20 @@
 """A run in which a tenth of the pages fails: each is listed with its reason and what it showed, and comes back."""
 
+import base64
+import hmac
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 from tests.e2e.farm_process import Finished, crawl, farm
 
 PAGES = 40
 SECRET = "t0ken-of-the-user"
+KEY = b"a key of some length"
 REASONS = {"/7": "http_5xx", "/17": "http_5xx", "/27": "network", "/37": "timeout"}
 
 
@@ -50,6 +54,35 @@ def _shop(mended: Event) -> Iterator[str]:
             server.shutdown()
 
 
+@contextmanager
+def _webhook(refused: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Take events, but for the first ones; yield the address, and the events that are signed well."""
+    taken: list[dict[str, Any]] = []
+    left = [refused]
+
+    class Takes(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            named = f"{self.headers['webhook-id']}.{self.headers['webhook-timestamp']}.".encode()
+            signed = base64.b64encode(hmac.digest(KEY, named + body, "sha256")).decode()
+            left[0] -= 1
+            is_taken = left[0] < 0 and self.headers["webhook-signature"] == f"v1,{signed}"
+            if is_taken:
+                taken.append(json.loads(body))
+            self.send_response(204 if is_taken else 500)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Takes) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/hook", taken
+        finally:
+            server.shutdown()
+
+
 def _run(out: Path, *urls: str) -> Finished:
     # Header values that are secret are masked in what is kept.
     token = f"X-Token: {SECRET}"
@@ -59,14 +92,22 @@ def _run(out: Path, *urls: str) -> Finished:
 
 
 def test_each_failing_url_is_listed_with_its_reason_and_comes_back(out: Path) -> None:
-    """What was shown is a picture and HTML without the user's secret; replayed when mended, none is dead."""
+    """What was shown is a picture and HTML without the user's secret; replayed when mended, none is dead.
+
+    The webhook is told of each, signed, though it took nothing at first.
+    """
     mended = Event()
-    with _shop(mended) as url:
-        first = _run(out, f"{url}/")
+    with _shop(mended) as url, _webhook(refused=1) as (hook, told):
+        (out.parent / "hook.secret").write_bytes(KEY)
+        hooked = ("--webhook", hook, "--webhook-secret-file", str(out.parent / "hook.secret"))
+        first = _run(out, f"{url}/", *hooked)
         assert first.code == 0, first.output
         listed = farm("dead", "list", "--json", "--output", str(out), folder=out)
         letters = {one["task"]["url"]: one for one in map(json.loads, listed.output.splitlines())}
         assert {address.removeprefix(url): one["reason"] for address, one in letters.items()} == REASONS
+        assert [one["type"] for one in told].count("dead_letter") == len(told) - 1 == 4
+        assert {one["data"]["url"].removeprefix(url): one["data"]["reason"] for one in told[:4]} == REASONS
+        assert (told[4]["type"], told[4]["data"]["dead"]) == ("crawl_finished", 4)
         for path, reason in REASONS.items():
             id_ = letters[f"{url}{path}"]["id"]
             picture, html = (out / "snapshots" / f"{id_}.{suffix}" for suffix in ("jpg", "html"))

@@ -224,6 +224,22 @@ CASES: dict[str, Case] = {
             "slot": {"hash": {"s1": record(f"release {TOKEN}", "r0", "", 1, "", "")}},
         },
     ),
+    "announce": (
+        {"accepted": 1, "done": 1},
+        {},
+        ("announce", "site a", 60_000, "{}"),
+        1,
+        {"accepted": 1, "done": 1},
+        {"announced:site a": {"string": "1"}, "hooks": {"list": ["{}"]}},
+    ),
+    "announce again": (
+        {"accepted": 1, "done": 1},
+        {"announced:site a": {"string": "1"}},
+        ("announce", "site a", 60_000, "{}"),
+        0,
+        {"accepted": 1, "done": 1},
+        {"announced:site a": {"string": "1"}},
+    ),
     "move_dead drop": (
         {"accepted": 2, "done": 1, "dead": 1},
         {

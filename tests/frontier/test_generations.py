@@ -64,6 +64,7 @@ CALLS: dict[str, Old] = {
     "deliver": _shard("deliver", 1, 0, 0, 0),
     "outbox": _shard("outbox", 1, "read", 10),
     "quota": _shard("quota", "borrow", 8, 100, "once"),
+    "announce": _shard("announce", "a", 1000, "{}"),
     "letters": _shard("letters", "tls", 0, 10),
     "move_dead": _shard("move_dead", "drop", "call", "0" * 16),
     "dead": lambda bench, _: bench.frontier.dead.page(),

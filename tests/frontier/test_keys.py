@@ -87,7 +87,7 @@ def test_every_key_that_python_builds_is_in_the_glossary() -> None:
 
 def test_every_entry_of_the_glossary_is_built_somewhere() -> None:
     """What nothing writes any more is struck out of it."""
-    in_python = {"crawl", "scope", "finished", "ctl"}
+    in_python = {"crawl", "scope", "finished", "ctl", "hookclaim"}
     built = set(_in_lua()) | in_python
     stale = [
         entry
@@ -102,6 +102,9 @@ async def test_every_key_of_a_crawl_that_was_worked_on_is_in_the_glossary(bench:
     await bench.add("a/1", "a/2", "b/1", "c/1")
     frontier = bench.frontier
     await frontier.nodes.register("n", "i1")
+    await frontier.hooks.arm()
+    await frontier.hooks.announce("site a", 60, {})
+    await frontier.hooks.claim("n", 60)
     await frontier.nack(await bench.lease("n/1", egress="p1"), Retry(FailureKind.NETWORK, 60))
     await frontier.nack(await bench.lease("n/1"), Bury(FailureKind.TLS), FailedVisit("tls"))
     await frontier.ack(await bench.lease("n/1"), Ack())

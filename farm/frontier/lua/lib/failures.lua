@@ -1,6 +1,6 @@
 -- failures: what is counted against an entry, and how a URL is given up as a dead letter.
 -- Uses: core (tallies)
-local MOST_HISTORIES, LONGEST_HISTORY = 100000, 10
+local MOST_HISTORIES, LONGEST_HISTORY, MOST_EVENTS = 100000, 10, 10000
 
 -- Changes an entry's counts; nil when it is none.
 local function recount(entry, fails, throttled, deaths)
@@ -14,6 +14,15 @@ local function recount(entry, fails, throttled, deaths)
   return entry:sub(1, 17) .. counts .. entry:sub(brace), x
 end
 
+-- An event for the crawl's webhook, where it has one.
+local function tell_hook(event)
+  if call('LLEN', P .. 'hooks') < MOST_EVENTS then
+    call('RPUSH', P .. 'hooks', event)
+  else
+    call('HINCRBY', P .. 'hooked', 'lost', 1)
+  end
+end
+
 -- The date is the server's own: it is for people. No letter replaces another: what was garbled may have one's id.
 local function bury(site_name, id, entry, reason, detail)
   tallies()
@@ -25,6 +34,10 @@ local function bury(site_name, id, entry, reason, detail)
   call('ZADD', P .. 'dead:' .. reason, when, id)
   call('HINCRBY', P .. 'tally', reason, 1)
   T[DEAD] = T[DEAD] + 1
+  if call('EXISTS', P .. 'hooked') == 1 then
+    local event = '{"type":"dead_letter","at":%s,"id":%s,"reason":%s}'
+    tell_hook(event:format(when, cjson.encode(id), cjson.encode(reason)))
+  end
 end
 
 -- What cannot be read has no id that could be believed.

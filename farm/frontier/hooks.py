@@ -1,0 +1,65 @@
+"""The outbox of a crawl's webhook: events wait in Redis until one node has delivered them.
+
+A dead letter's event is written with the letter, in one transaction; what nodes see is announced once for all of
+them. An event leaves the outbox when it was delivered: who dies in between leaves it to the others, so that it
+arrives at least once. An outbox has a bound; what finds no place in it is counted.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from farm.frontier import keys
+from farm.frontier.shards import Shards
+
+ARMED_S = 3600
+"""So long after the last node that has a webhook events are still kept for it."""
+
+
+class RedisHookOutbox:
+    """The outboxes of all shards, as one."""
+
+    def __init__(self, shards: Shards) -> None:
+        self._shards = shards
+
+    async def arm(self) -> None:
+        """Have events kept from now on; to be repeated within the hour. What was lost is still counted."""
+        for shard in range(self._shards.count):
+            key = keys.hooked(self._shards.crawl, shard)
+            await self._shards.client.command("HSET", key, "on", 1)
+            await self._shards.client.command("EXPIRE", key, ARMED_S)
+
+    async def announce(self, same: str, for_s: float, event: Mapping[str, Any]) -> bool:
+        """Put an event into the outbox, unless `same` was announced in the last `for_s` seconds; say whether."""
+        told = await self._shards.run(0, "announce", same, round(for_s * 1000), orjson.dumps(dict(event)))
+        return bool(told)
+
+    async def claim(self, owner: str, for_s: float) -> bool:
+        """Take the delivery for so many seconds; False where another node has it."""
+        client, key = self._shards.client, keys.hook_claim(self._shards.crawl)
+        if await client.command("GET", key) == owner.encode():
+            await client.command("PEXPIRE", key, round(for_s * 1000))
+            return True
+        return bool(await client.command("SET", key, owner, "NX", "PX", round(for_s * 1000)))
+
+    async def waiting(self, most: int) -> Sequence[tuple[int, bytes]]:
+        """Return the oldest events, each with its shard."""
+        found: list[tuple[int, bytes]] = []
+        for shard in range(self._shards.count):
+            key = keys.hooks(self._shards.crawl, shard)
+            events = await self._shards.client.command("LRANGE", key, 0, most - 1)
+            found += [(shard, event) for event in events]
+        return found[:most]
+
+    async def delivered(self, shard: int, event: bytes) -> None:
+        """Strike an event out; one that is not there any more was struck out by another node."""
+        await self._shards.client.command("LREM", keys.hooks(self._shards.crawl, shard), 1, event)
+
+    async def lost(self) -> int:
+        """Return how many events found no place."""
+        counts = [
+            await self._shards.client.command("HGET", keys.hooked(self._shards.crawl, shard), "lost")
+            for shard in range(self._shards.count)
+        ]
+        return sum(int(count) for count in counts if count is not None and count.isdigit())

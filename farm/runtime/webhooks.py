@@ -1,0 +1,191 @@
+"""Events out: what happens to a crawl is told to the user's webhook, at least once each.
+
+Events wait in an outbox that all nodes share; one of them delivers. An event that is not taken is tried again,
+ever later, and given up after `MOST_TRIES`. Nothing of this holds up the crawl.
+"""
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from farm.model.clock import Clock
+from farm.model.errors import FarmError, NotDelivered
+from farm.model.event import Committed, Event, VisitFailed
+from farm.model.outcome import FailureKind
+from farm.model.url import site_of
+
+log = logging.getLogger("farm.webhook")
+LOOK_S = 1.0
+ARM_S = 600.0
+CLAIM_S = 60.0
+AT_ONCE = 20
+MOST_TRIES = 10
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 60.0
+MOST_SITES = 1_000
+"""So many blocked sites wait to be announced at most."""
+SITE_S = 3600.0
+"""A site that stays blocked is announced again after so long."""
+END_S = 60.0
+"""Of many nodes that see the end of a crawl one announces it."""
+
+
+class HookOutbox(Protocol):
+    """Where events wait."""
+
+    async def arm(self) -> None:
+        """Have events kept."""
+        ...
+
+    async def announce(self, same: str, for_s: float, event: Mapping[str, Any]) -> bool:
+        """Put an event there, unless the same was announced lately."""
+        ...
+
+    async def claim(self, owner: str, for_s: float) -> bool:
+        """Take the delivery; False where another node has it."""
+        ...
+
+    async def waiting(self, most: int) -> Sequence[tuple[int, bytes]]:
+        """Return the oldest events, each with where it waits."""
+        ...
+
+    async def delivered(self, shard: int, event: bytes) -> None:
+        """Strike an event out."""
+        ...
+
+
+Post = Callable[[str, int, bytes], Awaitable[None]]
+"""Delivers an event by its id, its time and its body; raises `NotDelivered`."""
+Letter = Callable[[str], Awaitable[Mapping[str, Any] | None]]
+"""Returns what is known of a dead letter by its id; None where it is not dead any more."""
+
+
+class Webhooks:
+    """Tells the webhook of one crawl; `fold` is an `Emit`, `run` goes beside the node."""
+
+    def __init__(
+        self,
+        crawl: str,
+        owner: str,
+        outbox: HookOutbox,
+        post: Post,
+        letter: Letter,
+        clock: Clock,
+    ) -> None:
+        self._crawl = crawl
+        self._owner = owner
+        self._outbox = outbox
+        self._post = post
+        self._letter = letter
+        self._clock = clock
+        self._blocked: dict[str, str] = {}
+        self._failed: tuple[bytes, int] = (b"", 0)
+        self._again_at = 0.0
+
+    def fold(self, event: Event) -> None:
+        """Note a site that keeps visitors out."""
+        match event:
+            case VisitFailed(reason=FailureKind.BLOCKED, url=url, detail=detail):
+                self._note(url, detail)
+            case Committed(batch=batch):
+                for record in batch.records:
+                    if record.fields.get("blocked_by"):
+                        self._note(record.url, str(record.fields["blocked_by"]))
+
+    def _note(self, url: str, why: str) -> None:
+        if len(self._blocked) < MOST_SITES:
+            self._blocked.setdefault(site_of(url), why)
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        armed = float("-inf")
+        while True:
+            with suppress(FarmError):
+                if self._clock.monotonic() - armed >= ARM_S:
+                    await self._outbox.arm()
+                    armed = self._clock.monotonic()
+                await self._announce_blocked()
+                await self._deliver()
+            await asyncio.sleep(LOOK_S)
+
+    async def end(self, kind: str, data: Mapping[str, Any], within_s: float) -> None:
+        """Announce how the run ended, unless `kind` is empty, and deliver what waits.
+
+        What is not delivered within `within_s` stays in the outbox.
+        """
+        self._again_at = 0.0
+        with suppress(FarmError, TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._outbox.arm()
+                await self._announce_blocked()
+                if kind:
+                    await self._announce(kind, kind, END_S, data)
+                while await self._deliver():
+                    continue
+
+    async def _announce_blocked(self) -> None:
+        for site in list(self._blocked):
+            data = {"site": site, "why": self._blocked[site]}
+            await self._announce("site_blocked", f"site {site}", SITE_S, data)
+            del self._blocked[site]
+
+    async def _announce(self, kind: str, same: str, for_s: float, data: Mapping[str, Any]) -> None:
+        event = {"type": kind, "at": round(self._clock.wall().timestamp() * 1000), **data}
+        await self._outbox.announce(same, for_s, event)
+
+    async def _deliver(self) -> bool:
+        """Deliver the oldest events; return whether all of them were, and there were any."""
+        if self._clock.monotonic() < self._again_at or not await self._outbox.claim(self._owner, CLAIM_S):
+            return False
+        events = await self._outbox.waiting(AT_ONCE)
+        for shard, event in events:
+            if not await self._deliver_one(event):
+                return False
+            await self._outbox.delivered(shard, event)
+        return bool(events)
+
+    async def _deliver_one(self, event: bytes) -> bool:
+        """Deliver an event; return whether it is over with: delivered, or given up."""
+        event_id, at_s, body = await self._message(event)
+        try:
+            await self._post(event_id, at_s, body)
+        except NotDelivered as error:
+            tries = self._failed[1] + 1 if self._failed[0] == event else 1
+            self._failed = (event, tries)
+            pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (tries - 1))
+            self._again_at = self._clock.monotonic() + pause_s
+            if tries < MOST_TRIES:
+                log.warning(
+                    "the webhook did not take an event (%s); it is tried again in %g s", error, pause_s
+                )
+                return False
+            text = "the webhook did not take event %s in %d tries (%s): it is given up"
+            log.error(text, event_id, tries, error)  # noqa: TRY400 - the traceback says no more
+        self._failed = (b"", 0)
+        return True
+
+    async def _message(self, event: bytes) -> tuple[str, int, bytes]:
+        """Return the id of an event, which is the same whenever it is told, its time in seconds, and its body."""
+        event_id = f"evt_{hashlib.sha256(self._crawl.encode() + event).hexdigest()[:32]}"
+        try:
+            fields = json.loads(event)
+            kind, at_ms = str(fields.pop("type")), int(fields.pop("at"))
+            at = datetime.fromtimestamp(at_ms / 1000, UTC)
+        except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, OSError):
+            # Not written by a farm: whoever did so is told of.
+            kind, at_ms, fields, at = "unreadable", 0, {}, datetime.fromtimestamp(0, UTC)
+        if kind == "dead_letter":
+            fields |= await self._letter(str(fields.get("id", ""))) or {}
+        told = {
+            "id": event_id,
+            "type": kind,
+            "timestamp": f"{at:%Y-%m-%dT%H:%M:%S}.{at_ms % 1000:03}Z",
+            "crawl": self._crawl,
+            "data": fields,
+        }
+        return event_id, round(self._clock.wall().timestamp()), json.dumps(told).encode()
