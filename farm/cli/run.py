@@ -160,6 +160,7 @@ class _Terminal:
             run.session.frontier,
             partial(_want_contexts, run.assembly.control),
             lambda level, text: run.emit(Notice(run.clock.monotonic(), level, text)),
+            tells_state=False,
         )
         self.display.start()
 

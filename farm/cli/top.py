@@ -50,6 +50,7 @@ async def _watch(settings: TopSettings) -> str:
             frontier,
             partial(_want_contexts, frontier),
             lambda level, text: whole.say(Notice(clock.monotonic(), level, text)),
+            tells_state=True,
         )
         await look(frontier, whole, clock)
         try:

@@ -36,10 +36,17 @@ class KeyCommands:
         self._frontier: RedisFrontier | None = None
         self._want: Want | None = None
         self._say: Callable[[str, str], None] = lambda _, __: None
+        self._tells_state = True
 
-    def begin(self, frontier: RedisFrontier, want: Want, say: Callable[[str, str], None]) -> None:
-        """Take keys from now on; `say` is told in words what came of them, with a level."""
+    def begin(
+        self, frontier: RedisFrontier, want: Want, say: Callable[[str, str], None], *, tells_state: bool
+    ) -> None:
+        """Take keys from now on; `say` is told in words what came of them, with a level.
+
+        `tells_state` is False where a new state of the crawl is told anyway.
+        """
         self._frontier, self._want, self._say = frontier, want, say
+        self._tells_state = tells_state
 
     def end(self) -> None:
         """Take no more keys, and leave what is under way."""
@@ -78,12 +85,11 @@ class KeyCommands:
             self._say("error", f"{act}: Redis has not answered within {_WITHIN_S:g} s")
 
     async def _pause(self, frontier: RedisFrontier) -> None:
-        if await frontier.state() == "running":
-            await frontier.set_state("paused")
-            self._say("info", "the crawl is paused on all nodes; p lets it go on")
-        else:
-            await frontier.set_state("running")
-            self._say("info", "the crawl goes on")
+        is_running = await frontier.state() == "running"
+        await frontier.set_state("paused" if is_running else "running")
+        if self._tells_state:
+            words = "the crawl is paused on all nodes; p lets it go on" if is_running else "the crawl goes on"
+            self._say("info", words)
 
 
 def contexts_after(change: int, limit: int, contexts: int) -> int:

@@ -47,15 +47,15 @@ class Browsing:
 
 
 KEYS = (
-    ("1 to 6", "overview, sites, proxies, nodes, dead letters, events; Tab is the next one"),
+    ("1 to 6", "overview, sites, proxies, nodes, dead letters, events; Tab: the next"),
     ("up, down, k, j", "another row; PgUp, PgDn, Home, End"),
     ("Enter", "all that is known of the row; Esc goes back"),
-    ("/", "only rows that contain what is typed; Enter ends it, Esc takes it back"),
+    ("/", "only rows that contain a text; Enter ends it, Esc takes it back"),
     ("s", "another order of the sites"),
     ("p", "pause the crawl on all nodes, or let it go on; it lasts until then"),
-    ("+, -", "more or fewer contexts: of this node, in `farm top` of the node that is chosen, else of all"),
-    ("q", "back; from the overview of `farm top` the end of the view"),
-    ("Ctrl-C", "in `farm run` finish the pages under way and stop, in `farm top` leave"),
+    ("+, -", "more or fewer contexts of this node; in `farm top` of the one chosen, or of each"),
+    ("q", "back; from the overview out of `farm top`"),
+    ("Ctrl-C", "finish the pages under way and stop; in `farm top` leave"),
 )
 _PAGES = tuple(ViewPage)[:-1]
 _LONGEST_PATTERN = 60

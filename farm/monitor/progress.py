@@ -63,6 +63,9 @@ def eta(progress: Progress, stats: Stats) -> tuple[str, str]:
     left = progress.left(stats)
     if not left:
         return "", ""
+    if stats.state != "running":
+        # Nothing new begins: a rate says nothing of the end.
+        return "", f"{amount(left)} left"
     if progress.over_s < _LEAST_S:
         return "end not known yet", f"{amount(left)} left"
     if not progress.settled_per_s:

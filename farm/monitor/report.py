@@ -6,13 +6,15 @@ from typing import Any
 
 from farm.model.crawl import Stats
 from farm.model.url import site_of
-from farm.monitor.figures import amount, clock, escaped, rate, shortened, size
+from farm.monitor.figures import amount, clock, escaped, lapse, rate, shortened, size
+from farm.monitor.snapshot import SiteView
 from farm.policy.error_bound import CONFIDENCE, most_wrong
 
 _LABEL = 9
 _URL_CHARS = 100
 _DETAIL_CHARS = 120
 _MOST = 6
+_MOST_SITES = 3
 _MANY = 0.05
 """From this share of the records on it is worth a line that pages miss scripts."""
 _REMEDIES = {
@@ -41,6 +43,15 @@ class RunReport:
     recorded: int
     stored: Sequence[tuple[str, int, int | None]]
     bytes_received: int
+    settled: int = 0
+    accepted: int = 0
+    """How many of how many URLs are done or given up, over all nodes and runs."""
+    page_ms: tuple[int, int] = (0, 0)
+    """The median of the last pages' times, and what one in twenty takes longer than."""
+    memory_bytes: tuple[int, int] = (0, 0)
+    """The most that was used, and the budget."""
+    failing: Sequence[SiteView] = ()
+    """The sites of this run's visits, for those where most of them failed."""
     statuses: Mapping[int, int] = field(default_factory=dict)
     blocked: Mapping[str, int] = field(default_factory=dict)
     renderers: Mapping[str, Any] = field(default_factory=dict)
@@ -69,7 +80,7 @@ def report_lines(report: RunReport) -> list[str]:
     """Return the report, a line each; every text from outside is escaped."""
     pace = report.recorded / report.elapsed_s if report.elapsed_s > 0 else 0.0
     recorded = f"{_pages(report.recorded)} recorded, {rate(pace)}, {size(report.bytes_received)} received"
-    lines = [f"{_words(report.why)} after {clock(report.elapsed_s)}: {recorded}"]
+    lines = [f"{_words(report.why)} after {clock(report.elapsed_s)}: {recorded}", *_reached(report)]
     if report.statuses:
         ordered = sorted(report.statuses.items(), key=lambda item: (-item[1], item[0]))
         lines.append(_row("status", _list([(str(code), count) for code, count in ordered])))
@@ -101,7 +112,9 @@ def report_lines(report: RunReport) -> list[str]:
         example = f": {_address(url)}{told}" if url else ""
         lines.append(_row("dead", f"{reason} {amount(count)}{example}{_dead_remedy(report, reason, detail)}"))
     if report.dead and report.where:
-        lines.append(_row("", f"all of them: farm dead list {report.where}"))
+        again = f"once the cause is gone: farm dead replay {report.where}"
+        lines.append(_row("", f"all of them: farm dead list {report.where}; {again}"))
+    lines += _failing(report.failing)
     lines += [_row("note", escaped(trouble)) for trouble in report.troubles]
     lines += [_row("note", sentence) for sentence in _unvisited(report)]
     lines += [_row("records", _stored(*one)) for one in report.stored]
@@ -111,6 +124,38 @@ def report_lines(report: RunReport) -> list[str]:
             how = f"see to the selector first (another one begins anew, with --fresh), then: {report.go_on}"
         lines.append(_row("left", f"{amount(report.left)} URL{'' if report.left == 1 else 's'}; {how}"))
     return lines
+
+
+def _reached(report: RunReport) -> list[str]:
+    """Return how far the crawl is, and what that took, in one line; none where nothing is known."""
+    parts = []
+    if report.accepted:
+        share = 100 * report.settled // report.accepted
+        parts.append(f"{amount(report.settled)} of {amount(report.accepted)} URLs settled ({share} %)")
+    median_ms, slow_ms = report.page_ms
+    if median_ms:
+        parts.append(f"a page took {lapse(median_ms)}, one in twenty more than {lapse(slow_ms)}")
+    most, budget = report.memory_bytes
+    if most and budget:
+        parts.append(f"at most {size(most)} of {size(budget)} used")
+    return [_row("reached", "; ".join(parts))] if parts else []
+
+
+def _failing(sites: Sequence[SiteView]) -> list[str]:
+    """Return what failed most, by site: visits, so that a page that was tried again counts each time."""
+    found = []
+    for site in sorted(sites, key=lambda one: (-failures_of(one), one.site)):
+        counts = ((site.server_errors, "5xx"), (site.throttled, "put off (429, 503)"), (site.failed, "other"))
+        words = [f"{amount(count)} {what}" for count, what in counts if count]
+        if words:
+            visits = site.pages + site.client_errors + failures_of(site)
+            found.append(f"{_address(site.site)} {', '.join(words)} of {amount(visits)} visits")
+    return [_row("failed", "; ".join(found[:_MOST_SITES]))] if found else []
+
+
+def failures_of(site: SiteView) -> int:
+    """Return how many visits to a site failed."""
+    return site.server_errors + site.throttled + site.failed
 
 
 def renderers_of(stats: Stats) -> dict[str, object]:

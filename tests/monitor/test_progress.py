@@ -61,6 +61,12 @@ def test_without_anything_left_there_is_nothing_to_say() -> None:
     assert eta(Progress(0.0, 0.0, 30.0), stats(5))[0] == "no end in sight"
 
 
+def test_a_crawl_that_is_paused_has_no_time_to_go() -> None:
+    """Its rate is of before."""
+    paused = Stats(Ledger(accepted=9, queued=5, done=4), state="paused")
+    assert eta(Progress(8.0, 0.0, 60.0), paused) == ("", "5 left")
+
+
 def test_the_snapshot_has_it() -> None:
     """By the readings of the crawl's numbers, with the run's limit."""
     tally = Tally(0.0, limit=7)

@@ -7,6 +7,7 @@ import pytest
 
 from farm.model.errors import FarmError, FrontierRefused
 from farm.monitor.report import RunReport, nothing_recorded, report_lines
+from farm.monitor.snapshot import SiteView
 
 REPORT = RunReport(
     why="limit",
@@ -42,13 +43,43 @@ def test_the_report_says_what_came_of_a_run() -> None:
         "  skipped  out_of_scope 12, robots 4 (skipped.jsonl says which)",
         "  dead     timeout 3: https://shop.example/slow (no answer)",
         "  dead     worker_died 1",
-        "           all of them: farm dead list --output crawls/shop.example",
+        (
+            "           all of them: farm dead list --output crawls/shop.example; "
+            "once the cause is gone: farm dead replay --output crawls/shop.example"
+        ),
         "  note     the sitemap https://shop.example/s.xml was not read: status 404",
         "  records  120 pages in crawls/shop.example/pages.jsonl",
         "  records  20 pages of this run in sqlite:////data/shop.db",
         "  records  120 pages in jsonl:s3://crawls/shop",
         "  left     7 URLs; go on with: farm run --output crawls/shop.example",
     ]
+
+
+def test_the_report_says_how_far_the_crawl_is_and_what_failed_most() -> None:
+    """By site, the one with most failed visits first; of a run without failures there is no such line."""
+    report = replace(
+        REPORT,
+        settled=120,
+        accepted=160,
+        page_ms=(800, 3400),
+        memory_bytes=(1 << 30, 4 << 30),
+        failing=(
+            SiteView("calm.example", pages=90),
+            SiteView("some.example", pages=7, client_errors=2, failed=1),
+            SiteView("worst.example\x1b[2J", pages=1, server_errors=4, throttled=2),
+        ),
+    )
+    lines = report_lines(report)
+    assert lines[1] == (
+        "  reached  120 of 160 URLs settled (75 %); a page took 800 ms, one in twenty more than 3.4 s; "
+        "at most 1.0 GiB of 4.0 GiB used"
+    )
+    [line] = [line for line in lines if line.startswith("  failed ")]
+    assert line == (
+        "  failed   worst.example\\x1b[2J 4 5xx, 2 put off (429, 503) of 7 visits; "
+        "some.example 1 other of 10 visits"
+    )
+    assert not [line for line in report_lines(REPORT) if line.startswith(("  failed ", "  reached "))]
 
 
 def test_many_pages_that_miss_scripts_are_a_line() -> None:
