@@ -54,6 +54,11 @@ class KeyCommands:
         for task in self._tasks:
             task.cancel()
 
+    @property
+    def under_way(self) -> Sequence[asyncio.Task[None]]:
+        """What is being done, a few things at most."""
+        return tuple(self._tasks)
+
     def act(self, act: Act, place: Browsing, snapshot: Snapshot) -> None:
         """Begin to do what a key asks for; from any thread."""
         with suppress(RuntimeError):  # the loop is closed: the run is over

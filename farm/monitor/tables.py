@@ -30,17 +30,17 @@ class DeadRow:
 
 
 SITE_COLUMNS = (
-    TableColumn("site", 18, 0, left=True),
+    TableColumn("site", 16, 0, left=True),
     TableColumn("rate", 7, 1),
     TableColumn("at once", 7, 2),
     TableColumn("latency", 8, 7),
     TableColumn("of base", 7, 8),
     TableColumn("pages", 8, 3),
-    TableColumn("4xx", 6, 5),
-    TableColumn("5xx", 6, 6),
+    TableColumn("4xx", 6, 6),
+    TableColumn("5xx", 6, 4),
     TableColumn("put off", 7, 9),
     TableColumn("failed", 7, 10),
-    TableColumn("held by", 15, 4, left=True),
+    TableColumn("held by", 15, 5, left=True),
 )
 _VERDICTS = {"refused": "429 or 503", "slow": "latency", "failing": "failures", "held": "latency"}
 
