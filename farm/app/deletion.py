@@ -136,7 +136,7 @@ def _delete_files(folder: Path, *, with_records: bool) -> list[str]:
         return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     except OSError as error:
         raise OutputUnwritable(
-            f"{error.filename or folder} cannot be removed ({error.strerror}); see to its permissions, and "
+            f"{error.filename or folder} cannot be removed ({error.strerror}); check its permissions, and "
             "delete the crawl again."
         ) from None
 

@@ -178,7 +178,7 @@ def _output(output: Path) -> Check:
             lock.release()
     except (OSError, FarmError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
-        advice = "make room, see to its permissions, or choose another --output"
+        advice = "make room, check its permissions, or choose another --output"
         return Check(
             "output", "error", f"{there} cannot be written to ({why}); {advice}.", OutputUnwritable.exit_code
         )

@@ -169,7 +169,7 @@ class EmbeddedRedis:
     def _unwritable(self, error: OSError) -> OutputUnwritable:
         return OutputUnwritable(
             f"The folder {self._folder} for Redis's data cannot be written ({error.strerror}); "
-            "make room, see to its permissions, or name another with --output."
+            "make room, check its permissions, or name another with --output."
         )
 
     def _check_room(self) -> None:

@@ -242,7 +242,7 @@ def _tls_sentence(error: ssl.SSLError, place: str) -> str:
         if error.verify_code in _WRONG_NAME:
             remedy = "name the host in --redis as its certificate does"
         elif error.verify_code in _EXPIRED:
-            remedy = "renew it, or see to the clock of this machine"
+            remedy = "renew it, or check the clock of this machine"
         else:
             remedy = "name a file with the authority that signed it with --redis-ca-file"
         return f"Redis at {place} has a certificate that is not trusted ({why}); {remedy}."

@@ -106,7 +106,7 @@ def start_logging(
         except OSError as error:
             raise OutputUnwritable(
                 f"{path} cannot be written ({error.strerror}); "
-                "see to the folder's permissions or choose another --output"
+                "check the folder's permissions or choose another --output"
             ) from error
         file.setFormatter(JsonLines() if form == "json" else TextLines())
         handlers.append(file)

@@ -121,7 +121,7 @@ def report_lines(report: RunReport) -> list[str]:
     if report.left:
         how = f"go on with: {report.go_on}"
         if any(not matched for _, matched in report.selectors.values()):
-            how = f"see to the selector first (another one begins anew, with --fresh), then: {report.go_on}"
+            how = f"correct the selector first (another one begins anew, with --fresh), then: {report.go_on}"
         lines.append(_row("left", f"{amount(report.left)} URL{'' if report.left == 1 else 's'}; {how}"))
     return lines
 

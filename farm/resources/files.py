@@ -275,7 +275,7 @@ class FolderLock:
     def _unwritable(self, error: OSError) -> OutputUnwritable:
         return OutputUnwritable(
             f"{self._path.parent.parent} cannot be written to ({error.strerror}); "
-            "make room, see to its permissions, or choose another --output."
+            "make room, check its permissions, or choose another --output."
         )
 
     def release(self) -> None:

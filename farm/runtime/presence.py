@@ -241,5 +241,5 @@ def _write(path: Path, text: str) -> None:
         write_atomically(path, f"{text}\n".encode("ascii"), path.with_name(f"{path.name}.new"))
     except OSError as error:
         raise OutputUnwritable(
-            f"{path} cannot be written ({error.strerror}); see to its permissions, or choose another --output."
+            f"{path} cannot be written ({error.strerror}); check its permissions, or choose another --output."
         ) from None

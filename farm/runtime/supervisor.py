@@ -220,7 +220,7 @@ class NodeProcess:
             file = os.fdopen(create_anew(path), "wb")
         except OSError as error:
             raise OutputUnwritable(
-                f"{path} cannot be written ({error.strerror}); see to its permissions, or choose another --output."
+                f"{path} cannot be written ({error.strerror}); check its permissions, or choose another --output."
             ) from None
         # What is written after it was emptied stands at its beginning.
         fcntl.fcntl(file, fcntl.F_SETFL, os.O_APPEND)

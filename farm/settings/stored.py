@@ -301,7 +301,7 @@ def keep(
         with contextlib.suppress(OSError):
             draft.unlink()
         raise OutputUnwritable(
-            f"{path} cannot be written ({error.strerror}); see to the folder's permissions, or choose another "
+            f"{path} cannot be written ({error.strerror}); check the folder's permissions, or choose another "
             "--output."
         ) from None
 

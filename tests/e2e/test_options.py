@@ -67,7 +67,7 @@ def test_a_selector_that_matches_nothing_is_named_in_the_report(shop: Shop, out:
     for option in ("--wait css:.missing", "--click .no-such"):
         assert f"{option} matched nothing on any page (2 tried)" in finished.output
     assert "go on with" not in finished.output
-    assert "see to the selector first (another one begins anew, with --fresh)" in finished.output
+    assert "correct the selector first (another one begins anew, with --fresh)" in finished.output
 
 
 def test_a_crawl_goes_on_with_what_it_was_begun_with(shop: Shop, out: Path) -> None:

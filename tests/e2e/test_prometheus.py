@@ -28,7 +28,7 @@ SCALER = ROOT / "docker/kubernetes/keda/scaled-object.yaml"
 def program(name: str) -> str:
     """Return the path of one of Prometheus' programs."""
     path = shutil.which(name)
-    assert path is not None, f"there is no {name}; `make test` installs it, or see to the package prometheus"
+    assert path is not None, f"there is no {name}; `make test` installs it, or check the package prometheus"
     return path
 
 

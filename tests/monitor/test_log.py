@@ -132,7 +132,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
     """With the remedy."""
     (tmp_path / "file").write_text("")
     with pytest.raises(
-        OutputUnwritable, match=r"farm\.log cannot be written .*; see to the folder's permissions"
+        OutputUnwritable, match=r"farm\.log cannot be written .*; check the folder's permissions"
     ):
         start_logging(tmp_path / "file", stderr=False)
 

@@ -27,7 +27,7 @@ def _program(name: str) -> str:
     found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[4]))
     path = str(found[-1]) if found else shutil.which(name)
     assert path is not None, (
-        "there is no PostgreSQL; `make test` installs it, or see to the package postgresql"
+        "there is no PostgreSQL; `make test` installs it, or check the package postgresql"
     )
     return path
 
