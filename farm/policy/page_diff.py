@@ -84,7 +84,7 @@ def _unlike(browser: Sequence[_Lines], cheap: Sequence[_Lines]) -> str | None:
     """Return what the cheap pages lack, or have too much of; None where layout and chance explain it."""
     if any(_is_same(one, other) for one in browser for other in cheap):
         return None
-    stable = _common(browser)
+    stable = _shared(browser)
     if len(cheap) == 1:
         lacks, own = _without(stable, cheap[0]), _without(cheap[0], stable)
         if lacks:
@@ -93,7 +93,7 @@ def _unlike(browser: Sequence[_Lines], cheap: Sequence[_Lines]) -> str | None:
         counts = [len(_without(one, stable)) for one in browser]
         least, most = min(counts), max(counts)
         return _amiss(own, len(own), least - (most - least), most + (most - least))
-    of_cheap = _common(cheap)
+    of_cheap = _shared(cheap)
     if not _is_same(stable, of_cheap):
         lacks, own = _without(stable, of_cheap), _without(of_cheap, stable)
         return _lacking(lacks, of_cheap) if lacks else _amiss(own, len(own), 0, 0)
@@ -102,7 +102,7 @@ def _unlike(browser: Sequence[_Lines], cheap: Sequence[_Lines]) -> str | None:
     return _amiss(own, len(_joined(own)), min(chars) / _TIMES, max(chars) * _TIMES)
 
 
-def _common(pages: Sequence[_Lines]) -> _Lines:
+def _shared(pages: Sequence[_Lines]) -> _Lines:
     """Return the lines that all of the pages have, in the order of the first."""
     left = reduce(and_, map(Counter, pages))
     return _taken(pages[0], left)
