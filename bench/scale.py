@@ -17,7 +17,8 @@ from typing import Any
 
 from bench import frontier
 from bench.scalechart import draw
-from bench.sim import Costs, Deaths, Load, Outcome, Shape, Simulation
+from bench.sim import Simulation
+from bench.sim_terms import Costs, Deaths, Load, Outcome, Shape
 
 RESULTS = Path("bench-results")
 COSTS = Costs(

@@ -15,7 +15,8 @@ from typing import Self
 
 import psutil
 
-from bench.sim import Costs, Load, Shape, Simulation
+from bench.sim import Simulation
+from bench.sim_terms import Costs, Load, Shape
 from bench.subjects import FARM, farm_records, subjects
 from bench.trial import Trial, tried
 from bench.workloads import workload

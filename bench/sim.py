@@ -12,9 +12,9 @@ was served longest ago; a site has a number of places and a spacing. Idle slots 
 import heapq
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from random import Random
 
+from bench.sim_terms import Costs, Deaths, Load, Outcome, Shape, spread
 from farm.frontier.terms import Terms
 from farm.policy.admission import idle_backoff_s
 
@@ -28,103 +28,6 @@ SHARDS = 8
 _REDIS, _ASK, _FIRST, _REST, _RECORD, _DEATH, _BACK, _RETURN, _STEADY = range(9)
 _DRAWS = 8191
 _BINS = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Costs:
-    """What things take, in milliseconds: of a Redis thread, of a process's event loop, of a core.
-
-    `pair_ms` is of an ack with the next lease, `link_ms` of one link of a page, most of them known, `start_ms` of
-    the question whether a visit may begin, `tick_ms` of what a process asks of Redis a second beside its visits,
-    `trip_ms` of the way there and back. `python_ms` and `page_ms` are the processor's time of a page, by the
-    farm's Python and by all the rest; `waits_ms` is what a page waits for without computing until it has settled.
-    """
-
-    pair_ms: float
-    link_ms: float
-    start_ms: float
-    idle_ms: float
-    tick_ms: float
-    trip_ms: float
-    python_ms: float
-    page_ms: float
-    waits_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """The machines: `contexts`, `cores` and `processes` are of one node; one master is a standalone Redis."""
-
-    nodes: int
-    contexts: int
-    cores: float
-    processes: int = 1
-    masters: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """The crawl: how its URLs spread over its sites (Zipf's exponent), and what each site allows.
-
-    One site in `spaced` wants its visits `spacing_s` apart; 0 is none.
-    """
-
-    urls: int
-    sites: int
-    skew: float = 0.5
-    places: int = 8
-    spacing_s: float = 1.0
-    spaced: int = 0
-    latency_s: float = 0.3
-    latency_sigma: float = 0.6
-    links: int = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Deaths:
-    """A node dies every so often in the mean, 0 for never, and is back after `away_s`."""
-
-    every_s: float = 0.0
-    away_s: float = 60.0
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What came of it. Rates and shares are of the time from when all slots had begun until nine tenths were done.
-
-    `lasts_s` is when all is done at that rate, `slowest_site_s` when the last site is, by its own limits, where
-    some of the crawl was left; 0 else. `busy` is how much of the contexts had a page, `redis` of the busiest
-    master, `cores` and `loop` of the busiest node and process; `lease_ms` is from the request to the lease,
-    without the wait for work.
-    """
-
-    done: int = 0
-    repeated: int = 0
-    deaths: int = 0
-    lasts_s: float = 0.0
-    slowest_site_s: float = 0.0
-    steady_s: float = 0.0
-    pages_per_s: float = 0.0
-    busy: float = 0.0
-    redis: float = 0.0
-    cores: float = 0.0
-    loop: float = 0.0
-    lease_ms: float = 0.0
-    lease_p99_ms: float = 0.0
-    visit_s: float = 0.0
-    most_at_a_site: int = 0
-    history: list[tuple[float, float]] = field(default_factory=list)
-    """(seconds, pages a second) over the whole crawl."""
-
-
-def spread(urls: int, sites: int, skew: float) -> list[int]:
-    """Return how many URLs each site has, by Zipf's law; at least one, their sum is `urls`."""
-    weights = [1 / (rank + 1) ** skew for rank in range(sites)]
-    unit = (urls - sites) / sum(weights)
-    counts = [1 + int(unit * weight) for weight in weights]
-    for extra in range(urls - sum(counts)):
-        counts[extra % sites] += 1
-    return counts
 
 
 class Simulation:

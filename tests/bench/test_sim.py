@@ -8,7 +8,8 @@ import pytest
 
 from bench import frontier, scale
 from bench.scalechart import draw
-from bench.sim import Costs, Deaths, Load, Outcome, Shape, Simulation, spread
+from bench.sim import Simulation
+from bench.sim_terms import Costs, Deaths, Load, Outcome, Shape, spread
 
 COSTS = Costs(
     pair_ms=0.04,
