@@ -108,7 +108,7 @@ class VisitedDocuments:
     def way(self) -> tuple[Requested | None, tuple[tuple[str, int], ...]]:
         """Return the document that is shown, and the addresses before it with what each answered.
 
-        VisitedDocuments that never came, and addresses that only were loaded again, are no part of the way.
+        Documents that never came, and addresses that only were loaded again, are no part of the way.
         """
         came = [one for one in self._all if one.is_shown and one.answer is not None]
         steps: list[tuple[str, int]] = []

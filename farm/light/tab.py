@@ -30,7 +30,7 @@ def _script(name: str) -> str:
 
 
 PAGE = _script("page.js")
-BEFORE, AFTER = _script("world.js"), _script("text.js")
+BEFORE, AFTER = _script("world.js"), _script("styles.js") + "\n" + _script("text.js")
 
 
 @dataclass(frozen=True, slots=True)
