@@ -13,7 +13,7 @@ from farm.model.errors import UsageError
 from farm.model.secret import MASK
 from farm.sinks.address import SinkAddress, parse_sink
 from farm.sinks.item_values import items_path
-from farm.sinks.jsonl import name_parts
+from farm.sinks.log_file import name_parts
 
 FORMS = (
     "an output folder, a file (.jsonl or .csv, also .gz and .zst; .db), a folder of Parquet files, "

@@ -16,7 +16,7 @@ from farm.resources.files import opened
 from farm.sinks.frames import CsvFraming
 from farm.sinks.item_values import FIELDS, plain_value
 from farm.sinks.items import ItemLog
-from farm.sinks.jsonl import LogStore
+from farm.sinks.log_file import LogStore
 from farm.sinks.log_index import KEY_BYTES
 from farm.sinks.rows import rows_of
 

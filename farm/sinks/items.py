@@ -18,7 +18,7 @@ from farm.model.record import Batch, Record
 from farm.sinks.append_log import Revised
 from farm.sinks.compaction import AT_END_BYTES, replaced_items, replaced_pages
 from farm.sinks.item_values import item_line
-from farm.sinks.jsonl import LogStore
+from farm.sinks.log_file import LogFile, LogStore
 from farm.sinks.log_index import KEY_BYTES
 
 log = logging.getLogger("farm.sinks")
@@ -31,7 +31,7 @@ _Encoded = tuple[_Entries, Sequence[tuple[bytes, _Entries]]]
 """The entries of pages, and those of the items of each page by its key."""
 
 
-class ItemLog(LogStore):
+class ItemLog(LogFile):
     """A file of items beside one of pages."""
 
     kind = "items"
@@ -43,10 +43,6 @@ class ItemLog(LogStore):
     @abstractmethod
     def item_id(self, entry: bytes) -> bytes | None:
         """Return the `_id` of what is written; None where it has none."""
-
-    def entry(self, record: Record) -> bytes:
-        """Return nothing: items are encoded with their pages."""
-        raise NotImplementedError
 
     def entry_key(self, entry: bytes) -> bytes | None:
         """Return the key of an entry."""

@@ -25,7 +25,7 @@ from farm.sinks.append_log import AppendLog
 from farm.sinks.batch import BatchingWriter
 from farm.sinks.bodies import write_body
 from farm.sinks.files import Files, clear
-from farm.sinks.jsonl import remove
+from farm.sinks.log_file import remove
 from farm.sinks.log_index import KEY_BYTES, RecentKeys
 from farm.sinks.record import FOLDERS, json_line
 from farm.sinks.segments import SegmentStore

@@ -60,10 +60,14 @@ class ParquetFormat:
     most_rows = GROUP_ROWS
     most_bytes = GROUP_BYTES
     framing: Framing = LINES
-    is_log = False
 
     def __init__(self, item_columns: ItemColumns | None = None) -> None:
         self._columns = item_columns
+
+    @property
+    def converter(self) -> "ParquetFormat":
+        """What makes a segment of a log."""
+        return self
 
     @property
     def key_of(self) -> KeyOf:

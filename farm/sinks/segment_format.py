@@ -19,8 +19,11 @@ class SegmentFormat(Protocol):
     """Bounds of a log; whichever is reached first makes it a segment."""
     framing: Framing
     """How the entries follow one another in the log."""
-    is_log: bool
-    """Whether the log is the segment, and need only be put in its place; else `convert` makes one of it."""
+
+    @property
+    def converter(self) -> "LogConverter | None":
+        """What makes a segment of a log; None where the log is the segment, and need only be put in its place."""
+        ...
 
     @property
     def key_of(self) -> KeyOf:
@@ -31,18 +34,22 @@ class SegmentFormat(Protocol):
         """Return the lines of a batch with their ids. Raises `RenderError` of kind `corrupt`."""
         ...
 
-    def convert(self, log: Path, draft: BinaryIO) -> None:
-        """Write the segment of a log to an open file. Raises OSError."""
-        ...
-
-    def convert_items(self, items: Iterable[Mapping[str, Any]], draft: BinaryIO) -> None:
-        """Write the segment of the items in a log to an open file. Raises OSError."""
-        ...
-
     def preamble(self, segment: str) -> bytes:
         """Return what stands before the first entry of a segment with this name."""
         ...
 
     def ids(self, segment: Path) -> Iterable[bytes]:
         """Return the ids in a segment. Raises OSError, or ValueError where it is not a segment."""
+        ...
+
+
+class LogConverter(Protocol):
+    """Makes the segment of a log of another form, and one of the items in it."""
+
+    def convert(self, log: Path, draft: BinaryIO) -> None:
+        """Write the segment of a log to an open file. Raises OSError."""
+        ...
+
+    def convert_items(self, items: Iterable[Mapping[str, Any]], draft: BinaryIO) -> None:
+        """Write the segment of the items in a log to an open file. Raises OSError."""
         ...

@@ -52,8 +52,8 @@ class SegmentStore:
         self._node = node
         self._stem = ""
         # A log that is the segment has its name, so that whoever finds it knows what it is.
-        self._hidden = "" if form.is_log else "."
-        self._log_suffix = f"{form.suffix}{DRAFT_SUFFIX}" if form.is_log else ".log"
+        self._hidden = "" if form.converter is None else "."
+        self._log_suffix = f"{form.suffix}{DRAFT_SUFFIX}" if form.converter is None else ".log"
         self._keys = AllKeys()
         self._log: AppendLog | None = None
         self._made: Path | None = None
@@ -79,7 +79,7 @@ class SegmentStore:
                 self._stem = stem
                 logs = self._numbered(self._logs, self._log_suffix)
                 for number in self._segments() | logs.keys():
-                    if not self._form.is_log:
+                    if self._form.converter is not None:
                         self._place.remove(self._items_segment(number))
                     self._place.remove(self._segment(number))
                 for folder, suffix in ((self._logs, self._log_suffix), (self._sidecars, ".index")):
@@ -249,22 +249,24 @@ class SegmentStore:
 
     def _draft(self, log: AppendLog) -> Path:
         """Return the segment of the log as a synced file."""
-        if self._form.is_log:
+        converter = self._form.converter
+        if converter is None:
             return log.path
         if self._made is not None:
             # A repetition after the place was away.
             return self._made
-        self._made = self._written(DRAFT_SUFFIX, partial(self._form.convert, log.path))
+        self._made = self._written(DRAFT_SUFFIX, partial(converter.convert, log.path))
         return self._made
 
     def _publish_items(self, log: AppendLog) -> None:
         """Put the items of the log's pages there, if there are any; a repetition replaces them."""
-        if self._form.is_log or self._made is not None:
+        converter = self._form.converter
+        if converter is None or self._made is not None:
             return
         items = items_in(log.path)
         first = next(items, None)
         if first is not None:
-            draft = self._written(_ITEMS_DRAFT, partial(self._form.convert_items, chain([first], items)))
+            draft = self._written(_ITEMS_DRAFT, partial(converter.convert_items, chain([first], items)))
             self._place.publish(draft, self._items_segment(self._number))
 
     def _written(self, suffix: str, write: Callable[[BinaryIO], None]) -> Path:

@@ -6,7 +6,7 @@ the way. `WARC-Crawl-Record-ID` says whose it is and which one of how many, so t
 
 import re
 from base64 import b32encode
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from hashlib import sha1
 from http import HTTPStatus
@@ -72,7 +72,7 @@ class WarcFormat:
     most_rows = 1_000_000
     most_bytes = 1 << 30
     framing: Framing = WarcFraming()
-    is_log = True
+    converter = None
 
     @property
     def key_of(self) -> KeyOf:
@@ -89,14 +89,6 @@ class WarcFormat:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         head = [("WARC-Filename", segment), ("WARC-Date", now), ("Content-Type", "application/warc-fields")]
         return _member("warcinfo", str(uuid4()), head, about)
-
-    def convert(self, log: Path, draft: BinaryIO) -> None:
-        """Never called: the log is the segment."""
-        raise NotImplementedError
-
-    def convert_items(self, items: Iterable[Mapping[str, Any]], draft: BinaryIO) -> None:
-        """Never called: a log of WARC records has no items."""
-        raise NotImplementedError
 
     def ids(self, segment: Path) -> Iterable[bytes]:
         """Return the ids in a file. Raises ValueError where something in it is not the farm's."""
