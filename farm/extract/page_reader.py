@@ -13,6 +13,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from farm.extract.charset import decoded
 from farm.extract.page_metadata import PageMetadata
+from farm.extract.script_signs import why_unfinished
 from farm.extract.visible_text import FoundLink, VisibleText, without_comments
 from farm.model.url import origin_of
 
@@ -127,7 +128,7 @@ class _PageReader:
             "lang": self._cut((root.attributes.get("lang") or "") if root else "", caps.word_cap, "lang"),
             "metadata": said,
             **images,
-            "unlike": unlike,
+            "unlike": unlike or why_unfinished(self._source, len(text)),
             "truncated": self._truncated,
         }
 
