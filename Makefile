@@ -34,7 +34,7 @@ check: setup  ## lint, types, import contracts, links in the documents
 	.venv/bin/lint-imports
 	.venv/bin/python scripts/check_links.py
 
-screens: setup  ## pictures of the view under docs/, of a real crawl by two nodes (two minutes)
+screens: setup  ## pictures of the view and the web page under docs/, of a real crawl by two nodes (two minutes)
 	@PYTHONPATH=. .venv/bin/python scripts/screens.py
 
 bench: setup  ## compare with crawlee, crawl4ai, scrapy-playwright, puppeteer-cluster and raw CDP (ARGS="--rounds 1")

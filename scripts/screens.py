@@ -1,4 +1,4 @@
-"""`make screens`: pictures of the view in three sizes, of a real crawl by two nodes, with failures and proxies.
+"""`make screens`: pictures of the view and of the web page, of a real crawl by two nodes, failing and by proxies.
 
 The shops, the proxies and the Redis are real ones on loopback. What is drawn is what `farm top` shows.
 """
@@ -6,6 +6,7 @@ The shops, the proxies and the Redis are real ones on loopback. What is drawn is
 import asyncio
 import io
 import re
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -14,9 +15,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from playwright.sync_api import sync_playwright
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 
+from farm import __version__
+from farm.browser.chromium import find_browser
 from farm.cli.top import look
 from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
@@ -26,6 +30,7 @@ from farm.frontier.frontier import RedisFrontier
 from farm.model.clock import SystemClock
 from farm.model.errors import NoSuchCrawl
 from farm.monitor.browse import Browsing
+from farm.monitor.metrics_server import MetricsServer
 from farm.monitor.snapshot import Snapshot
 from farm.monitor.views import Screen
 from farm.monitor.whole import WholeCrawl
@@ -33,6 +38,7 @@ from fixtures.proxies import RealProxy
 from fixtures.shop import serve_shop_in_thread
 
 DOCS = Path(__file__).parent.parent / "docs"
+PAGES = ((1280, 1100), (390, 844))
 SIZES = ((80, 24), (120, 40), (200, 60))
 CRAWL = "shops"
 RUNS_S = 120.0
@@ -141,6 +147,25 @@ def picture(snapshot: Snapshot, title: str, width: int, height: int) -> str:
     return _FONT_FACE.sub("", drawn).replace("Fira Code, monospace", FONTS)
 
 
+def page_pictures(snapshot: Snapshot, title: str) -> None:
+    """Take pictures of the web page in a browser: on a desktop, and on a phone."""
+    token = secrets.token_hex(16)
+    served = MetricsServer(lambda _: snapshot, SystemClock(), __version__, "127.0.0.1", 0, title, token)
+    with served, sync_playwright() as playwright:
+        arguments = ["--no-sandbox"]
+        browser = playwright.chromium.launch(executable_path=find_browser().path, args=arguments)
+        for width, height in PAGES:
+            page = browser.new_page(viewport={"width": width, "height": height})
+            page.goto(served.page_url)
+            page.fill("#token", token)
+            page.click("#token-form button")
+            page.wait_for_selector("#sites tr")
+            page.evaluate("scrollTo(0, 0)")
+            page.screenshot(path=DOCS / f"page-{width}x{height}.png")
+            print(DOCS / f"page-{width}x{height}.png")
+        browser.close()
+
+
 def main() -> None:
     """Crawl, watch, and write the pictures."""
     with tempfile.TemporaryDirectory(prefix="screens-") as folder, crawled(Path(folder)) as (redis, dying):
@@ -149,6 +174,7 @@ def main() -> None:
             path = DOCS / f"view-{width}x{height}.svg"
             path.write_text(picture(snapshot, title, width, height), encoding="utf-8")
             print(path)
+        page_pictures(snapshot, title)
 
 
 if __name__ == "__main__":

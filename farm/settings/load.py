@@ -101,13 +101,20 @@ def check_needs(settings: CommandSettings, flags: Sequence[str]) -> None:
     for name in flags:
         extra = extra_of(fields[name])
         needed = str(extra.get("needs", ""))
-        if needed and getattr(settings, needed) in _NOTHING and getattr(settings, name) not in _NOTHING:
+        if needed and _is_missing(settings, needed) and getattr(settings, name) not in _NOTHING:
             form = extra_of(fields[needed]).get("metavar", "")
             flag, needed = (flag_of(one, fields[one]).replace("_", "-") for one in (name, needed))
             raise UsageError(
                 f"--{flag} has no effect without --{needed}; give --{needed}"
                 f"{' ' * bool(form)}{form} too, or leave it out."
             )
+
+
+def _is_missing(settings: CommandSettings, name: str) -> bool:
+    """Whether an option has nothing to say; a number that may be left out says something as 0, such as a port."""
+    value = getattr(settings, name)
+    says_zero = type(value) is int and type(settings).model_fields[name].default is None
+    return value in _NOTHING and not says_zero
 
 
 def _every_key() -> set[str]:

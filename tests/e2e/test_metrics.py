@@ -1,5 +1,6 @@
 """The metrics of a real run, beside its summary."""
 
+import json
 import re
 import signal
 import socket
@@ -7,12 +8,15 @@ import urllib.error
 import urllib.request
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from fixtures.shop import Shop
 from tests.e2e.farm_process import crawl, until
 
+TOKEN = "a-token-of-some-length"
+AUTHORIZATION = {"Authorization": f"Bearer {TOKEN}"}
 SERVED = re.compile(r"metrics are served at (http://\S+)/metrics")
 
 
@@ -45,12 +49,32 @@ def is_ready(url: str) -> bool:
         return bool(error.code != HTTPStatus.SERVICE_UNAVAILABLE)
 
 
+def page_state(url: str) -> dict[str, Any]:
+    """Return what the page for a browser is told first, with the token."""
+    request = urllib.request.Request(f"{url}/events", headers=AUTHORIZATION)  # noqa: S310 - loopback
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        found: dict[str, Any] = json.loads(answer.readline().removeprefix(b"data: "))
+        return found
+
+
+def steer(url: str, act: str) -> None:
+    """Press a button of the page."""
+    body = json.dumps({"act": act}).encode()
+    request = urllib.request.Request(f"{url}/act", body, AUTHORIZATION)  # noqa: S310 - loopback
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        assert answer.status == HTTPStatus.NO_CONTENT
+
+
 def test_the_counters_of_a_run_equal_its_summary(shop: Shop, out: Path) -> None:
-    """Scraped when nothing is left, in a run that waits for more."""
+    """Scraped when nothing is left, in a run that waits for more; the page of it pauses the crawl."""
+    token_file = out.with_name("token")
+    token_file.write_text(TOKEN)
     with socket.create_server(("127.0.0.1", 0)) as closed:
         nobody = f"http://127.0.0.1:{closed.getsockname()[1]}/"
     seeds = (shop.url, shop.at("/about"), nobody)
-    running = crawl(out, *seeds, "--stay", scope="page", metrics_port="0", retries="0")
+    running = crawl(
+        out, *seeds, "--stay", scope="page", metrics_port="0", retries="0", token_file=str(token_file)
+    )
     url = served_at(out)
     until(lambda: is_ready(url), "a node that is ready")
 
@@ -59,6 +83,13 @@ def test_the_counters_of_a_run_equal_its_summary(shop: Shop, out: Path) -> None:
         return read["farm_queue_urls done"] + read["farm_queue_urls dead"] == len(seeds)
 
     until(is_settled, "the end of the queue")
+    told = page_state(url)
+    assert {code for code, _ in told["codes"]} == {"200"}
+    assert shop.url.split("/")[2] in str(told["sites"])
+    steer(url, "pause")
+    until(lambda: page_state(url)["state"] == "paused", "a crawl that is paused")
+    steer(url, "resume")
+    until(lambda: page_state(url)["state"] == "running", "a crawl that goes on")
     read = samples(url)
     running.signal(signal.SIGTERM)
     summary = running.finish().summary

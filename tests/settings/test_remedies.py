@@ -334,6 +334,13 @@ def test_a_flag_without_effect_is_refused(
     )
 
 
+def test_a_port_of_zero_is_a_port(capsys: pytest.CaptureFixture[str]) -> None:
+    """Any that is free: what needs a port has an effect with it."""
+    settings = load(RunSettings, [URL, "--metrics-port", "0", "--token-file", "x"], "farm run", "")
+    assert (settings.metrics_port, settings.token_file) == (0, Path("x"))
+    assert "no effect without --metrics-port" in said(capsys, "run", URL, "--token-file", "x")
+
+
 def test_what_a_file_gives_for_many_commands_may_go_without(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
