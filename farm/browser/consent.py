@@ -61,13 +61,13 @@ class Consent:
 class _Rules:
     """The rules of all sites as JSON, and those of single sites by the addresses that they are for."""
 
-    generic: tuple[str, ...]
+    generic: str
     special: tuple[tuple[re.Pattern[str], str], ...] = field(repr=False)
 
     def of(self, url: str) -> str:
         """Return the rules for an address as a list of JSON."""
         special = (rule for pattern, rule in self.special if pattern.search(url[:_URL_CHARS]))
-        return f"[{','.join([*self.generic, *special])}]"
+        return f"[{','.join([self.generic, *special])}]"
 
 
 def check_rules() -> None:
@@ -97,7 +97,7 @@ def _bundle() -> tuple[str, _Rules]:
             generic.append(text)
         else:
             special.append((compiled, text))
-    return f"{script('consent.js')}\n{bundle()}", _Rules(tuple(generic), tuple(special))
+    return f"{script('consent.js')}\n{bundle()}", _Rules(",".join(generic), tuple(special))
 
 
 async def answer_banner(reading: Reading, choice: Choice, url: str, ends: float) -> Consent | None:

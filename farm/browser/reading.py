@@ -246,5 +246,5 @@ def _failure(thrown: dict[str, Any]) -> RenderError | UsageError:
     text = str(thrown.get("exception", {}).get("description") or thrown.get("text", ""))[:ERROR_CHARS]
     wrong = text.partition("'querySelector")[2].partition(": ")[2].partition("\n")[0]
     if "is not a valid selector" in text and wrong:
-        return UsageError(f"{wrong.rstrip('.')}; --wait css: and --click take what CSS calls a selector.")
+        return UsageError(f"{wrong.rstrip('.')}; --wait css:, --click and logged_in take CSS.")
     return RenderError(FailureKind.CRASH, f"the page could not be read: {text[:200]}")

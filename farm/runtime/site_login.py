@@ -9,7 +9,7 @@ import asyncio
 import logging
 import re
 import uuid
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Protocol
@@ -34,7 +34,7 @@ PAUSE_S = 0.5
 """Doubled with each failure: how long the site is put off then."""
 MOST_SUSPECTS = 1_000
 FALSE_ALARMS = 3
-"""After so many pages that lack the mark in a session that lives, a missing mark alone says nothing any more."""
+"""After so many pages with a sign of the end in a session that is new, this sign says nothing any more."""
 _LEAVES = re.compile(r"/(log|sign)[-_]?(out|off)\b|/abmelden\b|/deconnexion\b", re.IGNORECASE)
 _REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 State = Mapping[str, Any]
@@ -90,7 +90,8 @@ class SiteLogin:
         """The version of the session that was found to be over."""
         self._used: dict[str, str] = {}
         self._suspects: OrderedDict[str, str] = OrderedDict()
-        self._false_alarms = self._failures = 0
+        self._false_alarms: Counter[str] = Counter()
+        self._failures = 0
         self._one_at_a_time = asyncio.Lock()
 
     def state_for(self, url: str) -> State | None:
@@ -119,17 +120,19 @@ class SiteLogin:
 
     def has_ended(self, lease: Lease, slot: Slot, page: RenderedPage) -> bool:
         """Whether a page shows that its session is over; the next visit logs in then."""
-        if lease.task.site != self.site or not self._lacks_session(page):
+        sign = self._sign_of_end(lease.task, page) if lease.task.site == self.site else ""
+        if not sign:
             return False
         version, id_ = self._used.get(slot.name, ""), lease.id
         if self._suspects.get(id_, version) != version:
-            # It was met without the mark before, by another session.
-            self._false_alarms += 1
-            if self._false_alarms == FALSE_ALARMS:
+            # It was met so before, by another session.
+            self._false_alarms[sign] += 1
+            if self._false_alarms[sign] == FALSE_ALARMS:
                 log.warning(
-                    "%s: pages lack what logged_in names although there is a session; it counts no more, and the "
-                    "session is taken to be over where the site refuses, or leads to the login",
+                    "%s: %d pages show that the session is over (%s) although it was new; that counts no more",
                     self.site,
+                    FALSE_ALARMS,
+                    sign,
                 )
             return False
         self._suspects[id_] = version
@@ -140,10 +143,18 @@ class SiteLogin:
             self._session, self._ended = None, version
         return True
 
-    def _lacks_session(self, page: RenderedPage) -> bool:
-        if page.status in _REFUSED or path_of(page.final_url) == path_of(self._steps.url):
-            return True
-        return page.logged_in is False and self._false_alarms < FALSE_ALARMS
+    def _sign_of_end(self, task: UrlTask, page: RenderedPage) -> str:
+        """Return by what a page shows that its session is over; empty where nothing that counts does."""
+        login = path_of(self._steps.url)
+        signs = {
+            "a refusal": page.status in _REFUSED,
+            "it leads to the login": path_of(page.final_url) == login != path_of(task.url),
+            "it lacks what logged_in names": page.logged_in is False,
+        }
+        return next((sign for sign, is_there in signs.items() if is_there and self._counts(sign)), "")
+
+    def _counts(self, sign: str) -> bool:
+        return self._false_alarms[sign] < FALSE_ALARMS
 
     async def _obtained(self, slot: Slot, egress: SlotEgress) -> Session | None:
         """Take the session of another node, or log in."""

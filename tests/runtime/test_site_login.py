@@ -76,12 +76,27 @@ def test_a_page_shows_whether_its_session_lives(
 
 
 def test_a_page_without_the_mark_is_kept_right_after_a_login(login: SiteLogin) -> None:
-    """It is the page then; after several such pages only refusals and the login itself count."""
+    """It is the page then; after several such pages the mark counts no more."""
     for number in range(FALSE_ALARMS):
         path = f"/{number}"
         assert judged(login, path, page(marked=False), version=f"{number}a")
         assert not judged(login, path, page(marked=False), version=f"{number}b")
     assert not judged(login, "/more", page(marked=False), version="c")
+    assert judged(login, "/more", page(marked=False, status=403), version="c")
+
+
+def test_the_login_itself_may_be_a_page(login: SiteLogin) -> None:
+    """Where a link leads to it, it is what it is."""
+    assert not judged(login, "/login", page(marked=True, path="/login"))
+
+
+def test_refusals_cost_no_more_than_a_few_logins(login: SiteLogin) -> None:
+    """A site may keep parts of itself from everybody."""
+    for number in range(FALSE_ALARMS):
+        path = f"/{number}"
+        assert judged(login, path, page(marked=True, status=403), version=f"{number}a")
+        assert not judged(login, path, page(marked=True, status=403), version=f"{number}b")
+    assert not judged(login, "/more", page(marked=True, status=403), version="c")
     assert judged(login, "/more", page(marked=False, status=403), version="c")
 
 
