@@ -106,7 +106,8 @@ def _show(read: _Reading) -> None:
     table.add_row("could be leased now", f"{read.eligible:,}")
     table.add_section()
     table.add_row("sites", f"{stats.sites:,}")
-    table.add_row("pages rendered", f"{stats.rendered:,}")
+    cheap = [f"{count:,} by {renderer}" for renderer, count in stats.tiers.pages.items()]
+    table.add_row("pages rendered", ", ".join([f"{stats.rendered:,}", *cheap]))
     table.add_row("duplicates turned away", f"{stats.duplicates:,}")
     table.add_row("left out of a full queue", f"{stats.left_out:,}")
     table.add_row("retries", f"{stats.retried:,}")

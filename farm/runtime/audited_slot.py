@@ -61,7 +61,7 @@ class AuditedSlot:
 
         The page brings along what the visit has shown of the renderers.
         """
-        template, plan = self._book.plan(lease.task)
+        template, plan = self._book.plan(lease)
         page = await self._tiered.render_by(plan.renderer, lease, answered)
         notes: tuple[TierNote, ...] = ()
         if plan.used is not None and plan.renderer is plan.used:

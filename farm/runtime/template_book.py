@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 
 from farm.model.page import Renderer
-from farm.model.task import UrlTask
+from farm.model.task import Lease
 from farm.model.tiers import TierState
 from farm.policy.renderers import RendererRules, RenderMode
 from farm.policy.tiers import BY_BROWSER, RenderPlan, TierParams, plan_visit
@@ -55,12 +55,17 @@ class TemplateBook:
         if len(self._known) > MOST_TEMPLATES:
             self._known.popitem(last=False)
 
-    def plan(self, task: UrlTask) -> tuple[str, RenderPlan]:
-        """Return a page's template, and how it is visited; one that was taken wrongly is the browser's."""
+    def plan(self, lease: Lease) -> tuple[str, RenderPlan]:
+        """Return a page's template, and how it is visited.
+
+        One that was taken wrongly is the browser's, and one whose first visit failed: what failed may be that the
+        renderer does not show what the user's code asks of the page.
+        """
+        task = lease.task
         template, mode = template_of(task.url), self._rules.of(task.url)
         if mode is not RenderMode.AUTO:
             return template, RenderPlan(mode.renderer)
         known = self._known.get(template, {})
-        if task.revision or known is None:
+        if task.revision or lease.attempt > 1 or known is None:
             return template, BY_BROWSER
         return template, plan_visit(known, self._renderers, self._draw(), self._draw(), self.params)

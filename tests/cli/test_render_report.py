@@ -37,4 +37,5 @@ def test_templates_are_told_with_their_differences_first(outside: Outside) -> No
     shown = outside.farm("render-report").out
     assert "1 audits, 1 differed; at most 1 page of 1 may differ (95% confidence)" in shown
     assert "\x1b[31m" not in shown
+    assert "by fetch" in outside.farm("status").out
     assert json.loads(outside.farm("render-report", "--json", "--site", "other").out)["templates"] == []

@@ -81,9 +81,9 @@ class Bench:
         """Note the answer of a site."""
         self.answers.append(status)
 
-    async def visit(self, **task: object) -> tuple[RenderedPage, tuple[TierNote, ...]]:
+    async def visit(self, attempt: int = 1, **task: object) -> tuple[RenderedPage, tuple[TierNote, ...]]:
         """Visit a page; return it and its notes."""
-        one = lease()
+        one = lease(attempt=attempt)
         one = replace(one, task=replace(one.task, **task))  # type: ignore[arg-type]
         shown = await self.slot.render(one, self.answered)
         if shown.tiers is None:
@@ -196,6 +196,13 @@ async def test_a_page_that_was_taken_wrongly_is_the_browsers() -> None:
     assert (got.rendered_by, notes) == (BROWSER, ())
 
 
+async def test_a_page_is_tried_again_by_the_browser() -> None:
+    """The user's code may have failed because something was missing."""
+    bench = Bench([shown("a")], [], GOOD)
+    got, notes = await bench.visit(attempt=2)
+    assert (got.rendered_by, notes) == (BROWSER, ())
+
+
 async def test_a_template_without_a_place_is_the_browsers(caplog: pytest.LogCaptureFixture) -> None:
     """That is said once."""
     bench = Bench([shown("a")] * 2, [])
@@ -224,7 +231,7 @@ async def test_what_is_known_of_one_renderer_does_not_replace_the_others() -> No
     book = TemplateBook((FETCH, LIGHT), lambda: 0.5, TierParams(), AUTO)
     book.heard(TEMPLATE, {LIGHT: GOOD})
     book.heard(TEMPLATE, {FETCH: TierState(failures=3)})
-    _, plan = book.plan(lease().task)
+    _, plan = book.plan(lease())
     assert plan.renderer is LIGHT
 
 
