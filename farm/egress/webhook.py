@@ -9,17 +9,20 @@ import base64
 import binascii
 import hashlib
 import hmac
-import http.client
 import ssl
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
+
+import h11
 
 from farm.model.errors import NotDelivered, UsageError
 from farm.model.secret import Secret, SecretUrl
 
 DEADLINE_S = 10.0
 LEAST_SECRET = 16
+_HEAD_BYTES, _READ_BYTES = 1 << 16, 1 << 12
+_PORTS = {"http": 80, "https": 443}
 _PREFIX = "whsec_"
 
 
@@ -35,36 +38,35 @@ class WebhookClient:
 
     async def post(self, event_id: str, at_s: int, body: bytes) -> None:
         """Deliver an event; raises NotDelivered where no answer of 2xx came within the deadline."""
-        connection = self._connection()
-        sending = asyncio.ensure_future(asyncio.to_thread(self._post, connection, event_id, at_s, body))
-        done, _ = await asyncio.wait({sending}, timeout=DEADLINE_S)
-        if not done:
-            # The thread hears of it by its socket.
-            with suppress(OSError):
-                if connection.sock is not None:
-                    connection.sock.close()
-            sending.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-            raise NotDelivered(f"no answer within {DEADLINE_S:g} s")
-        sending.result()
-
-    def _connection(self) -> http.client.HTTPConnection:
-        host, port = self._url.hostname or "", self._url.port
-        if self._context is not None:
-            return http.client.HTTPSConnection(host, port, timeout=DEADLINE_S, context=self._context)
-        return http.client.HTTPConnection(host, port, timeout=DEADLINE_S)
-
-    def _post(self, connection: http.client.HTTPConnection, event_id: str, at_s: int, body: bytes) -> None:
         try:
-            path = f"{self._url.path or '/'}{f'?{self._url.query}' if self._url.query else ''}"
-            connection.request("POST", path, body, self._headers(event_id, at_s, body))
-            status = connection.getresponse().status
-        except (OSError, http.client.HTTPException, ValueError) as error:
+            async with asyncio.timeout(DEADLINE_S):
+                status = await self._answered(self._headers(event_id, at_s, body), body)
+        except TimeoutError:
+            raise NotDelivered(f"no answer within {DEADLINE_S:g} s") from None
+        except (OSError, h11.ProtocolError) as error:
             raise NotDelivered(str(error) or type(error).__name__) from None
-        finally:
-            connection.close()
         if not 200 <= status < 300:  # noqa: PLR2004
             followed = ", and redirects are not followed" if 300 <= status < 400 else ""  # noqa: PLR2004
             raise NotDelivered(f"it answered {status}{followed}")
+
+    async def _answered(self, headers: Mapping[str, str], body: bytes) -> int:
+        """Return the status of the answer; raises OSError and h11's errors. Nothing outlives a cancellation."""
+        url, http = self._url, h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_BYTES)
+        port = url.port or _PORTS[url.scheme]
+        reader, writer = await asyncio.open_connection(url.hostname, port, ssl=self._context)
+        try:
+            target = f"{url.path or '/'}{f'?{url.query}' if url.query else ''}"
+            named = {"Host": url.netloc.rpartition("@")[2], "Content-Length": str(len(body)), **headers}
+            request = h11.Request(method="POST", target=target, headers=[*named.items()])
+            for part in (request, h11.Data(body), h11.EndOfMessage()):
+                writer.write(http.send(part) or b"")
+            await writer.drain()
+            while not isinstance(event := http.next_event(), h11.Response):
+                if event is h11.NEED_DATA:
+                    http.receive_data(await reader.read(_READ_BYTES))
+            return int(event.status_code)
+        finally:
+            writer.transport.abort()
 
     def _headers(self, event_id: str, at_s: int, body: bytes) -> dict[str, str]:
         signed = hmac.digest(self._key, f"{event_id}.{at_s}.".encode() + body, hashlib.sha256)

@@ -5,6 +5,7 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from farm.egress import webhook
 from farm.egress.webhook import WebhookClient, read_key
 from farm.model.errors import NotDelivered, UsageError
 from farm.model.secret import SecretUrl
+from fixtures.authority import Authority
 from tests.egress.servers import listening
 
 KEY = b"0123456789abcdef0123"
@@ -63,9 +65,10 @@ async def test_an_event_is_signed_as_standard_webhooks_has_it() -> None:
         (b"HTTP/1.1 302 Away\r\nLocation: http://127.0.0.1:1/\r\n\r\n", "redirects are not followed"),
         (b"HTTP/1.1 308 Away\r\nLocation: /other\r\n\r\n", "redirects are not followed"),
         (b"nonsense\r\n\r\n", "nonsense"),
-        (b"HTTP/1.1 204 No\r\n" + b"X: y\r\n" * 200 + b"\r\n", "more than 100 headers"),
+        (b"HTTP/1.1 204 No\r\nX: " + b"y" * 100_000 + b"\r\n\r\n", "too long"),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 500 Oh\r\n\r\n", "it answered 500"),
     ],
-    ids=["500", "404", "302", "308", "no HTTP", "a long head"],
+    ids=["500", "404", "302", "308", "no HTTP", "a long head", "100 first"],
 )
 async def test_what_is_not_taken_is_told(answer: bytes, why: str) -> None:
     """And no other address is asked."""
@@ -113,3 +116,43 @@ def test_a_secret_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     assert not text or text not in str(refused.value)
     with pytest.raises(UsageError, match="cannot be read"):
         read_key(tmp_path / "nowhere")
+
+
+async def test_an_event_goes_by_tls_to_whoever_is_trusted(tmp_path: Path) -> None:
+    """The system's authorities, and those of a file."""
+    authority = Authority()
+    trusted = tmp_path / "ca.pem"
+    trusted.write_bytes(authority.pem)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(BODY)
+        writer.write(OK)
+        await reader.read()
+
+    tls = authority.issue().server_context(tmp_path)
+    server = await asyncio.start_server(talk, "127.0.0.1", 0, ssl=tls)
+    async with server:
+        url = SecretUrl(f"https://localhost:{server.sockets[0].getsockname()[1]}/")
+        await WebhookClient(url, KEY, trusted).post("evt_1", 0, BODY)
+        with pytest.raises(NotDelivered, match="certificate verify failed"):
+            await WebhookClient(url, KEY).post("evt_1", 0, BODY)
+
+
+async def test_who_answers_ever_so_slowly_keeps_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The farm has a handful for all that blocks; each event is tried ten times."""
+    monkeypatch.setattr(webhook, "DEADLINE_S", 0.2)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(BODY)
+        writer.write(b"HTTP/1.1 200 OK\r\nX: ")
+        ended = asyncio.create_task(reader.read())
+        while not (await asyncio.wait({ended}, timeout=0.02))[0]:
+            writer.write(b"x")
+
+    async with listening(talk) as server:
+        client = WebhookClient(SecretUrl(f"http://127.0.0.1:{server.port}/"), KEY)
+        for _ in range(min(32, (os.cpu_count() or 1) + 4)):
+            with pytest.raises(NotDelivered, match=r"no answer within 0.2 s"):
+                await client.post("evt_1", 0, BODY)
+        async with asyncio.timeout(20):
+            assert await asyncio.to_thread(os.getpid) == os.getpid()
