@@ -12,6 +12,7 @@ from typing import Protocol
 from farm import __version__
 from farm.app import run_summary
 from farm.app.hooks import tell_end
+from farm.app.operations import FrontierOperations
 from farm.app.preflight import RunPlan
 from farm.app.run_assembly import Assembly, assemble
 from farm.app.session import CrawlSession, is_over, note_end, open_session
@@ -154,12 +155,15 @@ def _serve_metrics(
         return
     try:
         from farm.monitor.metrics_server import MetricsServer
+        from farm.monitor.rest_api import RestApi, in_the_loop
         from farm.monitor.web_page import in_loop, token_of
     except ImportError:
         raise UsageError(
             "--metrics-port needs packages that are not installed; `pip install 'crawl-farm[web]'` brings them."
         ) from None
     token = token_of(plan.settings.token_file) if plan.settings.token_file is not None else ""
+    loop = asyncio.get_running_loop()
+    api = RestApi(FrontierOperations(session.crawl, session.frontier), token, in_the_loop(loop))
     server = MetricsServer(
         tally.snapshot,
         clock,
@@ -168,7 +172,8 @@ def _serve_metrics(
         port,
         plan.crawl,
         token,
-        in_loop(asyncio.get_running_loop(), session.frontier.set_state),
+        in_loop(loop, session.frontier.set_state),
+        api,
     )
     served.enter_context(server)
     log.info("metrics are served at %s, the view for a browser at %s", server.url, server.page_url)

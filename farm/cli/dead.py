@@ -6,14 +6,13 @@ import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from farm.app.access import crawl_folder, open_existing_crawl
+from farm.app.operations import plain_letter, plain_visit
 from farm.cli.signals import run_interruptible
 from farm.cli.streams import tell
 from farm.frontier.dead import ALL, DeadFilter, DeadLetter, DeadLetters
@@ -23,7 +22,6 @@ from farm.monitor.figures import escaped
 from farm.settings.commands import DeadSettings
 from farm.settings.load import load
 from farm.settings.origin import did_you_mean
-from farm.sinks.record import timestamp
 
 ABOUT = (
     "List the URLs that were given up; show one; replay or drop those named, those of a reason, a site or a "
@@ -82,7 +80,9 @@ async def _act(action: str, settings: DeadSettings) -> None:
             letter = await dead.show(settings.ids[0])
             history = await dead.history(settings.ids[0])
             if settings.as_json:
-                print(json.dumps({**_plain(letter), "history": [_plain_visit(past) for past in history]}))
+                print(
+                    json.dumps({**plain_letter(letter), "history": [plain_visit(past) for past in history]})
+                )
             else:
                 _show(letter)
                 _show_history(history)
@@ -135,7 +135,7 @@ async def _list(dead: DeadLetters, which: DeadFilter, settings: DeadSettings) ->
     total = await dead.count(which)
     if settings.as_json:
         for letter in letters:
-            print(json.dumps(_plain(letter)))
+            print(json.dumps(plain_letter(letter)))
     elif letters:
         _print(letters)
     end = settings.start + len(letters)
@@ -220,13 +220,3 @@ def _show_snapshot(history: Sequence[PastVisit], settings: DeadSettings) -> None
 
 def _url(letter: DeadLetter) -> str:
     return letter.task.url if letter.task is not None else "(what was stored cannot be read)"
-
-
-def _plain(letter: DeadLetter) -> dict[str, Any]:
-    fields = asdict(letter)
-    fields["at"] = letter.at and timestamp(letter.at)
-    return fields
-
-
-def _plain_visit(past: PastVisit) -> dict[str, Any]:
-    return {"at": past.at and timestamp(past.at), **asdict(past.visit)}

@@ -2,20 +2,17 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from dataclasses import asdict
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from farm.app.access import open_existing_crawl
+from farm.app.operations import CrawlStatus, plain_status, read_status
 from farm.cli.signals import run_interruptible
-from farm.frontier.node_status import NodeStatus, node_of, status_of_nodes
+from farm.frontier.node_status import NodeStatus, node_of
 from farm.frontier.nodes import NodeFlow, by_site
-from farm.model.crawl import Stats, seen_state
-from farm.model.egress import ProxyBytes
 from farm.monitor.figures import by_proxies, escaped, size, span
 from farm.policy.capacity import together
 from farm.settings.commands import StatusSettings
@@ -24,75 +21,23 @@ from farm.settings.load import load
 SITES = 10
 
 
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """What was read of a crawl; `flows` are those of the nodes at work: one that has just begun has none."""
-
-    crawl: str
-    stats: Stats
-    eligible: int
-    proxied: ProxyBytes
-    nodes: Sequence[NodeStatus]
-    flows: list[NodeFlow]
-
-
 def main(arguments: Sequence[str]) -> int:
     """Print the ledger of a crawl and its nodes, for people or as JSON."""
     settings = load(StatusSettings, arguments, "farm status", "Print the numbers of a crawl.")
     read = run_interruptible(_read(settings))
     if settings.as_json:
-        now = datetime.now(UTC)
-        told = {
-            "crawl": read.crawl,
-            **asdict(read.stats),
-            "eligible": read.eligible,
-            "nodes": [_node(node, now) for node in read.nodes],
-            "proxy_bytes": asdict(read.proxied),
-            "flow": _flow(read.flows),
-        }
-        print(json.dumps(told, indent=2))
+        print(json.dumps(plain_status(read), indent=2))
     else:
         _show(read)
     return 0
 
 
-async def _read(settings: StatusSettings) -> _Reading:
+async def _read(settings: StatusSettings) -> CrawlStatus:
     async with open_existing_crawl(settings) as (crawl, frontier):
-        entries = await frontier.nodes.history()
-        # A node that has ended is unregistered at once; what it measured stays for `farm plan`.
-        alive = {node.name for node in entries if node.is_alive}
-        flows = [flow for flow in await frontier.flow.read() if flow.is_fresh and flow.node in alive]
-        is_fed = await frontier.feeders.any()
-        stats = await frontier.stats()
-        state = seen_state(stats, is_fed=is_fed, is_worked=bool(alive))
-        return _Reading(
-            crawl.name,
-            replace(stats, state=state),
-            await frontier.eligible(),
-            await frontier.proxy_bytes.read(),
-            status_of_nodes(entries, flows),
-            flows,
-        )
+        return await read_status(crawl.name, frontier)
 
 
-def _node(node: NodeStatus, now: datetime) -> dict[str, Any]:
-    """Return a node as JSON has it; `last_seen` is a time of the wall clock."""
-    seen = (now - timedelta(seconds=node.silent_s)).isoformat(timespec="milliseconds")
-    told = asdict(node)
-    del told["silent_s"]
-    return {**told, "last_seen": seen.replace("+00:00", "Z")}
-
-
-def _flow(nodes: list[NodeFlow]) -> dict[str, Any]:
-    """Return Little's law in figures: visits a second, seconds a visit takes, visits under way."""
-    return {
-        **asdict(together(node.flow for node in nodes)),
-        "nodes": {node.node: {"contexts": node.limit, "bound_by": node.binding} for node in nodes},
-        "sites": {site: asdict(flow) for site, flow in by_site(nodes).items()},
-    }
-
-
-def _show(read: _Reading) -> None:
+def _show(read: CrawlStatus) -> None:
     stats, at_work = read.stats, any(node.is_alive for node in read.nodes)
     idle = ", no node at work" if stats.state in {"running", "paused"} and not at_work else ""
     Console().print(

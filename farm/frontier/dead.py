@@ -34,7 +34,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class DeadFilter:
-    """Which letters are meant: of a reason, of a site (`host`, or `host:port`), with a URL that has the pattern.
+    """Which letters are meant: of a reason, a site (`host`, or `host:port`), with a URL that has pattern and text.
 
     A letter that cannot be read has neither site nor URL.
     """
@@ -42,11 +42,12 @@ class DeadFilter:
     reason: str | None = None
     site: str | None = None
     pattern: re.Pattern[str] | None = None
+    text: str | None = None
 
     @property
     def looks_inside(self) -> bool:
         """Whether the letters must be read to tell."""
-        return self.site is not None or self.pattern is not None
+        return (self.site, self.pattern, self.text) != (None, None, None)
 
     def fits(self, letter: DeadLetter) -> bool:
         """Whether a letter of the reason is meant."""
@@ -54,6 +55,8 @@ class DeadFilter:
             return True
         task = letter.task
         if task is None or (self.site is not None and self.site not in {task.site, host_of(task.site)}):
+            return False
+        if self.text is not None and self.text not in task.url:
             return False
         return self.pattern is None or self.pattern.search(task.url) is not None
 

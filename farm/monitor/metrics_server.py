@@ -25,6 +25,7 @@ from farm.model.errors import UsageError
 from farm.model.event import Phase
 from farm.model.url import host_of
 from farm.monitor.metrics import CONTENT_TYPE, exposition
+from farm.monitor.rest_api import RestApi
 from farm.monitor.snapshot import Snapshot
 from farm.monitor.views import Source
 from farm.monitor.web_page import WebPage
@@ -46,7 +47,7 @@ class MetricsServer:
     """Serves the snapshots of `source`; binding raises UsageError where it is not possible.
 
     `title` is that of the page at `/`, `token` what it takes to see names there, and `set_state` what pauses the
-    crawl or lets it go on, from the server's own event loop.
+    crawl or lets it go on, from the server's own event loop. `api` answers programs below `/api`.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class MetricsServer:
         title: str = "",
         token: str = "",
         set_state: SetState | None = None,
+        api: RestApi | None = None,
     ) -> None:
         self._source = source
         self._clock = clock
@@ -71,6 +73,7 @@ class MetricsServer:
             "/healthz": (self._health, "GET"),
             "/readyz": (self._readiness, "GET"),
             **page.routes(),
+            **(api.routes() if api is not None else {}),
         }
         app = Starlette(
             routes=[
@@ -78,6 +81,8 @@ class MetricsServer:
                 for path, (handler, method) in routes.items()
             ]
         )
+        # A redirect would lead to whatever host the request names.
+        app.router.redirect_slashes = False
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,

@@ -1,0 +1,305 @@
+"""A small API over HTTP: add URLs, read the numbers and the dead letters, replay these, pause and resume.
+
+Nothing is answered without the token, as a header: no page in a browser can send that by itself. Requests have
+bounds, and what is done has a deadline. `openapi.json` describes it.
+"""
+
+import asyncio
+import hmac
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Protocol, TypeVar
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from farm.model.errors import FarmError, FrontierUnavailable, UsageError
+
+T = TypeVar("T")
+PREFIX = "/api/v1"
+STATES = {"pause": "paused", "resume": "running", "drain": "draining"}
+MOST_URLS = 1_000
+MOST_LETTERS = 1_000
+MOST_IDS = 1_000
+DO_S = 20.0
+_WRONG_S = 0.5
+"""How long a wrong token waits for its answer."""
+_BODY_BYTES = 2**20
+_CHOOSING = ("reason", "site", "contains")
+
+Answering = Callable[[Request], Awaitable[Response]]
+
+
+class CrawlOperations(Protocol):
+    """What can be done to the crawl. UsageError is the caller's fault, FrontierUnavailable is Redis's."""
+
+    async def status(self) -> Mapping[str, Any]:
+        """Return its numbers."""
+        ...
+
+    async def add(self, urls: Sequence[str | Mapping[str, Any]]) -> Mapping[str, int]:
+        """Add seeds; return how many were `added` and how many were `known`."""
+        ...
+
+    async def letters(self, which: Mapping[str, str], start: int, size: int) -> Mapping[str, Any]:
+        """Return some dead `letters`, and how many there are in `total`."""
+        ...
+
+    async def letter(self, fingerprint: str) -> Mapping[str, Any] | None:
+        """Return one letter, with the visits that failed; None where there is none."""
+        ...
+
+    async def replay(self, which: Mapping[str, str], ids: Sequence[str]) -> int:
+        """Take letters back into their queues, and return how many; by ids where there are any."""
+        ...
+
+    async def set_state(self, state: str) -> None:
+        """Set the crawl's state on all nodes."""
+        ...
+
+
+class NotFound(Exception):
+    """What is asked for is not there."""
+
+
+class BadRequest(Exception):
+    """The request cannot be meant; the text says why."""
+
+
+class RestApi:
+    """The API of one run. `do` awaits an operation where the crawl's own event loop runs."""
+
+    def __init__(
+        self,
+        operations: CrawlOperations,
+        token: str,
+        do: Callable[[Coroutine[Any, Any, Any]], Awaitable[Any]],
+    ) -> None:
+        self._operations = operations
+        self._token = token.encode()
+        self._do = do
+
+    def routes(self) -> dict[str, tuple[Answering, str]]:
+        """Return what is answered, by path, with its method."""
+        found: dict[str, tuple[Callable[[Request], Awaitable[Any]], str]] = {
+            "/status": (self._status, "GET"),
+            "/urls": (self._add, "POST"),
+            "/dead": (self._letters, "GET"),
+            "/dead/replay": (self._replay, "POST"),
+            "/dead/{id}": (self._letter, "GET"),
+            **{f"/{word}": (self._set(state), "POST") for word, state in STATES.items()},
+        }
+        routes = {PREFIX + path: (self._answered(do), method) for path, (do, method) in found.items()}
+        return {**routes, f"{PREFIX}/openapi.json": (_description, "GET")}
+
+    def _answered(self, handler: Callable[[Request], Awaitable[Any]]) -> Answering:
+        async def answer(request: Request) -> Response:
+            refusal = await self._refusal(request)
+            if refusal is not None:
+                return refusal
+            try:
+                return _json(await handler(request))
+            except (FarmError, NotFound, BadRequest, TimeoutError) as error:
+                return _failed(_status_of(error), str(error) or "Redis has not answered in time")
+
+        return answer
+
+    async def _refusal(self, request: Request) -> Response | None:
+        """Return the answer to who may not ask; None for who knows the token."""
+        given = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
+        if not self._token:
+            return _failed(
+                HTTPStatus.FORBIDDEN, "the API needs a token: start the run with --token-file FILE"
+            )
+        if not hmac.compare_digest(given, self._token):
+            await asyncio.sleep(_WRONG_S)
+            return _failed(HTTPStatus.UNAUTHORIZED, "send the token as `Authorization: Bearer TOKEN`")
+        return None
+
+    async def _there(self, work: Coroutine[Any, Any, T]) -> T:
+        async with asyncio.timeout(DO_S):
+            done: T = await self._do(work)
+            return done
+
+    async def _status(self, _: Request) -> Mapping[str, Any]:
+        return await self._there(self._operations.status())
+
+    async def _add(self, request: Request) -> Mapping[str, int]:
+        told = await _object(request, {"urls"})
+        urls = told.get("urls")
+        if not isinstance(urls, list) or not 1 <= len(urls) <= MOST_URLS:
+            raise BadRequest(f"urls: write a list of 1 to {MOST_URLS:,} URLs, or of objects that have a url")
+        if not all(isinstance(url, str | dict) for url in urls):
+            raise BadRequest("urls: each is a text, or an object with url, priority and meta")
+        return await self._there(self._operations.add(urls))
+
+    async def _letters(self, request: Request) -> Mapping[str, Any]:
+        given = dict(request.query_params)
+        _check_names(given, {*_CHOOSING, "start", "size"})
+        start, size = _number(given.pop("start", "0"), 0), _number(given.pop("size", "100"), 1)
+        if size > MOST_LETTERS:
+            raise BadRequest(f"size: at most {MOST_LETTERS:,} letters are listed at once")
+        return await self._there(self._operations.letters(given, start, size))
+
+    async def _letter(self, request: Request) -> Mapping[str, Any]:
+        name = str(request.path_params["id"])
+        letter = await self._there(self._operations.letter(name))
+        if letter is None:
+            raise NotFound(f"there is no dead letter {name[:50]!r}")
+        return letter
+
+    async def _replay(self, request: Request) -> Mapping[str, int]:
+        told = await _object(request, {*_CHOOSING, "ids"})
+        ids = told.pop("ids", [])
+        if not isinstance(ids, list) or len(ids) > MOST_IDS or not all(isinstance(one, str) for one in ids):
+            raise BadRequest(f"ids: write a list of at most {MOST_IDS:,} ids")
+        if not all(isinstance(value, str) for value in told.values()):
+            raise BadRequest(f"{', '.join(_CHOOSING)}: each is a text")
+        if ids and told:
+            raise BadRequest(f"write ids, or some of {', '.join(_CHOOSING)}, not both")
+        return {"replayed": await self._there(self._operations.replay(told, ids))}
+
+    def _set(self, state: str) -> Callable[[Request], Awaitable[Mapping[str, str]]]:
+        async def done(request: Request) -> Mapping[str, str]:
+            await _object(request, set())
+            await self._there(self._operations.set_state(state))
+            return {"state": state}
+
+        return done
+
+
+def _status_of(error: Exception) -> HTTPStatus:
+    """Return by whom it is that a request failed."""
+    match error:
+        case BadRequest() | UsageError():
+            return HTTPStatus.BAD_REQUEST
+        case NotFound():
+            return HTTPStatus.NOT_FOUND
+        case FrontierUnavailable() | TimeoutError():
+            return HTTPStatus.SERVICE_UNAVAILABLE
+        case _:
+            return HTTPStatus.CONFLICT
+
+
+def in_the_loop(loop: asyncio.AbstractEventLoop) -> Callable[[Coroutine[Any, Any, Any]], Awaitable[Any]]:
+    """Return what awaits a coroutine in another thread's event loop."""
+
+    async def done(work: Coroutine[Any, Any, Any]) -> Any:
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
+
+    return done
+
+
+async def _object(request: Request, names: set[str]) -> dict[str, Any]:
+    """Return the JSON object of a request, which may be left out; raises BadRequest."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > _BODY_BYTES:
+            raise BadRequest(f"the body has more than {_BODY_BYTES:,} bytes")
+    try:
+        told = orjson.loads(body or b"{}")
+    except ValueError:
+        raise BadRequest("the body is no JSON") from None
+    if not isinstance(told, dict):
+        raise BadRequest("the body is no object")
+    _check_names(told, names)
+    return told
+
+
+def _check_names(given: Mapping[str, Any], known: set[str]) -> None:
+    unknown = sorted(given.keys() - known)
+    if unknown:
+        takes = f"; it takes {', '.join(sorted(known))}" if known else ""
+        raise BadRequest(f"{unknown[0][:100]!r} is not known here{takes}")
+
+
+def _number(text: str, least: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 9) or int(text) < least:  # noqa: PLR2004
+        raise BadRequest(f"start and size are whole numbers, size at least 1: not {text[:50]!r}")
+    return int(text)
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    headers = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["www-authenticate"] = "Bearer"
+    return Response(orjson.dumps(value), status, headers, "application/json")
+
+
+def _failed(status: HTTPStatus, why: str) -> Response:
+    return _json({"error": why}, status)
+
+
+_TEXT: dict[str, Any] = {"type": "string"}
+_CHOICE: dict[str, Any] = dict.fromkeys(_CHOOSING, _TEXT)
+_SEED: dict[str, Any] = {
+    "type": "object",
+    "required": ["url"],
+    "properties": {"url": _TEXT, "priority": {"type": "integer"}, "meta": {"type": "object"}},
+}
+_WHAT: dict[str, tuple[str, str, dict[str, Any] | None]] = {
+    "/status": ("get", "The numbers of the crawl, as `farm status --json` has them", None),
+    "/urls": (
+        "post",
+        "Add URLs to the crawl; those that are known already change nothing",
+        {"urls": {"type": "array", "minItems": 1, "maxItems": MOST_URLS, "items": {"oneOf": [_TEXT, _SEED]}}},
+    ),
+    "/dead": ("get", "Dead letters, a page at a time", None),
+    "/dead/{id}": ("get", "One dead letter, with the visits that failed", None),
+    "/dead/replay": (
+        "post",
+        "Take dead letters back into their queues: all of them, those that are chosen, or those that are named",
+        {**_CHOICE, "ids": {"type": "array", "maxItems": MOST_IDS, "items": _TEXT}},
+    ),
+    "/pause": ("post", "Take no new pages, on all nodes", {}),
+    "/resume": ("post", "Go on", {}),
+    "/drain": ("post", "Finish the pages under way on all nodes, and end them", {}),
+}
+
+
+def description() -> dict[str, Any]:
+    """Return the API as OpenAPI 3.1 has it."""
+    answers = {
+        "200": {"description": "done", "content": {"application/json": {"schema": {"type": "object"}}}},
+        **{
+            code: {"description": text, "content": {"application/json": {"schema": {"type": "object"}}}}
+            for code, text in {
+                "400": "the request cannot be meant; `error` says why",
+                "401": "the token is missing or wrong",
+                "403": "the run has no token",
+                "404": "there is no such letter",
+                "409": "the crawl cannot do that",
+                "503": "Redis is away",
+            }.items()
+        },
+    }
+    paths: dict[str, Any] = {}
+    for path, (method, text, fields) in _WHAT.items():
+        about: dict[str, Any] = {"summary": text, "responses": answers}
+        if path == "/dead":
+            number = {"type": "integer", "minimum": 0, "maximum": 999_999_999}
+            names = {**_CHOICE, "start": number, "size": {**number, "minimum": 1, "maximum": MOST_LETTERS}}
+            about["parameters"] = [
+                {"name": name, "in": "query", "schema": kind} for name, kind in names.items()
+            ]
+        if "{id}" in path:
+            about["parameters"] = [{"name": "id", "in": "path", "required": True, "schema": _TEXT}]
+        if fields is not None:
+            schema = {"type": "object", "properties": fields, "additionalProperties": False}
+            schema |= {"required": ["urls"]} if "urls" in fields else {}
+            content = {"application/json": {"schema": schema}}
+            about["requestBody"] = {"required": "urls" in fields, "content": content}
+        paths[f"{PREFIX}{path}"] = {method: about}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "farm", "version": "1"},
+        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+        "security": [{"token": []}],
+        "paths": paths,
+    }
+
+
+async def _description(_: Request) -> Response:
+    return _json(description())
