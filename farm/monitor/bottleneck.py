@@ -75,7 +75,8 @@ def _admission(snapshot: Snapshot, slots: int) -> str:
 def _empty(snapshot: Snapshot) -> str:
     ledger = snapshot.stats.ledger
     if ledger.delayed and not ledger.leased:
-        return f"the wait before another try: {amount(ledger.delayed)} URLs, none is queued"
+        urls = f"{amount(ledger.delayed)} URL{'' if ledger.delayed == 1 else 's'}"
+        return f"the wait before another try: {urls}, none is queued"
     return f"an empty queue: {amount(ledger.leased)} under way, {amount(ledger.delayed)} wait for another try"
 
 

@@ -3,6 +3,7 @@
 import io
 import os
 import pty
+import re
 import termios
 import threading
 from collections.abc import Iterator
@@ -11,7 +12,10 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from farm.monitor.terminal import FullScreen, Keyboard, keys_of
+from farm.monitor.screen import frame
+from farm.monitor.terminal import FullScreen, Keyboard, Terminal, keys_of
+
+from .simulated import simulated
 
 
 @pytest.mark.parametrize(
@@ -133,3 +137,22 @@ def test_only_what_has_changed_is_written() -> None:
     screen.size()
     screen.draw([Text("one"), Text("new")])
     assert "one" in told.getvalue()
+
+
+def test_a_terminal_without_colours_gets_none() -> None:
+    """By `NO_COLOR`, whatever the terminal can; bold and dim stay."""
+    told = io.StringIO()
+    console = Terminal(
+        file=told,
+        width=160,
+        height=50,
+        force_terminal=True,
+        color_system="256",
+        _environ={"NO_COLOR": "1", "TERM": "xterm-256color"},
+    )
+    screen = FullScreen(console)
+    width, height = screen.size()
+    screen.draw(frame(simulated(40, 30, sites=3).snapshot(130.0), width, height, "shops"))
+    assert "\x1b[1m" in told.getvalue()
+    codes = {code for found in re.findall(r"\x1b\[([\d;]*)m", told.getvalue()) for code in found.split(";")}
+    assert codes <= {"0", "1", "2"}
