@@ -147,6 +147,23 @@ def test_the_settings_are_the_farms(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.metrics_host == "0.0.0.0"
 
 
+def test_proxies_are_a_secret_that_need_not_be_there() -> None:
+    """The lines that are to be taken in fit each other: the file, its folder, the setting."""
+    settings = (BASE / "farm.toml").read_text().replace("# proxies =", "proxies =")
+    given = Path(tomllib.loads(settings)["proxies"])
+    made = (
+        (BASE / "kustomization.yaml")
+        .read_text()
+        .replace("  # - name", "  - name")
+        .replace("  #   files", "    files")
+    )
+    [_, secret] = yaml.safe_load(made)["secretGenerator"]
+    [volume] = [one for one in POD["volumes"] if one.get("secret", {}).get("secretName") == secret["name"]]
+    assert volume["secret"]["optional"] is True
+    [mount] = [one for one in CONTAINER["volumeMounts"] if one["name"] == volume["name"]]
+    assert (str(given.parent), [given.name]) == (mount["mountPath"], secret["files"])
+
+
 def test_each_probe_asks_for_what_the_farm_serves() -> None:
     """A pod is started again where its event loop hangs, not where it waits for Redis."""
     paths = {
