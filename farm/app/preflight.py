@@ -31,7 +31,7 @@ from farm.policy.capacity import (
     most_contexts,
 )
 from farm.policy.proxies import depends_on_site
-from farm.resources.host_load import core_count
+from farm.resources.host_load import usable_cores
 from farm.resources.memory import machine_bytes
 from farm.resources.processes import fd_limit
 from farm.runtime.ports import PageHandling
@@ -86,7 +86,7 @@ class RunPlan:
     @property
     def first_contexts(self) -> int | None:
         """How many contexts an automatic number begins with; None where the user gave one."""
-        return None if self.settings.contexts else -(-first_contexts(core_count()) // self.processes)
+        return None if self.settings.contexts else -(-first_contexts(usable_cores()) // self.processes)
 
     @property
     def user_code_s(self) -> float:
@@ -179,7 +179,7 @@ def preflight(
         warnings += tuple(f"{proxies.path}, {bad}" for bad in proxies.bad)
     binary = find_browser(settings.browser) if needs_browser(settings) else None
     budget = check_sizes(settings.memory, machine_bytes(), settings.contexts, fd_limit())
-    contexts = settings.contexts or automatic_contexts(budget, core_count())
+    contexts = settings.contexts or automatic_contexts(budget, usable_cores())
     processes = check_processes(settings.processes, contexts, budget)
     engines = min(contexts, max(processes, settings.engines or automatic_engines(contexts)))
     if (settings.engines or 0) > contexts:
@@ -217,7 +217,7 @@ def preflight(
 def check_processes(processes: int | None, contexts: int, budget_bytes: int) -> int:
     """Return how many processes a node has; raises UsageError where one would have no context or no memory."""
     if processes is None:
-        return automatic_processes(core_count(), contexts, budget_bytes)
+        return automatic_processes(usable_cores(), contexts, budget_bytes)
     if processes > contexts:
         raise UsageError(
             f"--processes {processes}: each needs a context, and there are {contexts}; give fewer, or more "

@@ -25,7 +25,7 @@ from farm.model.page import ContentHash, RenderedPage, Renderer
 from farm.model.record import Record
 from farm.model.task import Lease
 from farm.resources.files import OutputSize
-from farm.resources.host_load import core_count
+from farm.resources.host_load import usable_cores
 from farm.runtime.audited_slot import Fields
 from farm.runtime.control import Control, DiskQuota
 from farm.runtime.reaper import Reaper
@@ -67,7 +67,7 @@ def page_parsers(plan: RunPlan, memory_bytes: int, reaper: Reaper) -> PageParser
     if not (markdown or main_text or fetches or plan.declaration is not None):
         return None
     check_packages(markdown=markdown, main_text=main_text)
-    params = ParserParams(min(MOST, core_count()), memory_bytes)
+    params = ParserParams(min(MOST, usable_cores()), memory_bytes)
     pool = ParserPool(params, reaper.kill, reaper.free)
     return PageParsers(
         pool,

@@ -26,7 +26,7 @@ from farm.extract.engine import Extraction, Extractor, PageContent
 from farm.extract.parser_pool import MOST, ItemReader, ParserParams, ParserPool
 from farm.model.errors import UsageError
 from farm.monitor.figures import escaped
-from farm.resources.host_load import core_count
+from farm.resources.host_load import usable_cores
 from farm.resources.memory import machine_bytes, renderer_cap_bytes
 from farm.settings.commands import ExtractSettings
 from farm.settings.load import load
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
 @asynccontextmanager
 async def _reading(declaration: Declaration, memory_bytes: int) -> AsyncIterator[ItemReader]:
     """Have processes that read pages; they end with this one also where it is killed, as their input does."""
-    params = ParserParams(min(MOST, core_count()), memory_bytes)
+    params = ParserParams(min(MOST, usable_cores()), memory_bytes)
     pool = ParserPool(params, lambda _: None, lambda _: None)
     try:
         yield ItemReader(pool, declaration)

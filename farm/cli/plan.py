@@ -28,7 +28,7 @@ from farm.policy.capacity import (
     plan,
     together,
 )
-from farm.resources.host_load import core_count
+from farm.resources.host_load import core_count, usable_cores
 from farm.resources.memory import machine_bytes
 from farm.settings.commands import PlanSettings
 from farm.settings.load import load
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str]) -> int:
     source = "given" if settings.page_time else known.source or f"measured in {settings.crawl or 'the crawl'}"
     if not settings.page_time and not known.flow.took_s:
         source = "assumed; give --page-time, a URL to probe, or a crawl that has run"
-    budget, cores = settings.memory.of(machine_bytes()), core_count()
+    budget, cores = settings.memory.of(machine_bytes()), usable_cores()
     contexts = settings.contexts or automatic_contexts(budget, cores)
     proxies, tables = _proxies(settings), settings.site or known.tables
     allowed = crawl_limits(_agreed(settings, known), tables, has_proxies=proxies > 0)

@@ -13,7 +13,7 @@ from farm.model.url import site_of
 from farm.monitor.page_cost import WARM_PAGES, PageCost
 from farm.monitor.tally import Tally
 from farm.policy.capacity import first_contexts
-from farm.resources.host_load import core_count
+from farm.resources.host_load import usable_cores
 from farm.settings.commands import PlanSettings, RunSettings
 from farm.sinks.address import DEFAULT
 
@@ -87,7 +87,7 @@ def _plan(settings: PlanSettings, output: Path) -> RunPlan:
     # A private Redis: the crawl that is planned for is another matter.
     for name in ("redis", "crawl", "redis_ca_file", "redis_patience"):
         given[name] = RunSettings.model_fields[name].default
-    given["contexts"] = min(settings.contexts or PAGES, first_contexts(core_count()))
+    given["contexts"] = min(settings.contexts or PAGES, first_contexts(usable_cores()))
     known = settings.model_fields_set & RunSettings.model_fields.keys()
     whole = RunSettings.model_construct(_fields_set={*known}, **given)
     return replace(preflight(whole), is_temporary=True)

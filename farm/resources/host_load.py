@@ -3,10 +3,14 @@
 A machine that is overloaded answers for the sites: the latencies that are measured on it say nothing about them.
 """
 
+import math
+import os
+
 import psutil
 
 from farm.model.clock import Clock
 from farm.model.event import Event, Reclaimed
+from farm.resources.cgroups import cpu_quota
 
 BUSY_SHARE = 0.9
 """The share of CPU time, over all cores, above which the machine counts as overloaded."""
@@ -17,8 +21,14 @@ DISTURBING = frozenset({"recycle", "shed", "engine", "kill"})
 
 
 def core_count() -> int:
-    """Return the number of logical cores, at least 1."""
+    """Return the number of logical cores of the machine, at least 1."""
     return psutil.cpu_count() or 1
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use, at least 1: those it is bound to, and no more than its quota."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else core_count()
+    return max(1, math.ceil(min(bound, core_count(), cpu_quota())))
 
 
 class CpuUsage:

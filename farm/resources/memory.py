@@ -27,9 +27,8 @@ import psutil
 
 from farm.model.memory import MIB, RENDERER_MOST_BYTES, MemoryReading, RendererUse
 from farm.resources import processes
+from farm.resources.cgroups import CGROUP_ROOT, OWN_CGROUP, group_folders
 
-CGROUP_ROOT = Path("/sys/fs/cgroup")
-OWN_CGROUP = Path("/proc/self/cgroup")
 RENDERER_LEAST_BYTES = 256 * MIB
 RENDERER_SHARE = 0.12
 """The share of the budget: less than lies between the band in which contexts are recycled and the budget.
@@ -60,7 +59,7 @@ def read_cgroup(machine_bytes: int, root: Path = CGROUP_ROOT, own: Path = OWN_CG
 
     Read from cgroup v2 or v1.
     """
-    found = [one for folder in _folders(root, own) if (one := _read_group(folder)) is not None]
+    found = [one for folder in group_folders("memory", root, own) if (one := _read_group(folder)) is not None]
     binding = [one for one in found if one.limit_bytes < machine_bytes]
     return min(binding, key=lambda one: one.limit_bytes, default=None)
 
@@ -263,22 +262,6 @@ class MemorySampler:
     def close(self) -> None:
         """End the thread after the current reading."""
         self._thread.shutdown(wait=False, cancel_futures=True)
-
-
-def _folders(root: Path, own: Path) -> list[Path]:
-    """Return the folders of the group and its ancestors; in a container often just the root."""
-    try:
-        lines = own.read_text(encoding="ascii").splitlines()
-    except (OSError, ValueError):
-        lines = []
-    folders = [root, root / "memory"]
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        base = root if not controllers else root / "memory"
-        if not controllers or "memory" in controllers.split(","):
-            parts = [part for part in path.split("/") if part and part != ".."]
-            folders += [base.joinpath(*parts[: depth + 1]) for depth in range(len(parts))]
-    return folders
 
 
 def _read_group(folder: Path) -> CgroupMemory | None:
