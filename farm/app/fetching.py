@@ -17,10 +17,13 @@ from farm.egress.document_client import DocumentClient, TlsTrust
 from farm.extract.page_reader import PageCaps
 from farm.extract.parser_pool import PageReader
 from farm.fetch.renderer import FetchRenderer, FetchRenderParams
+from farm.fetch.requests import RequestParams
 from farm.model.clock import Clock
 from farm.model.event import Emit, SlotPhases
 from farm.scope.rules import registrable_domain
 
+_SHEETS = "*.css"
+"""Among the patterns of what is blocked, that of style sheets."""
 BEFORE_BROWSER = 0.5
 """Of the time of a page, what plain HTTP may take where a browser may have to follow."""
 
@@ -54,8 +57,13 @@ def fetch_renderer(
 
 def _fetch_params(slots: SlotParams, browser_agent: Callable[[], str] | None) -> FetchRenderParams:
     tab, render = slots.tab, slots.render
+    width, height = tab.viewport
     caps = PageCaps(
-        html_cap=render.html_cap, html_of_text=render.html_of_text, list_images=render.list_images
+        html_cap=render.html_cap,
+        html_of_text=render.html_of_text,
+        list_images=render.list_images,
+        width=width,
+        height=height,
     )
     suffix = f" CrawlFarm/{__version__}"
 
@@ -63,19 +71,32 @@ def _fetch_params(slots: SlotParams, browser_agent: Callable[[], str] | None) ->
         known = browser_agent() if browser_agent is not None else ""
         return tab.user_agent or (f"{known}{suffix}" if known else USER_AGENT)
 
-    return FetchRenderParams(
+    requests = RequestParams(
         user_agent,
         registrable_domain,
-        metadata_of,
-        asdict(caps),
-        deadline_s=render.page_timeout_s * (1.0 if browser_agent is None else BEFORE_BROWSER),
         locale=tab.locale,
         headers_for=_headers_for(tab),
         cookies_for=_cookies_for(tab),
+    )
+    return FetchRenderParams(
+        requests,
+        metadata_of,
+        asdict(caps),
+        deadline_s=render.page_timeout_s * (1.0 if browser_agent is None else BEFORE_BROWSER),
         pages=slots.recycle.pages,
         per_url=slots.recycle.per_url,
         exchange_bytes=tab.intercept.body_bytes,
+        loads_styles=_loads_styles(tab),
     )
+
+
+def _loads_styles(tab: TabParams) -> Callable[[str], bool]:
+    def of(site_url: str) -> bool:
+        own = tab.own_for(site_url) if tab.own_for is not None else None
+        blocked = tab.blocked_urls if own is None or own.blocked_urls is None else own.blocked_urls
+        return _SHEETS not in blocked
+
+    return of
 
 
 def _headers_for(tab: TabParams) -> Callable[[str, str], Mapping[str, str]]:

@@ -3,12 +3,12 @@
 from functools import lru_cache
 
 BLOCK, PARAGRAPH, BOX, HIDDEN, SHOWN, KEEPS, CELL, ROW = (1 << bit for bit in range(8))
-TABLE, LINK, MUTED, CASE, FLEX, DETAILS, FORMULA, DRAWING = (1 << bit for bit in range(8, 16))
+TABLE, LINK, MUTED, CASE, FLEX, DETAILS, FORMULA, DRAWING, APART = (1 << bit for bit in range(8, 17))
 """What an element does where it begins, and undoes where it ends; one element may do several of them.
 
 BOX stands in a line and has lines of its own, SHOWN is seen although what is around is not, KEEPS keeps its white
-space, MUTED says whether it is visible, CASE changes letters. What stands in FLEX are blocks. DETAILS shows its
-summary alone.
+space, MUTED says whether it is visible, CASE changes letters. In FLEX all are blocks. APART is some way off what
+is before it. DETAILS shows its summary alone.
 """
 
 
@@ -50,10 +50,10 @@ RULES: dict[str, int] = {
 """By element; one that is not named stands in its line."""
 DISPLAYS: dict[str, int] = {
     **_all(BLOCK, "block flow-root list-item"),
-    **_all(BLOCK | FLEX, "flex grid"),
+    **_all(BLOCK | FLEX, "flex grid -webkit-box -webkit-flex -ms-flexbox"),
     **_all(BOX, "inline-block inline-table"),
     **_all(BOX | FLEX, "inline-flex inline-grid"),
-    **_all(0, "inline contents"),
+    **_all(0, "inline contents initial unset"),
     "none": HIDDEN,
     "table": TABLE,
     "table-row": ROW,
@@ -85,7 +85,7 @@ _STYLE_CHARS = 2_000
 class Style:
     """What the `style` of an element says of its text; empty where it says nothing."""
 
-    __slots__ = ("case", "display", "keeps", "visibility")
+    __slots__ = ("apart", "case", "display", "keeps", "visibility")
 
     def __init__(self, style: str) -> None:
         said = {}
@@ -98,6 +98,7 @@ class Style:
         self.visibility = said.get("visibility", "")
         self.keeps = said.get("white-space", "")
         self.case = said.get("text-transform", "")
+        self.apart = said.get("apart") == "yes"
 
 
 style_of = lru_cache(maxsize=1024)(Style)

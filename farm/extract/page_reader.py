@@ -5,15 +5,19 @@ page whose scripts add nothing. What a cap cuts is named in `truncated`.
 """
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ada_url import join_url
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+from farm.extract.cascade import apply_styles
 from farm.extract.charset import decoded
+from farm.extract.page_images import ListedImages
 from farm.extract.page_metadata import PageMetadata
 from farm.extract.script_signs import why_unfinished
+from farm.extract.stylesheets import StyleRule, media_holds, rules_of
 from farm.extract.visible_text import FoundLink, VisibleText, without_comments
 from farm.model.url import origin_of
 
@@ -29,7 +33,8 @@ _DOCTYPE = re.compile(
     re.IGNORECASE,
 )
 _DOCTYPE_CHARS = 4_096
-_SIDE_DIGITS = 6
+MOST_SHEETS = 30
+"""Of a page."""
 _OTHER_SCHEME_CHARS = 2_000
 
 
@@ -52,18 +57,24 @@ class PageCaps:
     metadata_cap: int = 500_000
     metadata_value_cap: int = 20_000
     list_images: bool = False
+    width: int = 1280
+    height: int = 800
+    """Of the window, for what sheets say of its size."""
     image_cap: int = 5_000
     images_cap: int = 500_000
 
 
-def page_of(body: bytes, arguments: dict[str, Any]) -> dict[str, Any]:
+def page_of(body: bytes, arguments: dict[str, Any], sheets: Sequence[bytes] = ()) -> dict[str, Any]:
     """Return what the browser's collector returns of a page, as JSON has it.
 
-    `arguments` are the page's `url`, its `content_type` and its `caps`. Besides, `unlike` says why a browser may
-    show something else than what stands in the HTML; empty where nothing says so.
+    `arguments` are the page's `url`, its `content_type` and its `caps`, and in `sheets` the addresses of the style
+    sheets that are given. Besides, `unlike` says why a browser may show something else than what stands in the
+    HTML, empty where nothing says so, and `sheets` which style sheets the page has.
     """
     text, charset = decoded(body, arguments["content_type"])
-    return {**_PageReader(text, arguments["url"], PageCaps(**arguments["caps"])).read(), "charset": charset}
+    given = dict(zip(arguments.get("sheets", ()), sheets, strict=True))
+    reader = _PageReader(text, arguments["url"], PageCaps(**arguments["caps"]), given)
+    return {**reader.read(), "charset": charset}
 
 
 def text_of(body: bytes, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -87,9 +98,10 @@ def text_of(body: bytes, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 class _PageReader:
-    def __init__(self, html: str, url: str, caps: PageCaps) -> None:
+    def __init__(self, html: str, url: str, caps: PageCaps, sheets: Mapping[str, bytes]) -> None:
         self._parser = LexborHTMLParser(html, scripting=True)
         self._source = html
+        self._sheets = sheets
         self._url = url
         self._caps = caps
         self._truncated: list[str] = []
@@ -111,6 +123,8 @@ class _PageReader:
         # What comes now takes the tree apart.
         for node in parser.css(_RAW) if "<xmp" in html or "<plaintext" in html else ():
             node.replace_with(node.text())
+        sheets, is_styled = self._styled()
+        unlike = unlike or ("" if is_styled else "it has more styles than are tried")
         parser.strip_tags(_NOT_TEXT)
         shown = parser.body
         found = VisibleText(without_comments(shown.html or "") if shown is not None else "", caps.link_cap)
@@ -129,8 +143,28 @@ class _PageReader:
             "metadata": said,
             **images,
             "unlike": unlike or why_unfinished(self._source, len(text)),
+            "sheets": sheets,
             "truncated": self._truncated,
         }
+
+    def _styled(self) -> tuple[list[str], bool]:
+        """Apply the styles of the page; return the addresses of its sheets, and whether all rules were tried."""
+        caps, rules, wanted = self._caps, list[Sequence[StyleRule]](), list[str]()
+        for node in self._parser.css("link, style"):
+            attributes = node.attributes
+            if not media_holds(attributes.get("media") or "", caps.width, caps.height):
+                continue
+            if node.tag == "style":
+                rules.append(rules_of(node.text(), caps.width, caps.height))
+                continue
+            rel = (attributes.get("rel") or "").lower().split()
+            url = self._resolved(attributes.get("href") or "") if "stylesheet" in rel else ""
+            is_used = "alternate" not in rel and "disabled" not in attributes
+            if is_used and url.startswith(("http:", "https:")) and len(wanted) < MOST_SHEETS:
+                wanted.append(url)
+                css = self._sheets.get(url, b"").decode("utf-8", "replace")
+                rules.append(rules_of(css, caps.width, caps.height))
+        return wanted, apply_styles(self._parser, rules)
 
     def _html(self) -> str:
         """Return the doctype and the root element, as the browser's collector writes them."""
@@ -239,7 +273,7 @@ class _PageReader:
         return _SPACES.sub(" ", text).strip()[: self._caps.link_text_cap]
 
     def _images(self) -> dict[str, Any]:
-        listed = _ListedImages(self._base, self._caps)
+        listed = ListedImages(self._base, self._caps.image_cap, self._caps.images_cap, self._caps.url_cap)
         for node in self._parser.css("img"):
             listed.image(node)
         for node in self._parser.css("video, audio"):
@@ -249,79 +283,6 @@ class _PageReader:
         return {"images": listed.images, "media": listed.media}
 
 
-class _ListedImages:
-    """The images and media of a page, where they are to be listed, by the rules of `browser/js/images.js`."""
-
-    def __init__(self, base: str, caps: PageCaps) -> None:
-        self.images: list[list[Any]] = []
-        self.media: list[list[Any]] = []
-        self.is_short = False
-        self._base = base
-        self._caps = caps
-        self._left = caps.images_cap
-
-    @property
-    def is_full(self) -> bool:
-        """Whether no more are taken."""
-        return len(self.images) + len(self.media) >= self._caps.image_cap or self._left <= 0
-
-    def image(self, node: LexborNode) -> None:
-        """Take an `img`."""
-        attributes = node.attributes
-        alt = _SPACES.sub(" ", attributes.get("alt") or "").strip()[: self._caps.link_text_cap]
-        sides = [_side(attributes.get(name) or "") for name in ("width", "height")]
-        self._add(self.images, self._chosen(node), alt, *sides)
-
-    def medium(self, node: LexborNode) -> None:
-        """Take a `video` or an `audio`."""
-        kind = node.tag or ""
-        self._add(self.media, self._address(node, "src"), kind)
-        for source in node.css("source[src]"):
-            self._add(self.media, self._address(source, "src"), kind)
-        for track in node.css("track[src]"):
-            self._add(self.media, self._address(track, "src"), "track")
-        if kind == "video":
-            self._add(self.media, self._address(node, "poster"), "poster")
-
-    def _add(self, into: list[list[Any]], address: str, *more: Any) -> None:
-        if self.is_full or not address.startswith(("http:", "https:")):
-            return
-        if len(address) > self._caps.url_cap:
-            self.is_short = True
-            return
-        self._left -= len(address) + len(str(more[0]))
-        into.append([address, *more])
-
-    def _address(self, node: LexborNode, name: str) -> str:
-        value = node.attributes.get(name)
-        return self._resolved(value) if value else ""
-
-    def _resolved(self, value: str) -> str:
-        try:
-            return join_url(self._base, value)
-        except ValueError:
-            return ""
-
-    def _first(self, node: LexborNode) -> str:
-        sources = (node.attributes.get("srcset") or "").lstrip(" \t\n\r\f,").split(None, 1)
-        return self._resolved(sources[0].rstrip(",")) if sources else ""
-
-    def _chosen(self, node: LexborNode) -> str:
-        own = (self._address(node, "src"), self._first(node))
-        found = next((one for one in own if one.startswith(("http:", "https:"))), "")
-        around = node.parent
-        if found or around is None or around.tag != "picture":
-            return found
-        others = map(self._first, around.css("source[srcset]"))
-        return next((one for one in others if one.startswith(("http:", "https:"))), "")
-
-
 def _is_drawn(node: LexborNode) -> bool:
     around = node.parent
     return around is not None and around.tag == "svg"
-
-
-def _side(said: str) -> int | None:
-    """Return a number of pixels that an attribute says; None where it says something else."""
-    digits = said.strip().removesuffix("px").rstrip()
-    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= _SIDE_DIGITS else None

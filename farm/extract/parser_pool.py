@@ -237,10 +237,15 @@ class PageReader:
     def __init__(self, pool: ParserPool) -> None:
         self._pool = pool
 
-    async def read(self, job: str, arguments: Mapping[str, Any], body: bytes) -> dict[str, Any]:
-        """Return what a `page` or a `text` says, as `page_reader` has it. Raises RendererUnfit."""
+    async def read(
+        self, job: str, arguments: Mapping[str, Any], body: bytes, *sheets: bytes
+    ) -> dict[str, Any]:
+        """Return what a `page` with its style sheets or a `text` says, as `page_reader` has it.
+
+        Raises RendererUnfit.
+        """
         try:
-            return dict(await self._pool.run(job, arguments, body))
+            return dict(await self._pool.run(job, arguments, body, *sheets))
         except ParserFailed as failure:
             raise RendererUnfit(FailureKind.CRASH, f"the page was not read: {failure}") from None
 

@@ -30,7 +30,7 @@ def answer(job: str, arguments: dict[str, Any], texts: list[bytes]) -> Any:
         case "page":
             from farm.extract.page_reader import page_of
 
-            return page_of(texts[0], arguments)
+            return page_of(texts[0], arguments, texts[1:])
         case "text":
             from farm.extract.page_reader import text_of
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from farm.extract.element_rules import (
     ADDRESSES,
+    APART,
     BLOCK,
     BOX,
     CASE,
@@ -134,7 +135,7 @@ class VisibleText:
             around = stack[-1][1] if stack else 0
             if rest or around or self._formulas or name in SPECIAL:
                 does = self._own(name, rest, does, around)
-            lines.begins(adjoins=adjoins and name in NEIGHBOURS, is_box=bool(does & BOX))
+            lines.begins(adjoins=adjoins and name in NEIGHBOURS, is_box=bool(does & (BOX | APART)))
             adjoins = False
             if does:
                 does = self._begin(does)
@@ -219,7 +220,7 @@ class VisibleText:
         return does
 
     def _styled(self, style: Style) -> int:
-        does = 0
+        does = APART if style.apart else 0
         if style.keeps:
             does |= KEEPS
         if style.case:

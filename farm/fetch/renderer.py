@@ -1,17 +1,24 @@
 """A page by plain HTTP: its document, with its redirects and cookies, read by an HTML parser.
 
-What always holds: no script is run and nothing but the document is requested; cookies and connections of one site
-are gone before another site is visited; a page is read in a process of its own, within bounds.
+What always holds: no script is run, and nothing is requested but the document and, once for its site, its style
+sheets; cookies and connections of one site are gone before another site is visited; a page is read in a process of
+its own, within bounds.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ada_url import join_url
-
-from farm.fetch.cookies import CookieJar
+from farm.fetch.requests import (
+    REDIRECTED,
+    DocumentSource,
+    Heads,
+    RequestParams,
+    SiteRequests,
+    redirect_target,
+)
+from farm.fetch.sheets import SheetCache
 from farm.model.clock import Clock
 from farm.model.egress import DocumentAnswer
 from farm.model.errors import RenderError, RendererUnfit
@@ -19,22 +26,9 @@ from farm.model.event import Phase, SlotPhases
 from farm.model.outcome import FailureKind
 from farm.model.page import Image, Link, Media, PageExchange, RenderedPage, Renderer
 from farm.model.task import Lease
-from farm.model.url import hostname_of
 
 MOST_REDIRECTS = 20
 """As many a browser follows."""
-_ACCEPT = (
-    "text/html,application/xhtml+xml,application/xml;q=0.9,image/jxl,image/avif,image/webp,image/apng,*/*;q=0.8,"
-    "application/signed-exchange;v=b3;q=0.7"
-)
-_OF_A_NAVIGATION = (
-    ("Sec-Fetch-Site", "none"),
-    ("Sec-Fetch-Mode", "navigate"),
-    ("Sec-Fetch-User", "?1"),
-    ("Sec-Fetch-Dest", "document"),
-)
-"""What a browser says of itself where nobody can listen."""
-_REDIRECTED = frozenset({301, 302, 303, 307, 308})
 _NO_PAGE = frozenset({204, 205})
 _HTML, _XHTML = "text/html", "application/xhtml+xml"
 _TEXTS = ("text/", "application/json", "application/javascript", "application/x-javascript")
@@ -43,61 +37,40 @@ _SNIFFED_BYTES = 512
 _TAGS = (b"<!", b"<html", b"<head", b"<body", b"<p", b"<div", b"<title", b"<script", b"<h1", b"<table", b"<a")
 """How an answer begins that is a page although its head does not say so."""
 
-Heads = Callable[[int, Mapping[str, str]], Awaitable[None]]
-"""Receives the status and the headers of a document, names in lower case."""
-
-
-class DocumentSource(Protocol):
-    """Requests documents by the slot's proxy."""
-
-    async def get(
-        self, url: str, headers: Sequence[tuple[str, str]], cap_bytes: int, heads: Heads | None = None
-    ) -> DocumentAnswer:
-        """Request one, without following redirects. Raises RenderError or RendererUnfit."""
-        ...
-
-    def close(self) -> None:
-        """Close what is open."""
-        ...
-
 
 class DocumentReader(Protocol):
     """Reads documents in processes of their own."""
 
-    async def read(self, job: str, arguments: Mapping[str, Any], body: bytes) -> dict[str, Any]:
-        """Return what a `page` or a `text` says. Raises RendererUnfit."""
+    async def read(
+        self, job: str, arguments: Mapping[str, Any], body: bytes, *sheets: bytes
+    ) -> dict[str, Any]:
+        """Return what a `page` with its style sheets or a `text` says. Raises RendererUnfit."""
         ...
 
 
-def _no_headers(_site_url: str, _url: str) -> Mapping[str, str]:
-    return {}
-
-
-def _no_cookies(_site_url: str) -> Sequence[Mapping[str, Any]]:
-    return ()
+def _all_styles(_site_url: str) -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True)
 class FetchRenderParams:
-    """`deadline_s` bounds a visit; `cap_bytes` a document without its content coding, `caps` what is read of it.
+    """`deadline_s` bounds a visit, `caps` what is read of a page.
 
-    `headers_for` returns what the user adds to a request, by the URL of the visit and that of the request;
-    `cookies_for` the cookies that the site of a URL begins with. Cookies are forgotten after `pages` visits, or
-    after each where `per_url` says so. `exchange_bytes` of the documents of a visit are kept with their heads.
+    Cookies are forgotten after `pages` visits, or after each where `per_url` says so. `exchange_bytes` of the
+    documents of a visit are kept with their heads.
     """
 
-    user_agent: Callable[[], str]
-    domain_of: Callable[[str], str]
+    requests: RequestParams
     metadata_of: Callable[[Mapping[str, Any] | None], Mapping[str, Any] | None]
     caps: Mapping[str, Any]
     deadline_s: float = 60.0
-    cap_bytes: int = 32 * 2**20
-    locale: str | None = None
-    headers_for: Callable[[str, str], Mapping[str, str]] = field(default=_no_headers, repr=False)
-    cookies_for: Callable[[str], Sequence[Mapping[str, Any]]] = field(default=_no_cookies, repr=False)
     pages: int = 100
     per_url: bool = False
     exchange_bytes: int = 0
+    loads_styles: Callable[[str], bool] = _all_styles
+    """Whether the site of a URL has its style sheets loaded."""
+    sheets: SheetCache = field(default_factory=SheetCache, repr=False)
+    """Those that all renderers of a node share."""
 
 
 @dataclass(slots=True)
@@ -122,14 +95,13 @@ class FetchRenderer:
         phases: SlotPhases,
         clock: Clock,
     ) -> None:
-        self._documents = documents
+        self._requests = SiteRequests(documents, params.requests, clock)
         self._reader = reader
         self._params = params
         self._phases = phases
         self._clock = clock
         self._site: str | None = None
         self._served = 0
-        self._jar = self._empty_jar()
 
     async def render(self, lease: Lease, answered: Heads | None = None) -> RenderedPage:
         """Fetch and read the page. Raises RenderError where no answer comes, else RendererUnfit.
@@ -150,19 +122,14 @@ class FetchRenderer:
     def retire(self) -> None:
         """Forget the site, with its cookies and connections."""
         self._site, self._served = None, 0
-        self._jar = self._empty_jar()
-        self._documents.close()
-
-    def _empty_jar(self) -> CookieJar:
-        return CookieJar(self._params.domain_of, lambda: self._clock.wall().timestamp())
+        self._requests.forget()
 
     def _prepare(self, site: str, url: str) -> None:
         params = self._params
         if self._site == site and self._served < params.pages and not params.per_url:
             return
-        self.retire()
-        self._site = site
-        self._jar.load(params.cookies_for(url))
+        self._site, self._served = site, 0
+        self._requests.begin(url)
 
     async def _visited(self, url: str, answered: Heads | None) -> RenderedPage:
         begun = self._clock.monotonic()
@@ -171,57 +138,33 @@ class FetchRenderer:
         async def heads(status: int, headers: Mapping[str, str]) -> None:
             nonlocal navigate_ms
             navigate_ms = round((self._clock.monotonic() - begun) * 1000)
-            if answered is not None and not (status in _REDIRECTED and "location" in headers):
+            if answered is not None and not (status in REDIRECTED and "location" in headers):
                 await answered(status, headers)
 
         address, _, fragment = url.partition("#")
         journey = _Journey(address, fragment)
-        answer = await self._arrived(journey, url, heads)
+        answer = await self._arrived(journey, heads)
         self._phases.enter(Phase.SETTLING, url)
         page = await self._page(journey, answer, navigate_ms)
         took_ms = round((self._clock.monotonic() - begun) * 1000)
         page.timings_ms["settle"] = took_ms - navigate_ms  # type: ignore[index]
         return page
 
-    async def _arrived(self, journey: _Journey, site_url: str, heads: Heads) -> DocumentAnswer:
+    async def _arrived(self, journey: _Journey, heads: Heads) -> DocumentAnswer:
         """Follow the redirects; return the answer that is none."""
         while True:
             url = journey.url
-            sent = self._headers(site_url, url)
-            answer = await self._documents.get(url, sent, self._params.cap_bytes, heads)
-            self._jar.take(url, [value for name, value in answer.headers if name == "set-cookie"])
+            answer = await self._requests.document(url, heads)
             self._keep(journey, answer)
-            location = answer.header("location") if answer.status in _REDIRECTED else ""
+            location = answer.header("location") if answer.status in REDIRECTED else ""
             if not location:
                 return answer
             if len(journey.redirects) >= MOST_REDIRECTS:
                 raise RenderError(FailureKind.NETWORK, f"more than {MOST_REDIRECTS} redirects", url)
             journey.redirects.append(url)
             journey.statuses.append(answer.status)
-            target, mark, fragment = _target(url, location).partition("#")
+            target, mark, fragment = redirect_target(url, location).partition("#")
             journey.url, journey.fragment = target, fragment if mark else journey.fragment
-
-    def _headers(self, site_url: str, url: str) -> list[tuple[str, str]]:
-        params = self._params
-        is_trusted = url.startswith("https:") or _is_loopback(url)
-        headers = [
-            ("Upgrade-Insecure-Requests", "1"),
-            ("User-Agent", params.user_agent()),
-            ("Accept", _ACCEPT),
-        ]
-        if is_trusted:
-            headers += _OF_A_NAVIGATION
-        headers.append(("Accept-Encoding", "gzip, deflate, br, zstd" if is_trusted else "gzip, deflate"))
-        if params.locale is not None:
-            headers.append(("Accept-Language", params.locale))
-        cookies = self._jar.header(url)
-        if cookies:
-            headers.append(("Cookie", cookies))
-        more = params.headers_for(site_url, url)
-        if more:
-            names = {name.lower() for name in more}
-            headers = [*(one for one in headers if one[0].lower() not in names), *more.items()]
-        return headers
 
     def _keep(self, journey: _Journey, answer: DocumentAnswer) -> None:
         if not self._params.exchange_bytes:
@@ -242,7 +185,7 @@ class FetchRenderer:
         seen: dict[str, Any] = {}
         if job:
             arguments = {"url": final_url, "content_type": content_type, "caps": self._params.caps}
-            seen = await self._reader.read(job, arguments, answer.body)
+            seen = await self._read(job, arguments, answer.body)
         cut = [*(["html"] if answer.truncated else []), *(["document"] if answer.broke_off else [])]
         page = RenderedPage(
             final_url=final_url,
@@ -263,6 +206,23 @@ class FetchRenderer:
         if why:
             raise RendererUnfit(FailureKind.CRASH, why, page)
         return page
+
+    async def _read(self, job: str, arguments: dict[str, Any], body: bytes) -> dict[str, Any]:
+        """Read a document; a page that has style sheets which no page of its site had before is read twice."""
+        if job != "page":
+            return await self._reader.read(job, arguments, body)
+        site, url, cache = self._site or "", arguments["url"], self._params.sheets
+        loads = self._params.loads_styles(url)
+        known = cache.expected(site) if loads else {}
+        seen = await self._reader.read(job, {**arguments, "sheets": [*known]}, body, *known.values())
+        missing = cache.missing(site, seen["sheets"]) if loads else []
+        lacking = missing or [one for one in seen["sheets"] if one not in known]
+        if not lacking or not loads:
+            return seen
+        for one in missing:
+            cache.keep(site, one, await self._requests.sheet(one, url))
+        known = cache.expected(site)
+        return await self._reader.read(job, {**arguments, "sheets": [*known]}, body, *known.values())
 
 
 def _job_of(answer: DocumentAnswer, mime: str) -> tuple[str, str]:
@@ -300,22 +260,3 @@ def _shown(
         "images": tuple(Image(*one) for one in seen["images"]) if "images" in seen else None,
         "media": tuple(Media(*one) for one in seen["media"]) if "media" in seen else None,
     }
-
-
-def _target(url: str, location: str) -> str:
-    """Return where a redirect leads. Raises RenderError where that is no web address."""
-    try:
-        # Servers write what is not ASCII in UTF-8, which a header is read as Latin-1 from.
-        target = join_url(url, location.encode("latin-1").decode("utf-8", "replace"))
-    except (ValueError, UnicodeEncodeError):
-        target = ""
-    if not target.startswith(("http://", "https://")):
-        raise RenderError(
-            FailureKind.NETWORK, f"it redirects to {location[:200]!r}, which is no web address", url
-        )
-    return target
-
-
-def _is_loopback(url: str) -> bool:
-    host = hostname_of(url) or ""
-    return host.startswith("127.") or host in {"localhost", "[::1]"} or host.endswith(".localhost")

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +13,11 @@ from farm.browser.metadata import metadata_of
 from farm.browser.render import RenderParams
 from farm.extract.page_reader import PageCaps, page_of
 from farm.model.page import RenderedPage
+from farm.model.url import origin_of
+from fixtures import shop as shop_pages
 from fixtures.blocks import block_pages
 from fixtures.pages import html, served_by
+from fixtures.shop import Shop
 from tests.browser import test_image_list, test_metadata
 from tests.browser.conftest import Browsing, pool_of_a_module, visit
 from tests.browser.text_snippets import SNIPPETS
@@ -38,6 +42,12 @@ LINKS = (
     "<p hidden>seen by nobody <a href='/secret'>but followed</a></p><a href='HTTPS://Other.Example:443/%7euser'>up</a>"
     "<a href='/tab\tand\nbreak'>b</a><a href='data:text/html,x'>data</a><a href='/x' rel=''>t<b>u</b><i> v</i></a>"
 )
+SHEETS = {
+    "/sheet.css": b".one { display: none }",
+    "/print.css": b".two { display: none }",
+    "/other.css": b".three { display: none }",
+    "/assets/shop.css": (Path(shop_pages.__file__).parent / "site/shop.css").read_bytes(),
+}
 SCRIPTED = ("<script", "refresh", "<iframe")
 UTF_8 = "text/html; charset=utf-8"
 WRITTEN = {
@@ -52,6 +62,7 @@ PAGES: dict[str, tuple[bytes, str]] = {
         for page in block_pages()[::4]
         if not any(word in page.html for word in SCRIPTED)
     },
+    "styled": ((Path(__file__).parent / "styled.html").read_bytes(), UTF_8),
     "head": (f"{HEAD}{LINKS}".encode(), UTF_8),
     "quirks": (b"<p>No doctype<table><tr><td>a<p>b</table>\xe9", "text/html; charset=x"),
     "declared": (
@@ -77,6 +88,11 @@ async def site() -> AsyncIterator[str]:
     """Serve the pages."""
 
     async def answer(request: web.Request) -> web.Response:
+        sheet = SHEETS.get(request.path)
+        if sheet is not None:
+            return web.Response(body=sheet, content_type="text/css")
+        if request.match_info["name"] not in PAGES:
+            return web.Response(status=404)
         body, content_type = PAGES[request.match_info["name"]]
         return web.Response(body=body, headers={"Content-Type": content_type})
 
@@ -103,7 +119,10 @@ def shown(page: RenderedPage) -> dict[str, Any]:
 
 def read(page: RenderedPage, body: bytes, content_type: str) -> dict[str, Any]:
     """Return the same as the parser has it, of the bytes at the page's address."""
-    said = page_of(body, {"url": page.final_url, "content_type": content_type, "caps": CAPS})
+    origin = origin_of(page.final_url)
+    sheets = {f"{origin}{path}": sheet for path, sheet in SHEETS.items()}
+    arguments = {"url": page.final_url, "content_type": content_type, "caps": CAPS, "sheets": [*sheets]}
+    said = page_of(body, arguments, [*sheets.values()])
     return {
         **{name: said[name] for name in ("html", "title", "robots", "canonical", "lang", "charset")},
         "text": said["text"].split("\n"),
@@ -128,4 +147,15 @@ async def test_a_page_is_read_as_the_browser_shows_it(opened_by_all: Browsing, s
             if by_fetch[key] != said
         }
     slot.retire()
-    assert differ == {}
+    assert {name: [*map(str, both)] for name, both in differ.items()} == {}
+
+
+async def test_the_pages_of_a_shop_are_read_as_the_browser_shows_them(
+    opened_by_all: Browsing, shop: Shop
+) -> None:
+    """As its scripts have made them: their HTML and the shop's style sheet say all."""
+    slot = await opened_by_all.slot("shop")
+    for url in list(shop.oracle.pages)[::17]:
+        page = await visit(slot, url)
+        assert read(page, page.html.encode(), UTF_8) == shown(page)
+    slot.retire()

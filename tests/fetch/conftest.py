@@ -12,6 +12,7 @@ from farm.egress.document_client import DocumentClient, TlsTrust
 from farm.extract.page_reader import PageCaps
 from farm.extract.parser_pool import PageReader, ParserParams, ParserPool
 from farm.fetch.renderer import FetchRenderer, FetchRenderParams
+from farm.fetch.requests import RequestParams
 from farm.model.clock import SystemClock
 from farm.model.event import Event, SlotPhases
 from farm.model.page import RenderedPage
@@ -19,9 +20,9 @@ from farm.model.task import Lease, UrlTask
 from farm.model.url import site_of
 from farm.scope.rules import registrable_domain
 
-PARAMS = FetchRenderParams(
-    lambda: "Mozilla/5.0 (test)", registrable_domain, metadata_of, asdict(PageCaps()), deadline_s=20.0
-)
+REQUESTS = RequestParams(lambda: "Mozilla/5.0 (test)", registrable_domain)
+PARAMS = FetchRenderParams(REQUESTS, metadata_of, asdict(PageCaps()), deadline_s=20.0)
+OF_REQUESTS = frozenset({"cap_bytes", "locale", "headers_for", "cookies_for"})
 
 
 @dataclass
@@ -69,10 +70,11 @@ async def fetch(parsers: ParserPool) -> AsyncIterator[Fetch]:
         slot_proxy, events = await gateway.open("01"), list[Event]()
         context = (trust or TlsTrust()).context()
         clock = SystemClock()
+        requests = {name: params.pop(name) for name in OF_REQUESTS & params.keys()}
         renderer = FetchRenderer(
             DocumentClient(slot_proxy, lambda: context),
             PageReader(parsers),
-            replace(PARAMS, **params),
+            replace(PARAMS, requests=replace(REQUESTS, **requests), **params),
             SlotPhases("01", events.append, clock),
             clock,
         )

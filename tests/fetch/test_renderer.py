@@ -12,6 +12,7 @@ from aiohttp import web
 from backports import zstd
 
 from farm.egress.document_client import TlsTrust
+from farm.fetch.sheets import SheetCache
 from farm.model.errors import RenderError, RendererUnfit
 from farm.model.outcome import FailureKind
 from farm.model.page import Renderer
@@ -287,3 +288,40 @@ async def test_certificates_are_checked(fetch: Fetch, tmp_path: Path) -> None:
         with pytest.raises(RendererUnfit, match=r"(?i)certificate"):
             await (await fetch(TlsTrust(trusted))).visit(f"{origin}/p")
         assert (await (await fetch(TlsTrust(insecure=True))).visit(f"{origin}/p")).title == "Brot"
+
+
+STYLED = "<link rel=stylesheet href=/s.css><link rel=stylesheet href=/gone.css><p class=off>off</p><p>on</p>"
+
+
+async def test_a_sheet_is_fetched_once_for_its_site(fetch: Fetch) -> None:
+    """For all slots of a node, with the page as referrer; another site has its own, and a missing one is none."""
+    requests, sheets = list[web.Request](), SheetCache()
+    moved = web.Response(status=302, headers={"Location": "/real.css"})
+    pages = (
+        ("p", web.Response(text=STYLED, headers=HTML)),
+        ("q", web.Response(text=STYLED, headers=HTML)),
+        ("s.css", moved),
+        ("real.css", web.Response(text=".off { display: none }", content_type="text/css")),
+        ("gone.css", web.Response(status=404, text=".on { display: none }")),
+    )
+    first, second = await fetch(sheets=sheets), await fetch(sheets=sheets)
+    async with site(*pages, seen=requests) as origin, site(*pages, seen=requests) as other:
+        texts = [
+            (await fetching.visit(f"{at}/{name}")).text
+            for fetching, at, name in ((first, origin, "p"), (second, origin, "q"), (first, other, "p"))
+        ]
+        asked = [request.path for request in requests]
+        assert texts == ["on"] * 3
+        all_of_it = ["/p", "/s.css", "/real.css", "/gone.css"]
+        assert asked == [*all_of_it, "/q", *all_of_it]
+        assert requests[1].headers["Referer"] == f"{origin}/p"
+        assert "Upgrade-Insecure-Requests" not in requests[1].headers
+    assert len(first.asked) == 2
+
+
+async def test_sheets_that_are_blocked_are_not_fetched(fetch: Fetch) -> None:
+    """The page is read without them, as the browser shows it then."""
+    requests = list[web.Request]()
+    async with site(("p", web.Response(text=STYLED, headers=HTML)), seen=requests) as origin:
+        page = await (await fetch(loads_styles=lambda _: False)).visit(f"{origin}/p")
+    assert (page.text, len(requests)) == ("off\n\non", 1)

@@ -1,0 +1,45 @@
+"""The style sheets of the pages of a node, fetched once a site: what they say decides what of a page is visible.
+
+What always holds: their number and size have a bound, and the oldest go first; what one site has brought is not
+given to another one.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+MOST_SHEETS = 500
+MOST_BYTES = 32 * 2**20
+MOST_SITES = 500
+
+
+class SheetCache:
+    """The sheets by site and address; one that could not be fetched is empty."""
+
+    def __init__(self) -> None:
+        self._sheets: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+        self._used: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self._bytes = 0
+
+    def expected(self, site: str) -> dict[str, bytes]:
+        """Return the sheets that the last page of the site had, as far as they are here."""
+        known = ((url, self._sheets.get((site, url))) for url in self._used.get(site, ()))
+        return {url: sheet for url, sheet in known if sheet is not None}
+
+    def missing(self, site: str, urls: Sequence[str]) -> list[str]:
+        """Note which sheets a page of the site has; return those that are not here."""
+        self._used[site] = tuple(dict.fromkeys(urls))
+        self._used.move_to_end(site)
+        if len(self._used) > MOST_SITES:
+            self._used.popitem(last=False)
+        for url in self._used[site]:
+            if (site, url) in self._sheets:
+                self._sheets.move_to_end((site, url))
+        return [url for url in self._used[site] if (site, url) not in self._sheets]
+
+    def keep(self, site: str, url: str, sheet: bytes) -> None:
+        """Keep a sheet of the site."""
+        self._bytes += len(sheet) - len(self._sheets.pop((site, url), b""))
+        self._sheets[site, url] = sheet
+        while len(self._sheets) > MOST_SHEETS or self._bytes > MOST_BYTES:
+            _, gone = self._sheets.popitem(last=False)
+            self._bytes -= len(gone)
