@@ -18,6 +18,8 @@ from farm.model.task import Lease
 from farm.runtime.ports import Answered, Detect, Slot, SlotPool
 
 log = logging.getLogger("farm.renderers")
+UNUSED_VISITS = 40
+"""After so many visits without the browser its context is closed: it holds some 40 MiB, and opens in a moment."""
 _HIDES = frozenset({Finding.BLOCK, Finding.CAPTCHA, Finding.CHALLENGE, Finding.EMPTY_SHELL})
 """What a browser may get past."""
 
@@ -64,6 +66,8 @@ class TieredSlot:
         self._begin_again = begin_again
         self._shown: tuple[Lease, Renderer] | None = None
         self._by_browser_last = False
+        self._unused = 0
+        """Visits since the browser's last."""
         self.unfit = ""
         """Why the last visit was the browser's and not its renderer's; empty where it was not."""
 
@@ -83,8 +87,14 @@ class TieredSlot:
             page = await self._by_browser(lease, answered)
         else:
             page = await self._by_cheap(cheap, lease, answered)
+        self._count_unused(page.rendered_by)
         self._shown = lease, page.rendered_by
         return page
+
+    def _count_unused(self, renderer: Renderer) -> None:
+        self._unused = 0 if renderer is Renderer.BROWSER else self._unused + 1
+        if self._unused == UNUSED_VISITS and self._browser is not None:
+            self._browser.retire()
 
     async def compare_by(
         self, renderer: Renderer, lease: Lease, answered: Answered | None = None

@@ -12,7 +12,7 @@ from farm.model.outcome import FailureKind
 from farm.model.page import Detection, Finding, PageSnapshot, RenderedPage, Renderer
 from farm.model.task import Lease
 from farm.runtime.ports import Answered
-from farm.runtime.tiered_slot import TieredPool, TieredSlot
+from farm.runtime.tiered_slot import UNUSED_VISITS, TieredPool, TieredSlot
 from tests.runtime.visit_fakes import lease, page
 
 BROWSER, FETCH = Renderer.BROWSER, Renderer.FETCH
@@ -212,3 +212,17 @@ async def test_a_snapshot_is_of_what_the_browser_has_shown_last() -> None:
     await failing.render(lease())
     assert await failing.snapshot() == PageSnapshot(html=BROWSER)
     assert await slot(page(), has_browser=False)[0].snapshot() is None
+
+
+async def test_a_context_that_is_not_used_is_closed() -> None:
+    """After forty visits without the browser, once; a visit by it begins the count anew."""
+    made, browser, _, _ = slot(page(text="by plain HTTP", rendered_by=FETCH))
+    for _ in range(2 * UNUSED_VISITS):
+        await made.render(lease())
+    assert browser.calls == ["retire"]
+    await made.render(lease("browser"))
+    for _ in range(UNUSED_VISITS - 1):
+        await made.render(lease())
+    assert browser.calls == ["retire", "render"]
+    await made.render(lease())
+    assert browser.calls == ["retire", "render", "retire"]
