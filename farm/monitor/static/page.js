@@ -6,6 +6,7 @@ const STATES = ["done", "dead", "leased", "delayed", "queued"];
 const MOST_SAMPLES = 600;
 const AGAIN_MS = 2000;
 const memory = [];
+const drawn = new Map();
 let state = null;
 let source = null;
 
@@ -90,6 +91,10 @@ function drawBars(id, pairs, unit, className) {
 
 function drawTable(id, table, longColumn) {
   const section = at(id).closest("section");
+  // What has not changed stays as it is, so that somebody can select and read it.
+  const told = JSON.stringify(table);
+  if (drawn.get(id) === told) return;
+  drawn.set(id, told);
   section.hidden = !table || !table.rows.length;
   if (section.hidden) return;
   const head = element("tr");
