@@ -115,7 +115,11 @@ COLUMNS = (
     Column("fetched_at", "timestamp", "when the page was read"),
     Column("attempt", "integer", "which attempt this was, from 1"),
     Column("settled", "boolean", "whether the page had settled when it was read"),
-    Column("settle_reason", "text", "why it counts as settled, or what it was still waiting for"),
+    Column(
+        "settle_reason",
+        "text",
+        "why it counts as settled, or what it was still waiting for; `fetched` of a page without a browser",
+    ),
     Column("timings_ms", "json", "`{lease, navigate, settle, extract, total}` in milliseconds"),
     Column("bytes_received", "integer", "bytes received over the network for the visit"),
     Column("node", "text", "the node that visited the page"),
