@@ -32,6 +32,7 @@ MOST_REPORTS = 500
 """How many nodes' figures are kept."""
 FEEDS_S = 30.0
 """How long the mark of a node that feeds the crawl lasts, unless it is prolonged."""
+LONGEST_SILENCE_S = 1e9
 _FIELDS = 7
 """How many the script `nodes` returns of each node."""
 
@@ -143,7 +144,8 @@ class NodeRegistry:
             entry = NodeEntry(
                 name=name.decode(errors="replace"),
                 incarnation=incarnation.decode(errors="replace"),
-                silent_s=silent_ms / 1000,
+                # Times that no clock has told would be no dates to whoever shows them.
+                silent_s=min(max(0, silent_ms) / 1000, LONGEST_SILENCE_S),
                 state=state.decode(errors="replace") or "running",
                 leased=int(here) + leased[name],
                 facts=_facts(facts),

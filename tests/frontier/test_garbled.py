@@ -5,6 +5,7 @@ import pytest
 from farm.frontier import keys
 from farm.frontier.client import RedisClient
 from farm.frontier.dead import DeadFilter
+from farm.frontier.nodes import LONGEST_SILENCE_S
 from farm.frontier.shards import decode_counters, encode_counters
 from farm.model.crawl import Ledger
 from farm.model.outcome import Ack, Bury, FailureKind, Retry
@@ -134,6 +135,9 @@ async def test_names_that_are_no_text_are_nobodys(bench: Bench) -> None:
     assert await bench.client.command("SCARD", feeds) == 0
     await bench.raw("ZADD", "@left", 5, b"\xff")
     await bench.raw("HSET", "@gone", b"\xff", b"\xfe x {}")
-    assert [one.is_alive for one in await bench.frontier.nodes.history()] == [False]
+    await bench.raw("ZADD", "@nodes", "-1e300", "n")
+    history = await bench.frontier.nodes.history()
+    assert [one.is_alive for one in history if one.name != "n"] == [False]
+    assert all(0 <= one.silent_s <= LONGEST_SILENCE_S for one in history)
     await bench.raw("HSET", "@bans", b"\xff", b"99999999999999 1")
     assert [ban.proxy for ban in await bench.frontier.bans.exchange([])] == ["\ufffd"]
