@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from farm.app.access import DEFAULT_CRAWL, PRIVATE, check_authorities, output_folder, redis_url
-from farm.app.rendering import Credentials, credentials, needs_browser
+from farm.app.rendering import Credentials, credentials, needs_browser, why_all_by_browser
 from farm.browser import chromium
 from farm.browser.chromium import BrowserBinary, find_browser
 from farm.browser.consent import check_rules
@@ -189,8 +189,7 @@ def preflight(
     without = chromium.why_without_sandbox() if settings.sandbox and binary else ""
     if without:
         warnings += (f"Chromium's sandbox is off, because {without}, or accept it with --no-sandbox.",)
-    if settings.insecure:
-        warnings += ("Certificates are not checked (--insecure).",)
+    warnings += _consequences(settings)
     return RunPlan(
         settings=settings,
         crawl=crawl,
@@ -212,6 +211,14 @@ def preflight(
         notes=(taken_up,) if taken_up else (),
         origins=tuple(dict.fromkeys([*origins, *(f"{origin_of(seed.url)}/" for seed in seeds)])),
     )
+
+
+def _consequences(settings: RunSettings) -> tuple[str, ...]:
+    """Return what follows from the settings that a user may not expect."""
+    insecure = ("Certificates are not checked (--insecure).",) if settings.insecure else ()
+    flag = why_all_by_browser(settings)
+    by_browser = (f"--render auto leaves every page to the browser, which {flag} needs.",) if flag else ()
+    return (*insecure, *by_browser)
 
 
 def check_processes(processes: int | None, contexts: int, budget_bytes: int) -> int:

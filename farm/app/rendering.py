@@ -108,6 +108,12 @@ def needs_browser(settings: RunSettings) -> bool:
     return rules.named != {Renderer.FETCH}
 
 
+def why_all_by_browser(settings: RunSettings) -> str:
+    """Return the flag that makes `--render auto` leave every page to the browser; empty where there is none."""
+    asked = _by_browser_alone(settings) if RenderMode.AUTO in renderer_rules(settings).modes else ()
+    return f"--{asked[0].replace('_', '-')}" if asked else ""
+
+
 def _by_browser_alone(settings: RunSettings) -> list[str]:
     """Return the names of what is asked for and needs a browser on every page."""
     asked = [name for name in BY_BROWSER_ALONE if getattr(settings, name)]

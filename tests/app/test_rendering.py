@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from farm.app.preflight import preflight
-from farm.app.rendering import credentials, needs_browser, slot_params
+from farm.app.rendering import credentials, needs_browser, renderer_rules, slot_params, why_all_by_browser
 from farm.app.run_summary import shown_settings
 from farm.detect.page_features import MARKUP_CHARS, TEXT_CHARS
 from farm.model.errors import UsageError
+from farm.model.page import Renderer
 from farm.settings.commands import RunSettings
 from farm.settings.units import is_timezone
 
@@ -117,3 +118,17 @@ def test_a_browser_is_needed_unless_every_page_is_fetched() -> None:
     assert needs_browser(RunSettings(site={"a.example": {"render": "fetch"}}))
     assert not needs_browser(RunSettings(render="fetch"))
     assert not needs_browser(RunSettings(render="fetch", site={"a.example": {"render": "fetch"}}))
+
+
+def test_auto_has_nothing_to_choose_where_each_page_needs_a_browser() -> None:
+    """A browser is looked for in any case: it brings the pages that are compared."""
+    auto = RunSettings(render="auto")
+    assert needs_browser(auto)
+    assert renderer_rules(auto).cheap == (Renderer.FETCH, Renderer.LIGHT)
+    for asked in ({"screenshot": True}, {"consent": "reject"}, {"click": ("#more",)}):
+        settings = RunSettings(render="auto", **asked)
+        assert needs_browser(settings)
+        assert renderer_rules(settings).cheap == ()
+        assert why_all_by_browser(settings) == f"--{next(iter(asked))}"
+    assert why_all_by_browser(auto) == ""
+    assert why_all_by_browser(RunSettings(screenshot=True)) == ""
