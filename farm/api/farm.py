@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Literal, Unpack, cast
 
 from farm.api.following import RunFollower, run_to_end
-from farm.api.handlers import D, E, F, Handlers
+from farm.api.handlers import D, E, F, Handlers, L
 from farm.api.loading import load_attribute
 from farm.api.options import Options
 from farm.api.records import PageRecord, visited_of
@@ -70,6 +70,19 @@ class Farm:
         """Declare the handler of pages that no other one is for."""
         self.handlers.set_default(function)
         return function
+
+    def login(self, url: str, *, logged_in: str, secret: str) -> Callable[[L], L]:
+        """Declare how to log in to a site: a coroutine function that gets the browser's page at `url`.
+
+        It runs once over all nodes, and again when a page lacks what `logged_in`, a CSS selector, matches on pages
+        of a session. `secret`, such as the password, encrypts the session in Redis.
+        """
+
+        def declare(function: L) -> L:
+            self.handlers.set_login(function, url, logged_in, secret)
+            return function
+
+        return declare
 
     def before_navigation(self, function: F) -> F:
         """Declare a hook that is called before each navigation, with a `Page` that has no content yet."""
@@ -183,7 +196,8 @@ class Farm:
                     "processes out."
                 )
             settings = settings.model_copy(update={"processes": 1})
-        plan = preflight(settings, [seeds] if isinstance(seeds, str) else seeds, handling)
+        given = [seeds] if isinstance(seeds, str) else seeds
+        plan = preflight(settings, given, handling, self.handlers.login)
         return replace(plan, stream=stream)
 
     async def _read(

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from farm.api.loading import digest_of, load_attribute
+from farm.api.login import LoginFunction, LoginHook, login_by
 from farm.api.page import Page, PageVerdict
+from farm.browser.login import LoginFlow
 from farm.model.errors import UsageError
 from farm.model.handling import DeadPage, PageHandled, VisitedPage
 from farm.model.url import path_of
@@ -21,6 +23,7 @@ EndFunction = Callable[[Summary], Awaitable[None]]
 F = TypeVar("F", bound=PageFunction)
 D = TypeVar("D", bound=DeadFunction)
 E = TypeVar("E", bound=EndFunction)
+L = TypeVar("L", bound=LoginFunction)
 _REFUSED = 400
 
 
@@ -54,6 +57,8 @@ class Handlers:
         self._on_dead: list[DeadFunction] = []
         self._on_finished: list[EndFunction] = []
         self._labels: frozenset[str] = frozenset()
+        self.login: LoginFlow | None = None
+        """How the user's code logs in to a site."""
 
     def __bool__(self) -> bool:
         """Whether there is anything to call."""
@@ -63,7 +68,10 @@ class Handlers:
     def _functions(self) -> list[Callable[..., Awaitable[None]]]:
         default = [self._default] if self._default is not None else []
         routed = [route.function for route in self._routes]
-        return [*routed, *self._labelled.values(), *default, *self._before, *self._after, *self._on_dead]
+        hook = self.login.code if self.login is not None else None
+        logs_in = [hook.function] if isinstance(hook, LoginHook) else []
+        hooks: list[Callable[..., Awaitable[None]]] = [*self._before, *self._after, *self._on_dead, *logs_in]
+        return [*routed, *self._labelled.values(), *default, *hooks]
 
     @property
     def digest(self) -> str:
@@ -136,6 +144,13 @@ class Handlers:
         """Declare what is called with the summary at the end of a run."""
         _check(function)
         self._on_finished.append(function)
+
+    def set_login(self, function: LoginFunction, url: str, logged_in: str, secret: str) -> None:
+        """Declare what logs in. Raises UsageError for a second one, and for what cannot be meant."""
+        _check(function)
+        if self.login is not None:
+            raise UsageError("@farm.login is there already; a Farm has one.")
+        self.login = login_by(LoginHook(function, lambda: self.app), url, logged_in, secret)
 
     @property
     def hears_of_dead(self) -> bool:

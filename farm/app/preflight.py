@@ -12,6 +12,7 @@ from farm.app.rendering import Credentials, credentials, needs_browser, why_all_
 from farm.browser import chromium
 from farm.browser.chromium import BrowserBinary, find_browser
 from farm.browser.consent import check_rules
+from farm.browser.login import LoginFlow
 from farm.egress import AllowedNetwork, Guard
 from farm.egress.proxy_file import ProxyFile
 from farm.egress.webhook import WebhookClient, read_key
@@ -133,11 +134,12 @@ def preflight(
     settings: RunSettings,
     more_seeds: Iterable[str | Mapping[str, Any]] = (),
     handling: PageHandling | None = None,
+    login: LoginFlow | None = None,
 ) -> RunPlan:
     """Check the settings and the machine; raises UsageError or BrowserUnavailable, and creates nothing.
 
     `more_seeds` come on top of those in the settings, each as a URL or as an object of a seeds file; `handling` is
-    the user's code for pages.
+    the user's code for pages, `login` that for a login.
     """
     seeds, warnings = given_seeds(
         chain(settings.urls, more_seeds),
@@ -158,7 +160,7 @@ def preflight(
             f"This crawl was begun with the handlers of --app {settings.app}; give it again, or --app none to go "
             "on without."
         )
-    secrets = credentials(settings)
+    secrets = credentials(settings, login)
     check_sinks(settings.sink, have_items=settings.extract is not None or handling is not None)
     _check_effect(settings, flags, follows=handling is not None)
     declaration = read_declaration(settings.extract) if settings.extract is not None else None
@@ -195,7 +197,11 @@ def preflight(
         crawl=crawl,
         output=output,
         seeds=seeds,
-        agreed=agreed_settings(settings) | ({DECLARATION: declaration.stored()} if declaration else {}),
+        agreed={
+            **agreed_settings(settings),
+            **({DECLARATION: declaration.stored()} if declaration else {}),
+            **({"with_login": True} if secrets.login else {}),
+        },
         guard=guard,
         binary=binary,
         sandbox=settings.sandbox and not without,

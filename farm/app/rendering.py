@@ -60,8 +60,11 @@ class Credentials:
     login: LoginFlow | None = None
 
 
-def credentials(settings: RunSettings) -> Credentials:
-    """Read headers and storage state; raises UsageError, which never repeats a value."""
+def credentials(settings: RunSettings, login: LoginFlow | None = None) -> Credentials:
+    """Read headers, storage state and login; raises UsageError, which never repeats a value.
+
+    `login` is that of the user's code.
+    """
     zone = settings.timezone
     if zone is not None and not is_timezone(zone):
         raise UsageError(f"--timezone {zone} is no time zone; write a name such as Europe/Berlin or UTC.")
@@ -72,7 +75,10 @@ def credentials(settings: RunSettings) -> Credentials:
         if table.headers
     }
     state = read_state(settings.storage_state) if settings.storage_state is not None else None
-    return Credentials(headers, own, state, credentials_of_login(settings.login, settings.logged_in))
+    if login is not None and (settings.login is not None or settings.render is not RenderMode.BROWSER):
+        raise UsageError("@farm.login goes neither with --login nor with another --render than browser.")
+    declared = credentials_of_login(settings.login, settings.logged_in)
+    return Credentials(headers, own, state, login or declared)
 
 
 def credentials_of_login(path: Path | None, logged_in: str | None) -> LoginFlow | None:
@@ -217,7 +223,7 @@ def secret_texts(secrets: Credentials) -> tuple[str, ...]:
     # Of `Bearer TOKEN` a page may show the second part alone.
     found = {part for value in headers for part in (value, value.rpartition(" ")[2])}
     if secrets.login is not None:
-        found |= {step.value.reveal() for step in secrets.login.steps}
+        found |= {secrets.login.secret.reveal(), *(step.value.reveal() for step in secrets.login.steps)}
     if secrets.state is not None:
         found |= {one["value"] for one in secrets.state["cookies"]}
         found |= {

@@ -21,7 +21,7 @@ import hashlib
 import os
 import tomllib
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,10 @@ class LoginFlow:
     domain_of: Callable[[str], str] = field(repr=False)
     step_s: float = STEP_S
     """How long each step may take."""
+    code: Callable[[Page], Awaitable[None]] | None = field(default=None, repr=False)
+    """The user's own steps, in the place of declared ones. Raises LoginFailed."""
+    secret: Secret = field(default_factory=lambda: Secret(""))
+    """What only the nodes of the crawl know, where the steps do not have it."""
 
     @property
     def site(self) -> str:
@@ -73,6 +77,8 @@ class LoginFlow:
 
         Raises LoginFailed with the step.
         """
+        if self.code is not None:
+            await self.code(page)
         for number, step in enumerate(self.steps, 1):
             try:
                 await _carry_out(step, page, 1000 * self.step_s)
@@ -99,7 +105,8 @@ class LoginFlow:
 
     def seal(self, crawl: str) -> "StateSeal":
         """Return what makes a state unreadable for whoever does not have this login."""
-        secrets = orjson.dumps([[step.kind, step.target, step.value.reveal()] for step in self.steps])
+        steps = [[step.kind, step.target, step.value.reveal()] for step in self.steps]
+        secrets = orjson.dumps([self.secret.reveal(), steps])
         return StateSeal(secrets, f"farm login {crawl} {self.url}")
 
 

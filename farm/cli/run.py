@@ -52,7 +52,8 @@ def main(arguments: Sequence[str]) -> int:
 
         farm = load_app(settings.app)
         settings = load(RunSettings, arguments, "farm run", about, farm.options)
-    plan = preflight(settings, handling=farm.handlers if farm is not None else None)
+    handlers = farm.handlers if farm is not None else None
+    plan = preflight(settings, handling=handlers, login=handlers.login if handlers is not None else None)
     if any(sink.kind == "stdout" for sink in plan.settings.sink) and reserve() and settings.live == "auto":
         # The view would be drawn over the records.
         plan = replace(plan, settings=plan.settings.model_copy(update={"live": "off"}))

@@ -129,7 +129,6 @@ def agreed_settings(settings: RunSettings) -> dict[str, Any]:
             {header.reveal().partition(":")[0].strip().lower() for header in settings.header}
         ),
         "with_storage_state": settings.storage_state is not None,
-        **({"with_login": True} if settings.login is not None else {}),
         **agreed_tables(settings.site),
         **of_records,
     }

@@ -91,6 +91,45 @@ def test_a_state_is_saved_and_used(members: Members, tmp_path: Path) -> None:
     assert "The secret of 1." in page.output
 
 
+APP = """
+import os
+from playwright.async_api import Page as BrowserPage
+from farm import Farm, Page
+
+farm = Farm()
+
+
+@farm.login("URLlogin", logged_in="a[href='/logout']", secret=os.environ["MEMBERS_PASSWORD"])
+async def log_in(page: BrowserPage) -> None:
+    await page.fill("[name=user]", "USER")
+    await page.fill("[name=password]", os.environ["MEMBERS_PASSWORD"])
+    await page.click("button")
+
+
+@farm.default
+async def read(page: Page) -> None:
+    page.emit({"secret": page.css("p")[0].text})
+    page.follow("a[href^='/p/']")
+"""
+
+
+def test_a_hook_logs_in_for_all_processes(members: Members, tmp_path: Path) -> None:
+    """As the steps of a file do; what it raises is told with its line."""
+    source = APP.replace("URL", members.url).replace("USER", USER)
+    (tmp_path / "members.py").write_text(source)
+    arguments = (members.url, "--app", "members:farm", "--processes", "2")
+    finished = crawl(tmp_path / "out", *arguments).finish()
+    assert finished.code == 0, finished.output
+    assert members.visits == whole(members)
+    assert members.logins == 3
+    (tmp_path / "broken.py").write_text(source.replace("await page.click", "await page.clock"))
+    broken = crawl(tmp_path / "broken", members.url, "--app", "broken:farm").finish()
+    assert broken.code == 2
+    assert (
+        "at last: TypeError: 'Clock' object is not callable at broken.py:13 log_in; correct" in broken.output
+    )
+
+
 @pytest.mark.slow
 def test_two_nodes_share_the_logins(members: Members, tmp_path: Path) -> None:
     """One of them logs in, and both go on."""
