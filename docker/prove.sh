@@ -45,6 +45,22 @@ copy_from_context() {  # COPY A... B, as the engine does it: a folder's content,
     done
 }
 
+within() {  # within SECONDS COMMAND...: try it until it succeeds
+    for _ in $(seq $((10 * $1))); do
+        "${@:2}" 2>/dev/null && return 0
+        sleep 0.1
+    done
+    return 1
+}
+
+first_process() {  # first_process PID NAME: the first of this name below a process
+    for child in $(pgrep -P "$1"); do
+        if [ "$(cat "/proc/$child/comm")" = "$2" ]; then echo "$child"; return 0; fi
+        ! first_process "$child" "$2" || return 0
+    done
+    return 1
+}
+
 image() {
     # Stands for python:3.13-slim-trixie: the same release, Python by the distribution.
     root=$(copy_root "$(base_root python3-venv)" image)
@@ -66,6 +82,17 @@ image() {
 import json, sys
 print("ledger:", json.load(open(sys.argv[1]))["ledger"])
 END
+
+    say "told to end as an engine does it: SIGTERM to process 1"
+    enter "$root" "$user" $entry run "$url" --output /crawls/told --stay --contexts 4 --allow-network 127.0.0.0/8 --live off &
+    running=$!
+    within 60 grep -q . "$root/crawls/told/pages.jsonl" || { echo "there is no page"; exit 1; }
+    kill -TERM "$(first_process "$running" tini)"
+    code=0
+    wait "$running" || code=$?
+    [ "$code" = 143 ] || { echo "it ended with $code"; exit 1; }
+    [ "$(wc -l <"$root/crawls/told/pages.jsonl")" = "$(python3 -c 'import json, sys
+print(json.load(open(sys.argv[1]))["ledger"]["done"])' "$root/crawls/told/summary.json")" ]
     remove_root "$root"
 }
 

@@ -36,8 +36,8 @@ def ran(costs: Costs, shape: Shape, load: Load, deaths: Deaths | None = None) ->
 def test_every_url_is_done_though_nodes_die(masters: int) -> None:
     """What a dead node had is visited again, and nothing stays behind."""
     shape = Shape(nodes=4, contexts=20, cores=8, masters=masters)
-    simulation, outcome = ran(COSTS, shape, Load(20_000, 200, spaced=10), Deaths(every_s=5, away_s=10))
-    assert outcome.done == 20_000
+    simulation, outcome = ran(COSTS, shape, Load(10_000, 200, spaced=10), Deaths(every_s=5, away_s=10))
+    assert outcome.done == 10_000
     assert outcome.deaths > 5
     assert outcome.repeated > 0
     assert (sum(simulation._left), sum(simulation._flying)) == (0, 0)
@@ -51,7 +51,7 @@ def test_a_run_is_repeated_exactly() -> None:
 
 def test_what_is_under_way_is_the_rate_times_the_time() -> None:
     """Little's law, of figures that are counted apart."""
-    _, outcome = ran(COSTS, Shape(2, 40, 16), Load(20_000, 400))
+    _, outcome = ran(COSTS, Shape(2, 40, 16), Load(10_000, 400))
     under_way = outcome.busy * 80
     assert outcome.pages_per_s * outcome.visit_s == pytest.approx(under_way, rel=0.05)
 
@@ -74,7 +74,7 @@ def test_a_spacing_is_kept() -> None:
 @pytest.mark.parametrize("masters", [1, 4])
 def test_redis_serves_one_call_after_the_other(masters: int) -> None:
     """Where nothing else takes time, the rate is what its thread can do; several masters share the work."""
-    load = Load(60_000, 1_000, skew=0.0, latency_s=0.0, links=50)
+    load = Load(12_000 * masters, 1_000, skew=0.0, latency_s=0.0, links=50)
     _, outcome = ran(CHEAP, Shape(20, 40, 64, masters=masters), load)
     a_call_ms = CHEAP.pair_ms + 50 * CHEAP.link_ms + CHEAP.start_ms
     assert outcome.redis > 0.8
@@ -90,12 +90,12 @@ def test_cores_bound_what_computes() -> None:
 
 def test_what_is_left_is_reckoned() -> None:
     """A tenth of a crawl says how long all of it takes, and which site is the last."""
-    shape, load = Shape(2, 40, 16), Load(60_000, 400, skew=0.0)
+    shape, load = Shape(2, 40, 16), Load(30_000, 400, skew=0.0)
     whole = Simulation(COSTS, shape, load).run()
-    part = Simulation(COSTS, shape, load).run(6_000)
-    assert part.done == 6_000
+    part = Simulation(COSTS, shape, load).run(4_000)
+    assert part.done == 4_000
     assert part.lasts_s == pytest.approx(whole.lasts_s, rel=0.1)
-    slow = Simulation(COSTS, shape, Load(60_000, 400, skew=0.0, spaced=2, spacing_s=10)).run(6_000)
+    slow = Simulation(COSTS, shape, Load(30_000, 400, skew=0.0, spaced=2, spacing_s=10)).run(4_000)
     assert slow.slowest_site_s > slow.lasts_s
 
 
