@@ -135,7 +135,7 @@ def test_urls_are_taken_apart_in_one_place() -> None:
         "farm/egress/fetch.py",  # makes a request of a URL
         "farm/egress/document_client.py",  # makes a request of a URL
         "farm/egress/upstream.py",  # a proxy's address
-        "farm/egress/webhook.py",  # an address of the user's own
+        "farm/egress/poster.py",  # an address of the user's own
     }
 
 

@@ -205,6 +205,10 @@ class Options(TypedDict, total=False):
     """
     webhook_secret_file: str | PathLike[str] | None
     """the secret by which the events are signed."""
+    otlp: str | None
+    """send a trace of each visit there, by OpenTelemetry's OTLP over HTTP, such as
+    http://127.0.0.1:4318.
+    """
     keep_for: str | None
     """how long Redis keeps a crawl that is finished, once its nodes have ended; `farm run`, `add` and
     `dead replay` keep it for good [for ever].

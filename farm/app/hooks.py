@@ -1,15 +1,19 @@
-"""The user's webhook, joined: what is told, by whom, and where to."""
+"""What is told to others, joined: the user's webhook, and what collects traces."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
+from farm import __version__
 from farm.app.session import CrawlSession
+from farm.egress.poster import HttpPoster
 from farm.egress.webhook import WebhookClient, read_key
 from farm.frontier.dead import DeadLetter
 from farm.frontier.frontier import RedisFrontier
 from farm.model.clock import Clock
 from farm.model.crawl import Stats
 from farm.model.errors import UsageError
+from farm.monitor.traces import Tracer
 from farm.runtime.control import ExitReason
 from farm.runtime.webhooks import Webhooks
 from farm.settings.commands import RunSettings
@@ -37,6 +41,27 @@ def webhooks(session: CrawlSession, clock: Clock) -> Webhooks | None:
 
     hooks = session.frontier.hooks
     return Webhooks(session.crawl.name, session.node, hooks, client.post, letter, clock)
+
+
+def trace_poster(settings: RunSettings) -> HttpPoster | None:
+    """Return what sends traces; None where they are not wanted. Raises UsageError for what is no address."""
+    if settings.otlp is None:
+        return None
+    return HttpPoster("--otlp", settings.otlp, settings.ca_file, "/v1/traces")
+
+
+def tracer(session: CrawlSession, clock: Clock) -> Tracer | None:
+    """Return what traces the visits of a run; None where that is not wanted."""
+    poster = trace_poster(session.plan.settings)
+    if poster is None:
+        return None
+    service = {
+        "service.name": "farm",
+        "service.version": __version__,
+        "service.instance.id": session.node,
+        "farm.crawl": session.crawl.name,
+    }
+    return Tracer(service, partial(poster.post, {}), clock)
 
 
 async def tell_end(hooks: Webhooks, reason: ExitReason | None, stats: Stats) -> None:

@@ -14,6 +14,7 @@ from farm.browser.chromium import BrowserBinary, find_browser
 from farm.browser.consent import check_rules
 from farm.browser.login import LoginFlow
 from farm.egress import AllowedNetwork, Guard
+from farm.egress.poster import HttpPoster
 from farm.egress.proxy_file import ProxyFile
 from farm.egress.webhook import WebhookClient, read_key
 from farm.extract.declaration import Declaration, read_declaration
@@ -294,6 +295,8 @@ def _check_effect(settings: RunSettings, flags: Collection[str], *, follows: boo
         )
     if settings.webhook is not None and settings.webhook_secret_file is not None:
         WebhookClient(settings.webhook, read_key(settings.webhook_secret_file))
+    if settings.otlp is not None:
+        HttpPoster("--otlp", settings.otlp)
     if settings.depth and "depth" in flags and settings.scope is ScopeKind.PAGE and not follows:
         raise UsageError(
             "--depth has no effect with --scope page, which follows no links; leave one of them out."

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from farm.app.assembly import assemble_node, beating
-from farm.app.hooks import webhooks
+from farm.app.hooks import tracer, webhooks
 from farm.app.preflight import RunPlan
 from farm.app.processes import supervise
 from farm.app.records import disk_quota
@@ -17,6 +17,7 @@ from farm.monitor.merged import MergedEvents
 from farm.monitor.outcomes import LoggedTroubles, RunOutcomes, RunTotals
 from farm.monitor.published import ReportPublisher
 from farm.monitor.snapshot import Snapshot
+from farm.monitor.traces import Tracer
 from farm.runtime.control import ByteBudget, Control
 from farm.runtime.flow import EligibleReporter
 from farm.runtime.node import Companion, Node
@@ -42,6 +43,8 @@ class Assembly:
     """What counts the bytes by proxies; None without proxies."""
     hooks: Webhooks | None = None
     """What tells the user's webhook; None without one."""
+    tracer: Tracer | None = None
+    """What traces the visits; None where that is not wanted."""
 
 
 @asynccontextmanager
@@ -79,12 +82,16 @@ async def assemble(
         if hooks is not None:
             folds.append(hooks.fold)
             watched.append(hooks.run)
+        traced = tracer(session, clock)
+        if traced is not None:
+            folds.append(traced.fold)
+            watched.append(traced.run)
         if plan.processes > 1:
             merged = MergedEvents(emit, plan.budget_bytes, clock.monotonic)
             node = await stack.enter_async_context(
                 supervise(session, sink, reaper, control, merged, emit, clock, watched)
             )
-            yield Assembly(node, control, sink, outcomes, merged.totals, merged.tell_lag, None, hooks)
+            yield Assembly(node, control, sink, outcomes, merged.totals, merged.tell_lag, None, hooks, traced)
             return
         watched.append(NodeWatch(session.frontier.seen_nodes, session.node, emit, clock).run)
         parts = await stack.enter_async_context(
@@ -99,7 +106,7 @@ async def assemble(
                 watched,
             )
         )
-        yield Assembly(parts.node, control, sink, outcomes, parts.totals, emit, parts.budget, hooks)
+        yield Assembly(parts.node, control, sink, outcomes, parts.totals, emit, parts.budget, hooks, traced)
 
 
 async def _record_sink(plan: RunPlan, node: str) -> RecordSink:

@@ -35,6 +35,8 @@ from farm.sinks.summary import Summary
 
 log = logging.getLogger("farm.run")
 COUNT_S = 3.0
+FLUSH_S = 5.0
+"""How long the end of a run waits for whoever takes its traces."""
 GARBAGE_AFTER = 10_000
 """Objects. By Python's own 700 it looks so often that it is 8 % of its time, and finds next to nothing."""
 
@@ -227,6 +229,8 @@ async def _work(
                 await note_end(plan, session.frontier)
             if assembly.hooks is not None:
                 await tell_end(assembly.hooks, reason, stats)
+            if assembly.tracer is not None:
+                await assembly.tracer.flush(FLUSH_S)
             emit(StatsRead(clock.monotonic(), stats))
             snapshot = tally.snapshot(clock.monotonic())
             observer.ended()

@@ -251,6 +251,11 @@ class NodeSettings(BaseModel):
     webhook_secret_file: Path | None = option(
         None, "the secret by which the events are signed", metavar="FILE", needs="webhook"
     )
+    otlp: WebhookUrl | None = option(
+        None,
+        "send a trace of each visit there, by OpenTelemetry's OTLP over HTTP, such as http://127.0.0.1:4318",
+        metavar="URL",
+    )
     keep_for: Duration | None = option(
         None,
         "how long Redis keeps a crawl that is finished, once its nodes have ended; `farm run`, `add` and "

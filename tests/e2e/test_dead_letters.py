@@ -55,14 +55,20 @@ def _shop(mended: Event) -> Iterator[str]:
 
 
 @contextmanager
-def _webhook(refused: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Take events, but for the first ones; yield the address, and the events that are signed well."""
+def _webhook(refused: int) -> Iterator[tuple[str, list[dict[str, Any]], list[dict[str, Any]]]]:
+    """Take traces, and events but for the first ones; yield the address, traces, and the events signed well."""
     taken: list[dict[str, Any]] = []
+    traces: list[dict[str, Any]] = []
     left = [refused]
 
     class Takes(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.path == "/v1/traces":
+                traces.append(json.loads(body))
+                self.send_response(200)
+                self.end_headers()
+                return
             named = f"{self.headers['webhook-id']}.{self.headers['webhook-timestamp']}.".encode()
             signed = base64.b64encode(hmac.digest(KEY, named + body, "sha256")).decode()
             left[0] -= 1
@@ -78,7 +84,7 @@ def _webhook(refused: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Takes) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}/hook", taken
+            yield f"http://127.0.0.1:{server.server_port}", traces, taken
         finally:
             server.shutdown()
 
@@ -97,9 +103,16 @@ def test_each_failing_url_is_listed_with_its_reason_and_comes_back(out: Path) ->
     The webhook is told of each, signed, though it took nothing at first.
     """
     mended = Event()
-    with _shop(mended) as url, _webhook(refused=1) as (hook, told):
+    with _shop(mended) as url, _webhook(refused=1) as (hook, traces, told):
         (out.parent / "hook.secret").write_bytes(KEY)
-        hooked = ("--webhook", hook, "--webhook-secret-file", str(out.parent / "hook.secret"))
+        hooked = (
+            "--otlp",
+            hook,
+            "--webhook",
+            f"{hook}/hook",
+            "--webhook-secret-file",
+            str(out.parent / "hook.secret"),
+        )
         first = _run(out, f"{url}/", *hooked)
         assert first.code == 0, first.output
         listed = farm("dead", "list", "--json", "--output", str(out), folder=out)
@@ -108,6 +121,9 @@ def test_each_failing_url_is_listed_with_its_reason_and_comes_back(out: Path) ->
         assert [one["type"] for one in told].count("dead_letter") == len(told) - 1 == 4
         assert {one["data"]["url"].removeprefix(url): one["data"]["reason"] for one in told[:4]} == REASONS
         assert (told[4]["type"], told[4]["data"]["dead"]) == ("crawl_finished", 4)
+        spans = [span for one in traces for span in one["resourceSpans"][0]["scopeSpans"][0]["spans"]]
+        assert sum(span["name"] == "visit" for span in spans) == PAGES + 1
+        assert sum(span["name"] == "navigating" for span in spans) == PAGES + 1
         for path, reason in REASONS.items():
             id_ = letters[f"{url}{path}"]["id"]
             picture, html = (out / "snapshots" / f"{id_}.{suffix}" for suffix in ("jpg", "html"))

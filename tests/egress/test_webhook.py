@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.egress import webhook
+from farm.egress import poster
 from farm.egress.webhook import WebhookClient, read_key
 from farm.model.errors import NotDelivered, UsageError
 from farm.model.secret import SecretUrl
@@ -78,7 +78,7 @@ async def test_what_is_not_taken_is_told(answer: bytes, why: str) -> None:
 
 async def test_who_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever sends a byte now and then too: the deadline is that of the whole."""
-    monkeypatch.setattr(webhook, "DEADLINE_S", 0.2)
+    monkeypatch.setattr(poster, "DEADLINE_S", 0.2)
     with pytest.raises(NotDelivered, match=r"no answer within 0.2 s|timed out"):
         await _post(b"")
     with pytest.raises(NotDelivered):
@@ -140,7 +140,7 @@ async def test_an_event_goes_by_tls_to_whoever_is_trusted(tmp_path: Path) -> Non
 
 async def test_who_answers_ever_so_slowly_keeps_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """The farm has a handful for all that blocks; each event is tried ten times."""
-    monkeypatch.setattr(webhook, "DEADLINE_S", 0.2)
+    monkeypatch.setattr(poster, "DEADLINE_S", 0.2)
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(BODY)
