@@ -74,6 +74,7 @@ CALLS: dict[str, Old] = {
     "nodes": lambda bench, _: bench.frontier.nodes.list(),
     "drain": lambda bench, _: bench.frontier.nodes.drain("n"),
     "eligible": lambda bench, _: bench.frontier.eligible(),
+    "lend": _shard("lend", "look", 1),
     "heartbeat": _heartbeat,
 }
 
