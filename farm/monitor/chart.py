@@ -12,11 +12,13 @@ _AXIS = 7
 _STEPS = (1, 1.5, 2, 3, 4, 5, 6, 8, 10)
 _MARK_EVERY = 15
 _LEAST_ROWS = 2
+_LEAST, _MOST = 1e-9, 1e15
+"""What is not between them is drawn as nothing."""
 
 
 def nice_top(value: float) -> float:
     """Return the least round number (1, 1.5, 2, 3, 4, 5, 6 or 8 times a power of ten) not below it; 1 for none."""
-    if not value > 0 or not math.isfinite(value):
+    if not _LEAST < value < _MOST:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
     return next((step * power for step in _STEPS if step * power >= value * (1 - 1e-9)), 10 * power)
@@ -30,7 +32,8 @@ def bar_chart(values: Sequence[float], every_s: float, width: int, rows: int, gl
     height, columns = rows - 2, width - _AXIS - 2
     if height < _LEAST_ROWS or columns < _MARK_EVERY:
         return []
-    shown = [max(0.0, value) for value in values[-columns:]]
+    # A report of another node may have any number.
+    shown = [value if _LEAST < value < _MOST else 0.0 for value in values[-columns:]]
     top = nice_top(max(shown, default=0.0))
     levels = [round(value / top * height * 8) for value in shown]
     lines = []

@@ -1,7 +1,7 @@
 """Charts of characters."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from farm.model.crawl import Ledger
@@ -31,7 +31,8 @@ def test_the_newest_bar_is_at_the_right_and_the_axis_says_when() -> None:
     assert "-30s" in lines[5]
 
 
-@given(values=st.lists(st.floats(allow_nan=False)), width=st.integers(0, 200), rows=st.integers(0, 30))
+@example(values=[float("inf"), 5e-324, 1e308, -1.0], width=80, rows=12)
+@given(values=st.lists(st.floats()), width=st.integers(0, 200), rows=st.integers(0, 30))
 def test_a_chart_never_leaves_its_place(values: list[float], width: int, rows: int) -> None:
     """Whatever its values are, those of another node's report included."""
     lines = bar_chart(values, 2.0, width, rows, ASCII)
