@@ -4,12 +4,14 @@ What comes of it is written into each element's `style`, where the text is read 
 the same of an element the important one counts, then the more special one, then the later one.
 """
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
 from farm.extract.stylesheets import StyleRule
 
+_CLASSES = re.compile(r' class="([^"]*)"')
 MOST_SELECTORS = 4_000
 MOST_FOR_SLOW = 5_000
 """Elements of a page on which every selector is tried."""
@@ -17,9 +19,11 @@ MOST_MATCHES = 200_000
 _Said = dict[str, tuple[tuple[bool, tuple[int, int, int], int], str]]
 
 
-def apply_styles(parser: LexborHTMLParser, sheets: Sequence[Iterable[StyleRule]]) -> bool:
+def apply_styles(parser: LexborHTMLParser, sheets: Sequence[Sequence[StyleRule]]) -> bool:
     """Write what the sheets say into the elements; return False where there were too many rules or matches."""
-    known = _classes_of(parser)
+    if not any(sheets):
+        return True
+    known = {name for value in _CLASSES.findall(parser.html or "") for name in value.split()}
     # They take time by the square of the number of elements.
     slow = (":has(", ":nth-") if len(parser.css("*")) > MOST_FOR_SLOW else ()
     found: dict[int, tuple[LexborNode, _Said]] = {}
@@ -49,13 +53,6 @@ def _matched(parser: LexborHTMLParser, selector: str) -> list[LexborNode]:
     except SelectolaxError:
         # A selector that the library does not know; of a list in a sheet the others hold here.
         return []
-
-
-def _classes_of(parser: LexborHTMLParser) -> set[str]:
-    found: set[str] = set()
-    for node in parser.css("[class]"):
-        found.update((node.attributes.get("class") or "").split())
-    return found
 
 
 def _write(node: LexborNode, said: _Said) -> None:

@@ -102,3 +102,8 @@ class Style:
 
 
 style_of = lru_cache(maxsize=1024)(Style)
+
+
+def is_telling(attributes: str) -> bool:
+    """Return whether these attributes, as the parser writes them, may bear on the text of any element."""
+    return "style=" in attributes or "hidden=" in attributes or "popover=" in attributes

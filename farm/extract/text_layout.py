@@ -9,6 +9,7 @@ import re
 
 BLANKS = " \t\n\r\f"
 _SPACES = re.compile(r"[ \t\n\r\f]+")
+_WORD_BEGINS = re.compile(r"(?<=\s)\S")
 _BUT_BREAKS = re.compile(r"[ \t\r\f]+")
 
 
@@ -144,3 +145,15 @@ class TextLayout:
     def ends(self, *, is_box: bool) -> None:
         """Note that an element ends."""
         self._after_box, self._apart = is_box, False
+
+
+def in_case(text: str, case: str, *, begins_word: bool) -> str:
+    """Return the text as `text-transform` shows it; `begins_word` says whether its first word begins with it."""
+    if case == "uppercase":
+        return text.upper()
+    if case == "lowercase":
+        return text.lower()
+    if case != "capitalize":
+        return text
+    first = text[:1].upper() if begins_word else text[:1]
+    return first + _WORD_BEGINS.sub(lambda found: found[0].upper(), text[1:])

@@ -38,12 +38,12 @@ from farm.extract.element_rules import (
     TABLE,
     VOID,
     Style,
+    is_telling,
     style_of,
 )
-from farm.extract.text_layout import TextLayout
+from farm.extract.text_layout import TextLayout, in_case
 
 _TAG = re.compile(r"<([^<>]*)>")
-_WORD_BEGINS = re.compile(r"(?<=\s)\S")
 _MOST_OPEN_LINKS = 16
 """Links cannot stand in each other but by tricks; of such only the first have the text."""
 
@@ -170,12 +170,12 @@ class VisibleText:
         if self._is_variable and len(text) == 1:
             text = text.translate(ITALICS)
         elif case:
-            text = _in_case(text, case, begins_word=self._lines.begins_word)
+            text = in_case(text, case, begins_word=self._lines.begins_word)
         self._lines.words(text, self._keeps[-1])
 
     def _own(self, name: str, rest: str, does: int, around: int) -> int:
         """Return what an element does that has attributes, stands in a special place, or has a rule of its own."""
-        attributes = attributes_of(rest) if rest else {}
+        attributes = attributes_of(rest) if does & LINK or name in SPECIAL or is_telling(rest) else {}
         if does & LINK:
             does = self._link(name, attributes, does)
         display = ""
@@ -337,14 +337,3 @@ class VisibleText:
             self._cases.pop()
         if does & MUTED:
             self._muted.pop()
-
-
-def _in_case(text: str, case: str, *, begins_word: bool) -> str:
-    if case == "uppercase":
-        return text.upper()
-    if case == "lowercase":
-        return text.lower()
-    if case != "capitalize":
-        return text
-    first = text[:1].upper() if begins_word else text[:1]
-    return first + _WORD_BEGINS.sub(lambda found: found[0].upper(), text[1:])
