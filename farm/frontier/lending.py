@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from farm.frontier.shards import Shards
+from farm.frontier.shards import Shards, decode_counters
 from farm.policy.lending import Share, is_worth_it, lend, raised
 
 EVERY_S = 2.0
@@ -61,12 +61,18 @@ class Lending:
     async def _all(self) -> tuple[float, int]:
         """Return what the crawl began with: interval in ms and places of all shards, 0 where there is no limit.
 
-        Read before anybody has lent; later the first shard knows it.
+        Read before anybody has lent; later the first shard knows it. No limit either while a shard is away.
         """
         if self._limits is None:
-            counters = await self._shards.counters()
-            rate = sum(1 / one["all_interval"] for one in counters if one["all_interval"])
-            self._limits = (1 / rate if rate else 0.0, sum(one["all_limit"] for one in counters))
+            interval_rate, places = 0.0, 0
+            for shard in range(self._shards.count):
+                found = await self._shards.attempt(shard, "stats", in_doubt=True)
+                if not found:
+                    return 0.0, 0
+                counters = decode_counters(found[0])
+                interval_rate += 1 / counters["all_interval"] if counters["all_interval"] else 0.0
+                places += counters["all_limit"]
+            self._limits = (1 / interval_rate if interval_rate else 0.0, places)
         return self._limits
 
     async def _seen(self, lender: int) -> list[_Seen] | None:

@@ -78,7 +78,7 @@ class FaultyProxy:
         up_reader, up_writer = await asyncio.open_unix_connection(self._socket)
         self._open.add(writer)
         try:
-            while chunk := await reader.read(1 << 20):
+            while chunk := await _whole_request(reader):
                 if writer in self._dead:
                     continue
                 fault = self._take(chunk)
@@ -105,3 +105,34 @@ class FaultyProxy:
             self._dead.discard(writer)
             for side in (writer, up_writer):
                 side.close()
+
+
+async def _whole_request(reader: asyncio.StreamReader) -> bytes:
+    """Return the commands that have come, the last one whole; nothing at the end."""
+    request = await reader.read(1 << 20)
+    while request and not _is_whole(request):
+        more = await reader.read(1 << 20)
+        if not more:
+            break
+        request += more
+    return request
+
+
+def _is_whole(request: bytes) -> bool:
+    """Return whether the last command is there to its end: an array of strings, each behind its length."""
+    at = 0
+    while at < len(request):
+        if (strings := _number(request, at)) < 0:
+            return False
+        for _ in range(strings):
+            at = request.find(b"\r\n", at) + 2
+            if at == 1 or at >= len(request) or (length := _number(request, at)) < 0:
+                return False
+            at = request.find(b"\r\n", at) + 2 + length
+        at += 2
+    return at == len(request)
+
+
+def _number(request: bytes, at: int) -> int:
+    end = request.find(b"\r\n", at)
+    return int(request[at + 1 : end]) if end > 0 else -1

@@ -1,5 +1,6 @@
 """What each transition does to the state that is about sites, shards, dead letters and bans."""
 
+from tests.frontier.states_of_limits import CASES as LIMITS
 from tests.frontier.states_of_urls import (
     A1,
     A2,
@@ -18,6 +19,7 @@ from tests.frontier.states_of_urls import (
 NODE_N = {"node": {"hash": {"n": "i1 {}"}}, "nodes": {"zset": {"n": NOW - 3000}}}
 
 CASES: dict[str, Case] = {
+    **LIMITS,
     "register": (
         {},
         {},
@@ -317,54 +319,6 @@ CASES: dict[str, Case] = {
         [b"p", 50, 1, b"r", 60, 3],
         {},
         {"bans": {"hash": {"p": f"{NOW + 50} 1", "r": f"{NOW + 60} 3"}}},
-    ),
-    "quota": (
-        {"lent": 7},
-        {"once:earlier": {"string": "2"}},
-        ("quota", "borrow", 5, 10, "t"),
-        3,
-        {"lent": 10},
-        {"once:earlier": {"string": "2"}, "once:t": {"string": "3"}},
-    ),
-    "quota, repeated": (
-        {"lent": 7},
-        {"once:t": {"string": "2"}},
-        ("quota", "borrow", 5, 10, "t"),
-        2,
-        {"lent": 7},
-        {"once:t": {"string": "2"}},
-    ),
-    "lend: begin": (
-        {},
-        {},
-        ("lend", "begin", 2000, "100", 8),
-        [b"1", b"100", b"8"],
-        {},
-        {"lending": {"hash": {"lender": "1", "begun": str(NOW), "interval": "100", "places": "8"}}},
-    ),
-    "lend: begun too early": (
-        {},
-        {"lending": {"hash": {"lender": "1", "begun": str(NOW - 1000)}}},
-        ("lend", "begin", 2000, "100", 8),
-        [],
-        {},
-        {"lending": {"hash": {"lender": "1", "begun": str(NOW - 1000)}}},
-    ),
-    "lend: set": (
-        {"all_interval": 400, "all_limit": 4, "leased": 3, "tat": NOW + 5000},
-        {"lending": {"hash": {"lender": "1"}}, "out:": {"hash": {"s": str(NOW + 5000)}}},
-        ("lend", "set", 1, "200", 2),
-        [b"200", 3],
-        {"all_interval": 200, "all_limit": 3, "leased": 3, "tat": NOW + 200},
-        {"lending": {"hash": {"lender": "1"}}, "out:": {"hash": {"s": str(NOW + 200)}}},
-    ),
-    "lend: set by one that another has followed": (
-        {"all_interval": 400},
-        {"lending": {"hash": {"lender": "2"}}},
-        ("lend", "set", 1, "200", 0),
-        [],
-        {"all_interval": 400},
-        {"lending": {"hash": {"lender": "2"}}},
     ),
     "stats": (
         {"dead": 1},

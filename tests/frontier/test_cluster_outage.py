@@ -20,6 +20,7 @@ from farm.model.outcome import Ack
 from farm.model.task import Idle, Lease, LeaseRequest
 from tests.frontier.nodes import MASTERS, Nodes
 from tests.frontier.proxy import FaultyProxy
+from tests.frontier.support import eventually_async
 from tests.frontier.worker_process import task_of
 
 
@@ -116,6 +117,17 @@ async def test_every_master_is_looked_at(cluster: Nodes, place: int) -> None:
         await client.close()
     finally:
         master.config_set("appendonly", "yes")
+
+    async def on_disk() -> bool:
+        state = master.info("persistence")
+        return bool(
+            state["aof_enabled"]
+            and not state["aof_rewrite_in_progress"]
+            and not state["aof_rewrite_scheduled"]
+        )
+
+    # Until the new file is written whole, a master that the next test kills would have lost everything.
+    await eventually_async(on_disk)
     assert len(client.warnings) == 1
     assert f"Redis at {name} persists nothing" in client.warnings[0]
 

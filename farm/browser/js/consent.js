@@ -9,7 +9,10 @@ if (!window.consentNews) {
     /^(i )?(accept|agree|allow|ok(ay)?|got it|understood|yes|continue|alle(s)? (akzeptieren|zulassen|erlauben|accepteren)|akzeptieren|zustimmen|einverstanden|annehmen|verstanden|zulassen|tout accepter|accepter|j.accepte|d.accord|aceptar|acepto|permitir|accett[ao]|accetta tutto|consenti|akkoord|accepteren|toestaan|aceitar|aceito|zgadzam|akceptuj|zaakceptuj|godk[aä]nn|acceptera|godta|tillad|hyv[aä]ksy|souhlas|p[rř]ijmout|elfogad)/i;
   let state = "loading";
   let by = "";
+  let told = "";
   let wake = () => {};
+  // Who knows the banner is told before it is answered: the answer may load the page again.
+  const isNews = () => asked.length > 0 || by !== told || ENDS.includes(state);
 
   // The browser's own waits for a frame, and frames are made on demand.
   window.requestIdleCallback = (callback) => setTimeout(callback, 0);
@@ -22,12 +25,13 @@ if (!window.consentNews) {
 
   // What there is to be known, as soon as there is something, or when the time is over.
   window.consentNews = async (ms) => {
-    if (asked.length === 0 && !ENDS.includes(state)) {
+    if (!isNews()) {
       await new Promise((resolve) => {
-        wake = () => (asked.length > 0 || ENDS.includes(state)) && resolve();
+        wake = () => isNews() && resolve();
         setTimeout(resolve, ms);
       });
     }
+    told = by;
     return JSON.stringify({ asked: asked.splice(0, 20), state, by, over: ENDS.includes(state) });
   };
 
