@@ -160,13 +160,15 @@ class _Frame:
         """Look for a banner in the frame and answer it; None where there is none."""
         loop = asyncio.get_running_loop()
         source, rules = _bundle()
-        by, detected_at, evals = "", None, 0
+        by, detected_at, evals, has_begun = "", None, 0, False
+        answer = orjson.dumps({"type": "optIn" if choice == "accept" else "optOut"}).decode()
         try:
             made = await self.send("Page.createIsolatedWorld", CALL_S, frameId=self.id, worldName=_WORLD)
             world = int(made["executionContextId"])
             config = {
                 "enabled": True,
-                "autoAction": "optIn" if choice == "accept" else "optOut",
+                # They wait for a word, which is given once it is known who knows the banner.
+                "autoAction": False,
                 "enablePrehide": False,
                 "enableCosmeticRules": True,
                 "detectRetries": 1,
@@ -180,11 +182,11 @@ class _Frame:
             while (left_s := ends - loop.time()) > 0:
                 news = decoded(await self._evaluate(f"consentNews({1000 * min(NEWS_S, left_s):.0f})", world))
                 by = str(news["by"] or by)
-                for id_, code in news["asked"]:
-                    evals += 1
-                    result = await self._in_main_world(str(code)) if evals <= MOST_EVALS else False
-                    reply = orjson.dumps({"type": "evalResp", "id": id_, "result": result}).decode()
-                    await self._evaluate(f"autoconsentReceiveMessage({reply}); 0", world)
+                evals += await self._replied(news["asked"], MOST_EVALS - evals, world)
+                if news["state"] == "openPopupDetected" and not has_begun:
+                    has_begun = True
+                    await self._evaluate(f"autoconsentReceiveMessage({answer}); 0", world)
+                    continue
                 if news["over"]:
                     return await self._ended(str(news["state"]), by, choice, world)
                 if news["state"] == "cmpDetected":
@@ -201,6 +203,14 @@ class _Frame:
             # It is the page's process that answers, and may say anything.
             return None
         return Consent(choice, by, answered=False) if by else None
+
+    async def _replied(self, asked: Sequence[tuple[str, str]], left: int, world: int) -> int:
+        """Reply to what the rules ask of the page; no more than `left` is evaluated. Return how much was asked."""
+        for number, (id_, code) in enumerate(asked):
+            result = await self._in_main_world(str(code)) if number < left else False
+            reply = orjson.dumps({"type": "evalResp", "id": id_, "result": result}).decode()
+            await self._evaluate(f"autoconsentReceiveMessage({reply}); 0", world)
+        return len(asked)
 
     async def _ended(self, state: str, by: str, choice: Choice, world: int) -> Consent | None:
         if by:

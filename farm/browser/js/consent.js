@@ -9,10 +9,11 @@ if (!window.consentNews) {
     /^(i )?(accept|agree|allow|ok(ay)?|got it|understood|yes|continue|alle(s)? (akzeptieren|zulassen|erlauben|accepteren)|akzeptieren|zustimmen|einverstanden|annehmen|verstanden|zulassen|tout accepter|accepter|j.accepte|d.accord|aceptar|acepto|permitir|accett[ao]|accetta tutto|consenti|akkoord|accepteren|toestaan|aceitar|aceito|zgadzam|akceptuj|zaakceptuj|godk[aä]nn|acceptera|godta|tillad|hyv[aä]ksy|souhlas|p[rř]ijmout|elfogad)/i;
   let state = "loading";
   let by = "";
-  let told = "";
+  let isWaiting = true;
   let wake = () => {};
-  // Who knows the banner is told before it is answered: the answer may load the page again.
-  const isNews = () => asked.length > 0 || by !== told || ENDS.includes(state);
+  // They wait for a word to answer the banner: who knows it is told before, since the answer may load the page again.
+  const isNews = () =>
+    asked.length > 0 || ENDS.includes(state) || (isWaiting && state === "openPopupDetected");
 
   // The browser's own waits for a frame, and frames are made on demand.
   window.requestIdleCallback = (callback) => setTimeout(callback, 0);
@@ -31,7 +32,7 @@ if (!window.consentNews) {
         setTimeout(resolve, ms);
       });
     }
-    told = by;
+    if (state === "openPopupDetected") isWaiting = false;
     return JSON.stringify({ asked: asked.splice(0, 20), state, by, over: ENDS.includes(state) });
   };
 
