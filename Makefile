@@ -2,7 +2,7 @@
 
 PYTEST = .venv/bin/pytest
 # Many tests wait: for a deadline, a process, a browser. What is shared by the tests of a file is made once.
-PARALLEL = -n 2 --dist loadfile
+PARALLEL = -n 3 --dist loadfile
 CODE = farm fixtures tests scripts docker bench
 
 .DEFAULT_GOAL := help

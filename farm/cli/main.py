@@ -1,14 +1,12 @@
 """`farm COMMAND`: finds the command, and turns every error that a user can cause into one sentence."""
 
 import os
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib import import_module
-from types import FrameType
 
 from farm import __version__
+from farm.cli.interruption import ending_on_signals
 from farm.cli.streams import open_standard_streams, tell
 from farm.model.errors import FarmError, UsageError
 from farm.resources.files import OTHERS
@@ -70,13 +68,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     # What a command writes may hold what was behind a login; `farm run` has --file-mode.
     os.umask(os.umask(OTHERS) | OTHERS)
     try:
-        with _exiting_on_sigterm():
+        with ending_on_signals():
             return dispatch(arguments)
     except FarmError as error:
         tell(located(with_flags(str(error), crawl_flags(arguments)), arguments))
         return error.exit_code
     except KeyboardInterrupt:
-        # Before or after the part of a run that drains on the signal.
+        # After the event loop, whose handlers end with it.
         tell("interrupted.")
         return INTERRUPTED
     except BrokenPipeError:
@@ -89,21 +87,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         if is_debugged():
             raise
         return report(error, arguments)
-
-
-@contextmanager
-def _exiting_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM raise SystemExit until an event loop has handlers of its own; a second one kills."""
-
-    def leave(number: int, _: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def dispatch(arguments: list[str]) -> int:

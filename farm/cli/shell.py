@@ -8,6 +8,7 @@ import ast
 import asyncio
 import code
 import inspect
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -167,6 +168,8 @@ class Prompt(code.InteractiveConsole):
 
     def interact_here(self) -> None:
         """Read and run lines until the end of the input, or `exit()`."""
+        # Ctrl-C ends a line, each time, and not the prompt.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             if sys.stdin.isatty():
                 _complete(self.locals)

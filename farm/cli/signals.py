@@ -11,6 +11,7 @@ import signal
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from farm.cli import interruption
 from farm.model.clock import Clock
 from farm.model.event import Emit, Ending, Notice
 from farm.runtime.control import Control, ExitReason
@@ -57,6 +58,9 @@ async def _cancelled_by_signals(work: Coroutine[Any, Any, T], received: list[int
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             loop.add_signal_handler(number, on_signal, number)
+    if (earlier := interruption.received()) is not None:
+        work.close()
+        raise SystemExit(128 + earlier)
     return await work
 
 

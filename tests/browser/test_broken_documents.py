@@ -1,5 +1,6 @@
 """Documents whose connection breaks after their head: told from those that are whole, and not waited for."""
 
+import asyncio
 import gzip
 import os
 from collections.abc import AsyncIterator
@@ -11,11 +12,15 @@ from farm.browser.intercept import InterceptParams
 from farm.browser.render import RenderParams
 from farm.browser.tab import TabParams
 from tests.browser.conftest import Browsing, browsing, visit
-from tests.egress.servers import answering_once, listening, ok
+from tests.egress.servers import Talk, answering_once, listening, ok, read_head
 
 CAP_S = 60.0
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"
-BODY = b"<!doctype html><title>T</title><p>Begun.</p>" + b"<p>More.</p>" * 200 + b"<a href=/next>Next</a>"
+BODY = (
+    b"<!doctype html><title>T</title><p>Begun.</p><script>fetch('/parsed')</script>"
+    + b"<p>More.</p>" * 200
+    + b"<a href=/next>Next</a>"
+)
 PACKED = gzip.compress(BODY + os.urandom(4096))
 HALF = len(BODY) // 2
 BROKEN = {
@@ -45,9 +50,30 @@ async def pages(tmp_path: Path) -> AsyncIterator[Browsing]:
         yield opened
 
 
-async def answered(pages: Browsing, answer: bytes) -> tuple[bool, tuple[str, ...], str, int]:
+def answering_once_parsed(answer: bytes) -> Talk:
+    """Answer so, and hang up once the browser has parsed what came.
+
+    Of what comes together with the end of a broken connection Chromium parses as much as it has begun to.
+    """
+    parsed = asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if b"/parsed" in await read_head(reader):
+            parsed.set()
+            return
+        writer.write(answer)
+        await writer.drain()
+        async with asyncio.timeout(CAP_S):
+            await parsed.wait()
+        writer.write_eof()
+        await reader.read()
+
+    return talk
+
+
+async def answered(pages: Browsing, talk: Talk) -> tuple[bool, tuple[str, ...], str, int]:
     """Visit a site that answers so and hangs up: whether the document broke off, what is cut, text and time."""
-    async with listening(answering_once(answer)) as site:
+    async with listening(talk) as site:
         page = await visit(await pages.slot(), f"{site.url}/")
     return bool(page.broke_off), page.truncated, page.text, page.timings_ms["settle"]
 
@@ -55,7 +81,7 @@ async def answered(pages: Browsing, answer: bytes) -> tuple[bool, tuple[str, ...
 @pytest.mark.parametrize("kind", BROKEN)
 async def test_a_document_that_breaks_off_is_told_and_not_waited_for(pages: Browsing, kind: str) -> None:
     """It would be taken for a page without links, after all the time that a page may take to settle."""
-    broke_off, truncated, text, settle_ms = await answered(pages, BROKEN[kind])
+    broke_off, truncated, text, settle_ms = await answered(pages, answering_once_parsed(BROKEN[kind]))
     assert broke_off
     assert truncated == ("document",)
     assert text.startswith("Begun.")
@@ -65,7 +91,7 @@ async def test_a_document_that_breaks_off_is_told_and_not_waited_for(pages: Brow
 @pytest.mark.parametrize("kind", WHOLE)
 async def test_a_document_that_is_whole_is_no_broken_one(pages: Browsing, kind: str) -> None:
     """Also where the page stops its loading itself, and where only the connection's end says that it is whole."""
-    broke_off, truncated, text, _ = await answered(pages, WHOLE[kind])
+    broke_off, truncated, text, _ = await answered(pages, answering_once(WHOLE[kind]))
     assert not broke_off
     assert truncated == ()
     assert text.startswith("Begun.")
@@ -79,6 +105,8 @@ async def test_no_half_of_a_file_is_kept(tmp_path: Path, mime: bytes, *, is_whol
     answer = ok(content, b"Content-Type: " + mime)
     params = TabParams(intercept=InterceptParams(file_bytes=2**20))
     async with browsing(tmp_path / "engines", tab=params) as pages:
-        broke_off, truncated, _, _ = await answered(pages, answer if is_whole else answer[:-30_000])
+        broke_off, truncated, _, _ = await answered(
+            pages, answering_once(answer if is_whole else answer[:-30_000])
+        )
     assert broke_off is not is_whole
     assert ("download" in truncated) is not is_whole
