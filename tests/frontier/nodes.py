@@ -99,6 +99,16 @@ class Nodes:
                     return self.ports.index(int(master[1]))
         raise AssertionError(f"nobody has the slot of {key}")
 
+    async def kill(self, place: int) -> None:
+        """Kill one, once its file has all: a write may be held back for two seconds while the disk is busy."""
+
+        async def written() -> bool:
+            return bool(self.at(place).info("persistence")["aof_buffer_length"] == 0)
+
+        await eventually_async(written)
+        self.processes[place].kill()
+        self.processes[place].wait()
+
     async def revive(self, place: int, *, was_killed: bool) -> None:
         """Bring back one that was stopped or killed, and wait until the others know."""
         process = self.processes[place]

@@ -72,9 +72,8 @@ async def test_an_outage_of_all_masters_is_waited_out(client: RedisClient, clust
     """As that of a single server is: a call that was made meanwhile is answered when they are back."""
     told = asyncio.Queue[RedisAway | RedisBack]()
     client.outage.tell = told.put_nowait
-    for process in cluster.processes:
-        process.kill()
-        process.wait()
+    for place in range(MASTERS):
+        await cluster.kill(place)
     call = asyncio.create_task(client.command("GET", "nothing"))
     try:
         first, _ = await asyncio.wait(
@@ -139,8 +138,7 @@ async def test_a_master_that_is_gone_holds_no_slot_up(client: RedisClient, clust
     await frontier.add([task_of(n, frontier._crawl.key) for n in range(60)])
     away = cluster.owner("{test:0}:ctl")
     gone = {n for n in range(8) if cluster.owner(f"{{test:{n}}}:ctl") == away}
-    cluster.processes[away].kill()
-    cluster.processes[away].wait()
+    await cluster.kill(away)
     seen = set[int]()
     try:
         async with asyncio.timeout(20):
