@@ -22,6 +22,7 @@ from farm.settings.load import load_keywords
 from fixtures import catalogue
 from fixtures.shop import Shop
 from tests.e2e.farm_process import read_lines
+from tests.processes import alive
 
 PATIENCE_S = 60.0
 
@@ -36,11 +37,7 @@ async def until(holds: Callable[[], bool], what: str) -> None:
 
 def children() -> list[psutil.Process]:
     """Return the processes that were started from here and still run."""
-    return [
-        one
-        for one in psutil.Process().children(recursive=True)
-        if one.is_running() and one.status() != psutil.STATUS_ZOMBIE
-    ]
+    return alive(psutil.Process().children(recursive=True))
 
 
 async def test_every_record_is_read_once(shop: Shop, options: dict[str, Any]) -> None:

@@ -15,13 +15,14 @@ from farm.browser.tab import Tab
 from farm.model.errors import SlotLost
 from fixtures.shop import Shop
 from tests.browser.conftest import Browsing, visit
+from tests.processes import command_of
 
 
 @contextmanager
 def barren(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Freeze the processes that renderers are born of, and have nobody wait long for one."""
     browser = psutil.Process(engine.pids[1])
-    frozen = [child for child in browser.children(recursive=True) if "--type=zygote" in child.cmdline()]
+    frozen = [child for child in browser.children(recursive=True) if "--type=zygote" in command_of(child)]
     assert frozen
     monkeypatch.setattr(tabs, "OPEN_S", 0.5)
     for process in frozen:

@@ -140,18 +140,6 @@ def until(holds: Callable[[], bool], what: str, timeout_s: float = PATIENCE_S) -
         pause.wait(POLL_S)
 
 
-def alive(processes: set[psutil.Process]) -> list[psutil.Process]:
-    """Return those that still run; a zombie does not."""
-    found = []
-    for process in processes:
-        try:
-            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except psutil.NoSuchProcess:
-            continue
-    return found
-
-
 def seen_pages(shop: Shop, number: int) -> None:
     """Wait until the shop was asked for so many pages."""
     assert shop.requests.wait_for(lambda journal: len(journal.pages()) >= number, 60)

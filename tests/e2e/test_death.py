@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from fixtures.shop import Shop, serve_shop_in_thread
-from tests.e2e.farm_process import Running, alive, crawl, seen_pages, start, until
+from tests.e2e.farm_process import Running, crawl, seen_pages, start, until
+from tests.processes import alive, command_of
 
 GONE_S = 5.0
 
@@ -52,7 +53,7 @@ def test_a_killed_farm_leaves_no_temporary_files(out: Path) -> None:
 
 def is_browser(process: psutil.Process) -> bool:
     """Whether it is a browser's main process; its children share its flags and add a type."""
-    line = process.cmdline()
+    line = command_of(process)
     return "--remote-debugging-pipe" in line and not any(part.startswith("--type=") for part in line)
 
 
@@ -151,7 +152,7 @@ def test_a_driver_that_is_killed_costs_no_page(out: Path) -> None:
     with serve_shop_in_thread() as shop:
         running = crawl(out, shop.url, contexts="3", engines="1", depth="1")
         seen_pages(shop, 6)
-        drivers = [p for p in running.family() if "run-driver" in p.cmdline()]
+        drivers = [p for p in running.family() if "run-driver" in command_of(p)]
         assert len(drivers) == 1
         drivers[0].kill()
         finished = running.finish()

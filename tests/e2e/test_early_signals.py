@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from fixtures.shop import serve_shop_in_thread
-from tests.e2e.farm_process import Running, alive, crawl, start, until
+from tests.e2e.farm_process import Running, crawl, start, until
+from tests.processes import alive
 
 END_S = 30.0
 SHORT_S = 0.002

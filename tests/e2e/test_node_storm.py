@@ -17,8 +17,9 @@ import psycopg
 import pytest
 
 from farm.frontier.terms import Terms
-from tests.e2e.farm_process import Running, alive, farm, start, until
+from tests.e2e.farm_process import Running, farm, start, until
 from tests.e2e.redis_server import RedisServer
+from tests.processes import alive, command_of
 from tests.sinks.postgres_server import PostgresServer
 
 PAGES = int(os.environ.get("STORM_SITE_PAGES", "2000"))
@@ -145,10 +146,7 @@ class Storm:
 
 
 def _is(process: psutil.Process, signature: tuple[str, ...]) -> bool:
-    try:
-        command = " ".join(process.cmdline())
-    except psutil.Error:
-        return False
+    command = " ".join(command_of(process))
     return all(part in command for part in signature) and "--type=" not in command
 
 

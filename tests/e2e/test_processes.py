@@ -11,23 +11,15 @@ import psutil
 import pytest
 
 from fixtures.shop import Shop
-from tests.e2e.farm_process import Running, alive, crawl, farm, seen_pages, until
+from tests.e2e.farm_process import Running, crawl, farm, seen_pages, until
 from tests.e2e.redis_server import RedisServer
+from tests.processes import alive, command_of
 
 
 def processes_of(running: Running) -> list[psutil.Process]:
     """Return the processes of a node, without their engines and reapers."""
-    return [
-        one for one in psutil.Process(running.process.pid).children() if "farm.cli.process" in one.cmdline()
-    ]
-
-
-def command_of(process: psutil.Process) -> list[str]:
-    """Return the command line of a process; nothing where it is gone."""
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
+    children = psutil.Process(running.process.pid).children()
+    return [one for one in children if "farm.cli.process" in command_of(one)]
 
 
 def logged(out: Path) -> str:

@@ -10,6 +10,7 @@ from fixtures.shop import Shop, serve_shop_in_thread
 from tests.e2e.farm_process import Finished, crawl, until
 from tests.e2e.test_shop import assert_complete
 from tests.egress.farm_of_proxies import SmallProxy, proxies_in_thread
+from tests.processes import command_of
 
 SECRETS = ("somebody", "hunter2")
 LOGIN = ":".join(SECRETS)
@@ -39,7 +40,7 @@ def test_each_page_comes_by_the_proxy_of_its_context(out: Path, tmp_path: Path) 
         file = write(tmp_path / "proxies.txt", *proxies)
         running = crawl(out, shop.url, contexts="10", proxies=file, log_level="debug")
         until(lambda: bool(len(shop.requests.pages()) > 5), "pages")
-        commands = [" ".join(process.cmdline()) for process in running.family()]
+        commands = [" ".join(command_of(process)) for process in running.family()]
         finished = running.finish(180)
         assert_complete(finished, shop.oracle)
     used = by_proxy(finished)

@@ -6,9 +6,10 @@ from pathlib import Path
 import psutil
 
 from fixtures.shop import Shop
-from tests.e2e.farm_process import Finished, Running, alive, crawl, until
+from tests.e2e.farm_process import Finished, Running, crawl, until
 from tests.e2e.sites import serving
 from tests.e2e.test_fetch import fetch
+from tests.processes import alive, command_of
 
 PARAGRAPH = "The kiln was lit at dawn, and by noon the first jars stood on the shelf to cool."
 PAGE = f"""<!doctype html><title>Kilns</title><nav><a href="/shop">Shop</a></nav>
@@ -22,14 +23,9 @@ HTML = "text/html; charset=utf-8"
 
 def parsers(running: Running) -> set[psutil.Process]:
     """Return the parser processes of a farm."""
-    found = set()
-    for process in alive(running.family()):
-        try:
-            if any("parser_process" in part for part in process.cmdline()):
-                found.add(process)
-        except psutil.NoSuchProcess:
-            continue
-    return found
+    return {
+        one for one in alive(running.family()) if any("parser_process" in part for part in command_of(one))
+    }
 
 
 def test_a_record_has_both_beside_the_text(out: Path) -> None:
