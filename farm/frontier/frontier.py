@@ -263,7 +263,8 @@ class RedisFrontier:
 
     async def seen_nodes(self) -> list[NodeSeen]:
         """Return the nodes of the crawl, the processes of one together, those that are gone after the others."""
-        nodes = status_of_nodes(await self.nodes.history(), ())
+        # Every node looks every few seconds: of a hundred that would be a share of the server's time.
+        nodes = status_of_nodes(await self.nodes.history(with_leased=False), ())
         return [NodeSeen(node.name, node.state, node.contexts, node.silent_s) for node in nodes]
 
     async def set_state(self, state: str) -> None:

@@ -34,7 +34,7 @@ glossary:
     {c:s}:node           hash    node -> its incarnation, and the facts it registered with (JSON)
     {c:s}:left           zset    node that is at work no more -> when that was seen; the last 200
     {c:s}:gone           hash    the same -> lost or ended, and what stood in `node`
-    {c:s}:drained        set     nodes that are asked to end, until somebody takes that back
+    {c:s}:drained        set     nodes that are asked to end, until somebody takes that back; at most 1,000
     {c:s}:alone          hash    node -> its slot that has a suspect, while it leases nothing else
     {c:s}:delayed        zset    site and entry -> when it goes back to its queue
     {c:s}:dead           hash    id -> reason, when (the server's own time in ms), detail, site, entry
@@ -78,6 +78,7 @@ glossary:
     {c:robots}:claim ORIGIN  string  a node is fetching it
     {c:robots}:flow      hash    node -> how its visits flow, and when it reported (JSON)
     {c:robots}:report NODE   string  what a node tells a view of the whole crawl (JSON), for some seconds
+    {c:robots}:watched   string  somebody looks at all nodes, until it expires
     {c:robots}:wanted NODE   string  how many contexts are wanted of it by hand, until it has read that
     {c:robots}:feeds     set     nodes that feed the crawl from sitemaps, or died over it
     {c:robots}:feed NODE string  it still does, until the key expires
@@ -237,6 +238,11 @@ def report(of: Named, node: str) -> str:
     return f"{_beside(of)}report {node}"
 
 
+def watched(of: Named) -> str:
+    """Return the key that says that somebody looks at all nodes."""
+    return f"{_beside(of)}watched"
+
+
 def wanted(of: Named, node: str) -> str:
     """Return the key of how many contexts are wanted of a node by hand."""
     return f"{_beside(of)}wanted {node}"
@@ -251,6 +257,12 @@ def generation_of(key: bytes) -> str | None:
     """Return the generation that a key belongs to; None for one that belongs to none."""
     match = _GENERATION.match(key)
     return match[1].decode() if match else None
+
+
+def name_of(key: bytes) -> bytes:
+    """Return what stands in a key behind its tag and its generation."""
+    match = _GENERATION.match(key)
+    return key[match.end() :] if match else key.partition(b"}:")[2]
 
 
 def _beside(of: Named) -> str:

@@ -113,13 +113,25 @@ class NodeRegistry:
         """Return the nodes that are registered, the one that has been silent for longest first."""
         return [entry for entry, is_registered in await self._listed() if is_registered]
 
-    async def history(self) -> Sequence[NodeEntry]:
-        """Return every node that is known: those at work, and the last ones that ended or were lost."""
-        return [entry for entry, _ in await self._listed()]
+    async def history(self, *, with_leased: bool = True) -> Sequence[NodeEntry]:
+        """Return every node that is known: those at work, and the last ones that ended or were lost.
+
+        Counting what each has leased costs the server a look at every lease.
+        """
+        return [entry for entry, _ in await self._listed(with_leased=with_leased)]
 
     async def drain(self, name: str) -> None:
-        """Ask the node to end, now and whenever it begins, until `resume`."""
-        await self._shards.each("drain", name, "drain")
+        """Ask the node to end, now and whenever it begins, until `resume`.
+
+        For more than a thousand such nodes those are forgotten of which nothing was heard for long. Raises
+        UsageError where a thousand are at work, or have ended lately.
+        """
+        if -1 in await self._shards.each("drain", name, "drain"):
+            await self.resume(name)
+            raise UsageError(
+                f"The node {name!r} cannot be asked to end: 1,000 others are already; `farm drain` ends all "
+                "nodes, `farm resume` takes all of it back."
+            )
 
     async def resume(self, name: str = "") -> None:
         """Take back that the node is to end; without a name that of all nodes."""
@@ -129,9 +141,9 @@ class NodeRegistry:
         """Whether the node is asked to end."""
         return bool(await self._shards.run(0, "drain", name, "ask"))
 
-    async def _listed(self) -> Sequence[tuple[NodeEntry, bool]]:
+    async def _listed(self, *, with_leased: bool = True) -> Sequence[tuple[NodeEntry, bool]]:
         """Return the entries of all shards as one, each with whether it is registered."""
-        first, *others = await self._shards.each("nodes")
+        first, *others = await self._shards.each("nodes", int(with_leased))
         leased = Counter[bytes]()
         for flat in others:
             leased.update({flat[at]: int(flat[at + 5]) for at in range(0, len(flat), _FIELDS)})

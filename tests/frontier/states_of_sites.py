@@ -1,6 +1,7 @@
 """What each transition does to the state that is about sites, shards, dead letters and bans."""
 
 from tests.frontier.states_of_limits import CASES as LIMITS
+from tests.frontier.states_of_nodes import CASES as NODES
 from tests.frontier.states_of_urls import (
     A1,
     A2,
@@ -16,40 +17,9 @@ from tests.frontier.states_of_urls import (
     Case,
 )
 
-NODE_N = {"node": {"hash": {"n": "i1 {}"}}, "nodes": {"zset": {"n": NOW - 3000}}}
-
 CASES: dict[str, Case] = {
     **LIMITS,
-    "register": (
-        {},
-        {},
-        ("register", "n", "i1", "", "{}"),
-        [1, 0],
-        {},
-        {"node": {"hash": {"n": "i1 {}"}}, "nodes": {"zset": {"n": NOW}}},
-    ),
-    "register, the name is taken": ({}, NODE_N, ("register", "n", "i2", "i0", "{}"), [0, 3000], {}, NODE_N),
-    "heartbeat": (
-        {},
-        NODE_N,
-        ("heartbeat", "n", "i1"),
-        1,
-        {},
-        {"node": {"hash": {"n": "i1 {}"}}, "nodes": {"zset": {"n": NOW}}},
-    ),
-    "heartbeat of one that was replaced": ({}, NODE_N, ("heartbeat", "n", "i0"), 0, {}, NODE_N),
-    "unregister": (
-        {},
-        NODE_N,
-        ("unregister", "n", "i1"),
-        0,
-        {},
-        {"gone": {"hash": {"n": "ended i1 {}"}}, "left": {"zset": {"n": NOW}}},
-    ),
-    "nodes": ({}, NODE_N, ("nodes",), [b"n", b"i1", 3000, 10_000, b"{}", 0, b""], {}, NODE_N),
-    "drain": ({}, NODE_N, ("drain", "n", "drain"), 1, {}, {**NODE_N, "drained": {"set": {"n"}}}),
-    "drain, taken back": ({}, {"drained": {"set": {"n"}}}, ("drain", "n", "resume"), 0, {}, {}),
-    "drain, taken back for all": ({}, {"drained": {"set": {"n", "m"}}}, ("drain", "", "resume"), 0, {}, {}),
+    **NODES,
     "eligible": (
         {"accepted": 2, "sites": 2, "q5": 3},
         {

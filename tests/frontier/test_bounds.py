@@ -1,4 +1,7 @@
-"""What may wait in the queue is bounded: beyond it links are left out, the least urgent first, and counted."""
+"""What may wait in the queue is bounded: beyond it links are left out, the least urgent first, and counted.
+
+So is how many nodes are asked to end.
+"""
 
 from typing import Any
 
@@ -7,6 +10,8 @@ import pytest
 from farm.frontier.client import RedisClient
 from farm.frontier.crawl import Dedup
 from farm.frontier.terms import Terms
+from farm.model.crawl import NodeState
+from farm.model.errors import UsageError
 from farm.model.outcome import Ack
 from tests.frontier.support import Bench
 
@@ -103,3 +108,21 @@ async def test_a_server_that_is_nearly_full_takes_nothing_new(client: RedisClien
         assert await bench.frontier.add(links) == 10
     finally:
         await client.command("CONFIG SET", "maxmemory", 0)
+
+
+async def test_no_more_nodes_are_asked_to_end_than_are_kept(client: RedisClient, redis_url: str) -> None:
+    """Names that come and go do not pile up; who cannot be asked is told of, and goes on."""
+    crowd = await Bench.open(client, redis_url, shards=3)
+    nodes = crowd.frontier.nodes
+    await nodes.register("n", "i1")
+    await crowd.raw("SADD", "@drained", *(f"x{number}" for number in range(1000)))
+    await nodes.drain("n")
+    assert await nodes.is_drained("n")
+    assert await crowd.raw("SCARD", "@drained") == 1
+    names = [f"x{number}" for number in range(1000)]
+    await crowd.raw("SADD", "@drained", *names)
+    await crowd.raw("HSET", "@node", *(part for name in names for part in (name, "i1 {}")))
+    await nodes.register("m", "i1")
+    with pytest.raises(UsageError, match=r"'m' cannot be asked to end: 1,000 others"):
+        await nodes.drain("m")
+    assert await nodes.heartbeat("m", "i1") is NodeState.ALIVE

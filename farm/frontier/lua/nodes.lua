@@ -2,12 +2,13 @@
 -- Purpose:   list the nodes at work, and then those that are gone.
 -- Guarantee: one moment for all; changes nothing.
 -- KEYS:      1 the shard's counters
--- ARGV:      1 own time in ms or ''
+-- ARGV:      1 own time in ms or '' · 2 1 to count what each has leased, which takes a look at every lease, or 0
 -- Returns:   for each its name, incarnation, for how many ms it has been silent, after how many it is taken for dead,
---            facts, how many URLs it has leased, what it is: '' at work, 'draining' asked to end, 'lost', 'ended'
+--            facts, how many URLs it has leased (0 where they are not counted), what it is: '' at work, 'draining'
+--            asked to end, 'lost', 'ended'
 begin()
 local leased, listed = {}, {}
-for _, slot in ipairs(C[LEASED] > 0 and call('ZRANGE', P .. 'due', '0', '-1') or {}) do
+for _, slot in ipairs(ARGV[2] == '1' and C[LEASED] > 0 and call('ZRANGE', P .. 'due', '0', '-1') or {}) do
   local whole, _, _, fence = pcall(struct.unpack, 'sss', call('HGET', P .. 'slot', slot) or '')
   if whole and fence ~= '' then
     leased[node_of(slot)] = (leased[node_of(slot)] or 0) + 1
