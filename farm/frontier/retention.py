@@ -12,10 +12,10 @@ from farm.frontier.client import RedisClient
 AFTER_S = 60.0
 """How much longer all but the first keys are there: on a Cluster they lie on servers with clocks of their own."""
 _AT_ONCE = 500
-_FIRST = (b":ctl", b":crawl")
-_OWN_ENDS = (b":once:", b":proxied:")
-"""Keys that end by themselves whatever becomes of the crawl."""
-_LASTING = (b":flow", b":feeds")
+_FIRST = frozenset({b"ctl", b"crawl"})
+_OWN_ENDS = frozenset({b"once", b"announced", b"hooked", b"hookclaim"})
+"""Keys that end by themselves whatever becomes of the crawl, by what their names begin with."""
+_LASTING = frozenset({b"flow", b"feeds"})
 """Of the keys beside the shards, those that do not."""
 
 
@@ -47,11 +47,17 @@ async def _found(client: RedisClient, name: str) -> tuple[list[bytes], list[byte
     beside = f"{{{name}:robots}}:".encode()
     first, others = list[bytes](), list[bytes]()
     for key in await client.keys(keys.every_key(keys.check_name(name))):
-        if key.endswith(_FIRST):
+        own = keys.name_of(key)
+        if own in _FIRST:
             first.append(key)
-        elif key.endswith(_LASTING) if key.startswith(beside) else not any(part in key for part in _OWN_ENDS):
+        elif own in _LASTING if key.startswith(beside) else not _ends_by_itself(own):
             others.append(key)
     return first, others
+
+
+def _ends_by_itself(name: bytes) -> bool:
+    # Without a run's name behind it, `proxied` is what all runs have carried.
+    return name.partition(b":")[0] in _OWN_ENDS or name.startswith(b"proxied:")
 
 
 async def _set(client: RedisClient, found: Sequence[bytes], after_ms: str) -> None:
