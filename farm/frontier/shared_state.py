@@ -19,6 +19,8 @@ from farm.policy.aimd import Pace, PaceSnapshot
 MAX_BYTES = 2**20
 """Of a text; one that unpacks to more was not written by a node."""
 REPORT_LASTS_S = 60.0
+WATCHED_S = 20.0
+"""For so long after a view has read the reports of nodes these go on publishing them."""
 MOST_REPORT_BYTES = 2**18
 MOST_REPORTS_READ = 100
 """Of how many nodes a view reads reports."""
@@ -119,15 +121,26 @@ class RedisNodeReports:
         self._client = client
         self._crawl = crawl
 
-    async def publish(self, node: str, report: bytes) -> int | None:
-        """Store a node's report, for some seconds; return how many contexts are wanted of it, if that is news."""
+    async def is_watched(self) -> bool:
+        """Whether a view has read reports lately: where nobody does, none need be published."""
+        return bool(await self._client.command("EXISTS", keys.watched(self._crawl)))
+
+    async def publish(self, node: str, report: bytes) -> None:
+        """Store a node's report, for some seconds."""
         key = keys.report(self._crawl, node)
         await self._client.command("SET", key, report, "PX", round(REPORT_LASTS_S * 1000))
+
+    async def wanted(self, node: str) -> int | None:
+        """Return how many contexts are wanted of a node, if that is news."""
         wanted = await self._client.command("GETDEL", keys.wanted(self._crawl, node))
         return int(wanted) if wanted is not None and _NUMBER.fullmatch(wanted) else None
 
     async def read(self, nodes: Sequence[str]) -> dict[str, bytes]:
-        """Return the reports of these nodes that are there; one that is too long is none."""
+        """Return the reports of these nodes that are there, and have nodes publish them for some seconds.
+
+        One that is too long is none.
+        """
+        await self._client.command("SET", keys.watched(self._crawl), 1, "PX", round(WATCHED_S * 1000))
         found = {}
         for node in nodes[:MOST_REPORTS_READ]:
             key = keys.report(self._crawl, node)

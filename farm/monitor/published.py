@@ -1,4 +1,7 @@
-"""What a node tells of itself to a view of the whole crawl: its snapshot, cut to a bounded size, now and then."""
+"""What a node tells of itself to a view of the whole crawl: its snapshot, cut to a bounded size, now and then.
+
+Nothing is told where nobody looks: of many nodes it would be most of what Redis writes to its disk.
+"""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -96,8 +99,16 @@ def _plain(value: Any) -> Any:
 class ReportStore(Protocol):
     """Where nodes publish their reports."""
 
-    async def publish(self, node: str, report: bytes, /) -> int | None:
-        """Store a report; return how many contexts are wanted of the node by hand, None for no change."""
+    async def is_watched(self) -> bool:
+        """Whether somebody reads reports."""
+        ...
+
+    async def publish(self, node: str, report: bytes, /) -> None:
+        """Store a report."""
+        ...
+
+    async def wanted(self, node: str, /) -> int | None:
+        """Return how many contexts are wanted of the node by hand, None for no change."""
         ...
 
 
@@ -119,9 +130,10 @@ class ReportPublisher:
         self._clock = clock
 
     async def publish(self) -> None:
-        """Publish once."""
-        report = encoded(self._source(self._clock.monotonic()))
-        wanted = await self._store.publish(self._node, report)
+        """Publish once, if somebody looks; pass on what is wanted all the same."""
+        if await self._store.is_watched():
+            await self._store.publish(self._node, encoded(self._source(self._clock.monotonic())))
+        wanted = await self._store.wanted(self._node)
         if wanted is not None:
             self._want(wanted)
 

@@ -40,6 +40,7 @@ _KINDS: dict[str, type[LastReading]] = {
 }
 
 
+_MOST = 1e18
 _OF_WORK = frozenset({AdmissionSet, FlowRead, LoopLagRead, MemoryRead, ProcessorRead})
 """What says nothing of a node that has ended."""
 
@@ -48,7 +49,8 @@ def decoded(report: bytes, now: float) -> Snapshot | None:
     """Return the snapshot of a report, its times as of a clock that is at `now`; None where it is none."""
     try:
         # Which takes no NaN, and no number that is infinite.
-        orjson.loads(report)
+        if not _are_told(orjson.loads(report)):
+            return None
         told = _adapter(NodeReport).validate_json(report, strict=True)
         readings = {
             _KINDS[name]: _adapter(_KINDS[name]).validate_json(orjson.dumps(one), strict=True)
@@ -59,6 +61,18 @@ def decoded(report: bytes, now: float) -> Snapshot | None:
         return None
     given = {one.name: getattr(told, one.name) for one in fields(NodeReport)}
     return _shifted(Snapshot(**{**given, "readings": readings}), now - told.now)
+
+
+def _are_told(value: Any) -> bool:
+    """Whether all numbers in JSON are such as nodes tell: sums and differences of them are finite."""
+    match value:
+        case dict():
+            return all(_are_told(one) for one in value.values())
+        case list():
+            return all(_are_told(one) for one in value)
+        case float() | int():
+            return abs(value) <= _MOST
+    return True
 
 
 _adapters: dict[type, TypeAdapter[Any]] = {}

@@ -90,6 +90,7 @@ def publish(outside: Outside, name: str, contexts: int) -> None:
 def test_a_crawl_is_watched_and_steered_from_anywhere(outside: Outside) -> None:
     """All its nodes in one view; keys pause it, ask a node for fewer contexts, and show its dead letters."""
     [dead] = outside.bury([FailureKind.TIMEOUT])
+    assert not outside.frontier(lambda frontier: frontier.reports.is_watched())
     publish(outside, "alpha", 3)
     publish(outside, "beta", 2)
     with top(*outside.crawl) as (seen, running):
@@ -102,9 +103,10 @@ def test_a_crawl_is_watched_and_steered_from_anywhere(outside: Outside) -> None:
         assert outside.farm("status").out.startswith(f"crawl {NAME} (paused")
         seen.press("4\x1b[B-")
         seen.until("contexts that may work: beta 1 of 2")
-        assert outside.frontier(lambda frontier: frontier.reports.publish("beta", b"{}")) == 1
-        assert outside.frontier(lambda frontier: frontier.reports.publish("beta", b"{}")) is None
-        assert outside.frontier(lambda frontier: frontier.reports.publish("alpha", b"{}")) is None
+        assert outside.frontier(lambda frontier: frontier.reports.is_watched())
+        assert outside.frontier(lambda frontier: frontier.reports.wanted("beta")) == 1
+        assert outside.frontier(lambda frontier: frontier.reports.wanted("beta")) is None
+        assert outside.frontier(lambda frontier: frontier.reports.wanted("alpha")) is None
         seen.press("5")
         seen.until("timeout.*said so")
         seen.press("\r")

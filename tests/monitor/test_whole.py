@@ -204,6 +204,7 @@ GOOD = encoded(node(1000.0, pages=2, used=300).snapshot(1010.0))
         b'{"now":NaN,"started":0}',
         b'{"now":1e999,"started":0}',
         b'{"now":"1","started":0}',
+        GOOD.replace(b'"now":1010.0', b'"now":-1e308'),
         GOOD.replace(b'"settling"', b'"dancing"'),
         GOOD.replace(b'"used_bytes":300', b'"used_bytes":null'),
         GOOD.replace(b'"pages_done":2', b'"pages_done":2.5'),
@@ -247,15 +248,22 @@ def test_whatever_numbers_a_report_has_it_can_be_drawn(data: st.DataObject) -> N
         assert all(line.plain.isprintable() for line in frame(shown, 160, 50, "x", place))
 
 
-async def test_a_node_publishes_its_snapshot_and_hears_what_is_wanted() -> None:
+async def test_a_node_publishes_its_snapshot_while_somebody_looks_and_hears_what_is_wanted() -> None:
     """A number of contexts once it is asked for, and nothing otherwise."""
     told: list[tuple[str, bytes]] = []
     wanted: list[int] = []
-    answers: list[int | None] = [None, 3]
+    answers: list[int | None] = [None, 3, 4]
+    looks = [True, True, False]
 
     class Store:
-        async def publish(self, name: str, report: bytes) -> int | None:
+        async def is_watched(self) -> bool:
+            return looks.pop(0)
+
+        async def publish(self, name: str, report: bytes) -> None:
             told.append((name, report))
+
+        async def wanted(self, name: str) -> int | None:
+            assert name == "a"
             return answers.pop(0)
 
     clock = ManualClock(1010.0)
@@ -264,6 +272,8 @@ async def test_a_node_publishes_its_snapshot_and_hears_what_is_wanted() -> None:
     assert wanted == []
     await publisher.publish()
     assert wanted == [3]
+    await publisher.publish()
+    assert wanted == [3, 4]
     assert told == [("a", GOOD), ("a", GOOD)]
 
 
