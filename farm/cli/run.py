@@ -88,6 +88,8 @@ def _exposed(settings: RunSettings, arguments: Sequence[str]) -> tuple[str, ...]
         "redis": (settings.redis,),
         "header": settings.header,
         "sink": settings.sink,
+        "webhook": (settings.webhook,) if settings.webhook is not None else (),
+        "otlp": (settings.otlp,) if settings.otlp is not None else (),
     }
     return tuple(
         f"Others can read --{name} in the list of processes; give it as FARM_{name.upper()} or in farm.toml."

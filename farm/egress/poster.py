@@ -9,7 +9,7 @@ import base64
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
 import h11
 
@@ -75,15 +75,21 @@ class HttpPoster:
     def _authorization(self) -> dict[str, str]:
         if not self._url.username:
             return {}
-        userinfo = f"{self._url.username}:{self._url.password or ''}".encode()
-        return {"Authorization": f"Basic {base64.b64encode(userinfo).decode()}"}
+        userinfo = [unquote_to_bytes(part or "") for part in (self._url.username, self._url.password)]
+        return {"Authorization": f"Basic {base64.b64encode(b':'.join(userinfo)).decode()}"}
 
 
 def _checked(option: str, url: SecretUrl) -> SplitResult:
-    """Return the parts of an address; raises UsageError for what is none of http or https."""
+    """Return the parts of an address; raises UsageError for what is none of http or https, or not in ASCII."""
+    if not url.reveal().isascii() or not url.reveal().isprintable() or " " in url.reveal():
+        raise UsageError(
+            f"{option} {url}: write it in ASCII, the host as `xn--...`, and what else is not ASCII, or is a "
+            "space, as %XX."
+        )
     try:
         parts = urlsplit(url.reveal())
         port = parts.port
+        (parts.hostname or "").encode("idna")
     except ValueError:
         parts, port = SplitResult("", "", "", "", ""), None
     if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:

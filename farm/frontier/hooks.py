@@ -38,8 +38,9 @@ class RedisHookOutbox:
     async def claim(self, owner: str, for_s: float) -> bool:
         """Take the delivery for so many seconds; False where another node has it."""
         client, key = self._shards.client, keys.hook_claim(self._shards.crawl)
-        if await client.command("GET", key) == owner.encode():
-            await client.command("PEXPIRE", key, round(for_s * 1000))
+        is_own = await client.command("GET", key) == owner.encode()
+        # It may have ended in between, and be another's by now.
+        if is_own and await client.command("PEXPIRE", key, round(for_s * 1000)):
             return True
         return bool(await client.command("SET", key, owner, "NX", "PX", round(for_s * 1000)))
 

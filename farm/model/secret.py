@@ -85,6 +85,17 @@ class SecretUrl(Secret):
         return f"{scheme}://{MASK + '@' if at else ''}{place}{query}{MASK if query else ''}"
 
 
+class SecretPathUrl(SecretUrl):
+    """A URL of which the place alone is shown: in many addresses of webhooks the path is the secret."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        scheme, mark, rest = super().__str__().partition("://")
+        place, slash, path = rest.partition("/")
+        return f"{scheme}{mark}{place}{slash}{MASK if path else ''}"
+
+
 class SecretHeader(Secret):
     """A header line `Name: value` of which the value is not shown."""
 

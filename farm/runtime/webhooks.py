@@ -31,6 +31,8 @@ MOST_SITES = 1_000
 """So many blocked sites wait to be announced at most."""
 SITE_S = 3600.0
 """A site that stays blocked is announced again after so long."""
+LOST_EVERY_S = 60.0
+"""So often it is looked whether events found no place."""
 END_S = 60.0
 """Of many nodes that see the end of a crawl one announces it."""
 
@@ -56,6 +58,10 @@ class HookOutbox(Protocol):
 
     async def delivered(self, shard: int, event: bytes) -> None:
         """Strike an event out."""
+        ...
+
+    async def lost(self) -> int:
+        """Return how many events have found no place so far."""
         ...
 
 
@@ -86,6 +92,9 @@ class Webhooks:
         self._blocked: dict[str, str] = {}
         self._failed: tuple[bytes, int] = (b"", 0)
         self._again_at = 0.0
+        self._lost: int | None = None
+        self._looked_at = float("-inf")
+        self._is_full = False
 
     def fold(self, event: Event) -> None:
         """Note a site that keeps visitors out."""
@@ -100,6 +109,11 @@ class Webhooks:
     def _note(self, url: str, why: str) -> None:
         if len(self._blocked) < MOST_SITES:
             self._blocked.setdefault(site_of(url), why)
+        elif not self._is_full and site_of(url) not in self._blocked:
+            self._is_full = True
+            log.warning(
+                "%d blocked sites wait to be told to the webhook: what is more is left out", MOST_SITES
+            )
 
     async def run(self) -> None:
         """Deliver until cancelled."""
@@ -111,6 +125,7 @@ class Webhooks:
                     armed = self._clock.monotonic()
                 await self._announce_blocked()
                 await self._deliver()
+                await self._tell_lost()
             await asyncio.sleep(LOOK_S)
 
     async def end(self, kind: str, data: Mapping[str, Any], within_s: float) -> None:
@@ -127,6 +142,19 @@ class Webhooks:
                     await self._announce(kind, kind, END_S, data)
                 while await self._deliver():
                     continue
+                self._looked_at = float("-inf")
+                await self._tell_lost()
+
+    async def _tell_lost(self) -> None:
+        """Say how many events have found no place since the last look; the node that delivers does it."""
+        now = self._clock.monotonic()
+        if now < self._looked_at + LOST_EVERY_S or not await self._outbox.claim(self._owner, CLAIM_S):
+            return
+        self._looked_at, before = now, self._lost
+        self._lost = await self._outbox.lost()
+        if before is not None and self._lost > before:
+            text = "%d events are lost: the webhook takes them more slowly than they come, and the outbox is full"
+            log.warning(text, self._lost - before)
 
     async def _announce_blocked(self) -> None:
         for site in list(self._blocked):
@@ -140,13 +168,17 @@ class Webhooks:
 
     async def _deliver(self) -> bool:
         """Deliver the oldest events; return whether all of them were, and there were any."""
-        if self._clock.monotonic() < self._again_at or not await self._outbox.claim(self._owner, CLAIM_S):
+        # Kept while a pause lasts too: another node would count the tries from the beginning.
+        if not await self._outbox.claim(self._owner, CLAIM_S) or self._clock.monotonic() < self._again_at:
             return False
         events = await self._outbox.waiting(AT_ONCE)
         for shard, event in events:
             if not await self._deliver_one(event):
                 return False
             await self._outbox.delivered(shard, event)
+            # All of them may take longer than a claim lasts.
+            if not await self._outbox.claim(self._owner, CLAIM_S):
+                return False
         return bool(events)
 
     async def _deliver_one(self, event: bytes) -> bool:

@@ -13,7 +13,7 @@ from pydantic_settings import NoDecode
 
 from farm.export.destination import Destination, parse_destination
 from farm.model.page import CaptureRule
-from farm.model.secret import SecretHeader, SecretUrl
+from farm.model.secret import SecretHeader, SecretPathUrl, SecretUrl
 from farm.model.url import HashRoutes
 from farm.sinks.address import SinkAddress, parse_sink
 
@@ -221,6 +221,11 @@ def as_secret_url(value: Any) -> SecretUrl:
     return value if isinstance(value, SecretUrl) else SecretUrl(str(value))
 
 
+def as_secret_path_url(value: Any) -> SecretPathUrl:
+    """Take a URL out of sight of which the path is as secret as the rest."""
+    return value if isinstance(value, SecretPathUrl) else SecretPathUrl(str(value))
+
+
 def as_secret_header(value: Any) -> SecretHeader:
     """Take a header out of sight; whether it is one is found out by who uses it."""
     return value if isinstance(value, SecretHeader) else SecretHeader(str(value))
@@ -264,7 +269,7 @@ Viewport = Annotated[
 ]
 RateLimit = Annotated[Rate, BeforeValidator(parse_rate), PlainSerializer(lambda rate: rate.text)]
 HeaderLine = Annotated[InstanceOf[SecretHeader], BeforeValidator(as_secret_header), PlainSerializer(str)]
-WebhookUrl = Annotated[InstanceOf[SecretUrl], BeforeValidator(as_secret_url), PlainSerializer(str)]
+WebhookUrl = Annotated[InstanceOf[SecretPathUrl], BeforeValidator(as_secret_path_url), PlainSerializer(str)]
 RedisUrl = Annotated[InstanceOf[SecretUrl], BeforeValidator(as_secret_url), PlainSerializer(str)]
 Sink = Annotated[InstanceOf[SinkAddress], BeforeValidator(parse_sink), PlainSerializer(str)]
 To = Annotated[InstanceOf[Destination], BeforeValidator(parse_destination), PlainSerializer(str)]

@@ -85,12 +85,35 @@ async def test_who_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) 
         await WebhookClient(SecretUrl("http://127.0.0.1:1/"), KEY).post("evt_1", 0, BODY)
 
 
+async def test_a_password_goes_as_it_is() -> None:
+    """In an address a `@` and a `:` of it are written as %40 and %3A."""
+    head, _ = await _post(OK, user="jo%40e:p%3Aw%C3%A9@")
+    [sent] = [line for line in head.split(b"\r\n") if line.startswith(b"Authorization: Basic ")]
+    assert base64.b64decode(sent.partition(b"Basic ")[2]) == "jo@e:p:wé".encode()
+
+
 @pytest.mark.parametrize(
-    "url", ["ftp://a.example/", "hooks.example", "http://", "http://a.example:0/", "http://a:b:c/"]
+    "url",
+    [
+        "ftp://a.example/",
+        "hooks.example",
+        "http://",
+        "http://a.example:0/",
+        "http://a:b:c/",
+        f"http://{'a' * 64}.example/",
+        "http://a..example/",
+    ],
 )
 def test_an_address_that_cannot_be_meant_is_refused(url: str) -> None:
     """With what may be written."""
     with pytest.raises(UsageError, match="write an address such as"):
+        WebhookClient(SecretUrl(url), KEY)
+
+
+@pytest.mark.parametrize("url", ["https://bücher.example/", "http://a.example/ü", "http://a.example/a b"])
+def test_an_address_that_cannot_be_sent_is_refused(url: str) -> None:
+    """Before the run, which its first event would end."""
+    with pytest.raises(UsageError, match="write it in ASCII"):
         WebhookClient(SecretUrl(url), KEY)
 
 

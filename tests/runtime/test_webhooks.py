@@ -12,18 +12,26 @@ from farm.model.errors import NotDelivered
 from farm.model.event import Committed, Fate, VisitFailed
 from farm.model.outcome import FailureKind
 from farm.model.record import Batch, Record
-from farm.runtime.webhooks import Webhooks
+from farm.runtime.webhooks import LOST_EVERY_S, MOST_SITES, Webhooks
 from tests.clock import ManualClock
 
 
 @dataclass
 class Outbox:
-    """Keeps the events in memory; `claimed` is by whom."""
+    """Keeps the events in memory; without `claimed` another node delivers, and never ends its claim."""
 
+    clock: ManualClock
     events: list[bytes] = field(default_factory=list)
     same: list[str] = field(default_factory=list)
     armed: int = 0
     claimed: bool = True
+    owner: str = ""
+    until: float = 0.0
+    lost_so_far: int = 0
+
+    async def lost(self) -> int:
+        """Say what the test says."""
+        return self.lost_so_far
 
     async def arm(self) -> None:
         """Count it."""
@@ -36,8 +44,11 @@ class Outbox:
         return True
 
     async def claim(self, owner: str, for_s: float) -> bool:
-        """Say what the test says."""
-        return self.claimed
+        """Give it to whoever has it, or to anybody once that claim is over."""
+        if not self.claimed or (self.owner != owner and self.clock.now < self.until):
+            return False
+        self.owner, self.until = owner, self.clock.now + for_s
+        return True
 
     async def waiting(self, most: int) -> Sequence[tuple[int, bytes]]:
         """Return the oldest."""
@@ -51,14 +62,21 @@ class Outbox:
 class Bench:
     """A webhook that fails as often as the test says."""
 
-    def __init__(self, failures: int = 0) -> None:
-        self.outbox, self.clock = Outbox(), ManualClock()
+    def __init__(self, failures: int = 0, post_s: float = 0.0) -> None:
+        self.clock = ManualClock()
+        self.outbox = Outbox(self.clock)
         self.failures = failures
+        self.post_s = post_s
         self.posts: list[tuple[str, dict[str, Any]]] = []
-        self.hooks = Webhooks("shop", "n1", self.outbox, self._post, self._letter, self.clock)
+        self.hooks = self.node("n1")
+
+    def node(self, name: str) -> Webhooks:
+        """Make what delivers from one node."""
+        return Webhooks("shop", name, self.outbox, self._post, self._letter, self.clock)
 
     async def _post(self, event_id: str, at_s: int, body: bytes) -> None:
         self.posts.append((event_id, json.loads(body)))
+        self.clock.now += self.post_s
         if self.failures:
             self.failures -= 1
             raise NotDelivered("it answered 500")
@@ -120,6 +138,28 @@ async def test_an_event_is_given_up_after_ten_tries(caplog: pytest.LogCaptureFix
     assert bench.outbox.events == []
 
 
+async def test_an_event_is_given_up_after_ten_tries_however_many_nodes_there_are() -> None:
+    """None of them takes over while another waits to try again: it would begin to count anew."""
+    bench = Bench(failures=100, post_s=3.0)
+    nodes = [bench.hooks, bench.node("n2"), bench.node("n3")]
+    bench.outbox.events.append(b'{"type":"one","at":1}')
+    for _ in range(1000):
+        for node in nodes:
+            await node._deliver()
+        bench.clock.now += 1.0
+    assert len(bench.posts) == 10
+    assert bench.outbox.events == []
+
+
+async def test_a_node_that_delivers_slowly_keeps_its_claim() -> None:
+    """However many events there are: another node would deliver the same ones beside it."""
+    bench = Bench(post_s=9.0)
+    bench.outbox.events += [b'{"type":"x","at":%d}' % number for number in range(20)]
+    assert await bench.hooks._deliver()
+    assert bench.outbox.until > bench.clock.now
+    assert len(bench.posts) == 20
+
+
 async def test_another_node_delivers_where_it_has_the_outbox() -> None:
     """What this one sees is announced all the same."""
     bench = Bench()
@@ -153,3 +193,34 @@ async def test_what_no_farm_wrote_is_told_as_that() -> None:
     await bench.hooks.end("", {}, 5.0)
     assert [body["type"] for _, body in bench.posts] == ["unreadable"] * 3
     assert bench.outbox.events == []
+
+
+async def test_events_that_found_no_place_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    """Those of this run, by the node that delivers; once each."""
+    bench = Bench()
+    bench.outbox.lost_so_far = 7
+    await bench.hooks._tell_lost()
+    bench.outbox.lost_so_far = 9
+    await bench.hooks._tell_lost()
+    assert "lost" not in caplog.text
+    bench.clock.now += LOST_EVERY_S / 2
+    await bench.hooks._deliver()
+    bench.clock.now += LOST_EVERY_S / 2
+    await bench.node("n2")._tell_lost()
+    assert "lost" not in caplog.text
+    await bench.hooks._tell_lost()
+    assert "2 events are lost" in caplog.text
+    bench.outbox.lost_so_far = 12
+    await bench.hooks.end("", {}, 5.0)
+    assert "3 events are lost" in caplog.text
+
+
+async def test_blocked_sites_that_find_no_place_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    """Once, however many there are."""
+    bench = Bench()
+    for number in range(MOST_SITES + 5):
+        url = f"http://s{number}.example/"
+        bench.hooks.fold(VisitFailed(0.0, "01", url, FailureKind.BLOCKED, "captcha", Fate.DEAD))
+    await bench.hooks._announce_blocked()
+    assert len(bench.outbox.same) == MOST_SITES
+    assert caplog.text.count("what is more is left out") == 1

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from farm.model.secret import SecretHeader, SecretUrl
+from farm.model.secret import SecretHeader, SecretPathUrl, SecretUrl
 from farm.settings.commands import RunSettings
 
 SHOWN = {
@@ -26,6 +26,26 @@ def test_a_url_is_shown_without_its_secrets(text: str, shown: str) -> None:
     assert str(url) == f"{url}" == shown
     assert repr(url) == f"SecretUrl({shown})"
     assert url.reveal() == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://hooks.example/services/T0/hunter2", "https://hooks.example/***"),
+        ("https://me:hunter2@hooks.example/hunter2?hunter2", "https://***@hooks.example/***"),
+        ("http://127.0.0.1:4318", "http://127.0.0.1:4318"),
+        ("http://127.0.0.1:4318/", "http://127.0.0.1:4318/"),
+        ("hooks.example/hunter2", "***"),
+    ],
+)
+def test_the_path_of_a_webhook_is_as_secret_as_the_rest(text: str, shown: str) -> None:
+    """Whoever knows it may post there."""
+    assert str(SecretPathUrl(text)) == shown
+    settings = RunSettings(webhook=text, webhook_secret_file="secret")
+    dumped = json.dumps(settings.model_dump(mode="json")) + repr(settings)
+    assert "hunter2" not in dumped
+    assert settings.webhook is not None
+    assert settings.webhook.reveal() == text
 
 
 def test_a_header_is_shown_by_its_name() -> None:
