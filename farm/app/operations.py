@@ -123,9 +123,8 @@ class FrontierOperations:
 
     async def letters(self, which: Mapping[str, str], start: int, size: int) -> Mapping[str, Any]:
         """Return some dead letters, and how many there are."""
-        chosen, dead = _filter(which), self._frontier.dead
-        found = await dead.page(chosen, start=start, size=size)
-        return {"letters": [plain_letter(letter) for letter in found], "total": await dead.count(chosen)}
+        found, total = await self._frontier.dead.counted_page(_filter(which), start=start, size=size)
+        return {"letters": [plain_letter(letter) for letter in found], "total": total}
 
     async def letter(self, fingerprint: str) -> Mapping[str, Any] | None:
         """Return one letter, with the visits that failed; None where there is none."""
@@ -136,10 +135,15 @@ class FrontierOperations:
             return None
         return {**plain_letter(letter), "history": [plain_visit(past) for past in history]}
 
-    async def replay(self, which: Mapping[str, str], ids: Sequence[str]) -> int:
-        """Take letters back into their queues, and return how many."""
+    async def replay(
+        self, which: Mapping[str, str], ids: Sequence[str], within_s: float
+    ) -> Mapping[str, Any]:
+        """Take letters back into their queues; return how many, and whether those were all in time."""
         dead = self._frontier.dead
-        return await (dead.replay_ids(ids) if ids else dead.replay(_filter(which)))
+        if ids:
+            return {"replayed": await dead.replay_ids(ids), "all": True}
+        replayed, are_all = await dead.replay_within(_filter(which), within_s)
+        return {"replayed": replayed, "all": are_all}
 
     async def set_state(self, state: str) -> None:
         """Set the crawl's state on all nodes."""

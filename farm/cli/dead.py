@@ -131,8 +131,7 @@ def _pattern(text: str | None) -> re.Pattern[str] | None:
 
 
 async def _list(dead: DeadLetters, which: DeadFilter, settings: DeadSettings) -> None:
-    letters = await dead.page(which, start=settings.start, size=settings.size)
-    total = await dead.count(which)
+    letters, total = await dead.counted_page(which, start=settings.start, size=settings.size)
     if settings.as_json:
         for letter in letters:
             print(json.dumps(plain_letter(letter)))

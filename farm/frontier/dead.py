@@ -1,11 +1,15 @@
 """Dead letters: what was given up, why, and the way back."""
 
+import math
 import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from time import monotonic
 from typing import Any
 from uuid import uuid4
+
+import orjson
 
 from farm.frontier import keys
 from farm.frontier.entries import decode_lease
@@ -49,6 +53,22 @@ class DeadFilter:
         """Whether the letters must be read to tell."""
         return (self.site, self.pattern, self.text) != (None, None, None)
 
+    def may_fit(self, stored: bytes) -> bool:
+        """Whether a letter may be meant, as it is stored: reading it costs several times as much."""
+        if not self.looks_inside:
+            return True
+        parts = stored.split(b"\n", 4)
+        if len(parts) < 5:  # noqa: PLR2004 - reason, when, detail, site, entry
+            return False
+        if self.site is not None and self.site.encode(errors="replace") not in parts[3]:
+            return False
+        try:
+            # As it stands in a text of JSON.
+            return self.text is None or orjson.dumps(self.text)[1:-1] in parts[4]
+        except TypeError:
+            # Half of a surrogate pair: no URL has one.
+            return False
+
     def fits(self, letter: DeadLetter) -> bool:
         """Whether a letter of the reason is meant."""
         if not self.looks_inside:
@@ -87,6 +107,19 @@ class DeadLetters:
             start = max(0, start - count)
         return found
 
+    async def counted_page(
+        self, which: DeadFilter = ALL, *, start: int = 0, size: int = PAGE
+    ) -> tuple[list[DeadLetter], int]:
+        """Return what `page` does, and how many letters there are; all of them are looked at once at most."""
+        if not which.looks_inside:
+            return await self.page(which, start=start, size=size), await self.count(which)
+        found, total = list[DeadLetter](), 0
+        async for letter in self._fitting(which):
+            if start <= total < start + size:
+                found.append(letter)
+            total += 1
+        return found, total
+
     async def count(self, which: DeadFilter = ALL) -> int:
         """Count the letters."""
         if which.looks_inside:
@@ -95,11 +128,15 @@ class DeadLetters:
 
     async def replay(self, which: DeadFilter = ALL) -> int:
         """Take the letters back into their queues with all their attempts, and return how many."""
-        return await self._all("replay", which)
+        return (await self._all("replay", which))[0]
+
+    async def replay_within(self, which: DeadFilter, within_s: float) -> tuple[int, bool]:
+        """Do what `replay` does for so long; return how many it were, and whether those were all."""
+        return await self._all("replay", which, within_s)
 
     async def drop(self, which: DeadFilter = ALL) -> int:
         """Forget the letters for good, and return how many."""
-        return await self._all("drop", which)
+        return (await self._all("drop", which))[0]
 
     async def replay_ids(self, ids: Sequence[str]) -> int:
         """Take some letters back, and return how many.
@@ -107,8 +144,9 @@ class DeadLetters:
         What is not dead any more is passed over, so that whoever heard no answer may ask again. Raises UsageError
         for what is no id, or cannot be read.
         """
+        known = await self._known(ids)
         for fingerprint in ids:
-            letter = await self._found(fingerprint)
+            letter = known.get(fingerprint)
             if letter is None and not _ID.fullmatch(fingerprint):
                 raise _no_letter(fingerprint)
             if letter is not None and letter.task is None:
@@ -120,16 +158,18 @@ class DeadLetters:
 
     async def drop_ids(self, ids: Sequence[str]) -> int:
         """Forget some letters; an id that is not dead is an error that names it."""
+        known = await self._known(ids)
         for fingerprint in ids:
-            await self.show(fingerprint)
+            if fingerprint not in known:
+                raise _no_letter(fingerprint)
         return await self._move("drop", [_stored(fingerprint) for fingerprint in ids])
 
     async def show(self, fingerprint: str) -> DeadLetter:
         """Return one letter; raises UsageError where there is none of this id."""
-        letter = await self._found(fingerprint)
-        if letter is None:
+        known = await self._known([fingerprint])
+        if fingerprint not in known:
             raise _no_letter(fingerprint)
-        return letter
+        return known[fingerprint]
 
     async def history(self, fingerprint: str) -> tuple[PastVisit, ...]:
         """Return the last visits of a URL that failed, the first one first; nothing where none is known."""
@@ -140,31 +180,39 @@ class DeadLetters:
                 return decode_history(stored)
         return ()
 
-    async def _found(self, fingerprint: str) -> DeadLetter | None:
+    async def _known(self, ids: Sequence[str]) -> dict[str, DeadLetter]:
+        """Return those of the letters that there are, by their ids."""
+        found: dict[str, DeadLetter] = {}
         for shard in range(self._shards.count):
             key = keys.dead(self._shards.crawl, shard)
-            letter = await self._shards.client.command("HGET", key, _stored(fingerprint))
-            if letter is not None:
-                return letter_of(_stored(fingerprint), letter)
-        return None
+            for start in range(0, len(ids), BATCH):
+                part = ids[start : start + BATCH]
+                stored = await self._shards.client.command("HMGET", key, *map(_stored, part))
+                for fingerprint, letter in zip(part, stored, strict=True):
+                    if letter is not None:
+                        found[fingerprint] = letter_of(_stored(fingerprint), letter)
+        return found
 
     async def _fitting(self, which: DeadFilter) -> AsyncIterator[DeadLetter]:
         """Yield the letters that are meant; those that come or go meanwhile may be missed."""
         for name, count in await self._tally(which.reason):
             for start in range(0, count, BATCH):
                 for raw in await self._letters(name, start, min(BATCH, count - start)):
-                    if which.fits(letter := letter_of(*raw)):
+                    if which.may_fit(raw[1]) and which.fits(letter := letter_of(*raw)):
                         yield letter
 
-    async def _all(self, action: str, which: DeadFilter) -> int:
-        moved = 0
+    async def _all(self, action: str, which: DeadFilter, within_s: float = math.inf) -> tuple[int, bool]:
+        """Move the letters that are meant; return how many, and whether the time was long enough for all."""
+        moved, until = 0, monotonic() + within_s
         for name, count in await self._tally(which.reason):
             start, left = 0, count
             while left > 0:
+                if monotonic() >= until:
+                    return moved, False
                 letters = await self._letters(name, start, min(BATCH, left))
                 if not letters:
                     break
-                read = [(raw[0], letter_of(*raw)) for raw in letters]
+                read = [(raw[0], letter_of(*raw)) for raw in letters if which.may_fit(raw[1])]
                 fit = [
                     fingerprint
                     for fingerprint, letter in read
@@ -173,7 +221,7 @@ class DeadLetters:
                 came = await self._move(action, fit)
                 # What could not be moved stays in its place, so the next page begins behind it.
                 moved, start, left = moved + came, start + len(letters) - came, left - len(letters)
-        return moved
+        return moved, True
 
     async def _move(self, action: str, ids: Sequence[bytes]) -> int:
         # Repeated after a lost reply it says what it has done, and nothing is passed over for it.

@@ -23,6 +23,8 @@ MOST_URLS = 1_000
 MOST_LETTERS = 1_000
 MOST_IDS = 1_000
 DO_S = 20.0
+REPLAY_S = 10.0
+"""For so long one request takes letters back; the next one goes on."""
 _WRONG_S = 0.5
 """How long a wrong token waits for its answer."""
 _BODY_BYTES = 2**20
@@ -50,8 +52,13 @@ class CrawlOperations(Protocol):
         """Return one letter, with the visits that failed; None where there is none."""
         ...
 
-    async def replay(self, which: Mapping[str, str], ids: Sequence[str]) -> int:
-        """Take letters back into their queues, and return how many; by ids where there are any."""
+    async def replay(
+        self, which: Mapping[str, str], ids: Sequence[str], within_s: float
+    ) -> Mapping[str, Any]:
+        """Take letters back into their queues; return how many were `replayed`, and whether those were `all`.
+
+        By ids where there are any; else those that are chosen, for so long.
+        """
         ...
 
     async def set_state(self, state: str) -> None:
@@ -101,7 +108,8 @@ class RestApi:
             try:
                 return _json(await handler(request))
             except (FarmError, NotFound, BadRequest, TimeoutError) as error:
-                return _failed(_status_of(error), str(error) or "Redis has not answered in time")
+                why = str(error) or f"that was not done within {DO_S:g} s; ask for less"
+                return _failed(_status_of(error), why)
 
         return answer
 
@@ -149,7 +157,7 @@ class RestApi:
             raise NotFound(f"there is no dead letter {name[:50]!r}")
         return letter
 
-    async def _replay(self, request: Request) -> Mapping[str, int]:
+    async def _replay(self, request: Request) -> Mapping[str, Any]:
         told = await _object(request, {*_CHOOSING, "ids"})
         ids = told.pop("ids", [])
         if not isinstance(ids, list) or len(ids) > MOST_IDS or not all(isinstance(one, str) for one in ids):
@@ -158,7 +166,7 @@ class RestApi:
             raise BadRequest(f"{', '.join(_CHOOSING)}: each is a text")
         if ids and told:
             raise BadRequest(f"write ids, or some of {', '.join(_CHOOSING)}, not both")
-        return {"replayed": await self._there(self._operations.replay(told, ids))}
+        return await self._there(self._operations.replay(told, ids, REPLAY_S))
 
     def _set(self, state: str) -> Callable[[Request], Awaitable[Mapping[str, str]]]:
         async def done(request: Request) -> Mapping[str, str]:
@@ -250,7 +258,7 @@ _WHAT: dict[str, tuple[str, str, dict[str, Any] | None]] = {
     "/dead/{id}": ("get", "One dead letter, with the visits that failed", None),
     "/dead/replay": (
         "post",
-        "Take dead letters back into their queues: all of them, those that are chosen, or those that are named",
+        "Take dead letters back into their queues: all, those chosen, or those named; ask again unless `all`",
         {**_CHOICE, "ids": {"type": "array", "maxItems": MOST_IDS, "items": _TEXT}},
     ),
     "/pause": ("post", "Take no new pages, on all nodes", {}),

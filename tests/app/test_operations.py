@@ -55,7 +55,8 @@ async def test_urls_are_added_and_letters_read_and_replayed(
     assert await operations.letter("0" * 16) is None
     status = await operations.status()
     assert status["ledger"]["dead"] == 2
-    assert await operations.replay({}, [letter["id"]]) == 1
-    assert await operations.replay({"reason": "tls"}, []) == 1
+    assert await operations.replay({}, [letter["id"]], 9.0) == {"replayed": 1, "all": True}
+    assert await operations.replay({"reason": "tls"}, [], 0.0) == {"replayed": 0, "all": False}
+    assert await operations.replay({"reason": "tls"}, [], 9.0) == {"replayed": 1, "all": True}
     await operations.set_state("paused")
     assert (await operations.status())["state"] == "paused"

@@ -2,11 +2,12 @@
 
 import re
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from farm.frontier import dead as dead_letters
-from farm.frontier.dead import DeadFilter
+from farm.frontier.dead import DeadFilter, DeadLetter
 from farm.model.crawl import Ledger
 from farm.model.errors import UsageError
 from farm.model.outcome import Bury, FailureKind, Retry
@@ -54,6 +55,9 @@ async def test_pages_run_through_the_reasons(bench: Bench) -> None:
         (DeadFilter(pattern=re.compile("/00[0-2]$")), 6),
         (DeadFilter("crash", pattern=re.compile("/00[0-2]$")), 3),
         (DeadFilter(site="crash", pattern=re.compile("nowhere")), 0),
+        (DeadFilter(text="ls/00"), 7),
+        (DeadFilter(text="said"), 0),
+        (DeadFilter(text="\udcff"), 0),
     ],
 )
 @pytest.mark.parametrize("action", ["replay", "drop"])
@@ -69,9 +73,61 @@ async def test_letters_are_chosen_by_site_and_pattern(
     assert len(set(listed)) == len(listed) == await dead.count(which) == count
     pages = [await dead.page(which, start=start, size=2) for start in range(0, 8, 2)]
     assert [letter.id for page in pages for letter in page] == listed
+    for start in range(0, 8, 2):
+        page = await dead.page(which, start=start, size=2)
+        assert await dead.counted_page(which, start=start, size=2) == (page, count)
     assert await (dead.replay(which) if action == "replay" else dead.drop(which)) == count
     assert await dead.count() == 12 - count
     assert not {letter.id for letter in await dead.page()} & set(listed)
+
+
+async def test_a_letter_that_is_not_meant_is_not_read(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a million that would take a crawl's event loop for many seconds; what is meant is read once."""
+    await _bury(bench, 7, FailureKind.TLS)
+    await _bury(bench, 5, FailureKind.CRASH)
+    read: list[bytes] = []
+    letter_of = dead_letters.letter_of
+
+    def noted(fingerprint: bytes, letter: bytes) -> DeadLetter:
+        read.append(fingerprint)
+        return letter_of(fingerprint, letter)
+
+    monkeypatch.setattr(dead_letters, "letter_of", noted)
+    dead = bench.frontier.dead
+    found, total = await dead.counted_page(DeadFilter(text="tls/00"), size=3)
+    assert (len(found), total, len(read)) == (3, 7, 7)
+    read.clear()
+    assert await dead.counted_page(DeadFilter(site="nowhere", text="tls")) == ([], 0)
+    assert read == []
+
+
+async def test_a_replay_ends_when_its_time_is_over(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And says that letters are left; another one goes on."""
+    monkeypatch.setattr(dead_letters, "BATCH", 2)
+    await _bury(bench, 5, FailureKind.TLS)
+    now = iter(range(100))
+    monkeypatch.setattr(dead_letters, "monotonic", lambda: next(now))
+    dead = bench.frontier.dead
+    assert await dead.replay_within(DeadFilter("tls"), 2.5) == (4, False)
+    assert await dead.replay_within(DeadFilter("tls"), 2.5) == (1, True)
+    assert await bench.ledger() == Ledger(accepted=5, queued=5)
+
+
+async def test_many_ids_are_looked_up_together(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A round trip each would take a program's thousand ids seconds on a Cluster."""
+    await _bury(bench, 6)
+    dead = bench.frontier.dead
+    ids = [letter.id for letter in await dead.page()]
+    asked: list[Any] = []
+    command = bench.client.command
+
+    async def noted(*args: Any, **options: Any) -> Any:
+        asked.append(args[0])
+        return await command(*args, **options)
+
+    monkeypatch.setattr(bench.client, "command", noted)
+    assert await dead.replay_ids(ids) == 6
+    assert asked == ["HMGET"]
 
 
 async def test_a_site_is_also_meant_by_its_host(bench: Bench) -> None:

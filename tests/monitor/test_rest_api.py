@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from farm.model.errors import CrawlGone, FrontierUnavailable, UsageError
 from farm.monitor.metrics_server import MetricsServer
-from farm.monitor.rest_api import MOST_LETTERS, PREFIX, RestApi, description, in_the_loop
+from farm.monitor.rest_api import DO_S, MOST_LETTERS, PREFIX, RestApi, description, in_the_loop
 from tests.clock import ManualClock
 
 from .simulated import simulated
@@ -57,10 +57,12 @@ class Operations:
         self._note("letter", fingerprint)
         return {"id": "known"} if fingerprint == "known" else None
 
-    async def replay(self, which: Mapping[str, str], ids: Sequence[str]) -> int:
+    async def replay(
+        self, which: Mapping[str, str], ids: Sequence[str], within_s: float
+    ) -> Mapping[str, Any]:
         """Replay what is named."""
         self._note("replay", dict(which), list(ids))
-        return len(ids)
+        return {"replayed": len(ids), "all": 0 < within_s < DO_S}
 
     async def set_state(self, state: str) -> None:
         """Note it."""
@@ -139,9 +141,21 @@ def ask(
             ("letters", {"reason": "tls", "site": "a", "contains": "/p/"}, 5, 7),
         ),
         ("GET", "/dead/known", None, {"id": "known"}, ("letter", "known")),
-        ("POST", "/dead/replay", {"ids": ["a", "b"]}, {"replayed": 2}, ("replay", {}, ["a", "b"])),
-        ("POST", "/dead/replay", {"reason": "tls"}, {"replayed": 0}, ("replay", {"reason": "tls"}, [])),
-        ("POST", "/dead/replay", None, {"replayed": 0}, ("replay", {}, [])),
+        (
+            "POST",
+            "/dead/replay",
+            {"ids": ["a", "b"]},
+            {"replayed": 2, "all": True},
+            ("replay", {}, ["a", "b"]),
+        ),
+        (
+            "POST",
+            "/dead/replay",
+            {"reason": "tls"},
+            {"replayed": 0, "all": True},
+            ("replay", {"reason": "tls"}, []),
+        ),
+        ("POST", "/dead/replay", None, {"replayed": 0, "all": True}, ("replay", {}, [])),
         ("POST", "/pause", None, {"state": "paused"}, ("state", "paused")),
         ("POST", "/resume", {}, {"state": "running"}, ("state", "running")),
         ("POST", "/drain", None, {"state": "draining"}, ("state", "draining")),
