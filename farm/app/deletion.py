@@ -14,7 +14,7 @@ from farm.frontier.crawl import delete_crawl, find_crawl, is_there
 from farm.frontier.embedded import EmbeddedRedis
 from farm.frontier.frontier import RedisFrontier
 from farm.model.errors import CrawlUnreadable, FrontierRefused, NoSuchCrawl, OutputUnwritable, UsageError
-from farm.monitor.log import LOG_NAME
+from farm.monitor.log import FAILURE_REPORT, LOG_NAME
 from farm.resources.files import FolderLock, folder_bytes
 from farm.settings.commands import DeleteSettings
 from farm.settings.options import EMBEDDED
@@ -22,7 +22,8 @@ from farm.settings.stored import FILE, kept_sinks
 from farm.sinks.address import DEFAULT, SinkAddress, parse_sink
 from farm.sinks.output import clear_output
 
-RUN_FILES = ("summary.json", LOG_NAME)
+RUN_FILES = ("summary.json", LOG_NAME, f"{LOG_NAME}.[0-9]", f"{FAILURE_REPORT}*.txt")
+"""What runs have written besides their records, as patterns."""
 _CLEARED = frozenset({"jsonl", "csv", "parquet", "warc"})
 """The kinds of sinks whose files are the crawl's alone; a database may have the records of other crawls."""
 
@@ -108,7 +109,7 @@ async def _known(client: RedisClient, name: str) -> str:
 
 
 async def delete(doomed: Doomed) -> tuple[int, list[str]]:
-    """Delete it; return how many keys of Redis went, and the names of what stays in the output folder.
+    """Delete it; return how many keys of Redis went, and what stays: names in the output folder, files elsewhere.
 
     Raises OutputUnwritable where a file cannot be removed.
     """
@@ -127,13 +128,17 @@ def _delete_files(folder: Path, *, with_records: bool) -> list[str]:
             shutil.rmtree(private / "redis", ignore_errors=not (private / "redis").exists())
             (private / FILE).unlink(missing_ok=True)
             return []
-        clear_output(folder, [one for one in _sinks(private) if one.kind in _CLEARED and not one.remote])
-        for name in RUN_FILES:
-            (folder / name).unlink(missing_ok=True)
+        files = [one for one in _sinks(private) if one.kind in _CLEARED and not one.remote]
+        inside = [one for one in files if one.path is None or one.path.is_relative_to(folder.absolute())]
+        clear_output(folder, inside)
+        for pattern in RUN_FILES:
+            for path in folder.glob(pattern):
+                path.unlink(missing_ok=True)
         shutil.rmtree(private)
         with suppress(OSError):
             folder.rmdir()
-        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        left = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        return sorted([*left, *(str(one.path) for one in files if one not in inside)])
     except OSError as error:
         raise OutputUnwritable(
             f"{error.filename or folder} cannot be removed ({error.strerror}); check its permissions, and "

@@ -39,7 +39,7 @@ async def _delete(settings: DeleteSettings) -> None:
     if stays:
         more = f" and {len(stays) - _NAMED:,} more" if len(stays) > _NAMED else ""
         tell(
-            f"{doomed.folder} has {', '.join(stays[:_NAMED])}{more} besides, which no run of it has written."
+            f"{', '.join(stays[:_NAMED])}{more} stay: no run of {doomed.folder} has written them, or not into it."
         )
 
 

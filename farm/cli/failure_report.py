@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from farm import __version__
 from farm.cli.streams import tell
 from farm.model.secret import Secret, without_secrets
-from farm.monitor.log import LOG_NAME
+from farm.monitor.log import FAILURE_REPORT, LOG_NAME
 from farm.resources.files import create_anew
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ TRACEBACK_CHARS = 200_000
 MOST_REPORTS = 10
 SECRET_CHARS = 4
 """What is shorter is a part of any word."""
-PREFIX = "failure-"
 PACKAGES = ("playwright", "redis", "uvloop", "pydantic", "aiohttp", "lxml")
 _runs: list["RunPlan"] = []
 """The run of this process, once it has begun."""
@@ -129,9 +128,9 @@ def _password(url: str) -> str:
 
 def _write(text: str, plan: "RunPlan | None") -> Path:
     """Write the report into a new file that this user alone may read; return where it is. Raises OSError."""
-    stamp = f"{PREFIX}{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.txt"
+    stamp = f"{FAILURE_REPORT}{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.txt"
     if plan is None or plan.is_temporary or not plan.output.is_dir():
-        descriptor, name = tempfile.mkstemp(prefix=f"farm-{PREFIX}", suffix=".txt")
+        descriptor, name = tempfile.mkstemp(prefix=f"farm-{FAILURE_REPORT}", suffix=".txt")
         path = Path(name)
     else:
         path = plan.output / stamp
@@ -144,7 +143,7 @@ def _write(text: str, plan: "RunPlan | None") -> Path:
 
 def _keep_last(folder: Path) -> None:
     """Remove all but the last reports: a supervisor may start a run again and again."""
-    for path in sorted(folder.glob(f"{PREFIX}*.txt"))[:-MOST_REPORTS]:
+    for path in sorted(folder.glob(f"{FAILURE_REPORT}*.txt"))[:-MOST_REPORTS]:
         with suppress(OSError):
             path.unlink()
 

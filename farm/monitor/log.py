@@ -28,6 +28,8 @@ from farm.resources.files import opened
 Form = Literal["text", "json"]
 
 LOG_NAME = "farm.log"
+FAILURE_REPORT = "failure-"
+"""What the names of reports of unexpected failures begin with."""
 _UNPRINTABLE = re.compile(r"[^ -~]")
 _WAITING = 10_000
 _FILE_BYTES = 64 << 20

@@ -20,6 +20,7 @@ SETTINGS: Mapping[str, type[CommandSettings]] = {
     "list": commands.ListSettings,
     "delete": commands.DeleteSettings,
     "status": commands.StatusSettings,
+    "top": commands.TopSettings,
     "pause": commands.SteerSettings,
     "resume": commands.SteerSettings,
     "drain": commands.SteerSettings,

@@ -119,6 +119,22 @@ def test_what_no_run_has_written_stays_and_is_named(
     assert _files(folder) == {"all.db", "notes.txt", "pages.jsonl"}
 
 
+def test_all_that_runs_write_to_a_folder_goes_and_nothing_elsewhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Earlier logs and failure reports too; whoever is given a folder does not know which files it names."""
+    folder, elsewhere = tmp_path / "out", tmp_path / "elsewhere.jsonl"
+    _run_left(folder, "jsonl:", f"jsonl:{elsewhere}")
+    elsewhere.write_text("{}")
+    for name in ("farm.log.1", "farm.log.2", "failure-20260301T120000-7.txt"):
+        (folder / name).write_text("left")
+    code, out, _ = _delete(capsys, "--output", str(folder), "--records", "--yes", "--json")
+    assert code == 0
+    assert json.loads(out)["stays"] == [str(elsewhere)]
+    assert not folder.exists()
+    assert elsewhere.read_text() == "{}"
+
+
 def test_a_folder_that_a_run_holds_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """By its process."""
     folder = tmp_path / "out"
