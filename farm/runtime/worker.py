@@ -30,6 +30,8 @@ from farm.runtime.visit_trace import VisitTrace
 log = logging.getLogger("farm.worker")
 RELEASE_S = 2.0
 STOPPED = Release("the farm was stopped")
+DETAIL_CHARS = 2_000
+"""Of what is told of a visit that failed: some of it is what a server has sent."""
 
 
 class Worker:
@@ -266,7 +268,7 @@ class VisitEvents:
     def _failed(self, url: str, reason: str, detail: str, fate: Fate, begun: float) -> None:
         now = self._clock.monotonic()
         took_ms = round((now - begun) * 1000)
-        self._emit(VisitFailed(now, self._slot, url, reason, detail, fate, took_ms))
+        self._emit(VisitFailed(now, self._slot, url, reason, detail[:DETAIL_CHARS], fate, took_ms))
 
 
 def _expiry_of(scope: asyncio.Timeout) -> Callable[[], None]:

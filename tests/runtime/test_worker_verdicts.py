@@ -7,10 +7,12 @@ import pytest
 
 from farm.model.egress import AllProxiesBanned, EgressFailure, EgressFault
 from farm.model.errors import RenderError, SlotLost
+from farm.model.event import VisitFailed
 from farm.model.outcome import Ack, Bury, FailureKind, RedirectOutcome, Release, Retry, SkipReason
 from farm.model.page import Detection, Finding, PageSnapshot, RenderedPage
 from farm.policy.proxies import Outcome
 from farm.runtime.control import ExitReason
+from farm.runtime.worker import DETAIL_CHARS
 from tests.runtime.visit_fakes import DEADLINE_S, GIVEN_BACK, SITE, Bench, lease, page, worked
 from tests.turns import turns
 
@@ -196,6 +198,16 @@ async def test_the_gateway_is_asked_about_the_address_that_failed() -> None:
     await worked(bench)
     assert bench.egress.asked_for == ["http://b.example/"]
     assert bench.frontier.settled == [("1", Ack(rendered=False))]
+
+
+async def test_what_is_told_of_a_failure_has_a_bound() -> None:
+    """Some of it is what a server has sent: the log, the view and the traces hold it for a while."""
+    bench = Bench(lease("1"))
+    bench.slot.pages = [RenderError(FailureKind.NETWORK, "illegal header: " + "x" * 1_000_000)]
+    await worked(bench)
+    [failed] = [event for event in bench.events if isinstance(event, VisitFailed)]
+    assert failed.detail.startswith("illegal header: xxx")
+    assert len(failed.detail) == DETAIL_CHARS
 
 
 async def test_a_block_costs_the_context_and_goes_to_another_proxy() -> None:
