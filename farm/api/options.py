@@ -238,4 +238,6 @@ class Options(TypedDict, total=False):
     metrics_host: str | None
     """address that the metrics are served on [127.0.0.1]."""
     token_file: str | PathLike[str] | None
-    """a file with what the web page asks for before it shows URLs and can pause the crawl."""
+    """a file with what the web page asks for before it shows URLs and pictures, and can pause the
+    crawl.
+    """

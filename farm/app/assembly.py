@@ -46,6 +46,7 @@ from farm.runtime.flow import FlowMeter, FlowReporter, OwnLimits
 from farm.runtime.governor import Governor, GovernorParams
 from farm.runtime.heartbeat import Heartbeat
 from farm.runtime.node import Companion, Node, NodeParams, NodeSink
+from farm.runtime.process_link import Glance
 from farm.runtime.reaper import Reaper
 from farm.runtime.robots import VisitPermission
 from farm.runtime.site_login import LOGIN_S, WAIT_S
@@ -83,6 +84,8 @@ class NodeParts:
     """Sets the memory budget, in bytes."""
     budget: ByteBudget | None
     """What counts the bytes by proxies; None without proxies."""
+    glance: Glance
+    """Returns a picture of what a context shows."""
 
 
 @asynccontextmanager
@@ -207,7 +210,7 @@ async def assemble_node(
             resources = governor.resources.summary()
             return RunTotals(resources, templates.repeated, pacer.throttled, links.unvisited_routes)
 
-        yield NodeParts(node, totals, governor.set_budget, budget)
+        yield NodeParts(node, totals, governor.set_budget, budget, slots.glance)
 
 
 def _worker_params(

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,7 +22,7 @@ from farm.runtime.control import Control, ending_from_thread
 from farm.runtime.governor import MemoryShares
 from farm.runtime.node import Companion, Node, NodeParams
 from farm.runtime.node_watch import NodeWatch
-from farm.runtime.process_link import ProcessLink
+from farm.runtime.process_link import Glance, ProcessLink
 from farm.runtime.reaper import Reaper
 from farm.runtime.supervised import NewsRelay, SupervisedSink
 from farm.runtime.supervisor import NodeProcess, ProcessParams, share_wanted
@@ -54,8 +54,8 @@ async def supervise(
     emit: Emit,
     clock: Clock,
     companions: list[Companion],
-) -> AsyncIterator[Node]:
-    """Return the node of a supervisor: its processes are what it runs."""
+) -> AsyncIterator[tuple[Node, Glance]]:
+    """Return the node of a supervisor, whose processes are what it runs, and what shows a context of theirs."""
     plan, frontier = session.plan, session.frontier
     frontier.on_outage(emit)
     session.presence.on_drain(ending_from_thread(control, emit, clock))
@@ -81,7 +81,7 @@ async def supervise(
     # Before the first is started: its governor begins with its share.
     memory.share()
     control.on_wanted = partial(share_wanted, processes)
-    yield Node(
+    node = Node(
         [process for process, _ in processes],
         memory,
         frontier,
@@ -98,6 +98,14 @@ async def supervise(
             *([session.server.keep] if session.server else []),
         ],
     )
+    by_number = {str(number): process for number, (process, _) in enumerate(processes, 1)}
+    yield node, partial(_glance, by_number)
+
+
+async def _glance(processes: Mapping[str, NodeProcess], name: str) -> bytes | None:
+    """Ask the process for what its slot shows; `name` is that of both, as the view has it."""
+    number, _, slot = name.partition("/")
+    return await processes[number].glance(slot) if number in processes else None
 
 
 def process_plans(plan: RunPlan) -> list[RunPlan]:

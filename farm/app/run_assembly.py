@@ -22,6 +22,7 @@ from farm.runtime.control import ByteBudget, Control
 from farm.runtime.flow import EligibleReporter
 from farm.runtime.node import Companion, Node
 from farm.runtime.node_watch import NodeWatch
+from farm.runtime.process_link import Glance
 from farm.runtime.reaper import Reaper
 from farm.runtime.webhooks import Webhooks
 from farm.sinks.output import RecordSink
@@ -39,6 +40,8 @@ class Assembly:
     totals: Callable[[], RunTotals]
     tell_lag: Emit
     """Takes how late this process's event loop runs."""
+    glance: Glance
+    """Returns a picture of what a context shows, by the name that the view has."""
     budget: ByteBudget | None
     """What counts the bytes by proxies; None without proxies."""
     hooks: Webhooks | None = None
@@ -88,10 +91,11 @@ async def assemble(
             watched.append(traced.run)
         if plan.processes > 1:
             merged = MergedEvents(emit, plan.budget_bytes, clock.monotonic)
-            node = await stack.enter_async_context(
+            node, glance = await stack.enter_async_context(
                 supervise(session, sink, reaper, control, merged, emit, clock, watched)
             )
-            yield Assembly(node, control, sink, outcomes, merged.totals, merged.tell_lag, None, hooks, traced)
+            totals, tell_lag = merged.totals, merged.tell_lag
+            yield Assembly(node, control, sink, outcomes, totals, tell_lag, glance, None, hooks, traced)
             return
         watched.append(NodeWatch(session.frontier.seen_nodes, session.node, emit, clock).run)
         parts = await stack.enter_async_context(
@@ -106,7 +110,9 @@ async def assemble(
                 watched,
             )
         )
-        yield Assembly(parts.node, control, sink, outcomes, parts.totals, emit, parts.budget, hooks, traced)
+        yield Assembly(
+            parts.node, control, sink, outcomes, parts.totals, emit, parts.glance, parts.budget, hooks, traced
+        )
 
 
 async def _record_sink(plan: RunPlan, node: str) -> RecordSink:

@@ -27,6 +27,7 @@ from farm.monitor.snapshot import Snapshot
 from farm.monitor.tally import Tally
 from farm.resources.processes import tree_cpu_s
 from farm.runtime.control import ExitReason, checkpoint
+from farm.runtime.process_link import Glance
 from farm.runtime.reaper import Reaper
 from farm.runtime.watchdog import LoopWatchdog
 from farm.settings import stored
@@ -150,22 +151,25 @@ def _tell_beforehand(plan: RunPlan, session: CrawlSession) -> None:
 
 def _serve_metrics(
     plan: RunPlan, session: CrawlSession, tally: Tally, clock: Clock, served: ExitStack
-) -> None:
-    """Serve the numbers and the web page where it is asked for. Raises UsageError where that is not possible."""
+) -> Callable[[Glance], None]:
+    """Serve the numbers and the web page where it is asked for; return what has the page show contexts.
+
+    Raises UsageError where it is not possible.
+    """
     port = plan.settings.metrics_port
     if port is None:
-        return
+        return lambda _: None
     try:
         from farm.monitor.metrics_server import MetricsServer
         from farm.monitor.rest_api import RestApi, in_the_loop
-        from farm.monitor.web_page import in_loop, token_of
+        from farm.monitor.web_page import token_of
     except ImportError:
         raise UsageError(
             "--metrics-port needs packages that are not installed; `pip install 'crawl-farm[web]'` brings them."
         ) from None
     token = token_of(plan.settings.token_file) if plan.settings.token_file is not None else ""
     loop = asyncio.get_running_loop()
-    api = RestApi(FrontierOperations(session.crawl, session.frontier), token, in_the_loop(loop))
+    operations, do = FrontierOperations(session.crawl, session.frontier), in_the_loop(loop)
     server = MetricsServer(
         tally.snapshot,
         clock,
@@ -174,11 +178,18 @@ def _serve_metrics(
         port,
         plan.crawl,
         token,
-        in_loop(loop, session.frontier.set_state),
-        api,
+        lambda state: do(operations.set_state(state)),
+        RestApi(operations, token, do),
+        lambda which, start, size: do(operations.letters(which, start, size)),
+        plan.output,
     )
     served.enter_context(server)
     log.info("metrics are served at %s, the view for a browser at %s", server.url, server.page_url)
+
+    def show(glance: Glance) -> None:
+        server.page.glance = lambda name: do(glance(name))
+
+    return show
 
 
 async def _work(
@@ -205,7 +216,7 @@ async def _work(
         observer.opened(plan, tally, clock)
         reaper.log_to((plan.output / LOG_NAME).absolute(), plan.settings.log_format)
         _tell_beforehand(plan, session)
-        _serve_metrics(plan, session, tally, clock, shown)
+        show_contexts = _serve_metrics(plan, session, tally, clock, shown)
         async with assemble(plan, session, reaper, emit, clock, tally.snapshot) as assembly:
             run = RunningCrawl(
                 plan,
@@ -221,6 +232,7 @@ async def _work(
                 cpu_before_s,
             )
             checkpoint()
+            show_contexts(assembly.glance)
             watchdog.report_lag(assembly.tell_lag)
             observer.ready(run)
             reason, failure = await _run(assembly, plan.where)

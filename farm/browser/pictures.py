@@ -1,4 +1,4 @@
-"""Full-page screenshots and PDFs.
+"""Full-page screenshots, PDFs, and glances at what a page shows meanwhile.
 
 If frames are made on demand, frames are requested until the browser has taken its screenshot. Invariants: an
 engine makes one frame at a time, also during a screenshot, and no frame is cancelled; if a picture is not ready in
@@ -26,6 +26,9 @@ BETWEEN_FRAMES_S = 0.005
 CALL_S = 5.0
 FRAME_S = 10.0
 """A frame of the full page may cost a hundred times that of the viewport."""
+GLANCE_S = 2.5
+GLANCE_BYTES = 2**20
+GLANCE_QUALITY = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +77,34 @@ async def _screenshot(reading: Reading) -> tuple[Capture | None, bool]:
     return Capture("screenshot", "png", png), height <= most
 
 
+async def glance(tab: Tab) -> bytes | None:
+    """Return what the window shows at this moment, as JPEG of low quality; its visit goes on as before.
+
+    None where it would be too large. Raises playwright's Error, SlotLost where nothing answers in time.
+    """
+    # Without a part to be cut out: for that the page would be laid out otherwise meanwhile.
+    shot = await _taken(tab, GLANCE_S, {"format": "jpeg", "quality": GLANCE_QUALITY})
+    picture = b64decode(shot["data"])
+    return picture if len(picture) <= GLANCE_BYTES else None
+
+
 async def take(tab: Tab, clip: dict[str, int], deadline_s: float, **form: Any) -> dict[str, Any]:
     """Return what CDP answers for a picture of a part of the page; `form` says of which format.
 
     Raises playwright's Error, SlotLost with the tab.
     """
-    taking = asyncio.ensure_future(_take(tab, clip, deadline_s, form))
+    return await _taken(tab, deadline_s, {"captureBeyondViewport": True, "clip": clip, **form})
+
+
+async def _taken(tab: Tab, deadline_s: float, params: Mapping[str, Any]) -> dict[str, Any]:
+    taking = asyncio.ensure_future(_take(tab, deadline_s, params))
     taking.add_done_callback(lambda taken: taken.cancelled() or taken.exception())
     # Not cancelled with the caller: a frame under way must be completed.
     return await asyncio.shield(taking)
 
 
-async def _take(tab: Tab, clip: dict[str, int], deadline_s: float, form: Mapping[str, Any]) -> dict[str, Any]:
-    call = tab.send("Page.captureScreenshot", deadline_s, captureBeyondViewport=True, clip=clip, **form)
+async def _take(tab: Tab, deadline_s: float, params: Mapping[str, Any]) -> dict[str, Any]:
+    call = tab.send("Page.captureScreenshot", deadline_s, **params)
     if not tab.engine.frames_on_demand:
         return await call
     async with tab.engine.frames:

@@ -14,12 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from playwright.async_api import Error
+
 from farm.browser.context import ContextSlot, SlotParams
 from farm.browser.engine import Engine, EngineParams
+from farm.browser.pictures import glance
 from farm.browser.reclaim import CpuDeprioritizer, carry_out
 from farm.browser.tab import Tab, open_tab
 from farm.model.clock import Clock
-from farm.model.errors import BrowserUnavailable, FarmError
+from farm.model.errors import BrowserUnavailable, FarmError, SlotLost
 from farm.model.event import Emit, Recycled
 from farm.model.memory import MemoryReading, ReclaimAction
 from farm.policy.admission import LaunchSpacing, reserve
@@ -31,6 +34,8 @@ CHECK_EVERY_S = 1.0
 CHECK_DEADLINE_S = 3.0
 RETIRE_S = 120.0
 """How long a retiring engine waits for its last contexts."""
+GLANCE_DEADLINE_S = 3.5
+"""The frames of a picture may wait for those of another."""
 EXCUSED_CRASHES = 2
 EXCUSED_URLS = 1000
 
@@ -94,6 +99,19 @@ class Pool:
         slot = ContextSlot(name, proxy_url, self, self._slot_params, self._emit, self._clock)
         self._slots[name] = slot
         return slot
+
+    async def glance(self, name: str) -> bytes | None:
+        """Return a picture of what a slot shows at this moment, as JPEG; None where it shows none in time."""
+        slot = self._slots.get(name)
+        tab = slot.tab if slot is not None else None
+        if tab is None or tab.lost:
+            return None
+        try:
+            async with asyncio.timeout(GLANCE_DEADLINE_S):
+                return await glance(tab)
+        except (Error, SlotLost, TimeoutError) as error:
+            log.debug("%s: no picture of what it shows: %s", name, error)
+            return None
 
     # Called by slots.
 

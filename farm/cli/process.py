@@ -94,7 +94,7 @@ async def _run(work: ProcessWork, link: ProcessLink, relay: NewsRelay, reaper: R
             watchdog.report_lag(relay.emit)
             running = asyncio.create_task(parts.node.run(), name="node")
             following = asyncio.create_task(
-                follow(link, sink, control, parts.set_budget, running), name="supervisor"
+                follow(link, sink, control, parts.set_budget, parts.glance, running), name="supervisor"
             )
             try:
                 await asyncio.wait([running, following], return_when=asyncio.FIRST_COMPLETED)

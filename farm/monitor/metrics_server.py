@@ -1,7 +1,8 @@
 """What monitoring systems ask of a node over HTTP: `/metrics`, `/healthz` and `/readyz`.
 
 The server has a thread and an event loop of its own: a scrape does not wait for the crawl, and a crawl that hangs
-still answers that it does. Connections, and the size and the time of a request, are bounded.
+still answers that it does. Connections are bounded, and so are the size and the time of a request and how long an
+answer waits to be read; where all connections are taken, one without a request gives way to the next.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from pathlib import Path
 from typing import Self
 
 import h11
@@ -18,7 +20,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from farm.model.clock import Clock
 from farm.model.errors import UsageError
@@ -28,13 +30,16 @@ from farm.monitor.metrics import CONTENT_TYPE, exposition
 from farm.monitor.rest_api import RestApi
 from farm.monitor.snapshot import Snapshot
 from farm.monitor.views import Source
-from farm.monitor.web_page import WebPage
+from farm.monitor.web_page import Letters, WebPage
 
 HUNG_S = 30.0
 """How long the crawl's event loop may be silent before it counts as hung: its lag is read twice a second."""
 REQUEST_S = 10.0
 """How long a request may take to come: who is silent, or sends a byte now and then, takes no place for good."""
-_CONNECTIONS = 64
+WRITE_S = 30.0
+"""How long an answer may wait to be read: who takes nothing of it is cut off."""
+CONNECTIONS = 64
+"""With so many, the last one is told that there are too many."""
 _HEAD_BYTES = 16 * 1024
 _KEEP_ALIVE_S = 75
 _STOP_S = 2
@@ -47,7 +52,8 @@ class MetricsServer:
     """Serves the snapshots of `source`; binding raises UsageError where it is not possible.
 
     `title` is that of the page at `/`, `token` what it takes to see names there, and `set_state` what pauses the
-    crawl or lets it go on, from the server's own event loop. `api` answers programs below `/api`.
+    crawl or lets it go on, from the server's own event loop. `api` answers programs below `/api`. `letters` reads
+    the dead letters for the page, whose pictures are below the output `folder`.
     """
 
     def __init__(
@@ -61,18 +67,29 @@ class MetricsServer:
         token: str = "",
         set_state: SetState | None = None,
         api: RestApi | None = None,
+        letters: Letters | None = None,
+        folder: Path | None = None,
     ) -> None:
         self._source = source
         self._clock = clock
         self._exposition = exposition(self._snapshot, version)
         self._socket = _bound(host, port)
         self._any_host = not _is_loopback(self._socket.getsockname()[0])
-        page = WebPage(self._snapshot, title, token, set_state or _nothing, lambda: self._server.should_exit)
+        self.page = WebPage(
+            self._snapshot,
+            title,
+            token,
+            set_state or _nothing,
+            lambda: self._server.should_exit,
+            letters,
+            folder,
+            self.port,
+        )
         routes = {
             "/metrics": (self._metrics, "GET"),
             "/healthz": (self._health, "GET"),
             "/readyz": (self._readiness, "GET"),
-            **page.routes(),
+            **self.page.routes(),
             **(api.routes() if api is not None else {}),
         }
         app = Starlette(
@@ -94,7 +111,7 @@ class MetricsServer:
                 http=_Connection,
                 ws="none",
                 server_header=False,
-                limit_concurrency=_CONNECTIONS,
+                limit_concurrency=CONNECTIONS,
                 timeout_keep_alive=_KEEP_ALIVE_S,
                 timeout_graceful_shutdown=_STOP_S,
                 h11_max_incomplete_event_size=_HEAD_BYTES,
@@ -159,15 +176,35 @@ async def _nothing(_: str) -> None:
 
 
 class _Connection(H11Protocol):
-    """A connection by which each request comes within `REQUEST_S`, or it is closed."""
+    """A connection by which each request comes within `REQUEST_S`, or it is closed.
+
+    An answer of which nothing is read within `WRITE_S` is cut off.
+    """
 
     _late: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
+    asked_at = 0.0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way on it: no request has come, or the last one is answered and was read."""
+        # None before the first request, though it is declared otherwise.
+        cycle: RequestResponseCycle | None = self.cycle
+        is_answered = cycle is None or cycle.response_complete
+        return is_answered and not self.transport.is_closing() and not self.transport.get_write_buffer_size()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        if len(self.connections) >= CONNECTIONS - 1:
+            # Whoever only holds connections must not keep a probe or a scrape from its answer.
+            known = [one for one in self.connections if isinstance(one, _Connection) and one.is_idle]
+            if known:
+                min(known, key=lambda one: one.asked_at).transport.close()
+        self.asked_at = self.loop.time()
         super().connection_made(transport)
         self._late = self.loop.call_later(REQUEST_S, transport.close)
 
     def data_received(self, data: bytes) -> None:
+        self.asked_at = self.loop.time()
         if self._late is None:
             self._late = self.loop.call_later(REQUEST_S, self.transport.close)
         super().data_received(data)
@@ -177,7 +214,27 @@ class _Connection(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._in_time()
+        self._is_read()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(WRITE_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._is_read()
+        super().resume_writing()
+
+    def shutdown(self) -> None:
+        if self._unread is not None:
+            self.transport.abort()
+        else:
+            super().shutdown()
+
+    def _is_read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _in_time(self) -> None:
         if self._late is not None:
@@ -225,7 +282,7 @@ def _bound(host: str, port: int) -> socket.socket:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
         # From here on a connection waits until the thread answers it.
-        bound.listen(_CONNECTIONS)
+        bound.listen(CONNECTIONS)
     except OSError as error:
         bound.close()
         raise UsageError(

@@ -79,6 +79,20 @@ def page_state(snapshot: Snapshot, title: str, *, named: bool) -> dict[str, Any]
     return {**state, **_named(snapshot)} if named else state
 
 
+def shown_letter(letter: Mapping[str, Any], *, has_picture: bool) -> dict[str, Any]:
+    """Return a dead letter as the page shows it: like `farm dead list --json`, texts cut and on one line each."""
+    task = letter["task"] or {}
+    return {
+        "id": one_line(letter["id"]),
+        "reason": one_line(letter["reason"][:_URL_CHARS]),
+        "url": one_line(task.get("url", "")[:_URL_CHARS]),
+        "detail": one_line(letter["detail"][:_URL_CHARS]),
+        "attempts": letter["attempts"],
+        "at": letter["at"] or "",
+        "picture": has_picture,
+    }
+
+
 def _numbers(snapshot: Snapshot) -> list[tuple[str, str]]:
     memory, flow = snapshot.memory, snapshot.flow
     return [
@@ -107,7 +121,7 @@ def _named(snapshot: Snapshot) -> dict[str, Any]:
                 one_line(slot.name),
                 str(slot.phase),
                 span(max(0.0, snapshot.now - (slot.url_since if slot.url else slot.since))),
-                one_line(slot.url)[:_URL_CHARS],
+                one_line(slot.url[:_URL_CHARS]),
             ]
             for slot in snapshot.slots[:_CONTEXTS]
         ],

@@ -8,8 +8,9 @@ import asyncio
 import pickle
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, Self
 
 from farm.model import errors
@@ -27,6 +28,11 @@ WAITING_BYTES = 64 << 20
 """What may wait to be sent; beyond it nothing is posted, and whoever sends waits."""
 SEND_S = 60.0
 """How long the other end may take to read what waits before it."""
+GLANCE_S = 4.0
+MOST_GLANCES = 4
+"""So many pictures are asked for at once; what is more has none."""
+Glance = Callable[[str], Coroutine[Any, Any, bytes | None]]
+"""Returns a picture of what a slot shows, as JPEG, by its name; None where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +115,22 @@ class ContextShare:
 
 
 @dataclass(frozen=True, slots=True)
+class GlanceRequest:
+    """The process is to say what one of its slots shows."""
+
+    number: int
+    slot: str
+
+
+@dataclass(frozen=True, slots=True)
+class GlanceReply:
+    """What the slot of the request of this number shows; None where there is no picture of it."""
+
+    number: int
+    picture: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessEnd:
     """A process has taken itself apart; `reason` is None where a `failure` ended it."""
 
@@ -128,6 +150,8 @@ class ProcessLink:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._numbers = count()
+        self._glances: dict[int, asyncio.Future[bytes | None]] = {}
 
     @classmethod
     async def open(cls, end: socket.socket) -> Self:
@@ -153,8 +177,34 @@ class ProcessLink:
         except (OSError, TimeoutError) as error:
             raise LinkClosed("the other process has ended, or does not read") from error
 
+    async def glance(self, slot: str) -> bytes | None:
+        """Return a picture of what a slot of the other process shows; None where none comes in time.
+
+        Somebody has to `receive` meanwhile.
+        """
+        if len(self._glances) >= MOST_GLANCES:
+            return None
+        number, picture = next(self._numbers), asyncio.get_running_loop().create_future()
+        self._glances[number] = picture
+        try:
+            async with asyncio.timeout(GLANCE_S):
+                return await picture if self.post(GlanceRequest(number, slot)) else None
+        except TimeoutError:
+            return None
+        finally:
+            del self._glances[number]
+
     async def receive(self) -> Any:
-        """Return the next message. Raises LinkClosed at the end."""
+        """Return the next message that is no answer to `glance`. Raises LinkClosed at the end."""
+        while True:
+            message = await self._received()
+            if not isinstance(message, GlanceReply):
+                return message
+            waiting = self._glances.get(message.number)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(message.picture)
+
+    async def _received(self) -> Any:
         try:
             (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
             if length > MOST_BYTES:

@@ -32,6 +32,9 @@ from farm.runtime.process_link import (
     CommitRequest,
     ContextShare,
     EndRequest,
+    Glance,
+    GlanceReply,
+    GlanceRequest,
     LinkClosed,
     LogText,
     ProcessLink,
@@ -162,9 +165,11 @@ async def follow(
     sink: SupervisedSink,
     control: Control,
     set_budget: Callable[[int], None],
+    glance: Glance,
     running: asyncio.Task[Any],
 ) -> None:
     """Do what the supervisor says, until it is gone; to end at once is to cancel the task that runs the node."""
+    glances: set[asyncio.Task[None]] = set()
     try:
         while True:
             match await link.receive():
@@ -174,6 +179,10 @@ async def follow(
                     set_budget(budget_bytes)
                 case ContextShare(contexts=contexts):
                     control.wanted = contexts
+                case GlanceRequest() as request:
+                    task = asyncio.create_task(_answer(link, request, glance), name="glance")
+                    glances.add(task)
+                    task.add_done_callback(glances.discard)
                 case EndRequest(reason=reason, at_once=at_once):
                     control.end(reason)
                     if at_once:
@@ -184,3 +193,10 @@ async def follow(
         control.end(ExitReason.STOPPED)
         sink.close()
         running.cancel()
+    finally:
+        for task in glances:
+            task.cancel()
+
+
+async def _answer(link: ProcessLink, request: GlanceRequest, glance: Glance) -> None:
+    link.post(GlanceReply(request.number, await glance(request.slot)))

@@ -126,6 +126,10 @@ class NodeProcess:
         if self._link is not None:
             self._link.post(ContextShare(contexts))
 
+    async def glance(self, slot: str) -> bytes | None:
+        """Return a picture of what a slot of the process shows; None where there is none."""
+        return await self._link.glance(slot) if self._link is not None else None
+
     async def run(self) -> None:
         """Keep the process running until the node ends; raises the FarmError that ended it."""
         identity, state = await self._registered(ANY_INCARNATION), RestartState()
@@ -245,7 +249,7 @@ class NodeProcess:
                     case ProcessNews():
                         self._news.fold(self._params.number, message.events)
                         for line in message.log:
-                            _relog(line.logger, line.level, line.text)
+                            logging.getLogger(line.logger).log(line.level, "%s", line.text)
                     case ProcessEnd():
                         return message
                     case other:
@@ -332,11 +336,6 @@ async def _ended(process: Process, within_s: float) -> bool:
 def _kill(process: Process) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-
-
-def _relog(name: str, level: int, text: str) -> None:
-    """Log a line of a process as one of this one."""
-    logging.getLogger(name).log(level, "%s", text)
 
 
 def share_wanted(processes: Sequence[tuple[NodeProcess, int]], wanted: int | None) -> None:

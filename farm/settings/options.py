@@ -307,7 +307,7 @@ class DisplaySettings(BaseModel):
     )
     token_file: Path | None = option(
         None,
-        "a file with what the web page asks for before it shows URLs and can pause the crawl",
+        "a file with what the web page asks for before it shows URLs and pictures, and can pause the crawl",
         metavar="FILE",
         needs="metrics_port",
     )

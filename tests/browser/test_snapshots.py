@@ -114,3 +114,52 @@ async def test_a_page_that_hangs_costs_its_context_and_no_more(
     assert (await visit(slot, f"{site}/fine")).status == 500
     assert await slot.snapshot() is not None
     slot.retire()
+
+
+async def test_a_glance_shows_the_page_as_it_is_and_changes_nothing(pool: Browsing, site: str) -> None:
+    """Also in the middle of a visit, which brings what it would have brought without."""
+    slot = await pool.slot("seen")
+    assert await pool.pool.glance("seen") is None
+    assert await pool.pool.glance("nobody") is None
+    whole = await visit(slot, f"{site}/broken")
+    used = slot.tab
+    assert used is not None
+    watch = "(window.told = 0, addEventListener('resize', () => window.told++), innerWidth)"
+    width = await used.page.evaluate(watch)
+    seen = await pool.pool.glance("seen")
+    assert seen is not None
+    assert seen.startswith(b"\xff\xd8\xff")
+    shown, _, *colour = await used.page.evaluate(COLOUR, b64encode(seen).decode())
+    assert shown == width
+    assert all(abs(part - wanted) < 16 for part, wanted in zip(colour, (200, 40, 40), strict=True)), colour
+    assert await used.page.evaluate("[window.told, innerWidth, typed.value]") == [0, width, SECRET]
+    visiting = asyncio.create_task(visit(slot, f"{site}/broken"))
+    while not visiting.done():
+        await pool.pool.glance("seen")
+        await asyncio.sleep(0)
+    again = await visiting
+    assert (again.status, again.text) == (whole.status, whole.text)
+    slot.retire()
+
+
+async def test_a_glance_at_a_page_that_does_not_answer_costs_it_nothing(
+    pool: Browsing, site: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no picture, and the page stays."""
+    slot = await pool.slot("busy")
+    await visit(slot, f"{site}/fine")
+    used = slot.tab
+    assert used is not None
+    send = used.send
+
+    async def never(method: str, deadline_s: float, **params: object) -> object:
+        if method == "Page.captureScreenshot":
+            return await used.guard(asyncio.Event().wait(), 0.05, method)
+        return await send(method, deadline_s, **params)
+
+    monkeypatch.setattr(used, "send", never)
+    assert await pool.pool.glance("busy") is None
+    assert slot.tab is used
+    assert (await visit(slot, f"{site}/fine")).status == 500
+    assert slot.tab is used
+    slot.retire()

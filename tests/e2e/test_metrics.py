@@ -57,6 +57,14 @@ def page_state(url: str) -> dict[str, Any]:
         return found
 
 
+def dead_letters(url: str) -> list[dict[str, Any]]:
+    """Return the dead letters that the page shows, with the token."""
+    request = urllib.request.Request(f"{url}/dead", headers=AUTHORIZATION)  # noqa: S310 - loopback
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        found: list[dict[str, Any]] = json.loads(answer.read())["letters"]
+        return found
+
+
 def steer(url: str, act: str) -> None:
     """Press a button of the page."""
     body = json.dumps({"act": act}).encode()
@@ -86,6 +94,8 @@ def test_the_counters_of_a_run_equal_its_summary(shop: Shop, out: Path) -> None:
     told = page_state(url)
     assert {code for code, _ in told["codes"]} == {"200"}
     assert shop.url.split("/")[2] in str(told["sites"])
+    [letter] = dead_letters(url)
+    assert (letter["url"], letter["reason"], letter["picture"]) == (nobody, "network", False)
     steer(url, "pause")
     until(lambda: page_state(url)["state"] == "paused", "a crawl that is paused")
     steer(url, "resume")

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import urllib.request
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from fixtures.shop import Shop
 from tests.e2e.farm_process import Running, crawl, farm, seen_pages, until
 from tests.e2e.redis_server import RedisServer
+from tests.e2e.test_metrics import AUTHORIZATION, TOKEN, served_at
 from tests.processes import alive, command_of
 
 
@@ -34,13 +36,23 @@ def wait_for_processes(running: Running, number: int) -> list[psutil.Process]:
     return processes_of(running)
 
 
+def glance(url: str, name: str) -> bytes:
+    """Return what the web page shows of a context."""
+    address = f"{url}/contexts/{name}.jpg"
+    request = urllib.request.Request(address, headers=AUTHORIZATION)  # noqa: S310 - loopback
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        picture: bytes = answer.read()
+        return picture
+
+
 def test_two_processes_share_a_crawl_and_are_seen_from_outside(shop: Shop, out: Path) -> None:
     """Each renders a good part; the records are in one file, once, and the numbers are those of both."""
     shop.hold()
     where = ("--output", str(out))
-    running = crawl(
-        out, shop.url, *(shop.at(f"/?s={n}") for n in range(8)), contexts="2", processes="2", node="n"
-    )
+    token = out.with_name("token")
+    token.write_text(TOKEN)
+    flags = {"contexts": "2", "processes": "2", "node": "n", "metrics_port": "0", "token_file": str(token)}
+    running = crawl(out, shop.url, *(shop.at(f"/?s={n}") for n in range(8)), **flags)
     seen_pages(shop, 2)
     until(
         lambda: (
@@ -66,6 +78,8 @@ def test_two_processes_share_a_crawl_and_are_seen_from_outside(shop: Shop, out: 
     told = json.loads(farm("status", "--json", *where, folder=out).output)
     assert told["nodes"][0]["leased"] == told["ledger"]["leased"] == 2
     assert [one["contexts"] for one in told["nodes"][0]["processes"]] == [1, 1]
+    for name in ("1/01", "2/01"):
+        assert glance(served_at(out), name).startswith(b"\xff\xd8\xff")
     shop.release()
     finished = running.finish(timeout_s=150)
     assert finished.code == 0, finished.output

@@ -4,7 +4,7 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -31,7 +31,7 @@ from farm.model.page import Renderer
 from farm.model.tiers import TierCounts
 from farm.monitor import metrics_server
 from farm.monitor.metrics import exposition
-from farm.monitor.metrics_server import HUNG_S, MetricsServer
+from farm.monitor.metrics_server import CONNECTIONS, HUNG_S, MetricsServer
 from farm.monitor.tally import Tally
 from farm.policy.error_bound import most_wrong
 from tests.clock import ManualClock
@@ -221,6 +221,16 @@ def test_who_asks_nothing_takes_no_place(
                     answer += connection.recv(65536)
             connection.sendall(head)
             assert connection.recv(65536) == b""
+
+
+def test_who_only_holds_connections_keeps_no_probe_out(server: MetricsServer) -> None:
+    """Each is answered, and the one that has asked for nothing for longest gives way."""
+    with ExitStack() as held:
+        for _ in range(CONNECTIONS + 4):
+            one = held.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
+            one.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert one.recv(65536).startswith(b"HTTP/1.1 200 OK")
+        assert get(server, "/healthz")[0] == 200
 
 
 def test_what_is_not_there(server: MetricsServer) -> None:

@@ -3,39 +3,29 @@
 import asyncio
 import http.client
 import json
+import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
 from farm.model.crawl import NodeSeen
-from farm.model.errors import FrontierUnavailable, UsageError
+from farm.model.errors import UsageError
 from farm.model.event import Fate, NodesRead, Notice, Phase, Reclaimed, SinkAway, SlotPhase, VisitFailed
+from farm.monitor import metrics_server, web_page
 from farm.monitor.metrics_server import MetricsServer
-from farm.monitor.web_page import MOST_STREAMS, in_loop, token_of
+from farm.monitor.rest_api import in_the_loop
+from farm.monitor.web_page import MOST_STREAMS, token_of
 from farm.monitor.web_state import page_state
 from tests.clock import ManualClock
 
+from .served import BEARER, TOKEN, Told, ask, serving
 from .simulated import simulated
 
-TOKEN = "a-token-of-some-length"
 NAMED = {"sites", "proxies", "nodes", "contexts", "events"}
-
-
-class Told:
-    """What was asked of the crawl."""
-
-    def __init__(self) -> None:
-        self.states: list[str] = []
-        self.is_away = False
-
-    async def set_state(self, state: str) -> None:
-        """Keep it."""
-        if self.is_away:
-            raise FrontierUnavailable("Redis is away")
-        self.states.append(state)
 
 
 @pytest.fixture
@@ -45,29 +35,10 @@ def told() -> Told:
 
 
 @pytest.fixture
-def server(told: Told) -> Iterator[MetricsServer]:
+def server(told: Told, tmp_path: Path) -> Iterator[MetricsServer]:
     """Yield a server of a simulated farm."""
-    source = simulated(8, 30, sites=2).snapshot
-    clock = ManualClock(130.0)
-    with MetricsServer(source, clock, "1", "127.0.0.1", 0, "shops", TOKEN, told.set_state) as running:
+    with serving(told, tmp_path) as running:
         yield running
-
-
-def ask(
-    server: MetricsServer,
-    method: str,
-    path: str,
-    body: object = None,
-    headers: Mapping[str, str] | None = None,
-) -> tuple[int, dict[str, str], bytes]:
-    """Return the status, the headers and the body of an answer; of a stream the first line."""
-    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection:
-        sent = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        connection.request(method, path, sent, dict(headers or {}))
-        answer = connection.getresponse()
-        is_stream = answer.headers.get_content_type() == "text/event-stream"
-        text = answer.readline() if is_stream else answer.read()
-        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, text
 
 
 def state_of(server: MetricsServer, headers: Mapping[str, str] | None = None) -> dict[str, object]:
@@ -105,6 +76,7 @@ def test_without_the_token_there_are_numbers_alone(server: MetricsServer) -> Non
     assert "HttpOnly" in cookie
     assert "SameSite=strict" in cookie
     assert TOKEN not in cookie
+    assert str(server.port) in cookie.partition("=")[0], "another farm on this host has a cookie of its own"
     assert state_of(server, {"Cookie": cookie.partition(";")[0]}).keys() >= NAMED
 
 
@@ -137,7 +109,7 @@ def test_nothing_that_is_hidden_has_a_name() -> None:
         ({"Authorization": f"Bearer {TOKEN}"}, b"{" * 100_000, 400),
         ({"Authorization": "Bearer x"}, {"act": "pause"}, 403),
         ({}, {"act": "pause"}, 403),
-        ({"Cookie": "farm-token=\u00e4"}, {"act": "pause"}, 403),
+        ({"Cookie": "farm-token-{port}=\u00e4"}, {"act": "pause"}, 403),
         ({"Authorization": f"Bearer {TOKEN}", "Origin": "https://evil.example"}, {"act": "pause"}, 403),
     ],
 )
@@ -145,6 +117,7 @@ def test_a_crawl_is_steered_by_whoever_has_the_token(
     server: MetricsServer, told: Told, headers: dict[str, str], body: object, status: int
 ) -> None:
     """And not from another page, which a browser names."""
+    headers = {name: value.format(port=server.port) for name, value in headers.items()}
     assert ask(server, "POST", "/act", body, headers)[0] == status
     assert len(told.states) == (status == 204)
     assert ask(server, "GET", "/act", None, headers)[0] == 405
@@ -185,6 +158,53 @@ def test_pages_that_are_open_are_bounded_and_end_with_the_run(told: Told) -> Non
         stream.close()
 
 
+def test_who_reads_nothing_loses_its_place(server: MetricsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All places are taken by such; the next page is told all the same."""
+    monkeypatch.setattr(metrics_server, "WRITE_S", 0.2)
+    monkeypatch.setattr(web_page, "EVERY_S", 0.0)
+    with ExitStack() as held:
+        for _ in range(MOST_STREAMS):
+            silent = held.enter_context(socket.socket())
+            silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            silent.connect(("127.0.0.1", server.port))
+            silent.sendall(
+                f"GET /events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
+            )
+            assert silent.recv(1) == b"H"
+        deadline = time.monotonic() + 60
+        while ask(server, "GET", "/events", headers=BEARER)[0] != 200:
+            assert time.monotonic() < deadline, "no place became free"
+
+
+def test_whoever_knows_the_token_gets_the_place_of_a_stranger(
+    server: MetricsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Strangers can take all places, and no stranger gets one of them."""
+    monkeypatch.setattr(web_page, "EVERY_S", 0.05)
+    with ExitStack() as held:
+        streams = []
+        for _ in range(MOST_STREAMS):
+            stream = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+            held.callback(stream.close)
+            stream.request("GET", "/events")
+            streams.append(stream.getresponse())
+            assert streams[-1].readline().startswith(b"data: ")
+        assert ask(server, "GET", "/events")[0] == 503
+        assert state_of(server, BEARER)["named"] is True
+        while streams[0].readline():
+            pass
+
+
+def test_a_page_is_told_to_ask_anew(server: MetricsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After some minutes: who has gone without a word takes no place for good."""
+    monkeypatch.setattr(web_page, "STREAM_S", 0.0)
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection:
+        connection.request("GET", "/events")
+        events = connection.getresponse().read().split(b"\n\n")
+    assert events[0].startswith(b"data: {")
+    assert events[1:] == [b"event: again\ndata: ", b""]
+
+
 def test_a_token_is_long_enough_and_is_there(tmp_path: Path) -> None:
     """Else there is a sentence with the remedy."""
     path = tmp_path / "token"
@@ -208,7 +228,7 @@ def test_what_a_page_asks_is_done_in_the_crawls_own_loop() -> None:
     async def do(state: str) -> None:
         done.append((state, asyncio.get_running_loop() is loop))
 
-    asyncio.run(in_loop(loop, do)("paused"))  # type: ignore[arg-type] # an awaitable that is a coroutine
+    asyncio.run(in_the_loop(loop)(do("paused")))  # type: ignore[arg-type] # an awaitable that is a coroutine
     loop.call_soon_threadsafe(loop.stop)
     thread.join(20)
     loop.close()

@@ -1,16 +1,21 @@
 """Messages between a supervisor and a process: whole, in order, with a bound, and an end that is told."""
 
+import asyncio
+
 import pytest
 
 from farm.model.errors import FarmError, FrontierUnavailable, OutputUnwritable, RenderError
 from farm.model.outcome import FailureKind
 from farm.model.record import Batch, Record
+from farm.runtime import process_link
 from farm.runtime.process_link import (
     _LENGTH,
     MOST_BYTES,
+    MOST_GLANCES,
     WAITING_BYTES,
     CommitRequest,
     ErrorText,
+    GlanceReply,
     LinkClosed,
 )
 from farm.sinks.store import StoreAway
@@ -51,6 +56,28 @@ async def test_nothing_is_posted_to_who_does_not_read(ends: LinkPair) -> None:
     for _ in range(posted):
         assert await there.receive() == piece
     assert here.post("more")
+
+
+async def test_a_picture_comes_between_other_messages(
+    ends: LinkPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To whoever asked for it, or none in time; beyond a bound nobody asks."""
+    here, there = ends
+    receiving = asyncio.create_task(here.receive())
+    asking = [asyncio.create_task(here.glance(f"0{number}")) for number in range(MOST_GLANCES)]
+    requests = [await there.receive() for _ in asking]
+    assert [one.slot for one in requests] == [f"0{number}" for number in range(MOST_GLANCES)]
+    assert await here.glance("one too many") is None
+    for request in reversed(requests):
+        there.post(GlanceReply(request.number, request.slot.encode()))
+    there.post(GlanceReply(99, b"nobody's"))
+    assert await asyncio.gather(*asking) == [f"0{number}".encode() for number in range(MOST_GLANCES)]
+    there.post("another")
+    assert await receiving == "another"
+    monkeypatch.setattr(process_link, "GLANCE_S", 0.05)
+    assert await here.glance("of one that hangs") is None
+    here.close()
+    assert await here.glance("gone") is None
 
 
 async def test_what_is_no_message_ends_the_link(ends: LinkPair) -> None:

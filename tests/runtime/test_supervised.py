@@ -18,6 +18,8 @@ from farm.runtime.process_link import (
     ContextShare,
     EndRequest,
     ErrorText,
+    GlanceReply,
+    GlanceRequest,
     LogText,
     ProcessNews,
 )
@@ -122,7 +124,15 @@ async def test_a_process_does_what_it_is_told(ends: LinkPair) -> None:
     here, supervisor = ends
     control, budgets = Control(), list[int]()
     running = asyncio.create_task(asyncio.Event().wait())
-    following = asyncio.create_task(follow(here, SupervisedSink(here, 1.0), control, budgets.append, running))
+
+    async def glance(slot: str) -> bytes | None:
+        return b"picture" if slot == "01" else None
+
+    following = asyncio.create_task(
+        follow(here, SupervisedSink(here, 1.0), control, budgets.append, glance, running)
+    )
+    supervisor.post(GlanceRequest(7, "01"))
+    assert await supervisor._received() == GlanceReply(7, b"picture")
     supervisor.post(BudgetShare(5))
     supervisor.post(ContextShare(3))
     supervisor.post(EndRequest(ExitReason.SIGTERM))
@@ -135,6 +145,11 @@ async def test_a_process_does_what_it_is_told(ends: LinkPair) -> None:
     following.cancel()
 
 
+async def _nothing(_: str) -> bytes | None:
+    """Show nothing."""
+    return None
+
+
 async def test_a_process_ends_with_its_supervisor(ends: LinkPair) -> None:
     """What it was about to commit fails, so that its URL is given back."""
     here, supervisor = ends
@@ -143,7 +158,7 @@ async def test_a_process_ends_with_its_supervisor(ends: LinkPair) -> None:
     commit = asyncio.create_task(sink.commit(BATCH))
     await supervisor.receive()
     supervisor.close()
-    await follow(here, sink, control, lambda _: None, running)
+    await follow(here, sink, control, lambda _: None, _nothing, running)
     await asyncio.wait([running, commit], timeout=60.0)
     assert running.cancelled()
     assert control.ending

@@ -5,10 +5,15 @@ const SVG = "http://www.w3.org/2000/svg";
 const STATES = ["done", "dead", "leased", "delayed", "queued"];
 const MOST_SAMPLES = 600;
 const AGAIN_MS = 2000;
+const LETTERS_EVERY_MS = 5000;
+const GLANCE_EVERY_MS = 2000;
 const memory = [];
 const drawn = new Map();
 let state = null;
+const letters = { start: 0, size: 0, dead: 0, asked: 0, at: 0 };
+const glanced = { name: "", at: 0, isLoading: false };
 let source = null;
+let waiting = 0;
 
 const at = (id) => document.getElementById(id);
 
@@ -89,7 +94,7 @@ function drawBars(id, pairs, unit, className) {
   at(id).replaceChildren(...(nodes.length ? nodes : [element("dt", "none")]));
 }
 
-function drawTable(id, table, longColumn) {
+function drawTable(id, table, longColumn, press) {
   const section = at(id).closest("section");
   // What has not changed stays as it is, so that somebody can select and read it.
   const told = JSON.stringify(table);
@@ -103,11 +108,127 @@ function drawTable(id, table, longColumn) {
     const row = element("tr");
     cells.forEach((cell, index) => {
       const className = (table.left[index] ? "left" : "") + (index === longColumn ? " long" : "");
-      row.append(element("td", cell, className.trim()));
+      const node = element("td", cell, className.trim());
+      if (press && index === 0) {
+        const button = element("button", cell);
+        button.type = "button";
+        button.addEventListener("click", () => press(cell));
+        node.replaceChildren(button);
+      }
+      row.append(node);
     });
     return row;
   });
+  const pressed = at(id).contains(document.activeElement) ? document.activeElement.textContent : "";
   at(id).replaceChildren(head, ...rows);
+  // Whoever goes by keys stays where they were.
+  if (pressed) [...at(id).querySelectorAll("button")].find((one) => one.textContent === pressed)?.focus();
+}
+
+// What a context shows at the moment, for as long as it is chosen: its button once more ends it.
+function chooseGlance(name) {
+  glanced.name = glanced.name === name ? "" : name;
+  at("glance").hidden = !glanced.name;
+  at("glance-picture").replaceChildren();
+  text("glance-said", glanced.name && `What context ${glanced.name} shows`);
+  if (glanced.name) loadGlance();
+}
+
+function loadGlance() {
+  if (glanced.isLoading) return;
+  const name = glanced.name;
+  const image = element("img");
+  const end = (isShown) => {
+    glanced.isLoading = false;
+    glanced.at = Date.now();
+    if (name !== glanced.name) return;
+    text("glance-said", isShown ? `What context ${name} shows` : `Context ${name} shows no page at the moment`);
+    if (isShown) at("glance-picture").replaceChildren(image);
+  };
+  glanced.isLoading = true;
+  image.alt = `What context ${name} shows`;
+  image.addEventListener("load", () => end(true));
+  image.addEventListener("error", () => end(false));
+  image.src = `/contexts/${encodeURIComponent(name)}.jpg?at=${Date.now()}`;
+}
+
+function letterItem(letter) {
+  const item = element("li");
+  if (letter.picture) {
+    const link = element("a");
+    link.href = `/snapshots/${letter.id}.jpg`;
+    link.target = "_blank";
+    link.rel = "noopener";
+    const image = element("img");
+    image.alt = "What the page showed";
+    image.loading = "lazy";
+    // It may have given way to newer ones by now.
+    image.addEventListener("error", () => link.remove());
+    image.src = link.href;
+    link.append(image);
+    item.append(link);
+  }
+  const words = element("div");
+  const visits = `${letter.attempts} ${letter.attempts === 1 ? "try" : "tries"}`;
+  words.append(
+    element("strong", letter.url || "cannot be read"),
+    element("p", `${letter.reason}, ${visits}, ${letter.at}`),
+    element("p", letter.detail),
+    element("p", letter.id),
+  );
+  item.append(words);
+  return item;
+}
+
+function showLetters(told) {
+  const end = told.start + told.letters.length;
+  letters.size = told.size;
+  const count = (number) => number.toLocaleString("en");
+  text("letters-said", told.letters.length ? `${count(told.start + 1)} to ${count(end)} of ${count(told.total)}` : "none");
+  at("letters-before").disabled = told.start === 0;
+  at("letters-after").disabled = end >= told.total;
+  // What has not changed stays, with its picture.
+  if (drawn.get("letters") === JSON.stringify(told.letters)) return;
+  drawn.set("letters", JSON.stringify(told.letters));
+  at("letters").replaceChildren(...told.letters.map(letterItem));
+}
+
+async function loadLetters() {
+  const asked = (letters.asked += 1);
+  letters.at = Date.now();
+  letters.dead = state.ledger.dead;
+  const reason = encodeURIComponent(at("letters-reason").value);
+  try {
+    const answer = await fetch(`/dead?start=${letters.start}&reason=${reason}`);
+    const told = answer.ok ? await answer.json() : await answer.text();
+    if (asked !== letters.asked) return;
+    if (!answer.ok) text("letters-said", told);
+    else if (!told.letters.length && told.start) turnLetters(-told.start);
+    else showLetters(told);
+  } catch {
+    text("letters-said", "not connected");
+  }
+}
+
+function turnLetters(by) {
+  letters.start = Math.max(0, letters.start + by);
+  loadLetters();
+}
+
+function noteLetters(told) {
+  const section = at("dead-letters");
+  const were = section.hidden;
+  section.hidden = !told.named || !told.ledger.dead;
+  if (section.hidden) return;
+  const reasons = told.dead.map(([name]) => name);
+  if (drawn.get("reasons") !== reasons.join("\n")) {
+    drawn.set("reasons", reasons.join("\n"));
+    const chosen = at("letters-reason").value;
+    at("letters-reason").replaceChildren(new Option("all", ""), ...reasons.map((name) => new Option(name)));
+    at("letters-reason").value = reasons.includes(chosen) ? chosen : "";
+  }
+  const isNews = told.ledger.dead !== letters.dead && Date.now() - letters.at >= LETTERS_EVERY_MS;
+  if (were || isNews) loadLetters();
 }
 
 function show(told) {
@@ -140,8 +261,10 @@ function show(told) {
   drawTable("proxies", told.proxies);
   drawTable("nodes", told.nodes);
   const left = [true, true, false, true];
-  drawTable("contexts", told.contexts && { columns: ["context", "", "", "URL"], left, rows: told.contexts }, 3);
+  drawTable("contexts", told.contexts && { columns: ["context", "", "", "URL"], left, rows: told.contexts }, 3, chooseGlance);
+  if (glanced.name && Date.now() - glanced.at >= GLANCE_EVERY_MS) loadGlance();
   drawTable("events", told.events && { columns: ["at", "", ""], left: [false, true, true], rows: told.events }, 2);
+  noteLetters(told);
   at("login").hidden = told.named || !told.has_token;
   at("control").hidden = !told.named;
   text("pause", told.state === "running" ? "Pause" : "Resume");
@@ -149,17 +272,24 @@ function show(told) {
 
 async function post(path, body) {
   const headers = { "content-type": "application/json" };
-  return fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
+  try {
+    return await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
+  } catch {
+    return new Response("not connected", { status: 503 });
+  }
 }
 
 function connect() {
+  clearTimeout(waiting);
   if (source) source.close();
   source = new EventSource("/events");
   source.onmessage = (message) => show(JSON.parse(message.data));
+  source.addEventListener("again", connect);
   source.onerror = () => {
     text("state", state && state.state === "finished" ? "finished" : "not connected");
     source.close();
-    setTimeout(connect, AGAIN_MS);
+    clearTimeout(waiting);
+    waiting = setTimeout(connect, AGAIN_MS);
   };
 }
 
@@ -168,11 +298,15 @@ at("pause").addEventListener("click", async () => {
   if (!answer.ok) text("state", await answer.text());
 });
 
+at("letters-reason").addEventListener("change", () => turnLetters(-letters.start));
+at("letters-before").addEventListener("click", () => turnLetters(-letters.size));
+at("letters-after").addEventListener("click", () => turnLetters(letters.size));
+
 at("token-form").addEventListener("submit", async (event) => {
   event.preventDefault();
   const answer = await post("/token", { token: at("token").value });
   at("token").value = "";
-  text("token-said", answer.ok ? "" : "That is not the token.");
+  text("token-said", answer.ok ? "" : answer.status === 403 ? "That is not the token." : await answer.text());
   if (answer.ok) connect();
 });
 
