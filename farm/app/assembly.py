@@ -124,7 +124,7 @@ async def assemble_node(
 
     `companions` run beside the node as long as it does.
     """
-    plan, settings, meter = session.plan, session.plan.settings, FlowMeter(clock.monotonic())
+    plan, settings, meter = session.plan, session.plan.settings, FlowMeter()
     flow = FlowReporter(session.node, meter, session.frontier.flow, tell, clock)
     host_load = HostLoad(clock)
 

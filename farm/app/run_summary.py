@@ -40,6 +40,7 @@ def summary_of(
         skipped={**assembly.sink.skipped, **queue_full(stats)},
         dead=stats.dead_by_reason,
         pages_per_s=snapshot.pages_per_s_overall,
+        first_page_s=snapshot.first_page_s,
         cpu_s=cpu_s,
         peak_memory_bytes=snapshot.memory_peak_bytes,
         memory_budget_bytes=plan.budget_bytes,

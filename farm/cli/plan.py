@@ -14,16 +14,19 @@ from farm.app.access import crawl_folder, open_existing_crawl
 from farm.app.limits import crawl_limits
 from farm.cli.signals import run_interruptible
 from farm.egress.proxy_file import ProxyFile
+from farm.frontier.frontier import RedisFrontier
 from farm.frontier.nodes import NodeFlow, by_site
 from farm.model.errors import UsageError
 from farm.model.url import ANY_SUBDOMAIN, site_of
 from farm.monitor.figures import size
+from farm.policy.aimd import FIRST_IN_FLIGHT
 from farm.policy.capacity import (
     CONTEXT_BYTES,
     CapacityPlan,
     Flow,
     Workload,
     automatic_contexts,
+    first_contexts,
     million_pages,
     plan,
     together,
@@ -36,19 +39,23 @@ from farm.settings.options import EMBEDDED
 from farm.settings.origin import flags_of
 from farm.settings.sites import SiteTable
 from farm.settings.stored import check_shared_settings, stored_tables
-from farm.settings.units import Rate
+from farm.settings.units import Rate, parse_duration
 
 ABOUT = (
     "Say how many contexts and nodes it takes, how long, what binds, and what it costs: from what a crawl has "
     "measured, or from a short probe of the URLs. After a run, say how that compares with what happened."
 )
 SUMMARY_BYTES = 2**20
+MOST_PACES = 50
+"""Of how many sites it is asked what was learnt."""
 BUSY = 0.5
 """Of the contexts, which part has a visit under way at any moment where all have work."""
 OTHERS_SHOWN = 0.1
 ASSUMED_CPU_S = 0.1
 ASSUMED_S = 1.0
 """How long a visit takes where nothing is known of the site."""
+ASSUMED_START_S = 3.0
+"""After how long the first page of a run begins, where none has been seen."""
 NAMES = {
     "contexts": "the number of contexts",
     "memory": "the memory budget",
@@ -58,6 +65,7 @@ NAMES = {
     "global_rate": "the global rate",
     "global_concurrency": "the places in flight in all",
     "proxies": "C_max: the proxies' rate",
+    "pace": "the rate that the sites bear, as learnt",
 }
 
 _LIMITS = ("rate", "site_concurrency", "global_rate", "global_concurrency", "proxy_rate")
@@ -96,8 +104,16 @@ def main(arguments: Sequence[str]) -> int:
         allowed=allowed,
         proxies=proxies,
         within_s=settings.within or 0.0,
+        # Of the last pages each takes half of its time on average after the queue is empty.
+        beside_s=(ASSUMED_START_S if known.start_s is None else known.start_s) + took_s / 2,
+        ramp_s=settings.ramp_up,
+        first_contexts=0 if settings.contexts else first_contexts(cores),
+        first_places=0 if known.is_learnt or allowed.places else min(contexts, FIRST_IN_FLIGHT),
+        pace=known.pace * max(1, settings.sites or known.sites),
     )
     made = plan(wanted)
+    if known.last is not None:
+        known = replace(known, last=_compared(known.last, wanted, automatic_contexts(budget, cores)))
     price, cost = settings.node_price, None
     if price is not None:
         cost = million_pages(price, made.nodes or 1, _rate(wanted, made))
@@ -128,17 +144,30 @@ class _Known:
     page_cpu_s: float = 0.0
     others: float = 0.0
     """How many cores something else uses."""
+    start_s: float | None = None
+    """After how long the first page of a run begins."""
+    pace: float = 0.0
+    """The rate that sites like these were throttled to, each on average; 0 where one of them has not throttled."""
+    is_learnt: bool = False
+    """Whether nodes have learnt already how much the sites bear."""
     source: str = ""
     last: "LastRun | None" = None
 
 
 @dataclass(frozen=True, slots=True)
 class LastRun:
-    """What the last run in the output folder came to: its pages, their rate, and what each cost of a core."""
+    """What the last run in the output folder came to: its pages, their rate, and what each cost of a core.
+
+    The rate is that of all of the run, and so is the one that was to be `expected` of it, by its `contexts`.
+    """
 
     pages: int
     per_s: float
     page_cpu_s: float
+    first_page_s: float = 0.0
+    contexts: int = 0
+    ramp_up_s: float = 0.0
+    expected: float = 0.0
 
 
 def _names_a_crawl(settings: PlanSettings) -> bool:
@@ -156,16 +185,27 @@ async def _known(settings: PlanSettings) -> _Known:
         hosts = {site_of(unit) if "://" in unit else unit for unit in await frontier.scope_sites()}
         names = list(by_site(nodes)) or sorted(hosts)
         last = _last_run(crawl_folder(settings) / "summary.json") if settings.redis == EMBEDDED else None
+        flow = _in_turns(together(node.flow for node in at_work), at_work)
         return _Known(
             stats.ledger.open,
-            _in_turns(together(node.flow for node in at_work), at_work),
+            flow,
             stats.sites or len(names),
             names,
             crawl.settings,
             stored_tables(crawl.settings, frontier.place),
             page_cpu_s=last.page_cpu_s if last is not None else 0.0,
+            start_s=max(0.0, last.first_page_s - flow.took_s) if last and last.first_page_s else None,
+            pace=await _learnt_pace(frontier, names[:MOST_PACES]),
+            is_learnt=bool(nodes),
             last=last,
         )
+
+
+async def _learnt_pace(frontier: RedisFrontier, sites: Sequence[str]) -> float:
+    """Return the mean of the rates that these sites were throttled to; 0 where one of them has no such rate."""
+    paces = [(await frontier.paces.read(site)).pace for site in sites]
+    rates = [pace.rate if pace is not None else 0.0 for pace in paces]
+    return sum(rates) / len(rates) if rates and all(rates) else 0.0
 
 
 def _in_turns(flow: Flow, nodes: Sequence[NodeFlow]) -> Flow:
@@ -183,9 +223,27 @@ def _last_run(summary: Path) -> LastRun | None:
     try:
         told = json.loads(summary.read_bytes()[:SUMMARY_BYTES])
         pages, per_s, cpu_s = int(told["written"]), float(told["pages_per_s"]), float(told["cpu_s"])
-    except (OSError, ValueError, KeyError, TypeError):
+        first_page_s, contexts = float(told.get("first_page_s", 0.0)), int(told["settings"]["contexts"])
+        ramp_up_s = parse_duration(told["settings"]["ramp_up"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return LastRun(pages, per_s, cpu_s / pages) if pages > 0 and per_s > 0 and cpu_s > 0 else None
+    if not (pages > 0 and per_s > 0 and cpu_s > 0 and contexts > 0):
+        return None
+    return LastRun(pages, per_s, cpu_s / pages, first_page_s, contexts, ramp_up_s)
+
+
+def _compared(last: LastRun, wanted: Workload, automatic: int) -> LastRun:
+    """Return the last run with what was to be expected; it had the `automatic` contexts if it had so many."""
+    same = replace(
+        wanted,
+        pages=last.pages,
+        contexts=last.contexts,
+        ramp_s=last.ramp_up_s,
+        first_contexts=first_contexts(usable_cores()) if last.contexts == automatic else 0,
+        first_places=0 if wanted.allowed.places else FIRST_IN_FLIGHT,
+        within_s=0.0,
+    )
+    return replace(last, expected=last.pages / plan(same).lasts_s)
 
 
 async def _probed(settings: PlanSettings, known: _Known) -> _Known:
@@ -200,6 +258,9 @@ async def _probed(settings: PlanSettings, known: _Known) -> _Known:
         names=known.names or (found.site,),
         page_cpu_s=found.cpu_s,
         others=found.others,
+        start_s=found.start_s,
+        pace=found.pace,
+        is_learnt=False,
         source=f"measured by a probe of {found.pages} pages",
     )
 
@@ -241,6 +302,7 @@ def _show(wanted: Workload, made: CapacityPlan, source: str, known: _Known, cost
         table.add_row(NAMES[name], f"{limit:.2f} pages/s{mark}")
     table.add_section()
     table.add_row("rate", f"{made.per_s:.2f} pages/s with one node")
+    table.add_row("with start and end", f"{wanted.pages / made.lasts_s:.2f} pages/s")
     table.add_row("time", _span(made.lasts_s))
     table.add_row("contexts of use (L)", f"{made.useful}")
     table.add_row("their memory", f"{size(made.memory_bytes)} of {size(wanted.budget_bytes)}")
@@ -253,8 +315,9 @@ def _show(wanted: Workload, made: CapacityPlan, source: str, known: _Known, cost
         )
     if known.last is not None:
         table.add_section()
-        share = f"{known.last.per_s / made.per_s * 100:.0f} % of that rate"
-        table.add_row("the last run", f"{known.last.pages:,} pages, {known.last.per_s:.2f} pages/s: {share}")
+        last = known.last
+        share = f"{last.per_s / last.expected * 100:.0f} % of what was to be expected"
+        table.add_row("the last run", f"{last.pages:,} pages, {last.per_s:.2f} pages/s: {share}")
     Console().print(table)
 
 
@@ -268,6 +331,7 @@ def _plain(wanted: Workload, made: CapacityPlan, known: _Known, cost: float | No
         "binding": made.binding,
         "per_s": made.per_s,
         "lasts_s": made.lasts_s,
+        "overall_per_s": wanted.pages / made.lasts_s,
         "contexts": made.useful,
         "memory_bytes": made.memory_bytes,
         "nodes": made.nodes,

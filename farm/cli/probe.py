@@ -26,7 +26,8 @@ class Probed:
     """What a probe has measured of `pages` pages.
 
     `took_s` is how long a context's turn takes, from one page to the next, and `cpu_s` the CPU time of a page.
-    `others` is how many of the machine's cores something else was using meanwhile.
+    `others` is how many of the machine's cores something else was using meanwhile. The first page began after
+    `start_s`. `pace` is the rate per second that the site has throttled the probe to, 0 where it has not.
     """
 
     pages: int
@@ -34,6 +35,8 @@ class Probed:
     cpu_s: float
     others: float
     site: str
+    start_s: float
+    pace: float
 
 
 class _Measuring:
@@ -41,11 +44,14 @@ class _Measuring:
 
     def __init__(self) -> None:
         self.cost: PageCost | None = None
+        self.pace = 0.0
+        self._tally: Tally | None = None
+        self._clock: Clock | None = None
         self._warming: asyncio.Task[None] | None = None
 
     def opened(self, plan: RunPlan, tally: Tally, clock: Clock) -> None:  # noqa: ARG002 - a port
         """Take what counts the pages."""
-        self.cost = PageCost(tally, clock)
+        self.cost, self._tally, self._clock = PageCost(tally, clock), tally, clock
 
     def ready(self, run: RunningCrawl) -> None:  # noqa: ARG002 - a port
         """Begin to look."""
@@ -58,6 +64,9 @@ class _Measuring:
             self._warming.cancel()
         if self.cost is not None:
             self.cost.measure()
+        if self._tally is not None and self._clock is not None:
+            sites = self._tally.snapshot(self._clock.monotonic()).sites
+            self.pace = sites[0].rate if sites else 0.0
 
     def close(self) -> None:
         """Do nothing more."""
@@ -77,7 +86,10 @@ async def probe(settings: PlanSettings) -> Probed:
             "what a page takes by --page-time and --page-cpu."
         )
     took_s = plan.contexts * cost.passed_s / cost.pages
-    return Probed(cost.pages, took_s, cost.cpu_s, cost.others, site_of(settings.urls[0]))
+    start_s = max(0.0, cost.first_page_s - took_s)
+    return Probed(
+        cost.pages, took_s, cost.cpu_s, cost.others, site_of(settings.urls[0]), start_s, measuring.pace
+    )
 
 
 def _plan(settings: PlanSettings, output: Path) -> RunPlan:

@@ -21,6 +21,8 @@ class PageCost:
         """How many were measured; 0 where the run was over before it was warm."""
         self.cpu_s = self.others = self.passed_s = 0.0
         """CPU time of a page; how many cores something else used; how long all of it took."""
+        self.first_page_s = 0.0
+        """How long after the start of the run its first page was there."""
         self._tally = tally
         self._clock = clock
         self._usage = CpuUsage()
@@ -40,6 +42,7 @@ class PageCost:
         if self._begun is None:
             return
         pages, cpu_s, at = self._begun
+        self.first_page_s = self._tally.snapshot(self._clock.monotonic()).first_page_s
         self.pages = self._done() - pages
         used_s, self.passed_s = tree_cpu_s() - cpu_s, max(1e-6, self._clock.monotonic() - at)
         self.cpu_s = used_s / max(1, self.pages)

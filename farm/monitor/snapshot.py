@@ -117,6 +117,8 @@ class Snapshot:
     visits_failed: int = 0
     pages_per_s: float = 0.0
     pages_per_s_overall: float = 0.0
+    first_page_s: float = 0.0
+    """How long after the start the first page was there; 0 before."""
     history: tuple[int, ...] = ()
     page_quantiles_ms: tuple[int, ...] = ()
     page_buckets: tuple[int, ...] = (0,) * (len(PAGE_BUCKETS_S) + 1)

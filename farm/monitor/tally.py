@@ -70,6 +70,7 @@ class Tally:
         self._codes: Counter[int] = Counter()
         self._fates: Counter[str] = Counter()
         self._pages_done = self._visits_failed = self._bytes_received = 0
+        self._first_page_s = 0.0
         self._memory_peak = 0
         self._recycled: Counter[str] = Counter()
         self._relieved: Counter[str] = Counter()
@@ -146,6 +147,7 @@ class Tally:
                 visits_failed=self._visits_failed,
                 pages_per_s=sum(recent) / (len(recent) * BIN_S) if recent else overall,
                 pages_per_s_overall=overall,
+                first_page_s=self._first_page_s,
                 history=tuple(self._history),
                 page_quantiles_ms=quantiles(sorted(self._page_ms)),
                 page_buckets=tuple(self._page_buckets),
@@ -185,6 +187,7 @@ class Tally:
     def _fold_page(self, event: PageDone) -> None:
         self._advance(event.at)
         self._in_bin += 1
+        self._first_page_s = self._first_page_s or max(0.001, event.at - self._started)
         self._pages_done += 1
         self._bytes_received += event.bytes_received
         self._page_ms.append(event.total_ms)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from farm.model.url import ANY_SUBDOMAIN, covering
+from farm.policy.admission import CpuParams
+from farm.policy.aimd import PaceParams
 
 HEADROOM = 1.5
 """Visits do not come evenly: with exactly L contexts a rate would not be reached."""
@@ -29,6 +31,11 @@ LEAST_BUDGET_BYTES = 384 * 2**20
 """An engine without a page is a quarter of a gigabyte, and the farm itself and Redis need some too."""
 LEAST_CONTEXT_BYTES = 16 * 2**20
 """No context with a page open has been seen to need less."""
+CONTEXTS_GROW = 1.25
+"""By so much their automatic number grows at each look at the processor, as `admission` has it."""
+GROWTH_STEP_S = 0.25
+LONGEST_GROWTH_S = 900.0
+"""By then the contexts have begun, and what sites bear is learnt."""
 FDS_EACH = 4
 """A port, and the connections of a page that does nothing."""
 
@@ -150,7 +157,11 @@ class Workload:
     """The crawl to plan for. `sites` are the names of its sites, empty where one is not known.
 
     `contexts` and `cores` are of one node, the latter without what something else uses; `cpu_s` is the CPU time of
-    a page, `context_bytes` the memory of a context and `budget_bytes` the memory budget of a node.
+    a page, `context_bytes` the memory of a context and `budget_bytes` the memory budget of a node. `beside_s` is
+    what a run takes beside: until its first page begins, and from the last ones. Contexts begin over `ramp_s`;
+    with `first_contexts` so many of them, and more while the processor has time left (0: their number was given).
+    A site is visited so often at once at first, `first_places`, where nothing is learnt of it (0: that is known),
+    and not faster than `pace` a second over all sites where these have throttled (0: they have not).
     """
 
     pages: int
@@ -164,14 +175,19 @@ class Workload:
     allowed: CrawlLimits = CrawlLimits()
     proxies: int = 0
     within_s: float = 0.0
+    beside_s: float = 0.0
+    ramp_s: float = 0.0
+    first_contexts: int = 0
+    first_places: int = 0
+    pace: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class CapacityPlan:
     """The plan: `limits` are rates of the whole crawl by what limits them, `binding` names the smallest.
 
-    `useful` are the contexts that the rate can use, over all nodes; `nodes` is how many nodes end in time, 0
-    where no number does.
+    `per_s` is reached once all contexts are at work, `lasts_s` is all of a run, from its start. `useful` are the
+    contexts that the rate can use, over all nodes; `nodes` is how many nodes end in time, 0 where no number does.
     """
 
     limits: Mapping[str, float]
@@ -190,16 +206,44 @@ def plan(wanted: Workload) -> CapacityPlan:
     limits = node | outer
     binding = min(limits, key=lambda name: limits[name])
     per_s = limits[binding]
+    lasts_s = _lasting_s(wanted, per_s)
     useful = useful_contexts(per_s, wanted.took_s)
+    left_s = wanted.within_s - (lasts_s - wanted.pages / per_s)
     return CapacityPlan(
         limits=limits,
         binding=binding,
         per_s=per_s,
-        lasts_s=wanted.pages / per_s,
+        lasts_s=lasts_s,
         useful=useful,
         memory_bytes=min(useful, _fitting_contexts(wanted)) * wanted.context_bytes,
-        nodes=_nodes(wanted, min(node.values()), min(outer.values(), default=math.inf)),
+        nodes=_nodes(wanted, left_s, min(node.values()), min(outer.values(), default=math.inf)),
     )
+
+
+def _lasting_s(wanted: Workload, per_s: float) -> float:
+    """Return how long a run takes: what it takes beside, then pages at a rate that grows to `per_s`."""
+    begun = passed_s = rate = 0.0
+    while passed_s < LONGEST_GROWTH_S:
+        rate = min(per_s, _at_work(wanted, passed_s + GROWTH_STEP_S / 2) / wanted.took_s)
+        if rate >= per_s or begun + rate * GROWTH_STEP_S >= wanted.pages:
+            break
+        begun += rate * GROWTH_STEP_S
+        passed_s += GROWTH_STEP_S
+    return wanted.beside_s + passed_s + (wanted.pages - begun) / rate
+
+
+def _at_work(wanted: Workload, passed_s: float) -> float:
+    """Return how many visits there are at once, so long after the first one began."""
+    begun = wanted.contexts * min(1.0, passed_s / wanted.ramp_s) if wanted.ramp_s else float(wanted.contexts)
+    if wanted.first_contexts:
+        steps = passed_s / CpuParams().every_s
+        grown = max(wanted.first_contexts + steps, wanted.first_contexts * CONTEXTS_GROW**steps)
+        begun = min(begun, grown)
+    if not wanted.first_places:
+        return max(1.0, begun)
+    # The learner adds a place a window while the latency stays.
+    learnt = len(wanted.sites) * (wanted.first_places + passed_s / PaceParams().window_s)
+    return max(1.0, min(begun, learnt))
 
 
 def million_pages(price: float, nodes: int, per_s: float) -> float:
@@ -226,15 +270,19 @@ def _outer(wanted: Workload) -> dict[str, float]:
         "site_concurrency": sum_of(allowed.own_places, allowed.places, sites) / wanted.took_s,
         "global_rate": allowed.global_rate,
         "global_concurrency": allowed.global_places / wanted.took_s,
+        "pace": wanted.pace,
         "proxies": wanted.proxies * allowed.proxy_rate,
     }
     return {name: limit for name, limit in limits.items() if limit}
 
 
-def _nodes(wanted: Workload, of_a_node: float, outer: float) -> int:
+def _nodes(wanted: Workload, left_s: float, of_a_node: float, outer: float) -> int:
+    """Return how many nodes end in time, of which `left_s` is left for pages at the full rate."""
     if not wanted.within_s:
         return 1
-    needed = wanted.pages / wanted.within_s
+    if left_s <= 0:
+        return 0
+    needed = wanted.pages / left_s
     # The limits of sites and proxies do not grow with the number of nodes.
     return 0 if needed > outer * (1 + 1e-9) else max(1, math.ceil(needed / of_a_node - 1e-9))
 

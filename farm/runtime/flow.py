@@ -20,6 +20,7 @@ from farm.model.event import (
     FlowRead,
     MemoryRead,
     PageDone,
+    Phase,
     SlotPhase,
     StatsRead,
     VisitFailed,
@@ -35,10 +36,13 @@ SITES = 20
 
 
 class FlowMeter:
-    """Folds the events of this node."""
+    """Folds the events of this node.
 
-    def __init__(self, started: float) -> None:
-        self._started = started
+    Before there was a minute of visits the figures are of the time since the first one began.
+    """
+
+    def __init__(self) -> None:
+        self._begun: float | None = None
         self._ended: deque[tuple[float, str, float]] = deque()
         self._busy: dict[str, float] = {}
         self._visiting: dict[str, str] = {}
@@ -49,13 +53,16 @@ class FlowMeter:
     def fold(self, event: Event) -> None:
         """Take one event in."""
         match event:
-            case SlotPhase(slot=slot, at=at, url=url):
+            case SlotPhase(slot=slot, at=at, url=url, phase=phase):
+                if self._begun is None and phase is Phase.NAVIGATING:
+                    self._begun = at
                 if url:
                     self._busy.setdefault(slot, at)
                     self._visiting[slot] = site_of(url)
                 elif slot in self._busy:
                     self._spans.append((self._busy.pop(slot), at))
             case PageDone(at=at, url=url, total_ms=took_ms) | VisitFailed(at=at, url=url, total_ms=took_ms):
+                self._begun = at - took_ms / 1000 if self._begun is None else self._begun
                 self._ended.append((at, site_of(url), took_ms / 1000))
             case StatsRead(stats=stats):
                 self.sites = stats.sites
@@ -85,7 +92,7 @@ class FlowMeter:
         return {site: _flow(took, span_s, sum(took) / span_s) for site, took in ordered}
 
     def _forget(self, now: float) -> float:
-        span_s = max(1.0, min(SPAN_S, now - self._started))
+        span_s = max(1.0, min(SPAN_S, now - (now if self._begun is None else self._begun)))
         while self._ended and self._ended[0][0] < now - span_s:
             self._ended.popleft()
         while self._spans and self._spans[0][1] < now - span_s:

@@ -186,6 +186,7 @@ class PlanSettings(OnePageSettings, CrawlSettings):
         ge=0,
     )
     contexts: CountOrAuto = option(None, "browser contexts of a node [auto]", metavar="N")
+    ramp_up: Duration = option(10.0, "over which time contexts are started [10s]", metavar="TIME", ge=0)
     memory: MemoryBudget = option(Memory("75%", share=0.75), "budget of a node [75%%]", metavar="SIZE")
     rate: RateLimit | None = option(None, "visits to one site [the crawl's]", metavar="RATE")
     site_concurrency: int | None = option(None, "visits to one site at once [the crawl's]", metavar="N", ge=1)

@@ -33,6 +33,8 @@ class Summary:
     skipped: Mapping[str, int] = field(default_factory=dict)
     dead: Mapping[str, int] = field(default_factory=dict)
     pages_per_s: float = 0.0
+    first_page_s: float = 0.0
+    """How long after the start of the run its first page was there; 0 where none was."""
     cpu_s: float = 0.0
     """CPU time of this node's processes in this run, the browsers' and the private Redis's included."""
     peak_memory_bytes: int = 0

@@ -58,14 +58,33 @@ def test_a_plan_is_measured_by_a_probe_and_compared_with_what_happened(out: Path
         assert 0 < plan["page_cpu_s"] < 5
         assert plan["page_time_s"] > 0
         assert plan["million_pages_cost"] == pytest.approx(100 / plan["per_s"])
+        assert plan["overall_per_s"] == pytest.approx(1000 / plan["lasts_s"])
+        assert 1000 / plan["per_s"] < plan["lasts_s"] < 1000 / plan["per_s"] + 60
         assert [path.name for path in out.parent.iterdir()] == []
         finished = crawl(out, shop.url, limit="20").finish()
         assert finished.summary["cpu_s"] > 0
+        summary = finished.summary
+        assert 0 < summary["first_page_s"] < 20 / summary["pages_per_s"]
     code, told = planned(out, "--output", str(out), "--json")
     assert code == 0, told
     last = json.loads(told)["last_run"]
-    assert last["pages"] == 20
+    assert (last["pages"], last["contexts"], last["ramp_up_s"]) == (20, 2, 0)
+    assert last["first_page_s"] == summary["first_page_s"]
+    # From its start to its end: by the rate of a warm run of thousands of pages it was a fraction of that.
+    assert 0 < last["expected"] < json.loads(told)["per_s"]
     assert json.loads(told)["page_cpu_s"] == last["page_cpu_s"]
+
+
+@pytest.mark.slow
+def test_a_plan_knows_how_much_a_site_bears(out: Path) -> None:
+    """From a probe that the site throttles: contexts that wait for it would bring no more."""
+    with serve_shop_in_thread(pages_per_s=3.0, retry_after_s=1) as shop:
+        loopback = ["--allow-network", "127.0.0.0/8", "--no-sandbox"]
+        code, told = planned(out, shop.url, "--pages", "1000", "--contexts", "8", "--json", *loopback)
+        assert code == 0, told
+        plan = json.loads(told.splitlines()[-1])
+        assert plan["binding"] == "pace"
+        assert plan["per_s"] < 8
 
 
 def test_a_plan_reckons_with_what_the_tables_say_of_a_site(out: Path) -> None:

@@ -89,6 +89,15 @@ def test_the_rate_is_that_of_the_last_ten_seconds() -> None:
     assert later.history[-5:] == (0,) * 5
 
 
+def test_the_first_page_is_timed() -> None:
+    """From the start of the run, its browsers' included."""
+    tally = Tally(100.0)
+    assert tally.snapshot(105.0).first_page_s == 0
+    for at in (107.5, 109.0):
+        tally.fold(done(at))
+    assert tally.snapshot(110.0).first_page_s == 7.5
+
+
 def test_before_the_first_bin_is_whole_the_rate_is_the_overall_one() -> None:
     """A crawl of one second has a rate too."""
     tally = Tally(0.0)

@@ -1,5 +1,6 @@
 """Little's law, in both directions."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -94,6 +95,68 @@ def test_no_number_of_nodes_moves_what_belongs_to_the_sites() -> None:
     """Unless it is enough."""
     assert planned(within_s=3600, allowed=CrawlLimits(global_rate=9)).nodes == 0
     assert planned(within_s=3600, allowed=CrawlLimits(global_rate=10)).nodes == 3
+
+
+def test_a_run_lasts_longer_than_its_pages() -> None:
+    """By its start-up, and by half of the time over which its contexts begin: 8 contexts, 4 pages a second."""
+    assert planned(pages=400, beside_s=3.0).lasts_s == 103
+    assert planned(pages=400, ramp_s=20.0).lasts_s == pytest.approx(110, abs=1)
+    # Fewer pages than come while contexts begin: 10 s bring 4 * 10 ** 2 / (2 * 20).
+    assert planned(pages=10, ramp_s=20.0).lasts_s == pytest.approx(10, abs=1)
+    made = planned(pages=400, beside_s=3.0, ramp_s=20.0)
+    assert (made.per_s, made.binding) == (4, "contexts")
+
+
+def test_contexts_whose_number_is_automatic_begin_with_a_few() -> None:
+    """A quarter more every two seconds, one at least: 4 are 40 after some 21 s, where the ramp is shorter."""
+    made = planned(contexts=40, cores=99, pages=4000, budget_bytes=64 * 2**30, first_contexts=4, ramp_s=10.0)
+    given = planned(contexts=40, cores=99, pages=4000, budget_bytes=64 * 2**30, ramp_s=10.0)
+    assert given.lasts_s == pytest.approx(205, abs=1)
+    # Of 20.6 s in which they grow from 4 to 40 they bring (40 - 4) / ln(1.25) * 2 / 2 pages, not 20.6 * 20.
+    assert made.lasts_s == pytest.approx(200 + 20.6 - 36 / math.log(1.25) / 20, abs=1)
+
+
+def test_sites_are_visited_a_few_times_at_once_at_first() -> None:
+    """One more every three seconds: 40 contexts have work after 96 s at one site, at once at five."""
+    one = planned(contexts=40, cores=99, pages=4000, budget_bytes=64 * 2**30, first_places=8)
+    assert one.per_s == 20
+    # Of 96 s in which the rate grows from 4 to 20 a second two fifths are lost.
+    assert one.lasts_s == pytest.approx(4000 / 20 + 96 * 0.4, abs=2)
+    five = planned(
+        contexts=40, cores=99, pages=4000, budget_bytes=64 * 2**30, first_places=8, sites=["", "", "", "", ""]
+    )
+    assert five.lasts_s == 200
+
+
+def test_what_sites_have_throttled_binds_however_many_nodes_there_are() -> None:
+    """The rate that was learnt of them."""
+    made = planned(pace=1.5)
+    assert (made.binding, made.per_s) == ("pace", 1.5)
+    assert planned(pace=1.5, within_s=3600).nodes == 0
+
+
+def test_the_time_to_end_within_includes_the_start() -> None:
+    """Where it leaves nothing, no number of nodes is enough."""
+    assert planned(within_s=9000, beside_s=10).nodes == 2
+    assert planned(within_s=9, beside_s=10).nodes == 0
+
+
+@given(
+    pages=st.integers(1, 10**7),
+    ramp_s=st.floats(0, 1000),
+    few=st.integers(0, 8),
+    first=st.integers(0, 8),
+    contexts=st.integers(1, 500),
+    took_s=st.floats(0.01, 100),
+)
+def test_a_plan_never_promises_more_than_its_rate(
+    pages: int, ramp_s: float, few: int, first: int, contexts: int, took_s: float
+) -> None:
+    """Whatever begins how slowly; and it always ends."""
+    slow = {"ramp_s": ramp_s, "first_contexts": few, "first_places": first}
+    made = planned(pages=pages, contexts=contexts, took_s=took_s, **slow)
+    assert pages / made.per_s <= made.lasts_s * (1 + 1e-9)
+    assert math.isfinite(made.lasts_s)
 
 
 def test_flows_of_nodes_are_one() -> None:

@@ -27,7 +27,7 @@ def visit(slot: str, url: str, begin: float, end: float, *, fails: bool = False)
 
 def test_what_is_under_way_is_the_rate_times_the_time() -> None:
     """Counted apart, over many slots that come and go."""
-    meter, random, events = FlowMeter(0.0), Random(5), list[Event]()
+    meter, random, events = FlowMeter(), Random(5), list[Event]()
     for slot in range(12):
         now = random.random()
         while now < 200:
@@ -49,16 +49,30 @@ def test_what_is_under_way_is_the_rate_times_the_time() -> None:
 
 def test_a_visit_that_is_still_under_way_counts() -> None:
     """One slot that hangs for half of the time is half a visit."""
-    meter = FlowMeter(0.0)
+    meter = FlowMeter()
+    for event in visit("s2", "http://a/", 0.0, 0.02):
+        meter.fold(event)
     meter.fold(SlotPhase(30.0, "s1", Phase.NAVIGATING, "http://a/"))
-    assert meter.overall(60.0).under_way == pytest.approx(0.5)
+    assert meter.overall(60.0).under_way == pytest.approx(0.5, abs=0.001)
     assert meter.overall(120.0).under_way == pytest.approx(1.0)
+
+
+def test_what_was_before_the_first_visit_does_not_count() -> None:
+    """A browser starts for seconds, in which nothing could have been visited."""
+    meter = FlowMeter()
+    assert meter.overall(20.0).per_s == 0
+    meter.fold(SlotPhase(5.0, "s1", Phase.STARTING, "http://a/"))
+    for event in [*visit("s1", "http://a/", 20.0, 22.0), *visit("s1", "http://a/", 22.0, 24.0)]:
+        meter.fold(event)
+    flow = meter.overall(24.0)
+    assert (flow.per_s, flow.took_s) == (0.5, 2.0)
+    assert flow.under_way == pytest.approx(1.0)
 
 
 def test_what_is_long_ago_is_forgotten() -> None:
     """And the number of sites is the frontier's."""
-    meter = FlowMeter(0.0)
-    for event in visit("s1", "http://a/", 1.0, 2.0):
+    meter = FlowMeter()
+    for event in visit("s1", "http://a/", 0.0, 2.0):
         meter.fold(event)
     assert meter.overall(10.0).per_s == pytest.approx(0.1)
     assert meter.overall(100.0).per_s == 0
@@ -103,7 +117,7 @@ def test_a_rate_is_worth_as_many_contexts_as_its_visits_take(
     allowed: CrawlLimits, proxies: Proxies | None, limits: dict[str, int]
 ) -> None:
     """Two sites, two seconds a visit; until that is known a rate says nothing."""
-    book, clock = FlowMeter(0.0), ManualClock(10.0)
+    book, clock = FlowMeter(), ManualClock(10.0)
     ask = OwnLimits(allowed, book, proxies, clock)
     book.fold(StatsRead(1.0, Stats(sites=2)))
     assert "rate" not in ask()
@@ -114,7 +128,7 @@ def test_a_rate_is_worth_as_many_contexts_as_its_visits_take(
 
 def test_a_limit_does_not_waver_with_every_reading() -> None:
     """It is lowered only by much, since contexts are closed by that; it is raised at once."""
-    book, clock = FlowMeter(0.0), ManualClock(10.0)
+    book, clock = FlowMeter(), ManualClock(10.0)
     ask = OwnLimits(CrawlLimits(rate=1), book, None, clock)
     limits = []
     for number, took_ms in enumerate((10_000, 9_000, 6_000, 12_000)):
@@ -126,7 +140,7 @@ def test_a_limit_does_not_waver_with_every_reading() -> None:
 
 def test_a_table_limits_contexts_only_while_no_other_site_has_work() -> None:
     """A visit to a site without a limit, even one under way, means that more contexts are of use."""
-    book, clock = FlowMeter(0.0), ManualClock(10.0)
+    book, clock = FlowMeter(), ManualClock(10.0)
     ask = OwnLimits(CrawlLimits(own_rates={"a": 1}, own_places={"a": 4}), book, None, clock)
     book.fold(StatsRead(1.0, Stats(sites=2)))
     book.fold(PageDone(9.0, "s1", "http://a/", 200, 2000, 0, settled=True))

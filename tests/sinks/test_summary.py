@@ -30,8 +30,8 @@ def test_the_keys_are_those_of_the_contract_in_its_order(tmp_path: Path) -> None
     write_summary(path, SUMMARY)
     written = json.loads(path.read_text())
     assert " ".join(written) == (
-        "crawl started_at finished_at exit_reason ledger node written sinks skipped dead pages_per_s cpu_s "
-        "peak_memory_bytes memory_budget_bytes loop_lag_ms recycled relief resources "
+        "crawl started_at finished_at exit_reason ledger node written sinks skipped dead pages_per_s first_page_s "
+        "cpu_s peak_memory_bytes memory_budget_bytes loop_lag_ms recycled relief resources "
         "duplicate_content throttled proxy_bytes renderers settings"
     )
     assert written["ledger"] == {"accepted": 3, "queued": 0, "delayed": 0, "leased": 0, "done": 2, "dead": 1}
