@@ -6,7 +6,7 @@ PARALLEL = -n 3 --dist loadfile
 CODE = farm fixtures tests scripts docker bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run screens test test-all test-servers check bench bench-against bench-detect bench-frontier bench-processes bench-readme bench-recall bench-sinks bench-throttle bench-egress bench-extraction mutate sim soak profile lock prove clean
+.PHONY: help setup run screens test test-all test-servers check bench bench-against bench-detect bench-frontier bench-processes bench-readme bench-recall bench-scrape bench-sinks bench-throttle bench-egress bench-extraction mutate sim soak profile lock prove clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ bench-processes: setup  ## the farm's own CPU a page with 1, 2 and 4 processes a
 
 bench-readme: setup  ## put the results of the last whole `make bench` into the README and docs/bench.svg
 	@.venv/bin/python -m bench.readme $(ARGS)
+
+bench-scrape: setup  ## what a scrape of the metrics costs at a million queued URLs on 20,000 sites (ARGS="--urls 100000")
+	@.venv/bin/python -m bench.scrape $(ARGS)
 
 bench-sinks: test-servers  ## what each sink costs beside pages.jsonl, in rounds (ARGS="--rounds 4"; ARGS=--commits: the time of commits)
 	@.venv/bin/python -m bench.sinks $(ARGS)
