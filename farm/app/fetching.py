@@ -20,12 +20,16 @@ from farm.fetch.renderer import FetchRenderer, FetchRenderParams
 from farm.fetch.requests import RequestParams
 from farm.model.clock import Clock
 from farm.model.event import Emit, SlotPhases
+from farm.model.memory import MIB
 from farm.scope.rules import registrable_domain
 
 _SHEETS = "*.css"
 """Among the patterns of what is blocked, that of style sheets."""
 BEFORE_BROWSER = 0.5
 """Of the time of a page, what plain HTTP may take where a browser may have to follow."""
+MOST_DOCUMENT_BYTES, LEAST_DOCUMENT_BYTES = 32 * MIB, 2 * MIB
+DOCUMENTS_SHARE = 0.15
+"""Of the memory budget, what documents that are read at once may take; each is there twice for a moment."""
 
 
 def fetch_renderer(
@@ -40,7 +44,8 @@ def fetch_renderer(
 
     `browser_agent` returns the user agent of the browsers, empty until one is known; None where there is none.
     """
-    params = _fetch_params(slots, browser_agent)
+    cap_bytes = document_cap(plan.budget_bytes, plan.contexts)
+    params = _fetch_params(slots, cap_bytes, browser_agent)
     trust = TlsTrust(plan.settings.ca_file, insecure=plan.settings.insecure)
 
     @cache
@@ -55,7 +60,16 @@ def fetch_renderer(
     return make
 
 
-def _fetch_params(slots: SlotParams, browser_agent: Callable[[], str] | None) -> FetchRenderParams:
+def document_cap(budget_bytes: int, contexts: int) -> int:
+    """Return how much of a document is read, in bytes: a site can have every slot read a large one at once."""
+    return min(
+        MOST_DOCUMENT_BYTES, max(LEAST_DOCUMENT_BYTES, int(DOCUMENTS_SHARE * budget_bytes) // contexts)
+    )
+
+
+def _fetch_params(
+    slots: SlotParams, cap_bytes: int, browser_agent: Callable[[], str] | None
+) -> FetchRenderParams:
     tab, render = slots.tab, slots.render
     width, height = tab.viewport
     caps = PageCaps(
@@ -74,6 +88,7 @@ def _fetch_params(slots: SlotParams, browser_agent: Callable[[], str] | None) ->
     requests = RequestParams(
         user_agent,
         registrable_domain,
+        cap_bytes=cap_bytes,
         locale=tab.locale,
         headers_for=_headers_for(tab),
         cookies_for=_cookies_for(tab),
@@ -86,6 +101,7 @@ def _fetch_params(slots: SlotParams, browser_agent: Callable[[], str] | None) ->
         pages=slots.recycle.pages,
         per_url=slots.recycle.per_url,
         exchange_bytes=tab.intercept.body_bytes,
+        refuses_routes=render.find_router,
         loads_styles=_loads_styles(tab),
     )
 

@@ -18,12 +18,14 @@ from farm.egress.authority import DETAIL_CHARS
 from farm.egress.content_coding import Undecodable, decoded_pieces
 from farm.egress.gateway import SlotProxy
 from farm.egress.response import HEADERS, INFORMATIONAL, ResponseReader
-from farm.model.egress import DocumentAnswer
+from farm.model.egress import DocumentAnswer, flat_headers
 from farm.model.errors import RenderError, RendererUnfit, UsageError
 from farm.model.outcome import FailureKind
 
 Heads = Callable[[int, Mapping[str, str]], Awaitable[None]]
 """Receives the status and the headers of an answer, names in lower case."""
+WithoutBody = Callable[[int, Mapping[str, str]], bool]
+"""Returns whether the body of an answer is of no use, by its status and headers."""
 _CHUNK = 64 * 1024
 _HEAD_BYTES = 256 * 1024
 _PORTS = {"http": 80, "https": 443}
@@ -77,10 +79,16 @@ class DocumentClient:
         self._open: _Open | None = None
 
     async def get(
-        self, url: str, headers: Sequence[tuple[str, str]], cap_bytes: int, heads: Heads | None = None
+        self,
+        url: str,
+        headers: Sequence[tuple[str, str]],
+        cap_bytes: int,
+        heads: Heads | None = None,
+        without_body: WithoutBody | None = None,
     ) -> DocumentAnswer:
         """Request the document, without following redirects; `heads` gets the head of the answer when it is there.
 
+        What is `without_body` is not read: its connection is closed. Header values are Latin-1, as HTTP has them.
         The caller has the deadline. Raises RenderError where no answer comes, and RendererUnfit where a browser
         might understand what came.
         """
@@ -92,15 +100,17 @@ class DocumentClient:
         except (ValueError, KeyError) as error:
             raise RendererUnfit(FailureKind.NETWORK, f"{url} is no address to request: {error}") from None
         try:
-            return await self._exchange(request, cap_bytes, heads)
+            return await self._exchange(request, cap_bytes, heads, without_body)
         except _Stale:
-            return await self._exchange(request, cap_bytes, heads)
+            return await self._exchange(request, cap_bytes, heads, without_body)
 
-    async def _exchange(self, request: "_Request", cap_bytes: int, heads: Heads | None) -> DocumentAnswer:
+    async def _exchange(
+        self, request: "_Request", cap_bytes: int, heads: Heads | None, without_body: WithoutBody | None
+    ) -> DocumentAnswer:
         keeps = False
         try:
             connection = await self._connected(request)
-            answer = await _Exchange(connection, request, cap_bytes).run(heads)
+            answer = await _Exchange(connection, request, cap_bytes).run(heads, without_body)
             keeps = connection.http.our_state is connection.http.their_state is h11.DONE
         except ssl.SSLError as error:
             raise RendererUnfit(FailureKind.TLS, error.reason or str(error)[:DETAIL_CHARS]) from None
@@ -111,7 +121,7 @@ class DocumentClient:
                 raise _Stale from None
             detail = str(error)[:DETAIL_CHARS] or type(error).__name__
             raise RenderError(FailureKind.NETWORK, detail, request.url) from None
-        except (h11.RemoteProtocolError, h11.LocalProtocolError, Undecodable) as error:
+        except (h11.RemoteProtocolError, h11.LocalProtocolError, UnicodeEncodeError, Undecodable) as error:
             raise RendererUnfit(FailureKind.NETWORK, str(error)[:DETAIL_CHARS]) from None
         finally:
             if not keeps:
@@ -159,7 +169,9 @@ class _Request:
         """The request as the gateway wants it: plain HTTP in absolute form."""
         target = self.path if self.key[0] == "https" else f"http://{self.host}{self.path}"
         given = [("Host", self.host), ("Connection", "keep-alive"), *self.headers]
-        return h11.Request(method="GET", target=target, headers=given)
+        # A text that is not ASCII would be refused: cookies of sites have such letters.
+        headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in given]
+        return h11.Request(method="GET", target=target, headers=headers)
 
 
 class _Exchange:
@@ -172,17 +184,22 @@ class _Exchange:
         self._responses = ResponseReader(connection.http, _HEAD_BYTES)
         self._broke_off = ""
 
-    async def run(self, heads: Heads | None) -> DocumentAnswer:
+    async def run(self, heads: Heads | None, without_body: WithoutBody | None) -> DocumentAnswer:
         opened, request = self._connection, self._request
         head = request.head
         opened.writer.write((opened.http.send(head) or b"") + (opened.http.send(h11.EndOfMessage()) or b""))
         response = await self._head()
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers]
+        flat, body, is_cut = flat_headers(headers), b"", False
         if heads is not None:
-            await heads(response.status_code, dict(headers))
-        body, is_cut = (b"", False) if response.status_code in _NO_BODY else await self._body()
+            await heads(response.status_code, flat)
+        # Without its body the connection cannot serve another request, and is not kept.
+        if response.status_code not in _NO_BODY and not (
+            without_body is not None and without_body(response.status_code, flat)
+        ):
+            body, is_cut = await self._body()
         coding = ", ".join(value for name, value in headers if name == "content-encoding")
-        if coding:
+        if coding and body:
             body, is_cut = await self._decoded(body, coding, is_cut=is_cut)
         opened.http = self._responses.h
         sent = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers]

@@ -40,7 +40,11 @@ _READ_AHEAD_BYTES = 1 << 20
 
 
 class ParserFailed(Exception):
-    """A page could not be parsed; the message says why."""
+    """A page could not be parsed; the message says why. `innocent`: for want of a process, whatever the page."""
+
+    def __init__(self, message: str, *, innocent: bool = False) -> None:
+        super().__init__(message)
+        self.innocent = innocent
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ class ParserPool:
             async with asyncio.timeout(self.params.wait_s):
                 return await self._run(request)
         except TimeoutError:
-            raise ParserFailed(f"no parser was free within {self.params.wait_s:g} s") from None
+            raise ParserFailed(f"no parser was free within {self.params.wait_s:g} s", innocent=True) from None
 
     async def _run(self, request: bytes) -> Any:
         async with self._places:
@@ -247,7 +251,8 @@ class PageReader:
         try:
             return dict(await self._pool.run(job, arguments, body, *sheets))
         except ParserFailed as failure:
-            raise RendererUnfit(FailureKind.CRASH, f"the page was not read: {failure}") from None
+            detail = f"the page was not read: {failure}"
+            raise RendererUnfit(FailureKind.CRASH, detail, innocent=failure.innocent) from None
 
 
 class ItemReader:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from farm.model.egress import header_text
 from farm.model.url import endpoint_of, is_address, path_of
 
 MOST_COOKIES = 180
@@ -44,12 +45,13 @@ class CookieJar:
             domain = str(one["domain"])
             expires = one.get("expires", -1)
             cookie = _Cookie(
-                one["value"],
+                header_text(one["value"]),
                 not domain.startswith("."),
                 bool(one.get("secure", False)),
                 _SESSION if expires == -1 else float(expires),
             )
-            self._keep((domain.lstrip(".").lower(), one["path"], one["name"]), cookie)
+            name = header_text(one["name"])
+            self._keep((domain.lstrip(".").lower(), one["path"], name), cookie)
 
     def take(self, url: str, lines: Iterable[str]) -> None:
         """Take the `Set-Cookie` headers of the answer of this URL."""

@@ -20,7 +20,7 @@ from farm.fetch.requests import (
 )
 from farm.fetch.sheets import SheetCache
 from farm.model.clock import Clock
-from farm.model.egress import DocumentAnswer
+from farm.model.egress import DocumentAnswer, flat_headers, leads_on
 from farm.model.errors import RenderError, RendererUnfit
 from farm.model.event import Phase, SlotPhases
 from farm.model.outcome import FailureKind
@@ -29,8 +29,12 @@ from farm.model.task import Lease
 
 MOST_REDIRECTS = 20
 """As many a browser follows."""
+SHEETS_S = 10.0
+"""How long the style sheets of a page may take in all; it is read without those that have not come."""
 _NO_PAGE = frozenset({204, 205})
 _HTML, _XHTML = "text/html", "application/xhtml+xml"
+_ROUTES = ("/", "!")
+"""How a fragment begins by which a script may show another page."""
 _TEXTS = ("text/", "application/json", "application/javascript", "application/x-javascript")
 _XML = frozenset({"text/xml", "application/xml"})
 _SNIFFED_BYTES = 512
@@ -67,6 +71,8 @@ class FetchRenderParams:
     pages: int = 100
     per_url: bool = False
     exchange_bytes: int = 0
+    refuses_routes: bool = False
+    """Whether a page with `#/` links to itself is a browser's: there it can be asked if it routes by them."""
     loads_styles: Callable[[str], bool] = _all_styles
     """Whether the site of a URL has its style sheets loaded."""
     sheets: SheetCache = field(default_factory=SheetCache, repr=False)
@@ -154,7 +160,7 @@ class FetchRenderer:
         """Follow the redirects; return the answer that is none."""
         while True:
             url = journey.url
-            answer = await self._requests.document(url, heads)
+            answer = await self._requests.document(url, heads, self._is_without_body)
             self._keep(journey, answer)
             location = answer.header("location") if answer.status in REDIRECTED else ""
             if not location:
@@ -165,6 +171,11 @@ class FetchRenderer:
             journey.statuses.append(answer.status)
             target, mark, fragment = redirect_target(url, location).partition("#")
             journey.url, journey.fragment = target, fragment if mark else journey.fragment
+
+    def _is_without_body(self, status: int, headers: Mapping[str, str]) -> bool:
+        """Whether nothing of an answer's body would be kept: it is no page; a browser reads none of it either."""
+        found = _job_by_head(status, headers)
+        return not self._params.exchange_bytes and found is not None and not found[0]
 
     def _keep(self, journey: _Journey, answer: DocumentAnswer) -> None:
         if not self._params.exchange_bytes:
@@ -178,9 +189,9 @@ class FetchRenderer:
         )
 
     async def _page(self, journey: _Journey, answer: DocumentAnswer, navigate_ms: int) -> RenderedPage:
+        headers = flat_headers(one for one in answer.headers if one[0] != "set-cookie")
         content_type = answer.header("content-type")
-        mime = content_type.partition(";")[0].strip().lower()
-        job, why = _job_of(answer, mime)
+        job, why = _job_of(answer, headers)
         final_url = f"{journey.url}#{journey.fragment}" if journey.fragment else journey.url
         seen: dict[str, Any] = {}
         if job:
@@ -190,7 +201,7 @@ class FetchRenderer:
         page = RenderedPage(
             final_url=final_url,
             status=answer.status,
-            headers={name: value for name, value in answer.headers if name != "set-cookie"},
+            headers=headers,
             content_type=content_type,
             settle_reason="fetched" if job else "no_page",
             redirects=tuple(journey.redirects),
@@ -202,7 +213,11 @@ class FetchRenderer:
             **_shown(seen, self._params.metadata_of),
             truncated=(*cut, *seen.get("truncated", ())),
         )
-        why = why or seen.get("unlike", "")
+        why = (
+            why or seen.get("unlike", "") or ("it sends its visitors on" if job and leads_on(headers) else "")
+        )
+        if not why and self._params.refuses_routes and _may_route(page):
+            why = "it may route by the fragment"
         if why:
             raise RendererUnfit(FailureKind.CRASH, why, page)
         return page
@@ -219,17 +234,30 @@ class FetchRenderer:
         lacking = missing or [one for one in seen["sheets"] if one not in known]
         if not lacking or not loads:
             return seen
+        ends = self._clock.monotonic() + SHEETS_S
         for one in missing:
-            cache.keep(site, one, await self._requests.sheet(one, url))
+            is_late = self._clock.monotonic() >= ends
+            cache.keep(site, one, None if is_late else await self._requests.sheet(one, url))
         known = cache.expected(site)
         return await self._reader.read(job, {**arguments, "sheets": [*known]}, body, *known.values())
 
 
-def _job_of(answer: DocumentAnswer, mime: str) -> tuple[str, str]:
+def _job_of(answer: DocumentAnswer, headers: Mapping[str, str]) -> tuple[str, str]:
     """Return what is to be made of a document, nothing where it is no page, and why a browser may show another."""
-    disposition = answer.header("content-disposition").strip().lower()
+    found = _job_by_head(answer.status, headers)
+    if found is not None:
+        return found
+    begins = answer.body[:_SNIFFED_BYTES].lstrip().lower()
+    return ("page" if begins.startswith(_TAGS) else "" if b"\0" in begins else "text"), ""
+
+
+def _job_by_head(status: int, headers: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return what `_job_of` returns as far as its head says it; None where the body has to."""
+    disposition = headers.get("content-disposition", "").strip().lower()
+    # Of several of this name the first counts.
+    mime = headers.get("content-type", "").partition(";")[0].partition(",")[0].strip().lower()
     job = why = ""
-    if answer.status in _NO_PAGE or disposition.startswith("attachment"):
+    if status in _NO_PAGE or disposition.startswith("attachment"):
         pass
     elif mime == _HTML:
         job = "page"
@@ -240,9 +268,17 @@ def _job_of(answer: DocumentAnswer, mime: str) -> tuple[str, str]:
     elif mime.startswith(_TEXTS) or mime.endswith("+json"):
         job = "text"
     elif not mime:
-        begins = answer.body[:_SNIFFED_BYTES].lstrip().lower()
-        job = "page" if begins.startswith(_TAGS) else "" if b"\0" in begins else "text"
+        return None
     return job, why
+
+
+def _may_route(page: RenderedPage) -> bool:
+    """Return whether a page has links to itself by which its script may show another one."""
+    own = page.final_url.partition("#")[0] + "#"
+    return any(
+        one.url.startswith(own) and len(one.url) > len(own) + 1 and one.url[len(own)] in _ROUTES
+        for one in page.links
+    )
 
 
 def _shown(

@@ -1,5 +1,6 @@
 """What one slot requests at one site, and how: with the heads, the cookies and the redirects of a browser."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -9,7 +10,7 @@ from ada_url import join_url
 
 from farm.fetch.cookies import CookieJar
 from farm.model.clock import Clock
-from farm.model.egress import DocumentAnswer
+from farm.model.egress import DocumentAnswer, header_text
 from farm.model.errors import RenderError, RendererUnfit
 from farm.model.outcome import FailureKind
 from farm.model.url import hostname_of, origin_of
@@ -18,6 +19,9 @@ REDIRECTED = frozenset({301, 302, 303, 307, 308})
 SHEET_REDIRECTS = 3
 SHEET_BYTES = 2**20
 """Of a style sheet; the end of a longer one is left out."""
+SHEET_S = 5.0
+"""How long one may take: a page is read without it then, as a browser shows one in the end."""
+_PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 _ACCEPT = (
     "text/html,application/xhtml+xml,application/xml;q=0.9,image/jxl,image/avif,image/webp,image/apng,*/*;q=0.8,"
     "application/signed-exchange;v=b3;q=0.7"
@@ -33,6 +37,8 @@ _SHOWN_CHARS = 200
 
 Heads = Callable[[int, Mapping[str, str]], Awaitable[None]]
 """Receives the status and the headers of a document, names in lower case."""
+WithoutBody = Callable[[int, Mapping[str, str]], bool]
+"""Returns whether the body of an answer is of no use, by its status and headers."""
 Headers = list[tuple[str, str]]
 
 
@@ -40,7 +46,12 @@ class DocumentSource(Protocol):
     """Requests documents by the slot's proxy."""
 
     async def get(
-        self, url: str, headers: Sequence[tuple[str, str]], cap_bytes: int, heads: Heads | None = None
+        self,
+        url: str,
+        headers: Sequence[tuple[str, str]],
+        cap_bytes: int,
+        heads: Heads | None = None,
+        without_body: WithoutBody | None = None,
     ) -> DocumentAnswer:
         """Request one, without following redirects. Raises RenderError or RendererUnfit."""
         ...
@@ -98,31 +109,42 @@ class SiteRequests:
     def _empty_jar(self) -> CookieJar:
         return CookieJar(self._params.domain_of, lambda: self._clock.wall().timestamp())
 
-    async def document(self, url: str, heads: Heads) -> DocumentAnswer:
-        """Request a document, and keep its cookies. Raises RenderError or RendererUnfit."""
+    async def document(
+        self, url: str, heads: Heads, without_body: WithoutBody | None = None
+    ) -> DocumentAnswer:
+        """Request a document, and keep its cookies; what is `without_body` is not read.
+
+        Raises RenderError or RendererUnfit.
+        """
         headers: Headers = [
             ("Upgrade-Insecure-Requests", "1"),
-            ("User-Agent", self._params.user_agent()),
+            ("User-Agent", header_text(self._params.user_agent())),
             ("Accept", _ACCEPT),
             *(_OF_A_NAVIGATION if _is_trusted(url) else ()),
         ]
-        answer = await self._source.get(url, self._with_own(url, headers), self._params.cap_bytes, heads)
+        sent, cap_bytes = self._with_own(url, headers), self._params.cap_bytes
+        answer = await self._source.get(url, sent, cap_bytes, heads, without_body)
         self._jar.take(url, [value for name, value in answer.headers if name == "set-cookie"])
         return answer
 
-    async def sheet(self, url: str, page_url: str) -> bytes:
-        """Return a style sheet of a page; nothing where it cannot be had, as in a browser."""
-        headers: Headers = [("User-Agent", self._params.user_agent()), ("Accept", "text/css,*/*;q=0.1")]
+    async def sheet(self, url: str, page_url: str) -> bytes | None:
+        """Return a style sheet of a page, empty where its server has none; None where it may be had later."""
+        agent = header_text(self._params.user_agent())
+        headers: Headers = [("User-Agent", agent), ("Accept", "text/css,*/*;q=0.1")]
         if origin_of(url) == origin_of(page_url):
             headers.append(("Referer", page_url.partition("#")[0]))
         try:
-            for _ in range(SHEET_REDIRECTS + 1):
-                answer = await self._source.get(url, self._with_own(url, headers), SHEET_BYTES)
-                if answer.status not in REDIRECTED:
-                    return answer.body if answer.status == HTTPStatus.OK else b""
-                url = redirect_target(url, answer.header("location"))
-        except (RenderError, RendererUnfit):
-            return b""
+            async with asyncio.timeout(SHEET_S):
+                for _ in range(SHEET_REDIRECTS + 1):
+                    answer = await self._source.get(url, self._with_own(url, headers), SHEET_BYTES)
+                    if answer.status not in REDIRECTED:
+                        is_passing = (
+                            answer.status in _PASSING or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+                        )
+                        return None if is_passing else answer.body if answer.status == HTTPStatus.OK else b""
+                    url = redirect_target(url, answer.header("location"))
+        except (RenderError, RendererUnfit, TimeoutError):
+            return None
         return b""
 
     def _with_own(self, url: str, headers: Headers) -> Headers:
@@ -138,7 +160,8 @@ class SiteRequests:
         more = params.headers_for(self._url, url)
         if more:
             names = {name.lower() for name in more}
-            headers = [*(one for one in headers if one[0].lower() not in names), *more.items()]
+            own = [(name, header_text(value)) for name, value in more.items()]
+            headers = [*(one for one in headers if one[0].lower() not in names), *own]
         return headers
 
 

@@ -1,6 +1,6 @@
 """What the way to a site brings back: answers, failures of the gateway, and bans of proxies."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -55,6 +55,25 @@ class FetchFailed:
     kind: FailureKind
     detail: str
     egress_failure: EgressFailure | None = None
+
+
+def header_text(text: str) -> str:
+    """Return a text as a header has it, in the UTF-8 that a browser sends, each byte a character of Latin-1."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("latin-1")
+
+
+def flat_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return headers by their names in lower case; several of one name are one, with commas, as HTTP has it."""
+    found: dict[str, str] = {}
+    for name, value in headers:
+        lower = name.lower()
+        found[lower] = f"{found[lower]}, {value}" if lower in found else value
+    return found
+
+
+def leads_on(headers: Mapping[str, str]) -> bool:
+    """Return whether the head of a document leads its visitors on to another address, by `Refresh`."""
+    return bool(headers.get("refresh", "").replace(",", ";").partition(";")[2].strip())
 
 
 @dataclass(frozen=True, slots=True)

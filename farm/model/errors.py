@@ -121,13 +121,17 @@ class RendererUnfit(FarmError):
     """A renderer that is no browser cannot bring this page, where a browser might; its slot is still good.
 
     `kind` and `detail` are how the visit fails where there is no browser; `page` is what came, None without any.
+    `innocent` says that the page did not cause it: the renderer itself is not there, or has too much to do.
     """
 
-    def __init__(self, kind: FailureKind, detail: str, page: RenderedPage | None = None) -> None:
+    def __init__(
+        self, kind: FailureKind, detail: str, page: RenderedPage | None = None, *, innocent: bool = False
+    ) -> None:
         super().__init__(f"{kind}: {detail}")
         self.kind = kind
         self.detail = detail
         self.page = page
+        self.innocent = innocent
 
 
 class NotDelivered(FarmError):
