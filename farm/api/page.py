@@ -1,7 +1,7 @@
 """`Page`: what a handler gets of a page, and what it says of it."""
 
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import ada_url
 import orjson
@@ -19,6 +19,7 @@ from farm.model.handling import (
     VisitedPage,
 )
 from farm.model.page import Link, RenderedPage
+from farm.policy.renderers import RenderMode
 from farm.scope.seeds import MAX_META
 from farm.sinks.record import NO_METADATA
 
@@ -148,13 +149,15 @@ class Page:
         label: str | None = None,
         priority: int = 0,
         meta: Mapping[str, Any] | None = None,
+        render: Literal["auto", "browser", "light", "fetch"] | None = None,
     ) -> int:
         """Follow a link, whatever the scope, and return how many there are; each URL is visited once in a crawl.
 
         `target` is a URL, a link or element of the page, or a CSS selector, of which all that it matches is
         followed. A text is a URL where it begins with `http:`, `https:`, `/`, `./`, `../` or `?`. `label` names
-        the handler, and `meta` goes along to it. `priority` is from -5 to 4: a higher one is visited first. Raises
-        ValueError for a label without a handler, or for what is too much for a page.
+        the handler, and `meta` goes along to it. `priority` is from -5 to 4: a higher one is visited first.
+        `render` says by what the pages are brought, as the option does; by the browser where the run has not that.
+        Raises ValueError for a label without a handler, or for what is too much for a page.
         """
         if label is not None and label not in self._labels:
             raise ValueError(f'no handler has the label {label!r}; write @farm.page(label="{label}")')
@@ -163,10 +166,12 @@ class Page:
         given = dict(meta or {})
         if given and len(orjson.dumps([[[[given]]]])) > MAX_META:
             raise ValueError(f"meta has more than {MAX_META:,} bytes; keep it elsewhere, and its key here")
+        if render is not None and render not in [*RenderMode]:
+            raise ValueError(f"render is one of {', '.join(RenderMode)}, and not {render!r}")
         urls = self._targets(target)
         if len(self._links) + len(urls) > MOST_LINKS:
             raise ValueError(f"a page is followed to more than {MOST_LINKS:,} links")
-        self._links += [FollowedLink(url, label or "", priority, given) for url in urls]
+        self._links += [FollowedLink(url, label or "", priority, given, render) for url in urls]
         return len(urls)
 
     def skip(self, reason: str) -> NoReturn:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from farm.app.access import DEFAULT_CRAWL, PRIVATE, check_authorities, output_folder, redis_url
-from farm.app.rendering import Credentials, credentials, needs_browser, why_all_by_browser
+from farm.app.rendering import Credentials, credentials, needs_browser, renderer_rules, why_all_by_browser
 from farm.browser import chromium
 from farm.browser.chromium import BrowserBinary, find_browser
 from farm.browser.consent import check_rules
@@ -19,6 +19,7 @@ from farm.egress.proxy_file import ProxyFile
 from farm.egress.webhook import WebhookClient, read_key
 from farm.extract.declaration import Declaration, read_declaration
 from farm.extract.parser_pool import check_packages
+from farm.light.program import find_program
 from farm.model.errors import UsageError
 from farm.model.url import origin_of
 from farm.monitor.figures import size
@@ -33,6 +34,7 @@ from farm.policy.capacity import (
     most_contexts,
 )
 from farm.policy.proxies import depends_on_site
+from farm.policy.renderers import RenderMode
 from farm.resources.host_load import usable_cores
 from farm.resources.memory import machine_bytes
 from farm.resources.processes import fd_limit
@@ -82,6 +84,8 @@ class RunPlan:
     """Of the seeds, those of earlier runs included: where the headers may go."""
     processes: int = 1
     """Of this node; `contexts`, `engines` and `budget_bytes` are of all of them."""
+    asked: frozenset[RenderMode] = frozenset()
+    """By what seeds are to be brought, where they say it themselves."""
     is_temporary: bool = False
     """Whether the output folder goes with the run: nobody is told of it, and standard error has no log."""
 
@@ -180,7 +184,9 @@ def preflight(
         proxies = ProxyFile(settings.proxies)
         proxies.read()
         warnings += tuple(f"{proxies.path}, {bad}" for bad in proxies.bad)
-    binary = find_browser(settings.browser) if needs_browser(settings) else None
+    asked = frozenset(RenderMode(seed.render) for seed in seeds if seed.render is not None)
+    binary = find_browser(settings.browser) if needs_browser(settings, asked) else None
+    _check_renderers(settings, asked, declaration)
     budget = check_sizes(settings.memory, machine_bytes(), settings.contexts, fd_limit())
     contexts = settings.contexts or automatic_contexts(budget, usable_cores())
     processes = check_processes(settings.processes, contexts, budget)
@@ -217,7 +223,22 @@ def preflight(
         handling=handling,
         notes=(taken_up,) if taken_up else (),
         origins=tuple(dict.fromkeys([*origins, *(f"{origin_of(seed.url)}/" for seed in seeds)])),
+        asked=asked,
     )
+
+
+def _check_renderers(
+    settings: RunSettings, asked: frozenset[RenderMode], declaration: Declaration | None
+) -> None:
+    """Raise where a renderer is not installed, or cannot bring what is to be extracted."""
+    modes = renderer_rules(settings, asked).modes
+    if declaration is not None and declaration.captures and RenderMode.FETCH in modes:
+        raise UsageError(
+            "--extract reads what scripts have fetched (capture), which pages by --render fetch do without; leave "
+            "one out."
+        )
+    if RenderMode.LIGHT in modes:
+        find_program()
 
 
 def _consequences(settings: RunSettings) -> tuple[str, ...]:

@@ -63,7 +63,7 @@ def page_parsers(plan: RunPlan, memory_bytes: int, reaper: Reaper) -> PageParser
     Raises UsageError where a package is missing: a node may have the options from the crawl.
     """
     markdown, main_text = plan.settings.markdown, plan.settings.main_text
-    fetches = Renderer.FETCH in renderer_rules(plan.settings).named
+    fetches = Renderer.FETCH in renderer_rules(plan.settings, plan.asked).named
     if not (markdown or main_text or fetches or plan.declaration is not None):
         return None
     check_packages(markdown=markdown, main_text=main_text)
@@ -134,7 +134,10 @@ def compared_fields(parsers: PageParsers | None) -> Fields | None:
         if page.status >= _REFUSED:
             return ()
         json_ld = page.metadata["json_ld"] if page.metadata else ()
-        found = await items.of(PageContent(page.final_url, page.final_url, page.html, page.lang, json_ld, ()))
+        content = PageContent(
+            page.final_url, page.final_url, page.html, page.lang, json_ld, page.responses or ()
+        )
+        found = await items.of(content)
         return found.items
 
     return fields

@@ -86,28 +86,28 @@ def credentials_of_login(path: Path | None, logged_in: str | None) -> LoginFlow 
     return read_login(path, logged_in, registrable_domain) if path is not None else None
 
 
-def renderer_rules(settings: RunSettings) -> RendererRules:
-    """Return by what each page is brought."""
+def renderer_rules(settings: RunSettings, asked: frozenset[RenderMode] = frozenset()) -> RendererRules:
+    """Return by what each page is brought; `asked` is what seeds ask for."""
     sites = {
         name: SiteRenderers(table.render, [(rule.match, rule.render) for rule in table.page if rule.render])
         for name, table in settings.site.items()
         if table.render or any(rule.render for rule in table.page)
     }
     # What needs a browser on every page leaves nothing to choose.
-    return RendererRules(settings.render, sites, () if _by_browser_alone(settings) else CHEAP)
+    return RendererRules(settings.render, sites, () if _by_browser_alone(settings) else CHEAP, asked)
 
 
-def needs_browser(settings: RunSettings) -> bool:
+def needs_browser(settings: RunSettings, asked: frozenset[RenderMode] = frozenset()) -> bool:
     """Return whether a browser may be started. Raises UsageError where what is asked for needs another renderer.
 
     The light engine gives up some pages, which are the browser's then.
     """
-    rules = renderer_rules(settings)
+    rules = renderer_rules(settings, asked)
     if RenderMode.FETCH in rules.modes:
-        asked = _by_browser_alone(settings)
-        asked += ["wait css:"] * settings.wait.startswith("css:")
-        if asked:
-            flag = asked[0].replace("_", "-")
+        for_browser = _by_browser_alone(settings)
+        for_browser += ["wait css:"] * settings.wait.startswith("css:")
+        if for_browser:
+            flag = for_browser[0].replace("_", "-")
             raise UsageError(
                 f"--{flag} needs a browser, which pages by --render fetch do without; leave one out."
             )

@@ -64,7 +64,7 @@ def summary_of(
 
 def is_auto(plan: RunPlan) -> bool:
     """Return whether any page of the run is brought by the cheapest renderer that is good."""
-    return RenderMode.AUTO in renderer_rules(plan.settings).modes
+    return RenderMode.AUTO in renderer_rules(plan.settings, plan.asked).modes
 
 
 def queue_full(stats: Stats) -> dict[str, int]:

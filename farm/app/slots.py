@@ -71,7 +71,7 @@ class NodeSlots:
             name,
             browser,
             {renderer: make(name, slot_proxy) for renderer, make in self.cheap.items()},
-            lambda lease: self.rules.of(lease.task.url).renderer,
+            lambda lease: self.rules.of_task(lease.task).renderer,
             detect,
             slot_proxy.begin_again,
         )
@@ -115,7 +115,7 @@ def node_slots(
 ) -> NodeSlots:
     """Return what makes the slots; nothing is started before a page needs it."""
     plan = session.plan
-    rules, params = renderer_rules(plan.settings), _slot_params(session, login)
+    rules, params = renderer_rules(plan.settings, plan.asked), _slot_params(session, login)
     pool = _pool(plan, params, cap_bytes, folder, reaper, emit, clock)
     cheap: dict[Renderer, Cheap] = {}
     if Renderer.FETCH in rules.named and parsers is not None:

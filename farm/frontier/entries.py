@@ -1,8 +1,8 @@
 """A URL as it is stored: once, as JSON behind a short head that the scripts read.
 
-The payload is `[url, depth, referrer, meta, label, revision]` without trailing defaults. A referrer mostly shares
-its beginning with the URL, so it is `[shared characters, rest]`: half a million queued URLs are the smaller for
-it. What comes back is checked field by field; it is never executed and never unpickled.
+The payload is `[url, depth, referrer, meta, label, revision, render]` without trailing defaults. A referrer mostly
+shares its beginning with the URL, so it is `[shared characters, rest]`: half a million queued URLs are the smaller
+for it. What comes back is checked field by field; it is never executed and never unpickled.
 """
 
 import re
@@ -12,6 +12,7 @@ import orjson
 
 from farm.model.errors import UsageError
 from farm.model.task import Lease, UrlTask
+from farm.policy.renderers import RenderMode
 
 _ENTRY = re.compile(rb"([0-9a-f]{16})([0-9])(?:(\d+)\.(\d+)\.(\d+))?(\[.*)\Z", re.DOTALL)
 _FINGERPRINT = re.compile(r"[0-9a-f]{16}\Z")
@@ -22,7 +23,8 @@ _OF_THE_WEB = re.compile(
 IN_COMPANY = 2
 """At so many deaths of nodes a URL was leased with others; from then on it is leased alone. As in `queue.lua`."""
 _LAST_PORT = 65535
-_FIELDS = 6
+_FIELDS = 7
+_RENDERS = frozenset({None, *map(str, RenderMode)})
 _LONGEST_SITE = 300
 
 
@@ -48,7 +50,8 @@ def encode_task(task: UrlTask) -> bytes:
 
 def encode_payload(task: UrlTask) -> bytes:
     """Return a task as it stands behind the head of its entry. Raises UsageError where its meta is no JSON."""
-    fields: list[Any] = [task.url, task.depth, _shared(task), dict(task.meta), task.label, task.revision]
+    fields: list[Any] = [task.url, task.depth, _shared(task), dict(task.meta)]
+    fields += [task.label, task.revision, task.render]
     # A label that is empty says something too: the user's code asked for this URL.
     while len(fields) > 1 and not (fields[-1] or fields[-1] == ""):
         fields.pop()
@@ -81,7 +84,7 @@ def decode_lease(token: bytes, site: bytes, entry: bytes, slot: str) -> Lease:
     except UnicodeDecodeError:
         raise CorruptEntry("its site is not a text") from None
     fingerprint, band, fails, throttled, deaths, payload = match.groups()
-    url, depth, referrer, meta, label, revision = _fields(payload)
+    url, depth, referrer, meta, label, revision, render = _fields(payload)
     task = UrlTask(
         url=url,
         site=name,
@@ -92,6 +95,7 @@ def decode_lease(token: bytes, site: bytes, entry: bytes, slot: str) -> Lease:
         meta=meta,
         label=label,
         revision=revision,
+        render=render,
     )
     return Lease(
         task=task,
@@ -103,15 +107,15 @@ def decode_lease(token: bytes, site: bytes, entry: bytes, slot: str) -> Lease:
     )
 
 
-def _fields(payload: bytes) -> tuple[str, int, str | None, dict[str, Any], str | None, int]:
+def _fields(payload: bytes) -> tuple[str, int, str | None, dict[str, Any], str | None, int, str | None]:
     try:
         fields = orjson.loads(payload)
     except ValueError as error:
         raise CorruptEntry(str(error)) from None
     if not isinstance(fields, list) or not 1 <= len(fields) <= _FIELDS:
         raise CorruptEntry(f"the payload is not a list of one to {_FIELDS} fields")
-    defaults: list[Any] = [None, 0, None, {}, None, 0]
-    url, depth, shared, meta, label, revision = fields + defaults[len(fields) :]
+    defaults: list[Any] = [None, 0, None, {}, None, 0, None]
+    url, depth, shared, meta, label, revision, render = fields + defaults[len(fields) :]
     if not isinstance(url, str) or not _is_of_the_web(url):
         raise CorruptEntry("the URL is not of the web")
     if type(depth) is not int or depth < 0:
@@ -122,7 +126,9 @@ def _fields(payload: bytes) -> tuple[str, int, str | None, dict[str, Any], str |
         raise CorruptEntry("the label is not a text")
     if type(revision) is not int or revision < 0:
         raise CorruptEntry("the revision is not a number")
-    return url, depth, _referrer(url, shared), meta, label, revision
+    if not isinstance(render, str | None) or render not in _RENDERS:
+        raise CorruptEntry("what is to bring the page is none of the renderers")
+    return url, depth, _referrer(url, shared), meta, label, revision, render
 
 
 def _is_of_the_web(url: str) -> bool:

@@ -12,13 +12,15 @@ from farm.model.task import Lease
 class FollowedLink:
     """A link that the user's code follows: absolute, not yet canonical.
 
-    `priority` is added to that of a link that is found on the page.
+    `priority` is added to that of a link that is found on the page; `render` says by what its page is to be
+    brought, None where the settings say it.
     """
 
     url: str
     label: str = ""
     priority: int = 0
     meta: Mapping[str, Any] = field(default_factory=dict)
+    render: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

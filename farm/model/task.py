@@ -15,7 +15,8 @@ class UrlTask:
     default. `depth` counts links from a seed. A higher `priority` (0-9) is leased first. `meta` is
     the user's, comes back in the record and must be JSON. `label` says which of the user's handlers is for the
     page: "" where one follows a link without a label, None where nobody asked for the URL in particular.
-    `revision` is how often its page was kept before and is to be replaced.
+    `revision` is how often its page was kept before and is to be replaced. `render` says by what its page is to be
+    brought, as `--render` does; None where the settings say it.
     """
 
     url: str
@@ -27,6 +28,7 @@ class UrlTask:
     meta: Meta = field(default_factory=dict)
     label: str | None = None
     revision: int = 0
+    render: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

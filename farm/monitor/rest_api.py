@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from farm.model.errors import FarmError, FrontierUnavailable, UsageError
+from farm.policy.renderers import RenderMode
 
 T = TypeVar("T")
 PREFIX = "/api/v1"
@@ -139,7 +140,7 @@ class RestApi:
         if not isinstance(urls, list) or not 1 <= len(urls) <= MOST_URLS:
             raise BadRequest(f"urls: write a list of 1 to {MOST_URLS:,} URLs, or of objects that have a url")
         if not all(isinstance(url, str | dict) for url in urls):
-            raise BadRequest("urls: each is a text, or an object with url, priority and meta")
+            raise BadRequest("urls: each is a text, or an object with url, priority, meta and render")
         return await self._there(self._operations.add(urls))
 
     async def _letters(self, request: Request) -> Mapping[str, Any]:
@@ -245,7 +246,12 @@ _CHOICE: dict[str, Any] = dict.fromkeys(_CHOOSING, _TEXT)
 _SEED: dict[str, Any] = {
     "type": "object",
     "required": ["url"],
-    "properties": {"url": _TEXT, "priority": {"type": "integer"}, "meta": {"type": "object"}},
+    "properties": {
+        "url": _TEXT,
+        "priority": {"type": "integer"},
+        "meta": {"type": "object"},
+        "render": {"enum": [str(mode) for mode in RenderMode]},
+    },
 }
 _WHAT: dict[str, tuple[str, str, dict[str, Any] | None]] = {
     "/status": ("get", "The numbers of the crawl, as `farm status --json` has them", None),

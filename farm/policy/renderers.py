@@ -1,4 +1,4 @@
-"""Which renderer visits a URL, as the user has said it: for all pages, for a site, or for the paths of a site."""
+"""Which renderer visits a URL, as the user has said it: for all pages, a site, the paths of a site, or one URL."""
 
 import fnmatch
 import re
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from farm.model.page import Renderer
+from farm.model.task import UrlTask
 from farm.model.url import covering, path_of, site_of
 
 
@@ -37,12 +38,13 @@ class SiteRenderers:
 class RendererRules:
     """`default` holds where no site says anything; `sites` go by the names of site tables.
 
-    `cheap` are the renderers beside the browser that `AUTO` may use, the cheapest first.
+    `cheap` are the renderers beside the browser that `AUTO` may use, the cheapest first; seeds ask for `asked`.
     """
 
     default: RenderMode = RenderMode.BROWSER
     sites: Mapping[str, SiteRenderers] = field(default_factory=dict)
     cheap: Sequence[Renderer] = ()
+    asked: frozenset[RenderMode] = frozenset()
     _patterns: dict[str, re.Pattern[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -50,13 +52,17 @@ class RendererRules:
         """All that is said about any page."""
         own = {one.mode or self.default for one in self.sites.values()}
         pages = {mode for one in self.sites.values() for _, mode in one.pages}
-        return frozenset({self.default, *own, *pages})
+        return frozenset({self.default, *own, *pages, *self.asked})
 
     @property
     def named(self) -> frozenset[Renderer]:
         """All renderers that a page may be visited by."""
         cheap = self.cheap if RenderMode.AUTO in self.modes else ()
         return frozenset({*(mode.renderer for mode in self.modes), *cheap})
+
+    def of_task(self, task: UrlTask) -> RenderMode:
+        """Return what is said about a task: for its URL in particular, else by the settings."""
+        return RenderMode(task.render) if task.render is not None else self.of(task.url)
 
     def of(self, url: str) -> RenderMode:
         """Return what is said about a canonical URL."""

@@ -172,6 +172,7 @@ class LinkSorter:
                     referrer.url,
                     link.meta,
                     link.label,
+                    render=link.render,
                 )
                 tasks.setdefault(found.url, task)
         return tuple(tasks.values()), tuple(skips.values())

@@ -1,8 +1,8 @@
 """The seeds of a crawl: from the command line, a file or standard input.
 
-A seeds file has one URL or one JSON object per line (`url`, `priority`, `meta`, `label`). Blank lines and `#`
-comments are skipped; a bad line is reported with its number, and the rest is taken. Nothing here needs the crawl
-to exist: the seeds are read first, so that bad input leaves no half-created crawl.
+A seeds file has one URL or one JSON object per line (`url`, `priority`, `meta`, `label`, `render`). Blank lines
+and `#` comments are skipped; a bad line is reported with its number, and the rest is taken. Nothing here needs the
+crawl to exist: the seeds are read first, so that bad input leaves no half-created crawl.
 
 What always holds: any bytes are accepted, no line is kept beyond its cap, and at most `MAX_BAD` sentences are
 kept, so that a file of another kind is reported at once.
@@ -21,9 +21,10 @@ from farm.model.errors import UsageError
 from farm.model.outcome import SkipReason
 from farm.model.task import UrlTask
 from farm.model.url import HashRoutes, fingerprint
+from farm.policy.renderers import RenderMode
 from farm.scope.canonical import MAX_CHARS, CanonicalUrl, canonicalise, has_credentials
 
-_KEYS = frozenset({"url", "priority", "meta", "label"})
+_KEYS = frozenset({"url", "priority", "meta", "label", "render"})
 _TOP_PRIORITY = 9
 _BARE_HOST = re.compile(r"(?:localhost|[^\s/:?#@]+\.[^\s/:?#@]+)(?::\d{1,5})?(?:[/?#]\S*)?", re.IGNORECASE)
 _SHOWN_CHARS = 80
@@ -47,11 +48,12 @@ class Seed:
     meta: Mapping[str, Any] = field(default_factory=dict)
     raw: str = ""
     label: str | None = None
+    render: str | None = None
 
     def reparsed(self, *, hash_routes: HashRoutes, keep_params: Collection[str]) -> "Seed":
         """Return the seed with its URL canonicalised by these settings."""
         found = parse_seed(self.raw or self.url, hash_routes=hash_routes, keep_params=keep_params)
-        return replace(found, priority=self.priority, meta=self.meta, label=self.label)
+        return replace(self, url=found.url, site=found.site, raw=found.raw)
 
     def task(self, key: bytes) -> UrlTask:
         """Return the task of this seed; `key` is the crawl's fingerprint key."""
@@ -62,6 +64,7 @@ class Seed:
             priority=self.priority,
             meta=self.meta,
             label=self.label,
+            render=self.render,
         )
 
 
@@ -226,6 +229,9 @@ def _seed(entry: Mapping[str, Any], *, hash_routes: HashRoutes, keep_params: Col
     label = entry.get("label")
     if not isinstance(label, str | None) or len(label or "") > MAX_LABEL:
         raise UsageError(f'"label" must be a text of at most {MAX_LABEL} characters')
+    render = entry.get("render")
+    if not isinstance(render, str | None) or (render is not None and render not in [*RenderMode]):
+        raise UsageError(f'"render" must be one of {", ".join(RenderMode)}')
     try:
         # In a record it is some levels deeper than here.
         size = len(orjson.dumps([[[[meta]]]]))
@@ -234,7 +240,7 @@ def _seed(entry: Mapping[str, Any], *, hash_routes: HashRoutes, keep_params: Col
     if size > MAX_META:
         raise UsageError(f'"meta" is longer than {MAX_META} bytes; keep it elsewhere, and its key here')
     found = parse_seed(url, hash_routes=hash_routes, keep_params=keep_params)
-    return replace(found, priority=priority, meta=meta, label=label)
+    return replace(found, priority=priority, meta=meta, label=label, render=render)
 
 
 def _object(line: str) -> Mapping[str, Any]:

@@ -154,6 +154,7 @@ def test_links_are_followed_by_address_element_and_selector() -> None:
     assert following.follow(following.css("img")[0]) == 1
     assert [following.follow(one) for one in ("./five", "/six", "?seven", "//eight.example/")] == [1, 1, 1, 1]
     assert following.follow(".nothing") == 0
+    assert following.follow("/nine", render="browser") == 1
     assert list(following.handled().links) == [
         FollowedLink("http://a.example/list/one", "product", 4, {"x": 1}),
         FollowedLink("http://a.example/two", "product", 4, {"x": 1}),
@@ -168,7 +169,10 @@ def test_links_are_followed_by_address_element_and_selector() -> None:
                 "http://eight.example/",
             )
         ),
+        FollowedLink("http://a.example/nine", render="browser"),
     ]
+    with pytest.raises(ValueError, match="render is one of auto, browser, light, fetch"):
+        following.follow("/", render="chrome")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="from -5 to 4"):
         following.follow("/", priority=5)
     with pytest.raises(ValueError, match="no handler has the label 'other'"):

@@ -1,6 +1,7 @@
 """The record of a visit: its timings count what reads the page, and a page that is not read counts."""
 
 import tomllib
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
@@ -8,11 +9,11 @@ from typing import Any, cast
 import pytest
 
 from farm.app.preflight import RunPlan
-from farm.app.records import PageParsers, recorder
+from farm.app.records import PageParsers, compared_fields, recorder
 from farm.extract.declaration import Declaration
 from farm.extract.parser_pool import ItemReader, PageReader, ParserParams, ParserPool, TextMaker
 from farm.model.clock import Clock
-from farm.model.page import RenderedPage
+from farm.model.page import FetchedResponse, RenderedPage
 from farm.model.record import VisitTimes
 from farm.runtime.visit import VisitNotes
 from farm.scope.duplicate_templates import DuplicateTemplates
@@ -57,3 +58,20 @@ async def test_texts_and_items_count_in_the_timings(
     assert len(made.fields["extract_errors"]) == len(made.fields["page_errors"]) == errors
     assert [item["name"] for item in made.items or ()] == ["Oak"] * (1 - errors)
     assert made.fields["status"] == 200
+
+
+async def test_what_scripts_have_fetched_is_compared_with_what_is_extracted() -> None:
+    """A renderer that keeps no answers brings a page without these fields, whatever its text says."""
+    declared = 'each = { capture = "/api/*", path = "items[*]" }\n[item.a.fields]\nname = { path = "n" }'
+    declaration = Declaration.model_validate(tomllib.loads(f"[item.a]\n{declared}"))
+    pool = ParserPool(ParserParams(1, 512 * MIB), lambda _: None, lambda _: None)
+    fields = compared_fields(PageParsers(pool, PageReader(pool), None, ItemReader(pool, declaration)))
+    assert fields is not None
+    page = RenderedPage(URL, 200, {}, "text/html", html="<h1>Oak</h1>")
+    answer = FetchedResponse(
+        "https://shop.example/api/1", "GET", 200, "application/json", '{"items": [{"n": 1}]}'
+    )
+    shown = [await fields(replace(page, responses=responses)) for responses in ((answer,), None)]
+    await pool.close()
+    assert shown[0] != shown[1]
+    assert len(shown[0]) == 1

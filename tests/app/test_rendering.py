@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from farm.app.fetching import document_cap
 from farm.app.preflight import preflight
 from farm.app.rendering import credentials, needs_browser, renderer_rules, slot_params, why_all_by_browser
 from farm.app.run_summary import shown_settings
 from farm.detect.page_features import MARKUP_CHARS, TEXT_CHARS
-from farm.model.errors import UsageError
+from farm.model.errors import BrowserUnavailable, UsageError
+from farm.model.memory import MIB
 from farm.model.page import Renderer
 from farm.settings.commands import RunSettings
 from farm.settings.units import is_timezone
@@ -132,3 +134,47 @@ def test_auto_has_nothing_to_choose_where_each_page_needs_a_browser() -> None:
         assert why_all_by_browser(settings) == f"--{next(iter(asked))}"
     assert why_all_by_browser(auto) == ""
     assert why_all_by_browser(RunSettings(screenshot=True)) == ""
+
+
+def test_what_a_seed_asks_for_is_there(tmp_path: Path) -> None:
+    """A browser in a crawl without one, plain HTTP beside the browser; what contradicts the options is refused."""
+    seed = {"url": "https://shop.example/", "render": "browser"}
+    plan = preflight(RunSettings(render="fetch", output=tmp_path), [seed])
+    assert plan.binary is not None
+    fetched = preflight(RunSettings(output=tmp_path), [{**seed, "render": "fetch"}])
+    assert renderer_rules(fetched.settings, fetched.asked).named == {Renderer.BROWSER, Renderer.FETCH}
+    with pytest.raises(UsageError, match="--screenshot needs a browser"):
+        preflight(RunSettings(output=tmp_path, screenshot=True), [{**seed, "render": "fetch"}])
+
+
+def test_a_light_engine_that_is_not_there_is_told_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a site table asks for it; `auto` does without."""
+    monkeypatch.setattr("farm.light.program.PACKAGE", "no_such_package")
+    urls = ("https://shop.example/",)
+    tables = {"shop.example": {"render": "light"}}
+    for asked in ({"render": "light"}, {"site": tables}):
+        with pytest.raises(BrowserUnavailable, match=r"pip install 'crawl-farm\[light\]'"):
+            preflight(RunSettings(urls=urls, output=tmp_path / "out", **asked))
+    assert preflight(RunSettings(urls=urls, output=tmp_path / "out", render="auto")).binary is not None
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("budget_mib", "contexts", "mib"), [(6144, 8, 32), (6144, 40, 23), (3072, 200, 2), (512, 200, 2)]
+)
+def test_documents_that_are_read_at_once_have_a_bound(budget_mib: int, contexts: int, mib: int) -> None:
+    """Two hundred slots with 32 MiB each would take more than the machine has."""
+    assert document_cap(budget_mib * MIB, contexts) // MIB == mib
+
+
+def test_items_of_what_scripts_fetch_contradict_pages_without_scripts(tmp_path: Path) -> None:
+    """Each of their fields would be missing; `auto` compares them, and leaves such pages to the browser."""
+    declaration = tmp_path / "items.toml"
+    declaration.write_text('[item.a]\neach = { capture = "/api/*" }\n[item.a.fields]\nx = { path = "y" }')
+    given: dict[str, Any] = {"urls": ("https://shop.example/",), "output": tmp_path / "out"}
+    given["extract"] = declaration
+    with pytest.raises(UsageError, match="--extract reads what scripts have fetched"):
+        preflight(RunSettings(render="fetch", **given))
+    assert preflight(RunSettings(render="auto", **given)).binary is not None

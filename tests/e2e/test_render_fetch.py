@@ -94,3 +94,14 @@ def test_what_needs_a_browser_goes_up_to_it_in_the_same_lease(out: Path) -> None
     assert finished.records[0]["text"].startswith("Drawn")
     assert len(agents) == 3
     assert [agent.startswith("Mozilla/5.0 (compatible; ") for agent in agents] == [True, False, False]
+
+
+def test_a_seed_says_by_what_it_is_brought(out: Path) -> None:
+    """By a browser, in a crawl that starts none otherwise."""
+    agents: list[str] = []
+    with site(agents) as origin:
+        seeds = out.parent / "seeds.jsonl"
+        seeds.write_text(f'{{"url": "{origin}/e", "render": "browser"}}\n{origin}/a\n')
+        finished = crawl(out, seeds=str(seeds), render="fetch", scope="page").finish()
+    assert finished.code == 0, finished.output
+    assert shown(finished, origin) == {"/e": ("E", "browser"), "/a": ("A", "fetch")}

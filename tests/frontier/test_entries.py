@@ -41,6 +41,9 @@ def test_a_referrer_is_stored_as_what_differs() -> None:
         '["u",0,"r"]',
         '["u",0,null,[]]',
         '["u",0,null,{"a":NaN}]',
+        '["http://a/",0,null,{},null,0,"chrome"]',
+        '["http://a/",0,null,{},null,0,7]',
+        '["http://a/",0,null,{},null,0,"fetch",8]',
     ],
 )
 def test_a_malformed_payload_is_told(payload: str) -> None:
@@ -56,6 +59,14 @@ def test_a_label_comes_back(label: str | None) -> None:
     assert head.endswith(b"5a")
     task = decode_lease(b"1", b"a", f"{ID}5".encode() + payload, "s").task
     assert (task.label, task.meta, task.depth) == (label, {}, 0)
+
+
+@pytest.mark.parametrize("render", [None, "fetch", "auto"])
+def test_what_is_to_bring_a_page_comes_back(render: str | None) -> None:
+    """Nothing is stored where nothing is said."""
+    payload = encode_task(UrlTask("http://a/", "a", ID, render=render)).partition(b"\n")[2]
+    assert (payload == b'["http://a/"]') == (render is None)
+    assert decode_lease(b"1", b"a", f"{ID}5".encode() + payload, "s").task.render == render
 
 
 @pytest.mark.parametrize("entry", ["", "x", ID, f"{ID}5", f"{ID.upper()}5[", f"{ID}51.2[]"])

@@ -1,8 +1,11 @@
 """By which renderer a URL is visited, as the user has said it."""
 
+from dataclasses import replace
+
 import pytest
 
 from farm.model.page import Renderer
+from farm.model.task import UrlTask
 from farm.policy.renderers import RendererRules, RenderMode, SiteRenderers
 
 AUTO, BROWSER, LIGHT, FETCH = RenderMode
@@ -46,3 +49,13 @@ def test_what_may_be_needed_is_known_before_a_page_is() -> None:
         Renderer.FETCH,
         Renderer.BROWSER,
     }
+
+
+def test_what_is_said_of_one_url_counts_before_its_site() -> None:
+    """What seeds ask for is started too."""
+    task = UrlTask("https://shop.example/product/12", "shop.example", "1")
+    assert RULES.of_task(task) is LIGHT
+    assert RULES.of_task(replace(task, render="auto")) is AUTO
+    rules = RendererRules(BROWSER, cheap=(Renderer.FETCH,), asked=frozenset({FETCH}))
+    assert rules.named == {Renderer.BROWSER, Renderer.FETCH}
+    assert RendererRules(FETCH, asked=frozenset({LIGHT})).modes == {FETCH, LIGHT}

@@ -19,14 +19,16 @@ RULES = ScopeRules("host", [HOME.url], exclude=["private"], depth=2)
 async def test_a_link_goes_wherever_it_leads_with_all_that_goes_along() -> None:
     """Neither the kind of the scope nor its patterns apply; of two to one address the first counts."""
     links = [
-        FollowedLink("https://B.example/private#top", "product", 3, {"n": 1}),
+        FollowedLink("https://B.example/private#top", "product", 3, {"n": 1}, "fetch"),
         FollowedLink("https://b.example/private", "other", -5),
         FollowedLink("https://a.example/x"),
     ]
     tasks, skips = await LinkSorter(RULES, KEY).follow(links, HOME)
     first, second = "https://b.example/private", "https://a.example/x"
     assert list(tasks) == [
-        UrlTask(first, "b.example", fingerprint(first, KEY), 2, 8, HOME.url, {"n": 1}, "product"),
+        UrlTask(
+            first, "b.example", fingerprint(first, KEY), 2, 8, HOME.url, {"n": 1}, "product", render="fetch"
+        ),
         UrlTask(second, "a.example", fingerprint(second, KEY), 2, 5, HOME.url, {}, ""),
     ]
     assert skips == ()

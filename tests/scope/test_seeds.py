@@ -28,13 +28,15 @@ def test_urls_and_objects_are_read_and_comments_are_not() -> None:
             b"\xef\xbb\xbf# the shop\r\n",
             b"\n",
             b"  https://Shop.example/a#x \r\n",
-            b'{"url": "https://shop.example/b", "priority": 9, "meta": {"shelf": [1, "\xc3\xbc"]}}\n',
+            b'{"url": "https://shop.example/b", "priority": 9, "meta": {"s":[1, "\xc3\xbc"]}, "render": "auto"}\n',
             b"https://shop.example/a",
         ]
     )
     assert found.bad == ()
     assert found.urls == ["https://shop.example/a", "https://shop.example/b"]
-    assert found.seeds[1] == Seed("https://shop.example/b", "shop.example", 9, {"shelf": [1, "ü"]})
+    assert found.seeds[1] == Seed("https://shop.example/b", "shop.example", 9, {"s": [1, "ü"]}, render="auto")
+    assert found.tasks(KEY)[1].render == "auto"
+    assert found.seeds[1].reparsed(hash_routes=HashRoutes.ON, keep_params=()) == found.seeds[1]
 
 
 def test_a_seed_becomes_a_task_of_depth_zero() -> None:
@@ -65,6 +67,11 @@ def test_a_seed_becomes_a_task_of_depth_zero() -> None:
         (b'{"url": "https://a.example", "priority": 10}', '"priority" must be a whole number from 0 to 9'),
         (b'{"url": "https://a.example", "priority": true}', '"priority" must be a whole number from 0 to 9'),
         (b'{"url": "https://a.example", "meta": [1]}', '"meta" must be a JSON object'),
+        (
+            b'{"url": "https://a.example", "render": "x"}',
+            '"render" must be one of auto, browser, light, fetch',
+        ),
+        (b'{"url": "https://a.example", "render": 1}', '"render" must be one of auto, browser, light, fetch'),
         (b'{"url": "a.example"}', '"a.example" has no scheme; write https://a.example'),
         (b'{"' + b"k" * 1000 + b'": 1}', '"' + "k" * 79 + '\N{HORIZONTAL ELLIPSIS}" is no key of a seed'),
         (b"\0" * 1000, "cannot be crawled"),
