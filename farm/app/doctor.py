@@ -16,7 +16,16 @@ from farm.browser.chromium import find_browser
 from farm.browser.engine import Engine, EngineParams
 from farm.frontier.connect import connect
 from farm.frontier.embedded import EmbeddedRedis
-from farm.model.errors import FarmError, FrontierUnavailable, NoSuchCrawl, OutputUnwritable, UsageError
+from farm.light.engine import LightEngine
+from farm.light.program import ProgramParams, find_program
+from farm.model.errors import (
+    BrowserUnavailable,
+    FarmError,
+    FrontierUnavailable,
+    NoSuchCrawl,
+    OutputUnwritable,
+    UsageError,
+)
 from farm.model.url import ANY_SUBDOMAIN
 from farm.monitor.figures import size
 from farm.resources.files import FolderLock, write_atomically
@@ -54,6 +63,7 @@ class Check:
 async def examine(settings: DoctorSettings) -> AsyncIterator[Check]:
     """Yield the findings one by one; the slow ones (a browser is really started) come first."""
     yield await _browser(settings)
+    yield await of_light_engine()
     yield await _redis(settings)
     if (tables := await _tables(settings)) is not None:
         yield tables
@@ -213,6 +223,27 @@ async def _browser(settings: DoctorSettings) -> Check:
     if without:
         return Check("browser", "warning", f"{text}, without its sandbox: {without}.")
     return Check("browser", "ok", f"{text}{'' if settings.sandbox else ', without its sandbox'}")
+
+
+async def of_light_engine() -> Check:
+    """Start the light engine, confined as a run has it; without it a run that asks for it is refused elsewhere."""
+    try:
+        program = find_program()
+    except BrowserUnavailable:
+        text = "the light engine is not installed; --render light needs it, and --render auto may use it: "
+        return Check("light", "ok", f"{text}`pip install 'crawl-farm[light]'`")
+    reaper = Reaper()
+    folder = Path(tempfile.mkdtemp(prefix="farm-doctor-"))
+    reaper.folder(folder)
+    engine = LightEngine(1, ProgramParams(program), folder, reaper.kill, reaper.free)
+    try:
+        await engine.start(())
+    except BrowserUnavailable as error:
+        return Check("light", "warning", str(error))
+    finally:
+        await engine.close()
+        await asyncio.to_thread(reaper.close)
+    return Check("light", "ok", f"{program} starts, confined")
 
 
 async def _redis(settings: DoctorSettings) -> Check:

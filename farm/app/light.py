@@ -17,6 +17,7 @@ from farm.model.clock import Clock
 from farm.model.errors import BrowserUnavailable
 from farm.model.event import Emit
 from farm.model.memory import MIB
+from farm.runtime.reaper import Reaper
 from farm.settings.commands import RunSettings
 
 HEAP_MIB = 256
@@ -29,7 +30,7 @@ def light_pool(
     slots: SlotParams,
     cap_bytes: int,
     folder: Path,
-    own: Callable[[int], None],
+    reaper: Reaper,
     emit: Emit,
     clock: Clock,
     *,
@@ -78,7 +79,7 @@ def light_pool(
         is_required=is_required,
         most_bytes=min(MOST_BYTES, cap_bytes),
     )
-    return LightPool(params, folder, own, emit, clock)
+    return LightPool(params, folder, reaper.kill, reaper.free, emit, clock)
 
 
 def _params_of() -> Callable[[RenderParams], LightRenderParams]:

@@ -1,10 +1,9 @@
 """The slots of a node, joined: the browser's contexts, and what visits pages that need none."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from random import random
 
 from farm.app.fetching import fetch_renderer
 from farm.app.light import light_pool
@@ -60,7 +59,9 @@ class NodeSlots:
     @property
     def for_governor(self) -> SlotPool:
         """All slots and engines."""
-        return self.pool if self.pool is not None and not self.cheap else TieredPool(self.pool, self.tiered)
+        if self.pool is not None and not self.cheap:
+            return self.pool
+        return TieredPool(self.pool, self.tiered, self.light)
 
     def open(self, name: str, slot_proxy: SlotProxy) -> Slot:
         """Return a slot that goes out by this port."""
@@ -73,7 +74,7 @@ class NodeSlots:
             {renderer: make(name, slot_proxy) for renderer, make in self.cheap.items()},
             lambda lease: self.rules.of_task(lease.task).renderer,
             detect,
-            slot_proxy.begin_again,
+            slot_proxy,
         )
         self.tiered.append(slot)
         return slot if self.audited is None else self.audited(slot)
@@ -92,7 +93,8 @@ class NodeSlots:
 
     def inventory(self) -> ProcessInventory:
         """Return the processes of the engines."""
-        return self.pool.inventory() if self.pool is not None else ProcessInventory()
+        of_browsers = self.pool.inventory() if self.pool is not None else ProcessInventory()
+        return of_browsers if self.light is None else replace(of_browsers, light=self.light.pids)
 
 
 def site_login(session: CrawlSession, clock: Clock) -> SiteLogin | None:
@@ -125,7 +127,7 @@ def node_slots(
     if Renderer.LIGHT in rules.named:
         is_required = any(mode.renderer is Renderer.LIGHT for mode in rules.modes)
         light = light_pool(
-            plan.settings, params, cap_bytes, folder, reaper.kill, emit, clock, is_required=is_required
+            plan.settings, params, cap_bytes, folder, reaper, emit, clock, is_required=is_required
         )
     if light is not None:
         lights = light
@@ -143,7 +145,7 @@ def _audited(
     usable = [one for one in rules.cheap if one in cheap]
     if RenderMode.AUTO not in rules.modes or not usable:
         return None
-    book = TemplateBook(usable, random, TierParams(), rules)
+    book = TemplateBook(usable, TierParams(), rules)
     session.frontier.tiers.tell = book.heard
     compare_s = COMPARED_PAGES * session.plan.settings.page_timeout
     return partial(

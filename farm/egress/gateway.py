@@ -13,8 +13,8 @@ tell, a farm with paid proxies or allowed networks belongs on a machine, or in a
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from farm.egress.authority import authority_of
 from farm.egress.connection import Carried, Connection, GatewayParams, Traffic
@@ -28,6 +28,7 @@ from farm.egress.visit import Ask, NavigationHold, Visit
 from farm.model.egress import EgressFailure, EgressFault
 
 log = logging.getLogger("farm.egress")
+_WITHOUT_HOLD = Visit()
 
 
 class SlotProxy:
@@ -88,13 +89,47 @@ class SlotProxy:
             self._state.traffic.cap = self._received_before + self._params.visit_bytes
 
     def begin_again(self) -> None:
-        """Hold the next request for the visit's document as the first one was: the page is visited once more."""
+        """Hold the next request for the visit's document as the first one was: the page is visited once more.
+
+        What failed before says nothing of the page that comes now, which may have as many bytes as the first one.
+        """
         visit = self._state.visit
         if visit.hold is None:
             return
-        visit.hold = NavigationHold(visit.hold.authority, visit.hold.ask)
+        hold = NavigationHold(visit.hold.authority, visit.hold.ask)
+        visit = self._state.visit = Visit(hold=hold, host=visit.host, is_retry=visit.is_retry)
+        if self._params.visit_bytes:
+            self._state.traffic.cap = self._state.traffic.received + self._params.visit_bytes
         for session in self._sessions.values():
             session.hold_for(visit)
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Keep what is requested within apart from the visit: its failures, its bytes and its cap are its own."""
+        visit, traffic = self._state.visit, self._state.traffic
+        before, cap = traffic.received, traffic.cap
+        try:
+            yield
+        finally:
+            came = traffic.received - before
+            self._received_before += came
+            traffic.cap = None if cap is None else cap + came
+            self._state.visit = visit
+            for session in self._sessions.values():
+                # What a page that is open sends now waits for nothing.
+                session.hold_for(_WITHOUT_HOLD)
+
+    @property
+    def waited_s(self) -> float:
+        """How long the documents of the page waited for the pace of their sites, in seconds."""
+        hold = self._state.visit.hold
+        return 0.0 if hold is None else hold.waited_s
+
+    @property
+    def is_put_off(self) -> bool:
+        """Whether the visit's document was not requested, because its site may not be visited now."""
+        hold = self._state.visit.hold
+        return hold is not None and hold.is_refused
 
     def failure(self, url: str) -> EgressFailure | None:
         """Return how the visit's last attempt to reach the URL's host and port failed; None if it did not.

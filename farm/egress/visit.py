@@ -7,6 +7,7 @@ was refused stays refused.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -31,10 +32,17 @@ class NavigationHold:
 
     authority: Authority
     ask: Ask
+    waited_s: float = 0.0
+    """How long documents were held, in seconds."""
     _expected: bool = True
     """Whether the main document is still expected: before the first response, and after a redirect."""
     _opened: "asyncio.Task[bool] | None" = None
     _refused: bool = False
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether a document was not requested, because its site may not be visited now."""
+        return self._refused
 
     async def for_request(self, host: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         """Hold a plain HTTP request if it is for a document of the visit; return whether it is.
@@ -42,7 +50,7 @@ class NavigationHold:
         Raises Unreachable if it may not be sent.
         """
         is_document = self._is_document(headers)
-        if is_document and (self._refused or not await self.ask(host.decode("latin-1"))):
+        if is_document and (self._refused or not await self._allowed(host.decode("latin-1"))):
             self._refuse()
         return is_document
 
@@ -51,10 +59,17 @@ class NavigationHold:
         if authority != self.authority:
             return
         if self._opened is None:
-            self._opened = asyncio.ensure_future(self.ask(str(authority)))
+            self._opened = asyncio.ensure_future(self._allowed(str(authority)))
         # A browser may open two connections: closing one must not cancel the request of the other.
         if self._refused or not await asyncio.shield(self._opened):
             self._refuse()
+
+    async def _allowed(self, host: str) -> bool:
+        begun = time.monotonic()
+        try:
+            return await self.ask(host)
+        finally:
+            self.waited_s += time.monotonic() - begun
 
     def answered(self, status: int) -> None:
         """Record the status of a response to a document request."""

@@ -53,14 +53,17 @@ def encode_notes(notes: TierNotes, task: UrlTask) -> bytes:
                     one.failures,
                     one.confirms,
                     one.share,
-                    f"{task.url[:EXAMPLE_CHARS]} {' '.join(one.example.split())[:EXAMPLE_CHARS]}"
-                    if one.example
-                    else "",
+                    f"{task.url[:EXAMPLE_CHARS]} {_line(one.example)}" if one.example else "",
                 )
                 for one in notes.notes
             ],
         }
     )
+
+
+def _line(text: str) -> str:
+    """Return an example in one line of UTF-8: a page can put half of a surrogate pair into it."""
+    return " ".join(text.split())[:EXAMPLE_CHARS].encode("utf-8", "replace").decode()
 
 
 def decode_known(reply: Sequence[Any]) -> Known | None:

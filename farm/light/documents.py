@@ -1,6 +1,7 @@
 """The documents of one visit as the engine's events tell them: which were asked for, and what answered.
 
-What always holds: no more than `MOST` documents of a visit are kept, and hops of each, the first and the latest.
+What always holds: no more than `MOST` documents of a visit are kept, and hops of each, the first and the latest;
+what has not the form of CDP is no event, since a page may have got the better of its engine.
 """
 
 import asyncio
@@ -46,13 +47,16 @@ class VisitedDocuments:
         """Take a request: a document of the main frame, or the next hop of its redirects."""
         if event.get("type") != "Document" or event.get("frameId") != self._frame_id:
             return
-        url, loader_id = str(event["request"]["url"]), str(event.get("loaderId"))
+        url, loader_id = part_of(event, "request").get("url"), str(event.get("loaderId"))
+        if not isinstance(url, str):
+            return
         last = self.last
         if last is not None and last.loader_id == loader_id:
             if len(last.urls) >= MOST:
                 del last.urls[1], last.statuses[1]
             last.urls.append(url)
-            last.statuses.append(int(event.get("redirectResponse", {}).get("status", 0)))
+            status = part_of(event, "redirectResponse").get("status")
+            last.statuses.append(status if isinstance(status, int) else 0)
         else:
             if len(self._all) >= MOST:
                 del self._all[1]
@@ -62,8 +66,10 @@ class VisitedDocuments:
     def answered(self, event: Mapping[str, Any]) -> None:
         """Take an answer."""
         if event.get("type") == "Document" and event.get("frameId") == self._frame_id:
-            for one in self._of(event.get("loaderId")):
-                one.answer = event["response"]
+            response = part_of(event, "response")
+            if isinstance(response.get("status"), int) and isinstance(response.get("headers"), dict):
+                for one in self._of(event.get("loaderId")):
+                    one.answer = response
             self._changed.set()
 
     def failed(self, event: Mapping[str, Any]) -> None:
@@ -75,7 +81,7 @@ class VisitedDocuments:
 
     def shown(self, event: Mapping[str, Any]) -> None:
         """Take the moment at which a document takes the place of the one before."""
-        frame = event.get("frame", {})
+        frame = part_of(event, "frame")
         if frame.get("id") == self._frame_id:
             for one in self._of(frame.get("loaderId")):
                 one.is_shown = True
@@ -116,3 +122,9 @@ class VisitedDocuments:
             steps += zip(one.urls, (*one.statuses, one.status), strict=True)
         before = tuple(step for step, following in pairwise(steps) if step[0] != following[0])
         return (came[-1] if came else None), before
+
+
+def part_of(said: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return an object within what the engine says; an empty one where there is none of the name."""
+    part = said.get(name)
+    return part if isinstance(part, dict) else {}

@@ -1,12 +1,13 @@
 """A light engine: one process that is confined before it starts, and serves several slots at once.
 
 What always holds: once `start` has begun, `close` ends the process and removes the engine's folder, whether
-`start` succeeded or not; the process has neither the farm's environment nor its files; an engine is never used
-again once it is lost.
+`start` succeeded, failed or was cancelled; the process has neither the farm's environment nor its files; an engine
+is never used again once it is lost.
 """
 
 import asyncio
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -24,6 +25,8 @@ from farm.model.outcome import FailureKind
 from farm.resources import processes
 
 START_S = 20.0
+LAUNCH_S = 10.0
+"""How long the launcher may take to confine itself."""
 CLOSE_S = 3.0
 TRY_EVERY_S = 0.02
 FILES = 1024
@@ -45,7 +48,14 @@ READABLE = (
 class LightEngine:
     """One process. `lost` is resolved with the reason when it is found dead."""
 
-    def __init__(self, number: int, params: ProgramParams, folder: Path, own: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        number: int,
+        params: ProgramParams,
+        folder: Path,
+        own: Callable[[int], None],
+        free: Callable[[int], None],
+    ) -> None:
         self.name = f"light-{number}"
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.pid = 0
@@ -53,11 +63,15 @@ class LightEngine:
         self.retiring_since = 0.0
         self.is_retiring = False
         """Whether it gets no new slot."""
+        self.is_explained = False
+        """Whether its end is no page's fault, or has been laid to one already: the others did not cause it."""
         self.slots: set[str] = set()
         """The names of the slots that have a connection, or are opening one."""
         self._params = params
         self._folder = folder / self.name
         self._own = own
+        self._free = free
+        self._launching: asyncio.Task[int] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._permits: Permits | None = None
 
@@ -66,7 +80,9 @@ class LightEngine:
         begun = time.monotonic()
         try:
             async with asyncio.timeout(START_S):
-                listener = await asyncio.to_thread(self._launch)
+                # A thread cannot be cancelled: `close` waits for what it has begun.
+                self._launching = asyncio.create_task(asyncio.to_thread(self._launch))
+                listener = await asyncio.shield(self._launching)
                 self._permits = Permits(listener, ports, self._flooded)
                 await self._listening()
         except TimeoutError as error:
@@ -88,7 +104,7 @@ class LightEngine:
         self._folder.mkdir(mode=0o700, parents=True)
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            ours.settimeout(START_S / 2)
+            ours.settimeout(LAUNCH_S)
             trusted = authorities(self._params.ca_file)
             given = {
                 "program": str(self._params.program),
@@ -161,6 +177,14 @@ class LightEngine:
         if not self.lost.done():
             self.lost.set_result(reason)
 
+    def excuse_page(self) -> bool:
+        """Return whether the page of a slot that has lost this engine is not what ended it.
+
+        Any page on it may have. The first slot that asks is taken for the cause, and the others are not.
+        """
+        excused, self.is_explained = self.is_explained, True
+        return excused
+
     def check(self) -> None:
         """Look whether the process lives, and how much private memory it has."""
         if self._process is None or self._process.poll() is not None:
@@ -174,13 +198,29 @@ class LightEngine:
     async def close(self) -> None:
         """Kill the process with all that it may have started, and remove the folder."""
         self.mark_lost("closed")
+        listener = await self._launched()
         if self._permits is not None:
             self._permits.close()
-        if self.pid:
-            await asyncio.to_thread(processes.kill_groups, [self.pid], CLOSE_S)
+        elif listener >= 0:
+            os.close(listener)
         if self._process is not None:
+            if self._process.poll() is None:
+                # One that has been waited for has left nothing, and its number may be another's.
+                await asyncio.to_thread(processes.kill_groups, [self.pid], CLOSE_S)
             await asyncio.to_thread(self._reap, self._process)
+            if self._process.returncode is not None:
+                self._free(self.pid)
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
+    async def _launched(self) -> int:
+        """Wait for the thread that starts the process; return where the engine's calls wait, or -1."""
+        launching, self._launching = self._launching, None
+        if launching is None:
+            return -1
+        await asyncio.wait({launching}, timeout=2 * LAUNCH_S)
+        if not launching.done() or launching.cancelled() or launching.exception() is not None:
+            return -1
+        return launching.result()
 
     @staticmethod
     def _reap(process: subprocess.Popen[bytes]) -> None:

@@ -20,7 +20,7 @@ NOTICE_BYTES = 80
 CONTINUE, IN_PLACE = 1, 1
 SOCKET, CONNECT = 41, 42
 MOST_A_SECOND = 2_000
-"""An engine that asks for more is ended: answering it would take the loop's time."""
+"""An engine that asks for more gets no more answers, and is ended: they would take the loop's time."""
 _INET = struct.Struct("=H2s4s")
 _LOOPBACK = bytes([127, 0, 0, 1])
 
@@ -55,7 +55,10 @@ class Permits:
             if error.errno not in {errno.ENOENT, errno.EINTR}:
                 self.close()
             return
-        self._count()
+        if self._is_flooded():
+            self.close()
+            self._flooded()
+            return
         number, thread, _, call = struct.unpack_from("=QIIi", notice)
         arguments = struct.unpack_from("=6Q", notice, 32)
         value, flags = -errno.EACCES, 0
@@ -69,12 +72,11 @@ class Permits:
         with suppress(OSError):
             fcntl.ioctl(self._listener, SEND, struct.pack("=QqiI", number, 0, value, flags))
 
-    def _count(self) -> None:
+    def _is_flooded(self) -> bool:
         second = int(self._loop.time())
         self._in_second = self._in_second + 1 if second == self._second else 0
         self._second = second
-        if self._in_second == MOST_A_SECOND:
-            self._flooded()
+        return self._in_second >= MOST_A_SECOND
 
     def _port_of(self, thread: int, at: int, size: int) -> int:
         """Return the port on loopback that an address in the engine's memory names; 0 for any other address."""

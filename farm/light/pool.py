@@ -7,7 +7,7 @@ pages, or has grown, gets no new slot and ends with its last one, or `RETIRE_S` 
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from farm.light.tab import LightTab, LightTabParams, open_light_tab
 from farm.model.clock import Clock
 from farm.model.errors import BrowserUnavailable, FarmError, RendererUnfit, SlotLost
 from farm.model.event import Emit, Phase, Recycled, SlotPhases
+from farm.model.memory import Measure, ReclaimAction
 from farm.model.outcome import FailureKind
 from farm.model.page import RenderedPage
 from farm.model.task import Lease
@@ -53,14 +54,21 @@ class LightPoolParams:
 
 
 class LightPool:
-    """Owns the engines. `own` is called with each process that is started."""
+    """Owns the engines. `own` is called with each process that is started, `free` when it has ended."""
 
     def __init__(
-        self, params: LightPoolParams, folder: Path, own: Callable[[int], None], emit: Emit, clock: Clock
+        self,
+        params: LightPoolParams,
+        folder: Path,
+        own: Callable[[int], None],
+        free: Callable[[int], None],
+        emit: Emit,
+        clock: Clock,
     ) -> None:
         self.params = params
         self._folder = folder
         self._own = own
+        self._free = free
         self._emit = emit
         self._clock = clock
         self._engines: list[LightEngine] = []
@@ -98,7 +106,7 @@ class LightPool:
 
     async def _start(self) -> LightEngine:
         self._number += 1
-        engine = LightEngine(self._number, self.params.program, self._folder, self._own)
+        engine = LightEngine(self._number, self.params.program, self._folder, self._own, self._free)
         try:
             await engine.start(self._ports)
         except BrowserUnavailable as error:
@@ -106,15 +114,37 @@ class LightPool:
             if not self.params.is_required:
                 self.failure = str(error) if self._failed >= FAILED_STARTS else ""
                 log.warning("%s", error)
-                raise SlotLost(FailureKind.CRASH, str(error)) from error
+                raise SlotLost(FailureKind.CRASH, str(error), innocent=True) from error
             if self._failed < FAILED_STARTS and self._number > self._failed:
-                raise SlotLost(FailureKind.CRASH, str(error)) from error
+                raise SlotLost(FailureKind.CRASH, str(error), innocent=True) from error
             raise
         self._failed = 0
         self._engines.append(engine)
         if self._watch is None:
             self._watch = asyncio.create_task(self._watch_engines(), name="light engines")
         return engine
+
+    # What the governor asks for.
+
+    @property
+    def pids(self) -> Mapping[str, int]:
+        """The processes of the engines, by their names."""
+        return {engine.name: engine.pid for engine in self._engines}
+
+    def reclaim(self, action: ReclaimAction) -> bool:
+        """Replace the engine that an action names, between its pages or at once; False where it is another."""
+        engine = next((one for one in self._engines if one.name == action.target), None)
+        if engine is None:
+            return False
+        if action.measure is Measure.KILL:
+            engine.is_explained = True
+            engine.mark_lost(f"killed: {action.reason}")
+        elif not engine.is_retiring:
+            self._retire(engine)
+        return True
+
+    def _retire(self, engine: LightEngine) -> None:
+        engine.is_retiring, engine.retiring_since = True, self._clock.monotonic()
 
     def leave(self, slot: str, engine: LightEngine) -> None:
         """Give the room back."""
@@ -128,8 +158,9 @@ class LightPool:
                 engine.check()
                 is_worn = engine.pages >= self.params.pages or engine.used_bytes > self.params.most_bytes
                 if is_worn and not engine.is_retiring:
-                    engine.is_retiring, engine.retiring_since = True, now
+                    self._retire(engine)
                 if engine.is_retiring and (not engine.slots or now - engine.retiring_since >= RETIRE_S):
+                    engine.is_explained = True
                     engine.mark_lost("pages" if engine.pages >= self.params.pages else "memory")
                 if engine.lost.done():
                     self._remove(engine)
@@ -183,12 +214,18 @@ class LightSlot:
         Raises BrowserUnavailable where no engine starts.
         """
         task, params = lease.task, self._pool.params
-        why = self._pool.failure or params.why_unfit(task.url)
+        if self._pool.failure:
+            raise RendererUnfit(FailureKind.CRASH, self._pool.failure, innocent=True)
+        why = params.why_unfit(task.url)
         if why:
             raise RendererUnfit(FailureKind.CRASH, why)
-        is_whole = False
         try:
             tab = await self._tab_for(task.site, task.url)
+        except SlotLost as error:
+            # Nothing of the page has been asked for.
+            raise RendererUnfit(error.kind, error.detail, innocent=True) from error
+        is_whole = False
+        try:
             tab.served += 1
             tab.engine.pages += 1
             page = await visit_lightly(tab, task.url, params.render_for(task.url), self._phases, answered)
@@ -196,7 +233,9 @@ class LightSlot:
             is_whole = page.settled
         except SlotLost as error:
             # What this engine fails at, and what ends it, says nothing about the page in a browser.
-            raise RendererUnfit(error.kind, error.detail) from error
+            tab.engine.check()
+            innocent = tab.engine.lost.done() and tab.engine.excuse_page()
+            raise RendererUnfit(error.kind, error.detail, innocent=innocent) from error
         except FarmError:
             is_whole = self.tab is not None and not self.tab.is_lost
             raise

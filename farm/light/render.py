@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from farm.light.documents import Requested
 from farm.light.tab import LightTab
+from farm.model.egress import leads_on
 from farm.model.errors import RenderError, RendererUnfit, SlotLost
 from farm.model.event import Phase, SlotPhases
 from farm.model.outcome import FailureKind
@@ -209,6 +210,8 @@ def _why_unfit(document: Requested) -> str:
         return "it is a download"
     if "sandbox" in headers.get("content-security-policy", "").lower():
         return "its policy sandboxes it"
+    if leads_on(headers):
+        return "its head sends its visitors on"
     return ""
 
 

@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 from farm.light.connection import LightConnection, Refused
-from farm.light.documents import VisitedDocuments
+from farm.light.documents import VisitedDocuments, part_of
 from farm.light.engine import LightEngine
 from farm.model.errors import SlotLost
 from farm.model.outcome import FailureKind
@@ -126,7 +126,7 @@ class LightTab:
             world = await self.call(
                 "Page.createIsolatedWorld", deadline_s, frameId=self._frame_id, worldName=WORLD
             )
-            context = int(world["executionContextId"])
+            context = _context_of(world)
             known, self._known = self._known, context
             answer = await self.call(
                 "Runtime.evaluate",
@@ -140,11 +140,11 @@ class LightTab:
             if GONE in str(error):
                 return None
             raise SlotLost(FailureKind.CRASH, f"the light engine refused: {error}") from error
-        thrown = answer.get("exceptionDetails")
-        if thrown is not None:
-            text = str(thrown.get("exception", {}).get("description") or thrown.get("text", ""))
+        if answer.get("exceptionDetails") is not None:
+            thrown = part_of(answer, "exceptionDetails")
+            text = str(part_of(thrown, "exception").get("description") or thrown.get("text", ""))
             raise SlotLost(FailureKind.CRASH, f"the page could not be read: {text[:200]}")
-        return answer.get("result", {}).get("value")
+        return part_of(answer, "result").get("value")
 
     @property
     def is_lost(self) -> bool:
@@ -154,6 +154,14 @@ class LightTab:
     def close(self, why: str = "closed") -> None:
         """Close the connection, and with it the page and all that it has stored."""
         self._connection.close(why)
+
+
+def _context_of(world: Mapping[str, Any]) -> int:
+    """Return the context of an isolated world; raises SlotLost where the engine has made none."""
+    context = world.get("executionContextId")
+    if not isinstance(context, int):
+        raise SlotLost(FailureKind.CRASH, "the light engine made no world to read the page in")
+    return context
 
 
 async def open_light_tab(engine: LightEngine, proxy_url: str, params: LightTabParams, url: str) -> LightTab:

@@ -32,7 +32,8 @@ class RendererUse:
 class MemoryReading:
     """The whole process tree at one moment.
 
-    `engines` has each engine's own use, its renderers left out. `limit_share` is how full the cgroup is whose
+    `engines` has each engine's own use, its renderers left out, and `light` that of each light engine, one process
+    for several slots. `limit_share` is how full the cgroup is whose
     limit binds, 0 where none does. `fds` are the file descriptors of the farm's own process, `free_bytes` is the
     free space in each folder that the browsers write to.
     """
@@ -46,6 +47,7 @@ class MemoryReading:
     cpu_s: float = 0.0
     """CPU time that the meter itself has used so far."""
     free_bytes: Mapping[str, int] = field(default_factory=dict)
+    light: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def attributed_bytes(self) -> int:
@@ -59,18 +61,18 @@ class Measure(StrEnum):
     COLLECT = "collect"
     """A garbage collection in a context."""
     RECYCLE = "recycle"
-    """A context is replaced before its next page."""
+    """A context is replaced before its next page, or a light engine before the next pages of its slots."""
     SHED = "shed"
     """Fewer contexts may work."""
     ENGINE = "engine"
     """A whole engine is replaced."""
     KILL = "kill"
-    """A renderer is killed under its page."""
+    """A renderer is killed under its page, or a light engine under the pages of its slots."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReclaimAction:
-    """A measure to take: `target` is a slot, an engine, or empty; `pid` is the renderer."""
+    """A measure to take: `target` is a slot, an engine, or empty; `pid` is the renderer, 0 of an engine."""
 
     measure: Measure
     target: str

@@ -67,6 +67,8 @@ class MemoryParams:
     engine_every_s: float = 60.0
     engine_worn: float = 1.6
     """An engine is replaced when it holds so many times the memory of the smallest one."""
+    light_bytes: int = 96 * MIB
+    """A light engine with less has little to give back: a fresh one takes half of it with eight pages."""
     kill_again_s: float = 1.0
 
     def thresholds(self) -> tuple[float, ...]:
@@ -156,7 +158,7 @@ def _noted(
     """Return when each measure was last taken, without the oldest entries."""
     kept = dict(done_at)
     for action in actions:
-        target = str(action.pid) if action.measure is Measure.KILL else action.target
+        target = str(action.pid) if action.measure is Measure.KILL and action.pid else action.target
         kept[action.measure, ""] = kept[action.measure, target] = now
     if len(kept) > _REMEMBERED:
         newest = sorted(kept, key=lambda key: -kept[key])[: _REMEMBERED // 2]
@@ -192,6 +194,7 @@ def _plan(
     contexts = [one for one in largest if one.slot and one.pid not in killed]
     if band >= Band.ENGINE:
         actions += _largest_engine(case, reading.engines)
+    actions += _of_light(case, reading.light, is_tight=band >= Band.RECYCLE)
     actions += _half_of_cap(case, contexts)
     if band >= Band.RECYCLE:
         actions += _largest_contexts(case, contexts, (share - params.stop) * budget_bytes)
@@ -224,6 +227,24 @@ def _largest_engine(case: _Case, engines: Mapping[str, int]) -> list[ReclaimActi
     if engines[worst] < case.params.engine_worn * min(engines.values()):
         return []
     return [ReclaimAction(Measure.ENGINE, worst, case.why, engines[worst])]
+
+
+def _of_light(case: _Case, light: Mapping[str, int], *, is_tight: bool) -> list[ReclaimAction]:
+    """Kill the light engines over the cap; where memory is tight, replace the largest one between its pages.
+
+    None is killed only for its size among others: its slots' pages would be the browser's, and take more.
+    """
+    params, actions = case.params, list[ReclaimAction]()
+    for name, used_bytes in light.items():
+        if used_bytes > params.renderer_cap_bytes and case.ready(Measure.KILL, params.kill_again_s, name):
+            reason = over_cap(params.renderer_cap_bytes)
+            actions.append(ReclaimAction(Measure.KILL, name, reason, used_bytes))
+    largest = max(light, key=lambda name: light[name], default="")
+    if is_tight and not actions and largest and light[largest] >= params.light_bytes:
+        # The one that was asked for last may still serve a page.
+        ready = case.ready(Measure.RECYCLE, params.recycle_again_s, largest)
+        actions += [ReclaimAction(Measure.RECYCLE, largest, case.why, light[largest])] if ready else []
+    return actions
 
 
 def _half_of_cap(case: _Case, contexts: list[RendererUse]) -> list[ReclaimAction]:

@@ -1,9 +1,9 @@
 """How the pages of a cheaper renderer differ from the browser's, in what a record keeps.
 
-Compared are status, final address, title, what the page is (a block, a captcha, ...), what it says of itself to
-programs, the links as a set, and the visible text by its lines. Where lines are broken is no difference: a style
-sheet decides that, which a cheap renderer may not know. Where two pages differ, both renderers visit the page
-again: what differs between visits by one renderer is chance.
+Compared are status, final address, title, language, what the page is (a block, a captcha, ...), what it says of
+itself to programs, the links as a set, with `nofollow`, and the visible text by its lines. Where lines are broken
+is no difference: a style sheet decides that, which a cheap renderer may not know. Where two pages differ, both
+renderers visit the page again: what differs between visits by one renderer is chance.
 
 So what all visits of the one have, and what all visits of the other have, must be the same, and what is another on
 each visit must be as much: a page that shows other offers on each visit agrees, and one that shows none does not.
@@ -25,6 +25,10 @@ MOST_VISITS = 3
 """So often each renderer visits a page at most to tell a difference from chance."""
 _TIMES = 2
 """By how much what is another on each visit may be more or less than the browser's, in characters."""
+_NOT_FOLLOWED = " nofollow"
+"""Behind the address of such a link: no address has a space."""
+_EACH_CHARS = 40
+"""What a line, or a link, costs beside its characters."""
 _SHOWN_CHARS = 80
 _SEARCHED = 200
 """Lines among which an example is looked for that is missing in any form."""
@@ -47,12 +51,16 @@ class PageFacts:
         """Return the facts of a page; `fields` are what was extracted of it, in any form that can be compared."""
         images = (one.url for one in (page.images or ()))
         media = (one.url for one in (page.media or ()))
-        urls = (*(link.url for link in page.links), *images, *media)
+        links = (
+            f"{one.url}{_NOT_FOLLOWED}" if "nofollow" in one.rel.lower() else one.url for one in page.links
+        )
+        urls = (*links, *images, *media)
         return cls(
             {
                 "status": page.status,
                 "final address": page.final_url,
                 "title": _plain(page.title),
+                "language": page.lang,
                 "finding": detection.finding if detection is not None else None,
                 "metadata": page.metadata or None,
                 "canonical address": page.canonical,
@@ -62,6 +70,12 @@ class PageFacts:
             tuple(sorted({*urls})),
             tuple(line for line in map(_plain, page.text.splitlines()) if line),
         )
+
+    @property
+    def size(self) -> int:
+        """How much a comparison has to go through, in characters."""
+        parts = (self.lines, self.links)
+        return sum(sum(map(len, part)) + _EACH_CHARS * len(part) for part in parts)
 
 
 def difference(browser: Sequence[PageFacts], cheap: Sequence[PageFacts]) -> str | None:

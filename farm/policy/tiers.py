@@ -102,6 +102,16 @@ def stage_of(state: TierState, params: TierParams) -> Stage:
     return Stage.PROVISIONAL if state.pooled >= first and state.agreed >= params.least else Stage.LEARNING
 
 
+def chances_of(fingerprint: str) -> tuple[float, float]:
+    """Return the two random numbers in [0, 1) of a URL, from its fingerprint under the crawl's secret key.
+
+    They are the same on each visit: an audit that is lost, with its node or its lease, is an audit when the URL is
+    visited again. With new numbers those that take longest, which are those that differ, would be lost more often.
+    """
+    bits = int(fingerprint or "0", 16)
+    return (bits >> 32 & 0xFFFFFFFF) / 2**32, (bits & 0xFFFFFFFF) / 2**32
+
+
 def audit_share(state: TierState, stage: Stage, params: TierParams) -> int:
     """Return the chance per mille with which a visit by this renderer is an audit."""
     if stage is Stage.LEARNING:

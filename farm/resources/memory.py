@@ -97,11 +97,15 @@ def limit_growth(pid: int, cap_bytes: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ProcessInventory:
-    """The known processes: driver and browser of each engine, the slot of each renderer, and `others`."""
+    """The known processes: driver and browser of each engine, the slot of each renderer, and `others`.
+
+    `light` are the light engines, each one process below this one.
+    """
 
     engines: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     tabs: Mapping[int, str] = field(default_factory=dict)
     others: tuple[int, ...] = ()
+    light: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -224,6 +228,9 @@ class MemoryMeter:
                 renderers.append(RendererUse(pid, one.used_bytes, one.engine, inventory.tabs.get(pid, "")))
             elif one.engine in engines:
                 engines[one.engine] += one.used_bytes
+        light = {
+            name: self._known[pid].used_bytes for name, pid in inventory.light.items() if pid in self._known
+        }
         return MemoryReading(
             used_bytes=sum(one.used_bytes for one in self._known.values()),
             processes=len(self._known),
@@ -233,6 +240,7 @@ class MemoryMeter:
             fds=processes.open_files(),
             cpu_s=self._cpu_s,
             free_bytes=self._free_bytes,
+            light=light,
         )
 
 

@@ -1,14 +1,15 @@
 """A slot that takes the cheapest renderer that is shown to be good, and goes on comparing it with the browser.
 
 What always holds: the record of a visit that compares is the browser's; a comparison that fails or takes too long
-costs no page; each further request for the document waits for the site's pace; large pages are compared off the
-event loop.
+costs no page; one that has shown a difference is a difference, also where it cannot be brought to its end, or
+differences would be missed more often than agreements; each further request for the document waits for the site's
+pace; large pages are compared off the event loop.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from farm.model.errors import RenderError, RendererUnfit, SlotLost
@@ -28,10 +29,20 @@ COMPARED_PAGES = 2
 """So many page deadlines the comparisons of a visit may take."""
 RENDERINGS = 2 + COMPARED_PAGES
 """So many the whole visit may: by a renderer that turns out unfit, by the browser, and compared."""
-INLINE_CHARS, INLINE_LINES = 200_000, 5_000
-"""Of text, and of lines and links: they take a few milliseconds; a thread is for what is more."""
+INLINE_CHARS = 200_000
+"""Of a page: they take a few milliseconds; a thread is for what is more."""
 Fields = Callable[[RenderedPage], Awaitable[Any]]
 """Returns what is extracted of a page, in a form that can be compared."""
+
+
+@dataclass(slots=True)
+class _Comparison:
+    """What both have shown so far, each visit by itself; `found` is a difference that may still be chance."""
+
+    renderer: Renderer
+    browser: list[PageFacts]
+    cheap: list[PageFacts] = field(default_factory=list)
+    found: str | None = None
 
 
 class AuditedSlot:
@@ -65,67 +76,77 @@ class AuditedSlot:
         page = await self._tiered.render_by(plan.renderer, lease, answered)
         notes: tuple[TierNote, ...] = ()
         if plan.used is not None and plan.renderer is plan.used:
-            notes = (self._brought(plan, page),)
+            notes = self._brought(plan, page)
         elif plan.compared and _is_comparable(page):
-            notes = await self._compared(plan, page, lease, answered)
+            with self._tiered.egress.aside():
+                notes = await self._compared(plan, page, lease, answered)
         return replace(page, tiers=TierNotes(template, notes)) if notes else page
 
-    def _brought(self, plan: RenderPlan, page: RenderedPage) -> TierNote:
+    def _brought(self, plan: RenderPlan, page: RenderedPage) -> tuple[TierNote, ...]:
         """Return the note of a page that was visited the cheap way, or would have been."""
         if page.rendered_by is plan.renderer:
-            return plan.note(plan.renderer, Evidence.TAKEN, self._book.params)
-        return plan.note(plan.renderer, Evidence.UNFIT, self._book.params, self._tiered.unfit)
+            return (plan.note(plan.renderer, Evidence.TAKEN, self._book.params),)
+        if self._tiered.is_innocent:
+            return ()
+        return (plan.note(plan.renderer, Evidence.UNFIT, self._book.params, self._tiered.unfit),)
 
     async def _compared(
         self, plan: RenderPlan, page: RenderedPage, lease: Lease, answered: Answered | None
     ) -> tuple[TierNote, ...]:
         notes: list[TierNote] = []
+        browser: list[PageFacts] = []
+        going_on: _Comparison | None = None
         try:
             async with asyncio.timeout(self._compare_s):
-                browser = [await self._facts(page)]
+                browser.append(await self._facts(page))
                 for renderer in plan.compared:
-                    note = await self._compare(plan, renderer, browser, lease, answered)
-                    if note is not None:
-                        notes.append(note)
-        except (TimeoutError, RenderError, SlotLost) as error:
-            # The page is there. What a comparison shows is left out where it could not be brought to its end.
-            log.debug("%s: not compared: %r", lease.task.url, error)
+                    going_on = _Comparison(renderer, browser)
+                    note = await self._compare(plan, going_on, lease, answered)
+                    notes += [note] if note is not None else []
+        except (TimeoutError, RenderError, RendererUnfit, SlotLost) as error:
+            # The page is there.
+            log.debug("%s: not compared to the end: %r", lease.task.url, error)
+            if going_on is not None and going_on.found is not None:
+                notes.append(
+                    self._differed(plan, going_on, "; it was not visited again to tell that from chance")
+                )
         return tuple(notes)
 
     async def _compare(
-        self,
-        plan: RenderPlan,
-        renderer: Renderer,
-        browser: list[PageFacts],
-        lease: Lease,
-        answered: Answered | None,
+        self, plan: RenderPlan, one: _Comparison, lease: Lease, answered: Answered | None
     ) -> TierNote | None:
-        """Return what a renderer shows; None where it says nothing. `browser` grows by further visits."""
+        """Return what a renderer shows; None where it says nothing. Raises where further visits fail."""
         try:
-            page = await self._tiered.compare_by(renderer, lease, answered)
+            page = await self._tiered.compare_by(one.renderer, lease, answered)
         except (RendererUnfit, RenderError, SlotLost) as error:
-            return plan.note(renderer, Evidence.UNFIT, self._book.params, error.detail)
+            if self._tiered.egress.is_put_off or (isinstance(error, RendererUnfit) and error.innocent):
+                # It has not visited the page.
+                return None
+            return plan.note(one.renderer, Evidence.UNFIT, self._book.params, error.detail)
         if not _is_comparable(page):
             return None
-        cheap = [await self._facts(page)]
-        found = await _difference(browser, cheap)
-        while found is not None and len(cheap) < MOST_VISITS:
-            if len(browser) > 1 and browser[0] == browser[1]:
+        one.cheap.append(await self._facts(page))
+        one.found = await _difference(one)
+        while one.found is not None and len(one.cheap) < MOST_VISITS:
+            if len(one.browser) > 1 and one.browser[0] == one.browser[1]:
                 break
-            if len(cheap) < len(browser):
-                again = await self._tiered.compare_by(renderer, lease, answered)
-                into = cheap
+            if len(one.cheap) < len(one.browser):
+                again = await self._tiered.compare_by(one.renderer, lease, answered)
+                into = one.cheap
             else:
                 again = await self._tiered.render_again(lease, answered)
-                into = browser
+                into = one.browser
             if not _is_comparable(again):
-                return None
+                return self._differed(plan, one, f"; its next visit had the status {again.status}")
             into.append(await self._facts(again))
-            found = await _difference(browser, cheap)
-        if found is None:
-            return plan.note(renderer, Evidence.AGREED, self._book.params)
-        log.debug("%s: %s and the browser differ: %s", lease.task.url, renderer, found)
-        return plan.note(renderer, Evidence.DIFFERED, self._book.params, found)
+            one.found = await _difference(one)
+        if one.found is None:
+            return plan.note(one.renderer, Evidence.AGREED, self._book.params)
+        log.debug("%s: %s and the browser differ: %s", lease.task.url, one.renderer, one.found)
+        return self._differed(plan, one)
+
+    def _differed(self, plan: RenderPlan, one: _Comparison, more: str = "") -> TierNote:
+        return plan.note(one.renderer, Evidence.DIFFERED, self._book.params, f"{one.found}{more}")
 
     async def _facts(self, page: RenderedPage) -> PageFacts:
         fields = await self._fields(page) if self._fields is not None else None
@@ -151,10 +172,10 @@ class AuditedSlot:
         return self._tiered.end_live(url)
 
 
-async def _difference(browser: list[PageFacts], cheap: list[PageFacts]) -> str | None:
-    if max(len(one.lines) + len(one.links) for one in (*browser, *cheap)) < INLINE_LINES:
-        return difference(browser, cheap)
-    return await asyncio.to_thread(difference, browser, cheap)
+async def _difference(one: _Comparison) -> str | None:
+    if max(facts.size for facts in (*one.browser, *one.cheap)) < INLINE_CHARS:
+        return difference(one.browser, one.cheap)
+    return await asyncio.to_thread(difference, one.browser, one.cheap)
 
 
 def _is_comparable(page: RenderedPage) -> bool:

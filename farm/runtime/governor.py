@@ -282,6 +282,8 @@ def _held(action: ReclaimAction, reading: MemoryReading) -> int | None:
             return reading.used_bytes
         case Measure.ENGINE:
             return reading.engines.get(action.target)
+        case Measure.RECYCLE | Measure.KILL if not action.pid:
+            return reading.light.get(action.target)
         case _:
             return next((one.used_bytes for one in reading.renderers if one.pid == action.pid), None)
 

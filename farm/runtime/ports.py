@@ -95,6 +95,11 @@ class SlotEgress(Protocol):
         """How many bytes were received from outside since `begin`."""
         ...
 
+    @property
+    def waited_s(self) -> float:
+        """How long the documents of the page that is kept waited for `ask`, in seconds."""
+        ...
+
     def begin(
         self, url: str = "", ask: Callable[[str], Awaitable[bool]] | None = None, *, is_retry: bool = False
     ) -> None:

@@ -246,7 +246,8 @@ class RobotsChecker:
 class VisitPermission:
     """Says whether a visit may take place; satisfies `Permission`.
 
-    What `should_skip` tells need not be visited is refused before robots.txt is asked for.
+    What `should_skip` tells need not be visited is refused before robots.txt is asked for; not a page that was
+    kept and is to be replaced: it would stay as it is.
     """
 
     def __init__(self, robots: Permission, should_skip: Callable[[str], bool]) -> None:
@@ -255,7 +256,7 @@ class VisitPermission:
 
     async def refusal(self, lease: Lease, url: str) -> Judgement | None:
         """Return why the address is not to be visited with this lease, now or ever; None where it may be."""
-        if self._should_skip(url):
+        if not lease.task.revision and self._should_skip(url):
             return SkipReason.DUPLICATE_CONTENT
         return await self._robots.refusal(lease, url)
 

@@ -7,36 +7,39 @@ node that has heard nothing of a template yet learns it with the first page that
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
 
 from farm.model.page import Renderer
 from farm.model.task import Lease
 from farm.model.tiers import TierState
 from farm.policy.renderers import RendererRules, RenderMode
-from farm.policy.tiers import BY_BROWSER, RenderPlan, TierParams, plan_visit
+from farm.policy.tiers import BY_BROWSER, RenderPlan, TierParams, chances_of, plan_visit
 from farm.policy.url_template import template_of
 
 log = logging.getLogger("farm.renderers")
 MOST_TEMPLATES = 20_000
+_KEY_CHARS = 200
+"""A longer template is known by its hash: a site can make them as long as addresses are."""
 Known = Mapping[Renderer, TierState]
 
 
 class TemplateBook:
     """Plans the visits of a node.
 
-    `renderers` are those beside the browser, the cheapest first; `draw` gives random numbers in [0, 1). `rules`
-    say of which pages the renderer is to be chosen.
+    `renderers` are those beside the browser, the cheapest first; `rules` say of which pages the renderer is to be
+    chosen. `chances` returns the two random numbers in [0, 1) of a URL, by its fingerprint.
     """
 
     def __init__(
         self,
         renderers: Sequence[Renderer],
-        draw: Callable[[], float],
         params: TierParams,
         rules: RendererRules,
+        chances: Callable[[str], tuple[float, float]] = chances_of,
     ) -> None:
         self._renderers = renderers
         self._rules = rules
-        self._draw = draw
+        self._chances = chances
         self.params = params
         self._known: OrderedDict[str, Known | None] = OrderedDict()
         self._is_full_told = False
@@ -47,11 +50,12 @@ class TemplateBook:
             self._is_full_told = True
             log.warning(
                 "too many kinds of page to learn how each is rendered: %s and others are left to the browser",
-                template,
+                template[:_KEY_CHARS],
             )
-        before = self._known.pop(template, None)
+        key = _key(template)
+        before = self._known.pop(key, None)
         # A visit that compares one renderer says nothing of the others.
-        self._known[template] = known if known is None else {**(before or {}), **known}
+        self._known[key] = known if known is None else {**(before or {}), **known}
         if len(self._known) > MOST_TEMPLATES:
             self._known.popitem(last=False)
 
@@ -59,13 +63,19 @@ class TemplateBook:
         """Return a page's template, and how it is visited.
 
         One that was taken wrongly is the browser's, and one whose first visit failed: what failed may be that the
-        renderer does not show what the user's code asks of the page.
+        renderer does not show what the user's code asks of the page. So is one that its site has put off, which it
+        may do to those clients alone that are no browsers.
         """
         task = lease.task
-        template, mode = template_of(task.url), self._rules.of(task.url)
+        template, mode = template_of(task.url), self._rules.of_task(task)
         if mode is not RenderMode.AUTO:
             return template, RenderPlan(mode.renderer)
-        known = self._known.get(template, {})
-        if task.revision or lease.attempt > 1 or known is None:
+        known = self._known.get(_key(template), {})
+        if task.revision or lease.attempt > 1 or lease.throttled or known is None:
             return template, BY_BROWSER
-        return template, plan_visit(known, self._renderers, self._draw(), self._draw(), self.params)
+        chance, other_chance = self._chances(task.fingerprint)
+        return template, plan_visit(known, self._renderers, chance, other_chance, self.params)
+
+
+def _key(template: str) -> str:
+    return template if len(template) <= _KEY_CHARS else blake2b(template.encode(), digest_size=16).hexdigest()

@@ -7,6 +7,7 @@ pages need no browser opens no context.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -40,11 +41,38 @@ class CheapRenderer(Protocol):
         ...
 
 
+class RepeatedEgress(Protocol):
+    """What a visit that renders its page more than once needs of its slot's port of the gateway."""
+
+    def begin_again(self) -> None:
+        """Let the next request for the document wait for the site's pace, as the visit's first has.
+
+        What failed before, and what came, says nothing of the page that comes now.
+        """
+        ...
+
+    def aside(self) -> AbstractContextManager[None]:
+        """Keep what is requested within apart from the visit: its failures and its bytes are not the page's."""
+        ...
+
+    @property
+    def is_put_off(self) -> bool:
+        """Whether the document was not requested, because its site may not be visited now."""
+        ...
+
+
+class LightEngines(Protocol):
+    """The engines beside the browser's, for the governor."""
+
+    def reclaim(self, action: ReclaimAction) -> bool:
+        """Carry an action out; False where it is for none of these engines."""
+        ...
+
+
 class TieredSlot:
     """Adapter of the port `Slot`. `browser` is None where none is to be started.
 
-    `choose` returns the renderer of a lease; one that `cheap` does not have is the browser. `begin_again` lets the
-    next request for the document wait for the site's pace, as the visit's first has.
+    `choose` returns the renderer of a lease; in place of one that is not there the browser visits, or what is.
     """
 
     def __init__(
@@ -54,22 +82,24 @@ class TieredSlot:
         cheap: Mapping[Renderer, CheapRenderer],
         choose: Callable[[Lease], Renderer],
         detect: Detect,
-        begin_again: Callable[[], None],
+        egress: RepeatedEgress,
     ) -> None:
         self.name = name
         self.is_open = False
         """Whether it holds anything of a site."""
+        self.egress = egress
         self._browser = browser
         self._cheap = cheap
         self._choose = choose
         self._detect = detect
-        self._begin_again = begin_again
         self._shown: tuple[Lease, Renderer] | None = None
         self._by_browser_last = False
         self._unused = 0
         """Visits since the browser's last."""
         self.unfit = ""
         """Why the last visit was the browser's and not its renderer's; empty where it was not."""
+        self.is_innocent = False
+        """Whether the page of that visit did not cause it."""
 
     async def render(self, lease: Lease, answered: Answered | None = None) -> RenderedPage:
         """Visit the URL by its renderer, and where that is unfit by the browser; raises as `Slot.render` does."""
@@ -81,8 +111,8 @@ class TieredSlot:
         """Visit the URL by this renderer, as `render` does by the one that is chosen."""
         self.is_open = True
         self._shown, self._by_browser_last = None, False
-        self.unfit = ""
-        cheap = self._cheap.get(renderer)
+        self.unfit, self.is_innocent = "", False
+        cheap = self._cheap.get(renderer) or self._in_place_of_browser(lease)
         if cheap is None:
             page = await self._by_browser(lease, answered)
         else:
@@ -90,6 +120,19 @@ class TieredSlot:
         self._count_unused(page.rendered_by)
         self._shown = lease, page.rendered_by
         return page
+
+    def _in_place_of_browser(self, lease: Lease) -> CheapRenderer | None:
+        """Return what visits a page that asks for a browser where there is none; None where there is one."""
+        if self._browser is not None:
+            return None
+        renderer = next(iter(self._cheap))
+        log.info(
+            "%s: visited by %s, because this run has no browser for a page that asks for %s",
+            lease.task.url,
+            renderer,
+            lease.task.render or "one",
+        )
+        return self._cheap[renderer]
 
     def _count_unused(self, renderer: Renderer) -> None:
         self._unused = 0 if renderer is Renderer.BROWSER else self._unused + 1
@@ -103,7 +146,7 @@ class TieredSlot:
 
         Raises as `CheapRenderer.render` does; RendererUnfit also where the browser would be asked.
         """
-        self._begin_again()
+        self.egress.begin_again()
         page = await self._cheap[renderer].render(lease, answered)
         why = self._why_unlike(page)
         if why:
@@ -112,7 +155,7 @@ class TieredSlot:
 
     async def render_again(self, lease: Lease, answered: Answered | None = None) -> RenderedPage:
         """Visit a URL once more by the browser; raises as `Slot.render` does."""
-        self._begin_again()
+        self.egress.begin_again()
         return await self._by_browser(lease, answered)
 
     async def _by_cheap(self, cheap: CheapRenderer, lease: Lease, answered: Answered | None) -> RenderedPage:
@@ -123,14 +166,14 @@ class TieredSlot:
                 if unfit.page is None:
                     raise RenderError(unfit.kind, unfit.detail) from unfit
                 return unfit.page
-            why = unfit.detail
+            why, self.is_innocent = unfit.detail, unfit.innocent
         else:
             why = self._why_unlike(page) if self._browser is not None else ""
             if not why:
                 return page
         self.unfit = why
         log.debug("%s: visited by the browser: %s", lease.task.url, why)
-        self._begin_again()
+        self.egress.begin_again()
         return await self._by_browser(lease, answered)
 
     def _why_unlike(self, page: RenderedPage) -> str:
@@ -177,7 +220,7 @@ class TieredSlot:
             raise SlotLost(FailureKind.CRASH, "the page was closed before it was asked for", innocent=True)
         lease, renderer = self._shown
         if renderer is not Renderer.BROWSER:
-            self._begin_again()
+            self.egress.begin_again()
             await self._browser.render(lease)
             self._shown = lease, Renderer.BROWSER
         return await self._browser.live(on_lost)
@@ -190,9 +233,12 @@ class TieredSlot:
 class TieredPool:
     """The slots and, where there are engines, their pool. Adapter of the port `SlotPool`."""
 
-    def __init__(self, pool: SlotPool | None, slots: Sequence[TieredSlot]) -> None:
+    def __init__(
+        self, pool: SlotPool | None, slots: Sequence[TieredSlot], light: LightEngines | None = None
+    ) -> None:
         self._pool = pool
         self._slots = slots
+        self._light = light
 
     def open_slots(self) -> int:
         """Return how many slots hold something of a site, or have a context."""
@@ -206,5 +252,6 @@ class TieredPool:
 
     def reclaim(self, action: ReclaimAction) -> None:
         """Have the engines carry the action out: all else is too small to be asked for."""
-        if self._pool is not None:
+        is_light = self._light is not None and self._light.reclaim(action)
+        if not is_light and self._pool is not None:
             self._pool.reclaim(action)

@@ -20,6 +20,7 @@ from farm.model.outcome import Ack, Bury, FailedVisit, FailureKind, Judgement, R
 from farm.model.page import Detection, PageSnapshot, RenderedPage
 from farm.model.record import Batch, Record, Skip, VisitTimes, snapshot_files
 from farm.model.task import Lease, UrlTask
+from farm.model.tiers import Evidence
 from farm.policy import verdict
 from farm.policy.retry import RetryParams, as_asked
 from farm.policy.verdict import Attempt, Failed
@@ -179,7 +180,7 @@ class Visitor:
                 return VisitResult(Release("the session of the site is over"))
             answer = verdict.answer_of(attempt)
             if answer is not None:
-                took_ms = page.timings_ms.get("navigate", 0) - pacing.waited_s * 1000 if page else 0.0
+                took_ms = page.timings_ms.get("navigate", 0) - self._egress.waited_s * 1000 if page else 0.0
                 self._deps.paces.note(site, pacing.began or begun, answer, max(0.0, took_ms), address)
         if page is not None and page.redirects:
             refusal = await self._deps.robots.refusal(lease, page.final_url)
@@ -193,7 +194,7 @@ class Visitor:
         if trace.is_spent and not self._keeps_snapshot(judged):
             self._slot.retire()
         if judged is not None:
-            return without_record(lease, judged)
+            return without_record(lease, judged, page)
         if page is None:
             raise AssertionError("a visit without a page is never kept")
         return await self._done(attempt, page, trace, begun)
@@ -239,7 +240,7 @@ class Visitor:
         page = replace(page, bytes_received=self._egress.bytes_received)
         redirect = self._deps.redirects.judge(lease.task, page)
         if redirect.skip is not None:
-            return without_record(lease, redirect.skip)
+            return without_record(lease, redirect.skip, page)
         code, handler_s = self._deps.user_code, None
         handled = PageHandled()
         if code is not None:
@@ -327,12 +328,20 @@ class Visitor:
         return without_record(lease, judged)
 
 
-def without_record(lease: Lease, judged: Judgement) -> VisitResult:
-    """Return the settlement of a visit without a record; a skip is recorded and acknowledged."""
+def without_record(lease: Lease, judged: Judgement, page: RenderedPage | None = None) -> VisitResult:
+    """Return the settlement of a visit without a record; a skip is recorded and acknowledged.
+
+    What its `page` has shown of the renderers counts, but for a page that was taken as it is: none is kept here.
+    """
     if not isinstance(judged, SkipReason):
         return VisitResult(judged)
     skip = Skip(lease.task.url, judged, lease.task.referrer, lease.task.depth)
-    return VisitResult(Ack(rendered=False), Batch(skips=(skip,)))
+    tiers = page.tiers if page is not None else None
+    notes = (
+        tuple(one for one in tiers.notes if one.evidence is not Evidence.TAKEN) if tiers is not None else ()
+    )
+    shown = replace(tiers, notes=notes) if tiers is not None and notes else None
+    return VisitResult(Ack(rendered=False, tiers=shown), Batch(skips=(skip,)))
 
 
 def _cause(failure: EgressFailure | None) -> str:

@@ -3,7 +3,9 @@
 What a template is: `policy/url_template.py`. What always holds: a page with new content weighs more than one that
 repeats another, so that a catalogue of different pages is crawled whole; a stopped template is visited now and
 then, and is visited again when it shows new content (the site may have been out of order); memory is bounded. Each
-node has its own counts, so that several nodes let a few more pages through.
+node has its own counts, so that several nodes let a few more pages through. Pages of a cheaper renderer that
+nothing has compared with the browser's stop no template by themselves: all are the same where a site begins to
+leave its content to scripts, and a URL that is skipped for that is not visited again when the difference is found.
 
 The hash routes of a document (`/app#/a`) are judged together, and sooner: that its script listens to the fragment
 does not say that it shows anything else for it. There the text alone counts, and the document without a route too.
@@ -16,6 +18,7 @@ from hashlib import blake2b
 from http import HTTPStatus
 
 from farm.model.page import ContentHash, RenderedPage
+from farm.model.tiers import Evidence
 from farm.policy.url_template import template_of
 
 log = logging.getLogger("farm.scope")
@@ -25,7 +28,8 @@ log = logging.getLogger("farm.scope")
 class DuplicateParams:
     """A template is stopped at a score of `most`.
 
-    A page that repeats another adds 1 to the score, a new one takes `new_page_credit` off. Of the addresses of a
+    A page that repeats another adds 1 to the score, a new one takes `new_page_credit` off; the last `certain` must
+    be pages that the browser, or another renderer by the user's own word, has brought. Of the addresses of a
     stopped template one in `revisit_every` is visited. A text of fewer than `short` characters says little about a
     page: there the HTML is compared. `remembered` pages, with addresses of `remembered_chars` in all, and
     `templates` are kept in memory.
@@ -35,6 +39,7 @@ class DuplicateParams:
     """
 
     most: int = 50
+    certain: int = 3
     new_page_credit: int = 10
     revisit_every: int = 50
     short: int = 100
@@ -69,14 +74,25 @@ class DuplicateTemplates:
         """Count a page as `note` does, unless it is an error's, or `is_requested` is False: that says nothing."""
         if page.status != HTTPStatus.OK or not is_requested:
             return None
-        return self.note(url, page.title, content, page.html, has_router=page.hash_router is not None)
+        notes = page.tiers.notes if page.tiers is not None else ()
+        is_certain = all(one.evidence is not Evidence.TAKEN for one in notes)
+        has_router = page.hash_router is not None
+        return self.note(url, page.title, content, page.html, has_router=has_router, is_certain=is_certain)
 
     def note(
-        self, url: str, title: str, content: ContentHash, html: str, *, has_router: bool = False
+        self,
+        url: str,
+        title: str,
+        content: ContentHash,
+        html: str,
+        *,
+        has_router: bool = False,
+        is_certain: bool = True,
     ) -> str | None:
         """Count a page; return the address that showed the same content before, None where none did.
 
-        `has_router` says that the page's script routes by the fragment.
+        `has_router` says that the page's script routes by the fragment, `is_certain` that a browser shows no more
+        of the page, as far as that is known.
         """
         template = template_of(url)
         document, mark, _ = url.partition("#")
@@ -93,7 +109,8 @@ class DuplicateTemplates:
         self._shown.move_to_end(digest)
         is_new = first == url
         self.repeated += not is_new
-        self._score(template, -self._params.new_page_credit if is_new else 1)
+        change = -self._params.new_page_credit if is_new else 1
+        self._score(template, change, self._params.most - (0 if is_certain else self._params.certain))
         if mark and self._judges_routes:
             self._count_route(document, is_new=is_new)
         while len(self._shown) > self._params.remembered or self._shown_chars > self._params.remembered_chars:
@@ -134,10 +151,11 @@ class DuplicateTemplates:
         while len(self._routes) > self._params.templates:
             self._stopped_routes.discard(self._routes.popitem(last=False)[0])
 
-    def _score(self, template: str, change: int) -> None:
+    def _score(self, template: str, change: int, most: int) -> None:
+        """Change a template's score, which rises to `most` at most."""
         key = _digest(template)
         before = self._scores.pop(key, 0)
-        if before >= self._params.most and change > 0:
+        if before >= most and change > 0:
             # These visits were under way when the template was stopped, or are revisits.
             change = 0
         after = self._scores[key] = max(0, before + change)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.app.doctor import Check, examine, of_a_run
+from farm.app.doctor import Check, examine, of_a_run, of_light_engine
 from farm.app.preflight import preflight
 from farm.app.session import open_session
 from farm.frontier.connect import connect
@@ -148,3 +148,14 @@ def test_an_output_folder_that_cannot_be_written_is_found(tmp_path: Path) -> Non
     (found,) = _found(DoctorSettings(sandbox=False, output=Path("/proc/nowhere/out")), "output")
     assert (found.verdict, found.exit_code) == ("error", 6)
     assert "choose another --output" in found.text
+
+
+async def test_the_light_engine_is_started_as_a_run_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That it is not installed is no fault; that it does not start is one."""
+    found = await of_light_engine()
+    assert (found.verdict, found.text.endswith("lightpanda starts, confined")) == ("ok", True)
+    monkeypatch.setattr("farm.light.program.RESPONSE_BYTES", "none")
+    assert (await of_light_engine()).verdict == "warning"
+    monkeypatch.setattr("farm.light.program.PACKAGE", "no_such_package")
+    found = await of_light_engine()
+    assert (found.verdict, "crawl-farm[light]" in found.text) == ("ok", True)

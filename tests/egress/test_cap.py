@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from farm.egress import AllowedNetwork, Gateway, GatewayParams, Guard, parse_proxies
+from farm.egress import AllowedNetwork, Gateway, GatewayParams, Guard, SlotProxy, parse_proxies
 from farm.model.egress import EgressFault
 
 from .callers import calling, fault_of, fetch
@@ -76,3 +76,37 @@ async def test_a_gateway_counts_all_that_goes_out_and_comes_back() -> None:
     assert len(outside) == 2
     assert gateway.bytes_carried == sum(outside)
     await gateway.close()
+
+
+async def test_what_is_requested_aside_is_not_the_visits(open_slot_proxy: OpenSlotProxy) -> None:
+    """Neither its bytes nor its failures; a page that is visited once more may have as many bytes as the first."""
+    params = GatewayParams(visit_bytes=100_000)
+    slot_proxy = await open_slot_proxy(params=params)
+    small, large = answering(ok(b"x" * 60_000)), answering(ok(b"x" * 110_000))
+    async with listening(small) as origin, listening(large) as other:
+        slot_proxy.begin(f"{origin.url}/", _at_once)
+        assert (await fetch(slot_proxy, f"{origin.url}/")).endswith(b"x")
+        of_page = slot_proxy.bytes_received
+        with slot_proxy.aside():
+            for _ in range(2):
+                slot_proxy.begin_again()
+                assert (await fetch(slot_proxy, f"{origin.url}/")).endswith(b"x")
+            slot_proxy.begin_again()
+            assert await _cut_off(slot_proxy, f"{other.url}/") < 110_000
+            assert fault_of(slot_proxy, origin.url) is EgressFault.TOO_LARGE
+        assert slot_proxy.failure(other.url) is None
+        assert slot_proxy.shortfall(origin.url) is None
+        assert slot_proxy.bytes_received == of_page
+        assert await _cut_off(slot_proxy, f"{origin.url}/picture") < 60_000
+        assert fault_of(slot_proxy, origin.url) is EgressFault.TOO_LARGE
+
+
+async def _cut_off(slot_proxy: SlotProxy, url: str) -> int:
+    """Return how many bytes came until the connection was cut."""
+    async with calling(slot_proxy) as caller:
+        caller.ask(url)
+        return len(await caller.rest())
+
+
+async def _at_once(_: str) -> bool:
+    return True

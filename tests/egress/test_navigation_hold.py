@@ -173,3 +173,28 @@ async def test_a_page_that_is_visited_once_more_waits_once_more(open_slot_proxy:
             caller.send(b"one")
             assert await caller.body(3) == b"one"
             assert len(door.asked) == times
+
+
+async def test_a_visit_that_is_put_off_aside_is_told(open_slot_proxy: OpenSlotProxy) -> None:
+    """The page that was visited before is none of that."""
+    slot_proxy, door, told = await open_slot_proxy(), Doorkeeper(), list[bool]()
+    async with listening(answering(ok(b"hi"))) as origin:
+        slot_proxy.begin(f"{origin.url}/", door.ask)
+        async with calling(slot_proxy) as page:
+            page.ask(f"{origin.url}/", DOCUMENT)
+            await door.came.wait()
+            door.opens.set()
+            assert b" 200 " in await page.head()
+        told += [slot_proxy.is_put_off]
+        waited_s, door.says = slot_proxy.waited_s, False
+        assert waited_s > 0
+        with slot_proxy.aside():
+            slot_proxy.begin_again()
+            async with calling(slot_proxy) as page:
+                page.ask(f"{origin.url}/", DOCUMENT)
+                assert await page.rest() == b""
+            told += [slot_proxy.is_put_off]
+        told += [slot_proxy.is_put_off]
+        assert slot_proxy.failure(origin.url) is None
+        assert slot_proxy.waited_s == waited_s
+    assert told == [False, True, False]

@@ -186,7 +186,8 @@ async def test_the_audit_sees_pages_that_wait_and_are_queued_too(tiers: Tiers) -
 async def test_templates_are_reported_with_the_last_differences(tiers: Tiers) -> None:
     """Each with the page that showed it."""
     for number in range(4):
-        await tiers.visit(Evidence.DIFFERED, failures=number, example=f"title: '{number}' in place of 'x'")
+        example = f"title: '{number}' in place of \ud800'x'"
+        await tiers.visit(Evidence.DIFFERED, failures=number, example=example)
     await tiers.visit(Evidence.AGREED, template="a/q/#")
     report, other = sorted(
         [one async for one in tiers.bench.frontier.tiers.templates()], key=lambda one: one.template
@@ -201,6 +202,30 @@ async def test_templates_are_reported_with_the_last_differences(tiers: Tiers) ->
     ]
     assert report.since is not None
     assert report.differed_at[Renderer.FETCH] >= report.since
+
+
+async def test_what_was_under_way_at_a_difference_says_nothing_of_what_follows(tiers: Tiers) -> None:
+    """Neither a new proof nor further differences come of it: visits of before it were many at once."""
+    late = [await tiers.bench.lease(f"late-{number}") for number in range(8)]
+    await tiers.visit(Evidence.DIFFERED, share=50)
+    for lease in late[:2]:
+        await tiers.settle(lease, TierNote(Renderer.FETCH, Evidence.AGREED, failures=0, share=50))
+    for lease in late[2:]:
+        await tiers.settle(lease, TierNote(Renderer.FETCH, Evidence.UNFIT, failures=0, share=50))
+    assert tiers.state == TierState(failures=1)
+    counts = (await tiers.bench.frontier.stats()).tiers
+    assert (counts.audits, counts.differed) == (3, 1)
+    await tiers.visit(Evidence.AGREED, failures=1)
+    assert tiers.state.agreed == 1
+
+
+async def test_a_page_that_is_visited_again_keeps_what_was_said_of_it(bench: Bench) -> None:
+    """Its label, and by what it was to be brought."""
+    tiers = Tiers(bench)
+    await bench.add("a/p/1", render="auto", label="x")
+    await tiers.visit(Evidence.TAKEN, failures=1, share=50)
+    (lease,) = await tiers.again()
+    assert (lease.task.render, lease.task.label, lease.task.revision) == ("auto", "x", 1)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest_asyncio
 from farm.browser.collector import Collector, ReadParams
 from farm.egress import AllowedNetwork, Gateway, Guard, SlotProxy
 from farm.light.pool import LightPool, LightPoolParams, LightSlot
-from farm.light.program import ProgramParams, find_program
+from farm.light.program import PACKAGE, ProgramParams, find_program
 from farm.light.render import LightRenderParams
 from farm.light.tab import LightTabParams
 from farm.model.clock import SystemClock
@@ -33,6 +34,7 @@ class Lights:
     folder: Path
     events: list[Event] = field(default_factory=list)
     pids: list[int] = field(default_factory=list)
+    freed: list[int] = field(default_factory=list)
     proxies: dict[str, SlotProxy] = field(default_factory=dict)
     slots: dict[str, LightSlot] = field(default_factory=dict)
 
@@ -73,11 +75,12 @@ async def lighting(
     """Open a pool with its gateway and slots of these names; nothing of it is left afterwards."""
     events: list[Event] = []
     pids: list[int] = []
+    freed: list[int] = []
     gateway = Gateway(Guard([AllowedNetwork.parse("127.0.0.0/8")]))
     await gateway.start()
-    pool = LightPool(params or params_of(), folder, pids.append, events.append, SystemClock())
+    pool = LightPool(params or params_of(), folder, pids.append, freed.append, events.append, SystemClock())
     try:
-        lights = Lights(pool, gateway, folder, events, pids)
+        lights = Lights(pool, gateway, folder, events, pids, freed)
         for name in names:
             lights.slots[name] = await lights.slot(name)
         yield lights
@@ -95,6 +98,13 @@ def lights_of_a_module(params: LightPoolParams | None = None) -> Any:
             yield lights.slots["01"]
 
     return opened
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _installed() -> None:
+    """Skip all of it where the engine is not there: not every machine has a wheel of it."""
+    if find_spec(PACKAGE) is None:
+        pytest.skip("the light engine is not installed; `make setup` installs it on Linux on x86-64")
 
 
 @pytest.fixture(scope="package")

@@ -66,7 +66,7 @@ async def attacking(
     }
     program.with_suffix(".json").write_text(json.dumps(aim))
     monkeypatch.setattr(engine_module, "launcher", SimpleNamespace(__file__=str(program)))
-    engine = LightEngine(1, ProgramParams(Path("/bin/true")), folder / "e", lambda _: None)
+    engine = LightEngine(1, ProgramParams(Path("/bin/true")), folder / "e", lambda _: None, lambda _: None)
     permits = None
     try:
         listener = await asyncio.to_thread(engine._launch)

@@ -187,3 +187,25 @@ def test_full_concurrency_comes_back_when_memory_does() -> None:
         contexts = min(state.limit, 20)
         state = memory.step(state, reading(share, contexts, 4 * GIB), 4 * GIB, contexts, 20, now, params)
     assert state.limit == 20
+
+
+def test_a_light_engine_is_replaced_where_memory_is_tight_and_killed_over_the_cap() -> None:
+    """Between its pages, the largest alone, and not again while its last page goes on."""
+    light = {"light-1": 150 * MIB, "light-2": 120 * MIB}
+
+    def actions(
+        share: float, light: dict[str, int], state: memory.MemoryState, now: float
+    ) -> memory.MemoryState:
+        tight = MemoryReading(int(share * GIB), 5, light=light)
+        return memory.step(state, tight, GIB, 2, 2, now, PARAMS)
+
+    wide = actions(0.5, light, memory.MemoryState(2), 0.0)
+    assert wide.actions == ()
+    first = actions(0.87, light, memory.MemoryState(2), 0.0)
+    assert [(one.measure, one.target, one.pid) for one in first.actions] == [(Measure.RECYCLE, "light-1", 0)]
+    assert actions(0.87, light, first, 1.0).actions == ()
+    assert [one.target for one in actions(0.87, light, first, 11.0).actions] == ["light-1"]
+    assert actions(0.87, {"light-1": 50 * MIB}, memory.MemoryState(2), 0.0).actions == ()
+    over = actions(0.5, {"light-1": 401 * MIB}, memory.MemoryState(2), 0.0)
+    assert [(one.measure, one.target) for one in over.actions] == [(Measure.KILL, "light-1")]
+    assert actions(0.5, {"light-1": 401 * MIB}, over, 0.2).actions == ()

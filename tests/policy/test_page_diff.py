@@ -48,6 +48,11 @@ def test_white_space_and_the_texts_of_links_are_no_difference() -> None:
             "lines: has 1 that the browser has not, such as 'Sign in'",
         ),
         (replace(PAGE, links=PAGE.links[:1]), "links: lacks 1, such as 'http://a/3'"),
+        (replace(PAGE, lang="de"), "language: 'de' in place of ''"),
+        (
+            replace(PAGE, links=(PAGE.links[0], Link("http://a/3", rel="external NoFollow"))),
+            "links: lacks 1, such as 'http://a/3'",
+        ),
     ],
 )
 def test_what_a_record_keeps_is_compared(other: RenderedPage, said: str) -> None:

@@ -37,6 +37,8 @@ class TierModel:
         state = self.states[key]
         if note.evidence in (Evidence.AGREED, Evidence.DIFFERED):
             self.sums["audits" if note.share else "compared"] += 1
+        if note.evidence is Evidence.DIFFERED:
+            self.sums["differed"] += note.share > 0
         match note.evidence:
             case Evidence.TAKEN:
                 self.states[key] = replace(state, unfit=0)
@@ -46,14 +48,15 @@ class TierModel:
                 self.states[key] = replace(state, unfit=0, taken=state.taken + 1)
                 self.taken[note.renderer] += 1
                 self.pages_by_share[note.share] += 1
+            case _ if state.failures != note.failures:
+                return []
             case Evidence.AGREED:
                 self.pooled[note.renderer] += state.failures == 0
                 confirmed = max(state.confirmed, min(note.confirms, state.taken))
                 del self.pending[key][: confirmed - state.confirmed]
                 self.states[key] = replace(state, agreed=state.agreed + 1, unfit=0, confirmed=confirmed)
             case Evidence.DIFFERED:
-                self.sums["differed"] += note.share > 0
-                return self._fail(key) if state.failures == note.failures else []
+                return self._fail(key)
             case Evidence.UNFIT:
                 self.states[key] = replace(state, unfit=state.unfit + 1)
                 if state.unfit + 1 >= UNFIT_IN_A_ROW:

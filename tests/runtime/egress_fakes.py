@@ -1,6 +1,7 @@
 """Fakes of the ports by which a worker goes out: its port of the gateway, and its route."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from farm.model.egress import AllProxiesBanned, EgressFailure
@@ -15,6 +16,7 @@ class FakeSlotEgress:
     lacks: EgressFailure | None = None
     proxy_url: str = "http://127.0.0.1:1"
     bytes_received: int = 123
+    waited_s: float = 0.0
     ask: Callable[[str], Awaitable[bool]] | None = None
     asked_for: list[str] = field(default_factory=list)
     retries: list[bool] = field(default_factory=list)
@@ -72,3 +74,25 @@ class FakeRoute:
     def release(self) -> None:
         """Count it."""
         self.released += 1
+
+
+@dataclass
+class FakeRepeatedEgress:
+    """Notes each further visit of a page, and whether it was aside; its site puts it off where that is said."""
+
+    is_put_off: bool = False
+    again: list[str] = field(default_factory=list)
+    _is_aside: bool = False
+
+    def begin_again(self) -> None:
+        """Note it."""
+        self.again.append("aside" if self._is_aside else "again")
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Note what is visited meanwhile."""
+        self._is_aside = True
+        try:
+            yield
+        finally:
+            self._is_aside = False

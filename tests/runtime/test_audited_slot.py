@@ -16,7 +16,7 @@ from farm.runtime.audited_slot import AuditedSlot
 from farm.runtime.ports import Answered
 from farm.runtime.template_book import TemplateBook
 from farm.runtime.tiered_slot import TieredSlot
-from tests.runtime.egress_fakes import FakeSlotEgress
+from tests.runtime.egress_fakes import FakeRepeatedEgress, FakeSlotEgress
 from tests.runtime.visit_fakes import FakeSlot, Steps, lease, page
 
 BROWSER, LIGHT, FETCH = Renderer
@@ -48,7 +48,7 @@ class Cheap:
 
 
 class Bench:
-    """A slot with a browser and plain HTTP; `chances` are drawn two for a visit."""
+    """A slot with a browser and plain HTTP; `chances` are those of each URL."""
 
     def __init__(
         self,
@@ -56,12 +56,12 @@ class Bench:
         cheap: Sequence[RenderedPage | Exception],
         known: TierState | None = None,
         chances: tuple[float, float] = (0.5, 0.5),
+        compare_s: float = 20.0,
     ) -> None:
-        draws = iter(chances * 9)
-        self.book = TemplateBook((FETCH,), lambda: next(draws), TierParams(), AUTO)
+        self.book = TemplateBook((FETCH,), TierParams(), AUTO, lambda _: chances)
         if known is not None:
             self.book.heard(TEMPLATE, {FETCH: known})
-        self.again = 0
+        self.egress = FakeRepeatedEgress()
         self.browser = FakeSlot(Steps(), FakeSlotEgress(), list(browser))
         self.cheap = Cheap(list(cheap))
         self.answers: list[int] = []
@@ -69,21 +69,18 @@ class Bench:
         def detect(shown: RenderedPage) -> Detection | None:
             return Detection(Finding.BLOCK, "vendor", ()) if shown.title == "blocked" else None
 
-        tiered = TieredSlot(
-            "01", self.browser, {FETCH: self.cheap}, lambda _: BROWSER, detect, self._begin_again
-        )
-        self.slot = AuditedSlot(tiered, self.book, detect, 20.0)
-
-    def _begin_again(self) -> None:
-        self.again += 1
+        tiered = TieredSlot("01", self.browser, {FETCH: self.cheap}, lambda _: BROWSER, detect, self.egress)
+        self.slot = AuditedSlot(tiered, self.book, detect, compare_s)
 
     async def answered(self, status: int, headers: object) -> None:
         """Note the answer of a site."""
         self.answers.append(status)
 
-    async def visit(self, attempt: int = 1, **task: object) -> tuple[RenderedPage, tuple[TierNote, ...]]:
+    async def visit(
+        self, attempt: int = 1, throttled: int = 0, **task: object
+    ) -> tuple[RenderedPage, tuple[TierNote, ...]]:
         """Visit a page; return it and its notes."""
-        one = lease(attempt=attempt)
+        one = lease(attempt=attempt, throttled=throttled)
         one = replace(one, task=replace(one.task, **task))  # type: ignore[arg-type]
         shown = await self.slot.render(one, self.answered)
         if shown.tiers is None:
@@ -102,7 +99,7 @@ async def test_a_template_is_learnt_with_the_browsers_page() -> None:
     bench = Bench([shown("a")], [shown("a", FETCH)])
     got, notes = await bench.visit()
     assert (got.rendered_by, notes) == (BROWSER, (TierNote(FETCH, Evidence.AGREED),))
-    assert (bench.cheap.rendered, len(bench.browser.rendered), bench.again) == (1, 1, 1)
+    assert (bench.cheap.rendered, len(bench.browser.rendered), len(bench.egress.again)) == (1, 1, 1)
     assert bench.answers == [200, 200]
 
 
@@ -111,7 +108,7 @@ async def test_a_renderer_that_is_good_brings_the_page_alone() -> None:
     bench = Bench([], [shown("a", FETCH)], GOOD)
     got, notes = await bench.visit()
     assert (got.rendered_by, notes) == (FETCH, (TierNote(FETCH, Evidence.TAKEN, 0, 9, 50),))
-    assert (bench.browser.rendered, bench.again) == ([], 0)
+    assert (bench.browser.rendered, len(bench.egress.again)) == ([], 0)
 
 
 async def test_an_audit_confirms_what_was_taken_before() -> None:
@@ -126,7 +123,7 @@ async def test_a_difference_that_the_browser_does_not_explain_is_noted() -> None
     bench = Bench([shown("a\nb"), shown("a\nb")], [shown("a", FETCH)])
     _, (note,) = await bench.visit()
     assert (note.evidence, note.example) == (Evidence.DIFFERED, "lines: lacks 1, such as 'b'")
-    assert (len(bench.browser.rendered), bench.again) == (2, 2)
+    assert (len(bench.browser.rendered), len(bench.egress.again)) == (2, 2)
 
 
 @pytest.mark.parametrize(
@@ -181,14 +178,6 @@ async def test_an_answer_that_puts_off_shows_nothing(status: int) -> None:
     assert bench.answers == [200, status]
 
 
-async def test_a_comparison_that_cannot_be_ended_leaves_the_page() -> None:
-    """The browser's second visit fails: what the first one brought is kept, and nothing is noted."""
-    failure = SlotLost(FailureKind.CRASH, "gone")
-    bench = Bench([shown("a\nb"), failure], [shown("a", FETCH)])
-    got, notes = await bench.visit()
-    assert (got.text, notes) == ("a\nb", ())
-
-
 async def test_a_page_that_was_taken_wrongly_is_the_browsers() -> None:
     """However good the renderer is by now."""
     bench = Bench([shown("a")], [], GOOD)
@@ -228,7 +217,7 @@ async def _html_of(shown: RenderedPage) -> str:
 
 async def test_what_is_known_of_one_renderer_does_not_replace_the_others() -> None:
     """A visit tells of those alone that it has compared."""
-    book = TemplateBook((FETCH, LIGHT), lambda: 0.5, TierParams(), AUTO)
+    book = TemplateBook((FETCH, LIGHT), TierParams(), AUTO, lambda _: (0.5, 0.5))
     book.heard(TEMPLATE, {LIGHT: GOOD})
     book.heard(TEMPLATE, {FETCH: TierState(failures=3)})
     _, plan = book.plan(lease())
@@ -249,7 +238,7 @@ async def test_a_page_with_a_renderer_by_rule_is_not_compared() -> None:
     for mode in (RenderMode.FETCH, RenderMode.BROWSER):
         bench = Bench([shown("a")], [shown("a", FETCH)])
         rules = RendererRules(RenderMode.AUTO, {"a.example": SiteRenderers(mode)})
-        bench.slot._book = TemplateBook((FETCH,), lambda: 0.0, TierParams(), rules)
+        bench.slot._book = TemplateBook((FETCH,), TierParams(), rules, lambda _: (0.0, 0.0))
         got, notes = await bench.visit()
         assert (got.rendered_by, notes) == (mode.renderer, ())
         assert bench.cheap.rendered + len(bench.browser.rendered) == 1

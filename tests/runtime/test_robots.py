@@ -225,3 +225,10 @@ async def test_what_shows_the_same_as_others_is_refused_without_its_robots() -> 
     assert node.asked == []
     assert await permission.refusal(leased("/x"), f"{SITE}/x") is SkipReason.ROBOTS
     assert await VisitPermission(AllowAll(), lambda _: False).refusal(leased("/x"), f"{SITE}/x") is None
+
+
+async def test_a_page_that_is_to_be_replaced_is_visited_whatever_others_show() -> None:
+    """What was kept of it is wrong, and would stay."""
+    task = UrlTask(f"{SITE}/same", "a.example", "0" * 16, revision=1)
+    permission = VisitPermission(AllowAll(), lambda _: True)
+    assert await permission.refusal(Lease(task, "s", 1), task.url) is None

@@ -13,6 +13,7 @@ from farm.model.page import Detection, Finding, PageSnapshot, RenderedPage, Rend
 from farm.model.task import Lease
 from farm.runtime.ports import Answered
 from farm.runtime.tiered_slot import UNUSED_VISITS, TieredPool, TieredSlot
+from tests.runtime.egress_fakes import FakeRepeatedEgress
 from tests.runtime.visit_fakes import lease, page
 
 BROWSER, FETCH = Renderer.BROWSER, Renderer.FETCH
@@ -63,7 +64,7 @@ def slot(
     detected: Mapping[Renderer, Finding] | None = None,
 ) -> tuple[TieredSlot, Shown, Shown, list[str]]:
     """Return a slot that fetches, its two renderers, and how often the document's pace was waited for again."""
-    again: list[str] = []
+    egress = FakeRepeatedEgress()
     browser = Shown(BROWSER, page(text="by the browser"))
     cheap = Shown(FETCH, shows)
 
@@ -77,9 +78,9 @@ def slot(
         {FETCH: cheap},
         lambda one: BROWSER if one.id == "browser" else FETCH,
         detect,
-        lambda: again.append("again"),
+        egress,
     )
-    return made, browser, cheap, again
+    return made, browser, cheap, egress.again
 
 
 async def test_each_lease_has_the_renderer_that_is_chosen() -> None:
@@ -201,6 +202,34 @@ def test_the_engines_give_memory_back() -> None:
         pool.reclaim(action)
     assert engines.asked == ["note True", "collect"]
     assert TieredPool(engines, ()).open_slots() == 3
+
+
+class Lights:
+    """Light engines of which one is called `light-1`."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def reclaim(self, action: ReclaimAction) -> bool:
+        """Note it, where it is for that one."""
+        self.asked += [action.target] if action.target == "light-1" else []
+        return action.target == "light-1"
+
+
+def test_a_light_engine_gives_its_memory_back_itself() -> None:
+    """The browsers are not asked for it, and the other way round."""
+    engines, lights = Engines(), Lights()
+    pool = TieredPool(engines, (), lights)
+    pool.reclaim(ReclaimAction(Measure.RECYCLE, "light-1", "tight", 1))
+    pool.reclaim(ReclaimAction(Measure.RECYCLE, "01", "tight", 1, 7))
+    assert (engines.asked, lights.asked) == (["recycle"], ["light-1"])
+
+
+async def test_without_a_browser_a_page_that_asks_for_one_has_what_there_is() -> None:
+    """A URL may ask for it in a crawl that starts none."""
+    tiered, _, cheap, _ = slot(page(text="fetched", rendered_by=FETCH), has_browser=False)
+    assert (await tiered.render(lease("browser"))).text == "fetched"
+    assert cheap.calls == ["render"]
 
 
 async def test_a_snapshot_is_of_what_the_browser_has_shown_last() -> None:

@@ -9,7 +9,8 @@ from farm.model.egress import AllProxiesBanned, EgressFailure, EgressFault
 from farm.model.errors import RenderError, SlotLost
 from farm.model.event import VisitFailed
 from farm.model.outcome import Ack, Bury, FailureKind, RedirectOutcome, Release, Retry, SkipReason
-from farm.model.page import Detection, Finding, PageSnapshot, RenderedPage
+from farm.model.page import Detection, Finding, PageSnapshot, RenderedPage, Renderer
+from farm.model.tiers import Evidence, TierNote, TierNotes
 from farm.policy.proxies import Outcome
 from farm.runtime.control import ExitReason
 from farm.runtime.worker import DETAIL_CHARS
@@ -296,3 +297,16 @@ async def test_an_outage_that_ends_with_the_farm_gives_the_lease_back() -> None:
         await task
     assert bench.frontier.settled == GIVEN_BACK
     assert bench.slot.rendered == []
+
+
+async def test_what_a_skipped_page_has_shown_of_the_renderers_counts() -> None:
+    """A browser that is led out of scope where plain HTTP was not: that is a difference. A page taken is none."""
+    bench = Bench(lease("1"))
+    notes = (
+        TierNote(Renderer.FETCH, Evidence.DIFFERED, 0, 0, 50, "x"),
+        TierNote(Renderer.LIGHT, Evidence.TAKEN),
+    )
+    bench.slot.pages = [page(tiers=TierNotes("t", notes))]
+    bench.site.landing = RedirectOutcome(skip=SkipReason.OUT_OF_SCOPE)
+    await worked(bench)
+    assert bench.frontier.settled == [("1", Ack(rendered=False, tiers=TierNotes("t", notes[:1])))]

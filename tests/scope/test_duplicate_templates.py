@@ -1,10 +1,12 @@
 """Equal content under many addresses: counted, and stopped; what differs is never touched."""
 
+from dataclasses import replace
 from random import Random
 
 import pytest
 
-from farm.model.page import ContentHash, RenderedPage
+from farm.model.page import ContentHash, RenderedPage, Renderer
+from farm.model.tiers import Evidence, TierNote, TierNotes
 from farm.scope.duplicate_templates import DuplicateParams, DuplicateTemplates
 
 TEXT = "Nothing was found for your search; look at what others like, or ask us by telephone or by mail. " * 2
@@ -184,3 +186,21 @@ def test_only_what_was_asked_for_says_something_about_a_template(
     found = [watch.note_page(url, page, content, is_requested=is_requested) for url in urls]
     assert found == [None, urls[0] if original else None]
     assert watch.repeated == original
+
+
+def test_pages_that_nothing_has_compared_stop_no_template() -> None:
+    """A site that turns to scripts shows plain HTTP the same everywhere; what is skipped is not visited again."""
+    watch = DuplicateTemplates()
+    taken = TierNotes("a.example/p/#", (TierNote(Renderer.FETCH, Evidence.TAKEN),))
+    shell = RenderedPage("https://a.example/p/0", 200, {}, "text/html", "Shop", TEXT, tiers=taken)
+    content = ContentHash.of(TEXT)
+
+    def visited(number: int, page: RenderedPage) -> str | None:
+        return watch.note_page(f"https://a.example/p/{number}", page, content, is_requested=True)
+
+    for number in range(200):
+        assert visited(number, shell) == (None if number == 0 else "https://a.example/p/0")
+    for number in range(200, 203):
+        assert not watch.is_stopped("https://a.example/p/999")
+        visited(number, replace(shell, tiers=None))
+    assert watch.is_stopped("https://a.example/p/999")

@@ -106,7 +106,8 @@ local function has_template(told, key, name)
 end
 
 -- Keeps what a visit that was just counted as done shows; returns what is known afterwards, nothing where there is no
--- place for the template.
+-- place for the template. A visit that was planned before the last difference says nothing of what came after it: of
+-- many that were under way then, those that agree would be a new proof, and those that are unfit further differences.
 local function note_tiers(told, name, entry)
   local key = P .. 'tier:' .. told.id
   local again = entry:sub(1, 17) .. told.again
@@ -135,24 +136,21 @@ local function note_tiers(told, name, entry)
         count_tier('pages:' .. r, 1)
         count_tier(('share:%d'):format(share), 1)
       end
-    elseif kind == 'agreed' then
-      call('HINCRBY', key, r .. ':agreed', 1)
-      call('HSET', key, r .. ':unfit', 0)
-      if had == 0 then
-        call('HINCRBY', P .. 'site:' .. name, 'pooled:' .. r, 1)
-      end
-      confirms = math.min(confirms, taken)
-      if confirms > confirmed then
-        settle_taken(told, name, r, confirms - confirmed, false)
-        call('HSET', key, r .. ':confirmed', ('%d'):format(confirms))
-      end
-    elseif kind == 'differed' then
-      -- One of several visits that were under way when the first of them differed says nothing new.
-      if had == failures then
+    elseif had == failures then
+      if kind == 'agreed' then
+        call('HINCRBY', key, r .. ':agreed', 1)
+        call('HSET', key, r .. ':unfit', 0)
+        if had == 0 then
+          call('HINCRBY', P .. 'site:' .. name, 'pooled:' .. r, 1)
+        end
+        confirms = math.min(confirms, taken)
+        if confirms > confirmed then
+          settle_taken(told, name, r, confirms - confirmed, false)
+          call('HSET', key, r .. ':confirmed', ('%d'):format(confirms))
+        end
+      elseif kind == 'differed' or call('HINCRBY', key, r .. ':unfit', 1) >= UNFIT_IN_A_ROW then
         fail_tier(told, key, name, r, example)
       end
-    elseif call('HINCRBY', key, r .. ':unfit', 1) >= UNFIT_IN_A_ROW then
-      fail_tier(told, key, name, r, example)
     end
     if kind == 'agreed' or kind == 'differed' then
       count_tier(share > 0 and 'audits' or 'compared', 1)
