@@ -54,9 +54,10 @@ glossary:
     {c:s}:gaps           hash    shard -> how many of them were lost with a master
     {c:s}:once:ID        string  what a transfer of page quota came to, or a replay or drop of dead letters, for
                                  an hour
-    {c:s}:lending        hash    lender: who lends the limits over all shards; looked, token: when it looked here,
-                                 and the token by then; shard 0 also begun, interval, places: when it began, and
-                                 what all shards have together
+    {c:s}:lending        hash    lender: who lends the limits over all shards; leases: how many were granted here
+                                 under a rate over all shards; looked, counted: when a lender looked here, and how
+                                 many there were by then; shard 0 also begun, interval, places: when it began,
+                                 and what all shards have together
     {c:s}:tier:ID        hash    a template of addresses, by the hash of its text: template, site, since, and of
                                  each renderer beside the browser R: R:agreed (comparisons in a row), R:failures,
                                  R:unfit (in a row), R:taken (pages without a comparison), R:confirmed (so many of

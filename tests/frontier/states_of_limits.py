@@ -1,6 +1,6 @@
 """What each transition does to what shards share: the pages of a run, a rate and places over all of them."""
 
-from tests.frontier.states_of_urls import NOW, Case
+from tests.frontier.states_of_urls import ENTRY_A1, NOW, Case, record
 
 CASES: dict[str, Case] = {
     "quota": (
@@ -52,3 +52,33 @@ CASES: dict[str, Case] = {
         {"lending": {"hash": {"lender": "2"}}},
     ),
 }
+    "lend: look": (
+        {"all_interval": 400, "all_limit": 4, "leased": 3, "token": NOW * 1000},
+        {"lending": {"hash": {"lender": "1", "looked": str(NOW - 2000), "leases": "9", "counted": "4"}}},
+        ("lend", "look", 2),
+        [b"400", 4, 5, 2000, 3],
+        {"all_interval": 400, "all_limit": 4, "leased": 3, "token": NOW * 1000},
+        {"lending": {"hash": {"lender": "2", "looked": str(NOW), "leases": "9", "counted": "9"}}},
+    ),
+    "lease under a rate over several shards": (
+        {"accepted": 1, "sites": 1, "q5": 1, "shards": 2, "all_interval": 400},
+        {"site:a": {"hash": {"b": "5"}}, "q:5:a": {"list": [ENTRY_A1]}, "ready:5": {"zset": {"a": NOW - 9}}},
+        ("lease", "s1", "r1", "", 0, "", "123", 0, 1),
+        [b"LEASE", b"1000000000123", b"a", ENTRY_A1.encode()],
+        {
+            "accepted": 1,
+            "sites": 1,
+            "leased": 1,
+            "turn": 1,
+            "token": NOW * 1000,
+            "tat": NOW + 400,
+            "shards": 2,
+            "all_interval": 400,
+        },
+        {
+            "lending": {"hash": {"leases": "1"}},
+            "site:a": {"hash": {"b": "", "f": "1"}},
+            "slot": {"hash": {"s1": record("", "r1", "1000000000123", 1, NOW + 30_000, ENTRY_A1)}},
+            "due": {"zset": {"s1": NOW + 30_000}},
+        },
+    ),
