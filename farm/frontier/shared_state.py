@@ -157,6 +157,10 @@ class RedisNodeReports:
 
 class SharedBans:
     """A crawl's bans; `own_time_ms` replaces the server's clock in tests."""
+    async def prolong(self, origin: str, for_s: float) -> None:
+        """Have the claim end in `for_s` seconds, where there is one, whoever has it."""
+        await self._client.command("PEXPIRE", keys.robots_claim(self._crawl, origin), round(for_s * 1000))
+
 
     def __init__(
         self, client: RedisClient, crawl: keys.Named, *, own_time_ms: Callable[[], int] | None = None

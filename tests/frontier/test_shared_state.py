@@ -26,6 +26,54 @@ async def test_what_is_learnt_holds_with_the_next_lease(client: RedisClient, red
     book = bench.frontier.paces
     known = await book.read("a")
     assert (known.pace, known.first, known.in_flight) == (None, 8, 0)
+async def _reads_of_the_scope(bench: Bench) -> int:
+    """Return how often all sites of a scope were read since the last time."""
+    told = await bench.client.command("INFO", "commandstats")
+    await bench.client.command("CONFIG RESETSTAT")
+    return int(told.get("cmdstat_smembers", {"calls": 0})["calls"])
+
+
+async def test_a_claim_is_prolonged_where_there_is_one(bench: Bench) -> None:
+    """So that it can be short: it ends soon after its holder has died."""
+    cache = bench.frontier.cache
+    await cache.prolong("sitemap http://a/x", 60)
+    assert await cache.claim("sitemap http://a/x", 5)
+    assert not await cache.claim("sitemap http://a/x", 5)
+    key = keys.robots_claim(bench.crawl, "sitemap http://a/x")
+    assert await bench.client.command("PTTL", key) <= 5000
+    await cache.prolong("sitemap http://a/x", 60)
+    assert 50_000 < await bench.client.command("PTTL", key) <= 60_000
+
+
+async def test_a_scope_is_read_where_it_has_grown(bench: Bench) -> None:
+    """Every node asks every second, and there may be as many sites as seeds."""
+    clock = ManualClock()
+    scope = SharedScope(bench.client, bench.crawl, monotonic=clock.monotonic)
+    await scope.add([f"site{n}.example" for n in range(1200)])
+    await _reads_of_the_scope(bench)
+    first = await scope.read()
+    assert len(first) == 1200
+    assert await scope.read() is first
+    assert await _reads_of_the_scope(bench) == 1
+    await bench.frontier.extend_scope("www.a")
+    assert await scope.read() - first == {"www.a"}
+    clock.now += SCOPE_READ_EVERY_S
+    assert "www.a" in await scope.read()
+    assert await _reads_of_the_scope(bench) == 2
+
+
+async def test_a_scope_whose_master_lost_some_is_read_all_the_same(bench: Bench) -> None:
+    """Another node has added as many since, so that their number tells nothing."""
+    clock = ManualClock()
+    scope = SharedScope(bench.client, bench.crawl, monotonic=clock.monotonic)
+    await scope.add(["lost.example"])
+    await scope.read()
+    await bench.raw("SREM", "@scope", "lost.example")
+    await bench.frontier.extend_scope("new.example")
+    clock.now += SCOPE_READ_EVERY_S
+    assert await scope.read() == {"new.example"}
+
+
     assert await book.write("a", known, Pace(2.7, rate=2.0)) is None
     await bench.lease("s1")
     assert (await bench.idle("s2")).reason == "waiting"
