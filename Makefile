@@ -11,10 +11,10 @@ CODE = farm fixtures tests scripts docker bench
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup:  ## install what is missing: .venv, the packages, a browser, Redis (repeated, it only looks)
+setup:  ## install what is missing: .venv, the packages, a browser, Redis (run again, it only checks)
 	@scripts/setup.sh
 
-run: setup  ## crawl the demo shop and watch it live
+run: setup  ## crawl the demo shop with the live view
 	@.venv/bin/python scripts/demo.py
 
 test: check test-servers  ## everything that a change must pass (TESTS="tests/scope": only these)
@@ -50,16 +50,16 @@ bench-frontier: setup  ## what a lease costs in Redis, next to an empty script; 
 bench-throttle: setup  ## politeness by the sites' own journal: rates, shares, hidden limits (ARGS="rate knee")
 	@.venv/bin/python -m bench.throttle $(ARGS)
 
-bench-egress: setup  ## what the gateway carries, and what a page by ten real proxies costs (ARGS="--only gateway")
+bench-egress: setup  ## throughput of the gateway, and the cost of a page through ten real proxies (ARGS="--only gateway")
 	@.venv/bin/python -m bench.egress $(ARGS)
 
-bench-extraction: setup  ## what reading pages costs, and takes of the event loop (ARGS="loop"; ARGS="cost --only fields")
+bench-extraction: setup  ## the cost of reading pages, also on the event loop (ARGS="loop"; ARGS="cost --only fields")
 	@.venv/bin/python -m bench.extraction $(ARGS)
 
 bench-processes: setup  ## the farm's own CPU a page with 1, 2 and 4 processes at equal contexts (ARGS="--rounds 4")
 	@.venv/bin/python -m bench.processes $(ARGS)
 
-bench-readme: setup  ## put the results of the last whole `make bench` into the README and docs/bench.svg
+bench-readme: setup  ## write the results of the last complete `make bench` into the README and docs/bench.svg
 	@.venv/bin/python -m bench.readme $(ARGS)
 
 bench-scrape: setup  ## what a scrape of the metrics costs at a million queued URLs on 20,000 sites (ARGS="--urls 100000")
@@ -71,13 +71,13 @@ bench-sinks: test-servers  ## what each sink costs beside pages.jsonl, in rounds
 bench-recall: setup  ## what is found of late content and of real applications, against a reference that waits 10 s
 	@.venv/bin/python -m bench.recall $(ARGS)
 
-bench-detect: setup  ## how many of some 950 real pages are taken for a block: none may be
+bench-detect: setup  ## how many of about 950 real pages are mistaken for a block: none may be
 	@.venv/bin/python -m bench.detect
 
 mutate: setup  ## break the frontier's scripts one by one: each break must make a test fail
 	@.venv/bin/python scripts/mutate.py
 
-sim: setup  ## simulate farms of many nodes: where the first limit is (ARGS=--check: beside real runs; ARGS=--leases: 4,000 contexts on a real Redis)
+sim: setup  ## simulate farms of many nodes: where the first limit is (ARGS="--visits 100000"; ARGS=--check: beside real runs)
 	@.venv/bin/python -m bench.scale $(ARGS)
 
 soak: setup  ## forty contexts on hostile, leaking pages for ten minutes (SOAK=24h: longer; ARGS="--kill-every 5")
@@ -86,12 +86,12 @@ soak: setup  ## forty contexts on hostile, leaking pages for ten minutes (SOAK=2
 profile: setup  ## where the farm's CPU goes, by kind of process
 	@.venv/bin/python -m bench.profile $(ARGS)
 
-lock:  ## bring the lock files up to date with pyproject.toml (UPGRADE=1: take the newest of everything)
+lock:  ## update the lock files from pyproject.toml (UPGRADE=1: the newest versions of everything)
 	@scripts/lock.sh $(if $(UPGRADE),--upgrade)
 
-prove:  ## both commands of the README on bare Debian machines, as root (cut off, it goes on; ARGS="trixie sudo units")
+prove:  ## both commands of the README on bare Debian machines, as root (continues if interrupted; ARGS="trixie sudo units")
 	@scripts/prove.sh $(ARGS)
 
-clean:  ## remove what was made here: .venv, caches, results, demo crawls
+clean:  ## remove generated files: .venv, caches, results, demo crawls
 	rm -rf .venv .venv-distribution .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist .bench bench-results crawls
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""How many real pages are taken for a block: `python -m bench.detect`, `make bench-detect`.
+"""How many real pages are mistaken for a block: `python -m bench.detect`, `make bench-detect`.
 
 The pages are those that Formasaurus, which classifies forms, was trained with: some 950 home pages, log-ins,
 registrations and contact forms, some with a captcha, as they were saved from the web. They are fetched once, by
@@ -54,7 +54,7 @@ class Saved:
 
 
 def main() -> int:
-    """Print what is taken for a block or a soft failure.
+    """Print the pages that are mistaken for a block or a soft failure.
 
     Returns 0; 1 if a page is taken for a block or is not judged; 2 if the pages cannot be had.
     """
@@ -133,7 +133,7 @@ def judged(saved: Sequence[Saved], folder: Path) -> dict[int, Mapping[str, Any] 
 
 
 def report(saved: Sequence[Saved], evidence: Mapping[int, Mapping[str, Any] | None]) -> str:
-    """Return a line for each page that is not taken for what it is, and the figures."""
+    """Return a line for each page that is not classified as what it is, and the figures."""
     found = {number: one for number, one in evidence.items() if one is not None}
     lines = [f"{one['finding']}: {saved[number].url} {one['signs']}" for number, one in sorted(found.items())]
     blocks = {number for number, one in found.items() if one["finding"] in BLOCKS}

@@ -1,4 +1,4 @@
-"""What reading pages costs, and what it takes of the event loop: `python -m bench.extraction loop|cost [OPTIONS]`.
+"""The cost of reading pages, also on the event loop: `python -m bench.extraction loop|cost [OPTIONS]`.
 
 `loop` crawls static pages of one megabyte with a declaration of items and Markdown, in turn with parser processes
 and with everything read on the event loop: the CPU of the longest turn of the loop's thread, the loop's lag, and

@@ -1,4 +1,4 @@
-"""What of thirty pages survives as Markdown, beside crawl4ai's: `python -m bench.markdown [--losses]`.
+"""How much of thirty pages is kept as Markdown, compared with crawl4ai's: `python -m bench.markdown [--losses]`.
 
 Twenty pages are in `bench/documents`; ten come from Debian's doc packages, which `apt-get download` fetches. The
 truth is read from each page's own HTML: headings, list items, cells of tables with a header, links, lines of code.

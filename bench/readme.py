@@ -1,4 +1,4 @@
-"""Put a benchmark's results into the README: `python -m bench.readme [RESULTS.json]`, `make bench-readme`.
+"""Write a benchmark's results into the README: `python -m bench.readme [RESULTS.json]`, `make bench-readme`.
 
 Draws the chart to `docs/bench.svg` and writes a table with date and machine between the marks in the README.
 Without an argument it takes the newest results that have every workload.

@@ -75,7 +75,7 @@ def _median(values: list[float | None]) -> float | None:
 
 
 def line(one: Figures, number: int) -> str:
-    """Say what one run came to."""
+    """Print the results of one run."""
     recall = min(one.link_recall, one.text_recall)
     return (
         f"{one.workload} x{one.workers} round {number}: {one.subject:18} {one.pages_per_s:6.1f} pages/s "

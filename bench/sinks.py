@@ -1,4 +1,4 @@
-"""What each sink costs beside `pages.jsonl`, and how long a commit takes: `python -m bench.sinks [OPTIONS]`.
+"""The cost of each sink compared with `pages.jsonl`, and the time of a commit: `python -m bench.sinks [OPTIONS]`.
 
 Without options it crawls: each round runs the farm once into `pages.jsonl` and once into each sink alone, in an
 order that turns round with every round, and compares the CPU of Python, Node and Redis per page, from the first

@@ -127,7 +127,7 @@ def _percentile(values: list[int], percent: int) -> int:
 
 
 def _histogram(arrivals: list[float], ramp_s: float) -> str:
-    """Return how many pages were asked for in each second of the ramp, and of five after it."""
+    """Return how many pages were requested in each second of the ramp, and of five after it."""
     counts = [0] * (int(ramp_s) + 5)
     for at in arrivals:
         second = int(at - arrivals[0])

@@ -85,7 +85,7 @@ class Index:
         return f"http://{host}:{self.port}{path}{'&' if '?' in path else '?'}{mark}"
 
     def middleware(self) -> Middleware:
-        """Return what answers for the index, and notes when a page of the shop is asked for."""
+        """Return what answers for the index, and notes when a page of the shop is requested."""
 
         @web.middleware
         async def answered(request: web.Request, handler: Answer) -> web.StreamResponse:

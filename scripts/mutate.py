@@ -26,7 +26,6 @@ TESTS = (
     "expiry",
     "suspects",
     "nodes",
-    "gone_nodes",
     "generations",
     "politeness",
     "start",

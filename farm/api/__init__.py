@@ -1,4 +1,4 @@
-"""The Python API: what `from farm import ...` brings. It runs what `farm run` runs, in the caller's event loop."""
+"""The Python API, imported by `from farm import ...`: the same crawl as `farm run`, in the caller's event loop."""
 
 from farm.api.farm import Farm
 from farm.api.page import Page

@@ -26,29 +26,29 @@ from farm.settings.load import load_keywords
 from farm.sinks.summary import Summary
 
 Seeds = str | Iterable[str | Mapping[str, Any]]
-"""Where to start: a URL, or several; each may be an object of a seeds file too, `{"url": ..., "meta": {...}}`."""
+"""The seeds: a URL, or several; each may also be an object of a seeds file, `{"url": ..., "meta": {...}}`."""
 STREAM_MOST = 16
-"""How many records may wait to be read before no page is begun."""
+"""How many records may wait to be read; no page is started meanwhile."""
 
 
 class Farm:
     """A crawl with its options: every option of `farm run` by its name, with underscores.
 
-    A keyword wins over the environment (`FARM_CONTEXTS`) and `farm.toml`, as a flag does. Nothing is printed, and
-    no live view is shown unless `live` asks for it; the log is in the output folder. There may be several in a
-    process, each with an output folder of its own. Raises UsageError for an option that is wrong.
+    A keyword overrides the environment (`FARM_CONTEXTS`) and `farm.toml`, like a flag. Nothing is printed, and
+    there is no live view unless `live` is "on"; the log is in the output folder. A process may have several Farms,
+    each with its own output folder. Raises UsageError for a wrong option.
 
-    Where there are handlers, links are not followed automatically, unless `follow` is "scope".
+    If the Farm has handlers, links are not followed automatically, unless `follow` is "scope".
     """
 
     def __init__(self, *, follow: Literal["scope"] | None = None, **options: Unpack[Options]) -> None:
         if follow not in {None, "scope"}:
             raise UsageError(f'follow={follow!r}: write "scope", or leave it out.')
         self.options: Mapping[str, Any] = {name: one for name, one in options.items() if one is not None}
-        """What was given: `farm run --app` takes it where no flag says otherwise."""
+        """The given keywords: `farm run --app` uses them unless a flag overrides them."""
         self._settings = load_keywords(RunSettings, {"live": "off", **self.options})
         self.handlers = Handlers(follows_scope=follow == "scope")
-        """What was declared."""
+        """The declared handlers and hooks."""
         self._runs: set[RunFollower] = set()
 
     def page(
@@ -56,8 +56,8 @@ class Farm:
     ) -> Callable[[F], F]:
         """Declare a handler: a coroutine function that gets a `Page`.
 
-        `pattern` is a glob on the path of the URL, `*` for any text, or a compiled expression to be found in the
-        URL; `label` is that of links followed by it. Of several patterns that match the first declared counts.
+        `pattern` is a glob on the path of the URL, `*` for any text, or a compiled expression that is searched in
+        the URL; `label` is the label of followed links. If several patterns match, the first declared one applies.
         """
 
         def declare(function: F) -> F:
@@ -67,7 +67,7 @@ class Farm:
         return declare
 
     def default(self, function: F) -> F:
-        """Declare the handler of pages that no other one is for."""
+        """Declare the handler of pages without another handler."""
         self.handlers.set_default(function)
         return function
 
@@ -100,43 +100,43 @@ class Farm:
         return function
 
     def on_finished(self, function: E) -> E:
-        """Declare a hook that is called with the summary at the end of a run; what it raises, `run` raises."""
+        """Declare a hook that is called with the summary at the end of a run; `run` raises its exceptions."""
         self.handlers.add_on_finished(function)
         return function
 
     async def try_page(self, record: Mapping[str, Any], *, label: str | None = None) -> PageHandled:
-        """Run the handler of a page on its record, without a browser, and return what it said: for tests.
+        """Run the handler of a page on its record, without a browser, and return its results: for tests.
 
-        `record` is one of `pages.jsonl`, or of `farm fetch --json URL`; `label` is that of the link to it. The
-        items are pairs of their kind and their fields. Raises what the handler raises.
+        `record` is a line of `pages.jsonl`, or the output of `farm fetch --json URL`; `label` is that of the link
+        to the page. The items are pairs of kind and fields. Raises the handler's exceptions.
         """
         return await self.handlers.handle(visited_of(record, label))
 
     async def run(self, seeds: Seeds = ()) -> Summary:
-        """Crawl from the seeds to the end and return the summary, which is in `summary.json` too.
+        """Crawl from the seeds to the end and return the summary, which is also in `summary.json`.
 
-        Without seeds the crawl in the output folder, or in Redis, goes on. Raises a FarmError where the run cannot
-        begin or cannot go on. A task that is cancelled gives back the pages under way; `stop` finishes them.
+        Without seeds it continues the crawl in the output folder, or in Redis. Raises a FarmError if the run
+        cannot start or cannot continue. A cancelled task releases the pages under way; `stop` finishes them.
         """
         end = await self._run(lambda: self._plan(seeds))
         await self.handlers.finished(end.summary)
         return end.summary
 
     def run_sync(self, seeds: Seeds = ()) -> Summary:
-        """Do as `run` does, in an event loop of its own: for scripts.
+        """Like `run`, in an event loop of its own: for scripts.
 
-        In the main thread the first SIGINT, SIGTERM or SIGHUP has the pages under way finished, and the second
-        gives them back; what is raised then is KeyboardInterrupt, or SystemExit with 128 and the signal's number.
-        Where a loop runs already, as in a notebook, the run has a thread of its own.
+        In the main thread, after the first SIGINT, SIGTERM or SIGHUP the pages under way are finished, after the
+        second they are released; then KeyboardInterrupt is raised, or SystemExit with 128 plus the signal's
+        number. If a loop is running, as in a notebook, the run has a thread of its own.
         """
         return run_to_end(lambda: self.run(seeds), self._stop)
 
     async def stream(self, seeds: Seeds = ()) -> AsyncGenerator[PageRecord, None]:
         """Crawl from the seeds and yield the record of each page when it is durable in the sinks.
 
-        The reader's pace is the crawl's: when `STREAM_MOST` records wait, no page is begun. Who stops reading has
-        the pages under way finished and the run ended; `contextlib.aclosing` waits for that. Raises as `run` does,
-        once all records are read.
+        A slow reader slows the crawl down: while `STREAM_MOST` records wait, no page is started. When the reader
+        stops, the pages under way are finished and the run ends; `contextlib.aclosing` waits for that. Raises like
+        `run`, after all records were read.
         """
         stream = RecordStream(STREAM_MOST)
         ends: list[RunEnd] = []
@@ -150,7 +150,7 @@ class Farm:
     async def render(self, url: str) -> PageRecord:
         """Render one page, without a crawl and without handlers, and return its record.
 
-        Raises PageNotRendered where the page was given up, or must not be visited; another FarmError as `run`.
+        Raises PageNotRendered if the page was given up, or must not be visited; other FarmErrors like `run`.
         """
         async with aclosing(self.render_many([url])) as pages:
             async for page in pages:
@@ -162,11 +162,11 @@ class Farm:
     async def render_many(
         self, urls: Iterable[str], *, ordered: bool = False
     ) -> AsyncGenerator[PageRecord | DeadPage, None]:
-        """Render pages, without a crawl and without handlers, and yield each as soon as it is there.
+        """Render pages, without a crawl and without handlers, and yield each when it is complete.
 
-        Of each URL that is given there is a record or, where none came, a DeadPage with the reason; a URL that is
-        given twice counts once. `ordered` keeps the order of the URLs: what comes before its turn waits in memory.
-        No file is kept. Raises as `run` does.
+        For each URL there is a record or, if it could not be rendered, a DeadPage with the reason; a repeated URL
+        counts once. `ordered` keeps the order of the URLs: records that are too early wait in memory.
+        No file is kept. Raises like `run`.
         """
         stream, given = RecordStream(STREAM_MOST), list(urls)
         async with render_plan(self._settings, given, stream) as plan:
@@ -181,7 +181,7 @@ class Farm:
                         yield early.pop(turns.pop(0) if ordered else url)
 
     def stop(self) -> None:
-        """Have the pages under way finished and the runs ended; may be called from any thread."""
+        """Finish the pages under way and end the runs; may be called from any thread."""
         self._stop(ExitReason.STOPPED)
 
     def _stop(self, reason: ExitReason) -> bool:
@@ -203,7 +203,7 @@ class Farm:
     async def _read(
         self, make_plan: Callable[[], RunPlan], stream: RecordStream, ends: list[RunEnd]
     ) -> AsyncGenerator[Mapping[str, Any] | Skip | DeadPage, None]:
-        """Run a plan, yield what its stream takes, and add its end to `ends`; end it where nobody reads on."""
+        """Run a plan, yield the objects of its stream, and add its end to `ends`; end it if the reader stops."""
         follower: list[RunFollower] = []
         running = asyncio.create_task(self._run(make_plan, follower.append), name="farm")
         running.add_done_callback(lambda _: stream.close())
@@ -245,7 +245,7 @@ class Farm:
 
 
 def load_app(name: str) -> Farm:
-    """Return the Farm that `MODULE:NAME` names. Raises UsageError where it is none."""
+    """Return the Farm that `MODULE:NAME` names. Raises UsageError if it is none."""
     found = load_attribute(name)
     if not isinstance(found, Farm):
         raise UsageError(f"--app {name}: it is not a Farm; name the object that `Farm()` has made.")

@@ -1,4 +1,4 @@
-"""Following a run from Python: its log, its end, and an event loop for it where there is none."""
+"""Runs from Python: their log, their end, and an event loop if there is none."""
 
 import asyncio
 import gc
@@ -31,20 +31,20 @@ REASONS = {
 
 
 class RunFollower:
-    """Follows a run that shows nothing but its log. Satisfies the port `RunObserver`."""
+    """Observes a run that only has a log. Implements the port `RunObserver`."""
 
     def __init__(self, settings: RunSettings) -> None:
         self._display = Display(
             settings.live, level=settings.log_level, form=settings.log_format, stderr=False, libraries=False
         )
         self.is_new = False
-        """Whether the output folder is one that the run makes."""
+        """Whether the run created the output folder."""
         self._loop = asyncio.get_running_loop()
         self._control: Control | None = None
         self._reason: ExitReason | None = None
 
     def opened(self, plan: RunPlan, tally: Tally, clock: Clock) -> None:
-        """Begin the log, and choose the view."""
+        """Start the log, and choose the view."""
         if self.is_new:
             # What is in it is as open to others as --file-mode says: the process's own mask is not the farm's.
             plan.output.mkdir(parents=True, exist_ok=True)
@@ -52,14 +52,14 @@ class RunFollower:
         self._display.open(plan.output, f"{plan.crawl} · {plan.output}", tally, clock)
 
     def ready(self, run: RunningCrawl) -> None:
-        """Take the run, which may have been told to stop already."""
+        """Keep the run, which may have to stop already."""
         self._control = run.assembly.control
         if self._reason is not None:
             self._control.end(self._reason)
         self._display.start()
 
     def stop(self, reason: ExitReason) -> bool:
-        """End the run once the pages under way are finished; return whether its node is at work."""
+        """End the run once the pages under way are finished; return whether its node is working."""
         self._reason = self._reason or reason
         if self._control is None:
             return False
@@ -67,7 +67,7 @@ class RunFollower:
         return True
 
     def ended(self) -> None:
-        """Take the view away."""
+        """Stop the view."""
         self._display.stop()
 
     def close(self) -> None:
@@ -76,7 +76,7 @@ class RunFollower:
 
 
 def run_to_end(work: Callable[[], Coroutine[Any, Any, T]], stop: Callable[[ExitReason], bool]) -> T:
-    """Run the work in an event loop of its own, in a thread where a loop runs already; return its result.
+    """Run the work in an event loop of its own, in a thread if a loop is running; return its result.
 
     `stop` is called by signals and returns whether that has an effect; the next signal cancels the work. Raises
     KeyboardInterrupt or SystemExit after a signal, and UsageError while the module is imported for `--app`.
@@ -114,7 +114,7 @@ def _in_own_loop(work: Callable[[], Coroutine[Any, Any, T]], stop: Callable[[Exi
 
 @contextmanager
 def _rare_collections() -> Generator[None, None, None]:
-    """Let Python's collector look less often meanwhile, as `farm run` does."""
+    """Let Python's garbage collector run less often meanwhile, like `farm run`."""
     before = gc.get_threshold()
     gc.set_threshold(GARBAGE_AFTER)
     try:
@@ -126,7 +126,7 @@ def _rare_collections() -> Generator[None, None, None]:
 async def _signalled(
     work: Coroutine[Any, Any, T], stop: Callable[[ExitReason], bool], received: list[signal.Signals]
 ) -> T:
-    """Await the work; meanwhile handle signals, if this is the thread that has them."""
+    """Await the work; meanwhile handle signals, if this is the main thread."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     is_main = threading.current_thread() is threading.main_thread()
     before = {one: signal.getsignal(one) for one in REASONS} if is_main else {}

@@ -1,4 +1,4 @@
-"""Which of the user's functions is for which page, and calling them. Satisfies the port `PageHandling`."""
+"""The user's functions: which page each is for, and how they are called. Implements the port `PageHandling`."""
 
 import fnmatch
 import inspect
@@ -43,7 +43,7 @@ class Route:
 
 
 class Handlers:
-    """The functions of one `Farm`, in the order in which they were declared."""
+    """The functions of one `Farm`, in the order of their declaration."""
 
     def __init__(self, *, follows_scope: bool) -> None:
         self.app: str | None = None
@@ -58,10 +58,10 @@ class Handlers:
         self._on_finished: list[EndFunction] = []
         self._labels: frozenset[str] = frozenset()
         self.login: LoginFlow | None = None
-        """How the user's code logs in to a site."""
+        """The user's login to a site."""
 
     def __bool__(self) -> bool:
-        """Whether there is anything to call."""
+        """Whether there is a function to call."""
         return bool(self._functions)
 
     @property
@@ -75,11 +75,11 @@ class Handlers:
 
     @property
     def digest(self) -> str:
-        """What tells whether two nodes have the same code: that of the modules in which the functions stand."""
+        """A digest to compare the code of two nodes: that of the modules that define the functions."""
         return digest_of(self._functions)
 
     def __reduce__(self) -> tuple[Callable[[str], "Handlers"], tuple[str]]:
-        """Let another process of the node find them by their name: functions do not travel."""
+        """Return a reference by which another process of the node imports them: functions are not pickled."""
         if self.app is None:
             raise UsageError(
                 "Several processes need the handlers in a module that each imports; run them by `farm run --app "
@@ -89,7 +89,7 @@ class Handlers:
 
     @property
     def follows_scope(self) -> bool:
-        """Whether links in scope are followed automatically: also where nothing but hooks is declared."""
+        """Whether links in scope are followed automatically: also if only hooks are declared."""
         return self._wants_scope or not (self._routes or self._labelled or self._default)
 
     @property
@@ -98,7 +98,7 @@ class Handlers:
         return bool(self._before)
 
     def add(self, function: PageFunction, pattern: str | re.Pattern[str] | None, label: str | None) -> None:
-        """Declare a function for pages. Raises UsageError for what cannot be meant."""
+        """Declare a function for pages. Raises UsageError for an invalid pattern or label."""
         _check(function)
         if (pattern is None) == (label is None):
             raise UsageError('@farm.page takes a pattern or a label; write @farm.page("/product/*").')
@@ -119,34 +119,34 @@ class Handlers:
             self._routes.append(Route(function, pattern=pattern))
 
     def set_default(self, function: PageFunction) -> None:
-        """Declare the function for pages that no other one is for. Raises UsageError for a second one."""
+        """Declare the function for pages without another one. Raises UsageError for a second one."""
         _check(function)
         if self._default is not None:
             raise UsageError("@farm.default is there already; a Farm has one.")
         self._default = function
 
     def add_before(self, function: PageFunction) -> None:
-        """Declare what is called before each navigation."""
+        """Declare a hook before each navigation."""
         _check(function)
         self._before.append(function)
 
     def add_after(self, function: PageFunction) -> None:
-        """Declare what is called with each page that has settled, before its handler."""
+        """Declare a hook for each settled page, before its handler."""
         _check(function)
         self._after.append(function)
 
     def add_on_dead(self, function: DeadFunction) -> None:
-        """Declare what is called with each URL that is given up."""
+        """Declare a hook for each URL that is given up."""
         _check(function)
         self._on_dead.append(function)
 
     def add_on_finished(self, function: EndFunction) -> None:
-        """Declare what is called with the summary at the end of a run."""
+        """Declare a hook for the end of a run, which gets the summary."""
         _check(function)
         self._on_finished.append(function)
 
     def set_login(self, function: LoginFunction, url: str, logged_in: str, secret: str) -> None:
-        """Declare what logs in. Raises UsageError for a second one, and for what cannot be meant."""
+        """Declare the login. Raises UsageError for a second one, and for invalid arguments."""
         _check(function)
         if self.login is not None:
             raise UsageError("@farm.login is there already; a Farm has one.")
@@ -164,7 +164,7 @@ class Handlers:
         return PageHandled()
 
     async def finished(self, summary: Summary) -> None:
-        """Call the hooks for the end of a run. Raises what they raise."""
+        """Call the hooks for the end of a run. Raises their exceptions."""
         for function in self._on_finished:
             await function(summary)
 
@@ -173,14 +173,14 @@ class Handlers:
         return await self._called(self._before, Page(visited, self._labels))
 
     async def handle(self, visited: VisitedPage) -> PageHandled:
-        """Call the hooks for a settled page, and the one function that is for it."""
+        """Call the hooks for a settled page, and the function for it."""
         function = self._function_for(visited)
         return await self._called(
             [*self._after, *([function] if function is not None else [])], Page(visited, self._labels)
         )
 
     def _function_for(self, visited: VisitedPage) -> PageFunction | None:
-        """Return the function; None for an error page, or where a block is shown in place of the page."""
+        """Return the function for a page; None for an error page or a block."""
         detection, task = visited.detection, visited.lease.task
         status = visited.page.status if visited.page is not None else 0
         if status >= _REFUSED or (detection is not None and detection.blocks):
@@ -204,7 +204,7 @@ class Handlers:
 
 
 def handlers_of(app: str) -> Handlers:
-    """Return the handlers of the Farm that `MODULE:NAME` names. Raises UsageError where it is none."""
+    """Return the handlers of the Farm that `MODULE:NAME` names. Raises UsageError if it is none."""
     found: object = getattr(load_attribute(app), "handlers", None)
     if not isinstance(found, Handlers):
         raise UsageError(f"--app {app}: it is not a Farm; name the object that `Farm()` has made.")

@@ -1,4 +1,4 @@
-"""What a handler emits, as sinks take it: values of JSON by names of columns."""
+"""The items that handlers emit, in the form for sinks: JSON values by names of columns."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from farm.sinks.record import json_line
 
 MOST_ITEMS = 10_000
 MOST_BYTES = 20_000_000
-"""Of the items of a page, as JSON."""
+"""Bytes of the items of a page, as JSON."""
 _KIND = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 _NAME_BYTES = 63
 
@@ -28,7 +28,7 @@ class Emitted:
         self._left_bytes = MOST_BYTES
 
     def add(self, item: Any, kind: str | None) -> None:
-        """Take an item as it is now. Raises TypeError for what is none, ValueError for what cannot be kept."""
+        """Add a copy of an item. Raises TypeError if it is not an item, ValueError if it cannot be kept."""
         if isinstance(item, type) or (not isinstance(item, Mapping | BaseModel) and not is_dataclass(item)):
             raise TypeError(
                 f"an item is a dict, a dataclass or a pydantic model, and not {type(item).__name__}"
@@ -56,7 +56,7 @@ class Emitted:
 
 
 def _json(item: Any) -> bytes:
-    """Return an item as JSON; half of a surrogate pair, as a page can hold one, is replaced."""
+    """Return an item as JSON; half of a surrogate pair, as pages may contain, is replaced."""
     try:
         return orjson.dumps(item, default=_plain)
     except TypeError as error:
@@ -79,7 +79,7 @@ def _plain(value: Any) -> Any:
 
 
 def _unfolded(value: Any) -> Any:
-    """Return a value without what only `orjson` or `_plain` know."""
+    """Return a value in plain JSON types."""
     if is_dataclass(value) and not isinstance(value, type):
         value = {one.name: getattr(value, one.name) for one in fields(value)}
     elif isinstance(value, BaseModel | Decimal):

@@ -21,7 +21,7 @@ is_loading: ContextVar[bool] = ContextVar("is_loading", default=False)
 def load_attribute(name: str) -> Any:
     """Return the object that `MODULE:NAME` names, the current folder's modules first.
 
-    Raises UsageError where there is none, with the place of what its module raises.
+    Raises UsageError if there is none, with the line at which its module raises.
     """
     module_name, colon, attribute = name.partition(":")
     if not colon or not module_name or not attribute.isidentifier():
@@ -51,14 +51,14 @@ def _imported(name: str, module_name: str, folder: str) -> ModuleType:
     except UsageError as error:
         raise UsageError(f"--app {name}: {error}") from None
     except Exception as error:
-        # It is the user's code: whatever it raises is told with its place.
+        # It is the user's code: any exception is reported with its line.
         raise UsageError(f"--app {name}: {told(error)}; correct it.") from error
     finally:
         is_loading.reset(token)
 
 
 def digest_of(functions: Iterable[Callable[..., Any]]) -> str:
-    """Return 12 hex digits that differ where the source of the functions' modules does; empty without any."""
+    """Return a digest (12 hex digits) of the source of the functions' modules; empty without any."""
     sources: dict[str, bytes] = {}
     for function in functions:
         code = _code_of(function)

@@ -1,4 +1,4 @@
-"""A login by the user's own code: what a function does on the browser's page takes the place of declared steps."""
+"""A login by the user's own code: a function on the browser's page replaces declared steps."""
 
 from collections.abc import Awaitable, Callable
 
@@ -15,7 +15,7 @@ LoginFunction = Callable[[BrowserPage], Awaitable[None]]
 
 
 class LoginHook:
-    """Calls the function; what it raises fails the login, with its place."""
+    """Calls the function; an exception fails the login, with its line."""
 
     def __init__(self, function: LoginFunction, app: Callable[[], str | None]) -> None:
         self.function = function
@@ -30,7 +30,7 @@ class LoginHook:
             raise LoginFailed(told(error)) from error
 
     def __reduce__(self) -> tuple[Callable[[str], "LoginHook"], tuple[str]]:
-        """Let another process of the node find it by the name of its Farm: functions do not travel."""
+        """Return a reference by which another process of the node imports its Farm: functions are not pickled."""
         app = self._app()
         if app is None:
             raise UsageError(
@@ -41,7 +41,7 @@ class LoginHook:
 
 
 def hook_of(app: str) -> LoginHook:
-    """Return the hook of the Farm that `MODULE:NAME` names. Raises UsageError where it has none."""
+    """Return the hook of the Farm that `MODULE:NAME` names. Raises UsageError if it has none."""
     login = getattr(getattr(load_attribute(app), "handlers", None), "login", None)
     if not isinstance(login, LoginFlow) or not isinstance(login.code, LoginHook):
         raise UsageError(f"--app {app}: it has no login; declare one by @farm.login.")

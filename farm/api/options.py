@@ -18,9 +18,7 @@ class Options(TypedDict, total=False):
     private Redis of its own].
     """
     redis_patience: str | None
-    """how long an outage of Redis is waited for [5m; before the first connection, and by other
-    commands than run, 5s].
-    """
+    """how long to wait for Redis [5m; before the first connection, and in commands other than run, 5s]."""
     redis_ca_file: str | PathLike[str] | None
     """trust the certificate authorities in this PEM file for rediss:// [the system's]."""
     seeds: str | None
@@ -28,50 +26,50 @@ class Options(TypedDict, total=False):
     sitemap: str | None
     """auto (from robots.txt), the URL of one, or off [off]."""
     sitemap_since: str | datetime | None
-    """only what sitemaps say has changed since."""
+    """only pages that changed since this date, as the sitemaps say."""
     scope: Literal["page", "prefix", "host", "domain", "any"] | None
     """how far to follow links [host]."""
     include: Sequence[str] | None
-    """only URLs in which this is found (repeatable)."""
+    """visit only URLs that contain this pattern (repeatable)."""
     exclude: Sequence[str] | None
-    """no URLs in which this is found (repeatable)."""
+    """skip URLs that contain this pattern (repeatable)."""
     depth: int | None
-    """how many links away from a seed."""
+    """how many links away from a seed [no limit]."""
     limit: int | None
     """how many pages to render, over all nodes and runs of the crawl [no limit]."""
     time_limit: str | None
     """how long to run [no limit]."""
     robots: Literal["obey", "ignore"] | None
-    """what to do about robots.txt and nofollow [obey]."""
+    """whether to obey robots.txt and nofollow [obey]."""
     keep_params: Sequence[str] | None
-    """tracking parameters that stay, between commas (repeatable): they say which page it is."""
+    """tracking parameters to keep, separated by commas (repeatable), because they identify the page."""
     hash_routes: Literal["off", "on", "auto"] | bool | None
-    """whether #/ and #! addresses are pages: auto where a page's script routes by them, on (which is
-    what the flag alone means) all of them as they are written [off].
+    """whether #/ and #! addresses are pages: auto, if a page's script routes by them; on (the flag
+    alone), always, as they are written [off].
     """
     dedup: Literal["exact", "bloom"] | None
-    """what knows the URLs seen: exact sets, or a Bloom filter that is a quarter the size [exact]."""
+    """how known URLs are stored: exact sets, or a Bloom filter of a quarter the size [exact]."""
     fresh: bool | None
     """forget the crawl of this name, records included, and start anew."""
     contexts: int | Literal["auto"] | None
-    """browser contexts that work at once [auto: two a core, more while there is CPU left]."""
+    """browser contexts that work at the same time [auto: two a core, more while there is CPU left]."""
     engines: int | Literal["auto"] | None
-    """browsers they are spread over [auto]."""
+    """browser processes for the contexts [auto]."""
     memory: str | None
     """budget of all processes [75%]."""
     ramp_up: str | None
-    """over which time contexts are started [10s]."""
+    """time in which all contexts are started [10s]."""
     recycle_pages: int | None
-    """pages a context serves [100]."""
+    """pages after which a context is replaced [100]."""
     isolation: Literal["site", "url"] | None
-    """what shares a context [site]."""
+    """whether a context is for one site or for one URL [site]."""
     browser: str | PathLike[str] | None
     """browser to run [Playwright's, else the system's]."""
     sandbox: bool | None
     """Chromium's sandbox [on, except for root]."""
     render: Literal["auto", "browser", "light", "fetch"] | None
-    """what brings the pages: browser, light (an engine that paints nothing), fetch (plain HTTP, no
-    script is run) or auto (the cheapest that is shown to bring the same) [browser].
+    """renderer of the pages: browser, light (an engine that paints nothing), fetch (plain HTTP,
+    without scripts) or auto (the cheapest whose results equal the browser's) [browser].
     """
     wait: str | None
     """settle, load, domcontentloaded or css:SELECTOR [settle]."""
@@ -80,11 +78,11 @@ class Options(TypedDict, total=False):
     settle_timeout: str | None
     """how long a page may take to settle [10s]."""
     block: Sequence[str] | None
-    """kinds that are not loaded: images,media,fonts,stylesheets,trackers or none [images,media,fonts;
-    nothing with --screenshot or --pdf].
+    """kinds of resources not to load: images,media,fonts,stylesheets,trackers or none
+    [images,media,fonts; nothing with --screenshot or --pdf].
     """
     max_page_size: str | None
-    """bytes that a page may bring, all that it loads included [no limit]."""
+    """bytes that a visit may receive, with everything that the page loads [no limit]."""
     viewport: tuple[int, int] | str | None
     """size of the window [1280x800]."""
     user_agent: str | None
@@ -92,17 +90,17 @@ class Options(TypedDict, total=False):
     click: Sequence[str] | None
     """click the first visible element that matches, once the page has settled (repeatable)."""
     click_times: int | None
-    """how often each --click is repeated while it brings something new [1]."""
+    """how often each --click is repeated while it loads something new [1]."""
     scroll: int | None
-    """scroll to the end until nothing new comes, N times at most [0]."""
+    """scroll to the end until nothing new is loaded, N times at most [0]."""
     consent: Literal["accept", "reject", "off"] | None
     """answer cookie banners, once a context, before the page is read [off]."""
     screenshot: bool | None
-    """a PNG of each page, all of it."""
+    """save a PNG of each whole page."""
     pdf: bool | None
-    """a PDF of each page."""
+    """save a PDF of each page."""
     download: bool | None
-    """keep the bytes of what is no page."""
+    """keep the bytes of URLs that are not pages."""
     max_download: str | None
     """largest download that is kept [32MiB]."""
     capture: Sequence[str] | None
@@ -110,15 +108,15 @@ class Options(TypedDict, total=False):
     capture_max: str | None
     """largest body of an answer that is kept by --capture [1MiB]."""
     har: bool | None
-    """a HAR file of each page: what it loaded, without bodies."""
+    """save a HAR file of each page: what it loaded, without bodies."""
     storage_state: str | PathLike[str] | None
     """cookies and local storage, in Playwright's format; each goes to its own site."""
     login: str | PathLike[str] | None
     """log in to a site by the steps of this TOML file, once for all nodes."""
     logged_in: str | None
-    """what only pages of a session show [as the file of --login says]."""
+    """selector that only pages of a session match [that of --login]."""
     header: Sequence[str] | None
-    """a request header, for the seeds' sites alone (repeatable)."""
+    """a request header, for the seeds' sites only (repeatable)."""
     locale: str | None
     """language of the browser, such as de-DE [the browser's own]."""
     timezone: str | None
@@ -130,27 +128,27 @@ class Options(TypedDict, total=False):
     site: Mapping[str, Mapping[str, Any]] | None
     """rate, concurrency, render, wait, block and headers of one site."""
     proxies: str | PathLike[str] | None
-    """proxies to go out by: a file with one URL a line (http, https, socks4, socks5)."""
+    """upstream proxies: a file with one URL a line (http, https, socks4, socks5)."""
     proxy_rotation: Literal["context", "page", "site"] | None
-    """what takes another proxy: context (a new context), page (every page), site (every site its own)
+    """when the proxy changes: context (a new context), page (every page), site (every site its own)
     [context].
     """
     proxy_rate: str | None
-    """visits by one proxy, to all sites and over all nodes [no limit]."""
+    """visits through one proxy, to all sites and over all nodes [no limit]."""
     proxy_cooldown: str | None
-    """how long a proxy that failed is left alone; each time in a row twice as long [60s]."""
+    """how long a failed proxy is not used; doubled with each failure in a row [60s]."""
     proxy_patience: str | None
-    """how long it is waited for a proxy that works [5m]."""
+    """how long to wait for a working proxy [5m]."""
     proxy_bytes: str | None
-    """how many bytes, both ways, may go by the proxies, over all nodes and runs of the crawl; at the
-    limit the run ends [no limit].
+    """how many bytes, in both directions, may pass through the proxies, over all nodes and runs of
+    the crawl; at the limit the run ends [no limit].
     """
     allow_network: Sequence[str] | None
     """private network that may be reached, CIDR[:port] (repeatable) [none]."""
     rate: str | None
-    """visits to one site, over all nodes [as fast as it answers well]."""
+    """visits to one site, over all nodes [learnt from its answers]."""
     site_concurrency: int | None
-    """visits to one site at once, over all nodes [8 at first, then as many as it answers well]."""
+    """visits to one site at once, over all nodes [8 at first, then learnt from its answers]."""
     global_rate: str | None
     """visits in all, over all nodes [no limit]."""
     global_concurrency: int | None
@@ -164,7 +162,7 @@ class Options(TypedDict, total=False):
     max_site_queued: int | None
     """the same for the URLs of one site and priority [1000000]."""
     lives: int | None
-    """deaths of nodes after which a URL that alone was being visited is given up [3]."""
+    """how many nodes may die while they visit only this URL before it is given up [3]."""
     sink: Sequence[str] | None
     """where records go: jsonl:[FILE[.gz|.zst]], csv:[FILE], sqlite:///FILE,
     postgresql://HOST/DATABASE, parquet:DIR, warc:DIR or stdout:; s3://BUCKET/PREFIX in place of
@@ -172,13 +170,13 @@ class Options(TypedDict, total=False):
     output folder].
     """
     sink_patience: str | None
-    """how long an outage of a sink is waited for [5m]."""
+    """how long to wait for an unavailable sink [5m]."""
     warc_all: bool | None
-    """put all that the pages load into --sink warc:DIR, not their documents alone."""
+    """store everything that pages load in --sink warc:DIR, not only their documents."""
     html: bool | None
     """keep the pages' HTML [yes]."""
     bodies: bool | None
-    """keep the HTML as packed files in place of the records: bodies/ in the output folder, the same
+    """keep the HTML in compressed files instead of records: bodies/ in the output folder, the same
     HTML once.
     """
     text: bool | None
@@ -192,26 +190,22 @@ class Options(TypedDict, total=False):
     extract: str | PathLike[str] | None
     """extract items as this TOML file declares them."""
     snapshots: bool | None
-    """keep picture and HTML of what pages showed whose URLs are given up, the last 1,000: snapshots/
-    [no].
-    """
+    """keep a picture and the HTML of pages whose URLs are given up, the last 1,000: snapshots/ [no]."""
     max_disk: str | None
     """how large the output folder may become; at the limit the run ends [no limit]."""
     file_mode: int | str | None
-    """mode of the files that are written, such as 0640 for readers of the group [0600]."""
+    """mode of written files, such as 0640 to let the group read them [0600]."""
     webhook: str | None
-    """POST what happens there, signed: a dead letter, a blocked site, the end of the crawl, a limit
-    reached.
-    """
+    """POST events there, signed: a dead letter, a blocked site, the end of the crawl, a limit reached."""
     webhook_secret_file: str | PathLike[str] | None
-    """the secret by which the events are signed."""
+    """the secret that signs the events."""
     otlp: str | None
     """send a trace of each visit there, by OpenTelemetry's OTLP over HTTP, such as
     http://127.0.0.1:4318.
     """
     keep_for: str | None
-    """how long Redis keeps a crawl that is finished, once its nodes have ended; `farm run`, `add` and
-    `dead replay` keep it for good [for ever].
+    """how long Redis keeps a finished crawl once its nodes have ended; `farm run`, `add` and `dead
+    replay` cancel this [for ever].
     """
     node: str | None
     """name of this node [host name and a random part, kept in the output folder]."""
@@ -220,23 +214,21 @@ class Options(TypedDict, total=False):
     cores [1].
     """
     drain_timeout: str | None
-    """within what time a run that is told to end has ended: most of it is for the pages under way
-    [25s].
-    """
+    """how long a run that receives a signal may take to end, mostly for the pages under way [25s]."""
     stay: bool | None
     """wait for `farm add` when nothing is left [no]."""
     live: Literal["auto", "on", "off"] | None
     """the live view [auto: when in a terminal]."""
     log_level: Literal["debug", "info", "warning", "error"] | None
-    """least level logged [info]."""
+    """lowest level that is logged [info]."""
     log_format: Literal["text", "json"] | None
     """format of the log [text]."""
     metrics_port: int | None
-    """serve the view as a web page, /metrics for Prometheus, /healthz and /readyz there; 0 is any
-    port [off].
+    """serve the view as a web page, /metrics for Prometheus, /healthz and /readyz on this port; 0 is
+    any [off].
     """
     metrics_host: str | None
-    """address that the metrics are served on [127.0.0.1]."""
+    """address on which the metrics are served [127.0.0.1]."""
     token_file: str | PathLike[str] | None
     """a file with what the web page asks for before it shows URLs and pictures, and can pause the
     crawl.

@@ -1,4 +1,4 @@
-"""`Page`: what a handler gets of a page, and what it says of it."""
+"""`Page`: the page that a handler gets, and the handler's results."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, NoReturn
@@ -32,11 +32,11 @@ _NO_PAGE = RenderedPage("", 0, {}, "")
 
 
 class PageVerdict(BaseException):
-    """Ends a handler by what it said of its page. No Exception, so that no `except` of a handler takes it."""
+    """Ends a handler with its verdict. Not an Exception, so that an `except` in a handler does not catch it."""
 
 
 class Page:
-    """A page as its handler gets it; nothing of it is read from the browser but by `live`."""
+    """The page that a handler gets; only `live` accesses the browser."""
 
     def __init__(self, visited: VisitedPage, labels: frozenset[str]) -> None:
         self._visited = visited
@@ -50,7 +50,7 @@ class Page:
 
     @property
     def url(self) -> str:
-        """The canonical URL that is visited, whatever redirects."""
+        """The canonical URL of the visit, independent of redirects."""
         return self._visited.lease.task.url
 
     @property
@@ -80,7 +80,7 @@ class Page:
 
     @property
     def html(self) -> str:
-        """The DOM as it was when the page had settled."""
+        """The DOM of the settled page."""
         return self._page.html
 
     @property
@@ -90,17 +90,17 @@ class Page:
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """What the page says of itself to programs: `json_ld`, `open_graph`, `twitter`, `microdata`, `errors`."""
+        """The page's metadata for programs: `json_ld`, `open_graph`, `twitter`, `microdata`, `errors`."""
         return self._page.metadata or NO_METADATA
 
     @property
     def meta(self) -> Mapping[str, Any]:
-        """What the seed, or the handler that followed a link here, has given along."""
+        """The `meta` of the seed, or of the handler that followed a link here."""
         return self._visited.lease.task.meta
 
     @property
     def label(self) -> str | None:
-        """The label that a link was followed by; None where there is none."""
+        """The label with which a link was followed; None without one."""
         return self._visited.lease.task.label or None
 
     @property
@@ -115,31 +115,31 @@ class Page:
 
     @property
     def blocked_by(self) -> str | None:
-        """Who keeps the visitor out; None where nobody does."""
+        """The vendor of a block; None if the page is not a block."""
         found = self._visited.detection
         return found.by if found is not None and found.blocks else None
 
     def css(self, selector: str) -> list[Selected]:
-        """Return what a CSS selector matches in the HTML, in order. Raises ValueError for one that is none."""
+        """Return the matches of a CSS selector in the HTML, in order. Raises ValueError for an invalid one."""
         return select(self._parsed(), selector)
 
     def xpath(self, path: str) -> list[Selected]:
-        """Return what an XPath expression finds in the HTML. Raises ValueError for one that is none."""
+        """Return the results of an XPath expression in the HTML. Raises ValueError for an invalid one."""
         return find(self._parsed(), path)
 
     async def live(self) -> BrowserPage:
-        """Return the browser's page, as Playwright has it; it stays open until the handler ends.
+        """Return Playwright's page; it stays open until the handler ends.
 
-        What it costs, and what is different in it, docs/python.md says.
+        docs/python.md describes its costs and its differences.
         """
         shown: BrowserPage = await self._visited.live()
         return shown
 
     def emit(self, item: Any, kind: str | None = None) -> None:
-        """Keep an item with the page: a dict, a dataclass or a pydantic model, as it is now.
+        """Keep a copy of an item with the page: a dict, a dataclass or a pydantic model.
 
-        `kind` is its class's name in lower case unless given, and `item` for a dict. Raises TypeError or
-        ValueError for what cannot be written as JSON, or is too much for a page.
+        The default `kind` is its class's name in lower case, and `item` for a dict. Raises TypeError or
+        ValueError for an item that cannot be written as JSON, or is too much for a page.
         """
         self._emitted.add(item, kind)
 
@@ -151,7 +151,7 @@ class Page:
         meta: Mapping[str, Any] | None = None,
         render: Literal["auto", "browser", "light", "fetch"] | None = None,
     ) -> int:
-        """Follow a link, whatever the scope, and return how many there are; each URL is visited once in a crawl.
+        """Follow a link, regardless of the scope, and return how many; each URL is visited once in a crawl.
 
         `target` is a URL, a link or element of the page, or a CSS selector, of which all that it matches is
         followed. A text is a URL where it begins with `http:`, `https:`, `/`, `./`, `../` or `?`. `label` names
@@ -175,21 +175,21 @@ class Page:
         return len(urls)
 
     def skip(self, reason: str) -> NoReturn:
-        """End the handler and keep nothing of the page but the links that it follows; no failure."""
+        """End the handler and keep only the links that it follows; the page is not a failure."""
         self._end(PageSkipped(reason[:MOST_REASON_CHARS]))
 
     def retry(self, reason: str, delay_s: float | None = None) -> NoReturn:
-        """End the handler and visit the page again, as often as a page that fails; keep nothing of this visit."""
+        """End the handler and visit the page again, as often as failures are retried; keep nothing of this one."""
         if delay_s is not None and not 0 <= delay_s <= LONGEST_DELAY_S:
             raise ValueError(f"a delay is from 0 to {LONGEST_DELAY_S:,.0f} seconds, and not {delay_s}")
         self._end(PageRetried(reason[:MOST_REASON_CHARS], delay_s))
 
     def fail(self, reason: str) -> NoReturn:
-        """End the handler and give the page up at once: it is a dead letter with this reason."""
+        """End the handler and give the page up immediately: it becomes a dead letter with this reason."""
         self._end(PageFailed(reason[:MOST_REASON_CHARS]))
 
     def handled(self) -> PageHandled:
-        """Return what was said of the page."""
+        """Return the results for the page."""
         return PageHandled(self._emitted.items, self._links, self._verdict)
 
     def _end(self, verdict: PageSkipped | PageRetried | PageFailed) -> NoReturn:
@@ -220,7 +220,7 @@ class Page:
 
 
 def _joined(address: str, base: str) -> str:
-    """Return the absolute address; one that is none stays as it is, and is skipped with its reason."""
+    """Return the absolute address; an invalid one is not changed, and is skipped with its reason."""
     try:
         return str(ada_url.URL(address, base=base).href)
     except ValueError:

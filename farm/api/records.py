@@ -1,4 +1,4 @@
-"""The record of a page as Python code has it: the columns that are in every sink, by their types."""
+"""The record of a page in Python: the columns of every sink, with their types."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, TypedDict
@@ -61,7 +61,7 @@ class PageRecord(TypedDict):
 
 
 def visited_of(record: Mapping[str, Any], label: str | None) -> VisitedPage:
-    """Return the visit that a record is of, as a handler gets it; what the record lacks is empty.
+    """Return the visit of a record, in the form for handlers; missing keys are empty.
 
     Raises UsageError for a record without an address.
     """

@@ -1,4 +1,4 @@
-"""Pages without a crawl: each URL is rendered once, by a run of these alone in a folder that goes with it."""
+"""Pages without a crawl: each URL is rendered once, in a run with only these URLs and a temporary folder."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -39,11 +39,11 @@ OF_A_CRAWL: Mapping[str, Any] = {
     "ramp_up": 0.0,
     "extract": None,
 }
-"""What a page alone has no use for, and what stands in its place."""
+"""Options without use for a single page, and their replacements."""
 
 
 class PageNotRendered(FarmError):
-    """A page that was asked for was given up, or must not be visited."""
+    """The requested page was given up, or must not be visited."""
 
     def __init__(self, page: DeadPage) -> None:
         super().__init__(f"{page.url}: {page.reason}{': ' if page.detail else ''}{page.detail}")
@@ -51,7 +51,7 @@ class PageNotRendered(FarmError):
 
 
 class ToldDead:
-    """Tells a stream of each URL that is given up, and runs no code on pages: a `PageHandling`."""
+    """Adds each URL that is given up to a stream, and runs no code on pages: a `PageHandling`."""
 
     follows_scope = True
     digest = ""
@@ -62,7 +62,7 @@ class ToldDead:
         self._stream = stream
 
     async def dead(self, page: DeadPage) -> PageHandled:
-        """Tell it."""
+        """Add it to the stream."""
         self._stream.put_dead(page)
         return PageHandled()
 
@@ -81,7 +81,7 @@ async def render_plan(
 ) -> AsyncGenerator[RunPlan, None]:
     """Yield the plan of a run that renders these pages, for as long as its folder is there.
 
-    What reads and writes files for that is done in threads: the loop is the caller's. Raises UsageError.
+    Files are read and written in threads, since the loop is the caller's. Raises UsageError.
     """
     for name in FILES:
         if getattr(settings, name, False):
@@ -102,5 +102,5 @@ def _plan(settings: RunSettings, urls: Sequence[str], stream: RecordStream, outp
 
 
 def rendered(taken: Mapping[str, Any] | Skip | DeadPage) -> Mapping[str, Any] | DeadPage:
-    """Return what came of a URL: its record, or why there is none."""
+    """Return the result for a URL: its record, or why there is none."""
     return DeadPage(taken.url, str(taken.reason), taken.detail, 1) if isinstance(taken, Skip) else taken

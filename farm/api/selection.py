@@ -1,4 +1,4 @@
-"""What handlers select in a page, by the parsers that declarations of items use."""
+"""Selections of handlers in a page, with the parsers of declarations of items."""
 
 from functools import lru_cache
 
@@ -6,7 +6,7 @@ from farm.extract.documents import CompiledXPath, Document, Element, check_css, 
 
 
 class Selected:
-    """What a selector matches: an element, or a text that an XPath names."""
+    """A match of a selector: an element, or a text of an XPath expression."""
 
     __slots__ = ("_found",)
 
@@ -15,7 +15,7 @@ class Selected:
 
     @property
     def text(self) -> str:
-        """The text with single spaces; blocks are apart."""
+        """The text with single spaces, also between blocks."""
         return " ".join(self._found.split()) if isinstance(self._found, str) else self._found.text()
 
     @property
@@ -24,20 +24,20 @@ class Selected:
         return self._found if isinstance(self._found, str) else self._found.html()
 
     def attr(self, name: str) -> str | None:
-        """Return an attribute as it stands there; None where there is none."""
+        """Return an attribute as it stands there; None if there is none."""
         return None if isinstance(self._found, str) else self._found.attribute(name)
 
     @property
     def address(self) -> str | None:
-        """What the element leads to, as it stands there: its `href`, `src`, `action` or `content`."""
+        """The element's address, unchanged: its `href`, `src`, `action` or `content`."""
         return self.attr("")
 
     def css(self, selector: str) -> "list[Selected]":
-        """Return what a CSS selector matches in the element, in order. Raises ValueError for one that is none."""
+        """Return the matches of a CSS selector in the element, in order. Raises ValueError for an invalid one."""
         return [] if isinstance(self._found, str) else select(self._found, selector)
 
     def xpath(self, path: str) -> "list[Selected]":
-        """Return what an XPath expression finds from the element. Raises ValueError for one that is none."""
+        """Return the results of an XPath expression from the element. Raises ValueError for an invalid one."""
         return [] if isinstance(self._found, str) else find(self._found, path)
 
     def __repr__(self) -> str:
@@ -46,13 +46,13 @@ class Selected:
 
 
 def select(within: Document | Element, selector: str) -> list[Selected]:
-    """Return what a CSS selector matches. Raises ValueError for one that is none, `Unreadable` for too much."""
+    """Return the matches of a CSS selector. Raises ValueError if it is invalid, `Unreadable` if it is too slow."""
     _check(selector)
     return [Selected(one) for one in within.css(selector)]
 
 
 def find(within: Document | Element, path: str) -> list[Selected]:
-    """Return what an XPath expression finds. Raises ValueError for one that is none, `Unreadable` as `select`."""
+    """Return the results of an XPath expression. Raises ValueError if invalid, `Unreadable` like `select`."""
     return [Selected(one) for one in within.xpath(_compiled(path))]
 
 

@@ -1,11 +1,11 @@
-"""The composition root: the only place that sees both a port and the adapter that fits it.
+"""The composition root: the only package that connects a port with its adapter.
 
-preflight   what a run will be, checked before anything is touched
-access      a crawl from its settings: its folder, its Redis, what is there already
-limits      what the user allows, as the frontier, the learner of paces and admission take it
-session     the output folder and its lock, Redis and the crawl in it, for as long as a run lasts
-assembly    the node, joined: gateway, pool, workers, sink; `traffic`, `rendering`, `records` are parts of it
-running     a run from its plan to its end, for whoever follows it
-run_summary what a run came to, of the parts that know it
-doctor      whether this machine is fit for all that
+preflight   the plan of a run, checked before anything is created
+access      a crawl from its settings: its folder, its Redis, and whether it exists
+limits      the user's limits, as parameters of the frontier, of the learner of paces, and of admission
+session     the output folder and its lock, Redis and the crawl in it, for the duration of a run
+assembly    the node: gateway, pool, workers, sink; `traffic`, `rendering`, `records` are parts of it
+running     a run from its plan to its end, with its observer
+run_summary the results of a run
+doctor      whether this machine can run the farm
 """

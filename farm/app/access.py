@@ -1,4 +1,4 @@
-"""How a crawl is reached from its settings: its folder, its Redis, and the crawl that is there already."""
+"""Access to a crawl from its settings: its folder, its Redis, and the existing crawl."""
 
 import shlex
 import ssl
@@ -47,9 +47,9 @@ def output_folder(settings: RunSettings, seeds: tuple[Seed, ...]) -> Path:
 
 
 def redis_url(settings: RedisSettings) -> str:
-    """Return the URL of the user's Redis, with the authorities that its certificate is checked by.
+    """Return the URL of the user's Redis, with the authorities that verify its certificate.
 
-    Raises UsageError where the URL or the file of authorities cannot be meant.
+    Raises UsageError if the URL or the file of authorities is invalid.
     """
     url, authorities = settings.redis.reveal(), settings.redis_ca_file
     check_url(url)
@@ -64,7 +64,7 @@ def redis_url(settings: RedisSettings) -> str:
 
 
 def check_authorities(option: str, path: Path) -> None:
-    """Raise UsageError where the file that an option names holds no certificate, or a malformed one."""
+    """Raise UsageError if the file that an option names holds no certificate, or a malformed one."""
     try:
         text = path.read_text(encoding="ascii")
         found = trust.certificates(text)
@@ -78,10 +78,10 @@ def check_authorities(option: str, path: Path) -> None:
 
 
 def short_patience_s(settings: RedisSettings) -> float:
-    """Return the patience of whoever cannot tell an outage from a wrong address, or is waited for by a person.
+    """Return how many seconds a first connection waits for Redis: the address may be wrong, and a person waits.
 
-    It holds for the first connection of a run and for commands that look in from outside. Patience that is asked
-    for is granted: a machine may start its nodes before its Redis.
+    It applies to the first connection of a run and to commands that read a crawl from outside. The user's
+    `--redis-patience` overrides it: a machine may start its nodes before its Redis.
     """
     return settings.redis_patience if "redis_patience" in settings.model_fields_set else FIRST_PATIENCE_S
 
@@ -90,10 +90,10 @@ def short_patience_s(settings: RedisSettings) -> float:
 async def open_existing_crawl(
     settings: CrawlSettings, *, goes_on: bool = False
 ) -> AsyncIterator[tuple[Crawl, RedisFrontier]]:
-    """Open an existing crawl, its embedded Redis included: the run's while it lives, else one for the moment.
+    """Open an existing crawl and its embedded Redis: that of a live run, else one that is started for the command.
 
-    One that `goes_on` is kept, though it was to end by itself.
-    A run waits for minutes until Redis is well again; whoever types a command is to be told now that it is not.
+    With `goes_on` a crawl that would expire is kept.
+    A run waits for minutes until Redis answers again; a command reports at once that it does not.
     """
     async with AsyncExitStack() as stack:
         is_private = settings.redis == EMBEDDED
@@ -116,7 +116,7 @@ async def _embedded(settings: CrawlSettings, stack: AsyncExitStack) -> str:
     running = EmbeddedRedis.running_url(folder)
     if running is not None:
         return running
-    # The run is over: nobody else may start on this folder while its data are served to us.
+    # The run has ended: no other one may start in this folder while this command serves its data.
     lock = FolderLock(output / PRIVATE / "lock")
     lock.take()
     stack.callback(lock.release)
@@ -126,7 +126,7 @@ async def _embedded(settings: CrawlSettings, stack: AsyncExitStack) -> str:
 
 
 def check_at_work(settings: CrawlSettings) -> None:
-    """Raise UsageError where the crawl has a private Redis that no run has started: nobody works on it then."""
+    """Raise UsageError if the crawl has a private Redis and no run has started it: no node works on it then."""
     if settings.redis != EMBEDDED:
         return
     output = crawl_folder(settings)
@@ -137,9 +137,9 @@ def check_at_work(settings: CrawlSettings) -> None:
 
 
 def crawl_folder(settings: FolderSettings) -> Path:
-    """Return the output folder that is given, that of the named crawl, or of the only one there is.
+    """Return the given output folder, that of the named crawl, or that of the only crawl.
 
-    Raises UsageError where there is none or more than one.
+    Raises UsageError if there is none or more than one.
     """
     if settings.output is not None:
         return settings.output
@@ -156,31 +156,31 @@ def crawl_folder(settings: FolderSettings) -> Path:
 
 
 async def add_seeds(crawl: Crawl, frontier: RedisFrontier, seeds: Sequence[Seed]) -> tuple[ScopeRules, int]:
-    """Add the seeds; return the crawl's rules, which know what other nodes' seeds brought, and how many were new.
+    """Add the seeds; return the crawl's rules, extended by the seeds of other nodes, and how many seeds were new.
 
-    The scope is told before the URLs are there to be leased: a node that visits one must follow its links.
+    The scope is extended before the URLs can be leased: a node that visits one must follow its links.
     """
     agreed = crawl.settings
     rules = ScopeRules(
         agreed["scope"], [seed.url for seed in seeds], agreed["include"], agreed["exclude"], agreed["depth"]
     )
-    units = {rules.scope_unit(seed.url) for seed in seeds}
-    await frontier.scope.add([unit for unit in units if unit is not None])
+    for scope_unit in {rules.scope_unit(seed.url) for seed in seeds} - {None}:
+        await frontier.extend_scope(scope_unit or "")
     for extension in await frontier.scope_sites():
         rules.extend(extension)
     return rules, await frontier.add([seed.task(crawl.key) for seed in seeds])
 
 
 def another_crawl(output: Path, stored: Mapping[str, Any], given: Mapping[str, Any]) -> UsageError:
-    """Return the error: how the settings differ, and a folder that is free for the other crawl."""
+    """Return the error that says how the settings differ, with an unused folder for the other crawl."""
     return UsageError(
-        f"The crawl in {output} was begun with {contradictions(stored, given)}: that is another crawl; "
+        f"The crawl in {output} was created with {contradictions(stored, given)}: that is another crawl; "
         f"give it a folder of its own with --output {shlex.quote(str(_free(output)))}, leave the option out "
-        "to go on with the crawl that is there, or begin it anew with --fresh."
+        "to go on with the crawl that is there, or start it anew with --fresh."
     )
 
 
 def _free(folder: Path) -> Path:
-    """Return the first of `NAME-2`, `NAME-3`, ... beside the folder that is not there."""
+    """Return the first of `NAME-2`, `NAME-3`, ... beside the folder that does not exist."""
     names = (folder.with_name(f"{folder.name}-{number}") for number in count(2))
     return next(path for path in names if not path.exists())

@@ -1,4 +1,4 @@
-"""The node of one process: its parts, each opened after those that it needs, and joined."""
+"""The node of one process: its parts, each opened after those that it needs."""
 
 import asyncio
 import resource
@@ -58,20 +58,20 @@ from farm.scope.links import RedirectPolicy
 from farm.settings.commands import RunSettings
 
 FOLDER_BYTES = 256 * 2**20
-"""Of the order of what the pages of an engine write to its folder, shared memory included."""
+"""About as much as the pages of an engine write to its folder, shared memory included."""
 SHARED_MEMORY = {"/dev/shm": 8 * 2**20}  # noqa: S108 - looked at; Playwright's Chromium shares memory by files
 VISITS_SHARE = 0.6
-"""Of the time to end the part that is for the pages under way; the rest is to give leases back and to close."""
+"""The share of the drain timeout for the pages under way; the rest is for releasing leases and closing."""
 VISIT_GRACE_S = 30.0
-"""On top of the page deadline: opening a context, waiting for an engine, closing what hung."""
+"""Added to the page deadline: opening a context, waiting for an engine, closing what hangs."""
 HANDLER_CALLS = 2
-"""Of the user's code in a visit: before the navigation, and on the page."""
+"""How often the user's code runs in a visit: before the navigation, and on the page."""
 SPREAD_S = 10.0
-"""Over how long the slots come back at most when an outage of Redis is over."""
+"""The longest time over which the slots resume after an outage of Redis."""
 
 
 LIFE = 8
-"""How many digits of its incarnation a node's slots are named by."""
+"""How many digits of a node's incarnation are in the names of its slots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +90,9 @@ class NodeParts:
 
 @asynccontextmanager
 async def beating(session: CrawlSession, clock: Clock) -> AsyncIterator[Heartbeat]:
-    """Say that the node is alive, and renew its leases, until the end.
+    """Send the node's heartbeats and renew its leases until the end.
 
-    To be entered before what may take long: whoever is silent meanwhile is taken for dead.
+    Enter it before anything that may take long: a silent node is considered dead.
     """
     heartbeat = Heartbeat(
         lambda: RedisLeaseRenewer(session.redis_url, session.crawl),
@@ -120,7 +120,7 @@ async def assemble_node(
     clock: Clock,
     companions: Sequence[Companion] = (),
 ) -> AsyncIterator[NodeParts]:
-    """Join the parts; leaving takes them apart in the reverse order, each within a deadline of its own.
+    """Build the node; on exit its parts are closed in the reverse order, each within a deadline of its own.
 
     `companions` run beside the node as long as it does.
     """
@@ -243,7 +243,7 @@ async def _workers(
     control: Control,
     params: WorkerParams,
 ) -> list[Worker]:
-    """Return a worker for each context, with a port of the gateway and a route of its own."""
+    """Return a worker for each context, with its own port of the gateway and its own egress route."""
     workers = []
     for index in range(plan.contexts):
         name = f"{index + 1:02d}"

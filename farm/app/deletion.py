@@ -1,4 +1,4 @@
-"""Deleting a crawl: what Redis knows of it, and where that is wanted what its runs wrote to an output folder."""
+"""Deleting a crawl: its keys in Redis and, if requested, the files that its runs wrote to an output folder."""
 
 import asyncio
 import shutil
@@ -25,12 +25,12 @@ from farm.sinks.output import clear_output
 RUN_FILES = ("summary.json", LOG_NAME, f"{LOG_NAME}.[0-9]", f"{FAILURE_REPORT}*.txt")
 """What runs have written besides their records, as patterns."""
 _CLEARED = frozenset({"jsonl", "csv", "parquet", "warc"})
-"""The kinds of sinks whose files are the crawl's alone; a database may have the records of other crawls."""
+"""The kinds of sinks whose files belong to one crawl; a database may have the records of other crawls."""
 
 
 @dataclass(frozen=True, slots=True)
 class Doomed:
-    """A crawl that may be deleted: nobody works on it. `what` names it, and what goes with it, to a person."""
+    """A crawl that may be deleted, since no node works on it. `what` describes to a person what is deleted."""
 
     what: str
     crawl: str
@@ -41,9 +41,9 @@ class Doomed:
 
 @asynccontextmanager
 async def deletable(settings: DeleteSettings) -> AsyncIterator[Doomed]:
-    """Find the crawl, and keep runs from its output folder meanwhile.
+    """Find the crawl, and lock its output folder against runs meanwhile.
 
-    Raises UsageError where there is none, or a run or a node is at work on it.
+    Raises UsageError if there is none, or a run or a node works on it.
     """
     with ExitStack() as stack:
         if settings.redis == EMBEDDED:
@@ -71,7 +71,7 @@ async def deletable(settings: DeleteSettings) -> AsyncIterator[Doomed]:
 
 
 def _records_folder(settings: DeleteSettings) -> Path | None:
-    """Return the folder whose records go too; None where they stay. Raises UsageError where it is not known."""
+    """Return the folder whose records are deleted too; None if they stay. Raises UsageError if it is not known."""
     if not settings.records:
         return None
     folder = settings.output or (CRAWLS / settings.crawl if settings.crawl else None)
@@ -89,7 +89,7 @@ def _hold(folder: Path, stack: ExitStack) -> None:
 
 
 async def _known(client: RedisClient, name: str) -> str:
-    """Return what a person may want to know before; raises UsageError where nodes are at work on the crawl."""
+    """Return warnings to show before the deletion; raises UsageError if nodes work on the crawl."""
     try:
         frontier = RedisFrontier(client, await find_crawl(client, name))
         at_work = [node.name for node in await frontier.nodes.list() if node.is_alive]
@@ -99,7 +99,7 @@ async def _known(client: RedisClient, name: str) -> str:
             return ", which is there in part"
         raise
     except (CrawlUnreadable, FrontierRefused):
-        return ", which cannot be read, so that nobody knows whether nodes are at work on it"
+        return ", which cannot be read, so nodes may be working on it"
     if at_work:
         raise UsageError(
             f"The crawl {name!r} is worked on by {', '.join(at_work[:3])}; end its nodes with `farm drain`, and "
@@ -111,7 +111,7 @@ async def _known(client: RedisClient, name: str) -> str:
 async def delete(doomed: Doomed) -> tuple[int, list[str]]:
     """Delete it; return how many keys of Redis went, and what stays: names in the output folder, files elsewhere.
 
-    Raises OutputUnwritable where a file cannot be removed.
+    Raises OutputUnwritable if a file cannot be removed.
     """
     keys = await delete_crawl(doomed.redis, doomed.crawl) if doomed.redis is not None else 0
     if doomed.folder is None:
@@ -147,7 +147,7 @@ def _delete_files(folder: Path, *, with_records: bool) -> list[str]:
 
 
 def _sinks(private: Path) -> list[SinkAddress]:
-    """Return the sinks that the folder's runs had; those with secrets are kept masked, and are none of files."""
+    """Return the sinks of the folder's runs; those with secrets are kept masked, and are not files."""
     found = []
     for text in kept_sinks(private):
         with suppress(ValueError):

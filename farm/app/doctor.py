@@ -1,4 +1,4 @@
-"""Is this machine fit? Each check says what it found, and the remedy where that is not enough."""
+"""Whether this machine can run the farm: each check reports what it found, and a remedy for what is missing."""
 
 import asyncio
 import contextlib
@@ -46,7 +46,7 @@ ROOM_WANTED = 2**30
 MIB = 2**20
 PROBE_BYTES = 1 << 16
 ANY_URL = "https://shop.example/"
-"""Where none is configured: the run is only planned."""
+"""The URL of a run that is only planned, if none is configured."""
 MOST_NAMED = 5
 
 
@@ -61,7 +61,7 @@ class Check:
 
 
 async def examine(settings: DoctorSettings) -> AsyncIterator[Check]:
-    """Yield the findings one by one; the slow ones (a browser is really started) come first."""
+    """Yield the checks one by one, the slow ones first (a browser is started)."""
     yield await _browser(settings)
     yield await of_light_engine()
     yield await _redis(settings)
@@ -80,7 +80,7 @@ async def examine(settings: DoctorSettings) -> AsyncIterator[Check]:
 
 
 async def _audit(settings: DoctorSettings) -> Check:
-    """Prove the crawl's invariants; what does not hold is a bug of ours, and worth a report: a line each."""
+    """Check the crawl's invariants; a violation is a bug of the farm, and is reported in a line."""
     try:
         async with open_existing_crawl(settings) as (crawl, frontier):
             examined = await frontier.examine()
@@ -98,9 +98,9 @@ async def _audit(settings: DoctorSettings) -> Check:
 
 
 async def _tables(settings: DoctorSettings) -> Check | None:
-    """Say what is wrong in the site tables of `farm.toml`, and which are of no use; None where there are none.
+    """Check the site tables of `farm.toml` for errors, and for tables without effect; None if there are none.
 
-    The scope is that of the crawl that the settings name, else what `farm.toml` says.
+    The scope is that of the crawl that the settings name, else that of `farm.toml`.
     """
     try:
         given = load(TableSettings, (), "farm doctor", "")
@@ -122,7 +122,7 @@ async def _tables(settings: DoctorSettings) -> Check | None:
     return Check(
         "tables",
         "warning",
-        f"no site in scope ({scope}) is meant by {named}{more}; correct the name, add a seed, or widen --scope.",
+        f"no site in scope ({scope}) is covered by {named}{more}; correct the name, add a seed, or widen --scope.",
     )
 
 
@@ -133,7 +133,7 @@ def _is_reached(rules: ScopeRules, name: str, table: SiteTable) -> bool:
 
 
 async def _scope_of(settings: DoctorSettings, given: TableSettings) -> ScopeRules | None:
-    """Return the scope of the crawl that is named, else of the seeds in `farm.toml`; None where there are none."""
+    """Return the scope of the named crawl, else of the seeds in `farm.toml`; None if there are none."""
     if settings.model_fields_set & {"output", "crawl", "redis"}:
         with contextlib.suppress(NoSuchCrawl, UsageError, FrontierUnavailable):
             async with open_existing_crawl(settings) as (crawl, frontier):
@@ -151,9 +151,9 @@ async def _scope_of(settings: DoctorSettings, given: TableSettings) -> ScopeRule
 
 
 def of_a_run(settings: DoctorSettings) -> Iterator[Check]:
-    """Say what a run would refuse of what the environment and `farm.toml` say, and whether it could write.
+    """Check whether a run would accept the settings of the environment and of `farm.toml`, and could write.
 
-    A run is checked as far as it is before anything is created: options, packages, files that are named, sizes.
+    It makes all checks that a run makes before it creates anything: options, packages, named files, sizes.
     """
     given = {
         name: getattr(settings, name) for name in settings.model_fields_set & RunSettings.model_fields.keys()
@@ -173,12 +173,12 @@ def of_a_run(settings: DoctorSettings) -> Iterator[Check]:
         f"a run would have {plan.contexts} contexts in {plan.engines} browsers and {size(plan.budget_bytes)}"
     )
     yield Check("settings", "ok", fit)
-    # Without a URL nobody knows how the folder will be called.
+    # Without a URL the name of the folder is not known.
     yield _output(plan.output if run.urls or run.seeds or run.output or run.crawl else CRAWLS)
 
 
 def _output(output: Path) -> Check:
-    """Try to write, and to lock, where the output folder is or would be."""
+    """Try to write and to lock in the output folder, or where it would be created."""
     there = next(path for path in (output.absolute(), *output.absolute().parents) if path.exists())
     try:
         with tempfile.TemporaryDirectory(prefix=".farm-doctor-", dir=there) as folder:
@@ -188,14 +188,14 @@ def _output(output: Path) -> Check:
             lock.release()
     except (OSError, FarmError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
-        advice = "make room, check its permissions, or choose another --output"
+        advice = "free some space, check its permissions, or choose another --output"
         return Check(
             "output", "error", f"{there} cannot be written to ({why}); {advice}.", OutputUnwritable.exit_code
         )
     free = shutil.disk_usage(there).free
     text = f"{free // MIB:,} MiB free for {output}"
     if free < ROOM_WANTED:
-        return Check("output", "warning", f"{text}; make room, or end runs in time by --max-disk.")
+        return Check("output", "warning", f"{text}; free some space, or limit runs with --max-disk.")
     return Check("output", "ok", text)
 
 

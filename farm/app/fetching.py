@@ -1,4 +1,4 @@
-"""What visits pages by plain HTTP, from what a browser's contexts are given: so that both look alike to a site."""
+"""The renderer by plain HTTP, with the parameters of a browser's contexts, so that both look alike to a site."""
 
 import ssl
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +24,7 @@ from farm.model.memory import MIB
 from farm.scope.rules import registrable_domain
 
 _SHEETS = "*.css"
-"""Among the patterns of what is blocked, that of style sheets."""
+"""The pattern of style sheets among the blocked patterns."""
 BEFORE_BROWSER = 0.5
 """Of the time of a page, what plain HTTP may take where a browser may have to follow."""
 MOST_DOCUMENT_BYTES, LEAST_DOCUMENT_BYTES = 32 * MIB, 2 * MIB
@@ -40,9 +40,9 @@ def fetch_renderer(
     emit: Emit,
     clock: Clock,
 ) -> Callable[[str, SlotProxy], FetchRenderer]:
-    """Return what makes the renderer of a slot, by its name and its port.
+    """Return the factory of a slot's renderer, by the slot's name and port.
 
-    `browser_agent` returns the user agent of the browsers, empty until one is known; None where there is none.
+    `browser_agent` returns the user agent of the browsers, empty until one is known; None if there is none.
     """
     cap_bytes = document_cap(plan.budget_bytes, plan.contexts)
     params = _fetch_params(slots, cap_bytes, browser_agent)

@@ -1,4 +1,4 @@
-"""What is told to others, joined: the user's webhook, and what collects traces."""
+"""Notifications to others: the user's webhook, and the collector of traces."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -20,18 +20,18 @@ from farm.settings.commands import RunSettings
 
 LIMITS = frozenset({ExitReason.LIMIT, ExitReason.TIME_LIMIT, ExitReason.DISK_LIMIT, ExitReason.PROXY_BYTES})
 LAST_S = 10.0
-"""How long the end of a run waits for the webhook; what is not taken by then waits in Redis for the next run."""
+"""How long the end of a run waits for the webhook; events not accepted by then wait in Redis for the next run."""
 
 
 def webhook_client(settings: RunSettings) -> WebhookClient | None:
-    """Return what posts to the webhook; None without one. Raises UsageError where it cannot be meant."""
+    """Return the client of the webhook; None without one. Raises UsageError if its address is invalid."""
     if settings.webhook is None or settings.webhook_secret_file is None:
         return None
     return WebhookClient(settings.webhook, read_key(settings.webhook_secret_file), settings.ca_file)
 
 
 def webhooks(session: CrawlSession, clock: Clock) -> Webhooks | None:
-    """Return what tells the webhook of a crawl; None without one."""
+    """Return the sender of a crawl's events to the webhook; None without one."""
     client = webhook_client(session.plan.settings)
     if client is None:
         return None
@@ -44,14 +44,14 @@ def webhooks(session: CrawlSession, clock: Clock) -> Webhooks | None:
 
 
 def trace_poster(settings: RunSettings) -> HttpPoster | None:
-    """Return what sends traces; None where they are not wanted. Raises UsageError for what is no address."""
+    """Return the client of the trace collector; None without one. Raises UsageError for an invalid address."""
     if settings.otlp is None:
         return None
     return HttpPoster("--otlp", settings.otlp, settings.ca_file, "/v1/traces")
 
 
 def tracer(session: CrawlSession, clock: Clock) -> Tracer | None:
-    """Return what traces the visits of a run; None where that is not wanted."""
+    """Return the tracer of a run's visits; None without a collector."""
     poster = trace_poster(session.plan.settings)
     if poster is None:
         return None
@@ -65,7 +65,7 @@ def tracer(session: CrawlSession, clock: Clock) -> Tracer | None:
 
 
 async def tell_end(hooks: Webhooks, reason: ExitReason | None, stats: Stats) -> None:
-    """Announce the end of a run, if it is one that is told, and deliver what waits."""
+    """Announce the end of a run, if its reason has an event, and deliver the waiting events."""
     kind = "crawl_finished" if reason is ExitReason.FINISHED else "budget_reached" if reason in LIMITS else ""
     ledger = stats.ledger
     counts = {"accepted": ledger.accepted, "open": ledger.open, "done": ledger.done, "dead": ledger.dead}

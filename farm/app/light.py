@@ -22,7 +22,7 @@ from farm.settings.commands import RunSettings
 
 HEAP_MIB = 256
 MOST_BYTES = 512 * MIB
-"""Of private memory; an engine with more is replaced when its slots allow it."""
+"""Private memory in bytes; an engine with more is replaced when its slots allow it."""
 
 
 def light_pool(
@@ -36,10 +36,10 @@ def light_pool(
     *,
     is_required: bool,
 ) -> LightPool | None:
-    """Return the engines; nothing is started before a page needs it. `slots` are the browser's parameters.
+    """Return the engines; none is started before a page needs it. `slots` are the browser's parameters.
 
-    Returns None where there is no engine and none is required; raises BrowserUnavailable where one is.
-    An engine, which serves several slots, may have twice the `cap_bytes` of one renderer of the browser's.
+    Returns None if no engine is installed and none is required; raises BrowserUnavailable if one is.
+    An engine serves several slots, so it may use twice the `cap_bytes` of a renderer of the browser.
     """
     try:
         found = find_program()
@@ -83,7 +83,7 @@ def light_pool(
 
 
 def _params_of() -> Callable[[RenderParams], LightRenderParams]:
-    """Return what makes the parameters of a visit: once for each way to render, of which there are few."""
+    """Return the factory of a visit's parameters, which are cached for each combination of options."""
 
     @cache
     def of(render: RenderParams) -> LightRenderParams:
@@ -98,9 +98,9 @@ def _params_of() -> Callable[[RenderParams], LightRenderParams]:
 
 
 def _why_unfit(slots: SlotParams) -> Callable[[str], str]:
-    """Return what says why a URL cannot be this engine's.
+    """Return the function that says why this engine cannot render a URL.
 
-    It paints nothing, keeps no answers, no headers to single sites, and no storage but cookies.
+    The engine paints nothing, captures no answers, and supports neither headers of single sites nor local storage.
     """
     held, state_for, own_for = slots.tab.intercept, slots.tab.state_for, slots.tab.own_for
     of_all, capture = slots.render, slots.tab.capture
@@ -129,7 +129,7 @@ def _why_unfit(slots: SlotParams) -> Callable[[str], str]:
 def _cookies_for(
     state_for: Callable[[str], Any] | None,
 ) -> Callable[[str], Sequence[Mapping[str, Any]]] | None:
-    """Return what gives the user's cookies for a URL's site, as CDP takes them."""
+    """Return the function that returns the user's cookies for a URL's site, as CDP takes them."""
     if state_for is None:
         return None
 

@@ -1,7 +1,7 @@
-"""What the user allows, of all sites and of single ones, as each part of the farm takes it.
+"""The user's limits, for all sites and for single ones, as parameters of each part of the farm.
 
-The frontier grants leases by it, the learner of paces stays below it, and admission opens no more contexts than it
-keeps busy. `agreed` are the settings of the crawl, as Redis has them.
+The frontier grants leases within them, the learner of paces stays below them, and admission opens no more contexts
+than they keep busy. `agreed` are the settings of the crawl in Redis.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ Tables = Mapping[str, SiteTable]
 
 
 def politeness_of(agreed: Mapping[str, Any]) -> Politeness:
-    """Return what the crawl's settings ask of every lease."""
+    """Return the crawl's settings as limits of each lease."""
     return Politeness(
         interval_s=_interval_s(agreed["rate"]),
         in_flight=min(agreed["site_concurrency"] or FIRST_IN_FLIGHT, FIRST_IN_FLIGHT),
@@ -31,7 +31,7 @@ def politeness_of(agreed: Mapping[str, Any]) -> Politeness:
 
 
 def terms_of(agreed: Mapping[str, Any]) -> Terms:
-    """Return how the crawl's settings have its leases and its queues."""
+    """Return the crawl's settings as limits of its leases and queues."""
     return replace(
         Terms(),
         lives=agreed["lives"],
@@ -54,12 +54,12 @@ def site_terms(tables: Tables) -> dict[str, SiteTerms]:
 
 
 def pace_params(agreed: Mapping[str, Any]) -> PaceParams:
-    """Return the params of the pace of every site."""
+    """Return the pace parameters of every site."""
     return PaceParams(most=agreed["site_concurrency"] or PaceParams().most, ceiling=_per_s(agreed["rate"]))
 
 
 def own_paces(tables: Tables, crawls: PaceParams) -> Callable[[str], PaceParams | None]:
-    """Return what gives each site the params of its pace; None where the crawl's hold."""
+    """Return the function that returns a site's own pace parameters; None for a site without."""
     paces = {
         name: replace(
             crawls,
@@ -74,7 +74,7 @@ def own_paces(tables: Tables, crawls: PaceParams) -> Callable[[str], PaceParams 
 
 
 def crawl_limits(agreed: Mapping[str, Any], tables: Tables, *, has_proxies: bool) -> CrawlLimits:
-    """Return what the crawl allows; a proxy's rate says something only where there are proxies."""
+    """Return the limits of the crawl; that of a proxy applies only with proxies."""
     rate, places = _per_s(agreed["rate"]), agreed["site_concurrency"] or 0
     limited = [one for one in tables.items() if one[1].rate or one[1].concurrency]
     return CrawlLimits(

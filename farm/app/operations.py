@@ -1,4 +1,4 @@
-"""What is done to a crawl from outside a run, joined: its numbers, its seeds, its dead letters."""
+"""Operations on a crawl from outside a run: its numbers, its seeds, its dead letters."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -25,7 +25,7 @@ from farm.sinks.record import timestamp
 
 @dataclass(frozen=True, slots=True)
 class CrawlStatus:
-    """What was read of a crawl; `flows` are those of the nodes at work: one that has just begun has none."""
+    """The numbers of a crawl; `flows` are those of its live nodes: a node that has just started has none."""
 
     crawl: str
     stats: Stats
@@ -38,7 +38,7 @@ class CrawlStatus:
 async def read_status(crawl: str, frontier: RedisFrontier) -> CrawlStatus:
     """Read the numbers of a crawl."""
     entries = await frontier.nodes.history()
-    # A node that has ended is unregistered at once; what it measured stays for `farm plan`.
+    # A node that has ended is unregistered at once; its measurements stay for `farm plan`.
     alive = {node.name for node in entries if node.is_alive}
     flows = [flow for flow in await frontier.flow.read() if flow.is_fresh and flow.node in alive]
     is_fed = await frontier.feeders.any()
@@ -55,7 +55,7 @@ async def read_status(crawl: str, frontier: RedisFrontier) -> CrawlStatus:
 
 
 def plain_status(read: CrawlStatus) -> dict[str, Any]:
-    """Return the numbers as JSON has them."""
+    """Return the numbers as JSON values."""
     now = datetime.now(UTC)
     return {
         "crawl": read.crawl,
@@ -68,7 +68,7 @@ def plain_status(read: CrawlStatus) -> dict[str, Any]:
 
 
 def _node(node: NodeStatus, now: datetime) -> dict[str, Any]:
-    """Return a node as JSON has it; `last_seen` is a time of the wall clock."""
+    """Return a node as a JSON object; `last_seen` is a time of the wall clock."""
     seen = (now - timedelta(seconds=node.silent_s)).isoformat(timespec="milliseconds")
     told = asdict(node)
     del told["silent_s"]
@@ -76,7 +76,7 @@ def _node(node: NodeStatus, now: datetime) -> dict[str, Any]:
 
 
 def _flow(nodes: list[NodeFlow]) -> dict[str, Any]:
-    """Return Little's law in figures: visits a second, seconds a visit takes, visits under way."""
+    """Return the numbers of Little's law: visits a second, seconds per visit, visits under way."""
     return {
         **asdict(together(node.flow for node in nodes)),
         "nodes": {node.node: {"contexts": node.limit, "bound_by": node.binding} for node in nodes},
@@ -85,17 +85,17 @@ def _flow(nodes: list[NodeFlow]) -> dict[str, Any]:
 
 
 def plain_letter(letter: DeadLetter) -> dict[str, Any]:
-    """Return a dead letter as JSON has it."""
+    """Return a dead letter as a JSON object."""
     return {**asdict(letter), "at": letter.at and timestamp(letter.at)}
 
 
 def plain_visit(past: PastVisit) -> dict[str, Any]:
-    """Return a visit that failed as JSON has it."""
+    """Return a failed visit as a JSON object."""
     return {"at": past.at and timestamp(past.at), **asdict(past.visit)}
 
 
 class FrontierOperations:
-    """What the API may do to a crawl. Satisfies the port `CrawlOperations` of the monitor."""
+    """The operations of the API on a crawl. Implements the port `CrawlOperations` of the monitor."""
 
     def __init__(self, crawl: Crawl, frontier: RedisFrontier) -> None:
         self._crawl = crawl
@@ -106,7 +106,7 @@ class FrontierOperations:
         return plain_status(await read_status(self._crawl.name, self._frontier))
 
     async def add(self, urls: Sequence[str | Mapping[str, Any]]) -> Mapping[str, int]:
-        """Add seeds; raises UsageError for what is no URL."""
+        """Add seeds; raises UsageError for an invalid URL."""
         agreed, frontier = self._crawl.settings, self._frontier
         check_shared_settings(self._crawl, frontier.place, *FOR_SEEDS)
         seeds, said = given_seeds(
@@ -127,7 +127,7 @@ class FrontierOperations:
         return {"letters": [plain_letter(letter) for letter in found], "total": total}
 
     async def letter(self, fingerprint: str) -> Mapping[str, Any] | None:
-        """Return one letter, with the visits that failed; None where there is none."""
+        """Return one letter, with the visits that failed; None if there is none."""
         dead = self._frontier.dead
         try:
             letter, history = await dead.show(fingerprint), await dead.history(fingerprint)
@@ -151,8 +151,8 @@ class FrontierOperations:
 
 
 def _filter(which: Mapping[str, str]) -> DeadFilter:
-    """Return which letters are meant.
+    """Return the filter that selects the letters.
 
-    No pattern of the caller's is searched for, since some would hold up the crawl: `contains` is a plain text.
+    Callers may not give a regular expression, since some would block the crawl: `contains` is a plain text.
     """
     return DeadFilter(which.get("reason"), which.get("site"), text=which.get("contains"))

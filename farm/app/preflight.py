@@ -1,4 +1,4 @@
-"""What a run will be, from its settings: everything that can be wrong is found before anything is created."""
+"""The plan of a run, from its settings: everything that can be wrong is found before anything is created."""
 
 import shlex
 from collections.abc import Collection, Iterable, Mapping
@@ -54,7 +54,7 @@ from farm.sinks.address import check_sinks
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """What a run will do; `agreed` are the settings that every node of the crawl must share."""
+    """The plan of a run; `agreed` are the settings that every node of the crawl must share."""
 
     settings: RunSettings
     crawl: str
@@ -63,7 +63,7 @@ class RunPlan:
     agreed: Mapping[str, Any]
     guard: Guard
     binary: BrowserBinary | None
-    """None where no page needs a browser."""
+    """None if no page needs a browser."""
     sandbox: bool
     contexts: int
     engines: int
@@ -72,54 +72,54 @@ class RunPlan:
     proxies: ProxyFile | None
     secrets: Credentials = field(default_factory=Credentials, repr=False)
     declaration: Declaration | None = None
-    """Of the items that pages have."""
+    """The declaration of the pages' items."""
     handling: PageHandling | None = None
     """The user's code for pages."""
     handler_s: float | None = None
-    """How long it may take with a page; None: as long as the page itself."""
+    """How long it may take for a page; None: as long as the page itself."""
     stream: RecordStream | None = None
-    """Where records go besides the sinks."""
+    """A receiver of records besides the sinks."""
     notes: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
-    """Of the seeds, those of earlier runs included: where the headers may go."""
+    """The origins of the seeds, those of earlier runs included: the headers are sent only to these."""
     processes: int = 1
     """Of this node; `contexts`, `engines` and `budget_bytes` are of all of them."""
     asked: frozenset[RenderMode] = frozenset()
     """By what seeds are to be brought, where they say it themselves."""
     is_temporary: bool = False
-    """Whether the output folder goes with the run: nobody is told of it, and standard error has no log."""
+    """Whether the output folder is deleted with the run: no message names it, and standard error has no log."""
 
     @property
     def first_contexts(self) -> int | None:
-        """How many contexts an automatic number begins with; None where the user gave one."""
+        """The initial number of contexts of an automatic number; None if the user gave one."""
         return None if self.settings.contexts else -(-first_contexts(usable_cores()) // self.processes)
 
     @property
     def user_code_s(self) -> float:
-        """How long the user's code may take with a page."""
+        """How long the user's code may take for a page."""
         return self.settings.page_timeout if self.handler_s is None else self.handler_s
 
     @property
     def embedded(self) -> bool:
-        """Whether the crawl has a Redis of its own in the output folder."""
+        """Whether the crawl has a private Redis in the output folder."""
         return self.settings.redis == EMBEDDED
 
     @property
     def private(self) -> Path:
-        """Where the farm keeps its own files inside the output folder."""
+        """The folder of the farm's own files in the output folder."""
         return self.output / PRIVATE
 
     @property
     def summary(self) -> Path:
-        """Where the summary of the run is written."""
+        """The path of the run's summary."""
         return self.output / "summary.json"
 
     @property
     def where(self) -> str:
         """The flags that name the crawl to any command, ready for a shell.
 
-        A password is masked, unless the environment or `farm.toml` has the address: then it is left out. Empty
-        where the folder is temporary.
+        A password is masked; an address that the environment or `farm.toml` has is left out. Empty if the folder
+        is temporary.
         """
         if self.is_temporary:
             return ""
@@ -143,7 +143,7 @@ def preflight(
 ) -> RunPlan:
     """Check the settings and the machine; raises UsageError or BrowserUnavailable, and creates nothing.
 
-    `more_seeds` come on top of those in the settings, each as a URL or as an object of a seeds file; `handling` is
+    `more_seeds` are added to those in the settings, each as a URL or as an object of a seeds file; `handling` is
     the user's code for pages, `login` that for a login.
     """
     seeds, warnings = given_seeds(
@@ -162,8 +162,8 @@ def preflight(
         redis_url(settings)
     if settings.app is not None and handling is None:
         raise UsageError(
-            f"This crawl was begun with the handlers of --app {settings.app}; give it again, or --app none to go "
-            "on without."
+            f"This crawl was created with the handlers of --app {settings.app}; give it again, or --app none to "
+            "continue without."
         )
     secrets = credentials(settings, login)
     check_sinks(settings.sink, have_items=settings.extract is not None or handling is not None)
@@ -242,7 +242,7 @@ def _check_renderers(
 
 
 def _consequences(settings: RunSettings) -> tuple[str, ...]:
-    """Return what follows from the settings that a user may not expect."""
+    """Return warnings about consequences of the settings that a user may not expect."""
     insecure = ("Certificates are not checked (--insecure).",) if settings.insecure else ()
     flag = why_all_by_browser(settings)
     by_browser = (f"--render auto leaves every page to the browser, which {flag} needs.",) if flag else ()
@@ -250,7 +250,7 @@ def _consequences(settings: RunSettings) -> tuple[str, ...]:
 
 
 def check_processes(processes: int | None, contexts: int, budget_bytes: int) -> int:
-    """Return how many processes a node has; raises UsageError where one would have no context or no memory."""
+    """Return the number of the node's processes; raises UsageError if one would have no context or no memory."""
     if processes is None:
         return automatic_processes(usable_cores(), contexts, budget_bytes)
     if processes > contexts:
@@ -268,9 +268,9 @@ def check_processes(processes: int | None, contexts: int, budget_bytes: int) -> 
 
 
 def check_sizes(memory: Memory, machine_bytes: int, contexts: int | None, fds: int) -> int:
-    """Return the budget in bytes; raises UsageError where it, or the contexts given, cannot be meant.
+    """Return the budget in bytes; raises UsageError if it, or the given number of contexts, is not possible.
 
-    `machine_bytes` is what the machine or its cgroup has, `fds` how many files a process may have open.
+    `machine_bytes` is the memory of the machine or its cgroup, `fds` how many files a process may have open.
     """
     budget = memory.of(machine_bytes)
     match misfit(budget, machine_bytes, contexts, fds):
@@ -286,8 +286,8 @@ def check_sizes(memory: Memory, machine_bytes: int, contexts: int | None, fds: i
             )
         case Misfit.MORE_THAN_MEMORY:
             raise UsageError(
-                f"--contexts {contexts}: a budget of {size(budget)} carries {most_contexts(budget):,} at the "
-                "very most; give fewer, or auto."
+                f"--contexts {contexts}: a budget of {size(budget)} has space for {most_contexts(budget):,} at "
+                "most; give fewer, or auto."
             )
         case Misfit.MORE_THAN_FILES:
             raise UsageError(

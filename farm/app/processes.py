@@ -1,4 +1,4 @@
-"""A node of several processes: what each is sent, what it runs, and the supervisor that holds them together."""
+"""A node of several processes: the work of each, and their supervisor."""
 
 import os
 import sys
@@ -29,14 +29,14 @@ from farm.runtime.supervisor import NodeProcess, ProcessParams, share_wanted
 from farm.sinks.output import RecordSink
 
 COMMAND = (sys.executable, "-P", "-m", "farm.cli.process")
-"""Without the current folder in the way to modules: it may hold a `farm.py` of the user's."""
+"""Modules are not imported from the current folder: it may contain a `farm.py` of the user's."""
 END_SHARE = 0.8
-"""Of the time to end, what the supervisor gives its processes, which have taken themselves apart by then."""
+"""The share of the drain timeout in which the supervisor's processes must end."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessWork:
-    """What a process is sent: its part of the plan, the crawl, and who it is."""
+    """The work of a process: its part of the plan, the crawl, and its name."""
 
     plan: RunPlan
     crawl: Crawl
@@ -141,12 +141,12 @@ def process_plans(plan: RunPlan) -> list[RunPlan]:
 
 
 def _facts(plan: RunPlan) -> dict[str, Any]:
-    """Return what is told of a process in the list of nodes; it adds its id when it begins."""
+    """Return the entry of a process in the list of nodes; it adds its id when it starts."""
     return {"contexts": plan.contexts}
 
 
 def _own_bytes(session: CrawlSession, reaper: Reaper) -> int:
-    """Return what the supervisor takes of the memory, with its reaper and its private Redis, in bytes."""
+    """Return the memory of the supervisor, with its reaper and its private Redis, in bytes."""
     own = 0
     for pid in (os.getpid(), reaper.pid, *(session.server.pids() if session.server else ())):
         try:
@@ -160,7 +160,7 @@ def _own_bytes(session: CrawlSession, reaper: Reaper) -> int:
 async def assemble_process(
     work: ProcessWork, link: ProcessLink, relay: NewsRelay, control: Control, reaper: Reaper, clock: Clock
 ) -> AsyncIterator[tuple[NodeParts, SupervisedSink]]:
-    """Join what a process of a node runs; leaving takes it apart."""
+    """Build what a process of a node runs; on exit it is closed."""
     facts = {**_facts(work.plan), "pid": os.getpid()}
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(

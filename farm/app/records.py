@@ -1,4 +1,4 @@
-"""What is written, joined: the record of a visit, and the limit on what the output folder takes."""
+"""The output: the record of a visit, its texts and items, and the limit on the size of the output folder."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -39,12 +39,12 @@ from farm.sinks.record import FOLDERS, RecordOptions, VisitFacts, build_record
 
 _REFUSED = 400
 _INLINE_CHARS = 1_000_000
-"""Of HTML: whose hash is made on the event loop. It takes a millisecond; a thread is for what is larger."""
+"""Characters of HTML that are hashed on the event loop, in about a millisecond; longer HTML needs a thread."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageParsers:
-    """What reads pages in the processes of `pool`: all that a browser has not read, their texts, their items."""
+    """Readers in the processes of `pool`: of pages without a browser, of texts, of items."""
 
     pool: ParserPool
     pages: PageReader
@@ -53,14 +53,14 @@ class PageParsers:
 
     @property
     def wait_s(self) -> float:
-        """How long they may take for a page, one after the other."""
+        """How long they may take for a page in total, in seconds."""
         return WAIT_S * ((self.texts is not None) + (self.items is not None))
 
 
 def page_parsers(plan: RunPlan, memory_bytes: int, reaper: Reaper) -> PageParsers | None:
-    """Return what reads texts and items of pages, if they are wanted; a process may hold `memory_bytes`.
+    """Return the readers of texts and items, if these are wanted; a process may use `memory_bytes`.
 
-    Raises UsageError where a package is missing: a node may have the options from the crawl.
+    Raises UsageError if a package is missing: a node may have taken the options from the crawl.
     """
     markdown, main_text = plan.settings.markdown, plan.settings.main_text
     fetches = Renderer.FETCH in renderer_rules(plan.settings, plan.asked).named
@@ -80,7 +80,7 @@ def page_parsers(plan: RunPlan, memory_bytes: int, reaper: Reaper) -> PageParser
 def recorder(
     plan: RunPlan, node: str, links: LinkSorter, templates: DuplicateTemplates, parsers: PageParsers | None
 ) -> Recorder:
-    """Return what makes the record of a visit, from what scope and the detector say of its page."""
+    """Return the factory of a visit's record, from the page, its links and its detection."""
     options = RecordOptions(html=plan.settings.html, text=plan.settings.text)
     has_bodies = plan.settings.bodies and plan.settings.html
     texts, items = (parsers.texts, parsers.items) if parsers is not None else (None, None)
@@ -106,7 +106,7 @@ def recorder(
             notes.detection,
             original,
             directives_of(page.headers, page.robots).noindex,
-            # Read last: what is made of the page counts.
+            # Read last, so that the time of making the texts and items is included.
             notes.times.timings_ms(),
             content_hash=content.hex,
             images=images,
@@ -125,7 +125,7 @@ def recorder(
 
 
 def compared_fields(parsers: PageParsers | None) -> Fields | None:
-    """Return what extracts of a page that is compared with another; None where nothing is declared."""
+    """Return the extractor for pages that are compared; None if nothing is declared."""
     if parsers is None or parsers.items is None:
         return None
     items = parsers.items
@@ -144,7 +144,7 @@ def compared_fields(parsers: PageParsers | None) -> Fields | None:
 
 
 def _all_items(found: Extraction | None, notes: VisitNotes) -> Sequence[tuple[str, Mapping[str, Any]]] | None:
-    """Return what was extracted and what the user's code has emitted; None where neither was to be."""
+    """Return the extracted items and those that the user's code emitted; None if there can be neither."""
     if found is None or notes.items is None:
         return notes.items if found is None else found.items
     return (*found.items, *notes.items)
@@ -155,7 +155,7 @@ async def _body_path(html: str) -> str:
 
 
 async def _extracted(items: ItemReader, url: str, page: RenderedPage, notes: VisitNotes) -> Extraction:
-    """Return what is extracted of a page; nothing where another one is shown in its place."""
+    """Return what is extracted from a page; nothing if the site shows another page instead."""
     if page.status >= _REFUSED or notes.detection is not None:
         return Extraction()
     json_ld = page.metadata["json_ld"] if page.metadata else ()
@@ -167,7 +167,7 @@ async def _extracted(items: ItemReader, url: str, page: RenderedPage, notes: Vis
 def disk_quota(
     plan: RunPlan, sink: RecordSink, control: Control, emit: Emit, clock: Clock
 ) -> list[Callable[[], Coroutine[Any, Any, None]]]:
-    """Return what watches the quota as long as the node runs, if there is one."""
+    """Return the companion that watches the quota while the node runs, if there is one."""
     limit = plan.settings.max_disk
     if limit is None or limit.size_bytes is None:
         return []

@@ -1,4 +1,4 @@
-"""How pages are rendered, from the settings: what may be wrong is found before anything is started."""
+"""The parameters of rendering, from the settings: errors are found before anything is started."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -38,24 +38,24 @@ from farm.settings.commands import RunSettings
 from farm.settings.units import is_timezone
 
 CHEAP = (Renderer.FETCH, Renderer.LIGHT)
-"""What `--render auto` may use beside the browser, the cheapest first."""
+"""The renderers that `--render auto` may use beside the browser, the cheapest first."""
 BY_BROWSER_ALONE = ("screenshot", "pdf", "click", "scroll", "har", "capture", "download", "warc_all")
 WARC_BODY_BYTES = 32 * 2**20
-"""Of the documents of a visit, as much is kept for a WARC file."""
+"""Bytes of a visit's documents that are kept for a WARC file."""
 
 
 SECRET_CHARS = 6
 MOST_SECRETS = 1_000
-"""Of a storage state that has more, the longest are masked in snapshots."""
+"""How many values of a storage state are masked in snapshots, the longest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What the user gave that must not be shown: request headers, and a storage state as Playwright has it."""
+    """The user's secrets: request headers, and a storage state in Playwright's format."""
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     site_headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
-    """Those of the site tables, by their names."""
+    """The headers of the site tables, by the tables' names."""
     state: State | None = field(default=None, repr=False)
     login: LoginFlow | None = None
 
@@ -67,7 +67,7 @@ def credentials(settings: RunSettings, login: LoginFlow | None = None) -> Creden
     """
     zone = settings.timezone
     if zone is not None and not is_timezone(zone):
-        raise UsageError(f"--timezone {zone} is no time zone; write a name such as Europe/Berlin or UTC.")
+        raise UsageError(f"--timezone {zone} is not a time zone; write a name such as Europe/Berlin or UTC.")
     headers = read_headers("--header", settings.header)
     own = {
         name: read_headers(f'farm.toml, [site."{name}"]: headers', table.headers)
@@ -82,7 +82,7 @@ def credentials(settings: RunSettings, login: LoginFlow | None = None) -> Creden
 
 
 def credentials_of_login(path: Path | None, logged_in: str | None) -> LoginFlow | None:
-    """Return the login of a file; None where there is none. Raises UsageError, which never repeats a value."""
+    """Return the login of a file; None if there is none. Raises UsageError, which never repeats a value."""
     return read_login(path, logged_in, registrable_domain) if path is not None else None
 
 
@@ -100,7 +100,7 @@ def renderer_rules(settings: RunSettings, asked: frozenset[RenderMode] = frozens
 def needs_browser(settings: RunSettings, asked: frozenset[RenderMode] = frozenset()) -> bool:
     """Return whether a browser may be started. Raises UsageError where what is asked for needs another renderer.
 
-    The light engine gives up some pages, which are the browser's then.
+    The browser renders the pages that the light engine gives up.
     """
     rules = renderer_rules(settings, asked)
     if RenderMode.FETCH in rules.modes:
@@ -115,13 +115,13 @@ def needs_browser(settings: RunSettings, asked: frozenset[RenderMode] = frozense
 
 
 def why_all_by_browser(settings: RunSettings) -> str:
-    """Return the flag that makes `--render auto` leave every page to the browser; empty where there is none."""
+    """Return the flag that makes `--render auto` leave every page to the browser; empty if there is none."""
     asked = _by_browser_alone(settings) if RenderMode.AUTO in renderer_rules(settings).modes else ()
     return f"--{asked[0].replace('_', '-')}" if asked else ""
 
 
 def _by_browser_alone(settings: RunSettings) -> list[str]:
-    """Return the names of what is asked for and needs a browser on every page."""
+    """Return the names of the given options that need a browser on every page."""
     asked = [name for name in BY_BROWSER_ALONE if getattr(settings, name)]
     return asked + ["login"] * (settings.login is not None) + ["consent"] * (settings.consent != "off")
 
@@ -137,11 +137,11 @@ def slot_params(
     whole_html: bool = False,
     login_state: StateFor | None = None,
 ) -> SlotParams:
-    """Return what all slots have in common; `seeds` are their URLs, `hash_routes` is the crawl's.
+    """Return the common parameters of all slots; `seeds` are their URLs, `hash_routes` is the crawl's.
 
-    What a `declaration` of items reads of the answers to scripts is captured with what the settings say.
-    `whole_html` says that the HTML is needed whatever is kept of it; `login_state` returns what a login has
-    left for the site of a URL.
+    Answers that a `declaration` of items reads are captured in addition to those of the settings.
+    `whole_html` says that the HTML is needed even if it is not kept; `login_state` returns the state after a login
+    for the site of a URL.
     """
     rules = {
         name: SiteRules(
@@ -204,7 +204,7 @@ def slot_params(
 
 
 def _state_for(state: State | None, login_state: StateFor | None) -> StateFor | None:
-    """Return what says which state a context gets: that of a login, else the user's part for the site."""
+    """Return the function that returns a context's state: that of a login, else the user's part for the site."""
     given = state_of_site(state, registrable_domain) if state is not None else None
     if login_state is None or given is None:
         return login_state or given
@@ -212,9 +212,9 @@ def _state_for(state: State | None, login_state: StateFor | None) -> StateFor | 
 
 
 def secret_texts(secrets: Credentials) -> tuple[str, ...]:
-    """Return what no snapshot may show, the longest first: what headers, cookies and local storage hold.
+    """Return the texts to mask in snapshots, the longest first: values of headers, cookies and local storage.
 
-    Very short values are left out: they are words of any page.
+    Very short values are left out: they occur in any page.
     """
     headers = [
         *secrets.headers.values(),

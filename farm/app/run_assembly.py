@@ -1,4 +1,4 @@
-"""What a run is made of: the sink, what is counted of its visits, and the node, of one process or of several."""
+"""The parts of a run: the sink, the counts of its visits, and the node, of one process or of several."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -31,7 +31,7 @@ from farm.sinks.record import misses_script
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """A run ready to begin, with what the summary asks of its parts."""
+    """A run that is ready to start, with the sources of its summary."""
 
     node: Node
     control: Control
@@ -43,11 +43,11 @@ class Assembly:
     glance: Glance
     """Returns a picture of what a context shows, by the name that the view has."""
     budget: ByteBudget | None
-    """What counts the bytes by proxies; None without proxies."""
+    """Counts the bytes through proxies; None without proxies."""
     hooks: Webhooks | None = None
-    """What tells the user's webhook; None without one."""
+    """Sends events to the user's webhook; None without one."""
     tracer: Tracer | None = None
-    """What traces the visits; None where that is not wanted."""
+    """Traces the visits; None without a collector."""
 
 
 @asynccontextmanager
@@ -59,9 +59,9 @@ async def assemble(
     clock: Clock,
     view: Callable[[float], Snapshot],
 ) -> AsyncIterator[Assembly]:
-    """Join the parts; leaving takes them apart in the reverse order, each within a deadline of its own.
+    """Build the run; on exit its parts are closed in the reverse order, each within a deadline of its own.
 
-    `view` returns what the run looks like, for those who watch the crawl from elsewhere.
+    `view` returns the contents of the view, for `farm top` on other machines.
     """
     outcomes, control = RunOutcomes(misses_script), Control(staying=plan.settings.stay)
     folds: list[Emit] = [tell, outcomes.fold]
@@ -74,7 +74,7 @@ async def assemble(
         heartbeat = await stack.enter_async_context(beating(session, clock))
         sink = await _record_sink(plan, session.node)
         stack.push_async_callback(sink.close)
-        # What a user named and did not get is told again at the end.
+        # Sitemaps that a user named and that could not be read are reported again at the end.
         stack.enter_context(LoggedTroubles("farm.sitemaps", outcomes))
         watched: list[Companion] = [partial(sink.watch, emit, clock)]
         watched += disk_quota(plan, sink, control, emit, clock)

@@ -1,4 +1,4 @@
-"""What a run came to: `summary.json` and the report, from the last snapshot, the sink and the frontier."""
+"""The results of a run: `summary.json` and the report, from the last snapshot, the sink and the frontier."""
 
 import asyncio
 from dataclasses import asdict
@@ -26,7 +26,7 @@ def summary_of(
     finished_at: datetime,
     cpu_s: float = 0.0,
 ) -> Summary:
-    """Return the summary of a run as it stands."""
+    """Return the current summary of a run."""
     totals = assembly.totals()
     return Summary(
         crawl=plan.crawl,
@@ -68,21 +68,21 @@ def is_auto(plan: RunPlan) -> bool:
 
 
 def queue_full(stats: Stats) -> dict[str, int]:
-    """Return how many links found no place in the queue, over all nodes, by the reason as skips have it."""
+    """Return how many links did not fit into the queue, over all nodes, with `queue_full` as the reason."""
     return {"queue_full": stats.left_out} if stats.left_out else {}
 
 
 async def write(plan: RunPlan, summary: Summary, *, is_idle: bool) -> None:
     """Write the summary; raises OutputUnwritable.
 
-    A run that found nothing to do (`is_idle`) leaves the summary of the one before as it is.
+    A run that found nothing to do (`is_idle`) keeps the summary of the previous run.
     """
     if not (is_idle and plan.summary.exists()):
         await asyncio.to_thread(write_summary, plan.summary, summary)
 
 
 def shown_settings(plan: RunPlan) -> dict[str, object]:
-    """Return the settings as they are in force; what must not be read by others is of a type that hides it."""
+    """Return the effective settings; the types of secrets mask them."""
     shown: dict[str, object] = plan.settings.model_dump(mode="json")
     shown["output"] = str(plan.output)
     shown["crawl"] = plan.crawl
@@ -93,7 +93,7 @@ def shown_settings(plan: RunPlan) -> dict[str, object]:
 
 
 def report_of(plan: RunPlan, assembly: Assembly, snapshot: Snapshot, stats: Stats, reason: str) -> RunReport:
-    """Return what is told at the end. The dead are those of the crawl, with examples of this run."""
+    """Return the report of the run. The dead are those of the crawl, with examples of this run."""
     outcomes, run = assembly.outcomes, f"farm run {plan.where}"
     return RunReport(
         why=reason,

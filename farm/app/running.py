@@ -1,4 +1,4 @@
-"""A run of a crawl, from its plan to what it came to: the command line and the Python API run this alone."""
+"""A run of a crawl, from its plan to its results, for the command line and the Python API."""
 
 import asyncio
 import logging
@@ -37,14 +37,14 @@ from farm.sinks.summary import Summary
 log = logging.getLogger("farm.run")
 COUNT_S = 3.0
 FLUSH_S = 5.0
-"""How long the end of a run waits for whoever takes its traces."""
+"""How long the end of a run waits for the collector of its traces."""
 GARBAGE_AFTER = 10_000
-"""Objects. By Python's own 700 it looks so often that it is 8 % of its time, and finds next to nothing."""
+"""Objects between collections. With Python's default of 700 the collector takes 8 % of the time for no result."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunningCrawl:
-    """A run whose node is ready to work, for whoever shows or ends it."""
+    """A run whose node is ready to work, for the observer."""
 
     plan: RunPlan
     session: CrawlSession
@@ -56,12 +56,12 @@ class RunningCrawl:
     clock: Clock
     started_at: datetime
     closing: ExitStack
-    """What is to be closed after the crawl, and before the reaper."""
+    """Closed after the crawl, and before the reaper."""
     cpu_before_s: float = 0.0
     """CPU time of this process before the run."""
 
     def summed_up(self, snapshot: Snapshot, stats: Stats, reason: str) -> Summary:
-        """Return the summary as it stands."""
+        """Return the current summary."""
         return run_summary.summary_of(
             self.plan,
             self.session.node,
@@ -76,7 +76,7 @@ class RunningCrawl:
 
 
 class RunObserver(Protocol):
-    """Who follows a run. What a method raises ends the run, which is taken apart then."""
+    """Observes a run. An exception of a method ends the run, which is then closed."""
 
     def opened(self, plan: RunPlan, tally: Tally, clock: Clock) -> None:
         """Begin to show the run: its crawl is open, and there is something to do."""
@@ -87,17 +87,17 @@ class RunObserver(Protocol):
         ...
 
     def ended(self) -> None:
-        """Show nothing more: the node has ended, and what the run came to is written next."""
+        """Stop showing the run: the node has ended, and its summary is written next."""
         ...
 
     def close(self) -> None:
-        """Release what `opened` took; called once it was called, also where it raised."""
+        """Release what `opened` acquired; called after `opened`, even if that raised."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class RunEnd:
-    """What a run came to. Without a `report` there was nothing to do; `reason` is None where it failed."""
+    """The results of a run. Without a `report` there was nothing to do; `reason` is None if it failed."""
 
     stats: Stats
     reason: ExitReason | None
@@ -109,10 +109,10 @@ class RunEnd:
 async def run_crawl(
     plan: RunPlan, observer: RunObserver, on_end: Callable[[], None] = lambda: None
 ) -> RunEnd:
-    """Run the crawl of a plan to its end and return what it came to, a failure of the run included.
+    """Run the crawl of a plan to its end and return its results, also if the run failed.
 
     `on_end` is called in a thread when the crawl is closed, while a temporary output folder is still there.
-    Raises a FarmError where the run could not begin.
+    Raises a FarmError if the run could not begin.
     """
     clock = SystemClock()
     reaper, watchdog = Reaper(), LoopWatchdog()
@@ -165,7 +165,7 @@ def _serve_metrics(
         from farm.monitor.web_page import token_of
     except ImportError:
         raise UsageError(
-            "--metrics-port needs packages that are not installed; `pip install 'crawl-farm[web]'` brings them."
+            "--metrics-port needs packages that are not installed; `pip install 'crawl-farm[web]'` installs them."
         ) from None
     token = token_of(plan.settings.token_file) if plan.settings.token_file is not None else ""
     loop = asyncio.get_running_loop()
@@ -201,7 +201,7 @@ async def _work(
     observer: RunObserver,
     clock: Clock,
 ) -> RunEnd:
-    """Run the node with the observer informed, close everything, and sum up."""
+    """Run the node, inform the observer, close everything, and return the results."""
     cpu_before_s = tree_cpu_s()
     started_at, tally = clock.wall(), Tally(clock.monotonic(), plan.settings.limit)
 
@@ -257,10 +257,10 @@ async def _work(
 
 
 async def _run(assembly: Assembly, where: str) -> tuple[ExitReason | None, FarmError | None]:
-    """Run the node; an error that a user can mend is kept until the rest is closed and summed up."""
+    """Run the node; an error that a user can correct is kept until everything is closed and summarised."""
     try:
         reason = await assembly.node.run()
-        # Before the summary, which has what is in each sink, and that one could not be finished.
+        # Before the summary: the numbers of records are final only once the sinks are closed.
         await assembly.sink.close()
     except FarmError as error:
         log.error("%s", with_flags(str(error), where))  # noqa: TRY400 - a sentence for the user; the traceback says no more
@@ -271,9 +271,9 @@ async def _run(assembly: Assembly, where: str) -> tuple[ExitReason | None, FarmE
 async def _last_stats(
     session: CrawlSession, assembly: Assembly, known: Stats, failure: FarmError | None
 ) -> Stats:
-    """Count once more, the proxies' bytes too, unless Redis is what failed, or the crawl is there no more.
+    """Read the counts once more, those of the proxies' bytes too, unless Redis failed or the crawl was deleted.
 
-    Nobody who ends the farm waits for a Redis that is away: what was counted last is good enough then.
+    The end of the farm does not wait for an unavailable Redis: the last counts are good enough then.
     """
     if isinstance(failure, FrontierUnavailable | CrawlGone):
         return known
@@ -286,5 +286,5 @@ async def _last_stats(
 
 
 def _slug(failure: FarmError | None) -> str:
-    """Name an error as `summary.json` names reasons: `BrowserUnavailable` is `browser_unavailable`."""
+    """Return the name of an error for `summary.json`: `BrowserUnavailable` is `browser_unavailable`."""
     return re.sub(r"(?<=.)([A-Z])", r"_\1", type(failure).__name__).lower()

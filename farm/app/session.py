@@ -1,4 +1,4 @@
-"""Where a crawl lives: the output folder with its lock, Redis, and the crawl in it."""
+"""An open crawl: the output folder with its lock, Redis, and the crawl in it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -34,12 +34,12 @@ from farm.sinks.address import check_sinks
 FEED_STARTS_S = 60.0
 NOTE_S = 2.0
 LET_END_S = 20.0
-"""For a crawl of very many keys, of which each is told when it ends."""
+"""For a crawl with very many keys, each of which is given a time to live."""
 
 
 @dataclass(frozen=True, slots=True)
 class CrawlSession:
-    """An open crawl; `plan` has what the node has from it, `server` is the private Redis where it has one."""
+    """An open crawl; `plan` includes the settings taken from it, `server` is its private Redis, if it has one."""
 
     plan: RunPlan
     crawl: Crawl
@@ -52,7 +52,7 @@ class CrawlSession:
 
     @property
     def feeder(self) -> str:
-        """The name by which this node is known to feed the crawl: that of the node, whichever process it is."""
+        """This node's name as a feeder of the crawl: that of the node, not of one of its processes."""
         return node_of(self.node)
 
     @property
@@ -63,7 +63,7 @@ class CrawlSession:
 
 @asynccontextmanager
 async def open_session(plan: RunPlan, reaper: Reaper) -> AsyncIterator[CrawlSession]:
-    """Open the crawl of a plan, creating it where it does not exist; leaves nothing running.
+    """Open the crawl of a plan, creating it if it does not exist; on exit nothing is left running.
 
     Raises FrontierUnavailable, FrontierRefused, UsageError or OutputUnwritable. A Redis of the user's is asked
     before the output folder is made, so that a wrong address leaves no folder behind.
@@ -91,7 +91,7 @@ async def open_session(plan: RunPlan, reaper: Reaper) -> AsyncIterator[CrawlSess
             await wait_while_halted(
                 frontier.state,
                 lambda state: (
-                    f"The crawl {plan.crawl!r} is {state}; let it go on with `farm resume {plan.where}`."
+                    f"The crawl {plan.crawl!r} is {state}; continue it with `farm resume {plan.where}`."
                 ),
                 stays=plan.settings.stay,
                 within_s=plan.settings.time_limit,
@@ -101,17 +101,15 @@ async def open_session(plan: RunPlan, reaper: Reaper) -> AsyncIterator[CrawlSess
         code = plan.handling.digest if plan.handling is not None else ""
         facts = node_facts(plan.contexts, plan.processes, crawl.settings, code)
         presence = await register(frontier.nodes, plan.settings.node, plan.private, facts)
-        # After the node has left: whoever leaves a finished crawl as the last one lets it end.
+        # After the node has unregistered: the last node of a finished crawl lets its keys expire.
         stack.push_async_callback(_let_end, plan, client, frontier)
         stack.push_async_callback(presence.leave)
-        # Once more: the last node of a finished crawl may have seen nobody just before this one registered.
-        await keep_crawl(client, plan.crawl)
         name = presence.identity.name
         check_code(code, await _codes_of_others(frontier, name))
         await wait_while_halted(
             partial(_node_state, frontier, name),
             lambda _: (
-                f"The node {name} is drained; let it go on with `farm resume --node {name} {plan.where}`."
+                f"The node {name} is drained; continue it with `farm resume --node {name} {plan.where}`."
             ),
             stays=plan.settings.stay,
             within_s=plan.settings.time_limit,
@@ -131,7 +129,7 @@ async def open_session(plan: RunPlan, reaper: Reaper) -> AsyncIterator[CrawlSess
         check_sinks(plan.settings.sink, have_items=plan.declaration is not None or plan.handling is not None)
         await frontier.paces.limit_sites(site_terms(plan.settings.site))
         rules, _ = await add_seeds(crawl, frontier, plan.seeds)
-        # Many seeds take longer to add than a silent node is taken for alive.
+        # Adding many seeds takes longer than the silence after which a node is considered dead.
         await presence.confirm()
         yield CrawlSession(plan, crawl, frontier, rules, url, server, presence, client.warnings)
 
@@ -169,7 +167,7 @@ async def join_session(
 
 
 def _declaration(crawl: Crawl, place: str) -> Declaration | None:
-    """Return what items the pages of a crawl have, as it was begun with; anybody may have written to Redis."""
+    """Return the declaration of items that a crawl was created with; anybody may have written to Redis."""
     if DECLARATION not in crawl.settings:
         return None
     try:
@@ -179,7 +177,7 @@ def _declaration(crawl: Crawl, place: str) -> Declaration | None:
 
 
 def _private_redis(folder: Path, reaper: Reaper, stack: AsyncExitStack) -> EmbeddedRedis:
-    """Return a server, not started yet, that the stack stops, and the reaper where nobody is left to do so."""
+    """Return a server, not yet started, that the stack stops, or the reaper if this process is killed."""
     owned: list[int] = []
 
     def own(pid: int, socket_folder: Path) -> None:
@@ -199,7 +197,7 @@ def _private_redis(folder: Path, reaper: Reaper, stack: AsyncExitStack) -> Embed
 
 
 async def _open(plan: RunPlan, client: RedisClient) -> Crawl:
-    """Create or join; what the user did not say is taken from the crawl, what contradicts it is refused."""
+    """Create or join the crawl; settings that the user did not give are the crawl's, conflicts are refused."""
     agreed = dict(plan.agreed)
     await keep_crawl(client, plan.crawl)
     if not plan.settings.fresh:
@@ -229,10 +227,10 @@ async def _open(plan: RunPlan, client: RedisClient) -> Crawl:
 
 
 async def is_over(plan: RunPlan, frontier: RedisFrontier) -> bool:
-    """Whether this run has nothing to do, and its folder has the summary of one that had.
+    """Whether this run has nothing to do, and its folder has the summary of a run that had.
 
-    That nothing is queued does not show it: sitemaps may not have been read to their end, links may lie between
-    two shards. So the run that finds the end notes it.
+    An empty queue does not prove it: sitemaps may not have been read to their end, links may be on their way
+    between two shards. So the run that finds the end notes it.
     """
     if plan.settings.stay or not plan.summary.is_file():
         return False
@@ -240,29 +238,22 @@ async def is_over(plan: RunPlan, frontier: RedisFrontier) -> bool:
 
 
 async def note_end(plan: RunPlan, frontier: RedisFrontier) -> None:
-    """Note that the crawl came to its end; where Redis takes no writes, the next run finds out."""
+    """Note that the crawl is finished; if Redis accepts no writes, the next run finds out."""
     with suppress(FarmError, TimeoutError):
         async with asyncio.timeout(NOTE_S):
             await frontier.mark_finished(_fed_by(plan))
 
 
 async def _let_end(plan: RunPlan, client: RedisClient, frontier: RedisFrontier) -> None:
-    """Let Redis forget a finished crawl after `--keep-for`, unless another node is still at work on it."""
+    """Let Redis delete a finished crawl after `--keep-for`, unless another node still works on it."""
     after_s = plan.settings.keep_for
     if after_s is None:
         return
     with suppress(FarmError, TimeoutError):
         async with asyncio.timeout(LET_END_S):
             is_over = not (await frontier.stats()).ledger.open and await frontier.is_finished(_fed_by(plan))
-            if is_over and not await _is_worked_on(frontier):
+            if is_over and not any(node.is_alive for node in await frontier.nodes.list()):
                 await expire_crawl(client, plan.crawl, after_s)
-                if await _is_worked_on(frontier):
-                    # It came in the middle of this, and would find a part of the crawl gone.
-                    await keep_crawl(client, plan.crawl)
-
-
-async def _is_worked_on(frontier: RedisFrontier) -> bool:
-    return any(node.is_alive for node in await frontier.nodes.list())
 
 
 def _fed_by(plan: RunPlan) -> str:

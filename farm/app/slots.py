@@ -1,4 +1,4 @@
-"""The slots of a node, joined: the browser's contexts, and what visits pages that need none."""
+"""The slots of a node: the browser's contexts, and the cheaper renderers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -39,7 +39,7 @@ Cheap = Callable[[str, SlotProxy], CheapRenderer]
 
 @dataclass(frozen=True, slots=True)
 class NodeSlots:
-    """What makes the slots of a node; `pool` is None where no page needs a browser."""
+    """The factory of a node's slots; `pool` is None if no page needs a browser."""
 
     pool: Pool | None
     rules: RendererRules
@@ -47,11 +47,11 @@ class NodeSlots:
     light: LightPool | None = None
     tiered: list[TieredSlot] = field(default_factory=list)
     audited: Callable[[TieredSlot], Slot] | None = None
-    """Makes a slot that chooses the cheapest renderer that is good; None where nothing is to be chosen."""
+    """Makes a slot that chooses the renderer by `--render auto`; None if there is no choice."""
 
     @property
     def renderings(self) -> int:
-        """How often one visit may render its page at most."""
+        """The maximum number of renderings in one visit."""
         if self.audited is not None:
             return RENDERINGS
         return 2 if self.cheap and self.pool is not None else 1
@@ -64,7 +64,7 @@ class NodeSlots:
         return TieredPool(self.pool, self.tiered, self.light)
 
     def open(self, name: str, slot_proxy: SlotProxy) -> Slot:
-        """Return a slot that goes out by this port."""
+        """Return a slot whose traffic leaves through this port."""
         browser = self.pool.slot(name, slot_proxy.proxy_url) if self.pool is not None else None
         if browser is not None and not self.cheap:
             return browser
@@ -84,7 +84,7 @@ class NodeSlots:
         return await self.pool.glance(name) if self.pool is not None else None
 
     async def close(self) -> None:
-        """Close what the slots hold, and end the engines."""
+        """Close the resources of the slots, and end the engines."""
         for slot in self.tiered:
             slot.close()
         for one in (self.light, self.pool):
@@ -98,7 +98,7 @@ class NodeSlots:
 
 
 def site_login(session: CrawlSession, clock: Clock) -> SiteLogin | None:
-    """Return the login of a site that the nodes share; None where there is none."""
+    """Return the login of a site, shared by the nodes; None without one."""
     flow, frontier = session.plan.secrets.login, session.frontier
     if flow is None:
         return None
@@ -115,7 +115,7 @@ def node_slots(
     clock: Clock,
     login: SiteLogin | None = None,
 ) -> NodeSlots:
-    """Return what makes the slots; nothing is started before a page needs it."""
+    """Return the factory of the slots; nothing is started before a page needs it."""
     plan = session.plan
     rules, params = renderer_rules(plan.settings, plan.asked), _slot_params(session, login)
     pool = _pool(plan, params, cap_bytes, folder, reaper, emit, clock)
@@ -141,7 +141,7 @@ def _audited(
     cheap: Mapping[Renderer, Cheap],
     parsers: PageParsers | None,
 ) -> Callable[[TieredSlot], Slot] | None:
-    """Return what makes slots by `--render auto`, which learn from what comes back with each acknowledgement."""
+    """Return the factory of slots for `--render auto`, which learn from the answers to acknowledgements."""
     usable = [one for one in rules.cheap if one in cheap]
     if RenderMode.AUTO not in rules.modes or not usable:
         return None
@@ -154,7 +154,7 @@ def _audited(
 
 
 def hash_routes(session: CrawlSession) -> HashRoutes:
-    """Return what the crawl makes of links to fragments."""
+    """Return which hash routes are pages of the crawl."""
     return parse_hash_routes(session.crawl.settings["hash_routes"])
 
 
@@ -167,7 +167,7 @@ def _pool(
     emit: Emit,
     clock: Clock,
 ) -> Pool | None:
-    """Return the engines; both they and the slots must know whether images are loaded, and what is captured."""
+    """Return the engines; both engines and slots need to know whether images are loaded, and what is captured."""
     if plan.binary is None:
         return None
     engine = EngineParams(

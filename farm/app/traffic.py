@@ -1,4 +1,4 @@
-"""What goes out to the sites, joined: proxies, robots.txt, paces, links and sitemaps."""
+"""The traffic to the sites: proxies, robots.txt, paces, links and sitemaps."""
 
 from collections import Counter
 from collections.abc import Awaitable
@@ -39,14 +39,14 @@ FILE_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Proxies:
-    """What a run with `--proxies` has in addition: `pool` chooses by label, `file` has the addresses."""
+    """The proxies of a run: `pool` chooses one by its label, `file` has the addresses."""
 
     file: ProxyFile
     pool: ProxyPool
 
     @property
     def first(self) -> Upstream:
-        """Any of them: a slot proxy that has not been told yet must not go direct."""
+        """Any of them: a slot proxy without a chosen proxy must not connect directly."""
         return next(iter(self.file.upstreams.values()))
 
     def route(self, slot_proxy: SlotProxy) -> ProxyRoute:
@@ -59,7 +59,7 @@ class Proxies:
         return ProxyRoute(slot_proxy.name, self.pool, switch)
 
     def fetch(self, fetcher: Fetcher) -> ProxiedFetch:
-        """Return what fetches for the farm itself."""
+        """Return the fetcher of the farm's own requests."""
 
         def by_proxy(
             label: str | None, url: str, cap_bytes: int, take: Take | None
@@ -71,7 +71,7 @@ class Proxies:
 
 
 def proxies_of(plan: RunPlan, emit: Emit, clock: Clock) -> Proxies | None:
-    """Return the proxies of a run; None where it has none."""
+    """Return the proxies of a run; None without proxies."""
     if plan.proxies is None:
         return None
     settings = plan.settings
@@ -87,7 +87,7 @@ def proxies_of(plan: RunPlan, emit: Emit, clock: Clock) -> Proxies | None:
 async def byte_budget(
     session: CrawlSession, gateway: Gateway, control: Control, emit: Emit, clock: Clock
 ) -> ByteBudget:
-    """Return what counts the bytes of a run by proxies; where the budget is spent it has ended the run already."""
+    """Return the counter of the bytes through proxies; if the budget is spent it has already ended the run."""
     settings, given = session.plan.settings, None
     if "proxy_bytes" in settings.model_fields_set:
         size = settings.proxy_bytes
@@ -101,7 +101,7 @@ async def byte_budget(
 def robots_checker(
     session: CrawlSession, gateway: Gateway, proxies: Proxies | None, retry: RetryParams, clock: Clock
 ) -> RobotsChecker | AllowAll:
-    """Return who says what robots.txt has to say, if it is to be obeyed."""
+    """Return the checker of robots.txt, if it is obeyed."""
     if session.crawl.settings["robots"] == "ignore":
         return AllowAll()
     frontier = session.frontier
@@ -111,7 +111,7 @@ def robots_checker(
 
 
 def pace_learner(session: CrawlSession, host_load: HostLoad, emit: Emit, clock: Clock) -> PaceLearner:
-    """Return what learns how much each site can take, up to what the user allows."""
+    """Return the learner of the sites' paces, within the user's limits."""
     params = pace_params(session.crawl.settings)
     own = own_paces(session.plan.settings.site, params)
     return PaceLearner(session.frontier.paces, params, host_load.is_overloaded, emit, clock, own)
@@ -144,7 +144,7 @@ def sitemap_feed(
     sink: Sink,
     control: Control,
 ) -> SitemapFeed | None:
-    """Return who reads the sitemaps; None where none are wanted."""
+    """Return the feed of the sitemaps; None without sitemaps."""
     wanted, seeds = plan.settings.sitemap, [seed.url for seed in plan.seeds]
     if wanted == "off":
         return None

@@ -1,8 +1,8 @@
-"""What is done to a page before it is read: elements that are clicked, and scrolling until nothing new comes.
+"""Actions on a page before it is read: clicks, and scrolling until nothing new is loaded.
 
-Both happen on a settled page, and the page settles again after each. What is not there is not clicked and not
-waited for: what a page has announced, settling has waited for already. A page that goes elsewhere under a click is
-followed; nothing here outlasts `ends`.
+Both happen on a settled page, and the page settles again after each. A missing element is neither clicked nor
+waited for: settling has already waited for everything that the page announced. If a click navigates, the new
+document is used; nothing here outlasts `ends`.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from farm.model.errors import SlotLost
 
 CALL_S = 5.0
 STEPS = 100
-"""How many windows one way down takes at the most; the rest of a longer page is jumped over, and that is said."""
+"""How many windows one scroll to the end covers; the rest of a longer page is skipped, and reported as cut."""
 AT_END_PX = 2
 LIVE_FRAME_S = 1 / 30
 LOOK_S = 0.25
@@ -28,7 +28,7 @@ LOOK_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class ActParams:
-    """`clicks` are CSS selectors, in order; each is clicked up to `click_times`, as long as that brings something.
+    """`clicks` are CSS selectors, in order; each is clicked up to `click_times`, as long as that loads something.
 
     `scrolls` is how often the page is scrolled to its end, at the most.
     """
@@ -43,7 +43,7 @@ class ActParams:
 
 @dataclass(slots=True)
 class Acted:
-    """What was done: clicks by selector, ways down; `cut_short` by the page's deadline or its length."""
+    """The actions: clicks by selector, and scrolls; `cut_short` by the page's deadline or its length."""
 
     clicked: dict[str, int] = field(default_factory=dict)
     scrolled: int = 0
@@ -91,7 +91,7 @@ def _grown(before: dict[str, Any], after: dict[str, Any]) -> bool:
 async def _way_down(reading: Reading, extent: dict[str, Any], ends: float) -> bool:
     """Go down to what was the end when it began, a window at a time; return whether the rest was jumped over.
 
-    After each a frame is made: observers see what is in the window then, and nothing of what was jumped over.
+    A frame is made after each window, so that observers see its content.
     """
     loop = asyncio.get_running_loop()
     steps, is_jump, to_go = 0, False, None
@@ -105,10 +105,10 @@ async def _way_down(reading: Reading, extent: dict[str, Any], ends: float) -> bo
 
 
 async def attend(tab: Tab, on_lost: Callable[[], None]) -> None:
-    """Make frames for whoever uses the page, until this is cancelled; call `on_lost` when the page is gone.
+    """Make frames for the user's code on the page, until cancelled; call `on_lost` when the page is gone.
 
-    Playwright's own actions wait for frames, and where the engine makes them on demand none comes by itself. What
-    waits for an answer of a page that is gone may wait for ever.
+    Playwright's own actions wait for frames, and an engine with frames on demand makes none by itself. A call that
+    waits for the answer of a lost page may never return.
     """
     while not tab.lost:
         if tab.engine.frames_on_demand:

@@ -77,7 +77,7 @@ FRAMES_ON_DEMAND = (
     # Frames are made on request only: painting unseen frames is a sixth of a page's CPU.
     "--enable-begin-frame-control",
     "--run-all-compositor-stages-before-draw",
-    # In the compositor an animation would begin with what is drawn, which is nothing.
+    # In the compositor an animation would begin when it is drawn, which never happens.
     "--disable-threaded-animation",
 )
 POINTER = "primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4"

@@ -1,7 +1,7 @@
-"""What is asked of a page by the scripts that read it, and what their answer means.
+"""The scripts that read a page, and the check of their answers.
 
-The same for every engine that runs them: `js/settle.js` waits, `js/collect.js` reads, and what comes back is
-checked here before anything else looks at it, since a page may have made it.
+They are the same for every engine: `js/settle.js` waits, `js/collect.js` reads, and the answer is checked here
+before it is used, since a page may have forged it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from farm.model.outcome import FailureKind
 from farm.model.page import Image, Link, Media, RenderedPage
 
 HOOK = f"{{\n{script('platform.js', 'frames.js', 'hook.js')}\n}}\n"
-"""In a block, so that the page sees nothing of it."""
+"""In a block, so that the page sees none of its names."""
 FLOOD, NO_IMAGES = script("flood.js"), script("no_images.js")
 PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml", ""})
 """The types of what has links, text and HTML of its own."""
@@ -63,9 +63,9 @@ class ReadParams:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How long a page is waited for; `wait` and `selector` as in `ReadParams`, `left_s` seconds at most.
+    """How to wait for a page; `wait` and `selector` as in `ReadParams`, `left_s` seconds at most.
 
-    `nonce` is the name of the events by which `js/hook.js` tells what the page still does.
+    `nonce` is the name of the events by which `js/hook.js` reports the pending work of the page.
     """
 
     nonce: str
@@ -76,7 +76,7 @@ class Asked:
 
 
 def hook(nonce: str, *, on_demand: bool, images: bool) -> str:
-    """Return what runs in the page's own world before its scripts: it counts what the page still does.
+    """Return the script for the page's own world that runs before its scripts and counts its pending work.
 
     `on_demand` says that frames are made on demand only, `images` that they are loaded.
     """
@@ -111,7 +111,7 @@ def caps_of(params: ReadParams, *, is_page: bool) -> str:
 def settling(asked: Asked, state: Mapping[str, bool], caps: str | None) -> str:
     """Return the expression that waits and, with `caps`, reads: a promise of what `checked` takes.
 
-    `state` is what the caller knows of the page: `framed`, `stayed`, `inert`, `onDemand`.
+    `state` are the caller's facts about the page: `framed`, `stayed`, `inert`, `onDemand`.
     """
     settle = {
         "nonce": asked.nonce,
@@ -132,7 +132,7 @@ def settling(asked: Asked, state: Mapping[str, bool], caps: str | None) -> str:
 
 
 def checked(said: Any) -> dict[str, Any]:
-    """Return what a page's world answered; raises RenderError where it is not of the form that was asked for."""
+    """Return the checked answer of a page's world; raises RenderError if it does not have the expected form."""
     try:
         seen = decoded(said)
     except (ValueError, TypeError, RecursionError):
@@ -163,7 +163,7 @@ def _is_whole(seen: dict[str, Any]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class DocumentHead:
-    """The answer of the document that was read, and how it was come to; header names in lower case."""
+    """The answer of the document that was read, and the redirects to it; header names in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -172,7 +172,7 @@ class DocumentHead:
 
 
 def page_of(seen: Mapping[str, Any], head: DocumentHead, timings_ms: Mapping[str, int]) -> RenderedPage:
-    """Return the page that was read whole."""
+    """Return the page from a complete answer."""
     content_type = head.headers.get("content-type", "")
     return RenderedPage(
         final_url=seen["url"],
@@ -201,12 +201,12 @@ def page_of(seen: Mapping[str, Any], head: DocumentHead, timings_ms: Mapping[str
 
 
 def mime_of(content_type: str) -> str:
-    """Return the type alone, in lower case."""
+    """Return the media type without parameters, in lower case."""
     return content_type.partition(";")[0].strip().lower()
 
 
 class Collector:
-    """What an engine that is no Chromium asks of its pages. `images` says whether it loads them."""
+    """The scripts for an engine other than Chromium. `images` says whether it loads images."""
 
     reading = READING
     """The scripts that `expression` needs in its world."""
@@ -217,11 +217,14 @@ class Collector:
         self._caps = caps_of(params, is_page=True)
 
     def hook(self, nonce: str) -> str:
-        """Return what runs in the page's own world before its scripts."""
+        """Return the script for the page's own world that runs before its scripts."""
         return hook(nonce, on_demand=False, images=self._images)
 
     def expression(self, nonce: str, left_s: float, *, stayed: bool = False) -> str:
-        """Return what waits for the page, `left_s` at most, and reads it; `stayed`: it did not leave after all."""
+        """Return the expression that waits for the page, at most `left_s`, and reads it.
+
+        `stayed` says that an announced navigation did not happen.
+        """
         params = self._params
         state = {"framed": False, "stayed": stayed, "inert": False, "onDemand": False}
         return settling(
@@ -229,7 +232,7 @@ class Collector:
         )
 
     def checked(self, said: Any) -> dict[str, Any]:
-        """Return what the expression came to; raises RenderError where it is not of that form."""
+        """Return the checked value of the expression; raises RenderError if it does not have the expected form."""
         return checked(said)
 
     def page(
@@ -240,6 +243,6 @@ class Collector:
         way: Sequence[tuple[str, int]],
         timings_ms: Mapping[str, int],
     ) -> RenderedPage:
-        """Return the page that was read, `way` being the addresses before its own and what they answered."""
+        """Return the page that was read; `way` are the addresses before its own, with their statuses."""
         urls, statuses = tuple(url for url, _ in way), tuple(status for _, status in way)
         return page_of(seen, DocumentHead(status, headers, urls, statuses), timings_ms)

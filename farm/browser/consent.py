@@ -1,8 +1,8 @@
 """Cookie banners, answered before a page is read: by DuckDuckGo's autoconsent, in isolated worlds of its own.
 
-The rules are the package's; what they ask of the page's own world is evaluated there, and is not believed more
-than the page itself. A context keeps the answer as its cookies: its pages are looked at only until a banner was
-answered, `LOOKS` of them at most. Nothing here fails a visit but the loss of its tab.
+The rules are the package's; scripts of theirs for the page's own world are evaluated there, and their results are
+trusted no more than the page itself. A context keeps the answer in its cookies: its pages are checked only until a
+banner was answered, at most `LOOKS` of them. Only the loss of its tab fails a visit here.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from farm.model.outcome import FailureKind
 
 Choice = Literal["accept", "reject"]
 LOOKS = 2
-"""How many pages of a context are looked at for a banner."""
+"""How many pages of a context are checked for a banner."""
 CONSENT_S = 10.0
 """How long a banner may take."""
 POPUP_S = 2.0
@@ -44,7 +44,7 @@ Send = Callable[..., Awaitable[dict[str, Any]]]
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """What became of a banner: `by` names the rule, `answered` says whether it was pressed away."""
+    """The result for a banner: `by` names the rule, `answered` says whether it was answered."""
 
     choice: Choice
     by: str
@@ -53,13 +53,13 @@ class Consent:
     """Whether the choices themselves are in a frame that is opened now."""
 
     def told(self) -> dict[str, Any]:
-        """Return it as a record has it."""
+        """Return it in the form of a record."""
         return {"choice": self.choice, "by": self.by, "answered": self.answered}
 
 
 @dataclass(frozen=True, slots=True)
 class _Rules:
-    """The rules of all sites as JSON, and those of single sites by the addresses that they are for."""
+    """The rules of all sites as JSON, and those of single sites by their addresses."""
 
     generic: str
     special: tuple[tuple[re.Pattern[str], str], ...] = field(repr=False)
@@ -71,7 +71,7 @@ class _Rules:
 
 
 def check_rules() -> None:
-    """Raise UsageError where the package with the rules is missing."""
+    """Raise UsageError if the package with the rules is missing."""
     _bundle()
 
 
@@ -82,7 +82,7 @@ def _bundle() -> tuple[str, _Rules]:
         from duckduckgo_autoconsent import bundle, rules_json
     except ImportError:
         raise UsageError(
-            "--consent needs a package that is not installed; `pip install 'crawl-farm[consent]'` brings it."
+            "--consent needs a package that is not installed; `pip install 'crawl-farm[consent]'` installs it."
         ) from None
     generic: list[str] = []
     special: list[tuple[re.Pattern[str], str]] = []
@@ -101,9 +101,9 @@ def _bundle() -> tuple[str, _Rules]:
 
 
 async def answer_banner(reading: Reading, choice: Choice, url: str, ends: float) -> Consent | None:
-    """Answer the banner of the settled page; None where there is none, or no answer in time.
+    """Answer the banner of the settled page; None if there is none, or no answer in time.
 
-    Returns soon after `ends`, by the loop's clock. Raises SlotLost where the tab is lost, RenderError as settling
+    Returns soon after `ends`, by the loop's clock. Raises SlotLost if the tab is lost, RenderError as settling
     does.
     """
     tab, found = reading.tab, None
@@ -125,7 +125,7 @@ async def answer_banner(reading: Reading, choice: Choice, url: str, ends: float)
 
 
 async def _first_answer(frames: Sequence["_Frame"], choice: Choice, ends: float) -> Consent | None:
-    """Look at all frames at once; return what became of the first banner that was answered, else of any."""
+    """Check all frames at the same time; return the result of the first answered banner, else of any."""
     found: Consent | None = None
     looks = [asyncio.create_task(one.answered(choice, ends), name="consent") for one in frames]
     try:
@@ -157,7 +157,7 @@ class _Frame:
         return self.id == self.tab.frame_id
 
     async def answered(self, choice: Choice, ends: float) -> Consent | None:
-        """Look for a banner in the frame and answer it; None where there is none."""
+        """Look for a banner in the frame and answer it; None if there is none."""
         loop = asyncio.get_running_loop()
         source, rules = _bundle()
         by, detected_at, evals, has_begun = "", None, 0, False
@@ -167,7 +167,7 @@ class _Frame:
             world = int(made["executionContextId"])
             config = {
                 "enabled": True,
-                # They wait for a word, which is given once it is known who knows the banner.
+                # They wait for a message, which is sent once it is known which frame has the banner.
                 "autoAction": False,
                 "enablePrehide": False,
                 "enableCosmeticRules": True,
@@ -232,7 +232,7 @@ class _Frame:
         return answer["result"].get("value")
 
     async def _in_main_world(self, code: str) -> bool:
-        """Evaluate what a rule asks of the page's own world, and return whether it holds."""
+        """Evaluate a rule's script in the page's own world; return whether its result is true."""
         if not self.main:
             return False
         answer = await self.send(
@@ -262,7 +262,7 @@ async def _frames(tab: Tab, url: str, opened: AsyncExitStack) -> list[_Frame]:
 
 
 async def _frame_of_its_own(tab: Tab, frame: Frame, opened: AsyncExitStack) -> list[_Frame]:
-    """Return a frame that has a process, and so a session, of its own; empty where it has none."""
+    """Return a frame that has a process, and so a session, of its own; empty if it has none."""
     try:
         session = await tab.guard(tab.page.context.new_cdp_session(frame), CALL_S, "a frame")
     except Error:

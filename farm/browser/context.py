@@ -35,11 +35,11 @@ OPENING_S = 20.0
 
 
 class TabSource(Protocol):
-    """What a slot needs of its pool."""
+    """The pool, as its slots use it."""
 
     @property
     def has_spare_memory(self) -> bool:
-        """Whether memory allows one context more than there are slots."""
+        """Whether memory allows another context beside those of the slots."""
         ...
 
     def open(self, proxy_url: str, *, paced: bool) -> asyncio.Task[Tab]:
@@ -51,7 +51,7 @@ class TabSource(Protocol):
         ...
 
     def excuse_crash(self, url: str) -> bool:
-        """Count a death of an engine while it visited this URL; return True if it is still excused."""
+        """Count the death of an engine during a visit to this URL; return True if the URL is still excused."""
         ...
 
     def paces_ms(self) -> Sequence[float]:
@@ -67,9 +67,9 @@ class SlotParams:
     render: RenderParams
     recycle: RecycleParams
     render_for: Callable[[str], RenderParams] | None = None
-    """How a URL is rendered, where that is not the same for all."""
+    """Returns the parameters of a URL, if they differ between URLs."""
     secrets: tuple[str, ...] = field(default=(), repr=False)
-    """What no snapshot of a page may show."""
+    """Texts that are masked in snapshots of pages."""
 
 
 class ContextSlot:
@@ -213,11 +213,11 @@ class ContextSlot:
             self._successor = self._tabs.open(self._proxy_url, paced=True)
 
     async def live(self, on_lost: Callable[[], None]) -> Page:
-        """Return the page as the visit has left it: it stays open until `end_live`, and its frames are made.
+        """Return the page in its state after the visit: it stays open until `end_live`, and its frames are made.
 
-        `on_lost` is called when it is gone before.
+        `on_lost` is called if it is lost before.
 
-        Raises SlotLost where the page is gone meanwhile: that is not the URL's fault.
+        Raises SlotLost if the page is already lost: that is not the URL's fault.
         """
         tab = self.tab
         if self.state is not SlotState.READY or tab is None or tab.lost:
@@ -227,7 +227,7 @@ class ContextSlot:
         return tab.page
 
     async def snapshot(self) -> PageSnapshot | None:
-        """Return what the visit's page shows after a failure; None where it is gone, hung, or was never there."""
+        """Return a snapshot of the visit's page after a failure; None if it is gone, hung, or never existed."""
         tab = self.tab
         if self.state is not SlotState.READY or tab is None or tab.lost:
             return None
@@ -242,9 +242,9 @@ class ContextSlot:
         return None
 
     def end_live(self, url: str) -> SlotLost | None:
-        """Take the page back; return how it was lost while it was open for this URL, None where it was not.
+        """End the use of the live page; return how it was lost meanwhile, None if it was not.
 
-        A context that was led to another site is replaced.
+        A context that was navigated to another site is replaced.
         """
         if self._frames is not None:
             self._frames.cancel()

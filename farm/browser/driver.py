@@ -1,11 +1,11 @@
-"""Playwright's Node driver: started as a process that the farm owns, and its messages made cheaper.
+"""Playwright's Node driver: started as a process that the farm owns, with cheaper messages.
 
 Playwright starts whatever `PLAYWRIGHT_NODEJS_PATH` names, in the farm's own process group and with the farm's
 environment. The launcher written here
 - gives the driver a session of its own, so that Ctrl-C in a terminal reaches the farm alone and a drain can
   still use the browser;
-- drops what the driver does not need of the environment, which may hold secrets;
-- keeps the driver's complaints off the terminal and out of the live view;
+- drops environment variables that the driver does not need, since they may hold secrets;
+- keeps the driver's error output off the terminal and out of the live view;
 - puts temporary files into the engine's folder;
 - writes the driver's process id to a file, so that the owner need not guess which child it is.
 
@@ -14,7 +14,7 @@ tab reads, and puts the farm's scripts into messages only where these leave for 
 and decodes messages faster. Under a version of Playwright that is built differently, neither does anything.
 
 The scripts for pages are sent anew for each document, through two processes of the browser, so each byte counts:
-they go without comments and indentation. Those that read a page go as a mark as far as the driver.
+they are sent without comments and indentation. Those that read a page are sent to the driver as a placeholder.
 """
 
 import json
@@ -37,7 +37,7 @@ _PARTS = ("quiet.cjs", "page_errors.cjs", "outgoing.cjs", "watch.cjs")
 _NO_SCRIPTS = "const SCRIPTS = {};"
 _NO_REQUESTS = "const REQUESTS = new Set([]);"
 QUIET = "".join(files("farm.browser").joinpath(f"js/{name}").read_text(encoding="utf-8") for name in _PARTS)
-"""A script that the driver loads first: it drops the events that no tab reads, and tells what failed on a page."""
+"""A script that the driver loads first: it drops events that no tab reads, and reports errors of pages."""
 LAUNCHER = """#!{python} -IS
 import os
 os.setsid()

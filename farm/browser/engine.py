@@ -37,7 +37,7 @@ CLOSE_S = 5.0
 BUSY_DEADLINE_S = 15.0
 """How long an engine that uses CPU may fail to answer; an idle one is lost at the first missed answer."""
 OVERDUE = 3
-"""After so many openings in a row that time out the engine counts as broken."""
+"""After this many timeouts in a row when opening contexts, the engine counts as broken."""
 NO_SANDBOX = ("No usable sandbox", "Failed to move to new namespace", "setuid sandbox")
 FLOODED = "flooded"
 """A file in the engine's folder: the targets that the driver has ended, one a line (`js/watch.cjs`)."""
@@ -60,7 +60,7 @@ class EngineParams:
     images: bool = True
     """Whether images are loaded; `TabParams.images` must agree."""
     requests: tuple[str, ...] = ()
-    """The types of requests that tabs hear of besides; what `TabParams` captures is among them."""
+    """The types of requests whose events tabs get; they include those that `TabParams` captures."""
 
 
 class Engine:
@@ -72,7 +72,7 @@ class Engine:
         self.user_agent = ""
         self.frames_on_demand = params.binary.headless_shell
         self.knows_marks = True
-        """Whether its driver puts the scripts in the place of their marks, as far as is known."""
+        """Whether its driver replaces the placeholders of scripts, as far as is known."""
         self.frames = asyncio.Lock()
         """Held while a frame is made: two at once crash the GPU process."""
         self.pids: tuple[int, ...] = ()
@@ -211,7 +211,7 @@ class Engine:
             self.mark_lost(f"{failure}, {self._overdue} times in a row")
 
     def send_whole(self) -> None:
-        """Send scripts whole from now on: this driver does not know their marks."""
+        """Send complete scripts from now on: this driver does not know their placeholders."""
         self.knows_marks = False
 
     def retire(self, now: float) -> None:
@@ -294,7 +294,7 @@ async def close_context(context: BrowserContext, deadline_s: float = CLOSE_S) ->
     """Close within the deadline and say whether that worked."""
     try:
         async with asyncio.timeout(deadline_s):
-            # An error says that it went away under us, which is what was wanted.
+            # An error means that it is already closed.
             with contextlib.suppress(Error), playwright_errors():
                 await context.close()
     except TimeoutError:

@@ -86,9 +86,9 @@ def _is_of_playwright(error: BaseException) -> bool:
 
 
 def _is_unread_pipe(context: dict[str, Any], error: BaseException) -> bool:
-    """Return whether this is the end of a pipe to a process, which asyncio keeps for a caller who need not come.
+    """Return whether this is the end of a process's pipe, an error that asyncio stores and nobody may read.
 
-    Before 3.11.4 it complained of it. The error of a task would have been raised below the task's own frames.
+    Before 3.11.4 asyncio reported it as unhandled. The error of a task would have frames of the task.
     """
     frames = [frame.f_code.co_filename for frame, _ in walk_tb(error.__traceback__)]
     return (
@@ -122,7 +122,7 @@ def ending() -> Iterator[None]:
 def ignore_driver_exit(loop: asyncio.AbstractEventLoop) -> None:
     """Install an exception handler that ignores a dead driver's errors; others go to the previous handler.
 
-    Once a loop: where runs follow each other on one, as a notebook has it, they do not pile up.
+    It is installed once per loop, so that several runs on one loop, as in a notebook, do not chain handlers.
     """
     before = loop.get_exception_handler()
     if getattr(before, "__module__", "") == __name__:

@@ -1,9 +1,9 @@
-"""What the browser's events tell of one visit: where its main frame went, what is loading, and what failed.
+"""The browser's events of one visit: the documents of its main frame, pending requests, and errors.
 
-A page may send its visitor on by script or by a refresh; what is recorded is the document that shows in the end,
-so its answer counts, and the addresses before it are the way there. What always holds: no more than `STATIONS`
-documents are kept, and hops of each, the first and the latest; at most `MOST_LOADING` requests that have not come;
-at most `MOST_ERRORS` errors, each once, in the order in which they came.
+A page may redirect by a script or a refresh; the record is that of the last document, so its answer counts, and
+the addresses before it are listed as redirects. Invariants: at most `STATIONS` documents are kept, and of each at
+most as many hops, the first and the latest; at most `MOST_LOADING` pending requests; at most `MOST_ERRORS` errors,
+each once, in the order of their arrival.
 """
 
 import asyncio
@@ -17,29 +17,29 @@ from farm.model.page import MOST_ERRORS, PageError
 
 STATIONS = 40
 MOST_LOADING = 1_000
-"""Of the scripts of a page so many are waited for at once; a page can ask for a million."""
+"""How many scripts of a page are tracked at once; a page can request a million."""
 URL_CHARS = 2_000
 MESSAGE_CHARS = 300
 _AWAITED = frozenset({"Script", "Document"})
 
 
 class PageEvents:
-    """One tab's: `listeners` take the events of its session, `forget` starts a visit."""
+    """The pending requests of one tab: `listeners` take the events of its session, `forget` starts a visit."""
 
     def __init__(self) -> None:
         self.journey = Journey()
         self.errors = PageErrors()
         self.loading: set[str] = set()
-        """Scripts and frames' documents that were asked for and have not come."""
+        """Scripts and documents of frames that were requested and have not arrived."""
         self.broke_off = ""
-        """Why the rest of the document does not come, in the browser's words; empty where nothing is missing."""
+        """Why the rest of the document is missing, in the browser's words; empty if it is complete."""
         self.on_break: Callable[[], None] = _nothing
         self._frame_id = ""
         self._document_request = ""
         self._loaded = asyncio.Event()
 
     def listeners(self, frame_id: str) -> dict[str, Callable[[dict[str, Any]], None]]:
-        """Return what takes each event of a tab whose main frame this is, by the event's name."""
+        """Return the listener of each event, by its name, for a tab with this main frame."""
         self._frame_id = frame_id
         return {
             "Network.requestWillBeSent": self._asked,
@@ -50,7 +50,7 @@ class PageEvents:
         }
 
     def forget(self) -> None:
-        """Start a visit: the request and the answer of the one before are not this one's."""
+        """Start a visit: drop the request and the answer of the previous one."""
         self.journey.forget()
         self.errors.forget()
         self.loading.clear()
@@ -71,7 +71,7 @@ class PageEvents:
             self.loading.clear()
             self._loaded.set()
         elif event.get("type") in _AWAITED and event.get("loaderId") and len(self.loading) < MOST_LOADING:
-            # A worker's own script belongs to no document, and its end is told to nobody here.
+            # A worker's own script belongs to no document, and its end is not reported here.
             self.loading.add(event["requestId"])
             self._loaded.clear()
 
@@ -107,13 +107,13 @@ class Station:
     urls: list[str]
     answer: dict[str, Any] | None = None
     statuses: list[int] = field(default_factory=list)
-    """Of the addresses before the last one: what each answered."""
+    """The statuses of the addresses before the last one."""
     failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """The addresses before a document's own, what each of them answered (0 where unknown), and its own answer."""
+    """The addresses before a document's own, the status of each (0 if unknown), and its own answer."""
 
     urls: tuple[str, ...] = ()
     statuses: tuple[int, ...] = ()
@@ -121,19 +121,19 @@ class Way:
 
 
 class Journey:
-    """Each document that was asked for, its answer, and how it was come to."""
+    """The documents that the main frame requested, with their redirects and answers."""
 
     def __init__(self) -> None:
         self._stations: list[Station] = []
         self._changed = asyncio.Event()
 
     def forget(self) -> None:
-        """Start a visit: the documents of the one before are not this one's."""
+        """Start a visit: drop the documents of the previous one."""
         self._stations = []
         self._changed.set()
 
     def asked(self, event: Mapping[str, Any]) -> None:
-        """Take a request for a document of the main frame: a new one, or the next hop of a redirect."""
+        """Note a request for a document of the main frame: a new one, or the next hop of a redirect."""
         url = str(event["request"]["url"])
         last = self._stations[-1] if self._stations else None
         if last is not None and last.request_id == event["requestId"]:
@@ -148,27 +148,27 @@ class Journey:
         self._changed.set()
 
     def answered(self, event: Mapping[str, Any]) -> None:
-        """Take the answer to such a request."""
+        """Note the answer to such a request."""
         for station in self._stations:
             if station.request_id == event["requestId"]:
                 station.answer = event["response"]
 
     def failed(self, event: Mapping[str, Any]) -> None:
-        """Take the end of any request that failed: a document that did not come is no station."""
+        """Note the failure of any request: a document that did not arrive is dropped."""
         for station in self._stations:
             if station.request_id == event["requestId"]:
                 station.failed = True
                 self._changed.set()
 
     def has(self, request_id: str) -> bool:
-        """Whether the visit has asked for the document that came, or failed, under this request."""
+        """Whether the visit requested the document that arrived, or failed, under this request."""
         return any(station.request_id == request_id for station in self._stations)
 
     async def stayed(self, begin_s: float) -> None:
-        """Return when no document is on its way any more because the last one failed.
+        """Return when no document is loading any more because the last one failed.
 
-        One that was announced and is not asked for within `begin_s` counts as failed. Never returns where it came:
-        its document replaces the one that is looked at, which the caller hears of.
+        One that was announced and is not requested within `begin_s` counts as failed. Never returns if it arrived:
+        it replaces the current document, which the caller notices otherwise.
         """
         count = len(self._stations)
         if self._is_idle:
@@ -191,17 +191,17 @@ class Journey:
 
     @property
     def is_moving(self) -> bool:
-        """Whether the page has asked for another document that has not answered yet."""
+        """Whether the page has requested another document that has not been answered yet."""
         return self.is_long and not self._is_idle
 
     @property
     def is_long(self) -> bool:
-        """Whether the page asked for another document than the first one."""
+        """Whether the page requested another document than the first one."""
         return len(self._stations) > 1
 
     @property
     def url(self) -> str | None:
-        """Where the main request has got to; None before the first."""
+        """The current address of the main request; None before the first."""
         return self._stations[-1].urls[-1] if self._stations else None
 
     @property
@@ -223,10 +223,10 @@ class Journey:
         )
 
     def way_to(self, url: str) -> Way:
-        """Return how the document was come to that answered under this address.
+        """Return the redirects to the document that answered under this address.
 
-        Documents that never came, and addresses that only were loaded again, are no part of the way. Of a document
-        that is not known the way is empty.
+        Documents that never arrived, and addresses that were only reloaded, are left out. The result is empty for
+        an unknown document.
         """
         address = url.partition("#")[0]
         came = [station for station in self._stations if station.answer is not None and not station.failed]
@@ -245,26 +245,26 @@ class Journey:
 
 
 class PageErrors:
-    """What failed on the page; `note` takes the driver's event `Farm.pageError` (`js/page_errors.cjs`)."""
+    """The errors on the page; `note` takes the driver's event `Farm.pageError` (`js/page_errors.cjs`)."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, str, str], PageError] = {}
         self.more = 0
-        """How many came beside those that are kept, repeats included."""
+        """How many more errors there were than are kept, repeats included."""
 
     def forget(self) -> None:
-        """Start a visit: the errors of the one before are not this one's."""
+        """Start a visit: drop the errors of the previous one."""
         self._found.clear()
         self.more = 0
 
     def note(self, event: Mapping[str, Any]) -> None:
-        """Take an error in, or the number of those that the driver has counted only."""
+        """Note an error, or the number of errors that the driver only counted."""
         if "more" in event:
             self.more += int(event["more"])
             return
         kind, url, message = (str(event.get(name, "")) for name in ("kind", "url", "message"))
         error = PageError(kind, url[:URL_CHARS], message[:MESSAGE_CHARS], str(event.get("type", "")))
-        # Why a request failed may be told in two ways: it failed once.
+        # The failure of one request may be reported in two ways.
         known = (kind, error.url, "" if kind == "request" else error.message)
         if known in self._found:
             return
@@ -280,7 +280,7 @@ class PageErrors:
 
 
 def flat(headers: Mapping[str, Any]) -> dict[str, str]:
-    """Return CDP's headers by lower-case name; several of one name are one, with commas, as HTTP has it."""
+    """Return CDP's headers by lower-case name; values of one name are joined by commas, as in HTTP."""
     found = {}
     for name, value in headers.items():
         lower = str(name).lower()

@@ -1,4 +1,4 @@
-"""What a page has loaded, as a HAR 1.2 file: its requests with headers and times, without bodies.
+"""The requests of a page as a HAR 1.2 file, with headers and times, without bodies.
 
 The tab's own session tells of them: of all, where the engine says so to its driver (`EngineParams.requests`). What
 always holds: no credentials, as in records; no more than `MOST` requests and `ALL_CHARS` of addresses and headers.
@@ -46,15 +46,15 @@ class HarLog:
         return beside(others, own)
 
     def forget(self) -> None:
-        """Start a visit; what the page before still loads is not this one's."""
+        """Start a visit; requests of the previous page are ignored."""
         self._before, self._is_begun, self.is_short = self._document, False, False
         self._entries: list[dict[str, Any]] = []
         self._open: dict[str, tuple[dict[str, Any], float]] = {}
-        """By number: the entry, and when its last event was, in seconds."""
+        """By number: the entry, and the time of its last event, in seconds."""
         self._left_chars = ALL_CHARS
 
     def file(self) -> Capture:
-        """Return the file of what was loaded so far."""
+        """Return the HAR file of all requests so far."""
         page: dict[str, Any] = {
             "startedDateTime": self._entries[0]["startedDateTime"] if self._entries else _moment(0.0),
             "id": PAGE_ID,

@@ -1,6 +1,6 @@
-"""Interception of requests: what is blocked, what gets headers that only some sites may see, what is saved.
+"""Interception of requests: to block them, to add headers that only some sites may see, to save files.
 
-The browser itself matches the URL patterns of what `--block` names (CDP's `Network.setBlockedURLs`); `page.route`
+The browser itself matches the URL patterns of `--block` (CDP's `Network.setBlockedURLs`); `page.route`
 would send every request to Node and Python and back, which costs more than the page. Images need no pattern: Blink
 does not load them (see `chromium`), which costs nothing per image.
 
@@ -55,7 +55,7 @@ CALL_S = 10.0
 BODY_S = 600.0
 """Longer than any page may take: the page's own deadline applies first."""
 BEGINNING_S = 30.0
-"""As long a document that is kept is waited for."""
+"""How long to wait for a document that is kept."""
 MOST_EXCHANGES = 40
 NO_BODY = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT, HTTPStatus.NOT_MODIFIED})
 SHOWN = re.compile(r"(text/.+|image/.+|application/(.+\+)?(json|xml))$")
@@ -97,7 +97,7 @@ class InterceptParams:
     """`headers` go to the URLs that `may_see` allows; files of up to `file_bytes` are saved, none if it is 0.
 
     Of the main documents of a visit up to `body_bytes` are kept with their heads, as `exchanges`; none if it is 0.
-    A document is handed to the page when it is there; one that has not come after `BEGINNING_S` has timed out.
+    A document is passed to the page when it is complete; one that is incomplete after `BEGINNING_S` has timed out.
     `patterns` are CDP patterns of the URLs that may get the headers; other requests are not paused.
     """
 
@@ -133,9 +133,9 @@ class Interceptor:
         self.answer: dict[str, Any] | None = None
         """The response of the file, in the form of the Network domain."""
         self.broke_off = ""
-        """How much of the file came, where that is less than was announced."""
+        """How many bytes of the file arrived, if that is less than announced."""
         self.exchanges: list[PageExchange] = []
-        """The documents of the visit that are kept, in the order in which they came."""
+        """The kept documents of the visit, in the order of their arrival."""
         self.frame_id = ""
         self._params = params
         self._with_headers = [params] if params.headers else []
@@ -266,7 +266,7 @@ class Interceptor:
             await self._hand_over(event, headers, body)
 
     async def _hand_over(self, event: dict[str, Any], headers: Mapping[str, str], body: bytes | None) -> None:
-        """Give the page a document whose stream was taken; end the request where it would be a download."""
+        """Pass a document whose stream was read to the page; end the request if it would be a download."""
         number = event["requestId"]
         is_shown = SHOWN.match(_mime(headers)) or not _mime(headers)
         if body is None or _is_attachment(headers) or not is_shown:
@@ -291,7 +291,7 @@ def _has_no_body(event: dict[str, Any]) -> bool:
 
 
 def _length(headers: Mapping[str, str]) -> int:
-    """Return how many bytes are announced, 0 where that is not said."""
+    """Return how many bytes are announced, 0 if unknown."""
     told = headers.get("content-length", "")[:LENGTH_DIGITS]
     return int(told) if told.isascii() and told.isdigit() else 0
 
@@ -304,7 +304,7 @@ def _answer(event: dict[str, Any], headers: Mapping[str, str]) -> dict[str, Any]
 def _add(
     exchanges: list[PageExchange], event: dict[str, Any], body: bytes = b"", truncated: str = ""
 ) -> None:
-    """Add what was asked and answered; a page that sends its visitor on without end is cut off."""
+    """Add a request and its answer; a page that redirects endlessly is cut off."""
     if len(exchanges) >= MOST_EXCHANGES:
         return
     request = event["request"]

@@ -1,4 +1,4 @@
-"""A login as a TOML file declares it: steps on the browser's page, and what they leave behind.
+"""A login that a TOML file declares: steps on the browser's page, and the resulting state.
 
     url = "https://shop.example/login"
     logged_in = "a[href='/logout']"
@@ -14,7 +14,7 @@
     [[step]]
     click = "button[type=submit]"
 
-No message says what is filled in.
+No message contains the values that are filled in.
 """
 
 import hashlib
@@ -45,7 +45,7 @@ _REASON_CHARS = 200
 
 @dataclass(frozen=True, slots=True)
 class LoginStep:
-    """Something that is done: `fill`, `click` or `wait` for what a CSS selector matches, or `open` an address."""
+    """A step: `fill`, `click` or `wait` for an element that a CSS selector matches, or `open` an address."""
 
     kind: str
     target: str
@@ -54,7 +54,7 @@ class LoginStep:
 
 @dataclass(frozen=True, slots=True)
 class LoginFlow:
-    """The steps of a login, from its first page on; what `logged_in` matches shows that a session lives."""
+    """The steps of a login, starting at its first page; an element that `logged_in` matches shows a session."""
 
     url: str
     logged_in: str
@@ -63,9 +63,9 @@ class LoginFlow:
     step_s: float = STEP_S
     """How long each step may take."""
     code: Callable[[Page], Awaitable[None]] | None = field(default=None, repr=False)
-    """The user's own steps, in the place of declared ones. Raises LoginFailed."""
+    """The user's own function, instead of declared steps. Raises LoginFailed."""
     secret: Secret = field(default_factory=lambda: Secret(""))
-    """What only the nodes of the crawl know, where the steps do not have it."""
+    """A secret that only the nodes of the crawl know, if the steps contain none."""
 
     @property
     def site(self) -> str:
@@ -73,7 +73,7 @@ class LoginFlow:
         return site_of(self.url)
 
     async def run(self, page: Page) -> State:
-        """Carry the steps out on the login's page, and return the storage state of its site.
+        """Run the steps on the login's page, and return the storage state of its site.
 
         Raises LoginFailed with the step.
         """
@@ -104,14 +104,14 @@ class LoginFlow:
         return f"not within {self.step_s:g} s" if "Timeout" in first else first[:_REASON_CHARS]
 
     def seal(self, crawl: str) -> "StateSeal":
-        """Return what makes a state unreadable for whoever does not have this login."""
+        """Return the encryption of states, with a key that only this login has."""
         steps = [[step.kind, step.target, step.value.reveal()] for step in self.steps]
         secrets = orjson.dumps([self.secret.reveal(), steps])
         return StateSeal(secrets, f"farm login {crawl} {self.url}")
 
 
 class StateSeal:
-    """Encrypts storage states for Redis, by a key that comes of the login's own secrets."""
+    """Encrypts storage states for Redis, with a key derived from the login's own secrets."""
 
     def __init__(self, secrets: bytes, salt: str) -> None:
         fernet, self._invalid = _fernet()
@@ -119,12 +119,12 @@ class StateSeal:
         self._fernet = fernet(urlsafe_b64encode(key))
 
     def seal(self, version: str, state: State) -> bytes:
-        """Return a session as it may be stored where others look."""
+        """Return a session encrypted for storage."""
         sealed: bytes = self._fernet.encrypt(orjson.dumps([version, state]))
         return sealed
 
     def open(self, sealed: bytes) -> tuple[str, State] | None:
-        """Return the session with its version; None where it is of another login, or is none."""
+        """Return the session with its version; None if it belongs to another login, or is not a session."""
         try:
             version, state = orjson.loads(self._fernet.decrypt(sealed))
         except (self._invalid, ValueError, TypeError):
@@ -137,7 +137,7 @@ def _fernet() -> tuple[Any, type[Exception]]:
         from cryptography.fernet import Fernet, InvalidToken
     except ImportError:
         raise UsageError(
-            "--login needs a package that is not installed; `pip install 'crawl-farm[login]'` brings it."
+            "--login needs a package that is not installed; `pip install 'crawl-farm[login]'` installs it."
         ) from None
     return Fernet, InvalidToken
 
@@ -156,7 +156,7 @@ async def _carry_out(step: LoginStep, page: Page, timeout_ms: float) -> None:
 def read_login(path: Path, logged_in: str | None, domain_of: Callable[[str], str]) -> LoginFlow:
     """Read a login from a file; raises UsageError with the file and the key, never with a value.
 
-    `logged_in` stands in the place of the file's.
+    `logged_in` overrides the file's.
     """
     _fernet()
     try:
@@ -169,7 +169,7 @@ def read_login(path: Path, logged_in: str | None, domain_of: Callable[[str], str
     unknown = content.keys() - {"url", "logged_in", "step", "timeout_s"}
     if unknown:
         raise UsageError(
-            f"{path}: {min(unknown)!r} is no key; the keys are url, logged_in, timeout_s and [[step]]."
+            f"{path}: {min(unknown)!r} is not a key; the keys are url, logged_in, timeout_s and [[step]]."
         )
     url, mark, given = content.get("url"), logged_in or content.get("logged_in"), content.get("step")
     seconds = content.get("timeout_s", STEP_S)

@@ -1,6 +1,6 @@
-"""What a page says of itself to programs, as `js/metadata.js` has read it, with its JSON-LD parsed.
+"""The metadata of a page, as read by `js/metadata.js`, with its JSON-LD parsed.
 
-What always holds: the result can be written as JSON, whatever the page says. A script that is no JSON-LD is left
+Invariants: the result can be written as JSON, whatever the page contains. A script that is not JSON-LD is left
 out and named in `errors`.
 """
 
@@ -16,7 +16,7 @@ _REASON_CHARS = 200
 _OPENINGS = ("<!--", "//<![CDATA[", "// <![CDATA[", "/*<![CDATA[*/", "/* <![CDATA[ */", "<![CDATA[")
 _CLOSINGS = ("-->", "//]]>", "// ]]>", "/*]]>*/", "/* ]]> */", "]]>", ";")
 _MOST_PARTS = 50_000
-"""Brackets and commas: so many are taken apart in some 20 ms, in which nothing else runs."""
+"""Brackets and commas: parsing this many takes about 20 ms, in which nothing else runs."""
 _SURELY_FLAT = 200
 """A text with fewer brackets cannot be nested deeper than can be written."""
 _AROUND = 6
@@ -25,7 +25,7 @@ _INT_DIGITS = 18
 
 
 def metadata_of(said: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return `{json_ld, open_graph, twitter, microdata, errors}` of what `metadataOf` said; None where it is null.
+    """Return `{json_ld, open_graph, twitter, microdata, errors}` from the answer of `metadataOf`; None for null.
 
     `json_ld` has the objects of all scripts in order, those of a list one by one.
     """
@@ -48,7 +48,7 @@ def metadata_of(said: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _objects(text: str) -> list[Any]:
-    """Return the objects of a JSON-LD script; raises ValueError where it is none, or is nested too deep."""
+    """Return the objects of a JSON-LD script; raises ValueError if it is not one, or is nested too deep."""
     brackets = text.count("{") + text.count("[")
     if brackets + text.count(",") > _MOST_PARTS:
         raise ValueError("it has too many parts")
@@ -61,12 +61,12 @@ def _objects(text: str) -> list[Any]:
     found = value if isinstance(value, list) else [value]
     objects = [one for one in found if isinstance(one, dict)]
     if found and not objects:
-        raise ValueError("it is no object, and no list of objects")
+        raise ValueError("it is neither an object nor a list of objects")
     return objects
 
 
 def _lenient(text: str) -> Any:
-    """Parse what many sites write: in a comment, with line breaks in strings, with half of a surrogate pair."""
+    """Parse common deviations: JSON in a comment, line breaks in strings, half of a surrogate pair."""
     bare = text.strip()
     for opening in _OPENINGS:
         bare = bare.removeprefix(opening).lstrip()
@@ -91,7 +91,7 @@ def _check_depth(value: Any) -> None:
 
 
 def _integer(digits: str) -> int | float:
-    """Return the number as orjson does: what 64 bits cannot hold loses digits."""
+    """Return the number as orjson does: numbers beyond 64 bits lose digits."""
     return int(digits) if len(digits) <= _INT_DIGITS else _finite(digits)
 
 
@@ -103,4 +103,4 @@ def _finite(digits: str) -> float:
 
 
 def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")

@@ -20,7 +20,7 @@ from farm.model.errors import SlotLost
 from farm.model.page import Capture
 
 PIXELS = 40_000_000
-"""The largest screenshot: at 1280 pixels of width some 31,000 of height."""
+"""The largest screenshot in pixels: about 31,000 high at a width of 1280."""
 PDF_BYTES = 64 * 2**20
 BETWEEN_FRAMES_S = 0.005
 CALL_S = 5.0
@@ -89,7 +89,7 @@ async def glance(tab: Tab) -> bytes | None:
 
 
 async def take(tab: Tab, clip: dict[str, int], deadline_s: float, **form: Any) -> dict[str, Any]:
-    """Return what CDP answers for a picture of a part of the page; `form` says of which format.
+    """Return CDP's answer with a picture of a part of the page, in the format `form`.
 
     Raises playwright's Error, SlotLost with the tab.
     """

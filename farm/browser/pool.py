@@ -144,7 +144,7 @@ class Pool:
         self._spawn(tab.close())
 
     def excuse_crash(self, url: str) -> bool:
-        """Count a death of an engine while it visited this URL; return True if it is still excused."""
+        """Count the death of an engine during a visit to this URL; return True if the URL is still excused."""
         times = self._crashes.pop(url, 0) + 1
         self._crashes[url] = times
         if len(self._crashes) > EXCUSED_URLS:
@@ -152,13 +152,13 @@ class Pool:
         return times <= EXCUSED_CRASHES
 
     def paces_ms(self) -> Sequence[float]:
-        """How fast the slots' contexts have navigated lately."""
+        """Return the median navigation time of each slot's context, in ms."""
         return [pace for slot in self._slots.values() if (pace := slot.usage.pace_ms) is not None]
 
     # What the governor asks for.
 
     def open_slots(self) -> int:
-        """How many contexts there are, those included that are being opened."""
+        """Return the number of contexts, including those that are being opened."""
         return sum(slot.tab is not None for slot in self._slots.values()) + self._opening
 
     def inventory(self) -> ProcessInventory:

@@ -1,8 +1,8 @@
-"""Looking at one visit's page from the isolated world: wait until it has settled, read it, act on it.
+"""Evaluation in the isolated world of one visit's page: wait until it has settled, read it, act on it.
 
-What always holds: a page may navigate on its own at any moment, and what was asked of it is asked again then; no
-answer is waited for longer than the page's deadline. What is evaluated keeps its functions in the world until the
-document goes, so they are sent once for each document.
+Invariants: a page may navigate on its own at any moment, and the evaluation is then repeated; no answer is awaited
+beyond the page's deadline. Functions stay in the world as long as the document, so they are sent once for each
+document.
 """
 
 import asyncio
@@ -20,18 +20,18 @@ from farm.model.outcome import FailureKind
 
 WORLD = "farm"
 OVERDUE_S = 1.0
-"""So long after the cap a page that has not answered is asked for what there is, without any more waiting."""
+"""How long after the settle timeout a page that has not answered is read without waiting for it to settle."""
 BUSY_SHARE = 0.5
-"""Of the time that is left then, what a page may be busy before it counts as hung: one of megabytes takes long."""
+"""The share of the remaining time for which a page may be busy before it counts as hung: large pages take long."""
 LAST_TRIES = 3
-"""How often a page that goes on to another document is asked for what there is, when its time is over."""
+"""How often a page that navigates to another document is read again when its time is over."""
 INERT_PAUSE_S = 0.02
 BEGIN_S = 1.0
-"""How long after a page has left for another document its request may take to be seen."""
+"""How long after a page has left for another document the request may take to appear."""
 FRAME_S = GIVE_UP_S = 3.0
 ERROR_CHARS = 2_000
 COLLECT_S = 1.0
-"""Of a page's time, what is kept for reading it."""
+"""The share of a page's time that is reserved for reading it."""
 
 
 class Reading:
@@ -50,19 +50,19 @@ class Reading:
         self._misses = 0
 
     async def settled(self) -> None:
-        """Wait until the page has settled, by the rule for all pages, after something was done to it."""
+        """Wait until the page has settled after an action, by the rule for all pages."""
         await self._settle("settle", collect=False)
 
     async def first_settled(self) -> None:
-        """Wait as the user wants it, and do not read yet."""
+        """Wait by the user's rule, without reading."""
         await self._settle(self._params.wait, collect=False)
 
     async def read(self) -> dict[str, Any]:
-        """Wait until the page has settled, as the user wants it, and return all that is on it."""
+        """Wait by the user's rule, and return the page's contents."""
         return await self._settle(self._params.wait, collect=True)
 
     async def _settle(self, wait: str, *, collect: bool) -> dict[str, Any]:
-        """Evaluate until one evaluation survives: the page may navigate on its own while it is looked at."""
+        """Evaluate until one evaluation completes: the page may navigate on its own meanwhile."""
         settle_ends = min(self._loop.time() + self._params.settle_timeout_s, self.ends - COLLECT_S)
         self._framed = self._stayed = False
         self._misses = 0
@@ -97,7 +97,7 @@ class Reading:
             return seen
 
     def _give_up(self) -> None:
-        """End the wait for a document whose connection broke; where nothing waits yet, it does not begin to."""
+        """End the wait for a document whose connection broke, or keep it from beginning."""
         if self._world is None or self.tab.lost:
             return
         ending = asyncio.ensure_future(
@@ -111,16 +111,16 @@ class Reading:
         ending.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
 
     async def _once(self, wait: str, left_s: float, *, collect: bool) -> dict[str, Any] | None:
-        """Ask the page once; None where it went elsewhere or did not answer, so that it must be asked again.
+        """Evaluate once; None if the page navigated or did not answer, so that the evaluation must be repeated.
 
-        Raises SlotLost where it will not be asked again: the time is over.
+        Raises SlotLost if there is no time to repeat it.
         """
         grace_s = OVERDUE_S if left_s > 0 else self.left_s * BUSY_SHARE
         deadline_s = min(left_s + grace_s, max(0.05, self.ends - self._loop.time()))
         is_cut = left_s <= 0 and self.tab.events.journey.is_moving
         try:
             if is_cut:
-                # While another document is on its way the browser holds back what this one is asked.
+                # While another document is loading, the browser delays evaluations in this one.
                 await self.tab.send("Page.stopLoading", OVERDUE_S)
             await self._enter(deadline_s)
             # Only now: a document that breaks off before there is a world has nothing that could be woken.
@@ -148,7 +148,7 @@ class Reading:
         return seen
 
     async def _followed(self, left_s: float) -> bool:
-        """Wait until the document on its way takes over, or return True when it has failed."""
+        """Wait until the next document replaces this one, or return True when it has failed."""
         went = asyncio.ensure_future(self._evaluate("new Promise(() => {})", (), left_s))
         stayed = asyncio.ensure_future(self.tab.events.journey.stayed(BEGIN_S))
         try:
@@ -157,11 +157,11 @@ class Reading:
         finally:
             for one in (went, stayed):
                 one.cancel()
-                # What it comes to is told by the next evaluation.
+                # The next evaluation returns the result.
                 one.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
 
     async def act(self, call: str, deadline_s: float) -> Any:
-        """Call a function of `act.js`; None where the page navigated under it."""
+        """Call a function of `act.js`; None if the page navigated meanwhile."""
         deadline_s = min(deadline_s, self.left_s)
         try:
             await self._enter(deadline_s)
@@ -173,11 +173,11 @@ class Reading:
             raise translate(error) from error
 
     async def passing(self, deadline_s: float) -> None:
-        """Keep what is in the window now, where it may be gone again when the page is read."""
+        """Keep the text in the window, which may be gone when the page is read."""
         await self.act(f"pass({self._caps})", deadline_s)
 
     async def frame(self) -> None:
-        """Let one frame pass, in which observers look at what is in the window now."""
+        """Wait for one frame, in which observers see the content of the window."""
         if self.tab.engine.frames_on_demand:
             await self.tab.frame()
         else:
@@ -185,11 +185,11 @@ class Reading:
 
     @property
     def left_s(self) -> float:
-        """How long the visit may still take."""
+        """The remaining seconds of the visit."""
         return max(0.05, self.ends - self._loop.time())
 
     async def _enter(self, deadline_s: float) -> None:
-        """Have an isolated world in the document that is there now."""
+        """Create the isolated world of the current document, if there is none."""
         if self._world is None:
             made = await self.tab.send(
                 "Page.createIsolatedWorld", deadline_s, frameId=self.tab.frame_id, worldName=WORLD
@@ -199,9 +199,9 @@ class Reading:
             self._known.clear()
 
     async def _evaluate(self, expression: str, marks: tuple[str, ...], deadline_s: float) -> Any:
-        """Evaluate in the isolated world, with the scripts that the marks stand for; Playwright's errors pass."""
+        """Evaluate in the isolated world, with the scripts of the placeholders. Raises Playwright's errors."""
         unknown = [one for one in marks if one not in self._known]
-        # Also where no answer comes in time: what was sent will be evaluated, and must not be declared twice.
+        # Also if no answer arrives in time: the scripts will be evaluated, and must not be declared twice.
         self._known.update(unknown)
         # As it is now: another tab may find out meanwhile, and this one must still repeat its own call.
         marked = self.tab.engine.knows_marks

@@ -1,4 +1,4 @@
-"""Gives back what takes too much of the machine: memory by the governor's actions, and processor time.
+"""Frees memory by the governor's actions, and lowers the priority of renderers that use much processor time.
 
 An endless loop takes a whole core until its page's deadline, and slows down every other page: the CPU priority of
 its renderer is lowered. Only visits that last much longer than usual are measured. The context is replaced after
@@ -44,7 +44,7 @@ async def carry_out(
 
 
 def _kill(action: ReclaimAction, slot: ContextSlot | None, engines: Sequence[Engine]) -> None:
-    """Kill the renderer of a page; first tell the tab the reason."""
+    """Kill the renderer of a page; the tab gets the reason first."""
     if slot is not None and slot.tab is not None and slot.tab.pid == action.pid:
         slot.tab.mark_doomed(f"killed at {action.used_bytes // MIB} MiB: {action.reason}")
     # The process id may have been reused since the reading: kill it only if it is an engine's renderer.

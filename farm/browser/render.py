@@ -30,11 +30,11 @@ INTERRUPTED_TRIES = 6
 INTERRUPTED_PAUSE_S = 0.02
 LEAVE_S = 3.0
 FETCHED_S = 3.0
-"""How long the bodies of what the page fetched may take to be read, when the page has been."""
+"""How long reading the bodies of the page's requests may take after the page itself was read."""
 PICTURE_SHARE = 0.25
-"""Of a page's time, what is kept for its pictures."""
+"""The share of a page's time that is reserved for its pictures."""
 CONSENT_SHARE = 0.5
-"""Of a page's time, what is kept for what comes after its cookie banner."""
+"""The share of a page's time that is reserved for the steps after its cookie banner."""
 
 
 ROUTER = (
@@ -56,15 +56,15 @@ Answered = Callable[[int, Mapping[str, str]], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class RenderParams(ReadParams):
-    """How a page is visited, beside how it is read."""
+    """How a page is visited, apart from how it is read."""
 
     page_timeout_s: float = 60.0
     act: ActParams = field(default_factory=ActParams)
     pictures: PictureParams = field(default_factory=PictureParams)
     consent: Choice | None = None
-    """What is answered to a cookie banner; None: it is left alone."""
+    """The answer to cookie banners; None: they are ignored."""
     find_router: bool = False
-    """Whether to find out if a page with `#/` links to itself routes by them."""
+    """Whether to detect routers on pages with `#/` links to themselves."""
 
 
 async def visit(
@@ -74,11 +74,11 @@ async def visit(
     phases: SlotPhases,
     answered: Answered | None = None,
 ) -> RenderedPage:
-    """Visit the URL with the tab and return what the page showed.
+    """Visit the URL with the tab and return the page.
 
-    `answered` is told status and headers as soon as they are there. Raises RenderError when the page or its site
-    failed, SlotLost when the tab must be replaced. Takes no longer than `page_timeout_s`; settling ends before
-    that, so that what is there by then is returned.
+    `answered` gets status and headers as soon as they arrive. Raises RenderError if the page or its site
+    failed, SlotLost if the tab must be replaced. Takes at most `page_timeout_s`; settling ends before
+    that, so that the page's current content is returned.
     """
     loop = asyncio.get_running_loop()
     begun = loop.time()
@@ -137,14 +137,14 @@ async def visit(
 
 @dataclass(frozen=True, slots=True)
 class Actions:
-    """What was done to a page before it was read, as its record has it; `cut_short` by its deadline or length."""
+    """The actions on a page, in the form of its record; `cut_short` by the page's deadline or length."""
 
     told: Mapping[str, Any] = field(default_factory=dict)
     cut_short: bool = False
 
 
 async def _actions(reading: Reading, params: RenderParams, url: str, status: int) -> Actions:
-    """Answer the cookie banner, if there is one, and do to the page what the user wants."""
+    """Answer the cookie banner, if there is one, and run the user's actions."""
     told: dict[str, Any] = {}
     if params.consent and reading.tab.banner_looks < LOOKS and status < HTTPStatus.BAD_REQUEST:
         consent = await _consent(reading, params, params.consent, url)
@@ -168,7 +168,7 @@ async def _consent(reading: Reading, params: RenderParams, choice: Choice, url: 
 
 
 async def _navigate(tab: Tab, url: str, deadline_s: float) -> Response | None:
-    """Go there; Playwright's errors are the caller's to judge.
+    """Navigate; raises Playwright's errors.
 
     After a visit that failed, the browser may still be on its way to its own error page, and that interrupts
     the next navigation; a moment later it is there.
@@ -184,7 +184,7 @@ async def _navigate(tab: Tab, url: str, deadline_s: float) -> Response | None:
 
 
 async def _go(tab: Tab, url: str, deadline_s: float) -> Response | None:
-    """Load the document, also where only the fragment of the address differs from the one that shows."""
+    """Load the document, even if only the fragment differs from the current address."""
     address, mark, _ = url.partition("#")
     if mark and tab.page.url.partition("#")[0] == address:
         # Else the browser would only scroll: without a request, in what the page before made of its document.
@@ -194,11 +194,11 @@ async def _go(tab: Tab, url: str, deadline_s: float) -> Response | None:
 
 
 async def _navigate_once(tab: Tab, url: str, deadline_s: float) -> Response | None:
-    """Navigate, and notice when it is the page before that holds it up.
+    """Navigate, and detect a previous page that blocks the navigation.
 
-    As long as nothing was asked for, and again once the answer has come, all that is waited for is that the old
-    document goes; no script of the new one has run. A page that loops in its `beforeunload` or `pagehide` would
-    otherwise cost the next URL its deadline.
+    Until the request is sent, and again after the answer has arrived, the navigation only waits for the old
+    document to be unloaded; no script of the new one has run. Otherwise a page that loops in its `beforeunload` or
+    `pagehide` would make the next URL time out.
     """
     going = asyncio.ensure_future(_go(tab, url, deadline_s))
     was_held_up, patience_s = False, min(LEAVE_S, deadline_s / 4)
@@ -224,7 +224,7 @@ def _page(tab: Tab, response: Response, seen: dict[str, Any], timings: dict[str,
 
 
 async def _with_loaded(tab: Tab, page: RenderedPage, reading: Reading) -> RenderedPage:
-    """Return the page with what its scripts fetched, and with all that it loaded, as far as that is kept."""
+    """Return the page with the captured responses, and with everything that it loaded, if that is kept."""
     short: tuple[str, ...] = ()
     if tab.resources is not None:
         # Before the others, whose end stops what the page still loads.
@@ -237,10 +237,10 @@ async def _with_loaded(tab: Tab, page: RenderedPage, reading: Reading) -> Render
 
 
 async def _hash_router(tab: Tab, url: str, left_s: float) -> HashRouter | None:
-    """Ask whether a script of the page at `url` listens to changes of the fragment; None where none does.
+    """Return the router of the page at `url`, if a script listens to changes of the fragment; else None.
 
-    The browser knows every listener, so no hook is needed; it tells them to the page's own world alone. There the
-    page can answer what it likes, but only within `ROUTER_MS`. A page that is too busy to answer has no router.
+    The browser knows every listener, so no hook is needed; it lists them only in the page's own world. There the
+    page can forge the answer, but only within `ROUTER_MS`. A page that is too busy to answer has no router.
     """
     try:
         answer = await tab.send(
@@ -264,7 +264,7 @@ async def _hash_router(tab: Tab, url: str, left_s: float) -> HashRouter | None:
 
 
 def _files(tab: Tab) -> tuple[list[Capture], list[str]]:
-    """Return the bytes of an answer that is no page, where they are kept, a HAR file, and what they lack."""
+    """Return the bytes of a download, if they are kept, a HAR file, and the names of what is truncated."""
     file, is_short = tab.intercept.file, tab.intercept.too_large or tab.intercept.broke_off
     files, short = [file] if file is not None else [], ["download"] if is_short else []
     if tab.har is not None:
@@ -273,7 +273,7 @@ def _files(tab: Tab) -> tuple[list[Capture], list[str]]:
 
 
 def _no_page(tab: Tab, document: dict[str, Any], took_s: float) -> RenderedPage:
-    """Return what is known of an answer that is no document: a download, an empty body."""
+    """Return the page for an answer that is not a document: a download, an empty body."""
     headers = flat(document["headers"])
     captures, short = _files(tab)
     return RenderedPage(
@@ -292,7 +292,7 @@ def _no_page(tab: Tab, document: dict[str, Any], took_s: float) -> RenderedPage:
 
 
 def _promises_a_page(document: dict[str, Any]) -> bool:
-    """Whether the answer's head is that of a page, so that something must have been shown."""
+    """Return whether the answer's head is that of a page, so that a document must follow."""
     headers = flat(document["headers"])
     is_download = headers.get("content-disposition", "").startswith("attachment")
     is_html = mime_of(headers.get("content-type", "")) in PAGE_TYPES - {""}

@@ -1,8 +1,8 @@
-"""What a page has loaded beside its own documents, with the bodies: for an archive of all that it needs.
+"""The resources of a page beside its own documents, with their bodies, for an archive.
 
-The tab's own session tells of every request where the engine says so to its driver (`EngineParams.requests`), and
-a body is asked for when it is whole. What always holds: of one visit no more than `MOST` answers, and of their
-bodies no more than `BODY_BYTES` each and `ALL_BYTES` together; nothing that the page before has asked for.
+The tab's own session gets the events of every request if the engine's driver passes them on
+(`EngineParams.requests`), and a body is read when it is complete. Invariants: at most `MOST` answers of one visit,
+with at most `BODY_BYTES` of each body and `ALL_BYTES` together; no requests of the previous page.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ KEPT_URL_CHARS = 8_000
 MOST_HEADERS = 200
 VALUE_CHARS = 8_000
 _AS_BROWSERS = dict.fromkeys(("iso-8859-1", "latin1", "us-ascii", "ascii"), "windows-1252")
-"""What browsers take an encoding for, by https://encoding.spec.whatwg.org/#names-and-labels."""
+"""The encodings that browsers use for these labels, by https://encoding.spec.whatwg.org/#names-and-labels."""
 NO_BODY_AT_ALL = frozenset({"Preflight", "Ping", "CSPViolationReport"})
-"""Types of requests, as CDP has them, whose answers nobody reads."""
+"""CDP's types of requests whose answers are not kept."""
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ class _Asked:
 
 
 class Resources:
-    """What one tab's visit loads; `beside` takes the events of its session, `collect` ends it."""
+    """The resources of one tab's visit; `beside` adds its listeners to a session's, `collect` ends it."""
 
     def __init__(self, sender: Sender, frame_id: str) -> None:
         self._sender = sender
@@ -70,7 +70,7 @@ class Resources:
         return beside(others, own)
 
     def forget(self) -> None:
-        """Start a visit; what the page before still loads is not this one's."""
+        """Start a visit; requests of the previous page are ignored."""
         for task in self._reading:
             task.cancel()
         self._before, self._is_begun, self._is_short = self._document, False, False
@@ -78,9 +78,9 @@ class Resources:
         self._left_bytes = ALL_BYTES
 
     async def collect(self, deadline_s: float) -> tuple[tuple[PageExchange, ...], bool]:
-        """Return what was loaded, in the order in which the answers came, and whether a bound has cut any of it.
+        """Return the resources, in the order of their answers, and whether a bound has cut any of them.
 
-        What has not ended has no body.
+        A resource that is still loading has no body.
         """
         if self._reading:
             _, late = await asyncio.wait(set(self._reading), timeout=max(0.0, deadline_s))
@@ -143,7 +143,7 @@ class Resources:
         return True
 
     async def _read(self, number: str, exchanges: list[PageExchange], place: int, charset: str) -> None:
-        """Read a body that is whole; a larger one than is kept was dropped by the browser."""
+        """Read a complete body; the browser has dropped one that is larger than is kept."""
         try:
             said = await self._sender.send("Network.getResponseBody", CALL_S, requestId=number)
         except (Error, SlotLost):
@@ -158,7 +158,7 @@ class Resources:
 
 
 def _body(said: Mapping[str, Any], charset: str) -> bytes:
-    """Return the bytes of a body; the browser gives text decoded, and they are what its charset makes of it."""
+    """Return the bytes of a body; text, which the browser returns decoded, is encoded in its charset again."""
     body = str(said["body"])
     if said.get("base64Encoded"):
         return b64decode(body)

@@ -1,9 +1,9 @@
-"""What a page has fetched: the answers to its XHR and fetch requests, with their bodies.
+"""The answers to a page's XHR and fetch requests, with their bodies.
 
-They are heard of by the tab's own session: the driver passes on the events of these requests where the engine
-captures (`EngineParams.requests`), and a body is asked for when it is whole. What always holds: of one visit no
-more than `most` answers, of `body_bytes` each and `all_bytes` together, and the browser keeps little more of them;
-no answer of the page before is among them.
+The driver passes the events of these requests on to the tab's own session if the engine captures
+(`EngineParams.requests`), and a body is read when it is complete. Invariants: at most `most` answers of one visit,
+of `body_bytes` each and `all_bytes` together, and the browser keeps little more of them; no answer of the previous
+page is among them.
 """
 
 import asyncio
@@ -22,45 +22,45 @@ from farm.model.page import CaptureRule, FetchedResponse
 
 Listener = Callable[[dict[str, Any]], None]
 REQUESTS = ("XHR", "Fetch")
-"""The types of requests whose answers are captured, as CDP has them."""
+"""CDP's types of requests whose answers are captured."""
 ALL_REQUESTS = (
     *("Document", "Stylesheet", "Image", "Media", "Font", "Script", "TextTrack", "XHR", "Fetch", "Prefetch"),
     *("EventSource", "Manifest", "SignedExchange", "Ping", "CSPViolationReport", "Preflight", "Other"),
 )
-"""The types of requests that stand in a HAR file, as CDP has them."""
+"""CDP's types of requests that are in a HAR file."""
 CALL_S = 5.0
 MOST_ASKED = 2_000
-"""Of so many requests that were not answered the method is remembered."""
+"""Of how many unanswered requests the method is remembered."""
 KEPT_URL_CHARS = 8_000
 UNKNOWN = ""
 BODY_BYTES, ALL_BYTES = 8 * 2**20, 32 * 2**20
-"""Of what a page loads, where all of it is kept: the largest body, and all bodies of a visit."""
+"""If everything that a page loads is kept: the bytes of the largest body, and of all bodies of a visit."""
 
 
 @dataclass(frozen=True, slots=True)
 class CaptureParams:
-    """Which answers are captured: those that a rule covers; none without rules."""
+    """The captured answers are those that a rule covers; none without rules."""
 
     rules: tuple[CaptureRule, ...] = ()
     body_bytes: int = 2**20
     all_bytes: int = 16 * 2**20
     most: int = 500
     har: bool = False
-    """Whether all requests are written down."""
+    """Whether all requests are recorded for a HAR file."""
     exchanges: bool = False
-    """Whether all that a page loads is kept, with its bodies (`Resources`)."""
+    """Whether everything that a page loads is kept, with bodies (`Resources`)."""
 
     def __bool__(self) -> bool:
         return bool(self.rules)
 
     @property
     def requests(self) -> tuple[str, ...]:
-        """The types of requests that the driver must tell of."""
+        """The types of requests whose events the driver must pass on."""
         return ALL_REQUESTS if self.har or self.exchanges else REQUESTS if self.rules else ()
 
     @property
     def buffers(self) -> dict[str, int]:
-        """How much the browser keeps for us: bodies that are whole are asked for at once."""
+        """How many bytes the browser buffers for the farm: complete bodies are read immediately."""
         total = body = 0
         if self.rules:
             total, body = 2 * self.all_bytes + self.body_bytes, self.body_bytes
@@ -84,7 +84,7 @@ class _Answer:
 
 
 class Responses:
-    """The answers of one tab's visit; `beside` takes the events of its session, `collect` ends it."""
+    """The answers of one tab's visit; `beside` adds its listeners to a session's, `collect` ends it."""
 
     def __init__(self, params: CaptureParams, sender: Sender, frame_id: str) -> None:
         self._params = params
@@ -110,7 +110,7 @@ class Responses:
         return beside(others, own)
 
     def forget(self) -> None:
-        """Start a visit; what the page before still fetches is not this one's."""
+        """Start a visit; requests of the previous page are ignored."""
         for task in self._reading:
             task.cancel()
         self._before, self._is_begun = self._document, False
@@ -120,14 +120,14 @@ class Responses:
     async def collect(self, deadline_s: float) -> tuple[tuple[FetchedResponse, ...], bool]:
         """Return the answers in their order, and whether a bound has cut or left out any of them.
 
-        Of one that has not ended, what there is of it; nothing is loaded after that.
+        Of an unfinished one the received part is returned; loading is stopped after that.
         """
         if self._reading:
             await asyncio.wait(set(self._reading), timeout=deadline_s)
         still_open = [(number, answer) for number, answer in self._answers.items() if answer.is_open]
         if still_open:
             await asyncio.gather(*(self._read_open(number, one, deadline_s) for number, one in still_open))
-            # Else the browser would send what is still to come to us, as long as the page is there.
+            # Otherwise the browser would send the rest to the farm as long as the page is open.
             await self._call("Page.stopLoading", deadline_s)
         answers = tuple(
             FetchedResponse(one.url, one.method, one.status, one.content_type, one.body, one.is_cut)
@@ -180,7 +180,7 @@ class Responses:
             answer.is_open, answer.is_cut = False, True
 
     async def _read(self, number: str, answer: _Answer) -> None:
-        """Read a body that is whole; a larger one than is kept was dropped by the browser."""
+        """Read a complete body; the browser has dropped one that is larger than is kept."""
         said = await self._call("Network.getResponseBody", CALL_S, requestId=number)
         if said is None:
             return
@@ -191,7 +191,7 @@ class Responses:
             self._keep(answer, body, is_cut=False)
 
     async def _read_open(self, number: str, answer: _Answer, deadline_s: float) -> None:
-        """Read what has come of a body that goes on."""
+        """Read the received part of an unfinished body."""
         answer.is_open, answer.is_cut = False, True
         said = await self._call("Network.streamResourceContent", deadline_s, requestId=number)
         if said is not None:
@@ -204,7 +204,7 @@ class Responses:
             answer.body, answer.is_cut = body, is_cut
 
     async def _call(self, method: str, deadline_s: float, **params: Any) -> Mapping[str, Any] | None:
-        """Return what the browser says; None where the document, or what it kept of it, is gone."""
+        """Return the browser's answer; None if the document, or the kept body, is gone."""
         try:
             return await self._sender.send(method, deadline_s, **params)
         except (Error, SlotLost):
@@ -212,7 +212,7 @@ class Responses:
 
 
 def beside(others: Mapping[str, Listener], own: Mapping[str, Listener]) -> dict[str, Listener]:
-    """Return what takes each event by its name, the others first; they take all events of `own` too."""
+    """Return the listener of each event, by its name; the others run first, and get all events of `own` too."""
     return {**others, **{name: _both(others[name], listener) for name, listener in own.items()}}
 
 
@@ -225,7 +225,7 @@ def _both(first: Listener, second: Listener) -> Listener:
 
 
 def _text(content: bytes, charset: str) -> str | None:
-    """Return the text that the bytes begin with, a character that is cut left out; None where they are no text."""
+    """Return the text of the bytes, without an incomplete character at the end; None if they are not text."""
     try:
         decoder = codecs.getincrementaldecoder(charset)()
     except LookupError:

@@ -1,8 +1,8 @@
-"""What a site has of its own where pages are rendered: headers, cookies and storage, waits, what is not loaded.
+"""The rendering parameters of single sites: headers, cookies and storage, waits, blocked resources.
 
-What always holds: a header goes to the host that it was given for and its subdomains, cookies and storage to the
-site that they are of, and no text here says a value. Of several names that cover a site the most special one
-counts, but its headers are added to those of the wider ones.
+Invariants: a header is sent only to the host that it was given for and its subdomains, cookies and storage only to
+their own site, and no message here contains a value. If several names cover a site, the most specific one applies,
+but its headers are added to those of the others.
 """
 
 import fnmatch
@@ -38,18 +38,18 @@ _NOT_OURS = {
     **dict.fromkeys(("host", "content-length", "connection", "transfer-encoding"), "it is the browser's own"),
 }
 SESSION = -1
-"""What Playwright writes as `expires` of a cookie that ends with its session."""
+"""Playwright's value of `expires` for a session cookie."""
 LATEST = 253_402_300_800
 """The year 10,000, in seconds."""
 State = Mapping[str, Any]
-"""A storage state as Playwright has it: `cookies` and `origins`."""
+"""A storage state in Playwright's format: `cookies` and `origins`."""
 
 
 @dataclass(frozen=True, slots=True)
 class SiteRules:
-    """How the pages of one site are rendered; where it says nothing, the crawl's rules hold.
+    """How the pages of one site are rendered; the crawl's rules apply to anything that it lacks.
 
-    `pages` are globs of paths with what their pages are waited for; the first that matches counts.
+    `pages` are globs of paths with the rules by which their pages are waited for; the first that matches applies.
     """
 
     wait: str = ""
@@ -58,14 +58,14 @@ class SiteRules:
 
 
 def read_headers(where: str, given: Iterable[SecretHeader]) -> dict[str, str]:
-    """Return the headers by name; raises UsageError, which blames `where`, for what no user can set."""
+    """Return the headers by name; raises UsageError, which names `where`, for a header that users cannot set."""
     return dict(_header(where, number, text.reveal()) for number, text in enumerate(given, 1))
 
 
 def _header(where: str, number: int, text: str) -> tuple[str, str]:
     found = _HEADER.fullmatch(text)
     if found is None:
-        raise UsageError(f"{where} number {number} is no header; write it as 'Name: value'.")
+        raise UsageError(f"{where} number {number} is not a header; write it as 'Name: value'.")
     name, value = found.groups()
     remedy = _NOT_OURS.get(name.lower())
     if remedy is not None:
@@ -74,7 +74,7 @@ def _header(where: str, number: int, text: str) -> tuple[str, str]:
 
 
 def read_state(path: Path) -> State:
-    """Return a storage state; raises UsageError when it cannot be read or is something else."""
+    """Return a storage state; raises UsageError if the file cannot be read or is not one."""
     try:
         state = orjson.loads(path.read_bytes())
     except OSError as error:
@@ -86,7 +86,7 @@ def read_state(path: Path) -> State:
         state = None
     if not _is_state(state):
         raise UsageError(
-            f"--storage-state {path} is no storage state; "
+            f"--storage-state {path} is not a storage state; "
             "give a file that Playwright's storage_state(path=...) has written."
         )
     checked: State = {"cookies": state.get("cookies", []), "origins": state.get("origins", [])}
@@ -108,7 +108,7 @@ def _is_state(state: Any) -> bool:
 
 
 def _is_cookie(one: Any) -> bool:
-    """Whether Playwright would take it: what it has besides its texts is of the right type, and in range."""
+    """Return whether Playwright would accept it: values that are not texts have the right type and range."""
     if not _has(one, "name", "value", "domain", "path"):
         return False
     expires = one.get("expires", SESSION)
@@ -126,9 +126,9 @@ def _has(value: Any, *names: str) -> bool:
 
 
 def state_of_site(state: State, domain_of: Callable[[str], str]) -> Callable[[str], State | None]:
-    """Return what gives each URL the part of the state that is its site's; None where there is none.
+    """Return the function that returns the part of the state for a URL's site; None if there is none.
 
-    `domain_of` returns the registrable domain of a host: all that is below it is one site.
+    `domain_of` returns the registrable domain of a host: everything below it is one site.
     """
 
     def owner_of(url: str) -> str:
@@ -145,9 +145,9 @@ def state_of_site(state: State, domain_of: Callable[[str], str]) -> Callable[[st
 
 @dataclass(frozen=True, slots=True)
 class HeaderScope:
-    """Where a seed's headers may go: its own host and subdomains, at its own port, and never unencrypted.
+    """Where a seed's headers may be sent: to its own host and subdomains, at its own port, never unencrypted.
 
-    A seed on http may move to https, each at its usual port: that is the same site, better kept.
+    A seed on http may redirect to https, each at its default port: that is the same site, encrypted.
     """
 
     host: str
@@ -157,7 +157,7 @@ class HeaderScope:
 
     @classmethod
     def of(cls, url: str) -> "HeaderScope | None":
-        """Return the scope of a seed; None where the URL has no host."""
+        """Return the scope of a seed; None if the URL has no host."""
         endpoint = endpoint_of(url)
         if endpoint is None:
             return None
@@ -165,7 +165,7 @@ class HeaderScope:
         return cls(host, port, scheme == "https")
 
     def covers(self, url: str) -> bool:
-        """Whether the headers may go with a request to the URL."""
+        """Return whether the headers may be sent with a request to the URL."""
         endpoint = endpoint_of(url)
         if endpoint is None:
             return False
@@ -182,7 +182,7 @@ class HeaderScope:
 
     @property
     def patterns(self) -> tuple[str, ...]:
-        """The addresses that may be covered, as CDP writes them."""
+        """The addresses that may be covered, as CDP patterns."""
         shown = f"[{self.host}]" if ":" in self.host else self.host
         below = () if is_address(self.host) else (f"*.{shown}",)
         names = below if self.subdomains_only else (shown, *below)
@@ -190,16 +190,16 @@ class HeaderScope:
 
 
 def header_params(headers: Mapping[str, str], seeds: Iterable[str]) -> InterceptParams:
-    """Return how the headers go to the seeds' own hosts, their subdomains included, and nowhere else."""
+    """Return the parameters that send the headers to the seeds' own hosts and their subdomains only."""
     return _limited_to(headers, {scope for scope in map(HeaderScope.of, seeds) if scope is not None})
 
 
 def site_header_params(
     headers: Mapping[str, Mapping[str, str]], seeds: Iterable[str]
 ) -> dict[str, InterceptParams]:
-    """Return how the headers of single sites go, each to its host and the subdomains.
+    """Return the parameters that send the headers of single sites, each to its host and the subdomains.
 
-    Never unencrypted, except where a seed of that site is: a name does not say by which scheme a site is reached.
+    Never unencrypted, unless a seed of that site is: a name does not include a scheme.
     """
     sites = {name.removeprefix(ANY_SUBDOMAIN) for name in headers}
     urls = {site: {f"https://{site}/"} for site in sites}
@@ -236,7 +236,7 @@ def loads_images(block: Iterable[str], rules: Mapping[str, SiteRules]) -> bool:
 
 
 def renders(rules: Mapping[str, SiteRules], crawls: RenderParams) -> Callable[[str], RenderParams] | None:
-    """Return what says how a URL is rendered; None where no rule says anything about that."""
+    """Return the function that returns the parameters of a URL; None if no rule changes any."""
     waits: dict[str, tuple[list[tuple[re.Pattern[str], RenderParams]], RenderParams]] = {}
     for name, own in rules.items():
         pages = [(re.compile(fnmatch.translate(glob)), waiting(crawls, wait)) for glob, wait in own.pages]
@@ -257,7 +257,7 @@ def renders(rules: Mapping[str, SiteRules], crawls: RenderParams) -> Callable[[s
 
 
 def waiting(params: RenderParams, wait: str) -> RenderParams:
-    """Return the params with what is waited for, as `load` or `css:SELECTOR`."""
+    """Return the parameters with a rule for waiting, such as `load` or `css:SELECTOR`."""
     rule, _, selector = wait.partition(":")
     return replace(params, wait=rule, selector=selector)
 
@@ -265,7 +265,7 @@ def waiting(params: RenderParams, wait: str) -> RenderParams:
 def own_params(
     rules: Mapping[str, SiteRules], headers: Mapping[str, InterceptParams], *, images: bool
 ) -> Callable[[str], OwnParams | None] | None:
-    """Return what says what a context gets that is to serve a URL's site; None where nothing differs.
+    """Return the function that returns a context's parameters for a URL's site; None if none differ.
 
     `headers` are those of the names that have any; `images` says whether the browser loads images.
     """
@@ -285,7 +285,7 @@ def own_params(
 
 
 def _of_site(headers: Mapping[str, InterceptParams], site: str) -> Iterable[InterceptParams]:
-    """Yield the headers of every name that covers a site, or whose host is above it; the most special last."""
+    """Yield the headers of every name that covers a site, or whose host is above it; the most specific last."""
     if not headers:
         return
     for name in reversed(names_covering(site)):

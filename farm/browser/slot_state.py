@@ -1,4 +1,4 @@
-"""The states of a slot of the pool, and how they follow each other.
+"""The state machine of a slot of the pool.
 
 state      event      next
 empty      opening    opening     no tab; the next visit opens one

@@ -1,4 +1,4 @@
-"""What a page shows when its URL is given up: a picture of the window and the DOM, without the user's secrets.
+"""Snapshots of pages whose URLs are given up: a picture of the window and the DOM, without the user's secrets.
 
 Secrets are masked on the page itself, before the picture is taken, and once more in the HTML. A page that is hung,
 or is not the one of the visit, has no snapshot; nor has the browser's own error page, which the headless shell
@@ -30,7 +30,7 @@ SNAPSHOT = script("snapshot.js")
 
 
 async def snapshot(tab: Tab, secrets: Sequence[str]) -> PageSnapshot | None:
-    """Return what the tab shows after a visit that failed; None where that is not the visit's page.
+    """Return a snapshot of the tab after a failed visit; None if it does not show the visit's page.
 
     Takes no longer than `SNAPSHOT_S`. Raises playwright's Error, SlotLost with the tab, TimeoutError.
     """

@@ -1,8 +1,8 @@
 """A tab: one browser context with its one page and the CDP session through which it is driven.
 
-The context is opened with the slot's own way out and gives nothing away between sites, because it never
-serves two. Every call has a deadline, and ends at once when the page crashes or the engine dies. A context that
-does not come is given up, and where not even that works, its engine.
+The context uses the slot's own egress and leaks nothing between sites, because it never serves two. Every call has
+a deadline, and ends at once when the page crashes or the engine dies. A context that does not open is given up,
+and if it cannot be closed either, so is its engine.
 """
 
 import asyncio
@@ -31,29 +31,29 @@ from farm.resources.memory import limit_growth
 T = TypeVar("T")
 StateFor = Callable[[str], Any]
 AS_IT_IS = "_pw_impl_instance_"
-"""Where Playwright keeps what it calls for a listener: a listener that is there itself gets events unchanged."""
+"""Where Playwright stores the wrapper of a listener: a listener stored there itself gets events unchanged."""
 NEAR_CAP = 0.5
 """Readings are half a second apart, in which a page allocates a quarter of a gigabyte."""
 CHUNK_BYTES = 2**20
 OPEN_S = 15.0
 LATE_S = 15.0
-"""Where endless loops have both cores, a browser that is well may take so long to let a context go."""
+"""If endless loops occupy both cores, a healthy browser may take this long to close a context."""
 FRAME_S = 3.0
-"""A page that takes longer to lay itself out is hung, and holds up the frames of its engine's others."""
+"""A page whose layout takes longer is hung, and blocks the frames of its engine's other pages."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwnParams:
-    """What a context gets for the site that it serves; `blocked_urls` in place of those of all, unless None."""
+    """The parameters of a context for its site; `blocked_urls` replaces the common ones unless None."""
 
     blocked_urls: tuple[str, ...] | None = None
     headers: tuple[InterceptParams, ...] = ()
-    """Added to those of all; of two of one name the later counts."""
+    """Added to the common headers; of two with one name the later applies."""
 
 
 @dataclass(frozen=True, slots=True)
 class TabParams:
-    """What a context is opened with; `user_agent_suffix` is added to the browser's own."""
+    """The parameters of a new context; `user_agent_suffix` is added to the browser's own."""
 
     viewport: tuple[int, int] = (1280, 800)
     user_agent: str | None = None
@@ -66,9 +66,9 @@ class TabParams:
     intercept: InterceptParams = field(default_factory=InterceptParams)
     capture: CaptureParams = field(default_factory=CaptureParams)
     state_for: StateFor | None = None
-    """Which part of the user's storage state a context gets that is to serve this URL's site."""
+    """Returns the part of the user's storage state for a context that serves this URL's site."""
     own_for: Callable[[str], OwnParams | None] | None = None
-    """What else a context gets that is to serve this URL's site."""
+    """Returns the other parameters of a context that serves this URL's site."""
 
 
 class Tab:
@@ -82,9 +82,9 @@ class Tab:
         self.cdp = cdp
         self.frame_id = ""
         self.pid = 0
-        """The renderer process; 0 where it is not known."""
+        """The renderer process; 0 if unknown."""
         self.cap_bytes = self.used_bytes = 0
-        """The renderer's memory cap, 0 where it has none, and its memory at the last reading."""
+        """The renderer's memory cap, 0 if it has none, and its memory at the last reading."""
         self.nonce = secrets.token_hex(8)
         self.site: str | None = None
         self.served = self.banner_looks = 0
@@ -101,7 +101,7 @@ class Tab:
         context.on("page", self._close_stranger)
 
     async def prepare(self, params: TabParams) -> None:
-        """Make a new tab ready for its first visit: what is counted, blocked and listened to in it."""
+        """Prepare a new tab for its first visit: install counters, blocking and listeners."""
         self.frame_id = (await self.cdp.send("Page.getFrameTree"))["frameTree"]["frame"]["id"]
         # By Playwright, not by the session of our own: there it would need the Page domain and all its events.
         source = hook(self.nonce, on_demand=self.engine.frames_on_demand, images=params.images)
@@ -130,7 +130,7 @@ class Tab:
         await self.intercept.start(self.frame_id)
 
     async def prepare_for(self, url: str, deadline_s: float) -> None:
-        """Before its first visit, give the context what the user has for this site; raises SlotLost."""
+        """Before its first visit, apply the user's parameters for this site to the context; raises SlotLost."""
         if self.served > 0:
             return
         if self._own_for is not None:
@@ -163,7 +163,7 @@ class Tab:
                 await self.guard(self.events.loaded(), deadline_s + 1.0, "a script")
 
     async def frame(self) -> None:
-        """Have one frame made, without drawing it; it goes on when the caller is cancelled."""
+        """Make one frame, without drawing it; it completes even if the caller is cancelled."""
         making = asyncio.ensure_future(self._make_frame())
         making.add_done_callback(lambda made: made.cancelled() or made.exception())
         await asyncio.shield(making)
@@ -173,7 +173,7 @@ class Tab:
             await self.send("HeadlessExperimental.beginFrame", FRAME_S, noDisplayUpdates=True)
 
     def forget_visit(self) -> None:
-        """Start a visit: what the one before brought is not this one's."""
+        """Start a visit: drop the events of the previous one."""
         self.events.forget()
         self.intercept.forget()
         for one in (self.responses, self.har, self.resources):
@@ -181,11 +181,11 @@ class Tab:
                 one.forget()
 
     def document_answer(self) -> dict[str, Any] | None:
-        """Return the last answer to the main request, as CDP gives it, also where no document came of it."""
+        """Return the last answer to the main request, as CDP gives it, even if no document followed."""
         return self.events.journey.answer or self.intercept.answer
 
     async def send(self, method: str, deadline_s: float, **params: Any) -> dict[str, Any]:
-        """Call CDP. Raises playwright's Error for the caller to judge, and SlotLost when nothing answers."""
+        """Call CDP. Raises Playwright's Error, and SlotLost if there is no answer."""
         result: dict[str, Any] = await self.guard(self.cdp.send(method, params), deadline_s, method)
         return result
 
@@ -236,7 +236,7 @@ class Tab:
         finally:
             if not task.done():
                 task.cancel()
-                # The reply may still come, as an error for nobody: it must not be reported as unheard.
+                # The reply may still arrive as an error without a reader, which asyncio must not report.
                 task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
 
     def _result(self, task: asyncio.Future[T]) -> T:
@@ -247,7 +247,7 @@ class Tab:
             self.engine.mark_lost(error.message)
             raise SlotLost(FailureKind.CRASH, f"{self.engine.name}: {error.message}") from error
         except Error as error:
-            # The calls that a crash ends fail at the moment at which it is told.
+            # The calls that a crash ends fail at the moment when the crash is reported.
             if self._crashed.done():
                 raise SlotLost(FailureKind.CRASH, self._crashed.result()) from error
             raise
@@ -272,9 +272,9 @@ class Tab:
             closing.cancel()
 
     def _why_crashed(self) -> str:
-        """Return why the page crashed; the browser does not tell that an allocation failed.
+        """Return why the page crashed; the browser does not report a failed allocation.
 
-        So a page that crashes with the larger part of its cap in use is taken to have needed the rest.
+        So a page that crashes with the larger part of its cap in use is assumed to have exceeded the cap.
         """
         why = self.engine.why_crashed(self.frame_id)
         if why is None and self.cap_bytes and self.used_bytes >= NEAR_CAP * self.cap_bytes:
@@ -282,7 +282,7 @@ class Tab:
         return why or "the page crashed"
 
     def mark_doomed(self, reason: str) -> None:
-        """Say why the page is about to be killed, so that its visit ends with that reason."""
+        """Record why the page is about to be killed, so that its visit ends with that reason."""
         self._crash(reason)
 
     def _crash(self, reason: str) -> None:
@@ -290,7 +290,7 @@ class Tab:
             self._crashed.set_result(reason)
 
     async def _close_stranger(self, page: Page) -> None:
-        """Close a window that the page opened: a slot has one page, and nobody would look at another."""
+        """Close a window that the page opened: a slot has one page, and nothing would read another."""
         with ending():
             async with asyncio.timeout(CLOSE_S):
                 await page.close()

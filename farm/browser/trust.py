@@ -1,4 +1,4 @@
-"""Makes an engine trust a certificate authority, by a private NSS database in the engine's home folder.
+"""Makes an engine trust a certificate authority, with a private NSS database in the engine's home folder.
 
 On Linux, `$HOME/.pki/nssdb` is the only place without root from which Chromium reads additional authorities. The
 database is written with libnss3, which is present because Chromium needs it; the program `certutil` often is not.

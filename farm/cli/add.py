@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 async def _add(settings: AddSettings) -> tuple[int, int, bool]:
-    """Return how many were added of how many, and whether a node is at work that visits them."""
+    """Return how many seeds were new, how many were given, and whether a live node visits them."""
     async with open_existing_crawl(settings, goes_on=True) as (crawl, frontier):
         check_shared_settings(crawl, frontier.place, *FOR_SEEDS)
         routes = parse_hash_routes(crawl.settings["hash_routes"])

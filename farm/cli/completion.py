@@ -1,6 +1,6 @@
-"""`farm completion`: a script by which a shell completes commands, flags and their values.
+"""`farm completion`: a script that completes commands, flags and their values in a shell.
 
-The scripts know all that the declarations of the options say, and start no program.
+The scripts contain everything from the declarations of the options, and start no program.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -145,12 +145,12 @@ def _colons(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Quote for zsh, in which a quote ends what it stands in."""
+    """Quote for zsh, in which a backslash does not escape a quote."""
     return "'" + text.replace("'", "'\\''") + "'"
 
 
 def _fish_quoted(text: str) -> str:
-    """Quote for fish, which knows a backslash within quotes."""
+    """Quote for fish, in which a backslash escapes a quote."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 

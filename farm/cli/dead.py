@@ -1,4 +1,4 @@
-"""`farm dead`: the URLs that were given up, why, and the way back."""
+"""`farm dead`: list, show, replay and drop the URLs that were given up."""
 
 import asyncio
 import json
@@ -34,11 +34,11 @@ FITTING = {
     "replay": {*CHOOSING, "ids"},
     "drop": {*CHOOSING, "ids", "yes"},
 }
-"""Action -> what may be given to it."""
+"""Action -> the options that it takes."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do what the first argument says."""
+    """Carry out the action that the first argument names."""
     action, rest = (arguments[0], arguments[1:]) if arguments and arguments[0] in FITTING else ("", arguments)
     settings = load(DeadSettings, rest, f"farm dead {action or '|'.join(FITTING)}", ABOUT)
     if not action:
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _check(action: str, settings: DeadSettings) -> None:
-    """Refuse what would be without effect: whoever gives it means something else."""
+    """Raise UsageError for options without effect: they are mistakes."""
     given = settings.model_fields_set & {*CHOOSING, "start", "size", "ids", "yes"}
     if unfit := sorted(given - FITTING[action]):
         name = "an id" if unfit[0] == "ids" else _flag(unfit[0])
@@ -101,19 +101,19 @@ async def _act(action: str, settings: DeadSettings) -> None:
 
 
 async def _confirm(total: int) -> None:
-    """Ask before all letters are dropped; raises UsageError where nobody can be asked, or the answer is no."""
+    """Ask before all letters are dropped; raises UsageError if nobody can be asked, or the answer is no."""
     if not sys.stdin.isatty():
         raise UsageError(
-            f"`farm dead drop` would drop all {total:,} letters for good; give --yes, ids, --reason, --site or "
+            f"`farm dead drop` would drop all {total:,} letters permanently; give --yes, ids, --reason, --site or "
             "--pattern."
         )
-    answer = await asyncio.to_thread(input, f"Drop all {total:,} dead letters for good? [y/N] ")
+    answer = await asyncio.to_thread(input, f"Drop all {total:,} dead letters permanently? [y/N] ")
     if answer.strip().lower() not in {"y", "yes"}:
         raise UsageError("Nothing was dropped; give ids, --reason, --site or --pattern to drop some.")
 
 
 def _tell(settings: DeadSettings, done: str, moved: int, left: int | None = None) -> None:
-    """Say how many letters were moved, and how many of those that were meant could not be."""
+    """Print how many letters were moved, and how many of the selected ones could not be."""
     if settings.as_json:
         print(json.dumps({done: moved} if left is None else {done: moved, "still_dead": left}))
     elif left:
@@ -123,11 +123,11 @@ def _tell(settings: DeadSettings, done: str, moved: int, left: int | None = None
 
 
 def _pattern(text: str | None) -> re.Pattern[str] | None:
-    """Return the pattern that was given; raises UsageError for one that is none."""
+    """Return the given pattern; raises UsageError for an invalid one."""
     try:
         return None if text is None else re.compile(text)
     except re.error as error:
-        raise UsageError(f"--pattern {text!r} is no regular expression ({error}).") from None
+        raise UsageError(f"--pattern {text!r} is not a regular expression ({error}).") from None
 
 
 async def _list(dead: DeadLetters, which: DeadFilter, settings: DeadSettings) -> None:
@@ -181,7 +181,7 @@ def _show(letter: DeadLetter) -> None:
 
 
 def _show_history(history: Sequence[PastVisit]) -> None:
-    """Print the visits that failed, each with where it was, how far it came, how long it took and why it ended."""
+    """Print the failed visits, each with its node, phase, duration and reason."""
     if not history:
         return
     print("visits")
@@ -199,7 +199,7 @@ def _show_history(history: Sequence[PastVisit]) -> None:
 
 
 def _show_snapshot(history: Sequence[PastVisit], settings: DeadSettings) -> None:
-    """Print where the snapshot of the last visit is: in the output folder of its node, which may be elsewhere."""
+    """Print the paths of the last visit's snapshot in its node's output folder, perhaps on another machine."""
     last = history[-1].visit if history else None
     if last is None or not last.snapshot:
         return

@@ -1,4 +1,4 @@
-"""`farm delete`: a crawl is forgotten, its records are kept unless they are to go too."""
+"""`farm delete`: delete a crawl; its records are kept unless `--records` is given."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ _NAMED = 5
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Ask, and delete."""
+    """Ask for confirmation, and delete."""
     settings = load(DeleteSettings, arguments, "farm delete", ABOUT)
     run_interruptible(_delete(settings))
     return 0
@@ -44,9 +44,9 @@ async def _delete(settings: DeleteSettings) -> None:
 
 
 async def _confirm(what: str) -> None:
-    """Ask before anything is deleted; raises UsageError where nobody can be asked, or the answer is no."""
+    """Ask before anything is deleted; raises UsageError if nobody can be asked, or the answer is no."""
     if not sys.stdin.isatty():
-        raise UsageError(f"`farm delete` would delete {what} for good; give --yes.")
-    answer = await asyncio.to_thread(input, escaped(f"Delete {what} for good? [y/N] "))
+        raise UsageError(f"`farm delete` would delete {what} permanently; give --yes.")
+    answer = await asyncio.to_thread(input, escaped(f"Delete {what} permanently? [y/N] "))
     if answer.strip().lower() not in {"y", "yes"}:
         raise UsageError("Nothing was deleted; answer yes, or give --yes, to delete it.")

@@ -1,4 +1,4 @@
-"""`farm doctor`: is this machine fit, and what to do if not."""
+"""`farm doctor`: check whether this machine can run the farm, and name remedies."""
 
 from collections.abc import Sequence
 

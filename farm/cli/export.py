@@ -84,7 +84,7 @@ def sources_of(named: Iterable[str]) -> list[Source]:
 
 @contextmanager
 def progress() -> Iterator[Tell]:
-    """Show on standard error how much is done, where that is a terminal."""
+    """Show the progress on standard error, if that is a terminal."""
     console = Console(stderr=True)
     columns = (TextColumn("reading"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
@@ -118,7 +118,7 @@ def _columns(settings: ExportSettings, destination: Destination) -> Sequence[str
 def _write(
     records: Iterator[StoredRecord], names: Sequence[str], destination: Destination, *, replace: bool
 ) -> int:
-    """Write the records to their destination, whole or not at all; return how many rows there are."""
+    """Write the records to their destination, completely or not at all; return the number of rows."""
     escapes = destination.escape_formulas
     if destination.kind == "parquet":
         with written_folder(destination, ".parquet", replace=replace) as folder:

@@ -39,7 +39,7 @@ _REFUSED = 400
 AHEAD = 8
 """How many pages are read at once, or wait to be written."""
 _LARGE = frozenset({"html", "text", "markdown", "main_text", "responses", "links"})
-"""What an item does not need of its page."""
+"""Columns of a page that its items do not need."""
 _NEEDED = frozenset({"final_url", "status", "evidence", "html"})
 
 
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str]) -> int:
 
 @asynccontextmanager
 async def _reading(declaration: Declaration, memory_bytes: int) -> AsyncIterator[ItemReader]:
-    """Have processes that read pages; they end with this one also where it is killed, as their input does."""
+    """Start processes that read pages; they end with this one, even if it is killed, since their input ends."""
     params = ParserParams(min(MOST, usable_cores()), memory_bytes)
     pool = ParserPool(params, lambda _: None, lambda _: None)
     try:
@@ -137,7 +137,7 @@ async def _over_stored(
 async def _next(
     waiting: deque[tuple[StoredRecord, asyncio.Task[Extraction]]],
 ) -> tuple[StoredRecord, Extraction]:
-    """Return the first page with what was read of it; it stays among those that wait until then."""
+    """Return the first waiting page with its items, once they are read; it waits until then."""
     record, reading = waiting[0]
     found = await reading
     waiting.popleft()
@@ -146,7 +146,7 @@ async def _next(
 
 @dataclass
 class _ItemsRead:
-    """What was read of stored pages."""
+    """The counts and errors of stored pages."""
 
     pages: int = 0
     items: int = 0
@@ -161,12 +161,12 @@ class _ItemsRead:
             self.first = f"; the first, on {record['url']}: {found.errors[0]['message']}"
 
     def sentence(self) -> str:
-        """Say what it came to."""
+        """Print the results."""
         return f"{self.items:,} items of {self.pages:,} pages, {self.errors:,} errors{self.first}"
 
 
 def _page_of(extractor: Extractor, record: StoredRecord, folder: Path) -> PageContent | None:
-    """Return a page to be read; None where another one is shown in its place, or no rule is for it."""
+    """Return the page to read; None if it is not the requested one, or no rule applies to it."""
     if lacking := _NEEDED - record.keys():
         raise UsageError(f"The records have no {', '.join(sorted(lacking))}; give a source with all columns.")
     if (

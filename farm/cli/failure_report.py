@@ -1,7 +1,7 @@
-"""Failure reports: an exception that nobody expected becomes one file, with what its finder needs, and one line.
+"""Failure reports: an unexpected exception becomes one file, with the facts that explain it, and one line.
 
-The file has the versions, the traceback, the settings and the end of the log, and no secrets: what settings hide
-is masked in all of it. It lies in the output folder of the run, else among the temporary files.
+The file has the versions, the traceback, the settings and the end of the log, and no secrets: values that the
+settings mask are masked everywhere in it. It is in the output folder of the run, else among the temporary files.
 """
 
 import json
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from farm.app.preflight import RunPlan
 
 FAILED = 1
-"""The exit code of what nobody expected."""
+"""The exit code of an unexpected exception."""
 LOG_BYTES, LOG_LINES = 1 << 16, 200
 TRACEBACK_CHARS = 200_000
 MOST_REPORTS = 10
@@ -35,18 +35,18 @@ SECRET_CHARS = 4
 """What is shorter is a part of any word."""
 PACKAGES = ("playwright", "redis", "uvloop", "pydantic", "aiohttp", "lxml")
 _runs: list["RunPlan"] = []
-"""The run of this process, once it has begun."""
+"""The run of this process, once it has started."""
 
 
 def begun(plan: "RunPlan") -> None:
-    """Note which run a failure from now on is one of."""
+    """Note the run to which later failures belong."""
     _runs[:] = [plan]
 
 
 def report(error: Exception, arguments: Sequence[str]) -> int:
-    """Write the report and say where it is; return the exit code.
+    """Write the report and print its path; return the exit code.
 
-    Without a place for it the traceback is printed.
+    If it cannot be written, the traceback is printed.
     """
     plan = _runs[0] if _runs else None
     what = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
@@ -58,7 +58,7 @@ def report(error: Exception, arguments: Sequence[str]) -> int:
     secrets = list(_secrets(plan))
     what = without_secrets(what, secrets)[:300]
     tell(
-        f"an error that nobody expected: {what}; {path} has what is needed to find it, secrets masked: please "
+        f"an unexpected error: {what}; {path} has what is needed to find it, secrets masked: please "
         "report it."
     )
     return FAILED
@@ -105,7 +105,7 @@ def _end_of_log(output: Path) -> str:
 
 
 def _secrets(plan: "RunPlan | None") -> Iterator[str]:
-    """Yield what the settings hide, the longest texts first: where they show something else than they hold."""
+    """Yield the values that the settings mask, the longest first."""
     if plan is None:
         return
     from farm.app.rendering import secret_texts
@@ -149,5 +149,5 @@ def _keep_last(folder: Path) -> None:
 
 
 def is_debugged() -> bool:
-    """Whether a traceback is wanted as it is: `python -X dev`."""
+    """Return whether the traceback should be printed: `python -X dev`."""
     return sys.flags.dev_mode

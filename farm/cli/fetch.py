@@ -1,7 +1,7 @@
 """`farm fetch`: one page on standard output, rendered as `farm run` renders it.
 
-It is a crawl of one page in a folder that goes with it, so that proxies, robots.txt, retries and what may be
-reached are those of every crawl.
+It is a crawl of one page in a temporary folder, so that proxies, robots.txt, retries and allowed networks work as
+in every crawl.
 """
 
 import sys
@@ -60,7 +60,7 @@ def render_one(settings: FetchSettings) -> tuple[int, list[bytes]]:
 
 
 def _form(settings: FetchSettings) -> str:
-    """Return what to print. Raises UsageError where the arguments ask for several things."""
+    """Return what to print. Raises UsageError if the arguments ask for several things."""
     if len(settings.urls) != 1:
         raise UsageError(f"{len(settings.urls)} URLs were given; give one, or crawl with `farm run`.")
     for name in FILES:
@@ -80,9 +80,9 @@ def _form(settings: FetchSettings) -> str:
 def page_plan(
     settings: OnePageSettings, output: Path, columns: Mapping[str, bool], handling: PageHandling | None = None
 ) -> RunPlan:
-    """Return the plan of a crawl of the page alone: a redirect is followed wherever it leads, a link is not.
+    """Return the plan of a crawl of only this page: redirects are followed anywhere, links are not.
 
-    `columns` says which of the optional ones its record has; `handling` is the code for the page.
+    `columns` are the optional columns of its record; `handling` is the code for the page.
     """
     names = type(settings).model_fields.keys() & RunSettings.model_fields.keys()
     given = {name: getattr(settings, name) for name in names} | dict.fromkeys(FILES, False) | {**columns}
@@ -95,7 +95,7 @@ def page_plan(
         "max_download": Memory("1MiB", 2**20),
     }
     known = settings.model_fields_set & RunSettings.model_fields.keys() - set(FILES)
-    # Not by the sources of settings: what the environment says of crawls (FARM_REDIS) is not meant here.
+    # Not from the sources of settings: the environment of crawls (FARM_REDIS) does not apply here.
     whole = RunSettings.model_construct(_fields_set={*known}, **given)
     return replace(preflight(whole, handling=handling), is_temporary=True)
 
@@ -117,7 +117,7 @@ def _print(form: str, line: bytes) -> None:
         tell(f"{record['final_url']} has no {form.replace('_', ' ')}{': ' if why else ''}{', '.join(why)}.")
     text = line.decode() if form == "json" else record[form] or ""
     if sys.stdout.isatty():
-        # JSON has no such characters, and a page could have the terminal do what it likes.
+        # JSON escapes such characters; otherwise a page could control the terminal.
         text = escaped_lines(text)
     sys.stdout.flush()
     sys.stdout.buffer.write(text.encode() + b"\n" * (not text.endswith("\n")))

@@ -1,4 +1,4 @@
-"""`farm init`: a small project that runs as it stands: handlers, options, tests, and a Dockerfile."""
+"""`farm init`: write a small project that runs without changes: handlers, options, tests, and a Dockerfile."""
 
 import shlex
 from collections.abc import Iterator, Sequence
@@ -15,13 +15,13 @@ from farm.settings.commands import InitSettings
 from farm.settings.load import load
 
 EXAMPLE = "https://example.com/"
-"""A site that is there to be named in examples."""
+"""A site that is reserved for examples."""
 _SUFFIX = ".template"
 _NAME_CHARS = 60
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the project and say what to do with it; return the exit code."""
+    """Write the project and print the next steps; return the exit code."""
     settings = load(
         InitSettings, arguments, "farm init", "Write a small project: handlers, options, tests, a Dockerfile."
     )
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def write_project(folder: Path, url: str) -> None:
-    """Write the files of a project that begins at a URL; raises UsageError where one of them is there already."""
+    """Write the files of a project with this first URL; raises UsageError if one of them exists."""
     named = "".join(
         char if char.isascii() and char.isalnum() else "-" for char in folder.resolve().name.lower()
     )
@@ -63,7 +63,7 @@ def write_project(folder: Path, url: str) -> None:
 
 
 def _places(given: Sequence[str]) -> tuple[Path, str]:
-    """Return the folder, and where to start; raises UsageError for anything else."""
+    """Return the folder and the first URL; raises UsageError for other arguments."""
     urls = [one for one in given if "://" in one]
     folders = [one for one in given if "://" not in one]
     if len(urls) > 1 or len(folders) > 1:

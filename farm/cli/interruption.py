@@ -1,7 +1,7 @@
-"""Signals until an event loop has handlers of its own: they raise, and are remembered where that is swallowed.
+"""Signals before an event loop has its own handlers: they raise, and are remembered in case that is swallowed.
 
-Code that Python calls from C may lose an exception: a signal that came while pydantic built a schema, or while a
-destructor ran, was without effect.
+Code that C calls may lose an exception: a signal that arrived while pydantic built a schema, or while a destructor
+ran, would have no effect.
 """
 
 import signal
@@ -16,17 +16,17 @@ _received: list[int] = []
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal came. Of KeyboardInterrupt itself Python may end by the signal, whatever the exit code."""
+    """A signal arrived. After a KeyboardInterrupt Python may end by the signal, whatever the exit code."""
 
 
 def received() -> int | None:
-    """Return the signal that came, if one did."""
+    """Return the received signal, if there is one."""
     return _received[0] if _received else None
 
 
 @contextmanager
 def ending_on_signals() -> Iterator[None]:
-    """End what runs within by SystemExit with 128 and the number of the signal that came; a second one kills.
+    """End the block with SystemExit and the code 128 plus the number of a received signal; a second one kills.
 
     A signal that is ignored stays so.
     """

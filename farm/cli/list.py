@@ -65,7 +65,7 @@ async def _in_redis(settings: ListSettings) -> list[dict[str, Any]]:
 
 
 async def _of_redis(client: RedisClient, name: str) -> dict[str, Any] | None:
-    """Return a crawl; None where it was deleted meanwhile. One that this farm cannot read hides no other."""
+    """Return a crawl; None if it was deleted meanwhile. An unreadable crawl does not hide the others."""
     try:
         frontier = RedisFrontier(client, await find_crawl(client, name))
         stats, nodes = await frontier.stats(), await frontier.nodes.list()

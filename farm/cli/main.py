@@ -22,31 +22,31 @@ COMMANDS = {
     "export": "write stored records, merged to one row an id, to files of another format",
     "add": "add seeds to a crawl",
     "list": "the crawls in the folders below, or in a Redis",
-    "delete": "forget a crawl; its records are kept unless they are to go too",
+    "delete": "delete a crawl; its records are kept unless --records is given",
     "status": "the numbers of a crawl, from anywhere",
     "top": "the live view of a crawl and all its nodes, from anywhere",
     "pause": "take no new pages, on all nodes, until `farm resume`",
-    "resume": "go on after `farm pause`, `drain` or `stop`",
+    "resume": "continue after `farm pause`, `drain` or `stop`",
     "drain": "finish the pages under way on all nodes and end them, until `farm resume`",
     "stop": "the same as drain; what is queued stays queued",
     "dead": "list, show, replay or drop the URLs that were given up",
-    "render-report": "what --render auto has learnt: templates, what brings them, differences",
-    "plan": "how many contexts and nodes, how long, what binds",
-    "doctor": "is this machine fit, and what to do if not",
+    "render-report": "what --render auto has learnt: templates, their renderers, differences",
+    "plan": "how many contexts and nodes, how long, and the smallest limit",
+    "doctor": "check whether this machine can run the farm, and name remedies",
     "completion": "a script that completes commands and flags in bash, zsh or fish",
     "man": "the man page",
     "version": "print the version",
 }
 EXAMPLES = {
     "farm run https://shop.example/": "records in crawls/shop.example/pages.jsonl",
-    "farm run --output crawls/shop.example": "go on with what was begun",
+    "farm run --output crawls/shop.example": "continue a crawl",
     "farm fetch --json https://shop.example/": "one page, on standard output",
     "farm status --output crawls/shop.example": "its numbers",
     "farm dead list --output crawls/shop.example": "what was given up, and why",
 }
 EXIT_CODES = {
     0: "finished",
-    1: "an error that nobody expected; one line says which file has its report",
+    1: "an unexpected error; one line says which file has its report",
     2: "usage or configuration",
     3: "Redis is unavailable",
     4: "no usable browser",
@@ -57,7 +57,7 @@ EXIT_CODES = {
     129: "drained after SIGHUP; 130 after SIGINT, 143 after SIGTERM",
 }
 STEERING = {"pause", "resume", "drain", "stop"}
-"""Four words for one thing: the state of a crawl."""
+"""The commands that set the state of a crawl."""
 INTERRUPTED = 130
 
 
@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         tell("interrupted.")
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has gone (`farm status | head`): nobody is left to be told.
+        # The reader of the output has closed it (`farm status | head`): no message would be seen.
         sys.stderr.close()
         return 0
     except Exception as error:

@@ -1,4 +1,4 @@
-"""`farm man`: the man page, from the declarations that the options have."""
+"""`farm man`: the man page, from the declarations of the options."""
 
 from collections.abc import Iterator, Sequence
 
@@ -91,6 +91,6 @@ def _option(option: OptionText) -> Iterator[str]:
 
 
 def _text(text: str) -> str:
-    """Return a text as troff takes it: nothing in it is a request or an escape."""
+    """Return a text escaped for troff."""
     line = " ".join(text.replace("`", "").split()).replace("\\", "\\e").replace("-", "\\-")
     return f"\\&{line}" if line[:1] in {".", "'"} else line

@@ -1,4 +1,4 @@
-"""`farm plan`: how many contexts and nodes, how long, and what binds; by Little's law, from what was measured."""
+"""`farm plan`: how many contexts and nodes, how long, and the smallest limit, by Little's law."""
 
 import json
 import math
@@ -49,7 +49,7 @@ SUMMARY_BYTES = 2**20
 MOST_PACES = 50
 """Of how many sites it is asked what was learnt."""
 BUSY = 0.5
-"""Of the contexts, which part has a visit under way at any moment where all have work."""
+"""The share of contexts with a visit under way at any moment, if all have work."""
 OTHERS_SHOWN = 0.1
 ASSUMED_CPU_S = 0.1
 ASSUMED_S = 1.0
@@ -125,7 +125,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _rate(wanted: Workload, made: CapacityPlan) -> float:
-    """Return the rate of all nodes that the plan has."""
+    """Return the rate of all nodes in the plan."""
     if not wanted.within_s or not made.nodes:
         return made.per_s
     return max(made.per_s, wanted.pages / wanted.within_s)
@@ -133,7 +133,7 @@ def _rate(wanted: Workload, made: CapacityPlan) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What is known of a crawl: `pages` that are left, its measured flow, `sites` in number and some by name."""
+    """The facts about a crawl: its open `pages`, its measured flow, the number of `sites` and some names."""
 
     pages: int = 0
     flow: Flow = field(default_factory=Flow)
@@ -175,7 +175,7 @@ def _names_a_crawl(settings: PlanSettings) -> bool:
 
 
 async def _known(settings: PlanSettings) -> _Known:
-    """Return what the crawl has agreed on and measured, its last nodes together."""
+    """Return the agreed settings of the crawl and its measurements, summed over its last nodes."""
     async with open_existing_crawl(settings) as (crawl, frontier):
         check_shared_settings(crawl, frontier.place, *_LIMITS)
         nodes = await frontier.flow.read()
@@ -209,7 +209,7 @@ async def _learnt_pace(frontier: RedisFrontier, sites: Sequence[str]) -> float:
 
 
 def _in_turns(flow: Flow, nodes: Sequence[NodeFlow]) -> Flow:
-    """Return a flow by how long a context's turn takes where all of them had work, from one page to the next.
+    """Return a flow with the time of a context from one page to the next, if all contexts had work.
 
     Between two visits a page is committed and acknowledged, and a context may be replaced.
     """
@@ -219,7 +219,7 @@ def _in_turns(flow: Flow, nodes: Sequence[NodeFlow]) -> Flow:
 
 
 def _last_run(summary: Path) -> LastRun | None:
-    """Return what the last run has come to; None where its summary says nothing of that."""
+    """Return the results of the last run; None if its summary does not contain them."""
     try:
         told = json.loads(summary.read_bytes()[:SUMMARY_BYTES])
         pages, per_s, cpu_s = int(told["written"]), float(told["pages_per_s"]), float(told["cpu_s"])
@@ -247,7 +247,7 @@ def _compared(last: LastRun, wanted: Workload, automatic: int) -> LastRun:
 
 
 async def _probed(settings: PlanSettings, known: _Known) -> _Known:
-    """Return what is known with what a probe has measured in place of what a crawl has."""
+    """Return the facts with the measurements of a probe instead of a crawl's."""
     from farm.cli.probe import probe
 
     found = await probe(settings)
@@ -266,7 +266,7 @@ async def _probed(settings: PlanSettings, known: _Known) -> _Known:
 
 
 def _agreed(settings: PlanSettings, known: _Known) -> dict[str, Any]:
-    """Return the limits as a crawl has them: those given, else the crawl's."""
+    """Return the limits in the form of a crawl's: those given, else the crawl's."""
     given = {name: getattr(settings, name, None) for name in _LIMITS}
     texts = {name: value.text if isinstance(value, Rate) else value for name, value in given.items()}
     return {name: text or known.agreed.get(name) for name, text in texts.items()}

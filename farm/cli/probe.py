@@ -1,4 +1,4 @@
-"""A probe: a short crawl within the limits that are given, to measure what a page takes and costs."""
+"""A probe: a short crawl within the given limits, to measure the duration and the cost of a page."""
 
 import asyncio
 import tempfile
@@ -23,7 +23,7 @@ TIME_S = 45.0
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What a probe has measured of `pages` pages.
+    """The measurements of a probe of `pages` pages.
 
     `took_s` is how long a context's turn takes, from one page to the next, and `cpu_s` the CPU time of a page.
     `others` is how many of the machine's cores something else was using meanwhile. The first page began after
@@ -40,7 +40,7 @@ class Probed:
 
 
 class _Measuring:
-    """Measures from when the probe is warm until it ends. Satisfies the port `RunObserver`."""
+    """Measures from the end of the warm-up to the end of the probe. Implements the port `RunObserver`."""
 
     def __init__(self) -> None:
         self.cost: PageCost | None = None
@@ -54,7 +54,7 @@ class _Measuring:
         self.cost, self._tally, self._clock = PageCost(tally, clock), tally, clock
 
     def ready(self, run: RunningCrawl) -> None:  # noqa: ARG002 - a port
-        """Begin to look."""
+        """Begin to measure."""
         if self.cost is not None:
             self._warming = asyncio.get_running_loop().create_task(self.cost.warm())
 
@@ -73,7 +73,7 @@ class _Measuring:
 
 
 async def probe(settings: PlanSettings) -> Probed:
-    """Crawl some pages from the URLs into a temporary folder; raises UsageError where too few came, FarmError."""
+    """Crawl some pages from the URLs into a temporary folder; raises UsageError if too few came, FarmError."""
     with tempfile.TemporaryDirectory(prefix="farm-plan-", ignore_cleanup_errors=True) as folder:
         measuring, plan = _Measuring(), _plan(settings, Path(folder) / "crawl")
         end = await run_crawl(plan, measuring)

@@ -27,7 +27,7 @@ from farm.runtime.watchdog import LoopWatchdog, Signals
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run until the supervisor says that it is the end; return 0."""
+    """Run until the supervisor ends the process; return 0."""
     gc.freeze()
     gc.set_threshold(GARBAGE_AFTER)
     try:
@@ -68,18 +68,18 @@ async def _process(end: socket.socket) -> int:
 
 
 async def _ended(link: ProcessLink, ended: ProcessEnd) -> int:
-    """Tell the supervisor what the process came to, and return its exit code."""
+    """Send the results of the process to the supervisor, and return its exit code."""
     try:
         await link.send(ended)
     except LinkClosed:
-        # The supervisor is gone: nobody is left to be told.
+        # The supervisor is gone: there is no receiver.
         return 0
     link.close()
     return 0
 
 
 async def _run(work: ProcessWork, link: ProcessLink, relay: NewsRelay, reaper: Reaper) -> ProcessEnd:
-    """Run the node's part to its end, and take it apart."""
+    """Run the node's part to its end, and close it."""
     clock, control, watchdog = SystemClock(), Control(staying=work.plan.settings.stay), LoopWatchdog()
 
     def on_signal(number: int) -> None:

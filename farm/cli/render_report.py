@@ -23,7 +23,7 @@ ABOUT = (
     "Print what --render auto has learnt: each template of addresses, what brings it, and how pages differ."
 )
 MOST_ROWS = 50
-"""Of templates in the table; `--json` prints all."""
+"""The number of templates in the table; `--json` prints all."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -47,7 +47,7 @@ async def _read(settings: RenderReportSettings) -> tuple[str, dict[str, object],
 
 
 def _told(one: TemplateReport) -> dict[str, Any]:
-    """Return a template as JSON has it; `pages` were kept without a comparison."""
+    """Return a template as a JSON object; `pages` were kept without a comparison."""
     renderers = {
         str(renderer): {
             "stage": stage_of(state, TierParams()).name.lower(),

@@ -44,7 +44,7 @@ WORK_LEFT = 5
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Crawl until there is an end and return the exit code of it."""
+    """Crawl to the end and return the exit code."""
     about = "Crawl from the URLs; join the crawl if it exists."
     settings, farm = load(RunSettings, arguments, "farm run", about), None
     if settings.app is not None:
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str]) -> int:
 def execute(
     plan: RunPlan, on_end: Callable[[], None] = lambda: None, finished: Finished | None = None
 ) -> int:
-    """Carry a plan out and return the exit code.
+    """Run a plan and return the exit code.
 
     `on_end` is called in a thread when the crawl is closed, while a temporary output folder is still there;
     `finished` is called with the summary at the end.
@@ -83,7 +83,7 @@ def execute(
 
 
 def _exposed(settings: RunSettings, arguments: Sequence[str]) -> tuple[str, ...]:
-    """Say it where a secret stands in the list of processes, which every user of the machine can read."""
+    """Warn about a secret in the arguments, which every user of the machine can read."""
     given: Mapping[str, Sequence[Secret | SinkAddress]] = {
         "redis": (settings.redis,),
         "header": settings.header,
@@ -114,7 +114,7 @@ async def _crawl(plan: RunPlan, on_end: Callable[[], None], finished: Finished |
         print_lines([nothing_new(end.stats, plan.where)])
         return exit_code(ExitReason.FINISHED, end.stats)
     if terminal.display.is_live:
-        # The view took its screen with it: what the crawl came to stays in the terminal.
+        # The view has cleared its screen: the results stay in the terminal.
         print_lines(report_lines(end.report))
     if end.failure is not None:
         raise end.failure
@@ -125,7 +125,7 @@ async def _crawl(plan: RunPlan, on_end: Callable[[], None], finished: Finished |
 
 
 class _Terminal:
-    """The terminal's side of a run: its display and its signals. Satisfies the port `RunObserver`."""
+    """The display and the signals of a run in a terminal. Implements the port `RunObserver`."""
 
     def __init__(self, plan: RunPlan) -> None:
         settings = plan.settings
@@ -138,12 +138,12 @@ class _Terminal:
         self._keys = KeyCommands()
 
     def opened(self, plan: RunPlan, tally: Tally, clock: Clock) -> None:
-        """Begin the log, and choose the view."""
+        """Start the log, and choose the view."""
         title = f"{plan.crawl} · {plan.output}"
         self.display.open(plan.output, title, tally, clock, self._keys if not plan.is_temporary else None)
 
     def ready(self, run: RunningCrawl) -> None:
-        """Have signals drain the run, and start the view."""
+        """Install signal handlers that drain the run, and start the view."""
 
         def last_words(number: int) -> None:
             snapshot = run.tally.snapshot(run.clock.monotonic())
@@ -168,7 +168,7 @@ class _Terminal:
         self.display.start()
 
     def ended(self) -> None:
-        """Take the view away."""
+        """Stop the view."""
         self._keys.end()
         self.display.stop()
 
@@ -178,14 +178,14 @@ class _Terminal:
 
 
 async def _want_contexts(control: Control, change: int, snapshot: Snapshot, _: str) -> str:
-    """Let more or fewer contexts of this node work; return what was done, in words."""
+    """Let more or fewer contexts of this node work; return a sentence about the result."""
     wanted = contexts_after(change, snapshot.admission.limit, len(snapshot.slots))
     control.want(wanted)
     return f"{wanted} of {len(snapshot.slots)} contexts may work"
 
 
 def exit_code(reason: ExitReason, stats: Stats) -> int:
-    """Return what the process ends with: a limit counts only when it left work."""
+    """Return the exit code of the process: a limit counts only if it left work."""
     if reason in SIGNALLED:
         return SIGNALLED[reason]
     if reason is not ExitReason.FINISHED and stats.ledger.open:

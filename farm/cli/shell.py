@@ -1,7 +1,7 @@
 """`farm shell`: a prompt with a rendered page, which stays open in the browser meanwhile.
 
-The prompt has the main thread, so that Ctrl-C ends a line and not the page; the run that has rendered the page
-has an event loop in a thread of its own, and what is awaited at the prompt is awaited there.
+The prompt has the main thread, so that Ctrl-C ends a line and not the page; the run that rendered the page
+has an event loop in a thread of its own, and awaitables at the prompt are awaited there.
 """
 
 import ast
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 class HeldPage:
-    """The one page of a run, held open by its handler until it is let go. Satisfies the port `PageHandling`."""
+    """The one page of a run, held open by its handler until it is released. Implements the port `PageHandling`."""
 
     follows_scope = looks_before = hears_of_dead = False
     digest = ""
@@ -72,7 +72,7 @@ class HeldPage:
         self._follower: RunFollower | None = None
 
     async def run(self, plan: RunPlan) -> RunEnd:
-        """Run the plan, whose code for pages this is."""
+        """Run the plan with this object as its code for pages."""
         self.loop = asyncio.get_running_loop()
         self._follower = RunFollower(plan.settings)
         return await run_crawl(plan, self._follower)
@@ -87,7 +87,7 @@ class HeldPage:
                 self.loop.call_soon_threadsafe(self._let_go.set)
 
     async def handle(self, visited: VisitedPage) -> PageHandled:
-        """Show the page and hold it; a second visit, after the page was lost, is for nobody."""
+        """Hold the page open; a second visit, after the page was lost, is ignored."""
         if not self.shown.done():
             self._let_go = asyncio.Event()
             self.shown.set_result(Page(visited, frozenset()))
@@ -105,7 +105,7 @@ class HeldPage:
 
 @contextmanager
 def held_page(settings: OnePageSettings) -> Iterator[HeldPage]:
-    """Render the page of the settings and hold it open; raises a FarmError where none came."""
+    """Render the page of the settings and hold it open; raises a FarmError if none came."""
     held = HeldPage()
     with (
         tempfile.TemporaryDirectory(prefix="farm-shell-", ignore_cleanup_errors=True) as folder,
@@ -131,7 +131,7 @@ def _in_own_loop(held: HeldPage, plan: RunPlan) -> RunEnd:
 
 
 def _why_none(end: RunEnd) -> FarmError:
-    """Return why a run has brought no page."""
+    """Return why a run returned no page."""
     if end.failure is not None:
         return end.failure
     why = nothing_recorded(end.report) if end.report is not None else "the page was not rendered"
@@ -139,7 +139,7 @@ def _why_none(end: RunEnd) -> FarmError:
 
 
 class Prompt(code.InteractiveConsole):
-    """A prompt at which there is a page, and `await` works; what is `opened` is closed with the next page."""
+    """A prompt with a page, at which `await` works; resources in `opened` are closed with the next page."""
 
     def __init__(self, settings: OnePageSettings, opened: ExitStack, names: str = NAMES) -> None:
         super().__init__({"__name__": "__console__", "__doc__": None})
@@ -151,7 +151,7 @@ class Prompt(code.InteractiveConsole):
         self.locals["fetch"] = self.fetch
 
     def open(self, url: str) -> None:
-        """Show another page in the place of the one before; raises a FarmError where none came."""
+        """Replace the page by another one; raises a FarmError if it cannot be rendered."""
         self._opened.close()
         self.locals["page"] = self._loop = None
         held = self._opened.enter_context(held_page(self._settings.model_copy(update={"urls": (url,)})))
@@ -160,7 +160,7 @@ class Prompt(code.InteractiveConsole):
         print_lines([f"{page.status} {escaped(page.final_url)} {escaped(page.title)}"])
 
     def fetch(self, url: str) -> None:
-        """Show another page in the place of the one before, and say what it is, or why there is none."""
+        """Replace the page by another one, and print what it is, or why there is none."""
         try:
             self.open(url)
         except FarmError as error:
@@ -180,7 +180,7 @@ class Prompt(code.InteractiveConsole):
             return
 
     def raw_input(self, prompt: str = "") -> str:
-        """Return the next line; a prompt is for a terminal alone."""
+        """Return the next line; the prompt is shown only in a terminal."""
         if sys.stdin.isatty():
             return super().raw_input(prompt)
         line = sys.stdin.readline()
@@ -189,11 +189,11 @@ class Prompt(code.InteractiveConsole):
         return line.rstrip("\n")
 
     def write(self, data: str) -> None:
-        """Write a traceback, or what Python says of the input, without what a terminal would act on."""
+        """Write a traceback or a syntax error, without terminal control characters."""
         sys.stderr.write("\n".join(map(escaped, data.split("\n"))))
 
     def runcode(self, code: CodeType) -> None:
-        """Run a line; where it awaits something, in the loop of the page."""
+        """Run a line; if it awaits something, in the loop of the page."""
         if code.co_flags & inspect.CO_COROUTINE:
             self.locals["__await__"] = partial(self._awaited, FunctionType(code, self.locals))
             code = _AWAIT
@@ -210,7 +210,7 @@ class Prompt(code.InteractiveConsole):
 
 
 def _complete(names: dict[str, Any]) -> None:
-    """Complete names by the tab key, where Python has readline."""
+    """Complete names with the tab key, if Python has readline."""
     try:
         import readline
         import rlcompleter

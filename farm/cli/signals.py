@@ -65,7 +65,7 @@ async def _cancelled_by_signals(work: Coroutine[Any, Any, T], received: list[int
 
 
 def draining(control: Control, emit: Emit, clock: Clock) -> Callable[[int], None]:
-    """Return what the first signal does: say so, and let the pages under way be finished."""
+    """Return the handler of the first signal: it reports the signal, and drains the run."""
 
     def drain(number: int) -> None:
         reason = REASONS[signal.Signals(number)]

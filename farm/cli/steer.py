@@ -1,4 +1,4 @@
-"""`farm pause`, `resume`, `drain` and `stop`: the state of a crawl, which all its nodes obey."""
+"""`farm pause`, `resume`, `drain` and `stop`: set the state of a crawl, which all its nodes obey."""
 
 from collections.abc import Sequence
 
@@ -40,7 +40,7 @@ async def _steer(settings: SteerSettings, word: str) -> str:
             await _steer_node(frontier, settings.one_node, word)
             return f"crawl {crawl.name}: node {settings.one_node} {STATES[word]}"
         if word != "resume" and await _is_over(frontier):
-            # A state that is set now would hold up whoever adds URLs later.
+            # A state that is set now would block URLs that are added later.
             return f"crawl {crawl.name}: finished; there is nothing to {word}"
         await frontier.set_state(STATES[word])
         if word == "resume":
@@ -49,7 +49,7 @@ async def _steer(settings: SteerSettings, word: str) -> str:
 
 
 async def _steer_node(frontier: RedisFrontier, name: str, word: str) -> None:
-    """Drain or resume one node; raises UsageError for a name that no node has, or had lately."""
+    """Drain or resume one node; raises UsageError for a name that no node has, or had recently."""
     if word == "resume":
         await frontier.nodes.resume(name)
         return

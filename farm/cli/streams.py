@@ -1,4 +1,4 @@
-"""Standard input, output and error, whatever whoever started the program, or the terminal, has left of them."""
+"""Standard input, output and error, which may be closed or lost."""
 
 import contextlib
 import os
@@ -9,10 +9,10 @@ from farm.monitor.figures import escaped
 
 
 def open_standard_streams() -> None:
-    """Put the null device where a standard stream is closed.
+    """Open the null device for each closed standard stream.
 
-    Otherwise the next file that is opened, a log of records perhaps, would get its number, and every line that
-    is printed, by any process started from here, would go into that file.
+    Otherwise the next file that is opened, such as a log of records, would get its number, and every line that
+    this program or its processes print would be written into that file.
     """
     for number, mode in ((0, "r"), (1, "w"), (2, "w")):
         try:
@@ -27,9 +27,9 @@ def open_standard_streams() -> None:
 
 
 def tell(sentence: str) -> None:
-    """Print a sentence on standard error: on one line, with nothing in it that a terminal would act on.
+    """Print a sentence on standard error: on one line, without terminal control characters.
 
-    It stands after what was printed before it, also where both streams go into one file.
+    Earlier output comes before it, even if both streams go into one file.
     """
     print_lines(())
     with contextlib.suppress(OSError, ValueError):
@@ -37,7 +37,7 @@ def tell(sentence: str) -> None:
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Print the lines on standard output; nobody is told where it is closed or gone."""
+    """Print the lines on standard output; errors of a closed output are ignored."""
     try:
         for line in lines:
             print(line)

@@ -29,7 +29,7 @@ _ABOUT = "Show a crawl and all its nodes live, from anywhere. `?` in it lists th
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Show the view until somebody leaves it, or its crawl is gone; return 0."""
+    """Show the view until the user leaves it, or its crawl is deleted; return 0."""
     settings = load(TopSettings, arguments, "farm top", _ABOUT)
     if not can_be_shown(Console()):
         raise UsageError("`farm top` needs a terminal; `farm status` prints the numbers once.")
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 async def _watch(settings: TopSettings) -> str:
-    """Show the view until it is left; return what there is to say then, if anything."""
+    """Show the view until the user leaves it; return a last message, if there is one."""
     clock = SystemClock()
     left = asyncio.Event()
     async with open_existing_crawl(settings) as (crawl, frontier):
@@ -88,12 +88,12 @@ async def look(frontier: RedisFrontier, whole: WholeCrawl, clock: Clock) -> None
 
 
 def _worth_showing(seen: Sequence[NodeSeen]) -> list[NodeSeen]:
-    """Return the nodes at work, and those that are gone though nobody has ended them."""
+    """Return the live nodes, and those that were lost."""
     return [node for node in seen if node.state != "ended"]
 
 
 async def _want_contexts(frontier: RedisFrontier, change: int, snapshot: Snapshot, chosen: str) -> str:
-    """Ask the node that is chosen, or each one, for one context more or fewer; return what was done, in words."""
+    """Request one context more or fewer of the chosen node, or of each; return a sentence about the result."""
     nodes = [node for node in snapshot.node_views if node.state in _AT_WORK and node.contexts]
     nodes = [node for node in nodes if node.name == chosen] or nodes
     told = []

@@ -1,4 +1,4 @@
-"""What keys of a view do to a crawl: pause it, let more or fewer contexts work, read its dead letters."""
+"""The commands of a view's keys: pause a crawl, let more or fewer contexts work, read its dead letters."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,21 +14,21 @@ from farm.monitor.tables import DeadRow
 MOST_LETTERS = 500
 """How many dead letters are read; a page of `farm dead list` has them all."""
 _MOST_AT_ONCE = 4
-"""What is pressed while so much is being done is passed over."""
+"""Keys are ignored while this many commands are running."""
 _WITHIN_S = 5.0
 
 Want = Callable[[int, Snapshot, str], Awaitable[str]]
-"""Lets one context more or fewer (1, -1) work, of the node of that name where there is one; says what was done."""
+"""Lets one context more or fewer (1, -1) work, of the named node if there is one; returns a sentence about it."""
 
 
 class KeyCommands:
-    """Does what keys ask for in the event loop, which the view's thread never waits for.
+    """Carries out the commands of keys in the event loop, for which the view's thread never waits.
 
-    Satisfies the view's port `Steering`. Before `begin` and after `end` keys do nothing.
+    Implements the view's port `Steering`. Before `begin` and after `end` keys do nothing.
     """
 
     def __init__(self, leave: Callable[[], None] = lambda: None) -> None:
-        """`leave` is called where the view is to end."""
+        """`leave` is called when the view must end."""
         self.letters: Sequence[DeadRow] | None = None
         self._leave = leave
         self._loop = asyncio.get_running_loop()
@@ -41,26 +41,26 @@ class KeyCommands:
     def begin(
         self, frontier: RedisFrontier, want: Want, say: Callable[[str, str], None], *, tells_state: bool
     ) -> None:
-        """Take keys from now on; `say` is told in words what came of them, with a level.
+        """Accept keys from now on; `say` gets a level and a sentence about the result of each.
 
-        `tells_state` is False where a new state of the crawl is told anyway.
+        `tells_state` is False if a new state of the crawl is reported anyway.
         """
         self._frontier, self._want, self._say = frontier, want, say
         self._tells_state = tells_state
 
     def end(self) -> None:
-        """Take no more keys, and leave what is under way."""
+        """Accept no more keys, and cancel running commands."""
         self._frontier = None
         for task in self._tasks:
             task.cancel()
 
     @property
     def under_way(self) -> Sequence[asyncio.Task[None]]:
-        """What is being done, a few things at most."""
+        """The running commands, a few at most."""
         return tuple(self._tasks)
 
     def act(self, act: Act, place: Browsing, snapshot: Snapshot) -> None:
-        """Begin to do what a key asks for; from any thread."""
+        """Start the command of a key; may be called from any thread."""
         with suppress(RuntimeError):  # the loop is closed: the run is over
             self._loop.call_soon_threadsafe(self._begin, act, place, snapshot)
 
@@ -93,12 +93,12 @@ class KeyCommands:
         is_running = await frontier.state() == "running"
         await frontier.set_state("paused" if is_running else "running")
         if self._tells_state:
-            words = "the crawl is paused on all nodes; p lets it go on" if is_running else "the crawl goes on"
+            words = "the crawl is paused on all nodes; p resumes it" if is_running else "the crawl goes on"
             self._say("info", words)
 
 
 def contexts_after(change: int, limit: int, contexts: int) -> int:
-    """Return how many contexts are wanted where one more or fewer than may work now is asked for."""
+    """Return the number of contexts after a request for one more or fewer than may work now."""
     return max(1, min(contexts, limit + change))
 
 

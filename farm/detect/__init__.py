@@ -1,8 +1,8 @@
 """Detects pages that replace the requested one: blocks, captchas, challenges, soft failures.
 
-- `page_features` prepares once what the rules read of a page.
-- `rules` are the pages by which vendors keep visitors out.
-- `soft` detects what no vendor causes: soft 404s, login walls, empty shells.
+- `page_features` prepares the features of a page once for all rules.
+- `rules` are the block pages of vendors.
+- `soft` detects pages that are not a vendor's: soft 404s, login walls, empty shells.
 """
 
 from farm.detect import rules, soft

@@ -36,7 +36,7 @@ class PageFeatures:
 
 def features_of(page: RenderedPage) -> PageFeatures:
     """Return the features of a page."""
-    # A page with so much text is what it claims to be: no rule reads its words or markup.
+    # A page with this much text is the requested one: no rule reads its words or markup.
     is_long = len(page.text) > TEXT_CHARS
     words = "" if is_long else " ".join(page.text.split())
     return PageFeatures(

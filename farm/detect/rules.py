@@ -1,13 +1,13 @@
-"""The pages by which vendors keep visitors out: a table, of which the first row that matches tells the vendor.
+"""The block pages of vendors: a table, of which the first row that matches names the vendor.
 
-A row must tell a vendor's page from a page that merely uses or mentions the vendor. Most sites behind Cloudflare
-load its script, many contact forms contain a captcha, and articles quote all of these sentences; so a row requires
-a header that only the vendor's page has, or markup *and* a page with little other text. Every row has a test page,
-under `fixtures/blocks` or in `tests/detect/pages`.
+A row must distinguish a vendor's page from a page that merely uses or mentions the vendor. Most sites behind
+Cloudflare load its script, many contact forms contain a captcha, and articles quote all of these sentences; so a
+row requires a header that only the vendor's page has, or markup *and* a page with little other text. Every row has
+a test page, under `fixtures/blocks` or in `tests/detect/pages`.
 
-A row without a vendor reads what the page says of this visit: "verify that you are human" is said to a visitor,
-while "suspicious activity" is also said to the customers of a bank. Such a row requires in addition a status that
-refuses, or a title that consists of nothing but the demand.
+A row without a vendor matches what the page says about this visit: "verify that you are human" addresses a
+visitor, while "suspicious activity" may also address the customers of a bank. Such a row also requires a status
+that refuses, or a title that consists only of the demand.
 """
 
 import re
@@ -55,7 +55,7 @@ _INVISIBLE = ('data-size="invisible"', "data-size='invisible'")
 # A captcha that a press of a button asks for is invisible too.
 _BOUND = ('<button class="g-recaptcha', '<button class="h-captcha', "data-action=")
 _OF_A_SITE = ("<nav", "<article")
-"""Markup that a page with a captcha and nothing else does not have."""
+"""Markup that a page with only a captcha does not have."""
 
 # What follows the bar is the name of the site.
 _NOTHING_ELSE = r"\W*($|\|)"
@@ -67,7 +67,7 @@ _PROOF = (
     r"|(百度|人机|安全)*(安全验证|人机验证|验证码)|请.{0,10}验证"
 )
 _PROOF_TITLE = _is(rf"^\W*({_PROOF}){_NOTHING_ELSE}")
-"""A title that asks for a proof that the visitor is human, and consists of nothing else."""
+"""A title that demands a proof that the visitor is human, and consists of nothing else."""
 _DEMAND_TITLE = _is(
     rf"^\W*({_PROOF}|just a moment|one moment,? please|please wait|one more step|pardon our interruption"
     r"|client challenge|attention required|(checking|verifying) your (browser|connection)"
@@ -95,7 +95,7 @@ _DEMAND = re.compile(
     r"|(подтвердите|докажите), что (вы не робот|запросы отправляли вы)"
     r"|请(先)?(完成|进行|通过|拖动)[^。]{0,20}(验证|滑块)|(ロボット|人間)で(はない|ない|ある)こと(を|の)確認"
 )
-"""What such a page asks of its visitor."""
+"""The demands of such a page."""
 
 _REFUSAL = re.compile(
     r"((your ip( address)?|your (access|request|browser|connection)|you|(this|the) request) (has|have|was|were|is)"
@@ -111,7 +111,7 @@ _REFUSAL = re.compile(
     r"|ваш ip(-адрес)? (был )?заблокирован|您的(ip|访问|请求)[^。]{0,10}(阻断|拦截|封禁|禁止)"
     r"|アクセスを?(制限|拒否|遮断)(して|され)"
 )
-"""That this visit is refused, and not an order or an account."""
+"""Texts that refuse this visit, not an order or an account."""
 
 RULES: tuple[Rule, ...] = (
     # -- Cloudflare

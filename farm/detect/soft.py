@@ -53,7 +53,7 @@ _MOUNT = re.compile(r"\bid=[\"']?(root|app|__next|__nuxt|main|svelte|ember)")
 
 
 def find(page: PageFeatures) -> Detection | None:
-    """Return the detection for an HTML page with a 2xx status; other pages tell by their status what they are."""
+    """Return the detection for an HTML page with a 2xx status; the status of other pages is enough."""
     if not page.is_html or page.status not in OK:
         return None
     return _soft_404(page) or _login_wall(page) or _empty_shell(page)

@@ -55,7 +55,7 @@ class GatewayParams:
 
 @dataclass(slots=True, eq=False)
 class Carried:
-    """The bytes of a whole gateway, to the outside and from there."""
+    """The bytes of a whole gateway, in both directions."""
 
     total: int = 0
 

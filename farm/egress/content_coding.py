@@ -1,4 +1,4 @@
-"""The content codings that a browser asks for, undone piece by piece within a bound."""
+"""Decoding of the content codings that a browser accepts, piece by piece within a bound."""
 
 import zlib
 from collections.abc import Iterator
@@ -12,26 +12,26 @@ except ImportError:  # before Python 3.14
     from backports import zstd
 
 ACCEPTED = "gzip, deflate, br, zstd"
-"""As a browser writes it over TLS."""
+"""Accept-Encoding of a browser over TLS."""
 ACCEPTED_PLAIN = "gzip, deflate"
-"""As a browser writes it where what is between could read, and break, the others."""
+"""Accept-Encoding of a browser over plain HTTP, where intermediaries may break the other codings."""
 _PIECE_BYTES = 256 * 1024
 _MOST_CODINGS = 3
-"""More of them are only there to harm."""
+"""More codings in a row are only used to do harm."""
 _ZLIB_METHOD = 8
 _GZIP_MAGIC = b"\x1f\x8b"
 _PLAIN = frozenset({"", "identity"})
 
 
 class Undecodable(Exception):
-    """A body is not of the coding that its head says."""
+    """A body does not have the coding that its head declares."""
 
 
 def decoded_pieces(body: bytes, coding: str) -> Iterator[bytes]:
-    """Yield what the body is without its content coding, in pieces of some 256 KiB.
+    """Yield the decoded body, in pieces of about 256 KiB.
 
-    `coding` is the value of `Content-Encoding`. A body whose end is missing gives what there is of it; one that is
-    said to be packed by gzip and is not is taken as it is, as a browser does. Raises Undecodable.
+    `coding` is the value of `Content-Encoding`. An incomplete body is decoded as far as possible; a body that is
+    declared as gzip but is not compressed is passed unchanged, as in a browser. Raises Undecodable.
     """
     codings = [one for part in coding.lower().split(",") if (one := part.strip()) not in _PLAIN]
     if len(codings) > _MOST_CODINGS:
@@ -83,7 +83,7 @@ def _by_brotli(first: bytes, more: Iterator[bytes]) -> Iterator[bytes]:
     inner = brotli.Decompressor()
     data, is_empty = first, True
     while data and not inner.is_finished():
-        # It gives what it still has for as long as it is asked, also where it would take more.
+        # It returns buffered output as long as it has some, even if it would accept more input.
         while piece := inner.process(data, output_buffer_limit=_PIECE_BYTES):
             yield piece
             data, is_empty = b"", False

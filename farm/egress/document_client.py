@@ -1,8 +1,8 @@
-"""Requests for documents without a browser: by a slot's own port of the gateway, as a browser's requests go.
+"""Requests for documents without a browser, through a slot's own port of the gateway, like a browser's requests.
 
-So the pace of the site, the guard, the proxies, the count of bytes and the cap of a visit hold for them too.
-What always holds: one connection at a time is kept, for one scheme, host and port; of an answer no more than its
-cap is held in memory, also of a body that is packed; certificates are verified unless the user says otherwise.
+So the pace of the site, the guard, the proxies, the count of bytes and the cap of a visit apply to them too.
+Invariants: at most one connection is kept, for one scheme, host and port; at most the cap of an answer is held in
+memory, also of a compressed body; certificates are verified unless the user says otherwise.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ _NO_BODY = frozenset({204, 205, 304})
 
 
 class _Stale(Exception):
-    """A connection that was kept had been closed meanwhile: nothing of an answer has come."""
+    """A reused connection had been closed meanwhile: no part of an answer arrived."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class TlsTrust:
     insecure: bool = False
 
     def context(self) -> ssl.SSLContext:
-        """Return a context for all connections; raises UsageError where `ca_file` cannot be read."""
+        """Return a context for all connections; raises UsageError if `ca_file` cannot be read."""
         context = ssl.create_default_context()
         context.set_alpn_protocols(["http/1.1"])
         if self.insecure:
@@ -86,7 +86,7 @@ class DocumentClient:
         heads: Heads | None = None,
         without_body: WithoutBody | None = None,
     ) -> DocumentAnswer:
-        """Request the document, without following redirects; `heads` gets the head of the answer when it is there.
+        """Request the document, without following redirects; `heads` gets the head of the answer when it arrives.
 
         What is `without_body` is not read: its connection is closed. Header values are Latin-1, as HTTP has them.
         The caller has the deadline. Raises RenderError where no answer comes, and RendererUnfit where a browser
@@ -98,7 +98,7 @@ class DocumentClient:
             path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
             request = _Request(url, key, parts.netloc.rpartition("@")[2], path, headers)
         except (ValueError, KeyError) as error:
-            raise RendererUnfit(FailureKind.NETWORK, f"{url} is no address to request: {error}") from None
+            raise RendererUnfit(FailureKind.NETWORK, f"{url} is not an address to request: {error}") from None
         try:
             return await self._exchange(request, cap_bytes, heads, without_body)
         except _Stale:
@@ -150,7 +150,7 @@ class DocumentClient:
         return self._open
 
     def close(self) -> None:
-        """Close the connection that is kept."""
+        """Close the kept connection."""
         opened, self._open = self._open, None
         if opened is not None:
             opened.writer.transport.abort()
@@ -166,7 +166,7 @@ class _Request:
 
     @property
     def head(self) -> h11.Request:
-        """The request as the gateway wants it: plain HTTP in absolute form."""
+        """The request in the gateway's form: plain HTTP in absolute form."""
         target = self.path if self.key[0] == "https" else f"http://{self.host}{self.path}"
         given = [("Host", self.host), ("Connection", "keep-alive"), *self.headers]
         # A text that is not ASCII would be refused: cookies of sites have such letters.

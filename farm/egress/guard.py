@@ -110,7 +110,7 @@ class AllowedNetwork:
         except ValueError:
             raise UsageError(f"Cannot read the network {text!r}: {written!r} is not an address.") from None
         if network.network_address != _unmapped(ip_network(found["host"])).network_address:
-            # Allowing more than was meant would be the worse mistake.
+            # Allowing more than intended would be the worse mistake.
             raise UsageError(f"The network {text!r} has bits set behind its mask: write {network}.")
         port = int(found["port"]) if found["port"] else None
         if port is not None and not 0 < port <= MAX_PORT:

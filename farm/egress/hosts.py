@@ -1,4 +1,4 @@
-"""What is known of hosts: their addresses, and for a while that they were not reached.
+"""Caches for hosts: their addresses, and failures to reach them.
 
 Names are resolved outside the event loop. Invariants: one look-up per name at a time, however many callers wait
 for it; no caller waits longer than the limit, even though a look-up in the system's resolver cannot be
@@ -127,7 +127,7 @@ class Resolver:
 
 
 def _is_certain(error: Exception) -> bool:
-    """Whether the name does not exist, or cannot; else the servers that know it may answer a moment later."""
+    """Whether the name does not exist, or cannot; otherwise its servers may answer a moment later."""
     return not isinstance(error, OSError) or (
         isinstance(error, socket.gaierror) and error.errno in {socket.EAI_NONAME, socket.EAI_NODATA}
     )

@@ -1,8 +1,7 @@
-"""Whose the other end of a loopback connection is, asked of the kernel.
+"""The owner of the other end of a loopback connection, according to the kernel.
 
-Linux answers by its socket diagnostics (`sock_diag(7)`): one request for one pair of addresses, some 20 us however
-many sockets there are. Where it does not (another system, a sandbox without netlink), nobody can be told from
-anybody, and the caller has to live with that.
+Linux answers through its socket diagnostics (`sock_diag(7)`): one request for one pair of addresses, about 20 us
+however many sockets there are. On other systems, or in a sandbox without netlink, the owner is unknown.
 """
 
 import os
@@ -14,7 +13,7 @@ NLMSG_ERROR = 2
 NLM_F_REQUEST = 1
 NO_COOKIE = 0xFFFFFFFF
 ESTABLISHED_AND_CLOSING = 0x3FF
-"""Every state that an end of a connection can be in, listening left out."""
+"""All states of a connection except listening."""
 _HEADER = struct.Struct("=IHHII")
 _REQUEST = struct.Struct("=BBBBI")
 _SOCKET_ID = struct.Struct("=2s2s16s16sIII")
@@ -25,7 +24,7 @@ Address = tuple[str, int]
 
 
 class PeerCheck:
-    """Says whether a peer on 127.0.0.1 is of this user. Keeps one netlink socket; `close` gives it back."""
+    """Checks whether a peer on 127.0.0.1 belongs to this user. Keeps one netlink socket until `close`."""
 
     def __init__(self) -> None:
         self._uid = os.geteuid()
@@ -33,34 +32,34 @@ class PeerCheck:
 
     @property
     def is_possible(self) -> bool:
-        """Whether the kernel tells."""
+        """Whether the kernel knows the owners."""
         return self._netlink is not None
 
     def is_own(self, peer: Address, own: Address) -> bool:
-        """Whether the connection from `peer` to `own` was made by a process of this user.
+        """Return whether a process of this user made the connection from `peer` to `own`.
 
-        True as well where the kernel does not tell.
+        Also True if the kernel does not tell.
         """
         if self._netlink is None:
             return True
         try:
             uid = _uid_of(self._netlink, peer, own)
         except OSError:
-            # An answer that belongs to nothing that is asked later must not be taken for one.
+            # A late answer must not be mistaken for that of a later request.
             self._netlink.close()
             self._netlink = _diagnostics()
             return self._netlink is None
         return uid == self._uid
 
     def close(self) -> None:
-        """Give the socket back."""
+        """Close the socket."""
         if self._netlink is not None:
             self._netlink.close()
             self._netlink = None
 
 
 def _diagnostics() -> socket.socket | None:
-    """Return a socket of which the kernel can be asked; None where it cannot."""
+    """Return a socket for the kernel's socket diagnostics; None if there is none."""
     family = getattr(socket, "AF_NETLINK", None)
     if family is None:
         return None
@@ -83,7 +82,7 @@ def _diagnostics() -> socket.socket | None:
 
 
 def _uid_of(netlink: socket.socket, local: Address, remote: Address) -> int | None:
-    """Return who has the end `local` of a connection; None where there is none. Raises OSError."""
+    """Return the user id that owns the end `local` of a connection; None if there is none. Raises OSError."""
     ends = _SOCKET_ID.pack(
         struct.pack("!H", local[1]),
         struct.pack("!H", remote[1]),

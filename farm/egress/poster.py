@@ -1,7 +1,7 @@
-"""POSTs to an address of the user's own, such as a webhook: one at a time, within a deadline.
+"""POST requests to an address of the user's, such as a webhook: one at a time, within a deadline.
 
-The address may be internal, and no proxy of the crawl's is used. A redirect is not followed: it could lead what is
-sent elsewhere. Of the answer the status alone is read.
+The address may be internal, and the crawl's proxies are not used. Redirects are not followed: they could send the
+body elsewhere. Only the status of the answer is read.
 """
 
 import asyncio
@@ -22,9 +22,9 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class HttpPoster:
-    """Posts JSON to one address, or to `path` below it; `option` is what users know the address by.
+    """Posts JSON to one address, or to `path` below it; `option` names the address in errors.
 
-    `authorities` is a PEM file to trust besides the system's. Raises UsageError for what is no address.
+    `authorities` is a PEM file to trust besides the system's. Raises UsageError for an invalid address.
     """
 
     def __init__(self, option: str, url: SecretUrl, authorities: Path | None = None, path: str = "") -> None:
@@ -36,7 +36,7 @@ class HttpPoster:
             self._context.load_verify_locations(authorities)
 
     async def post(self, headers: Mapping[str, str], body: bytes) -> None:
-        """Send a body; raises NotDelivered where no answer of 2xx came within the deadline."""
+        """Send a body; raises NotDelivered unless it is answered with 2xx within the deadline."""
         try:
             async with asyncio.timeout(DEADLINE_S):
                 status = await self._answered(headers, body)

@@ -76,7 +76,7 @@ class ProxyFile:
                 f"--proxies {self.path} cannot be read ({error.strerror}); give a file with one URL a line."
             ) from None
         except UnicodeDecodeError:
-            raise UsageError(f"--proxies {self.path} is no text in UTF-8.") from None
+            raise UsageError(f"--proxies {self.path} is not UTF-8 text.") from None
         self.bad = found.bad
         if not found.upstreams:
             why = f"{found.bad[0]}; " if found.bad else ""

@@ -1,7 +1,7 @@
-"""Reads responses: by h11, and a head that is not valid HTTP as Chromium does.
+"""Reads responses: with h11, and heads that are not valid HTTP as Chromium does.
 
-Only what h11 has refused is read by Chromium's rules (`net/http/http_util.cc` and its neighbours). What is left
-out is never seen by the browser, so both sides agree on where the body ends: a head whose lengths contradict
+Only heads that h11 refuses are read by Chromium's rules (`net/http/http_util.cc` and its neighbours). The browser
+never sees the parts that are left out, so both sides agree on where the body ends: a head whose lengths contradict
 each other stays refused.
 """
 
@@ -18,7 +18,7 @@ HEADERS = 1_000
 EVENTS_A_TURN = 256
 """How many events are handled before yielding to the loop: one read may hold ten thousand chunks of one byte."""
 JUNK = 4
-"""So many bytes before the status line are skipped."""
+"""How many bytes before the status line are skipped."""
 
 _END = re.compile(rb"\n\r?\n")
 _STATUS = re.compile(rb"http(?:/([0-9])\.([0-9]))?[ \t]*([0-9]*)([^\r\0]*)", re.IGNORECASE)
@@ -99,7 +99,7 @@ class ResponseReader:
 
 
 def rewritten(received: bytes) -> bytes | None:
-    """Return these bytes with a valid head; None where theirs is not whole, or no browser would read it."""
+    """Return these bytes with a valid head; None if theirs is not whole, or no browser would read it."""
     start = received[: JUNK + len(b"http")].lower().find(b"http")
     end = _END.search(received)
     if start < 0 or end is None or b"\0" in received[: end.start()]:
@@ -142,7 +142,7 @@ def _fields(lines: list[bytes]) -> list[tuple[bytes, bytes]]:
 
 
 def _framing(fields: list[tuple[bytes, bytes]], *, is_1_1: bool) -> list[tuple[bytes, bytes]] | None:
-    """Return what tells the end of the body, nothing where its connection's end does; None for a contradiction."""
+    """Return what tells the end of the body, nothing if its connection's end does; None for a contradiction."""
     codings, lengths = (
         {one.strip().lower() for name, value in fields if name.lower() == wanted for one in value.split(b",")}
         for wanted in (b"transfer-encoding", b"content-length")

@@ -1,4 +1,4 @@
-"""One visit as its slot proxy sees it: what was not reached, and the hold on its document requests.
+"""One visit as its slot proxy sees it: its failures, and the hold on its document requests.
 
 The requests are held here, and not before the navigation, because a slot may take seconds between the two, and
 visits that were granted at intervals would arrive together. In plain HTTP each document of the visit is seen,
@@ -77,7 +77,7 @@ class NavigationHold:
 
     def _is_document(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         hints = {name: value for name, value in headers if name in {_NAVIGATES, _DESTINATION}}
-        # If the browser says what it requests, that counts; only this header tells frames from pages.
+        # If the browser sends this header, it decides; only this header distinguishes frames from pages.
         return hints.get(_DESTINATION) == b"document" or (
             self._expected and _NAVIGATES in hints and hints.get(_DESTINATION, b"document") == b"document"
         )

@@ -25,7 +25,7 @@ class WebhookClient:
         self._key = key
 
     async def post(self, event_id: str, at_s: int, body: bytes) -> None:
-        """Deliver an event; raises NotDelivered where no answer of 2xx came within the deadline."""
+        """Deliver an event; raises NotDelivered if no answer of 2xx came within the deadline."""
         signed = hmac.digest(self._key, f"{event_id}.{at_s}.".encode() + body, hashlib.sha256)
         headers = {
             "User-Agent": "CrawlFarm-Webhook",

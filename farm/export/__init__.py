@@ -1,1 +1,1 @@
-"""Stored records: read from any sink, merged to one row an id, and written elsewhere, whole or not at all."""
+"""Stored records: read from any sink, merged to one row for each id, and written in another format."""

@@ -1,6 +1,6 @@
-"""The index of WARC files in the format CDXJ: a line a capture, sorted by the address turned round and the time.
+"""The index of WARC files in the format CDXJ: a line for each capture, sorted by SURT key and time.
 
-The key is what replay tools look an address up by (SURT): host reversed, all in lower case, parameters sorted.
+The key by which replay tools find an address (SURT): host reversed, all in lower case, parameters sorted.
 """
 
 import re
@@ -43,12 +43,12 @@ class ArchivedAnswer:
 
     @property
     def timestamp(self) -> str:
-        """The moment in 14 digits."""
+        """The time in 14 digits."""
         return re.sub(r"[^0-9]", "", self.date)[:14]
 
     @property
     def key(self) -> str:
-        """What the line is sorted and found by."""
+        """The key by which the line is sorted and found."""
         return f"{surt(self.url)} {self.timestamp}"
 
     def line(self, filename: str) -> str:
@@ -113,7 +113,7 @@ def _fields(head: bytes) -> dict[str, str]:
 
 
 def surt(url: str) -> str:
-    """Return the address as indexes sort it: `example,shop)/p?a=1`."""
+    """Return the address as a SURT key: `example,shop)/p?a=1`."""
     scheme, _, rest = url.partition("#")[0].partition("://")
     cut = min((at for mark in "/?" if (at := rest.find(mark)) >= 0), default=len(rest))
     site = rest[:cut].rpartition("@")[2].lower()
@@ -130,7 +130,7 @@ def surt(url: str) -> str:
 
 
 def _spelt(text: str) -> str:
-    """Return a part of an address with only those characters escaped that must be."""
+    """Return a part of an address in which only necessary characters are escaped."""
     return quote(unquote_to_bytes(text), safe=_KEPT).lower()
 
 
@@ -150,7 +150,7 @@ class SortedLines:
         self._database.close()
 
     def add(self, line: str) -> None:
-        """Add a line. Raises `OutputUnwritable` where the temporary file has no room."""
+        """Add a line. Raises `OutputUnwritable` if the temporary file has no room."""
         try:
             self._database.execute("INSERT OR IGNORE INTO lines VALUES (?)", [line])
         except sqlite3.OperationalError as error:

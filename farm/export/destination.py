@@ -1,4 +1,4 @@
-"""What `--to` names: a format and a file or folder, and how what is written there appears whole or not at all."""
+"""The destinations of `--to`: a format and a file or folder, which appears completely or not at all."""
 
 import gzip
 import importlib
@@ -35,13 +35,13 @@ class Destination:
 
     @property
     def is_csv(self) -> bool:
-        """Whether it has rows under a header: of links the name says so."""
+        """Whether it has rows under a header; for links the file name decides."""
         name = self.path.name.removesuffix(".gz").removesuffix(".zst") if self.path is not None else ""
         return self.kind == "csv" or (self.kind == "links" and name.endswith(".csv"))
 
 
 def parse_destination(value: Any) -> Destination:
-    """Return what a `--to` names; raises ValueError with what may be written."""
+    """Parse a `--to`; raises ValueError with the allowed forms."""
     if isinstance(value, Destination):
         return value
     found = _FORM.fullmatch(str(value).strip())
@@ -58,7 +58,7 @@ def parse_destination(value: Any) -> Destination:
 
 
 def check_destination(destination: Destination) -> None:
-    """Raise UsageError where a package is missing that the destination needs."""
+    """Raise UsageError if a package is missing that the destination needs."""
     if destination.path is None:
         return
     if destination.kind == "parquet":
@@ -72,9 +72,9 @@ def check_destination(destination: Destination) -> None:
 
 @contextmanager
 def written(destination: Destination, *, replace: bool = False) -> Iterator[BinaryIO]:
-    """Open the file of a destination, packed as its name says; it is there when the context ends, whole.
+    """Open the file of a destination, compressed by its suffix; it appears, complete, when the context ends.
 
-    Raises UsageError where it is there already and not to be replaced, OutputUnwritable.
+    Raises UsageError if it is there already and not to be replaced, OutputUnwritable.
     """
     path = destination.path
     with _translated(destination):
@@ -96,7 +96,7 @@ def written(destination: Destination, *, replace: bool = False) -> Iterator[Bina
 
 @contextmanager
 def written_folder(destination: Destination, suffix: str, *, replace: bool = False) -> Iterator[Path]:
-    """Give a folder for the files of a destination; they are there when the context ends. Raises as `written`."""
+    """Yield a folder for the files of a destination; it appears when the context ends. Raises like `written`."""
     if destination.path is None:
         raise AssertionError("a folder has a path")
     with _translated(destination), whole_folder(destination.path, suffix, replace=replace) as folder:

@@ -14,9 +14,9 @@ _ONE_STATUS = re.compile(r"([1-9])(?:(\d\d)|xx)")
 
 @dataclass(frozen=True, slots=True)
 class RecordFilter:
-    """What all must hold of a record; what is empty or None holds of any.
+    """The conditions of a record, all of which must be true; an empty one or None is true for every record.
 
-    `statuses` are such as `200` and `2xx`; `since` is included, `until` is not.
+    `statuses` are such as `200` and `2xx`; `since` is inclusive, `until` exclusive.
     """
 
     patterns: Sequence[re.Pattern[str]] = ()
@@ -32,7 +32,7 @@ class RecordFilter:
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> "RecordFilter":
-        """Return the filter of what a user has written. Raises UsageError with what may be written."""
+        """Return the filter of the user's options. Raises UsageError with the allowed forms."""
         for status in statuses:
             if not _ONE_STATUS.fullmatch(status):
                 raise UsageError(f"--status {status}: write statuses such as 200,404 or 2xx.")
@@ -50,7 +50,7 @@ class RecordFilter:
 
 
 def _moment(moment: datetime | None) -> str:
-    """Return a moment as records have it: such texts sort as the moments do."""
+    """Return a time in the format of records, which sorts by time."""
     return "" if moment is None else timestamp(moment.astimezone(UTC))
 
 
@@ -60,5 +60,5 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     except re.error as error:
         raise UsageError(
             f"--pattern {pattern!r} is not a regular expression ({error}); "
-            "put a backslash before characters that are meant literally."
+            "put a backslash before characters that should match themselves."
         ) from None

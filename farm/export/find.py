@@ -1,4 +1,4 @@
-"""The sources that a user's words name: files, folders, sinks as `--sink` names them, output folders."""
+"""The sources of an export: files, folders, sinks in the form of `--sink`, output folders."""
 
 import importlib
 import re
@@ -22,12 +22,12 @@ FORMS = (
 _ADDRESS = re.compile(r"(?:jsonl|csv|sqlite|parquet|postgres(?:ql)?|warc):", re.IGNORECASE)
 _WARC = ".warc.gz"
 _DIGITS = 6
-"""Of the numbers of finished files, at least."""
+"""The least number of digits in the names of finished files."""
 _SQLITE = b"SQLite format 3\0"
 _ENDINGS = (".jsonl", ".csv", ".jsonl.gz", ".csv.gz", ".jsonl.zst", ".csv.zst")
 _READABLE = ("jsonl", "csv", "sqlite", "parquet", "postgresql")
 KeptSinks = Callable[[Path], Sequence[str]]
-"""Returns the sinks of the crawl in an output folder as it keeps them; none where it has the default."""
+"""Returns the kept sinks of the crawl in an output folder; none if it has the default."""
 
 
 def find_sources(named: Iterable[str], kept: KeptSinks) -> list[Source]:
@@ -86,7 +86,7 @@ def _of_file(path: Path) -> Source:
 def find_warcs(named: Iterable[str], kept: KeptSinks) -> tuple[list[Path], list[Source] | None]:
     """Return the finished WARC files of folders, and the records beside them; None where one has no records.
 
-    Raises UsageError where there are no WARC files.
+    Raises UsageError if there are no WARC files.
     """
     files: dict[Path, None] = {}
     sources: list[Source | None] = []
@@ -136,7 +136,7 @@ def _in_folder(folder: Path, kept: KeptSinks) -> Source | None:
 
 
 def _kept_addresses(folder: Path, kept: KeptSinks) -> list[SinkAddress]:
-    """Return the sinks that a folder keeps, as far as they can be read here and have no password."""
+    """Return the kept sinks of a folder that can be read here and have no password."""
     found = []
     for one in kept(folder):
         with suppress(ValueError):

@@ -20,7 +20,7 @@ from farm.model.errors import UsageError
 from farm.model.record import COLUMNS
 
 LONGEST_LINE = 1 << 28
-"""Of a record: a page has some megabytes at most."""
+"""The most bytes of a record: a page has a few megabytes."""
 _TYPES = {column.name: column.type for column in COLUMNS}
 _BOOLEANS = {"true": True, "false": False}
 _OF_ITEMS = frozenset({"_id", "_page_id", "_url", "_fetched_at"})
@@ -31,7 +31,7 @@ Decode = Callable[[bytes], StoredRecord]
 class LineFiles:
     """The records of files in this order, and the items of others.
 
-    Where the only file has items, its pages are those of the items, as far as these tell.
+    If the only file has items, its pages are those that the items name.
     """
 
     def __init__(self, name: str, files: Sequence[Path], items: Sequence[Path] = ()) -> None:
@@ -166,7 +166,7 @@ def _opened(path: Path, raw: BinaryIO) -> Any:
 
 
 def zstd_module() -> Any:
-    """Return the library of Zstandard, or None where it is not installed."""
+    """Return the library of Zstandard, or None if it is not installed."""
     try:
         from compression import zstd  # type: ignore[import-not-found, unused-ignore] # from Python 3.14 on
     except ImportError:
@@ -203,7 +203,7 @@ def _lines(path: Path, file: BinaryIO) -> Iterator[tuple[bytes, Decode]]:
 def _object(line: bytes) -> StoredRecord:
     record = orjson.loads(line)
     if not isinstance(record, dict):
-        raise ValueError("no object")  # noqa: TRY004 - as what is no JSON
+        raise ValueError("no object")  # noqa: TRY004 - as what is not JSON
     return record
 
 

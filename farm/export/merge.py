@@ -1,7 +1,7 @@
-"""One row an id of any number of sources: the highest revision, of those the newest, of those the first.
+"""One row for each id from any number of sources: the highest revision, then the newest, then the first.
 
-What is known of a record meanwhile is in a temporary database on the disk, which goes with the process however it
-ends: memory stays flat with a million records.
+The index of records is in a temporary database on disk, which is removed with the process however it ends: memory
+does not grow with the number of records.
 """
 
 import sqlite3
@@ -26,14 +26,14 @@ _TAKE = (
 )
 Keep = Callable[[Head], bool]
 Tell = Callable[[float], None]
-"""Is told how much is done, from 0 to 1, from time to time."""
+"""Called at intervals with the progress, from 0 to 1."""
 
 
 class Merge:
-    """The rows that stay of the sources, and of these the ones that are wanted; a context manager.
+    """The selected rows of the sources that pass the filter; a context manager.
 
-    What is wanted is asked of the row that stays. Raises UsageError where a source cannot be read,
-    OutputUnwritable where the temporary database has no room.
+    The filter applies to the selected row of each id. Raises UsageError if a source cannot be read,
+    OutputUnwritable if the temporary database has no room.
     """
 
     def __init__(self, sources: Sequence[Source], keep: Keep, tell: Tell = lambda _: None) -> None:
@@ -41,7 +41,7 @@ class Merge:
         self._keep = keep
         self._tell = tell
         self.read = 0
-        """How many records the sources have, those of the same id included."""
+        """How many records the sources have, including those with the same id."""
 
     def __enter__(self) -> Self:
         """Read the heads of all sources."""
@@ -63,7 +63,7 @@ class Merge:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove what is known."""
+        """Remove the index."""
         self._database.close()
 
     def records(self) -> Iterator[StoredRecord]:
@@ -81,7 +81,7 @@ class Merge:
                     yield source, record
 
     def items(self) -> Iterator[StoredRecord]:
-        """Yield the items of these rows, each id once: those of the same rendering as the row that stays."""
+        """Yield the items of these rows, each id once: those of the same rendering as the selected row."""
         with self._has_room():
             self._database.execute("DROP TABLE IF EXISTS items")
             self._database.execute("CREATE TABLE items (id TEXT PRIMARY KEY) WITHOUT ROWID")
@@ -127,5 +127,5 @@ class Merge:
 def no_room(error: sqlite3.OperationalError) -> OutputUnwritable:
     """Return the error of a temporary file that cannot be written."""
     return OutputUnwritable(
-        f"The temporary files cannot be written ({error}); make room, or name another folder by TMPDIR."
+        f"The temporary files cannot be written ({error}); free some space, or name another folder with TMPDIR."
     )

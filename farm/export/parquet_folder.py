@@ -1,4 +1,4 @@
-"""A folder of Parquet files as a source, with the logs that its nodes have not made files of yet."""
+"""A folder of Parquet files as a source, with the logs of its nodes that are not files yet."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from farm.sinks.log_items import items_in
 _HEADS_AT_ONCE = 10_000
 _WHY_CHARS = 200
 _AT_ONCE = 100
-"""Rows that are Python objects at once: some megabytes each at most."""
+"""Rows that are Python objects at the same time: a few megabytes each at most."""
 
 
 class ParquetFolder:
@@ -34,7 +34,7 @@ class ParquetFolder:
 
     @property
     def share(self) -> float:
-        """How much of its files was read."""
+        """The share of its files that was read."""
         return self._share
 
     def heads(self) -> Iterator[Head]:
@@ -43,7 +43,7 @@ class ParquetFolder:
             yield head_of(row, self.name)
 
     def records(self, wanted: Wanted) -> Iterator[StoredRecord]:
-        """Yield the records at these places. Raises UsageError where the folder has changed since."""
+        """Yield the records at these places. Raises UsageError if the folder has changed since."""
         following = next(wanted, None)
         names = [column.name for column in COLUMNS]
         for place, row in enumerate(self._rows(names, _AT_ONCE)):

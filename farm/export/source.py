@@ -1,7 +1,7 @@
-"""What records are read from: the port of every source, and stored values as records have them.
+"""The port of every source of records, and the conversion of stored values to those of records.
 
-A source is read twice: once for the few columns that decide which of several records of a page stays, and once for
-the records that stay, so that memory does not grow with their number.
+A source is read twice: once for the few columns that decide which of several records of a page is selected, and
+once for the selected records, so that memory does not grow with their number.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,18 +18,18 @@ from farm.sinks.item_values import FIELDS
 from farm.sinks.record import timestamp
 
 StoredRecord = Mapping[str, Any]
-"""A record by its columns, as `pages.jsonl` has it; a column that its store does not have is missing."""
+"""A record by its columns, as in `pages.jsonl`; a column that its store lacks is missing."""
 Wanted = Iterator[tuple[int, str]]
 """The places of records in a source, from 0 and ascending, with their ids."""
 _MOMENT_CHARS = len("2026-03-01T12:00:00.123Z")
 HEAD_COLUMNS = ("id", "url", "status", "revision", "fetched_at")
 NEEDED = frozenset({"id", "url", "fetched_at"})
-"""Without these nothing is a record."""
+"""The columns that every record has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What of a record decides whether it stays; `fetched_at` is as in every record, and sorts as a text does."""
+    """The columns of a record that decide whether it is selected; `fetched_at` sorts as a text."""
 
     id: str
     url: str
@@ -39,7 +39,7 @@ class Head:
 
     @classmethod
     def of(cls, record: StoredRecord) -> "Head | None":
-        """Return that of a record; None where what is given is none."""
+        """Return that of a record; None if what is given is none."""
         id_, url, moment = record.get("id"), record.get("url"), record.get("fetched_at")
         status, revision = record.get("status"), record.get("revision") or 0
         if not (
@@ -52,7 +52,7 @@ class Head:
 
 
 class Source(Protocol):
-    """Where records are stored. All that it raises is UsageError: it cannot be read, or holds something else."""
+    """A store of records. It only raises UsageError: it cannot be read, or contains something else."""
 
     name: str
     folder: Path
@@ -60,7 +60,7 @@ class Source(Protocol):
 
     @property
     def share(self) -> float:
-        """How much of it the reading under way has read, from 0 to 1."""
+        """The progress of the current reading, from 0 to 1."""
         ...
 
     def heads(self) -> Iterator[Head]:
@@ -68,7 +68,7 @@ class Source(Protocol):
         ...
 
     def records(self, wanted: Wanted) -> Iterator[StoredRecord]:
-        """Yield the records at these places. One that is gone meanwhile is left out, or a sentence says so."""
+        """Yield the records at these places. One that was removed meanwhile is left out, or raises UsageError."""
         ...
 
     def items(self) -> Iterator[StoredRecord]:
@@ -91,7 +91,7 @@ def unreadable(name: object, why: str) -> UsageError:
 def from_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row of typed columns as a record; columns that are not declared are left out.
 
-    Raises ValueError where a `json` column has a text that is not JSON.
+    Raises ValueError if a `json` column has a text that is not JSON.
     """
     return {column.name: _plain(row[column.name], column.type) for column in COLUMNS if column.name in row}
 
@@ -99,7 +99,7 @@ def from_row(row: Mapping[str, Any]) -> dict[str, Any]:
 def item_of(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row of items without the fields that are null, those of other kinds among them.
 
-    Where the sink knew no fields, one column has all of them as JSON.
+    If the sink knew no fields, one column has all of them as JSON.
     """
     item = {
         name: timestamp(value.astimezone(UTC)) if isinstance(value, datetime) else value

@@ -1,7 +1,7 @@
 """Tables as a source: a SQLite file, a PostgreSQL database.
 
-Of a database the records that stay are fetched by their ids, some at a time, so that nothing is held in memory or
-locked for as long as an export takes; a record that a run replaces meanwhile is the newer one then.
+The selected records of a database are fetched by their ids, some at a time, so that nothing is held in memory or
+locked for the duration of an export; if a run replaces a record meanwhile, the newer one is returned.
 """
 
 import sqlite3
@@ -20,14 +20,14 @@ from farm.sinks.rows import TABLE
 
 _LOCK_WAIT_S = 10.0
 _AT_ONCE = 50
-"""Rows of a server in one answer: some megabytes each at most."""
+"""Rows of a server in one answer: a few megabytes each at most."""
 _HEADS_AT_ONCE = 10_000
 ITEMS_AT_ONCE = 500
-"""Of items, which may be as long as pages and mostly have some hundred bytes."""
+"""The same for items, which may be as long as pages but usually have a few hundred bytes."""
 
 
 def head_of(row: Mapping[str, Any], name: str) -> Head:
-    """Return the head of a row. Raises UsageError where it is no record."""
+    """Return the head of a row. Raises UsageError if it is no record."""
     head = Head.of(from_row({column: row[column] for column in HEAD_COLUMNS if column in row}))
     if head is None:
         raise UsageError(f"{name} has a row in {TABLE} that is not a record of a page ({str(row)[:80]}).")
@@ -108,7 +108,7 @@ class SqliteTables:
 
 
 class PostgresTables:
-    """The tables `pages` and `items` of a database; what the URL leaves out is as libpq has it."""
+    """The tables `pages` and `items` of a database; libpq supplies what the URL leaves out."""
 
     def __init__(self, url: SecretUrl) -> None:
         from farm.sinks.postgres import PostgresReader

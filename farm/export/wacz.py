@@ -1,6 +1,6 @@
 """A WACZ (Web Archive Collection Zipped, 1.1.1) of WARC files: the files themselves, an index, a list of pages.
 
-The parts are stored in the archive as they are, so that a reader may fetch any record of it by its place alone.
+The parts are stored in the archive uncompressed, so that a reader can fetch any record by its position.
 """
 
 import gzip
@@ -24,7 +24,7 @@ from farm.sinks.record import json_line
 
 _CHUNK_BYTES = 1 << 20
 _BLOCK_LINES = 1024
-"""Of the index: a reader unpacks one block to find an address."""
+"""Lines of a block of the index: a reader decompresses one block to find an address."""
 _HTML = frozenset({"text/html", "application/xhtml+xml"})
 _OK = range(200, 300)
 _PAGES_HEADER = {"format": "json-pages-1.0", "id": "pages", "title": "All Pages"}
@@ -33,7 +33,7 @@ _PAGES_HEADER = {"format": "json-pages-1.0", "id": "pages", "title": "All Pages"
 def write_wacz(warcs: Sequence[Path], records: Iterable[StoredRecord] | None, out: BinaryIO) -> int:
     """Write the archive; return how many pages it lists.
 
-    These are the records, or without any the HTML documents of the WARC files. Raises UsageError where a WARC file
+    These are the records, or without any the HTML documents of the WARC files. Raises UsageError if a WARC file
     cannot be read, and as the records do.
     """
     named = dict(zip(_names(warcs), warcs, strict=True))
@@ -79,7 +79,7 @@ class _Part:
 
 
 class _Package:
-    """The files of an archive, and what it says of them."""
+    """The files of an archive, and their descriptions."""
 
     def __init__(self, zipped: ZipFile) -> None:
         self._zipped = zipped
@@ -96,7 +96,7 @@ class _Package:
         self._resources.append({"name": name, "path": path, "hash": said, "bytes": part.size_bytes})
 
     def finish(self) -> None:
-        """Write what says which files there are, and what says that this is unchanged."""
+        """Write the list of files, and the digest of this list."""
         said = {
             "profile": "data-package",
             "wacz_version": "1.1.1",
@@ -113,7 +113,7 @@ class _Package:
 
 
 def _write_index(package: _Package, lines: Iterator[str]) -> bytes:
-    """Write the packed index block by block; return the index of the blocks."""
+    """Write the compressed index block by block; return the index of the blocks."""
     offset = 0
     blocks = [b'!meta 0 {"format": "cdxj-gzip-1.0", "filename": "index.cdx.gz"}\n']
     with package.part("indexes/index.cdx.gz") as part:

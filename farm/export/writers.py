@@ -1,4 +1,4 @@
-"""Records and links in the formats that they are exported in. Each writer returns how many rows it has written."""
+"""Writers of records and links in each format. Each returns the number of written rows."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from farm.sinks.rows import typed_value
 _TYPES = {column.name: column.type for column in COLUMNS}
 LINK_COLUMNS = ("source", "target", "text", "rel")
 FILE_BYTES = 512 * 2**20
-"""From this size on a Parquet file is finished, and another begun."""
+"""The size at which a Parquet file is finished, and another started."""
 
 
 def write_jsonl(records: Iterable[StoredRecord], names: Sequence[str], out: BinaryIO) -> int:
@@ -76,7 +76,7 @@ def write_links(
 
 
 def field_names(items: Iterable[StoredRecord]) -> list[str]:
-    """Return the fields of all items, those that each has first. Raises UsageError where they are too many."""
+    """Return the fields of all items, the common ones first. Raises UsageError if they are too many."""
     names = dict.fromkeys(ITEM_KEYS)
     for item in items:
         names |= dict.fromkeys(item)
@@ -88,7 +88,7 @@ def field_names(items: Iterable[StoredRecord]) -> list[str]:
 
 
 def write_items_jsonl(items: Iterable[StoredRecord], names: Sequence[str], out: BinaryIO) -> int:
-    """Write a line of JSON an item, with these fields in this order; without `names` with all that it has."""
+    """Write a line of JSON for each item, with these fields in this order; without `names` with all its fields."""
     count = 0
     for count, item in enumerate(items, 1):  # noqa: B007
         out.write(_line(item, {name: item.get(name) for name in names} if names else item))

@@ -1,1 +1,1 @@
-"""What is read out of a page: fields by a declaration, Markdown and the main text."""
+"""Extraction from pages: items by a declaration, Markdown and the main text."""

@@ -1,4 +1,4 @@
-"""Text from the bytes of an HTML page, by the rules by which a browser finds its encoding.
+"""Decodes the bytes of an HTML page, by the rules by which a browser finds its encoding.
 
 In this order (HTML Living Standard, 13.2.3): a byte order mark, the `charset` of `Content-Type`, a declaration in
 the head of the document, windows-1252. Labels and encodings are those of the WHATWG's Encoding Standard.
@@ -12,7 +12,7 @@ import webencodings
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16le"), (codecs.BOM_UTF16_BE, "utf-16be"))
 _OF_HEADER = re.compile(r";\s*charset\s*=\s*[\"']?([^\s;\"']{1,100})", re.IGNORECASE)
 _SCANNED_BYTES = 1024
-"""As the standard has it; Chromium goes on until the head ends, within `_HEAD_BYTES` here."""
+"""The limit of the standard; Chromium reads to the end of the head, here at most `_HEAD_BYTES`."""
 _HEAD_BYTES = 64 * 1024
 _HEAD_END = re.compile(rb"</head|<body", re.IGNORECASE)
 _COMMENT = re.compile(rb"<!--")
@@ -35,7 +35,7 @@ _NAMES = {
     "iso-2022-jp": "ISO-2022-JP",
     "shift_jis": "Shift_JIS",
 }
-"""As `document.characterSet` writes them; the others are in lower case."""
+"""The spellings of `document.characterSet`; others are in lower case."""
 _LENIENT = "farm_c1"
 
 
@@ -53,7 +53,7 @@ def decoded(body: bytes, content_type: str) -> tuple[str, str]:
 
 
 def _declared(body: bytes) -> webencodings.Encoding | None:
-    """Return the encoding that the document declares; None where it declares none that there is."""
+    """Return the encoding that the document declares; None if it declares none that there is."""
     head = body[:_HEAD_BYTES]
     end = _HEAD_END.search(head, _SCANNED_BYTES) if len(head) > _SCANNED_BYTES else None
     head = _without_comments(head[: end.start()] if end is not None else head)

@@ -235,7 +235,7 @@ class Declaration(BaseModel):
             rules = {kind: _in_order(content["item"][kind], 1) for kind in content[_ORDER]}
             rest = {name: value for name, value in content.items() if name != _ORDER}
         except (AttributeError, KeyError, TypeError):
-            raise ValueError("it is no declaration") from None
+            raise ValueError("it is not a declaration") from None
         return cls.model_validate_json(json.dumps({**rest, "item": rules}))
 
     @property

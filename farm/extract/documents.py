@@ -101,7 +101,7 @@ class Element(Protocol):
 
 
 class Document:
-    """A page's HTML. Raises `Unreadable` where it is too long or too deep."""
+    """A page's HTML. Raises `Unreadable` if it is too long or too deep."""
 
     def __init__(self, html: str) -> None:
         self.tags = html.count("<")
@@ -177,7 +177,7 @@ class CssNode:
         return self._node.html or ""
 
     def attribute(self, name: str) -> str | None:
-        """Return an attribute; None where there is none."""
+        """Return an attribute; None if there is none."""
         attributes = self._node.attributes
         name = name or _ADDRESSES.get(self._node.tag or "", "src")
         return (attributes[name] or "") if name in attributes else None

@@ -83,7 +83,7 @@ _STYLE_CHARS = 2_000
 
 
 class Style:
-    """What the `style` of an element says of its text; empty where it says nothing."""
+    """What the `style` of an element says of its text; empty if it says nothing."""
 
     __slots__ = ("apart", "case", "display", "keeps", "visibility")
 

@@ -86,7 +86,7 @@ class _Run:
         return self._document
 
     def captured(self, pattern: str, rule: CaptureRule) -> list[Any]:
-        """Return the JSON of the answers that a rule covers, in their order; what is none is said."""
+        """Return the JSON of the answers that a rule covers, in order; invalid JSON is reported."""
         if pattern not in self._captured:
             found = self._captured[pattern] = []
             for one in self.page.responses:
@@ -166,7 +166,7 @@ class Extractor:
     def _fields(
         self, run: _Run, place: _Place, rules: Mapping[str, FieldRule], above: str
     ) -> dict[str, Any] | None:
-        """Return the fields; None where a required one is missing."""
+        """Return the fields; None if a required one is missing."""
         values: dict[str, Any] = {}
         for name, rule in rules.items():
             full = f"{above}{name}"
@@ -264,7 +264,7 @@ class Extractor:
 
 @lru_cache(maxsize=4)
 def extractor_of(declaration: str) -> Extractor:
-    """Return what reads by a declaration, which is given as JSON; the last few are kept."""
+    """Return the extractor of a declaration, which is given as JSON; the last few are cached."""
     return Extractor(Declaration.model_validate_json(declaration))
 
 
@@ -292,7 +292,7 @@ def page_of_arguments(texts: Sequence[bytes], arguments: Mapping[str, Any]) -> P
 
 
 def _base(run: _Run) -> str:
-    """Return what addresses are relative to: `<base href>` counts."""
+    """Return the base of relative addresses: `<base href>` or the page's address."""
     if "<base" not in run.page.html:
         return run.page.base
     try:

@@ -80,6 +80,6 @@ class ListedImages:
 
 
 def _side(said: str) -> int | None:
-    """Return a number of pixels that an attribute says; None where it says something else."""
+    """Return a number of pixels that an attribute says; None if it says something else."""
     digits = said.strip().removesuffix("px").rstrip()
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= _SIDE_DIGITS else None

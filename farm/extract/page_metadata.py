@@ -46,7 +46,7 @@ class PageMetadata:
         self._referred: dict[str, list[LexborNode]] = {}
 
     def said(self, *, has_items: bool) -> dict[str, Any] | None:
-        """Return `{ld, graph, twitter, items}`; None where the page says nothing.
+        """Return `{ld, graph, twitter, items}`; None if the page says nothing.
 
         `has_items` says whether there may be microdata.
         """

@@ -1,6 +1,6 @@
-"""Processes that parse HTML, so that no page holds up the event loop, takes its memory or ends it.
+"""Processes that parse HTML, so that no page blocks the event loop, uses up its memory or ends it.
 
-What always holds: a process is started when a page needs one and none is idle, `most` at once; a page that is not
+Invariants: a process is started when a page needs one and none is idle, `most` at once; a page that is not
 finished in time ends that process and no other; each is known to the reaper as long as it runs.
 """
 
@@ -31,9 +31,9 @@ END_S = 5.0
 JOB_S = 10.0
 WAIT_S = 25.0
 TRIES = 2
-"""A process may die by what a page before has left in it, or be killed for the machine's memory."""
+"""A process may die because of an earlier page, or be killed if memory is short."""
 JOBS = 2_000
-"""After so many a process is replaced: libraries keep some of what they have seen."""
+"""After this many pages a process is replaced: libraries leak some memory."""
 _MOST_BODY_BYTES = 64 * 2**20
 _MOST_ANSWER_BYTES = 64 * 2**20
 _READ_AHEAD_BYTES = 1 << 20
@@ -49,7 +49,7 @@ class ParserFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ParserParams:
-    """How many processes there are at `most`, what one may hold, and the deadlines of a job.
+    """The number of processes at `most`, the memory of each, and the deadlines of a job.
 
     `job_s` is how long a process may work on one page, `wait_s` how long all of it may take, waiting for a process
     and a second try included.
@@ -84,7 +84,7 @@ class ParserPool:
         return frozenset(self._all)
 
     async def run(self, job: str, arguments: Mapping[str, Any], *texts: str | bytes) -> Any:
-        """Return what the job makes of the texts, HTML first. Raises `ParserFailed`."""
+        """Return the result of the job for the texts, HTML first. Raises `ParserFailed`."""
         parts = [_encoded(text) if isinstance(text, str) else text for text in texts]
         sizes = [len(part) for part in parts]
         if sum(sizes) > _MOST_BODY_BYTES:
@@ -190,7 +190,7 @@ async def _asked(process: asyncio.subprocess.Process, request: bytes) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class PageTexts:
-    """`markdown` and `main_text` are None where not asked for, not found, or not made: `errors` says why then."""
+    """`markdown` and `main_text` are None if not wanted, not found, or failed: then `errors` says why."""
 
     markdown: str | None = None
     main_text: str | None = None
@@ -199,11 +199,11 @@ class PageTexts:
 
 
 NO_TEXTS = PageTexts()
-"""Of a page without HTML, and where none are asked for."""
+"""The texts of a page without HTML, or if none are wanted."""
 
 
 def check_packages(*, markdown: bool, main_text: bool) -> None:
-    """Raise UsageError where a package is missing that one of these options needs."""
+    """Raise UsageError if a package is missing that one of these options needs."""
     needed = {"--markdown": "html_to_markdown", "--main-text": "trafilatura"}
     wanted = {"--markdown": markdown, "--main-text": main_text}
     for option, package in needed.items():
@@ -215,14 +215,14 @@ def check_packages(*, markdown: bool, main_text: bool) -> None:
 
 
 class TextMaker:
-    """Makes Markdown and main text of pages by the processes of a pool."""
+    """Makes Markdown and main text of pages in the processes of a pool."""
 
     def __init__(self, pool: ParserPool, *, markdown: bool, main_text: bool) -> None:
         self._pool = pool
         self._wanted = {"markdown": markdown, "main_text": main_text}
 
     async def of(self, page: RenderedPage) -> PageTexts:
-        """Return the texts of a page; what fails is said in it and raised by nobody."""
+        """Return the texts of a page; failures are in its `errors`, and are never raised."""
         if not page.html:
             return NO_TEXTS
         names = tuple(name for name, is_wanted in self._wanted.items() if is_wanted)
@@ -236,7 +236,7 @@ class TextMaker:
 
 
 class PageReader:
-    """Reads documents that no browser has rendered, by the processes of a pool."""
+    """Reads documents that no browser has rendered, in the processes of a pool."""
 
     def __init__(self, pool: ParserPool) -> None:
         self._pool = pool
@@ -256,7 +256,7 @@ class PageReader:
 
 
 class ItemReader:
-    """Reads the items of pages, as a declaration says, by the processes of a pool."""
+    """Reads the items of pages by a declaration, in the processes of a pool."""
 
     def __init__(self, pool: ParserPool, declaration: Declaration) -> None:
         self._pool = pool
@@ -264,7 +264,7 @@ class ItemReader:
         self._declared = declaration.model_dump_json(exclude_defaults=True)
 
     async def of(self, page: PageContent) -> Extraction:
-        """Return what a page has, at no cost where no rule is for it; what fails is said in it, never raised."""
+        """Return the items of a page, without cost if no rule applies to it; failures are in it, never raised."""
         if not self._extractor.matches(page.url):
             return Extraction()
         try:
@@ -275,7 +275,7 @@ class ItemReader:
         return Extraction(tuple((kind, item) for kind, item in found["items"]), tuple(found["errors"]))
 
     async def near_misses(self, page: PageContent) -> Mapping[str, str]:
-        """Return each selector that matches nothing with the most similar one that does. Raises nothing."""
+        """Return each selector without a match, with the most similar one that matches. Raises nothing."""
         try:
             return dict(await self._asked("near_misses", page))
         except ParserFailed:

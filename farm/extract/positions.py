@@ -1,4 +1,4 @@
-"""Where the keys of a TOML document stand, which its parser does not say."""
+"""The positions of keys in a TOML document, which its parser does not return."""
 
 import re
 
@@ -59,7 +59,7 @@ def _pair(tokens: list[tuple[str, int]], at: int, table: Path, found: dict[Path,
 
 
 def _value(tokens: list[tuple[str, int]], at: int, path: Path, found: dict[Path, int]) -> int:
-    """Walk over a value, and the keys in it; return where it ends. Depth is that of what tomllib has read."""
+    """Skip a value, noting the keys in it; return its end. The depth is bounded by that of tomllib."""
     mark = tokens[at][0] if at < len(tokens) else ""
     if mark == "{":
         at += 1

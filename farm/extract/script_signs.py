@@ -1,8 +1,8 @@
-"""Signs that a document waits for its scripts: that a browser shows more than what was sent.
+"""Signs that a document waits for its scripts, so that a browser shows more than was sent.
 
-A sign sends the page to a browser at once, before a comparison is due; that there is none proves nothing. They are
-looked for where the text is short: a page whose server has written its content has them too, for what its scripts
-do later, and pays nothing here.
+A page with a sign is rendered by a browser immediately, before a comparison is due; the absence of signs proves
+nothing. Only pages with a short text are searched: a page that the server rendered may have signs too, for later
+work of its scripts, and costs nothing here.
 """
 
 import re
@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 FRAME_CHARS = 2_000
-"""A text below this may be that of a menu and a footer alone."""
+"""A shorter text may be only that of a menu and a footer."""
 SHORT_CHARS = 500
-"""And one below this is little for a page."""
+"""A shorter text is little for a page."""
 _ROOTS = ("root", "app", "__next", "__nuxt", "___gatsby", "svelte", "react-root", "main-app", "application")
 _ROOT = ", ".join(("app-root", *(f"#{name}" for name in _ROOTS)))
 _ISLANDS = 'script[type="application/json" i], script#__NEXT_DATA__, script#__NUXT_DATA__'
@@ -28,7 +28,7 @@ _ASKED_CHARS = 2_000
 
 
 def why_unfinished(html: str, text_chars: int) -> str:
-    """Return why a page with so much visible text waits for its scripts; empty where nothing says so."""
+    """Return why a page with this many characters of visible text waits for its scripts; empty without a sign."""
     if text_chars >= FRAME_CHARS or "<script" not in html:
         return ""
     return next(_signs(LexborHTMLParser(html, scripting=True), text_chars), "")

@@ -1,7 +1,7 @@
 """Text as a browser lays it out in lines, put together from words, blocks, boxes and cells.
 
-By the rules of `innerText` (HTML Living Standard) and of white space (CSS Text, section 4): of white space that
-collapses one space is left between words, and none where a line begins or ends. Line breaks that blocks ask for
+By the rules of `innerText` (HTML Living Standard) and of white space (CSS Text, section 4): collapsing white space
+leaves one space between words, and none at the beginning or end of a line. Line breaks that blocks require
 do not add up; those of `br`, of table rows and of preserved text do.
 """
 
@@ -14,16 +14,16 @@ _BUT_BREAKS = re.compile(r"[ \t\r\f]+")
 
 
 class TextLayout:
-    """Takes what a page has in its order; `text` is what it comes to."""
+    """Gets the contents of a page in order; `text` is the result."""
 
     def __init__(self) -> None:
         self._parts: list[str] = []
         self._due = 0
-        """How many line breaks stand before the next text."""
+        """How many line breaks come before the next text."""
         self._begins = True
         """Whether a line begins, so that white space is left out."""
         self._space = False
-        """Whether a space stands before the next text of the line."""
+        """Whether a space comes before the next text of the line."""
         self._tables: list[list[int]] = []
         self._ends_in_text = self._after_box = self._apart = False
 
@@ -34,11 +34,11 @@ class TextLayout:
 
     @property
     def begins_word(self) -> bool:
-        """Whether what comes next is not joined to a word before it."""
+        """Whether the next text does not continue a word."""
         return self._begins or self._space
 
     def words(self, text: str, keeps: str = "") -> None:
-        """Take text; `keeps` says which white space is kept: none, `lines` only line breaks, `all` all of it."""
+        """Add text; `keeps` says which white space is kept: none, `lines` only line breaks, `all` all of it."""
         if keeps:
             return self._kept(text, keeps)
         inner = text.strip(BLANKS)
@@ -75,7 +75,7 @@ class TextLayout:
         self._begins = self._apart = False
 
     def block(self, breaks: int = 1) -> None:
-        """Begin or end a block, which has so many line breaks before and after it."""
+        """Begin or end a block, which requires this many line breaks before and after it."""
         self._due = max(self._due, breaks)
         self._begins, self._space, self._apart = True, False, False
 
@@ -86,21 +86,21 @@ class TextLayout:
         self._begins = True
 
     def replaced(self) -> None:
-        """Take something without text that stands in the line, such as an image."""
+        """Add an inline element without text, such as an image."""
         if self._space:
             self._space = False
             self._write(" ")
         self._begins = self._ends_in_text = False
 
     def open_box(self) -> None:
-        """Begin something that stands in the line and has lines of its own, such as a button."""
+        """Begin an inline element with its own lines, such as a button."""
         if self._space:
             self._space = False
             self._write(" ")
         self._begins = True
 
     def close_box(self) -> None:
-        """End what stands in the line and has lines of its own."""
+        """End an inline element with its own lines."""
         self._begins = self._space = False
 
     def open_table(self) -> None:
@@ -137,7 +137,7 @@ class TextLayout:
     def begins(self, *, adjoins: bool, is_box: bool) -> None:
         """Note that an element begins; one that `adjoins` the one before has no space of its own between them.
 
-        Where a box holds the two apart a space is put, although the browser's own text has none.
+        If a box separates the two, a space is added, although the browser's own text has none.
         """
         self._apart = adjoins and self._ends_in_text and (is_box or self._after_box)
         self._ends_in_text = False

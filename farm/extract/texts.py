@@ -1,7 +1,7 @@
-"""A page's HTML as Markdown, and the text of its main content. Runs in a parser process alone.
+"""A page's HTML as Markdown, and the text of its main content. Runs only in a parser process.
 
-What always holds: addresses are absolute and have no user names and passwords, nothing hidden and nothing empty is
-written, shadow roots stand where the page shows them.
+Invariants: addresses are absolute and have no user names and passwords, hidden and empty elements are not
+written, shadow roots are in the places where the page shows them.
 """
 
 import re
@@ -12,7 +12,7 @@ import ada_url
 from lxml import etree, html
 
 TEXT_CAP = 2_000_000
-"""Characters of each of the two, as of the visible text."""
+"""Characters of each of the two, like those of the visible text."""
 _URL_CAP = 8_000
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 _UNSEEN = (
@@ -85,7 +85,7 @@ def _markdown(root: Any) -> str:
 
 
 def _main_text(root: Any, url: str) -> str | None:
-    """Return the main content as plain text; None where none is found."""
+    """Return the main content as plain text; None if none is found."""
     import trafilatura
 
     text = trafilatura.extract(html.tostring(root, encoding="unicode"), url=url, include_comments=False)
@@ -93,7 +93,7 @@ def _main_text(root: Any, url: str) -> str | None:
 
 
 def _flatten_shadow_roots(root: Any) -> None:
-    """Put what is in a shadow root where its host stands, and what is slotted into its slots."""
+    """Move the contents of shadow roots to their hosts, and slotted elements to their slots."""
     for template in [one for one in root.iter("template") if one.get("shadowrootmode")]:
         host = template.getparent()
         if host is None:
@@ -122,7 +122,7 @@ def _base(root: Any, url: str) -> str:
 
 
 def _joined(base: str, href: str) -> str | None:
-    """Return an absolute address without user name and password; None where it leads nowhere."""
+    """Return an absolute address without user name and password; None if it leads nowhere."""
     if len(href) > _URL_CAP:
         return None
     try:
@@ -162,7 +162,7 @@ def _resolve(root: Any, base: str) -> None:
 
 
 def _drop_empty(root: Any) -> None:
-    """Drop headings, links, items and the like that show nothing."""
+    """Drop headings, links, items and other elements that show nothing."""
     full: set[Any] = set()
     for element in reversed(list(root.iter(etree.Element))):
         has_text = bool(element.text and element.text.strip())
@@ -181,7 +181,7 @@ def _drop_empty(root: Any) -> None:
 
 
 def _link_headings(root: Any) -> None:
-    """Put a link around a heading into it: Markdown knows no link over several blocks."""
+    """Move a link around a heading into the heading: Markdown has no links over several blocks."""
     for link in list(root.iter("a")):
         headings = list(link.iter(*_HEADINGS))
         for heading in headings:
@@ -193,7 +193,7 @@ def _link_headings(root: Any) -> None:
 
 
 def _unfold_layout(root: Any) -> None:
-    """Make blocks of tables that lay a page out; in others make lines of code and lists.
+    """Replace layout tables by blocks; in other tables replace code and lists by lines.
 
     Markdown has no blocks in cells.
     """
@@ -218,7 +218,7 @@ def _unfold_layout(root: Any) -> None:
 
 
 def _to_lines_of_code(block: Any) -> None:
-    """Make a block of code a line of code after the other, as a cell can have them."""
+    """Replace a block of code by lines of code, which a cell can contain."""
     lines = [line.rstrip() for line in block.text_content().strip("\n").split("\n")]
     for child in list(block):
         block.remove(child)
@@ -229,7 +229,7 @@ def _to_lines_of_code(block: Any) -> None:
 
 
 def _to_line(item: Any) -> None:
-    """Make a list's item a line that begins as items do."""
+    """Replace an item of a list by a line with the item's marker."""
     parent = item.getparent()
     number = f"{parent.index(item) + 1}." if parent.tag == "ol" else "-"
     text = f"{number} {(item.text or '').lstrip()}"
@@ -244,7 +244,7 @@ def _to_line(item: Any) -> None:
 
 
 def _begins(element: Any) -> bool:
-    """Return whether nothing stands before the element in its parent."""
+    """Return whether the element is the first content of its parent."""
     parent = element.getparent()
     return element.getprevious() is None and not (parent.text and parent.text.strip())
 

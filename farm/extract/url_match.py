@@ -1,4 +1,4 @@
-"""Which URLs a rule of a declaration is for, told in linear time whatever a URL is."""
+"""Which URLs a rule of a declaration applies to, in time linear in the length of any URL."""
 
 import re
 from typing import Annotated
@@ -10,7 +10,7 @@ from farm.model.url import path_of
 
 
 class UrlMatch:
-    """Which URLs a rule is for: a glob matches the path, an expression the URL, or it has neither."""
+    """The URLs of a rule: a glob matches the path, an expression the URL; without both every URL matches."""
 
     def __init__(self, rule: ItemRule) -> None:
         globs = [f"(?s)^{_expression(glob)}$" for glob in rule.url]
@@ -18,7 +18,7 @@ class UrlMatch:
         self._urls = [TypeAdapter(Annotated[str, StringConstraints(pattern=one)]) for one in rule.url_pattern]
 
     def __call__(self, url: str) -> bool:
-        """Return whether the rule is for the URL."""
+        """Return whether the rule applies to the URL."""
         if not self._paths and not self._urls:
             return True
         return any(_fits(one, path_of(url)) for one in self._paths) or any(

@@ -1,6 +1,6 @@
 """Texts and JSON of a page as typed values: numbers, prices, dates, addresses.
 
-`lang` is a language tag such as `sv-SE`; it decides what the text leaves open. Every function raises `ValueError`.
+`lang` is a language tag such as `sv-SE`; it resolves ambiguities of the text. Every function raises `ValueError`.
 """
 
 import re
@@ -88,7 +88,7 @@ _PARSER = dates.parser(_Words())
 def number_of(text: str, lang: str = "", *, is_price: bool = False) -> Decimal:
     """Return the first number in a text: `1 299,00` and `1,299.00` are 1299.00.
 
-    Where one separator stands before three digits, `lang` decides what it is; in a price it groups them.
+    If a single separator precedes three digits, `lang` decides its meaning; in a price it groups digits.
     """
     found = _NUMBER.search(text[:_NUMBER_CHARS])
     if found is None:
@@ -114,7 +114,7 @@ def number_of(text: str, lang: str = "", *, is_price: bool = False) -> Decimal:
 
 
 def price_of(text: str, lang: str = "", currency: str = "") -> dict[str, Any]:
-    """Return `{"amount": "1299.00", "currency": "EUR"}`; the currency is None where nothing says it."""
+    """Return `{"amount": "1299.00", "currency": "EUR"}`; the currency is None if unknown."""
     # The last digits of `kr 1.299,-` are left out.
     amount = number_of(_longest_digits(text), lang, is_price=True)
     return {"amount": format(amount, "f"), "currency": currency or _currency(text[:_DATE_CHARS], lang)}
@@ -137,7 +137,7 @@ def price_of_offer(offer: Mapping[str, Any], currency: str = "") -> dict[str, An
 
 
 def date_of(text: str, lang: str = "") -> str:
-    """Return a date in ISO 8601, with its time and its offset where the text has them."""
+    """Return a date in ISO 8601, with its time and its offset if the text has them."""
     given = text.strip()
     if len(given) > _DATE_CHARS:
         raise ValueError(f"it has more than {_DATE_CHARS} characters, too many for a date")
@@ -166,7 +166,7 @@ def _parsed(text: str, lang: str, default: datetime) -> datetime:
             dayfirst=bool(lang) and not lang.lower().startswith(("en-us", "zh", "ja", "ko")) and lang != "en",
             tzinfos=_offset_of,
         )
-    # dateutil lets out what its own parts raise on strange texts.
+    # dateutil raises internal errors on strange texts.
     except (ValueError, OverflowError, TypeError, IndexError, AttributeError, ArithmeticError):
         raise ValueError("it is not a date") from None
     if not isinstance(found, datetime):
@@ -175,7 +175,7 @@ def _parsed(text: str, lang: str, default: datetime) -> datetime:
 
 
 def _offset_of(_: str, offset: int | None) -> int | None:
-    """Return what stands in the text itself: three letters are several zones."""
+    """Return the offset in the text itself: a zone of three letters is ambiguous."""
     return offset
 
 
@@ -282,7 +282,7 @@ _TYPES: Mapping[str | None, Any] = {
 
 
 def check_of(rule: FieldRule) -> TypeAdapter[Any]:
-    """Return what checks that a typed value keeps the rule's bounds."""
+    """Return the function that checks a typed value against the rule's bounds."""
     kind = _TYPES.get(rule.type, Any if rule.is_json else str)
     if rule.pattern is not None:
         kind = Annotated[str, StringConstraints(pattern=rule.pattern)]

@@ -1,10 +1,10 @@
-"""The visible text and the links of a parsed page, by the rules by which a browser gives its text.
+"""The visible text and the links of a parsed page, by the rules of `innerText` in browsers.
 
-Read from what the HTML parser writes: every element is closed, and neither text nor attributes have `<` or `>`.
-Each element has the style that browsers give it by default; of other styles only those count that stand in its
-`style`. What a style sheet hides, moves or transforms is not known here.
+The input is the output of the HTML parser: every element is closed, and neither text nor attributes have `<` or
+`>`. Each element has the default style of browsers, and that of its `style` attribute; the rules of style sheets
+must be in that attribute.
 
-What always holds: time and memory grow with the length of the page alone.
+Invariants: time and memory are linear in the length of the page.
 """
 
 import re
@@ -45,18 +45,18 @@ from farm.extract.text_layout import TextLayout, in_case
 
 _TAG = re.compile(r"<([^<>]*)>")
 _MOST_OPEN_LINKS = 16
-"""Links cannot stand in each other but by tricks; of such only the first have the text."""
+"""Nested links are only possible by tricks; only the outer ones have the text."""
 
 
 @dataclass(slots=True)
 class FoundLink:
-    """An element that leads somewhere: its address as it stands there, its label and its `rel`."""
+    """A link: its address, unchanged, its label and its `rel`."""
 
     element: str
     href: str
     rel: str
     other_label: str = ""
-    """What stands for a label that is empty."""
+    """The replacement for an empty label."""
     parts: list[str] = field(default_factory=list)
 
     @property
@@ -66,7 +66,7 @@ class FoundLink:
 
 
 def unescaped(text: str) -> str:
-    """Return text as it was before the parser wrote it."""
+    """Return the text with the parser's escapes undone."""
     if "&" not in text:
         return text
     plain = text.replace("&lt;", "<").replace("&gt;", ">").replace("&nbsp;", "\xa0").replace("&quot;", '"')
@@ -74,7 +74,7 @@ def unescaped(text: str) -> str:
 
 
 def without_comments(html: str) -> str:
-    """Return what the parser wrote without its comments."""
+    """Return the parser's output without comments."""
     first, *rest = html.split("<!--")
     return "".join([first, *(piece.partition("-->")[2] for piece in rest)])
 
@@ -97,11 +97,11 @@ class VisibleText:
         self._most_links = most_links
         self._lines = TextLayout()
         self._hidden = 0
-        """How many elements around hide what stands here."""
+        """How many enclosing elements hide this place."""
         self._shown: list[int] = []
         self._keeps, self._cases, self._muted = [""], [""], [False]
         self._next: tuple[str, str, bool] = ("all", "", False)
-        """What the element that begins says of white space, letters and visibility, where it does."""
+        """The white space, letter case and visibility of the current element, if it sets them."""
         self._open_links: list[FoundLink] = []
         self._details: list[bool] = []
         """Of each closed one around, whether its summary has come."""
@@ -111,7 +111,7 @@ class VisibleText:
 
     @property
     def text(self) -> str:
-        """What is visible."""
+        """The visible text."""
         return self._lines.text
 
     def _read(self, html: str) -> None:
@@ -147,7 +147,7 @@ class VisibleText:
             self._text(parts[-1])
 
     def _closed(self, stack: list[tuple[str, int]], name: str) -> int:
-        """End the elements up to the one of this name; return what that one did."""
+        """End the elements up to the one with this name; return the effects of that one."""
         does = 0
         while stack:
             opened, does = stack.pop()
@@ -174,7 +174,7 @@ class VisibleText:
         self._lines.words(text, self._keeps[-1])
 
     def _own(self, name: str, rest: str, does: int, around: int) -> int:
-        """Return what an element does that has attributes, stands in a special place, or has a rule of its own."""
+        """Return the effects of an element with attributes, in a special place, or with a rule of its own."""
         attributes = attributes_of(rest) if does & LINK or name in SPECIAL or is_telling(rest) else {}
         if does & LINK:
             does = self._link(name, attributes, does)
@@ -252,7 +252,7 @@ class VisibleText:
         return does
 
     def _begin(self, does: int) -> int:
-        """Do what an element does; return what is to be undone."""
+        """Apply the effects of an element; return those to undo at its end."""
         if does & (KEEPS | CASE | MUTED):
             self._begin_style(does)
         if does & SHOWN:

@@ -1,6 +1,6 @@
 """The cookies of one slot at one site, by the rules of RFC 6265 that matter to a client without scripts.
 
-What always holds: a cookie goes to the host that set it and, where it says so, to the hosts below one domain that
+Invariants: a cookie goes to the host that set it and, where it says so, to the hosts below one domain that
 is no public suffix; one that is `Secure` never goes unencrypted; their number and size have a bound.
 """
 
@@ -54,7 +54,7 @@ class CookieJar:
             self._keep((domain.lstrip(".").lower(), one["path"], name), cookie)
 
     def take(self, url: str, lines: Iterable[str]) -> None:
-        """Take the `Set-Cookie` headers of the answer of this URL."""
+        """Store the cookies of the `Set-Cookie` headers of this URL's answer."""
         endpoint = endpoint_of(url)
         if endpoint is None:
             return
@@ -88,7 +88,7 @@ class CookieJar:
         self._keep(key, _Cookie(value, host_only, is_secure, self._end_of(said)))
 
     def _may_set(self, host: str, domain: str) -> bool:
-        """Whether a host may set a cookie for a domain above it, which is not one that anybody may be below."""
+        """Return whether a host may set a cookie for a domain above it, which must not be a public suffix."""
         owner = self._domain_of(host)
         return host.endswith(f".{domain}") and (domain == owner or domain.endswith(f".{owner}"))
 
@@ -112,7 +112,7 @@ class CookieJar:
             del self._cookies[next(iter(self._cookies))]
 
     def header(self, url: str) -> str:
-        """Return the value of `Cookie` for a request to the URL, empty where no cookie goes there."""
+        """Return the value of `Cookie` for a request to the URL, empty if no cookie goes there."""
         endpoint = endpoint_of(url) if self._cookies else None
         if endpoint is None:
             return ""
@@ -132,7 +132,7 @@ class CookieJar:
 
 
 def _fits_prefix(name: str, said: Mapping[str, str]) -> bool:
-    """Whether a cookie is what the prefix of its name says."""
+    """Return whether a cookie satisfies the prefix of its name."""
     if name.startswith("__Host-"):
         return "secure" in said and "domain" not in said and said.get("path") == "/"
     return "secure" in said or not name.startswith("__Secure-")

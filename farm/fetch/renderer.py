@@ -1,6 +1,6 @@
 """A page by plain HTTP: its document, with its redirects and cookies, read by an HTML parser.
 
-What always holds: no script is run, and nothing is requested but the document and, once for its site, its style
+Invariants: no script is run, and nothing is requested but the document and, once for its site, its style
 sheets; cookies and connections of one site are gone before another site is visited; a page is read in a process of
 its own, within bounds.
 """
@@ -39,7 +39,7 @@ _TEXTS = ("text/", "application/json", "application/javascript", "application/x-
 _XML = frozenset({"text/xml", "application/xml"})
 _SNIFFED_BYTES = 512
 _TAGS = (b"<!", b"<html", b"<head", b"<body", b"<p", b"<div", b"<title", b"<script", b"<h1", b"<table", b"<a")
-"""How an answer begins that is a page although its head does not say so."""
+"""The beginnings of answers that are pages although their heads do not say so."""
 
 
 class DocumentReader(Protocol):
@@ -48,7 +48,7 @@ class DocumentReader(Protocol):
     async def read(
         self, job: str, arguments: Mapping[str, Any], body: bytes, *sheets: bytes
     ) -> dict[str, Any]:
-        """Return what a `page` with its style sheets or a `text` says. Raises RendererUnfit."""
+        """Return the contents of a `page` with its style sheets, or of a `text`. Raises RendererUnfit."""
         ...
 
 
@@ -81,7 +81,7 @@ class FetchRenderParams:
 
 @dataclass(slots=True)
 class _Journey:
-    """The way of one visit to its document."""
+    """The redirects of one visit to its document."""
 
     url: str
     fragment: str
@@ -110,7 +110,7 @@ class FetchRenderer:
         self._served = 0
 
     async def render(self, lease: Lease, answered: Heads | None = None) -> RenderedPage:
-        """Fetch and read the page. Raises RenderError where no answer comes, else RendererUnfit.
+        """Fetch and read the page. Raises RenderError if no answer comes, else RendererUnfit.
 
         `answered` receives the head of the document.
         """
@@ -285,7 +285,7 @@ def _shown(
     seen: Mapping[str, Any],
     metadata_of: Callable[[Mapping[str, Any] | None], Mapping[str, Any] | None],
 ) -> dict[str, Any]:
-    """Return what was read, by the names of a rendered page."""
+    """Return the contents, by the fields of a rendered page."""
     if not seen:
         return {}
     named = {name: seen[name] for name in ("title", "text", "html", "robots", "canonical", "lang", "charset")}

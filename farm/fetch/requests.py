@@ -1,4 +1,4 @@
-"""What one slot requests at one site, and how: with the heads, the cookies and the redirects of a browser."""
+"""The requests of one slot at one site, with the heads, the cookies and the redirects of a browser."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -32,7 +32,7 @@ _OF_A_NAVIGATION = (
     ("Sec-Fetch-User", "?1"),
     ("Sec-Fetch-Dest", "document"),
 )
-"""What a browser says of itself where nobody can listen."""
+"""Headers that a browser sends only over secure connections."""
 _SHOWN_CHARS = 200
 
 Heads = Callable[[int, Mapping[str, str]], Awaitable[None]]
@@ -96,7 +96,7 @@ class SiteRequests:
         self._jar = self._empty_jar()
 
     def begin(self, url: str) -> None:
-        """Begin with the site of this URL, without what another one has left."""
+        """Begin with the site of this URL, without cookies and connections of another one."""
         self.forget()
         self._url = url
         self._jar.load(self._params.cookies_for(url))
@@ -166,7 +166,7 @@ class SiteRequests:
 
 
 def redirect_target(url: str, location: str) -> str:
-    """Return where a redirect leads. Raises RenderError where that is no web address."""
+    """Return the target of a redirect. Raises RenderError if that is not a web address."""
     try:
         # Servers write what is not ASCII in UTF-8, which a header is read as Latin-1 from.
         target = join_url(url, location.encode("latin-1").decode("utf-8", "replace"))
@@ -179,7 +179,7 @@ def redirect_target(url: str, location: str) -> str:
 
 
 def _is_trusted(url: str) -> bool:
-    """Whether nobody on the way can read what is sent, so that a browser says more of itself."""
+    """Return whether the connection is secure, so that a browser sends more headers."""
     host = hostname_of(url) or ""
     is_own = host.startswith("127.") or host in {"localhost", "[::1]"} or host.endswith(".localhost")
     return is_own or url.startswith("https:")

@@ -1,7 +1,7 @@
-"""The style sheets of the pages of a node, fetched once a site: what they say decides what of a page is visible.
+"""The style sheets of a node's pages, fetched once for each site: they decide what is visible.
 
-What always holds: their number and size have a bound, and the oldest go first; what one site has brought is not
-given to another one.
+Invariants: their number and size have a bound, and the oldest are dropped first; sheets of one site are not
+used for another.
 """
 
 from collections import OrderedDict
@@ -24,12 +24,12 @@ class SheetCache:
         self._bytes = 0
 
     def expected(self, site: str) -> dict[str, bytes]:
-        """Return the sheets that the last page of the site had, as far as they are here."""
+        """Return the sheets of the site's last page that are in the cache."""
         known = ((url, self._sheets.get((site, url))) for url in self._used.get(site, ()))
         return {url: sheet for url, sheet in known if sheet is not None}
 
     def missing(self, site: str, urls: Sequence[str]) -> list[str]:
-        """Note which sheets a page of the site has; return those that are not here."""
+        """Note which sheets a page of the site has; return those that are missing in the cache."""
         self._used[site] = tuple(dict.fromkeys(urls))
         self._used.move_to_end(site)
         if len(self._used) > MOST_SITES:

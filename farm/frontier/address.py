@@ -1,8 +1,8 @@
-"""A Redis URL: what it may say, and what is wrong with one that no server can be reached by.
+"""Redis URLs: their options, and errors in them.
 
-redis-py hands every option of a URL on to its connections: an unknown one is an error without a word of the URL,
-and a timeout would replace the farm's own. So only the options listed here are taken. A Cluster and Sentinels are
-named by any of their hosts, with commas between; the others are found through whichever answers.
+redis-py passes every option of a URL on to its connections: an unknown one is an error that does not name the URL,
+and a timeout would replace the farm's own. So only the options listed here are allowed. A Cluster and Sentinels
+are named by some of their hosts, separated by commas; the first that answers names the others.
 """
 
 import os
@@ -29,7 +29,7 @@ def is_cluster(url: str) -> bool:
 
 
 def is_sentinel(url: str) -> bool:
-    """Whether the URL names Sentinels, and the service of which they know the master."""
+    """Whether the URL names Sentinels, and the service whose master they know."""
     return urlsplit(url).scheme.endswith("+sentinel")
 
 
@@ -63,18 +63,18 @@ def of_one_host(url: str, host: Host) -> str:
 
 
 def service_of(url: str) -> str:
-    """Return the name by which Sentinels know the master."""
+    """Return the name of the service at the Sentinels."""
     return unquote(urlsplit(url).path.strip("/").partition("/")[0])
 
 
 def sentinel_login(url: str) -> tuple[str | None, str | None]:
-    """Return the user and the password of the Sentinels themselves; None where there is none."""
+    """Return the user and the password of the Sentinels themselves; None if there is none."""
     options = dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
     return options.get("sentinel_username"), options.get("sentinel_password")
 
 
 def check_url(url: str) -> None:
-    """Raise UsageError for a URL that names no Redis, or has an option that it cannot have."""
+    """Raise UsageError for a URL that names no Redis, or has an invalid option."""
     parts = _parts(url)
     if parts.scheme not in SCHEMES:
         raise UsageError(
@@ -101,7 +101,7 @@ def check_url(url: str) -> None:
 
 
 def place_of(url: str) -> str:
-    """Return where a Redis URL points to, without credentials."""
+    """Return the address of a Redis URL, without credentials."""
     parts = urlsplit(url)
     if parts.scheme == "unix":
         return f"unix://{parts.path}"
@@ -109,13 +109,13 @@ def place_of(url: str) -> str:
 
 
 def with_authority(url: str, ca_file: Path) -> str:
-    """Return the URL with the file of certificate authorities that its server is checked by."""
+    """Return the URL with the file of certificate authorities that verify its server."""
     path = quote(str(ca_file.absolute()), safe="")
     return f"{url}{'&' if urlsplit(url).query else '?'}{CA_OPTION}={path}"
 
 
 def _parts(url: str) -> SplitResult:
-    """Take the URL apart; one that is not well-formed is not quoted: its password may stand anywhere."""
+    """Parse the URL; a malformed one is not quoted in the error, since its password may be anywhere in it."""
     try:
         parts = urlsplit(url)
         if all(port > 0 for _, port in hosts_of(url)) and (
@@ -125,12 +125,12 @@ def _parts(url: str) -> SplitResult:
     except ValueError:
         pass
     raise UsageError(
-        "--redis is no URL; in user and password write /, ?, #, @ and : as %2F, %3F, %23, %40 and %3A."
+        "--redis is not a URL; in user and password write /, ?, #, @ and : as %2F, %3F, %23, %40 and %3A."
     )
 
 
 def _check_hosts(url: str, parts: SplitResult) -> None:
-    """Raise UsageError where a URL names no host, or several of what is one server."""
+    """Raise UsageError if a URL names no host, or several for a single server."""
     hosts = hosts_of(url)
     if not (parts.path if parts.scheme == "unix" else hosts and all(name for name, _ in hosts)):
         raise UsageError(f"--redis {place_of(url)} names no host; write for example redis://127.0.0.1:6379.")
@@ -151,7 +151,7 @@ def _database_in_path(parts: SplitResult) -> str | None:
 
 
 def _database_of(parts: SplitResult) -> str | None:
-    """Return what stands for a database's number, from the options or the path."""
+    """Return the text of a database's number, from the options or the path."""
     given = dict(parse_qsl(parts.query, keep_blank_values=True)).get("db")
     return _database_in_path(parts) if given is None else given
 
@@ -204,7 +204,7 @@ def _check_pair(certificate: str, key: str | None) -> None:
         ssl.create_default_context().load_cert_chain(certificate, key, password=lambda: "")
     except (OSError, ValueError):
         raise UsageError(
-            "--redis: ssl_certfile and ssl_keyfile are no certificate with its key; give files in PEM format."
+            "--redis: ssl_certfile and ssl_keyfile are not a certificate with its key; give files in PEM format."
         ) from None
 
 
@@ -219,4 +219,4 @@ _VALUES: Mapping[str, tuple[Callable[[str], bool], str]] = {
     "sentinel_username": (bool, "the name of the Sentinels' user"),
     "sentinel_password": (bool, "the Sentinels' password"),
 }
-"""The options that a URL may have: which values they take, and how that is said."""
+"""The options that a URL may have: their values, and a description of these."""

@@ -1,8 +1,8 @@
-"""The audit: whether the crawl in Redis keeps its invariants, checked in slices of some milliseconds.
+"""The audit: whether the crawl in Redis keeps its invariants, checked in slices of a few milliseconds.
 
-What concerns one site, one lease or one entry is checked where it stands, at one moment. What has to be added up
-over slices (the ledger, what sites count in flight) is compared where nothing moved from the first slice to the
-last; on a crawl that is worked on, only what one moment shows is reported.
+Invariants of one site, one lease or one entry are checked within one slice. Sums over slices (the ledger, the
+visits in flight of sites) are compared only if nothing changed between the first slice and the last; on an active
+crawl, only violations within one slice are reported.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ from farm.frontier.outbox import lost_links
 from farm.frontier.shards import BANDS, Shards, decode_counters
 
 BUDGET = 2000
-"""What one call looks at: ten to thirty milliseconds of the server's time."""
+"""How much one call examines: ten to thirty milliseconds of the server's time."""
 PIECES = 300
 """How many pieces one call is offered."""
 _ID = 16
@@ -33,7 +33,7 @@ Piece = tuple[str, bytes, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What an audit came to: `violations` are sentences; `whole` says whether everything could be compared."""
+    """The results of an audit: `violations` are sentences; `whole` says whether everything could be compared."""
 
     violations: Sequence[str]
     whole: bool
@@ -42,7 +42,7 @@ class Audit:
 async def audit(shards: Shards, most: int) -> Audit:
     """Audit every shard and return at most `most` violations of each.
 
-    Raises CrawlGone where there is no crawl, CrawlUnreadable where no farm wrote what stands there.
+    Raises CrawlGone if there is no crawl, CrawlUnreadable if its data were not written by a farm.
     """
     violations: list[str] = []
     whole = True
@@ -65,7 +65,7 @@ class _Auditor:
         self.stood_still = True
 
     async def run(self) -> list[str]:
-        """Look at everything once and return what does not hold."""
+        """Examine everything once and return the violations."""
         stored = await self._shards.run(self._shard, "stats")
         if not stored:
             raise crawl_deleted(self._shards.client.place)
@@ -87,7 +87,7 @@ class _Auditor:
             raise unreadable(self._shards.client.place, "its counters are none") from None
 
     async def _pieces(self) -> list[Piece]:
-        """Return what there is to look at."""
+        """Return the pieces to examine."""
         prefix = keys.prefix(self._shards.crawl, self._shard)
         pieces: list[Piece] = [("ctl", b"ctl", b"0"), ("alone", b"alone", b"0")]
         for key in set(await self._shards.client.keys(f"{prefix}*")):
@@ -101,7 +101,7 @@ class _Auditor:
         return sorted(pieces)
 
     async def _slices(self, pieces: list[Piece], told: dict[str, None]) -> tuple[dict[str, int], list[Piece]]:
-        """Have some pieces looked at; return the counters, and what is left to look at."""
+        """Examine some pieces; return the counters, and the pieces that are left."""
         offered = pieces[:PIECES]
         arguments = [part for piece in offered for part in piece]
         stored, *results = await self._shards.run(self._shard, "audit", BUDGET, *arguments)
@@ -114,7 +114,7 @@ class _Auditor:
         return self._counters(stored), left + pieces[len(results) :]
 
     async def _is_in_both(self, id_: bytes, one: str, other: str) -> bool:
-        """Look again at what two slices found at two moments."""
+        """Examine again what two slices found at different times."""
         if one == other:
             return False
         where = f"{one}\n{other}".encode(errors="replace")
@@ -123,7 +123,7 @@ class _Auditor:
 
 
 class _Sums:
-    """What the slices of one shard add up to, and whether that is what the crawl has counted."""
+    """The sums over the slices of one shard, and their comparison with the crawl's counters."""
 
     def __init__(self) -> None:
         self.doubles: dict[tuple[bytes, str, str], None] = {}
@@ -162,7 +162,7 @@ class _Sums:
             self._take[kind](name, found)
 
     def compared(self, counted: Mapping[str, int]) -> Iterator[str]:
-        """Say where the sums are not what was counted; of a crawl that stood still."""
+        """Return where the sums differ from the counters; only for a crawl that did not change meanwhile."""
         for band in range(BANDS):
             has, ought = self._queued[str(band)], counted[f"q{band}"]
             if has != ought:
@@ -291,7 +291,7 @@ class _Sums:
 
 
 def _unbalanced(counted: Mapping[str, int]) -> Iterator[str]:
-    """Say where the counters of one moment do not balance, whatever moves."""
+    """Return where the counters do not balance at any moment, whether the crawl changes or not."""
     queued = counted["suspects"] + sum(counted[f"q{band}"] for band in range(BANDS))
     elsewhere = sum(counted[name] for name in ("delayed", "leased", "done", "dead"))
     if counted["accepted"] != queued + elsewhere:

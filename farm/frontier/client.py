@@ -1,4 +1,4 @@
-"""One Redis as the frontier talks to it: every call has a deadline, and a transient fault is waited out.
+"""The frontier's client of Redis: every call has a deadline, and is repeated after a transient fault.
 
 Repeating is safe because every script is idempotent: by request id, by token, or by fingerprint.
 """
@@ -33,23 +33,23 @@ from farm.model.event import RedisAway, RedisBack
 FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 2.0
 REPETITION_WAIT = wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S)
-"""After the first repetition, which comes at once: mostly the server has closed a connection that was idle."""
+"""The pause after the first repetition, which is immediate: usually the server has closed an idle connection."""
 _PASSES = retry_if_exception(is_transient)
 ON_DISK_MS = 3000
-"""A log that is flushed every second is there by then; shorter than the timeout of a call."""
+"""A log that is flushed every second is on disk by then; shorter than the timeout of a call."""
 TELL_AFTER_S = 1.0
 MEMORY_EVERY_S = 2.0
-"""So often the server's memory is looked at."""
+"""The interval at which the server's memory is checked."""
 NEARLY_FULL = 0.9
-"""Of `maxmemory`: from here on nothing new is queued. At the whole of it nothing is leased either."""
+"""The share of `maxmemory` above which nothing new is queued. At all of it nothing is leased either."""
 
 Arg = str | bytes | int | float
 
 
 class Outage:
-    """Whether Redis answers, as the calls find out: an outage is reported once, and so is its end.
+    """Whether Redis answers, from the results of calls: an outage is reported once, and so is its end.
 
-    A connection that was dropped and made again in a moment is no outage: nothing is reported until no call has
+    A dropped connection that is restored quickly is not an outage: nothing is reported until no call has
     been answered for a second. `tell` receives the events; until it is set they are dropped.
     """
 
@@ -81,7 +81,7 @@ class Outage:
 
 
 class RedisClient:
-    """An asynchronous client with patience: full-jitter repetition for up to `patience_s` per call."""
+    """An asynchronous client that repeats each call, with full jitter, for up to `patience_s`."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class RedisClient:
         is_private: bool = False,
         warnings: Sequence[str] = (),
     ) -> None:
-        """`is_private` says that the server's disk is the farm's own matter: nobody else will mend it."""
+        """`is_private` says that the server uses the farm's own disk: nobody else will repair it."""
         self._client = client
         self.url = url
         self.place = place_of(url)
@@ -110,10 +110,10 @@ class RedisClient:
         return await self._patiently(self._call, name, key, *args)
 
     async def attempt(self, name: str, key: str, *args: Arg, in_doubt: bool) -> Any | None:
-        """Run a transition once; None where its server is away, and others may be asked meanwhile.
+        """Run a transition once; None if its server is unavailable, so that others may be tried.
 
-        With `in_doubt` also where the call may have been carried out; without, that is found out by repeating it.
-        Raises what `run` does.
+        With `in_doubt` also if the call may have been carried out; otherwise that is found out by repeating it.
+        Raises like `run`.
         """
         try:
             return await self._once(self._call, name, key, *args)
@@ -127,7 +127,7 @@ class RedisClient:
     async def run_replicated(self, name: str, key: str, *args: Arg, within_ms: int) -> tuple[Any, bool]:
         """Run a transition; return its reply, and whether the replicas of its shard's master have it.
 
-        True where there is no Cluster: there another shard has no other master.
+        True without a Cluster: there all shards have the same master.
         """
         if not self._is_cluster:
             return await self.run(name, key, *args), True
@@ -140,11 +140,11 @@ class RedisClient:
         return await self._patiently(self._plain, *args, **options)
 
     async def probe(self, crawl: str) -> None:
-        """Call a transition that only looks, whether there is such a crawl or not: raises where it may not."""
+        """Call a transition that only reads, whether the crawl exists or not: raises if the server refuses it."""
         await self.run("stats", keys.ctl(keys.Handle(keys.check_name(crawl))), "")
 
     async def ask(self, *args: Arg, **options: Any) -> Any | None:
-        """Send a command that a server may forbid; None when it does."""
+        """Send a command that a server may forbid; None if it does."""
         try:
             return await self._client.execute_command(*args, **options)
         except redis_errors.ResponseError:
@@ -155,7 +155,7 @@ class RedisClient:
     async def is_on_disk(self, key: str) -> bool | None:
         """Wait until everything written so far is in the server's log on its disk, and say whether it is.
 
-        None where the server cannot tell: before Redis 7.2, without an append-only file, on a Cluster. Writes
+        None if the server cannot tell: before Redis 7.2, without an append-only file, on a Cluster. Writes
         under `key`, because a connection can only wait for what itself has written, and the log keeps the order.
         """
         if not isinstance(self._client, redis.asyncio.Redis):
@@ -190,12 +190,12 @@ class RedisClient:
         return self._is_nearly_full
 
     async def facts(self, *sections: str) -> dict[str, dict[str, Any]]:
-        """Return what each server says of itself, by its place: of a Cluster all masters, for each has leases."""
+        """Return each server's INFO by its address: of a Cluster all masters, since each has leases."""
         reply = await self.command("INFO", *sections, **self._all_masters)
         return {place: dict(facts) for place, facts in self.by_place(reply).items()}
 
     def by_place(self, reply: Mapping[str, Any]) -> Mapping[str, Mapping[Any, Any]]:
-        """Tell the replies of several servers from that of one, which stands bare."""
+        """Return the replies by server, also if there is only one server."""
         return reply if self._is_cluster else {self.place: reply}
 
     async def keys(self, pattern: str) -> list[bytes]:
@@ -226,9 +226,9 @@ class RedisClient:
         return await self._client.execute_command(*args, **options)
 
     async def _patiently(self, call: Any, *args: Any, **options: Any) -> Any:
-        """Make a call, repeated while it fails in a way that passes; raises the farm's errors.
+        """Make a call, repeated while it fails transiently; raises the farm's errors.
 
-        The first call stands apart: nearly all succeed, and what tenacity adds to each is a twentieth of the
+        The first call is made without tenacity: nearly all succeed, and tenacity would add a twentieth to the
         farm's own time.
         """
         try:
@@ -264,7 +264,7 @@ class RedisClient:
         return reply
 
     async def _renew(self) -> None:
-        """Have the next call connect anew: behind an address that stays another server may be the master by now.
+        """Make the next call connect anew: another server behind the same address may be the master by now.
 
         On a Cluster the error alone does so.
         """

@@ -1,9 +1,9 @@
-"""A Redis Cluster as one server: which master has which slot, and calls that find theirs whatever moves.
+"""A client of a Redis Cluster that sends each call to the master of its slot, also while slots move.
 
-In place of redis-py's own client, which closes connections under other callers when a master goes away, sends an
-ASKING by another connection than the command that it is for, and does not say whether a call was ever sent. Here
-each server has a pool of its own that nothing but its own errors touch; what is known of the slots is read anew
-after an error, by one caller at a time. A call is tried once: whoever calls repeats it.
+It replaces redis-py's own client, which closes connections of other callers when a master becomes unavailable,
+sends an ASKING on another connection than its command, and does not say whether a call was ever sent. Here each
+server has a pool of its own, which only its own errors affect; the slots are read again after an error, by one
+caller at a time. A call is tried once: the caller repeats it.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ from farm.frontier.faults import FOREIGN
 
 SLOTS = 16384
 REDIRECTIONS = 3
-"""How often one call asks anew where a slot has gone."""
+"""How often one call follows a moved slot."""
 REFRESH_EVERY_S = 0.2
-"""What is known of the slots is not read more often, however many calls fail."""
+"""The slots are not read more often, however many calls fail."""
 REPLICAS_FOR_S = 1.0
-"""So long what is known of the replicas is believed."""
+"""How long the number of replicas is cached."""
 MOST_SERVERS = 1000
 _KEYLESS = frozenset(
     ("INFO", "CONFIG GET", "COMMAND LIST", "CLUSTER KEYSLOT", "CLUSTER NODES", "FUNCTION LOAD")
@@ -38,11 +38,11 @@ _MISLED = (
     OSError,
     TimeoutError,
 )
-"""After these another server may have the slot."""
+"""Errors after which another server may have the slot."""
 
 
 def key_of(args: Sequence[Any]) -> str | bytes:
-    """Return the key by which a command finds its server: the first one, as it declares its keys."""
+    """Return the key that determines the server of a command: the first one that it declares."""
     key: str | bytes = args[3] if args[0] == "FCALL" else args[1]
     return key
 
@@ -63,7 +63,7 @@ class ClusterClient:
     async def execute_command(self, *args: Any, target_nodes: str = "") -> Any:
         """Send a command; `primaries` are all masters, whose replies come by their places.
 
-        Raises redis-py's errors; `NeverSent` where no server can have received the call.
+        Raises redis-py's errors; `NeverSent` if no server can have received the call.
         """
         if target_nodes == "primaries" or args[0] in _EVERYWHERE:
             return await self._to_all(args)
@@ -153,7 +153,7 @@ class ClusterClient:
         return host
 
     async def _refresh(self) -> None:
-        """Read who has which slot from the first server that says so, unless somebody just did."""
+        """Read the masters of the slots from the first server that answers, unless another caller just did."""
         async with self._reading:
             if not self._is_stale or time.monotonic() - self._read_at < REFRESH_EVERY_S:
                 return
@@ -166,7 +166,7 @@ class ClusterClient:
                     if failed is None or not isinstance(error, redis_errors.ConnectionError):
                         failed = error
                 else:
-                    # Whoever answers is asked first the next time.
+                    # The server that answers is asked first the next time.
                     self._seeds = (host, *(seed for seed in self._seeds if seed != host))
                     return
             self._read_at = time.monotonic()
@@ -181,7 +181,7 @@ class ClusterClient:
         slots: list[Host | None] = [None] * SLOTS
         online: dict[Host, int] = {}
         for first, last, master, *replicas in ranges:
-            # A server that does not know its own name is meant by an empty one.
+            # An empty name means the server itself, which does not know its name.
             owner = ((master[0] or b"").decode() or host[0], int(master[1]))
             slots[first : last + 1] = [owner] * (last + 1 - first)
             online[owner] = len(replicas)
@@ -210,12 +210,12 @@ def _slot_of(key: str | bytes) -> int:
 
 
 def _target_of(error: Any, asked: Host) -> Host:
-    """Return where a redirection leads; a server that does not know its own name leaves it out."""
+    """Return the target of a redirection; a server that does not know its own name leaves the host out."""
     return (str(error.host) or asked[0], int(error.port))
 
 
 async def _after_asking(server: Any, args: Sequence[Any]) -> Any:
-    """Send a command to a server that is taking its slot over, by the connection that said so."""
+    """Send a command to the server that is importing its slot, after ASKING on the same connection."""
     async with server.client() as connection:
         await connection.execute_command("ASKING")
         return await connection.execute_command(*args)

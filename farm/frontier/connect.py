@@ -1,7 +1,7 @@
-"""From a URL to a client: deadlines on every call, and a look at the server before the first lease.
+"""Connects to the Redis of a URL: deadlines on every call, and checks of the server before the first lease.
 
-What would lose leases is refused here (an eviction policy, a server that is too old); what a person
-should know is returned as warnings.
+Servers that could lose leases are refused (an eviction policy, a server that is too old); other problems are
+returned as warnings.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ FIRST_PATIENCE_S = 5.0
 PATIENCE_S = 300.0
 CONNECTIONS = 64
 REDIRECTIONS = 3
-"""How often one call of a thread to a Cluster asks anew where a slot has gone."""
+"""How often one call of a thread to a Cluster follows a moved slot."""
 OLDEST = (7, 0)
 PROBE_S = 3.0
 _SAYS_REDIS = (b"+PONG", b"-NOAUTH", b"-ERR", b"-LOADING", b"-DENIED", b"-NOPERM")
@@ -58,14 +58,14 @@ _SAYS_REDIS = (b"+PONG", b"-NOAUTH", b"-ERR", b"-LOADING", b"-DENIED", b"-NOPERM
 class _Pool(redis.asyncio.BlockingConnectionPool):
     """A pool whose connections can be renewed: they may lead to a server that is no longer the master.
 
-    As long as nobody waits for a connection, one is taken from a list and put back: redis-py's locks, timers and
+    While no caller waits for a connection, one is taken from a list and put back: redis-py's locks, timers and
     observers cost a third of a call.
     """
 
     _waiting = 0
 
     async def get_connection(self, *_: Any, **__: Any) -> Any:
-        """Return a connection that is ready to send, as redis-py does; raises `NeverSent` where there is none."""
+        """Return a connection that is ready to send, as redis-py does; raises `NeverSent` if there is none."""
         try:
             return await self._ready_connection()
         except (redis.ConnectionError, redis.TimeoutError) as error:
@@ -93,7 +93,7 @@ class _Pool(redis.asyncio.BlockingConnectionPool):
         return connection
 
     async def release(self, connection: Any) -> None:
-        """Take a connection back; whoever waits for one is woken by redis-py."""
+        """Return a connection to the pool; redis-py wakes a waiting caller."""
         if self._waiting or self._in_maintenance or connection.should_reconnect():
             await super().release(connection)
             return
@@ -111,7 +111,7 @@ class _Pool(redis.asyncio.BlockingConnectionPool):
 
 
 class _SyncCluster(redis.RedisCluster):
-    """Knows where the keys of an FCALL stand, which redis-py asks the server before each; as in an EVALSHA."""
+    """Knows the positions of the keys of an FCALL, for which redis-py would ask the server before each call."""
 
     def determine_slot(self, *args: Any) -> int | None:
         command, *rest = args
@@ -215,7 +215,7 @@ def _sentinels(url: str) -> Sentinels:
 
 
 def refuse_unfit(facts: Mapping[str, Any], place: str, *, clustered: bool = False) -> None:
-    """Refuse a server on which leases would not be safe."""
+    """Raise FrontierRefused for a server on which leases would not be safe."""
     version = tuple(int(part) for part in str(facts.get("redis_version", "0")).split(".")[:2])
     if version < OLDEST:
         raise FrontierRefused(
@@ -232,7 +232,7 @@ def refuse_unfit(facts: Mapping[str, Any], place: str, *, clustered: bool = Fals
 
 
 def warnings_of_url(url: str) -> tuple[str, ...]:
-    """Say in one sentence what is open to listeners on the network."""
+    """Return a warning about secrets that are sent unencrypted over the network."""
     parts = urlsplit(url)
     if all(_is_loopback(name) for name, _ in hosts_of(url)):
         return ()
@@ -249,7 +249,7 @@ def warnings_of_url(url: str) -> tuple[str, ...]:
 
 
 def warnings_of_servers(servers: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
-    """Say when a restart of Redis would lose the crawl, or what one of its masters has of it."""
+    """Return a warning if a restart of Redis would lose the crawl, or the part on one of its masters."""
     bare = [place for place, facts in servers.items() if not (facts.get("aof_enabled") or facts.get("save"))]
     if not bare:
         return ()
@@ -259,7 +259,7 @@ def warnings_of_servers(servers: Mapping[str, Mapping[str, Any]]) -> tuple[str, 
 
 
 async def _facts(client: RedisClient) -> dict[str, dict[str, Any]]:
-    """Return what each server says of itself, and when it saves, by its place."""
+    """Return each server's INFO, and when it saves, by its address."""
     servers = await client.facts()
     whom = {"target_nodes": "primaries"} if is_cluster(client.url) else {}
     config = await client.ask("CONFIG GET", "save", **whom)
@@ -289,7 +289,7 @@ def _is_loopback(host: str) -> bool:
 
 
 async def _tls_mismatch(url: str) -> str | None:
-    """Say that one side speaks TLS and the other does not; None where that is not so, or there is no answer.
+    """Return a sentence if only one side uses TLS; None otherwise, or without an answer.
 
     Nothing secret is sent: a PING without TLS, or a handshake with TLS.
     """

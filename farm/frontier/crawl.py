@@ -34,7 +34,7 @@ _STORED = ("schema", "settings", "key", "created_at", "shards", "generation")
 
 
 class Dedup(StrEnum):
-    """How the crawl knows what it has seen."""
+    """How the crawl stores the known URLs."""
 
     EXACT = "exact"
     BLOOM = "bloom"
@@ -42,9 +42,10 @@ class Dedup(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Crawl:
-    """What every node of a crawl must know. `key` keys the fingerprints; `created` says whether this call made it.
+    """The facts that every node of a crawl needs. `key` keys the fingerprints; `created`: this call created it.
 
-    `generation` tells it from those that had its name before and after: a node with an older one finds nothing.
+    `generation` distinguishes it from earlier and later crawls of its name: a node with an older one finds
+    nothing.
     """
 
     name: str
@@ -103,10 +104,10 @@ async def open_crawl(
 
 
 async def find_crawl(client: RedisClient, name: str) -> Crawl:
-    """Return a crawl that exists, as the commands that only look at it need it.
+    """Return an existing crawl, for commands that only read it.
 
-    By a plain command: a script that may write is refused by a server that is full, cannot save or is a replica,
-    and such a crawl above all must be looked at and stopped.
+    It uses a plain command: a server that is full, cannot save or is a replica refuses scripts that may write, and
+    especially the crawls on such a server need to be inspected and stopped.
     """
     stored = await client.command("HMGET", keys.crawl(keys.check_name(name)), *_STORED)
     if all(field is None for field in stored):
@@ -118,21 +119,21 @@ async def find_crawl(client: RedisClient, name: str) -> Crawl:
 
 
 async def crawl_names(client: RedisClient) -> list[str]:
-    """Return the names of the crawls that a Redis holds, in order."""
+    """Return the names of the crawls in a Redis, in order."""
     found = await client.keys("{*:0}:crawl")
     names = (key.decode(errors="replace").removeprefix("{").removesuffix(":0}:crawl") for key in found)
     return sorted(filter(keys.is_name, names))
 
 
 async def is_there(client: RedisClient, name: str) -> bool:
-    """Whether Redis has any key of a crawl, be it none that can be opened."""
+    """Whether Redis has any key of a crawl, even if the crawl cannot be opened."""
     return bool(await client.keys(keys.every_key(keys.check_name(name))))
 
 
 async def delete_crawl(client: RedisClient, name: str) -> int:
     """Delete every key of a crawl and return how many there were.
 
-    The keys that every call looks for go first: a node at work on the crawl must find nothing rather than a part.
+    The keys that every call reads are deleted first: a node of the crawl must find nothing rather than a part.
     """
     found = await client.keys(keys.every_key(keys.check_name(name)))
     await _unlink(client, [key for key in found if key.endswith((b":ctl", b":crawl"))])
@@ -141,7 +142,7 @@ async def delete_crawl(client: RedisClient, name: str) -> int:
 
 
 async def _to_replace(client: RedisClient, name: str) -> str:
-    """Return the generation that is to be started anew; empty where there is none, any more."""
+    """Return the generation that is replaced by `--fresh`; empty if there is none any more."""
     try:
         return _generation(await client.command("HGET", keys.crawl(name), "generation"))
     except (CrawlUnreadable, TypeError, ValueError):
@@ -151,7 +152,7 @@ async def _to_replace(client: RedisClient, name: str) -> str:
 
 
 async def _delete_before(client: RedisClient, crawl: Crawl) -> None:
-    """Delete what is left of the crawls that had this name before."""
+    """Delete the remaining keys of earlier crawls of this name."""
     found = await client.keys(keys.every_key(crawl.name))
     await _unlink(client, [key for key in found if (keys.generation_of(key) or "~") < crawl.generation])
 
@@ -166,7 +167,7 @@ async def _unlink(client: RedisClient, found: Sequence[bytes]) -> None:
 
 
 def difference(name: str, stored: Mapping[str, Any], given: Mapping[str, Any]) -> str:
-    """Say in one sentence how the settings contradict those that are stored."""
+    """Return the differences between the settings and the stored ones, as a part of a sentence."""
     return (
         f"The crawl {name!r} was created with {contradictions(stored, given)}; "
         "use the same settings, another --crawl, or --fresh."
@@ -211,7 +212,7 @@ async def _known_by(client: RedisClient, dedup: Dedup) -> int:
 def _counters(
     shard: int, shards: int, *, terms: Terms, politeness: Politeness, known_by: int, capacity: int
 ) -> dict[str, int]:
-    """Return what a shard begins with: its own part of whatever all of them share."""
+    """Return the initial counters of a shard, with its part of the limits that all shards share."""
     room = -(-capacity // shards)
     return {
         **terms.share_of(shards).counters(),
@@ -252,19 +253,19 @@ async def _open(
 
 
 def _crawl_of(client: RedisClient, name: str, stored: Sequence[Any], *, created: bool) -> Crawl:
-    """Return the crawl whose fields these are, if it is one of this farm's schema."""
+    """Return the crawl with these fields, if it has this farm's schema."""
     schema, settings, key, created_at, shards, generation = stored
     if not re.fullmatch(rb"\d{1,9}", schema or b""):
         raise unreadable(client.place, "its schema is no number")
     if int(schema) > SCHEMA:
         raise FrontierRefused(
             f"The crawl {name!r} was written by a newer farm (schema {int(schema)}, this one knows {SCHEMA}); "
-            "upgrade the farm, or take another --crawl."
+            "upgrade the farm, or use another --crawl."
         )
     if int(schema) < SCHEMA:
         raise FrontierRefused(
             f"The crawl {name!r} was written by an older farm (schema {int(schema)}, this one knows {SCHEMA}); "
-            "finish it with that farm, or take another --crawl."
+            "finish it with that farm, or use another --crawl."
         )
     try:
         crawl = Crawl(

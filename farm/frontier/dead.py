@@ -1,4 +1,4 @@
-"""Dead letters: what was given up, why, and the way back."""
+"""Dead letters: list, replay and drop the URLs that were given up."""
 
 import math
 import re
@@ -26,7 +26,7 @@ _ID = re.compile("[0-9a-f]{16}")
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A URL that was given up. `task` and `at` are None where what was stored of them cannot be read."""
+    """A URL that was given up. `task` and `at` are None if their stored values cannot be read."""
 
     id: str
     reason: str
@@ -38,7 +38,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class DeadFilter:
-    """Which letters are meant: of a reason, a site (`host`, or `host:port`), with a URL that has pattern and text.
+    """Selects letters: by reason, by site (`host`, or `host:port`), by a pattern and a text in the URL.
 
     A letter that cannot be read has neither site nor URL.
     """
@@ -139,10 +139,10 @@ class DeadLetters:
         return (await self._all("drop", which))[0]
 
     async def replay_ids(self, ids: Sequence[str]) -> int:
-        """Take some letters back, and return how many.
+        """Return some letters to their queues; return how many.
 
-        What is not dead any more is passed over, so that whoever heard no answer may ask again. Raises UsageError
-        for what is no id, or cannot be read.
+        Ids that are not dead any more are skipped, so that the call may be repeated after a lost answer. Raises
+        UsageError for an invalid id, or an unreadable letter.
         """
         known = await self._known(ids)
         for fingerprint in ids:
@@ -172,7 +172,7 @@ class DeadLetters:
         return known[fingerprint]
 
     async def history(self, fingerprint: str) -> tuple[PastVisit, ...]:
-        """Return the last visits of a URL that failed, the first one first; nothing where none is known."""
+        """Return the last visits of a URL that failed, the first one first; nothing if none is known."""
         for shard in range(self._shards.count):
             key = keys.failed(self._shards.crawl, shard)
             stored = await self._shards.client.command("HGET", key, _stored(fingerprint))
@@ -194,7 +194,7 @@ class DeadLetters:
         return found
 
     async def _fitting(self, which: DeadFilter) -> AsyncIterator[DeadLetter]:
-        """Yield the letters that are meant; those that come or go meanwhile may be missed."""
+        """Yield the selected letters; those that are added or removed meanwhile may be missed."""
         for name, count in await self._tally(which.reason):
             for start in range(0, count, BATCH):
                 for raw in await self._letters(name, start, min(BATCH, count - start)):
@@ -224,7 +224,7 @@ class DeadLetters:
         return moved, True
 
     async def _move(self, action: str, ids: Sequence[bytes]) -> int:
-        # Repeated after a lost reply it says what it has done, and nothing is passed over for it.
+        # Repeated after a lost reply it returns the same result, and no letter is skipped.
         return sum(await self._shards.each("move_dead", action, uuid4().hex, *ids)) if ids else 0
 
     async def _letters(self, reason: str, start: int, size: int) -> list[tuple[bytes, bytes]]:
@@ -244,7 +244,7 @@ class DeadLetters:
             return sorted(known.items())
         if reason not in [*FailureKind, *known]:
             raise UsageError(
-                f"There is no reason {reason!r} to be dead of; it is one of {', '.join(FailureKind)}."
+                f"{reason!r} is not a reason for giving up a URL; the reasons are {', '.join(FailureKind)}."
             )
         return [(reason, known.get(reason, 0))]
 

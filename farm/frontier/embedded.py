@@ -1,7 +1,7 @@
-"""A private Redis for one output folder: started with the farm, stopped with it, its data kept.
+"""A private Redis for one output folder: started and stopped with the farm; its data are kept.
 
-It listens on a unix socket alone, in a short private folder (a socket's path is limited to 107 bytes).
-A small file in the data folder says which process it is, so that a farm that was killed leaves nothing in the way.
+It listens only on a unix socket, in a short private folder (a socket's path is limited to 107 bytes).
+A small file in the data folder identifies its process, so that the next run can end the Redis of a killed farm.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ LONGEST_SOCKET = 107
 LARGEST_BYTES = 1 << 16
 IDENTITY = "redis.json"
 PROBE, PROBE_BYTES = "room", 1 << 14
-"""A file that shows whether the disk takes any more: a little more than Redis writes before it is ready."""
+"""Bytes of a test file that shows whether the disk accepts writes: a little more than a starting Redis writes."""
 SOCKET_FOLDER = "farm-redis-"
 SHUTDOWN_TIMEOUT_S = 10.0
 TERM_TIMEOUT_S = 5.0
@@ -42,14 +42,14 @@ KILL_TIMEOUT_S = 5.0
 POLL_S = 0.02
 WATCH_S = 0.5
 DEATHS, DEATHS_S = 5, 60.0
-"""A server that ends so often in so short a time is not started again."""
+"""A server that ends this often within this time is not started again."""
 START_TIMEOUT_S = 120.0
-"""Long, because a large append-only file takes its time to load; a server that died is noticed at once."""
+"""Long, because a large append-only file loads slowly; a server that died is noticed immediately."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerProcess:
-    """Which process serves a folder; the start time tells it from a later one with the same number."""
+    """The process that serves a folder; its start time distinguishes it from a later one with the same number."""
 
     pid: int
     started: float
@@ -57,12 +57,12 @@ class ServerProcess:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The path of its socket."""
         return f"unix://{self.socket}"
 
     @property
     def alive(self) -> bool:
-        """Whether that very process still runs."""
+        """Whether this process still runs."""
         try:
             return abs(processes.started_at(self.pid) - self.started) < 1.0 and processes.is_running(self.pid)
         except ProcessLookupError:
@@ -93,13 +93,13 @@ class EmbeddedRedis:
 
     @staticmethod
     def running_url(folder: Path) -> str | None:
-        """Return where the live server of a folder listens, for commands that look in from outside."""
+        """Return the URL of the live server of a folder, for commands that read the crawl from outside."""
         identity = read_identity(folder)
         return identity.url if identity is not None and identity.alive else None
 
     @staticmethod
     async def end_left(folder: Path) -> None:
-        """End the server that a killed farm has left at work on a folder, if there is one."""
+        """End the server of a folder that a killed farm left running, if there is one."""
         left = read_identity(folder)
         if left is not None:
             await end(left)
@@ -151,7 +151,7 @@ class EmbeddedRedis:
             await asyncio.sleep(WATCH_S)
 
     async def stop(self) -> None:
-        """Have the server write its data and shut down; if it does not, terminate it, and then kill it."""
+        """Tell the server to write its data and shut down; if it does not, terminate it, and then kill it."""
         identity, self._identity = self._identity, None
         if identity is None:
             return
@@ -169,11 +169,11 @@ class EmbeddedRedis:
     def _unwritable(self, error: OSError) -> OutputUnwritable:
         return OutputUnwritable(
             f"The folder {self._folder} for Redis's data cannot be written ({error.strerror}); "
-            "make room, check its permissions, or name another with --output."
+            "free some space, check its permissions, or name another with --output."
         )
 
     def _check_room(self) -> None:
-        """Raise OutputUnwritable where the disk takes nothing: a server that ended for it can say so nowhere."""
+        """Raise OutputUnwritable if the disk accepts no writes: a server that ended for this cannot say so."""
         probe = self._folder / PROBE
         try:
             write_atomically(probe, bytes(PROBE_BYTES))
@@ -256,7 +256,7 @@ def identify(process: subprocess.Popen[bytes], socket: str) -> ServerProcess:
 
 
 def write_identity(folder: Path, identity: ServerProcess | None) -> None:
-    """Write into the folder which process serves it; never half a file."""
+    """Write the process that serves the folder into it; never a part of a file."""
     if identity is None:
         (folder / IDENTITY).unlink(missing_ok=True)
         return
@@ -267,9 +267,9 @@ def write_identity(folder: Path, identity: ServerProcess | None) -> None:
 
 
 def read_identity(folder: Path) -> ServerProcess | None:
-    """Return who served the folder last; it may be gone. A process that does not work in the folder is not it.
+    """Return the process that served the folder last, if it still runs with the folder as its working directory.
 
-    Raises UsageError where somebody else wrote the file: it would name a process to end and a socket to trust.
+    Raises UsageError if somebody else wrote the file: it would name a process to end and a socket to trust.
     """
     try:
         stored = orjson.loads(read_own(folder / IDENTITY, LARGEST_BYTES))
@@ -281,7 +281,7 @@ def read_identity(folder: Path) -> ServerProcess | None:
 
 
 def answers(socket: str) -> bool:
-    """Whether the server is there and has loaded its data."""
+    """Whether the server answers and has loaded its data."""
     client = build_sync(f"unix://{socket}", timeout_s=1.0)
     try:
         return bool(client.ping())

@@ -1,4 +1,4 @@
-"""A URL as it is stored: once, as JSON behind a short head that the scripts read.
+"""The stored form of a URL: JSON after a short head that the scripts read.
 
 The payload is `[url, depth, referrer, meta, label, revision, render]` without trailing defaults. A referrer mostly
 shares its beginning with the URL, so it is `[shared characters, rest]`: half a million queued URLs are the smaller
@@ -19,7 +19,7 @@ _FINGERPRINT = re.compile(r"[0-9a-f]{16}\Z")
 _OF_THE_WEB = re.compile(
     r"https?://(?:\[[0-9a-f:.]+\]|[^/?#\[\]@:\x00-\x20\x7f-\U0010ffff]+)(?::(\d{1,5}))?(?:[/?#]|\Z)"
 )
-"""A canonical URL's beginning; taking it apart would cost a lease a tenth of its time."""
+"""The beginning of a canonical URL; parsing it would add a tenth to the time of a lease."""
 IN_COMPANY = 2
 """At so many deaths of nodes a URL was leased with others; from then on it is leased alone. As in `queue.lua`."""
 _LAST_PORT = 65535
@@ -29,7 +29,7 @@ _LONGEST_SITE = 300
 
 
 class CorruptEntry(ValueError):
-    """What stands in Redis is not an entry."""
+    """A value in Redis is not an entry."""
 
 
 def fingerprint_of(fingerprint: str) -> bytes:
@@ -49,7 +49,7 @@ def encode_task(task: UrlTask) -> bytes:
 
 
 def encode_payload(task: UrlTask) -> bytes:
-    """Return a task as it stands behind the head of its entry. Raises UsageError where its meta is no JSON."""
+    """Return a task as it stands behind the head of its entry. Raises UsageError where its meta is not JSON."""
     fields: list[Any] = [task.url, task.depth, _shared(task), dict(task.meta)]
     fields += [task.label, task.revision, task.render]
     # A label that is empty says something too: the user's code asked for this URL.
@@ -75,7 +75,7 @@ def _shared(task: UrlTask) -> list[Any] | None:
 
 
 def decode_lease(token: bytes, site: bytes, entry: bytes, slot: str) -> Lease:
-    """Return the lease that a script handed out."""
+    """Return the lease that a script granted."""
     match = _ENTRY.match(entry)
     if not match:
         raise CorruptEntry("it is not an entry")

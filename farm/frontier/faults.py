@@ -1,6 +1,6 @@
-"""Redis's errors and those of TLS to it, classified: which are transient, which final, and what a user reads.
+"""Classifies the errors of Redis and of TLS: transient or final, with a sentence for users.
 
-No error of redis-py leaves the package, and no text that does holds a password.
+No error of redis-py leaves the package, and no message contains a password.
 """
 
 import re
@@ -23,7 +23,7 @@ class NeverSent(redis_errors.ConnectionError):
 
 
 FOREIGN = (redis_errors.RedisError, redis_errors.RedisClusterException, OSError, TimeoutError)
-"""What a call to redis-py can raise."""
+"""Errors that a call to redis-py can raise."""
 
 _PASSING = (
     redis_errors.ConnectionError,
@@ -53,9 +53,9 @@ _NOT_RUN = (
     redis_errors.SlotNotCoveredError,
 )
 _CLOSED = "the handler is closed"
-"""How uvloop's message ends about a write to a closed transport."""
+"""The end of uvloop's message about a write to a closed transport."""
 _NO_DATABASE = re.compile(r"DB index is out of range|Invalid Database|invalid DB index")
-"""What a server and redis-py say of a database that the server does not have."""
+"""Messages of a server and of redis-py about a database that the server does not have."""
 _FINAL = (redis_errors.AuthenticationError, redis_errors.AuthorizationError)
 _LACKS_FUNCTION = "Function not found"
 _PASSING_CODES = (
@@ -78,19 +78,19 @@ _REMEDIES = {
     "busy running": "try again when it has ended that",
     "Timeout reading": "try again when it is less busy, or name another with --redis",
 }
-"""What helps a server that answers and refuses, by a word of its answer."""
+"""Remedies for a server that answers and refuses, by a word of its answer."""
 _NO_CLUSTER = ("Cluster mode is not enabled", "cluster support disabled")
-"""What redis-py and a server say of one that does not tell where the slots are."""
+"""Messages of redis-py and of a server that cannot list the slots."""
 _DENIED_INSIDE = ("The user executing the script can't", "ACL failure in script")
-"""What Redis since 7.0 says of a command or a key that is denied to a function's user."""
+"""The message of Redis since 7.0 about a command or a key that is denied to a function's user."""
 RIGHTS = "+@read +@write +@fast +@connection +@scripting +info"
-"""What the farm's functions and its plain commands take; Redis 7.0 does not say which one was denied."""
+"""The rights that the farm's functions and plain commands need; Redis 7.0 does not say which one was denied."""
 _STUMBLES = re.compile(r"user_function:\d+: |WRONGTYPE|.*not an integer|.*not a valid float")
-"""What a function says where it finds data that no farm wrote."""
+"""The message of a function that finds data that no farm wrote."""
 _OF_LUA = re.compile(r"^user_function:\d+: | script: \w+, on @user_function:\d+$")
-"""Where in a script it stumbled: nothing to a user."""
+"""The position of an error in a script, which users need not see."""
 _DEEPEST = 8
-"""How far behind an error of redis-py a failure of TLS is looked for."""
+"""How many causes of an error of redis-py are searched for a failure of TLS."""
 _WRONG_NAME = (62, 64)
 """OpenSSL's numbers for a certificate of another host, or of another address."""
 _EXPIRED = (9, 10)
@@ -103,20 +103,20 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, _PASSING):
         return True
     if isinstance(error, redis_errors.RedisClusterException) and error.__cause__ is not None:
-        # No node of a Cluster could be asked who has which slots; the last one's reason says whether that passes.
+        # No node of a Cluster could list the slots; the reason of the last one says whether that is transient.
         return is_transient(error.__cause__)
     return isinstance(error, redis_errors.ResponseError) and str(error).startswith(_PASSING_CODES)
 
 
 def never_sent(error: redis_errors.ConnectionError | redis_errors.TimeoutError) -> Exception:
-    """Return the error of a connection that was not made; what a server said about a password stays as it is."""
+    """Return the error of a connection that was not made; a server's message about a password is not changed."""
     return error if _is_final(error) or isinstance(error, NeverSent) else NeverSent(str(error))
 
 
 def was_not_run(error: BaseException) -> bool:
-    """Whether a call that failed has certainly changed nothing: it was not sent, or the server refused it.
+    """Whether a failed call has certainly changed nothing: it was not sent, or the server refused it.
 
-    Of any other failure of a connection nobody knows: the call may have been carried out.
+    After any other failure of a connection the call may have been carried out.
     """
     return isinstance(error, _NOT_RUN)
 
@@ -137,16 +137,16 @@ def cannot_write(error: BaseException) -> bool:
 
 
 def unwritable(reason: str) -> FrontierUnwritable:
-    """Return the error for a private Redis whose disk takes no more; `reason` is what the server said."""
+    """Return the error for a private Redis whose disk accepts no writes; `reason` is the server's message."""
     why = reason.rpartition(": ")[2]
     return FrontierUnwritable(
-        f"The private Redis cannot write its data ({why}); make room where the output folder is, and go on with "
-        "`farm run`."
+        f"The private Redis cannot write its data ({why}); free some space in the output folder, and continue "
+        "with `farm run`."
     )
 
 
 def lacks_function(error: redis_errors.ResponseError) -> bool:
-    """Whether a server was asked for a function of a library that it has not."""
+    """Whether the error is that of a server without the library of the function."""
     return str(error).startswith(_LACKS_FUNCTION)
 
 
@@ -154,7 +154,7 @@ def crawl_deleted(place: str) -> CrawlGone:
     """Return the error for a crawl that was deleted while this node worked on it."""
     return CrawlGone(
         f"The crawl is no longer in Redis at {place}; it was deleted or started anew: "
-        "run this node again to work on what is there now."
+        "run this node again to join the present crawl."
     )
 
 
@@ -162,12 +162,12 @@ def unreadable(place: str, why: str) -> CrawlUnreadable:
     """Return the error for a crawl whose stored data no farm wrote."""
     return CrawlUnreadable(
         f"The crawl in Redis at {place} cannot be read ({why}); "
-        "take another --crawl, or start it anew with `farm run --fresh URL`."
+        "use another --crawl, or start it anew with `farm run --fresh URL`."
     )
 
 
 def leads_astray(error: BaseException) -> bool:
-    """Whether the connection may lead to where the master no longer is: the next one may lead to it."""
+    """Whether the connection may lead to a server that is no longer the master; a new one may be right."""
     return isinstance(error, _ASTRAY) or str(error).startswith(("READONLY", "MASTERDOWN"))
 
 
@@ -179,7 +179,7 @@ def _is_final(error: BaseException) -> bool:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return what the server or the system said, in one line."""
+    """Return the message of the server or the system, in one line."""
     text = " ".join(str(error).split()).rstrip(".")
     return text or type(error).__name__
 
@@ -189,8 +189,8 @@ def translate(error: BaseException, place: str) -> FarmError:
     reason = reason_of(error)
     if isinstance(error, redis_errors.NoPermissionError) or any(said in reason for said in _DENIED_INSIDE):
         return FrontierUnavailable(
-            f"Redis at {place} does not let its user do what the farm needs ({_OF_LUA.sub('', reason)}); "
-            f"give it by ACL SETUSER {RIGHTS} and the keys ~{{CRAWL:*, or name another user in the URL."
+            f"Redis at {place} refuses its user commands that the farm needs ({_OF_LUA.sub('', reason)}); "
+            f"grant them with ACL SETUSER {RIGHTS} and the keys ~{{CRAWL:*, or name another user in the URL."
         )
     tls = _tls_fault(error)
     if tls is not None:
@@ -199,7 +199,7 @@ def translate(error: BaseException, place: str) -> FarmError:
         return UsageError(f"Redis at {place} has no database of that number; write /0, or no number at all.")
     if _is_final(error) or reason.startswith(("NOAUTH", "WRONGPASS")):
         return FrontierUnavailable(
-            f"Redis at {place} does not let us in ({reason}); check the user and the password in the URL."
+            f"Redis at {place} refuses the login ({reason}); check the user and the password in the URL."
         )
     if is_transient(error):
         remedies = (remedy for word, remedy in _REMEDIES.items() if word in reason)
@@ -224,7 +224,7 @@ def _said_by_a_script(reason: str, place: str) -> FarmError:
 
 
 def _tls_fault(error: BaseException) -> ssl.SSLError | None:
-    """Return the failure of TLS behind an error of redis-py; None where there is none."""
+    """Return the failure of TLS behind an error of redis-py; None if there is none."""
     one: BaseException | None = error
     for _ in range(_DEEPEST):
         if isinstance(one, ssl.SSLError) and not isinstance(one, ssl.SSLEOFError | ssl.SSLZeroReturnError):
@@ -236,7 +236,7 @@ def _tls_fault(error: BaseException) -> ssl.SSLError | None:
 
 
 def _tls_sentence(error: ssl.SSLError, place: str) -> str:
-    """Say what is wrong with TLS at a place, and what to do about it."""
+    """Return a sentence about a failure of TLS at an address, with the remedy."""
     if isinstance(error, ssl.SSLCertVerificationError):
         why = error.verify_message
         if error.verify_code in _WRONG_NAME:
@@ -250,7 +250,7 @@ def _tls_sentence(error: ssl.SSLError, place: str) -> str:
     if "alert" in reason:
         # A peer that sends an alert has looked at our certificate and refuses it.
         return (
-            f"Redis at {place} wants another certificate of this farm ({reason}); "
+            f"Redis at {place} requires another certificate of this farm ({reason}); "
             "name it by ?ssl_certfile=FILE&ssl_keyfile=FILE in --redis."
         )
     return f"Redis at {place} cannot be reached by TLS ({reason}); write redis:// if it does not speak TLS."

@@ -1,6 +1,6 @@
-"""The lease queue in Redis: every method is one transition, or a few of the same.
+"""The lease queue in Redis: every method is one transition, or a few equal ones.
 
-What always holds: a URL that was accepted is in exactly one of queued, delayed, leased, done and dead,
+Invariants: a URL that was accepted is in exactly one of queued, delayed, leased, done and dead,
 and a lease is settled by the holder of its current token alone.
 """
 
@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from random import Random
 from typing import assert_never
-from uuid import uuid4
 
 from farm.frontier import keys
 from farm.frontier.audit import Audit, audit
@@ -32,7 +31,6 @@ from farm.frontier.shared_state import (
     RedisProxyBytes,
     RedisSharedCache,
     SharedBans,
-    SharedScope,
 )
 from farm.frontier.terms import Terms
 from farm.frontier.tiers import RedisTiers, encode_notes
@@ -44,13 +42,13 @@ from farm.model.task import Idle, Lease, LeaseRequest, UrlTask
 
 LONGEST_DETAIL = 500
 LONGEST_TRACEBACK = 2_000
-"""Of what the user's own code says."""
+"""Characters of the user's own messages."""
 ELIGIBLE_SITES = 500
-"""Into how many sites of a shard is looked to count what could be leased: a call is to be short."""
+"""How many sites of a shard are examined to count the eligible URLs: a call must be short."""
 
 
 class RedisFrontier:
-    """All that is kept in Redis of one crawl: its URLs here, the rest by an attribute each.
+    """Everything of one crawl in Redis: its URLs by methods, the rest by attributes.
 
     `own_time_ms` replaces the server's clock in tests.
     """
@@ -70,22 +68,21 @@ class RedisFrontier:
         self._crawl = crawl
         self._own_time_ms = own_time_ms
         self._lending = Lending(self.shards)
-        self._me = uuid4().hex
         self._dispatch = LeaseDispatch(self.shards, self.feeders, random or Random())  # noqa: S311 - nonces and jitter, no secrets
 
     @cached_property
     def paces(self) -> RedisPaceStore:
-        """What the nodes have learnt about each site's pace."""
+        """The learnt pace of each site."""
         return RedisPaceStore(self.shards)
 
     @cached_property
     def flow(self) -> RedisFlowStore:
-        """What each node has measured of its flow."""
+        """The measured flow of each node."""
         return RedisFlowStore(self._client, self._crawl)
 
     @cached_property
     def reports(self) -> RedisNodeReports:
-        """What the nodes tell a view of all of them."""
+        """The nodes' reports for a view of all of them."""
         return RedisNodeReports(self._client, self._crawl)
 
     @cached_property
@@ -95,18 +92,13 @@ class RedisFrontier:
 
     @cached_property
     def proxy_bytes(self) -> RedisProxyBytes:
-        """How many bytes went by proxies."""
+        """The bytes through proxies."""
         return RedisProxyBytes(self.shards)
 
     @cached_property
     def tiers(self) -> RedisTiers:
-        """What is known of the renderers that cost less than the browser."""
+        """The counts of the renderers that cost less than the browser."""
         return RedisTiers(self.shards)
-
-    @cached_property
-    def scope(self) -> SharedScope:
-        """The sites that were added to the scope."""
-        return SharedScope(self._client, self._crawl)
 
     @cached_property
     def cache(self) -> RedisSharedCache:
@@ -115,7 +107,7 @@ class RedisFrontier:
 
     @cached_property
     def nodes(self) -> NodeRegistry:
-        """Which nodes are at work on the crawl."""
+        """The registry of the crawl's nodes."""
         return NodeRegistry(self.shards)
 
     @cached_property
@@ -130,17 +122,17 @@ class RedisFrontier:
 
     @property
     def place(self) -> str:
-        """Where Redis is, without credentials: for sentences that a user reads."""
+        """The address of Redis without credentials, for messages to users."""
         return self._client.place
 
     def on_outage(self, tell: Callable[[RedisAway | RedisBack], None]) -> None:
-        """Have `tell` called when Redis goes away, and when it is back."""
+        """Call `tell` when an outage of Redis begins, and when it ends."""
         self._client.outage.tell = tell
 
     async def terms(self) -> Terms:
         """Return the terms that the crawl was created with.
 
-        Raises CrawlGone where the crawl was deleted, CrawlUnreadable where its counters cannot be read.
+        Raises CrawlGone if the crawl was deleted, CrawlUnreadable if its counters cannot be read.
         """
         return await self.shards.terms()
 
@@ -156,13 +148,13 @@ class RedisFrontier:
         return accepted
 
     async def is_on_disk(self) -> bool | None:
-        """Wait until what was added survives the server's death, and say whether; None where it cannot tell."""
+        """Wait until added URLs survive the server's death; return whether they do, None if it cannot tell."""
         return await self._client.is_on_disk(keys.ctl(self._crawl))
 
     async def lease(self, request: LeaseRequest) -> Lease | Idle:
-        """Lease the best URL for this slot, or say why there is none and when to ask again.
+        """Lease the best URL for this slot, or return why there is none and when to retry.
 
-        `retry_in_s` is 0 where asking again cannot help: `empty`, and `limit` with nothing leased.
+        `retry_in_s` is 0 if a retry cannot help: `empty`, and `limit` with nothing leased.
         """
         return await self._dispatch.lease(request)
 
@@ -171,7 +163,7 @@ class RedisFrontier:
     ) -> tuple[Settled, Lease | Idle | None]:
         """Settle as done, links included; grant the next lease in the same round trip if `following` asks for one.
 
-        The next lease takes a round trip of its own where the slot's run at this shard is over. Returns how the
+        The next lease needs a separate round trip if the slot's run at this shard has ended. Returns how the
         lease was settled, and the next one, or why there is none.
         """
         shard = self.shards.of(lease.task.site)
@@ -186,18 +178,16 @@ class RedisFrontier:
         arguments = self._dispatch.arguments(following) if following and stays else self._dispatch.none()
         head: tuple[Arg, ...] = (lease.slot, lease.id, lease.token, int(outcome.rendered), *arguments)
         notes = b"" if outcome.tiers is None else encode_notes(outcome.tiers, lease.task)
-        try:
-            reply = await self.shards.run(shard, "ack", *head, notes, len(seen), *seen, *links)
-        finally:
-            self._dispatch.settled(lease)
+        reply = await self.shards.run(shard, "ack", *head, notes, len(seen), *seen, *links)
         settled = Settled(reply[0].decode().lower())
         if outcome.tiers is not None:
             self.tiers.heard(outcome.tiers, reply[1])
             del reply[1]
+        self._dispatch.settled(lease)
         if following is None:
             return settled, None
         if not stays:
-            # Another shard's turn, and a script cannot lease what is in another shard.
+            # It is another shard's turn, and a script cannot lease URLs of another shard.
             return settled, await self._dispatch.lease_from(shard, following)
         return settled, await self._dispatch.granted(shard, reply[1:], following)
 
@@ -206,7 +196,7 @@ class RedisFrontier:
     ) -> Settled:
         """Settle as not done: delayed, buried, or released. Returns how the lease was settled.
 
-        What is known of the `visit` is kept with its URL until that is done, replayed or dropped.
+        The facts of the `visit` are kept with its URL until that is done, replayed or dropped.
         """
         match outcome:
             case Retry(reason, delay_s, detail, throttled):
@@ -225,36 +215,33 @@ class RedisFrontier:
                 assert_never(outcome)
         shard = self.shards.of(lease.task.site)
         known = encode_visit(visit) if visit is not None else ""
-        try:
-            verdict = await self.shards.run(shard, "nack", lease.slot, lease.id, lease.token, *action, known)
-        finally:
-            # Whatever came of it, this node works on it no more.
-            self._dispatch.settled(lease)
+        verdict = await self.shards.run(shard, "nack", lease.slot, lease.id, lease.token, *action, known)
+        self._dispatch.settled(lease)
         return Settled(verdict.decode().lower())
 
     async def may_begin(self, site: str, egress: str = "", *, begun: bool = False) -> float:
-        """Ask whether a leased visit may begin now: 0, or in how many seconds to ask again.
+        """Return 0 if a leased visit may begin now, else after how many seconds to call again.
 
-        Less than 0 where the site is blocked, for so long: the lease is to be given back. One that has `begun`
-        without asking is only counted, so that the next ones keep their distance.
+        Less than 0 if the site is blocked for this time: the lease must be released. A visit that has `begun`
+        without a call is only counted, so that the next ones are spaced.
         """
         return int(await self.shards.run(self.shards.of(site), "start", site, egress, int(begun))) / 1000
 
     async def maintain(self, most: int = 100) -> int:
         """Reclaim at most `most` delayed URLs and expired leases of each shard; advance the virtual clock.
 
-        Also delivers the links between shards, unless another node does, and lends what some do not use of the
-        limits over all of them. Returns how many URLs moved. A shard that is away holds no other up.
+        Also delivers the links between shards, and lends what some do not use of the limits over all of them.
+        Returns how many URLs moved. A shard that is away holds no other up.
         """
         moved, late = 0, set[int]()
-        asked = (most, int(await self._client.is_nearly_full()), self._me)
+        full = int(await self._client.is_nearly_full())
         shards = self.shards
         replies = await asyncio.gather(
-            *(shards.attempt(shard, "maintain", *asked, in_doubt=True) for shard in range(shards.count))
+            *(shards.attempt(shard, "maintain", most, full, in_doubt=True) for shard in range(shards.count))
         )
         answered = {shard: reply for shard, reply in enumerate(replies) if reply is not None}
         if not answered:
-            answered[0] = await shards.run(0, "maintain", *asked)
+            answered[0] = await shards.run(0, "maintain", most, full)
         for shard, (came, waiting, kept) in answered.items():
             moved += came
             if waiting or kept:
@@ -266,12 +253,12 @@ class RedisFrontier:
     async def stats(self) -> Stats:
         """Return the crawl's numbers, summed over all shards.
 
-        Raises CrawlGone where the crawl was deleted, CrawlUnreadable where its counters cannot be read.
+        Raises CrawlGone if the crawl was deleted, CrawlUnreadable if its counters cannot be read.
         """
         return await self.shards.stats()
 
     async def eligible(self) -> int:
-        """Return how many URLs could be leased now, one after the other; of very many sites at least so many."""
+        """Return how many URLs could be leased now; with very many sites at least this many."""
         return sum(map(int, await self.shards.each("eligible", ELIGIBLE_SITES)))
 
     async def seen_nodes(self) -> list[NodeSeen]:
@@ -300,8 +287,8 @@ class RedisFrontier:
     async def audit(self, most: int = 50) -> list[str]:
         """Check the invariants; return the violations, a sentence each.
 
-        In slices, so that the server goes on answering others. Where the crawl is worked on meanwhile, sums over
-        slices are not compared; `examine` says whether they were.
+        In slices, so that the server can answer other clients. If the crawl changes meanwhile, sums over
+        slices are not compared; `examine` returns whether they were.
         """
         return list((await self.examine(most)).violations)
 
@@ -310,24 +297,26 @@ class RedisFrontier:
         return await audit(self.shards, most)
 
     async def mark_finished(self, fed_by: str) -> None:
-        """Note that the crawl came to its end, and from which sitemaps it was fed.
+        """Note that the crawl is finished, and from which sitemaps it was fed.
 
         URLs that are added later open it again.
         """
         await self._client.command("SET", keys.finished(self._crawl), fed_by)
 
     async def is_finished(self, fed_by: str) -> bool:
-        """Whether the crawl came to its end, fed from these sitemaps; what was added later is not looked at."""
+        """Whether the crawl was finished, fed from these sitemaps; URLs added later are not considered."""
         stored = await self._client.command("GET", keys.finished(self._crawl))
         return bool(stored == fed_by.encode())
 
     async def extend_scope(self, extension: str) -> None:
         """Add a site to the scope of the crawl, for every node: a seed was redirected there."""
-        await self.scope.add([extension])
+        await self._client.command("SADD", keys.scope(self._crawl), extension)
 
     async def scope_sites(self) -> frozenset[str]:
-        """Return the sites that were added to the scope: the same object as before where there are no others."""
-        return await self.scope.read()
+        """Return the sites that were added to the scope."""
+        members = await self._client.command("SMEMBERS", keys.scope(self._crawl))
+        # What is no text covers no site.
+        return frozenset(member.decode(errors="replace") for member in members)
 
     def _outgoing(self, shard: int, tasks: Iterable[UrlTask], seen: Sequence[bytes]) -> list[bytes]:
         links = []

@@ -1,6 +1,6 @@
-"""The visits of a URL that failed, as they are stored: a line each, when it was before what is known of it (JSON).
+"""The stored form of a URL's failed visits: a line each, with its time and its facts (JSON).
 
-What comes back is checked field by field, as anybody may have written to Redis; what cannot be read is left out.
+Stored values are checked field by field, as anybody may have written to Redis; unreadable ones are left out.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ import orjson
 from farm.model.outcome import FailedVisit
 
 DETAIL_CHARS = 200
-"""Of each visit; the dead letter has more of the last one's."""
+"""Characters of each visit's detail; the dead letter has more of the last one's."""
 _NAME_CHARS = 100
 _MOST_FILES = 4
 _MOST_TIMINGS = 10
@@ -29,7 +29,7 @@ class PastVisit:
 
 
 def encode_visit(visit: FailedVisit) -> bytes:
-    """Return a visit as `nack` takes it: one line, without what is empty."""
+    """Return a visit in the form for `nack`: one line, without empty fields."""
     fields = {
         "reason": _cut(visit.reason),
         "detail": _cut(" ".join(visit.detail.split()), DETAIL_CHARS),
@@ -51,7 +51,7 @@ def decode_history(stored: bytes | None) -> tuple[PastVisit, ...]:
 
 
 def moment(at_ms: bytes) -> datetime | None:
-    """Return a time that is stored in milliseconds; None where it is none."""
+    """Return a time that is stored in milliseconds; None if it is invalid."""
     try:
         return datetime.fromtimestamp(int(at_ms) / 1000, UTC)
     except (ArithmeticError, OSError, ValueError):

@@ -1,8 +1,8 @@
 """The outbox of a crawl's webhook: events wait in Redis until one node has delivered them.
 
 A dead letter's event is written with the letter, in one transaction; what nodes see is announced once for all of
-them. An event leaves the outbox when it was delivered: who dies in between leaves it to the others, so that it
-arrives at least once. An outbox has a bound; what finds no place in it is counted.
+them. An event leaves the outbox after its delivery: if a node dies in between, another one delivers it, so that it
+arrives at least once. An outbox has a bound; events beyond it are counted and dropped.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from farm.frontier import keys
 from farm.frontier.shards import Shards
 
 ARMED_S = 3600
-"""So long after the last node that has a webhook events are still kept for it."""
+"""How long events are kept after the last node with a webhook."""
 
 
 class RedisHookOutbox:
@@ -24,19 +24,19 @@ class RedisHookOutbox:
         self._shards = shards
 
     async def arm(self) -> None:
-        """Have events kept from now on; to be repeated within the hour. What was lost is still counted."""
+        """Keep events from now on; must be repeated within the hour. Lost events are still counted."""
         for shard in range(self._shards.count):
             key = keys.hooked(self._shards.crawl, shard)
             await self._shards.client.command("HSET", key, "on", 1)
             await self._shards.client.command("EXPIRE", key, ARMED_S)
 
     async def announce(self, same: str, for_s: float, event: Mapping[str, Any]) -> bool:
-        """Put an event into the outbox, unless `same` was announced in the last `for_s` seconds; say whether."""
+        """Add an event, unless `same` was announced in the last `for_s` seconds; return whether it was added."""
         told = await self._shards.run(0, "announce", same, round(for_s * 1000), orjson.dumps(dict(event)))
         return bool(told)
 
     async def claim(self, owner: str, for_s: float) -> bool:
-        """Take the delivery for so many seconds; False where another node has it."""
+        """Claim the delivery for some seconds; False if another node has it."""
         client, key = self._shards.client, keys.hook_claim(self._shards.crawl)
         is_own = await client.command("GET", key) == owner.encode()
         # It may have ended in between, and be another's by now.
@@ -54,11 +54,11 @@ class RedisHookOutbox:
         return found[:most]
 
     async def delivered(self, shard: int, event: bytes) -> None:
-        """Strike an event out; one that is not there any more was struck out by another node."""
+        """Remove an event, unless another node has already removed it."""
         await self._shards.client.command("LREM", keys.hooks(self._shards.crawl, shard), 1, event)
 
     async def lost(self) -> int:
-        """Return how many events found no place."""
+        """Return how many events were dropped."""
         counts = [
             await self._shards.client.command("HGET", keys.hooked(self._shards.crawl, shard), "lost")
             for shard in range(self._shards.count)

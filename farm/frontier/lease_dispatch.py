@@ -1,8 +1,8 @@
-"""From a lease request to a lease: which shards are asked in which turn, and what their answers mean together.
+"""Dispatches a lease request: the order in which shards are asked, and the meaning of their answers together.
 
-A script sees its own shard only. What concerns several of them is decided here: which shard a slot asks first, a
+A script sees only its own shard. Decisions about several shards are made here: which shard a slot asks first, the
 page limit over all, and that a suspect is visited with nothing else in flight. All of this runs in one event loop:
-no other task runs between a check and what follows from it.
+no other task runs between a check and the action that depends on it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ from farm.model.outcome import FailureKind
 from farm.model.task import Idle, Lease, LeaseRequest
 
 _PRECEDENCE = ("stopped", "draining", "paused", "waiting", "limit", "empty")
-"""What several shards' refusals mean together: the first of these that any of them said."""
+"""The common meaning of several shards' refusals: the first of these that any of them returned."""
 HALTED = ("stopped", "draining", "paused")
 SOON_S = 0.25
 QUOTA_PORTION = 8
@@ -44,9 +44,9 @@ class LeaseDispatch:
         return ("", "", 0, "", "000", 0, "")
 
     def arguments(self, request: LeaseRequest, *, alone: bool = False) -> tuple[Arg, ...]:
-        """Return a request as the scripts take it; `alone` where this node is known to hold no lease.
+        """Return a request in the form for the scripts; `alone` if this node is known to hold no lease.
 
-        Raises UsageError where a part of it cannot be stored.
+        Raises UsageError if a part of it cannot be stored.
         """
         if not request.request_id or {"\0", "\n"} & {*request.slot, *request.request_id, *request.egress}:
             raise UsageError("A lease request needs an id, and no part of it may hold a NUL or a line break.")
@@ -63,7 +63,6 @@ class LeaseDispatch:
 
     async def lease_from(self, home: int, request: LeaseRequest) -> Lease | Idle:
         """Ask the shards in turn, `home` first unless the slot's run there is over."""
-        self._quarantine.vacated(request.slot)
         order = self._shards.order(await self._first(request, home))
         return await self._unless_fed(await self._ask(order, request, []), request)
 
@@ -78,7 +77,7 @@ class LeaseDispatch:
         return self._affinity.first(request, home, (await self._shards.terms()).affinity_run)
 
     async def granted(self, shard: int, reply: Sequence[Any], request: LeaseRequest) -> Lease | Idle:
-        """Return what an ack granted; where its shard had nothing, ask the others."""
+        """Return the lease that an ack granted; if its shard had none, ask the others."""
         got = await self._read(shard, reply, request)
         if isinstance(got, Idle) and self._shards.count > 1:
             order = self._shards.order(self._shards.home(request.request_id, None))
@@ -109,9 +108,7 @@ class LeaseDispatch:
                 if reply is None:
                     is_away = True
                     continue
-                # What one shard was refused no other has: nothing is left to borrow.
-                may_borrow = all(idle.reason != "limit" for idle in refusals)
-                got = await self._read(shard, reply, request, may_borrow=may_borrow)
+                got = await self._read(shard, reply, request)
             if isinstance(got, Lease):
                 self._affinity.note(request, shard, anew=bool(refusals))
                 return got
@@ -121,7 +118,7 @@ class LeaseDispatch:
         if self._shards.count == 1:
             return refusals[0]
         if is_away:
-            # What it has nobody knows, so the crawl is not at its end.
+            # Its contents are unknown, so the crawl does not count as finished.
             halted = [idle for idle in refusals if idle.reason in HALTED]
             return halted[0] if halted else Idle("waiting", SOON_S)
         return await self._suspect(suspects, request) or await self._together(refusals)
@@ -143,15 +140,13 @@ class LeaseDispatch:
         """Record that a slot no longer holds its lease."""
         self._quarantine.settled(lease)
 
-    async def _read(
-        self, shard: int, reply: Sequence[Any], request: LeaseRequest, *, may_borrow: bool = True
-    ) -> Lease | Idle:
+    async def _read(self, shard: int, reply: Sequence[Any], request: LeaseRequest) -> Lease | Idle:
         """Return what a shard answered; bury an entry that cannot be read, and request the next."""
         asked = request
         while True:
             if reply[0] == b"IDLE":
                 idle = Idle(reason=reply[1].decode(), retry_in_s=reply[2] / 1000)
-                lendable = may_borrow and idle.reason == "limit" and self._shards.count > 1
+                lendable = idle.reason == "limit" and self._shards.count > 1
                 if not lendable or not await allow_more(self._shards, shard, request.limit):
                     return idle
             else:
@@ -201,7 +196,7 @@ class _Run:
 class ShardAffinity:
     """How many leases in a row each slot got from one shard, so that none is served alone while others have work.
 
-    A script hands out the best of its own shard and knows of no other: only the caller can go elsewhere. A slot
+    A script grants the best URL of its own shard and knows no other: only the caller can ask another shard. A slot
     belongs to one node, so its run concerns no other node, and need not outlive the process.
     """
 
@@ -261,10 +256,6 @@ class Quarantine:
         if self._held.get(lease.slot) == lease:
             del self._held[lease.slot]
 
-    def vacated(self, slot: str) -> None:
-        """Record that a slot holds nothing: it requests a lease. One that it has lost was not settled."""
-        self._held.pop(slot, None)
-
     @contextmanager
     def requesting(self) -> Iterator[None]:
         """Count a request for a URL that is no suspect."""
@@ -288,7 +279,7 @@ class Quarantine:
 
 
 async def allow_more(shards: Shards, shard: int, limit: int) -> bool:
-    """Let a shard hand out some more leases under the page limit; False when nothing is left to lend.
+    """Let a shard grant some more leases within the page limit; False when nothing is left to lend.
 
     The limit is lent in small portions, so that it is never exceeded. A shard that is refused borrows from the
     first one; when all is lent, what other shards do not need is withdrawn from them and lent again.

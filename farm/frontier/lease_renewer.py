@@ -1,4 +1,4 @@
-"""Leases are renewed from a thread of their own, over a connection of their own.
+"""Renews leases from a separate thread, over a separate connection.
 
 The client is synchronous on purpose: an event loop that is busy with the browser's work cannot starve it.
 """
@@ -46,11 +46,11 @@ class RedisLeaseRenewer:
         self._silent: set[int] = set()
 
     def renew(self, leases: Sequence[Lease]) -> list[bool | None]:
-        """Extend each lease by the visibility timeout; False where it is lost, None where its shard is silent.
+        """Extend each lease by the visibility timeout; False if it is lost, None if its shard does not answer.
 
-        Without leases it still advances the crawl's virtual clock. Every shard is asked, whatever another answers:
-        leases on a master that is there must not expire because another is away. Raises FrontierUnavailable where
-        no shard answers: the caller renews again soon anyway.
+        Without leases it still advances the crawl's virtual clock. Every shard is called, whatever another
+        answers: leases on a live master must not expire because another is unavailable. Raises FrontierUnavailable
+        if no shard answers: the caller soon renews again anyway.
         """
         places: dict[int, list[int]] = {shard: [] for shard in range(self._shards)}
         for place, lease in enumerate(leases):
@@ -74,7 +74,7 @@ class RedisLeaseRenewer:
         return kept
 
     def heartbeat(self, node: Identity) -> NodeState:
-        """Say in every shard that the node is alive. Raises where no shard answers."""
+        """Send the node's heartbeat to every shard. Raises FrontierUnavailable if no shard answers."""
         client, standings = self._connected(), []
         failed: FarmError | None = None
         for shard in sorted(range(self._shards), key=self._silent.__contains__):

@@ -1,4 +1,4 @@
-"""The nodes of a crawl as a person counts them: the processes of one node together, those that are gone included.
+"""The nodes of a crawl for users: the processes of one node together, lost and ended nodes included.
 
 A node of several processes is registered under its name, and each of its processes under NAME/NUMBER.
 """
@@ -10,12 +10,12 @@ from typing import Any
 from farm.frontier.nodes import NodeEntry, NodeFlow
 
 ENDED_SHOWN = 20
-"""How many nodes that are gone are told of, the last ones."""
+"""How many lost and ended nodes are listed, the last ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessStatus:
-    """One process of a node that is at work: its process id, and how many contexts it was given."""
+    """One process of a live node: its process id, and its number of contexts."""
 
     pid: int
     contexts: int
@@ -41,12 +41,12 @@ class NodeStatus:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it is at work."""
+        """Whether it is live."""
         return self.state in {"running", "draining"}
 
 
 def status_of_nodes(entries: Sequence[NodeEntry], flows: Sequence[NodeFlow]) -> list[NodeStatus]:
-    """Return the nodes at work by name, and after them the last ones that are gone, the latest first."""
+    """Return the live nodes by name, and after them the last lost and ended ones, the latest first."""
     by_name: dict[str, list[NodeEntry]] = {}
     for entry in entries:
         by_name.setdefault(node_of(entry.name), []).append(entry)
@@ -58,12 +58,12 @@ def status_of_nodes(entries: Sequence[NodeEntry], flows: Sequence[NodeFlow]) -> 
 
 
 def node_of(name: str) -> str:
-    """Return the node whose process it is; its own name where it is none."""
+    """Return the name of a process's node; a node's own name is returned unchanged."""
     return name.partition("/")[0]
 
 
 def _status(name: str, parts: Sequence[NodeEntry], memory: Mapping[str, int]) -> NodeStatus:
-    """Return what the entries of one node come to; one of its own name speaks for all."""
+    """Return the status from the entries of one node; an entry with its own name decides."""
     own = next((part for part in parts if part.name == name), None)
     alive = [part for part in parts if part.is_alive]
     first = own or min(parts, key=lambda part: (not part.is_alive, part.silent_s))

@@ -1,11 +1,11 @@
-"""The nodes at work on a crawl, by what each has said last: its name, its flow, and that it feeds the crawl.
+"""The nodes of a crawl: their names, their flows, and whether they feed the crawl.
 
-A node registers under its name before its first lease, says every few seconds that it is alive (`heartbeat`, or
+A node registers under its name before its first lease, sends a heartbeat every few seconds (`heartbeat`, or
 the lease renewer from a thread of its own), and unregisters when it ends. A node that is silent for longer than
-the crawl's terms allow is taken for dead: the next call of `maintain` returns its leases to their queues. An
-incarnation is one life of a node: a text without spaces that no other life has.
+the crawl's terms allow is considered dead: the next call of `maintain` returns its leases to their queues. An
+incarnation is one run of a node: a unique text without spaces.
 
-While a node feeds the crawl from sitemaps, an empty frontier is not the crawl's end. What always holds: its mark
+While a node feeds the crawl from sitemaps, an empty frontier is not the crawl's end. Invariants: its mark
 is set before the crawl can be seen to be empty, and removed after its last URL was added; the mark of a node that
 dies expires.
 """
@@ -26,7 +26,7 @@ from farm.policy.capacity import Flow, together
 
 ANY = ANY_INCARNATION
 FRESH_S = 10.0
-"""A node whose report of its flow is older has ended, or cannot reach Redis."""
+"""A node whose report is older has ended, or cannot reach Redis."""
 _AT_WORK = frozenset({"running", "draining"})
 MOST_REPORTS = 500
 """How many nodes' figures are kept."""
@@ -39,7 +39,7 @@ _FIELDS = 7
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What `register` came to.
+    """The result of `register`.
 
     `granted` says whether the name is this incarnation's. If so, `returned` leases of its predecessor went back to
     their queues; otherwise the holder of the name was alive `silent_s` seconds ago.
@@ -86,7 +86,7 @@ class NodeRegistry:
         """Register a node under its name, unless a live node has it.
 
         `predecessor` is an incarnation that the caller knows to be dead (its own last life), or `ANY`. Raises
-        UsageError where the name or the incarnation cannot be kept.
+        UsageError if the name or the incarnation cannot be kept.
         """
         if not name or not incarnation or {*" \0\n"} & {*name, *incarnation}:
             raise UsageError(
@@ -101,7 +101,7 @@ class NodeRegistry:
         return Registration(granted=True, returned=number)
 
     async def heartbeat(self, name: str, incarnation: str) -> NodeState:
-        """Say that the node is alive."""
+        """Send the node's heartbeat."""
         standings = await self._shards.each("heartbeat", name, incarnation)
         return state_over_shards([int(one) for one in standings])
 
@@ -134,18 +134,16 @@ class NodeRegistry:
             )
 
     async def resume(self, name: str = "") -> None:
-        """Take back that the node is to end; without a name that of all nodes."""
+        """Remove the mark of the node, or without a name those of all nodes."""
         await self._shards.each("drain", name, "resume")
 
     async def is_drained(self, name: str) -> bool:
-        """Whether the node is asked to end."""
+        """Whether the node is marked as drained."""
         return bool(await self._shards.run(0, "drain", name, "ask"))
 
     async def _listed(self, *, with_leased: bool = True) -> Sequence[tuple[NodeEntry, bool]]:
         """Return the entries of all shards as one, each with whether it is registered."""
-        # Every shard knows the same nodes; of their leases each knows its own.
-        asked = self._shards.each("nodes", 1) if with_leased else self._first()
-        first, *others = await asked
+        first, *others = await self._shards.each("nodes", int(with_leased))
         leased = Counter[bytes]()
         for flat in others:
             leased.update({flat[at]: int(flat[at + 5]) for at in range(0, len(flat), _FIELDS)})
@@ -158,7 +156,7 @@ class NodeRegistry:
             entry = NodeEntry(
                 name=name.decode(errors="replace"),
                 incarnation=incarnation.decode(errors="replace"),
-                # Times that no clock has told would be no dates to whoever shows them.
+                # Impossible times could not be shown as dates.
                 silent_s=min(max(0, silent_ms) / 1000, LONGEST_SILENCE_S),
                 state=state.decode(errors="replace") or "running",
                 leased=int(here) + leased[name],
@@ -166,9 +164,6 @@ class NodeRegistry:
             )
             found.append((entry, is_registered))
         return found
-
-    async def _first(self) -> Sequence[Any]:
-        return [await self._shards.run(0, "nodes", 0)]
 
     async def is_alive(self, name: str) -> bool:
         """Whether a node of this name is registered and was not silent for too long."""
@@ -205,7 +200,7 @@ class NodeFlow:
 
 
 class RedisFlowStore:
-    """What each node of a crawl has measured of its flow, for whoever shows or plans it."""
+    """The measured flow of each node of a crawl, for views and plans."""
 
     def __init__(self, client: RedisClient, crawl: keys.Named) -> None:
         self._client = client
@@ -236,7 +231,7 @@ class RedisFlowStore:
         await self._client.command("HSET", self._key, node, orjson.dumps(told))
 
     async def _forget_oldest(self) -> None:
-        """Keep the last reports alone: nodes that come and go have names without end."""
+        """Keep only the last reports: the names of short-lived nodes are unbounded."""
         if await self._client.command("HLEN", self._key) <= MOST_REPORTS:
             return
         old = [one.node for one in (await self.read())[MOST_REPORTS:]]
@@ -244,7 +239,7 @@ class RedisFlowStore:
             await self._client.command("HDEL", self._key, *old)
 
     async def read(self) -> list[NodeFlow]:
-        """Return every node's last report, the newest first; what cannot be read is left out."""
+        """Return every node's last report, the newest first; unreadable ones are left out."""
         now_s = await self._now_s()
         found = []
         for node, stored in (await self._client.command("HGETALL", self._key)).items():

@@ -16,23 +16,23 @@ from farm.frontier.shards import Shards
 OUTBOX_BATCH = 200
 """How many items of an outbox are delivered in one call."""
 MOST_ROUNDS = 50
-"""Of one delivery: what is left then comes with the next, so that what else is due waits some seconds at most."""
+"""The time of one delivery: the rest follows with the next one, so that other work waits a few seconds at most."""
 REPLICATED_WITHIN_MS = 100
 AT_ONCE_MS = 1
-"""For a master whose replicas were late a moment ago: nothing else waits for them again."""
+"""The wait for a master whose replicas were just late: nothing else waits for them again."""
 _BARE = 32
 """The length of a bare fingerprint in an outbox; a link is longer."""
 
 
 def addressed(link: bytes, shard: int) -> bytes:
-    """Return a link, or a bare fingerprint, as a script takes it for another shard."""
+    """Return a link, or a bare fingerprint, in a script's form for another shard."""
     return b"<%d>" % shard + link
 
 
 async def deliver(
     shards: Shards, source: int, late: set[int] | None = None, here: Collection[int] | None = None
 ) -> int:
-    """Deliver what waits in one shard's outboxes; return how many items were delivered.
+    """Deliver the items in one shard's outboxes; return how many were delivered.
 
     `late` are shards whose replicas did not follow in time; those that do not now are added. `here` are the shards
     that answer; all of them unless it is given.
@@ -67,9 +67,10 @@ async def _deliver_to(shards: Shards, source: int, target: int, late: set[int]) 
 
 
 async def lost_links(shards: Shards) -> list[str]:
-    """Say of which links a shard's master lost what had been delivered to it, a sentence for each pair of shards.
+    """Return a sentence for each pair of shards whose delivered links were lost with a master.
 
-    What was delivered is read before what has arrived, which only grows: links on their way are not lost.
+    The number of delivered links is read before that of received ones, which only grows: links in transit are not
+    lost.
     """
     delivered: list[dict[int, int]] = []
     for source in range(shards.count):
@@ -99,7 +100,7 @@ def _sentences(
 
 
 async def _counts(shards: Shards, shard: int, name: str) -> dict[int, int]:
-    """Return what a hash counts, by the number of the other shard; what is no number is left out."""
+    """Return the counts of a hash, by the number of the other shard; invalid ones are left out."""
     key = keys.prefix(shards.crawl, shard) + name
     stored: dict[Any, Any] = await shards.client.command("HGETALL", key)
     return {int(other): int(count) for other, count in stored.items() if other.isdigit() and count.isdigit()}

@@ -1,9 +1,7 @@
-"""How long Redis keeps a crawl that is over: its keys end by themselves, unless it is gone on with before.
+"""How long Redis keeps a finished crawl: its keys expire, unless the crawl is continued before.
 
 What always holds: the keys that every call looks for end first, so that nobody takes a part of a crawl for the
-whole. Whoever goes on with a crawl keeps it before anything else. The first shard is the first one to end and the
-last one to be kept: where somebody dies in the middle of either, it tells the next one that there is something to
-keep.
+whole. Whoever goes on with a crawl keeps it before anything else.
 """
 
 from collections.abc import Sequence
@@ -12,7 +10,7 @@ from farm.frontier import keys
 from farm.frontier.client import RedisClient
 
 AFTER_S = 60.0
-"""How much longer all but the first keys are there: on a Cluster they lie on servers with clocks of their own."""
+"""How much longer all but the first keys exist: on a Cluster they are on servers with different clocks."""
 _AT_ONCE = 500
 _FIRST = frozenset({b"ctl", b"crawl"})
 _OWN_ENDS = frozenset({b"once", b"announced", b"hooked", b"hookclaim"})
@@ -22,30 +20,30 @@ _LASTING = frozenset({b"flow", b"feeds"})
 
 
 async def expire_crawl(client: RedisClient, name: str, after_s: float) -> None:
-    """Let all keys of a crawl end after so many seconds, unless `keep_crawl` is called before."""
+    """Let all keys of a crawl expire after some seconds, unless `keep_crawl` is called before."""
     first, others = await _found(client, name)
     await _set(client, first, f"{1000 * after_s:.0f}")
     await _set(client, others, f"{1000 * (after_s + AFTER_S):.0f}")
 
 
 async def keep_crawl(client: RedisClient, name: str) -> bool:
-    """Keep a crawl whose keys were to end; return whether they were."""
+    """Make the keys of a crawl persistent; return whether they would have expired."""
     if await ends_in_s(client, name) is None:
         return False
     first, others = await _found(client, name)
     await _set(client, others, "")
-    await _set(client, first, "", is_first_last=True)
+    await _set(client, first, "")
     return True
 
 
 async def ends_in_s(client: RedisClient, name: str) -> float | None:
-    """Return in how many seconds a crawl ends; None where it stays."""
+    """Return after how many seconds a crawl expires; None if it does not."""
     left_ms = int(await client.command("PTTL", keys.crawl(name)))
     return left_ms / 1000 if left_ms >= 0 else None
 
 
 async def _found(client: RedisClient, name: str) -> tuple[list[bytes], list[bytes]]:
-    """Return the keys that are kept with the crawl: those that every call looks for, and the others."""
+    """Return the keys of the crawl: those that every call reads, and the others."""
     beside = f"{{{name}:robots}}:".encode()
     first, others = list[bytes](), list[bytes]()
     for key in await client.keys(keys.every_key(keys.check_name(name))):
@@ -62,13 +60,11 @@ def _ends_by_itself(name: bytes) -> bool:
     return name.partition(b":")[0] in _OWN_ENDS or name.startswith(b"proxied:")
 
 
-async def _set(
-    client: RedisClient, found: Sequence[bytes], after_ms: str, *, is_first_last: bool = False
-) -> None:
+async def _set(client: RedisClient, found: Sequence[bytes], after_ms: str) -> None:
     by_tag: dict[bytes, list[bytes]] = {}
     for key in found:
         by_tag.setdefault(key.partition(b"}")[0], []).append(key)
-    for tag, tagged in sorted(by_tag.items(), reverse=is_first_last):
+    for tag, tagged in by_tag.items():
         for start in range(0, len(tagged), _AT_ONCE):
             declared = f"{tag.decode()}}}:absent"
             await client.run("expire", declared, "", after_ms, *tagged[start : start + _AT_ONCE])

@@ -1,10 +1,9 @@
-"""The Lua transitions as the server keeps them: the files of `lua/` and their parts of `lua/lib/`, one library.
+"""The library of Lua transitions: the files of `lua/` and their parts of `lua/lib/`.
 
-A file is one transition and opens with its contract. A part says `-- Uses: part (functions)` in its header, and
-is placed behind the parts that it uses. A contract that is missing, a use that is not said, parts that use each
-other, and a part that would do more at loading than declare are errors at import, so that no such script
-reaches a server. The library and its functions are named after their text: nodes of different versions share a
-server, each with its own.
+A file is one transition and opens with its contract. A part says `-- Uses: part (functions)` in its header, and is
+placed after the parts that it uses. A missing contract, an undeclared use, parts that use each other, and a part
+that does more at loading than declare are errors at import, so that no such script reaches a server. The library
+and its functions are named after their text, so that nodes of different versions can share a server.
 """
 
 import re
@@ -36,7 +35,7 @@ _COMMENT = re.compile(r"^ *--.*\n", re.MULTILINE)
 _WORD = re.compile(r"'(?:[^'\\]|\\.)*'|--[^\n]*|\b[A-Z][A-Z_]*\b")
 
 _GIVEN = {"KEYS": "keys", "ARGV": "args", "call": "redis.call"}
-"""What each call is handed; every other variable of the parts begins as nil."""
+"""The arguments of each call; every other variable of the parts starts as nil."""
 
 
 class BadScript(ValueError):
@@ -53,12 +52,12 @@ class Library:
     """Script -> its flags."""
 
     def function(self, script: str) -> str:
-        """Return what FCALL is sent."""
+        """Return the arguments of FCALL."""
         return f"{self.name}_{script}"
 
 
 def compose(bodies: Mapping[str, str], parts: Mapping[str, str]) -> Library:
-    """Check the scripts and their parts, and make one library of them."""
+    """Check the scripts and their parts, and combine them into one library."""
     text = "\n".join(parts.values())
     variables = [name for names in _VARIABLES.findall(text) for name in names.split(", ")]
     _refuse_what_would_stay(bodies, parts, variables, _FUNCTION.findall(text))
@@ -84,7 +83,7 @@ def compose(bodies: Mapping[str, str], parts: Mapping[str, str]) -> Library:
 def _refuse_what_would_stay(
     bodies: Mapping[str, str], parts: Mapping[str, str], variables: list[str], functions: list[str]
 ) -> None:
-    """Raise where a call could leave something to the next one, or a name means two things."""
+    """Raise BadScript if a call could leave state to the next one, or a name has two meanings."""
     for name, part in parts.items():
         if line := _DONE_AT_LOADING.search(_VARIABLES.sub("", _CONSTANTS.sub("", part))):
             raise BadScript(f"{name}.lua does more at loading than declare: {line[0]}")
@@ -101,7 +100,7 @@ def _refuse_what_would_stay(
 def in_order(parts: Mapping[str, str]) -> dict[str, str]:
     """Return the parts so that each comes behind those it uses.
 
-    Raises BadScript where a part calls a function that its header does not name, names one that it does not call,
+    Raises BadScript if a part calls a function that its header does not name, names one that it does not call,
     calls one above its declaration, or where parts use each other.
     """
     owners = {function: name for name, text in parts.items() for function in _FUNCTION.findall(text)}

@@ -1,6 +1,6 @@
-"""Sentinels: connections that lead to whichever server is the master, as the Sentinels know it at that moment.
+"""Sentinels: connections to the current master, as the Sentinels know it.
 
-Every new connection asks them, and looks whether the server takes itself for the master too: Sentinels that were
+Every new connection asks them, and checks that the server considers itself the master too: Sentinels that were
 cut off name the old one. After an error that a failover brings, the pool has the next call connect anew.
 """
 
@@ -19,7 +19,7 @@ from farm.frontier.address import Host
 from farm.frontier.faults import FOREIGN, NeverSent, reason_of
 
 ASK_TIMEOUT_S = 1.0
-"""For each Sentinel; a service has three or five."""
+"""The deadline for each Sentinel; a service has three or five."""
 
 
 class Sentinels:
@@ -36,7 +36,7 @@ class Sentinels:
         }
 
     async def master(self) -> Host:
-        """Return where the master is. Raises redis-py's ConnectionError where no Sentinel says."""
+        """Return the address of the master. Raises redis-py's ConnectionError if no Sentinel answers."""
         said = []
         for host in self._hosts:
             client: Any = redis.asyncio.Redis(
@@ -73,7 +73,7 @@ class Sentinels:
         raise self._nobody(said)
 
     def _found(self, asked: Host, found: Sequence[Any]) -> Host:
-        # Whoever answers is asked first the next time.
+        # The Sentinel that answers is asked first the next time.
         self._hosts = (asked, *(host for host in self._hosts if host != asked))
         name, port = found
         return (name.decode() if isinstance(name, bytes) else str(name), int(port))
@@ -83,7 +83,7 @@ class Sentinels:
 
 
 class _AsyncToMaster:
-    """A connection to whichever server is the master when it is made."""
+    """A connection to the server that is the master when it is made."""
 
     def __init__(self, *, sentinels: Sentinels, **options: Any) -> None:
         self._sentinels = sentinels

@@ -1,4 +1,4 @@
-"""The shards of one crawl: which one a site lives in, how a transition gets there, what their counters add up to.
+"""The shards of one crawl: the shard of a site, calls of transitions, and the sums of counters.
 
 All state of one site is in one shard, so that every decision about it is one script. A standalone server has one
 shard; on a Cluster their number is fixed when the crawl is created. A script sees its own shard only, so links
@@ -27,7 +27,7 @@ from farm.model.tiers import TierCounts
 BANDS = 10
 STATES = ("running", "paused", "draining", "stopped")
 BATCH = 500
-"""How many links or ids one call takes; more would hold up every other caller."""
+"""How many links or ids one call takes; more would delay all other clients."""
 
 _TEXT = (files("farm.frontier") / "lua" / "lib" / "layout.lua").read_text()
 
@@ -41,7 +41,7 @@ def _declared(text: str) -> dict[str, int]:
 
 
 def _kinds_of(layout: str) -> str:
-    kinds: list[str] = re.findall(rf"^local {layout}_LAYOUT, .* = '<([diI]+)'", _TEXT, re.MULTILINE)
+    kinds: list[str] = re.findall(rf"^local {layout}_LAYOUT, .* = '<([di]+)'", _TEXT, re.MULTILINE)
     return kinds[0]
 
 
@@ -83,7 +83,7 @@ class Shards:
         return await self.client.run(name, self._ctls[shard], self._own(), *args)
 
     async def attempt(self, shard: int, name: str, *args: Arg, in_doubt: bool) -> Any | None:
-        """Run a transition on one shard; None where its server is away, as `RedisClient.attempt` has it.
+        """Run a transition on one shard; None if its server is away, as `RedisClient.attempt` has it.
 
         A single shard is waited for.
         """
@@ -114,7 +114,7 @@ class Shards:
     async def stats(self) -> Stats:
         """Return the crawl's numbers, summed over all shards.
 
-        Raises CrawlGone where the crawl was deleted, CrawlUnreadable where its counters cannot be read.
+        Raises CrawlGone if the crawl was deleted, CrawlUnreadable if its counters cannot be read.
         """
         replies = await self._replies()
         try:
@@ -161,7 +161,7 @@ def counters_in_order(counters: Mapping[str, float]) -> list[str]:
 
 
 def decode_counters(stored: bytes) -> dict[str, int]:
-    """Return the counters by name; raises ValueError where they are none."""
+    """Return the counters by name; raises ValueError if they are none."""
     try:
         values = _LAYOUT.unpack(stored)
     except struct.error as error:
@@ -171,7 +171,7 @@ def decode_counters(stored: bytes) -> dict[str, int]:
 
 def encode_counters(counters: Mapping[str, float]) -> bytes:
     """Return the counters as they are stored."""
-    kinds = (float if kind == "d" else int for kind in _KINDS)
+    kinds = (int if kind == "i" else float for kind in _KINDS)
     return _LAYOUT.pack(
         *(kind(value) for kind, value in zip(kinds, counters_in_order(counters), strict=True))
     )
@@ -180,7 +180,7 @@ def encode_counters(counters: Mapping[str, float]) -> bytes:
 def stats_of(replies: Sequence[tuple[bytes, Sequence[bytes], Sequence[bytes]]]) -> Stats:
     """Sum what each shard answers to `stats`; the first one's state is the crawl's.
 
-    Raises ValueError where something else stands there.
+    Raises ValueError if something else stands there.
     """
     shards, dead_by_reason, tiers = [], dict[str, int](), Counter[str]()
     try:

@@ -1,4 +1,4 @@
-"""What a crawl's nodes agree on about leasing; kept in Redis when the crawl is created."""
+"""The terms of leasing on which a crawl's nodes agree; stored in Redis when the crawl is created."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 class Terms:
     """How leases behave.
 
-    `clock_step_s` is how far virtual time moves at most between two observations; every node must tick
-    more often than that. `silence_s` is after how long without a heartbeat a registered node is taken for dead;
-    longer than a clock's step, or the first call after an outage would kill every node. `lives` is at how many
-    deaths of nodes a URL may have been leased alone: with the last of them it is buried as `worker_died`.
-    `affinity_run` is how many leases in a row a slot gets from one site while others wait: a context that stays
-    renders quicker, and by so much the shares of equal sites differ. `max_queued` is how many URLs may wait at
-    once, `site_queued` how many of one site and priority; 0 means any number.
+    `clock_step_s` is how far virtual time moves at most between two observations; every node must tick more often
+    than that. `silence_s` is after how long without a heartbeat a registered node is considered dead; longer than
+    a clock's step, or the first call after an outage would kill every node. `lives` is at how many deaths of nodes
+    a URL may have been leased alone: with the last of them it is buried as `worker_died`. `affinity_run` is how
+    many leases in a row a slot gets from one site while others wait: a context that stays on its site renders
+    faster, but the shares of equal sites differ by this much. `max_queued` is how many URLs may wait at once,
+    `site_queued` how many of one site and priority; 0 means any number.
     """
 
     visibility_s: float = 30.0
@@ -111,7 +111,7 @@ class Politeness:
 
 @dataclass(frozen=True, slots=True)
 class SiteTerms:
-    """The limits of one site in place of the crawl's; 0 means that the crawl's hold.
+    """The limits of one site, which replace the crawl's; 0 means the crawl's.
 
     `first_in_flight` is how many visits there are at once before anything is known of the site, `in_flight` how
     many there may ever be.

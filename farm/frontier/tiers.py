@@ -1,7 +1,7 @@
-"""What all nodes know of the renderers that cost less than the browser, by template.
+"""The counts of the renderers that cost less than the browser, by template, over all nodes.
 
-What a visit shows rides along with its acknowledgement, and what is known afterwards comes back with the reply
-(`lua/lib/tiers.lua`), so that no visit asks for it. What is read here is for people.
+The results of a visit are sent with its acknowledgement, and the reply has the new counts (`lua/lib/tiers.lua`),
+so that no visit needs an extra request. The functions that read here are for reports.
 """
 
 import asyncio
@@ -23,13 +23,13 @@ from farm.model.tiers import EXAMPLE_CHARS, TierNotes, TierState
 TEMPLATE_CHARS = 500
 Known = Mapping[Renderer, TierState]
 TellTiers = Callable[[str, Known | None], None]
-"""Receives a template and what is known of each renderer there; None where there is no place for the template."""
+"""Receives a template and the counts of each renderer there; None if there is no place for the template."""
 _FIELDS = ("agreed", "failures", "unfit", "taken", "confirmed")
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateReport:
-    """A template as `farm render-report` shows it; `examples` are the last differences by renderer."""
+    """A template in `farm render-report`; `examples` are the last differences by renderer."""
 
     template: str
     site: str
@@ -40,7 +40,7 @@ class TemplateReport:
 
 
 def encode_notes(notes: TierNotes, task: UrlTask) -> bytes:
-    """Return the notes as `ack` takes them, with the entry that visits the task's page again."""
+    """Return the notes in the form for `ack`, with the entry that visits the task's page again."""
     return orjson.dumps(
         {
             "id": blake2b(notes.template.encode(), digest_size=16).hexdigest(),
@@ -67,7 +67,7 @@ def _line(text: str) -> str:
 
 
 def decode_known(reply: Sequence[Any]) -> Known | None:
-    """Return what an ack says is known now; None where there is no place for the template."""
+    """Return the counts in the reply of an ack; None if there is no place for the template."""
     if list(reply) == [b"full"]:
         return None
     known = {}
@@ -78,15 +78,15 @@ def decode_known(reply: Sequence[Any]) -> Known | None:
 
 
 class RedisTiers:
-    """The templates of one crawl, and what is known of their renderers."""
+    """The templates of one crawl, and the counts of their renderers."""
 
     def __init__(self, shards: Shards) -> None:
         self._shards = shards
         self.tell: TellTiers | None = None
-        """Is told what is known of a template whenever that has changed by a visit of this node."""
+        """Called with the counts of a template whenever a visit of this node has changed them."""
 
     def heard(self, notes: TierNotes, reply: Sequence[Any]) -> None:
-        """Pass on what the reply of an ack says of its template."""
+        """Pass on the counts in the reply of an ack."""
         known = decode_known(reply)
         if self.tell is not None and (known is None or known):
             self.tell(notes.template, known)

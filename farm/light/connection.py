@@ -1,6 +1,6 @@
 """One connection to the light engine: CDP in messages of a WebSocket, over a socket of the file system.
 
-What always holds: a call ends with its answer, at its deadline, or with the connection; no message and no visit
+Invariants: a call ends with its answer, at its deadline, or with the connection; no message and no visit
 brings more bytes than a bound, beyond which the connection is closed; an event that nobody listens to is dropped
 unread. The client is of this package because it has to do little: frames go to one known program on this machine,
 and not through proxies that a mask would have to protect.
@@ -24,9 +24,9 @@ from farm.model.outcome import FailureKind
 
 OPEN_S = 5.0
 MOST_MESSAGE_BYTES = 96 * 2**20
-"""What a page says of itself has 20 million characters at most, most of which are written as one or two bytes."""
+"""Bytes of a message: the contents of a page have at most 20 million characters, mostly of one or two bytes."""
 MOST_VISIT_BYTES = 256 * 2**20
-"""Of all messages of a visit, those of its requests included: a page can make a million."""
+"""Bytes of all messages of a visit, including those of its requests: a page can make a million."""
 MOST_HEAD_BYTES = 8192
 _ACCEPT = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _TEXT, _CLOSE, _PING, _PONG, _CONTINUED = 0x1, 0x8, 0x9, 0xA, 0x0
@@ -47,7 +47,7 @@ class LightConnection(asyncio.Protocol):
     def __init__(self) -> None:
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.listeners: dict[bytes, Take] = {}
-        """What takes the events, by their names."""
+        """The listeners of events, by their names."""
         self._key = b64encode(secrets.token_bytes(16)).decode()
         self._upgraded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._transport: asyncio.Transport | None = None
@@ -59,7 +59,7 @@ class LightConnection(asyncio.Protocol):
 
     @classmethod
     async def open(cls, path: Path) -> "LightConnection":
-        """Connect to the engine; raises OSError where it does not listen, TimeoutError, or SlotLost."""
+        """Connect to the engine; raises OSError if it does not listen, TimeoutError, or SlotLost."""
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(OPEN_S):
             _, connection = await loop.create_unix_connection(cls, str(path))
@@ -67,7 +67,7 @@ class LightConnection(asyncio.Protocol):
         return connection
 
     async def opened(self) -> None:
-        """Wait until messages can be sent; raises SlotLost where the connection closes first."""
+        """Wait until messages can be sent; raises SlotLost if the connection closes first."""
         watched: list[asyncio.Future[Any]] = [self.lost, self._upgraded]
         try:
             await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
@@ -102,7 +102,7 @@ class LightConnection(asyncio.Protocol):
         return result if isinstance(result, dict) else {}
 
     def check(self) -> None:
-        """Raise SlotLost where the connection is closed."""
+        """Raise SlotLost if the connection is closed."""
         if self.lost.done():
             raise SlotLost(FailureKind.CRASH, f"the light engine's connection: {self.lost.result()}")
 
@@ -129,11 +129,11 @@ class LightConnection(asyncio.Protocol):
         )
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell all who wait."""
+        """Wake all waiting callers."""
         self.close(str(exc) if exc is not None else "it was closed")
 
     def data_received(self, data: bytes) -> None:
-        """Take what came apart into messages."""
+        """Split the received bytes into messages."""
         self._received += data
         self._visit_bytes += len(data)
         if self._visit_bytes > MOST_VISIT_BYTES:
@@ -165,7 +165,7 @@ class LightConnection(asyncio.Protocol):
         return True
 
     def _frame(self, at: int) -> int | None:
-        """Take the frame that begins there; return where it ends, None where more has to come."""
+        """Process the frame at this position; return its end, None if it is incomplete."""
         have = len(self._received)
         if have < at + 2:
             return None

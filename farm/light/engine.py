@@ -99,7 +99,7 @@ class LightEngine:
     def _launch(self) -> int:
         """Start the launcher; return where the engine's calls wait for an answer. Runs in a thread.
 
-        Raises OSError where it does not become the engine.
+        Raises OSError if it does not become the engine.
         """
         self._folder.mkdir(mode=0o700, parents=True)
         ours, theirs = socket.socketpair()
@@ -151,7 +151,7 @@ class LightEngine:
                 return
 
     async def connect(self) -> LightConnection:
-        """Return a new connection; raises SlotLost, and marks the engine lost, where there is none."""
+        """Return a new connection; raises SlotLost, and marks the engine lost, if there is none."""
         try:
             return await LightConnection.open(self._socket)
         except (OSError, TimeoutError) as error:
@@ -164,7 +164,7 @@ class LightEngine:
         return self._folder / "cdp"
 
     def _sentence(self, why: str) -> str:
-        return f"The light engine cannot be started ({why}); take another --render."
+        return f"The light engine cannot be started ({why}); use another --render."
 
     def loss(self) -> SlotLost:
         """Return the error of a visit that this engine's death has ended."""

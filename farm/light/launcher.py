@@ -1,10 +1,10 @@
 """The launcher: a program that confines itself, and then becomes the light engine.
 
-The engine runs untrusted script without a sandbox of its own. So before it starts, and for good, this takes away
-what no page needs: files (Landlock), other processes, every system call that is not on the list (seccomp),
-privileges, and memory without end. Calls that connect it, and those that make a socket of the file system, wait
-for an answer: the descriptor at which they do is handed to whoever reads the other end of NOTIFY_FD (`permits`).
-It works for root and for any other user, needs no namespaces, and holds for all that the engine starts.
+The engine runs untrusted script without a sandbox of its own. So before it starts, the launcher permanently
+removes everything that no page needs: files (Landlock), other processes, every system call that is not on the list
+(seccomp), privileges, and unlimited memory. Calls that connect, and those that create a Unix socket, wait for an
+answer: their notification descriptor is passed to the reader of the other end of NOTIFY_FD (`permits`). It works
+for root and for any other user, needs no namespaces, and applies to everything that the engine starts.
 
 Run as `python -IS launcher.py JSON`, with what `engine.py` writes there. Standard library only.
 """
@@ -24,16 +24,16 @@ from typing import Any, NoReturn
 PROGRAM_FD = 100
 """By this number, and closed by it, the program is executed: no other execution is allowed."""
 UNUSABLE = 71
-"""The exit status where the program cannot be confined or started; NOTIFY_FD is told why."""
+"""The exit status if the program cannot be confined or started; the reason is written to NOTIFY_FD."""
 PORTS_FROM, SCOPES_FROM = 4, 6
-"""From these versions on Landlock knows ports, and signals and sockets without a name in the file system."""
+"""The versions from which Landlock restricts ports, and signals and abstract sockets."""
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _PATH_BENEATH = 1
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _MAKE_SOCK = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 9
 _BIND_TCP, _CONNECT_TCP = 1, 2
 _RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}
-"""How many rights to files each version knows; later ones know 16."""
+"""The number of file rights of each version; later ones have 16."""
 _ABSTRACT_SOCKETS, _SIGNALS = 1, 2
 
 _PR_SET_NAME, _PR_CAPBSET_DROP, _PR_SET_SECUREBITS, _PR_SET_NO_NEW_PRIVS = 15, 24, 28, 38
@@ -108,7 +108,7 @@ def limit_resources(data_bytes: int, files: int) -> None:
 
 
 def drop_privileges() -> None:
-    """Give up all capabilities, and every way to get one again."""
+    """Drop all capabilities, and every way to regain one."""
     if os.geteuid() == 0:
         _libc.prctl(_PR_SET_SECUREBITS, _KEPT_WITHOUT_ROOT, 0, 0, 0)
         for capability in range(_CAPABILITIES):
@@ -120,7 +120,7 @@ def drop_privileges() -> None:
 
 
 def restrict_files(program: str, folder: str, readable: Iterable[str]) -> None:
-    """Leave the program, what may be read, and a socket in the folder; no ports, where Landlock knows them."""
+    """Allow only the program, readable files, and a socket in the folder; no ports, if Landlock supports that."""
     version = _call("Landlock", _CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint(1))
     attributes = struct.pack("=Q", (1 << _RIGHTS.get(version, 16)) - 1)
     if version >= PORTS_FROM:
@@ -224,7 +224,7 @@ def filter_of(pid: int) -> list[Instruction]:
 
 
 def restrict_system_calls() -> int:
-    """Install the filter; return the descriptor at which the sockets of the file system wait for an answer."""
+    """Install the filter; return its notification descriptor."""
     if platform.machine() != "x86_64" or sys.maxsize < 2**32:
         raise CannotConfine(f"system calls of {platform.machine()} are not known here")
     program = b"".join(struct.pack("=HBBI", *one) for one in filter_of(os.getpid()))
@@ -243,7 +243,7 @@ def _become(program_fd: int, program: str, arguments: Iterable[str]) -> NoReturn
 
 
 def confine(given: dict[str, Any]) -> None:
-    """Confine this process, for good, and hand on the descriptor at which calls wait for an answer."""
+    """Confine this process permanently, and pass on the descriptor at which calls wait for an answer."""
     os.chdir(given["folder"])
     os.umask(0o077)
     notify = socket.socket(fileno=given["notify_fd"])

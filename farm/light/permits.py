@@ -51,7 +51,7 @@ class Permits:
         try:
             fcntl.ioctl(self._listener, RECEIVE, notice)
         except OSError as error:
-            # Who asked is gone, or was interrupted.
+            # The caller is gone, or was interrupted.
             if error.errno not in {errno.ENOENT, errno.EINTR}:
                 self.close()
             return
@@ -68,7 +68,7 @@ class Permits:
             port = self._port_of(thread, arguments[1], arguments[2])
             value = self._connect(number, arguments[0], port) if port in self._ports else value
         self.refused += value == -errno.EACCES
-        # Who asked may be gone meanwhile.
+        # The caller may be gone meanwhile.
         with suppress(OSError):
             fcntl.ioctl(self._listener, SEND, struct.pack("=QqiI", number, 0, value, flags))
 

@@ -1,7 +1,7 @@
 """The light engines and the slots that they serve.
 
 Engines start when a slot first needs one, each for a few slots; they may connect to the gateway's ports alone.
-What always holds: an engine that has died is removed with all that it left; one that has rendered its number of
+Invariants: an engine that has died is removed with all that it left; one that has rendered its number of
 pages, or has grown, gets no new slot and ends with its last one, or `RETIRE_S` later; closing ends all of them.
 """
 
@@ -38,7 +38,7 @@ FAILED_STARTS = 3
 class LightPoolParams:
     """`slots` are served by one engine; it is replaced after `pages`, or with more than `most_bytes`.
 
-    `render_for` says how a URL is rendered, `why_unfit` why its page cannot be this engine's, empty where it can.
+    `render_for` says how a URL is rendered, `why_unfit` why its page cannot be this engine's, empty if it can.
     """
 
     program: ProgramParams
@@ -89,7 +89,7 @@ class LightPool:
     async def engine_for(self, slot: str) -> LightEngine:
         """Return an engine with room for this slot, which has it until `leave`.
 
-        Raises BrowserUnavailable where none starts.
+        Raises BrowserUnavailable if none starts.
         """
         async with self._starting:
             for engine in list(self._engines):
@@ -211,7 +211,7 @@ class LightSlot:
     async def render(self, lease: Lease, answered: Answered | None = None) -> RenderedPage:
         """Visit the leased URL; raises RenderError for what the site failed at, RendererUnfit for all else.
 
-        Raises BrowserUnavailable where no engine starts.
+        Raises BrowserUnavailable if no engine starts.
         """
         task, params = lease.task, self._pool.params
         if self._pool.failure:

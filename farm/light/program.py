@@ -1,4 +1,4 @@
-"""The light engine's program: where it is, and by which arguments it is started."""
+"""The light engine's program: its path, and its arguments."""
 
 import importlib.util
 import ssl
@@ -8,12 +8,10 @@ from pathlib import Path
 from farm.model.errors import BrowserUnavailable
 
 PACKAGE = "lightpanda"
-"""The wheel that carries the program. It is never imported."""
-MISSING = (
-    "The light engine is not installed; run `pip install 'crawl-farm[light]'`, or take another --render."
-)
+"""The package that contains the program. It is never imported."""
+MISSING = "The light engine is not installed; run `pip install 'crawl-farm[light]'`, or use another --render."
 WATCHDOG_MS = 5000
-"""A script that does not let go for so long is ended, and its connection with it."""
+"""A script that runs this long without a pause is ended, together with its connection."""
 CONNECTIONS = 64
 """More than an engine has slots: a page that hangs keeps its connection until the watchdog ends it."""
 RESPONSE_BYTES = 64 * 2**20
@@ -27,7 +25,7 @@ _BUNDLES = (
 
 @dataclass(frozen=True, slots=True)
 class ProgramParams:
-    """What is the same for all pages of an engine; `loads` are the kinds of resources that are loaded.
+    """The parameters of all pages of an engine; `loads` are the kinds of resources that are loaded.
 
     `blocked_urls` are patterns of addresses with `*`; `heap_mib` bounds the scripts of each connection.
     """
@@ -43,7 +41,7 @@ class ProgramParams:
     heap_mib: int = 256
     watchdog_ms: int = WATCHDOG_MS
     data_bytes: int = 2 * 2**30
-    """Of private memory in all; an allocation beyond it ends the engine."""
+    """Bytes of private memory in all; an allocation beyond it ends the engine."""
 
 
 def find_program() -> Path:

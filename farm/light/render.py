@@ -43,7 +43,7 @@ class PageScripts(Protocol):
         ...
 
     def checked(self, said: Any) -> dict[str, Any]:
-        """Return what it came to; raises RenderError where it is not of that form."""
+        """Return what it came to; raises RenderError if it is not of that form."""
         ...
 
     def page(
@@ -78,8 +78,8 @@ async def visit_lightly(
 ) -> RenderedPage:
     """Visit the URL with the tab and return what the page showed.
 
-    `answered` is told status and headers as soon as they are there. Raises RenderError where the site failed,
-    RendererUnfit where a browser may do better, SlotLost when the tab must be replaced. Takes no longer than
+    `answered` is told status and headers as soon as they are there. Raises RenderError if the site failed,
+    RendererUnfit if a browser may do better, SlotLost when the tab must be replaced. Takes no longer than
     `page_timeout_s`.
     """
     loop = asyncio.get_running_loop()
@@ -178,7 +178,7 @@ async def _read(tab: LightTab, params: LightRenderParams, ends: float) -> dict[s
 
 
 def _taken(scripts: PageScripts, said: Any) -> dict[str, Any]:
-    """Return what the page showed, with what it `needs`, empty where nothing is known of that."""
+    """Return what the page showed, with what it `needs`, empty if nothing is known of that."""
     needs, _, answer = str(said).partition("\n")
     return {**scripts.checked(answer), "needs": needs}
 
@@ -199,7 +199,7 @@ async def _stayed(tab: LightTab, left_s: float) -> bool:
 
 
 def _why_unfit(document: Requested) -> str:
-    """Return why this engine does not show the document as a browser would; empty where it does."""
+    """Return why this engine does not show the document as a browser would; empty if it does."""
     headers = _flat(document)
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != HTML:

@@ -1,6 +1,6 @@
 """A tab of the light engine: a connection of its own, with one context, one page, and the slot's way out.
 
-It serves one site, as a browser's context does. What always holds: all that its page sends goes by the proxy that
+It serves one site, as a browser's context does. Invariants: all that its page sends goes by the proxy that
 it was opened with, or nowhere; every call has a deadline; closing the connection ends the page, whatever it does.
 """
 
@@ -100,9 +100,9 @@ class LightTab:
         self.documents.forget()
 
     async def evaluate(self, expression: str, deadline_s: float) -> Any:
-        """Evaluate in the isolated world; None where the page navigated under it.
+        """Evaluate in the isolated world; None if the page navigated under it.
 
-        Raises SlotLost at the deadline, and where the engine cannot evaluate it.
+        Raises SlotLost at the deadline, and if the engine cannot evaluate it.
         """
         shown = self.documents.count
         asking = asyncio.ensure_future(self._evaluated(expression, deadline_s))
@@ -118,7 +118,7 @@ class LightTab:
             return asking.result()
         finally:
             asking.cancel()
-            # An answer that comes too late is for nobody.
+            # An answer that arrives too late is dropped.
             asking.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
 
     async def _evaluated(self, expression: str, deadline_s: float) -> Any:
@@ -165,7 +165,7 @@ def _context_of(world: Mapping[str, Any]) -> int:
 
 
 async def open_light_tab(engine: LightEngine, proxy_url: str, params: LightTabParams, url: str) -> LightTab:
-    """Open a tab on the engine for the site of this URL; raises SlotLost where the engine cannot."""
+    """Open a tab on the engine for the site of this URL; raises SlotLost if the engine cannot."""
     connection = await engine.connect()
     tab = LightTab(engine, connection, params.reading)
     try:

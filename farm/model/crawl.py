@@ -34,9 +34,9 @@ class Stats:
     """A crawl's ledger and counters.
 
     `rendered` is the number of pages that count towards the limit; `duplicates` how many links the
-    filter dropped; `expired` how many leases reached their deadline; `left_out` how many links found no place in
-    the queue. `is_full` says that Redis has hardly any memory left, and nothing new is queued. `tiers` is what
-    `--render auto` came to.
+    filter dropped; `expired` how many leases reached their deadline; `left_out` how many links did not fit into
+    the queue. `is_full` says that Redis has hardly any memory left, so nothing new is queued. `tiers` are the
+    results of `--render auto`.
     """
 
     ledger: Ledger = field(default_factory=Ledger)
@@ -57,10 +57,10 @@ HALTED = frozenset({"draining", "stopped"})
 
 
 def seen_state(stats: Stats, *, is_fed: bool, is_worked: bool) -> str:
-    """Return what a crawl is: `running`, `paused`, `draining`, `stopped` or `finished`.
+    """Return the state of a crawl: `running`, `paused`, `draining`, `stopped` or `finished`.
 
-    Without an open URL it is finished, unless sitemaps are still read (`is_fed`), and whatever was said to it
-    before; a drain is over once no node is at work (`is_worked`).
+    Without an open URL it is finished, whatever state was set before, unless sitemaps are still being read
+    (`is_fed`). A drain has ended once no node works on the crawl (`is_worked`); it is then shown as stopped.
     """
     if stats.ledger.accepted and not stats.ledger.open and not is_fed:
         return "finished"
@@ -74,9 +74,9 @@ class NodeState(IntEnum):
     """Another incarnation uses the name: this one must end."""
     ALIVE = 1
     RETURNED = 2
-    """It was considered dead and is registered again; its earlier leases are lost."""
+    """It was considered dead and was registered again; its earlier leases are lost."""
     DRAINED = 3
-    """It is asked to end (`farm drain --node`)."""
+    """It must end (`farm drain --node`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +91,11 @@ class NodeSeen:
 
 @dataclass(frozen=True, slots=True)
 class SitePace:
-    """What is learnt of a site: how many visits it takes at once, and a second (0: no limit).
+    """The learnt limits of a site: how many visits at once, and how many a second (0: no limit).
 
     `latency_ms` is the median of its last answers, `baseline_ms` that without load; 0 where it is unknown.
-    `blocked_s` is for how long it asked not to be visited; `verdict` says what the last answers came to
-    (`refused`, `slow`, `failing`, `held`; empty where all is well).
+    `blocked_s` is for how long it must not be visited; `verdict` sums up its last answers
+    (`refused`, `slow`, `failing`, `held`; empty if all is well).
     """
 
     site: str

@@ -1,4 +1,4 @@
-"""What the way to a site brings back: answers, failures of the gateway, and bans of proxies."""
+"""Results of requests to sites: answers, failures of the gateway, and bans of proxies."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class EgressFault(StrEnum):
     NOT_NOW = "not_now"
     """The farm itself did not send: the site is blocked, or the wait for its pace was too long."""
     TOO_LARGE = "too_large"
-    """More bytes came than a visit may bring; its connections were closed."""
+    """The visit received more bytes than it may; its connections were closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class EgressFailure:
 class Fetched:
     """An answer. `url` is its address after redirects; header names are in lower case.
 
-    `body` is decoded, and empty where it was streamed. `status` is a redirect's where there were too many of
+    `body` is decoded, and empty if it was streamed. `status` is a redirect's where there were too many of
     them. `truncated` says that a cap cut the body.
     """
 
@@ -50,7 +50,7 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class FetchFailed:
-    """No answer. `gate` is the gateway's failure, None where it had none."""
+    """No answer. `gate` is the gateway's failure, None if it had none."""
 
     kind: FailureKind
     detail: str
@@ -80,9 +80,9 @@ def leads_on(headers: Mapping[str, str]) -> bool:
 class DocumentAnswer:
     """The answer to one request for a document; redirects are not followed.
 
-    Heads are (name, value) pairs as they stand there; `headers` are the answer's, `request_headers` what was sent.
+    Heads are (name, value) pairs, unchanged; `headers` are the answer's, `request_headers` the request's.
     `body` is without its content encoding. `truncated` says that a cap cut it, `broke_off` how its connection
-    broke before all of it was there; empty where it did not.
+    broke before all of it was there; empty if it did not.
     """
 
     url: str
@@ -94,7 +94,7 @@ class DocumentAnswer:
     broke_off: str = ""
 
     def header(self, name: str) -> str:
-        """Return the first header of a name in lower case, empty where there is none."""
+        """Return the first header of a name in lower case, empty if there is none."""
         return next((value for key, value in self.headers if key.lower() == name), "")
 
 

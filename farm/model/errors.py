@@ -94,7 +94,7 @@ class NothingRecorded(FarmError):
 class RenderError(FarmError):
     """A visit failed for a reason that belongs to the page or its site; the slot is still good.
 
-    `url` is the address that the main request had reached after redirects, None where that is unknown.
+    `url` is the address that the main request had reached after redirects, None if that is unknown.
     """
 
     def __init__(self, kind: FailureKind, detail: str, url: str | None = None) -> None:
@@ -118,7 +118,7 @@ class SlotLost(FarmError):
 
 
 class RendererUnfit(FarmError):
-    """A renderer that is no browser cannot bring this page, where a browser might; its slot is still good.
+    """A renderer other than the browser cannot render this page, but a browser might; its slot is still good.
 
     `kind` and `detail` are how the visit fails where there is no browser; `page` is what came, None without any.
     `innocent` says that the page did not cause it: the renderer itself is not there, or has too much to do.
@@ -135,4 +135,4 @@ class RendererUnfit(FarmError):
 
 
 class NotDelivered(FarmError):
-    """An event was not taken by the user's webhook; the text says why, without the address."""
+    """The user's webhook did not accept an event; the text says why, without the address."""

@@ -14,7 +14,7 @@ from farm.model.record import Batch
 
 
 class LastReading:
-    """An event that says how something stands: a snapshot has the last one of each kind."""
+    """An event with the current value of something: a snapshot has the last one of each kind."""
 
     __slots__ = ()
 
@@ -36,7 +36,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SlotPhase:
-    """A slot entered a phase; `url` is what it works on, empty where it has none."""
+    """A slot entered a phase; `url` is the URL of its visit, empty without one."""
 
     at: float
     slot: str
@@ -58,19 +58,19 @@ class PageDone:
 
 
 class Fate(StrEnum):
-    """What becomes of a URL whose visit brought no page."""
+    """How a URL is settled whose visit returned no page."""
 
     RETRY = "retry"
     DEAD = "dead"
     RELEASED = "released"
-    """The lease was given back: the visit says nothing of the URL."""
+    """The lease was released: the visit says nothing about the URL."""
     LOST = "lost"
     """Another worker has the URL: nothing of this visit is kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class VisitFailed:
-    """A visit brought no page, and what becomes of its URL."""
+    """A visit returned no page; `fate` says how its URL is settled."""
 
     at: float
     slot: str
@@ -83,7 +83,7 @@ class VisitFailed:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What a visit brought is durable in each store: its record, or why there is none, and what was skipped."""
+    """The result of a visit is durable in each store: its record, or why there is none, and the skipped URLs."""
 
     at: float
     batch: Batch
@@ -114,7 +114,7 @@ class Recycled:
 
 @dataclass(frozen=True, slots=True)
 class Reclaimed(LastReading):
-    """A measure against tight memory (`collect`, `recycle`, `shed`, `engine`, `kill`), and what came of it.
+    """A measure against tight memory (`collect`, `recycle`, `shed`, `engine`, `kill`), and its effect.
 
     `freed_bytes` is by how much its target had shrunk when it was observed again.
     """
@@ -169,7 +169,7 @@ class FlowRead(LastReading):
 
 @dataclass(frozen=True, slots=True)
 class LoopLagRead(LastReading):
-    """How late the event loop runs what is due, in seconds: at most since the last reading, and of the run."""
+    """The delay of the event loop in seconds: the maximum since the last reading, and of the run."""
 
     at: float
     recent_s: float
@@ -179,7 +179,7 @@ class LoopLagRead(LastReading):
 
 @dataclass(frozen=True, slots=True)
 class NodesRead(LastReading):
-    """A reading of the other nodes of the crawl: those at work, and those that were lost lately."""
+    """A reading of the other nodes of the crawl: the live ones, and those that were lost recently."""
 
     at: float
     nodes: tuple[NodeSeen, ...]
@@ -195,7 +195,7 @@ class ProcessorRead(LastReading):
 
 @dataclass(frozen=True, slots=True)
 class PacesRead:
-    """What was learnt of the sites that were visited since the last reading."""
+    """The learnt limits of the sites that were visited since the last reading."""
 
     at: float
     paces: tuple[SitePace, ...]
@@ -212,7 +212,7 @@ class ProxiesRead(LastReading):
 
 @dataclass(frozen=True, slots=True)
 class ProxyBytesRead(LastReading):
-    """A reading of the bytes that went by proxies, over all nodes and runs of the crawl."""
+    """A reading of the bytes through proxies, over all nodes and runs of the crawl."""
 
     at: float
     bytes: ProxyBytes
@@ -220,7 +220,7 @@ class ProxyBytesRead(LastReading):
 
 @dataclass(frozen=True, slots=True)
 class AdmissionSet(LastReading):
-    """How many slots may work, and which limit bound (`contexts`, `ramp`, `memory`, ...)."""
+    """How many slots may work, and which limit is the smallest (`contexts`, `ramp`, `memory`, ...)."""
 
     at: float
     limit: int
@@ -265,7 +265,7 @@ class SinkBack:
 
 @dataclass(frozen=True, slots=True)
 class Ending(LastReading):
-    """This node was told to end, and by what (`sigint`, ...); the visits under way are finished or given back."""
+    """This node received a request to end (`sigint`, ...); visits under way are finished or released."""
 
     at: float
     reason: str
@@ -318,5 +318,5 @@ class SlotPhases:
     clock: Clock
 
     def enter(self, phase: Phase, url: str = "") -> None:
-        """Emit the phase that the slot is in now, and what it works on."""
+        """Emit the current phase of the slot and the URL of its visit."""
         self.emit(SlotPhase(self.clock.monotonic(), self.slot, phase, url))

@@ -1,4 +1,4 @@
-"""What the user's code says of a page: what it emits, where it leads, and whether the page is kept."""
+"""The results of the user's code for a page: the items, the followed links, and whether the page is kept."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -47,7 +47,7 @@ class PageFailed:
 
 @dataclass(frozen=True, slots=True)
 class PageHandled:
-    """What became of a page in the user's code; `items` are values of JSON by their kinds.
+    """The result of the user's code for a page; `items` are (kind, JSON value) pairs.
 
     Without a `verdict` the page is kept.
     """
@@ -70,7 +70,7 @@ class DeadPage:
 
 @dataclass(frozen=True, slots=True)
 class VisitedPage:
-    """A visit as the user's code gets it; before its navigation there is no `page`.
+    """The visit that is passed to the user's code; before its navigation there is no `page`.
 
     `live` returns the browser's page, which stays open as long as the code runs.
     """

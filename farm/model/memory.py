@@ -1,4 +1,4 @@
-"""Readings of the farm's memory, and the measures that give memory back.
+"""Readings of the farm's memory, and the measures that free memory.
 
 Bytes are proportional (PSS) or an estimate of that: a page shared by many processes counts once in all.
 """
@@ -13,14 +13,14 @@ RENDERER_MOST_BYTES = 4096 * MIB
 
 
 def over_cap(cap_bytes: int) -> str:
-    """Return what to say of a page that needed more than the memory cap of its renderer."""
+    """Return the error text for a page that exceeded the memory cap of its renderer."""
     remedy = "; give more by --memory" if cap_bytes < RENDERER_MOST_BYTES else ", the most that there is"
     return f"more than the renderer's {cap_bytes // MIB} MiB{remedy}"
 
 
 @dataclass(frozen=True, slots=True)
 class RendererUse:
-    """A renderer process; `slot` names the slot of its page, empty where that is unknown."""
+    """A renderer process; `slot` names the slot of its page, empty if that is unknown."""
 
     pid: int
     used_bytes: int
@@ -56,7 +56,7 @@ class MemoryReading:
 
 
 class Measure(StrEnum):
-    """What gives memory back, from the mildest measure to the last."""
+    """The measures that free memory, from the mildest to the last."""
 
     COLLECT = "collect"
     """A garbage collection in a context."""

@@ -10,12 +10,12 @@ from farm.model.tiers import TierNotes
 
 
 class ExplainedValue(StrEnum):
-    """A value with what it means: its text is the value alone, and `meaning` is what help and documents say."""
+    """A string value with a `meaning`, its description in help and documents."""
 
     meaning: str
 
     def __new__(cls, value: str, meaning: str) -> Self:
-        """Make a member of its value and its meaning."""
+        """Create a member from its value and its meaning."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.meaning = meaning
@@ -31,11 +31,11 @@ class FailureKind(ExplainedValue):
     TLS = "tls", "The site's certificate or its TLS was refused."
     CRASH = "crash", "The page or its browser crashed on each attempt."
     WORKER_DIED = "worker_died", "Nodes died while they visited this URL and no other."
-    THROTTLED = "throttled", "The site asked for fewer requests (429, 503) each time the URL was due."
+    THROTTLED = "throttled", "The site answered 429 or 503 each time the URL was due."
     BLOCKED = "blocked", "The site showed a block, a captcha or a challenge at each address."
-    PROXY = "proxy", "No proxy could bring the page."
+    PROXY = "proxy", "The page could not be loaded through any proxy."
     CORRUPT = "corrupt", "The frontier's entry cannot be read, or the record cannot be written as JSON."
-    TOO_LARGE = "too_large", "The page brought more bytes than a visit may."
+    TOO_LARGE = "too_large", "The page exceeded the bytes that a visit may receive."
     HANDLER = "handler", "The user's code failed on the page at each attempt, or gave it up."
 
 
@@ -60,8 +60,8 @@ class Ack:
     """The visit is done: its links go into the frontier in the same transaction.
 
     `seen` are fingerprints that count as visited with this one (redirect targets). `rendered` says
-    whether the visit counts towards the page limit; a late skip does not. `tiers` is what the visit shows of the
-    renderers at its template; None where that is not asked.
+    whether the visit counts towards the page limit; a late skip does not. `tiers` are the visit's results for the
+    renderers at its template; None without `--render auto`.
     """
 
     links: Sequence[UrlTask] = ()
@@ -90,18 +90,18 @@ class Bury:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Give the lease back (a drain, a proxy's failure): no attempt is consumed, and the URL is due at once."""
+    """Release the lease (a drain, a proxy's failure): no attempt is consumed, and the URL is due at once."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class FailedVisit:
-    """A visit that was not done, as the history of its URL has it.
+    """A failed visit in the history of its URL.
 
-    `phase` is how far it came: `robots`, `navigate`, `settle`, `judge`, `handler` or `commit`. `proxy` is a label
-    without credentials; `status` is 0 without an answer. `timings_ms` may have `lease`, `wait` (for the site's
-    turn), `navigate`, `settle` and `total`. `snapshot` are paths in the node's output folder.
+    `phase` is the one in which it failed: `robots`, `navigate`, `settle`, `judge`, `handler` or `commit`. `proxy`
+    is a label without credentials; `status` is 0 without an answer. `timings_ms` may have `lease`, `wait` (for the
+    site's pace), `navigate`, `settle` and `total`. `snapshot` are paths in the node's output folder.
     """
 
     reason: str
@@ -125,17 +125,17 @@ class Settled(StrEnum):
 
     OK = "ok"
     DUP = "dup"
-    """A repetition: the same settlement of the same lease had been carried out."""
+    """A repetition: this lease was settled in the same way before."""
     STALE = "stale"
-    """Another worker holds the lease now, or it was settled otherwise: nothing was changed."""
+    """Another worker holds the lease now, or it was settled in another way: nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class RedirectOutcome:
-    """What follows from the final address of a visit.
+    """The consequences of the final address of a visit.
 
     `seen` are the fingerprints of the redirects' addresses, which count as visited. `skip` is why the page is not
-    kept. `extension` is what is added to the scope: a seed redirected to another host of its own site. With
+    kept. `extension` is added to the scope after a seed redirected to another host of its own site. With
     `nofollow` none of the page's links is followed.
     """
 

@@ -1,4 +1,4 @@
-"""A page as the browser showed it once it had settled, and what it is where it is not the one asked for."""
+"""The result of a visit: the settled page, and its detection if it is not the requested one."""
 
 import fnmatch
 import re
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Renderer(StrEnum):
-    """What brings a page."""
+    """What renders a page."""
 
     BROWSER = "browser"
     """Chromium."""
@@ -45,7 +45,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """What a page plays; `kind` is `video`, `audio`, `track` (captions) or `poster` (what is shown before)."""
+    """A medium of a page; `kind` is `video`, `audio`, `track` (captions) or `poster` (the preview image)."""
 
     url: str
     kind: str
@@ -53,7 +53,7 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class FetchedResponse:
-    """An answer that a script of the page got; `body` is its text, None where it is none or was left out.
+    """An answer that a script of the page got; `body` is its text, None if it is none or was left out.
 
     `is_cut` says that the body is not there as a whole.
     """
@@ -86,7 +86,7 @@ class CaptureRule:
 
     @classmethod
     def parse(cls, text: str) -> "CaptureRule":
-        """Return the rule that `KIND`, `PATTERN` or `KIND:PATTERN` says; raises ValueError for anything else."""
+        """Parse `KIND`, `PATTERN` or `KIND:PATTERN`; raises ValueError for anything else."""
         if text in CAPTURE_KINDS:
             return cls(text)
         kind, _, rest = text.partition(":")
@@ -118,7 +118,7 @@ class CaptureRule:
 
 @dataclass(frozen=True, slots=True)
 class HashRouter:
-    """What shows that a page's script routes by the fragment: it listens to its changes, and there are such links.
+    """Evidence that a page's script routes by the fragment: it listens to its changes, and there are such links.
 
     `document` is the page's address without a fragment: the links to it that go on with `#/` or `#!` are routes.
     `id_is_anchor` says that the parameter `id` of a route only says where to scroll, as Docsify writes it.
@@ -139,7 +139,7 @@ class Capture:
 
 @dataclass(frozen=True, slots=True)
 class PageSnapshot:
-    """What a page showed when its URL was given up: a JPEG of the window and the DOM; either may be missing."""
+    """The state of a page when its URL was given up: a JPEG of the window and the DOM; either may be missing."""
 
     screenshot: bytes | None = field(default=None, repr=False)
     html: str | None = field(default=None, repr=False)
@@ -150,7 +150,7 @@ class PageExchange:
     """A request of the page and its answer, as the browser had them; heads are (name, value) pairs.
 
     `body` is without its content encoding. `truncated` says why the end of it is missing, in the words of WARC
-    (`length`, `time`, `disconnect`); empty where it is all there.
+    (`length`, `time`, `disconnect`); empty if it is all there.
     """
 
     url: str
@@ -164,10 +164,10 @@ class PageExchange:
 
 @dataclass(frozen=True, slots=True)
 class ContentHash:
-    """What tells whether two pages show the same text: `hex`, and how many characters the normalised text has.
+    """A hash to compare the texts of pages: `hex`, and the number of characters of the normalised text.
 
     `hex` is the SHA-256 of the text in Unicode NFC, with single spaces for white space and none at the ends, in
-    UTF-8, as 64 hex digits; None where there is no text.
+    UTF-8, as 64 hex digits; None if there is no text.
     """
 
     hex: str | None
@@ -183,7 +183,8 @@ class ContentHash:
         try:
             data = normalised.encode()
         except UnicodeEncodeError:
-            # Half of a surrogate pair, which a sink replaces too: whoever has the record comes to the same hash.
+            # Half of a surrogate pair, which a sink replaces too, so that the hash of the record's text is the
+            # same.
             data = normalised.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
         return cls(sha256(data).hexdigest() if data else None, len(normalised))
 
@@ -198,13 +199,13 @@ _LONG_RUN = re.compile(
 def _has_long_run(words: Sequence[str], text: str) -> bool:
     """Whether more combining marks follow each other than Unicode's stream-safe format has.
 
-    To order such a run takes the square of its length: of 60,000 marks five seconds, in which nothing else runs.
+    Ordering such a run takes quadratic time: five seconds for 60,000 marks, in which nothing else runs.
     """
     return max(map(len, words), default=0) > _MOST_MARKS and _LONG_RUN.search(text) is not None
 
 
 MOST_ERRORS = 20
-"""How many errors of a page are kept; of the others, how many they were."""
+"""How many errors of a page are kept; the others are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +215,7 @@ class PageError:
     `kind` is `request` (a document of a frame, a script, a stylesheet, XHR or fetch that failed; a script or a
     stylesheet that was answered 4xx or 5xx), `console` (`console.error`) or `exception` (uncaught, or a rejection
     that nobody handled). `url` is the request's, else the script's that it came from. `resource` is what a request
-    was for (`document`, `script`, `stylesheet`, `xhr`, `fetch`), empty where it is none.
+    was for (`document`, `script`, `stylesheet`, `xhr`, `fetch`), empty if it is none.
     """
 
     kind: str
@@ -234,19 +235,19 @@ class RenderedPage:
     """The result of one visit.
 
     `redirects` are the URLs that the visit went through, in order, without the final one: hops of redirects, and
-    documents that sent the visitor on by script or by a refresh. `redirect_statuses` are what they answered, 0
-    where that is not known. `status` and `headers` are those of the document that was read.
+    documents that redirected by a script or a refresh. `redirect_statuses` are their statuses, 0
+    if unknown. `status` and `headers` are those of the document that was read.
     `timings_ms` has `navigate` and `settle`. `truncated` names what a cap or the deadline cut
     (`html`, `text`, `title`, `links`, `metadata`, `images`, `responses`, `warc`,
     `actions`, or a kind of capture), and `document` where
-    its connection broke before all of it was there: `broke_off` says how. `actions` says what was done to the
-    page: `clicked` by selector, `scrolled`. `errors` are what failed on the page, `MOST_ERRORS` at most;
-    `errors_more` counts what failed besides. `metadata` is what the page says of itself to programs, with the keys
-    `json_ld`, `open_graph`, `twitter`, `microdata` and `errors`; None where it says nothing. `images` and `media`
-    are None where they were not to be listed. `exchanges` are those of the main documents on the way, in their
-    order, and of what they loaded, where they were asked for. `responses` are the answers to the page's XHR and
-    fetch requests in the order in which they came; None where they were not to be captured. `tiers` is what the
-    visit has shown of the renderers at the page's template; None where that is not asked.
+    its connection broke before it was complete: `broke_off` says how. `actions` are the actions on the
+    page: `clicked` by selector, `scrolled`. `errors` are errors on the page, at most `MOST_ERRORS`;
+    `errors_more` counts the others. `metadata` is what the page declares for programs, with the keys
+    `json_ld`, `open_graph`, `twitter`, `microdata` and `errors`; None if it declares nothing. `images` and `media`
+    are None unless they are listed. `exchanges` are those of the main documents, in order, and of what they
+    loaded, if they are recorded. `responses` are the answers to the page's XHR and fetch requests in the order of
+    their arrival; None unless they are captured. `tiers` are the visit's results for the renderers at the page's
+    template; None without `--render auto`.
     """
 
     final_url: str
@@ -282,7 +283,7 @@ class RenderedPage:
     errors_more: int = 0
     rendered_by: Renderer = Renderer.BROWSER
     logged_in: bool | None = None
-    """Whether it shows that a session lives; None where nothing says how a page shows that."""
+    """Whether the page belongs to a logged-in session; None if nothing tells."""
     tiers: "TierNotes | None" = None
 
     def explained(self, cause_of: Callable[[str], str]) -> "RenderedPage":
@@ -296,7 +297,7 @@ class RenderedPage:
 
 
 class Finding(StrEnum):
-    """The kinds of page that a site shows in place of the one requested."""
+    """The kinds of page that a site shows instead of the requested one."""
 
     BLOCK = "block"
     """A refusal without a task: nothing on this page lets the visitor in."""
@@ -316,7 +317,7 @@ _BLOCKING = frozenset({Finding.BLOCK, Finding.CAPTCHA, Finding.CHALLENGE})
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """What was found, the vendor that blocks (`by`, empty where none does), and the signs of it."""
+    """The finding, the vendor of a block (`by`, empty if none), and the signs of it."""
 
     finding: Finding
     by: str

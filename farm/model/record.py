@@ -9,7 +9,7 @@ from farm.model.outcome import SkipReason
 from farm.model.page import PageExchange, PageSnapshot
 
 RECORD_SCHEMA = 2
-"""The version of the columns: it grows when one of them goes or means something else, not when one is added."""
+"""The version of the columns: it grows when one is removed or changes its meaning, not when one is added."""
 
 ColumnType = Literal["text", "integer", "boolean", "timestamp", "json"]
 """How a sink stores a column: `timestamp` is UTC as `2026-03-01T12:00:00.123Z`, `json` a list or an object."""
@@ -72,7 +72,7 @@ COLUMNS = (
         "`[{url, method, status, content_type, body, truncated}]`: what scripts of the page fetched, "
         "see [below](#responses); null without `--capture`",
     ),
-    Column("rendered_by", "text", "what brought the page: `browser`, `light` or `fetch`"),
+    Column("rendered_by", "text", "the renderer of the page: `browser`, `light` or `fetch`"),
     Column(
         "revision",
         "integer",
@@ -96,8 +96,8 @@ COLUMNS = (
     Column(
         "actions",
         "json",
-        "`{clicked, scrolled}`: what was done to the page; empty where nothing was asked for. `consent` on the "
-        "page on which `--consent` met a banner: `{choice, by, answered}`",
+        "`{clicked, scrolled}`: the actions on the page; empty without any. `consent` on the page on which "
+        "`--consent` found a banner: `{choice, by, answered}`",
     ),
     Column("noindex", "boolean", "whether the page asks not to be indexed, by `X-Robots-Tag` or meta robots"),
     Column("duplicate_of", "text", "the URL that showed the same content before; null where none did"),
@@ -132,7 +132,7 @@ COLUMNS = (
 
 
 SNAPSHOTS = "snapshots"
-"""The folder of what pages showed whose URLs were given up."""
+"""The folder of the snapshots of pages whose URLs were given up."""
 
 ITEM_KEYS = ("_id", "_page_id", "_url", "_kind", "_fetched_at")
 """What every item has beside the fields that the user named; `_id` is the page's id and the item's number."""
@@ -150,9 +150,9 @@ class Record:
 
     `fields` has `id` and `url` too and keeps the order in which they are written. `files` are the files that the
     record names: their contents by path in the output folder; `body` is the path and the text of its HTML, where
-    that is a file too. `exchanges` are what the browser and the site said,
-    where a sink keeps that. `items` are what was extracted, flat, with the keys of `ITEM_KEYS` first; None where
-    nothing was to be extracted, so that a sink leaves those that it has.
+    that is a file too. `exchanges` are the requests and answers, if a sink keeps them. `items` are the extracted
+    items, flat, with the keys of `ITEM_KEYS` first; None if no items are extracted, so that a sink keeps those
+    that it has.
     """
 
     id: str
@@ -171,7 +171,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """A URL that was not visited, or not kept, with the reason; `detail` is what the user's code says of it."""
+    """A URL that was not visited, or not kept, with the reason; `detail` is the reason of the user's code."""
 
     url: str
     reason: SkipReason
@@ -184,7 +184,7 @@ class Skip:
 class Batch:
     """The records and skips of one visit, committed together before the visit is acknowledged.
 
-    `snapshots` are what pages showed whose URLs are given up, by the ids of these.
+    `snapshots` are the last states of pages whose URLs are given up, by id.
     """
 
     records: Sequence[Record] = ()
@@ -210,7 +210,7 @@ def snapshot_files(snapshots: Mapping[str, PageSnapshot]) -> dict[str, bytes]:
 class VisitTimes:
     """When a visit began and when its page was kept, in seconds of the monotonic clock.
 
-    `handler_s` is how long the user's code took on the page; None where there is none of it.
+    `handler_s` is how long the user's code took on the page; None without such code.
     """
 
     clock: Clock

@@ -1,11 +1,11 @@
-"""Secrets: the one type for them, and what other processes get of the environment.
+"""Secrets, and the environment that other processes get.
 
-What always holds: neither `str` nor `repr` of a secret, and so no log line, error, record or dump of settings,
-shows its text; code that needs the text calls `reveal`. Secrets are what a user may hand over: users and passwords
-of proxies and of Redis, and headers.
+Invariants: neither `str` nor `repr` of a secret, and so no log line, error, record or dump of settings,
+shows its text; code that needs the text calls `reveal`. Secrets are users and passwords of proxies and of Redis,
+and headers.
 
 Environment variables carry secrets too (`FARM_REDIS`, tokens of other programs). Every process inherits them, and
-a browser executes what strangers write: the farm's processes get only the variables that programs need to run.
+a browser executes code of strangers: the farm's processes get only the variables that programs need to run.
 """
 
 import html
@@ -24,7 +24,7 @@ _SECRET_HEADER = re.compile(
 
 @lru_cache(1_000)
 def is_secret_header(name: str) -> bool:
-    """Return whether a header is called like one that opens a session."""
+    """Return whether the name of a header suggests that it carries a secret."""
     return _SECRET_HEADER.search(name) is not None
 
 

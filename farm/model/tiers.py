@@ -1,4 +1,4 @@
-"""What visits tell about the renderers that cost less than the browser, and what all nodes know of them.
+"""Results of visits for the renderers that cost less than the browser, and their sums over all nodes.
 
 A renderer is judged for one template of addresses at a time. Its pages are compared with the browser's: all of
 them at first, and a share of them for as long as it is used.
@@ -12,21 +12,21 @@ from farm.model.page import Renderer
 
 
 class Evidence(StrEnum):
-    """What a visit shows of a renderer."""
+    """The result of a visit for a renderer."""
 
     TAKEN = "taken"
     """Its page was kept, without a comparison."""
     AGREED = "agreed"
-    """Its page and the browser's say the same."""
+    """Its page and the browser's are the same."""
     DIFFERED = "differed"
-    """They do not."""
+    """They differ."""
     UNFIT = "unfit"
-    """It could not bring the page; the browser did."""
+    """It could not render the page; the browser did."""
 
 
 @dataclass(frozen=True, slots=True)
 class TierNote:
-    """What one visit shows of one renderer.
+    """The result of one visit for one renderer.
 
     `failures` is how many of the template's comparisons had differed when the visit was planned: where there are
     more by now, a page that was taken is visited again. `confirms` is how many pages an audit that agrees
@@ -44,7 +44,7 @@ class TierNote:
 
 @dataclass(frozen=True, slots=True)
 class TierNotes:
-    """What one visit shows of the renderers at its template."""
+    """The results of one visit for the renderers at its template."""
 
     template: str
     notes: tuple[TierNote, ...]
@@ -52,10 +52,10 @@ class TierNotes:
 
 @dataclass(frozen=True, slots=True)
 class TierState:
-    """What all nodes know of one renderer at one template.
+    """The counts of one renderer at one template, over all nodes.
 
-    `agreed` comparisons in a row have agreed since the last of the `failures`. `unfit` visits in a row could not
-    be brought by it. `taken` pages were kept without a comparison so far; the first `confirmed` of them are
+    `agreed` comparisons in a row have agreed since the last of the `failures`. It was unfit for the last `unfit`
+    visits. `taken` pages were kept without a comparison so far; the first `confirmed` of them are
     confirmed, or were queued again. `pooled` comparisons agreed at the site's templates that have no failure, and
     `site_taken` pages were kept at the site without a comparison. `crowded` says that more pages wait for their
     confirmation than may, at all templates of the shard together.
@@ -78,7 +78,7 @@ class TierState:
 
 @dataclass(frozen=True, slots=True)
 class TierCounts:
-    """What a crawl's cheap renderers came to.
+    """The results of a crawl's cheap renderers.
 
     `pages` are those that were kept without a comparison, by renderer, and `pages_by_share` the same by the chance
     per mille that their visit had been an audit. Of the `audits`, `differed` did not agree. `requeued` pages were

@@ -27,7 +27,7 @@ class HashRoutes(StrEnum):
 
     OFF = "off"
     ON = "on"
-    """All, as they are written."""
+    """All of them, as they are written."""
     AUTO = "auto"
     """Those that a page's script routes by, in one form each."""
 
@@ -64,9 +64,9 @@ def is_address(host: str) -> bool:
 
 
 def names_covering(site: str) -> tuple[str, ...]:
-    """Return the names by which a site may be meant, the most special first.
+    """Return the table names that cover a site, the most specific first.
 
-    `a.b.example:81` is meant by its own name, by `*.b.example:81` and by `*.example:81`.
+    `a.b.example:81` is covered by its own name, by `*.b.example:81` and by `*.example:81`.
     """
     names, rest = [site], site
     if site.count(".") < MOST_LABELS:
@@ -76,7 +76,7 @@ def names_covering(site: str) -> tuple[str, ...]:
 
 
 def covering(named: Mapping[str, T], site: str) -> T | None:
-    """Return what the most special of the names that cover a site stands for; None where none does."""
+    """Return the value of the most specific name that covers a site; None if none does."""
     return next((named[name] for name in names_covering(site) if name in named), None) if named else None
 
 

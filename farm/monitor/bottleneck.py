@@ -1,4 +1,4 @@
-"""What holds a crawl back now, in words with numbers: the view's answer to `why is it not faster?`."""
+"""The bottleneck of a crawl now, in words with numbers: the view's answer to `why is it not faster?`."""
 
 from farm.model.event import Phase, ProcessorRead
 from farm.monitor.figures import amount, lapse, one_line, rate, size, span
@@ -25,12 +25,12 @@ _IDLE = frozenset({Phase.IDLE, Phase.LEASING})
 
 
 def bottleneck(snapshot: Snapshot) -> str:
-    """Return in a few words what binds, with its numbers; texts from outside are made safe to show."""
+    """Return the bottleneck in a few words, with its numbers; texts from outside are escaped."""
     return _halted(snapshot) or _slowed(snapshot)
 
 
 def _halted(snapshot: Snapshot) -> str:
-    """Say what lets no new page begin; empty where some may."""
+    """Return what keeps all new pages from starting; empty if some may start."""
     if snapshot.away_since is not None:
         away_s = max(0.0, snapshot.now - snapshot.away_since)
         return f"Redis: no answer for {span(away_s)}, no page is leased"
@@ -47,7 +47,7 @@ def _halted(snapshot: Snapshot) -> str:
 
 
 def _slowed(snapshot: Snapshot) -> str:
-    """Say what lets no more pages begin than do."""
+    """Return what limits the number of pages under way."""
     slots, ledger = len(snapshot.slots), snapshot.stats.ledger
     if snapshot.admission.limit < slots and ledger.queued:
         return _admission(snapshot, slots)
@@ -81,7 +81,7 @@ def _empty(snapshot: Snapshot) -> str:
 
 
 def _sites(snapshot: Snapshot, waiting: int) -> str:
-    """Say which site keeps contexts waiting though URLs are queued."""
+    """Return the site that keeps contexts waiting though URLs are queued."""
     waits = f"{amount(waiting)} contexts wait"
     blocked = [site for site in snapshot.sites if site.blocked_until > snapshot.now]
     if blocked:
@@ -115,7 +115,7 @@ def _because(site: SiteView) -> str:
 
 
 def _pages(snapshot: Snapshot) -> str:
-    """Say that all contexts are busy, and with what."""
+    """Return that all contexts are busy, and their longest phase."""
     flow, phases = snapshot.flow, {name: ms for name, ms in snapshot.phase_ms.items() if name != "total"}
     words = f"the pages: {amount(snapshot.at_work)} of {amount(len(snapshot.slots))} contexts at work"
     if flow.per_s:

@@ -1,4 +1,4 @@
-"""Where somebody is in the view, and what a key does: pure, so that every key can be tried without a terminal."""
+"""The position in the view, and the effect of keys: pure, so that every key can be tested without a terminal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ from farm.monitor.tables import SITE_ORDERS
 
 
 class ViewPage(StrEnum):
-    """What the view shows; each has a digit, in this order."""
+    """The pages of the view; each has a digit, in this order."""
 
     OVERVIEW = "overview"
     SITES = "sites"
@@ -20,7 +20,7 @@ class ViewPage(StrEnum):
 
 
 class Act(StrEnum):
-    """What a key asks for beyond the view itself."""
+    """The commands of keys beyond the view itself."""
 
     PAUSE = "pause"
     """Pause the crawl, or resume it."""
@@ -32,7 +32,7 @@ class Act(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Browsing:
-    """A place in the view. `chosen` is the key of a row, `at` where it was; `is_open` shows it alone.
+    """A position in the view. `chosen` is the key of a row, `at` its last place; `is_open` shows it alone.
 
     `pattern` is what rows must contain, and `is_typing` whether it is being typed; `order` is that of the sites.
     """
@@ -76,9 +76,9 @@ _ACTS = {"p": Act.PAUSE, "+": Act.MORE, "=": Act.MORE, "-": Act.FEWER}
 def pressed(  # noqa: C901, PLR0911 - one case for each key
     place: Browsing, key: str, rows: Sequence[str]
 ) -> tuple[Browsing, Act | None]:
-    """Return the place after a key, and what is to be done.
+    """Return the position after a key, and the command to run.
 
-    `rows` are the keys of the rows that the page has now. A key that means nothing changes nothing.
+    `rows` are the keys of the page's current rows. An unknown key changes nothing.
     """
     if place.is_typing:
         return _typed(place, key), None
@@ -108,7 +108,7 @@ def pressed(  # noqa: C901, PLR0911 - one case for each key
 
 
 def position(place: Browsing, rows: Sequence[str]) -> int:
-    """Return which row is chosen: the one of its key, or else the one that is where it was."""
+    """Return the chosen row: the one with its key, or else the one at its last place."""
     if place.chosen in rows:
         return rows.index(place.chosen)
     return max(0, min(place.at, len(rows) - 1))

@@ -13,7 +13,7 @@ _STEPS = (1, 1.5, 2, 3, 4, 5, 6, 8, 10)
 _MARK_EVERY = 15
 _LEAST_ROWS = 2
 _LEAST, _MOST = 1e-9, 1e15
-"""What is not between them is drawn as nothing."""
+"""Values that are not between them are not drawn."""
 
 
 def nice_top(value: float) -> float:
@@ -68,9 +68,9 @@ def _cell(level: int, glyphs: Glyphs) -> str:
 
 
 def ledger_bar(ledger: Ledger, width: int, glyphs: Glyphs) -> Text:
-    """Return a bar of all URLs: done, dead, under way, delayed, queued, each by a sign of its own.
+    """Return a bar of all URLs: done, dead, under way, delayed, queued, each with its own symbol.
 
-    What there is of a state has a cell at least, as far as there is room.
+    Every state with a URL has at least one cell, as far as there is room.
     """
     states = (ledger.done, ledger.dead, ledger.leased, ledger.delayed, ledger.queued)
     total = sum(max(0, one) for one in states)

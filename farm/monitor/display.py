@@ -1,4 +1,4 @@
-"""What a run shows while it works: its log, and the view that fits the terminal."""
+"""The output of a run while it works: its log, and the view that fits the terminal."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,8 +15,8 @@ from farm.monitor.views import LiveView, PlainView, Steering
 class Display:
     """The log and the view of one run. `open` sets both up, `start` shows the view, `close` ends both.
 
-    `live` is `on`, `off`, or `auto` for where the terminal can show it. `stderr` says whether the log is written
-    there too, unless the live view has the terminal; `libraries` whether it takes what other packages log.
+    `live` is `on`, `off`, or `auto`: if the terminal can show it. `stderr` says whether the log is written
+    there too, unless the live view has the terminal; `libraries` whether it includes the logs of other packages.
     """
 
     def __init__(self, live: str, *, level: str, form: Form, stderr: bool, libraries: bool = True) -> None:
@@ -32,9 +32,9 @@ class Display:
     def open(
         self, folder: Path, title: str, tally: Tally, clock: Clock, steering: Steering | None = None
     ) -> None:
-        """Begin the log in the folder, and choose the view. Raises OutputUnwritable.
+        """Start the log in the folder, and choose the view. Raises OutputUnwritable.
 
-        With `steering` the live view takes keys.
+        With `steering` the live view accepts keys.
         """
         console = Console()
         self.is_live = self._live == "on" or (self._live == "auto" and can_be_shown(console))
@@ -58,7 +58,7 @@ class Display:
             self._opened.callback(self._view.stop)
 
     def stop(self) -> None:
-        """Take the view away; the log goes on."""
+        """Stop the view; the log continues."""
         if self._view is not None:
             self._view.stop()
 

@@ -1,4 +1,4 @@
-"""Which events are lines of the log, and in what words; and what somebody makes of the crawl from elsewhere."""
+"""The log lines of events; and notices about a state of the crawl that was set elsewhere."""
 
 import logging
 
@@ -25,7 +25,7 @@ _events = logging.getLogger("farm.events")
 
 
 def log_event(event: Event) -> None:  # noqa: C901, PLR0912 - one case for each event
-    """Log an event that somebody may want to read; an `Emit`, to be given every event."""
+    """Log an event, if it has a line; an `Emit` for all events."""
     match event:
         case VisitFailed(fate=Fate.DEAD):
             _tell(logging.WARNING, f"gave up {event.url} ({_why(event)})", event)
@@ -74,16 +74,16 @@ _STATE_NEWS = {
 
 
 class StateNews:
-    """Tells, once each, what somebody has made of the crawl from elsewhere; `fold` is an `Emit`."""
+    """Emits a notice for each state of the crawl that was set elsewhere; `fold` is an `Emit`."""
 
     def __init__(self, emit: Emit, where: str) -> None:
-        """`where` is the flags that name the crawl to any command."""
+        """`where` are the flags that name the crawl to any command."""
         self._emit = emit
         self._where = where
         self._state = "running"
 
     def fold(self, event: Event) -> None:
-        """Emit a notice where the state that was read is another than before."""
+        """Emit a notice if the state that was read has changed."""
         if isinstance(event, StatsRead) and event.stats.state != self._state:
             self._state = event.stats.state
             text = _STATE_NEWS.get(self._state, f"the crawl is {self._state}")

@@ -1,7 +1,7 @@
-"""Numbers, addresses and texts as people read them.
+"""Numbers, addresses and texts for people.
 
-Numbers have a width that does not change as they do. Texts come from outside, and are made safe to show: a
-terminal acts on what it prints, and a log is read line by line.
+The width of a number does not change with its value. Texts come from outside, and are escaped: a terminal
+interprets control characters, and a log is read line by line.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 @dataclass(frozen=True, slots=True)
 class Glyphs:
-    """The few characters that are more than letters."""
+    """The symbols of the view."""
 
     full: str
     empty: str
@@ -113,7 +113,7 @@ def sparkline(values: Sequence[float], width: int, glyphs: Glyphs = UNICODE) -> 
 
 
 def bar(fraction: float, width: int, glyphs: Glyphs = UNICODE) -> tuple[str, str]:
-    """Return the full and the empty part of a bar; something is never shown as nothing."""
+    """Return the full and the empty part of a bar; a value above 0 has at least one cell."""
     full = min(width, round(max(0.0, fraction) * width)) or (1 if fraction > 0 and width else 0)
     return glyphs.full * full, glyphs.empty * (width - full)
 
@@ -146,7 +146,7 @@ def _escape(char: str) -> str:
 
 
 def by_proxies(carried: ProxyBytes) -> str:
-    """Return what went by proxies, and of how much; empty where nothing did and nothing limits it."""
+    """Return the bytes through proxies, and their budget; empty if there are none and no budget."""
     if not carried.used and not carried.budget:
         return ""
     of = f" of {size(carried.budget)}" if carried.budget else ""

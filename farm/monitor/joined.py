@@ -1,4 +1,4 @@
-"""Snapshots of several nodes as one: counts are summed, of extremes the worst, of what is shared the newest."""
+"""Joins snapshots of several nodes: counts are summed, extremes are the worst, shared values the newest."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -83,7 +83,7 @@ def _history(histories: Sequence[Sequence[int]]) -> tuple[int, ...]:
 
 
 def _means(known: Sequence[Snapshot]) -> dict[str, float]:
-    """Return what pages took of each phase, by how many pages each node brings."""
+    """Return the mean time of pages in each phase, weighted by the pages of each node."""
     sums, weights = dict[str, float](), dict[str, float]()
     for one in known:
         weight = max(one.pages_per_s, 0.01)
@@ -104,7 +104,7 @@ def _sites(known: Sequence[Snapshot]) -> tuple[tuple[SiteView, ...], SiteView | 
 
 
 def _site(name: str, parts: Sequence[SiteView]) -> SiteView:
-    """Return one site over all nodes: what is learnt of its pace is shared, and the last to tell knows it best."""
+    """Return one site over all nodes: its learnt limits are shared, and the last report is the newest."""
     told = [part for part in parts if part.limit] or parts
     best = max(told, key=lambda part: part.per_s)
     return replace(
@@ -121,7 +121,7 @@ def _site(name: str, parts: Sequence[SiteView]) -> SiteView:
 
 
 def _readings(known: Sequence[Snapshot]) -> dict[type[LastReading], LastReading]:
-    """Return the readings of all nodes as one of each kind: joined where that is known, else the newest."""
+    """Return one reading of each kind over all nodes: joined if there is a rule, else the newest."""
     found = dict[type[LastReading], LastReading]()
     for kind in {kind for one in known for kind in one.readings}:
         parts = [one.readings[kind] for one in known if kind in one.readings]

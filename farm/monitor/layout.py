@@ -1,4 +1,4 @@
-"""How panels share a terminal: who gets rows, which columns of a table fit, what stands beside what."""
+"""The layout of panels in a terminal: their rows, the columns of tables that fit, and panels side by side."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from rich.text import Text
 from farm.monitor.figures import Glyphs, one_line
 
 Cell = str | tuple[str, str]
-"""A text, and its style where it has one. What comes from outside is made safe to show here."""
+"""A text, and its style if it has one. Texts from outside are escaped here."""
 _FIRST = 16
 """The least width of a table's first column."""
 
@@ -17,8 +17,8 @@ _FIRST = 16
 class Panel:
     """Some rows with a title (empty: without one): at least `least` rows, and no use for more than `wants`.
 
-    Both count the title. `draw` returns at most as many lines as it is given rows, for a width. Where there is too
-    little room the panels of the highest `rank` are left out; what is to spare goes to the least `grows` first.
+    Both count the title. `draw` returns at most as many lines as it is given rows, for a width. If there is too
+    little room, the panels of the highest `rank` are left out; spare rows go to the least `grows` first.
     """
 
     title: str
@@ -31,7 +31,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class TableColumn:
-    """A column of a table; where there is too little room those of the highest `rank` are left out."""
+    """A column of a table; if there is too little room, those of the highest `rank` are left out."""
 
     title: str
     width: int

@@ -1,8 +1,8 @@
-"""The log: `farm.log` in the output folder, and standard error where no live view has the terminal.
+"""The log: `farm.log` in the output folder, and standard error unless the live view has the terminal.
 
-Events are log records too, so that they reach both alike, as text or as JSON. Records are written by a thread of
-their own. A pipe that nobody reads (`farm run … | less`) or a disk that is slow holds up that thread and never the
-event loop that keeps the leases; when too much waits, records are dropped and counted rather than kept in memory.
+Events are log records too, so that they reach both alike, as text or as JSON. A separate thread writes the
+records. A pipe that nobody reads (`farm run … | less`) or a slow disk blocks that thread and never the event loop
+that renews the leases; when too much waits, records are dropped and counted.
 """
 
 import contextlib
@@ -35,12 +35,12 @@ _WAITING = 10_000
 _FILE_BYTES = 64 << 20
 _FILES_KEPT = 2
 _run: ContextVar[object] = ContextVar("run", default=None)
-"""Stands for the run whose task, or whose thread, this is; None where that is not known."""
+"""Identifies the run of this task, or of this thread; None if unknown."""
 
 
 @contextlib.contextmanager
 def logged_apart() -> Iterator[None]:
-    """Keep what is logged meanwhile, here and in what is begun here, out of the logs of other runs."""
+    """Keep log records of this context, and of tasks that it starts, out of the logs of other runs."""
     token = _run.set(object())
     try:
         yield
@@ -54,10 +54,10 @@ def level_of(name: str) -> int:
 
 
 class LogOutput:
-    """The log as it was set up; `close` undoes that.
+    """The log that was set up; `close` undoes that.
 
-    With `libraries` false the root logger, which belongs to whoever imports the farm, is left as it is. What
-    another run logs apart is not taken.
+    With `libraries` false the root logger, which belongs to the importing program, is not changed. Records that
+    another run logs apart are not included.
     """
 
     def __init__(self, handlers: Sequence[logging.Handler], level: int, *, libraries: bool = True) -> None:
@@ -71,12 +71,12 @@ class LogOutput:
         self._intake.levels_before = others[0].levels_before if others else (farm.level, root.level)
         farm.setLevel(min([level, *(one.wanted for one in others)]))
         if libraries:
-            # Of libraries only what is wrong; asyncio tells of forgotten exceptions there.
+            # Only warnings of libraries; asyncio reports unretrieved exceptions there.
             root.setLevel(max(level, logging.WARNING))
         self._logger.addHandler(self._intake)
 
     def close(self, deadline_s: float = 2.0) -> None:
-        """Write what waits and close the files; after the deadline without it."""
+        """Write the waiting records and close the files; after the deadline close them anyway."""
         farm, root = logging.getLogger("farm"), logging.getLogger()
         self._logger.removeHandler(self._intake)
         others = [one.wanted for one in farm.handlers if isinstance(one, _Intake)]
@@ -96,8 +96,8 @@ def start_logging(
 ) -> LogOutput:
     """Log to `farm.log` in the folder, if one is given, and to standard error, if that is wanted.
 
-    Standard error shows a failure as one line; its traceback is in the file. `libraries` says whether what other
-    packages log is taken too.
+    Standard error shows a failure as one line; its traceback is in the file. `libraries` says whether records of
+    other packages are included.
     """
     handlers: list[logging.Handler] = []
     if folder is not None:
@@ -177,7 +177,7 @@ def _json_escape(found: re.Match[str]) -> str:
 
 
 class _Intake(QueueHandler):
-    """Takes records in and never waits; what finds the queue full is dropped and counted."""
+    """Accepts records without waiting; if the queue is full, a record is dropped and counted."""
 
     _dropped = 0
     levels_before = (logging.NOTSET, logging.WARNING)
@@ -185,7 +185,7 @@ class _Intake(QueueHandler):
     def __init__(self, waiting: "queue.Queue[logging.LogRecord]", run: object, wanted: int) -> None:
         super().__init__(waiting)
         self.wanted = wanted
-        """The least level of the farm's own lines."""
+        """The lowest level of the farm's own lines."""
         self._run = run
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -209,10 +209,10 @@ class _Intake(QueueHandler):
 
 
 class _Writer(QueueListener):
-    """The thread that writes; its own `stop` would wait without end for a pipe that nobody reads."""
+    """The thread that writes; the `stop` of its base class would wait for ever for a pipe that nobody reads."""
 
     def stop_within(self, deadline_s: float) -> None:
-        """End after what waits and close the handlers; after the deadline leave the thread, a daemon, alone."""
+        """End after the waiting records and close the handlers; after the deadline abandon the daemon thread."""
         thread = self._thread
         if thread is None:
             return
@@ -242,7 +242,7 @@ def _silence(handler: _Failing) -> None:
 
 class _QuietFile(RotatingFileHandler):
     def _open(self) -> TextIOWrapper:
-        # Never through a link that somebody else may have put there.
+        # Never through a link that another user may have created.
         file = os.fdopen(opened(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab")
         return TextIOWrapper(file, encoding="utf-8")
 

@@ -1,6 +1,6 @@
-"""The events of a node's processes as those of one: slots by process, memory and flow summed.
+"""Merges the events of a node's processes: slots by process, memory and flow summed.
 
-`fold` takes what a process tells. Lives on the event loop.
+`fold` processes the events of a process. Used on the event loop.
 """
 
 from collections import Counter
@@ -25,7 +25,7 @@ from farm.monitor.outcomes import RunTotals
 from farm.policy.capacity import Flow, together
 
 OWN = 0
-"""In place of a process's number: the supervisor itself."""
+"""Instead of a process's number: the supervisor itself."""
 
 
 class MergedEvents:
@@ -43,7 +43,7 @@ class MergedEvents:
         self._totals = RunTotals()
 
     def fold(self, process: int, events: Sequence[Event]) -> None:
-        """Take the events of a process."""
+        """Process the events of a process."""
         for event in events:
             match event:
                 case SlotPhase() | PageDone() | VisitFailed():
@@ -70,16 +70,16 @@ class MergedEvents:
                     self._emit(event)
 
     def tell_lag(self, event: Event) -> None:
-        """Take how late the supervisor's own loop runs."""
+        """Add the delays of the supervisor's own loop."""
         if isinstance(event, LoopLagRead):
             self._note_lag(OWN, event)
 
     def tell_own_memory(self, used_bytes: int) -> None:
-        """Take what the supervisor itself uses, its private Redis included, in bytes."""
+        """Set the memory of the supervisor itself, its private Redis included, in bytes."""
         self._memory[OWN] = MemoryRead(self._now(), used_bytes, self._budget_bytes, 1)
 
     def ended(self, process: int, totals: Any | None) -> None:
-        """Take that a process has ended: what it held is free, and what it counted is kept, if it said so."""
+        """Note that a process has ended: its resources are free, and its counts are kept, if it sent them."""
         now = self._now()
         for slot in self._slots.pop(process, ()):
             self._emit(SlotPhase(now, slot, Phase.STOPPED))
@@ -89,7 +89,7 @@ class MergedEvents:
             self._totals = summed(self._totals, totals)
 
     def totals(self) -> RunTotals:
-        """Return what the processes that have ended normally have counted."""
+        """Return the counts of the processes that ended normally."""
         return self._totals
 
     def _memory_together(self, at: float) -> MemoryRead:
@@ -116,14 +116,14 @@ class MergedEvents:
         )
 
     def _admitted(self, at: float) -> AdmissionSet:
-        """Return how many slots of all processes may work, and what binds where anything but their number does."""
+        """Return how many slots of all processes may work, and the smallest limit besides their number."""
         admissions = self._admissions.values()
         binding = next((one.binding for one in admissions if one.binding != "contexts"), "contexts")
         return AdmissionSet(at, sum(one.limit for one in admissions), binding)
 
 
 def summed(one: RunTotals, other: RunTotals) -> RunTotals:
-    """Return what two processes have counted together; of extremes the worse one."""
+    """Return the sums of two processes' counts; extremes are the worse ones."""
     return RunTotals(
         _worse(one.resources, other.resources),
         one.duplicate_content + other.duplicate_content,

@@ -1,8 +1,8 @@
-"""A node's numbers as Prometheus reads them, made of a snapshot at each scrape.
+"""A node's Prometheus metrics, made from a snapshot at each scrape.
 
-Names follow Prometheus' conventions: base units (seconds, bytes), counters end in `_total`. Labels have few
-values, whatever is crawled: states, reasons and status classes, never a site or a URL. Counters are of this run of
-this node; what is of the crawl over all its nodes says so in its help.
+Names follow Prometheus' conventions: base units (seconds, bytes), counters end in `_total`. The number of label
+values is bounded: states, reasons and status classes, never a site or a URL. Counters cover this run of
+this node; the help of a metric says if it covers the crawl over all nodes.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -41,14 +41,14 @@ class SnapshotCollector(Collector):
 
 
 def exposition(source: Callable[[], Snapshot], version: str) -> Callable[[], bytes]:
-    """Return what makes the text of a scrape, in the format of `CONTENT_TYPE`."""
+    """Return the function that makes the text of a scrape, in the format of `CONTENT_TYPE`."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(SnapshotCollector(source, version))
     return lambda: generate_latest(registry)
 
 
 def _visits(snapshot: Snapshot) -> Iterable[Metric]:
-    """Yield what this node has done."""
+    """Yield the metrics of this node's visits."""
     outcomes = {"done": snapshot.pages_done, "retry": 0, "dead": 0, "released": 0} | dict(snapshot.fates)
     yield _counter("farm_pages", "Visits that ended, by outcome.", "outcome", outcomes)
     classes = {f"{number}xx": 0 for number in range(1, 6)} | dict(snapshot.statuses)
@@ -85,7 +85,7 @@ def _visits(snapshot: Snapshot) -> Iterable[Metric]:
 
 
 def _crawl(snapshot: Snapshot) -> Iterable[Metric]:
-    """Yield what the crawl has come to, over all its nodes."""
+    """Yield the metrics of the crawl, over all its nodes."""
     stats, ledger = snapshot.stats, snapshot.stats.ledger
     urls = {name: getattr(ledger, name) for name in ("queued", "delayed", "leased", "done", "dead")}
     yield _gauge("farm_queue_urls", "URLs of the crawl by state, over all nodes.", "state", urls)
@@ -117,7 +117,7 @@ def _crawl(snapshot: Snapshot) -> Iterable[Metric]:
 
 
 def _tiers(stats: Stats) -> Iterable[Metric]:
-    """Yield what `--render auto` came to; nothing where it has compared no page."""
+    """Yield the results of `--render auto`; nothing if it has compared no page."""
     tiers = stats.tiers
     if not (tiers.audits or tiers.compared):
         return
@@ -134,7 +134,7 @@ def _tiers(stats: Stats) -> Iterable[Metric]:
 
 
 def _machine(snapshot: Snapshot) -> Iterable[Metric]:
-    """Yield what this node takes."""
+    """Yield the metrics of this node's resources."""
     yield GaugeMetricFamily("farm_memory_bytes", "Memory of all processes.", snapshot.memory.used_bytes)
     yield GaugeMetricFamily("farm_memory_budget_bytes", "The budget of it.", snapshot.memory.budget_bytes)
     yield GaugeMetricFamily("farm_memory_peak_bytes", "The most it was.", snapshot.memory_peak_bytes)
@@ -153,7 +153,7 @@ def _machine(snapshot: Snapshot) -> Iterable[Metric]:
 
 
 def _counter(name: str, text: str, label: str, values: Mapping[str, float], *least: str) -> Metric:
-    """Return a counter with a label; the values of `least` are there from the start, as a rate needs them."""
+    """Return a counter with a label; the values of `least` exist from the start, as rates need them."""
     family = CounterMetricFamily(name, text, labels=[label])
     for value, number in (dict.fromkeys(least, 0.0) | dict(values)).items():
         family.add_metric([value], number)

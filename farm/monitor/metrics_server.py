@@ -1,4 +1,4 @@
-"""What monitoring systems ask of a node over HTTP: `/metrics`, `/healthz` and `/readyz`.
+"""The HTTP server of a node for monitoring systems: `/metrics`, `/healthz` and `/readyz`.
 
 The server has a thread and an event loop of its own: a scrape does not wait for the crawl, and a crawl that hangs
 still answers that it does. Connections are bounded, and so are the size and the time of a request and how long an
@@ -49,7 +49,7 @@ SetState = Callable[[str], Awaitable[None]]
 
 
 class MetricsServer:
-    """Serves the snapshots of `source`; binding raises UsageError where it is not possible.
+    """Serves the snapshots of `source`; binding raises UsageError if it is not possible.
 
     `title` is that of the page at `/`, `token` what it takes to see names there, and `set_state` what pauses the
     crawl or lets it go on, from the server's own event loop. `api` answers programs below `/api`. `letters` reads
@@ -128,13 +128,13 @@ class MetricsServer:
 
     @property
     def page_url(self) -> str:
-        """Where the page for a browser is."""
+        """The URL of the page for a browser."""
         host = self._socket.getsockname()[0]
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
 
     @property
     def url(self) -> str:
-        """Where the metrics are."""
+        """The URL of the metrics."""
         return f"{self.page_url}metrics"
 
     def __enter__(self) -> Self:
@@ -150,7 +150,7 @@ class MetricsServer:
         return self._source(self._clock.monotonic())
 
     def _guarded(self, handler: _Handler) -> _Handler:
-        """Answer loopback's own names only: a page in a browser must not read this by a name that leads here."""
+        """Answer only loopback host names: a page in a browser must not read this through another name."""
 
         async def answer(request: Request) -> Response:
             # As it was sent: Starlette takes the server's own address where it can make nothing of it.
@@ -172,7 +172,7 @@ class MetricsServer:
 
 
 async def _nothing(_: str) -> None:
-    """Change nothing: nobody has said how."""
+    """Do nothing: there is no way to change the state."""
 
 
 class _Connection(H11Protocol):
@@ -243,13 +243,13 @@ class _Connection(H11Protocol):
 
 
 def hung(snapshot: Snapshot) -> str:
-    """Return why the node must be taken for hung; empty where it is alive."""
+    """Return why the node counts as hung; empty if it does not."""
     silent_s = snapshot.now - max(snapshot.started, snapshot.loop_lag.at)
     return f"the event loop has not run for {silent_s:.0f} s" if silent_s > HUNG_S else ""
 
 
 def not_ready(snapshot: Snapshot) -> str:
-    """Return why the node does not take work; empty where it does."""
+    """Return why the node accepts no work; empty if it does."""
     if why := hung(snapshot):
         return why
     if snapshot.is_ending:

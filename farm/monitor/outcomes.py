@@ -1,6 +1,6 @@
-"""What a run's visits came to, counted where they pass: the statuses, the blocks, and why there is no record.
+"""The results of a run's visits: the statuses, the blocks, and why there is no record.
 
-Lives on the event loop. Bounded: statuses, reasons and vendors are few, and each has one example.
+Used on the event loop. Bounded: statuses, reasons and vendors are few, and each has one example.
 """
 
 import logging
@@ -15,9 +15,9 @@ from farm.model.url import site_of
 
 MOST_TROUBLES = 20
 MOST_HOSTS = 100
-"""Of the hosts whose scripts did not come; pages may name any number of them."""
+"""How many hosts with missing scripts are counted; pages may name any number of them."""
 _UNMATCHED = "no element matches "
-"""What `settle_reason` begins with where `--wait css:` waited in vain."""
+"""The beginning of `settle_reason` if `--wait css:` found nothing."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""What the pages of a run cost: CPU time and a context's turn each, from when the browsers are warm."""
+"""The cost of a run's pages: CPU time and the time of a context, after the warm-up of the browsers."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from farm.resources.host_load import CpuUsage, core_count
 from farm.resources.processes import tree_cpu_s
 
 WARM_PAGES = 16
-"""The first pages pay for the start of the browsers: they are not counted."""
+"""The first pages include the start of the browsers, and are not counted."""
 LOOK_S = 0.05
 MOST_LOOKS = 10_000
 
@@ -18,7 +18,7 @@ class PageCost:
 
     def __init__(self, tally: Tally, clock: Clock) -> None:
         self.pages = 0
-        """How many were measured; 0 where the run was over before it was warm."""
+        """How many pages were measured; 0 if the run ended during the warm-up."""
         self.cpu_s = self.others = self.passed_s = 0.0
         """CPU time of a page; how many cores something else used; how long all of it took."""
         self.first_page_s = 0.0

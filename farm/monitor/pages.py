@@ -1,4 +1,4 @@
-"""The pages of the view beside the overview: whole tables, one thing with all that is known of it, the keys."""
+"""The pages of the view beside the overview: whole tables, the details of a row, the keys."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -35,7 +35,7 @@ _EMPTY = {
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a page lists: the rows, and the key of each, by which it is chosen."""
+    """The rows of a page, and the key of each, by which it is chosen."""
 
     columns: Sequence[TableColumn] = ()
     rows: Sequence[Sequence[Cell]] = ()
@@ -126,7 +126,7 @@ def _opened(
     room: int,
     glyphs: Glyphs,
 ) -> list[Text]:
-    """Return all that is known of one row."""
+    """Return the details of one row."""
     if place.page is ViewPage.DEAD:
         letter = next(one for one in letters or () if one.id == shown.keys[at])
         return _letter(letter, width)[:room]

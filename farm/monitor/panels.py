@@ -93,7 +93,7 @@ def _pages(snapshot: Snapshot, width: int, glyphs: Glyphs, *, whole: bool) -> Te
 
 
 def _beside(line: Text, words: str, width: int) -> Text:
-    """Append words where there is room for all of them."""
+    """Append words if there is room for all of them."""
     return line.append(words, "dim") if line.cell_len + len(words) < width else line
 
 
@@ -161,7 +161,7 @@ def _reasons(label: str, counts: Mapping[str, int], glyphs: Glyphs, style: str) 
 
 
 def last_reclaim(snapshot: Snapshot) -> str:
-    """Return the last measure against tight memory in words; empty where there was none."""
+    """Return the last measure against tight memory in words; empty if there was none."""
     read = snapshot.last(Reclaimed)
     return f"{one_line(read.measure)} gave {size(read.freed_bytes)}" if read is not None else ""
 
@@ -223,7 +223,7 @@ def contexts(snapshot: Snapshot, glyphs: Glyphs) -> Panel:
 
 
 def sites(snapshot: Snapshot, glyphs: Glyphs) -> Panel | None:
-    """Return the table of the busiest sites; None where none is known."""
+    """Return the table of the busiest sites; None if none is known."""
     _, order = SITE_ORDERS[0]
     ordered = sorted(snapshot.sites, key=lambda site: (*order(site), site.site))
     rows = site_rows(ordered, snapshot.other_sites, snapshot.now)
@@ -236,7 +236,7 @@ def proxies(snapshot: Snapshot, glyphs: Glyphs) -> Panel | None:
 
 
 def nodes(snapshot: Snapshot, glyphs: Glyphs) -> Panel | None:
-    """Return the table of nodes; None where there is no other."""
+    """Return the table of nodes; None if there is no other."""
     title = "nodes" if snapshot.node_views else "other nodes"
     return _table(title, NODE_COLUMNS, node_rows(snapshot), glyphs, rank=3)
 
@@ -253,7 +253,7 @@ def _table(
 
 
 def results(snapshot: Snapshot, glyphs: Glyphs) -> Panel:
-    """Return what visits came to: statuses at the left, reasons to be dead at the right."""
+    """Return the results of visits: statuses at the left, reasons of dead letters at the right."""
     codes = sorted(snapshot.codes.items(), key=lambda one: (-one[1], one[0]))
     dead = sorted(snapshot.stats.dead_by_reason.items(), key=lambda one: (-one[1], one[0]))
     rows = max(1, len(codes), len(dead))
@@ -285,7 +285,7 @@ def _share(name: str, count: int, total: int, width: int, style: str, glyphs: Gl
 
 
 def phases(snapshot: Snapshot, glyphs: Glyphs) -> Panel:
-    """Return what a page's time goes to, in the order of a visit, the slowest marked."""
+    """Return the phases of a page's time, in the order of a visit, the slowest marked."""
     known = {name: snapshot.phase_ms[name] for name in _PHASES if name in snapshot.phase_ms}
     slowest = max(known, key=lambda name: known[name], default="")
     total = sum(known.values())
@@ -306,7 +306,7 @@ def phases(snapshot: Snapshot, glyphs: Glyphs) -> Panel:
 
 
 def events(snapshot: Snapshot, glyphs: Glyphs, wants: int) -> Panel:
-    """Return what happened lately, the newest first."""
+    """Return the recent events, the newest first."""
     return Panel(
         "recent events", 4, wants, 1, 9, lambda width, room: event_rows(snapshot, width, room, glyphs)
     )

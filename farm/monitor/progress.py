@@ -1,4 +1,4 @@
-"""How far a crawl is: what all its nodes settle a second, when that would end it, and how that was reckoned."""
+"""The progress of a crawl: the URLs that all its nodes settle per second, and the estimated end."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -7,17 +7,17 @@ from farm.model.crawl import Ledger, Stats
 from farm.monitor.figures import amount, rate, span
 
 SPAN_S = 60.0
-"""Over how long the rates are measured."""
+"""The time over which the rates are measured."""
 _LEAST_S = 5.0
 _APART_S = 1.0
 _MOST = 120
 _GROWS = 0.05
-"""From this part of what is settled on, what is newly found makes the end a lower bound."""
+"""If new URLs are at least this share of the settled ones, the estimate is a lower bound."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What the crawl came to over the last `over_s` seconds: URLs settled and URLs accepted, a second.
+    """The rates of the crawl over the last `over_s` seconds: URLs settled and URLs accepted, per second.
 
     `limit` is how many pages the run may render, 0 or None for any number.
     """
@@ -59,7 +59,7 @@ class ProgressMeter:
 
 
 def eta(progress: Progress, stats: Stats) -> tuple[str, str]:
-    """Return when the crawl would end, in a few words, and how that was reckoned; both empty at its end."""
+    """Return the estimated end in a few words, and how it was estimated; both empty after the end."""
     left = progress.left(stats)
     if not left:
         return "", ""

@@ -22,16 +22,16 @@ _PROXIES = 30
 _EVENTS = 20
 _BINS = 120
 _NAMES = 50
-"""How many entries of a mapping are told."""
+"""How many entries of a mapping are reported."""
 _TEXT = 200
-"""How many characters of a text are told."""
+"""How many characters of a text are reported."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeReport:
-    """A node's snapshot as it is published: the fields of it that a view of all nodes joins.
+    """A node's published snapshot: the fields that a view of all nodes joins.
 
-    `readings` are by the name of their class, as JSON has them. `now` and `started` are of the node's own clock.
+    `readings` are JSON values by the names of their classes. `now` and `started` are of the node's own clock.
     """
 
     now: float
@@ -58,7 +58,7 @@ class NodeReport:
 
 
 def encoded(snapshot: Snapshot) -> bytes:
-    """Return a report as JSON: of slots, sites, proxies and events those that matter most, every text cut."""
+    """Return a report as JSON: the most important slots, sites, proxies and events, every text cut."""
     cut = replace(
         snapshot,
         slots=snapshot.slots[:_SLOTS],
@@ -84,7 +84,7 @@ def _cut(reading: LastReading) -> LastReading:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON has it, with texts and mappings cut."""
+    """Return a JSON value, with texts and mappings cut."""
     if isinstance(value, str):
         return one_line(value)[:_TEXT]
     if is_dataclass(value):
@@ -97,7 +97,7 @@ def _plain(value: Any) -> Any:
 
 
 class ReportStore(Protocol):
-    """Where nodes publish their reports."""
+    """The store of the nodes' reports."""
 
     async def is_watched(self) -> bool:
         """Whether somebody reads reports."""
@@ -113,7 +113,7 @@ class ReportStore(Protocol):
 
 
 class ReportPublisher:
-    """Publishes the snapshots that `source` makes, and passes on how many contexts are wanted."""
+    """Publishes the snapshots of `source`, and passes on how many contexts the user wants."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What a run came to, as the few lines that a person reads when it is over."""
+"""The report at the end of a run, in a few lines for a person."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ _DETAIL_CHARS = 120
 _MOST = 6
 _MOST_SITES = 3
 _MANY = 0.05
-"""From this share of the records on it is worth a line that pages miss scripts."""
+"""If at least this share of the records miss scripts, the report has a line about it."""
 _REMEDIES = {
     "private_network": "open the network with --allow-network CIDR[:port]",
     "robots": "the site's robots.txt forbids it; where you may, give --robots ignore",
@@ -31,11 +31,11 @@ _LOOPBACK = ("localhost", "127.", "[::1]")
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """What is known at the end; counts by reason with an example of each, the commands ready to be typed.
+    """The facts at the end; counts by reason with an example of each, and commands.
 
     `without_scripts` counts pages that miss scripts; `script_hosts` says by host how many miss one of it, with a
-    page and what went wrong. `left` is how many URLs are still open. `recorded` is of this run. `stored` says for
-    each store its name, how many records this run wrote to it, and how many it has where that is known.
+    page and the error. `left` is how many URLs are still open. `recorded` is of this run. `stored` has for
+    each store its name, how many records this run wrote to it, and how many it has, if known.
     """
 
     why: str
@@ -47,15 +47,15 @@ class RunReport:
     accepted: int = 0
     """How many of how many URLs are done or given up, over all nodes and runs."""
     page_ms: tuple[int, int] = (0, 0)
-    """The median of the last pages' times, and what one in twenty takes longer than."""
+    """The median and the 95th percentile of the last pages' times."""
     memory_bytes: tuple[int, int] = (0, 0)
-    """The most that was used, and the budget."""
+    """The peak of the memory use, and the budget."""
     failing: Sequence[SiteView] = ()
     """The sites of this run's visits, for those where most of them failed."""
     statuses: Mapping[int, int] = field(default_factory=dict)
     blocked: Mapping[str, int] = field(default_factory=dict)
     renderers: Mapping[str, Any] = field(default_factory=dict)
-    """As `summary.json` has them, over all nodes and runs; empty without `--render auto`."""
+    """The renderers as in `summary.json`, over all nodes and runs; empty without `--render auto`."""
     refused: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
     left_out: int = 0
@@ -64,12 +64,12 @@ class RunReport:
     without_scripts: int = 0
     script_hosts: Mapping[str, tuple[int, str, str]] = field(default_factory=dict)
     selectors: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    """Option and selector -> on how many pages it matched nothing, and on how many something."""
+    """Option and selector -> the numbers of pages on which it matched nothing, and something."""
     troubles: Sequence[str] = ()
     unvisited_routes: Mapping[str, int] = field(default_factory=dict)
-    """By site, how many `#/` addresses were linked that are no pages by `--hash-routes off`."""
+    """By site, how many linked `#/` addresses are not pages because of `--hash-routes off`."""
     most_routes: int = 1_000
-    """Beyond so many of a site they are not counted any more."""
+    """How many of a site are counted at most."""
     left: int = 0
     go_on: str = ""
     where: str = ""
@@ -93,7 +93,7 @@ def report_lines(report: RunReport) -> list[str]:
         count, url = report.refused[reason]
         lines.append(_row("refused", f"{reason} {amount(count)}: {_address(url)}; {_remedy(reason, url)}"))
     if report.skipped:
-        # The queue alone knows what was accepted, and is not asked about links that lead too deep.
+        # Only the queue knows which URLs were accepted, and links that lead too deep are not sent to it.
         shorter = (
             "; depth: by those links, a shorter way may have led there" if "depth" in report.skipped else ""
         )
@@ -127,7 +127,7 @@ def report_lines(report: RunReport) -> list[str]:
 
 
 def _reached(report: RunReport) -> list[str]:
-    """Return how far the crawl is, and what that took, in one line; none where nothing is known."""
+    """Return the progress of the crawl and its cost in one line; none if unknown."""
     parts = []
     if report.accepted:
         share = 100 * report.settled // report.accepted
@@ -159,7 +159,7 @@ def failures_of(site: SiteView) -> int:
 
 
 def renderers_of(stats: Stats) -> dict[str, object]:
-    """Return what brought the pages over all nodes and runs, and how many may differ from the browser's."""
+    """Return the renderers of pages over all nodes and runs, and how many pages may differ from the browser's."""
     tiers = stats.tiers
     pages = {str(name): count for name, count in tiers.pages.items()}
     pages = {"browser": max(0, stats.rendered - tiers.cheap), **pages}
@@ -176,7 +176,7 @@ def renderers_of(stats: Stats) -> dict[str, object]:
 
 
 def rendered(renderers: Mapping[str, Any]) -> list[str]:
-    """Return what brought the pages of the crawl, and how many may differ from the browser's, a line each."""
+    """Return the renderers of the crawl's pages, and how many may differ from the browser's, a line each."""
     if not renderers:
         return []
     pages = _list([(name, count) for name, count in renderers["pages"].items() if count])
@@ -197,7 +197,7 @@ def _stored(name: str, written: int, records: int | None) -> str:
 
 
 def nothing_recorded(report: RunReport) -> str:
-    """Return in one sentence why there is not one page, and the remedy."""
+    """Return a sentence that says why no page was recorded, with the remedy."""
     refused = [(count, reason, url, "") for reason, (count, url) in report.refused.items()]
     dead = [(count, reason, url, detail) for reason, (count, url, detail) in report.dead.items()]
     found = max([*refused, *dead], key=lambda one: one[0], default=None)
@@ -214,7 +214,7 @@ def nothing_recorded(report: RunReport) -> str:
 
 
 def nothing_new(stats: Stats, where: str) -> str:
-    """Say that there is nothing to do, and what would bring work."""
+    """Return that there is nothing to do, and how to add work."""
     ledger = stats.ledger
     if not stats.rendered and not ledger.dead:
         return (
@@ -224,7 +224,7 @@ def nothing_new(stats: Stats, where: str) -> str:
     remedy = f"`farm dead replay {where}` tries the dead again, " if ledger.dead else ""
     return (
         f"nothing new: the crawl is finished ({ledger.done:,} done, {ledger.dead:,} dead), no page was fetched; "
-        f"give another URL to go on, {remedy}--fresh starts anew"
+        f"give another URL to continue, {remedy}--fresh starts anew"
     )
 
 

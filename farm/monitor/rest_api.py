@@ -1,7 +1,7 @@
 """A small API over HTTP: add URLs, read the numbers and the dead letters, replay these, pause and resume.
 
-Nothing is answered without the token, as a header: no page in a browser can send that by itself. Requests have
-bounds, and what is done has a deadline. `openapi.json` describes it.
+Every request needs the token in a header, which no page in a browser can send by itself. Requests have
+bounds, and operations have a deadline. `openapi.json` describes the API.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ DO_S = 20.0
 REPLAY_S = 10.0
 """For so long one request takes letters back; the next one goes on."""
 _WRONG_S = 0.5
-"""How long a wrong token waits for its answer."""
+"""How long the answer to a wrong token is delayed."""
 _BODY_BYTES = 2**20
 _CHOOSING = ("reason", "site", "contains")
 
@@ -35,7 +35,7 @@ Answering = Callable[[Request], Awaitable[Response]]
 
 
 class CrawlOperations(Protocol):
-    """What can be done to the crawl. UsageError is the caller's fault, FrontierUnavailable is Redis's."""
+    """The operations on the crawl. UsageError is the caller's fault, FrontierUnavailable is Redis's."""
 
     async def status(self) -> Mapping[str, Any]:
         """Return its numbers."""
@@ -50,7 +50,7 @@ class CrawlOperations(Protocol):
         ...
 
     async def letter(self, fingerprint: str) -> Mapping[str, Any] | None:
-        """Return one letter, with the visits that failed; None where there is none."""
+        """Return one letter, with the visits that failed; None if there is none."""
         ...
 
     async def replay(
@@ -68,11 +68,11 @@ class CrawlOperations(Protocol):
 
 
 class NotFound(Exception):
-    """What is asked for is not there."""
+    """The requested object does not exist."""
 
 
 class BadRequest(Exception):
-    """The request cannot be meant; the text says why."""
+    """The request is invalid; the text says why."""
 
 
 class RestApi:
@@ -89,7 +89,7 @@ class RestApi:
         self._do = do
 
     def routes(self) -> dict[str, tuple[Answering, str]]:
-        """Return what is answered, by path, with its method."""
+        """Return the routes: the handlers by path, with their methods."""
         found: dict[str, tuple[Callable[[Request], Awaitable[Any]], str]] = {
             "/status": (self._status, "GET"),
             "/urls": (self._add, "POST"),
@@ -115,7 +115,7 @@ class RestApi:
         return answer
 
     async def _refusal(self, request: Request) -> Response | None:
-        """Return the answer to who may not ask; None for who knows the token."""
+        """Return the answer to an unauthorised request; None for one with the token."""
         given = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
         if not self._token:
             return _failed(
@@ -179,7 +179,7 @@ class RestApi:
 
 
 def _status_of(error: Exception) -> HTTPStatus:
-    """Return by whom it is that a request failed."""
+    """Return the status of a failed request."""
     match error:
         case BadRequest() | UsageError():
             return HTTPStatus.BAD_REQUEST
@@ -192,7 +192,7 @@ def _status_of(error: Exception) -> HTTPStatus:
 
 
 def in_the_loop(loop: asyncio.AbstractEventLoop) -> Callable[[Coroutine[Any, Any, Any]], Awaitable[Any]]:
-    """Return what awaits a coroutine in another thread's event loop."""
+    """Return a function that awaits a coroutine in another thread's event loop."""
 
     async def done(work: Coroutine[Any, Any, Any]) -> Any:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
@@ -201,7 +201,7 @@ def in_the_loop(loop: asyncio.AbstractEventLoop) -> Callable[[Coroutine[Any, Any
 
 
 async def _object(request: Request, names: set[str]) -> dict[str, Any]:
-    """Return the JSON object of a request, which may be left out; raises BadRequest."""
+    """Return the JSON object of a request, empty without a body; raises BadRequest."""
     body = b""
     async for part in request.stream():
         body += part
@@ -210,9 +210,9 @@ async def _object(request: Request, names: set[str]) -> dict[str, Any]:
     try:
         told = orjson.loads(body or b"{}")
     except ValueError:
-        raise BadRequest("the body is no JSON") from None
+        raise BadRequest("the body is not JSON") from None
     if not isinstance(told, dict):
-        raise BadRequest("the body is no object")
+        raise BadRequest("the body is not an object")
     _check_names(told, names)
     return told
 
@@ -274,13 +274,13 @@ _WHAT: dict[str, tuple[str, str, dict[str, Any] | None]] = {
 
 
 def description() -> dict[str, Any]:
-    """Return the API as OpenAPI 3.1 has it."""
+    """Return the description of the API in OpenAPI 3.1."""
     answers = {
         "200": {"description": "done", "content": {"application/json": {"schema": {"type": "object"}}}},
         **{
             code: {"description": text, "content": {"application/json": {"schema": {"type": "object"}}}}
             for code, text in {
-                "400": "the request cannot be meant; `error` says why",
+                "400": "the request is invalid; `error` says why",
                 "401": "the token is missing or wrong",
                 "403": "the run has no token",
                 "404": "there is no such letter",

@@ -1,4 +1,4 @@
-"""The parts of the live view that have a sign or a row per thing: the contexts, and what happened lately."""
+"""The parts of the live view with a symbol or a row for each item: the contexts, and the recent events."""
 
 from rich.text import Text
 
@@ -23,7 +23,7 @@ _COUNTED = (
     Phase.STARTING,
     Phase.STOPPED,
 )
-"""What is counted by name, what tells most first: a narrow terminal has not room for all."""
+"""The phases that are counted by name, the most informative first: a narrow terminal has no room for all."""
 SIGNS = {
     Phase.WAITING: "w",
     Phase.STARTING: "+",
@@ -47,7 +47,7 @@ _STYLES = {
 
 
 def grid_rows(snapshot: Snapshot, width: int, room: int) -> list[Text]:
-    """Return a sign per context, in groups of ten; nothing where there is no room for all of them."""
+    """Return a sign per context, in groups of ten; nothing if there is no room for all of them."""
     per_row = max(1, (width - 4) // (_GROUP + 1)) * _GROUP
     slots = snapshot.slots
     if -(-len(slots) // per_row) > room:
@@ -63,7 +63,7 @@ def grid_rows(snapshot: Snapshot, width: int, room: int) -> list[Text]:
 
 
 def slot_rows(snapshot: Snapshot, width: int, room: int, glyphs: Glyphs) -> list[Text]:
-    """Return a row per slot; where there is no room for that, the visits that last longest."""
+    """Return a row per slot; if there is no room for that, the longest visits."""
     slots = snapshot.slots
     columns = 2 if width >= _TWO_COLUMNS and len(slots) > room // 2 else 1
     if len(slots) <= room * columns:
@@ -131,7 +131,7 @@ def _address(url: str, width: int, snapshot: Snapshot, glyphs: Glyphs) -> str:
 
 
 def event_rows(snapshot: Snapshot, width: int, room: int, glyphs: Glyphs) -> list[Text]:
-    """Return what happened lately, the newest first: failed visits, and what was said to the user."""
+    """Return the recent events, the newest first: failed visits, and notices to the user."""
     happened: list[VisitFailed | Notice] = [
         *(failure for failure in snapshot.failures if failure.fate in _FATES),
         *snapshot.notices,

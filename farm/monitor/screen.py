@@ -1,7 +1,7 @@
-"""The view as lines of text, made of a snapshot, the terminal's size and the place in it, and of nothing else.
+"""The view as lines of text, a function of a snapshot, the terminal's size and the position in the view.
 
-What always holds: never more lines than the terminal has, none wider than it; every number has its place
-and keeps it, so that the eye can rest on one while the others move. Which panels there are goes by the size.
+Invariants: never more lines than the terminal has, none wider than it; the position of a number does not change
+when others do. The size decides which panels are shown.
 """
 
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ def frame(
 ) -> list[Text]:
     """Return the view as at most `height` lines of at most `width` cells.
 
-    `place` is None where no key can be pressed; `letters` are the dead letters, None before they were read.
+    `place` is None if no key can be pressed; `letters` are the dead letters, None before they were read.
     """
     glyphs = UNICODE if unicode else ASCII
     at = place or Browsing()
@@ -140,7 +140,7 @@ def _state(snapshot: Snapshot) -> _Part:
 
 
 def _progress(snapshot: Snapshot, width: int, height: int, glyphs: Glyphs) -> list[Text]:
-    """Return how far the crawl is, when it would end, and what holds it back."""
+    """Return the progress of the crawl, its estimated end, and its bottleneck."""
     ledger, progress = snapshot.stats.ledger, snapshot.progress
     words, how = eta(progress, snapshot.stats)
     settled = ledger.done + ledger.dead

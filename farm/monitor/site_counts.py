@@ -1,4 +1,4 @@
-"""What visits to each site came to, for a bounded number of sites: the rest is a sum."""
+"""The results of visits to each site, for a bounded number of sites: the others are summed."""
 
 import math
 from collections import Counter, OrderedDict
@@ -12,13 +12,13 @@ from farm.model.url import site_of
 from farm.monitor.snapshot import SiteView, SlotView
 
 MOST_SITES = 300
-"""Of how many sites counts are kept: those that were visited last."""
+"""How many sites have counts: those that were visited last."""
 SHOWN_SITES = 50
 HALF_LIFE_S = 10.0
-"""In which a rate halves when the visits stop."""
+"""The time in which a rate halves when the visits stop."""
 _DECAY = math.log(2) / HALF_LIFE_S
 _LATEST = 0.3
-"""How much the newest latency weighs."""
+"""The weight of the newest latency."""
 _CLIENT_ERROR, _SERVER_ERROR = 400, 500
 
 
@@ -41,13 +41,13 @@ class _Site:
         return self.per_s * math.exp(-_DECAY * max(0.0, now - self.at))
 
     def count(self, at: float) -> None:
-        """Take a visit that ended."""
+        """Count a visit that ended."""
         self.per_s = self.rate(at) + _DECAY
         self.at = at
 
 
 class SiteCounts:
-    """Counts per site; of more than `MOST_SITES` those that were visited least lately become one sum."""
+    """Counts per site; beyond `MOST_SITES` those of the sites visited least recently are summed."""
 
     def __init__(self) -> None:
         self._sites: OrderedDict[str, _Site] = OrderedDict()
@@ -79,7 +79,7 @@ class SiteCounts:
                 site.failed += 1
 
     def paces(self, at: float, paces: Iterable[SitePace]) -> None:
-        """Take what was learnt of sites' paces; of one that no visit was counted of nothing is kept."""
+        """Store the learnt limits of sites; those of a site without a counted visit are ignored."""
         for pace in paces:
             site = self._sites.get(pace.site)
             if site is None:

@@ -1,6 +1,6 @@
-"""What a farm looks like at one moment. Immutable, so that whoever shows it cannot disturb it.
+"""The state of a farm at one moment. Immutable, so that views cannot change it.
 
-A reading that is new (a `LastReading` of `model/event.py`) is in each snapshot by itself: `snapshot.last(KIND)`.
+A new reading (a `LastReading` of `model/event.py`) is automatically in each snapshot: `snapshot.last(KIND)`.
 """
 
 from collections import Counter
@@ -34,13 +34,13 @@ BIN_S = 2
 QUANTILES = 21
 """How many quantiles of pages' times there are: every twentieth, from the shortest to the longest."""
 PAGE_BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-"""Upper bounds of the classes that pages' times are counted in, in seconds; one more class is above them."""
+"""Upper bounds of the histogram of pages' times, in seconds; one more class is above them."""
 R = TypeVar("R", bound=LastReading)
 
 
 @dataclass(frozen=True, slots=True)
 class SlotView:
-    """One slot: its phase and since when, what it works on and since when; `url` is empty where nothing."""
+    """One slot: its phase and since when, its URL and since when; `url` is empty without a visit."""
 
     name: str
     phase: Phase
@@ -78,7 +78,7 @@ class SiteView:
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """A node as a view of the whole crawl shows it; what it has not told is empty or 0.
+    """A node in a view of the whole crawl; values that it did not report are empty or 0.
 
     `last_reclaim` is its last measure against tight memory in words, `reclaimed_s` seconds ago.
     """
@@ -102,7 +102,7 @@ class Snapshot:
     """Numbers of this process, and in `stats` those of the whole crawl.
 
     `history` are pages per bin of `BIN_S` seconds, the newest last and only whole bins; the rates are
-    made of them. `page_quantiles_ms` are of the last pages, empty where there was none. `single_site` is the
+    made of them. `page_quantiles_ms` are of the last pages, empty if there was none. `single_site` is the
     site of all pages so far as long as it is only one. `node_views` are the nodes of a view of the whole crawl.
     """
 
@@ -126,9 +126,9 @@ class Snapshot:
     codes: Mapping[int, int] = field(default_factory=dict)
     """Pages by status."""
     fates: Mapping[str, int] = field(default_factory=dict)
-    """Visits without a page by what became of their URL."""
+    """Visits without a page, by the settlement of their URLs."""
     phase_ms: Mapping[str, float] = field(default_factory=dict)
-    """What a page took of each phase on average lately, in milliseconds, as `timings_ms` of the records has it."""
+    """The recent mean time of each phase of a page, in milliseconds, as in `timings_ms` of the records."""
     bytes_received: int = 0
     memory_peak_bytes: int = 0
     recycled: Mapping[str, int] = field(default_factory=dict)
@@ -137,7 +137,7 @@ class Snapshot:
     sites: tuple[SiteView, ...] = ()
     """The sites that are visited most, the busiest first."""
     other_sites: SiteView | None = None
-    """The sum of those that are not among them; None where there is none."""
+    """The sum of those that are not among them; None if there is none."""
     failures: tuple[VisitFailed, ...] = ()
     notices: tuple[Notice, ...] = ()
     away_since: float | None = None
@@ -148,7 +148,7 @@ class Snapshot:
     node_views: tuple[NodeView, ...] = ()
 
     def last(self, kind: type[R]) -> R | None:
-        """Return the last reading of a kind; None where there was none."""
+        """Return the last reading of a kind; None if there was none."""
         found = self.readings.get(kind)
         return found if isinstance(found, kind) else None
 
@@ -175,7 +175,7 @@ class Snapshot:
 
     @property
     def page_ms_p95(self) -> int:
-        """What one page in twenty takes longer than."""
+        """The 95th percentile of the last pages' times."""
         return self.page_quantiles_ms[QUANTILES - 2] if self.page_quantiles_ms else 0
 
     @property
@@ -198,17 +198,17 @@ class Snapshot:
 
     @property
     def loop_lag(self) -> LoopLagRead:
-        """How late the event loop runs."""
+        """The delays of the event loop."""
         return self.last(LoopLagRead) or LoopLagRead(0.0, 0.0, 0.0, 0.0)
 
     @property
     def admission(self) -> AdmissionSet:
-        """How many slots may work, and what binds; all of them where nothing was said."""
+        """How many slots may work, and the smallest limit; all of them without an event."""
         return self.last(AdmissionSet) or AdmissionSet(self.started, len(self.slots), "")
 
     @property
     def proxied(self) -> ProxyBytes:
-        """What the crawl's proxies carried, over all nodes and runs."""
+        """The bytes through the crawl's proxies, over all nodes and runs."""
         read = self.last(ProxyBytesRead)
         return read.bytes if read is not None else ProxyBytes()
 
@@ -220,11 +220,11 @@ class Snapshot:
 
     @property
     def nodes(self) -> tuple[NodeSeen, ...]:
-        """The other nodes of the crawl that are at work, or were lost lately."""
+        """The other nodes of the crawl that are live, or were lost recently."""
         read = self.last(NodesRead)
         return read.nodes if read is not None else ()
 
     @property
     def is_ending(self) -> bool:
-        """Whether this node was told to end, and finishes what is under way."""
+        """Whether this node is ending, and finishes the visits under way."""
         return self.last(Ending) is not None

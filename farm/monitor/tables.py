@@ -1,4 +1,4 @@
-"""What the view has a table of: sites, proxies, nodes, dead letters."""
+"""The tables of the view: sites, proxies, nodes, dead letters."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _ASLEEP_PER_S = 0.005
 
 @dataclass(frozen=True, slots=True)
 class DeadRow:
-    """A dead letter as the view shows it; `url` is empty where it cannot be read."""
+    """A dead letter in the view; `url` is empty if it cannot be read."""
 
     id: str
     reason: str
@@ -56,7 +56,7 @@ SITE_ORDERS: tuple[Order, ...] = (
     ("latency", lambda site: (-site.latency_ms,)),
     ("blocked", lambda site: (-site.blocked_until, -site.throttled)),
 )
-"""By what the sites can be ordered; the first is that of the overview."""
+"""The orders of the sites; the first is that of the overview."""
 
 
 def _visits(site: SiteView) -> int:
@@ -111,7 +111,7 @@ PROXY_COLUMNS = (
 
 
 def proxy_rows(snapshot: Snapshot) -> list[Sequence[Cell]]:
-    """Return a row per proxy that was told of."""
+    """Return a row per reported proxy."""
     read = snapshot.last(ProxiesRead)
     if read is None:
         return []

@@ -1,7 +1,7 @@
 """Events folded to snapshots, in bounded memory however long the crawl is.
 
-Events come from the event loop and snapshots are taken by the thread that shows them, so that a terminal that does
-not take its output (a paused one, a slow line) never holds up the crawl. Hence the lock.
+Events come from the event loop, and the thread that shows them takes snapshots, so that a terminal that does not
+accept its output (a paused one, a slow line) never blocks the crawl. Hence the lock.
 """
 
 import re
@@ -43,9 +43,9 @@ _TIMES = 1000
 FAILURES = 50
 NOTICES = 20
 MOST_CODES = 100
-"""Of different statuses; a server may send any number of three digits."""
+"""How many different statuses are counted; a server may send any number of three digits."""
 _LATEST = 0.05
-"""How much a page weighs in the mean of a phase: about the last twenty count."""
+"""The weight of a page in the mean of a phase: about the last twenty count."""
 _DIGITS = re.compile(r"(\d+)")
 
 
@@ -84,7 +84,7 @@ class Tally:
         self._several_sites = False
 
     def fold(self, event: Event) -> None:  # noqa: C901, PLR0912 - one case for each event
-        """Take one event in."""
+        """Process one event."""
         with self._lock:
             if isinstance(event, LastReading):
                 self._readings[type(event)] = event
@@ -128,7 +128,7 @@ class Tally:
                     pass
 
     def snapshot(self, now: float) -> Snapshot:
-        """Return how things stand; `now` is of the events' clock."""
+        """Return a snapshot of the current state; `now` is of the events' clock."""
         with self._lock:
             self._advance(now)
             elapsed_s = max(now - self._started, 0.001)
@@ -216,7 +216,7 @@ class Tally:
 
 
 def quantiles(ordered: list[int]) -> tuple[int, ...]:
-    """Return the quantiles of values that are in order; empty where there is none."""
+    """Return the quantiles of values that are in order; empty if there is none."""
     last = len(ordered) - 1
     steps = QUANTILES - 1
     return (
@@ -227,5 +227,5 @@ def quantiles(ordered: list[int]) -> tuple[int, ...]:
 
 
 def natural(name: str) -> list[tuple[int, str]]:
-    """Return what orders `c2` before `c10`."""
+    """Return a sort key that orders `c2` before `c10`."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in _DIGITS.split(name)]

@@ -1,8 +1,8 @@
-"""The terminal: lines that are drawn over those before, and the keys that are pressed.
+"""The terminal: lines that replace the previous ones, and the keys that are pressed.
 
 Only lines that have changed are written, and nothing is cleared, so nothing flickers. Keys are read one by one
-(`cbreak`), as long as the program is in the foreground; Ctrl-C stays a signal. What the terminal was is restored
-whatever happens, also by another thread than the one that draws.
+(`cbreak`), as long as the program is in the foreground; Ctrl-C stays a signal. The terminal's settings are always
+restored, also by another thread than the one that draws.
 """
 
 import os
@@ -51,7 +51,7 @@ def can_be_shown(console: Console) -> bool:
 
 
 class Terminal(Console):
-    """A console that tells of a closed terminal as any file does, instead of ending the program."""
+    """A console that raises the error of a closed terminal, instead of ending the program."""
 
     def on_broken_pipe(self) -> None:
         """Let the error pass that is being handled."""
@@ -59,7 +59,7 @@ class Terminal(Console):
 
 
 class _Drawn:
-    """The lines of a frame that differ from those that are on the screen, each at its place."""
+    """The lines of a frame that differ from those on the screen, each with its position."""
 
     def __init__(self, lines: Sequence[Text], before: Sequence[Text]) -> None:
         self._lines = lines
@@ -102,18 +102,18 @@ class FullScreen:
         return self._size
 
     def forget(self) -> None:
-        """Draw everything the next time: somebody else may have written on the screen."""
+        """Draw everything the next time: another program may have written on the screen."""
         self._lines = ()
 
     def draw(self, lines: Sequence[Text]) -> None:
-        """Show the lines, as many as it is high; raises OSError where the terminal is gone."""
+        """Show the lines, as many as it is high; raises OSError if the terminal is gone."""
         whole = [*lines, *[Text()] * (self._size[1] - len(lines))]
         self._console.print(_Drawn(whole, self._lines), end="", crop=False, no_wrap=True)
         self._lines = whole
 
 
 class Keyboard:
-    """The keys of a terminal, one by one. `open` returns None where there is no terminal to read from."""
+    """The keys of a terminal, one by one. `open` returns None if there is no terminal to read from."""
 
     def __init__(self, fd: int, *, is_own: bool) -> None:
         self._fd = fd
@@ -137,13 +137,13 @@ class Keyboard:
 
     @staticmethod
     def attach() -> None:
-        """Have this thread, which will `wait`, get an error where it reads in the background, and not stop."""
+        """Let this thread, which will `wait`, get an error instead of a stop when it reads in the background."""
         signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
 
     def wait(self, longest_s: float) -> tuple[list[str], bool]:
-        """Return the keys that are pressed within this time, and whether the terminal was somebody else's before.
+        """Return the keys pressed within this time, and whether another program had the terminal before.
 
-        Returns early where a key comes, or `wake` is called. Called from the thread that draws, alone.
+        Returns early if a key is pressed, or `wake` is called. Only the drawing thread may call it.
         """
         is_new = False
         watched = [self._left]
@@ -172,7 +172,7 @@ class Keyboard:
             os.write(self._woken, b"!")
 
     def close(self) -> None:
-        """Set the terminal back; from any thread, any number of times."""
+        """Restore the terminal; may be called from any thread, any number of times."""
         was_open, self._is_open = self._is_open, False
         with suppress(OSError, termios.error):
             # From the background it would stop the program; there the shell has done it.
@@ -183,7 +183,7 @@ class Keyboard:
 def keys_of(data: bytes) -> list[str]:
     """Return the keys that a terminal has sent: names of special ones (`up`, `enter`), else the characters.
 
-    Sequences that are not known are left out, and so is what is no text.
+    Unknown sequences and bytes that are not text are left out.
     """
     found: list[str] = []
     while data:

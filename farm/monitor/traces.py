@@ -1,7 +1,7 @@
 """A trace of each visit, by OpenTelemetry: a span with its phases as spans below it, folded from the events.
 
-They are sent in batches as OTLP over HTTP has them in JSON, by a task beside the node. At most `MOST_VISITS` wait;
-what finds no place, or is not taken, is lost and counted: a crawl never waits for those who watch it.
+A task beside the node sends them in batches as OTLP over HTTP, in JSON. At most `MOST_VISITS` wait; traces beyond
+that, or that are not accepted, are dropped and counted: the crawl never waits for the collector.
 <https://opentelemetry.io/docs/specs/otlp>
 """
 
@@ -24,7 +24,7 @@ EVERY_S = 2.0
 AT_ONCE = 500
 MOST_VISITS = 5_000
 MOST_PHASES = 20
-"""A visit may be repeated by another context; of one that has more the rest is left out."""
+"""The most phases of a visit, which another context may repeat; more are left out."""
 _OK, _ERROR = 1, 2
 _CLIENT = 3
 _OF_A_VISIT = frozenset({Phase.STARTING, Phase.RECYCLING, Phase.NAVIGATING, Phase.SETTLING, Phase.COMMITTING})
@@ -39,7 +39,7 @@ class _Visit:
 
 
 class Tracer:
-    """`fold` is an `Emit`; `run` goes beside the node, and `flush` sends the rest at the end."""
+    """`fold` is an `Emit`; `run` is a companion of the node, and `flush` sends the rest at the end."""
 
     def __init__(
         self, service: dict[str, str], post: Callable[[bytes], Awaitable[None]], clock: Clock
@@ -56,7 +56,7 @@ class Tracer:
         self._is_told = False
 
     def fold(self, event: Event) -> None:
-        """Take an event: a phase of a slot, or how its visit ended."""
+        """Process an event: a phase of a slot, or the end of its visit."""
         match event:
             case SlotPhase(phase=phase, url=url) if phase in _OF_A_VISIT:
                 visit = self._under_way.get(event.slot)
@@ -133,13 +133,13 @@ class Tracer:
         }
 
     async def run(self) -> None:
-        """Send what has ended, until cancelled."""
+        """Send finished visits, until cancelled."""
         while True:
             await asyncio.sleep(EVERY_S)
             await self._send()
 
     async def flush(self, within_s: float) -> None:
-        """Send all that waits; what is not taken in time is lost."""
+        """Send all waiting visits; those not accepted in time are dropped."""
         try:
             async with asyncio.timeout(within_s):
                 while self._waiting:
@@ -164,7 +164,7 @@ class Tracer:
         self.lost += count
         if not self._is_told:
             self._is_told = True
-            log.warning("traces are lost (%s); this is said again when some were taken meanwhile", why)
+            log.warning("traces are lost (%s); the next loss is logged after some were accepted", why)
 
 
 def _attribute(name: str, value: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""The views of a run while it goes on: a full screen, or a line of progress now and then.
+"""The views of a run: a full screen, or a line of progress at intervals.
 
-Each shows snapshots from a thread of its own until it is stopped. A terminal or a pipe that does not take its
-output holds up this thread and nothing else; it is a daemon, and stopping it has a deadline.
+Each shows snapshots from a thread of its own until it is stopped. A terminal or a pipe that does not accept its
+output blocks only this thread; it is a daemon, and stopping it has a deadline.
 
 The live view is drawn twice a second while there is work, and once a key is pressed. While it is on nothing
 else may write to the terminal: the log goes to its file alone. Lines of progress are log records.
@@ -29,9 +29,9 @@ from farm.monitor.tables import DeadRow
 from farm.monitor.terminal import FullScreen, Keyboard, Terminal
 
 _EVERY_S = 0.5
-"""More often the numbers, which are of seconds, would not be newer."""
+"""The interval of drawing: the numbers change once a second."""
 _IDLE_EVERY_S = 1.0
-"""Without a visit under way only the clock moves."""
+"""The interval without a visit under way, when only the clock changes."""
 _progress = logging.getLogger("farm.progress")
 
 Source = Callable[[float], Snapshot]
@@ -53,7 +53,7 @@ class View(ABC):
         self._thread.start()
 
     def stop(self, deadline_s: float = 1.0) -> None:
-        """Show the end and give the output back; after the deadline it is left as it is."""
+        """Show the end and release the output; after the deadline it is abandoned."""
         self._ended.set()
         self._thread.join(deadline_s)
 
@@ -92,7 +92,7 @@ class Screen:
 
 
 class Steering(Protocol):
-    """What keys can do beyond the view; called from its thread, and must not wait."""
+    """The commands of keys beyond the view; called from its thread, and must not wait."""
 
     @property
     def letters(self) -> Sequence[DeadRow] | None:
@@ -100,12 +100,12 @@ class Steering(Protocol):
         ...
 
     def act(self, act: Act, place: Browsing, snapshot: Snapshot) -> None:
-        """Begin to do what a key asks for."""
+        """Start the command of a key."""
         ...
 
 
 class LiveView(View):
-    """Draws the snapshots on the whole terminal. With `steering` keys are taken, where there is a keyboard."""
+    """Draws the snapshots on the whole terminal. With `steering` it accepts keys, if there is a keyboard."""
 
     def __init__(
         self,
@@ -129,7 +129,7 @@ class LiveView(View):
         return self._thread.is_alive()
 
     def stop(self, deadline_s: float = 1.0) -> None:
-        """Give the terminal back; after the deadline it is left as it is, but for the keyboard."""
+        """Restore the terminal; after the deadline only the keyboard."""
         self._ended.set()
         if self._keyboard is not None:
             self._keyboard.wake()
@@ -192,7 +192,7 @@ class PlainView(View):
 
 
 def progress_line(snapshot: Snapshot) -> str:
-    """Return how a crawl goes, in one line."""
+    """Return the progress of a crawl in one line."""
     ledger = snapshot.stats.ledger
     parts = [
         clock(snapshot.elapsed_s),

@@ -39,7 +39,7 @@ _SAME_S = 0.5
 LEAST_TOKEN, LONGEST_TOKEN = 16, 1024
 COOKIE = "farm-token"
 _WRONG_S = 0.5
-"""How long a wrong token waits for its answer."""
+"""How long the answer to a wrong token is delayed."""
 _BODY_BYTES = 4096
 _ACT_S = 5.0
 LETTERS = 50
@@ -72,7 +72,7 @@ Letters = Callable[[Mapping[str, str], int, int], Awaitable[Mapping[str, Any]]]
 
 
 def token_of(path: Path) -> str:
-    """Return the token that a file has. Raises UsageError where it has none that will do."""
+    """Return the token in a file. Raises UsageError if it has no valid one."""
     try:
         with path.open(encoding="ascii") as file:
             token = file.read(LONGEST_TOKEN + 2).strip()
@@ -110,7 +110,7 @@ class _Stream(StreamingResponse):
 
 
 class WebPage:
-    """The page of one run. `set_state` pauses the crawl or lets it go on, from this page's own event loop.
+    """The page of one run. `set_state` pauses or resumes the crawl, from this page's own event loop.
 
     `is_ending` says whether the server ends, and the pages that are open with it. Without a `token` nobody gets
     more than numbers. `letters` reads the crawl's dead letters, whose pictures are below the output `folder`.
@@ -145,7 +145,7 @@ class WebPage:
         self._cookie = hmac.new(secrets.token_bytes(32), self._token, sha256).hexdigest()
 
     def routes(self) -> dict[str, tuple[Answering, str]]:
-        """Return what is answered, by path, with its method."""
+        """Return the routes: the handlers by path, with their methods."""
         files = {path: (_file(*what), "GET") for path, what in _FILES.items()}
         return {
             **files,
@@ -279,7 +279,7 @@ class WebPage:
         return answer
 
     async def _act(self, request: Request) -> Response:
-        """Pause the crawl, or let it go on."""
+        """Pause or resume the crawl."""
         act = await _text(request, "act")
         if not self._knows_token(request) or not _is_own(request):
             return PlainTextResponse("the token is needed for that\n", 403, _HEADERS)
@@ -317,7 +317,7 @@ def _is_own(request: Request) -> bool:
 
 
 async def _text(request: Request, name: str) -> str | None:
-    """Return a text of the JSON object that was sent; None where there is none, or it is too long."""
+    """Return a text of the JSON object that was sent; None if there is none, or it is too long."""
     body = b""
     async for part in request.stream():
         body += part

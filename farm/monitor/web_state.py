@@ -1,6 +1,6 @@
-"""What the page for a browser shows of a snapshot, as texts and numbers that are ready to be shown.
+"""The contents of the page for a browser, as texts and numbers ready to be shown.
 
-Without names (`named` false) nothing in it says what is crawled: no URL, site, proxy, node or message.
+Without names (`named` false) it does not reveal what is crawled: no URL, site, proxy, node or message.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ _FATES = frozenset({Fate.RETRY, Fate.DEAD})
 
 
 def without_names(snapshot: Snapshot) -> Snapshot:
-    """Return the snapshot with its numbers alone."""
+    """Return the snapshot with only its numbers."""
     hidden = {NodesRead, ProxiesRead}
     return replace(
         snapshot,
@@ -49,7 +49,7 @@ def without_names(snapshot: Snapshot) -> Snapshot:
 
 
 def page_state(snapshot: Snapshot, title: str, *, named: bool) -> dict[str, Any]:
-    """Return what the page shows, ready for JSON; every text is one line without control characters."""
+    """Return the contents of the page as JSON values; every text is one line without control characters."""
     if not named:
         snapshot, title = without_names(snapshot), ""
     ledger, memory = snapshot.stats.ledger, snapshot.memory
@@ -109,7 +109,7 @@ def _numbers(snapshot: Snapshot) -> list[tuple[str, str]]:
 
 
 def _named(snapshot: Snapshot) -> dict[str, Any]:
-    """Return what has names in it."""
+    """Return the contents that include names."""
     _, order = SITE_ORDERS[0]
     sites = sorted(snapshot.sites, key=lambda site: (*order(site), site.site))[:_SITES]
     return {

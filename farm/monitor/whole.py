@@ -1,7 +1,7 @@
-"""A view of a whole crawl, of the reports of its nodes: what each has told last, joined to one snapshot.
+"""A view of a whole crawl: the last reports of its nodes, joined into one snapshot.
 
-A report is what anybody could have written to Redis: one that is not as nodes write them is left out. Times in it
-are of its node's clock, and are told as of this one's from when it was first read.
+Anybody could have written a report to Redis: invalid ones are left out. Times in it are of its node's clock, and
+are converted to this one's when it is first read.
 """
 
 import threading
@@ -42,11 +42,11 @@ _KINDS: dict[str, type[LastReading]] = {
 
 _MOST = 1e18
 _OF_WORK = frozenset({AdmissionSet, FlowRead, LoopLagRead, MemoryRead, ProcessorRead})
-"""What says nothing of a node that has ended."""
+"""Readings that say nothing about a node that has ended."""
 
 
 def decoded(report: bytes, now: float) -> Snapshot | None:
-    """Return the snapshot of a report, its times as of a clock that is at `now`; None where it is none."""
+    """Return the snapshot of a report, its times converted to a clock that is at `now`; None if it is invalid."""
     try:
         # Which takes no NaN, and no number that is infinite.
         if not _are_told(orjson.loads(report)):
@@ -85,7 +85,7 @@ def _adapter(kind: type) -> TypeAdapter[Any]:
 
 
 def _shifted(snapshot: Snapshot, by_s: float) -> Snapshot:
-    """Return the snapshot with all its times moved."""
+    """Return the snapshot with all its times shifted."""
     return replace(
         snapshot,
         now=snapshot.now + by_s,
@@ -114,7 +114,7 @@ class _Node:
 
 
 class WholeCrawl:
-    """What is known of a crawl from outside; `snapshot` may be called by another thread than the rest."""
+    """The state of a crawl, read from outside; `snapshot` may be called by another thread than the rest."""
 
     def __init__(self, started: float) -> None:
         self._lock = threading.Lock()
@@ -137,7 +137,7 @@ class WholeCrawl:
         *,
         state: str,
     ) -> None:
-        """Take what was read of the crawl: its numbers, its nodes, and the reports of those that have one."""
+        """Store what was read of the crawl: its numbers, its nodes, and their reports."""
         stats = replace(stats, state=state)
         nodes = {}
         for name, report in reports.items():
@@ -147,7 +147,7 @@ class WholeCrawl:
             elif (snapshot := decoded(report, now)) is not None:
                 nodes[name] = _Node(report, snapshot)
         if not nodes:
-            # All have ended: what they came to stays to be seen.
+            # All have ended: their results stay visible.
             nodes = {name: _Node(node.report, _ended(node.snapshot)) for name, node in self._nodes.items()}
         with self._lock:
             self._nodes, self._seen, self._stats, self._proxied = nodes, seen, stats, proxied
@@ -155,17 +155,17 @@ class WholeCrawl:
             self._progress.note(now, stats.ledger)
 
     def away(self, now: float) -> None:
-        """Take that Redis did not answer."""
+        """Note that Redis did not answer."""
         with self._lock:
             self._away_since = now if self._away_since is None else self._away_since
 
     def say(self, notice: Notice) -> None:
-        """Take a message for a person."""
+        """Add a message for a person."""
         with self._lock:
             self._notices = (*self._notices, notice)[-NOTICES:]
 
     def snapshot(self, now: float) -> Snapshot:
-        """Return how the crawl stands, as one node of all of them."""
+        """Return the state of the crawl, all nodes joined."""
         with self._lock:
             nodes = {name: node.snapshot for name, node in self._nodes.items()}
             views = tuple(_view(one, nodes.get(one.name), now) for one in self._seen)
@@ -183,7 +183,7 @@ class WholeCrawl:
 
 
 def _ended(snapshot: Snapshot) -> Snapshot:
-    """Return what a node that is at work no more has come to."""
+    """Return the results of a node that has ended."""
     return replace(
         snapshot,
         slots=(),

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 OUTAGE_S = 5.0
-"""A lease that took so long came after an outage: every other slot waited for its own too."""
+"""A lease that took this long followed an outage: every other slot waited for its lease too."""
 IDLE_S, IDLE_LONGEST_S = 1.0, 20.0
 RETIRE_IDLE_S = 30.0
-"""A context without work for so long is closed: it holds memory, and its page goes on working."""
+"""A context without work for this long is closed: it holds memory, and its page still runs scripts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Admission:
 
 
 def admit(limits: Mapping[str, int]) -> Admission:
-    """Return the smallest limit; of equal ones the first binds, so order them by what a user should see.
+    """Return the smallest limit, the first of equal ones: order them by what a user should see.
 
     Raises ValueError when no limit is given.
     """
@@ -37,9 +37,9 @@ def admit(limits: Mapping[str, int]) -> Admission:
 
 @dataclass(frozen=True, slots=True)
 class CpuParams:
-    """`lag_s` from which slots are taken, and half of it from which none is added.
+    """From a lag of `lag_s` slots are taken away; from half of it none is added.
 
-    With `seek`, a share of `idle_below` or less of the machine being busy adds a slot, and none is added above it.
+    With `seek`, a slot is added only while the share of the machine that is busy is at most `idle_below`.
     """
 
     lag_s: float = 1.0
@@ -60,7 +60,7 @@ class CpuState:
 def cpu_step(
     state: CpuState, busy: float, lag_s: float, working: int, slots: int, now: float, params: CpuParams
 ) -> CpuState:
-    """Return the next state; `busy` is in [0, 1], `working` how many slots are at work under the limit now."""
+    """Return the next state; `busy` is in [0, 1], `working` how many slots work under the limit now."""
     if now - state.moved_at < params.every_s:
         return state
     limit = state.limit
@@ -75,10 +75,10 @@ def cpu_step(
 
 
 def idle_backoff_s(expected_s: float, idle_slots: int, jitter: float) -> float:
-    """Return how long an idle slot waits before it asks again; work is expected in `expected_s` at the earliest.
+    """Return the seconds until an idle slot's next request; work is expected in `expected_s` at the earliest.
 
-    The more slots are idle, the less often each asks: together they ask about twice as often as one would. A slot
-    that finds work notifies the next, so that the others are not late for long.
+    The more slots are idle, the less often each makes a request: together they make about twice as many as one
+    would. A slot that finds work notifies the next, so that the others do not wait much too long.
     """
     longest_s = min(expected_s * max(1.0, idle_slots / 2), IDLE_LONGEST_S)
     return max(0.01, longest_s * (0.75 + 0.5 * jitter))
@@ -119,9 +119,9 @@ def reserve(
 ) -> tuple[LaunchSpacing, float]:
     """Return the next state and how long to wait before opening a context, in seconds.
 
-    Up to `burst` openings go at once after a pause; then each has an interval of its own, at a random moment of
-    it. What was lost together (an outage, a shed, a mass recycle) then does not come back together: arrivals at a
-    site stay near the ramp's rate.
+    Up to `burst` contexts open without delay after a pause; then each opens at a random moment of an interval of
+    its own. So contexts that were lost together (an outage, a shed, a mass recycle) do not open together: arrivals
+    at a site stay near the ramp's rate.
     """
     if every_s <= 0:
         return state, 0.0

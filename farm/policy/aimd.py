@@ -7,8 +7,8 @@ before, and doubles. Later the rate is cut below what the site delivered, return
 stays there, and probes beyond it faster and faster (after CUBIC, RFC 9438): a limit that was doubled is found in a
 minute, and one that was not is seldom reached.
 
-What always holds: a burst of throttling answers cuts once, since a visit that began before a cut says nothing
-about it; what is not used does not grow; visits that an overloaded machine delayed neither cut nor teach.
+Invariants: a burst of throttling answers cuts once, since a visit that began before a cut says nothing
+about it; a limit that is not used does not grow; visits that an overloaded machine delayed change nothing.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class Sample:
 
 
 FIRST_IN_FLIGHT = 8
-"""How many visits to a site there are at once before anything is known of it."""
+"""The concurrency of a site of which nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class PaceParams:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What is learnt of a site. `limit` is its concurrency, `rate` is per second and 0 while unlimited.
+    """The learnt limits of a site. `limit` is its concurrency, `rate` is per second and 0 while unlimited.
 
     `top` is the rate at which the site throttled last; 0 during the first search. `since` is when the
     present rate began to hold: after the last cut, and after the site's Retry-After. `back_to` is the limit
@@ -106,7 +106,7 @@ class Pace:
 class PaceSnapshot:
     """A site's pace, shared by all nodes; `now_s` and `blocked_until_s` are of the crawl's clock.
 
-    `pace` is None where nothing was learnt yet, and `first` is the limit in flight that holds until then.
+    `pace` is None if nothing was learnt yet, and `first` is the limit in flight that holds until then.
     `stored` is the text that was read, by which a write detects that another node wrote first.
     """
 
@@ -210,7 +210,7 @@ def _judged(pace: Pace, now: float, params: PaceParams) -> Pace:
     taught = len(pace.latencies) * 2 >= min(pace.seen, _LATENCIES)
     median = float(sorted(pace.latencies)[len(pace.latencies) // 2]) if taught else 0.0
     if median and (pace.back_to or not baseline or median < baseline):
-        # A probe measures the latency without the load again, also after it has risen for good.
+        # A probe measures the latency without load again, also after a permanent rise.
         baseline = median
     used = pace.busiest + 1 >= limit
     rise = median / baseline if median and baseline else 0.0

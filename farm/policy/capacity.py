@@ -14,21 +14,21 @@ from farm.policy.admission import CpuParams
 from farm.policy.aimd import PaceParams
 
 HEADROOM = 1.5
-"""Visits do not come evenly: with exactly L contexts a rate would not be reached."""
+"""Visits are not evenly distributed: with exactly L contexts a rate would not be reached."""
 
 
 STEADY = 0.7
-"""A limit is lowered when it is less than this part of what it was."""
+"""A limit is lowered only if the new one is less than this part of it."""
 CONTEXT_BYTES = 100 * 2**20
 CONTEXTS_PER_CORE = 16
 FIRST_PER_CORE = 2
 CORES_PER_PROCESS = 8
-"""One process ends at some hundred pages a second, and a core renders some ten."""
+"""One process is saturated by about a hundred pages a second, and a core renders about ten."""
 CONTEXTS_PER_ENGINE = 20
-"""An engine without a page is a quarter of a gigabyte, as much as five or six contexts."""
+"""An engine without a page uses a quarter of a gigabyte, as much as five or six contexts."""
 
 LEAST_BUDGET_BYTES = 384 * 2**20
-"""An engine without a page is a quarter of a gigabyte, and the farm itself and Redis need some too."""
+"""An engine without a page uses a quarter of a gigabyte, and the farm itself and Redis need some too."""
 LEAST_CONTEXT_BYTES = 16 * 2**20
 """No context with a page open has been seen to need less."""
 CONTEXTS_GROW = 1.25
@@ -58,18 +58,18 @@ def together(flows: Iterable[Flow]) -> Flow:
 
 
 def automatic_processes(cores: int, contexts: int, budget_bytes: int) -> int:
-    """Return over how many processes a node is spread: each has a context, and memory for a browser."""
+    """Return the number of processes of a node: each has at least a context, and memory for a browser."""
     wanted = math.ceil(cores / CORES_PER_PROCESS)
     return max(1, min(wanted, contexts, budget_bytes // (2 * LEAST_BUDGET_BYTES)))
 
 
 def shares(total: int, parts: int) -> list[int]:
-    """Return a number in so many parts that differ by one at most, the larger ones first."""
+    """Split a number into `count` parts that differ by one at most, the larger ones first."""
     return [total // parts + (part < total % parts) for part in range(parts)]
 
 
 def proportional(total: int, weights: Sequence[int]) -> list[int]:
-    """Return a number in parts by their weights; what is left over by rounding goes to the next one."""
+    """Split a number in proportion to weights; what rounding leaves over is added to the next part."""
     parts, before, whole = [], 0, sum(weights)
     for weight in weights:
         parts.append(total * (before + weight) // whole - total * before // whole)
@@ -84,9 +84,9 @@ def useful_contexts(per_s: float, took_s: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class CrawlLimits:
-    """What the user allows: rates per second and visits at once, 0 where there is no limit.
+    """The user's limits: rates per second and visits at once, 0 for no limit.
 
-    `rate` and `places` are of one site; `own_rates` and `own_places` have what holds for the sites with limits of
+    `rate` and `places` apply to one site; `own_rates` and `own_places` are those of the sites with limits of
     their own, by the names that cover them.
     """
 
@@ -100,9 +100,9 @@ class CrawlLimits:
 
 
 def most_of(own: Mapping[str, float], crawls: float, sites: int) -> float:
-    """Return the most that so many sites come to, of a rate per second or of a number at once; 0 where no limit.
+    """Return the largest possible sum of the limits of this many sites; 0 if there is no limit.
 
-    `crawls` is what holds for a site that no name in `own` covers, 0 for no limit. Which of the names have a site
+    `crawls` is the limit of a site that no name in `own` covers, 0 for no limit. Which of the names have a site
     in the crawl is not known: the most generous ones are taken.
     """
     if not crawls:
@@ -114,9 +114,9 @@ def most_of(own: Mapping[str, float], crawls: float, sites: int) -> float:
 
 
 def sum_of(own: Mapping[str, float], crawls: float, sites: Collection[str]) -> float:
-    """Return what these sites come to, of a rate per second or of a number at once; 0 where one has no limit.
+    """Return the sum of the limits (rates or numbers) of these sites; 0 if one has no limit.
 
-    `crawls` is what holds for a site that no name in `own` covers, 0 for no limit.
+    `crawls` is the limit of a site that no name in `own` covers, 0 for no limit.
     """
     limits = [crawls if (limit := covering(own, site)) is None else limit for site in sites]
     return sum(limits) if all(limits) else 0.0
@@ -125,11 +125,11 @@ def sum_of(own: Mapping[str, float], crawls: float, sites: Collection[str]) -> f
 def useful_limits(
     limits: CrawlLimits, sites: int, took_s: float, proxies: int, visited: Collection[str] = ()
 ) -> dict[str, int]:
-    """Return for how many contexts each limit leaves work, by its name: `places`, `rate` and `proxies`.
+    """Return how many contexts each limit can keep busy, by its name: `places`, `rate` and `proxies`.
 
-    Rates become contexts by the time that a visit takes, and say nothing while that is not known (0). `visited`
-    are the sites visited lately: where each has a limit, other sites have no work, or a context would have taken
-    it. One context more than these have places for finds out when that changes.
+    A rate is converted to contexts by the duration of a visit, and is ignored while that is unknown (0). `visited`
+    are the sites visited recently: if each has a limit, other sites have no work, or a context would have taken
+    it. One additional context finds out when that changes.
     """
     found = {}
     places = [limits.global_places, int(most_of(limits.own_places, limits.places, sites))]
@@ -148,13 +148,13 @@ def useful_limits(
 
 
 def steadied(contexts: int, before: int | None) -> int:
-    """Return a limit that is raised at once and lowered only by much: lowering closes contexts."""
+    """Return the limit, raised immediately but lowered only if it falls by much: lowering closes contexts."""
     return contexts if before is None or contexts > before or contexts < STEADY * before else before
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """The crawl to plan for. `sites` are the names of its sites, empty where one is not known.
+    """The crawl to plan for. `sites` are the names of its sites, empty if one is not known.
 
     `contexts` and `cores` are of one node, the latter without what something else uses; `cpu_s` is the CPU time of
     a page, `context_bytes` the memory of a context and `budget_bytes` the memory budget of a node. `beside_s` is
@@ -184,7 +184,7 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class CapacityPlan:
-    """The plan: `limits` are rates of the whole crawl by what limits them, `binding` names the smallest.
+    """The plan: `limits` are rates of the whole crawl by the name of the limit, `binding` names the smallest.
 
     `per_s` is reached once all contexts are at work, `lasts_s` is all of a run, from its start. `useful` are the
     contexts that the rate can use, over all nodes; `nodes` is how many nodes end in time, 0 where no number does.
@@ -247,7 +247,7 @@ def _at_work(wanted: Workload, passed_s: float) -> float:
 
 
 def million_pages(price: float, nodes: int, per_s: float) -> float:
-    """Return what a million pages cost, by the price of a node for an hour and the rate of so many nodes."""
+    """Return the price of a million pages, from the price of a node for an hour and the rate of all nodes."""
     return price * nodes * 1_000_000 / per_s / 3600
 
 
@@ -297,17 +297,17 @@ def automatic_contexts(budget_bytes: int, cores: int) -> int:
 
 
 def automatic_engines(contexts: int) -> int:
-    """Return how many browsers the contexts are spread over for `--engines auto`."""
+    """Return the number of browsers for `--engines auto`."""
     return -(-contexts // CONTEXTS_PER_ENGINE)
 
 
 def first_contexts(cores: int) -> int:
-    """Return with how many contexts `--contexts auto` begins."""
+    """Return the number of contexts with which `--contexts auto` begins."""
     return FIRST_PER_CORE * cores
 
 
 class Misfit(Enum):
-    """Why a budget or a number of contexts cannot be meant."""
+    """Why a budget or a number of contexts is not possible."""
 
     ABOVE_MACHINE = auto()
     BELOW_LEAST = auto()
@@ -316,12 +316,12 @@ class Misfit(Enum):
 
 
 def most_contexts(budget_bytes: int) -> int:
-    """Return how many contexts the budget carries at the very most."""
+    """Return the largest number of contexts that could fit into the budget."""
     return (budget_bytes - LEAST_BUDGET_BYTES) // LEAST_CONTEXT_BYTES + 1
 
 
 def misfit(budget_bytes: int, machine_bytes: int, contexts: int | None, fds: int) -> Misfit | None:
-    """Return why the machine cannot have this budget, or this number of contexts where one is given; else None.
+    """Return why this budget, or the given number of contexts, is not possible on the machine; else None.
 
     `machine_bytes` is what the machine or its cgroup has, `fds` how many files a process may have open.
     """

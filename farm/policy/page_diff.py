@@ -22,7 +22,7 @@ from farm.model.page import Detection, RenderedPage
 from farm.model.tiers import EXAMPLE_CHARS
 
 MOST_VISITS = 3
-"""So often each renderer visits a page at most to tell a difference from chance."""
+"""How often each renderer visits a page at most, to tell a difference from random content."""
 _TIMES = 2
 """By how much what is another on each visit may be more or less than the browser's, in characters."""
 _NOT_FOLLOWED = " nofollow"
@@ -31,15 +31,15 @@ _EACH_CHARS = 40
 """What a line, or a link, costs beside its characters."""
 _SHOWN_CHARS = 80
 _SEARCHED = 200
-"""Lines among which an example is looked for that is missing in any form."""
+"""How many lines are searched for an example that is missing in any form."""
 _Lines = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class PageFacts:
-    """What is compared of a page: single values, links in the order of their addresses, and the lines of its text.
+    """The compared facts of a page: single values, links in the order of their addresses, and lines of text.
 
-    Images and media are among the links, where they are listed; each is there once.
+    Images and media are among the links if they are listed; each is in it once.
     """
 
     single: Mapping[str, Any]
@@ -48,7 +48,7 @@ class PageFacts:
 
     @classmethod
     def of(cls, page: RenderedPage, detection: Detection | None, fields: Any = None) -> "PageFacts":
-        """Return the facts of a page; `fields` are what was extracted of it, in any form that can be compared."""
+        """Return the facts of a page; `fields` are the extracted items, in any form that can be compared."""
         images = (one.url for one in (page.images or ()))
         media = (one.url for one in (page.media or ()))
         links = (
@@ -79,7 +79,7 @@ class PageFacts:
 
 
 def difference(browser: Sequence[PageFacts], cheap: Sequence[PageFacts]) -> str | None:
-    """Return how the cheap pages differ from the browser's, None where they do not.
+    """Return how the cheap pages differ from the browser's, None if they do not.
 
     Both are one or several visits of the same page.
     """
@@ -95,7 +95,7 @@ def difference(browser: Sequence[PageFacts], cheap: Sequence[PageFacts]) -> str 
 
 
 def _unlike(browser: Sequence[_Lines], cheap: Sequence[_Lines]) -> str | None:
-    """Return what the cheap pages lack, or have too much of; None where layout and chance explain it."""
+    """Return what the cheap pages lack, or have too much of; None if layout or random content explains it."""
     if any(_is_same(one, other) for one in browser for other in cheap):
         return None
     stable = _shared(browser)
@@ -123,7 +123,7 @@ def _shared(pages: Sequence[_Lines]) -> _Lines:
 
 
 def _without(one: _Lines, other: _Lines) -> _Lines:
-    """Return the lines that the other has not, or not as often, in their order."""
+    """Return the lines that are missing in the other, or are less frequent there, in their order."""
     return _taken(one, Counter(one) - Counter(other))
 
 
@@ -150,14 +150,14 @@ def _joined(lines: _Lines) -> str:
 
 
 def _lacking(lines: _Lines, cheap: _Lines) -> str:
-    """Say how many lines are missing, with one that is not there in any form, if there is such a one."""
+    """Say how many lines are missing, with an example that is missing in any form, if there is one."""
     there = _joined(cheap)
     missing = [line for line in lines[:_SEARCHED] if _joined((line,)) not in there] or lines
     return f"lacks {len(missing)}, such as {_shown(missing[0])}"
 
 
 def _amiss(own: _Lines, amount: float, least: float, most: float) -> str | None:
-    """Say that there is more or less than may be; None where the amount is within its bounds."""
+    """Say that there is more or less content than allowed; None if the amount is within its bounds."""
     if amount > most:
         example = f", such as {_shown(own[0])}" if own else ""
         return f"has {len(own)} that the browser has not{example}"

@@ -1,10 +1,10 @@
-"""Proxies: which of them may be used, by what visits say of each, and which one a slot takes.
+"""Proxies: which of them may be used, judged by the results of visits, and which one a slot takes.
 
     available --strikes--> banned --cooldown over--> on trial --success--> available
                                                      on trial --failure--> banned, for twice as long
 
 Pure; a circuit breaker with a half-open state. A proxy has a health, and so has each pair of proxy and site, since
-a site can ban an address that works elsewhere. What always holds: visits under way when a ban began do not prolong
+a site can ban an address that works elsewhere. Invariants: visits under way when a ban began do not prolong
 it. A new rotation is a member of `Rotation` and its rules below; `--proxy-rotation` takes its names from here.
 """
 
@@ -32,15 +32,15 @@ class Outcome(Enum):
 
     GOOD = "good"
     UNCLEAR = "unclear"
-    """Nothing: the site throttled, or the page itself failed."""
+    """Neither good nor bad: the site throttled, or the page itself failed."""
     SLOW = "slow"
     """It took too long, or the proxy reported that the site cannot be reached."""
     DOUBTED = "doubted"
-    """A refusal (401, 403) that may or may not be meant for the proxy's address."""
+    """A refusal (401, 403), perhaps because of the proxy's address."""
     PARTIAL = "partial"
-    """The page came without some of its parts."""
+    """Some parts of the page are missing."""
     BROKEN = "broken"
-    """A connection through it broke, by its fault or the site's."""
+    """A connection through it broke; the proxy or the site may be at fault."""
     BLOCKED = "blocked"
     """The site showed a block, a captcha or a challenge."""
     DOWN = "down"
@@ -175,7 +175,7 @@ class Rotation(ExplainedValue):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What speaks for and against a usable proxy.
+    """The properties of a usable proxy that decide whether it is chosen.
 
     `users` is how many slots use it now, and `used_at` the number of the choice that it was chosen by last. With
     `has_due_trial` a visit must show whether it is back; `is_suspect` after a recent failure, `is_poor` below the

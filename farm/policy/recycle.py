@@ -1,4 +1,4 @@
-"""When a context is replaced before it serves the next URL: by rule, or by evidence of its usage."""
+"""When a context is replaced before its next URL: by rule, or because of its resource use."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,16 +7,16 @@ from statistics import median
 from farm.model.memory import MIB
 
 _EARLY = 3
-"""Until so many pages a context counts as new."""
+"""A context counts as new up to this many pages."""
 _KEPT = 8
 
 
 @dataclass(frozen=True, slots=True)
 class RecycleParams:
-    """`pages` visits a context serves at the most; `per_url` gives every URL a context of its own.
+    """A context serves at most `pages` visits; with `per_url` every URL has a context of its own.
 
-    The rest is evidence: its age, the growth of its memory (in bytes, and as a multiple of what it held when new),
-    and how many times slower its navigations are than those of the other contexts.
+    The others are limits of its use: its age, the growth of its memory (in bytes, and as a multiple of a new
+    context), and how many times slower its navigations are than those of the other contexts.
     """
 
     pages: int = 100
@@ -30,7 +30,7 @@ class RecycleParams:
 
 @dataclass(frozen=True, slots=True)
 class ContextUsage:
-    """What a context has used. `navigate_ms` are its last navigations."""
+    """The resource use of a context. `navigate_ms` are its last navigations."""
 
     opened_at: float = 0.0
     pages: int = 0
@@ -39,7 +39,7 @@ class ContextUsage:
     navigate_ms: tuple[int, ...] = ()
 
     def after(self, navigate_ms: int | None) -> "ContextUsage":
-        """Return the usage after one more page; `navigate_ms` is None where the navigation failed."""
+        """Return the usage after one more page; `navigate_ms` is None if the navigation failed."""
         kept = self.navigate_ms if navigate_ms is None else (*self.navigate_ms, navigate_ms)[-_KEPT:]
         return replace(self, pages=self.pages + 1, navigate_ms=kept)
 

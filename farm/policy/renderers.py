@@ -12,23 +12,23 @@ from farm.model.url import covering, path_of, site_of
 
 
 class RenderMode(StrEnum):
-    """What the user says about how pages are brought."""
+    """The values of `--render`."""
 
     AUTO = "auto"
-    """By the cheapest renderer that is shown to bring what the browser brings."""
+    """The cheapest renderer whose results are shown to equal the browser's."""
     BROWSER = "browser"
     LIGHT = "light"
     FETCH = "fetch"
 
     @property
     def renderer(self) -> Renderer:
-        """The renderer that is meant; of `AUTO` the browser, which is always good."""
+        """The renderer of this mode; for `AUTO` the browser, which is always correct."""
         return Renderer.BROWSER if self is RenderMode.AUTO else Renderer(self.value)
 
 
 @dataclass(frozen=True, slots=True)
 class SiteRenderers:
-    """What the user says of one site; `pages` are globs of paths, of which the first that matches counts."""
+    """The modes of one site; `pages` are globs of paths, of which the first that matches applies."""
 
     mode: RenderMode | None = None
     pages: Sequence[tuple[str, RenderMode]] = ()
@@ -36,7 +36,7 @@ class SiteRenderers:
 
 @dataclass(frozen=True, slots=True)
 class RendererRules:
-    """`default` holds where no site says anything; `sites` go by the names of site tables.
+    """`default` applies to pages without a mode of their site; `sites` are by the names of site tables.
 
     `cheap` are the renderers beside the browser that `AUTO` may use, the cheapest first; seeds ask for `asked`.
     """
@@ -49,14 +49,14 @@ class RendererRules:
 
     @property
     def modes(self) -> frozenset[RenderMode]:
-        """All that is said about any page."""
+        """All modes that any page may have."""
         own = {one.mode or self.default for one in self.sites.values()}
         pages = {mode for one in self.sites.values() for _, mode in one.pages}
         return frozenset({self.default, *own, *pages, *self.asked})
 
     @property
     def named(self) -> frozenset[Renderer]:
-        """All renderers that a page may be visited by."""
+        """All renderers that may visit a page."""
         cheap = self.cheap if RenderMode.AUTO in self.modes else ()
         return frozenset({*(mode.renderer for mode in self.modes), *cheap})
 
@@ -65,7 +65,7 @@ class RendererRules:
         return RenderMode(task.render) if task.render is not None else self.of(task.url)
 
     def of(self, url: str) -> RenderMode:
-        """Return what is said about a canonical URL."""
+        """Return the mode of a canonical URL."""
         own = covering(self.sites, site_of(url)) if self.sites else None
         if own is None:
             return self.default

@@ -26,8 +26,8 @@ THROTTLING = frozenset({TOO_MANY_REQUESTS, SERVICE_UNAVAILABLE})
 class RetryParams:
     """`retries` visits follow the first; delays double from `base_s` up to `cap_s`.
 
-    `throttle_cap` is how often a site may put one URL off before it is dead; `retry_after_cap_s` is the longest
-    Retry-After that is honoured. `broken_cap` is how often a URL is given back because a connection through a
+    `throttle_cap` is how often a site may delay one URL before it is dead; `retry_after_cap_s` is the longest
+    Retry-After that is honoured. `broken_cap` is how often a URL is released because a connection through a
     proxy broke, `partial_cap` because a part of its page is missing, `blocked_cap` because of blocks, and
     `doubted_cap` because of refusals that may be meant for every address; `all_banned_cap` is how often it waits
     because every proxy is banned for its site.
@@ -87,7 +87,7 @@ def after_egress_failure(
 def as_asked(
     asked: PageRetried | PageFailed, attempt: int, jitter: float, params: RetryParams
 ) -> Retry | Bury:
-    """Return what the user's code asks for; a page that is to be visited again is so as often as a failed one."""
+    """Return the settlement that the user's code requests; its retries count like those of failures."""
     if isinstance(asked, PageFailed):
         return Bury(FailureKind.HANDLER, asked.why)
     judged = after_failure(FailureKind.HANDLER, asked.why, attempt, jitter, params)
@@ -97,9 +97,9 @@ def as_asked(
 
 
 def retry_after_s(value: str | None, now: datetime, params: RetryParams) -> float | None:
-    """Return the seconds that a Retry-After header asks for (a number or an HTTP date), at most the cap.
+    """Return the seconds of a Retry-After header (a number or an HTTP date), at most the cap.
 
-    None where it is missing or unreadable.
+    None if it is missing or unreadable.
     """
     if value is None:
         return None
@@ -121,7 +121,7 @@ def retry_after_s(value: str | None, now: datetime, params: RetryParams) -> floa
 def throttle_delay_s(
     status: int, headers: Mapping[str, str], throttled: int, now: datetime, jitter: float, params: RetryParams
 ) -> float | None:
-    """Return how long an answer puts its URL off, in seconds; None where its status does not throttle.
+    """Return how long an answer delays its URL, in seconds; None if its status does not throttle.
 
     The site's own Retry-After counts; without one the delay grows with `throttled`, the number of times that
     the URL was put off before. The names of the headers are in lower case.

@@ -9,10 +9,10 @@ of (1 - p)^n. So n comparisons without a difference show at the confidence 1 - a
 - `PROVISIONAL`: the site's comparisons show that at most `first_tolerance` of its pages differ. The renderer is
   used and audited often; none of its pages is confirmed before the template is proven, so that all are visited
   again if an audit differs. Comparisons of all templates of the site that have no difference count together, so
-  that a site of one mind is learnt in some 30 pages.
+  that a uniform site is learnt in about 30 pages.
 - `PROVEN`: at most `tolerance` differ. An audit that agrees confirms the pages before it.
 
-A difference puts the template back to `LEARNING`, and the next proof is asked for at half of the risk, so that the
+A difference returns the template to `LEARNING`, and the next proof must hold at half of the risk, so that the
 risk of all attempts together stays below 1 - `confidence`.
 """
 
@@ -50,7 +50,7 @@ class TierParams:
 
 
 class Stage(IntEnum):
-    """How far a renderer is shown to bring what the browser brings."""
+    """How well a renderer's results are shown to equal the browser's."""
 
     LEARNING = 0
     PROVISIONAL = 1
@@ -59,11 +59,11 @@ class Stage(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class RenderPlan:
-    """How a page is visited: `renderer` brings the record.
+    """How a page is visited: the record is that of `renderer`.
 
     Where `compared` names renderers, the record is the browser's, and theirs are compared with it. `share` is the
     chance per mille with which the visit is an audit of the renderer in use, 0 where none is in use. `used` is
-    that renderer, whichever brings the record, and `known` what was known of each when the visit was planned.
+    that renderer, whoever renders the record, and `known` are the counts of each when the visit was planned.
     """
 
     renderer: Renderer
@@ -73,7 +73,7 @@ class RenderPlan:
     known: Mapping[Renderer, TierState] = field(default_factory=dict, repr=False)
 
     def note(self, renderer: Renderer, evidence: Evidence, params: TierParams, example: str = "") -> TierNote:
-        """Return what the visit has shown of a renderer, as it is kept."""
+        """Return the visit's result for a renderer, as it is stored."""
         state = self.known.get(renderer, TierState())
         is_used = renderer is self.used
         confirms = state.taken if is_used and stage_of(state, params) is Stage.PROVEN else 0
@@ -90,7 +90,7 @@ def needed(tolerance: float, risk: float) -> int:
 
 
 def stage_of(state: TierState, params: TierParams) -> Stage:
-    """Return how far the renderer is shown to be good at the template."""
+    """Return the stage of the renderer at the template."""
     risk = (1 - params.confidence) / 2 ** min(state.failures + 1, 64)
     if state.agreed >= needed(params.tolerance, risk):
         return Stage.PROVEN
@@ -123,7 +123,7 @@ def audit_share(state: TierState, stage: Stage, params: TierParams) -> int:
 
 
 def learning_share(state: TierState, params: TierParams) -> float:
-    """Return the share of visits on which a renderer that is not used is compared."""
+    """Return the share of visits in which a renderer that is not used is compared."""
     return max(params.rare, 0.5 ** min(state.failures, 64))
 
 
@@ -136,8 +136,8 @@ def plan_visit(
 ) -> RenderPlan:
     """Return how the next page of a template is visited.
 
-    `known` is what is known of each renderer there, nothing of one that is missing; `renderers` are those that
-    there are beside the browser, the cheapest first; `chance` and `other_chance` are random numbers in [0, 1).
+    `known` are the counts of each renderer there, none of one that is missing; `renderers` are the available ones
+    beside the browser, the cheapest first; `chance` and `other_chance` are random numbers in [0, 1).
     """
     states = {one: known.get(one, TierState()) for one in renderers}
     stages = {one: stage_of(state, params) for one, state in states.items()}

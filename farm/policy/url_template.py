@@ -1,8 +1,8 @@
-"""The template of a URL: what the addresses of one kind of page have in common.
+"""The template of a URL: the common form of the addresses of one kind of page.
 
 A template never spans sites. Addresses share one where they differ only in numbers, in identifiers (hex digits,
 UUIDs, random letters and digits), in their last segment, or in the values of their parameters. It is a function of
-the address alone, in time linear in its length, so that every node comes to the same.
+the address alone, in time linear in its length, so that every node computes the same.
 """
 
 import re

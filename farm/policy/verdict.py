@@ -1,7 +1,7 @@
-"""The verdict on a visit: what becomes of its URL, and what the visit says of its site and of its proxy.
+"""The verdict on a visit: how its URL is settled, and what the visit says about its site and its proxy.
 
-Pure: the visit gathers an `Attempt`, asks `answer_of`, `outcome_of` and `decide`, and carries the answers out.
-The rules are asked in one order, and the first that applies decides:
+Pure: the visit gathers an `Attempt`, calls `answer_of`, `outcome_of` and `decide`, and carries out the results.
+The rules are checked in one order, and the first that applies decides:
 
     robots.txt refuses -> no proxy may be used -> no page came -> the page was cut off -> a block
         -> a part is missing -> the status -> the document broke off -> kept
@@ -30,7 +30,7 @@ from farm.policy.retry import (
 )
 
 LONGEST_CRAWL_DELAY_S = 60.0
-"""A longer crawl-delay is cut to this: some files ask for a day."""
+"""A longer crawl-delay is cut to this: some files say a day."""
 ROBOTS_RULES_S = 24 * 3600.0
 """The RFC's longest life of a cached file."""
 ROBOTS_CLOSED_S = 10.0
@@ -41,7 +41,7 @@ _REJECTED = frozenset({Outcome.BLOCKED, Outcome.DOUBTED})
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Why no page came.
+    """Why a visit returned no page.
 
     `on_request` says that the main request failed, and not the slot or the deadline. `innocent` says that the
     URL did not cause the loss of its slot.
@@ -82,9 +82,9 @@ class Attempt:
 
 
 def answer_of(attempt: Attempt) -> int | None:
-    """Return the status from which the site's pace is learnt; 0 without an answer, None where nothing is learnt.
+    """Return the status from which the site's pace is learnt; 0 without an answer, None if nothing is learnt.
 
-    A block counts as no answer where it cannot be meant for one address of several.
+    A block counts as no answer unless it may concern only one of several addresses.
     """
     failed = attempt.failed
     if attempt.all_banned is not None:
@@ -98,7 +98,7 @@ def answer_of(attempt: Attempt) -> int | None:
 
 
 def outcome_of(attempt: Attempt) -> Outcome | None:
-    """Return what the visit says of the proxy that it used; None where it used none, or says nothing."""
+    """Return what the visit says about its proxy; None if it used none, or says nothing."""
     failed = attempt.failed
     if not attempt.by_proxy or attempt.refusal is not None or attempt.all_banned is not None:
         return None
@@ -117,12 +117,12 @@ def outcome_of(attempt: Attempt) -> Outcome | None:
 
 
 def needs_new_context(outcome: Outcome | None) -> bool:
-    """Return whether the context must be closed: by its cookies the site recognises a blocked one."""
+    """Return whether the context must be closed: its cookies identify it as blocked to the site."""
     return outcome in _REJECTED
 
 
 def decide(attempt: Attempt, outcome: Outcome | None, count: int, params: RetryParams) -> Judgement | None:
-    """Return how the visit is settled; None where its page is kept.
+    """Return how the visit is settled; None if its page is kept.
 
     `outcome` is that of `outcome_of`, and `count` how many visits of this URL had it, this one included.
     """
@@ -161,7 +161,7 @@ def crawl_delay_s(asked: float | None) -> float:
 def while_robots_closed(
     status: int, retry_after: float | None, throttled: int, jitter: float, params: RetryParams
 ) -> Retry | Bury:
-    """Put a visit off while robots.txt is unavailable; give the URL up at the throttle cap."""
+    """Delay a visit while robots.txt is unavailable; give the URL up at the throttle cap."""
     detail = f"robots.txt answers with status {status}"
     if throttled >= params.throttle_cap:
         return Bury(FailureKind.THROTTLED, f"{detail}; put off {throttled} times")
@@ -203,7 +203,7 @@ def _after_no_page(attempt: Attempt, failed: Failed, count: int, params: RetryPa
 def _after_incomplete_page(
     attempt: Attempt, outcome: Outcome | None, count: int, params: RetryParams
 ) -> Judgement | None:
-    """Judge a page that is a block or incomplete; None where it is kept as it is."""
+    """Judge a page that is a block or incomplete; None if it is kept as it is."""
     failure = attempt.egress_failure
     if failure is not None and failure.fault is not EgressFault.TUNNEL:
         return after_egress_failure(failure, attempt.lease.attempt, attempt.jitter, params, count)
@@ -232,7 +232,7 @@ def _after_block(
 
 
 def _after_all_banned(all_banned: AllProxiesBanned, throttled: int, params: RetryParams) -> Retry | Bury:
-    """Put a URL off until a proxy may try its site again: every one is banned for it now."""
+    """Delay a URL until a proxy may try its site again: every one is banned for it now."""
     reason = FailureKind.BLOCKED if all_banned.by_site else FailureKind.PROXY
     detail = "every proxy is banned for this site"
     if throttled >= params.all_banned_cap:

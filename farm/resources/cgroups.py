@@ -1,4 +1,4 @@
-"""The cgroups of this process: where their settings stand, and how many cores their quota of CPU time allows.
+"""The cgroups of this process: the folders of their settings, and how many cores their CPU quota allows.
 
 Versions 1 and 2 are read. In a container the root is often the process's own group.
 """
@@ -28,7 +28,7 @@ def group_folders(controller: str, root: Path = CGROUP_ROOT, own: Path = OWN_CGR
 
 
 def cpu_quota(root: Path = CGROUP_ROOT, own: Path = OWN_CGROUP) -> float:
-    """Return how many cores this group and its ancestors may use; infinity where nothing limits them."""
+    """Return how many cores this group and its ancestors may use; infinity if nothing limits them."""
     return min(_quotas(root, own), default=math.inf)
 
 

@@ -18,8 +18,8 @@ OTHERS = 0o077
 def opened(path: str | os.PathLike[str], flags: int, mode: int = 0o666) -> int:
     """Return a descriptor of the file itself.
 
-    Raises OSError, also where the path is a link, or is to be written and belongs to another user: who made it
-    reads what is put into it.
+    Raises OSError, also if the path is a link, or is to be written and belongs to another user, who could read
+    what is written to it.
     """
     descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     if flags & (os.O_WRONLY | os.O_RDWR) and os.fstat(descriptor).st_uid != os.geteuid():
@@ -29,7 +29,7 @@ def opened(path: str | os.PathLike[str], flags: int, mode: int = 0o666) -> int:
 
 
 def create_anew(path: Path, mode: int = 0o666) -> int:
-    """Return a descriptor of a new file, whatever stood there before; raises OSError."""
+    """Return a descriptor of a new file, which replaces an existing one; raises OSError."""
     path.unlink(missing_ok=True)
     return opened(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
 
@@ -37,7 +37,7 @@ def create_anew(path: Path, mode: int = 0o666) -> int:
 def read_own(path: Path, most_bytes: int) -> bytes:
     """Return the beginning of a file that belongs to this user.
 
-    Raises OSError where it cannot be read or is a link, and UsageError where it belongs to somebody else.
+    Raises OSError if it cannot be read or is a link, and UsageError if it belongs to somebody else.
     """
     with os.fdopen(opened(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
         about = os.fstat(file.fileno())
@@ -52,7 +52,7 @@ def read_own(path: Path, most_bytes: int) -> bytes:
 def own_folder(path: Path) -> None:
     """Make a folder that this user alone may enter, or see that it is one.
 
-    Raises OSError where it cannot be made, and UsageError where it is a link or belongs to somebody else.
+    Raises OSError if it cannot be made, and UsageError if it is a link or belongs to somebody else.
     """
     path.mkdir(parents=True, exist_ok=True)
     about = path.lstat()
@@ -113,11 +113,10 @@ def whole_file(path: Path, *, replace: bool = False) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def whole_folder(path: Path, suffix: str, *, replace: bool = False) -> Iterator[Path]:
-    """Give a folder for files, which is at `path` when the context ends; after an error it never is.
+    """Yield a folder for files, which is at `path` when the context ends without an error.
 
-    A folder that is there is replaced where it is empty, or by `replace` where it has only files that end in
-    `suffix`; until then it stays as it is. Of a link what it leads to is replaced. The files are synced by whoever
-    writes them. Raises as `whole_file` does.
+    An existing folder is replaced at the end if it is empty, or with `replace` if it has only files that end in
+    `suffix`. If `path` is a link, its target is replaced. The caller syncs the files. Raises like `whole_file`.
     """
     path = path.resolve() if path.is_dir() else path
     if path.is_mount():
@@ -145,12 +144,12 @@ def whole_folder(path: Path, suffix: str, *, replace: bool = False) -> Iterator[
 
 
 def _has_only(folder: Path, suffix: str | None) -> bool:
-    """Return whether a folder has nothing but files that end in the suffix; nothing at all where that is None."""
+    """Return whether a folder has only files that end in the suffix; with None, whether it is empty."""
     return all(suffix is not None and one.is_file() and one.name.endswith(suffix) for one in folder.iterdir())
 
 
 def _replace_folder(draft: Path, path: Path) -> None:
-    """Put a draft in the place of a folder, which is moved aside first: a kill never leaves a part of either."""
+    """Replace a folder by a draft; it is moved aside first, so that a kill never leaves a part of either."""
     aside = path.with_name(f".{path.name}.replaced")
     shutil.rmtree(aside, ignore_errors=True)
     path.rename(aside)
@@ -170,7 +169,7 @@ def _draft_of(path: Path, *, replace: bool) -> Path:
 
 
 def _lock_draft(descriptor: int, draft: Path) -> None:
-    """Be the only one to write a draft. Raises BlockingIOError."""
+    """Lock a draft for writing. Raises BlockingIOError if another process holds the lock."""
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     if not os.path.samestat(draft.lstat(), os.fstat(descriptor)):
         # Another process had it, and has put it in its place.
@@ -184,7 +183,7 @@ def _put_in_place(draft: Path, path: Path, *, replace: bool) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable: a new or renamed file is on the disk only when its folder is."""
+    """Sync a folder: a new or renamed file is durable only when its folder is."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -193,9 +192,9 @@ def sync_folder(folder: Path) -> None:
 
 
 def folder_bytes(folder: Path, without: Collection[str] = ()) -> int:
-    """Return the bytes of all files below a folder, links not followed; `without` are names at its top.
+    """Return the bytes of all files below a folder, without following links; `without` are names at its top.
 
-    What is gone or cannot be read meanwhile counts as nothing. Blocking: call it in a thread.
+    Files that disappear or cannot be read count as nothing. Blocking: call it in a thread.
     """
     total = 0
     waiting = [folder]
@@ -220,9 +219,9 @@ def folder_bytes(folder: Path, without: Collection[str] = ()) -> int:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process holds the lock of this file; False where the system does not tell.
+    """Whether a process holds the lock of this file; False if the system does not tell.
 
-    The kernel's list is asked: whoever tried to take the lock would keep a run that begins from taking it.
+    It reads the kernel's list of locks: trying to take the lock would disturb a run that starts.
     """
     try:
         inode, locks = path.stat().st_ino, Path("/proc/locks").read_text(encoding="ascii")
@@ -233,9 +232,9 @@ def is_locked(path: Path) -> bool:
 
 
 class FolderLock:
-    """One live run per output folder: a lock that the kernel drops when its holder dies, however it dies.
+    """A lock for one live run per output folder, which the kernel releases when its holder dies.
 
-    Held from `take` to `release`; the file stays, and says who held it last.
+    Held from `take` to `release`; the file stays, and names its last holder.
     """
 
     def __init__(self, path: Path) -> None:
@@ -245,7 +244,7 @@ class FolderLock:
     def take(self) -> None:
         """Take the lock, making its folder where needed.
 
-        Raises UsageError when another run holds it or the folder is somebody else's, OutputUnwritable when the
+        Raises UsageError if another run holds it or the folder is another user's, OutputUnwritable if the
         folder cannot be written to.
         """
         try:
@@ -275,21 +274,21 @@ class FolderLock:
     def _unwritable(self, error: OSError) -> OutputUnwritable:
         return OutputUnwritable(
             f"{self._path.parent.parent} cannot be written to ({error.strerror}); "
-            "make room, check its permissions, or choose another --output."
+            "free some space, check its permissions, or choose another --output."
         )
 
     def release(self) -> None:
-        """Give the lock up; harmless when it is not held."""
+        """Release the lock; harmless if it is not held."""
         if self._file is not None:
             self._file.close()
             self._file = None
 
 
 class OutputSize:
-    """The bytes of an output folder, for a thread.
+    """Measures the bytes of an output folder, in a thread.
 
-    `folders` in it get up to three files a page: they are counted once, and then by `written`, which returns how
-    many bytes this run has written to them.
+    `folders` in it get up to three files a page: they are measured once, and then updated by `written`, which
+    returns how many bytes this run has written to them.
     """
 
     def __init__(self, output: Path, folders: Collection[str], written: Callable[[], int]) -> None:

@@ -1,6 +1,6 @@
 """The machine's processor: how many cores it has, and how busy it is.
 
-A machine that is overloaded answers for the sites: the latencies that are measured on it say nothing about them.
+Latencies that are measured on an overloaded machine say nothing about the sites.
 """
 
 import math

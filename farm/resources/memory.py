@@ -1,4 +1,4 @@
-"""The farm's memory: what each process of its tree uses, what the machine has, what one renderer may take of it.
+"""The farm's memory: the use of each process in its tree, the machine's memory, and the cap of one renderer.
 
 PSS (proportional set size) divides a shared page among its users; RSS would count it for each of forty renderers.
 Reading the PSS of a process walks its page tables, 2 to 4 ms of CPU; reading its private resident memory takes 15
@@ -31,10 +31,10 @@ from farm.resources.cgroups import CGROUP_ROOT, OWN_CGROUP, group_folders
 
 RENDERER_LEAST_BYTES = 256 * MIB
 RENDERER_SHARE = 0.12
-"""The share of the budget: less than lies between the band in which contexts are recycled and the budget.
+"""The share of the budget, smaller than the gap between the budget and the band in which contexts are recycled.
 
-So one renderer that grows to its cap, at whatever speed, does not bring the farm over its budget. It is a share of
-the whole and not of an engine's part: an engine's other renderers are as many as its contexts, and are small.
+So one renderer that grows to its cap, at any speed, does not exceed the farm's budget. It is a share of the whole
+budget, not of an engine's part: an engine's other renderers are as many as its contexts, and are small.
 """
 _HEAP_SHARE = 0.75
 TREE_EVERY_S = 1.0

@@ -95,7 +95,7 @@ def _line(path: str) -> bytes:
 def tree_cpu_s() -> float:
     """Return the CPU time in seconds of this process and all below it, those that have ended included.
 
-    Of a process that somebody else has waited for the time is lost.
+    The time of a process that another one waited for is lost.
     """
     if not HAS_PROC:
         return _psutil_tree_cpu_s()

@@ -1,1 +1,1 @@
-"""The loop from lease to settlement, and what keeps it alive."""
+"""The loop from lease to settlement, and the tasks around it."""

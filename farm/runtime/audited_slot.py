@@ -1,4 +1,4 @@
-"""A slot that takes the cheapest renderer that is shown to be good, and goes on comparing it with the browser.
+"""A slot that uses the cheapest renderer whose results equal the browser's, and audits it by comparisons.
 
 What always holds: the record of a visit that compares is the browser's; a comparison that fails or takes too long
 costs no page; one that has shown a difference is a difference, also where it cannot be brought to its end, or
@@ -26,13 +26,13 @@ from farm.runtime.tiered_slot import TieredSlot
 
 log = logging.getLogger("farm.renderers")
 COMPARED_PAGES = 2
-"""So many page deadlines the comparisons of a visit may take."""
+"""The time for the comparisons of a visit, as a multiple of the page deadline."""
 RENDERINGS = 2 + COMPARED_PAGES
 """So many the whole visit may: by a renderer that turns out unfit, by the browser, and compared."""
 INLINE_CHARS = 200_000
 """Of a page: they take a few milliseconds; a thread is for what is more."""
 Fields = Callable[[RenderedPage], Awaitable[Any]]
-"""Returns what is extracted of a page, in a form that can be compared."""
+"""Returns what is extracted from a page, in a form that can be compared."""
 
 
 @dataclass(slots=True)
@@ -48,8 +48,8 @@ class _Comparison:
 class AuditedSlot:
     """Adapter of the port `Slot` around one that can visit by any renderer.
 
-    `compare_s` bounds the comparisons of a visit; `fields` extracts what the user declares, None where that is
-    nothing.
+    `compare_s` bounds the comparisons of a visit; `fields` extracts the declared items, None without a
+    declaration.
     """
 
     def __init__(
@@ -68,9 +68,9 @@ class AuditedSlot:
         self._fields = fields
 
     async def render(self, lease: Lease, answered: Answered | None = None) -> RenderedPage:
-        """Visit the URL as it is planned; raises as `Slot.render` does.
+        """Visit the URL as planned; raises like `Slot.render`.
 
-        The page brings along what the visit has shown of the renderers.
+        The page contains the visit's results for the renderers.
         """
         template, plan = self._book.plan(lease)
         page = await self._tiered.render_by(plan.renderer, lease, answered)
@@ -156,11 +156,11 @@ class AuditedSlot:
         return await asyncio.to_thread(PageFacts.of, page, detection, fields)
 
     async def snapshot(self) -> PageSnapshot | None:
-        """Return what the browser shows of the last visit; None where that was not by the browser."""
+        """Return a snapshot of the last visit's page; None if it was not the browser's."""
         return await self._tiered.snapshot()
 
     def retire(self) -> None:
-        """Close what is open between visits."""
+        """Close everything that is open between visits."""
         self._tiered.retire()
 
     async def live(self, on_lost: Callable[[], None]) -> Any:
@@ -168,7 +168,7 @@ class AuditedSlot:
         return await self._tiered.live(on_lost)
 
     def end_live(self, url: str) -> SlotLost | None:
-        """Take the page back; return how it was lost while it was open for this URL, None where it was not."""
+        """End the use of the live page; return how it was lost meanwhile, None if it was not."""
         return self._tiered.end_live(url)
 
 
@@ -179,5 +179,5 @@ async def _difference(one: _Comparison) -> str | None:
 
 
 def _is_comparable(page: RenderedPage) -> bool:
-    """Return whether a page is kept: what is put off, or tried again, says nothing of its renderer."""
+    """Return whether a page is kept: one that is delayed or retried says nothing about its renderer."""
     return page.status not in THROTTLING and page.status not in SERVER_ERRORS and not page.broke_off

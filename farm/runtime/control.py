@@ -1,6 +1,6 @@
-"""How a run is steered: how many workers work, when they look for work again, and what ends it.
+"""The control of a run: how many workers work, when they request work again, and what ends it.
 
-The limits on bytes are looked at beside the workers; reached, no new page is taken.
+Companions of the workers check the limits on bytes; once one is reached, no new page is taken.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ DISK_EVERY_S = 2.0
 
 
 class ExitReason(StrEnum):
-    """Why a run ended; `summary.json` carries it."""
+    """Why a run ended, as in `summary.json`."""
 
     FINISHED = "finished"
     LIMIT = "limit"
@@ -32,18 +32,18 @@ class ExitReason(StrEnum):
 
 
 class Control:
-    """What the workers of one node share; lives on the event loop. The first reason to end counts."""
+    """The shared state of one node's workers; used on the event loop. The first reason to end counts."""
 
     def __init__(self, *, staying: bool = False) -> None:
         self.limit = 0
         self.staying = staying
         """Whether an empty frontier is never the end: URLs may be added later."""
         self.held = False
-        """Whether no slot begins another visit, since whoever takes the records is not that far."""
+        """Whether no slot begins another visit, because the reader of the records is slow."""
         self.wanted: int | None = None
-        """How many contexts are wanted by hand; None for as many as there are."""
+        """How many contexts the user wants now; None for all."""
         self.on_wanted: Callable[[int | None], None] = lambda _: None
-        """Is told of each change of that."""
+        """Called with each change of `wanted`."""
         self.reason: ExitReason | None = None
         self._ending = asyncio.Event()
         self.changes = 0
@@ -99,15 +99,6 @@ class Control:
         for notified in self._idle:
             notified.set()
 
-    def notify_new_work(self) -> None:
-        """Let one idle slot look for work, and those again that are looking just now: there may be new work.
-
-        Not all of them: nearly every page has links, and nearly all of these are known. Who finds work notifies
-        the next.
-        """
-        self.changes += 1
-        self.notify_one()
-
     @property
     def idle_slots(self) -> int:
         """How many slots wait because there was no work for them."""
@@ -120,7 +111,7 @@ class Control:
             notified.set()
 
     async def wait_for_work(self, since: int, longest_s: float) -> None:
-        """Wait as `wait_for_change` does, for a slot that found no work: `notify_one` reaches it too."""
+        """Wait like `wait_for_change`, for a slot that found no work: `notify_one` wakes it too."""
         if self.changes != since:
             return
         notified = asyncio.Event()
@@ -148,7 +139,7 @@ class Control:
 
 
 def ending_from_thread(control: Control, emit: Emit, clock: Clock) -> Callable[[], None]:
-    """Return what any thread may call to end the run of the running loop: somebody has asked this node to."""
+    """Return a function that ends the run of the current loop, and that any thread may call."""
     loop = asyncio.get_running_loop()
 
     def end() -> None:
@@ -167,9 +158,9 @@ def ending_from_thread(control: Control, emit: Emit, clock: Clock) -> Callable[[
 
 
 def checkpoint() -> None:
-    """Raise CancelledError if the running task was cancelled and something on the way has swallowed that.
+    """Raise CancelledError if the running task was cancelled and a library has swallowed the error.
 
-    Libraries do, at the moment at which a call of theirs is done; the signal would have no effect at all.
+    Libraries may do that if their call completes at the same moment; the signal would then have no effect.
     """
     task = asyncio.current_task()
     if task is not None and task.cancelling():
@@ -180,16 +171,16 @@ class ProxyBytesStore(Protocol):
     """The bytes of all nodes."""
 
     async def add(self, run: str, carried_bytes: int, budget_bytes: int | None = None) -> ProxyBytes:
-        """Add what a run has carried since it said so last; return what all have, and the budget."""
+        """Add the bytes that a run carried since its last call; return the bytes of all runs, and the budget."""
         ...
 
 
 class ByteBudget:
     """Ends the run once the proxies have carried the crawl's budget.
 
-    What goes through them until every node has heard of it, a second, comes on top, and so does what the visits
-    that are under way then still bring. `carried` returns the bytes of this run so far; `given_bytes` is the
-    budget that its user gave, 0 for none, None where the crawl's is to stay.
+    The budget is exceeded by the bytes of the second until every node has learnt that it is spent, and by those of
+    the visits that are then under way. `carried` returns the bytes of this run so far; `given_bytes` is the
+    budget that its user gave, 0 for none, None to keep the crawl's.
     """
 
     def __init__(
@@ -213,7 +204,7 @@ class ByteBudget:
     async def check(self) -> None:
         """Add this node's bytes, and end the run if all nodes' are as many as the budget has."""
         read = await self._store.add(self._run, self._carried(), self._given)
-        # Said once: whoever gives another one later is not to be contradicted.
+        # Given once: a later value of another node must not be overwritten.
         self._given = None
         now = self._clock.monotonic()
         self._emit(ProxyBytesRead(now, read))
@@ -229,7 +220,7 @@ class ByteBudget:
 
 
 class DiskQuota:
-    """Ends the run once `used_bytes` is at the limit; what is written between two looks comes on top.
+    """Ends the run once `used_bytes` reaches the limit; more may be written between two measurements.
 
     `used_bytes` blocks for as long as the disk takes, and is called in a thread.
     """
@@ -244,7 +235,7 @@ class DiskQuota:
         self._clock = clock
 
     async def run(self) -> None:
-        """Look now and every two seconds, until the run ends."""
+        """Measure now and every two seconds, until the run ends."""
         while not self._control.ending:
             used = await asyncio.to_thread(self._used_bytes)
             if used >= self._limit:

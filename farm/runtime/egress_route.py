@@ -11,11 +11,11 @@ from farm.policy.proxies import Outcome, after_fault, depends_on_site, keeps_pro
 from farm.runtime.proxy_pool import ProxyPool
 
 FETCHING = "fetch"
-"""What stands in a slot's place where the farm itself fetches."""
+"""The name used instead of a slot's for the farm's own fetches."""
 TakePiece = Callable[[bytes], Awaitable[bool]]
 """Consumes a piece of a body; returns False to stop."""
 FetchBy = Callable[[str | None, str, int, TakePiece | None], Awaitable[Fetched | FetchFailed]]
-"""Fetches by the proxy with a label, by any where it is None: URL, limit of the body, who takes its pieces."""
+"""Fetches through the proxy with a label, or any if it is None: URL, limit of the body, consumer of its pieces."""
 
 
 class DirectRoute:
@@ -58,7 +58,7 @@ class ProxyRoute:
 
     @property
     def address(self) -> str:
-        """The frontier's name of this route; empty where it depends on the site, which is not known yet."""
+        """The frontier's name of this route; empty if it depends on the site, which is not known yet."""
         return "" if depends_on_site(self._proxies.params.rotation) else self.label or ""
 
     def acquire(self, site: str | None) -> bool:
@@ -115,7 +115,7 @@ class ProxyRoute:
 
 
 class ProxiedFetch:
-    """Fetches for the farm itself: each by a usable proxy that suits its site, and the proxy is judged by it."""
+    """The farm's own fetches: each through a proxy that is usable for its site, and judged by the result."""
 
     def __init__(self, proxies: ProxyPool, fetch: FetchBy) -> None:
         self._proxies = proxies

@@ -31,7 +31,7 @@ from farm.policy.capacity import CrawlLimits, Flow, steadied, useful_limits
 SPAN_S = 60.0
 EVERY_S = 2.0
 ELIGIBLE_EVERY_S = 10.0
-"""Counting it takes Redis a millisecond or two, and a hundred nodes may ask."""
+"""The count takes Redis a millisecond or two, and a hundred nodes may request it."""
 SITES = 20
 
 
@@ -51,7 +51,7 @@ class FlowMeter:
         """How many sites the crawl has."""
 
     def fold(self, event: Event) -> None:
-        """Take one event in."""
+        """Process one event."""
         match event:
             case SlotPhase(slot=slot, at=at, url=url, phase=phase):
                 if self._begun is None and phase is Phase.NAVIGATING:
@@ -105,7 +105,7 @@ def _flow(took: list[float], span_s: float, under_way: float) -> Flow:
 
 
 class ProxyLimits(Protocol):
-    """What the proxies of a node allow."""
+    """The available proxies of a node."""
 
     @property
     def working(self) -> int:
@@ -119,7 +119,7 @@ class ProxyLimits(Protocol):
 
 
 class OwnLimits:
-    """For how many contexts the crawl's own limits leave work: their part of admission, by name when called."""
+    """Returns how many contexts the crawl's own limits can keep busy, by name, as limits of admission."""
 
     def __init__(
         self, limits: CrawlLimits, meter: FlowMeter, proxies: ProxyLimits | None, clock: Clock
@@ -131,7 +131,7 @@ class OwnLimits:
         self._held: dict[str, int] = {}
 
     def __call__(self) -> Mapping[str, int]:
-        """Return the limits now; what rates come to is steadied, since every reading wavers."""
+        """Return the current limits; those that result from rates are smoothed, since readings fluctuate."""
         now, limits = self._clock.monotonic(), self._limits
         took_s = self._meter.overall(now).took_s
         visited = self._meter.visited(now) if limits.own_rates or limits.own_places else ()
@@ -147,7 +147,7 @@ class OwnLimits:
 
 
 class FlowStore(Protocol):
-    """Where nodes publish their flows."""
+    """The store in which nodes publish their flows."""
 
     async def publish(
         self, node: str, flow: Flow, sites: Mapping[str, Flow], limit: int, binding: str, memory_bytes: int
@@ -188,7 +188,7 @@ class FlowReporter:
 
 
 class EligibleReporter:
-    """Tells by how many visits there could be more under way; `eligible` returns it, over all nodes."""
+    """Reports how many URLs could be leased now; `eligible` returns it, over all nodes."""
 
     def __init__(self, eligible: Callable[[], Awaitable[int]], emit: Emit, clock: Clock) -> None:
         self._eligible = eligible
@@ -196,7 +196,7 @@ class EligibleReporter:
         self._clock = clock
 
     async def run(self) -> None:
-        """Tell now and every ten seconds, until cancelled."""
+        """Report now and every ten seconds, until cancelled."""
         while True:
             urls = await self._eligible()
             self._emit(EligibleRead(self._clock.monotonic(), urls))

@@ -1,9 +1,9 @@
-"""How many slots may work, and which measures give memory back: sample, decide, act.
+"""How many slots may work, and which measures free memory: sample, decide, act.
 
-The ramp, the memory budget, the processor and the number of contexts each give a limit; the smallest is admitted.
-The policies (`admission`, `memory`) decide; here is the loop around them. The same readings show what
-each measure freed, and what else runs short: file descriptors, and space for what the browsers write. Of several
-processes of a node each has a governor, and its share of the budget.
+The ramp, the memory budget, the processor and the number of contexts each give a limit; the smallest applies. The
+policies (`admission`, `memory`) decide; this module is the loop around them. The same readings show how much each
+measure freed, and other shortages: file descriptors, and disk space for the browsers. Each process of a node has a
+governor, and a share of the budget.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ from farm.runtime.ports import SlotPool
 SAMPLE_EVERY_S = 0.25
 TIGHT_EVERY_S = 0.1
 WIDE, WIDE_EVERY_S = 0.4, 0.5
-"""Far below the budget no page can reach it between two readings, since each is capped."""
+"""The interval of readings far below the budget: no page can reach it in between, since each is capped."""
 EMPTY_EVERY_S = 2.0
-"""Without an open context nothing grows."""
+"""The interval without an open context: nothing grows then."""
 EMIT_EVERY_S = 1.0
-"""Readings are more frequent than a view needs."""
+"""The interval of events: readings are more frequent than the view needs."""
 OBSERVE_S = {
     Measure.COLLECT: 1.0,
     Measure.RECYCLE: 10.0,
@@ -35,7 +35,7 @@ OBSERVE_S = {
     Measure.ENGINE: 60.0,
     Measure.KILL: 1.0,
 }
-"""After how many seconds it is told what a measure gave back; of a target that is gone, it is told earlier."""
+"""After how many seconds the effect of a measure is reported; earlier if its target is gone."""
 FILES_SHARE = 0.8
 RECOVERED = 1.25
 
@@ -59,7 +59,7 @@ class GovernorParams:
 
 
 class Governor:
-    """Sets the control's limit and has the pool give memory back.
+    """Sets the control's limit and makes the pool free memory.
 
     `sample` reads the memory, off the event loop; `busy_share` returns how busy the machine's processor was since
     the last call, in [0, 1]; `others` are further limits, by name.
@@ -95,7 +95,7 @@ class Governor:
         self.peak_bytes = 0
 
     def set_budget(self, budget_bytes: int) -> None:
-        """Set the budget from the next reading on: of several processes each has a share, which changes."""
+        """Set the budget from the next reading on: the share of a process changes."""
         self._budget_bytes = budget_bytes
 
     async def run(self) -> None:
@@ -217,7 +217,7 @@ class ReclaimTracker:
         self._open.append(_Entry(action, now, _held(action, reading) or 0))
 
     def observe(self, reading: MemoryReading, now: float) -> None:
-        """Emit what the measures freed whose effect has had time to show."""
+        """Emit the freed bytes of measures whose effect had time to show."""
         kept = []
         for entry in self._open:
             held = _held(entry.action, reading)
@@ -231,12 +231,12 @@ class ReclaimTracker:
 
 
 class ResourceWatch:
-    """Warns of what runs short by the governor's readings.
+    """Warns of shortages of file descriptors and disk space, from the governor's readings.
 
-    Each is reported once when it runs short, and again only after it had recovered.
+    A shortage is reported once when it begins, and again only after it has ended.
 
-    `files` is how many descriptors the process may open, 0 where that is unknown; `wanted` is how many bytes must
-    be free by folder. The extremes are for the summary.
+    `files` is how many descriptors the process may open, 0 if unknown; `wanted` is how many bytes must
+    be free, by folder. The extremes are for the summary.
     """
 
     def __init__(self, files: int, wanted: Mapping[str, int], emit: Emit) -> None:
@@ -248,7 +248,7 @@ class ResourceWatch:
         self.least_free: dict[str, int] = {}
 
     def observe(self, reading: MemoryReading, now: float) -> None:
-        """Take one reading, and report what has run short."""
+        """Process one reading, and report new shortages."""
         self.peak_files = max(self.peak_files, reading.fds)
         if self._files:
             short_by = reading.fds / (FILES_SHARE * self._files)
@@ -256,7 +256,7 @@ class ResourceWatch:
             self._judge("files", short_by, text, now)
         for folder, free in reading.free_bytes.items():
             self.least_free[folder] = min(free, self.least_free.get(folder, free))
-            text = f"Only {free // MIB:,} MiB are free in {folder}; make room there."
+            text = f"Only {free // MIB:,} MiB are free in {folder}; free some space there."
             self._judge(folder, self._wanted.get(folder, 0) / max(1, free), text, now)
 
     def summary(self) -> Mapping[str, object]:
@@ -276,7 +276,7 @@ class ResourceWatch:
 
 
 def _held(action: ReclaimAction, reading: MemoryReading) -> int | None:
-    """Return the bytes that the target of the action holds; None when it is gone."""
+    """Return the bytes that the target of the action holds; None if it is gone."""
     match action.measure:
         case Measure.SHED:
             return reading.used_bytes
@@ -289,15 +289,15 @@ def _held(action: ReclaimAction, reading: MemoryReading) -> int | None:
 
 
 class MemoryShares:
-    """Shares the memory budget among processes, by their contexts, without what their supervisor itself takes.
+    """Divides the memory budget among processes by their contexts, after subtracting the supervisor's own use.
 
-    A process is what sets its budget, and how many contexts it has. `own_bytes` returns what the supervisor takes,
-    its private Redis included; `told` is told of it.
+    A process is given by the function that sets its budget, and its number of contexts. `own_bytes` returns the
+    supervisor's use, its private Redis included; `told` receives it.
     """
 
     EVERY_S = 2.0
     STEP = 0.01
-    """A share is told anew when it has changed by more than this part of the budget."""
+    """A share is sent again when it has changed by more than this part of the budget."""
 
     def __init__(
         self,
@@ -313,7 +313,7 @@ class MemoryShares:
         self._shared_bytes = -budget_bytes
 
     def share(self) -> None:
-        """Look at what the supervisor takes, and tell each process its share where that has changed."""
+        """Measure the supervisor's use, and send each process its share if that has changed."""
         own = self._own_bytes()
         self._told(own)
         left = max(0, self._budget_bytes - own)

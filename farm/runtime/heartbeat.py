@@ -5,8 +5,8 @@ The same thread sends the node's heartbeat every few seconds.
 A lease is renewed only until its holder's own deadline: a worker that hangs longer loses the lease, and the URL
 goes to another worker. A holder learns of the loss of its lease at once.
 
-A process that was stopped and goes on (SIGSTOP, a paused machine) knows of no loss yet: before a record is
-written, `confirm` asks Redis where nothing was heard from it for long.
+A process that was stopped and continues (SIGSTOP, a paused machine) does not know yet that it lost leases: before
+a record is written, `confirm` asks Redis if the last answer is too old.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ class Heartbeat:
     """A thread that renews leases in batches, every third of the visibility timeout.
 
     With a `node` it also sends that node's heartbeat; `replaced` is called, in that thread and once, when another
-    incarnation uses the node's name, and `drained`, likewise, when somebody has asked the node to end.
+    incarnation uses the node's name, and `drained`, likewise, when the node must drain (`farm drain --node`).
     """
 
     def __init__(
@@ -114,9 +114,9 @@ class Heartbeat:
             return (lease.id, lease.token) in self._lost
 
     async def confirm(self, lease: Lease, within_s: float) -> bool:
-        """Return whether the lease is still held; asks Redis where nothing was heard from it for long.
+        """Return whether the lease is still held; asks Redis if its last answer is too old.
 
-        False where Redis does not say within `within_s` seconds: whoever has the URL by then writes its record.
+        False if Redis does not answer within `within_s` seconds: another worker may have the URL by then.
         """
         heard_at = self._heard_at
         if heard_at is not None and self._clock.monotonic() - heard_at >= CERTAIN_S:
@@ -151,16 +151,18 @@ class Heartbeat:
         unknown = sum(is_kept is None for is_kept in kept)
         if unknown:
             # As in a full outage: they may still be held, and the next beat asks again.
-            log.warning("%d of %d leases could not be renewed: a part of Redis is away", unknown, len(due))
+            log.warning(
+                "%d of %d leases could not be renewed: a part of Redis is unavailable", unknown, len(due)
+            )
         return len(due)
 
     def send(self, renewer: LeaseRenewer) -> None:
-        """Send the node's heartbeat once; where the node was taken for dead, find out at once what it has lost."""
+        """Send the node's heartbeat once; if the node was considered dead, find out which leases it lost."""
         if self._node is None:
             return
         state = renewer.heartbeat(self._node)
         if state is NodeState.RETURNED:
-            log.warning("this node was taken for dead; what it had leased is visited again")
+            log.warning("this node was considered dead; the URLs that it had leased are visited again")
             self.beat(renewer)
         elif state is NodeState.REPLACED:
             self._node = None
@@ -182,9 +184,7 @@ class Heartbeat:
             turn += 1
             begun = self._clock.monotonic()
             with self._lock:
-                # Who was not answered in time has gone.
                 asked = [one for one in self._asked if not one.cancelled()]
-                self._asked = asked.copy()
             is_due = turn % turns == 0 or bool(asked)
             try:
                 renewer = renewer or self._connect()
@@ -206,7 +206,7 @@ class Heartbeat:
                 self._answer(asked)
 
     def _answer(self, asked: Sequence[Future[None]]) -> None:
-        """Let those go on who had asked before the round began."""
+        """Wake the callers whose requests came before the round began."""
         with self._lock:
             self._asked = [one for one in self._asked if one not in asked]
         for one in asked:

@@ -1,6 +1,6 @@
 """A node: the workers of one process and the tasks around them, from the first lease to the end of the drain.
 
-What always holds: `run` returns only when every worker has settled or released its lease, or was logged as one
+Invariants: `run` returns only when every worker has settled or released its lease, or was logged as one
 that does not end; an error that concerns the whole farm ends all workers first and is raised then; another failure
 of a companion ends nothing.
 """
@@ -8,7 +8,7 @@ of a companion ends nothing.
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -25,7 +25,7 @@ RESTART_S = 1.0
 LONGEST_RESTART_S = 300.0
 CANCEL_TRIES = 3
 CANCEL_S = 2.5
-"""Longer than a worker takes to give its lease back: the next cancellation must not cut that short."""
+"""Longer than a worker takes to release its lease: the next cancellation must not interrupt that."""
 
 
 Companion = Callable[[], Coroutine[Any, Any, None]]
@@ -33,7 +33,7 @@ Companion = Callable[[], Coroutine[Any, Any, None]]
 
 
 class NodeSink(Sink, Protocol):
-    """Where the workers of a node commit."""
+    """The sink to which the workers of a node commit."""
 
     @property
     def skipped(self) -> Mapping[str, int]:
@@ -42,7 +42,7 @@ class NodeSink(Sink, Protocol):
 
 
 class Runner(Protocol):
-    """What a node runs until it ends: a worker, the governor."""
+    """Anything that a node runs until it ends: a worker, the governor."""
 
     async def run(self) -> None:
         """Run until the control ends, or until cancelled."""
@@ -51,7 +51,7 @@ class Runner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class NodeParams:
-    """`drain_s` is how long the visits under way may go on once the node is told to stop, in seconds.
+    """`drain_s` is how many seconds the visits under way may continue once the node must stop.
 
     `limit` is how many pages the crawl may render, 0 for any number.
     """
@@ -121,7 +121,8 @@ class Node:
     async def _maintain(self) -> None:
         """Move what is due. Every node does so: the crawl needs no single one.
 
-        Apart from the counts, which wait for every shard: one that is away must not hold the others up.
+        The counts are read elsewhere, since they wait for every shard: an unavailable one must not block the
+        others.
         """
         while not self._control.ending:
             if await self._frontier.maintain():
@@ -129,15 +130,10 @@ class Node:
             await asyncio.sleep(TICK_S * (0.75 + 0.5 * random.random()))  # noqa: S311
 
     async def _tick(self) -> None:
-        """Count, and extend the scope by what is new: a crawl of many seeds has as many sites."""
-        read: Collection[str] | None = None
-        known = set[str]()
+        """Count, and extend the scope."""
         while not self._control.ending:
-            sites = await self._frontier.scope_sites()
-            if sites is not read:
-                for extension in (new := set(sites) - known):
-                    self._extend_scope(extension)
-                read, known = sites, known | new
+            for extension in await self._frontier.scope_sites():
+                self._extend_scope(extension)
             stats = await self._frontier.stats()
             self._emit(StatsRead(self._clock.monotonic(), stats))
             if self._control.staying:
@@ -192,7 +188,7 @@ async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
         await asyncio.wait(pending, timeout=CANCEL_S)
     stuck = [task.get_name() for task in tasks if not task.done()]
     if stuck:
-        log.error("%s did not end when told to", ", ".join(stuck))
+        log.error("%s did not end when cancelled", ", ".join(stuck))
 
 
 def _failed(tasks: Sequence[asyncio.Task[Any]]) -> BaseException | None:

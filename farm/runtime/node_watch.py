@@ -1,4 +1,4 @@
-"""What a node sees of the others: it tells which there are, and when one is lost or comes back."""
+"""Watches the other nodes of a crawl: reports them, and when one is lost or returns."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,7 +9,7 @@ from farm.model.event import Emit, NodesRead, Notice
 
 LOOK_EVERY_S = 5.0
 LOST_S = 600.0
-"""For how long a node that was lost is told of."""
+"""For how many seconds a lost node is reported."""
 MOST_NODES = 200
 _AT_WORK = ("running", "draining")
 
@@ -27,7 +27,7 @@ class NodeWatch:
         self._states: dict[str, str] = {}
 
     async def look(self) -> None:
-        """Read the nodes once; emit those at work and those that were lost lately, and what is new of them."""
+        """Read the nodes once; emit the live ones and those that were lost recently, and log changes."""
         nodes = [node for node in await self._seen() if node.name != self._own]
         told = [
             node
@@ -46,7 +46,7 @@ class NodeWatch:
         self._states = {node.name: node.state for node in nodes[:MOST_NODES]}
 
     async def run(self) -> None:
-        """Look every few seconds, until cancelled."""
+        """Read every few seconds, until cancelled."""
         while True:
             await self.look()
             await asyncio.sleep(LOOK_EVERY_S)

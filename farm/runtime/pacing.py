@@ -3,7 +3,7 @@
 With several egress addresses, a site's concurrency is learnt from all of them together, and the rate for each
 address: a throttling answer was meant for one address, and the others go on.
 
-What always holds: a throttling answer blocks its site before anything is learnt from it; a visit is counted once;
+Invariants: a throttling answer blocks its site before anything is learnt from it; a visit is counted once;
 nodes that write at the same moment repeat the step (optimistic locking); no visit waits for the learner.
 """
 
@@ -35,7 +35,7 @@ ELSEWHERE_S = 1.0
 LEARN_EVERY_S = 0.5
 TRIES = 8
 MOST_TOLD = 50
-"""Of how many sites a reading tells."""
+"""The number of sites in a reading."""
 _TEXTS = {
     "refused": "throttled: 429 or 503 received",
     "slow": "slowed down: its latency rose",
@@ -44,7 +44,7 @@ _TEXTS = {
 
 
 class VisitPacing:
-    """Paces the visit of one lease by one egress address (empty where there is only one).
+    """Paces the visit of one lease by one egress address (empty if there is only one).
 
     The slot's proxy calls `ask` just before a document is requested, the slot calls `answered` as soon as its
     response head is there. Both may happen several times in a visit: addresses redirect, and a context that dies
@@ -80,7 +80,7 @@ class VisitPacing:
         return 0 if self._answer is None else self._answer[0]
 
     async def ask(self, host: str) -> bool:
-        """Return True once a document may be requested from the host, False where the URL must be given back."""
+        """Return True once a document may be requested from the host, False if the URL must be released."""
         own = host == self._lease.task.site or host_of(host) == self._lease.task.site
         site, longest_s = (self._lease.task.site, LONGEST_S) if own else (host, ELSEWHERE_S)
         started, waits_s = self._clock.monotonic(), 0.0
@@ -113,9 +113,9 @@ class VisitPacing:
             await _early(self._frontier.block(self._lease.task.site, delay_s, egress=self._egress))
 
     def delay_s(self, page: RenderedPage) -> float | None:
-        """Return how long the page's answer puts the URL off, in seconds; None where it does not throttle.
+        """Return how long the page's answer delays the URL, in seconds; None if it does not throttle.
 
-        It is what the site was blocked for when that answer came.
+        It is the time for which the site was blocked when that answer arrived.
         """
         if self._answer is not None and self._answer[0] == page.status:
             return self._answer[1]
@@ -129,7 +129,7 @@ class VisitPacing:
 
 
 async def _early(call: Coroutine[Any, Any, object]) -> None:
-    """Tell Redis early what the settlement repeats; while Redis is unavailable the settlement is enough."""
+    """Write early what the settlement repeats; while Redis is unavailable the settlement is enough."""
     with contextlib.suppress(TimeoutError, FrontierUnavailable):
         async with asyncio.timeout(EARLY_S):
             await call
@@ -172,8 +172,7 @@ class PaceLearner:
         self._clock = clock
         self._own = own
         self._samples: dict[tuple[str, str], list[Sample]] = {}
-        self._refused: dict[tuple[str, str], int] = {}
-        """Throttling answers by site and address, where there were any: there may be as many pairs as visits."""
+        self._paces: dict[tuple[str, str], Pace] = {}
 
     def note(self, site: str, began: float, status: int, latency_ms: float, egress: str = "") -> None:
         """Add a visit that has ended; `began` is of this process's clock, `status` 0 without an answer."""
@@ -184,9 +183,9 @@ class PaceLearner:
     def throttled(self) -> Mapping[str, int]:
         """How many throttling answers each site that this node visited has given, over all nodes."""
         refused: Counter[str] = Counter()
-        for (site, _), count in self._refused.items():
-            refused[site] += count
-        return dict(refused)
+        for (site, _), pace in self._paces.items():
+            refused[site] += pace.refused
+        return {site: count for site, count in refused.items() if count}
 
     async def run(self) -> None:
         """Fold twice a second until cancelled."""
@@ -207,19 +206,14 @@ class PaceLearner:
             by_site.setdefault(site, []).extend(samples)
         told: list[SitePace] = []
         for site, samples in by_site.items():
-            folded = await self._fold(site, samples)
-            if folded is not None and len(told) < MOST_TOLD:
-                told.append(_site_pace(site, *folded, samples))
+            known = await self._fold(site, samples)
+            if known is not None and len(told) < MOST_TOLD:
+                told.append(_site_pace(site, known, self._paces[site, ""], samples))
         if told:
             self._emit(PacesRead(self._clock.monotonic(), tuple(told)))
 
-    async def _fold(
-        self, site: str, samples: list[Sample], egress: str = ""
-    ) -> tuple[PaceSnapshot, Pace] | None:
-        """Add the samples to the site's pace; return what was stored before and is now.
-
-        None where too many nodes wrote.
-        """
+    async def _fold(self, site: str, samples: list[Sample], egress: str = "") -> PaceSnapshot | None:
+        """Add the samples to the site's pace; return what was stored before, None where too many nodes wrote."""
         known, own = await self._store.read(site, egress), self._own(site)
         for _ in range(TRIES):
             params = own or replace(self._params, first=known.first or self._params.first)
@@ -237,9 +231,8 @@ class PaceLearner:
                 self._report(
                     f"{site} by proxy {egress}" if egress else site, known.pace, pace, alone=not egress
                 )
-                if pace.refused:
-                    self._refused[site, egress] = pace.refused
-                return known, pace
+                self._paces[site, egress] = pace
+                return known
             known = newer
         log.debug(
             "%s: %d visits were not counted, because too many nodes write its pace at once",

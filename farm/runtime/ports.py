@@ -1,7 +1,7 @@
-"""What the loop needs of the other packages, as protocols.
+"""The protocols of the other packages, as the loop uses them.
 
-Adapters fit structurally and are joined in `app`; none is imported here. Every method may raise the errors of
-`model.errors` and no others, and returns within a deadline of its own.
+Adapters implement them structurally, and `app` wires them; none is imported here. Every method may raise only
+errors of `model.errors`, and returns within a deadline of its own.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
@@ -27,7 +27,7 @@ class Frontier(Protocol):
         ...
 
     async def lease(self, request: LeaseRequest) -> Lease | Idle:
-        """Lease the best URL for this slot; return `Idle` where there is none."""
+        """Lease the best URL for this slot; return `Idle` if there is none."""
         ...
 
     async def ack(
@@ -39,7 +39,7 @@ class Frontier(Protocol):
     async def nack(
         self, lease: Lease, outcome: Retry | Bury | Release, visit: FailedVisit | None = None
     ) -> Settled:
-        """Settle as not done: put off, given up, or given back; what is known of the visit is kept."""
+        """Settle as not done: delayed, given up, or released; the facts of the visit are kept in its history."""
         ...
 
     async def may_begin(self, site: str, egress: str = "", *, begun: bool = False) -> float:
@@ -66,7 +66,7 @@ class Frontier(Protocol):
         ...
 
     async def scope_sites(self) -> Collection[str]:
-        """Return all additions to the scope; the same object as before where there are no new ones."""
+        """Return all additions to the scope."""
         ...
 
 
@@ -74,7 +74,7 @@ class LeaseRenewer(Protocol):
     """Renews leases; synchronous, for a thread that renews while the event loop is busy."""
 
     def renew(self, leases: Sequence[Lease]) -> Sequence[bool | None]:
-        """Extend each lease by the visibility timeout; False where it is lost, None where that is unknown."""
+        """Extend each lease by the visibility timeout; False if it is lost, None if that is unknown."""
         ...
 
     def heartbeat(self, node: Identity) -> NodeState:
@@ -111,11 +111,11 @@ class SlotEgress(Protocol):
         ...
 
     def failure(self, url: str) -> EgressFailure | None:
-        """Return how the visit's last connection to the URL's host and port failed, None where it did not."""
+        """Return how the visit's last connection to the URL's host and port failed, None if it did not."""
         ...
 
     def shortfall(self, url: str) -> EgressFailure | None:
-        """Return why a part of the page is missing, by the proxy's fault or the cap; None where none is."""
+        """Return why a part of the page is missing, because of the proxy or the cap; None if none is."""
         ...
 
 
@@ -139,7 +139,7 @@ class Slot(Protocol):
         ...
 
     async def snapshot(self) -> PageSnapshot | None:
-        """Return what the last visit's page shows, secrets masked; None where it is gone or was never there."""
+        """Return a snapshot of the last visit's page, secrets masked; None if it is gone or never existed."""
         ...
 
     def retire(self) -> None:
@@ -147,19 +147,19 @@ class Slot(Protocol):
         ...
 
     async def live(self, on_lost: Callable[[], None]) -> Any:
-        """Return the browser's page as the visit has left it, which stays open until `end_live`.
+        """Return the browser's page in its state after the visit; it stays open until `end_live`.
 
-        `on_lost` is called when it is gone before. Raises `SlotLost` where it is gone meanwhile.
+        `on_lost` is called if it is lost before. Raises `SlotLost` if it is already lost.
         """
         ...
 
     def end_live(self, url: str) -> SlotLost | None:
-        """Take the page back; return how it was lost while it was open for this URL, None where it was not."""
+        """End the use of the live page; return how it was lost meanwhile, None if it was not."""
         ...
 
 
 class EgressRoute(Protocol):
-    """The route by which a slot reaches the sites; where there are proxies, one is chosen between visits only."""
+    """The route by which a slot reaches the sites; a proxy is changed only between visits."""
 
     @property
     def label(self) -> str | None:
@@ -168,11 +168,11 @@ class EgressRoute(Protocol):
 
     @property
     def address(self) -> str:
-        """The frontier's name of this route; empty where there is only one."""
+        """The frontier's name of this route; empty if there is only one."""
         ...
 
     def acquire(self, site: str | None) -> bool:
-        """Choose a route for the next lease, for this site if possible; False where none is usable."""
+        """Choose a route for the next lease, for this site if possible; False if none is usable."""
         ...
 
     def wait_or_fail(self) -> None:
@@ -180,7 +180,7 @@ class EgressRoute(Protocol):
         ...
 
     def acquire_for(self, site: str) -> AllProxiesBanned | None:
-        """Choose a usable route to this site; return when one may try it again where none is usable."""
+        """Choose a usable route to this site; if there is none, return when one may try the site again."""
         ...
 
     def report(self, url_id: str, site: str, outcome: Outcome, latency_ms: float | None = None) -> int:
@@ -204,7 +204,7 @@ class SlotPool(Protocol):
         ...
 
     def note(self, reading: MemoryReading, *, has_spare_memory: bool) -> None:
-        """Take a reading; `has_spare_memory` says whether memory allows more contexts than there are slots."""
+        """Process a reading; `has_spare_memory` says whether memory allows more contexts than there are slots."""
         ...
 
     def reclaim(self, action: ReclaimAction) -> None:
@@ -233,50 +233,50 @@ class Scope(Protocol):
     ) -> tuple[Sequence[UrlTask], Sequence[Skip]]:
         """Canonicalise and deduplicate links; return the URLs to visit, and the others with their reasons.
 
-        `router` is that of the page which has the links, where its script routes by the fragment.
+        `router` is the router of the page with the links, if its script routes by the fragment.
         """
         ...
 
     async def follow(
         self, links: Sequence[FollowedLink], referrer: UrlTask
     ) -> tuple[Sequence[UrlTask], Sequence[Skip]]:
-        """Return the URLs to visit of what the user's code follows, and the others with their reasons."""
+        """Return the links of the user's code that are to be visited, and the others with their reasons."""
         ...
 
 
 class PageHandling(Protocol):
-    """The user's code for pages. What it raises fails the visit."""
+    """The user's code for pages. Its exceptions fail the visit."""
 
     @property
     def follows_scope(self) -> bool:
-        """Whether links in scope are followed by themselves too."""
+        """Whether links in scope are followed automatically too."""
         ...
 
     @property
     def digest(self) -> str:
-        """What tells whether two nodes have the same code; empty without any."""
+        """A digest to compare the code of two nodes; empty without any."""
         ...
 
     @property
     def looks_before(self) -> bool:
-        """Whether there is anything to run before a navigation."""
+        """Whether there is code to run before a navigation."""
         ...
 
     def before(self, visited: VisitedPage, /) -> Coroutine[Any, Any, PageHandled]:
-        """Run what is to be run before the navigation."""
+        """Run the code before the navigation."""
         ...
 
     @property
     def hears_of_dead(self) -> bool:
-        """Whether there is anything to run for a URL that is given up."""
+        """Whether there is code to run for a URL that is given up."""
         ...
 
     def dead(self, page: DeadPage, /) -> Coroutine[Any, Any, PageHandled]:
-        """Run what is for a URL that was given up."""
+        """Run the code for a URL that was given up."""
         ...
 
     def handle(self, visited: VisitedPage, /) -> Coroutine[Any, Any, PageHandled]:
-        """Run what is for the page, and return what it has said."""
+        """Run the code for the page, and return its results."""
         ...
 
 
@@ -284,7 +284,7 @@ class RedirectJudge(Protocol):
     """Judges the final addresses of visits."""
 
     def judge(self, task: UrlTask, page: RenderedPage) -> RedirectOutcome:
-        """Return what follows from the page's final address."""
+        """Return the consequences of the page's final address."""
         ...
 
 
@@ -292,19 +292,19 @@ class Permission(Protocol):
     """The permissions of robots.txt."""
 
     async def refusal(self, lease: Lease, url: str) -> Judgement | None:
-        """Return why the address must not be visited with this lease, now or ever; None where it may be."""
+        """Return why the address must not be visited with this lease, now or ever; None if it may be."""
         ...
 
 
 Detect = Callable[[RenderedPage], Detection | None]
-"""Returns what a page is where it is not the one requested, else None."""
+"""Returns the detection of a page that is not the requested one, else None."""
 
 
 class SharedCache(Protocol):
-    """A cache that all nodes share, with claims: robots.txt by origin, and sitemaps that were read."""
+    """A cache that all nodes share, with claims: robots.txt by origin, and the sitemaps that were read."""
 
     async def read(self, origin: str) -> bytes | None:
-        """Return the cached text; None where there is none, or it has expired."""
+        """Return the cached text; None if there is none, or it has expired."""
         ...
 
     async def write(self, origin: str, text: bytes, for_s: float) -> None:
@@ -324,7 +324,7 @@ class PaceObserver(Protocol):
     """Learns from settled visits."""
 
     def note(self, site: str, began: float, status: int, latency_ms: float, egress: str = "") -> None:
-        """Take a visit that has ended; `status` is 0 without an answer."""
+        """Note a visit that has ended; `status` is 0 without an answer."""
         ...
 
 

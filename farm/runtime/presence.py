@@ -1,7 +1,7 @@
-"""This node among the others: it begins once the crawl may go on, and has a name of its own while the run lasts.
+"""The registration of this node: it waits until the crawl may continue, and has a unique name during the run.
 
-What always holds: of two live runs that would have one name, the later ends before its first lease. A run that
-follows a dead one in the same folder has its name, and its leases, at once.
+Invariants: of two live runs with the same name, the later ends before its first lease. A run that follows a dead
+one in the same folder gets its name, and its leases, immediately.
 """
 
 import asyncio
@@ -26,11 +26,11 @@ from farm.resources.files import write_atomically
 
 log = logging.getLogger("farm.halted")
 LEAVE_S = 2.0
-"""What unregistering gets; where Redis is away, the node is taken for dead instead."""
+"""The deadline of unregistering; if Redis is unavailable, the node is considered dead later."""
 ASK_AGAIN_S = 0.5
 HALTED_EVERY_S = 1.0
 GIVE_UP_S = 30.0
-"""Longer than any silence of a live node: whoever has the name by then has been heard of."""
+"""Longer than any silence of a live node: a live holder of the name sends a heartbeat by then."""
 LONGEST_HOST = 48
 _NAME, _INCARNATION, _LOCK = "node", "incarnation", "lock"
 _IS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
@@ -40,9 +40,9 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 async def wait_while_halted(
     state: Callable[[], Awaitable[str]], refusal: Callable[[str], str], *, stays: bool, within_s: float | None
 ) -> None:
-    """Return where the crawl may go on; a node that stays waits for that, without a browser and without a lease.
+    """Return once the crawl may continue; a node with `--stay` waits for that, without a browser or a lease.
 
-    Raises CrawlHalted where nobody waits or `within_s` is over; `refusal` makes its sentence of the state.
+    Raises CrawlHalted if the node does not wait or after `within_s`; `refusal` makes its sentence from the state.
     """
     now = await state()
     if now not in HALTED:
@@ -61,7 +61,7 @@ async def wait_while_halted(
 
 
 class NodeRegistration(Protocol):
-    """What registering came to; `silent_s` is how long ago the holder of a name that is taken was heard of."""
+    """The result of registering; `silent_s` is the age of the last heartbeat of the holder of a taken name."""
 
     @property
     def granted(self) -> bool:
@@ -70,7 +70,7 @@ class NodeRegistration(Protocol):
 
     @property
     def silent_s(self) -> float:
-        """How many seconds ago the holder of the name was alive; 0 where it was granted."""
+        """How many seconds ago the holder of the name sent a heartbeat; 0 if the name was granted."""
         ...
 
 
@@ -82,17 +82,17 @@ class NodeNames(Protocol):
     ) -> NodeRegistration:
         """Register under the name, unless a live node other than the predecessor has it.
 
-        `facts` are what is told of the node to whoever lists the nodes.
+        `facts` are the node's properties in the list of nodes.
         """
         ...
 
     async def unregister(self, name: str, incarnation: str, /) -> int:
-        """Remove the node; return how many of its leases go back to their queues."""
+        """Remove the node; return how many of its leases returned to their queues."""
         ...
 
 
 class Presence:
-    """The registration of one run. Without `leave` the node is taken for dead, seconds later."""
+    """The registration of one run. Without `leave` the node is considered dead seconds later."""
 
     def __init__(
         self, registry: NodeNames, identity: Identity, facts: Mapping[str, Any] | None = None
@@ -106,17 +106,17 @@ class Presence:
         self._loop = asyncio.get_running_loop()
 
     def replaced(self) -> None:
-        """Hear, from any thread, that another node has the name."""
+        """Note, from any thread, that another node has the name."""
         with suppress(RuntimeError):  # the loop is closed: the run is over
             self._loop.call_soon_threadsafe(self._replaced.set)
 
     def drained(self) -> None:
-        """Hear, from any thread, that somebody has asked this node to end."""
+        """Note, from any thread, that this node must end."""
         self._is_drained = True
         self._on_drain()
 
     def on_drain(self, end: Callable[[], None]) -> None:
-        """Have `end` called, from any thread, when the node is asked to end; at once where it was already."""
+        """Call `end`, from any thread, when the node must end; immediately if it already must."""
         self._on_drain = end
         if self._is_drained:
             end()
@@ -127,7 +127,7 @@ class Presence:
         raise self._lost()
 
     async def confirm(self) -> None:
-        """Say that the node is alive, before there is a heartbeat; raises UsageError where it was replaced."""
+        """Send a heartbeat, before the heartbeat's thread runs; raises UsageError if the node was replaced."""
         name, incarnation = self.identity.name, self.identity.incarnation
         if not (await self._registry.register(name, incarnation, "", self._facts)).granted:
             raise self._lost()
@@ -138,7 +138,7 @@ class Presence:
         )
 
     async def leave(self) -> None:
-        """Unregister; what is still leased goes back to its queues."""
+        """Unregister; URLs that are still leased return to their queues."""
         with suppress(FarmError, TimeoutError):
             async with asyncio.timeout(LEAVE_S):
                 await self._registry.unregister(self.identity.name, self.identity.incarnation)
@@ -147,11 +147,11 @@ class Presence:
 async def register(
     registry: NodeNames, given: str | None, private: Path, facts: Mapping[str, Any] | None = None
 ) -> Presence:
-    """Register under the given name, or that of the folder; raises UsageError where a live node has it.
+    """Register under the given name, or that of the folder; raises UsageError if a live node has it.
 
-    The folder must be locked by this run: whatever incarnation was kept in it is dead, and its leases come back at
-    once. A copy of a folder proves nothing, and no more does one without a kept incarnation: then a holder of the
-    name is listened for until it is heard of, or has been silent for as long as the dead are.
+    This run must hold the lock of the folder: the incarnation that is stored in it is then dead, and its leases
+    return immediately. A copy of a folder proves nothing, nor does one without a stored incarnation: then this run
+    waits until the holder of the name sends a heartbeat, or has been silent for as long as a dead node.
     """
     name = await asyncio.to_thread(_kept_name, private / _NAME) if given is None else given
     identity = Identity(name, os.urandom(8).hex())
@@ -173,7 +173,7 @@ async def register(
 
 
 def check_code(own: str, others: Mapping[str, str]) -> None:
-    """Raise UsageError where another node, by its name, has other handlers than this one, by their digests."""
+    """Raise UsageError if another node, by its name, has other handlers than this one, by their digests."""
     for name, digest in sorted(others.items()):
         if digest != own:
             theirs, ours = (f"those of {one}" if one else "none" for one in (digest, own))
@@ -184,10 +184,9 @@ def check_code(own: str, others: Mapping[str, str]) -> None:
 
 
 def node_facts(contexts: int, processes: int, agreed: Mapping[str, Any], app: str = "") -> dict[str, Any]:
-    """Return what a node tells of itself when it registers, ready for JSON.
+    """Return a node's properties when it registers, as JSON values.
 
-    `settings` is a digest of the settings that the nodes agree on: equal where these are; `app` is that of the
-    user's handlers.
+    `settings` is a digest of the settings that the nodes agree on; `app` is that of the user's handlers.
     """
     digest = blake2b(orjson.dumps(dict(agreed), option=orjson.OPT_SORT_KEYS), digest_size=6).hexdigest()
     return {
@@ -202,7 +201,7 @@ def node_facts(contexts: int, processes: int, agreed: Mapping[str, Any], app: st
 
 
 def _kept_name(path: Path) -> str:
-    """Return the folder's name, which it gets on its first run: the host's and a random part."""
+    """Return the node name of the folder, created on its first run: the host's name and a random part."""
     kept = _read(path)
     if _IS_NAME.match(kept):
         return kept
@@ -213,17 +212,17 @@ def _kept_name(path: Path) -> str:
 
 
 def _place(lock: Path) -> str:
-    """Return what tells this folder, on this machine since its start, from every copy of it.
+    """Return an identifier that distinguishes this folder, on this machine since it booted, from every copy.
 
-    The lock is the kernel's: only where it is the same file of the same kernel, having it proves that whoever had
-    it before is dead.
+    The lock is the kernel's: only for the same file of the same kernel does holding it prove that the previous
+    holder is dead.
     """
     status = lock.stat()
     return f"{_read(_BOOT)}:{status.st_dev:x}:{status.st_ino:x}"
 
 
 def _predecessor(path: Path, place: str) -> str:
-    """Return the incarnation that had this very folder before; empty where that is not certain."""
+    """Return the incarnation that used this folder before; empty if that is not certain."""
     incarnation, _, kept_at = _read(path).partition(" ")
     return incarnation if kept_at == place else ""
 

@@ -1,7 +1,7 @@
 """Messages between a node's supervisor and its processes, over a pair of sockets.
 
-A message is a value pickled behind its length. Both ends are this program, one started by the other, and nobody
-else can get at the sockets: what is read was written by the farm.
+A message is a pickled value, preceded by its length. Both ends are this program, one started by the other, and no
+other process can access the sockets: every message was written by the farm.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ from farm.runtime.control import ExitReason
 
 _LENGTH = struct.Struct("<Q")
 MOST_BYTES = 1 << 30
-"""Of a message: what is longer was not written by the farm."""
+"""Bytes of a message; a longer one was not written by the farm."""
 _BUFFER_BYTES = 4 << 20
 WAITING_BYTES = 64 << 20
-"""What may wait to be sent; beyond it nothing is posted, and whoever sends waits."""
+"""Bytes that may wait to be sent; beyond that `post` drops its message, and `send` waits."""
 SEND_S = 60.0
 """How long the other end may take to read what waits before it."""
 GLANCE_S = 4.0
@@ -45,7 +45,7 @@ class ErrorText:
 
     @classmethod
     def of(cls, error: FarmError) -> Self:
-        """Return an error as it is sent, by the nearest class that both ends know."""
+        """Return an error in the form in which it is sent, with the nearest class that both ends know."""
         if isinstance(error, RenderError):
             return cls("RenderError", error.detail, error.kind)
         known = (one.__name__ for one in type(error).__mro__ if getattr(errors, one.__name__, None) is one)
@@ -61,7 +61,7 @@ class ErrorText:
 
 @dataclass(frozen=True, slots=True)
 class CommitRequest:
-    """A process asks that a batch is made durable."""
+    """A process requests that a batch is made durable."""
 
     number: int
     batch: Batch
@@ -69,7 +69,7 @@ class CommitRequest:
 
 @dataclass(frozen=True, slots=True)
 class CommitReply:
-    """The batch of this number is durable, or could not be made so."""
+    """The batch with this number is durable, or failed."""
 
     number: int
     failure: ErrorText | None = None
@@ -86,7 +86,7 @@ class LogText:
 
 @dataclass(frozen=True, slots=True)
 class ProcessNews:
-    """What has happened in a process since it told so last; may be nothing, which shows that it lives."""
+    """The events of a process since its last message; an empty one shows that it is alive."""
 
     events: Sequence[Event] = ()
     log: Sequence[LogText] = ()
@@ -94,7 +94,7 @@ class ProcessNews:
 
 @dataclass(frozen=True, slots=True)
 class EndRequest:
-    """The process is to finish the pages under way and end, or to give them back (`at_once`)."""
+    """The process must finish the pages under way and end, or release them (`at_once`)."""
 
     reason: ExitReason
     at_once: bool = False
@@ -109,7 +109,7 @@ class BudgetShare:
 
 @dataclass(frozen=True, slots=True)
 class ContextShare:
-    """How many contexts are wanted of the process by hand, from now on; None for as many as it has."""
+    """The number of contexts that the user wants of the process from now on; None for all."""
 
     contexts: int | None
 
@@ -132,16 +132,16 @@ class GlanceReply:
 
 @dataclass(frozen=True, slots=True)
 class ProcessEnd:
-    """A process has taken itself apart; `reason` is None where a `failure` ended it."""
+    """A process has closed its node; `reason` is None if a `failure` ended it."""
 
     reason: ExitReason | None
     failure: ErrorText | None = None
     totals: Any = field(default=None)
-    """What its parts have counted."""
+    """The counts of its parts."""
 
 
 class LinkClosed(FarmError):
-    """The other end has gone."""
+    """The other end is closed."""
 
 
 class ProcessLink:
@@ -159,7 +159,7 @@ class ProcessLink:
         return cls(*await asyncio.open_unix_connection(sock=end, limit=_BUFFER_BYTES))
 
     def post(self, message: object) -> bool:
-        """Send without waiting; return False, and send nothing, where too much waits or the other end is gone."""
+        """Send without waiting; return False, and send nothing, if too much waits or the other end is closed."""
         transport = self._writer.transport
         if transport.is_closing() or transport.get_write_buffer_size() > WAITING_BYTES:
             return False
@@ -167,7 +167,7 @@ class ProcessLink:
         return True
 
     async def send(self, message: object) -> None:
-        """Send, and wait until the other end keeps up. Raises LinkClosed."""
+        """Send, and wait until the other end has read enough. Raises LinkClosed."""
         if self._writer.transport.is_closing():
             raise LinkClosed("the other process has ended")
         self._write(message)
@@ -208,13 +208,13 @@ class ProcessLink:
         try:
             (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
             if length > MOST_BYTES:
-                raise LinkClosed("the other process has sent what is no message")
+                raise LinkClosed("the other process sent something that is not a message")
             return pickle.loads(await self._reader.readexactly(length))  # noqa: S301 - the farm itself has written it
         except (OSError, EOFError) as error:
             raise LinkClosed("the other process has ended") from error
 
     def close(self) -> None:
-        """Close this end; what waits is still sent."""
+        """Close this end; waiting messages are still sent."""
         self._writer.close()
 
     def _write(self, message: object) -> None:

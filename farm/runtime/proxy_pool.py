@@ -1,6 +1,6 @@
 """The proxies of a node: which one each slot uses, and what visits say about them.
 
-What always holds: a slot changes its proxy between visits only; a banned proxy serves no slot, and one on trial
+Invariants: a slot changes its proxy between visits only; a banned proxy serves no slot, and one on trial
 serves one slot until a visit shows whether it is available, or that slot has no work for it. `policy.proxies`
 decides about health and which proxy comes next; here is who uses which. Lives on the event loop.
 """
@@ -40,11 +40,9 @@ POOR = 0.4
 EVERY_S = 1.0
 TOLD_EVERY = 2
 """After how many exchanges of bans it is told how the proxies are."""
-ANEW_EVERY = 60
-"""After how many exchanges all bans are read, and not the new ones alone: of some this node may not have heard."""
 MOST_TOLD = 50
 PAIRS_SEEN = 5_000
-"""How many pairs of proxy and site are looked at to count a proxy's bans by sites: the last ones used."""
+"""How many pairs of proxy and site are examined to count a proxy's bans by site: the ones used last."""
 _UNKNOWN = Health()
 
 
@@ -59,7 +57,7 @@ class ProxyParams:
 
 
 class ProxySource(Protocol):
-    """Where the proxies are listed."""
+    """The list of proxies."""
 
     @property
     def upstreams(self) -> Mapping[str, object]:
@@ -74,8 +72,8 @@ class ProxySource(Protocol):
 class BanExchange(Protocol):
     """The bans of all nodes."""
 
-    async def exchange(self, news: Sequence[Ban], /, *, anew: bool = False) -> Sequence[Ban]:
-        """Store new bans and return those that began since the last call; `anew` every one in force."""
+    async def exchange(self, news: Sequence[Ban], /) -> Sequence[Ban]:
+        """Store new bans and return every ban in force."""
         ...
 
 
@@ -117,7 +115,7 @@ class ProxyPool:
         return not (taken and ProxyState.ON_TRIAL in states)
 
     def pick(self, slot: str, site: str | None) -> str | None:
-        """Choose a proxy for the slot and return its label; None where none is usable."""
+        """Choose a proxy for the slot and return its label; None if none is usable."""
         self._users.pop(slot, None)
         usable = [label for label in self._proxies if self.usable(label, site, slot)]
         if not usable:
@@ -155,7 +153,7 @@ class ProxyPool:
         self._users.pop(slot, None)
 
     def all_banned(self, site: str) -> AllProxiesBanned:
-        """Return in how long a proxy may be used for the site again, and whether the site blocks."""
+        """Return after how many seconds a proxy may be used for the site again, and whether the site blocks."""
         now = self._clock.monotonic()
         ends = [
             max(health.banned_until, self._pairs.get((label, site), _UNKNOWN).banned_until)
@@ -179,7 +177,7 @@ class ProxyPool:
     # -- the outcomes of visits
 
     def report(self, label: str, url_id: str, site: str, outcome: Outcome, latency_ms: float | None) -> int:
-        """Learn from a visit; return how many visits of the URL had this outcome, 0 where that is not counted."""
+        """Learn from a visit; return how many visits of the URL had this outcome, 0 if that is not counted."""
         now, score = self._clock.monotonic(), self.params.score
         if outcome is Outcome.GOOD:
             self._is_up()
@@ -207,14 +205,14 @@ class ProxyPool:
         return count
 
     def _is_the_pages_own(self, url_id: str, outcome: Outcome) -> bool:
-        """Whether the URL has met with this before, by whichever proxy: one page must not take them all out.
+        """Return whether the URL had this outcome before, with any proxy: one page must not ban all of them.
 
-        A proxy that is at fault shows it by several pages.
+        A proxy that is at fault fails for several pages.
         """
         return outcome in MAY_BE_THE_PAGES and (url_id, outcome) in self._counts
 
     def _is_always_incomplete(self, label: str, site: str, outcome: Outcome) -> bool:
-        """Return whether pages of the site are incomplete by most proxies: then it is not the proxies' fault."""
+        """Return whether most proxies return incomplete pages of the site: then it is not the proxies' fault."""
         incomplete = (
             self._incomplete.setdefault(site, set())
             if outcome is Outcome.PARTIAL
@@ -237,7 +235,7 @@ class ProxyPool:
         self._tell(label, None, before, after, outcome)
 
     def _tell(self, label: str, site: str | None, before: Health, after: Health, outcome: Outcome) -> bool:
-        """Report a change to the user and to the other nodes; return True where a ban began."""
+        """Report a change to the user and to the other nodes; return True if a ban began."""
         now = self._clock.monotonic()
         left_s = after.banned_until - now
         where = "" if site is None else f" for {site}"
@@ -285,21 +283,19 @@ class ProxyPool:
     # -- what nodes tell each other
 
     async def follow(self, source: ProxySource, bans: BanExchange) -> None:
-        """Keep to the list of proxies and share bans with the other nodes, every second until cancelled."""
+        """Update the list of proxies and exchange bans with the other nodes, every second until cancelled."""
         turn = 0
         while True:
-            is_new = await asyncio.to_thread(source.refresh)
-            if is_new:
+            if await asyncio.to_thread(source.refresh):
                 self.replace(tuple(source.upstreams))
-            anew = is_new or turn % ANEW_EVERY == 0
-            self.adopt_bans(await bans.exchange(self.take_changes(), anew=anew))
+            self.adopt_bans(await bans.exchange(self.take_changes()))
             if turn % TOLD_EVERY == 0:
                 self._emit(self.reading())
             turn += 1
             await asyncio.sleep(EVERY_S)
 
     def reading(self) -> ProxiesRead:
-        """Return how the proxies are: of many the banned ones first, then those that most slots use."""
+        """Return the state of the proxies: the banned ones first, then those that most slots use."""
         now, users = self._clock.monotonic(), Counter(self._users.values())
         states = {label: health.state(now) for label, health in self._proxies.items()}
         newest = islice(reversed(self._pairs.items()), PAIRS_SEEN)
@@ -330,7 +326,7 @@ class ProxyPool:
         return changed
 
     def adopt_bans(self, bans: Sequence[Ban]) -> None:
-        """Adopt bans of other nodes, as Redis has them."""
+        """Adopt the bans of other nodes, as Redis has them."""
         now = self._clock.monotonic()
         for ban in bans:
             if ban.site is not None:

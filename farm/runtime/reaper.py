@@ -1,6 +1,6 @@
 """The farm's side of the reaper: every process and folder of the farm is registered before it is used.
 
-See `reaper_process` for what happens when the farm dies. What always holds: an entry stays on the reaper's list
+See `reaper_process` for what happens when the farm dies. Invariants: an entry stays on the reaper's list
 until it is freed, also when the reaper itself is killed: it is restarted with the whole list.
 """
 
@@ -59,7 +59,7 @@ class Reaper:
         self._write("handled")
 
     def close(self) -> None:
-        """Let the reaper clean up now, and wait for it; what has ended already is skipped."""
+        """Let the reaper clean up now, and wait for it; processes that have ended are skipped."""
         self._process.communicate(timeout=CLOSE_S)
         os.close(self._signal_pipe_fd)
         os.close(self.signals_fd)

@@ -1,4 +1,4 @@
-"""The reaper: a program that waits for the farm's death and ends what the farm leaves behind.
+"""The reaper: a program that waits for the farm's death and ends its remaining processes.
 
 It holds the reading end of a pipe whose writing end only the farm has. However the farm ends, also by SIGKILL, the
 kernel closes that end, and the reaper kills every registered process group and removes every registered folder.
@@ -29,8 +29,6 @@ UNHANDLED_S = 12.0
 """Longer than the farm's own watchdog waits: that can log the stack, the reaper cannot."""
 KILL_S = 2.0
 READ_BYTES = 65536
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""The signals that the farm handles, which it tells; a byte of another one says nothing."""
 
 
 def execute(kill: set[int], term: set[int], folders: set[str]) -> None:
@@ -59,7 +57,7 @@ def send(group: int, number: int) -> bool:
 
 
 class CleanupList:
-    """What to end and to remove, by the farm's lines; `sent` and `handled` count signals."""
+    """The processes to end and folders to remove, from the farm's lines; `sent` and `handled` count signals."""
 
     def __init__(self) -> None:
         self.kill: set[int] = set()
@@ -69,7 +67,7 @@ class CleanupList:
         self.sent = self.handled = 0
 
     def take(self, line: str) -> None:
-        """Take one line."""
+        """Process one line."""
         word, _, rest = line.partition(" ")
         if word == "folder":
             self.folders.add(rest)
@@ -119,7 +117,7 @@ def end(farm: int, unhandled: int) -> None:
 def main() -> None:
     """Read until the farm is gone, then clean up."""
     # A signal for the farm must not stop the reaper.
-    for number in ENDING:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     farm, signals = os.getppid(), int(sys.argv[1])
     unhandled_s = float(sys.argv[2])
@@ -137,7 +135,7 @@ def main() -> None:
             cleanup.handled = cleanup.sent
         if signals in ready:
             for byte in os.read(signals, READ_BYTES):
-                if byte in ENDING:
+                if byte in (signal.SIGINT, signal.SIGTERM):
                     unhandled, since, cleanup.sent = byte, time.monotonic(), cleanup.sent + 1
         if 0 in ready:
             came = os.read(0, READ_BYTES)

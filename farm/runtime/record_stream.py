@@ -1,7 +1,7 @@
-"""Records on their way to whoever reads them while the crawl goes on: its pace is the crawl's.
+"""A stream of records to a reader during the crawl, whose pace limits the crawl.
 
-What always holds: a record is durable in the sinks before it is read; when `most` records wait, no slot begins
-another visit, so that at most one record a slot comes on top.
+Invariants: a record is durable in the sinks before it is read; when `most` records wait, no slot begins
+another visit, so that at most one more record for each slot follows.
 """
 
 import asyncio
@@ -16,9 +16,9 @@ from farm.runtime.node import NodeSink
 
 
 class RecordStream:
-    """Takes what is committed in one run and hands it on; lives on the event loop of both sides.
+    """Passes the committed records of one run on to a reader; used on the event loop of both.
 
-    Besides the records these are the skips of seeds, and the URLs that were given up, where these are told.
+    Besides records it passes on skips of seeds, and URLs that were given up, if these are reported.
     """
 
     def __init__(self, most: int) -> None:
@@ -29,22 +29,22 @@ class RecordStream:
         self._control: Control | None = None
 
     def tap(self, sink: NodeSink, control: Control) -> "TappedSink":
-        """Return the sink of the run, whose records are handed on when they are committed."""
+        """Return the sink of the run, extended to pass records on when they are committed."""
         self._control = control
         return TappedSink(sink, self)
 
     def put(self, batch: Batch) -> None:
-        """Take a batch that is durable."""
+        """Add a durable batch."""
         if self._is_closed:
             return
         self._waiting += [record.fields for record in batch.records]
-        # Of the links of a page nobody has asked for.
+        # Skipped links of a page are not wanted.
         self._waiting += [skip for skip in batch.skips if skip.depth == 0]
         self._changed.set()
         self._steer()
 
     def put_dead(self, page: DeadPage) -> None:
-        """Take a URL that was given up."""
+        """Add a URL that was given up."""
         if self._is_closed:
             return
         self._waiting.append(page)
@@ -52,13 +52,13 @@ class RecordStream:
         self._steer()
 
     def close(self) -> None:
-        """Take no more; what waits can still be read."""
+        """Accept no more; the waiting ones can still be read."""
         self._is_closed = True
         self._changed.set()
         self._steer()
 
     async def next(self) -> Mapping[str, Any] | Skip | DeadPage | None:
-        """Return the next one in the order in which they were committed; None at the end."""
+        """Return the next one in the order of their commits; None at the end."""
         while not self._waiting:
             if self._is_closed:
                 return None
@@ -74,7 +74,7 @@ class RecordStream:
 
 
 class TappedSink:
-    """A sink whose batches are handed on once they are durable. Satisfies the port `NodeSink`."""
+    """A sink whose batches are passed on once they are durable. Implements the port `NodeSink`."""
 
     def __init__(self, sink: NodeSink, stream: RecordStream) -> None:
         self._sink = sink

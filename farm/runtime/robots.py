@@ -1,6 +1,6 @@
-"""The robots checker: asked before every visit, and again for the target of a redirect.
+"""The robots checker: called before every visit, and again for the target of a redirect.
 
-What always holds: no page is visited before its origin's rules are known; an origin is asked once for all workers
+Invariants: no page is visited before its origin's rules are known; an origin is requested once for all workers
 of a node and, while Redis has the answer, once for all nodes; no slot waits for a crawl-delay; the cache is
 bounded by its size, not only by the number of origins.
 
@@ -38,9 +38,9 @@ from farm.runtime.ports import Fetch, Permission, SharedCache
 log = logging.getLogger("farm.robots")
 REMEMBERED = 4096
 REMEMBERED_BYTES = 16 * 2**20
-"""Of the files' texts; the parsed rules take some fifteen times that."""
+"""Bytes of the files' texts; the parsed rules take about fifteen times that."""
 THREAD_BYTES = 32 * 1024
-"""A longer file is parsed in a thread: the longest takes some 60 ms."""
+"""A longer file is parsed in a thread: the longest takes about 60 ms."""
 LOCAL_S = 600.0
 CLAIM_S = 40.0
 POLL_S = 0.2
@@ -75,7 +75,7 @@ class ParsedRobots(Protocol):
         ...
 
     def surely_forbids(self, url: str) -> bool:
-        """Return whether it is forbidden, where matching is fast enough for every link of a page; else False."""
+        """Return whether it is forbidden, if matching is fast enough for every link of a page; else False."""
         ...
 
 
@@ -93,7 +93,7 @@ class OriginRobots:
 
 
 class RobotsChecker:
-    """Says whether a visit is allowed. `close` ends the fetches."""
+    """Checks whether a visit is allowed. `close` ends the fetches."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class RobotsChecker:
         self._fetches: dict[str, asyncio.Task[tuple[OriginRobots, bool]]] = {}
 
     async def refusal(self, lease: Lease, url: str) -> Judgement | None:
-        """Return why the address must not be visited with this lease, now or ever; None where it may be."""
+        """Return why the address must not be visited with this lease, now or ever; None if it may be."""
         if not url.startswith(("http://", "https://")):
             return None
         known, spaced_anew = await self._of(origin_of(url))
@@ -136,7 +136,7 @@ class RobotsChecker:
     def forbids(self, url: str) -> bool:
         """Return whether cached rules forbid a canonical URL, so that it need not be queued.
 
-        False does not mean that it may be visited: rules that are slow to match are asked before the visit only.
+        False does not mean that it may be visited: rules that are slow to match are checked before the visit only.
         """
         known = self._known.get(origin_of(url))
         return known is not None and known.until > self._clock.monotonic() and known.rules.surely_forbids(url)
@@ -212,7 +212,7 @@ class RobotsChecker:
         return self._remember(origin, known), delay_s > 0
 
     async def _read(self, text: bytes) -> OriginRobots | None:
-        """Decode what a node has written; None where it is unreadable."""
+        """Decode what a node has written; None if it is unreadable."""
         head, _, body = text.partition(b"\n")
         try:
             fields = orjson.loads(head)
@@ -244,7 +244,7 @@ class RobotsChecker:
 
 
 class VisitPermission:
-    """Says whether a visit may take place; satisfies `Permission`.
+    """Checks whether a visit may take place; implements `Permission`.
 
     What `should_skip` tells need not be visited is refused before robots.txt is asked for; not a page that was
     kept and is to be replaced: it would stay as it is.
@@ -262,7 +262,7 @@ class VisitPermission:
 
 
 class AllowAll:
-    """Takes the checker's place where robots.txt is ignored."""
+    """Replaces the checker if robots.txt is ignored."""
 
     async def refusal(self, lease: Lease, url: str) -> Judgement | None:  # noqa: ARG002
         """Refuse nothing."""
@@ -273,7 +273,7 @@ class AllowAll:
         return False
 
     async def sitemaps(self, origin: str) -> Sequence[str]:  # noqa: ARG002
-        """Know of none."""
+        """Return none."""
         return ()
 
     async def close(self) -> None:

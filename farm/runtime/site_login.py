@@ -1,8 +1,8 @@
-"""A login that all nodes of a crawl share: one of them logs in, and the others take the session from it.
+"""A login that all nodes of a crawl share: one of them logs in, and the others reuse its session.
 
-What always holds: a URL that was met without a session is given back without an attempt; there is one login at a
-time over all nodes, by a claim in Redis that expires; a page that lacks the mark of a session right after a login
-is taken as it is. A login that fails puts its site off, and after `MOST_FAILURES` in a row the run ends.
+Invariants: a URL that was visited without a session is released without consuming an attempt; there is one login
+at a time over all nodes, guarded by a claim in Redis that expires; a page that seems logged out right after a
+login is recorded as it is. A failed login delays its site, and after `MOST_FAILURES` in a row the run ends.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ POLL_S = 0.5
 SESSION_S = 30 * 86_400.0
 MOST_FAILURES = 3
 PAUSE_S = 0.5
-"""Doubled with each failure: how long the site is put off then."""
+"""How long the site is delayed after a failure; doubled with each."""
 MOST_SUSPECTS = 1_000
 FALSE_ALARMS = 3
 """After so many pages with a sign of the end in a session that is new, this sign says nothing any more."""
@@ -39,7 +39,7 @@ _LEAVES = re.compile(r"/(log|sign)[-_]?(out|off)\b|/abmelden\b|/deconnexion\b", 
 _REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 State = Mapping[str, Any]
 Session = tuple[str, State]
-"""A storage state, and the version by which the nodes tell it from the one before."""
+"""A storage state, and its version, which distinguishes it from earlier ones."""
 
 
 class LoginSteps(Protocol):
@@ -47,7 +47,7 @@ class LoginSteps(Protocol):
 
     @property
     def url(self) -> str:
-        """The address of the page on which the login begins."""
+        """The address of the login's first page."""
         ...
 
     async def run(self, page: Any) -> State:
@@ -56,14 +56,14 @@ class LoginSteps(Protocol):
 
 
 class Seal(Protocol):
-    """Makes sessions unreadable for whoever looks into Redis."""
+    """Encrypts sessions for storage in Redis."""
 
     def seal(self, version: str, state: State) -> bytes:
-        """Return a session as it is stored."""
+        """Return a session encrypted for storage."""
         ...
 
     def open(self, sealed: bytes) -> tuple[str, State] | None:
-        """Return a session that was stored; None where it is none."""
+        """Return a stored session; None if it is not valid."""
         ...
 
 
@@ -87,7 +87,7 @@ class SiteLogin:
         self._key = f"login {steps.url}"
         self._session: Session | None = None
         self._ended = ""
-        """The version of the session that was found to be over."""
+        """The version of the session that has ended."""
         self._used: dict[str, str] = {}
         self._suspects: OrderedDict[str, str] = OrderedDict()
         self._false_alarms: Counter[str] = Counter()
@@ -95,7 +95,7 @@ class SiteLogin:
         self._one_at_a_time = asyncio.Lock()
 
     def state_for(self, url: str) -> State | None:
-        """Return what a context gets that is to serve a URL's site; None where it is another site."""
+        """Return the state of a context that serves a URL's site; None for another site."""
         return self._session[1] if self._session is not None and site_of(url) == self.site else None
 
     def leads_out(self, task: UrlTask) -> bool:
@@ -103,9 +103,9 @@ class SiteLogin:
         return task.site == self.site and _LEAVES.search(path_of(task.url)) is not None
 
     async def ready(self, slot: Slot, egress: SlotEgress) -> bool:
-        """See to it that the slot's next page of the site has a session, by logging in where it must be.
+        """Ensure that the slot's next page of the site has a session, by logging in if necessary.
 
-        False where there is none yet: the URL is to be given back. Raises LoginFailed where there will be none.
+        Returns False if there is none yet: the URL must be released. Raises LoginFailed if there will be none.
         """
         async with self._one_at_a_time:
             session = self._session or await self._obtained(slot, egress)
@@ -119,7 +119,7 @@ class SiteLogin:
         return True
 
     def has_ended(self, lease: Lease, slot: Slot, page: RenderedPage) -> bool:
-        """Whether a page shows that its session is over; the next visit logs in then."""
+        """Return whether a page shows that its session has ended; the next visit then logs in."""
         sign = self._sign_of_end(lease.task, page) if lease.task.site == self.site else ""
         if not sign:
             return False
@@ -129,7 +129,7 @@ class SiteLogin:
             self._false_alarms[sign] += 1
             if self._false_alarms[sign] == FALSE_ALARMS:
                 log.warning(
-                    "%s: %d pages show that the session is over (%s) although it was new; that counts no more",
+                    "%s: %d pages lack the session (%s) although it was new; this sign is ignored from now on",
                     self.site,
                     FALSE_ALARMS,
                     sign,
@@ -139,17 +139,17 @@ class SiteLogin:
         if len(self._suspects) > MOST_SUSPECTS:
             self._suspects.popitem(last=False)
         if self._session is not None and self._session[0] == version:
-            log.info("%s: the session is over", self.site)
+            log.info("%s: the session has ended", self.site)
             self._session, self._ended = None, version
         return True
 
     def _sign_of_end(self, task: UrlTask, page: RenderedPage) -> str:
-        """Return by what a page shows that its session is over; empty where nothing that counts does."""
+        """Return the sign that a page's session has ended; empty without one that counts."""
         login = path_of(self._steps.url)
         signs = {
             "a refusal": page.status in _REFUSED,
             "it leads to the login": path_of(page.final_url) == login != path_of(task.url),
-            "it lacks what logged_in names": page.logged_in is False,
+            "logged_in does not match": page.logged_in is False,
         }
         return next((sign for sign, is_there in signs.items() if is_there and self._counts(sign)), "")
 
@@ -157,7 +157,7 @@ class SiteLogin:
         return self._false_alarms[sign] < FALSE_ALARMS
 
     async def _obtained(self, slot: Slot, egress: SlotEgress) -> Session | None:
-        """Take the session of another node, or log in."""
+        """Use the session of another node, or log in."""
         ends = self._clock.monotonic() + WAIT_S
         while self._clock.monotonic() < ends:
             session = await self._shared()
@@ -175,13 +175,13 @@ class SiteLogin:
         return None
 
     async def _shared(self) -> Session | None:
-        """Return the session that the nodes share; None where there is none, or it is over."""
+        """Return the shared session; None if there is none, or it has ended."""
         stored = await self._cache.read(self._key)
         shared = self._seal.open(stored) if stored is not None else None
         return None if shared is None or shared[0] == self._ended else shared
 
     async def _logged_in(self, slot: Slot, egress: SlotEgress) -> Session | None:
-        """Log in and share the session; a failure puts the site off. Raises LoginFailed after several."""
+        """Log in and share the session; a failure delays the site. Raises LoginFailed after several."""
         is_shared = False
         try:
             async with asyncio.timeout(LOGIN_S):
@@ -227,7 +227,7 @@ class SiteLogin:
         if self._failures >= MOST_FAILURES:
             raise LoginFailed(
                 f"The login at {self._steps.url} failed {self._failures} times, at last: {why.rstrip('.')}; "
-                "correct the steps, or what is filled in, and run it again: nothing is lost."
+                "correct the steps, or the values that they fill in, and run it again: nothing is lost."
             )
         log.warning("%s: the login failed: %s", self.site, why)
         await self._block(self.site, PAUSE_S * 2**self._failures)

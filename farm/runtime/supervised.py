@@ -1,6 +1,6 @@
-"""A process's side of its node: it commits by its supervisor, tells it what happens, and ends when it is told to.
+"""A process of a node: it commits through its supervisor, reports its events, and ends on request.
 
-What always holds: a process whose supervisor is gone gives its leases back and ends.
+Invariants: a process whose supervisor is gone releases its leases and ends.
 """
 
 import asyncio
@@ -45,15 +45,15 @@ log = logging.getLogger("farm.process")
 TELL_EVERY_S = 0.5
 MOST_EVENTS = 20_000
 MOST_LINES = 1_000
-"""Of what waits to be told; of what is more the oldest is dropped, and how much that was is said."""
+"""The number of waiting events; beyond it the oldest are dropped, and their number is logged."""
 COMMIT_GRACE_S = 20.0
-"""On top of the sink's patience: by then the supervisor has said why."""
+"""Seconds added to the sink's patience, in which the supervisor reports the reason."""
 _KNOWN_THERE = (Committed, Ending, RedisAway, RedisBack, Skipped, StatsRead)
-"""Events that the supervisor has by itself; what is committed went to it as records."""
+"""Events that the supervisor produces itself; it has the committed records."""
 
 
 class SupervisedSink:
-    """Commits by the supervisor, whose sink it is. Satisfies the port `Sink`."""
+    """Commits through the supervisor, which has the sink. Implements the port `Sink`."""
 
     def __init__(self, link: ProcessLink, patience_s: float) -> None:
         self._link = link
@@ -83,7 +83,7 @@ class SupervisedSink:
             del self._open[number]
 
     def answer(self, reply: CommitReply) -> None:
-        """Take the supervisor's answer; one to a batch that nobody waits for any more is dropped."""
+        """Process the supervisor's answer; an answer to a cancelled commit is dropped."""
         waiting = self._open.get(reply.number)
         if waiting is None or waiting.done():
             return
@@ -93,16 +93,16 @@ class SupervisedSink:
             waiting.set_exception(reply.failure.error())
 
     def close(self) -> None:
-        """End the commits under way: nobody is left to answer them."""
+        """End the commits under way: no answer will arrive."""
         for waiting in self._open.values():
             if not waiting.done():
                 waiting.set_exception(LinkClosed("the supervisor has ended"))
 
 
 class NewsRelay:
-    """Tells the supervisor what happens; `emit` is an `Emit`, and lines of the log come from any thread.
+    """Sends events and log lines to the supervisor; `emit` is an `Emit`, log lines may come from any thread.
 
-    Of the phases of a slot only the last one is told each time.
+    Only the last phase of each slot is sent each time.
     """
 
     def __init__(self, link: ProcessLink) -> None:
@@ -114,7 +114,7 @@ class NewsRelay:
         self._lock = threading.RLock()
 
     def emit(self, event: Event) -> None:
-        """Take an event."""
+        """Add an event."""
         if isinstance(event, SlotPhase):
             self._phases[event.slot] = event
         elif not isinstance(event, _KNOWN_THERE):
@@ -122,13 +122,13 @@ class NewsRelay:
             self._events.append(event)
 
     def log(self, line: LogText) -> None:
-        """Take a line of the log."""
+        """Add a line of the log."""
         with self._lock:
             self._dropped["lines of the log"] += len(self._lines) == MOST_LINES
             self._lines.append(line)
 
     def tell(self) -> None:
-        """Tell what has come together; where the supervisor does not read, it waits for the next time."""
+        """Send the collected events; if the supervisor does not read, keep them for the next time."""
         with self._lock:
             events, lines = [*self._events, *self._phases.values()], list(self._lines)
             dropped = " and ".join(f"{count:,} {what}" for what, count in self._dropped.items() if count)
@@ -142,21 +142,21 @@ class NewsRelay:
                 self._dropped.clear()
 
     async def run(self) -> None:
-        """Tell twice a second, until cancelled."""
+        """Send twice a second, until cancelled."""
         while True:
             await asyncio.sleep(TELL_EVERY_S)
             self.tell()
 
 
 class RelayedLog(QueueHandler):
-    """Hands the lines of the log to the relay; a traceback becomes a part of its line."""
+    """Passes log lines to the relay; a traceback becomes a part of its line."""
 
     def __init__(self, relay: NewsRelay) -> None:
         super().__init__(SimpleQueue())
         self._relay = relay
 
     def enqueue(self, record: logging.LogRecord) -> None:
-        """Hand a line on."""
+        """Pass a line on."""
         self._relay.log(LogText(record.levelno, record.name, record.getMessage()))
 
 
@@ -188,7 +188,7 @@ async def follow(
                     if at_once:
                         running.cancel()
                 case other:
-                    raise FarmError(f"the supervisor has sent {type(other).__name__}, which is no message")
+                    raise FarmError(f"the supervisor has sent {type(other).__name__}, which is not a message")
     except LinkClosed:
         control.end(ExitReason.STOPPED)
         sink.close()

@@ -1,7 +1,7 @@
-"""The supervisor of a node with several processes: it starts them, stores what they bring, and replaces the dead.
+"""The supervisor of a node with several processes: it starts them, stores their records, and replaces dead ones.
 
-What always holds: a process that died has its leases given back before its successor begins; none outlives the
-supervisor, since the reaper knows each; a process that says nothing for long is killed, and replaced.
+Invariants: the leases of a dead process return to their queues before its successor starts; no process outlives
+the supervisor, since the reaper knows each; a silent process is killed and replaced.
 """
 
 import asyncio
@@ -45,21 +45,21 @@ from farm.runtime.reaper import Reaper
 log = logging.getLogger("farm.supervisor")
 LOOK_EVERY_S = 5.0
 MOST_SILENT_LOOKS = 12
-"""A process that has told nothing between so many looks hangs: it tells twice a second."""
+"""A process that has sent nothing between this many checks hangs: it sends twice a second."""
 LEAVES_S = 2.0
-"""How long a process that is to end at once may take to give its leases back."""
+"""How long a process that must end at once may take to release its leases."""
 KILLED_S = 5.0
 LAST_WORDS_BYTES = 4096
 MOST_ERRORS_BYTES = 16 << 20
-"""Of the file of a process's standard error, which nobody else bounds."""
+"""Bytes of the file of a process's standard error, which is not bounded otherwise."""
 _SIGNALLED = frozenset({ExitReason.SIGINT, ExitReason.SIGTERM, ExitReason.SIGHUP})
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessParams:
-    """How a process is started: `command` and the number of its socket; `name` is how it is registered.
+    """How a process is started: with `command` and the number of its socket; it is registered under `name`.
 
-    `errors` is the file that has its standard error, `facts` what it registers with.
+    `errors` is the file for its standard error, `facts` are its properties in the list of nodes.
     """
 
     number: int
@@ -70,21 +70,21 @@ class ProcessParams:
 
 
 class ProcessFold(Protocol):
-    """Who takes what the processes tell."""
+    """Receives the events and counts of processes."""
 
     def fold(self, process: int, events: Sequence[Event]) -> None:
-        """Take the events of a process."""
+        """Process the events of a process."""
         ...
 
     def ended(self, process: int, totals: Any | None) -> None:
-        """Take what a process has counted, None where it died without a word."""
+        """Add the counts of a process, None if it died without sending them."""
         ...
 
 
 class NodeProcess:
-    """One process of a node, and whoever replaces it; `work` returns what it is sent first.
+    """One process of a node, and its replacements; `work` returns its first message.
 
-    The supervisor's `sink` stores what it brings.
+    The supervisor's `sink` stores its records.
     """
 
     def __init__(
@@ -115,13 +115,13 @@ class NodeProcess:
         self._commits: set[asyncio.Task[None]] = set()
 
     def set_budget(self, budget_bytes: int) -> None:
-        """Set the process's share of the memory budget, its successors' too."""
+        """Set the share of the memory budget of the process and its successors."""
         self._budget_bytes = budget_bytes
         if self._link is not None:
             self._link.post(BudgetShare(budget_bytes))
 
     def set_wanted(self, contexts: int | None) -> None:
-        """Set how many contexts are wanted of the process by hand, its successors too."""
+        """Set the number of contexts that the user wants of the process and its successors."""
         self._wanted = contexts
         if self._link is not None:
             self._link.post(ContextShare(contexts))
@@ -149,19 +149,19 @@ class NodeProcess:
                     log.warning("process %d %s; it is replaced %s", self._params.number, how, again)
                     await self._control.ended(pause_s)
         finally:
-            # Who ended by itself has left already; what one that was killed had leased goes back.
+            # A process that ended by itself has unregistered; the leases of a killed one return to their queues.
             with suppress(FarmError, TimeoutError):
                 async with asyncio.timeout(LEAVE_S):
                     await self._names.unregister(identity.name, identity.incarnation)
 
     async def _registered(self, predecessor: str) -> Identity:
-        """Register the next process; the leases of its predecessor go back to their queues."""
+        """Register the next process; the leases of its predecessor return to their queues."""
         identity = Identity(self._params.name, os.urandom(8).hex())
         await self._names.register(identity.name, identity.incarnation, predecessor, self._params.facts)
         return identity
 
     async def _life(self, identity: Identity) -> str | None:
-        """Run a process to its end; return how it died, None where it ended as it should."""
+        """Run a process to its end; return how it died, None if it ended as it should."""
         try:
             process, ours = await self._started()
         except OSError as error:
@@ -177,9 +177,7 @@ class NodeProcess:
             end = None
         except asyncio.CancelledError:
             link.post(EndRequest(self._control.reason or ExitReason.STOPPED, at_once=True))
-            if not await _ended(process, LEAVES_S):
-                # Here, since whoever cancels does so again.
-                _kill(process)
+            await _ended(process, LEAVES_S)
             raise
         finally:
             self._link = None
@@ -233,7 +231,7 @@ class NodeProcess:
         return file
 
     async def _served(self, link: ProcessLink, process: Process) -> ProcessEnd:
-        """Serve a process until it says that it has ended. Raises LinkClosed where it dies."""
+        """Serve a process until it reports its end. Raises LinkClosed if it dies."""
         self._has_told = True
         beside = [
             asyncio.create_task(self._tell_end(link), name=f"end of process {self._params.number}"),
@@ -255,7 +253,9 @@ class NodeProcess:
                     case ProcessEnd():
                         return message
                     case other:
-                        raise LinkClosed(f"the process has sent {type(other).__name__}, which is no message")
+                        raise LinkClosed(
+                            f"the process has sent {type(other).__name__}, which is not a message"
+                        )
         finally:
             for one in beside:
                 one.cancel()
@@ -278,9 +278,9 @@ class NodeProcess:
         link.post(EndRequest(self._control.reason or ExitReason.STOPPED))
 
     async def _watch(self, process: Process) -> None:
-        """Kill a process that has told nothing for long.
+        """Kill a process that has been silent for long.
 
-        Looks are counted and no seconds: a supervisor that was stopped has looked at nobody.
+        Checks are counted, not seconds: a supervisor that was stopped has checked nothing.
         """
         silent = 0
         while True:
@@ -293,7 +293,7 @@ class NodeProcess:
                 return
 
     def _cut_errors(self) -> None:
-        """Empty the file of standard error where a process writes there without end."""
+        """Empty the file of standard error if a process writes too much to it."""
         path = self._params.errors
         with suppress(OSError):
             size_bytes = path.stat().st_size
@@ -303,7 +303,7 @@ class NodeProcess:
                 log.warning(text, self._params.number, size_bytes >> 20, path)
 
     async def _buried(self, process: Process) -> None:
-        """Wait for the end of a process that should be gone; kill it where it is not."""
+        """Wait for the end of a process that should have ended; kill it otherwise."""
         if not await _ended(process, LEAVES_S):
             _kill(process)
             await _ended(process, KILLED_S)
@@ -311,7 +311,7 @@ class NodeProcess:
             self._reaper.free(process.pid)
 
     def _how(self, process: Process) -> str:
-        """Say how a process died, with its last words."""
+        """Describe how a process died, with the end of its standard error."""
         code = process.returncode
         how = f"({process.pid}) ended with status {code}"
         if code is not None and code < 0:
@@ -327,13 +327,12 @@ class NodeProcess:
 
 async def _ended(process: Process, within_s: float) -> bool:
     """Wait for the end of a process; return whether it came."""
-    # Not by `asyncio.timeout`: before Python 3.11.4 its end is not told to a task that is cancelled.
-    waiting = asyncio.create_task(process.wait(), name="end of a process")
     try:
-        await asyncio.wait([waiting], timeout=within_s)
-        return waiting.done()
-    finally:
-        waiting.cancel()
+        async with asyncio.timeout(within_s):
+            await process.wait()
+    except TimeoutError:
+        return False
+    return True
 
 
 def _kill(process: Process) -> None:
@@ -342,7 +341,7 @@ def _kill(process: Process) -> None:
 
 
 def share_wanted(processes: Sequence[tuple[NodeProcess, int]], wanted: int | None) -> None:
-    """Share the contexts that are wanted by hand among the processes, by how many each has."""
+    """Divide the contexts that the user wants among the processes, by how many each has."""
     contexts = [number for _, number in processes]
     parts = [None] * len(contexts) if wanted is None else proportional(wanted, contexts)
     for (process, _), part in zip(processes, parts, strict=True):

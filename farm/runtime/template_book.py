@@ -1,7 +1,7 @@
-"""What a node has heard of the renderers at each template of addresses, and the plan of a visit that follows.
+"""A node's cache of the renderers' counts at each template of addresses, and the plans of visits from it.
 
-Nothing is asked of Redis: what is known of a template comes back with every acknowledgement of a page of it. A
-node that has heard nothing of a template yet learns it with the first page that it visits.
+Redis needs no extra request: the answer to an acknowledgement of a page has the counts of its template. A node
+learns the counts of a template with the first page of it that it visits.
 """
 
 import logging
@@ -45,7 +45,7 @@ class TemplateBook:
         self._is_full_told = False
 
     def heard(self, template: str, known: Known | None) -> None:
-        """Take what is known of a template now; None where there is no place for it."""
+        """Store the current counts of a template; None if Redis has no place for it."""
         if known is None and not self._is_full_told:
             self._is_full_told = True
             log.warning(
@@ -60,7 +60,7 @@ class TemplateBook:
             self._known.popitem(last=False)
 
     def plan(self, lease: Lease) -> tuple[str, RenderPlan]:
-        """Return a page's template, and how it is visited.
+        """Return a page's template, and the plan of its visit.
 
         One that was taken wrongly is the browser's, and one whose first visit failed: what failed may be that the
         renderer does not show what the user's code asks of the page. So is one that its site has put off, which it

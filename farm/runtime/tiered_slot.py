@@ -1,8 +1,8 @@
-"""A slot that visits each URL by the renderer that was chosen for it, and by the browser where that one is unfit.
+"""A slot that visits each URL with the renderer chosen for it, and with the browser if that one is unfit.
 
-What always holds: a page that a cheaper renderer cannot bring is visited by the browser in the same lease, where
-there is one, and that is no attempt more; each request for the document waits for the site's pace; a slot whose
-pages need no browser opens no context.
+Invariants: a page that a cheaper renderer cannot render is visited by the browser in the same lease, if there is
+one, without counting an attempt; each request for the document waits for the site's pace; a slot whose pages need
+no browser opens no context.
 """
 
 import logging
@@ -20,24 +20,24 @@ from farm.runtime.ports import Answered, Detect, Slot, SlotPool
 
 log = logging.getLogger("farm.renderers")
 UNUSED_VISITS = 40
-"""After so many visits without the browser its context is closed: it holds some 40 MiB, and opens in a moment."""
+"""After this many visits without the browser its context is closed: it uses about 40 MiB, and opens quickly."""
 _HIDES = frozenset({Finding.BLOCK, Finding.CAPTCHA, Finding.CHALLENGE, Finding.EMPTY_SHELL})
-"""What a browser may get past."""
+"""Failures that a browser may not have."""
 
 
 class CheapRenderer(Protocol):
-    """A way to a page that costs less than the browser; each slot has its own."""
+    """A renderer that costs less than the browser; each slot has its own."""
 
     async def render(self, lease: Lease, answered: Answered | None = None) -> RenderedPage:
-        """Visit the URL within the page deadline; `rendered_by` says by what.
+        """Visit the URL within the page deadline; `rendered_by` of the page names the renderer.
 
-        Raises RenderError or SlotLost for what a browser would meet too, and RendererUnfit for what is this
-        renderer's own: it cannot show the page, or it failed.
+        Raises RenderError or SlotLost for failures that a browser would have too, and RendererUnfit for those of
+        this renderer: it cannot render the page, or it failed.
         """
         ...
 
     def retire(self) -> None:
-        """Forget the site: its cookies, its connections, and what is open for it."""
+        """Forget the site: its cookies, its connections, and everything that is open for it."""
         ...
 
 
@@ -70,7 +70,7 @@ class LightEngines(Protocol):
 
 
 class TieredSlot:
-    """Adapter of the port `Slot`. `browser` is None where none is to be started.
+    """Adapter of the port `Slot`. `browser` is None if no browser may be started.
 
     `choose` returns the renderer of a lease; in place of one that is not there the browser visits, or what is.
     """
@@ -95,20 +95,20 @@ class TieredSlot:
         self._shown: tuple[Lease, Renderer] | None = None
         self._by_browser_last = False
         self._unused = 0
-        """Visits since the browser's last."""
+        """Visits since the last one by the browser."""
         self.unfit = ""
         """Why the last visit was the browser's and not its renderer's; empty where it was not."""
         self.is_innocent = False
         """Whether the page of that visit did not cause it."""
 
     async def render(self, lease: Lease, answered: Answered | None = None) -> RenderedPage:
-        """Visit the URL by its renderer, and where that is unfit by the browser; raises as `Slot.render` does."""
+        """Visit the URL with its renderer, or with the browser if that is unfit; raises like `Slot.render`."""
         return await self.render_by(self._choose(lease), lease, answered)
 
     async def render_by(
         self, renderer: Renderer, lease: Lease, answered: Answered | None = None
     ) -> RenderedPage:
-        """Visit the URL by this renderer, as `render` does by the one that is chosen."""
+        """Visit the URL with this renderer, like `render` with the chosen one."""
         self.is_open = True
         self._shown, self._by_browser_last = None, False
         self.unfit, self.is_innocent = "", False
@@ -142,9 +142,9 @@ class TieredSlot:
     async def compare_by(
         self, renderer: Renderer, lease: Lease, answered: Answered | None = None
     ) -> RenderedPage:
-        """Visit a URL once more, by a renderer that is not the browser, whose page stays the one that is shown.
+        """Visit a URL once more, with a cheaper renderer; the browser's page stays the visit's page.
 
-        Raises as `CheapRenderer.render` does; RendererUnfit also where the browser would be asked.
+        Raises as `CheapRenderer.render` does; RendererUnfit also if the browser would be asked.
         """
         self.egress.begin_again()
         page = await self._cheap[renderer].render(lease, answered)
@@ -177,7 +177,7 @@ class TieredSlot:
         return await self._by_browser(lease, answered)
 
     def _why_unlike(self, page: RenderedPage) -> str:
-        """Return why a browser may show another page; empty where nothing says so."""
+        """Return why a browser may render another page; empty if there is no reason."""
         if page.status == HTTPStatus.FORBIDDEN:
             return "status 403"
         detection = self._detect(page)
@@ -190,11 +190,11 @@ class TieredSlot:
         return await self._browser.render(lease, answered)
 
     async def snapshot(self) -> PageSnapshot | None:
-        """Return what the browser shows of the last visit; None where that was not by the browser."""
+        """Return a snapshot of the last visit's page; None if it was not the browser's."""
         return await self._browser.snapshot() if self._browser is not None and self._by_browser_last else None
 
     def retire(self) -> None:
-        """Close what is open between visits."""
+        """Close everything that is open between visits."""
         self.is_open = False
         self._shown = None
         if self._browser is not None:
@@ -203,18 +203,18 @@ class TieredSlot:
             one.retire()
 
     def close(self) -> None:
-        """Close what the cheaper renderers hold, at the end; the browser's pool closes its own."""
+        """Close the cheaper renderers at the end; the browser's pool closes its own contexts."""
         for one in self._cheap.values():
             one.retire()
 
     async def live(self, on_lost: Callable[[], None]) -> Any:
-        """Return the browser's page; one that something cheaper brought is visited by the browser for it.
+        """Return the browser's page; the browser visits a page of a cheaper renderer for it.
 
-        Raises SlotLost where the page is gone meanwhile, and RuntimeError where there is no browser.
+        Raises SlotLost if the page is gone meanwhile, and RuntimeError if there is no browser.
         """
         if self._browser is None:
             raise RuntimeError(
-                "a live page needs a browser, and --render fetch starts none; take another --render"
+                "a live page needs a browser, and --render fetch starts none; use another --render"
             )
         if self._shown is None:
             raise SlotLost(FailureKind.CRASH, "the page was closed before it was asked for", innocent=True)
@@ -226,12 +226,12 @@ class TieredSlot:
         return await self._browser.live(on_lost)
 
     def end_live(self, url: str) -> SlotLost | None:
-        """Take the page back; return how it was lost while it was open for this URL, None where it was not."""
+        """End the use of the live page; return how it was lost meanwhile, None if it was not."""
         return self._browser.end_live(url) if self._browser is not None else None
 
 
 class TieredPool:
-    """The slots and, where there are engines, their pool. Adapter of the port `SlotPool`."""
+    """The slots and the pool of their engines, if there are any. Adapter of the port `SlotPool`."""
 
     def __init__(
         self, pool: SlotPool | None, slots: Sequence[TieredSlot], light: LightEngines | None = None
@@ -241,7 +241,7 @@ class TieredPool:
         self._light = light
 
     def open_slots(self) -> int:
-        """Return how many slots hold something of a site, or have a context."""
+        """Return how many slots have a context, or anything else open for a site."""
         contexts = self._pool.open_slots() if self._pool is not None else 0
         return max(contexts, sum(slot.is_open for slot in self._slots))
 

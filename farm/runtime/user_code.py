@@ -1,7 +1,7 @@
-"""The user's code on a page, run so that it can harm no other page.
+"""Runs the user's code on a page, isolated from other pages.
 
-It is a task with a deadline: code that raises, hangs or does not end when it is cancelled fails its own visit
-alone. Code that blocks the event loop is the watchdog's: that logs where.
+It is a task with a deadline: code that raises, hangs or does not end when it is cancelled fails only its own
+visit. The watchdog logs where code blocks the event loop.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ log = logging.getLogger("farm.handlers")
 CANCEL_S = 2.0
 """How long code may take to end when it is cancelled."""
 MOST_DETAIL = 1_800
-"""Characters of a failure that a dead letter tells."""
+"""Characters of a failure in a dead letter."""
 MOST_FRAMES = 12
 MOST_AWAITS = 200
 _MESSAGE_CHARS = 500
@@ -34,7 +34,7 @@ _STANDARD = Path(asyncio.__file__).parents[1]
 
 
 class UserCode:
-    """Runs what the user has for pages; each call takes `deadline_s` at most, and then a moment to end."""
+    """Runs the user's code for pages; each call takes at most `deadline_s`, and a moment to end."""
 
     def __init__(self, handling: PageHandling, deadline_s: float) -> None:
         self.follows_scope = handling.follows_scope
@@ -43,12 +43,12 @@ class UserCode:
         self._deadline_s = deadline_s
 
     async def before(self, lease: Lease) -> PageHandled | Failed:
-        """Run what is to be run before the navigation."""
+        """Run the code before the navigation."""
         visited = VisitedPage(lease, None, None, _not_yet)
         return await self._run(self._handling.before(visited), lease.task.url)
 
     async def dead(self, lease: Lease, settled: Bury) -> None:
-        """Run what is for a URL that was given up; its own failure is logged."""
+        """Run the code for a URL that was given up; its own failure is logged."""
         if self._handling.hears_of_dead:
             task = lease.task
             page = DeadPage(task.url, str(settled.reason), settled.detail, lease.attempt, task.meta)
@@ -59,7 +59,7 @@ class UserCode:
     async def handle(
         self, lease: Lease, page: RenderedPage, detection: Detection | None, slot: Slot
     ) -> PageHandled | Failed:
-        """Run what is for the page. Where it asked for the browser's page, that is given back."""
+        """Run the code for the page; if it used the browser's page, that use is ended."""
         lost: SlotLost | None = None
         shown: list[Any] = []
         running: list[asyncio.Task[PageHandled]] = []
@@ -82,7 +82,7 @@ class UserCode:
             # That its page went away is what the code failed by.
             return Failed(lost.kind, lost.detail, innocent=lost.innocent)
         if shown and isinstance(handled, Failed) and handled.detail.startswith(_HANGS):
-            # What was begun with the page may go on in it.
+            # Code that used the page may still run in it.
             slot.retire()
         return handled
 
@@ -151,7 +151,7 @@ def told(error: BaseException) -> str:
 
 
 def _where_it_waits(task: asyncio.Task[Any]) -> str:
-    """Return the innermost line of the user's at which a task waits: a task itself knows its outermost alone."""
+    """Return the innermost line of the user's code at which a task waits; a task knows only the outermost."""
     frames: list[tuple[FrameType, int]] = []
     waiting: Any = task.get_coro()
     while len(frames) < MOST_AWAITS and (frame := getattr(waiting, "cr_frame", None)) is not None:

@@ -1,7 +1,7 @@
-"""One visit, from a lease to how it is settled: render the page, judge it, sort its links and make its record.
+"""One visit, from a lease to its settlement: render the page, judge it, sort its links and make its record.
 
-Facts are gathered and told to who learns from them; `policy.verdict` decides. Nothing is written here: the worker
-commits the record and settles the lease.
+The visit gathers facts and reports them to the learners; `policy.verdict` decides. Nothing is written here: the
+worker commits the record and settles the lease.
 """
 
 import asyncio
@@ -47,11 +47,11 @@ from farm.runtime.visit_trace import VisitTrace
 class WorkerParams:
     """`visit_s` bounds a visit, rendering and user code included; `sink_s` the sink, `commit_s` Redis.
 
-    `extract_s` is what the page's texts and items may take besides.
+    `extract_s` is the additional time for the page's texts and items.
 
     `node` is this node's name, which makes the slots' names unique among all nodes, and `life` distinguishes them
-    from those of an earlier run with the name: if that was suspended and continues, it must not request leases in
-    the names of these slots, or their leases would be given back.
+    from those of an earlier run with the name: if that was suspended and continues, it must not request leases
+    under the names of these slots, or their leases would be released.
     """
 
     node: str
@@ -63,11 +63,11 @@ class WorkerParams:
     extract_s: float = 0.0
     life: str = ""
     handler_s: float = 0.0
-    """How long the user's code may take besides."""
+    """The additional time for the user's code."""
     snapshot_s: float = 0.0
-    """How long a snapshot may take of what a page showed whose URL is given up; 0: none is taken."""
+    """How long the snapshot of a page whose URL is given up may take; 0: none is taken."""
     masked: Callable[[str], str] = str
-    """Returns HTML without what a snapshot may not show."""
+    """Returns HTML with secrets masked, for a snapshot."""
     login_s: float = 0.0
     """How long a login may take before the visit, that of another node included."""
     spread_s: float = 0.0
@@ -75,20 +75,20 @@ class WorkerParams:
 
     @property
     def most_s(self) -> float:
-        """How long a visit may take, with all that is done on its page."""
+        """How long a visit may take, with everything that is done on its page."""
         return self.visit_s + self.spread_s + self.extract_s + self.handler_s + self.snapshot_s + self.login_s
 
 
 @dataclass(frozen=True, slots=True)
 class VisitNotes:
-    """What a record says about a visit beside the page; `proxy` is a label without credentials."""
+    """The facts of a visit in its record, beside the page; `proxy` is a label without credentials."""
 
     fetched_at: datetime
     times: VisitTimes
     proxy: str | None
     detection: Detection | None
     items: Sequence[tuple[str, Mapping[str, Any]]] | None = None
-    """What the user's code has emitted, by kind; None where there is none of it."""
+    """The items that the user's code emitted, with their kinds; None without such code."""
 
 
 Recorder = Callable[[Lease, RenderedPage, VisitNotes], Awaitable[Record]]
@@ -97,7 +97,7 @@ Recorder = Callable[[Lease, RenderedPage, VisitNotes], Awaitable[Record]]
 
 @dataclass(frozen=True, slots=True)
 class WorkerDeps:
-    """The parts of the farm that a worker and its visits use, by their ports."""
+    """The parts of the farm that a worker and its visits use, as ports."""
 
     frontier: Frontier
     sink: Sink
@@ -123,7 +123,7 @@ class VisitResult:
     page: RenderedPage | None = None
     extension: str | None = None
     failed: FailedVisit | None = None
-    """What is kept of a visit that is not done."""
+    """The entry for the URL's history, if the visit is not done."""
 
 
 class Visitor:
@@ -139,9 +139,9 @@ class Visitor:
         self._params = params
 
     async def visit(self, lease: Lease, lease_ms: int, begun: float) -> VisitResult:
-        """Visit the URL, report what the visit says about site and proxy, and return how to settle it.
+        """Visit the URL, report the results for its site and its proxy, and return how to settle it.
 
-        `lease_ms` is how long the lease took to come, `begun` when it came.
+        `lease_ms` is how long the request for the lease took, `begun` when the lease arrived.
         """
         trace = VisitTrace(self._params.node, self._slot.name, timings_ms={"lease": lease_ms})
         result = await self._visited(lease, trace, begun)
@@ -265,7 +265,7 @@ class Visitor:
     async def _links(
         self, lease: Lease, page: RenderedPage, handled: PageHandled, *, nofollow: bool
     ) -> tuple[Sequence[UrlTask], Sequence[Skip]]:
-        """Return the URLs that the page leads to, and those that are skipped with their reasons."""
+        """Return the URLs to visit from the page's links, and the skipped ones with their reasons."""
         code, scope = self._deps.user_code, self._deps.scope
         links: Sequence[UrlTask] = ()
         skips: Sequence[Skip] = ()
@@ -275,12 +275,12 @@ class Visitor:
             )
         if not handled.links:
             return links, skips
-        # What is asked for comes first: of two links to one address it is the one that counts.
+        # Explicit links come first: of two links to one address the first counts.
         followed, refused = await scope.follow(handled.links, lease.task)
         return (*followed, *links), (*refused, *skips)
 
     async def _before(self, lease: Lease, trace: VisitTrace, jitter: float) -> VisitResult | None:
-        """Run what the user has before the navigation; return the visit's end where it asks for one."""
+        """Run the user's code before the navigation; return the visit's result if the code ends it."""
         code, login = self._deps.user_code, self._deps.login
         if login is not None and login.site == lease.task.site:
             if login.leads_out(lease.task):
@@ -307,7 +307,7 @@ class Visitor:
         seen: Sequence[str],
         page: RenderedPage | None,
     ) -> VisitResult:
-        """Settle a page that the user's code does not keep; of one that is skipped the links count.
+        """Settle a page that the user's code does not keep; the links of a skipped page are followed.
 
         Without a `page` it does not count towards the limit.
         """

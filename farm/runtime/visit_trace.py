@@ -1,4 +1,4 @@
-"""How far a visit has come: what the history of its URL keeps of it where it is not done."""
+"""The progress of a visit, for the history of its URL if the visit is not done."""
 
 from dataclasses import dataclass, field
 
@@ -8,7 +8,7 @@ from farm.model.page import RenderedPage
 
 @dataclass(slots=True)
 class VisitTrace:
-    """Filled in as the visit goes on; `node` and `context` say where, `proxy` is a label without credentials."""
+    """Filled in during the visit; `node` and `context` run it, `proxy` is a label without credentials."""
 
     node: str
     context: str
@@ -16,13 +16,13 @@ class VisitTrace:
     proxy: str | None = None
     status: int = 0
     is_spent: bool = False
-    """Whether its context is to be closed: the site knows it by its cookies."""
+    """Whether its context must be closed: the site recognises it by its cookies."""
     html: str = ""
-    """Of the page, where one was read."""
+    """The timings of the page, if one was read."""
     timings_ms: dict[str, int] = field(default_factory=dict)
 
     def answered(self, status: int) -> None:
-        """Note the status of the document's answer, 0 where none has come, of a page that was not read."""
+        """Note the status of the document's answer, 0 without one, for a page that was not read."""
         if status and self.phase == "navigate":
             self.phase, self.status = "settle", status
 
@@ -33,7 +33,7 @@ class VisitTrace:
             self.timings_ms[name] = page.timings_ms.get(name, 0)
 
     def failed(self, settlement: Retry | Bury | Release) -> FailedVisit:
-        """Return what is kept of the visit, which is settled like this."""
+        """Return the history entry of the visit with this settlement."""
         if isinstance(settlement, Release):
             reason, detail = "released", settlement.reason
         else:

@@ -1,4 +1,4 @@
-"""What still works while the event loop is blocked: its stack is logged, and a signal ends the farm.
+"""Works while the event loop is blocked: logs its stack, and lets a signal end the farm.
 
 Python code that blocks the loop leaves other threads running: the watchdog's logs where the loop is, and ends the
 process with a signal's exit code where the loop does not handle that signal within `unhandled_s`. C code that
@@ -48,20 +48,20 @@ LEAVE_SHARE = 0.9
 
 
 class LoopLag:
-    """How late a loop runs what is due, in bounded memory: counts by classes that grow by a fifth each."""
+    """A histogram of an event loop's delays, in bounded memory: each class is a fifth wider than the last."""
 
     def __init__(self) -> None:
         self._counts: Counter[int] = Counter()
         self._recent_s = self._longest_s = 0.0
 
     def note(self, late_s: float) -> None:
-        """Take one lateness, in seconds."""
+        """Add one delay, in seconds."""
         self._recent_s = max(self._recent_s, late_s)
         self._longest_s = max(self._longest_s, late_s)
         self._counts[max(0, math.ceil(math.log(max(late_s, _LEAST_LAG_S) / _LEAST_LAG_S, _LAG_STEP)))] += 1
 
     def read(self, now: float) -> LoopLagRead:
-        """Return a reading; what is recent begins anew. The 99th percentile is its class's upper end."""
+        """Return a reading and reset the recent maximum. The 99th percentile is its class's upper end."""
         left, at = 0.99 * self._counts.total(), 0
         for at in sorted(self._counts):
             left -= self._counts[at]
@@ -213,8 +213,8 @@ class LoopWatchdog:
 class Signals:
     """Handles the signals from `start` to `close`; `on_signal` is called in the loop, once.
 
-    `last_words` is called, for a moment, when a second signal ends the process at once, or when it has not ended
-    within `leave_s` of the first one. A SIGHUP that is ignored (`nohup farm run`) stays ignored.
+    `last_words` is called, with little time, when a second signal ends the process at once, or when it has not
+    ended within `leave_s` of the first one. A SIGHUP that is ignored (`nohup farm run`) stays ignored.
 
     A handler is installed for one signal (`sysv_signal`) and again when that was handled; if it is not, the reaper
     sends the signal again, and the process ends by its default action.

@@ -1,7 +1,7 @@
-"""Events out: what happens to a crawl is told to the user's webhook, at least once each.
+"""Delivers the events of a crawl to the user's webhook, each at least once.
 
-Events wait in an outbox that all nodes share; one of them delivers. An event that is not taken is tried again,
-ever later, and given up after `MOST_TRIES`. Nothing of this holds up the crawl.
+Events wait in an outbox that all nodes share; one of them delivers. An event that is not accepted is tried again
+after growing pauses, and given up after `MOST_TRIES`. The crawl never waits for this.
 """
 
 import asyncio
@@ -28,36 +28,36 @@ MOST_TRIES = 10
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
 MOST_SITES = 1_000
-"""So many blocked sites wait to be announced at most."""
+"""How many blocked sites may wait to be announced."""
 SITE_S = 3600.0
 """A site that stays blocked is announced again after so long."""
 LOST_EVERY_S = 60.0
 """So often it is looked whether events found no place."""
 END_S = 60.0
-"""Of many nodes that see the end of a crawl one announces it."""
+"""How long a node has the exclusive right to announce the end of a crawl, in seconds."""
 
 
 class HookOutbox(Protocol):
-    """Where events wait."""
+    """The queue of events."""
 
     async def arm(self) -> None:
-        """Have events kept."""
+        """Enable the outbox."""
         ...
 
     async def announce(self, same: str, for_s: float, event: Mapping[str, Any]) -> bool:
-        """Put an event there, unless the same was announced lately."""
+        """Add an event, unless the same one was announced recently."""
         ...
 
     async def claim(self, owner: str, for_s: float) -> bool:
-        """Take the delivery; False where another node has it."""
+        """Claim the delivery; False if another node has it."""
         ...
 
     async def waiting(self, most: int) -> Sequence[tuple[int, bytes]]:
-        """Return the oldest events, each with where it waits."""
+        """Return the oldest events, each with its place in the outbox."""
         ...
 
     async def delivered(self, shard: int, event: bytes) -> None:
-        """Strike an event out."""
+        """Remove an event."""
         ...
 
     async def lost(self) -> int:
@@ -68,11 +68,11 @@ class HookOutbox(Protocol):
 Post = Callable[[str, int, bytes], Awaitable[None]]
 """Delivers an event by its id, its time and its body; raises `NotDelivered`."""
 Letter = Callable[[str], Awaitable[Mapping[str, Any] | None]]
-"""Returns what is known of a dead letter by its id; None where it is not dead any more."""
+"""Returns the data of a dead letter by its id; None if it is not dead any more."""
 
 
 class Webhooks:
-    """Tells the webhook of one crawl; `fold` is an `Emit`, `run` goes beside the node."""
+    """Delivers the events of one crawl; `fold` is an `Emit`, `run` is a companion of the node."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class Webhooks:
         self._is_full = False
 
     def fold(self, event: Event) -> None:
-        """Note a site that keeps visitors out."""
+        """Note a site that shows blocks."""
         match event:
             case VisitFailed(reason=FailureKind.BLOCKED, url=url, detail=detail):
                 self._note(url, detail)
@@ -131,7 +131,7 @@ class Webhooks:
     async def end(self, kind: str, data: Mapping[str, Any], within_s: float) -> None:
         """Announce how the run ended, unless `kind` is empty, and deliver what waits.
 
-        What is not delivered within `within_s` stays in the outbox.
+        Events that are not delivered within `within_s` stay in the outbox.
         """
         self._again_at = 0.0
         with suppress(FarmError, TimeoutError):
@@ -182,7 +182,7 @@ class Webhooks:
         return bool(events)
 
     async def _deliver_one(self, event: bytes) -> bool:
-        """Deliver an event; return whether it is over with: delivered, or given up."""
+        """Deliver an event; return whether it is settled: delivered, or given up."""
         event_id, at_s, body = await self._message(event)
         try:
             await self._post(event_id, at_s, body)
@@ -193,7 +193,7 @@ class Webhooks:
             self._again_at = self._clock.monotonic() + pause_s
             if tries < MOST_TRIES:
                 log.warning(
-                    "the webhook did not take an event (%s); it is tried again in %g s", error, pause_s
+                    "the webhook did not accept an event (%s); it is tried again in %g s", error, pause_s
                 )
                 return False
             text = "the webhook did not take event %s in %d tries (%s): it is given up"
@@ -202,14 +202,14 @@ class Webhooks:
         return True
 
     async def _message(self, event: bytes) -> tuple[str, int, bytes]:
-        """Return the id of an event, which is the same whenever it is told, its time in seconds, and its body."""
+        """Return an event's id, the same on every delivery, its time in seconds, and its body."""
         event_id = f"evt_{hashlib.sha256(self._crawl.encode() + event).hexdigest()[:32]}"
         try:
             fields = json.loads(event)
             kind, at_ms = str(fields.pop("type")), int(fields.pop("at"))
             at = datetime.fromtimestamp(at_ms / 1000, UTC)
         except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, OSError):
-            # Not written by a farm: whoever did so is told of.
+            # Not written by a farm: it is delivered with the type `unreadable`.
             kind, at_ms, fields, at = "unreadable", 0, {}, datetime.fromtimestamp(0, UTC)
         if kind == "dead_letter":
             fields |= await self._letter(str(fields.get("id", ""))) or {}

@@ -2,7 +2,7 @@
 
     lease -> render -> judge -> commit to the sink -> ack with the links (and the next lease)
 
-What always holds: every lease is settled, given back, or left to its deadline when the process or Redis dies; a
+Invariants: every lease is settled, released, or left to its deadline when the process or Redis dies; a
 record is durable before its URL is acknowledged; a URL that fails keeps its reason; a visit that has lost its
 lease ends without a record.
 """
@@ -71,7 +71,7 @@ class Worker:
             self._phases.enter(Phase.STOPPED)
 
     async def _look(self) -> Lease | None:
-        """Ask for a lease once; without one, wait until the next request can succeed."""
+        """Request a lease once; without one, wait until the next request can succeed."""
         since = self._control.changes
         if self._index >= self._control.limit:
             self._slot.retire()
@@ -150,7 +150,7 @@ class Worker:
             self._deps.heartbeat.drop(lease)
 
     async def _visited(self, lease: Lease, begun: float) -> VisitResult | None:
-        """Return how to settle the visit; None where its lease was lost meanwhile."""
+        """Return how to settle the visit; None if its lease was lost meanwhile."""
         lease_ms, params = round((begun - self._asked) * 1000), self._params
         scope = asyncio.timeout(None)
         try:
@@ -187,7 +187,7 @@ class Worker:
         return result
 
     def _noted(self, result: VisitResult, phase: str) -> VisitResult:
-        """Return how to settle a visit, with what is kept of it where it is not done."""
+        """Return how to settle a visit, with its history entry if it is not done."""
         settlement = result.settlement
         if isinstance(settlement, Ack):
             return result
@@ -217,7 +217,7 @@ class Worker:
             self._events.done(lease.task.url, result.page, self._egress.bytes_received, begun)
         self._warn_if_stale(lease, settled)
         if settlement.links:
-            self._control.notify_new_work()
+            self._control.notify_all()
         return await self._take(answer, since) if answer is not None else None
 
     async def _give_back(self, lease: Lease) -> None:
@@ -225,7 +225,7 @@ class Worker:
         if self._deps.heartbeat.is_lost(lease):
             return
         try:
-            # Not by `asyncio.timeout`: before Python 3.11.4 its end is not told to a task that is cancelled.
+            # Not `asyncio.timeout`: before Python 3.11.4 a cancelled task does not get its TimeoutError.
             await asyncio.wait_for(self._deps.frontier.nack(lease, STOPPED), RELEASE_S)
         except (TimeoutError, FarmError):
             log.warning("%s was not released in time; its lease expires", lease.task.url)
@@ -238,7 +238,7 @@ class Worker:
 
 
 class VisitEvents:
-    """Emits how the visits of one slot end; `begun` is when a visit's lease came, by the same clock."""
+    """Emits the results of one slot's visits; `begun` is when a visit's lease arrived, by the same clock."""
 
     def __init__(self, slot: str, emit: Emit, clock: Clock) -> None:
         self._slot = slot
@@ -252,7 +252,7 @@ class VisitEvents:
         self._emit(PageDone(now, self._slot, url, page.status, took_ms, bytes_received, page.settled))
 
     def failed(self, url: str, settlement: Retry | Bury | Release, begun: float) -> None:
-        """Emit `VisitFailed` for a visit without a page, with what becomes of its URL."""
+        """Emit `VisitFailed` for a visit without a page, with the settlement of its URL."""
         match settlement:
             case Retry(reason=reason, detail=detail):
                 self._failed(url, reason, detail, Fate.RETRY, begun)

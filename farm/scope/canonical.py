@@ -4,7 +4,7 @@ The parser is WHATWG's, as in browsers, because a browser visits the address: a 
 differently would be deduplicated as one page and fetched as another. On top of it: only http and https, no
 fragment (unless it is a route), no user name or password, no tracking parameters, no empty query.
 
-What always holds: the canonical text of a canonical URL is itself, and it parses. Unchanged on
+Invariants: the canonical text of a canonical URL is itself, and it parses. Unchanged on
 purpose: the order of parameters, their percent-encoding and case, a trailing slash, a trailing dot of the host.
 A server may distinguish all of these: merging two pages loses content, splitting one costs a visit.
 """
@@ -29,7 +29,7 @@ _WEB = ("http://", "https://")
 _OTHER_SCHEME = re.compile(r"[\0-\x20]*(?!https?:)[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _USERINFO = re.compile(r"(//)[^/?#\\\s]*@")
 ROUTE_MARKS = ("/", "!")
-"""A fragment that begins so is a route of a script's, where it has one; others are anchors."""
+"""A fragment with this beginning is a route if a script routes by it; others are anchors."""
 _EMPTY_ROUTES = frozenset({"", "/", "!", "!/"})
 
 
@@ -93,9 +93,9 @@ def canonicalise(
 
 
 def route_of(fragment: str, keep_params: Collection[str] = (), anchor_params: Collection[str] = ()) -> str:
-    """Return the one form of a route: without an anchor of its own, its parameters sorted by name.
+    """Return the canonical form of a route: without an anchor of its own, its parameters sorted by name.
 
-    No server reads them: a script takes a parameter by its name, whatever stands before it. Values of the same
+    No server reads them: a script finds a parameter by its name, whatever its position. Values of the same
     name keep their order. Tracking parameters and those named in `anchor_params` are dropped.
     """
     path, _, query = fragment.partition("#")[0].partition("?")
@@ -130,7 +130,7 @@ def _refusal(reason: SkipReason, text: str) -> Refusal:
 
 
 PREFIXES = ("utm_", "mtm_", "hsa_")
-"""Every parameter whose name starts so is dropped (Google's and Matomo's campaigns, HubSpot's ads)."""
+"""Parameters whose names start with these are dropped (Google's and Matomo's campaigns, HubSpot's ads)."""
 
 # Tracking parameters, without names that only look like tracking (`ref`, `source`, `cid`): dropping one that
 # selects content would hide pages, keeping one that does not costs a second visit.

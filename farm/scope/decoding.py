@@ -1,6 +1,6 @@
-"""Bytes from outside as text, piece by piece: decompressed where they are gzip, and decoded by their declaration.
+"""Bytes from outside as text, piece by piece: decompressed if they are gzip, and decoded by their declaration.
 
-What always holds: each piece of output is bounded, whatever the input, so that a reader can stop in between; only
+Invariants: each piece of output is bounded, whatever the input, so that a reader can stop in between; only
 codecs that browsers know are used, since others (`idna`, `punycode`) take quadratic time.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 PIECE = 16 * 1024
 """Bytes that are decompressed, or characters that are decoded, at once."""
 MAX_MEMBERS = 2000
-"""Of one gzip file; tools that compress in parallel write one for each block."""
+"""Members of one gzip file; tools that compress in parallel write one for each block."""
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP = 31
 _HEAD = 512

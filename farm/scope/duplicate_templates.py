@@ -1,6 +1,6 @@
-"""Templates of addresses that all show the same content: counted by the pages, and skipped after a while.
+"""Templates of addresses that all show the same content: counted as pages are visited, then skipped.
 
-What a template is: `policy/url_template.py`. What always holds: a page with new content weighs more than one that
+What a template is: `policy/url_template.py`. Invariants: a page with new content weighs more than one that
 repeats another, so that a catalogue of different pages is crawled whole; a stopped template is visited now and
 then, and is visited again when it shows new content (the site may have been out of order); memory is bounded. Each
 node has its own counts, so that several nodes let a few more pages through. Pages of a cheaper renderer that
@@ -51,7 +51,7 @@ class DuplicateParams:
 
 
 class DuplicateTemplates:
-    """Learns from every page that is kept which addresses need no visit."""
+    """Learns from every kept page which addresses need no visit."""
 
     def __init__(self, params: DuplicateParams | None = None, *, hash_routes: bool = False) -> None:
         """`hash_routes` says that fragments are part of addresses only where they are found to be routes."""
@@ -64,7 +64,7 @@ class DuplicateTemplates:
         self._shown_chars = 0
         self._scores: OrderedDict[bytes, int] = OrderedDict()
         self._stopped: set[bytes] = set()
-        """Those of `_scores` that have reached `most`: mostly none, and then a link costs nothing here."""
+        """Those of `_scores` that have reached `most`: usually none, and then a link costs nothing here."""
         self._skipped: Counter[bytes] = Counter()
         self.repeated = 0
 
@@ -89,7 +89,7 @@ class DuplicateTemplates:
         has_router: bool = False,
         is_certain: bool = True,
     ) -> str | None:
-        """Count a page; return the address that showed the same content before, None where none did.
+        """Count a page; return the address that showed the same content before, None if none did.
 
         `has_router` says that the page's script routes by the fragment, `is_certain` that a browser shows no more
         of the page, as far as that is known.

@@ -1,9 +1,9 @@
-"""Judges the addresses that a page leads to: its links, to visit or to skip with the reason, and its redirects.
+"""Judges the addresses of a page: its links, to visit or to skip with the reason, and its redirects.
 
 The links of a page are canonicalised twice (for the frontier and for the record), and a site's menu is on each of
 its pages, so the results are cached.
 
-What always holds: judging an address takes time linear in its length, and the event loop runs after each slice of
+Invariants: judging an address takes time linear in its length, and the event loop runs after each slice of
 them, so that a page of ten thousand links does not block it; a page of ordinary size is sorted at once.
 """
 
@@ -25,15 +25,15 @@ from farm.scope.rules import ScopeKind, ScopeRules
 
 _REMEMBERED = 8192
 _REMEMBERED_CHARS = 500
-"""Longer addresses are seldom a menu's, and would make the cache large."""
+"""Longer addresses are seldom in a menu, and would make the cache large."""
 SLICE = 64 * 1024
-"""Characters of addresses, with `_EACH` added for each: of the slowest kind they take some 20 ms."""
+"""Characters of addresses, with `_EACH` added for each: the slowest kind takes about 20 ms."""
 _EACH = 100
 DOCSIFY_ANCHOR = frozenset({"id"})
 _ORDINARY = UrlTask("", "", "").priority
 MOST_ROUTES = 1_000
 MOST_SITES = 100
-"""Of so many sites so many routes that are not visited are counted."""
+"""How many sites, and how many unvisited routes of each, are counted."""
 _File = TypeVar("_File", Image, Media)
 Canonicaliser = Callable[[str], CanonicalUrl | Refusal]
 
@@ -142,7 +142,7 @@ class LinkSorter:
     async def follow(
         self, links: Sequence[FollowedLink], referrer: UrlTask
     ) -> tuple[Sequence[UrlTask], Sequence[Skip]]:
-        """Return the URLs to visit of what the user's code follows, and the others with their reasons.
+        """Return the links of the user's code that are to be visited, and the others with their reasons.
 
         The scope and its patterns do not apply; the depth and robots.txt do. Of several links to one address the
         first counts.
@@ -204,7 +204,7 @@ class LinkSorter:
     async def canonical_images(self, images: Sequence[Image]) -> list[dict[str, Any]]:
         """Return the images for the record: unique by canonical URL, in document order.
 
-        What the first one does not say (`alt`, its size) is taken from the next to the same address that does.
+        An attribute that the first one lacks (`alt`, its size) is taken from the next image with the same address.
         """
         unique: dict[str, dict[str, Any]] = {}
         async for url, image in self._canonical(images):
@@ -230,7 +230,7 @@ class LinkSorter:
                 yield found.url, one
 
     def judge(self, raw: str, depth: int) -> SkipReason | None:
-        """Return why an absolute address must not be visited; None where it may be."""
+        """Return why an absolute address must not be visited; None if it may be."""
         found = self.canonical(raw)
         return self._reason(found, depth, nofollow=False)
 
@@ -258,7 +258,7 @@ class LinkSorter:
         )
 
     def _for_page(self, router: HashRouter | None) -> Canonicaliser:
-        """Return what makes the links of a page canonical: its routes are told from its anchors."""
+        """Return the function that makes the links of a page canonical, and tells its routes from its anchors."""
         of_links = self._of_links
         if router is None or self._hash_routes is not HashRoutes.AUTO:
             return of_links
@@ -298,11 +298,11 @@ class RedirectPolicy:
         self._links = links
 
     def judge(self, task: UrlTask, page: RenderedPage) -> RedirectOutcome:
-        """Return what follows from the page's final address for a visit to `task`.
+        """Return the consequences of the page's final address for the visit to `task`.
 
         A page that changes its address itself on its own site (`pushState`) counts as the same page. In a scope of
         kind `page` a redirect may lead anywhere, and so may that of a link which the user's code follows: the user
-        asked for what the address shows.
+        named the address itself.
         """
         outcome = self._judged(task, page)
         nofollow = directives_of(page.headers, page.robots).nofollow
@@ -327,7 +327,7 @@ class RedirectPolicy:
 
 
 class _Remembering:
-    """Makes addresses canonical in one way, and remembers the last ones."""
+    """Makes addresses canonical with fixed options, and caches the last ones."""
 
     def __init__(self, canonicalise: Canonicaliser) -> None:
         self._canonicalise = canonicalise

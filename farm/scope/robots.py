@@ -1,6 +1,6 @@
-"""What a site asks of robots: its robots.txt, and the directives of a page.
+"""A site's rules for robots: its robots.txt, and the directives of a page.
 
-robots.txt is read by RFC 9309, and as Google's parser reads it where the RFC leaves it open. What always holds:
+robots.txt is read by RFC 9309, and as Google's parser reads it where the RFC leaves it open. Invariants:
 any bytes parse, in time linear in their length. A file that is a web page by mistake has no rules and allows
 all. Rules without wildcards are found by a binary search, however many there are; at most `MAX_STARS` wildcards
 are compared with a path. A prohibition beyond that is widened to every path with its prefix, and a permission
@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from farm.model.url import relative_url_of
 
 MAX_STARS = 10_000
-"""In all rules of a file together; the longest files seen in the wild have a few hundred."""
+"""Wildcards in all rules of a file together; the longest files in use have a few hundred."""
 _STARS = re.compile(r"\*{2,}")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
@@ -154,7 +154,7 @@ def _unescaped(match: re.Match[str]) -> str:
 
 TOKEN = "crawlfarm"  # noqa: S105 - the product token of robots.txt
 MAX_BYTES = 512 * 1024
-"""The RFC asks for 500 KiB at least; what comes after is not read."""
+"""Bytes that are read of a file; the RFC requires at least 500 KiB."""
 MAX_SITEMAPS = 2000
 MAX_LINK_STARS = 1000
 """A page has thousands of links: rules with more wildcards in all are matched only before a visit."""

@@ -2,8 +2,8 @@
 
 `page` is the seeds alone; `prefix` the same origin below a seed's folder; `host` the same host and port,
 http and https alike; `domain` the same registrable domain, any port; `any` everything. Patterns are
-searched in the canonical URL; an exclusion wins over an inclusion, and a seed needs no inclusion: what the
-user named is where the crawl starts, even when only pages behind it are wanted.
+searched in the canonical URL; an exclusion overrides an inclusion, and a seed needs no inclusion: the crawl starts
+there even if only pages behind it are wanted.
 """
 
 import re
@@ -59,7 +59,7 @@ class ScopeRules:
 
     @property
     def hosts(self) -> set[str]:
-        """The hosts or registrable domains that the scope covers; empty where it covers everything."""
+        """The hosts or registrable domains that the scope covers; empty if it covers everything."""
         return {site_of(unit) if "://" in unit else unit for unit in self._inside}
 
     def scope_unit(self, seed: str) -> str | None:
@@ -70,7 +70,7 @@ class ScopeRules:
         return None if self.kind is ScopeKind.PAGE else self._unit(seed)
 
     def judge(self, url: str, depth: int) -> SkipReason | None:
-        """Return why a canonical URL must not be visited; None where it may be.
+        """Return why a canonical URL must not be visited; None if it may be.
 
         The depth comes last: its reason is for pages that a deeper crawl would visit.
         """
@@ -83,7 +83,7 @@ class ScopeRules:
         return SkipReason.DEPTH if self.is_too_deep(depth) else None
 
     def is_too_deep(self, depth: int) -> bool:
-        """Return whether so many links lead further from a seed than the crawl goes."""
+        """Return whether a page this many links from a seed is too deep for the crawl."""
         return self._depth is not None and depth > self._depth
 
     def covers(self, url: str) -> bool:
@@ -95,7 +95,7 @@ class ScopeRules:
         return self._unit(url) in self._inside
 
     def covers_name(self, name: str) -> bool:
-        """Return whether a site that a table names, alone or by `*.` and a domain above it, can be in scope."""
+        """Return whether a site that a table covers, by its name or by `*.` and a domain, can be in scope."""
         if self.kind is ScopeKind.ANY:
             return True
         if self.kind is ScopeKind.DOMAIN:
@@ -110,8 +110,8 @@ class ScopeRules:
         """Return what to `extend` the scope by after a seed redirected to `target`; None for nothing.
 
         Only another host, port or scheme of the same registrable domain counts: a seed that redirects to
-        `www.` means the site, one that redirects to another owner's login page does not. The answer is a text that
-        nodes share.
+        `www.` means the same site, one that redirects to another owner's login page does not. Nodes share the
+        returned text.
         """
         if self.kind in {ScopeKind.PAGE, ScopeKind.ANY} or self.covers(target):
             return None
@@ -122,7 +122,7 @@ class ScopeRules:
         return site_of(target)
 
     def extend(self, site: str) -> None:
-        """Cover another site as if it were a seed's; takes a site or what `extension` returned.
+        """Cover another site like that of a seed; takes a site or a result of `extension`.
 
         In a scope of kind `prefix` a bare site is covered, on both schemes, below the paths of the seeds'
         folders.
@@ -145,7 +145,7 @@ class ScopeRules:
         self._longest = max(self._longest, *map(len, units), 0)
 
     def _unit(self, url: str) -> str | None:
-        """Return what of a URL the scope compares; None in a scope that covers everything."""
+        """Return the part of a URL that the scope compares; None in a scope that covers everything."""
         match self.kind:
             case ScopeKind.PAGE:
                 return url
@@ -188,7 +188,7 @@ def _compiled(flag: str, pattern: str) -> re.Pattern[str]:
     except re.error as error:
         raise UsageError(
             f"{flag} {pattern!r} is not a regular expression ({error}); "
-            "put a backslash before characters that are meant literally"
+            "put a backslash before characters that should match themselves"
         ) from None
 
 

@@ -4,7 +4,7 @@ A seeds file has one URL or one JSON object per line (`url`, `priority`, `meta`,
 and `#` comments are skipped; a bad line is reported with its number, and the rest is taken. Nothing here needs the
 crawl to exist: the seeds are read first, so that bad input leaves no half-created crawl.
 
-What always holds: any bytes are accepted, no line is kept beyond its cap, and at most `MAX_BAD` sentences are
+Invariants: any bytes are accepted, no line is kept beyond its cap, and at most `MAX_BAD` sentences are
 kept, so that a file of another kind is reported at once.
 """
 
@@ -126,7 +126,7 @@ def given_seeds(
 
     A user and a password in a URL are not part of the seed; a sentence says so once.
 
-    Raises UsageError where the file has lines and none of them is a URL: it is another file than was meant.
+    Raises UsageError if the file has lines and none of them is a URL: it is probably the wrong file.
     """
     found: dict[str, Seed] = {}
     for url in urls:
@@ -204,7 +204,7 @@ def parse_seed(
     if isinstance(found, CanonicalUrl):
         return Seed(found.url, found.site, raw="" if text == found.url else text)
     if text == "-":
-        raise UsageError('"-" is no URL; give --seeds - to read URLs from standard input')
+        raise UsageError('"-" is not a URL; give --seeds - to read URLs from standard input')
     shown = _shown(found.url)
     if len(text) <= MAX_CHARS and _BARE_HOST.fullmatch(text):
         raise UsageError(f'"{shown}" has no scheme; write https://{shown} or http://{shown}')
@@ -218,7 +218,7 @@ def parse_seed(
 def _seed(entry: Mapping[str, Any], *, hash_routes: HashRoutes, keep_params: Collection[str]) -> Seed:
     unknown = sorted(entry.keys() - _KEYS)
     if unknown:
-        raise UsageError(f'"{_shown(unknown[0])}" is no key of a seed; put what is your own under "meta"')
+        raise UsageError(f'"{_shown(unknown[0])}" is not a key of a seed; put what is your own under "meta"')
     url, priority, meta = entry.get("url"), entry.get("priority", 5), entry.get("meta", {})
     if not isinstance(url, str):
         raise UsageError('it has no "url"; write {"url": "https://…"}')

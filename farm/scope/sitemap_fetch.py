@@ -1,6 +1,6 @@
-"""One sitemap of a crawl: fetched, read as it comes, its addresses made whole.
+"""One sitemap of a crawl: fetched, parsed while it arrives, its addresses resolved.
 
-What is wrong with a file, or with an address in it, is logged, and costs only itself.
+An error in a file, or in an address, is logged, and affects only this file or address.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from farm.scope.sitemaps import MAX_BYTES, BadSitemap, Entry, SitemapReader
 
 log = logging.getLogger("farm.sitemaps")
 MOST_SILENT = 3
-"""A host may name two thousand files and end none: the crawl waits for it no longer than this many."""
+"""A host may name two thousand files that never end: the crawl waits for at most this many."""
 OK = 200
 AT_ONCE = 500
 SHOWN = 200
@@ -40,7 +40,7 @@ class FetchPieces(Protocol):
 async def first_sitemaps(
     wanted: str, seeds: Iterable[str], named: Callable[[str], Awaitable[Sequence[str]]]
 ) -> Sequence[str]:
-    """Return the sitemaps to begin with: the one that is `wanted`, or with `auto` those of the seeds' origins.
+    """Return the first sitemaps: the `wanted` one, or with `auto` those of the seeds' origins.
 
     `named` returns those in an origin's robots.txt; where it has none, the usual address is tried.
     """
@@ -53,13 +53,13 @@ async def first_sitemaps(
 
 
 async def read_sitemap(fetch: FetchPieces, silent: Counter[str], url: str) -> Sequence[Entry]:
-    """Read one file, a step at a time; what is wrong with it is logged, and what came before counts.
+    """Read one file, a step at a time; an error in it is logged, and the entries before it count.
 
-    `silent` counts how many files of a host did not end in time, one after the other.
+    `silent` counts how many files of a host in a row did not end in time.
     """
     host = site_of(url)
     if silent[host] >= MOST_SILENT:
-        log.warning("the sitemap %s is left: %d of this host did not end in time", url, silent[host])
+        log.warning("the sitemap %s is skipped: %d of this host did not end in time", url, silent[host])
         return ()
     reader, broken = SitemapReader(), ""
 
@@ -90,21 +90,21 @@ async def read_sitemap(fetch: FetchPieces, silent: Counter[str], url: str) -> Se
 
 
 def addresses(named: Iterable[str], base: str | None) -> list[str]:
-    """Return the addresses of sitemaps in their canonical form; what is none is told, and costs only itself."""
+    """Return the addresses of sitemaps in their canonical form; invalid ones are logged and left out."""
     found = []
     for one in named:
         address = canonicalise(with_scheme(one, base) if base else one, base)
         if isinstance(address, CanonicalUrl):
             found.append(address.url)
         else:
-            log.warning("a sitemap is named that cannot be fetched: %s", ascii(address.url[:SHOWN]))
+            log.warning("the address of a sitemap cannot be fetched: %s", ascii(address.url[:SHOWN]))
     return found
 
 
 async def resolved(entries: Sequence[Entry], base: str) -> list[Entry]:
-    """Return the entries of the file at `base` with whole addresses; sitemaps that cannot be fetched are left out.
+    """Return the entries of the file at `base` with absolute addresses, without sitemaps that cannot be fetched.
 
-    Pages stay as they stand there, where they are whole: they become canonical by the rules of the crawl.
+    Absolute addresses of pages are not changed: the rules of the crawl make them canonical.
     """
     found: list[Entry] = []
     for number, entry in enumerate(entries, start=1):
@@ -131,9 +131,9 @@ def _wrong_at_the_end(reader: SitemapReader, *, is_whole: bool) -> str:
 
 
 def with_scheme(address: str, base: str) -> str:
-    """Return an address in the sitemap at `base` with a scheme, where it begins with a host instead of one.
+    """Return an address in the sitemap at `base`, with a scheme if it begins with a host.
 
-    A host is known by `www.`, or because it is the sitemap's own; other addresses are returned as they are.
+    A host is recognised by `www.`, or because it is the sitemap's own; other addresses are returned unchanged.
     """
     host, own = _BEHIND_HOST.split(address, maxsplit=1)[0].lower(), site_of(base)
     if host in {own, own.removeprefix("www.")} or (host.startswith("www.") and host.count(".") > 1):

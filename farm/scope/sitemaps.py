@@ -1,6 +1,6 @@
 """A streaming reader of sitemaps: XML (a list or an index), RSS, Atom, or plain text; with or without gzip.
 
-What always holds: no document type is read, so no entity is expanded and the parser fetches nothing; the
+Invariants: no document type is read, so no entity is expanded and the parser fetches nothing; the
 decompressed size, the depth, the elements, the longest tag and the entries of one file are capped; no tree is
 built; the entries before an error are kept, and so is an entry with a whole address in which the file breaks.
 Addresses are returned as the file has them: they are resolved, canonicalised and judged as links are.
@@ -20,19 +20,19 @@ from xml.parsers.expat import errors
 from farm.scope.decoding import BadCompression, Decoder, Decompressor
 
 MAX_BYTES = 50 * 2**20
-"""Of one file, decompressed; the protocol's own limit."""
+"""Bytes of one file, decompressed; the limit of the protocol."""
 MAX_ENTRIES = 50_000
 MAX_ELEMENTS = 2_000_000
 MAX_DEPTH = 32
 LONGEST_TEXT = 4096
 LONGEST_TAG = 64 * 1024
-"""Of a tag or a comment: the parser keeps an incomplete one, and reads it again with each piece."""
+"""Characters of a tag or a comment: the parser keeps an incomplete one, and reads it again with each piece."""
 HEAD = 64 * 1024
 """Characters before the first element of a sitemap: blanks, declarations, comments, a script's output."""
 _DATES = frozenset({"lastmod", "updated", "pubdate", "date"})
 _LISTS = frozenset({"urlset", "sitemapindex"})
 _IDENTITIES = frozenset({"guid", "id"})
-"""Of an entry in a feed: mostly its address too, also where the feed denies it (`isPermaLink="false"`)."""
+"""The ids of an entry in a feed: usually its address, even if the feed denies it (`isPermaLink="false"`)."""
 _ROOT = re.compile(r"<(?:[\w.-]{1,40}:)?(urlset|sitemapindex|rss|feed|rdf)(?=[\s/>])", re.IGNORECASE)
 _DECLARES = re.compile(r"<!(?:ENTITY|ATTLIST|ELEMENT)\b")
 _MARK = "\ue5ff"
@@ -55,7 +55,7 @@ class BadSitemap(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An address in a sitemap, which may be another sitemap's; `changed` is None where it is not given."""
+    """An address in a sitemap, which may be another sitemap's; `changed` is None if it is not given."""
 
     url: str
     is_sitemap: bool = False
@@ -280,7 +280,7 @@ class _XmlReader:
             self._item.setdefault("text", text)
 
     def _own_text(self) -> str:
-        """Return the text since the last tag, or within the address; nothing where it is too long."""
+        """Return the text since the last tag, or within the address; nothing if it is too long."""
         return _trimmed(_unescaped("".join(self._chars))) if self._length <= LONGEST_TEXT else ""
 
     def _end_item(self) -> None:
@@ -322,7 +322,7 @@ def _unescaped(text: str) -> str:
 
 
 def _moment(text: str) -> datetime | None:
-    """Parse a W3C date, as short as a year, or an RFC 5322 date; None where it is neither."""
+    """Parse a W3C date, as short as a year, or an RFC 5322 date; None if it is neither."""
     month = _MONTH.fullmatch(text)
     try:
         if month is not None:

@@ -1,6 +1,6 @@
-"""Crawler traps: addresses that a site generates without end, recognised by their shape and values.
+"""Crawler traps: addresses that a site generates endlessly, recognised by their shape and values.
 
-What always holds: numbers alone make no trap, so that a catalogue of any size is crawled whole; a judgement takes
+Invariants: numbers alone make no trap, so that a catalogue of any size is crawled whole; a judgement takes
 time linear in the length of the address; memory is bounded. Each node has its own, so that several nodes let a few
 more addresses through.
 

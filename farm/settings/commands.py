@@ -1,4 +1,4 @@
-"""Which options each command has."""
+"""The options of each command."""
 
 from pathlib import Path
 from typing import Literal
@@ -52,10 +52,10 @@ class RunSettings(
 
 
 class OnePageSettings(EgressSettings, SiteSettings, RenderSettings, BrowserSettings, CommandSettings):
-    """What the commands have in common that render one page."""
+    """The options of all commands that render one page."""
 
     urls: Lines = option((), "the page", metavar="URL", positional=True)
-    robots: Literal["obey", "ignore"] = option("obey", "what to do about robots.txt [obey]")
+    robots: Literal["obey", "ignore"] = option("obey", "whether to obey robots.txt [obey]")
     retries: int = option(1, "how often a failed page is tried again [1]", metavar="N", ge=0)
     memory: MemoryBudget = option(Memory("75%", share=0.75), "budget of all processes [75%%]", metavar="SIZE")
 
@@ -67,9 +67,7 @@ class ShellSettings(OnePageSettings):
 class LoginSettings(OnePageSettings):
     """`farm login`."""
 
-    save: Path | None = option(
-        None, "where the state goes, in Playwright's format, mode 0600", metavar="FILE"
-    )
+    save: Path | None = option(None, "file for the state, in Playwright's format, mode 0600", metavar="FILE")
 
 
 class FetchSettings(OnePageSettings):
@@ -78,20 +76,20 @@ class FetchSettings(OnePageSettings):
     as_text: bool = option(False, "print the visible text, which is the default", flag="text")
     as_markdown: bool = option(False, "print it as Markdown", flag="markdown")
     as_main_text: bool = option(False, "print the text of its main content", flag="main_text")
-    as_html: bool = option(False, "print the DOM as it was when the page had settled", flag="html")
+    as_html: bool = option(False, "print the DOM of the settled page", flag="html")
     as_json: bool = option(
         False,
-        "print the record as one line of JSON; with --markdown and --main-text it has them too",
+        "print the record as one line of JSON; with --markdown and --main-text it contains these too",
         flag="json",
     )
-    time_limit: Duration = option(120.0, "how long all of it may take [2m]", metavar="TIME", gt=0)
+    time_limit: Duration = option(120.0, "how long the command may take [2m]", metavar="TIME", gt=0)
 
 
 class InitSettings(CommandSettings):
     """`farm init`."""
 
     places: Lines = option(
-        (), "the folder [the current one], and where to start", metavar="DIR [URL]", positional=True
+        (), "the folder [the current one], and the first page", metavar="DIR [URL]", positional=True
     )
 
 
@@ -100,12 +98,12 @@ class ExtractSettings(FetchSettings):
 
     sources: Lines = option(
         (),
-        "stored pages instead, of whatever `farm export` reads (repeatable)",
+        "read stored pages instead, from any source of `farm export` (repeatable)",
         metavar="SOURCE",
         flag="from",
     )
     to: Path | None = option(
-        None, "where the items of stored pages go [standard output]", metavar="FILE", needs="sources"
+        None, "file for the items of stored pages [standard output]", metavar="FILE", needs="sources"
     )
 
 
@@ -113,18 +111,18 @@ class ExportSettings(FolderSettings, CommandSettings):
     """`farm export`."""
 
     sources: Lines = option(
-        (), "what is exported [the crawl's output folder]", metavar="SOURCE", positional=True
+        (), "what to export [the crawl's output folder]", metavar="SOURCE", positional=True
     )
     destination: To | None = option(
         None, f"{DESTINATIONS}; - for FILE is standard output", metavar="WHERE", flag="to"
     )
-    items: bool = option(False, "the items of these pages in their place")
-    pattern: Lines = option((), "only pages in whose URL this is found (repeatable)", metavar="RE")
+    items: bool = option(False, "export the items of these pages instead of the pages")
+    pattern: Lines = option((), "only pages whose URL contains this pattern (repeatable)", metavar="RE")
     status: Listed = option((), "only pages of these statuses, such as 200,404 or 2xx", metavar="LIST")
-    since: UtcDate | None = option(None, "only pages fetched since then", metavar="DATE")
-    until: UtcDate | None = option(None, "only pages fetched before then", metavar="DATE")
+    since: UtcDate | None = option(None, "only pages fetched since this date", metavar="DATE")
+    until: UtcDate | None = option(None, "only pages fetched before this date", metavar="DATE")
     columns: Listed = option((), "only these columns, in this order [all]", metavar="LIST")
-    force: bool = option(False, "replace what is there already")
+    force: bool = option(False, "replace an existing destination")
 
 
 class StatusSettings(CrawlSettings, CommandSettings):
@@ -149,39 +147,39 @@ class TopSettings(CrawlSettings, CommandSettings):
 class ListSettings(RedisSettings, CommandSettings):
     """`farm list`."""
 
-    folders: Lines = option((), "where to look [the current folder]", metavar="FOLDER", positional=True)
+    folders: Lines = option((), "folders to search [the current one]", metavar="FOLDER", positional=True)
     as_json: bool = option(False, "print JSON, one object a line", flag="json")
 
 
 class DeleteSettings(CrawlSettings, CommandSettings):
     """`farm delete`."""
 
-    records: bool = option(False, "also delete the records and all else that runs wrote to the output folder")
-    yes: bool = option(False, "delete without being asked")
+    records: bool = option(False, "also delete the records and all other files of runs in the output folder")
+    yes: bool = option(False, "delete without confirmation")
     as_json: bool = option(False, "print JSON", flag="json")
 
 
 class PlanSettings(OnePageSettings, CrawlSettings):
-    """`farm plan`; of limits that are not given those of the crawl hold."""
+    """`farm plan`; limits that are not given are those of the crawl."""
 
     urls: Lines = option(
-        (), "where a short probe begins, which measures what a page takes", metavar="URL", positional=True
+        (), "first page of a short probe, which measures the cost of a page", metavar="URL", positional=True
     )
-    pages: int = option(0, "how many pages there are [what the crawl has left]", metavar="N", ge=0)
-    within: Duration | None = option(None, "in what time they are to be done", metavar="TIME", gt=0)
+    pages: int = option(0, "number of pages [the crawl's open URLs]", metavar="N", ge=0)
+    within: Duration | None = option(None, "time in which they must be done", metavar="TIME", gt=0)
     node_price: float | None = option(
         None,
-        "what a node costs an hour, in any currency: says what a million pages cost",
+        "price of a node for an hour, in any currency, to calculate that of a million pages",
         metavar="PRICE",
         gt=0,
     )
     page_time: Duration | None = option(None, "how long a visit takes [as measured]", metavar="TIME", gt=0)
     page_cpu: Duration | None = option(
-        None, "what a page costs of one core [as measured, else 100ms]", metavar="TIME", gt=0
+        None, "CPU time of a page on one core [as measured, else 100ms]", metavar="TIME", gt=0
     )
     sites: int = option(
         0,
-        "how many sites they are spread over [the crawl's, else those with a table]",
+        "number of their sites [the crawl's, else those with a table]",
         metavar="N",
         ge=0,
     )
@@ -193,7 +191,7 @@ class PlanSettings(OnePageSettings, CrawlSettings):
     global_rate: RateLimit | None = option(None, "visits in all [the crawl's]", metavar="RATE")
     proxies: FileOrNone = option(None, "a file of proxies", metavar="FILE")
     proxy_rate: RateLimit | None = option(
-        None, "visits by one proxy [the crawl's]", metavar="RATE", needs="proxies"
+        None, "visits through one proxy [the crawl's]", metavar="RATE", needs="proxies"
     )
     as_json: bool = option(False, "print JSON", flag="json")
 
@@ -201,7 +199,7 @@ class PlanSettings(OnePageSettings, CrawlSettings):
 class AddSettings(CrawlSettings, CommandSettings):
     """`farm add`."""
 
-    urls: Lines = option((), "where to start as well", metavar="URL", positional=True)
+    urls: Lines = option((), "more seeds", metavar="URL", positional=True)
     seeds: str | None = option(None, "a file with one URL a line, - is stdin", metavar="FILE")
 
 
@@ -216,16 +214,16 @@ class SteerSettings(CrawlSettings, CommandSettings):
 class DeadSettings(CrawlSettings, CommandSettings):
     """`farm dead`."""
 
-    reason: str | None = option(None, "only letters of this reason", metavar="REASON")
+    reason: str | None = option(None, "only letters with this reason", metavar="REASON")
     one_site: str | None = option(
         None, "only letters of this site: HOST, or HOST:PORT", metavar="SITE", flag="site"
     )
-    pattern: str | None = option(None, "only letters in whose URL this is found", metavar="RE")
-    id: Lines = option((), "only the letter of this id, as without the flag (repeatable)", metavar="ID")
-    start: int = option(0, "how many letters to pass over", metavar="N", ge=0)
+    pattern: str | None = option(None, "only letters whose URL contains this pattern", metavar="RE")
+    id: Lines = option((), "only the letter with this id, as without the flag (repeatable)", metavar="ID")
+    start: int = option(0, "how many letters to skip", metavar="N", ge=0)
     size: int = option(100, "how many letters to list [100]", metavar="N", ge=1, le=10_000)
     as_json: bool = option(False, "print JSON, one object a line", flag="json")
-    yes: bool = option(False, "drop without being asked")
+    yes: bool = option(False, "drop without confirmation")
     ids: Lines = option((), "the letters' ids [all]", metavar="ID", positional=True)
 
 
@@ -234,10 +232,10 @@ class DoctorSettings(BrowserSettings, CrawlSettings, CommandSettings):
 
     audit: bool = option(
         False,
-        "also prove the invariants of the crawl named by --output, or --redis and --crawl; meanwhile, which is "
-        "seconds for a million URLs, the server does nothing else",
+        "also check the invariants of the crawl named by --output, or --redis and --crawl; this blocks the "
+        "server, for seconds with a million URLs",
     )
 
 
 class TableSettings(SiteSettings, ScopeSettings, CommandSettings):
-    """What `farm.toml` says of single sites, and of where a crawl goes."""
+    """The site tables of `farm.toml`, and the options of the scope."""

@@ -1,7 +1,7 @@
 """Flags from fields: the parser of a command is made from its settings, so that an option has one declaration.
 
-What a field's type does not say stands in `json_schema_extra`: `metavar`, `positional`, `short`, and `first` for
-the options that people need first, which come first in the help of a command that has many.
+`json_schema_extra` of a field has what its type does not say: `metavar`, `positional`, `short`, and `first` for
+common options, which come first in the help of a command with many options.
 """
 
 import argparse
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
     from farm.settings.load import CommandSettings
 
 TABLES = frozenset({"site"})
-"""Settings that are tables of `farm.toml`, and neither a flag nor a variable."""
+"""Settings that are tables of `farm.toml`, without a flag or a variable."""
 FIRST = "needed first"
 MANY = 20
-"""A command with so many options has those that are needed first in a group of their own."""
+"""In the help of a command with this many options the common ones form a group of their own."""
 DEFAULT_TEXT = re.compile(r"\s*\[[^\[\]]*\]$")
 
 
 class FlagParser(argparse.ArgumentParser):
-    """Reports a wrong flag as the farm reports every wrong input."""
+    """An argument parser that reports a wrong flag like any other wrong input."""
 
     def error(self, message: str) -> Any:
-        """Raise instead of printing the usage and leaving."""
+        """Raise UsageError instead of printing the usage and exiting."""
         raise UsageError(f"{self._said(message)}; see `{self.prog} --help`.")
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
-        """Parse; an option whose value may be left out takes one only where it is one of its own.
+        """Parse the arguments; an option with an optional value takes the next argument only if that is valid.
 
-        Else argparse would take what follows, mostly a URL, for its value.
+        Otherwise argparse would take the next argument, usually a URL, for its value.
         """
         alone = {flag: one for one in self._actions if one.nargs == "?" for flag in one.option_strings}
         found = list(arguments)
@@ -56,7 +56,7 @@ class FlagParser(argparse.ArgumentParser):
             given = rest.split()[0].partition("=")[0]
             if not given.startswith("-"):
                 return f"`{self.prog}` takes no argument {given!r}; an output folder is given by --output"
-            return f"{given} is no option of `{self.prog}`{did_you_mean(given, known)}"
+            return f"{given} is not an option of `{self.prog}`{did_you_mean(given, known)}"
         found = re.match(r"argument (--[\w-]+): invalid choice: '(.*?)' \(", message)
         action = next((one for one in self._actions if found and found[1] in one.option_strings), None)
         if found is not None and action is not None and action.choices:
@@ -72,7 +72,7 @@ class FlagParser(argparse.ArgumentParser):
 
 
 def parser_for(kind: "type[CommandSettings]", prog: str, about: str) -> FlagParser:
-    """Make the command's parser: what is needed first, then one group of options for each model of settings."""
+    """Return the command's parser: the common options, then one group of options for each model of settings."""
     named = [field.json_schema_extra for field in kind.model_fields.values()]
     operands = [
         f" [{one['metavar']} ...]" for one in named if isinstance(one, dict) and one.get("positional")
@@ -86,7 +86,7 @@ def parser_for(kind: "type[CommandSettings]", prog: str, about: str) -> FlagPars
     )
 
     def declarer(name: str) -> type:
-        """Return the model whose declaration counts."""
+        """Return the model whose declaration of the field applies."""
         return next(base for base in kind.__mro__ if name in getattr(base, "__annotations__", {}))
 
     first = [name for name, field in kind.model_fields.items() if extra_of(field).get("first")]

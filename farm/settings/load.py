@@ -25,7 +25,7 @@ from farm.settings.origin import CONFIG, PREFIX, check_environment, did_you_mean
 from farm.settings.sites import blamed
 
 _NOTHING = (None, False, (), "off", SecretUrl("embedded"))
-"""What an option is that does nothing."""
+"""Values of options that have no effect."""
 S = TypeVar("S", bound="CommandSettings")
 
 
@@ -38,7 +38,7 @@ class CommandSettings(BaseSettings):
     )
 
     goes_on: ClassVar[bool] = False
-    """Whether a crawl that goes on gives what the user leaves out."""
+    """Whether a run that continues a crawl takes options from it that the user leaves out."""
 
     @classmethod
     def settings_customise_sources(
@@ -49,7 +49,7 @@ class CommandSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Order the sources; what comes first wins."""
+        """Return the sources, the one with the highest precedence first."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 
@@ -58,7 +58,7 @@ def load(
 ) -> S:
     """Return the settings of a command from its arguments; raises UsageError with the remedy.
 
-    `keywords` are those of a `Farm` in Python: a flag wins over them, and they over the environment.
+    `keywords` are those of a `Farm` in Python: a flag overrides them, and they override the environment.
     """
     given = vars(parser_for(kind, prog, about).parse(arguments))
     return _settings(kind, {**(keywords or {}), **_said(given)}, f"{prog} --help")
@@ -68,7 +68,7 @@ def load_keywords(kind: type[S], keywords: Mapping[str, Any]) -> S:
     """Return settings from the keywords of a call in Python; raises UsageError with the remedy."""
     unknown = next((name for name in keywords if name not in kind.model_fields), None)
     if unknown is not None:
-        raise UsageError(f"{unknown!r} is no option{did_you_mean(unknown, kind.model_fields)}.")
+        raise UsageError(f"{unknown!r} is not an option{did_you_mean(unknown, kind.model_fields)}.")
     return _settings(kind, _said(keywords), "farm run --help")
 
 
@@ -95,7 +95,7 @@ def _settings(kind: type[S], given: Mapping[str, Any], named_by: str) -> S:
 def check_needs(settings: CommandSettings, flags: Sequence[str]) -> None:
     """Raise UsageError for a flag that has no effect, because another one is missing.
 
-    What the environment or `farm.toml` gives is for many commands, and may go without.
+    Settings from the environment or `farm.toml` are for many commands, and are not checked.
     """
     fields = type(settings).model_fields
     for name in flags:
@@ -111,7 +111,7 @@ def check_needs(settings: CommandSettings, flags: Sequence[str]) -> None:
 
 
 def _is_missing(settings: CommandSettings, name: str) -> bool:
-    """Whether an option has nothing to say; a number that may be left out says something as 0, such as a port."""
+    """Whether an option is without effect; an optional number has an effect as 0, such as a port."""
     value = getattr(settings, name)
     says_zero = type(value) is int and type(settings).model_fields[name].default is None
     return value in _NOTHING and not says_zero
@@ -140,7 +140,7 @@ def _known_keys() -> set[str]:
 
 
 def _check_file() -> None:
-    """Refuse a key that no command knows: a typing error must not be silently without effect."""
+    """Raise UsageError for a key that no command knows: a typing error must not be silently ignored."""
     try:
         owner = CONFIG.stat().st_uid
         keys = tomllib.loads(CONFIG.read_text(encoding="utf-8")).keys()
@@ -153,13 +153,13 @@ def _check_file() -> None:
     if owner not in {os.geteuid(), 0}:
         # It could name a program to run, or a proxy for all that is sent.
         raise UsageError(
-            f"{CONFIG} belongs to another user and is not trusted; make it yours, or go elsewhere."
+            f"{CONFIG} belongs to another user and is not trusted; make it yours, or change to another folder."
         )
     unknown = sorted(keys - _known_keys())
     if unknown:
         meant = did_you_mean(unknown[0], _known_keys())
         raise UsageError(
-            f"{CONFIG} has {unknown[0]!r}, which is no setting{meant}; `farm run --help` lists them."
+            f"{CONFIG} has {unknown[0]!r}, which is not a setting{meant}; `farm run --help` lists them."
         )
 
 
@@ -173,7 +173,7 @@ def set_by_file(kind: type[CommandSettings]) -> tuple[str, ...]:
 
 
 def _check_browser() -> None:
-    """Refuse a program that a file of the current folder names: a project from elsewhere may bring both."""
+    """Raise UsageError for a program that a file in the current folder names: it may come from a stranger."""
     if PREFIX + "BROWSER" in os.environ or not CONFIG.exists():
         return
     named = tomllib.loads(CONFIG.read_text(encoding="utf-8")).get("browser")
@@ -184,7 +184,7 @@ def _check_browser() -> None:
 
 
 def _sentence(kind: type[CommandSettings], error: ValidationError) -> str:
-    """Say the first thing that is wrong, with the option and what was given."""
+    """Return a sentence about the first error, with the option and its value."""
     first = error.errors(include_url=False)[0]
     name = str(first["loc"][0]) if first["loc"] else "the settings"
     field = kind.model_fields.get(name)
@@ -209,7 +209,7 @@ def _sentence(kind: type[CommandSettings], error: ValidationError) -> str:
 
 
 def _forms(field: FieldInfo) -> str:
-    """Return what an option of a pattern may be: its own words for it, else its help."""
+    """Describe the values of an option with a pattern: by its `forms`, else by its help."""
     extra = extra_of(field)
     return str(extra.get("forms", DEFAULT_TEXT.sub("", field.description or "")))
 

@@ -1,8 +1,8 @@
-"""The options of a crawl, one model per subject; a command's settings are the models that it needs, put together.
+"""The options of a crawl, one model per subject; a command's settings combine the models that it needs.
 
-How a page is reached and rendered stands in `page_options`. A field's description is its line in `--help`.
-`json_schema_extra` has what argparse needs beyond the type, such as `metavar` and `positional`; `needs` names the
-option without which one has no effect.
+`page_options` has the options of egress and rendering. A field's description is its line in `--help`.
+`json_schema_extra` has the properties that argparse needs beyond the type, such as `metavar` and `positional`;
+`needs` names the option without which an option has no effect.
 """
 
 from pathlib import Path
@@ -40,13 +40,13 @@ EMBEDDED = SecretUrl("embedded")
 
 
 def option(default: Any, text: str, **extra: Any) -> Any:
-    """Declare an option: its default, its help and what argparse needs beyond the type."""
+    """Declare an option: its default, its help and the properties that argparse needs beyond the type."""
     bounds = {name: extra.pop(name) for name in ("ge", "gt", "le", "pattern") if name in extra}
     return Field(default=default, description=text, json_schema_extra=extra or None, **bounds)
 
 
 class FolderSettings(BaseModel):
-    """Which crawl, by its folder."""
+    """The output folder of a crawl."""
 
     crawl: str = option("", "name of the crawl [default]", metavar="NAME")
     output: Path | None = option(
@@ -59,7 +59,7 @@ class FolderSettings(BaseModel):
 
 
 class RedisSettings(BaseModel):
-    """Where crawls live."""
+    """The Redis of crawls."""
 
     redis: RedisUrl = option(
         EMBEDDED,
@@ -69,8 +69,7 @@ class RedisSettings(BaseModel):
     )
     redis_patience: Duration = option(
         300.0,
-        "how long an outage of Redis is waited for [5m; before the first connection, and by other commands than "
-        "run, 5s]",
+        "how long to wait for Redis [5m; before the first connection, and in commands other than run, 5s]",
         metavar="TIME",
     )
     redis_ca_file: Path | None = option(
@@ -82,13 +81,13 @@ class RedisSettings(BaseModel):
 
 
 class CrawlSettings(RedisSettings, FolderSettings):
-    """Which crawl, and where it lives."""
+    """The crawl and its Redis."""
 
 
 class ScopeSettings(BaseModel):
-    """What is crawled."""
+    """The pages that a crawl visits."""
 
-    urls: Lines = option((), "where to start", metavar="URL", positional=True)
+    urls: Lines = option((), "the first pages", metavar="URL", positional=True)
     seeds: str | None = option(
         None, "more seeds: a file with one URL a line, - is stdin", metavar="FILE", first=True
     )
@@ -100,12 +99,16 @@ class ScopeSettings(BaseModel):
         first=True,
     )
     sitemap_since: UtcDate | None = option(
-        None, "only what sitemaps say has changed since", metavar="DATE", needs="sitemap"
+        None, "only pages that changed since this date, as the sitemaps say", metavar="DATE", needs="sitemap"
     )
     scope: ScopeKind = option(ScopeKind.HOST, "how far to follow links [host]", first=True)
-    include: Lines = option((), "only URLs in which this is found (repeatable)", metavar="RE", first=True)
-    exclude: Lines = option((), "no URLs in which this is found (repeatable)", metavar="RE")
-    depth: int | None = option(None, "how many links away from a seed", metavar="N", ge=0, first=True)
+    include: Lines = option(
+        (), "visit only URLs that contain this pattern (repeatable)", metavar="RE", first=True
+    )
+    exclude: Lines = option((), "skip URLs that contain this pattern (repeatable)", metavar="RE")
+    depth: int | None = option(
+        None, "how many links away from a seed [no limit]", metavar="N", ge=0, first=True
+    )
     limit: int = option(
         0,
         "how many pages to render, over all nodes and runs of the crawl [no limit]",
@@ -114,21 +117,21 @@ class ScopeSettings(BaseModel):
         first=True,
     )
     time_limit: Duration | None = option(None, "how long to run [no limit]", metavar="TIME", gt=0)
-    robots: Literal["obey", "ignore"] = option("obey", "what to do about robots.txt and nofollow [obey]")
+    robots: Literal["obey", "ignore"] = option("obey", "whether to obey robots.txt and nofollow [obey]")
     keep_params: Words = option(
         (),
-        "tracking parameters that stay, between commas (repeatable): they say which page it is",
+        "tracking parameters to keep, separated by commas (repeatable), because they identify the page",
         metavar="NAMES",
     )
     hash_routes: HashRoutesOption = option(
         HashRoutes.OFF,
-        "whether #/ and #! addresses are pages: auto where a page's script routes by them, on (which is what the "
-        "flag alone means) all of them as they are written [off]",
+        "whether #/ and #! addresses are pages: auto, if a page's script routes by them; on (the flag alone), "
+        "always, as they are written [off]",
         alone="on",
         alone_no="off",
     )
     dedup: Literal["exact", "bloom"] = option(
-        "exact", "what knows the URLs seen: exact sets, or a Bloom filter that is a quarter the size [exact]"
+        "exact", "how known URLs are stored: exact sets, or a Bloom filter of a quarter the size [exact]"
     )
     fresh: bool = option(False, "forget the crawl of this name, records included, and start anew")
 
@@ -140,30 +143,32 @@ class ScopeSettings(BaseModel):
 
 
 class PoolSettings(BaseModel):
-    """How many browsers, and how much memory."""
+    """Number of contexts and browsers, and memory."""
 
     contexts: CountOrAuto = option(
         None,
-        "browser contexts that work at once [auto: two a core, more while there is CPU left]",
+        "browser contexts that work at the same time [auto: two a core, more while there is CPU left]",
         metavar="N",
         first=True,
     )
-    engines: CountOrAuto = option(None, "browsers they are spread over [auto]", metavar="N")
+    engines: CountOrAuto = option(None, "browser processes for the contexts [auto]", metavar="N")
     memory: MemoryBudget = option(Memory("75%", share=0.75), "budget of all processes [75%%]", metavar="SIZE")
-    ramp_up: Duration = option(10.0, "over which time contexts are started [10s]", metavar="TIME", ge=0)
-    recycle_pages: int = option(100, "pages a context serves [100]", metavar="N", ge=1)
-    isolation: Literal["site", "url"] = option("site", "what shares a context [site]")
+    ramp_up: Duration = option(10.0, "time in which all contexts are started [10s]", metavar="TIME", ge=0)
+    recycle_pages: int = option(100, "pages after which a context is replaced [100]", metavar="N", ge=1)
+    isolation: Literal["site", "url"] = option(
+        "site", "whether a context is for one site or for one URL [site]"
+    )
 
 
 class SafetySettings(BaseModel):
     """Politeness and safety."""
 
     rate: RateLimit | None = option(
-        None, "visits to one site, over all nodes [as fast as it answers well]", metavar="RATE", first=True
+        None, "visits to one site, over all nodes [learnt from its answers]", metavar="RATE", first=True
     )
     site_concurrency: int | None = option(
         None,
-        "visits to one site at once, over all nodes [8 at first, then as many as it answers well]",
+        "visits to one site at once, over all nodes [8 at first, then learnt from its answers]",
         metavar="N",
         ge=1,
     )
@@ -189,7 +194,7 @@ class SafetySettings(BaseModel):
     )
     lives: int = option(
         3,
-        "deaths of nodes after which a URL that alone was being visited is given up [3]",
+        "how many nodes may die while they visit only this URL before it is given up [3]",
         metavar="N",
         ge=1,
         le=1000,
@@ -197,7 +202,7 @@ class SafetySettings(BaseModel):
 
 
 class OutputSettings(BaseModel):
-    """Where records go, and what they hold."""
+    """Sinks, and the contents of records."""
 
     sink: Sinks = option(
         (DEFAULT,),
@@ -206,15 +211,15 @@ class OutputSettings(BaseModel):
         first=True,
     )
     sink_patience: Duration = option(
-        300.0, "how long an outage of a sink is waited for [5m]", metavar="TIME", gt=0
+        300.0, "how long to wait for an unavailable sink [5m]", metavar="TIME", gt=0
     )
     warc_all: bool = option(
-        False, "put all that the pages load into --sink warc:DIR, not their documents alone"
+        False, "store everything that pages load in --sink warc:DIR, not only their documents"
     )
     html: bool = option(True, "keep the pages' HTML [yes]")
     bodies: bool = option(
         False,
-        "keep the HTML as packed files in place of the records: bodies/ in the output folder, the same HTML once",
+        "keep the HTML in compressed files instead of records: bodies/ in the output folder, the same HTML once",
         needs="html",
     )
     text: bool = option(True, "keep the pages' text [yes]")
@@ -227,14 +232,14 @@ class OutputSettings(BaseModel):
     )
     snapshots: bool = option(
         False,
-        "keep picture and HTML of what pages showed whose URLs are given up, the last 1,000: snapshots/ [no]",
+        "keep a picture and the HTML of pages whose URLs are given up, the last 1,000: snapshots/ [no]",
     )
     max_disk: Size | None = option(
         None, "how large the output folder may become; at the limit the run ends [no limit]", metavar="SIZE"
     )
     file_mode: FileMode = option(
         0o600,
-        "mode of the files that are written, such as 0640 for readers of the group [0600]",
+        "mode of written files, such as 0640 to let the group read them [0600]",
         metavar="MODE",
     )
 
@@ -244,12 +249,12 @@ class NodeSettings(BaseModel):
 
     webhook: WebhookUrl | None = option(
         None,
-        "POST what happens there, signed: a dead letter, a blocked site, the end of the crawl, a limit reached",
+        "POST events there, signed: a dead letter, a blocked site, the end of the crawl, a limit reached",
         metavar="URL",
         needs="webhook_secret_file",
     )
     webhook_secret_file: Path | None = option(
-        None, "the secret by which the events are signed", metavar="FILE", needs="webhook"
+        None, "the secret that signs the events", metavar="FILE", needs="webhook"
     )
     otlp: WebhookUrl | None = option(
         None,
@@ -258,8 +263,8 @@ class NodeSettings(BaseModel):
     )
     keep_for: Duration | None = option(
         None,
-        "how long Redis keeps a crawl that is finished, once its nodes have ended; `farm run`, `add` and "
-        "`dead replay` keep it for good [for ever]",
+        "how long Redis keeps a finished crawl once its nodes have ended; `farm run`, `add` and "
+        "`dead replay` cancel this [for ever]",
         metavar="TIME",
         needs="redis",
         gt=0,
@@ -279,7 +284,7 @@ class NodeSettings(BaseModel):
     )
     drain_timeout: Duration = option(
         25.0,
-        "within what time a run that is told to end has ended: most of it is for the pages under way [25s]",
+        "how long a run that receives a signal may take to end, mostly for the pages under way [25s]",
         metavar="TIME",
         gt=0,
     )
@@ -287,21 +292,23 @@ class NodeSettings(BaseModel):
 
 
 class DisplaySettings(BaseModel):
-    """What is shown."""
+    """The live view, the log and the metrics."""
 
     live: Literal["auto", "on", "off"] = option("auto", "the live view [auto: when in a terminal]")
-    log_level: Literal["debug", "info", "warning", "error"] = option("info", "least level logged [info]")
+    log_level: Literal["debug", "info", "warning", "error"] = option(
+        "info", "lowest level that is logged [info]"
+    )
     log_format: Literal["text", "json"] = option("text", "format of the log [text]")
     metrics_port: int | None = option(
         None,
-        "serve the view as a web page, /metrics for Prometheus, /healthz and /readyz there; 0 is any port [off]",
+        "serve the view as a web page, /metrics for Prometheus, /healthz and /readyz on this port; 0 is any [off]",
         metavar="PORT",
         ge=0,
         le=65535,
     )
     metrics_host: str = option(
         "127.0.0.1",
-        "address that the metrics are served on [127.0.0.1]",
+        "address on which the metrics are served [127.0.0.1]",
         metavar="HOST",
         needs="metrics_port",
     )

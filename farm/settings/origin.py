@@ -1,7 +1,6 @@
-"""Where a setting stands: a flag, an environment variable or a line of `farm.toml`; and which one was meant.
+"""The origin of a setting (a flag, an environment variable, a line of `farm.toml`), and hints for misspelt ones.
 
-What stands in the last two holds for the next command too; what was a flag has to be in the commands that are
-offered.
+A suggested command repeats settings from flags; those from the environment and `farm.toml` apply to it anyway.
 """
 
 import os
@@ -25,9 +24,9 @@ _FLAG = re.compile(r"--(?:no-)?([a-z][a-z-]*)")
 
 
 def located(sentence: str, arguments: Sequence[str]) -> str:
-    """Return a sentence that blames an option (`--rate …`) with where its value stands before it.
+    """Return a sentence about an option (`--rate …`), preceded by the origin of its value.
 
-    `FARM_RATE: --rate …`, or `farm.toml, line 3: --rate …`; as it is where the value stands on the command line.
+    `FARM_RATE: --rate …`, or `farm.toml, line 3: --rate …`; unchanged if the value is on the command line.
     """
     found = _FLAG.match(sentence)
     if found is None:
@@ -60,7 +59,7 @@ def crawl_flags(arguments: Sequence[str]) -> str:
 
 
 def with_flags(sentence: str, flags: str) -> str:
-    """Return a sentence whose remedy, which follows its first semicolon, offers commands that name the crawl."""
+    """Return a sentence whose remedy, after its first semicolon, has commands that name the crawl."""
     what, mark, remedy = sentence.partition(";")
 
     def named(offered: re.Match[str]) -> str:
@@ -71,7 +70,7 @@ def with_flags(sentence: str, flags: str) -> str:
 
 
 def holds_without_flag(name: str, value: str) -> bool:
-    """Whether the environment or else `farm.toml` gives a setting this value: the next command has it anyway."""
+    """Whether the environment or else `farm.toml` sets this value: it applies to the next command anyway."""
     given = os.environ.get(PREFIX + name.upper())
     if given is None:
         try:
@@ -82,13 +81,13 @@ def holds_without_flag(name: str, value: str) -> bool:
 
 
 def flags_of(names: Collection[str]) -> list[str]:
-    """Return which of the settings that were given neither the environment nor `farm.toml` gives, in order."""
+    """Return the given settings that come neither from the environment nor from `farm.toml`, in order."""
     return sorted(one for one in names if PREFIX + one.upper() not in os.environ and not _line_of(one))
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is most like it; None where none is."""
-    # What nobody could have meant is not compared: the cost grows with the square of the length.
+    """Return the most similar known name; None if there is none."""
+    # Names of impossible length are not compared: the cost grows with the square of the length.
     found = get_close_matches(name, list(known), n=1, cutoff=_LIKE) if len(name) <= _LONGEST else []
     return found[0] if found else None
 
@@ -100,14 +99,14 @@ def did_you_mean(name: str, known: Iterable[str], before: str = "") -> str:
 
 
 def check_environment(known: Collection[str]) -> None:
-    """Raise UsageError for a variable that is nearly a setting: a typing error must not be without effect."""
+    """Raise UsageError for a variable that resembles a setting: a typing error must not be silently ignored."""
     names = {PREFIX + name.upper() for name in known}
     for given in sorted(os.environ):
         if given.startswith(PREFIX) and given not in names:
             meant = nearest(given.removeprefix(PREFIX).lower(), known)
             if meant is not None:
                 raise UsageError(
-                    f"{given} is no setting (did you mean {PREFIX}{meant.upper()}?); rename it, or unset it."
+                    f"{given} is not a setting (did you mean {PREFIX}{meant.upper()}?); rename it, or unset it."
                 )
 
 

@@ -1,4 +1,4 @@
-"""The options of a page: the browser, how it renders, what is known of single sites, and the way out."""
+"""The options of a page: the browser, rendering, options of single sites, and egress."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -39,8 +39,8 @@ class RenderSettings(BaseModel):
 
     render: RenderMode = option(
         RenderMode.BROWSER,
-        "what brings the pages: browser, light (an engine that paints nothing), fetch (plain HTTP, no script is "
-        "run) or auto (the cheapest that is shown to bring the same) [browser]",
+        "renderer of the pages: browser, light (an engine that paints nothing), fetch (plain HTTP, without "
+        "scripts) or auto (the cheapest whose results equal the browser's) [browser]",
     )
     wait: WaitRule = option(
         "settle", "settle, load, domcontentloaded or css:SELECTOR [settle]", metavar="RULE"
@@ -49,12 +49,12 @@ class RenderSettings(BaseModel):
     settle_timeout: Duration = option(10.0, "how long a page may take to settle [10s]", metavar="TIME", gt=0)
     block: BlockedKinds = option(
         ("images", "media", "fonts"),
-        "kinds that are not loaded: images,media,fonts,stylesheets,trackers or none "
+        "kinds of resources not to load: images,media,fonts,stylesheets,trackers or none "
         "[images,media,fonts; nothing with --screenshot or --pdf]",
         metavar="KINDS",
     )
     max_page_size: Size | None = option(
-        None, "bytes that a page may bring, all that it loads included [no limit]", metavar="SIZE"
+        None, "bytes that a visit may receive, with everything that the page loads [no limit]", metavar="SIZE"
     )
     viewport: Viewport = option((1280, 800), "size of the window [1280x800]", metavar="WxH")
     user_agent: str | None = option(
@@ -67,21 +67,21 @@ class RenderSettings(BaseModel):
     )
     click_times: int = option(
         1,
-        "how often each --click is repeated while it brings something new [1]",
+        "how often each --click is repeated while it loads something new [1]",
         metavar="N",
         needs="click",
         ge=1,
         le=1000,
     )
     scroll: int = option(
-        0, "scroll to the end until nothing new comes, N times at most [0]", metavar="N", ge=0, le=1000
+        0, "scroll to the end until nothing new is loaded, N times at most [0]", metavar="N", ge=0, le=1000
     )
     consent: Literal["accept", "reject", "off"] = option(
         "off", "answer cookie banners, once a context, before the page is read [off]"
     )
-    screenshot: bool = option(False, "a PNG of each page, all of it")
-    pdf: bool = option(False, "a PDF of each page")
-    download: bool = option(False, "keep the bytes of what is no page")
+    screenshot: bool = option(False, "save a PNG of each whole page")
+    pdf: bool = option(False, "save a PDF of each page")
+    download: bool = option(False, "keep the bytes of URLs that are not pages")
     max_download: Size = option(
         Memory("32MiB", 32 * 2**20), "largest download that is kept [32MiB]", metavar="SIZE", needs="download"
     )
@@ -91,7 +91,7 @@ class RenderSettings(BaseModel):
     capture_max: Size | None = option(
         None, "largest body of an answer that is kept by --capture [1MiB]", metavar="SIZE", needs="capture"
     )
-    har: bool = option(False, "a HAR file of each page: what it loaded, without bodies")
+    har: bool = option(False, "save a HAR file of each page: what it loaded, without bodies")
     storage_state: FileOrNone = option(
         None, "cookies and local storage, in Playwright's format; each goes to its own site", metavar="FILE"
     )
@@ -99,10 +99,10 @@ class RenderSettings(BaseModel):
         None, "log in to a site by the steps of this TOML file, once for all nodes", metavar="FILE"
     )
     logged_in: str | None = option(
-        None, "what only pages of a session show [as the file of --login says]", metavar="CSS", needs="login"
+        None, "selector that only pages of a session match [that of --login]", metavar="CSS", needs="login"
     )
     header: Headers = option(
-        (), "a request header, for the seeds' sites alone (repeatable)", metavar="'NAME: VALUE'"
+        (), "a request header, for the seeds' sites only (repeatable)", metavar="'NAME: VALUE'"
     )
     locale: str | None = option(
         None,
@@ -123,42 +123,42 @@ class RenderSettings(BaseModel):
 
 
 class SiteSettings(BaseModel):
-    """What is known of single sites."""
+    """The site tables of `farm.toml`."""
 
     site: SiteTables = option({}, "rate, concurrency, render, wait, block and headers of one site")
 
 
 class EgressSettings(BaseModel):
-    """The way out: proxies and private networks."""
+    """Egress: proxies and private networks."""
 
     proxies: FileOrNone = option(
-        None, "proxies to go out by: a file with one URL a line (http, https, socks4, socks5)", metavar="FILE"
+        None, "upstream proxies: a file with one URL a line (http, https, socks4, socks5)", metavar="FILE"
     )
     proxy_rotation: Rotation = option(
         Rotation.CONTEXT,
-        f"what takes another proxy: {', '.join(f'{one} ({one.meaning})' for one in Rotation)} [context]",
+        f"when the proxy changes: {', '.join(f'{one} ({one.meaning})' for one in Rotation)} [context]",
         needs="proxies",
     )
     proxy_rate: RateLimit | None = option(
         None,
-        "visits by one proxy, to all sites and over all nodes [no limit]",
+        "visits through one proxy, to all sites and over all nodes [no limit]",
         metavar="RATE",
         needs="proxies",
     )
     proxy_cooldown: Duration = option(
         60.0,
-        "how long a proxy that failed is left alone; each time in a row twice as long [60s]",
+        "how long a failed proxy is not used; doubled with each failure in a row [60s]",
         metavar="TIME",
         needs="proxies",
         gt=0,
     )
     proxy_patience: Duration = option(
-        300.0, "how long it is waited for a proxy that works [5m]", metavar="TIME", needs="proxies", ge=0
+        300.0, "how long to wait for a working proxy [5m]", metavar="TIME", needs="proxies", ge=0
     )
     proxy_bytes: Annotated[Size | None, BeforeValidator(none_or)] = option(
         None,
-        "how many bytes, both ways, may go by the proxies, over all nodes and runs of the crawl; at the limit the "
-        "run ends [no limit]",
+        "how many bytes, in both directions, may pass through the proxies, over all nodes and runs of the crawl; "
+        "at the limit the run ends [no limit]",
         metavar="SIZE",
         needs="proxies",
     )

@@ -1,4 +1,4 @@
-"""What each command takes, from the declarations of the options: for shell completion and the man page."""
+"""The arguments of each command, from the declarations of the options: for shell completion and the man page."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -30,19 +30,19 @@ SETTINGS: Mapping[str, type[CommandSettings]] = {
     "plan": commands.PlanSettings,
     "doctor": commands.DoctorSettings,
 }
-"""By command; one that is not here has no options."""
+"""The settings by command; a command that is missing has no options."""
 WORDS: Mapping[str, Sequence[str]] = {
     "dead": ("list", "show", "replay", "drop"),
     "completion": ("bash", "zsh", "fish"),
 }
-"""What a command takes for its first argument."""
+"""The values of a command's first argument."""
 
 
 @dataclass(frozen=True, slots=True)
 class OptionText:
-    """One option: its flags, what it does, its default in words, and what its value looks like.
+    """One option: its flags, its help, its default in words, and the form of its value.
 
-    `metavar` is empty where it takes none; `choices` are the values, where these are few.
+    `metavar` is empty if it takes no value; `choices` are the values, if these are few.
     """
 
     flags: tuple[str, ...]
@@ -54,14 +54,14 @@ class OptionText:
 
 @dataclass(frozen=True, slots=True)
 class OptionGroup:
-    """The options of one subject, as the help has them."""
+    """The options of one subject, as in the help."""
 
     title: str
     options: tuple[OptionText, ...]
 
 
 def groups_of(command: str) -> tuple[OptionGroup, ...]:
-    """Return the options of a command by subject, those that are needed first before the others."""
+    """Return the options of a command by subject, the common ones first."""
     kind = SETTINGS.get(command)
     if kind is None:
         return ()
@@ -81,7 +81,7 @@ def options_of(command: str) -> tuple[OptionText, ...]:
 
 
 def operand_of(command: str) -> str:
-    """Return what a command takes besides options, such as `URL`; empty where it takes nothing."""
+    """Return a command's arguments besides options, such as `URL`; empty if it takes none."""
     kind = SETTINGS.get(command)
     if kind is None:
         return ""

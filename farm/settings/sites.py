@@ -1,7 +1,7 @@
-"""What a user knows of single sites: the tables `[site."shop.example"]` of `farm.toml`.
+"""Options of single sites: the tables `[site."shop.example"]` of `farm.toml`.
 
 A table covers the site that it names, as the frontier names sites (`shop.example`, `shop.example:8443`), or with
-`*.` every subdomain. Of several that cover a site only the most special one counts.
+`*.` every subdomain. If several cover a site, only the most specific one applies.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ _NOT_OF_A_HOST = frozenset("/\\?#@* \t\r\n")
 
 
 class _Table(BaseModel):
-    """A table of which every key is known."""
+    """A table that refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,13 +44,13 @@ class _Table(BaseModel):
                 f'it has a table {shown}; write the host in quotes, such as [site."shop.example"]'
             )
         meant = did_you_mean(unknown, known)
-        raise ValueError(f"it has {shown}, which is no setting of it{meant}; they are {', '.join(known)}")
+        raise ValueError(f"it has {shown}, which is not a setting of it{meant}; they are {', '.join(known)}")
 
 
 class PageRule(_Table):
-    """How those pages are rendered whose path the glob `match` covers; `*` stands for slashes too.
+    """How pages are rendered whose path matches the glob `match`; `*` matches slashes too.
 
-    Of several that cover a page, the first that has a key counts for it.
+    If several match a page, each key is taken from the first one that has it.
     """
 
     match: str = Field(max_length=MOST_MATCH_CHARS)
@@ -72,7 +72,7 @@ class PageRule(_Table):
 
 
 class SiteTable(_Table):
-    """What holds for one site; where it says nothing, the options of the run hold."""
+    """The options of one site; for those that it lacks, the options of the run apply."""
 
     rate: RateLimit | None = None
     concurrency: int | None = Field(default=None, ge=1)
@@ -92,7 +92,7 @@ class SiteTable(_Table):
 
 
 def parse_site_name(value: Any) -> str:
-    """Return the name of a table as the frontier writes sites; raises ValueError with what may be written."""
+    """Return the name of a table as the frontier writes sites; raises ValueError with the allowed forms."""
     text = str(value).strip()
     host = text.removeprefix(ANY_SUBDOMAIN).removesuffix(":80")
     found = None if _NOT_OF_A_HOST & {*host} or not host else canonicalise(f"https://{host}/")
@@ -108,7 +108,7 @@ def parse_site_name(value: Any) -> str:
 def check_tables(value: Any) -> Any:
     """Return the tables by their sites' names.
 
-    Raises ValueError where they are no tables, are too many, or two of them name one site.
+    Raises ValueError if they are no tables, are too many, or two of them name one site.
     """
     if not isinstance(value, Mapping):
         raise ValueError(f'write tables in {CONFIG}, such as [site."shop.example"]')  # noqa: TRY004
@@ -130,7 +130,7 @@ SiteTables = Annotated[dict[str, SiteTable], NoDecode, BeforeValidator(check_tab
 
 
 def blamed(error: ErrorDetails, message: str) -> str:
-    """Return a sentence that blames a table, with its key and what stands there unless that may be a secret."""
+    """Return a sentence about an error in a table, with its key, and its value unless that may be a secret."""
     if len(error["loc"]) == 1:
         return f"{CONFIG}: {message}."
     _, name, *path = error["loc"]

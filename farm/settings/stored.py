@@ -1,14 +1,14 @@
 """The settings that outlive a run: agreed on by the nodes in Redis, kept in the output folder for the next run.
 
-What changes which pages a crawl has, or what a record says of one, is agreed: given when the crawl is created, and
-read back by the nodes that join. A node's own are its size and its deadlines (`--contexts`, `--memory`,
-`--page-timeout`), its way out (proxies, `--allow-network`, `--ca-file`, `--insecure`), and what it reads beside
-the links (`--sitemap`). Anybody may have written to Redis.
+Settings that change which pages a crawl visits, or what a record contains, are agreed: given when the crawl is
+created, and read back by the nodes that join. A node has its own size and deadlines (`--contexts`, `--memory`,
+`--page-timeout`), egress (proxies, `--allow-network`, `--ca-file`, `--insecure`), and sources beside the links
+(`--sitemap`). Anybody may have written to Redis.
 
-Kept in the folder is what changes which pages are fetched, by which way, or what is kept of them; a later run that
-says something else wins, and is what is kept from then on.
+The folder keeps the settings that change which pages are fetched, how, or what is kept of them; a later run may
+override them, and its values are kept from then on.
 
-What always holds: no secret is kept. Of a header only the name is, so that a run without it is refused before
+Invariants: no secret is kept. Only the name of a header is kept, so that a run without it is refused before
 anything is fetched.
 """
 
@@ -38,29 +38,29 @@ from farm.settings.page_options import EgressSettings, RenderSettings, SiteSetti
 from farm.settings.sites import SiteTable
 
 CANONICALISATION = 1
-"""Raised whenever the same link would become another canonical URL: nodes must not mix two versions."""
+"""Increased whenever the same link would become another canonical URL: nodes must not mix two versions."""
 FOR_SEEDS = ("scope", "include", "exclude", "depth", "hash_routes")
-"""What must be known to add a seed."""
+"""The settings that are needed to add a seed."""
 OF_RECORDS = (
     *("render", "wait", "block", "max_page_size", "viewport", "user_agent", "locale", "timezone"),
     *("isolation", "click", "click_times", "scroll", "screenshot", "pdf", "download", "max_download"),
     "consent",
     *("html", "bodies", "text", "images", "capture", "capture_max", "har", "markdown", "main_text"),
 )
-"""Options that change what a record says; who joins without them has them from the crawl."""
+"""Options that change what a record contains; a node that joins without them takes them from the crawl."""
 DECLARATION = "declaration"
-"""What `--extract` says, whole: not the file's name, which is another on each machine."""
+"""The contents of the `--extract` file, not its name, which may differ between machines."""
 SAID_WHERE_GIVEN = frozenset(
     {
         *("site", "render", "consent", "images", "capture", "capture_max", "har", "bodies"),
         *("markdown", "main_text", DECLARATION),
     }
 )
-"""What older crawls do not know: those go on, and so do older nodes, where it is not used."""
+"""Settings that older crawls lack: these continue, and so do older nodes, if the settings are not used."""
 NOT_ADOPTED = frozenset(
     {"canonicalisation", "header_names", "site_headers", "with_storage_state", "with_login"}
 )
-"""What a node cannot have from the crawl: its own code, and secrets, which are not kept in Redis."""
+"""Settings that a node cannot take from the crawl: its own code, and secrets, which are not kept in Redis."""
 _YES_OR_NO = {HashRoutes.OFF: False, HashRoutes.ON: True}
 _CHECKED = (
     ScopeSettings,
@@ -82,17 +82,17 @@ OF_ONE_RUN = frozenset(
         *("live", "log_level", "log_format", "drain_timeout", "processes"),
     }
 )
-"""How a run works, or when it ends: what every run says for itself."""
+"""Settings of a single run, such as when it ends, which are not kept."""
 
 
 class StoredSettings(
     OutputSettings, SafetySettings, EgressSettings, RenderSettings, PoolSettings, ScopeSettings
 ):
-    """What of a run's settings its output folder keeps; read from there alone."""
+    """The settings of a run that its output folder keeps; they are only read from there."""
 
 
 def agreed_settings(settings: RunSettings) -> dict[str, Any]:
-    """Return the settings that are stored with the crawl when it is created, as JSON has them."""
+    """Return the settings that are stored with the crawl when it is created, as JSON values."""
     of_records = settings.model_dump(mode="json", include=set(OF_RECORDS))
     unsaid: tuple[Any, ...] = (None, False, [], "off", RenderMode.BROWSER)
     of_records = {
@@ -103,7 +103,7 @@ def agreed_settings(settings: RunSettings) -> dict[str, Any]:
     width, height = settings.viewport
     of_records["viewport"] = f"{width}x{height}"
     if (settings.screenshot or settings.pdf) and "block" not in settings.model_fields_set:
-        # A picture without its images is not what is meant, unless the user says so.
+        # A picture should contain the images, unless the user says otherwise.
         of_records["block"] = []
     return {
         "canonicalisation": CANONICALISATION,
@@ -135,7 +135,7 @@ def agreed_settings(settings: RunSettings) -> dict[str, Any]:
 
 
 def adopted(settings: RunSettings, crawl: Crawl, place: str) -> RunSettings:
-    """Return a node's settings with those of the crawl's that change what a record says."""
+    """Return a node's settings with those settings of the crawl that change what a record contains."""
     values: dict[str, Any] = {}
     for model in (RenderSettings, PoolSettings, OutputSettings):
         known = (name for name in OF_RECORDS if name in crawl.settings or name not in SAID_WHERE_GIVEN)
@@ -149,7 +149,7 @@ def adopted(settings: RunSettings, crawl: Crawl, place: str) -> RunSettings:
 
 
 def stored_tables(agreed: Mapping[str, Any], place: str) -> dict[str, SiteTable]:
-    """Return the site tables that a crawl is kept with, without their headers."""
+    """Return the stored site tables of a crawl, without their headers."""
     try:
         return SiteSettings.model_validate({"site": agreed.get("site", {})}).site
     except (TypeError, ValueError):
@@ -165,15 +165,16 @@ def _tables(settings: RunSettings, crawl: Crawl, place: str) -> dict[str, SiteTa
 
 
 def joined(given: Mapping[str, Any], stored: Mapping[str, Any], explicit: frozenset[str]) -> dict[str, Any]:
-    """Return what a node says that joins: what its user did not say is as the crawl has it."""
+    """Return the agreed settings of a node that joins: those that its user did not give are the crawl's."""
     silent = {*given, *SAID_WHERE_GIVEN} - explicit - NOT_ADOPTED
     return {**given, **{name: stored[name] for name in silent & stored.keys()}}
 
 
 def check_shared_settings(crawl: Crawl, place: str, *needed: str) -> None:
-    """Raise where a setting is none that an option could have given, or where one that is needed is missing.
+    """Check the settings of a crawl.
 
-    Also where this farm would make other canonical URLs of the same links than the crawl has: FrontierRefused.
+    Raises CrawlUnreadable if one has an impossible value or a `needed` one is missing, and FrontierRefused if this
+    farm would make other canonical URLs from the same links than those of the crawl.
     """
     for name in needed:
         if name not in crawl.settings:
@@ -190,13 +191,13 @@ def check_shared_settings(crawl: Crawl, place: str, *needed: str) -> None:
         raise unreadable(place, "its settings are none that a farm has")
     if theirs != CANONICALISATION:
         raise FrontierRefused(
-            f"The crawl {crawl.name!r} was begun by a farm that writes URLs in another way (canonicalisation = "
-            f"{theirs}, here {CANONICALISATION}); use that version of the farm, another --crawl, or --fresh."
+            f"The crawl {crawl.name!r} was created by a farm that writes URLs in another way (canonicalisation "
+            f"= {theirs}, here {CANONICALISATION}); use that version of the farm, another --crawl, or --fresh."
         )
 
 
 def agreed_tables(tables: Mapping[str, SiteTable]) -> dict[str, Any]:
-    """Return what nodes agree on of the tables, as JSON has it: all but the values of headers. Nothing of none."""
+    """Return the tables as JSON values, without the values of headers; empty without tables."""
     if not tables:
         return {}
     said = {
@@ -213,24 +214,24 @@ def header_names(table: SiteTable) -> list[str]:
 
 
 def check_headers(given: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
-    """Raise UsageError where a node lacks headers that its crawl was begun with."""
+    """Raise UsageError if a node lacks headers that its crawl was created with."""
     wanted, there = stored.get("site_headers") or {}, given.get("site_headers") or {}
     for name, headers in sorted(wanted.items()):
         if there.get(name) != headers:
             raise UsageError(
-                f'This crawl was begun with headers in [site."{name}"] ({", ".join(headers)}), whose values are '
-                "not kept; give them in farm.toml again, or begin anew with --fresh."
+                f'This crawl was created with headers in [site."{name}"] ({", ".join(headers)}), whose values are '
+                "not kept; give them in farm.toml again, or start anew with --fresh."
             )
 
 
 def take_up(
     settings: RunSettings, private: Path, crawl: str, agreed: Mapping[str, Any]
 ) -> tuple[RunSettings, str, Sequence[str]]:
-    """Return the settings with what the crawl was begun with, a sentence that names it, and the seeds' origins.
+    """Return the settings completed from earlier runs, a sentence with what was added, and the seeds' origins.
 
-    The sentence is empty where nothing was taken up.
+    The sentence is empty if nothing was added.
 
-    `agreed` are the settings that Redis keeps. Raises UsageError where a secret or a file is missing now.
+    `agreed` are the settings that Redis keeps. Raises UsageError if a secret or a file is missing now.
     """
     stored, origins = ({}, []) if settings.fresh else _read(private / FILE, crawl)
     names = [
@@ -244,12 +245,13 @@ def take_up(
     if "sink" in names and any(MASK in sink for sink in stored["sink"]):
         given = ", ".join(f"--sink {sink}" for sink in stored["sink"])
         raise UsageError(
-            f"This crawl was begun with {given}, of which the part with {MASK} is not kept; give all of it again."
+            f"This crawl was created with {given}, of which the part with {MASK} is not kept; give all of it "
+            "again."
         )
     if "header" in names:
         given = ", ".join(f"--header {name}" for name in stored["header"])
         raise UsageError(
-            f"This crawl was begun with {given}, whose value is not kept; give it again, or begin anew "
+            f"This crawl was created with {given}, whose value is not kept; give it again, or start anew "
             "with --fresh."
         )
     try:
@@ -263,19 +265,19 @@ def take_up(
         if isinstance(value, Path) and not value.exists():
             raise UsageError(
                 f"{_flag(name)} {value}, with which this crawl was begun, is not there any more; give it again, "
-                f"or {_flag(name)} none to go on without."
+                f"or {_flag(name)} none to continue without."
             )
     if not values:
         return settings, "", origins
     shown = taken.model_dump(mode="json")
     told = ", ".join(_told(name, shown[name]) for name in names)
-    return settings.model_copy(update=values), f"going on with what the crawl was begun with: {told}", origins
+    return settings.model_copy(update=values), f"using options of earlier runs: {told}", origins
 
 
 def keep(
     settings: RunSettings, private: Path, crawl: str, agreed: Mapping[str, Any], origins: Sequence[str]
 ) -> None:
-    """Write what a later run is to take up; raises OutputUnwritable."""
+    """Write the settings that later runs reuse; raises OutputUnwritable."""
     shown = settings.model_dump(mode="json")
     values = {
         name: shown[name]
@@ -306,7 +308,7 @@ def keep(
 
 
 def kept_sinks(private: Path) -> list[str]:
-    """Return the sinks of the crawl in a folder, secrets masked; none where it has the default."""
+    """Return the sinks of the crawl in a folder, secrets masked; empty if it has the default."""
     try:
         found = orjson.loads(read_own(private / FILE, LARGEST_BYTES))["settings"]["sink"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -315,9 +317,9 @@ def kept_sinks(private: Path) -> list[str]:
 
 
 def _read(path: Path, crawl: str) -> tuple[dict[str, Any], list[str]]:
-    """Return what was kept, and the origins; nothing where there is no file of ours, or it is another crawl's."""
+    """Return the kept settings and the origins; empty without a file of the farm, or if it is another crawl's."""
     try:
-        # Who wrote it could open networks, or have our traffic go by a proxy of theirs.
+        # Its author could allow networks, or route the farm's traffic through a proxy of theirs.
         stored = orjson.loads(read_own(path, LARGEST_BYTES))
     except (OSError, orjson.JSONDecodeError):
         return {}, []

@@ -33,7 +33,7 @@ _BYTES = {
     "tib": 2**40,
 }
 _LOOSE = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*(?:/|per\b)?\s*([a-z]{0,12})", re.IGNORECASE)
-"""A number with no unit, or with one that is spelt in another way: `5`, `5 sec`, `6G`, `5 per second`."""
+"""A number without a unit, or with a differently spelt one: `5`, `5 sec`, `6G`, `5 per second`."""
 _TIMES = {"": "s", "ms": "ms", "milli": "ms", "mo": "", "m": "m", "s": "s", "h": "h", "d": "d"}
 _RATES = {name: unit and f"/{unit}" for name, unit in _TIMES.items()}
 _SIZES = {"": "MiB or {0}GiB", "k": "KiB", "m": "MiB", "g": "GiB", "t": "TiB", "b": "B"}
@@ -53,7 +53,7 @@ _VIEWPORT = re.compile(r"(\d{2,5})x(\d{2,5})")
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """A size, or a share of what the machine or its cgroup has; `text` is as the user wrote it."""
+    """A size, or a share of the memory of the machine or its cgroup; `text` is the user's text."""
 
     text: str
     size_bytes: int | None = None
@@ -65,7 +65,7 @@ class Memory:
 
 
 def parse_duration(value: Any) -> float:
-    """Return seconds; raises ValueError with what may be written: not a number alone, in no source."""
+    """Return seconds; raises ValueError with the allowed forms. A number without a unit is not allowed."""
     found = _DURATION.fullmatch(str(value).strip())
     if found is None:
         raise ValueError(f"write a duration such as 500ms, 8s, 10m or 2h{_meant(value, _TIMES)}")
@@ -73,7 +73,7 @@ def parse_duration(value: Any) -> float:
 
 
 def _meant(value: Any, units: Mapping[str, str]) -> str:
-    """Return ` (did you mean 5s?)` for what is nearly right, or nothing; `units` are by how their names begin."""
+    """Return ` (did you mean 5s?)` for a nearly correct text, or nothing; `units` are by the start of a name."""
     found = _LOOSE.fullmatch(str(value).strip())
     if found is None or (units is not _TIMES and not float(found[1])):
         return ""
@@ -86,14 +86,14 @@ def _meant(value: Any, units: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many in so long; `text` is as the user wrote it."""
+    """A number of events in a time; `text` is the user's text."""
 
     text: str
     per_s: float
 
 
 def parse_rate(value: Any) -> Rate:
-    """Return a rate; raises ValueError with what may be written."""
+    """Return a rate; raises ValueError with the allowed forms."""
     if isinstance(value, Rate):
         return value
     text = str(value).strip()
@@ -104,7 +104,7 @@ def parse_rate(value: Any) -> Rate:
 
 
 def parse_memory(value: Any) -> Memory:
-    """Return a size or a share; raises ValueError with what may be written."""
+    """Return a size or a share; raises ValueError with the allowed forms."""
     if isinstance(value, Memory):
         return value
     text = str(value).strip()
@@ -120,7 +120,7 @@ def parse_memory(value: Any) -> Memory:
 
 
 def parse_size(value: Any) -> Memory:
-    """Return a size; raises ValueError with what may be written."""
+    """Return a size; raises ValueError with the allowed forms."""
     try:
         memory = parse_memory(value)
     except ValueError:
@@ -131,7 +131,7 @@ def parse_size(value: Any) -> Memory:
 
 
 def parse_viewport(value: Any) -> tuple[int, int]:
-    """Return width and height in pixels; raises ValueError with what may be written."""
+    """Return width and height in pixels; raises ValueError with the allowed forms."""
     if isinstance(value, tuple):
         return value
     found = _VIEWPORT.fullmatch(str(value).strip())
@@ -141,7 +141,7 @@ def parse_viewport(value: Any) -> tuple[int, int]:
 
 
 def parse_wait(value: Any) -> str:
-    """Return what a page is waited for; raises ValueError with what may be written."""
+    """Return the rule that a page is waited for; raises ValueError with the allowed forms."""
     text = str(value)
     if text.startswith(_SELECTOR):
         if not text.removeprefix(_SELECTOR).strip():
@@ -152,7 +152,7 @@ def parse_wait(value: Any) -> str:
 
 
 def parse_kinds(value: Any) -> tuple[str, ...]:
-    """Return the kinds that are not loaded, none for `none`; raises ValueError for one that there is not."""
+    """Return the kinds that are not loaded, empty for `none`; raises ValueError for an unknown one."""
     kinds = words(",".join(map(str, value)) if isinstance(value, tuple | list) else str(value))
     if kinds == ("none",):
         return ()
@@ -163,7 +163,7 @@ def parse_kinds(value: Any) -> tuple[str, ...]:
 
 
 def parse_count_or_auto(value: Any) -> int | None:
-    """Return a number of at least one, or None for `auto`; raises ValueError with what may be written."""
+    """Return a number of at least one, or None for `auto`; raises ValueError with the allowed forms."""
     if value is None or str(value) == "auto":
         return None
     text = str(value)
@@ -173,7 +173,7 @@ def parse_count_or_auto(value: Any) -> int | None:
 
 
 def parse_mode(value: Any) -> int:
-    """Return a file's mode; raises ValueError with what may be written."""
+    """Return a file's mode; raises ValueError with the allowed forms."""
     if isinstance(value, int) and not isinstance(value, bool) and value in _MODES:
         return value
     text = str(value).strip().removeprefix("0o")
@@ -185,7 +185,7 @@ def parse_mode(value: Any) -> int:
 
 
 def parse_date(value: Any) -> datetime:
-    """Return the beginning of a day, or a moment; raises ValueError with what may be written."""
+    """Return the beginning of a day, or a moment; raises ValueError with the allowed forms."""
     if isinstance(value, datetime):
         return value
     try:
@@ -202,7 +202,7 @@ def is_timezone(zone: str) -> bool:
 
 
 def parse_hash_routes(value: Any) -> HashRoutes:
-    """Return which hash routes are pages; yes and no are as good as on and off. Raises ValueError."""
+    """Return which hash routes are pages; yes and no mean on and off. Raises ValueError."""
     text = str(value).strip().lower()
     try:
         return HashRoutes(_HASH_ROUTES.get(text, text))
@@ -211,13 +211,13 @@ def parse_hash_routes(value: Any) -> HashRoutes:
 
 
 def parse_capture(value: Any) -> str:
-    """Return what is captured as the user wrote it; raises ValueError with what may be written."""
+    """Return the user's text for what is captured; raises ValueError with the allowed forms."""
     CaptureRule.parse(str(value))
     return str(value)
 
 
 def as_secret_url(value: Any) -> SecretUrl:
-    """Take a URL out of sight; whether it is one is found out by who uses it."""
+    """Wrap a URL as a secret; whoever uses it checks that it is one."""
     return value if isinstance(value, SecretUrl) else SecretUrl(str(value))
 
 
@@ -227,33 +227,33 @@ def as_secret_path_url(value: Any) -> SecretPathUrl:
 
 
 def as_secret_header(value: Any) -> SecretHeader:
-    """Take a header out of sight; whether it is one is found out by who uses it."""
+    """Wrap a header line as a secret; whoever uses it checks that it is one."""
     return value if isinstance(value, SecretHeader) else SecretHeader(str(value))
 
 
 def lines(value: Any) -> Any:
-    """Take a text as a list of its lines: a list in an environment variable, with no commas to trip over."""
+    """Return the lines of a text: a list in an environment variable, whose values may contain commas."""
     if isinstance(value, str):
         return tuple(line.strip() for line in value.splitlines() if line.strip())
     return value
 
 
 def none_or(value: Any) -> Any:
-    """Take `none` as nothing: the way to say that what a crawl was begun with is not wanted any more."""
+    """Return None for `none`: it removes a value that the crawl was created with."""
     if value == "none":
         return None
     return () if isinstance(value, list | tuple) and list(value) == ["none"] else value
 
 
 def words(value: Any) -> Any:
-    """Take a text as a list of words between commas."""
+    """Return the words of a text, separated by commas."""
     if isinstance(value, str):
         return tuple(word.strip() for word in value.split(",") if word.strip())
     return value
 
 
 def listed(value: Any) -> Any:
-    """Take a text, or several, as a list of words between commas."""
+    """Return the words of a text, or of several, separated by commas."""
     given = [value] if isinstance(value, str) else value
     return tuple(word for part in given for word in words(part)) if isinstance(given, list | tuple) else given
 

@@ -184,7 +184,7 @@ _WITHOUT_ITEMS = frozenset({"warc"})
 
 
 def check_sinks(addresses: Sequence[SinkAddress], *, have_items: bool = False) -> None:
-    """Raise UsageError where two are the same place, one is not an address, or one needs a missing package.
+    """Raise UsageError if two are the same place, one is not an address, or one needs a missing package.
 
     Also where there are items, and no sink that can hold them.
     """
@@ -238,7 +238,7 @@ def store_of(
 ) -> Store[Any]:
     """Return the store, not opened yet; `private` is where sidecars are kept inside the output folder.
 
-    `item_columns` are the fields that items can have; None where that is not known.
+    `item_columns` are the fields that items can have; None if that is not known.
     """
     if address.kind == "sqlite" and address.path is not None:
         from farm.sinks.sqlite import SqliteStore

@@ -1,10 +1,9 @@
 """An append-only log of lines or rows, each with a key, that survives a kill at any byte.
 
-What always holds once `append` has returned: the lines are on the disk, each key once. What always holds
-after opening: the file ends with a whole line, and everything in it is indexed. A file that somebody moves,
-removes or changes while it is open takes no more lines, since nobody would find them. Only what a crash can have
-left is ever cut off (a torn last line, zeros after a power cut); a file that holds something else is
-somebody's work and is refused.
+Invariants: once `append` has returned, the lines are on disk, each key once; after opening, the file ends with a
+complete line, and everything in it is indexed. A file that is moved, removed or changed while it is open takes no
+more lines, since nobody would find them. Only remains of a crash are ever cut off (a torn last line, zeros after a
+power cut); a file with any other content belongs to somebody and is refused.
 """
 
 import contextlib
@@ -21,11 +20,11 @@ from farm.sinks.frames import LINES, Framing
 from farm.sinks.log_index import Keys, LogIndex, write_all
 
 KeyOf = Callable[[bytes], bytes | None]
-"""Returns the key of a line; None where the line has none."""
+"""Returns the key of a line; None if the line has none."""
 
 
 class Revised(tuple[bytes, bytes]):
-    """Key and line of a later revision: it is appended though its key is there, and the line before goes later."""
+    """Key and line of a later revision: it is appended though its key exists, and the earlier line goes later."""
 
     __slots__ = ()
 
@@ -77,7 +76,7 @@ class AppendLog:
         self._header = header
         self._failure: str | None = None
         self.repeated: set[bytes] = set()
-        """The keys of lines that stand behind another line with their key: theirs replaces it."""
+        """The keys of lines that follow another line with the same key and replace it."""
         with contextlib.ExitStack() as opening:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -108,12 +107,12 @@ class AppendLog:
 
     @property
     def header_bytes(self) -> int:
-        """How large what stands before the first line is."""
+        """The bytes before the first line."""
         return len(self._header)
 
     @property
     def was_shortened(self) -> bool:
-        """Whether somebody has made the file shorter since it was written."""
+        """Whether the file has become shorter since it was written."""
         return self._index.is_beyond
 
     def cut_back(self, is_left_over: Callable[[bytes], bool]) -> list[bytes]:
@@ -142,7 +141,7 @@ class AppendLog:
         return keys
 
     def sync_index(self) -> None:
-        """Make the sidecar durable, where it outlives the log. Raises OSError."""
+        """Make the sidecar durable, if it outlives the log. Raises OSError."""
         self._index.sync()
 
     def append(self, entries: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
@@ -166,12 +165,12 @@ class AppendLog:
             end += len(line)
             ends.append((key, end))
         if os.fstat(self._fd).st_size != self._end:
-            # Not cut back: what somebody has added may be theirs.
+            # Not cut back: another program may have added lines.
             raise self._disturbed()
         try:
             write_all(self._fd, b"".join(fresh.values()))
             _sync(self._fd)
-            # Looked at last: what was confirmed must be where it is looked for.
+            # Checked last: confirmed lines must be in the file that readers open.
             if not self._is_in_place():
                 raise self._disturbed()
             self._index.append(ends)
@@ -186,7 +185,7 @@ class AppendLog:
         return list(fresh)
 
     def entries(self) -> Iterator[tuple[bytes, Callable[[], bytes]]]:
-        """Yield the key of each line, and what reads the line."""
+        """Yield the key of each line, and a function that reads the line."""
         start = len(self._header)
         for key, end in self._index.entries():
             yield key, partial(self._read, start, end)
@@ -206,7 +205,7 @@ class AppendLog:
         self._opened.close()
 
     def _lock(self) -> None:
-        """Be the only one to write: a second one would know nothing of the keys of the first."""
+        """Lock the file for writing: a second writer would not know the keys of the first."""
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -216,7 +215,7 @@ class AppendLog:
             ) from None
 
     def _is_in_place(self) -> bool:
-        """Whether the open file is the one that is found under the log's name."""
+        """Whether the open file still has the log's name."""
         try:
             return os.path.samestat(self.path.stat(), os.fstat(self._fd))
         except FileNotFoundError:
@@ -266,7 +265,7 @@ class AppendLog:
         return True
 
     def _index_tail(self, start: int, size: int) -> int:
-        """Index the lines that the sidecar lacks, and cut off what a crash has left; return the end."""
+        """Index the lines that the sidecar lacks, and cut off remains of a crash; return the end."""
         end = start
         pending: list[tuple[bytes, int]] = []
         with self.path.open("rb") as log:

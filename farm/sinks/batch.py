@@ -149,13 +149,13 @@ class BatchingWriter(Generic[Encoded]):
         sentence = self._hangs("the last records were", waited_s)
         if (self._callers or is_finishing) and self._failure is None:
             raise OutputUnwritable(sentence) from None
-        # Nobody has been told that they are written: the thread is left to the end of the process.
+        # They were not confirmed as written: the thread is left to the end of the process.
         log.warning("%s; pages that were not acknowledged are visited again", sentence)
 
     async def _has_ended(self, within_s: float) -> bool:
         """Wait for the thread's end, and raise what it ended by; return False where that takes longer."""
         ended = asyncio.wrap_future(self._finished)
-        # What it ends by later is told by nobody, and asyncio need not complain of that.
+        # A later error of the thread is not awaited, and asyncio need not report that.
         ended.add_done_callback(lambda late: late.cancelled() or late.exception())
         try:
             async with asyncio.timeout(within_s):
@@ -180,7 +180,7 @@ class BatchingWriter(Generic[Encoded]):
             self._busy_since = None
             self._close_patiently()
         except OutputUnwritable as error:
-            # Whoever commits was told of an earlier failure; of one at the end only `close` can tell.
+            # Commits raise an earlier failure; only `close` can raise one at the end.
             if self._failure is None:
                 self._finished.set_exception(error)
         finally:
@@ -285,7 +285,7 @@ class BatchingWriter(Generic[Encoded]):
             else:
                 group[0][1].set_exception(error)
         else:
-            # Before anybody goes on: nobody waits for this store any more.
+            # Before any caller continues: no batch waits for this store any more.
             self._busy_since = None
             for _, durable in group:
                 durable.set_result(None)

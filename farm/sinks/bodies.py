@@ -1,7 +1,7 @@
-"""HTML that is kept beside the records, once by its content: `bodies/ab/SHA256.html.zst`, `.gz` without Zstandard.
+"""HTML in files beside the records, once by content: `bodies/ab/SHA256.html.zst`, `.gz` without Zstandard.
 
-A file is named by the SHA-256 of its HTML in UTF-8, so that whoever finds one of this name need not write it
-again. It is written whole or not at all, and durable before the first record that names it.
+A file is named by the SHA-256 of its HTML in UTF-8, so that an existing file need not be written
+again. It is written completely or not at all, and durable before the first record that names it.
 """
 
 import re
@@ -19,7 +19,7 @@ _PATH = re.compile(rf"{FOLDERS['html']}/[0-9a-f]{{2}}/([0-9a-f]{{64}})\.html\.(?
 
 
 def body_path(html: str) -> str:
-    """Return the path in the output folder of what has this HTML."""
+    """Return the path in the output folder of the file with this HTML."""
     digest = sha256(_encoded(html)).hexdigest()
     return f"{FOLDERS['html']}/{digest[:2]}/{digest}.html.{_suffix()}"
 
@@ -42,7 +42,7 @@ def write_body(folder: Path, files: Files, path: str, html: str) -> None:
 def read_body(folder: Path, path: str) -> str:
     """Return the HTML of a record from the output folder.
 
-    Raises UsageError where the path is not that of a body, or the file is missing or holds something else.
+    Raises UsageError if the path is not that of a body, or the file is missing or holds something else.
     """
     found = _PATH.fullmatch(path)
     try:
@@ -73,7 +73,7 @@ def _encoded(html: str) -> bytes:
 
 @cache
 def _suffix() -> str:
-    """Return how this Python packs: Zstandard is a tenth of gzip's work, and is there from 3.14 on."""
+    """Return the compression of this Python: Zstandard costs a tenth of gzip, and is available from 3.14 on."""
     try:
         ZstdFraming()
     except ImportError:

@@ -1,7 +1,7 @@
-"""Entries that a later revision has replaced, taken out of a log that is closed.
+"""Removal of entries that a later revision has replaced from a closed log.
 
-The log is written anew beside itself and put in its place as a whole, then its sidecar. A kill between the two
-leaves a sidecar that does not fit its log, which is made anew when the log is opened.
+The log is rewritten beside itself and replaced as a whole, then its sidecar. A kill between the two leaves a
+sidecar that does not fit its log; it is rebuilt when the log is opened.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,17 +13,16 @@ from farm.sinks.append_log import AppendLog
 from farm.sinks.log_index import LogIndex
 
 Stale = Callable[[Sequence[AppendLog]], Sequence[AbstractSet[int]]]
-"""Returns of logs, the oldest first, which of their entries were replaced, by number."""
+"""Returns for logs, the oldest first, the numbers of their replaced entries."""
 
 AT_END_BYTES = 4 * 2**30
-"""A log that is larger is not written anew when a run ends: it takes too long. The next run does it, or an
-export."""
+"""A larger log is not rewritten when a run ends, since that takes too long; the next run or an export does it."""
 _COPY_BYTES = 1 << 20
 _PENDING = 10_000
 
 
 def replaced_pages(keys: AbstractSet[bytes]) -> Stale:
-    """Return what finds the entries of these keys behind which another one stands."""
+    """Return the function that finds the entries with these keys that a later one replaces."""
 
     def stale(logs: Sequence[AppendLog]) -> list[set[int]]:
         found: list[set[int]] = [set() for _ in logs]
@@ -40,10 +39,10 @@ def replaced_pages(keys: AbstractSet[bytes]) -> Stale:
 
 
 def replaced_items(pages: AbstractSet[bytes], id_of: Callable[[bytes], bytes | None]) -> Stale:
-    """Return what finds the items of these pages that are not of their last revision.
+    """Return the function that finds the items of these pages that do not belong to their last revision.
 
-    The items of a revision follow each other and are counted from 1; one that has none leaves an entry with the
-    number 0, which goes too.
+    The items of a revision are consecutive and are counted from 1; a revision without items has an entry with the
+    number 0, which is removed too.
     """
 
     def stale(logs: Sequence[AppendLog]) -> list[set[int]]:
@@ -69,7 +68,7 @@ def replaced_items(pages: AbstractSet[bytes], id_of: Callable[[bytes], bytes | N
 
 
 def compact(logs: Sequence[AppendLog], stale: Stale) -> int:
-    """Close the logs, and write those anew that have stale entries; return how many these were. Raises OSError."""
+    """Close the logs, and rewrite those with stale entries; return the number of these entries. Raises OSError."""
     found = stale(logs)
     for log in logs:
         log.close()
@@ -82,7 +81,7 @@ def compact(logs: Sequence[AppendLog], stale: Stale) -> int:
 def take_out(path: Path, index_path: Path, header_bytes: int, numbers: AbstractSet[int]) -> None:
     """Write the log without the entries of these numbers, and its sidecar.
 
-    Raises OSError; the log is as it was then.
+    Raises OSError; the log is then unchanged.
     """
     index = LogIndex(index_path)
     try:
@@ -100,7 +99,7 @@ def take_out(path: Path, index_path: Path, header_bytes: int, numbers: AbstractS
 
 
 def _kept(index: LogIndex, header_bytes: int, numbers: AbstractSet[int]) -> Iterator[tuple[int, int]]:
-    """Yield the parts of the log that stay, from where to where, as long as they are."""
+    """Yield the start and the end of each part of the log that stays."""
     since = end = header_bytes
     for number, (_, entry_end) in enumerate(index.entries()):
         if number in numbers:
@@ -113,7 +112,7 @@ def _kept(index: LogIndex, header_bytes: int, numbers: AbstractSet[int]) -> Iter
 
 
 def _renumber(index: LogIndex, header_bytes: int, numbers: AbstractSet[int]) -> None:
-    """Write the sidecar of what stays. It is read to its end before: there are as many entries as in the log."""
+    """Write the sidecar of the rest. It was read to its end before, and has as many entries as the log."""
     kept: list[tuple[bytes, int]] = []
     start = header_bytes
     gone = 0

@@ -1,7 +1,7 @@
 """The CSV store: a row a record under a header, by RFC 4180 with newlines of one character.
 
-What is null is an empty field, an empty text is `""`. The columns are those of the header: a file that an earlier
-farm has begun keeps its own.
+Null is an empty field, an empty text is `""`. The columns are those of the header: a file from an earlier version
+keeps its columns.
 """
 
 import os
@@ -26,11 +26,11 @@ _ID = re.compile(rb"([0-9a-f]{32}),")
 _ITEM_ID = re.compile(rb"([0-9a-f]{32}-[0-9]{1,9}),")
 _LONGEST_HEADER = 1 << 16
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for the beginning of a formula."""
+"""Characters at which formulas of a spreadsheet begin."""
 
 
 class CsvStore(LogStore):
-    """The rows of the file at `path`; with `escape_formulas` a quote stands before what looks like a formula."""
+    """The rows of the file at `path`; `escape_formulas` puts a quote before texts that look like formulas."""
 
     kind = "csv"
 
@@ -42,7 +42,7 @@ class CsvStore(LogStore):
         self._take_columns(tuple(_PLACES))
 
     def open(self) -> None:
-        """Open the file with the columns that it has. Raises `OutputUnwritable` where it is not the farm's."""
+        """Open the file with the columns that it has. Raises `OutputUnwritable` if it is not the farm's."""
         line = _header_of(self._path)
         names = tuple(line.decode("utf-8", "replace").rstrip("\n").split(","))
         if line.endswith(b"\n") and names[0] == "id" and set(names) <= _PLACES.keys():
@@ -88,7 +88,7 @@ class CsvItems(ItemLog):
         self.header = (",".join(self._names) + "\n").encode()
 
     def open(self) -> None:
-        """Open the file. Raises `OutputUnwritable`, also where its items have other fields."""
+        """Open the file. Raises `OutputUnwritable`, also if its items have other fields."""
         found = _header_of(self._path)
         if found.startswith(b"_id,") and found.endswith(b"\n") and found != self.header:
             raise OutputUnwritable(
@@ -114,7 +114,7 @@ class CsvItems(ItemLog):
 
 
 def _header_of(path: Path) -> bytes:
-    """Return the first line of a file, empty where there is none. Raises `OutputUnwritable`."""
+    """Return the first line of a file, empty if there is none. Raises `OutputUnwritable`."""
     try:
         # Opening a pipe would wait for its writer.
         with os.fdopen(opened(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
@@ -128,7 +128,7 @@ def _header_of(path: Path) -> bytes:
 
 
 def csv_row(cells: Iterable[str | int | float | bool | None], *, texts: Container[int] = ()) -> bytes:
-    """Return values as a row; texts in these places that begin as formulas do get a quote before."""
+    """Return values as a row; texts in these places that look like formulas are prefixed by a quote."""
     shown = (_cell(value, escapes_formulas=place in texts) for place, value in enumerate(cells))
     return (",".join(shown) + "\n").encode()
 
@@ -146,5 +146,5 @@ def _cell(value: str | float | bool | None, *, escapes_formulas: bool) -> str:
 
 
 def _needs_quotes(value: str) -> bool:
-    """Return whether a reader could take the value for something else; a pattern would take 50 ms a megabyte."""
+    """Return whether the value must be quoted; a pattern would take 50 ms a megabyte."""
     return any(char in value for char in '",\r\n') or value[0].isspace() or value[-1].isspace()

@@ -1,4 +1,4 @@
-"""Files that records name: written whole or not at all, and durable before their record.
+"""Files that records name: written completely or not at all, and durable before their record.
 
 A file is written as a draft in a folder of its own and renamed; drafts that a crash leaves are removed at the next
 start. A page that is visited again has the same file names, so that a repetition is harmless.
@@ -24,7 +24,7 @@ class Files:
         self._drafts = private / DRAFTS
         self._number = 0
         self.written_bytes = 0
-        """How much was written since the start."""
+        """How many bytes were written since the start."""
         shutil.rmtree(self._drafts, ignore_errors=True)
 
     def write(self, path: str, content: bytes) -> None:

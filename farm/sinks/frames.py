@@ -1,6 +1,6 @@
-"""How entries follow one another in a file: as lines, rows of CSV, gzip members or frames of Zstandard.
+"""The framing of entries in a file: lines, rows of CSV, gzip members or frames of Zstandard.
 
-Each entry is decoded alone, so that a file which was cut anywhere is whole up to its last good entry.
+Each entry is decoded alone, so that a file that was cut anywhere is valid up to its last complete entry.
 """
 
 import zlib
@@ -9,20 +9,20 @@ from typing import BinaryIO, Protocol
 
 _CHUNK_BYTES = 1 << 14
 _MOST_BYTES = 1 << 30
-"""Of an entry when it is unpacked: none is so large, and a few bytes of another file may unpack to anything."""
+"""The most bytes of a decompressed entry: none is so large, but a few bytes of another file could be."""
 _GZIP_LEVEL = 6
 _ZSTD_LEVEL = 3
 
 
 class Framing(Protocol):
-    """A way to put entries, texts that end with a newline, into a file one after the other."""
+    """A format of entries, texts that end with a newline, one after the other in a file."""
 
     def pack(self, entry: bytes) -> bytes:
-        """Return the entry as it stands in the file."""
+        """Return the entry in its form in the file."""
         ...
 
     def unpack(self, frame: bytes) -> bytes | None:
-        """Return the entry of one frame; None where the bytes are not exactly one frame."""
+        """Return the entry of one frame; None if the bytes are not exactly one frame."""
         ...
 
     def whole(self, file: BinaryIO) -> Iterator[tuple[bytes, int]]:
@@ -30,7 +30,7 @@ class Framing(Protocol):
         ...
 
     def may_be_torn(self, rest: bytes, at: int) -> bool:
-        """Return whether a crash can have left an incomplete frame there that begins with these bytes."""
+        """Return whether these bytes may be the beginning of a frame that a crash left incomplete."""
         ...
 
 
@@ -42,7 +42,7 @@ class LineFraming:
         return entry
 
     def unpack(self, frame: bytes) -> bytes | None:
-        """Return the line; None where the bytes are not exactly one."""
+        """Return the line; None if the bytes are not exactly one."""
         return frame if frame.endswith(b"\n") and frame.count(b"\n") == 1 else None
 
     def whole(self, file: BinaryIO) -> Iterator[tuple[bytes, int]]:
@@ -65,7 +65,7 @@ class CsvFraming:
         return entry
 
     def unpack(self, frame: bytes) -> bytes | None:
-        """Return the row; None where the bytes end in the middle of one."""
+        """Return the row; None if the bytes end in the middle of one."""
         return frame if frame.endswith(b"\n") and frame.count(b'"') % 2 == 0 else None
 
     def whole(self, file: BinaryIO) -> Iterator[tuple[bytes, int]]:
@@ -88,7 +88,7 @@ class CsvFraming:
 
 
 class _Decoder(Protocol):
-    """What unpacks one frame, as the standard library has it."""
+    """A decompressor of one frame, like those of the standard library."""
 
     @property
     def eof(self) -> bool: ...
@@ -109,7 +109,7 @@ class GzipFraming:
         return encoder.compress(entry) + encoder.flush()
 
     def unpack(self, frame: bytes) -> bytes | None:
-        """Return the entry of a member; None where the bytes are not exactly one."""
+        """Return the entry of a member; None if the bytes are not exactly one."""
         decoder = self._decoder()
         try:
             entry = decoder.decompress(frame, _MOST_BYTES)
@@ -146,7 +146,7 @@ class GzipFraming:
 
 
 class ZstdFraming(GzipFraming):
-    """An entry is a frame of Zstandard with a checksum. Raises ImportError where the library is not there."""
+    """An entry is a frame of Zstandard with a checksum. Raises ImportError without the library."""
 
     _magic = b"\x28\xb5\x2f\xfd"
 
@@ -176,7 +176,7 @@ LINES = LineFraming()
 
 
 def framing_of(name: str) -> Framing:
-    """Return how a file of this name has its lines: packed by `.gz` or `.zst`, else as they are."""
+    """Return the framing for a file name: compressed for `.gz` or `.zst`, else plain lines."""
     if name.endswith(".gz"):
         return GzipFraming()
     return ZstdFraming() if name.endswith(".zst") else LINES

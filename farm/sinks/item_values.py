@@ -54,7 +54,7 @@ def rows_of_items(record: Record) -> Sequence[Mapping[str, Any]] | None:
 
 
 def check_columns(names: Iterable[str]) -> None:
-    """Raise `RenderError` where a table would have more columns than `MOST_COLUMNS`."""
+    """Raise `RenderError` if a table would have more columns than `MOST_COLUMNS`."""
     count = len({*names})
     if count > MOST_COLUMNS:
         raise _corrupt(f"its items would need {count:,} columns; at most {MOST_COLUMNS:,} are possible")
@@ -78,7 +78,7 @@ def typed_items(
 ) -> list[dict[str, Any]]:
     """Return items with values of the declared types, or with all fields as JSON where none are declared.
 
-    Raises `RenderError` where a value has another type.
+    Raises `RenderError` if a value has another type.
     """
     typed = []
     for item in items or ():

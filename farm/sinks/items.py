@@ -1,9 +1,9 @@
-"""Items beside their pages, in files: one of them beside the file of pages.
+"""Items in a file beside the file of their pages.
 
-The items of a page are durable before its record is: a page that a file has is never written again, and then its
-items are there too. What a kill leaves between the two is dropped when the files are opened again, so that a page
-has the items of one rendering. In a database both are one transaction, and the items of a page are replaced as a
-whole.
+The items of a page are durable before its record is: a page in the file is never written again, and its items are
+in their file. Items that a kill left without their page are dropped when the files are opened again, so that a
+page has the items of one rendering. In a database both are one transaction, and the items of a page are replaced
+as a whole.
 """
 
 import logging
@@ -25,7 +25,7 @@ log = logging.getLogger("farm.sinks")
 _ID = re.compile(rb'\{"_id":"([0-9a-f]{32}-[0-9]{1,9})"')
 _PAGE_DIGITS = 32
 _MOST_LEFT = 1_000
-"""Pages whose items a killed run can have left: a group of the writer has fewer."""
+"""How many pages' items a killed run can have left: a group of the writer has fewer pages."""
 _Entries = Sequence[tuple[bytes, bytes]]
 _Encoded = tuple[_Entries, Sequence[tuple[bytes, _Entries]]]
 """The entries of pages, and those of the items of each page by its key."""
@@ -38,11 +38,11 @@ class ItemLog(LogFile):
 
     @abstractmethod
     def item_entry(self, item: Mapping[str, Any]) -> bytes:
-        """Return an item as it is written. Raises `RenderError`."""
+        """Return an item in its written form. Raises `RenderError`."""
 
     @abstractmethod
     def item_id(self, entry: bytes) -> bytes | None:
-        """Return the `_id` of what is written; None where it has none."""
+        """Return the `_id` of a written item; None if it has none."""
 
     def entry_key(self, entry: bytes) -> bytes | None:
         """Return the key of an entry."""
@@ -52,7 +52,7 @@ class ItemLog(LogFile):
     def entries(self, record: Record) -> _Entries:
         """Return the entries of a record's items with their keys. Raises `RenderError`.
 
-        Those of a later revision replace what is there; where it has none, one with the number 0 does.
+        Those of a later revision replace the existing ones; without items, an entry with the number 0 does.
         """
         is_revised = bool(record.fields.get("revision"))
         items = record.items or ([{"_id": f"{record.id}-0"}] if is_revised and self.exists else ())
@@ -60,7 +60,7 @@ class ItemLog(LogFile):
         return [*map(Revised, entries)] if is_revised else entries
 
     def page_of(self, entry: bytes) -> bytes:
-        """Return the key of the page that an entry is of."""
+        """Return the key of an entry's page."""
         return bytes.fromhex((self.item_id(entry) or b"")[:_PAGE_DIGITS].decode())
 
 
@@ -104,7 +104,7 @@ class LogWithItems:
     def open(self) -> None:
         """Open the file of pages, and repair that of items. Raises `OutputUnwritable`.
 
-        What a killed run has replaced and not taken out is taken out.
+        Entries that a killed run replaced but did not remove are removed.
         """
         self._open()
         if self._pages.repeated:
@@ -123,9 +123,9 @@ class LogWithItems:
             raise
 
     def _compact(self) -> None:
-        """Take out what was replaced.
+        """Remove replaced entries.
 
-        The items go first: as long as the pages are there twice, it is known which they are.
+        The items are removed first: they are known as long as the pages are there twice.
         """
         pages = self._pages.repeated
         try:
@@ -165,7 +165,7 @@ class LogWithItems:
         self._items.cut_back(is_left)
 
     def encode(self, batch: Batch) -> tuple[_Encoded, int]:
-        """Return the entries of a batch, and their bytes. Raises `RenderError` for what cannot be written."""
+        """Return the entries of a batch, and their bytes. Raises `RenderError` for one that cannot be written."""
         pages, size_bytes = self._pages.encode(batch)
         items = []
         for (key, _), record in zip(pages, batch.records, strict=True):
@@ -191,7 +191,7 @@ class LogWithItems:
         self._pages.write([pages for pages, _ in group])
 
     def close(self) -> None:
-        """Close the files once what was replaced is taken out; of large ones the next run does that."""
+        """Remove replaced entries, and close the files; in large ones the next run removes them."""
         if self._pages.repeated:
             if max(self._pages.size_bytes, self._items.size_bytes) <= AT_END_BYTES:
                 self._compact()

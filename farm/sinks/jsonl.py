@@ -75,7 +75,7 @@ class JsonlFormat:
         return b""
 
     def ids(self, segment: Path) -> Iterable[bytes]:
-        """Return the ids in a file. Raises ValueError where a line has none."""
+        """Return the ids in a file. Raises ValueError if a line has none."""
         try:
             with gzip.open(segment) as lines:
                 for line in lines:
@@ -88,7 +88,7 @@ class JsonlFormat:
 
 
 def line_key(line: bytes) -> bytes | None:
-    """Return the id of a record's line as bytes, None where it is not a record."""
+    """Return the id of a record's line as bytes, None if it is not a record."""
     # The id comes first in a record, so that rebuilding an index need not parse whole pages.
     found = _ID.match(line)
     if found:

@@ -26,9 +26,9 @@ _NUMBER = re.compile(r"-(\d{6,9})")
 
 
 class LogFile(ABC):
-    """The entries of the file at `path`; what is known of it beside them is in `private`.
+    """The entries of the file at `path`; its sidecars are in `private`.
 
-    What the key of an entry is says `entry_key` of a subclass.
+    `entry_key` of a subclass returns the key of an entry.
     """
 
     kind = ""
@@ -90,7 +90,7 @@ class LogFile(ABC):
 
     @abstractmethod
     def entry_key(self, entry: bytes) -> bytes | None:
-        """Return the key of what is written; None where the farm has not written it."""
+        """Return the key of a written entry; None if the farm has not written it."""
 
     def clear(self) -> None:
         """Remove the files of a crawl that is started anew. Raises `OutputUnwritable`."""
@@ -100,7 +100,7 @@ class LogFile(ABC):
             remove(path)
 
     def open(self) -> None:
-        """Open the file, and repair what a crash has left there. Raises `OutputUnwritable`."""
+        """Open the file, and repair it after a crash. Raises `OutputUnwritable`."""
         self._keys, self._finished_lines, self._repeated = AllKeys(), 0, set()
         for number in self._numbers():
             self._finished_lines += self._take_finished(number)
@@ -117,17 +117,17 @@ class LogFile(ABC):
 
     @property
     def repeated(self) -> AbstractSet[bytes]:
-        """The keys of entries behind which a later revision stands."""
+        """The keys of entries that a later revision replaces."""
         return self._repeated | (self._log.repeated if self._log is not None else set())
 
     @property
     def size_bytes(self) -> int:
-        """How large the files are that are there."""
+        """The bytes of the existing files."""
         paths = [self._path, *map(self._file_of, self._numbers())]
         return sum(path.stat().st_size for path in paths if path.exists())
 
     def compact(self, stale: Stale) -> None:
-        """Close the files, and take out what was replaced. Raises OSError, and `OutputUnwritable`."""
+        """Close the files, and remove replaced entries. Raises OSError, and `OutputUnwritable`."""
         if self._log is not None:
             finished = [number for number in self._numbers() if self._file_of(number).exists()]
             logs = [*map(self._opened, finished), self._log]
@@ -140,7 +140,7 @@ class LogFile(ABC):
             self._log.close()
 
     def _rotate(self, log: AppendLog) -> None:
-        """Give the file its number, and begin another. A crash between leaves a sidecar that is made anew."""
+        """Rename the file to its number, and start another. After a crash in between the sidecar is rebuilt."""
         log.close()
         number = max(self._numbers(), default=0) + 1
         try:
@@ -168,7 +168,7 @@ class LogFile(ABC):
         )
 
     def _take_finished(self, number: int) -> int:
-        """Take in the ids of a finished file, or of its sidecar where it was moved away; return how many."""
+        """Load the ids of a finished file, or of its sidecar if the file was moved away; return how many."""
         if self._file_of(number).exists():
             log = self._opened(number)
             log.close()
@@ -189,7 +189,7 @@ class LogFile(ABC):
 
     def _numbers(self) -> list[int]:
         """Return the numbers of the finished files, in order, those that were moved away included."""
-        # Without rotation a file of such a name is somebody else's, unless there is a sidecar from before.
+        # Without rotation a file with such a name is not the farm's, unless it has a sidecar.
         patterns = (self._index_path, self._path) if self._rotate_bytes else (self._index_path,)
         names = [
             (pattern, name)
@@ -213,11 +213,11 @@ class LogFile(ABC):
 
 
 class LogStore(LogFile):
-    """Such a file with an entry a record, which `entry` of a subclass makes."""
+    """A log file with an entry for each record, which `entry` of a subclass returns."""
 
     @abstractmethod
     def entry(self, record: Record) -> bytes:
-        """Return a record as it is written. Raises `ValueError` or `RenderError` where it cannot be."""
+        """Return a record in its written form. Raises `ValueError` or `RenderError` if it cannot be written."""
 
     def encode(self, batch: Batch) -> tuple[Sequence[tuple[bytes, bytes]], int]:
         """Return the entries of a batch with their keys, and their bytes.
@@ -254,7 +254,7 @@ def _key(record: Record) -> bytes:
 
 
 def name_parts(name: str) -> tuple[str, str]:
-    """Return a file's name before and after the place of its number: `pages` and `.jsonl.gz`."""
+    """Return the parts of a file's name before and after its number: `pages` and `.jsonl.gz`."""
     found = _SUFFIXES.search(name)
     suffix = found[0] if found is not None else ""
     return name[: len(name) - len(suffix)], suffix

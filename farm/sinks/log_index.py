@@ -1,4 +1,4 @@
-"""Which lines a log has: the keys in memory, and a sidecar file of keys and ends.
+"""The index of a log: its keys in memory, and a sidecar file of keys and ends of lines.
 
 With the sidecar a log of 50 GB reopens without being read. The sidecar is never trusted further than it can be
 checked, and never synced: it is written after the lines are durable, and what a crash takes from it is read back
@@ -22,7 +22,7 @@ _CHUNK = _ENTRY.size * 65_536
 class LogIndex:
     """An append-only file of (key, end) entries; `length` counts them.
 
-    `is_beyond` says that `cut_to` has met an entry beyond the log's end: somebody has made the log shorter.
+    `is_beyond` says that `cut_to` found an entry beyond the log's end: the log has become shorter.
     """
 
     def __init__(self, path: Path) -> None:
@@ -95,7 +95,7 @@ class LogIndex:
         self.length = 0
 
     def sync(self) -> None:
-        """Put the entries on the disk. Raises OSError."""
+        """Sync the entries to disk. Raises OSError."""
         os.fsync(self._fd)
 
     def close(self) -> None:

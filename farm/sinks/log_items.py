@@ -1,7 +1,7 @@
-"""The items of a page in its entry of a segment's log, so that both are durable at once.
+"""The items of a page in its entry of a segment's log, so that both become durable together.
 
-An entry is an object of JSON on a line; its items are its last two keys, the second of which says how long the
-first one is: what the page itself has in it cannot be taken for them.
+An entry is a JSON object on a line; its last two keys have the items and the length of their text, so that no
+content of the page itself can be mistaken for them.
 """
 
 import re

@@ -103,7 +103,7 @@ class ObjectPlace:
     def names(self, stem: str) -> Iterable[str]:
         """Return the names of the objects with this stem, and prove at first that others can be added.
 
-        Raises UsageError where the store refuses that, and `StoreAway`.
+        Raises UsageError if the store refuses that, and `StoreAway`.
         """
         with self._translated():
             found: list[str] = self._call("find", self._root, prefix=stem)

@@ -1,4 +1,4 @@
-"""The sink of a run: the output folder, and one store of records or several.
+"""The sink of a run: the output folder, and one or several stores of records.
 
 `skipped.jsonl` and the files that records name are in the output folder, whatever the stores are. They are written
 in the first store's thread, in the same group. A commit returns when every store has it. `skipped.jsonl` has a URL
@@ -33,14 +33,14 @@ from farm.sinks.snapshots import SnapshotFolder
 from farm.sinks.store import AgingStore, Store
 
 PRIVATE_FOLDER = ".farm"
-"""Where the sidecars are, inside the output folder."""
+"""The folder of the sidecars, in the output folder."""
 
 AWAY_AFTER_S = 5.0
-"""A store that is busy with one group for so long is said to be away."""
+"""A store that is busy with one group for this long is reported as unavailable."""
 CLOSING_S = 30.0
-"""Of this, files of many records may need some seconds."""
+"""The deadline of closing; files of many records may need a few seconds of it."""
 UPLOADING_S = 120.0
-"""The same where these go to another machine; what is not there by then is written by the next run."""
+"""The same for stores on another machine; the next run writes what is not there by then."""
 _REMEMBERED_SKIPS = 1_000_000
 
 # The first byte of a skip's key is its reason, so that the sidecar alone has the counts by reason. The numbers are
@@ -174,9 +174,9 @@ class RecordSink:
         """Return the sink of the output folder and these stores, open; `fresh` empties what is the crawl's own.
 
         `node` is in the names of files in a folder that several nodes share. `item_columns` are the fields that
-        items can have; None where that is not known.
+        items can have; None if that is not known.
 
-        Opening repairs what a crash has left. Raises `OutputUnwritable` where a store cannot be written to.
+        Opening repairs what a crash has left. Raises `OutputUnwritable` if a store cannot be written to.
         """
         stores = [
             store_of(address, folder, folder / PRIVATE_FOLDER, node, item_columns) for address in addresses
@@ -230,7 +230,7 @@ class RecordSink:
             raise failures[0]
 
     async def watch(self, emit: Emit, clock: Clock, away_after_s: float = AWAY_AFTER_S) -> None:
-        """Emit `SinkAway` when a store takes longer than `away_after_s`, and `SinkBack` when that is over.
+        """Emit `SinkAway` when a store takes longer than `away_after_s`, and `SinkBack` when it has finished.
 
         Never returns.
         """
@@ -263,7 +263,7 @@ class RecordSink:
 
 
 def clear_output(folder: Path, addresses: Sequence[SinkAddress]) -> None:
-    """Remove what runs have written to an output folder and to these sinks. Raises `OutputUnwritable`."""
+    """Remove the files of runs from an output folder and from these sinks. Raises `OutputUnwritable`."""
     for address in addresses:
         store_of(address, folder, folder / PRIVATE_FOLDER).clear()
     _clear_folder(folder)

@@ -1,4 +1,4 @@
-"""Which crawls have their output folders below a folder, by what their last runs have left there."""
+"""The output folders of crawls below a folder, and the state that their last runs left."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -14,17 +14,17 @@ from farm.model.errors import UsageError
 from farm.resources.files import folder_bytes, is_locked
 
 DEEPEST = 4
-"""How many folders below the given one are looked into."""
+"""How many folders below the given one are searched."""
 MOST_FOLDERS = 20_000
 _SUMMARY_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class OutputFolder:
-    """The output folder of a crawl; what is not known is empty or None.
+    """The output folder of a crawl; unknown values are empty or None.
 
-    `state` is `running` while a run holds the folder, `interrupted` where no run has left a summary, else the exit
-    reason of the last one; `ledger` is what that one counted.
+    `state` is `running` while a run holds the folder, `interrupted` without a summary, else the exit reason of the
+    last run; `ledger` is that of the last run.
     """
 
     crawl: str
@@ -38,7 +38,7 @@ class OutputFolder:
 def output_folders(folders: Sequence[str], private: str) -> list[OutputFolder]:
     """Return the output folders in these, by path: those that have a folder named `private`.
 
-    Raises UsageError for what is no folder, or has too many folders in it.
+    Raises UsageError for a path that is not a folder, or contains too many folders.
     """
     found: set[Path] = set()
     for text in folders:
@@ -49,7 +49,7 @@ def output_folders(folders: Sequence[str], private: str) -> list[OutputFolder]:
 
 
 def _found(top: Path, private: str) -> Iterator[Path]:
-    """Yield the output folders; what lies in one is its own and not looked into."""
+    """Yield the output folders; folders inside an output folder are not searched."""
     for looked_at, (text, names, _) in enumerate(os.walk(top)):
         if looked_at == MOST_FOLDERS:
             raise UsageError(

@@ -106,7 +106,7 @@ class ParquetFormat:
         return b""
 
     def ids(self, segment: Path) -> Iterable[bytes]:
-        """Return the ids of a file. Raises ValueError where it has none."""
+        """Return the ids of a file. Raises ValueError if it has none."""
         with pq.ParquetFile(segment) as file:
             if "id" not in file.schema_arrow.names:
                 raise ValueError("it has no column id")

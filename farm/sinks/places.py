@@ -1,6 +1,6 @@
 """Where segments are kept: a folder of this machine; `object_store` has the other place.
 
-What always holds: a segment is there whole or not at all.
+Invariants: a segment is there whole or not at all.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ class SegmentPlace(Protocol):
     def names(self, stem: str) -> Iterable[str]:
         """Return the names of what is there, those with this stem at least.
 
-        Raises OSError, `OutputUnwritable` and its `StoreAway`; UsageError where it can never be written to.
+        Raises OSError, `OutputUnwritable` and its `StoreAway`; UsageError if it can never be written to.
         """
         ...
 

@@ -1,11 +1,11 @@
 """The PostgreSQL store: a table `pages`, a row a record, the id its primary key.
 
 A group is one transaction: copied into a temporary table and from there into `pages`, where a row whose id comes
-again is replaced, unless the one that is there is of a later revision; its items are replaced with it. A group
-that fails half-way is repeated as a whole. What always holds: no message has the password.
+again is replaced, unless the existing one is of a later revision; its items are replaced with it. A group
+that fails half-way is repeated as a whole. Invariants: no message contains the password.
 
 The temporary table and the settings are the connection's, made once. Behind a pooler that gives each transaction
-another connection they are not there; then each transaction makes them for itself, and leaves nothing behind.
+another connection they do not persist; then each transaction creates them for itself, and leaves nothing behind.
 """
 
 import re
@@ -30,7 +30,7 @@ _Encoded = tuple[Sequence[Row], Sequence[PageItems]]
 """The rows of pages, and their items."""
 _STATEMENT_S = 60
 ANSWER_S = 75.0
-"""After that the server has not even ended a statement that takes too long."""
+"""How long an answer may take; the server itself ends statements earlier."""
 _SILENT = "no answer in time"
 _LOCK_S = 10
 _DEFAULTS: dict[str, Any] = {
@@ -42,7 +42,7 @@ _DEFAULTS: dict[str, Any] = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
 }
-"""Parameters of a connection where the URL does not have them."""
+"""Parameters of a connection that the URL may override."""
 _TEXT_CHARS = 300
 _PORTS = range(1, 1 << 16)
 
@@ -53,16 +53,16 @@ _TYPES: dict[str, tuple[LiteralString, ...]] = {
     "integer": ("bigint", "numeric"),
     "boolean": ("boolean",),
 }
-"""Type of a column -> the type that it is made with, and others that hold its values."""
+"""Type of a column -> the type of a new column, and other types that can hold its values."""
 _FINAL = re.compile(
     r"authentication failed|no password supplied|does not exist|no pg_hba\.conf entry|not permitted|"
     r"certificate|does not support SSL|server does not support"
 )
-"""Why a server refuses a connection for good; it has no code for that, and says it in its own language maybe."""
+"""Reasons for which a server refuses a connection permanently; there is no code for them."""
 _PAGE_FAULTS = ("22", "54")
 """Classes of errors that a value causes: data exceptions, limits of the program."""
 _AWAY = ("08", "40", "53", "55", "57", "58", "25006", "XX")
-"""Classes of errors, and one error (read-only), that may be over later."""
+"""Classes of errors, and one error (read-only), that may be temporary."""
 
 _NAMES = sql.SQL(", ").join(sql.Identifier(column.name) for column in COLUMNS)
 _REPLACED = sql.SQL(", ").join(
@@ -87,7 +87,7 @@ _POOLED = (
     psycopg.errors.InvalidSqlStatementName,
     psycopg.errors.DuplicatePreparedStatement,
 )
-"""What shows that transactions have different connections; they have no code of their own."""
+"""Errors that show that transactions have different connections; they have no code of their own."""
 _FOUND = (
     "SELECT attname, format_type(atttypid, NULL) FROM pg_attribute "
     "WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
@@ -95,7 +95,7 @@ _FOUND = (
 
 
 def is_address(url: SecretUrl) -> bool:
-    """Return whether the URL is one by which a server could be reached."""
+    """Return whether the URL can be the address of a server."""
     try:
         given = psycopg.conninfo.conninfo_to_dict(url.reveal())
     except psycopg.ProgrammingError:
@@ -118,7 +118,7 @@ class _TimelyConnection(psycopg.Connection[tuple[Any, ...]]):
 
 
 def _in_time(gen: PQGen[RV]) -> PQGen[RV]:
-    """Go on with what waits for a server, as psycopg does; raises OperationalError at the deadline."""
+    """Drive a psycopg generator that waits for a server; raises OperationalError at the deadline."""
     until = monotonic() + ANSWER_S
     try:
         state = next(gen)
@@ -142,7 +142,7 @@ class _Database:
         self._conninfo = psycopg.conninfo.make_conninfo("", **(_DEFAULTS | given))
 
     def _words(self, error: psycopg.Error) -> str:
-        """Return what the server or the library says, on one line, without the password."""
+        """Return the message of the server or the library, on one line, without the password."""
         text = error.diag.message_primary or str(error).strip() or type(error).__name__
         # Where a connection fails, the reason comes after this, for each address of the host; one says enough.
         text = (text.rpartition("failed: ")[2] or text).splitlines()[0].strip()[:_TEXT_CHARS]
@@ -207,10 +207,10 @@ class PostgresStore(_Database):
         self._is_pooled = False
 
     def clear(self) -> None:
-        """Leave the table as it is: it may have the records of other crawls, and ids that come again replace."""
+        """Do nothing: the table may have the records of other crawls, and repeated ids replace their rows."""
 
     def open(self) -> None:
-        """Connect and complete the table. Raises `OutputUnwritable`, `StoreAway` where trying again may help."""
+        """Connect and complete the table. Raises `OutputUnwritable`, `StoreAway` if trying again may help."""
         self._items.check_declared()
         try:
             self._connection = _TimelyConnection.connect(self._conninfo)
@@ -234,7 +234,7 @@ class PostgresStore(_Database):
     def write(self, group: Sequence[_Encoded]) -> None:
         """Write rows and items in one transaction, by a new connection where the last one is lost.
 
-        Raises `StoreAway` while the server is away, `RenderError` where it refuses a value.
+        Raises `StoreAway` while the server is away, `RenderError` if it refuses a value.
         """
         rows = last_of_each([row for rows, _ in group for row in rows])
         items = [page for _, pages in group for page in pages]
@@ -281,7 +281,7 @@ class PostgresStore(_Database):
         execute = connection.execute
         self._set_up(connection)
         execute("SELECT pg_advisory_xact_lock(%s)", [LOCK_KEY])
-        # Looked at first: who may write to a table may not be allowed to make one.
+        # Checked first: a user who may write to a table may not be allowed to create one.
         found = dict(execute(_FOUND, [TABLE]).fetchall())
         if not found:
             execute(sql.SQL("CREATE TABLE {} (id text PRIMARY KEY)").format(sql.Identifier(TABLE)))
@@ -307,7 +307,7 @@ class PostgresStore(_Database):
             ) from None
 
     def _set_up(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
-        """Set what holds for the connection; for the transaction alone where a pooler gives it to others."""
+        """Set the parameters of the connection; behind a pooler only those of the transaction."""
         connection.execute(
             "SELECT set_config('statement_timeout', %(statement)s, %(is_local)s), "
             "set_config('lock_timeout', %(lock)s, %(is_local)s), "
@@ -318,7 +318,7 @@ class PostgresStore(_Database):
         )
 
     def _stage(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
-        """Make the table into which a group is copied."""
+        """Create the table into which a group is copied."""
         if self._is_pooled:
             connection.execute(_UNSTAGING)
         connection.execute(_STAGING_ONCE if self._is_pooled else _STAGING)

@@ -1,7 +1,7 @@
 """The table `items` of a PostgreSQL database: the items of pages, replaced with their pages in one transaction.
 
 A field is a column of the type that it is declared with; without a declaration texts are text, and everything else
-is jsonb. What always holds: the items of a page are those of the rendering whose row is in `pages`.
+is jsonb. Invariants: the items of a page are those of the rendering whose row is in `pages`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -58,7 +58,7 @@ def items_of(batch: Batch) -> tuple[list[PageItems], int]:
 
 
 class ItemTable:
-    """The table, as far as it is known by the connection that was used last."""
+    """The table, as the last connection knows it."""
 
     def __init__(self, name: str, declared: ItemColumns | None) -> None:
         self._name = name
@@ -66,7 +66,7 @@ class ItemTable:
         self._columns: dict[str, str] = {}
 
     def check_declared(self) -> None:
-        """Raise `OutputUnwritable` where a declared field cannot be a column."""
+        """Raise `OutputUnwritable` if a declared field cannot be a column."""
         for name in sorted(_OWN & self._declared.keys()):
             raise OutputUnwritable(
                 f"{self._name} cannot hold the field {name}, because every table of PostgreSQL has a column of "
@@ -80,8 +80,8 @@ class ItemTable:
     def replace(self, connection: Connection, pages: Sequence[PageItems]) -> None:
         """Replace the items of these pages, in the transaction that has written their rows.
 
-        A page of which there is a later revision is left as it is. Raises `psycopg.Error`, `RenderError` for
-        values that the table cannot hold, and `OutputUnwritable` where the table is not the farm's.
+        A page with a later revision is not changed. Raises `psycopg.Error`, `RenderError` for
+        values that the table cannot hold, and `OutputUnwritable` if the table is not the farm's.
         """
         if not self._columns:
             self._look(connection)
@@ -112,7 +112,7 @@ class ItemTable:
                 copy.write_row([encode(row.get(name)) for name, encode in zip(names, encoders, strict=True)])
 
     def _complete(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Make the table and the columns that it lacks: those that are declared, and those of these items."""
+        """Create the table and missing columns: those that are declared, and those of these items."""
         wanted = {name: _TYPES[kind] for name, kind in self._declared.items()} | _ABOUT
         for row in rows:
             for name, value in row.items():
@@ -142,7 +142,7 @@ class ItemTable:
         self._look(connection)
 
     def _look(self, connection: Connection) -> None:
-        """Learn which columns the table has. Raises `OutputUnwritable` where one of the farm's is another."""
+        """Learn which columns the table has. Raises `OutputUnwritable` if one of the farm's is another."""
         self._columns = dict(connection.execute(_COLUMNS, [ITEMS]).fetchall())
         for name, kind in _ABOUT.items():
             if self._columns.get(name, kind) not in {kind, *_TEXTS}:
@@ -152,7 +152,7 @@ class ItemTable:
                 )
 
     def _encoder(self, name: str) -> Callable[[Any], Any]:
-        """Return what makes of a value one that the column takes; it raises `RenderError`."""
+        """Return the function that converts a value for the column; it raises `RenderError`."""
         kind = self._columns[name]
         if kind in {"jsonb", "json"}:
             return _as_json

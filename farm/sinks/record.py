@@ -1,7 +1,7 @@
 """The record of a visit, with its keys in the order of the declared columns, and its line of JSON.
 
-What always holds: no credentials. User names and passwords are removed from addresses, and response headers that
-carry a session keep their name only.
+Invariants: no credentials. User names and passwords are removed from addresses, and response headers that
+may carry a secret keep only their name.
 """
 
 import json
@@ -27,7 +27,7 @@ FOLDERS = {
     "html": "bodies",
     "snapshot": SNAPSHOTS,
 }
-"""By kind of file, in the output folder."""
+"""The folders of files in the output folder, by kind."""
 NO_METADATA: Mapping[str, Any] = {
     "json_ld": (),
     "open_graph": {},
@@ -35,7 +35,7 @@ NO_METADATA: Mapping[str, Any] = {
     "microdata": (),
     "errors": (),
 }
-"""Of a page that says nothing of itself to programs."""
+"""The metadata of a page that declares none."""
 MOST_HEADERS = 200
 _HEADER_CHARS = 8_000
 _HEADERS_CHARS = 64_000
@@ -60,11 +60,11 @@ class RecordOptions:
 class VisitFacts:
     """The facts of a visit that are not in its page.
 
-    `proxy` is a label without credentials, or None; `detection` is what the page is where it is not the one
-    requested; `duplicate_of` is the address that showed the same content before; `noindex` is the page's
-    directive. `timings_ms` has `lease`, `extract` and `total`; the page brings `navigate` and `settle`.
-    `content_hash` is that of the page's text; `images` and `media` are listed as the record has them, or None;
-    `markdown` and `main_text` are None where they are not made; `revision` is how often the page was rendered
+    `proxy` is a label without credentials, or None; `detection` is set if the page is not the requested one;
+    `duplicate_of` is the address that showed the same content before; `noindex` is the page's
+    directive. `timings_ms` has `lease`, `extract` and `total`; the page has `navigate` and `settle`.
+    `content_hash` is that of the page's text; `images` and `media` are those of the record, or None;
+    `markdown` and `main_text` are None if they are not made; `revision` is how often the page was rendered
     before.
     """
 
@@ -82,10 +82,10 @@ class VisitFacts:
     main_text: str | None = None
     revision: int = 0
     items: Sequence[tuple[str, Mapping[str, Any]]] | None = None
-    """What was extracted, by kind; None where nothing was to be."""
+    """The extracted items, by kind; None without extraction."""
     extract_errors: Sequence[Mapping[str, Any]] = ()
     body_path: str | None = None
-    """Where the HTML is in place of the record; None where it is in the record, or left out."""
+    """The path of the HTML instead of the record; None if it is in the record, or left out."""
 
 
 def build_record(
@@ -176,7 +176,7 @@ def items_of(
 
 
 def _headers(headers: Mapping[str, str]) -> tuple[dict[str, str], bool]:
-    """Return the headers without what opens a session, and whether a cap has cut some of them."""
+    """Return the headers with secrets masked, and whether a cap has cut some of them."""
     kept: dict[str, str] = {}
     left, is_cut = _HEADERS_CHARS, len(headers) > MOST_HEADERS
     for name, value in islice(headers.items(), MOST_HEADERS):
@@ -191,7 +191,7 @@ def _headers(headers: Mapping[str, str]) -> tuple[dict[str, str], bool]:
 
 
 def _errors(page: RenderedPage) -> list[dict[str, str]]:
-    """Return what failed on the page; a last entry of the kind `more` says how much more there was."""
+    """Return the errors on the page; a last entry of the kind `more` counts the others."""
     shown = [
         {"kind": one.kind, "url": USERINFO.sub(r"\1", one.url)[:_URL_CAP], "message": _error_message(one)}
         for one in page.errors
@@ -212,13 +212,13 @@ def _response(answer: FetchedResponse) -> dict[str, Any]:
 
 
 def _error_message(error: PageError) -> str:
-    """Return what went wrong, after what a request was for, as in `script: answered 404`."""
+    """Return the message of an error, preceded by the type of the request, as in `script: answered 404`."""
     message = f"{error.resource}: {error.message}" if error.resource else error.message
     return without_credentials(message)[:_ERROR_CHARS]
 
 
 def misses_script(entry: Mapping[str, str]) -> bool:
-    """Return whether this entry of `page_errors` says that a script of the page did not come."""
+    """Return whether this entry of `page_errors` says that a script of the page is missing."""
     return entry["kind"] == "request" and entry["message"].startswith("script: ")
 
 
@@ -248,7 +248,7 @@ def _timings(page: Mapping[str, int], visit: Mapping[str, int]) -> dict[str, int
 def json_line(fields: Mapping[str, Any]) -> bytes:
     """Return the fields as one line of UTF-8 JSON; raises `ValueError` for what cannot be written.
 
-    What other readers take for the end of a line (U+0085, U+2028, U+2029) is escaped.
+    Characters that other readers treat as the end of a line (U+0085, U+2028, U+2029) are escaped.
     """
     line = _encoded(fields)
     if not line.isascii() and any(_may_have(line, lead, rest) for lead, rest in _LEADS):
@@ -258,7 +258,7 @@ def json_line(fields: Mapping[str, Any]) -> bytes:
 
 
 def _may_have(line: bytes, lead: bytes, rest: tuple[bytes, ...]) -> bool:
-    """Look for a character by its first byte: a search for all of it would cost 100 times as much."""
+    """Search for a character by its first byte: a search for all of its bytes would cost 100 times as much."""
     at = line.find(lead)
     for _ in range(_LOOKS):
         if at < 0:

@@ -14,7 +14,7 @@ TABLE = "pages"
 _REVISION = [column.name for column in COLUMNS].index("revision")
 _IS_ID = re.compile(r"[0-9a-f]{32}")
 _MOST_BYTES = 500_000_000
-"""Of one row: no database holds a value of a gigabyte, and some fail on half of one."""
+"""The most bytes of one row: no database holds a value of a gigabyte, and some fail on half of one."""
 _INTEGERS = range(-(1 << 63), 1 << 63)
 
 
@@ -53,7 +53,7 @@ def _row(record: Record, *, nul: bool) -> Row:
 
 
 def typed_value(value: Any, kind: str, *, nul: bool = True) -> str | int | bool | None:
-    """Return a value as a column of this type has it, a `json` one as a text. Raises as `rows_of`."""
+    """Return a value for a column of this type, a `json` one as a text. Raises like `rows_of`."""
     if value is None:
         return None
     if kind == "json":

@@ -22,7 +22,7 @@ class SegmentFormat(Protocol):
 
     @property
     def converter(self) -> "LogConverter | None":
-        """What makes a segment of a log; None where the log is the segment, and need only be put in its place."""
+        """What makes a segment of a log; None if the log is the segment, and need only be put in its place."""
         ...
 
     @property
@@ -39,7 +39,7 @@ class SegmentFormat(Protocol):
         ...
 
     def ids(self, segment: Path) -> Iterable[bytes]:
-        """Return the ids in a segment. Raises OSError, or ValueError where it is not a segment."""
+        """Return the ids in a segment. Raises OSError, or ValueError if it is not a segment."""
         ...
 
 

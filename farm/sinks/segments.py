@@ -51,7 +51,7 @@ class SegmentStore:
         self._logs = logs
         self._node = node
         self._stem = ""
-        # A log that is the segment has its name, so that whoever finds it knows what it is.
+        # A log that is itself the segment has the segment's suffix, so that its format is obvious.
         self._hidden = "" if form.converter is None else "."
         self._log_suffix = f"{form.suffix}{DRAFT_SUFFIX}" if form.converter is None else ".log"
         self._keys = AllKeys()
@@ -92,7 +92,7 @@ class SegmentStore:
         A log that a run by another node name has left in this output folder becomes a segment: nobody else
         writes to it, since one run at a time has the folder.
 
-        Raises `OutputUnwritable` and its `StoreAway`, and UsageError where the place refuses for good.
+        Raises `OutputUnwritable` and its `StoreAway`, and UsageError if the place refuses for good.
         """
         self._keys = AllKeys()
         with self._prepared() as own:

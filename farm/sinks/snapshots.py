@@ -1,7 +1,7 @@
-"""What pages showed whose URLs were given up, beside the records: `snapshots/ID.jpg` and `snapshots/ID.html`.
+"""Snapshots of pages whose URLs were given up, beside the records: `snapshots/ID.jpg` and `snapshots/ID.html`.
 
-The last ones are kept: at most `MOST` URLs and `MOST_BYTES`, over all runs in the folder; the oldest give way, and
-the log says so once. A file is written whole or not at all, and durable before its URL is settled.
+The last ones are kept: at most `MOST` URLs and `MOST_BYTES`, over all runs in the folder; the oldest are deleted,
+which is logged once. A file is written completely or not at all, and durable before its URL is settled.
 """
 
 import logging
@@ -32,7 +32,7 @@ class SnapshotFolder:
         self._known = known
         for id_, shown in snapshots.items():
             self._remove(known.pop(id_, {}))
-            # Noted before it is written: of what is written in part the rest may be removed later.
+            # Noted before it is written, so that a partly written snapshot is removed later.
             written = known.setdefault(id_, {})
             for path, content in snapshot_files({id_: shown}).items():
                 written[path] = len(content)
@@ -42,7 +42,7 @@ class SnapshotFolder:
             if not self._is_told:
                 self._is_told = True
                 log.warning(
-                    "snapshots/ has %d URLs or %d MiB, which is as much as is kept: the oldest give way",
+                    "snapshots/ has %d URLs or %d MiB, the most that is kept: the oldest are deleted",
                     MOST,
                     MOST_BYTES // 2**20,
                 )

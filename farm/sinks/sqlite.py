@@ -49,7 +49,7 @@ class SqliteStore:
         """Leave the table as it is: it may have the records of other crawls, and ids that come again replace."""
 
     def open(self) -> None:
-        """Open the file and complete the table. Raises `OutputUnwritable` where that cannot be done."""
+        """Open the file and complete the table. Raises `OutputUnwritable` if that cannot be done."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             is_new = not self._path.exists()
@@ -106,7 +106,7 @@ class SqliteStore:
             if isinstance(error, RenderError):
                 raise
             raise self._translated(error) from error
-        # Looked at last: what was confirmed must be where it is looked for.
+        # Checked last: confirmed rows must be in the file that readers open.
         if not self._is_in_place():
             raise OutputUnwritable(
                 f"{self._path} was moved or removed while the farm was writing to it; leave the files of a crawl "

@@ -1,7 +1,7 @@
 """The store behind `stdout:`: a line of JSON a record on standard output, each id once in a run.
 
-A reader that goes away ends the run; one that is slow slows the crawl down. What was written is not known to a
-later run: a page that was written and not acknowledged when the farm was killed comes again.
+If the reader closes the pipe, the run ends; a slow reader slows the crawl down. A later run does not know what was
+written: a page that was written but not acknowledged when the farm was killed is written again.
 """
 
 import os
@@ -22,7 +22,7 @@ _RESERVED: list[int] = []
 
 
 def reserve() -> bool:
-    """Keep standard output for records: what anything else prints goes to standard error from now on.
+    """Reserve standard output for records: all other output goes to standard error from now on.
 
     Returns whether it is a terminal.
     """
@@ -43,10 +43,10 @@ class StandardOutput:
         self._seen = AllKeys()
 
     def clear(self) -> None:
-        """Do nothing: what was written is gone."""
+        """Do nothing: written lines cannot be removed."""
 
     def open(self) -> None:
-        """Take it by a descriptor of its own. Raises `OutputUnwritable` where it is closed."""
+        """Open a separate descriptor for it. Raises `OutputUnwritable` if it is closed."""
         try:
             self._fd = os.dup(_RESERVED[0] if _RESERVED else 1)
         except OSError as error:
@@ -69,7 +69,7 @@ class StandardOutput:
         return Revised.where(lines, batch.records), sum(len(line) for _, line in lines)
 
     def write(self, group: Sequence[Sequence[tuple[bytes, bytes]]]) -> None:
-        """Write the lines with new ids, each whole. Raises `OutputUnwritable` when nobody reads them any more."""
+        """Write the lines with new ids, each completely. Raises `OutputUnwritable` if the reader is gone."""
         fresh = {
             entry[0]: entry[1]
             for entries in group

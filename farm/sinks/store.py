@@ -28,7 +28,7 @@ class Store(Protocol[Encoded]):
 
     @property
     def records(self) -> int | None:
-        """How many records it has, over all runs; None where that is not known without counting."""
+        """How many records it has, over all runs; None if that is not known without counting."""
         ...
 
     def clear(self) -> None:
@@ -49,7 +49,7 @@ class Store(Protocol[Encoded]):
     def write(self, group: Sequence[Encoded]) -> None:
         """Make a whole group durable, each id once however often it is repeated.
 
-        Raises `StoreAway` where it is worth a repetition, `OutputUnwritable` where it is not, and `RenderError`
+        Raises `StoreAway` if it is worth a repetition, `OutputUnwritable` where it is not, and `RenderError`
         where a record of the group is refused: then each batch is written alone.
         """
         ...
@@ -57,7 +57,7 @@ class Store(Protocol[Encoded]):
     def close(self) -> None:
         """Finish what is written, and release what is open.
 
-        Raises `StoreAway` where it is worth a repetition, and `OutputUnwritable`; no record is lost by either.
+        Raises `StoreAway` if it is worth a repetition, and `OutputUnwritable`; no record is lost by either.
         """
         ...
 
@@ -66,7 +66,7 @@ class AgingStore(Protocol):
     """A store that finishes what it has been given by its age too."""
 
     def due_s(self) -> float:
-        """Return in how many seconds `flush` is to be called; infinity where nothing waits for it."""
+        """Return in how many seconds `flush` is to be called; infinity if nothing waits for it."""
         ...
 
     def flush(self) -> None:

@@ -1,4 +1,4 @@
-"""`summary.json`: the results of a run, for scripts; written whole or not at all."""
+"""`summary.json`: the results of a run, for scripts; written completely or not at all."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from farm.sinks.record import timestamp
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The fields of `summary.json`, in their order; in `settings` secrets are masked already."""
+    """The fields of `summary.json`, in their order; secrets in `settings` are masked."""
 
     crawl: str
     started_at: datetime
@@ -40,7 +40,7 @@ class Summary:
     peak_memory_bytes: int = 0
     memory_budget_bytes: int = 0
     loop_lag_ms: Mapping[str, int] = field(default_factory=lambda: {"p99": 0, "longest": 0})
-    """How late the event loop ran what was due."""
+    """The delays of the event loop."""
     recycled: Mapping[str, int] = field(default_factory=lambda: {"contexts": 0, "engines": 0})
     relief: Mapping[str, int] = field(default_factory=dict)
     """How often each measure against tight memory was taken, and `freed_bytes` of all of them."""
@@ -50,9 +50,9 @@ class Summary:
     """How many pages of this run had the same content as an earlier address."""
     throttled: Mapping[str, int] = field(default_factory=dict)
     proxy_bytes: Mapping[str, int] = field(default_factory=dict)
-    """What the proxies carried of their budget (0: none), over all nodes and runs of the crawl."""
+    """The bytes through proxies, and their budget (0: none), over all nodes and runs of the crawl."""
     renderers: Mapping[str, Any] = field(default_factory=dict)
-    """What brought the pages of the crawl, and by `--render auto` how sure that is."""
+    """The renderers of the crawl's pages, and with `--render auto` how certain their results are."""
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 

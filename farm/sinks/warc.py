@@ -42,7 +42,7 @@ class WarcFraming:
         return entry
 
     def unpack(self, frame: bytes) -> bytes | None:
-        """Return the id in hexadecimal digits; None where the bytes are not exactly one entry."""
+        """Return the id in hexadecimal digits; None if the bytes are not exactly one entry."""
         found = list(self.whole(BytesIO(frame)))
         return found[0][0] if len(found) == 1 and found[0][1] == len(frame) else None
 
@@ -91,7 +91,7 @@ class WarcFormat:
         return _member("warcinfo", str(uuid4()), head, about)
 
     def ids(self, segment: Path) -> Iterable[bytes]:
-        """Return the ids in a file. Raises ValueError where something in it is not the farm's."""
+        """Return the ids in a file. Raises ValueError if something in it is not the farm's."""
         size = 0
         with segment.open("rb") as file:
             for digits, entry_bytes in self.framing.whole(file):

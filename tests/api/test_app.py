@@ -85,7 +85,7 @@ def test_a_crawl_with_handlers_does_not_go_on_without(shop: Shop, out: Path) -> 
     assert start(out, shop.at("/about")).finish().code == 0
     again = farm("run", "--output", str(out), folder=out)
     assert again.code == 2
-    assert "was begun with the handlers of --app shop:farm; give it again, or --app none" in again.output
+    assert "was created with the handlers of --app shop:farm; give it again, or --app none" in again.output
     assert crawl(out, shop.at("/delivery"), "--app", "none", "--limit", "1").finish().code in {0, 5}
 
 

@@ -22,7 +22,7 @@ def test_the_keywords_are_the_options_of_farm_run() -> None:
 
 
 def test_a_record_has_the_declared_columns_in_their_order() -> None:
-    """A text, a number and a boolean by their types, with None where a column can be null."""
+    """A text, a number and a boolean by their types, with None if a column can be null."""
     hints = get_type_hints(PageRecord)
     assert list(hints) == [column.name for column in COLUMNS]
     for column in COLUMNS:
@@ -33,7 +33,7 @@ def test_a_record_has_the_declared_columns_in_their_order() -> None:
 
 def test_a_wrong_keyword_is_refused_at_once_with_the_one_that_was_meant() -> None:
     """Before anything is run; a value as the command line refuses it."""
-    with pytest.raises(UsageError, match=r"'context' is no option \(did you mean contexts\?\)"):
+    with pytest.raises(UsageError, match=r"'context' is not an option \(did you mean contexts\?\)"):
         Farm(context=2)  # type: ignore[call-arg]
     with pytest.raises(UsageError, match="write a duration such as 500ms"):
         Farm(page_timeout="8")

@@ -168,7 +168,7 @@ async def test_a_plan_is_made_beside_the_callers_loop(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("ordered", [False, True])
 async def test_many_pages_are_rendered(shop: Shop, options: dict[str, Any], *, ordered: bool) -> None:
-    """Each once, with the reason where none came, in the order that was asked for."""
+    """Each once, with the reason where none came, in the order that was requested."""
     farm = Farm(**{**options, "retries": 0})
     urls = [shop.at(one.path) for one in catalogue.CATEGORIES]
     urls[1:1] = ["http://127.0.0.1:9/", urls[0]]

@@ -70,7 +70,7 @@ async def _said_of_tables(folder: Path, config: str) -> Check | None:
         (
             f'urls = ["{SHOP}"]\n[site."shpo.example"]\nrate = "1/s"',
             "warning",
-            'no site in scope (host: shop.example) is meant by [site."shpo.example"]; correct the name',
+            'no site in scope (host: shop.example) is covered by [site."shpo.example"]; correct the name',
         ),
         (f'urls = ["{SHOP}"]\n[site."shop.example:8443"]\nrate = "1/s"', "warning", "shop.example:8443"),
         (

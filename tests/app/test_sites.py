@@ -162,7 +162,7 @@ async def test_nodes_agree_on_the_tables(tmp_path: Path) -> None:
     second, _ = await _joined(tmp_path)
     assert second.site == first.site
     site["a.example"]["rate"] = "2/m"
-    with pytest.raises(UsageError, match=r'was begun with site."a.example".rate = "1/m" \(here "2/m"\):'):
+    with pytest.raises(UsageError, match=r'was created with site."a.example".rate = "1/m" \(here "2/m"\):'):
         await _joined(tmp_path, site=site)
     with pytest.raises(UsageError, match=r"site = .* \(here nothing\)"):
         await _joined(tmp_path, site={})

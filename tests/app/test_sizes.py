@@ -22,7 +22,7 @@ GIB = 2**30
         ("500GiB", None, 1024, "has 24.0 GiB"),
         ("50MiB", None, 1024, "needs 384.0 MiB"),
         ("1%", None, 1024, "needs 384.0 MiB"),
-        ("75%", 1_000_000, 10**9, "--contexts 1000000: a budget of 18.0 GiB carries"),
+        ("75%", 1_000_000, 10**9, "--contexts 1000000: a budget of 18.0 GiB has space for"),
         ("75%", 500, 1024, "ulimit -n"),
     ],
 )

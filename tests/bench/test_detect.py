@@ -40,7 +40,7 @@ def test_pages_are_read_from_the_wheel(tmp_path: Path) -> None:
     ],
 )
 def test_a_saved_page_keeps_a_path_that_every_browser_writes_so(url: str, is_home: bool, path: str) -> None:
-    """Another one would be asked for at an address that nobody serves."""
+    """Another one would be requested at an address that nobody serves."""
     saved = Saved(url, "")
     assert (saved.is_home, saved.path) == (is_home, path)
 

@@ -9,7 +9,7 @@ from bench import against, sinks
 
 
 async def test_commits_are_of_records_of_a_megabyte(tmp_path: Path) -> None:
-    """Each once, as many as were asked for, each with its time."""
+    """Each once, as many as were requested, each with its time."""
     said = await sinks.write(tmp_path / "one", "jsonl:", 2, 5)
     records = [json.loads(line) for line in (tmp_path / "one/out/pages.jsonl").read_text().splitlines()]
     assert len({record["id"] for record in records}) == len(records) == len(said["ms"]) == 5

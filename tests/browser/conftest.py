@@ -54,7 +54,7 @@ async def visit(slot: ContextSlot, url: str) -> RenderedPage:
 
 
 async def seen(browser: Browsing, url: str) -> RenderedPage:
-    """Visit with a slot of its own, which is given back."""
+    """Visit with a slot of its own, which is released."""
     slot = await browser.slot(url)
     try:
         return await visit(slot, url)

@@ -80,7 +80,7 @@ async def answered(pages: Browsing, talk: Talk) -> tuple[bool, tuple[str, ...], 
 
 @pytest.mark.parametrize("kind", BROKEN)
 async def test_a_document_that_breaks_off_is_told_and_not_waited_for(pages: Browsing, kind: str) -> None:
-    """It would be taken for a page without links, after all the time that a page may take to settle."""
+    """It would be mistaken for a page without links, after all the time that a page may take to settle."""
     broke_off, truncated, text, settle_ms = await answered(pages, answering_once_parsed(BROKEN[kind]))
     assert broke_off
     assert truncated == ("document",)

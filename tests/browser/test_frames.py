@@ -182,7 +182,7 @@ async def test_a_browser_with_frames_of_its_own_finds_the_same(
 @pytest.mark.slow
 @pytest.mark.parametrize("name", GROWING)
 async def test_a_page_that_grows_for_ever_is_taken_as_it_is(site: str, tmp_path: Path, name: str) -> None:
-    """The time to settle is a hard end, also where frames are asked for again and again."""
+    """The time to settle is a hard end, also where frames are requested again and again."""
     async with browsing(
         tmp_path / "engines", RenderParams(page_timeout_s=40.0, settle_timeout_s=2.0)
     ) as opened:

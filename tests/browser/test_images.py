@@ -1,4 +1,4 @@
-"""Where images are not loaded nothing is asked for, and a page that waits for one is told that it failed."""
+"""Where images are not loaded nothing is requested, and a page that waits for one is told that it failed."""
 
 from collections.abc import AsyncIterator
 
@@ -40,7 +40,7 @@ PAGES = {
 
 @pytest_asyncio.fixture
 async def pages() -> AsyncIterator[tuple[str, list[str]]]:
-    """Serve the pages; what was asked for besides is noted."""
+    """Serve the pages; what was requested besides is noted."""
     asked: list[str] = []
 
     async def answer(request: web.Request) -> web.Response:

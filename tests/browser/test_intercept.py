@@ -210,7 +210,7 @@ async def test_a_context_of_another_site_has_nothing_of_it(tmp_path: Path, sites
 async def test_the_bytes_of_what_is_no_page_are_kept(
     tmp_path: Path, sites: Sites, name: str, suffix: str, body: bytes
 ) -> None:
-    """Whether the browser would show it or not; unpacked, and asked for once."""
+    """Whether the browser would show it or not; unpacked, and requested once."""
     [page] = await pages_of(
         tmp_path, TabParams(intercept=InterceptParams(file_bytes=CAP)), f"{sites.own}/{name}"
     )
@@ -275,7 +275,7 @@ async def test_a_document_that_is_too_long_is_cut_and_one_without_end_times_out(
 
 
 async def test_a_file_is_kept_and_copied(tmp_path: Path, sites: Sites) -> None:
-    """With --download and a WARC sink the same bytes go to both, and are asked for once."""
+    """With --download and a WARC sink the same bytes go to both, and are requested once."""
     params = TabParams(intercept=InterceptParams(file_bytes=CAP, body_bytes=CAP))
     [page] = await pages_of(tmp_path, params, f"{sites.own}/table")
     assert page.captures[0].content == page.exchanges[-1].body == b"a,b\n1,2\n"

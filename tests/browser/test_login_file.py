@@ -55,7 +55,7 @@ def test_a_login_is_read(tmp_path: Path) -> None:
         (("url =", "# url ="), "url is the address of the page on which the login begins"),
         (("https://", "ftp://"), "url is the address of the page on which the login begins"),
         (("logged_in =", "# logged_in ="), "logged_in is a CSS selector"),
-        (("logged_in", "logged-in"), "'logged-in' is no key"),
+        (("logged_in", "logged-in"), "'logged-in' is not a key"),
         (("MEMBERS_PASSWORD", "NOWHERE"), "step 2: the environment has no NOWHERE"),
         (('with = "', 'wit = "'), "step 1: write one of fill, click, wait, open"),
         (('click = "', 'with = "x"\nclick = "'), "step 3: fill, and no other step, has"),

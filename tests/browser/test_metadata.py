@@ -67,8 +67,8 @@ PAGES: dict[str, tuple[str, dict[str, Any]]] = {
             "json_ld": [{"b": 2}],
             "errors": [
                 "JSON-LD 1: Expecting ':' delimiter: line 1 column 6 (char 5)",
-                "JSON-LD 3: it is no object, and no list of objects",
-                "JSON-LD 4: NaN is no JSON",
+                "JSON-LD 3: it is neither an object nor a list of objects",
+                "JSON-LD 4: NaN is not JSON",
             ],
         },
     ),

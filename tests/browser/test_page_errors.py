@@ -1,4 +1,4 @@
-"""What failed on a page is told: requests, lines of the console, exceptions; each once, and bounded."""
+"""Errors on a page are reported: requests, lines of the console, exceptions; each once, and bounded."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -55,7 +55,7 @@ def test_what_is_no_storage_state_is_refused(tmp_path: Path, content: str) -> No
     """With how to make one."""
     path = tmp_path / "state.json"
     path.write_text(content)
-    with pytest.raises(UsageError, match="is no storage state; give a file that Playwright"):
+    with pytest.raises(UsageError, match="is not a storage state; give a file that Playwright"):
         read_state(path)
 
 

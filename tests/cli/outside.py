@@ -29,7 +29,7 @@ MARK = "{t:0}:"
 
 @dataclass
 class Said:
-    """What a command came to."""
+    """The result of a command."""
 
     code: int
     out: str

@@ -21,9 +21,9 @@ FOUR = (FailureKind.TLS, FailureKind.TLS, FailureKind.CRASH, FailureKind.TLS)
         (("replay", "--start", "3"), "--start does not go with"),
         (("drop", "--size", "3"), "--size does not go with"),
         (("drop", "--reason", "tls", "0123456789abcdef"), "not both"),
-        (("drop",), "would drop all 4 letters for good; give --yes"),
+        (("drop",), "would drop all 4 letters permanently; give --yes"),
         (("drop", "--site", "a.example", "--id", "0123456789abcdef"), "takes ids or --site, not both"),
-        (("replay", "--pattern", "(", "--reason", "tls"), "--pattern '(' is no regular expression"),
+        (("replay", "--pattern", "(", "--reason", "tls"), "--pattern '(' is not a regular expression"),
         (("show", "0123456789abcdef", "--site", "a.example"), "--site does not go with"),
         (("list", "--yes"), "--yes does not go with"),
         (("replay", "--reason", "tls", "0123456789abcdef"), "not both"),
@@ -85,7 +85,7 @@ def test_what_was_moved_is_told_to_a_program_too(outside: Outside) -> None:
 
 
 def test_replaying_says_why_not_all_came(outside: Outside) -> None:
-    """All that can be read does; one that cannot is named when it is asked for by its id."""
+    """All that can be read does; one that cannot is named when it is requested by its id."""
     garbled, *_ = outside.bury(FOUR)
     outside.redis("HSET", "@dead", garbled, "tls\n5\nsaid so\na.example\ngarbage")
     by_id = outside.farm("dead", "replay", garbled)

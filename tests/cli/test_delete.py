@@ -46,7 +46,7 @@ def test_a_crawl_of_a_redis_is_forgotten_and_no_other(outside: Outside) -> None:
     outside.redis("SET", "{other:0}:crawl", "x")
     asked = outside.farm("delete")
     assert asked.code == 2
-    assert "(0 done, 3 open, 1 dead) for good; give --yes" in asked.sentence
+    assert "(0 done, 3 open, 1 dead) permanently; give --yes" in asked.sentence
     deleted = outside.farm("delete", "--yes")
     assert (deleted.code, deleted.err) == (0, "")
     assert outside.redis("KEYS", "*") == [b"{other:0}:crawl"]

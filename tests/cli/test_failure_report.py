@@ -1,4 +1,4 @@
-"""An exception that nobody expected: one line, and one file that has what is needed and no secret."""
+"""An unexpected exception: one line, and one file that has the facts and no secret."""
 
 import re
 import stat
@@ -57,7 +57,7 @@ def test_a_run_leaves_one_file_in_its_output_folder(
     said = capsys.readouterr().err
     [path] = out.glob("failure-*.txt")
     assert re.fullmatch(
-        rf"farm: an error that nobody expected: ZeroDivisionError: with \*\*\* .*; {path} has .*\n", said
+        rf"farm: an unexpected error: ZeroDivisionError: with \*\*\* .*; {path} has .*\n", said
     )
     text = path.read_text()
     assert re.findall(r"^(\w+)\n-+$", text, re.MULTILINE) == ["what", "versions", "error", "settings", "log"]

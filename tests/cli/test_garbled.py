@@ -45,7 +45,7 @@ def test_a_garbled_crawl_is_one_sentence(
     assert done.code == 2
     assert "cannot be read" in done.sentence
     assert (
-        f"take another --crawl, or start it anew with `farm run --fresh URL --redis {outside.url} --crawl t"
+        f"use another --crawl, or start it anew with `farm run --fresh URL --redis {outside.url} --crawl t"
         in done.sentence
     )
     assert "user_function" not in done.sentence

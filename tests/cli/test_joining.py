@@ -1,4 +1,4 @@
-"""Joining a crawl from the command line: what is refused is told apart from what is not there."""
+"""Joining a crawl from the command line: refusals differ from missing crawls."""
 
 import pytest
 

@@ -38,7 +38,7 @@ def listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str
 def test_crawls_are_found_in_the_folders_below(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With the state in which the last run has left them; what is no summary of ours is passed over."""
+    """With the state in which the last run has left them; what is no summary of ours is skipped."""
     monkeypatch.chdir(tmp_path)
     made(tmp_path / "crawls/done")
     made(tmp_path / "crawls/done/files/within")

@@ -1,4 +1,4 @@
-"""What a command finds wanting is told with what to do about it."""
+"""Problems that a command finds are reported with the remedy."""
 
 from pathlib import Path
 

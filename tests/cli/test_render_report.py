@@ -23,7 +23,7 @@ def visit(outside: Outside, template: str, evidence: Evidence, example: str = ""
 
 
 def test_templates_are_told_with_their_differences_first(outside: Outside) -> None:
-    """For people and as JSON; texts from outside are escaped, and one site can be asked for."""
+    """For people and as JSON; texts from outside are escaped, and one site can be requested."""
     assert "nothing is learnt yet" in outside.farm("render-report").out
     visit(outside, "a.example/p/#", Evidence.TAKEN)
     visit(outside, "a.example/q/*", Evidence.DIFFERED, "title: 'A\x1b[31m' in place of 'B'")

@@ -38,7 +38,7 @@ class Finished:
 
     @property
     def skips(self) -> list[dict[str, Any]]:
-        """The URLs that were passed over."""
+        """The URLs that were skipped."""
         return read_lines(self.folder / "skipped.jsonl")
 
     @property
@@ -141,7 +141,7 @@ def until(holds: Callable[[], bool], what: str, timeout_s: float = PATIENCE_S) -
 
 
 def seen_pages(shop: Shop, number: int) -> None:
-    """Wait until the shop was asked for so many pages."""
+    """Wait until this many pages of the shop were requested."""
     assert shop.requests.wait_for(lambda journal: len(journal.pages()) >= number, 60)
 
 

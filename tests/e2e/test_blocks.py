@@ -9,7 +9,7 @@ from tests.detect.static import rendered, written_pages
 from tests.e2e.farm_process import crawl
 
 PUT_OFF = {429, 503}
-"""Statuses by which a site asks for time: such a page is put off, whoever says it."""
+"""Statuses by which a site asks for time: such a page is delayed, whoever says it."""
 
 
 def test_every_page_that_keeps_out_is_recorded_with_who_and_why(out: Path) -> None:

@@ -71,7 +71,7 @@ def crawl_with_tmp(out: Path, shop: Shop, temporary: Path) -> Running:
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
 def test_a_signal_drains_within_fifteen_seconds(out: Path, number: signal.Signals, code: int) -> None:
-    """What is under way is finished or given back; the next run does the rest."""
+    """What is under way is finished or released; the next run does the rest."""
     with serve_shop_in_thread() as shop:
         running = crawl(out, shop.url, contexts="3", depth="1")
         seen_pages(shop, 8)
@@ -211,7 +211,7 @@ def test_a_full_disk_under_the_private_redis_ends_the_run(shop: Shop, out: Path)
     full = running.finish()
     assert full.code == 6, full.output
     last = full.output.splitlines()[-1]
-    assert last.startswith("farm: The private Redis cannot write its data (File too large); make room")
+    assert last.startswith("farm: The private Redis cannot write its data (File too large); free some space")
     assert f"`farm run --output {out}`" in last
     assert "Traceback" not in full.output
     assert full.summary["exit_reason"] == "frontier_unwritable"

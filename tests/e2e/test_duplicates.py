@@ -7,7 +7,7 @@ from tests.e2e.farm_process import crawl
 
 
 def test_a_family_that_shows_the_same_everywhere_ends_the_crawl_by_itself(out: Path) -> None:
-    """Its pages are counted and named in the records; what is queued of it is passed over without a visit."""
+    """Its pages are counted and named in the records; what is queued of it is skipped without a visit."""
     with serve_origin(latency_s=0.0) as origin:
         (bears,) = origin.bears.values()
         bears.same = True

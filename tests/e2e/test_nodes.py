@@ -245,7 +245,7 @@ def test_a_killed_nodes_places_come_back_long_before_its_leases_end(
 def test_a_node_that_was_stopped_writes_no_record_of_what_another_has_visited(
     shop: Shop, redis: RedisServer, tmp_path: Path
 ) -> None:
-    """It wakes with a page in its hands, and nothing has told it yet that it was taken for dead."""
+    """It wakes with a page in its hands, and nothing has told it yet that it was considered dead."""
     one, two = tmp_path / "one", tmp_path / "two"
     shop.hold()
     sleeper = crawl(one, shop.url, redis=redis.url, crawl="shared", depth="0")

@@ -76,7 +76,7 @@ def test_a_crawl_goes_on_with_what_it_was_begun_with(shop: Shop, out: Path) -> N
     assert begun.code == 5
     resumed = start("run", "--output", str(out), "--live", "off", "--contexts", "2", folder=out).finish()
     assert resumed.code == 0, resumed.output
-    assert "going on with what the crawl was begun with: --allow-network 127.0.0.0/8" in resumed.output
+    assert "using options of earlier runs: --allow-network 127.0.0.0/8" in resumed.output
     assert Counter(resumed.urls) == dict.fromkeys(shop.oracle.within(1), 1)
     assert {record["html"] for record in resumed.records} == {None}
     assert "private_network" not in resumed.summary["skipped"]

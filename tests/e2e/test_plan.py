@@ -88,7 +88,7 @@ def test_a_plan_knows_how_much_a_site_bears(out: Path) -> None:
 
 
 def test_a_plan_reckons_with_what_the_tables_say_of_a_site(out: Path) -> None:
-    """Of farm.toml, and of a crawl that was begun with them; a flag counts where no table covers a site."""
+    """Of farm.toml, and of a crawl that was created with them; a flag counts where no table covers a site."""
     config = out.parent / "farm.toml"
     config.write_text(
         '[site."shop.example"]\nrate = "30/m"\n[site."b.example"]\nconcurrency = 1\nrate = "1/s"\n'

@@ -131,7 +131,7 @@ def test_no_process_outlives_a_supervisor_that_is_killed(shop: Shop, out: Path) 
 def test_a_signal_to_the_supervisor_drains_every_process(
     shop: Shop, out: Path, number: signal.Signals
 ) -> None:
-    """What is under way is finished or given back, without an attempt; what is queued stays."""
+    """What is under way is finished or released, without an attempt; what is queued stays."""
     running = crawl(out, shop.url, contexts="2", processes="2")
     wait_for_processes(running, 2)
     seen_pages(shop, 4)

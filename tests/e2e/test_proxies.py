@@ -71,7 +71,7 @@ def test_another_page_is_another_proxy_where_that_is_wanted(out: Path, tmp_path:
 
 
 def given_back(finished: Finished, proxy: SmallProxy) -> int:
-    """Count the visits that were given back because of a proxy, as the log tells it."""
+    """Count the visits that were released because of a proxy, as the log tells it."""
     return _log(finished.folder).count(f"released: proxy: {proxy.label}")
 
 

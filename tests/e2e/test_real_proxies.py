@@ -35,7 +35,7 @@ def listed(proxies: list[RealProxy], folder: Path) -> str:
 
 
 def assert_each_page_came_by_its_proxy(finished: Finished, shop: Shop, proxies: list[RealProxy]) -> None:
-    """Compare what records say with what the site saw: of each page, and of all that the page asked for."""
+    """Compare what records say with what the site saw: of each page, and of all that the page requested."""
     sources = {proxy.label: proxy.source for proxy in proxies}
     expected = {
         path_of(record["url"]): sources[record["proxy"]]

@@ -150,7 +150,7 @@ def test_a_right_that_a_function_lacks(redis: RedisServer, out: Path) -> None:
     ended = crawl(out, "http://127.0.0.1:9/", redis=url).finish()
     assert ended.code == 3, ended.output
     last = ended.output.splitlines()[-1]
-    assert "does not let its user do what the farm needs" in last
+    assert "refuses its user commands that the farm needs" in last
     assert "ACL SETUSER +@read" in last
     assert "user_function" not in ended.output
     assert "Traceback" not in ended.output

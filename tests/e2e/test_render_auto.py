@@ -28,7 +28,7 @@ class Site:
     changed: Condition = field(default_factory=Condition)
 
     def wait_for(self, requests: int) -> None:
-        """Wait until so many pages were asked for."""
+        """Wait until so many pages were requested."""
         with self.changed:
             assert self.changed.wait_for(lambda: len(self.asked) >= requests, 60)
 

@@ -21,7 +21,7 @@ PAGES = {
 
 @contextmanager
 def site(agents: list[str]) -> Iterator[str]:
-    """Serve the pages on loopback, and note the user agents that asked for them; yield the origin."""
+    """Serve the pages on loopback, and note the user agents that requested them; yield the origin."""
 
     class Answers(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

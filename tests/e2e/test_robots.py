@@ -29,7 +29,7 @@ def test_what_robots_txt_forbids_is_never_asked_for(out: Path) -> None:
 
 
 def test_robots_txt_is_ignored_on_demand(out: Path) -> None:
-    """With `--robots ignore` it is not even asked for."""
+    """With `--robots ignore` it is not even requested."""
     with serve_shop_in_thread(robots_txt="User-agent: *\nDisallow: /\n") as shop:
         finished = crawl(out, shop.url, robots="ignore", limit="3").finish()
         assert finished.code == 5

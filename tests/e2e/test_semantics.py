@@ -117,7 +117,7 @@ def test_a_server_error_is_retried_and_then_done(out: Path) -> None:
 
 
 def test_a_server_error_that_stays_is_dead(out: Path) -> None:
-    """With its reason, after as many visits as were asked for."""
+    """With its reason, after as many visits as were requested."""
     with serve_shop_in_thread(error_every=1) as broken:
         finished = crawl(out, broken.url, retries="1").finish()
         assert len(broken.requests.pages()) == 2

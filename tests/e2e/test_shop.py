@@ -83,7 +83,7 @@ def test_the_summary_balances_and_counts_every_page_as_done(whole_crawl: Finishe
 
 
 def test_what_is_not_of_the_shop_is_skipped_with_its_reason(whole_crawl: Finished, whole_shop: Shop) -> None:
-    """Links of others are named once, and never asked for."""
+    """Links of others are named once, and never requested."""
     reasons = {skip["url"]: skip["reason"] for skip in whole_crawl.skips}
     for url in whole_shop.oracle.external:
         assert reasons[url] == "out_of_scope"

@@ -68,7 +68,7 @@ def test_a_crawl_that_is_killed_twice_has_every_page_once_in_each_sink(shop: Sho
     assert Counter(finished.urls) == everything
     parts = pq.read_table(out.parent / "parts", columns=["url"])
     assert Counter(parts.column("url").to_pylist()) == everything
-    assert f"going on with what the crawl was begun with: --sink sqlite:///{database}" in finished.output
+    assert f"using options of earlier runs: --sink sqlite:///{database}" in finished.output
     assert f"of this run in sqlite:///{database}" in finished.output
     archives = list((out.parent / "warcs").iterdir())
     assert Counter(key.hex() for path in archives for key in WarcFormat().ids(path)) == Counter(
@@ -164,7 +164,7 @@ def test_a_database_and_a_farm_that_are_killed_lose_no_page(
     running.kill()
     unnamed = crawl(out, shop.url).finish()
     assert unnamed.code == 2
-    assert "This crawl was begun with --sink postgresql://***@127.0.0.1" in unnamed.output
+    assert "This crawl was created with --sink postgresql://***@127.0.0.1" in unnamed.output
     finished = into(database, out, shop).finish()
     assert finished.code == 0, finished.output
     with psycopg.connect(database) as connection:

@@ -60,7 +60,7 @@ def test_a_hidden_rate_is_respected(out: Path) -> None:
 
 @pytest.mark.slow
 def test_a_retry_after_is_kept_by_every_node(redis: RedisServer, tmp_path: Path) -> None:
-    """For so long no page is asked for, beyond what is on its way while the refusal is heard of."""
+    """For so long no page is requested, beyond what is on its way while the refusal is heard of."""
     with serve_shop_in_thread(too_many_every=8, retry_after_s=3) as shop:
         flags = {"redis": redis.url, "crawl": "shared", "depth": "1"}
         nodes = [crawl(tmp_path / str(number), shop.url, **flags) for number in range(2)]

@@ -76,4 +76,4 @@ def test_a_version_with_another_schema_is_refused(shop: Shop, redis: RedisServer
     refused = _joined(tmp_path / "two", redis, later).finish()
     assert refused.code == 2, refused.output
     assert "was written by an older farm" in refused.output
-    assert "finish it with that farm, or take another --crawl" in refused.output
+    assert "finish it with that farm, or use another --crawl" in refused.output

@@ -28,7 +28,7 @@ PACKED = {
 
 @pytest.mark.parametrize("coding", PACKED)
 def test_a_body_is_what_it_was(coding: str) -> None:
-    """By every coding that is asked for, one upon the other too, and `deflate` in both of its forms."""
+    """By every coding that is requested, one upon the other too, and `deflate` in both of its forms."""
     assert b"".join(decoded_pieces(PACKED[coding], coding)) == TEXT
 
 

@@ -75,7 +75,7 @@ def test_connections_that_fail_together_are_one_failure() -> None:
 
 
 def test_the_table_has_a_bound() -> None:
-    """The one that was not asked for longest goes."""
+    """The one that was not requested longest goes."""
     dead = table()
     for number in range(MOST_HOSTS):
         dead.failed(f"h{number}", FAILURE, 0.0, 0.0, certain=True)

@@ -9,7 +9,7 @@ from farm.model.secret import Secret
 
 
 def test_a_file_gives_every_proxy_once_in_its_order() -> None:
-    """Comments, blank lines, a byte order mark and repetitions are passed over."""
+    """Comments, blank lines, a byte order mark and repetitions are skipped."""
     text = "\ufeff# bought\nhttp://a:3128\n\n  socks5://u:p@b:1080  \r\nhttp://a:3128\n#http://c\nhttps://d\n"
     found = parse_proxies(text)
     assert [str(upstream) for upstream in found.upstreams] == [

@@ -84,7 +84,7 @@ async def test_what_has_no_address_is_a_dns_failure(name: str) -> None:
 
 
 async def test_an_answer_without_addresses_is_a_dns_failure() -> None:
-    """An empty list is no address."""
+    """An empty list is not an address."""
 
     async def lookup(name: str) -> Sequence[str]:
         return ()

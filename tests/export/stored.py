@@ -53,7 +53,7 @@ def fill(folder: Path, sink: str, *records: Record, node: str = "n1", close: boo
 
 
 class Exported:
-    """What `farm export` came to."""
+    """The result of `farm export`."""
 
     def __init__(self, capfd: pytest.CaptureFixture[str], *arguments: str | Path) -> None:
         capfd.readouterr()

@@ -193,7 +193,7 @@ def test_a_line_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_file_that_changes_meanwhile_is_said(tmp_path: Path) -> None:
-    """Another record may not be taken for the one that was chosen."""
+    """Another record may not be mistaken for the one that was chosen."""
     fill(tmp_path, "jsonl:", *PAGES)
     (source,) = sources(tmp_path)
     assert len(list(source.heads())) == len(PAGES)

@@ -40,7 +40,7 @@ def asked(query: str) -> list[tuple[Any, ...]]:
 
 
 def test_csv_is_read_by_others(stored: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """By DuckDB and Python, packed too; columns as asked for, in their order."""
+    """By DuckDB and Python, packed too; columns as requested, in their order."""
     path = tmp_path / "shop.csv"
     assert Exported(capfd, stored, "--to", f"csv:{path}").code == 0
     with path.open(encoding="utf-8", newline="") as file:

@@ -69,7 +69,7 @@ async def test_items_are_those_that_are_read_in_this_process(pool: ParserPool) -
 
 
 async def test_answers_of_scripts_are_sent_along(pool: ParserPool) -> None:
-    """Those that are asked for, with what is left out of them; the others stay here."""
+    """Those that are requested, with what is left out of them; the others stay here."""
     rule = '[item.a.fields]\nx = { capture = "/api/*", path = "x", list = true }'
     declared = Declaration.model_validate(tomllib.loads(rule))
     answers = [

@@ -136,7 +136,7 @@ async def test_a_page_that_hangs_meets_its_deadline(owned: Owned) -> None:
 async def test_a_cancelled_page_leaves_no_process_that_would_answer_it(
     pool: ParserPool, owned: Owned
 ) -> None:
-    """Its answer would be taken for the next page's."""
+    """Its answer would be mistaken for the next page's."""
     await markdown(pool, "a")
     os.kill(owned.all[0], signal.SIGSTOP)
     task = asyncio.create_task(markdown(pool, "b"))

@@ -80,7 +80,7 @@ def test_the_longer_path_comes_first_and_the_later_value_counts() -> None:
 
 
 def test_a_cookie_ends_in_its_time() -> None:
-    """By the clock, and not by how long it is asked for."""
+    """By the clock, independent of requests."""
     clock = Clock()
     made = jar("a=1; Path=/; Max-Age=10", clock=clock)
     assert made.header(SHOP) == "a=1"

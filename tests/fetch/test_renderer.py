@@ -67,7 +67,7 @@ async def test_a_page_has_what_a_browser_would_bring(fetch: Fetch) -> None:
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "zstd"])
 async def test_a_packed_page_is_unpacked(fetch: Fetch, coding: str) -> None:
-    """By the codings that are asked for."""
+    """By the codings that are requested."""
     pack = {"gzip": gzip.compress, "br": brotli.compress, "zstd": zstd.compress}[coding]
     answer = web.Response(body=pack(PAGE.encode()), headers={**HTML, "Content-Encoding": coding})
     async with site(("p", answer)) as origin:

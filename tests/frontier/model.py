@@ -170,7 +170,7 @@ class Model(RuleBasedStateMachine):
 
     @rule(node=st.sampled_from(NODES))
     def heartbeat(self, node: str) -> None:
-        """Say that a node is alive, which may have been taken for dead."""
+        """Say that a node is alive, which may have been considered dead."""
         self.reclaim_due()
         if node not in self.lives:
             return

@@ -136,7 +136,7 @@ class OwnTime:
 
 
 async def eventually_async(holds: Callable[[], Awaitable[bool]], within_s: float = 30.0) -> None:
-    """Wait for something that has to be asked for."""
+    """Wait for something that has to be requested."""
     deadline = time.monotonic() + within_s
     while not await holds():
         assert time.monotonic() < deadline, "it did not happen in time"

@@ -132,7 +132,7 @@ async def test_every_master_is_looked_at(cluster: Nodes, place: int) -> None:
 
 
 async def test_a_master_that_is_gone_holds_no_slot_up(client: RedisClient, cluster: Nodes) -> None:
-    """What the others have is leased, settled and linked meanwhile; the crawl is not taken for finished."""
+    """What the others have is leased, settled and linked meanwhile; the crawl does not count as finished."""
     frontier = RedisFrontier(client, await open_crawl(client, "test", {"scope": "any"}, fresh=True))
     await frontier.terms()
     await frontier.add([task_of(n, frontier._crawl.key) for n in range(60)])

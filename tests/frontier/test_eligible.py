@@ -36,7 +36,7 @@ async def leased_until_idle(bench: Bench, slots: str) -> list[Lease]:
 async def test_it_is_what_can_be_leased_where_half_of_the_sites_are_blocked(
     client: RedisClient, redis_url: str, politeness: Politeness, shards: int
 ) -> None:
-    """At every moment: with all free, with some leased and put off, and once the blocks are over."""
+    """At every moment: with all free, with some leased and delayed, and once the blocks are over."""
     bench = await Bench.open(client, redis_url, politeness=politeness, shards=shards)
     random = Random(17)
     for band in (5, 5, 2):

@@ -54,7 +54,7 @@ def test_a_malformed_payload_is_told(payload: str) -> None:
 
 @pytest.mark.parametrize("label", [None, "", "product"])
 def test_a_label_comes_back(label: str | None) -> None:
-    """An empty one is told from none: the user's code asked for the URL."""
+    """An empty one is told from none: the user's code requested the URL."""
     head, _, payload = encode_task(UrlTask("http://a/", "a", ID, label=label)).partition(b"\n")
     assert head.endswith(b"5a")
     task = decode_lease(b"1", b"a", f"{ID}5".encode() + payload, "s").task

@@ -75,7 +75,7 @@ async def test_virtual_time_moves_by_at_most_a_step(bench: Bench) -> None:
 
 
 async def test_a_servers_clock_that_is_set_back_stops_the_time(bench: Bench) -> None:
-    """By an hour: nothing that was due is put off by it, and the time goes on from there."""
+    """By an hour: nothing that was due is delayed by it, and the time goes on from there."""
     real = RedisFrontier(bench.client, bench.crawl)
     await real.maintain()
     counters = decode_counters(await bench.raw("GET", "@ctl"))

@@ -79,7 +79,7 @@ async def test_a_repeated_settlement_is_told_of_once(bench: Bench) -> None:
 
 
 async def test_the_last_ten_visits_are_kept(bench: Bench) -> None:
-    """Of a URL that is put off again and again."""
+    """Of a URL that is delayed again and again."""
     await bench.add("a/1")
     lease = await bench.lease()
     for number in range(13):

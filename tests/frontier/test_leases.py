@@ -107,7 +107,7 @@ async def test_settling_otherwise_afterwards_is_stale(bench: Bench) -> None:
 
 
 async def test_a_retry_comes_back_when_it_is_due(bench: Bench) -> None:
-    """With one attempt consumed, unless its site asked for the delay."""
+    """With one attempt consumed, unless its site requested the delay."""
     await bench.add("a/1")
     await bench.frontier.nack(await bench.lease(), Retry(FailureKind.TIMEOUT, 5))
     idle = await bench.idle()

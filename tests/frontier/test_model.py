@@ -106,7 +106,7 @@ class FrontierMachine(Model):
 
     @rule(lease=leases, delay_s=st.integers(0, 40), throttled=st.booleans())
     def retry(self, lease: Lease, delay_s: int, throttled: bool) -> None:
-        """Put a URL off; an attempt is consumed unless its site asked for it."""
+        """Put a URL off; an attempt is consumed unless its site requested it."""
         self.reclaim_due()
         outcome = Retry(FailureKind.NETWORK, delay_s, throttled=throttled and self.shards > 1)
         if self.settle(lease, self.run(self.of(lease.slot).nack(lease, outcome))):

@@ -1,4 +1,4 @@
-"""An outage of Redis is told once, when it is one, and so is its end."""
+"""An outage of Redis is reported once, if it is one, and so is its end."""
 
 import asyncio
 import signal

@@ -80,7 +80,7 @@ async def test_a_transition_waits_while_its_keys_are_here_and_there(
 
 @pytest.mark.parametrize("place", [0, 2])
 async def test_any_of_several_hosts_leads_to_the_cluster(cluster: Nodes, place: int) -> None:
-    """Those that do not answer are passed over, also by the thread that renews."""
+    """Those that do not answer are skipped, also by the thread that renews."""
     hosts = ["127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:1"]
     hosts[place] = f"127.0.0.1:{cluster.ports[place]}"
     url = f"redis+cluster://{','.join(hosts)}"

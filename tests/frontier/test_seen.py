@@ -88,7 +88,7 @@ return count
 
 
 async def test_a_full_bloom_filter_is_wrong_once_in_ten_thousand(client: RedisClient, redis_url: str) -> None:
-    """At its capacity, asked for twice as many that it never saw."""
+    """At its capacity, asked about twice as many that it never saw."""
     capacity = 60_000
     bench = await Bench.open(client, redis_url, dedup=Dedup.BLOOM, bloom_capacity=capacity)
     turned_away = capacity - await bench.frontier.add(_tasks(capacity, 4))

@@ -159,7 +159,7 @@ async def test_the_thread_that_renews_follows_it_too(service: Service) -> None:
     [
         (("/mymaster", "/other"), "knows no 'other'"),
         (("password=watch", "password=wrong"), "invalid username-password"),
-        ((":pw@", ":wrong@"), "does not let us in"),
+        ((":pw@", ":wrong@"), "refuses the login"),
     ],
 )
 async def test_what_sentinels_do_not_say_is_told(

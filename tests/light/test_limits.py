@@ -152,8 +152,8 @@ async def test_an_engine_retires_after_its_pages(tmp_path: Path, site: str) -> N
 
 
 async def test_an_engine_that_cannot_start_is_said_with_the_remedy(tmp_path: Path, site: str) -> None:
-    """At once, since no page would be brought as it was asked for."""
+    """At once, since no page would be brought as it was requested."""
     program = replace(params_of().program, program=Path("/bin/false"))
     async with lighting(tmp_path / "l", params_of(program)) as opened:
-        with pytest.raises(BrowserUnavailable, match="take another --render"):
+        with pytest.raises(BrowserUnavailable, match="use another --render"):
             await visit(opened.slots["01"], f"{site}/plain")

@@ -53,7 +53,7 @@ def test_the_parts_put_together_are_the_url(path: str, query: str, port: int) ->
     ("site", "host"), [("a.b", "a.b"), ("a.b:80", "a.b"), ("[::1]", "[::1]"), ("[::1]:80", "[::1]")]
 )
 def test_the_host_of_a_site_has_no_port(site: str, host: str) -> None:
-    """The colons of an IPv6 address are not taken for that of a port."""
+    """The colons of an IPv6 address are not mistaken for that of a port."""
     assert host_of(site) == host
 
 

@@ -1,4 +1,4 @@
-"""What a run's visits came to, counted where they pass."""
+"""The results of a run's visits."""
 
 import logging
 
@@ -16,7 +16,7 @@ def page(status: int, vendor: str | None = None) -> Batch:
 
 
 def skip(url: str, reason: SkipReason) -> Skip:
-    """Return a URL that was passed over."""
+    """Return a URL that was skipped."""
     return Skip(url, reason, None, 0)
 
 

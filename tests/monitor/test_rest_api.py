@@ -26,7 +26,7 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
 class Operations:
-    """Notes what is asked for; fails as the test says."""
+    """Notes what is requested; fails as the test says."""
 
     def __init__(self) -> None:
         self.done: list[tuple[Any, ...]] = []
@@ -182,8 +182,8 @@ def test_what_is_asked_for_is_done(
         ("POST", "/urls", {"urls": []}, 400, "write a list"),
         ("POST", "/urls", {"urls": [5]}, 400, "each is a text"),
         ("POST", "/urls", {"urls": ["u"] * 1001}, 400, "1 to 1,000"),
-        ("POST", "/urls", b"{", 400, "no JSON"),
-        ("POST", "/urls", b"[]", 400, "no object"),
+        ("POST", "/urls", b"{", 400, "not JSON"),
+        ("POST", "/urls", b"[]", 400, "not an object"),
         ("POST", "/urls", b" " * 2_000_000, 400, "1,048,576 bytes"),
         ("POST", "/pause", {"now": True}, 400, "'now' is not known here"),
         ("GET", "/dead?size=0", None, 400, "whole numbers"),

@@ -1,4 +1,4 @@
-"""What visits to sites came to, in bounded memory."""
+"""The results of visits to sites, in bounded memory."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def failed(at: float, site: str, reason: str, fate: Fate = Fate.RETRY) -> VisitF
 
 
 def test_visits_are_counted_by_what_they_came_to() -> None:
-    """A server error without a record counts with those that have one; what was given back says nothing."""
+    """A server error without a record counts with those that have one; what was released says nothing."""
     tally = Tally(0.0)
     for status in (200, 204, 404, 410, 403, 500):
         tally.fold(done(1.0, "a.example", status))

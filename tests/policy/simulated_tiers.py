@@ -19,7 +19,7 @@ from tests.policy.tier_model import TierModel
 AT_ONCE = 12
 Shown = tuple[str, ...] | None
 Show = Callable[[Renderer, int, int, Random], Shown]
-"""Returns what is shown of a page at a moment (a count of visits): lines; None where the renderer is unfit."""
+"""Returns what is shown of a page at a moment (a count of visits): lines; None if the renderer is unfit."""
 
 
 @dataclass

@@ -86,7 +86,7 @@ def test_a_block_and_other_fields_are_differences() -> None:
 def test_what_differs_between_visits_of_the_browser_is_chance(
     browser: tuple[str, ...], cheap: str, said: str | None
 ) -> None:
-    """As much of it as they show, and no more; what they have in common stays asked for."""
+    """As much of it as they show, and no more; what they have in common stays requested."""
     assert difference([facts(lines=one) for one in browser], [facts(lines=cheap)]) == said
 
 

@@ -191,7 +191,7 @@ def test_a_document_that_breaks_off_is_visited_again_and_in_the_end_taken_as_it_
 
 @pytest.mark.parametrize(("detection", "status"), [(CAPTCHA, 200), (None, 403)])
 def test_a_rejection_that_is_never_whole_ends_as_well(detection: Detection | None, status: int) -> None:
-    """Counted as an incomplete page alone it was given back for ever: an incomplete page is kept in the end."""
+    """Counted as an incomplete page alone it was released for ever: an incomplete page is kept in the end."""
     assert not isinstance(judged(short(EgressFault.TUNNEL, status, detection), 1000), Release)
 
 
@@ -240,7 +240,7 @@ def test_a_site_that_shuts_every_proxy_out_ends() -> None:
     ],
 )
 def test_what_the_pace_of_a_site_learns_from_a_page(attempt: Attempt, answer: int) -> None:
-    """A block is as good as no answer, unless it may be meant for one address, or says what is asked for."""
+    """A block is as good as no answer, unless it may be meant for one address, or says what is requested."""
     assert answer_of(attempt) == answer
 
 

@@ -1,4 +1,4 @@
-"""The farm's own slowness is told apart from the sites'."""
+"""The farm's own slowness is distinguished from that of sites."""
 
 import pytest
 

@@ -13,7 +13,7 @@ from farm.resources.processes import tree_cpu_s
 
 
 def test_a_process_works_where_it_was_started_until_it_ends(tmp_path: Path) -> None:
-    """An ending one has no folder any more: it is not taken for one that works elsewhere."""
+    """An ending one has no folder any more: it is not mistaken for one that works elsewhere."""
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
     there.mkdir()

@@ -166,5 +166,7 @@ def test_room_that_runs_short_is_told_by_its_folder() -> None:
     watch = ResourceWatch(0, {"tmp": 256 * MIB, "shm": 8 * MIB}, events.append)
     for number, free_mib in enumerate((4000, 256, 100, 300, 340, 200)):
         watch.observe(reading(tmp=free_mib, shm=64), float(number))
-    assert texts(events) == [f"Only {free} MiB are free in tmp; make room there." for free in (256, 200)]
+    assert texts(events) == [
+        f"Only {free} MiB are free in tmp; free some space there." for free in (256, 200)
+    ]
     assert watch.summary()["least_free_bytes"] == {"tmp": 100 * MIB, "shm": 64 * MIB}

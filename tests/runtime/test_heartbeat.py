@@ -1,6 +1,5 @@
 """Renewal: whose leases, until when, and what is said of those that were lost."""
 
-import asyncio
 import logging
 import threading
 from collections.abc import Sequence
@@ -193,7 +192,7 @@ def test_a_node_says_that_it_is_alive_and_hears_once_that_it_was_replaced(
     heart.send(renewer)
     assert not caplog.text
     heart.send(renewer)
-    assert "taken for dead" in caplog.text
+    assert "considered dead" in caplog.text
     assert not calls
     heart.send(renewer)
     heart.send(renewer)
@@ -203,7 +202,7 @@ def test_a_node_says_that_it_is_alive_and_hears_once_that_it_was_replaced(
 def test_the_thread_says_more_often_that_the_node_lives_than_it_renews(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Several times in the silence after which a node is taken for dead; leases last longer."""
+    """Several times in the silence after which a node is considered dead; leases last longer."""
     renewed = threading.Event()
 
     class Noting(Renewer):
@@ -250,22 +249,18 @@ async def test_after_a_long_silence_a_lease_is_asked_about_before_it_counts() ->
 
 
 async def test_a_lease_that_nobody_can_vouch_for_counts_as_lost() -> None:
-    """Redis is away for longer than it is waited for: the URL comes back by itself, and who asked is forgotten."""
-    clock, begun = ManualClock(), threading.Semaphore(0)
+    """Redis is away for longer than it is waited for: the URL comes back by itself."""
+    clock = ManualClock()
 
     class Away(Renewer):
         def heartbeat(self, node: Identity) -> NodeState:
-            begun.release()
             raise FrontierUnavailable("away")
 
     heart = Heartbeat(Away, 3600.0, clock, node=ME)
     heart.hold(lease(1), 60)
     heart.start()
     clock.now += CERTAIN_S
-    for _ in range(3):
-        assert not await heart.confirm(lease(1), 0.05)
-        assert await asyncio.to_thread(begun.acquire, timeout=20)
-    assert len(heart._asked) <= 1
+    assert not await heart.confirm(lease(1), 0.05)
     heart.close()
 
 

@@ -284,7 +284,7 @@ def test_a_proxy_that_the_file_no_longer_names_is_left() -> None:
 
 
 def test_what_is_found_here_is_told_and_what_others_found_counts() -> None:
-    """Bans of proxies and of pairs; what another node tells of proxies that are not here is passed over."""
+    """Bans of proxies and of pairs; what another node tells of proxies that are not here is skipped."""
     here, there = Slots(), Slots()
     spoil(here.route("s"), Outcome.BLOCKED)
     for _ in range(3):

@@ -46,7 +46,7 @@ async def test_slots_are_held_while_as_many_wait_as_may() -> None:
 
 
 async def test_of_skips_only_those_of_seeds_are_told() -> None:
-    """A page may have thousands of links that are passed over."""
+    """A page may have thousands of links that are skipped."""
     stream = RecordStream(2)
     skips = [Skip(f"http://a.example/{depth}", SkipReason.ROBOTS, None, depth) for depth in (0, 1)]
     stream.put(Batch(skips=skips))

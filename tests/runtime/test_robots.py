@@ -153,7 +153,7 @@ async def test_without_an_answer_the_visit_has_failed_and_no_page_is_asked_for()
 
 
 async def test_a_closed_network_and_a_proxy_at_fault_are_told_apart() -> None:
-    """As for a page: a late skip, and a URL given back."""
+    """As for a page: a late skip, and a URL released."""
     refused = FetchFailed(FailureKind.NETWORK, "", EgressFailure(EgressFault.REFUSED, ""))
     assert await Node(answer=refused).says("/y") is SkipReason.PRIVATE_NETWORK
     proxy = FetchFailed(FailureKind.NETWORK, "", EgressFailure(EgressFault.UPSTREAM, "407"))
@@ -189,7 +189,7 @@ async def test_what_somebody_has_garbled_in_redis_is_fetched_anew() -> None:
 
 
 async def test_what_is_remembered_is_bounded_by_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Long files push out those that were asked for longest ago; one alone is kept."""
+    """Long files push out those that were requested longest ago; one alone is kept."""
     monkeypatch.setattr(robots, "REMEMBERED_BYTES", 100_000)
     node = Node(answer=Fetched(SITE, 200, {}, CLOSED + b"#" * 30_000))
     origins = [f"http://{n}.example" for n in range(10)]
@@ -214,7 +214,7 @@ async def test_a_file_with_too_many_wildcards_is_told(caplog: pytest.LogCaptureF
 
 
 async def test_what_shows_the_same_as_others_is_refused_without_its_robots() -> None:
-    """They would be fetched for nothing; whatever else is asked for is theirs to judge."""
+    """They would be fetched for nothing; whatever else is requested is theirs to judge."""
     node = Node()
     permission = VisitPermission(node.checker, lambda url: url.endswith("/same"))
 

@@ -41,7 +41,7 @@ def judged(login: SiteLogin, path: str, page: RenderedPage, version: str = "1") 
 
 
 def page(*, marked: bool | None, status: int = 200, path: str = "/a") -> RenderedPage:
-    """Return a page with the mark of a session or without; None where there is no document."""
+    """Return a page with the mark of a session or without; None if there is no document."""
     return RenderedPage(f"https://{SITE}{path}", status, {}, "text/html", logged_in=marked)
 
 

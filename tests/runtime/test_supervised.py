@@ -151,7 +151,7 @@ async def _nothing(_: str) -> bytes | None:
 
 
 async def test_a_process_ends_with_its_supervisor(ends: LinkPair) -> None:
-    """What it was about to commit fails, so that its URL is given back."""
+    """What it was about to commit fails, so that its URL is released."""
     here, supervisor = ends
     control, sink = Control(), SupervisedSink(here, 60.0)
     running = asyncio.create_task(asyncio.Event().wait())

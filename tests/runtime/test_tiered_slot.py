@@ -123,7 +123,7 @@ async def test_a_bare_refusal_is_the_browsers_and_a_page_that_is_gone_is_not() -
     "error", [RenderError(FailureKind.NETWORK, "refused"), SlotLost(FailureKind.CRASH, "gone", innocent=True)]
 )
 async def test_what_a_browser_would_meet_too_fails_the_visit(error: Exception) -> None:
-    """It is asked for once."""
+    """It is requested once."""
     tiered, browser, _, again = slot(error)
     with pytest.raises(type(error), match=str(error)):
         await tiered.render(lease("1"))

@@ -119,7 +119,7 @@ async def test_a_page_that_is_skipped_leads_on() -> None:
 
 
 async def test_code_that_hangs_meets_its_deadline_and_says_where() -> None:
-    """The page that it had is given back, and its context is replaced."""
+    """The page that it had is released, and its context is replaced."""
 
     async def hang(visited: VisitedPage) -> PageHandled:
         await visited.live()
@@ -137,7 +137,7 @@ async def test_code_that_hangs_meets_its_deadline_and_says_where() -> None:
 
 
 async def test_a_page_that_is_gone_is_no_fault_of_its_url() -> None:
-    """The lease is given back."""
+    """The lease is released."""
 
     async def ask(visited: VisitedPage) -> PageHandled:
         await visited.live()

@@ -1,4 +1,4 @@
-"""What is told to the webhook, when it is tried again, and when it is given up."""
+"""What is sent to the webhook, when it is sent again, and when it is dropped."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -147,7 +147,7 @@ async def test_what_a_page_showed_is_durable_before_its_url_is_given_up() -> Non
     ("attempt", "snapshot_s", "status"), [(1, 5.0, 500), (4, 0.0, 500), (4, 5.0, 404)], ids=str
 )
 async def test_nothing_else_has_a_snapshot(attempt: int, snapshot_s: float, status: int) -> None:
-    """Neither what is tried again, nor a page that is kept; and none is taken unless it is asked for."""
+    """Neither what is tried again, nor a page that is kept; and none is taken unless it is requested."""
     bench = Bench(lease("1", attempt=attempt), snapshot_s=snapshot_s)
     bench.slot.pages, bench.slot.shown = [page(status)], PageSnapshot(b"picture", "<p>broken")
     await worked(bench)
@@ -182,7 +182,7 @@ async def test_an_innocent_loss_gives_the_url_back() -> None:
 
 
 async def test_a_visit_that_does_not_end_is_ended() -> None:
-    """By its deadline, which is not taken for a lost lease."""
+    """By its deadline, which is not mistaken for a lost lease."""
     bench = Bench(lease("1"), stop_at="render", visit_s=0.01)
     await worked(bench)
     [(_, retry)] = bench.frontier.settled

@@ -163,7 +163,7 @@ def test_what_is_remembered_is_bounded_by_its_size() -> None:
 
 
 def test_a_stopped_family_that_is_forgotten_leaves_nothing() -> None:
-    """Neither its score nor how often it was passed over."""
+    """Neither its score nor how often it was skipped."""
     watch = DuplicateTemplates(DuplicateParams(templates=3, most=2))
     for site in range(20):
         for number in range(5):

@@ -224,7 +224,7 @@ HOSTILE = {
 
 
 async def test_images_and_media_are_canonical_as_links_are() -> None:
-    """Each once, with what any of them says; what is no address of the web is left out."""
+    """Each once, with what any of them says; what is not an address of the web is left out."""
     images = [
         Image("HTTPS://Cdn.example/a.png?utm_source=x"),
         Image("https://cdn.example/a.png#top", "A lamp", 40, 30),

@@ -78,7 +78,7 @@ def test_a_script_that_leaves_for_another_host_is_a_redirect_too() -> None:
 
 
 def test_in_a_scope_of_pages_a_redirect_is_followed_wherever_it_leads() -> None:
-    """The user asked for what that address shows."""
+    """The user requested what that address shows."""
     rules = ScopeRules("page", [SEED])
     final = "https://elsewhere.example/"
     assert judge(rules).judge(task(SEED), page(final, SEED)) == RedirectOutcome((fingerprint(final, KEY),))

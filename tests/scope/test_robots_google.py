@@ -310,7 +310,7 @@ def test_our_own_token_is_valid() -> None:
     ],
 )
 def test_the_path_of_an_address(address: str, path: str) -> None:
-    """Without a scheme nothing is asked for: Google's further cases are of addresses that are none."""
+    """Without a scheme nothing is requested: Google's further cases are of addresses that are none."""
     assert relative_url_of(canonical(address)) == path
     assert not parse(f"{ADDRESSED}disallow: {path}$\n".encode()).allows(canonical(address))
 

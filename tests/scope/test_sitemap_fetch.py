@@ -154,7 +154,7 @@ async def test_a_host_whose_files_never_end_is_left(caplog: pytest.LogCaptureFix
         assert list(await read_sitemap(fetch, silent, f"http://a.example/{name}")) == []
     await read_sitemap(fetch, silent, "http://b.example/1")
     assert asked == [*(f"http://a.example/{name}" for name in names[: 3 + MOST_SILENT]), "http://b.example/1"]
-    assert f"is left: {MOST_SILENT} of this host did not end in time" in caplog.text
+    assert f"is skipped: {MOST_SILENT} of this host did not end in time" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ async def test_a_host_whose_files_never_end_is_left(caplog: pytest.LogCaptureFix
     ],
 )
 async def test_a_crawl_begins_with_the_sitemaps_of_its_seeds(wanted: str, found: list[str]) -> None:
-    """Those in the robots.txt of each origin, asked for once; else the one at the usual address."""
+    """Those in the robots.txt of each origin, requested once; else the one at the usual address."""
     asked: list[str] = []
 
     async def named(origin: str) -> list[str]:

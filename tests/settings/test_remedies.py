@@ -113,7 +113,7 @@ def test_what_is_found_wrong_later_is_blamed_on_its_place_as_well(
         (["--wait", "a while"], "settle, load, domcontentloaded or css:SELECTOR"),
         (["--scope"], "page, prefix, host, domain, any"),
         (["--viewport"], "WxH"),
-        (["--contexts"], "N (browser contexts that work at once)"),
+        (["--contexts"], "N (browser contexts that work at the same time)"),
     ],
 )
 def test_the_forms_that_an_option_has_are_named(

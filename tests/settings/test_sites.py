@@ -70,7 +70,7 @@ def test_the_example_in_the_readme_is_one() -> None:
     ("text", "said"),
     [
         ('[site."a.example"]\nrate = "5"', '[site."a.example"]: rate = 5: write a rate such as 5/s'),
-        ('[site."a.example"]\nrates = "5/s"', "'rates', which is no setting of it (did you mean rate?)"),
+        ('[site."a.example"]\nrates = "5/s"', "'rates', which is not a setting of it (did you mean rate?)"),
         ('[site."a.example"]\nconcurrency = 0', "concurrency = 0: should be greater than or equal to 1"),
         ('[site."a.example"]\nwait = "css:"', "wait = css:: it needs a selector"),
         ('[site."a.example"]\nblock = "image"', "block = image: image is not one of images"),
@@ -120,7 +120,7 @@ def test_a_header_that_is_wrong_is_not_shown(text: str) -> None:
 
 def test_tables_are_neither_a_flag_nor_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     """They would not be found again in what is wrong."""
-    with pytest.raises(UsageError, match="--site is no option"):
+    with pytest.raises(UsageError, match="--site is not an option"):
         load(RunSettings, ["--site", "x", URL], "farm run", "")
     monkeypatch.setenv("FARM_SITE", "{}")
     with pytest.raises(UsageError, match=r"write tables in farm\.toml"):

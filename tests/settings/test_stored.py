@@ -1,4 +1,4 @@
-"""What a crawl was begun with is taken up again: by a run that does not say otherwise, and never a secret."""
+"""What a crawl was created with is taken up again: by a run that does not say otherwise, and never a secret."""
 
 import json
 import os

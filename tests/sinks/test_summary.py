@@ -1,4 +1,4 @@
-"""What a run came to."""
+"""The results of a run."""
 
 import json
 from dataclasses import replace

@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
 -- Purpose:   say that a node is alive.
--- Guarantee: an incarnation that was replaced does not come back; one that was only taken for dead does.
+-- Guarantee: an incarnation that was replaced does not come back; one that was only considered dead does.
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2 node · 3 incarnation
--- Returns:   1 alive, 2 alive again: it had been taken for dead, and its leases are gone, 3 alive, and asked to end,
+-- Returns:   1 alive, 2 alive again: it had been considered dead, and its leases are gone, 3 alive, and asked to end,
 --            0 another has its name
 begin()
 local known, standing = call('HGET', P .. 'node', ARGV[2]), 1
