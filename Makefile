@@ -77,7 +77,7 @@ bench-detect: setup  ## how many of about 950 real pages are mistaken for a bloc
 mutate: setup  ## break the frontier's scripts one by one: each break must make a test fail
 	@.venv/bin/python scripts/mutate.py
 
-sim: setup  ## simulate farms of many nodes: where the first limit is (ARGS="--visits 100000"; ARGS=--check: beside real runs)
+sim: setup  ## simulate farms of many nodes: where the first limit is (ARGS=--check: beside real runs; ARGS=--leases: 4,000 contexts on a real Redis)
 	@.venv/bin/python -m bench.scale $(ARGS)
 
 soak: setup  ## forty contexts on hostile, leaking pages for ten minutes (SOAK=24h: longer; ARGS="--kill-every 5")

@@ -2,7 +2,8 @@
 
 Prints the table of `docs/scale.md` and writes `bench-results/scale.json` and `scale.svg`. The costs are those that
 were measured: of Redis by `make bench-frontier` (its last results, else `COSTS`), of a page by `make profile`.
-`--check` compares the simulation with real runs of one, two and four processes on this machine instead.
+`--check` compares the simulation with real runs of one, two and four processes on this machine instead; `--leases`
+measures what a lease takes with thousands of contexts on a real Redis.
 """
 
 import argparse
@@ -58,6 +59,12 @@ def main(arguments: list[str] | None = None) -> int:
         from bench.scalecheck import check
 
         return check(COSTS, options.rounds)
+    if options.leases:
+        from bench.leases import LeaseLoad, lease_times
+
+        given = {name: getattr(options, name) for name in ("contexts", "nodes", "visit_s", "seconds")}
+        lease_times(LeaseLoad(**given, processes=options.jobs))
+        return 0
     costs = measured(COSTS)
     began = time.monotonic()
     with Pool(options.jobs) as pool:
@@ -189,11 +196,23 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--visits", type=int, default=400_000, metavar="N", help="how many of them are simulated [400,000]"
     )
-    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="simulations at once [2]")
+    parser.add_argument(
+        "--jobs", type=int, default=2, metavar="N", help="simulations, or processes, at once [2]"
+    )
     parser.add_argument("--check", action="store_true", help="compare with real runs on this machine instead")
     parser.add_argument(
         "--rounds", type=int, default=2, metavar="N", help="of the check, real runs of each [2]"
     )
+    leases = parser.add_argument_group("lease times")
+    leases.add_argument(
+        "--leases", action="store_true", help="measure lease times on a real Redis instead, without pages"
+    )
+    leases.add_argument("--contexts", type=int, default=4000, metavar="N", help="of all nodes [4000]")
+    leases.add_argument("--nodes", type=int, default=100, metavar="N", help="how many [100]")
+    leases.add_argument(
+        "--visit-s", type=float, default=4.0, metavar="S", help="how long a visit takes in the mean [4]"
+    )
+    leases.add_argument("--seconds", type=float, default=30.0, metavar="S", help="measured [30]")
     return parser.parse_args(arguments)
 
 

@@ -26,6 +26,7 @@ TESTS = (
     "expiry",
     "suspects",
     "nodes",
+    "gone_nodes",
     "generations",
     "politeness",
     "start",

@@ -180,7 +180,7 @@ def test_the_frontier_is_reached_by_its_facade() -> None:
         {"shards", "client"},
         {
             *("ActiveFeeders", "DeadLetters", "NodeRegistry", "RedisFlowStore", "RedisPaceStore"),
-            *("RedisSharedCache", "SharedBans", "Shards"),
+            *("RedisSharedCache", "SharedBans", "SharedScope", "Shards"),
         },
     )
     found = [

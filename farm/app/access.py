@@ -164,8 +164,8 @@ async def add_seeds(crawl: Crawl, frontier: RedisFrontier, seeds: Sequence[Seed]
     rules = ScopeRules(
         agreed["scope"], [seed.url for seed in seeds], agreed["include"], agreed["exclude"], agreed["depth"]
     )
-    for scope_unit in {rules.scope_unit(seed.url) for seed in seeds} - {None}:
-        await frontier.extend_scope(scope_unit or "")
+    units = {rules.scope_unit(seed.url) for seed in seeds}
+    await frontier.scope.add([unit for unit in units if unit is not None])
     for extension in await frontier.scope_sites():
         rules.extend(extension)
     return rules, await frontier.add([seed.task(crawl.key) for seed in seeds])

@@ -104,6 +104,8 @@ async def open_session(plan: RunPlan, reaper: Reaper) -> AsyncIterator[CrawlSess
         # After the node has unregistered: the last node of a finished crawl lets its keys expire.
         stack.push_async_callback(_let_end, plan, client, frontier)
         stack.push_async_callback(presence.leave)
+        # Once more: the last node of a finished crawl may have seen nobody just before this one registered.
+        await keep_crawl(client, plan.crawl)
         name = presence.identity.name
         check_code(code, await _codes_of_others(frontier, name))
         await wait_while_halted(
@@ -252,8 +254,15 @@ async def _let_end(plan: RunPlan, client: RedisClient, frontier: RedisFrontier) 
     with suppress(FarmError, TimeoutError):
         async with asyncio.timeout(LET_END_S):
             is_over = not (await frontier.stats()).ledger.open and await frontier.is_finished(_fed_by(plan))
-            if is_over and not any(node.is_alive for node in await frontier.nodes.list()):
+            if is_over and not await _is_worked_on(frontier):
                 await expire_crawl(client, plan.crawl, after_s)
+                if await _is_worked_on(frontier):
+                    # It came in the middle of this, and would find a part of the crawl gone.
+                    await keep_crawl(client, plan.crawl)
+
+
+async def _is_worked_on(frontier: RedisFrontier) -> bool:
+    return any(node.is_alive for node in await frontier.nodes.list())
 
 
 def _fed_by(plan: RunPlan) -> str:

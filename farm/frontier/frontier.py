@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from random import Random
 from typing import assert_never
+from uuid import uuid4
 
 from farm.frontier import keys
 from farm.frontier.audit import Audit, audit
@@ -31,6 +32,7 @@ from farm.frontier.shared_state import (
     RedisProxyBytes,
     RedisSharedCache,
     SharedBans,
+    SharedScope,
 )
 from farm.frontier.terms import Terms
 from farm.frontier.tiers import RedisTiers, encode_notes
@@ -68,6 +70,7 @@ class RedisFrontier:
         self._crawl = crawl
         self._own_time_ms = own_time_ms
         self._lending = Lending(self.shards)
+        self._me = uuid4().hex
         self._dispatch = LeaseDispatch(self.shards, self.feeders, random or Random())  # noqa: S311 - nonces and jitter, no secrets
 
     @cached_property
@@ -99,6 +102,11 @@ class RedisFrontier:
     def tiers(self) -> RedisTiers:
         """The counts of the renderers that cost less than the browser."""
         return RedisTiers(self.shards)
+
+    @cached_property
+    def scope(self) -> SharedScope:
+        """The sites that were added to the scope."""
+        return SharedScope(self._client, self._crawl)
 
     @cached_property
     def cache(self) -> RedisSharedCache:
@@ -178,12 +186,14 @@ class RedisFrontier:
         arguments = self._dispatch.arguments(following) if following and stays else self._dispatch.none()
         head: tuple[Arg, ...] = (lease.slot, lease.id, lease.token, int(outcome.rendered), *arguments)
         notes = b"" if outcome.tiers is None else encode_notes(outcome.tiers, lease.task)
-        reply = await self.shards.run(shard, "ack", *head, notes, len(seen), *seen, *links)
+        try:
+            reply = await self.shards.run(shard, "ack", *head, notes, len(seen), *seen, *links)
+        finally:
+            self._dispatch.settled(lease)
         settled = Settled(reply[0].decode().lower())
         if outcome.tiers is not None:
             self.tiers.heard(outcome.tiers, reply[1])
             del reply[1]
-        self._dispatch.settled(lease)
         if following is None:
             return settled, None
         if not stays:
@@ -215,8 +225,11 @@ class RedisFrontier:
                 assert_never(outcome)
         shard = self.shards.of(lease.task.site)
         known = encode_visit(visit) if visit is not None else ""
-        verdict = await self.shards.run(shard, "nack", lease.slot, lease.id, lease.token, *action, known)
-        self._dispatch.settled(lease)
+        try:
+            verdict = await self.shards.run(shard, "nack", lease.slot, lease.id, lease.token, *action, known)
+        finally:
+            # Whatever came of it, this node works on it no more.
+            self._dispatch.settled(lease)
         return Settled(verdict.decode().lower())
 
     async def may_begin(self, site: str, egress: str = "", *, begun: bool = False) -> float:
@@ -230,18 +243,18 @@ class RedisFrontier:
     async def maintain(self, most: int = 100) -> int:
         """Reclaim at most `most` delayed URLs and expired leases of each shard; advance the virtual clock.
 
-        Also delivers the links between shards, and lends what some do not use of the limits over all of them.
-        Returns how many URLs moved. A shard that is away holds no other up.
+        Also delivers the links between shards, unless another node does, and lends what some do not use of the
+        limits over all of them. Returns how many URLs moved. A shard that is away holds no other up.
         """
         moved, late = 0, set[int]()
-        full = int(await self._client.is_nearly_full())
+        asked = (most, int(await self._client.is_nearly_full()), self._me)
         shards = self.shards
         replies = await asyncio.gather(
-            *(shards.attempt(shard, "maintain", most, full, in_doubt=True) for shard in range(shards.count))
+            *(shards.attempt(shard, "maintain", *asked, in_doubt=True) for shard in range(shards.count))
         )
         answered = {shard: reply for shard, reply in enumerate(replies) if reply is not None}
         if not answered:
-            answered[0] = await shards.run(0, "maintain", most, full)
+            answered[0] = await shards.run(0, "maintain", *asked)
         for shard, (came, waiting, kept) in answered.items():
             moved += came
             if waiting or kept:
@@ -310,13 +323,11 @@ class RedisFrontier:
 
     async def extend_scope(self, extension: str) -> None:
         """Add a site to the scope of the crawl, for every node: a seed was redirected there."""
-        await self._client.command("SADD", keys.scope(self._crawl), extension)
+        await self.scope.add([extension])
 
     async def scope_sites(self) -> frozenset[str]:
-        """Return the sites that were added to the scope."""
-        members = await self._client.command("SMEMBERS", keys.scope(self._crawl))
-        # What is no text covers no site.
-        return frozenset(member.decode(errors="replace") for member in members)
+        """Return the sites that were added to the scope: the same object as before where there are no others."""
+        return await self.scope.read()
 
     def _outgoing(self, shard: int, tasks: Iterable[UrlTask], seen: Sequence[bytes]) -> list[bytes]:
         links = []

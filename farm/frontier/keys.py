@@ -20,14 +20,15 @@ glossary:
     {c:s}:limits         hash    site, or *. and a domain above it -> interval, places in flight, and how many at
                                  first (0: the crawl's)
     {c:s}:out:ADDRESS    hash    an egress address: f in flight · t theoretical arrival time · s as above
-                                 (without an address: s of everything together)
+                                 (without an address: s of everything together, pairs: of how many sites and
+                                 addresses a pace is kept)
     {c:s}:q:BAND:SITE    list    the entries of one site and priority band, the oldest first; band `s` are
                                  suspects: URLs that were leased at more than one death of a node
     {c:s}:ready:BAND     zset    the sites that have queued URLs in the band and a free place in flight, by the
                                  time at which they are eligible next (a block counts)
     {c:s}:slot           hash    slot -> last settlement, last request, token, site, egress address, leases in
                                  a row from that site, deadline, entry (a NUL after each but the last); no token
-                                 where nothing is leased
+                                 where nothing is leased; deleted when its node is gone
     {c:s}:due            zset    slot -> deadline of its lease, or that of an earlier one: the record's counts
                                  where it is later
     {c:s}:nodes          zset    node -> when its last heartbeat came
@@ -50,13 +51,15 @@ glossary:
     {c:s}:outbox:SHARD   list    links (and bare fingerprints) for another shard, not yet struck out
     {c:s}:struck         hash    shard -> how many of its outbox were struck out so far
     {c:s}:sent           hash    shard -> how many of its outbox were delivered so far, where some of them are kept
+    {c:s}:deliverer      hash    node: who delivers what stands in these outboxes · until: when another may
     {c:s}:received       hash    shard -> how many this one has had of that one's outbox
     {c:s}:gaps           hash    shard -> how many of them were lost with a master
     {c:s}:once:ID        string  what a transfer of page quota came to, or a replay or drop of dead letters, for
                                  an hour
-    {c:s}:lending        hash    lender: who lends the limits over all shards; looked, token: when it looked here,
-                                 and the token by then; shard 0 also begun, interval, places: when it began, and
-                                 what all shards have together
+    {c:s}:lending        hash    lender: who lends the limits over all shards; leases: how many were granted here
+                                 under a rate over all shards; looked, counted: when a lender looked here, and how
+                                 many there were by then; shard 0 also begun, interval, places: when it began,
+                                 and what all shards have together
     {c:s}:tier:ID        hash    a template of addresses, by the hash of its text: template, site, since, and of
                                  each renderer beside the browser R: R:agreed (comparisons in a row), R:failures,
                                  R:unfit (in a row), R:taken (pages without a comparison), R:confirmed (so many of
@@ -72,6 +75,9 @@ glossary:
     {c:s}:finished       string  shard 0 only: from which sitemaps the crawl was fed that came to its end
     {c:s}:bans           hash    shard 0 only: proxy, or proxy and site -> when its ban ends (the server's own time
                                  in ms), bans in a row
+    {c:s}:newbans        zset    shard 0 only: the same -> the number of its last ban, by which nodes hear of it
+    {c:s}:lastban        string  shard 0 only: the last of these numbers
+    {c:s}:banends        zset    shard 0 only: the same as in bans -> when its ban ends
     {c:s}:proxied        hash    shard 0 only: bytes that went by proxies, budget of them (0: none)
     {c:s}:proxied:RUN    string  shard 0 only: how many of them were this run's so far, for a week
     {c:robots}:ORIGIN    string  what is known of an origin's robots.txt, packed, until it expires

@@ -63,6 +63,7 @@ class LeaseDispatch:
 
     async def lease_from(self, home: int, request: LeaseRequest) -> Lease | Idle:
         """Ask the shards in turn, `home` first unless the slot's run there is over."""
+        self._quarantine.vacated(request.slot)
         order = self._shards.order(await self._first(request, home))
         return await self._unless_fed(await self._ask(order, request, []), request)
 
@@ -108,7 +109,9 @@ class LeaseDispatch:
                 if reply is None:
                     is_away = True
                     continue
-                got = await self._read(shard, reply, request)
+                # What one shard was refused no other has: nothing is left to borrow.
+                may_borrow = all(idle.reason != "limit" for idle in refusals)
+                got = await self._read(shard, reply, request, may_borrow=may_borrow)
             if isinstance(got, Lease):
                 self._affinity.note(request, shard, anew=bool(refusals))
                 return got
@@ -140,13 +143,15 @@ class LeaseDispatch:
         """Record that a slot no longer holds its lease."""
         self._quarantine.settled(lease)
 
-    async def _read(self, shard: int, reply: Sequence[Any], request: LeaseRequest) -> Lease | Idle:
+    async def _read(
+        self, shard: int, reply: Sequence[Any], request: LeaseRequest, *, may_borrow: bool = True
+    ) -> Lease | Idle:
         """Return what a shard answered; bury an entry that cannot be read, and request the next."""
         asked = request
         while True:
             if reply[0] == b"IDLE":
                 idle = Idle(reason=reply[1].decode(), retry_in_s=reply[2] / 1000)
-                lendable = idle.reason == "limit" and self._shards.count > 1
+                lendable = may_borrow and idle.reason == "limit" and self._shards.count > 1
                 if not lendable or not await allow_more(self._shards, shard, request.limit):
                     return idle
             else:
@@ -255,6 +260,10 @@ class Quarantine:
         """Record that a lease is settled."""
         if self._held.get(lease.slot) == lease:
             del self._held[lease.slot]
+
+    def vacated(self, slot: str) -> None:
+        """Record that a slot holds nothing: it requests a lease. One that it has lost was not settled."""
+        self._held.pop(slot, None)
 
     @contextmanager
     def requesting(self) -> Iterator[None]:

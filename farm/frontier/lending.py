@@ -84,7 +84,8 @@ class Lending:
                 return None
             interval_ms, places, leases, since_ms, under_way = float(looked[0]), *map(int, looked[1:])
             per_s = leases * 1000 / since_ms if since_ms > 0 else -1.0
-            rate = Share(1000 / interval_ms if interval_ms else 0.0, per_s)
+            one = 1000 / since_ms if since_ms > 0 else 0.0
+            rate = Share(1000 / interval_ms if interval_ms else 0.0, per_s, one)
             found.append(_Seen(rate, Share(places, under_way)))
         return found if all(one.rate.used >= 0 for one in found) else None
 

@@ -143,7 +143,9 @@ class NodeRegistry:
 
     async def _listed(self, *, with_leased: bool = True) -> Sequence[tuple[NodeEntry, bool]]:
         """Return the entries of all shards as one, each with whether it is registered."""
-        first, *others = await self._shards.each("nodes", int(with_leased))
+        # Every shard knows the same nodes; of their leases each knows its own.
+        asked = self._shards.each("nodes", 1) if with_leased else self._first()
+        first, *others = await asked
         leased = Counter[bytes]()
         for flat in others:
             leased.update({flat[at]: int(flat[at + 5]) for at in range(0, len(flat), _FIELDS)})
@@ -164,6 +166,9 @@ class NodeRegistry:
             )
             found.append((entry, is_registered))
         return found
+
+    async def _first(self) -> Sequence[Any]:
+        return [await self._shards.run(0, "nodes", 0)]
 
     async def is_alive(self, name: str) -> bool:
         """Whether a node of this name is registered and was not silent for too long."""

@@ -1,7 +1,9 @@
 """How long Redis keeps a finished crawl: its keys expire, unless the crawl is continued before.
 
 What always holds: the keys that every call looks for end first, so that nobody takes a part of a crawl for the
-whole. Whoever goes on with a crawl keeps it before anything else.
+whole. Whoever goes on with a crawl keeps it before anything else. The first shard is the first one to end and the
+last one to be kept: where somebody dies in the middle of either, it tells the next one that there is something to
+keep.
 """
 
 from collections.abc import Sequence
@@ -32,7 +34,7 @@ async def keep_crawl(client: RedisClient, name: str) -> bool:
         return False
     first, others = await _found(client, name)
     await _set(client, others, "")
-    await _set(client, first, "")
+    await _set(client, first, "", is_first_last=True)
     return True
 
 
@@ -60,11 +62,13 @@ def _ends_by_itself(name: bytes) -> bool:
     return name.partition(b":")[0] in _OWN_ENDS or name.startswith(b"proxied:")
 
 
-async def _set(client: RedisClient, found: Sequence[bytes], after_ms: str) -> None:
+async def _set(
+    client: RedisClient, found: Sequence[bytes], after_ms: str, *, is_first_last: bool = False
+) -> None:
     by_tag: dict[bytes, list[bytes]] = {}
     for key in found:
         by_tag.setdefault(key.partition(b"}")[0], []).append(key)
-    for tag, tagged in by_tag.items():
+    for tag, tagged in sorted(by_tag.items(), reverse=is_first_last):
         for start in range(0, len(tagged), _AT_ONCE):
             declared = f"{tag.decode()}}}:absent"
             await client.run("expire", declared, "", after_ms, *tagged[start : start + _AT_ONCE])

@@ -41,7 +41,7 @@ def _declared(text: str) -> dict[str, int]:
 
 
 def _kinds_of(layout: str) -> str:
-    kinds: list[str] = re.findall(rf"^local {layout}_LAYOUT, .* = '<([di]+)'", _TEXT, re.MULTILINE)
+    kinds: list[str] = re.findall(rf"^local {layout}_LAYOUT, .* = '<([diI]+)'", _TEXT, re.MULTILINE)
     return kinds[0]
 
 
@@ -171,7 +171,7 @@ def decode_counters(stored: bytes) -> dict[str, int]:
 
 def encode_counters(counters: Mapping[str, float]) -> bytes:
     """Return the counters as they are stored."""
-    kinds = (int if kind == "i" else float for kind in _KINDS)
+    kinds = (float if kind == "d" else int for kind in _KINDS)
     return _LAYOUT.pack(
         *(kind(value) for kind, value in zip(kinds, counters_in_order(counters), strict=True))
     )

@@ -1,8 +1,9 @@
-"""What a crawl's nodes have found out for each other: paces of sites, robots.txt, bans and bytes of proxies."""
+"""What a crawl's nodes have found out for each other: scope, paces, robots.txt, bans and bytes of proxies."""
 
 import re
+import time
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -18,6 +19,7 @@ from farm.policy.aimd import Pace, PaceSnapshot
 
 MAX_BYTES = 2**20
 """Of a text; one that unpacks to more was not written by a node."""
+SCOPE_READ_EVERY_S = 60.0
 REPORT_LASTS_S = 60.0
 WATCHED_S = 20.0
 """For so long after a view has read the reports of nodes these go on publishing them."""
@@ -25,6 +27,41 @@ MOST_REPORT_BYTES = 2**18
 MOST_REPORTS_READ = 100
 """How many nodes' reports a view reads."""
 _NUMBER = re.compile(rb"\d{1,18}")
+
+
+class SharedScope:
+    """The sites that were added to the scope of one crawl: those of its seeds, and where seeds were redirected to.
+
+    A crawl of many seeds has as many of them, and every node asks every second. So they are counted, and read
+    where there are more than before; and now and then all the same, since a master that dies takes the last ones
+    with it.
+    """
+
+    def __init__(
+        self, client: RedisClient, crawl: keys.Named, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._client = client
+        self._key = keys.scope(crawl)
+        self._monotonic = monotonic
+        self._count = 0
+        self._sites = frozenset[str]()
+        self._read_at = monotonic()
+
+    async def add(self, sites: Collection[str]) -> None:
+        """Add sites, for every node."""
+        told = list(sites)
+        for start in range(0, len(told), BATCH):
+            await self._client.command("SADD", self._key, *told[start : start + BATCH])
+
+    async def read(self) -> frozenset[str]:
+        """Return all sites: the same object as before where they were not read anew."""
+        count, now = int(await self._client.command("SCARD", self._key)), self._monotonic()
+        if count != self._count or now - self._read_at >= SCOPE_READ_EVERY_S:
+            members = await self._client.command("SMEMBERS", self._key)
+            self._count, self._read_at = len(members), now
+            # What is no text covers no site.
+            self._sites = frozenset(member.decode(errors="replace") for member in members)
+        return self._sites
 
 
 class RedisPaceStore:
@@ -109,6 +146,10 @@ class RedisSharedCache:
         key = keys.robots_claim(self._crawl, origin)
         return (await self._client.command("SET", key, "1", "NX", "PX", round(for_s * 1000))) is not None
 
+    async def prolong(self, origin: str, for_s: float) -> None:
+        """Have the claim end in `for_s` seconds, where there is one, whoever has it."""
+        await self._client.command("PEXPIRE", keys.robots_claim(self._crawl, origin), round(for_s * 1000))
+
     async def yield_claim(self, origin: str) -> None:
         """End the claim, so that another node may fetch."""
         await self._client.command("DEL", keys.robots_claim(self._crawl, origin))
@@ -164,14 +205,19 @@ class SharedBans:
         self._client = client
         self._key = keys.ctl(crawl)
         self._own_time_ms = own_time_ms
+        self._heard: int | None = None
+        """The number of the last ban that was heard of; None before the first call."""
 
-    async def exchange(self, news: Sequence[Ban]) -> Sequence[Ban]:
-        """Store new bans and return every ban in force, those of other nodes included."""
-        told: list[Arg] = []
+    async def exchange(self, news: Sequence[Ban], *, anew: bool = False) -> Sequence[Ban]:
+        """Store new bans and return those that began since the last call, of all nodes.
+
+        `anew`, and the first time, these are all that are in force: that takes the longer the more there are.
+        """
+        told: list[Arg] = ["" if anew or self._heard is None else self._heard]
         for ban in news:
             told += [_subject_of(ban), max(0, round(ban.left_s * 1000)), ban.bans]
         own = "" if self._own_time_ms is None else self._own_time_ms()
-        heard = await self._client.run("bans", self._key, own, *told)
+        self._heard, *heard = await self._client.run("bans", self._key, own, *told)
         return [_ban_of(*heard[i : i + 3]) for i in range(0, len(heard), 3)]
 
 

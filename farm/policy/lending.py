@@ -8,10 +8,10 @@ does not keeps some room above what it uses, and gives the rest up by halves, si
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-USED_UP = 0.7
-"""From this part of its share on, a shard may be held back by it."""
-ROOM = 1.5
-"""What a shard that is not held back keeps, of what it uses."""
+USED_UP = 0.8
+"""From this part of its share on, a shard may be held back by it: visits are somewhat further apart than asked."""
+ROOM, MORE = 1.5, 2
+"""What a shard that is not held back keeps of what it uses, and so many uses more: few are counted inexactly."""
 MOST_GIVEN_UP = 0.5
 """Of a share, from one time to the next."""
 MOVED = 0.1
@@ -20,10 +20,19 @@ MOVED = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What a shard may use of a limit, and what it has used lately, in the same unit."""
+    """What a shard may use of a limit, and what it has used lately, in the same unit.
+
+    `one` is what a single use more would have come to, 0 where uses are not counted.
+    """
 
     allowed: float
     used: float
+    one: float = 0.0
+
+    @property
+    def needed(self) -> float:
+        """What it needs so as not to be held back by it."""
+        return self.used * ROOM + self.one * MORE if self.used else 0.0
 
 
 def lend(total: float, shares: Sequence[Share], least: float) -> tuple[float, ...]:
@@ -35,7 +44,7 @@ def lend(total: float, shares: Sequence[Share], least: float) -> tuple[float, ..
     if not any(wanting):
         return tuple(share.allowed for share in shares)
     kept = [
-        0.0 if wants else max(least, share.used * ROOM, share.allowed * MOST_GIVEN_UP)
+        0.0 if wants else max(least, share.needed, share.allowed * MOST_GIVEN_UP)
         for share, wants in zip(shares, wanting, strict=True)
     ]
     even = max(least, (total - sum(kept)) / sum(wanting))

@@ -99,6 +99,15 @@ class Control:
         for notified in self._idle:
             notified.set()
 
+    def notify_new_work(self) -> None:
+        """Let one idle slot look for work, and those again that are looking just now: there may be new work.
+
+        Not all of them: nearly every page has links, and nearly all of these are known. Who finds work notifies
+        the next.
+        """
+        self.changes += 1
+        self.notify_one()
+
     @property
     def idle_slots(self) -> int:
         """How many slots wait because there was no work for them."""

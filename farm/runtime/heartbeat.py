@@ -184,7 +184,9 @@ class Heartbeat:
             turn += 1
             begun = self._clock.monotonic()
             with self._lock:
+                # Who was not answered in time has gone.
                 asked = [one for one in self._asked if not one.cancelled()]
+                self._asked = asked.copy()
             is_due = turn % turns == 0 or bool(asked)
             try:
                 renewer = renewer or self._connect()

@@ -8,7 +8,7 @@ of a companion ends nothing.
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -130,10 +130,15 @@ class Node:
             await asyncio.sleep(TICK_S * (0.75 + 0.5 * random.random()))  # noqa: S311
 
     async def _tick(self) -> None:
-        """Count, and extend the scope."""
+        """Count, and extend the scope by what is new: a crawl of many seeds has as many sites."""
+        read: Collection[str] | None = None
+        known = set[str]()
         while not self._control.ending:
-            for extension in await self._frontier.scope_sites():
-                self._extend_scope(extension)
+            sites = await self._frontier.scope_sites()
+            if sites is not read:
+                for extension in (new := set(sites) - known):
+                    self._extend_scope(extension)
+                read, known = sites, known | new
             stats = await self._frontier.stats()
             self._emit(StatsRead(self._clock.monotonic(), stats))
             if self._control.staying:

@@ -172,7 +172,8 @@ class PaceLearner:
         self._clock = clock
         self._own = own
         self._samples: dict[tuple[str, str], list[Sample]] = {}
-        self._paces: dict[tuple[str, str], Pace] = {}
+        self._refused: dict[tuple[str, str], int] = {}
+        """Throttling answers by site and address, where there were any: there may be as many pairs as visits."""
 
     def note(self, site: str, began: float, status: int, latency_ms: float, egress: str = "") -> None:
         """Add a visit that has ended; `began` is of this process's clock, `status` 0 without an answer."""
@@ -183,9 +184,9 @@ class PaceLearner:
     def throttled(self) -> Mapping[str, int]:
         """How many throttling answers each site that this node visited has given, over all nodes."""
         refused: Counter[str] = Counter()
-        for (site, _), pace in self._paces.items():
-            refused[site] += pace.refused
-        return {site: count for site, count in refused.items() if count}
+        for (site, _), count in self._refused.items():
+            refused[site] += count
+        return dict(refused)
 
     async def run(self) -> None:
         """Fold twice a second until cancelled."""
@@ -206,14 +207,19 @@ class PaceLearner:
             by_site.setdefault(site, []).extend(samples)
         told: list[SitePace] = []
         for site, samples in by_site.items():
-            known = await self._fold(site, samples)
-            if known is not None and len(told) < MOST_TOLD:
-                told.append(_site_pace(site, known, self._paces[site, ""], samples))
+            folded = await self._fold(site, samples)
+            if folded is not None and len(told) < MOST_TOLD:
+                told.append(_site_pace(site, *folded, samples))
         if told:
             self._emit(PacesRead(self._clock.monotonic(), tuple(told)))
 
-    async def _fold(self, site: str, samples: list[Sample], egress: str = "") -> PaceSnapshot | None:
-        """Add the samples to the site's pace; return what was stored before, None where too many nodes wrote."""
+    async def _fold(
+        self, site: str, samples: list[Sample], egress: str = ""
+    ) -> tuple[PaceSnapshot, Pace] | None:
+        """Add the samples to the site's pace; return what was stored before and is now.
+
+        None where too many nodes wrote.
+        """
         known, own = await self._store.read(site, egress), self._own(site)
         for _ in range(TRIES):
             params = own or replace(self._params, first=known.first or self._params.first)
@@ -231,8 +237,9 @@ class PaceLearner:
                 self._report(
                     f"{site} by proxy {egress}" if egress else site, known.pace, pace, alone=not egress
                 )
-                self._paces[site, egress] = pace
-                return known
+                if pace.refused:
+                    self._refused[site, egress] = pace.refused
+                return known, pace
             known = newer
         log.debug(
             "%s: %d visits were not counted, because too many nodes write its pace at once",

@@ -66,7 +66,7 @@ class Frontier(Protocol):
         ...
 
     async def scope_sites(self) -> Collection[str]:
-        """Return all additions to the scope."""
+        """Return all additions to the scope; the same object as before where there are no new ones."""
         ...
 
 

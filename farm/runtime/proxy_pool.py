@@ -40,6 +40,8 @@ POOR = 0.4
 EVERY_S = 1.0
 TOLD_EVERY = 2
 """After how many exchanges of bans it is told how the proxies are."""
+ANEW_EVERY = 60
+"""After how many exchanges all bans are read, and not the new ones alone: of some this node may not have heard."""
 MOST_TOLD = 50
 PAIRS_SEEN = 5_000
 """How many pairs of proxy and site are examined to count a proxy's bans by site: the ones used last."""
@@ -72,8 +74,8 @@ class ProxySource(Protocol):
 class BanExchange(Protocol):
     """The bans of all nodes."""
 
-    async def exchange(self, news: Sequence[Ban], /) -> Sequence[Ban]:
-        """Store new bans and return every ban in force."""
+    async def exchange(self, news: Sequence[Ban], /, *, anew: bool = False) -> Sequence[Ban]:
+        """Store new bans and return those that began since the last call; `anew` every one in force."""
         ...
 
 
@@ -286,9 +288,11 @@ class ProxyPool:
         """Update the list of proxies and exchange bans with the other nodes, every second until cancelled."""
         turn = 0
         while True:
-            if await asyncio.to_thread(source.refresh):
+            is_new = await asyncio.to_thread(source.refresh)
+            if is_new:
                 self.replace(tuple(source.upstreams))
-            self.adopt_bans(await bans.exchange(self.take_changes()))
+            anew = is_new or turn % ANEW_EVERY == 0
+            self.adopt_bans(await bans.exchange(self.take_changes(), anew=anew))
             if turn % TOLD_EVERY == 0:
                 self._emit(self.reading())
             turn += 1
@@ -326,7 +330,7 @@ class ProxyPool:
         return changed
 
     def adopt_bans(self, bans: Sequence[Ban]) -> None:
-        """Adopt the bans of other nodes, as Redis has them."""
+        """Adopt bans of other nodes, as Redis has them."""
         now = self._clock.monotonic()
         for ban in bans:
             if ban.site is not None:

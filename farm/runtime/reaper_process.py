@@ -29,6 +29,8 @@ UNHANDLED_S = 12.0
 """Longer than the farm's own watchdog waits: that can log the stack, the reaper cannot."""
 KILL_S = 2.0
 READ_BYTES = 65536
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The signals that the farm handles, which it tells; a byte of another one says nothing."""
 
 
 def execute(kill: set[int], term: set[int], folders: set[str]) -> None:
@@ -117,7 +119,7 @@ def end(farm: int, unhandled: int) -> None:
 def main() -> None:
     """Read until the farm is gone, then clean up."""
     # A signal for the farm must not stop the reaper.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
     farm, signals = os.getppid(), int(sys.argv[1])
     unhandled_s = float(sys.argv[2])
@@ -135,7 +137,7 @@ def main() -> None:
             cleanup.handled = cleanup.sent
         if signals in ready:
             for byte in os.read(signals, READ_BYTES):
-                if byte in (signal.SIGINT, signal.SIGTERM):
+                if byte in ENDING:
                     unhandled, since, cleanup.sent = byte, time.monotonic(), cleanup.sent + 1
         if 0 in ready:
             came = os.read(0, READ_BYTES)

@@ -177,7 +177,9 @@ class NodeProcess:
             end = None
         except asyncio.CancelledError:
             link.post(EndRequest(self._control.reason or ExitReason.STOPPED, at_once=True))
-            await _ended(process, LEAVES_S)
+            if not await _ended(process, LEAVES_S):
+                # Here, since whoever cancels does so again.
+                _kill(process)
             raise
         finally:
             self._link = None
@@ -327,12 +329,13 @@ class NodeProcess:
 
 async def _ended(process: Process, within_s: float) -> bool:
     """Wait for the end of a process; return whether it came."""
+    # Not by `asyncio.timeout`: before Python 3.11.4 its end is not told to a task that is cancelled.
+    waiting = asyncio.create_task(process.wait(), name="end of a process")
     try:
-        async with asyncio.timeout(within_s):
-            await process.wait()
-    except TimeoutError:
-        return False
-    return True
+        await asyncio.wait([waiting], timeout=within_s)
+        return waiting.done()
+    finally:
+        waiting.cancel()
 
 
 def _kill(process: Process) -> None:

@@ -217,7 +217,7 @@ class Worker:
             self._events.done(lease.task.url, result.page, self._egress.bytes_received, begun)
         self._warn_if_stale(lease, settled)
         if settlement.links:
-            self._control.notify_all()
+            self._control.notify_new_work()
         return await self._take(answer, since) if answer is not None else None
 
     async def _give_back(self, lease: Lease) -> None:

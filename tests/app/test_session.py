@@ -7,15 +7,18 @@ from typing import Any
 
 import pytest
 
+from farm.app import session as module
 from farm.app.preflight import preflight
 from farm.app.session import note_end, open_session
+from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
 from farm.frontier.embedded import EmbeddedRedis
-from farm.frontier.retention import ends_in_s
+from farm.frontier.retention import ends_in_s, expire_crawl
 from farm.model.errors import UsageError
 from farm.model.outcome import Ack
 from farm.model.task import Idle, Lease, LeaseRequest
 from farm.model.url import HashRoutes
+from farm.runtime.presence import register
 from farm.runtime.reaper import Reaper
 from farm.settings.commands import RunSettings
 from farm.settings.stored import OF_RECORDS
@@ -221,6 +224,50 @@ async def test_redis_forgets_a_finished_crawl_after_its_last_node(
                 if is_shared:
                     await session.frontier.nodes.register("other", "i1")
             assert (await ends_in_s(client, plan.crawl) is not None) == ends
+    finally:
+        await client.close()
+        reaper.close()
+
+
+@pytest.mark.parametrize("registers", ["before the keys are told to end", "after that"])
+async def test_a_node_that_joins_a_crawl_that_is_let_end_keeps_it(
+    tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch, registers: str
+) -> None:
+    """Whoever leaves has seen nobody at work, and the other has seen a crawl that stays."""
+    is_before = registers.startswith("before")
+    reaper = Reaper()
+    given: dict[str, Any] = {"redis": redis_url, "crawl": f"joined{is_before}", "keep_for": "10m"}
+    client = await connect(redis_url, patience_s=5)
+    plan = preflight(RunSettings(urls=("http://a.example/1",), output=tmp_path / "out", **given))
+    ended: list[str] = []
+    try:
+        async with open_session(plan, reaper) as session:
+            got = await session.frontier.lease(LeaseRequest("s", "r"))
+            assert isinstance(got, Lease)
+            await session.frontier.ack(got, Ack())
+            await note_end(plan, session.frontier)
+            nodes = session.frontier.nodes
+
+            async def end_late(of: RedisClient, crawl: str, after_s: float) -> None:
+                await nodes.register("other", "i1")
+                await expire_crawl(of, crawl, after_s)
+                ended.append(crawl)
+
+            async def register_late(*args: Any) -> Any:
+                await expire_crawl(client, plan.crawl, 600.0)
+                ended.append(plan.crawl)
+                return await register(*args)
+
+            if is_before:
+                monkeypatch.setattr(module, "expire_crawl", end_late)
+        if not is_before:
+            monkeypatch.setattr(module, "register", register_late)
+            async with open_session(plan, reaper) as session:
+                assert await ends_in_s(client, plan.crawl) is None
+                assert await session.frontier.audit() == []
+        else:
+            assert await ends_in_s(client, plan.crawl) is None
+        assert ended == [plan.crawl]
     finally:
         await client.close()
         reaper.close()

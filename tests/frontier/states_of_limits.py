@@ -1,6 +1,6 @@
 """What each transition does to what shards share: the pages of a run, a rate and places over all of them."""
 
-from tests.frontier.states_of_urls import NOW, Case
+from tests.frontier.states_of_urls import ENTRY_A1, NOW, Case, record
 
 CASES: dict[str, Case] = {
     "quota": (
@@ -11,6 +11,14 @@ CASES: dict[str, Case] = {
         {"lent": 10},
         {"once:earlier": {"string": "2"}, "once:t": {"string": "3"}},
     ),
+    "quota, nothing is left": (
+        {"lent": 10},
+        {},
+        ("quota", "borrow", 5, 10, "t"),
+        0,
+        {"lent": 10},
+        {},
+    ),
     "quota, repeated": (
         {"lent": 7},
         {"once:t": {"string": "2"}},
@@ -18,6 +26,30 @@ CASES: dict[str, Case] = {
         2,
         {"lent": 7},
         {"once:t": {"string": "2"}},
+    ),
+    "maintain by the first that finds something to deliver": (
+        {"outbox": 2, "shards": 2},
+        {"outbox:1": {"list": ["x", "y"]}},
+        ("maintain", 10, 0, "me"),
+        [0, 2, 0],
+        {"outbox": 2, "shards": 2},
+        {"outbox:1": {"list": ["x", "y"]}, "deliverer": {"hash": {"node": "me", "until": str(NOW + 3000)}}},
+    ),
+    "maintain while another delivers": (
+        {"outbox": 2, "shards": 2},
+        {"outbox:1": {"list": ["x", "y"]}, "deliverer": {"hash": {"node": "it", "until": str(NOW + 1)}}},
+        ("maintain", 10, 0, "me"),
+        [0, 0, 0],
+        {"outbox": 2, "shards": 2},
+        {"outbox:1": {"list": ["x", "y"]}, "deliverer": {"hash": {"node": "it", "until": str(NOW + 1)}}},
+    ),
+    "maintain where another has delivered": (
+        {"outbox": 2, "shards": 2},
+        {"outbox:1": {"list": ["x", "y"]}, "deliverer": {"hash": {"node": "it", "until": str(NOW)}}},
+        ("maintain", 10, 0, "me"),
+        [0, 2, 0],
+        {"outbox": 2, "shards": 2},
+        {"outbox:1": {"list": ["x", "y"]}, "deliverer": {"hash": {"node": "me", "until": str(NOW + 3000)}}},
     ),
     "lend: begin": (
         {},
@@ -34,6 +66,36 @@ CASES: dict[str, Case] = {
         [],
         {},
         {"lending": {"hash": {"lender": "1", "begun": str(NOW - 1000)}}},
+    ),
+    "lend: look": (
+        {"all_interval": 400, "all_limit": 4, "leased": 3, "token": NOW * 1000},
+        {"lending": {"hash": {"lender": "1", "looked": str(NOW - 2000), "leases": "9", "counted": "4"}}},
+        ("lend", "look", 2),
+        [b"400", 4, 5, 2000, 3],
+        {"all_interval": 400, "all_limit": 4, "leased": 3, "token": NOW * 1000},
+        {"lending": {"hash": {"lender": "2", "looked": str(NOW), "leases": "9", "counted": "9"}}},
+    ),
+    "lease under a rate over several shards": (
+        {"accepted": 1, "sites": 1, "q5": 1, "shards": 2, "all_interval": 400},
+        {"site:a": {"hash": {"b": "5"}}, "q:5:a": {"list": [ENTRY_A1]}, "ready:5": {"zset": {"a": NOW - 9}}},
+        ("lease", "s1", "r1", "", 0, "", "123", 0, 1),
+        [b"LEASE", b"1000000000123", b"a", ENTRY_A1.encode()],
+        {
+            "accepted": 1,
+            "sites": 1,
+            "leased": 1,
+            "turn": 1,
+            "token": NOW * 1000,
+            "tat": NOW + 400,
+            "shards": 2,
+            "all_interval": 400,
+        },
+        {
+            "lending": {"hash": {"leases": "1"}},
+            "site:a": {"hash": {"b": "", "f": "1"}},
+            "slot": {"hash": {"s1": record("", "r1", "1000000000123", 1, NOW + 30_000, ENTRY_A1)}},
+            "due": {"zset": {"s1": NOW + 30_000}},
+        },
     ),
     "lend: set": (
         {"all_interval": 400, "all_limit": 4, "leased": 3, "tat": NOW + 5000},

@@ -2,6 +2,7 @@
 
 from tests.frontier.states_of_limits import CASES as LIMITS
 from tests.frontier.states_of_nodes import CASES as NODES
+from tests.frontier.states_of_proxies import CASES as PROXIES
 from tests.frontier.states_of_urls import (
     A1,
     A2,
@@ -20,6 +21,7 @@ from tests.frontier.states_of_urls import (
 CASES: dict[str, Case] = {
     **LIMITS,
     **NODES,
+    **PROXIES,
     "eligible": (
         {"accepted": 2, "sites": 2, "q5": 3},
         {
@@ -230,14 +232,6 @@ CASES: dict[str, Case] = {
         {},
         {"site:a": {"hash": {"b": "", "a": "theirs"}}},
     ),
-    "tune of an address": (
-        {},
-        {"site:a": {"hash": {"b": "", "x@p": str(NOW + 9), "f@p": "1"}}},
-        ("tune", "a", "", "new", 3, 400, "p"),
-        [1, b"new", str(NOW).encode(), 1, str(NOW + 9).encode(), TERMS["limit"]],
-        {},
-        {"site:a": {"hash": {"b": "", "x@p": str(NOW + 9), "f@p": "1", "a@p": "new", "i@p": "400"}}},
-    ),
     "start": (
         {},
         {"site:a": {"hash": {"b": "", "i": "100", "s": str(NOW - 5), "i@p": "200"}}},
@@ -261,34 +255,6 @@ CASES: dict[str, Case] = {
         -9,
         {},
         {"site:a": {"hash": {"b": "", "x@p": str(NOW + 9)}}},
-    ),
-    "proxied: only what is new is added": (
-        {},
-        {"proxied": {"hash": {"bytes": "1000", "budget": "5000"}}, "proxied:me": {"string": "400"}},
-        ("proxied", "me", 700, 2000),
-        [b"1300", b"2000"],
-        {},
-        {"proxied": {"hash": {"bytes": "1300", "budget": "2000"}}, "proxied:me": {"string": "700"}},
-    ),
-    "proxied: less than was said before": (
-        {},
-        {"proxied": {"hash": {"bytes": "1000"}}, "proxied:me": {"string": "400"}},
-        ("proxied", "me", 300, ""),
-        [b"1000", b"0"],
-        {},
-        {"proxied": {"hash": {"bytes": "1000"}}, "proxied:me": {"string": "400"}},
-    ),
-    "bans": (
-        {},
-        {
-            "bans": {
-                "hash": {"p": f"{NOW + 50} 1", "q": f"{NOW - 1} 1", "r": f"{NOW + 9} 2", "s": f"{NOW + 9} 1"}
-            }
-        },
-        ("bans", *("p", 10, 1), *("r", 60, 3), *("s", 0, 0)),
-        [b"p", 50, 1, b"r", 60, 3],
-        {},
-        {"bans": {"hash": {"p": f"{NOW + 50} 1", "r": f"{NOW + 60} 3"}}},
     ),
     "stats": (
         {"dead": 1},

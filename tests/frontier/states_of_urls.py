@@ -276,7 +276,7 @@ CASES: dict[str, Case] = {
             "due": {"zset": {"s1": NOW}},
             "delayed": {"zset": {f"a\n{ENTRY_A2}": NOW - 1}},
         },
-        ("maintain", 10, 0),
+        ("maintain", 10, 0, "me"),
         [2, 0, 0],
         {
             "accepted": 2,
@@ -301,7 +301,7 @@ CASES: dict[str, Case] = {
             "slot": {"hash": {"s1": HELD.replace(str(NOW), str(NOW + 5))}},
             "due": {"zset": {"s1": NOW}},
         },
-        ("maintain", 10, 0),
+        ("maintain", 10, 0, "me"),
         [1, 0, 0],
         {"accepted": 1, "sites": 1, "leased": 1, "token": 1_000_000, "due_from": NOW + 5},
         {

@@ -9,10 +9,11 @@ import pytest
 
 from farm.frontier.client import RedisClient
 from farm.frontier.crawl import Dedup
+from farm.frontier.shards import encode_counters
 from farm.frontier.terms import Terms
 from farm.model.crawl import NodeState
 from farm.model.errors import UsageError
-from farm.model.outcome import Ack
+from farm.model.outcome import Ack, FailedVisit, FailureKind, Retry
 from tests.frontier.support import Bench
 
 
@@ -66,6 +67,32 @@ async def test_urgent_urls_displace_others_where_the_queue_is_full(
     assert sorted(urls) == ["http://a/now", "http://c/now", "http://d/now", "http://e/now"]
     ledger = await bench.ledger()
     assert (ledger.accepted, ledger.leased) == (4, 4)
+
+
+async def test_a_url_that_is_displaced_leaves_no_history(client: RedisClient, redis_url: str) -> None:
+    """What is known of its failed visits goes with it: nobody would take that away later."""
+    bench = await _open(client, redis_url, of_all=1)
+    await bench.add("a/1")
+    await bench.frontier.nack(await bench.lease(), Retry(FailureKind.TIMEOUT, 1.0), FailedVisit("timeout"))
+    bench.clock.advance(1.1)
+    await bench.frontier.maintain()
+    assert await bench.raw("HLEN", "@failed") == 1
+    assert await bench.add("b/urgent", priority=9) == 1
+    assert await bench.raw("HLEN", "@failed") == 0
+    assert (await bench.ledger()).queued == 1
+
+
+@pytest.mark.parametrize("before", [2**31 - 2, 2**32 - 3])
+async def test_more_links_than_fit_are_counted_without_a_sign(bench: Bench, before: int) -> None:
+    """Ten million pages have thousands of millions of links; the count stays at its greatest number."""
+    await bench.frontier.add([bench.task("a/1")])
+    [counters] = await bench.frontier.shards.counters()
+    full = encode_counters({**counters, "duplicates": before, "left_out": before})
+    await bench.raw("SET", "@ctl", full)
+    await bench.add(*["a/1"] * 5)
+    stats = await bench.frontier.stats()
+    assert (stats.duplicates, stats.left_out) == (min(before + 5, 2**32 - 1), before)
+    assert (await bench.ledger()).accepted == 1
 
 
 async def test_several_shards_share_the_bound(client: RedisClient, redis_url: str) -> None:

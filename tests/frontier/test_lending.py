@@ -70,6 +70,25 @@ async def test_work_that_comes_to_another_shard_has_its_part_of_the_rate(
     assert rates[1] < 0.1 * rates[-1]
 
 
+async def test_what_shards_with_little_work_do_not_use_goes_to_the_busy_one(
+    client: RedisClient, redis_url: str
+) -> None:
+    """They use some of theirs all the time: how much counts, and not that they use any."""
+    rate = 4 * RATE
+    bench = await Bench.open(
+        client, redis_url, shards=SHARDS, politeness=Politeness(global_interval_s=1 / rate)
+    )
+    for shard in (0, 2, 3):
+        [site] = _sites(shard, 1)
+        await bench.limit_site(site, interval_s=0.5)
+        await bench.add(*(f"{site}/{n}" for n in range(60)))
+    await bench.add(*(f"{site}/{n}" for site in _sites(1, 10) for n in range(70)))
+    await _visits(bench, 10)
+    # An equal share for each shard in which there was any lease would be 10, and 6 of the others' visits.
+    assert await _visits(bench, 10) >= 0.55 * 10 * rate
+    assert sum(await _rates(bench)) <= rate * ROUNDED
+
+
 async def test_the_places_in_flight_go_where_they_are_used(client: RedisClient, redis_url: str) -> None:
     """Each shard keeps one; what is under way where places are taken away is waited for."""
     bench = await Bench.open(client, redis_url, shards=SHARDS, politeness=Politeness(global_in_flight=16))

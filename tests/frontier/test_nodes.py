@@ -199,7 +199,7 @@ async def test_what_a_node_has_leased_is_counted_over_all_shards(crowd: Bench) -
     await lease_all(crowd, "n", 3)
     await lease_all(crowd, "n/1", 2)
     await crowd.frontier.ack(lease, Ack())
-    assert {node.name: node.leased for node in await nodes.list()} == {"n": 3, "n/1": 2}
+    assert {node.name: node.leased for node in await nodes.history()} == {"n": 3, "n/1": 2}
 
 
 async def test_a_node_is_drained_until_somebody_takes_that_back(crowd: Bench) -> None:

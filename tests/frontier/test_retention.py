@@ -1,5 +1,8 @@
 """A crawl that is over ends by itself in Redis, the head of it first, unless somebody goes on with it."""
 
+from itertools import count
+from typing import Any
+
 import pytest
 
 from farm.frontier import keys
@@ -7,7 +10,7 @@ from farm.frontier.client import RedisClient
 from farm.frontier.crawl import find_crawl, is_there
 from farm.frontier.frontier import RedisFrontier
 from farm.frontier.retention import AFTER_S, ends_in_s, expire_crawl, keep_crawl
-from farm.model.errors import CrawlGone, NoSuchCrawl
+from farm.model.errors import CrawlGone, FrontierUnavailable, NoSuchCrawl
 from farm.model.outcome import Bury, FailedVisit, FailureKind
 from tests.frontier.support import Bench
 
@@ -75,6 +78,52 @@ async def test_a_crawl_that_is_gone_on_with_stays(bench: Bench) -> None:
     }
     assert await ends_in_s(bench.client, "test") is None
     assert await bench.frontier.audit() == []
+
+
+@pytest.mark.parametrize("after", [1, 2, 4])
+async def test_a_crawl_is_kept_whole_where_somebody_died_who_let_it_end(
+    client: RedisClient, redis_url: str, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    """At whichever of its shards: no part of it ends."""
+    bench = await Bench.open(client, redis_url, shards=3)
+    await bench.add(*(f"site{n}/1" for n in range(20)))
+    run, calls = client.run, count()
+
+    async def dying(name: str, *args: Any) -> Any:
+        if next(calls) == after:
+            raise FrontierUnavailable("killed")
+        return await run(name, *args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(client, "run", dying)
+        with pytest.raises(FrontierUnavailable):
+            await expire_crawl(client, "test", 1000.0)
+    assert await keep_crawl(client, "test")
+    left = {key: await client.command("PTTL", key) for key in await client.keys("*")}
+    assert {key for key, left_ms in left.items() if left_ms >= 0} == set()
+    assert await bench.frontier.audit() == []
+
+
+async def test_a_crawl_is_kept_whole_where_somebody_died_who_kept_it(
+    client: RedisClient, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever goes on with it next goes on with that."""
+    bench = await Bench.open(client, redis_url, shards=3)
+    await bench.add(*(f"site{n}/1" for n in range(20)))
+    await expire_crawl(client, "test", 1000.0)
+    run, calls = client.run, count()
+
+    async def dying(name: str, *args: Any) -> Any:
+        if next(calls) == 4:
+            raise FrontierUnavailable("killed")
+        return await run(name, *args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(client, "run", dying)
+        with pytest.raises(FrontierUnavailable):
+            await keep_crawl(client, "test")
+    assert await keep_crawl(client, "test")
+    assert {await client.command("PTTL", key) for key in await client.keys("*")} == {-1}
 
 
 async def test_one_that_has_ended_is_there_no_more(bench: Bench) -> None:

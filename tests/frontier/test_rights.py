@@ -15,6 +15,7 @@ from farm.frontier.nodes import ANY
 from farm.frontier.retention import expire_crawl, keep_crawl
 from farm.frontier.scripts import LIBRARY
 from farm.frontier.terms import Politeness, SiteTerms, Terms
+from farm.model.egress import Ban
 from farm.model.errors import FrontierUnavailable
 from farm.model.outcome import Ack, Bury, FailedVisit, FailureKind, Release, Retry
 from farm.model.task import Lease, LeaseRequest, UrlTask
@@ -80,6 +81,7 @@ async def _use(client: RedisClient, dedup: Dedup) -> None:
     await frontier.block("a.example", 1.0)
     await frontier.set_state("running")
     await frontier.proxy_bytes.add("one", 1, 2)
+    await frontier.bans.exchange([Ban("http://a:1", None, 60.0, 1)])
     await frontier.paces.limit_sites({"*.example": SiteTerms(0.001, 9, 9)})
     await lease()
     clock.advance(600)

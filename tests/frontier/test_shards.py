@@ -97,6 +97,42 @@ async def test_the_page_limit_holds_over_shards(sharded: Bench) -> None:
     assert (await sharded.ledger()).queued == 130 - 41
 
 
+async def test_a_limit_that_is_reached_is_asked_about_once_a_round(sharded: Bench) -> None:
+    """Every slot asks until the last page is done: not once for each shard, and it leaves nothing in Redis."""
+    sites = [_site_of(sharded, shard) for shard in range(4)]
+    await sharded.add(*(f"{site}/{n}" for site in sites for n in range(3)))
+    await sharded.lease("s1", limit=1)
+    before = len(await sharded.client.keys("*:once:*"))
+    await sharded.client.command("CONFIG RESETSTAT")
+    assert (await sharded.idle("s2", limit=1)).reason == "limit"
+    calls = (await sharded.client.command("INFO", "commandstats"))["cmdstat_fcall"]["calls"]
+    # To borrow, to withdraw from the three others, and to borrow again; then whether anything is leased.
+    assert calls == 4 + (1 + 3 + 1) + 4
+    assert len(await sharded.client.keys("*:once:*")) == before
+
+
+async def test_one_node_at_a_time_delivers_what_waits(sharded: Bench) -> None:
+    """A hundred would all send the same; another does where the first has not been heard of for seconds."""
+    other = RedisFrontier(sharded.client, sharded.crawl, own_time_ms=sharded.clock.read)
+    home = _site_of(sharded, 0)
+    await sharded.add(*(f"{home}/{n}" for n in range(3)))
+    for number in range(3):
+        lease = await sharded.lease(site_hint=home)
+        links = [sharded.task(f"{_site_of(sharded, shard)}/{number}") for shard in (1, 2, 3)]
+        await sharded.frontier.ack(lease, Ack(links=links))
+        match number:
+            case 0:
+                assert await sharded.frontier.maintain() == 3
+            case 1:
+                sharded.clock.advance(2.9)
+                assert await other.maintain() == 0
+                assert await sharded.frontier.maintain() == 3
+            case _:
+                sharded.clock.advance(3.0)
+                assert await other.maintain() == 3
+    assert (await sharded.ledger()).accepted == 12
+
+
 async def test_what_was_seen_is_seen_by_every_shard(sharded: Bench) -> None:
     """A redirect may end at a site of another shard."""
     await sharded.add("site0/0")

@@ -10,13 +10,68 @@ from farm.frontier import keys
 from farm.frontier.client import RedisClient
 from farm.frontier.crawl import delete_crawl
 from farm.frontier.frontier import RedisFrontier
-from farm.frontier.shared_state import MAX_BYTES, RedisSharedCache, SharedBans
+from farm.frontier.shared_state import (
+    MAX_BYTES,
+    SCOPE_READ_EVERY_S,
+    RedisSharedCache,
+    SharedBans,
+    SharedScope,
+)
 from farm.frontier.terms import Politeness
 from farm.model.egress import Ban, ProxyBytes
 from farm.model.errors import CrawlUnreadable
 from farm.model.outcome import FailureKind, Retry
 from farm.policy.aimd import Pace
+from tests.clock import ManualClock
 from tests.frontier.support import Bench
+
+
+async def _reads_of_the_scope(bench: Bench) -> int:
+    """Return how often all sites of a scope were read since the last time."""
+    told = await bench.client.command("INFO", "commandstats")
+    await bench.client.command("CONFIG RESETSTAT")
+    return int(told.get("cmdstat_smembers", {"calls": 0})["calls"])
+
+
+async def test_a_claim_is_prolonged_where_there_is_one(bench: Bench) -> None:
+    """So that it can be short: it ends soon after its holder has died."""
+    cache = bench.frontier.cache
+    await cache.prolong("sitemap http://a/x", 60)
+    assert await cache.claim("sitemap http://a/x", 5)
+    assert not await cache.claim("sitemap http://a/x", 5)
+    key = keys.robots_claim(bench.crawl, "sitemap http://a/x")
+    assert await bench.client.command("PTTL", key) <= 5000
+    await cache.prolong("sitemap http://a/x", 60)
+    assert 50_000 < await bench.client.command("PTTL", key) <= 60_000
+
+
+async def test_a_scope_is_read_where_it_has_grown(bench: Bench) -> None:
+    """Every node asks every second, and there may be as many sites as seeds."""
+    clock = ManualClock()
+    scope = SharedScope(bench.client, bench.crawl, monotonic=clock.monotonic)
+    await scope.add([f"site{n}.example" for n in range(1200)])
+    await _reads_of_the_scope(bench)
+    first = await scope.read()
+    assert len(first) == 1200
+    assert await scope.read() is first
+    assert await _reads_of_the_scope(bench) == 1
+    await bench.frontier.extend_scope("www.a")
+    assert await scope.read() - first == {"www.a"}
+    clock.now += SCOPE_READ_EVERY_S
+    assert "www.a" in await scope.read()
+    assert await _reads_of_the_scope(bench) == 2
+
+
+async def test_a_scope_whose_master_lost_some_is_read_all_the_same(bench: Bench) -> None:
+    """Another node has added as many since, so that their number tells nothing."""
+    clock = ManualClock()
+    scope = SharedScope(bench.client, bench.crawl, monotonic=clock.monotonic)
+    await scope.add(["lost.example"])
+    await scope.read()
+    await bench.raw("SREM", "@scope", "lost.example")
+    await bench.frontier.extend_scope("new.example")
+    clock.now += SCOPE_READ_EVERY_S
+    assert await scope.read() == {"new.example"}
 
 
 async def test_what_is_learnt_holds_with_the_next_lease(client: RedisClient, redis_url: str) -> None:
@@ -129,10 +184,40 @@ async def test_a_ban_is_heard_by_every_node_until_it_is_over(bench: Bench) -> No
         Ban("http://b:1", "shop.example", 5.0, 2),
     ]
     bench.clock.ms += 5_000
-    assert await other.exchange([]) == [Ban("http://a:1", None, 55.0, 1)]
+    assert await other.exchange([], anew=True) == [Ban("http://a:1", None, 55.0, 1)]
     bench.clock.ms += 55_000
-    assert await other.exchange([]) == []
+    assert await other.exchange([], anew=True) == []
+    assert [key.rpartition(b":")[2] for key in await bench.client.keys("*ban*")] == [b"lastban"]
     assert await bench.frontier.audit() == []
+
+
+async def test_of_bans_only_those_that_are_new_are_told(bench: Bench) -> None:
+    """Each node asks every second, and sites may ban thousands of addresses; who comes later is told of all."""
+    one, other = (SharedBans(bench.client, bench.crawl, own_time_ms=bench.clock.read) for _ in range(2))
+    many = [Ban(f"http://a{n}:1", "shop.example", 600.0, 1) for n in range(300)]
+    assert len(await one.exchange(many)) == 300
+    assert await one.exchange([]) == []
+    late = Ban("http://b:1", None, 600.0, 1)
+    assert len(await other.exchange([late])) == 301
+    assert await one.exchange([]) == [late]
+    longer = Ban("http://a7:1", "shop.example", 900.0, 2)
+    await other.exchange([longer])
+    assert await one.exchange([]) == [longer]
+    await bench.client.command("CONFIG RESETSTAT")
+    assert await other.exchange([]) == []
+    told = await bench.client.command("INFO", "commandstats")
+    assert not {"cmdstat_hgetall", "cmdstat_hget"} & told.keys()
+
+
+async def test_no_more_bans_are_kept_than_there_is_room_for(bench: Bench) -> None:
+    """Those that end first go, some at a time: a site may ban every address for every path."""
+    bans = SharedBans(bench.client, bench.crawl, own_time_ms=bench.clock.read)
+    for part in range(21):
+        await bans.exchange([Ban(f"a{part}-{n}", None, 600.0 + part, 1) for n in range(500)])
+    assert await bench.raw("HLEN", "@bans") == 10_000
+    kept = await bench.raw("HKEYS", "@bans")
+    assert not any(subject.startswith(b"a0-") for subject in kept)
+    assert await bench.raw("ZCARD", "@newbans") == await bench.raw("ZCARD", "@banends") == 10_000
 
 
 async def test_bans_are_stored_as_ever(bench: Bench) -> None:
@@ -147,8 +232,9 @@ async def test_the_later_end_counts_and_a_proxy_can_be_back(bench: Bench) -> Non
     """A node that heard late does not shorten what another one has said."""
     bans = SharedBans(bench.client, bench.crawl, own_time_ms=bench.clock.read)
     await bans.exchange([Ban("http://a:1", None, 60.0, 2)])
-    assert await bans.exchange([Ban("http://a:1", None, 10.0, 1)]) == [Ban("http://a:1", None, 60.0, 2)]
-    assert await bans.exchange([Ban("http://a:1", None, 0.0, 0)]) == []
+    told = await bans.exchange([Ban("http://a:1", None, 10.0, 1)], anew=True)
+    assert told == [Ban("http://a:1", None, 60.0, 2)]
+    assert await bans.exchange([Ban("http://a:1", None, 0.0, 0)], anew=True) == []
 
 
 async def test_each_run_adds_what_is_new_of_it(bench: Bench) -> None:

@@ -8,6 +8,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
 from farm.frontier.entries import IN_COMPANY
 from farm.frontier.frontier import RedisFrontier
@@ -170,6 +171,24 @@ async def test_what_was_leased_at_a_death_comes_behind_the_others(bench: Bench) 
     await restart(bench, "n", "i2")
     order = [path_of(await bench.lease(f"m/{slot}")) for slot in range(3)]
     assert order == ["a/2", "a/3", "a/1"]
+
+
+async def test_a_node_that_has_lost_a_lease_visits_suspects_all_the_same(
+    client: RedisClient, redis_url: str
+) -> None:
+    """Another has settled it; with several shards the node itself says whether it holds anything."""
+    bench = await Bench.open(client, redis_url, shards=3)
+    await suspect(bench, "a/1")
+    await bench.add("b/1")
+    assert path_of(await bench.lease("n/0")) == "b/1"
+    await bench.frontier.nodes.register("n", "again", ANY)
+    other = RedisFrontier(client, bench.crawl, own_time_ms=bench.clock.read)
+    got = await other.lease(bench.wish("m/0"))
+    assert isinstance(got, Lease)
+    assert path_of(got) == "b/1"
+    await other.ack(got, Ack())
+    assert (await bench.lease("n/0")).alone
+    await bench.ledger()
 
 
 @pytest.mark.parametrize("how", ["retry", "release"])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.policy.lending import Share, is_worth_it, lend, raised
+from farm.policy.lending import MORE, ROOM, Share, is_worth_it, lend, raised
 
 LEAST = 0.01
 PARTS = st.lists(st.tuples(st.floats(0, 10), st.floats(0, 12)), min_size=2, max_size=16)
@@ -50,6 +50,21 @@ def test_what_one_can_use_it_keeps() -> None:
     """With room, so that it is not lowered by what it uses."""
     after = lend(10, [Share(5, 2), Share(5, 5)], LEAST)
     assert after == (3, 7)
+
+
+@pytest.mark.parametrize("counts", [(3, 4), (4, 5), (8, 10), (20, 25)])
+def test_a_count_that_wavers_takes_nothing_from_the_busy_one(counts: tuple[int, int]) -> None:
+    """In two seconds a few visits may begin, or one or two more: that is no sign of being held back."""
+    total, window_s = 40.0, 2.0
+    shares = [Share(20, 0, 1 / window_s), Share(20, 20, 1 / window_s)]
+    for number in range(40):
+        after = lend(total, shares, LEAST)
+        shares = [
+            Share(after[0], counts[number % 2] / window_s, 1 / window_s),
+            Share(after[1], after[1], 1 / window_s),
+        ]
+        if number > 4:
+            assert after[0] <= (counts[1] * ROOM + MORE) / window_s
 
 
 def test_without_demand_nothing_moves() -> None:

@@ -68,6 +68,22 @@ async def test_one_of_those_who_rest_can_be_called() -> None:
     control.notify_one()
 
 
+async def test_new_work_calls_one_of_those_who_rest() -> None:
+    """And whoever is looking just now looks again: it may have been told that there is none."""
+    control = Control()
+    idle = [asyncio.create_task(control.wait_for_work(control.changes, 60)) for _ in range(3)]
+    await turns()
+    since = control.changes
+    control.notify_new_work()
+    async with asyncio.timeout(5):
+        await idle[0]
+        await control.wait_for_work(since, 60)
+    assert control.idle_slots == 2
+    control.end(ExitReason.FINISHED)
+    async with asyncio.timeout(5):
+        await asyncio.gather(*idle)
+
+
 async def test_a_rest_has_an_end_and_misses_nothing() -> None:
     """It ends by itself, and does not begin where there was a change since."""
     control = Control()

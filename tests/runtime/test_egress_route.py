@@ -59,7 +59,8 @@ async def test_the_pool_follows_the_list_and_the_other_nodes(monkeypatch: pytest
             return True
 
     class Shared:
-        async def exchange(self, news: Sequence[Ban]) -> Sequence[Ban]:
+        async def exchange(self, news: Sequence[Ban], /, *, anew: bool = False) -> Sequence[Ban]:
+            assert anew, "the list is new"
             told.append(news)
             if len(told) > 1:
                 raise EOFError

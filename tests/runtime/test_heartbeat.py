@@ -1,5 +1,6 @@
 """Renewal: whose leases, until when, and what is said of those that were lost."""
 
+import asyncio
 import logging
 import threading
 from collections.abc import Sequence
@@ -249,18 +250,22 @@ async def test_after_a_long_silence_a_lease_is_asked_about_before_it_counts() ->
 
 
 async def test_a_lease_that_nobody_can_vouch_for_counts_as_lost() -> None:
-    """Redis is away for longer than it is waited for: the URL comes back by itself."""
-    clock = ManualClock()
+    """Redis is away for longer than it is waited for: the URL comes back by itself, and who asked is forgotten."""
+    clock, begun = ManualClock(), threading.Semaphore(0)
 
     class Away(Renewer):
         def heartbeat(self, node: Identity) -> NodeState:
+            begun.release()
             raise FrontierUnavailable("away")
 
     heart = Heartbeat(Away, 3600.0, clock, node=ME)
     heart.hold(lease(1), 60)
     heart.start()
     clock.now += CERTAIN_S
-    assert not await heart.confirm(lease(1), 0.05)
+    for _ in range(3):
+        assert not await heart.confirm(lease(1), 0.05)
+        assert await asyncio.to_thread(begun.acquire, timeout=20)
+    assert len(heart._asked) <= 1
     heart.close()
 
 

@@ -276,6 +276,22 @@ async def test_the_tick_tells_the_numbers_and_hears_of_a_wider_scope() -> None:
     assert farm.control.changes > changes + 1
 
 
+async def test_what_the_scope_has_already_is_not_told_to_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There may be as many as seeds, and nobody looks through all of them each second."""
+    monkeypatch.setattr(node, "TICK_S", 0.0)
+    farm = Farm()
+    farm.frontier.sites = ["a.example", "b.example"]
+    running = asyncio.create_task(farm.run())
+    await turns(20)
+    assert sorted(farm.extended) == ["a.example", "b.example"]
+    assert farm.frontier.steps.made.count("stats") > 2
+    farm.frontier.sites = ["a.example", "b.example", "c.example"]
+    await turns(20)
+    farm.control.end(ExitReason.FINISHED)
+    await running
+    assert sorted(farm.extended) == ["a.example", "b.example", "c.example"]
+
+
 async def test_a_companion_that_fails_is_started_again(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -269,6 +269,7 @@ async def test_a_refusal_slows_the_address_that_met_it() -> None:
     assert bench.store.by_egress["p1"].rate > 0
     assert bench.store.by_egress["p2"].rate == 0
     assert bench.learner.throttled == {"a": 1}
+    assert set(bench.learner._refused) == {("a", "p1")}, "of each pair that goes well nothing is kept"
     [notice] = bench.notices
     assert "site a by proxy p1 throttled: 429 or 503 received; rate" in notice.text
     assert "concurrency" not in notice.text

@@ -2,8 +2,11 @@
 
 import asyncio
 import logging
+import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,10 +20,12 @@ from farm.model.crawl import ANY_INCARNATION, Identity
 from farm.model.errors import UsageError
 from farm.model.event import Event
 from farm.model.record import Batch
+from farm.resources.processes import is_running
 from farm.runtime import supervisor
 from farm.runtime.control import Control, ExitReason
 from farm.runtime.reaper import Reaper
 from farm.runtime.supervisor import NodeProcess, ProcessParams
+from tests.frontier.support import eventually
 
 
 @dataclass
@@ -126,3 +131,31 @@ async def test_a_process_that_cannot_read_its_work_ends_the_node(tmp_path: Path)
     handlers.app = "nowhere_at_all:farm"
     with pytest.raises(UsageError, match="there is no module nowhere_at_all"):
         await lived(tmp_path, Names(Control(), 2), *COMMAND, work=lambda _: handlers)
+
+
+async def test_a_process_that_does_not_end_when_told_to_is_killed_whatever_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever cancels does so again, in the middle of that."""
+    monkeypatch.setattr(supervisor, "LEAVES_S", 0.05)
+    reaper, pids, control = Reaper(), list[int](), Control()
+    monkeypatch.setattr(reaper, "kill", pids.append)
+    command = (sys.executable, "-c", "import signal; signal.pause()")
+    params = ProcessParams(1, "node/1", command, tmp_path / "process-1.err", {})
+    names, nothing = Names(control, 2), Nothing()
+    one = NodeProcess(
+        params, its_name, names, nothing, nothing, control, reaper, lambda _: None, SystemClock()
+    )
+    running = asyncio.create_task(one.run())
+    try:
+        await eventually(lambda: bool(pids) and one._link is not None)
+        running.cancel()
+        await eventually(lambda: one._link is None)
+        running.cancel()
+        await asyncio.wait([running])
+        await eventually(lambda: not is_running(pids[0]))
+    finally:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+        reaper.close()

@@ -197,7 +197,7 @@ def test_a_second_signal_ends_a_loop_that_never_returns_at_once(tmp_path: Path, 
     assert farm.ended() == 128 + signal.SIGTERM
 
 
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("number", [*SIGNALS, signal.SIGHUP])
 def test_code_that_never_gives_the_lock_back_is_ended_by_a_signal(
     tmp_path: Path, started: list[Farm], number: signal.Signals
 ) -> None:

@@ -76,6 +76,16 @@ async def test_the_gateway_is_told_of_a_retry() -> None:
     assert bench.egress.retries == [False, True]
 
 
+async def test_a_page_with_links_wakes_one_slot_that_has_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nearly every page has links: were all of them woken, each page would cost a request of every idle slot."""
+    bench, called = Bench(lease("1"), lease("2")), list[str]()
+    monkeypatch.setattr(bench.control, "notify_all", lambda: called.append("all"))
+    monkeypatch.setattr(bench.control, "notify_one", lambda: called.append("one"))
+    await worked(bench)
+    # The first lease, two pages, and the end.
+    assert called == ["one", "one", "one", "all"]
+
+
 AWAITS = ["robots", "may_begin", "render", "commit", "ack", "extend_scope", "nack"]
 
 

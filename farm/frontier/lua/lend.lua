@@ -11,7 +11,7 @@
 --            set: {interval, places, as they are now}; both {} where another lender has begun since
 begin()
 local key, action, lender = P .. 'lending', ARGV[2], tonumber(ARGV[3])
-local known = call('HMGET', key, 'lender', 'begun', 'interval', 'places', 'looked', 'token')
+local known = call('HMGET', key, 'lender', 'begun', 'interval', 'places', 'looked', 'leases', 'counted')
 local last = tonumber(known[1]) or 0
 local reply = {}
 if action == 'begin' then
@@ -20,10 +20,10 @@ if action == 'begin' then
     call('HSET', key, 'lender', last + 1, 'begun', ('%d'):format(now), 'interval', reply[2], 'places', reply[3])
   end
 elseif lender >= last and action == 'look' then
-  local looked = tonumber(known[5])
-  local since, leases = looked and now - looked or -1, C[TOKEN] - (tonumber(known[6]) or C[TOKEN])
-  call('HSET', key, 'lender', lender, 'looked', ('%d'):format(now), 'token', ('%d'):format(C[TOKEN]))
-  reply = { ('%.17g'):format(C[ALL_INTERVAL]), C[ALL_LIMIT], leases, since, C[LEASED] }
+  local looked, leases = tonumber(known[5]), tonumber(known[6]) or 0
+  local since, more = looked and now - looked or -1, leases - (tonumber(known[7]) or leases)
+  call('HSET', key, 'lender', lender, 'looked', ('%d'):format(now), 'counted', leases)
+  reply = { ('%.17g'):format(C[ALL_INTERVAL]), C[ALL_LIMIT], more, since, C[LEASED] }
 elseif lender >= last and action == 'set' then
   C[ALL_INTERVAL] = tonumber(ARGV[4])
   C[ALL_LIMIT] = C[ALL_LIMIT] > 0 and math.max(tonumber(ARGV[5]), C[LEASED]) or 0

@@ -26,6 +26,9 @@ elseif action == 'withdraw' then
 else
   return redis.error_reply('BADARG a quota is borrowed, repaid, allowed or withdrawn')
 end
-call('SET', once, count, 'EX', '3600')
+if count > 0 then
+  -- What moved nothing may move something when it is repeated. Slots ask again and again once a limit is reached.
+  call('SET', once, count, 'EX', '3600')
+end
 save()
 return count

@@ -17,6 +17,7 @@ if holder ~= ARGV[3] then
     return { 0, silent_ms }
   end
   taken = take_back(ARGV[2], NEVER, true)
+  forget_slots(ARGV[2])
 end
 recall(ARGV[2])
 call('HSET', P .. 'node', ARGV[2], ARGV[3] .. ' ' .. ARGV[5])

@@ -8,6 +8,7 @@ begin()
 local known, taken = call('HGET', P .. 'node', ARGV[2]), 0
 if known and known:match('^%S+') == ARGV[3] then
   taken = take_back(ARGV[2], NEVER, false)
+  forget_slots(ARGV[2])
   note_gone(ARGV[2], 'ended', known)
   call('HDEL', P .. 'node', ARGV[2])
   call('ZREM', P .. 'nodes', ARGV[2])

@@ -4,6 +4,7 @@
 -- dead letter that was dropped. While the server is nearly full nothing new is queued, since what is queued already
 -- needs memory to be worked on.
 -- Uses: core (tallies), seen (forget), site (site, reindex_sites)
+local MOST_COUNTED = 4294967295
 
 local function queued_in_all()
   local count = C[SUSPECTS]
@@ -22,8 +23,12 @@ local function displace_of(s, band)
     s[BANDS] = s[BANDS]:gsub(digit, '')
   end
   if entry then
+    if entry:byte(18) ~= BRACKET then
+      call('HDEL', P .. 'failed', entry:sub(1, 16))
+    end
     C[Q + band] = C[Q + band] - 1
-    T[ACCEPTED], T[DROPPED], T[LEFT_OUT] = T[ACCEPTED] - 1, T[DROPPED] + 1, T[LEFT_OUT] + 1
+    T[ACCEPTED], T[DROPPED] = T[ACCEPTED] - 1, T[DROPPED] + 1
+    T[LEFT_OUT] = math.min(T[LEFT_OUT] + 1, MOST_COUNTED)
   end
   return entry and true or false
 end

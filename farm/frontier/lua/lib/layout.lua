@@ -2,7 +2,8 @@
 -- They are one string of numbers: reading forty fields of a hash would cost more than the rest of a lease. First come
 -- those that nearly every call changes, then the terms of the crawl, which none does, then the tallies, which are
 -- read and written by those alone who need them. Times are doubles, what is counted takes four bytes: Lua looks at
--- every byte of a string that it is handed.
+-- every byte of a string that it is handed. Of links there may be more than four bytes count: these two counts stay
+-- at MOST_COUNTED (see `bounds`) then.
 -- Names in capitals are constants, put in place when the library is composed: a function of Lua holds at most sixty
 -- variables of others.
 local REAL, NOW, TOKEN, TAT, DUE_FROM, DELAYED_FROM = 1, 2, 3, 4, 5, 6
@@ -17,4 +18,4 @@ local CHANGING_LAYOUT, CHANGING_COUNT = '<ddddddiiiiiiiiiiiiiiiiiiiii', 27
 -- The tallies are counted from 1 again.
 local BLOOM_ROOM, ACCEPTED, DEAD, DUPLICATES, SEEN, DROPPED = 1, 2, 3, 4, 5, 6
 local EXPIRED, RETRIED, SITES, BUCKETS, LENT, GENERATIONS, LEFT_OUT = 7, 8, 9, 10, 11, 12, 13
-local TALLY_LAYOUT, TALLIES_FROM, TALLY_COUNT = '<diiiiiiiiiiii', '240', 13
+local TALLY_LAYOUT, TALLIES_FROM, TALLY_COUNT = '<diiIiiiiiiiiI', '240', 13

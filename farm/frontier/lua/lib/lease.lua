@@ -27,7 +27,10 @@ local function release(r)
   C[LEASED] = C[LEASED] - 1
   s[FLYING] = s[FLYING] - 1
   if out ~= '' then
-    call('HINCRBY', P .. 'site:' .. r[AT], 'f@' .. out, -1)
+    if call('HINCRBY', P .. 'site:' .. r[AT], 'f@' .. out, -1) == 0 then
+      -- The same as none: every pair of a site and an address would leave one.
+      call('HDEL', P .. 'site:' .. r[AT], 'f@' .. out)
+    end
     call('HINCRBY', P .. 'out:' .. out, 'f', -1)
   end
   if C[ALONE] > 0 then

@@ -50,9 +50,9 @@ local function accept_links(news, given)
       end
     end
   end
-  T[LEFT_OUT] = T[LEFT_OUT] + left_out
+  T[LEFT_OUT] = math.min(T[LEFT_OUT] + left_out, MOST_COUNTED)
   T[ACCEPTED] = T[ACCEPTED] + accepted
-  T[DUPLICATES] = T[DUPLICATES] + given - accepted - foreign - left_out
+  T[DUPLICATES] = math.min(T[DUPLICATES] + given - accepted - foreign - left_out, MOST_COUNTED)
   C[OUTBOX] = C[OUTBOX] + foreign
   if accepted > 0 then
     grow_seen()

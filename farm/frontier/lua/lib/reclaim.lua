@@ -97,6 +97,21 @@ local function take_back(node, most, died)
   return taken
 end
 
+-- Deletes the records of a node's slots: each life of a node has slots of its own, and would leave them for ever.
+local function forget_slots(node)
+  local pattern, cursor = node:gsub('[%*%?%[%]%\\]', '\\%0') .. '/*', '0'
+  repeat
+    local page = call('HSCAN', P .. 'slot', cursor, 'MATCH', pattern, 'COUNT', '1000')
+    cursor = page[1]
+    for i = 1, #page[2], 2 do
+      -- The pattern fits the slots of its processes too, which are nodes of their own.
+      if node_of(page[2][i]) == node then
+        call('HDEL', P .. 'slot', page[2][i])
+      end
+    end
+  until cursor == '0'
+end
+
 -- Takes back leases of the node that has been silent for longest, if that is too long.
 local function bury_silent(most)
   local silent = call('ZRANGE', P .. 'nodes', '-inf', ('%d'):format(now - C[SILENCE]), 'BYSCORE', 'LIMIT', '0', '1')[1]
@@ -105,6 +120,7 @@ local function bury_silent(most)
   end
   local taken = take_back(silent, most, true)
   if taken < most then
+    forget_slots(silent)
     note_gone(silent, 'lost', call('HGET', P .. 'node', silent) or '')
     call('ZREM', P .. 'nodes', silent)
     call('HDEL', P .. 'node', silent)

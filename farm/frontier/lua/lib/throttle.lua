@@ -23,6 +23,10 @@ local function spend(s, out, jitter, moves)
   s[MOVED] = s[MOVED] or moves
   if C[ALL_INTERVAL] > 0 then
     C[TAT] = math.max(C[TAT], now) + math.floor(C[ALL_INTERVAL] * wide)
+    if C[SHARDS] > 1 then
+      -- What a lender goes by.
+      call('HINCRBY', P .. 'lending', 'leases', 1)
+    end
   end
   if out ~= '' then
     spend_address(s, out, wide)
