@@ -80,25 +80,34 @@ async def act(reading: Reading, params: ActParams, ends: float) -> Acted:
     return acted
 
 
-async def _extent(reading: Reading) -> dict[str, Any]:
-    return await reading.act("extent()", CALL_S) or {"elements": 0, "height": 0}
+async def _extent(reading: Reading) -> dict[str, float]:
+    said = await reading.act("extent()", CALL_S)
+    given = said if isinstance(said, dict) else {}
+    return {name: _number(given.get(name)) or 0 for name in ("elements", "height")}
 
 
-def _grown(before: dict[str, Any], after: dict[str, Any]) -> bool:
-    return bool(after["elements"] > before["elements"] or after["height"] > before["height"])
+def _number(said: Any) -> float | None:
+    """Return a number; None for anything else, which the page's own process may say."""
+    return said if isinstance(said, int | float) else None
 
 
-async def _way_down(reading: Reading, extent: dict[str, Any], ends: float) -> bool:
+def _grown(before: dict[str, float], after: dict[str, float]) -> bool:
+    return after["elements"] > before["elements"] or after["height"] > before["height"]
+
+
+async def _way_down(reading: Reading, extent: dict[str, float], ends: float) -> bool:
     """Go down to what was the end when it began, a window at a time; return whether the rest was jumped over.
 
     A frame is made after each window, so that observers see its content.
     """
     loop = asyncio.get_running_loop()
-    steps, is_jump, to_go = 0, False, None
+    steps, is_jump = 0, False
+    to_go: float | None = None
     while not is_jump and (steps == 0 or (to_go is not None and to_go > AT_END_PX)):
         is_jump = steps == STEPS or loop.time() >= ends
         await reading.passing(CALL_S)
-        to_go = await reading.act(f"step({extent['height']}, {'true' if is_jump else 'false'})", CALL_S)
+        said = await reading.act(f"step({extent['height']}, {'true' if is_jump else 'false'})", CALL_S)
+        to_go = _number(said)
         await reading.frame()
         steps += 1
     return is_jump

@@ -61,7 +61,7 @@ def script(*names: str) -> str:
     return "\n".join(line for line in stripped if line and not line.startswith("//"))
 
 
-READING = script("settle.js", "text.js", "metadata.js", "collect.js", "bounded.js")
+READING = script("native.js", "settle.js", "text.js", "metadata.js", "collect.js", "bounded.js")
 ACTING, LISTING = script("act.js"), script("images.js")
 # No page can know it: what a page says passes the driver too.
 _SECRET = secrets.token_hex(16)

@@ -1,8 +1,8 @@
 """Snapshots of pages whose URLs are given up: a picture of the window and the DOM, without the user's secrets.
 
-Secrets are masked on the page itself, before the picture is taken, and once more in the HTML. A page that is hung,
-or is not the one of the visit, has no snapshot; nor has the browser's own error page, which the headless shell
-leaves blank.
+Secrets are masked on the page itself, before the picture is taken, and once more in the HTML; of a page that could
+not be masked as a whole there is no picture. A page that is hung, or is not the one of the visit, has no snapshot;
+nor has the browser's own error page, which the headless shell leaves blank.
 """
 
 import asyncio
@@ -23,10 +23,12 @@ from farm.model.secret import without_secrets
 SNAPSHOT_S = 5.0
 CALL_S = 2.0
 HTML_CHARS = 1_000_000
+MOST_MASKED = 200_000
+"""Nodes of a page in which secrets are looked for."""
 PICTURE_BYTES = 2**20
 QUALITY = 70
 WORLD = "farm-snapshot"
-SNAPSHOT = script("snapshot.js")
+SNAPSHOT = script("native.js", "snapshot.js")
 
 
 async def snapshot(tab: Tab, secrets: Sequence[str]) -> PageSnapshot | None:
@@ -39,23 +41,30 @@ async def snapshot(tab: Tab, secrets: Sequence[str]) -> PageSnapshot | None:
         if "unreachableUrl" in frame or not tab.events.journey.has(str(frame.get("loaderId", ""))):
             return None
         # First, since it masks what the picture is not to show.
-        html = await _html(tab, secrets)
-        return PageSnapshot(await _picture(tab), html)
+        html, is_masked = await _masked(tab, secrets)
+        return PageSnapshot(await _picture(tab) if is_masked else None, html)
 
 
-async def _html(tab: Tab, secrets: Sequence[str]) -> str | None:
+async def _masked(tab: Tab, secrets: Sequence[str]) -> tuple[str | None, bool]:
+    """Mask the secrets on the page; return its DOM without them, and whether it shows none of them any more."""
     made = await tab.send("Page.createIsolatedWorld", CALL_S, frameId=tab.frame_id, worldName=WORLD)
-    given = orjson.dumps([secret for secret in secrets if secret]).decode()
+    given = [secret for secret in secrets if secret]
+    arguments = f"{orjson.dumps(given).decode()}, {HTML_CHARS}, {MOST_MASKED}"
     answer = await tab.send(
         "Runtime.evaluate",
         CALL_S,
         # As a function's body: what a later snapshot of this document declares would be declared twice.
-        expression=f"(() => {{ {SNAPSHOT}\nreturn snapshot({given}, {HTML_CHARS}); }})()",
+        expression=f"(() => {{ {SNAPSHOT}\nreturn snapshot({arguments}); }})()",
         contextId=made["executionContextId"],
         returnByValue=True,
     )
     found = answer.get("result", {}).get("value")
-    return without_secrets(found, secrets) if isinstance(found, str) and found else None
+    if not isinstance(found, dict):
+        # The script failed: by what the page has made of its document, perhaps.
+        return None, not given
+    html = found.get("html")
+    shown = without_secrets(html, secrets) if isinstance(html, str) and html else None
+    return shown, found.get("masked") is True or not given
 
 
 async def _picture(tab: Tab) -> bytes | None:

@@ -1,13 +1,16 @@
 """What is done to a page before it is read: clicks, and scrolling until nothing new comes."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
+from typing import Any, cast
 
 import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from farm.browser.acting import ActParams
+from farm.browser.acting import ActParams, act
+from farm.browser.reading import Reading
 from farm.browser.render import RenderParams
 from farm.model.errors import SlotLost, UsageError
 from farm.model.outcome import FailureKind
@@ -30,6 +33,12 @@ const more = () => fetch('/empty?' + shown).then((answer) => answer.text()).then
   }
 });
 """
+NAMES = (
+    '<form name="scrollingElement"><input name="scrollHeight"><input name="clientHeight">'
+    '<input name="scrollTo"></form>'
+    '<img name="documentElement"><form name="querySelectorAll"></form>'
+)
+"""A document shows its forms and images as its own properties, and a form its fields."""
 PAGES = {
     "wall": (
         '<div id="wall"><button id="yes">Yes</button></div><script>'
@@ -85,6 +94,15 @@ PAGES = {
         f"<script>{GROWS.replace('LAST', '20')}"
         "more(); new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting)) more(); })"
         ".observe(document.getElementById('end'));</script>"
+    ),
+    "named": (
+        f'<div id="list"></div>{NAMES}<div id="end">.</div><script>{GROWS.replace("LAST", "20")}'
+        "more(); new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting)) more(); })"
+        ".observe(document.getElementById('end'));</script>"
+    ),
+    "named-form": (
+        '<form id="ask" onclick="this.remove(); document.body.append(\'Right.\')">Yes<input name="disabled">'
+        '<input name="click"><input name="getBoundingClientRect"><input name="dispatchEvent"></form>'
     ),
     "in-the-middle": (
         '<div style="height: 3000px">Top.</div><div id="middle" style="height: 10px"></div>'
@@ -144,6 +162,46 @@ async def test_what_cannot_be_seen_is_not_clicked(hands: Browsing, site: str) ->
     assert "Wrong." not in page.text
 
 
+async def test_a_form_is_clicked_whatever_its_fields_are_called(hands: Browsing, site: str) -> None:
+    """They stand in the place of what a click is made of."""
+    page = await acted(hands, f"{site}/named-form", ["#ask"])
+    assert "Right." in page.text
+    assert page.actions["clicked"] == {"#ask": 1}
+
+
+class Saying:
+    """A page whose own process says what it likes when it is acted on. In the place of a `Reading`."""
+
+    def __init__(self, said: Any) -> None:
+        self._said = said
+        self.calls = 0
+
+    async def act(self, _call: str, _deadline_s: float) -> Any:
+        """Say it."""
+        self.calls += 1
+        return self._said
+
+    async def settled(self) -> None:
+        """Do nothing."""
+
+    async def passing(self, _deadline_s: float) -> None:
+        """Do nothing."""
+
+    async def frame(self) -> None:
+        """Do nothing."""
+
+
+@pytest.mark.parametrize(
+    "said", [None, True, "x", [], {}, {"elements": {}, "height": "9"}, {"elements": None}, -1, 1e300]
+)
+async def test_whatever_a_page_says_of_itself_ends_no_more_than_its_visit(said: Any) -> None:
+    """Of what is no number nothing is compared."""
+    page = Saying(said)
+    acted = await act(cast("Reading", page), ActParams(("a",), 2, 2), asyncio.get_running_loop().time() + 60)
+    assert acted.scrolled >= 1
+    assert page.calls < 1_000
+
+
 async def test_a_button_is_clicked_while_it_brings_something(hands: Browsing, site: str) -> None:
     """And no more often when it has gone."""
     page = await acted(hands, f"{site}/more", ["#more"], times=50)
@@ -193,12 +251,13 @@ async def test_what_is_no_selector_is_the_users_fault(hands: Browsing, site: str
 
 
 @pytest.mark.parametrize(
-    ("name", "last"), [("ends", "Item 40."), ("by-event", "Item 20."), ("box", "Item 20.")]
+    ("name", "last"),
+    [("ends", "Item 40."), ("by-event", "Item 20."), ("box", "Item 20."), ("named", "Item 20.")],
 )
 async def test_a_page_is_scrolled_until_nothing_new_comes(
     hands: Browsing, site: str, name: str, last: str
 ) -> None:
-    """By an observer, by the scroll event, in a page that scrolls inside itself."""
+    """By an observer, by the scroll event, in a page that scrolls inside itself, whatever its parts are called."""
     page = await acted(hands, f"{site}/{name}", scrolls=50)
     assert last in page.text
     assert 0 < page.actions["scrolled"] < 50

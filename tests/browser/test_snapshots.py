@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
+from farm.browser import snapshots
 from farm.browser.render import RenderParams
 from farm.browser.tab import TabParams
 from farm.model.errors import RenderError
@@ -34,7 +35,19 @@ BROKEN = """<!doctype html><body style="background: rgb(200, 40, 40)">
   host.attachShadow({ mode: 'open' }).innerHTML = '<b></b>';
   host.shadowRoot.firstChild.textContent = secret;
 </script>"""
-PAGES = {"/broken": BROKEN, "/fine": "<!doctype html><link rel='icon' href='data:,'><h1>Fine</h1>"}
+NAMED = """<!doctype html><link rel="icon" href="data:,"><h1>Named</h1>
+<form name="createTreeWalker"><input name="attributes"><input name="nodeType"></form><img name="documentElement">
+<p id=told></p><iframe srcdoc="<p>"></iframe><script>
+  onload = () => {
+    told.textContent = frames[0].document.body.textContent = 'you sent s3cret' + '<value>';
+  };
+</script>"""
+"""Its own names stand in the place of what masking calls, and a frame of its own repeats the secret."""
+PAGES = {
+    "/broken": BROKEN,
+    "/named": NAMED,
+    "/fine": "<!doctype html><link rel='icon' href='data:,'><h1>Fine</h1>",
+}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -76,6 +89,39 @@ async def test_a_snapshot_shows_the_page_without_secrets(pool: Browsing, site: s
     again = await slot.snapshot()
     assert again is not None
     assert again.html == shown.html
+    slot.retire()
+
+
+async def test_what_a_page_calls_its_parts_keeps_no_secret_unmasked(pool: Browsing, site: str) -> None:
+    """A form stands where the document's own method was: masking neither fails nor misses a frame."""
+    slot = await pool.slot("named")
+    slot._params = replace(slot._params, secrets=(SECRET,))
+    await visit(slot, f"{site}/named")
+    shown = await slot.snapshot()
+    assert shown is not None
+    assert shown.screenshot is not None
+    assert shown.html is not None
+    assert "you sent ***" in shown.html
+    assert slot.tab is not None
+    there = "[told.textContent, frames[0].document.body.textContent].join()"
+    assert await slot.tab.page.evaluate(there) == "you sent ***,you sent ***"
+    slot.retire()
+
+
+async def test_of_a_page_that_is_not_masked_as_a_whole_there_is_no_picture(
+    pool: Browsing, site: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may show the secret further down; without a secret there is nothing to mask. The HTML is masked again."""
+    monkeypatch.setattr(snapshots, "MOST_MASKED", 3)
+    slot = await pool.slot("large")
+    for secrets, has_picture in (((SECRET,), False), ((), True)):
+        slot._params = replace(slot._params, secrets=secrets)
+        await visit(slot, f"{site}/broken")
+        shown = await slot.snapshot()
+        assert shown is not None
+        assert (shown.screenshot is not None) is has_picture
+        assert shown.html is not None
+        assert ("you sent ***" in shown.html) is not has_picture
     slot.retire()
 
 

@@ -7,12 +7,6 @@
 // the DOM has been quiet for a while. `wait` replaces the rule where the user knows better. Frames of the same
 // origin belong to the page.
 
-// A page may name its forms, images and frames after what is read here (`<form name="body">`), and `document.body` is
-// the form then. So properties are taken from the prototypes, which belong to this world.
-const native = (holder, name) => {
-  const { get, value } = Object.getOwnPropertyDescriptor(holder, name);
-  return get ? (it) => get.call(it) : (it, ...args) => value.apply(it, args);
-};
 const dom = {
   readyState: native(Document.prototype, "readyState"),
   getAnimations: native(Document.prototype, "getAnimations"),

@@ -1,35 +1,50 @@
-// Evaluated in a world of its own when a URL is given up: what it showed, without what the user keeps secret.
+// Evaluated in a world of its own when a URL is given up, after native.js: what it showed, without what the user keeps
+// secret.
+const dom = {
+  walker: native(Document.prototype, "createTreeWalker"),
+  root: native(Document.prototype, "documentElement"),
+  owner: native(Node.prototype, "ownerDocument"),
+  type: native(Node.prototype, "nodeType"),
+  name: native(Element.prototype, "localName"),
+  attributes: native(Element.prototype, "attributes"),
+  shadow: native(Element.prototype, "shadowRoot"),
+  outer: native(Element.prototype, "outerHTML"),
+};
+const FRAMES = ["iframe", "frame"];
 
-// Masks secrets in texts and attributes, in shadow trees too, so that neither picture nor HTML has them. Looks at so
-// many nodes: a page may have millions.
-const mostMasked = 200000;
-
-const masked = (text, secrets) => secrets.reduce((left, secret) => left.split(secret).join('***'), text);
-
-const maskTree = (root, secrets, state) => {
-  const walker = document.createTreeWalker(root, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT | NodeFilter.SHOW_COMMENT);
-  for (let node = walker.currentNode; node !== null && state.seen < mostMasked; node = walker.nextNode()) {
-    state.seen += 1;
-    if (node.nodeType !== Node.ELEMENT_NODE) {
-      const text = node.nodeValue ?? '';
-      const without = masked(text, secrets);
-      if (without !== text) node.nodeValue = without;
+// Masks secrets in texts, attributes and fields, in shadow trees and frames of the same origin too, so that neither
+// picture nor HTML has them. Looks at so many nodes as are `left`: a page may have millions.
+const maskTree = (root, secret, state) => {
+  const masked = (holder, name) => {
+    const text = holder[name] ?? "";
+    const without = text.replace(secret, "***");
+    if (without !== text) holder[name] = without;
+  };
+  const what = NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT | NodeFilter.SHOW_COMMENT;
+  const walker = dom.walker(dom.type(root) === 9 ? root : dom.owner(root), root, what);
+  for (let node = walker.currentNode; node !== null && state.left > 0; node = walker.nextNode()) {
+    state.left -= 1;
+    if (dom.type(node) !== 1) {
+      if (node.nodeValue !== null) masked(node, "nodeValue");
       continue;
     }
-    for (const attribute of node.attributes) {
-      const without = masked(attribute.value, secrets);
-      if (without !== attribute.value) attribute.value = without;
-    }
-    if ((node instanceof HTMLInputElement && node.type !== 'file') || node instanceof HTMLTextAreaElement) {
-      const without = masked(node.value, secrets);
-      if (without !== node.value) node.value = without;
-    }
-    if (node.shadowRoot !== null) maskTree(node.shadowRoot, secrets, state);
+    for (const attribute of dom.attributes(node)) masked(attribute, "value");
+    const name = dom.name(node);
+    if ((name === "input" && node.type !== "file") || name === "textarea") masked(node, "value");
+    const shadow = dom.shadow(node);
+    if (shadow !== null) maskTree(shadow, secret, state);
+    const inner = FRAMES.includes(name) ? documentOf(node) : null;
+    if (inner !== null) maskTree(inner, secret, state);
   }
 };
 
-const snapshot = (secrets, cap) => {
-  if (secrets.length > 0) maskTree(document, secrets, { seen: 0 });
-  const html = document.documentElement === null ? '' : document.documentElement.outerHTML;
-  return html.slice(0, cap);
+// The HTML, `cap` characters at most, and whether all of the page was looked at.
+const snapshot = (secrets, cap, left) => {
+  const state = { left };
+  if (secrets.length > 0) {
+    const literal = secrets.map((secret) => secret.replace(/[\\^$.*+?()[\]{}|\/-]/g, "\\$&"));
+    maskTree(document, new RegExp(literal.join("|"), "g"), state);
+  }
+  const root = dom.root(document);
+  return { html: root === null ? "" : dom.outer(root).slice(0, cap), masked: state.left > 0 };
 };

@@ -93,16 +93,6 @@ function survey() {
   return found;
 }
 
-function documentOf(frame) {
-  try {
-    const inner = frame.contentDocument;
-    return inner && dom.root(inner) ? inner : null;
-  } catch {
-    // Another origin's frame: it is a page of its own.
-    return null;
-  }
-}
-
 // The text as it reads: what the browser gives for all that is closed, put together with the rest in the order of
 // the flattened tree. Pieces are joined by line breaks and tabs where boxes are, by spaces where they hold words apart.
 function textOf(root, open) {
