@@ -19,6 +19,7 @@ from farm.model.handling import (
     VisitedPage,
 )
 from farm.model.page import Link, RenderedPage
+from farm.model.page_caps import usable_base
 from farm.policy.renderers import RenderMode
 from farm.scope.seeds import MAX_META
 from farm.sinks.record import NO_METADATA
@@ -215,7 +216,7 @@ class Page:
             self._base = self._page.final_url or self.url
             bases = self.css("base[href]") if "<base" in self._page.html else []
             if bases:
-                self._base = _joined(bases[0].attr("href") or "", self._base)
+                self._base = _joined(usable_base(bases[0].attr("href") or ""), self._base)
         return _joined(address, self._base)
 
 

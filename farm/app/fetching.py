@@ -2,7 +2,7 @@
 
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import cache
 from typing import Any
 
@@ -14,13 +14,14 @@ from farm.browser.metadata import metadata_of
 from farm.browser.tab import TabParams
 from farm.egress import SlotProxy
 from farm.egress.document_client import DocumentClient, TlsTrust
-from farm.extract.page_reader import PageCaps
+from farm.extract.page_reader import DocumentParams
 from farm.extract.parser_pool import PageReader
 from farm.fetch.renderer import FetchRenderer, FetchRenderParams
 from farm.fetch.requests import RequestParams
 from farm.model.clock import Clock
 from farm.model.event import Emit, SlotPhases
 from farm.model.memory import MIB
+from farm.model.page_caps import PageCaps
 from farm.scope.rules import registrable_domain
 
 _SHEETS = "*.css"
@@ -72,13 +73,7 @@ def _fetch_params(
 ) -> FetchRenderParams:
     tab, render = slots.tab, slots.render
     width, height = tab.viewport
-    caps = PageCaps(
-        html_cap=render.html_cap,
-        html_of_text=render.html_of_text,
-        list_images=render.list_images,
-        width=width,
-        height=height,
-    )
+    caps = {one.name: getattr(render, one.name) for one in fields(PageCaps)}
     suffix = f" CrawlFarm/{__version__}"
 
     def user_agent() -> str:
@@ -96,7 +91,7 @@ def _fetch_params(
     return FetchRenderParams(
         requests,
         metadata_of,
-        asdict(caps),
+        asdict(DocumentParams(**caps, width=width, height=height)),
         deadline_s=render.page_timeout_s * (1.0 if browser_agent is None else BEFORE_BROWSER),
         pages=slots.recycle.pages,
         per_url=slots.recycle.per_url,

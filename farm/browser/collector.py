@@ -4,8 +4,9 @@ They are the same for every engine: `js/settle.js` waits, `js/collect.js` reads,
 before it is used, since a page may have forged it.
 """
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import orjson
@@ -15,22 +16,25 @@ from farm.browser.metadata import metadata_of
 from farm.model.errors import RenderError
 from farm.model.outcome import FailureKind
 from farm.model.page import Image, Link, Media, RenderedPage
+from farm.model.page_caps import PageCaps
 
 HOOK = f"{{\n{script('platform.js', 'frames.js', 'hook.js')}\n}}\n"
 """In a block, so that the page sees none of its names."""
 FLOOD, NO_IMAGES = script("flood.js"), script("no_images.js")
 PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml", ""})
 """The types of what has links, text and HTML of its own."""
-LINK_PARTS = 3
+_TEXTS = ("title", "text", "html", "robots", "lang", "charset", "came")
 NOT_YET = ("frame", "leaving", "later")
 """What a page answers that is not settled yet."""
+_CAPS = {one.name: re.sub(r"_([a-z])", lambda found: found[1].upper(), one.name) for one in fields(PageCaps)}
+"""How the scripts write the caps."""
 
 
 @dataclass(frozen=True, slots=True)
-class ReadParams:
-    """`wait` is `settle`, `load`, `domcontentloaded` or `css`; caps are characters.
+class ReadParams(PageCaps):
+    """How a page is read: `wait` is `settle`, `load`, `domcontentloaded` or `css`, for which `selector` counts.
 
-    `link_cap` is a number of links, `links_cap` their characters; what `logged_in` matches shows a session.
+    What `logged_in` matches shows a session.
     """
 
     wait: str = "settle"
@@ -38,25 +42,6 @@ class ReadParams:
     logged_in: str = ""
     settle_timeout_s: float = 10.0
     quiet_ms: int = 50
-    html_cap: int = 8_000_000
-    html_of_text: int | None = None
-    """The HTML is read of pages with at most so many characters of text alone; None: of all."""
-    text_cap: int = 2_000_000
-    link_cap: int = 10_000
-    links_cap: int = 2_000_000
-    link_text_cap: int = 300
-    url_cap: int = 8_000
-    """Longer addresses are not visited, and so need not be brought home."""
-    title_cap: int = 10_000
-    word_cap: int = 1_000
-    """Of what is a word or a few: `rel`, `lang`, meta robots."""
-    metadata_cap: int = 500_000
-    """Of JSON-LD, Open Graph, Twitter cards and microdata together."""
-    metadata_value_cap: int = 20_000
-    list_images: bool = False
-    image_cap: int = 5_000
-    images_cap: int = 500_000
-    """Images and media: their number, and the characters of all of them together."""
     all_cap: int = 20_000_000
     """Characters of all of it, as they are written."""
 
@@ -86,20 +71,7 @@ def hook(nonce: str, *, on_demand: bool, images: bool) -> str:
 
 def caps_of(params: ReadParams, *, is_page: bool) -> str:
     """Return the caps as the scripts take them, an object of JSON."""
-    caps = {
-        "htmlCap": params.html_cap,
-        "htmlOfText": params.html_of_text,
-        "textCap": params.text_cap,
-        "linkCap": params.link_cap,
-        "linksCap": params.links_cap,
-        "linkTextCap": params.link_text_cap,
-        "metadataCap": params.metadata_cap,
-        "metadataValueCap": params.metadata_value_cap,
-        "imageCap": params.image_cap,
-        "imagesCap": params.images_cap,
-        "urlCap": params.url_cap,
-        "titleCap": params.title_cap,
-        "wordCap": params.word_cap,
+    caps = {written: getattr(params, name) for name, written in _CAPS.items()} | {
         "allCap": params.all_cap,
         "listImages": params.list_images and is_page,
         "isPage": is_page,
@@ -143,21 +115,38 @@ def checked(said: Any) -> dict[str, Any]:
 
 
 def _is_whole(seen: dict[str, Any]) -> bool:
-    if not all(isinstance(seen.get(name), str) for name in ("url", "reason")) or "settled" not in seen:
+    if not all(isinstance(seen.get(name), str) for name in ("url", "reason")):
+        return False
+    if not isinstance(seen.get("settled"), bool):
         return False
     if "links" not in seen:
         return True  # it was not to be read yet
-    links = seen["links"]
     return (
-        all(
-            isinstance(seen.get(name), str) for name in ("title", "text", "html", "robots", "lang", "charset")
-        )
+        all(isinstance(seen.get(name), str) for name in _TEXTS)
         and isinstance(seen.get("canonical"), str | None)
-        and isinstance(seen.get("metadata"), dict | None)
+        and isinstance(seen.get("loggedIn"), bool | None)
         and isinstance(seen.get("truncated"), list)
-        and isinstance(links, list)
-        and all(isinstance(one, list) and len(one) == LINK_PARTS for one in links)
-        and all(isinstance(part, str) for one in links for part in one)
+        and all(isinstance(one, str) for one in seen["truncated"])
+        and _are_rows(seen["links"], (str, str, str))
+        and _are_rows(seen.get("images", []), (str, str, int | None, int | None))
+        and _are_rows(seen.get("media", []), (str, str))
+        and (seen.get("metadata") is None or _is_metadata(seen["metadata"]))
+    )
+
+
+def _are_rows(said: Any, types: Sequence[Any]) -> bool:
+    return isinstance(said, list) and all(
+        isinstance(row, list) and len(row) == len(types) and all(map(isinstance, row, types)) for row in said
+    )
+
+
+def _is_metadata(said: Any) -> bool:
+    return (
+        isinstance(said, dict)
+        and isinstance(said.get("ld"), list)
+        and all(isinstance(one, str) for one in said["ld"])
+        and all(isinstance(said.get(name), dict) for name in ("graph", "twitter"))
+        and isinstance(said.get("items"), list)
     )
 
 

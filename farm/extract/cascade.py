@@ -16,6 +16,8 @@ MOST_SELECTORS = 4_000
 MOST_FOR_SLOW = 5_000
 """Elements of a page on which every selector is tried."""
 MOST_MATCHES = 200_000
+MOST_TRIED = 50_000_000
+"""Elements times selectors: each selector is tried on each element."""
 _Said = dict[str, tuple[tuple[bool, tuple[int, int, int], int], str]]
 
 
@@ -24,8 +26,10 @@ def apply_styles(parser: LexborHTMLParser, sheets: Sequence[Sequence[StyleRule]]
     if not any(sheets):
         return True
     known = {name for value in _CLASSES.findall(parser.html or "") for name in value.split()}
+    elements = len(parser.css("*"))
     # They take time by the square of the number of elements.
-    slow = (":has(", ":nth-") if len(parser.css("*")) > MOST_FOR_SLOW else ()
+    slow = (":has(", ":nth-") if elements > MOST_FOR_SLOW else ()
+    most_selectors = min(MOST_SELECTORS, MOST_TRIED // max(1, elements))
     found: dict[int, tuple[LexborNode, _Said]] = {}
     selectors = matches = order = 0
     for rule in (rule for sheet in sheets for rule in sheet):
@@ -33,7 +37,7 @@ def apply_styles(parser: LexborHTMLParser, sheets: Sequence[Sequence[StyleRule]]
         if not rule.needs <= known or any(part in rule.selector for part in slow):
             continue
         selectors += 1
-        if selectors > MOST_SELECTORS or matches > MOST_MATCHES:
+        if selectors > most_selectors or matches > MOST_MATCHES:
             break
         for node in _matched(parser, rule.selector):
             matches += 1
@@ -44,7 +48,7 @@ def apply_styles(parser: LexborHTMLParser, sheets: Sequence[Sequence[StyleRule]]
                     said[name] = rank, value
     for node, said in found.values():
         _write(node, said)
-    return selectors <= MOST_SELECTORS and matches <= MOST_MATCHES
+    return selectors <= most_selectors and matches <= MOST_MATCHES
 
 
 def _matched(parser: LexborHTMLParser, selector: str) -> list[LexborNode]:

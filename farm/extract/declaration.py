@@ -5,7 +5,6 @@ A mistake in it is reported before anything is fetched, in one sentence with fil
 
 import json
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -30,6 +29,7 @@ from farm.extract.positions import key_positions
 from farm.model.errors import UsageError
 from farm.model.page import CaptureRule
 from farm.model.record import ItemType
+from farm.resources.toml_file import read_toml
 
 LARGEST_BYTES = 1 << 20
 MOST_FIELDS = 500
@@ -297,22 +297,7 @@ def _sources(rule: ItemRule) -> list[_Source]:
 
 def read_declaration(path: Path) -> Declaration:
     """Read and check a file. Raises UsageError with file, line and column."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST_BYTES + 1)
-        text = data.decode()
-    except OSError as error:
-        raise UsageError(f"--extract {path} cannot be read ({error.strerror}); give a TOML file.") from None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8.") from None
-    if len(data) > LARGEST_BYTES:
-        raise UsageError(f"{path} is larger than 1 MiB; divide it, or leave something out.")
-    try:
-        content = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        what, _, where = str(error).partition(" (at ")
-        place = f", {where.rstrip(')')}" if where else ""
-        raise UsageError(f"{path}{place}: {what}; correct the TOML.") from None
+    text, content = read_toml("--extract", path, LARGEST_BYTES)
     try:
         return Declaration.model_validate(content)
     except ValidationError as error:

@@ -12,19 +12,21 @@ from typing import Any, Protocol
 from lxml import etree
 from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
+from farm.extract.element_rules import VOID
+from farm.extract.nesting import LOOKED_AT_FROM, Unreadable, nesting_of
+
 MOST_CHARS = 5_000_000
 MOST_DEPTH = 1_000
 _SCANNED_FROM = 2_000
 _HAS_TAGS, _NTH_TAGS = 10_000, 40_000
-MOST_NODES = 10_000
-MOST_SHADOWS = 5_000
+MOST_NODES = 10_001
+"""One more than an item's list and a page's items may have: so it is noticed, and said, that there are more."""
+MOST_SHADOWS, MOST_SHADOW_DEPTH = 5_000, 50
+"""Those in each other are found one after the other, by a look at the whole page for each."""
 _TEXT_CHARS = 1_000_000
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9-]*)")
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,99}")
 _MOST_CLASSES = 50
-_VOID = frozenset(
-    ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr")
-)
 CompiledXPath = Callable[[Any], Any]
 """An XPath expression of lxml's, which has no types: it is called with a node."""
 _HIDDEN = frozenset({"script", "style", "template", "noscript"})
@@ -72,10 +74,6 @@ _ADDRESSES = {
 }
 
 
-class Unreadable(Exception):
-    """The page, or the selector on this page, would take too long; the message says why."""
-
-
 class Element(Protocol):
     """An element of a document."""
 
@@ -107,13 +105,27 @@ class Document:
         self.tags = html.count("<")
         if len(html) > MOST_CHARS:
             raise Unreadable(f"the HTML has {len(html):,} characters; at most {MOST_CHARS:,} are read")
-        if self.tags > _SCANNED_FROM and _depth(html) > MOST_DEPTH:
+        if self.tags > _SCANNED_FROM and self._depth(html) > MOST_DEPTH:
             raise Unreadable(f"elements are nested more than {MOST_DEPTH:,} deep")
         self._html = (
             html.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
         )
         self._css: CssNode | None = None
         self._tree: XPathNode | None = None
+
+    def _depth(self, html: str) -> int:
+        """Return how deep elements are in each other, as a browser writes it: each that can be closed is."""
+        if self.tags > LOOKED_AT_FROM:
+            return nesting_of(html, VOID).depth
+        # Few enough to be parsed in any case: a comment may have tags, and is taken for them.
+        depth = most = 0
+        for found in _TAG.finditer(html):
+            if found[1]:
+                depth -= depth > 0
+            elif found[2].lower() not in VOID:
+                depth += 1
+                most = max(most, depth)
+        return most
 
     def css(self, selector: str) -> list[Element]:
         """Return what matches in the page. Raises `Unreadable`."""
@@ -278,7 +290,10 @@ def compiled_xpath(path: str) -> CompiledXPath:
 def _opened(parser: LexborHTMLParser) -> LexborNode:
     """Return the root with what is in declarative shadow roots in their hosts."""
     count = 0
-    while templates := parser.css("template[shadowrootmode]"):
+    for _ in range(MOST_SHADOW_DEPTH):
+        templates = parser.css("template[shadowrootmode]")
+        if not templates:
+            break
         for template in templates:
             count += 1
             if count > MOST_SHADOWS:
@@ -286,6 +301,8 @@ def _opened(parser: LexborHTMLParser) -> LexborNode:
             for child in list(template.template_fragments()[0].iter(include_text=True)):
                 template.insert_before(child, move=True)
             template.decompose()
+    else:
+        raise Unreadable(f"shadow roots are nested more than {MOST_SHADOW_DEPTH} deep")
     if parser.root is None:
         raise Unreadable("the HTML has no element")
     return parser.root
@@ -304,18 +321,6 @@ def _tree(html: str) -> Any:
         etree.strip_tags(tree, "shadow-root")
         etree.strip_elements(tree, "template", with_tail=False)
     return tree
-
-
-def _depth(html: str) -> int:
-    # As a browser writes it: every element that can be closed is.
-    depth = most = 0
-    for found in _TAG.finditer(html):
-        if found[1]:
-            depth -= depth > 0
-        elif found[2].lower() not in _VOID:
-            depth += 1
-            most = max(most, depth)
-    return most
 
 
 def _spaced(pieces: Any) -> str:

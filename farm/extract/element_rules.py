@@ -89,7 +89,7 @@ class Style:
 
     def __init__(self, style: str) -> None:
         said = {}
-        for declaration in style[:_STYLE_CHARS].lower().split(";"):
+        for declaration in style.lower().split(";"):
             name, _, value = declaration.partition(":")
             said[name.strip()] = value.partition("!")[0].strip()
         self.display = said.get("display", "")
@@ -101,7 +101,12 @@ class Style:
         self.apart = said.get("apart") == "yes"
 
 
-style_of = lru_cache(maxsize=1024)(Style)
+_known = lru_cache(maxsize=1024)(Style)
+
+
+def style_of(style: str) -> Style:
+    """Return what a `style` says, as far as its first `_STYLE_CHARS` characters do; the last ones are kept."""
+    return _known(style[:_STYLE_CHARS])
 
 
 def is_telling(attributes: str) -> bool:

@@ -6,17 +6,20 @@ A failure never fails the page: a field that cannot be read is null, an item wit
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from farm.extract.declaration import Declaration, FieldRule, ItemRule
-from farm.extract.documents import Document, Element, Unreadable, compiled_xpath
-from farm.extract.json_paths import of_type, parse_path, values_at
+from farm.extract.documents import Document, Element, compiled_xpath
+from farm.extract.json_paths import MOST_FOUND, of_type, parse_path, values_at
+from farm.extract.nesting import Unreadable
 from farm.extract.url_match import UrlMatch
 from farm.extract.values import address_of, check_of, typed
 from farm.model.page import CaptureRule, FetchedResponse
+from farm.model.page_caps import usable_base
 
 MOST_ITEMS = 10_000
 MOST_ERRORS = 20
@@ -158,7 +161,7 @@ class Extractor:
     def _places(self, run: _Run, rule: ItemRule) -> Sequence[_Place]:
         if rule.each is None:
             return [_PAGE]
-        places = self._matches(run, _PAGE, rule.each)
+        places = _bounded(run, self._matches(run, _PAGE, rule.each), "", rule.each)
         if not places:
             run.fail("", rule.each.shown, f"{rule.each.shown} matches nothing")
         return places
@@ -188,7 +191,7 @@ class Extractor:
             run.fail(name, rule.shown, f"{rule.shown}: {error}")
             return None
         values = []
-        for one in found if rule.list else found[:1]:
+        for one in _bounded(run, found, name, rule) if rule.list else found[:1]:
             try:
                 value = self._value(run, one, rule, name)
             except ValueError as error:
@@ -226,9 +229,8 @@ class Extractor:
         found = values_at(value, steps)
         if getattr(rule, "type", None) == "json":
             return found
-        return [inner for one in found for inner in (one if isinstance(one, list | tuple) else [one])][
-            :MOST_ITEMS
-        ]
+        inner = (part for one in found for part in (one if isinstance(one, list | tuple) else [one]))
+        return [*islice(inner, MOST_FOUND)]
 
     def _xpath(self, path: str) -> Any:
         if path not in self._xpaths:
@@ -291,13 +293,23 @@ def page_of_arguments(texts: Sequence[bytes], arguments: Mapping[str, Any]) -> P
     )
 
 
+def _bounded(run: _Run, found: Sequence[_Place], name: str, rule: Any) -> Sequence[_Place]:
+    """Return as many matches as are kept, and say that there are more."""
+    if len(found) > MOST_ITEMS:
+        run.fail(
+            name, rule.shown, f"{rule.shown} matches more than {MOST_ITEMS:,} times; only these are kept"
+        )
+    return found[:MOST_ITEMS]
+
+
 def _base(run: _Run) -> str:
     """Return the base of relative addresses: `<base href>` or the page's address."""
     if "<base" not in run.page.html:
         return run.page.base
     try:
         found = run.document().css("base[href]")
-        return address_of(found[0].attribute("href") or "", run.page.base) if found else run.page.base
+        href = usable_base(found[0].attribute("href") or "") if found else None
+        return address_of(href, run.page.base) if href is not None else run.page.base
     except (Unreadable, ValueError):
         return run.page.base
 

@@ -9,7 +9,8 @@ from typing import Any
 
 Step = str | int | None
 """A key, a place in a list (from the end where it is negative), or None for all of a list."""
-MOST_FOUND = 10_000
+MOST_FOUND = 10_001
+"""As many as of the elements of a document."""
 _DEPTH = 32
 _STEP = re.compile(r"""\[(?:(-?\d{1,6})|(\*)|"([^"]+)"|'([^']+)')\]|\.?([^.\[\]"'\s][^.\[\]"']*)""")
 

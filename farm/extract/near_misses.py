@@ -6,8 +6,9 @@ from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any
 
-from farm.extract.documents import Document, Unreadable, check_css
+from farm.extract.documents import Document, check_css
 from farm.extract.engine import Extractor, PageContent, extractor_of, page_of_arguments
+from farm.extract.nesting import Unreadable
 
 _SIMPLE = re.compile(r"[.#]?[A-Za-z_][\w-]{0,100}")
 _MOST_TRIED = 20

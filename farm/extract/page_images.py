@@ -6,32 +6,34 @@ from typing import Any
 from ada_url import join_url
 from selectolax.lexbor import LexborNode
 
+from farm.model.page_caps import PageCaps
+
 _SPACES = re.compile(r"\s+")
-_ALT_CHARS = 300
 _SIDE_DIGITS = 6
 
 
 class ListedImages:
-    """Lists `most` of them, of `most_chars` characters together; addresses longer than `url_cap` are left out."""
+    """Lists them within the caps; addresses that are longer than theirs are left out, and make it `is_short`."""
 
-    def __init__(self, base: str, most: int, most_chars: int, url_cap: int) -> None:
+    def __init__(self, base: str, caps: PageCaps) -> None:
         self.images: list[list[Any]] = []
         self.media: list[list[Any]] = []
         self.is_short = False
         self._base = base
-        self._most = most
-        self._url_cap = url_cap
-        self._left = most_chars
+        self._caps = caps
+        self._left = caps.images_cap
+        self._of_pictures: dict[int, str] = {}
+        """The address that the sources of a `picture` give, by its node."""
 
     @property
     def is_full(self) -> bool:
         """Whether no more are taken."""
-        return len(self.images) + len(self.media) >= self._most or self._left <= 0
+        return len(self.images) + len(self.media) >= self._caps.image_cap or self._left <= 0
 
     def image(self, node: LexborNode) -> None:
         """Take an `img`."""
         attributes = node.attributes
-        alt = _SPACES.sub(" ", attributes.get("alt") or "").strip()[:_ALT_CHARS]
+        alt = _SPACES.sub(" ", attributes.get("alt") or "").strip()[: self._caps.link_text_cap]
         sides = [_side(attributes.get(name) or "") for name in ("width", "height")]
         self._add(self.images, self._chosen(node), alt, *sides)
 
@@ -49,7 +51,7 @@ class ListedImages:
     def _add(self, into: list[list[Any]], address: str, *more: Any) -> None:
         if self.is_full or not address.startswith(("http:", "https:")):
             return
-        if len(address) > self._url_cap:
+        if len(address) > self._caps.url_cap:
             self.is_short = True
             return
         self._left -= len(address) + len(str(more[0]))
@@ -75,8 +77,12 @@ class ListedImages:
         around = node.parent
         if found or around is None or around.tag != "picture":
             return found
-        others = map(self._first, around.css("source[srcset]"))
-        return next((one for one in others if one.startswith(("http:", "https:"))), "")
+        if around.mem_id not in self._of_pictures:
+            # Once for all images in it, of which there may be thousands.
+            others = map(self._first, around.css("source[srcset]"))
+            usable = (one for one in others if one.startswith(("http:", "https:")))
+            self._of_pictures[around.mem_id] = next(usable, "")
+        return self._of_pictures[around.mem_id]
 
 
 def _side(said: str) -> int | None:

@@ -4,7 +4,7 @@ JSON-LD as text, Open Graph, Twitter cards, and microdata by the HTML standard's
 """
 
 import re
-from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from ada_url import join_url
@@ -14,6 +14,8 @@ _MOST_STEPS = 200_000
 _MOST_NESTED = 32
 _MOST_REFERRED = 1_000
 _MOST_SCRIPTS = 100
+_TEXT_STEP = 1_024
+"""Characters of text that count as a step: elements in each other have the same text again and again."""
 _ITEM_COST = 40
 _NAME_COST = 10
 _NAME_CAP = 300
@@ -28,6 +30,16 @@ _VALUES = {
 }
 _ADDRESSES = frozenset({"href", "src", "data"})
 _CARD = re.compile(r"\s*(og|twitter):", re.IGNORECASE)
+_SPACES = re.compile(r"\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What a walk upwards asks of an element."""
+
+    is_item: bool
+    has_id: bool
+    parent: LexborNode | None
 
 
 class PageMetadata:
@@ -43,7 +55,12 @@ class PageMetadata:
         self._own: dict[int | None, list[LexborNode]] = {}
         self._places: dict[int, tuple[int | None, int]] = {}
         """Of each property the item that owns it, and its place in the document."""
+        self._around: dict[int, _Around] = {}
+        self._within: dict[int, list[LexborNode]] = {}
+        """The properties that stand in an element with an id, and in no item between."""
+        self._ids: dict[str, LexborNode] | None = None
         self._referred: dict[str, list[LexborNode]] = {}
+        self._refers = False
 
     def said(self, *, has_items: bool) -> dict[str, Any] | None:
         """Return `{ld, graph, twitter, items}`; None if the page says nothing.
@@ -111,6 +128,7 @@ class PageMetadata:
 
     def _items(self) -> list[Any]:
         items = self._parser.css("[itemscope]")
+        self._refers = bool(items) and self._parser.css_first("[itemref]") is not None
         for node in self._parser.css("[itemprop]") if items else ():
             if not self._step():
                 break
@@ -127,11 +145,19 @@ class PageMetadata:
         return found
 
     def _owner_of(self, node: LexborNode) -> int | None:
+        """Return the item that a property is of; note it with the elements on the way that have an id."""
         at = node.parent
         while at is not None and self._step():
-            if at.is_element_node and "itemscope" in at.attributes:
+            around = self._around.get(at.mem_id)
+            if around is None:
+                # Once for each element: it may have thousands of attributes.
+                names = at.attributes if at.is_element_node else {}
+                around = self._around[at.mem_id] = _Around("itemscope" in names, "id" in names, at.parent)
+            if around.is_item:
                 return at.mem_id
-            at = at.parent
+            if around.has_id and self._refers:
+                self._within.setdefault(at.mem_id, []).append(node)
+            at = around.parent
         return None
 
     def _at_id(self, id_: str) -> list[LexborNode]:
@@ -141,21 +167,16 @@ class PageMetadata:
             other = self._by_id(id_) if self._enough(len(self._referred) < _MOST_REFERRED) else None
             if other is not None:
                 found += [other] if other.mem_id in self._places else []
-                if "itemscope" not in other.attributes:
-                    found += self._within(other)
+                found += [one for one in self._within.get(other.mem_id, ()) if self._step()]
             self._referred[id_] = found
         return self._referred[id_]
 
-    def _within(self, other: LexborNode) -> Iterator[LexborNode]:
-        around = self._owner_of(other)
-        for inside in other.css("[itemprop]"):
-            if not self._step():
-                return
-            if inside.mem_id != other.mem_id and self._places.get(inside.mem_id, (0, 0))[0] == around:
-                yield inside
-
     def _by_id(self, id_: str) -> LexborNode | None:
-        return next((one for one in self._parser.css("[id]") if one.attributes.get("id") == id_), None)
+        if self._ids is None:
+            self._ids = {}
+            for one in self._parser.css("[id]"):
+                self._ids.setdefault(one.attributes["id"] or "", one)
+        return self._ids.get(id_)
 
     def _properties_of(self, item: LexborNode) -> list[LexborNode]:
         own = self._own.get(item.mem_id, [])
@@ -178,8 +199,15 @@ class PageMetadata:
         # The standard reads `content` of `meta` alone; search engines, and who writes for them, of every element.
         value = attributes.get(given or "content")
         if value is None:
-            value = "" if given and given != "datetime" else re.sub(r"\s+", " ", node.text())
+            value = "" if given and given != "datetime" else self._text_of(node)
         return self._cut(value.strip())
+
+    def _text_of(self, node: LexborNode) -> str:
+        if not self._enough(self._steps > 0):
+            return ""
+        text = node.text()
+        self._steps -= len(text) // _TEXT_STEP
+        return _SPACES.sub(" ", text)
 
     def _told(self, node: LexborNode, above: tuple[int, ...]) -> dict[str, Any] | None:
         if not self._enough(len(above) < _MOST_NESTED) or not self._pay(_ITEM_COST):
@@ -194,7 +222,7 @@ class PageMetadata:
         properties: dict[str, list[Any]] = {}
         item["properties"] = properties
         for one in self._properties_of(node):
-            if not self._step():
+            if not self._step() or not self._enough(self._left >= _NAME_COST):
                 break
             before = self._left
             value = self._value_of(one, (*above, node.mem_id))

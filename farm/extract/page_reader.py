@@ -14,11 +14,13 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from farm.extract.cascade import apply_styles
 from farm.extract.charset import decoded
+from farm.extract.nesting import check_nesting
 from farm.extract.page_images import ListedImages
 from farm.extract.page_metadata import PageMetadata
 from farm.extract.script_signs import why_unfinished
 from farm.extract.stylesheets import StyleRule, media_holds, rules_of
 from farm.extract.visible_text import FoundLink, VisibleText, without_comments
+from farm.model.page_caps import PageCaps, usable_base
 from farm.model.url import origin_of
 
 _NOT_TEXT = ["script", "style", "noscript", "template"]
@@ -39,29 +41,12 @@ _OTHER_SCHEME_CHARS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class PageCaps:
-    """The bounds of what is read of a page, in characters; `link_cap` and `image_cap` are numbers.
+class DocumentParams(PageCaps):
+    """How a document is read that no browser has rendered."""
 
-    Of a page with more than `html_of_text` characters of text the HTML is left out; None: of none.
-    """
-
-    html_cap: int = 8_000_000
-    html_of_text: int | None = None
-    text_cap: int = 2_000_000
-    link_cap: int = 10_000
-    links_cap: int = 2_000_000
-    link_text_cap: int = 300
-    url_cap: int = 8_000
-    title_cap: int = 10_000
-    word_cap: int = 1_000
-    metadata_cap: int = 500_000
-    metadata_value_cap: int = 20_000
-    list_images: bool = False
     width: int = 1280
     height: int = 800
     """Of the window, for what sheets say of its size."""
-    image_cap: int = 5_000
-    images_cap: int = 500_000
 
 
 def page_of(body: bytes, arguments: dict[str, Any], sheets: Sequence[bytes] = ()) -> dict[str, Any]:
@@ -69,11 +54,12 @@ def page_of(body: bytes, arguments: dict[str, Any], sheets: Sequence[bytes] = ()
 
     `arguments` are the page's `url`, its `content_type` and its `caps`, and in `sheets` the addresses of the style
     sheets that are given. Besides, `unlike` says why a browser may show something else than what stands in the
-    HTML, empty where nothing says so, and `sheets` which style sheets the page has.
+    HTML, empty where nothing says so, and `sheets` which style sheets the page has. Raises `Unreadable`.
     """
     text, charset = decoded(body, arguments["content_type"])
+    check_nesting(text)
     given = dict(zip(arguments.get("sheets", ()), sheets, strict=True))
-    reader = _PageReader(text, arguments["url"], PageCaps(**arguments["caps"]), given)
+    reader = _PageReader(text, arguments["url"], DocumentParams(**arguments["caps"]), given)
     return {**reader.read(), "charset": charset}
 
 
@@ -98,7 +84,7 @@ def text_of(body: bytes, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 class _PageReader:
-    def __init__(self, html: str, url: str, caps: PageCaps, sheets: Mapping[str, bytes]) -> None:
+    def __init__(self, html: str, url: str, caps: DocumentParams, sheets: Mapping[str, bytes]) -> None:
         self._parser = LexborHTMLParser(html, scripting=True)
         self._source = html
         self._sheets = sheets
@@ -194,7 +180,7 @@ class _PageReader:
     def _base_of(self) -> str:
         base = next((one.attributes.get("href") for one in self._parser.css("base[href]")), None)
         try:
-            return join_url(self._url, base) if base is not None else self._url
+            return join_url(self._url, usable_base(base)) if base is not None else self._url
         except ValueError:
             return self._url
 
@@ -273,7 +259,7 @@ class _PageReader:
         return _SPACES.sub(" ", text).strip()[: self._caps.link_text_cap]
 
     def _images(self) -> dict[str, Any]:
-        listed = ListedImages(self._base, self._caps.image_cap, self._caps.images_cap, self._caps.url_cap)
+        listed = ListedImages(self._base, self._caps)
         for node in self._parser.css("img"):
             listed.image(node)
         for node in self._parser.css("video, audio"):

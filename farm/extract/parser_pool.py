@@ -100,7 +100,7 @@ class ParserPool:
     async def _run(self, request: bytes) -> Any:
         async with self._places:
             for _ in range(TRIES):
-                parser = self._idle.pop() if self._idle else await self._start()
+                parser = await self._waiting() or await self._start()
                 is_usable, deadline = False, asyncio.timeout(self.params.job_s)
                 try:
                     async with deadline:
@@ -110,6 +110,8 @@ class ParserPool:
                 except (asyncio.IncompleteReadError, ConnectionError):
                     # It died.
                     continue
+                except ValueError:
+                    raise ParserFailed("its parser answered with what is no JSON") from None
                 except TimeoutError:
                     if not deadline.expired():
                         raise
@@ -119,6 +121,8 @@ class ParserPool:
                         self._idle.append(parser)
                     else:
                         await self._end(parser)
+                if isinstance(answer, str):
+                    raise ParserFailed(answer)
                 return answer
         most = self.params.memory_bytes >> 20
         raise ParserFailed(f"its parser died {TRIES} times (one may hold {most} MiB)")
@@ -128,26 +132,41 @@ class ParserPool:
         while self._idle:
             await self._end(self._idle.pop())
 
+    async def _waiting(self) -> _Parser | None:
+        """Return a process that waits for a page; that others have ended meanwhile costs the page no try."""
+        while self._idle:
+            parser = self._idle.pop()
+            if parser.process.returncode is None:
+                return parser
+            await self._end(parser)
+        return None
+
     async def _start(self) -> _Parser:
         # In a session of its own, because a terminal's Ctrl-C is for the farm. Isolated (-I), so that no module is
         # taken from the current folder.
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-m", PROGRAM, str(self.params.memory_bytes)),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            env=kept(os.environ),
-            limit=_READ_AHEAD_BYTES,
-            start_new_session=True,
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-m", PROGRAM, str(self.params.memory_bytes)),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                env=kept(os.environ),
+                limit=_READ_AHEAD_BYTES,
+                start_new_session=True,
+            )
+        except OSError as error:
+            # No memory, no process or no descriptor is left: that is no reason to end the run.
+            raise ParserFailed(f"no parser can be started ({error.strerror})") from None
         self._all.add(process.pid)
         self._own(process.pid)
         return _Parser(process)
 
     async def _end(self, parser: _Parser) -> None:
         pid = parser.process.pid
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)
+        if parser.process.returncode is None:
+            # Else its number may be that of another process by now.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
         self._all.discard(pid)
         # Where the kernel does not end it in time it stays on the reaper's list.
         with contextlib.suppress(TimeoutError):

@@ -4,11 +4,12 @@
 
 A request is the length of its head and of its body (4 bytes each, big-endian), the head, which is JSON (the job,
 its arguments and the bytes of each text), and the body, which is these texts in UTF-8, HTML first. An answer is
-its length and JSON. It ends when standard input does, and by its own failure: whoever asked sees the end of the
-answers, and starts another one.
+its length and JSON: an object, or a text that says why the page is not read. It ends when standard input does, and
+by its own failure: whoever asked sees the end of the answers, and starts another one.
 """
 
 import contextlib
+import os
 import resource
 import struct
 import sys
@@ -16,6 +17,8 @@ from itertools import accumulate
 from typing import Any
 
 import orjson
+
+from farm.extract.nesting import Unreadable
 
 REQUEST, ANSWER = struct.Struct(">II"), struct.Struct(">I")
 
@@ -52,16 +55,19 @@ def main() -> None:
     with contextlib.suppress(OSError, ValueError):
         # Not on every system: then the farm's own budget is what bounds it.
         resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
-    requests, answers = sys.stdin.buffer, sys.stdout.buffer
-    # What a library prints must not come between the answers.
-    sys.stdout = sys.stderr
+    # What a library prints, in Python or in C, must not come between the answers.
+    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     while len(lengths := requests.read(REQUEST.size)) == REQUEST.size:
         head_bytes, body_bytes = REQUEST.unpack(lengths)
         job, arguments, sizes = orjson.loads(requests.read(head_bytes))
         body = requests.read(body_bytes)
         ends = [*accumulate(sizes)]
         texts = [body[end - size : end] for size, end in zip(sizes, ends, strict=True)]
-        made = orjson.dumps(answer(job, arguments, texts))
+        try:
+            made = orjson.dumps(answer(job, arguments, texts))
+        except Unreadable as why:
+            made = orjson.dumps(str(why))
         answers.write(ANSWER.pack(len(made)) + made)
         answers.flush()
 

@@ -7,11 +7,12 @@ always holds: time grows with the length of a sheet alone; what is not understoo
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 SHEET_CHARS = 1_000_000
 MOST_RULES = 20_000
 """Of one sheet."""
+MOST_KEPT, MOST_KEPT_CHARS = 64, 4_000_000
+"""The sheets whose rules are kept, and their characters: a page may have sheets of megabytes."""
 PROPERTIES = frozenset(
     {"display", "visibility", "white-space", "text-transform", "position", "float", "apart"}
 )
@@ -49,11 +50,26 @@ class StyleRule:
     declarations: tuple[tuple[str, str, bool], ...]
 
 
-@lru_cache(maxsize=64)
 def rules_of(css: str, width: int, height: int) -> tuple[StyleRule, ...]:
-    """Return the rules that hold in a window of this size, in their order."""
+    """Return the rules that hold in a window of this size, in their order; those of the last sheets are kept."""
+    key = (css[:SHEET_CHARS], width, height)
+    rules = _kept.pop(key, None)
+    if rules is None:
+        rules = _rules(*key)
+    # At the end, since the first gives way first.
+    _kept[key] = rules
+    while len(_kept) > MOST_KEPT or sum(len(text) for text, _, _ in _kept) > MOST_KEPT_CHARS:
+        del _kept[next(iter(_kept))]
+    return rules
+
+
+_kept: dict[tuple[str, int, int], tuple[StyleRule, ...]] = {}
+"""What pages of a site have in common is parsed once."""
+
+
+def _rules(css: str, width: int, height: int) -> tuple[StyleRule, ...]:
     rules: list[StyleRule] = []
-    for selectors, body in _blocks(_without_comments(css[:SHEET_CHARS]), width, height):
+    for selectors, body in _blocks(_without_comments(css), width, height):
         declarations = _declarations(body)
         if not declarations:
             continue

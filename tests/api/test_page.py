@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -18,6 +18,7 @@ from farm.model.errors import UsageError
 from farm.model.handling import FollowedLink, PageFailed, PageRetried, PageSkipped, VisitedPage
 from farm.model.page import Detection, Finding, Link, RenderedPage
 from farm.model.task import Lease, UrlTask
+from farm.scope.canonical import MAX_CHARS
 
 HTML = """<html><head><base href="/list/"></head><body><h1> A  <b>title</b></h1>
 <a href="one">One</a><a href="/two">Two</a><a name="none">None</a><img src="three.png"></body></html>"""
@@ -179,6 +180,19 @@ def test_links_are_followed_by_address_element_and_selector() -> None:
         following.follow("/", label="other")
     with pytest.raises(ValueError, match="meta has more than"):
         following.follow("/", meta={"x": "x" * 70_000})
+
+
+def test_a_base_of_megabytes_makes_no_addresses_of_megabytes() -> None:
+    """Of ten thousand links each would have them: such addresses are skipped as too long all the same."""
+    long = "x" * 1_000_000
+    html = f"<base href='/{long}/'>" + "<a href='a'>a</a>" * 50 + "<a href='/b'>b</a>"
+    given = visited()
+    assert given.page is not None
+    seen = Page(replace(given, page=replace(given.page, html=html)), frozenset())
+    assert seen.follow("a") == 51
+    urls = [link.url for link in seen.handled().links]
+    assert urls[-1] == "http://a.example/b"
+    assert all(MAX_CHARS < len(url) < 10_000 for url in urls[:-1])
 
 
 def test_a_verdict_ends_the_handler() -> None:

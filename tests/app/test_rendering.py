@@ -1,19 +1,22 @@
 """Headers, storage states and time zones: what cannot be meant is one sentence, and no value is repeated in it."""
 
 import json
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from farm.app.fetching import document_cap
+from farm.app.fetching import _fetch_params, document_cap
 from farm.app.preflight import preflight
 from farm.app.rendering import credentials, needs_browser, renderer_rules, slot_params, why_all_by_browser
 from farm.app.run_summary import shown_settings
+from farm.browser.collector import caps_of
 from farm.detect.page_features import MARKUP_CHARS, TEXT_CHARS
 from farm.model.errors import BrowserUnavailable, UsageError
 from farm.model.memory import MIB
 from farm.model.page import Renderer
+from farm.model.page_caps import PageCaps
 from farm.settings.commands import RunSettings
 from farm.settings.units import is_timezone
 
@@ -88,6 +91,21 @@ def test_html_that_is_not_kept_is_read_as_far_as_it_is_looked_at() -> None:
     ]
     assert [render.html_of_text for render in plan] == [None, 2 * TEXT_CHARS]
     assert plan[1].html_cap == MARKUP_CHARS < plan[0].html_cap
+
+
+def test_a_page_is_read_within_the_same_bounds_by_every_renderer() -> None:
+    """They are declared once: what bounds the browser's reading bounds that of plain HTTP too."""
+    slots = slot_params(RunSettings(), credentials(RunSettings()), [], 1)
+    slots = replace(slots, render=replace(slots.render, link_cap=7, image_cap=3, word_cap=5))
+    caps = _fetch_params(slots, MIB, None).caps
+    assert {one.name: caps[one.name] for one in fields(PageCaps)} == {
+        one.name: getattr(slots.render, one.name) for one in fields(PageCaps)
+    }
+    assert (caps["width"], caps["height"]) == slots.tab.viewport
+    within = caps_of(slots.render, is_page=True)
+    assert '"linkCap":7' in within
+    assert '"htmlOfText":null' in within
+    assert within.count('":') == len(fields(PageCaps)) + len(("allCap", "isPage"))
 
 
 @pytest.mark.parametrize(

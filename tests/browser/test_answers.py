@@ -10,20 +10,37 @@ from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from farm.browser.collector import ReadParams, checked
+from farm.browser.collector import DocumentHead, ReadParams, checked, page_of
 from farm.detect import detect
 from farm.model.errors import RenderError
+from farm.model.page import Image
 from fixtures.pages import served_by
 from tests.browser.conftest import Browsing, visit
 
 PARAMS = ReadParams()
-WHOLE = {
-    **dict.fromkeys(("url", "reason", "title", "text", "html", "robots", "lang", "charset"), "x"),
+WHOLE: dict[str, Any] = {
+    **dict.fromkeys(("url", "reason", "title", "text", "html", "robots", "lang", "charset", "came"), "x"),
     "settled": True,
     "canonical": None,
     "truncated": [],
     "links": [["http://h/", "a", ""]],
+    "images": [["http://h/i", "a", 1, None]],
+    "media": [["http://h/v", "video"]],
+    "metadata": {"ld": ["{}"], "graph": {}, "twitter": {}, "items": []},
+    "loggedIn": True,
 }
+ODD: dict[str, tuple[Any, ...]] = {
+    "settled": (1, "yes"),
+    "came": (None,),
+    "truncated": ([1],),
+    "links": ([["http://h/", "a"]], [["http://h/", "a", None]], ["abc"]),
+    "images": (None, [["http://h/"]], [["http://h/", "a", "1", 1]], [[1, "a", 1, 1]], {}),
+    "media": (3, [["http://h/", "video", "x"]], [None]),
+    "metadata": ({}, {**WHOLE["metadata"], "ld": [{}]}, {**WHOLE["metadata"], "graph": []}, [], "x"),
+    "loggedIn": (0, "no"),
+}
+"""What a page's own process can answer in the place of a field."""
+HEAD = DocumentHead(200, {"content-type": "text/html"})
 ANYTHING = some.recursive(
     some.none() | some.booleans() | some.floats() | some.integers() | some.text(),
     lambda inner: some.lists(inner) | some.dictionaries(some.text(), inner),
@@ -136,7 +153,14 @@ def test_a_field_of_any_form_is_a_failure_or_fits(name: str, said: Any) -> None:
     with suppress(RenderError):
         seen = checked(json.dumps({**WHOLE, name: said}))
         assert all(len(one) == 3 and all(isinstance(part, str) for part in one) for one in seen["links"])
-        assert isinstance(seen["title"], str)
+        assert isinstance(page_of(seen, HEAD, {}).title, str)
+
+
+@pytest.mark.parametrize(("name", "said"), [(name, one) for name, odd in ODD.items() for one in odd])
+def test_a_field_of_another_form_fails_its_page_alone(name: str, said: Any) -> None:
+    """Taken apart it would be an error that nobody expects, and such a one ends the node."""
+    with pytest.raises(RenderError, match="its answer is none"):
+        checked(json.dumps({**WHOLE, name: said}))
 
 
 @pytest.mark.parametrize("said", [None, 1, "", "{", "[" * 100_000, b"\xff", "null", "[]", {}, "{}"])
@@ -149,5 +173,6 @@ def test_what_is_no_answer_is_a_failure_of_the_page(said: Any) -> None:
 def test_an_answer_that_fits_is_returned() -> None:
     """Half of a surrogate pair included."""
     assert checked(json.dumps(WHOLE)) == WHOLE
+    assert page_of(WHOLE, HEAD, {}).images == (Image("http://h/i", "a", 1),)
     assert checked('{"frame":true}') == {"frame": True}
     assert checked(json.dumps({**WHOLE, "title": "\ud800"}))["title"] == "\ud800"

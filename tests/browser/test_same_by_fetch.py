@@ -11,7 +11,7 @@ from aiohttp import web
 
 from farm.browser.metadata import metadata_of
 from farm.browser.render import RenderParams
-from farm.extract.page_reader import PageCaps, page_of
+from farm.extract.page_reader import DocumentParams, page_of
 from farm.model.page import RenderedPage
 from farm.model.url import origin_of
 from fixtures import shop as shop_pages
@@ -23,7 +23,7 @@ from tests.browser.conftest import Browsing, pool_of_a_module, visit
 from tests.browser.text_snippets import SNIPPETS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-CAPS = asdict(PageCaps(list_images=True))
+CAPS = asdict(DocumentParams(list_images=True))
 HEAD = (
     "<!doctype html><html lang=' de-AT'><head><title> A \n title&nbsp;&amp; more </title><title>no</title>"
     "<base href='/below/?x#y'><base href='/no/'>"

@@ -214,7 +214,8 @@ def test_json_ld_that_is_anything() -> None:
         ("<p>" + "x" * MOST_CHARS, "p", "at most"),
         ("<li class=a>x</li>" * 50_000, "li:nth-child(2n)", "not evaluated"),
         ("<li class=a>x</li>" * 20_000, "ul:has(.b) li", "not evaluated"),
-        ("<x-y><template shadowrootmode=open></template></x-y>" * 6_000, "p", "shadow roots"),
+        ("<x-y><template shadowrootmode=open></template></x-y>" * 6_000, "p", "more than 5,000 shadow roots"),
+        ("<x-y><template shadowrootmode=open>" * 60, "p", "shadow roots are nested more than 50 deep"),
     ],
 )
 def test_pages_that_would_take_too_long_are_not_read(html: str, selector: str, said: str) -> None:
@@ -230,6 +231,30 @@ def test_bounds_on_items_and_errors() -> None:
     assert len(found.errors) == MOST_ERRORS + 1
     assert found.errors[-1]["message"] == "80 more"
     assert len(run('x = "i"', "<i>x</i>" * (MOST_ITEMS + 5), item='each = "i"').items) == MOST_ITEMS
+
+
+@pytest.mark.parametrize(
+    ("rule", "html"),
+    [
+        ('x = { css = "i", list = true }', "<i>x</i>" * (MOST_ITEMS + 5)),
+        ('x = { xpath = "//i", list = true }', "<i>x</i>" * (MOST_ITEMS + 5)),
+        ('x = { json_ld = "Product.names", list = true }', ""),
+    ],
+)
+def test_matches_that_are_left_out_are_said(rule: str, html: str) -> None:
+    """A page may have more than an item can."""
+    many = [{"@type": "Product", "names": ["x"] * (MOST_ITEMS + 5)}]
+    found = run(rule, html, json_ld=many)
+    assert found.items == (("a", {"x": ["x"] * MOST_ITEMS}),)
+    assert [error["field"] for error in found.errors] == ["x"]
+    assert "matches more than 10,000 times" in found.errors[0]["message"]
+
+
+def test_places_that_are_left_out_are_said() -> None:
+    """Also where most of those that are looked at are no items."""
+    html = "<i>x</i>" * MOST_ITEMS + "<i><b>1</b></i>"
+    found = run('x = { css = "b", required = true }', html, item='each = "i"')
+    assert "matches more than 10,000 times" in found.errors[0]["message"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,7 +11,15 @@ import psutil
 import pytest
 import uvloop
 
-from farm.extract.parser_pool import JOBS, ParserFailed, ParserParams, ParserPool, TextMaker, check_packages
+from farm.extract.parser_pool import (
+    JOBS,
+    ParserFailed,
+    ParserParams,
+    ParserPool,
+    TextMaker,
+    _Parser,
+    check_packages,
+)
 from farm.model.errors import UsageError
 from farm.model.page import RenderedPage
 from farm.resources.memory import MemoryMeter, ProcessInventory
@@ -102,6 +111,54 @@ def test_a_death_that_was_seen_while_idle_is_survived_on_the_loop_of_the_farm(ow
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(scenario()) == "**b**"
     assert owned.pids == set()
+
+
+async def test_processes_that_died_while_idle_are_no_tries_of_the_next_page(
+    pool: ParserPool, owned: Owned
+) -> None:
+    """The kernel may end all of them at once where the machine has no memory left."""
+    await asyncio.gather(*(markdown(pool, f"<h1>{number}</h1>") for number in range(4)))
+    assert len(owned.all) == 2
+    for parser in pool._idle:
+        parser.process.kill()
+        await parser.process.wait()
+    assert await markdown(pool, "<b>b</b>") == "**b**"
+    assert owned.pids == {owned.all[2]}
+
+
+async def test_a_parser_that_cannot_be_started_fails_its_page_alone(
+    pool: ParserPool, owned: Owned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a system says that has no processes or descriptors left must not end the run."""
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    with pytest.raises(ParserFailed, match=r"^no parser can be started \(No such file"):
+        await markdown(pool, "a")
+    monkeypatch.undo()
+    assert await markdown(pool, "b") == "b"
+    assert len(owned.all) == 1
+
+
+async def test_an_answer_that_is_no_json_fails_its_page_alone(
+    pool: ParserPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a parser that was harmed by its page."""
+    start = pool._start
+
+    async def harmed() -> _Parser:
+        program = "import sys; sys.stdin.buffer.read(8); sys.stdout.buffer.write(bytes([0, 0, 0, 2]) + b'{]')"
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", program),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+        return _Parser(process)
+
+    monkeypatch.setattr(pool, "_start", harmed)
+    with pytest.raises(ParserFailed, match="no JSON"):
+        await markdown(pool, "a")
+    monkeypatch.setattr(pool, "_start", start)
+    assert await markdown(pool, "b") == "b"
 
 
 async def test_a_page_that_kills_twice_is_given_up(owned: Owned) -> None:

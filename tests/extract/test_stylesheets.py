@@ -6,7 +6,7 @@ import pytest
 from selectolax.lexbor import LexborHTMLParser
 
 from farm.extract.cascade import MOST_SELECTORS, apply_styles
-from farm.extract.stylesheets import MOST_RULES, media_holds, rules_of
+from farm.extract.stylesheets import MOST_RULES, _kept, media_holds, rules_of
 
 
 @pytest.mark.parametrize(
@@ -85,6 +85,30 @@ def test_what_is_too_much_is_left_out_and_said() -> None:
     assert len(rules) == MOST_RULES
     assert not apply_styles(LexborHTMLParser("<p>x"), [rules[: MOST_SELECTORS + 1]])
     assert apply_styles(LexborHTMLParser("<p>x"), [rules[:MOST_SELECTORS]])
+
+
+def test_many_elements_with_many_styles_are_not_tried_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each selector is tried on each element: their product is bounded, and what is left out is said."""
+    monkeypatch.setattr("farm.extract.cascade.MOST_TRIED", 5_000)
+    rules = rules_of("".join(f"x-{n} {{ display: none }}" for n in range(100)), 1, 1)
+    assert len(rules) == 100
+    assert apply_styles(LexborHTMLParser("<p>x" * 40), [rules])
+    assert not apply_styles(LexborHTMLParser("<p>x" * 60), [rules])
+
+
+def test_the_rules_of_the_last_sheets_are_kept_within_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of a site have the same; a page with sheets of megabytes must not fill the process for the next."""
+    monkeypatch.setattr("farm.extract.stylesheets.MOST_KEPT_CHARS", 1_000)
+    _kept.clear()
+    first = rules_of("a { display: none }", 1, 1)
+    for number in range(20):
+        rules_of(f".b{number} {{ display: none }} {' ' * 300}", 1, 1)
+        assert rules_of("a { display: none }", 1, 1) is first
+        assert sum(len(css) for css, _, _ in _kept) <= 1_000
+    for number in range(4):
+        rules_of(f".c{number} {{ display: none }} {' ' * 300}", 1, 1)
+    assert rules_of("a { display: none }", 1, 1) is not first
+    assert rules_of("a { display: none }" + " " * 2_000, 1, 1) == first
 
 
 @pytest.mark.parametrize("part", ['"', "\\", "a{", "}", "/*", "@media (", "a{&{", ":is(", "p,", "a{&&&{"])

@@ -9,7 +9,7 @@ import pytest_asyncio
 from farm.browser.metadata import metadata_of
 from farm.egress import AllowedNetwork, Gateway, Guard, SlotProxy
 from farm.egress.document_client import DocumentClient, TlsTrust
-from farm.extract.page_reader import PageCaps
+from farm.extract.page_reader import DocumentParams
 from farm.extract.parser_pool import PageReader, ParserParams, ParserPool
 from farm.fetch.renderer import FetchRenderer, FetchRenderParams
 from farm.fetch.requests import RequestParams
@@ -21,7 +21,7 @@ from farm.model.url import site_of
 from farm.scope.rules import registrable_domain
 
 REQUESTS = RequestParams(lambda: "Mozilla/5.0 (test)", registrable_domain)
-PARAMS = FetchRenderParams(REQUESTS, metadata_of, asdict(PageCaps()), deadline_s=20.0)
+PARAMS = FetchRenderParams(REQUESTS, metadata_of, asdict(DocumentParams()), deadline_s=20.0)
 OF_REQUESTS = frozenset({"cap_bytes", "locale", "headers_for", "cookies_for"})
 
 

@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from farm.extract.page_reader import PageCaps, page_of
+from farm.extract.page_reader import DocumentParams, page_of
 from farm.light.pool import LightSlot
 from fixtures.pages import html, served_by
 from tests.browser.test_reading import TEXTS
@@ -16,7 +16,7 @@ from tests.light.conftest import lights_of_a_module, visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 light = lights_of_a_module()
-CAPS = asdict(PageCaps())
+CAPS = asdict(DocumentParams())
 UTF_8 = "text/html; charset=utf-8"
 OTHERWISE = ("<button> b", "<math>", "inline-block'>a</span><span", "capitalize'>cd")
 """What is known to be laid out otherwise: spaces around boxes in a line, formulas, capitals across elements."""
