@@ -1,17 +1,20 @@
 """A login by the user's own code: a function on the browser's page replaces declared steps."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from playwright.async_api import Page as BrowserPage
 
 from farm.api.loading import load_attribute
-from farm.browser.login import LoginFlow
+from farm.browser.login import LoginFlow, login_address
 from farm.model.errors import LoginFailed, UsageError
 from farm.model.secret import Secret
-from farm.runtime.user_code import told
+from farm.runtime.user_code import told, without_exit
 from farm.scope.rules import registrable_domain
 
-LoginFunction = Callable[[BrowserPage], Awaitable[None]]
+LoginFunction = Callable[[BrowserPage], Coroutine[Any, Any, None]]
+_CALL_LOG = "Call log:"
 
 
 class LoginHook:
@@ -23,11 +26,12 @@ class LoginHook:
 
     async def __call__(self, page: BrowserPage) -> None:
         """Log in."""
-        try:
-            await self.function(page)
-        except Exception as error:
-            # It is the user's code: whatever it raises is told with its place.
-            raise LoginFailed(told(error)) from error
+        (failure,) = await asyncio.gather(without_exit(self.function(page)), return_exceptions=True)
+        if failure is not None:
+            # It is the user's code: whatever it raises is told with its place, but without the log of Playwright's
+            # call, which has what was filled in.
+            what, log, rest = told(failure).partition(_CALL_LOG)
+            raise LoginFailed(f"{what.rstrip()} at {rest.rpartition(' at ')[2]}" if log else what)
 
     def __reduce__(self) -> tuple[Callable[[str], "LoginHook"], tuple[str]]:
         """Return a reference by which another process of the node imports its Farm: functions are not pickled."""
@@ -50,13 +54,10 @@ def hook_of(app: str) -> LoginHook:
 
 def login_by(hook: LoginHook, url: str, logged_in: str, secret: str) -> LoginFlow:
     """Return the login that a hook carries out. Raises UsageError for what cannot be meant."""
-    if not url.startswith(("http://", "https://")):
-        raise UsageError(
-            f"@farm.login({url[:80]!r}): write the address of the page on which the login begins."
-        )
+    address = login_address("@farm.login: url", url)
     if not logged_in or not secret:
         raise UsageError(
             "@farm.login needs logged_in, what only pages of a session show, and secret, what only the nodes of "
             "the crawl know, such as the password: the session in Redis is encrypted by it."
         )
-    return LoginFlow(url, logged_in, (), registrable_domain, code=hook, secret=Secret(secret))
+    return LoginFlow(address, logged_in, (), registrable_domain, code=hook, secret=Secret(secret))

@@ -17,22 +17,26 @@
 No message contains the values that are filled in.
 """
 
+import asyncio
 import hashlib
 import os
-import tomllib
 from base64 import urlsafe_b64encode
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import ada_url
 import orjson
 from playwright.async_api import Error, Page
 
+from farm.browser.errors import playwright_errors
 from farm.browser.site_params import State, state_of_site
 from farm.model.errors import LoginFailed, UsageError
-from farm.model.secret import Secret
-from farm.model.url import hostname_of, site_of
+from farm.model.secret import Secret, without_secrets
+from farm.model.url import site_of
+from farm.resources.toml_file import read_toml
 
 STEP_S, LONGEST_STEP_S = 15.0, 60.0
 MOST_STEPS = 50
@@ -78,19 +82,19 @@ class LoginFlow:
         Raises LoginFailed with the step.
         """
         if self.code is not None:
-            await self.code(page)
-        for number, step in enumerate(self.steps, 1):
             try:
+                await self.code(page)
+            except LoginFailed as error:
+                raise LoginFailed(without_secrets(str(error), [self.secret.reveal()])) from None
+        for number, step in enumerate(self.steps, 1):
+            with self._failing(f"step {number}, {step.kind} {step.target!r}"):
                 await _carry_out(step, page, 1000 * self.step_s)
-            except Error as error:
-                raise LoginFailed(f"step {number}, {step.kind} {step.target!r}: {self._why(error)}") from None
-        try:
+        with self._failing(f"logged_in, {self.logged_in!r}, after the last step"):
             await page.wait_for_selector(self.logged_in, state="attached", timeout=1000 * self.step_s)
-            state: Any = await page.context.storage_state()
-        except Error as error:
-            raise LoginFailed(
-                f"logged_in, {self.logged_in!r}, after the last step: {self._why(error)}"
-            ) from None
+        with self._failing("the session that the site has left"):
+            # It is asked of the page, which may be busy for ever: Playwright has no deadline for that.
+            async with asyncio.timeout(self.step_s):
+                state: Any = await page.context.storage_state()
         own = state_of_site(state, self.domain_of)(self.url)
         if own is None:
             raise LoginFailed("the site has left neither a cookie nor anything in its storage")
@@ -98,10 +102,18 @@ class LoginFlow:
             raise LoginFailed(f"the site keeps more than {MOST_STATE_BYTES:,} bytes in the browser")
         return own
 
-    def _why(self, error: Error) -> str:
-        """Return why a step failed, without the log of Playwright's call, which may have the value."""
-        first = error.message.partition("\n")[0].partition("Call log")[0]
-        return f"not within {self.step_s:g} s" if "Timeout" in first else first[:_REASON_CHARS]
+    @contextmanager
+    def _failing(self, what: str) -> Iterator[None]:
+        """Say what has failed, and why, without the log of Playwright's call, which may have the value."""
+        try:
+            with playwright_errors():
+                yield
+        except TimeoutError:
+            raise LoginFailed(f"{what}: not within {self.step_s:g} s") from None
+        except Error as error:
+            first = error.message.partition("\n")[0].partition("Call log")[0]
+            why = f"not within {self.step_s:g} s" if "Timeout" in first else first[:_REASON_CHARS]
+            raise LoginFailed(f"{what}: {why}") from None
 
     def seal(self, crawl: str) -> "StateSeal":
         """Return the encryption of states, with a key that only this login has."""
@@ -153,19 +165,29 @@ async def _carry_out(step: LoginStep, page: Page, timeout_ms: float) -> None:
         await page.locator(step.target).first.fill(step.value.reveal(), timeout=timeout_ms)
 
 
+def login_address(where: str, given: Any) -> str:
+    """Return the address of a page of a login as a browser writes it: its site is that of the pages then.
+
+    Raises UsageError for anything else, also for one with a user and a password, which messages would show.
+    """
+    try:
+        url = ada_url.URL(given) if isinstance(given, str) else None
+    except ValueError:
+        url = None
+    if url is None or url.protocol not in {"http:", "https:"}:
+        raise UsageError(f"{where} is the address of a page of the login, with https:// or http://.")
+    if url.username or url.password:
+        raise UsageError(f"{where} has a user and a password; give an address without, and fill them in.")
+    return str(url.href)
+
+
 def read_login(path: Path, logged_in: str | None, domain_of: Callable[[str], str]) -> LoginFlow:
     """Read a login from a file; raises UsageError with the file and the key, never with a value.
 
     `logged_in` overrides the file's.
     """
     _fernet()
-    try:
-        data = path.read_bytes()
-        content = tomllib.loads(data[:LARGEST_BYTES].decode())
-    except OSError as error:
-        raise UsageError(f"--login {path} cannot be read ({error.strerror}); give a TOML file.") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path}: {str(error).partition('(')[0].strip()}; correct the TOML.") from None
+    _, content = read_toml("--login", path, LARGEST_BYTES)
     unknown = content.keys() - {"url", "logged_in", "step", "timeout_s"}
     if unknown:
         raise UsageError(
@@ -173,8 +195,7 @@ def read_login(path: Path, logged_in: str | None, domain_of: Callable[[str], str
         )
     url, mark, given = content.get("url"), logged_in or content.get("logged_in"), content.get("step")
     seconds = content.get("timeout_s", STEP_S)
-    if not isinstance(url, str) or not url.startswith(("http://", "https://")) or hostname_of(url) is None:
-        raise UsageError(f"{path}: url is the address of the page on which the login begins.")
+    url = login_address(f"{path}: url", url)
     if not isinstance(mark, str) or not mark:
         raise UsageError(f"{path}: logged_in is a CSS selector of what only pages of a session show.")
     if not isinstance(given, list) or not 0 < len(given) <= MOST_STEPS:
@@ -193,7 +214,8 @@ def _step(where: str, given: Any) -> LoginStep:
     if len(values) != (kind == "fill") or not all(isinstance(given[name], str) for name in values):
         raise UsageError(f"{where}: fill, and no other step, has `with` or `with_env`.")
     if not values:
-        return LoginStep(kind, given[kind])
+        target = login_address(f"{where}: open", given[kind]) if kind == "open" else given[kind]
+        return LoginStep(kind, target)
     value = given[values[0]]
     if values[0] == "with_env":
         if value not in os.environ:

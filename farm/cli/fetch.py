@@ -17,6 +17,7 @@ from farm.app.preflight import RunPlan, preflight
 from farm.cli.run import WORK_LEFT, execute
 from farm.cli.streams import tell
 from farm.model.errors import UsageError
+from farm.model.secret import without_credentials
 from farm.model.url import HashRoutes
 from farm.monitor.figures import escaped_lines
 from farm.runtime.ports import PageHandling
@@ -53,9 +54,8 @@ def render_one(settings: FetchSettings) -> tuple[int, list[bytes]]:
         lines: list[bytes] = []
         code = execute(plan, lambda: lines.extend(_read(plan.output / "pages.jsonl")))
     if code == WORK_LEFT:
-        tell(
-            f"{settings.urls[0]} was not rendered within {settings.time_limit:g} s; give a longer --time-limit."
-        )
+        url = without_credentials(settings.urls[0])
+        tell(f"{url} was not rendered within {settings.time_limit:g} s; give a longer --time-limit.")
     return code, lines
 
 

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from farm.cli.streams import tell
-
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _received: list[int] = []
 
@@ -48,5 +46,8 @@ def ending_on_signals() -> Iterator[None]:
             signal.signal(number, action)
         if _received:
             if _received[0] == signal.SIGINT:
+                # Here, so that nothing but this module has to be imported before signals are handled.
+                from farm.cli.streams import tell
+
                 tell("interrupted.")
             raise SystemExit(128 + _received[0]) from None

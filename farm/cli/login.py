@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import CancelledError
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,17 @@ import orjson
 
 from farm.app.rendering import credentials_of_login
 from farm.browser.login import LoginFlow
-from farm.browser.site_params import state_of_site
+from farm.browser.site_params import State, state_of_site
 from farm.cli.shell import HeldPage, Prompt, held_page
 from farm.cli.streams import print_lines, tell
 from farm.model.errors import LoginFailed, OutputUnwritable, UsageError
+from farm.model.secret import without_credentials
 from farm.resources.files import write_atomically
+from farm.runtime.site_login import LOGIN_S
 from farm.scope.rules import registrable_domain
 from farm.settings.commands import LoginSettings
 from farm.settings.load import load
 
-LIVE_S = 30.0
 BY_HAND = """\
   live       the page in the browser, as Playwright has it:
              await live.fill("input[name=user]", "me"); await live.click("button[type=submit]"); live.url
@@ -59,11 +61,20 @@ def main(arguments: Sequence[str]) -> int:
 def _by_steps(held: HeldPage, flow: LoginFlow) -> Any:
     if held.loop is None:
         raise LoginFailed("the page is gone")
-    live = asyncio.run_coroutine_threadsafe(held.shown.result().live(), held.loop).result(LIVE_S)
     try:
-        return asyncio.run_coroutine_threadsafe(flow.run(live), held.loop).result()
+        return asyncio.run_coroutine_threadsafe(_carried_out(held, flow), held.loop).result()
     except LoginFailed as error:
         raise LoginFailed(f"The login failed at {error}; correct the steps, or what is filled in.") from None
+    except TimeoutError:
+        raise LoginFailed(f"The login took more than {LOGIN_S:g} s; see whether the site answers.") from None
+    except CancelledError:
+        raise LoginFailed("The page of the login was lost; give the command again.") from None
+
+
+async def _carried_out(held: HeldPage, flow: LoginFlow) -> State:
+    """Carry the steps out on the page, within the deadline that a login of a crawl has. Raises TimeoutError."""
+    async with asyncio.timeout(LOGIN_S):
+        return await flow.run(await held.shown.result().live())
 
 
 def _by_hand(settings: LoginSettings, url: str, opened: ExitStack) -> Any:
@@ -72,11 +83,14 @@ def _by_hand(settings: LoginSettings, url: str, opened: ExitStack) -> Any:
     prompt.open(url)
     prompt.push("live = await page.live()")
     prompt.interact_here()
+    # What was left under this name is not the browser's.
+    prompt.locals.pop("state", None)
     prompt.push("state = await live.context.storage_state()")
     state = prompt.locals.get("state")
     own = state_of_site(state, registrable_domain)(url) if isinstance(state, dict) else None
     if own is None:
-        raise LoginFailed(f"{url} has left neither a cookie nor anything in its storage; nothing was saved.")
+        site = without_credentials(url)
+        raise LoginFailed(f"{site} has left neither a cookie nor anything in its storage; nothing was saved.")
     return own
 
 

@@ -1,4 +1,7 @@
-"""`farm COMMAND`: finds the command, and turns every error that a user can cause into one sentence."""
+"""`farm COMMAND`: finds the command, and turns every error that a user can cause into one sentence.
+
+What takes long to import is imported once signals are handled: Ctrl-C may come at any moment.
+"""
 
 import os
 import sys
@@ -6,11 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from farm import __version__
-from farm.cli.interruption import ending_on_signals
-from farm.cli.streams import open_standard_streams, tell
-from farm.model.errors import FarmError, UsageError
-from farm.resources.files import OTHERS
-from farm.settings.origin import crawl_flags, did_you_mean, located, with_flags
+from farm.cli.interruption import ending_on_signals, received
 
 COMMANDS = {
     "init": "write a small project: handlers, options, tests, a Dockerfile",
@@ -63,25 +62,40 @@ INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        with ending_on_signals():
+            return run(list(sys.argv[1:] if argv is None else argv))
+    except KeyboardInterrupt:
+        # After the event loop, whose handlers end with it.
+        from farm.cli.streams import tell
+
+        tell("interrupted.")
+        return INTERRUPTED
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command; return its exit code, that of an error included, which is told."""
+    from farm.cli.streams import open_standard_streams, tell
+    from farm.model.errors import FarmError
+    from farm.resources.files import OTHERS
+    from farm.settings.origin import crawl_flags, located, with_flags
+
     open_standard_streams()
     # What a command writes may hold what was behind a login; `farm run` has --file-mode.
     os.umask(os.umask(OTHERS) | OTHERS)
     try:
-        with ending_on_signals():
-            return dispatch(arguments)
-    except FarmError as error:
-        tell(located(with_flags(str(error), crawl_flags(arguments)), arguments))
-        return error.exit_code
-    except KeyboardInterrupt:
-        # After the event loop, whose handlers end with it.
-        tell("interrupted.")
-        return INTERRUPTED
+        return dispatch(arguments)
     except BrokenPipeError:
         # The reader of the output has closed it (`farm status | head`): no message would be seen.
         sys.stderr.close()
         return 0
     except Exception as error:
+        if received() is not None:
+            # What was under way when the signal came has made an error of its own of it.
+            raise
+        if isinstance(error, FarmError):
+            tell(located(with_flags(str(error), crawl_flags(arguments)), arguments))
+            return error.exit_code
         from farm.cli.failure_report import is_debugged, report
 
         if is_debugged():
@@ -98,6 +112,8 @@ def dispatch(arguments: list[str]) -> int:
         return 0
     name = "version" if arguments[0] in {"-V", "--version"} else arguments[0]
     if name not in COMMANDS:
+        from farm.model.errors import UsageError
+
         raise UsageError(_no_command(name))
     if name == "version":
         return version(arguments[1:])
@@ -112,12 +128,16 @@ def version(arguments: Sequence[str]) -> int:
         print("usage: farm version\n\nPrint the version.")
         return 0
     if arguments:
+        from farm.model.errors import UsageError
+
         raise UsageError(f"`farm version` takes no arguments ({arguments[0]!r} was given).")
     print(f"farm {__version__}")
     return 0
 
 
 def _no_command(name: str) -> str:
+    from farm.settings.origin import did_you_mean
+
     if "://" in name:
         return f"{name!r} is not a command; write `farm run {name}` to crawl it."
     if name in {"show", "replay", "drop"}:

@@ -69,16 +69,21 @@ class HeldPage:
         """The page, once it is rendered."""
         self.loop: asyncio.AbstractEventLoop | None = None
         self._let_go: asyncio.Event | None = None
+        self._is_over = False
         self._follower: RunFollower | None = None
 
     async def run(self, plan: RunPlan) -> RunEnd:
         """Run the plan with this object as its code for pages."""
         self.loop = asyncio.get_running_loop()
         self._follower = RunFollower(plan.settings)
+        if self._is_over:
+            self._follower.stop(ExitReason.STOPPED)
         return await run_crawl(plan, self._follower)
 
     def end(self) -> None:
         """Let the page go and end the run; from any thread."""
+        # A page that is rendered only now is for nobody: what is to let it go has been asked for already.
+        self._is_over = True
         with suppress(RuntimeError):
             # The loop is closed: the run has ended.
             if self._follower is not None:
@@ -91,7 +96,8 @@ class HeldPage:
         if not self.shown.done():
             self._let_go = asyncio.Event()
             self.shown.set_result(Page(visited, frozenset()))
-            await self._let_go.wait()
+            if not self._is_over:
+                await self._let_go.wait()
         return PageHandled()
 
     async def before(self, _visited: VisitedPage) -> PageHandled:

@@ -19,12 +19,14 @@ from farm.model.errors import LoginFailed, RenderError, SlotLost
 from farm.model.outcome import FailureKind
 from farm.model.page import RenderedPage
 from farm.model.task import Lease, UrlTask
-from farm.model.url import path_of, site_of
+from farm.model.url import path_of, relative_url_of, site_of
 from farm.runtime.ports import SharedCache, Slot, SlotEgress
 
 log = logging.getLogger("farm.login")
 LOGIN_S = 90.0
 """How long a login may take, from opening its page."""
+CLAIM_S = LOGIN_S + 15.0
+"""How long no other node logs in: what ends a login at its deadline must not end the claim of another."""
 WAIT_S = 2 * LOGIN_S
 """How long a visit waits for the login of another node."""
 POLL_S = 0.5
@@ -35,7 +37,10 @@ PAUSE_S = 0.5
 MOST_SUSPECTS = 1_000
 FALSE_ALARMS = 3
 """After so many pages with a sign of the end in a session that is new, this sign says nothing any more."""
-_LEAVES = re.compile(r"/(log|sign)[-_]?(out|off)\b|/abmelden\b|/deconnexion\b", re.IGNORECASE)
+_LEAVES = re.compile(
+    r"[/?&=:](?:user)?(?:log|sign)[-_]?(?:out|off)\b|[/=](?:abmelden|deconnexion)\b", re.IGNORECASE
+)
+"""In the path, or in the query: `wp-login.php?action=logout`, `index.php?title=Special:UserLogout`."""
 _REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 State = Mapping[str, Any]
 Session = tuple[str, State]
@@ -100,7 +105,7 @@ class SiteLogin:
 
     def leads_out(self, task: UrlTask) -> bool:
         """Whether a URL would end the session."""
-        return task.site == self.site and _LEAVES.search(path_of(task.url)) is not None
+        return task.site == self.site and _LEAVES.search(relative_url_of(task.url)) is not None
 
     async def ready(self, slot: Slot, egress: SlotEgress) -> bool:
         """Ensure that the slot's next page of the site has a session, by logging in if necessary.
@@ -161,7 +166,7 @@ class SiteLogin:
         ends = self._clock.monotonic() + WAIT_S
         while self._clock.monotonic() < ends:
             session = await self._shared()
-            if session is None and await self._cache.claim(self._key, LOGIN_S):
+            if session is None and await self._cache.claim(self._key, CLAIM_S):
                 # Another node may have logged in since.
                 session = await self._shared()
                 if session is not None:

@@ -93,7 +93,7 @@ class UserCode:
         begun: Callable[[asyncio.Task[PageHandled]], None] = lambda _: None,
     ) -> PageHandled | Failed:
         """Await the call; return how it failed where it did, or was late. `begun` gets its task."""
-        task = asyncio.create_task(_without_exit(call), name="handler")
+        task = asyncio.create_task(without_exit(call), name="handler")
         begun(task)
         try:
             done, _ = await asyncio.wait({task}, timeout=self._deadline_s)
@@ -123,7 +123,7 @@ class UserCode:
 _HANGS = "the handler took more than"
 
 
-async def _without_exit(call: Coroutine[Any, Any, T]) -> T:
+async def without_exit(call: Coroutine[Any, Any, T]) -> T:
     """Await the call; `sys.exit` in it is a failure as any other: it would end the event loop with all pages."""
     try:
         return await call

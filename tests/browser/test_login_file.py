@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.browser.login import LoginFlow, read_login
+from farm.browser.login import LARGEST_BYTES, LoginFlow, read_login
 from farm.model.errors import UsageError
 from farm.scope.rules import registrable_domain
 
@@ -52,8 +52,11 @@ def test_a_login_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        (("url =", "# url ="), "url is the address of the page on which the login begins"),
-        (("https://", "ftp://"), "url is the address of the page on which the login begins"),
+        (("url =", "# url ="), "url is the address of a page of the login"),
+        (("https://", "ftp://"), "url is the address of a page of the login"),
+        (("https://", "https://joe:pw@"), "url has a user and a password; give an address without"),
+        (("https://shop.example", "https://["), "url is the address of a page of the login"),
+        (('click = "', 'open = "'), "step 3: open is the address of a page of the login"),
         (("logged_in =", "# logged_in ="), "logged_in is a CSS selector"),
         (("logged_in", "logged-in"), "'logged-in' is not a key"),
         (("MEMBERS_PASSWORD", "NOWHERE"), "step 2: the environment has no NOWHERE"),
@@ -69,6 +72,23 @@ def test_a_wrong_file_is_one_sentence(tmp_path: Path, changed: tuple[str, str], 
         read(tmp_path, FLOW.replace(*changed))
     assert message in str(told.value)
     assert "example.org" not in str(told.value)
+
+
+def test_a_file_is_read_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
+    """Of one that was cut the last steps would be missing; one that nests without end is no bug of the farm's."""
+    with pytest.raises(UsageError, match="larger than 64 KiB"):
+        read(tmp_path, FLOW + "#" * LARGEST_BYTES)
+    with pytest.raises(UsageError, match="correct the TOML"):
+        read(tmp_path, "a = " + "[" * 5_000)
+    with pytest.raises(UsageError, match=r"--login .* cannot be read"):
+        read_login(tmp_path / "none.toml", None, registrable_domain)
+
+
+@pytest.mark.parametrize("written", ["HTTPS://Shop.Example:443", "https://shop.example:443"])
+def test_a_login_is_that_of_the_site_however_its_address_is_written(tmp_path: Path, written: str) -> None:
+    """Else it would be met by no page, and nobody would log in."""
+    flow = read(tmp_path, FLOW.replace("https://shop.example", written))
+    assert (flow.site, flow.url) == ("shop.example", "https://shop.example/login")
 
 
 def test_a_session_is_read_by_the_same_login_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,3 +20,12 @@ def test_a_command_that_looks_in_does_not_import_playwright(command: str) -> Non
     )
     run = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_nothing_that_takes_long_is_imported_before_signals_are_handled() -> None:
+    """Ctrl-C in the first moment of a command would be a traceback."""
+    look = (
+        "import sys, farm.cli.main; print(*sorted(name for name in sys.modules if name.startswith('farm')))"
+    )
+    run = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["farm", "farm.cli", "farm.cli.interruption", "farm.cli.main"]

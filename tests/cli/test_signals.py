@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from contextlib import suppress
 
 import pytest
@@ -81,6 +83,28 @@ def test_a_signal_in_the_guise_of_another_error_is_told_as_a_signal(
         command()
     assert ended.value.code == 130
     assert capsys.readouterr().err == "farm: interrupted.\n"
+
+
+IMPORTING = """
+import os, signal, sys
+from importlib.abc import MetaPathFinder
+
+class Interrupting(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "farm.settings.origin":
+            os.kill(os.getpid(), signal.SIGINT)
+        return None
+
+sys.meta_path.insert(0, Interrupting())
+from farm.cli.main import main
+sys.exit(main(["version"]))
+"""
+
+
+def test_a_signal_while_a_command_is_imported_is_told_as_a_signal() -> None:
+    """Which takes a tenth of a second: no traceback is shown for Ctrl-C."""
+    done = subprocess.run([sys.executable, "-c", IMPORTING], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "farm: interrupted.\n")
 
 
 def test_an_ignored_signal_stays_ignored() -> None:

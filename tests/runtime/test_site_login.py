@@ -110,7 +110,17 @@ def test_a_session_that_another_slot_found_over_is_not_ended_twice(login: SiteLo
 
 
 @pytest.mark.parametrize(
-    ("path", "is_left"), [("/logout", True), ("/user/sign-out?x", True), ("/blog/outlook", False)]
+    ("path", "is_left"),
+    [
+        ("/logout", True),
+        ("/user/sign-out?x", True),
+        ("/wp-login.php?action=logout&nonce=1", True),
+        ("/w/index.php?title=Special:UserLogout", True),
+        ("/?logout", True),
+        ("/blog/outlook", False),
+        ("/login?next=/a", False),
+        ("/catalogue?about=sign+of+life", False),
+    ],
 )
 def test_nobody_logs_out(login: SiteLogin, path: str, *, is_left: bool) -> None:
     """On the site of the login; what others call so is theirs."""
