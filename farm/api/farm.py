@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
@@ -157,7 +158,7 @@ class Farm:
                 if isinstance(page, DeadPage):
                     raise PageNotRendered(page)
                 return page
-        raise PageNotRendered(DeadPage(url, "stopped", "the run was stopped before", 0))
+        raise AssertionError("each URL has a record, or a reason why there is none")
 
     async def render_many(
         self, urls: Iterable[str], *, ordered: bool = False
@@ -170,15 +171,21 @@ class Farm:
         """
         stream, given = RecordStream(STREAM_MOST), list(urls)
         async with render_plan(self._settings, given, stream) as plan:
-            turns = [seed.url for seed in plan.seeds]
+            turns = deque(dict.fromkeys(seed.url for seed in plan.seeds))
             early: dict[str, PageRecord | DeadPage] = {}
+            left = set(turns)
             async with aclosing(self._read(lambda: plan, stream, [])) as taken:
                 async for one in taken:
                     page = rendered(one)
                     url = page.url if isinstance(page, DeadPage) else page["url"]
+                    left.discard(url)
                     early[url] = page if isinstance(page, DeadPage) else cast("PageRecord", page)
-                    while turns and (turns[0] in early if ordered else early):
-                        yield early.pop(turns.pop(0) if ordered else url)
+                    while early and (not ordered or (turns and turns[0] in early)):
+                        yield early.pop(turns.popleft() if ordered else url)
+            # What nobody came to before a stop, or whose end nobody told, does not hold up what waits behind it.
+            for url in turns:
+                if ordered or url in left:
+                    yield early.get(url) or DeadPage(url, "stopped", "the run was stopped before", 0)
 
     def stop(self) -> None:
         """Finish the pages under way and end the runs; may be called from any thread."""

@@ -7,7 +7,8 @@ banner was answered, at most `LOOKS` of them. Only the loss of its tab fails a v
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -35,6 +36,8 @@ CALL_S = 3.0
 MAIN_WORLD_MS = 500
 MOST_FRAMES = 10
 MOST_EVALS = 200
+MOST_ASKED = 20
+"""At once: as many as `js/consent.js` hands over."""
 ROUNDS = 2
 """A banner may open a frame with the choices."""
 _URL_CHARS = 500
@@ -182,7 +185,7 @@ class _Frame:
             while (left_s := ends - loop.time()) > 0:
                 news = decoded(await self._evaluate(f"consentNews({1000 * min(NEWS_S, left_s):.0f})", world))
                 by = str(news["by"] or by)
-                evals += await self._replied(news["asked"], MOST_EVALS - evals, world)
+                evals += await self._replied(news["asked"], MOST_EVALS - evals, world, ends)
                 if news["state"] == "openPopupDetected" and not has_begun:
                     has_begun = True
                     await self._evaluate(f"autoconsentReceiveMessage({answer}); 0", world)
@@ -204,13 +207,16 @@ class _Frame:
             return None
         return Consent(choice, by, answered=False) if by else None
 
-    async def _replied(self, asked: Sequence[tuple[str, str]], left: int, world: int) -> int:
+    async def _replied(self, asked: Sequence[tuple[str, str]], left: int, world: int, ends: float) -> int:
         """Reply to what the rules ask of the page; no more than `left` is evaluated. Return how much was asked."""
-        for number, (id_, code) in enumerate(asked):
+        loop, given = asyncio.get_running_loop(), asked[:MOST_ASKED]
+        for number, (id_, code) in enumerate(given):
+            if loop.time() > ends:
+                break
             result = await self._in_main_world(str(code)) if number < left else False
             reply = orjson.dumps({"type": "evalResp", "id": id_, "result": result}).decode()
             await self._evaluate(f"autoconsentReceiveMessage({reply}); 0", world)
-        return len(asked)
+        return len(given)
 
     async def _ended(self, state: str, by: str, choice: Choice, world: int) -> Consent | None:
         if by:
@@ -284,8 +290,10 @@ async def _frame_of_its_own(tab: Tab, frame: Frame, opened: AsyncExitStack) -> l
     return [_Frame(tab, str(tree["frame"]["id"]), frame.url, send, main=True)]
 
 
-def _below(tree: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    """Yield the frames below one."""
-    for child in tree.get("childFrames", ()):
+def _below(tree: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the frames below one, the outer ones first; a page may nest hundreds."""
+    waiting = deque(tree.get("childFrames", ()))
+    while waiting:
+        child = waiting.popleft()
         yield child["frame"]
-        yield from _below(child)
+        waiting.extend(child.get("childFrames", ()))

@@ -177,3 +177,19 @@ async def test_many_pages_are_rendered(shop: Shop, options: dict[str, Any], *, o
     wanted = [*dict.fromkeys(urls)]
     assert (found if ordered else sorted(found)) == (wanted if ordered else sorted(wanted))
     assert [one.reason for one in pages if isinstance(one, DeadPage)] == ["network"]
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_every_url_has_an_end_also_after_a_stop(
+    shop: Shop, options: dict[str, Any], *, ordered: bool
+) -> None:
+    """What nobody came to is told as such; what was rendered behind it is not lost."""
+    farm = Farm(**{**options, "contexts": 1})
+    urls = [shop.at(one.path) for one in catalogue.CATEGORIES]
+    pages: list[Record | DeadPage] = []
+    async for page in farm.render_many(urls, ordered=ordered):
+        pages.append(page)
+        farm.stop()
+    found = [one.url if isinstance(one, DeadPage) else one["url"] for one in pages]
+    assert (found if ordered else sorted(found)) == (urls if ordered else sorted(urls))
+    assert {one.reason for one in pages if isinstance(one, DeadPage)} == {"stopped"}

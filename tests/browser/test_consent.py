@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from aiohttp import web
 
+from farm.browser.consent import _below
 from farm.browser.render import RenderParams
 from farm.model.page import RenderedPage
 from fixtures.pages import served_by
@@ -221,3 +223,15 @@ async def test_a_context_is_asked_once(rejecting: Browsing, pages: str) -> None:
     assert first.actions["consent"]["answered"]
     assert second.actions == {}
     assert "Wir verwenden Cookies" in second.text
+
+
+async def test_frames_in_frames_are_found_however_deep_they_are() -> None:
+    """The outer ones first: of those that can have a banner only some are looked at."""
+    tree: dict[str, Any] = {"frame": {"id": "own"}}
+    at = tree
+    for number in range(5_000):
+        at["childFrames"] = [{"frame": {"id": number}}, {"frame": {"id": -number}}]
+        at = at["childFrames"][0]
+    found = [one["id"] for one in _below(tree)]
+    assert len(found) == 10_000
+    assert found[:4] == [0, 0, 1, -1]

@@ -5,12 +5,14 @@ import hmac
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
 from tests.e2e.farm_process import Finished, crawl, farm
+from tests.e2e.sites import Answer, served
 
 PAGES = 40
 SECRET = "t0ken-of-the-user"
@@ -22,36 +24,22 @@ REASONS = {"/7": "http_5xx", "/17": "http_5xx", "/27": "network", "/37": "timeou
 def _shop(mended: Event) -> Iterator[str]:
     """Serve pages of which a tenth fails, in three ways, until they are mended."""
 
-    class Answers(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            reason = None if mended.is_set() else REASONS.get(self.path)
-            if reason == "timeout":
-                mended.wait(30)
-                return
-            if reason == "network":
-                self.connection.close()
-                return
-            sent = self.headers.get("X-Token", "")
-            links = "".join(f'<a href="/{n}">{n}</a>' for n in range(PAGES)) if self.path == "/" else ""
-            text = f"<h1>Out of order: {self.path}</h1>{sent}" if reason else f"<h1>{self.path}</h1>{links}"
-            body = b"" if self.path == "/robots.txt" else text.encode()
-            self.send_response(500 if reason else 200)
-            self.send_header("Content-Type", "text/html")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(path: str, headers: Message) -> Answer | None:
+        reason = None if mended.is_set() else REASONS.get(path)
+        if reason == "timeout":
+            mended.wait(30)
+        if reason in {"timeout", "network"}:
+            return None
+        sent = headers.get("X-Token", "")
+        links = "".join(f'<a href="/{n}">{n}</a>' for n in range(PAGES)) if path == "/" else ""
+        text = f"<h1>Out of order: {path}</h1>{sent}" if reason else f"<h1>{path}</h1>{links}"
+        return Answer(b"" if path == "/robots.txt" else text.encode(), 500 if reason else 200)
 
-        def log_message(self, *_: object) -> None:
-            return
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
-        server.daemon_threads = True
-        Thread(target=server.serve_forever, daemon=True).start()
+    with served(answer) as origin:
         try:
-            yield f"http://127.0.0.1:{server.server_port}"
+            yield origin
         finally:
             mended.set()
-            server.shutdown()
 
 
 @contextmanager

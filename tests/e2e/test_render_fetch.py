@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from email.message import Message
 from pathlib import Path
-from threading import Thread
 
 from tests.e2e.farm_process import Finished, crawl
+from tests.e2e.sites import Answer, served
 
 SHELL = "<div id=root></div><script>document.body.innerHTML = '<h1>Drawn</h1><a href=/e>e</a>'</script>"
 PAGES = {
@@ -23,30 +23,15 @@ PAGES = {
 def site(agents: list[str]) -> Iterator[str]:
     """Serve the pages on loopback, and note the user agents that requested them; yield the origin."""
 
-    class Answers(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def answer(path: str, headers: Message) -> Answer:
+        page = PAGES.get(path)
+        if page is None:
+            return Answer(status=404)
+        agents.append(headers["User-Agent"])
+        return Answer(page.encode(), content_type="text/html; charset=utf-8")
 
-        def do_GET(self) -> None:
-            page = PAGES.get(self.path)
-            body = (page or "").encode()
-            if page is not None:
-                agents.append(self.headers["User-Agent"])
-            self.send_response(404 if page is None else 200)
-            self.send_header("Content-Type", "text/html; charset=utf-8")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            return
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
-        server.daemon_threads = True
-        Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
+    with served(answer, keeps_open=True) as origin:
+        yield origin
 
 
 def shown(finished: Finished, origin: str) -> dict[str, tuple[str, str]]:
