@@ -28,6 +28,7 @@ BOUNDED = {
 NOT_FROM_OUTSIDE = {
     "farm.browser.site_params._HEADER": "the user's --header",
     "farm.browser.trust.PEM": "the user's --ca-file",
+    "farm.extract.selector_cost._TOKEN": "the user's own selectors, of a thousand characters in declarations",
     "farm.extract.positions._TOKEN": "the user's --extract, of 1 MiB at most, which is valid TOML",
     "farm.egress.guard._BARE_V6": "the user's --allow-network",
     "farm.frontier.scripts._FIELD": "the project's own Lua",

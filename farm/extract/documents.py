@@ -14,10 +14,12 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
 from farm.extract.element_rules import VOID
 from farm.extract.nesting import LOOKED_AT_FROM, Unreadable, nesting_of
+from farm.extract.selector_cost import SelectorCost
 
 MOST_CHARS = 5_000_000
 MOST_DEPTH = 1_000
-_SCANNED_FROM = 2_000
+_SCANNED_FROM, _CHECKED_FROM = 2_000, 100
+"""Tags of a page on which its depth, and what a selector costs, are looked at."""
 _HAS_TAGS, _NTH_TAGS = 10_000, 40_000
 MOST_NODES = 10_001
 """One more than an item's list and a page's items may have: so it is noticed, and said, that there are more."""
@@ -110,6 +112,7 @@ class Document:
         self._html = (
             html.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
         )
+        self._cost = SelectorCost()
         self._css: CssNode | None = None
         self._tree: XPathNode | None = None
 
@@ -129,7 +132,6 @@ class Document:
 
     def css(self, selector: str) -> list[Element]:
         """Return what matches in the page. Raises `Unreadable`."""
-        self._check(selector)
         if self._css is None:
             self._css = CssNode(_opened(LexborHTMLParser(self._html)), self)
         return self._css.css(selector)
@@ -152,8 +154,10 @@ class Document:
                 found.add(f"#{id_}")
         return found
 
-    def _check(self, selector: str) -> None:
-        """Refuse selectors of quadratic time on a large page: they cannot be interrupted."""
+    def _check(self, selector: str, within: LexborNode, cost: SelectorCost) -> None:
+        """Refuse selectors that take too long on this page: they cannot be interrupted."""
+        if self.tags > _CHECKED_FROM:
+            cost.check(selector, within)
         for part, most in ((":has(", _HAS_TAGS), (":nth-", _NTH_TAGS)):
             if part in selector and self.tags > most:
                 raise Unreadable(f"`{part.strip('(')}` is not evaluated on a page of more than {most:,} tags")
@@ -168,7 +172,7 @@ class CssNode:
 
     def css(self, selector: str) -> list[Element]:
         """Return what matches."""
-        self._document._check(selector)  # noqa: SLF001 - of this module
+        self._document._check(selector, self._node, self._document._cost)  # noqa: SLF001 - of this module
         return [CssNode(one, self._document) for one in self._node.css(selector)[:MOST_NODES]]
 
     def xpath(self, path: CompiledXPath) -> list[Element | str]:
@@ -219,9 +223,10 @@ class XPathNode:
 
     def css(self, selector: str) -> list[Element]:
         """Return what matches in the element alone."""
-        self._document._check(selector)  # noqa: SLF001
-        parser = LexborHTMLParser(self.html())
-        return [CssNode(one, self._document) for one in _opened(parser).css(selector)[:MOST_NODES]]
+        root = _opened(LexborHTMLParser(self.html()))
+        # With a count of its own: another tree may have had its elements where these are.
+        self._document._check(selector, root, SelectorCost())  # noqa: SLF001
+        return [CssNode(one, self._document) for one in root.css(selector)[:MOST_NODES]]
 
     def xpath(self, path: CompiledXPath) -> list[Element | str]:
         """Return what is found."""
