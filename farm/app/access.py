@@ -145,14 +145,23 @@ def crawl_folder(settings: FolderSettings) -> Path:
         return settings.output
     if settings.crawl:
         return CRAWLS / settings.crawl
-    found = [path for path in sorted(CRAWLS.glob("*")) if (path / PRIVATE / "redis").is_dir()]
+    found = crawl_folders()
     if len(found) == 1:
         return found[0]
     if not found:
         raise UsageError(f"There is no crawl under {CRAWLS}; name its folder with --output.")
-    named = ", ".join(map(str, found[:_NAMED]))
-    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    raise UsageError(f"There are {len(found)} crawls, {named}{more}; name one with --output.")
+    raise UsageError(f"There are {len(found)} crawls, {listed(found)}; name one with --output.")
+
+
+def crawl_folders() -> list[Path]:
+    """Return the output folders below `crawls` that have a crawl with a private Redis."""
+    return [path for path in sorted(CRAWLS.glob("*")) if (path / PRIVATE / "redis").is_dir()]
+
+
+def listed(folders: Sequence[Path]) -> str:
+    """Return the names of folders in a sentence: the first few, and how many more there are."""
+    more = f" and {len(folders) - _NAMED} more" if len(folders) > _NAMED else ""
+    return f"{', '.join(map(str, folders[:_NAMED]))}{more}"
 
 
 async def add_seeds(crawl: Crawl, frontier: RedisFrontier, seeds: Sequence[Seed]) -> tuple[ScopeRules, int]:

@@ -7,7 +7,15 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from farm.app.access import DEFAULT_CRAWL, PRIVATE, check_authorities, output_folder, redis_url
+from farm.app.access import (
+    DEFAULT_CRAWL,
+    PRIVATE,
+    check_authorities,
+    crawl_folders,
+    listed,
+    output_folder,
+    redis_url,
+)
 from farm.app.rendering import Credentials, credentials, needs_browser, renderer_rules, why_all_by_browser
 from farm.browser import chromium
 from farm.browser.chromium import BrowserBinary, find_browser
@@ -173,8 +181,11 @@ def preflight(
     ScopeRules(settings.scope, (), settings.include, settings.exclude)
     guard = Guard([AllowedNetwork.parse(text) for text in settings.allow_network])
     if not seeds and settings.redis == EMBEDDED and not (output / PRIVATE / "redis").is_dir():
+        there = crawl_folders() if settings.output is None else []
+        named = f": {listed(there)}" if there else ""
         raise UsageError(
-            f"There is no URL to start from and no crawl in {output}; give a URL, or the --output of a crawl."
+            f"There is no URL to start from and no crawl in {output}; give a URL, or the --output of a crawl"
+            f"{named}."
         )
     proxies = None
     if settings.proxy_rate is not None and depends_on_site(settings.proxy_rotation):

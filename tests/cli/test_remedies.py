@@ -18,6 +18,20 @@ def test_a_crawl_that_is_not_there_is_told_with_a_remedy(outside: Outside) -> No
     assert f"; name another with --crawl, or begin it with {offered}." in done.sentence
 
 
+def test_a_run_that_names_no_crawl_is_told_which_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Other commands take the only one that there is; a run might begin another."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["run"]) == 2
+    assert capsys.readouterr().err.endswith("give a URL, or the --output of a crawl.\n")
+    for number in range(6):
+        Path(f"crawls/{number}/.farm/redis").mkdir(parents=True)
+    assert main(["run"]) == 2
+    told = "the --output of a crawl: crawls/0, crawls/1, crawls/2, crawls/3, crawls/4 and 1 more.\n"
+    assert capsys.readouterr().err.endswith(told)
+
+
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
