@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from farm.cli.main import COMMANDS
 from farm.model.errors import UsageError
 from farm.settings.origin import did_you_mean
-from farm.settings.reference import WORDS, OptionText, options_of
+from farm.settings.reference import WORDS, OptionText, operand_of, options_of
 
 _FOLDERS, _FILES = frozenset({"DIR", "FOLDER"}), frozenset({"FILE"})
+_OPERANDS = frozenset({"[DIR] [URL]", "FILE [URL]", "SOURCE", "FOLDER"})
+"""What a command takes besides options, where that is a file or a folder."""
 USAGE = """usage: farm completion bash|zsh|fish
 
-Print a script that completes commands, flags and their values.
+Print a script that completes commands, flags and their values. Make the folder first where there is none.
 
   bash: farm completion bash > ~/.local/share/bash-completion/completions/farm
   zsh:  farm completion zsh > ~/.zfunc/_farm        (in ~/.zshrc: fpath+=~/.zfunc; autoload -U compinit; compinit)
@@ -60,7 +62,8 @@ def _bash() -> Iterator[str]:
         yield f"      words='{words}'"
         if command in WORDS:
             yield f"      (( COMP_CWORD == 2 )) && words='{' '.join(WORDS[command])}'"
-        yield '      COMPREPLY=($(compgen -W "$words" -- "$current")) ;;'
+        files = f"[[ $current != -* ]] && {_bash_paths('-f')}; " if operand_of(command) in _OPERANDS else ""
+        yield f'      COMPREPLY=($(compgen -W "$words" -- "$current")); {files};;'
     yield f"    help) COMPREPLY=($(compgen -W '{' '.join(COMMANDS)}' -- \"$current\")) ;;"
     yield "  esac"
     yield "}"
@@ -71,8 +74,14 @@ def _bash_values(option: OptionText) -> str:
     if option.choices:
         return f"COMPREPLY=($(compgen -W '{' '.join(option.choices)}' -- \"$current\"));"
     if option.metavar in _FOLDERS:
-        return 'COMPREPLY=($(compgen -d -- "$current"));'
-    return 'COMPREPLY=($(compgen -f -- "$current"));' if option.metavar in _FILES else ""
+        return f"{_bash_paths('-d')};"
+    return f"{_bash_paths('-f')};" if option.metavar in _FILES else ""
+
+
+def _bash_paths(kind: str) -> str:
+    """Complete names of files, with spaces in them too; bash is told, so that it adds the slash of a folder."""
+    begun = "local IFS=$'\\n'; compopt -o filenames 2> /dev/null"
+    return f'{{ {begun}; COMPREPLY=($(compgen {kind} -- "$current")); }}'
 
 
 def _zsh() -> Iterator[str]:
@@ -120,6 +129,8 @@ def _fish() -> Iterator[str]:
         seen = f"complete -c farm -n '__fish_seen_subcommand_from {command}'"
         if command in WORDS:
             yield f"{seen} -a '{' '.join(WORDS[command])}'"
+        if operand_of(command) in _OPERANDS:
+            yield f"{seen} -F"
         for option in options_of(command):
             for flag in option.flags:
                 name = f"-l {flag[2:]}" if flag.startswith("--") else f"-s {flag[1:]}"

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +18,7 @@ from farm.frontier.dead import ALL, DeadFilter, DeadLetter, DeadLetters
 from farm.frontier.history import PastVisit
 from farm.model.errors import UsageError
 from farm.monitor.figures import escaped
+from farm.monitor.terminal import table_console
 from farm.settings.commands import DeadSettings
 from farm.settings.load import load
 from farm.settings.origin import did_you_mean
@@ -161,7 +161,7 @@ def _print(letters: Sequence[DeadLetter]) -> None:
         # As texts: rich would take what stands between brackets for its own.
         cells = (letter.id, letter.reason, str(letter.attempts), _url(letter))
         table.add_row(*(Text(escaped(cell)) for cell in cells))
-    Console().print(table, highlight=False)
+    table_console().print(table, highlight=False)
 
 
 def _show(letter: DeadLetter) -> None:

@@ -26,6 +26,7 @@ from farm.export.writers import (
 )
 from farm.model.errors import UsageError
 from farm.model.record import COLUMNS
+from farm.monitor.figures import counted
 from farm.settings.commands import ExportSettings
 from farm.settings.load import load
 from farm.settings.origin import did_you_mean
@@ -52,8 +53,9 @@ def main(arguments: Sequence[str]) -> int:
             written_rows = _write_items(merge, settings, destination)
         else:
             written_rows = _write(merge.records(), names, destination, replace=settings.force)
-    what = "items" if settings.items else "links" if destination.kind == "links" else "records"
-    tell(f"{written_rows:,} {what} in {destination}, of {merge.read:,} records in {_named(sources)}")
+    what = "item" if settings.items else "link" if destination.kind == "links" else "record"
+    read = f"of {counted(merge.read, 'record')} in {_named(sources)}"
+    tell(f"{counted(written_rows, what)} in {destination}, {read}")
     return 0
 
 
@@ -69,7 +71,7 @@ def _archive(settings: ExportSettings, named: Sequence[str], destination: Destin
         records = None if sources is None else merge.records()
         with written(destination, replace=settings.force) as out:
             pages = write_wacz(warcs, records, out)
-    tell(f"{pages:,} pages in {destination}, of {len(warcs):,} WARC files")
+    tell(f"{counted(pages, 'page')} in {destination}, of {counted(len(warcs), 'WARC file')}")
     return 0
 
 

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import orjson
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from farm.cli.export import progress, sources_of
 from farm.cli.fetch import render_one
 from farm.cli.signals import run_interruptible
-from farm.cli.streams import tell
+from farm.cli.streams import print_lines, tell
 from farm.export.destination import Destination, written
 from farm.export.filters import RecordFilter
 from farm.export.merge import Merge
@@ -25,7 +24,8 @@ from farm.extract.declaration import Declaration, read_declaration
 from farm.extract.engine import Extraction, Extractor, PageContent
 from farm.extract.parser_pool import MOST, ItemReader, ParserParams, ParserPool
 from farm.model.errors import UsageError
-from farm.monitor.figures import escaped
+from farm.monitor.figures import counted, escaped
+from farm.monitor.terminal import table_console
 from farm.resources.host_load import usable_cores
 from farm.resources.memory import machine_bytes, renderer_cap_bytes
 from farm.settings.commands import ExtractSettings
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
         ExtractSettings,
         arguments,
         "farm extract",
-        "farm extract FILE URL: try a declaration of items on a page.",
+        "Try a declaration of items on one page, or run it over stored pages (--from).",
     )
     file, *urls = settings.urls or ("",)
     if not file or len(urls) != (not settings.sources):
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
     captured = (*settings.capture, *declaration.captures)
     code, lines = render_one(settings.model_copy(update={"urls": (urls[0],), "capture": captured}))
     for line in lines:
-        run_interruptible(_show(declaration, memory_bytes, orjson.loads(line)))
+        run_interruptible(_show(declaration, memory_bytes, orjson.loads(line), as_json=settings.as_json))
     return code
 
 
@@ -76,14 +76,23 @@ async def _reading(declaration: Declaration, memory_bytes: int) -> AsyncIterator
         await pool.close()
 
 
-async def _show(declaration: Declaration, memory_bytes: int, record: Mapping[str, Any]) -> None:
+async def _show(
+    declaration: Declaration, memory_bytes: int, record: Mapping[str, Any], *, as_json: bool
+) -> None:
     page = PageContent.of_record(record)
-    console = Console()
+    console = table_console()
     if not Extractor(declaration).matches(page.url):
-        console.print(Text(f"no rule matches {escaped(page.url)}; see url and url_pattern"))
+        tell(f"no rule matches {page.url}; see url and url_pattern")
         return
     async with _reading(declaration, memory_bytes) as reader:
         found, near = await reader.of(page), await reader.near_misses(page)
+    if as_json:
+        print_lines(json_line(item).decode().rstrip("\n") for item in items_of(record, found.items))
+        for error in found.errors:
+            tell(f"{error['kind']}.{error['field']}: {error['message']}")
+        for what, meant in near.items():
+            tell(f"{what}{meant}")
+        return
     for number, (kind, item) in enumerate(found.items[:_SHOWN_ITEMS], 1):
         table = Table(title=f"{kind} {number} of {len(found.items)}", title_justify="left", show_header=False)
         table.add_column(style="bold")
@@ -95,9 +104,9 @@ async def _show(declaration: Declaration, memory_bytes: int, record: Mapping[str
     if not found.items:
         console.print("no items")
     for error in found.errors:
-        console.print(Text(escaped(f"{error['kind']}.{error['field']}: {error['message']}")))
+        console.print(Text(escaped(f"{error['kind']}.{error['field']}: {error['message']}")), soft_wrap=True)
     for what, meant in near.items():
-        console.print(Text(escaped(f"{what}{meant}")))
+        console.print(Text(escaped(f"{what}{meant}")), soft_wrap=True)
 
 
 async def _over_stored(
@@ -162,7 +171,8 @@ class _ItemsRead:
 
     def sentence(self) -> str:
         """Print the results."""
-        return f"{self.items:,} items of {self.pages:,} pages, {self.errors:,} errors{self.first}"
+        pages, errors = counted(self.pages, "page"), counted(self.errors, "error")
+        return f"{counted(self.items, 'item')} of {pages}, {errors}{self.first}"
 
 
 def _page_of(extractor: Extractor, record: StoredRecord, folder: Path) -> PageContent | None:

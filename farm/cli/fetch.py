@@ -22,7 +22,7 @@ from farm.model.url import HashRoutes
 from farm.monitor.figures import escaped_lines
 from farm.runtime.ports import PageHandling
 from farm.scope.rules import ScopeKind
-from farm.settings.commands import FetchSettings, OnePageSettings, RunSettings
+from farm.settings.commands import FetchSettings, OnePageSettings, RunSettings, TimedPageSettings
 from farm.settings.load import load
 from farm.settings.origin import flags_of
 from farm.settings.units import Memory
@@ -30,7 +30,7 @@ from farm.sinks.address import DEFAULT
 
 FORMS = ("text", "markdown", "main_text", "html", "json")
 COLUMNS = ("markdown", "main_text")
-FILES = ("screenshot", "pdf", "download")
+FILES = ("screenshot", "pdf", "download", "har")
 _REFUSED = 400
 
 
@@ -38,17 +38,21 @@ def main(arguments: Sequence[str]) -> int:
     """Print the page and return the exit code."""
     settings = load(FetchSettings, arguments, "farm fetch", "Render one page and print it.")
     form = _form(settings)
-    code, lines = render_one(settings)
+    code, lines = render_one(settings, {name: getattr(settings, f"as_{name}") for name in COLUMNS})
     if lines:
         _print(form, lines[0])
     return code
 
 
-def render_one(settings: FetchSettings) -> tuple[int, list[bytes]]:
-    """Return the exit code, and the record of the page as a line of JSON if there is one."""
+def render_one(
+    settings: TimedPageSettings, columns: Mapping[str, bool] | None = None
+) -> tuple[int, list[bytes]]:
+    """Return the exit code, and the record of the page as a line of JSON if there is one.
+
+    `columns` says which of the optional ones it has.
+    """
     with tempfile.TemporaryDirectory(prefix="farm-fetch-", ignore_cleanup_errors=True) as folder:
-        columns = {name: getattr(settings, f"as_{name}") for name in COLUMNS}
-        plan = page_plan(settings, Path(folder) / "crawl", columns)
+        plan = page_plan(settings, Path(folder) / "crawl", columns or {})
         for warning in plan.warnings:
             tell(warning)
         lines: list[bytes] = []
@@ -63,11 +67,6 @@ def _form(settings: FetchSettings) -> str:
     """Return what to print. Raises UsageError if the arguments ask for several things."""
     if len(settings.urls) != 1:
         raise UsageError(f"{len(settings.urls)} URLs were given; give one, or crawl with `farm run`.")
-    for name in FILES:
-        if getattr(settings, name) and name in flags_of(settings.model_fields_set):
-            raise UsageError(
-                f"--{name} makes files, and `farm fetch` keeps none; write `farm run --scope page --{name}`."
-            )
     chosen = [form for form in FORMS if getattr(settings, f"as_{form}")]
     if "json" in chosen:
         chosen = [form for form in chosen if form not in COLUMNS]
@@ -82,8 +81,14 @@ def page_plan(
 ) -> RunPlan:
     """Return the plan of a crawl of only this page: redirects are followed anywhere, links are not.
 
-    `columns` are the optional columns of its record; `handling` is the code for the page.
+    `columns` are the optional columns of its record; `handling` is the code for the page. Raises UsageError for
+    options that write files, because the folder is temporary.
     """
+    for name in FILES:
+        if getattr(settings, name) and name in flags_of(settings.model_fields_set):
+            raise UsageError(
+                f"--{name} makes files, and this command keeps none; write `farm run --scope page --{name}`."
+            )
     names = type(settings).model_fields.keys() & RunSettings.model_fields.keys()
     given = {name: getattr(settings, name) for name in names} | dict.fromkeys(FILES, False) | {**columns}
     given |= {"output": output, "scope": ScopeKind.ANY, "depth": 0, "limit": 1, "contexts": 1, "ramp_up": 0.0}

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +17,7 @@ from farm.frontier.frontier import RedisFrontier
 from farm.model.crawl import Ledger, seen_state
 from farm.model.errors import CrawlGone, CrawlUnreadable, FrontierRefused, NoSuchCrawl, UsageError
 from farm.monitor.figures import escaped, size
+from farm.monitor.terminal import table_console
 from farm.settings.commands import ListSettings
 from farm.settings.load import load
 from farm.settings.options import EMBEDDED
@@ -96,4 +96,4 @@ def _show(found: Sequence[dict[str, Any]]) -> None:
             at = crawl["finished_at"]
             counts += [size(crawl["size_bytes"]), at[:16].replace("T", " ") if at else ""]
         table.add_row(*(Text(escaped(text)) for text in texts), *counts)
-    Console().print(table, highlight=False)
+    table_console().print(table, highlight=False)

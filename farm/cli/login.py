@@ -16,6 +16,7 @@ from farm.cli.shell import HeldPage, Prompt, held_page
 from farm.cli.streams import print_lines, tell
 from farm.model.errors import LoginFailed, OutputUnwritable, UsageError
 from farm.model.secret import without_credentials
+from farm.monitor.figures import counted
 from farm.resources.files import write_atomically
 from farm.runtime.site_login import LOGIN_S
 from farm.scope.rules import registrable_domain
@@ -52,9 +53,8 @@ def main(arguments: Sequence[str]) -> int:
         else:
             state = _by_hand(alone, urls[0], opened)
     _save(state, settings.save)
-    print_lines(
-        [f"{len(state['cookies'])} cookies and {len(state['origins'])} origins are in {settings.save}"]
-    )
+    cookies, origins = counted(len(state["cookies"]), "cookie"), counted(len(state["origins"]), "origin")
+    print_lines([f"{cookies} and {origins} are in {settings.save}"])
     return 0
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from farm import __version__
 from farm.cli.main import COMMANDS, EXAMPLES, EXIT_CODES
 from farm.model.errors import UsageError
+from farm.settings.flags import operand_form
 from farm.settings.reference import WORDS, OptionText, groups_of, operand_of
 
 USAGE = """usage: farm man
@@ -12,7 +13,7 @@ USAGE = """usage: farm man
 Print the man page of farm.
 
   read it: farm man | man -l -
-  keep it: farm man > ~/.local/share/man/man1/farm.1"""
+  keep it: mkdir -p ~/.local/share/man/man1; farm man > ~/.local/share/man/man1/farm.1"""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -74,7 +75,7 @@ def _command(name: str) -> Iterator[str]:
         return
     yield f".SH {_text(f'FARM {name.upper()}')}"
     operand, words = operand_of(name), "|".join(WORDS.get(name, ()))
-    parts = [f"farm {name}", words, f"[{operand} ...]" if operand else "", "[options]"]
+    parts = [f"farm {name}", words, operand_form(operand) if operand else "", "[options]"]
     yield f".B {_text(' '.join(part for part in parts if part))}"
     for group in groups:
         yield f".SS {_text(group.title)}"

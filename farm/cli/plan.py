@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from farm.app.access import crawl_folder, open_existing_crawl
@@ -18,7 +17,8 @@ from farm.frontier.frontier import RedisFrontier
 from farm.frontier.nodes import NodeFlow, by_site
 from farm.model.errors import UsageError
 from farm.model.url import ANY_SUBDOMAIN, site_of
-from farm.monitor.figures import size
+from farm.monitor.figures import counted, size
+from farm.monitor.terminal import table_console
 from farm.policy.aimd import FIRST_IN_FLIGHT
 from farm.policy.capacity import (
     CONTEXT_BYTES,
@@ -261,7 +261,7 @@ async def _probed(settings: PlanSettings, known: _Known) -> _Known:
         start_s=found.start_s,
         pace=found.pace,
         is_learnt=False,
-        source=f"measured by a probe of {found.pages} pages",
+        source=f"measured by a probe of {counted(found.pages, 'page')}",
     )
 
 
@@ -289,7 +289,7 @@ def _proxies(settings: PlanSettings) -> int:
 
 
 def _show(wanted: Workload, made: CapacityPlan, source: str, known: _Known, cost: float | None) -> None:
-    table = Table(title=f"{wanted.pages:,} pages", title_justify="left", show_header=False)
+    table = Table(title=counted(wanted.pages, "page"), title_justify="left", show_header=False)
     table.add_column(style="bold")
     table.add_column()
     table.add_row("a visit takes (W)", f"{wanted.took_s:.2f} s, {source}")
@@ -318,7 +318,7 @@ def _show(wanted: Workload, made: CapacityPlan, source: str, known: _Known, cost
         last = known.last
         share = f"{last.per_s / last.expected * 100:.0f} % of what was to be expected"
         table.add_row("the last run", f"{last.pages:,} pages, {last.per_s:.2f} pages/s: {share}")
-    Console().print(table)
+    table_console().print(table)
 
 
 def _plain(wanted: Workload, made: CapacityPlan, known: _Known, cost: float | None) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -15,6 +14,7 @@ from farm.frontier.tiers import TemplateReport
 from farm.model.page import Renderer
 from farm.monitor.figures import amount, escaped
 from farm.monitor.report import rendered, renderers_of
+from farm.monitor.terminal import table_console
 from farm.policy.tiers import TierParams, stage_of
 from farm.settings.commands import RenderReportSettings
 from farm.settings.load import load
@@ -76,7 +76,7 @@ def _moment(one: TemplateReport, renderer: Renderer) -> str | None:
 
 
 def _show(crawl: str, sums: Mapping[str, Any], templates: Sequence[Mapping[str, Any]]) -> None:
-    console = Console()
+    console = table_console()
     console.print(f"crawl {crawl}", highlight=False, markup=False, soft_wrap=True)
     if not templates:
         console.print("nothing is learnt yet: `farm run --render auto` compares pages", highlight=False)

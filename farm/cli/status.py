@@ -4,7 +4,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -14,6 +13,7 @@ from farm.cli.signals import run_interruptible
 from farm.frontier.node_status import NodeStatus, node_of
 from farm.frontier.nodes import NodeFlow, by_site
 from farm.monitor.figures import by_proxies, escaped, size, span
+from farm.monitor.terminal import table_console
 from farm.policy.capacity import together
 from farm.settings.commands import StatusSettings
 from farm.settings.load import load
@@ -40,9 +40,8 @@ async def _read(settings: StatusSettings) -> CrawlStatus:
 def _show(read: CrawlStatus) -> None:
     stats, at_work = read.stats, any(node.is_alive for node in read.nodes)
     idle = ", no node at work" if stats.state in {"running", "paused"} and not at_work else ""
-    Console().print(
-        f"crawl {read.crawl} ({stats.state}{idle})", highlight=False, markup=False, soft_wrap=True
-    )
+    console = table_console()
+    console.print(f"crawl {read.crawl} ({stats.state}{idle})", highlight=False, markup=False, soft_wrap=True)
     table = Table(show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
@@ -78,7 +77,7 @@ def _show(read: CrawlStatus) -> None:
                 number = told.node.partition("/")[2]
                 label = f"  process {number}" if number else "  contexts"
                 table.add_row(Text(escaped(label)), Text(escaped(_held(told))))
-    Console().print(table)
+    console.print(table)
 
 
 def _standing(node: NodeStatus) -> str:

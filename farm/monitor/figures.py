@@ -69,6 +69,11 @@ def amount(number: int) -> str:
     return f"{number:,}" if number < _COUNTED else f"{number / 1e6:,.1f}M"
 
 
+def counted(number: int, what: str) -> str:
+    """Return a number with what it counts: `1 page`, `12,345 pages`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def size(number: float) -> str:
     """Return a number of bytes in at most nine characters: `2.1 GiB`."""
     for unit in _UNITS[:-1]:

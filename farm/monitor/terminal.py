@@ -23,6 +23,7 @@ from rich.text import Text
 
 _TTY = "/dev/tty"
 _READ_BYTES = 1024
+_LONGEST_ROW = 100_000
 _KEYS = {
     b"\x1b[A": "up",
     b"\x1b[B": "down",
@@ -48,6 +49,12 @@ _STOPS = {signal.SIGTTIN, signal.SIGTTOU}
 def can_be_shown(console: Console) -> bool:
     """Whether the console is a terminal that a full screen can be drawn on."""
     return console.is_terminal and not console.is_dumb_terminal
+
+
+def table_console() -> Console:
+    """Return a console for tables on standard output; in a pipe or a file a row is one line, however long."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_LONGEST_ROW)
 
 
 class Terminal(Console):

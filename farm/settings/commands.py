@@ -52,7 +52,7 @@ class RunSettings(
 
 
 class OnePageSettings(EgressSettings, SiteSettings, RenderSettings, BrowserSettings, CommandSettings):
-    """The options of all commands that render one page."""
+    """One page."""
 
     urls: Lines = option((), "the page", metavar="URL", positional=True)
     robots: Literal["obey", "ignore"] = option("obey", "whether to obey robots.txt [obey]")
@@ -70,7 +70,13 @@ class LoginSettings(OnePageSettings):
     save: Path | None = option(None, "file for the state, in Playwright's format, mode 0600", metavar="FILE")
 
 
-class FetchSettings(OnePageSettings):
+class TimedPageSettings(OnePageSettings):
+    """How long one page may take."""
+
+    time_limit: Duration = option(120.0, "how long the command may take [2m]", metavar="TIME", gt=0)
+
+
+class FetchSettings(TimedPageSettings):
     """`farm fetch`."""
 
     as_text: bool = option(False, "print the visible text, which is the default", flag="text")
@@ -82,20 +88,20 @@ class FetchSettings(OnePageSettings):
         "print the record as one line of JSON; with --markdown and --main-text it contains these too",
         flag="json",
     )
-    time_limit: Duration = option(120.0, "how long the command may take [2m]", metavar="TIME", gt=0)
 
 
 class InitSettings(CommandSettings):
     """`farm init`."""
 
     places: Lines = option(
-        (), "the folder [the current one], and the first page", metavar="DIR [URL]", positional=True
+        (), "the folder [the current one], and the first page", metavar="[DIR] [URL]", positional=True
     )
 
 
-class ExtractSettings(FetchSettings):
+class ExtractSettings(TimedPageSettings):
     """`farm extract`; the first of `urls` is the declaration."""
 
+    urls: Lines = option((), "the declaration, and the page", metavar="FILE [URL]", positional=True)
     sources: Lines = option(
         (),
         "read stored pages instead, from any source of `farm export` (repeatable)",
@@ -105,6 +111,7 @@ class ExtractSettings(FetchSettings):
     to: Path | None = option(
         None, "file for the items of stored pages [standard output]", metavar="FILE", needs="sources"
     )
+    as_json: bool = option(False, "print the items as JSON, one object a line, as --from does", flag="json")
 
 
 class ExportSettings(FolderSettings, CommandSettings):
@@ -232,8 +239,8 @@ class DoctorSettings(BrowserSettings, CrawlSettings, CommandSettings):
 
     audit: bool = option(
         False,
-        "also check the invariants of the crawl named by --output, or --redis and --crawl; this blocks the "
-        "server, for seconds with a million URLs",
+        "also prove the invariants of the crawl named by --output, or --redis and --crawl, in slices of "
+        "milliseconds beside its nodes",
     )
 
 

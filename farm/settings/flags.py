@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 TABLES = frozenset({"site"})
 """Settings that are tables of `farm.toml`, without a flag or a variable."""
 FIRST = "needed first"
+OWN = "this command"
+"""What a command has alone."""
 MANY = 20
 """In the help of a command with this many options the common ones form a group of their own."""
 DEFAULT_TEXT = re.compile(r"\s*\[[^\[\]]*\]$")
@@ -75,11 +77,11 @@ def parser_for(kind: "type[CommandSettings]", prog: str, about: str) -> FlagPars
     """Return the command's parser: the common options, then one group of options for each model of settings."""
     named = [field.json_schema_extra for field in kind.model_fields.values()]
     operands = [
-        f" [{one['metavar']} ...]" for one in named if isinstance(one, dict) and one.get("positional")
+        operand_form(str(one["metavar"])) for one in named if isinstance(one, dict) and one.get("positional")
     ]
     parser = FlagParser(
         prog=prog,
-        usage=f"{prog} [options]{''.join(operands)}",
+        usage=" ".join([prog, "[options]", *operands]),
         description=about,
         allow_abbrev=False,
         argument_default=None,
@@ -106,10 +108,15 @@ def parser_for(kind: "type[CommandSettings]", prog: str, about: str) -> FlagPars
         ]
         if own:
             title = (model.__doc__ or model.__name__).splitlines()[0].rstrip(".").lower()
-            group = parser.add_argument_group(title)
+            group = parser.add_argument_group(OWN if model is kind else title)
             for name in own:
                 add_flag(group, name, kind.model_fields[name])
     return parser
+
+
+def operand_form(metavar: str) -> str:
+    """Return how a usage shows what a command takes besides options; several different ones show themselves."""
+    return metavar if " " in metavar else f"[{metavar} ...]"
 
 
 def add_flag(group: Any, name: str, field: FieldInfo) -> None:

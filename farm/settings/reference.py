@@ -81,7 +81,7 @@ def options_of(command: str) -> tuple[OptionText, ...]:
 
 
 def operand_of(command: str) -> str:
-    """Return a command's arguments besides options, such as `URL`; empty if it takes none."""
+    """Return a command's arguments besides options, such as `URL` or `FILE [URL]`; empty if it takes none."""
     kind = SETTINGS.get(command)
     if kind is None:
         return ""

@@ -67,6 +67,16 @@ def test_a_page_says_of_how_many_it_is(outside: Outside, arguments: tuple[str, .
     assert done.out.splitlines()[-1] == said
 
 
+def test_a_letter_is_one_line_of_a_pipe(outside: Outside) -> None:
+    """However long its URL is: a program that reads lines would not find it."""
+    url = f"http://e.example/{'x' * 300}"
+    outside.farm("add", url)
+    ids = outside.bury((*FOUR, FailureKind.TLS))
+    lines = outside.farm("dead", "list").out.splitlines()
+    assert len(lines) == 1 + len(ids) + 1
+    assert [line.rstrip().endswith(url) for line in lines].count(True) == 1
+
+
 def test_a_page_for_a_program_is_letters_alone(outside: Outside) -> None:
     """That there are more is said beside them."""
     outside.bury(FOUR)

@@ -43,17 +43,26 @@ def test_a_run_has_ten_options_that_are_needed_first(capsys: pytest.CaptureFixtu
     assert all(option.flags != ("--output",) for group in groups_of("run")[2:] for option in group.options)
 
 
+def test_every_group_of_options_has_a_title_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    """And the one that a command has alone says so."""
+    for command in SETTINGS:
+        titles = [group.title for group in groups_of(command)]
+        assert all(re.fullmatch(r"[a-z][a-z ,:]+", title) for title in titles), titles
+    assert "\nthis command:\n" in _printed(capsys, "fetch", "--help")
+
+
 def _completed(script: Path, *words: str) -> list[str]:
     """Return what bash offers for the last of the words."""
     quoted = " ".join(f"'{word}'" for word in words)
     asked = (
-        f"source {script}; COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; _farm; echo ${{COMPREPLY[@]}}"
+        f"source {script}; COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; _farm; "
+        'printf "%s\\n" "${COMPREPLY[@]}"'
     )
     done = subprocess.run(
         ["bash", "-c", asked], capture_output=True, text=True, check=True, cwd=script.parent
     )
     assert done.stderr == ""
-    return done.stdout.split()
+    return [line for line in done.stdout.splitlines() if line]
 
 
 @pytest.mark.parametrize(
@@ -67,6 +76,11 @@ def _completed(script: Path, *words: str) -> list[str]:
         (("farm", "run", "--scope", "="), ["page", "prefix", "host", "domain", "any"]),
         (("farm", "run", "--output", "ou"), ["out"]),
         (("farm", "run", "--seeds", "se"), ["seeds.txt"]),
+        (("farm", "run", "--output", "my"), ["my shop"]),
+        (("farm", "export", "ou"), ["out"]),
+        (("farm", "extract", "se"), ["seeds.txt"]),
+        (("farm", "add", "se"), []),
+        (("farm", "top", "--outp"), ["--output"]),
         (("farm", "run", "--rate", ""), []),
         (("farm", "dead", ""), [*WORDS["dead"]]),
         (("farm", "dead", "show", "--j"), ["--json"]),
@@ -81,6 +95,7 @@ def test_bash_completes(
     script = tmp_path / "farm.bash"
     script.write_text(_printed(capsys, "completion", "bash"))
     (tmp_path / "out").mkdir()
+    (tmp_path / "my shop").mkdir()
     (tmp_path / "seeds.txt").touch()
     assert _completed(script, *words) == offered
 

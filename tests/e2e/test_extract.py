@@ -214,6 +214,10 @@ def test_a_declaration_is_tried_on_one_page(shop: Shop, out: Path) -> None:
     assert tried.code == 0, tried.output
     assert product.name in tried.output
     assert "a: `p.prise` matches nothing; `p.price` matches 1" in tried.output
+    told = farm("extract", str(declared), url, "--json", *network, folder=out.parent)
+    [item] = [json.loads(line) for line in told.output.splitlines() if line.startswith("{")]
+    assert (told.code, item["_url"], item["name"], item["price"]) == (0, url, product.name, None)
+    assert "farm: a: `p.prise` matches nothing; `p.price` matches 1" in told.output
     nothing = farm("extract", str(declared), folder=out.parent)
     assert (nothing.code, "farm extract FILE URL" in nothing.output) == (2, True)
 

@@ -87,6 +87,7 @@ def test_a_page_that_cannot_be_had_is_one_sentence(
         (("http://a.example/", "http://b.example/"), "2 URLs were given; give one"),
         (("--html", "--json", "http://a.example/"), "--html and --json exclude each other"),
         (("--pdf", "http://a.example/"), "write `farm run --scope page --pdf`"),
+        (("--har", "http://a.example/"), "write `farm run --scope page --har`"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(tmp_path: Path, arguments: tuple[str, ...], sentence: str) -> None:

@@ -69,7 +69,7 @@ def test_a_state_is_saved_and_used(members: Members, tmp_path: Path) -> None:
     network = ("--allow-network", "127.0.0.0/8", "--no-sandbox")
     by_steps = farm("login", "--login", "login.toml", "--save", "one.json", *network, folder=tmp_path / "out")
     assert by_steps.code == 0, by_steps.output
-    assert "1 cookies and 0 origins are in one.json" in by_steps.output
+    assert "1 cookie and 0 origins are in one.json" in by_steps.output
     assert (tmp_path / "one.json").stat().st_mode & 0o777 == 0o600
     lines = f"await live.fill('[name=user]', {USER!r}); await live.fill('[name=password]', {PASSWORD!r})\n"
     lines += "await live.click('button')\nt = await live.wait_for_selector('nav')\n"

@@ -63,3 +63,10 @@ def test_a_page_that_does_not_come_is_one_sentence(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (8, "")
     assert done.stderr.startswith("farm: not one page was recorded: http://127.0.0.1:1/")
     assert done.stderr.count("\n") == 1
+
+
+def test_an_option_that_makes_files_is_refused(tmp_path: Path) -> None:
+    """They would go with the folder of the one page."""
+    done = shell(tmp_path, "", "--screenshot", "http://a.example/")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--screenshot makes files, and this command keeps none" in done.stderr

@@ -62,7 +62,7 @@ def test_its_parts_are_what_the_format_says(
     records = [visited(number, title=f"Page {number}") for number in range(1, 6)]
     out = crawled(tmp_path / "out", *records)
     exported = Exported(capfd, out, "--to", f"wacz:{tmp_path / 'shop.wacz'}")
-    assert exported.err == f"farm: 5 pages in {tmp_path / 'shop.wacz'}, of 1 WARC files\n"
+    assert exported.err == f"farm: 5 pages in {tmp_path / 'shop.wacz'}, of 1 WARC file\n"
     with ZipFile(tmp_path / "shop.wacz") as archive:
         assert {one.compress_type for one in archive.infolist()} == {ZIP_STORED}
         package = json.loads(archive.read("datapackage.json"))

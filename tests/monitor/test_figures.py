@@ -10,6 +10,7 @@ from farm.monitor.figures import (
     amount,
     bar,
     clock,
+    counted,
     lapse,
     one_line,
     rate,
@@ -34,6 +35,7 @@ def test_figures_are_short_and_exact_enough() -> None:
     """Each has its form."""
     assert [clock(83), clock(3723), clock(-1)] == ["1:23", "1:02:03", "0:00"]
     assert [amount(0), amount(1234567), amount(12_345_678)] == ["0", "1,234,567", "12.3M"]
+    assert [counted(1, "page"), counted(12_345, "page")] == ["1 page", "12,345 pages"]
     assert [rate(0), rate(12.34), rate(1234.5)] == ["0.0/s", "12.3/s", "1,234/s"]
     assert [lapse(320), lapse(1234)] == ["320 ms", "1.2 s"]
     assert [size(0), size(1000), size(1023), size(1536 * 1024), size(2.1 * (1 << 30))] == [
