@@ -57,9 +57,9 @@ def test_a_table_has_the_forms_of_the_flags() -> None:
     assert '"headers":["X-Token: ***"]' in shown
 
 
-def test_the_example_in_the_readme_is_one() -> None:
+def test_the_example_in_the_documents_is_one() -> None:
     """With every key that there is."""
-    found = re.search(r"```toml\n(.+?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    found = re.search(r"```toml\n(.+?)```", (ROOT / "docs/options.md").read_text("utf-8"), re.DOTALL)
     assert found is not None
     [table] = loaded(found[1]).site.values()
     assert all(getattr(table, name) for name in SiteTable.model_fields)
