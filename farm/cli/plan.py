@@ -4,13 +4,13 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from farm.app.access import crawl_folder, open_existing_crawl
 from farm.app.limits import crawl_limits
+from farm.cli.last_run import LastRun, compared, last_run
 from farm.cli.signals import run_interruptible
 from farm.egress.proxy_file import ProxyFile
 from farm.frontier.frontier import RedisFrontier
@@ -39,13 +39,12 @@ from farm.settings.options import EMBEDDED
 from farm.settings.origin import flags_of
 from farm.settings.sites import SiteTable
 from farm.settings.stored import check_shared_settings, stored_tables
-from farm.settings.units import Rate, parse_duration
+from farm.settings.units import Rate
 
 ABOUT = (
     "Say how many contexts and nodes it takes, how long, what binds, and what it costs: from what a crawl has "
     "measured, or from a short probe of the URLs. After a run, say how that compares with what happened."
 )
-SUMMARY_BYTES = 2**20
 MOST_PACES = 50
 """Of how many sites it is asked what was learnt."""
 BUSY = 0.5
@@ -110,10 +109,11 @@ def main(arguments: Sequence[str]) -> int:
         first_contexts=0 if settings.contexts else first_contexts(cores),
         first_places=0 if known.is_learnt or allowed.places else min(contexts, FIRST_IN_FLIGHT),
         pace=known.pace * max(1, settings.sites or known.sites),
+        alone_s=known.alone_s,
     )
     made = plan(wanted)
     if known.last is not None:
-        known = replace(known, last=_compared(known.last, wanted, automatic_contexts(budget, cores)))
+        known = replace(known, last=compared(known.last, wanted, automatic_contexts(budget, cores)))
     price, cost = settings.node_price, None
     if price is not None:
         cost = million_pages(price, made.nodes or 1, _rate(wanted, made))
@@ -148,26 +148,11 @@ class _Known:
     """After how long the first page of a run begins."""
     pace: float = 0.0
     """The rate that sites like these were throttled to, each on average; 0 where one of them has not throttled."""
+    alone_s: float = 0.0
     is_learnt: bool = False
     """Whether nodes have learnt already how much the sites bear."""
     source: str = ""
-    last: "LastRun | None" = None
-
-
-@dataclass(frozen=True, slots=True)
-class LastRun:
-    """What the last run in the output folder came to: its pages, their rate, and what each cost of a core.
-
-    The rate is that of all of the run, and so is the one that was to be `expected` of it, by its `contexts`.
-    """
-
-    pages: int
-    per_s: float
-    page_cpu_s: float
-    first_page_s: float = 0.0
-    contexts: int = 0
-    ramp_up_s: float = 0.0
-    expected: float = 0.0
+    last: LastRun | None = None
 
 
 def _names_a_crawl(settings: PlanSettings) -> bool:
@@ -184,7 +169,7 @@ async def _known(settings: PlanSettings) -> _Known:
         # A crawl that has not run yet knows its sites where the scope is one of hosts.
         hosts = {site_of(unit) if "://" in unit else unit for unit in await frontier.scope_sites()}
         names = list(by_site(nodes)) or sorted(hosts)
-        last = _last_run(crawl_folder(settings) / "summary.json") if settings.redis == EMBEDDED else None
+        last = last_run(crawl_folder(settings) / "summary.json") if settings.redis == EMBEDDED else None
         flow = _in_turns(together(node.flow for node in at_work), at_work)
         return _Known(
             stats.ledger.open,
@@ -218,34 +203,6 @@ def _in_turns(flow: Flow, nodes: Sequence[NodeFlow]) -> Flow:
     return replace(flow, took_s=max(flow.took_s, contexts / flow.per_s)) if is_busy and flow.per_s else flow
 
 
-def _last_run(summary: Path) -> LastRun | None:
-    """Return the results of the last run; None if its summary does not contain them."""
-    try:
-        told = json.loads(summary.read_bytes()[:SUMMARY_BYTES])
-        pages, per_s, cpu_s = int(told["written"]), float(told["pages_per_s"]), float(told["cpu_s"])
-        first_page_s, contexts = float(told.get("first_page_s", 0.0)), int(told["settings"]["contexts"])
-        ramp_up_s = parse_duration(told["settings"]["ramp_up"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-    if not (pages > 0 and per_s > 0 and cpu_s > 0 and contexts > 0):
-        return None
-    return LastRun(pages, per_s, cpu_s / pages, first_page_s, contexts, ramp_up_s)
-
-
-def _compared(last: LastRun, wanted: Workload, automatic: int) -> LastRun:
-    """Return the last run with what was to be expected; it had the `automatic` contexts if it had so many."""
-    same = replace(
-        wanted,
-        pages=last.pages,
-        contexts=last.contexts,
-        ramp_s=last.ramp_up_s,
-        first_contexts=first_contexts(usable_cores()) if last.contexts == automatic else 0,
-        first_places=0 if wanted.allowed.places else FIRST_IN_FLIGHT,
-        within_s=0.0,
-    )
-    return replace(last, expected=last.pages / plan(same).lasts_s)
-
-
 async def _probed(settings: PlanSettings, known: _Known) -> _Known:
     """Return the facts with the measurements of a probe instead of a crawl's."""
     from farm.cli.probe import probe
@@ -260,6 +217,7 @@ async def _probed(settings: PlanSettings, known: _Known) -> _Known:
         others=found.others,
         start_s=found.start_s,
         pace=found.pace,
+        alone_s=found.alone_s,
         is_learnt=False,
         source=f"measured by a probe of {counted(found.pages, 'page')}",
     )

@@ -19,15 +19,18 @@ from farm.sinks.address import DEFAULT
 
 PAGES = 80
 TIME_S = 45.0
+FASTEST = 10
+"""One page in so many takes no longer than one does while few are visited at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probed:
     """The measurements of a probe of `pages` pages.
 
-    `took_s` is how long a context's turn takes, from one page to the next, and `cpu_s` the CPU time of a page.
-    `others` is how many of the machine's cores something else was using meanwhile. The first page began after
-    `start_s`. `pace` is the rate per second that the site has throttled the probe to, 0 where it has not.
+    `took_s` is how long a context's turn takes, from one page to the next, `alone_s` what the fastest pages
+    took, and `cpu_s` the CPU time of a page. `others` is how many of the machine's cores something else was
+    using meanwhile. The first page began after `start_s`. `pace` is the rate per second that the site has
+    throttled the probe to, 0 where it has not.
     """
 
     pages: int
@@ -36,6 +39,7 @@ class Probed:
     others: float
     site: str
     start_s: float
+    alone_s: float
     pace: float
 
 
@@ -44,7 +48,7 @@ class _Measuring:
 
     def __init__(self) -> None:
         self.cost: PageCost | None = None
-        self.pace = 0.0
+        self.pace = self.alone_s = 0.0
         self._tally: Tally | None = None
         self._clock: Clock | None = None
         self._warming: asyncio.Task[None] | None = None
@@ -65,8 +69,10 @@ class _Measuring:
         if self.cost is not None:
             self.cost.measure()
         if self._tally is not None and self._clock is not None:
-            sites = self._tally.snapshot(self._clock.monotonic()).sites
-            self.pace = sites[0].rate if sites else 0.0
+            snapshot = self._tally.snapshot(self._clock.monotonic())
+            self.pace = snapshot.sites[0].rate if snapshot.sites else 0.0
+            times_ms = snapshot.page_quantiles_ms
+            self.alone_s = times_ms[len(times_ms) // FASTEST] / 1000 if times_ms else 0.0
 
     def close(self) -> None:
         """Do nothing more."""
@@ -86,9 +92,16 @@ async def probe(settings: PlanSettings) -> Probed:
             "what a page takes by --page-time and --page-cpu."
         )
     took_s = plan.contexts * cost.passed_s / cost.pages
-    start_s = max(0.0, cost.first_page_s - took_s)
+    alone_s = min(took_s, measuring.alone_s)
     return Probed(
-        cost.pages, took_s, cost.cpu_s, cost.others, site_of(settings.urls[0]), start_s, measuring.pace
+        cost.pages,
+        took_s,
+        cost.cpu_s,
+        cost.others,
+        site_of(settings.urls[0]),
+        max(0.0, cost.first_page_s - alone_s),
+        alone_s,
+        measuring.pace,
     )
 
 

@@ -161,7 +161,8 @@ class Workload:
     what a run takes beside: until its first page begins, and from the last ones. Contexts begin over `ramp_s`;
     with `first_contexts` so many of them, and more while the processor has time left (0: their number was given).
     A site is visited so often at once at first, `first_places`, where nothing is learnt of it (0: that is known),
-    and not faster than `pace` a second over all sites where these have throttled (0: they have not).
+    and not faster than `pace` a second over all sites where these have throttled (0: they have not). While few
+    contexts are at work a visit takes `alone_s` (0: `took_s`): the processor is not yet shared by all of them.
     """
 
     pages: int
@@ -180,6 +181,7 @@ class Workload:
     first_contexts: int = 0
     first_places: int = 0
     pace: float = 0.0
+    alone_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +226,7 @@ def _lasting_s(wanted: Workload, per_s: float) -> float:
     """Return how long a run takes: what it takes beside, then pages at a rate that grows to `per_s`."""
     begun = passed_s = rate = 0.0
     while passed_s < LONGEST_GROWTH_S:
-        rate = min(per_s, _at_work(wanted, passed_s + GROWTH_STEP_S / 2) / wanted.took_s)
+        rate = min(per_s, _at_work(wanted, passed_s + GROWTH_STEP_S / 2) / (wanted.alone_s or wanted.took_s))
         if rate >= per_s or begun + rate * GROWTH_STEP_S >= wanted.pages:
             break
         begun += rate * GROWTH_STEP_S

@@ -107,6 +107,11 @@ def test_a_run_lasts_longer_than_its_pages() -> None:
     assert (made.per_s, made.binding) == (4, "contexts")
 
 
+def test_few_contexts_bring_more_each_where_the_processor_is_shared() -> None:
+    """The rate of all of them is there once half of them are at work, if each is twice as fast until then."""
+    assert planned(pages=400, ramp_s=20.0, alone_s=1.0).lasts_s == pytest.approx(105, abs=1)
+
+
 def test_contexts_whose_number_is_automatic_begin_with_a_few() -> None:
     """A quarter more every two seconds, one at least: 4 are 40 after some 21 s, where the ramp is shorter."""
     made = planned(contexts=40, cores=99, pages=4000, budget_bytes=64 * 2**30, first_contexts=4, ramp_s=10.0)
