@@ -19,6 +19,7 @@ MOST_COLUMNS = 1_000
 _NAME_BYTES = 63
 """Of a column's name: PostgreSQL cuts longer ones."""
 _SHOWN_CHARS = 60
+_MOST_NUMBER = 1e308
 
 
 def items_path(path: Path) -> Path:
@@ -99,7 +100,8 @@ def _typed(name: str, value: Any, kind: ItemType) -> Any:
         return plain if isinstance(plain, str) else as_json(plain)
     if kind == "boolean" and isinstance(value, bool):
         return value
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    # A float cannot hold every integer, and an integer no infinity.
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MOST_NUMBER:
         if kind == "number":
             return float(value)
         if kind == "integer" and value == int(value) and abs(value) < 1 << 63:

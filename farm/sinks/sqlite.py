@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from farm.model.errors import OutputUnwritable, RenderError
+from farm.model.outcome import FailureKind
 from farm.model.record import COLUMNS, ITEM_KEYS, Batch
 from farm.resources.files import sync_folder
 from farm.sinks.item_values import ITEMS, check_columns, plain_value, rows_of_items
@@ -24,6 +25,8 @@ _TYPES = {"text": "TEXT", "timestamp": "TEXT", "json": "TEXT", "integer": "INTEG
 _AWAY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _Encoded = tuple[Sequence[Row], Sequence[tuple[str, int, Sequence[Mapping[str, Any]]]]]
 """The rows of pages, and the items of each page with its id and its revision."""
+_PAGE_FAULTS = {sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH}
+"""What a value causes: another page's may fit."""
 _LOW_BYTE = 0xFF
 """SQLite's error codes have the kind of error in it, and above it what exactly."""
 
@@ -90,7 +93,10 @@ class SqliteStore:
         return (rows, items), size_bytes
 
     def write(self, group: Sequence[_Encoded]) -> None:
-        """Write rows and items in one transaction. Raises `StoreAway` while the file is locked."""
+        """Write rows and items in one transaction.
+
+        Raises `StoreAway` while the file is locked, and `RenderError` where it refuses a value.
+        """
         rows = [row for rows, _ in group for row in rows]
         try:
             self._connection.execute("BEGIN IMMEDIATE")
@@ -176,8 +182,10 @@ class SqliteStore:
         except FileNotFoundError:
             return False
 
-    def _translated(self, error: sqlite3.Error) -> OutputUnwritable:
+    def _translated(self, error: sqlite3.Error) -> OutputUnwritable | RenderError:
         code = getattr(error, "sqlite_errorcode", 0) & _LOW_BYTE
+        if code in _PAGE_FAULTS:
+            return RenderError(FailureKind.CORRUPT, f"{self._path} does not take the record ({error})")
         if code in _AWAY:
             return StoreAway(f"{self._path} is locked by another program ({error})")
         if code == sqlite3.SQLITE_NOTADB:

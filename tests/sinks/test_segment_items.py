@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from farm.export.parquet_folder import ParquetFolder
+from farm.export.find import find_sources
+from farm.export.merge import Merge
 from farm.model.errors import RenderError
 from farm.model.record import ITEM_KEYS, Batch, ItemColumns, Record
 from farm.sinks import parquet
@@ -89,8 +90,11 @@ def test_items_are_rows_of_the_declared_types(tmp_path: Path) -> None:
 def test_a_page_without_items_makes_no_folder(tmp_path: Path) -> None:
     """A value of another type than its field's is its page's fault."""
     store = opened(tmp_path)
-    with pytest.raises(RenderError, match="n is declared integer, and the value is 'many'"):
-        store.encode(Batch([page(1, {"n": "many"})]))
+    for value in ("many", float("inf"), float("nan"), 1 << 70):
+        with pytest.raises(RenderError, match=f"n is declared integer, and the value is '{value}'"):
+            store.encode(Batch([page(1, {"n": value})]))
+    with pytest.raises(RenderError, match="x is declared number"):
+        store.encode(Batch([page(1, {"x": 1 << 2000})]))
     write(store, page(1), record(2))
     store.close()
     assert not (tmp_path / "sink/items").exists()
@@ -178,8 +182,11 @@ def test_export_reads_the_items_of_files_and_of_the_log(
     write(store, page(1, {"n": 1}))  # type: ignore[arg-type]
     monkeypatch.setattr(ParquetFormat, "most_rows", 9)
     write(store, page(2, {"n": 2}))  # type: ignore[arg-type]
-    found = [dict(item) for item in ParquetFolder(tmp_path / "sink").items()]
+    with Merge(find_sources([str(tmp_path / "sink")], lambda _: ()), lambda _: True) as merge:
+        found = [dict(item) for item in merge.items()]
+        records = [*merge.records()]
     assert [(item["n"], item["_page_id"]) for item in found] == [(1, record(1).id), (2, record(2).id)]
-    records = [*ParquetFolder(tmp_path / "sink").records(iter([(0, record(1).id), (1, record(2).id)]))]
-    assert [set(one) for one in records] == [set(record(1).fields)] * 2
+    assert [(one["id"], set(one)) for one in records] == [
+        (record(number).id, set(record(1).fields)) for number in (1, 2)
+    ]
     store.close()

@@ -240,6 +240,28 @@ def test_a_file_that_may_only_be_read_is_one_sentence(path: Path, store: SqliteS
     store.open()
 
 
+async def test_a_value_that_is_too_long_for_the_file_is_its_pages_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite's own limit, which may be lower than the farm's; other pages of the group are there."""
+    connect = sqlite3.connect
+
+    def limited(*arguments: Any, **named: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*arguments, **named)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 10_000)
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", limited)
+    sink = await RecordSink.open(tmp_path / "out", [parse_sink(f"sqlite:///{tmp_path}/shop.db")])
+    texts = ["x", "x" * 20_000, "y"]
+    commits = [sink.commit(Batch([record(number, text=text)])) for number, text in enumerate(texts)]
+    found = await asyncio.gather(*commits, return_exceptions=True)
+    assert [type(one) for one in found] == [type(None), RenderError, type(None)]
+    assert "does not take the record (string or blob too big)" in str(found[1])
+    await sink.close()
+    assert [row["text"] for row in rows(tmp_path / "shop.db")] == ["x", "y"]
+
+
 async def test_a_full_disk_ends_the_run_and_leaves_the_file_sound(small_disk: Path, tmp_path: Path) -> None:
     """What was confirmed is there, and the sentence names the file and the remedy."""
     path = small_disk / "shop.db"
