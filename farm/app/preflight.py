@@ -58,6 +58,7 @@ from farm.settings.origin import flags_of, holds_without_flag
 from farm.settings.stored import DECLARATION, agreed_settings
 from farm.settings.units import Memory
 from farm.sinks.address import check_sinks
+from farm.sinks.written_paths import check_paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +176,7 @@ def preflight(
         )
     secrets = credentials(settings, login)
     check_sinks(settings.sink, have_items=settings.extract is not None or handling is not None)
+    check_paths(settings.sink, output)
     _check_effect(settings, flags, follows=handling is not None)
     declaration = read_declaration(settings.extract) if settings.extract is not None else None
     _check_packages(settings)
