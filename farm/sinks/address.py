@@ -41,7 +41,7 @@ class SinkAddress:
     """One `--sink`; `str` of it shows no credentials.
 
     `path` is absolute, or None for the place in the output folder; `url` is that of a server, `remote` that of a
-    folder in an object store, without its options.
+    folder in an object store, without its options. `kind` is empty where objects of any kind are meant.
     """
 
     kind: str
@@ -59,8 +59,8 @@ class SinkAddress:
             return str(self.url)
         given = {"rotate": self.rotate, "formulas": self.formulas, **dict(self.options)}
         query = "&".join(f"{name}={value}" for name, value in given.items() if value)
-        slashes = "///" if self.kind == "sqlite" else ""
-        return f"{self.kind}:{slashes}{self.path or self.remote}{'?' if query else ''}{query}"
+        kind = "sqlite:///" if self.kind == "sqlite" else f"{self.kind}:" if self.kind else ""
+        return f"{kind}{self.path or self.remote}{'?' if query else ''}{query}"
 
     @property
     def is_secret(self) -> bool:
@@ -72,6 +72,11 @@ class SinkAddress:
         """From which size on a file is finished; 0 for never."""
         found = _SIZE.fullmatch(self.rotate)
         return int(found[1]) * _BYTES[found[2]] if found is not None else 0
+
+    @property
+    def object_name(self) -> str:
+        """What the objects of it are known by in an output folder, whatever the endpoint and the profile are."""
+        return f"{self.kind}:{self.remote}"
 
     def reveal(self) -> str:
         """Return it with its credentials; never put that into a message."""
@@ -94,11 +99,16 @@ def parse_sink(value: Any) -> SinkAddress:
     return parse(found[1], found[2] or "")
 
 
+def parse_object_store(value: str) -> SinkAddress:
+    """Return what a URL such as `s3://BUCKET/PREFIX` names, as a sink without its kind; raises ValueError."""
+    return _remote("", value.strip())
+
+
 def _remote(kind: str, rest: str) -> SinkAddress:
     url, _, query = rest.partition("?")
     protocol, _, place = url.partition("://")
     protocol = "s3" if protocol == "s3a" else protocol
-    form = f"write {kind}:s3://BUCKET/PREFIX"
+    form = f"write {kind}{':' if kind else ''}s3://BUCKET/PREFIX"
     if not place.strip("/") or _UNFIT.search(place) or (protocol == "s3" and place[0] == "/"):
         raise ValueError(form)
     if ":" in place.rpartition("@")[0]:
@@ -197,7 +207,7 @@ def check_sinks(addresses: Sequence[SinkAddress], *, have_items: bool = False) -
         places = [(one.kind, one.path, one.url, one.remote) for one in addresses[: number + 1]]
         if places[-1] in places[:-1]:
             raise UsageError(f"--sink {address} is given twice; leave one out.")
-        for module, extra in _packages(address):
+        for module, extra in packages_of(address):
             try:
                 importlib.import_module(module)
             except ImportError:
@@ -208,7 +218,7 @@ def check_sinks(addresses: Sequence[SinkAddress], *, have_items: bool = False) -
         if address.remote:
             from farm.sinks.object_store import check_protocol
 
-            check_protocol(str(address), address.remote)
+            check_protocol(f"--sink {address}", address.remote)
         if address.url is not None:
             from farm.sinks.postgres import is_address
 
@@ -220,7 +230,7 @@ def check_sinks(addresses: Sequence[SinkAddress], *, have_items: bool = False) -
                 )
 
 
-def _packages(address: SinkAddress) -> list[tuple[str, str]]:
+def packages_of(address: SinkAddress) -> list[tuple[str, str]]:
     """Return the modules that a sink needs, with the extras that bring them."""
     protocol = address.remote.partition("://")[0]
     needed = [address.kind, address.path.suffix if address.path is not None else "", protocol]
@@ -300,7 +310,7 @@ def _segment_store(
     from farm.sinks.object_store import ObjectPlace
 
     # What is left there is found again also by another endpoint or profile.
-    folder = sidecar_folder(private, f"{address.kind}:{address.remote}")
+    folder = sidecar_folder(private, address.object_name)
     place = ObjectPlace(name, address.remote, dict(address.options), folder)
     return SegmentStore(name, form, place, folder, folder, node)
 

@@ -21,7 +21,7 @@ from typing import Generic
 
 from farm.model.errors import FarmError, OutputUnwritable, RenderError
 from farm.model.record import Batch
-from farm.sinks.store import AgingStore, Encoded, Store, StoreAway
+from farm.sinks.store import FIRST_RETRY_S, LONGEST_RETRY_S, AgingStore, Encoded, Store, StoreAway
 
 log = logging.getLogger("farm.sinks")
 
@@ -31,8 +31,6 @@ MOST_ENCODING_S = 1.0
 """Bounds of a group; whichever is reached first ends it."""
 OPENING_S = 10.0
 """How long a store that is away is waited for before the first page, at most the writer's patience."""
-FIRST_RETRY_S = 0.1
-LONGEST_RETRY_S = 5.0
 GROUP_S = 10.0
 """How long the end of a run waits for a group that is being written."""
 GRACE_S = 10.0
@@ -78,9 +76,13 @@ class BatchingWriter(Generic[Encoded]):
         return self._store.name
 
     def waits(self) -> tuple[float, str]:
-        """Return for how many seconds the store has been busy with one group, and why it is away if it says so."""
+        """Return for how many seconds the store has been busy with one group, and why it is away if it says so.
+
+        The same of what it finishes beside the groups.
+        """
         since = self._busy_since
-        return (monotonic() - since if since is not None else 0.0), self._away
+        waits = (monotonic() - since if since is not None else 0.0), self._away
+        return waits if self._aging is None else max(waits, self._aging.waits())
 
     async def open(self, *, fresh: bool = False) -> None:
         """Open the store, emptied first if `fresh`. Raises what the store raises.

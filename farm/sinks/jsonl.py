@@ -43,6 +43,7 @@ class JsonlFormat:
     most_rows = 100_000
     most_bytes = 128 * 2**20
     framing: Framing = LINES
+    payloads = None
 
     @property
     def converter(self) -> "JsonlFormat":

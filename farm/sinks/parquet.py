@@ -60,6 +60,7 @@ class ParquetFormat:
     most_rows = GROUP_ROWS
     most_bytes = GROUP_BYTES
     framing: Framing = LINES
+    payloads = None
 
     def __init__(self, item_columns: ItemColumns | None = None) -> None:
         self._columns = item_columns

@@ -19,7 +19,7 @@ _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]")
 
 
 class SegmentPlace(Protocol):
-    """Where finished segments are kept. Used in the writer's thread alone."""
+    """Where finished segments are kept. Used in one thread at a time."""
 
     resumes_log: bool
     """Whether the log of a killed run is gone on with. Else it becomes a segment first: an upload of it that is
@@ -28,6 +28,8 @@ class SegmentPlace(Protocol):
     """Of a log, where its format allows more."""
     most_age_s: float
     """How old a record may be when its log becomes a segment, however small that is."""
+    is_far: bool
+    """Whether a segment takes long to get there: then the next log takes records meanwhile."""
 
     def stem(self, node: str) -> str:
         """Return how the names of a node's segments begin, `part-NODE-`. Raises OSError."""
@@ -66,6 +68,7 @@ class LocalPlace:
     resumes_log = True
     most_bytes = 1 << 62
     most_age_s = math.inf
+    is_far = False
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

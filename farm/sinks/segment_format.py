@@ -7,10 +7,11 @@ from typing import Any, BinaryIO, Protocol
 from farm.model.record import Batch
 from farm.sinks.append_log import KeyOf
 from farm.sinks.frames import Framing
+from farm.sinks.payloads import KnownPayloads
 
 
 class SegmentFormat(Protocol):
-    """How a segment is written. Used in the writer's thread alone."""
+    """How a segment is written. Used in the writer's thread, its converter in that of an upload too."""
 
     suffix: str
     """Of the segments' names, such as `.parquet`."""
@@ -19,6 +20,11 @@ class SegmentFormat(Protocol):
     """Bounds of a log; whichever is reached first makes it a segment."""
     framing: Framing
     """How the entries follow one another in the log."""
+
+    @property
+    def payloads(self) -> KnownPayloads | None:
+        """What entries refer to in place of writing it again; None where each has all that is its own."""
+        ...
 
     @property
     def converter(self) -> "LogConverter | None":

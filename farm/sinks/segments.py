@@ -1,38 +1,37 @@
 """Stores of segments: files of many records each, whole or not there at all, whose format cannot be appended to.
 
 Records go to a log first, synced like any other sink; when it has enough of them it becomes a segment: written as
-a draft, synced, put in its place, and only then is the log removed. The number of the log is that of its segment,
-so that the names alone say after a kill what was done: a log whose segment is there is left over, any other goes
-on. An id stands once in all segments of an output folder, by whatever node names: their ids are in sidecars, and
-are read back where one of the node's own is missing. The items of pages are in the log with them, and become a
-segment of the same number in the folder `items`.
+a draft, synced, put in its place, and only then is the log removed (`publication`). The number of the log is that
+of its segment, so that the names alone say after a kill what was done: a log whose segment is there is left over,
+any other goes on. Where the place is far the next log takes records meanwhile; when that one is full it waits, so
+that there are two logs at most. An id stands once in all segments of an output folder, by whatever node names:
+their ids are in sidecars, and are read back where one of the node's own is missing. The items of pages are in the
+log with them, and become a segment of the same number in the folder `items`.
 """
 
 import contextlib
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from time import monotonic
-from typing import BinaryIO
 
 from farm.model.errors import FarmError, OutputUnwritable
 from farm.model.record import Batch
-from farm.resources.files import create_anew, sync_folder
+from farm.resources.files import sync_folder
 from farm.sinks.append_log import AppendLog, Revised
 from farm.sinks.item_values import ITEMS
 from farm.sinks.log_index import AllKeys, LogIndex
-from farm.sinks.log_items import items_in
 from farm.sinks.places import DRAFT_SUFFIX, SegmentPlace
+from farm.sinks.publication import ITEMS_DRAFT, Publication, Upload
 from farm.sinks.segment_format import SegmentFormat
 from farm.sinks.store import StoreAway
 
 _PART = re.compile(r"\.?(part-[A-Za-z0-9._-]{1,200}-)([0-9]{6,18})(\.[a-z.]{1,20})")
-_ITEMS_DRAFT = f".items{DRAFT_SUFFIX}"
 _NO_END = 1 << 62
+_LOOK_S = 1.0
+"""How often a log that is old enough is tried again, while the one before it is on its way."""
 
 
 class SegmentStore:
@@ -56,8 +55,8 @@ class SegmentStore:
         self._log_suffix = f"{form.suffix}{DRAFT_SUFFIX}" if form.converter is None else ".log"
         self._keys = AllKeys()
         self._log: AppendLog | None = None
-        self._made: Path | None = None
-        self._is_sealed = False
+        self._sealed: list[Publication] = []
+        self._upload: Upload | None = None
         self._since = math.inf
         self._number = 0
         self._before = 0
@@ -85,29 +84,32 @@ class SegmentStore:
                 for folder, suffix in ((self._logs, self._log_suffix), (self._sidecars, ".index")):
                     for path in self._numbered(folder, suffix).values():
                         path.unlink(missing_ok=True)
+            if self._form.payloads is not None:
+                self._form.payloads.clear(self._sidecars)
 
     def open(self) -> None:
-        """Take up the log that a killed run has left, and learn which ids there are.
+        """Take up the logs that a killed run has left, and learn which ids there are.
 
-        A log that a run by another node name has left in this output folder becomes a segment: nobody else
-        writes to it, since one run at a time has the folder.
+        Those that a run by another node name has left in this output folder become segments: nobody else
+        writes to them, since one run at a time has the folder.
 
         Raises `OutputUnwritable` and its `StoreAway`, and UsageError if the place refuses for good.
         """
         self._keys = AllKeys()
+        self._sealed, self._upload = [], None
         with self._prepared() as own:
             for stem in self._former_stems(own):
                 self._stem = stem
-                logs, _ = self._take_up()
-                if logs:
-                    self._begin(max(logs))
-                    self._finish()
+                self._finish(self._take_up()[0])
             self._stem = own
             logs, last = self._take_up()
-            # There is one log at most: the next one is begun when the segment of this one is there.
+            if not self._place.resumes_log:
+                self._finish(logs)
+                logs = set()
+            # In a folder there is one log at most: the next one is begun when the segment of this one is there.
             self._begin(max(logs, default=last + 1))
-            if logs and not self._place.resumes_log:
-                self._roll()
+            if self._form.payloads is not None:
+                self._form.payloads.open(self._sidecars)
         self._before = len(self._keys)
 
     def encode(self, batch: Batch) -> tuple[Sequence[tuple[bytes, bytes]], int]:
@@ -116,11 +118,24 @@ class SegmentStore:
         return entries, sum(len(line) for _, line in entries)
 
     def write(self, group: Sequence[Sequence[tuple[bytes, bytes]]]) -> None:
-        """Write the lines with new ids durably, and make a segment of the log when it has enough."""
+        """Write the lines with new ids durably, and make a segment of the log when it has enough.
+
+        Raises `OutputUnwritable`, and `StoreAway` where it is full and the one before cannot be put in its place.
+        """
+        if self._upload is not None:
+            with self._translated():
+                self._upload.check()
         if self._log is None:
             raise AssertionError("the store is not open")
-        if self._is_sealed:
+        if self._is_full(self._log):
+            # The last attempt has left it.
             self._roll()
+        with self._translated():
+            self._append(self._log, group)
+        if self._is_full(self._log) or self.due_s() <= 0:
+            self._roll()
+
+    def _append(self, log: AppendLog, group: Sequence[Sequence[tuple[bytes, bytes]]]) -> None:
         entries = list(
             {
                 entry[0]: entry
@@ -129,32 +144,48 @@ class SegmentStore:
                 if entry[0] not in self._keys or isinstance(entry, Revised)
             }.values()
         )
-        if entries and not self._log.lines and (preamble := self._form.preamble(self._segment(self._number))):
+        written = [line for _, line in entries]
+        if entries and not log.lines and (preamble := self._form.preamble(self._segment(self._number))):
             first = entries[0][0], preamble + entries[0][1]
             entries[0] = Revised(first) if isinstance(entries[0], Revised) else first
-        self._log.append(entries)
-        if self._log.lines:
+        log.append(entries)
+        if self._form.payloads is not None:
+            self._form.payloads.confirm(written)
+        if log.lines:
             self._since = min(self._since, monotonic())
+
+    def _is_full(self, log: AppendLog) -> bool:
         most_bytes = min(self._form.most_bytes, self._place.most_bytes)
-        is_full = self._log.lines >= self._form.most_rows or self._log.size_bytes >= most_bytes
-        if is_full or self.due_s() <= 0:
-            self._roll()
+        return log.lines >= self._form.most_rows or log.size_bytes >= most_bytes
 
     def due_s(self) -> float:
-        """Return in how many seconds `flush` is to be called: when the oldest record of the log is too old."""
-        return self._since + self._place.most_age_s - monotonic()
+        """Return in how many seconds `flush` is to be called: when the oldest record of the log is too old.
+
+        Later where the log before it is still on its way.
+        """
+        left_s = self._since + self._place.most_age_s - monotonic()
+        return max(left_s, _LOOK_S) if self._is_uploading else left_s
 
     def flush(self) -> None:
-        """Make a segment of the log. Raises `OutputUnwritable` and its `StoreAway`; no record is lost then."""
-        self._roll()
+        """Make a segment of the log, once the one before is there. Raises `OutputUnwritable`; nothing is lost."""
+        if not self._is_uploading:
+            self._roll()
+
+    def waits(self) -> tuple[float, str]:
+        """Return for how many seconds a segment has been waiting for its place, and why; zero where none does."""
+        upload = self._upload
+        return upload.waits() if upload is not None else (0.0, "")
 
     def close(self) -> None:
         """Make a segment of the rest. Raises `OutputUnwritable`; the records are in the log then."""
         try:
-            if self._log is None and self._is_sealed:
-                # The last attempt has left it.
-                self._begin(self._number, self._made)
-            self._finish()
+            with self._translated():
+                if self._upload is not None:
+                    self._upload.stop()
+                    self._upload = None
+                if self._log is not None:
+                    self._seal(self._log)
+                self._publish()
         except OutputUnwritable as error:
             kind = StoreAway if isinstance(error, StoreAway) else OutputUnwritable
             where = self._release()
@@ -162,15 +193,16 @@ class SegmentStore:
                 f"{error}; the last records are in {where}, and the next run puts them there"
             ) from error
         finally:
+            if self._form.payloads is not None:
+                self._form.payloads.close()
             self._place.close()
 
     def _release(self) -> Path:
-        """Let go of the log, for another run in this process, and return its path."""
-        log, self._log = self._log, None
-        if log is None:
-            return self._logs
-        log.close()
-        return log.path
+        """Let go of the logs, for another run in this process, and return where they are."""
+        logs = [sealed.log for sealed in self._sealed] + ([self._log] if self._log is not None else [])
+        for log in logs:
+            log.close()
+        return logs[0].path if len(logs) == 1 else self._logs
 
     @contextlib.contextmanager
     def _prepared(self) -> Iterator[str]:
@@ -184,6 +216,7 @@ class SegmentStore:
                 yield self._stem
         except FarmError:
             self._release()
+            self._log, self._sealed = None, []
             self._place.close()
             raise
 
@@ -191,7 +224,7 @@ class SegmentStore:
         """Learn the ids in the segments of the stem; return the numbers of its logs, and the last of all."""
         finished = self._segments()
         logs = self._numbered(self._logs, self._log_suffix)
-        for suffix in (DRAFT_SUFFIX, _ITEMS_DRAFT):
+        for suffix in (DRAFT_SUFFIX, ITEMS_DRAFT):
             for path in self._numbered(self._logs, suffix).values():
                 path.unlink(missing_ok=True)
         for number in finished & logs.keys():
@@ -206,15 +239,31 @@ class SegmentStore:
         found = map(_PART.fullmatch, os.listdir(self._sidecars))  # noqa: PTH208 - names, not paths
         return sorted({one[1] for one in found if one and one[3] == ".index" and one[1] != own})
 
+    def _finish(self, numbers: Iterable[int]) -> None:
+        """Make segments of the logs with these numbers."""
+        for number in sorted(numbers):
+            self._begin(number)
+            if self._log is not None:
+                self._seal(self._log)
+                self._publish()
+
     def _roll(self) -> None:
-        self._finish()
+        """Make a segment of the log, in a thread of its own where that takes long, and begin the next log."""
         with self._translated():
+            if self._upload is not None:
+                self._upload.wait()
+                self._upload, self._sealed = None, []
+            if self._log is None:
+                return
+            sealed = self._seal(self._log)
+            if self._place.is_far:
+                self._upload = Upload(sealed)
+            else:
+                self._publish()
             self._begin(self._number + 1)
 
-    def _begin(self, number: int, made: Path | None = None) -> None:
+    def _begin(self, number: int) -> None:
         self._number = number
-        self._made = made
-        self._is_sealed = False
         self._since = math.inf
         sidecar = self._sidecars / f"{self._stem}{number:06}.index"
         # First, since it says whose the log is.
@@ -228,55 +277,24 @@ class SegmentStore:
             framing=self._form.framing,
         )
 
-    def _finish(self) -> None:
-        """Make a segment of the log, and remove the log; each step may be the last, and be repeated."""
-        log = self._log
-        if log is None:
-            return
-        # Nothing is added to what may be on its way already.
-        self._is_sealed = True
-        with self._translated():
-            if log.lines:
-                log.sync_index()
-                # Before the pages: when their segment is there the log is left over, with all that is in it.
-                self._publish_items(log)
-                self._place.publish(self._draft(log), self._segment(self._number))
-            else:
-                log.index_path.unlink(missing_ok=True)
-            log.path.unlink(missing_ok=True)
-            self._log, self._is_sealed = None, False
-            log.close()
+    def _seal(self, log: AppendLog) -> Publication:
+        """Take no more lines into the log: nothing is added to what may be on its way already."""
+        segment, items_segment = self._segment(self._number), self._items_segment(self._number)
+        draft_stem = f"{self._stem}{self._number:06}"
+        sealed = Publication(log, self._form, self._place, draft_stem, segment, items_segment)
+        self._sealed.append(sealed)
+        self._log = None
+        return sealed
 
-    def _draft(self, log: AppendLog) -> Path:
-        """Return the segment of the log as a synced file."""
-        converter = self._form.converter
-        if converter is None:
-            return log.path
-        if self._made is not None:
-            # A repetition after the place was away.
-            return self._made
-        self._made = self._written(DRAFT_SUFFIX, partial(converter.convert, log.path))
-        return self._made
+    def _publish(self) -> None:
+        """Put in its place what is sealed, the oldest first."""
+        while self._sealed:
+            self._sealed[0].run()
+            del self._sealed[0]
 
-    def _publish_items(self, log: AppendLog) -> None:
-        """Put the items of the log's pages there, if there are any; a repetition replaces them."""
-        converter = self._form.converter
-        if converter is None or self._made is not None:
-            return
-        items = items_in(log.path)
-        first = next(items, None)
-        if first is not None:
-            draft = self._written(_ITEMS_DRAFT, partial(converter.convert_items, chain([first], items)))
-            self._place.publish(draft, self._items_segment(self._number))
-
-    def _written(self, suffix: str, write: Callable[[BinaryIO], None]) -> Path:
-        """Return a draft that is written and synced."""
-        draft = self._logs / f".{self._stem}{self._number:06}{suffix}"
-        with os.fdopen(create_anew(draft), "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        return draft
+    @property
+    def _is_uploading(self) -> bool:
+        return self._upload is not None and self._upload.is_under_way
 
     def _learn(self, number: int, *, is_there: bool) -> None:
         """Read the ids of a finished segment from its sidecar, or from the segment itself."""

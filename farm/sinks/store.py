@@ -7,6 +7,9 @@ from farm.model.errors import OutputUnwritable
 from farm.model.record import Batch
 
 Encoded = TypeVar("Encoded")
+FIRST_RETRY_S = 0.1
+LONGEST_RETRY_S = 5.0
+"""Pauses before a store that is away is tried again: each is twice as long as the one before."""
 
 
 class StoreAway(OutputUnwritable):
@@ -71,4 +74,8 @@ class AgingStore(Protocol):
 
     def flush(self) -> None:
         """Finish what is too old. Raises `OutputUnwritable` and its `StoreAway`; no record is lost by either."""
+        ...
+
+    def waits(self) -> tuple[float, str]:
+        """Return for how many seconds what it finishes beside the writer has not got on, and why."""
         ...

@@ -2,6 +2,8 @@
 
 An entry is all WARC records of one page, each a gzip member: a `response` and a `request` for every document on
 the way. `WARC-Crawl-Record-ID` says whose it is and which one of how many, so that a torn entry is recognised.
+Where an earlier record has the same payload, a `revisit` stands for the `response`: its head, and where the
+payload is.
 """
 
 import re
@@ -21,11 +23,13 @@ from farm.model.record import Batch, Record
 from farm.model.secret import MASK, is_secret_header, without_credentials
 from farm.sinks.append_log import KeyOf
 from farm.sinks.frames import Framing, GzipFraming
+from farm.sinks.payloads import LEAST_BYTES, KnownPayloads, Payload, WarcEntry
 
 _MEMBERS = GzipFraming()
 _ID = re.compile(rb"\r\nWARC-Crawl-Record-ID: ([0-9a-f]{32}) ([0-9]{1,4})/([0-9]{1,4})\r\n")
 _HEAD_BYTES = 16_384
 _URL_CHARS = 8_000
+_PROFILE = "http://netpreserve.org/warc/1.1/revisit/identical-payload-digest"
 _CONTROLS = re.compile(r"[\x00-\x20\x7f]")
 _LINE_ENDS = re.compile(r"[\r\n\0]+")
 _SHOWN = frozenset({"accept", "accept-language", "referer", "upgrade-insecure-requests", "user-agent"})
@@ -74,6 +78,9 @@ class WarcFormat:
     framing: Framing = WarcFraming()
     converter = None
 
+    def __init__(self) -> None:
+        self.payloads: KnownPayloads | None = KnownPayloads()
+
     @property
     def key_of(self) -> KeyOf:
         """What returns an entry's id as bytes."""
@@ -81,7 +88,7 @@ class WarcFormat:
 
     def encode(self, batch: Batch) -> Sequence[tuple[bytes, bytes]]:
         """Return the WARC records of each page."""
-        return [(bytes.fromhex(record.id), _entry(record)) for record in batch.records]
+        return [(bytes.fromhex(record.id), _entry(record, self.payloads)) for record in batch.records]
 
     def preamble(self, segment: str) -> bytes:
         """Return the `warcinfo` record of a file."""
@@ -104,41 +111,59 @@ class WarcFormat:
             raise ValueError(f"from byte {size} on")
 
 
-def _entry(record: Record) -> bytes:
+def _entry(record: Record, known: KnownPayloads | None) -> WarcEntry:
     exchanges = record.exchanges or [_without_body(record)]
+    date = str(record.fields["fetched_at"])
+    fresh: dict[str, Payload] = {}
     members: list[bytes] = []
-    for exchange in exchanges:
-        url = _url(exchange.url)
-        response_id = str(uuid4())
-        for kind, own_id, start, headers, body in (
-            (
-                "response",
-                response_id,
-                f"HTTP/1.1 {_status(exchange.status)}",
-                _response_headers(exchange),
-                exchange.body,
-            ),
-            (
-                "request",
-                str(uuid4()),
-                f"{exchange.method} {_target(url)} HTTP/1.1",
-                _request_headers(exchange, url),
-                b"",
-            ),
-        ):
+    for number, exchange in enumerate(exchanges):
+        url, response_id, digest = _url(exchange.url), str(uuid4()), _digest(exchange.body)
+        same = None
+        if len(exchange.body) >= LEAST_BYTES and not exchange.truncated:
+            same = fresh.get(digest) or (known.find(digest) if known is not None else None)
+            if same is None:
+                fresh[digest] = Payload(digest, date, response_id, url)
+            elif (same.uri, same.date) == (url, date):
+                # By address and date it could be taken for the one that it refers to.
+                same = None
+        kinds = (("revisit" if same else "response", response_id), ("request", str(uuid4())))
+        for place, (kind, own_id) in enumerate(kinds, 2 * number + 1):
+            is_request = kind == "request"
             head = [
+                # Before what may be long: it is looked for at the beginning.
+                ("WARC-Crawl-Record-ID", f"{record.id} {place}/{2 * len(exchanges)}"),
                 ("WARC-Target-URI", url),
-                ("WARC-Date", str(record.fields["fetched_at"])),
-                ("WARC-Crawl-Record-ID", f"{record.id} {len(members) + 1}/{2 * len(exchanges)}"),
-                ("Content-Type", f"application/http;msgtype={kind}"),
-                ("WARC-Payload-Digest", _digest(body)),
+                ("WARC-Date", date),
+                ("Content-Type", f"application/http;msgtype={'request' if is_request else 'response'}"),
+                ("WARC-Payload-Digest", _digest(b"") if is_request else digest),
             ]
-            if kind == "request":
+            if is_request:
                 head.append(("WARC-Concurrent-To", f"<urn:uuid:{response_id}>"))
-            elif exchange.truncated:
-                head.append(("WARC-Truncated", exchange.truncated))
-            members.append(_member(kind, own_id, head, _head(start, headers) + body))
-    return b"".join(members)
+                start = f"{exchange.method} {_target(url)} HTTP/1.1"
+                block = _head(start, _request_headers(exchange, url))
+            else:
+                head += _referred(same) if same is not None else _cut(exchange)
+                block = _head(f"HTTP/1.1 {_status(exchange.status)}", _response_headers(exchange))
+                block += b"" if same is not None else exchange.body
+            members.append(_member(kind, own_id, head, block))
+    entry = WarcEntry(b"".join(members))
+    entry.payloads = [*fresh.values()]
+    return entry
+
+
+def _referred(payload: Payload) -> list[tuple[str, str]]:
+    """Return the fields that say which record has the payload of a `revisit`."""
+    return [
+        ("WARC-Profile", _PROFILE),
+        ("WARC-Refers-To", f"<urn:uuid:{payload.record_id}>"),
+        ("WARC-Refers-To-Date", payload.date),
+        ("WARC-Truncated", "length"),
+        ("WARC-Refers-To-Target-URI", payload.uri),
+    ]
+
+
+def _cut(exchange: PageExchange) -> list[tuple[str, str]]:
+    return [("WARC-Truncated", exchange.truncated)] if exchange.truncated else []
 
 
 def _member(kind: str, own_id: str, head: Sequence[tuple[str, str]], block: bytes) -> bytes:
@@ -186,7 +211,8 @@ def _response_headers(exchange: PageExchange) -> list[tuple[str, str]]:
     kept = []
     for name, value in exchange.headers:
         shown = MASK if is_secret_header(name) else without_credentials(_LINE_ENDS.sub(" ", value))
-        kept.append((f"X-Archive-Orig-{name}" if name.lower() in _OF_TRANSFER else name, shown))
+        plain = _LINE_ENDS.sub(" ", name)
+        kept.append((f"X-Archive-Orig-{plain}" if plain.lower() in _OF_TRANSFER else plain, shown))
     return [*kept, ("Content-Length", str(len(exchange.body)))]
 
 

@@ -71,13 +71,18 @@ def test_a_crawl_that_is_killed_twice_has_every_page_once_in_each_sink(shop: Sho
     assert f"using options of earlier runs: --sink sqlite:///{database}" in finished.output
     assert f"of this run in sqlite:///{database}" in finished.output
     archives = list((out.parent / "warcs").iterdir())
+    answered = WarcRecordType.response | WarcRecordType.revisit
     assert Counter(key.hex() for path in archives for key in WarcFormat().ids(path)) == Counter(
         record["id"] for record in finished.records
     )
     answers = {
-        (one.headers["WARC-Target-URI"], one.http_headers.status_code, len(one.reader.read()) > 0)
+        (
+            one.headers["WARC-Target-URI"],
+            one.http_headers.status_code,
+            len(one.reader.read()) > 0 or one.record_type == WarcRecordType.revisit,
+        )
         for path in archives
-        for one in ArchiveIterator(BytesIO(path.read_bytes()), record_types=WarcRecordType.response)
+        for one in ArchiveIterator(BytesIO(path.read_bytes()), record_types=answered)
     }
     shown = [record for record in finished.records if record["html"]]
     assert answers >= {(record["final_url"], record["status"], True) for record in shown}
@@ -212,7 +217,10 @@ def test_records_can_be_read_from_standard_output(shop: Shop, out: Path) -> None
 
 
 def test_all_that_pages_load_is_in_the_archive(shop: Shop, out: Path) -> None:
-    """Scripts, styles and images of every page beside its document; two readers take the digests for right."""
+    """Scripts, styles and images of every page beside its document; two readers take the digests for right.
+
+    What several pages load is there once, and found by every other page's record.
+    """
     refused = crawl(out, shop.url, "--warc-all").finish()
     assert (refused.code, "--warc-all has no effect without --sink warc:DIR" in refused.output) == (2, True)
     sinks = ("--sink", "warc:warcs", "--sink", "jsonl", "--warc-all", "--block", "none")
@@ -220,11 +228,19 @@ def test_all_that_pages_load_is_in_the_archive(shop: Shop, out: Path) -> None:
     assert finished.code == 0, finished.output
     (path,) = (out.parent / "warcs").iterdir()
     kinds: dict[str, Counter[str]] = {}
+    payloads: dict[tuple[str, str], str] = {}
+    referred = set()
     with path.open("rb") as file:
         for one in WarcioIterator(file, check_digests="raise"):
-            length = len(one.content_stream().read())
+            length, head = len(one.content_stream().read()), one.rec_headers
             if one.rec_type == "response" and length:
-                id_ = one.rec_headers.get_header("WARC-Crawl-Record-ID").partition(" ")[0]
+                payloads[head["WARC-Target-URI"], head["WARC-Date"]] = head["WARC-Payload-Digest"]
+            if one.rec_type == "revisit":
+                refers_to = head["WARC-Refers-To-Target-URI"], head["WARC-Refers-To-Date"]
+                assert payloads[refers_to] == head["WARC-Payload-Digest"]
+                referred.add(refers_to[0])
+            if one.rec_type == "revisit" or (one.rec_type == "response" and length):
+                id_ = head["WARC-Crawl-Record-ID"].partition(" ")[0]
                 mime = one.http_headers.get_header("Content-Type").partition(";")[0]
                 kinds.setdefault(id_, Counter())[mime] += 1
     pages = {record["id"]: record for record in finished.records if record["html"]}
@@ -233,6 +249,7 @@ def test_all_that_pages_load_is_in_the_archive(shop: Shop, out: Path) -> None:
         assert {"text/html", "text/css", "text/javascript"} <= kinds[id_].keys(), record["url"]
         assert "warc" not in record["truncated"]
     assert any("image/svg+xml" in found for found in kinds.values())
+    assert any(url.partition("?")[0].endswith((".css", ".js")) for url in referred)
     fast = list(ArchiveIterator(BytesIO(path.read_bytes()), verify_digests=True))
     assert len(fast) > 2 * sum(map(Counter.total, kinds.values()))
 

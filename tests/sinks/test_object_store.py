@@ -17,6 +17,7 @@ from farm.sinks.address import check_sinks, parse_sink
 from farm.sinks.batch import BatchingWriter
 from farm.sinks.output import RecordSink
 from farm.sinks.store import StoreAway
+from tests.e2e.farm_process import until
 from tests.sinks.killed import record
 from tests.sinks.object_records import KINDS, ids, made, named, wanted, write
 from tests.sinks.object_server import BUCKET, KEY, SECRET, Front, ObjectServer
@@ -58,19 +59,24 @@ def test_an_object_is_finished_by_rows_bytes_or_age(
     monkeypatch.setattr(parquet.ParquetFormat, "most_rows", 3)
     monkeypatch.setattr(object_store.ObjectPlace, "most_bytes", 200_000)
     store = made(tmp_path, named("parquet", object_server.endpoint, "bounds"))
+
+    def become(number: int) -> None:
+        until(lambda: len(object_server.objects("bounds/")) == number, f"{number} objects")
+
     store.open()
     write(store, 1, 2)
     assert len(object_server.objects("bounds/")) == 0
     write(store, 3)
-    assert len(object_server.objects("bounds/")) == 1
+    become(1)
     write(store, 4, text="x" * 200_000)
-    assert len(object_server.objects("bounds/")) == 2
+    become(2)
     assert store.due_s() == float("inf")
     write(store, 5)
     assert 0 < store.due_s() <= object_store.MOST_AGE_S
+    until(lambda: not store._is_uploading, "the end of the upload")
     monkeypatch.setattr(object_store.ObjectPlace, "most_age_s", 0.0)
     write(store, 6)
-    assert len(object_server.objects("bounds/")) == 3
+    become(3)
     store.close()
     assert Counter(ids(object_server.objects("bounds/"), tmp_path)) == wanted(*range(1, 7))
 
@@ -137,10 +143,12 @@ async def test_keys_that_are_refused_later_end_the_run(
         writer = BatchingWriter(made(tmp_path, named("jsonl", front.endpoint, "revoked")))
         await writer.open()
         front.behind = server.port
+        # The first record is in the log, and becomes an object beside the second one.
+        await writer.commit(Batch([record(1)]))
         with pytest.raises(
             OutputUnwritable, match=r"cannot be written to \(.*; check the address, credentials"
         ):
-            await writer.commit(Batch([record(1)]))
+            await writer.commit(Batch([record(2)]))
         await writer.close()
     finally:
         server.remove()
@@ -232,7 +240,7 @@ def test_where_a_file_is_there_before_it_is_whole_it_gets_its_name_last(
 async def test_nothing_of_the_store_runs_in_the_main_thread(
     object_server: ObjectServer, keys: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From the first call to the last; the event loop is there."""
+    """From the first call to the last, uploads beside commits included; the event loop is there."""
     threads: set[str] = set()
     call = object_store.ObjectPlace._call
 
@@ -244,6 +252,8 @@ async def test_nothing_of_the_store_runs_in_the_main_thread(
     name = named("jsonl", object_server.endpoint, "threads")
     sink = await RecordSink.open(tmp_path, [parse_sink("jsonl"), parse_sink(name)])
     await sink.commit(Batch([record(1)]))
+    monkeypatch.setattr(object_store.ObjectPlace, "most_bytes", 1)
+    await sink.commit(Batch([record(2)]))
     await sink.close()
-    assert threads == {"sink-writer"}
-    assert Counter(ids(object_server.objects("threads/"), tmp_path)) == wanted(1)
+    assert threads == {"sink-writer", "sink-upload"}
+    assert Counter(ids(object_server.objects("threads/"), tmp_path)) == wanted(1, 2)
