@@ -134,4 +134,5 @@ def _write(
 
 
 def _named(sources: Sequence[Source]) -> str:
-    return sources[0].name if len(sources) == 1 else f"{len(sources):,} sources"
+    names = list(dict.fromkeys(source.name for source in sources))
+    return names[0] if len(names) == 1 else f"{len(names):,} sources"

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,7 +20,7 @@ from farm.cli.streams import print_lines, tell
 from farm.export.destination import Destination, written
 from farm.export.filters import RecordFilter
 from farm.export.merge import Merge
-from farm.export.source import StoredRecord
+from farm.export.source import Source, StoredRecord
 from farm.extract.declaration import Declaration, read_declaration
 from farm.extract.engine import Extraction, Extractor, PageContent
 from farm.extract.parser_pool import MOST, ItemReader, ParserParams, ParserPool
@@ -118,21 +119,19 @@ async def _over_stored(
     told_of = _ItemsRead()
     waiting: deque[tuple[StoredRecord, asyncio.Task[Extraction]]] = deque()
     async with _reading(declaration, memory_bytes) as reader:
-        with (
-            progress() as told,
-            Merge(sources_of(sources), RecordFilter(), told) as merge,
-            written(destination) as out,
-        ):
+        with progress() as told, written(destination) as out:
+            merge = Merge(sources_of(sources), RecordFilter(), told)
             try:
-                for source, record in merge.stored():
-                    told_of.pages += 1
-                    page = _page_of(extractor, record, source.folder)
-                    if page is None:
-                        continue
-                    about = {name: record[name] for name in record.keys() - _LARGE}
-                    waiting.append((about, asyncio.create_task(reader.of(page))))
-                    if len(waiting) == AHEAD:
-                        told_of.write(out, *await _next(waiting))
+                async with aclosing(_stored(merge)) as stored:
+                    async for source, record in stored:
+                        told_of.pages += 1
+                        page = _page_of(extractor, record, source.folder)
+                        if page is None:
+                            continue
+                        about = {name: record[name] for name in record.keys() - _LARGE}
+                        waiting.append((about, asyncio.create_task(reader.of(page))))
+                        if len(waiting) == AHEAD:
+                            told_of.write(out, *await _next(waiting))
                 while waiting:
                     told_of.write(out, *await _next(waiting))
             finally:
@@ -141,6 +140,21 @@ async def _over_stored(
                 await asyncio.gather(*(reading for _, reading in waiting), return_exceptions=True)
     tell(told_of.sentence())
     return 0
+
+
+async def _stored(merge: Merge) -> AsyncGenerator[tuple[Source, StoredRecord], None]:
+    """Yield the records, read in a thread of their own: a slow store is not to use up the time that pages have."""
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(1, "stored-pages") as thread:
+        records = merge.stored()
+        try:
+            await loop.run_in_executor(thread, merge.__enter__)
+            while (found := await loop.run_in_executor(thread, lambda: next(records, None))) is not None:
+                yield found
+        finally:
+            # There too: what SQLite has opened it closes in no other thread.
+            thread.submit(records.close).result()
+            thread.submit(merge.__exit__).result()
 
 
 async def _next(

@@ -3,17 +3,18 @@
 The key by which replay tools find an address (SURT): host reversed, all in lower case, parameters sorted.
 """
 
+import os
 import re
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 from urllib.parse import quote, unquote_to_bytes
 
 import orjson
 
 from farm.export.merge import no_room
+from farm.export.stored_file import StoredFile
 from farm.model.url import host_of
 from farm.sinks.frames import GzipFraming
 
@@ -30,8 +31,12 @@ _KEPT = "!\"$&'()*+,-./:;<=>@[\\]^_`{|}~"
 
 @dataclass(frozen=True, slots=True)
 class ArchivedAnswer:
-    """A WARC record with something to replay: where it is in its file, and what its heads say."""
+    """A WARC record with something to replay: where it is in its file, and what its heads say.
 
+    Where it is a `revisit` another record has its payload, which readers find by what its own head says.
+    """
+
+    kind: str
     page_id: str
     url: str
     date: str
@@ -55,7 +60,7 @@ class ArchivedAnswer:
         """Return the line of the index, without its end."""
         said = {
             "url": self.url,
-            "mime": self.mime,
+            "mime": "warc/revisit" if self.kind == "revisit" else self.mime,
             "status": self.status,
             "digest": self.digest,
             "length": str(self.length),
@@ -66,10 +71,15 @@ class ArchivedAnswer:
         return f"{self.key} {orjson.dumps(known).decode()}"
 
 
-def captures(path: Path) -> Iterator[ArchivedAnswer]:
-    """Yield what of a packed WARC file can be replayed. Raises OSError, and ValueError where it is none."""
+def captures(stored: StoredFile) -> Iterator[ArchivedAnswer]:
+    """Yield what of a packed WARC file can be replayed.
+
+    Raises OSError, UsageError, and ValueError where it is none.
+    """
     offset = 0
-    with path.open("rb") as file:
+    with stored.open() as file:
+        size_bytes = file.seek(0, os.SEEK_END)
+        file.seek(0)
         for member, length in _MEMBERS.whole(file):
             head, found, block = member[:_HEAD_BYTES].partition(b"\r\n\r\n")
             if not head.startswith(b"WARC/") or not found:
@@ -78,7 +88,7 @@ def captures(path: Path) -> Iterator[ArchivedAnswer]:
             if about.get("warc-type") in _INDEXED and about.get("warc-target-uri"):
                 yield _capture(about, block, offset, length)
             offset += length
-        if offset != path.stat().st_size:
+        if offset != size_bytes:
             raise ValueError(f"it cannot be unpacked from byte {offset} on")
 
 
@@ -88,9 +98,8 @@ def _capture(about: dict[str, str], block: bytes, offset: int, length: int) -> A
         head = block.partition(b"\r\n\r\n")[0]
         status = head.split(b"\r\n", 1)[0].decode("latin-1").partition(" ")[2].partition(" ")[0]
         mime = _fields(head).get("content-type", "").partition(";")[0].strip().lower()
-    if about["warc-type"] == "revisit":
-        mime = "warc/revisit"
     return ArchivedAnswer(
+        about["warc-type"],
         about.get("warc-crawl-record-id", "").partition(" ")[0],
         about["warc-target-uri"].strip("<>"),
         about.get("warc-date", ""),

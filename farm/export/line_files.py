@@ -5,7 +5,6 @@ What a killed run has torn at the end of a file, or a run under way has not ende
 
 import gzip
 import os
-import stat
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,8 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from farm.export.source import NEEDED, Head, StoredRecord, Wanted, from_row, item_of, unreadable
+from farm.export.source import NEEDED, Head, StoredRecord, Wanted, from_row, item_of, rows_at, unreadable
+from farm.export.stored_file import StoredFile
 from farm.model.errors import UsageError
 from farm.model.record import COLUMNS
 
@@ -34,95 +34,93 @@ class LineFiles:
     If the only file has items, its pages are those that the items name.
     """
 
-    def __init__(self, name: str, files: Sequence[Path], items: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, name: str, folder: Path, files: Sequence[StoredFile], items: Sequence[StoredFile] = ()
+    ) -> None:
         self.name = name
-        self.folder = files[0].parent
+        self.folder = folder
         self._files = files
         self._items = items
-        self._reading: tuple[int, BinaryIO | None] = (0, None)
+        self._counts: list[int] = []
+        self._reading: tuple[int, int, BinaryIO | None] = (0, 0, None)
         if not items and len(files) == 1 and is_of_items(files[0]):
             self._items = files
 
     @property
     def share(self) -> float:
         """How much of its files was read."""
-        number, raw = self._reading
+        number, size_bytes, raw = self._reading
         if raw is None or raw.closed:
             return 0.0
-        within = raw.tell() / max(1, os.fstat(raw.fileno()).st_size)
+        within = raw.tell() / max(1, size_bytes)
         return min(1.0, (number + within) / max(1, len(self._files)))
 
     def heads(self) -> Iterator[Head]:
         """Yield the head of every record."""
-        for path in self._files:
+        self._counts = []
+        for file in self._files:
             if self._items == self._files:
-                yield from self._heads_of_items(path)
+                yield from self._heads_of_items(file)
                 continue
-            for number, record in self._entries(path):
+            number = 0
+            for number, record in self._entries(file):
                 head = Head.of(record)
                 if head is None:
-                    raise UsageError(f"{path}: line {number} is not a record of a page.")
+                    raise UsageError(f"{file}: line {number} is not a record of a page.")
                 yield head
+            self._counts.append(number)
 
     def records(self, wanted: Wanted) -> Iterator[StoredRecord]:
         """Yield the records at these places. Raises UsageError where a file has changed since."""
-        place = -1
-        following = next(wanted, None)
-        for path in self._files:
-            for _, record in self._entries(path):
-                if following is None:
-                    return
-                place += 1
-                if place == following[0]:
-                    if record.get("id") != following[1]:
-                        break
-                    yield record
-                    following = next(wanted, None)
-        if following is not None:
-            raise UsageError(f"{self.name} was changed while it was read; do it again when that is over.")
+        return rows_at(self._files, self._counts, wanted, self._objects, self.name)
 
     def items(self) -> Iterator[StoredRecord]:
         """Yield the items."""
-        for path in self._items:
-            for number, item in self._entries(path):
+        for file in self._items:
+            for number, item in self._entries(file):
                 if not isinstance(item.get("_page_id"), str) or not isinstance(item.get("_id"), str):
-                    raise UsageError(f"{path}: line {number} is not an item.")
+                    raise UsageError(f"{file}: line {number} is not an item.")
                 yield item
 
-    def _heads_of_items(self, path: Path) -> Iterator[Head]:
-        for number, item in self._entries(path):
+    def _heads_of_items(self, file: StoredFile) -> Iterator[Head]:
+        for number, item in self._entries(file):
             of_page = {"id": "_page_id", "url": "_url", "fetched_at": "_fetched_at"}
             head = Head.of({name: item.get(key) for name, key in of_page.items()})
             if head is None:
-                raise UsageError(f"{path}: line {number} is not an item.")
+                raise UsageError(f"{file}: line {number} is not an item.")
             yield head
 
-    def _entries(self, path: Path) -> Iterator[tuple[int, StoredRecord]]:
-        with _unpacked(path) as (raw, file):
-            self._reading = (self._files.index(path) if path in self._files else 0, raw)
-            yield from _decoded(path, file)
+    def _objects(self, file: StoredFile) -> Iterator[StoredRecord]:
+        return (record for _, record in self._entries(file))
+
+    def _entries(self, file: StoredFile) -> Iterator[tuple[int, StoredRecord]]:
+        with _unpacked(file) as (raw, unpacked):
+            size_bytes = raw.seek(0, os.SEEK_END)
+            raw.seek(0)
+            self._reading = (self._files.index(file) if file in self._files else 0, size_bytes, raw)
+            yield from _decoded(file, unpacked)
 
 
-def entries_of(path: Path) -> Iterator[tuple[int, StoredRecord]]:
+def entries_of(file: StoredFile) -> Iterator[tuple[int, StoredRecord]]:
     """Yield the objects of a file of lines with their numbers from 1, as far as they are whole."""
-    with _unpacked(path) as (_, file):
-        yield from _decoded(path, file)
+    with _unpacked(file) as (_, unpacked):
+        yield from _decoded(file, unpacked)
 
 
-def _decoded(path: Path, file: BinaryIO) -> Iterator[tuple[int, StoredRecord]]:
-    read = _rows(path, file) if _is_csv(path) else _lines(path, file)
+def _decoded(file: StoredFile, unpacked: BinaryIO) -> Iterator[tuple[int, StoredRecord]]:
+    read = _rows(file, unpacked) if _is_csv(file) else _lines(file, unpacked)
     for number, (line, decode) in enumerate(read, 1):
         try:
             record = decode(line)
         except ValueError:
-            raise UsageError(f"{path}: line {number} is not a record of a page.") from None
+            raise UsageError(f"{file}: line {number} is not a record of a page.") from None
         yield number, record
 
 
-def is_of_items(path: Path) -> bool:
+def is_of_items(file: StoredFile) -> bool:
     """Return whether the first line of a file is an item."""
-    with _unpacked(path) as (_, file):
-        for line, decode in _rows(path, file) if _is_csv(path) else _lines(path, file):
+    with _unpacked(file) as (_, unpacked):
+        for line, decode in _rows(file, unpacked) if _is_csv(file) else _lines(file, unpacked):
             try:
                 return "_page_id" in decode(line)
             except ValueError:
@@ -130,38 +128,25 @@ def is_of_items(path: Path) -> bool:
     return False
 
 
-def _is_csv(path: Path) -> bool:
-    return ".csv" in path.suffixes[-2:]
-
-
-def open_file(path: Path) -> BinaryIO:
-    """Return a file opened for reading. Raises UsageError, also where it is no regular file."""
-    try:
-        # Opening a pipe would wait for its writer.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise unreadable(path, error.strerror or str(error)) from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise UsageError(f"{path} is not a file that can be read twice; write it to a file first.")
-    return os.fdopen(descriptor, "rb")
+def _is_csv(file: StoredFile) -> bool:
+    return ".csv" in Path(file.name).suffixes[-2:]
 
 
 @contextmanager
-def _unpacked(path: Path) -> Iterator[tuple[BinaryIO, BinaryIO]]:
+def _unpacked(file: StoredFile) -> Iterator[tuple[BinaryIO, BinaryIO]]:
     """Open a file for reading; gives the file itself and what it is unpacked. Raises UsageError."""
-    with open_file(path) as raw:
-        yield raw, _opened(path, raw)
+    with file.open() as raw:
+        yield raw, _opened(file, raw)
 
 
-def _opened(path: Path, raw: BinaryIO) -> Any:
-    if path.suffix == ".gz":
+def _opened(file: StoredFile, raw: BinaryIO) -> Any:
+    if file.name.endswith(".gz"):
         return gzip.GzipFile(fileobj=raw)
-    if path.suffix != ".zst":
+    if not file.name.endswith(".zst"):
         return raw
     zstd = zstd_module()
     if zstd is None:
-        raise UsageError(f"{path} needs a package; install it with `pip install 'crawl-farm[zstd]'`.")
+        raise UsageError(f"{file} needs a package; install it with `pip install 'crawl-farm[zstd]'`.")
     return zstd.ZstdFile(raw)
 
 
@@ -177,26 +162,26 @@ def zstd_module() -> Any:
     return zstd
 
 
-def _whole_lines(path: Path, file: BinaryIO) -> Iterator[bytes]:
+def _whole_lines(file: StoredFile, unpacked: BinaryIO) -> Iterator[bytes]:
     """Yield the lines that end, to the first torn one."""
     errors = (OSError, zlib.error, *([zstd.ZstdError] if (zstd := zstd_module()) else []))
     while True:
         try:
-            line = file.readline(LONGEST_LINE)
+            line = unpacked.readline(LONGEST_LINE)
         except EOFError:
             # The last member or frame is torn.
             return
         except errors as error:
-            raise unreadable(path, str(getattr(error, "strerror", None) or error)) from None
+            raise unreadable(file, str(getattr(error, "strerror", None) or error)) from None
         if len(line) == LONGEST_LINE:
-            raise unreadable(path, f"a line has more than {LONGEST_LINE:,} bytes")
+            raise unreadable(file, f"a line has more than {LONGEST_LINE:,} bytes")
         if not line.endswith(b"\n"):
             return
         yield line
 
 
-def _lines(path: Path, file: BinaryIO) -> Iterator[tuple[bytes, Decode]]:
-    for line in _whole_lines(path, file):
+def _lines(file: StoredFile, unpacked: BinaryIO) -> Iterator[tuple[bytes, Decode]]:
+    for line in _whole_lines(file, unpacked):
         yield line, _object
 
 
@@ -207,34 +192,34 @@ def _object(line: bytes) -> StoredRecord:
     return record
 
 
-def _rows(path: Path, file: BinaryIO) -> Iterator[tuple[bytes, Decode]]:
+def _rows(file: StoredFile, unpacked: BinaryIO) -> Iterator[tuple[bytes, Decode]]:
     """Yield the rows below the header, which may have newlines between quotes."""
     names: list[str] = []
     parts: list[bytes] = []
     quotes = size = 0
-    for line in _whole_lines(path, file):
+    for line in _whole_lines(file, unpacked):
         parts.append(line)
         quotes += line.count(b'"')
         size += len(line)
         if size > LONGEST_LINE:
-            raise unreadable(path, f"a row has more than {LONGEST_LINE:,} bytes")
+            raise unreadable(file, f"a row has more than {LONGEST_LINE:,} bytes")
         if quotes % 2:
             continue
         row = b"".join(parts)
         parts, quotes, size = [], 0, 0
         if not names:
-            names = _header(path, row)
+            names = _header(file, row)
             continue
         yield row, partial(_record, names)
 
 
-def _header(path: Path, row: bytes) -> list[str]:
+def _header(file: StoredFile, row: bytes) -> list[str]:
     try:
         names = [text or "" for text in _cells(row.removeprefix(b"\xef\xbb\xbf"))]
     except ValueError:
         names = []
     if not set(names) >= NEEDED and not set(names) >= _OF_ITEMS:
-        raise UsageError(f"{path} has no header with {', '.join(sorted(NEEDED))}; give another file.")
+        raise UsageError(f"{file} has no header with {', '.join(sorted(NEEDED))}; give another file.")
     return names
 
 

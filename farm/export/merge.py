@@ -5,7 +5,7 @@ does not grow with the number of records.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Self
@@ -70,7 +70,7 @@ class Merge:
         """Yield the rows, in the order of the sources and within each in its own."""
         return (record for _, record in self.stored())
 
-    def stored(self) -> Iterator[tuple[Source, StoredRecord]]:
+    def stored(self) -> Generator[tuple[Source, StoredRecord], None, None]:
         """Yield the rows, each with its source."""
         for number, source in enumerate(self._sources):
             with self._has_room():

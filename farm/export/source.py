@@ -4,11 +4,12 @@ A source is read twice: once for the few columns that decide which of several re
 once for the selected records, so that memory does not grow with their number.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import orjson
 
@@ -21,6 +22,7 @@ StoredRecord = Mapping[str, Any]
 """A record by its columns, as in `pages.jsonl`; a column that its store lacks is missing."""
 Wanted = Iterator[tuple[int, str]]
 """The places of records in a source, from 0 and ascending, with their ids."""
+File = TypeVar("File")
 _MOMENT_CHARS = len("2026-03-01T12:00:00.123Z")
 HEAD_COLUMNS = ("id", "url", "status", "revision", "fetched_at")
 NEEDED = frozenset({"id", "url", "fetched_at"})
@@ -81,6 +83,42 @@ def _is_moment(text: str) -> bool:
         return len(text) == _MOMENT_CHARS and text.endswith("Z") and datetime.fromisoformat(text) is not None
     except ValueError:
         return False
+
+
+def rows_at(
+    files: Sequence[File],
+    counts: Sequence[int],
+    wanted: Wanted,
+    rows_of: Callable[[File], Iterable[StoredRecord]],
+    name: str,
+) -> Iterator[StoredRecord]:
+    """Yield the rows of files at the wanted places; the first row of the first file is at place 0.
+
+    `counts` are the rows of the files, as far as they were counted: of these a file is not read that has no wanted
+    row. Raises UsageError where another row stands at a place.
+    """
+    changed = UsageError(f"{name} was changed while it was read; do it again when that is over.")
+    following = next(wanted, None)
+    start = 0
+    for number, file in enumerate(files):
+        if following is None:
+            return
+        count = counts[number] if number < len(counts) else None
+        if count is not None and following[0] >= start + count:
+            start += count
+            continue
+        read = 0
+        for read, row in enumerate(islice(rows_of(file), count), 1):
+            if start + read - 1 == following[0]:
+                if row.get("id") != following[1]:
+                    raise changed
+                yield row
+                following = next(wanted, None)
+                if following is None:
+                    return
+        start += read if count is None else count
+    if following is not None:
+        raise changed
 
 
 def unreadable(name: object, why: str) -> UsageError:

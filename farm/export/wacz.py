@@ -4,6 +4,7 @@ The parts are stored in the archive uncompressed, so that a reader can fetch any
 """
 
 import gzip
+import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,7 +12,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import islice
-from pathlib import Path
 from typing import Any, BinaryIO
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
@@ -20,17 +20,18 @@ import orjson
 from farm import __version__
 from farm.export.cdxj import ArchivedAnswer, SortedLines, captures
 from farm.export.source import StoredRecord, unreadable
+from farm.export.stored_file import StoredFile
 from farm.sinks.record import json_line
 
 _CHUNK_BYTES = 1 << 20
 _BLOCK_LINES = 1024
 """Lines of a block of the index: a reader decompresses one block to find an address."""
 _HTML = frozenset({"text/html", "application/xhtml+xml"})
-_OK = range(200, 300)
+_OK = re.compile("2[0-9][0-9]")
 _PAGES_HEADER = {"format": "json-pages-1.0", "id": "pages", "title": "All Pages"}
 
 
-def write_wacz(warcs: Sequence[Path], records: Iterable[StoredRecord] | None, out: BinaryIO) -> int:
+def write_wacz(warcs: Sequence[StoredFile], records: Iterable[StoredRecord] | None, out: BinaryIO) -> int:
     """Write the archive; return how many pages it lists.
 
     These are the records, or without any the HTML documents of the WARC files. Raises UsageError if a WARC file
@@ -43,12 +44,12 @@ def write_wacz(warcs: Sequence[Path], records: Iterable[StoredRecord] | None, ou
         SortedLines() as found,
     ):
         package = _Package(zipped)
-        for name, path in named.items():
-            for capture in _captures(path):
+        for name, warc in named.items():
+            for capture in _captures(warc):
                 index.add(f"{capture.line(name)}\n")
                 if records is None and _is_page(capture):
                     found.add(json_line(_page(capture.url, capture.date, "", "")).decode())
-            with package.part(f"archive/{name}") as part, path.open("rb") as file:
+            with package.part(f"archive/{name}") as part, warc.open() as file:
                 while chunk := file.read(_CHUNK_BYTES):
                     part.write(chunk)
         blocks = _write_index(package, iter(index))
@@ -127,15 +128,15 @@ def _write_index(package: _Package, lines: Iterator[str]) -> bytes:
     return b"".join(blocks)
 
 
-def _captures(path: Path) -> Iterator[ArchivedAnswer]:
+def _captures(warc: StoredFile) -> Iterator[ArchivedAnswer]:
     try:
-        yield from captures(path)
+        yield from captures(warc)
     except (OSError, ValueError, zlib.error) as error:
-        raise unreadable(path, getattr(error, "strerror", None) or str(error)) from None
+        raise unreadable(warc, getattr(error, "strerror", None) or str(error)) from None
 
 
 def _is_page(capture: ArchivedAnswer) -> bool:
-    return capture.mime in _HTML and capture.status.isdecimal() and int(capture.status) in _OK
+    return capture.mime in _HTML and _OK.fullmatch(capture.status) is not None
 
 
 def _line_of(record: StoredRecord) -> bytes:
@@ -147,11 +148,11 @@ def _page(url: str, moment: str, id_: str, title: str) -> dict[str, str]:
     return {**({"id": id_} if id_ else {}), "url": url, "ts": moment, "title": title or url}
 
 
-def _names(warcs: Sequence[Path]) -> Iterator[str]:
+def _names(warcs: Sequence[StoredFile]) -> Iterator[str]:
     """Yield a name in the archive for each file: its own, with its number before it where two have the same."""
-    counts, taken = Counter(path.name for path in warcs), set[str]()
-    for number, path in enumerate(warcs, 1):
-        name = path.name if counts[path.name] == 1 else f"{number}-{path.name}"
+    counts, taken = Counter(warc.name for warc in warcs), set[str]()
+    for number, warc in enumerate(warcs, 1):
+        name = warc.name if counts[warc.name] == 1 else f"{number}-{warc.name}"
         while name in taken:
             name = f"{number}-{name}"
         taken.add(name)

@@ -4,9 +4,12 @@ import gzip
 import json
 import os
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from farm.export import line_files
@@ -171,7 +174,6 @@ def test_what_is_no_record_is_one_sentence_with_its_place(
         "b.db": "b.db cannot be read (file is not a database)",
         "c.db": "There is no",
         "csv:": "names no place",
-        "parquet:s3://bucket/x": "is in an object store; copy its files",
         "parquet:nothing": "There is no folder",
         "sqlite://x": "sqlite: write sqlite:///FILE",
     }.items():
@@ -190,6 +192,28 @@ def test_a_line_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         list(sources(tmp_path / "a.jsonl")[0].heads())
     with pytest.raises(UsageError, match="a row has more than 1,000 bytes"):
         list(sources(tmp_path / "a.csv")[0].heads())
+
+
+def test_long_rows_are_not_in_memory_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a Parquet file as many at once as have some megabytes, but one at least."""
+    sizes: list[int] = []
+    batches = pq.ParquetFile.iter_batches
+
+    def counted(file: pq.ParquetFile, batch_size: int, columns: list[str]) -> Iterator[Any]:
+        sizes.append(batch_size)
+        yield from batches(file, batch_size=batch_size, columns=columns)
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", counted)
+    for number, html in enumerate(("", os.urandom(500_000).hex(), os.urandom(9_000_000).hex())):
+        fill(tmp_path, f"parquet:{tmp_path / str(number)}", page(1, html=html), page(2, html=html))
+        (source,) = sources(tmp_path / str(number))
+        assert len(list(source.heads())) == 2
+        assert [len(one["html"]) for one in source.records(iter([(0, PAGES[0].id), (1, PAGES[1].id)]))] == [
+            len(html)
+        ] * 2
+    assert (sizes[0], sizes[1]) == (10_000, 100)
+    assert 20 < sizes[3] < 40
+    assert sizes[5] == 1
 
 
 def test_a_file_that_changes_meanwhile_is_said(tmp_path: Path) -> None:

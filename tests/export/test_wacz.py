@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -131,6 +132,40 @@ def test_without_records_the_pages_are_the_html_documents(
     assert [one["url"] for one in pages] == [visited(3).fields["final_url"]]
 
 
+def test_a_payload_that_is_there_once_is_found_by_every_capture(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A `revisit` is in the index as one, and its page is a page; what it refers to is in the index too."""
+    body = b"<title>same</title>" * 100
+    records = []
+    for number in (1, 2, 3):
+        one = page(number)
+        said = PageExchange(one.url, "GET", 200, headers=(("Content-Type", "text/html"),), body=body)
+        records.append(Record(one.id, one.url, one.fields, exchanges=(said,)))
+    fill(tmp_path, f"warc:{tmp_path}/warcs", *records)
+    assert Exported(capfd, tmp_path / "warcs", "--to", f"wacz:{tmp_path / 'x.wacz'}").code == 0
+    with ZipFile(tmp_path / "x.wacz") as archive:
+        pages = [json.loads(line) for line in archive.read("pages/pages.jsonl").splitlines()[1:]]
+        found = dict(indexed(archive))
+
+        def record_of(said: dict[str, str]) -> Any:
+            warc = archive.read(f"archive/{said['filename']}")
+            place = int(said["offset"]), int(said["offset"]) + int(said["length"])
+            return next(iter(ArchiveIterator(BytesIO(warc[slice(*place)]))))
+
+        assert [one["url"] for one in pages] == [one.url for one in records]
+        assert [said["mime"] for said in found.values()] == ["text/html", "warc/revisit", "warc/revisit"]
+        assert {(said["status"], said["digest"]) for said in found.values()} == {
+            ("200", next(iter(found.values()))["digest"])
+        }
+        for capture in found.values():
+            one = record_of(capture)
+            if one.rec_type == "revisit":
+                date = re.sub("[^0-9]", "", one.rec_headers["WARC-Refers-To-Date"])[:14]
+                one = record_of(found[f"{surt(one.rec_headers['WARC-Refers-To-Target-URI'])} {date}"])
+            assert one.content_stream().read() == body
+
+
 def test_what_cannot_be_is_one_sentence(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """No WARC there, a file that is none, and filters, which whole files cannot have."""
     fill(tmp_path / "out", "jsonl:", page(1))
@@ -139,6 +174,17 @@ def test_what_cannot_be_is_one_sentence(tmp_path: Path, capfd: pytest.CaptureFix
     assert said.endswith("has no WARC files; crawl with --sink warc:DIR, or give the folder DIR itself.")
     said = Exported(capfd, tmp_path / "out", *to, "--status", "200").sentence
     assert said.startswith("--status does not go with --to wacz:")
+    head = b"WARC/1.1\r\nWARC-Type: response\r\nWARC-Target-URI: http://a/\r\n"
+    long = (
+        head
+        + b"Content-Type: application/http\r\n\r\nHTTP/1.1 "
+        + b"2" * 5000
+        + b" OK\r\nContent-Type: text/html\r\n\r\n"
+    )
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd/x.warc.gz").write_bytes(gzip.compress(long))
+    exported = Exported(capfd, tmp_path / "odd", "--to", f"wacz:{tmp_path / 'odd.wacz'}")
+    assert exported.err.startswith("farm: 0 pages in ")
     (tmp_path / "bad").mkdir()
     for content in (b"no gzip", gzip.compress(b"no warc"), gzip.compress(b"WARC/1.1\r\n\r\n")[:-3]):
         (tmp_path / "bad/x.warc.gz").write_bytes(content)
