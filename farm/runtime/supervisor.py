@@ -109,9 +109,8 @@ class NodeProcess:
         self._emit = emit
         self._clock = clock
         self._link: ProcessLink | None = None
-        self._budget_bytes = 0
+        self._budget_bytes, self._has_told = 0, False
         self._wanted: int | None = None
-        self._has_told = False
         self._commits: set[asyncio.Task[None]] = set()
 
     def set_budget(self, budget_bytes: int) -> None:
