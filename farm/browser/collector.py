@@ -24,6 +24,7 @@ FLOOD, NO_IMAGES = script("flood.js"), script("no_images.js")
 PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml", ""})
 """The types of what has links, text and HTML of its own."""
 _TEXTS = ("title", "text", "html", "robots", "lang", "charset", "came")
+_TEXT, _SIDE = frozenset({str}), frozenset({int, type(None)})
 NOT_YET = ("frame", "leaving", "later")
 """What a page answers that is not settled yet."""
 _CAPS = {one.name: re.sub(r"_([a-z])", lambda found: found[1].upper(), one.name) for one in fields(PageCaps)}
@@ -127,17 +128,21 @@ def _is_whole(seen: dict[str, Any]) -> bool:
         and isinstance(seen.get("loggedIn"), bool | None)
         and isinstance(seen.get("truncated"), list)
         and all(isinstance(one, str) for one in seen["truncated"])
-        and _are_rows(seen["links"], (str, str, str))
-        and _are_rows(seen.get("images", []), (str, str, int | None, int | None))
-        and _are_rows(seen.get("media", []), (str, str))
+        and _are_rows(seen["links"], _TEXT, _TEXT, _TEXT)
+        and _are_rows(seen.get("images", []), _TEXT, _TEXT, _SIDE, _SIDE)
+        and _are_rows(seen.get("media", []), _TEXT, _TEXT)
         and (seen.get("metadata") is None or _is_metadata(seen["metadata"]))
     )
 
 
-def _are_rows(said: Any, types: Sequence[Any]) -> bool:
-    return isinstance(said, list) and all(
-        isinstance(row, list) and len(row) == len(types) and all(map(isinstance, row, types)) for row in said
-    )
+def _are_rows(said: Any, *types: frozenset[type]) -> bool:
+    if not isinstance(said, list) or not all(
+        isinstance(one, list) and len(one) == len(types) for one in said
+    ):
+        return False
+    # By columns: a page has hundreds of links.
+    columns = zip(*said, strict=True)
+    return all(types[number].issuperset(map(type, column)) for number, column in enumerate(columns))
 
 
 def _is_metadata(said: Any) -> bool:
