@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
         LoginSettings, arguments, "farm login", "Log in to a site, and save cookies and local storage."
     )
     if settings.save is None:
-        raise UsageError("--save FILE says where the state goes; --storage-state takes it from there.")
+        raise UsageError("`farm login` needs a file for the state; give --save FILE.")
     flow = credentials_of_login(settings.login, settings.logged_in)
     urls = settings.urls or ((flow.url,) if flow is not None else ())
     if len(urls) != 1:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from farm.app.preflight import RunPlan, preflight
 from farm.app.running import RunningCrawl, run_crawl
+from farm.cli.streams import tell
 from farm.model.clock import Clock
 from farm.model.errors import UsageError
 from farm.model.url import site_of
@@ -82,6 +83,10 @@ async def probe(settings: PlanSettings) -> Probed:
     """Crawl some pages from the URLs into a temporary folder; raises UsageError if too few came, FarmError."""
     with tempfile.TemporaryDirectory(prefix="farm-plan-", ignore_cleanup_errors=True) as folder:
         measuring, plan = _Measuring(), _plan(settings, Path(folder) / "crawl")
+        for warning in plan.warnings:
+            tell(warning)
+        # Nobody has begun a log, without which Python would print them once more, in a form of its own.
+        plan = replace(plan, warnings=())
         end = await run_crawl(plan, measuring)
     if end.failure is not None:
         raise end.failure

@@ -6,7 +6,7 @@ from typing import Any
 
 from farm.model.crawl import Stats
 from farm.model.url import site_of
-from farm.monitor.figures import amount, clock, escaped, lapse, rate, shortened, size
+from farm.monitor.figures import amount, clock, counted, escaped, lapse, rate, shortened, size
 from farm.monitor.snapshot import SiteView
 from farm.policy.error_bound import CONFIDENCE, most_wrong
 
@@ -131,7 +131,8 @@ def _reached(report: RunReport) -> list[str]:
     parts = []
     if report.accepted:
         share = 100 * report.settled // report.accepted
-        parts.append(f"{amount(report.settled)} of {amount(report.accepted)} URLs settled ({share} %)")
+        urls = "URL" if report.accepted == 1 else "URLs"
+        parts.append(f"{amount(report.settled)} of {amount(report.accepted)} {urls} settled ({share} %)")
     median_ms, slow_ms = report.page_ms
     if median_ms:
         parts.append(f"a page took {lapse(median_ms)}, one in twenty more than {lapse(slow_ms)}")
@@ -149,7 +150,7 @@ def _failing(sites: Sequence[SiteView]) -> list[str]:
         words = [f"{amount(count)} {what}" for count, what in counts if count]
         if words:
             visits = site.pages + site.client_errors + failures_of(site)
-            found.append(f"{_address(site.site)} {', '.join(words)} of {amount(visits)} visits")
+            found.append(f"{_address(site.site)} {', '.join(words)} of {counted(visits, 'visit')}")
     return [_row("failed", "; ".join(found[:_MOST_SITES]))] if found else []
 
 

@@ -51,9 +51,11 @@ def test_a_plan_takes_the_time_that_a_crawl_has_measured(out: Path) -> None:
 def test_a_plan_is_measured_by_a_probe_and_compared_with_what_happened(out: Path) -> None:
     """Before there is a crawl, and after it has run; a million pages cost what the nodes do meanwhile."""
     with serve_shop_in_thread() as shop:
-        loopback = ["--allow-network", "127.0.0.0/8", "--no-sandbox"]
+        loopback = ["--allow-network", "127.0.0.0/8", "--no-sandbox", "--insecure"]
         code, told = planned(out, shop.url, "--pages", "1000", "--node-price", "0.36", "--json", *loopback)
         assert code == 0, told
+        warned = [line for line in told.splitlines() if "Certificates" in line]
+        assert warned == ["farm: Certificates are not checked (--insecure)."]
         plan = json.loads(told.splitlines()[-1])
         assert 0 < plan["page_cpu_s"] < 5
         assert plan["page_time_s"] > 0

@@ -246,8 +246,11 @@ def test_what_is_left_is_counted_in_the_singular_too() -> None:
     report = RunReport(
         "usage_error", 1.0, 0, (("jsonl:out/pages.jsonl", 0, 0),), 0, left=1, go_on="farm run --output out"
     )
+    report = replace(report, accepted=1, failing=(SiteView("a.example", pages=0, server_errors=1),))
     lines = report_lines(report)
     assert lines[0].startswith("ended by a setting that cannot be used after 0:01: ")
+    assert lines[1] == "  reached  0 of 1 URL settled (0 %)"
+    assert lines[2] == "  failed   a.example 1 5xx of 1 visit"
     assert lines[-1] == "  left     1 URL; go on with: farm run --output out"
 
 
