@@ -83,7 +83,7 @@ class NodeParts:
     set_budget: Callable[[int], None]
     """Sets the memory budget, in bytes."""
     budget: ByteBudget | None
-    """What counts the bytes by proxies; None without proxies."""
+    """Counts the bytes through proxies; None without proxies."""
     glance: Glance
     """Returns a picture of what a context shows."""
 

@@ -98,7 +98,7 @@ def renderer_rules(settings: RunSettings, asked: frozenset[RenderMode] = frozens
 
 
 def needs_browser(settings: RunSettings, asked: frozenset[RenderMode] = frozenset()) -> bool:
-    """Return whether a browser may be started. Raises UsageError where what is asked for needs another renderer.
+    """Return whether a browser may be started. Raises UsageError if what is asked for needs another renderer.
 
     The browser renders the pages that the light engine gives up.
     """

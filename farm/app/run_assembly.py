@@ -39,7 +39,7 @@ class Assembly:
     outcomes: RunOutcomes
     totals: Callable[[], RunTotals]
     tell_lag: Emit
-    """Takes how late this process's event loop runs."""
+    """Receives the delays of this process's event loop."""
     glance: Glance
     """Returns a picture of what a context shows, by the name that the view has."""
     budget: ByteBudget | None

@@ -63,7 +63,7 @@ def summary_of(
 
 
 def is_auto(plan: RunPlan) -> bool:
-    """Return whether any page of the run is brought by the cheapest renderer that is good."""
+    """Return whether any page of the run has the renderer `auto`."""
     return RenderMode.AUTO in renderer_rules(plan.settings, plan.asked).modes
 
 

@@ -83,7 +83,7 @@ class RunObserver(Protocol):
         ...
 
     def ready(self, run: RunningCrawl) -> None:
-        """Take the run, whose node begins to work now."""
+        """Announce that the node begins to work."""
         ...
 
     def ended(self) -> None:
@@ -154,7 +154,7 @@ def _serve_metrics(
 ) -> Callable[[Glance], None]:
     """Serve the numbers and the web page where it is asked for; return what has the page show contexts.
 
-    Raises UsageError where it is not possible.
+    Raises UsageError if it is not possible.
     """
     port = plan.settings.metrics_port
     if port is None:

@@ -80,7 +80,7 @@ class NodeSlots:
         return slot if self.audited is None else self.audited(slot)
 
     async def glance(self, name: str) -> bytes | None:
-        """Return a picture of what a slot's browser context shows; None where it has none."""
+        """Return a picture of what a slot's browser context shows; None if it has none."""
         return await self.pool.glance(name) if self.pool is not None else None
 
     async def close(self) -> None:

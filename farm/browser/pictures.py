@@ -80,7 +80,7 @@ async def _screenshot(reading: Reading) -> tuple[Capture | None, bool]:
 async def glance(tab: Tab) -> bytes | None:
     """Return what the window shows at this moment, as JPEG of low quality; its visit goes on as before.
 
-    None where it would be too large. Raises playwright's Error, SlotLost where nothing answers in time.
+    None if it would be too large. Raises playwright's Error, SlotLost where nothing answers in time.
     """
     # Without a part to be cut out: for that the page would be laid out otherwise meanwhile.
     shot = await _taken(tab, GLANCE_S, {"format": "jpeg", "quality": GLANCE_QUALITY})

@@ -101,7 +101,7 @@ class Pool:
         return slot
 
     async def glance(self, name: str) -> bytes | None:
-        """Return a picture of what a slot shows at this moment, as JPEG; None where it shows none in time."""
+        """Return a picture of what a slot shows at this moment, as JPEG; None if it shows none in time."""
         slot = self._slots.get(name)
         tab = slot.tab if slot is not None else None
         if tab is None or tab.lost:

@@ -32,7 +32,7 @@ LOG_BYTES, LOG_LINES = 1 << 16, 200
 TRACEBACK_CHARS = 200_000
 MOST_REPORTS = 10
 SECRET_CHARS = 4
-"""What is shorter is a part of any word."""
+"""Shorter values are not masked, since they are parts of many words."""
 PACKAGES = ("playwright", "redis", "uvloop", "pydantic", "aiohttp", "lxml")
 _runs: list["RunPlan"] = []
 """The run of this process, once it has started."""

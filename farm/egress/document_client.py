@@ -89,7 +89,7 @@ class DocumentClient:
         """Request the document, without following redirects; `heads` gets the head of the answer when it arrives.
 
         What is `without_body` is not read: its connection is closed. Header values are Latin-1, as HTTP has them.
-        The caller has the deadline. Raises RenderError where no answer comes, and RendererUnfit where a browser
+        The caller has the deadline. Raises RenderError if no answer comes, and RendererUnfit where a browser
         might understand what came.
         """
         try:

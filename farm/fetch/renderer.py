@@ -243,7 +243,7 @@ class FetchRenderer:
 
 
 def _job_of(answer: DocumentAnswer, headers: Mapping[str, str]) -> tuple[str, str]:
-    """Return what is to be made of a document, nothing where it is no page, and why a browser may show another."""
+    """Return what is to be made of a document, nothing if it is no page, and why a browser may show another."""
     found = _job_by_head(answer.status, headers)
     if found is not None:
         return found
@@ -252,7 +252,7 @@ def _job_of(answer: DocumentAnswer, headers: Mapping[str, str]) -> tuple[str, st
 
 
 def _job_by_head(status: int, headers: Mapping[str, str]) -> tuple[str, str] | None:
-    """Return what `_job_of` returns as far as its head says it; None where the body has to."""
+    """Return what `_job_of` returns as far as its head says it; None if the body has to."""
     disposition = headers.get("content-disposition", "").strip().lower()
     # Of several of this name the first counts.
     mime = headers.get("content-type", "").partition(";")[0].partition(",")[0].strip().lower()

@@ -18,7 +18,7 @@ from farm.model.url import hostname_of, origin_of
 REDIRECTED = frozenset({301, 302, 303, 307, 308})
 SHEET_REDIRECTS = 3
 SHEET_BYTES = 2**20
-"""Of a style sheet; the end of a longer one is left out."""
+"""Bytes of a style sheet; the end of a longer one is left out."""
 SHEET_S = 5.0
 """How long one may take: a page is read without it then, as a browser shows one in the end."""
 _PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
@@ -128,7 +128,7 @@ class SiteRequests:
         return answer
 
     async def sheet(self, url: str, page_url: str) -> bytes | None:
-        """Return a style sheet of a page, empty where its server has none; None where it may be had later."""
+        """Return a style sheet of a page, empty if its server has none; None if it may be had later."""
         agent = header_text(self._params.user_agent())
         headers: Headers = [("User-Agent", agent), ("Accept", "text/css,*/*;q=0.1")]
         if origin_of(url) == origin_of(page_url):

@@ -127,7 +127,7 @@ class DeadLetters:
         return sum(count for _, count in await self._tally(which.reason))
 
     async def replay(self, which: DeadFilter = ALL) -> int:
-        """Take the letters back into their queues with all their attempts, and return how many."""
+        """Return the letters to their queues with all their attempts; return how many."""
         return (await self._all("replay", which))[0]
 
     async def replay_within(self, which: DeadFilter, within_s: float) -> tuple[int, bool]:
@@ -135,7 +135,7 @@ class DeadLetters:
         return await self._all("replay", which, within_s)
 
     async def drop(self, which: DeadFilter = ALL) -> int:
-        """Forget the letters for good, and return how many."""
+        """Delete the letters permanently; return how many."""
         return (await self._all("drop", which))[0]
 
     async def replay_ids(self, ids: Sequence[str]) -> int:
@@ -157,7 +157,7 @@ class DeadLetters:
         return await self._move("replay", [_stored(fingerprint) for fingerprint in ids])
 
     async def drop_ids(self, ids: Sequence[str]) -> int:
-        """Forget some letters; an id that is not dead is an error that names it."""
+        """Delete some letters; raises UsageError that names an id that is not dead."""
         known = await self._known(ids)
         for fingerprint in ids:
             if fingerprint not in known:
@@ -165,7 +165,7 @@ class DeadLetters:
         return await self._move("drop", [_stored(fingerprint) for fingerprint in ids])
 
     async def show(self, fingerprint: str) -> DeadLetter:
-        """Return one letter; raises UsageError where there is none of this id."""
+        """Return one letter; raises UsageError if there is none of this id."""
         known = await self._known([fingerprint])
         if fingerprint not in known:
             raise _no_letter(fingerprint)

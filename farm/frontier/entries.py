@@ -49,10 +49,10 @@ def encode_task(task: UrlTask) -> bytes:
 
 
 def encode_payload(task: UrlTask) -> bytes:
-    """Return a task as it stands behind the head of its entry. Raises UsageError where its meta is not JSON."""
+    """Return a task as it stands behind the head of its entry. Raises UsageError if its meta is not JSON."""
     fields: list[Any] = [task.url, task.depth, _shared(task), dict(task.meta)]
     fields += [task.label, task.revision, task.render]
-    # A label that is empty says something too: the user's code asked for this URL.
+    # An empty label has a meaning too: the user's code followed this URL.
     while len(fields) > 1 and not (fields[-1] or fields[-1] == ""):
         fields.pop()
     try:

@@ -275,7 +275,7 @@ class RedisFrontier:
         return sum(map(int, await self.shards.each("eligible", ELIGIBLE_SITES)))
 
     async def seen_nodes(self) -> list[NodeSeen]:
-        """Return the nodes of the crawl, the processes of one together, those that are gone after the others."""
+        """Return the nodes of the crawl, the processes of one together, live ones first."""
         # Every node looks every few seconds: of a hundred that would be a share of the server's time.
         nodes = status_of_nodes(await self.nodes.history(with_leased=False), ())
         return [NodeSeen(node.name, node.state, node.contexts, node.silent_s) for node in nodes]

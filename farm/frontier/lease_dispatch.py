@@ -146,7 +146,7 @@ class LeaseDispatch:
     async def _read(
         self, shard: int, reply: Sequence[Any], request: LeaseRequest, *, may_borrow: bool = True
     ) -> Lease | Idle:
-        """Return what a shard answered; bury an entry that cannot be read, and request the next."""
+        """Return a shard's answer; bury an unreadable entry, and request the next."""
         asked = request
         while True:
             if reply[0] == b"IDLE":

@@ -1,8 +1,9 @@
-"""The limits over all shards of a crawl are lent to those that can use them.
+"""Lends unused shares of a crawl's common limits to shards that can use them.
 
-One lender at a time, whichever node comes first: it looks at what each shard has used, lowers those that have more
-than they use, and then raises the others by what has come free. A lender that dies in between leaves the sum below
-the limit, never above it; a later one makes up for that, and what an earlier one still sends is refused.
+There is one lender at a time, whichever node comes first: it reads the use of each shard, lowers the shares of
+those that use less than they have, and then raises the others by the difference. If a lender dies in between, the
+sum stays below the limit, never above it; a later lender corrects that, and late calls of an earlier one are
+refused.
 """
 
 import math
@@ -15,12 +16,12 @@ from farm.policy.lending import Share, is_worth_it, lend, raised
 
 EVERY_S = 2.0
 LEAST_PART = 64
-"""A shard keeps at least this part of a rate, of what it would have if all had the same."""
+"""A shard keeps at least this part of an equal share of a rate."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """One shard: its rate per second (0: no limit) and places, and what it used of them lately."""
+    """One shard: its rate per second (0: no limit), its concurrency, and its recent use of both."""
 
     rate: Share
     places: Share
@@ -34,7 +35,7 @@ class Lending:
         self._limits: tuple[float, int] | None = None
 
     async def lend(self) -> bool:
-        """Lend anew, unless somebody has just done so; return whether a share was changed."""
+        """Lend, unless another node has just done so; return whether a share was changed."""
         if self._shards.count == 1 or (limits := await self._all()) == (0.0, 0):
             return False
         begun = await self._shards.attempt(
@@ -59,9 +60,10 @@ class Lending:
         )
 
     async def _all(self) -> tuple[float, int]:
-        """Return what the crawl began with: interval in ms and places of all shards, 0 where there is no limit.
+        """Return the initial limits: interval in ms and concurrency of all shards, 0 for no limit.
 
-        Read before anybody has lent; later the first shard knows it. No limit either while a shard is away.
+        They are read before the first lending; later the first shard knows them. No limit while a shard is
+        unavailable.
         """
         if self._limits is None:
             interval_rate, places = 0.0, 0
@@ -76,7 +78,7 @@ class Lending:
         return self._limits
 
     async def _seen(self, lender: int) -> list[_Seen] | None:
-        """Look at each shard; None where one is away, has not been looked at before, or another lends."""
+        """Look at each shard; None if one is away, has not been looked at before, or another lends."""
         found = []
         for shard in range(self._shards.count):
             looked = await self._shards.attempt(shard, "lend", "look", lender, in_doubt=True)
@@ -97,7 +99,7 @@ class Lending:
         rates: Sequence[float],
         spots: Sequence[float],
     ) -> bool:
-        """Lower first; then raise by what has come free. Return whether all of it was done."""
+        """Lower shares first, then raise others by the difference; return whether all of it was done."""
         kept_rates = [min(part, one.rate.allowed) for part, one in zip(rates, seen, strict=True)]
         kept_spots = [min(part, one.places.allowed) for part, one in zip(spots, seen, strict=True)]
         for shard, (rate, places) in enumerate(zip(kept_rates, kept_spots, strict=True)):
@@ -113,7 +115,7 @@ class Lending:
         return True
 
     async def _set(self, shard: int, lender: int, rate: float, places: float) -> int | None:
-        """Set a shard's shares; return how many places it has now, None where it is away or another lends."""
+        """Set a shard's shares; return how many places it has now, None if it is away or another lends."""
         interval_ms = 1000 / rate if rate else 0.0
         done: Any = await self._shards.attempt(
             shard, "lend", "set", lender, f"{interval_ms:.17g}", math.floor(places + 1e-9), in_doubt=True
@@ -122,7 +124,7 @@ class Lending:
 
 
 def _lent(total: float, shares: Sequence[Share], *, whole: bool) -> list[float] | None:
-    """Return the shares from now on, None where nothing is worth a change; `whole` ones are numbers of places."""
+    """Return the shares from now on, None if nothing is worth a change; `whole` ones are numbers of places."""
     if not total:
         return None
     least = 1.0 if whole else total / len(shares) / LEAST_PART

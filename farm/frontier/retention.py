@@ -1,6 +1,6 @@
 """How long Redis keeps a finished crawl: its keys expire, unless the crawl is continued before.
 
-What always holds: the keys that every call looks for end first, so that nobody takes a part of a crawl for the
+Invariants: the keys that every call looks for end first, so that nobody takes a part of a crawl for the
 whole. Whoever goes on with a crawl keeps it before anything else. The first shard is the first one to end and the
 last one to be kept: where somebody dies in the middle of either, it tells the next one that there is something to
 keep.
@@ -18,7 +18,7 @@ _FIRST = frozenset({b"ctl", b"crawl"})
 _OWN_ENDS = frozenset({b"once", b"announced", b"hooked", b"hookclaim"})
 """Keys that end by themselves whatever becomes of the crawl, by what their names begin with."""
 _LASTING = frozenset({b"flow", b"feeds"})
-"""Of the keys beside the shards, those that do not."""
+"""The keys beside the shards that do not."""
 
 
 async def expire_crawl(client: RedisClient, name: str, after_s: float) -> None:

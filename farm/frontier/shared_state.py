@@ -18,7 +18,7 @@ from farm.model.egress import Ban, ProxyBytes
 from farm.policy.aimd import Pace, PaceSnapshot
 
 MAX_BYTES = 2**20
-"""Of a text; one that unpacks to more was not written by a node."""
+"""Bytes of a decompressed text; a larger one was not written by a node."""
 SCOPE_READ_EVERY_S = 60.0
 REPORT_LASTS_S = 60.0
 WATCHED_S = 20.0

@@ -1,6 +1,6 @@
 """The documents of one visit as the engine's events tell them: which were asked for, and what answered.
 
-What always holds: no more than `MOST` documents of a visit are kept, and hops of each, the first and the latest;
+Invariants: no more than `MOST` documents of a visit are kept, and hops of each, the first and the latest;
 what has not the form of CDP is no event, since a page may have got the better of its engine.
 """
 

@@ -1,6 +1,6 @@
 """A light engine: one process that is confined before it starts, and serves several slots at once.
 
-What always holds: once `start` has begun, `close` ends the process and removes the engine's folder, whether
+Invariants: once `start` has begun, `close` ends the process and removes the engine's folder, whether
 `start` succeeded, failed or was cancelled; the process has neither the farm's environment nor its files; an engine
 is never used again once it is lost.
 """

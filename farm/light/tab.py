@@ -157,7 +157,7 @@ class LightTab:
 
 
 def _context_of(world: Mapping[str, Any]) -> int:
-    """Return the context of an isolated world; raises SlotLost where the engine has made none."""
+    """Return the context of an isolated world; raises SlotLost if the engine has made none."""
     context = world.get("executionContextId")
     if not isinstance(context, int):
         raise SlotLost(FailureKind.CRASH, "the light engine made no world to read the page in")

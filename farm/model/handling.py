@@ -13,7 +13,7 @@ class FollowedLink:
     """A link that the user's code follows: absolute, not yet canonical.
 
     `priority` is added to that of a link that is found on the page; `render` says by what its page is to be
-    brought, None where the settings say it.
+    brought, None if the settings say it.
     """
 
     url: str

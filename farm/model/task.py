@@ -14,9 +14,9 @@ class UrlTask:
     `site` is the unit of politeness and isolation: the host, with the port where it is not the scheme's
     default. `depth` counts links from a seed. A higher `priority` (0-9) is leased first. `meta` is
     the user's, comes back in the record and must be JSON. `label` says which of the user's handlers is for the
-    page: "" where one follows a link without a label, None where nobody asked for the URL in particular.
+    page: "" where one follows a link without a label, None if nobody asked for the URL in particular.
     `revision` is how often its page was kept before and is to be replaced. `render` says by what its page is to be
-    brought, as `--render` does; None where the settings say it.
+    brought, as `--render` does; None if the settings say it.
     """
 
     url: str

@@ -35,7 +35,7 @@ from farm.monitor.web_page import Letters, WebPage
 HUNG_S = 30.0
 """How long the crawl's event loop may be silent before it counts as hung: its lag is read twice a second."""
 REQUEST_S = 10.0
-"""How long a request may take to come: who is silent, or sends a byte now and then, takes no place for good."""
+"""How long a request may take to arrive: silent and slow clients must not occupy connections for ever."""
 WRITE_S = 30.0
 """How long an answer may wait to be read: who takes nothing of it is cut off."""
 CONNECTIONS = 64
@@ -51,9 +51,9 @@ SetState = Callable[[str], Awaitable[None]]
 class MetricsServer:
     """Serves the snapshots of `source`; binding raises UsageError if it is not possible.
 
-    `title` is that of the page at `/`, `token` what it takes to see names there, and `set_state` what pauses the
-    crawl or lets it go on, from the server's own event loop. `api` answers programs below `/api`. `letters` reads
-    the dead letters for the page, whose pictures are below the output `folder`.
+    `title` is that of the page at `/`, `token` is required to see names there, and `set_state` pauses or resumes
+    the crawl, from the server's own event loop. `api` answers programs below `/api`. `letters` reads the dead
+    letters for the page, whose pictures are below the output `folder`.
     """
 
     def __init__(

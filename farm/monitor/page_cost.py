@@ -20,7 +20,7 @@ class PageCost:
         self.pages = 0
         """How many pages were measured; 0 if the run ended during the warm-up."""
         self.cpu_s = self.others = self.passed_s = 0.0
-        """CPU time of a page; how many cores something else used; how long all of it took."""
+        """CPU time of a page; cores that other programs used; how long the measurement took."""
         self.first_page_s = 0.0
         """How long after the start of the run its first page was there."""
         self._tally = tally

@@ -1,7 +1,7 @@
 """The view for a browser: a page that is told once a second how the farm stands, by server-sent events.
 
 Without a token it has numbers alone; with it names, URLs and messages, the dead letters with the pictures of what
-their pages showed, what a context shows at the moment, and it can pause the crawl. What always holds: the page
+their pages showed, what a context shows at the moment, and it can pause the crawl. Invariants: the page
 loads nothing from elsewhere and runs no code but its own, a token is compared in constant time and never stands in
 an address, and what changes something is asked for by this page itself, or with the token as a header.
 """
@@ -31,7 +31,7 @@ from farm.resources.files import read_own
 
 EVERY_S = 1.0
 MOST_STREAMS = 16
-"""How many pages are told at once."""
+"""How many pages may be open at once."""
 STREAM_S = 600.0
 """After so long a page is to ask anew: who has gone without a word, or reads nothing, takes no place for good."""
 _SAME_S = 0.5
@@ -112,8 +112,8 @@ class _Stream(StreamingResponse):
 class WebPage:
     """The page of one run. `set_state` pauses or resumes the crawl, from this page's own event loop.
 
-    `is_ending` says whether the server ends, and the pages that are open with it. Without a `token` nobody gets
-    more than numbers. `letters` reads the crawl's dead letters, whose pictures are below the output `folder`.
+    `is_ending` says whether the server ends, and its open pages with it. Without a `token` pages get only
+    numbers. `letters` reads the crawl's dead letters, whose pictures are below the output `folder`.
     """
 
     def __init__(
@@ -294,7 +294,7 @@ class WebPage:
 
 
 def _read_picture(path: Path | None) -> bytes:
-    """Return a picture of this user's own; empty where there is none, or it is none that a run has kept."""
+    """Return a picture of this user's own; empty if there is none, or it is none that a run has kept."""
     try:
         if path is None or path.parent.is_symlink():
             return b""

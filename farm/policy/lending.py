@@ -1,8 +1,8 @@
-"""How shards share a limit over all of them: by what each uses, so that none stays below it while another waits.
+"""How shards divide a common limit: by their use, so that no share stays unused while another shard waits.
 
-Max-min fairness over measured demand, as Raghavan et al. share a rate among limiters ("Cloud Control with
-Distributed Rate Limiting", SIGCOMM 2007). A shard that uses most of its share is taken to want more; one that
-does not keeps some room above what it uses, and gives the rest up by halves, since a pause is no end.
+Max-min fairness over measured demand, as Raghavan et al. divide a rate among limiters ("Cloud Control with
+Distributed Rate Limiting", SIGCOMM 2007). A shard that uses most of its share is assumed to need more; any other
+keeps a margin above its use, and gives up half of the rest at a time, since a pause may be short.
 """
 
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ USED_UP = 0.8
 ROOM, MORE = 1.5, 2
 """What a shard that is not held back keeps of what it uses, and so many uses more: few are counted inexactly."""
 MOST_GIVEN_UP = 0.5
-"""Of a share, from one time to the next."""
+"""The smallest part of a share that remains after one step."""
 MOVED = 0.1
-"""A share is changed where it would be by more than this part."""
+"""A share is changed only by more than this part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Share:
 
 
 def lend(total: float, shares: Sequence[Share], least: float) -> tuple[float, ...]:
-    """Return what each shard may use from now on: at least `least`, and together no more than `total`.
+    """Return the new share of each shard: at least `least`, and together at most `total`.
 
     `total` must be at least `least` for each.
     """
@@ -53,9 +53,9 @@ def lend(total: float, shares: Sequence[Share], least: float) -> tuple[float, ..
 
 
 def raised(total: float, kept: Sequence[float], asked: Sequence[float]) -> tuple[float, ...]:
-    """Return what is asked for, less what some could not give up: `kept` is what each has once it has lowered.
+    """Return the wanted shares, reduced by what some shards could not give up; `kept` are those after lowering.
 
-    Together no more than `total`, and nobody less than it has.
+    Together at most `total`, and no shard has less than in `kept`.
     """
     room = total - sum(kept)
     more = [max(0.0, wish - has) for wish, has in zip(asked, kept, strict=True)]
@@ -64,14 +64,14 @@ def raised(total: float, kept: Sequence[float], asked: Sequence[float]) -> tuple
 
 
 def is_worth_it(before: Sequence[Share], after: Sequence[float]) -> bool:
-    """Return whether a share would change by so much that it is told."""
+    """Return whether a change of a share is large enough to be made."""
     return any(
         abs(share.allowed - part) > MOVED * share.allowed for share, part in zip(before, after, strict=True)
     )
 
 
 def _within(total: float, asked: Sequence[float], least: float) -> tuple[float, ...]:
-    """Return what is asked for, scaled down above the least so that it is no more than there is."""
+    """Return the wanted shares, scaled down above the least so that their sum is at most what is available."""
     over = [part - least for part in asked]
     room = total - least * len(asked)
     scale = min(1.0, room / sum(over)) if sum(over) > 0 else 1.0

@@ -24,7 +24,7 @@ from farm.model.tiers import EXAMPLE_CHARS
 MOST_VISITS = 3
 """How often each renderer visits a page at most, to tell a difference from random content."""
 _TIMES = 2
-"""By how much what is another on each visit may be more or less than the browser's, in characters."""
+"""How many characters more or less of random content than the browser's are tolerated."""
 _NOT_FOLLOWED = " nofollow"
 """Behind the address of such a link: no address has a space."""
 _EACH_CHARS = 40

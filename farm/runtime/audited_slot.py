@@ -1,6 +1,6 @@
 """A slot that uses the cheapest renderer whose results equal the browser's, and audits it by comparisons.
 
-What always holds: the record of a visit that compares is the browser's; a comparison that fails or takes too long
+Invariants: the record of a visit that compares is the browser's; a comparison that fails or takes too long
 costs no page; one that has shown a difference is a difference, also where it cannot be brought to its end, or
 differences would be missed more often than agreements; each further request for the document waits for the site's
 pace; large pages are compared off the event loop.
@@ -28,7 +28,7 @@ log = logging.getLogger("farm.renderers")
 COMPARED_PAGES = 2
 """The time for the comparisons of a visit, as a multiple of the page deadline."""
 RENDERINGS = 2 + COMPARED_PAGES
-"""So many the whole visit may: by a renderer that turns out unfit, by the browser, and compared."""
+"""The time for the whole visit, likewise: by an unfit renderer, by the browser, and for comparisons."""
 INLINE_CHARS = 200_000
 """Of a page: they take a few milliseconds; a thread is for what is more."""
 Fields = Callable[[RenderedPage], Awaitable[Any]]
@@ -83,7 +83,7 @@ class AuditedSlot:
         return replace(page, tiers=TierNotes(template, notes)) if notes else page
 
     def _brought(self, plan: RenderPlan, page: RenderedPage) -> tuple[TierNote, ...]:
-        """Return the note of a page that was visited the cheap way, or would have been."""
+        """Return the note of a visit by the cheap renderer, or by the browser in its place."""
         if page.rendered_by is plan.renderer:
             return (plan.note(plan.renderer, Evidence.TAKEN, self._book.params),)
         if self._tiered.is_innocent:
@@ -115,7 +115,7 @@ class AuditedSlot:
     async def _compare(
         self, plan: RenderPlan, one: _Comparison, lease: Lease, answered: Answered | None
     ) -> TierNote | None:
-        """Return what a renderer shows; None where it says nothing. Raises where further visits fail."""
+        """Return what a renderer shows; None if it says nothing. Raises where further visits fail."""
         try:
             page = await self._tiered.compare_by(one.renderer, lease, answered)
         except (RendererUnfit, RenderError, SlotLost) as error:

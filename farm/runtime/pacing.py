@@ -218,7 +218,7 @@ class PaceLearner:
     ) -> tuple[PaceSnapshot, Pace] | None:
         """Add the samples to the site's pace; return what was stored before and is now.
 
-        None where too many nodes wrote.
+        None if too many nodes wrote.
         """
         known, own = await self._store.read(site, egress), self._own(site)
         for _ in range(TRIES):

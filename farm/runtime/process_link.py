@@ -32,7 +32,7 @@ GLANCE_S = 4.0
 MOST_GLANCES = 4
 """So many pictures are asked for at once; what is more has none."""
 Glance = Callable[[str], Coroutine[Any, Any, bytes | None]]
-"""Returns a picture of what a slot shows, as JPEG, by its name; None where there is none."""
+"""Returns a picture of what a slot shows, as JPEG, by its name; None if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class GlanceRequest:
 
 @dataclass(frozen=True, slots=True)
 class GlanceReply:
-    """What the slot of the request of this number shows; None where there is no picture of it."""
+    """What the slot of the request of this number shows; None if there is no picture of it."""
 
     number: int
     picture: bytes | None
@@ -178,7 +178,7 @@ class ProcessLink:
             raise LinkClosed("the other process has ended, or does not read") from error
 
     async def glance(self, slot: str) -> bytes | None:
-        """Return a picture of what a slot of the other process shows; None where none comes in time.
+        """Return a picture of what a slot of the other process shows; None if none comes in time.
 
         Somebody has to `receive` meanwhile.
         """

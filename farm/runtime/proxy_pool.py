@@ -39,7 +39,7 @@ POOR = 0.4
 """Of proxies with equally many users, those with a lower score come last; the others take turns."""
 EVERY_S = 1.0
 TOLD_EVERY = 2
-"""After how many exchanges of bans it is told how the proxies are."""
+"""After how many exchanges of bans the state of the proxies is reported."""
 ANEW_EVERY = 60
 """After how many exchanges all bans are read, and not the new ones alone: of some this node may not have heard."""
 MOST_TOLD = 50

@@ -255,7 +255,7 @@ class VisitPermission:
         self._should_skip = should_skip
 
     async def refusal(self, lease: Lease, url: str) -> Judgement | None:
-        """Return why the address is not to be visited with this lease, now or ever; None where it may be."""
+        """Return why the address is not to be visited with this lease, now or ever; None if it may be."""
         if not lease.task.revision and self._should_skip(url):
             return SkipReason.DUPLICATE_CONTENT
         return await self._robots.refusal(lease, url)

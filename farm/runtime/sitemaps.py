@@ -1,6 +1,6 @@
 """The sitemaps of a crawl, read beside the workers; their pages are added like links.
 
-What always holds: one node reads a sitemap, and another only where that node died meanwhile; at most `MOST_FILES`
+Invariants: one node reads a sitemap, and another only where that node died meanwhile; at most `MOST_FILES`
 are read, and none twice; while one is being read, no node considers the crawl finished; what an index names is
 read whenever its reader ended; a file that cannot be read costs its own entries and nothing else.
 """

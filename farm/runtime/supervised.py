@@ -168,7 +168,7 @@ async def follow(
     glance: Glance,
     running: asyncio.Task[Any],
 ) -> None:
-    """Do what the supervisor says, until it is gone; to end at once is to cancel the task that runs the node."""
+    """Carry out the supervisor's requests until it is gone; ending at once cancels the task that runs the node."""
     glances: set[asyncio.Task[None]] = set()
     try:
         while True:

@@ -126,7 +126,7 @@ class NodeProcess:
             self._link.post(ContextShare(contexts))
 
     async def glance(self, slot: str) -> bytes | None:
-        """Return a picture of what a slot of the process shows; None where there is none."""
+        """Return a picture of what a slot of the process shows; None if there is none."""
         return await self._link.glance(slot) if self._link is not None else None
 
     async def run(self) -> None:
@@ -327,7 +327,7 @@ class NodeProcess:
 
 
 async def _ended(process: Process, within_s: float) -> bool:
-    """Wait for the end of a process; return whether it came."""
+    """Wait for the end of a process; return whether it ended."""
     # Not by `asyncio.timeout`: before Python 3.11.4 its end is not told to a task that is cancelled.
     waiting = asyncio.create_task(process.wait(), name="end of a process")
     try:

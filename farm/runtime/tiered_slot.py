@@ -86,7 +86,7 @@ class TieredSlot:
     ) -> None:
         self.name = name
         self.is_open = False
-        """Whether it holds anything of a site."""
+        """Whether it has anything open for a site."""
         self.egress = egress
         self._browser = browser
         self._cheap = cheap
@@ -97,7 +97,7 @@ class TieredSlot:
         self._unused = 0
         """Visits since the last one by the browser."""
         self.unfit = ""
-        """Why the last visit was the browser's and not its renderer's; empty where it was not."""
+        """Why the last visit was the browser's and not its renderer's; empty if it was not."""
         self.is_innocent = False
         """Whether the page of that visit did not cause it."""
 
@@ -122,7 +122,7 @@ class TieredSlot:
         return page
 
     def _in_place_of_browser(self, lease: Lease) -> CheapRenderer | None:
-        """Return what visits a page that asks for a browser where there is none; None where there is one."""
+        """Return what visits a page that asks for a browser where there is none; None if there is one."""
         if self._browser is not None:
             return None
         renderer = next(iter(self._cheap))
@@ -154,7 +154,7 @@ class TieredSlot:
         return page
 
     async def render_again(self, lease: Lease, answered: Answered | None = None) -> RenderedPage:
-        """Visit a URL once more by the browser; raises as `Slot.render` does."""
+        """Visit a URL once more with the browser; raises like `Slot.render`."""
         self.egress.begin_again()
         return await self._by_browser(lease, answered)
 
@@ -251,7 +251,7 @@ class TieredPool:
             self._pool.note(reading, has_spare_memory=has_spare_memory)
 
     def reclaim(self, action: ReclaimAction) -> None:
-        """Have the engines carry the action out: all else is too small to be asked for."""
+        """Pass the action to the engines: everything else uses too little memory."""
         is_light = self._light is not None and self._light.reclaim(action)
         if not is_light and self._pool is not None:
             self._pool.reclaim(action)

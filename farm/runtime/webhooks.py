@@ -30,7 +30,7 @@ LONGEST_PAUSE_S = 60.0
 MOST_SITES = 1_000
 """How many blocked sites may wait to be announced."""
 SITE_S = 3600.0
-"""A site that stays blocked is announced again after so long."""
+"""After how many seconds a site that stays blocked is announced again."""
 LOST_EVERY_S = 60.0
 """So often it is looked whether events found no place."""
 END_S = 60.0
@@ -167,7 +167,7 @@ class Webhooks:
         await self._outbox.announce(same, for_s, event)
 
     async def _deliver(self) -> bool:
-        """Deliver the oldest events; return whether all of them were, and there were any."""
+        """Deliver the oldest events; return whether there were any and all of them were delivered."""
         # Kept while a pause lasts too: another node would count the tries from the beginning.
         if not await self._outbox.claim(self._owner, CLAIM_S) or self._clock.monotonic() < self._again_at:
             return False
