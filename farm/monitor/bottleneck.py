@@ -82,7 +82,7 @@ def _empty(snapshot: Snapshot) -> str:
 
 def _sites(snapshot: Snapshot, waiting: int) -> str:
     """Return the site that keeps contexts waiting though URLs are queued."""
-    waits = f"{amount(waiting)} contexts wait"
+    waits = "1 context waits" if waiting == 1 else f"{amount(waiting)} contexts wait"
     blocked = [site for site in snapshot.sites if site.blocked_until > snapshot.now]
     if blocked:
         longest = max(blocked, key=lambda site: site.blocked_until)

@@ -55,6 +55,9 @@ CASES = {
     "site limit of shop.example: it answered 429 or 503 9s ago; 3 contexts wait": replace(
         snapshot(busy=1, idle=3), sites=site(throttled=4, throttled_at=91.0)
     ),
+    "site limit of shop.example: 8 of 8 at once; 1 context waits": replace(
+        snapshot(busy=3, idle=1), sites=site(in_flight=8)
+    ),
     "the sites' limits: of 60 queued URLs none may be leased; 3 contexts wait": replace(
         snapshot(busy=1, idle=3), sites=site()
     ),
