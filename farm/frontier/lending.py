@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from farm.frontier.shards import Shards, decode_counters
-from farm.policy.lending import Share, is_worth_it, lend, raised
+from farm.policy.lending import Share, is_significant, lend, raised
 
 EVERY_S = 2.0
 LEAST_PART = 64
@@ -133,7 +133,7 @@ def _lent(total: float, shares: Sequence[Share], *, whole: bool) -> list[float] 
     asked = lend(total, shares, least)
     if whole:
         asked = _whole(int(total), asked)
-    return list(asked) if is_worth_it(shares, asked) else None
+    return list(asked) if is_significant(shares, asked) else None
 
 
 def _whole(total: int, asked: Sequence[float]) -> tuple[float, ...]:

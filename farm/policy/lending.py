@@ -8,13 +8,13 @@ keeps a margin above its use, and gives up half of the rest at a time, since a p
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-USED_UP = 0.8
+LIMITED_FROM = 0.8
 """From this part of its share on, a shard may be held back by it: visits are somewhat further apart than asked."""
-ROOM, MORE = 1.5, 2
+HEADROOM, MORE = 1.5, 2
 """What a shard that is not held back keeps of what it uses, and so many uses more: few are counted inexactly."""
-MOST_GIVEN_UP = 0.5
+LEAST_KEPT = 0.5
 """The smallest part of a share that remains after one step."""
-MOVED = 0.1
+LEAST_CHANGE = 0.1
 """A share is changed only by more than this part."""
 
 
@@ -32,7 +32,7 @@ class Share:
     @property
     def needed(self) -> float:
         """What it needs so as not to be held back by it."""
-        return self.used * ROOM + self.one * MORE if self.used else 0.0
+        return self.used * HEADROOM + self.one * MORE if self.used else 0.0
 
 
 def lend(total: float, shares: Sequence[Share], least: float) -> tuple[float, ...]:
@@ -40,11 +40,11 @@ def lend(total: float, shares: Sequence[Share], least: float) -> tuple[float, ..
 
     `total` must be at least `least` for each.
     """
-    wanting = [share.used >= USED_UP * share.allowed for share in shares]
+    wanting = [share.used >= LIMITED_FROM * share.allowed for share in shares]
     if not any(wanting):
         return tuple(share.allowed for share in shares)
     kept = [
-        0.0 if wants else max(least, share.needed, share.allowed * MOST_GIVEN_UP)
+        0.0 if wants else max(least, share.needed, share.allowed * LEAST_KEPT)
         for share, wants in zip(shares, wanting, strict=True)
     ]
     even = max(least, (total - sum(kept)) / sum(wanting))
@@ -63,10 +63,11 @@ def raised(total: float, kept: Sequence[float], asked: Sequence[float]) -> tuple
     return tuple(has + part * scale for has, part in zip(kept, more, strict=True))
 
 
-def is_worth_it(before: Sequence[Share], after: Sequence[float]) -> bool:
+def is_significant(before: Sequence[Share], after: Sequence[float]) -> bool:
     """Return whether a change of a share is large enough to be made."""
     return any(
-        abs(share.allowed - part) > MOVED * share.allowed for share, part in zip(before, after, strict=True)
+        abs(share.allowed - part) > LEAST_CHANGE * share.allowed
+        for share, part in zip(before, after, strict=True)
     )
 
 

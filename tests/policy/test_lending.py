@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.policy.lending import MORE, ROOM, Share, is_worth_it, lend, raised
+from farm.policy.lending import HEADROOM, MORE, Share, is_significant, lend, raised
 
 LEAST = 0.01
 PARTS = st.lists(st.tuples(st.floats(0, 10), st.floats(0, 12)), min_size=2, max_size=16)
@@ -64,14 +64,14 @@ def test_a_count_that_wavers_takes_nothing_from_the_busy_one(counts: tuple[int, 
             Share(after[1], after[1], 1 / window_s),
         ]
         if number > 4:
-            assert after[0] <= (counts[1] * ROOM + MORE) / window_s
+            assert after[0] <= (counts[1] * HEADROOM + MORE) / window_s
 
 
 def test_without_demand_nothing_moves() -> None:
     """A crawl that is paused is as it was when it goes on."""
     shares = [Share(1, 0), Share(9, 0)]
     assert lend(10, shares, LEAST) == (1, 9)
-    assert not is_worth_it(shares, lend(10, shares, LEAST))
+    assert not is_significant(shares, lend(10, shares, LEAST))
 
 
 @given(PARTS)
