@@ -177,7 +177,7 @@ async def run_nodes(load: LeaseLoad, url: str, names: Sequence[str], begins: flo
         await client.close()
     tasks = tasks_of(load, crawl.key)
     async with asyncio.TaskGroup() as group:
-        sampling = group.create_task(_sample(lag))
+        sampling = group.create_task(_sample(lag, begins + load.visit_s))
         nodes = [
             group.create_task(_run_node(load, url, crawl, name, tasks, begins, measured)) for name in names
         ]
@@ -187,7 +187,8 @@ async def run_nodes(load: LeaseLoad, url: str, names: Sequence[str], begins: flo
     return measured
 
 
-async def _sample(lag: LoopLag) -> None:
+async def _sample(lag: LoopLag, since: float) -> None:
+    await asyncio.sleep(max(0.0, since - time.monotonic()))
     while True:
         due = time.monotonic() + LAG_EVERY_S
         await asyncio.sleep(LAG_EVERY_S)
