@@ -123,7 +123,7 @@ def report_of(plan: RunPlan, assembly: Assembly, snapshot: Snapshot, stats: Stat
             for host, count in outcomes.script_hosts.most_common(1)
         },
         selectors=outcomes.selectors,
-        troubles=tuple(outcomes.troubles),
+        troubles=tuple(outcomes.notes),
         unvisited_routes=assembly.totals().unvisited_routes,
         most_routes=MOST_ROUTES,
         left=stats.ledger.open,

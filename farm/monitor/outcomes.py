@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from farm.model.event import Committed, Event, Fate, VisitFailed
+from farm.model.page import Finding, Renderer
 from farm.model.record import Batch, Record
 from farm.model.url import site_of
+from farm.monitor.figures import counted
 
 MOST_TROUBLES = 20
 MOST_HOSTS = 100
@@ -46,6 +48,9 @@ class RunOutcomes:
     script_example: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Host -> the first page that misses a script of it, and what went wrong."""
 
+    shells: int = 0
+    """How many records of plain HTTP are of pages that scripts would have filled."""
+
     waited: int = 0
     """On how many pages `--wait css:` found what it waited for."""
     waited_in_vain: Counter[str] = field(default_factory=Counter)
@@ -64,6 +69,14 @@ class RunOutcomes:
         return waits | {
             f"--click {one}": (count, self.clicked[one]) for one, count in self.clicked_nothing.items()
         }
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences for the report: the troubles, and pages that were empty without a browser."""
+        if not self.shells:
+            return self.troubles
+        shells = f"{counted(self.shells, 'page')} without content, which scripts would fill"
+        return [*self.troubles, f"{shells}; give --render auto or browser, and --fresh"]
 
     @property
     def recorded(self) -> int:
@@ -96,6 +109,9 @@ class RunOutcomes:
             vendor = record.fields.get("blocked_by")
             if vendor:
                 self.blocked[vendor] += 1
+            evidence = record.fields.get("evidence")
+            if evidence and evidence["finding"] == Finding.EMPTY_SHELL:
+                self.shells += record.fields.get("rendered_by") == Renderer.FETCH
             if record.fields.get("page_errors"):
                 self._take_errors(record)
             self._take_selectors(record.fields.get("settle_reason", ""), record.fields.get("actions"))

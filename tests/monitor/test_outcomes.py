@@ -47,6 +47,22 @@ def test_pages_that_miss_scripts_are_counted_by_host() -> None:
     assert outcomes.without_scripts == 2 + 2 * MOST_HOSTS
 
 
+def test_pages_that_are_empty_without_a_browser_are_a_note() -> None:
+    """Of plain HTTP alone: what the browser shows is what there is."""
+    outcomes = RunOutcomes(misses_script)
+    shell = {"status": 200, "evidence": {"finding": "empty_shell", "signs": []}}
+    for brought in ({"rendered_by": "browser"}, {"rendered_by": "fetch", "evidence": None}):
+        outcomes.fold(Committed(0.0, Batch((Record("1" * 32, "http://a.example/", {**shell, **brought}),))))
+    assert outcomes.notes == []
+    outcomes.trouble("the sitemap was not read")
+    record = Record("1" * 32, "http://a.example/", {**shell, "rendered_by": "fetch"})
+    outcomes.fold(Committed(0.0, Batch((record,))))
+    assert outcomes.notes == [
+        "the sitemap was not read",
+        "1 page without content, which scripts would fill; give --render auto or browser, and --fresh",
+    ]
+
+
 def test_records_refusals_and_the_dead_are_counted_with_an_example() -> None:
     """A link that is skipped on a page that was kept is no refusal."""
     outcomes = RunOutcomes(misses_script)
