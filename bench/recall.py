@@ -161,6 +161,7 @@ async def farm_pool(browser: Path | None) -> AsyncIterator[tuple[Pool, Gateway]]
             Path(folder) / "engines",
             lambda _: None,
             lambda _: None,
+            lambda _: None,
             SystemClock(),
         )
         try:

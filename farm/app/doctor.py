@@ -207,7 +207,7 @@ async def _browser(settings: DoctorSettings) -> Check:
     try:
         binary = find_browser(settings.browser)
         params = EngineParams(binary, sandbox=settings.sandbox and not without)
-        engine = Engine(1, params, folder, reaper.kill)
+        engine = Engine(1, params, folder, reaper.kill, reaper.free)
         await engine.start()
         version = engine.user_agent.partition("Chrome/")[2].partition(" ")[0]
         await engine.close()

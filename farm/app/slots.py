@@ -182,7 +182,7 @@ def _pool(
     params = PoolParams(
         plan.engines, open_every_s=0.8 * plan.settings.ramp_up / plan.contexts, cap_bytes=cap_bytes
     )
-    return Pool(params, engine, slots, folder, reaper.kill, emit, clock)
+    return Pool(params, engine, slots, folder, reaper.kill, reaper.free, emit, clock)
 
 
 def _slot_params(session: CrawlSession, login: SiteLogin | None) -> SlotParams:

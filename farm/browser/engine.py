@@ -66,7 +66,14 @@ class EngineParams:
 class Engine:
     """One driver and one browser. `lost` is resolved with the reason when either is found dead."""
 
-    def __init__(self, number: int, params: EngineParams, folder: Path, own: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        number: int,
+        params: EngineParams,
+        folder: Path,
+        own: Callable[[int], None],
+        free: Callable[[int], None],
+    ) -> None:
         self.name = f"engine-{number}"
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.user_agent = ""
@@ -79,6 +86,7 @@ class Engine:
         self._params = params
         self._folder = folder / self.name
         self._own = own
+        self._free = free
         self._playwright: Playwright | None = None
         self._browser: Browser | None = None
         self._health_session: CDPSession | None = None
@@ -283,6 +291,10 @@ class Engine:
             with contextlib.suppress(OSError, ValueError):
                 self._adopt(driver.driver_pid(self._folder))
         await asyncio.to_thread(processes.kill_groups, self.pids, CLOSE_STEP_S)
+        for pid in self.pids:
+            # The kernel gives the number to another process some day, which is nobody's here to kill.
+            if not processes.is_running(pid):
+                self._free(pid)
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     def _adopt(self, pid: int) -> None:

@@ -55,7 +55,10 @@ class PoolParams:
 
 
 class Pool:
-    """Owns the engines, and the tabs that are being closed. `own` is called with each process that is started."""
+    """Owns the engines, and the tabs that are being closed.
+
+    `own` is called with each process that is started, `free` with each that has ended.
+    """
 
     def __init__(
         self,
@@ -64,6 +67,7 @@ class Pool:
         slot: SlotParams,
         folder: Path,
         own: Callable[[int], None],
+        free: Callable[[int], None],
         emit: Emit,
         clock: Clock,
     ) -> None:
@@ -72,6 +76,7 @@ class Pool:
         self._slot_params = slot
         self._folder = folder
         self._own = own
+        self._free = free
         self._emit = emit
         self._clock = clock
         self._engines: list[Engine] = []
@@ -215,7 +220,7 @@ class Pool:
             await asyncio.sleep(pause_s)
             begun = self._clock.monotonic()
             self._started += 1
-            engine = Engine(self._started, self._engine_params, self._folder, self._own)
+            engine = Engine(self._started, self._engine_params, self._folder, self._own, self._free)
             try:
                 await engine.start()
             except BrowserUnavailable:

@@ -94,6 +94,7 @@ async def browsing(
         ),
         folder,
         pids.append,
+        lambda _: None,
         events.append,
         SystemClock(),
     )

@@ -55,11 +55,15 @@ def group(pids: tuple[int, ...]) -> list[psutil.Process]:
 async def test_an_engine_leaves_no_process_and_no_file(tmp_path: Path) -> None:
     """Driver, browser and renderers, profile and launcher."""
     named: list[int] = []
-    engine = Engine(1, engine_params(), tmp_path / "engines", named.append)
+    freed: list[int] = []
+    engine = Engine(1, engine_params(), tmp_path / "engines", named.append, freed.append)
     await engine.start()
     assert len(group(engine.pids)) > 3
     assert tuple(named) == engine.pids
+    assert freed == []
     await engine.close()
+    # Their numbers may be others' from now on.
+    assert freed == named
     assert group(engine.pids) == []
     assert list((tmp_path / "engines").iterdir()) == []
 
@@ -74,7 +78,7 @@ async def test_the_end_of_an_engine_does_not_wait_for_whoever_inherits_its_zombi
     )
     with heir:
         assert heir.stdout is not None
-        engine = Engine(1, engine_params(), tmp_path, lambda _: None)
+        engine = Engine(1, engine_params(), tmp_path, lambda _: None, lambda _: None)
         engine.pids = (int(heir.stdout.readline()),)
         assert psutil.Process(engine.pids[0]).status() == psutil.STATUS_ZOMBIE
         async with asyncio.timeout(30):
@@ -85,7 +89,7 @@ async def test_the_end_of_an_engine_does_not_wait_for_whoever_inherits_its_zombi
 
 async def test_driver_and_browser_lead_groups_of_their_own(tmp_path: Path) -> None:
     """Ctrl-C in a terminal goes to the farm's group, and must not end the browser under a drain."""
-    engine = Engine(1, engine_params(), tmp_path, lambda _: None)
+    engine = Engine(1, engine_params(), tmp_path, lambda _: None, lambda _: None)
     await engine.start()
     try:
         assert len(engine.pids) == 2
@@ -100,7 +104,7 @@ async def test_a_browser_gets_nothing_of_the_farms_environment(
     """Settings may hold secrets; a browser runs strangers' code."""
     monkeypatch.setenv("FARM_REDIS", "redis://:secret@127.0.0.1")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    engine = Engine(1, engine_params(), tmp_path, lambda _: None)
+    engine = Engine(1, engine_params(), tmp_path, lambda _: None, lambda _: None)
     await engine.start()
     try:
         driver, browser = (psutil.Process(pid).environ() for pid in engine.pids)
@@ -114,7 +118,7 @@ async def test_a_browser_gets_nothing_of_the_farms_environment(
 
 async def test_the_flags_that_close_the_ways_around_the_gateway_are_in_force(tmp_path: Path) -> None:
     """As the running process has them, Playwright's own list of disabled features included."""
-    engine = Engine(1, engine_params(), tmp_path, lambda _: None)
+    engine = Engine(1, engine_params(), tmp_path, lambda _: None, lambda _: None)
     await engine.start()
     try:
         line = psutil.Process(engine.pids[1]).cmdline()
@@ -132,7 +136,7 @@ async def test_the_flags_that_close_the_ways_around_the_gateway_are_in_force(tmp
 async def test_a_browser_that_cannot_start_is_one_sentence(tmp_path: Path) -> None:
     """With the program and the remedy."""
     false = BrowserBinary(Path("/bin/false"), headless_shell=False, source="configured")
-    engine = Engine(1, engine_params(false), tmp_path / "engines", lambda _: None)
+    engine = Engine(1, engine_params(false), tmp_path / "engines", lambda _: None, lambda _: None)
     with pytest.raises(BrowserUnavailable, match=r"/bin/false cannot be started .*farm doctor"):
         await engine.start()
     assert list((tmp_path / "engines").iterdir()) == []
@@ -151,6 +155,7 @@ async def test_a_pool_gives_up_when_no_browser_can_live(tmp_path: Path) -> None:
         params,
         tmp_path,
         started.append,
+        lambda _: None,
         lambda _: None,
         SystemClock(),
     )
@@ -238,7 +243,7 @@ async def test_a_farm_that_stood_still_itself_does_not_blame_its_browser(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A machine that slept: the deadline has passed when it wakes, and nobody had a chance to answer."""
-    engine = Engine(1, engine_params(), tmp_path, lambda _: None)
+    engine = Engine(1, engine_params(), tmp_path, lambda _: None, lambda _: None)
     await engine.start()
     processes = [psutil.Process(pid) for pid in engine.pids]
     try:

@@ -28,7 +28,9 @@ async def test_a_killed_driver_is_no_complaint_of_asyncio(
     loop = asyncio.get_running_loop()
     ignore_driver_exit(loop)
     caplog.set_level(logging.DEBUG, "farm.browser")
-    engine = Engine(1, EngineParams(find_browser(), sandbox=os.geteuid() != 0), tmp_path, lambda _: None)
+    engine = Engine(
+        1, EngineParams(find_browser(), sandbox=os.geteuid() != 0), tmp_path, lambda _: None, lambda _: None
+    )
     await engine.start()
     psutil.Process(engine.pids[0]).kill()
     async with asyncio.timeout(30):

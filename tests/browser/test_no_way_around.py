@@ -146,6 +146,7 @@ async def one_slot(
         folder,
         lambda _: None,
         lambda _: None,
+        lambda _: None,
         SystemClock(),
     )
     try:
