@@ -14,7 +14,7 @@ from farm.settings.reference import SETTINGS, options_of
 from scripts import check_links
 from tests.tree import ROOT
 
-OTHERS = frozenset({"--security-opt", "--user"})
+OTHERS = frozenset({"--security-opt", "--user", "--visit-s"})
 """Options of other programs that stand alone in the documents."""
 _CODE = re.compile(r"^ {4}[^\n]+$|^```.*?^```$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(rf"\bfarm ({'|'.join(COMMANDS)})\b([^`\n|&]*)")
