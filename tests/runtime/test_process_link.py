@@ -84,7 +84,7 @@ async def test_what_is_no_message_ends_the_link(ends: LinkPair) -> None:
     """A length beyond the bound is not waited for."""
     here, there = ends
     here._writer.write(_LENGTH.pack(MOST_BYTES + 1))
-    with pytest.raises(LinkClosed, match="no message"):
+    with pytest.raises(LinkClosed, match="not a message"):
         await there.receive()
 
 

@@ -288,7 +288,7 @@ BROKEN: dict[str, tuple[str | bytes, Sequence[Entry], str]] = {
             "<sitemap><loc>http://[INVALID</loc></sitemap><sitemap><loc>https://example.com/1.xml</loc></sitemap>"
         ),
         [index_of("https://example.com/1.xml")],
-        "a sitemap is named that cannot be fetched",
+        "the address of a sitemap cannot be fetched",
     ),
 }
 
