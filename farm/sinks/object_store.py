@@ -146,7 +146,8 @@ class ObjectPlace:
                 if self._call("exists", target):
                     self._call("rm_file", target)
                 self._call("mv", hidden, target, within_s=within_s)
-        draft.unlink()
+        # An earlier run of this process whose close was given up may have uploaded the same draft, and removed it.
+        draft.unlink(missing_ok=True)
 
     def remove(self, name: str) -> None:
         """Remove an object. Raises `StoreAway` and `OutputUnwritable`."""
