@@ -93,7 +93,7 @@ class Handlers:
         return self._wants_scope or not (self._routes or self._labelled or self._default)
 
     @property
-    def looks_before(self) -> bool:
+    def runs_before(self) -> bool:
         """Whether there is a hook for before a navigation."""
         return bool(self._before)
 
@@ -153,7 +153,7 @@ class Handlers:
         self.login = login_by(LoginHook(function, lambda: self.app), url, logged_in, secret)
 
     @property
-    def hears_of_dead(self) -> bool:
+    def runs_on_dead(self) -> bool:
         """Whether there is a hook for URLs that are given up."""
         return bool(self._on_dead)
 

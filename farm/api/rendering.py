@@ -50,13 +50,13 @@ class PageNotRendered(FarmError):
         self.page = page
 
 
-class ToldDead:
+class DeadReporter:
     """Adds each URL that is given up to a stream, and runs no code on pages: a `PageHandling`."""
 
     follows_scope = True
     digest = ""
-    looks_before = False
-    hears_of_dead = True
+    runs_before = False
+    runs_on_dead = True
 
     def __init__(self, stream: RecordStream) -> None:
         self._stream = stream
@@ -95,7 +95,7 @@ async def render_plan(
 
 def _plan(settings: RunSettings, urls: Sequence[str], stream: RecordStream, output: Path) -> RunPlan:
     whole = settings.model_copy(update={**OF_A_CRAWL, "output": output})
-    plan = preflight(whole, urls, ToldDead(stream))
+    plan = preflight(whole, urls, DeadReporter(stream))
     contexts = min(plan.contexts, max(1, len(plan.seeds)))
     engines = min(plan.engines, contexts)
     return replace(plan, contexts=contexts, engines=engines, is_temporary=True, stream=stream)

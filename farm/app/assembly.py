@@ -89,7 +89,7 @@ class NodeParts:
 
 
 @asynccontextmanager
-async def beating(session: CrawlSession, clock: Clock) -> AsyncIterator[Heartbeat]:
+async def heartbeats(session: CrawlSession, clock: Clock) -> AsyncIterator[Heartbeat]:
     """Send the node's heartbeats and renew its leases until the end.
 
     Enter it before anything that may take long: a silent node is considered dead.

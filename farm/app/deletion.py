@@ -29,7 +29,7 @@ _CLEARED = frozenset({"jsonl", "csv", "parquet", "warc"})
 
 
 @dataclass(frozen=True, slots=True)
-class Doomed:
+class DeletableCrawl:
     """A crawl that may be deleted, since no node works on it. `what` describes to a person what is deleted."""
 
     what: str
@@ -40,7 +40,7 @@ class Doomed:
 
 
 @asynccontextmanager
-async def deletable(settings: DeleteSettings) -> AsyncIterator[Doomed]:
+async def deletable(settings: DeleteSettings) -> AsyncIterator[DeletableCrawl]:
     """Find the crawl, and lock its output folder against runs meanwhile.
 
     Raises UsageError if there is none, or a run or a node works on it.
@@ -53,7 +53,7 @@ async def deletable(settings: DeleteSettings) -> AsyncIterator[Doomed]:
             _hold(folder, stack)
             size_bytes = await asyncio.to_thread(folder_bytes, folder)
             records = f" and its records ({size_bytes:,} bytes in all)" if settings.records else ""
-            yield Doomed(f"the crawl in {folder}{records}", "", None, folder, settings.records)
+            yield DeletableCrawl(f"the crawl in {folder}{records}", "", None, folder, settings.records)
             return
         folder_or_none = _records_folder(settings)
         if folder_or_none is not None:
@@ -65,7 +65,7 @@ async def deletable(settings: DeleteSettings) -> AsyncIterator[Doomed]:
             known = await _known(client, name)
             records = f" and the records in {folder_or_none}" if folder_or_none is not None else ""
             what = f"the crawl {name!r} in Redis at {client.place}{known}{records}"
-            yield Doomed(what, name, client, folder_or_none, settings.records)
+            yield DeletableCrawl(what, name, client, folder_or_none, settings.records)
         finally:
             await client.close()
 
@@ -108,17 +108,17 @@ async def _known(client: RedisClient, name: str) -> str:
     return f" ({ledger.done:,} done, {ledger.open:,} open, {ledger.dead:,} dead)"
 
 
-async def delete(doomed: Doomed) -> tuple[int, list[str]]:
+async def delete(target: DeletableCrawl) -> tuple[int, list[str]]:
     """Delete it; return how many keys of Redis went, and what stays: names in the output folder, files elsewhere.
 
     Raises OutputUnwritable if a file cannot be removed.
     """
-    keys = await delete_crawl(doomed.redis, doomed.crawl) if doomed.redis is not None else 0
-    if doomed.folder is None:
+    keys = await delete_crawl(target.redis, target.crawl) if target.redis is not None else 0
+    if target.folder is None:
         return keys, []
-    if doomed.redis is None:
-        await EmbeddedRedis.end_left(doomed.folder / PRIVATE / "redis")
-    return keys, await asyncio.to_thread(_delete_files, doomed.folder, with_records=doomed.with_records)
+    if target.redis is None:
+        await EmbeddedRedis.end_left(target.folder / PRIVATE / "redis")
+    return keys, await asyncio.to_thread(_delete_files, target.folder, with_records=target.with_records)
 
 
 def _delete_files(folder: Path, *, with_records: bool) -> list[str]:

@@ -64,7 +64,7 @@ def tracer(session: CrawlSession, clock: Clock) -> Tracer | None:
     return Tracer(service, partial(poster.post, {}), clock)
 
 
-async def tell_end(hooks: Webhooks, reason: ExitReason | None, stats: Stats) -> None:
+async def announce_end(hooks: Webhooks, reason: ExitReason | None, stats: Stats) -> None:
     """Announce the end of a run, if its reason has an event, and deliver the waiting events."""
     kind = "crawl_finished" if reason is ExitReason.FINISHED else "budget_reached" if reason in LIMITS else ""
     ledger = stats.ledger

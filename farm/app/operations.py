@@ -13,7 +13,7 @@ from farm.frontier.frontier import RedisFrontier
 from farm.frontier.history import PastVisit
 from farm.frontier.node_status import NodeStatus, status_of_nodes
 from farm.frontier.nodes import NodeFlow, by_site
-from farm.model.crawl import Stats, seen_state
+from farm.model.crawl import Stats, crawl_state
 from farm.model.egress import ProxyBytes
 from farm.model.errors import UsageError
 from farm.policy.capacity import together
@@ -43,7 +43,7 @@ async def read_status(crawl: str, frontier: RedisFrontier) -> CrawlStatus:
     flows = [flow for flow in await frontier.flow.read() if flow.is_fresh and flow.node in alive]
     is_fed = await frontier.feeders.any()
     stats = await frontier.stats()
-    state = seen_state(stats, is_fed=is_fed, is_worked=bool(alive))
+    state = crawl_state(stats, is_fed=is_fed, is_worked=bool(alive))
     return CrawlStatus(
         crawl,
         replace(stats, state=state),

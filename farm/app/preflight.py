@@ -33,13 +33,13 @@ from farm.model.url import origin_of
 from farm.monitor.figures import size
 from farm.policy.capacity import (
     LEAST_BUDGET_BYTES,
-    Misfit,
+    SizeFault,
     automatic_contexts,
     automatic_engines,
     automatic_processes,
     first_contexts,
-    misfit,
     most_contexts,
+    size_fault,
 )
 from farm.policy.proxies import depends_on_site
 from farm.policy.renderers import RenderMode
@@ -286,23 +286,23 @@ def check_sizes(memory: Memory, machine_bytes: int, contexts: int | None, fds: i
     `machine_bytes` is the memory of the machine or its cgroup, `fds` how many files a process may have open.
     """
     budget = memory.of(machine_bytes)
-    match misfit(budget, machine_bytes, contexts, fds):
-        case Misfit.ABOVE_MACHINE:
+    match size_fault(budget, machine_bytes, contexts, fds):
+        case SizeFault.ABOVE_MACHINE:
             raise UsageError(
                 f"--memory {memory.text}: this machine, or its container, has {size(machine_bytes)}; "
                 "give less, or a share such as 75%."
             )
-        case Misfit.BELOW_LEAST:
+        case SizeFault.BELOW_LEAST:
             raise UsageError(
                 f"--memory {memory.text}: that is {size(budget)}, and one browser with one page needs "
                 f"{size(LEAST_BUDGET_BYTES)}; give more."
             )
-        case Misfit.MORE_THAN_MEMORY:
+        case SizeFault.MORE_THAN_MEMORY:
             raise UsageError(
                 f"--contexts {contexts}: a budget of {size(budget)} has space for {most_contexts(budget):,} at "
                 "most; give fewer, or auto."
             )
-        case Misfit.MORE_THAN_FILES:
+        case SizeFault.MORE_THAN_FILES:
             raise UsageError(
                 f"--contexts {contexts}: that takes more files than the {fds:,} that a process may have open "
                 "here; give fewer, or raise `ulimit -n`."

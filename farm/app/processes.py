@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from farm.app.assembly import NodeParts, assemble_node, beating
+from farm.app.assembly import NodeParts, assemble_node, heartbeats
 from farm.app.preflight import RunPlan
 from farm.app.session import CrawlSession, join_session
 from farm.frontier.crawl import Crawl
@@ -166,7 +166,7 @@ async def assemble_process(
         session = await stack.enter_async_context(
             join_session(work.plan, work.crawl, work.redis_url, work.identity, facts)
         )
-        heartbeat = await stack.enter_async_context(beating(session, clock))
+        heartbeat = await stack.enter_async_context(heartbeats(session, clock))
         sink = SupervisedSink(link, work.plan.settings.sink_patience)
         parts = await stack.enter_async_context(
             assemble_node(session, reaper, heartbeat, sink, control, relay.emit, clock)

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from farm.app.assembly import assemble_node, beating
+from farm.app.assembly import assemble_node, heartbeats
 from farm.app.hooks import tracer, webhooks
 from farm.app.preflight import RunPlan
 from farm.app.processes import supervise
@@ -71,7 +71,7 @@ async def assemble(
             fold(event)
 
     async with AsyncExitStack() as stack:
-        heartbeat = await stack.enter_async_context(beating(session, clock))
+        heartbeat = await stack.enter_async_context(heartbeats(session, clock))
         sink = await _record_sink(plan, session.node)
         stack.push_async_callback(sink.close)
         # Sitemaps that a user named and that could not be read are reported again at the end.

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from farm import __version__
 from farm.app import run_summary
-from farm.app.hooks import tell_end
+from farm.app.hooks import announce_end
 from farm.app.operations import FrontierOperations
 from farm.app.preflight import RunPlan
 from farm.app.run_assembly import Assembly, assemble
@@ -20,7 +20,7 @@ from farm.model.clock import Clock, SystemClock
 from farm.model.crawl import Stats
 from farm.model.errors import CrawlGone, FarmError, FrontierUnavailable, UsageError
 from farm.model.event import Emit, Event, StatsRead
-from farm.monitor.event_log import StateNews, log_event
+from farm.monitor.event_log import StateReporter, log_event
 from farm.monitor.log import LOG_NAME
 from farm.monitor.report import RunReport, report_lines
 from farm.monitor.snapshot import Snapshot
@@ -60,7 +60,7 @@ class RunningCrawl:
     cpu_before_s: float = 0.0
     """CPU time of this process before the run."""
 
-    def summed_up(self, snapshot: Snapshot, stats: Stats, reason: str) -> Summary:
+    def summarise(self, snapshot: Snapshot, stats: Stats, reason: str) -> Summary:
         """Return the current summary."""
         return run_summary.summary_of(
             self.plan,
@@ -210,7 +210,7 @@ async def _work(
         log_event(event)
         news.fold(event)
 
-    news = StateNews(emit, plan.where)
+    news = StateReporter(emit, plan.where)
     with ExitStack() as shown:
         shown.callback(observer.close)
         observer.opened(plan, tally, clock)
@@ -240,14 +240,14 @@ async def _work(
             if reason is ExitReason.FINISHED:
                 await note_end(plan, session.frontier)
             if assembly.hooks is not None:
-                await tell_end(assembly.hooks, reason, stats)
+                await announce_end(assembly.hooks, reason, stats)
             if assembly.tracer is not None:
                 await assembly.tracer.flush(FLUSH_S)
             emit(StatsRead(clock.monotonic(), stats))
             snapshot = tally.snapshot(clock.monotonic())
             observer.ended()
         why = reason or _slug(failure)
-        summary = run.summed_up(snapshot, stats, why)
+        summary = run.summarise(snapshot, stats, why)
         is_idle = reason is ExitReason.FINISHED and not assembly.outcomes.settled
         await run_summary.write(plan, summary, is_idle=is_idle)
         report = run_summary.report_of(plan, assembly, snapshot, stats, "nothing_new" if is_idle else why)

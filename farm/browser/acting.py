@@ -72,7 +72,7 @@ async def act(reading: Reading, params: ActParams, ends: float) -> Acted:
             acted.cut_short = True
             break
         before = await _extent(reading)
-        acted.cut_short |= await _way_down(reading, before, ends)
+        acted.cut_short |= await _scroll_down(reading, before, ends)
         acted.scrolled += 1
         await reading.settled()
         if not _grown(before, await _extent(reading)):
@@ -95,7 +95,7 @@ def _grown(before: dict[str, float], after: dict[str, float]) -> bool:
     return after["elements"] > before["elements"] or after["height"] > before["height"]
 
 
-async def _way_down(reading: Reading, extent: dict[str, float], ends: float) -> bool:
+async def _scroll_down(reading: Reading, extent: dict[str, float], ends: float) -> bool:
     """Go down to what was the end when it began, a window at a time; return whether the rest was jumped over.
 
     A frame is made after each window, so that observers see its content.

@@ -48,7 +48,7 @@ class ReadParams(PageCaps):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PageWait:
     """How to wait for a page; `wait` and `selector` as in `ReadParams`, `left_s` seconds at most.
 
     `nonce` is the name of the events by which `js/hook.js` reports the pending work of the page.
@@ -81,7 +81,7 @@ def caps_of(params: ReadParams, *, is_page: bool) -> str:
     return orjson.dumps(caps).decode()
 
 
-def settling(asked: Asked, state: Mapping[str, bool], caps: str | None) -> str:
+def settling(asked: PageWait, state: Mapping[str, bool], caps: str | None) -> str:
     """Return the expression that waits and, with `caps`, reads: a promise of what `checked` takes.
 
     `state` are the caller's facts about the page: `framed`, `stayed`, `inert`, `onDemand`.
@@ -222,7 +222,7 @@ class Collector:
         params = self._params
         state = {"framed": False, "stayed": stayed, "inert": False, "onDemand": False}
         return settling(
-            Asked(nonce, params.wait, params.selector, params.quiet_ms, left_s), state, self._caps
+            PageWait(nonce, params.wait, params.selector, params.quiet_ms, left_s), state, self._caps
         )
 
     def checked(self, said: Any) -> dict[str, Any]:
@@ -234,9 +234,9 @@ class Collector:
         seen: Mapping[str, Any],
         status: int,
         headers: Mapping[str, str],
-        way: Sequence[tuple[str, int]],
+        redirects: Sequence[tuple[str, int]],
         timings_ms: Mapping[str, int],
     ) -> RenderedPage:
-        """Return the page that was read; `way` are the addresses before its own, with their statuses."""
-        urls, statuses = tuple(url for url, _ in way), tuple(status for _, status in way)
+        """Return the page that was read; `redirects` are the addresses before its own, with their statuses."""
+        urls, statuses = tuple(url for url, _ in redirects), tuple(status for _, status in redirects)
         return page_of(seen, DocumentHead(status, headers, urls, statuses), timings_ms)

@@ -1,9 +1,9 @@
 """The browser's events of one visit: the documents of its main frame, pending requests, and errors.
 
 A page may redirect by a script or a refresh; the record is that of the last document, so its answer counts, and
-the addresses before it are listed as redirects. Invariants: at most `STATIONS` documents are kept, and of each at
-most as many hops, the first and the latest; at most `MOST_LOADING` pending requests; at most `MOST_ERRORS` errors,
-each once, in the order of their arrival.
+the addresses before it are listed as redirects. Invariants: at most `MOST_DOCUMENTS` documents are kept, and of
+each at most as many hops, the first and the latest; at most `MOST_LOADING` pending requests; at most `MOST_ERRORS`
+errors, each once, in the order of their arrival.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from typing import Any
 
 from farm.model.page import MOST_ERRORS, PageError
 
-STATIONS = 40
+MOST_DOCUMENTS = 40
 MOST_LOADING = 1_000
 """How many scripts of a page are tracked at once; a page can request a million."""
 URL_CHARS = 2_000
@@ -27,7 +27,7 @@ class PageEvents:
     """The pending requests of one tab: `listeners` take the events of its session, `forget` starts a visit."""
 
     def __init__(self) -> None:
-        self.journey = Journey()
+        self.main_documents = MainDocuments()
         self.errors = PageErrors()
         self.loading: set[str] = set()
         """Scripts and documents of frames that were requested and have not arrived."""
@@ -51,7 +51,7 @@ class PageEvents:
 
     def forget(self) -> None:
         """Start a visit: drop the request and the answer of the previous one."""
-        self.journey.forget()
+        self.main_documents.forget()
         self.errors.forget()
         self.loading.clear()
         self._document_request = self.broke_off = ""
@@ -65,9 +65,9 @@ class PageEvents:
 
     def _asked(self, event: dict[str, Any]) -> None:
         if event.get("type") == "Document" and event.get("frameId") == self._frame_id:
-            if self.journey.url is None:
+            if self.main_documents.url is None:
                 self.errors.forget()  # what the page before has said since the visit began
-            self.journey.asked(event)
+            self.main_documents.asked(event)
             self.loading.clear()
             self._loaded.set()
         elif event.get("type") in _AWAITED and event.get("loaderId") and len(self.loading) < MOST_LOADING:
@@ -77,7 +77,7 @@ class PageEvents:
 
     def _answered(self, event: dict[str, Any]) -> None:
         if event["type"] == "Document" and event.get("frameId") == self._frame_id:
-            self.journey.answered(event)
+            self.main_documents.answered(event)
             self._document_request, self.broke_off = event["requestId"], ""
 
     def _failed(self, event: dict[str, Any]) -> None:
@@ -85,7 +85,7 @@ class PageEvents:
         if event["requestId"] == self._document_request and not event.get("canceled"):
             self.broke_off = str(event.get("errorText")) or "it broke off"
             self.on_break()
-        self.journey.failed(event)
+        self.main_documents.failed(event)
         self._ended(event)
 
     def _ended(self, event: dict[str, Any]) -> None:
@@ -100,7 +100,7 @@ def _nothing() -> None:
 
 
 @dataclass(slots=True)
-class Station:
+class DocumentRequest:
     """A document of the main frame: the addresses that its request went through, and its answer."""
 
     request_id: str
@@ -112,7 +112,7 @@ class Station:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class RedirectChain:
     """The addresses before a document's own, the status of each (0 if unknown), and its own answer."""
 
     urls: tuple[str, ...] = ()
@@ -120,49 +120,49 @@ class Way:
     answer: dict[str, Any] | None = None
 
 
-class Journey:
+class MainDocuments:
     """The documents that the main frame requested, with their redirects and answers."""
 
     def __init__(self) -> None:
-        self._stations: list[Station] = []
+        self._requests: list[DocumentRequest] = []
         self._changed = asyncio.Event()
 
     def forget(self) -> None:
         """Start a visit: drop the documents of the previous one."""
-        self._stations = []
+        self._requests = []
         self._changed.set()
 
     def asked(self, event: Mapping[str, Any]) -> None:
         """Note a request for a document of the main frame: a new one, or the next hop of a redirect."""
         url = str(event["request"]["url"])
-        last = self._stations[-1] if self._stations else None
+        last = self._requests[-1] if self._requests else None
         if last is not None and last.request_id == event["requestId"]:
-            if len(last.urls) >= STATIONS:
+            if len(last.urls) >= MOST_DOCUMENTS:
                 del last.urls[1], last.statuses[1]
             last.urls.append(url)
             last.statuses.append(int(event.get("redirectResponse", {}).get("status", 0)))
         else:
-            if len(self._stations) >= STATIONS:
-                del self._stations[1]
-            self._stations.append(Station(str(event["requestId"]), [url]))
+            if len(self._requests) >= MOST_DOCUMENTS:
+                del self._requests[1]
+            self._requests.append(DocumentRequest(str(event["requestId"]), [url]))
         self._changed.set()
 
     def answered(self, event: Mapping[str, Any]) -> None:
         """Note the answer to such a request."""
-        for station in self._stations:
-            if station.request_id == event["requestId"]:
-                station.answer = event["response"]
+        for document in self._requests:
+            if document.request_id == event["requestId"]:
+                document.answer = event["response"]
 
     def failed(self, event: Mapping[str, Any]) -> None:
         """Note the failure of any request: a document that did not arrive is dropped."""
-        for station in self._stations:
-            if station.request_id == event["requestId"]:
-                station.failed = True
+        for document in self._requests:
+            if document.request_id == event["requestId"]:
+                document.failed = True
                 self._changed.set()
 
     def has(self, request_id: str) -> bool:
         """Whether the visit requested the document that arrived, or failed, under this request."""
-        return any(station.request_id == request_id for station in self._stations)
+        return any(document.request_id == request_id for document in self._requests)
 
     async def stayed(self, begin_s: float) -> None:
         """Return when no document is loading any more because the last one failed.
@@ -170,15 +170,15 @@ class Journey:
         One that was announced and is not requested within `begin_s` counts as failed. Never returns if it arrived:
         it replaces the current document, which the caller notices otherwise.
         """
-        count = len(self._stations)
+        count = len(self._requests)
         if self._is_idle:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(begin_s):
-                    while len(self._stations) == count:
+                    while len(self._requests) == count:
                         await self._change()
-            if len(self._stations) == count:
+            if len(self._requests) == count:
                 return
-        while not (self._stations and self._stations[-1].failed):
+        while not (self._requests and self._requests[-1].failed):
             await self._change()
 
     async def _change(self) -> None:
@@ -187,27 +187,27 @@ class Journey:
 
     @property
     def _is_idle(self) -> bool:
-        return not self._stations or self._stations[-1].answer is not None or self._stations[-1].failed
+        return not self._requests or self._requests[-1].answer is not None or self._requests[-1].failed
 
     @property
     def is_moving(self) -> bool:
         """Whether the page has requested another document that has not been answered yet."""
-        return self.is_long and not self._is_idle
+        return self.has_navigated and not self._is_idle
 
     @property
-    def is_long(self) -> bool:
+    def has_navigated(self) -> bool:
         """Whether the page requested another document than the first one."""
-        return len(self._stations) > 1
+        return len(self._requests) > 1
 
     @property
     def url(self) -> str | None:
         """The current address of the main request; None before the first."""
-        return self._stations[-1].urls[-1] if self._stations else None
+        return self._requests[-1].urls[-1] if self._requests else None
 
     @property
     def answer(self) -> dict[str, Any] | None:
         """The last answer, as CDP gives it; None before the first."""
-        return next((one.answer for one in reversed(self._stations) if one.answer is not None), None)
+        return next((one.answer for one in reversed(self._requests) if one.answer is not None), None)
 
     @property
     def is_inert(self) -> bool:
@@ -222,26 +222,28 @@ class Journey:
             if (words := directive.split())
         )
 
-    def way_to(self, url: str) -> Way:
+    def redirects_to(self, url: str) -> RedirectChain:
         """Return the redirects to the document that answered under this address.
 
         Documents that never arrived, and addresses that were only reloaded, are left out. The result is empty for
         an unknown document.
         """
         address = url.partition("#")[0]
-        came = [station for station in self._stations if station.answer is not None and not station.failed]
+        came = [
+            document for document in self._requests if document.answer is not None and not document.failed
+        ]
         known = [
-            number for number, station in enumerate(came) if station.urls[-1].partition("#")[0] == address
+            number for number, document in enumerate(came) if document.urls[-1].partition("#")[0] == address
         ]
         if not known:
-            return Way()
+            return RedirectChain()
         last = came[known[-1]]
         steps: list[tuple[str, int]] = []
-        for station in came[: known[-1] + 1]:
-            status = int((station.answer or {}).get("status", 0))
-            steps += zip(station.urls, (*station.statuses, status), strict=True)
-        way = [step for step, following in pairwise(steps) if step[0] != following[0]]
-        return Way(tuple(url for url, _ in way), tuple(status for _, status in way), last.answer)
+        for document in came[: known[-1] + 1]:
+            status = int((document.answer or {}).get("status", 0))
+            steps += zip(document.urls, (*document.statuses, status), strict=True)
+        hops = [step for step, following in pairwise(steps) if step[0] != following[0]]
+        return RedirectChain(tuple(url for url, _ in hops), tuple(status for _, status in hops), last.answer)
 
 
 class PageErrors:

@@ -11,7 +11,7 @@ from typing import Any
 
 from playwright.async_api import Error
 
-from farm.browser.collector import Asked, ReadParams, caps_of, checked, settling
+from farm.browser.collector import PageWait, ReadParams, caps_of, checked, settling
 from farm.browser.driver import ACTING_MARK, LISTING_MARK, MARKED, READING_MARK
 from farm.browser.errors import is_navigated, translate
 from farm.browser.tab import Tab
@@ -80,7 +80,9 @@ class Reading:
                         await self.tab.frame()
                 self._framed = True
                 continue
-            if seen.get("leaving") or (wait != "css" and left_s > 0 and self.tab.events.journey.is_moving):
+            if seen.get("leaving") or (
+                wait != "css" and left_s > 0 and self.tab.events.main_documents.is_moving
+            ):
                 self._stayed = await self._followed(left_s)
                 continue
             if seen.get("later"):
@@ -117,7 +119,7 @@ class Reading:
         """
         grace_s = OVERDUE_S if left_s > 0 else self.left_s * BUSY_SHARE
         deadline_s = min(left_s + grace_s, max(0.05, self.ends - self._loop.time()))
-        is_cut = left_s <= 0 and self.tab.events.journey.is_moving
+        is_cut = left_s <= 0 and self.tab.events.main_documents.is_moving
         try:
             if is_cut:
                 # While another document is loading, the browser delays evaluations in this one.
@@ -150,7 +152,7 @@ class Reading:
     async def _followed(self, left_s: float) -> bool:
         """Wait until the next document replaces this one, or return True when it has failed."""
         went = asyncio.ensure_future(self._evaluate("new Promise(() => {})", (), left_s))
-        stayed = asyncio.ensure_future(self.tab.events.journey.stayed(BEGIN_S))
+        stayed = asyncio.ensure_future(self.tab.events.main_documents.stayed(BEGIN_S))
         try:
             await asyncio.wait({went, stayed}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
             return stayed.done()
@@ -231,10 +233,10 @@ class Reading:
         state = {
             "framed": self._framed,
             "stayed": self._stayed,
-            "inert": self.tab.events.journey.is_inert,
+            "inert": self.tab.events.main_documents.is_inert,
             "onDemand": self.tab.engine.frames_on_demand,
         }
-        asked = Asked(self.tab.nonce, wait, self._params.selector, self._params.quiet_ms, left_s)
+        asked = PageWait(self.tab.nonce, wait, self._params.selector, self._params.quiet_ms, left_s)
         return settling(asked, state, self._caps if collect else None)
 
 

@@ -95,7 +95,7 @@ async def visit(
                 # The visit before failed, and its error page came on top of this one.
                 raise SlotLost(FailureKind.CRASH, "the page was pushed aside", innocent=True) from error
             return _no_page(tab, document, loop.time() - begun)
-        raise translate(error, tab.events.journey.url) from error
+        raise translate(error, tab.events.main_documents.url) from error
     committed = loop.time()
     if response is None:
         # The page before navigated at the same moment, or only the fragment differs and nothing was loaded.
@@ -120,7 +120,7 @@ async def visit(
         page = await _with_loaded(tab, page, reading)
     if params.find_router and seen.get("routes"):
         page = replace(page, hash_router=await _hash_router(tab, page.final_url, reading.left_s))
-    if answered is not None and tab.events.journey.is_long:
+    if answered is not None and tab.events.main_documents.has_navigated:
         await answered(page.status, page.headers)
     broke_off = tab.events.broke_off or tab.intercept.broke_off
     broken = ["document"] if broke_off else []
@@ -204,7 +204,7 @@ async def _navigate_once(tab: Tab, url: str, deadline_s: float) -> Response | No
     was_held_up, patience_s = False, min(LEAVE_S, deadline_s / 4)
     try:
         while not (await asyncio.wait({going}, timeout=patience_s))[0]:
-            held_up = tab.events.journey.url is None or tab.document_answer() is not None
+            held_up = tab.events.main_documents.url is None or tab.document_answer() is not None
             if held_up and was_held_up and tab.served > 0:
                 raise SlotLost(FailureKind.TIMEOUT, "the page before would not go", innocent=True)
             was_held_up = held_up
@@ -215,11 +215,12 @@ async def _navigate_once(tab: Tab, url: str, deadline_s: float) -> Response | No
 
 def _page(tab: Tab, response: Response, seen: dict[str, Any], timings: dict[str, int]) -> RenderedPage:
     status, headers = response.status, response.headers
-    way = tab.events.journey.way_to(seen["came"] if tab.events.journey.is_long else response.url)
-    if tab.events.journey.is_long and way.answer is not None:
+    documents = tab.events.main_documents
+    chain = documents.redirects_to(seen["came"] if documents.has_navigated else response.url)
+    if documents.has_navigated and chain.answer is not None:
         # The page navigated on: what answered for the document that was read counts.
-        status, headers = int(way.answer["status"]), flat(way.answer["headers"])
-    page = page_of(seen, DocumentHead(status, headers, way.urls, way.statuses), timings)
+        status, headers = int(chain.answer["status"]), flat(chain.answer["headers"])
+    page = page_of(seen, DocumentHead(status, headers, chain.urls, chain.statuses), timings)
     return replace(page, errors=tab.events.errors.found, errors_more=tab.events.errors.more)
 
 

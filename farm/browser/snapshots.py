@@ -38,7 +38,7 @@ async def snapshot(tab: Tab, secrets: Sequence[str]) -> PageSnapshot | None:
     """
     async with asyncio.timeout(SNAPSHOT_S):
         frame = (await tab.send("Page.getFrameTree", CALL_S))["frameTree"]["frame"]
-        if "unreachableUrl" in frame or not tab.events.journey.has(str(frame.get("loaderId", ""))):
+        if "unreachableUrl" in frame or not tab.events.main_documents.has(str(frame.get("loaderId", ""))):
             return None
         # First, since it masks what the picture is not to show.
         html, is_masked = await _masked(tab, secrets)

@@ -182,7 +182,7 @@ class Tab:
 
     def document_answer(self) -> dict[str, Any] | None:
         """Return the last answer to the main request, as CDP gives it, even if no document followed."""
-        return self.events.journey.answer or self.intercept.answer
+        return self.events.main_documents.answer or self.intercept.answer
 
     async def send(self, method: str, deadline_s: float, **params: Any) -> dict[str, Any]:
         """Call CDP. Raises Playwright's Error, and SlotLost if there is no answer."""

@@ -28,18 +28,18 @@ def main(arguments: Sequence[str]) -> int:
 
 
 async def _delete(settings: DeleteSettings) -> None:
-    async with deletable(settings) as doomed:
+    async with deletable(settings) as target:
         if not settings.yes:
-            await _confirm(doomed.what)
-        keys, stays = await delete(doomed)
+            await _confirm(target.what)
+        keys, stays = await delete(target)
     if settings.as_json:
-        print(json.dumps({"deleted": doomed.what, "keys": keys, "stays": stays}))
+        print(json.dumps({"deleted": target.what, "keys": keys, "stays": stays}))
         return
-    print(escaped(f"deleted {doomed.what}"))
+    print(escaped(f"deleted {target.what}"))
     if stays:
         more = f" and {len(stays) - _NAMED:,} more" if len(stays) > _NAMED else ""
         tell(
-            f"{', '.join(stays[:_NAMED])}{more} stay: no run of {doomed.folder} has written them, or not into it."
+            f"{', '.join(stays[:_NAMED])}{more} stay: no run of {target.folder} has written them, or not into it."
         )
 
 

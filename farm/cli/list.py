@@ -14,7 +14,7 @@ from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
 from farm.frontier.crawl import crawl_names, find_crawl
 from farm.frontier.frontier import RedisFrontier
-from farm.model.crawl import Ledger, seen_state
+from farm.model.crawl import Ledger, crawl_state
 from farm.model.errors import CrawlGone, CrawlUnreadable, FrontierRefused, NoSuchCrawl, UsageError
 from farm.monitor.figures import escaped, size
 from farm.monitor.terminal import table_console
@@ -70,7 +70,7 @@ async def _of_redis(client: RedisClient, name: str) -> dict[str, Any] | None:
         frontier = RedisFrontier(client, await find_crawl(client, name))
         stats, nodes = await frontier.stats(), await frontier.nodes.list()
         is_worked = any(node.is_alive for node in nodes)
-        state = seen_state(stats, is_fed=await frontier.feeders.any(), is_worked=is_worked)
+        state = crawl_state(stats, is_fed=await frontier.feeders.any(), is_worked=is_worked)
         ledger = asdict(stats.ledger)
     except (NoSuchCrawl, CrawlGone):
         return None

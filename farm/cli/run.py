@@ -148,7 +148,7 @@ class _Terminal:
         def last_words(number: int) -> None:
             snapshot = run.tally.snapshot(run.clock.monotonic())
             self.display.stop()
-            summary = run.summed_up(snapshot, snapshot.stats, REASONS[signal.Signals(number)])
+            summary = run.summarise(snapshot, snapshot.stats, REASONS[signal.Signals(number)])
             with suppress(OutputUnwritable):
                 write_summary(run.plan.summary, summary)
             report = run_summary.report_of(run.plan, run.assembly, snapshot, snapshot.stats, "at_once")

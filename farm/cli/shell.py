@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
 class HeldPage:
     """The one page of a run, held open by its handler until it is released. Implements the port `PageHandling`."""
 
-    follows_scope = looks_before = hears_of_dead = False
+    follows_scope = runs_before = runs_on_dead = False
     digest = ""
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ from farm.app.access import open_existing_crawl
 from farm.cli.signals import run_interruptible
 from farm.frontier.frontier import RedisFrontier
 from farm.frontier.node_status import node_of
-from farm.model.crawl import seen_state
+from farm.model.crawl import crawl_state
 from farm.model.errors import UsageError
 from farm.settings.commands import SteerSettings
 from farm.settings.load import load
@@ -65,4 +65,4 @@ async def _is_over(frontier: RedisFrontier) -> bool:
     if any(node.is_alive for node in await frontier.nodes.list()):
         return False
     stats = await frontier.stats()
-    return seen_state(stats, is_fed=await frontier.feeders.any(), is_worked=False) == "finished"
+    return crawl_state(stats, is_fed=await frontier.feeders.any(), is_worked=False) == "finished"

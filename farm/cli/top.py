@@ -12,7 +12,7 @@ from farm.cli.streams import print_lines
 from farm.cli.view_keys import KeyCommands, contexts_after
 from farm.frontier.frontier import RedisFrontier
 from farm.model.clock import Clock, SystemClock
-from farm.model.crawl import NodeSeen, seen_state
+from farm.model.crawl import NodeSeen, crawl_state
 from farm.model.errors import CrawlGone, FrontierUnavailable, UsageError
 from farm.model.event import Notice
 from farm.monitor.snapshot import Snapshot
@@ -81,7 +81,7 @@ async def look(frontier: RedisFrontier, whole: WholeCrawl, clock: Clock) -> None
     seen = await frontier.seen_nodes()
     at_work = [node for node in seen if node.state in _AT_WORK]
     stats = await frontier.stats()
-    state = seen_state(stats, is_fed=await frontier.feeders.any(), is_worked=bool(at_work))
+    state = crawl_state(stats, is_fed=await frontier.feeders.any(), is_worked=bool(at_work))
     reports = await frontier.reports.read([node.name for node in at_work])
     proxied = await frontier.proxy_bytes.read()
     whole.note(clock.monotonic(), stats, proxied, _worth_showing(seen), reports, state=state)

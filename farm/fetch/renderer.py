@@ -80,7 +80,7 @@ class FetchRenderParams:
 
 
 @dataclass(slots=True)
-class _Journey:
+class _Navigation:
     """The redirects of one visit to its document."""
 
     url: str
@@ -148,51 +148,51 @@ class FetchRenderer:
                 await answered(status, headers)
 
         address, _, fragment = url.partition("#")
-        journey = _Journey(address, fragment)
-        answer = await self._arrived(journey, heads)
+        navigation = _Navigation(address, fragment)
+        answer = await self._arrived(navigation, heads)
         self._phases.enter(Phase.SETTLING, url)
-        page = await self._page(journey, answer, navigate_ms)
+        page = await self._page(navigation, answer, navigate_ms)
         took_ms = round((self._clock.monotonic() - begun) * 1000)
         page.timings_ms["settle"] = took_ms - navigate_ms  # type: ignore[index]
         return page
 
-    async def _arrived(self, journey: _Journey, heads: Heads) -> DocumentAnswer:
+    async def _arrived(self, navigation: _Navigation, heads: Heads) -> DocumentAnswer:
         """Follow the redirects; return the answer that is none."""
         while True:
-            url = journey.url
+            url = navigation.url
             answer = await self._requests.document(url, heads, self._is_without_body)
-            self._keep(journey, answer)
+            self._keep(navigation, answer)
             location = answer.header("location") if answer.status in REDIRECTED else ""
             if not location:
                 return answer
-            if len(journey.redirects) >= MOST_REDIRECTS:
+            if len(navigation.redirects) >= MOST_REDIRECTS:
                 raise RenderError(FailureKind.NETWORK, f"more than {MOST_REDIRECTS} redirects", url)
-            journey.redirects.append(url)
-            journey.statuses.append(answer.status)
+            navigation.redirects.append(url)
+            navigation.statuses.append(answer.status)
             target, mark, fragment = redirect_target(url, location).partition("#")
-            journey.url, journey.fragment = target, fragment if mark else journey.fragment
+            navigation.url, navigation.fragment = target, fragment if mark else navigation.fragment
 
     def _is_without_body(self, status: int, headers: Mapping[str, str]) -> bool:
         """Whether nothing of an answer's body would be kept: it is no page; a browser reads none of it either."""
         found = _job_by_head(status, headers)
         return not self._params.exchange_bytes and found is not None and not found[0]
 
-    def _keep(self, journey: _Journey, answer: DocumentAnswer) -> None:
+    def _keep(self, navigation: _Navigation, answer: DocumentAnswer) -> None:
         if not self._params.exchange_bytes:
             return
-        left = self._params.exchange_bytes - sum(len(one.body) for one in journey.exchanges)
+        left = self._params.exchange_bytes - sum(len(one.body) for one in navigation.exchanges)
         is_cut = answer.truncated or len(answer.body) > left
         cut = "disconnect" if answer.broke_off else "length" if is_cut else ""
         body = answer.body[: max(0, left)]
-        journey.exchanges.append(
+        navigation.exchanges.append(
             PageExchange(answer.url, "GET", answer.status, answer.request_headers, answer.headers, body, cut)
         )
 
-    async def _page(self, journey: _Journey, answer: DocumentAnswer, navigate_ms: int) -> RenderedPage:
+    async def _page(self, navigation: _Navigation, answer: DocumentAnswer, navigate_ms: int) -> RenderedPage:
         headers = flat_headers(one for one in answer.headers if one[0] != "set-cookie")
         content_type = answer.header("content-type")
         job, why = _job_of(answer, headers)
-        final_url = f"{journey.url}#{journey.fragment}" if journey.fragment else journey.url
+        final_url = f"{navigation.url}#{navigation.fragment}" if navigation.fragment else navigation.url
         seen: dict[str, Any] = {}
         if job:
             arguments = {"url": final_url, "content_type": content_type, "caps": self._params.caps}
@@ -204,9 +204,9 @@ class FetchRenderer:
             headers=headers,
             content_type=content_type,
             settle_reason="fetched" if job else "no_page",
-            redirects=tuple(journey.redirects),
-            redirect_statuses=tuple(journey.statuses),
-            exchanges=tuple(journey.exchanges),
+            redirects=tuple(navigation.redirects),
+            redirect_statuses=tuple(navigation.statuses),
+            exchanges=tuple(navigation.exchanges),
             timings_ms={"navigate": navigate_ms, "settle": 0},
             broke_off=answer.broke_off,
             rendered_by=Renderer.FETCH,

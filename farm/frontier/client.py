@@ -19,9 +19,9 @@ from farm.frontier.faults import (
     FOREIGN,
     cannot_write,
     closed_transport,
+    is_stale_master,
     is_transient,
     lacks_function,
-    leads_astray,
     reason_of,
     translate,
     unwritable,
@@ -257,7 +257,7 @@ class RedisClient:
                 raise unwritable(reason_of(error)) from None
             if is_transient(error):
                 self.outage.failed(begun, reason_of(error))
-            if leads_astray(error):
+            if is_stale_master(error):
                 await self._renew()
             raise
         self.outage.answered()

@@ -20,7 +20,7 @@ _OF_THE_WEB = re.compile(
     r"https?://(?:\[[0-9a-f:.]+\]|[^/?#\[\]@:\x00-\x20\x7f-\U0010ffff]+)(?::(\d{1,5}))?(?:[/?#]|\Z)"
 )
 """The beginning of a canonical URL; parsing it would add a tenth to the time of a lease."""
-IN_COMPANY = 2
+SUSPECT_DEATHS = 2
 """At so many deaths of nodes a URL was leased with others; from then on it is leased alone. As in `queue.lua`."""
 _LAST_PORT = 65535
 _FIELDS = 7
@@ -103,7 +103,7 @@ def decode_lease(token: bytes, site: bytes, entry: bytes, slot: str) -> Lease:
         token=int(token),
         attempt=int(fails or 0) + 1,
         throttled=int(throttled or 0),
-        alone=int(deaths or 0) >= IN_COMPANY,
+        alone=int(deaths or 0) >= SUSPECT_DEATHS,
     )
 
 

@@ -39,7 +39,7 @@ _PASSING = (
     OSError,
     TimeoutError,
 )
-_ASTRAY = (
+_STALE_MASTER = (
     redis_errors.ConnectionError,
     redis_errors.TimeoutError,
     redis_errors.ReadOnlyError,
@@ -166,9 +166,9 @@ def unreadable(place: str, why: str) -> CrawlUnreadable:
     )
 
 
-def leads_astray(error: BaseException) -> bool:
+def is_stale_master(error: BaseException) -> bool:
     """Whether the connection may lead to a server that is no longer the master; a new one may be right."""
-    return isinstance(error, _ASTRAY) or str(error).startswith(("READONLY", "MASTERDOWN"))
+    return isinstance(error, _STALE_MASTER) or str(error).startswith(("READONLY", "MASTERDOWN"))
 
 
 def _is_final(error: BaseException) -> bool:

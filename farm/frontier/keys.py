@@ -103,7 +103,7 @@ _GENERATION = re.compile(rb"\{[^{}]+\}:([0-9a-f]{11}):")
 NO_GENERATION = "0" * 11
 
 
-class Named(Protocol):
+class KeyedCrawl(Protocol):
     """A crawl, as far as its keys go. A later generation is the greater text."""
 
     @property
@@ -117,7 +117,7 @@ class Named(Protocol):
         ...
 
 
-class Sharded(Named, Protocol):
+class Sharded(KeyedCrawl, Protocol):
     """The same, and how many shards it has."""
 
     @property
@@ -149,12 +149,12 @@ def check_name(crawl: str) -> str:
     return crawl
 
 
-def prefix(of: Named, shard: int = 0) -> str:
+def prefix(of: KeyedCrawl, shard: int = 0) -> str:
     """Return what all keys of a shard begin with."""
     return f"{{{of.name}:{shard}}}:{of.generation}:"
 
 
-def ctl(of: Named, shard: int = 0) -> str:
+def ctl(of: KeyedCrawl, shard: int = 0) -> str:
     """Return the key of the counters, from which a script derives every other key."""
     return prefix(of, shard) + "ctl"
 
@@ -169,87 +169,87 @@ def crawl(name: str, shard: int = 0) -> str:
     return f"{{{name}:{shard}}}:crawl"
 
 
-def dead(of: Named, shard: int) -> str:
+def dead(of: KeyedCrawl, shard: int) -> str:
     """Return the key of a shard's dead letters."""
     return prefix(of, shard) + "dead"
 
 
-def failed(of: Named, shard: int) -> str:
+def failed(of: KeyedCrawl, shard: int) -> str:
     """Return the key of what is known of a shard's failed visits."""
     return prefix(of, shard) + "failed"
 
 
-def hooks(of: Named, shard: int) -> str:
+def hooks(of: KeyedCrawl, shard: int) -> str:
     """Return the key of the events that wait for the crawl's webhook."""
     return prefix(of, shard) + "hooks"
 
 
-def hooked(of: Named, shard: int) -> str:
+def hooked(of: KeyedCrawl, shard: int) -> str:
     """Return the key that says that a shard's events are kept."""
     return prefix(of, shard) + "hooked"
 
 
-def hook_claim(of: Named) -> str:
+def hook_claim(of: KeyedCrawl) -> str:
     """Return the key of the node that delivers the events."""
     return prefix(of) + "hookclaim"
 
 
-def limits(of: Named, shard: int) -> str:
+def limits(of: KeyedCrawl, shard: int) -> str:
     """Return the key of what the user's tables say of single sites."""
     return prefix(of, shard) + "limits"
 
 
-def scope(of: Named) -> str:
+def scope(of: KeyedCrawl) -> str:
     """Return the key of the sites that were added to the crawl's scope."""
     return prefix(of) + "scope"
 
 
-def proxied(of: Named) -> str:
+def proxied(of: KeyedCrawl) -> str:
     """Return the key of how many bytes went by the proxies."""
     return prefix(of) + "proxied"
 
 
-def finished(of: Named) -> str:
+def finished(of: KeyedCrawl) -> str:
     """Return the key of how the crawl was fed that came to its end."""
     return prefix(of) + "finished"
 
 
-def robots(of: Named, origin: str) -> str:
+def robots(of: KeyedCrawl, origin: str) -> str:
     """Return the key of what is known of an origin's robots.txt."""
     return f"{_beside(of)}{origin}"
 
 
-def robots_claim(of: Named, origin: str) -> str:
+def robots_claim(of: KeyedCrawl, origin: str) -> str:
     """Return the key that says that an origin's robots.txt is being fetched."""
     return f"{_beside(of)}claim {origin}"
 
 
-def feeds(of: Named) -> str:
+def feeds(of: KeyedCrawl) -> str:
     """Return the key of the nodes that feed the crawl from elsewhere."""
     return f"{_beside(of)}feeds"
 
 
-def feed(of: Named, node: str) -> str:
+def feed(of: KeyedCrawl, node: str) -> str:
     """Return the key that says that a node still feeds the crawl."""
     return f"{_beside(of)}feed {node}"
 
 
-def flow(of: Named) -> str:
+def flow(of: KeyedCrawl) -> str:
     """Return the key of what the nodes have measured."""
     return f"{_beside(of)}flow"
 
 
-def report(of: Named, node: str) -> str:
+def report(of: KeyedCrawl, node: str) -> str:
     """Return the key of what a node tells a view of the whole crawl."""
     return f"{_beside(of)}report {node}"
 
 
-def watched(of: Named) -> str:
+def watched(of: KeyedCrawl) -> str:
     """Return the key that says that somebody looks at all nodes."""
     return f"{_beside(of)}watched"
 
 
-def wanted(of: Named, node: str) -> str:
+def wanted(of: KeyedCrawl, node: str) -> str:
     """Return the key of how many contexts are wanted of a node by hand."""
     return f"{_beside(of)}wanted {node}"
 
@@ -271,5 +271,5 @@ def name_of(key: bytes) -> bytes:
     return key[match.end() :] if match else key.partition(b"}:")[2]
 
 
-def _beside(of: Named) -> str:
+def _beside(of: KeyedCrawl) -> str:
     return f"{{{of.name}:robots}}:{of.generation}:"

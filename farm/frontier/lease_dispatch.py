@@ -170,12 +170,12 @@ class LeaseDispatch:
 
     async def _together(self, refusals: Sequence[Idle]) -> Idle:
         reason = min((idle.reason for idle in refusals), key=_PRECEDENCE.index)
-        soonest = min((idle.retry_in_s for idle in refusals if idle.reason == reason), default=SOON_S)
+        retry_in_s = min((idle.retry_in_s for idle in refusals if idle.reason == reason), default=SOON_S)
         if reason == "empty" and not await self._is_finished():
             return Idle("waiting", SOON_S)
         if reason == "limit" and any(counters["leased"] for counters in await self._shards.counters()):
             return Idle("limit", SOON_S)
-        return Idle(reason, soonest)
+        return Idle(reason, retry_in_s)
 
     async def _is_finished(self) -> bool:
         """Whether all shards are empty; read twice, since a link may have been on its way between two."""

@@ -13,7 +13,7 @@ from farm.frontier import keys
 from farm.frontier.address import is_cluster, place_of
 from farm.frontier.client import Arg, function_call
 from farm.frontier.connect import build_sync
-from farm.frontier.faults import FOREIGN, is_transient, lacks_function, leads_astray, translate
+from farm.frontier.faults import FOREIGN, is_stale_master, is_transient, lacks_function, translate
 from farm.frontier.nodes import state_over_shards
 from farm.frontier.scripts import LIBRARY
 from farm.frontier.shards import shard_of
@@ -112,7 +112,7 @@ class RedisLeaseRenewer:
                 # shards one that says nothing is not waited for twice.
                 if not is_transient(error) or (self._shards > 1 and isinstance(error, _SAID_NOTHING)):
                     raise
-                if leads_astray(error) and isinstance(client, redis.Redis):
+                if is_stale_master(error) and isinstance(client, redis.Redis):
                     # The server may no longer be the master; the next connection resolves the name anew.
                     client.connection_pool.disconnect()
                 return _evaluate(client, call)

@@ -207,7 +207,7 @@ class NodeFlow:
 class RedisFlowStore:
     """The measured flow of each node of a crawl, for views and plans."""
 
-    def __init__(self, client: RedisClient, crawl: keys.Named) -> None:
+    def __init__(self, client: RedisClient, crawl: keys.KeyedCrawl) -> None:
         self._client = client
         self._key = keys.flow(crawl)
         self._has_published = False
@@ -274,7 +274,7 @@ def by_site(nodes: list[NodeFlow]) -> dict[str, Flow]:
 class ActiveFeeders:
     """The marks of the nodes that feed a crawl."""
 
-    def __init__(self, client: RedisClient, crawl: keys.Named) -> None:
+    def __init__(self, client: RedisClient, crawl: keys.KeyedCrawl) -> None:
         self._client = client
         self._crawl = crawl
 

@@ -38,7 +38,7 @@ class SharedScope:
     """
 
     def __init__(
-        self, client: RedisClient, crawl: keys.Named, *, monotonic: Callable[[], float] = time.monotonic
+        self, client: RedisClient, crawl: keys.KeyedCrawl, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._client = client
         self._key = keys.scope(crawl)
@@ -119,7 +119,7 @@ class RedisSharedCache:
     A claim makes one node fetch a text while the others wait.
     """
 
-    def __init__(self, client: RedisClient, crawl: keys.Named) -> None:
+    def __init__(self, client: RedisClient, crawl: keys.KeyedCrawl) -> None:
         self._client = client
         self._crawl = crawl
 
@@ -158,7 +158,7 @@ class RedisSharedCache:
 class RedisNodeReports:
     """The nodes' reports for a view of all of them, and the number of contexts that its user wants of each."""
 
-    def __init__(self, client: RedisClient, crawl: keys.Named) -> None:
+    def __init__(self, client: RedisClient, crawl: keys.KeyedCrawl) -> None:
         self._client = client
         self._crawl = crawl
 
@@ -200,7 +200,7 @@ class SharedBans:
     """A crawl's bans; `own_time_ms` replaces the server's clock in tests."""
 
     def __init__(
-        self, client: RedisClient, crawl: keys.Named, *, own_time_ms: Callable[[], int] | None = None
+        self, client: RedisClient, crawl: keys.KeyedCrawl, *, own_time_ms: Callable[[], int] | None = None
     ) -> None:
         self._client = client
         self._key = keys.ctl(crawl)

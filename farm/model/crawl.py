@@ -56,7 +56,7 @@ HALTED = frozenset({"draining", "stopped"})
 """States of a crawl in which no node begins; they last until `farm resume`."""
 
 
-def seen_state(stats: Stats, *, is_fed: bool, is_worked: bool) -> str:
+def crawl_state(stats: Stats, *, is_fed: bool, is_worked: bool) -> str:
     """Return the state of a crawl: `running`, `paused`, `draining`, `stopped` or `finished`.
 
     Without an open URL it is finished, whatever state was set before, unless sitemaps are still being read

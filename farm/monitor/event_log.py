@@ -73,7 +73,7 @@ _STATE_NEWS = {
 }
 
 
-class StateNews:
+class StateReporter:
     """Emits a notice for each state of the crawl that was set elsewhere; `fold` is an `Emit`."""
 
     def __init__(self, emit: Emit, where: str) -> None:

@@ -308,7 +308,7 @@ def first_contexts(cores: int) -> int:
     return FIRST_PER_CORE * cores
 
 
-class Misfit(Enum):
+class SizeFault(Enum):
     """Why a budget or a number of contexts is not possible."""
 
     ABOVE_MACHINE = auto()
@@ -322,17 +322,17 @@ def most_contexts(budget_bytes: int) -> int:
     return (budget_bytes - LEAST_BUDGET_BYTES) // LEAST_CONTEXT_BYTES + 1
 
 
-def misfit(budget_bytes: int, machine_bytes: int, contexts: int | None, fds: int) -> Misfit | None:
+def size_fault(budget_bytes: int, machine_bytes: int, contexts: int | None, fds: int) -> SizeFault | None:
     """Return why this budget, or the given number of contexts, is not possible on the machine; else None.
 
     `machine_bytes` is what the machine or its cgroup has, `fds` how many files a process may have open.
     """
     if budget_bytes > machine_bytes:
-        return Misfit.ABOVE_MACHINE
+        return SizeFault.ABOVE_MACHINE
     if budget_bytes < LEAST_BUDGET_BYTES:
-        return Misfit.BELOW_LEAST
+        return SizeFault.BELOW_LEAST
     if contexts is not None and contexts > most_contexts(budget_bytes):
-        return Misfit.MORE_THAN_MEMORY
+        return SizeFault.MORE_THAN_MEMORY
     if contexts is not None and contexts * FDS_EACH > fds:
-        return Misfit.MORE_THAN_FILES
+        return SizeFault.MORE_THAN_FILES
     return None

@@ -1,4 +1,4 @@
-"""When to try again what failed or was refused: visits, URLs whose site throttles, and launches.
+"""When to try again what failed or was refused: visits, throttled URLs, launches, and processes of a node.
 
 Pure: chance comes in as `jitter` in [0, 1), the time as `now`. Delays grow exponentially with equal jitter
 ("Exponential Backoff and Jitter", M. Brooker, AWS Architecture Blog, 2015), so that URLs that failed together do
@@ -84,7 +84,7 @@ def after_egress_failure(
     return after_failure(kind, failure.detail, attempt, jitter, params)
 
 
-def as_asked(
+def requested_settlement(
     asked: PageRetried | PageFailed, attempt: int, jitter: float, params: RetryParams
 ) -> Retry | Bury:
     """Return the settlement that the user's code requests; its retries count like those of failures."""
@@ -167,6 +167,26 @@ class Breaker:
     def after(self, *, success: bool) -> "Breaker":
         """Count one more launch."""
         return Breaker(0 if success else self.failed + 1)
+
+
+WELL_S = 60.0
+"""A process that lived this long did not die because of its start."""
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class RestartState:
+    """How many processes have died in a row, each within `WELL_S` seconds of its start."""
+
+    deaths: int = 0
+
+
+def after_death(state: RestartState, lived_s: float) -> tuple[RestartState, float]:
+    """Return the state after the death of a process, and after how many seconds it is replaced."""
+    deaths = 1 if lived_s >= WELL_S else state.deaths + 1
+    pause_s = 0.0 if deaths == 1 else min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(deaths - 2, 10))
+    return RestartState(deaths), pause_s
 
 
 def _equal_jitter(number: int, jitter: float, base_s: float, cap_s: float) -> float:

@@ -258,7 +258,7 @@ class PageHandling(Protocol):
         ...
 
     @property
-    def looks_before(self) -> bool:
+    def runs_before(self) -> bool:
         """Whether there is code to run before a navigation."""
         ...
 
@@ -267,7 +267,7 @@ class PageHandling(Protocol):
         ...
 
     @property
-    def hears_of_dead(self) -> bool:
+    def runs_on_dead(self) -> bool:
         """Whether there is code to run for a URL that is given up."""
         ...
 

@@ -23,7 +23,7 @@ from farm.model.errors import FarmError, OutputUnwritable
 from farm.model.event import Committed, Emit, Event
 from farm.model.record import Batch
 from farm.policy.capacity import proportional
-from farm.policy.restart import RestartState, after_death
+from farm.policy.retry import RestartState, after_death
 from farm.resources.files import create_anew
 from farm.runtime.control import Control, ExitReason
 from farm.runtime.ports import Sink

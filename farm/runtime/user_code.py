@@ -38,7 +38,7 @@ class UserCode:
 
     def __init__(self, handling: PageHandling, deadline_s: float) -> None:
         self.follows_scope = handling.follows_scope
-        self.looks_before = handling.looks_before
+        self.runs_before = handling.runs_before
         self._handling = handling
         self._deadline_s = deadline_s
 
@@ -49,7 +49,7 @@ class UserCode:
 
     async def dead(self, lease: Lease, settled: Bury) -> None:
         """Run the code for a URL that was given up; its own failure is logged."""
-        if self._handling.hears_of_dead:
+        if self._handling.runs_on_dead:
             task = lease.task
             page = DeadPage(task.url, str(settled.reason), settled.detail, lease.attempt, task.meta)
             failed = await self._run(self._handling.dead(page), task.url)

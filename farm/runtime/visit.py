@@ -22,7 +22,7 @@ from farm.model.record import Batch, Record, Skip, VisitTimes, snapshot_files
 from farm.model.task import Lease, UrlTask
 from farm.model.tiers import Evidence
 from farm.policy import verdict
-from farm.policy.retry import RetryParams, as_asked
+from farm.policy.retry import RetryParams, requested_settlement
 from farm.policy.verdict import Attempt, Failed
 from farm.runtime.heartbeat import Heartbeat
 from farm.runtime.pacing import VisitPacing
@@ -252,7 +252,7 @@ class Visitor:
                 return self._not_kept(lease, verdict.decide(failed, None, 0, self._params.retry))
             handled = said
             if handled.verdict is not None:
-                return await self._as_asked(lease, handled, attempt.jitter, redirect.seen, page)
+                return await self._by_request(lease, handled, attempt.jitter, redirect.seen, page)
         kept = clock.monotonic()
         links, skips = await self._links(lease, page, handled, nofollow=redirect.nofollow)
         times = VisitTimes(clock, trace.timings_ms["lease"], begun, kept, handler_s)
@@ -287,7 +287,7 @@ class Visitor:
                 return without_record(lease, SkipReason.EXCLUDED)
             if not await login.ready(self._slot, self._egress):
                 return VisitResult(Release("the login of the site is awaited"))
-        if code is None or not code.looks_before:
+        if code is None or not code.runs_before:
             return None
         trace.phase = "handler"
         asked = await code.before(lease)
@@ -297,9 +297,9 @@ class Visitor:
             return self._not_kept(lease, verdict.decide(attempt, None, 0, self._params.retry))
         if asked.verdict is None:
             return None
-        return await self._as_asked(lease, asked, jitter, (), None)
+        return await self._by_request(lease, asked, jitter, (), None)
 
-    async def _as_asked(
+    async def _by_request(
         self,
         lease: Lease,
         handled: PageHandled,
@@ -314,7 +314,9 @@ class Visitor:
         if not isinstance(handled.verdict, PageSkipped):
             if handled.verdict is None:
                 raise AssertionError("a page that is kept has a record")
-            return VisitResult(as_asked(handled.verdict, lease.attempt, jitter, self._params.retry))
+            return VisitResult(
+                requested_settlement(handled.verdict, lease.attempt, jitter, self._params.retry)
+            )
         links, skips = await self._deps.scope.follow(handled.links, lease.task)
         task = lease.task
         skip = Skip(task.url, SkipReason.HANDLER, task.referrer, task.depth, handled.verdict.why)

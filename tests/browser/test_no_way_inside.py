@@ -1,4 +1,4 @@
-"""Every notation of an address, every scheme and every station of a redirect, tried by a page in a browser."""
+"""Every notation of an address, every scheme and every hop of a redirect, tried by a page in a browser."""
 
 import asyncio
 import sys
@@ -81,7 +81,7 @@ LEAVING = {
     "a window": 'window.open("http://HOST/window"); window.open("file:///etc/passwd")',
     "a form": """document.body.innerHTML += '<form action="http://HOST/form" method="post"></form>';
       document.forms[0].submit()""",
-    "a redirect's third station": 'location.href = "/hop/3"',
+    "a redirect's third hop": 'location.href = "/hop/3"',
     "a frame's redirect": """document.body.innerHTML += '<iframe src="/hop/2"></iframe>'""",
     "a worker's import": """new Worker(URL.createObjectURL(new Blob(["importScripts('http://HOST/import')"])))""",
     "a service worker": 'navigator.serviceWorker.register("/worker.js")',
@@ -90,7 +90,7 @@ LEAVING = {
 }
 
 
-def station(inside: str, page: str) -> Talk:
+def hop(inside: str, page: str) -> Talk:
     """Serve the page, and redirects that count down and then lead inside."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -119,7 +119,7 @@ async def test_a_page_that_leaves_gets_nowhere(tmp_path: Path, road: str) -> Non
         work = LEAVING[road].replace("HOST", host)
         page = f"<!DOCTYPE html><title>leaves</title><body><p>here</p><script>{work}</script>"
         async with (
-            listening(station(host, page)) as site,
+            listening(hop(host, page)) as site,
             one_slot(tmp_path / "e", site.port) as (slot, _, _),
         ):
             with suppress(RenderError, SlotLost):

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from farm.cli.run import exit_code
-from farm.model.crawl import Ledger, Stats, seen_state
+from farm.model.crawl import Ledger, Stats, crawl_state
 from farm.model.event import Event, Notice, StatsRead
 from farm.model.outcome import FailureKind
-from farm.monitor.event_log import StateNews
+from farm.monitor.event_log import StateReporter
 from farm.runtime.control import ExitReason
 from tests.cli.outside import Outside
 
@@ -34,7 +34,7 @@ def test_the_state_is_what_a_person_would_call_it(
     ledger: Ledger, state: str, is_fed: bool, is_worked: bool, said: str
 ) -> None:
     """Finished when nothing is open and nothing can come; stopped when a drain is over."""
-    assert seen_state(Stats(ledger, state=state), is_fed=is_fed, is_worked=is_worked) == said
+    assert crawl_state(Stats(ledger, state=state), is_fed=is_fed, is_worked=is_worked) == said
 
 
 def test_status_says_finished_when_the_crawl_is(outside: Outside) -> None:
@@ -86,7 +86,7 @@ def test_the_exit_code_of_an_end(reason: ExitReason, stats: Stats, code: int) ->
 def test_a_change_of_state_is_told_once() -> None:
     """Whoever looks at the lines sees that somebody paused the crawl."""
     said: list[Event] = []
-    news = StateNews(said.append, "--output x")
+    news = StateReporter(said.append, "--output x")
     for state in ("running", "paused", "paused", "running", "draining"):
         news.fold(StatsRead(1.0, Stats(state=state)))
     texts = [event.text for event in said if isinstance(event, Notice)]

@@ -100,7 +100,7 @@ async def test_five_redirects_are_followed_and_no_sixth(fetcher: Fetcher) -> Non
 
 
 async def test_no_redirect_leads_into_a_closed_network(fetcher: Fetcher) -> None:
-    """The guard judges every station."""
+    """The guard judges every hop."""
     moved = answer(b"", "Location: http://169.254.169.254/latest", status="302 Found")
     async with listening(answering(moved)) as server:
         failed = await fetcher.fetch(server.url + "/", 1000)

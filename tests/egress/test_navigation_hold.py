@@ -51,7 +51,7 @@ async def test_a_document_goes_out_when_its_turn_has_come(open_slot_proxy: OpenS
         assert door.asked == [origin.url.removeprefix("http://")]
 
 
-async def test_each_station_of_a_redirect_has_its_turn_and_frames_have_none(
+async def test_each_hop_of_a_redirect_has_its_turn_and_frames_have_none(
     open_slot_proxy: OpenSlotProxy,
 ) -> None:
     """The answer that does not redirect is the last that is waited for."""

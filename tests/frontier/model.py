@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from farm.frontier.connect import connect
-from farm.frontier.entries import IN_COMPANY
+from farm.frontier.entries import SUSPECT_DEATHS
 from farm.frontier.frontier import RedisFrontier
 from farm.frontier.nodes import ANY
 from farm.frontier.terms import Politeness, Terms
@@ -101,7 +101,7 @@ class Model(RuleBasedStateMachine):
         url = url_of(self.holds.pop(slot))
         del self.deadline[slot]
         self.deaths[url] = self.deaths.get(url, 0) + 1
-        self.state[url] = "dead" if self.deaths[url] >= IN_COMPANY + LIVES else "queued"
+        self.state[url] = "dead" if self.deaths[url] >= SUSPECT_DEATHS + LIVES else "queued"
 
     def _die(self, node: str) -> int:
         held = [slot for slot in self.holds if slot.startswith(f"{node}/")]
@@ -111,7 +111,7 @@ class Model(RuleBasedStateMachine):
 
     def is_suspect(self, url: str) -> bool:
         """Whether a URL is leased alone."""
-        return self.deaths.get(url, 0) >= IN_COMPANY
+        return self.deaths.get(url, 0) >= SUSPECT_DEATHS
 
     def held_by(self, node: str) -> list[str]:
         """Return the URLs that a node holds."""

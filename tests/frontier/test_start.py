@@ -90,7 +90,7 @@ async def test_what_is_learnt_of_an_address_spaces_it_at_its_site_alone(bench: B
 
 
 async def test_what_has_begun_without_asking_keeps_the_next_away(client: RedisClient, redis_url: str) -> None:
-    """A redirect's second station: nobody could put it off, under a block neither."""
+    """A redirect's second hop: nobody could put it off, under a block neither."""
     bench = await Bench.open(client, redis_url, politeness=Politeness(interval_s=1))
     assert [await bench.frontier.may_begin("a", begun=begun) for begun in (False, True, True)] == [0, 0, 0]
     assert await bench.frontier.may_begin("a") == 3

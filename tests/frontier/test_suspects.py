@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 
 from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
-from farm.frontier.entries import IN_COMPANY
+from farm.frontier.entries import SUSPECT_DEATHS
 from farm.frontier.frontier import RedisFrontier
 from farm.frontier.nodes import ANY
 from farm.frontier.scripts import PARTS
@@ -79,7 +79,7 @@ async def restart(bench: Bench, node: str, incarnation: str) -> None:
 
 def test_the_scripts_and_python_agree_on_who_is_a_suspect() -> None:
     """One constant, in two languages."""
-    assert f"local SUSPECT, IN_COMPANY, BRACKET = 's', {IN_COMPANY}," in PARTS["queue"]
+    assert f"local SUSPECT, SUSPECT_DEATHS, BRACKET = 's', {SUSPECT_DEATHS}," in PARTS["queue"]
 
 
 @pytest.mark.parametrize("shards", [1, 3])
@@ -103,7 +103,7 @@ async def test_a_poison_url_is_buried_and_nothing_else_is(bench: Bench, redis_ur
     await crowd.add(*(f"{'abc'[n % 3]}/{n}" for n in range(30)))
     crash = Crash(crowd, slots=8, poison=frozenset({"b/7"}))
     while not await crash.life():
-        assert crash.deaths <= IN_COMPANY + LIVES
+        assert crash.deaths <= SUSPECT_DEATHS + LIVES
     assert crash.alone == {"b/7": LIVES}
     assert (await crowd.frontier.stats()).dead_by_reason == {"worker_died": 1}
     assert await crowd.ledger() == Ledger(accepted=30, done=29, dead=1)
@@ -112,7 +112,7 @@ async def test_a_poison_url_is_buried_and_nothing_else_is(bench: Bench, redis_ur
 async def test_a_url_whose_leases_run_out_is_buried_alone(bench: Bench) -> None:
     """It freezes its node, whose leases all run out together; the others are innocent."""
     await bench.add("a/1", "a/2", "a/frozen")
-    for _ in range(IN_COMPANY + LIVES):
+    for _ in range(SUSPECT_DEATHS + LIVES):
         for turn in range(9):
             got = await bench.frontier.lease(bench.wish(f"n/{turn % 3}"))
             if isinstance(got, Lease) and got.alone and path_of(got) != "a/frozen":
@@ -129,7 +129,7 @@ async def suspect(bench: Bench, *urls: str) -> None:
     """Have the URLs be leased at as many deaths as make suspects."""
     await bench.add(*urls)
     await restart(bench, "n", "i")
-    for n in range(IN_COMPANY):
+    for n in range(SUSPECT_DEATHS):
         for slot in range(len(urls)):
             await bench.lease(f"n/{slot}")
         await restart(bench, "n", f"i{n}")
@@ -262,7 +262,7 @@ def test_whatever_kills_nodes_only_poison_is_buried(
         over = False
         for after in kills:
             over = over or await crash.life(after=after)
-        most = len(kills) + len(bad) * (IN_COMPANY + LIVES) + 1
+        most = len(kills) + len(bad) * (SUSPECT_DEATHS + LIVES) + 1
         while not over:
             assert crash.deaths <= most, "a crash loop without an end"
             over = await crash.life()

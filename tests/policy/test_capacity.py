@@ -12,16 +12,16 @@ from farm.policy.capacity import (
     CapacityPlan,
     CrawlLimits,
     Flow,
-    Misfit,
+    SizeFault,
     Workload,
     automatic_engines,
     automatic_processes,
     million_pages,
-    misfit,
     most_of,
     plan,
     proportional,
     shares,
+    size_fault,
     steadied,
     together,
     useful_contexts,
@@ -192,22 +192,22 @@ def test_a_limit_is_raised_at_once_and_lowered_by_much() -> None:
 @pytest.mark.parametrize(
     ("budget_mib", "contexts", "fds", "found"),
     [
-        (1025, None, 1024, Misfit.ABOVE_MACHINE),
+        (1025, None, 1024, SizeFault.ABOVE_MACHINE),
         (1024, None, 1024, None),
-        (383, None, 1024, Misfit.BELOW_LEAST),
+        (383, None, 1024, SizeFault.BELOW_LEAST),
         (384, 1, 1024, None),
-        (384, 2, 1024, Misfit.MORE_THAN_MEMORY),
+        (384, 2, 1024, SizeFault.MORE_THAN_MEMORY),
         (1024, 41, 1024, None),
-        (1024, 42, 1024, Misfit.MORE_THAN_MEMORY),
+        (1024, 42, 1024, SizeFault.MORE_THAN_MEMORY),
         (1024, 3, 12, None),
-        (1024, 4, 12, Misfit.MORE_THAN_FILES),
+        (1024, 4, 12, SizeFault.MORE_THAN_FILES),
     ],
 )
 def test_what_a_machine_of_one_gibibyte_cannot_be_asked_for(
-    budget_mib: int, contexts: int | None, fds: int, found: Misfit | None
+    budget_mib: int, contexts: int | None, fds: int, found: SizeFault | None
 ) -> None:
     """The first reason is the one to mend first."""
-    assert misfit(budget_mib * 2**20, 2**30, contexts, fds) is found
+    assert size_fault(budget_mib * 2**20, 2**30, contexts, fds) is found
 
 
 def test_so_many_contexts_share_an_engine() -> None:

@@ -1,6 +1,6 @@
 """When a process that died is replaced."""
 
-from farm.policy.restart import LONGEST_PAUSE_S, WELL_S, RestartState, after_death
+from farm.policy.retry import LONGEST_PAUSE_S, WELL_S, RestartState, after_death
 
 
 def test_the_first_death_is_replaced_at_once_and_the_next_ones_ever_later() -> None:

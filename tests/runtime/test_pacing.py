@@ -93,8 +93,8 @@ async def test_an_outage_of_redis_does_not_cost_the_page_its_deadline(
         assert not await visit.ask("a.example")
         assert await visit.ask("b.example")
         await visit.answered(429, {"retry-after": "9"})
-        stations = ("https://a.example/1", "https://a.example/2")
-        page = RenderedPage("https://a.example/3", 200, {}, "text/html", redirects=stations)
+        hops = ("https://a.example/1", "https://a.example/2")
+        page = RenderedPage("https://a.example/3", 200, {}, "text/html", redirects=hops)
         await visit.count_redirects(page)
 
 
@@ -132,8 +132,8 @@ async def test_an_answer_that_nobody_told_of_is_read_from_the_page() -> None:
 async def test_the_stations_of_a_redirect_within_tls_are_counted() -> None:
     """The slot's proxy sees those of plain HTTP, and the first of a tunnel, where they wait."""
     answers = Answers()
-    stations = ("https://a.example/1", "https://a.example/2", "http://b.example/3")
-    page = RenderedPage("https://c.example/4", 200, {}, "text/html", redirects=stations)
+    hops = ("https://a.example/1", "https://a.example/2", "http://b.example/3")
+    page = RenderedPage("https://c.example/4", 200, {}, "text/html", redirects=hops)
     await paced(answers).count_redirects(page)
     await paced(answers).count_redirects(RenderedPage("https://a.example/1", 200, {}, "text/html"))
     assert answers.counted == ["a.example", "c.example"]

@@ -31,8 +31,8 @@ class FakeHandling:
 
     on_page: Callable[[VisitedPage], Coroutine[Any, Any, PageHandled]]
     follows_scope: bool = False
-    looks_before: bool = False
-    hears_of_dead: bool = True
+    runs_before: bool = False
+    runs_on_dead: bool = True
     digest: str = ""
     told: list[DeadPage] = field(default_factory=list)
 

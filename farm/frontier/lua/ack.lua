@@ -13,14 +13,14 @@
 --            error BADARG
 begin()
 local seen_last = 14 + ARGV[14]
-local news, rubbish
+local news, invalid
 local told = ARGV[13] ~= '' and notes_of(ARGV[13])
 if told == nil then
   return redis.error_reply('BADARG the notes of renderers cannot be read')
 end
 if #ARGV > 14 then
-  news, rubbish = news_among(seen_last + 1, #ARGV)
-  if rubbish then
+  news, invalid = new_links(seen_last + 1, #ARGV)
+  if invalid then
     return redis.error_reply('BADARG a link is not fingerprint, band, site and payload')
   end
 end
@@ -60,7 +60,7 @@ if ARGV[6] ~= '' then
   if now >= C[DUE_FROM] then
     -- The slot itself may be among what is due: what was settled is written down before that is looked at, and what
     -- became of the slot is read after it, or a lease would be let go twice.
-    keep_slot(ARGV[2], r)
+    store_slot(ARGV[2], r)
     reclaim_due(8)
     r = record_of(ARGV[2])
   else
@@ -69,7 +69,7 @@ if ARGV[6] ~= '' then
   handed = dispatch(r, ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12])
 end
 reindex_sites()
-keep_slot(ARGV[2], r)
+store_slot(ARGV[2], r)
 save()
 if told then
   return { status, known, unpack(handed or {}) }

@@ -5,8 +5,8 @@
 -- ARGV:      1 own time in ms or '' · 2.. links (fingerprint, band, site, newline, payload)
 -- Returns:   how many were accepted, or an error BADARG
 begin()
-local news, rubbish = news_among(2, #ARGV)
-if rubbish then
+local news, invalid = new_links(2, #ARGV)
+if invalid then
   return redis.error_reply('BADARG a link is not fingerprint, band, site and payload')
 end
 local accepted = accept_links(news, #ARGV - 1)

@@ -21,18 +21,18 @@ if had < before then
   save()
   return { 0, had }
 end
-local news, rubbish = news_among(seen_last + 1, #ARGV)
-rubbish = rubbish or {}
-local links = #ARGV - seen_last - #rubbish
+local news, invalid = new_links(seen_last + 1, #ARGV)
+invalid = invalid or {}
+local links = #ARGV - seen_last - #invalid
 for i = 6, seen_last do
   if not ARGV[i]:find(IS_FINGERPRINT .. '$') then
-    rubbish[#rubbish + 1] = ARGV[i]
+    invalid[#invalid + 1] = ARGV[i]
   elseif remember(ARGV[i], round_of()) then
     T[SEEN] = T[SEEN] + 1
     grow_seen()
   end
 end
-for _, text in ipairs(rubbish) do
+for _, text in ipairs(invalid) do
   if remember(fingerprint_of(redis.sha1hex(text):sub(1, 16)), round_of()) then
     T[ACCEPTED] = T[ACCEPTED] + 1
     bury_unreadable('', text, 'what another shard found cannot be read')

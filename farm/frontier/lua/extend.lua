@@ -5,8 +5,8 @@
 -- ARGV:      1 own time in ms or '' · 2 slot · 3 id · 4 token · 5.. links
 -- Returns:   how many were accepted, -1 when the lease is lost, or an error BADARG
 begin()
-local news, rubbish = news_among(5, #ARGV)
-if rubbish then
+local news, invalid = new_links(5, #ARGV)
+if invalid then
   return redis.error_reply('BADARG a link is not fingerprint, band, site and payload')
 end
 local r = record_of(ARGV[2])

@@ -13,6 +13,6 @@ reclaim_due(8)
 local r = record_of(ARGV[2])
 local reply = dispatch(r, ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9])
 reindex_sites()
-keep_slot(ARGV[2], r)
+store_slot(ARGV[2], r)
 save()
 return reply

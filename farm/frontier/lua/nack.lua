@@ -46,7 +46,7 @@ else
   C[DELAYED_FROM] = math.min(C[DELAYED_FROM], until_ms)
 end
 r[SETTLED] = action
-keep_slot(ARGV[2], r)
+store_slot(ARGV[2], r)
 reindex_sites()
 save()
 return 'OK'

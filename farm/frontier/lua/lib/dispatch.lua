@@ -2,7 +2,7 @@
 -- The site that the slot's context served last is preferred for at most RUN leases in a row; every eighth
 -- lease starts at a rotating band, so that no priority starves.
 -- Uses: addresses (pair_at), core (head_of), failures (bury_unreadable), nodes (node_of, is_alone,
---       refuse_company), queue (is_suspect), reclaim (expire), site (site, reindex_sites, has_room, eligible_at),
+--       isolate_node), queue (is_suspect), reclaim (expire), site (site, reindex_sites, has_room, eligible_at),
 --       throttle (overall_at, spend)
 local SOON_MS, SOONEST_MS, EVERY, ZERO = 250, 10, 8, 48
 -- How many of a band's ready sites a lease looks at when its own egress address may be blocked at some: the first ones, then
@@ -13,7 +13,7 @@ local function wait_until(at)
   return { 'IDLE', 'waiting', math.max(SOONEST_MS, math.min(math.floor(at - now), SOON_MS)) }
 end
 
-local function soonest()
+local function earliest()
   local at = math.min(C[LEASED] > 0 and head_of(P .. 'due') or NEVER, C[DELAYED] > 0 and head_of(P .. 'delayed') or NEVER)
   for band = 0, 9 do
     if C[Q + band] > 0 then
@@ -148,7 +148,7 @@ local function grant(r, s, entry, request, out, nonce, jitter, stays_on)
   r[REQUEST], r[FENCE], r[UNTIL] = request, ('%d'):format(C[TOKEN]) .. nonce, ('%d'):format(now + C[VISIBILITY])
   r[AT], r[OUT], r[ENTRY] = name, out, entry
   if is_suspect(entry) then
-    refuse_company(r[SLOT])
+    isolate_node(r[SLOT])
   end
   spend(s, out, jitter, not stays_on)
   return { 'LEASE', r[FENCE], name, entry }
@@ -188,7 +188,7 @@ local function dispatch(r, request, hint, limit, out, nonce, jitter, alone)
       blocked_until = math.min(blocked_until, at or NEVER)
     end
     if not s then
-      return wait_until(blocked_until < NEVER and blocked_until or soonest())
+      return wait_until(blocked_until < NEVER and blocked_until or earliest())
     end
     local entry = take(s, band)
     if entry and entry:find(IS_ENTRY) then

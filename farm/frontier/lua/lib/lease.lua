@@ -3,7 +3,7 @@
 -- hold two leases, and a repeated call finds what it did the first time. When a lease ends stands in the record and
 -- in the set of what is due, and the later counts: so a slot that goes from lease to lease stays where it is in the
 -- set, and a lease that is renewed keeps its record.
--- Uses: failures (bury_unreadable), nodes (admit_company), site (site)
+-- Uses: failures (bury_unreadable), nodes (end_isolation), site (site)
 local SETTLED, REQUEST, FENCE, AT, OUT, STAYED, UNTIL, ENTRY, HAD, SLOT = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 
 -- Whether the slot holds the lease of this id and token.
@@ -12,7 +12,7 @@ local function holds(r, id, token)
 end
 
 -- Stores what a settlement and a lease did to a slot.
-local function keep_slot(slot, r)
+local function store_slot(slot, r)
   call('HSET', P .. 'slot', slot, table.concat(r, '\0', SETTLED, ENTRY))
   if r[FENCE] == '' and r[HAD] then
     call('ZREM', P .. 'due', slot)
@@ -34,7 +34,7 @@ local function release(r)
     call('HINCRBY', P .. 'out:' .. out, 'f', -1)
   end
   if C[ALONE] > 0 then
-    admit_company(r[SLOT])
+    end_isolation(r[SLOT])
   end
   r[FENCE], r[OUT], r[UNTIL], r[ENTRY] = '', '', '', ''
   return s, entry
@@ -49,7 +49,7 @@ local function clear_away(slot, record)
       release({ [AT] = name, [OUT] = out, [ENTRY] = '', [SLOT] = slot })
     else
       C[LEASED] = C[LEASED] - 1
-      admit_company(slot)
+      end_isolation(slot)
     end
     bury_unreadable('', record, 'the lease cannot be read')
   end

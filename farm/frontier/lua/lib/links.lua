@@ -9,21 +9,21 @@ local IS_FOREIGN = '^<%d+>%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%x%x%x%x%x%x%x%x%x%x%x
 local LESS_THAN = 60
 
 -- Which of the arguments are not known here, and which are no links; nil in place of none of these.
-local function news_among(first, last)
+local function new_links(first, last)
   tallies()
-  local news, rubbish, folds = {}, nil, round_of()
+  local news, invalid, folds = {}, nil, round_of()
   for i = first, last do
     local link = ARGV[i]
     if not is_known(link, folds) then
       if not link:find(IS_LINK) and not (C[SHARDS] > 1 and link:find(IS_FOREIGN)) then
-        rubbish = rubbish or {}
-        rubbish[#rubbish + 1] = link
+        invalid = invalid or {}
+        invalid[#invalid + 1] = link
       else
         news[#news + 1] = link
       end
     end
   end
-  return news, rubbish
+  return news, invalid
 end
 
 -- Takes the news among so many links.

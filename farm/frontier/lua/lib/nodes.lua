@@ -19,12 +19,12 @@ local function is_alone(slot)
 end
 
 -- From now on the slot's node is leased nothing else.
-local function refuse_company(slot)
+local function isolate_node(slot)
   call('HSET', P .. 'alone', node_of(slot), slot)
   C[ALONE] = C[ALONE] + 1
 end
 
-local function admit_company(slot)
+local function end_isolation(slot)
   if C[ALONE] > 0 and call('HGET', P .. 'alone', node_of(slot)) == slot then
     call('HDEL', P .. 'alone', node_of(slot))
     C[ALONE] = C[ALONE] - 1

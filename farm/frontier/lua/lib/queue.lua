@@ -2,17 +2,17 @@
 -- An entry is id (16 hex digits), band (one digit), counts (empty, or failures.throttled.deaths), payload
 -- (a JSON array, which no script looks into).
 -- Being leased when a node dies is no evidence: much else was. A URL that was leased at as many deaths as
--- IN_COMPANY is a suspect. Suspects have a band of their own behind all others, and are leased only while their node
+-- SUSPECT_DEATHS is a suspect. Suspects have a band of their own behind all others, and are leased only while their node
 -- holds nothing else, so that a further death speaks against them alone.
 -- Uses: core (tallies), site (site, limit_site)
 local IS_ENTRY = '^%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%d[%d.]*%['
-local SUSPECT, IN_COMPANY, BRACKET = 's', 2, 91
+local SUSPECT, SUSPECT_DEATHS, BRACKET = 's', 2, 91
 
 local function is_suspect(entry)
   if entry:byte(18) == BRACKET then
     return false
   end
-  return (tonumber(entry:match('^%d+%.%d+%.(%d+)', 18)) or 0) >= IN_COMPANY
+  return (tonumber(entry:match('^%d+%.%d+%.(%d+)', 18)) or 0) >= SUSPECT_DEATHS
 end
 
 -- A site comes into being with its first URL; merely asking for one creates nothing. One that has others queued in

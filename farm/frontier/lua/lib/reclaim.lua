@@ -17,7 +17,7 @@ local function expire(r)
   end
   local visit = '{"reason":"worker_died","detail":"its node died","node":%s}'
   note_failure(again:sub(1, 16), visit:format(cjson.encode(node_of(r[SLOT]))))
-  if deaths >= IN_COMPANY + C[LIVES] then
+  if deaths >= SUSPECT_DEATHS + C[LIVES] then
     bury(s[NAME], again:sub(1, 16), again, 'worker_died', 'its node died ' .. C[LIVES] .. ' times with nothing else leased')
   else
     enqueue(s[NAME], again, 'RPUSH')

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from farm.browser.events import STATIONS, Journey
+from farm.browser.events import MOST_DOCUMENTS, MainDocuments
 from farm.browser.render import RenderParams
 from fixtures.pages import Answer, serving
 from tests.browser.conftest import Browsing, browsing, pool_of_a_module, seen, visit
@@ -79,7 +79,7 @@ async def test_a_navigation_under_way_is_waited_for(browser: Browsing, site: str
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_the_way_has_the_stations_of_scripts_and_of_redirects(browser: Browsing, site: str) -> None:
+async def test_the_redirects_of_scripts_and_of_answers_are_listed(browser: Browsing, site: str) -> None:
     """In the order in which they were come to."""
     page = await seen(browser, f"{site}/twice")
     assert page.redirects == (f"{site}/twice", f"{site}/moved", f"{site}/load")
@@ -149,42 +149,42 @@ def _answered(number: str, status: int, headers: Mapping[str, str] | None = None
     return {"requestId": number, "response": {"status": status, "headers": headers or {}}}
 
 
-def test_a_document_that_did_not_come_is_no_station() -> None:
+def test_a_document_that_did_not_come_is_not_listed() -> None:
     """It failed, or was given up for the next one before it had answered."""
-    journey = Journey()
+    main_documents = MainDocuments()
     for number in ("1", "2", "3", "4"):
-        journey.asked(_asked(number, f"http://a/{number}"))
+        main_documents.asked(_asked(number, f"http://a/{number}"))
         if number != "3":
-            journey.answered(_answered(number, 200))
-    journey.failed({"requestId": "2"})
-    assert journey.way_to("http://a/4").urls == ("http://a/1",)
+            main_documents.answered(_answered(number, 200))
+    main_documents.failed({"requestId": "2"})
+    assert main_documents.redirects_to("http://a/4").urls == ("http://a/1",)
 
 
 def test_a_document_that_is_not_known_has_no_way() -> None:
     """So that the first answer stands."""
-    journey = Journey()
-    journey.asked(_asked("1", "http://a/"))
-    assert journey.way_to("http://b/").answer is None
+    main_documents = MainDocuments()
+    main_documents.asked(_asked("1", "http://a/"))
+    assert main_documents.redirects_to("http://b/").answer is None
 
 
 def test_a_page_that_goes_on_without_end_is_kept_in_bounds() -> None:
     """The first document and the latest are kept."""
-    journey = Journey()
-    for number in range(20 * STATIONS):
-        journey.asked(_asked(str(number), f"http://a/{number}"))
-        journey.answered(_answered(str(number), 200))
-    way = journey.way_to(f"http://a/{20 * STATIONS - 1}")
-    assert len(way.urls) == STATIONS - 1
+    main_documents = MainDocuments()
+    for number in range(20 * MOST_DOCUMENTS):
+        main_documents.asked(_asked(str(number), f"http://a/{number}"))
+        main_documents.answered(_answered(str(number), 200))
+    way = main_documents.redirects_to(f"http://a/{20 * MOST_DOCUMENTS - 1}")
+    assert len(way.urls) == MOST_DOCUMENTS - 1
     assert way.urls[0] == "http://a/0"
 
 
 def test_a_redirect_without_end_is_kept_in_bounds() -> None:
-    """The browser ends it after twenty hops; a journey does not count on that."""
-    journey = Journey()
-    for number in range(20 * STATIONS):
-        journey.asked(_asked("1", f"http://a/{number}", redirectResponse={"status": 302}))
-    journey.answered(_answered("1", 200))
-    assert len(journey.way_to(f"http://a/{20 * STATIONS - 1}").urls) < STATIONS
+    """The browser ends it after twenty hops; a main_documents does not count on that."""
+    main_documents = MainDocuments()
+    for number in range(20 * MOST_DOCUMENTS):
+        main_documents.asked(_asked("1", f"http://a/{number}", redirectResponse={"status": 302}))
+    main_documents.answered(_answered("1", 200))
+    assert len(main_documents.redirects_to(f"http://a/{20 * MOST_DOCUMENTS - 1}").urls) < MOST_DOCUMENTS
 
 
 @pytest.mark.parametrize(
@@ -200,27 +200,27 @@ def test_a_redirect_without_end_is_kept_in_bounds() -> None:
 )
 def test_a_sandboxed_document_has_no_timers(policy: str, is_inert: bool) -> None:
     """By its policy; one that lets scripts run has them."""
-    journey = Journey()
-    journey.asked(_asked("1", "http://a/"))
-    assert not journey.is_inert
-    journey.answered(_answered("1", 200, {"Content-Security-Policy": policy}))
-    assert journey.is_inert == is_inert
+    main_documents = MainDocuments()
+    main_documents.asked(_asked("1", "http://a/"))
+    assert not main_documents.is_inert
+    main_documents.answered(_answered("1", 200, {"Content-Security-Policy": policy}))
+    assert main_documents.is_inert == is_inert
 
 
 async def test_one_that_was_announced_and_does_not_begin_has_failed() -> None:
     """As a link to a mail program."""
     async with asyncio.timeout(5.0):
-        await Journey().stayed(0.01)
+        await MainDocuments().stayed(0.01)
 
 
 async def test_one_that_fails_while_it_is_waited_for_has_failed() -> None:
     """As an answer without a body."""
-    journey = Journey()
-    journey.asked(_asked("1", "http://a/"))
-    waiting = asyncio.ensure_future(journey.stayed(9.0))
+    main_documents = MainDocuments()
+    main_documents.asked(_asked("1", "http://a/"))
+    waiting = asyncio.ensure_future(main_documents.stayed(9.0))
     await asyncio.sleep(0)
-    journey.answered(_answered("1", 204))
+    main_documents.answered(_answered("1", 204))
     assert not waiting.done()
-    journey.failed({"requestId": "1"})
+    main_documents.failed({"requestId": "1"})
     async with asyncio.timeout(5.0):
         await waiting
