@@ -49,6 +49,16 @@ class TierNotes:
     template: str
     notes: tuple[TierNote, ...]
 
+    @property
+    def is_taken(self) -> bool:
+        """Whether the page is a cheaper renderer's, and was not compared."""
+        return any(one.evidence is Evidence.TAKEN for one in self.notes)
+
+    def without_taken(self) -> "TierNotes | None":
+        """Return the results that count where no page is kept; None if there are none."""
+        notes = tuple(one for one in self.notes if one.evidence is not Evidence.TAKEN)
+        return TierNotes(self.template, notes) if notes else None
+
 
 @dataclass(frozen=True, slots=True)
 class TierState:

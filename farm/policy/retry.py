@@ -96,6 +96,15 @@ def requested_settlement(
     return replace(judged, delay_s=asked.delay_s)
 
 
+def by_browser_first(detail: str) -> Retry:
+    """Settle a page that the user's code judges bad and that no browser has rendered: it may be incomplete.
+
+    It is due at once, without consuming an attempt. A URL that was put off is visited by the browser, so that this
+    happens once.
+    """
+    return Retry(FailureKind.HANDLER, 0.0, f"{detail} (visited again by the browser)", throttled=True)
+
+
 def retry_after_s(value: str | None, now: datetime, params: RetryParams) -> float | None:
     """Return the seconds of a Retry-After header (a number or an HTTP date), at most the cap.
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from farm.model.egress import AllProxiesBanned, EgressFailure, EgressFault, FetchFailed
+from farm.model.handling import PageFailed, PageRetried
 from farm.model.outcome import Bury, FailureKind, Judgement, Release, Retry
 from farm.model.page import Detection
 from farm.model.task import Lease
@@ -26,7 +27,9 @@ from farm.policy.retry import (
     after_egress_failure,
     after_failure,
     backoff_s,
+    by_browser_first,
     put_off,
+    requested_settlement,
 )
 
 LONGEST_CRAWL_DELAY_S = 60.0
@@ -60,7 +63,8 @@ class Attempt:
     `refusal` is the answer of robots.txt to the address that the visit ended at. Without a page `failed` or
     `all_banned` is set; with one, `status`, what it was detected as, how long a throttling answer puts its URL
     off (`delay_s`), and how its document `broke_off`, if it did. `egress_failure` is the gateway's: of the main
-    request where it `failed`, else of a part that the page lacks.
+    request where it `failed`, else of a part that the page lacks. `is_taken` says that the page is a cheaper
+    renderer's by `--render auto`, and was not compared with the browser's.
     """
 
     lease: Lease
@@ -74,6 +78,7 @@ class Attempt:
     detection: Detection | None = None
     delay_s: float | None = None
     broke_off: str = ""
+    is_taken: bool = False
 
     @property
     def is_blocked(self) -> bool:
@@ -136,6 +141,12 @@ def decide(attempt: Attempt, outcome: Outcome | None, count: int, params: RetryP
     return _after_status(attempt, params) if judged is None else judged
 
 
+def after_user_code(attempt: Attempt, asked: PageRetried | PageFailed, params: RetryParams) -> Retry | Bury:
+    """Return the settlement that the user's code requests for a page; its retries count like those of failures."""
+    judged = requested_settlement(asked, attempt.lease.attempt, attempt.jitter, params)
+    return by_browser_first(judged.detail) if attempt.is_taken and isinstance(judged, Bury) else judged
+
+
 class RobotsAnswer(StrEnum):
     """The meaning of a status of robots.txt."""
 
@@ -193,6 +204,8 @@ def _egress_failure(attempt: Attempt, failed: Failed) -> EgressFailure | None:
 def _after_no_page(attempt: Attempt, failed: Failed, count: int, params: RetryParams) -> Judgement:
     if failed.innocent:
         return Release(failed.detail)
+    if attempt.is_taken and failed.kind is FailureKind.HANDLER:
+        return by_browser_first(failed.detail)
     attempts, jitter = attempt.lease.attempt, attempt.jitter
     failure = _egress_failure(attempt, failed)
     if failure is not None:

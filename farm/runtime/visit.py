@@ -20,9 +20,8 @@ from farm.model.outcome import Ack, Bury, FailedVisit, FailureKind, Judgement, R
 from farm.model.page import Detection, PageSnapshot, RenderedPage
 from farm.model.record import Batch, Record, Skip, VisitTimes, snapshot_files
 from farm.model.task import Lease, UrlTask
-from farm.model.tiers import Evidence
 from farm.policy import verdict
-from farm.policy.retry import RetryParams, requested_settlement
+from farm.policy.retry import RetryParams
 from farm.policy.verdict import Attempt, Failed
 from farm.runtime.heartbeat import Heartbeat
 from farm.runtime.pacing import VisitPacing
@@ -228,6 +227,7 @@ class Visitor:
                 detection=self._deps.detect(page),
                 delay_s=pacing.delay_s(page),
                 broke_off=page.broke_off,
+                is_taken=page.tiers is not None and page.tiers.is_taken,
             ), page
         trace.answered(pacing.status)
         return Attempt(lease, jitter, by_proxy, failed=failed, egress_failure=egress.failure(requested)), None
@@ -252,7 +252,7 @@ class Visitor:
                 return self._not_kept(lease, verdict.decide(failed, None, 0, self._params.retry))
             handled = said
             if handled.verdict is not None:
-                return await self._by_request(lease, handled, attempt.jitter, redirect.seen, page)
+                return await self._by_request(attempt, handled, redirect.seen, page)
         kept = clock.monotonic()
         links, skips = await self._links(lease, page, handled, nofollow=redirect.nofollow)
         times = VisitTimes(clock, trace.timings_ms["lease"], begun, kept, handler_s)
@@ -297,15 +297,10 @@ class Visitor:
             return self._not_kept(lease, verdict.decide(attempt, None, 0, self._params.retry))
         if asked.verdict is None:
             return None
-        return await self._by_request(lease, asked, jitter, (), None)
+        return await self._by_request(Attempt(lease, jitter), asked, (), None)
 
     async def _by_request(
-        self,
-        lease: Lease,
-        handled: PageHandled,
-        jitter: float,
-        seen: Sequence[str],
-        page: RenderedPage | None,
+        self, attempt: Attempt, handled: PageHandled, seen: Sequence[str], page: RenderedPage | None
     ) -> VisitResult:
         """Settle a page that the user's code does not keep; the links of a skipped page are followed.
 
@@ -314,11 +309,9 @@ class Visitor:
         if not isinstance(handled.verdict, PageSkipped):
             if handled.verdict is None:
                 raise AssertionError("a page that is kept has a record")
-            return VisitResult(
-                requested_settlement(handled.verdict, lease.attempt, jitter, self._params.retry)
-            )
-        links, skips = await self._deps.scope.follow(handled.links, lease.task)
-        task = lease.task
+            return VisitResult(verdict.after_user_code(attempt, handled.verdict, self._params.retry))
+        task = attempt.lease.task
+        links, skips = await self._deps.scope.follow(handled.links, task)
         skip = Skip(task.url, SkipReason.HANDLER, task.referrer, task.depth, handled.verdict.why)
         tiers = page.tiers if page is not None else None
         settlement = Ack(links, seen, rendered=page is not None, tiers=tiers)
@@ -338,12 +331,8 @@ def without_record(lease: Lease, judged: Judgement, page: RenderedPage | None = 
     if not isinstance(judged, SkipReason):
         return VisitResult(judged)
     skip = Skip(lease.task.url, judged, lease.task.referrer, lease.task.depth)
-    tiers = page.tiers if page is not None else None
-    notes = (
-        tuple(one for one in tiers.notes if one.evidence is not Evidence.TAKEN) if tiers is not None else ()
-    )
-    shown = replace(tiers, notes=notes) if tiers is not None and notes else None
-    return VisitResult(Ack(rendered=False, tiers=shown), Batch(skips=(skip,)))
+    tiers = page.tiers.without_taken() if page is not None and page.tiers is not None else None
+    return VisitResult(Ack(rendered=False, tiers=tiers), Batch(skips=(skip,)))
 
 
 def _cause(failure: EgressFailure | None) -> str:

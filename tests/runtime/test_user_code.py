@@ -19,8 +19,10 @@ from farm.model.handling import (
     VisitedPage,
 )
 from farm.model.outcome import Ack, Bury, FailureKind, Release, Retry, SkipReason
+from farm.model.page import RenderedPage, Renderer
+from farm.model.tiers import Evidence, TierNote, TierNotes
 from farm.runtime.user_code import MOST_DETAIL, UserCode, told
-from tests.runtime.visit_fakes import LINK, Bench, lease, worked
+from tests.runtime.visit_fakes import LINK, Bench, lease, page, worked
 
 OnPage = Callable[[VisitedPage], Coroutine[Any, Any, PageHandled]]
 
@@ -255,3 +257,50 @@ def test_a_failure_is_told_in_one_bounded_line() -> None:
     assert text.count(" deeper") > 3
     assert told(ValueError("x" * 5_000)).startswith("ValueError: xxx")
     assert len(told(ValueError("x" * 5_000))) <= 500
+
+
+def without_browser(evidence: Evidence = Evidence.TAKEN) -> RenderedPage:
+    """Return a page by `--render auto`: a cheaper renderer's that was not compared, or the browser's that was."""
+    renderer = Renderer.FETCH if evidence is Evidence.TAKEN else Renderer.BROWSER
+    return page(rendered_by=renderer, tiers=TierNotes("a.example/#", (TierNote(Renderer.FETCH, evidence),)))
+
+
+async def judged(on_page: OnPage, shown: RenderedPage, *, attempt: int = 1) -> Ack | Retry | Bury | Release:
+    """Return how the visit of a page is settled."""
+    worker = bench(on_page, attempt=attempt)
+    worker.slot.pages = [shown]
+    ((_, settled),) = (await worked(worker)).frontier.settled
+    return settled
+
+
+@pytest.mark.parametrize(
+    ("verdict", "attempt"), [(PageFailed("no price"), 1), (PageRetried("no price", 7.0), 4)]
+)
+async def test_a_page_that_is_given_up_without_the_browser_is_the_browsers_first(
+    verdict: PageFailed | PageRetried, attempt: int
+) -> None:
+    """What it lacks may come by a script. No attempt is consumed; put off, its next visit is the browser's."""
+    asks = says(PageHandled(verdict=verdict))
+    again = await judged(asks, without_browser(), attempt=attempt)
+    assert again == Retry(FailureKind.HANDLER, 0.0, "no price (visited again by the browser)", throttled=True)
+    final = Bury(FailureKind.HANDLER, "no price")
+    assert await judged(asks, without_browser(Evidence.AGREED), attempt=attempt) == final
+    assert await judged(asks, page(), attempt=attempt) == final
+
+
+async def test_code_that_fails_on_a_page_without_the_browser_gets_the_browsers() -> None:
+    """Before the failure counts as an attempt."""
+
+    async def fail(visited: VisitedPage) -> PageHandled:
+        raise IndexError("no element")
+
+    again = await judged(fail, without_browser(), attempt=4)
+    assert isinstance(again, Retry)
+    assert (again.delay_s, again.throttled, again.reason) == (0.0, True, FailureKind.HANDLER)
+    assert isinstance(await judged(fail, without_browser(Evidence.AGREED), attempt=4), Bury)
+
+
+async def test_a_page_without_the_browser_that_is_to_be_visited_later_waits_as_asked() -> None:
+    """Its retry is the user's, and the browser's from the second attempt on in any case."""
+    asks = says(PageHandled(verdict=PageRetried("later", 7.0)))
+    assert await judged(asks, without_browser()) == Retry(FailureKind.HANDLER, 7.0, "later")
