@@ -13,6 +13,7 @@ import orjson
 
 from farm.browser.driver import READING, decoded, script
 from farm.browser.metadata import metadata_of
+from farm.model.egress import media_type_of
 from farm.model.errors import RenderError
 from farm.model.outcome import FailureKind
 from farm.model.page import Image, Link, Media, RenderedPage
@@ -175,7 +176,7 @@ def page_of(seen: Mapping[str, Any], head: DocumentHead, timings_ms: Mapping[str
         content_type=content_type,
         title=seen["title"],
         text=seen["text"],
-        html=seen["html"] if mime_of(content_type) in PAGE_TYPES else "",
+        html=seen["html"] if media_type_of(content_type) in PAGE_TYPES else "",
         links=tuple(Link(url, text, rel) for url, text, rel in seen["links"]),
         settled=seen["settled"],
         settle_reason=seen["reason"],
@@ -192,11 +193,6 @@ def page_of(seen: Mapping[str, Any], head: DocumentHead, timings_ms: Mapping[str
         truncated=tuple(seen["truncated"]),
         logged_in=seen.get("loggedIn"),
     )
-
-
-def mime_of(content_type: str) -> str:
-    """Return the media type without parameters, in lower case."""
-    return content_type.partition(";")[0].strip().lower()
 
 
 class Collector:

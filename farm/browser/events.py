@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from farm.model.egress import flat_cdp_headers
 from farm.model.page import MOST_ERRORS, PageError
 
 MOST_DOCUMENTS = 40
@@ -215,7 +216,7 @@ class MainDocuments:
         answer = self.answer
         if answer is None:
             return False
-        headers = flat(answer["headers"])
+        headers = flat_cdp_headers(answer["headers"])
         return any(
             words[0] == "sandbox" and "allow-scripts" not in words
             for directive in headers.get("content-security-policy", "").lower().replace(",", ";").split(";")
@@ -279,12 +280,3 @@ class PageErrors:
     def found(self) -> tuple[PageError, ...]:
         """The errors so far."""
         return tuple(self._found.values())
-
-
-def flat(headers: Mapping[str, Any]) -> dict[str, str]:
-    """Return CDP's headers by lower-case name; values of one name are joined by commas, as in HTTP."""
-    found = {}
-    for name, value in headers.items():
-        lower = str(name).lower()
-        found[lower] = str(value) if lower == "set-cookie" else str(value).replace("\n", ", ")
-    return found

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 from playwright.async_api import Error
 
 from farm.browser.collector import PAGE_TYPES
+from farm.model.egress import flat_headers, media_type_of
 from farm.model.errors import SlotLost
 from farm.model.page import Capture, PageExchange
 from farm.model.url import path_of
@@ -332,11 +333,11 @@ def suffix_of(headers: Mapping[str, str], url: str) -> str:
 
 
 def _flat(event: dict[str, Any]) -> dict[str, str]:
-    return {one["name"].lower(): one["value"] for one in event.get("responseHeaders", ())}
+    return flat_headers((one["name"], one["value"]) for one in event.get("responseHeaders", ()))
 
 
 def _mime(headers: Mapping[str, str]) -> str:
-    return headers.get("content-type", "").partition(";")[0].strip().lower()
+    return media_type_of(headers.get("content-type", ""))
 
 
 def _is_attachment(headers: Mapping[str, str]) -> bool:

@@ -14,13 +14,13 @@ from typing import Any
 from playwright.async_api import Error, Response
 
 from farm.browser.acting import ActParams, act
-from farm.browser.collector import PAGE_TYPES, DocumentHead, ReadParams, mime_of, page_of
+from farm.browser.collector import PAGE_TYPES, DocumentHead, ReadParams, page_of
 from farm.browser.consent import LOOKS, Choice, Consent, answer_banner
 from farm.browser.errors import is_navigated, is_no_page, translate
-from farm.browser.events import flat
 from farm.browser.pictures import PictureParams, pictures
 from farm.browser.reading import COLLECT_S, Reading
 from farm.browser.tab import Tab
+from farm.model.egress import flat_cdp_headers, media_type_of
 from farm.model.errors import SlotLost
 from farm.model.event import Phase, SlotPhases
 from farm.model.outcome import FailureKind
@@ -100,11 +100,11 @@ async def visit(
     if response is None:
         # The page before navigated at the same moment, or only the fragment differs and nothing was loaded.
         raise SlotLost(FailureKind.CRASH, "the navigation brought no answer", innocent=tab.served > 0)
+    headers = flat_cdp_headers(response.headers)
     if answered is not None:
-        await answered(response.status, response.headers)
+        await answered(response.status, headers)
     phases.enter(Phase.SETTLING, url)
-    content_type = response.headers.get("content-type", "")
-    is_page = mime_of(content_type) in PAGE_TYPES
+    is_page = media_type_of(headers.get("content-type", "")) in PAGE_TYPES
     reading = Reading(tab, params, ends, is_page=is_page)
     actions = await _actions(reading, params, url, response.status) if is_page else Actions()
     seen = await reading.read()
@@ -115,7 +115,7 @@ async def visit(
         taken, missing = await pictures(reading, params.pictures)
         captures, short = [*captures, *taken], [*short, *missing]
         timings["capture"] = round((loop.time() - committed) * 1000) - timings["settle"]
-    page = _page(tab, response, seen, timings)
+    page = _page(tab, response, headers, seen, timings)
     if tab.responses is not None or tab.resources is not None:
         page = await _with_loaded(tab, page, reading)
     if params.find_router and seen.get("routes"):
@@ -213,13 +213,19 @@ async def _navigate_once(tab: Tab, url: str, deadline_s: float) -> Response | No
         going.cancel()
 
 
-def _page(tab: Tab, response: Response, seen: dict[str, Any], timings: dict[str, int]) -> RenderedPage:
-    status, headers = response.status, response.headers
-    documents = tab.events.main_documents
+def _page(
+    tab: Tab,
+    response: Response,
+    headers: Mapping[str, str],
+    seen: dict[str, Any],
+    timings: dict[str, int],
+) -> RenderedPage:
+    status, documents = response.status, tab.events.main_documents
     chain = documents.redirects_to(seen["came"] if documents.has_navigated else response.url)
-    if documents.has_navigated and chain.answer is not None:
-        # The page navigated on: what answered for the document that was read counts.
-        status, headers = int(chain.answer["status"]), flat(chain.answer["headers"])
+    if chain.answer is not None:
+        # The page may have navigated on: what answered for the document that was read counts. Playwright joins
+        # lines of one header that are written differently.
+        status, headers = int(chain.answer["status"]), flat_cdp_headers(chain.answer["headers"])
     page = page_of(seen, DocumentHead(status, headers, chain.urls, chain.statuses), timings)
     return replace(page, errors=tab.events.errors.found, errors_more=tab.events.errors.more)
 
@@ -275,7 +281,7 @@ def _files(tab: Tab) -> tuple[list[Capture], list[str]]:
 
 def _no_page(tab: Tab, document: dict[str, Any], took_s: float) -> RenderedPage:
     """Return the page for an answer that is not a document: a download, an empty body."""
-    headers = flat(document["headers"])
+    headers = flat_cdp_headers(document["headers"])
     captures, short = _files(tab)
     return RenderedPage(
         responses=None if tab.responses is None else (),
@@ -294,7 +300,7 @@ def _no_page(tab: Tab, document: dict[str, Any], took_s: float) -> RenderedPage:
 
 def _promises_a_page(document: dict[str, Any]) -> bool:
     """Return whether the answer's head is that of a page, so that a document must follow."""
-    headers = flat(document["headers"])
+    headers = flat_cdp_headers(document["headers"])
     is_download = headers.get("content-disposition", "").startswith("attachment")
-    is_html = mime_of(headers.get("content-type", "")) in PAGE_TYPES - {""}
+    is_html = media_type_of(headers.get("content-type", "")) in PAGE_TYPES - {""}
     return document["status"] == HTTPStatus.OK and is_html and not is_download

@@ -15,8 +15,8 @@ from typing import Any
 
 from playwright.async_api import Error
 
-from farm.browser.events import flat
 from farm.browser.intercept import NO_BODY, Sender
+from farm.model.egress import flat_cdp_headers
 from farm.model.errors import SlotLost
 from farm.model.page import CaptureRule, FetchedResponse
 
@@ -151,7 +151,7 @@ class Responses:
         method = self._methods.pop(number, None)
         if method is None or event["type"] not in REQUESTS:
             return
-        url, headers = str(response["url"])[:KEPT_URL_CHARS], flat(response["headers"])
+        url, headers = str(response["url"])[:KEPT_URL_CHARS], flat_cdp_headers(response["headers"])
         content_type = headers.get("content-type", UNKNOWN)
         if not any(rule.covers(url, content_type) for rule in self._params.rules):
             return

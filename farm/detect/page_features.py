@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from farm.model.egress import media_type_of
 from farm.model.page import RenderedPage
 
 URL_CHARS = 8_000
@@ -42,7 +43,7 @@ def features_of(page: RenderedPage) -> PageFeatures:
     return PageFeatures(
         status=page.status,
         headers={name.lower(): value[:HEADER_CHARS] for name, value in page.headers.items()},
-        is_html=page.content_type.partition(";")[0].strip().lower() in _HTML,
+        is_html=media_type_of(page.content_type) in _HTML,
         title=" ".join(page.title[:300].split()),
         words=words.lower(),
         # A page with white space only counts as empty.

@@ -189,8 +189,10 @@ class _PageReader:
         return _BLANKS.sub(" ", found.text()).strip(" ") if found is not None else ""
 
     def _robots(self) -> str:
-        metas = [one.attributes for one in self._parser.css('meta[name*="robots" i]')]
-        named = [one for one in metas if (one.get("name") or "").strip().lower() == "robots"]
+        # For all robots, and for the farm alone.
+        found = self._parser.css('meta[name*="robots" i], meta[name*="crawlfarm" i]')
+        metas = [one.attributes for one in found]
+        named = [one for one in metas if (one.get("name") or "").strip().lower() in {"robots", "crawlfarm"}]
         # Several add up: what any of them forbids is forbidden.
         return ", ".join(one.get("content") or "" for one in named)
 

@@ -20,7 +20,7 @@ from farm.fetch.requests import (
 )
 from farm.fetch.sheets import SheetCache
 from farm.model.clock import Clock
-from farm.model.egress import DocumentAnswer, flat_headers, leads_on
+from farm.model.egress import DocumentAnswer, flat_headers, leads_on, media_type_of
 from farm.model.errors import RenderError, RendererUnfit
 from farm.model.event import Phase, SlotPhases
 from farm.model.outcome import FailureKind
@@ -190,7 +190,7 @@ class FetchRenderer:
 
     async def _page(self, navigation: _Navigation, answer: DocumentAnswer, navigate_ms: int) -> RenderedPage:
         headers = flat_headers(one for one in answer.headers if one[0] != "set-cookie")
-        content_type = answer.header("content-type")
+        content_type = headers.get("content-type", "")
         job, why = _job_of(answer, headers)
         final_url = f"{navigation.url}#{navigation.fragment}" if navigation.fragment else navigation.url
         seen: dict[str, Any] = {}
@@ -254,8 +254,7 @@ def _job_of(answer: DocumentAnswer, headers: Mapping[str, str]) -> tuple[str, st
 def _job_by_head(status: int, headers: Mapping[str, str]) -> tuple[str, str] | None:
     """Return what `_job_of` returns as far as its head says it; None if the body has to."""
     disposition = headers.get("content-disposition", "").strip().lower()
-    # Of several of this name the first counts.
-    mime = headers.get("content-type", "").partition(";")[0].partition(",")[0].strip().lower()
+    mime = media_type_of(headers.get("content-type", ""))
     job = why = ""
     if status in _NO_PAGE or disposition.startswith("attachment"):
         pass

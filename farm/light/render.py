@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from farm.light.documents import Requested
 from farm.light.tab import LightTab
-from farm.model.egress import leads_on
+from farm.model.egress import flat_cdp_headers, leads_on, media_type_of
 from farm.model.errors import RenderError, RendererUnfit, SlotLost
 from farm.model.event import Phase, SlotPhases
 from farm.model.outcome import FailureKind
@@ -201,7 +201,7 @@ async def _stayed(tab: LightTab, left_s: float) -> bool:
 def _why_unfit(document: Requested) -> str:
     """Return why this engine does not show the document as a browser would; empty if it does."""
     headers = _flat(document)
-    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = media_type_of(headers.get("content-type", ""))
     if kind != HTML:
         return f"its type is {kind or 'not given'}"
     if document.status in NO_BODY:
@@ -216,12 +216,7 @@ def _why_unfit(document: Requested) -> str:
 
 
 def _flat(document: Requested) -> dict[str, str]:
-    """Return the headers by lower-case name; several of one name are one, with commas, as HTTP has it."""
-    found = {}
-    for name, value in (document.answer or {}).get("headers", {}).items():
-        lower = str(name).lower()
-        found[lower] = str(value) if lower == "set-cookie" else str(value).replace("\n", ", ")
-    return found
+    return flat_cdp_headers((document.answer or {}).get("headers", {}))
 
 
 def _reached(tab: LightTab) -> str | None:

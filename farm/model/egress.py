@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from farm.model.outcome import FailureKind
 
@@ -62,13 +63,32 @@ def header_text(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode("latin-1")
 
 
+LINE_BY_LINE = frozenset({"set-cookie", "x-robots-tag"})
+"""Headers whose lines are not joined by commas: a comma within one of them means something else."""
+
+
 def flat_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return headers by their names in lower case; several of one name are one, with commas, as HTTP has it."""
+    """Return headers by their names in lower case; values of one name are joined by commas, as HTTP has it.
+
+    Those of `LINE_BY_LINE` are joined by line breaks.
+    """
     found: dict[str, str] = {}
     for name, value in headers:
         lower = name.lower()
-        found[lower] = f"{found[lower]}, {value}" if lower in found else value
+        between = "\n" if lower in LINE_BY_LINE else ", "
+        found[lower] = f"{found[lower]}{between}{value}" if lower in found else value
     return found
+
+
+def flat_cdp_headers(headers: Mapping[str, Any]) -> dict[str, str]:
+    """Return CDP's headers as `flat_headers` does: there a line break lies between the values of one name."""
+    return flat_headers((name, line) for name, value in headers.items() for line in str(value).split("\n"))
+
+
+def media_type_of(content_type: str) -> str:
+    """Return the media type of a Content-Type in lower case; of several, with commas, the last as in a browser."""
+    whole = [one for one in content_type.split(",") if "/" in one.partition(";")[0]]
+    return (whole[-1] if whole else content_type).partition(";")[0].strip().lower()
 
 
 def leads_on(headers: Mapping[str, str]) -> bool:

@@ -10,7 +10,8 @@ Own code, because the maintained parsers fail on some of the tested cases: a tok
 words (`CrawlFarm/1.0`, `* all others`), a byte order mark.
 
 A page's directives are in the header `X-Robots-Tag` and in the meta element `robots`. Both use the same words. A
-header may address one robot (`otherbot: noindex`); those for others do not count.
+line of the header may address one robot (`otherbot: noindex`); what is for others does not count. What several
+lines say adds up, and a robot's name holds up to the next one or the end of its line.
 """
 
 import re
@@ -300,8 +301,12 @@ def _seconds(value: str) -> float | None:
     return float(value) if _NUMBER.fullmatch(value) else None
 
 
-# These words take a value after a colon, so the text before it is no robot's name.
-_VALUED = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
+# What comes before a colon and is no robot's name: words that take a value, and those that some write one behind.
+_DATED = "unavailable_after"
+_WORDS = frozenset(
+    {_DATED, "max-snippet", "max-image-preview", "max-video-preview", "noindex", "nofollow", "none"}
+)
+_ROBOT = re.compile(r"\*|[A-Za-z0-9][^\s,:]*")
 
 LONGEST_DIRECTIVES = 16_384
 """Characters that are read of the element and of the header each."""
@@ -317,19 +322,30 @@ class Directives:
 
 def directives_of(headers: Mapping[str, str], meta: str) -> Directives:
     """Read a page's headers (names in lower case) and the content of its meta element."""
-    words = {word.strip().lower() for word in meta[:LONGEST_DIRECTIVES].split(",")}
-    words.update(_words_for_us(headers.get("x-robots-tag", "")[:LONGEST_DIRECTIVES]))
+    words: set[str] = set()
+    for part in meta[:LONGEST_DIRECTIVES].lower().split(","):
+        words.update(part.partition(":")[0].split())
+    for line in headers.get("x-robots-tag", "")[:LONGEST_DIRECTIVES].lower().split("\n"):
+        words.update(_words_for_us(line))
     return Directives(bool(words & {"noindex", "none"}), bool(words & {"nofollow", "none"}))
 
 
-def _words_for_us(value: str) -> Iterator[str]:
-    # Several headers arrive as one value, joined by line breaks or commas; a name applies until the next one.
-    for header in value.split("\n"):
-        addressed = True
-        for part in header.split(","):
-            name, colon, rest = part.partition(":")
-            word = part
-            if colon and name.strip().lower() not in _VALUED:
-                addressed, word = name.strip().lower() in {TOKEN, "*"}, rest
-            if addressed:
-                yield word.strip().lower()
+def _words_for_us(line: str) -> Iterator[str]:
+    """Yield the directives of a line of the header, in lower case, that address us or every robot."""
+    is_ours, is_dated = True, False
+    for part in map(str.strip, line.split(",")):
+        if is_dated and part[:1].isdigit():
+            # `25 Jun 2030 15:00:00 PST` of a date that begins with its weekday.
+            continue
+        name, colon, rest = map(str.strip, part.partition(":"))
+        if colon and name not in _WORDS and _ROBOT.fullmatch(name):
+            is_ours = name == "*" or _is_token(name)
+            name = rest.partition(":")[0].strip()
+        is_dated = name == _DATED
+        if is_ours:
+            yield from name.split()
+
+
+def _is_token(name: str) -> bool:
+    found = _AGENT.match(name)
+    return found is not None and found[0].lower() == TOKEN

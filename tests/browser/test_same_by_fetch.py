@@ -28,6 +28,7 @@ HEAD = (
     "<!doctype html><html lang=' de-AT'><head><title> A \n title&nbsp;&amp; more </title><title>no</title>"
     "<base href='/below/?x#y'><base href='/no/'>"
     "<meta name=' Robots ' content='noindex'><meta name=robots content=x>"
+    "<meta name=crawlfarm content=none><meta name=otherbot content=no>"
     "<noscript><img src='/pixel.png'><a href='/hidden'>no</a></noscript>"
     "<link rel='x Canonical' href='c?d=1&amp;e'>"
     "<style>p::before { content: 'no' }</style></head><body id=b>"

@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from aiohttp import web
+from multidict import CIMultiDict
 
 from farm.browser.render import RenderParams
 from farm.light.pool import LightSlot
 from farm.model.page import RenderedPage
+from farm.scope.robots import Directives, directives_of
 from fixtures.pages import html, served_by
 from fixtures.shop import Shop
 from tests.browser.conftest import Browsing, pool_of_a_module
@@ -51,6 +53,16 @@ STYLED = {
         " `<li><a href='/item/${n}' rel=next>Item ${n}</a></li>`; document.title = 'Made'</script>"
     ),
 }
+TWICE = {
+    "X-Robots-Tag": (
+        "otherbot: noindex",
+        "unavailable_after: Wed, 25 Jun 2030 15:00:00 PST, nofollow",
+        "all",
+    ),
+    "Vary": ("a", "b"),
+    "Content-Type": ("text/plain", "text/html; charset=utf-8"),
+}
+"""Headers of several lines; a name may be written otherwise on each."""
 SHOP = ("/", "/c/lamps", "/p/brook-night-light", "/about")
 
 
@@ -62,6 +74,12 @@ async def site() -> AsyncIterator[str]:
         name = request.match_info["name"]
         if name == "sheet.css":
             return web.Response(text="nav { display: flex }", content_type="text/css")
+        if name == "twice":
+            lines = CIMultiDict[str]()
+            for header, values in TWICE.items():
+                for number, value in enumerate(values):
+                    lines.add(header.lower() if number else header, value)
+            return web.Response(body=html(name, "<p>Shown").encode(), headers=lines)
         return web.Response(text=html(name, STYLED[name]), content_type="text/html")
 
     async with served_by(answer) as origin:
@@ -88,6 +106,19 @@ def kept(page: RenderedPage) -> dict[str, Any]:
             )
         },
     }
+
+
+async def test_headers_of_several_lines_are_the_same(opened: Browsing, light: LightSlot, site: str) -> None:
+    """Each line of `X-Robots-Tag` says for itself whom it is for; of several types the last counts."""
+    slot = await opened.slot()
+    pages = [await visit_by_browser(slot, f"{site}/twice"), await visit(light, f"{site}/twice")]
+    slot.retire()
+    for page in pages:
+        assert page.text.endswith("Shown")
+        assert page.headers["x-robots-tag"] == "\n".join(TWICE["X-Robots-Tag"])
+        assert page.headers["vary"] == "a, b"
+        assert page.headers["content-type"] == page.content_type == ", ".join(TWICE["Content-Type"])
+        assert directives_of(page.headers, page.robots) == Directives(nofollow=True)
 
 
 async def test_a_page_is_read_as_the_browser_shows_it(

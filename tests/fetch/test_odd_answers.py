@@ -33,12 +33,13 @@ async def test_a_cookie_with_other_letters_goes_back_as_it_came(fetch: Fetch) ->
 
 
 async def test_a_header_that_comes_twice_is_one_with_commas(fetch: Fetch) -> None:
-    """What robots may not do is said by each of them."""
-    twice = b"X-Robots-Tag: noindex\r\nX-Robots-Tag: otherbot: nofollow\r\nVary: a"
+    """But for what robots may not do: there each line is for the robot that it names, or for every one."""
+    twice = b"x-robots-tag: otherbot: nofollow\r\nX-Robots-Tag: noindex\r\nVary: a\r\nVary: b\r\n" + HTML
     async with listening(answering(ok(PAGE, HTML, twice))) as origin:
         page = await (await fetch()).visit(f"{origin.url}/p")
-    assert page.headers["x-robots-tag"] == "noindex, otherbot: nofollow"
-    assert page.headers["vary"] == "a"
+    assert page.headers["x-robots-tag"] == "otherbot: nofollow\nnoindex"
+    assert page.headers["vary"] == "a, b"
+    assert (page.title, page.content_type) == ("Brot", "text/html; charset=utf-8, text/html; charset=utf-8")
 
 
 @pytest.mark.parametrize(

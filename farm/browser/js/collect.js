@@ -96,7 +96,8 @@ function collect(caps) {
   }
   const own = location.href.split("#", 1)[0] + "#";
   const isRoute = ([url]) => url.startsWith(own) && /[/!]/.test(url[own.length]) && url.length > own.length + 1;
-  const metas = [...dom.findAll(document, 'meta[name*="robots" i]')];
+  // For all robots, and for the farm alone.
+  const metas = [...dom.findAll(document, 'meta[name*="robots" i], meta[name*="crawlfarm" i]')];
   const metadata = isPage ? metadataOf(caps, truncated) : null;
   const canonical = dom.find(document, 'link[rel~="canonical" i][href]');
   return {
@@ -111,7 +112,7 @@ function collect(caps) {
     canonical: canonical ? canonical.href : null,
     // Several add up: what any of them forbids is forbidden.
     robots: metas
-      .filter((meta) => dom.attribute(meta, "name").trim().toLowerCase() === "robots")
+      .filter((meta) => ["robots", "crawlfarm"].includes(dom.attribute(meta, "name").trim().toLowerCase()))
       .map((meta) => dom.attribute(meta, "content") ?? "")
       .join(", "),
     lang: root ? (dom.attribute(root, "lang") ?? "") : "",
